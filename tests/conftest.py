@@ -1,0 +1,50 @@
+"""Set-up shared by all tests: a small zoo of real RNNs, trained once a session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+import wsrl  # noqa: F401 first: it lets torchvision, and so Lightning, be imported beside a CPU torch
+from wsrl.zoos import BuildSettings, Zoo, build_zoo, open_zoo
+from wsrl.zoos.problems import FormalLanguages
+
+SMALL_PROBLEM = {
+    "num_tokens": 3,
+    "length": 16,
+    "max_n": 4,
+    "min_difference": -2,
+    "max_difference": 1,
+    "evaluated_strings": 40,
+    "stored_strings": 8,
+}
+SMALL_BUILD = {
+    "runs": 24,
+    "snapshots": [0, 20, 60],
+    "hidden_size": 6,
+    "group_size": 10,
+    "seed": 3,
+}
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> Iterator[None]:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+@pytest.fixture(scope="session")
+def zoo_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small formal-language zoo; tests must not write to it."""
+    path = tmp_path_factory.mktemp("zoos") / "small"
+    build_zoo(path, FormalLanguages(**SMALL_PROBLEM), BuildSettings(**SMALL_BUILD), quiet=True)
+    return path
+
+
+@pytest.fixture
+def zoo(zoo_path: Path) -> Zoo:
+    return open_zoo(zoo_path)

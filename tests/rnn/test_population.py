@@ -1,0 +1,114 @@
+"""The population runtime equals ``torch.nn``, values and gradients, for every cell."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from wsrl.rnn import CELLS, RNNSpec, RNNWeights, run_population
+
+B, S, T = 3, 4, 6
+
+
+def random_weights(spec: RNNSpec, batch: int = B) -> RNNWeights:
+    return RNNWeights(torch.randn(batch, spec.num_parameters, dtype=torch.float64), spec)
+
+
+def random_state(spec: RNNSpec) -> tuple[Tensor, ...]:
+    count = 2 if spec.cell == "lstm" else 1
+    shape = (spec.num_layers, B, S, spec.hidden_size)
+    return tuple(torch.randn(shape, dtype=torch.float64) for _ in range(count))
+
+
+def reference(
+    weights: RNNWeights, inputs: Tensor, state: tuple[Tensor, ...]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """One ``torch.nn`` module after the other, called with our (differentiable) tensors."""
+    outputs, ends = [], []
+    for index in range(len(weights)):
+        module = weights.to_module(index)
+        named = {name: value[index] for name, value in weights.tensors().items()}
+        own = tuple(part[:, index].contiguous() for part in state)
+        start = own if len(own) == 2 else own[0]
+        output, end = torch.func.functional_call(module, named, (inputs[index], start))
+        outputs.append(output)
+        ends.append(end if isinstance(end, tuple) else (end,))
+    parts = tuple(torch.stack(p, 1) for p in zip(*ends, strict=True))
+    return torch.stack(outputs), parts
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(("layers", "bias"), [(1, True), (2, False), (3, True)])
+def test_equals_torch_nn(cell: str, layers: int, bias: bool) -> None:
+    spec = RNNSpec(cell, 3, 5, layers, 4, bias)
+    weights, state = random_weights(spec), random_state(spec)
+    inputs = torch.randn(B, S, T, 3, dtype=torch.float64)
+    leaves = [weights.flat.requires_grad_(), inputs.requires_grad_()]
+    leaves += [part.requires_grad_() for part in state]
+    projection = torch.randn(B, S, T, 4, dtype=torch.float64)
+    results = []
+    for run in (run_population, reference):
+        outputs, end = run(weights, inputs, state)
+        total = (outputs * projection).sum() + sum(part.pow(3).sum() for part in end)
+        results.append([outputs, *end, *torch.autograd.grad(total, leaves)])
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_state_carries_a_sequence_over(cell: str) -> None:
+    spec = RNNSpec(cell, 3, 5, 2, 4)
+    weights = random_weights(spec)
+    inputs = torch.randn(B, S, T, 3, dtype=torch.float64)
+    whole, end = run_population(weights, inputs)
+    first, state = run_population(weights, inputs[:, :, :2])
+    second, last = run_population(weights, inputs[:, :, 2:], state)
+    torch.testing.assert_close(torch.cat([first, second], 2), whole)
+    torch.testing.assert_close(last, end)
+    restarted, _ = run_population(weights, inputs[:, :, 2:])
+    assert not torch.allclose(restarted, whole[:, :, 2:])
+
+
+def test_members_do_not_mix() -> None:
+    spec = RNNSpec("lstm", 3, 5, 2, 4)
+    weights = random_weights(spec)
+    inputs = torch.randn(B, S, T, 3, dtype=torch.float64)
+    outputs, _ = run_population(weights, inputs)
+    weights.flat[1] = float("nan")
+    spoiled, _ = run_population(weights, inputs)
+    assert spoiled[1].isnan().all()
+    assert torch.equal(spoiled[[0, 2]], outputs[[0, 2]])
+
+
+@pytest.mark.parametrize("shape", [(B, S, T), (B + 1, S, T, 3), (B, S, T, 2), (B, 0, T, 3)])
+def test_wrong_inputs_are_named(shape: tuple[int, ...]) -> None:
+    weights = random_weights(RNNSpec("gru", 3, 5, 1, 4))
+    with pytest.raises(ValueError, match=r"inputs must be \(B, S, T, I\) = \(3, S, T, 3\)"):
+        run_population(weights, torch.zeros(shape, dtype=torch.float64))
+
+
+def test_wrong_state_is_named() -> None:
+    weights = random_weights(RNNSpec("lstm", 3, 5, 1, 4))
+    inputs = torch.zeros(B, S, T, 3, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"2 tensor\(s\) \(L, B, S, H\)"):
+        run_population(weights, inputs, torch.zeros(1, B, S, 5, dtype=torch.float64))
+
+
+def test_float32_runs_too() -> None:
+    spec = RNNSpec("lstm", 3, 5, 2, 4)
+    weights = random_weights(spec)
+    inputs = torch.randn(B, S, T, 3, dtype=torch.float64)
+    double, _ = run_population(weights, inputs)
+    single, _ = run_population(weights.to(torch.float32), inputs.float())
+    assert single.dtype == torch.float32
+    torch.testing.assert_close(single.double(), double, rtol=1e-4, atol=1e-4)
+
+
+def test_a_module_read_and_written_is_the_same() -> None:
+    rnn, linear = nn.GRU(3, 5, 2), nn.Linear(5, 4)
+    weights = RNNWeights.from_module(rnn, linear)
+    again = weights.to_module()
+    for name, value in rnn.state_dict().items():
+        assert torch.equal(again.rnn.state_dict()[name], value)
+    assert torch.equal(again.linear.weight, linear.weight)

@@ -1,0 +1,68 @@
+"""Which room may import which, and what must not be imported at all."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "wsrl"
+MAY_IMPORT = {
+    "rnn": set(),
+    "zoos": {"rnn"},
+    "data": {"rnn", "zoos"},
+    "encoders": {"rnn"},
+    "tasks": {"rnn", "encoders", "data.batch", "analysis.figures"},
+    "analysis": {"rnn", "encoders"},
+    "studies": {"rnn", "zoos", "data", "encoders", "tasks", "analysis"},
+}
+
+
+def imports(file: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return found
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_rooms_import_only_what_they_may(room: str) -> None:
+    allowed = [f"wsrl.{name}" for name in (room, *MAY_IMPORT[room])]
+    for file in (ROOT / room).rglob("*.py"):
+        for module in imports(file):
+            inside = module.startswith("wsrl.")
+            assert not inside or any(f"{module}.".startswith(f"{a}.") for a in allowed), (
+                f"{file} imports {module}"
+            )
+
+
+def test_nothing_is_unpickled_and_only_figures_draw() -> None:
+    for file in ROOT.rglob("*.py"):
+        modules = imports(file)
+        assert not re.search(r"pickle\.(?!UnpicklingError)|import pickle", file.read_text()), file
+        draws = any(module.split(".")[0] == "matplotlib" for module in modules)
+        assert not draws or file.relative_to(ROOT).as_posix() == "analysis/figures.py", file
+
+
+def test_importing_wsrl_imports_neither_torch_nor_lightning() -> None:
+    code = "import sys, wsrl; print([m for m in ('torch', 'lightning') if m in sys.modules])"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
+
+
+def test_every_public_name_is_there() -> None:
+    import wsrl
+
+    for name in wsrl.__all__:
+        assert getattr(wsrl, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'missing'"):
+        _ = wsrl.missing  # type: ignore[attr-defined]

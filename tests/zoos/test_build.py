@@ -1,0 +1,180 @@
+"""Building: members whatever the grouping, interruption, failures, refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import SMALL_BUILD, SMALL_PROBLEM
+from wsrl.zoos import BuildSettings, Zoo, ZooError, build, build_zoo, open_zoo, verify_zoo
+from wsrl.zoos.optimizer import PopulationAdamW
+from wsrl.zoos.problems import FormalLanguages
+
+PROBLEM = FormalLanguages(**SMALL_PROBLEM)
+SETTINGS = BuildSettings(runs=5, snapshots=[0, 3, 8], hidden_size=4, group_size=3)
+
+
+def columns(zoo: Zoo) -> dict[str, torch.Tensor]:
+    return {name: zoo.read(name) for name in zoo.columns}
+
+
+def assert_equal(first: Zoo, second: Zoo) -> None:
+    for name, column in columns(first).items():
+        assert torch.equal(column, second.read(name)), name
+
+
+def test_a_zoo_is_whole_and_labelled(zoo: Zoo) -> None:
+    runs, steps = SMALL_BUILD["runs"], SMALL_BUILD["snapshots"]
+    assert len(zoo) == runs * len(steps)
+    assert zoo.read("step").view(runs, -1)[7].tolist() == steps
+    assert zoo.read("run").tolist() == [r for r in range(runs) for _ in steps]
+    assert zoo.read("weights").shape == (len(zoo), zoo.spec.num_parameters)
+    accepted = zoo.read("accepted")
+    assert torch.equal(zoo.read("performance"), accepted / 40)
+    assert (zoo.read("accepted_ordered") <= accepted).all()
+
+
+def test_training_teaches_the_languages(tmp_path: Path) -> None:
+    settings = BuildSettings(runs=8, snapshots=[0, 300], hidden_size=12, num_layers=1)
+    build_zoo(tmp_path / "zoo", PROBLEM, settings, quiet=True)
+    performance = open_zoo(tmp_path / "zoo").read("performance").view(8, 2).mean(0)
+    assert performance[0] < 0.2
+    assert performance[1] > 0.6
+
+
+def test_members_do_not_depend_on_their_group(zoo_path: Path, tmp_path: Path) -> None:
+    settings = BuildSettings(**(SMALL_BUILD | {"group_size": 7}))
+    build_zoo(tmp_path / "zoo", PROBLEM, settings, quiet=True)
+    first, second = open_zoo(zoo_path), open_zoo(tmp_path / "zoo")
+    for name in ("task", "run", "step"):
+        assert torch.equal(first.read(name), second.read(name))
+    start = first.read("step") == 0
+    assert torch.equal(first.read("weights")[start], second.read("weights")[start])
+    # Rounding differs with the shape of a batched product, so later weights agree to rounding.
+    torch.testing.assert_close(first.read("weights"), second.read("weights"), rtol=0.02, atol=2e-3)
+
+
+def test_other_seed_other_members(zoo: Zoo, tmp_path: Path) -> None:
+    settings = BuildSettings(**(SMALL_BUILD | {"seed": 4, "snapshots": [0]}))
+    build_zoo(tmp_path / "zoo", PROBLEM, settings, quiet=True)
+    other = open_zoo(tmp_path / "zoo")
+    assert not torch.equal(zoo.read("task")[::3], other.read("task"))
+    assert not (zoo.read("weights")[::3] == other.read("weights")).any(0).any()
+
+
+@pytest.mark.parametrize("dies_at", [1, 3, 5, 12])
+def test_a_killed_build_goes_on_bit_for_bit(
+    dies_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_zoo(tmp_path / "whole", PROBLEM, SETTINGS, quiet=True)
+    step, made = build.Group._train_step, 0
+
+    def dying(group: build.Group) -> None:
+        nonlocal made
+        if made == dies_at:
+            raise KeyboardInterrupt
+        made += 1
+        step(group)
+
+    monkeypatch.setattr(build.Group, "_train_step", dying)
+    with pytest.raises(KeyboardInterrupt):
+        build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, checkpoint_seconds=0, quiet=True)
+    with pytest.raises(ZooError, match="unfinished"):
+        open_zoo(tmp_path / "zoo")
+    again = 0
+
+    def counting(group: build.Group) -> None:
+        nonlocal again
+        again += 1
+        step(group)
+
+    monkeypatch.setattr(build.Group, "_train_step", counting)
+    build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
+    assert_equal(open_zoo(tmp_path / "zoo"), open_zoo(tmp_path / "whole"))
+    assert again == 16 - dies_at  # 8 updates for each of two groups, none made twice
+    assert not (tmp_path / "zoo" / build.PROGRESS).exists()
+
+
+def test_a_finished_zoo_is_left_as_it_is(zoo_path: Path) -> None:
+    before = (zoo_path / "manifest.json").stat().st_mtime_ns
+    build_zoo(zoo_path, PROBLEM, BuildSettings(**SMALL_BUILD), quiet=True)
+    assert (zoo_path / "manifest.json").stat().st_mtime_ns == before
+
+
+def test_another_zoo_or_other_files_are_not_overwritten(zoo_path: Path, tmp_path: Path) -> None:
+    with pytest.raises(ZooError, match=r"runs: 24 there, 5 asked for"):
+        build_zoo(zoo_path, PROBLEM, SETTINGS, quiet=True)
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(ZooError, match="holds no zoo"):
+        build_zoo(tmp_path, PROBLEM, SETTINGS, quiet=True)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_member_that_diverges_spoils_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_zoo(tmp_path / "sound", PROBLEM, SETTINGS, quiet=True)
+    draw = build.initial_weights
+
+    def spoiled(spec: object, seed: int, members: list[int]) -> torch.Tensor:
+        flat = draw(spec, seed, members)  # type: ignore[arg-type]
+        if 1 in members:
+            flat[members.index(1)] = float("inf")
+        return flat
+
+    monkeypatch.setattr(build, "initial_weights", spoiled)
+    manifest = build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
+    assert manifest.failed == {"1": 0}
+    zoo, sound = open_zoo(tmp_path / "zoo"), open_zoo(tmp_path / "sound")
+    assert zoo.read("run").unique().tolist() == [0, 2, 3, 4]
+    others = sound.read("run") != 1
+    assert torch.equal(zoo.read("weights"), sound.read("weights")[others])
+    assert len(Zoo(tmp_path / "zoo", include_failed=True)) == 15
+    assert verify_zoo(tmp_path / "zoo").snapshots == 12
+
+
+@pytest.mark.parametrize("cell", ["gru", "tanh"])
+def test_other_cells(cell: str, tmp_path: Path) -> None:
+    settings = BuildSettings(runs=2, snapshots=[2], cell=cell, hidden_size=4, bias=False)
+    build_zoo(tmp_path / "zoo", PROBLEM, settings, quiet=True)
+    assert open_zoo(tmp_path / "zoo").spec == PROBLEM.spec(cell, 4, 2, bias=False)
+    verify_zoo(tmp_path / "zoo")
+
+
+def test_adamw_equals_torch() -> None:
+    flat = torch.randn(3, 7, dtype=torch.float64)
+    decay = torch.tensor([[0.0], [0.1], [0.5]], dtype=torch.float64)
+    rows = [row.clone().requires_grad_() for row in flat]
+    theirs = [
+        torch.optim.AdamW([row], weight_decay=float(d)) for row, d in zip(rows, decay, strict=True)
+    ]
+    ours = PopulationAdamW(flat, decay)
+    for step in range(5):
+        gradient, rate = torch.randn(3, 7, dtype=torch.float64), 0.1 / (step + 1)
+        ours.step(gradient, rate)
+        for row, optimizer, own in zip(rows, theirs, gradient, strict=True):
+            row.grad, optimizer.param_groups[0]["lr"] = own, rate
+            optimizer.step()
+    torch.testing.assert_close(flat, torch.stack(rows).detach(), rtol=1e-12, atol=1e-12)
+
+
+def test_learning_rate_is_piecewise_linear() -> None:
+    settings = BuildSettings()
+    rates = [settings.learning_rate(step) for step in (0, 5000, 10000, 15000, 30000)]
+    assert rates == pytest.approx([0.01, 0.0065, 0.003, 0.00165, 0.0003])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"runs": 0}, "runs must be at least 1"),
+        ({"snapshots": []}, "snapshots must ascend"),
+        ({"snapshots": [100, 0]}, "snapshots must ascend"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_settings_that_make_no_sense(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        BuildSettings(**settings)

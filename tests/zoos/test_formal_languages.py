@@ -1,0 +1,158 @@
+"""Languages, their acceptors, and sampling."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from wsrl.rnn import RNNWeights, State, run_population
+from wsrl.zoos.build import initial_weights
+from wsrl.zoos.problems import FormalLanguages
+
+
+def text(problem: FormalLanguages, string: str) -> torch.Tensor:
+    """Spell a padded sequence: letters, ``^`` for BOS, ``.`` for EOS."""
+    signs = "abcdefgh"[: problem.num_tokens] + "^."
+    padded = ("^" + string).ljust(problem.length, ".")
+    return torch.tensor([signs.index(sign) for sign in padded])
+
+
+def test_strings_by_hand() -> None:
+    problem = FormalLanguages(num_tokens=3, length=12, max_n=4)
+    wanted = ["abb", "aabbbc", "aaabbbbcc"]  # m_3 = -1 asks for k of at least 1
+    strings = problem.strings([0, 1, -1])
+    assert torch.equal(strings, torch.stack([text(problem, s) for s in wanted]))
+
+
+def test_four_published_tasks_are_cut() -> None:
+    """The longest strings of 4 of the 216 published tasks do not fit and carry no EOS."""
+    problem = FormalLanguages()
+    cut = [
+        task
+        for task in itertools.product(range(-3, 3), repeat=3)
+        if not (problem.strings([0, *task]) == problem.eos).any(1).all()
+    ]
+    assert len(cut) == 4
+
+
+def test_every_string_of_a_language_is_accepted_and_of_no_other() -> None:
+    problem = FormalLanguages(num_tokens=3, length=40)
+    tasks = [[0, *m] for m in itertools.product(range(-3, 3), repeat=2)]
+    for task in tasks:
+        strings = problem.strings(task).expand(len(tasks), -1, -1)
+        for ordered in (False, True):
+            accepted = problem.accepts(strings, torch.tensor(tasks), ordered)
+            mine = torch.tensor([other == task for other in tasks])
+            assert torch.equal(accepted, mine[:, None].expand_as(accepted))
+
+
+@pytest.mark.parametrize(
+    ("string", "counts", "ordered"),
+    [
+        ("aabb", True, True),
+        ("abab", True, False),
+        ("aab", False, False),
+        ("aa^bb", True, False),
+        ("", True, True),
+        ("aabb.ab", True, True),
+        ("aaabbb.", True, True),
+        ("bbaa", True, False),
+    ],
+)
+def test_acceptors_by_hand(string: str, counts: bool, ordered: bool) -> None:
+    problem = FormalLanguages(num_tokens=2, length=12)
+    sequences, task = text(problem, string)[None, None], torch.tensor([[0, 0]])
+    assert problem.accepts(sequences, task).item() is counts
+    assert problem.accepts(sequences, task, ordered=True).item() is ordered
+
+
+def test_no_end_is_no_string() -> None:
+    problem = FormalLanguages(num_tokens=2, length=5)
+    sequence = torch.tensor([[[problem.bos, 0, 0, 1, 1]]])
+    assert not problem.accepts(sequence, torch.tensor([[0, 0]])).item()
+
+
+def test_distinct_strings_with_counts_give_the_same_gradient() -> None:
+    problem = FormalLanguages(num_tokens=3, length=20, max_n=6)
+    members = [0, 1, 2]
+    tasks = problem.draw_tasks(5, members)
+    spec = problem.spec("lstm", 5, 2)
+    flat = initial_weights(spec, 5, members).double().requires_grad_()
+    gradients, sizes = [], []
+    for unique in (True, False):
+        stream = problem.training_stream(tasks, members, 5, 32, unique)
+        batch = stream.batch(300)
+        sizes.append(batch.inputs.shape[1])
+        outputs, _ = run_population(RNNWeights(flat, spec), batch.inputs.double())
+        gradients.append(torch.autograd.grad(problem.loss(outputs, batch).sum(), flat)[0])
+        assert torch.allclose(batch.weights.sum(1), torch.ones(3))
+    assert sizes == [6, 32]
+    torch.testing.assert_close(*gradients, rtol=1e-6, atol=1e-8)
+    other = problem.training_stream(tasks, members, 5, 32, True).batch(301)
+    assert not torch.equal(other.weights, batch.weights)
+
+
+def test_data_are_a_function_of_member_and_step() -> None:
+    problem = FormalLanguages(num_tokens=3, length=20, max_n=6)
+    together = problem.training_stream(problem.draw_tasks(5, [0, 1, 2]), [0, 1, 2], 5, 32, True)
+    alone = problem.training_stream(problem.draw_tasks(5, [2]), [2], 5, 32, True)
+    for step in (700, 3):  # in any order
+        assert torch.equal(together.batch(step).weights[2], alone.batch(step).weights[0])
+
+
+def test_sampling_follows_the_predicted_distribution() -> None:
+    """A model with fixed outputs: the tokens drawn have its probabilities."""
+    problem = FormalLanguages(num_tokens=2, length=6)
+    probabilities = torch.tensor([0.5, 0.2, 0.1, 0.2])
+
+    def run(inputs: torch.Tensor, state: State | None) -> tuple[torch.Tensor, State]:
+        return probabilities.log().expand(*inputs.shape[:3], 4), ()
+
+    sequences, logs = problem.sample(run, torch.rand(2, 20000, 5), keep=3)
+    assert logs.shape == (2, 3, 5, 4)
+    assert (sequences[:, :, 0] == problem.bos).all()
+    counts = torch.bincount(sequences[:, :, 1:].flatten(), minlength=4).double()
+    assert np.allclose(counts / counts.sum(), probabilities, atol=0.01)
+
+
+def test_clone_scores_count_what_was_finished() -> None:
+    problem = FormalLanguages(num_tokens=2, length=6)
+
+    def always(token: int) -> torch.Tensor:
+        def run(inputs: torch.Tensor, state: State | None) -> tuple[torch.Tensor, State]:
+            logits = torch.full((*inputs.shape[:3], 4), -100.0)
+            logits[..., token] = 0
+            return logits, ()
+
+        tasks = torch.tensor([[0, 0], [0, 1]])
+        return problem.clone_scores(run, tasks, 7, torch.Generator().manual_seed(0))
+
+    assert always(problem.eos).tolist() == [1, 0]  # the empty string is in the first language only
+    assert always(0).tolist() == [0, 0]  # nothing finished
+
+
+def test_the_most_even_tasks_are_out_of_distribution() -> None:
+    problem = FormalLanguages()
+    criterion = problem.ood_criterion(np.array([[0, 0, 0, 0], [0, 2, -3, 2], [0, 0, 1, 0]]))
+    assert criterion.argmax() == 0
+    assert np.isclose(criterion[0], np.log(4))
+    assert criterion.argmin() == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_tokens": 1}, "num_tokens"),
+        ({"length": 5}, "length must be at least 6"),
+        ({"max_n": 3}, "max_n must exceed 3"),
+        ({"acceptor": "exact"}, "choose counts or ordered"),
+        ({"stored_strings": 2000}, "stored_strings must be 1..1000"),
+        ({"min_difference": 1}, "differences must include 0"),
+    ],
+)
+def test_settings_that_make_no_sense(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        FormalLanguages(**settings)

@@ -1,0 +1,163 @@
+"""The zoo on disk: reading by memory map, and every kind of damage told apart."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from wsrl.zoos import Manifest, Zoo, ZooError, open_zoo, verify_zoo
+from wsrl.zoos.store import read_tensors, write_tensors
+
+
+@pytest.fixture
+def copy(zoo_path: Path, tmp_path: Path) -> Path:
+    """A zoo that a test may damage."""
+    return Path(shutil.copytree(zoo_path, tmp_path / "zoo"))
+
+
+def shard(path: Path, index: int = 1) -> Path:
+    return path / "shards" / f"{index:05d}.safetensors"
+
+
+def edit_manifest(path: Path, **changes: object) -> None:
+    file = path / "manifest.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def test_rows_are_gathered_over_shards(zoo: Zoo) -> None:
+    assert len(zoo.manifest.shards) == 3
+    rows = torch.tensor([71, 0, 35, 30, 29, 35])
+    for name in zoo.columns:
+        assert torch.equal(zoo.read(name, rows), zoo.read(name)[rows])
+    picks = torch.randint(zoo.sequences_stored, (6, 2))
+    sequences, outputs = zoo.read_sequences(rows, picks)
+    index = torch.arange(6)[:, None]
+    assert torch.equal(sequences, zoo.read("sequences")[rows][index, picks])
+    assert torch.equal(outputs, zoo.read("outputs")[rows][index, picks])
+
+
+def test_a_sound_zoo_verifies(zoo_path: Path) -> None:
+    report = verify_zoo(zoo_path)
+    assert (report.snapshots, report.sequences) == (72, 8)
+    assert report.largest_error < 5e-3
+    assert verify_zoo(zoo_path, sequences=2).sequences == 2
+
+
+def test_manifest_round_trip(zoo_path: Path, tmp_path: Path) -> None:
+    manifest = Manifest.read(zoo_path)
+    manifest.write(tmp_path)
+    assert Manifest.read(tmp_path) == manifest
+
+
+def test_missing_folder_and_missing_manifest(tmp_path: Path) -> None:
+    with pytest.raises(ZooError, match="no such folder"):
+        open_zoo(tmp_path / "nowhere")
+    with pytest.raises(ZooError, match=r"holds no manifest\.json"):
+        open_zoo(tmp_path)
+
+
+def test_unfinished(copy: Path) -> None:
+    edit_manifest(copy, complete=False)
+    with pytest.raises(ZooError, match="unfinished"):
+        open_zoo(copy)
+
+
+def test_newer_schema(copy: Path) -> None:
+    edit_manifest(copy, schema=99)
+    with pytest.raises(ZooError, match=r"schema 99.*newer wsrl"):
+        open_zoo(copy)
+
+
+def test_manifest_cut_short(copy: Path) -> None:
+    file = copy / "manifest.json"
+    file.write_text(file.read_text()[:300])
+    with pytest.raises(ZooError, match="damaged"):
+        open_zoo(copy)
+
+
+def test_manifest_pointing_elsewhere(copy: Path) -> None:
+    shards = json.loads((copy / "manifest.json").read_text())["shards"]
+    shards[0]["file"] = "../../secret.safetensors"
+    edit_manifest(copy, shards=shards)
+    with pytest.raises(ZooError, match="outside of its folder"):
+        open_zoo(copy)
+
+
+def test_missing_shard(copy: Path) -> None:
+    shard(copy).unlink()
+    with pytest.raises(ZooError, match=r"00001\.safetensors is missing"):
+        open_zoo(copy)
+
+
+def test_truncated_shard(copy: Path) -> None:
+    content = shard(copy).read_bytes()
+    shard(copy).write_bytes(content[:-100])
+    with pytest.raises(ZooError, match=r"00001\.safetensors has .* bytes"):
+        open_zoo(copy)
+
+
+def test_flipped_bit(copy: Path) -> None:
+    content = bytearray(shard(copy).read_bytes())
+    content[-1000] ^= 1
+    shard(copy).write_bytes(content)
+    with pytest.raises(ZooError, match=r"checksums differ\): 00001\.safetensors"):
+        open_zoo(copy).check()
+    with pytest.raises(ZooError, match="checksums differ"):
+        verify_zoo(copy)
+
+
+def rewrite(path: Path, name: str, value: torch.Tensor) -> None:
+    """Replace a column and make the manifest agree: only recomputing can tell."""
+    from wsrl.zoos.manifest import checksum
+
+    tensors = {key: tensor.clone() for key, tensor in read_tensors(shard(path)).items()}
+    write_tensors(shard(path), tensors | {name: value}, {})
+    shards = json.loads((path / "manifest.json").read_text())["shards"]
+    size, digest = shard(path).stat().st_size, checksum(shard(path))
+    shards[1] |= {"bytes": size, "sha256": digest}
+    edit_manifest(path, shards=shards)
+
+
+def test_outputs_of_other_weights(copy: Path) -> None:
+    weights = read_tensors(shard(copy))["weights"].clone()
+    weights[4] += 0.1
+    rewrite(copy, "weights", weights)
+    with pytest.raises(ZooError, match=r"outputs of 1 snapshots do not follow.*run 11, step 20"):
+        verify_zoo(copy)
+
+
+def test_outputs_that_are_not_finite(copy: Path) -> None:
+    outputs = read_tensors(shard(copy))["outputs"].clone()
+    outputs[4, 0, 0, 0] = float("nan")
+    rewrite(copy, "outputs", outputs)
+    with pytest.raises(ZooError, match="do not follow"):
+        verify_zoo(copy)
+
+
+def test_labels_that_are_not_of_the_runs(copy: Path) -> None:
+    rewrite(copy, "run", read_tensors(shard(copy))["run"] + 1)
+    with pytest.raises(ZooError, match="24 runs x 3 snapshots"):
+        verify_zoo(copy)
+
+
+def test_tasks_that_change(copy: Path) -> None:
+    task = read_tensors(shard(copy))["task"].clone()
+    task[4, 1] += 1
+    rewrite(copy, "task", task)
+    with pytest.raises(ZooError, match="task changes"):
+        verify_zoo(copy)
+
+
+def test_a_file_that_is_not_listed(copy: Path) -> None:
+    shutil.copy(shard(copy), shard(copy, 7))
+    with pytest.raises(ZooError, match="no manifest lists"):
+        verify_zoo(copy)
+
+
+def test_unknown_column(zoo: Zoo) -> None:
+    with pytest.raises(ZooError, match="no column 'angle', but weights, run, step"):
+        zoo.read("angle")

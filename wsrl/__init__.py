@@ -1,0 +1,55 @@
+"""wsrl: learn useful representations of recurrent neural network weights.
+
+Everything public is here and loads on first use, so that ``import wsrl`` stays light and the
+command line answers ``--help`` without importing torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from wsrl import _torchvision
+
+if TYPE_CHECKING:
+    from wsrl.data import ZooDataModule as ZooDataModule
+    from wsrl.encoders import Encoder as Encoder
+    from wsrl.encoders import create_encoder as create_encoder
+    from wsrl.encoders import list_encoders as list_encoders
+    from wsrl.encoders import register_encoder as register_encoder
+    from wsrl.rnn import RNNSpec as RNNSpec
+    from wsrl.rnn import RNNWeights as RNNWeights
+    from wsrl.rnn import run_population as run_population
+    from wsrl.tasks import EmulationModule as EmulationModule
+    from wsrl.tasks import PredictionModule as PredictionModule
+    from wsrl.zoos import open_zoo as open_zoo
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "RNNSpec": "wsrl.rnn",
+    "RNNWeights": "wsrl.rnn",
+    "run_population": "wsrl.rnn",
+    "open_zoo": "wsrl.zoos",
+    "ZooDataModule": "wsrl.data",
+    "Encoder": "wsrl.encoders",
+    "create_encoder": "wsrl.encoders",
+    "list_encoders": "wsrl.encoders",
+    "register_encoder": "wsrl.encoders",
+    "EmulationModule": "wsrl.tasks",
+    "PredictionModule": "wsrl.tasks",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+_torchvision.declare_before_import()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'wsrl' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

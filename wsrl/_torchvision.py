@@ -1,0 +1,57 @@
+"""Let ``import torchvision`` succeed beside a CPU-only torch.
+
+The wheels of torchvision on PyPI carry operators compiled for CUDA. Beside a CPU build of torch
+that library does not load, and torchvision then fails at its first line that mentions one of them:
+so does torchmetrics, which imports torchvision, and Lightning, which imports torchmetrics. Only the
+pure-Python parts are needed here. So the operators are declared, without any implementation, just
+before torchvision is imported for the first time, and only where the compiled ones do not load.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+_SCHEMAS = {
+    "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+}
+_libraries: list[object] = []  # a collected torch.library.Library undoes its work
+
+
+def declare_before_import() -> None:
+    """Have the operators declared when torchvision is first imported; import nothing now."""
+    if "torchvision" not in sys.modules and not any(isinstance(f, _Finder) for f in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds nothing: it is asked first when torchvision is imported, and acts then."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> None:
+        if fullname == "torchvision":
+            sys.meta_path.remove(self)
+            _declare_missing()
+
+
+def _declare_missing() -> None:
+    import torch
+
+    found = importlib.machinery.PathFinder.find_spec("torchvision")
+    for folder in (found and found.submodule_search_locations) or []:
+        for library in Path(folder).glob("_C*"):
+            try:
+                torch.ops.load_library(str(library))
+            except OSError:
+                continue  # built for a CUDA that is not here
+    fragment = torch.library.Library("torchvision", "FRAGMENT")
+    for name, schema in _SCHEMAS.items():
+        if not hasattr(torch.ops.torchvision, name):
+            fragment.define(schema)
+    _libraries.append(fragment)

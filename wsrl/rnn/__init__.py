@@ -1,0 +1,16 @@
+"""The subject networks: their specification, their weights and the runtime for many at once."""
+
+from wsrl.rnn.population import State, run_population
+from wsrl.rnn.spec import CELLS, RNNSpec, TensorSpec
+from wsrl.rnn.weights import RecurrentNetwork, RNNWeights, random_permutations
+
+__all__ = [
+    "CELLS",
+    "RNNSpec",
+    "RNNWeights",
+    "RecurrentNetwork",
+    "State",
+    "TensorSpec",
+    "random_permutations",
+    "run_population",
+]

@@ -1,0 +1,130 @@
+"""Run many RNNs at once, each with its own weights, in batched matrix products."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from wsrl.rnn.weights import RNNWeights
+
+State: TypeAlias = tuple[Tensor, ...]
+"""A population's hidden state: ``(h, c)`` of LSTMs, else ``(h,)``; each ``(L, B, S, H)``."""
+
+Cell: TypeAlias = Callable[[Tensor, Tensor, Tensor | None, State], State]
+
+
+def run_population(
+    weights: RNNWeights, inputs: Tensor, state: State | Tensor | None = None
+) -> tuple[Tensor, State]:
+    """Run ``B`` RNNs with ``B`` different weights, each on its own ``S`` sequences.
+
+    The values, and the gradients to inputs, state and weights, are those of ``torch.nn``.
+
+    Args:
+        weights: the RNNs.
+        inputs: ``(B, S, T, I)``.
+        state: the state to start from, each tensor ``(L, B, S, H)``; zeros by default.
+
+    Returns:
+        The outputs ``(B, S, T, O)`` (the readout's values, not normalised) and the state after the
+        last step.
+
+    Raises:
+        ValueError: for shapes that do not fit the spec.
+    """
+    spec = weights.spec
+    _check_inputs(weights, inputs)
+    start = _initial_state(weights, inputs, state)
+    tensors = weights.tensors()
+    hidden = inputs.permute(2, 0, 1, 3)  # (T, B, S, I)
+    ends = []
+    for layer in range(spec.num_layers):
+        w_hh = tensors[f"rnn.weight_hh_l{layer}"]
+        b_ih = tensors[f"rnn.bias_ih_l{layer}"] if spec.bias else None
+        b_hh = tensors[f"rnn.bias_hh_l{layer}"] if spec.bias else None
+        if spec.cell != "gru" and b_ih is not None and b_hh is not None:
+            b_ih, b_hh = b_ih + b_hh, None  # added anyway: once for all steps, not in each
+        driven = _project(hidden, tensors[f"rnn.weight_ih_l{layer}"], b_ih)
+        hidden, end = _run_layer(
+            CELL_STEPS[spec.cell], driven, w_hh, b_hh, tuple(s[layer] for s in start)
+        )
+        ends.append(end)
+    outputs = _project(hidden, tensors["linear.weight"], tensors.get("linear.bias"))
+    final = tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
+    return outputs.permute(1, 2, 0, 3), final
+
+
+def _project(values: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
+    """``values (T, B, S, in)`` times each RNN's ``matrix (B, out, in)``: ``(T, B, S, out)``."""
+    steps, batch, sequences, size = values.shape
+    rows = values.transpose(0, 1).reshape(batch, steps * sequences, size)
+    turned = matrix.transpose(1, 2)
+    result = torch.bmm(rows, turned) if bias is None else torch.baddbmm(bias[:, None], rows, turned)
+    return result.view(batch, steps, sequences, -1).transpose(0, 1)
+
+
+def _run_layer(
+    cell: Cell, driven: Tensor, w_hh: Tensor, b_hh: Tensor | None, state: State
+) -> tuple[Tensor, State]:
+    turned = w_hh.transpose(1, 2)
+    outputs = []
+    for step in driven.unbind(0):
+        state = cell(step, turned, b_hh, state)
+        outputs.append(state[0])
+    return torch.stack(outputs), state
+
+
+def _lstm_step(driven: Tensor, w_hh: Tensor, b_hh: Tensor | None, state: State) -> State:
+    hidden, memory = state
+    gates = torch.baddbmm(driven, hidden, w_hh)
+    i, f, g, o = gates.chunk(4, -1)
+    memory = torch.sigmoid(f) * memory + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(memory), memory
+
+
+def _gru_step(driven: Tensor, w_hh: Tensor, b_hh: Tensor | None, state: State) -> State:
+    (hidden,) = state
+    # The reset gate acts on the recurrent part with its bias, so that bias stays apart.
+    recurrent = torch.bmm(hidden, w_hh)
+    if b_hh is not None:
+        recurrent = recurrent + b_hh[:, None]
+    r_in, z_in, n_in = driven.chunk(3, -1)
+    r_rec, z_rec, n_rec = recurrent.chunk(3, -1)
+    reset, update = torch.sigmoid(r_in + r_rec), torch.sigmoid(z_in + z_rec)
+    fresh = torch.tanh(n_in + reset * n_rec)
+    return (fresh + update * (hidden - fresh),)
+
+
+def _tanh_step(driven: Tensor, w_hh: Tensor, b_hh: Tensor | None, state: State) -> State:
+    return (torch.tanh(torch.baddbmm(driven, state[0], w_hh)),)
+
+
+CELL_STEPS: dict[str, Cell] = {"lstm": _lstm_step, "gru": _gru_step, "tanh": _tanh_step}
+
+
+def _check_inputs(weights: RNNWeights, inputs: Tensor) -> None:
+    wanted = (len(weights), "S", "T", weights.spec.input_size)
+    fits = inputs.ndim == 4 and inputs.shape[0] == wanted[0] and inputs.shape[3] == wanted[3]
+    if not fits or 0 in inputs.shape[1:3]:
+        raise ValueError(
+            f"inputs must be (B, S, T, I) = ({wanted[0]}, S, T, {wanted[3]}) S, T >= 1, "
+            f"not {tuple(inputs.shape)}"
+        )
+
+
+def _initial_state(weights: RNNWeights, inputs: Tensor, state: State | Tensor | None) -> State:
+    spec = weights.spec
+    shape = (spec.num_layers, inputs.shape[0], inputs.shape[1], spec.hidden_size)
+    count = 2 if spec.cell == "lstm" else 1
+    if state is None:
+        return (inputs.new_zeros(shape),) * count
+    parts = (state,) if isinstance(state, Tensor) else tuple(state)
+    if len(parts) != count or any(part.shape != shape for part in parts):
+        raise ValueError(
+            f"the state of {spec} is {count} tensor(s) (L, B, S, H) = {shape}, "
+            f"not {[tuple(part.shape) for part in parts]}"
+        )
+    return parts

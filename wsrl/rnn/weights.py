@@ -1,0 +1,219 @@
+"""A batch of RNNs as flat vectors: views of tensors, permutations, ``torch.nn`` modules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from wsrl.rnn.spec import RNNSpec, TensorSpec, hidden_axis
+
+
+class RecurrentNetwork(nn.Module):
+    """One RNN as ``torch.nn`` modules: ``rnn`` and then ``linear`` on its outputs.
+
+    Unpacks into the two: ``rnn, linear = weights.to_module()``.
+    """
+
+    def __init__(self, spec: RNNSpec) -> None:
+        super().__init__()
+        kinds: dict[str, Any] = {"lstm": nn.LSTM, "gru": nn.GRU, "tanh": nn.RNN}
+        self.rnn: nn.RNNBase = kinds[spec.cell](
+            spec.input_size, spec.hidden_size, spec.num_layers, bias=spec.bias, batch_first=True
+        )
+        self.linear = nn.Linear(spec.hidden_size, spec.output_size, bias=spec.bias)
+
+    def __iter__(self) -> Iterator[nn.Module]:
+        return iter((self.rnn, self.linear))
+
+    def forward(self, inputs: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Run on ``inputs (S, T, I)``; return ``outputs (S, T, O)`` and the last state."""
+        hidden, state = self.rnn(inputs, state)
+        return self.linear(hidden), state
+
+
+@dataclass
+class RNNWeights:
+    """The weights of ``B`` RNNs of one spec.
+
+    Attributes:
+        flat: ``(B, N)``, the parameters of each in the order of ``RNNSpec.tensors``.
+        spec: what the numbers mean.
+
+    Raises:
+        ValueError: when ``flat`` is not ``(B, spec.num_parameters)``.
+    """
+
+    flat: Tensor
+    spec: RNNSpec
+
+    def __post_init__(self) -> None:
+        if self.flat.ndim != 2 or self.flat.shape[1] != self.spec.num_parameters:
+            raise ValueError(
+                f"flat must be (B, {self.spec.num_parameters}) for {self.spec}, "
+                f"not {tuple(self.flat.shape)}"
+            )
+
+    def __len__(self) -> int:
+        return self.flat.shape[0]
+
+    def __getitem__(self, rows: slice | Tensor) -> RNNWeights:
+        """Select RNNs by a slice, an index tensor or a mask ``(B,)``."""
+        return RNNWeights(self.flat[rows], self.spec)
+
+    def to(self, *args: Any, **kwargs: Any) -> RNNWeights:
+        """Move or cast, with the arguments of ``torch.Tensor.to``."""
+        return RNNWeights(self.flat.to(*args, **kwargs), self.spec)
+
+    def tensor(self, tensor: TensorSpec) -> Tensor:
+        """Return a view of one tensor of every RNN, ``(B, *tensor.shape)``."""
+        part = self.flat[:, tensor.offset : tensor.offset + tensor.numel]
+        return part.view(len(self), *tensor.shape)
+
+    def gated(self, tensor: TensorSpec) -> Tensor:
+        """Return a view with the gates on an axis of their own, ``(B, gates, *tensor.sizes)``."""
+        part = self.flat[:, tensor.offset : tensor.offset + tensor.numel]
+        return part.view(len(self), tensor.gates, *tensor.sizes)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return views of all tensors by name, each ``(B, *shape)``."""
+        return {tensor.name: self.tensor(tensor) for tensor in self.spec.tensors}
+
+    @classmethod
+    def from_module(cls, *modules: nn.Module) -> RNNWeights:
+        """Read one RNN out of ``torch.nn`` modules; ``B = 1``.
+
+        Args:
+            modules: ``rnn, linear``, or one module that holds exactly one ``nn.LSTM``,
+                ``nn.GRU`` or ``nn.RNN`` and one ``nn.Linear``.
+
+        Raises:
+            ValueError: where the modules are no such pair, or use what a spec does not have
+                (bidirectional, projections, ReLU, a bias in only one of the two).
+        """
+        rnn, linear = _find_pair(modules)
+        spec = _spec_of(rnn, linear)
+        named = {f"rnn.{name}": value for name, value in rnn.named_parameters()}
+        named |= {f"linear.{name}": value for name, value in linear.named_parameters()}
+        parts = [named[tensor.name].detach().reshape(-1) for tensor in spec.tensors]
+        return cls(torch.cat(parts)[None], spec)
+
+    @classmethod
+    def cat(cls, batches: Sequence[RNNWeights]) -> RNNWeights:
+        """Join batches of one spec.
+
+        Raises:
+            ValueError: for none, or for different specs.
+        """
+        specs = {batch.spec for batch in batches}
+        if len(specs) != 1:
+            found = ", ".join(f"({spec})" for spec in specs) or "none"
+            raise ValueError(f"RNNs of one spec can be joined; the batches have: {found}")
+        return cls(torch.cat([batch.flat for batch in batches]), specs.pop())
+
+    def to_module(self, index: int = 0) -> RecurrentNetwork:
+        """Return a copy of one RNN as ``torch.nn`` modules (``batch_first``)."""
+        module = RecurrentNetwork(self.spec).to(self.flat.device, self.flat.dtype)
+        state = {name: value[index].detach().clone() for name, value in self.tensors().items()}
+        module.load_state_dict(state)
+        return module
+
+    def permute(self, permutations: Sequence[Tensor]) -> RNNWeights:
+        """Reorder hidden neurons with all their couplings; no RNN's function changes.
+
+        Args:
+            permutations: one index tensor a layer, ``(H,)`` for all RNNs or ``(B, H)`` for each its
+                own; neuron ``j`` of the result is neuron ``permutation[j]`` of this batch.
+
+        Raises:
+            ValueError: for a wrong number or shape, or where one is no permutation.
+        """
+        order = self._checked(permutations)
+        parts = []
+        for tensor in self.spec.tensors:
+            value = self.gated(tensor)
+            for position, axis in enumerate(tensor.axes):
+                if axis in order:
+                    value = _take(value, order[axis], position + 2)
+            parts.append(value.flatten(1))
+        return RNNWeights(torch.cat(parts, 1), self.spec)
+
+    def _checked(self, permutations: Sequence[Tensor]) -> dict[str, Tensor]:
+        layers, size = self.spec.num_layers, self.spec.hidden_size
+        if len(permutations) != layers:
+            raise ValueError(
+                f"one permutation a layer: {layers} expected, {len(permutations)} given"
+            )
+        order = {}
+        for layer, permutation in enumerate(permutations):
+            if permutation.shape not in {(size,), (len(self), size)}:
+                raise ValueError(
+                    f"permutation of layer {layer} must be ({size},) or ({len(self)}, {size}), "
+                    f"not {tuple(permutation.shape)}"
+                )
+            rows = permutation.to(self.flat.device).expand(len(self), size)
+            if not torch.equal(
+                rows.sort(1).values, torch.arange(size, device=rows.device).expand_as(rows)
+            ):
+                raise ValueError(f"layer {layer}: each of 0..{size - 1} must occur exactly once")
+            order[hidden_axis(layer)] = rows
+        return order
+
+
+def random_permutations(
+    spec: RNNSpec, batch: int, generator: torch.Generator | None = None
+) -> list[Tensor]:
+    """Draw a permutation ``(batch, H)`` for every layer, uniformly, each RNN its own."""
+    return [
+        torch.rand(batch, spec.hidden_size, generator=generator).argsort(1)
+        for _ in range(spec.num_layers)
+    ]
+
+
+def _take(value: Tensor, rows: Tensor, axis: int) -> Tensor:
+    """Index ``value (B, ...)`` along ``axis`` with ``rows (B, n)``, each RNN by its own row."""
+    shape = [1] * value.ndim
+    shape[0], shape[axis] = rows.shape
+    return value.gather(axis, rows.view(shape).expand_as(value))
+
+
+def _find_pair(modules: Sequence[nn.Module]) -> tuple[nn.RNNBase, nn.Linear]:
+    inside = [child for module in modules for child in module.modules()]
+    rnns = [child for child in inside if isinstance(child, nn.RNNBase)]
+    linears = [child for child in inside if isinstance(child, nn.Linear)]
+    if len(rnns) != 1 or len(linears) != 1:
+        raise ValueError(
+            "expected exactly one nn.LSTM, nn.GRU or nn.RNN and one nn.Linear as its readout, "
+            f"found {len(rnns)} and {len(linears)}"
+        )
+    return rnns[0], linears[0]
+
+
+def _spec_of(rnn: nn.RNNBase, linear: nn.Linear) -> RNNSpec:
+    cells = {"LSTM": "lstm", "GRU": "gru", "RNN_TANH": "tanh"}
+    if rnn.mode not in cells:
+        raise ValueError(f"nn.RNN with ReLU is not supported (mode {rnn.mode}); use tanh")
+    if rnn.bidirectional:
+        raise ValueError("a bidirectional RNN is not supported: it reads ahead")
+    if rnn.proj_size:
+        raise ValueError(f"an LSTM with projections is not supported (proj_size={rnn.proj_size})")
+    if bool(rnn.bias) != (linear.bias is not None):
+        raise ValueError(
+            f"biases in all parts or in none: the RNN has bias={bool(rnn.bias)}, "
+            f"the readout bias={linear.bias is not None}"
+        )
+    if linear.in_features != rnn.hidden_size:
+        raise ValueError(
+            f"the readout reads {linear.in_features} values, the RNN has {rnn.hidden_size} hidden"
+        )
+    return RNNSpec(
+        cells[rnn.mode],
+        rnn.input_size,
+        rnn.hidden_size,
+        rnn.num_layers,
+        linear.out_features,
+        bool(rnn.bias),
+    )

@@ -1,0 +1,16 @@
+"""Zoos: problems, the builder, and the zoo on disk."""
+
+from wsrl.zoos.build import BuildSettings, build_zoo
+from wsrl.zoos.manifest import Manifest, ZooError
+from wsrl.zoos.store import Zoo, open_zoo
+from wsrl.zoos.verify import verify_zoo
+
+__all__ = [
+    "BuildSettings",
+    "Manifest",
+    "Zoo",
+    "ZooError",
+    "build_zoo",
+    "open_zoo",
+    "verify_zoo",
+]

@@ -1,0 +1,128 @@
+"""The manifest: one readable JSON file that says what a zoo holds and how it was made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from wsrl.rnn import RNNSpec
+from wsrl.zoos.problems.base import Column
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+SHARDS = "shards"
+
+
+class ZooError(ValueError):
+    """A zoo that is missing, unfinished, damaged, too new, or not the one that was asked for."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file of snapshots: its name, rows, bytes and SHA-256."""
+
+    file: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass
+class Manifest:
+    """What a zoo holds.
+
+    Attributes:
+        problem: name of the problem.
+        problem_settings: the problem's own arguments.
+        spec: the RNNs' spec as plain values.
+        build: how it was trained: runs, seed, snapshots and the rest of ``BuildSettings``.
+        columns: dtype and row shape by name.
+        versions: of the packages that made it.
+        shards: the finished files in the order of their members.
+        failed: runs with a loss that was not finite, with the step at which it was seen.
+        complete: whether every shard is there.
+        snapshot_updates: how many updates a snapshot labelled ``n`` has seen.
+        schema: version of this layout.
+    """
+
+    problem: str
+    problem_settings: dict[str, Any]
+    spec: dict[str, Any]
+    build: dict[str, Any]
+    columns: dict[str, Column]
+    versions: dict[str, str]
+    shards: list[Shard] = field(default_factory=list)
+    failed: dict[str, int] = field(default_factory=dict)
+    complete: bool = False
+    snapshot_updates: str = "n"
+    schema: int = SCHEMA
+
+    @property
+    def rnn_spec(self) -> RNNSpec:
+        """The spec of the RNNs."""
+        return RNNSpec(**self.spec)
+
+    def write(self, folder: Path) -> None:
+        """Replace the manifest of a folder; a reader sees the old one or the new one whole."""
+        write_atomically(folder / MANIFEST, json.dumps(asdict(self), indent=2).encode())
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """Read a folder's manifest.
+
+        Raises:
+            ZooError: when there is none, it is no manifest, or it is of a newer schema.
+        """
+        path = folder / MANIFEST
+        if not folder.is_dir():
+            raise ZooError(f"no zoo at {folder}: there is no such folder")
+        if not path.is_file():
+            raise ZooError(f"no zoo at {folder}: it holds no {MANIFEST}")
+        try:
+            content = json.loads(path.read_text())
+            schema = content["schema"]
+            if isinstance(schema, int) and schema > SCHEMA:
+                raise ZooError(
+                    f"{path} has schema {schema}, this wsrl reads up to {SCHEMA}: "
+                    "install a newer wsrl"
+                )
+            columns = {
+                name: Column(column["dtype"], tuple(column["shape"]))
+                for name, column in content.pop("columns").items()
+            }
+            shards = [Shard(**shard) for shard in content.pop("shards")]
+            manifest = cls(columns=columns, shards=shards, **content)
+            _check_names(manifest, path)
+        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+            raise ZooError(f"{path} is damaged: {error!r}") from error
+        return manifest
+
+
+def _check_names(manifest: Manifest, path: Path) -> None:
+    """A manifest names files of its own folder only."""
+    for shard in manifest.shards:
+        if Path(shard.file).name != shard.file or not shard.file.endswith(".safetensors"):
+            raise ZooError(f"{path} names a shard outside of its folder: {shard.file!r}")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all, whenever the process dies."""
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()

@@ -1,0 +1,35 @@
+"""AdamW for a population: every member's own weight decay, one fused pass over all weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+
+
+class PopulationAdamW:
+    """AdamW (Loshchilov and Hutter) on the flat weights of ``P`` members.
+
+    Everything is elementwise, so a member whose numbers are not finite spoils no other.
+
+    Args:
+        flat: ``(P, N)``, updated in place.
+        weight_decay: ``(P, 1)`` or one number for all.
+    """
+
+    def __init__(self, flat: Tensor, weight_decay: Tensor | float) -> None:
+        self.flat, self.weight_decay = flat, weight_decay
+        self.mean = torch.zeros_like(flat)
+        self.square = torch.zeros_like(flat)
+        self.step_count = 0
+
+    def step(self, gradient: Tensor, learning_rate: float) -> None:
+        """Update from ``gradient (P, N)``."""
+        self.step_count += 1
+        self.flat.mul_(1 - learning_rate * self.weight_decay)
+        self.mean.lerp_(gradient, 1 - BETA1)
+        self.square.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
+        correction = 1 - BETA2**self.step_count
+        scale = (self.square / correction).sqrt_().add_(EPSILON)
+        self.flat.addcdiv_(self.mean, scale, value=-learning_rate / (1 - BETA1**self.step_count))

@@ -1,0 +1,168 @@
+"""What a problem offers to the builder, the datamodule and the tasks.
+
+A problem makes sequences, says how an RNN is trained and judged on them, and which properties of a
+trained RNN can be predicted. A new problem is one file with one subclass, registered by decorator.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wsrl.rnn import RNNSpec, State
+
+Runner: TypeAlias = Callable[[Tensor, State | None], tuple[Tensor, State]]
+"""Runs ``B`` models: inputs ``(B, S, T, I)`` and a state (``None`` at the start) to outputs
+``(B, S, T, O)`` and the next state. RNNs and emulators look alike through it."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A property that can be predicted from an embedding.
+
+    Attributes:
+        column: the zoo's column it is read from.
+        kind: ``classes`` (every part one of ``values``) or ``real``.
+        parts: how many numbers it has.
+        values: for ``classes``, the column value that each class stands for, ascending.
+        first: how many leading entries of the column are left out.
+    """
+
+    column: str
+    kind: str
+    parts: int = 1
+    values: tuple[int, ...] = ()
+    first: int = 0
+
+    def of(self, columns: Mapping[str, Tensor]) -> Tensor:
+        """Return the target of ``n`` snapshots: class indices (long) or float32, ``(n, parts)``.
+
+        Raises:
+            ValueError: when a value is none of the classes.
+        """
+        column = columns[self.column]
+        column = column.reshape(len(column), -1)[:, self.first :]
+        if self.kind == "real":
+            return column.float()
+        values = torch.tensor(self.values, device=column.device)
+        column = column.contiguous().to(values.dtype)
+        found = torch.searchsorted(values, column).clamp(max=len(values) - 1)
+        if not torch.equal(values[found], column):
+            raise ValueError(f"column {self.column!r} holds values outside of {self.values}")
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a predictor needs to know, as plain values."""
+        return {"kind": self.kind, "parts": self.parts, "classes": len(self.values)}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a population trains on in one step.
+
+    Attributes:
+        inputs: ``(P, S, T, I)``.
+        targets: ``(P, S, T)`` class indices.
+        weights: ``(P, S)``, how much each sequence counts; they sum to 1 over ``S``.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    weights: Tensor
+
+
+class TrainingStream(ABC):
+    """The training data of a group of members."""
+
+    @abstractmethod
+    def batch(self, step: int) -> Batch:
+        """Return the data of one step, a function of the step alone."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a zoo: its dtype by safetensors' name and the shape of a row."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+class Problem(ABC):
+    """A family of tasks that small RNNs are trained on."""
+
+    name: ClassVar[str]
+    output_kind: ClassVar[str]
+    """``categorical`` where outputs are logits, ``real`` where they are values."""
+
+    input_size: int
+    output_size: int
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """Return the constructor's arguments as plain values."""
+
+    def spec(self, cell: str, hidden_size: int, num_layers: int, bias: bool = True) -> RNNSpec:
+        """Return the spec of RNNs that fit this problem."""
+        sizes = (self.input_size, hidden_size, num_layers, self.output_size)
+        return RNNSpec(cell, *sizes, bias=bias)
+
+    @abstractmethod
+    def draw_tasks(self, seed: int, members: Sequence[int]) -> Tensor:
+        """Draw each member's task from its own stream: ``(P, K)``."""
+
+    @abstractmethod
+    def training_stream(
+        self,
+        tasks: Tensor,
+        members: Sequence[int],
+        seed: int,
+        batch_size: int,
+        unique_sequences: bool,
+    ) -> TrainingStream:
+        """Return the data that members with ``tasks (P, K)`` train on.
+
+        With ``unique_sequences`` the ``batch_size`` draws of a step come as distinct sequences with
+        weights, where the problem can: the same gradient from less work.
+        """
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Return each member's loss, ``(P,)``, for outputs ``(P, S, T, O)``."""
+
+    @abstractmethod
+    def columns(self) -> dict[str, Column]:
+        """Return the columns that ``evaluate`` fills, ``task`` among them."""
+
+    @abstractmethod
+    def evaluate(
+        self, run: Runner, tasks: Tensor, members: Sequence[int], seed: int, step: int
+    ) -> dict[str, Tensor]:
+        """Judge a group at a snapshot: every column of ``columns``, ``(P, *shape)`` each.
+
+        Among them ``performance`` (1 is perfect), ``sequences`` and the ``outputs`` on them.
+        """
+
+    @abstractmethod
+    def encode(self, sequences: Tensor) -> Tensor:
+        """Turn stored sequences ``(..., *stored)`` into inputs ``(..., T, I)`` of float32."""
+
+    @abstractmethod
+    def clone_scores(
+        self, run: Runner, tasks: Tensor, samples: int, generator: torch.Generator
+    ) -> Tensor:
+        """Score ``B`` free-running models on their tasks ``(B, K)``: ``(B,)`` between 0 and 1."""
+
+    @abstractmethod
+    def targets(self, steps: Sequence[int]) -> dict[str, Target]:
+        """Return what can be predicted of a zoo with snapshots at ``steps``."""
+
+    @abstractmethod
+    def ood_criterion(self, tasks: NDArray[Any]) -> NDArray[np.float64]:
+        """Return a number for every task ``(n, K)``; the largest are out of distribution."""

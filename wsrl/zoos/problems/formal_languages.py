@@ -1,0 +1,288 @@
+"""Formal languages ``a^(k+m_1) b^(k+m_2) c^(k+m_3) ...`` (Herrmann et al. 2024).
+
+A task is the vector of occurrence differences ``m = (0, m_2, ..., m_n)``. A sequence is BOS, a
+string of the language, and EOS up to the length ``T``; an RNN learns to predict the next token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from wsrl.rnn import State
+from wsrl.zoos.problems.base import Batch, Column, Problem, Runner, Target, TrainingStream
+from wsrl.zoos.problems.registry import register_problem
+from wsrl.zoos.streams import Purpose, stream
+
+_BLOCK = 256  # steps whose draws come from one stream
+
+
+@register_problem
+class FormalLanguages(Problem):
+    """The languages with ``num_tokens`` tokens.
+
+    Args:
+        num_tokens: size of the alphabet; BOS and EOS come on top.
+        length: ``T``, tokens of a sequence with BOS and EOS; longer strings are cut.
+        max_n: ``k`` is uniform on ``max(0, -min m) .. max_n - 1``.
+        min_difference: smallest ``m_i`` that is drawn.
+        max_difference: largest ``m_i`` that is drawn.
+        acceptor: how ``performance`` counts strings: ``counts`` (as published: the token counts
+            before the first EOS are right) or ``ordered`` (their order too).
+        evaluated_strings: strings sampled from an RNN at a snapshot.
+        stored_strings: how many of these are stored with their log-probabilities.
+
+    Raises:
+        ValueError: for settings that leave a language without a string or a zoo without tasks.
+    """
+
+    name: ClassVar[str] = "formal_languages"
+    output_kind: ClassVar[str] = "categorical"
+
+    def __init__(
+        self,
+        num_tokens: int = 4,
+        length: int = 42,
+        max_n: int = 10,
+        min_difference: int = -3,
+        max_difference: int = 2,
+        acceptor: Literal["counts", "ordered"] = "counts",
+        evaluated_strings: int = 1000,
+        stored_strings: int = 100,
+    ) -> None:
+        if num_tokens < 2:
+            raise ValueError(f"num_tokens must be at least 2, not {num_tokens}")
+        if length < num_tokens + 2:
+            raise ValueError(f"length must be at least {num_tokens + 2}, not {length}")
+        if not min_difference <= 0 <= max_difference or min_difference == max_difference:
+            raise ValueError(
+                "differences must include 0 and another number, not "
+                f"{min_difference}..{max_difference}"
+            )
+        if max_n <= -min_difference:
+            raise ValueError(f"max_n must exceed {-min_difference} (-min_difference), not {max_n}")
+        if acceptor not in {"counts", "ordered"}:
+            raise ValueError(f"unknown acceptor {acceptor!r}; choose counts or ordered")
+        if not 1 <= stored_strings <= evaluated_strings:
+            raise ValueError(
+                f"stored_strings must be 1..{evaluated_strings} (evaluated), not {stored_strings}"
+            )
+        self.num_tokens, self.length, self.max_n = num_tokens, length, max_n
+        self.min_difference, self.max_difference = min_difference, max_difference
+        self.acceptor = acceptor
+        self.evaluated_strings, self.stored_strings = evaluated_strings, stored_strings
+        self.bos, self.eos = num_tokens, num_tokens + 1
+        self.input_size = self.output_size = num_tokens + 2
+
+    def settings(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            "num_tokens": self.num_tokens,
+            "length": self.length,
+            "max_n": self.max_n,
+            "min_difference": self.min_difference,
+            "max_difference": self.max_difference,
+            "acceptor": self.acceptor,
+            "evaluated_strings": self.evaluated_strings,
+            "stored_strings": self.stored_strings,
+        }
+
+    def draw_tasks(self, seed: int, members: Sequence[int]) -> Tensor:
+        """Draw ``m_2 .. m_n`` uniformly and independently; ``m_1`` is 0: ``(P, num_tokens)``."""
+        low, high = self.min_difference, self.max_difference + 1
+        drawn = [
+            stream(seed, Purpose.TASK, member).integers(low, high, self.num_tokens - 1)
+            for member in members
+        ]
+        return functional.pad(torch.from_numpy(np.stack(drawn)), (1, 0))
+
+    def strings(self, task: Sequence[int]) -> Tensor:
+        """Return every string of one language as padded sequences, ``(count, T)``, by rising k."""
+        smallest = max(0, -min(task))
+        sequences = torch.full((self.max_n - smallest, self.length), self.eos)
+        sequences[:, 0] = self.bos
+        for row, k in enumerate(range(smallest, self.max_n)):
+            tokens = [token for token, m in enumerate(task) for _ in range(k + m)]
+            string = torch.tensor(tokens[: self.length - 1], dtype=torch.long)
+            sequences[row, 1 : 1 + len(string)] = string
+        return sequences
+
+    def training_stream(
+        self,
+        tasks: Tensor,
+        members: Sequence[int],
+        seed: int,
+        batch_size: int,
+        unique_sequences: bool,
+    ) -> TrainingStream:
+        """Return batches of strings; a language has few, so the distinct ones carry counts."""
+        return _LanguageStream(self, tasks, members, seed, batch_size, unique_sequences)
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Next-token cross-entropy over the whole padded sequence."""
+        losses = functional.cross_entropy(
+            outputs.flatten(0, 2), batch.targets.flatten(), reduction="none"
+        )
+        return (losses.view_as(batch.targets).mean(2) * batch.weights).sum(1)
+
+    def columns(self) -> dict[str, Column]:
+        """Return the published columns and the count of strings in the right order."""
+        steps = self.length - 1
+        return {
+            "task": Column("I64", (self.num_tokens,)),
+            "performance": Column("F32", ()),
+            "accepted": Column("I64", ()),
+            "accepted_ordered": Column("I64", ()),
+            "sequences": Column("I16", (self.stored_strings, self.length)),
+            "outputs": Column("F16", (self.stored_strings, steps, self.output_size)),
+        }
+
+    def evaluate(
+        self, run: Runner, tasks: Tensor, members: Sequence[int], seed: int, step: int
+    ) -> dict[str, Tensor]:
+        """Sample strings from every RNN, count the accepted, keep some with log-probabilities."""
+        shape = (self.evaluated_strings, self.length - 1)
+        draws = [
+            stream(seed, Purpose.EVALUATION, member, step).random(shape, dtype=np.float32)
+            for member in members
+        ]
+        uniforms = torch.from_numpy(np.stack(draws)).to(tasks.device)
+        sequences, outputs = self.sample(run, uniforms, self.stored_strings)
+        counts = self.accepts(sequences, tasks).sum(1)
+        ordered = self.accepts(sequences, tasks, ordered=True).sum(1)
+        chosen = ordered if self.acceptor == "ordered" else counts
+        return {
+            "task": tasks,
+            "performance": chosen.float() / self.evaluated_strings,
+            "accepted": counts,
+            "accepted_ordered": ordered,
+            "sequences": sequences[:, : self.stored_strings].to(torch.int16),
+            "outputs": outputs.to(torch.float16),
+        }
+
+    def sample(self, run: Runner, uniforms: Tensor, keep: int = 0) -> tuple[Tensor, Tensor]:
+        """Let models write strings, each token drawn from the distribution they predict.
+
+        Args:
+            run: the models.
+            uniforms: ``(B, S, T - 1)`` in [0, 1), one for every token drawn.
+            keep: of how many strings the log-probabilities are kept.
+
+        Returns:
+            The sequences ``(B, S, T)`` with BOS, and log-probabilities ``(B, keep, T - 1, O)``.
+        """
+        token = uniforms.new_full(uniforms.shape[:2], self.bos, dtype=torch.long)
+        tokens, kept = [token], []
+        state: State | None = None
+        for draw in uniforms.unbind(2):
+            inputs = functional.one_hot(token, self.input_size).to(uniforms.dtype)
+            outputs, state = run(inputs[:, :, None], state)
+            logs = outputs[:, :, 0].log_softmax(-1)
+            kept.append(logs[:, :keep])
+            below = draw[..., None] >= logs.exp().cumsum(-1)
+            token = below.sum(-1).clamp(max=self.output_size - 1)
+            tokens.append(token)
+        return torch.stack(tokens, 2), torch.stack(kept, 2)
+
+    def accepts(self, sequences: Tensor, tasks: Tensor, ordered: bool = False) -> Tensor:
+        """Return which sequences ``(B, S, T)`` are strings of their languages ``(B, K)``.
+
+        A string must contain an EOS, and the counts of its tokens before the first EOS, less
+        ``m``, must all be equal; if ``ordered``, it must also be BOS, all a, all b, ...
+        """
+        ended = (sequences == self.eos).cumsum(2) > 0
+        alphabet = torch.arange(self.num_tokens, device=sequences.device)
+        inside = (sequences[..., None] == alphabet) & ~ended[..., None]
+        shifted = inside.sum(2) - tasks[:, None]
+        accepted = ended[:, :, -1] & (shifted == shifted[..., :1]).all(-1)
+        if ordered:
+            body = sequences[:, :, 1:].masked_fill(ended[:, :, 1:], self.eos)
+            rising = (body[:, :, 1:] >= body[:, :, :-1]).all(-1)
+            accepted = accepted & rising & (body != self.bos).all(-1)
+        return accepted
+
+    def encode(self, sequences: Tensor) -> Tensor:
+        """One-hot of all tokens but the last: ``(..., T)`` to ``(..., T - 1, I)``."""
+        return functional.one_hot(sequences[..., :-1].long(), self.input_size).float()
+
+    def clone_scores(
+        self, run: Runner, tasks: Tensor, samples: int, generator: torch.Generator
+    ) -> Tensor:
+        """Accepted of the strings that were finished; 0 for a model that finishes none."""
+        shape = (len(tasks), samples, self.length - 1)
+        uniforms = torch.rand(shape, generator=generator, device=generator.device)
+        sequences, _ = self.sample(run, uniforms.to(tasks.device))
+        accepted = self.accepts(sequences, tasks, self.acceptor == "ordered").sum(1)
+        finished = (sequences == self.eos).any(2).sum(1)
+        return accepted / finished.clamp(min=1)
+
+    def targets(self, steps: Sequence[int]) -> dict[str, Target]:
+        """Return the task (each difference a class), the performance and the training step."""
+        differences = tuple(range(self.min_difference, self.max_difference + 1))
+        return {
+            "task": Target("task", "classes", self.num_tokens - 1, differences, first=1),
+            "performance": Target("performance", "real"),
+            "step": Target("step", "classes", values=tuple(sorted(steps))),
+        }
+
+    def ood_criterion(self, tasks: NDArray[Any]) -> NDArray[np.float64]:
+        """Entropy of ``m - min m + 1`` as a distribution: the most even tasks are OOD."""
+        shifted = (tasks - tasks.min(1, keepdims=True) + 1).astype(np.float64)
+        shares = shifted / shifted.sum(1, keepdims=True)
+        entropy: NDArray[np.float64] = -(shares * np.log(shares)).sum(1)
+        return entropy
+
+
+class _LanguageStream(TrainingStream):
+    """``batch_size`` strings a step for every member, drawn uniformly from its language."""
+
+    def __init__(
+        self,
+        problem: FormalLanguages,
+        tasks: Tensor,
+        members: Sequence[int],
+        seed: int,
+        batch_size: int,
+        unique_sequences: bool,
+    ) -> None:
+        languages = [problem.strings(task.tolist()) for task in tasks]
+        self._counts = [len(language) for language in languages]
+        padded = [
+            functional.pad(language, (0, 0, 0, problem.max_n - len(language)))
+            for language in languages
+        ]
+        sequences = torch.stack(padded).to(tasks.device)
+        self._inputs, self._targets = problem.encode(sequences), sequences[:, :, 1:]
+        self._members, self._seed = members, seed
+        self._batch_size, self._unique = batch_size, unique_sequences
+        self._block, self._draws = -1, torch.empty(0)
+
+    def batch(self, step: int) -> Batch:
+        """Return the strings of one step, distinct with their counts or one by one."""
+        draws = self._draws_of(step)
+        if self._unique:
+            weights = draws.new_zeros(self._targets.shape[:2], dtype=torch.float32)
+            share = torch.full_like(draws, 1 / self._batch_size, dtype=torch.float32)
+            return Batch(self._inputs, self._targets, weights.scatter_add(1, draws, share))
+        rows = torch.arange(len(draws), device=draws.device)[:, None]
+        weights = torch.full_like(draws, 1 / self._batch_size, dtype=torch.float32)
+        return Batch(self._inputs[rows, draws], self._targets[rows, draws], weights)
+
+    def _draws_of(self, step: int) -> Tensor:
+        """Which string each draw is, ``(P, batch_size)``."""
+        block, within = divmod(step, _BLOCK)
+        if block != self._block:
+            shape = (_BLOCK, self._batch_size)
+            drawn = [
+                stream(self._seed, Purpose.TRAINING, member, block).integers(0, count, shape)
+                for member, count in zip(self._members, self._counts, strict=True)
+            ]
+            self._draws = torch.from_numpy(np.stack(drawn)).to(self._targets.device)
+            self._block = block
+        return self._draws[:, within]

@@ -1,0 +1,66 @@
+"""The progress bar of a zoo build: members, RNN-steps a second, time left."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class BuildProgress:
+    """Counts RNN-steps and shows them, redrawn at most a few times a second.
+
+    Args:
+        total: RNN-steps of the whole zoo.
+        members: members of the whole zoo.
+        quiet: show nothing.
+    """
+
+    def __init__(self, total: int, members: int, quiet: bool) -> None:
+        self._total, self._members = total, members
+        self._size, self._started = 0, 0
+        self._pending, self._shown = 0, 0.0
+        self._progress = Progress(
+            TextColumn("members {task.fields[members]}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%  {task.fields[speed]} RNN-steps/s  left"),
+            TimeRemainingColumn(),
+            disable=quiet,
+        )
+        self._task = self._progress.add_task("build", total=total, members="", speed="-")
+
+    def __enter__(self) -> BuildProgress:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._show()
+        self._progress.stop()
+
+    def start_group(self, members: int) -> None:
+        """Say that a group of so many members follows."""
+        self._size = members
+        self._started += members
+
+    def advance(self, steps: int) -> None:
+        """Count ``steps`` updates of every member of the group."""
+        self._pending += steps * self._size
+        if time.monotonic() - self._shown > 0.5:
+            self._show()
+
+    def _show(self) -> None:
+        self._shown = time.monotonic()
+        speed = self._progress.tasks[0].speed
+        self._progress.update(
+            self._task,
+            advance=self._pending,
+            members=f"{self._started}/{self._members}",
+            speed=f"{speed:,.0f}" if speed else "-",
+        )
+        self._pending = 0

@@ -1,0 +1,218 @@
+"""Read a zoo from disk, memory-mapped, and write its shards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from wsrl.rnn import RNNSpec
+from wsrl.zoos.manifest import SHARDS, Manifest, Shard, ZooError, checksum, write_atomically
+from wsrl.zoos.problems import Column, Problem, create_problem
+
+DTYPES = {
+    "F16": torch.float16,
+    "F32": torch.float32,
+    "I16": torch.int16,
+    "I64": torch.int64,
+}
+
+
+class Zoo:
+    """A finished zoo: columns of snapshots, read through the memory map.
+
+    Rows are snapshots, in the order of the shards: run by run, each with its steps ascending.
+
+    Args:
+        path: the zoo's folder.
+        include_failed: keep the snapshots of runs whose loss was not finite.
+
+    Raises:
+        ZooError: for a folder that holds no finished, readable zoo.
+    """
+
+    def __init__(self, path: str | Path, include_failed: bool = False) -> None:
+        self.path = Path(path)
+        self.manifest = Manifest.read(self.path)
+        if not self.manifest.complete:
+            raise ZooError(
+                f"the zoo at {self.path} is unfinished ({len(self.manifest.shards)} shards are "
+                "done): run its `wsrl zoo build` command again to finish it"
+            )
+        self._shards = [self._open(shard) for shard in self.manifest.shards]
+        counts = torch.tensor([shard.rows for shard in self.manifest.shards])
+        self._ends = counts.cumsum(0)
+        self._rows = self._kept_rows(int(self._ends[-1]), include_failed)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @cached_property
+    def spec(self) -> RNNSpec:
+        """The spec of the RNNs."""
+        return self.manifest.rnn_spec
+
+    @cached_property
+    def problem(self) -> Problem:
+        """The problem the RNNs were trained on."""
+        return create_problem(self.manifest.problem, self.manifest.problem_settings)
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """Dtype and row shape by name."""
+        return self.manifest.columns
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The training steps at which snapshots were taken."""
+        return tuple(self.manifest.build["snapshots"])
+
+    @property
+    def sequences_stored(self) -> int:
+        """How many sequences are stored with every snapshot."""
+        return self.columns["sequences"].shape[0]
+
+    def read(self, column: str, rows: Tensor | None = None) -> Tensor:
+        """Return one column.
+
+        Args:
+            column: its name.
+            rows: ``(n,)`` indices of snapshots; all by default.
+
+        Returns:
+            ``(n, *shape)``, a copy.
+
+        Raises:
+            ZooError: for an unknown column.
+        """
+        spec = self._column(column)
+        result = torch.empty((len(self if rows is None else rows), *spec.shape), dtype=_dtype(spec))
+        for shard, where, local in self._locate(rows):
+            result[where] = shard[column][local]
+        return result
+
+    def read_sequences(self, rows: Tensor, picks: Tensor) -> tuple[Tensor, Tensor]:
+        """Return chosen sequences of snapshots and the outputs on them; no others are touched.
+
+        Args:
+            rows: ``(B,)`` indices of snapshots.
+            picks: ``(B, S)``, which of the stored sequences of each.
+
+        Returns:
+            ``(B, S, *sequence)`` and ``(B, S, T, O)``.
+        """
+        results = []
+        for column in ("sequences", "outputs"):
+            spec = self._column(column)
+            result = torch.empty((*picks.shape, *spec.shape[1:]), dtype=_dtype(spec))
+            for shard, where, local in self._locate(rows):
+                result[where] = shard[column][local[:, None], picks[where]]
+            results.append(result)
+        return results[0], results[1]
+
+    def check(self) -> None:
+        """Compare every shard with its checksum.
+
+        Raises:
+            ZooError: naming the files that differ.
+        """
+        folder = self.path / SHARDS
+        wrong = [s.file for s in self.manifest.shards if checksum(folder / s.file) != s.sha256]
+        if wrong:
+            raise ZooError(f"damaged shards in {folder} (checksums differ): {', '.join(wrong)}")
+
+    def _column(self, name: str) -> Column:
+        if name not in self.columns:
+            raise ZooError(
+                f"the zoo at {self.path} has no column {name!r}, but {', '.join(self.columns)}"
+            )
+        return self.columns[name]
+
+    def _locate(self, rows: Tensor | None) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
+        """Yield each shard that holds some of the rows, where they go, and where they are."""
+        stored = self._rows if rows is None else self._rows[rows]
+        shards = torch.searchsorted(self._ends, stored, right=True)
+        for index in shards.unique().tolist():
+            where = (shards == index).nonzero().squeeze(1)
+            start = self._ends[index] - self.manifest.shards[index].rows
+            yield self._shards[index], where, stored[where] - start
+
+    def _kept_rows(self, total: int, include_failed: bool) -> Tensor:
+        rows = torch.arange(total)
+        failed = torch.tensor([int(run) for run in self.manifest.failed])
+        if include_failed or not len(failed):
+            return rows
+        runs = torch.cat([shard["run"] for shard in self._shards])
+        return rows[~torch.isin(runs, failed)]
+
+    def _open(self, shard: Shard) -> dict[str, Tensor]:
+        path = self.path / SHARDS / shard.file
+        if not path.is_file():
+            raise ZooError(f"the zoo is damaged: shard {path} is missing")
+        if path.stat().st_size != shard.bytes:
+            raise ZooError(
+                f"the zoo is damaged: shard {path} has {path.stat().st_size} bytes, "
+                f"its manifest says {shard.bytes}"
+            )
+        tensors = read_tensors(path)
+        for name, column in self.columns.items():
+            tensor = tensors.get(name)
+            wanted = (shard.rows, *column.shape)
+            if tensor is None or tensor.shape != wanted or tensor.dtype != _dtype(column):
+                raise ZooError(f"the zoo is damaged: {path} has no column {name} of {wanted}")
+        return tensors
+
+
+def open_zoo(path: str | Path) -> Zoo:
+    """Open a finished zoo; runs that failed in training are left out.
+
+    Raises:
+        ZooError: for a folder that holds no finished, readable zoo.
+    """
+    return Zoo(path)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file, memory-mapped.
+
+    Raises:
+        ZooError: for a file that is none.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 not a dict
+    except (SafetensorError, OSError) as error:
+        raise ZooError(f"{path} is damaged: {error}") from error
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Return the JSON that ``write_tensors`` put into a file's header."""
+    with safe_open(path, "pt") as file:
+        metadata: dict[str, Any] = json.loads(file.metadata()["wsrl"])
+    return metadata
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Write a safetensors file atomically."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, save(plain, {"wsrl": json.dumps(metadata)}))
+
+
+def write_shard(folder: Path, index: int, columns: Mapping[str, Tensor]) -> Shard:
+    """Write the snapshots of one group and return its entry for the manifest."""
+    path = folder / SHARDS / f"{index:05d}.safetensors"
+    write_tensors(path, columns, {"group": index})
+    rows = len(columns["weights"])
+    return Shard(path.name, rows, path.stat().st_size, checksum(path))
+
+
+def _dtype(column: Column) -> torch.dtype:
+    return DTYPES[column.dtype]
