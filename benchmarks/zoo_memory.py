@@ -1,0 +1,95 @@
+"""Private memory while training data are read from a zoo and from one ten times as large.
+
+Private memory is what the process alone has (``RssAnon`` of ``/proc/self/status``): pages of the
+memory-mapped files do not count, the kernel drops them whenever it needs room. Linux only.
+
+    python benchmarks/zoo_memory.py --rows 500 --factor 10
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from wsrl.data import ZooDataModule
+from wsrl.rnn import RNNSpec
+from wsrl.zoos import Manifest
+from wsrl.zoos.problems import Column, FormalLanguages, Problem
+from wsrl.zoos.store import DTYPES, write_shard
+
+SHARD_ROWS = 250
+
+
+def resident_megabytes(kind: str = "RssAnon") -> float:
+    """Return the process's memory: ``RssAnon`` is private, ``RssFile`` mapped from files."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(kind)) / 1024
+
+
+def write_zoo(folder: Path, rows: int, problem: Problem, spec: RNNSpec) -> float:
+    """Write a zoo of meaningless numbers with one snapshot a run; return its size in MB."""
+    columns = {
+        "weights": Column("F32", (spec.num_parameters,)),
+        "run": Column("I64", ()),
+        "step": Column("I64", ()),
+        **problem.columns(),
+    }
+    manifest = Manifest(
+        problem.name, problem.settings(), spec.to_dict(), {"snapshots": [0]}, columns, {}
+    )
+    for index, start in enumerate(range(0, rows, SHARD_ROWS)):
+        count = min(SHARD_ROWS, rows - start)
+        values = {
+            name: torch.ones(count, *column.shape, dtype=DTYPES[column.dtype])
+            for name, column in columns.items()
+        }
+        values["run"] = torch.arange(start, start + count)
+        values["step"] = torch.zeros(count, dtype=torch.int64)
+        values["task"] = problem.draw_tasks(0, range(start, start + count))
+        manifest.shards.append(write_shard(folder, index, values))
+    manifest.complete = True
+    manifest.write(folder)
+    return sum(shard.bytes for shard in manifest.shards) / 2**20
+
+
+def read_all(zoo: str, in_memory: bool = False) -> tuple[float, float]:
+    """Read every training row three times; return the growth of private and of mapped memory."""
+    gc.collect()
+    before = resident_megabytes(), resident_megabytes("RssFile")
+    module = ZooDataModule(zoo, in_memory=in_memory)
+    loader = module.train_dataloader()
+    for step in range(3 * len(module.rows("train")) // 64 + 1):
+        loader.batch(step)
+    return resident_megabytes() - before[0], resident_megabytes("RssFile") - before[1]
+
+
+def main() -> None:
+    """Measure each zoo in a process of its own."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=500, help="snapshots of the smaller zoo")
+    parser.add_argument("--factor", type=int, default=10, help="how much larger the other one is")
+    parser.add_argument("--read", help="only read this zoo and print what it took")
+    arguments = parser.parse_args()
+    if arguments.read:
+        private, mapped = read_all(arguments.read)
+        print(f"private memory +{private:.1f} MB, mapped from files +{mapped:.1f} MB")
+        return
+    problem = FormalLanguages()
+    spec = problem.spec("lstm", 32, 2)
+    with tempfile.TemporaryDirectory() as folder:
+        for rows in (arguments.rows, arguments.rows * arguments.factor):
+            zoo = Path(folder) / str(rows)
+            size = write_zoo(zoo, rows, problem, spec)
+            command = [sys.executable, __file__, "--read", str(zoo)]
+            result = subprocess.run(command, check=True, capture_output=True, text=True)
+            print(f"{rows} snapshots, {size:.0f} MB: {result.stdout.strip()}")
+
+
+if __name__ == "__main__":
+    main()

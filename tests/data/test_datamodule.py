@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning import LightningModule, Trainer
+
+from wsrl.data import ZooBatch, ZooDataModule
+from wsrl.rnn import RNNSpec
+from wsrl.zoos import ZooError, open_zoo
+
+
+def loaded_rows(datamodule: ZooDataModule, split: str) -> list[int]:
+    position = datamodule.eval_splits("predict").index(split)
+    batches = list(datamodule.predict_dataloader()[position])
+    return sorted(torch.cat([batch.row for batch in batches]).tolist())
+
+
+def test_the_zoo_is_described_in_plain_values(datamodule: ZooDataModule) -> None:
+    assert RNNSpec(**datamodule.spec) == datamodule.zoo.spec
+    assert datamodule.output_kind == "categorical"
+    assert datamodule.targets == {
+        "task": {"kind": "classes", "parts": 2, "classes": 6},
+        "performance": {"kind": "real", "parts": 1, "classes": 0},
+        "step": {"kind": "classes", "parts": 1, "classes": 3},
+    }
+
+
+def test_the_hyperparameters_alone_rebuild_it(
+    zoo_path: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(Path(zoo_path).parent)
+    module = ZooDataModule("zoo", seed=3, permute=True)
+    monkeypatch.chdir(tmp_path)
+    plain = dict(module.hparams)
+    assert all(isinstance(value, str | int | float) for value in plain.values())
+    assert plain["zoo"] == zoo_path
+    assert dict(ZooDataModule(**plain).hparams) == plain
+
+
+def test_batches_have_the_documented_shapes(datamodule: ZooDataModule) -> None:
+    batch = next(iter(datamodule.train_dataloader()))
+    spec = datamodule.zoo.spec
+    assert batch.weights.flat.shape == (8, spec.num_parameters)
+    assert batch.inputs.shape == (8, 2, 13, spec.input_size)
+    assert batch.outputs.shape == (8, 2, 13, spec.output_size)
+    assert {name: tuple(t.shape) for name, t in batch.targets.items()} == {
+        "task": (8, 2),
+        "performance": (8, 1),
+        "step": (8, 1),
+    }
+    assert batch.targets["task"].dtype == batch.row.dtype == torch.int64
+    assert batch.task.shape == (8, 3)
+    assert batch.performance.shape == batch.run.shape == batch.step.shape == (8,)
+    assert batch.performance.dtype == batch.task.dtype == torch.float32
+
+
+def test_a_batch_holds_what_the_zoo_stores(datamodule: ZooDataModule) -> None:
+    batch = datamodule.train_dataloader().batch(0)
+    zoo = open_zoo(datamodule.zoo.path)
+    for name, value in (("weights", batch.weights.flat), ("run", batch.run), ("step", batch.step)):
+        assert torch.equal(zoo.read(name)[batch.row], value)
+    assert torch.equal(zoo.read("task")[batch.row].float(), batch.task)
+    lowest = zoo.problem.settings()["min_difference"]
+    assert torch.equal(batch.targets["task"], batch.task[:, 1:].long() - lowest)
+
+
+@pytest.mark.parametrize("criterion", ["published", "random"])
+@pytest.mark.parametrize("ood_to_train", [False, True])
+def test_no_run_and_no_task_is_in_two_splits(
+    zoo_path: str, criterion: Any, ood_to_train: bool
+) -> None:
+    module = ZooDataModule(
+        zoo_path, ood_criterion=criterion, test_fraction=0.1, ood_to_train=ood_to_train
+    )
+    splits = module.eval_splits("predict")
+    assert splits == ["train", "validation", "ood", "test"]
+    rows = [module.rows(split) for split in splits]
+    assert sorted(np.concatenate(rows)) == list(range(len(module.zoo)))
+    runs, tasks = module.zoo.read("run").numpy(), module.zoo.read("task").numpy()
+    for one, other in itertools.combinations(rows, 2):
+        assert not set(runs[one]) & set(runs[other])
+        assert not {tuple(t) for t in tasks[one]} & {tuple(t) for t in tasks[other]}
+
+
+def test_published_ood_tasks_are_the_most_even(datamodule: ZooDataModule) -> None:
+    tasks = datamodule.zoo.read("task").numpy()
+    criterion = datamodule.problem.ood_criterion(tasks)
+    known = np.concatenate([datamodule.rows("train"), datamodule.rows("validation")])
+    assert criterion[datamodule.rows("ood")].min() >= criterion[known].max() - 1e-12
+    other = ZooDataModule(str(datamodule.zoo.path), ood_criterion="random")
+    assert set(other.rows("ood")) != set(datamodule.rows("ood"))
+
+
+def test_every_stage_reads_its_splits(zoo_path: str) -> None:
+    module = ZooDataModule(zoo_path, test_fraction=0.1)
+    assert module.eval_splits("fit") == module.eval_splits("validate") == ["validation", "ood"]
+    assert module.eval_splits("test") == ["validation", "ood", "test"]
+    assert ZooDataModule(zoo_path).eval_splits("test") == ["validation", "ood"]
+    assert [len(module.val_dataloader()), len(module.test_dataloader())] == [2, 3]
+    for split in module.eval_splits("predict"):
+        assert loaded_rows(module, split) == module.rows(split).tolist()
+    with pytest.raises(ValueError, match="unknown stage"):
+        module.eval_splits("sleep")
+
+
+def test_training_reads_training_rows_only(datamodule: ZooDataModule) -> None:
+    seen = {int(row) for batch in datamodule.train_dataloader() for row in batch.row}
+    assert len(seen) == 40
+    assert seen <= set(datamodule.rows("train").tolist())
+
+
+def test_bad_input_is_an_error_before_work(zoo_path: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="stores 5 sequences"):
+        ZooDataModule(zoo_path, sequences_per_rnn=6)
+    with pytest.raises(ValueError, match="steps_per_epoch must be at least 1"):
+        ZooDataModule(zoo_path, steps_per_epoch=0)
+    with pytest.raises(ValueError, match="choose published or random"):
+        ZooDataModule(zoo_path, ood_criterion="smallest")  # type: ignore[arg-type]
+    with pytest.raises(ZooError, match="no such folder"):
+        ZooDataModule(str(tmp_path / "nothing"))
+    with pytest.raises(ValueError, match="test needs a test_fraction"):
+        ZooDataModule(zoo_path).rows("test")
+    module = ZooDataModule(zoo_path, test_fraction=0.001)
+    with pytest.raises(ValueError, match="too few tasks"):
+        module.setup("fit")
+
+
+class Probe(LightningModule):
+    """Keeps the kinds of numbers it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(()))
+        self.seen: list[tuple[torch.dtype, torch.dtype, str]] = []
+
+    def training_step(self, batch: ZooBatch, batch_idx: int) -> torch.Tensor:
+        self.seen.append((batch.weights.flat.dtype, batch.row.dtype, batch.outputs.device.type))
+        return self.scale * batch.outputs.mean()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("32-true", torch.float32), ("64-true", torch.float64)]
+)
+def test_batches_come_in_the_precision_of_the_module(
+    datamodule: ZooDataModule, tmp_path: Path, precision: Any, dtype: torch.dtype
+) -> None:
+    trainer = Trainer(
+        accelerator="cpu",
+        precision=precision,
+        fast_dev_run=2,
+        default_root_dir=tmp_path,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    probe = Probe()
+    trainer.fit(probe, datamodule)
+    assert probe.seen == [(dtype, torch.int64, "cpu")] * 2
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_batches_come_on_the_device_of_the_trainer(
+    zoo_path: str, tmp_path: Path, in_memory: bool
+) -> None:
+    module = ZooDataModule(zoo_path, batch_size=8, in_memory=in_memory)
+    probe = Probe()
+    trainer = Trainer(
+        accelerator="cuda", devices=1, fast_dev_run=2, default_root_dir=tmp_path, logger=False
+    )
+    trainer.fit(probe, module)
+    assert probe.seen == [(torch.float32, torch.int64, "cuda")] * 2
+    assert next(iter(module.train_dataloader())).row.is_cuda == in_memory

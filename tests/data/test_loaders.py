@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+import torch
+
+from wsrl.data import EvaluationLoader, TrainingLoader, ZooBatch, ZooReader
+from wsrl.data.order import RowOrder, fixed_picks, training_picks
+from wsrl.rnn import run_population
+from wsrl.zoos import open_zoo
+
+ROWS = np.arange(3, 90)
+
+
+def loader(
+    reader: ZooReader, permute: bool = False, rank: int = 0, world: int = 1
+) -> TrainingLoader:
+    return TrainingLoader(
+        reader, ROWS, 8, 2, 5, seed=4, permute=permute, rank=rank, world_size=world
+    )
+
+
+@pytest.fixture(scope="module")
+def reader(zoo_path: str) -> ZooReader:
+    return ZooReader(open_zoo(zoo_path))
+
+
+def values(batch: ZooBatch) -> dict[str, torch.Tensor]:
+    return {
+        "weights": batch.weights.flat,
+        "inputs": batch.inputs,
+        "outputs": batch.outputs,
+        "task": batch.task,
+        "performance": batch.performance,
+        "run": batch.run,
+        "step": batch.step,
+        "row": batch.row,
+        **{f"target {name}": target for name, target in batch.targets.items()},
+    }
+
+
+def assert_same(one: ZooBatch, other: ZooBatch) -> None:
+    expected = values(other)
+    for name, value in values(one).items():
+        assert torch.equal(value, expected[name]), name
+
+
+def assert_joined(parts: Iterable[ZooBatch], whole: ZooBatch) -> None:
+    shares = [values(part) for part in parts]
+    for name, value in values(whole).items():
+        assert torch.equal(torch.cat([share[name] for share in shares]), value), name
+
+
+def test_a_pass_reads_every_row_once_and_each_pass_in_another_order() -> None:
+    order = RowOrder(ROWS, 10, seed=0)
+    dealt = np.concatenate([order.of_step(step) for step in range(30)])
+    passes = [dealt[start : start + len(ROWS)] for start in (0, len(ROWS), 2 * len(ROWS))]
+    for one in passes:
+        np.testing.assert_array_equal(np.sort(one), ROWS)
+    assert (passes[0] != passes[1]).any()
+
+
+def test_a_step_larger_than_the_split_reads_several_passes() -> None:
+    rows = np.arange(4)
+    assert (np.bincount(RowOrder(rows, 10, seed=0).of_step(1)) >= 2).all()
+
+
+def test_a_step_is_a_function_of_seed_and_number() -> None:
+    straight = RowOrder(ROWS, 10, seed=0)
+    forward = [straight.of_step(step) for step in range(20)]
+    for step in (13, 2, 19):
+        np.testing.assert_array_equal(RowOrder(ROWS, 10, seed=0).of_step(step), forward[step])
+    assert (RowOrder(ROWS, 10, seed=1).of_step(0) != forward[0]).any()
+
+
+def test_training_picks_are_different_sequences_of_an_rnn() -> None:
+    picks = training_picks(seed=0, step=3, batch=50, stored=9, count=4)
+    assert picks.shape == (50, 4)
+    assert all(len(set(row.tolist())) == 4 for row in picks)
+    assert set(picks.flatten().tolist()) == set(range(9))
+    assert not torch.equal(picks, training_picks(seed=0, step=4, batch=50, stored=9, count=4))
+
+
+def test_evaluation_picks_depend_on_seed_and_row_alone() -> None:
+    rows = np.arange(1000)
+    picks = fixed_picks(1, rows, 10, 2)
+    assert torch.equal(fixed_picks(1, rows[[500, 3]], 10, 2), picks[[500, 3]])
+    assert (picks[:, 0] != picks[:, 1]).all()
+    assert not torch.equal(fixed_picks(2, rows, 10, 2), picks)
+    counts = torch.bincount(picks.flatten(), minlength=10)  # 200 expected of each
+    assert ((counts - 200).abs() < 60).all()
+
+
+@pytest.mark.parametrize("permute", [False, True])
+def test_the_ranks_share_one_batch(reader: ZooReader, permute: bool) -> None:
+    alone = loader(reader, permute)
+    ranks = [loader(reader, permute, rank, 2) for rank in range(2)]
+    for step in (0, 3, 11):
+        assert_joined((part.batch(step) for part in ranks), alone.batch(step))
+
+
+def test_a_batch_that_cannot_be_dealt_out_is_an_error(reader: ZooReader) -> None:
+    with pytest.raises(ValueError, match="multiple of 3"):
+        loader(reader, world=3)
+
+
+def test_an_epoch_goes_on_where_the_progress_says(reader: ZooReader) -> None:
+    alone = loader(reader)
+    resumed = TrainingLoader(reader, ROWS, 8, 2, 5, seed=4, progress=lambda: (8, 3))
+    batches = list(resumed)
+    assert len(alone) == len(list(alone)) == 5
+    assert len(batches) == 2
+    for step, batch in zip((8, 9), batches, strict=True):
+        assert_same(batch, alone.batch(step))
+
+
+def test_stored_outputs_are_what_the_stored_weights_answer(reader: ZooReader) -> None:
+    batch = loader(reader).batch(0)
+    outputs, _ = run_population(batch.weights, batch.inputs)
+    assert batch.outputs.dtype == torch.float32
+    torch.testing.assert_close(outputs.log_softmax(-1), batch.outputs, rtol=2e-3, atol=2e-3)
+    wrong, _ = run_population(batch.weights, batch.inputs.roll(1, 0))
+    assert (wrong.log_softmax(-1) - batch.outputs).abs().max() > 2e-2
+
+
+def test_permuting_changes_the_weights_and_not_the_functions(reader: ZooReader) -> None:
+    plain, permuted = loader(reader).batch(2), loader(reader, permute=True).batch(2)
+    assert not torch.equal(plain.weights.flat, permuted.weights.flat)
+    assert torch.equal(plain.inputs, permuted.inputs)
+    outputs = [run_population(b.weights, b.inputs)[0] for b in (plain, permuted)]
+    torch.testing.assert_close(outputs[0], outputs[1])
+
+
+def test_holding_the_zoo_gives_the_same_batches(reader: ZooReader) -> None:
+    held = ZooReader(reader.zoo, torch.device("cpu"))
+    assert_same(loader(held).batch(1), loader(reader).batch(1))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_zoo_held_on_the_gpu_gives_the_same_batches(reader: ZooReader) -> None:
+    held = ZooReader(reader.zoo, torch.device("cuda", 0))
+    batch = loader(held, permute=True).batch(1)
+    assert all(value.is_cuda for value in values(batch).values())
+    assert_same(batch.to("cpu"), loader(reader, permute=True).batch(1))
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_evaluation_reads_every_row_once(reader: ZooReader, world: int) -> None:
+    loaders = [EvaluationLoader(reader, ROWS, 8, 2, 0, rank, world) for rank in range(world)]
+    batches = [list(part) for part in loaders]
+    assert all(len(part) == len(made) for part, made in zip(loaders, batches, strict=True))
+    assert len({len(made) for made in batches}) == 1
+    every = [batch for made in batches for batch in made]
+    assert all(1 <= len(batch) <= 8 for batch in every)
+    np.testing.assert_array_equal(np.sort(torch.cat([b.row for b in every]).numpy()), ROWS)
+
+
+def test_evaluation_uses_the_same_sequences_whatever_the_batches(reader: ZooReader) -> None:
+    def by_row(batch_size: int, world: int) -> torch.Tensor:
+        parts = [EvaluationLoader(reader, ROWS, batch_size, 2, 0, r, world) for r in range(world)]
+        batches = [batch for part in parts for batch in part]
+        order = torch.cat([batch.row for batch in batches]).argsort()
+        return torch.cat([batch.inputs for batch in batches])[order]
+
+    assert torch.equal(by_row(8, 1), by_row(50, 1))
+    assert torch.equal(by_row(8, 1), by_row(5, 2))
+
+
+def test_a_batch_is_moved_and_cast_whole(reader: ZooReader) -> None:
+    batch = loader(reader).batch(0)
+    double = batch.to(dtype=torch.float64)
+    for name, value in values(batch).items():
+        moved = values(double)[name]
+        assert moved.dtype == (torch.float64 if value.is_floating_point() else value.dtype), name
+        assert torch.equal(moved.to(value.dtype), value)
+    assert all(value.is_meta for value in values(batch.to("meta")).values())
+    assert len(batch) == 8

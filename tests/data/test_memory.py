@@ -1,0 +1,31 @@
+"""Private memory does not grow with a memory-mapped zoo (measured large by the benchmark)."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from wsrl.zoos.problems import FormalLanguages
+
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "zoo_memory.py"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_zoo_ten_times_as_large_takes_no_more_private_memory(tmp_path: Path) -> None:
+    benchmark = runpy.run_path(str(BENCHMARK))
+    problem = FormalLanguages()
+    spec = problem.spec("lstm", 32, 2)
+    small, large = tmp_path / "small", tmp_path / "large"
+    size = benchmark["write_zoo"](small, 60, problem, spec)
+    assert benchmark["write_zoo"](large, 600, problem, spec) > 9 * size > 50
+    benchmark["read_all"](str(small))  # whatever is allocated once
+    private_small, _ = benchmark["read_all"](str(small))
+    private_large, mapped_large = benchmark["read_all"](str(large))
+    assert private_small < 4
+    assert private_large < 4
+    assert mapped_large > 30  # it was read
+    held, _ = benchmark["read_all"](str(large), in_memory=True)
+    assert held > 30  # the measure sees memory where there is some

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from wsrl.data.splits import random_criterion, split_rows, split_tasks, unique_tasks
+from wsrl.zoos.problems import FormalLanguages
+
+
+@pytest.mark.parametrize("count", [7, 20, 100, 216, 1000])
+def test_sizes_are_the_published_ones(count: int) -> None:
+    splits = split_tasks(np.random.default_rng(0).random(count))
+    sizes = {name: len(tasks) for name, tasks in splits.items()}
+    train, validation = (count * 7) // 10, (count * 3) // 20
+    assert sizes == {
+        "train": train,
+        "validation": validation,
+        "ood": count - train - validation,
+    }
+    assert sorted(np.concatenate(list(splits.values()))) == list(range(count))
+
+
+def test_the_largest_by_criterion_are_ood_and_the_rest_is_shuffled_as_published() -> None:
+    criterion = np.random.default_rng(1).random(40)
+    splits = split_tasks(criterion, seed=1)
+    order = np.argsort(criterion, kind="stable")
+    known = order[:34]
+    np.random.RandomState(1).shuffle(known)
+    assert set(splits["ood"]) == set(order[34:])
+    assert set(splits["train"]) == set(known[:28])
+    assert set(splits["validation"]) == set(known[28:])
+    other = split_tasks(criterion, seed=2)
+    assert set(other["ood"]) == set(splits["ood"])
+    assert set(other["train"]) != set(splits["train"])
+
+
+def test_the_published_criterion_of_languages_puts_the_most_even_tasks_out() -> None:
+    tasks = np.array([(0, *m) for m in itertools.product(range(-3, 3), repeat=3)])
+    splits = split_tasks(FormalLanguages().ood_criterion(tasks))
+    assert {name: len(rows) for name, rows in splits.items()} == {
+        "train": 151,
+        "validation": 32,
+        "ood": 33,
+    }
+    shares = tasks - tasks.min(1, keepdims=True) + 1.0
+    shares /= shares.sum(1, keepdims=True)
+    entropy = -(shares * np.log(shares)).sum(1)
+    inside = np.concatenate([splits["train"], splits["validation"]])
+    assert entropy[splits["ood"]].min() >= entropy[inside].max() - 1e-12
+    even = np.flatnonzero((tasks == 0).all(1))
+    assert even in splits["ood"]
+
+
+def test_splits_do_not_depend_on_the_order_of_rows() -> None:
+    generator = np.random.default_rng(2)
+    tasks = generator.integers(-3, 3, (300, 2))
+    order = generator.permutation(300)
+    for rows in (tasks, tasks[order]):
+        found, index = unique_tasks(rows)
+        np.testing.assert_array_equal(found[index], rows)
+    first, shuffled = (
+        split_rows(unique_tasks(rows)[1], split_tasks(unique_tasks(rows)[0].sum(1)))
+        for rows in (tasks, tasks[order])
+    )
+    for name, rows in first.items():
+        assert set(order[shuffled[name]]) == set(rows)
+
+
+def test_a_task_is_in_one_split_only() -> None:
+    tasks = np.random.default_rng(3).integers(-3, 3, (300, 2))
+    found, index = unique_tasks(tasks)
+    rows = split_rows(index, split_tasks(found[:, 0], test_fraction=0.1))
+    assert sorted(np.concatenate(list(rows.values()))) == list(range(300))
+    seen = [{tuple(task) for task in tasks[part]} for part in rows.values()]
+    assert len(rows) == 4
+    for one, other in itertools.combinations(seen, 2):
+        assert not one & other
+
+
+def test_the_test_share_comes_out_of_training() -> None:
+    criterion = np.random.default_rng(4).random(100)
+    without, splits = split_tasks(criterion), split_tasks(criterion, test_fraction=0.1)
+    assert len(splits["test"]) == 10
+    assert set(splits["test"]) | set(splits["train"]) == set(without["train"])
+    for name in ("validation", "ood"):
+        np.testing.assert_array_equal(splits[name], without[name])
+
+
+def test_half_of_the_ood_tasks_can_move_to_training() -> None:
+    criterion = np.random.default_rng(5).random(100)
+    without, splits = split_tasks(criterion), split_tasks(criterion, ood_to_train=True)
+    assert (len(without["ood"]), len(splits["ood"])) == (15, 8)
+    moved = set(without["ood"]) - set(splits["ood"])
+    assert set(splits["train"]) == set(without["train"]) | moved
+    np.testing.assert_array_equal(splits["validation"], without["validation"])
+    np.testing.assert_array_equal(split_tasks(criterion, ood_to_train=True)["ood"], splits["ood"])
+
+
+def test_the_random_criterion_is_fixed_by_the_seed() -> None:
+    np.testing.assert_array_equal(random_criterion(50, 3), random_criterion(50, 3))
+    assert (random_criterion(50, 3) != random_criterion(50, 4)).any()
+
+
+def test_too_few_tasks_are_an_error_with_the_numbers() -> None:
+    with pytest.raises(ValueError, match="6 different tasks give 4 train, 0 validation, 2 ood"):
+        split_tasks(np.arange(6))
+    with pytest.raises(ValueError, match="0 test"):
+        split_tasks(np.arange(10), test_fraction=0.05)
+    with pytest.raises(ValueError, match="test_fraction must be"):
+        split_tasks(np.arange(10), test_fraction=0.7)

@@ -1,0 +1,129 @@
+"""The equivariant layer: what is done to its input is done to its output."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.encoders.encoder_cases import SPECS, random_weights
+from wsrl.encoders.deep_weight_space import DeepWeightSpaceLayer, EquivariantLinear, as_channels
+from wsrl.rnn import RNNSpec
+
+CHANNELS = 3
+every_spec = pytest.mark.parametrize("spec", SPECS, ids=str)
+
+
+def random_tensors(spec: RNNSpec) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    return [
+        torch.randn(2, *tensor.sizes, CHANNELS, generator=generator, dtype=torch.float64)
+        for tensor in spec.tensors
+    ]
+
+
+def roll(
+    spec: RNNSpec, tensors: list[Tensor], label: str, leave_out: tuple[int, int] | None = None
+) -> list[Tensor]:
+    """Permute the neurons of one label in all tensors, but in one axis of one of them."""
+    rolled = []
+    for number, (tensor, value) in enumerate(zip(spec.tensors, tensors, strict=True)):
+        for axis, axis_label in enumerate(tensor.axes):
+            if axis_label == label and (number, axis) != leave_out:
+                value = value.roll(1, axis + 1)
+        rolled.append(value)
+    return rolled
+
+
+def distance(one: list[Tensor], other: list[Tensor]) -> float:
+    return max((a - b).abs().max().item() for a, b in zip(one, other, strict=True))
+
+
+@every_spec
+@pytest.mark.parametrize("kind", [EquivariantLinear, DeepWeightSpaceLayer])
+def test_the_layer_is_equivariant(kind: type[torch.nn.Module], spec: RNNSpec) -> None:
+    torch.manual_seed(0)
+    layer, tensors = kind(spec, CHANNELS, 5).double(), random_tensors(spec)
+    expected = layer(tensors)
+    assert [value.shape for value in expected] == [(2, *t.sizes, 5) for t in spec.tensors]
+    for label in (f"hidden_{layer}" for layer in range(spec.num_layers)):
+        result = layer(roll(spec, tensors, label))
+        assert distance(result, roll(spec, expected, label)) < 1e-8
+
+
+@every_spec
+def test_the_layer_is_not_equivariant_where_one_axis_is_left_out(spec: RNNSpec) -> None:
+    torch.manual_seed(0)
+    layer, tensors = EquivariantLinear(spec, CHANNELS, 5).double(), random_tensors(spec)
+    expected = layer(tensors)
+    for number, tensor in enumerate(spec.tensors):
+        for axis, label in enumerate(tensor.axes):
+            alone = sum(other.axes.count(label) for other in spec.tensors) == 1
+            if alone or tensor.sizes[axis] == 1:
+                continue  # nothing else has these neurons, or there is nothing to permute
+            result = layer(roll(spec, tensors, label, (number, axis)))
+            assert distance(result, roll(spec, expected, label, (number, axis))) > 1e-6
+
+
+def test_inputs_and_outputs_can_be_told_apart_only_with_their_embeddings() -> None:
+    spec, torch_seed = SPECS[0], 0
+    torch.manual_seed(torch_seed)
+    plain = EquivariantLinear(spec, CHANNELS, 5).double()
+    marked = DeepWeightSpaceLayer(spec, CHANNELS, 5).double()
+    tensors = random_tensors(spec)
+    for label in ("input", "output"):
+        moved = roll(spec, tensors, label)
+        assert distance(plain(moved), roll(spec, plain(tensors), label)) < 1e-8
+        assert distance(marked(moved), roll(spec, marked(tensors), label)) > 1e-3
+
+
+@every_spec
+def test_the_layer_equals_its_definition_term_by_term(spec: RNNSpec) -> None:
+    """Written out with loops: every pair of axes with one label, every pair of tensors."""
+    torch.manual_seed(0)
+    layer, tensors = EquivariantLinear(spec, CHANNELS, 5).double(), random_tensors(spec)
+    axes = [tensor.axes for tensor in spec.tensors]
+    places = {
+        label: [(t, a) for t, names in enumerate(axes) for a, n in enumerate(names) if n == label]
+        for names in axes
+        for label in names
+    }
+    common = layer.from_means.weight.view(len(axes), 5, len(axes), CHANNELS)
+    for t, value in enumerate(layer(tensors)):
+        expected = tensors[t] @ layer.pointwise[t].weight.T
+        expected = expected + layer.from_means.bias.view(len(axes), 5)[t]
+        for u, other in enumerate(tensors):
+            mean = other.flatten(1, -2).mean(1) @ common[t, :, u].T
+            expected = expected + mean.view(2, *[1] * (expected.ndim - 2), 5)
+        for a, label in enumerate(axes[t]):
+            here = places[label]
+            maps = layer.along_axes[label].weight.view(len(here), 5, len(here), CHANNELS)
+            for number, (u, b) in enumerate(here):
+                moved = tensors[u].movedim(b + 1, 1)
+                pooled = moved.reshape(2, moved.shape[1], -1, CHANNELS).mean(2)
+                term = pooled @ maps[here.index((t, a)), :, number].T
+                for other in range(len(axes[t])):
+                    if other != a:
+                        term = term.unsqueeze(other + 1)
+                expected = expected + term
+        torch.testing.assert_close(value, expected)
+
+
+def test_gates_are_channels_and_the_readout_is_repeated() -> None:
+    spec = SPECS[0]
+    weights = random_weights(spec, 2)
+    parts = dict(zip((t.name for t in spec.tensors), as_channels(weights), strict=True))
+    rows = weights.tensors()["rnn.weight_hh_l1"]
+    assert parts["rnn.weight_hh_l1"].shape == (2, 5, 5, 4)
+    torch.testing.assert_close(parts["rnn.weight_hh_l1"][..., 2], rows[:, 10:15])
+    readout = weights.tensors()["linear.weight"]
+    for gate in range(4):
+        torch.testing.assert_close(parts["linear.weight"][..., gate], readout)
+
+
+def test_parameters_do_not_grow_with_the_hidden_size() -> None:
+    counts = [
+        sum(p.numel() for p in EquivariantLinear(RNNSpec("gru", 2, size, 2, 2), 4, 4).parameters())
+        for size in (4, 9)
+    ]
+    assert counts[0] == counts[1]

@@ -1,0 +1,200 @@
+"""Registration, options, rebuilding: what a third party's encoder relies on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from jsonargparse import ArgumentParser
+from torch import Tensor, nn
+
+from tests.encoders.encoder_cases import SMALL, SPECS, random_weights
+from wsrl.encoders import (
+    Encoder,
+    LayerwiseStatistics,
+    build_encoder,
+    create_encoder,
+    get_encoder,
+    list_encoders,
+    register_encoder,
+    registry,
+)
+from wsrl.rnn import RNNSpec, RNNWeights
+
+SPEC = SPECS[0]
+
+
+class FirstWeights(Encoder):
+    """A user's encoder: nothing but a constructor and ``forward``."""
+
+    def __init__(
+        self, spec: RNNSpec, embedding_dim: int = 16, scale: float = 1.0, note: Any = None
+    ) -> None:
+        super().__init__(spec, embedding_dim)
+        self.scale = nn.Parameter(torch.tensor(scale))
+        self.note = note
+
+    def forward(self, weights: RNNWeights) -> Tensor:
+        return self.scale * weights.flat[:, : self.embedding_dim]
+
+
+@pytest.fixture(autouse=True)
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let a test register what it likes, and look for entry points anew."""
+    list_encoders()
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    registry._load_entry_points.cache_clear()
+    yield
+    registry._load_entry_points.cache_clear()
+
+
+def test_a_users_encoder_is_used_like_the_others() -> None:
+    assert register_encoder(FirstWeights) is FirstWeights
+    assert "FirstWeights" in list_encoders()
+    encoder = create_encoder("FirstWeights", spec=SPEC, embedding_dim=3, scale=2.0)
+    assert encoder.config() == {
+        "class_path": f"{__name__}.FirstWeights",
+        "init_args": {"embedding_dim": 3, "scale": 2.0, "note": None},
+    }
+    weights = random_weights(SPEC)
+    torch.testing.assert_close(encoder(weights), 2 * weights.flat[:, :3])
+    assert build_encoder(encoder.config(), SPEC).config() == encoder.config()
+    assert not FirstWeights.permutation_invariant
+
+
+def test_positional_arguments_are_recorded_too() -> None:
+    config = FirstWeights(SPEC, 4, 0.5).config()
+    assert config["init_args"] == {"embedding_dim": 4, "scale": 0.5, "note": None}
+
+
+def test_a_taken_name_is_an_error() -> None:
+    with pytest.raises(ValueError, match="LayerwiseStatistics is registered already"):
+        register_encoder(LayerwiseStatistics)
+    twin = type("LayerwiseStatistics", (FirstWeights,), {})
+    with pytest.raises(ValueError, match=r"wsrl\.encoders\.statistics\.LayerwiseStatistics"):
+        register_encoder(twin)
+    assert get_encoder("LayerwiseStatistics") is LayerwiseStatistics
+
+
+def test_only_encoders_can_be_registered() -> None:
+    with pytest.raises(TypeError, match=r"subclasses of wsrl\.Encoder"):
+        register_encoder(nn.Linear)  # type: ignore[type-var]
+
+
+def test_an_unknown_name_lists_the_choices() -> None:
+    with pytest.raises(ValueError, match="unknown encoder 'DeepSets'") as caught:
+        create_encoder("DeepSets", SPEC)
+    assert all(name in str(caught.value) for name in list_encoders())
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_an_unknown_option_lists_the_options(name: str) -> None:
+    with pytest.raises(ValueError, match="no option hidden_size; it has: embedding_dim") as caught:
+        create_encoder(name, SPEC, hidden_size=3)
+    assert all(option in str(caught.value) for option in SMALL[name])
+    config = {"class_path": f"wsrl.encoders.{name}", "init_args": {"hidden_size": 3}}
+    with pytest.raises(ValueError, match="no option hidden_size"):
+        build_encoder(config, SPEC)
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_sizes_below_one_are_refused(name: str) -> None:
+    for option in ("embedding_dim", *SMALL[name]):
+        options = SMALL[name] | {option: 0}
+        with pytest.raises(ValueError, match=f"{option} must be a whole number of at least 1"):
+            create_encoder(name, SPEC, **options)
+
+
+def test_bad_choices_are_refused() -> None:
+    with pytest.raises(ValueError, match="softmax, sigmoid, identity"):
+        create_encoder("InteractiveProbing", SPEC, input_activation="relu")
+    with pytest.raises(ValueError, match="multiple of heads, not 10 with 4"):
+        create_encoder("ParameterTransformer", SPEC, width=10, heads=4)
+    with pytest.raises(ValueError, match="dropout"):
+        create_encoder("ParameterTransformer", SPEC, dropout=1.0)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("wsrl.encoders.Nothing", "no encoder at"),
+        ("no_such_package.Encoder", "no encoder at"),
+        ("LayerwiseStatistics", "no encoder at"),
+        ("torch.nn.Linear", "no subclass"),
+    ],
+)
+def test_a_path_that_leads_to_no_encoder(path: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        build_encoder({"class_path": path}, SPEC)
+    with pytest.raises(ValueError, match="class_path"):
+        build_encoder({"init_args": {}}, SPEC)
+
+
+def test_options_that_are_no_plain_values_cannot_be_described() -> None:
+    with pytest.raises(TypeError, match="the option note must be made of numbers"):
+        FirstWeights(SPEC, note=torch.zeros(1)).config()
+    assert FirstWeights(SPEC, note={"a": [1, 2.0]}).config()["init_args"]["note"] == {"a": [1, 2.0]}
+
+
+def test_a_constructor_must_name_its_arguments() -> None:
+    class Vague(FirstWeights):
+        def __init__(self, spec: RNNSpec, **kwargs: Any) -> None:
+            super().__init__(spec, **kwargs)
+
+    with pytest.raises(TypeError, match=r"Vague: .* must name all its arguments"):
+        Vague(SPEC)
+
+
+def write_package(folder: Path, value: str) -> None:
+    """Write an installed package that announces an encoder."""
+    (folder / "weight_norms.py").write_text(
+        "import wsrl\n\n\n"
+        "class WeightNorm(wsrl.Encoder):\n"
+        "    def forward(self, weights):\n"
+        "        return weights.flat.norm(dim=1, keepdim=True).expand(-1, self.embedding_dim)\n"
+    )
+    info = folder / "weight_norms-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: weight-norms\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[wsrl.encoders]\nWeightNorm = {value}\n")
+
+
+def test_an_entry_point_announces_an_encoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_package(tmp_path, "weight_norms:WeightNorm")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    encoder = create_encoder("WeightNorm", SPEC, embedding_dim=2)
+    weights = random_weights(SPEC)
+    torch.testing.assert_close(encoder(weights)[:, 1], weights.flat.norm(dim=1))
+    assert encoder.config()["class_path"] == "weight_norms.WeightNorm"
+    assert build_encoder(encoder.config(), SPEC).config() == encoder.config()
+
+
+def test_an_entry_point_that_does_not_load_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_package(tmp_path, "weight_norms:NoSuchThing")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ImportError, match="weight_norms:NoSuchThing"):
+        list_encoders()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_the_command_line_sees_the_options(name: str) -> None:
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--encoder", type=Callable[[RNNSpec], Encoder])
+    options = SMALL[name]
+    parsed = parser.parse_args(
+        [f"--encoder={name}", *(f"--encoder.{key}={value}" for key, value in options.items())]
+    )
+    encoder = parser.instantiate_classes(parsed).encoder(SPEC)
+    assert type(encoder) is get_encoder(name)
+    assert options.items() <= encoder.config()["init_args"].items()
+    # The path may be spelled by the package or by the module; both lead to the class.
+    assert re.fullmatch(rf"wsrl\.encoders\.(\w+\.)?{name}", encoder.config()["class_path"])

@@ -1,0 +1,79 @@
+"""What a step reads: RNNs, sequences, their outputs on these, and what is known of each."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from wsrl.rnn import RNNWeights
+
+
+class ZooBatch:
+    """``B`` snapshots out of a zoo, with ``S`` stored sequences of each.
+
+    A plain class rather than a dataclass: Lightning takes dataclasses apart to cast them, and
+    stops at the frozen ``RNNSpec`` inside. This one is moved and cast whole, by ``to``.
+
+    Args:
+        weights: the ``B`` RNNs.
+        inputs: ``(B, S, T, I)``.
+        outputs: ``(B, S, T, O)`` floating point: what each RNN answers to its inputs (logits or
+            real values).
+        targets: by the target's name, long ``(B, parts)`` (classes) or floating point
+            ``(B, parts)``.
+        task: ``(B, K)`` floating point.
+        performance: ``(B,)`` floating point.
+        run: ``(B,)`` int64, the training run a snapshot is from.
+        step: ``(B,)`` int64, the training step it was taken at.
+        row: ``(B,)`` int64, its index in the zoo.
+    """
+
+    def __init__(
+        self,
+        weights: RNNWeights,
+        inputs: Tensor,
+        outputs: Tensor,
+        targets: dict[str, Tensor],
+        task: Tensor,
+        performance: Tensor,
+        run: Tensor,
+        step: Tensor,
+        row: Tensor,
+    ) -> None:
+        self.weights = weights
+        self.inputs = inputs
+        self.outputs = outputs
+        self.targets = targets
+        self.task = task
+        self.performance = performance
+        self.run = run
+        self.step = step
+        self.row = row
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> ZooBatch:
+        """Return the batch on a device and with floating point values of a dtype.
+
+        Args:
+            device: where to; ``None`` leaves every tensor where it is.
+            dtype: of the floating point tensors, integers keep theirs; ``None`` keeps all.
+        """
+
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(device, dtype if tensor.is_floating_point() else None)
+
+        return ZooBatch(
+            weights=RNNWeights(move(self.weights.flat), self.weights.spec),
+            inputs=move(self.inputs),
+            outputs=move(self.outputs),
+            targets={name: move(target) for name, target in self.targets.items()},
+            task=move(self.task),
+            performance=move(self.performance),
+            run=move(self.run),
+            step=move(self.step),
+            row=move(self.row),
+        )

@@ -1,0 +1,253 @@
+"""``ZooDataModule``: a zoo's splits as batches for Lightning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning import LightningDataModule
+
+from wsrl.data.batch import ZooBatch
+from wsrl.data.loaders import EvaluationLoader, TrainingLoader
+from wsrl.data.reader import ZooReader
+from wsrl.data.splits import (
+    SPLITS,
+    Indices,
+    random_criterion,
+    split_rows,
+    split_tasks,
+    unique_tasks,
+)
+from wsrl.zoos import open_zoo
+from wsrl.zoos.problems import Problem
+
+
+class ZooDataModule(LightningDataModule):
+    """Batches of trained RNNs, split by task as published.
+
+    Which RNNs, sequences and permutations make up training step ``n`` is a function of ``seed`` and
+    ``n``: a run resumed in the middle of an epoch, or on another number of processes, reads the
+    same data. The manifest is read at once, the splits when they are first needed.
+
+    Args:
+        zoo: the zoo's folder.
+        batch_size: RNNs of a training step, over all processes.
+        sequences_per_rnn: ``S``, stored sequences read of every RNN.
+        steps_per_epoch: training steps between two validations.
+        eval_batch_size: RNNs of a batch in evaluation, on each process.
+        split_seed: fixes which task is in which split.
+        seed: fixes order, sequences and permutations of training, and the sequences of evaluation.
+        ood_criterion: what makes a task out of distribution: the ``published`` measure of the
+            zoo's problem, or ``random`` values.
+        test_fraction: share of all tasks taken from training as an in-distribution ``test`` split.
+        ood_to_train: move half of the OOD tasks to training (the published downstream protocol).
+        permute: reorder hidden neurons at random in training, with all their couplings.
+        in_memory: hold the zoo on the trainer's device instead of reading it from the disk.
+
+    Raises:
+        ZooError: when the folder holds no finished, readable zoo.
+        ValueError: for sizes below 1, or more sequences than are stored.
+    """
+
+    def __init__(
+        self,
+        zoo: str,
+        batch_size: int = 64,
+        sequences_per_rnn: int = 1,
+        steps_per_epoch: int = 1000,
+        eval_batch_size: int = 256,
+        split_seed: int = 1,
+        seed: int = 0,
+        ood_criterion: Literal["published", "random"] = "published",
+        test_fraction: float = 0.0,
+        ood_to_train: bool = False,
+        permute: bool = False,
+        in_memory: bool = False,
+    ) -> None:
+        super().__init__()
+        arguments = {
+            # Absolute, so that a checkpoint finds its data from any folder.
+            "zoo": str(Path(zoo).resolve()),
+            "batch_size": batch_size,
+            "sequences_per_rnn": sequences_per_rnn,
+            "steps_per_epoch": steps_per_epoch,
+            "eval_batch_size": eval_batch_size,
+            "split_seed": split_seed,
+            "seed": seed,
+            "ood_criterion": ood_criterion,
+            "test_fraction": test_fraction,
+            "ood_to_train": ood_to_train,
+            "permute": permute,
+            "in_memory": in_memory,
+        }
+        _check_sizes(batch_size, sequences_per_rnn, steps_per_epoch, eval_batch_size)
+        if ood_criterion not in ("published", "random"):
+            raise ValueError(f"unknown ood_criterion {ood_criterion!r}; choose published or random")
+        self.zoo = open_zoo(zoo)
+        if sequences_per_rnn > self.zoo.sequences_stored:
+            raise ValueError(
+                f"sequences_per_rnn is {sequences_per_rnn}, but zoo {self.zoo.path} stores "
+                f"{self.zoo.sequences_stored} sequences of every RNN; ask for at most these"
+            )
+        self.save_hyperparameters(arguments)
+        self._rows: dict[str, Indices] = {}
+        self._reader: ZooReader | None = None
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The spec of the zoo's RNNs, as plain values."""
+        return self.zoo.spec.to_dict()
+
+    @property
+    def problem(self) -> Problem:
+        """What the zoo's RNNs were trained on."""
+        return self.zoo.problem
+
+    @property
+    def output_kind(self) -> str:
+        """``categorical`` where the RNNs' outputs are logits, else ``real``."""
+        return self.problem.output_kind
+
+    @property
+    def targets(self) -> dict[str, dict[str, Any]]:
+        """What can be predicted of this zoo's RNNs, by name, as plain values."""
+        targets = self.problem.targets(self.zoo.steps)
+        return {name: target.to_dict() for name, target in targets.items()}
+
+    def eval_splits(self, stage: str) -> list[str]:
+        """Name the splits of the evaluation loaders, in their order.
+
+        Args:
+            stage: ``fit`` or ``validate``, ``test``, ``predict``.
+
+        Raises:
+            ValueError: for another stage.
+        """
+        test = ["test"] if self.hparams["test_fraction"] > 0 else []
+        stages = {
+            "fit": ["validation", "ood"],
+            "validate": ["validation", "ood"],
+            "test": ["validation", "ood", *test],
+            "predict": ["train", "validation", "ood", *test],
+        }
+        if stage not in stages:
+            raise ValueError(f"unknown stage {stage!r}; choose one of {', '.join(stages)}")
+        return stages[stage]
+
+    def rows(self, split: str) -> Indices:
+        """Return the zoo's rows in one split, sorted.
+
+        Raises:
+            ValueError: when the zoo has too few tasks, or has no such split.
+        """
+        if not self._rows:
+            self._rows = self._split()
+        if split not in self._rows:
+            raise ValueError(
+                f"no split {split!r} here; there are {', '.join(self._rows)} of "
+                f"{', '.join(SPLITS)} (test needs a test_fraction above 0)"
+            )
+        return self._rows[split]
+
+    def setup(self, stage: str) -> None:
+        """Split the zoo, so that too few tasks are an error before any work."""
+        self.rows(self.eval_splits(stage)[0])
+
+    def train_dataloader(self) -> TrainingLoader:
+        """Return the training stream of this process."""
+        rank, world_size = self._process()
+        return TrainingLoader(
+            reader=self._get_reader(),
+            rows=self.rows("train"),
+            batch_size=self.hparams["batch_size"],
+            sequences=self.hparams["sequences_per_rnn"],
+            steps_per_epoch=self.hparams["steps_per_epoch"],
+            seed=self.hparams["seed"],
+            permute=self.hparams["permute"],
+            progress=self._progress,
+            rank=rank,
+            world_size=world_size,
+        )
+
+    def val_dataloader(self) -> list[EvaluationLoader]:
+        """Return a loader for each split of ``eval_splits("validate")``."""
+        return self._eval_loaders("validate")
+
+    def test_dataloader(self) -> list[EvaluationLoader]:
+        """Return a loader for each split of ``eval_splits("test")``."""
+        return self._eval_loaders("test")
+
+    def predict_dataloader(self) -> list[EvaluationLoader]:
+        """Return a loader for each split of ``eval_splits("predict")``: the whole zoo."""
+        return self._eval_loaders("predict")
+
+    def transfer_batch_to_device(
+        self, batch: ZooBatch, device: torch.device, dataloader_idx: int
+    ) -> ZooBatch:
+        """Move a batch to the device, with floating point values of the module's precision."""
+        dtype = self.trainer.lightning_module.dtype if self.trainer else None
+        return batch.to(device, dtype if isinstance(dtype, torch.dtype) else None)
+
+    def _split(self) -> dict[str, Indices]:
+        tasks, index = unique_tasks(self.zoo.read("task").numpy())
+        seed = self.hparams["split_seed"]
+        if self.hparams["ood_criterion"] == "random":
+            criterion = random_criterion(len(tasks), seed)
+        else:
+            criterion = self.problem.ood_criterion(tasks)
+        splits = split_tasks(
+            criterion, seed, self.hparams["test_fraction"], self.hparams["ood_to_train"]
+        )
+        return split_rows(index, splits)
+
+    def _eval_loaders(self, stage: str) -> list[EvaluationLoader]:
+        rank, world_size = self._process()
+        return [
+            EvaluationLoader(
+                reader=self._get_reader(),
+                rows=self.rows(split),
+                batch_size=self.hparams["eval_batch_size"],
+                sequences=self.hparams["sequences_per_rnn"],
+                seed=self.hparams["seed"],
+                rank=rank,
+                world_size=world_size,
+            )
+            for split in self.eval_splits(stage)
+        ]
+
+    def _get_reader(self) -> ZooReader:
+        device = None
+        if self.hparams["in_memory"]:
+            device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        if self._reader is None or self._reader.hold_on != device:
+            self._reader = ZooReader(self.zoo, device)
+        return self._reader
+
+    def _process(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+    def _progress(self) -> tuple[int, int]:
+        """Batches completed in all and in this epoch.
+
+        The trainer's ``global_step`` would not do: it counts optimiser steps, of which there are
+        fewer with accumulated gradients and more with several optimisers.
+        """
+        if self.trainer is None:
+            return 0, 0
+        batches = self.trainer.fit_loop.epoch_loop.batch_progress
+        return batches.total.completed, batches.current.completed
+
+
+def _check_sizes(
+    batch_size: int, sequences_per_rnn: int, steps_per_epoch: int, eval_batch_size: int
+) -> None:
+    sizes = {
+        "batch_size": batch_size,
+        "sequences_per_rnn": sequences_per_rnn,
+        "steps_per_epoch": steps_per_epoch,
+        "eval_batch_size": eval_batch_size,
+    }
+    for name, value in sizes.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, not {value}")

@@ -1,0 +1,90 @@
+"""Which snapshots, sequences and permutations a step reads: functions of the seed and the step.
+
+Nothing here remembers what was drawn before, so a run that goes on after a stop, or on another
+number of processes, reads what the first one would have read.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wsrl.rnn import RNNSpec
+from wsrl.zoos.streams import Purpose, stream
+
+Indices = NDArray[np.int64]
+
+
+class RowOrder:
+    """Deals out rows in passes: every row once in each pass, in a fresh order.
+
+    Step ``n`` covers positions ``n * batch_size`` to ``(n + 1) * batch_size`` of all passes one
+    after the other, so a batch can end one pass and begin the next.
+
+    Args:
+        rows: ``(R,)``, the rows of the split.
+        batch_size: rows of a step, over all processes.
+        seed: of the orders.
+    """
+
+    def __init__(self, rows: Indices, batch_size: int, seed: int) -> None:
+        self.rows = rows
+        self.batch_size = batch_size
+        self.seed = seed
+        self._pass, self._order = -1, rows  # the last pass dealt from
+
+    def of_step(self, step: int) -> Indices:
+        """Return the rows ``(batch_size,)`` of one step."""
+        parts = []
+        position, end = step * self.batch_size, (step + 1) * self.batch_size
+        while position < end:
+            number, start = divmod(position, len(self.rows))
+            part = self._order_of(number)[start : start + end - position]
+            parts.append(part)
+            position += len(part)
+        return np.concatenate(parts)
+
+    def _order_of(self, number: int) -> Indices:
+        if number != self._pass:
+            self._order = stream(self.seed, Purpose.ORDER, number).permutation(self.rows)
+            self._pass = number
+        return self._order
+
+
+def training_picks(seed: int, step: int, batch: int, stored: int, count: int) -> Tensor:
+    """Choose ``count`` different ones of ``stored`` sequences for every RNN of a step.
+
+    Returns:
+        ``(batch, count)`` int64.
+    """
+    draws = stream(seed, Purpose.SEQUENCES, step).random((batch, stored), dtype=np.float32)
+    return torch.from_numpy(draws.argsort(1)[:, :count])
+
+
+def fixed_picks(seed: int, rows: Indices, stored: int, count: int) -> Tensor:
+    """Choose ``count`` different ones of ``stored`` sequences, a function of seed and row alone.
+
+    The numbers come from a hash (splitmix64, Steele et al. 2014) of the row: neither a generator a
+    row nor a table of all rows is needed.
+
+    Returns:
+        ``(len(rows), count)`` int64.
+    """
+    key = np.random.SeedSequence([seed, int(Purpose.SEQUENCES)]).generate_state(1, np.uint64)
+    counter = (rows[:, None] * stored + np.arange(stored)).astype(np.uint64)
+    mixed = key + counter * np.uint64(0x9E3779B97F4A7C15)  # wraps around, as it should
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    mixed ^= mixed >> np.uint64(31)
+    return torch.from_numpy(mixed.argsort(1)[:, :count])
+
+
+def step_permutations(seed: int, step: int, batch: int, spec: RNNSpec) -> list[Tensor]:
+    """Draw a permutation of the hidden neurons, ``(batch, H)`` a layer, for every RNN of a step."""
+    generator = stream(seed, Purpose.PERMUTATION, step)
+    return [
+        torch.from_numpy(generator.random((batch, spec.hidden_size)).argsort(1))
+        for _ in range(spec.num_layers)
+    ]

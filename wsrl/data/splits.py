@@ -1,0 +1,114 @@
+"""Splits of a zoo by task: training, validation and out-of-distribution (OOD), never by snapshot.
+
+All functions are pure and work on numpy arrays.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indices = NDArray[np.int64]
+
+SPLITS = ("train", "validation", "ood", "test")
+"""Every split there can be; ``test`` (in distribution) only where a share is asked for."""
+
+
+def unique_tasks(tasks: NDArray[np.generic]) -> tuple[NDArray[np.generic], Indices]:
+    """Find the different tasks.
+
+    Args:
+        tasks: ``(R, K)``, the task of every row.
+
+    Returns:
+        The tasks ``(n, K)`` in lexicographic order, whatever the order of the rows, and for every
+        row the index ``(R,)`` of its task.
+    """
+    found, index = np.unique(tasks, axis=0, return_inverse=True)
+    return found, index.reshape(-1).astype(np.int64)
+
+
+def random_criterion(count: int, seed: int) -> NDArray[np.float64]:
+    """Return a random value ``(count,)`` for every task: OOD tasks are then no different."""
+    return np.random.RandomState([seed, 1]).random_sample(count)
+
+
+def split_tasks(
+    criterion: NDArray[np.generic],
+    seed: int = 1,
+    test_fraction: float = 0.0,
+    ood_to_train: bool = False,
+) -> dict[str, Indices]:
+    """Split ``n`` tasks as published: 70% training, 15% validation, the rest OOD.
+
+    Sizes: ``floor(0.7 n)``, ``floor(0.15 n)`` and the remainder. The tasks with the largest
+    criterion are OOD (a stable sort keeps ties in their order); the others are shuffled with
+    ``numpy.random.RandomState(seed)`` into training and validation.
+
+    Args:
+        criterion: ``(n,)``, one value a task.
+        seed: of the shuffle, and of which OOD tasks move.
+        test_fraction: share of all tasks that is taken from training as an in-distribution test.
+        ood_to_train: move a half of the OOD tasks (rounded down) to training, as the published
+            downstream tables do. Which ones depends on the seed and the criterion only.
+
+    Returns:
+        For every split the indices of its tasks, sorted.
+
+    Raises:
+        ValueError: for a fraction outside ``[0, 0.7)`` and where a split comes out empty.
+    """
+    if not 0 <= test_fraction < 0.7:
+        raise ValueError(
+            f"test_fraction must be at least 0 and below 0.7, the share of training: "
+            f"it is {test_fraction}"
+        )
+    count = len(criterion)
+    # Whole numbers: 0.7 * n in floating point can fall just short of the integer it should be.
+    train, validation = count * 70 // 100, count * 15 // 100
+    test = int(test_fraction * count + 1e-9)
+    order = np.argsort(criterion, kind="stable").astype(np.int64)
+    known, ood = order[: train + validation].copy(), order[train + validation :]
+    np.random.RandomState(seed).shuffle(known)
+    splits = {
+        "train": known[: train - test],
+        "validation": known[train:],
+        "ood": ood,
+        "test": known[train - test : train],
+    }
+    if test_fraction == 0:
+        del splits["test"]
+    if ood_to_train:
+        moved = np.random.RandomState([seed, 2]).permutation(ood)
+        splits["train"] = np.concatenate([splits["train"], moved[: len(ood) // 2]])
+        splits["ood"] = moved[len(ood) // 2 :]
+    _check_sizes(splits, count, ood_to_train and len(ood) < 2)
+    return {name: np.sort(indices) for name, indices in splits.items()}
+
+
+def split_rows(index: Indices, splits: dict[str, Indices]) -> dict[str, Indices]:
+    """Turn splits of tasks into splits of rows.
+
+    Args:
+        index: ``(R,)``, the task of every row (see :func:`unique_tasks`).
+        splits: the tasks of every split.
+
+    Returns:
+        For every split its rows, sorted. Each row is in exactly one.
+    """
+    return {name: np.flatnonzero(np.isin(index, tasks)) for name, tasks in splits.items()}
+
+
+def _check_sizes(splits: dict[str, Indices], count: int, nothing_to_move: bool) -> None:
+    sizes = ", ".join(f"{len(indices)} {name}" for name, indices in splits.items())
+    if any(len(indices) == 0 for indices in splits.values()):
+        raise ValueError(
+            f"too few tasks for the split: {count} different tasks give {sizes}; every split needs "
+            "at least one (7 tasks do). Build a zoo with more runs, or of more tasks"
+            + (", or raise test_fraction" if "test" in splits else "")
+        )
+    if nothing_to_move:
+        raise ValueError(
+            f"ood_to_train moves half of the OOD tasks, and there is only one ({count} different "
+            "tasks); build a zoo with more tasks or set ood_to_train to false"
+        )

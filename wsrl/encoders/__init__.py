@@ -1,0 +1,29 @@
+"""Encoders: from the weights of RNNs to embeddings."""
+
+from wsrl.encoders.base import Encoder, EncoderFactory, build_encoder, embed
+from wsrl.encoders.constant import ConstantEmbedding
+from wsrl.encoders.deep_weight_space import DeepWeightSpace
+from wsrl.encoders.flattened import FlattenedWeights
+from wsrl.encoders.probing import InteractiveProbing, NoninteractiveProbing, ProbingEncoder
+from wsrl.encoders.registry import create_encoder, get_encoder, list_encoders, register_encoder
+from wsrl.encoders.statistics import LayerwiseStatistics
+from wsrl.encoders.transformer import ParameterTransformer
+
+__all__ = [
+    "ConstantEmbedding",
+    "DeepWeightSpace",
+    "Encoder",
+    "EncoderFactory",
+    "FlattenedWeights",
+    "InteractiveProbing",
+    "LayerwiseStatistics",
+    "NoninteractiveProbing",
+    "ParameterTransformer",
+    "ProbingEncoder",
+    "build_encoder",
+    "create_encoder",
+    "embed",
+    "get_encoder",
+    "list_encoders",
+    "register_encoder",
+]

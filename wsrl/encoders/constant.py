@@ -1,0 +1,32 @@
+"""The baseline: an embedding that knows nothing of the RNN."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from wsrl.encoders.base import Encoder
+from wsrl.encoders.registry import register_encoder
+from wsrl.rnn import RNNSpec, RNNWeights
+
+
+@register_encoder
+class ConstantEmbedding(Encoder):
+    """One learned embedding for all RNNs: what can be reached without reading any weight.
+
+    Args:
+        spec: the RNNs it is given.
+        embedding_dim: size ``D`` of the embedding.
+    """
+
+    permutation_invariant: ClassVar[bool] = True
+
+    def __init__(self, spec: RNNSpec, embedding_dim: int = 16) -> None:
+        super().__init__(spec, embedding_dim)
+        self.embedding = nn.Parameter(torch.randn(embedding_dim))
+
+    def forward(self, weights: RNNWeights) -> Tensor:
+        """Return the embedding for each of ``B`` RNNs, ``(B, D)``."""
+        return self.embedding.expand(len(weights), -1)

@@ -1,0 +1,36 @@
+"""The flat vector itself into an MLP."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from wsrl.encoders.base import Encoder, check_sizes
+from wsrl.encoders.mlp import Mlp
+from wsrl.encoders.registry import register_encoder
+from wsrl.rnn import RNNSpec, RNNWeights
+
+
+@register_encoder
+class FlattenedWeights(Encoder):
+    """An MLP on the whole flat vector of parameters.
+
+    Not invariant to permutations of hidden neurons: train it on randomly permuted RNNs.
+
+    Args:
+        spec: the RNNs it reads.
+        embedding_dim: size ``D`` of an embedding.
+        width: size of the MLP's hidden layers.
+        depth: number of hidden layers.
+    """
+
+    def __init__(
+        self, spec: RNNSpec, embedding_dim: int = 16, width: int = 128, depth: int = 3
+    ) -> None:
+        super().__init__(spec, embedding_dim)
+        check_sizes(width=width, depth=depth)
+        self.mlp = Mlp(spec.num_parameters, width, depth, embedding_dim)
+
+    def forward(self, weights: RNNWeights) -> Tensor:
+        """Encode ``B`` RNNs; return ``(B, D)``."""
+        embedding: Tensor = self.mlp(weights.flat)
+        return embedding

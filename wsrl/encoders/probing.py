@@ -1,0 +1,236 @@
+"""Probing: run the RNN on learned inputs and read its answers.
+
+What the RNN computes decides the embedding, not how its weights are arranged: every
+re-parameterisation that keeps its function keeps the embedding.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import ClassVar, Literal, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from wsrl.encoders.base import Encoder, check_sizes
+from wsrl.encoders.mlp import Mlp
+from wsrl.encoders.reader import SequenceReader, StepReader
+from wsrl.encoders.registry import register_encoder
+from wsrl.rnn import RNNSpec, RNNWeights, State, run_population
+
+InputActivation: TypeAlias = Literal["softmax", "sigmoid", "identity"]
+
+
+def _softmax(values: Tensor) -> Tensor:
+    return values.softmax(-1)
+
+
+def _identity(values: Tensor) -> Tensor:
+    return values
+
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "softmax": _softmax,
+    "sigmoid": torch.sigmoid,
+    "identity": _identity,
+}
+
+
+class Interrogation(NamedTuple):
+    """What was asked, what was answered and what the reader made of it.
+
+    Attributes:
+        inputs: probing inputs, ``(B, P, T, I)``.
+        outputs: the RNN's outputs for them, ``(B, P, T, O)``.
+        summary: the reader's output after the end step, ``(B, reader_width)``.
+    """
+
+    inputs: Tensor
+    outputs: Tensor
+    summary: Tensor
+
+
+class ProbingEncoder(Encoder):
+    """Asks an RNN probing inputs and encodes its answers; how it asks is the subclass's matter.
+
+    Gradients flow through the probed RNN into the probing inputs.
+
+    Args:
+        spec: the RNNs it reads.
+        embedding_dim: size ``D`` of an embedding.
+        num_probes: probing sequences ``P`` that run in parallel.
+        probing_length: steps ``T`` of each.
+        probe_width: size of the hidden layer of the two MLPs: to a step's probing inputs, and from
+            the reader's last output to the embedding.
+        reader_width: size of the reading LSTM.
+        reader_layers: layers of the reading LSTM.
+        input_activation: ``softmax`` makes probing inputs soft one-hot vectors (tokens),
+            ``sigmoid`` values in (0, 1), ``identity`` any values.
+
+    Raises:
+        ValueError: for an unknown activation.
+    """
+
+    permutation_invariant: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        spec: RNNSpec,
+        embedding_dim: int = 16,
+        num_probes: int = 1,
+        probing_length: int = 22,
+        probe_width: int = 128,
+        reader_width: int = 256,
+        reader_layers: int = 2,
+        input_activation: InputActivation = "softmax",
+    ) -> None:
+        super().__init__(spec, embedding_dim)
+        check_sizes(num_probes=num_probes, probing_length=probing_length, probe_width=probe_width)
+        check_sizes(reader_width=reader_width, reader_layers=reader_layers)
+        if input_activation not in _ACTIVATIONS:
+            raise ValueError(
+                f"unknown input_activation {input_activation!r}; "
+                f"choose one of {', '.join(_ACTIVATIONS)}"
+            )
+        self.num_probes = num_probes
+        self.probing_length = probing_length
+        self.input_activation = input_activation
+        self.from_answers = nn.Linear(num_probes * spec.output_size, reader_width)
+        # Small: it passes the reader's residual connections, beside what was read before.
+        self.end = nn.Parameter(0.02 * torch.randn(reader_width))
+        self.head = Mlp(reader_width, probe_width, 1, embedding_dim)
+
+    @abstractmethod
+    def interrogate(self, weights: RNNWeights) -> Interrogation:
+        """Probe ``B`` RNNs."""
+
+    def forward(self, weights: RNNWeights) -> Tensor:
+        """Encode ``B`` RNNs; return ``(B, D)``."""
+        embedding: Tensor = self.head(self.interrogate(weights).summary)
+        return embedding
+
+    def probes(self, weights: RNNWeights) -> tuple[Tensor, Tensor]:
+        """Return the probing inputs ``(B, P, T, I)`` and the answers ``(B, P, T, O)``."""
+        interrogation = self.interrogate(weights)
+        return interrogation.inputs, interrogation.outputs
+
+    def _activate(self, values: Tensor) -> Tensor:
+        """Turn ``(..., P * I)`` into the probing inputs of a step, ``(..., P, I)``."""
+        values = values.unflatten(-1, (self.num_probes, self.spec.input_size))
+        return _ACTIVATIONS[self.input_activation](values)
+
+    def _hear(self, answers: Tensor) -> Tensor:
+        """Turn answers ``(..., P, O)`` into what the reader reads, ``(..., reader_width)``."""
+        return torch.tanh(self.from_answers(answers.flatten(-2)))
+
+
+@register_encoder
+class NoninteractiveProbing(ProbingEncoder):
+    """Asks every RNN the same learned probing sequences.
+
+    Args:
+        spec: the RNNs it reads.
+        embedding_dim: size ``D`` of an embedding.
+        num_probes: probing sequences ``P`` that run in parallel.
+        probing_length: steps ``T`` of each.
+        probe_width: size of a step's learned code and of the hidden layers of the MLPs.
+        reader_width: size of the reading LSTM.
+        reader_layers: layers of the reading LSTM.
+        input_activation: ``softmax`` (tokens), ``sigmoid`` (images) or ``identity``.
+    """
+
+    def __init__(
+        self,
+        spec: RNNSpec,
+        embedding_dim: int = 16,
+        num_probes: int = 1,
+        probing_length: int = 22,
+        probe_width: int = 128,
+        reader_width: int = 256,
+        reader_layers: int = 2,
+        input_activation: InputActivation = "softmax",
+    ) -> None:
+        super().__init__(
+            spec,
+            embedding_dim,
+            num_probes,
+            probing_length,
+            probe_width,
+            reader_width,
+            reader_layers,
+            input_activation,
+        )
+        self.codes = nn.Parameter(torch.randn(probing_length, probe_width))
+        self.decoder = Mlp(probe_width, probe_width, 1, num_probes * spec.input_size)
+        self.reader = SequenceReader(reader_width, reader_layers)
+
+    def interrogate(self, weights: RNNWeights) -> Interrogation:
+        """Probe ``B`` RNNs, all steps at once."""
+        batch = len(weights)
+        probes = self._activate(self.decoder(self.codes)).transpose(0, 1)  # (P, T, I)
+        inputs = probes.expand(batch, *probes.shape)
+        outputs, _ = run_population(weights, inputs)
+        heard = self._hear(outputs.transpose(1, 2))
+        read = self.reader(torch.cat([heard, self.end.expand(batch, 1, -1)], 1))
+        return Interrogation(inputs, outputs, read[:, -1])
+
+
+@register_encoder
+class InteractiveProbing(ProbingEncoder):
+    """Asks step by step: each probing input is made from the reader's output after the last answer.
+
+    The first comes from the reader's output for a learned start step. The RNN's state is carried
+    along: one rollout of ``T`` steps, ``P`` of them in parallel.
+
+    Args:
+        spec: the RNNs it reads.
+        embedding_dim: size ``D`` of an embedding.
+        num_probes: probing sequences ``P`` that run in parallel.
+        probing_length: steps ``T`` of each.
+        probe_width: size of the hidden layers of the MLPs.
+        reader_width: size of the reading LSTM.
+        reader_layers: layers of the reading LSTM.
+        input_activation: ``softmax`` (tokens), ``sigmoid`` (images) or ``identity``.
+    """
+
+    def __init__(
+        self,
+        spec: RNNSpec,
+        embedding_dim: int = 16,
+        num_probes: int = 1,
+        probing_length: int = 22,
+        probe_width: int = 128,
+        reader_width: int = 256,
+        reader_layers: int = 2,
+        input_activation: InputActivation = "softmax",
+    ) -> None:
+        super().__init__(
+            spec,
+            embedding_dim,
+            num_probes,
+            probing_length,
+            probe_width,
+            reader_width,
+            reader_layers,
+            input_activation,
+        )
+        self.start = nn.Parameter(torch.randn(reader_width))
+        self.decoder = Mlp(reader_width, probe_width, 1, num_probes * spec.input_size)
+        self.reader = StepReader(reader_width, reader_layers)
+
+    def interrogate(self, weights: RNNWeights) -> Interrogation:
+        """Probe ``B`` RNNs, one step after the other."""
+        batch = len(weights)
+        start = self.start.expand(batch, -1)
+        read, reader_state = self.reader(start, self.reader.start(start))
+        state: State | None = None
+        asked, answered = [], []
+        for _ in range(self.probing_length):
+            inputs = self._activate(self.decoder(read))  # (B, P, I)
+            outputs, state = run_population(weights, inputs[:, :, None], state)
+            asked.append(inputs)
+            answered.append(outputs[:, :, 0])
+            read, reader_state = self.reader(self._hear(answered[-1]), reader_state)
+        summary, _ = self.reader(self.end.expand(batch, -1), reader_state)
+        return Interrogation(torch.stack(asked, 2), torch.stack(answered, 2), summary)

@@ -1,0 +1,68 @@
+"""Residual LSTMs that read the answers of a probed RNN.
+
+Their forget gates start open (a bias of 1): what the first answers said is still there at the end.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from torch import Tensor, nn
+
+ReaderState: TypeAlias = list[tuple[Tensor, Tensor]]
+"""``(h, c)`` of every layer, each ``(B, width)``."""
+
+
+def _open_forget_gates(name: str, parameter: Tensor) -> None:
+    if "bias_ih" in name:
+        nn.init.ones_(parameter.chunk(4)[1])  # gates i, f, g, o
+
+
+class SequenceReader(nn.Module):
+    """An LSTM with residual connections around its layers; reads a whole sequence at once.
+
+    Args:
+        width: size of what is read, of every layer and of the output.
+        layers: number of layers.
+    """
+
+    def __init__(self, width: int, layers: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.LSTM(width, width, batch_first=True) for _ in range(layers))
+        for name, parameter in self.named_parameters():
+            _open_forget_gates(name, parameter)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Read ``(B, T, width)``; return the outputs, ``(B, T, width)``."""
+        for layer in self.layers:
+            values = values + layer(values)[0]
+        return values
+
+
+class StepReader(nn.Module):
+    """The same as ``SequenceReader``, one step at a time: for what depends on its outputs.
+
+    Args:
+        width: size of what is read, of every layer and of the output.
+        layers: number of layers.
+    """
+
+    def __init__(self, width: int, layers: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.LSTMCell(width, width) for _ in range(layers))
+        for name, parameter in self.named_parameters():
+            _open_forget_gates(name, parameter)
+
+    def start(self, like: Tensor) -> ReaderState:
+        """Return the state before the first step, for values such as ``like (B, width)``."""
+        zeros = like.new_zeros(like.shape)
+        return [(zeros, zeros) for _ in self.layers]
+
+    def forward(self, values: Tensor, state: ReaderState) -> tuple[Tensor, ReaderState]:
+        """Read one step ``(B, width)``; return the output ``(B, width)`` and the new state."""
+        new_state = []
+        for layer, before in zip(self.layers, state, strict=True):
+            after = layer(values, before)
+            values = values + after[0]
+            new_state.append(after)
+        return values, new_state

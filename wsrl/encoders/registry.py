@@ -1,0 +1,85 @@
+"""Encoders by name: registered by decorator, or by another package's entry point."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+from wsrl.encoders.base import Encoder, check_options, class_path
+from wsrl.rnn import RNNSpec
+
+ENTRY_POINTS = "wsrl.encoders"
+"""The entry point group in which packages announce encoders."""
+
+_EncoderClass = TypeVar("_EncoderClass", bound=type[Encoder])
+_registered: dict[str, type[Encoder]] = {}
+
+
+def register_encoder(cls: _EncoderClass) -> _EncoderClass:
+    """Register an encoder under the name of its class; a decorator.
+
+    Raises:
+        TypeError: where the class is no ``Encoder``.
+        ValueError: where the name is taken.
+    """
+    if not (isinstance(cls, type) and issubclass(cls, Encoder)):
+        raise TypeError(f"only subclasses of wsrl.Encoder can be registered, not {cls!r}")
+    name = cls.__name__
+    if name in _registered:
+        raise ValueError(
+            f"an encoder named {name} is registered already ({class_path(_registered[name])}); "
+            f"give {class_path(cls)} another name"
+        )
+    _registered[name] = cls
+    return cls
+
+
+def list_encoders() -> list[str]:
+    """Return the names of all registered encoders, other packages' included, in order."""
+    _load_entry_points()
+    return sorted(_registered)
+
+
+def get_encoder(name: str) -> type[Encoder]:
+    """Return the class of a registered encoder.
+
+    Raises:
+        ValueError: for an unknown name, with the choices.
+    """
+    choices = list_encoders()
+    if name not in choices:
+        raise ValueError(f"unknown encoder {name!r}; choose one of {', '.join(choices)}")
+    return _registered[name]
+
+
+def create_encoder(name: str, spec: RNNSpec, embedding_dim: int = 16, **options: Any) -> Encoder:
+    """Build a registered encoder.
+
+    Args:
+        name: one of ``list_encoders()``.
+        spec: the RNNs it is to read.
+        embedding_dim: size ``D`` of an embedding.
+        options: the encoder's own options, checked against its constructor.
+
+    Raises:
+        ValueError: for an unknown name or option, with the choices.
+    """
+    cls = get_encoder(name)
+    check_options(cls, options)
+    return cls(spec=spec, embedding_dim=embedding_dim, **options)
+
+
+@cache
+def _load_entry_points() -> None:
+    """Import the encoders of other packages, once; the import may register them itself."""
+    for point in entry_points(group=ENTRY_POINTS):
+        try:
+            cls = point.load()
+        except (ImportError, AttributeError) as error:
+            raise ImportError(
+                f"the encoder {point.name!r} announced as {point.value!r} does not load: {error}; "
+                "mend or uninstall the package it is from"
+            ) from error
+        if cls not in _registered.values():
+            register_encoder(cls)

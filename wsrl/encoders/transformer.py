@@ -1,0 +1,92 @@
+"""A transformer that reads one token per row of every weight matrix."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from wsrl.encoders.base import Encoder, check_sizes
+from wsrl.encoders.registry import register_encoder
+from wsrl.rnn import RNNSpec, RNNWeights, TensorSpec
+
+
+@register_encoder
+class ParameterTransformer(Encoder):
+    """A transformer on the rows of all weight matrices, each with its entry of the bias.
+
+    Each matrix has its own linear map from a row to a token; positions are learned. A summary
+    token is appended, and its output gives the embedding. Not invariant to permutations of hidden
+    neurons, because of the positions: train it on randomly permuted RNNs.
+
+    Args:
+        spec: the RNNs it reads.
+        embedding_dim: size ``D`` of an embedding.
+        width: size of a token.
+        depth: number of layers.
+        heads: attention heads; they divide the width.
+        feedforward: size of the hidden layer within each block, in widths.
+        dropout: probability to drop a value in training.
+
+    Raises:
+        ValueError: where the heads do not divide the width, or dropout is not in [0, 1).
+    """
+
+    def __init__(
+        self,
+        spec: RNNSpec,
+        embedding_dim: int = 16,
+        width: int = 128,
+        depth: int = 6,
+        heads: int = 2,
+        feedforward: int = 4,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__(spec, embedding_dim)
+        check_sizes(width=width, depth=depth, heads=heads, feedforward=feedforward)
+        if width % heads:
+            raise ValueError(f"width must be a multiple of heads, not {width} with {heads} heads")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout must be at least 0 and below 1, not {dropout}")
+        self._pairs = _matrices_with_biases(spec)
+        self.to_tokens = nn.ModuleList(
+            nn.Linear(matrix.shape[1] + (bias is not None), width) for matrix, bias in self._pairs
+        )
+        num_tokens = sum(matrix.shape[0] for matrix, _ in self._pairs)
+        self.positions = nn.Parameter(0.02 * torch.randn(num_tokens, width))
+        self.summary = nn.Parameter(0.02 * torch.randn(width))
+        # Made one by one: nn.TransformerEncoder would start all layers as copies of one.
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(
+                width, heads, feedforward * width, dropout, activation="relu", batch_first=True
+            )
+            for _ in range(depth)
+        )
+        self.head = nn.Linear(width, embedding_dim)
+
+    def forward(self, weights: RNNWeights) -> Tensor:
+        """Encode ``B`` RNNs; return ``(B, D)``."""
+        values = self._tokens(weights)
+        for layer in self.layers:
+            values = layer(values)
+        embedding: Tensor = self.head(values[:, -1])
+        return embedding
+
+    def _tokens(self, weights: RNNWeights) -> Tensor:
+        """Return the rows' tokens and the summary token, ``(B, rows + 1, width)``."""
+        parts = []
+        for linear, (matrix, bias) in zip(self.to_tokens, self._pairs, strict=True):
+            rows = weights.tensor(matrix)
+            if bias is not None:
+                rows = torch.cat([rows, weights.tensor(bias)[:, :, None]], 2)
+            parts.append(linear(rows))
+        tokens = torch.cat(parts, 1) + self.positions
+        return torch.cat([tokens, self.summary.expand(len(weights), 1, -1)], 1)
+
+
+def _matrices_with_biases(spec: RNNSpec) -> list[tuple[TensorSpec, TensorSpec | None]]:
+    named = {tensor.name: tensor for tensor in spec.tensors}
+    return [
+        (tensor, named.get(tensor.name.replace("weight", "bias")))
+        for tensor in spec.tensors
+        if len(tensor.axes) == 2
+    ]
