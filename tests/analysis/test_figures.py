@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import warnings
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+from sklearn.decomposition import PCA
+
+from wsrl.analysis.figures import (
+    embedding_map,
+    output_comparison,
+    principal_components,
+    probing_dialogue,
+)
+
+rng = np.random.default_rng(0)
+
+
+def probabilities(*shape: int) -> np.ndarray:
+    return rng.dirichlet(np.ones(shape[-1]), shape[:-1])
+
+
+def texts(figure: Figure) -> str:
+    titles = [axis.get_title(loc=loc) for axis in figure.axes for loc in ("left", "center")]
+    return " | ".join([figure.get_suptitle(), *titles])
+
+
+def check_draws(figure: Figure, folder: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure.savefig(folder / "figure.png")
+    assert (folder / "figure.png").stat().st_size > 5000
+
+
+def test_outputs_are_shown_with_their_distance(tmp_path: Path) -> None:
+    original, emulated = probabilities(9, 4), probabilities(9, 4)
+    figure = output_comparison(original, emulated, True, "run 3", labels=["a", "b", "c", "EOS"])
+    top, middle, bottom, *_ = figure.axes
+    np.testing.assert_array_equal(top.images[0].get_array(), original.T)
+    np.testing.assert_array_equal(middle.images[0].get_array(), emulated.T)
+    distance = 0.5 * np.abs(original - emulated).sum(1)
+    np.testing.assert_allclose([bar.get_height() for bar in bottom.patches], distance)
+    assert [label.get_text() for label in top.get_yticklabels()] == ["a", "b", "c", "EOS"]
+    assert f"total variation, on average {distance.mean():.3f}" in texts(figure)
+    assert "run 3" in texts(figure)
+    check_draws(figure, tmp_path)
+
+
+def test_real_outputs_share_a_symmetric_scale(tmp_path: Path) -> None:
+    original, emulated = rng.normal(size=(9, 4)), 3 * rng.normal(size=(9, 4))
+    figure = output_comparison(original, emulated, False)
+    reach = np.abs(emulated).max()
+    for axis in figure.axes[:2]:
+        assert axis.images[0].get_clim() == (-reach, reach)
+    assert "mean squared error" in texts(figure)
+    check_draws(figure, tmp_path)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_probing_has_a_column_for_every_rnn(tmp_path: Path, count: int) -> None:
+    inputs, outputs = probabilities(count, 7, 5), probabilities(count, 7, 4)
+    figure = probing_dialogue(inputs, outputs, True, [f"RNN {number}" for number in range(count)])
+    for column in range(count):
+        asked, answered = figure.axes[column], figure.axes[count + column]
+        np.testing.assert_array_equal(asked.images[0].get_array(), inputs[column].T)
+        np.testing.assert_array_equal(answered.images[0].get_array(), outputs[column].T)
+        assert f"RNN {column}\nprobing inputs" in texts(figure)
+    check_draws(figure, tmp_path)
+
+
+@pytest.mark.parametrize("entries", [0, 1, 2, 3, 5])
+def test_map_shows_every_embedding_twice(tmp_path: Path, entries: int) -> None:
+    embeddings, performance = rng.normal(size=(40, 6)), rng.random(40)
+    tasks = np.column_stack([np.zeros(40), rng.integers(-3, 3, (40, entries))])
+    splits = ["validation"] * 25 + ["ood"] * 15
+    figure = embedding_map(embeddings, performance, tasks, splits)
+    points, _ = principal_components(embeddings, np.arange(40) < 25)
+    left, right = figure.axes[:2]
+    shown = [part for part in left.collections if isinstance(part, PathCollection)]
+    np.testing.assert_allclose(np.concatenate([part.get_offsets() for part in shown]), points)
+    values = np.concatenate([part.get_array() for part in shown])
+    np.testing.assert_allclose(values, performance)
+    shown = [part for part in right.collections if len(part.get_offsets())]
+    np.testing.assert_allclose(np.concatenate([part.get_offsets() for part in shown]), points)
+    assert "coloured by performance" in texts(figure)
+    assert "coloured by task" in texts(figure)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["validation", "ood"]
+    check_draws(figure, tmp_path)
+
+
+@pytest.mark.parametrize("entries", [1, 2, 3, 5])
+def test_equal_tasks_have_equal_colours_and_others_others(entries: int) -> None:
+    tasks = np.repeat(rng.permuted(np.arange(6.0)[:, None] * np.ones(entries), axis=0), 2, 0)
+    figure = embedding_map(rng.normal(size=(12, 3)), np.ones(12), tasks, ["validation"] * 12)
+    figure.savefig(BytesIO())  # colours of a scale are computed when they are drawn
+    (shown,) = [part for part in figure.axes[1].collections if len(part.get_offsets())]
+    colours = shown.get_facecolors()[:, :3]
+    np.testing.assert_array_equal(colours[::2], colours[1::2])
+    assert len(np.unique(colours.round(3), axis=0)) == 6
+    assert colours.sum(1).max() < 2.75  # none vanishes on white
+
+
+def test_principal_components_are_sklearns_up_to_sign() -> None:
+    values = rng.normal(size=(30, 5)) * [5, 3, 1, 1, 0.5]
+    points, explained = principal_components(values)
+    pca = PCA(2).fit(values)
+    np.testing.assert_allclose(np.abs(points), np.abs(pca.transform(values)), atol=1e-9)
+    np.testing.assert_allclose(explained, pca.explained_variance_ratio_)
+
+
+def test_degenerate_embeddings_can_be_drawn(tmp_path: Path) -> None:
+    figure = embedding_map(np.ones((3, 1)), np.zeros(3), np.zeros((3, 1)), ["ood"] * 3)
+    check_draws(figure, tmp_path)
+    check_draws(embedding_map(np.ones((1, 4)), np.zeros(1), np.zeros((1, 2)), ["ood"]), tmp_path)

@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from tests.tasks.conftest import SMALL_ENCODER, small_emulation, small_trainer
+from wsrl.data import ZooBatch, ZooDataModule
+from wsrl.encoders import ConstantEmbedding, FlattenedWeights, NoninteractiveProbing
+from wsrl.rnn import run_population
+from wsrl.tasks import EmulationModule
+from wsrl.tasks.clones import score_clones
+from wsrl.tasks.losses import LOSSES
+from wsrl.zoos.problems import FormalLanguages
+
+
+def split_batch(datamodule: ZooDataModule, split: int = 0) -> ZooBatch:
+    return next(iter(datamodule.val_dataloader()[split]))
+
+
+def trained_on(batch: ZooBatch, module: EmulationModule, steps: int, folder: Path) -> float:
+    """Fit on one batch again and again; return the total variation on it."""
+    small_trainer(folder).fit(
+        module, train_dataloaders=DataLoader([batch] * steps, batch_size=None)
+    )
+    with torch.no_grad():
+        outputs = module(batch.weights, batch.inputs)
+    return float(LOSSES["total_variation"](outputs, batch.outputs).mean())
+
+
+def test_training_makes_embeddings_worth_something(
+    datamodule: ZooDataModule, tmp_path: Path
+) -> None:
+    batch = split_batch(datamodule)
+    faster = {"learning_rate": 5e-3, "gradient_clip": 1.0, "emulator_width": 24}
+    module = small_emulation(datamodule, **faster)
+    after = trained_on(batch, module, 250, tmp_path)
+    with torch.no_grad():
+        others = module.embed(batch.weights).roll(3, 0)
+        shuffled = LOSSES["total_variation"](module.emulate(others, batch.inputs), batch.outputs)
+    assert after < 0.3 * float(shuffled.mean())
+    constant = small_emulation(datamodule, encoder=ConstantEmbedding, **faster)
+    assert after < 0.5 * trained_on(batch, constant, 250, tmp_path)
+
+
+def test_gradient_norms_are_clipped_separately(datamodule: ZooDataModule) -> None:
+    module = small_emulation(datamodule, gradient_clip=0.1)
+    for parameter in module.parameters():
+        parameter.grad = torch.full_like(parameter, 1e-5)
+    for parameter in module.encoder.parameters():
+        parameter.grad = torch.full_like(parameter, 100.0)
+    before = [parameter.grad for parameter in module.emulator.parameters()]
+    before = [gradient.clone() for gradient in before if gradient is not None]
+    module.configure_gradient_clipping(module.configure_optimizers())
+    assert norm(module.encoder) == pytest.approx(0.1, rel=1e-4)
+    for parameter, gradient in zip(module.emulator.parameters(), before, strict=True):
+        assert parameter.grad is not None
+        assert torch.equal(parameter.grad, gradient)
+    # And the other way round: a large emulator gradient is clipped, whatever the encoder's is.
+    for parameter in module.emulator.parameters():
+        parameter.grad = torch.full_like(parameter, 100.0)
+    module.configure_gradient_clipping(module.configure_optimizers())
+    assert norm(module.emulator) == pytest.approx(0.1, rel=1e-4)
+
+
+def norm(module: torch.nn.Module) -> float:
+    gradients = [
+        parameter.grad.norm() for parameter in module.parameters() if parameter.grad is not None
+    ]
+    return float(torch.stack(gradients).norm())
+
+
+def test_no_clipping_at_0_and_none_by_the_trainer(
+    datamodule: ZooDataModule, tmp_path: Path
+) -> None:
+    module = small_emulation(datamodule, gradient_clip=0.0)
+    for parameter in module.parameters():
+        parameter.grad = torch.full_like(parameter, 100.0)
+    module.configure_gradient_clipping(module.configure_optimizers())
+    assert all((parameter.grad == 100.0).all() for parameter in module.parameters())
+    trainer = small_trainer(tmp_path, gradient_clip_val=0.5)
+    with pytest.raises(ValueError, match="set the module's gradient_clip"):
+        trainer.fit(module, datamodule=datamodule)
+
+
+@pytest.mark.parametrize("loss", ["total_variation", "kl"])
+def test_metrics_are_means_over_a_whole_split(zoo_path: Path, tmp_path: Path, loss: str) -> None:
+    datamodule = ZooDataModule(str(zoo_path), eval_batch_size=4)
+    module, lengths = small_emulation(datamodule, loss=loss), set()
+    trainer = small_trainer(tmp_path)
+    trainer.validate(module, datamodule=datamodule, verbose=False)
+    for number, split in enumerate(["validation", "ood"]):
+        batches = list(datamodule.val_dataloader()[number])
+        lengths |= {len(batch) for batch in batches}
+        for name in ("total_variation", "reverse_kl"):
+            right, wrong = [], []
+            with torch.no_grad():
+                for batch in batches:
+                    z = module.embed(batch.weights)
+                    right.append(LOSSES[name](module.emulate(z, batch.inputs), batch.outputs))
+                    moved = torch.cat([z[-(len(z) // 2) :], z[: -(len(z) // 2)]])
+                    if len(z) > 1:
+                        wrong.append(
+                            LOSSES[name](module.emulate(moved, batch.inputs), batch.outputs)
+                        )
+            logged = trainer.callback_metrics
+            torch.testing.assert_close(logged[f"{split}/{name}"], torch.cat(right).mean())
+            torch.testing.assert_close(logged[f"{split}/shuffled_{name}"], torch.cat(wrong).mean())
+    assert len(lengths) > 1  # a mean of the batches' means would be another number
+
+
+def test_evaluations_repeat_and_follow_their_seed(
+    datamodule: ZooDataModule, tmp_path: Path
+) -> None:
+    def scores(seed: int) -> dict[str, float]:
+        torch.manual_seed(5)
+        module = small_emulation(datamodule, evaluation_seed=seed, clone_sequences=7)
+        trainer = small_trainer(tmp_path)
+        trainer.validate(module, datamodule=datamodule, verbose=False)
+        torch.rand(3)  # the global random state must not matter
+        (again, *_) = trainer.validate(module, datamodule=datamodule, verbose=False)
+        first = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        assert {name: first[name] for name in again} == pytest.approx(again)
+        return first
+
+    assert scores(0) == scores(0)
+    assert scores(0) != scores(1)
+
+
+def test_only_some_clones_are_scored_in_validation_and_all_in_a_test(
+    datamodule: ZooDataModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored: list[int] = []
+
+    def clone_scores(
+        problem: Any, run: Any, tasks: Tensor, samples: int, generator: torch.Generator
+    ) -> Tensor:
+        scored.append(len(tasks))
+        assert samples == 3
+        return torch.rand(len(tasks), generator=generator)
+
+    monkeypatch.setattr(FormalLanguages, "clone_scores", clone_scores)
+    module = small_emulation(datamodule, clone_rnns=4)
+    small_trainer(tmp_path).validate(module, datamodule=datamodule, verbose=False)
+    assert sum(scored) == 2 * 2 * 4  # original and clone, two splits
+    scored.clear()
+    small_trainer(tmp_path).test(module, datamodule=datamodule, verbose=False)
+    rows = [len(datamodule.rows(split)) for split in ("validation", "ood")]
+    assert sum(scored) == 2 * sum(rows)
+    scored.clear()
+    module = small_emulation(datamodule, clone_rnns=0)
+    trainer = small_trainer(tmp_path)
+    trainer.test(module, datamodule=datamodule, verbose=False)
+    assert scored == []
+    assert "ood/clone_score" not in trainer.callback_metrics
+
+
+def test_clones_and_originals_run_freely_through_their_own_models(
+    datamodule: ZooDataModule,
+) -> None:
+    batch, module = split_batch(datamodule), small_emulation(datamodule)
+    embedding = module.embed(batch.weights).detach()
+
+    class Scorer:
+        def clone_scores(
+            self, run: Any, tasks: Tensor, samples: int, generator: torch.Generator
+        ) -> Tensor:
+            first, state = run(batch.inputs[:, :, :3], None)
+            rest, _ = run(batch.inputs[:, :, 3:], state)
+            self.outputs = [*getattr(self, "outputs", []), torch.cat([first, rest], 2)]
+            scores = torch.full((len(tasks),), 0.5)
+            scores[0] = torch.nan
+            return scores
+
+    scorer = Scorer()
+    with torch.no_grad():
+        scores = score_clones(
+            scorer, module.emulator, embedding, batch.weights, batch.task, 2, torch.Generator()
+        )
+        expected = [
+            run_population(batch.weights, batch.inputs)[0],
+            module.emulate(embedding, batch.inputs),
+        ]
+    torch.testing.assert_close(scorer.outputs, expected)
+    for score in scores:  # NaN, where no sequence could be judged, counts as 0
+        assert score[0] == 0
+        assert (score[1:] == 0.5).all()
+
+
+def test_checkpoint_alone_rebuilds_the_module(
+    emulation_checkpoint: Path, datamodule: ZooDataModule
+) -> None:
+    checkpoint = torch.load(emulation_checkpoint, weights_only=True)
+    hparams = checkpoint["hyper_parameters"]
+    assert json.loads(json.dumps(hparams)) == hparams
+    assert hparams["encoder"]["init_args"] == {"embedding_dim": 5, "width": 16, "depth": 3}
+    module = EmulationModule.load_from_checkpoint(emulation_checkpoint).eval()
+    again = EmulationModule.load_from_checkpoint(emulation_checkpoint).eval()
+    batch = split_batch(datamodule)
+    assert isinstance(module.encoder, FlattenedWeights)
+    assert torch.equal(module(batch.weights, batch.inputs), again(batch.weights, batch.inputs))
+    fresh = small_emulation(datamodule).eval()
+    assert not torch.allclose(
+        module(batch.weights, batch.inputs), fresh(batch.weights, batch.inputs)
+    )
+    fresh.load_state_dict(checkpoint["state_dict"])
+    assert torch.equal(fresh(batch.weights, batch.inputs), module(batch.weights, batch.inputs))
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(zoo_path: Path, tmp_path: Path) -> None:
+    def data() -> ZooDataModule:
+        return ZooDataModule(str(zoo_path), batch_size=8, steps_per_epoch=3, eval_batch_size=32)
+
+    def module() -> EmulationModule:
+        torch.manual_seed(1)
+        return small_emulation(data())
+
+    straight = module()
+    small_trainer(tmp_path, max_epochs=2).fit(straight, datamodule=data())
+    trainer = small_trainer(tmp_path, max_epochs=1)
+    trainer.fit(module(), datamodule=data())
+    trainer.save_checkpoint(tmp_path / "half.ckpt")
+    resumed = EmulationModule(SMALL_ENCODER, data().spec, emulator_width=12, clone_rnns=0)
+    small_trainer(tmp_path, max_epochs=2).fit(
+        resumed, datamodule=data(), ckpt_path=tmp_path / "half.ckpt", weights_only=True
+    )
+    for name, value in straight.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], value)
+
+
+def test_double_precision(datamodule: ZooDataModule, tmp_path: Path) -> None:
+    module = small_emulation(datamodule)
+    small_trainer(tmp_path, precision="64-true").fit(module, datamodule=datamodule)
+    batch = split_batch(datamodule).to(dtype=torch.float64)
+    assert module(batch.weights, batch.inputs).dtype == torch.float64
+
+
+def test_real_outputs_are_measured_by_their_squared_error(
+    datamodule: ZooDataModule, tmp_path: Path
+) -> None:
+    module = small_emulation(datamodule, output_kind="real", loss="mean_squared_error")
+    trainer = small_trainer(tmp_path)
+    trainer.fit(module, datamodule=datamodule)
+    assert "validation/mean_squared_error" in trainer.callback_metrics
+    assert "validation/shuffled_mean_squared_error" in trainer.callback_metrics
+    assert "validation/total_variation" not in trainer.callback_metrics
+
+
+def test_predictions_are_unit_embeddings_and_whose_they_are(
+    datamodule: ZooDataModule, tmp_path: Path
+) -> None:
+    module = small_emulation(datamodule)
+    loaders = small_trainer(tmp_path).predict(module, datamodule=datamodule)
+    assert loaders is not None
+    parts: list[dict[str, Tensor]] = [part for loader in loaders for part in loader]  # type: ignore[misc]
+    assert set(parts[0]) == {"embedding", "run", "step", "task", "row"}
+    whole = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    assert whole["row"].sort().values.tolist() == list(range(24 * 3))
+    norms = whole["embedding"].norm(dim=1)
+    torch.testing.assert_close(norms, torch.ones_like(norms))
+    steps = datamodule.zoo.read("step")[whole["row"]]
+    assert torch.equal(whole["step"], steps)
+
+
+def test_bad_options_are_errors(datamodule: ZooDataModule, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="choose one of total_variation"):
+        small_emulation(datamodule, loss="nope")
+    with pytest.raises(ValueError, match="gradient_clip must be at least 0"):
+        small_emulation(datamodule, gradient_clip=-1.0)
+    with pytest.raises(ValueError, match="clone_sequences must be at least 1"):
+        small_emulation(datamodule, clone_sequences=0)
+    with pytest.raises(ValueError, match="returned Linear"):
+        small_emulation(datamodule, encoder=lambda spec: torch.nn.Linear(1, 1))
+    trainer = small_trainer(tmp_path)
+    with pytest.raises(RuntimeError, match="give the trainer a ZooDataModule"):
+        trainer.validate(small_emulation(datamodule), datamodule.val_dataloader())
+
+
+def test_gradients_reach_the_probing_inputs(datamodule: ZooDataModule) -> None:
+    encoder = partial(NoninteractiveProbing, probing_length=4, probe_width=8, reader_width=8)
+    module, batch = small_emulation(datamodule, encoder=encoder), split_batch(datamodule)
+    LOSSES["total_variation"](module(batch.weights, batch.inputs), batch.outputs).sum().backward()
+    assert all(parameter.grad is not None for parameter in module.parameters())

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from wsrl.tasks.emulator import ConditionedEmulator
+
+B, S, T, I, O, D, WIDTH = 3, 2, 5, 4, 6, 7, 8  # noqa: E741
+
+
+def build(**options: bool) -> ConditionedEmulator:
+    return ConditionedEmulator(I, O, D, WIDTH, layers=2, **options).double()
+
+
+def data() -> tuple[Tensor, Tensor]:
+    return torch.randn(B, D).double(), torch.randn(B, S, T, I).double()
+
+
+@pytest.mark.parametrize("every_step", [False, True])
+def test_emulator_is_an_lstm_with_the_embedding_added_to_its_input(every_step: bool) -> None:
+    emulator = build(condition_every_step=every_step)
+    embedding, inputs = data()
+    outputs, _ = emulator(embedding, inputs)
+    for rnn in range(B):
+        driven = inputs[rnn] @ emulator.input_projection.weight.T + emulator.input_projection.bias
+        told = emulator.embedding_projection(embedding[rnn])
+        for step in range(T if every_step else 1):
+            driven[:, step] += told
+        hidden, _ = emulator.lstm(driven)
+        torch.testing.assert_close(outputs[rnn], emulator.readout(hidden))
+
+
+@pytest.mark.parametrize("every_step", [False, True])
+def test_step_by_step_equals_the_whole_sequence(every_step: bool) -> None:
+    emulator = build(condition_every_step=every_step)
+    embedding, inputs = data()
+    whole, end = emulator(embedding, inputs)
+    state, steps = None, []
+    for step in inputs.unbind(2):
+        outputs, state = emulator(embedding, step[:, :, None], state)
+        steps.append(outputs)
+    torch.testing.assert_close(torch.cat(steps, 2), whole)
+    assert state is not None
+    torch.testing.assert_close(state, end)
+    assert state[0].shape == (2, B, S, WIDTH)
+
+
+@pytest.mark.parametrize("every_step", [False, True])
+def test_embedding_is_read_at_the_first_step_only(every_step: bool) -> None:
+    emulator = build(condition_every_step=every_step)
+    embedding, inputs = data()
+    _, state = emulator(embedding, inputs[:, :, :1])
+    later, _ = emulator(embedding, inputs[:, :, 1:], state)
+    other, _ = emulator(embedding + 1, inputs[:, :, 1:], state)
+    assert torch.equal(later, other) is not every_step
+    # At the first step it counts either way.
+    assert not torch.allclose(emulator(embedding + 1, inputs)[0], emulator(embedding, inputs)[0])
+
+
+def test_forget_gates_start_open_unless_told_otherwise() -> None:
+    gates = slice(WIDTH, 2 * WIDTH)
+    for name, bias in build().lstm.named_parameters():
+        assert not name.startswith("bias") or (bias[gates] == 1).all()
+    plain = build(open_forget_gates=False)
+    assert not (plain.lstm.bias_hh_l0[gates] == 1).any()
+
+
+def test_each_rnn_and_sequence_is_on_its_own() -> None:
+    emulator = build()
+    embedding, inputs = data()
+    alone, _ = emulator(embedding[1:2], inputs[1:2, 1:])
+    torch.testing.assert_close(emulator(embedding, inputs)[0][1:2, 1:], alone)

@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import DataLoader
+
+from tests.tasks.conftest import SMALL_ENCODER, small_trainer
+from wsrl.data import ZooBatch, ZooDataModule
+from wsrl.encoders import FlattenedWeights, ParameterTransformer
+from wsrl.rnn import RNNSpec
+from wsrl.tasks import EmulationModule, PredictionModule
+from wsrl.tasks.head import PredictionHead, RunningScale
+
+TRANSFORMER = partial(ParameterTransformer, embedding_dim=4, width=8, depth=1)
+
+
+def prediction(datamodule: ZooDataModule, target: str = "task", **options: Any) -> PredictionModule:
+    return PredictionModule(
+        target, datamodule.targets, datamodule.spec, **({"head_width": 16} | options)
+    )
+
+
+def scratch(datamodule: ZooDataModule, target: str = "task", **options: Any) -> PredictionModule:
+    return prediction(datamodule, target, encoder=SMALL_ENCODER, mode="scratch", **options)
+
+
+def copy_of(module: torch.nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def same(before: dict[str, Tensor], module: torch.nn.Module) -> bool:
+    return all(torch.equal(before[name], value) for name, value in module.state_dict().items())
+
+
+@pytest.mark.parametrize("mode", ["frozen", "finetune"])
+def test_only_fine_tuning_changes_a_pretrained_encoder(
+    datamodule: ZooDataModule, emulation_checkpoint: Path, tmp_path: Path, mode: str
+) -> None:
+    module = prediction(datamodule, pretrained=str(emulation_checkpoint), mode=mode)
+    emulation = EmulationModule.load_from_checkpoint(emulation_checkpoint)
+    pretrained, head = copy_of(emulation.encoder), copy_of(module.head)
+    assert same(pretrained, module.encoder)
+    small_trainer(tmp_path, max_epochs=2).fit(module, datamodule=datamodule)
+    assert same(pretrained, module.encoder) is (mode == "frozen")
+    assert not same(head, module.head)
+
+
+def test_a_frozen_encoder_stays_in_evaluation_mode(
+    datamodule: ZooDataModule, tmp_path: Path
+) -> None:
+    emulation = EmulationModule(TRANSFORMER, datamodule.spec, emulator_width=8, clone_rnns=0)
+    trainer = small_trainer(tmp_path)
+    trainer.fit(emulation, datamodule=datamodule)
+    trainer.save_checkpoint(tmp_path / "transformer.ckpt")
+    for mode, trained in (("frozen", False), ("finetune", True)):
+        module = prediction(datamodule, pretrained=str(tmp_path / "transformer.ckpt"), mode=mode)
+        module.train()
+        assert [child.training for child in module.encoder.modules()][1:] == [trained] * (
+            len(list(module.encoder.modules())) - 1
+        )
+        assert module.head.training
+        batch = next(iter(datamodule.val_dataloader()[0]))
+        repeats = torch.equal(module.embed(batch.weights), module.embed(batch.weights))
+        assert repeats is (mode == "frozen")  # dropout is off, or on
+        assert module.embed(batch.weights).requires_grad is trained
+
+
+@pytest.mark.parametrize("class_loss", ["binary_cross_entropy", "cross_entropy"])
+def test_training_learns_classes(
+    datamodule: ZooDataModule, tmp_path: Path, class_loss: str
+) -> None:
+    batch = next(iter(datamodule.val_dataloader()[0]))
+    module = scratch(datamodule, class_loss=class_loss, learning_rate=1e-2)
+    assert not torch.equal(module.predict(batch.weights), batch.targets["task"])
+    repeat(module, batch, 120, tmp_path)
+    assert torch.equal(module.predict(batch.weights), batch.targets["task"])
+
+
+def test_training_learns_values_of_any_unit(datamodule: ZooDataModule, tmp_path: Path) -> None:
+    batch = next(iter(datamodule.val_dataloader()[0]))
+    batch.targets["performance"] = 500 + 40 * batch.targets["performance"]
+    module = scratch(datamodule, "performance", learning_rate=1e-2)
+    repeat(module, batch, 150, tmp_path)
+    error = (module.predict(batch.weights) - batch.targets["performance"]).abs()
+    assert error.mean() < 0.1 * batch.targets["performance"].std()
+
+
+def repeat(module: PredictionModule, batch: ZooBatch, steps: int, folder: Path) -> None:
+    loader = DataLoader([batch] * steps, batch_size=None)
+    small_trainer(folder).fit(module, train_dataloaders=loader)
+    module.eval()
+
+
+def test_losses_of_classes_equal_torchs(datamodule: ZooDataModule) -> None:
+    values, target = torch.randn(5, 2, 4), torch.randint(4, (5, 2))
+    module = scratch(datamodule)
+    assert (module.parts, module.classes) == (2, 4)
+    losses = module._losses(values, target)
+    right = torch.zeros(5, 2, 4).scatter(2, target[..., None], 1.0)
+    expected = functional.binary_cross_entropy(values.sigmoid(), right)
+    torch.testing.assert_close(losses.mean(), expected)
+    losses = scratch(datamodule, class_loss="cross_entropy")._losses(values, target)
+    expected = functional.cross_entropy(values.view(10, 4), target.view(10))
+    torch.testing.assert_close(losses.mean(), expected)
+
+
+@pytest.mark.parametrize(
+    ("target", "names"),
+    [
+        ("task", {"loss", "exact_match", "part_accuracy"}),
+        ("step", {"loss", "exact_match", "part_accuracy"}),
+        ("performance", {"loss", "mae", "r2", "kendall_tau"}),
+    ],
+)
+def test_every_target_is_trained_measured_and_predicted(
+    datamodule: ZooDataModule, tmp_path: Path, target: str, names: set[str]
+) -> None:
+    module = scratch(datamodule, target)
+    trainer = small_trainer(tmp_path)
+    trainer.fit(module, datamodule=datamodule)
+    for split in ("validation", "ood"):
+        logged = {name for name in trainer.callback_metrics if name.startswith(f"{split}/")}
+        assert logged == {f"{split}/{name}" for name in names}
+    loaders = trainer.predict(module, datamodule=datamodule)
+    assert loaders is not None
+    part: dict[str, Tensor] = loaders[1][0]  # type: ignore[index,assignment]
+    assert set(part) == {"prediction", "embedding", "run", "step", "task", "row"}
+    assert part["prediction"].is_floating_point() is (target == "performance")
+    assert part["prediction"].shape == (len(part["row"]), module.parts)
+    # What is logged is about these predictions.
+    if target != "performance":
+        trainer.test(module, datamodule=datamodule, verbose=False)
+        predicted = torch.cat([part["prediction"] for part in loaders[1]])  # type: ignore[index,call-overload]
+        rows = torch.cat([part["row"] for part in loaders[1]])  # type: ignore[index,call-overload]
+        columns = {name: datamodule.zoo.read(name, rows) for name in ("task", "step")}
+        truth = datamodule.problem.targets(datamodule.zoo.steps)[target].of(columns)
+        exact = (predicted == truth).all(1).float().mean()
+        torch.testing.assert_close(trainer.callback_metrics["validation/exact_match"], exact)
+
+
+def test_a_checkpoint_needs_neither_arguments_nor_the_pretrained_file(
+    datamodule: ZooDataModule, emulation_checkpoint: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "pretrained.ckpt"
+    shutil.copy(emulation_checkpoint, source)
+    module = prediction(datamodule, pretrained=str(source))
+    trainer = small_trainer(tmp_path)
+    trainer.fit(module, datamodule=datamodule)
+    trainer.save_checkpoint(tmp_path / "prediction.ckpt")
+    source.unlink()
+    hparams = torch.load(tmp_path / "prediction.ckpt", weights_only=True)["hyper_parameters"]
+    assert json.loads(json.dumps(hparams)) == hparams
+    again = PredictionModule.load_from_checkpoint(tmp_path / "prediction.ckpt")
+    assert isinstance(again.encoder, FlattenedWeights)
+    assert same(copy_of(module), again)
+    assert again.mode == "frozen"
+    before = copy_of(again.encoder)
+    small_trainer(tmp_path).fit(again, datamodule=datamodule)  # its weights are there: no error
+    assert same(before, again.encoder)
+    resumed = PredictionModule(**hparams)
+    small_trainer(tmp_path, max_epochs=2).fit(
+        resumed, datamodule=datamodule, ckpt_path=tmp_path / "prediction.ckpt", weights_only=True
+    )
+    assert same(before, resumed.encoder)
+
+
+def test_contradictions_are_errors(
+    datamodule: ZooDataModule, emulation_checkpoint: Path, tmp_path: Path
+) -> None:
+    path = str(emulation_checkpoint)
+    with pytest.raises(ValueError, match="unknown target 'nope'; choose one of task, performance"):
+        scratch(datamodule, "nope")
+    with pytest.raises(ValueError, match="unknown mode 'nope'; choose one of frozen"):
+        prediction(datamodule, mode="nope")
+    with pytest.raises(ValueError, match="choose one of binary_cross_entropy"):
+        scratch(datamodule, class_loss="nope")
+    for mode in ("frozen", "finetune"):
+        with pytest.raises(ValueError, match="needs `pretrained`"):
+            prediction(datamodule, mode=mode)
+        module = prediction(datamodule, mode=mode, encoder=SMALL_ENCODER)
+        with pytest.raises(ValueError, match="needs `pretrained`"):
+            small_trainer(tmp_path).fit(module, datamodule=datamodule)
+    with pytest.raises(ValueError, match="needs an `encoder`"):
+        prediction(datamodule, mode="scratch")
+    with pytest.raises(ValueError, match="starts from random weights, but pretrained="):
+        prediction(datamodule, mode="scratch", encoder=SMALL_ENCODER, pretrained=path)
+    other = partial(FlattenedWeights, embedding_dim=6, width=16)
+    with pytest.raises(ValueError, match=r"FlattenedWeights\(embedding_dim=6, .*=5, width=16"):
+        prediction(datamodule, encoder=other, pretrained=path)
+    prediction(datamodule, encoder=SMALL_ENCODER, pretrained=path)  # the same one is no error
+
+
+def test_bad_checkpoints_are_errors(
+    datamodule: ZooDataModule, emulation_checkpoint: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(FileNotFoundError, match="no checkpoint at missing"):
+        prediction(datamodule, pretrained="missing.ckpt")
+    spec = datamodule.spec | {"hidden_size": 9}
+    with pytest.raises(ValueError, match=r"trained on RNNs of the spec \(lstm 2x6.*has \(lstm 2x9"):
+        PredictionModule("task", datamodule.targets, spec, pretrained=str(emulation_checkpoint))
+    bad = tmp_path / "bad.ckpt"
+    bad.write_bytes(b"no checkpoint")
+    with pytest.raises(ValueError, match="cannot be read as a checkpoint"):
+        prediction(datamodule, pretrained=str(bad))
+    torch.save({"weights": torch.zeros(3)}, bad)
+    with pytest.raises(ValueError, match="not a Lightning checkpoint"):
+        prediction(datamodule, pretrained=str(bad))
+    trainer = small_trainer(tmp_path)
+    trainer.fit(scratch(datamodule), datamodule=datamodule)
+    trainer.save_checkpoint(bad)
+    with pytest.raises(ValueError, match="not a checkpoint of an EmulationModule"):
+        prediction(datamodule, pretrained=str(bad))
+
+
+def test_double_precision(datamodule: ZooDataModule, tmp_path: Path) -> None:
+    for target in ("task", "performance"):
+        module = scratch(datamodule, target)
+        small_trainer(tmp_path, precision="64-true").fit(module, datamodule=datamodule)
+        batch = next(iter(datamodule.val_dataloader()[0])).to(dtype=torch.float64)
+        assert module(module.embed(batch.weights)).dtype == torch.float64
+
+
+def test_running_scale_is_that_of_all_values() -> None:
+    values = torch.randn(40, 3, dtype=torch.float64) * torch.tensor([1, 10, 0.1]) + 5
+    scale = RunningScale(3).double()
+    for part in values.split([1, 7, 20, 12]):
+        scale.update(part)
+    torch.testing.assert_close(scale.mean, values.mean(0))
+    torch.testing.assert_close(scale.variance, values.var(0, correction=0))
+    torch.testing.assert_close(scale.restore(scale.standardise(values)), values)
+
+
+def test_head_is_an_mlp() -> None:
+    head = PredictionHead(4, 3, width=8, layers=2)
+    assert [parameter.shape[0] for parameter in head.parameters()] == [8, 8, 8, 8, 3, 3]
+    assert len(PredictionHead(4, 3, layers=0)) == 1
+    with pytest.raises(ValueError, match="head_layers"):
+        PredictionHead(4, 3, layers=-1)
+
+
+def test_targets_are_the_given_ones() -> None:
+    spec = RNNSpec("gru", 3, 4, 1, 2).to_dict()
+    targets = {"angle": {"kind": "real", "parts": 2, "classes": 0}}
+    module = PredictionModule("angle", targets, spec, encoder=FlattenedWeights, mode="scratch")
+    assert module(torch.randn(5, 16)).shape == (5, 2)
+    bad = {"angle": {"kind": "complex", "parts": 2, "classes": 0}}
+    with pytest.raises(ValueError, match="choose one of classes, real"):
+        PredictionModule("angle", bad, spec, encoder=FlattenedWeights, mode="scratch")

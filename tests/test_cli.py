@@ -1,0 +1,532 @@
+"""The command, run for real in this process on a small zoo."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors import safe_open
+
+import wsrl
+from wsrl.cli import main
+
+TINY_ZOO = ["--num_tokens", "2", "--length", "8", "--max_n", "3", "--min_difference", "-2"]
+TINY_ZOO += ["--evaluated_strings", "8", "--stored_strings", "4", "--hidden_size", "4"]
+TINY_ZOO += ["--num_layers", "1", "--runs", "6", "--snapshots", "[0, 3]", "--quiet", "true"]
+
+CONFIG = {
+    "model": {
+        "class_path": "wsrl.EmulationModule",
+        "init_args": {
+            "encoder": {
+                "class_path": "InteractiveProbing",
+                "init_args": {
+                    "probing_length": 3,
+                    "probe_width": 8,
+                    "reader_width": 8,
+                    "reader_layers": 1,
+                },
+            },
+            "emulator_width": 8,
+            "emulator_layers": 1,
+            "learning_rate": 0.01,
+            "clone_rnns": 2,
+            "clone_sequences": 2,
+            "figures": False,
+        },
+    },
+    "data": {"batch_size": 4, "steps_per_epoch": 2},
+    "trainer": {"max_steps": 4, "enable_model_summary": False, "logger": False},
+}
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("configs") / "tiny.yaml"
+    path.write_text(yaml.safe_dump(CONFIG))
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, config: Path, zoo_path: Path) -> Path:
+    """A finished run; tests must not train in it."""
+    folder = tmp_path_factory.mktemp("runs") / "emulation"
+    assert fit(config, zoo_path, "--run", str(folder), "--trainer.logger", "true") == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def other_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A zoo of RNNs of another spec."""
+    path = tmp_path_factory.mktemp("zoos") / "other"
+    assert (
+        main(["zoo", "build", "--problem", "formal_languages", "--out", str(path), *TINY_ZOO]) == 0
+    )
+    return path
+
+
+def fit(config: Path, zoo: Path, *options: str) -> int:
+    return main(["fit", *options, "--data.zoo", str(zoo), "--config", str(config)])
+
+
+def load(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = torch.load(path, weights_only=True)
+    return content
+
+
+def failed(capsys: pytest.CaptureFixture[str], *args: str) -> str:
+    """Run a command that must fail, in one message, and return that."""
+    capsys.readouterr()
+    assert main(args) in (1, 2)
+    error = capsys.readouterr().err
+    assert "error: " in error
+    assert "Traceback" not in error
+    return error.split("error: ", 1)[1]
+
+
+@pytest.mark.parametrize("args", [["--help"], ["zoo", "--help"], []])
+def test_help_is_quick_and_imports_neither_torch_nor_lightning(args: list[str]) -> None:
+    code = (
+        f"import sys; from wsrl.cli import main; status = main({args}); "
+        "assert not {'torch', 'lightning', 'numpy'} & set(sys.modules); sys.exit(status)"
+    )
+    start = time.monotonic()
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert time.monotonic() - start < 3
+    assert result.returncode == (0 if args else 2)
+    if args == ["--help"]:
+        for command in ("fit", "validate", "test", "predict", "zoo", "encoders", "demo"):
+            assert f"\n    {command} " in result.stdout
+
+
+@pytest.mark.parametrize(
+    "args", [["nonsense"], ["zoo", "nonsense"], ["zoo", "info"], ["encoders", "x"]]
+)
+def test_a_wrong_command_has_status_2(args: list[str]) -> None:
+    assert main(args) == 2
+
+
+@pytest.mark.parametrize(
+    "args", [["fit", "--help"], ["zoo", "build", "--help"], ["zoo", "verify", "-h"]]
+)
+def test_commands_have_help(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(args) == 0
+    assert f"usage: wsrl {args[0]}" in capsys.readouterr().out
+
+
+def test_encoders_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["encoders", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert set(rows) == set(wsrl.list_encoders())
+    spec = wsrl.RNNSpec("lstm", 6, 32, 2, 6)
+    flattened = wsrl.create_encoder("FlattenedWeights", spec=spec)
+    assert rows["FlattenedWeights"]["parameters"] == sum(p.numel() for p in flattened.parameters())
+    assert rows["InteractiveProbing"]["permutation_invariant"]
+    assert not rows["FlattenedWeights"]["permutation_invariant"]
+    assert main(["encoders"]) == 0
+    assert "InteractiveProbing" in capsys.readouterr().out
+
+
+def test_a_zoo_is_built_described_and_verified(
+    other_zoo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["zoo", "info", str(other_zoo), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["spec"] == {
+        "cell": "lstm",
+        "input_size": 4,
+        "hidden_size": 4,
+        "num_layers": 1,
+        "output_size": 4,
+        "bias": True,
+    }
+    assert (facts["runs"], facts["steps"], facts["snapshots"]) == (6, [0, 3], 12)
+    assert main(["zoo", "info", str(other_zoo)]) == 0
+    assert "lstm 1x4" in capsys.readouterr().out
+    assert main(["zoo", "verify", str(other_zoo)]) == 0
+
+
+def test_verify_fails_for_a_flipped_byte(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    zoo = tmp_path / "zoo"
+    build = ["zoo", "build", "--problem", "formal_languages", "--out", str(zoo), *TINY_ZOO]
+    assert main(build) == 0
+    assert main(build) == 0  # nothing left to do
+    shard = next((zoo / "shards").iterdir())
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+    assert shard.name in failed(capsys, "zoo", "verify", str(zoo))
+
+
+def test_the_command_line_beats_a_zoo_config_wherever_it_stands(tmp_path: Path) -> None:
+    config = tmp_path / "zoo.yaml"
+    config.write_text("problem: formal_languages\nruns: 3\nhidden_size: 5\nseed: 7\n")
+    zoo = str(tmp_path / "zoo")
+    options = [*TINY_ZOO, "--seed", "8", "--out", zoo]
+    assert main(["zoo", "build", *options, "--config", str(config)]) == 0
+    build = wsrl.open_zoo(zoo).manifest.build
+    assert (build["runs"], build["hidden_size"], build["seed"]) == (6, 4, 8)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "say which --problem: formal_languages"),
+        (["--problem", "nope"], "unknown problem 'nope'; choose one of formal_languages"),
+        (["--problem", "formal_languages", "--runz", "3"], "--runz"),
+        (["--problem", "formal_languages", "--runs", "x"], "runs"),
+        (["--problem", "formal_languages", "--cell", "nope"], "choose one of lstm, gru, tanh"),
+        (["--config", "nope.yaml"], "no config file at nope.yaml"),
+    ],
+)
+def test_bad_zoo_settings_are_errors(
+    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    zoo = tmp_path / "zoo"
+    assert message in failed(capsys, "zoo", "build", "--out", str(zoo), *options)
+    assert not zoo.exists()
+
+
+def test_a_run_has_one_folder(run: Path, zoo_path: Path) -> None:
+    assert sorted(path.name for path in run.iterdir()) == ["checkpoints", "config.yaml", "logs"]
+    assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+    assert list((run / "logs").glob("events.*"))
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["model"]["init_args"]["encoder"]["init_args"]["probing_length"] == 3
+    assert config["model"]["init_args"]["weight_decay"] == 0.01  # a default, resolved
+    assert config["data"]["zoo"] == str(zoo_path)
+    assert config["seed_everything"] == 0
+    last = load(run / "checkpoints" / "last.ckpt")
+    assert last["global_step"] == 4
+    assert last["hyper_parameters"]["spec"] == wsrl.open_zoo(zoo_path).spec.to_dict()
+    module = wsrl.EmulationModule.load_from_checkpoint(
+        run / "checkpoints" / "best.ckpt", weights_only=True
+    )
+    assert type(module.encoder).__name__ == "InteractiveProbing"
+
+
+def test_a_folder_that_holds_a_run_is_refused(
+    run: Path, config: Path, zoo_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (run / "checkpoints" / "last.ckpt").read_bytes()
+    args = ["fit", "--config", str(config), "--data.zoo", str(zoo_path), "--run", str(run)]
+    message = failed(capsys, *args)
+    assert "--ckpt_path last" in message
+    assert "--overwrite" in message
+    assert (run / "checkpoints" / "last.ckpt").read_bytes() == before
+
+
+def test_overwrite_starts_anew_and_leaves_other_files_alone(
+    tmp_path: Path, config: Path, zoo_path: Path
+) -> None:
+    where = ["--run", str(tmp_path / "run"), "--trainer.limit_val_batches", "1"]
+    assert fit(config, zoo_path, *where) == 0
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    (tmp_path / "run" / "test.json").write_text("{}")
+    assert fit(config, zoo_path, *where, "--overwrite", "--trainer.max_steps", "2") == 0
+    assert load(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"] == 2
+    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+    assert not (tmp_path / "run" / "test.json").exists()
+
+
+def test_a_resumed_run_ends_like_one_that_was_not_interrupted(
+    run: Path, tmp_path: Path, config: Path, zoo_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "first"
+    assert fit(config, zoo_path, "--run", str(folder), "--trainer.max_steps", "2") == 0
+    moved = folder.rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    # The settings that the run keeps are enough, in any folder.
+    args = ["--config", str(moved / "config.yaml"), "--trainer.max_steps", "4"]
+    assert main(["fit", "--ckpt_path", "last", *args]) == 0
+    assert not folder.exists()
+    straight, resumed = (load(f / "checkpoints" / "last.ckpt") for f in (run, moved))
+    assert resumed["global_step"] == 4
+    for name, value in straight["state_dict"].items():
+        torch.testing.assert_close(resumed["state_dict"][name], value, rtol=0, atol=0)
+
+
+def test_a_checkpoint_path_alone_goes_on_in_its_run(
+    tmp_path: Path, config: Path, zoo_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    assert fit(config, zoo_path, "--run", str(folder), "--trainer.max_steps", "2") == 0
+    last = folder / "checkpoints" / "last.ckpt"
+    assert main(["fit", "--ckpt_path", str(last), "--trainer.max_steps", "3"]) == 0
+    assert load(last)["global_step"] == 3
+
+
+def test_nothing_to_resume_is_an_error(
+    tmp_path: Path,
+    config: Path,
+    zoo_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    args = ["fit", "--config", str(config), "--data.zoo", str(zoo_path), "--ckpt_path", "last"]
+    message = failed(capsys, *args)
+    assert "runs/tiny/checkpoints/last.ckpt" in message
+    assert "nothing to resume" in message
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_best_checkpoint_survives_a_move_and_a_worse_validation(
+    tmp_path: Path, config: Path, zoo_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    assert fit(config, zoo_path, "--run", str(folder), "--trainer.max_steps", "2") == 0
+    moved = folder.rename(tmp_path / "moved")
+    best = (moved / "checkpoints" / "best.ckpt").read_bytes()
+    last = moved / "checkpoints" / "last.ckpt"
+    spoiled = load(last)
+    for name, value in spoiled["state_dict"].items():
+        if name.startswith("emulator") and value.is_floating_point():
+            value.mul_(30)
+    torch.save(spoiled, last)
+    assert main(["fit", "--ckpt_path", str(last), "--trainer.max_steps", "4"]) == 0
+    assert (moved / "checkpoints" / "best.ckpt").read_bytes() == best
+
+
+def test_a_checkpoint_is_enough_to_test_from_any_folder(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    checkpoint = run / "checkpoints" / "best.ckpt"
+    assert main(["test", "--ckpt_path", str(checkpoint), "--run", "elsewhere"]) == 0
+    assert "shuffled_total_variation" in capsys.readouterr().out
+    content = json.loads((tmp_path / "elsewhere" / "test.json").read_text())
+    assert content["checkpoint"] == str(checkpoint)
+    assert {"validation/total_variation", "ood/reverse_kl"} <= set(content["metrics"])
+    assert main(["validate", "--run", str(run), "--ckpt_path", "best"]) == 0
+    validated = json.loads((run / "validate.json").read_text())["metrics"]
+    (run / "validate.json").unlink()
+    name = "validation/total_variation"
+    assert validated[name] == pytest.approx(content["metrics"][name])
+
+
+def test_predict_writes_every_snapshot_with_its_split(
+    run: Path, tmp_path: Path, zoo: wsrl.zoos.Zoo
+) -> None:
+    out = tmp_path / "embeddings.safetensors"
+    checkpoint = str(run / "checkpoints" / "best.ckpt")
+    assert main(["predict", "--ckpt_path", checkpoint, "--out", str(out)]) == 0
+    with safe_open(out, "pt") as file:
+        metadata = json.loads(file.metadata()["wsrl"])
+        found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 not a dict
+    assert metadata["splits"] == ["train", "validation", "ood"]
+    assert metadata["checkpoint"] == checkpoint
+    data = wsrl.ZooDataModule(str(zoo.path))
+    for index, split in enumerate(metadata["splits"]):
+        assert found["row"][found["split"] == index].tolist() == list(data.rows(split))
+    for name in ("run", "step", "task"):
+        assert torch.equal(found[name].long(), zoo.read(name).long())
+    module = wsrl.EmulationModule.load_from_checkpoint(checkpoint, weights_only=True).eval()
+    with torch.no_grad():
+        embedding = module.embed(wsrl.RNNWeights(zoo.read("weights"), zoo.spec))
+    torch.testing.assert_close(found["embedding"], embedding, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "both"),
+    [
+        (["--model.encoder", "FlattenedWeights"], ["FlattenedWeights", "InteractiveProbing"]),
+        (["--model.encoder.probing_length", "4"], ["probing_length: 4 given, 3"]),
+        (["--model.emulator_width", "9"], ["emulator_width: 9 given, 8"]),
+        (
+            ["--model", "PredictionModule", "--model.target", "task", "--model.mode", "scratch"],
+            ["PredictionModule", "EmulationModule"],
+        ),
+    ],
+)
+@pytest.mark.parametrize("command", ["test", "fit"])
+def test_contradicting_a_checkpoint_is_an_error_that_names_both(
+    command: str,
+    options: list[str],
+    both: list[str],
+    run: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    checkpoint = run / "checkpoints" / "last.ckpt"
+    message = failed(capsys, command, "--ckpt_path", str(checkpoint), *options)
+    assert "contradicts" in message
+    for part in both:
+        assert part in message
+    assert not (run / "test.json").exists()
+
+
+def test_what_agrees_with_the_checkpoint_may_be_said(
+    run: Path, config: Path, tmp_path: Path
+) -> None:
+    checkpoint = str(run / "checkpoints" / "best.ckpt")
+    args = ["--ckpt_path", checkpoint, "--config", str(config), "--run", str(tmp_path)]
+    assert main(["test", *args, "--model.encoder", "InteractiveProbing"]) == 0
+
+
+def test_another_zoo_must_be_of_the_same_spec(
+    run: Path, zoo_path: Path, other_zoo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    copy.symlink_to(zoo_path)
+    args = ["test", "--ckpt_path", str(run / "checkpoints" / "best.ckpt"), "--run", str(tmp_path)]
+    assert main([*args, "--data.zoo", str(copy)]) == 0
+    message = failed(capsys, *args, "--data.zoo", str(other_zoo))
+    assert "lstm 1x4, 4 inputs, 4 outputs" in message
+    assert str(wsrl.open_zoo(zoo_path).spec) in message
+
+
+def test_other_data_settings_are_pointed_out(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = str(run / "checkpoints" / "best.ckpt")
+    args = ["--ckpt_path", checkpoint, "--run", str(tmp_path), "--data.split_seed", "5"]
+    assert main(["test", *args]) == 0
+    assert "data.split_seed: 5 given, 1 in the checkpoint" in capsys.readouterr().err
+
+
+def test_a_property_is_predicted_from_a_pretrained_encoder(
+    run: Path, zoo_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, pretrained = tmp_path / "prediction", tmp_path / "pretrained.ckpt"
+    pretrained.write_bytes((run / "checkpoints" / "best.ckpt").read_bytes())
+    args = ["--model", "PredictionModule", "--model.target", "task", "--data.zoo", str(zoo_path)]
+    args += ["--model.pretrained", str(pretrained), "--data.steps_per_epoch", "2"]
+    args += ["--trainer.max_steps", "2", "--run", str(folder), "--trainer.logger", "false"]
+    assert main(["fit", *args, "--trainer.enable_model_summary", "false"]) == 0
+    pretrained.unlink()
+    assert main(["test", "--run", str(folder), "--ckpt_path", "best"]) == 0
+    metrics = json.loads((folder / "test.json").read_text())["metrics"]
+    assert {"validation/exact_match", "ood/part_accuracy"} <= set(metrics)
+    assert main(["predict", "--run", str(folder), "--ckpt_path", "best"]) == 0
+    with safe_open(folder / "embeddings.safetensors", "pt") as file:
+        shapes = [file.get_slice(name).get_shape() for name in ("prediction", "embedding")]
+    rows = len(wsrl.open_zoo(zoo_path))
+    assert shapes == [[rows, 2], [rows, 16]]
+
+
+ENCODER = """
+import torch
+import wsrl
+
+class SumWeights(wsrl.Encoder):
+    permutation_invariant = True
+
+    def __init__(self, spec: wsrl.RNNSpec, embedding_dim: int = 16, scale: float = 1.0):
+        super().__init__(spec, embedding_dim)
+        self.linear = torch.nn.Linear(1, embedding_dim)
+        self.scale = scale
+
+    def forward(self, weights):
+        return self.linear(self.scale * weights.flat.sum(1, keepdim=True))
+"""
+
+
+def test_an_encoder_of_another_package_is_found_by_class_path(
+    tmp_path: Path, config: Path, zoo_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "somebodys_package.py").write_text(ENCODER)
+    monkeypatch.syspath_prepend(tmp_path)
+    options = ["--model.encoder", "somebodys_package.SumWeights", "--model.encoder.scale", "0.5"]
+    assert fit(config, zoo_path, *options, "--run", str(tmp_path / "run")) == 0
+    last = load(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    assert last["hyper_parameters"]["encoder"] == {
+        "class_path": "somebodys_package.SumWeights",
+        "init_args": {"embedding_dim": 16, "scale": 0.5},
+    }
+    assert main(["test", "--run", str(tmp_path / "run"), "--ckpt_path", "last"]) == 0
+
+
+def test_fast_dev_run_leaves_no_run(
+    config: Path, zoo_path: Path, run: Path, tmp_path: Path
+) -> None:
+    quick = ["--trainer.fast_dev_run", "1"]
+    assert fit(config, zoo_path, "--run", str(tmp_path / "run"), *quick) == 0
+    assert not (tmp_path / "run").exists()
+    assert fit(config, zoo_path, "--run", str(run), *quick) == 0  # nor does it mind another
+
+
+def test_later_configs_beat_earlier_ones(config: Path, zoo_path: Path, tmp_path: Path) -> None:
+    over = tmp_path / "over.yaml"
+    over.write_text("model:\n  init_args:\n    encoder: FlattenedWeights\ndata:\n  batch_size: 3\n")
+    args = ["--config", str(config), "--config", str(over), "--data.zoo", str(zoo_path)]
+    quick = ["--trainer.max_steps", "1", "--trainer.limit_val_batches", "0"]
+    assert main(["fit", *args, *quick, "--run", str(tmp_path / "run")]) == 0
+    last = load(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    assert last["hyper_parameters"]["encoder"]["class_path"].endswith("FlattenedWeights")
+    assert last["hyper_parameters"]["emulator_width"] == 8
+    assert last["datamodule_hyper_parameters"]["batch_size"] == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--model.encoder", "Nope"], "unknown encoder 'Nope'; choose one of ConstantEmbedding, "),
+        (["--model", "Nope"], "unknown model 'Nope'; choose one of EmulationModule, Prediction"),
+        (
+            ["--model.encoder", "FlattenedWeights", "--model.encoder.probing_length", "3"],
+            "FlattenedWeights has no option 'probing_length'; it has: embedding_dim, width, depth",
+        ),
+        (["--model.encoder.probing_length", "x"], "model.encoder.probing_length: Expected a"),
+        (["--model.loss", "nope"], "total_variation"),
+        (["--model.nope", "3"], "Option 'nope' is not accepted"),
+        (["--data.zoo", "nope"], "no zoo at nope"),
+        (["--data.sequences_per_rnn", "99"], "stores 8 sequences of every RNN"),
+        (["--trainer.max_stepz", "3"], "--trainer.max_stepz"),
+        (["--trainer.strategy", "nope"], "invalid strategy"),
+        (["--config", "nope.yaml"], "no config file at nope.yaml"),
+        (["--ckpt_path", "nope.ckpt"], "no checkpoint at nope.ckpt"),
+    ],
+)
+def test_bad_training_settings_are_errors_before_any_work(
+    options: list[str],
+    message: str,
+    tmp_path: Path,
+    config: Path,
+    zoo_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "run"
+    args = ["--config", str(config), "--data.zoo", str(zoo_path), "--run", str(folder), *options]
+    assert message in failed(capsys, "fit", *args)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["test"], "--ckpt_path"),
+        (["fit"], "--run DIR"),
+        (["fit", "--run", "x"], "required: model, data.zoo"),
+        (["test", "--ckpt_path", __file__], "cannot be read as a checkpoint"),
+    ],
+)
+def test_saying_too_little_is_an_error(
+    args: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in failed(capsys, *args)
+
+
+def test_a_checkpoint_of_something_else_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
+    message = failed(capsys, "test", "--ckpt_path", str(tmp_path / "other.ckpt"))
+    assert "no checkpoint of a model that `wsrl fit` trained" in message
+
+
+def test_unknown_targets_list_the_choices(
+    run: Path, zoo_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pretrained = str(run / "checkpoints" / "best.ckpt")
+    args = ["--model", "PredictionModule", "--model.target", "nope", "--data.zoo", str(zoo_path)]
+    args += ["--model.pretrained", pretrained, "--run", str(tmp_path / "run")]
+    assert "choose one of task, performance, step" in failed(capsys, "fit", *args)

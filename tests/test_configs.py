@@ -1,0 +1,87 @@
+"""Every config is short, and is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+import wsrl
+from wsrl.cli import main
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+TINY = ["--runs", "2", "--snapshots", "[0, 1]", "--evaluated_strings", "4", "--stored_strings", "2"]
+QUICK = ["--trainer.fast_dev_run", "1", "--trainer.enable_model_summary", "false"]
+
+
+def names(pattern: str) -> list[str]:
+    found = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.glob(pattern))
+    assert found, pattern
+    return found
+
+
+ZOOS = names("zoo/*.yaml") + names("demo/zoo.yaml")
+EMULATIONS = names("emulation*.yaml") + names("demo/emulation.yaml")
+PREDICTIONS = names("prediction*.yaml") + names("demo/prediction.yaml")
+ENCODERS = names("encoders/*.yaml")
+
+
+def test_every_config_is_run_by_a_test_below() -> None:
+    known = {*ZOOS, *EMULATIONS, *PREDICTIONS, *ENCODERS}
+    assert known == set(names("**/*.yaml"))
+
+
+@pytest.mark.parametrize("name", names("**/*.yaml"))
+def test_configs_are_short(name: str) -> None:
+    assert len((CONFIGS / name).read_text().splitlines()) <= 30
+
+
+def test_every_encoder_has_a_config_of_each_size() -> None:
+    for name in wsrl.list_encoders():
+        assert f"encoders/{name}.yaml" in ENCODERS
+        assert name == "ConstantEmbedding" or f"encoders/{name}_small.yaml" in ENCODERS
+
+
+@pytest.mark.parametrize("name", ZOOS)
+def test_zoo_configs_build(name: str, tmp_path: Path) -> None:
+    zoo = str(tmp_path / "zoo")
+    config = str(CONFIGS / name)
+    assert main(["zoo", "build", "--config", config, "--out", zoo, "--quiet", "true", *TINY]) == 0
+    assert main(["zoo", "verify", zoo]) == 0
+
+
+def test_the_published_zoo_is_as_published() -> None:
+    config = yaml.safe_load((CONFIGS / "zoo/formal_languages.yaml").read_text())
+    assert config["snapshots"] == [0, 100, 200, 500, 1000, 2000, 5000, 10000, 20000]
+    assert (config["runs"], config["num_tokens"], config["length"]) == (1000, 4, 42)
+    assert (config["hidden_size"], config["num_layers"]) == (32, 2)
+
+
+@pytest.mark.parametrize("name", EMULATIONS)
+def test_emulation_configs_train(name: str, zoo_path: Path) -> None:
+    assert main(["fit", "--config", str(CONFIGS / name), "--data.zoo", str(zoo_path), *QUICK]) == 0
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_encoder_configs_train(name: str, zoo_path: Path) -> None:
+    base = "emulation_small.yaml" if name.endswith("_small.yaml") else "emulation.yaml"
+    configs = ["--config", str(CONFIGS / base), "--config", str(CONFIGS / name)]
+    assert main(["fit", *configs, "--data.zoo", str(zoo_path), *QUICK]) == 0
+
+
+@pytest.mark.parametrize("name", PREDICTIONS)
+def test_prediction_configs_train(name: str, zoo_path: Path, tmp_path: Path) -> None:
+    data = ["--data.zoo", str(zoo_path)]
+    pretrain = ["--config", str(CONFIGS / "emulation_small.yaml"), "--run", str(tmp_path / "run")]
+    once = [
+        "--trainer.max_steps",
+        "1",
+        "--trainer.limit_val_batches",
+        "0",
+        "--trainer.logger",
+        "false",
+    ]
+    assert main(["fit", *pretrain, *data, *once]) == 0
+    pretrained = ["--model.pretrained", str(tmp_path / "run" / "checkpoints" / "last.ckpt")]
+    assert main(["fit", "--config", str(CONFIGS / name), *data, *pretrained, *QUICK]) == 0

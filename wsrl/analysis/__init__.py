@@ -1,0 +1,1 @@
+"""Pure functions on weights, embeddings and what is made of them; figures."""

@@ -1,0 +1,237 @@
+"""Figures: arrays in, a matplotlib ``Figure`` out.
+
+Figures are made without pyplot, so nothing is kept open and no display is needed; save one with
+``figure.savefig("name.png")``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure as Figure
+from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+
+_PROBABILITIES = "magma"
+_VALUES = "RdBu_r"
+_MARKERS = "o^sDvP"
+_DPI = 120
+
+
+def output_comparison(
+    original: Array,
+    emulated: Array,
+    categorical: bool,
+    title: str = "",
+    labels: Sequence[str] | None = None,
+) -> Figure:
+    """Draw the outputs of an RNN over time, those of its emulation, and how far they are apart.
+
+    Args:
+        original: ``(T, O)``; probabilities where ``categorical``.
+        emulated: the same of the emulation.
+        categorical: whether outputs are probabilities or values.
+        title: over the figure: which RNN it is.
+        labels: names of the ``O`` outputs.
+
+    Returns:
+        A figure with three axes: original, emulation, and the distance at every step (total
+        variation or mean squared error).
+    """
+    figure = Figure(figsize=(7.5, 5.2), dpi=_DPI, layout="constrained")
+    top, middle, bottom = figure.subplots(
+        3, 1, sharex=True, gridspec_kw={"height_ratios": (3, 3, 2)}
+    )
+    norm = _norm(categorical, original, emulated)
+    image = _heatmap(top, original, categorical, norm, labels)
+    _heatmap(middle, emulated, categorical, norm, labels)
+    for axis in (top, middle):
+        axis.set_ylabel("output")
+    top.set_title("original RNN", loc="left")
+    middle.set_title("emulator", loc="left")
+    _colour_bar(figure, image, [top, middle], "probability" if categorical else "output")
+    if categorical:
+        distance, name = 0.5 * np.abs(original - emulated).sum(1), "total variation"
+        bottom.set_ylim(0, 1.02)
+    else:
+        distance, name = np.square(original - emulated).mean(1), "mean squared error"
+        bottom.set_ylim(0, float(distance.max()) * 1.1 or 1.0)
+    bottom.bar(np.arange(len(distance)), distance, width=1, color="#c44e52", alpha=0.8)
+    bottom.set_title(f"{name}, on average {distance.mean():.3f}", loc="left")
+    bottom.set_xlabel("time step")
+    bottom.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(title)
+    return figure
+
+
+def probing_dialogue(
+    inputs: Array,
+    outputs: Array,
+    categorical: bool,
+    titles: Sequence[str],
+    labels: Sequence[str] | None = None,
+) -> Figure:
+    """Draw what a probing encoder asks RNNs and what they answer, one column an RNN.
+
+    Args:
+        inputs: probing inputs ``(R, T, I)`` of ``R`` RNNs.
+        outputs: their answers ``(R, T, O)``; probabilities where ``categorical``.
+        categorical: whether answers are probabilities or values.
+        titles: ``R`` titles of columns.
+        labels: names of the ``O`` outputs, and of the inputs where there are as many.
+
+    Returns:
+        A figure with ``2 R`` axes: a row of probing inputs over a row of answers.
+    """
+    count = len(inputs)
+    figure = Figure(figsize=(1.2 + 3.6 * count, 4.6), dpi=_DPI, layout="constrained")
+    axes = figure.subplots(2, count, sharex=True, squeeze=False)
+    asked = inputs.min() >= 0 and inputs.max() <= 1
+    rows = (
+        (inputs, asked, "probing inputs", "input"),
+        (outputs, categorical, "answers", "probability" if categorical else "output"),
+    )
+    for row, (values, bounded, name, unit) in enumerate(rows):
+        norm = _norm(bool(bounded), values)
+        named = labels if labels is not None and len(labels) == values.shape[2] else None
+        for column in range(count):
+            image = _heatmap(axes[row, column], values[column], bool(bounded), norm, named)
+            axes[row, column].set_title(name if row else f"{titles[column]}\n{name}", fontsize=10)
+        axes[row, 0].set_ylabel(unit.replace("probability", "output"))
+        _colour_bar(figure, image, list(axes[row]), unit)
+    for axis in axes[1]:
+        axis.set_xlabel("time step")
+    return figure
+
+
+def embedding_map(
+    embeddings: Array, performance: Array, tasks: Array, splits: Sequence[str]
+) -> Figure:
+    """Draw embeddings on their first two principal components, coloured in two ways.
+
+    Args:
+        embeddings: ``(n, D)``.
+        performance: ``(n,)``.
+        tasks: ``(n, K)``. One varying entry is a colour scale; several become shades of red, green
+            and blue (their three main directions, where there are more), so that tasks alike have
+            colours alike.
+        splits: the split of each of the ``n``; each split has its own marker, and the components
+            are those of the first.
+
+    Returns:
+        A figure with the axes ``performance`` and ``task``, and a colour bar.
+    """
+    names = list(dict.fromkeys(splits))
+    membership = np.asarray(splits)
+    points, explained = principal_components(embeddings, membership == names[0])
+    figure = Figure(figsize=(11, 4.8), dpi=_DPI, layout="constrained")
+    left, right = figure.subplots(1, 2, sharex=True, sharey=True)
+    by_performance = {"cmap": "viridis", "norm": Normalize(*_range(performance))}
+    colours, legend, by_task = _task_colours(tasks)
+    for number, name in enumerate(names):
+        chosen = membership == name
+        marker = {"marker": _MARKERS[number % len(_MARKERS)], "s": 24, "alpha": 0.85}
+        edge = {"edgecolors": "0.4", "linewidths": 0.3}
+        where = points[chosen].T
+        first = left.scatter(*where, c=performance[chosen], **marker, **edge, **by_performance)
+        second = right.scatter(*where, c=colours[chosen], **marker, **edge, **by_task)
+        right.scatter([], [], color="0.35", label=name, **marker)
+    figure.colorbar(first, ax=left, label="performance")
+    if by_task:
+        figure.colorbar(second, ax=right, label=legend)
+    left.set_title("coloured by performance", loc="left")
+    right.set_title("coloured by task" + ("" if by_task else f" ({legend})"), loc="left")
+    for axis in (left, right):
+        axis.set_xlabel(f"component 1 ({explained[0]:.0%} of variance)")
+        axis.spines[["top", "right"]].set_visible(False)
+    left.set_ylabel(f"component 2 ({explained[1]:.0%} of variance)")
+    figure.legend(*right.get_legend_handles_labels(), title="split", loc="outside right upper")
+    return figure
+
+
+def principal_components(
+    values: Array, fitted_on: Array | None = None, count: int = 2
+) -> tuple[Array, Array]:
+    """Project values on their directions of largest variance.
+
+    Args:
+        values: ``(n, D)``.
+        fitted_on: mask ``(n,)`` of the rows that mean and directions are computed from; all by
+            default.
+        count: directions; a value of fewer dimensions, or fewer rows, leaves zeros.
+
+    Returns:
+        Coordinates ``(n, count)``, and the share of the variance that each direction explains.
+    """
+    chosen = values if fitted_on is None else values[fitted_on]
+    mean = chosen.mean(0)
+    _, spread, directions = np.linalg.svd(chosen - mean, full_matrices=False)
+    # The sign of a direction is arbitrary: the largest entry positive, so that figures repeat.
+    largest = np.abs(directions).argmax(1)
+    directions = directions * np.sign(directions[np.arange(len(directions)), largest])[:, None]
+    used = min(count, len(directions))
+    points, shares = np.zeros((len(values), count)), np.zeros(count)
+    points[:, :used] = (values - mean) @ directions[:used].T
+    total = np.square(spread).sum()
+    if total > 0:
+        shares[:used] = np.square(spread[:used]) / total
+    return points, shares
+
+
+def _task_colours(tasks: Array) -> tuple[Array, str, dict[str, Any]]:
+    """Return colours ``(n,)`` or ``(n, 3)``, what they stand for, and how to map the former."""
+    varying = np.flatnonzero(np.ptp(tasks, 0) > 0)
+    if len(varying) <= 1:
+        position = int(varying[0]) if len(varying) else 0
+        values = tasks[:, position].astype(float)
+        norm = Normalize(*_range(values))
+        return values, f"task, entry {position + 1}", {"cmap": "turbo", "norm": norm}
+    values = tasks[:, varying].astype(float)
+    legend = "entries " + ", ".join(str(entry + 1) for entry in varying) + " as red, green, blue"
+    if len(varying) > 3:
+        values, _ = principal_components(values, count=3)
+        legend = "main directions as red, green, blue"
+    elif len(varying) == 2:
+        # Blue where the first is low: no mixture of the two is white or black.
+        values = np.column_stack([values, -values[:, 0]])
+        legend = f"entries {varying[0] + 1} and {varying[1] + 1}"
+    low, high = values.min(0), values.max(0)
+    shades = (values - low) / np.where(high > low, high - low, 1)
+    return 0.05 + 0.8 * shades, legend, {}
+
+
+def _norm(bounded: bool, *values: Array) -> Normalize:
+    if bounded:
+        return Normalize(0, 1)
+    reach = max(float(np.abs(value).max()) for value in values) or 1.0
+    return Normalize(-reach, reach)
+
+
+def _range(values: Array) -> tuple[float, float]:
+    low, high = float(values.min()), float(values.max())
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def _heatmap(
+    axis: Axes, values: Array, bounded: bool, norm: Normalize, labels: Sequence[str] | None
+) -> AxesImage:
+    """Draw ``values (T, n)`` with time to the right."""
+    colours = _PROBABILITIES if bounded else _VALUES
+    image = axis.imshow(values.T, aspect="auto", cmap=colours, norm=norm, interpolation="nearest")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if labels is None:
+        axis.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    else:
+        axis.set_yticks(np.arange(len(labels)), labels)
+    return image
+
+
+def _colour_bar(figure: Figure, image: AxesImage, axes: list[Axes], label: str) -> None:
+    figure.colorbar(image, ax=axes, label=label, fraction=0.05, pad=0.02)

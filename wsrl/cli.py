@@ -1,0 +1,179 @@
+"""The command ``wsrl``.
+
+This file dispatches, prints and turns errors into one message. It imports neither torch nor
+Lightning before a command needs them, so that help is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+Command = Callable[[list[str]], None]
+
+TRAINING = {
+    "fit": "train a model: emulation (pre-training) or prediction of a property",
+    "validate": "evaluate a checkpoint on the validation and OOD splits",
+    "test": "evaluate a checkpoint on the validation, OOD (and test) splits, and keep the numbers",
+    "predict": "write the embeddings (and predictions) of a whole zoo to one file",
+}
+
+DESCRIPTION = """\
+Learn useful representations of recurrent neural network weights.
+
+  wsrl zoo build --config configs/zoo/formal_languages_small.yaml --out zoos/small
+  wsrl fit --config configs/emulation.yaml --model.encoder InteractiveProbing --data.zoo zoos/small
+  wsrl test --ckpt_path runs/emulation/checkpoints/best.ckpt
+
+Every command has a --help of its own. Set WSRL_TRACEBACK=1 to see where an error comes from."""
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        args: the words after ``wsrl``; those of the process by default.
+
+    Returns:
+        The exit status: 0 only where all is well, 2 for a command line that makes no sense.
+    """
+    commands: dict[str, tuple[str, Command]] = {
+        **{name: (text, _training(name)) for name, text in TRAINING.items()},
+        "zoo": ("build, describe and verify zoos", _zoo),
+        "encoders": ("list the encoders", _encoders),
+        "demo": ("a zoo, an encoder and a prediction from it, in minutes", _demo),
+    }
+    return _dispatch("wsrl", DESCRIPTION, commands, list(sys.argv[1:] if args is None else args))
+
+
+def _zoo(args: list[str]) -> None:
+    commands: dict[str, tuple[str, Command]] = {
+        "build": ("train a zoo, or go on with one that was interrupted", _zoo_build),
+        "info": ("say what a zoo holds", _zoo_info),
+        "verify": ("check a zoo's files, labels and stored outputs", _zoo_verify),
+    }
+    description = "Zoos: folders of trained RNNs with their sequences, outputs and labels."
+    raise SystemExit(_dispatch("wsrl zoo", description, commands, args))
+
+
+def _dispatch(
+    prog: str, description: str, commands: dict[str, tuple[str, Command]], args: list[str]
+) -> int:
+    """Hand the arguments after a command's name to it; report what goes wrong in one message."""
+    if args and args[0] in commands:
+        try:
+            commands[args[0]][1](args[1:])
+        except SystemExit as end:
+            return end.code if isinstance(end.code, int) else int(end.code is not None)
+        except BrokenPipeError:
+            sys.stdout = None  # nobody reads on, as in `wsrl zoo info DIR | head`
+            return 1
+        except (ValueError, OSError, argparse.ArgumentError) as error:
+            if os.environ.get("WSRL_TRACEBACK"):
+                raise
+            print(f"{prog} {args[0]}: error: {error}", file=sys.stderr)
+            return 2 if isinstance(error, argparse.ArgumentError) else 1
+        return 0
+    parser = argparse.ArgumentParser(
+        prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    sub = parser.add_subparsers(title="commands", metavar="command", required=True)
+    for name, (text, _) in commands.items():
+        sub.add_parser(name, help=text)
+    if prog == "wsrl":
+        from wsrl import __version__
+
+        parser.add_argument("--version", action="version", version=f"wsrl {__version__}")
+    try:
+        parser.parse_args(args)  # help, the version, or an unknown command: always ends here
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 2
+
+
+def _training(subcommand: str) -> Command:
+    def command(args: list[str]) -> None:
+        from wsrl.studies.training import run_training
+
+        run_training(subcommand, args)
+
+    return command
+
+
+def _demo(args: list[str]) -> None:
+    from wsrl.studies.demo import run_demo
+
+    parser = argparse.ArgumentParser(prog="wsrl demo", description=run_demo.__doc__)
+    parser.add_argument("--out", default="demo", help="folder for all it makes (default: demo)")
+    run_demo(parser.parse_args(args).out)
+
+
+def _zoo_build(args: list[str]) -> None:
+    from wsrl.studies.zoo_commands import build_from_arguments, summarize
+
+    print(summarize(build_from_arguments(args)))
+
+
+def _zoo_info(args: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="wsrl zoo info", description="Say what a finished zoo holds."
+    )
+    parser.add_argument("zoo", help="the zoo's folder")
+    parser.add_argument("--json", action="store_true", help="print JSON for scripts")
+    options = parser.parse_args(args)
+    from wsrl.studies.zoo_commands import describe, summarize
+
+    zoo = options.zoo
+    print(json.dumps(describe(zoo), indent=2) if options.json else summarize(zoo))
+
+
+def _zoo_verify(args: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="wsrl zoo verify",
+        description="Check checksums and labels, and recompute the stored outputs from the stored "
+        "weights and sequences. The exit status is 0 only where all agree.",
+    )
+    parser.add_argument("zoo", help="the zoo's folder")
+    parser.add_argument(
+        "--sequences", type=int, help="recompute so many sequences of a snapshot (default: all)"
+    )
+    options = parser.parse_args(args)
+    from wsrl.zoos import verify_zoo
+
+    report = verify_zoo(options.zoo, options.sequences)
+    print(
+        f"{options.zoo}: well. {report.snapshots} snapshots, {report.sequences} sequences each; "
+        f"largest error of a recomputed output: {report.largest_error:.2g}"
+    )
+
+
+def _encoders(args: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="wsrl encoders",
+        description="List the registered encoders, other packages' included, with their parameters "
+        "for the published RNNs (LSTM 2x32, 6 inputs and outputs) and default options.",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON for scripts")
+    options = parser.parse_args(args)
+    from wsrl.studies.tables import encoder_rows, print_table
+
+    rows = encoder_rows()
+    if options.json:
+        print(json.dumps(rows, indent=2))
+        return
+    cells = [
+        [
+            str(row["name"]),
+            f"{row['parameters']:,}",
+            "yes" if row["permutation_invariant"] else "no",
+        ]
+        for row in rows
+    ]
+    print_table(["encoder", "parameters", "permutation invariant"], cells)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,115 @@
+"""What a checkpoint says about itself, and where a command line contradicts it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+
+from wsrl.rnn import RNNSpec
+
+LINKED = ("spec", "targets", "output_kind")
+"""Arguments of the models that come from the data, never from the user."""
+
+
+@dataclass(frozen=True)
+class CheckpointRecord:
+    """The settings in a checkpoint.
+
+    Attributes:
+        path: the file.
+        class_path: of the model.
+        model: the model's constructor arguments.
+        data: the datamodule's.
+    """
+
+    path: Path
+    class_path: str
+    model: dict[str, Any]
+    data: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> CheckpointRecord:
+        """Read a checkpoint's settings; its weights stay on the disk.
+
+        Raises:
+            ValueError: for a file that is no checkpoint of a wsrl model trained on a zoo.
+        """
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except (UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+            raise ValueError(f"{path} cannot be read as a checkpoint") from error
+        try:
+            return cls(
+                path,
+                content["wsrl"]["class_path"],
+                dict(content["hyper_parameters"]),
+                dict(content["datamodule_hyper_parameters"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path} is no checkpoint of a model that `wsrl fit` trained ({error} is missing)"
+            ) from error
+
+    def as_config(self) -> dict[str, Any]:
+        """Return the settings as a config, without what comes from the data."""
+        own = {name: value for name, value in self.model.items() if name not in LINKED}
+        return {"model": {"class_path": self.class_path, "init_args": own}, "data": self.data}
+
+    def check_model(self, class_path: str, model: Mapping[str, Any]) -> None:
+        """Check that a model is the one in the checkpoint.
+
+        Args:
+            class_path: of the model.
+            model: its constructor arguments.
+
+        Raises:
+            ValueError: naming every setting that differs, with both values.
+        """
+        if model["spec"] != self.model["spec"]:
+            raise ValueError(
+                f"the zoo's RNNs are ({RNNSpec(**model['spec'])}), but {self.path} was trained on "
+                f"({RNNSpec(**self.model['spec'])}); give a zoo of such RNNs"
+            )
+        levels = [
+            ({"model": class_path}, {"model": self.class_path}),
+            (_encoder_class(model), _encoder_class(self.model)),
+            (_options(model), _options(self.model)),
+        ]
+        # Other classes have other options: naming these as well would only hide the reason.
+        differences = next((found for level in levels if (found := _differences(*level))), [])
+        if differences:
+            raise ValueError(
+                f"the command line contradicts {self.path}:\n  " + "\n  ".join(differences) + "\n"
+                "leave these options out to use the checkpoint's"
+            )
+
+    def data_differences(self, data: Mapping[str, Any]) -> list[str]:
+        """Describe the data settings that differ, the zoo's path apart."""
+        here, there = (
+            {f"data.{name}": value for name, value in settings.items() if name != "zoo"}
+            for settings in (data, self.data)
+        )
+        return _differences(here, there)
+
+
+def _differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{name}: {here.get(name)!r} given, {there.get(name)!r} in the checkpoint"
+        for name in sorted(here.keys() | there.keys())
+        if here.get(name) != there.get(name)
+    ]
+
+
+def _encoder_class(model: Mapping[str, Any]) -> dict[str, Any]:
+    return {"model.encoder": model["encoder"]["class_path"]}
+
+
+def _options(model: Mapping[str, Any]) -> dict[str, Any]:
+    options = {f"model.{name}": value for name, value in model.items() if name != "encoder"}
+    encoder = model["encoder"]["init_args"]
+    return options | {f"model.encoder.{name}": value for name, value in encoder.items()}

@@ -1,0 +1,171 @@
+"""The demonstration: a zoo, an encoder pre-trained on it, a property predicted from its embeddings.
+
+Everything is small (3 tokens, short strings, small LSTMs), so that it takes minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer, seed_everything
+
+from wsrl.analysis.figures import embedding_map
+from wsrl.data import ZooDataModule
+from wsrl.encoders import ProbingEncoder, get_encoder
+from wsrl.studies.tables import print_table
+from wsrl.tasks import EmulationModule, PredictionModule
+from wsrl.tasks.tensorboard import draw_outputs, draw_probing
+from wsrl.zoos import BuildSettings, build_zoo
+from wsrl.zoos.problems import FormalLanguages
+
+PROBLEM = FormalLanguages(
+    num_tokens=3, length=18, max_n=5, evaluated_strings=200, stored_strings=50
+)
+BUILD = BuildSettings(
+    runs=100,
+    snapshots=(0, 50, 100, 200, 400, 700),
+    hidden_size=10,
+    num_layers=1,
+    learning_rates=((0, 0.02), (700, 0.005)),
+    group_size=100,
+)
+ENCODERS: dict[str, dict[str, Any]] = {
+    "InteractiveProbing": {"probing_length": 12, "probe_width": 64, "reader_width": 64},
+    "ConstantEmbedding": {},
+}
+EMULATION_STEPS, PREDICTION_STEPS = 2500, 1500
+SPLITS = ("validation", "ood")
+
+
+def run_demo(out: str | Path) -> None:
+    """Build a small zoo, pre-train InteractiveProbing on it, predict the task from embeddings."""
+    warnings.filterwarnings("ignore", module="lightning")
+    folder = Path(out)
+    say(f"1/4  a zoo of {BUILD.runs} LSTMs, each trained on a formal language")
+    build_zoo(folder / "zoo", PROBLEM, BUILD)
+    results = {}
+    for number, (name, options) in enumerate(ENCODERS.items(), 2):
+        say(f"{number}/4  emulation: train {name} and the emulator that reads its embeddings")
+        results[name] = pretrain(folder, name, options)
+    say("4/4  prediction: the task, from the frozen embeddings of InteractiveProbing")
+    prediction = predict(folder, folder / "InteractiveProbing.ckpt")
+    print_results(results, prediction)
+    draw(folder, folder / "InteractiveProbing.ckpt")
+
+
+def pretrain(folder: Path, name: str, options: Mapping[str, Any]) -> Mapping[str, float]:
+    """Train one encoder by emulation, keep its checkpoint; return its test metrics."""
+    seed_everything(0, verbose=False)
+    data = ZooDataModule(str(folder / "zoo"), steps_per_epoch=500)
+    module = EmulationModule(
+        partial(get_encoder(name), **options),
+        data.spec,
+        emulator_width=64,
+        learning_rate=1e-3,
+        clone_sequences=16,
+        figures=False,
+    )
+    trainer = fit_and_test(module, data, EMULATION_STEPS)
+    trainer.save_checkpoint(folder / f"{name}.ckpt")
+    return {key: float(value) for key, value in trainer.callback_metrics.items()}
+
+
+def predict(folder: Path, checkpoint: Path) -> Mapping[str, float]:
+    """Train a head on frozen embeddings to tell the task; return its test metrics."""
+    seed_everything(0, verbose=False)
+    data = ZooDataModule(str(folder / "zoo"), steps_per_epoch=500)
+    module = PredictionModule("task", data.targets, data.spec, pretrained=str(checkpoint))
+    trainer = fit_and_test(module, data, PREDICTION_STEPS)
+    return {key: float(value) for key, value in trainer.callback_metrics.items()}
+
+
+def fit_and_test(module: LightningModule, data: ZooDataModule, steps: int) -> Trainer:
+    """Train for so many steps and test; return the trainer."""
+    trainer = Trainer(
+        max_steps=steps,
+        accelerator="auto",
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        limit_val_batches=0,
+    )
+    trainer.fit(module, data)
+    trainer.test(module, data, verbose=False)
+    return trainer
+
+
+def print_results(
+    emulation: Mapping[str, Mapping[str, float]], prediction: Mapping[str, float]
+) -> None:
+    """Print what was learned beside what knows nothing of the weights."""
+    encoder, baseline = (emulation[name] for name in ENCODERS)
+    target = PROBLEM.targets(BUILD.snapshots)["task"]
+    classes = len(target.values)
+    cells = []
+    for split in SPLITS:
+        name = f"{split}/total_variation"
+        cells.append(
+            [
+                f"emulation: TV, {split}",
+                f"{encoder[name]:.3f}",
+                f"{baseline[name]:.3f}",
+            ]
+        )
+    for split in SPLITS:
+        name = f"{split}/clone_difference"
+        cells.append(
+            [f"clones: score difference, {split}", f"{encoder[name]:.3f}", f"{baseline[name]:.3f}"]
+        )
+    for metric, chance in (("part_accuracy", 1 / classes), ("exact_match", classes**-target.parts)):
+        for split in SPLITS:
+            accuracy = prediction[f"{split}/{metric}"]
+            label = f"task: {metric.replace('_', ' ')}, {split}"
+            cells.append([label, f"{accuracy:.1%}", f"{chance:.1%}"])
+    print_table(["", "InteractiveProbing", "constant / chance"], cells)
+
+
+@torch.no_grad()
+def draw(folder: Path, checkpoint: Path) -> None:
+    """Write the figures of an emulation as PNG files."""
+    module = EmulationModule.load_from_checkpoint(checkpoint, map_location="cpu").eval()
+    assert isinstance(module.encoder, ProbingEncoder)
+    data = ZooDataModule(str(folder / "zoo"), eval_batch_size=10_000)
+    batches = [next(iter(loader)) for loader in data.val_dataloader()]  # one whole split each
+    embeddings = torch.cat([module.embed(batch.weights) for batch in batches])
+    figures = {
+        "outputs": draw_outputs(module, batches[0]),
+        "probing": draw_probing(module, module.encoder, batches[0]),
+        "embeddings": embedding_map(
+            embeddings.numpy(),
+            torch.cat([batch.performance for batch in batches]).numpy(),
+            torch.cat([batch.task for batch in batches]).numpy(),
+            [
+                split
+                for split, batch in zip(SPLITS, batches, strict=True)
+                for _ in range(len(batch))
+            ],
+        ),
+    }
+    for name, figure in figures.items():
+        path = folder / f"{name}.png"
+        figure.savefig(path)
+        say(f"written: {path}")
+
+
+def say(text: str) -> None:
+    """Print a line at once."""
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=run_demo.__doc__)
+    parser.add_argument("--out", default="demo", help="folder for all it makes")
+    run_demo(parser.parse_args().out)

@@ -1,0 +1,171 @@
+"""A run's folder, and what a command line says about it before it is parsed in full.
+
+A run has one folder with ``checkpoints/best.ckpt`` and ``last.ckpt``, ``logs/`` for TensorBoard,
+``config.yaml`` (all settings, resolved) and the numbers of its tests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+WORDS = ("best", "last")
+"""Checkpoints that can be named without a path."""
+
+_HELP = ("-h", "--help", "--print_config", "--model.help", "--model.encoder.help")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of one run."""
+
+    folder: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.folder / "checkpoints"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the TensorBoard logs."""
+        return self.folder / "logs"
+
+    @property
+    def config(self) -> Path:
+        """The resolved settings of the run."""
+        return self.folder / "config.yaml"
+
+    def checkpoint(self, word: str) -> Path:
+        """Path of the ``best`` or the ``last`` checkpoint."""
+        return self.checkpoints / f"{word}.ckpt"
+
+    def holds_a_run(self) -> bool:
+        """Whether something was trained here."""
+        return self.config.exists() or self.checkpoints.exists()
+
+    def clear(self) -> None:
+        """Delete what a run wrote here, and nothing else."""
+        for folder in (self.checkpoints, self.logs):
+            shutil.rmtree(folder, ignore_errors=True)
+        for name in ("config.yaml", "test.json", "validate.json", "embeddings.safetensors"):
+            (self.folder / name).unlink(missing_ok=True)
+
+    @classmethod
+    def of_checkpoint(cls, path: Path) -> Run:
+        """The run that a checkpoint belongs to."""
+        inside = path.parent.name == "checkpoints"
+        return cls(path.parent.parent if inside else path.parent)
+
+
+@dataclass
+class Request:
+    """A training command line, split into what concerns the run and all the rest.
+
+    Attributes:
+        configs: the config files in order; they come before every other option, so that the
+            command line beats them wherever it stands.
+        options: the other options.
+        run: folder of the run as given, if it was.
+        ckpt_path: checkpoint as given: a path, ``best`` or ``last``.
+        wants_help: whether help or the resolved config is asked for and nothing is run.
+    """
+
+    options: list[str]
+    configs: list[str] = field(default_factory=list)
+    run: str | None = None
+    ckpt_path: str | None = None
+    wants_help: bool = False
+
+    @classmethod
+    def read(cls, args: Sequence[str]) -> Request:
+        """Read a command line.
+
+        Raises:
+            ValueError: for a config file that is missing or no YAML.
+        """
+        configs, rest = configs_apart(args)
+        parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+        parser.add_argument("--run")
+        parser.add_argument("--ckpt_path")
+        known, options = parser.parse_known_args(rest)
+        wants_help = any(option.split("=")[0] in _HELP for option in options)
+        contents = [read_config(path) for path in configs]
+        for content in contents:
+            known.run = known.run or content.get("run")
+            known.ckpt_path = known.ckpt_path or content.get("ckpt_path")
+        return cls(options, configs, known.run, known.ckpt_path, wants_help)
+
+    def resolve(self, subcommand: str) -> tuple[Run, Path | None]:
+        """Say which folder and which checkpoint are meant.
+
+        Raises:
+            ValueError: when the command line does not say, or there is no such checkpoint.
+        """
+        if subcommand != "fit" and self.ckpt_path is None:
+            raise ValueError(
+                f"say what to {subcommand}: --ckpt_path RUN/checkpoints/best.ckpt, "
+                "or --run RUN --ckpt_path best"
+            )
+        if self.ckpt_path is not None and self.ckpt_path not in WORDS:
+            path = Path(self.ckpt_path)
+            own = Run.of_checkpoint(path)
+            default = self._named_run() if subcommand == "fit" and self.configs else own
+            run = default if self.run is None else Run(Path(self.run))
+        else:
+            run = self._named_run() if self.run is None else Run(Path(self.run))
+            path = None if self.ckpt_path is None else run.checkpoint(self.ckpt_path)
+        if path is not None and not path.is_file():
+            raise ValueError(_nothing_there(path, subcommand))
+        return run, path
+
+    def _named_run(self) -> Run:
+        if not self.configs:
+            raise ValueError("say where the run is: --run DIR, or a --config whose name it gets")
+        saved = [
+            path for path in map(Path, self.configs) if path.name == Run(path.parent).config.name
+        ]
+        if saved:
+            return Run(saved[0].parent)  # the settings that a run keeps
+        return Run(Path("runs") / "-".join(Path(config).stem for config in self.configs))
+
+
+def configs_apart(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Take the ``--config`` files, in order, out of a command line."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("-c", "--config", action="append", default=[])
+    known, rest = parser.parse_known_args(list(args))
+    return known.config, rest
+
+
+def read_config(path: str) -> dict[str, Any]:
+    """Read the top level of a config file.
+
+    Raises:
+        ValueError: when it is missing or not a YAML mapping.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"no config file at {path}")
+    try:
+        content = yaml.safe_load(Path(path).read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold settings by name, as in 'data: ...'")
+    return content
+
+
+def _nothing_there(path: Path, subcommand: str) -> str:
+    message = f"no checkpoint at {path}"
+    others = sorted(path.parent.glob("*.ckpt")) if path.parent.is_dir() else []
+    if others:
+        return f"{message}; there are {', '.join(str(other) for other in others)}"
+    if subcommand == "fit":
+        return f"{message}: nothing to resume. Leave --ckpt_path out to train from the start"
+    return message

@@ -1,0 +1,51 @@
+"""Tables for the terminal, and what goes into them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from wsrl.encoders import create_encoder, get_encoder, list_encoders
+from wsrl.rnn import RNNSpec
+
+PUBLISHED_SPEC = RNNSpec("lstm", 6, 32, 2, 6)
+"""The RNNs of the published formal-language zoo."""
+
+
+def encoder_rows() -> list[dict[str, Any]]:
+    """Describe every registered encoder: name, parameters, permutation invariance."""
+    rows = []
+    for name in list_encoders():
+        encoder = create_encoder(name, spec=PUBLISHED_SPEC)
+        rows.append(
+            {
+                "name": name,
+                "parameters": sum(parameter.numel() for parameter in encoder.parameters()),
+                "permutation_invariant": get_encoder(name).permutation_invariant,
+            }
+        )
+    return rows
+
+
+def print_metrics(metrics: Mapping[str, float]) -> None:
+    """Print metrics named ``split/metric``: a row a metric, a column a split."""
+    splits = list(dict.fromkeys(name.split("/")[0] for name in metrics))
+    names = list(dict.fromkeys(name.split("/", 1)[1] for name in metrics if "/" in name))
+    cells = []
+    for name in names:
+        values = [metrics.get(f"{split}/{name}") for split in splits]
+        cells.append([name, *("" if value is None else f"{value:.4f}" for value in values)])
+    print_table(["metric", *splits], cells)
+
+
+def print_table(header: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """Print a table: the first column left, the others right aligned."""
+    table = Table()
+    for index, name in enumerate(header):
+        table.add_column(name, justify="right" if index else "left", no_wrap=True)
+    for row in cells:
+        table.add_row(*row)
+    Console().print(table)

@@ -1,0 +1,330 @@
+"""``wsrl fit``, ``validate``, ``test`` and ``predict``: LightningCLI with a fixed folder a run."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import warnings
+from argparse import ArgumentError
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from wsrl.data import ZooDataModule
+from wsrl.encoders import get_encoder, list_encoders
+from wsrl.encoders.base import class_path, option_names
+from wsrl.studies.checkpoints import LINKED, CheckpointRecord
+from wsrl.studies.predictions import write_predictions
+from wsrl.studies.runs import Request, Run
+from wsrl.studies.tables import print_metrics
+from wsrl.tasks import TaskModule
+
+_EXPECTED_WARNINGS = (
+    ".*does not have many workers",  # batches are read at once, without workers
+    "Checkpoint directory .* exists and is not empty",  # when a run goes on
+    "The dirpath has changed",  # it was moved
+    "Be aware that when using `ckpt_path`, callbacks",  # evaluation needs none of them
+    ".*could not find the monitored key",  # goes on from the very end of an epoch
+)
+
+
+def run_training(subcommand: str, args: Sequence[str]) -> TrainingCLI:
+    """Run one of the four commands.
+
+    Args:
+        subcommand: ``fit``, ``validate``, ``test`` or ``predict``.
+        args: the words after it.
+
+    Returns:
+        The finished command: its trainer, model and datamodule.
+
+    Raises:
+        ValueError: where settings are wrong, or contradict a checkpoint or a folder.
+        argparse.ArgumentError: for a command line that cannot be read.
+    """
+    list_encoders()  # loads other packages' encoders, so that they are found by name
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
+    try:
+        with warnings.catch_warnings():
+            for message in _EXPECTED_WARNINGS:
+                warnings.filterwarnings("ignore", message)
+            cli = TrainingCLI(subcommand, Request.read(args))
+            cli.execute()
+    except ArgumentError as error:
+        raise ArgumentError(None, explain(str(error))) from error
+    except MisconfigurationException as error:
+        raise ValueError(str(error)) from error
+    return cli
+
+
+class SaveRunConfig(SaveConfigCallback):
+    """Writes the resolved settings into the run's folder when training starts."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write them so that they hold in any folder, without what is for one command only."""
+        assert isinstance(trainer.datamodule, ZooDataModule)
+        path = Run(Path(self.config["run"])).config
+        config = self.config.clone()
+        config.update(trainer.datamodule.hparams["zoo"], "data.zoo")
+        for name, nothing in {"run": None, "ckpt_path": None, "overwrite": False}.items():
+            config.update(nothing, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.parser.save(config, path, skip_none=False, overwrite=True, multifile=False)
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps the best checkpoint, also when a run goes on after its folder was moved."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the best score where the best checkpoint lies in this folder."""
+        best = Path(str(self.dirpath), "best.ckpt")
+        if best.exists() and state_dict["best_k_models"]:
+            score = state_dict["best_model_score"]
+            state_dict = state_dict | {
+                "dirpath": self.dirpath,
+                "best_model_path": str(best),
+                "kth_best_model_path": str(best),
+                "best_k_models": {str(best): score},
+            }
+        super().load_state_dict(state_dict)
+
+
+class TrainingCLI(LightningCLI):
+    """LightningCLI for one command, one run folder and, if there is one, one checkpoint.
+
+    What the checkpoint says comes first, then the config files, then the command line; a model that
+    then differs from the checkpoint's is an error.
+    """
+
+    def __init__(self, command: str, request: Request) -> None:
+        self.command = command
+        self.record: CheckpointRecord | None = None
+        arguments = [word for config in request.configs for word in ("--config", config)]
+        arguments += request.options
+        if not request.wants_help:
+            self.run, checkpoint = request.resolve(command)
+            arguments += ["--run", str(self.run.folder)]
+            if checkpoint is not None:
+                self.record = CheckpointRecord.read(checkpoint)
+                arguments = [*self._from_checkpoint(request), *arguments]
+                arguments += ["--ckpt_path", str(checkpoint)]
+        super().__init__(
+            model_class=TaskModule,
+            datamodule_class=ZooDataModule,
+            subclass_mode_model=True,
+            save_config_callback=SaveRunConfig if command == "fit" else None,
+            save_config_kwargs={"save_to_log_dir": False},
+            trainer_defaults=_trainer_defaults(command),
+            seed_everything_default=0,
+            # Modules record their own arguments: a checkpoint is the same from Python and here.
+            load_from_checkpoint_support=False,
+            auto_configure_optimizers=False,
+            parser_kwargs={"prog": f"wsrl {command}", "exit_on_error": False},
+            args=arguments,
+            run=False,
+        )
+
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add trainer, model and data; the model is any task, short names included."""
+        parser.add_lightning_class_args(Trainer, "trainer")
+        parser.set_defaults({f"trainer.{k}": v for k, v in self.trainer_defaults.items()})
+        # Not add_lightning_class_args: that makes the model optional and its errors hard to read.
+        parser.add_argument(
+            "--model", type=TaskModule, required=True, help="what is trained, and its options"
+        )
+        parser.add_lightning_class_args(ZooDataModule, "data")
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the run's options, and hand the zoo's spec and targets to the model."""
+        for name in LINKED:
+            parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+        parser.add_argument(
+            "--run",
+            type=str,
+            help="the run's folder: checkpoints/best.ckpt and last.ckpt, logs/, config.yaml. "
+            "By default runs/ and the names of the config files; the folder of a run's config.yaml; "
+            "with the path of a checkpoint, its own run",
+        )
+        parser.add_argument(
+            "--ckpt_path",
+            type=str | None,
+            help="a checkpoint: its path, or best or last of the run; fit goes on from it",
+        )
+        if self.command == "fit":
+            parser.add_argument(
+                "--overwrite", action="store_true", help="delete the run that the folder holds"
+            )
+        if self.command == "predict":
+            parser.add_argument(
+                "--out",
+                type=str | None,
+                help="the safetensors file to write; by default embeddings.safetensors in the run",
+            )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, without Lightning's warning that the process has arguments too."""
+        self.config = parser.parse_args(args)
+
+    def before_instantiate_classes(self) -> None:
+        """Refuse to write over another run before any work is done."""
+        if self.command != "fit" or self.config["trainer"]["fast_dev_run"]:
+            return
+        goes_on = self.record and self.run.checkpoints.samefile(self.record.path.parent)
+        if goes_on or not self.run.holds_a_run() or rank_zero_only.rank:
+            return
+        if not self.config["overwrite"]:
+            raise ValueError(
+                f"{self.run.folder} holds a run already: go on with it (--ckpt_path last), choose "
+                "another folder (--run DIR), or delete what it holds (--overwrite)"
+            )
+        self.run.clear()
+
+    def after_instantiate_classes(self) -> None:
+        """Compare with the checkpoint."""
+        if self.record is None:
+            return
+        self.record.check_model(class_path(type(self.model)), dict(self.model.hparams))
+        for difference in self.record.data_differences(dict(self.datamodule.hparams)):
+            print(f"note: {difference}", file=sys.stderr)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Make the trainer, writing into the run's folder unless told otherwise."""
+        given = self.config_init["trainer"]
+        own: dict[str, Any] = {"logger": self._logger(given["logger"])}
+        if given["default_root_dir"] is None:
+            own["default_root_dir"] = str(self.run.folder)
+        if self.command == "fit" and given["enable_checkpointing"] is not False:
+            callbacks = given["callbacks"] or []
+            callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
+            own["callbacks"] = [*callbacks, *self._checkpoint_callbacks()]
+        return super().instantiate_trainer(**own, **kwargs)
+
+    def execute(self) -> None:
+        """Run the command and report."""
+        commands: dict[str, Callable[[], None]] = {
+            "fit": self.fit,
+            "validate": self.evaluate,
+            "test": self.evaluate,
+            "predict": self.predict,
+        }
+        commands[self.command]()
+
+    def fit(self) -> None:
+        """Train, and say where the run is."""
+        path = None if self.record is None else str(self.record.path)
+        self.trainer.fit(self.model, self.datamodule, ckpt_path=path, weights_only=True)
+        if not self.trainer.is_global_zero or self.trainer.fast_dev_run:
+            return
+        print(f"{self.run.folder}: {self.trainer.global_step} steps")
+        if not self.run.checkpoint("best").exists():
+            print("note: no best.ckpt, since training ended before a validation", file=sys.stderr)
+
+    def evaluate(self) -> None:
+        """Evaluate the checkpoint, print its metrics and keep them in the run's folder."""
+        assert self.record is not None
+        evaluate = self.trainer.test if self.command == "test" else self.trainer.validate
+        results = evaluate(
+            self.model,
+            datamodule=self.datamodule,
+            ckpt_path=str(self.record.path),
+            verbose=False,
+            weights_only=True,
+        )
+        metrics = {name: value for result in results for name, value in result.items()}
+        if not self.trainer.is_global_zero:
+            return
+        print_metrics(metrics)
+        content = {"checkpoint": str(self.record.path), "zoo": self.datamodule.hparams["zoo"]}
+        out = self.run.folder / f"{self.command}.json"
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps({**content, "metrics": metrics}, indent=2) + "\n")
+        print(f"written: {out}")
+
+    def predict(self) -> None:
+        """Write embeddings and predictions of the whole zoo to one file."""
+        assert self.record is not None
+        if self.trainer.world_size > 1:
+            raise ValueError(
+                f"predict writes one file from one process, not {self.trainer.world_size}: "
+                "pass --trainer.devices 1"
+            )
+        results = self.trainer.predict(
+            self.model, self.datamodule, ckpt_path=str(self.record.path), weights_only=True
+        )
+        given = self.config["out"]
+        out = Path(given) if given else self.run.folder / "embeddings.safetensors"
+        splits = self.datamodule.eval_splits("predict")
+        source = {"checkpoint": str(self.record.path), "zoo": self.datamodule.hparams["zoo"]}
+        count = write_predictions(out, results, splits, source)
+        print(f"written: {out} ({count} snapshots)")
+
+    def _from_checkpoint(self, request: Request) -> list[str]:
+        """The config files that stand for what is not said on the command line."""
+        assert self.record is not None
+        settings = ["--config", yaml.safe_dump(self.record.as_config())]
+        own = Run.of_checkpoint(self.record.path)
+        if self.command == "fit" and not request.configs and own.config.exists():
+            return [*settings, "--config", str(own.config)]
+        return settings
+
+    def _logger(self, given: Any) -> Logger | bool | list[Logger]:
+        if self.command != "fit":
+            return given or False
+        if given is None or given is True:
+            return TensorBoardLogger(self.run.folder, name=self.run.logs.name, version="")
+        return given  # type: ignore[no-any-return]  # checked by the parser
+
+    def _checkpoint_callbacks(self) -> list[Callback]:
+        """Keep the best by the model's own measure, and the last, also when interrupted."""
+        folder = self.run.checkpoints
+        best = BestCheckpoint(
+            folder, "best", monitor=self.model.monitor, enable_version_counter=False
+        )
+        last = ModelCheckpoint(folder, "last", save_on_exception=True, enable_version_counter=False)
+        return [best, last]
+
+
+def explain(message: str) -> str:
+    """Say in short what jsonargparse says at length, with the choices for an unknown name."""
+    key = ".".join(re.findall(r'Parser key "([^"]+)"', message))
+    unknown = re.search(r"Expected a dot import path string: (\S+)", message)
+    if unknown and key.endswith("encoder"):
+        choices = ", ".join(list_encoders())
+        return f"unknown encoder {unknown[1]!r}; choose one of {choices}, or give a class path"
+    if unknown and key == "model":
+        choices = ", ".join(sorted(task.__name__ for task in TaskModule.__subclasses__()))
+        return f"unknown model {unknown[1]!r}; choose one of {choices}, or give a class path"
+    refused = re.search(r"Option '(\w+)' is not accepted", message)
+    encoder = re.search(r"class_path='[\w.]*?(\w+)'", message)
+    if refused and encoder and key.endswith("encoder") and encoder[1] in list_encoders():
+        choices = ", ".join(option_names(get_encoder(encoder[1])))
+        return f"{encoder[1]} has no option {refused[1]!r}; it has: {choices}"
+    if not key:
+        return message
+    last = message.strip().splitlines()[-1].strip()
+    return f"{key}: {last.split('. Got value: Namespace')[0]}"
+
+
+def _is_no_advertisement(record: logging.LogRecord) -> bool:
+    return "Tip: For seamless cloud" not in record.getMessage()
+
+
+def _trainer_defaults(command: str) -> dict[str, Any]:
+    defaults: dict[str, Any] = {
+        "enable_progress_bar": sys.stderr.isatty(),
+        "enable_model_summary": command == "fit",
+    }
+    if command != "fit":
+        defaults["enable_checkpointing"] = False
+        defaults["devices"] = 1  # one process sees every snapshot exactly once
+    return defaults

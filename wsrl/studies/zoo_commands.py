@@ -1,0 +1,122 @@
+"""What ``wsrl zoo`` does beyond the functions of the zoos themselves."""
+
+from __future__ import annotations
+
+import argparse
+from argparse import ArgumentError
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ActionConfigFile, ArgumentParser
+
+from wsrl.studies.runs import configs_apart, read_config
+from wsrl.zoos import BuildSettings, build_zoo, open_zoo
+from wsrl.zoos.problems import get_problem, list_problems
+
+
+def build_from_arguments(args: Sequence[str]) -> str:
+    """Build a zoo as the command line says.
+
+    Options are those of ``build_zoo``, ``BuildSettings`` and the problem's constructor, all on one
+    level. The problem is found first, since it says which options there are.
+
+    Returns:
+        The zoo's folder.
+
+    Raises:
+        ValueError: for an unknown problem or settings out of range.
+        argparse.ArgumentError: for a command line that cannot be read.
+    """
+    configs, options = configs_apart(args)
+    problem = get_problem(_problem_name(configs, options))
+    parser = ArgumentParser(
+        prog="wsrl zoo build",
+        description="Train a zoo. Run the same command again to go on with an interrupted build.",
+        exit_on_error=False,
+    )
+    parser.add_argument("-c", "--config", action=ActionConfigFile, help="a YAML file of settings")
+    parser.add_argument(
+        "--problem", default=problem.name, help=f"one of: {', '.join(list_problems())}"
+    )
+    building = parser.add_function_arguments(build_zoo, skip={"problem", "settings"})
+    training = parser.add_class_arguments(BuildSettings)
+    task = parser.add_class_arguments(problem)
+    files = [word for config in configs for word in ("--config", config)]
+    settings = parser.parse_args([*files, *options])
+    build_zoo(
+        problem=problem(**{name: settings[name] for name in task}),
+        settings=BuildSettings(**{name: settings[name] for name in training}),
+        **{name: settings[name] for name in building},
+    )
+    return str(settings["out"])
+
+
+def describe(path: str | Path) -> dict[str, Any]:
+    """Return what a finished zoo holds, as plain values.
+
+    Raises:
+        ZooError: for a folder that holds no finished, readable zoo.
+    """
+    zoo = open_zoo(path)
+    manifest = zoo.manifest
+    performance = zoo.read("performance")
+    last = performance[zoo.read("step") == max(zoo.steps)]
+    return {
+        "path": str(path),
+        "problem": manifest.problem,
+        "problem_settings": manifest.problem_settings,
+        "spec": manifest.spec,
+        "build": manifest.build,
+        "runs": manifest.build["runs"],
+        "failed": manifest.failed,
+        "snapshots": len(zoo),
+        "steps": list(zoo.steps),
+        "tasks": len(zoo.read("task").unique(dim=0)),
+        "sequences_stored": zoo.sequences_stored,
+        "performance_at_last_step": float(last.mean()),
+        "columns": {
+            name: {"dtype": column.dtype, "shape": list(column.shape)}
+            for name, column in zoo.columns.items()
+        },
+        "bytes": sum(shard.bytes for shard in manifest.shards),
+        "shards": len(manifest.shards),
+        "schema": manifest.schema,
+        "versions": manifest.versions,
+    }
+
+
+def summarize(path: str | Path) -> str:
+    """Return what a finished zoo holds, to read.
+
+    Raises:
+        ZooError: for a folder that holds no finished, readable zoo.
+    """
+    facts = describe(path)
+    settings = ", ".join(f"{k}={v}" for k, v in facts["problem_settings"].items())
+    failed = len(facts["failed"])
+    lines = {
+        "zoo": facts["path"],
+        "problem": f"{facts['problem']} ({settings})",
+        "RNNs": str(open_zoo(path).spec),
+        "runs": f"{facts['runs']} (seed {facts['build']['seed']})"
+        + (f", of which {failed} failed and are left out" if failed else ""),
+        "snapshots": f"{facts['snapshots']} at steps {', '.join(map(str, facts['steps']))}",
+        "tasks": str(facts["tasks"]),
+        "performance": f"{facts['performance_at_last_step']:.3f} on average at the last step",
+        "size": f"{facts['bytes'] / 1e6:.1f} MB in {facts['shards']} shards",
+    }
+    return "\n".join(f"{name:12} {value}" for name, value in lines.items())
+
+
+def _problem_name(configs: Sequence[str], options: Sequence[str]) -> str:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--problem")
+    given = parser.parse_known_args(list(options))[0].problem
+    for content in [read_config(path) for path in reversed(configs)]:
+        given = given or content.get("problem")
+    if given is None and {"-h", "--help"} & set(options):
+        given = list_problems()[0]
+    if given is None:
+        raise ArgumentError(None, f"say which --problem: {', '.join(list_problems())}")
+    return str(given)

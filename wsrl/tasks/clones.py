@@ -1,0 +1,62 @@
+"""Clones: the emulator running freely in the place of an RNN."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias, cast
+
+import torch
+from torch import Tensor
+
+from wsrl.rnn import RNNWeights, State, run_population
+from wsrl.tasks.emulator import ConditionedEmulator, EmulatorState
+
+Runner: TypeAlias = Callable[[Tensor, State | None], tuple[Tensor, State]]
+"""Runs ``B`` models: inputs ``(B, S, T, I)`` and a state to outputs ``(B, S, T, O)`` and a state.
+"""
+
+
+class CloneScorer(Protocol):
+    """The part of a problem that judges free-running models."""
+
+    def clone_scores(
+        self, run: Runner, tasks: Tensor, samples: int, generator: torch.Generator
+    ) -> Tensor:
+        """Score ``B`` models on their tasks ``(B, K)``: ``(B,)``."""
+
+
+def score_clones(
+    scorer: CloneScorer,
+    emulator: ConditionedEmulator,
+    embedding: Tensor,
+    weights: RNNWeights,
+    tasks: Tensor,
+    samples: int,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Let RNNs and their clones run freely and score both.
+
+    Args:
+        scorer: the problem that the RNNs were trained on.
+        emulator: plays the clones.
+        embedding: tells it of each RNN, ``(B, D)``.
+        weights: the ``B`` RNNs.
+        tasks: what each was trained for, ``(B, K)``.
+        samples: sequences a model is scored on.
+        generator: where the models' random choices come from; originals draw first.
+
+    Returns:
+        The scores of the originals and of the clones, each ``(B,)``. A score that is not defined
+        (NaN) counts as 0.
+    """
+
+    def original(inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
+        return run_population(weights, inputs.to(weights.flat.dtype), state)
+
+    def clone(inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
+        inputs = inputs.to(embedding.dtype)
+        outputs: tuple[Tensor, State] = emulator(embedding, inputs, cast(EmulatorState, state))
+        return outputs
+
+    scores = [scorer.clone_scores(run, tasks, samples, generator) for run in (original, clone)]
+    return scores[0].nan_to_num(nan=0.0), scores[1].nan_to_num(nan=0.0)

@@ -1,0 +1,284 @@
+"""Emulation: learn embeddings by having one emulator reproduce every RNN of a zoo from them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from lightning.pytorch import Callback
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import AdamW, Optimizer
+
+from wsrl.encoders import EncoderFactory, embed
+from wsrl.rnn import RNNSpec, RNNWeights
+from wsrl.tasks.base import TaskModule
+from wsrl.tasks.clones import score_clones
+from wsrl.tasks.emulator import ConditionedEmulator
+from wsrl.tasks.evaluation import evaluation_data, has_data
+from wsrl.tasks.losses import LOSSES, get_loss
+from wsrl.tasks.metrics import EMULATION_METRICS, emulation_metrics, log_metrics, update
+from wsrl.tasks.pretrained import make_encoder
+from wsrl.tasks.tensorboard import EmulationFigures
+
+if TYPE_CHECKING:
+    from wsrl.data.batch import ZooBatch
+
+
+class EmulationModule(TaskModule):
+    """Trains an encoder and the emulator that reads its embeddings together.
+
+    After "Learning Useful Representations of Recurrent Neural Network Weight Matrices" (Herrmann,
+    Faccio, Schmidhuber, ICML 2024); defaults are the published values.
+
+    Logged for every evaluated split, whatever the training loss: ``total_variation`` and
+    ``reverse_kl`` (of real outputs ``mean_squared_error``); the same as ``shuffled_...`` when
+    every RNN is emulated from the embedding of another, the one half an evaluation batch further
+    on (a batch of one RNN is left out); and the clones: ``clone_score`` of the emulator running
+    freely, ``original_score`` of the RNN itself and the mean ``clone_difference`` of the two. A
+    model whose score is not defined, as when no string ends, scores 0.
+
+    Args:
+        encoder: makes the encoder for the zoo's RNNs: an encoder class, or any callable that takes
+            the spec. A checkpoint gives back the plain description it holds, which goes here too.
+        spec: the zoo's RNNs, as ``RNNSpec.to_dict`` returns them.
+        output_kind: ``categorical`` (outputs are logits) or ``real``.
+        loss: what is minimised; a name in ``wsrl.tasks.losses``.
+        emulator_width: neurons of each of the emulator's layers.
+        emulator_layers: the emulator's LSTM layers.
+        condition_every_step: tell the emulator the embedding at every step, not only at the first.
+        open_forget_gates: start the emulator with open forget gates.
+        learning_rate: of AdamW.
+        weight_decay: of AdamW.
+        gradient_clip: largest gradient norm, of the encoder and of the emulator each on its own;
+            0 for no limit.
+        clone_rnns: RNNs of a split whose clones are scored at each validation, spread over the
+            split; a test scores all. 0 scores none at any time.
+        clone_sequences: sequences each of them is scored on.
+        evaluation_seed: seeds what clones and originals sample.
+        figures: draw figures at the end of evaluations, where there is a TensorBoard logger.
+
+    Raises:
+        ValueError: for an unknown loss or output kind, or an option out of range.
+    """
+
+    def __init__(
+        self,
+        encoder: EncoderFactory,
+        spec: dict[str, Any],
+        output_kind: str = "categorical",
+        loss: str = "total_variation",
+        emulator_width: int = 256,
+        emulator_layers: int = 2,
+        condition_every_step: bool = False,
+        open_forget_gates: bool = True,
+        learning_rate: float = 1e-4,
+        weight_decay: float = 0.01,
+        gradient_clip: float = 0.1,
+        clone_rnns: int = 64,
+        clone_sequences: int = 64,
+        evaluation_seed: int = 0,
+        figures: bool = True,
+    ) -> None:
+        super().__init__()
+        self._loss = get_loss(loss, output_kind)
+        _check_not_negative(gradient_clip=gradient_clip, clone_rnns=clone_rnns)
+        if clone_sequences < 1:
+            raise ValueError(f"clone_sequences must be at least 1, not {clone_sequences}")
+        self.output_kind = output_kind
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.gradient_clip = gradient_clip
+        self.clone_rnns, self.clone_sequences = clone_rnns, clone_sequences
+        self.evaluation_seed, self.figures = evaluation_seed, figures
+        self.spec = RNNSpec(**spec)
+        self.encoder = make_encoder(encoder, self.spec)
+        self.emulator = ConditionedEmulator(
+            self.spec.input_size,
+            self.spec.output_size,
+            self.encoder.embedding_dim,
+            emulator_width,
+            emulator_layers,
+            condition_every_step,
+            open_forget_gates,
+        )
+        self.split_metrics = nn.ModuleDict()
+        self._clones_scored: dict[str, int] = {}
+        self.save_hyperparameters(
+            {
+                "encoder": self.encoder.config(),
+                "spec": self.spec.to_dict(),
+                "output_kind": output_kind,
+                "loss": loss,
+                "emulator_width": emulator_width,
+                "emulator_layers": emulator_layers,
+                "condition_every_step": condition_every_step,
+                "open_forget_gates": open_forget_gates,
+                "learning_rate": learning_rate,
+                "weight_decay": weight_decay,
+                "gradient_clip": gradient_clip,
+                "clone_rnns": clone_rnns,
+                "clone_sequences": clone_sequences,
+                "evaluation_seed": evaluation_seed,
+                "figures": figures,
+            }
+        )
+
+    @property
+    def monitor(self) -> str:
+        """The first of the metrics that are always logged."""
+        return f"validation/{EMULATION_METRICS[self.output_kind][0]}"
+
+    def forward(self, weights: RNNWeights, inputs: Tensor) -> Tensor:
+        """Emulate ``B`` RNNs on ``inputs (B, S, T, I)``; return ``(B, S, T, O)``."""
+        return self.emulate(self.embed(weights), inputs)
+
+    def embed(self, weights: RNNWeights) -> Tensor:
+        """Return the embeddings of ``B`` RNNs, ``(B, D)`` of unit norm."""
+        return embed(self.encoder, weights)
+
+    def emulate(self, embedding: Tensor, inputs: Tensor) -> Tensor:
+        """Emulate RNNs from embeddings ``(B, D)`` on ``inputs (B, S, T, I)``: ``(B, S, T, O)``."""
+        outputs: Tensor = self.emulator(embedding, inputs)[0]
+        return outputs
+
+    def configure_optimizers(self) -> Optimizer:
+        """Return one AdamW for encoder and emulator."""
+        return AdamW(self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the gradient norms of encoder and emulator, each on its own.
+
+        Raises:
+            ValueError: when the trainer is told to clip as well.
+        """
+        if gradient_clip_val is not None or gradient_clip_algorithm is not None:
+            raise ValueError(
+                f"the trainer's gradient_clip_val={gradient_clip_val} would clip both parts as "
+                f"one; set the module's gradient_clip (now {self.gradient_clip}) instead"
+            )
+        if self.gradient_clip:
+            clip_grad_norm_(self.encoder.parameters(), self.gradient_clip)
+            clip_grad_norm_(self.emulator.parameters(), self.gradient_clip)
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Return the callback that draws, if wanted."""
+        return [EmulationFigures()] if self.figures else []
+
+    def setup(self, stage: str) -> None:
+        """Make the metrics of every split that will be evaluated."""
+        if stage == "predict" or not has_data(self):
+            return
+        splits = evaluation_data(self).eval_splits("test" if stage == "test" else "validate")
+        self.split_metrics = nn.ModuleDict(
+            {split: emulation_metrics(self.output_kind, self.clone_rnns > 0) for split in splits}
+        )
+
+    def training_step(self, batch: ZooBatch, batch_idx: int) -> Tensor:
+        """Return the loss on one batch, a mean over RNNs, sequences and steps."""
+        loss = self._loss(self(batch.weights, batch.inputs), batch.outputs).mean()
+        self.log("train/loss", loss, batch_size=len(batch))
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Count the clones of each split anew."""
+        self._clones_scored = {}
+
+    def validation_step(
+        self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
+    ) -> dict[str, Tensor]:
+        """Measure one batch; return its embeddings for figures."""
+        split = evaluation_data(self).eval_splits("validate")[dataloader_idx]
+        embedding = self._measure(batch, split)
+        scored = self._clones_scored.get(split, 0)
+        count = self._clones_to_score(dataloader_idx, scored, len(batch))
+        self._clones_scored[split] = scored + count
+        self._score_clones(batch, embedding, split, count)
+        self._log_metrics(split)
+        return {"embedding": embedding}
+
+    def test_step(
+        self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
+    ) -> dict[str, Tensor]:
+        """Measure one batch, with the clones of all its RNNs; return its embeddings."""
+        split = evaluation_data(self).eval_splits("test")[dataloader_idx]
+        embedding = self._measure(batch, split)
+        self._score_clones(batch, embedding, split, len(batch) if self.clone_rnns else 0)
+        self._log_metrics(split)
+        return {"embedding": embedding}
+
+    def predict_step(
+        self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
+    ) -> dict[str, Tensor]:
+        """Return the embeddings ``(B, D)`` and whose they are."""
+        return {
+            "embedding": self.embed(batch.weights),
+            "run": batch.run,
+            "step": batch.step,
+            "task": batch.task,
+            "row": batch.row,
+        }
+
+    def _measure(self, batch: ZooBatch, split: str) -> Tensor:
+        """Measure the emulator with the right and with other RNNs' embeddings."""
+        metrics = cast(nn.ModuleDict, self.split_metrics[split])
+        embedding = self.embed(batch.weights)
+        _update(metrics, "", self.emulate(embedding, batch.inputs), batch.outputs, self.output_kind)
+        if len(batch) > 1:
+            # Neighbours in a zoo are often snapshots of one run: take one far off.
+            others = embedding.roll(len(batch) // 2, 0)
+            emulated = self.emulate(others, batch.inputs)
+            _update(metrics, "shuffled_", emulated, batch.outputs, self.output_kind)
+        return embedding
+
+    def _clones_to_score(self, dataloader_idx: int, scored: int, available: int) -> int:
+        """Spread this process's share of the clones over the batches of a split."""
+        batches = self.trainer.num_sanity_val_batches
+        if not self.trainer.sanity_checking:
+            batches = self.trainer.num_val_batches
+        share = math.ceil(self.clone_rnns / self.trainer.world_size)
+        per_batch = math.ceil(share / int(batches[dataloader_idx]))
+        return min(per_batch, share - scored, available)
+
+    def _score_clones(self, batch: ZooBatch, embedding: Tensor, split: str, count: int) -> None:
+        """Score clones and originals of ``count`` RNNs spread over a batch."""
+        if count < 1:
+            return
+        picks = torch.arange(count, device=batch.row.device) * len(batch) // count
+        generator = torch.Generator()
+        generator.manual_seed(1_000_003 * self.evaluation_seed + int(batch.row[0]))
+        original, clone = score_clones(
+            evaluation_data(self).problem,
+            self.emulator,
+            embedding[picks],
+            batch.weights[picks],
+            batch.task[picks],
+            self.clone_sequences,
+            generator,
+        )
+        metrics = cast(nn.ModuleDict, self.split_metrics[split])
+        update(metrics, "original_score", original)
+        update(metrics, "clone_score", clone)
+        update(metrics, "clone_difference", (clone - original).abs())
+
+    def _log_metrics(self, split: str) -> None:
+        shown = EMULATION_METRICS[self.output_kind][0]
+        log_metrics(self, split, cast(nn.ModuleDict, self.split_metrics[split]), shown)
+
+
+def _update(
+    metrics: nn.ModuleDict, prefix: str, emulated: Tensor, outputs: Tensor, output_kind: str
+) -> None:
+    for name in EMULATION_METRICS[output_kind]:
+        update(metrics, prefix + name, LOSSES[name](emulated, outputs))
+
+
+def _check_not_negative(**values: float) -> None:
+    for name, value in values.items():
+        if value < 0:
+            raise ValueError(f"{name} must be at least 0, not {value}")

@@ -1,0 +1,44 @@
+"""What the modules need of the data beside its batches."""
+
+from __future__ import annotations
+
+from typing import Protocol, cast
+
+from lightning.pytorch import LightningModule
+
+from wsrl.tasks.clones import CloneScorer
+
+
+class EvaluationData(Protocol):
+    """The part of a datamodule that evaluation reads."""
+
+    @property
+    def problem(self) -> CloneScorer:
+        """What the zoo's RNNs were trained on."""
+
+    def eval_splits(self, stage: str) -> list[str]:
+        """Name the splits of the evaluation loaders, in their order."""
+
+
+def has_data(module: LightningModule) -> bool:
+    """Whether the trainer was given a datamodule."""
+    return _datamodule(module) is not None
+
+
+def evaluation_data(module: LightningModule) -> EvaluationData:
+    """Return the datamodule that a module is evaluated on.
+
+    Raises:
+        RuntimeError: when the trainer was given bare loaders.
+    """
+    data = _datamodule(module)
+    if data is None:
+        raise RuntimeError(
+            f"{type(module).__name__} is evaluated split by split: give the trainer a "
+            "ZooDataModule (datamodule=...), not bare loaders"
+        )
+    return data
+
+
+def _datamodule(module: LightningModule) -> EvaluationData | None:
+    return cast(EvaluationData | None, module.trainer.datamodule)  # type: ignore[attr-defined]

@@ -1,0 +1,102 @@
+"""Metrics of a split, collected over batches and processes by torchmetrics.
+
+Means keep NaN (``nan_strategy="disable"``): a diverged model must not look like a good one.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torchmetrics import KendallRankCorrCoef, MeanAbsoluteError, MeanMetric, Metric, R2Score
+
+EMULATION_METRICS: dict[str, tuple[str, ...]] = {
+    "categorical": ("total_variation", "reverse_kl"),
+    "real": ("mean_squared_error",),
+}
+"""Losses measured of every emulator whatever it was trained with, by the kind of outputs."""
+
+CLONE_METRICS = ("clone_score", "original_score", "clone_difference")
+
+
+def emulation_metrics(output_kind: str, clones: bool) -> nn.ModuleDict:
+    """Return a mean for every loss that is measured and for its partner with shuffled embeddings.
+
+    Args:
+        output_kind: ``categorical`` or ``real``.
+        clones: whether to add means for the scores of the clones.
+    """
+    losses = EMULATION_METRICS[output_kind]
+    names = (*losses, *(f"shuffled_{name}" for name in losses), *(CLONE_METRICS if clones else ()))
+    return nn.ModuleDict({name: _mean() for name in names})
+
+
+def prediction_metrics(kind: str, parts: int) -> nn.ModuleDict:
+    """Return the metrics of a predicted property, beside the mean of its ``loss``.
+
+    Args:
+        kind: of the target. ``classes``: ``exact_match`` (all parts right) and ``part_accuracy``
+            (a part right). ``real``: ``mae``, ``r2`` and ``kendall_tau`` (tau-b).
+        parts: numbers a target has; metrics are averaged over them.
+    """
+    metrics: dict[str, nn.Module] = {"loss": _mean()}
+    if kind == "classes":
+        metrics |= {"exact_match": _mean(), "part_accuracy": _mean()}
+    else:
+        metrics |= {"mae": MeanAbsoluteError(), "r2": R2Score()}
+        metrics["kendall_tau"] = KendallRankCorrCoef(num_outputs=parts)
+    return nn.ModuleDict(metrics)
+
+
+def update_prediction_metrics(
+    metrics: nn.ModuleDict, losses: Tensor, predicted: Tensor, target: Tensor
+) -> None:
+    """Add a batch to what ``prediction_metrics`` returned.
+
+    Args:
+        metrics: the metrics.
+        losses: ``(B,)``.
+        predicted: ``(B, parts)``, class indices or real values.
+        target: the same of the truth.
+    """
+    update(metrics, "loss", losses)
+    if "exact_match" in metrics:
+        right = predicted == target
+        update(metrics, "exact_match", right.all(1).float())
+        update(metrics, "part_accuracy", right.float())
+    else:
+        # One part goes in as a vector: the rank correlation of one output expects that.
+        pair = (predicted.squeeze(1), target.squeeze(1))
+        for name in ("mae", "r2", "kendall_tau"):
+            update(metrics, name, *pair)
+
+
+def update(metrics: nn.ModuleDict, name: str, *values: Tensor) -> None:
+    """Give a batch's values to one of several metrics."""
+    cast(Metric, metrics[name]).update(*values)
+
+
+def log_metrics(module: LightningModule, split: str, metrics: nn.ModuleDict, shown: str) -> None:
+    """Log the metrics of a split as ``<split>/<name>``, out of an evaluation step.
+
+    Lightning computes and resets them at the end of the epoch. All are logged at every step, used
+    or not: every process must log the same ones.
+
+    Args:
+        module: whose they are.
+        split: the split.
+        metrics: its metrics.
+        shown: the one that the progress bar shows.
+    """
+    for name, metric in metrics.items():
+        module.log(
+            f"{split}/{name}",
+            cast(Metric, metric),
+            prog_bar=name == shown,
+            add_dataloader_idx=False,
+        )
+
+
+def _mean() -> MeanMetric:
+    return MeanMetric(nan_strategy="disable")

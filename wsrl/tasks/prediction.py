@@ -1,0 +1,254 @@
+"""Prediction: read a property of RNNs from their embeddings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import AdamW, Optimizer
+
+from wsrl.encoders import Encoder, EncoderFactory, embed
+from wsrl.rnn import RNNSpec, RNNWeights
+from wsrl.tasks.base import TaskModule
+from wsrl.tasks.evaluation import evaluation_data, has_data
+from wsrl.tasks.head import PredictionHead, RunningScale
+from wsrl.tasks.metrics import log_metrics, prediction_metrics, update_prediction_metrics
+from wsrl.tasks.pretrained import check_same_encoder, load_pretrained_encoder, make_encoder
+
+if TYPE_CHECKING:
+    from wsrl.data.batch import ZooBatch
+
+MODES = ("frozen", "finetune", "scratch")
+KINDS = ("classes", "real")
+CLASS_LOSSES = ("binary_cross_entropy", "cross_entropy")
+
+
+class PredictionModule(TaskModule):
+    """Trains a small network that predicts a property of RNNs from their embeddings.
+
+    Logged for every evaluated split: ``loss``; of classes ``exact_match`` and ``part_accuracy``,
+    of real values ``mae``, ``r2`` and ``kendall_tau``.
+
+    Args:
+        target: which property; a name in ``targets``.
+        targets: what the zoo's problem offers, by name: ``{"kind", "parts", "classes"}``.
+        spec: the zoo's RNNs, as ``RNNSpec.to_dict`` returns them.
+        encoder: makes the encoder, as for ``EmulationModule``. Left out with ``pretrained``, whose
+            encoder it would have to be.
+        pretrained: a checkpoint of an ``EmulationModule`` to take the encoder from, with its
+            weights. It is read once: this module's own checkpoints hold all they need.
+        mode: ``frozen`` (the encoder stays as it was pre-trained), ``finetune`` (it is trained on)
+            or ``scratch`` (it starts from random weights).
+        class_loss: for classes. ``binary_cross_entropy`` treats every class of every part as a
+            yes-or-no question, as published; ``cross_entropy`` has the classes of a part compete.
+        head_width: neurons of each of the head's hidden layers.
+        head_layers: hidden layers of the head.
+        learning_rate: of AdamW.
+        weight_decay: of AdamW.
+
+    Raises:
+        ValueError: for an unknown target, mode or loss, or an encoder, a checkpoint and a mode
+            that contradict each other.
+        FileNotFoundError: when there is no file at ``pretrained``.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        targets: dict[str, dict[str, Any]],
+        spec: dict[str, Any],
+        encoder: EncoderFactory | None = None,
+        pretrained: str | None = None,
+        mode: str = "frozen",
+        class_loss: str = "binary_cross_entropy",
+        head_width: int = 128,
+        head_layers: int = 2,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__()
+        _check_choice("target", target, tuple(targets))
+        _check_choice("mode", mode, MODES)
+        _check_choice("class_loss", class_loss, CLASS_LOSSES)
+        self.target, self.mode, self.class_loss = target, mode, class_loss
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.kind = str(targets[target]["kind"])
+        self.parts, self.classes = int(targets[target]["parts"]), int(targets[target]["classes"])
+        _check_choice(f"kind of target {target!r}", self.kind, KINDS)
+        self.spec = RNNSpec(**spec)
+        self.encoder = _find_encoder(encoder, pretrained, mode, self.spec)
+        self._has_weights = pretrained is not None or mode == "scratch"
+        self.head = PredictionHead(
+            self.encoder.embedding_dim,
+            self.parts * (self.classes if self.kind == "classes" else 1),
+            head_width,
+            head_layers,
+        )
+        self.scale = RunningScale(self.parts)  # of a real target
+        self.split_metrics = nn.ModuleDict()
+        if mode == "frozen":
+            self.encoder.requires_grad_(False)
+            self.encoder.eval()
+        self.save_hyperparameters(
+            {
+                "target": target,
+                "targets": {name: dict(known) for name, known in targets.items()},
+                "spec": self.spec.to_dict(),
+                "encoder": self.encoder.config(),
+                "pretrained": None,  # the encoder's weights are in the checkpoint
+                "mode": mode,
+                "class_loss": class_loss,
+                "head_width": head_width,
+                "head_layers": head_layers,
+                "learning_rate": learning_rate,
+                "weight_decay": weight_decay,
+            }
+        )
+
+    @property
+    def monitor(self) -> str:
+        """The loss on the validation split."""
+        return "validation/loss"
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """Read embeddings ``(B, D)``.
+
+        Returns:
+            Of classes, logits ``(B, parts, classes)``. Of a real target, the values in the scale
+            of the training targets, ``(B, parts)``.
+        """
+        values: Tensor = self.head(embedding)
+        return values.view(-1, self.parts, self.classes) if self.kind == "classes" else values
+
+    def embed(self, weights: RNNWeights) -> Tensor:
+        """Return the embeddings of ``B`` RNNs, ``(B, D)`` of unit norm."""
+        if self.mode == "frozen":
+            with torch.no_grad():
+                return embed(self.encoder, weights)
+        return embed(self.encoder, weights)
+
+    def predict(self, weights: RNNWeights) -> Tensor:
+        """Predict the property of ``B`` RNNs.
+
+        Returns:
+            ``(B, parts)``: class indices (long), or values in the target's own unit.
+        """
+        return self._decide(self(self.embed(weights)))
+
+    def train(self, mode: bool = True) -> PredictionModule:
+        """Switch to training, but leave a frozen encoder as it is (its dropout stays off)."""
+        super().train(mode)
+        if self.mode == "frozen":
+            self.encoder.eval()
+        return self
+
+    def configure_optimizers(self) -> Optimizer:
+        """Return an AdamW for all that is trained."""
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        return AdamW(trained, lr=self.learning_rate, weight_decay=self.weight_decay)
+
+    def setup(self, stage: str) -> None:
+        """Make the metrics of every split that will be evaluated."""
+        if stage == "predict" or not has_data(self):
+            return
+        splits = evaluation_data(self).eval_splits("test" if stage == "test" else "validate")
+        self.split_metrics = nn.ModuleDict(
+            {split: prediction_metrics(self.kind, self.parts) for split in splits}
+        )
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Note that the encoder's weights come with the checkpoint."""
+        self._has_weights = True
+
+    def on_fit_start(self) -> None:
+        """Check that the encoder is what the mode says; a checkpoint to resume is loaded by now.
+
+        Raises:
+            ValueError: when an encoder that was never trained is to be frozen or fine-tuned.
+        """
+        if not self._has_weights:
+            raise ValueError(
+                f"mode {self.mode!r} needs `pretrained`, the checkpoint of an EmulationModule; "
+                "without one use mode 'scratch'"
+            )
+
+    def training_step(self, batch: ZooBatch, batch_idx: int) -> Tensor:
+        """Return the mean loss on one batch."""
+        target = batch.targets[self.target]
+        if self.kind == "real":
+            # All processes' targets, so that every process has the scale that one would have.
+            self.scale.update(cast(Tensor, self.all_gather(target)).reshape(-1, self.parts))
+        loss = self._losses(self(self.embed(batch.weights)), target).mean()
+        self.log("train/loss", loss, batch_size=len(batch))
+        return loss
+
+    def validation_step(self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Measure one batch."""
+        self._measure(batch, evaluation_data(self).eval_splits("validate")[dataloader_idx])
+
+    def test_step(self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Measure one batch."""
+        self._measure(batch, evaluation_data(self).eval_splits("test")[dataloader_idx])
+
+    def predict_step(
+        self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
+    ) -> dict[str, Tensor]:
+        """Return predictions ``(B, parts)``, embeddings ``(B, D)`` and whose they are."""
+        embedding = self.embed(batch.weights)
+        return {
+            "prediction": self._decide(self(embedding)),
+            "embedding": embedding,
+            "run": batch.run,
+            "step": batch.step,
+            "task": batch.task,
+            "row": batch.row,
+        }
+
+    def _decide(self, values: Tensor) -> Tensor:
+        return values.argmax(-1) if self.kind == "classes" else self.scale.restore(values)
+
+    def _losses(self, values: Tensor, target: Tensor) -> Tensor:
+        """Return each RNN's loss, ``(B,)``; of a real target in the training targets' scale."""
+        if self.kind == "real":
+            return (values - self.scale.standardise(target)).square().mean(1)
+        if self.class_loss == "cross_entropy":
+            losses = functional.cross_entropy(values.mT, target, reduction="none")
+            return losses.mean(1)
+        right = functional.one_hot(target, self.classes).to(values.dtype)
+        losses = functional.binary_cross_entropy_with_logits(values, right, reduction="none")
+        return losses.mean((1, 2))
+
+    def _measure(self, batch: ZooBatch, split: str) -> None:
+        target = batch.targets[self.target]
+        values = self(self.embed(batch.weights))
+        metrics = cast(nn.ModuleDict, self.split_metrics[split])
+        losses = self._losses(values, target)
+        update_prediction_metrics(metrics, losses, self._decide(values), target)
+        log_metrics(self, split, metrics, shown="loss")
+
+
+def _find_encoder(
+    encoder: EncoderFactory | None, pretrained: str | None, mode: str, spec: RNNSpec
+) -> Encoder:
+    """Build or load the encoder, and check that what was given agrees."""
+    if mode == "scratch" and pretrained is not None:
+        raise ValueError(
+            f"mode 'scratch' starts from random weights, but pretrained={pretrained!r} was given; "
+            "leave it out, or use mode 'frozen' or 'finetune'"
+        )
+    if pretrained is not None:
+        loaded = load_pretrained_encoder(pretrained, spec)
+        if encoder is not None:
+            check_same_encoder(make_encoder(encoder, spec), loaded, pretrained)
+        return loaded
+    if encoder is None:
+        needed = "an `encoder`" if mode == "scratch" else "`pretrained`, an emulation checkpoint"
+        raise ValueError(f"mode {mode!r} needs {needed}")
+    return make_encoder(encoder, spec)
+
+
+def _check_choice(what: str, given: str, choices: tuple[str, ...]) -> None:
+    if given not in choices:
+        raise ValueError(f"unknown {what} {given!r}; choose one of {', '.join(choices)}")
