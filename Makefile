@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 
 .PHONY: demo test lint clean
 demo: $(INSTALLED)
-	$(BIN)/python -m wsrl.studies.demo --out demo
+	$(BIN)/wsrl demo --out demo
 
 test: lint
 	$(BIN)/python -m pytest

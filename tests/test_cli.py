@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch  # noqa: F401 here, since its log keeps the stderr it finds at import
 import pytest
 import torch
 import yaml
@@ -208,9 +209,7 @@ def test_a_run_has_one_folder(run: Path, zoo_path: Path) -> None:
     last = load(run / "checkpoints" / "last.ckpt")
     assert last["global_step"] == 4
     assert last["hyper_parameters"]["spec"] == wsrl.open_zoo(zoo_path).spec.to_dict()
-    module = wsrl.EmulationModule.load_from_checkpoint(
-        run / "checkpoints" / "best.ckpt", weights_only=True
-    )
+    module = wsrl.EmulationModule.load_from_checkpoint(run / "checkpoints" / "best.ckpt")
     assert type(module.encoder).__name__ == "InteractiveProbing"
 
 
@@ -330,7 +329,7 @@ def test_predict_writes_every_snapshot_with_its_split(
         assert found["row"][found["split"] == index].tolist() == list(data.rows(split))
     for name in ("run", "step", "task"):
         assert torch.equal(found[name].long(), zoo.read(name).long())
-    module = wsrl.EmulationModule.load_from_checkpoint(checkpoint, weights_only=True).eval()
+    module = wsrl.EmulationModule.load_from_checkpoint(checkpoint).eval()
     with torch.no_grad():
         embedding = module.embed(wsrl.RNNWeights(zoo.read("weights"), zoo.spec))
     torch.testing.assert_close(found["embedding"], embedding, rtol=0, atol=1e-5)

@@ -68,6 +68,9 @@ def _dispatch(
             commands[args[0]][1](args[1:])
         except SystemExit as end:
             return end.code if isinstance(end.code, int) else int(end.code is not None)
+        except KeyboardInterrupt:
+            print(f"{prog} {args[0]}: interrupted", file=sys.stderr)
+            return 130  # as shells report it
         except BrokenPipeError:
             sys.stdout = None  # nobody reads on, as in `wsrl zoo info DIR | head`
             return 1
@@ -98,6 +101,8 @@ def _training(subcommand: str) -> Command:
     def command(args: list[str]) -> None:
         from wsrl.studies.training import run_training
 
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())  # an encoder in the folder one works in is found
         run_training(subcommand, args)
 
     return command

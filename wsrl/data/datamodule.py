@@ -150,6 +150,14 @@ class ZooDataModule(LightningDataModule):
             )
         return self._rows[split]
 
+    def prepare_data(self) -> None:
+        """Compare the shards with their checksums, once a node, before any work.
+
+        Raises:
+            ZooError: naming the files that are damaged.
+        """
+        self.zoo.check()
+
     def setup(self, stage: str) -> None:
         """Split the zoo, so that too few tasks are an error before any work."""
         self.rows(self.eval_splits(stage)[0])

@@ -5,7 +5,6 @@ Everything is small (3 tokens, short strings, small LSTMs), so that it takes min
 
 from __future__ import annotations
 
-import argparse
 import warnings
 from collections.abc import Mapping
 from functools import partial
@@ -163,9 +162,3 @@ def draw(folder: Path, checkpoint: Path) -> None:
 def say(text: str) -> None:
     """Print a line at once."""
     print(text, flush=True)
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=run_demo.__doc__)
-    parser.add_argument("--out", default="demo", help="folder for all it makes")
-    run_demo(parser.parse_args().out)

@@ -113,14 +113,17 @@ class Request:
                 f"say what to {subcommand}: --ckpt_path RUN/checkpoints/best.ckpt, "
                 "or --run RUN --ckpt_path best"
             )
+        path = None
         if self.ckpt_path is not None and self.ckpt_path not in WORDS:
             path = Path(self.ckpt_path)
-            own = Run.of_checkpoint(path)
-            default = self._named_run() if subcommand == "fit" and self.configs else own
-            run = default if self.run is None else Run(Path(self.run))
+        if self.run is not None:
+            run = Run(Path(self.run))
+        elif path is not None and not (subcommand == "fit" and self.configs):
+            run = Run.of_checkpoint(path)
         else:
-            run = self._named_run() if self.run is None else Run(Path(self.run))
-            path = None if self.ckpt_path is None else run.checkpoint(self.ckpt_path)
+            run = self._named_run()
+        if self.ckpt_path is not None and path is None:
+            path = run.checkpoint(self.ckpt_path)
         if path is not None and not path.is_file():
             raise ValueError(_nothing_there(path, subcommand))
         return run, path

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_only
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from wsrl.data import ZooDataModule
 from wsrl.encoders import get_encoder, list_encoders
@@ -72,10 +71,9 @@ class SaveRunConfig(SaveConfigCallback):
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write them so that they hold in any folder, without what is for one command only."""
-        assert isinstance(trainer.datamodule, ZooDataModule)
         path = Run(Path(self.config["run"])).config
         config = self.config.clone()
-        config.update(trainer.datamodule.hparams["zoo"], "data.zoo")
+        config.update(str(Path(config["data"]["zoo"]).resolve()), "data.zoo")
         for name, nothing in {"run": None, "ckpt_path": None, "overwrite": False}.items():
             config.update(nothing, name)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -152,8 +150,8 @@ class TrainingCLI(LightningCLI):
             "--run",
             type=str,
             help="the run's folder: checkpoints/best.ckpt and last.ckpt, logs/, config.yaml. "
-            "By default runs/ and the names of the config files; the folder of a run's config.yaml; "
-            "with the path of a checkpoint, its own run",
+            "By default runs/ and the names of the config files; of a run's own config.yaml, its "
+            "folder; of the path of a checkpoint, its run",
         )
         parser.add_argument(
             "--ckpt_path",
@@ -175,22 +173,10 @@ class TrainingCLI(LightningCLI):
         """Parse, without Lightning's warning that the process has arguments too."""
         self.config = parser.parse_args(args)
 
-    def before_instantiate_classes(self) -> None:
-        """Refuse to write over another run before any work is done."""
-        if self.command != "fit" or self.config["trainer"]["fast_dev_run"]:
-            return
-        goes_on = self.record and self.run.checkpoints.samefile(self.record.path.parent)
-        if goes_on or not self.run.holds_a_run() or rank_zero_only.rank:
-            return
-        if not self.config["overwrite"]:
-            raise ValueError(
-                f"{self.run.folder} holds a run already: go on with it (--ckpt_path last), choose "
-                "another folder (--run DIR), or delete what it holds (--overwrite)"
-            )
-        self.run.clear()
-
     def after_instantiate_classes(self) -> None:
-        """Compare with the checkpoint."""
+        """Refuse to write over another run, or to contradict the checkpoint, before any work."""
+        if self.command == "fit" and not self.config["trainer"]["fast_dev_run"]:
+            self._prepare_folder()
         if self.record is None:
             return
         self.record.check_model(class_path(type(self.model)), dict(self.model.hparams))
@@ -223,7 +209,7 @@ class TrainingCLI(LightningCLI):
         """Train, and say where the run is."""
         path = None if self.record is None else str(self.record.path)
         self.trainer.fit(self.model, self.datamodule, ckpt_path=path, weights_only=True)
-        if not self.trainer.is_global_zero or self.trainer.fast_dev_run:
+        if not self.trainer.is_global_zero or self.config["trainer"]["fast_dev_run"]:
             return
         print(f"{self.run.folder}: {self.trainer.global_step} steps")
         if not self.run.checkpoint("best").exists():
@@ -265,8 +251,20 @@ class TrainingCLI(LightningCLI):
         out = Path(given) if given else self.run.folder / "embeddings.safetensors"
         splits = self.datamodule.eval_splits("predict")
         source = {"checkpoint": str(self.record.path), "zoo": self.datamodule.hparams["zoo"]}
-        count = write_predictions(out, results, splits, source)
+        count = write_predictions(out, results or [], splits, source)
         print(f"written: {out} ({count} snapshots)")
+
+    def _prepare_folder(self) -> None:
+        """Make sure that the folder holds no other run."""
+        goes_on = self.record and self.run.checkpoints.samefile(self.record.path.parent)
+        if goes_on or not self.run.holds_a_run() or not self.trainer.is_global_zero:
+            return
+        if not self.config["overwrite"]:
+            raise ValueError(
+                f"{self.run.folder} holds a run already: go on with it (--ckpt_path last), choose "
+                "another folder (--run DIR), or delete what it holds (--overwrite)"
+            )
+        self.run.clear()
 
     def _from_checkpoint(self, request: Request) -> list[str]:
         """The config files that stand for what is not said on the command line."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ActionConfigFile, ArgumentParser
+from jsonargparse import ArgumentParser
 
 from wsrl.studies.runs import configs_apart, read_config
 from wsrl.zoos import BuildSettings, build_zoo, open_zoo
@@ -35,7 +35,7 @@ def build_from_arguments(args: Sequence[str]) -> str:
         description="Train a zoo. Run the same command again to go on with an interrupted build.",
         exit_on_error=False,
     )
-    parser.add_argument("-c", "--config", action=ActionConfigFile, help="a YAML file of settings")
+    parser.add_argument("-c", "--config", action="config", help="a YAML file of settings")
     parser.add_argument(
         "--problem", default=problem.name, help=f"one of: {', '.join(list_problems())}"
     )

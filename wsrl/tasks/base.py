@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
+import torch
 from lightning.pytorch import LightningModule
 
 import wsrl
+
+_Task = TypeVar("_Task", bound="TaskModule")
 
 
 class TaskModule(LightningModule, ABC):
@@ -21,6 +25,25 @@ class TaskModule(LightningModule, ABC):
     @abstractmethod
     def monitor(self) -> str:
         """The logged name by which the best checkpoint is chosen; smaller is better."""
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]  # narrower: nothing is ever unpickled
+        cls: type[_Task],
+        checkpoint_path: str | Path,
+        map_location: torch.device | str | None = None,
+        strict: bool | None = None,
+    ) -> _Task:
+        """Rebuild a module from a checkpoint alone.
+
+        Args:
+            checkpoint_path: a checkpoint that a trainer wrote.
+            map_location: the device to load to.
+            strict: whether the weights must match by name; they must, by default.
+        """
+        module: _Task = super().load_from_checkpoint(
+            checkpoint_path, map_location, strict=strict, weights_only=True
+        )
+        return module
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note which module this is, so that the checkpoint alone is enough to rebuild it."""

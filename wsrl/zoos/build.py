@@ -131,12 +131,12 @@ def build_zoo(
                 progress.advance(max(settings.snapshots))
                 continue
             group = Group(problem, spec, settings, members, place)
-            group.train(
-                folder / PROGRESS / f"{index:05d}.safetensors", checkpoint_seconds, progress
-            )
+            partial = folder / PROGRESS / f"{index:05d}.safetensors"
+            group.train(partial, checkpoint_seconds, progress)
             manifest.shards.append(write_shard(folder, index, group.columns()))
             manifest.failed |= group.failures()
             manifest.write(folder)
+            partial.unlink(missing_ok=True)
     manifest.complete = True
     manifest.write(folder)
     shutil.rmtree(folder / PROGRESS, ignore_errors=True)
