@@ -254,6 +254,35 @@ def test_a_resumed_run_ends_like_one_that_was_not_interrupted(
         torch.testing.assert_close(resumed["state_dict"][name], value, rtol=0, atol=0)
 
 
+STOP = """
+import os
+import signal
+from lightning.pytorch import Callback
+
+class Stop(Callback):
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_a_run_that_is_told_to_stop_goes_on_in_the_middle_of_its_epoch(
+    run: Path, tmp_path: Path, config: Path, zoo_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "somebodys_callback.py").write_text(STOP)
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = tmp_path / "run"
+    stop = ["--trainer.callbacks", "somebodys_callback.Stop"]
+    assert fit(config, zoo_path, "--run", str(folder), *stop) == 128 + 15
+    last = folder / "checkpoints" / "last.ckpt"
+    assert load(last)["global_step"] == 3  # of epochs of 2
+    assert fit(config, zoo_path, "--run", str(folder), "--ckpt_path", "last") == 0
+    straight, resumed = (load(f / "checkpoints" / "last.ckpt") for f in (run, folder))
+    assert resumed["global_step"] == 4
+    for name, value in straight["state_dict"].items():
+        torch.testing.assert_close(resumed["state_dict"][name], value, rtol=0, atol=0)
+
+
 def test_a_checkpoint_path_alone_goes_on_in_its_run(
     tmp_path: Path, config: Path, zoo_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +179,15 @@ def test_batches_come_on_the_device_of_the_trainer(
     trainer.fit(probe, module)
     assert probe.seen == [(torch.float32, torch.int64, "cuda")] * 2
     assert next(iter(module.train_dataloader())).row.is_cuda == in_memory
+
+
+def test_a_flipped_byte_is_an_error_before_any_work(zoo_path: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(zoo_path, tmp_path / "zoo"))
+    data = ZooDataModule(str(copy))
+    data.prepare_data()
+    shard = copy / "shards/00001.safetensors"
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(ZooError, match=r"00001\.safetensors"):
+        data.prepare_data()

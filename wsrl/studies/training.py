@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import signal
 import sys
 import warnings
 from argparse import ArgumentError
@@ -18,6 +19,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from wsrl.data import ZooDataModule
 from wsrl.encoders import get_encoder, list_encoders
@@ -29,6 +31,7 @@ from wsrl.studies.tables import print_metrics
 from wsrl.tasks import TaskModule
 
 _EXPECTED_WARNINGS = (
+    r".*isinstance\(treespec, LeafSpec\)",  # torch, of Lightning
     ".*does not have many workers",  # batches are read at once, without workers
     "Checkpoint directory .* exists and is not empty",  # when a run goes on
     "The dirpath has changed",  # it was moved
@@ -63,6 +66,8 @@ def run_training(subcommand: str, args: Sequence[str]) -> TrainingCLI:
         raise ArgumentError(None, explain(str(error))) from error
     except MisconfigurationException as error:
         raise ValueError(str(error)) from error
+    except SIGTERMException as end:
+        raise SystemExit(128 + signal.SIGTERM) from end  # as shells report it
     return cli
 
 
