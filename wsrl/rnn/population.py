@@ -33,7 +33,7 @@ def run_population(
         last step.
 
     Raises:
-        ValueError: for shapes that do not fit the spec.
+        ValueError: for shapes that do not fit the spec, or dtypes that differ.
     """
     spec = weights.spec
     _check_inputs(weights, inputs)
@@ -63,7 +63,7 @@ def _project(values: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
     rows = values.transpose(0, 1).reshape(batch, steps * sequences, size)
     turned = matrix.transpose(1, 2)
     result = torch.bmm(rows, turned) if bias is None else torch.baddbmm(bias[:, None], rows, turned)
-    return result.view(batch, steps, sequences, -1).transpose(0, 1)
+    return result.view(batch, steps, sequences, matrix.shape[1]).transpose(0, 1)
 
 
 def _run_layer(
@@ -113,6 +113,16 @@ def _check_inputs(weights: RNNWeights, inputs: Tensor) -> None:
             f"inputs must be (B, S, T, I) = ({wanted[0]}, S, T, {wanted[3]}) S, T >= 1, "
             f"not {tuple(inputs.shape)}"
         )
+    _check_dtype("inputs", inputs, weights)
+
+
+def _check_dtype(name: str, value: Tensor, weights: RNNWeights) -> None:
+    if value.dtype == weights.flat.dtype or torch.is_autocast_enabled(value.device.type):
+        return
+    raise ValueError(
+        f"{name} are {value.dtype}, the weights {weights.flat.dtype}: "
+        "convert one of them (weights.to(dtype) or tensor.to(dtype))"
+    )
 
 
 def _initial_state(weights: RNNWeights, inputs: Tensor, state: State | Tensor | None) -> State:
@@ -127,4 +137,6 @@ def _initial_state(weights: RNNWeights, inputs: Tensor, state: State | Tensor | 
             f"the state of {spec} is {count} tensor(s) (L, B, S, H) = {shape}, "
             f"not {[tuple(part.shape) for part in parts]}"
         )
+    for part in parts:
+        _check_dtype("states", part, weights)
     return parts

@@ -85,6 +85,8 @@ class RNNSpec:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+        if not isinstance(self.bias, bool):
+            raise ValueError(f"bias must be True or False, not {self.bias!r}")
 
     @property
     def gates(self) -> int:

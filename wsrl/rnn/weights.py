@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -96,9 +97,10 @@ class RNNWeights:
         """
         rnn, linear = _find_pair(modules)
         spec = _spec_of(rnn, linear)
-        named = {f"rnn.{name}": value for name, value in rnn.named_parameters()}
-        named |= {f"linear.{name}": value for name, value in linear.named_parameters()}
-        parts = [named[tensor.name].detach().reshape(-1) for tensor in spec.tensors]
+        both = nn.ModuleDict({"rnn": rnn, "linear": linear})
+        # Attributes, not named_parameters: a parametrised weight (weight_norm) is none of these.
+        values: list[Tensor] = [operator.attrgetter(tensor.name)(both) for tensor in spec.tensors]
+        parts = [value.detach().reshape(-1) for value in values]
         return cls(torch.cat(parts)[None], spec)
 
     @classmethod
@@ -154,7 +156,9 @@ class RNNWeights:
                     f"permutation of layer {layer} must be ({size},) or ({len(self)}, {size}), "
                     f"not {tuple(permutation.shape)}"
                 )
-            rows = permutation.to(self.flat.device).expand(len(self), size)
+            if permutation.is_floating_point():
+                raise ValueError(f"layer {layer}: indices are whole numbers: {permutation.dtype}")
+            rows = permutation.to(self.flat.device, torch.long).expand(len(self), size)
             if not torch.equal(
                 rows.sort(1).values, torch.arange(size, device=rows.device).expand_as(rows)
             ):

@@ -9,6 +9,7 @@ all the random state there is.
 from __future__ import annotations
 
 import json
+import math
 import platform
 import shutil
 import time
@@ -27,7 +28,14 @@ from wsrl.zoos.manifest import MANIFEST, Manifest, ZooError
 from wsrl.zoos.optimizer import PopulationAdamW
 from wsrl.zoos.problems import Column, Problem
 from wsrl.zoos.progress import BuildProgress
-from wsrl.zoos.store import read_metadata, read_tensors, write_shard, write_tensors
+from wsrl.zoos.store import (
+    check_shards,
+    digest,
+    read_metadata,
+    read_tensors,
+    write_shard,
+    write_tensors,
+)
 from wsrl.zoos.streams import Purpose, stream
 
 PROGRESS = "progress"
@@ -72,6 +80,13 @@ class BuildSettings:
         for name in ("runs", "batch_size", "group_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        rates = [rate for _, rate in self.learning_rates]
+        for number in (self.weight_decay, *rates):
+            if not 0 <= number < math.inf:  # nor NaN
+                raise ValueError(
+                    "weight_decay and learning_rates must be finite and not negative, not "
+                    f"{self.weight_decay} and {rates}"
+                )
         if self.seed < 0:
             raise ValueError(f"seed must not be negative: {self.seed}")
         for name, steps in (
@@ -114,14 +129,16 @@ def build_zoo(
         The manifest of the finished zoo.
 
     Raises:
-        ZooError: when the folder holds something else.
+        ZooError: when the folder holds something else, or a file of the zoo is damaged.
+        ValueError: for a device that is not here.
     """
-    folder = Path(out)
+    folder, place = Path(out), _device(device)
     spec = problem.spec(settings.cell, settings.hidden_size, settings.num_layers, settings.bias)
     manifest = _open_or_create(folder, problem, spec, settings)
+    check_shards(folder, manifest)  # before more is trained on top of a lost or damaged file
     if manifest.complete:
         return manifest
-    place = _device(device)
+    _note_backend(manifest, place)
     size = settings.group_size
     groups = [range(s, min(s + size, settings.runs)) for s in range(0, settings.runs, size)]
     with BuildProgress(settings.runs * max(settings.snapshots), settings.runs, quiet) as progress:
@@ -196,7 +213,7 @@ class Group:
         return {name: column.flatten(0, 1) for name, column in stacked.items()}
 
     def failures(self) -> dict[str, int]:
-        """Return the members whose loss was not finite, and after how many updates."""
+        """Return the members with anything not finite, and after how many updates it was seen."""
         steps = zip(self.members, self.failed_at.tolist(), strict=True)
         return {str(member): step for member, step in steps if step >= 0}
 
@@ -221,6 +238,10 @@ class Group:
 
         seed = self.settings.seed
         columns = self.problem.evaluate(run, self.tasks, self.members, seed, step)
+        for value in (weights.flat, *columns.values()):
+            # Weights can overflow in the last update, and finite outputs in their stored dtype.
+            fresh = ~value.isfinite().flatten(1).all(1) if value.ndim > 1 else ~value.isfinite()
+            self.failed_at.masked_fill_(fresh & (self.failed_at < 0), step)
         own = {
             "weights": weights.flat,
             "run": torch.tensor(self.members),
@@ -238,11 +259,11 @@ class Group:
         }
         for index, snapshot in enumerate(self.snapshots):
             tensors |= {f"snapshot.{index}.{name}": value for name, value in snapshot.items()}
-        write_tensors(path, tensors, {"step": self.step_count, "snapshots": len(self.snapshots)})
+        about = {"step": self.step_count, "snapshots": len(self.snapshots)}
+        write_tensors(path, tensors, about | {"sha256": digest(tensors, about)})
 
     def _restore(self, path: Path) -> None:
-        tensors = {name: value.clone() for name, value in read_tensors(path).items()}
-        metadata = read_metadata(path)
+        tensors, metadata = _read_progress(path)
         with torch.no_grad():
             self.flat.copy_(tensors["state.flat"])
             self.optimizer.mean.copy_(tensors["state.mean"])
@@ -254,6 +275,22 @@ class Group:
             self.snapshots.append(
                 {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
             )
+
+
+def _read_progress(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what ``Group._save`` wrote, and be sure of it: nobody could tell afterwards."""
+    try:
+        tensors = {name: value.clone() for name, value in read_tensors(path).items()}
+        metadata = read_metadata(path)
+        claimed = metadata.pop("sha256", None)
+        if claimed != digest(tensors, metadata):
+            raise ZooError(f"{path} is damaged: its checksum differs")
+    except ZooError as error:
+        raise ZooError(
+            f"{error}. It holds the state of the group in training: restore it from a copy, or "
+            "delete it to train that group again from its start (finished groups stay)"
+        ) from error
+    return tensors, metadata
 
 
 def initial_weights(spec: RNNSpec, seed: int, members: Sequence[int]) -> Tensor:
@@ -323,4 +360,16 @@ def _check_same(found: Manifest, wanted: Manifest, folder: Path) -> None:
 def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    try:
+        place = torch.device(name)
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError) as error:  # CUDA's absence is an assertion
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device {name!r} cannot be used here ({reason}); try auto") from error
+    return place
+
+
+def _note_backend(manifest: Manifest, device: torch.device) -> None:
+    known = manifest.versions.get("backend")
+    if known is None or device.type not in known.split(", "):
+        manifest.versions["backend"] = f"{known}, {device.type}" if known else device.type

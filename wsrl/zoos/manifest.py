@@ -41,9 +41,11 @@ class Manifest:
         spec: the RNNs' spec as plain values.
         build: how it was trained: runs, seed, snapshots and the rest of ``BuildSettings``.
         columns: dtype and row shape by name.
-        versions: of the packages that made it.
+        versions: of the packages that made it, and the backend (``cpu`` or ``cuda``), on which
+            the last bits of the weights depend; several where a build went on elsewhere.
         shards: the finished files in the order of their members.
-        failed: runs with a loss that was not finite, with the step at which it was seen.
+        failed: runs with a loss, weights or outputs that were not finite (as stored), with the
+            number of updates after which it was seen.
         complete: whether every shard is there.
         snapshot_updates: how many updates a snapshot labelled ``n`` has seen.
         schema: version of this layout.
@@ -68,7 +70,9 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Replace the manifest of a folder; a reader sees the old one or the new one whole."""
-        write_atomically(folder / MANIFEST, json.dumps(asdict(self), indent=2).encode())
+        content = asdict(self)
+        content["sha256"] = _checksum_of(content)  # of all the rest
+        write_atomically(folder / MANIFEST, json.dumps(content, indent=2).encode())
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -90,6 +94,9 @@ class Manifest:
                     f"{path} has schema {schema}, this wsrl reads up to {SCHEMA}: "
                     "install a newer wsrl"
                 )
+            claimed = content.pop("sha256", None)
+            if claimed is not None and claimed != _checksum_of(content):
+                raise ZooError(f"{path} is damaged: its checksum differs")
             columns = {
                 name: Column(column["dtype"], tuple(column["shape"]))
                 for name, column in content.pop("columns").items()
@@ -97,9 +104,16 @@ class Manifest:
             shards = [Shard(**shard) for shard in content.pop("shards")]
             manifest = cls(columns=columns, shards=shards, **content)
             _check_names(manifest, path)
-        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+            _ = manifest.rnn_spec, manifest.build["runs"], max(manifest.build["snapshots"])
+        except ZooError:
+            raise
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ZooError(f"{path} is damaged: {error!r}") from error
         return manifest
+
+
+def _checksum_of(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _check_names(manifest: Manifest, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -123,10 +124,7 @@ class Zoo:
         Raises:
             ZooError: naming the files that differ.
         """
-        folder = self.path / SHARDS
-        wrong = [s.file for s in self.manifest.shards if checksum(folder / s.file) != s.sha256]
-        if wrong:
-            raise ZooError(f"damaged shards in {folder} (checksums differ): {', '.join(wrong)}")
+        check_shards(self.path, self.manifest)
 
     def _column(self, name: str) -> Column:
         if name not in self.columns:
@@ -170,6 +168,24 @@ class Zoo:
         return tensors
 
 
+def check_shards(folder: Path, manifest: Manifest) -> None:
+    """Compare every shard that a manifest lists with its checksum.
+
+    Raises:
+        ZooError: naming the files that are missing or differ.
+    """
+    shards = folder / SHARDS
+    lost = [s.file for s in manifest.shards if not (shards / s.file).is_file()]
+    if lost:
+        raise ZooError(f"the zoo is damaged: missing from {shards}: {', '.join(lost)}")
+    wrong = [s.file for s in manifest.shards if checksum(shards / s.file) != s.sha256]
+    if wrong:
+        raise ZooError(
+            f"damaged shards in {shards} (checksums differ): {', '.join(wrong)}. "
+            "Restore them from a copy, or build the zoo again in another folder"
+        )
+
+
 def open_zoo(path: str | Path) -> Zoo:
     """Open a finished zoo; runs that failed in training are left out.
 
@@ -193,10 +209,26 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """Return the JSON that ``write_tensors`` put into a file's header."""
-    with safe_open(path, "pt") as file:
-        metadata: dict[str, Any] = json.loads(file.metadata()["wsrl"])
+    """Return the JSON that ``write_tensors`` put into a file's header.
+
+    Raises:
+        ZooError: for a file that has none.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata: dict[str, Any] = json.loads(file.metadata()["wsrl"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise ZooError(f"{path} is damaged: {error!r}") from error
     return metadata
+
+
+def digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of what a file is to hold, whatever the order it is written in."""
+    result = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        result.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        result.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return result.hexdigest()
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
@@ -215,4 +247,6 @@ def write_shard(folder: Path, index: int, columns: Mapping[str, Tensor]) -> Shar
 
 
 def _dtype(column: Column) -> torch.dtype:
+    if column.dtype not in DTYPES:
+        raise ZooError(f"a column of unknown dtype {column.dtype!r}; known: {', '.join(DTYPES)}")
     return DTYPES[column.dtype]

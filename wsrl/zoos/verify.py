@@ -45,6 +45,8 @@ def verify_zoo(path: str | Path, sequences: int | None = None) -> Report:
     """
     zoo = Zoo(path)
     zoo.check()
+    if len(zoo) == 0:
+        raise ZooError(f"the zoo at {zoo.path} holds no sound run: all failed in training")
     _check_files(zoo)
     _check_labels(Zoo(path, include_failed=True))
     count = zoo.sequences_stored if sequences is None else min(sequences, zoo.sequences_stored)
