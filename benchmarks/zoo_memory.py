@@ -41,7 +41,12 @@ def write_zoo(folder: Path, rows: int, problem: Problem, spec: RNNSpec) -> float
         **problem.columns(),
     }
     manifest = Manifest(
-        problem.name, problem.settings(), spec.to_dict(), {"snapshots": [0]}, columns, {}
+        problem.name,
+        problem.settings(),
+        spec.to_dict(),
+        {"runs": rows, "snapshots": [0]},
+        columns,
+        {},
     )
     for index, start in enumerate(range(0, rows, SHARD_ROWS)):
         count = min(SHARD_ROWS, rows - start)

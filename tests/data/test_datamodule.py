@@ -120,6 +120,8 @@ def test_bad_input_is_an_error_before_work(zoo_path: str, tmp_path: Path) -> Non
         ZooDataModule(zoo_path, sequences_per_rnn=6)
     with pytest.raises(ValueError, match="steps_per_epoch must be at least 1"):
         ZooDataModule(zoo_path, steps_per_epoch=0)
+    with pytest.raises(ValueError, match="split_seed must be at least 0"):
+        ZooDataModule(zoo_path, split_seed=-1)
     with pytest.raises(ValueError, match="choose published or random"):
         ZooDataModule(zoo_path, ood_criterion="smallest")  # type: ignore[arg-type]
     with pytest.raises(ZooError, match="no such folder"):

@@ -112,3 +112,20 @@ def test_a_module_read_and_written_is_the_same() -> None:
     for name, value in rnn.state_dict().items():
         assert torch.equal(again.rnn.state_dict()[name], value)
     assert torch.equal(again.linear.weight, linear.weight)
+
+
+def test_dtypes_that_differ_are_named() -> None:
+    spec = RNNSpec("lstm", 3, 5, 2, 4)
+    weights = RNNWeights(torch.zeros(3, spec.num_parameters), spec)
+    inputs = torch.zeros(3, 2, 4, 3)
+    with pytest.raises(ValueError, match=r"inputs are torch\.float64, the weights torch\.float32"):
+        run_population(weights, inputs.double())
+    _, state = run_population(weights, inputs)
+    with pytest.raises(ValueError, match=r"states are torch\.float64"):
+        run_population(weights, inputs, tuple(part.double() for part in state))
+
+
+def test_no_rnns_give_no_outputs() -> None:
+    spec = RNNSpec("lstm", 3, 5, 2, 4)
+    weights = RNNWeights(torch.zeros(0, spec.num_parameters), spec)
+    assert run_population(weights, torch.zeros(0, 2, 4, 3))[0].shape == (0, 2, 4, 4)

@@ -71,6 +71,7 @@ def test_permutation_reads_as_an_index() -> None:
         ([torch.arange(5)], "2 expected, 1 given"),
         ([torch.arange(5), torch.arange(4)], r"must be \(5,\)"),
         ([torch.arange(5), torch.tensor([0, 0, 1, 2, 3])], "layer 1: each of 0..4"),
+        ([torch.arange(5.0), torch.arange(5)], "layer 0: indices are whole numbers"),
     ],
 )
 def test_no_permutation_is_an_error(permutations: list[torch.Tensor], message: str) -> None:
@@ -101,6 +102,8 @@ def test_specs_that_make_no_sense_are_refused() -> None:
         RNNSpec("relu", 3, 5, 1, 4)
     with pytest.raises(ValueError, match="hidden_size must be a whole number of at least 1, not 0"):
         RNNSpec("gru", 3, 0, 1, 4)
+    with pytest.raises(ValueError, match="bias must be True or False, not 'no'"):
+        RNNSpec("gru", 3, 5, 1, 4, bias="no")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="flat must be"):
         RNNWeights(torch.zeros(2, 7), RNNSpec("gru", 3, 5, 1, 4))
 
@@ -113,3 +116,11 @@ def test_one_module_may_hold_both() -> None:
     assert torch.equal(RNNWeights.from_module(rnn, linear).flat, again.flat)
     joined = RNNWeights.cat([weights[:1], again])
     assert torch.equal(joined.flat, weights.flat[:2])
+
+
+def test_a_parametrised_weight_is_read_as_it_acts() -> None:
+    rnn, linear = nn.LSTM(3, 5, batch_first=True), nn.Linear(5, 4)
+    nn.utils.parametrizations.weight_norm(rnn, "weight_hh_l0")
+    inputs = torch.randn(2, 6, 3)
+    outputs, _ = run_population(RNNWeights.from_module(rnn, linear), inputs[None])
+    torch.testing.assert_close(outputs[0], linear(rnn(inputs)[0]))

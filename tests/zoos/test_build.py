@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -135,6 +136,105 @@ def test_a_member_that_diverges_spoils_no_other(
     assert verify_zoo(tmp_path / "zoo").snapshots == 12
 
 
+def test_a_member_that_overflows_in_its_last_update_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BuildSettings, "learning_rate", lambda *_: float("inf"))
+    settings = BuildSettings(runs=2, snapshots=[0, 1], hidden_size=4)  # no loss follows to tell
+    assert build_zoo(tmp_path / "zoo", PROBLEM, settings, quiet=True).failed == {"0": 1, "1": 1}
+    assert len(open_zoo(tmp_path / "zoo")) == 0
+    with pytest.raises(ZooError, match="no sound run"):
+        verify_zoo(tmp_path / "zoo")
+
+
+def test_outputs_beyond_their_stored_dtype_are_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate = FormalLanguages.evaluate
+
+    def overflowing(*args: Any) -> dict[str, torch.Tensor]:
+        columns = evaluate(*args)
+        columns["outputs"][:1, 0, 0, 0] = -1e6  # float16 ends at -65504
+        return columns
+
+    monkeypatch.setattr(FormalLanguages, "evaluate", overflowing)
+    assert build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True).failed == {"0": 0, "3": 0}
+    verify_zoo(tmp_path / "zoo")
+
+
+def interrupted(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Build until the second group has made three of its updates."""
+    step, made = build.Group._train_step, 0
+
+    def dying(group: build.Group) -> None:
+        nonlocal made
+        if made == 11:
+            raise KeyboardInterrupt
+        made += 1
+        step(group)
+
+    monkeypatch.setattr(build.Group, "_train_step", dying)
+    with pytest.raises(KeyboardInterrupt):
+        build_zoo(path, PROBLEM, SETTINGS, checkpoint_seconds=0, quiet=True)
+    monkeypatch.setattr(build.Group, "_train_step", step)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "short", "junk"])
+def test_a_damaged_state_is_never_gone_on_from(
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(tmp_path / "zoo", monkeypatch)
+    state = tmp_path / "zoo" / build.PROGRESS / "00001.safetensors"
+    content = bytearray(state.read_bytes())
+    content[-1000] ^= 64
+    state.write_bytes({"flipped": content, "short": content[:-50], "junk": b"hello"}[damage])
+    with pytest.raises(ZooError, match=r"00001\.safetensors is damaged.*delete it to train that"):
+        build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
+    state.unlink()
+    build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
+    build_zoo(tmp_path / "whole", PROBLEM, SETTINGS, quiet=True)
+    assert_equal(open_zoo(tmp_path / "zoo"), open_zoo(tmp_path / "whole"))
+
+
+def test_no_training_on_top_of_a_lost_or_damaged_shard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(tmp_path / "zoo", monkeypatch)
+    shard = tmp_path / "zoo" / "shards" / "00000.safetensors"
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(ZooError, match=r"checksums differ\): 00000"):
+        build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
+    shard.unlink()
+    with pytest.raises(ZooError, match="missing from"):
+        build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
+
+
+@pytest.mark.parametrize("device", ["quux", "cuda:99"])
+def test_a_device_that_is_not_here_leaves_nothing_behind(device: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"device '{device}' cannot be used here"):
+        build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, device=device, quiet=True)
+    assert not (tmp_path / "zoo").exists()
+
+
+def test_two_processes_do_not_build_one_zoo(tmp_path: Path) -> None:
+    folder = tmp_path / "zoo"
+    folder.mkdir()
+    with (
+        build._locked(folder),
+        pytest.raises(ZooError, match="another process is building"),
+    ):
+        build_zoo(folder, PROBLEM, SETTINGS, quiet=True)
+    build_zoo(folder, PROBLEM, SETTINGS, quiet=True)
+    assert len(open_zoo(folder)) == 15
+
+
+def test_the_manifest_names_the_backend(zoo: Zoo) -> None:
+    wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    assert zoo.manifest.versions["backend"] == wanted
+
+
 @pytest.mark.parametrize("cell", ["gru", "tanh"])
 def test_other_cells(cell: str, tmp_path: Path) -> None:
     settings = BuildSettings(runs=2, snapshots=[2], cell=cell, hidden_size=4, bias=False)
@@ -173,6 +273,8 @@ def test_learning_rate_is_piecewise_linear() -> None:
         ({"snapshots": []}, "snapshots must ascend"),
         ({"snapshots": [100, 0]}, "snapshots must ascend"),
         ({"seed": -1}, "seed"),
+        ({"weight_decay": float("nan")}, "weight_decay and learning_rates"),
+        ({"learning_rates": [(0, -0.1)]}, "weight_decay and learning_rates"),
     ],
 )
 def test_settings_that_make_no_sense(settings: dict[str, object], message: str) -> None:

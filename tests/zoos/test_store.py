@@ -24,8 +24,11 @@ def shard(path: Path, index: int = 1) -> Path:
 
 
 def edit_manifest(path: Path, **changes: object) -> None:
+    """Change a manifest on purpose: it loses its checksum, as one written by hand has none."""
     file = path / "manifest.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    content = json.loads(file.read_text()) | changes
+    del content["sha256"]
+    file.write_text(json.dumps(content))
 
 
 def test_rows_are_gathered_over_shards(zoo: Zoo) -> None:
@@ -45,6 +48,8 @@ def test_a_sound_zoo_verifies(zoo_path: Path) -> None:
     assert (report.snapshots, report.sequences) == (72, 8)
     assert report.largest_error < 5e-3
     assert verify_zoo(zoo_path, sequences=2).sequences == 2
+    with pytest.raises(ValueError, match="at least 1, not 0"):
+        verify_zoo(zoo_path, sequences=0)
 
 
 def test_manifest_round_trip(zoo_path: Path, tmp_path: Path) -> None:
@@ -75,6 +80,26 @@ def test_newer_schema(copy: Path) -> None:
 def test_manifest_cut_short(copy: Path) -> None:
     file = copy / "manifest.json"
     file.write_text(file.read_text()[:300])
+    with pytest.raises(ZooError, match="damaged"):
+        open_zoo(copy)
+
+
+def test_any_flipped_bit_of_the_manifest_is_seen(copy: Path) -> None:
+    file = copy / "manifest.json"
+    content = file.read_bytes()
+    for position in range(len(content)):
+        flipped = bytearray(content)
+        flipped[position] ^= 1 << (position % 8)
+        file.write_bytes(flipped)
+        with pytest.raises(ZooError, match=r"manifest\.json"):
+            Manifest.read(copy)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"spec": {"cell": "lstm"}}, {"build": {"runs": 3}}, {"build": None}, {"columns": 3}]
+)
+def test_manifest_that_lacks_something(copy: Path, changes: dict[str, object]) -> None:
+    edit_manifest(copy, **changes)
     with pytest.raises(ZooError, match="damaged"):
         open_zoo(copy)
 
@@ -161,3 +186,11 @@ def test_a_file_that_is_not_listed(copy: Path) -> None:
 def test_unknown_column(zoo: Zoo) -> None:
     with pytest.raises(ZooError, match="no column 'angle', but weights, run, step"):
         zoo.read("angle")
+
+
+def test_unknown_dtype(copy: Path) -> None:
+    columns = json.loads((copy / "manifest.json").read_text())["columns"]
+    columns["run"]["dtype"] = "I63"
+    edit_manifest(copy, columns=columns)
+    with pytest.raises(ZooError, match="unknown dtype 'I63'; known: F16"):
+        open_zoo(copy)

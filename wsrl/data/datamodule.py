@@ -47,7 +47,7 @@ class ZooDataModule(LightningDataModule):
 
     Raises:
         ZooError: when the folder holds no finished, readable zoo.
-        ValueError: for sizes below 1, or more sequences than are stored.
+        ValueError: for sizes below 1, seeds out of range, or more sequences than are stored.
     """
 
     def __init__(
@@ -82,6 +82,9 @@ class ZooDataModule(LightningDataModule):
             "in_memory": in_memory,
         }
         _check_sizes(batch_size, sequences_per_rnn, steps_per_epoch, eval_batch_size)
+        for name, value in (("seed", seed), ("split_seed", split_seed)):
+            if not 0 <= value < 2**32:
+                raise ValueError(f"{name} must be at least 0 and below 2**32, not {value}")
         if ood_criterion not in ("published", "random"):
             raise ValueError(f"unknown ood_criterion {ood_criterion!r}; choose published or random")
         self.zoo = open_zoo(zoo)

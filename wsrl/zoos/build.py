@@ -8,12 +8,15 @@ all the random state there is.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
+import os
 import platform
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -129,7 +132,8 @@ def build_zoo(
         The manifest of the finished zoo.
 
     Raises:
-        ZooError: when the folder holds something else, or a file of the zoo is damaged.
+        ZooError: when the folder holds something else, a file of the zoo is damaged, or another
+            process is building it.
         ValueError: for a device that is not here.
     """
     folder, place = Path(out), _device(device)
@@ -138,14 +142,19 @@ def build_zoo(
     check_shards(folder, manifest)  # before more is trained on top of a lost or damaged file
     if manifest.complete:
         return manifest
-    _note_backend(manifest, place)
     size = settings.group_size
     groups = [range(s, min(s + size, settings.runs)) for s in range(0, settings.runs, size)]
-    with BuildProgress(settings.runs * max(settings.snapshots), settings.runs, quiet) as progress:
+    steps = max(settings.snapshots)
+    with (
+        _locked(folder),
+        BuildProgress(settings.runs * steps, settings.runs, quiet) as progress,
+    ):
+        manifest = Manifest.read(folder)  # another process may have gone on before the lock
+        _note_backend(manifest, place)
         for index, members in enumerate(groups):
             progress.start_group(len(members))
             if index < len(manifest.shards):
-                progress.advance(max(settings.snapshots))
+                progress.advance(steps)
                 continue
             group = Group(problem, spec, settings, members, place)
             partial = folder / PROGRESS / f"{index:05d}.safetensors"
@@ -154,9 +163,9 @@ def build_zoo(
             manifest.failed |= group.failures()
             manifest.write(folder)
             partial.unlink(missing_ok=True)
-    manifest.complete = True
-    manifest.write(folder)
-    shutil.rmtree(folder / PROGRESS, ignore_errors=True)
+        manifest.complete = True
+        manifest.write(folder)
+        shutil.rmtree(folder / PROGRESS, ignore_errors=True)
     return manifest
 
 
@@ -355,6 +364,23 @@ def _check_same(found: Manifest, wanted: Manifest, folder: Path) -> None:
             f"{folder} holds a zoo built with other settings; choose another folder or the same "
             "settings:\n  " + "\n  ".join(differences)
         )
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Refuse to build where another process builds; the lock ends with the process, however."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise ZooError(f"another process is building {folder}: wait for it or stop it") from error
+    except OSError:
+        pass  # a file system without locks
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def _device(name: str) -> torch.device:

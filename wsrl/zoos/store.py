@@ -227,7 +227,8 @@ def digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
     result = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         result.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        result.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        plain = tensor.detach().cpu().contiguous().reshape(-1)
+        result.update(memoryview(plain.view(torch.uint8).numpy()))  # type: ignore[arg-type]
     return result.hexdigest()
 
 

@@ -42,7 +42,10 @@ def verify_zoo(path: str | Path, sequences: int | None = None) -> Report:
 
     Raises:
         ZooError: naming what is wrong.
+        ValueError: for a number of sequences below 1.
     """
+    if sequences is not None and sequences < 1:
+        raise ValueError(f"sequences must be at least 1, not {sequences}")
     zoo = Zoo(path)
     zoo.check()
     if len(zoo) == 0:
