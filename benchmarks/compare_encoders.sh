@@ -16,7 +16,7 @@ for encoder in "${encoders[@]}"; do
         --data.zoo "$zoo" --run "$out/$encoder"
     wsrl test --run "$out/$encoder" --ckpt_path best
     wsrl fit --config configs/prediction.yaml --data.zoo "$zoo" --run "$out/$encoder-task" \
-        --model.pretrained "$out/$encoder/checkpoints/best.ckpt" --trainer.max_steps 3000
+        --model.pretrained "$out/$encoder/checkpoints/best.ckpt"
     wsrl test --run "$out/$encoder-task" --ckpt_path best
 done
 python benchmarks/encoder_table.py "$out"

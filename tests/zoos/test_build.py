@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.conftest import SMALL_BUILD, SMALL_PROBLEM
-from wsrl.zoos import BuildSettings, Zoo, ZooError, build, build_zoo, open_zoo, verify_zoo
+from wsrl.zoos import BuildSettings, Zoo, ZooError, build, build_zoo, group, open_zoo, verify_zoo
 from wsrl.zoos.optimizer import PopulationAdamW
 from wsrl.zoos.problems import FormalLanguages
 
@@ -70,28 +70,28 @@ def test_a_killed_build_goes_on_bit_for_bit(
     dies_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build_zoo(tmp_path / "whole", PROBLEM, SETTINGS, quiet=True)
-    step, made = build.Group._train_step, 0
+    step, made = group.Group._train_step, 0
 
-    def dying(group: build.Group) -> None:
+    def dying(members: group.Group) -> None:
         nonlocal made
         if made == dies_at:
             raise KeyboardInterrupt
         made += 1
-        step(group)
+        step(members)
 
-    monkeypatch.setattr(build.Group, "_train_step", dying)
+    monkeypatch.setattr(group.Group, "_train_step", dying)
     with pytest.raises(KeyboardInterrupt):
         build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, checkpoint_seconds=0, quiet=True)
     with pytest.raises(ZooError, match="unfinished"):
         open_zoo(tmp_path / "zoo")
     again = 0
 
-    def counting(group: build.Group) -> None:
+    def counting(members: group.Group) -> None:
         nonlocal again
         again += 1
-        step(group)
+        step(members)
 
-    monkeypatch.setattr(build.Group, "_train_step", counting)
+    monkeypatch.setattr(group.Group, "_train_step", counting)
     build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
     assert_equal(open_zoo(tmp_path / "zoo"), open_zoo(tmp_path / "whole"))
     assert again == 16 - dies_at  # 8 updates for each of two groups, none made twice
@@ -117,7 +117,7 @@ def test_a_member_that_diverges_spoils_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build_zoo(tmp_path / "sound", PROBLEM, SETTINGS, quiet=True)
-    draw = build.initial_weights
+    draw = group.initial_weights
 
     def spoiled(spec: object, seed: int, members: list[int]) -> torch.Tensor:
         flat = draw(spec, seed, members)  # type: ignore[arg-type]
@@ -125,7 +125,7 @@ def test_a_member_that_diverges_spoils_no_other(
             flat[members.index(1)] = float("inf")
         return flat
 
-    monkeypatch.setattr(build, "initial_weights", spoiled)
+    monkeypatch.setattr(group, "initial_weights", spoiled)
     manifest = build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
     assert manifest.failed == {"1": 0}
     zoo, sound = open_zoo(tmp_path / "zoo"), open_zoo(tmp_path / "sound")
@@ -164,19 +164,19 @@ def test_outputs_beyond_their_stored_dtype_are_recorded(
 
 def interrupted(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Build until the second group has made three of its updates."""
-    step, made = build.Group._train_step, 0
+    step, made = group.Group._train_step, 0
 
-    def dying(group: build.Group) -> None:
+    def dying(members: group.Group) -> None:
         nonlocal made
         if made == 11:
             raise KeyboardInterrupt
         made += 1
-        step(group)
+        step(members)
 
-    monkeypatch.setattr(build.Group, "_train_step", dying)
+    monkeypatch.setattr(group.Group, "_train_step", dying)
     with pytest.raises(KeyboardInterrupt):
         build_zoo(path, PROBLEM, SETTINGS, checkpoint_seconds=0, quiet=True)
-    monkeypatch.setattr(build.Group, "_train_step", step)
+    monkeypatch.setattr(group.Group, "_train_step", step)
 
 
 @pytest.mark.parametrize("damage", ["flipped", "short", "junk"])

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from wsrl.rnn import RNNWeights, State, run_population
-from wsrl.zoos.build import initial_weights
+from wsrl.zoos.group import initial_weights
 from wsrl.zoos.problems import FormalLanguages
 
 

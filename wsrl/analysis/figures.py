@@ -16,6 +16,7 @@ from matplotlib.figure import Figure as Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+from sklearn.decomposition import PCA
 
 Array: TypeAlias = NDArray[Any]
 
@@ -171,17 +172,13 @@ def principal_components(
         Coordinates ``(n, count)``, and the share of the variance that each direction explains.
     """
     chosen = values if fitted_on is None else values[fitted_on]
-    mean = chosen.mean(0)
-    _, spread, directions = np.linalg.svd(chosen - mean, full_matrices=False)
-    # The sign of a direction is arbitrary: the largest entry positive, so that figures repeat.
-    largest = np.abs(directions).argmax(1)
-    directions = directions * np.sign(directions[np.arange(len(directions)), largest])[:, None]
-    used = min(count, len(directions))
+    used = min(count, *chosen.shape)
     points, shares = np.zeros((len(values), count)), np.zeros(count)
-    points[:, :used] = (values - mean) @ directions[:used].T
-    total = np.square(spread).sum()
-    if total > 0:
-        shares[:used] = np.square(spread[:used]) / total
+    if np.ptp(chosen, 0).max() > 0:
+        # The exact solver, whose signs are fixed: figures repeat.
+        pca = PCA(used, svd_solver="full").fit(chosen)
+        points[:, :used] = pca.transform(values)
+        shares[:used] = pca.explained_variance_ratio_
     return points, shares
 
 

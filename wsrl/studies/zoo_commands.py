@@ -56,9 +56,10 @@ def describe(path: str | Path) -> dict[str, Any]:
     """Return what a finished zoo holds, as plain values.
 
     Raises:
-        ZooError: for a folder that holds no finished, readable zoo.
+        ZooError: for a folder that holds no finished zoo, or a damaged one.
     """
     zoo = open_zoo(path)
+    zoo.check()
     manifest = zoo.manifest
     performance = zoo.read("performance")
     last = performance[zoo.read("step") == max(zoo.steps)]
@@ -74,7 +75,7 @@ def describe(path: str | Path) -> dict[str, Any]:
         "steps": list(zoo.steps),
         "tasks": len(zoo.read("task").unique(dim=0)),
         "sequences_stored": zoo.sequences_stored,
-        "performance_at_last_step": float(last.mean()),
+        "performance_at_last_step": float(last.mean()) if len(last) else None,
         "columns": {
             name: {"dtype": column.dtype, "shape": list(column.shape)}
             for name, column in zoo.columns.items()
@@ -103,7 +104,9 @@ def summarize(path: str | Path) -> str:
         + (f", of which {failed} failed and are left out" if failed else ""),
         "snapshots": f"{facts['snapshots']} at steps {', '.join(map(str, facts['steps']))}",
         "tasks": str(facts["tasks"]),
-        "performance": f"{facts['performance_at_last_step']:.3f} on average at the last step",
+        "performance": "of no run"
+        if facts["performance_at_last_step"] is None
+        else f"{facts['performance_at_last_step']:.3f} on average at the last step",
         "size": f"{facts['bytes'] / 1e6:.1f} MB in {facts['shards']} shards",
     }
     return "\n".join(f"{name:12} {value}" for name, value in lines.items())

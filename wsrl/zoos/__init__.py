@@ -1,7 +1,8 @@
 """Zoos: problems, the builder, and the zoo on disk."""
 
-from wsrl.zoos.build import BuildSettings, build_zoo
+from wsrl.zoos.build import build_zoo
 from wsrl.zoos.manifest import Manifest, ZooError
+from wsrl.zoos.settings import BuildSettings
 from wsrl.zoos.store import Zoo, open_zoo
 from wsrl.zoos.verify import verify_zoo
 
