@@ -132,7 +132,7 @@ def embedding_map(
     names = list(dict.fromkeys(splits))
     membership = np.asarray(splits)
     points, explained = principal_components(embeddings, membership == names[0])
-    figure = Figure(figsize=(11, 4.8), dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=(11.5, 4.8), dpi=_DPI, layout="constrained")
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     by_performance = {"cmap": "viridis", "norm": Normalize(*_range(performance))}
     colours, legend, by_task = _task_colours(tasks)
@@ -148,7 +148,7 @@ def embedding_map(
     if by_task:
         figure.colorbar(second, ax=right, label=legend)
     left.set_title("coloured by performance", loc="left")
-    right.set_title("coloured by task" + ("" if by_task else f" ({legend})"), loc="left")
+    right.set_title("coloured by task" + ("" if by_task else f":\n{legend}"), loc="left")
     for axis in (left, right):
         axis.set_xlabel(f"component 1 ({explained[0]:.0%} of variance)")
         axis.spines[["top", "right"]].set_visible(False)
