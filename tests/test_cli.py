@@ -441,6 +441,32 @@ def test_a_property_is_predicted_from_a_pretrained_encoder(
     assert shapes == [[rows, 2], [rows, 16]]
 
 
+def test_a_prediction_from_a_relative_path_goes_on_from_any_folder(
+    run: Path, zoo_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pretrained.ckpt").write_bytes((run / "checkpoints" / "best.ckpt").read_bytes())
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    args = ["--model", "PredictionModule", "--model.target", "task", "--data.zoo", str(zoo_path)]
+    args += ["--model.pretrained", "pretrained.ckpt", "--data.steps_per_epoch", "2"]
+    args += ["--trainer.max_steps", "2", "--run", "task", "--trainer.logger", "false"]
+    assert main(["fit", *args]) == 0
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    args = ["--run", str(tmp_path / "task"), "--ckpt_path", "last", "--trainer.max_steps", "4"]
+    assert main(["fit", *args]) == 0
+    assert load(tmp_path / "task" / "checkpoints" / "last.ckpt")["global_step"] == 4
+
+
+def test_a_run_that_is_refused_leaves_its_folder_free(
+    zoo_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = ["--model", "PredictionModule", "--model.target", "task", "--data.zoo", str(zoo_path)]
+    args += ["--model.encoder", "LayerwiseStatistics", "--run", str(tmp_path / "run")]
+    args += ["--data.steps_per_epoch", "2", "--trainer.max_steps", "2"]
+    assert "needs `pretrained`" in failed(capsys, "fit", *args)
+    assert main(["fit", *args, "--model.mode", "scratch"]) == 0
+
+
 ENCODER = """
 import torch
 import wsrl
@@ -510,6 +536,7 @@ def test_later_configs_beat_earlier_ones(config: Path, zoo_path: Path, tmp_path:
         (["--data.sequences_per_rnn", "99"], "stores 8 sequences of every RNN"),
         (["--trainer.max_stepz", "3"], "--trainer.max_stepz"),
         (["--trainer.strategy", "nope"], "invalid strategy"),
+        (["--trainer.gradient_clip_val", "1", "--trainer.logger", "false"], "gradient_clip_val=1"),
         (["--config", "nope.yaml"], "no config file at nope.yaml"),
         (["--ckpt_path", "nope.ckpt"], "no checkpoint at nope.ckpt"),
     ],

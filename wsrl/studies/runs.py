@@ -97,7 +97,7 @@ class Request:
         known, options = parser.parse_known_args(rest)
         wants_help = any(option.split("=")[0] in _HELP for option in options)
         contents = [read_config(path) for path in configs]
-        for content in contents:
+        for content in reversed(contents):  # the later one wins
             known.run = known.run or content.get("run")
             known.ckpt_path = known.ckpt_path or content.get("ckpt_path")
         return cls(options, configs, known.run, known.ckpt_path, wants_help)

@@ -36,6 +36,7 @@ _EXPECTED_WARNINGS = (
     "Checkpoint directory .* exists and is not empty",  # when a run goes on
     "The dirpath has changed",  # it was moved
     "Be aware that when using `ckpt_path`, callbacks",  # evaluation needs none of them
+    r"Found \d+ module\(s\) in eval mode",  # a frozen encoder
     ".*could not find the monitored key",  # goes on from the very end of an epoch
 )
 
@@ -74,11 +75,20 @@ def run_training(subcommand: str, args: Sequence[str]) -> TrainingCLI:
 class SaveRunConfig(SaveConfigCallback):
     """Writes the resolved settings into the run's folder when training starts."""
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Leave the folder as it is: the model may still refuse to train."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write once, from one process."""
+        super().setup(trainer, pl_module, "fit")
+
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write them so that they hold in any folder, without what is for one command only."""
         path = Run(Path(self.config["run"])).config
         config = self.config.clone()
-        config.update(str(Path(config["data"]["zoo"]).resolve()), "data.zoo")
+        for name in ("data.zoo", "model.init_args.pretrained"):
+            if (given := config.get(name)) is not None:
+                config.update(str(Path(given).resolve()), name)
         for name, nothing in {"run": None, "ckpt_path": None, "overwrite": False}.items():
             config.update(nothing, name)
         path.parent.mkdir(parents=True, exist_ok=True)

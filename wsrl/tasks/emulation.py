@@ -157,11 +157,7 @@ class EmulationModule(TaskModule):
         Raises:
             ValueError: when the trainer is told to clip as well.
         """
-        if gradient_clip_val is not None or gradient_clip_algorithm is not None:
-            raise ValueError(
-                f"the trainer's gradient_clip_val={gradient_clip_val} would clip both parts as "
-                f"one; set the module's gradient_clip (now {self.gradient_clip}) instead"
-            )
+        self._check_clipping(gradient_clip_val, gradient_clip_algorithm)
         if self.gradient_clip:
             clip_grad_norm_(self.encoder.parameters(), self.gradient_clip)
             clip_grad_norm_(self.emulator.parameters(), self.gradient_clip)
@@ -178,6 +174,14 @@ class EmulationModule(TaskModule):
         self.split_metrics = nn.ModuleDict(
             {split: emulation_metrics(self.output_kind, self.clone_rnns > 0) for split in splits}
         )
+
+    def on_fit_start(self) -> None:
+        """Refuse a trainer that clips as well, before any work.
+
+        Raises:
+            ValueError: as ``configure_gradient_clipping``.
+        """
+        self._check_clipping(self.trainer.gradient_clip_val, self.trainer.gradient_clip_algorithm)
 
     def training_step(self, batch: ZooBatch, batch_idx: int) -> Tensor:
         """Return the loss on one batch, a mean over RNNs, sequences and steps."""
@@ -223,6 +227,13 @@ class EmulationModule(TaskModule):
             "task": batch.task,
             "row": batch.row,
         }
+
+    def _check_clipping(self, value: float | None, algorithm: str | None) -> None:
+        if value is not None or algorithm is not None:
+            raise ValueError(
+                f"the trainer's gradient_clip_val={value} would clip both parts as one; set the "
+                f"module's gradient_clip (now {self.gradient_clip}) instead"
+            )
 
     def _measure(self, batch: ZooBatch, split: str) -> Tensor:
         """Measure the emulator with the right and with other RNNs' embeddings."""
