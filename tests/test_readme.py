@@ -55,3 +55,8 @@ def test_every_encoder_is_listed() -> None:
 def test_every_config_that_is_named_exists() -> None:
     for path in re.findall(r"configs/[\w/.]+\.yaml", README):
         assert (ROOT / path).is_file(), path
+
+
+def test_every_picture_and_linked_file_exists() -> None:
+    for path in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / path).is_file(), path
