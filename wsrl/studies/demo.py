@@ -34,12 +34,12 @@ PROBLEM = FormalLanguages(
     stored_strings=50,
 )
 BUILD = BuildSettings(
-    runs=128,
-    snapshots=(0, 50, 100, 200, 400, 700),
+    runs=200,
+    snapshots=(0, 100, 200, 400, 800, 1500),
     hidden_size=12,
     num_layers=1,
-    learning_rates=((0, 0.02), (700, 0.005)),
-    group_size=128,
+    learning_rates=((0, 0.02), (1500, 0.002)),
+    group_size=200,
 )
 ENCODERS: dict[str, dict[str, Any]] = {
     "InteractiveProbing": {
@@ -50,7 +50,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
     },
     "ConstantEmbedding": {},
 }
-EMULATION_STEPS, PREDICTION_STEPS = 2000, 400
+EMULATION_STEPS, PREDICTION_STEPS = 1200, 600
 SPLITS = ("validation", "ood")
 
 
@@ -79,9 +79,9 @@ def pretrain(folder: Path, name: str, options: Mapping[str, Any]) -> Mapping[str
         partial(get_encoder(name), **options),
         data.spec,
         loss="kl",
-        emulator_width=128,
+        emulator_width=96,
         emulator_layers=1,
-        learning_rate=2e-3,
+        learning_rate=3e-3,
         clone_sequences=16,
         figures=False,
     )
