@@ -24,7 +24,7 @@ def test_it_builds_trains_predicts_and_draws(
     for name in ("outputs", "probing", "embeddings"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     printed = capsys.readouterr().out
-    for row in ("emulation: TV, ood", "task: exact match, validation"):
+    for row in ("emulation: TV, ood", "task: each difference, validation"):
         assert row in printed
     built = (tmp_path / "zoo/manifest.json").stat().st_mtime_ns
     assert main(["demo", "--out", str(tmp_path)]) == 0
