@@ -358,6 +358,7 @@ def test_predict_writes_every_snapshot_with_its_split(
         assert found["row"][found["split"] == index].tolist() == list(data.rows(split))
     for name in ("run", "step", "task"):
         assert torch.equal(found[name].long(), zoo.read(name).long())
+    assert torch.equal(found["performance"], zoo.read("performance").float())
     module = wsrl.EmulationModule.load_from_checkpoint(checkpoint).eval()
     with torch.no_grad():
         embedding = module.embed(wsrl.RNNWeights(zoo.read("weights"), zoo.spec))
@@ -421,15 +422,23 @@ def test_other_data_settings_are_pointed_out(
     assert "data.split_seed: 5 given, 1 in the checkpoint" in capsys.readouterr().err
 
 
-def test_a_property_is_predicted_from_a_pretrained_encoder(
-    run: Path, zoo_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def prediction(run: Path, zoo_path: Path, tmp_path: Path) -> tuple[Path, Path, list[str]]:
+    """A finished run, the checkpoint that its encoder is from, and the words that made it."""
     folder, pretrained = tmp_path / "prediction", tmp_path / "pretrained.ckpt"
     pretrained.write_bytes((run / "checkpoints" / "best.ckpt").read_bytes())
     args = ["--model", "PredictionModule", "--model.target", "task", "--data.zoo", str(zoo_path)]
     args += ["--model.pretrained", str(pretrained), "--data.steps_per_epoch", "2"]
     args += ["--trainer.max_steps", "2", "--run", str(folder), "--trainer.logger", "false"]
-    assert main(["fit", *args, "--trainer.enable_model_summary", "false"]) == 0
+    args += ["--trainer.enable_model_summary", "false"]
+    assert main(["fit", *args]) == 0
+    return folder, pretrained, args
+
+
+def test_a_property_is_predicted_from_a_pretrained_encoder(
+    prediction: tuple[Path, Path, list[str]], zoo_path: Path
+) -> None:
+    folder, pretrained, _ = prediction
     pretrained.unlink()
     assert main(["test", "--run", str(folder), "--ckpt_path", "best"]) == 0
     metrics = json.loads((folder / "test.json").read_text())["metrics"]
@@ -439,6 +448,47 @@ def test_a_property_is_predicted_from_a_pretrained_encoder(
         shapes = [file.get_slice(name).get_shape() for name in ("prediction", "embedding")]
     rows = len(wsrl.open_zoo(zoo_path))
     assert shapes == [[rows, 2], [rows, 16]]
+
+
+@pytest.mark.parametrize("same_command", [True, False])
+def test_a_prediction_goes_on_without_the_checkpoint_its_encoder_is_from(
+    prediction: tuple[Path, Path, list[str]], same_command: bool
+) -> None:
+    folder, pretrained, args = prediction
+    pretrained.unlink()
+    args = args if same_command else ["--run", str(folder)]
+    assert main(["fit", *args, "--ckpt_path", "last", "--trainer.max_steps", "4"]) == 0
+    checkpoint = load(folder / "checkpoints" / "last.ckpt")
+    assert checkpoint["global_step"] == 4
+    assert checkpoint["wsrl"]["pretrained"] == str(pretrained)
+    config = yaml.safe_load((folder / "config.yaml").read_text())["model"]["init_args"]
+    assert (config["pretrained"], config["encoder"]) == (str(pretrained), None)
+
+
+@pytest.mark.parametrize("command", ["fit", "test"])
+def test_another_pretrained_encoder_than_the_checkpoints_is_an_error(
+    prediction: tuple[Path, Path, list[str]],
+    run: Path,
+    command: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder, pretrained, _ = prediction
+    other = str(run / "checkpoints" / "last.ckpt")
+    args = ["--run", str(folder), "--ckpt_path", "best", "--model.pretrained", other]
+    message = failed(capsys, command, *args)
+    assert other in message
+    assert str(pretrained) in message
+
+
+def test_an_encoder_that_has_seen_what_is_held_out_is_pointed_out(
+    prediction: tuple[Path, Path, list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, _, args = prediction
+    assert "held out" not in capsys.readouterr().err
+    assert main(["fit", *args, "--overwrite", "--data.split_seed", "5"]) == 0
+    error = capsys.readouterr().err
+    assert "data.split_seed: 5 given, 1 in the checkpoint" in error
+    assert "has seen tasks that are held out" in error
 
 
 def test_a_prediction_from_a_relative_path_goes_on_from_any_folder(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from wsrl.cli import main
+from wsrl.data import ZooDataModule
 from wsrl.encoders import registry
 
 ROOT = Path(__file__).parent.parent
@@ -37,6 +41,59 @@ def test_an_encoder_in_twenty_lines(
     command = block("bash", "my_encoder.TensorNorms").replace("\\\n", " ").split()
     assert command[0] == "wsrl"
     assert main([*command[1:], "--trainer.fast_dev_run", "true"]) == 0
+
+
+SMALL = {
+    "configs/zoo/formal_languages_small.yaml": {
+        "runs": 10,
+        "snapshots": [0, 2, 4],
+        "group_size": 10,
+        "hidden_size": 4,
+        "evaluated_strings": 8,
+        "stored_strings": 4,
+    },
+    "configs/emulation_small.yaml": {
+        "model": {"init_args": {"emulator_width": 8, "clone_rnns": 2, "clone_sequences": 2}},
+        "data": {"batch_size": 4, "steps_per_epoch": 2},
+        "trainer": {"max_steps": 4},
+    },
+    "configs/encoders/InteractiveProbing_small.yaml": {
+        "model": {"init_args": {"encoder": {"init_args": {"probing_length": 3}}}}
+    },
+    "configs/prediction.yaml": {
+        "data": {"steps_per_epoch": 2},
+        "trainer": {"max_steps": 4},
+    },
+}
+"""The configs that the study uses, made small."""
+
+
+def test_the_study_runs_command_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, changes in SMALL.items():
+        config = yaml.safe_load((ROOT / name).read_text())
+        _change(config, changes)
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(yaml.safe_dump(config))
+    text = block("bash", "runs/interactive-task").replace("\\\n", " ").replace("8000", "6")
+    commands = [shlex.split(line, comments=True) for line in text.splitlines()]
+    run = [words[1:] for words in commands if words[:1] == ["wsrl"]]
+    assert len(run) == 9
+    for words in run:
+        assert main(words) == 0, words
+    assert (tmp_path / "runs/interactive-task/test.json").is_file()
+    names: dict[str, Any] = {}
+    exec(block("python", "embeddings.safetensors"), names)
+    rows = ZooDataModule("zoos/small").rows("ood")
+    assert names["unseen"].shape == (len(rows), 16)
+
+
+def _change(config: dict[str, Any], changes: dict[str, Any]) -> None:
+    for name, value in changes.items():
+        if isinstance(value, dict):
+            _change(config[name], value)
+        else:
+            config[name] = value
 
 
 def test_the_python_example(capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,7 +78,7 @@ def _dispatch(
         except BrokenPipeError:
             sys.stdout = None  # nobody reads on, as in `wsrl zoo info DIR | head`
             return 1
-        except (ValueError, OSError, argparse.ArgumentError) as error:
+        except (ValueError, OSError, ImportError, argparse.ArgumentError) as error:
             if os.environ.get("WSRL_TRACEBACK"):
                 raise
             print(f"{prog} {args[0]}: error: {error}", file=sys.stderr)

@@ -259,7 +259,7 @@ def test_predictions_are_unit_embeddings_and_whose_they_are(
     loaders = small_trainer(tmp_path).predict(module, datamodule=datamodule)
     assert loaders is not None
     parts: list[dict[str, Tensor]] = [part for loader in loaders for part in loader]  # type: ignore[misc]
-    assert set(parts[0]) == {"embedding", "run", "step", "task", "row"}
+    assert set(parts[0]) == {"embedding", "run", "step", "task", "performance", "row"}
     whole = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     assert whole["row"].sort().values.tolist() == list(range(24 * 3))
     norms = whole["embedding"].norm(dim=1)

@@ -132,7 +132,7 @@ def test_every_target_is_trained_measured_and_predicted(
     loaders = trainer.predict(module, datamodule=datamodule)
     assert loaders is not None
     part: dict[str, Tensor] = loaders[1][0]  # type: ignore[index,assignment]
-    assert set(part) == {"prediction", "embedding", "run", "step", "task", "row"}
+    assert set(part) == {"prediction", "embedding", "run", "step", "task", "performance", "row"}
     assert part["prediction"].is_floating_point() is (target == "performance")
     assert part["prediction"].shape == (len(part["row"]), module.parts)
     # What is logged is about these predictions.

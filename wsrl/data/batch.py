@@ -53,6 +53,11 @@ class ZooBatch:
     def __len__(self) -> int:
         return len(self.weights)
 
+    def labels(self) -> dict[str, Tensor]:
+        """Whose weights these are: ``run``, ``step``, ``task``, ``performance`` and ``row``."""
+        names = ("run", "step", "task", "performance", "row")
+        return {name: getattr(self, name) for name in names}
+
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> ZooBatch:

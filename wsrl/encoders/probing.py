@@ -62,7 +62,8 @@ class ProbingEncoder(Encoder):
         num_probes: probing sequences ``P`` that run in parallel.
         probing_length: steps ``T`` of each.
         probe_width: size of the hidden layer of the two MLPs: to a step's probing inputs, and from
-            the reader's last output to the embedding.
+            the reader's last output to the embedding; and of the learned code of a step where
+            every RNN is asked the same.
         reader_width: size of the reading LSTM.
         reader_layers: layers of the reading LSTM.
         input_activation: ``softmax`` makes probing inputs soft one-hot vectors (tokens),
@@ -100,6 +101,11 @@ class ProbingEncoder(Encoder):
         # Small: it passes the reader's residual connections, beside what was read before.
         self.end = nn.Parameter(0.02 * torch.randn(reader_width))
         self.head = Mlp(reader_width, probe_width, 1, embedding_dim)
+        self._prepare(probe_width, reader_width, reader_layers)
+
+    @abstractmethod
+    def _prepare(self, probe_width: int, reader_width: int, reader_layers: int) -> None:
+        """Make the parts that ask and read: ``reader`` and what probing inputs are made from."""
 
     @abstractmethod
     def interrogate(self, weights: RNNWeights) -> Interrogation:
@@ -115,6 +121,10 @@ class ProbingEncoder(Encoder):
         interrogation = self.interrogate(weights)
         return interrogation.inputs, interrogation.outputs
 
+    def _make_decoder(self, width: int, probe_width: int) -> Mlp:
+        """Make the MLP from ``width`` values to a step's probing inputs, before activation."""
+        return Mlp(width, probe_width, 1, self.num_probes * self.spec.input_size)
+
     def _activate(self, values: Tensor) -> Tensor:
         """Turn ``(..., P * I)`` into the probing inputs of a step, ``(..., P, I)``."""
         values = values.unflatten(-1, (self.num_probes, self.spec.input_size))
@@ -127,42 +137,11 @@ class ProbingEncoder(Encoder):
 
 @register_encoder
 class NoninteractiveProbing(ProbingEncoder):
-    """Asks every RNN the same learned probing sequences.
+    """Asks every RNN the same learned probing sequences; options as of ``ProbingEncoder``."""
 
-    Args:
-        spec: the RNNs it reads.
-        embedding_dim: size ``D`` of an embedding.
-        num_probes: probing sequences ``P`` that run in parallel.
-        probing_length: steps ``T`` of each.
-        probe_width: size of a step's learned code and of the hidden layers of the MLPs.
-        reader_width: size of the reading LSTM.
-        reader_layers: layers of the reading LSTM.
-        input_activation: ``softmax`` (tokens), ``sigmoid`` (images) or ``identity``.
-    """
-
-    def __init__(
-        self,
-        spec: RNNSpec,
-        embedding_dim: int = 16,
-        num_probes: int = 1,
-        probing_length: int = 22,
-        probe_width: int = 128,
-        reader_width: int = 256,
-        reader_layers: int = 2,
-        input_activation: InputActivation = "softmax",
-    ) -> None:
-        super().__init__(
-            spec,
-            embedding_dim,
-            num_probes,
-            probing_length,
-            probe_width,
-            reader_width,
-            reader_layers,
-            input_activation,
-        )
-        self.codes = nn.Parameter(torch.randn(probing_length, probe_width))
-        self.decoder = Mlp(probe_width, probe_width, 1, num_probes * spec.input_size)
+    def _prepare(self, probe_width: int, reader_width: int, reader_layers: int) -> None:
+        self.codes = nn.Parameter(torch.randn(self.probing_length, probe_width))
+        self.decoder = self._make_decoder(probe_width, probe_width)
         self.reader = SequenceReader(reader_width, reader_layers)
 
     def interrogate(self, weights: RNNWeights) -> Interrogation:
@@ -181,42 +160,12 @@ class InteractiveProbing(ProbingEncoder):
     """Asks step by step: each probing input is made from the reader's output after the last answer.
 
     The first comes from the reader's output for a learned start step. The RNN's state is carried
-    along: one rollout of ``T`` steps, ``P`` of them in parallel.
-
-    Args:
-        spec: the RNNs it reads.
-        embedding_dim: size ``D`` of an embedding.
-        num_probes: probing sequences ``P`` that run in parallel.
-        probing_length: steps ``T`` of each.
-        probe_width: size of the hidden layers of the MLPs.
-        reader_width: size of the reading LSTM.
-        reader_layers: layers of the reading LSTM.
-        input_activation: ``softmax`` (tokens), ``sigmoid`` (images) or ``identity``.
+    along: one rollout of ``T`` steps, ``P`` of them in parallel. Options as of ``ProbingEncoder``.
     """
 
-    def __init__(
-        self,
-        spec: RNNSpec,
-        embedding_dim: int = 16,
-        num_probes: int = 1,
-        probing_length: int = 22,
-        probe_width: int = 128,
-        reader_width: int = 256,
-        reader_layers: int = 2,
-        input_activation: InputActivation = "softmax",
-    ) -> None:
-        super().__init__(
-            spec,
-            embedding_dim,
-            num_probes,
-            probing_length,
-            probe_width,
-            reader_width,
-            reader_layers,
-            input_activation,
-        )
+    def _prepare(self, probe_width: int, reader_width: int, reader_layers: int) -> None:
         self.start = nn.Parameter(torch.randn(reader_width))
-        self.decoder = Mlp(reader_width, probe_width, 1, num_probes * spec.input_size)
+        self.decoder = self._make_decoder(reader_width, probe_width)
         self.reader = StepReader(reader_width, reader_layers)
 
     def interrogate(self, weights: RNNWeights) -> Interrogation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -15,6 +15,9 @@ from wsrl.rnn import RNNSpec
 LINKED = ("spec", "targets", "output_kind")
 """Arguments of the models that come from the data, never from the user."""
 
+SPLIT_OPTIONS = ("split_seed", "ood_criterion", "test_fraction")
+"""Settings of the data that say which tasks are held out."""
+
 
 @dataclass(frozen=True)
 class CheckpointRecord:
@@ -25,12 +28,14 @@ class CheckpointRecord:
         class_path: of the model.
         model: the model's constructor arguments.
         data: the datamodule's.
+        pretrained: the emulation checkpoint that the encoder's weights once came from, if any.
     """
 
     path: Path
     class_path: str
     model: dict[str, Any]
     data: dict[str, Any]
+    pretrained: str | None
 
     @classmethod
     def read(cls, path: Path) -> CheckpointRecord:
@@ -49,6 +54,7 @@ class CheckpointRecord:
                 content["wsrl"]["class_path"],
                 dict(content["hyper_parameters"]),
                 dict(content["datamodule_hyper_parameters"]),
+                content["wsrl"].get("pretrained"),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(
@@ -88,11 +94,26 @@ class CheckpointRecord:
                 "leave these options out to use the checkpoint's"
             )
 
-    def data_differences(self, data: Mapping[str, Any]) -> list[str]:
-        """Describe the data settings that differ, the zoo's path apart."""
+    def check_pretrained(self, given: str) -> None:
+        """Check that a checkpoint given to take the encoder from is the one it was taken from.
+
+        Raises:
+            ValueError: naming both, where it is another.
+        """
+        if str(Path(given).resolve()) != self.pretrained:
+            raise ValueError(
+                f"model.pretrained is {given}, but the encoder in {self.path} "
+                + (f"is from {self.pretrained}" if self.pretrained else "was not pre-trained")
+                + "; leave it out to use the checkpoint's"
+            )
+
+    def data_differences(
+        self, data: Mapping[str, Any], only: Collection[str] | None = None
+    ) -> list[str]:
+        """Describe the data settings that differ: those named, or all but the zoo's path."""
+        names = (data.keys() | self.data.keys()) - {"zoo"} if only is None else only
         here, there = (
-            {f"data.{name}": value for name, value in settings.items() if name != "zoo"}
-            for settings in (data, self.data)
+            {f"data.{name}": settings.get(name) for name in names} for settings in (data, self.data)
         )
         return _differences(here, there)
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
-import re
 import signal
 import sys
-import warnings
 from argparse import ArgumentError
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,30 +12,22 @@ from typing import Any
 
 import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from wsrl.data import ZooDataModule
-from wsrl.encoders import get_encoder, list_encoders
-from wsrl.encoders.base import class_path, option_names
-from wsrl.studies.checkpoints import LINKED, CheckpointRecord
+from wsrl.encoders import list_encoders
+from wsrl.encoders.base import class_path
+from wsrl.studies.callbacks import BestCheckpoint, SaveRunConfig
+from wsrl.studies.checkpoints import LINKED, SPLIT_OPTIONS, CheckpointRecord
+from wsrl.studies.messages import explain, quiet
 from wsrl.studies.predictions import write_predictions
 from wsrl.studies.runs import Request, Run
 from wsrl.studies.tables import print_metrics
 from wsrl.tasks import TaskModule
-
-_EXPECTED_WARNINGS = (
-    r".*isinstance\(treespec, LeafSpec\)",  # torch, of Lightning
-    ".*does not have many workers",  # batches are read at once, without workers
-    "Checkpoint directory .* exists and is not empty",  # when a run goes on
-    "The dirpath has changed",  # it was moved
-    "Be aware that when using `ckpt_path`, callbacks",  # evaluation needs none of them
-    r"Found \d+ module\(s\) in eval mode",  # a frozen encoder
-    ".*could not find the monitored key",  # goes on from the very end of an epoch
-)
 
 
 def run_training(subcommand: str, args: Sequence[str]) -> TrainingCLI:
@@ -56,11 +45,8 @@ def run_training(subcommand: str, args: Sequence[str]) -> TrainingCLI:
         argparse.ArgumentError: for a command line that cannot be read.
     """
     list_encoders()  # loads other packages' encoders, so that they are found by name
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
     try:
-        with warnings.catch_warnings():
-            for message in _EXPECTED_WARNINGS:
-                warnings.filterwarnings("ignore", message)
+        with quiet():
             cli = TrainingCLI(subcommand, Request.read(args))
             cli.execute()
     except ArgumentError as error:
@@ -70,46 +56,6 @@ def run_training(subcommand: str, args: Sequence[str]) -> TrainingCLI:
     except SIGTERMException as end:
         raise SystemExit(128 + signal.SIGTERM) from end  # as shells report it
     return cli
-
-
-class SaveRunConfig(SaveConfigCallback):
-    """Writes the resolved settings into the run's folder when training starts."""
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Leave the folder as it is: the model may still refuse to train."""
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write once, from one process."""
-        super().setup(trainer, pl_module, "fit")
-
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write them so that they hold in any folder, without what is for one command only."""
-        path = Run(Path(self.config["run"])).config
-        config = self.config.clone()
-        for name in ("data.zoo", "model.init_args.pretrained"):
-            if (given := config.get(name)) is not None:
-                config.update(str(Path(given).resolve()), name)
-        for name, nothing in {"run": None, "ckpt_path": None, "overwrite": False}.items():
-            config.update(nothing, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.parser.save(config, path, skip_none=False, overwrite=True, multifile=False)
-
-
-class BestCheckpoint(ModelCheckpoint):
-    """Keeps the best checkpoint, also when a run goes on after its folder was moved."""
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the best score where the best checkpoint lies in this folder."""
-        best = Path(str(self.dirpath), "best.ckpt")
-        if best.exists() and state_dict["best_k_models"]:
-            score = state_dict["best_model_score"]
-            state_dict = state_dict | {
-                "dirpath": self.dirpath,
-                "best_model_path": str(best),
-                "kth_best_model_path": str(best),
-                "best_k_models": {str(best): score},
-            }
-        super().load_state_dict(state_dict)
 
 
 class TrainingCLI(LightningCLI):
@@ -187,16 +133,23 @@ class TrainingCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, without Lightning's warning that the process has arguments too."""
         self.config = parser.parse_args(args)
+        given = self.config["model"]["init_args"].get("pretrained")
+        if self.record is not None and given is not None:
+            self.record.check_pretrained(given)
+            self.config = parser.parse_args([*args, "--model.pretrained", "null"])
 
     def after_instantiate_classes(self) -> None:
         """Refuse to write over another run, or to contradict the checkpoint, before any work."""
         if self.command == "fit" and not self.config["trainer"]["fast_dev_run"]:
             self._prepare_folder()
-        if self.record is None:
-            return
-        self.record.check_model(class_path(type(self.model)), dict(self.model.hparams))
-        for difference in self.record.data_differences(dict(self.datamodule.hparams)):
-            print(f"note: {difference}", file=sys.stderr)
+        data = dict(self.datamodule.hparams)
+        if self.record is not None:
+            self.record.check_model(class_path(type(self.model)), dict(self.model.hparams))
+            _note(self.record.data_differences(data))
+        elif getattr(self.model, "pretrained", None):
+            source = CheckpointRecord.read(Path(self.model.pretrained))
+            if differences := source.data_differences(data, SPLIT_OPTIONS):
+                _note([*differences, "the encoder has seen tasks that are held out here"])
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make the trainer, writing into the run's folder unless told otherwise."""
@@ -227,8 +180,11 @@ class TrainingCLI(LightningCLI):
         if not self.trainer.is_global_zero or self.config["trainer"]["fast_dev_run"]:
             return
         print(f"{self.run.folder}: {self.trainer.global_step} steps")
+        for kept in self.trainer.checkpoint_callbacks:
+            if isinstance(kept, BestCheckpoint) and kept.best_model_score is not None:
+                print(f"best {kept.monitor}: {float(kept.best_model_score):.4f}")
         if not self.run.checkpoint("best").exists():
-            print("note: no best.ckpt, since training ended before a validation", file=sys.stderr)
+            _note(["no best.ckpt, since training ended before a validation"])
 
     def evaluate(self) -> None:
         """Evaluate the checkpoint, print its metrics and keep them in the run's folder."""
@@ -245,10 +201,9 @@ class TrainingCLI(LightningCLI):
         if not self.trainer.is_global_zero:
             return
         print_metrics(metrics)
-        content = {"checkpoint": str(self.record.path), "zoo": self.datamodule.hparams["zoo"]}
         out = self.run.folder / f"{self.command}.json"
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps({**content, "metrics": metrics}, indent=2) + "\n")
+        out.write_text(json.dumps({**self._source(), "metrics": metrics}, indent=2) + "\n")
         print(f"written: {out}")
 
     def predict(self) -> None:
@@ -265,9 +220,16 @@ class TrainingCLI(LightningCLI):
         given = self.config["out"]
         out = Path(given) if given else self.run.folder / "embeddings.safetensors"
         splits = self.datamodule.eval_splits("predict")
-        source = {"checkpoint": str(self.record.path), "zoo": self.datamodule.hparams["zoo"]}
-        count = write_predictions(out, results or [], splits, source)
+        count = write_predictions(out, results or [], splits, self._source())
         print(f"written: {out} ({count} snapshots)")
+
+    def _source(self) -> dict[str, str]:
+        """What results are of, in paths that hold in any folder."""
+        assert self.record is not None
+        return {
+            "checkpoint": str(self.record.path.resolve()),
+            "zoo": self.datamodule.hparams["zoo"],
+        }
 
     def _prepare_folder(self) -> None:
         """Make sure that the folder holds no other run."""
@@ -287,7 +249,7 @@ class TrainingCLI(LightningCLI):
         settings = ["--config", yaml.safe_dump(self.record.as_config())]
         own = Run.of_checkpoint(self.record.path)
         if self.command == "fit" and not request.configs and own.config.exists():
-            return [*settings, "--config", str(own.config)]
+            return ["--config", str(own.config), *settings]
         return settings
 
     def _logger(self, given: Any) -> Logger | bool | list[Logger]:
@@ -307,29 +269,9 @@ class TrainingCLI(LightningCLI):
         return [best, last]
 
 
-def explain(message: str) -> str:
-    """Say in short what jsonargparse says at length, with the choices for an unknown name."""
-    key = ".".join(re.findall(r'Parser key "([^"]+)"', message))
-    unknown = re.search(r"Expected a dot import path string: (\S+)", message)
-    if unknown and key.endswith("encoder"):
-        choices = ", ".join(list_encoders())
-        return f"unknown encoder {unknown[1]!r}; choose one of {choices}, or give a class path"
-    if unknown and key == "model":
-        choices = ", ".join(sorted(task.__name__ for task in TaskModule.__subclasses__()))
-        return f"unknown model {unknown[1]!r}; choose one of {choices}, or give a class path"
-    refused = re.search(r"Option '(\w+)' is not accepted", message)
-    encoder = re.search(r"class_path='[\w.]*?(\w+)'", message)
-    if refused and encoder and key.endswith("encoder") and encoder[1] in list_encoders():
-        choices = ", ".join(option_names(get_encoder(encoder[1])))
-        return f"{encoder[1]} has no option {refused[1]!r}; it has: {choices}"
-    if not key:
-        return message
-    last = message.strip().splitlines()[-1].strip()
-    return f"{key}: {last.split('. Got value: Namespace')[0]}"
-
-
-def _is_no_advertisement(record: logging.LogRecord) -> bool:
-    return "Tip: For seamless cloud" not in record.getMessage()
+def _note(lines: list[str]) -> None:
+    for line in lines:
+        print(f"note: {line}", file=sys.stderr)
 
 
 def _trainer_defaults(command: str) -> dict[str, Any]:

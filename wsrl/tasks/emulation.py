@@ -195,8 +195,8 @@ class EmulationModule(TaskModule):
 
     def validation_step(
         self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
-    ) -> dict[str, Tensor]:
-        """Measure one batch; return its embeddings for figures."""
+    ) -> dict[str, Any]:
+        """Measure one batch; return its split and embeddings, for figures."""
         split = evaluation_data(self).eval_splits("validate")[dataloader_idx]
         embedding = self._measure(batch, split)
         scored = self._clones_scored.get(split, 0)
@@ -204,17 +204,15 @@ class EmulationModule(TaskModule):
         self._clones_scored[split] = scored + count
         self._score_clones(batch, embedding, split, count)
         self._log_metrics(split)
-        return {"embedding": embedding}
+        return {"split": split, "embedding": embedding}
 
-    def test_step(
-        self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
-    ) -> dict[str, Tensor]:
-        """Measure one batch, with the clones of all its RNNs; return its embeddings."""
+    def test_step(self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
+        """Measure one batch, with the clones of all its RNNs; return its split and embeddings."""
         split = evaluation_data(self).eval_splits("test")[dataloader_idx]
         embedding = self._measure(batch, split)
         self._score_clones(batch, embedding, split, len(batch) if self.clone_rnns else 0)
         self._log_metrics(split)
-        return {"embedding": embedding}
+        return {"split": split, "embedding": embedding}
 
     def predict_step(
         self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
@@ -222,10 +220,7 @@ class EmulationModule(TaskModule):
         """Return the embeddings ``(B, D)`` and whose they are."""
         return {
             "embedding": self.embed(batch.weights),
-            "run": batch.run,
-            "step": batch.step,
-            "task": batch.task,
-            "row": batch.row,
+            **batch.labels(),
         }
 
     def _check_clipping(self, value: float | None, algorithm: str | None) -> None:

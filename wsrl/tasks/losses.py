@@ -40,8 +40,8 @@ def symmetric_kl(student: Tensor, teacher: Tensor) -> Tensor:
 def cross_entropy(student: Tensor, teacher: Tensor) -> Tensor:
     """The student's cross-entropy with the teacher's most likely symbol.
 
-    The published code takes this symbol for images; for strings it takes the one that was sampled
-    next, which the stored inputs lack at the last step.
+    The published code takes this symbol for images, and for strings the one that was sampled next:
+    the mean of that over samples is ``kl`` and a constant, so ``kl`` is what to train with there.
     """
     chosen = teacher.argmax(-1, keepdim=True)
     return -student.log_softmax(-1).gather(-1, chosen)[..., 0]

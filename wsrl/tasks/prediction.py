@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -79,7 +80,7 @@ class PredictionModule(TaskModule):
         _check_choice(f"kind of target {target!r}", self.kind, KINDS)
         self.spec = RNNSpec(**spec)
         self.encoder = _find_encoder(encoder, pretrained, mode, self.spec)
-        self._has_weights = pretrained is not None or mode == "scratch"
+        self.pretrained = None if pretrained is None else str(Path(pretrained).resolve())
         self.head = PredictionHead(
             self.encoder.embedding_dim,
             self.parts * (self.classes if self.kind == "classes" else 1),
@@ -158,9 +159,14 @@ class PredictionModule(TaskModule):
             {split: prediction_metrics(self.kind, self.parts) for split in splits}
         )
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Note where the encoder is from; its weights are in the checkpoint."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["wsrl"]["pretrained"] = self.pretrained
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note that the encoder's weights come with the checkpoint."""
-        self._has_weights = True
+        """Note where the encoder is from, whose weights come with the checkpoint."""
+        self.pretrained = checkpoint["wsrl"]["pretrained"]
 
     def on_fit_start(self) -> None:
         """Check that the encoder is what the mode says; a checkpoint to resume is loaded by now.
@@ -168,7 +174,7 @@ class PredictionModule(TaskModule):
         Raises:
             ValueError: when an encoder that was never trained is to be frozen or fine-tuned.
         """
-        if not self._has_weights:
+        if self.mode != "scratch" and self.pretrained is None:
             raise ValueError(
                 f"mode {self.mode!r} needs `pretrained`, the checkpoint of an EmulationModule; "
                 "without one use mode 'scratch'"
@@ -200,10 +206,7 @@ class PredictionModule(TaskModule):
         return {
             "prediction": self._decide(self(embedding)),
             "embedding": embedding,
-            "run": batch.run,
-            "step": batch.step,
-            "task": batch.task,
-            "row": batch.row,
+            **batch.labels(),
         }
 
     def _decide(self, values: Tensor) -> Tensor:

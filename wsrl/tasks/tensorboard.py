@@ -10,7 +10,6 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from wsrl.encoders import ProbingEncoder
-from wsrl.tasks.evaluation import evaluation_data
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -46,12 +45,8 @@ class EmulationFigures(Callback):
         self._example: ZooBatch | None = None
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget the last validation."""
-        self._forget()
-
-    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget the last evaluation."""
-        self._forget()
+        self._gathered, self._example = [], None
 
     def on_validation_batch_end(
         self,
@@ -63,21 +58,21 @@ class EmulationFigures(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep the embeddings."""
-        split = evaluation_data(pl_module).eval_splits("validate")[dataloader_idx]
-        self._gather(trainer, split, outputs["embedding"], batch)
+        if _writer(trainer) is None:
+            return
+        if self._example is None:
+            self._example = batch
+        known = (batch.run, batch.step, batch.performance, batch.task)
+        self._gathered.append(
+            _Gathered(
+                outputs["split"],
+                outputs["embedding"].float().cpu(),
+                *(value.cpu() for value in known),
+            )
+        )
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Keep the embeddings."""
-        split = evaluation_data(pl_module).eval_splits("test")[dataloader_idx]
-        self._gather(trainer, split, outputs["embedding"], batch)
+    on_test_epoch_start = on_validation_epoch_start
+    on_test_batch_end = on_validation_batch_end
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw."""
@@ -91,19 +86,6 @@ class EmulationFigures(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Send the last validation's embeddings to the projector."""
         self._project(trainer, "validation_embeddings")
-
-    def _forget(self) -> None:
-        self._gathered, self._example = [], None
-
-    def _gather(self, trainer: Trainer, split: str, embedding: Tensor, batch: ZooBatch) -> None:
-        if _writer(trainer) is None:
-            return
-        if self._example is None:
-            self._example = batch
-        known = (batch.run, batch.step, batch.performance, batch.task)
-        self._gathered.append(
-            _Gathered(split, embedding.float().cpu(), *(value.cpu() for value in known))
-        )
 
     def _draw(self, trainer: Trainer, module: EmulationModule) -> None:
         writer = _writer(trainer)

@@ -1,0 +1,54 @@
+"""What a training run leaves in its folder: its settings and its checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import SaveConfigCallback
+
+from wsrl.studies.runs import Run
+
+
+class SaveRunConfig(SaveConfigCallback):
+    """Writes the resolved settings into the run's folder when training starts."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Leave the folder as it is: the model may still refuse to train."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write once, from one process."""
+        super().setup(trainer, pl_module, "fit")
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write them so that they hold in any folder, without what is for one command only."""
+        path = Run(Path(self.config["run"])).config
+        config = self.config.clone()
+        config.update(str(Path(config["data"]["zoo"]).resolve()), "data.zoo")
+        if getattr(pl_module, "pretrained", None):
+            # Where a run that went on has its encoder from, too: its own checkpoint held it.
+            config.update(pl_module.pretrained, "model.init_args.pretrained")
+            config.update(None, "model.init_args.encoder")
+        for name, nothing in {"run": None, "ckpt_path": None, "overwrite": False}.items():
+            config.update(nothing, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.parser.save(config, path, skip_none=False, overwrite=True, multifile=False)
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps the best checkpoint, also when a run goes on after its folder was moved."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the best score where the best checkpoint lies in this folder."""
+        best = Path(str(self.dirpath), "best.ckpt")
+        if best.exists() and state_dict["best_k_models"]:
+            score = state_dict["best_model_score"]
+            state_dict = state_dict | {
+                "dirpath": self.dirpath,
+                "best_model_path": str(best),
+                "kth_best_model_path": str(best),
+                "best_k_models": {str(best): score},
+            }
+        super().load_state_dict(state_dict)
