@@ -10,6 +10,7 @@ import torch
 
 from tests.conftest import SMALL_BUILD, SMALL_PROBLEM
 from wsrl.zoos import BuildSettings, Zoo, ZooError, build, build_zoo, group, open_zoo, verify_zoo
+from wsrl.zoos.folder import locked
 from wsrl.zoos.optimizer import PopulationAdamW
 from wsrl.zoos.problems import FormalLanguages
 
@@ -132,7 +133,7 @@ def test_a_member_that_diverges_spoils_no_other(
     assert zoo.read("run").unique().tolist() == [0, 2, 3, 4]
     others = sound.read("run") != 1
     assert torch.equal(zoo.read("weights"), sound.read("weights")[others])
-    assert len(Zoo(tmp_path / "zoo", include_failed=True)) == 15
+    assert len(open_zoo(tmp_path / "zoo", include_failed=True)) == 15
     assert verify_zoo(tmp_path / "zoo").snapshots == 12
 
 
@@ -222,8 +223,8 @@ def test_two_processes_do_not_build_one_zoo(tmp_path: Path) -> None:
     folder = tmp_path / "zoo"
     folder.mkdir()
     with (
-        build._locked(folder),
-        pytest.raises(ZooError, match="another process is building"),
+        locked(folder),
+        pytest.raises(ZooError, match="another process is writing"),
     ):
         build_zoo(folder, PROBLEM, SETTINGS, quiet=True)
     build_zoo(folder, PROBLEM, SETTINGS, quiet=True)

@@ -69,6 +69,8 @@ def describe(path: str | Path) -> dict[str, Any]:
         "problem_settings": manifest.problem_settings,
         "spec": manifest.spec,
         "build": manifest.build,
+        "origin": manifest.origin,
+        "source": manifest.source,
         "runs": manifest.build["runs"],
         "failed": manifest.failed,
         "snapshots": len(zoo),
@@ -100,7 +102,9 @@ def summarize(path: str | Path) -> str:
         "zoo": facts["path"],
         "problem": f"{facts['problem']} ({settings})",
         "RNNs": str(open_zoo(path).spec),
-        "runs": f"{facts['runs']} (seed {facts['build']['seed']})"
+        "origin": facts["origin"],
+        "runs": str(facts["runs"])
+        + (f" (seed {facts['build']['seed']})" if "seed" in facts["build"] else "")
         + (f", of which {failed} failed and are left out" if failed else ""),
         "snapshots": f"{facts['snapshots']} at steps {', '.join(map(str, facts['steps']))}",
         "tasks": str(facts["tasks"]),

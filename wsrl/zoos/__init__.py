@@ -2,8 +2,9 @@
 
 from wsrl.zoos.build import build_zoo
 from wsrl.zoos.manifest import Manifest, ZooError
+from wsrl.zoos.open import open_zoo
 from wsrl.zoos.settings import BuildSettings
-from wsrl.zoos.store import Zoo, open_zoo
+from wsrl.zoos.store import Zoo
 from wsrl.zoos.verify import verify_zoo
 
 __all__ = [

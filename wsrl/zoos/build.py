@@ -8,27 +8,18 @@ all the random state there is.
 
 from __future__ import annotations
 
-import fcntl
-import os
-import platform
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-import wsrl
-from wsrl.rnn import RNNSpec
+from wsrl.zoos.folder import locked, open_or_create
 from wsrl.zoos.group import Group
-from wsrl.zoos.manifest import MANIFEST, Manifest, ZooError
-from wsrl.zoos.problems import Column, Problem
+from wsrl.zoos.manifest import Manifest
+from wsrl.zoos.problems import Problem
 from wsrl.zoos.progress import BuildProgress
 from wsrl.zoos.settings import BuildSettings
-from wsrl.zoos.store import (
-    check_shards,
-    write_shard,
-)
+from wsrl.zoos.store import check_shards, write_shard
 
 PROGRESS = "progress"
 
@@ -61,7 +52,9 @@ def build_zoo(
     """
     folder, place = Path(out), _device(device)
     spec = problem.spec(settings.cell, settings.hidden_size, settings.num_layers, settings.bias)
-    manifest = _open_or_create(folder, problem, spec, settings)
+    manifest = open_or_create(
+        folder, Manifest.of(problem, spec, settings.to_dict(), problem.columns())
+    )
     check_shards(folder, manifest)  # before more is trained on top of a lost or damaged file
     if manifest.complete:
         return manifest
@@ -69,7 +62,7 @@ def build_zoo(
     groups = [range(s, min(s + size, settings.runs)) for s in range(0, settings.runs, size)]
     steps = max(settings.snapshots)
     with (
-        _locked(folder),
+        locked(folder),
         BuildProgress(settings.runs * steps, settings.runs, quiet) as progress,
     ):
         manifest = Manifest.read(folder)  # another process may have gone on before the lock
@@ -90,74 +83,6 @@ def build_zoo(
         manifest.write(folder)
         shutil.rmtree(folder / PROGRESS, ignore_errors=True)
     return manifest
-
-
-def _open_or_create(
-    folder: Path, problem: Problem, spec: RNNSpec, settings: BuildSettings
-) -> Manifest:
-    columns = {
-        "weights": Column("F32", (spec.num_parameters,)),
-        "run": Column("I64", ()),
-        "step": Column("I64", ()),
-        **problem.columns(),
-    }
-    versions = {
-        "wsrl": wsrl.__version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
-    wanted = Manifest(
-        problem.name,
-        problem.settings(),
-        spec.to_dict(),
-        settings.to_dict(),
-        columns,
-        versions,
-    )
-    if (folder / MANIFEST).exists():
-        found = Manifest.read(folder)
-        _check_same(found, wanted, folder)
-        return found
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ZooError(f"{folder} exists and holds no zoo: choose an empty or a new folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    wanted.write(folder)
-    return wanted
-
-
-def _check_same(found: Manifest, wanted: Manifest, folder: Path) -> None:
-    differences = []
-    if found.problem != wanted.problem:
-        differences.append(f"problem: {found.problem} there, {wanted.problem} asked for")
-    for part in ("problem_settings", "build"):
-        there, asked = getattr(found, part), getattr(wanted, part)
-        differences += [
-            f"{name}: {there.get(name)!r} there, {asked.get(name)!r} asked for"
-            for name in sorted(there.keys() | asked.keys())
-            if there.get(name) != asked.get(name)
-        ]
-    if differences:
-        raise ZooError(
-            f"{folder} holds a zoo built with other settings; choose another folder or the same "
-            "settings:\n  " + "\n  ".join(differences)
-        )
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Refuse to build where another process builds; the lock ends with the process, however."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(handle)
-        raise ZooError(f"another process is building {folder}: wait for it or stop it") from error
-    except OSError:
-        pass  # a file system without locks
-    try:
-        yield
-    finally:
-        os.close(handle)
 
 
 def _device(name: str) -> torch.device:

@@ -36,7 +36,9 @@ class Group:
         self.members = list(members)
         self.tasks = problem.draw_tasks(settings.seed, self.members).to(device)
         self.flat = initial_weights(spec, settings.seed, self.members).to(device)
-        self.optimizer = PopulationAdamW(self.flat, settings.weight_decay)
+        decay = problem.weight_decays(settings.seed, self.members, settings.weight_decay)
+        decay = decay.to(device) if isinstance(decay, Tensor) else decay
+        self.optimizer = PopulationAdamW(self.flat, decay)
         self.data = problem.training_stream(
             self.tasks,
             self.members,

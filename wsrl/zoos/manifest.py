@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
+import wsrl
 from wsrl.rnn import RNNSpec
-from wsrl.zoos.problems.base import Column
+from wsrl.zoos.problems.base import Column, Problem
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -39,13 +43,16 @@ class Manifest:
         problem: name of the problem.
         problem_settings: the problem's own arguments.
         spec: the RNNs' spec as plain values.
-        build: how it was trained: runs, seed, snapshots and the rest of ``BuildSettings``.
+        build: ``runs`` and ``snapshots`` (the steps there are); where we trained it, the rest of
+            ``BuildSettings``.
         columns: dtype and row shape by name.
         versions: of the packages that made it, and the backend (``cpu`` or ``cuda``), on which
             the last bits of the weights depend; several where a build went on elsewhere.
         shards: the finished files in the order of their members.
         failed: runs with a loss, weights or outputs that were not finite (as stored), with the
             number of updates after which it was seen.
+        origin: ``built`` by us, ``official`` (a published zoo) or ``packed`` (a user's RNNs).
+        source: what its origin has to say: plain values.
         complete: whether every shard is there.
         snapshot_updates: how many updates a snapshot labelled ``n`` has seen.
         schema: version of this layout.
@@ -59,9 +66,42 @@ class Manifest:
     versions: dict[str, str]
     shards: list[Shard] = field(default_factory=list)
     failed: dict[str, int] = field(default_factory=dict)
+    origin: str = "built"
+    source: dict[str, Any] = field(default_factory=dict)
     complete: bool = False
     snapshot_updates: str = "n"
     schema: int = SCHEMA
+
+    @classmethod
+    def of(
+        cls,
+        problem: Problem,
+        spec: RNNSpec,
+        build: dict[str, Any],
+        columns: dict[str, Column],
+        **rest: Any,
+    ) -> Manifest:
+        """Describe a zoo that is about to be written by this process.
+
+        Args:
+            problem: what its RNNs were trained on.
+            spec: the RNNs.
+            build: as the attribute.
+            columns: all but ``weights``, ``run`` and ``step``, which every zoo has.
+            rest: further attributes.
+        """
+        every = {
+            "weights": Column("F32", (spec.num_parameters,)),
+            "run": Column("I64", ()),
+            "step": Column("I64", ()),
+        }
+        versions = {
+            "wsrl": wsrl.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        }
+        named = (problem.name, problem.settings(), spec.to_dict())
+        return cls(*named, build, every | columns, versions, **rest)
 
     @property
     def rnn_spec(self) -> RNNSpec:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from wsrl.zoos.problems import Column, Problem, create_problem
 DTYPES = {
     "F16": torch.float16,
     "F32": torch.float32,
+    "F64": torch.float64,
     "I16": torch.int16,
     "I64": torch.int64,
 }
@@ -29,27 +30,28 @@ DTYPES = {
 class Zoo:
     """A finished zoo: columns of snapshots, read through the memory map.
 
-    Rows are snapshots, in the order of the shards: run by run, each with its steps ascending.
+    Rows are snapshots, in the order of the shards. ``open_zoo`` makes one of a folder.
 
     Args:
         path: the zoo's folder.
+        manifest: what it holds.
+        shards: the columns of every shard, ``(rows, *shape)`` each.
+        check: what ``check`` does.
         include_failed: keep the snapshots of runs whose loss was not finite.
-
-    Raises:
-        ZooError: for a folder that holds no finished, readable zoo.
     """
 
-    def __init__(self, path: str | Path, include_failed: bool = False) -> None:
-        self.path = Path(path)
-        self.manifest = Manifest.read(self.path)
-        if not self.manifest.complete:
-            raise ZooError(
-                f"the zoo at {self.path} is unfinished ({len(self.manifest.shards)} shards are "
-                "done): run its `wsrl zoo build` command again to finish it"
-            )
-        self._shards = [self._open(shard) for shard in self.manifest.shards]
-        counts = torch.tensor([shard.rows for shard in self.manifest.shards])
-        self._ends = counts.cumsum(0)
+    def __init__(
+        self,
+        path: Path,
+        manifest: Manifest,
+        shards: Sequence[Mapping[str, Tensor]],
+        check: Callable[[], None],
+        include_failed: bool = False,
+    ) -> None:
+        self.path, self.manifest = path, manifest
+        self._shards, self._check = shards, check
+        self._sizes = torch.tensor([len(shard["run"]) for shard in shards])
+        self._ends = self._sizes.cumsum(0)
         self._rows = self._kept_rows(int(self._ends[-1]), include_failed)
 
     def __len__(self) -> int:
@@ -119,12 +121,12 @@ class Zoo:
         return results[0], results[1]
 
     def check(self) -> None:
-        """Compare every shard with its checksum.
+        """Check that the files are undamaged: against their checksums, where there are any.
 
         Raises:
-            ZooError: naming the files that differ.
+            ZooError: naming what is wrong.
         """
-        check_shards(self.path, self.manifest)
+        self._check()
 
     def _column(self, name: str) -> Column:
         if name not in self.columns:
@@ -133,13 +135,13 @@ class Zoo:
             )
         return self.columns[name]
 
-    def _locate(self, rows: Tensor | None) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
+    def _locate(self, rows: Tensor | None) -> Iterator[tuple[Mapping[str, Tensor], Tensor, Tensor]]:
         """Yield each shard that holds some of the rows, where they go, and where they are."""
         stored = self._rows if rows is None else self._rows[rows]
         shards = torch.searchsorted(self._ends, stored, right=True)
         for index in shards.unique().tolist():
             where = (shards == index).nonzero().squeeze(1)
-            start = self._ends[index] - self.manifest.shards[index].rows
+            start = self._ends[index] - self._sizes[index]
             yield self._shards[index], where, stored[where] - start
 
     def _kept_rows(self, total: int, include_failed: bool) -> Tensor:
@@ -150,22 +152,46 @@ class Zoo:
         runs = torch.cat([shard["run"] for shard in self._shards])
         return rows[~torch.isin(runs, failed)]
 
-    def _open(self, shard: Shard) -> dict[str, Tensor]:
-        path = self.path / SHARDS / shard.file
-        if not path.is_file():
-            raise ZooError(f"the zoo is damaged: shard {path} is missing")
-        if path.stat().st_size != shard.bytes:
-            raise ZooError(
-                f"the zoo is damaged: shard {path} has {path.stat().st_size} bytes, "
-                f"its manifest says {shard.bytes}"
-            )
-        tensors = read_tensors(path)
-        for name, column in self.columns.items():
-            tensor = tensors.get(name)
-            wanted = (shard.rows, *column.shape)
-            if tensor is None or tensor.shape != wanted or tensor.dtype != _dtype(column):
-                raise ZooError(f"the zoo is damaged: {path} has no column {name} of {wanted}")
-        return tensors
+
+def open_store(folder: Path, include_failed: bool = False) -> Zoo:
+    """Open a zoo in our own format.
+
+    Raises:
+        ZooError: for a folder that holds no finished, readable zoo.
+    """
+    manifest = Manifest.read(folder)
+    if not manifest.complete:
+        raise ZooError(
+            f"the zoo at {folder} is unfinished ({len(manifest.shards)} shards are done): run the "
+            f"command that makes it again to finish it ({_MAKERS[manifest.origin]})"
+        )
+    shards = [_open_shard(folder, manifest, shard) for shard in manifest.shards]
+    return Zoo(folder, manifest, shards, lambda: check_shards(folder, manifest), include_failed)
+
+
+_MAKERS = {
+    "built": "wsrl zoo build",
+    "official": "wsrl zoo import",
+    "packed": "wsrl zoo pack",
+}
+
+
+def _open_shard(folder: Path, manifest: Manifest, shard: Shard) -> dict[str, Tensor]:
+    path = folder / SHARDS / shard.file
+    if not path.is_file():
+        raise ZooError(f"the zoo is damaged: shard {path} is missing")
+    if path.stat().st_size != shard.bytes:
+        raise ZooError(
+            f"the zoo is damaged: shard {path} has {path.stat().st_size} bytes, "
+            f"its manifest says {shard.bytes}"
+        )
+    tensors = read_tensors(path)
+    for name, column in manifest.columns.items():
+        tensor = tensors.get(name)
+        wanted = (shard.rows, *column.shape)
+        if tensor is None or tensor.shape != wanted or tensor.dtype != _dtype(column):
+            raise ZooError(f"the zoo is damaged: {path} has no column {name} of {wanted}")
+    return tensors
 
 
 def check_shards(folder: Path, manifest: Manifest) -> None:
@@ -184,15 +210,6 @@ def check_shards(folder: Path, manifest: Manifest) -> None:
             f"damaged shards in {shards} (checksums differ): {', '.join(wrong)}. "
             "Restore them from a copy, or build the zoo again in another folder"
         )
-
-
-def open_zoo(path: str | Path) -> Zoo:
-    """Open a finished zoo; runs that failed in training are left out.
-
-    Raises:
-        ZooError: for a folder that holds no finished, readable zoo.
-    """
-    return Zoo(path)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

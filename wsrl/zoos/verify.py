@@ -11,6 +11,7 @@ from torch import Tensor
 
 from wsrl.rnn import RNNWeights, run_population
 from wsrl.zoos.manifest import SHARDS, ZooError
+from wsrl.zoos.open import open_zoo
 from wsrl.zoos.store import Zoo
 
 ABSOLUTE, RELATIVE = 2e-3, 1e-3
@@ -46,12 +47,12 @@ def verify_zoo(path: str | Path, sequences: int | None = None) -> Report:
     """
     if sequences is not None and sequences < 1:
         raise ValueError(f"sequences must be at least 1, not {sequences}")
-    zoo = Zoo(path)
+    zoo = open_zoo(path)
     zoo.check()
     if len(zoo) == 0:
         raise ZooError(f"the zoo at {zoo.path} holds no sound run: all failed in training")
     _check_files(zoo)
-    _check_labels(Zoo(path, include_failed=True))
+    _check_labels(open_zoo(path, include_failed=True))
     count = zoo.sequences_stored if sequences is None else min(sequences, zoo.sequences_stored)
     largest = 0.0
     for rows in torch.arange(len(zoo)).split(_CHUNK):
@@ -67,12 +68,20 @@ def _check_files(zoo: Zoo) -> None:
 
 
 def _check_labels(zoo: Zoo) -> None:
-    runs, steps = zoo.manifest.build["runs"], torch.tensor(zoo.steps)
-    wanted = torch.cartesian_prod(torch.arange(runs), steps).view(-1, 2)
-    if not torch.equal(torch.stack([zoo.read("run"), zoo.read("step")], 1), wanted):
-        raise ZooError(f"the zoo at {zoo.path} does not hold {runs} runs x {len(steps)} snapshots")
-    tasks = zoo.read("task").view(runs, len(steps), -1)
-    if not torch.equal(tasks, tasks[:, :1].expand_as(tasks)):
+    pairs = torch.stack([zoo.read("run"), zoo.read("step")], 1)
+    if zoo.manifest.origin == "built":
+        count, steps = zoo.manifest.build["runs"], torch.tensor(zoo.steps)
+        if not torch.equal(pairs, torch.cartesian_prod(torch.arange(count), steps).view(-1, 2)):
+            raise ZooError(
+                f"the zoo at {zoo.path} does not hold {count} runs x {len(steps)} snapshots"
+            )
+    if len(pairs.unique(dim=0)) < len(pairs):
+        raise ZooError(f"the zoo at {zoo.path} holds two snapshots of one run at one step")
+    runs, index = pairs[:, 0].unique(return_inverse=True)
+    tasks = zoo.read("task")
+    of_run = torch.empty((len(runs), *tasks.shape[1:]), dtype=tasks.dtype)
+    of_run[index] = tasks  # any snapshot's: all have to agree with it
+    if not torch.equal(of_run[index], tasks):
         raise ZooError(f"the zoo at {zoo.path} has runs whose task changes between snapshots")
 
 

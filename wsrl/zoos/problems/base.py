@@ -29,7 +29,8 @@ class Target:
 
     Attributes:
         column: the zoo's column it is read from.
-        kind: ``classes`` (every part one of ``values``) or ``real``.
+        kind: ``classes`` (every part one of ``values``), ``real`` or ``angle`` (degrees, where
+            360 is 0).
         parts: how many numbers it has.
         values: for ``classes``, the column value that each class stands for, ascending.
         first: how many leading entries of the column are left out.
@@ -38,7 +39,7 @@ class Target:
     column: str
     kind: str
     parts: int = 1
-    values: tuple[int, ...] = ()
+    values: tuple[float, ...] = ()
     first: int = 0
 
     def of(self, columns: Mapping[str, Tensor]) -> Tensor:
@@ -49,10 +50,10 @@ class Target:
         """
         column = columns[self.column]
         column = column.reshape(len(column), -1)[:, self.first :]
-        if self.kind == "real":
+        if self.kind != "classes":
             return column.float()
-        values = torch.tensor(self.values, device=column.device)
-        column = column.contiguous().to(values.dtype)
+        values = torch.tensor(self.values, dtype=column.dtype, device=column.device)
+        column = column.contiguous()
         found = torch.searchsorted(values, column).clamp(max=len(values) - 1)
         if not torch.equal(values[found], column):
             raise ValueError(f"column {self.column!r} holds values outside of {self.values}")
@@ -101,6 +102,12 @@ class Problem(ABC):
     output_kind: ClassVar[str]
     """``categorical`` where outputs are logits, ``real`` where they are values."""
 
+    scores_clones: ClassVar[bool] = True
+    """Whether ``clone_scores`` can judge a model that runs freely."""
+
+    task_period: ClassVar[float | None] = None
+    """For tasks that are one number on a circle, what goes once round it."""
+
     input_size: int
     output_size: int
 
@@ -116,6 +123,10 @@ class Problem(ABC):
     @abstractmethod
     def draw_tasks(self, seed: int, members: Sequence[int]) -> Tensor:
         """Draw each member's task from its own stream: ``(P, K)``."""
+
+    def weight_decays(self, seed: int, members: Sequence[int], default: float) -> Tensor | float:
+        """Return AdamW's weight decay: each member's own ``(P, 1)``, or the build's for all."""
+        return default
 
     @abstractmethod
     def training_stream(
@@ -152,6 +163,21 @@ class Problem(ABC):
     @abstractmethod
     def encode(self, sequences: Tensor) -> Tensor:
         """Turn stored sequences ``(..., *stored)`` into inputs ``(..., T, I)`` of float32."""
+
+    def encoder_defaults(self) -> dict[str, Any]:
+        """Return values for options of encoders that suit this problem, where none are given."""
+        return {}
+
+    def as_images(self, inputs: Tensor) -> Tensor | None:
+        """Return inputs ``(..., T, I)`` as images ``(..., H, W)``, where that is what they are."""
+        return None
+
+    def prepare(self) -> None:  # noqa: B027 most problems need nothing
+        """Make sure that what ``clone_scores`` needs is there, before any work.
+
+        Raises:
+            ValueError: saying what is missing and where from to take it.
+        """
 
     @abstractmethod
     def clone_scores(

@@ -208,8 +208,13 @@ class FormalLanguages(Problem):
         return accepted
 
     def encode(self, sequences: Tensor) -> Tensor:
-        """One-hot of all tokens but the last: ``(..., T)`` to ``(..., T - 1, I)``."""
-        return functional.one_hot(sequences[..., :-1].long(), self.input_size).float()
+        """One-hot of all tokens but the last: ``(..., T)`` to ``(..., T - 1, I)``.
+
+        The first is BOS whatever is stored: in the published files a string without EOS has one
+        there instead, which the RNN did not read.
+        """
+        tokens = functional.pad(sequences[..., 1:-1].long(), (1, 0), value=self.bos)
+        return functional.one_hot(tokens, self.input_size).float()
 
     def clone_scores(
         self, run: Runner, tasks: Tensor, samples: int, generator: torch.Generator
