@@ -16,20 +16,29 @@ COLUMNS = {
     "clone difference": ("", "clone_difference"),
     "task, exact": ("-task", "exact_match"),
     "task, a part": ("-task", "part_accuracy"),
+    "angular error": ("-angle", "angular_error"),
 }
 SPLITS = ("validation", "ood")
 
 
 def main(out: Path) -> None:
-    print("| encoder | " + " | ".join(f"{c} ({s})" for c in COLUMNS for s in SPLITS) + " |")
-    print("|---" * (1 + len(COLUMNS) * len(SPLITS)) + "|")
-    for run in sorted(path for path in out.iterdir() if not path.name.endswith("-task")):
+    results = {path.parent.name: json.loads(path.read_text()) for path in out.glob("*/test.json")}
+    kinds = {suffix for suffix, _ in COLUMNS.values() if suffix}
+    encoders = sorted(name for name in results if not name.endswith(tuple(kinds)))
+    shown = {
+        (column, split): (suffix, f"{split}/{metric}")
+        for column, (suffix, metric) in COLUMNS.items()
+        for split in SPLITS
+        if any(f"{encoder}{suffix}" in results for encoder in encoders)
+    }
+    print("| encoder | " + " | ".join(f"{column} ({split})" for column, split in shown) + " |")
+    print("|---" * (1 + len(shown)) + "|")
+    for encoder in encoders:
         cells = []
-        for suffix, metric in COLUMNS.values():
-            file = out / f"{run.name}{suffix}" / "test.json"
-            metrics = json.loads(file.read_text())["metrics"] if file.exists() else {}
-            cells += [f"{metrics.get(f'{split}/{metric}', float('nan')):.3f}" for split in SPLITS]
-        print(f"| {run.name} | " + " | ".join(cells) + " |")
+        for suffix, metric in shown.values():
+            metrics = results.get(f"{encoder}{suffix}", {"metrics": {}})["metrics"]
+            cells.append(f"{metrics.get(metric, float('nan')):.3f}")
+        print(f"| {encoder} | " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,9 @@ import torch
 import wsrl  # noqa: F401 first: it lets torchvision, and so Lightning, be imported beside a CPU torch
 from wsrl.zoos import BuildSettings, Zoo, build_zoo, open_zoo
 from wsrl.zoos.problems import FormalLanguages
+
+DATA = Path(os.environ.get("WSRL_DATA", Path(__file__).parents[2] / "shared" / "data"))
+"""Real data for tests; those that read it skip where it is not."""
 
 SMALL_PROBLEM = {
     "num_tokens": 3,
@@ -51,3 +56,17 @@ def zoo_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def zoo(zoo_path: Path) -> Zoo:
     return open_zoo(zoo_path)
+
+
+@pytest.fixture(scope="session")
+def mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with MNIST in the layout that torchvision reads."""
+    packed = sorted((DATA / "MNIST" / "raw").glob("*.gz"))
+    if not packed:
+        pytest.skip(f"no MNIST at {DATA / 'MNIST' / 'raw'} (set WSRL_DATA)")
+    raw = tmp_path_factory.mktemp("images") / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for path in packed:
+        with gzip.open(path) as source, (raw / path.stem).open("wb") as target:
+            shutil.copyfileobj(source, target)
+    return raw.parents[1]

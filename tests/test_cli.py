@@ -635,3 +635,43 @@ def test_unknown_targets_list_the_choices(
     args = ["--model", "PredictionModule", "--model.target", "nope", "--data.zoo", str(zoo_path)]
     args += ["--model.pretrained", pretrained, "--run", str(tmp_path / "run")]
     assert "choose one of task, performance, step" in failed(capsys, "fit", *args)
+
+
+def test_image_classifiers_are_emulated_and_their_angle_predicted(
+    tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    build = ["zoo", "build", "--problem", "tiled_images", "--out", "digits", "--quiet", "true"]
+    build += ["--runs", "10", "--snapshots", "[0, 5]", "--hidden_size", "4", "--num_layers", "1"]
+    build += ["--evaluated_images", "20", "--stored_sequences", "2", "--group_size", "10"]
+    assert main(build) == 0
+    assert main(["zoo", "verify", "digits"]) == 0
+    args = ["--run", "emulation", "--model.figures", "true", "--trainer.logger", "true"]
+    args += ["--model.clone_sequences", "40"]
+    assert fit(config, Path("digits"), *args) == 0
+    saved = yaml.safe_load(Path("emulation/config.yaml").read_text())["model"]["init_args"]
+    assert saved["encoder"]["init_args"]["probing_length"] == 3
+    assert main(["test", "--run", "emulation", "--ckpt_path", "best"]) == 0
+    metrics = json.loads(Path("emulation/test.json").read_text())["metrics"]
+    assert 0 < metrics["ood/original_score"] <= 1  # accuracy on validation images
+    args = ["--model", "PredictionModule", "--model.target", "angle", "--data.zoo", "digits"]
+    args += ["--model.pretrained", "emulation/checkpoints/best.ckpt", "--run", "angle"]
+    args += ["--data.steps_per_epoch", "2", "--trainer.max_steps", "2", "--trainer.logger", "false"]
+    assert main(["fit", *args]) == 0
+    assert main(["test", "--run", "angle", "--ckpt_path", "best"]) == 0
+    metrics = json.loads(Path("angle/test.json").read_text())["metrics"]
+    assert 0 <= metrics["ood/angular_error"] <= 180
+
+
+def test_images_that_are_missing_are_an_error_before_any_work(
+    tmp_path: Path,
+    config: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("WSRL_IMAGES", str(tmp_path))
+    build = ["zoo", "build", "--problem", "tiled_images", "--source", "mnist"]
+    message = failed(capsys, *build, "--out", str(tmp_path / "zoo"))
+    assert "no MNIST images at" in message
+    assert "WSRL_IMAGES" in message
+    assert not (tmp_path / "zoo").exists()

@@ -11,7 +11,10 @@ import wsrl
 from wsrl.cli import main
 
 CONFIGS = Path(__file__).parent.parent / "configs"
-TINY = ["--runs", "2", "--snapshots", "[0, 1]", "--evaluated_strings", "4", "--stored_strings", "2"]
+TINY = {
+    "formal_languages": ["--evaluated_strings", "4", "--stored_strings", "2"],
+    "tiled_images": ["--evaluated_images", "4", "--stored_sequences", "2"],
+}
 QUICK = ["--trainer.fast_dev_run", "1", "--trainer.enable_model_summary", "false"]
 
 
@@ -43,10 +46,16 @@ def test_every_encoder_has_a_config_of_each_size() -> None:
 
 
 @pytest.mark.parametrize("name", ZOOS)
-def test_zoo_configs_build(name: str, tmp_path: Path) -> None:
+def test_zoo_configs_build(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     zoo = str(tmp_path / "zoo")
     config = str(CONFIGS / name)
-    assert main(["zoo", "build", "--config", config, "--out", zoo, "--quiet", "true", *TINY]) == 0
+    settings = yaml.safe_load((CONFIGS / name).read_text())
+    if settings.get("source") == "mnist":
+        monkeypatch.setenv("WSRL_IMAGES", str(request.getfixturevalue("mnist")))
+    tiny = ["--runs", "2", "--snapshots", "[0, 1]", *TINY[settings["problem"]]]
+    assert main(["zoo", "build", "--config", config, "--out", zoo, "--quiet", "true", *tiny]) == 0
     assert main(["zoo", "verify", zoo]) == 0
 
 
@@ -54,6 +63,19 @@ def test_the_published_zoo_is_as_published() -> None:
     config = yaml.safe_load((CONFIGS / "zoo/formal_languages.yaml").read_text())
     assert config["snapshots"] == [0, 100, 200, 500, 1000, 2000, 5000, 10000, 20000]
     assert (config["runs"], config["num_tokens"], config["length"]) == (1000, 4, 42)
+    assert (config["hidden_size"], config["num_layers"]) == (32, 2)
+
+
+def test_the_published_zoo_of_images_is_as_published() -> None:
+    config = yaml.safe_load((CONFIGS / "zoo/tiled_mnist.yaml").read_text())
+    assert config["snapshots"] == [0, 100, 200, 500, 1000, 2000, 5000, 10000, 20000]
+    assert (config["source"], config["tile_size"], config["interpolation"]) == (
+        "mnist",
+        4,
+        "nearest",
+    )
+    assert (config["runs"], config["weight_decays"]) == (1000, [0.0, 0.001, 0.01, 0.1])
+    assert (config["evaluated_images"], config["stored_sequences"]) == (13000, 100)
     assert (config["hidden_size"], config["num_layers"]) == (32, 2)
 
 

@@ -56,6 +56,9 @@ def main(args: Sequence[str] | None = None) -> int:
 def _zoo(args: list[str]) -> None:
     commands: dict[str, tuple[str, Command]] = {
         "build": ("train a zoo, or go on with one that was interrupted", _zoo_build),
+        "import": ("import a published zoo (.npy files)", _zoo_import),
+        "export": ("write a zoo in the published format", _zoo_export),
+        "pack": ("make a zoo of your own RNNs", _zoo_pack),
         "info": ("say what a zoo holds", _zoo_info),
         "verify": ("check a zoo's files, labels and stored outputs", _zoo_verify),
     }
@@ -124,6 +127,31 @@ def _zoo_build(args: list[str]) -> None:
     from wsrl.studies.zoo_commands import build_from_arguments, summarize
 
     print(summarize(build_from_arguments(args)))
+
+
+def _zoo_import(args: list[str]) -> None:
+    from wsrl.studies.official_commands import import_from_arguments
+    from wsrl.studies.zoo_commands import summarize
+
+    print(summarize(import_from_arguments(args)))
+
+
+def _zoo_export(args: list[str]) -> None:
+    from wsrl.studies.official_commands import export_from_arguments
+
+    folder, lost = export_from_arguments(args)
+    print(f"{folder}: written, {'but for' if lost else 'nothing is lost'}")
+    for what in lost:
+        print(f"  {what}")
+
+
+def _zoo_pack(args: list[str]) -> None:
+    from wsrl.studies.pack_commands import pack_from_arguments
+
+    folder = pack_from_arguments(args)
+    from wsrl.studies.zoo_commands import summarize
+
+    print(summarize(folder))
 
 
 def _zoo_info(args: list[str]) -> None:

@@ -117,3 +117,35 @@ def test_degenerate_embeddings_can_be_drawn(tmp_path: Path) -> None:
     figure = embedding_map(np.ones((3, 1)), np.zeros(3), np.zeros((3, 1)), ["ood"] * 3)
     check_draws(figure, tmp_path)
     check_draws(embedding_map(np.ones((1, 4)), np.zeros(1), np.zeros((1, 2)), ["ood"]), tmp_path)
+
+
+def test_probing_inputs_are_shown_as_the_images_they_are(tmp_path: Path) -> None:
+    images = rng.random((2, 6, 6))
+    figure = probing_dialogue(
+        rng.random((2, 9, 4)), probabilities(2, 9, 3), True, ["a", "b"], images=images
+    )
+    for axis, image in zip(figure.axes[:2], images, strict=True):
+        np.testing.assert_array_equal(axis.images[0].get_array(), image)
+    assert figure.axes[2].images[0].get_array().shape == (3, 9)
+    check_draws(figure, tmp_path)
+
+
+def test_tasks_on_a_circle_have_colours_that_meet(tmp_path: Path) -> None:
+    angles = np.array([[0.0], [90.0], [359.9], [180.0]])
+    figure = embedding_map(rng.normal(size=(4, 3)), rng.random(4), angles, ["a"] * 4, 360)
+    (points,) = [c for c in figure.axes[1].collections if len(c.get_offsets()) == 4]
+    figure.draw_without_rendering()
+    colours = points.get_facecolors()
+    assert np.abs(colours[0] - colours[2]).max() < 0.1 < np.abs(colours[0] - colours[3]).max()
+    check_draws(figure, tmp_path)
+
+
+def test_a_performance_that_nobody_knows_is_not_drawn(tmp_path: Path) -> None:
+    embeddings, tasks = rng.normal(size=(4, 3)), np.arange(4.0)[:, None]
+    unknown = embedding_map(embeddings, np.full(4, np.nan), tasks, ["a"] * 4)
+    assert "performance" not in texts(unknown)
+    assert "task" in texts(unknown)
+    partly = embedding_map(embeddings, np.array([0.1, np.nan, 0.5, 1.0]), tasks, ["a"] * 4)
+    assert "performance" in texts(partly)
+    check_draws(unknown, tmp_path)
+    check_draws(partly, tmp_path)

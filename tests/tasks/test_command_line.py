@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -18,7 +19,11 @@ TARGETS = {"task": {"kind": "classes", "parts": 2, "classes": 3}}
 def build(cls: type, arguments: list[str], **values: Any) -> Any:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(cls, "model")
-    given = [part for name, value in values.items() for part in (f"--model.{name}", str(value))]
+    given = [
+        part
+        for name, value in values.items()
+        for part in (f"--model.{name}", value if isinstance(value, str) else json.dumps(value))
+    ]
     return parser.instantiate(parser.parse_args([*given, *arguments])).model
 
 

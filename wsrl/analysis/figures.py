@@ -78,6 +78,7 @@ def probing_dialogue(
     categorical: bool,
     titles: Sequence[str],
     labels: Sequence[str] | None = None,
+    images: Array | None = None,
 ) -> Figure:
     """Draw what a probing encoder asks RNNs and what they answer, one column an RNN.
 
@@ -87,13 +88,14 @@ def probing_dialogue(
         categorical: whether answers are probabilities or values.
         titles: ``R`` titles of columns.
         labels: names of the ``O`` outputs, and of the inputs where there are as many.
+        images: the inputs as images ``(R, H, W)``, drawn in their place.
 
     Returns:
         A figure with ``2 R`` axes: a row of probing inputs over a row of answers.
     """
     count = len(inputs)
     figure = Figure(figsize=(1.2 + 3.6 * count, 4.6), dpi=_DPI, layout="constrained")
-    axes = figure.subplots(2, count, sharex=True, squeeze=False)
+    axes = figure.subplots(2, count, sharex=images is None, squeeze=False)
     asked = inputs.min() >= 0 and inputs.max() <= 1
     rows = (
         (inputs, asked, "probing inputs", "input"),
@@ -103,9 +105,14 @@ def probing_dialogue(
         norm = _norm(bool(bounded), values)
         named = labels if labels is not None and len(labels) == values.shape[2] else None
         for column in range(count):
-            image = _heatmap(axes[row, column], values[column], bool(bounded), norm, named)
+            if images is not None and row == 0:
+                image = axes[row, column].imshow(images[column], cmap="gray", norm=norm)
+                axes[row, column].set(xticks=[], yticks=[])
+            else:
+                image = _heatmap(axes[row, column], values[column], bool(bounded), norm, named)
             axes[row, column].set_title(name if row else f"{titles[column]}\n{name}", fontsize=10)
-        axes[row, 0].set_ylabel(unit.replace("probability", "output"))
+        if images is None or row:
+            axes[row, 0].set_ylabel(unit.replace("probability", "output"))
         _colour_bar(figure, image, list(axes[row]), unit)
     for axis in axes[1]:
         axis.set_xlabel("time step")
@@ -113,47 +120,54 @@ def probing_dialogue(
 
 
 def embedding_map(
-    embeddings: Array, performance: Array, tasks: Array, splits: Sequence[str]
+    embeddings: Array,
+    performance: Array,
+    tasks: Array,
+    splits: Sequence[str],
+    task_period: float | None = None,
 ) -> Figure:
     """Draw embeddings on their first two principal components, coloured in two ways.
 
     Args:
         embeddings: ``(n, D)``.
-        performance: ``(n,)``.
+        performance: ``(n,)``; NaN where it is not known, and not drawn if it is of none.
         tasks: ``(n, K)``. One varying entry is a colour scale; several become shades of red, green
             and blue (their three main directions, where there are more), so that tasks alike have
             colours alike.
         splits: the split of each of the ``n``; each split has its own marker, and the components
             are those of the first.
+        task_period: of a task that is one number on a circle, what goes once round it; its colours
+            then do so too.
 
     Returns:
-        A figure with the axes ``performance`` and ``task``, and a colour bar.
+        A figure with one axis coloured by performance and one by task.
     """
     names = list(dict.fromkeys(splits))
     membership = np.asarray(splits)
     points, explained = principal_components(embeddings, membership == names[0])
-    figure = Figure(figsize=(11.5, 4.8), dpi=_DPI, layout="constrained")
-    left, right = figure.subplots(1, 2, sharex=True, sharey=True)
-    by_performance = {"cmap": "viridis", "norm": Normalize(*_range(performance))}
-    colours, legend, by_task = _task_colours(tasks)
-    for number, name in enumerate(names):
-        chosen = membership == name
-        marker = {"marker": _MARKERS[number % len(_MARKERS)], "s": 24, "alpha": 0.85}
-        edge = {"edgecolors": "0.4", "linewidths": 0.3}
-        where = points[chosen].T
-        first = left.scatter(*where, c=performance[chosen], **marker, **edge, **by_performance)
-        second = right.scatter(*where, c=colours[chosen], **marker, **edge, **by_task)
-        right.scatter([], [], color="0.35", label=name, **marker)
-    figure.colorbar(first, ax=left, label="performance")
-    if by_task:
-        figure.colorbar(second, ax=right, label=legend)
-    left.set_title("coloured by performance", loc="left")
-    right.set_title("coloured by task" + ("" if by_task else f":\n{legend}"), loc="left")
-    for axis in (left, right):
+    colours, legend, by_task = _task_colours(tasks, task_period)
+    panels = [("task" + ("" if by_task else f":\n{legend}"), legend, colours, by_task)]
+    known = performance[np.isfinite(performance)]
+    if len(known):
+        by_performance = {"cmap": "viridis", "norm": Normalize(*_range(known))}
+        panels.insert(0, ("performance", "performance", performance, by_performance))
+    figure = Figure(figsize=(0.5 + 5.5 * len(panels), 4.8), dpi=_DPI, layout="constrained")
+    axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+    for axis, (title, label, values, colouring) in zip(axes, panels, strict=True):
+        for number, name in enumerate(names):
+            chosen = membership == name
+            marker = {"marker": _MARKERS[number % len(_MARKERS)], "s": 24, "alpha": 0.85}
+            edge = {"edgecolors": "0.4", "linewidths": 0.3}
+            drawn = axis.scatter(*points[chosen].T, c=values[chosen], **marker, **edge, **colouring)
+            if axis is axes[-1]:
+                axis.scatter([], [], color="0.35", label=name, **marker)
+        if colouring:
+            figure.colorbar(drawn, ax=axis, label=label)
+        axis.set_title(f"coloured by {title}", loc="left")
         axis.set_xlabel(f"component 1 ({explained[0]:.0%} of variance)")
         axis.spines[["top", "right"]].set_visible(False)
-    left.set_ylabel(f"component 2 ({explained[1]:.0%} of variance)")
-    figure.legend(*right.get_legend_handles_labels(), title="split", loc="outside right upper")
+    axes[0].set_ylabel(f"component 2 ({explained[1]:.0%} of variance)")
+    figure.legend(*axes[-1].get_legend_handles_labels(), title="split", loc="outside right upper")
     return figure
 
 
@@ -182,8 +196,11 @@ def principal_components(
     return points, shares
 
 
-def _task_colours(tasks: Array) -> tuple[Array, str, dict[str, Any]]:
+def _task_colours(tasks: Array, period: float | None) -> tuple[Array, str, dict[str, Any]]:
     """Return colours ``(n,)`` or ``(n, 3)``, what they stand for, and how to map the former."""
+    if period is not None:
+        around = {"cmap": "hsv", "norm": Normalize(0, period)}
+        return tasks[:, 0].astype(float) % period, f"task, modulo {period:g}", around
     varying = np.flatnonzero(np.ptp(tasks, 0) > 0)
     if len(varying) <= 1:
         position = int(varying[0]) if len(varying) else 0

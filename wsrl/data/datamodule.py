@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from lightning import LightningDataModule
 
@@ -44,6 +45,8 @@ class ZooDataModule(LightningDataModule):
         ood_to_train: move half of the OOD tasks to training (the published downstream protocol).
         permute: reorder hidden neurons at random in training, with all their couplings.
         in_memory: hold the zoo on the trainer's device instead of reading it from the disk.
+        split_by: ``task``, as published; or ``nothing``, for zoos of too few tasks: every split is
+            then the whole zoo, and what is measured there is how well it is learned by heart.
 
     Raises:
         ZooError: when the folder holds no finished, readable zoo.
@@ -64,6 +67,7 @@ class ZooDataModule(LightningDataModule):
         ood_to_train: bool = False,
         permute: bool = False,
         in_memory: bool = False,
+        split_by: Literal["task", "nothing"] = "task",
     ) -> None:
         super().__init__()
         arguments = {
@@ -80,11 +84,14 @@ class ZooDataModule(LightningDataModule):
             "ood_to_train": ood_to_train,
             "permute": permute,
             "in_memory": in_memory,
+            "split_by": split_by,
         }
         _check_sizes(batch_size, sequences_per_rnn, steps_per_epoch, eval_batch_size)
         for name, value in (("seed", seed), ("split_seed", split_seed)):
             if not 0 <= value < 2**32:
                 raise ValueError(f"{name} must be at least 0 and below 2**32, not {value}")
+        if split_by not in ("task", "nothing"):
+            raise ValueError(f"unknown split_by {split_by!r}; choose task or nothing")
         if ood_criterion not in ("published", "random"):
             raise ValueError(f"unknown ood_criterion {ood_criterion!r}; choose published or random")
         self.zoo = open_zoo(zoo)
@@ -118,6 +125,11 @@ class ZooDataModule(LightningDataModule):
         targets = self.problem.targets(self.zoo.steps)
         return {name: target.to_dict() for name, target in targets.items()}
 
+    @property
+    def encoder_defaults(self) -> dict[str, Any]:
+        """Values that suit the zoo's problem, for options of encoders that are left open."""
+        return self.problem.encoder_defaults()
+
     def eval_splits(self, stage: str) -> list[str]:
         """Name the splits of the evaluation loaders, in their order.
 
@@ -134,6 +146,8 @@ class ZooDataModule(LightningDataModule):
             "test": ["validation", "ood", *test],
             "predict": ["train", "validation", "ood", *test],
         }
+        if self.hparams["split_by"] == "nothing":
+            stages["predict"] = ["train"]  # every row once
         if stage not in stages:
             raise ValueError(f"unknown stage {stage!r}; choose one of {', '.join(stages)}")
         return stages[stage]
@@ -201,6 +215,8 @@ class ZooDataModule(LightningDataModule):
         return batch.to(device, dtype if isinstance(dtype, torch.dtype) else None)
 
     def _split(self) -> dict[str, Indices]:
+        if self.hparams["split_by"] == "nothing":
+            return {split: np.arange(len(self.zoo)) for split in SPLITS}
         tasks, index = unique_tasks(self.zoo.read("task").numpy())
         seed = self.hparams["split_seed"]
         if self.hparams["ood_criterion"] == "random":

@@ -104,7 +104,8 @@ def _check_sizes(splits: dict[str, Indices], count: int, nothing_to_move: bool) 
     if any(len(indices) == 0 for indices in splits.values()):
         raise ValueError(
             f"too few tasks for the split: {count} different tasks give {sizes}; every split needs "
-            "at least one (7 tasks do). Build a zoo with more runs, or of more tasks"
+            "at least one (7 tasks do). Build a zoo with more runs, or of more tasks, or (to try "
+            "things out) split_by nothing"
             + (", or raise test_fraction" if "test" in splits else "")
         )
     if nothing_to_move:

@@ -60,14 +60,15 @@ class ProbingEncoder(Encoder):
         spec: the RNNs it reads.
         embedding_dim: size ``D`` of an embedding.
         num_probes: probing sequences ``P`` that run in parallel.
-        probing_length: steps ``T`` of each.
+        probing_length: steps ``T`` of each; 22 unless the zoo's problem suggests another.
         probe_width: size of the hidden layer of the two MLPs: to a step's probing inputs, and from
             the reader's last output to the embedding; and of the learned code of a step where
             every RNN is asked the same.
         reader_width: size of the reading LSTM.
         reader_layers: layers of the reading LSTM.
         input_activation: ``softmax`` makes probing inputs soft one-hot vectors (tokens),
-            ``sigmoid`` values in (0, 1), ``identity`` any values.
+            ``sigmoid`` values in (0, 1), ``identity`` any values; ``softmax`` unless the zoo's
+            problem suggests another.
 
     Raises:
         ValueError: for an unknown activation.
@@ -80,13 +81,15 @@ class ProbingEncoder(Encoder):
         spec: RNNSpec,
         embedding_dim: int = 16,
         num_probes: int = 1,
-        probing_length: int = 22,
+        probing_length: int | None = None,
         probe_width: int = 128,
         reader_width: int = 256,
         reader_layers: int = 2,
-        input_activation: InputActivation = "softmax",
+        input_activation: InputActivation | None = None,
     ) -> None:
         super().__init__(spec, embedding_dim)
+        probing_length = 22 if probing_length is None else probing_length
+        input_activation = "softmax" if input_activation is None else input_activation
         check_sizes(num_probes=num_probes, probing_length=probing_length, probe_width=probe_width)
         check_sizes(reader_width=reader_width, reader_layers=reader_layers)
         if input_activation not in _ACTIVATIONS:

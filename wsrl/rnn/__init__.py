@@ -2,6 +2,7 @@
 
 from wsrl.rnn.population import State, run_population
 from wsrl.rnn.spec import CELLS, RNNSpec, TensorSpec
+from wsrl.rnn.state_dicts import weights_from_state_dict
 from wsrl.rnn.weights import RecurrentNetwork, RNNWeights, random_permutations
 
 __all__ = [
@@ -13,4 +14,5 @@ __all__ = [
     "TensorSpec",
     "random_permutations",
     "run_population",
+    "weights_from_state_dict",
 ]

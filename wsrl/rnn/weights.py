@@ -193,6 +193,10 @@ def _find_pair(modules: Sequence[nn.Module]) -> tuple[nn.RNNBase, nn.Linear]:
             "expected exactly one nn.LSTM, nn.GRU or nn.RNN and one nn.Linear as its readout, "
             f"found {len(rnns)} and {len(linears)}"
         )
+    own = {id(value) for part in (rnns[0], linears[0]) for value in part.parameters()}
+    named = [pair for module in modules for pair in module.named_parameters()]
+    if others := [name for name, value in named if id(value) not in own]:
+        raise ValueError(f"parameters outside of the RNN and its readout: {', '.join(others)}")
     return rnns[0], linears[0]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from jsonargparse import dict_to_namespace
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import SaveConfigCallback
@@ -31,6 +32,10 @@ class SaveRunConfig(SaveConfigCallback):
             # Where a run that went on has its encoder from, too: its own checkpoint held it.
             config.update(pl_module.pretrained, "model.init_args.pretrained")
             config.update(None, "model.init_args.encoder")
+        elif "encoder" in pl_module.hparams:  # with what suits the zoo where nothing was said
+            config.update(
+                dict_to_namespace(pl_module.hparams["encoder"]), "model.init_args.encoder"
+            )
         for name, nothing in {"run": None, "ckpt_path": None, "overwrite": False}.items():
             config.update(nothing, name)
         path.parent.mkdir(parents=True, exist_ok=True)

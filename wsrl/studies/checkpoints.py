@@ -12,10 +12,10 @@ import torch
 
 from wsrl.rnn import RNNSpec
 
-LINKED = ("spec", "targets", "output_kind")
+LINKED = ("spec", "targets", "output_kind", "encoder_defaults")
 """Arguments of the models that come from the data, never from the user."""
 
-SPLIT_OPTIONS = ("split_seed", "ood_criterion", "test_fraction")
+SPLIT_OPTIONS = ("split_by", "split_seed", "ood_criterion", "test_fraction")
 """Settings of the data that say which tasks are held out."""
 
 

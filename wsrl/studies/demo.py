@@ -161,7 +161,7 @@ def draw(folder: Path, checkpoint: Path) -> None:
     embeddings = torch.cat([module.embed(batch.weights) for batch in batches])
     figures = {
         "outputs": draw_outputs(module, batches[0]),
-        "probing": draw_probing(module, module.encoder, batches[0]),
+        "probing": draw_probing(module, module.encoder, batches[0], PROBLEM),
         "embeddings": embedding_map(
             embeddings.numpy(),
             torch.cat([batch.performance for batch in batches]).numpy(),

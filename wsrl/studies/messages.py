@@ -50,8 +50,9 @@ def explain(message: str) -> str:
         return f"{encoder[1]} has no option {refused[1]!r}; it has: {choices}"
     if not key:
         return message
-    last = message.strip().splitlines()[-1].strip()
-    return f"{key}: {last.split('. Got value: Namespace')[0]}"
+    last = message.strip().splitlines()[-1].strip().split(". Got value: Namespace")[0]
+    either = re.findall(r"- (Expected an? .+)", message)  # of several types, None the last
+    return f"{key}: {either[0]}. {last}" if either else f"{key}: {last}"
 
 
 def _is_no_advertisement(record: logging.LogRecord) -> bool:

@@ -11,8 +11,8 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from wsrl.studies.runs import configs_apart, read_config
-from wsrl.zoos import BuildSettings, build_zoo, open_zoo
-from wsrl.zoos.problems import get_problem, list_problems
+from wsrl.zoos import BuildSettings, Zoo, build_zoo, open_zoo
+from wsrl.zoos.problems import Target, get_trainable_problem, list_trainable_problems
 
 
 def build_from_arguments(args: Sequence[str]) -> str:
@@ -29,7 +29,7 @@ def build_from_arguments(args: Sequence[str]) -> str:
         argparse.ArgumentError: for a command line that cannot be read.
     """
     configs, options = configs_apart(args)
-    problem = get_problem(_problem_name(configs, options))
+    problem = get_trainable_problem(_problem_name(configs, options))
     parser = ArgumentParser(
         prog="wsrl zoo build",
         description="Train a zoo. Run the same command again to go on with an interrupted build.",
@@ -37,7 +37,7 @@ def build_from_arguments(args: Sequence[str]) -> str:
     )
     parser.add_argument("-c", "--config", action="config", help="a YAML file of settings")
     parser.add_argument(
-        "--problem", default=problem.name, help=f"one of: {', '.join(list_problems())}"
+        "--problem", default=problem.name, help=f"one of: {', '.join(list_trainable_problems())}"
     )
     building = parser.add_function_arguments(build_zoo, skip={"problem", "settings"})
     training = parser.add_class_arguments(BuildSettings)
@@ -77,12 +77,14 @@ def describe(path: str | Path) -> dict[str, Any]:
         "steps": list(zoo.steps),
         "tasks": len(zoo.read("task").unique(dim=0)),
         "sequences_stored": zoo.sequences_stored,
-        "performance_at_last_step": float(last.mean()) if len(last) else None,
+        "performance_at_last_step": None if last.isnan().all() else float(last.mean()),
+        "targets": {name: _plain(target) for name, target in _targets(zoo).items()},
         "columns": {
             name: {"dtype": column.dtype, "shape": list(column.shape)}
             for name, column in zoo.columns.items()
         },
-        "bytes": sum(shard.bytes for shard in manifest.shards),
+        "bytes": sum(shard.bytes for shard in manifest.shards)
+        or sum(file.stat().st_size for file in Path(path).glob("*.npy")),
         "shards": len(manifest.shards),
         "schema": manifest.schema,
         "versions": manifest.versions,
@@ -96,7 +98,9 @@ def summarize(path: str | Path) -> str:
         ZooError: for a folder that holds no finished, readable zoo.
     """
     facts = describe(path)
-    settings = ", ".join(f"{k}={v}" for k, v in facts["problem_settings"].items())
+    known = facts["problem_settings"].items()
+    # Descriptions of a packed zoo's properties would fill the screen; they come as targets.
+    settings = ", ".join(f"{name}={value}" for name, value in known if name != "properties")
     failed = len(facts["failed"])
     lines = {
         "zoo": facts["path"],
@@ -108,12 +112,35 @@ def summarize(path: str | Path) -> str:
         + (f", of which {failed} failed and are left out" if failed else ""),
         "snapshots": f"{facts['snapshots']} at steps {', '.join(map(str, facts['steps']))}",
         "tasks": str(facts["tasks"]),
-        "performance": "of no run"
+        "performance": "not known"
         if facts["performance_at_last_step"] is None
         else f"{facts['performance_at_last_step']:.3f} on average at the last step",
-        "size": f"{facts['bytes'] / 1e6:.1f} MB in {facts['shards']} shards",
+        "size": f"{facts['bytes'] / 1e6:.1f} MB in "
+        + (f"{facts['shards']} shards" if facts["shards"] else "published files"),
     }
-    return "\n".join(f"{name:12} {value}" for name, value in lines.items())
+    targets = {f"  {name}": _phrase(target) for name, target in facts["targets"].items()}
+    lines |= {"targets": "" if targets else "none", **targets}
+    return "\n".join(f"{name:12} {value}".rstrip() for name, value in lines.items())
+
+
+def _targets(zoo: Zoo) -> dict[str, Target]:
+    return zoo.problem.targets(zoo.steps)
+
+
+def _plain(target: Target) -> dict[str, Any]:
+    """Return what a user wants to know of a target."""
+    classes = target.labels or target.values
+    return {"kind": target.kind, "parts": target.parts, "classes": list(classes)}
+
+
+def _phrase(target: dict[str, Any]) -> str:
+    """Return the same to read; of many classes the first and the last."""
+    classes = [str(label) for label in target["classes"]]
+    if len(classes) > 10:
+        classes = [*classes[:5], "...", classes[-1]]
+    counted = f"{len(target['classes'])} classes: {', '.join(classes)}"
+    parts = f"{target['parts']} x " if target["parts"] > 1 else ""
+    return parts + (counted if target["kind"] == "classes" else target["kind"])
 
 
 def _problem_name(configs: Sequence[str], options: Sequence[str]) -> str:
@@ -123,7 +150,7 @@ def _problem_name(configs: Sequence[str], options: Sequence[str]) -> str:
     for content in [read_config(path) for path in reversed(configs)]:
         given = given or content.get("problem")
     if given is None and {"-h", "--help"} & set(options):
-        given = list_problems()[0]
+        given = list_trainable_problems()[0]
     if given is None:
-        raise ArgumentError(None, f"say which --problem: {', '.join(list_problems())}")
+        raise ArgumentError(None, f"say which --problem: {', '.join(list_trainable_problems())}")
     return str(given)

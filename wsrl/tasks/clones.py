@@ -43,7 +43,8 @@ def score_clones(
         weights: the ``B`` RNNs.
         tasks: what each was trained for, ``(B, K)``.
         samples: sequences a model is scored on.
-        generator: where the models' random choices come from; originals draw first.
+        generator: where random choices come from; originals and clones draw the same numbers, so
+            that only the models make them differ.
 
     Returns:
         The scores of the originals and of the clones, each ``(B,)``. A score that is not defined
@@ -58,5 +59,10 @@ def score_clones(
         outputs: tuple[Tensor, State] = emulator(embedding, inputs, cast(EmulatorState, state))
         return outputs
 
-    scores = [scorer.clone_scores(run, tasks, samples, generator) for run in (original, clone)]
-    return scores[0].nan_to_num(nan=0.0), scores[1].nan_to_num(nan=0.0)
+    begin = generator.get_state()
+    scores = []
+    for run in (original, clone):
+        generator.set_state(begin)
+        score = scorer.clone_scores(run, tasks, samples, generator)
+        scores.append(score.to(embedding.dtype).nan_to_num(nan=0.0))
+    return scores[0], scores[1]

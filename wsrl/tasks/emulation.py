@@ -54,10 +54,12 @@ class EmulationModule(TaskModule):
         gradient_clip: largest gradient norm, of the encoder and of the emulator each on its own;
             0 for no limit.
         clone_rnns: RNNs of a split whose clones are scored at each validation, spread over the
-            split; a test scores all. 0 scores none at any time.
+            split; a test scores all. 0 scores none at any time; nor does a problem that cannot.
         clone_sequences: sequences each of them is scored on.
         evaluation_seed: seeds what clones and originals sample.
         figures: draw figures at the end of evaluations, where there is a TensorBoard logger.
+        encoder_defaults: what suits the zoo's problem, for those options of the encoder that are
+            left at ``None``.
 
     Raises:
         ValueError: for an unknown loss or output kind, or an option out of range.
@@ -80,6 +82,7 @@ class EmulationModule(TaskModule):
         clone_sequences: int = 64,
         evaluation_seed: int = 0,
         figures: bool = True,
+        encoder_defaults: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self._loss = get_loss(loss, output_kind)
@@ -92,7 +95,7 @@ class EmulationModule(TaskModule):
         self.clone_rnns, self.clone_sequences = clone_rnns, clone_sequences
         self.evaluation_seed, self.figures = evaluation_seed, figures
         self.spec = RNNSpec(**spec)
-        self.encoder = make_encoder(encoder, self.spec)
+        self.encoder = make_encoder(encoder, self.spec, encoder_defaults)
         self.emulator = ConditionedEmulator(
             self.spec.input_size,
             self.spec.output_size,
@@ -109,6 +112,7 @@ class EmulationModule(TaskModule):
                 "encoder": self.encoder.config(),
                 "spec": self.spec.to_dict(),
                 "output_kind": output_kind,
+                "encoder_defaults": None,  # the encoder's config has taken them in
                 "loss": loss,
                 "emulator_width": emulator_width,
                 "emulator_layers": emulator_layers,
@@ -167,12 +171,18 @@ class EmulationModule(TaskModule):
         return [EmulationFigures()] if self.figures else []
 
     def setup(self, stage: str) -> None:
-        """Make the metrics of every split that will be evaluated."""
+        """Make the metrics of every split that will be evaluated.
+
+        Raises:
+            ValueError: when what clones are scored on is not there.
+        """
         if stage == "predict" or not has_data(self):
             return
+        if self._scores_clones:
+            evaluation_data(self).problem.prepare()
         splits = evaluation_data(self).eval_splits("test" if stage == "test" else "validate")
         self.split_metrics = nn.ModuleDict(
-            {split: emulation_metrics(self.output_kind, self.clone_rnns > 0) for split in splits}
+            {split: emulation_metrics(self.output_kind, self._scores_clones) for split in splits}
         )
 
     def on_fit_start(self) -> None:
@@ -210,7 +220,7 @@ class EmulationModule(TaskModule):
         """Measure one batch, with the clones of all its RNNs; return its split and embeddings."""
         split = evaluation_data(self).eval_splits("test")[dataloader_idx]
         embedding = self._measure(batch, split)
-        self._score_clones(batch, embedding, split, len(batch) if self.clone_rnns else 0)
+        self._score_clones(batch, embedding, split, len(batch))
         self._log_metrics(split)
         return {"split": split, "embedding": embedding}
 
@@ -222,6 +232,10 @@ class EmulationModule(TaskModule):
             "embedding": self.embed(batch.weights),
             **batch.labels(),
         }
+
+    @property
+    def _scores_clones(self) -> bool:
+        return self.clone_rnns > 0 and evaluation_data(self).problem.scores_clones
 
     def _check_clipping(self, value: float | None, algorithm: str | None) -> None:
         if value is not None or algorithm is not None:
@@ -253,7 +267,7 @@ class EmulationModule(TaskModule):
 
     def _score_clones(self, batch: ZooBatch, embedding: Tensor, split: str, count: int) -> None:
         """Score clones and originals of ``count`` RNNs spread over a batch."""
-        if count < 1:
+        if count < 1 or not self._scores_clones:
             return
         picks = torch.arange(count, device=batch.row.device) * len(batch) // count
         generator = torch.Generator()

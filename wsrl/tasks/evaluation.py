@@ -5,15 +5,34 @@ from __future__ import annotations
 from typing import Protocol, cast
 
 from lightning.pytorch import LightningModule
+from torch import Tensor
 
 from wsrl.tasks.clones import CloneScorer
+
+
+class EvaluatedProblem(CloneScorer, Protocol):
+    """The part of a problem that evaluation reads."""
+
+    @property
+    def scores_clones(self) -> bool:
+        """Whether ``clone_scores`` can be asked."""
+
+    @property
+    def task_period(self) -> float | None:
+        """For tasks that are one number on a circle, what goes once round it."""
+
+    def prepare(self) -> None:
+        """Make sure that what ``clone_scores`` needs is there."""
+
+    def as_images(self, inputs: Tensor) -> Tensor | None:
+        """Return inputs ``(..., T, I)`` as images ``(..., H, W)``, where that is what they are."""
 
 
 class EvaluationData(Protocol):
     """The part of a datamodule that evaluation reads."""
 
     @property
-    def problem(self) -> CloneScorer:
+    def problem(self) -> EvaluatedProblem:
         """What the zoo's RNNs were trained on."""
 
     def eval_splits(self, stage: str) -> list[str]:

@@ -53,6 +53,18 @@ class RunningScale(nn.Module):
         return self.variance.sqrt().clamp(min=1e-6)
 
 
+def on_circle(degrees: Tensor) -> Tensor:
+    """Return angles ``(...)`` as points of the unit circle, ``(..., 2)``."""
+    radians = degrees.deg2rad()
+    return torch.stack([radians.cos(), radians.sin()], -1)
+
+
+def to_degrees(points: Tensor) -> Tensor:
+    """Return the angles of points ``(..., 2)``, in [0, 360) degrees: ``(...)``."""
+    angles = torch.atan2(points[..., 1], points[..., 0]).rad2deg() % 360
+    return torch.where(angles < 360, angles, 0)  # what lies just below 0 rounds up to 360
+
+
 class PredictionHead(nn.Sequential):
     """A multi-layer perceptron with ReLUs.
 

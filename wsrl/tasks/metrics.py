@@ -37,12 +37,15 @@ def prediction_metrics(kind: str, parts: int) -> nn.ModuleDict:
 
     Args:
         kind: of the target. ``classes``: ``exact_match`` (all parts right) and ``part_accuracy``
-            (a part right). ``real``: ``mae``, ``r2`` and ``kendall_tau`` (tau-b).
+            (a part right). ``real``: ``mae``, ``r2`` and ``kendall_tau`` (tau-b). ``angle``:
+            ``angular_error``, the mean absolute one in degrees, at most 180.
         parts: numbers a target has; metrics are averaged over them.
     """
     metrics: dict[str, nn.Module] = {"loss": _mean()}
     if kind == "classes":
         metrics |= {"exact_match": _mean(), "part_accuracy": _mean()}
+    elif kind == "angle":
+        metrics["angular_error"] = _mean()
     else:
         metrics |= {"mae": MeanAbsoluteError(), "r2": R2Score()}
         metrics["kendall_tau"] = KendallRankCorrCoef(num_outputs=parts)
@@ -57,7 +60,7 @@ def update_prediction_metrics(
     Args:
         metrics: the metrics.
         losses: ``(B,)``.
-        predicted: ``(B, parts)``, class indices or real values.
+        predicted: ``(B, parts)``, class indices, real values or degrees.
         target: the same of the truth.
     """
     update(metrics, "loss", losses)
@@ -65,6 +68,8 @@ def update_prediction_metrics(
         right = predicted == target
         update(metrics, "exact_match", right.all(1).float())
         update(metrics, "part_accuracy", right.float())
+    elif "angular_error" in metrics:
+        update(metrics, "angular_error", ((predicted - target + 180) % 360 - 180).abs())
     else:
         # One part goes in as a vector: the rank correlation of one output expects that.
         pair = (predicted.squeeze(1), target.squeeze(1))

@@ -14,7 +14,7 @@ from wsrl.encoders import Encoder, EncoderFactory, embed
 from wsrl.rnn import RNNSpec, RNNWeights
 from wsrl.tasks.base import TaskModule
 from wsrl.tasks.evaluation import evaluation_data, has_data
-from wsrl.tasks.head import PredictionHead, RunningScale
+from wsrl.tasks.head import PredictionHead, RunningScale, on_circle, to_degrees
 from wsrl.tasks.metrics import log_metrics, prediction_metrics, update_prediction_metrics
 from wsrl.tasks.pretrained import check_same_encoder, load_pretrained_encoder, make_encoder
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from wsrl.data.batch import ZooBatch
 
 MODES = ("frozen", "finetune", "scratch")
-KINDS = ("classes", "real")
+KINDS = ("classes", "real", "angle")
 CLASS_LOSSES = ("binary_cross_entropy", "cross_entropy")
 
 
@@ -30,7 +30,8 @@ class PredictionModule(TaskModule):
     """Trains a small network that predicts a property of RNNs from their embeddings.
 
     Logged for every evaluated split: ``loss``; of classes ``exact_match`` and ``part_accuracy``,
-    of real values ``mae``, ``r2`` and ``kendall_tau``.
+    of real values ``mae``, ``r2`` and ``kendall_tau``, of angles ``angular_error`` (the mean
+    absolute one, in degrees, the short way round). An angle is learned as a point on the circle.
 
     Args:
         target: which property; a name in ``targets``.
@@ -48,6 +49,7 @@ class PredictionModule(TaskModule):
         head_layers: hidden layers of the head.
         learning_rate: of AdamW.
         weight_decay: of AdamW.
+        encoder_defaults: as for ``EmulationModule``.
 
     Raises:
         ValueError: for an unknown target, mode or loss, or an encoder, a checkpoint and a mode
@@ -68,6 +70,7 @@ class PredictionModule(TaskModule):
         head_layers: int = 2,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.01,
+        encoder_defaults: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         _check_choice("target", target, tuple(targets))
@@ -79,11 +82,11 @@ class PredictionModule(TaskModule):
         self.parts, self.classes = int(targets[target]["parts"]), int(targets[target]["classes"])
         _check_choice(f"kind of target {target!r}", self.kind, KINDS)
         self.spec = RNNSpec(**spec)
-        self.encoder = _find_encoder(encoder, pretrained, mode, self.spec)
+        self.encoder = _find_encoder(encoder, encoder_defaults, pretrained, mode, self.spec)
         self.pretrained = None if pretrained is None else str(Path(pretrained).resolve())
         self.head = PredictionHead(
             self.encoder.embedding_dim,
-            self.parts * (self.classes if self.kind == "classes" else 1),
+            self.parts * self._values_per_part,
             head_width,
             head_layers,
         )
@@ -98,6 +101,7 @@ class PredictionModule(TaskModule):
                 "targets": {name: dict(known) for name, known in targets.items()},
                 "spec": self.spec.to_dict(),
                 "encoder": self.encoder.config(),
+                "encoder_defaults": None,  # the encoder's config has taken them in
                 "pretrained": None,  # the encoder's weights are in the checkpoint
                 "mode": mode,
                 "class_loss": class_loss,
@@ -117,11 +121,12 @@ class PredictionModule(TaskModule):
         """Read embeddings ``(B, D)``.
 
         Returns:
-            Of classes, logits ``(B, parts, classes)``. Of a real target, the values in the scale
-            of the training targets, ``(B, parts)``.
+            Of classes, logits ``(B, parts, classes)``. Of an angle, a point of the plane
+            ``(B, parts, 2)``. Of a real target, the values in the scale of the training targets,
+            ``(B, parts)``.
         """
         values: Tensor = self.head(embedding)
-        return values.view(-1, self.parts, self.classes) if self.kind == "classes" else values
+        return values if self.kind == "real" else values.view(-1, self.parts, self._values_per_part)
 
     def embed(self, weights: RNNWeights) -> Tensor:
         """Return the embeddings of ``B`` RNNs, ``(B, D)`` of unit norm."""
@@ -134,7 +139,8 @@ class PredictionModule(TaskModule):
         """Predict the property of ``B`` RNNs.
 
         Returns:
-            ``(B, parts)``: class indices (long), or values in the target's own unit.
+            ``(B, parts)``: class indices (long), or values in the target's own unit (an angle in
+            [0, 360) degrees).
         """
         return self._decide(self(self.embed(weights)))
 
@@ -209,13 +215,21 @@ class PredictionModule(TaskModule):
             **batch.labels(),
         }
 
+    @property
+    def _values_per_part(self) -> int:
+        return {"classes": self.classes, "real": 1, "angle": 2}[self.kind]
+
     def _decide(self, values: Tensor) -> Tensor:
-        return values.argmax(-1) if self.kind == "classes" else self.scale.restore(values)
+        if self.kind == "classes":
+            return values.argmax(-1)
+        return to_degrees(values) if self.kind == "angle" else self.scale.restore(values)
 
     def _losses(self, values: Tensor, target: Tensor) -> Tensor:
         """Return each RNN's loss, ``(B,)``; of a real target in the training targets' scale."""
         if self.kind == "real":
             return (values - self.scale.standardise(target)).square().mean(1)
+        if self.kind == "angle":
+            return (values - on_circle(target)).square().mean((1, 2))
         if self.class_loss == "cross_entropy":
             losses = functional.cross_entropy(values.mT, target, reduction="none")
             return losses.mean(1)
@@ -233,7 +247,11 @@ class PredictionModule(TaskModule):
 
 
 def _find_encoder(
-    encoder: EncoderFactory | None, pretrained: str | None, mode: str, spec: RNNSpec
+    encoder: EncoderFactory | None,
+    defaults: dict[str, Any] | None,
+    pretrained: str | None,
+    mode: str,
+    spec: RNNSpec,
 ) -> Encoder:
     """Build or load the encoder, and check that what was given agrees."""
     if mode == "scratch" and pretrained is not None:
@@ -244,12 +262,12 @@ def _find_encoder(
     if pretrained is not None:
         loaded = load_pretrained_encoder(pretrained, spec)
         if encoder is not None:
-            check_same_encoder(make_encoder(encoder, spec), loaded, pretrained)
+            check_same_encoder(make_encoder(encoder, spec, defaults), loaded, pretrained)
         return loaded
     if encoder is None:
         needed = "an `encoder`" if mode == "scratch" else "`pretrained`, an emulation checkpoint"
         raise ValueError(f"mode {mode!r} needs {needed}")
-    return make_encoder(encoder, spec)
+    return make_encoder(encoder, spec, defaults)
 
 
 def _check_choice(what: str, given: str, choices: tuple[str, ...]) -> None:

@@ -15,25 +15,32 @@ from wsrl.rnn import RNNSpec
 _ENCODER_PREFIX = "encoder."
 
 
-def make_encoder(encoder: EncoderFactory | Mapping[str, Any], spec: RNNSpec) -> Encoder:
+def make_encoder(
+    encoder: EncoderFactory | Mapping[str, Any],
+    spec: RNNSpec,
+    defaults: Mapping[str, Any] | None = None,
+) -> Encoder:
     """Build an encoder for RNNs of a spec.
 
     Args:
         encoder: a callable that takes the spec, or what ``Encoder.config`` returned.
         spec: the RNNs it will read.
+        defaults: values for those of its options that were left at ``None``.
 
     Raises:
         ValueError: when the callable does not return an encoder.
     """
-    if isinstance(encoder, Mapping):
-        return build_encoder(encoder, spec)
-    built: object = encoder(spec)
+    built: object = build_encoder(encoder, spec) if isinstance(encoder, Mapping) else encoder(spec)
     if not isinstance(built, Encoder):
         raise ValueError(
             f"encoder must be a callable that takes an RNNSpec and returns an Encoder; {encoder!r} "
             f"returned {type(built).__name__}"
         )
-    return built
+    config = built.config()
+    options: dict[str, Any] = config["init_args"]
+    suited = {name: value for name, value in (defaults or {}).items() if name in options}
+    left_open = {name: value for name, value in suited.items() if options[name] is None}
+    return build_encoder(config | {"init_args": options | left_open}, spec) if left_open else built
 
 
 def load_pretrained_encoder(path: str, spec: RNNSpec) -> Encoder:

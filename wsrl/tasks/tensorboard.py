@@ -10,6 +10,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from wsrl.encoders import ProbingEncoder
+from wsrl.tasks.evaluation import EvaluatedProblem, evaluation_data
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -91,16 +92,17 @@ class EmulationFigures(Callback):
         writer = _writer(trainer)
         if writer is None or self._example is None:
             return
+        problem = evaluation_data(module).problem
         figures = {
             "outputs": draw_outputs(module, self._example),
-            "embeddings": self._draw_embeddings(),
+            "embeddings": self._draw_embeddings(problem.task_period),
         }
         if isinstance(module.encoder, ProbingEncoder):
-            figures["probing"] = draw_probing(module, module.encoder, self._example)
+            figures["probing"] = draw_probing(module, module.encoder, self._example, problem)
         for name, figure in figures.items():
             writer.add_figure(name, figure, trainer.global_step)
 
-    def _draw_embeddings(self) -> Figure:
+    def _draw_embeddings(self, task_period: float | None) -> Figure:
         from wsrl.analysis.figures import embedding_map
 
         return embedding_map(
@@ -108,6 +110,7 @@ class EmulationFigures(Callback):
             torch.cat([part.performance for part in self._gathered]).numpy(),
             torch.cat([part.task for part in self._gathered]).numpy(),
             [part.split for part in self._gathered for _ in part.run],
+            task_period,
         )
 
     def _project(self, trainer: Trainer, tag: str) -> None:
@@ -136,7 +139,7 @@ def draw_outputs(module: EmulationModule, batch: ZooBatch) -> Figure:
     best = batch.performance.argmax()[None]
     emulated = module(batch.weights[best], batch.inputs[best, :1])[0, 0]
     original = batch.outputs[best][0, 0]
-    title = f"run {int(batch.run[best])}, step {int(batch.step[best])}"
+    title = _name(batch, best)
     if module.output_kind == "categorical":
         original, emulated = original.softmax(-1), emulated.softmax(-1)
     return output_comparison(
@@ -144,7 +147,9 @@ def draw_outputs(module: EmulationModule, batch: ZooBatch) -> Figure:
     )
 
 
-def draw_probing(module: EmulationModule, encoder: ProbingEncoder, batch: ZooBatch) -> Figure:
+def draw_probing(
+    module: EmulationModule, encoder: ProbingEncoder, batch: ZooBatch, problem: EvaluatedProblem
+) -> Figure:
     """Draw what the encoder asks the best, the middling and the worst RNN, and their answers."""
     from wsrl.analysis.figures import probing_dialogue
 
@@ -153,12 +158,23 @@ def draw_probing(module: EmulationModule, encoder: ProbingEncoder, batch: ZooBat
     inputs, outputs = encoder.probes(batch.weights[picks])
     categorical = module.output_kind == "categorical"
     titles = [
-        f"run {int(batch.run[row])}, step {int(batch.step[row])}: "
-        f"performance {float(batch.performance[row]):.2f}"
+        _name(batch, row)
+        + ("" if batch.performance[row].isnan() else f": performance {batch.performance[row]:.2f}")
         for row in picks
     ]
     answers = outputs.softmax(-1) if categorical else outputs
-    return probing_dialogue(_numpy(inputs[:, 0]), _numpy(answers[:, 0]), categorical, titles)
+    images = problem.as_images(inputs[:, 0])
+    return probing_dialogue(
+        _numpy(inputs[:, 0]),
+        _numpy(answers[:, 0]),
+        categorical,
+        titles,
+        images=None if images is None else _numpy(images),
+    )
+
+
+def _name(batch: ZooBatch, row: Tensor) -> str:
+    return f"run {int(batch.run[row])}, step {int(batch.step[row])}"
 
 
 def _writer(trainer: Trainer) -> SummaryWriter | None:

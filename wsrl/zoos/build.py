@@ -16,7 +16,7 @@ import torch
 from wsrl.zoos.folder import locked, open_or_create
 from wsrl.zoos.group import Group
 from wsrl.zoos.manifest import Manifest
-from wsrl.zoos.problems import Problem
+from wsrl.zoos.problems import TrainableProblem, get_trainable_problem
 from wsrl.zoos.progress import BuildProgress
 from wsrl.zoos.settings import BuildSettings
 from wsrl.zoos.store import check_shards, write_shard
@@ -26,7 +26,7 @@ PROGRESS = "progress"
 
 def build_zoo(
     out: str | Path,
-    problem: Problem,
+    problem: TrainableProblem,
     settings: BuildSettings,
     checkpoint_seconds: float = 120.0,
     device: str = "auto",
@@ -48,9 +48,11 @@ def build_zoo(
     Raises:
         ZooError: when the folder holds something else, a file of the zoo is damaged, or another
             process is building it.
-        ValueError: for a device that is not here.
+        ValueError: for a device that is not here, or a problem that nothing can be trained on.
     """
+    get_trainable_problem(problem.name)  # by its name the zoo will be opened
     folder, place = Path(out), _device(device)
+    problem.prepare()
     spec = problem.spec(settings.cell, settings.hidden_size, settings.num_layers, settings.bias)
     manifest = open_or_create(
         folder, Manifest.of(problem, spec, settings.to_dict(), problem.columns())

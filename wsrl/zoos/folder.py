@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
+import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from wsrl.zoos.manifest import MANIFEST, Manifest, ZooError
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 200
+_short.maxlist = _short.maxdict = 12
 
 
 def open_or_create(folder: Path, wanted: Manifest) -> Manifest:
@@ -52,10 +57,11 @@ def _check_same(found: Manifest, wanted: Manifest, folder: Path) -> None:
     differences = []
     if found.problem != wanted.problem:
         differences.append(f"problem: {found.problem} there, {wanted.problem} asked for")
-    for part in ("problem_settings", "build", "source"):
+    for part in ("problem_settings", "spec", "build", "source"):
         there, asked = getattr(found, part), getattr(wanted, part)
         differences += [
-            f"{name}: {there.get(name)!r} there, {asked.get(name)!r} asked for"
+            f"{name}: {_short.repr(there.get(name))} there, "
+            f"{_short.repr(asked.get(name))} asked for"
             for name in sorted(there.keys() | asked.keys())
             if there.get(name) != asked.get(name)
         ]

@@ -14,7 +14,7 @@ from torch import Tensor
 from wsrl.rnn import RNNSpec, RNNWeights, State, run_population
 from wsrl.zoos.manifest import ZooError
 from wsrl.zoos.optimizer import PopulationAdamW
-from wsrl.zoos.problems import Problem
+from wsrl.zoos.problems import TrainableProblem
 from wsrl.zoos.progress import BuildProgress
 from wsrl.zoos.settings import BuildSettings
 from wsrl.zoos.store import digest, read_metadata, read_tensors, write_tensors
@@ -26,7 +26,7 @@ class Group:
 
     def __init__(
         self,
-        problem: Problem,
+        problem: TrainableProblem,
         spec: RNNSpec,
         settings: BuildSettings,
         members: Sequence[int],
@@ -37,7 +37,7 @@ class Group:
         self.tasks = problem.draw_tasks(settings.seed, self.members).to(device)
         self.flat = initial_weights(spec, settings.seed, self.members).to(device)
         decay = problem.weight_decays(settings.seed, self.members, settings.weight_decay)
-        decay = decay.to(device) if isinstance(decay, Tensor) else decay
+        decay = decay.to(device, torch.float32) if isinstance(decay, Tensor) else decay
         self.optimizer = PopulationAdamW(self.flat, decay)
         self.data = problem.training_stream(
             self.tasks,

@@ -25,7 +25,7 @@ class BuildSettings:
         bias: whether the RNNs have biases.
         batch_size: sequences a member sees in one step.
         learning_rates: ``[step, rate]`` pairs, linear between them and constant after the last.
-        weight_decay: of AdamW.
+        weight_decay: of AdamW, unless the problem draws one for every member.
         unique_sequences: train on distinct sequences with weights where the problem can.
         group_size: members that train together and become one shard.
 

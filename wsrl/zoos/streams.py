@@ -22,6 +22,8 @@ class Purpose(IntEnum):
     ORDER = 4
     SEQUENCES = 5
     PERMUTATION = 6
+    WEIGHT_DECAY = 7
+    INPUTS = 8
 
 
 def stream(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

@@ -1,24 +1,41 @@
-"""The problems that zoos are trained on, one file each."""
+"""The problems of zoos: what their RNNs were trained on, one file each."""
 
-from wsrl.zoos.problems.base import Batch, Column, Problem, Runner, Target, TrainingStream
+from wsrl.zoos.problems.base import (
+    Batch,
+    Column,
+    Problem,
+    Runner,
+    Target,
+    TrainableProblem,
+    TrainingStream,
+)
 from wsrl.zoos.problems.formal_languages import FormalLanguages
+from wsrl.zoos.problems.packed import PackedRNNs
 from wsrl.zoos.problems.registry import (
     create_problem,
     get_problem,
+    get_trainable_problem,
     list_problems,
+    list_trainable_problems,
     register_problem,
 )
+from wsrl.zoos.problems.tiled_images import TiledImages
 
 __all__ = [
     "Batch",
     "Column",
     "FormalLanguages",
+    "PackedRNNs",
     "Problem",
     "Runner",
     "Target",
+    "TiledImages",
+    "TrainableProblem",
     "TrainingStream",
     "create_problem",
     "get_problem",
+    "get_trainable_problem",
     "list_problems",
+    "list_trainable_problems",
     "register_problem",
 ]

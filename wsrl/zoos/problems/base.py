@@ -1,7 +1,8 @@
 """What a problem offers to the builder, the datamodule and the tasks.
 
-A problem makes sequences, says how an RNN is trained and judged on them, and which properties of a
-trained RNN can be predicted. A new problem is one file with one subclass, registered by decorator.
+A problem says how sequences are read and which properties of a trained RNN can be predicted; a
+``TrainableProblem`` also makes sequences and says how RNNs are trained and judged on them. A new
+problem is one file with one subclass, registered by decorator, or announced by another package.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from wsrl.rnn import RNNSpec, State
 
@@ -34,6 +36,7 @@ class Target:
         parts: how many numbers it has.
         values: for ``classes``, the column value that each class stands for, ascending.
         first: how many leading entries of the column are left out.
+        labels: what the classes are called, where not by their values.
     """
 
     column: str
@@ -41,6 +44,7 @@ class Target:
     parts: int = 1
     values: tuple[float, ...] = ()
     first: int = 0
+    labels: tuple[str | float, ...] = ()
 
     def of(self, columns: Mapping[str, Tensor]) -> Tensor:
         """Return the target of ``n`` snapshots: class indices (long) or float32, ``(n, parts)``.
@@ -79,6 +83,14 @@ class Batch:
     weights: Tensor
 
 
+def cross_entropy(outputs: Tensor, batch: Batch) -> Tensor:
+    """Return the cross-entropy ``(P,)`` of logits ``(P, S, T, O)``, averaged over the steps."""
+    losses = functional.cross_entropy(
+        outputs.flatten(0, 2), batch.targets.flatten(), reduction="none"
+    )
+    return (losses.view_as(batch.targets).mean(2) * batch.weights).sum(1)
+
+
 class TrainingStream(ABC):
     """The training data of a group of members."""
 
@@ -96,10 +108,11 @@ class Column:
 
 
 class Problem(ABC):
-    """A family of tasks that small RNNs are trained on."""
+    """A family of tasks that small RNNs were trained on: what reading a zoo needs."""
 
     name: ClassVar[str]
-    output_kind: ClassVar[str]
+
+    output_kind: str
     """``categorical`` where outputs are logits, ``real`` where they are values."""
 
     scores_clones: ClassVar[bool] = True
@@ -119,6 +132,50 @@ class Problem(ABC):
         """Return the spec of RNNs that fit this problem."""
         sizes = (self.input_size, hidden_size, num_layers, self.output_size)
         return RNNSpec(cell, *sizes, bias=bias)
+
+    @abstractmethod
+    def columns(self) -> dict[str, Column]:
+        """Return the columns of a zoo but ``weights``, ``run`` and ``step``, which every zoo has.
+
+        Among them ``task``, ``performance``, ``sequences`` and ``outputs``.
+        """
+
+    @abstractmethod
+    def encode(self, sequences: Tensor) -> Tensor:
+        """Turn stored sequences ``(..., *stored)`` into inputs ``(..., T, I)`` of float32."""
+
+    def encoder_defaults(self) -> dict[str, Any]:
+        """Return values for options of encoders that suit this problem, where none are given."""
+        return {}
+
+    def as_images(self, inputs: Tensor) -> Tensor | None:
+        """Return inputs ``(..., T, I)`` as images ``(..., H, W)``, where that is what they are."""
+        return None
+
+    def prepare(self) -> None:  # noqa: B027 most problems need nothing
+        """Make sure that the data of training and of ``clone_scores`` are there, before any work.
+
+        Raises:
+            ValueError: saying what is missing and where from to take it.
+        """
+
+    @abstractmethod
+    def clone_scores(
+        self, run: Runner, tasks: Tensor, samples: int, generator: torch.Generator
+    ) -> Tensor:
+        """Score ``B`` free-running models on their tasks ``(B, K)``: ``(B,)`` between 0 and 1."""
+
+    @abstractmethod
+    def targets(self, steps: Sequence[int]) -> dict[str, Target]:
+        """Return what can be predicted of a zoo with snapshots at ``steps``."""
+
+    @abstractmethod
+    def ood_criterion(self, tasks: NDArray[Any]) -> NDArray[np.float64]:
+        """Return a number for every task ``(n, K)``; the largest are out of distribution."""
+
+
+class TrainableProblem(Problem):
+    """A problem on which a zoo can be built: what training needs as well."""
 
     @abstractmethod
     def draw_tasks(self, seed: int, members: Sequence[int]) -> Tensor:
@@ -148,10 +205,6 @@ class Problem(ABC):
         """Return each member's loss, ``(P,)``, for outputs ``(P, S, T, O)``."""
 
     @abstractmethod
-    def columns(self) -> dict[str, Column]:
-        """Return the columns that ``evaluate`` fills, ``task`` among them."""
-
-    @abstractmethod
     def evaluate(
         self, run: Runner, tasks: Tensor, members: Sequence[int], seed: int, step: int
     ) -> dict[str, Tensor]:
@@ -159,36 +212,3 @@ class Problem(ABC):
 
         Among them ``performance`` (1 is perfect), ``sequences`` and the ``outputs`` on them.
         """
-
-    @abstractmethod
-    def encode(self, sequences: Tensor) -> Tensor:
-        """Turn stored sequences ``(..., *stored)`` into inputs ``(..., T, I)`` of float32."""
-
-    def encoder_defaults(self) -> dict[str, Any]:
-        """Return values for options of encoders that suit this problem, where none are given."""
-        return {}
-
-    def as_images(self, inputs: Tensor) -> Tensor | None:
-        """Return inputs ``(..., T, I)`` as images ``(..., H, W)``, where that is what they are."""
-        return None
-
-    def prepare(self) -> None:  # noqa: B027 most problems need nothing
-        """Make sure that what ``clone_scores`` needs is there, before any work.
-
-        Raises:
-            ValueError: saying what is missing and where from to take it.
-        """
-
-    @abstractmethod
-    def clone_scores(
-        self, run: Runner, tasks: Tensor, samples: int, generator: torch.Generator
-    ) -> Tensor:
-        """Score ``B`` free-running models on their tasks ``(B, K)``: ``(B,)`` between 0 and 1."""
-
-    @abstractmethod
-    def targets(self, steps: Sequence[int]) -> dict[str, Target]:
-        """Return what can be predicted of a zoo with snapshots at ``steps``."""
-
-    @abstractmethod
-    def ood_criterion(self, tasks: NDArray[Any]) -> NDArray[np.float64]:
-        """Return a number for every task ``(n, K)``; the largest are out of distribution."""

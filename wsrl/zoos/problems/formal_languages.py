@@ -16,7 +16,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from wsrl.rnn import State
-from wsrl.zoos.problems.base import Batch, Column, Problem, Runner, Target, TrainingStream
+from wsrl.zoos.problems.base import (
+    Batch,
+    Column,
+    Runner,
+    Target,
+    TrainableProblem,
+    TrainingStream,
+    cross_entropy,
+)
 from wsrl.zoos.problems.registry import register_problem
 from wsrl.zoos.streams import Purpose, stream
 
@@ -24,7 +32,7 @@ _BLOCK = 256  # steps whose draws come from one stream
 
 
 @register_problem
-class FormalLanguages(Problem):
+class FormalLanguages(TrainableProblem):
     """The languages with ``num_tokens`` tokens.
 
     Args:
@@ -43,7 +51,7 @@ class FormalLanguages(Problem):
     """
 
     name: ClassVar[str] = "formal_languages"
-    output_kind: ClassVar[str] = "categorical"
+    output_kind = "categorical"
 
     def __init__(
         self,
@@ -126,10 +134,7 @@ class FormalLanguages(Problem):
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Next-token cross-entropy over the whole padded sequence."""
-        losses = functional.cross_entropy(
-            outputs.flatten(0, 2), batch.targets.flatten(), reduction="none"
-        )
-        return (losses.view_as(batch.targets).mean(2) * batch.weights).sum(1)
+        return cross_entropy(outputs, batch)
 
     def columns(self) -> dict[str, Column]:
         """Return the published columns and the count of strings in the right order."""

@@ -1,32 +1,48 @@
-"""Problems by name."""
+"""Problems by name: registered by decorator, or by another package's entry point."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
-from wsrl.zoos.problems.base import Problem
+from wsrl.zoos.problems.base import Problem, TrainableProblem
 
-_PROBLEMS: dict[str, type[Problem]] = {}
+ENTRY_POINTS = "wsrl.problems"
+"""The entry point group in which packages announce problems."""
 
-P = TypeVar("P", bound=type[Problem])
+_ProblemClass = TypeVar("_ProblemClass", bound=type[Problem])
+_registered: dict[str, type[Problem]] = {}
 
 
-def register_problem(problem: P) -> P:
+def register_problem(cls: _ProblemClass) -> _ProblemClass:
     """Make a problem known by its ``name``; use as a decorator.
 
     Raises:
+        TypeError: where the class is no ``Problem``.
         ValueError: when the name is taken.
     """
-    if problem.name in _PROBLEMS:
-        raise ValueError(f"a problem named {problem.name!r} is registered already")
-    _PROBLEMS[problem.name] = problem
-    return problem
+    if not (isinstance(cls, type) and issubclass(cls, Problem)):
+        raise TypeError(f"only subclasses of Problem can be registered, not {cls!r}")
+    if cls.name in _registered:
+        raise ValueError(
+            f"a problem named {cls.name!r} is registered already ({_path(_registered[cls.name])}); "
+            f"give {_path(cls)} another name"
+        )
+    _registered[cls.name] = cls
+    return cls
 
 
 def list_problems() -> list[str]:
-    """Return the names of all problems."""
-    return sorted(_PROBLEMS)
+    """Return the names of all problems, other packages' included."""
+    _load_entry_points()
+    return sorted(_registered)
+
+
+def list_trainable_problems() -> list[str]:
+    """Return the names of the problems on which a zoo can be built."""
+    return [name for name in list_problems() if issubclass(_registered[name], TrainableProblem)]
 
 
 def get_problem(name: str) -> type[Problem]:
@@ -35,9 +51,27 @@ def get_problem(name: str) -> type[Problem]:
     Raises:
         ValueError: for an unknown name; the message lists the known ones.
     """
-    if name not in _PROBLEMS:
+    if name not in _registered:  # a package that does not load harms no zoo but its own
+        _load_entry_points()
+    if name not in _registered:
         raise ValueError(f"unknown problem {name!r}; choose one of {', '.join(list_problems())}")
-    return _PROBLEMS[name]
+    return _registered[name]
+
+
+def get_trainable_problem(name: str) -> type[TrainableProblem]:
+    """Return the class of a problem on which a zoo can be built.
+
+    Raises:
+        ValueError: for an unknown name, or a problem that RNNs from elsewhere have.
+    """
+    problem = get_problem(name)
+    if not issubclass(problem, TrainableProblem):
+        raise ValueError(
+            f"nothing can be trained on the problem {name!r}: it describes RNNs that were trained "
+            "elsewhere, which `wsrl zoo pack` makes a zoo of. To train a zoo choose one of "
+            f"{', '.join(list_trainable_problems())}"
+        )
+    return problem
 
 
 def create_problem(name: str, settings: Mapping[str, Any]) -> Problem:
@@ -51,3 +85,22 @@ def create_problem(name: str, settings: Mapping[str, Any]) -> Problem:
         return problem(**settings)
     except TypeError as error:
         raise ValueError(f"settings of problem {name!r} do not fit: {error}") from error
+
+
+@cache
+def _load_entry_points() -> None:
+    """Import the problems of other packages, once; the import may register them itself."""
+    for point in entry_points(group=ENTRY_POINTS):
+        try:
+            cls = point.load()
+        except (ImportError, AttributeError) as error:
+            raise ImportError(
+                f"the problem {point.name!r} announced as {point.value!r} does not load: {error}; "
+                "mend or uninstall the package it is from"
+            ) from error
+        if cls not in _registered.values():
+            register_problem(cls)
+
+
+def _path(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"

@@ -1,0 +1,145 @@
+"""State dicts of ``torch.nn`` modules as flat weights, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from wsrl.rnn import RNNSpec, RNNWeights, run_population, weights_from_state_dict
+
+KINDS = {"lstm": nn.LSTM, "gru": nn.GRU, "tanh": nn.RNN}
+State = dict[str, Tensor]
+
+
+class Model(nn.Module):
+    """Somebody's model, with names of its own."""
+
+    def __init__(self, rnn: nn.RNNBase, outputs: int = 2, bias: bool = True) -> None:
+        super().__init__()
+        self.head = nn.Sequential(nn.Dropout(0.1), nn.Linear(rnn.hidden_size, outputs, bias=bias))
+        self.core = rnn  # after its readout: the order of a state dict's keys does not matter
+
+
+def gru_state() -> State:
+    return Model(nn.GRU(3, 4, 2)).state_dict()
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("cell", sorted(KINDS))
+def test_the_spec_is_found_and_the_weights_run_as_torch_does(
+    cell: str, bias: bool, layers: int
+) -> None:
+    model = Model(KINDS[cell](3, 5, layers, bias=bias, batch_first=True), bias=bias).double().eval()
+    weights = weights_from_state_dict(model.state_dict())
+    assert weights.spec == RNNSpec(cell, 3, 5, layers, 2, bias)
+    inputs = torch.randn(6, 7, 3, dtype=torch.float64)
+    expected = model.head(model.core(inputs)[0])
+    torch.testing.assert_close(run_population(weights, inputs[None])[0][0], expected)
+    torch.testing.assert_close(weights.flat, RNNWeights.from_module(model).flat, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("prefixes", [("rnn.", "linear."), ("", "fc."), ("module.a.", "module.b.")])
+def test_round_trip_under_any_prefix(prefixes: tuple[str, str]) -> None:
+    spec = RNNSpec("lstm", 2, 3, 2, 4)
+    weights = RNNWeights(torch.randn(1, spec.num_parameters), spec)
+    state = {
+        name.replace("rnn.", prefixes[0]).replace("linear.", prefixes[1]): value
+        for name, value in weights.to_module().state_dict().items()
+    }
+    found = weights_from_state_dict(state)
+    assert found.spec == spec
+    assert torch.equal(found.flat, weights.flat)
+    for name, value in found.to_module().state_dict().items():
+        assert torch.equal(value, weights.to_module().state_dict()[name])
+
+
+def without(state: State, key: str) -> State:
+    return {name: value for name, value in state.items() if name != key}
+
+
+def renamed(state: State, old: str, new: str) -> State:
+    return {name.replace(old, new): value for name, value in state.items()}
+
+
+BAD: dict[str, tuple[Callable[[], State], str]] = {
+    "no recurrent part": (lambda: nn.Linear(3, 2).state_dict(), "no key is of an nn.LSTM.*weight"),
+    "empty": (dict, r"no key is of .* \(none\)"),
+    "cells": (lambda: nn.LSTMCell(3, 2).state_dict(), "no key is of .*weight_ih, weight_hh"),
+    "no readout": (lambda: nn.GRU(3, 4).state_dict(), r"no linear readout .*\(none\)"),
+    "two readouts": (
+        lambda: gru_state() | {"embed.weight": torch.randn(9, 3)},
+        r"more than one .*head\.1\.weight, embed\.weight",
+    ),
+    "a layer norm": (
+        lambda: gru_state() | {"norm.weight": torch.randn(4), "norm.bias": torch.randn(4)},
+        r"unknown keys: norm\.weight, norm\.bias",
+    ),
+    "two recurrent parts": (
+        lambda: gru_state() | {f"b.{k}": v for k, v in nn.GRU(3, 4).state_dict().items()},
+        r"several recurrent modules: core\.weight_ih_l0, b\.weight_ih_l0",
+    ),
+    "bidirectional": (
+        lambda: Model(nn.LSTM(3, 4, bidirectional=True)).state_dict(),
+        r"bidirectional .*core\.weight_ih_l0_reverse",
+    ),
+    "projections": (
+        lambda: Model(nn.LSTM(3, 4, proj_size=2)).state_dict(),
+        r"projections .*core\.weight_hr_l0",
+    ),
+    "bias in the RNN alone": (
+        lambda: without(gru_state(), "head.1.bias"),
+        r"biases in all parts or in none: core\.bias_ih_l0.*none in the readout",
+    ),
+    "bias in the readout alone": (
+        lambda: Model(nn.GRU(3, 4, bias=False)).state_dict(),
+        r"biases in all parts or in none: head\.1\.bias, but none in the recurrent",
+    ),
+    "a missing key": (
+        lambda: without(gru_state(), "core.weight_hh_l1"),
+        "missing keys: weight_hh_l1",
+    ),
+    "a missing bias": (lambda: without(gru_state(), "core.bias_hh_l0"), "missing keys: bias_hh_l0"),
+    "a missing layer": (
+        lambda: renamed(gru_state(), "_l1", "_l2"),
+        "missing keys: weight_ih_l1, weight_hh_l1",
+    ),
+    "an unknown name": (
+        lambda: gru_state() | {"core.weight_ih_l0_g": torch.randn(3)},
+        r"unknown keys: core\.weight_ih_l0_g",
+    ),
+    "rows of no cell": (
+        lambda: gru_state() | {"core.weight_hh_l0": torch.randn(8, 4)},
+        r"core\.weight_hh_l0 is 8 x 4: its rows must be 4 \(LSTM\)",
+    ),
+    "a vector": (
+        lambda: gru_state() | {"core.weight_hh_l0": torch.randn(8)},
+        r"core\.weight_hh_l0 must be a matrix, not \(8,\)",
+    ),
+    "a readout of other hidden neurons": (
+        lambda: gru_state() | {"head.1.weight": torch.randn(2, 5)},
+        r"head\.1\.weight is \(2, 5\), not \(2, 4\)",
+    ),
+    "whole numbers": (
+        lambda: gru_state() | {"head.1.bias": torch.arange(2)},
+        r"floating point numbers: head\.1\.bias",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_no_rnn_with_a_readout_is_refused_by_name(case: str) -> None:
+    make, message = BAD[case]
+    with pytest.raises(ValueError, match=message):
+        weights_from_state_dict(make())
+
+
+def test_a_module_with_more_than_an_rnn_and_its_readout_is_refused() -> None:
+    model = Model(nn.GRU(3, 4))
+    assert len(RNNWeights.from_module(model)) == 1
+    model.embed = nn.Embedding(5, 3)
+    with pytest.raises(ValueError, match=r"outside of the RNN and its readout: embed\.weight"):
+        RNNWeights.from_module(model)

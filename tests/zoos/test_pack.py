@@ -1,0 +1,587 @@
+"""A user's own RNNs as a zoo: what is stored, what is refused, and that it is used like any."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import lightning.pytorch  # noqa: F401 here, since its log keeps the stderr it finds at import
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+import wsrl
+from wsrl.cli import main
+from wsrl.rnn import RNNSpec
+from wsrl.zoos import Manifest, ZooError, open_zoo, pack_zoo, verify_zoo, writer
+from wsrl.zoos import pack as pack_module
+from wsrl.zoos.problems import PackedRNNs
+
+KINDS = {"lstm": nn.LSTM, "gru": nn.GRU, "tanh": nn.RNN}
+COUNT = 12
+
+
+class Model(nn.Module):
+    def __init__(self, cell: str = "gru", hidden: int = 4) -> None:
+        super().__init__()
+        self.core = KINDS[cell](3, hidden, batch_first=True)
+        self.head = nn.Linear(hidden, 2)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.head(self.core(inputs)[0])
+        return outputs
+
+
+def make_models(cell: str = "gru", count: int = COUNT) -> list[Model]:
+    return [Model(cell) for _ in range(count)]
+
+
+def pack(models: Any, out: Path, table: Any = None, **options: Any) -> wsrl.zoos.Zoo:
+    options = {"inputs": "normal", "length": 5, "sequences_stored": 3} | options
+    pack_zoo(models, out, options.pop("output_kind", "categorical"), table=table, **options)
+    return open_zoo(out)
+
+
+def save_models(folder: Path, models: Sequence[nn.Module]) -> Path:
+    """Save state dicts ``m00.pt, m01.pth, m02.safetensors, m03.pt, ...``."""
+    folder.mkdir()
+    for index, model in enumerate(models):
+        path = folder / f"m{index:02d}{('.pt', '.pth', '.safetensors')[index % 3]}"
+        state = model.state_dict()
+        save_file(state, path) if path.suffix == ".safetensors" else torch.save(state, path)
+    return folder
+
+
+def write_csv(path: Path, columns: dict[str, list[Any]]) -> Path:
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(columns)
+        rows.writerows(zip(*columns.values(), strict=True))
+    return path
+
+
+def files_of(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+@pytest.mark.parametrize("cell", sorted(KINDS))
+def test_stored_outputs_are_those_of_torch(cell: str, tmp_path: Path) -> None:
+    models = make_models(cell, 4)
+    zoo = pack(models, tmp_path / "zoo")
+    sequences, outputs = zoo.read("sequences"), zoo.read("outputs")
+    assert (sequences.shape, outputs.shape) == ((4, 3, 5, 3), (4, 3, 5, 2))
+    for row, model in enumerate(models):
+        with torch.no_grad():
+            torch.testing.assert_close(outputs[row], model(sequences[row]), rtol=1e-5, atol=1e-6)
+    assert zoo.spec == RNNSpec(cell, 3, 4, 1, 2)
+    assert torch.equal(zoo.problem.encode(sequences), sequences)
+    assert verify_zoo(tmp_path / "zoo").largest_error < 1e-5
+
+
+def test_files_modules_and_state_dicts_pack_alike_whatever_the_shards(tmp_path: Path) -> None:
+    models = make_models()
+    folder = save_models(tmp_path / "models", models)
+    names = files_of(folder)
+    sources: list[Any] = [
+        folder,
+        str(folder),
+        list(zip(names, models, strict=True)),
+        ((name, model.state_dict()) for name, model in zip(names, models, strict=True)),
+    ]
+    zoos = [
+        pack(source, tmp_path / str(rows), shard_rows=rows)
+        for source, rows in zip(sources, (256, 1, 5, 12), strict=True)
+    ]
+    assert [len(zoo.manifest.shards) for zoo in zoos] == [1, 12, 3, 1]
+    for zoo in zoos[1:]:
+        for name in set(zoo.columns) - {"outputs"}:
+            torch.testing.assert_close(
+                zoo.read(name), zoos[0].read(name), rtol=0, atol=0, equal_nan=True
+            )
+        torch.testing.assert_close(zoo.read("outputs"), zoos[0].read("outputs"))
+    assert zoos[0].manifest.source["run_names"] == names
+
+
+def test_large_rnns_come_in_small_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pack_module, "_SHARD_BYTES", 3000)  # 298 numbers and more an RNN
+    monkeypatch.setattr(pack_module, "_CHUNK", 1)
+    zoo = pack(make_models(), tmp_path / "zoo", sequences_stored=6)
+    assert len(zoo.manifest.shards) == 6
+    verify_zoo(tmp_path / "zoo")
+
+
+def test_columns_become_targets(tmp_path: Path) -> None:
+    folder = save_models(tmp_path / "models", make_models())
+    names = files_of(folder)
+    table = {
+        "file": names[::-1],  # in another order than the files
+        "rate": [f"{index / 4}" for index in range(COUNT)],
+        "optimiser": ["adam" if index % 3 else "sgd" for index in range(COUNT)],
+        "layers": [1 + index % 2 for index in range(COUNT)],
+        "clipped": [index < 5 for index in range(COUNT)],
+    }
+    path = write_csv(tmp_path / "runs.csv", table)
+    zoo = pack(folder, tmp_path / "zoo", path, categorical=["layers"])
+    targets = zoo.problem.targets(zoo.steps)
+    assert list(targets) == ["rate", "optimiser", "layers", "clipped"]
+    assert [target.kind for target in targets.values()] == ["real"] + ["classes"] * 3
+    assert targets["optimiser"].labels == ("adam", "sgd")
+    assert targets["layers"].labels == (1, 2)
+    assert targets["clipped"].labels == ("False", "True")
+    columns = {name: zoo.read(name) for name in zoo.columns}
+    found = {name: target.of(columns).squeeze(1) for name, target in targets.items()}
+    assert found["rate"].tolist() == [index / 4 for index in range(COUNT)][::-1]
+    for name in ("optimiser", "layers", "clipped"):
+        labels = [targets[name].labels[index] for index in found[name].tolist()]
+        assert [str(label) for label in labels] == [str(value) for value in table[name]][::-1]
+
+
+def test_a_table_in_memory_keeps_its_types(tmp_path: Path) -> None:
+    table = {
+        "digits": [str(index % 2) for index in range(COUNT)],
+        "flag": [index > 3 for index in range(COUNT)],
+        "numpy": np.arange(COUNT) / 2,
+        "torch": torch.arange(COUNT),
+    }
+    zoo = pack(make_models(), tmp_path / "zoo", table)
+    targets = zoo.problem.targets(zoo.steps)
+    assert [target.kind for target in targets.values()] == ["classes", "classes", "real", "real"]
+    assert targets["flag"].labels == (False, True)
+    assert zoo.read("property.numpy").tolist() == (np.arange(COUNT) / 2).tolist()
+    assert zoo.read("property.torch").tolist() == list(range(COUNT))
+
+
+def test_runs_steps_tasks_and_performance(tmp_path: Path) -> None:
+    table = {
+        "run": [f"run {index // 2}" for index in range(COUNT)],
+        "epoch": [10 * (index % 2) for index in range(COUNT)],
+        "performance": [index / COUNT for index in range(COUNT)],
+        "angle": [float(index // 2) for index in range(COUNT)],
+        "shape": ["ab"[index // 6] for index in range(COUNT)],
+    }
+    options: dict[str, Any] = {"step": "epoch", "task": ["angle", "shape"]}
+    zoo = pack(make_models(), tmp_path / "zoo", table, **options)
+    assert zoo.steps == (0, 10)
+    assert zoo.read("run").tolist() == [index // 2 for index in range(COUNT)]
+    assert zoo.manifest.source["run_names"] == [f"run {index}" for index in range(6)]
+    assert zoo.read("step").tolist() == table["epoch"]
+    assert zoo.read("task")[:, 0].tolist() == table["angle"]
+    assert zoo.read("task")[:, 1].tolist() == [float(index // 6) for index in range(COUNT)]
+    assert list(zoo.problem.targets(zoo.steps)) == ["angle", "shape", "performance", "step"]
+    verify_zoo(tmp_path / "zoo")
+    tasks = np.array([[0.5, 1.0], [7.0, 0.0]])
+    assert zoo.problem.ood_criterion(tasks).tolist() == [0.5, 7.0]
+    with pytest.raises(ValueError, match="clones"):
+        zoo.problem.clone_scores(
+            lambda *_: (torch.zeros(1), ()), torch.zeros(1), 1, torch.Generator()
+        )
+    assert not zoo.problem.scores_clones
+
+
+def test_by_default_every_run_is_a_task_of_no_meaning(tmp_path: Path) -> None:
+    zoo = pack(make_models(), tmp_path / "zoo")
+    assert zoo.read("task").tolist() == [[float(index)] for index in range(COUNT)]
+    assert zoo.read("performance").isnan().all()
+    assert zoo.problem.targets(zoo.steps) == {}
+    tasks = zoo.read("task").numpy()
+    criterion = zoo.problem.ood_criterion(tasks)
+    assert criterion.tolist() == zoo.problem.ood_criterion(tasks + 5).tolist()
+    assert sorted(criterion.tolist()) != criterion.tolist()
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        ({"run": [0] * COUNT}, {}, "0 and 1 are of one run at one step .*column holds the step"),
+        ({"run": [0] * COUNT, "step": [1] * COUNT}, {}, r"one run at one step \(1\)$"),
+        ({"step": [0.5] * COUNT}, {}, "'step' must hold whole numbers from 0 on, not 0.5"),
+        ({"performance": ["good"] * COUNT}, {}, "'performance' must hold numbers alone"),
+        ({}, {"run": "seed"}, "run: the table has no such column seed; it has rate"),
+        ({}, {"task": ["angle"]}, "task: the table has no such column angle; it has rate"),
+        ({}, {"categorical": "rate"}, "categorical must be a list of columns, not 'rate'"),
+        ({"rate": [None] + [1.0] * 11}, {}, "'rate' has no value for 0"),
+        ({"rate": [1.0] * 11 + [float("nan")]}, {}, "'rate' has no value for 11"),
+        ({"rate": [1.0] * 11 + [float("inf")]}, {}, "'rate' holds inf for 11"),
+        ({"kind": ["a", ""] * 6}, {}, "'kind' has no value for 1 .and 5 others"),
+        ({"kind": [(1,)] * COUNT}, {}, "'kind' holds .*must hold strings, numbers"),
+        ({"rate": [1.0] * 3}, {}, "the table has 3 rows, but there are 12 models"),
+        ({"kind": ["a"]}, {}, "columns of different lengths"),
+        ({"epoch": [1] * COUNT, "step": [1] * COUNT}, {"step": "epoch"}, "called 'step': rename"),
+        (
+            {"run": [0, 0, *range(10)], "step": list(range(COUNT))},
+            {"task": ["rate"]},
+            r"0 and 1 are snapshots of one run, but differ in its task \(rate\)",
+        ),
+    ],
+)
+def test_a_table_that_says_too_little_is_refused(
+    change: dict[str, Any], options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    table = {"rate": [float(index) for index in range(COUNT)]} | change
+    with pytest.raises(ValueError, match=message):
+        pack(make_models(), tmp_path / "zoo", table, **options)
+    assert not (tmp_path / "zoo").exists()
+
+
+def test_rows_and_files_must_match(tmp_path: Path) -> None:
+    folder = save_models(tmp_path / "models", make_models(count=4))
+    names = files_of(folder)
+
+    def refused(files: list[str], message: str, **options: Any) -> None:
+        table = write_csv(tmp_path / "t.csv", {"file": files, "rate": list(range(len(files)))})
+        with pytest.raises(ValueError, match=message):
+            pack(folder, tmp_path / "zoo", table, **options)
+
+    refused([*names, "x.pt"], r"rows of no model: x\.pt")
+    refused(names[1:], r"models without a row: m00\.pt")
+    refused([*names, names[2]], r"several rows: m02\.safetensors")
+    refused(names, "no column 'name' that names the files; it has file, rate", file_column="name")
+    for text, message in (
+        ("", "is empty"),
+        ("file,rate,rate\n", "must name each column once"),
+        ("file,rate\nm00.pt\n", "2 columns, but 1 entries in row 1"),
+    ):
+        (tmp_path / "t.csv").write_text(text)
+        with pytest.raises(ValueError, match=message):
+            pack(folder, tmp_path / "zoo", tmp_path / "t.csv")
+    with pytest.raises(ValueError, match="no table at"):
+        pack(folder, tmp_path / "zoo", tmp_path / "none.csv")
+    with pytest.raises(ValueError, match=r"\.csv or a \.parquet file"):
+        pack(folder, tmp_path / "zoo", folder / names[0])
+
+
+@pytest.mark.parametrize("missing", ["", "NA", "nan", "null"])
+def test_a_number_that_is_missing_from_a_csv_makes_no_classes(missing: str, tmp_path: Path) -> None:
+    folder = save_models(tmp_path / "models", make_models(count=3))
+    columns = {"file": files_of(folder), "rate": [0.5, missing, 2]}
+    with pytest.raises(ValueError, match=r"column 'rate' has no value for m01\.pth"):
+        pack(folder, tmp_path / "zoo", write_csv(tmp_path / "t.csv", columns))
+
+
+def test_parquet_needs_pyarrow_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "t.parquet"
+    path.write_bytes(b"PAR1")
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(ImportError, match="pip install pyarrow"):
+        pack(make_models(), tmp_path / "zoo", path)
+    columns = {"rate": [0.5] * COUNT}
+    stub = SimpleNamespace(read_table=lambda _: SimpleNamespace(to_pydict=lambda: columns))
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", stub)
+    assert pack(make_models(), tmp_path / "zoo", path).read("property.rate").eq(0.5).all()
+
+
+def test_a_real_parquet_file(tmp_path: Path) -> None:
+    parquet, arrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
+    table = arrow.table({"rate": np.arange(COUNT) / 2, "kind": ["a", "b"] * 6})
+    parquet.write_table(table, tmp_path / "t.parquet")
+    zoo = pack(make_models(), tmp_path / "zoo", tmp_path / "t.parquet")
+    assert zoo.read("property.rate").tolist() == (np.arange(COUNT) / 2).tolist()
+    assert zoo.problem.targets((0,))["kind"].labels == ("a", "b")
+
+
+def test_drawn_sequences_have_their_distribution(tmp_path: Path) -> None:
+    models = make_models(count=4)
+    drawn = {
+        kind: pack(models, tmp_path / kind, inputs=kind, length=40, sequences_stored=50)
+        for kind in ("normal", "uniform", "one_hot")
+    }
+    values = {kind: zoo.read("sequences") for kind, zoo in drawn.items()}
+    assert abs(values["normal"].mean()) < 0.05
+    assert abs(values["normal"].std() - 1) < 0.05
+    assert values["uniform"].min() >= 0
+    assert 0.95 < values["uniform"].max() < 1
+    assert abs(values["uniform"].mean() - 0.5) < 0.02
+    assert torch.equal(values["one_hot"].sum(-1), torch.ones(4, 50, 40))
+    assert set(values["one_hot"].unique().tolist()) == {0.0, 1.0}
+    assert (values["one_hot"].mean((0, 1, 2)) - 1 / 3).abs().max() < 0.03
+    assert not torch.equal(values["normal"][0], values["normal"][1])
+    activations = {
+        kind: zoo.problem.encoder_defaults()["input_activation"] for kind, zoo in drawn.items()
+    }
+    assert activations == {"normal": "identity", "uniform": "sigmoid", "one_hot": "softmax"}
+
+
+def test_an_rnns_sequences_do_not_depend_on_the_others(tmp_path: Path) -> None:
+    named = [(f"model {index}", model) for index, model in enumerate(make_models())]
+    every, some = pack(named, tmp_path / "every"), pack(named[3::2], tmp_path / "some")
+    assert torch.equal(every.read("sequences")[3::2], some.read("sequences"))
+    assert torch.equal(every.read("weights")[3::2], some.read("weights"))
+    other = pack(named, tmp_path / "other", seed=1)
+    assert not torch.equal(every.read("sequences"), other.read("sequences"))
+
+
+def test_given_sequences(tmp_path: Path) -> None:
+    models = make_models()
+    own, shared = torch.randn(COUNT, 2, 6, 3), torch.randn(2, 6, 3, dtype=torch.float64)
+    np.save(tmp_path / "own.npy", own.numpy())
+    save_file({"sequences": shared}, tmp_path / "shared.safetensors")
+    cases: dict[str, tuple[Any, Tensor]] = {
+        "a": (own, own),
+        "b": (tmp_path / "own.npy", own),
+        "c": (shared.numpy(), shared.float().expand(COUNT, 2, 6, 3)),
+        "d": (str(tmp_path / "shared.safetensors"), shared.float().expand(COUNT, 2, 6, 3)),
+    }
+    for name, (inputs, expected) in cases.items():
+        given = {"inputs": inputs, "length": None, "sequences_stored": None, "shard_rows": 5}
+        zoo = pack(models, tmp_path / name, **given)
+        assert torch.equal(zoo.read("sequences"), expected)
+        verify_zoo(tmp_path / name)
+    assert isinstance(zoo.problem, PackedRNNs)
+    assert (zoo.problem.length, zoo.sequences_stored) == (6, 2)
+    with pytest.raises(ZooError, match="inputs_sha256"):
+        pack(models, tmp_path / "a", **given | {"inputs": own + 1})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"inputs": "normal", "length": None}, r"say the length of sequences .*\(normal\)"),
+        ({"inputs": "normal", "length": 0}, "length must be at least 1, not 0"),
+        ({"sequences_stored": 0}, "sequences_stored must be at least 1"),
+        ({"seed": -1}, "seed must not be negative"),
+        ({"shard_rows": 0}, "shard_rows must be at least 1"),
+        ({"inputs": "gauss"}, "no file of sequences at gauss"),
+        ({"inputs": torch.ones(2, 5, 3)}, "length goes with drawn sequences"),
+        ({"output_kind": "logits"}, "output_kind must be categorical or real .*not 'logits'"),
+    ],
+)
+def test_options_that_make_no_sense(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        pack(make_models(count=3), tmp_path / "zoo", **options)
+    assert not (tmp_path / "zoo").exists()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (torch.ones(2, 5, 4), r"\(S, T, 3\) for all RNNs, or \(3, S, T, 3\).*not \(2, 5, 4\)"),
+        (torch.ones(2, 2, 5, 3), r"not \(2, 2, 5, 3\)"),
+        (torch.full((2, 5, 3), torch.inf), "not finite"),
+        (np.array([[["a"] * 3]]), "real numbers"),
+        ("gauss", "no file of sequences at gauss; .*one of normal, uniform, one_hot"),
+        (__file__, r"come as \.npy or \.safetensors"),
+    ],
+)
+def test_sequences_that_do_not_fit(inputs: Any, message: str, tmp_path: Path) -> None:
+    given = {"inputs": inputs, "length": None, "sequences_stored": None}
+    with pytest.raises(ValueError, match=message):
+        pack(make_models(count=3), tmp_path / "zoo", **given)
+
+
+def test_parameters_that_are_not_finite_are_counted_and_left_out(tmp_path: Path) -> None:
+    models = make_models()
+    with torch.no_grad():
+        models[3].head.weight[0, 0] = torch.nan
+        models[8].core.weight_hh_l0[0, 0] = torch.inf
+    zoo = pack(models, tmp_path / "zoo")
+    assert zoo.manifest.failed == {"3": 0, "8": 0}
+    assert len(zoo) == COUNT - 2
+    assert len(open_zoo(tmp_path / "zoo", include_failed=True)) == COUNT
+    assert verify_zoo(tmp_path / "zoo").snapshots == COUNT - 2
+    table = {"run": [index // 2 for index in range(COUNT)], "step": [5, 9] * 6}
+    zoo = pack(models, tmp_path / "snapshots", table)
+    assert zoo.manifest.failed == {"1": 9, "4": 5}
+    assert len(zoo) == COUNT - 4
+    with pytest.raises(ValueError, match="every model has parameters that are not finite"):
+        pack([models[3]], tmp_path / "none")
+
+
+def test_the_rnns_of_a_zoo_have_one_spec(tmp_path: Path) -> None:
+    folder = save_models(tmp_path / "models", [Model(), Model(), Model(hidden=5)])
+    with pytest.raises(ValueError, match=r"m00\.pt is gru 1x4.*but m02\.safetensors is gru 1x5"):
+        pack(folder, tmp_path / "zoo")
+
+
+def test_what_is_no_model_is_refused_by_name(tmp_path: Path) -> None:
+    def refused(models: Any, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            pack(models, tmp_path / "zoo")
+
+    refused([], "no models were given")
+    refused([("a", Model()), ("a", Model())], "models of one name: a")
+    refused([Model(), 3], "1: expected a state dict or an nn.Module, not a int")
+    refused([nn.Linear(2, 3)], "0: expected exactly one nn.LSTM")
+    refused(tmp_path / "none", "no folder of state dicts")
+    refused(tmp_path, r"expected files \*\.pt, \*\.pth, \*\.safetensors")
+    state = Model().state_dict()
+    cases: list[tuple[Any, str]] = [
+        ({"epoch": 3, "model": state}, "tensors alone: epoch, model is something else"),
+        (Model(), "cannot be read as a state dict"),
+        (state | {"norm.weight": torch.ones(3)}, r"unknown keys: norm\.weight"),
+        ({"head.weight": state["head.weight"]}, "no key is of an nn.LSTM"),
+    ]
+    for content, message in cases:
+        torch.save(content, tmp_path / "bad.pt")
+        refused(tmp_path, f"bad.pt: .*{message}")
+    (tmp_path / "bad.pt").write_bytes(b"not a file of torch")
+    refused(tmp_path, "bad.pt: cannot be read")
+    (tmp_path / "bad.pt").rename(tmp_path / "bad.safetensors")
+    refused(tmp_path, r"bad\.safetensors")
+
+
+def test_packing_goes_on_where_it_was_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models, written = make_models(), []
+    write = writer.write_shard
+
+    def fail_at_two(folder: Path, index: int, columns: Any) -> Any:
+        if index == 2:
+            raise OSError("no space left on device")
+        written.append(index)
+        return write(folder, index, columns)
+
+    monkeypatch.setattr(writer, "write_shard", fail_at_two)
+    with pytest.raises(OSError, match="no space left"):
+        pack(models, tmp_path / "zoo", shard_rows=3)
+    monkeypatch.undo()
+    with pytest.raises(ZooError, match=r"unfinished .*wsrl zoo pack"):
+        open_zoo(tmp_path / "zoo")
+    zoo, whole = (pack(models, tmp_path / name, shard_rows=3) for name in ("zoo", "whole"))
+    assert written == [0, 1]
+    assert [shard.sha256 for shard in zoo.manifest.shards] == [
+        shard.sha256 for shard in whole.manifest.shards
+    ]
+    assert pack(models, tmp_path / "zoo", shard_rows=3).manifest == zoo.manifest
+
+
+def test_another_zoo_than_the_one_in_the_folder_is_refused(tmp_path: Path) -> None:
+    models, table = make_models(), {"rate": [float(index) for index in range(COUNT)]}
+    before = pack(models, tmp_path / "zoo", table).manifest
+    changes: list[tuple[dict[str, Any], str]] = [
+        ({"seed": 1}, "seed: 0 there, 1 asked for"),
+        ({"inputs": "uniform"}, "inputs: 'normal' there, 'uniform' asked for"),
+        ({"length": 6}, "length: 5 there, 6 asked for"),
+        ({"models": make_models()}, "models_sha256"),
+        ({"table": {"rate": [1.0] * COUNT}}, "labels_sha256"),
+        ({"task": ["rate"]}, "task"),
+    ]
+    for change, message in changes:
+        arguments = {"models": models, "table": table} | change
+        with pytest.raises(ZooError, match=f"other settings(?s:.*){message}"):
+            pack(out=tmp_path / "zoo", **arguments)
+    assert Manifest.read(tmp_path / "zoo") == before
+
+
+# The command, and training on a zoo of GRUs that are trained here.
+
+
+def train_gru(threshold: float, optimiser: str) -> nn.Module:
+    """Train a GRU for some steps to say whether the running mean is above a threshold."""
+    model = Model()
+    kinds = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+    steps = kinds[optimiser](model.parameters(), lr=0.05)
+    for _ in range(8):
+        inputs = torch.rand(16, 6, 3)
+        means = inputs[..., 0].cumsum(1) / torch.arange(1, 7)
+        loss = nn.functional.cross_entropy(model(inputs).mT, (means > threshold).long())
+        steps.zero_grad()
+        loss.backward()
+        steps.step()
+    return model
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A zoo that the command packed; tests must not write to it."""
+    base = tmp_path_factory.mktemp("packed")
+    thresholds = [0.3 + index / 60 for index in range(24)]
+    optimisers = ["adam", "sgd"] * 12
+    trained = map(train_gru, thresholds, optimisers)
+    folder = save_models(base / "models", list(trained))
+    table = {"file": files_of(folder), "threshold": thresholds, "optimiser": optimisers}
+    path = write_csv(base / "runs.csv", table)
+    args = ["zoo", "pack", str(folder), "--table", str(path), "--out", str(base / "zoo")]
+    args += ["--output_kind", "categorical", "--inputs", "uniform", "--length", "6"]
+    args += ["--sequences_stored", "8", "--task", "threshold"]
+    assert main(args) == 0
+    assert main(args) == 0  # nothing left to do
+    return base / "zoo"
+
+
+def test_info_and_verify(packed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["zoo", "verify", str(packed)]) == 0
+    assert "24 snapshots, 8 sequences" in capsys.readouterr().out
+    assert main(["zoo", "info", str(packed)]) == 0
+    said = capsys.readouterr().out
+    assert "gru 1x4, 3 inputs, 2 outputs" in said
+    assert "performance  not known" in said
+    assert "  threshold  real\n  optimiser  2 classes: adam, sgd" in said
+    assert main(["zoo", "info", str(packed), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out, parse_constant=lambda _: pytest.fail("no JSON"))
+    assert facts["targets"] == {
+        "threshold": {"kind": "real", "parts": 1, "classes": []},
+        "optimiser": {"kind": "classes", "parts": 1, "classes": ["adam", "sgd"]},
+    }
+    assert facts["performance_at_last_step"] is None
+    assert facts["origin"] == "packed"
+
+
+def test_fit_on_a_packed_zoo(packed: Path, tmp_path: Path) -> None:
+    quick = ["--data.zoo", str(packed), "--data.steps_per_epoch", "3", "--trainer.max_steps", "3"]
+    quick += ["--data.batch_size", "8", "--trainer.enable_model_summary", "false"]
+    emulation = ["--model", "EmulationModule", "--model.encoder", "InteractiveProbing"]
+    emulation += ["--model.encoder.reader_width", "8", "--model.emulator_width", "8"]
+    run = tmp_path / "emulation"
+    # Figures are drawn, too: nobody knows these RNNs' performance.
+    assert main(["fit", *emulation, *quick, "--run", str(run)]) == 0
+    assert main(["test", "--run", str(run), "--ckpt_path", "best"]) == 0
+    metrics = json.loads((run / "test.json").read_text())["metrics"]
+    assert 0 < metrics["ood/total_variation"] < 1
+    assert not any("clone" in name for name in metrics)
+    module = wsrl.EmulationModule.load_from_checkpoint(run / "checkpoints" / "best.ckpt")
+    assert module.encoder.config()["init_args"]["input_activation"] == "sigmoid"
+
+    pretrained = str(run / "checkpoints" / "best.ckpt")
+    for target, metric in (("threshold", "mae"), ("optimiser", "exact_match")):
+        folder = tmp_path / target
+        prediction = ["--model", "PredictionModule", "--model.target", target]
+        prediction += ["--model.pretrained", pretrained, "--trainer.logger", "false"]
+        assert main(["fit", *prediction, *quick, "--run", str(folder)]) == 0
+        assert main(["test", "--run", str(folder), "--ckpt_path", "best"]) == 0
+        metrics = json.loads((folder / "test.json").read_text())["metrics"]
+        assert metrics[f"ood/{metric}"] >= 0
+
+
+def test_the_largest_of_a_numeric_task_are_out_of_distribution(packed: Path) -> None:
+    data = wsrl.ZooDataModule(str(packed))
+    thresholds = data.zoo.read("property.threshold")
+    ood = torch.from_numpy(data.rows("ood"))
+    known = torch.from_numpy(np.concatenate([data.rows("train"), data.rows("validation")]))
+    assert thresholds[ood].min() > thresholds[known].max()
+
+
+def test_bad_command_lines_are_one_message(
+    packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = ["zoo", "pack", str(packed.parent / "models"), "--out", str(tmp_path / "zoo")]
+    assert main(base) == 2
+    assert "--output_kind" in capsys.readouterr().err
+    base += ["--output_kind", "real", "--inputs"]
+    for words, message in (
+        (["normal"], "say the length"),
+        (["nowhere.npy"], "no file of sequences at nowhere.npy"),
+        (["normal", "--length", "3", "--table", "t.parquet"], "no table at t.parquet"),
+    ):
+        assert main([*base, *words]) == 1
+        error = capsys.readouterr().err
+        assert "wsrl zoo pack: error: " in error
+        assert message in error
+
+
+def test_help_needs_no_torch() -> None:
+    code = (
+        "import sys; from wsrl.cli import main; status = main(['zoo', 'pack', '--help']); "
+        "assert not {'torch', 'numpy'} & set(sys.modules); sys.exit(status)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "--categorical COLUMN" in result.stdout

@@ -1,0 +1,222 @@
+"""Rotated images read tile by tile, against torchvision and what the official script wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.functional import pil_to_tensor
+from torchvision.transforms.v2.functional import rotate
+
+from tests.conftest import DATA
+from wsrl.rnn import RNNWeights, State, run_population
+from wsrl.zoos import BuildSettings, ZooError, build_zoo, open_zoo, verify_zoo
+from wsrl.zoos.group import Group, initial_weights
+from wsrl.zoos.problems import TiledImages
+from wsrl.zoos.problems.image_sources import trains_on
+from wsrl.zoos.problems.rotation import TiledRotation, tile_order
+
+OFFICIAL = DATA / "official" / "sequential_mnist"
+ANGLES = [0.0, 33.3, 90.0, 123.4, 180.0, 271.0, 359.9]
+
+PROBLEM = TiledImages(evaluated_images=64, stored_sequences=4)
+SETTINGS = BuildSettings(
+    runs=5, snapshots=(0, 5, 20), hidden_size=6, num_layers=1, group_size=3, batch_size=8, seed=4
+)
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+@pytest.mark.parametrize("size", [8, 28])
+def test_rotation_is_torchvisions(size: int, interpolation: str) -> None:
+    images = torch.rand(len(ANGLES), 3, size, size)
+    rotation = TiledRotation(size, size, interpolation)  # one tile: the image
+    ours = rotation.apply(images.flatten(2), torch.tensor(ANGLES, dtype=torch.float64))
+    for index, angle in enumerate(ANGLES):
+        theirs = rotate(images[index], angle, InterpolationMode(interpolation))
+        exact = {"rtol": 0, "atol": 0 if interpolation == "nearest" else 1e-6}
+        torch.testing.assert_close(ours[index].view_as(theirs), theirs, **exact)
+    other = rotation.apply(images.flatten(2), torch.tensor(ANGLES) + 10)
+    assert not torch.equal(other, ours)
+
+
+def test_rotation_is_pils_but_for_one_pixel_in_ten_thousand(mnist: Path) -> None:
+    """The official script rotates with PIL."""
+    images = TiledImages("mnist", image_folder=str(mnist)).images.pixels[:200]
+    angles = np.random.default_rng(0).uniform(0, 360, 200)
+    rotation = TiledRotation(28, 28, "nearest")
+    ours = rotation.apply(images.float()[:, None], torch.from_numpy(angles))[:, 0, 0]
+    different = 0
+    for image, angle, found in zip(images.view(-1, 28, 28), angles, ours, strict=True):
+        pil = pil_to_tensor(Image.fromarray(image.numpy()).rotate(angle))
+        different += int((pil.flatten() != found).sum())
+    assert different <= 200 * 784 / 10_000
+
+
+def test_tiles_are_read_row_by_row() -> None:
+    image = torch.arange(16).view(4, 4)
+    tiles = image.flatten()[tile_order(4, 2)]
+    assert tiles.tolist() == [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]]
+
+
+def test_sequences_are_bos_and_normalised_tiles_and_back() -> None:
+    rows = torch.tensor([[3, 7], [0, 9]])
+    sequences = PROBLEM.sequences(rows, torch.tensor([0.0, 90.0]))
+    assert sequences.shape == (2, 2, 17, 4)
+    assert torch.equal(sequences[:, :, 0], torch.zeros(2, 2, 4))
+    images = PROBLEM.as_images(sequences)
+    assert images is not None
+    pixels = PROBLEM.images.pixels.view(-1, 8, 8) / 16
+    wanted = torch.stack([pixels[[3, 7]], pixels[[0, 9]].rot90(1, (1, 2))])
+    torch.testing.assert_close(images * 0.3760 + 0.3053, wanted)
+    assert PROBLEM.as_images(sequences[:, :, :5]) is None
+
+
+def test_the_digits_are_normalised() -> None:
+    pixels = PROBLEM.images.pixels / 16
+    assert float(pixels.mean()) == pytest.approx(0.3053, abs=1e-4)
+    assert float(pixels.std()) == pytest.approx(0.3760, abs=1e-4)
+
+
+def test_the_published_split() -> None:
+    trains = trains_on(np.arange(60_000))
+    assert int(trains.sum()) == 47_998
+    first = [i for i in range(100) if (i ^ 0x04095164213DD204) % 10 < 8]
+    assert np.flatnonzero(trains[:100]).tolist() == first
+    images = PROBLEM.images
+    both = torch.cat([images.train, images.validation])
+    assert torch.equal(both.sort().values, torch.arange(1797))
+
+
+def test_a_pass_shows_every_training_image_once_whatever_the_grouping() -> None:
+    members, tasks = [0, 1, 2], PROBLEM.draw_tasks(1, [0, 1, 2])
+    stream = PROBLEM.training_stream(tasks, members, 1, 40, unique_sequences=True)
+    steps = len(PROBLEM.images.train) // 40
+    seen = torch.cat([stream.batch(step).inputs[1] for step in range(steps)])
+    assert len(seen.flatten(1).unique(dim=0)) == len(seen)
+    alone = PROBLEM.training_stream(tasks[1:2], [1], 1, 40, unique_sequences=True)
+    for step in (0, steps + 3, 2):  # in any order: a function of the step
+        mine, ours = alone.batch(step), stream.batch(step)
+        assert torch.equal(mine.inputs[0], ours.inputs[1])
+        assert torch.equal(mine.targets[0], ours.targets[1])
+    assert not torch.equal(stream.batch(0).inputs[0], stream.batch(steps).inputs[0])
+
+
+def test_judging_is_what_one_computes_by_hand() -> None:
+    tasks = torch.tensor([[10.0], [200.0]], dtype=torch.float64)
+    spec = PROBLEM.spec("gru", 5, 1)
+    weights = RNNWeights(initial_weights(spec, 0, [0, 1]), spec)
+    rows = PROBLEM.images.validation[:50]
+
+    def run(inputs: torch.Tensor, state: State | None) -> tuple[torch.Tensor, State]:
+        return run_population(weights, inputs, state)
+
+    losses, accuracy = PROBLEM.judge(run, tasks, rows)
+    for index, angle in enumerate(tasks[:, 0].tolist()):
+        pixels = PROBLEM.images.pixels[rows].view(-1, 8, 8) / 16
+        turned = (rotate(pixels, angle) - 0.3053) / 0.3760
+        tiles = turned.unfold(1, 2, 2).unfold(2, 2, 2).reshape(50, 16, 4)
+        rnn, linear = weights[index : index + 1].to_module()
+        with torch.no_grad():
+            outputs = linear(rnn(torch.nn.functional.pad(tiles, (0, 0, 1, 0)))[0])
+        labels = PROBLEM.images.labels[rows]
+        loss = torch.nn.functional.cross_entropy(
+            outputs.transpose(1, 2), labels[:, None].expand(-1, 17)
+        )
+        assert float(losses[index]) == pytest.approx(float(loss), abs=1e-5)
+        right = (outputs[:, -1].argmax(-1) == labels).float().mean()
+        assert float(accuracy[index]) == pytest.approx(float(right))
+
+
+def test_members_draw_their_weight_decay_and_it_acts() -> None:
+    drawn = PROBLEM.weight_decays(0, range(200), 7.0)
+    assert set(drawn[:, 0].tolist()) == {0.0, 0.001, 0.01, 0.1}
+    assert torch.equal(PROBLEM.weight_decays(0, [5], 7.0), drawn[5:6])
+    flats = []
+    for decay in (0.0, 0.5):
+        problem = TiledImages(weight_decays=[decay], evaluated_images=1, stored_sequences=1)
+        group = Group(problem, problem.spec("tanh", 4, 1), SETTINGS, [0, 1], torch.device("cpu"))
+        group._train_step()
+        flats.append(group.flat.detach())
+    start = initial_weights(PROBLEM.spec("tanh", 4, 1), SETTINGS.seed, [0, 1])
+    torch.testing.assert_close(flats[0] - flats[1], 0.01 * 0.5 * start)
+
+
+def test_a_zoo_of_digits_is_built_and_verified(tmp_path: Path) -> None:
+    build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
+    verify_zoo(tmp_path / "zoo")
+    zoo = open_zoo(tmp_path / "zoo")
+    assert zoo.problem.settings() == PROBLEM.settings()
+    gap = zoo.read("validation_loss") - zoo.read("training_loss")
+    assert torch.equal(zoo.read("generalization_gap"), gap)
+    decays = PROBLEM.weight_decays(4, range(5), 0.0).expand(5, 3).flatten()
+    assert torch.equal(zoo.read("weight_decay"), decays)
+    loss = zoo.read("training_loss").view(5, 3)
+    assert (loss[:, 2] < loss[:, 0]).all()
+    targets = zoo.problem.targets(zoo.steps)
+    columns = {name: zoo.read(name) for name in zoo.columns}
+    assert targets["angle"].of(columns).shape == (15, 1)
+    classes = targets["weight_decay"].of(columns)[:, 0]
+    assert torch.equal(torch.tensor(PROBLEM.decays, dtype=torch.float64)[classes], decays)
+
+
+def test_another_labels_outputs_are_caught(tmp_path: Path) -> None:
+    build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
+    shard = tmp_path / "zoo/shards/00000.safetensors"
+    content = bytearray(shard.read_bytes())
+    content[-5] ^= 64
+    shard.write_bytes(bytes(content))
+    with pytest.raises(ZooError, match="checksums differ"):
+        verify_zoo(tmp_path / "zoo")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"source": "cifar"}, "unknown source 'cifar'; choose one of mnist"),
+        ({"tile_size": 3}, "tiles of 3 x 3 do not divide the images of digits, 8 x 8"),
+        ({"interpolation": "cubic"}, "unknown interpolation 'cubic'"),
+        ({"weight_decays": []}, "weight_decays must be"),
+        ({"weight_decays": [-1.0]}, "weight_decays must be"),
+        ({"evaluated_images": 0}, "evaluated_images must be at least 1"),
+    ],
+)
+def test_bad_settings_are_errors(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TiledImages(**settings)  # type: ignore[arg-type]
+
+
+def test_missing_images_are_an_error_before_anything_is_written(tmp_path: Path) -> None:
+    problem = TiledImages("mnist", image_folder=str(tmp_path / "nothing"))
+    with pytest.raises(ValueError, match=r"no MNIST images at .*WSRL_IMAGES"):
+        build_zoo(tmp_path / "zoo", problem, SETTINGS, quiet=True)
+    assert not (tmp_path / "zoo").exists()
+
+
+@pytest.mark.skipif(not OFFICIAL.is_dir(), reason=f"no official sample at {OFFICIAL}")
+def test_the_official_sequences_are_our_training_images(mnist: Path) -> None:
+    problem = TiledImages("mnist", image_folder=str(mnist))
+    stored = torch.from_numpy(np.load(OFFICIAL / "sequences.npy")[:1, :20])
+    angles = torch.from_numpy(np.load(OFFICIAL / "tasks.npy")[:1, 0])
+    for angle, sequences in zip(angles, stored, strict=True):
+        train = problem.images.train
+        # A few pixels in the middle tell which image it is; then all of them have to agree.
+        ours = problem.sequences(train[None], angle[None])[0, :, 17:33].half()
+        for sequence in sequences:
+            fit = (ours == sequence[17:33]).flatten(1).sum(1)
+            row = train[fit.argmax()]
+            found = problem.sequences(row.view(1, 1), angle[None])[0, 0].half()
+            different = int((found != sequence).sum())
+            assert different <= 1
+
+
+def test_mnist_is_read_from_its_own_files_and_normalised(mnist: Path) -> None:
+    images = TiledImages("mnist", image_folder=str(mnist)).images
+    assert images.pixels.shape == (60_000, 784)
+    assert len(images.train) == 47_998
+    pixels = images.pixels.float() / 255
+    assert float(pixels.mean()) == pytest.approx(0.1307, abs=1e-4)
+    assert float(pixels.std()) == pytest.approx(0.3081, abs=1e-4)

@@ -1,0 +1,254 @@
+"""The published zoos (``.npy`` columns, Zenodo record 10835106), read as they are.
+
+A folder holds one file a column, whose first axis is the snapshot, and maybe ``args.json``. Its
+snapshot ``n`` was taken after ``n + 1`` updates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wsrl.zoos.manifest import MANIFEST, Manifest, ZooError
+from wsrl.zoos.npy import NpyFile
+from wsrl.zoos.official_kinds import KINDS, Kind
+from wsrl.zoos.official_spec import OfficialHints, find_specs, given_settings, make_problem
+from wsrl.zoos.outputs import output_error
+from wsrl.zoos.problems import Column
+from wsrl.zoos.store import DTYPES, Zoo
+
+ARGUMENTS = "args.json"
+
+CHECKED_SNAPSHOTS, CHECKED_SEQUENCES = 64, 4
+"""Outputs of so many snapshots, spread over the zoo, and sequences of each are recomputed."""
+
+_CHUNK = 256  # rows held at once
+_OWN = ("weights", "run", "step")  # columns that every zoo has
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A published zoo: its files, and the manifest that describes it as one of ours.
+
+    Attributes:
+        folder: where it is.
+        kind: which of the two it is.
+        files: by name without ``.npy``.
+        manifest: without shards.
+    """
+
+    folder: Path
+    kind: Kind
+    files: Mapping[str, NpyFile]
+    manifest: Manifest
+
+    def __len__(self) -> int:
+        return self.files["parameters"].shape[0]
+
+    def columns(self, start: int, stop: int) -> dict[str, Tensor]:
+        """Return copies of some rows of every column."""
+        return self.kind.columns({name: f.rows(start, stop) for name, f in self.files.items()})
+
+    def open(self, include_failed: bool = False) -> Zoo:
+        """Return the zoo, read through the memory map."""
+        columns = self.kind.columns({name: file.map() for name, file in self.files.items()})
+
+        def check() -> None:
+            check_outputs(zoo)
+
+        zoo = Zoo(self.folder, self.manifest, [columns], check, include_failed)
+        return zoo
+
+
+def is_official(folder: Path) -> bool:
+    """Whether a folder holds a published zoo, or at least one of its files."""
+    names = {name for kind in KINDS for name in kind.files}
+    return not (folder / MANIFEST).exists() and any(
+        (folder / f"{name}.npy").is_file() for name in names
+    )
+
+
+def open_official(
+    folder: str | Path, include_failed: bool = False, hints: OfficialHints | None = None
+) -> Zoo:
+    """Open a published zoo without importing it.
+
+    Its columns are the files' memory maps (a file of another dtype than a column can have, for
+    instance ``int8``, is converted in memory). ``check`` recomputes outputs on a sample.
+
+    Args:
+        folder: the folder of its files.
+        include_failed: keep the snapshots of runs that failed in training.
+        hints: what the files do not say.
+
+    Raises:
+        ZooError: for files that are missing, damaged or do not fit one another, and for what can
+            be found neither in them nor in ``hints``.
+    """
+    return read_publication(Path(folder), hints or OfficialHints()).open(include_failed)
+
+
+def read_publication(folder: Path, hints: OfficialHints) -> Publication:
+    """Find out what a published zoo is.
+
+    Raises:
+        ZooError: as ``open_official``.
+    """
+    kind = _find_kind(folder)
+    files = {
+        name: NpyFile.open(folder / f"{name}.npy", expected)
+        for name, expected in kind.files.items()
+    }
+    _check_lengths(folder, files)
+    text = _read_arguments(folder)
+    arguments: dict[str, Any] = json.loads(text or "{}")
+    arrays = {name: file.map() for name, file in files.items()}
+    hidden = hints.hidden_size or arguments.get("rnn_hidden_size")
+    layers = hints.num_layers or arguments.get("rnn_num_layers")
+    try:
+        problem = make_problem(kind, arrays, given_settings(kind, arguments, hints))
+        specs = find_specs(problem, files["parameters"].shape[1], hidden, layers)
+    except ZooError as error:
+        raise ZooError(f"{folder}: {error}") from error
+    columns = kind.columns(arrays)
+    rest: dict[str, Any] = {
+        "build": _build(columns),
+        "columns": {name: _column(c) for name, c in columns.items() if name not in _OWN},
+        "failed": _failed(files["parameters"], columns),
+        "origin": "official",
+        "source": {
+            "kind": kind.problem,
+            "headers": {name: file.header for name, file in files.items()},
+            "arguments": text,
+            "labels": _digest_labels(files),
+        },
+        "complete": True,
+        "snapshot_updates": "n + 1",
+    }
+    manifests = [Manifest.of(problem, spec, **rest) for spec in specs]
+    return _only_one([Publication(folder, kind, files, manifest) for manifest in manifests])
+
+
+def check_outputs(zoo: Zoo) -> float:
+    """Recompute the outputs of a sample of snapshots, spread over the zoo.
+
+    Returns:
+        The largest error.
+
+    Raises:
+        ZooError: where stored outputs do not follow from the weights, or no run is sound.
+    """
+    if len(zoo) == 0:
+        raise ZooError(f"the zoo at {zoo.path} holds no sound run: all failed in training")
+    rows = torch.linspace(0, len(zoo) - 1, min(CHECKED_SNAPSHOTS, len(zoo))).long().unique()
+    return output_error(zoo, rows, min(CHECKED_SEQUENCES, zoo.sequences_stored))
+
+
+def _find_kind(folder: Path) -> Kind:
+    if not folder.is_dir():
+        raise ZooError(f"no zoo at {folder}: there is no such folder")
+    found = [
+        kind for kind in KINDS if any((folder / f"{mark}.npy").is_file() for mark in kind.marks)
+    ]
+    if len(found) != 1:
+        marks = "; ".join(
+            f"{kind.problem}: {', '.join(f'{mark}.npy' for mark in kind.marks)}" for kind in KINDS
+        )
+        raise ZooError(
+            f"{folder} holds {'no' if not found else 'more than one'} published zoo: expected the "
+            f"files of one kind ({marks})"
+        )
+    return found[0]
+
+
+def _check_lengths(folder: Path, files: Mapping[str, NpyFile]) -> None:
+    lengths = {f"{name}.npy": file.shape[0] for name, file in files.items()}
+    if len(set(lengths.values())) > 1:
+        held = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise ZooError(
+            f"the files in {folder} disagree in their first axis, the number of snapshots: {held}"
+        )
+
+
+def _read_arguments(folder: Path) -> str | None:
+    path = folder / ARGUMENTS
+    if not path.is_file():
+        return None
+    try:
+        text = path.read_bytes().decode()
+        content = json.loads(text)
+    except ValueError as error:
+        raise ZooError(f"{path} is damaged ({error}): expected JSON") from error
+    if not isinstance(content, dict):
+        raise ZooError(f"{path} holds {content!r}: expected options and their values")
+    if content.get("one_hot_input", 1) != 1:
+        raise ZooError(f"{path} has one_hot_input {content['one_hot_input']!r}: expected 1")
+    return text
+
+
+def _digest_labels(files: Mapping[str, NpyFile]) -> str:
+    """SHA-256 of the small files, by which two zoos of one shape are told apart."""
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        if len(files[name].shape) == 2 and name != "parameters":
+            digest.update(np.ascontiguousarray(files[name].map()).tobytes())
+    return digest.hexdigest()
+
+
+def _build(columns: Mapping[str, Tensor]) -> dict[str, Any]:
+    steps: list[int] = columns["step"].unique().tolist()
+    return {"runs": len(columns["run"].unique()), "snapshots": steps}
+
+
+def _column(tensor: Tensor) -> Column:
+    names = {dtype: name for name, dtype in DTYPES.items()}
+    return Column(names[tensor.dtype], tuple(tensor.shape[1:]))
+
+
+def _failed(parameters: NpyFile, columns: Mapping[str, Tensor]) -> dict[str, int]:
+    """Runs with a parameter, task or measurement that is not finite, and the first step of one."""
+    finite = torch.cat(
+        [
+            torch.from_numpy(np.isfinite(parameters.rows(start, start + _CHUNK))).all(1)
+            for start in range(0, parameters.shape[0], _CHUNK)
+        ]
+    )
+    for name, column in columns.items():
+        if column.is_floating_point() and (column.ndim == 1 or name == "task"):
+            finite &= column.isfinite().view(len(column), -1).all(1)
+    failed: dict[str, int] = {}
+    for run, step in zip(
+        columns["run"][~finite].tolist(), columns["step"][~finite].tolist(), strict=True
+    ):
+        failed[str(run)] = min(step, failed.get(str(run), step))
+    return failed
+
+
+def _only_one(candidates: list[Publication]) -> Publication:
+    """Choose the one whose outputs follow from its weights."""
+    if len(candidates) == 1:
+        return candidates[0]
+    fitting = [candidate for candidate in candidates if _fits(candidate)]
+    if len(fitting) != 1:
+        specs = "; ".join(str(candidate.manifest.rnn_spec) for candidate in candidates)
+        raise ZooError(
+            f"the parameters in {candidates[0].folder} fit several specs ({specs}), and the "
+            f"outputs {'all' if fitting else 'none'} of them: give --num_layers"
+        )
+    return fitting[0]
+
+
+def _fits(candidate: Publication) -> bool:
+    try:
+        check_outputs(candidate.open())
+    except ZooError:
+        return False
+    return True

@@ -1,0 +1,267 @@
+"""The two kinds of published zoos: which files they have, and what their columns are here."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from math import isqrt
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wsrl.zoos.manifest import ZooError
+from wsrl.zoos.npy import FLOATS, INTEGERS, Array, Expected
+from wsrl.zoos.problems import Problem
+
+EVALUATED_STRINGS = 1000
+"""Of so many strings the published files count the accepted."""
+
+EVALUATED_IMAGES = 13000
+"""Over so many images, at most, the published losses are means."""
+
+DIFFERENCES = (-3, 2)
+WEIGHT_DECAYS = (0.0, 0.001, 0.01, 0.1)
+"""What the published tasks and weight decays were drawn from."""
+
+_EVERY = frozenset(("weights", "run", "step", "task", "performance", "sequences", "outputs"))
+
+_SOURCES = {28: "mnist", 8: "digits"}
+"""Image sources by the pixels of a side."""
+
+
+class Kind(ABC):
+    """One kind of published zoo."""
+
+    problem: ClassVar[str]
+    files: ClassVar[dict[str, Expected]]
+    marks: ClassVar[tuple[str, ...]]
+    """Files that no other kind has."""
+
+    arguments: ClassVar[dict[str, str]]
+    """Options of the problem that hints and ``args.json`` may give: our name by theirs."""
+
+    held: ClassVar[frozenset[str]]
+    """Columns that the files hold or that follow from them."""
+
+    @abstractmethod
+    def settings(self, arrays: Mapping[str, Array], given: Mapping[str, Any]) -> dict[str, Any]:
+        """Find the problem's settings.
+
+        Args:
+            arrays: every file.
+            given: options that hints or ``args.json`` say.
+
+        Raises:
+            ZooError: for what cannot be found, and where arrays do not fit one another.
+        """
+
+    @abstractmethod
+    def columns(self, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
+        """Turn some rows of every file into columns."""
+
+    @abstractmethod
+    def arrays(self, columns: Mapping[str, Tensor], problem: Problem) -> dict[str, Array]:
+        """Turn columns into rows of every file; undoes ``columns``."""
+
+    @abstractmethod
+    def arguments_of(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what ``args.json`` says of a problem, by the published names."""
+
+
+class Languages(Kind):
+    """Zoos of formal languages."""
+
+    problem = "formal_languages"
+    marks = ("num_step_correct",)
+    files: ClassVar[dict[str, Expected]] = {
+        "parameters": Expected(("n", "parameters"), ("f2", "f4")),
+        "sequences": Expected(("n", "S", "T"), INTEGERS),
+        "logits": Expected(("n", "S", "T - 1", "O"), FLOATS),
+        "tasks": Expected(("n", "tokens"), INTEGERS),
+        "num_step_correct": Expected(("n", "3: run, step, accepted"), INTEGERS),
+    }
+    arguments: ClassVar[dict[str, str]] = {
+        "num_tokens": "num_tokens",
+        "sequence_length": "length",
+        "max_n": "max_n",
+        "min_difference": "min_difference",
+        "max_difference": "max_difference",
+    }
+    held = _EVERY | {"accepted"}
+
+    def settings(self, arrays: Mapping[str, Array], given: Mapping[str, Any]) -> dict[str, Any]:
+        """Find them: the differences are at least those published, and all that occur."""
+        tasks, (_, stored, length) = arrays["tasks"], arrays["sequences"].shape
+        tokens = tasks.shape[1]
+        _check_axes(arrays["num_step_correct"], "num_step_correct", (3,))
+        _check_axes(arrays["logits"], "logits", (stored, length - 1, tokens + 2))
+        accepted = arrays["num_step_correct"][:, 2]
+        _check_range(accepted, "num_step_correct.npy", "accepted strings", EVALUATED_STRINGS)
+        _check_range(arrays["sequences"], "sequences.npy", "tokens", tokens + 1)
+        max_n = given.get("max_n", _max_n(tokens, length))
+        if max_n is None:
+            raise ZooError(
+                f"max_n cannot be found from {tokens} tokens and strings of length {length}: "
+                "give it (--max_n), as one more than the largest k of the languages"
+            )
+        low = min(int(tasks.min()), max(DIFFERENCES[0], 1 - max_n))  # k + low must not be below 0
+        high = max(int(tasks.max()), DIFFERENCES[1])
+        found = {
+            "num_tokens": tokens,
+            "length": length,
+            "max_n": max_n,
+            "min_difference": given.get("min_difference", low),
+            "max_difference": given.get("max_difference", high),
+            "evaluated_strings": EVALUATED_STRINGS,
+            "stored_strings": stored,
+        }
+        if tasks.min() < found["min_difference"] or tasks.max() > found["max_difference"]:
+            raise ZooError(
+                f"tasks.npy holds differences {tasks.min()}..{tasks.max()}, outside of "
+                f"{found['min_difference']}..{found['max_difference']} as given"
+            )
+        return found
+
+    def columns(self, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
+        """Turn rows into columns."""
+        labels, sequences = arrays["num_step_correct"], arrays["sequences"]
+        accepted = tensor(labels[:, 2], "i8")
+        small = sequences.dtype.str[1:] in ("i1", "u1", "i2")
+        return {
+            "weights": tensor(arrays["parameters"], "f4"),
+            "run": tensor(labels[:, 0], "i8"),
+            "step": tensor(labels[:, 1], "i8"),
+            "task": tensor(arrays["tasks"], "i8"),
+            "performance": accepted.float() / EVALUATED_STRINGS,
+            "accepted": accepted,
+            "sequences": tensor(sequences, "i2" if small else "i8"),
+            "outputs": tensor(arrays["logits"]),
+        }
+
+    def arrays(self, columns: Mapping[str, Tensor], problem: Problem) -> dict[str, Array]:
+        """Turn columns into rows; the accepted are counted as if of 1000 strings."""
+        share = EVALUATED_STRINGS / problem.settings()["evaluated_strings"]
+        accepted = (columns["accepted"] * share).round().long()
+        return {
+            "parameters": columns["weights"].numpy(),
+            "sequences": columns["sequences"].numpy(),
+            "logits": columns["outputs"].numpy(),
+            "tasks": columns["task"].numpy(),
+            "num_step_correct": torch.stack([columns["run"], columns["step"], accepted], 1).numpy(),
+        }
+
+    def arguments_of(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return them."""
+        named = {theirs: settings[ours] for theirs, ours in self.arguments.items()}
+        return named | {"one_hot_input": 1}
+
+
+class Images(Kind):
+    """Zoos of tiled images."""
+
+    problem = "tiled_images"
+    marks = ("num_step", "accuracy_losses")
+    files: ClassVar[dict[str, Expected]] = {
+        "parameters": Expected(("n", "parameters"), ("f2", "f4")),
+        "sequences": Expected(("n", "S", "T", "I"), FLOATS),
+        "logits": Expected(("n", "S", "T", "O"), FLOATS),
+        "tasks": Expected(("n", "1: angle"), FLOATS),
+        "num_step": Expected(("n", "2: run, step"), INTEGERS),
+        "accuracy_losses": Expected(
+            ("n", "4: accuracy, training loss, validation loss, weight decay"), FLOATS
+        ),
+    }
+    arguments: ClassVar[dict[str, str]] = {
+        "tile_size": "tile_size",
+        "source": "source",
+        "interpolation": "interpolation",
+    }
+    held = _EVERY | {"training_loss", "validation_loss", "weight_decay", "generalization_gap"}
+
+    def settings(self, arrays: Mapping[str, Array], given: Mapping[str, Any]) -> dict[str, Any]:
+        """Find them: the weight decays are those published and all that occur."""
+        _, stored, length, size = arrays["sequences"].shape
+        for name, width in (("tasks", 1), ("num_step", 2), ("accuracy_losses", 4)):
+            _check_axes(arrays[name], name, (width,))
+        _check_axes(arrays["logits"], "logits", (stored, length, arrays["logits"].shape[-1]))
+        tile_size = given.get("tile_size", isqrt(size))
+        side = tile_size * isqrt(length - 1)
+        source = given.get("source", _SOURCES.get(side))
+        if source is None:
+            raise ZooError(
+                f"sequences.npy holds images of {side} x {side} pixels, as {length - 1} tiles: "
+                "give their source by name (--source)"
+            )
+        decays = arrays["accuracy_losses"][:, 3]
+        drawn = np.append(decays, np.asarray(WEIGHT_DECAYS, decays.dtype)).astype(np.float64)
+        return {
+            "source": source,
+            "tile_size": tile_size,
+            "interpolation": given.get("interpolation", "nearest"),
+            "weight_decays": np.unique(drawn[np.isfinite(drawn)]).tolist(),
+            "evaluated_images": EVALUATED_IMAGES,
+            "stored_sequences": stored,
+        }
+
+    def columns(self, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
+        """Turn rows into columns."""
+        labels, numbers = arrays["num_step"], tensor(arrays["accuracy_losses"], "f8")
+        accuracy, training, validation, decay = numbers.unbind(1)
+        return {
+            "weights": tensor(arrays["parameters"], "f4"),
+            "run": tensor(labels[:, 0], "i8"),
+            "step": tensor(labels[:, 1], "i8"),
+            "task": tensor(arrays["tasks"], "f8"),
+            "performance": accuracy,
+            "training_loss": training,
+            "validation_loss": validation,
+            "weight_decay": decay,
+            "generalization_gap": validation - training,
+            "sequences": tensor(arrays["sequences"]),
+            "outputs": tensor(arrays["logits"]),
+        }
+
+    def arrays(self, columns: Mapping[str, Tensor], problem: Problem) -> dict[str, Array]:
+        """Turn columns into rows."""
+        names = ("performance", "training_loss", "validation_loss", "weight_decay")
+        return {
+            "parameters": columns["weights"].numpy(),
+            "sequences": columns["sequences"].numpy(),
+            "logits": columns["outputs"].numpy(),
+            "tasks": columns["task"].numpy(),
+            "num_step": torch.stack([columns["run"], columns["step"]], 1).numpy(),
+            "accuracy_losses": torch.stack([columns[name] for name in names], 1).numpy(),
+        }
+
+    def arguments_of(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return them."""
+        return {theirs: settings[ours] for theirs, ours in self.arguments.items()}
+
+
+KINDS: tuple[Kind, ...] = (Languages(), Images())
+
+
+def tensor(array: Array, dtype: str | None = None) -> Tensor:
+    """Return an array as a tensor of a numpy dtype, or of its own; a copy only where it must be."""
+    wanted = np.dtype(dtype or array.dtype.str[1:])  # never of swapped bytes
+    return torch.from_numpy(array.astype(wanted, copy=False))
+
+
+def _check_axes(array: Array, name: str, wanted: tuple[int, ...]) -> None:
+    if array.shape[1:] != wanted:
+        raise ZooError(
+            f"{name}.npy holds {array.shape}: expected (n, {', '.join(map(str, wanted))}), as the "
+            "other files say"
+        )
+
+
+def _check_range(array: Array, file: str, what: str, largest: int) -> None:
+    if array.min() < 0 or array.max() > largest:
+        raise ZooError(f"{file} holds {what} {array.min()}..{array.max()}: expected 0..{largest}")
+
+
+def _max_n(tokens: int, length: int) -> int | None:
+    """In the published zoos the longest string of equal counts just fits: BOS, string, EOS."""
+    return (length - 2) // tokens if (length - 2) % tokens == 0 else None

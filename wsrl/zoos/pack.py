@@ -1,0 +1,174 @@
+"""Make a zoo of RNNs that were trained elsewhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from wsrl.rnn import RNNSpec, RNNWeights, run_population
+from wsrl.zoos.manifest import Manifest
+from wsrl.zoos.packing.inputs import Given, Inputs, make_inputs
+from wsrl.zoos.packing.labels import LabelOptions, Labels, make_labels
+from wsrl.zoos.packing.models import Model, Models, Survey, find_models, survey_models
+from wsrl.zoos.packing.table import Table
+from wsrl.zoos.problems.packed import PackedRNNs
+from wsrl.zoos.store import digest
+from wsrl.zoos.writer import write_zoo
+
+_SHARD_BYTES = 1 << 27
+_CHUNK = 1 << 24  # numbers of a layer that are computed at once
+
+
+def pack_zoo(
+    models: str | Path | Iterable[Model | tuple[str, Model]],
+    out: str | Path,
+    output_kind: str,
+    inputs: str | Path | Given,
+    table: str | Path | Table | None = None,
+    *,
+    length: int | None = None,
+    sequences_stored: int | None = None,
+    seed: int = 0,
+    file_column: str = "file",
+    categorical: Collection[str] = (),
+    run: str | None = None,
+    step: str | None = None,
+    performance: str | None = None,
+    task: Sequence[str] = (),
+    shard_rows: int = 256,
+) -> Manifest:
+    """Make a zoo of a user's RNNs, or go on with one whose making was interrupted.
+
+    The RNNs are ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` (tanh) with one linear readout, all of one
+    spec. They are run on sequences, and what they answer is stored with them. Every column of the
+    table without a meaning of its own becomes a target that can be predicted: numbers a real one,
+    everything else (and numbers that ``categorical`` names) a class. RNNs with parameters that are
+    not finite are counted as failed, and with them their runs.
+
+    Args:
+        models: a folder of state dicts (``*.pt``, ``*.pth``, ``*.safetensors``; in the order of
+            their names, read a shard at a time), or state dicts, modules or ``(name, either)``
+            pairs (held in memory as flat vectors).
+        out: the zoo's folder; new, empty, or holding this very zoo.
+        output_kind: ``categorical`` (the readout's values are logits) or ``real``.
+        inputs: what the RNNs are run on. Drawn for each of them: ``normal`` (standard),
+            ``uniform`` (0 to 1) or ``one_hot`` (tokens, all as likely). Or given, as values or a
+            ``.npy`` or ``.safetensors`` file: ``(S, T, I)`` for all RNNs, or ``(n, S, T, I)``.
+        table: what is known of the RNNs: a CSV file, a Parquet file (needs pyarrow), or values by
+            column. With no table, only the zoo's outputs can be learnt.
+        length: steps ``T`` of drawn sequences.
+        sequences_stored: drawn sequences ``S`` of every RNN; 100 by default.
+        seed: of drawn sequences.
+        file_column: the column that names the files (or the models, where these have names).
+        categorical: numeric columns that are classes nevertheless.
+        run: the column of the training run that an RNN is a snapshot of; by default ``run`` if
+            there is one, else every RNN is a run of its own.
+        step: the column of the training step; by default ``step`` if there is one, else all are 0.
+        performance: the column of the performance; by default ``performance`` if there is one.
+        task: the columns that make up a task, by which the zoo is split; by default every run is
+            a task of its own. If the first is numeric, its largest values are out of distribution.
+        shard_rows: RNNs of a shard, at most.
+
+    Returns:
+        The manifest of the finished zoo.
+
+    Raises:
+        ValueError: for models, a table or sequences that do not fit, naming what does not.
+        ZooError: where the folder holds something else, or another process writes into it.
+        ImportError: for a Parquet table where pyarrow is not installed.
+    """
+    if shard_rows < 1:
+        raise ValueError(f"shard_rows must be at least 1, not {shard_rows}")
+    found = find_models(models)
+    options = LabelOptions(file_column, categorical, run, step, performance, task)
+    labels = make_labels(table, found, options)
+    survey = survey_models(found)
+    if not survey.finite.any():
+        raise ValueError("every model has parameters that are not finite")
+    sequences = make_inputs(
+        inputs, found.names, survey.spec.input_size, sequences_stored, length, seed
+    )
+    problem = PackedRNNs(
+        input_size=survey.spec.input_size,
+        output_size=survey.spec.output_size,
+        output_kind=output_kind,
+        length=sequences.length,
+        sequences_stored=sequences.count,
+        inputs=sequences.kind,
+        properties=labels.properties,
+        task=task,
+        performance=labels.performance,
+    )
+    size = min(shard_rows, _rows_in_a_shard(survey.spec, sequences))
+    parts = [range(s, min(s + size, len(found.names))) for s in range(0, len(found.names), size)]
+    return write_zoo(
+        out,
+        _manifest(problem, survey, labels, sequences, size),
+        len(parts),
+        lambda shard: _columns(found, labels, sequences, parts[shard]),
+    )
+
+
+def _manifest(
+    problem: PackedRNNs, survey: Survey, labels: Labels, inputs: Inputs, shard_rows: int
+) -> Manifest:
+    columns = labels.columns
+    build = {
+        "runs": len(columns["run"].unique()),
+        "snapshots": columns["step"].unique().tolist(),
+        "shard_rows": shard_rows,
+    }
+    source: dict[str, Any] = {
+        "models_sha256": survey.digest,
+        "labels_sha256": digest(columns, {}),
+        **inputs.source(),
+        "run_names": labels.runs,
+    }
+    failed: dict[str, int] = {}
+    for row in (~survey.finite).nonzero().flatten().tolist():
+        run, step = str(columns["run"][row].item()), int(columns["step"][row])
+        failed[run] = min(step, failed.get(run, step))
+    return Manifest.of(
+        problem,
+        survey.spec,
+        build,
+        problem.columns(),
+        origin="packed",
+        source=source,
+        failed=failed,
+    )
+
+
+def _columns(models: Models, labels: Labels, inputs: Inputs, rows: range) -> dict[str, Tensor]:
+    """Return one shard: labels, weights, sequences, and the outputs on them."""
+    weights, sequences = models.rows(rows), inputs.of(rows)
+    outputs = _outputs(weights, sequences)
+    wrong = weights.flat.isfinite().all(1) & ~outputs.isfinite().flatten(1).all(1)
+    if wrong.any():
+        name = models.names[rows[int(wrong.nonzero()[0])]]
+        raise ValueError(f"the outputs of {name} are not finite, although its parameters are")
+    known = {name: column[rows.start : rows.stop] for name, column in labels.columns.items()}
+    return known | {"weights": weights.flat, "sequences": sequences, "outputs": outputs}
+
+
+@torch.no_grad()
+def _outputs(weights: RNNWeights, sequences: Tensor) -> Tensor:
+    """Run ``n`` RNNs on ``(n, S, T, I)``, some at a time: ``(n, S, T, O)``."""
+    layer = weights.spec.gates * weights.spec.hidden_size
+    rows = max(1, _CHUNK // (math.prod(sequences.shape[1:3]) * layer))
+    parts = [
+        run_population(weights[start : start + rows], sequences[start : start + rows])[0]
+        for start in range(0, len(weights), rows)
+    ]
+    return torch.cat(parts)
+
+
+def _rows_in_a_shard(spec: RNNSpec, inputs: Inputs) -> int:
+    """Return how many RNNs fill a shard of the size that is held in memory."""
+    values = inputs.count * inputs.length * (spec.input_size + spec.output_size)
+    return max(1, _SHARD_BYTES // (4 * (values + spec.num_parameters)))

@@ -1,0 +1,1 @@
+"""What ``pack_zoo`` puts together: a user's models, their table and their sequences."""

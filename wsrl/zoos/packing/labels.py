@@ -1,0 +1,158 @@
+"""What a packed zoo says of its rows: run, step, task, performance and the user's properties."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from wsrl.zoos.packing.models import Models
+from wsrl.zoos.packing.table import (
+    Table,
+    classes,
+    is_numeric,
+    match_rows,
+    numbers,
+    read_table,
+    whole_numbers,
+)
+from wsrl.zoos.problems.packed import property_column
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """Which columns of a table mean what; as the arguments of ``pack_zoo``."""
+
+    file_column: str = "file"
+    categorical: Collection[str] = ()
+    run: str | None = None
+    step: str | None = None
+    performance: str | None = None
+    task: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of ``n`` models.
+
+    Attributes:
+        columns: the zoo's columns ``run``, ``step``, ``task``, ``performance`` and those of the
+            properties, ``(n, ...)`` each.
+        runs: what the runs ``0, 1, ...`` are called, where they are not whole numbers.
+        properties: as in the settings of ``PackedRNNs``.
+        performance: whether it is known.
+    """
+
+    columns: dict[str, Tensor]
+    runs: list[str]
+    properties: list[dict[str, Any]]
+    performance: bool
+
+
+def make_labels(table: str | Path | Table | None, models: Models, options: LabelOptions) -> Labels:
+    """Read a table of models.
+
+    Raises:
+        ValueError: naming the column and the row of what does not fit.
+    """
+    names = models.names
+    known: dict[str, list[Any]] = {}
+    if table is not None:
+        rows = read_table(table, text=[options.file_column])
+        known = match_rows(rows, names, options.file_column, models.from_files)
+    special = {
+        meaning: _special(known, meaning, getattr(options, meaning))
+        for meaning in ("run", "step", "performance")
+    }
+    described = {n: v for n, v in known.items() if n not in special.values()}
+    _check_known("categorical", options.categorical, described)
+    _check_known("task", options.task, described)
+    columns, properties = _properties(described, names, options.categorical)
+    columns["run"], runs = _runs(known, special["run"], names)
+    step, performance = special["step"], special["performance"]
+    count = len(names)
+    columns["step"] = torch.zeros(count, dtype=torch.long)
+    if step is not None:
+        columns["step"] = torch.tensor(whole_numbers(step, known[step], names))
+    columns["performance"] = torch.full((count,), torch.nan)
+    if performance is not None:
+        columns["performance"] = torch.tensor(numbers(performance, known[performance], names))
+    parts = [columns[property_column(name)] for name in options.task] or [columns["run"]]
+    columns["task"] = torch.stack([part.double() for part in parts], 1)
+    _check_snapshots(columns, names, step)
+    _check_tasks(columns, names, options.task)
+    return Labels(columns, runs, properties, performance is not None)
+
+
+def _special(known: Mapping[str, Any], meaning: str, given: str | None) -> str | None:
+    """Return the column with a meaning: the one that is named, or the one of that very name."""
+    if given is None:
+        return meaning if meaning in known else None
+    _check_known(meaning, [given], known)
+    return given
+
+
+def _check_known(meaning: str, given: Collection[str], known: Mapping[str, Any]) -> None:
+    if isinstance(given, str):
+        raise ValueError(f"{meaning} must be a list of columns, not {given!r}")
+    if lost := [name for name in given if name not in known]:
+        raise ValueError(
+            f"{meaning}: the table has no such column {', '.join(lost)}; it has "
+            f"{', '.join(known) or 'none'}"
+        )
+
+
+def _properties(
+    described: Mapping[str, list[Any]], names: Sequence[str], categorical: Collection[str]
+) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
+    columns, properties = {}, []
+    for name, values in described.items():
+        present = [value for value in values if value is not None]
+        if name in categorical or not is_numeric(present):
+            indices, labels = classes(name, values, names)
+            columns[property_column(name)] = torch.tensor(indices)
+            properties.append({"name": name, "kind": "classes", "classes": labels})
+        else:
+            real = torch.tensor(numbers(name, values, names), dtype=torch.float64)
+            columns[property_column(name)] = real
+            properties.append({"name": name, "kind": "real"})
+    return columns, properties
+
+
+def _runs(
+    known: Mapping[str, list[Any]], column: str | None, names: Sequence[str]
+) -> tuple[Tensor, list[str]]:
+    """Return the run of every model ``(n,)``, and the names of the runs where they have some."""
+    if column is None:
+        return torch.arange(len(names)), list(names)
+    if is_numeric(known[column]):
+        return torch.tensor(whole_numbers(column, known[column], names)), []
+    indices, labels = classes(column, known[column], names)
+    return torch.tensor(indices), [str(label) for label in labels]
+
+
+def _check_snapshots(columns: Mapping[str, Tensor], names: Sequence[str], step: str | None) -> None:
+    seen: dict[tuple[int, int], str] = {}
+    for run, at, name in zip(columns["run"].tolist(), columns["step"].tolist(), names, strict=True):
+        if (run, at) in seen:
+            hint = "" if step else "; say which column holds the step of a snapshot"
+            raise ValueError(f"{seen[run, at]} and {name} are of one run at one step ({at}){hint}")
+        seen[run, at] = name
+
+
+def _check_tasks(
+    columns: Mapping[str, Tensor], names: Sequence[str], task: Collection[str]
+) -> None:
+    """A run has one task: its snapshots must not be in two splits."""
+    first: dict[int, int] = {}
+    for row, run in enumerate(columns["run"].tolist()):
+        other = first.setdefault(run, row)
+        if not torch.equal(columns["task"][row], columns["task"][other]):
+            raise ValueError(
+                f"{names[other]} and {names[row]} are snapshots of one run, but differ in its "
+                f"task ({', '.join(task)})"
+            )

@@ -1,0 +1,153 @@
+"""A user's models, read one by one: from files, or out of memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from wsrl.rnn import RNNSpec, RNNWeights, weights_from_state_dict
+from wsrl.zoos.store import read_tensors
+
+Model: TypeAlias = Mapping[str, Tensor] | nn.Module
+"""A state dict, or a module that holds one ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` and a readout."""
+
+SUFFIXES = (".pt", ".pth", ".safetensors")
+
+
+@dataclass(frozen=True)
+class Models:
+    """Models by name, in the order of the zoo's rows.
+
+    Attributes:
+        names: of each.
+        from_files: whether the names are those of files.
+        read: returns the model at a position, ``(1, N)`` float32.
+    """
+
+    names: list[str]
+    from_files: bool
+    read: Callable[[int], RNNWeights]
+
+    def rows(self, rows: Iterable[int]) -> RNNWeights:
+        """Return several models."""
+        return RNNWeights.cat([self.read(row) for row in rows])
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a first look at all models finds.
+
+    Attributes:
+        spec: of all.
+        finite: ``(n,)``, whether all parameters of each are finite.
+        digest: SHA-256 of names and parameters.
+    """
+
+    spec: RNNSpec
+    finite: Tensor
+    digest: str
+
+
+def find_models(models: str | Path | Iterable[Model | tuple[str, Model]]) -> Models:
+    """Find the models in a folder (by name), or take them as they come.
+
+    A folder's files are read when they are needed; other models are kept as flat vectors.
+
+    Raises:
+        ValueError: where there are none, two have one name, or one is no such model.
+    """
+    if isinstance(models, str | Path):
+        return _in_folder(Path(models))
+    names, flat = [], []
+    for position, item in enumerate(models):
+        name, model = item if isinstance(item, tuple) else (str(position), item)
+        names.append(name)
+        flat.append(_named(name, partial(_weights, model)))
+    if not names:
+        raise ValueError("no models were given")
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise ValueError(f"models of one name: {', '.join(twice)}")
+    return Models(names, False, flat.__getitem__)
+
+
+def survey_models(models: Models) -> Survey:
+    """Read every model once.
+
+    Raises:
+        ValueError: naming the first that is no RNN with a readout, or of another spec.
+    """
+    digest, finite = hashlib.sha256(), []
+    spec = models.read(0).spec
+    for row, name in enumerate(models.names):
+        weights = models.read(row)
+        if weights.spec != spec:
+            raise ValueError(
+                f"the RNNs of a zoo have one spec: {models.names[0]} is {spec}, "
+                f"but {name} is {weights.spec}"
+            )
+        digest.update(name.encode())
+        digest.update(weights.flat.numpy().tobytes())
+        finite.append(bool(weights.flat.isfinite().all()))
+    return Survey(spec, torch.tensor(finite), digest.hexdigest())
+
+
+def _in_folder(folder: Path) -> Models:
+    if not folder.is_dir():
+        raise ValueError(f"no folder of state dicts at {folder}")
+    files = sorted(file for file in folder.iterdir() if file.suffix in SUFFIXES)
+    if not files:
+        raise ValueError(f"no state dicts in {folder}: expected files *{', *'.join(SUFFIXES)}")
+    names = [file.name for file in files]
+    return Models(names, True, lambda row: _named(str(files[row]), partial(_read, files[row])))
+
+
+def _named(name: str, read: Callable[[], RNNWeights]) -> RNNWeights:
+    try:
+        return read()
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def _read(file: Path) -> RNNWeights:
+    if file.suffix == ".safetensors":
+        return _weights(read_tensors(file))
+    try:
+        return _weights(torch.load(file, map_location="cpu", weights_only=True))
+    except (UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(
+            "cannot be read as a state dict (weights only, so that nothing in the file is run); "
+            "write it with torch.save(model.state_dict(), path)"
+        ) from error
+
+
+def _weights(model: Any) -> RNNWeights:
+    if isinstance(model, nn.Module):
+        weights = RNNWeights.from_module(model)
+    else:
+        _check_state_dict(model)
+        weights = weights_from_state_dict(model)
+    return weights.to("cpu", torch.float32)
+
+
+def _check_state_dict(model: Any) -> None:
+    if not isinstance(model, Mapping):
+        raise ValueError(f"expected a state dict or an nn.Module, not a {type(model).__name__}")
+    if other := [str(key) for key, value in model.items() if not isinstance(value, Tensor)]:
+        raise ValueError(
+            f"no state dict, which holds tensors alone: {_some(other)} is something else. Of a "
+            "training checkpoint, save the model's state_dict() on its own"
+        )
+
+
+def _some(names: Sequence[str], count: int = 5) -> str:
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more

@@ -1,0 +1,162 @@
+"""RNNs that were trained elsewhere: what their zoo can tell of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wsrl.zoos.problems.base import Column, Problem, Runner, Target
+from wsrl.zoos.problems.registry import register_problem
+
+OUTPUT_KINDS = ("categorical", "real")
+BUILT_IN_TARGETS = ("step", "performance")
+
+
+def property_column(name: str) -> str:
+    """Return the zoo's column of a property; no other column's name is like it."""
+    return f"property.{name}"
+
+
+@register_problem
+class PackedRNNs(Problem):
+    """A user's own RNNs, with the properties that their table has.
+
+    ``wsrl zoo pack`` makes such zoos. What the RNNs were trained on is not known here: nothing can
+    be trained on this problem, and free-running clones are not scored.
+
+    Args:
+        input_size: size of an input vector.
+        output_size: size of an output vector.
+        output_kind: ``categorical`` (outputs are logits) or ``real``.
+        length: steps ``T`` of a stored sequence.
+        sequences_stored: sequences ``S`` stored of every RNN.
+        inputs: how the sequences came about: ``normal``, ``uniform``, ``one_hot`` or ``given``.
+        properties: what is known of every RNN, in the order of the table: a ``name``, a ``kind``
+            (``real`` or ``classes``) and, for ``classes``, what they are called (``classes``): the
+            column holds the positions in that list.
+        task: names of the properties that make up a task; by default every run has its own.
+        performance: whether a performance is known.
+
+    Raises:
+        ValueError: for another kind of output, a task that is no property, or two properties of
+            one name.
+    """
+
+    name: ClassVar[str] = "packed"
+    scores_clones: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        input_size: int,
+        output_size: int,
+        output_kind: str,
+        length: int,
+        sequences_stored: int,
+        inputs: str,
+        properties: Sequence[Mapping[str, Any]] = (),
+        task: Sequence[str] = (),
+        performance: bool = False,
+    ) -> None:
+        if output_kind not in OUTPUT_KINDS:
+            raise ValueError(
+                f"output_kind must be {' or '.join(OUTPUT_KINDS)} (logits, or values), "
+                f"not {output_kind!r}"
+            )
+        names = [known["name"] for known in properties]
+        if taken := [name for name in BUILT_IN_TARGETS if name in names]:
+            raise ValueError(f"a property must not be called {taken[0]!r}: rename the column")
+        if len(set(names)) < len(names):
+            raise ValueError(f"two properties have one name: {', '.join(names)}")
+        if unknown := [name for name in task if name not in names]:
+            raise ValueError(
+                f"the task is no column that describes the RNNs: {', '.join(unknown)}; there are "
+                f"{', '.join(names) or 'none'}"
+            )
+        self.input_size, self.output_size, self.output_kind = input_size, output_size, output_kind
+        self.length, self.sequences_stored, self.inputs = length, sequences_stored, inputs
+        self.properties = {known["name"]: dict(known) for known in properties}
+        self.task, self.performance = tuple(task), performance
+
+    def settings(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            "input_size": self.input_size,
+            "output_size": self.output_size,
+            "output_kind": self.output_kind,
+            "length": self.length,
+            "sequences_stored": self.sequences_stored,
+            "inputs": self.inputs,
+            "properties": [dict(known) for known in self.properties.values()],
+            "task": list(self.task),
+            "performance": self.performance,
+        }
+
+    def columns(self) -> dict[str, Column]:
+        """Return the columns of such a zoo but those that every zoo has.
+
+        ``task`` holds the properties that make it up, or else the run. ``performance`` is NaN where
+        it is not known.
+        """
+        dtypes = {"real": "F64", "classes": "I64"}
+        sequences = (self.sequences_stored, self.length)
+        return {
+            "task": Column("F64", (len(self.task) or 1,)),
+            "performance": Column("F32", ()),
+            **{
+                property_column(name): Column(dtypes[known["kind"]], ())
+                for name, known in self.properties.items()
+            },
+            "sequences": Column("F32", (*sequences, self.input_size)),
+            "outputs": Column("F32", (*sequences, self.output_size)),
+        }
+
+    def encode(self, sequences: Tensor) -> Tensor:
+        """Return stored sequences ``(..., T, I)``: they are the inputs."""
+        return sequences.float()
+
+    def encoder_defaults(self) -> dict[str, Any]:
+        """Probing sequences have values like the stored ones."""
+        kinds = {"one_hot": "softmax", "uniform": "sigmoid"}
+        return {"input_activation": kinds.get(self.inputs, "identity")}
+
+    def clone_scores(
+        self, run: Runner, tasks: Tensor, samples: int, generator: torch.Generator
+    ) -> Tensor:
+        """Refuse, since nobody knows what the RNNs are for.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError("clones of packed RNNs cannot be scored: what they do well is not known")
+
+    def targets(self, steps: Sequence[int]) -> dict[str, Target]:
+        """Return every property, and step and performance where there is something to predict."""
+        targets = {name: _target(known) for name, known in self.properties.items()}
+        if self.performance:
+            targets["performance"] = Target("performance", "real")
+        if len(steps) > 1:
+            targets["step"] = Target("step", "classes", values=tuple(sorted(steps)))
+        return targets
+
+    def ood_criterion(self, tasks: NDArray[Any]) -> NDArray[np.float64]:
+        """The task's first property where it is a number (the largest are OOD).
+
+        Where it is a class, or every run is its own task, an order without a meaning that is always
+        the same: OOD tasks are then no different from the others.
+        """
+        if self.task and self.properties[self.task[0]]["kind"] == "real":
+            return tasks[:, 0].astype(np.float64)
+        return np.random.RandomState(0).random_sample(len(tasks))
+
+
+def _target(known: Mapping[str, Any]) -> Target:
+    column = property_column(known["name"])
+    if known["kind"] == "real":
+        return Target(column, "real")
+    classes = tuple(known["classes"])
+    return Target(column, "classes", values=tuple(range(len(classes))), labels=classes)

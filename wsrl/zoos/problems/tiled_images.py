@@ -1,0 +1,316 @@
+"""Rotated images read tile by tile (Herrmann et al. 2024: tiled sequential MNIST).
+
+A task is a rotation angle in degrees. A sequence is an all-zero step (BOS) and the tiles of an
+image, row by row; an RNN tells the class at every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from wsrl.zoos.problems.base import (
+    Batch,
+    Column,
+    Runner,
+    Target,
+    TrainableProblem,
+    TrainingStream,
+    cross_entropy,
+)
+from wsrl.zoos.problems.image_sources import SOURCES, Images, load_images
+from wsrl.zoos.problems.registry import register_problem
+from wsrl.zoos.problems.rotation import TiledRotation
+from wsrl.zoos.streams import Purpose, stream
+
+_CHUNK = 1 << 25
+"""Values of inputs that are made at once when a group is judged."""
+
+
+@register_problem
+class TiledImages(TrainableProblem):
+    """Classify images that are rotated by the task's angle.
+
+    Args:
+        source: where the images are from: ``mnist``, ``fashion_mnist`` or ``digits`` (8 x 8 pixels,
+            always there).
+        tile_size: pixels of a tile's side; by default 4, and 2 for ``digits``.
+        interpolation: of the rotation, ``nearest`` (as published) or ``bilinear``.
+        weight_decays: each member draws its weight decay from these.
+        evaluated_images: how many images of each split are judged at a snapshot, at most.
+        stored_sequences: how many training images are stored with their logits.
+        image_folder: where the images lie; by default where the variable ``WSRL_IMAGES`` says,
+            else ``~/.cache/wsrl``. No part of the zoo.
+        download: fetch images that are not there. No part of the zoo.
+
+    Raises:
+        ValueError: for an unknown source, or settings that do not fit its images.
+    """
+
+    name: ClassVar[str] = "tiled_images"
+    output_kind = "categorical"
+    task_period: ClassVar[float | None] = 360.0
+
+    def __init__(
+        self,
+        source: str = "digits",
+        tile_size: int | None = None,
+        interpolation: Literal["nearest", "bilinear"] = "nearest",
+        weight_decays: Sequence[float] = (0.0, 0.001, 0.01, 0.1),
+        evaluated_images: int = 13000,
+        stored_sequences: int = 100,
+        image_folder: str | None = None,
+        download: bool = False,
+    ) -> None:
+        if source not in SOURCES:
+            raise ValueError(f"unknown source {source!r}; choose one of {', '.join(SOURCES)}")
+        size = SOURCES[source].size
+        tile_size = SOURCES[source].tile_size if tile_size is None else tile_size
+        if tile_size < 1 or size % tile_size:
+            raise ValueError(
+                f"tiles of {tile_size} x {tile_size} do not divide the images of {source}, "
+                f"{size} x {size} pixels"
+            )
+        if interpolation not in ("nearest", "bilinear"):
+            raise ValueError(f"unknown interpolation {interpolation!r}; nearest or bilinear")
+        if not weight_decays or any(not 0 <= decay < np.inf for decay in weight_decays):
+            raise ValueError(f"weight_decays must be numbers of at least 0, not {weight_decays}")
+        for name, value in (
+            ("evaluated_images", evaluated_images),
+            ("stored_sequences", stored_sequences),
+        ):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+        self.source, self.tile_size, self.interpolation = source, tile_size, interpolation
+        self.decays = tuple(sorted({float(decay) for decay in weight_decays}))
+        self.evaluated_images, self.stored_sequences = evaluated_images, stored_sequences
+        self.image_folder, self.download = image_folder, download
+        self.tiles = (size // tile_size) ** 2
+        self.length = self.tiles + 1
+        self.input_size, self.output_size = tile_size**2, SOURCES[source].classes
+        self._rotation = TiledRotation(size, tile_size, interpolation)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the constructor's arguments but where the images lie on this machine."""
+        return {
+            "source": self.source,
+            "tile_size": self.tile_size,
+            "interpolation": self.interpolation,
+            "weight_decays": list(self.decays),
+            "evaluated_images": self.evaluated_images,
+            "stored_sequences": self.stored_sequences,
+        }
+
+    @cached_property
+    def images(self) -> Images:
+        """The images, on the CPU.
+
+        Raises:
+            ValueError: where there are none.
+        """
+        return load_images(self.source, self.image_folder, self.download)
+
+    def prepare(self) -> None:
+        """Make sure that the images are there.
+
+        Raises:
+            ValueError: where there are none, or fewer than are to be stored.
+        """
+        count = len(self.images.train)
+        if self.stored_sequences > count:
+            raise ValueError(
+                f"stored_sequences is {self.stored_sequences}, but {self.source} has {count} "
+                "training images"
+            )
+
+    def draw_tasks(self, seed: int, members: Sequence[int]) -> Tensor:
+        """Draw angles uniformly from [0, 360) degrees: ``(P, 1)`` float64."""
+        drawn = [stream(seed, Purpose.TASK, member).uniform(0, 360, 1) for member in members]
+        return torch.from_numpy(np.stack(drawn))
+
+    def weight_decays(self, seed: int, members: Sequence[int], default: float) -> Tensor:
+        """Draw each member's weight decay: ``(P, 1)``."""
+        drawn = [stream(seed, Purpose.WEIGHT_DECAY, m).choice(self.decays) for m in members]
+        return torch.tensor(drawn, dtype=torch.float64)[:, None]
+
+    def sequences(self, rows: Tensor, angles: Tensor) -> Tensor:
+        """Rotate, normalise and tile images.
+
+        Args:
+            rows: ``(P, S)`` indices of images; ``(1, S)`` for the same ones of every member.
+            angles: ``(P,)`` degrees.
+
+        Returns:
+            ``(P, S, T, I)``, on the device of ``angles``.
+        """
+        source = SOURCES[self.source]
+        pixels = self.images.pixels[rows.cpu()].to(angles.device).float() / source.white
+        tiles = self._rotation.apply(pixels.expand(len(angles), -1, -1), angles)
+        return functional.pad((tiles - source.mean) / source.std, (0, 0, 1, 0))
+
+    def training_stream(
+        self,
+        tasks: Tensor,
+        members: Sequence[int],
+        seed: int,
+        batch_size: int,
+        unique_sequences: bool,
+    ) -> TrainingStream:
+        """Return passes over the training images; no two of a pass are equal."""
+        return _ImageStream(self, tasks, members, seed, batch_size)
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Cross-entropy of the class, averaged over all steps."""
+        return cross_entropy(outputs, batch)
+
+    def columns(self) -> dict[str, Column]:
+        """Return the published columns, and the generalisation gap."""
+        numbers = ("performance", "training_loss", "validation_loss", "weight_decay")
+        count, steps = self.stored_sequences, self.length
+        return {
+            "task": Column("F64", (1,)),
+            **{name: Column("F64", ()) for name in (*numbers, "generalization_gap")},
+            "sequences": Column("F16", (count, steps, self.input_size)),
+            "outputs": Column("F16", (count, steps, self.output_size)),
+        }
+
+    def evaluate(
+        self, run: Runner, tasks: Tensor, members: Sequence[int], seed: int, step: int
+    ) -> dict[str, Tensor]:
+        """Measure losses and accuracy on both splits, and keep some training images."""
+        limit = self.evaluated_images
+        training, _ = self.judge(run, tasks, self.images.train[:limit])
+        validation, accuracy = self.judge(run, tasks, self.images.validation[:limit])
+        rows = [
+            stream(seed, Purpose.EVALUATION, member, step).choice(
+                self.images.train.numpy(), self.stored_sequences, replace=False
+            )
+            for member in members
+        ]
+        sequences = self.sequences(torch.from_numpy(np.stack(rows)), tasks[:, 0]).half()
+        outputs, _ = run(sequences.float(), None)  # on what is stored, so that it can be verified
+        return {
+            "task": tasks,
+            "performance": accuracy,
+            "training_loss": training,
+            "validation_loss": validation,
+            "generalization_gap": validation - training,
+            "weight_decay": self.weight_decays(seed, members, 0.0)[:, 0],
+            "sequences": sequences,
+            "outputs": outputs.half(),
+        }
+
+    def judge(self, run: Runner, tasks: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Classify images.
+
+        Args:
+            run: ``P`` models.
+            tasks: their angles ``(P, 1)``.
+            rows: ``(S,)``, the images, the same for all; or ``(P, S)``.
+
+        Returns:
+            The mean loss over images and steps, and the accuracy at the last step; ``(P,)`` float64
+            each.
+        """
+        rows = rows.expand(len(tasks), -1) if rows.ndim == 2 else rows[None]
+        losses = torch.zeros(len(tasks), dtype=torch.float64, device=tasks.device)
+        right = torch.zeros_like(losses)
+        size = max(1, _CHUNK // (len(tasks) * self.length * self.input_size))
+        for chunk in rows.split(size, 1):
+            outputs, _ = run(self.sequences(chunk, tasks[:, 0]), None)
+            labels = self.images.labels[chunk].to(tasks.device).expand(len(tasks), -1)
+            batch = Batch(outputs, _at_every_step(labels, self.length), torch.ones_like(labels))
+            losses += cross_entropy(outputs, batch)
+            right += (outputs[:, :, -1].argmax(-1) == labels).sum(1)
+        return losses / rows.shape[1], right / rows.shape[1]
+
+    def encode(self, sequences: Tensor) -> Tensor:
+        """Return stored sequences as they are, in float32."""
+        return sequences.float()
+
+    def clone_scores(
+        self, run: Runner, tasks: Tensor, samples: int, generator: torch.Generator
+    ) -> Tensor:
+        """Accuracy of models on validation images of their angles."""
+        among = self.images.validation
+        picks = torch.randint(len(among), (len(tasks), samples), generator=generator)
+        return self.judge(run, tasks, among[picks])[1]
+
+    def targets(self, steps: Sequence[int]) -> dict[str, Target]:
+        """Return the angle (on the circle, and as published as a number) and what was measured."""
+        return {
+            "angle": Target("task", "angle"),
+            "angle_as_number": Target("task", "real"),
+            "performance": Target("performance", "real"),
+            "generalization_gap": Target("generalization_gap", "real"),
+            "step": Target("step", "classes", values=tuple(sorted(steps))),
+            "weight_decay": Target("weight_decay", "classes", values=self.decays),
+        }
+
+    def ood_criterion(self, tasks: NDArray[Any]) -> NDArray[np.float64]:
+        """The angle itself: the largest are OOD."""
+        return tasks[:, 0].astype(np.float64)
+
+    def encoder_defaults(self) -> dict[str, Any]:
+        """Probing sequences look like images."""
+        return {"probing_length": self.length, "input_activation": "sigmoid"}
+
+    def as_images(self, inputs: Tensor) -> Tensor | None:
+        """Put tiles back together, from sequences with or without BOS."""
+        if inputs.shape[-2] not in (self.tiles, self.length):
+            return None
+        pixels: Tensor = inputs[..., -self.tiles :, :].flatten(-2)
+        size = SOURCES[self.source].size
+        images = pixels[..., self._rotation.order.flatten().argsort()]
+        return images.view(*images.shape[:-1], size, size)
+
+
+class _ImageStream(TrainingStream):
+    """Every member passes through the training images in orders of its own."""
+
+    def __init__(
+        self,
+        problem: TiledImages,
+        tasks: Tensor,
+        members: Sequence[int],
+        seed: int,
+        batch_size: int,
+    ) -> None:
+        self._problem, self._angles = problem, tasks[:, 0]
+        self._members, self._seed, self._batch_size = members, seed, batch_size
+        self._steps = len(problem.images.train) // batch_size
+        if self._steps == 0:
+            raise ValueError(
+                f"batch_size is {batch_size}, but there are {len(problem.images.train)} images"
+            )
+        self._pass, self._orders = -1, torch.empty(0)
+
+    def batch(self, step: int) -> Batch:
+        """Return the images of one step."""
+        number, within = divmod(step, self._steps)
+        if number != self._pass:
+            train = self._problem.images.train
+            orders = [
+                stream(self._seed, Purpose.TRAINING, member, number).permutation(len(train))
+                for member in self._members
+            ]
+            self._orders, self._pass = train[torch.from_numpy(np.stack(orders))], number
+        rows = self._orders[:, within * self._batch_size : (within + 1) * self._batch_size]
+        labels = self._problem.images.labels[rows].to(self._angles.device)
+        return Batch(
+            self._problem.sequences(rows, self._angles),
+            _at_every_step(labels, self._problem.length),
+            torch.full_like(labels, 1 / self._batch_size, dtype=torch.float32),
+        )
+
+
+def _at_every_step(labels: Tensor, steps: int) -> Tensor:
+    """Repeat labels ``(P, S)`` over the steps: ``(P, S, T)``."""
+    return labels[..., None].expand(*labels.shape, steps)
