@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
+from torch import nn
 
+from tests.conftest import DATA
 from wsrl.cli import main
 from wsrl.data import ZooDataModule
 from wsrl.encoders import registry
@@ -23,6 +26,12 @@ def block(language: str, containing: str) -> str:
     blocks = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
     (found,) = [text for text in blocks if containing in text]
     return str(found)
+
+
+def commands(text: str) -> list[list[str]]:
+    """The words of every ``wsrl`` command, without the first."""
+    lines = [shlex.split(line, comments=True) for line in text.replace("\\\n", " ").splitlines()]
+    return [words[1:] for words in lines if words[:1] == ["wsrl"]]
 
 
 def test_an_encoder_in_twenty_lines(
@@ -75,9 +84,7 @@ def test_the_study_runs_command_by_command(tmp_path: Path, monkeypatch: pytest.M
         _change(config, changes)
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text(yaml.safe_dump(config))
-    text = block("bash", "runs/interactive-task").replace("\\\n", " ").replace("8000", "6")
-    commands = [shlex.split(line, comments=True) for line in text.splitlines()]
-    run = [words[1:] for words in commands if words[:1] == ["wsrl"]]
+    run = commands(block("bash", "runs/interactive-task").replace("8000", "6"))
     assert len(run) == 9
     for words in run:
         assert main(words) == 0, words
@@ -86,6 +93,31 @@ def test_the_study_runs_command_by_command(tmp_path: Path, monkeypatch: pytest.M
     exec(block("python", "embeddings.safetensors"), names)
     rows = ZooDataModule("zoos/small").rows("ood")
     assert names["unseen"].shape == (len(rows), 16)
+
+
+def test_own_rnns_become_a_zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    for number in range(3):
+        parts = nn.ModuleDict({"rnn": nn.GRU(3, 4), "readout": nn.Linear(4, 2)})
+        torch.save(parts.state_dict(), f"models/{number}.pt")
+    (tmp_path / "runs.csv").write_text("file,animal\n0.pt,mouse\n1.pt,rat\n2.pt,rat\n")
+    (words,) = commands(block("bash", "zoo pack"))
+    assert main(words) == 0
+    assert main(["zoo", "verify", "zoos/mine"]) == 0
+
+
+@pytest.mark.skipif(not (DATA / "official").is_dir(), reason=f"no official sample at {DATA}")
+def test_a_published_zoo_comes_back_byte_for_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    published = DATA / "official/sequential_mnist"
+    (tmp_path / "sequential_mnist_tile_4x4_model_2x32").symlink_to(published.resolve())
+    for words in commands(block("bash", "zoo import")):
+        assert main(words) == 0
+    for path in published.iterdir():
+        assert (tmp_path / "published_again" / path.name).read_bytes() == path.read_bytes()
 
 
 def _change(config: dict[str, Any], changes: dict[str, Any]) -> None:
