@@ -450,19 +450,23 @@ def test_a_property_is_predicted_from_a_pretrained_encoder(
     assert shapes == [[rows, 2], [rows, 16]]
 
 
-@pytest.mark.parametrize("same_command", [True, False])
+@pytest.mark.parametrize("command", ["the same", "run", "config"])
 def test_a_prediction_goes_on_without_the_checkpoint_its_encoder_is_from(
-    prediction: tuple[Path, Path, list[str]], same_command: bool
+    prediction: tuple[Path, Path, list[str]], command: str
 ) -> None:
     folder, pretrained, args = prediction
     pretrained.unlink()
-    args = args if same_command else ["--run", str(folder)]
+    args = {
+        "the same": args,
+        "run": ["--run", str(folder)],
+        "config": ["--config", str(folder / "config.yaml")],
+    }[command]
     assert main(["fit", *args, "--ckpt_path", "last", "--trainer.max_steps", "4"]) == 0
     checkpoint = load(folder / "checkpoints" / "last.ckpt")
     assert checkpoint["global_step"] == 4
     assert checkpoint["wsrl"]["pretrained"] == str(pretrained)
     config = yaml.safe_load((folder / "config.yaml").read_text())["model"]["init_args"]
-    assert (config["pretrained"], config["encoder"]) == (str(pretrained), None)
+    assert config["pretrained"] == str(pretrained)
 
 
 @pytest.mark.parametrize("command", ["fit", "test"])
@@ -648,9 +652,13 @@ def test_image_classifiers_are_emulated_and_their_angle_predicted(
     assert main(["zoo", "verify", "digits"]) == 0
     args = ["--run", "emulation", "--model.figures", "true", "--trainer.logger", "true"]
     args += ["--model.clone_sequences", "40"]
-    assert fit(config, Path("digits"), *args) == 0
-    saved = yaml.safe_load(Path("emulation/config.yaml").read_text())["model"]["init_args"]
-    assert saved["encoder"]["init_args"]["probing_length"] == 3
+    settings = yaml.safe_load(config.read_text())
+    del settings["model"]["init_args"]["encoder"]["init_args"]["probing_length"]
+    open_length = tmp_path / "open_length.yaml"
+    open_length.write_text(yaml.safe_dump(settings))
+    assert fit(open_length, Path("digits"), *args) == 0
+    record = load(Path("emulation/checkpoints/best.ckpt"))["hyper_parameters"]["encoder"]
+    assert record["init_args"]["probing_length"] == 17
     assert main(["test", "--run", "emulation", "--ckpt_path", "best"]) == 0
     metrics = json.loads(Path("emulation/test.json").read_text())["metrics"]
     assert 0 < metrics["ood/original_score"] <= 1  # accuracy on validation images
@@ -672,6 +680,29 @@ def test_images_that_are_missing_are_an_error_before_any_work(
     monkeypatch.setenv("WSRL_IMAGES", str(tmp_path))
     build = ["zoo", "build", "--problem", "tiled_images", "--source", "mnist"]
     message = failed(capsys, *build, "--out", str(tmp_path / "zoo"))
-    assert "no MNIST images at" in message
+    assert "cannot read the MNIST images at" in message
     assert "WSRL_IMAGES" in message
     assert not (tmp_path / "zoo").exists()
+
+
+def test_a_runs_own_config_serves_evaluation_too(run: Path) -> None:
+    args = ["--config", str(run / "config.yaml"), "--ckpt_path", "best"]
+    assert main(["validate", *args]) == 0
+    (run / "validate.json").unlink()
+
+
+def test_what_was_not_split_is_predicted_once(
+    config: Path, zoo_path: Path, tmp_path: Path, zoo: wsrl.zoos.Zoo
+) -> None:
+    folder = str(tmp_path / "run")
+    assert fit(config, zoo_path, "--run", folder, "--data.split_by", "nothing") == 0
+    assert main(["predict", "--run", folder, "--ckpt_path", "best"]) == 0
+    with safe_open(tmp_path / "run/embeddings.safetensors", "pt") as file:
+        assert torch.equal(file.get_tensor("row"), torch.arange(len(zoo)))
+
+
+def test_a_weight_decay_that_a_problem_draws_itself_is_no_option(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build = ["zoo", "build", "--problem", "tiled_images", "--weight_decay", "0.7"]
+    assert "weight_decay" in failed(capsys, *build, "--out", str(tmp_path / "zoo"))

@@ -13,9 +13,9 @@ import pytest
 ROOT = Path(__file__).parent.parent / "wsrl"
 MAY_IMPORT = {
     "rnn": set(),
-    "zoos": {"rnn"},
+    "zoos": {"rnn", "plugins"},
     "data": {"rnn", "zoos"},
-    "encoders": {"rnn"},
+    "encoders": {"rnn", "plugins"},
     "tasks": {"rnn", "encoders", "data.batch", "analysis.figures"},
     "analysis": {"rnn", "encoders"},
     "studies": {"rnn", "zoos", "data", "encoders", "tasks", "analysis"},

@@ -175,13 +175,15 @@ def test_an_entry_point_announces_an_encoder(
     assert build_encoder(encoder.config(), SPEC).config() == encoder.config()
 
 
-def test_an_entry_point_that_does_not_load_is_named(
+def test_an_entry_point_that_does_not_load_is_named_and_harms_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_package(tmp_path, "weight_norms:NoSuchThing")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(ImportError, match="weight_norms:NoSuchThing"):
-        list_encoders()
+    with pytest.warns(UserWarning, match="weight_norms:NoSuchThing.*does not load"):
+        assert "FlattenedWeights" in list_encoders()
+    with pytest.raises(ValueError, match="unknown encoder 'WeightNorm'"):
+        create_encoder("WeightNorm", SPEC)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -18,7 +18,7 @@ from wsrl.zoos import BuildSettings, build_zoo
 from wsrl.zoos.problems import TiledImages
 
 SPEC = wsrl.RNNSpec("lstm", 3, 4, 1, 3).to_dict()
-TARGETS = {"angle": {"kind": "angle", "parts": 1, "classes": 0}}
+TARGETS = {"angle": {"kind": "angle", "parts": 1, "classes": 0, "period": 360.0}}
 
 
 @pytest.fixture(scope="session")
@@ -42,11 +42,21 @@ def test_degrees_go_to_the_circle_and_back() -> None:
 
 
 def test_the_angular_error_goes_the_short_way_round() -> None:
-    metrics = prediction_metrics("angle", 1)
+    metrics = prediction_metrics("angle", 1, 360.0)
     predicted = torch.tensor([[359.0], [10.0], [180.0]])
     target = torch.tensor([[2.0], [350.0], [0.0]])
     update_prediction_metrics(metrics, torch.zeros(3), predicted, target)
     assert float(metrics["angular_error"].compute()) == pytest.approx((3 + 20 + 180) / 3)
+
+
+def test_an_angle_as_a_number_is_judged_the_short_way_round_too() -> None:
+    metrics = prediction_metrics("real", 1, 360.0)
+    update_prediction_metrics(
+        metrics, torch.zeros(2), torch.tensor([[359.0], [10.0]]), torch.tensor([[1.0], [14.0]])
+    )
+    assert float(metrics["angular_error"].compute()) == 3
+    assert float(metrics["mae"].compute()) == 181
+    assert "angular_error" not in prediction_metrics("real", 1)
 
 
 def test_an_angle_is_learned_across_the_wrap() -> None:
@@ -88,3 +98,68 @@ def test_other_encoders_take_no_notice(digits: Path) -> None:
     data = wsrl.ZooDataModule(str(digits))
     module = EmulationModule(ConstantEmbedding, data.spec, encoder_defaults=data.encoder_defaults)
     assert module.encoder.config()["init_args"] == {"embedding_dim": 16}
+
+
+def test_every_target_can_be_trained_and_is_what_its_name_says(digits: Path) -> None:
+    data = wsrl.ZooDataModule(str(digits), batch_size=4, in_memory=True, steps_per_epoch=2)
+    zoo = data.zoo
+    wanted = {
+        "angle": zoo.read("task")[:, 0],
+        "angle_as_number": zoo.read("task")[:, 0],
+        "performance": zoo.read("performance"),
+        "generalization_gap": zoo.read("validation_loss") - zoo.read("training_loss"),
+        "weight_decay": zoo.read("weight_decay"),
+        "step": zoo.read("step"),
+    }
+    assert set(data.targets) == set(wanted)
+    batch = next(iter(data.train_dataloader()))
+    for name, target in zoo.problem.targets(zoo.steps).items():
+        found = batch.targets[name][:, 0].double()
+        if target.kind == "classes":
+            found = torch.tensor(target.values, dtype=torch.float64)[found.long()]
+        torch.testing.assert_close(found, wanted[name][batch.row].double(), rtol=1e-6, atol=1e-6)
+        module = PredictionModule(
+            name, data.targets, data.spec, encoder=ConstantEmbedding, mode="scratch"
+        )
+        losses = module._losses(module(module.embed(batch.weights)), batch.targets[name])
+        assert losses.shape == (4,)
+        assert losses.isfinite().all()
+
+
+def test_the_largest_angles_are_out_of_distribution(digits: Path) -> None:
+    data = wsrl.ZooDataModule(str(digits))
+    angles = data.zoo.read("task")[:, 0]
+    known = torch.cat([torch.from_numpy(data.rows(name)) for name in ("train", "validation")])
+    assert angles[torch.from_numpy(data.rows("ood"))].min() > angles[known].max()
+
+
+def test_clones_are_scored_on_validation_images_of_their_own_angle(digits: Path) -> None:
+    problem = wsrl.open_zoo(digits).problem
+    assert isinstance(problem, TiledImages)
+    tasks = torch.tensor([[20.0], [200.0]], dtype=torch.float64)
+    images = problem.images.validation
+    known = problem.sequences(images[None], tasks[:, 0]).flatten(2)
+    seen = []
+
+    def run(inputs: Tensor, state: object) -> tuple[Tensor, object]:
+        seen.append(inputs)
+        return torch.nn.functional.one_hot(torch.zeros(inputs.shape[:3]).long(), 10).float(), state
+
+    scores = problem.clone_scores(run, tasks, 30, torch.Generator().manual_seed(0))
+    (inputs,) = seen
+    for asked, among in zip(inputs.flatten(2), known, strict=True):
+        assert all((among == image).all(1).any() for image in asked)
+    zeros = (problem.images.labels[images] == 0).float().mean()  # what always 0 is right in
+    assert (scores - zeros).abs().max() < 0.3
+    picked = [(known[0] == image).all(1).nonzero()[0, 0] for image in inputs[0].flatten(1)]
+    right = (problem.images.labels[images][torch.stack(picked)] == 0).double().mean()
+    assert float(scores[0]) == pytest.approx(float(right))
+
+
+def test_what_is_known_keeps_its_precision(digits: Path) -> None:
+    batch = next(iter(wsrl.ZooDataModule(str(digits)).val_dataloader()[0]))
+    half = batch.to(dtype=torch.bfloat16)
+    assert half.inputs.dtype == half.weights.flat.dtype == torch.bfloat16
+    assert torch.equal(half.task, batch.task)
+    assert torch.equal(half.targets["angle"], batch.targets["angle"])
+    assert batch.to(dtype=torch.float64).task.dtype == torch.float64

@@ -396,7 +396,7 @@ def test_what_the_files_do_not_say_is_asked_for(languages: Path, images: Path) -
 
 def test_arguments_and_arrays_must_agree(images: Path, languages: Path) -> None:
     (images / "args.json").write_text('{"tile_size": 4}')
-    with pytest.raises(ZooError, match=r"16 x 16 pixels"):
+    with pytest.raises(ZooError, match=r"16 steps .* of 4 values: .* tiles of 4 x 4 pixels"):
         open_zoo(images)
     for text, message in (
         ('{"num_tokens": 4}', "num_tokens is 4 as given .* the arrays hold 3"),
@@ -535,14 +535,16 @@ def test_runs_that_failed_are_counted_and_left_out(published: Path, tmp_path: Pa
     for path in (published, tmp_path / "zoo"):
         zoo = open_zoo(path)
         assert zoo.manifest.failed == {"1": 10, "3": 0}
-        assert len(zoo) == 18
-        assert not {1, 3} & set(zoo.read("run").tolist())
+        assert len(zoo) == 24 - 2 - 3  # with all that comes after
+        pairs = set(zip(zoo.read("run").tolist(), zoo.read("step").tolist(), strict=True))
+        assert (1, 0) in pairs
+        assert not {(1, 10), (3, 0)} & pairs
         assert len(open_zoo(path, include_failed=True)) == 24
         verify_zoo(path)
     export_official(tmp_path / "zoo", tmp_path / "out")
     assert contents(tmp_path / "out") == contents(published)
     change(published, "parameters", lambda flat: flat * np.nan)
-    with pytest.raises(ZooError, match="holds no sound run"):
+    with pytest.raises(ZooError, match="holds no sound snapshot"):
         import_official(published, tmp_path / "other", quiet=True)
 
 
@@ -588,7 +590,7 @@ def test_an_import_that_ran_out_of_space_is_finished_by_another(
         import_official(published, out, rows_per_shard=8, quiet=True)
     other = Path(shutil.copytree(published, tmp_path / "other"))
     change(other, "tasks", lambda tasks: tasks[::-1].copy())
-    with pytest.raises(ZooError, match="labels: "):
+    with pytest.raises(ZooError, match=r"sha256 of tasks: "):
         import_official(other, out, rows_per_shard=7, quiet=True)
     kept = [path.stat().st_mtime_ns for path in sorted((out / "shards").iterdir())]
     assert import_official(published, out, rows_per_shard=7, quiet=True).complete
@@ -691,3 +693,36 @@ def test_an_export_that_ran_out_of_space_leaves_nothing(
     with pytest.raises(ZooError, match=r"nothing is left of it: .*No space left"):
         export_official(tmp_path / "zoo", target)
     assert list(target.parent.iterdir()) == []
+
+
+def test_weights_that_changed_between_import_and_resumption_are_refused(
+    published: Path, tmp_path: Path
+) -> None:
+    import_official(published, tmp_path / "zoo", quiet=True)
+    assert import_official(published, tmp_path / "zoo", quiet=True).complete
+    change(published, "parameters", lambda flat: flat * np.float32(1 + 1e-6))
+    with pytest.raises(ZooError, match="sha256 of parameters"):
+        import_official(published, tmp_path / "zoo", quiet=True)
+
+
+def test_labels_are_checked_before_anything_is_written(published: Path, tmp_path: Path) -> None:
+    change(published, "tasks", lambda tasks: tasks + np.arange(len(tasks))[:, None] % 2)
+    for look in (
+        lambda: import_official(published, tmp_path / "zoo", quiet=True),
+        lambda: ZooDataModule(str(published)).prepare_data(),
+    ):
+        with pytest.raises(ZooError, match="task changes between snapshots"):
+            look()
+    assert not (tmp_path / "zoo").exists()
+
+
+@pytest.mark.parametrize("hint", [{"hidden_size": 0}, {"num_layers": -1}])
+def test_sizes_that_make_no_sense_are_refused(published: Path, hint: dict[str, int]) -> None:
+    with pytest.raises(ZooError, match="must be a whole number of at least 1"):
+        open_official(published, hints=OfficialHints(**hint))
+
+
+def test_arguments_of_another_type_are_refused(languages: Path) -> None:
+    (languages / "args.json").write_text('{"max_n": "5"}')
+    with pytest.raises(ZooError, match=r"max_n is '5' in args.json: expected int"):
+        open_zoo(languages)

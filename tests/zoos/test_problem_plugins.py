@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -158,14 +160,34 @@ def test_a_problem_of_another_package_builds_trains_and_predicts(
         assert file.get_slice("prediction").get_shape() == [32, 1]
 
 
-def test_a_problem_that_does_not_load_harms_no_other_zoo(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zoo_path: Path
+@pytest.mark.parametrize(
+    ("value", "content"),
+    [
+        ("parity:NoSuchThing", PARITY),
+        ("parity:Parity", "1 +"),
+        ("parity:Parity", "Parity = 1"),
+        ("parity:FormalLanguages", "from wsrl.zoos.problems import *"),
+        (
+            "parity:Nameless",
+            "from wsrl.zoos.problems import Problem\nclass Nameless(Problem): pass",
+        ),
+    ],
+)
+def test_a_problem_that_does_not_load_is_named_and_harms_no_other(
+    value: str, content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zoo_path: Path
 ) -> None:
-    install(tmp_path, monkeypatch, "parity:NoSuchThing")
+    (tmp_path / "site").mkdir()
+    install(tmp_path / "site", monkeypatch, value)
+    (tmp_path / "site/parity.py").write_text(content)
+    monkeypatch.delitem(sys.modules, "parity", raising=False)
     assert open_zoo(zoo_path).problem.name == "formal_languages"
-    for look in (list_problems, lambda: get_problem("parity")):
-        with pytest.raises(ImportError, match=r"parity:NoSuchThing.*does not load"):
-            look()
+    named = contextlib.nullcontext()
+    if value != "parity:FormalLanguages":  # which is registered already: that is no harm
+        named = pytest.warns(UserWarning, match=f"{value}.*does not load")
+    with named:
+        assert "formal_languages" in list_problems()
+    with pytest.raises(ValueError, match="unknown problem 'parity'"):
+        get_problem("parity")
 
 
 def test_only_problems_can_be_registered_and_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from torchvision.transforms.v2.functional import rotate
 
 from tests.conftest import DATA
 from wsrl.rnn import RNNWeights, State, run_population
-from wsrl.zoos import BuildSettings, ZooError, build_zoo, open_zoo, verify_zoo
+from wsrl.zoos import BuildSettings, Zoo, ZooError, build_zoo, open_zoo, verify_zoo
 from wsrl.zoos.group import Group, initial_weights
 from wsrl.zoos.problems import TiledImages
 from wsrl.zoos.problems.image_sources import trains_on
@@ -163,14 +164,97 @@ def test_a_zoo_of_digits_is_built_and_verified(tmp_path: Path) -> None:
     assert torch.equal(torch.tensor(PROBLEM.decays, dtype=torch.float64)[classes], decays)
 
 
-def test_another_labels_outputs_are_caught(tmp_path: Path) -> None:
+def test_what_is_stored_is_of_the_right_images() -> None:
+    problem = TiledImages(evaluated_images=30, stored_sequences=6)
+    tasks, spec = problem.draw_tasks(0, [0, 1]), problem.spec("lstm", 5, 1)
+    weights = RNNWeights(initial_weights(spec, 0, [0, 1]), spec)
+
+    def run(inputs: torch.Tensor, state: State | None) -> tuple[torch.Tensor, State]:
+        return run_population(weights, inputs, state)
+
+    columns = problem.evaluate(run, tasks, [0, 1], 0, 7)
+    assert set(columns) == set(problem.columns())
+    images = problem.images
+    for name, rows in (("training", images.train), ("validation", images.validation)):
+        wanted, accuracy = problem.judge(run, tasks, rows[:30])
+        torch.testing.assert_close(columns[f"{name}_loss"], wanted)
+        more, _ = problem.judge(run, tasks, rows[:60])
+        assert not torch.allclose(more, wanted)
+    torch.testing.assert_close(columns["performance"], accuracy)
+    known = problem.sequences(images.train[None], tasks[:, 0]).half().flatten(2)
+    for stored, among in zip(columns["sequences"].flatten(2), known, strict=True):
+        assert all((among == sequence).all(1).any() for sequence in stored)
+    outputs, _ = run(columns["sequences"].float(), None)
+    assert torch.equal(columns["outputs"], outputs.half())
+
+
+def test_outputs_of_other_weights_are_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
-    shard = tmp_path / "zoo/shards/00000.safetensors"
-    content = bytearray(shard.read_bytes())
-    content[-5] ^= 64
-    shard.write_bytes(bytes(content))
-    with pytest.raises(ZooError, match="checksums differ"):
+    read = Zoo.read
+
+    def other(zoo: Zoo, column: str, rows: torch.Tensor | None = None) -> torch.Tensor:
+        values = read(zoo, column, rows)
+        return values.roll(1, 0) if column == "weights" else values
+
+    monkeypatch.setattr(Zoo, "read", other)
+    with pytest.raises(ZooError, match="do not follow from their weights"):
         verify_zoo(tmp_path / "zoo")
+
+
+def test_an_interrupted_build_of_images_ends_like_another(tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    build_zoo(whole, PROBLEM, SETTINGS, quiet=True)
+
+    class Stopped(Exception):
+        pass
+
+    steps = iter(range(7))
+
+    def train_step(group: Group) -> None:
+        if next(steps, None) is None:
+            raise Stopped
+        original(group)
+
+    original = Group._train_step
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr(Group, "_train_step", train_step)
+        with pytest.raises(Stopped):
+            build_zoo(broken, PROBLEM, SETTINGS, checkpoint_seconds=0, quiet=True)
+    build_zoo(broken, PROBLEM, SETTINGS, quiet=True)
+    for path in (whole / "shards").iterdir():
+        assert (broken / "shards" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_fashion_mnist_is_read_by_torchvision_too(tmp_path: Path) -> None:
+    raw = tmp_path / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    pixels = np.arange(3 * 784, dtype=np.uint8)
+    for name, head, values in (
+        ("train-images-idx3-ubyte", (2051, 3, 28, 28), pixels),
+        ("train-labels-idx1-ubyte", (2049, 3), np.array([4, 0, 9], np.uint8)),
+        ("t10k-images-idx3-ubyte", (2051, 3, 28, 28), pixels),
+        ("t10k-labels-idx1-ubyte", (2049, 3), np.array([4, 0, 9], np.uint8)),
+    ):
+        (raw / name).write_bytes(np.array(head, ">i4").tobytes() + values.tobytes())
+    problem = TiledImages("fashion_mnist", image_folder=str(tmp_path))
+    assert problem.images.labels.tolist() == [4, 0, 9]
+    sequence = problem.sequences(torch.tensor([[1]]), torch.zeros(1))
+    images = problem.as_images(sequence)
+    assert images is not None
+    torch.testing.assert_close(
+        (images * 0.3530 + 0.2860).flatten() * 255, torch.from_numpy(pixels[784:1568]).float()
+    )
+    (raw / "train-images-idx3-ubyte").write_bytes(b"")
+    with pytest.raises(ValueError, match="cannot read the FashionMNIST images"):
+        TiledImages("fashion_mnist", image_folder=str(tmp_path)).prepare()
+
+
+def test_a_batch_larger_than_the_set_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="batch_size is 5000, but there are"):
+        build_zoo(tmp_path / "zoo", PROBLEM, replace(SETTINGS, batch_size=5000), quiet=True)
+    assert not (tmp_path / "zoo").exists()
 
 
 @pytest.mark.parametrize(
@@ -191,7 +275,7 @@ def test_bad_settings_are_errors(settings: dict[str, object], message: str) -> N
 
 def test_missing_images_are_an_error_before_anything_is_written(tmp_path: Path) -> None:
     problem = TiledImages("mnist", image_folder=str(tmp_path / "nothing"))
-    with pytest.raises(ValueError, match=r"no MNIST images at .*WSRL_IMAGES"):
+    with pytest.raises(ValueError, match=r"cannot read the MNIST images at .*WSRL_IMAGES"):
         build_zoo(tmp_path / "zoo", problem, SETTINGS, quiet=True)
     assert not (tmp_path / "zoo").exists()
 

@@ -65,19 +65,24 @@ class ZooBatch:
 
         Args:
             device: where to; ``None`` leaves every tensor where it is.
-            dtype: of the floating point tensors, integers keep theirs; ``None`` keeps all.
+            dtype: of the floating point tensors, integers keep theirs; ``None`` keeps all. What is
+                known of the RNNs is never held in less than float32: an angle would change.
         """
+        fine = dtype if dtype is None or dtype.itemsize >= 4 else torch.float32
 
         def move(tensor: Tensor) -> Tensor:
             return tensor.to(device, dtype if tensor.is_floating_point() else None)
+
+        def know(tensor: Tensor) -> Tensor:
+            return tensor.to(device, fine if tensor.is_floating_point() else None)
 
         return ZooBatch(
             weights=RNNWeights(move(self.weights.flat), self.weights.spec),
             inputs=move(self.inputs),
             outputs=move(self.outputs),
-            targets={name: move(target) for name, target in self.targets.items()},
-            task=move(self.task),
-            performance=move(self.performance),
+            targets={name: know(target) for name, target in self.targets.items()},
+            task=know(self.task),
+            performance=know(self.performance),
             run=move(self.run),
             step=move(self.step),
             row=move(self.row),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
 from wsrl.encoders.base import Encoder, check_options, class_path
+from wsrl.plugins import load_plugins
 from wsrl.rnn import RNNSpec
 
 ENTRY_POINTS = "wsrl.encoders"
@@ -73,13 +73,6 @@ def create_encoder(name: str, spec: RNNSpec, embedding_dim: int = 16, **options:
 @cache
 def _load_entry_points() -> None:
     """Import the encoders of other packages, once; the import may register them itself."""
-    for point in entry_points(group=ENTRY_POINTS):
-        try:
-            cls = point.load()
-        except (ImportError, AttributeError) as error:
-            raise ImportError(
-                f"the encoder {point.name!r} announced as {point.value!r} does not load: {error}; "
-                "mend or uninstall the package it is from"
-            ) from error
-        if cls not in _registered.values():
-            register_encoder(cls)
+    load_plugins(
+        ENTRY_POINTS, lambda cls: None if cls in _registered.values() else register_encoder(cls)
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import dict_to_namespace
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import SaveConfigCallback
@@ -29,15 +28,11 @@ class SaveRunConfig(SaveConfigCallback):
         config = self.config.clone()
         config.update(str(Path(config["data"]["zoo"]).resolve()), "data.zoo")
         if getattr(pl_module, "pretrained", None):
-            # Where a run that went on has its encoder from, too: its own checkpoint held it.
+            # Also where a run that went on has its encoder from: its own checkpoint held it.
             config.update(pl_module.pretrained, "model.init_args.pretrained")
-            config.update(None, "model.init_args.encoder")
-        elif "encoder" in pl_module.hparams:  # with what suits the zoo where nothing was said
-            config.update(
-                dict_to_namespace(pl_module.hparams["encoder"]), "model.init_args.encoder"
-            )
-        for name, nothing in {"run": None, "ckpt_path": None, "overwrite": False}.items():
-            config.update(nothing, name)
+            config.pop("model.init_args.encoder", None)
+        for name in ("run", "ckpt_path", "overwrite"):
+            config.pop(name, None)
         path.parent.mkdir(parents=True, exist_ok=True)
         self.parser.save(config, path, skip_none=False, overwrite=True, multifile=False)
 

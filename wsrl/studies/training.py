@@ -220,6 +220,8 @@ class TrainingCLI(LightningCLI):
         given = self.config["out"]
         out = Path(given) if given else self.run.folder / "embeddings.safetensors"
         splits = self.datamodule.eval_splits("predict")
+        if len(splits) == 1:
+            results = [results]  # Lightning leaves out the list of loaders where there is one
         count = write_predictions(out, results or [], splits, self._source())
         print(f"written: {out} ({count} snapshots)")
 

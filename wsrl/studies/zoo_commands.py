@@ -40,7 +40,8 @@ def build_from_arguments(args: Sequence[str]) -> str:
         "--problem", default=problem.name, help=f"one of: {', '.join(list_trainable_problems())}"
     )
     building = parser.add_function_arguments(build_zoo, skip={"problem", "settings"})
-    training = parser.add_class_arguments(BuildSettings)
+    own = {"weight_decay"} if problem.draws_weight_decay else set()
+    training = parser.add_class_arguments(BuildSettings, skip=own)
     task = parser.add_class_arguments(problem)
     files = [word for config in configs for word in ("--config", config)]
     settings = parser.parse_args([*files, *options])
@@ -74,6 +75,7 @@ def describe(path: str | Path) -> dict[str, Any]:
         "runs": manifest.build["runs"],
         "failed": manifest.failed,
         "snapshots": len(zoo),
+        "left_out": len(open_zoo(path, include_failed=True)) - len(zoo),
         "steps": list(zoo.steps),
         "tasks": len(zoo.read("task").unique(dim=0)),
         "sequences_stored": zoo.sequences_stored,
@@ -101,7 +103,7 @@ def summarize(path: str | Path) -> str:
     known = facts["problem_settings"].items()
     # Descriptions of a packed zoo's properties would fill the screen; they come as targets.
     settings = ", ".join(f"{name}={value}" for name, value in known if name != "properties")
-    failed = len(facts["failed"])
+    failed, built = len(facts["failed"]), facts["origin"] == "built"
     lines = {
         "zoo": facts["path"],
         "problem": f"{facts['problem']} ({settings})",
@@ -109,8 +111,11 @@ def summarize(path: str | Path) -> str:
         "origin": facts["origin"],
         "runs": str(facts["runs"])
         + (f" (seed {facts['build']['seed']})" if "seed" in facts["build"] else "")
-        + (f", of which {failed} failed and are left out" if failed else ""),
-        "snapshots": f"{facts['snapshots']} at steps {', '.join(map(str, facts['steps']))}",
+        + (f", of which {failed} failed and are left out" if failed and built else "")
+        + (f", of which {failed} have values that are not finite" if failed and not built else ""),
+        "snapshots": f"{facts['snapshots']}"
+        + (f" ({facts['left_out']} others are left out)" if facts["left_out"] else "")
+        + f" at steps {', '.join(map(str, facts['steps']))}",
         "tasks": str(facts["tasks"]),
         "performance": "not known"
         if facts["performance_at_last_step"] is None
@@ -120,7 +125,8 @@ def summarize(path: str | Path) -> str:
     }
     targets = {f"  {name}": _phrase(target) for name, target in facts["targets"].items()}
     lines |= {"targets": "" if targets else "none", **targets}
-    return "\n".join(f"{name:12} {value}".rstrip() for name, value in lines.items())
+    width = max(map(len, lines)) + 1
+    return "\n".join(f"{name:{width}} {value}".rstrip() for name, value in lines.items())
 
 
 def _targets(zoo: Zoo) -> dict[str, Target]:

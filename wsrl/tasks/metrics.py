@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import cast
 
+import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torchmetrics import KendallRankCorrCoef, MeanAbsoluteError, MeanMetric, Metric, R2Score
@@ -32,23 +33,24 @@ def emulation_metrics(output_kind: str, clones: bool) -> nn.ModuleDict:
     return nn.ModuleDict({name: _mean() for name in names})
 
 
-def prediction_metrics(kind: str, parts: int) -> nn.ModuleDict:
+def prediction_metrics(kind: str, parts: int, period: float | None = None) -> nn.ModuleDict:
     """Return the metrics of a predicted property, beside the mean of its ``loss``.
 
     Args:
         kind: of the target. ``classes``: ``exact_match`` (all parts right) and ``part_accuracy``
-            (a part right). ``real``: ``mae``, ``r2`` and ``kendall_tau`` (tau-b). ``angle``:
-            ``angular_error``, the mean absolute one in degrees, at most 180.
+            (a part right). ``real``: ``mae``, ``r2`` and ``kendall_tau`` (tau-b).
         parts: numbers a target has; metrics are averaged over them.
+        period: of numbers on a circle: adds ``angular_error``, the mean absolute one the short way
+            round, at most half a period.
     """
     metrics: dict[str, nn.Module] = {"loss": _mean()}
     if kind == "classes":
         metrics |= {"exact_match": _mean(), "part_accuracy": _mean()}
-    elif kind == "angle":
-        metrics["angular_error"] = _mean()
-    else:
+    elif kind == "real":
         metrics |= {"mae": MeanAbsoluteError(), "r2": R2Score()}
         metrics["kendall_tau"] = KendallRankCorrCoef(num_outputs=parts)
+    if period is not None:
+        metrics["angular_error"] = AngularError(period)
     return nn.ModuleDict(metrics)
 
 
@@ -68,9 +70,9 @@ def update_prediction_metrics(
         right = predicted == target
         update(metrics, "exact_match", right.all(1).float())
         update(metrics, "part_accuracy", right.float())
-    elif "angular_error" in metrics:
-        update(metrics, "angular_error", ((predicted - target + 180) % 360 - 180).abs())
-    else:
+    if "angular_error" in metrics:
+        update(metrics, "angular_error", predicted, target)
+    if "mae" in metrics:
         # One part goes in as a vector: the rank correlation of one output expects that.
         pair = (predicted.squeeze(1), target.squeeze(1))
         for name in ("mae", "r2", "kendall_tau"):
@@ -101,6 +103,33 @@ def log_metrics(module: LightningModule, split: str, metrics: nn.ModuleDict, sho
             prog_bar=name == shown,
             add_dataloader_idx=False,
         )
+
+
+class AngularError(Metric):
+    """Mean absolute difference of numbers on a circle, the short way round.
+
+    Args:
+        period: what goes once round the circle.
+    """
+
+    total: Tensor
+    count: Tensor
+
+    def __init__(self, period: float) -> None:
+        super().__init__()
+        self.period = period
+        self.add_state("total", torch.zeros(()), "sum")
+        self.add_state("count", torch.zeros(()), "sum")
+
+    def update(self, predicted: Tensor, target: Tensor) -> None:
+        """Add a batch of any shape."""
+        half = self.period / 2
+        self.total += ((predicted - target + half) % self.period - half).abs().sum()
+        self.count += target.numel()
+
+    def compute(self) -> Tensor:
+        """Return the mean, at most half a period."""
+        return self.total / self.count
 
 
 def _mean() -> MeanMetric:

@@ -30,12 +30,14 @@ class PredictionModule(TaskModule):
     """Trains a small network that predicts a property of RNNs from their embeddings.
 
     Logged for every evaluated split: ``loss``; of classes ``exact_match`` and ``part_accuracy``,
-    of real values ``mae``, ``r2`` and ``kendall_tau``, of angles ``angular_error`` (the mean
-    absolute one, in degrees, the short way round). An angle is learned as a point on the circle.
+    of real values ``mae``, ``r2`` and ``kendall_tau``, of numbers on a circle ``angular_error``
+    (the mean absolute one, the short way round). Of the kind ``angle`` they are learned as points
+    on the circle.
 
     Args:
         target: which property; a name in ``targets``.
-        targets: what the zoo's problem offers, by name: ``{"kind", "parts", "classes"}``.
+        targets: what the zoo's problem offers, by name: ``{"kind", "parts", "classes"}``, and of
+            numbers on a circle ``period``.
         spec: the zoo's RNNs, as ``RNNSpec.to_dict`` returns them.
         encoder: makes the encoder, as for ``EmulationModule``. Left out with ``pretrained``, whose
             encoder it would have to be.
@@ -79,6 +81,7 @@ class PredictionModule(TaskModule):
         self.target, self.mode, self.class_loss = target, mode, class_loss
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.kind = str(targets[target]["kind"])
+        self.period: float | None = targets[target].get("period")
         self.parts, self.classes = int(targets[target]["parts"]), int(targets[target]["classes"])
         _check_choice(f"kind of target {target!r}", self.kind, KINDS)
         self.spec = RNNSpec(**spec)
@@ -162,7 +165,7 @@ class PredictionModule(TaskModule):
             return
         splits = evaluation_data(self).eval_splits("test" if stage == "test" else "validate")
         self.split_metrics = nn.ModuleDict(
-            {split: prediction_metrics(self.kind, self.parts) for split in splits}
+            {split: prediction_metrics(self.kind, self.parts, self.period) for split in splits}
         )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -63,7 +63,7 @@ class EmulationFigures(Callback):
             return
         if self._example is None:
             self._example = batch
-        known = (batch.run, batch.step, batch.performance, batch.task)
+        known = (batch.run, batch.step, batch.performance.float(), batch.task.float())
         self._gathered.append(
             _Gathered(
                 outputs["split"],

@@ -53,6 +53,7 @@ def build_zoo(
     get_trainable_problem(problem.name)  # by its name the zoo will be opened
     folder, place = Path(out), _device(device)
     problem.prepare()
+    _check_stream(problem, settings)
     spec = problem.spec(settings.cell, settings.hidden_size, settings.num_layers, settings.bias)
     manifest = open_or_create(
         folder, Manifest.of(problem, spec, settings.to_dict(), problem.columns())
@@ -85,6 +86,14 @@ def build_zoo(
         manifest.write(folder)
         shutil.rmtree(folder / PROGRESS, ignore_errors=True)
     return manifest
+
+
+def _check_stream(problem: TrainableProblem, settings: BuildSettings) -> None:
+    """Let a problem refuse a batch size before anything is written."""
+    tasks = problem.draw_tasks(settings.seed, [0])
+    problem.training_stream(
+        tasks, [0], settings.seed, settings.batch_size, settings.unique_sequences
+    )
 
 
 def _device(name: str) -> torch.device:

@@ -50,7 +50,8 @@ class Manifest:
             the last bits of the weights depend; several where a build went on elsewhere.
         shards: the finished files in the order of their members.
         failed: runs with a loss, weights or outputs that were not finite (as stored), with the
-            number of updates after which it was seen.
+            number of updates after which it was seen. Of runs trained elsewhere only the snapshots
+            from that step on are left out.
         origin: ``built`` by us, ``official`` (a published zoo) or ``packed`` (a user's RNNs).
         source: what its origin has to say: plain values.
         complete: whether every shard is there.

@@ -6,10 +6,9 @@ snapshot ``n`` was taken after ``n + 1`` updates.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wsrl.zoos.labels import check_labels
 from wsrl.zoos.manifest import MANIFEST, Manifest, ZooError
-from wsrl.zoos.npy import NpyFile
+from wsrl.zoos.npy import Array, NpyFile
 from wsrl.zoos.official_kinds import KINDS, Kind
-from wsrl.zoos.official_spec import OfficialHints, find_specs, given_settings, make_problem
+from wsrl.zoos.official_spec import (
+    ARGUMENTS,
+    OfficialHints,
+    find_specs,
+    given_settings,
+    given_sizes,
+    make_problem,
+)
 from wsrl.zoos.outputs import output_error
 from wsrl.zoos.problems import Column
 from wsrl.zoos.store import DTYPES, Zoo
-
-ARGUMENTS = "args.json"
 
 CHECKED_SNAPSHOTS, CHECKED_SEQUENCES = 64, 4
 """Outputs of so many snapshots, spread over the zoo, and sequences of each are recomputed."""
@@ -60,12 +65,35 @@ class Publication:
     def open(self, include_failed: bool = False) -> Zoo:
         """Return the zoo, read through the memory map."""
         columns = self.kind.columns({name: file.map() for name, file in self.files.items()})
+        return Zoo(self.folder, self.manifest, [columns], self.check, include_failed)
 
-        def check() -> None:
-            check_outputs(zoo)
+    def check(self) -> float:
+        """Check the labels of all rows, and the outputs of a sample of them.
 
-        zoo = Zoo(self.folder, self.manifest, [columns], check, include_failed)
-        return zoo
+        Returns:
+            The largest error of an output.
+
+        Raises:
+            ZooError: where labels make no sense, stored outputs do not follow from the weights, or
+                no snapshot is sound.
+        """
+        labels = self.kind.labels(self._labels())
+        check_labels(self.folder, labels)
+        failed = {int(run): step for run, step in self.manifest.failed.items()}
+        pairs = zip(labels["run"].tolist(), labels["step"].tolist(), strict=True)
+        sound = [row for row, (run, step) in enumerate(pairs) if step < failed.get(run, step + 1)]
+        if not sound:
+            raise ZooError(f"the zoo at {self.folder} holds no sound snapshot")
+        picks = torch.linspace(0, len(sound) - 1, min(CHECKED_SNAPSHOTS, len(sound))).long()
+        rows = [self.columns(sound[pick], sound[pick] + 1) for pick in picks.unique().tolist()]
+        sample = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+        zoo = Zoo(self.folder, replace(self.manifest, failed={}), [sample], lambda: None)
+        return output_error(
+            zoo, torch.arange(len(rows)), min(CHECKED_SEQUENCES, zoo.sequences_stored)
+        )
+
+    def _labels(self) -> dict[str, Array]:
+        return {name: file.map() for name, file in self.files.items() if _is_small(name, file)}
 
 
 def is_official(folder: Path) -> bool:
@@ -111,45 +139,29 @@ def read_publication(folder: Path, hints: OfficialHints) -> Publication:
     text = _read_arguments(folder)
     arguments: dict[str, Any] = json.loads(text or "{}")
     arrays = {name: file.map() for name, file in files.items()}
-    hidden = hints.hidden_size or arguments.get("rnn_hidden_size")
-    layers = hints.num_layers or arguments.get("rnn_num_layers")
     try:
+        sizes = given_sizes(arguments, hints)
         problem = make_problem(kind, arrays, given_settings(kind, arguments, hints))
-        specs = find_specs(problem, files["parameters"].shape[1], hidden, layers)
+        specs = find_specs(problem, files["parameters"].shape[1], *sizes)
     except ZooError as error:
-        raise ZooError(f"{folder}: {error}") from error
-    columns = kind.columns(arrays)
+        raise ZooError(f"{folder}: {error} (options: those of `wsrl zoo import`)") from error
+    labels = kind.labels(arrays)
+    first = kind.columns({name: file.rows(0, 1) for name, file in files.items()})
     rest: dict[str, Any] = {
-        "build": _build(columns),
-        "columns": {name: _column(c) for name, c in columns.items() if name not in _OWN},
-        "failed": _failed(files["parameters"], columns),
+        "build": _build(labels),
+        "columns": {name: _column(c) for name, c in first.items() if name not in _OWN},
+        "failed": _failed(files["parameters"], labels),
         "origin": "official",
         "source": {
             "kind": kind.problem,
             "headers": {name: file.header for name, file in files.items()},
             "arguments": text,
-            "labels": _digest_labels(files),
         },
         "complete": True,
         "snapshot_updates": "n + 1",
     }
     manifests = [Manifest.of(problem, spec, **rest) for spec in specs]
     return _only_one([Publication(folder, kind, files, manifest) for manifest in manifests])
-
-
-def check_outputs(zoo: Zoo) -> float:
-    """Recompute the outputs of a sample of snapshots, spread over the zoo.
-
-    Returns:
-        The largest error.
-
-    Raises:
-        ZooError: where stored outputs do not follow from the weights, or no run is sound.
-    """
-    if len(zoo) == 0:
-        raise ZooError(f"the zoo at {zoo.path} holds no sound run: all failed in training")
-    rows = torch.linspace(0, len(zoo) - 1, min(CHECKED_SNAPSHOTS, len(zoo))).long().unique()
-    return output_error(zoo, rows, min(CHECKED_SEQUENCES, zoo.sequences_stored))
 
 
 def _find_kind(folder: Path) -> Kind:
@@ -194,13 +206,8 @@ def _read_arguments(folder: Path) -> str | None:
     return text
 
 
-def _digest_labels(files: Mapping[str, NpyFile]) -> str:
-    """SHA-256 of the small files, by which two zoos of one shape are told apart."""
-    digest = hashlib.sha256()
-    for name in sorted(files):
-        if len(files[name].shape) == 2 and name != "parameters":
-            digest.update(np.ascontiguousarray(files[name].map()).tobytes())
-    return digest.hexdigest()
+def _is_small(name: str, file: NpyFile) -> bool:
+    return len(file.shape) == 2 and name != "parameters"
 
 
 def _build(columns: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -248,7 +255,7 @@ def _only_one(candidates: list[Publication]) -> Publication:
 
 def _fits(candidate: Publication) -> bool:
     try:
-        check_outputs(candidate.open())
+        candidate.check()
     except ZooError:
         return False
     return True

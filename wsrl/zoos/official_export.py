@@ -13,8 +13,9 @@ from torch import Tensor
 
 from wsrl.zoos.manifest import SHARDS, ZooError
 from wsrl.zoos.npy import NpyWriter, header_of
-from wsrl.zoos.official import ARGUMENTS, is_official
+from wsrl.zoos.official import is_official
 from wsrl.zoos.official_kinds import EVALUATED_IMAGES, EVALUATED_STRINGS, KINDS, Kind
+from wsrl.zoos.official_spec import ARGUMENTS
 from wsrl.zoos.open import open_zoo
 from wsrl.zoos.store import Zoo, read_tensors
 
@@ -47,6 +48,8 @@ def export_official(path: str | Path, out: str | Path) -> list[str]:
     zoo = open_zoo(source, include_failed=True)
     kind = _kind(zoo)
     zoo.check()
+    if not _kept(zoo).any():
+        raise ZooError(f"all runs in {source} failed in training: nothing is left to export")
     lost = [] if zoo.manifest.origin == "official" else _lost(zoo, kind)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

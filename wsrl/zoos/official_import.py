@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.progress import Progress
 from torch import Tensor
 
-from wsrl.zoos.manifest import Manifest, ZooError
-from wsrl.zoos.official import check_outputs, read_publication
+from wsrl.zoos.manifest import Manifest, ZooError, checksum
+from wsrl.zoos.official import read_publication
 from wsrl.zoos.official_spec import OfficialHints
 from wsrl.zoos.writer import write_zoo
 
@@ -45,9 +45,10 @@ def import_official(
     if rows_per_shard < 1:
         raise ValueError(f"rows_per_shard must be at least 1, not {rows_per_shard}")
     published = read_publication(Path(path), hints or OfficialHints())
-    check_outputs(published.open())
+    published.check()
     rows = len(published)
-    source = published.manifest.source | {"rows_per_shard": rows_per_shard}
+    sums = {f"sha256 of {name}": checksum(file.path) for name, file in published.files.items()}
+    source = published.manifest.source | {"rows_per_shard": rows_per_shard} | sums
     manifest = replace(published.manifest, source=source, complete=False)
     with Progress(disable=quiet) as progress:
         bar = progress.add_task("snapshots", total=rows)

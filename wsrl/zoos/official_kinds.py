@@ -58,8 +58,20 @@ class Kind(ABC):
         """
 
     @abstractmethod
+    def labels(self, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
+        """Turn some rows of the small files into the columns that say what the rows are."""
+
     def columns(self, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
         """Turn some rows of every file into columns."""
+        sequences = arrays["sequences"]
+        dtype = sequences.dtype.str[1:]
+        if dtype in INTEGERS:
+            dtype = "i2" if dtype in ("i1", "u1", "i2") else "i8"
+        return self.labels(arrays) | {
+            "weights": tensor(arrays["parameters"], "f4"),
+            "sequences": tensor(sequences, dtype),
+            "outputs": tensor(arrays["logits"]),
+        }
 
     @abstractmethod
     def arrays(self, columns: Mapping[str, Tensor], problem: Problem) -> dict[str, Array]:
@@ -124,20 +136,16 @@ class Languages(Kind):
             )
         return found
 
-    def columns(self, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
+    def labels(self, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
         """Turn rows into columns."""
-        labels, sequences = arrays["num_step_correct"], arrays["sequences"]
+        labels = arrays["num_step_correct"]
         accepted = tensor(labels[:, 2], "i8")
-        small = sequences.dtype.str[1:] in ("i1", "u1", "i2")
         return {
-            "weights": tensor(arrays["parameters"], "f4"),
             "run": tensor(labels[:, 0], "i8"),
             "step": tensor(labels[:, 1], "i8"),
             "task": tensor(arrays["tasks"], "i8"),
             "performance": accepted.float() / EVALUATED_STRINGS,
             "accepted": accepted,
-            "sequences": tensor(sequences, "i2" if small else "i8"),
-            "outputs": tensor(arrays["logits"]),
         }
 
     def arrays(self, columns: Mapping[str, Tensor], problem: Problem) -> dict[str, Array]:
@@ -186,8 +194,13 @@ class Images(Kind):
         for name, width in (("tasks", 1), ("num_step", 2), ("accuracy_losses", 4)):
             _check_axes(arrays[name], name, (width,))
         _check_axes(arrays["logits"], "logits", (stored, length, arrays["logits"].shape[-1]))
-        tile_size = given.get("tile_size", isqrt(size))
-        side = tile_size * isqrt(length - 1)
+        tile_size, tiles = given.get("tile_size", isqrt(size)), isqrt(length - 1)
+        if tile_size**2 != size or tiles**2 != length - 1:
+            raise ZooError(
+                f"sequences.npy holds {length - 1} steps (BOS apart) of {size} values: expected a "
+                f"square number of tiles of {tile_size} x {tile_size} pixels"
+            )
+        side = tile_size * tiles
         source = given.get("source", _SOURCES.get(side))
         if source is None:
             raise ZooError(
@@ -205,12 +218,11 @@ class Images(Kind):
             "stored_sequences": stored,
         }
 
-    def columns(self, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
+    def labels(self, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
         """Turn rows into columns."""
         labels, numbers = arrays["num_step"], tensor(arrays["accuracy_losses"], "f8")
         accuracy, training, validation, decay = numbers.unbind(1)
         return {
-            "weights": tensor(arrays["parameters"], "f4"),
             "run": tensor(labels[:, 0], "i8"),
             "step": tensor(labels[:, 1], "i8"),
             "task": tensor(arrays["tasks"], "f8"),
@@ -219,8 +231,6 @@ class Images(Kind):
             "validation_loss": validation,
             "weight_decay": decay,
             "generalization_gap": validation - training,
-            "sequences": tensor(arrays["sequences"]),
-            "outputs": tensor(arrays["logits"]),
         }
 
     def arrays(self, columns: Mapping[str, Tensor], problem: Problem) -> dict[str, Array]:

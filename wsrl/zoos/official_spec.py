@@ -12,6 +12,8 @@ from wsrl.zoos.npy import Array
 from wsrl.zoos.official_kinds import Kind
 from wsrl.zoos.problems import Problem, create_problem
 
+ARGUMENTS = "args.json"
+
 _LAYERS = range(1, 5)  # tried where their number is not known
 
 
@@ -40,6 +42,24 @@ class OfficialHints:
     interpolation: str | None = None
 
 
+def given_sizes(
+    arguments: Mapping[str, Any], hints: OfficialHints
+) -> tuple[int | None, int | None]:
+    """Return hidden size and layers that hints or ``args.json`` say, hints first.
+
+    Raises:
+        ZooError: for sizes that are no whole numbers of at least 1.
+    """
+    sizes = []
+    for ours, theirs in (("hidden_size", "rnn_hidden_size"), ("num_layers", "rnn_num_layers")):
+        hint = getattr(hints, ours)
+        size = arguments.get(theirs) if hint is None else hint
+        if size is not None and (type(size) is not int or size < 1):
+            raise ZooError(f"{ours} must be a whole number of at least 1, not {size!r}")
+        sizes.append(size)
+    return sizes[0], sizes[1]
+
+
 def given_settings(
     kind: Kind, arguments: Mapping[str, Any], hints: OfficialHints
 ) -> dict[str, Any]:
@@ -54,6 +74,10 @@ def given_settings(
     strange = sorted(told.keys() - kind.arguments.values())
     if strange:
         raise ZooError(f"options that a zoo of {kind.problem} does not have: {', '.join(strange)}")
+    for name, value in (said | told).items():
+        wanted = str if name in ("source", "interpolation") else int
+        if type(value) is not wanted:
+            raise ZooError(f"{name} is {value!r} in {ARGUMENTS}: expected {wanted.__name__}")
     return said | told
 
 

@@ -37,7 +37,7 @@ class Zoo:
         manifest: what it holds.
         shards: the columns of every shard, ``(rows, *shape)`` each.
         check: what ``check`` does.
-        include_failed: keep the snapshots of runs whose loss was not finite.
+        include_failed: keep the snapshots of runs in which something was not finite.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Zoo:
         path: Path,
         manifest: Manifest,
         shards: Sequence[Mapping[str, Tensor]],
-        check: Callable[[], None],
+        check: Callable[[], object],
         include_failed: bool = False,
     ) -> None:
         self.path, self.manifest = path, manifest
@@ -146,11 +146,17 @@ class Zoo:
 
     def _kept_rows(self, total: int, include_failed: bool) -> Tensor:
         rows = torch.arange(total)
-        failed = torch.tensor([int(run) for run in self.manifest.failed])
-        if include_failed or not len(failed):
+        if include_failed or not self.manifest.failed:
             return rows
-        runs = torch.cat([shard["run"] for shard in self._shards])
-        return rows[~torch.isin(runs, failed)]
+        runs, steps = (
+            torch.cat([shard[name] for shard in self._shards]) for name in ("run", "step")
+        )
+        kept = torch.ones(total, dtype=torch.bool)
+        for run, step in self.manifest.failed.items():
+            # Of ours the whole run: what failed after ``step`` updates began to go wrong before.
+            late = self.manifest.origin == "built" or steps >= step
+            kept &= ~((runs == int(run)) & late)
+        return rows[kept]
 
 
 def open_store(folder: Path, include_failed: bool = False) -> Zoo:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from wsrl.zoos.labels import check_labels
 from wsrl.zoos.manifest import SHARDS, ZooError
 from wsrl.zoos.open import open_zoo
 from wsrl.zoos.outputs import output_error
@@ -66,18 +67,12 @@ def _check_files(zoo: Zoo) -> None:
 
 
 def _check_labels(zoo: Zoo) -> None:
-    pairs = torch.stack([zoo.read("run"), zoo.read("step")], 1)
+    columns = {name: zoo.read(name) for name in ("run", "step", "task")}
     if zoo.manifest.origin == "built":
         count, steps = zoo.manifest.build["runs"], torch.tensor(zoo.steps)
+        pairs = torch.stack([columns["run"], columns["step"]], 1)
         if not torch.equal(pairs, torch.cartesian_prod(torch.arange(count), steps).view(-1, 2)):
             raise ZooError(
                 f"the zoo at {zoo.path} does not hold {count} runs x {len(steps)} snapshots"
             )
-    if len(pairs.unique(dim=0)) < len(pairs):
-        raise ZooError(f"the zoo at {zoo.path} holds two snapshots of one run at one step")
-    runs, index = pairs[:, 0].unique(return_inverse=True)
-    tasks = zoo.read("task")
-    of_run = torch.empty((len(runs), *tasks.shape[1:]), dtype=tasks.dtype)
-    of_run[index] = tasks  # any snapshot's: all have to agree with it
-    if not torch.equal(of_run[index], tasks):
-        raise ZooError(f"the zoo at {zoo.path} has runs whose task changes between snapshots")
+    check_labels(zoo.path, columns)

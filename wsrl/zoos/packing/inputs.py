@@ -75,7 +75,11 @@ def make_inputs(
         if seed < 0:
             raise ValueError(f"seed must not be negative: {seed}")
         return DrawnInputs(inputs, names, size, count, length, seed)
-    values = _read(Path(inputs)) if isinstance(inputs, str | Path) else np.asarray(inputs)
+    if isinstance(inputs, str | Path):
+        values = _read(Path(inputs))
+    else:  # of a tensor the values alone, in a dtype that numpy has
+        given = inputs.detach().cpu() if isinstance(inputs, Tensor) else inputs
+        values = np.asarray(given.float() if isinstance(given, Tensor) else given)
     for name, option in (("length", length), ("sequences_stored", count)):
         if option is not None:
             raise ValueError(f"{name} goes with drawn sequences; those that are given have theirs")
@@ -179,7 +183,12 @@ def _read(path: Path) -> NDArray[Any]:
             f"{', '.join(DISTRIBUTIONS)}"
         )
     if path.suffix == ".npy":
-        values: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        try:
+            values: Any = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise ValueError(f"{path} is damaged or no .npy file ({error})") from error
+        if not isinstance(values, np.ndarray):
+            raise ValueError(f"{path} is no .npy file of one array")
         return values
     if path.suffix == ".safetensors":
         tensors = read_tensors(path)

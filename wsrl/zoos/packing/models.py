@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, TypeAlias
 
 import torch
@@ -69,7 +68,8 @@ def find_models(models: str | Path | Iterable[Model | tuple[str, Model]]) -> Mod
         return _in_folder(Path(models))
     names, flat = [], []
     for position, item in enumerate(models):
-        name, model = item if isinstance(item, tuple) else (str(position), item)
+        name, model = item if isinstance(item, tuple) else (position, item)
+        name = str(name)
         names.append(name)
         flat.append(_named(name, partial(_weights, model)))
     if not names:
@@ -103,7 +103,8 @@ def survey_models(models: Models) -> Survey:
 def _in_folder(folder: Path) -> Models:
     if not folder.is_dir():
         raise ValueError(f"no folder of state dicts at {folder}")
-    files = sorted(file for file in folder.iterdir() if file.suffix in SUFFIXES)
+    found = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES]
+    files = sorted(file for file in found if file.is_file())
     if not files:
         raise ValueError(f"no state dicts in {folder}: expected files *{', *'.join(SUFFIXES)}")
     names = [file.name for file in files]
@@ -118,15 +119,16 @@ def _named(name: str, read: Callable[[], RNNWeights]) -> RNNWeights:
 
 
 def _read(file: Path) -> RNNWeights:
-    if file.suffix == ".safetensors":
+    if file.suffix.lower() == ".safetensors":
         return _weights(read_tensors(file))
     try:
-        return _weights(torch.load(file, map_location="cpu", weights_only=True))
-    except (UnpicklingError, RuntimeError, EOFError) as error:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # a file that is none of torch's can raise anything
         raise ValueError(
             "cannot be read as a state dict (weights only, so that nothing in the file is run); "
             "write it with torch.save(model.state_dict(), path)"
         ) from error
+    return _weights(content)
 
 
 def _weights(model: Any) -> RNNWeights:

@@ -174,7 +174,9 @@ def _read_file(path: Path, text: Collection[str]) -> dict[str, list[Any]]:
 def _read_csv(path: Path) -> dict[str, list[str]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [[entry.strip() for entry in row] for row in csv.reader(file) if row]
+            reader = csv.reader(file, skipinitialspace=True)
+            rows = [[entry.strip() for entry in row] for row in reader]
+        rows = [row for row in rows if any(row)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} is no CSV table: {error}") from error
     if not rows:

@@ -37,6 +37,7 @@ class Target:
         values: for ``classes``, the column value that each class stands for, ascending.
         first: how many leading entries of the column are left out.
         labels: what the classes are called, where not by their values.
+        period: for a number on a circle, what goes once round it.
     """
 
     column: str
@@ -45,6 +46,7 @@ class Target:
     values: tuple[float, ...] = ()
     first: int = 0
     labels: tuple[str | float, ...] = ()
+    period: float | None = None
 
     def of(self, columns: Mapping[str, Tensor]) -> Tensor:
         """Return the target of ``n`` snapshots: class indices (long) or float32, ``(n, parts)``.
@@ -65,7 +67,8 @@ class Target:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what a predictor needs to know, as plain values."""
-        return {"kind": self.kind, "parts": self.parts, "classes": len(self.values)}
+        plain = {"kind": self.kind, "parts": self.parts, "classes": len(self.values)}
+        return plain | ({} if self.period is None else {"period": self.period})
 
 
 @dataclass(frozen=True)
@@ -176,6 +179,9 @@ class Problem(ABC):
 
 class TrainableProblem(Problem):
     """A problem on which a zoo can be built: what training needs as well."""
+
+    draws_weight_decay: ClassVar[bool] = False
+    """Whether ``weight_decays`` gives every member its own, whatever the build says."""
 
     @abstractmethod
     def draw_tasks(self, seed: int, members: Sequence[int]) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -46,7 +46,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Images:
-    """Images on the device, split as published.
+    """Images, split as published.
 
     Attributes:
         pixels: ``(N, H * W)``, as stored.
@@ -59,6 +59,10 @@ class Images:
     labels: Tensor
     train: Tensor
     validation: Tensor
+
+    def to(self, device: torch.device) -> Images:
+        """Return the images on a device."""
+        return Images(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
 def load_images(source: str, folder: str | None, download: bool) -> Images:
@@ -94,11 +98,12 @@ def _from_torchvision(name: str, folder: Path, download: bool) -> tuple[Tensor, 
 
     try:
         found = getattr(datasets, name)(str(folder), train=True, download=download)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, OSError) as error:  # missing, or cut short
         raise ValueError(
-            f"no {name} images at {folder / name / 'raw'} ({error}): put the four IDX files of "
-            f"{name} there, unpacked, name another folder (variable {FOLDER_VARIABLE}, or "
-            "--image_folder when building), or let them be downloaded (--download true)"
+            f"cannot read the {name} images at {folder / name / 'raw'} ({error}): put the IDX "
+            f"files of {name} there, unpacked; or name another folder (variable "
+            f"{FOLDER_VARIABLE}); to build a zoo they can be downloaded (--download true), to "
+            "fit they are needed for clones alone (--model.clone_rnns 0 scores none)"
         ) from error
     return found.data, found.targets
 

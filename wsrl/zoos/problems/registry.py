@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
+from wsrl.plugins import load_plugins
 from wsrl.zoos.problems.base import Problem, TrainableProblem
 
 ENTRY_POINTS = "wsrl.problems"
@@ -20,11 +20,13 @@ def register_problem(cls: _ProblemClass) -> _ProblemClass:
     """Make a problem known by its ``name``; use as a decorator.
 
     Raises:
-        TypeError: where the class is no ``Problem``.
+        TypeError: where the class is no ``Problem``, or has no name.
         ValueError: when the name is taken.
     """
     if not (isinstance(cls, type) and issubclass(cls, Problem)):
         raise TypeError(f"only subclasses of Problem can be registered, not {cls!r}")
+    if not isinstance(getattr(cls, "name", None), str):
+        raise TypeError(f"{_path(cls)} needs a class attribute `name`")
     if cls.name in _registered:
         raise ValueError(
             f"a problem named {cls.name!r} is registered already ({_path(_registered[cls.name])}); "
@@ -51,7 +53,7 @@ def get_problem(name: str) -> type[Problem]:
     Raises:
         ValueError: for an unknown name; the message lists the known ones.
     """
-    if name not in _registered:  # a package that does not load harms no zoo but its own
+    if name not in _registered:
         _load_entry_points()
     if name not in _registered:
         raise ValueError(f"unknown problem {name!r}; choose one of {', '.join(list_problems())}")
@@ -90,16 +92,9 @@ def create_problem(name: str, settings: Mapping[str, Any]) -> Problem:
 @cache
 def _load_entry_points() -> None:
     """Import the problems of other packages, once; the import may register them itself."""
-    for point in entry_points(group=ENTRY_POINTS):
-        try:
-            cls = point.load()
-        except (ImportError, AttributeError) as error:
-            raise ImportError(
-                f"the problem {point.name!r} announced as {point.value!r} does not load: {error}; "
-                "mend or uninstall the package it is from"
-            ) from error
-        if cls not in _registered.values():
-            register_problem(cls)
+    load_plugins(
+        ENTRY_POINTS, lambda cls: None if cls in _registered.values() else register_problem(cls)
+    )
 
 
 def _path(cls: type) -> str:

@@ -24,6 +24,7 @@ class TiledRotation:
         self.taps = 1 if interpolation == "nearest" else 4
         self.order = tile_order(size, tile_size)
         self._maps: dict[float, tuple[Tensor, Tensor]] = {}
+        self._last: tuple[Tensor, Tensor, Tensor] | None = None  # angles, sources, shares
 
     def apply(self, images: Tensor, angles: Tensor) -> Tensor:
         """Rotate and tile each member's images.
@@ -44,10 +45,13 @@ class TiledRotation:
 
     def _maps_of(self, angles: Tensor) -> tuple[Tensor, Tensor]:
         """Return source pixels and their shares, each ``(taps, P, H * W)``, in tile order."""
-        maps = [self._map(angle) for angle in angles.tolist()]
-        sources = torch.stack([sources for sources, _ in maps], 1)
-        shares = torch.stack([shares for _, shares in maps], 1)
-        return sources.to(angles.device), shares.to(angles.device)
+        if self._last is None or self._last[0] is not angles:  # one population, step after step
+            maps = [self._map(angle) for angle in angles.tolist()]
+            sources, shares = (
+                torch.stack(part, 1).to(angles.device) for part in zip(*maps, strict=True)
+            )
+            self._last = angles, sources, shares
+        return self._last[1:]
 
     def _map(self, angle: float) -> tuple[Tensor, Tensor]:
         if angle not in self._maps:

@@ -30,8 +30,8 @@ from wsrl.zoos.problems.registry import register_problem
 from wsrl.zoos.problems.rotation import TiledRotation
 from wsrl.zoos.streams import Purpose, stream
 
-_CHUNK = 1 << 25
-"""Values of inputs that are made at once when a group is judged."""
+_CHUNK = 1 << 18
+"""Steps that are run at once when a group is judged; each takes a kilobyte or so."""
 
 
 @register_problem
@@ -57,6 +57,7 @@ class TiledImages(TrainableProblem):
     name: ClassVar[str] = "tiled_images"
     output_kind = "categorical"
     task_period: ClassVar[float | None] = 360.0
+    draws_weight_decay: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -96,6 +97,7 @@ class TiledImages(TrainableProblem):
         self.length = self.tiles + 1
         self.input_size, self.output_size = tile_size**2, SOURCES[source].classes
         self._rotation = TiledRotation(size, tile_size, interpolation)
+        self._placed: dict[torch.device, Images] = {}
 
     def settings(self) -> dict[str, Any]:
         """Return the constructor's arguments but where the images lie on this machine."""
@@ -116,6 +118,11 @@ class TiledImages(TrainableProblem):
             ValueError: where there are none.
         """
         return load_images(self.source, self.image_folder, self.download)
+
+    def _images_on(self, device: torch.device) -> Images:
+        if device not in self._placed:
+            self._placed[device] = self.images.to(device)
+        return self._placed[device]
 
     def prepare(self) -> None:
         """Make sure that the images are there.
@@ -151,7 +158,8 @@ class TiledImages(TrainableProblem):
             ``(P, S, T, I)``, on the device of ``angles``.
         """
         source = SOURCES[self.source]
-        pixels = self.images.pixels[rows.cpu()].to(angles.device).float() / source.white
+        stored = self._images_on(angles.device).pixels
+        pixels = stored[rows.to(angles.device)].float() / source.white
         tiles = self._rotation.apply(pixels.expand(len(angles), -1, -1), angles)
         return functional.pad((tiles - source.mean) / source.std, (0, 0, 1, 0))
 
@@ -202,7 +210,7 @@ class TiledImages(TrainableProblem):
             "training_loss": training,
             "validation_loss": validation,
             "generalization_gap": validation - training,
-            "weight_decay": self.weight_decays(seed, members, 0.0)[:, 0],
+            "weight_decay": self.weight_decays(seed, members, 0.0)[:, 0].to(tasks.device),
             "sequences": sequences,
             "outputs": outputs.half(),
         }
@@ -222,10 +230,11 @@ class TiledImages(TrainableProblem):
         rows = rows.expand(len(tasks), -1) if rows.ndim == 2 else rows[None]
         losses = torch.zeros(len(tasks), dtype=torch.float64, device=tasks.device)
         right = torch.zeros_like(losses)
-        size = max(1, _CHUNK // (len(tasks) * self.length * self.input_size))
-        for chunk in rows.split(size, 1):
-            outputs, _ = run(self.sequences(chunk, tasks[:, 0]), None)
-            labels = self.images.labels[chunk].to(tasks.device).expand(len(tasks), -1)
+        size = max(1, _CHUNK // (len(tasks) * self.length))
+        angles = tasks[:, 0]
+        for chunk in rows.to(tasks.device).split(size, 1):
+            outputs, _ = run(self.sequences(chunk, angles), None)
+            labels = self._images_on(tasks.device).labels[chunk].expand(len(tasks), -1)
             batch = Batch(outputs, _at_every_step(labels, self.length), torch.ones_like(labels))
             losses += cross_entropy(outputs, batch)
             right += (outputs[:, :, -1].argmax(-1) == labels).sum(1)
@@ -246,8 +255,8 @@ class TiledImages(TrainableProblem):
     def targets(self, steps: Sequence[int]) -> dict[str, Target]:
         """Return the angle (on the circle, and as published as a number) and what was measured."""
         return {
-            "angle": Target("task", "angle"),
-            "angle_as_number": Target("task", "real"),
+            "angle": Target("task", "angle", period=360.0),
+            "angle_as_number": Target("task", "real", period=360.0),
             "performance": Target("performance", "real"),
             "generalization_gap": Target("generalization_gap", "real"),
             "step": Target("step", "classes", values=tuple(sorted(steps))),
@@ -263,8 +272,8 @@ class TiledImages(TrainableProblem):
         return {"probing_length": self.length, "input_activation": "sigmoid"}
 
     def as_images(self, inputs: Tensor) -> Tensor | None:
-        """Put tiles back together, from sequences with or without BOS."""
-        if inputs.shape[-2] not in (self.tiles, self.length):
+        """Put tiles back together, BOS left out."""
+        if inputs.shape[-2] != self.length:
             return None
         pixels: Tensor = inputs[..., -self.tiles :, :].flatten(-2)
         size = SOURCES[self.source].size
@@ -303,7 +312,8 @@ class _ImageStream(TrainingStream):
             ]
             self._orders, self._pass = train[torch.from_numpy(np.stack(orders))], number
         rows = self._orders[:, within * self._batch_size : (within + 1) * self._batch_size]
-        labels = self._problem.images.labels[rows].to(self._angles.device)
+        rows = rows.to(self._angles.device)
+        labels = self._problem._images_on(self._angles.device).labels[rows]
         return Batch(
             self._problem.sequences(rows, self._angles),
             _at_every_step(labels, self._problem.length),
