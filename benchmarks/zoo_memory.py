@@ -20,7 +20,7 @@ import torch
 from wsrl.data import ZooDataModule
 from wsrl.rnn import RNNSpec
 from wsrl.zoos import Manifest
-from wsrl.zoos.problems import Column, FormalLanguages, Problem
+from wsrl.zoos.problems import FormalLanguages, TrainableProblem
 from wsrl.zoos.store import DTYPES, write_shard
 
 SHARD_ROWS = 250
@@ -32,27 +32,15 @@ def resident_megabytes(kind: str = "RssAnon") -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(kind)) / 1024
 
 
-def write_zoo(folder: Path, rows: int, problem: Problem, spec: RNNSpec) -> float:
+def write_zoo(folder: Path, rows: int, problem: TrainableProblem, spec: RNNSpec) -> float:
     """Write a zoo of meaningless numbers with one snapshot a run; return its size in MB."""
-    columns = {
-        "weights": Column("F32", (spec.num_parameters,)),
-        "run": Column("I64", ()),
-        "step": Column("I64", ()),
-        **problem.columns(),
-    }
-    manifest = Manifest(
-        problem.name,
-        problem.settings(),
-        spec.to_dict(),
-        {"runs": rows, "snapshots": [0]},
-        columns,
-        {},
-    )
+    build = {"runs": rows, "snapshots": [0]}
+    manifest = Manifest.of(problem, spec, build, problem.columns())
     for index, start in enumerate(range(0, rows, SHARD_ROWS)):
         count = min(SHARD_ROWS, rows - start)
         values = {
             name: torch.ones(count, *column.shape, dtype=DTYPES[column.dtype])
-            for name, column in columns.items()
+            for name, column in manifest.columns.items()
         }
         values["run"] = torch.arange(start, start + count)
         values["step"] = torch.zeros(count, dtype=torch.int64)
