@@ -1,5 +1,6 @@
 """The subject networks: their specification, their weights and the runtime for many at once."""
 
+from wsrl.rnn.backends import Backend
 from wsrl.rnn.cross_entropy import population_cross_entropy, sequence_cross_entropy
 from wsrl.rnn.population import State, run_population
 from wsrl.rnn.spec import CELLS, RNNSpec, TensorSpec
@@ -8,6 +9,7 @@ from wsrl.rnn.weights import RecurrentNetwork, RNNWeights, random_permutations
 
 __all__ = [
     "CELLS",
+    "Backend",
     "RNNSpec",
     "RNNWeights",
     "RecurrentNetwork",

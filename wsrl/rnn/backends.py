@@ -48,12 +48,24 @@ def choose_backend(backend: Backend, weights: RNNWeights, *others: Tensor) -> st
         if reason:
             raise ValueError(f"backend 'cpu' cannot run this: {reason}; try auto")
         return "cpu"
-    if reason or not _pays(weights):
+    if reason or weights.spec.hidden_size > LARGEST_HIDDEN:
         return "eager"
+    return "cpu" if _found() else "eager"
+
+
+def kernels_serve(backend: Backend, *tensors: Tensor) -> bool:
+    """Say whether elementwise work on tensors goes to the kernels."""
+    if backend == "eager" or _obstacle(tensors):
+        return False
+    return backend == "cpu" or _found()
+
+
+def _found() -> bool:
+    """Say whether there are kernels, and if not, why, once."""
     if isinstance(library(), Exception):
         warn_once()
-        return "eager"
-    return "cpu"
+        return False
+    return True
 
 
 def _obstacle(tensors: tuple[Tensor, ...]) -> str | None:
@@ -72,8 +84,3 @@ def _obstacle(tensors: tuple[Tensor, ...]) -> str | None:
     if torch.compiler.is_compiling():
         return "torch.compile is tracing"
     return None
-
-
-def _pays(weights: RNNWeights) -> bool:
-    """Say whether the kernels are the faster way; they give every RNN one core."""
-    return weights.spec.hidden_size <= LARGEST_HIDDEN and len(weights) >= torch.get_num_threads()

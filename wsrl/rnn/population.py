@@ -15,6 +15,9 @@ from wsrl.rnn.weights import RNNWeights
 State: TypeAlias = tuple[Tensor, ...]
 """A population's hidden state: ``(h, c)`` of LSTMs, else ``(h,)``; each ``(L, B, S, H)``."""
 
+CORES_PER_RNN = 4
+"""A kernel runs an RNN on one core, about as fast as PyTorch on this many."""
+
 Cell: TypeAlias = Callable[[Tensor, Tensor, Tensor | None, State], State]
 
 
@@ -45,6 +48,8 @@ def run_population(
     """
     _check_inputs(weights, inputs)
     start = None if state is None else _checked_state(weights, inputs, state)
+    if backend == "auto" and len(weights) * CORES_PER_RNN < torch.get_num_threads():
+        backend = "eager"
     chosen = choose_backend(backend, weights, inputs, *(start or ()))
     if chosen == "eager":
         return run_eagerly(weights, inputs, start)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from wsrl.rnn import Backend, RNNWeights, population_cross_entropy, sequence_cross_entropy
 from wsrl.zoos.problems.base import (
     Batch,
     Column,
@@ -23,7 +24,6 @@ from wsrl.zoos.problems.base import (
     Target,
     TrainableProblem,
     TrainingStream,
-    cross_entropy,
 )
 from wsrl.zoos.problems.image_sources import SOURCES, Images, load_images
 from wsrl.zoos.problems.registry import register_problem
@@ -166,9 +166,11 @@ class TiledImages(TrainableProblem):
         """Return passes over the training images; no two of a pass are equal."""
         return _ImageStream(self, tasks, members, seed, batch_size)
 
-    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+    def loss(self, weights: RNNWeights, batch: Batch, backend: Backend) -> Tensor:
         """Cross-entropy of the class, averaged over all steps."""
-        return cross_entropy(outputs, batch)
+        return population_cross_entropy(
+            weights, batch.inputs, batch.targets, batch.weights, backend
+        )
 
     def columns(self) -> dict[str, Column]:
         """Return the published columns, and the generalisation gap."""
@@ -226,8 +228,8 @@ class TiledImages(TrainableProblem):
         for chunk in rows.split(size, 1):
             outputs, _ = run(self.sequences(chunk, tasks[:, 0]), None)
             labels = self.images.labels[chunk].to(tasks.device).expand(len(tasks), -1)
-            batch = Batch(outputs, _at_every_step(labels, self.length), torch.ones_like(labels))
-            losses += cross_entropy(outputs, batch)
+            steps = _at_every_step(labels, self.length)
+            losses += sequence_cross_entropy(outputs, steps, torch.ones_like(labels))
             right += (outputs[:, :, -1].argmax(-1) == labels).sum(1)
         return losses / rows.shape[1], right / rows.shape[1]
 
