@@ -11,7 +11,7 @@
 namespace {
 
 // Sequences are taken in blocks whose tape fits the cache.
-constexpr long BLOCK_BYTES = 1 << 20;
+constexpr long BLOCK_BYTES = 1 << 19;
 
 long block_size(long sequences, long floats_each) {
   const long most = std::max<long>(1, BLOCK_BYTES / 4 / floats_each);
@@ -26,14 +26,15 @@ void gather_inputs(const float* from, const int32_t* which, long count, long ste
   for (long s = 0; s < count; s++)
     for (long t = 0; t < steps; t++) {
       const float* row = from + (which[s] * steps + t) * size;
-      float* copy = to.vectors + (t * count + s) * size;
-      long ones = 0, zeros = 0;
-      for (long k = 0; k < size; k++) {
-        copy[k] = row[k];
-        zeros += row[k] == 0.0f;
-        if (row[k] == 1.0f) ones++, to.tokens[t * count + s] = k;
+      std::copy_n(row, size, to.vectors + (t * count + s) * size);
+      if (!to.one_hot) continue;
+      int32_t ones = 0, zeros = 0, token = 0;
+      for (int32_t k = 0; k < size; k++) {  // without branches, since tokens cannot be foreseen
+        const int32_t one = row[k] == 1.0f;
+        zeros += row[k] == 0.0f, ones += one, token += k & -one;
       }
-      to.one_hot &= ones == 1 && zeros == size - 1;
+      to.one_hot = ones == 1 && zeros == size - 1;
+      to.tokens[t * count + s] = token;
     }
 }
 
