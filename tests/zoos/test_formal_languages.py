@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
 import torch
 
-from wsrl.rnn import RNNWeights, State, run_population
+from wsrl.rnn import RNNWeights, State
 from wsrl.zoos.group import initial_weights
 from wsrl.zoos.problems import FormalLanguages
 

@@ -58,7 +58,9 @@ def population_cross_entropy(
         outputs, _ = run_population(weights, inputs, backend="eager")
         return sequence_cross_entropy(outputs, targets, sequence_weights)
     data = (inputs, targets, sequence_weights)
-    losses: Tensor = functions.CrossEntropy.apply(weights.flat, weights.spec, _eager, data)
+    losses: Tensor = functions.CrossEntropy.apply(  # type: ignore[no-untyped-call]
+        weights.flat, weights.spec, _eager, data
+    )
     return losses
 
 
@@ -66,9 +68,7 @@ def _eager(weights: RNNWeights, inputs: Tensor, targets: Tensor, wanted: Tensor)
     return sequence_cross_entropy(run_eagerly(weights, inputs)[0], targets, wanted)
 
 
-def _check(
-    weights: RNNWeights, inputs: Tensor, targets: Tensor, sequence_weights: Tensor
-) -> None:
+def _check(weights: RNNWeights, inputs: Tensor, targets: Tensor, sequence_weights: Tensor) -> None:
     wanted = (len(weights), *inputs.shape[1:3])
     if inputs.ndim != 4 or inputs.shape[0] != wanted[0] or 0 in inputs.shape[1:3]:
         raise ValueError(

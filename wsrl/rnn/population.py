@@ -53,7 +53,7 @@ def run_population(
     chosen = choose_backend(backend, weights, inputs, *(start or ()))
     if chosen == "eager":
         return run_eagerly(weights, inputs, start)
-    outputs, *last = functions.Run.apply(
+    outputs, *last = functions.Run.apply(  # type: ignore[no-untyped-call]
         weights.flat, inputs, weights.spec, run_eagerly, *(start or ())
     )
     return outputs, tuple(last)

@@ -43,8 +43,8 @@ def build_zoo(
         settings: how.
         checkpoint_seconds: how often a running group saves its state.
         device: ``auto`` (a GPU where there is one), or a torch device.
-        backend: ``eager`` (PyTorch), ``cpu`` (compiled kernels), or ``auto``, the kernels where they
-            can be had. The weights' last bits depend on it; the manifest notes which it was.
+        backend: ``eager`` (PyTorch), ``cpu`` (compiled kernels), or ``auto``, the kernels where
+            they can be had. The weights' last bits depend on it; the manifest notes which it was.
         quiet: show no progress.
 
     Returns:
