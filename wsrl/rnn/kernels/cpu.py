@@ -143,6 +143,26 @@ def adamw(
     _call("wsrl_adamw", *shape, flat, mean, square, gradient, kept, *numbers)
 
 
+def look_up(images: Tensor, rows: Tensor, sources: Tensor, table: Tensor, lead: int) -> Tensor:
+    """Read picked images pixel by pixel, each member in an order of its own.
+
+    Args:
+        images: ``(N, J)`` bytes.
+        rows: ``(P, S)`` int64, images.
+        sources: ``(P, J)`` int32, pixels; -1 reads a 0.
+        table: ``(256,)``, what each byte becomes.
+        lead: zeros before the first pixel.
+
+    Returns:
+        ``(P, S, lead + J)``, a copy of values of ``table``: the same bits as by PyTorch.
+    """
+    (members, count), size = rows.shape, images.shape[1]
+    out = table.new_empty(members, count, lead + size)
+    shape = (members, count, size, lead, threads_for(members))
+    _call("wsrl_look_up", *shape, images, rows, sources, table, out)
+    return out
+
+
 def empty_state(spec: RNNSpec, inputs: Tensor) -> tuple[Tensor, ...]:
     """Return room for a state, ``(L, P, S, H)`` each."""
     shape = (spec.num_layers, *inputs.shape[:2], spec.hidden_size)

@@ -24,6 +24,7 @@ class TiledRotation:
         self.taps = 1 if interpolation == "nearest" else 4
         self.order = tile_order(size, tile_size)
         self._maps: dict[float, tuple[Tensor, Tensor]] = {}
+        self._single: dict[float, Tensor] = {}
 
     def apply(self, images: Tensor, angles: Tensor) -> Tensor:
         """Rotate and tile each member's images.
@@ -41,6 +42,28 @@ class TiledRotation:
             where = sources[tap, :, None].expand(*images.shape[:2], -1)
             total = total + images.gather(2, where) * shares[tap, :, None].to(images.dtype)
         return total.view(*images.shape[:2], *self.order.shape)
+
+    def sources(self, angles: Tensor) -> Tensor:
+        """Return the pixel that every pixel of a rotated, tiled image comes from.
+
+        Args:
+            angles: ``(P,)`` degrees.
+
+        Returns:
+            ``(P, H * W)`` int32; -1 where it comes from outside.
+
+        Raises:
+            ValueError: for an interpolation that mixes pixels.
+        """
+        if self.taps != 1:
+            raise ValueError(f"{self.interpolation} interpolation mixes pixels")
+        return torch.stack([self._source(angle) for angle in angles.tolist()])
+
+    def _source(self, angle: float) -> Tensor:
+        if angle not in self._single:
+            sources, shares = self._map(angle)
+            self._single[angle] = sources[0].where(shares[0] > 0, -1).int()
+        return self._single[angle]
 
     def _maps_of(self, angles: Tensor) -> tuple[Tensor, Tensor]:
         """Return source pixels and their shares, each ``(taps, P, H * W)``, in tile order."""
