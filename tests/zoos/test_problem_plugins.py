@@ -33,6 +33,7 @@ PARITY = '''
 import torch
 from torch import nn
 
+from wsrl.rnn import run_population
 from wsrl.zoos import problems
 
 
@@ -62,7 +63,8 @@ class Parity(problems.TrainableProblem):
     def training_stream(self, tasks, members, seed, batch_size, unique_sequences):
         return Bits(self, tasks, seed, batch_size)
 
-    def loss(self, outputs, batch):
+    def loss(self, weights, batch, backend):
+        outputs, _ = run_population(weights, batch.inputs, backend=backend)
         logits = outputs.flatten(0, 2)
         losses = nn.functional.cross_entropy(logits, batch.targets.flatten(), reduction="none")
         return (losses.view_as(batch.targets).mean(2) * batch.weights).sum(1)

@@ -8,16 +8,24 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from wsrl.rnn.backends import Backend, choose_backend
+from wsrl.rnn.kernels import functions
 from wsrl.rnn.weights import RNNWeights
 
 State: TypeAlias = tuple[Tensor, ...]
 """A population's hidden state: ``(h, c)`` of LSTMs, else ``(h,)``; each ``(L, B, S, H)``."""
 
+CORES_PER_RNN = 4
+"""A kernel runs an RNN on one core, about as fast as PyTorch on this many."""
+
 Cell: TypeAlias = Callable[[Tensor, Tensor, Tensor | None, State], State]
 
 
 def run_population(
-    weights: RNNWeights, inputs: Tensor, state: State | Tensor | None = None
+    weights: RNNWeights,
+    inputs: Tensor,
+    state: State | Tensor | None = None,
+    backend: Backend = "auto",
 ) -> tuple[Tensor, State]:
     """Run ``B`` RNNs with ``B`` different weights, each on its own ``S`` sequences.
 
@@ -27,17 +35,36 @@ def run_population(
         weights: the RNNs.
         inputs: ``(B, S, T, I)``.
         state: the state to start from, each tensor ``(L, B, S, H)``; zeros by default.
+        backend: ``eager`` (PyTorch), ``cpu`` (compiled kernels; float32 on the CPU), or ``auto``,
+            the kernels where they can be had and are faster.
 
     Returns:
         The outputs ``(B, S, T, O)`` (the readout's values, not normalised) and the state after the
         last step.
 
     Raises:
-        ValueError: for shapes that do not fit the spec, or dtypes that differ.
+        ValueError: for shapes that do not fit the spec, dtypes that differ, or a backend that
+            cannot run this.
     """
-    spec = weights.spec
     _check_inputs(weights, inputs)
-    start = _initial_state(weights, inputs, state)
+    start = None if state is None else _checked_state(weights, inputs, state)
+    if backend == "auto" and len(weights) * CORES_PER_RNN < torch.get_num_threads():
+        backend = "eager"
+    chosen = choose_backend(backend, weights, inputs, *(start or ()))
+    if chosen == "eager":
+        return run_eagerly(weights, inputs, start)
+    outputs, *last = functions.Run.apply(  # type: ignore[no-untyped-call]
+        weights.flat, inputs, weights.spec, run_eagerly, *(start or ())
+    )
+    return outputs, tuple(last)
+
+
+def run_eagerly(
+    weights: RNNWeights, inputs: Tensor, state: State | None = None
+) -> tuple[Tensor, State]:
+    """Do the same in PyTorch: every device and dtype, and the truth for the kernels."""
+    spec = weights.spec
+    start = _zeros(weights, inputs) if state is None else state
     tensors = weights.tensors()
     hidden = inputs.permute(2, 0, 1, 3)  # (T, B, S, I)
     ends = []
@@ -125,16 +152,22 @@ def _check_dtype(name: str, value: Tensor, weights: RNNWeights) -> None:
     )
 
 
-def _initial_state(weights: RNNWeights, inputs: Tensor, state: State | Tensor | None) -> State:
-    spec = weights.spec
-    shape = (spec.num_layers, inputs.shape[0], inputs.shape[1], spec.hidden_size)
-    count = 2 if spec.cell == "lstm" else 1
-    if state is None:
-        return (inputs.new_zeros(shape),) * count
+def _state_shape(weights: RNNWeights, inputs: Tensor) -> tuple[int, ...]:
+    return (weights.spec.num_layers, inputs.shape[0], inputs.shape[1], weights.spec.hidden_size)
+
+
+def _zeros(weights: RNNWeights, inputs: Tensor) -> State:
+    count = 2 if weights.spec.cell == "lstm" else 1
+    return (inputs.new_zeros(_state_shape(weights, inputs)),) * count
+
+
+def _checked_state(weights: RNNWeights, inputs: Tensor, state: State | Tensor) -> State:
+    shape = _state_shape(weights, inputs)
+    count = 2 if weights.spec.cell == "lstm" else 1
     parts = (state,) if isinstance(state, Tensor) else tuple(state)
     if len(parts) != count or any(part.shape != shape for part in parts):
         raise ValueError(
-            f"the state of {spec} is {count} tensor(s) (L, B, S, H) = {shape}, "
+            f"the state of {weights.spec} is {count} tensor(s) (L, B, S, H) = {shape}, "
             f"not {[tuple(part.shape) for part in parts]}"
         )
     for part in parts:

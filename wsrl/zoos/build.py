@@ -13,6 +13,8 @@ from pathlib import Path
 
 import torch
 
+from wsrl.rnn import Backend
+from wsrl.rnn.backends import check_backend, kernels_serve
 from wsrl.zoos.folder import locked, open_or_create
 from wsrl.zoos.group import Group
 from wsrl.zoos.manifest import Manifest
@@ -30,6 +32,7 @@ def build_zoo(
     settings: BuildSettings,
     checkpoint_seconds: float = 120.0,
     device: str = "auto",
+    backend: Backend = "auto",
     quiet: bool = False,
 ) -> Manifest:
     """Build a zoo, or go on with one that was interrupted.
@@ -40,6 +43,8 @@ def build_zoo(
         settings: how.
         checkpoint_seconds: how often a running group saves its state.
         device: ``auto`` (a GPU where there is one), or a torch device.
+        backend: ``eager`` (PyTorch), ``cpu`` (compiled kernels), or ``auto``, the kernels where
+            they can be had. The weights' last bits depend on it; the manifest notes which it was.
         quiet: show no progress.
 
     Returns:
@@ -48,10 +53,12 @@ def build_zoo(
     Raises:
         ZooError: when the folder holds something else, a file of the zoo is damaged, or another
             process is building it.
-        ValueError: for a device that is not here, or a problem that nothing can be trained on.
+        ValueError: for a device or a backend that is not here, or a problem that nothing can be
+            trained on.
     """
     get_trainable_problem(problem.name)  # by its name the zoo will be opened
     folder, place = Path(out), _device(device)
+    check_backend(backend)
     problem.prepare()
     _check_stream(problem, settings)
     spec = problem.spec(settings.cell, settings.hidden_size, settings.num_layers, settings.bias)
@@ -69,13 +76,13 @@ def build_zoo(
         BuildProgress(settings.runs * steps, settings.runs, quiet) as progress,
     ):
         manifest = Manifest.read(folder)  # another process may have gone on before the lock
-        _note_backend(manifest, place)
+        _note_backend(manifest, place, kernels_serve(backend, torch.empty(1, device=place)))
         for index, members in enumerate(groups):
             progress.start_group(len(members))
             if index < len(manifest.shards):
                 progress.advance(steps)
                 continue
-            group = Group(problem, spec, settings, members, place)
+            group = Group(problem, spec, settings, members, place, backend)
             partial = folder / PROGRESS / f"{index:05d}.safetensors"
             group.train(partial, checkpoint_seconds, progress)
             manifest.shards.append(write_shard(folder, index, group.columns()))
@@ -108,7 +115,8 @@ def _device(name: str) -> torch.device:
     return place
 
 
-def _note_backend(manifest: Manifest, device: torch.device) -> None:
+def _note_backend(manifest: Manifest, device: torch.device, kernels: bool) -> None:
     known = manifest.versions.get("backend")
-    if known is None or device.type not in known.split(", "):
-        manifest.versions["backend"] = f"{known}, {device.type}" if known else device.type
+    name = f"{'kernels' if kernels else 'eager'} on {device.type}"
+    if known is None or name not in known.split(", "):
+        manifest.versions["backend"] = f"{known}, {name}" if known else name

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wsrl.rnn import RNNSpec, RNNWeights, State, run_population
+from wsrl.rnn import Backend, RNNSpec, RNNWeights, State, run_population
 from wsrl.zoos.manifest import ZooError
 from wsrl.zoos.optimizer import PopulationAdamW
 from wsrl.zoos.problems import TrainableProblem
@@ -31,14 +31,16 @@ class Group:
         settings: BuildSettings,
         members: Sequence[int],
         device: torch.device,
+        backend: Backend = "auto",
     ) -> None:
         self.problem, self.spec, self.settings = problem, spec, settings
+        self.backend: Backend = backend
         self.members = list(members)
         self.tasks = problem.draw_tasks(settings.seed, self.members).to(device)
         self.flat = initial_weights(spec, settings.seed, self.members).to(device)
         decay = problem.weight_decays(settings.seed, self.members, settings.weight_decay)
         decay = decay.to(device, torch.float32) if isinstance(decay, Tensor) else decay
-        self.optimizer = PopulationAdamW(self.flat, decay)
+        self.optimizer = PopulationAdamW(self.flat, decay, backend)
         self.data = problem.training_stream(
             self.tasks,
             self.members,
@@ -84,8 +86,7 @@ class Group:
         step = self.step_count
         flat = self.flat.requires_grad_()
         batch = self.data.batch(step)
-        outputs, _ = run_population(RNNWeights(flat, self.spec), batch.inputs)
-        losses = self.problem.loss(outputs, batch)
+        losses = self.problem.loss(RNNWeights(flat, self.spec), batch, self.backend)
         (gradient,) = torch.autograd.grad(losses.sum(), flat)
         with torch.no_grad():
             self.optimizer.step(gradient, self.settings.learning_rate(step))
@@ -97,7 +98,7 @@ class Group:
         weights = RNNWeights(self.flat.detach(), self.spec)
 
         def run(inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
-            return run_population(weights, inputs, state)
+            return run_population(weights, inputs, state, self.backend)
 
         seed = self.settings.seed
         columns = self.problem.evaluate(run, self.tasks, self.members, seed, step)

@@ -46,7 +46,7 @@ class Manifest:
         build: ``runs`` and ``snapshots`` (the steps there are); where we trained it, the rest of
             ``BuildSettings``.
         columns: dtype and row shape by name.
-        versions: of the packages that made it, and the backend (``cpu`` or ``cuda``), on which
+        versions: of the packages that made it, and the backend (``kernels on cpu``, say), on which
             the last bits of the weights depend; several where a build went on elsewhere.
         shards: the finished files in the order of their members.
         failed: runs with a loss, weights or outputs that were not finite (as stored), with the

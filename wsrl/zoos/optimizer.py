@@ -5,6 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from wsrl.rnn import Backend
+from wsrl.rnn.backends import kernels_serve
+from wsrl.rnn.kernels import cpu
+
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 
@@ -16,10 +20,14 @@ class PopulationAdamW:
     Args:
         flat: ``(P, N)``, updated in place.
         weight_decay: ``(P, 1)`` or one number for all.
+        backend: as of ``run_population``.
     """
 
-    def __init__(self, flat: Tensor, weight_decay: Tensor | float) -> None:
+    def __init__(
+        self, flat: Tensor, weight_decay: Tensor | float, backend: Backend = "auto"
+    ) -> None:
         self.flat, self.weight_decay = flat, weight_decay
+        self.fused = kernels_serve(backend, flat)
         self.mean = torch.zeros_like(flat)
         self.square = torch.zeros_like(flat)
         self.step_count = 0
@@ -27,9 +35,21 @@ class PopulationAdamW:
     def step(self, gradient: Tensor, learning_rate: float) -> None:
         """Update from ``gradient (P, N)``."""
         self.step_count += 1
-        self.flat.mul_(1 - learning_rate * self.weight_decay)
+        kept = 1 - learning_rate * self.weight_decay
+        if self.fused:
+            self._step_fused(gradient.contiguous(), learning_rate, kept)
+            return
+        self.flat.mul_(kept)
         self.mean.lerp_(gradient, 1 - BETA1)
         self.square.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
         correction = 1 - BETA2**self.step_count
         scale = (self.square / correction).sqrt_().add_(EPSILON)
         self.flat.addcdiv_(self.mean, scale, value=-learning_rate / (1 - BETA1**self.step_count))
+
+    def _step_fused(self, gradient: Tensor, learning_rate: float, kept: Tensor | float) -> None:
+        """Do the same in one pass over the memory."""
+        rows = torch.as_tensor(kept, dtype=torch.float32).flatten().expand(len(self.flat))
+        rate = learning_rate / (1 - BETA1**self.step_count)
+        numbers = (BETA1, BETA2, EPSILON, rate, 1 - BETA2**self.step_count)
+        state = (self.flat.detach(), self.mean, self.square)
+        cpu.adamw(*state, gradient, rows.contiguous(), numbers)

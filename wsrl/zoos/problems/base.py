@@ -16,9 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
-from wsrl.rnn import RNNSpec, State
+from wsrl.rnn import Backend, RNNSpec, RNNWeights, State
 
 Runner: TypeAlias = Callable[[Tensor, State | None], tuple[Tensor, State]]
 """Runs ``B`` models: inputs ``(B, S, T, I)`` and a state (``None`` at the start) to outputs
@@ -84,14 +83,6 @@ class Batch:
     inputs: Tensor
     targets: Tensor
     weights: Tensor
-
-
-def cross_entropy(outputs: Tensor, batch: Batch) -> Tensor:
-    """Return the cross-entropy ``(P,)`` of logits ``(P, S, T, O)``, averaged over the steps."""
-    losses = functional.cross_entropy(
-        outputs.flatten(0, 2), batch.targets.flatten(), reduction="none"
-    )
-    return (losses.view_as(batch.targets).mean(2) * batch.weights).sum(1)
 
 
 class TrainingStream(ABC):
@@ -207,8 +198,12 @@ class TrainableProblem(Problem):
         """
 
     @abstractmethod
-    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Return each member's loss, ``(P,)``, for outputs ``(P, S, T, O)``."""
+    def loss(self, weights: RNNWeights, batch: Batch, backend: Backend) -> Tensor:
+        """Return each member's loss on its own sequences, ``(P,)``, differentiable by the weights.
+
+        ``population_cross_entropy`` is the fast way, ``run_population`` the general one; both take
+        the ``backend``.
+        """
 
     @abstractmethod
     def evaluate(

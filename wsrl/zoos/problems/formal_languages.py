@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from wsrl.rnn import State
+from wsrl.rnn import Backend, RNNWeights, State, population_cross_entropy
 from wsrl.zoos.problems.base import (
     Batch,
     Column,
@@ -23,7 +23,6 @@ from wsrl.zoos.problems.base import (
     Target,
     TrainableProblem,
     TrainingStream,
-    cross_entropy,
 )
 from wsrl.zoos.problems.registry import register_problem
 from wsrl.zoos.streams import Purpose, stream
@@ -132,9 +131,11 @@ class FormalLanguages(TrainableProblem):
         """Return batches of strings; a language has few, so the distinct ones carry counts."""
         return _LanguageStream(self, tasks, members, seed, batch_size, unique_sequences)
 
-    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+    def loss(self, weights: RNNWeights, batch: Batch, backend: Backend) -> Tensor:
         """Next-token cross-entropy over the whole padded sequence."""
-        return cross_entropy(outputs, batch)
+        return population_cross_entropy(
+            weights, batch.inputs, batch.targets, batch.weights, backend
+        )
 
     def columns(self) -> dict[str, Column]:
         """Return the published columns and the count of strings in the right order."""

@@ -43,6 +43,23 @@ class TiledRotation:
             total = total + images.gather(2, where) * shares[tap, :, None].to(images.dtype)
         return total.view(*images.shape[:2], *self.order.shape)
 
+    def sources(self, angles: Tensor) -> Tensor:
+        """Return the pixel that every pixel of a rotated, tiled image comes from.
+
+        Args:
+            angles: ``(P,)`` degrees.
+
+        Returns:
+            ``(P, H * W)`` int32; -1 where it comes from outside.
+
+        Raises:
+            ValueError: for an interpolation that mixes pixels.
+        """
+        if self.taps != 1:
+            raise ValueError(f"{self.interpolation} interpolation mixes pixels")
+        sources, shares = self._maps_of(angles)
+        return sources[0].where(shares[0] > 0, -1).int()
+
     def _maps_of(self, angles: Tensor) -> tuple[Tensor, Tensor]:
         """Return source pixels and their shares, each ``(taps, P, H * W)``, in tile order."""
         if self._last is None or self._last[0] is not angles:  # one population, step after step

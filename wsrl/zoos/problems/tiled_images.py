@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from wsrl.rnn import Backend, RNNWeights, population_cross_entropy, sequence_cross_entropy
+from wsrl.rnn.backends import kernels_serve
+from wsrl.rnn.kernels import cpu
 from wsrl.zoos.problems.base import (
     Batch,
     Column,
@@ -23,7 +26,6 @@ from wsrl.zoos.problems.base import (
     Target,
     TrainableProblem,
     TrainingStream,
-    cross_entropy,
 )
 from wsrl.zoos.problems.image_sources import SOURCES, Images, load_images
 from wsrl.zoos.problems.registry import register_problem
@@ -158,10 +160,20 @@ class TiledImages(TrainableProblem):
             ``(P, S, T, I)``, on the device of ``angles``.
         """
         source = SOURCES[self.source]
+        if self._rotation.taps == 1 and kernels_serve("auto", torch.empty(1, device=angles.device)):
+            return self._looked_up(rows.expand(len(angles), -1), angles)
         stored = self._images_on(angles.device).pixels
         pixels = stored[rows.to(angles.device)].float() / source.white
         tiles = self._rotation.apply(pixels.expand(len(angles), -1, -1), angles)
         return functional.pad((tiles - source.mean) / source.std, (0, 0, 1, 0))
+
+    def _looked_up(self, rows: Tensor, angles: Tensor) -> Tensor:
+        """Do the same in one pass over the memory, to the same bits: pixels are only moved."""
+        source = SOURCES[self.source]
+        table = (torch.arange(256.0) / source.white - source.mean) / source.std
+        data = (self.images.pixels, rows.contiguous(), self._rotation.sources(angles))
+        found = cpu.look_up(*data, table, lead=self.input_size)
+        return found.view(*rows.shape, self.length, self.input_size)
 
     def training_stream(
         self,
@@ -174,9 +186,11 @@ class TiledImages(TrainableProblem):
         """Return passes over the training images; no two of a pass are equal."""
         return _ImageStream(self, tasks, members, seed, batch_size)
 
-    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+    def loss(self, weights: RNNWeights, batch: Batch, backend: Backend) -> Tensor:
         """Cross-entropy of the class, averaged over all steps."""
-        return cross_entropy(outputs, batch)
+        return population_cross_entropy(
+            weights, batch.inputs, batch.targets, batch.weights, backend
+        )
 
     def columns(self) -> dict[str, Column]:
         """Return the published columns, and the generalisation gap."""
@@ -235,8 +249,8 @@ class TiledImages(TrainableProblem):
         for chunk in rows.to(tasks.device).split(size, 1):
             outputs, _ = run(self.sequences(chunk, angles), None)
             labels = self._images_on(tasks.device).labels[chunk].expand(len(tasks), -1)
-            batch = Batch(outputs, _at_every_step(labels, self.length), torch.ones_like(labels))
-            losses += cross_entropy(outputs, batch)
+            steps = _at_every_step(labels, self.length)
+            losses += sequence_cross_entropy(outputs, steps, torch.ones_like(labels))
             right += (outputs[:, :, -1].argmax(-1) == labels).sum(1)
         return losses / rows.shape[1], right / rows.shape[1]
 

@@ -1,0 +1,162 @@
+"""How fast zoos train: RNN-steps per second of three ways, side by side.
+
+    python benchmarks/zoo_speed.py [--rounds 5] [--seconds 1.0] [--threads 2] [--members 64]
+
+- plain: one ``torch.nn.LSTM`` after the other with ``torch.optim.AdamW``, as the published scripts
+  do. Its data are made beforehand, which is kinder than the scripts are.
+- eager: the whole population in PyTorch's batched products; data are made in the step.
+- cpu: the compiled kernels; data are made in the step.
+
+Ways take turns, so that what else runs on the machine slows all of them alike; medians over the
+rounds. Set ``WSRL_IMAGES`` to a folder with MNIST to train on its images, rotated in the step;
+without it, images are noise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from wsrl.rnn import RNNSpec, RNNWeights, backends, population_cross_entropy
+from wsrl.zoos.group import initial_weights
+from wsrl.zoos.optimizer import PopulationAdamW
+from wsrl.zoos.problems import Batch, FormalLanguages, TiledImages, TrainingStream
+
+BATCH, RATE, DECAY = 32, 0.003, 1e-4
+
+
+class NoiseStream(TrainingStream):
+    """Sequences in the shape of tiled MNIST."""
+
+    def __init__(self, members: int) -> None:
+        generator = torch.Generator().manual_seed(0)
+        labels = torch.randint(10, (members, BATCH, 1), generator=generator)
+        inputs = torch.randn(members, BATCH, 50, 16, generator=generator)
+        self._batch = Batch(
+            inputs, labels.expand(-1, -1, 50), torch.full((members, BATCH), 1 / BATCH)
+        )
+
+    def batch(self, step: int) -> Batch:
+        return self._batch
+
+
+@dataclass
+class Workload:
+    name: str
+    spec: RNNSpec
+    stream: TrainingStream
+    drawn_one_by_one: TrainingStream
+
+
+def workloads(members: int) -> list[Workload]:
+    found = []
+    languages, group = FormalLanguages(), range(members)
+    tasks = languages.draw_tasks(0, group)
+    drawn = languages.training_stream(tasks, group, 0, BATCH, False)
+    distinct = languages.training_stream(tasks, group, 0, BATCH, True)
+    spec = languages.spec("lstm", 32, 2)
+    found.append(Workload("languages, distinct strings", spec, distinct, drawn))
+    found.append(Workload("languages, as drawn", spec, drawn, drawn))
+    if os.environ.get("WSRL_IMAGES"):
+        images = TiledImages("mnist")
+        angles = images.draw_tasks(0, group)
+        pictures = images.training_stream(angles, group, 0, BATCH, True)
+        found.append(Workload("MNIST", images.spec("lstm", 32, 2), pictures, pictures))
+    else:
+        noise = NoiseStream(members)
+        found.append(Workload("noise like MNIST", RNNSpec("lstm", 16, 32, 2, 10), noise, noise))
+    return found
+
+
+def plain(work: Workload, members: int) -> Callable[[int], int]:
+    """Train one RNN; every call is a step."""
+    weights = RNNWeights(initial_weights(work.spec, 0, [0]), work.spec)
+    model = weights.to_module()
+    optimizer = torch.optim.AdamW(model.parameters(), RATE, weight_decay=DECAY)
+    batches = [work.drawn_one_by_one.batch(step) for step in range(3)]
+
+    def step(number: int) -> int:
+        batch, member = batches[number % len(batches)], number % members
+        outputs, _ = model(batch.inputs[member])
+        loss = functional.cross_entropy(outputs.flatten(0, 1), batch.targets[member].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return 1
+
+    return step
+
+
+def population(work: Workload, members: int, backend: backends.Backend) -> Callable[[int], int]:
+    """Train all members; every call is a step of each."""
+    flat = initial_weights(work.spec, 0, range(members))
+    optimizer = PopulationAdamW(flat, DECAY, backend)
+
+    def step(number: int) -> int:
+        batch = work.stream.batch(number)
+        weights = RNNWeights(flat.requires_grad_(), work.spec)
+        data: tuple[Tensor, Tensor, Tensor] = (batch.inputs, batch.targets, batch.weights)
+        losses = population_cross_entropy(weights, *data, backend=backend)
+        (gradient,) = torch.autograd.grad(losses.sum(), flat)
+        with torch.no_grad():
+            optimizer.step(gradient, RATE)
+        return members
+
+    return step
+
+
+def rate(step: Callable[[int], int], seconds: float) -> float:
+    """Call ``step`` for some seconds; return RNN-steps per second."""
+    done, number, start = 0, 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        done, number = done + step(number), number + 1
+    return done / (time.perf_counter() - start)
+
+
+def measure(work: Workload, members: int, rounds: int, seconds: float) -> None:
+    ways = {"plain": plain(work, members), "eager": population(work, members, "eager")}
+    try:
+        backends.check_backend("cpu")
+        ways["cpu"] = population(work, members, "cpu")
+    except ValueError as error:
+        print(error)
+    for step in ways.values():
+        step(0)
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, step in ways.items():
+            rates[name].append(rate(step, seconds))
+    for name, found in rates.items():
+        ratios = [own / base for own, base in zip(found, rates["plain"], strict=True)]
+        print(
+            f"{work.name:30} {name:6} {statistics.median(found):8.0f} "
+            f"({min(found):.0f}..{max(found):.0f}) {statistics.median(ratios):8.1f}",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--members", type=int, default=64)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    print(f"{args.threads} threads, {args.members} members, 2x32 LSTMs, batch {BATCH}, float32")
+    print(f"load of the machine before: {', '.join(f'{x:.1f}' for x in os.getloadavg())}")
+    print(f"{'':30} {'':6} {'RNN-steps/s (range)':>20} {'x plain':>8}")
+    for work in workloads(args.members):
+        measure(work, args.members, args.rounds, args.seconds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,344 @@
+"""The compiled kernels equal PyTorch, and where they cannot be had PyTorch does it."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from wsrl.rnn import RNNSpec, RNNWeights, backends, population_cross_entropy, run_population
+from wsrl.rnn.kernels import compilation
+from wsrl.zoos import BuildSettings, build_zoo, open_zoo
+from wsrl.zoos.optimizer import PopulationAdamW
+from wsrl.zoos.problems import FormalLanguages, TiledImages
+
+kernels = compilation.library()
+needs_kernels = pytest.mark.skipif(isinstance(kernels, Exception), reason=str(kernels))
+
+TOLERANCE = 1e-5
+"""Of each tensor's largest magnitude."""
+
+
+@dataclasses.dataclass
+class Case:
+    weights: RNNWeights
+    inputs: Tensor
+    targets: Tensor
+    sequence_weights: Tensor
+    state: tuple[Tensor, ...]
+
+    def to(self, dtype: torch.dtype) -> Case:
+        state = tuple(part.to(dtype).requires_grad_() for part in self.state)
+        weights = RNNWeights(self.weights.flat.to(dtype).requires_grad_(), self.weights.spec)
+        inputs = self.inputs.to(dtype)
+        return Case(weights, inputs, self.targets, self.sequence_weights.to(dtype), state)
+
+
+def random_case(seed: int) -> Case:
+    """Draw sizes that are and are not multiples of a vector, and inputs of both kinds."""
+    pick = random.Random(seed)
+    cell = ("lstm", "gru", "tanh")[seed % 3]
+    inputs, outputs = pick.choice([1, 3, 6, 16, 17]), pick.choice([1, 6, 10, 16, 19])
+    hidden, layers = pick.choice([1, 5, 8, 16, 24, 32, 33]), pick.choice([1, 2, 3])
+    spec = RNNSpec(cell, inputs, hidden, layers, outputs, bias=pick.random() < 0.7)
+    shape = (pick.choice([1, 2, 5]), pick.choice([1, 2, 7, 13, 40]), pick.choice([1, 2, 9, 30]))
+    generator = torch.Generator().manual_seed(seed)
+    flat = torch.empty(shape[0], spec.num_parameters).uniform_(-1, 1, generator=generator)
+    scale = pick.choice([0.01, 1, 2]) * hidden**-0.5
+    real = torch.randn(*shape, inputs, generator=generator)
+    one_hot = functional.one_hot(torch.randint(inputs, shape, generator=generator), inputs).float()
+    counts = torch.rand(shape[:2], generator=generator).sub(0.3).clamp(min=0)
+    state_shape = (layers, *shape[:2], hidden)
+    return Case(
+        RNNWeights(flat * scale, spec),
+        real if pick.random() < 0.6 else one_hot,
+        torch.randint(outputs, shape, generator=generator),
+        counts,
+        tuple(torch.randn(state_shape, generator=generator) for _ in range(1 + (cell == "lstm"))),
+    )
+
+
+def assert_close(ours: Tensor, truth: Tensor) -> None:
+    allowed = TOLERANCE * float(truth.detach().abs().max()) + 1e-30
+    torch.testing.assert_close(ours.double(), truth.double(), rtol=0, atol=allowed)
+
+
+def losses_and_gradient(case: Case, backend: backends.Backend) -> list[Tensor]:
+    data = (case.inputs, case.targets, case.sequence_weights)
+    losses = population_cross_entropy(case.weights, *data, backend=backend)
+    scale = torch.arange(1, len(losses) + 1)  # the gradients of the losses are not all 1
+    return [losses, *torch.autograd.grad((losses * scale).sum(), case.weights.flat)]
+
+
+def run_and_gradients(case: Case, backend: backends.Backend, stateful: bool) -> list[Tensor]:
+    inputs = case.inputs.clone().requires_grad_()
+    state = case.state if stateful else None
+    outputs, end = run_population(case.weights, inputs, state, backend)
+    generator = torch.Generator().manual_seed(0)
+    direction = torch.randn(outputs.shape, generator=generator).to(outputs)
+    total = (outputs * direction).sum() + sum(part.pow(2).sum() for part in end)
+    leaves = [case.weights.flat, inputs, *(case.state if stateful else ())]
+    return [outputs, *end, *torch.autograd.grad(total, leaves)]
+
+
+@needs_kernels
+@pytest.mark.parametrize("seed", range(45))
+def test_agrees_with_eager_in_double_precision(seed: int) -> None:
+    case = random_case(seed)
+    ours, truth = case.to(torch.float32), case.to(torch.float64)
+    pairs = [
+        (losses_and_gradient(ours, "cpu"), losses_and_gradient(truth, "eager")),
+        (run_and_gradients(ours, "cpu", True), run_and_gradients(truth, "eager", True)),
+        (run_and_gradients(ours, "cpu", False), run_and_gradients(truth, "eager", False)),
+    ]
+    for found, wanted in pairs:
+        for one, other in zip(found, wanted, strict=True):
+            assert_close(one, other)
+
+
+@needs_kernels
+def test_gradients_to_inputs_alone_and_to_a_part_of_the_results() -> None:
+    case = random_case(3).to(torch.float32)
+    frozen = RNNWeights(case.weights.flat.detach(), case.weights.spec)
+    results = []
+    for backend in ("eager", "cpu"):
+        inputs = case.inputs.clone().requires_grad_()
+        _, end = run_population(frozen, inputs, backend=backend)
+        results.append(torch.autograd.grad(end[-1].sum(), inputs)[0])
+    assert_close(results[1], results[0])
+
+
+@needs_kernels
+def test_a_graph_can_be_used_twice_and_gradients_differentiated() -> None:
+    results = []
+    for backend, dtype in (("eager", torch.float64), ("cpu", torch.float32)):
+        case = random_case(6).to(dtype)
+        flat = case.weights.flat
+        data = (case.inputs, case.targets, case.sequence_weights)
+        outputs, _ = run_population(case.weights, case.inputs, case.state, backend)
+        for value in (outputs.square(), population_cross_entropy(case.weights, *data, backend)):
+            first, second = (
+                torch.autograd.grad(value.sum(), flat, retain_graph=True)[0] for _ in range(2)
+            )
+            assert torch.equal(first, second)
+            (again,) = torch.autograd.grad(value.sum(), flat, create_graph=True)
+            results.append(torch.autograd.grad(again.square().sum(), flat)[0])
+    for ours, truth in zip(results[2:], results[:2], strict=True):
+        assert_close(ours, truth)
+
+
+@needs_kernels
+@pytest.mark.parametrize("cell", ["lstm", "gru", "tanh"])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_what_is_not_finite_stays_with_its_member_and_is_seen(cell: str, bad: float) -> None:
+    spec = RNNSpec(cell, 3, 8, 2, 4)
+    flat = torch.rand(3, spec.num_parameters) - 0.5
+    data = (torch.randn(3, 5, 6, 3), torch.randint(4, (3, 5, 6)), torch.full((3, 5), 0.2))
+    results = []
+    for spoiled in (False, True):
+        own = flat.clone()
+        if spoiled:
+            own[1, -5] = bad  # a weight of the readout
+            own[1, spec.tensors[0].offset] = float("nan")
+        own.requires_grad_()
+        losses = population_cross_entropy(RNNWeights(own, spec), *data, backend="cpu")
+        (gradient,) = torch.autograd.grad(losses.sum(), own)
+        optimizer = PopulationAdamW(own.detach(), 0.01, "cpu")
+        optimizer.step(gradient, 0.1)
+        outputs, _ = run_population(RNNWeights(own.detach(), spec), data[0], backend="cpu")
+        results.append((losses.detach(), gradient, own.detach(), outputs))
+    for before, after in zip(*results, strict=True):
+        assert torch.equal(before[[0, 2]], after[[0, 2]])
+        assert not after[1].isfinite().all()
+
+
+@needs_kernels
+def test_extreme_weights_saturate() -> None:
+    spec = RNNSpec("lstm", 3, 8, 1, 4)
+    weights = RNNWeights((torch.rand(2, spec.num_parameters) - 0.5) * 1e6, spec)
+    inputs = torch.randn(2, 5, 6, 3)
+    results = [run_population(weights, inputs, backend=b)[0] for b in ("cpu", "eager")]
+    assert results[0].isfinite().all()
+    assert_close(*results)
+
+
+@needs_kernels
+@pytest.mark.parametrize("decay", [0.01, torch.tensor([[0.0], [0.1], [0.5]])])
+def test_adamw_in_one_pass(decay: Tensor | float) -> None:
+    flat = torch.randn(3, 1001)
+    ours, truth = (PopulationAdamW(flat.clone(), decay, b) for b in ("cpu", "eager"))
+    assert ours.fused
+    assert not truth.fused
+    for step in range(6):
+        gradient = torch.randn(3, 1001) * 10.0**-step
+        for optimizer in (ours, truth):
+            optimizer.step(gradient, 0.1 / (step + 1))
+    for name in ("flat", "mean", "square"):
+        torch.testing.assert_close(getattr(ours, name), getattr(truth, name))
+
+
+@needs_kernels
+def test_threads_and_neighbours_change_nothing() -> None:
+    case = random_case(2).to(torch.float32)
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            results.append(losses_and_gradient(case, "cpu"))
+    finally:
+        torch.set_num_threads(before)
+    for one, other in zip(*results, strict=True):
+        assert torch.equal(one, other)
+    last = slice(len(case.weights) - 1, None)
+    data = (case.inputs[last], case.targets[last], case.sequence_weights[last])
+    alone = population_cross_entropy(case.weights[last], *data, backend="cpu")
+    assert torch.equal(alone, results[0][0][last])
+
+
+@needs_kernels
+@pytest.mark.parametrize(
+    "problem",
+    [
+        FormalLanguages(num_tokens=2, length=10, max_n=4, evaluated_strings=5, stored_strings=2),
+        TiledImages(evaluated_images=8, stored_sequences=2),
+    ],
+    ids=["languages", "images"],
+)
+def test_zoos_of_both_backends_agree(
+    problem: FormalLanguages | TiledImages, tmp_path: Path
+) -> None:
+    settings = BuildSettings(runs=3, snapshots=[0, 50], hidden_size=8, group_size=2)
+    for backend in ("eager", "cpu"):
+        build_zoo(tmp_path / backend, problem, settings, backend=backend, quiet=True)
+    ours, truth = (open_zoo(tmp_path / backend) for backend in ("cpu", "eager"))
+    torch.testing.assert_close(ours.read("weights"), truth.read("weights"), rtol=0, atol=1e-4)
+    assert ours.manifest.versions["backend"] == "kernels on cpu"
+    assert truth.manifest.versions["backend"] == "eager on cpu"
+
+
+@needs_kernels
+def test_auto_leaves_to_eager_what_kernels_cannot() -> None:
+    weights = RNNWeights(
+        torch.rand(2, RNNSpec("gru", 3, 4, 1, 2).num_parameters), RNNSpec("gru", 3, 4, 1, 2)
+    )
+    assert backends.choose_backend("auto", weights) == "cpu"
+    assert backends.choose_backend("auto", weights.to(torch.float64)) == "eager"
+    with torch.autocast("cpu"):
+        assert backends.choose_backend("auto", weights) == "eager"
+    with pytest.raises(ValueError, match=r"cannot run this: a tensor is torch\.float64"):
+        backends.choose_backend("cpu", weights.to(torch.float64))
+    inputs = torch.randn(2, 3, 4, 3)
+    jacobian = torch.func.jacrev(lambda x: run_population(weights, x)[0].sum((1, 2)))(inputs)
+    assert jacobian.shape == (2, 2, 2, 3, 4, 3)
+
+
+def test_unknown_backends_and_wrong_data_are_named(tmp_path: Path) -> None:
+    spec = RNNSpec("gru", 3, 4, 1, 2)
+    weights = RNNWeights(torch.rand(2, spec.num_parameters), spec)
+    inputs, targets = torch.randn(2, 5, 6, 3), torch.zeros(2, 5, 6, dtype=torch.long)
+    with pytest.raises(ValueError, match="unknown backend 'quick'; choose auto, eager, cpu"):
+        run_population(weights, inputs, backend="quick")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"targets must be classes 0\.\.1, found 0 and 2"):
+        population_cross_entropy(
+            weights, inputs, targets.index_fill(2, torch.tensor([3]), 2), torch.ones(2, 5)
+        )
+    with pytest.raises(ValueError, match=r"sequence_weights \(P, S\) = \(2, 5\)"):
+        population_cross_entropy(weights, inputs, targets, torch.ones(2, 4))
+    with pytest.raises(ValueError, match=r"inputs must be \(P, S, T, I\) = \(2, S, T, 3\)"):
+        population_cross_entropy(weights, inputs[0], targets, torch.ones(2, 5))
+    problem = FormalLanguages(num_tokens=2, length=10)
+    with pytest.raises(ValueError, match="unknown backend"):
+        build_zoo(tmp_path / "zoo", problem, BuildSettings(), backend="quick")  # type: ignore[arg-type]
+    assert not (tmp_path / "zoo").exists()
+
+
+@pytest.fixture
+def forgetful() -> Iterator[None]:
+    """Let the kernels be looked for anew, here and afterwards."""
+    for function in (compilation.library, compilation.warn_once):
+        function.cache_clear()
+    yield
+    for function in (compilation.library, compilation.warn_once):
+        function.cache_clear()
+
+
+@pytest.mark.parametrize("variable", ["CXX", "PATH"])
+@pytest.mark.usefixtures("forgetful")
+def test_without_a_compiler_eager_does_it_and_says_so_once(
+    variable: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("WSRL_CACHE", str(tmp_path))
+    monkeypatch.setenv(variable, str(tmp_path / "missing"))
+    weights = RNNWeights(
+        torch.rand(2, RNNSpec("gru", 3, 4, 1, 2).num_parameters), RNNSpec("gru", 3, 4, 1, 2)
+    )
+    inputs = torch.randn(2, 3, 4, 3)
+    with caplog.at_level(logging.WARNING, "wsrl"):
+        results = [run_population(weights, inputs)[0] for _ in range(3)]
+    assert torch.equal(results[0], run_population(weights, inputs, backend="eager")[0])
+    assert len(caplog.records) == 1
+    assert "no C++ compiler" in caplog.text
+    assert "install g++" in caplog.text
+    with pytest.raises(ValueError, match="backend 'cpu' cannot be used here: no C"):
+        run_population(weights, inputs, backend="cpu")
+
+
+LITTLE = 'extern "C" long answer() { return 42; }'
+LOAD = """
+import sys, time
+from pathlib import Path
+from wsrl.rnn.kernels import compilation
+compilation.SOURCES = Path(sys.argv[1])
+time.sleep(max(0, float(sys.argv[3]) - time.time()))
+print(compilation.load(Path(sys.argv[2])).answer())
+"""
+
+
+@needs_kernels
+def test_processes_that_compile_at_once(tmp_path: Path) -> None:
+    source, cache = tmp_path / "source", tmp_path / "cache"
+    source.mkdir()
+    (source / compilation.MAIN).write_text(LITTLE)
+    command = [sys.executable, "-c", LOAD, str(source), str(cache), str(time.time() + 2.5)]
+    running = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    for process in running:
+        out, errors = process.communicate(timeout=120)
+        assert out.strip() == "42", errors
+    assert [path.suffix for path in cache.iterdir()] == [".so"]
+
+
+@needs_kernels
+def test_a_changed_source_is_compiled_anew_and_a_broken_one_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compilation, "SOURCES", tmp_path / "source")
+    (tmp_path / "source").mkdir()
+    for value in (42, 43):
+        (tmp_path / "source" / compilation.MAIN).write_text(LITTLE.replace("42", str(value)))
+        assert compilation.load(tmp_path / "cache").answer() == value
+    (tmp_path / "source" / compilation.MAIN).write_text("no C++ at all")
+    with pytest.raises(
+        compilation.CompilationError, match=r"could not compile the kernels \(.*error"
+    ):
+        compilation.load(tmp_path / "cache")
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+    (tmp_path / "file").touch()
+    with pytest.raises(compilation.CompilationError, match="cannot be written or loaded"):
+        compilation.load(tmp_path / "file")

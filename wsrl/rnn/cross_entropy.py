@@ -1,0 +1,92 @@
+"""The loss that populations of RNNs are trained with, and its gradient in one pass."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+from wsrl.rnn.backends import Backend, choose_backend
+from wsrl.rnn.kernels import functions
+from wsrl.rnn.population import run_eagerly, run_population
+from wsrl.rnn.weights import RNNWeights
+
+
+def sequence_cross_entropy(outputs: Tensor, targets: Tensor, sequence_weights: Tensor) -> Tensor:
+    """Return the cross-entropy of every RNN, averaged over steps and weighted over sequences.
+
+    Args:
+        outputs: ``(P, S, T, O)``, logits.
+        targets: ``(P, S, T)``, class indices.
+        sequence_weights: ``(P, S)``.
+
+    Returns:
+        ``(P,)``, in nats.
+    """
+    losses = functional.cross_entropy(outputs.flatten(0, 2), targets.flatten(), reduction="none")
+    return (losses.view_as(targets).mean(2) * sequence_weights).sum(1)
+
+
+def population_cross_entropy(
+    weights: RNNWeights,
+    inputs: Tensor,
+    targets: Tensor,
+    sequence_weights: Tensor,
+    backend: Backend = "auto",
+) -> Tensor:
+    """Return each RNN's ``sequence_cross_entropy`` on its own sequences.
+
+    Gradients go to the weights only. The kernels compute them together with the losses, sequence by
+    sequence; what has a weight of 0 they leave out.
+
+    Args:
+        weights: the RNNs.
+        inputs: ``(P, S, T, I)``.
+        targets: ``(P, S, T)``, class indices.
+        sequence_weights: ``(P, S)``.
+        backend: as of ``run_population``.
+
+    Returns:
+        ``(P,)``, in nats.
+
+    Raises:
+        ValueError: for shapes that do not fit, targets that are no classes, or a backend that
+            cannot do this.
+    """
+    _check(weights, inputs, targets, sequence_weights)
+    chosen = choose_backend(backend, weights, inputs, sequence_weights)
+    if chosen == "eager":
+        outputs, _ = run_population(weights, inputs, backend="eager")
+        return sequence_cross_entropy(outputs, targets, sequence_weights)
+    data = (inputs, targets, sequence_weights)
+    losses: Tensor = functions.CrossEntropy.apply(  # type: ignore[no-untyped-call]
+        weights.flat, weights.spec, _eager, data
+    )
+    return losses
+
+
+def _eager(weights: RNNWeights, inputs: Tensor, targets: Tensor, wanted: Tensor) -> Tensor:
+    return sequence_cross_entropy(run_eagerly(weights, inputs)[0], targets, wanted)
+
+
+def _check(weights: RNNWeights, inputs: Tensor, targets: Tensor, sequence_weights: Tensor) -> None:
+    wanted = (len(weights), *inputs.shape[1:3])
+    if inputs.ndim != 4 or inputs.shape[0] != wanted[0] or 0 in inputs.shape[1:3]:
+        raise ValueError(
+            f"inputs must be (P, S, T, I) = ({wanted[0]}, S, T, {weights.spec.input_size}) with S, "
+            f"T >= 1, not {tuple(inputs.shape)}"
+        )
+    if targets.shape != wanted or sequence_weights.shape != wanted[:2]:
+        raise ValueError(
+            f"targets must be (P, S, T) = {wanted} and sequence_weights (P, S) = {wanted[:2]}, "
+            f"not {tuple(targets.shape)} and {tuple(sequence_weights.shape)}"
+        )
+    if inputs.requires_grad or sequence_weights.requires_grad:
+        raise ValueError("gradients go to the weights only: detach inputs and sequence_weights")
+    if len(weights) == 0 or targets.device.type != "cpu":
+        return  # looking at targets on a GPU would wait for it
+    low, high = targets.aminmax()
+    if low < 0 or high >= weights.spec.output_size:
+        raise ValueError(
+            f"targets must be classes 0..{weights.spec.output_size - 1}, found {int(low)} and "
+            f"{int(high)}"
+        )

@@ -1,0 +1,175 @@
+"""The compiled kernels as functions of tensors; without gradients, see ``functions`` for these.
+
+All tensors are contiguous float32 on the CPU (but ``targets``). RNNs are shared out among as many
+threads as PyTorch uses; what an RNN computes depends on neither the threads nor the other RNNs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from wsrl.rnn.kernels.compilation import library
+from wsrl.rnn.spec import CELLS, RNNSpec
+
+
+class _Spec(ctypes.Structure):
+    """``Spec`` of ``network.h``."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("cell", "inputs", "hidden", "layers", "outputs")),
+        ("parameters", ctypes.c_int64),
+        ("offsets", ctypes.POINTER(ctypes.c_int64)),
+    )
+
+
+@cache
+def _described(spec: RNNSpec) -> _Spec:
+    """Describe a spec to the kernels."""
+    offsets = {tensor.name: tensor.offset for tensor in spec.tensors}
+    names = [
+        f"rnn.{kind}_l{layer}"
+        for layer in range(spec.num_layers)
+        for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    ]
+    names += ["linear.weight", "linear.bias"]
+    values = [offsets.get(name, -1) for name in names]
+    sizes = (spec.input_size, spec.hidden_size, spec.num_layers, spec.output_size)
+    array = (ctypes.c_int64 * len(values))(*values)
+    return _Spec(list(CELLS).index(spec.cell), *sizes, spec.num_parameters, array)
+
+
+def _call(name: str, *arguments: _Spec | Tensor | int | float | None) -> int:
+    """Call a function of the library; ``None`` is a null pointer."""
+    kernels = library()
+    if isinstance(kernels, Exception):
+        raise kernels
+    result: int = getattr(kernels, name)(*[_plain(argument) for argument in arguments])
+    return result
+
+
+def _plain(value: _Spec | Tensor | int | float | None) -> object:
+    if isinstance(value, Tensor):
+        return ctypes.c_void_p(value.data_ptr())
+    if isinstance(value, _Spec):
+        return ctypes.byref(value)
+    if isinstance(value, float):
+        return ctypes.c_float(value)
+    return ctypes.c_void_p(None) if value is None else ctypes.c_long(value)
+
+
+def threads_for(rnns: int) -> int:
+    """Return how many threads work on a population: PyTorch's, but no more than RNNs."""
+    return max(1, min(torch.get_num_threads(), rnns))
+
+
+def cross_entropy(
+    spec: RNNSpec, flat: Tensor, inputs: Tensor, targets: Tensor, weights: Tensor, gradient: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Return the losses ``(P,)`` of ``population_cross_entropy`` and their gradient ``(P, N)``.
+
+    Both come from one pass over each RNN: forward, loss and backward while it is in the cache.
+    """
+    population, sequences, steps, _ = inputs.shape
+    losses = flat.new_empty(population)
+    result = torch.empty_like(flat) if gradient else None
+    shape = (population, sequences, steps, threads_for(population))
+    data = (flat, inputs, targets, weights, losses, result)
+    _call("wsrl_cross_entropy", _described(spec), *shape, *data)
+    return losses, result
+
+
+def run(
+    spec: RNNSpec, flat: Tensor, inputs: Tensor, state: tuple[Tensor, ...] | None, save: bool
+) -> tuple[Tensor, tuple[Tensor, ...], Tensor | None]:
+    """Run a population, as ``run_population``.
+
+    Returns:
+        The outputs, the last state and, where asked to save it, what ``run_backward`` needs.
+    """
+    population, sequences, steps, _ = inputs.shape
+    outputs = flat.new_empty(population, sequences, steps, spec.output_size)
+    last = empty_state(spec, inputs)
+    described = _described(spec)
+    size = _call("wsrl_saved_size", described, steps) if save else 0
+    saved = flat.new_empty(population * sequences * size) if save else None
+    shape = (population, sequences, steps, threads_for(population))
+    data = (flat, inputs, *_pair(state), outputs, *_pair(last), saved)
+    _call("wsrl_run", described, *shape, *data)
+    return outputs, last, saved
+
+
+def run_backward(
+    spec: RNNSpec,
+    flat: Tensor,
+    inputs: Tensor,
+    saved: Tensor,
+    d_outputs: Tensor | None,
+    d_last: tuple[Tensor | None, ...],
+    d_flat: Tensor | None,
+    d_inputs: Tensor | None,
+    d_first: tuple[Tensor, ...] | None,
+) -> None:
+    """Write the gradients of ``run`` to those of ``d_flat``, ``d_inputs`` and ``d_first`` given."""
+    population, sequences, steps, _ = inputs.shape
+    shape = (population, sequences, steps, threads_for(population))
+    data = (flat, inputs, saved, d_outputs, *_pair(d_last), d_flat, d_inputs, *_pair(d_first))
+    _call("wsrl_run_backward", _described(spec), *shape, *data)
+
+
+def adamw(
+    flat: Tensor,
+    mean: Tensor,
+    square: Tensor,
+    gradient: Tensor,
+    kept: Tensor,
+    numbers: tuple[float, float, float, float, float],
+) -> None:
+    """Update ``flat``, ``mean`` and ``square (P, N)`` in place.
+
+    Args:
+        flat: the weights.
+        mean: the running mean of the gradient.
+        square: the running mean of its square.
+        gradient: of this step.
+        kept: ``(P,)``, the factor that weight decay leaves of each member's weights.
+        numbers: both betas, epsilon, the learning rate with its correction for the first steps, and
+            the correction that ``square`` is divided by.
+    """
+    shape = (*flat.shape, threads_for(len(flat)))
+    _call("wsrl_adamw", *shape, flat, mean, square, gradient, kept, *numbers)
+
+
+def look_up(images: Tensor, rows: Tensor, sources: Tensor, table: Tensor, lead: int) -> Tensor:
+    """Read picked images pixel by pixel, each member in an order of its own.
+
+    Args:
+        images: ``(N, J)`` bytes.
+        rows: ``(P, S)`` int64, images.
+        sources: ``(P, J)`` int32, pixels; -1 reads a 0.
+        table: ``(256,)``, what each byte becomes.
+        lead: zeros before the first pixel.
+
+    Returns:
+        ``(P, S, lead + J)``, a copy of values of ``table``: the same bits as by PyTorch.
+    """
+    (members, count), size = rows.shape, images.shape[1]
+    out = table.new_empty(members, count, lead + size)
+    shape = (members, count, size, lead, threads_for(members))
+    _call("wsrl_look_up", *shape, images, rows, sources, table, out)
+    return out
+
+
+def empty_state(spec: RNNSpec, inputs: Tensor) -> tuple[Tensor, ...]:
+    """Return room for a state, ``(L, P, S, H)`` each."""
+    shape = (spec.num_layers, *inputs.shape[:2], spec.hidden_size)
+    return tuple(inputs.new_empty(shape) for _ in range(2 if spec.cell == "lstm" else 1))
+
+
+def _pair(state: tuple[Tensor | None, ...] | None) -> tuple[Tensor | None, Tensor | None]:
+    """Return ``h`` and ``c``, ``None`` where there is none."""
+    known = state or ()
+    return (*known, None, None)[0], (*known, None, None)[1]

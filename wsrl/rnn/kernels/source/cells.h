@@ -1,0 +1,109 @@
+// The cells: one step forward and one step back for one sequence, `size` neurons (a multiple of
+// WIDTH). A cell says how its gates lie in a row of pre-activations, which has BLOCKS blocks of
+// `size`: gate g of the input weights adds to block input_block(g), gate g of the recurrent
+// weights to block recurrent_block(g). Gates are in the order of torch.nn.
+//
+// forward:  pre-activations in `gates` become activations; writes h, and for an LSTM c and tanh(c).
+// backward: `carry_h` and `carry_c` hold the gradients that come from the step after; `above` the
+//           gradient of h from the layer above or the readout. Writes the gradients of the
+//           pre-activations to `d_gates` (which may be `gates`), and what goes to the step before
+//           other than through the recurrent weights back to the carries.
+#pragma once
+
+#include "vectors.h"
+
+struct LSTM {
+  static constexpr long GATES = 4, BLOCKS = 4;  // i, f, g, o
+  static constexpr bool MEMORY = true, DIRECT = false;
+  static long input_block(long gate) { return gate; }
+  static long recurrent_block(long gate) { return gate; }
+
+  static void forward(long size, float* gates, const float*, const float* c_before, float* h,
+                      float* c, float* tanh_c) {
+    for (long j = 0; j < size; j += WIDTH) {
+      float* at = gates + j;
+      Vector i = sigmoid(load(at)), f = sigmoid(load(at + size));
+      Vector g = tanh_of(load(at + 2 * size)), o = sigmoid(load(at + 3 * size));
+      Vector memory = f * load(c_before + j) + i * g, squashed = tanh_of(memory);
+      store(at, i), store(at + size, f), store(at + 2 * size, g), store(at + 3 * size, o);
+      store(c + j, memory), store(tanh_c + j, squashed), store(h + j, o * squashed);
+    }
+  }
+
+  static void backward(long size, const float* gates, const float*, const float* c_before,
+                       const float* tanh_c, const float* above, float* carry_h, float* carry_c,
+                       float* d_gates) {
+    const Vector one = all(1.0f);
+    for (long j = 0; j < size; j += WIDTH) {
+      const float* at = gates + j;
+      float* to = d_gates + j;
+      Vector i = load(at), f = load(at + size), g = load(at + 2 * size), o = load(at + 3 * size);
+      Vector squashed = load(tanh_c + j), d_h = load(above + j) + load(carry_h + j);
+      Vector d_c = load(carry_c + j) + d_h * o * (one - squashed * squashed);
+      store(to, d_c * g * i * (one - i));
+      store(to + size, d_c * load(c_before + j) * f * (one - f));
+      store(to + 2 * size, d_c * i * (one - g * g));
+      store(to + 3 * size, d_h * squashed * o * (one - o));
+      store(carry_c + j, d_c * f);
+    }
+  }
+};
+
+struct GRU {
+  // r, z, and n in two parts, since the reset gate acts on the recurrent part alone.
+  static constexpr long GATES = 3, BLOCKS = 4;
+  static constexpr bool MEMORY = false, DIRECT = true;
+  static long input_block(long gate) { return gate; }
+  static long recurrent_block(long gate) { return gate < 2 ? gate : 3; }
+
+  static void forward(long size, float* gates, const float* h_before, const float*, float* h,
+                      float*, float*) {
+    for (long j = 0; j < size; j += WIDTH) {
+      float* at = gates + j;
+      Vector r = sigmoid(load(at)), z = sigmoid(load(at + size));
+      Vector n = tanh_of(load(at + 2 * size) + r * load(at + 3 * size));
+      store(at, r), store(at + size, z), store(at + 2 * size, n);
+      store(h + j, n + z * (load(h_before + j) - n));
+    }
+  }
+
+  static void backward(long size, const float* gates, const float* h_before, const float*,
+                       const float*, const float* above, float* carry_h, float*, float* d_gates) {
+    const Vector one = all(1.0f);
+    for (long j = 0; j < size; j += WIDTH) {
+      const float* at = gates + j;
+      float* to = d_gates + j;
+      Vector r = load(at), z = load(at + size), n = load(at + 2 * size);
+      Vector recurrent = load(at + 3 * size), d_h = load(above + j) + load(carry_h + j);
+      Vector d_n = d_h * (one - z) * (one - n * n);
+      store(to, d_n * recurrent * r * (one - r));
+      store(to + size, d_h * (load(h_before + j) - n) * z * (one - z));
+      store(to + 2 * size, d_n);
+      store(to + 3 * size, d_n * r);
+      store(carry_h + j, d_h * z);
+    }
+  }
+};
+
+struct Tanh {
+  static constexpr long GATES = 1, BLOCKS = 1;
+  static constexpr bool MEMORY = false, DIRECT = false;
+  static long input_block(long gate) { return gate; }
+  static long recurrent_block(long gate) { return gate; }
+
+  static void forward(long size, float* gates, const float*, const float*, float* h, float*,
+                      float*) {
+    for (long j = 0; j < size; j += WIDTH) {
+      Vector value = tanh_of(load(gates + j));
+      store(gates + j, value), store(h + j, value);
+    }
+  }
+
+  static void backward(long size, const float* gates, const float*, const float*, const float*,
+                       const float* above, float* carry_h, float*, float* d_gates) {
+    for (long j = 0; j < size; j += WIDTH) {
+      Vector value = load(gates + j), d_h = load(above + j) + load(carry_h + j);
+      store(d_gates + j, d_h * (all(1.0f) - value * value));
+    }
+  }
+};
