@@ -106,7 +106,8 @@ void cross_entropy_of(const CrossEntropyCall& call, long rnn) {
   };
   place(scratch(place(nullptr)));
 
-  net.pack(call.flat + rnn * call.spec.parameters, weights, call.gradient);
+  net.pack(call.flat + rnn * call.spec.parameters, weights);
+  if (call.gradient) net.pack_backward(call.flat + rnn * call.spec.parameters, weights);
   net.clear(gradients);
   double loss = 0;
   for (long s = 0; s < S;) {
@@ -184,7 +185,7 @@ void run_of(const RunCall& call, long rnn) {
   };
   place(scratch(place(nullptr)));
 
-  net.pack(call.flat + rnn * call.spec.parameters, weights, false);
+  net.pack(call.flat + rnn * call.spec.parameters, weights);
   for (long s = 0; s < S; s += block) {
     const long count = std::min(block, S - s);
     for (long i = 0; i < count; i++) which[i] = s + i;
@@ -246,7 +247,7 @@ void run_backward_of(const RunBackwardCall& call, long rnn) {
   };
   place(scratch(place(nullptr)));
 
-  net.pack(call.flat + rnn * call.spec.parameters, weights, true);
+  net.pack_backward(call.flat + rnn * call.spec.parameters, weights);
   if (call.d_flat) net.clear(gradients);
   for (long s = 0; s < S; s += block) {
     const long count = std::min(block, S - s);
