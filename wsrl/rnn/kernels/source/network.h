@@ -52,21 +52,21 @@ struct LayerWeights {
 
 struct Weights {
   std::vector<LayerWeights> layers;
-  float *readout, *readout_bias;  // (H, O), (O), padded
+  float *readout, *readout_bias;   // (H, O), (O), padded
   const float* readout_as_stored;  // (O, H), padded
   float* readout_room;
 };
 
 // What the forward pass leaves for the backward pass.
 struct LayerTape {
-  float *h, *c;    // (T + 1, count, H): the state before each step and after the last
-  float* gates;    // (T, count, C)
-  float* tanh_c;   // (T, count, H)
+  float *h, *c;   // (T + 1, count, H): the state before each step and after the last
+  float* gates;   // (T, count, C)
+  float* tanh_c;  // (T, count, H)
 };
 
 // The inputs of some sequences by step: as vectors, or as tokens where all of them are one-hot.
 struct Inputs {
-  float* vectors;  // (T, count, I)
+  float* vectors;   // (T, count, I)
   int32_t* tokens;  // (T, count)
   bool one_hot;
 };
@@ -160,8 +160,10 @@ class Network {
     for (long layer = 0; layer < spec.layers; layer++) {
       LayerWeights& to = weights.layers[layer];
       const int64_t* offset = spec.offsets + 4 * layer;
-      to.input_as_stored = as_stored(flat + offset[0], below(layer), Cell::input_block, to.input_room);
-      to.recurrent_as_stored = as_stored(flat + offset[1], H, Cell::recurrent_block, to.recurrent_room);
+      to.input_as_stored =
+          as_stored(flat + offset[0], below(layer), Cell::input_block, to.input_room);
+      to.recurrent_as_stored =
+          as_stored(flat + offset[1], H, Cell::recurrent_block, to.recurrent_room);
     }
     const float* readout = flat + spec.offsets[4 * spec.layers];
     weights.readout_as_stored = hidden == H ? readout : weights.readout_room;
@@ -179,7 +181,8 @@ class Network {
       const int64_t* offset = spec.offsets + 4 * layer;
       const long K = below(layer);
       for (long gate = 0; gate < Cell::GATES; gate++) {
-        const long in = Cell::input_block(gate) * hidden, rec = Cell::recurrent_block(gate) * hidden;
+        const long in = Cell::input_block(gate) * hidden,
+                   rec = Cell::recurrent_block(gate) * hidden;
         transpose(from.input + in, columns, K, H, flat + offset[0] + gate * H * K, K);
         transpose(from.recurrent + rec, columns, H, H, flat + offset[1] + gate * H * H, H);
         if (offset[2] < 0) continue;
@@ -248,7 +251,8 @@ class Network {
              {d_outputs, outputs, weights.readout_as_stored, hidden, spec.outputs}, above, hidden);
     if (!gradients) return;
     const float* h = tape.back().h + count * hidden;
-    add_turned(spec.hidden, outputs, {h, hidden, d_outputs, outputs, rows}, gradients->readout, outputs);
+    add_turned(spec.hidden, outputs, {h, hidden, d_outputs, outputs, rows}, gradients->readout,
+               outputs);
     add_rows(d_outputs, rows, outputs, gradients->readout_bias);
   }
 
@@ -270,7 +274,8 @@ class Network {
       float* to = layer ? above : d_inputs;
       const long size = padded(below(layer));
       if (to)
-        multiply(rows, size, {nullptr, 0}, {d, columns, w.input_as_stored, size, columns}, to, size);
+        multiply(rows, size, {nullptr, 0}, {d, columns, w.input_as_stored, size, columns}, to,
+                 size);
     }
   }
 
@@ -310,15 +315,18 @@ class Network {
                        carry_c + s * hidden, d_gates + row * columns);
       }
       if (t == 0 && !first_states) break;
-      Term recurrent = {d_gates + t * count * columns, columns, w.recurrent_as_stored, hidden, columns};
-      multiply(count, hidden, {Cell::DIRECT ? carry_h : nullptr, hidden}, recurrent, carry_h, hidden);
+      Term recurrent = {d_gates + t * count * columns, columns, w.recurrent_as_stored, hidden,
+                        columns};
+      multiply(count, hidden, {Cell::DIRECT ? carry_h : nullptr, hidden}, recurrent, carry_h,
+               hidden);
     }
   }
 
-  void add_gradients(long layer, const Inputs& given, const std::vector<LayerTape>& tape, long count,
-                     const float* d_gates, LayerWeights& to) const {
+  void add_gradients(long layer, const Inputs& given, const std::vector<LayerTape>& tape,
+                     long count, const float* d_gates, LayerWeights& to) const {
     const long rows = steps * count;
-    add_turned(spec.hidden, columns, {tape[layer].h, hidden, d_gates, columns, rows}, to.recurrent, columns);
+    add_turned(spec.hidden, columns, {tape[layer].h, hidden, d_gates, columns, rows}, to.recurrent,
+               columns);
     add_rows(d_gates, rows, columns, to.bias);
     if (!layer && given.one_hot) {
       for (long row = 0; row < rows; row++)
@@ -327,7 +335,8 @@ class Network {
     }
     const float* driving = layer ? tape[layer - 1].h + count * hidden : given.vectors;
     const long driving_row = layer ? hidden : spec.inputs;
-    add_turned(below(layer), columns, {driving, driving_row, d_gates, columns, rows}, to.input, columns);
+    add_turned(below(layer), columns, {driving, driving_row, d_gates, columns, rows}, to.input,
+               columns);
   }
 
   static void add_rows(const float* from, long rows, long size, float* to) {
