@@ -18,9 +18,9 @@ from torch.nn import functional
 
 from wsrl.rnn import RNNSpec, RNNWeights, backends, population_cross_entropy, run_population
 from wsrl.rnn.kernels import compilation
-from wsrl.zoos import BuildSettings, build_zoo, open_zoo
+from wsrl.zoos import BuildSettings, build_zoo, group, open_zoo
 from wsrl.zoos.optimizer import PopulationAdamW
-from wsrl.zoos.problems import FormalLanguages, TiledImages
+from wsrl.zoos.problems import FormalLanguages, TiledImages, tiled_images
 
 kernels = compilation.library()
 needs_kernels = pytest.mark.skipif(isinstance(kernels, Exception), reason=str(kernels))
@@ -225,6 +225,41 @@ def test_zoos_of_both_backends_agree(
     torch.testing.assert_close(ours.read("weights"), truth.read("weights"), rtol=0, atol=1e-4)
     assert ours.manifest.versions["backend"] == "kernels on cpu"
     assert truth.manifest.versions["backend"] == "eager on cpu"
+
+
+@needs_kernels
+def test_a_build_that_goes_on_with_another_backend_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = FormalLanguages(num_tokens=2, length=10, evaluated_strings=5, stored_strings=2)
+    settings = BuildSettings(runs=2, snapshots=[0, 6], hidden_size=4)
+    step = group.Group._train_step
+
+    def dying(members: group.Group) -> None:
+        if members.step_count == 3:
+            raise KeyboardInterrupt
+        step(members)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(group.Group, "_train_step", dying)
+        with pytest.raises(KeyboardInterrupt):
+            build_zoo(tmp_path / "zoo", problem, settings, 0.0, backend="eager", quiet=True)
+    build_zoo(tmp_path / "zoo", problem, settings, backend="cpu", quiet=True)
+    build_zoo(tmp_path / "whole", problem, settings, backend="cpu", quiet=True)
+    both, whole = (open_zoo(tmp_path / name) for name in ("zoo", "whole"))
+    assert both.manifest.versions["backend"] == "eager on cpu, kernels on cpu"
+    torch.testing.assert_close(both.read("weights"), whole.read("weights"), rtol=0, atol=1e-5)
+
+
+@needs_kernels
+def test_images_are_moved_to_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = TiledImages()
+    rows, angles = torch.randint(500, (3, 7)), torch.tensor([0.0, 33.3, 271.0]).double()
+    for chosen in (rows, rows[:1]):  # each member's own images, and the same for all
+        fast = problem.sequences(chosen, angles)
+        with monkeypatch.context() as patched:
+            patched.setattr(tiled_images, "kernels_serve", lambda *_: False)
+            assert torch.equal(problem.sequences(chosen, angles), fast)
 
 
 @needs_kernels

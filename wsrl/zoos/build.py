@@ -76,7 +76,8 @@ def build_zoo(
         BuildProgress(settings.runs * steps, settings.runs, quiet) as progress,
     ):
         manifest = Manifest.read(folder)  # another process may have gone on before the lock
-        _note_backend(manifest, place, kernels_serve(backend, torch.empty(1, device=place)))
+        if _note_backend(manifest, place, kernels_serve(backend, torch.empty(1, device=place))):
+            manifest.write(folder)  # now: a group that is interrupted goes on from where it was
         for index, members in enumerate(groups):
             progress.start_group(len(members))
             if index < len(manifest.shards):
@@ -115,8 +116,11 @@ def _device(name: str) -> torch.device:
     return place
 
 
-def _note_backend(manifest: Manifest, device: torch.device, kernels: bool) -> None:
+def _note_backend(manifest: Manifest, device: torch.device, kernels: bool) -> bool:
+    """Add a backend to those noted; say whether it is new."""
     known = manifest.versions.get("backend")
     name = f"{'kernels' if kernels else 'eager'} on {device.type}"
-    if known is None or name not in known.split(", "):
-        manifest.versions["backend"] = f"{known}, {name}" if known else name
+    if known is not None and name in known.split(", "):
+        return False
+    manifest.versions["backend"] = f"{known}, {name}" if known else name
+    return True

@@ -43,25 +43,30 @@ static inline float* scratch(long size) {
 
 // Weights of a layer, or their gradients, turned so that a product runs along the gates.
 struct LayerWeights {
-  float *input, *recurrent, *bias;            // (K, C), (H, C), (C); C = blocks of padded neurons
-  float *input_as_stored, *recurrent_as_stored;  // (C, K), (C, H) padded; none for gradients
+  float *input, *recurrent, *bias;  // (K, C), (H, C), (C); C = blocks of padded neurons
+  // The backward pass runs along the neurons below: (C, K) and (C, H), padded. These are in the
+  // flat vector itself where nothing has to be filled up, else in the room beside them.
+  const float *input_as_stored, *recurrent_as_stored;
+  float *input_room, *recurrent_room;
 };
 
 struct Weights {
   std::vector<LayerWeights> layers;
-  float *readout, *readout_bias, *readout_as_stored;  // (H, O), (O), (O, H), padded
+  float *readout, *readout_bias;   // (H, O), (O), padded
+  const float* readout_as_stored;  // (O, H), padded
+  float* readout_room;
 };
 
 // What the forward pass leaves for the backward pass.
 struct LayerTape {
-  float *h, *c;    // (T + 1, count, H): the state before each step and after the last
-  float* gates;    // (T, count, C)
-  float* tanh_c;   // (T, count, H)
+  float *h, *c;   // (T + 1, count, H): the state before each step and after the last
+  float* gates;   // (T, count, C)
+  float* tanh_c;  // (T, count, H)
 };
 
 // The inputs of some sequences by step: as vectors, or as tokens where all of them are one-hot.
 struct Inputs {
-  float* vectors;  // (T, count, I)
+  float* vectors;   // (T, count, I)
   int32_t* tokens;  // (T, count)
   bool one_hot;
 };
@@ -90,14 +95,14 @@ class Network {
       one.recurrent = arena.take(spec.hidden * columns);
       one.bias = arena.take(columns);
       if (!gradients) {
-        one.input_as_stored = arena.take(columns * padded(below(layer)));
-        one.recurrent_as_stored = arena.take(columns * hidden);
+        one.input_room = arena.take(columns * padded(below(layer)));
+        one.recurrent_room = arena.take(columns * hidden);
       }
       weights.layers.push_back(one);
     }
     weights.readout = arena.take(spec.hidden * outputs);
     weights.readout_bias = arena.take(outputs);
-    weights.readout_as_stored = gradients ? nullptr : arena.take(outputs * hidden);
+    weights.readout_room = gradients ? nullptr : arena.take(outputs * hidden);
     return weights;
   }
 
@@ -125,33 +130,47 @@ class Network {
     return tape;
   }
 
-  // From the flat vector to `weights`; `backward` for what only the backward pass reads.
-  void pack(const float* flat, Weights& weights, bool backward) const {
+  // From the flat vector to what the forward pass reads.
+  void pack(const float* flat, Weights& weights) const {
     const long H = spec.hidden;
     for (long layer = 0; layer < spec.layers; layer++) {
       LayerWeights& to = weights.layers[layer];
       const int64_t* offset = spec.offsets + 4 * layer;
-      pack_gates(flat + offset[0], below(layer), Cell::input_block, to.input, backward ? to.input_as_stored : nullptr);
-      pack_gates(flat + offset[1], H, Cell::recurrent_block, to.recurrent, backward ? to.recurrent_as_stored : nullptr);
+      turn_gates(flat + offset[0], below(layer), Cell::input_block, to.input);
+      turn_gates(flat + offset[1], H, Cell::recurrent_block, to.recurrent);
       std::fill_n(to.bias, columns, 0.0f);
       if (offset[2] < 0) continue;
-      for (long gate = 0; gate < Cell::GATES; gate++)
-        for (long j = 0; j < H; j++) {
-          to.bias[Cell::input_block(gate) * hidden + j] += flat[offset[2] + gate * H + j];
-          to.bias[Cell::recurrent_block(gate) * hidden + j] += flat[offset[3] + gate * H + j];
-        }
+      for (long gate = 0; gate < Cell::GATES; gate++) {
+        float* input_bias = to.bias + Cell::input_block(gate) * hidden;
+        float* recurrent_bias = to.bias + Cell::recurrent_block(gate) * hidden;
+        for (long j = 0; j < H; j++) input_bias[j] += flat[offset[2] + gate * H + j];
+        for (long j = 0; j < H; j++) recurrent_bias[j] += flat[offset[3] + gate * H + j];
+      }
     }
     const int64_t* offset = spec.offsets + 4 * spec.layers;
-    const float* readout = flat + offset[0];
     std::fill_n(weights.readout, H * outputs, 0.0f);
-    transpose(readout, H, spec.outputs, H, weights.readout, outputs);
+    transpose(flat + offset[0], H, spec.outputs, H, weights.readout, outputs);
     std::fill_n(weights.readout_bias, outputs, 0.0f);
     if (offset[1] >= 0) std::copy_n(flat + offset[1], spec.outputs, weights.readout_bias);
-    if (backward) {
-      std::fill_n(weights.readout_as_stored, outputs * hidden, 0.0f);
-      for (long o = 0; o < spec.outputs; o++)
-        std::copy_n(readout + o * H, H, weights.readout_as_stored + o * hidden);
+  }
+
+  // From the flat vector to what the backward pass reads.
+  void pack_backward(const float* flat, Weights& weights) const {
+    const long H = spec.hidden;
+    for (long layer = 0; layer < spec.layers; layer++) {
+      LayerWeights& to = weights.layers[layer];
+      const int64_t* offset = spec.offsets + 4 * layer;
+      to.input_as_stored =
+          as_stored(flat + offset[0], below(layer), Cell::input_block, to.input_room);
+      to.recurrent_as_stored =
+          as_stored(flat + offset[1], H, Cell::recurrent_block, to.recurrent_room);
     }
+    const float* readout = flat + spec.offsets[4 * spec.layers];
+    weights.readout_as_stored = hidden == H ? readout : weights.readout_room;
+    if (hidden == H) return;
+    std::fill_n(weights.readout_room, spec.outputs * hidden, 0.0f);
+    for (long o = 0; o < spec.outputs; o++)
+      std::copy_n(readout + o * H, H, weights.readout_room + o * hidden);
   }
 
   // From gradients laid out like `weights` to a flat vector, all of which is written.
@@ -162,7 +181,8 @@ class Network {
       const int64_t* offset = spec.offsets + 4 * layer;
       const long K = below(layer);
       for (long gate = 0; gate < Cell::GATES; gate++) {
-        const long in = Cell::input_block(gate) * hidden, rec = Cell::recurrent_block(gate) * hidden;
+        const long in = Cell::input_block(gate) * hidden,
+                   rec = Cell::recurrent_block(gate) * hidden;
         transpose(from.input + in, columns, K, H, flat + offset[0] + gate * H * K, K);
         transpose(from.recurrent + rec, columns, H, H, flat + offset[1] + gate * H * H, H);
         if (offset[2] < 0) continue;
@@ -231,7 +251,8 @@ class Network {
              {d_outputs, outputs, weights.readout_as_stored, hidden, spec.outputs}, above, hidden);
     if (!gradients) return;
     const float* h = tape.back().h + count * hidden;
-    add_turned(spec.hidden, outputs, {h, hidden, d_outputs, outputs, rows}, gradients->readout, outputs);
+    add_turned(spec.hidden, outputs, {h, hidden, d_outputs, outputs, rows}, gradients->readout,
+               outputs);
     add_rows(d_outputs, rows, outputs, gradients->readout_bias);
   }
 
@@ -253,23 +274,29 @@ class Network {
       float* to = layer ? above : d_inputs;
       const long size = padded(below(layer));
       if (to)
-        multiply(rows, size, {nullptr, 0}, {d, columns, w.input_as_stored, size, columns}, to, size);
+        multiply(rows, size, {nullptr, 0}, {d, columns, w.input_as_stored, size, columns}, to,
+                 size);
     }
   }
 
  private:
   template <class Block>
-  void pack_gates(const float* from, long K, Block block, float* turned, float* as_stored) const {
-    const long H = spec.hidden, row = padded(K);
-    if (hidden != H || Cell::BLOCKS != Cell::GATES) std::fill_n(turned, K * columns, 0.0f);
+  void turn_gates(const float* from, long K, Block block, float* to) const {
+    const long H = spec.hidden;
+    if (hidden != H || Cell::BLOCKS != Cell::GATES) std::fill_n(to, K * columns, 0.0f);
     for (long gate = 0; gate < Cell::GATES; gate++)
-      transpose(from + gate * H * K, K, H, K, turned + block(gate) * hidden, columns);
-    if (!as_stored) return;
-    if (row != K || hidden != H || Cell::BLOCKS != Cell::GATES)
-      std::fill_n(as_stored, columns * row, 0.0f);
+      transpose(from + gate * H * K, K, H, K, to + block(gate) * hidden, columns);
+  }
+
+  template <class Block>
+  const float* as_stored(const float* from, long K, Block block, float* room) const {
+    const long H = spec.hidden, row = padded(K);
+    if (row == K && hidden == H && Cell::BLOCKS == Cell::GATES) return from;
+    std::fill_n(room, columns * row, 0.0f);
     for (long gate = 0; gate < Cell::GATES; gate++)
       for (long j = 0; j < H; j++)
-        std::copy_n(from + (gate * H + j) * K, K, as_stored + (block(gate) * hidden + j) * row);
+        std::copy_n(from + (gate * H + j) * K, K, room + (block(gate) * hidden + j) * row);
+    return room;
   }
 
   void add_looked_up(const LayerWeights& w, const int32_t* tokens, long count, float* gates) const {
@@ -288,15 +315,18 @@ class Network {
                        carry_c + s * hidden, d_gates + row * columns);
       }
       if (t == 0 && !first_states) break;
-      Term recurrent = {d_gates + t * count * columns, columns, w.recurrent_as_stored, hidden, columns};
-      multiply(count, hidden, {Cell::DIRECT ? carry_h : nullptr, hidden}, recurrent, carry_h, hidden);
+      Term recurrent = {d_gates + t * count * columns, columns, w.recurrent_as_stored, hidden,
+                        columns};
+      multiply(count, hidden, {Cell::DIRECT ? carry_h : nullptr, hidden}, recurrent, carry_h,
+               hidden);
     }
   }
 
-  void add_gradients(long layer, const Inputs& given, const std::vector<LayerTape>& tape, long count,
-                     const float* d_gates, LayerWeights& to) const {
+  void add_gradients(long layer, const Inputs& given, const std::vector<LayerTape>& tape,
+                     long count, const float* d_gates, LayerWeights& to) const {
     const long rows = steps * count;
-    add_turned(spec.hidden, columns, {tape[layer].h, hidden, d_gates, columns, rows}, to.recurrent, columns);
+    add_turned(spec.hidden, columns, {tape[layer].h, hidden, d_gates, columns, rows}, to.recurrent,
+               columns);
     add_rows(d_gates, rows, columns, to.bias);
     if (!layer && given.one_hot) {
       for (long row = 0; row < rows; row++)
@@ -305,7 +335,8 @@ class Network {
     }
     const float* driving = layer ? tape[layer - 1].h + count * hidden : given.vectors;
     const long driving_row = layer ? hidden : spec.inputs;
-    add_turned(below(layer), columns, {driving, driving_row, d_gates, columns, rows}, to.input, columns);
+    add_turned(below(layer), columns, {driving, driving_row, d_gates, columns, rows}, to.input,
+               columns);
   }
 
   static void add_rows(const float* from, long rows, long size, float* to) {

@@ -57,7 +57,8 @@ double softmax_backward(float* logits, const int64_t* targets, const int32_t* wh
       float largest = row[0], sum = 0;
       for (long o = 1; o < size; o++) largest = std::max(largest, row[o]);
       const float wanted = row[target];
-      for (long o = 0; o < row_size; o += WIDTH) store(row + o, exp_of(load(row + o) - all(largest)));
+      for (long o = 0; o < row_size; o += WIDTH)
+        store(row + o, exp_of(load(row + o) - all(largest)));
       for (long o = 0; o < size; o++) sum += row[o];
       loss += share[s] * (std::log(sum) + largest - wanted);
       const float scale = share[s] / sum;
@@ -88,7 +89,8 @@ void cross_entropy_of(const CrossEntropyCall& call, long rnn) {
 
   Weights weights, gradients;
   Inputs inputs;
-  float *tape_at = nullptr, *logits = nullptr, *above = nullptr, *carry_h = nullptr, *carry_c = nullptr, *share = nullptr;
+  float *tape_at = nullptr, *logits = nullptr, *above = nullptr, *carry_h = nullptr,
+        *carry_c = nullptr, *share = nullptr;
   int32_t* which = nullptr;
   auto place = [&](float* base) {
     Arena arena(base);
@@ -106,7 +108,8 @@ void cross_entropy_of(const CrossEntropyCall& call, long rnn) {
   };
   place(scratch(place(nullptr)));
 
-  net.pack(call.flat + rnn * call.spec.parameters, weights, call.gradient);
+  net.pack(call.flat + rnn * call.spec.parameters, weights);
+  if (call.gradient) net.pack_backward(call.flat + rnn * call.spec.parameters, weights);
   net.clear(gradients);
   double loss = 0;
   for (long s = 0; s < S;) {
@@ -119,7 +122,8 @@ void cross_entropy_of(const CrossEntropyCall& call, long rnn) {
       std::fill_n(layer.h, count * H, 0.0f);
       if (Cell::MEMORY) std::fill_n(layer.c, count * H, 0.0f);
     }
-    gather_inputs(call.inputs + rnn * S * T * call.spec.inputs, which, count, T, call.spec.inputs, inputs);
+    gather_inputs(call.inputs + rnn * S * T * call.spec.inputs, which, count, T, call.spec.inputs,
+                  inputs);
     net.forward(weights, inputs, tape, count);
     net.read_out(weights, tape, count, logits);
     loss += softmax_backward(logits, call.targets + rnn * S * T, which, share, count, T,
@@ -128,7 +132,8 @@ void cross_entropy_of(const CrossEntropyCall& call, long rnn) {
     net.read_out_backward(weights, tape, count, logits, above, &gradients);
     std::fill_n(carry_h, call.spec.layers * count * H, 0.0f);
     std::fill_n(carry_c, call.spec.layers * count * H, 0.0f);
-    net.backward(weights, inputs, tape, count, above, carry_h, carry_c, nullptr, &gradients, nullptr, false);
+    net.backward(weights, inputs, tape, count, above, carry_h, carry_c, nullptr, &gradients,
+                 nullptr, false);
   }
   call.losses[rnn] = loss;
   if (call.gradient) net.unpack(gradients, call.gradient + rnn * call.spec.parameters);
@@ -184,7 +189,7 @@ void run_of(const RunCall& call, long rnn) {
   };
   place(scratch(place(nullptr)));
 
-  net.pack(call.flat + rnn * call.spec.parameters, weights, false);
+  net.pack(call.flat + rnn * call.spec.parameters, weights);
   for (long s = 0; s < S; s += block) {
     const long count = std::min(block, S - s);
     for (long i = 0; i < count; i++) which[i] = s + i;
@@ -194,14 +199,17 @@ void run_of(const RunCall& call, long rnn) {
       const long at = state.at(layer, rnn, s);
       fill_padded(call.first_h ? call.first_h + at : nullptr, count, H, tape[layer].h, net.hidden);
       if (Cell::MEMORY)
-        fill_padded(call.first_c ? call.first_c + at : nullptr, count, H, tape[layer].c, net.hidden);
+        fill_padded(call.first_c ? call.first_c + at : nullptr, count, H, tape[layer].c,
+                    net.hidden);
     }
-    gather_inputs(call.inputs + rnn * S * T * call.spec.inputs, which, count, T, call.spec.inputs, inputs);
+    gather_inputs(call.inputs + rnn * S * T * call.spec.inputs, which, count, T, call.spec.inputs,
+                  inputs);
     net.forward(weights, inputs, tape, count);
     net.read_out(weights, tape, count, outputs);
     for (long i = 0; i < count; i++)
       for (long t = 0; t < T; t++)
-        std::copy_n(outputs + (t * count + i) * net.outputs, O, call.outputs + ((rnn * S + s + i) * T + t) * O);
+        std::copy_n(outputs + (t * count + i) * net.outputs, O,
+                    call.outputs + ((rnn * S + s + i) * T + t) * O);
     for (long layer = 0; layer < call.spec.layers; layer++) {
       const long at = state.at(layer, rnn, s), last = T * count * net.hidden;
       strip_padding(tape[layer].h + last, count, net.hidden, call.last_h + at, H);
@@ -214,7 +222,7 @@ struct RunBackwardCall {
   const Spec& spec;
   long rnns, sequences, steps;
   const float *flat, *inputs, *saved;
-  const float *d_outputs, *d_last_h, *d_last_c;  // null where they are zero
+  const float *d_outputs, *d_last_h, *d_last_c;      // null where they are zero
   float *d_flat, *d_inputs, *d_first_h, *d_first_c;  // null where nobody asks
 };
 
@@ -228,7 +236,8 @@ void run_backward_of(const RunBackwardCall& call, long rnn) {
 
   Weights weights, gradients;
   Inputs inputs;
-  float *d_outputs = nullptr, *above = nullptr, *carry_h = nullptr, *carry_c = nullptr, *d_gates = nullptr, *d_inputs = nullptr;
+  float *d_outputs = nullptr, *above = nullptr, *carry_h = nullptr, *carry_c = nullptr,
+        *d_gates = nullptr, *d_inputs = nullptr;
   int32_t* which = nullptr;
   auto place = [&](float* base) {
     Arena arena(base);
@@ -246,7 +255,7 @@ void run_backward_of(const RunBackwardCall& call, long rnn) {
   };
   place(scratch(place(nullptr)));
 
-  net.pack(call.flat + rnn * call.spec.parameters, weights, true);
+  net.pack_backward(call.flat + rnn * call.spec.parameters, weights);
   if (call.d_flat) net.clear(gradients);
   for (long s = 0; s < S; s += block) {
     const long count = std::min(block, S - s);
@@ -272,7 +281,8 @@ void run_backward_of(const RunBackwardCall& call, long rnn) {
                  call.d_inputs ? d_inputs : nullptr, call.d_first_h);
     for (long i = 0; call.d_inputs && i < count; i++)
       for (long t = 0; t < T; t++)
-        std::copy_n(d_inputs + (t * count + i) * net.inputs, I, call.d_inputs + ((rnn * S + s + i) * T + t) * I);
+        std::copy_n(d_inputs + (t * count + i) * net.inputs, I,
+                    call.d_inputs + ((rnn * S + s + i) * T + t) * I);
     for (long layer = 0; call.d_first_h && layer < L; layer++) {
       const long at = state.at(layer, rnn, s), from = layer * count * net.hidden;
       strip_padding(carry_h + from, count, net.hidden, call.d_first_h + at, H);
@@ -302,7 +312,8 @@ extern "C" {
 void wsrl_cross_entropy(const Spec* spec, long rnns, long sequences, long steps, long threads,
                         const float* flat, const float* inputs, const int64_t* targets,
                         const float* sequence_weights, float* losses, float* gradient) {
-  const CrossEntropyCall call = {*spec, sequences, steps, flat, inputs, targets, sequence_weights, losses, gradient};
+  const CrossEntropyCall call = {*spec,   sequences,        steps,  flat,    inputs,
+                                 targets, sequence_weights, losses, gradient};
   for_each(rnns, threads, [&](long rnn) {
     if (spec->cell == LSTM_CELL) cross_entropy_of<LSTM>(call, rnn);
     if (spec->cell == GRU_CELL) cross_entropy_of<GRU>(call, rnn);
@@ -320,7 +331,8 @@ long wsrl_saved_size(const Spec* spec, long steps) {
 void wsrl_run(const Spec* spec, long rnns, long sequences, long steps, long threads,
               const float* flat, const float* inputs, const float* first_h, const float* first_c,
               float* outputs, float* last_h, float* last_c, float* saved) {
-  const RunCall call = {*spec, rnns, sequences, steps, flat, inputs, first_h, first_c, outputs, last_h, last_c, saved};
+  const RunCall call = {*spec,   rnns,    sequences, steps,  flat,   inputs,
+                        first_h, first_c, outputs,   last_h, last_c, saved};
   for_each(rnns, threads, [&](long rnn) {
     if (spec->cell == LSTM_CELL) run_of<LSTM>(call, rnn);
     if (spec->cell == GRU_CELL) run_of<GRU>(call, rnn);
@@ -332,8 +344,9 @@ void wsrl_run_backward(const Spec* spec, long rnns, long sequences, long steps, 
                        const float* flat, const float* inputs, const float* saved,
                        const float* d_outputs, const float* d_last_h, const float* d_last_c,
                        float* d_flat, float* d_inputs, float* d_first_h, float* d_first_c) {
-  const RunBackwardCall call = {*spec, rnns, sequences, steps, flat, inputs, saved, d_outputs, d_last_h,
-                                d_last_c, d_flat, d_inputs, d_first_h, d_first_c};
+  const RunBackwardCall call = {*spec,  rnns,     sequences, steps,    flat,
+                                inputs, saved,    d_outputs, d_last_h, d_last_c,
+                                d_flat, d_inputs, d_first_h, d_first_c};
   for_each(rnns, threads, [&](long rnn) {
     if (spec->cell == LSTM_CELL) run_backward_of<LSTM>(call, rnn);
     if (spec->cell == GRU_CELL) run_backward_of<GRU>(call, rnn);
@@ -341,8 +354,9 @@ void wsrl_run_backward(const Spec* spec, long rnns, long sequences, long steps, 
   });
 }
 
-// Sequences of picked images, each member's pixels in an order of its own, as the values of a table:
-// out (P, S, T * I) = table[images[rows (P, S), sources (P, J)]] after `lead` zeros, T * I = lead + J.
+// Sequences of picked images, each member's pixels in an order of its own, as the values of a
+// table: out (P, S, T * I) = table[images[rows (P, S), sources (P, J)]] after `lead` zeros, T * I =
+// lead + J.
 void wsrl_look_up(long members, long sequences, long size, long lead, long threads,
                   const uint8_t* images, const int64_t* rows, const int32_t* sources,
                   const float* table, float* out) {
@@ -352,7 +366,8 @@ void wsrl_look_up(long members, long sequences, long size, long lead, long threa
       const uint8_t* image = images + rows[member * sequences + s] * size;
       float* to = out + (member * sequences + s) * (lead + size);
       std::fill_n(to, lead, 0.0f);
-      for (long j = 0; j < size; j++) to[lead + j] = source[j] < 0 ? table[0] : table[image[source[j]]];
+      for (long j = 0; j < size; j++)
+        to[lead + j] = source[j] < 0 ? table[0] : table[image[source[j]]];
     }
   });
 }

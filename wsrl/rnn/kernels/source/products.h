@@ -73,8 +73,10 @@ static void product(long rows, long columns, Start start, Term one, Term two, fl
   const long blocks = (rows + MOST_ROWS - 1) / MOST_ROWS;
   for (long column = 0; column < columns;) {
     int wide = 3;
-    while (wide > 0 && (column + (WIDTH << wide) > columns || !tiles[wide][(rows + blocks - 1) / blocks - 1]))
-      wide--;
+    const auto fits = [&] {
+      return column + (WIDTH << wide) <= columns && tiles[wide][(rows + blocks - 1) / blocks - 1];
+    };
+    while (wide > 0 && !fits()) wide--;
     for (long block = 0; block < blocks; block++) {
       const long row = rows * block / blocks, count = rows * (block + 1) / blocks - row;
       const long skip = TURNED ? 1 : one.a_row, skip_two = TURNED ? 1 : two.a_row;
