@@ -34,7 +34,7 @@ PROBLEM = FormalLanguages(
     stored_strings=50,
 )
 BUILD = BuildSettings(
-    runs=128,
+    runs=256,
     snapshots=(0, 100, 200, 400, 800, 1200),
     hidden_size=12,
     num_layers=1,
@@ -50,7 +50,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
     },
     "ConstantEmbedding": {},
 }
-EMULATION_STEPS, PREDICTION_STEPS = 1200, 600
+EMULATION_STEPS, PREDICTION_STEPS = 1600, 600
 SPLITS = ("validation", "ood")
 
 
@@ -82,7 +82,7 @@ def pretrain(folder: Path, name: str, options: Mapping[str, Any]) -> Mapping[str
         loss="kl",
         emulator_width=96,
         emulator_layers=1,
-        learning_rate=3e-3,
+        learning_rate=2e-3,
         clone_sequences=16,
         figures=False,
     )
