@@ -50,7 +50,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
     },
     "ConstantEmbedding": {},
 }
-EMULATION_STEPS, PREDICTION_STEPS = 1600, 600
+EMULATION_STEPS, PREDICTION_STEPS = 1000, 400
 SPLITS = ("validation", "ood")
 
 
