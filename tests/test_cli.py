@@ -495,6 +495,17 @@ def test_an_encoder_that_has_seen_what_is_held_out_is_pointed_out(
     assert "has seen tasks that are held out" in error
 
 
+def test_an_encoder_pretrained_on_bare_loaders_is_as_good(
+    prediction: tuple[Path, Path, list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, pretrained, args = prediction
+    content = load(pretrained)
+    del content["datamodule_hyper_parameters"]  # as Lightning writes it without a datamodule
+    torch.save(content, pretrained)
+    assert main(["fit", *args, "--overwrite", "--data.split_seed", "5"]) == 0
+    assert "held out" not in capsys.readouterr().err
+
+
 def test_a_prediction_from_a_relative_path_goes_on_from_any_folder(
     run: Path, zoo_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -147,9 +147,7 @@ class TrainingCLI(LightningCLI):
             self.record.check_model(class_path(type(self.model)), dict(self.model.hparams))
             _note(self.record.data_differences(data))
         elif getattr(self.model, "pretrained", None):
-            source = CheckpointRecord.read(Path(self.model.pretrained))
-            if differences := source.data_differences(data, SPLIT_OPTIONS):
-                _note([*differences, "the encoder has seen tasks that are held out here"])
+            _note_other_split(Path(self.model.pretrained), data)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make the trainer, writing into the run's folder unless told otherwise."""
@@ -269,6 +267,16 @@ class TrainingCLI(LightningCLI):
         )
         last = ModelCheckpoint(folder, "last", save_on_exception=True, enable_version_counter=False)
         return [best, last]
+
+
+def _note_other_split(pretrained: Path, data: dict[str, Any]) -> None:
+    """Point out where an encoder has seen tasks that are held out now."""
+    try:
+        source = CheckpointRecord.read(pretrained)
+    except ValueError:  # trained from Python on bare loaders: it knows of no split
+        return
+    if differences := source.data_differences(data, SPLIT_OPTIONS):
+        _note([*differences, "the encoder has seen tasks that are held out here"])
 
 
 def _note(lines: list[str]) -> None:
