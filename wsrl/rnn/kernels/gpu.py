@@ -1,0 +1,262 @@
+"""The Triton kernels as functions of tensors, with the signatures of ``cpu``.
+
+All tensors are contiguous float32 on one GPU (but ``targets``). The recurrence of a layer is one
+launch for all RNNs and steps; the rest are products over all steps at once, in ``torch.bmm``, which
+follow ``torch.set_float32_matmul_precision`` as those of the backend ``eager`` do. Nothing waits
+for the GPU.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+import triton
+from torch import Tensor
+
+from wsrl.rnn.kernels import triton_cells, triton_training
+from wsrl.rnn.kernels.cpu import empty_state
+from wsrl.rnn.spec import RNNSpec
+from wsrl.rnn.weights import RNNWeights
+
+__all__ = ["INTERPRETED", "adamw", "cross_entropy", "empty_state", "run", "run_backward"]
+
+INTERPRETED = not isinstance(triton_training.adamw, triton.JITFunction)
+"""Whether Triton interprets its kernels (``TRITON_INTERPRET=1``): on the CPU, for tests."""
+
+ROWS = 16
+"""Sequences of a program: the least that a product takes, and the most that fits registers."""
+
+LOSS_ROWS, ADAMW_SIZE = 64, 1024
+"""How much of an RNN's logits, and of its weights, a program works on at once."""
+
+FORWARD = {
+    "lstm": triton_cells.lstm_forward,
+    "gru": triton_cells.gru_forward,
+    "tanh": triton_cells.tanh_forward,
+}
+BACKWARD = {
+    "lstm": triton_cells.lstm_backward,
+    "gru": triton_cells.gru_backward,
+    "tanh": triton_cells.tanh_backward,
+}
+BLOCKS = {"lstm": 4, "gru": 4, "tanh": 1}
+"""Blocks of ``H`` in a row of gates. The first belong to the inputs' weights, in order."""
+
+RECURRENT_BLOCKS = {"lstm": ((0, 4, 0),), "gru": ((0, 2, 0), (3, 4, 2)), "tanh": ((0, 1, 0),)}
+"""Which blocks (from, to) belong to the recurrent weights from which gate on."""
+
+
+class _Tape(NamedTuple):
+    """What the forward pass of a layer leaves for the backward pass."""
+
+    gates: Tensor  # (P, S, T, blocks * H)
+    hidden: Tensor  # (P, S, T, H); of an Elman RNN, the gates themselves
+    memory: Tensor | None  # (P, S, T, H), of LSTMs
+    first: Tensor  # (1 or 2, P, S, H), the state before the first step
+
+
+def cross_entropy(
+    spec: RNNSpec, flat: Tensor, inputs: Tensor, targets: Tensor, weights: Tensor, gradient: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Return the losses ``(P,)`` of ``population_cross_entropy`` and their gradient ``(P, N)``."""
+    population, sequences, steps, _ = inputs.shape
+    logits, _, saved = run(spec, flat, inputs, None, gradient)
+    losses = flat.new_empty(population)
+    size = triton.next_power_of_2(spec.output_size)
+    fixed = {"CLASSES": spec.output_size, "WITH_GRADIENT": gradient, "SIZE": size}
+    with torch.cuda.device_of(flat):
+        triton_training.cross_entropy[(population,)](
+            logits, targets, weights, losses, sequences, steps, **fixed, ROWS=LOSS_ROWS
+        )
+    if saved is None:
+        return losses, None
+    result = torch.empty_like(flat)
+    run_backward(spec, flat, inputs, saved, logits, (), result, None, None)
+    return losses, result
+
+
+def run(
+    spec: RNNSpec, flat: Tensor, inputs: Tensor, state: tuple[Tensor, ...] | None, save: bool
+) -> tuple[Tensor, tuple[Tensor, ...], Tensor | None]:
+    """Run a population, as ``run_population``.
+
+    Returns:
+        The outputs, the last state and, where asked to save it, what ``run_backward`` needs.
+    """
+    weights = RNNWeights(flat, spec).tensors()
+    shape = inputs.shape[:3]
+    size = _tape_size(spec, shape)
+    saved = flat.new_empty(spec.num_layers, size) if save else None
+    last = empty_state(spec, inputs)
+    below = inputs
+    for layer in range(spec.num_layers):
+        room = flat.new_empty(size) if saved is None else saved[layer]
+        tape = _tape(spec, shape, room)
+        driven = _rows(tape.gates)[:, :, : spec.gates * spec.hidden_size]
+        w_ih = weights[f"rnn.weight_ih_l{layer}"]
+        torch.bmm(_rows(below), w_ih.transpose(1, 2), out=driven)
+        biases = (_offset(spec, f"rnn.bias_{kind}_l{layer}") for kind in ("ih", "hh"))
+        where = (spec.num_parameters, _offset(spec, f"rnn.weight_hh_l{layer}"), *biases)
+        for part, start in enumerate(state or ()):
+            tape.first[part] = start[layer]
+        if state is None:
+            tape.first.zero_()
+        data = (tape.gates, tape.hidden, tape.memory, *_pair(tape.first))
+        _launch(FORWARD[spec.cell], spec, shape, flat, *where, *data, HAS_BIAS=spec.bias)
+        for end, part in zip(last, (tape.hidden, tape.memory), strict=False):
+            end[layer] = part[:, :, -1]
+        below = tape.hidden
+    outputs = torch.bmm(_rows(below), weights["linear.weight"].transpose(1, 2))
+    if spec.bias:
+        outputs += weights["linear.bias"][:, None]
+    return outputs.view(*shape, spec.output_size), last, saved
+
+
+def run_backward(
+    spec: RNNSpec,
+    flat: Tensor,
+    inputs: Tensor,
+    saved: Tensor,
+    d_outputs: Tensor | None,
+    d_last: tuple[Tensor | None, ...],
+    d_flat: Tensor | None,
+    d_inputs: Tensor | None,
+    d_first: tuple[Tensor, ...] | None,
+) -> None:
+    """Write the gradients of ``run`` to those of ``d_flat``, ``d_inputs`` and ``d_first`` given."""
+    weights, shape = RNNWeights(flat, spec).tensors(), inputs.shape[:3]
+    gradients = None if d_flat is None else RNNWeights(d_flat, spec).tensors()
+    tapes = [_tape(spec, shape, room) for room in saved]
+    if gradients is not None:
+        _read_out_backward(tapes[-1].hidden, d_outputs, gradients)
+    above = None if d_outputs is None else torch.bmm(_rows(d_outputs), weights["linear.weight"])
+    for layer in reversed(range(spec.num_layers)):
+        tape = tapes[layer]
+        d_gates = torch.empty_like(tape.gates)
+        where = (spec.num_parameters, _offset(spec, f"rnn.weight_hh_l{layer}"))
+        known = (tape.gates, tape.hidden, tape.memory, *_pair(tape.first))
+        given = (above, *_pair(_of_layer(d_last, layer)))
+        wanted = (d_gates, *_pair(_of_layer(d_first or (), layer)))
+        _launch(BACKWARD[spec.cell], spec, shape, flat, *where, *known, *given, *wanted)
+        d_driven = _rows(d_gates)[:, :, : spec.gates * spec.hidden_size]
+        if gradients is not None:
+            below = tapes[layer - 1].hidden if layer else inputs
+            _input_gradients(layer, d_driven, below, gradients)
+            _recurrent_gradients(spec, layer, d_gates, tape, gradients)
+        w_ih = weights[f"rnn.weight_ih_l{layer}"]
+        if layer:
+            above = torch.bmm(d_driven, w_ih)
+        elif d_inputs is not None:
+            torch.bmm(d_driven, w_ih, out=_rows(d_inputs))
+
+
+def adamw(
+    flat: Tensor,
+    mean: Tensor,
+    square: Tensor,
+    gradient: Tensor,
+    kept: Tensor,
+    numbers: tuple[float, float, float, float, float],
+) -> None:
+    """Update ``flat``, ``mean`` and ``square (P, N)`` in place, as ``cpu.adamw``."""
+    programs = len(flat) * triton.cdiv(flat.shape[1], ADAMW_SIZE)
+    with torch.cuda.device_of(flat):
+        triton_training.adamw[(programs,)](
+            flat, mean, square, gradient, kept, flat.shape[1], *numbers, SIZE=ADAMW_SIZE
+        )
+
+
+def _launch(
+    kernel: Any,
+    spec: RNNSpec,
+    shape: torch.Size,
+    *data: Tensor | int | None,
+    **fixed: bool,
+) -> None:
+    """Run a layer's kernel, a program for every ``ROWS`` sequences of an RNN."""
+    population, sequences, steps = shape
+    size = max(16, triton.next_power_of_2(spec.hidden_size))
+    sizes = {"H": spec.hidden_size, "SIZE": size, "ROWS": ROWS}
+    programs = population * triton.cdiv(sequences, ROWS)
+    # 64 neurons on 4 warps would not fit their registers.
+    launched = {"num_warps": 4 if size <= 32 else 8}
+    with torch.cuda.device_of(data[0]):
+        kernel[(programs,)](*data, sequences, steps, **fixed, **sizes, **launched)
+
+
+def _read_out_backward(
+    hidden: Tensor, d_outputs: Tensor | None, gradients: dict[str, Tensor]
+) -> None:
+    if d_outputs is None:
+        for name in {"linear.weight", "linear.bias"} & gradients.keys():
+            gradients[name].zero_()
+        return
+    rows = _rows(d_outputs)
+    torch.bmm(rows.transpose(1, 2), _rows(hidden), out=gradients["linear.weight"])
+    if "linear.bias" in gradients:
+        torch.sum(rows, 1, out=gradients["linear.bias"])
+
+
+def _input_gradients(
+    layer: int, d_driven: Tensor, below: Tensor, gradients: dict[str, Tensor]
+) -> None:
+    name = f"rnn.weight_ih_l{layer}"
+    torch.bmm(d_driven.transpose(1, 2), _rows(below), out=gradients[name])
+    if f"rnn.bias_ih_l{layer}" in gradients:
+        torch.sum(d_driven, 1, out=gradients[f"rnn.bias_ih_l{layer}"])
+
+
+def _recurrent_gradients(
+    spec: RNNSpec, layer: int, d_gates: Tensor, tape: _Tape, gradients: dict[str, Tensor]
+) -> None:
+    size = spec.hidden_size
+    before = torch.cat([tape.first[0][:, :, None], tape.hidden[:, :, :-1]], 2)
+    for first, last, gate in RECURRENT_BLOCKS[spec.cell]:
+        part = _rows(d_gates)[:, :, first * size : last * size]
+        rows = slice(gate * size, (gate + last - first) * size)
+        weight = gradients[f"rnn.weight_hh_l{layer}"][:, rows]
+        torch.bmm(part.transpose(1, 2), _rows(before), out=weight)
+        if spec.bias:
+            torch.sum(part, 1, out=gradients[f"rnn.bias_hh_l{layer}"][:, rows])
+
+
+def _tape_size(spec: RNNSpec, shape: torch.Size) -> int:
+    """Return how many numbers of tape a layer needs."""
+    sequences = shape[:2].numel() * spec.hidden_size
+    states = 2 if spec.cell == "lstm" else 1
+    apart = 0 if spec.cell == "tanh" else states
+    return sequences * (shape[2] * (BLOCKS[spec.cell] + apart) + states)
+
+
+def _tape(spec: RNNSpec, shape: torch.Size, room: Tensor) -> _Tape:
+    """Divide a layer's room."""
+    width, size = BLOCKS[spec.cell] * spec.hidden_size, spec.hidden_size
+    states = 2 if spec.cell == "lstm" else 1
+    first, room = room.tensor_split([states * shape[:2].numel() * size])
+    gates, room = room.tensor_split([shape.numel() * width])
+    first, gates = first.view(states, *shape[:2], size), gates.view(*shape, width)
+    if spec.cell == "tanh":
+        return _Tape(gates, gates, None, first)
+    apart = room.view(states, *shape, size)
+    return _Tape(gates, apart[0], apart[1] if states == 2 else None, first)
+
+
+def _rows(values: Tensor) -> Tensor:
+    """View ``(P, S, T, size)`` as ``(P, S * T, size)``."""
+    return values.flatten(1, 2)
+
+
+def _of_layer(state: tuple[Tensor | None, ...], layer: int) -> list[Tensor | None]:
+    return [None if part is None else part[layer] for part in state]
+
+
+def _pair(state: Tensor | list[Tensor | None]) -> tuple[Tensor | None, Tensor | None]:
+    """Return ``h`` and ``c``, ``None`` where there is none."""
+    h, c = (*state, None, None)[:2]
+    return h, c
+
+
+def _offset(spec: RNNSpec, name: str) -> int:
+    """Return where a tensor starts in the flat vector; 0 where there is none."""
+    return {tensor.name: tensor.offset for tensor in spec.tensors}.get(name, 0)
