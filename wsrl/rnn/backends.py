@@ -1,36 +1,56 @@
-"""Which backend runs a population: PyTorch (``eager``) or the compiled kernels (``cpu``)."""
+"""Which backend runs a population: PyTorch (``eager``) or kernels (``cpu``, ``triton``)."""
 
 from __future__ import annotations
 
+import logging
+from functools import cache
 from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from wsrl.rnn.kernels import cpu
 from wsrl.rnn.kernels.compilation import library, warn_once
+from wsrl.rnn.kernels.functions import Kernels
+from wsrl.rnn.spec import RNNSpec
 from wsrl.rnn.weights import RNNWeights
 
-Backend: TypeAlias = Literal["auto", "eager", "cpu"]
+Backend: TypeAlias = Literal["auto", "eager", "cpu", "triton"]
 
 LARGEST_HIDDEN = 128
 """Above this size PyTorch's products on all cores are as fast as a core per RNN."""
 
+LARGEST_ON_GPU = 64
+"""Above this size the recurrent weights fit neither registers nor shared memory of a program."""
 
-def check_backend(backend: str) -> None:
+SMALL_ON_GPU, SHARED_MEMORY = 32, 131072
+"""Up to this size every GPU has the shared memory; above it, this many bytes are needed."""
+
+_log = logging.getLogger("wsrl")
+
+
+def check_backend(backend: str, device: torch.device | None = None) -> None:
     """Make sure that a backend exists, and can be had if it is asked for by name.
+
+    Args:
+        backend: its name.
+        device: where it is to compute, if that is known.
 
     Raises:
         ValueError: saying why not.
     """
     if backend not in get_args(Backend):
         raise ValueError(f"unknown backend {backend!r}; choose {', '.join(get_args(Backend))}")
-    if backend == "cpu" and isinstance(found := library(), Exception):
-        raise ValueError(f"backend 'cpu' cannot be used here: {found}; try auto")
+    found = library() if backend == "cpu" else triton_kernels() if backend == "triton" else None
+    if isinstance(found, Exception):
+        raise ValueError(f"backend {backend!r} cannot be used here: {found}; try auto")
+    if device is not None and backend not in ("auto", "eager"):
+        _refuse(backend, _obstacle(backend, (torch.empty(1, device=device),)))
 
 
 def choose_backend(backend: Backend, weights: RNNWeights, *others: Tensor) -> str:
-    """Return ``eager`` or ``cpu``.
+    """Return ``eager``, ``cpu`` or ``triton``.
 
     Args:
         backend: ``auto``, or what must be taken.
@@ -41,46 +61,125 @@ def choose_backend(backend: Backend, weights: RNNWeights, *others: Tensor) -> st
         ValueError: for a backend that is unknown, not here, or cannot do this.
     """
     check_backend(backend)
-    if backend == "eager":
+    tensors = (weights.flat, *others)
+    if backend in ("cpu", "triton"):
+        reason = _obstacle(backend, tensors)
+        if backend == "triton":
+            reason = reason or _too_large(weights.spec, weights.flat.device)
+        _refuse(backend, reason)
+        return backend
+    chosen = choose_elementwise(backend, *tensors)
+    if chosen == "cpu" and weights.spec.hidden_size > LARGEST_HIDDEN:
         return "eager"
-    reason = _obstacle((weights.flat, *others))
-    if backend == "cpu":
-        if reason:
-            raise ValueError(f"backend 'cpu' cannot run this: {reason}; try auto")
-        return "cpu"
-    if reason or weights.spec.hidden_size > LARGEST_HIDDEN:
+    if chosen == "triton" and (reason := _too_large(weights.spec, weights.flat.device)):
+        _say_once(reason)
         return "eager"
-    return "cpu" if _found() else "eager"
+    return chosen
+
+
+def choose_elementwise(backend: Backend, *tensors: Tensor) -> str:
+    """Return what does elementwise work on tensors: ``eager``, ``cpu`` or ``triton``."""
+    natural = {"cpu": "cpu", "cuda": "triton"}.get(tensors[0].device.type, "eager")
+    wanted = natural if backend == "auto" else backend
+    if wanted == "eager" or _obstacle(wanted, tensors):
+        return "eager"
+    return wanted if backend == wanted or _found(wanted) else "eager"
 
 
 def kernels_serve(backend: Backend, *tensors: Tensor) -> bool:
     """Say whether elementwise work on tensors goes to the kernels."""
-    if backend == "eager" or _obstacle(tensors):
-        return False
-    return backend == "cpu" or _found()
+    return choose_elementwise(backend, *tensors) != "eager"
 
 
-def _found() -> bool:
+def kernels_of(chosen: str) -> Kernels:
+    """Return the kernels of a backend that ``choose_backend`` returned.
+
+    Raises:
+        ImportError: where there are none.
+    """
+    if chosen == "cpu":
+        return cpu
+    kernels = triton_kernels()
+    if isinstance(kernels, Exception):
+        raise kernels
+    return kernels
+
+
+@cache
+def triton_kernels() -> Kernels | ImportError:
+    """Return the Triton kernels, or why there are none."""
+    try:
+        from wsrl.rnn.kernels import gpu
+    except ImportError as error:
+        return ImportError(f"Triton cannot be imported ({error})")
+    if gpu.INTERPRETED or torch.cuda.is_available():
+        return gpu
+    return ImportError("PyTorch finds no CUDA GPU")
+
+
+def _refuse(backend: str, reason: str | None) -> None:
+    if reason:
+        raise ValueError(f"backend {backend!r} cannot run this: {reason}; try auto")
+
+
+@cache
+def _say_once(reason: str) -> None:
+    """Say why populations on a GPU do without kernels; a process says each reason once."""
+    _log.warning("%s. Populations of RNNs on the GPU run in PyTorch instead, far slower.", reason)
+
+
+def _too_large(spec: RNNSpec, device: torch.device) -> str | None:
+    """Say why the Triton kernels cannot run RNNs of this size, if so."""
+    size = spec.hidden_size
+    if size > LARGEST_ON_GPU:
+        return f"the Triton kernels have room for {LARGEST_ON_GPU} neurons a layer, not {size}"
+    if size > SMALL_ON_GPU and device.type == "cuda":
+        found = torch.cuda.get_device_properties(device)
+        room = int(getattr(found, "shared_memory_per_block_optin", 0))
+        if room < SHARED_MEMORY:
+            return f"{size} neurons a layer need {SHARED_MEMORY} bytes of shared memory, not {room}"
+    return None
+
+
+def _found(backend: str) -> bool:
     """Say whether there are kernels, and if not, why, once."""
+    if backend == "triton":
+        if isinstance(reason := triton_kernels(), Exception):
+            _say_once(str(reason))
+            return False
+        return True
     if isinstance(library(), Exception):
         warn_once()
         return False
     return True
 
 
-def _obstacle(tensors: tuple[Tensor, ...]) -> str | None:
-    """Say why the kernels cannot compute with these tensors, if so."""
+def _obstacle(backend: str, tensors: tuple[Tensor, ...]) -> str | None:
+    """Say why a backend's kernels cannot compute with these tensors, if so."""
     for value in tensors:
-        if value.device.type != "cpu":
+        if not _reaches(backend, value.device):
             return f"a tensor is on {value.device}"
         if value.dtype != torch.float32:
             return f"a tensor is {value.dtype}, not torch.float32"
         if value.numel() == 0:
             return f"a tensor is empty: {tuple(value.shape)}"
-    if torch.is_autocast_enabled("cpu"):
+    if torch.is_autocast_enabled(tensors[0].device.type):
         return "autocast is on"
     if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
         return "a transform of torch.func, or forward-mode differentiation, is active"
     if torch.compiler.is_compiling():
         return "torch.compile is tracing"
     return None
+
+
+def _reaches(backend: str, device: torch.device) -> bool:
+    """Say whether a backend's kernels can read a device's memory."""
+    if backend == "cpu":
+        return device.type == "cpu"
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (7, 0)  # Triton's oldest
+    if device.type != "cpu" or isinstance(triton_kernels(), Exception):
+        return False
+    from wsrl.rnn.kernels import gpu
+
+    return gpu.INTERPRETED

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from wsrl.rnn.backends import Backend, choose_backend
+from wsrl.rnn.backends import Backend, choose_backend, kernels_of
 from wsrl.rnn.kernels import functions
 from wsrl.rnn.population import run_eagerly, run_population
 from wsrl.rnn.weights import RNNWeights
@@ -59,7 +59,7 @@ def population_cross_entropy(
         return sequence_cross_entropy(outputs, targets, sequence_weights)
     data = (inputs, targets, sequence_weights)
     losses: Tensor = functions.CrossEntropy.apply(  # type: ignore[no-untyped-call]
-        weights.flat, weights.spec, _eager, data
+        weights.flat, weights.spec, kernels_of(chosen), _eager, data
     )
     return losses
 

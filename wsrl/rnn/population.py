@@ -8,7 +8,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from wsrl.rnn.backends import Backend, choose_backend
+from wsrl.rnn.backends import Backend, choose_backend, kernels_of
 from wsrl.rnn.kernels import functions
 from wsrl.rnn.weights import RNNWeights
 
@@ -35,8 +35,9 @@ def run_population(
         weights: the RNNs.
         inputs: ``(B, S, T, I)``.
         state: the state to start from, each tensor ``(L, B, S, H)``; zeros by default.
-        backend: ``eager`` (PyTorch), ``cpu`` (compiled kernels; float32 on the CPU), or ``auto``,
-            the kernels where they can be had and are faster.
+        backend: ``eager`` (PyTorch), ``cpu`` (compiled kernels; float32 on the CPU), ``triton``
+            (kernels for GPUs; float32, up to 64 neurons a layer), or ``auto``, the kernels where
+            they can be had and are faster.
 
     Returns:
         The outputs ``(B, S, T, O)`` (the readout's values, not normalised) and the state after the
@@ -48,13 +49,14 @@ def run_population(
     """
     _check_inputs(weights, inputs)
     start = None if state is None else _checked_state(weights, inputs, state)
-    if backend == "auto" and len(weights) * CORES_PER_RNN < torch.get_num_threads():
+    few = inputs.is_cpu and len(weights) * CORES_PER_RNN < torch.get_num_threads()
+    if backend == "auto" and few:
         backend = "eager"
     chosen = choose_backend(backend, weights, inputs, *(start or ()))
     if chosen == "eager":
         return run_eagerly(weights, inputs, start)
     outputs, *last = functions.Run.apply(  # type: ignore[no-untyped-call]
-        weights.flat, inputs, weights.spec, run_eagerly, *(start or ())
+        weights.flat, inputs, weights.spec, kernels_of(chosen), run_eagerly, *(start or ())
     )
     return outputs, tuple(last)
 

@@ -43,8 +43,9 @@ def build_zoo(
         settings: how.
         checkpoint_seconds: how often a running group saves its state.
         device: ``auto`` (a GPU where there is one), or a torch device.
-        backend: ``eager`` (PyTorch), ``cpu`` (compiled kernels), or ``auto``, the kernels where
-            they can be had. The weights' last bits depend on it; the manifest notes which it was.
+        backend: ``eager`` (PyTorch), ``cpu`` (compiled kernels), ``triton`` (kernels for GPUs), or
+            ``auto``, the kernels where they can be had. The weights' last bits depend on it; the
+            manifest notes which it was.
         quiet: show no progress.
 
     Returns:
@@ -58,7 +59,7 @@ def build_zoo(
     """
     get_trainable_problem(problem.name)  # by its name the zoo will be opened
     folder, place = Path(out), _device(device)
-    check_backend(backend)
+    check_backend(backend, place)
     problem.prepare()
     _check_stream(problem, settings)
     spec = problem.spec(settings.cell, settings.hidden_size, settings.num_layers, settings.bias)

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from wsrl.rnn import Backend
-from wsrl.rnn.backends import kernels_serve
-from wsrl.rnn.kernels import cpu
+from wsrl.rnn.backends import choose_elementwise, kernels_of
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
@@ -27,7 +26,7 @@ class PopulationAdamW:
         self, flat: Tensor, weight_decay: Tensor | float, backend: Backend = "auto"
     ) -> None:
         self.flat, self.weight_decay = flat, weight_decay
-        self.fused = kernels_serve(backend, flat)
+        self.backend = choose_elementwise(backend, flat)
         self.mean = torch.zeros_like(flat)
         self.square = torch.zeros_like(flat)
         self.step_count = 0
@@ -36,7 +35,7 @@ class PopulationAdamW:
         """Update from ``gradient (P, N)``."""
         self.step_count += 1
         kept = 1 - learning_rate * self.weight_decay
-        if self.fused:
+        if self.backend != "eager":
             self._step_fused(gradient.contiguous(), learning_rate, kept)
             return
         self.flat.mul_(kept)
@@ -48,8 +47,9 @@ class PopulationAdamW:
 
     def _step_fused(self, gradient: Tensor, learning_rate: float, kept: Tensor | float) -> None:
         """Do the same in one pass over the memory."""
-        rows = torch.as_tensor(kept, dtype=torch.float32).flatten().expand(len(self.flat))
+        rows = kept.flatten() if isinstance(kept, Tensor) else self.flat.new_full((1,), kept)
         rate = learning_rate / (1 - BETA1**self.step_count)
         numbers = (BETA1, BETA2, EPSILON, rate, 1 - BETA2**self.step_count)
         state = (self.flat.detach(), self.mean, self.square)
-        cpu.adamw(*state, gradient, rows.contiguous(), numbers)
+        rows = rows.to(torch.float32).expand(len(self.flat)).contiguous()
+        kernels_of(self.backend).adamw(*state, gradient, rows, numbers)

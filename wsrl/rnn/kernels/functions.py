@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
-from wsrl.rnn.kernels import cpu
 from wsrl.rnn.spec import RNNSpec
 from wsrl.rnn.weights import RNNWeights
 
@@ -16,18 +15,73 @@ Eager: TypeAlias = Callable[..., Any]
 """The same computation in PyTorch, for gradients of gradients."""
 
 
+class Kernels(Protocol):
+    """What a module of kernels must have: the functions of ``cpu``, for tensors where it can."""
+
+    def cross_entropy(
+        self,
+        spec: RNNSpec,
+        flat: Tensor,
+        inputs: Tensor,
+        targets: Tensor,
+        weights: Tensor,
+        gradient: bool,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return losses and their gradient."""
+
+    def run(
+        self,
+        spec: RNNSpec,
+        flat: Tensor,
+        inputs: Tensor,
+        state: tuple[Tensor, ...] | None,
+        save: bool,
+    ) -> tuple[Tensor, tuple[Tensor, ...], Tensor | None]:
+        """Run a population."""
+
+    def run_backward(
+        self,
+        spec: RNNSpec,
+        flat: Tensor,
+        inputs: Tensor,
+        saved: Tensor,
+        d_outputs: Tensor | None,
+        d_last: tuple[Tensor | None, ...],
+        d_flat: Tensor | None,
+        d_inputs: Tensor | None,
+        d_first: tuple[Tensor, ...] | None,
+    ) -> None:
+        """Write the gradients of ``run``."""
+
+    def adamw(
+        self,
+        flat: Tensor,
+        mean: Tensor,
+        square: Tensor,
+        gradient: Tensor,
+        kept: Tensor,
+        numbers: tuple[float, float, float, float, float],
+    ) -> None:
+        """Update weights in place."""
+
+
 class CrossEntropy(torch.autograd.Function):
     """The losses; their gradient to the weights is computed along with them and waits."""
 
     @staticmethod
     def forward(
-        ctx: Any, flat: Tensor, spec: RNNSpec, eager: Eager, data: tuple[Tensor, Tensor, Tensor]
+        ctx: Any,
+        flat: Tensor,
+        spec: RNNSpec,
+        kernels: Kernels,
+        eager: Eager,
+        data: tuple[Tensor, Tensor, Tensor],
     ) -> Tensor:
         """Return losses ``(P,)`` for ``data``: inputs, targets and the sequences' weights."""
         inputs, targets, weights = (part.contiguous() for part in data)
         dense = flat.detach().contiguous()
         wanted = ctx.needs_input_grad[0]
-        losses, gradient = cpu.cross_entropy(spec, dense, inputs, targets, weights, wanted)
+        losses, gradient = kernels.cross_entropy(spec, dense, inputs, targets, weights, wanted)
         ctx.spec, ctx.eager, ctx.data = spec, eager, data
         ctx.save_for_backward(flat, gradient)
         return losses
@@ -39,9 +93,10 @@ class CrossEntropy(torch.autograd.Function):
         if torch.is_grad_enabled():  # the gradient itself is to be differentiated
             losses = ctx.eager(RNNWeights(flat, ctx.spec), *ctx.data)
             (again,) = torch.autograd.grad(losses, flat, d_losses, create_graph=True)
-            return again, None, None, None
-        scaled = gradient if bool(d_losses.eq(1).all()) else gradient * d_losses[:, None]
-        return scaled, None, None, None
+            return again, None, None, None, None
+        if d_losses.is_cpu and bool(d_losses.eq(1).all()):  # looking at a GPU would wait for it
+            return gradient, None, None, None, None
+        return gradient * d_losses[:, None], None, None, None, None
 
 
 class Run(torch.autograd.Function):
@@ -49,13 +104,19 @@ class Run(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, flat: Tensor, inputs: Tensor, spec: RNNSpec, eager: Eager, *state: Tensor
+        ctx: Any,
+        flat: Tensor,
+        inputs: Tensor,
+        spec: RNNSpec,
+        kernels: Kernels,
+        eager: Eager,
+        *state: Tensor,
     ) -> tuple[Tensor, ...]:
         """Return ``outputs, *last_state``; no ``state`` stands for zeros."""
         dense = [part.detach().contiguous() for part in (flat, inputs, *state)]
         save = any(ctx.needs_input_grad)
-        outputs, last, saved = cpu.run(spec, dense[0], dense[1], tuple(dense[2:]) or None, save)
-        ctx.spec, ctx.eager = spec, eager
+        outputs, last, saved = kernels.run(spec, dense[0], dense[1], tuple(dense[2:]) or None, save)
+        ctx.spec, ctx.kernels, ctx.eager = spec, kernels, eager
         ctx.save_for_backward(flat, inputs, saved, *state)
         ctx.set_materialize_grads(False)
         return outputs, *last
@@ -70,13 +131,13 @@ class Run(torch.autograd.Function):
         if torch.is_grad_enabled():
             return _differentiable(ctx, (flat, inputs, *state), (d_outputs, *d_last))
         given = [None if part is None else part.contiguous() for part in (d_outputs, *d_last)]
-        d_flat = torch.empty(flat.shape) if needed[0] else None
-        d_inputs = torch.empty(inputs.shape) if needed[1] else None
-        d_first = cpu.empty_state(ctx.spec, inputs) if any(needed[4:]) else None
+        d_flat = flat.new_empty(flat.shape) if needed[0] else None
+        d_inputs = inputs.new_empty(inputs.shape) if needed[1] else None
+        d_first = tuple(part.new_empty(part.shape) for part in state) if any(needed[5:]) else None
         fixed = (flat.contiguous(), inputs.contiguous(), saved)
         last = tuple(given[1:])
-        cpu.run_backward(ctx.spec, *fixed, given[0], last, d_flat, d_inputs, d_first)
-        return d_flat, d_inputs, None, None, *(d_first or (None,) * len(state))
+        ctx.kernels.run_backward(ctx.spec, *fixed, given[0], last, d_flat, d_inputs, d_first)
+        return d_flat, d_inputs, None, None, None, *(d_first or (None,) * len(state))
 
 
 def _differentiable(
@@ -92,4 +153,4 @@ def _differentiable(
         torch.autograd.grad(results, wanted, directions, create_graph=True, allow_unused=True)
     )
     d_flat, d_inputs, *d_state = (next(found) if p.requires_grad else None for p in arguments)
-    return d_flat, d_inputs, None, None, *d_state
+    return d_flat, d_inputs, None, None, None, *d_state

@@ -98,14 +98,15 @@ def run(
         torch.bmm(_rows(below), w_ih.transpose(1, 2), out=driven)
         biases = (_offset(spec, f"rnn.bias_{kind}_l{layer}") for kind in ("ih", "hh"))
         where = (spec.num_parameters, _offset(spec, f"rnn.weight_hh_l{layer}"), *biases)
-        for part, start in enumerate(state or ()):
-            tape.first[part] = start[layer]
+        for part, whole in enumerate(state or ()):
+            tape.first[part] = whole[layer]
         if state is None:
             tape.first.zero_()
         data = (tape.gates, tape.hidden, tape.memory, *_pair(tape.first))
         _launch(FORWARD[spec.cell], spec, shape, flat, *where, *data, HAS_BIAS=spec.bias)
-        for end, part in zip(last, (tape.hidden, tape.memory), strict=False):
-            end[layer] = part[:, :, -1]
+        last[0][layer] = tape.hidden[:, :, -1]
+        if tape.memory is not None:
+            last[1][layer] = tape.memory[:, :, -1]
         below = tape.hidden
     outputs = torch.bmm(_rows(below), weights["linear.weight"].transpose(1, 2))
     if spec.bias:

@@ -5,11 +5,10 @@ goes through the steps by itself; what does not depend on the step before (the i
 gates, and all gradients of weights) is left to products over all steps at once.
 
 Tensors are float32 and contiguous: ``gates (P, S, T, blocks * H)``, ``hidden`` and ``memory
-(P, S, T, H)``, states ``(P, S, H)`` or ``None`` for zeros, ``flat (P, N)``. Gates are in the order
+(P, S, T, H)``, states ``(P, S, H)``, ``flat (P, N)``. Gates are in the order
 of ``torch.nn``. ``SIZE`` is ``H`` filled up to a power of two; what is filled in is 0 and stays 0.
 """
 # mypy: disable-error-code="untyped-decorator, no-untyped-def, no-untyped-call"
-
 
 import triton
 import triton.language as tl
@@ -62,28 +61,26 @@ def _turned(weights, gate: tl.constexpr, H: tl.constexpr, SIZE: tl.constexpr):
 @triton.jit
 def _bias(biases, gate: tl.constexpr, neuron, H: tl.constexpr, HAS_BIAS: tl.constexpr):
     """Load a gate's bias ``(1, SIZE)``."""
+    bias = tl.zeros_like(neuron).to(tl.float32)
     if HAS_BIAS:
-        return tl.load(biases + gate * H + neuron, mask=neuron < H, other=0.0)
-    else:
-        return tl.zeros_like(neuron).to(tl.float32)
+        bias = tl.load(biases + gate * H + neuron, mask=neuron < H, other=0.0)
+    return bias
 
 
 @triton.jit
-def _state(state, at, exists):
-    """Load a state, or zeros where there is none."""
-    if state is None:
-        return tl.zeros_like(at).to(tl.float32)
-    else:
-        return tl.load(state + at, mask=exists, other=0.0)
+def _gradient(gradient, at, exists):
+    """Load gradients, or zeros where there are none."""
+    values = tl.zeros_like(at).to(tl.float32)
+    if gradient is not None:
+        values = tl.load(gradient + at, mask=exists, other=0.0)
+    return values
 
 
 @triton.jit
 def _before(sequence, first, at, state_at, t, H: tl.constexpr, exists):
     """Load what a tape ``(P, S, T, H)`` held before step ``t``."""
-    known = tl.load(sequence + at - H, mask=exists & (t > 0), other=0.0)
-    if first is not None:
-        known += tl.load(first + state_at, mask=exists & (t == 0), other=0.0)
-    return known
+    start = tl.load(first + state_at, mask=exists & (t == 0), other=0.0)
+    return start + tl.load(sequence + at - H, mask=exists & (t > 0), other=0.0)
 
 
 @triton.jit(do_not_specialize=["S", "T"])
@@ -101,8 +98,8 @@ def lstm_forward(
     b_f = _bias(bias_ih, 1, neuron, H, HAS_BIAS) + _bias(bias_hh, 1, neuron, H, HAS_BIAS)
     b_g = _bias(bias_ih, 2, neuron, H, HAS_BIAS) + _bias(bias_hh, 2, neuron, H, HAS_BIAS)
     b_o = _bias(bias_ih, 3, neuron, H, HAS_BIAS) + _bias(bias_hh, 3, neuron, H, HAS_BIAS)
-    h = _state(first_h, row * H + neuron, exists)
-    c = _state(first_c, row * H + neuron, exists)
+    h = tl.load(first_h + row * H + neuron, mask=exists, other=0.0)
+    c = tl.load(first_c + row * H + neuron, mask=exists, other=0.0)
     for t in range(T):
         at = gates + (row * T + t) * 4 * H + neuron
         i = tl.load(at, mask=exists, other=0.0) + b_i
@@ -138,7 +135,7 @@ def lstm_backward(
     w_i, w_f = _matrix(weights, 0, H, SIZE), _matrix(weights, 1, H, SIZE)
     w_g, w_o = _matrix(weights, 2, H, SIZE), _matrix(weights, 3, H, SIZE)
     state_at = row * H + neuron
-    d_h, d_c = _state(d_last_h, state_at, exists), _state(d_last_c, state_at, exists)
+    d_h, d_c = _gradient(d_last_h, state_at, exists), _gradient(d_last_c, state_at, exists)
     c = tl.load(memory + (row * T + T - 1) * H + neuron, mask=exists, other=0.0)
     for back in range(T):
         t = T - 1 - back
@@ -149,7 +146,7 @@ def lstm_backward(
         g = tl.load(gates + gate_at + 2 * H, mask=exists, other=0.0)
         o = tl.load(gates + gate_at + 3 * H, mask=exists, other=0.0)
         before = _before(memory, first_c, at, state_at, t, H, exists)
-        d_h += _state(above, at, exists)
+        d_h += _gradient(above, at, exists)
         squashed = tanh(c)
         d_c += d_h * o * (1 - squashed * squashed)
         d_i, d_f = d_c * g * i * (1 - i), d_c * before * f * (1 - f)
@@ -186,7 +183,7 @@ def gru_forward(
     b_z = _bias(bias_ih, 1, neuron, H, HAS_BIAS) + _bias(bias_hh, 1, neuron, H, HAS_BIAS)
     b_n = _bias(bias_ih, 2, neuron, H, HAS_BIAS)
     b_recurrent = _bias(bias_hh, 2, neuron, H, HAS_BIAS)
-    h = _state(first_h, row * H + neuron, exists)
+    h = tl.load(first_h + row * H + neuron, mask=exists, other=0.0)
     for t in range(T):
         at = gates + (row * T + t) * 4 * H + neuron
         r = tl.load(at, mask=exists, other=0.0) + b_r
@@ -216,7 +213,7 @@ def gru_backward(
     w_r, w_z = _matrix(weights, 0, H, SIZE), _matrix(weights, 1, H, SIZE)
     w_n = _matrix(weights, 2, H, SIZE)
     state_at = row * H + neuron
-    d_h = _state(d_last_h, state_at, exists)
+    d_h = _gradient(d_last_h, state_at, exists)
     for back in range(T):
         t = T - 1 - back
         at = (row * T + t) * H + neuron
@@ -226,7 +223,7 @@ def gru_backward(
         n = tl.load(gates + gate_at + 2 * H, mask=exists, other=0.0)
         recurrent = tl.load(gates + gate_at + 3 * H, mask=exists, other=0.0)
         before = _before(hidden, first_h, at, state_at, t, H, exists)
-        d_h += _state(above, at, exists)
+        d_h += _gradient(above, at, exists)
         d_n = d_h * (1 - z) * (1 - n * n)
         d_r = d_n * recurrent * r * (1 - r)
         d_z = d_h * (before - n) * z * (1 - z)
@@ -252,7 +249,7 @@ def tanh_forward(
     weight = _turned(flat + rnn * N + weight_at, 0, H, SIZE)
     bias = _bias(flat + rnn * N + bias_ih_at, 0, neuron, H, HAS_BIAS)
     bias += _bias(flat + rnn * N + bias_hh_at, 0, neuron, H, HAS_BIAS)
-    h = _state(first_h, row * H + neuron, exists)
+    h = tl.load(first_h + row * H + neuron, mask=exists, other=0.0)
     for t in range(T):
         at = gates + (row * T + t) * H + neuron
         driven = tl.load(at, mask=exists, other=0.0) + bias
@@ -270,11 +267,11 @@ def tanh_backward(
     rnn, row, neuron, exists = _place(S, H, SIZE, ROWS)
     weight = _matrix(flat + rnn * N + weight_at, 0, H, SIZE)
     state_at = row * H + neuron
-    d_h = _state(d_last_h, state_at, exists)
+    d_h = _gradient(d_last_h, state_at, exists)
     for back in range(T):
         at = (row * T + T - 1 - back) * H + neuron
         h = tl.load(gates + at, mask=exists, other=0.0)
-        d_gate = (d_h + _state(above, at, exists)) * (1 - h * h)
+        d_gate = (d_h + _gradient(above, at, exists)) * (1 - h * h)
         tl.store(d_gates + at, d_gate, mask=exists)
         d_h = tl.dot(d_gate, weight, input_precision=PRECISION)
     if d_first_h is not None:

@@ -46,7 +46,7 @@ def adamw(
     flat, mean, square, gradient, kept, N, beta1, beta2, epsilon, rate, correction,
     SIZE: tl.constexpr,
 ):  # fmt: skip
-    """Update ``SIZE`` weights of one RNN, as ``cpu.adamw``; all but ``kept (P,)`` are ``(P, N)``."""
+    """Update ``SIZE`` weights of one RNN, as ``cpu.adamw``."""
     blocks = tl.cdiv(N, SIZE)
     rnn = (tl.program_id(0) // blocks).to(tl.int64)
     weight = (tl.program_id(0) % blocks) * SIZE + tl.arange(0, SIZE)

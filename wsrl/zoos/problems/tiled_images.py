@@ -160,7 +160,8 @@ class TiledImages(TrainableProblem):
             ``(P, S, T, I)``, on the device of ``angles``.
         """
         source = SOURCES[self.source]
-        if self._rotation.taps == 1 and kernels_serve("auto", torch.empty(1, device=angles.device)):
+        moved = self._rotation.taps == 1 and angles.is_cpu
+        if moved and kernels_serve("auto", torch.empty(1)):
             return self._looked_up(rows.expand(len(angles), -1), angles)
         stored = self._images_on(angles.device).pixels
         pixels = stored[rows.to(angles.device)].float() / source.white
