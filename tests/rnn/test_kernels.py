@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
-import random
 import subprocess
 import sys
 import time
@@ -14,8 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from tests.rnn.cases import (
+    assert_close,
+    losses_and_gradient,
+    random_case,
+    run_and_gradients,
+)
 from wsrl.rnn import RNNSpec, RNNWeights, backends, population_cross_entropy, run_population
 from wsrl.rnn.kernels import compilation
 from wsrl.zoos import BuildSettings, build_zoo, group, open_zoo
@@ -24,71 +27,6 @@ from wsrl.zoos.problems import FormalLanguages, TiledImages, tiled_images
 
 kernels = compilation.library()
 needs_kernels = pytest.mark.skipif(isinstance(kernels, Exception), reason=str(kernels))
-
-TOLERANCE = 1e-5
-"""Of each tensor's largest magnitude."""
-
-
-@dataclasses.dataclass
-class Case:
-    weights: RNNWeights
-    inputs: Tensor
-    targets: Tensor
-    sequence_weights: Tensor
-    state: tuple[Tensor, ...]
-
-    def to(self, dtype: torch.dtype) -> Case:
-        state = tuple(part.to(dtype).requires_grad_() for part in self.state)
-        weights = RNNWeights(self.weights.flat.to(dtype).requires_grad_(), self.weights.spec)
-        inputs = self.inputs.to(dtype)
-        return Case(weights, inputs, self.targets, self.sequence_weights.to(dtype), state)
-
-
-def random_case(seed: int) -> Case:
-    """Draw sizes that are and are not multiples of a vector, and inputs of both kinds."""
-    pick = random.Random(seed)
-    cell = ("lstm", "gru", "tanh")[seed % 3]
-    inputs, outputs = pick.choice([1, 3, 6, 16, 17]), pick.choice([1, 6, 10, 16, 19])
-    hidden, layers = pick.choice([1, 5, 8, 16, 24, 32, 33]), pick.choice([1, 2, 3])
-    spec = RNNSpec(cell, inputs, hidden, layers, outputs, bias=pick.random() < 0.7)
-    shape = (pick.choice([1, 2, 5]), pick.choice([1, 2, 7, 13, 40]), pick.choice([1, 2, 9, 30]))
-    generator = torch.Generator().manual_seed(seed)
-    flat = torch.empty(shape[0], spec.num_parameters).uniform_(-1, 1, generator=generator)
-    scale = pick.choice([0.01, 1, 2]) * hidden**-0.5
-    real = torch.randn(*shape, inputs, generator=generator)
-    one_hot = functional.one_hot(torch.randint(inputs, shape, generator=generator), inputs).float()
-    counts = torch.rand(shape[:2], generator=generator).sub(0.3).clamp(min=0)
-    state_shape = (layers, *shape[:2], hidden)
-    return Case(
-        RNNWeights(flat * scale, spec),
-        real if pick.random() < 0.6 else one_hot,
-        torch.randint(outputs, shape, generator=generator),
-        counts,
-        tuple(torch.randn(state_shape, generator=generator) for _ in range(1 + (cell == "lstm"))),
-    )
-
-
-def assert_close(ours: Tensor, truth: Tensor) -> None:
-    allowed = TOLERANCE * float(truth.detach().abs().max()) + 1e-30
-    torch.testing.assert_close(ours.double(), truth.double(), rtol=0, atol=allowed)
-
-
-def losses_and_gradient(case: Case, backend: backends.Backend) -> list[Tensor]:
-    data = (case.inputs, case.targets, case.sequence_weights)
-    losses = population_cross_entropy(case.weights, *data, backend=backend)
-    scale = torch.arange(1, len(losses) + 1)  # the gradients of the losses are not all 1
-    return [losses, *torch.autograd.grad((losses * scale).sum(), case.weights.flat)]
-
-
-def run_and_gradients(case: Case, backend: backends.Backend, stateful: bool) -> list[Tensor]:
-    inputs = case.inputs.clone().requires_grad_()
-    state = case.state if stateful else None
-    outputs, end = run_population(case.weights, inputs, state, backend)
-    generator = torch.Generator().manual_seed(0)
-    direction = torch.randn(outputs.shape, generator=generator).to(outputs)
-    total = (outputs * direction).sum() + sum(part.pow(2).sum() for part in end)
-    leaves = [case.weights.flat, inputs, *(case.state if stateful else ())]
-    return [outputs, *end, *torch.autograd.grad(total, leaves)]
 
 
 @needs_kernels

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.conftest import SMALL_BUILD, SMALL_PROBLEM
+from wsrl.rnn.backends import triton_kernels
 from wsrl.rnn.kernels.compilation import library
 from wsrl.zoos import BuildSettings, Zoo, ZooError, build, build_zoo, group, open_zoo, verify_zoo
 from wsrl.zoos.folder import locked
@@ -233,9 +234,9 @@ def test_two_processes_do_not_build_one_zoo(tmp_path: Path) -> None:
 
 
 def test_the_manifest_names_the_backend(zoo: Zoo) -> None:
-    wanted = "eager on cuda" if torch.cuda.is_available() else "kernels on cpu"
-    if isinstance(library(), Exception) and not torch.cuda.is_available():
-        wanted = "eager on cpu"
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    kernels = library() if device == "cpu" else triton_kernels()
+    wanted = f"eager on {device}" if isinstance(kernels, Exception) else f"kernels on {device}"
     assert zoo.manifest.versions["backend"] == wanted
 
 

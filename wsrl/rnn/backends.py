@@ -24,7 +24,7 @@ LARGEST_HIDDEN = 128
 LARGEST_ON_GPU = 64
 """Above this size the recurrent weights fit neither registers nor shared memory of a program."""
 
-SMALL_ON_GPU, SHARED_MEMORY = 32, 131072
+SMALL_ON_GPU, SHARED_MEMORY = 32, 163840
 """Up to this size every GPU has the shared memory; above it, this many bytes are needed."""
 
 _log = logging.getLogger("wsrl")

@@ -1,1 +1,1 @@
-"""Compiled kernels for populations of small RNNs: on the CPU, C++ built on first use."""
+"""Kernels for populations of small RNNs: C++ built on first use, and Triton for GPUs."""

@@ -61,17 +61,19 @@ def _turned(weights, gate: tl.constexpr, H: tl.constexpr, SIZE: tl.constexpr):
 @triton.jit
 def _bias(biases, gate: tl.constexpr, neuron, H: tl.constexpr, HAS_BIAS: tl.constexpr):
     """Load a gate's bias ``(1, SIZE)``."""
-    bias = tl.zeros_like(neuron).to(tl.float32)
     if HAS_BIAS:
         bias = tl.load(biases + gate * H + neuron, mask=neuron < H, other=0.0)
+    else:
+        bias = tl.zeros(neuron.shape, tl.float32)
     return bias
 
 
 @triton.jit
 def _gradient(gradient, at, exists):
     """Load gradients, or zeros where there are none."""
-    values = tl.zeros_like(at).to(tl.float32)
-    if gradient is not None:
+    if gradient is None:
+        values = tl.zeros(at.shape, tl.float32)
+    else:
         values = tl.load(gradient + at, mask=exists, other=0.0)
     return values
 

@@ -1,0 +1,92 @@
+"""Random populations for the kernels' tests, and how close is close enough."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from wsrl.rnn import RNNSpec, RNNWeights, backends, population_cross_entropy, run_population
+
+TOLERANCE = 1e-5
+"""Of each tensor's largest magnitude."""
+
+
+@dataclasses.dataclass
+class Case:
+    weights: RNNWeights
+    inputs: Tensor
+    targets: Tensor
+    sequence_weights: Tensor
+    state: tuple[Tensor, ...]
+
+    def to(self, dtype: torch.dtype, device: str = "cpu") -> Case:
+        state = tuple(part.to(device, dtype).requires_grad_() for part in self.state)
+        flat = self.weights.flat.detach().to(device, dtype).requires_grad_()
+        inputs, counts = (part.to(device, dtype) for part in (self.inputs, self.sequence_weights))
+        weights = RNNWeights(flat, self.weights.spec)
+        return Case(weights, inputs, self.targets.to(device), counts, state)
+
+
+@dataclasses.dataclass
+class Sizes:
+    """What sizes are drawn from; by default what are and are not multiples of a vector."""
+
+    inputs: Sequence[int] = (1, 3, 6, 16, 17)
+    outputs: Sequence[int] = (1, 6, 10, 16, 19)
+    hidden: Sequence[int] = (1, 5, 8, 16, 24, 32, 33)
+    layers: Sequence[int] = (1, 2, 3)
+    members: Sequence[int] = (1, 2, 5)
+    sequences: Sequence[int] = (1, 2, 7, 13, 40)
+    steps: Sequence[int] = (1, 2, 9, 30)
+
+
+def random_case(seed: int, sizes: Sizes | None = None) -> Case:
+    """Draw a spec of the cell ``seed % 3``, weights, data of both kinds, and a first state."""
+    pick, among = random.Random(seed), sizes or Sizes()
+    cell = ("lstm", "gru", "tanh")[seed % 3]
+    inputs, outputs = pick.choice(among.inputs), pick.choice(among.outputs)
+    hidden, layers = pick.choice(among.hidden), pick.choice(among.layers)
+    spec = RNNSpec(cell, inputs, hidden, layers, outputs, bias=pick.random() < 0.7)
+    shape = tuple(map(pick.choice, (among.members, among.sequences, among.steps)))
+    generator = torch.Generator().manual_seed(seed)
+    flat = torch.empty(shape[0], spec.num_parameters).uniform_(-1, 1, generator=generator)
+    scale = pick.choice([0.01, 1, 2]) * hidden**-0.5
+    real = torch.randn(*shape, inputs, generator=generator)
+    one_hot = functional.one_hot(torch.randint(inputs, shape, generator=generator), inputs).float()
+    counts = torch.rand(shape[:2], generator=generator).sub(0.3).clamp(min=0)
+    state_shape = (layers, *shape[:2], hidden)
+    return Case(
+        RNNWeights(flat * scale, spec),
+        real if pick.random() < 0.6 else one_hot,
+        torch.randint(outputs, shape, generator=generator),
+        counts,
+        tuple(torch.randn(state_shape, generator=generator) for _ in range(1 + (cell == "lstm"))),
+    )
+
+
+def assert_close(ours: Tensor, truth: Tensor) -> None:
+    allowed = TOLERANCE * float(truth.detach().abs().max()) + 1e-30
+    torch.testing.assert_close(ours.double().cpu(), truth.double().cpu(), rtol=0, atol=allowed)
+
+
+def losses_and_gradient(case: Case, backend: backends.Backend) -> list[Tensor]:
+    data = (case.inputs, case.targets, case.sequence_weights)
+    losses = population_cross_entropy(case.weights, *data, backend=backend)
+    scale = torch.arange(1, len(losses) + 1).to(losses)  # the gradients of the losses are not all 1
+    return [losses, *torch.autograd.grad((losses * scale).sum(), case.weights.flat)]
+
+
+def run_and_gradients(case: Case, backend: backends.Backend, stateful: bool) -> list[Tensor]:
+    inputs = case.inputs.clone().requires_grad_()
+    state = case.state if stateful else None
+    outputs, end = run_population(case.weights, inputs, state, backend)
+    generator = torch.Generator().manual_seed(0)
+    direction = torch.randn(outputs.shape, generator=generator).to(outputs)
+    total = (outputs * direction).sum() + sum(part.pow(2).sum() for part in end)
+    leaves = [case.weights.flat, inputs, *(case.state if stateful else ())]
+    return [outputs, *end, *torch.autograd.grad(total, leaves)]

@@ -1,0 +1,248 @@
+"""The Triton kernels equal PyTorch: on a GPU, or in Triton's interpreter where there is none.
+
+``test_triton.py`` runs these in a process of their own: the interpreter must be switched on before
+anything imports Triton, and stays on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.rnn.cases import (
+    Sizes,
+    assert_close,
+    losses_and_gradient,
+    random_case,
+    run_and_gradients,
+)
+from wsrl.rnn import RNNSpec, RNNWeights, backends, population_cross_entropy, run_population
+from wsrl.zoos import BuildSettings, build_zoo, open_zoo
+from wsrl.zoos.optimizer import PopulationAdamW
+from wsrl.zoos.problems import FormalLanguages
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+INTERPRETED = Sizes(
+    inputs=(1, 3, 17),
+    outputs=(1, 6, 17),
+    hidden=(1, 5, 16, 33),
+    layers=(1, 2),
+    members=(1, 2),
+    sequences=(1, 5, 17),
+    steps=(1, 2, 3),
+)
+SIZES = INTERPRETED if DEVICE == "cpu" else Sizes(hidden=(1, 5, 16, 24, 32, 33, 64))
+
+
+def small(cell: str, layers: int = 1) -> tuple[RNNWeights, Tensor]:
+    spec = RNNSpec(cell, 3, 5, layers, 4)
+    flat = torch.rand(3, spec.num_parameters, device=DEVICE) - 0.5
+    return RNNWeights(flat, spec), torch.randn(3, 2, 3, 3, device=DEVICE)
+
+
+@pytest.mark.parametrize("seed", range(9 if DEVICE == "cpu" else 60))
+def test_agrees_with_eager_in_double_precision(seed: int) -> None:
+    case = random_case(seed, SIZES)
+    ours, truth = case.to(torch.float32, DEVICE), case.to(torch.float64)
+    pairs = [(losses_and_gradient(ours, "triton"), losses_and_gradient(truth, "eager"))]
+    for stateful in (True, False):
+        found = run_and_gradients(ours, "triton", stateful)
+        pairs.append((found, run_and_gradients(truth, "eager", stateful)))
+    for found, wanted in pairs:
+        for one, other in zip(found, wanted, strict=True):
+            assert_close(one, other)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "tanh"])
+def test_only_the_gradients_asked_for_of_only_the_results_used(cell: str) -> None:
+    weights, inputs = small(cell, layers=2)
+    weights, inputs = weights[:1], inputs[:1]
+    count = 1 + (cell == "lstm")
+    state = tuple(torch.randn(2, 1, 2, 5, device=DEVICE) for _ in range(count))
+    arguments = [weights.flat, inputs, *state]
+    used = ["state"] * len(arguments) + ["outputs"]
+    for asked, result in zip([*range(len(arguments)), 1], used, strict=True):
+        results = []
+        for backend, dtype in (("triton", torch.float32), ("eager", torch.float64)):
+            own = [part.to(dtype) for part in arguments]
+            own[asked].requires_grad_()
+            population = RNNWeights(own[0], weights.spec)
+            outputs, end = run_population(population, own[1], tuple(own[2:]), backend)
+            value = outputs if result == "outputs" else end[-1][-1]
+            results.append(torch.autograd.grad(value.square().sum(), own[asked])[0])
+        assert_close(*results)
+
+
+def test_a_graph_can_be_used_twice_and_gradients_differentiated() -> None:
+    results = []
+    for backend, dtype in (("eager", torch.float64), ("triton", torch.float32)):
+        case = random_case(6, INTERPRETED).to(dtype, DEVICE)
+        flat = case.weights.flat
+        data = (case.inputs, case.targets, case.sequence_weights)
+        outputs, _ = run_population(case.weights, case.inputs, case.state, backend)
+        for value in (outputs.square(), population_cross_entropy(case.weights, *data, backend)):
+            first, second = (
+                torch.autograd.grad(value.sum(), flat, retain_graph=True)[0] for _ in range(2)
+            )
+            assert torch.equal(first, second)
+            (again,) = torch.autograd.grad(value.sum(), flat, create_graph=True)
+            results.append(torch.autograd.grad(again.square().sum(), flat)[0])
+    for ours, truth in zip(results[2:], results[:2], strict=True):
+        assert_close(ours, truth)
+
+
+def test_the_reset_gate_acts_on_the_recurrent_bias_and_not_on_the_other() -> None:
+    weights, inputs = small("gru")
+    offset = {tensor.name: tensor.offset for tensor in weights.spec.tensors}
+    moved = weights.flat.clone()  # what is added to n is the same, but for the reset gate
+    ih, hh = (slice(offset[f"rnn.bias_{kind}_l0"] + 10, None) for kind in ("ih", "hh"))
+    moved[:, ih][:, :5] += 1
+    moved[:, hh][:, :5] -= 1
+    results = []
+    for flat in (weights.flat, moved):
+        pair = [
+            run_population(RNNWeights(flat, weights.spec), inputs, backend=backend)[0]
+            for backend in ("triton", "eager")
+        ]
+        assert_close(*pair)
+        results.append(pair[0])
+    assert (results[0] - results[1]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "tanh"])
+def test_what_is_not_finite_stays_with_its_member_and_is_seen(cell: str) -> None:
+    weights, inputs = small(cell)
+    targets = torch.randint(4, inputs.shape[:3], device=DEVICE)
+    shares = torch.full((3, 2), 0.5, device=DEVICE)
+    results = []
+    for spoiled in (False, True):
+        flat = weights.flat.clone()
+        if spoiled:
+            flat[1, -5] = float("inf")  # a weight of the readout
+            flat[1, 0] = float("nan")
+        flat.requires_grad_()
+        own = RNNWeights(flat, weights.spec)
+        losses = population_cross_entropy(own, inputs, targets, shares, "triton")
+        (gradient,) = torch.autograd.grad(losses.sum(), flat)
+        optimizer = PopulationAdamW(flat.detach(), 0.01, "triton")
+        optimizer.step(gradient, 0.1)
+        outputs, _ = run_population(RNNWeights(flat.detach(), weights.spec), inputs, None, "triton")
+        results.append((losses.detach(), gradient, flat.detach(), outputs))
+    for before, after in zip(*results, strict=True):
+        assert torch.equal(before[[0, 2]], after[[0, 2]])
+        assert not after[1].isfinite().all()
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "tanh"])
+def test_extreme_weights_saturate(cell: str) -> None:
+    weights, inputs = small(cell)
+    extreme = RNNWeights(weights.flat * 1e6, weights.spec)
+    ours, truth = (run_population(extreme, inputs, backend=b)[0] for b in ("triton", "eager"))
+    assert ours.isfinite().all()
+    assert_close(ours, truth)
+
+
+def test_sequences_without_weight_count_nothing_whatever_they_hold() -> None:
+    weights, inputs = small("lstm")
+    targets = torch.randint(4, inputs.shape[:3], device=DEVICE)
+    shares = torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.0, 2.0]], device=DEVICE)
+    inputs[0, 1], inputs[1, 1] = float("nan"), float("nan")
+    losses = population_cross_entropy(weights, inputs, targets, shares, "triton")
+    data = (inputs[:, :1], targets[:, :1], shares[:, :1])
+    alone = population_cross_entropy(weights, *data, "triton")
+    assert losses[0] == alone[0]
+    assert losses[1].isnan()  # but these count
+    assert losses[2].isfinite()
+
+
+def test_a_target_that_is_no_class_makes_the_loss_nan() -> None:
+    weights, inputs = small("tanh")
+    targets = torch.zeros(inputs.shape[:3], dtype=torch.long, device=DEVICE)
+    wrong = targets.clone()
+    wrong[1, 1, 1], wrong[2, 0, 0] = 4, -1
+    kernels = backends.kernels_of("triton")
+    shares = torch.ones(3, 2, device=DEVICE)
+    for given, finite in ((targets, [True, True, True]), (wrong, [True, False, False])):
+        found, _ = kernels.cross_entropy(weights.spec, weights.flat, inputs, given, shares, False)
+        assert found.isfinite().tolist() == finite
+
+
+@pytest.mark.parametrize("decay", [0.01, torch.tensor([[0.0], [0.1], [0.5]])])
+def test_adamw_in_one_pass(decay: Tensor | float) -> None:
+    own = decay.to(DEVICE) if isinstance(decay, Tensor) else decay
+    flat = torch.randn(3, 1025, device=DEVICE)
+    ours, truth = (PopulationAdamW(flat.clone(), own, b) for b in ("triton", "eager"))
+    assert (ours.backend, truth.backend) == ("triton", "eager")
+    for step in range(6):
+        gradient = torch.randn(3, 1025, device=DEVICE) * 10.0**-step
+        for optimizer in (ours, truth):
+            optimizer.step(gradient, 0.1 / (step + 1))
+    for name in ("flat", "mean", "square"):
+        torch.testing.assert_close(getattr(ours, name), getattr(truth, name))
+
+
+def test_neighbours_change_nothing() -> None:
+    weights, inputs = small("gru")
+    together, _ = run_population(weights, inputs, backend="triton")
+    alone, _ = run_population(weights[1:2], inputs[1:2], backend="triton")
+    assert_close(alone[0], together[1])
+
+
+def test_zoos_of_both_backends_agree(tmp_path: Path) -> None:
+    problem = FormalLanguages(
+        num_tokens=2, length=4, max_n=2, min_difference=0, max_difference=1,
+        evaluated_strings=3, stored_strings=2,
+    )  # fmt: skip
+    cell, runs = ("lstm", 3) if DEVICE == "cuda" else ("tanh", 1)  # the interpreter takes its time
+    settings = BuildSettings(runs, snapshots=[0, 50], cell=cell, hidden_size=4, num_layers=1)
+    for backend in ("eager", "triton"):
+        folder = tmp_path / backend
+        build_zoo(folder, problem, settings, device=DEVICE, backend=backend, quiet=True)
+    ours, truth = (open_zoo(tmp_path / name) for name in ("triton", "eager"))
+    torch.testing.assert_close(ours.read("weights"), truth.read("weights"), rtol=0, atol=1e-4)
+    start, end = ours.read("weights")[:2]
+    assert (start - end).abs().max() > 1e-3
+    assert ours.manifest.versions["backend"] == f"kernels on {DEVICE}"
+
+
+def test_what_the_kernels_cannot_do_is_refused_by_name_and_left_to_eager_by_auto() -> None:
+    weights, inputs = small("gru")
+    natural = "triton" if DEVICE == "cuda" else backends.choose_elementwise("auto", torch.ones(1))
+    assert backends.choose_backend("auto", weights) == natural  # interpreted by name only
+    assert backends.choose_backend("triton", weights) == "triton"
+    large = RNNSpec("gru", 3, 65, 1, 2)
+    cases = [
+        (weights.to(torch.float64), r"a tensor is torch\.float64"),
+        (RNNWeights(torch.rand(2, large.num_parameters, device=DEVICE), large), "64 neurons a"),
+    ]
+    for refused, reason in cases:
+        with pytest.raises(ValueError, match=f"'triton' cannot run this: .*{reason}"):
+            backends.choose_backend("triton", refused)
+        if DEVICE == "cuda":
+            assert backends.choose_backend("auto", refused) == "eager"
+    with torch.autocast(DEVICE), pytest.raises(ValueError, match="autocast is on"):
+        backends.choose_backend("triton", weights)
+    with pytest.raises(ValueError, match=r"a transform of torch\.func"):
+        torch.func.jacrev(lambda x: run_population(weights, x, backend="triton")[0])(inputs)
+
+
+@pytest.mark.skipif(DEVICE == "cpu", reason="needs a CUDA GPU")
+def test_a_training_step_does_not_wait_for_the_gpu() -> None:
+    weights, inputs = small("lstm")
+    flat = weights.flat.requires_grad_()
+    targets = torch.zeros(inputs.shape[:3], dtype=torch.long, device=DEVICE)
+    shares = torch.ones(3, 2, device=DEVICE)
+    optimizer = PopulationAdamW(flat, 0.01)
+    assert optimizer.backend == "triton"
+    for mode in ("default", "error"):  # the first step compiles
+        torch.cuda.set_sync_debug_mode(mode)
+        try:
+            losses = population_cross_entropy(weights, inputs, targets, shares)
+            (gradient,) = torch.autograd.grad(losses.sum(), flat)
+            with torch.no_grad():
+                optimizer.step(gradient, 0.1)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
