@@ -124,6 +124,16 @@ def test_without_a_gpu_it_is_refused_before_anything_is_written(tmp_path: Path) 
     assert not (tmp_path / "zoo").exists()
 
 
+@needs_triton
+def test_a_release_of_triton_that_crashes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from wsrl.rnn.kernels import gpu
+
+    monkeypatch.setattr(gpu, "RELEASE", gpu.BROKEN_RELEASES[0])
+    monkeypatch.setattr(gpu, "INTERPRETED", False)
+    with pytest.raises(ImportError, match=r"Triton 3\.9\.0 crashes on the kernels"):
+        raise backends.triton_kernels.__wrapped__()
+
+
 WITHOUT = """
 import sys
 sys.modules["triton"] = None  # importing it fails

@@ -112,9 +112,11 @@ def triton_kernels() -> Kernels | ImportError:
         from wsrl.rnn.kernels import gpu
     except ImportError as error:
         return ImportError(f"Triton cannot be imported ({error})")
-    if gpu.INTERPRETED or torch.cuda.is_available():
+    if gpu.INTERPRETED:
         return gpu
-    return ImportError("PyTorch finds no CUDA GPU")
+    if gpu.RELEASE in gpu.BROKEN_RELEASES:
+        return ImportError(f"Triton {gpu.RELEASE} crashes on the kernels; install another release")
+    return gpu if torch.cuda.is_available() else ImportError("PyTorch finds no CUDA GPU")
 
 
 def _refuse(backend: str, reason: str | None) -> None:

@@ -24,6 +24,10 @@ __all__ = ["INTERPRETED", "adamw", "cross_entropy", "empty_state", "run", "run_b
 INTERPRETED = not isinstance(triton_training.adamw, triton.JITFunction)
 """Whether Triton interprets its kernels (``TRITON_INTERPRET=1``): on the CPU, for tests."""
 
+RELEASE: str = triton.__version__
+BROKEN_RELEASES = ("3.9.0",)
+"""Of Triton: its compiler ends the process on ``lstm_forward`` (an assertion of LLVM's)."""
+
 ROWS = 16
 """Sequences of a program: the least that a product takes, and the most that fits registers."""
 
