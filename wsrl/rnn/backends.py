@@ -25,7 +25,7 @@ def check_backend(backend: str) -> None:
     """
     if backend not in get_args(Backend):
         raise ValueError(f"unknown backend {backend!r}; choose {', '.join(get_args(Backend))}")
-    if backend == "cpu" and isinstance(found := library(), Exception):
+    if backend == "cpu" and isinstance(found := library("elementwise"), Exception):
         raise ValueError(f"backend 'cpu' cannot be used here: {found}; try auto")
 
 
@@ -50,20 +50,20 @@ def choose_backend(backend: Backend, weights: RNNWeights, *others: Tensor) -> st
         return "cpu"
     if reason or weights.spec.hidden_size > LARGEST_HIDDEN:
         return "eager"
-    return "cpu" if _found() else "eager"
+    return "cpu" if _found(weights.spec.cell) else "eager"
 
 
 def kernels_serve(backend: Backend, *tensors: Tensor) -> bool:
     """Say whether elementwise work on tensors goes to the kernels."""
     if backend == "eager" or _obstacle(tensors):
         return False
-    return backend == "cpu" or _found()
+    return backend == "cpu" or _found("elementwise")
 
 
-def _found() -> bool:
-    """Say whether there are kernels, and if not, why, once."""
-    if isinstance(library(), Exception):
-        warn_once()
+def _found(name: str) -> bool:
+    """Say whether there are kernels of this name, and if not, why, once."""
+    if isinstance(found := library(name), Exception):
+        warn_once(str(found))
         return False
     return True
 

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from wsrl.rnn.kernels.compilation import library
-from wsrl.rnn.spec import CELLS, RNNSpec
+from wsrl.rnn.spec import RNNSpec
 
 
 class _Spec(ctypes.Structure):
     """``Spec`` of ``network.h``."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("cell", "inputs", "hidden", "layers", "outputs")),
+        *((name, ctypes.c_int64) for name in ("inputs", "hidden", "layers", "outputs")),
         ("parameters", ctypes.c_int64),
         ("offsets", ctypes.POINTER(ctypes.c_int64)),
     )
@@ -39,12 +39,12 @@ def _described(spec: RNNSpec) -> _Spec:
     values = [offsets.get(name, -1) for name in names]
     sizes = (spec.input_size, spec.hidden_size, spec.num_layers, spec.output_size)
     array = (ctypes.c_int64 * len(values))(*values)
-    return _Spec(list(CELLS).index(spec.cell), *sizes, spec.num_parameters, array)
+    return _Spec(*sizes, spec.num_parameters, array)
 
 
-def _call(name: str, *arguments: _Spec | Tensor | int | float | None) -> int:
-    """Call a function of the library; ``None`` is a null pointer."""
-    kernels = library()
+def _call(where: str, name: str, *arguments: _Spec | Tensor | int | float | None) -> int:
+    """Call a function of a library; ``None`` is a null pointer."""
+    kernels = library(where)
     if isinstance(kernels, Exception):
         raise kernels
     result: int = getattr(kernels, name)(*[_plain(argument) for argument in arguments])
@@ -78,7 +78,7 @@ def cross_entropy(
     result = torch.empty_like(flat) if gradient else None
     shape = (population, sequences, steps, threads_for(population))
     data = (flat, inputs, targets, weights, losses, result)
-    _call("wsrl_cross_entropy", _described(spec), *shape, *data)
+    _call(spec.cell, "wsrl_cross_entropy", _described(spec), *shape, *data)
     return losses, result
 
 
@@ -94,11 +94,11 @@ def run(
     outputs = flat.new_empty(population, sequences, steps, spec.output_size)
     last = empty_state(spec, inputs)
     described = _described(spec)
-    size = _call("wsrl_saved_size", described, steps) if save else 0
+    size = _call(spec.cell, "wsrl_saved_size", described, steps) if save else 0
     saved = flat.new_empty(population * sequences * size) if save else None
     shape = (population, sequences, steps, threads_for(population))
     data = (flat, inputs, *_pair(state), outputs, *_pair(last), saved)
-    _call("wsrl_run", described, *shape, *data)
+    _call(spec.cell, "wsrl_run", described, *shape, *data)
     return outputs, last, saved
 
 
@@ -117,7 +117,7 @@ def run_backward(
     population, sequences, steps, _ = inputs.shape
     shape = (population, sequences, steps, threads_for(population))
     data = (flat, inputs, saved, d_outputs, *_pair(d_last), d_flat, d_inputs, *_pair(d_first))
-    _call("wsrl_run_backward", _described(spec), *shape, *data)
+    _call(spec.cell, "wsrl_run_backward", _described(spec), *shape, *data)
 
 
 def adamw(
@@ -140,7 +140,7 @@ def adamw(
             the correction that ``square`` is divided by.
     """
     shape = (*flat.shape, threads_for(len(flat)))
-    _call("wsrl_adamw", *shape, flat, mean, square, gradient, kept, *numbers)
+    _call("elementwise", "wsrl_adamw", *shape, flat, mean, square, gradient, kept, *numbers)
 
 
 def look_up(images: Tensor, rows: Tensor, sources: Tensor, table: Tensor, lead: int) -> Tensor:
@@ -159,7 +159,7 @@ def look_up(images: Tensor, rows: Tensor, sources: Tensor, table: Tensor, lead: 
     (members, count), size = rows.shape, images.shape[1]
     out = table.new_empty(members, count, lead + size)
     shape = (members, count, size, lead, threads_for(members))
-    _call("wsrl_look_up", *shape, images, rows, sources, table, out)
+    _call("elementwise", "wsrl_look_up", *shape, images, rows, sources, table, out)
     return out
 
 

@@ -12,7 +12,7 @@
 
 // What the flat vector of an RNN means; filled in from RNNSpec, which alone knows the layout.
 struct Spec {
-  int64_t cell, inputs, hidden, layers, outputs, parameters;
+  int64_t inputs, hidden, layers, outputs, parameters;
   // Where tensors begin: for each layer W_ih, W_hh, b_ih, b_hh, then the readout's W and b; -1
   // where there is none.
   const int64_t* offsets;
@@ -219,12 +219,12 @@ class Network {
         const long row = t * count;
         const float *h = at.h + row * hidden, *c = at.c + row * hidden;
         float* gates = at.gates + row * columns;
-        Term recurrent = {h, hidden, w.recurrent, columns, spec.hidden};
+        Term recurrent = {h, hidden, 1, w.recurrent, columns, spec.hidden};
         if (look_up) {
           add_looked_up(w, given.tokens + row, count, gates);
           multiply(count, columns, {gates, columns}, recurrent, gates, columns);
         } else {
-          Term input = {driving + row * driving_row, driving_row, w.input, columns, below(layer)};
+          Term input = {driving + row * driving_row, driving_row, 1, w.input, columns, below(layer)};
           multiply(count, columns, {w.bias, 0}, input, gates, columns, recurrent);
         }
         for (long s = 0; s < count; s++)
@@ -240,7 +240,7 @@ class Network {
                 float* to) const {
     const float* h = tape.back().h + count * hidden;
     multiply(steps * count, outputs, {weights.readout_bias, 0},
-             {h, hidden, weights.readout, outputs, spec.hidden}, to, outputs);
+             {h, hidden, 1, weights.readout, outputs, spec.hidden}, to, outputs);
   }
 
   // From the gradient of the readout to that of the last layer's h, (T, count, H).
@@ -248,10 +248,10 @@ class Network {
                          const float* d_outputs, float* above, Weights* gradients) const {
     const long rows = steps * count;
     multiply(rows, hidden, {nullptr, 0},
-             {d_outputs, outputs, weights.readout_as_stored, hidden, spec.outputs}, above, hidden);
+             {d_outputs, outputs, 1, weights.readout_as_stored, hidden, spec.outputs}, above, hidden);
     if (!gradients) return;
     const float* h = tape.back().h + count * hidden;
-    add_turned(spec.hidden, outputs, {h, hidden, d_outputs, outputs, rows}, gradients->readout,
+    add_turned(spec.hidden, outputs, h, hidden, d_outputs, outputs, rows, gradients->readout,
                outputs);
     add_rows(d_outputs, rows, outputs, gradients->readout_bias);
   }
@@ -274,7 +274,7 @@ class Network {
       float* to = layer ? above : d_inputs;
       const long size = padded(below(layer));
       if (to)
-        multiply(rows, size, {nullptr, 0}, {d, columns, w.input_as_stored, size, columns}, to,
+        multiply(rows, size, {nullptr, 0}, {d, columns, 1, w.input_as_stored, size, columns}, to,
                  size);
     }
   }
@@ -315,7 +315,7 @@ class Network {
                        carry_c + s * hidden, d_gates + row * columns);
       }
       if (t == 0 && !first_states) break;
-      Term recurrent = {d_gates + t * count * columns, columns, w.recurrent_as_stored, hidden,
+      Term recurrent = {d_gates + t * count * columns, columns, 1, w.recurrent_as_stored, hidden,
                         columns};
       multiply(count, hidden, {Cell::DIRECT ? carry_h : nullptr, hidden}, recurrent, carry_h,
                hidden);
@@ -325,7 +325,7 @@ class Network {
   void add_gradients(long layer, const Inputs& given, const std::vector<LayerTape>& tape,
                      long count, const float* d_gates, LayerWeights& to) const {
     const long rows = steps * count;
-    add_turned(spec.hidden, columns, {tape[layer].h, hidden, d_gates, columns, rows}, to.recurrent,
+    add_turned(spec.hidden, columns, tape[layer].h, hidden, d_gates, columns, rows, to.recurrent,
                columns);
     add_rows(d_gates, rows, columns, to.bias);
     if (!layer && given.one_hot) {
@@ -335,7 +335,7 @@ class Network {
     }
     const float* driving = layer ? tape[layer - 1].h + count * hidden : given.vectors;
     const long driving_row = layer ? hidden : spec.inputs;
-    add_turned(below(layer), columns, {driving, driving_row, d_gates, columns, rows}, to.input,
+    add_turned(below(layer), columns, driving, driving_row, d_gates, columns, rows, to.input,
                columns);
   }
 
