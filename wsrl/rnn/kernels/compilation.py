@@ -26,6 +26,7 @@ LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "gru": (POPULATION, ("-DCELL=GRU",)),
     "tanh": (POPULATION, ("-DCELL=Tanh",)),
     "elementwise": (("elementwise.cpp",), ()),
+    "lstm_cell": (("lstm_cell.cpp",), ()),
 }
 """Sources and own options of each library; those of cells have the cells' names."""
 

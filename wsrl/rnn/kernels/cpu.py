@@ -15,6 +15,9 @@ from torch import Tensor
 from wsrl.rnn.kernels.compilation import library
 from wsrl.rnn.spec import RNNSpec
 
+LEAST_ELEMENTS = 1 << 16
+"""Element-wise work on fewer is done before other threads have woken."""
+
 
 class _Spec(ctypes.Structure):
     """``Spec`` of ``network.h``."""
@@ -161,6 +164,48 @@ def look_up(images: Tensor, rows: Tensor, sources: Tensor, table: Tensor, lead: 
     shape = (members, count, size, lead, threads_for(members))
     _call("elementwise", "wsrl_look_up", *shape, images, rows, sources, table, out)
     return out
+
+
+def lstm_cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Do the element-wise part of one step of an LSTM layer, as wide as one likes.
+
+    Args:
+        gates: ``(R, 4H)``, pre-activations in the order i, f, g, o; they become activations.
+        c: ``(R, H)``, of the step before.
+
+    Returns:
+        ``h``, ``c`` and ``tanh(c)`` of this step, each ``(R, H)``.
+    """
+    rows, size = c.shape
+    h, new_c, tanh_c = (torch.empty_like(c) for _ in range(3))
+    shape = (rows, size, _threads_for_elements(c.numel()))
+    _call("lstm_cell", "wsrl_lstm_cell", *shape, gates, c, h, new_c, tanh_c)
+    return h, new_c, tanh_c
+
+
+def lstm_cell_backward(
+    activations: Tensor, c: Tensor, tanh_c: Tensor, d_h: Tensor | None, d_c: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of ``lstm_cell`` to the pre-activations and to its ``c``.
+
+    Args:
+        activations: ``(R, 4H)``, what ``gates`` became.
+        c: ``(R, H)``, of the step before.
+        tanh_c: ``(R, H)``, of this step.
+        d_h: gradient of this step's ``h``, ``(R, H)``; ``None`` for zeros.
+        d_c: gradient of this step's ``c``, ``(R, H)``; ``None`` for zeros.
+    """
+    rows, size = c.shape
+    d_gates, d_before = torch.empty_like(activations), torch.empty_like(c)
+    shape = (rows, size, _threads_for_elements(c.numel()))
+    data = (activations, c, tanh_c, d_h, d_c, d_gates, d_before)
+    _call("lstm_cell", "wsrl_lstm_cell_backward", *shape, *data)
+    return d_gates, d_before
+
+
+def _threads_for_elements(count: int) -> int:
+    """Return PyTorch's threads where there is work enough to be worth waking them."""
+    return torch.get_num_threads() if count >= LEAST_ELEMENTS else 1
 
 
 def empty_state(spec: RNNSpec, inputs: Tensor) -> tuple[Tensor, ...]:
