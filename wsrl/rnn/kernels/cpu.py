@@ -166,25 +166,36 @@ def look_up(images: Tensor, rows: Tensor, sources: Tensor, table: Tensor, lead: 
     return out
 
 
-def lstm_cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def lstm_cell(
+    driven: Tensor, gates: Tensor, c: Tensor, out: tuple[Tensor, Tensor, Tensor] | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Do the element-wise part of one step of an LSTM layer, as wide as one likes.
 
     Args:
-        gates: ``(R, 4H)``, pre-activations in the order i, f, g, o; they become activations.
+        driven: ``(R, 4H)``, the input's part of the pre-activations in the order i, f, g, o; only
+            its rows must be contiguous.
+        gates: ``(R, 4H)``, the recurrent part; the activations are written here.
         c: ``(R, H)``, of the step before.
+        out: where to write the results; new tensors by default.
 
     Returns:
         ``h``, ``c`` and ``tanh(c)`` of this step, each ``(R, H)``.
     """
     rows, size = c.shape
-    h, new_c, tanh_c = (torch.empty_like(c) for _ in range(3))
+    results = out or (torch.empty_like(c), torch.empty_like(c), torch.empty_like(c))
     shape = (rows, size, _threads_for_elements(c.numel()))
-    _call("lstm_cell", "wsrl_lstm_cell", *shape, gates, c, h, new_c, tanh_c)
-    return h, new_c, tanh_c
+    data = (driven, driven.stride(0), gates, c, *results)
+    _call("lstm_cell", "wsrl_lstm_cell", *shape, *data)
+    return results
 
 
 def lstm_cell_backward(
-    activations: Tensor, c: Tensor, tanh_c: Tensor, d_h: Tensor | None, d_c: Tensor | None
+    activations: Tensor,
+    c: Tensor,
+    tanh_c: Tensor,
+    d_h: Tensor | None,
+    d_c: Tensor | None,
+    out: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients of ``lstm_cell`` to the pre-activations and to its ``c``.
 
@@ -194,13 +205,14 @@ def lstm_cell_backward(
         tanh_c: ``(R, H)``, of this step.
         d_h: gradient of this step's ``h``, ``(R, H)``; ``None`` for zeros.
         d_c: gradient of this step's ``c``, ``(R, H)``; ``None`` for zeros.
+        out: where to write the results, the second may be ``d_c``; new tensors by default.
     """
     rows, size = c.shape
-    d_gates, d_before = torch.empty_like(activations), torch.empty_like(c)
+    results = out or (torch.empty_like(activations), torch.empty_like(c))
     shape = (rows, size, _threads_for_elements(c.numel()))
-    data = (activations, c, tanh_c, d_h, d_c, d_gates, d_before)
-    _call("lstm_cell", "wsrl_lstm_cell_backward", *shape, *data)
-    return d_gates, d_before
+    data = (activations, c, tanh_c, d_h, d_c)
+    _call("lstm_cell", "wsrl_lstm_cell_backward", *shape, *data, *results)
+    return results
 
 
 def _threads_for_elements(count: int) -> int:

@@ -41,14 +41,16 @@ void for_lanes(long rows, long size, long threads, Work work) {
 
 extern "C" {
 
-// Pre-activations in `gates` become activations; writes h, c and tanh(c).
-void wsrl_lstm_cell(long rows, long size, long threads, float* gates, const float* c_before,
-                    float* h, float* c, float* tanh_c) {
+// What drives the layer and what recurs make pre-activations; `gates` holds what recurs and then
+// the activations. Rows of `driven` are `stride` apart. Writes h, c and tanh(c).
+void wsrl_lstm_cell(long rows, long size, long threads, const float* driven, long stride,
+                    float* gates, const float* c_before, float* h, float* c, float* tanh_c) {
   for_lanes(rows, size, threads, [=](long row, long j, Lanes lanes) {
     float* at = gates + row * 4 * size + j;
+    const float* by = driven + row * stride + j;
     const long to = row * size + j;
-    Vector i = sigmoid(lanes.read(at)), f = sigmoid(lanes.read(at + size));
-    Vector g = tanh_of(lanes.read(at + 2 * size)), o = sigmoid(lanes.read(at + 3 * size));
+    auto sum = [&](long k) { return lanes.read(at + k * size) + lanes.read(by + k * size); };
+    Vector i = sigmoid(sum(0)), f = sigmoid(sum(1)), g = tanh_of(sum(2)), o = sigmoid(sum(3));
     Vector memory = f * lanes.read(c_before + to) + i * g, squashed = tanh_of(memory);
     lanes.write(at, i), lanes.write(at + size, f);
     lanes.write(at + 2 * size, g), lanes.write(at + 3 * size, o);
