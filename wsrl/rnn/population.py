@@ -54,7 +54,7 @@ def run_population(
     if chosen == "eager":
         return run_eagerly(weights, inputs, start)
     outputs, *last = functions.Run.apply(  # type: ignore[no-untyped-call]
-        weights.flat, inputs, weights.spec, run_eagerly, *(start or ())
+        weights.flat, inputs, weights.spec, run_eagerly, None, *(start or ())
     )
     return outputs, tuple(last)
 
