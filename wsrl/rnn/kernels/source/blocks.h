@@ -4,7 +4,7 @@
 #include "network.h"
 
 // Sequences are taken in blocks whose tape fits the cache, and a step of all of them the first.
-constexpr long BLOCK_BYTES = 1 << 19, MOST_SEQUENCES = 48;
+constexpr long BLOCK_BYTES = 1 << 19, MOST_SEQUENCES = 24;
 
 static long block_size(long sequences, long floats_each) {
   const long most = std::max<long>(1, std::min(MOST_SEQUENCES, BLOCK_BYTES / 4 / floats_each));
