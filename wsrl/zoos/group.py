@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wsrl.rnn import Backend, RNNSpec, RNNWeights, State, run_population
+from wsrl.rnn import Backend, PreparedPopulation, RNNSpec, RNNWeights
 from wsrl.zoos.manifest import ZooError
 from wsrl.zoos.optimizer import PopulationAdamW
 from wsrl.zoos.problems import TrainableProblem
@@ -96,10 +96,7 @@ class Group:
     @torch.no_grad()
     def _snapshot(self, step: int) -> dict[str, Tensor]:
         weights = RNNWeights(self.flat.detach(), self.spec)
-
-        def run(inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
-            return run_population(weights, inputs, state, self.backend)
-
+        run = PreparedPopulation(weights, self.backend)
         seed = self.settings.seed
         columns = self.problem.evaluate(run, self.tasks, self.members, seed, step)
         for value in (weights.flat, *columns.values()):

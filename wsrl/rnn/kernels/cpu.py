@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,21 +48,31 @@ def _described(spec: RNNSpec) -> _Spec:
 
 def _call(where: str, name: str, *arguments: _Spec | Tensor | int | float | None) -> int:
     """Call a function of a library; ``None`` is a null pointer."""
-    kernels = library(where)
-    if isinstance(kernels, Exception):
-        raise kernels
-    result: int = getattr(kernels, name)(*[_plain(argument) for argument in arguments])
+    function = _function(where, name)
+    if function.argtypes is None:  # the same kinds in every call
+        function.argtypes = [_kind(argument) for argument in arguments]
+    values = [a.data_ptr() if isinstance(a, Tensor) else a for a in arguments]
+    result: int = function(*values)
     return result
 
 
-def _plain(value: _Spec | Tensor | int | float | None) -> object:
-    if isinstance(value, Tensor):
-        return ctypes.c_void_p(value.data_ptr())
+@cache
+def _function(where: str, name: str) -> Any:
+    """Return a function of a library."""
+    kernels = library(where)
+    if isinstance(kernels, Exception):
+        raise kernels
+    function = getattr(kernels, name)
+    function.restype = ctypes.c_long
+    return function
+
+
+def _kind(value: _Spec | Tensor | int | float | None) -> Any:
     if isinstance(value, _Spec):
-        return ctypes.byref(value)
+        return ctypes.POINTER(_Spec)
     if isinstance(value, float):
-        return ctypes.c_float(value)
-    return ctypes.c_void_p(None) if value is None else ctypes.c_long(value)
+        return ctypes.c_float
+    return ctypes.c_long if isinstance(value, int) else ctypes.c_void_p
 
 
 def threads_for(rnns: int) -> int:
@@ -85,10 +96,35 @@ def cross_entropy(
     return losses, result
 
 
+def pack(spec: RNNSpec, flat: Tensor) -> Tensor:
+    """Return weights in the form in which they are run, for RNNs that are run many times.
+
+    Returns:
+        ``(P, M)`` to be given to ``run`` and ``run_backward``.
+    """
+    packed = flat.new_empty(len(flat), _call(spec.cell, "wsrl_packed_size", _described(spec)))
+    shape = (len(flat), threads_for(len(flat)))
+    _call(spec.cell, "wsrl_pack", _described(spec), *shape, flat, packed)
+    return packed
+
+
 def run(
-    spec: RNNSpec, flat: Tensor, inputs: Tensor, state: tuple[Tensor, ...] | None, save: bool
+    spec: RNNSpec,
+    flat: Tensor,
+    packed: Tensor | None,
+    inputs: Tensor,
+    state: tuple[Tensor, ...] | None,
+    save: bool,
 ) -> tuple[Tensor, tuple[Tensor, ...], Tensor | None]:
     """Run a population, as ``run_population``.
+
+    Args:
+        spec: of the RNNs.
+        flat: their weights.
+        packed: the same as by ``pack``, which is faster, if there is such.
+        inputs: ``(P, S, T, I)``.
+        state: to start from.
+        save: whether ``run_backward`` will follow.
 
     Returns:
         The outputs, the last state and, where asked to save it, what ``run_backward`` needs.
@@ -100,7 +136,7 @@ def run(
     size = _call(spec.cell, "wsrl_saved_size", described, steps) if save else 0
     saved = flat.new_empty(population * sequences * size) if save else None
     shape = (population, sequences, steps, threads_for(population))
-    data = (flat, inputs, *_pair(state), outputs, *_pair(last), saved)
+    data = (flat, packed, inputs, *_pair(state), outputs, *_pair(last), saved)
     _call(spec.cell, "wsrl_run", described, *shape, *data)
     return outputs, last, saved
 
@@ -108,6 +144,7 @@ def run(
 def run_backward(
     spec: RNNSpec,
     flat: Tensor,
+    packed: Tensor | None,
     inputs: Tensor,
     saved: Tensor,
     d_outputs: Tensor | None,
@@ -119,8 +156,9 @@ def run_backward(
     """Write the gradients of ``run`` to those of ``d_flat``, ``d_inputs`` and ``d_first`` given."""
     population, sequences, steps, _ = inputs.shape
     shape = (population, sequences, steps, threads_for(population))
-    data = (flat, inputs, saved, d_outputs, *_pair(d_last), d_flat, d_inputs, *_pair(d_first))
-    _call(spec.cell, "wsrl_run_backward", _described(spec), *shape, *data)
+    data = (flat, packed, inputs, saved, d_outputs, *_pair(d_last))
+    results = (d_flat, d_inputs, *_pair(d_first))
+    _call(spec.cell, "wsrl_run_backward", _described(spec), *shape, *data, *results)
 
 
 def adamw(

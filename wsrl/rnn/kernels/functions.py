@@ -49,13 +49,23 @@ class Run(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, flat: Tensor, inputs: Tensor, spec: RNNSpec, eager: Eager, *state: Tensor
+        ctx: Any,
+        flat: Tensor,
+        inputs: Tensor,
+        spec: RNNSpec,
+        eager: Eager,
+        packed: Tensor | None,
+        *state: Tensor,
     ) -> tuple[Tensor, ...]:
-        """Return ``outputs, *last_state``; no ``state`` stands for zeros."""
-        dense = [part.detach().contiguous() for part in (flat, inputs, *state)]
+        """Return ``outputs, *last_state``; no ``state`` stands for zeros.
+
+        ``packed`` are the weights as by ``cpu.pack``, if they have been packed.
+        """
+        first = tuple(part.contiguous() for part in state) or None
         save = any(ctx.needs_input_grad)
-        outputs, last, saved = cpu.run(spec, dense[0], dense[1], tuple(dense[2:]) or None, save)
-        ctx.spec, ctx.eager = spec, eager
+        dense = (flat.contiguous(), packed, inputs.contiguous())
+        outputs, last, saved = cpu.run(spec, *dense, first, save)
+        ctx.spec, ctx.eager, ctx.packed = spec, eager, packed
         ctx.save_for_backward(flat, inputs, saved, *state)
         ctx.set_materialize_grads(False)
         return outputs, *last
@@ -72,11 +82,11 @@ class Run(torch.autograd.Function):
         given = [None if part is None else part.contiguous() for part in (d_outputs, *d_last)]
         d_flat = torch.empty(flat.shape) if needed[0] else None
         d_inputs = torch.empty(inputs.shape) if needed[1] else None
-        d_first = cpu.empty_state(ctx.spec, inputs) if any(needed[4:]) else None
-        fixed = (flat.contiguous(), inputs.contiguous(), saved)
+        d_first = cpu.empty_state(ctx.spec, inputs) if any(needed[5:]) else None
+        fixed = (flat.contiguous(), ctx.packed, inputs.contiguous(), saved)
         last = tuple(given[1:])
         cpu.run_backward(ctx.spec, *fixed, given[0], last, d_flat, d_inputs, d_first)
-        return d_flat, d_inputs, None, None, *(d_first or (None,) * len(state))
+        return d_flat, d_inputs, None, None, None, *(d_first or (None,) * len(state))
 
 
 def _differentiable(
@@ -92,4 +102,4 @@ def _differentiable(
         torch.autograd.grad(results, wanted, directions, create_graph=True, allow_unused=True)
     )
     d_flat, d_inputs, *d_state = (next(found) if p.requires_grad else None for p in arguments)
-    return d_flat, d_inputs, None, None, *d_state
+    return d_flat, d_inputs, None, None, None, *d_state

@@ -47,40 +47,38 @@ void cross_entropy_of(const CrossEntropyCall& call, long rnn) {
   for (long s = 0; s < S; s++) active += weights_of[s] != 0.0f;
   const long block = block_size(active, net.tape_size() + T * (H + net.outputs));
 
-  Weights weights, gradients;
   Inputs inputs;
-  float *tape_at = nullptr, *logits = nullptr, *above = nullptr, *carry_h = nullptr,
-        *carry_c = nullptr, *share = nullptr;
-  int32_t* which = nullptr;
+  float *weights, *gradients, *tape, *logits, *above, *carry_h, *carry_c, *share;
+  int32_t* which;
   auto place = [&](float* base) {
     Arena arena(base);
-    weights = net.place_weights(arena, false);
-    gradients = net.place_weights(arena, true);
+    weights = arena.take(net.packed_size());
+    gradients = arena.take(net.forward_size());
     inputs = place_inputs(arena, block * T, call.spec.inputs);
-    tape_at = arena.take(block * net.tape_size());
+    tape = arena.take(block * net.tape_size());
     logits = arena.take(block * T * net.outputs);
     above = arena.take(block * T * H);
     carry_h = arena.take(call.spec.layers * block * H);
     carry_c = arena.take(call.spec.layers * block * H);
     share = arena.take(block);
-    which = (int32_t*)arena.take(block);
+    which = arena.take<int32_t>(block);
     return arena.used();
   };
   place(scratch(place(nullptr)));
 
   net.pack(call.flat + rnn * call.spec.parameters, weights);
   if (call.gradient) net.pack_backward(call.flat + rnn * call.spec.parameters, weights);
-  net.clear(gradients);
+  std::fill_n(gradients, net.forward_size(), 0.0f);
   double loss = 0;
   for (long s = 0; s < S;) {
     long count = 0;
     for (; s < S && count < block; s++)
       if (weights_of[s] != 0.0f) which[count] = s, share[count++] = weights_of[s] / T;
     if (!count) break;
-    std::vector<LayerTape> tape = net.place_tape(tape_at, count);
-    for (LayerTape& layer : tape) {
-      std::fill_n(layer.h, count * H, 0.0f);
-      if (Cell::MEMORY) std::fill_n(layer.c, count * H, 0.0f);
+    for (long layer = 0; layer < call.spec.layers; layer++) {
+      const LayerTape at = net.layer_tape(tape, count, layer);
+      std::fill_n(at.h, count * H, 0.0f);
+      if (Cell::MEMORY) std::fill_n(at.c, count * H, 0.0f);
     }
     gather_inputs(call.inputs + rnn * S * T * call.spec.inputs, which, count, T, call.spec.inputs,
                   inputs);
@@ -89,10 +87,10 @@ void cross_entropy_of(const CrossEntropyCall& call, long rnn) {
     loss += softmax_backward(logits, call.targets + rnn * S * T, which, share, count, T,
                              call.spec.outputs, net.outputs);
     if (!call.gradient) continue;
-    net.read_out_backward(weights, tape, count, logits, above, &gradients);
+    net.read_out_backward(weights, tape, count, logits, above, gradients);
     std::fill_n(carry_h, call.spec.layers * count * H, 0.0f);
     std::fill_n(carry_c, call.spec.layers * count * H, 0.0f);
-    net.backward(weights, inputs, tape, count, above, carry_h, carry_c, nullptr, &gradients,
+    net.backward(weights, inputs, tape, count, above, carry_h, carry_c, nullptr, gradients,
                  nullptr, false);
   }
   call.losses[rnn] = loss;

@@ -22,21 +22,35 @@ void wsrl_cross_entropy(const Spec* spec, long rnns, long sequences, long steps,
 // How many floats `saved` of wsrl_run needs for one sequence.
 long wsrl_saved_size(const Spec* spec, long steps) { return Network<CELL>(*spec, steps).tape_size(); }
 
+// How many floats wsrl_pack writes for one RNN.
+long wsrl_packed_size(const Spec* spec) { return Network<CELL>(*spec, 1).packed_size(); }
+
+// Brings weights to the form in which they are run, for RNNs that are run many times.
+void wsrl_pack(const Spec* spec, long rnns, long threads, const float* flat, float* packed) {
+  const Network<CELL> net(*spec, 1);
+  for_each(rnns, threads, [&](long rnn) {
+    net.pack(flat + rnn * spec->parameters, packed + rnn * net.packed_size());
+    net.pack_backward(flat + rnn * spec->parameters, packed + rnn * net.packed_size());
+  });
+}
+
+// `packed` holds the weights as by wsrl_pack, or is null: then they are packed from `flat` here. So
+// it is in the next.
 void wsrl_run(const Spec* spec, long rnns, long sequences, long steps, long threads,
-              const float* flat, const float* inputs, const float* first_h, const float* first_c,
-              float* outputs, float* last_h, float* last_c, float* saved) {
-  const RunCall call = {*spec,   rnns,    sequences, steps,  flat,   inputs,
+              const float* flat, float* packed, const float* inputs, const float* first_h,
+              const float* first_c, float* outputs, float* last_h, float* last_c, float* saved) {
+  const RunCall call = {*spec,   rnns,    sequences, steps,  flat,   packed, inputs,
                         first_h, first_c, outputs,   last_h, last_c, saved};
   for_each(rnns, threads, [&](long rnn) { run_of<CELL>(call, rnn); });
 }
 
 void wsrl_run_backward(const Spec* spec, long rnns, long sequences, long steps, long threads,
-                       const float* flat, const float* inputs, const float* saved,
+                       const float* flat, float* packed, const float* inputs, float* saved,
                        const float* d_outputs, const float* d_last_h, const float* d_last_c,
                        float* d_flat, float* d_inputs, float* d_first_h, float* d_first_c) {
-  const RunBackwardCall call = {*spec,  rnns,     sequences, steps,    flat,
-                                inputs, saved,    d_outputs, d_last_h, d_last_c,
-                                d_flat, d_inputs, d_first_h, d_first_c};
+  const RunBackwardCall call = {*spec,     rnns,     sequences, steps,  flat,     packed,
+                                inputs,    saved,    d_outputs, d_last_h, d_last_c, d_flat,
+                                d_inputs,  d_first_h, d_first_c};
   for_each(rnns, threads, [&](long rnn) { run_backward_of<CELL>(call, rnn); });
 }
 }

@@ -6,7 +6,9 @@
 struct RunCall {
   const Spec& spec;
   long rnns, sequences, steps;
-  const float *flat, *inputs;
+  const float* flat;
+  float* packed;  // the weights as wsrl_pack wrote them, or null
+  const float* inputs;
   const float *first_h, *first_c;  // (L, P, S, H), or null for zeros
   float *outputs, *last_h, *last_c;
   float* saved;  // the tapes of all sequences, or null
@@ -20,17 +22,6 @@ struct StateRows {
   }
 };
 
-static void fill_padded(const float* from, long rows, long size, float* to, long row_size) {
-  for (long row = 0; row < rows; row++) {
-    float* copy = to + row * row_size;
-    for (long j = 0; j < row_size; j++) copy[j] = from && j < size ? from[row * size + j] : 0.0f;
-  }
-}
-
-static void strip_padding(const float* from, long rows, long row_size, float* to, long size) {
-  for (long row = 0; row < rows; row++) std::copy_n(from + row * row_size, size, to + row * size);
-}
-
 template <class Cell>
 void run_of(const RunCall& call, long rnn) {
   const Network<Cell> net(call.spec, call.steps);
@@ -38,46 +29,42 @@ void run_of(const RunCall& call, long rnn) {
   const long block = block_size(S, net.tape_size() + T * net.outputs);
   const StateRows state = {call.rnns, S, H};
 
-  Weights weights;
   Inputs inputs;
-  float *tape_at = nullptr, *outputs = nullptr;
-  int32_t* which = nullptr;
+  float *weights, *tape_room, *outputs;
   auto place = [&](float* base) {
     Arena arena(base);
-    weights = net.place_weights(arena, false);
+    weights = call.packed ? call.packed + rnn * net.packed_size() : arena.take(net.forward_size());
     inputs = place_inputs(arena, block * T, call.spec.inputs);
-    tape_at = arena.take(call.saved ? 0 : block * net.tape_size());
+    tape_room = arena.take(call.saved ? 0 : block * net.tape_size());
     outputs = arena.take(block * T * net.outputs);
-    which = (int32_t*)arena.take(block);
     return arena.used();
   };
   place(scratch(place(nullptr)));
 
-  net.pack(call.flat + rnn * call.spec.parameters, weights);
+  if (!call.packed) net.pack(call.flat + rnn * call.spec.parameters, weights);
   for (long s = 0; s < S; s += block) {
     const long count = std::min(block, S - s);
-    for (long i = 0; i < count; i++) which[i] = s + i;
-    float* kept = call.saved ? call.saved + (rnn * S + s) * net.tape_size() : tape_at;
-    std::vector<LayerTape> tape = net.place_tape(kept, count);
+    float* tape = call.saved ? call.saved + (rnn * S + s) * net.tape_size() : tape_room;
     for (long layer = 0; layer < call.spec.layers; layer++) {
       const long at = state.at(layer, rnn, s);
-      fill_padded(call.first_h ? call.first_h + at : nullptr, count, H, tape[layer].h, net.hidden);
+      const LayerTape to = net.layer_tape(tape, count, layer);
+      fill_padded(call.first_h ? call.first_h + at : nullptr, count, H, to.h, net.hidden);
       if (Cell::MEMORY)
-        fill_padded(call.first_c ? call.first_c + at : nullptr, count, H, tape[layer].c,
-                    net.hidden);
+        fill_padded(call.first_c ? call.first_c + at : nullptr, count, H, to.c, net.hidden);
     }
-    gather_inputs(call.inputs + rnn * S * T * call.spec.inputs, which, count, T, call.spec.inputs,
-                  inputs);
+    gather_inputs(call.inputs + (rnn * S + s) * T * call.spec.inputs, nullptr, count, T,
+                  call.spec.inputs, inputs);
     net.forward(weights, inputs, tape, count);
     net.read_out(weights, tape, count, outputs);
     for (long i = 0; i < count; i++)
       for (long t = 0; t < T; t++)
-        std::copy_n(outputs + (t * count + i) * net.outputs, O,
-                    call.outputs + ((rnn * S + s + i) * T + t) * O);
+        strip_padding(outputs + (t * count + i) * net.outputs, 1, net.outputs,
+                      call.outputs + ((rnn * S + s + i) * T + t) * O, O);
     for (long layer = 0; layer < call.spec.layers; layer++) {
       const long at = state.at(layer, rnn, s), last = T * count * net.hidden;
-      strip_padding(tape[layer].h + last, count, net.hidden, call.last_h + at, H);
-      if (Cell::MEMORY) strip_padding(tape[layer].c + last, count, net.hidden, call.last_c + at, H);
+      const LayerTape from = net.layer_tape(tape, count, layer);
+      strip_padding(from.h + last, count, net.hidden, call.last_h + at, H);
+      if (Cell::MEMORY) strip_padding(from.c + last, count, net.hidden, call.last_c + at, H);
     }
   }
 }
@@ -85,7 +72,10 @@ void run_of(const RunCall& call, long rnn) {
 struct RunBackwardCall {
   const Spec& spec;
   long rnns, sequences, steps;
-  const float *flat, *inputs, *saved;
+  const float* flat;
+  float* packed;  // as of RunCall
+  const float* inputs;
+  float* saved;
   const float *d_outputs, *d_last_h, *d_last_c;      // null where they are zero
   float *d_flat, *d_inputs, *d_first_h, *d_first_c;  // null where nobody asks
 };
@@ -98,15 +88,12 @@ void run_backward_of(const RunBackwardCall& call, long rnn) {
   const long block = block_size(S, net.tape_size() + T * net.outputs);  // as the forward pass
   const StateRows state = {call.rnns, S, H};
 
-  Weights weights, gradients;
   Inputs inputs;
-  float *d_outputs = nullptr, *above = nullptr, *carry_h = nullptr, *carry_c = nullptr,
-        *d_gates = nullptr, *d_inputs = nullptr;
-  int32_t* which = nullptr;
+  float *weights, *gradients, *d_outputs, *above, *carry_h, *carry_c, *d_gates, *d_inputs;
   auto place = [&](float* base) {
     Arena arena(base);
-    weights = net.place_weights(arena, false);
-    gradients = net.place_weights(arena, true);
+    weights = call.packed ? call.packed + rnn * net.packed_size() : arena.take(net.packed_size());
+    gradients = arena.take(call.d_flat ? net.forward_size() : 0);
     inputs = place_inputs(arena, block * T, I);
     d_outputs = arena.take(block * T * net.outputs);
     above = arena.take(block * T * net.hidden);
@@ -114,22 +101,18 @@ void run_backward_of(const RunBackwardCall& call, long rnn) {
     carry_c = arena.take(L * block * net.hidden);
     d_gates = arena.take(block * T * net.columns);
     d_inputs = arena.take(block * T * net.inputs);
-    which = (int32_t*)arena.take(block);
     return arena.used();
   };
   place(scratch(place(nullptr)));
 
-  net.pack_backward(call.flat + rnn * call.spec.parameters, weights);
-  if (call.d_flat) net.clear(gradients);
+  if (!call.packed) net.pack_backward(call.flat + rnn * call.spec.parameters, weights);
+  if (call.d_flat) std::fill_n(gradients, net.forward_size(), 0.0f);
   for (long s = 0; s < S; s += block) {
     const long count = std::min(block, S - s);
     // The tape is only read: its gates are not overwritten, since d_gates is given.
-    float* kept = const_cast<float*>(call.saved) + (rnn * S + s) * net.tape_size();
-    std::vector<LayerTape> tape = net.place_tape(kept, count);
-    if (call.d_flat) {
-      for (long i = 0; i < count; i++) which[i] = s + i;
-      gather_inputs(call.inputs + rnn * S * T * I, which, count, T, I, inputs);
-    }
+    float* tape = call.saved + (rnn * S + s) * net.tape_size();
+    if (call.d_flat)
+      gather_inputs(call.inputs + (rnn * S + s) * T * I, nullptr, count, T, I, inputs);
     for (long i = 0; i < count; i++)
       for (long t = 0; t < T; t++)
         fill_padded(call.d_outputs ? call.d_outputs + ((rnn * S + s + i) * T + t) * O : nullptr, 1,
@@ -139,14 +122,14 @@ void run_backward_of(const RunBackwardCall& call, long rnn) {
       fill_padded(call.d_last_h ? call.d_last_h + at : nullptr, count, H, carry_h + to, net.hidden);
       fill_padded(call.d_last_c ? call.d_last_c + at : nullptr, count, H, carry_c + to, net.hidden);
     }
-    Weights* wanted = call.d_flat ? &gradients : nullptr;
+    float* wanted = call.d_flat ? gradients : nullptr;
     net.read_out_backward(weights, tape, count, d_outputs, above, wanted);
     net.backward(weights, inputs, tape, count, above, carry_h, carry_c, d_gates, wanted,
                  call.d_inputs ? d_inputs : nullptr, call.d_first_h);
     for (long i = 0; call.d_inputs && i < count; i++)
       for (long t = 0; t < T; t++)
-        std::copy_n(d_inputs + (t * count + i) * net.inputs, I,
-                    call.d_inputs + ((rnn * S + s + i) * T + t) * I);
+        strip_padding(d_inputs + (t * count + i) * net.inputs, 1, net.inputs,
+                      call.d_inputs + ((rnn * S + s + i) * T + t) * I, I);
     for (long layer = 0; call.d_first_h && layer < L; layer++) {
       const long at = state.at(layer, rnn, s), from = layer * count * net.hidden;
       strip_padding(carry_h + from, count, net.hidden, call.d_first_h + at, H);
