@@ -20,6 +20,9 @@ from wsrl.zoos.settings import BuildSettings
 from wsrl.zoos.store import digest, read_metadata, read_tensors, write_tensors
 from wsrl.zoos.streams import Purpose, stream
 
+EVALUATED_TOGETHER = 16
+"""Members whose samples are in memory at one time."""
+
 
 class Group:
     """Members that train together."""
@@ -95,21 +98,28 @@ class Group:
 
     @torch.no_grad()
     def _snapshot(self, step: int) -> dict[str, Tensor]:
-        weights = RNNWeights(self.flat.detach(), self.spec)
-        run = PreparedPopulation(weights, self.backend)
-        seed = self.settings.seed
-        columns = self.problem.evaluate(run, self.tasks, self.members, seed, step)
-        for value in (weights.flat, *columns.values()):
+        count = len(self.members)
+        starts = range(0, count, EVALUATED_TOGETHER)
+        parts = [self._evaluate(slice(s, s + EVALUATED_TOGETHER), step) for s in starts]
+        columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        flat = self.flat.detach()
+        for value in (flat, *columns.values()):
             # Weights can overflow in the last update, and finite outputs in their stored dtype.
             fresh = ~value.isfinite().flatten(1).all(1) if value.ndim > 1 else ~value.isfinite()
             self.failed_at.masked_fill_(fresh & (self.failed_at < 0), step)
         own = {
-            "weights": weights.flat,
+            "weights": flat,
             "run": torch.tensor(self.members),
-            "step": torch.full((len(self.members),), step),
+            "step": torch.full((count,), step),
         }
         # Copies: weights go on changing, and a task stands in every snapshot of its group.
         return {name: value.detach().cpu().clone() for name, value in (own | columns).items()}
+
+    def _evaluate(self, part: slice, step: int) -> dict[str, Tensor]:
+        """Evaluate some of the members."""
+        run = PreparedPopulation(RNNWeights(self.flat.detach()[part], self.spec), self.backend)
+        members, seed = self.members[part], self.settings.seed
+        return self.problem.evaluate(run, self.tasks[part], members, seed, step)
 
     def _save(self, path: Path) -> None:
         tensors = {
