@@ -20,8 +20,8 @@ from wsrl.zoos.settings import BuildSettings
 from wsrl.zoos.store import digest, read_metadata, read_tensors, write_tensors
 from wsrl.zoos.streams import Purpose, stream
 
-EVALUATED_TOGETHER = 16
-"""Members whose samples are in memory at one time."""
+EVALUATED_TOGETHER = 8
+"""Members whose samples are in memory at one time, or more where there are more cores."""
 
 
 class Group:
@@ -99,8 +99,10 @@ class Group:
     @torch.no_grad()
     def _snapshot(self, step: int) -> dict[str, Tensor]:
         count = len(self.members)
-        starts = range(0, count, EVALUATED_TOGETHER)
-        parts = [self._evaluate(slice(s, s + EVALUATED_TOGETHER), step) for s in starts]
+        cores = torch.get_num_threads() if self.flat.device.type == "cpu" else count
+        together = max(EVALUATED_TOGETHER, cores)
+        starts = range(0, count, together)
+        parts = [self._evaluate(slice(s, s + together), step) for s in starts]
         columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         flat = self.flat.detach()
         for value in (flat, *columns.values()):
