@@ -53,11 +53,11 @@ def choose_backend(backend: Backend, weights: RNNWeights, *others: Tensor) -> st
     return "cpu" if _found(weights.spec.cell) else "eager"
 
 
-def kernels_serve(backend: Backend, *tensors: Tensor, name: str = "elementwise") -> bool:
-    """Say whether work on tensors goes to the kernels of a name."""
+def kernels_serve(backend: Backend, *tensors: Tensor, kind: str = "elementwise") -> bool:
+    """Say whether work on tensors, of the kind of a kernel library, goes to the kernels."""
     if backend == "eager" or _obstacle(tensors):
         return False
-    return backend == "cpu" or _found(name)
+    return backend == "cpu" or _found(kind)
 
 
 def _found(name: str) -> bool:

@@ -20,7 +20,7 @@ from wsrl.rnn.kernels import cpu
 
 def fused_cells_serve(*tensors: Tensor) -> bool:
     """Say whether ``run_lstm_layer`` can compute with these tensors, here and now."""
-    return kernels_serve("auto", *tensors, name="lstm_cell")
+    return kernels_serve("auto", *tensors, kind="lstm_cell")
 
 
 def run_lstm(layer: nn.LSTM, values: Tensor) -> Tensor:

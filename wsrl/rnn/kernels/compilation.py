@@ -27,6 +27,7 @@ LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "tanh": (POPULATION, ("-DCELL=Tanh",)),
     "elementwise": (("elementwise.cpp",), ()),
     "lstm_cell": (("lstm_cell.cpp",), ()),
+    "statistics": (("statistics.cpp",), ()),
 }
 """Sources and own options of each library; those of cells have the cells' names."""
 

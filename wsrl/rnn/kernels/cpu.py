@@ -204,6 +204,17 @@ def look_up(images: Tensor, rows: Tensor, sources: Tensor, table: Tensor, lead: 
     return out
 
 
+def statistics(spec: RNNSpec, flat: Tensor) -> Tensor:
+    """Return ``(B, K, 7)``, the statistics of each of the ``K`` tensors; see ``rnn.statistics``."""
+    result = flat.new_empty(len(flat), len(spec.tensors), 7)
+    threads = min(_threads_for_elements(flat.numel()), len(flat))
+    shape = (*flat.shape, len(spec.tensors), threads)
+    offsets = torch.tensor([tensor.offset for tensor in spec.tensors])
+    sizes = torch.tensor([tensor.numel for tensor in spec.tensors])
+    _call("statistics", "wsrl_statistics", *shape, offsets, sizes, flat, result)
+    return result
+
+
 def lstm_cell(
     driven: Tensor, gates: Tensor, c: Tensor, out: tuple[Tensor, Tensor, Tensor] | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
