@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -68,7 +70,7 @@ class ParameterTransformer(Encoder):
     def forward(self, weights: RNNWeights) -> Tensor:
         """Encode ``B`` RNNs; return ``(B, D)``."""
         values = self._tokens(weights)
-        *layers, last = self.layers
+        *layers, last = cast(list[nn.TransformerEncoderLayer], list(self.layers))
         for layer in layers:
             values = apply_layer(layer, values)
         # The summary token alone is read, so the last layer makes no other.
