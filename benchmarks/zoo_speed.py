@@ -7,6 +7,10 @@
 - eager: the whole population in PyTorch's batched products; data are made in the step.
 - cpu: the compiled kernels; data are made in the step.
 
+FLOPs are those of the plain way's matrix products; their share of this machine's rate for one large
+product shows how near the limit a way is (distinct strings are fewer than are counted, so it can
+pass 100%).
+
 Ways take turns, so that what else runs on the machine slows all of them alike; medians over the
 rounds. Set ``WSRL_IMAGES`` to a folder with MNIST to train on its images, rotated in the step;
 without it, images are noise.
@@ -22,6 +26,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from measuring import count_flops, product_rates
 from torch import Tensor
 from torch.nn import functional
 
@@ -121,13 +126,14 @@ def rate(step: Callable[[int], int], seconds: float) -> float:
     return done / (time.perf_counter() - start)
 
 
-def measure(work: Workload, members: int, rounds: int, seconds: float) -> None:
+def measure(work: Workload, members: int, rounds: int, seconds: float, floor: float) -> None:
     ways = {"plain": plain(work, members), "eager": population(work, members, "eager")}
     try:
         backends.check_backend("cpu")
         ways["cpu"] = population(work, members, "cpu")
     except ValueError as error:
         print(error)
+    flops = count_flops(lambda: ways["plain"](0))
     for step in ways.values():
         step(0)
     rates: dict[str, list[float]] = {name: [] for name in ways}
@@ -136,9 +142,11 @@ def measure(work: Workload, members: int, rounds: int, seconds: float) -> None:
             rates[name].append(rate(step, seconds))
     for name, found in rates.items():
         ratios = [own / base for own, base in zip(found, rates["plain"], strict=True)]
+        median = statistics.median(found)
         print(
-            f"{work.name:30} {name:6} {statistics.median(found):8.0f} "
-            f"({min(found):.0f}..{max(found):.0f}) {statistics.median(ratios):8.1f}",
+            f"| {work.name} | {name} | {median:.0f} ({min(found):.0f}..{max(found):.0f}) "
+            f"| {statistics.median(ratios):.1f} "
+            f"| {flops / 1e6:.0f} | {median * flops / floor:.0%} |",
             flush=True,
         )
 
@@ -153,9 +161,12 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     print(f"{args.threads} threads, {args.members} members, 2x32 LSTMs, batch {BATCH}, float32")
     print(f"load of the machine before: {', '.join(f'{x:.1f}' for x in os.getloadavg())}")
-    print(f"{'':30} {'':6} {'RNN-steps/s (range)':>20} {'x plain':>8}")
+    rates = product_rates()
+    print("GFLOP/s: " + ", ".join(f"{name} products {r / 1e9:.0f}" for name, r in rates.items()))
+    print("| zoo | way | RNN-steps/s (range) | times plain | MFLOP a step | of the floor |")
+    print("|---|---|---|---|---|---|")
     for work in workloads(args.members):
-        measure(work, args.members, args.rounds, args.seconds)
+        measure(work, args.members, args.rounds, args.seconds, rates["large"])
 
 
 if __name__ == "__main__":

@@ -717,3 +717,28 @@ def test_a_weight_decay_that_a_problem_draws_itself_is_no_option(
 ) -> None:
     build = ["zoo", "build", "--problem", "tiled_images", "--weight_decay", "0.7"]
     assert "weight_decay" in failed(capsys, *build, "--out", str(tmp_path / "zoo"))
+
+
+def test_compiled_training_gives_the_same_model(
+    config: Path, zoo_path: Path, tmp_path: Path
+) -> None:
+    states = []
+    small = ["--model.encoder", "FlattenedWeights", "--model.encoder.depth", "1"]
+    small += ["--trainer.limit_val_batches", "0"]  # compiled for its own shapes otherwise
+    for number, options in enumerate([[], ["--compile", "default"], ["--data.seed", "1"]]):
+        folder = tmp_path / str(number)
+        assert fit(config, zoo_path, "--run", str(folder), *small, *options) == 0
+        last = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+        states.append(torch.cat([value.flatten() for value in last["state_dict"].values()]))
+    eager, compiled, other = states
+    torch.testing.assert_close(compiled, eager, rtol=0, atol=1e-5)
+    assert not torch.allclose(other, eager, rtol=0, atol=1e-4)
+
+
+def test_precision_of_products_is_an_option(config: Path, zoo_path: Path, tmp_path: Path) -> None:
+    try:
+        run = ("--run", str(tmp_path), "--trainer.fast_dev_run", "true")
+        assert fit(config, zoo_path, *run, "--float32_matmul_precision", "high") == 0
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision("highest")

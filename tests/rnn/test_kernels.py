@@ -25,7 +25,7 @@ from wsrl.zoos import BuildSettings, build_zoo, group, open_zoo
 from wsrl.zoos.optimizer import PopulationAdamW
 from wsrl.zoos.problems import FormalLanguages, TiledImages, tiled_images
 
-kernels = compilation.library()
+kernels = compilation.library("elementwise")
 needs_kernels = pytest.mark.skipif(isinstance(kernels, Exception), reason=str(kernels))
 
 
@@ -278,7 +278,7 @@ from pathlib import Path
 from wsrl.rnn.kernels import compilation
 compilation.SOURCES = Path(sys.argv[1])
 time.sleep(max(0, float(sys.argv[3]) - time.time()))
-print(compilation.load(Path(sys.argv[2])).answer())
+print(compilation.load(Path(sys.argv[2]), "elementwise").answer())
 """
 
 
@@ -286,7 +286,7 @@ print(compilation.load(Path(sys.argv[2])).answer())
 def test_processes_that_compile_at_once(tmp_path: Path) -> None:
     source, cache = tmp_path / "source", tmp_path / "cache"
     source.mkdir()
-    (source / compilation.MAIN).write_text(LITTLE)
+    (source / "elementwise.cpp").write_text(LITTLE)
     command = [sys.executable, "-c", LOAD, str(source), str(cache), str(time.time() + 2.5)]
     running = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -305,14 +305,14 @@ def test_a_changed_source_is_compiled_anew_and_a_broken_one_explained(
     monkeypatch.setattr(compilation, "SOURCES", tmp_path / "source")
     (tmp_path / "source").mkdir()
     for value in (42, 43):
-        (tmp_path / "source" / compilation.MAIN).write_text(LITTLE.replace("42", str(value)))
-        assert compilation.load(tmp_path / "cache").answer() == value
-    (tmp_path / "source" / compilation.MAIN).write_text("no C++ at all")
+        (tmp_path / "source" / "elementwise.cpp").write_text(LITTLE.replace("42", str(value)))
+        assert compilation.load(tmp_path / "cache", "elementwise").answer() == value
+    (tmp_path / "source" / "elementwise.cpp").write_text("no C++ at all")
     with pytest.raises(
         compilation.CompilationError, match=r"could not compile the kernels \(.*error"
     ):
-        compilation.load(tmp_path / "cache")
+        compilation.load(tmp_path / "cache", "elementwise")
     assert len(list((tmp_path / "cache").iterdir())) == 2
     (tmp_path / "file").touch()
     with pytest.raises(compilation.CompilationError, match="cannot be written or loaded"):
-        compilation.load(tmp_path / "file")
+        compilation.load(tmp_path / "file", "elementwise")

@@ -19,7 +19,14 @@ from tests.rnn.cases import (
     random_case,
     run_and_gradients,
 )
-from wsrl.rnn import RNNSpec, RNNWeights, backends, population_cross_entropy, run_population
+from wsrl.rnn import (
+    PreparedPopulation,
+    RNNSpec,
+    RNNWeights,
+    backends,
+    population_cross_entropy,
+    run_population,
+)
 from wsrl.zoos import BuildSettings, build_zoo, open_zoo
 from wsrl.zoos.optimizer import PopulationAdamW
 from wsrl.zoos.problems import FormalLanguages
@@ -189,6 +196,17 @@ def test_neighbours_change_nothing() -> None:
     together, _ = run_population(weights, inputs, backend="triton")
     alone, _ = run_population(weights[1:2], inputs[1:2], backend="triton")
     assert_close(alone[0], together[1])
+
+
+def test_a_prepared_population_runs_the_same() -> None:
+    weights, inputs = small("gru")
+    inputs.requires_grad_()
+    results = []
+    for run in (PreparedPopulation(weights, "triton"), PreparedPopulation(weights, "eager")):
+        outputs, end = run(inputs, None)
+        results.append((outputs, *torch.autograd.grad(outputs.sum() + end[0].sum(), inputs)))
+    for one, other in zip(*results, strict=True):
+        assert_close(one, other)
 
 
 def test_zoos_of_both_backends_agree(tmp_path: Path) -> None:

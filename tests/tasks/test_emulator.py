@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor
 
+from wsrl.rnn.kernels import compilation
+from wsrl.rnn.lstm import fused_cells_serve
 from wsrl.tasks.emulator import ConditionedEmulator
+
+kernels_found = not isinstance(compilation.library("lstm_cell"), Exception)
 
 B, S, T, I, O, D, WIDTH = 3, 2, 5, 4, 6, 7, 8  # noqa: E741
 
@@ -71,3 +77,24 @@ def test_each_rnn_and_sequence_is_on_its_own() -> None:
     embedding, inputs = data()
     alone, _ = emulator(embedding[1:2], inputs[1:2, 1:])
     torch.testing.assert_close(emulator(embedding, inputs)[0][1:2, 1:], alone)
+
+
+@pytest.mark.parametrize("every_step", [False, True])
+def test_fused_cells_compute_the_same_with_all_gradients(every_step: bool) -> None:
+    truth = build(condition_every_step=every_step)
+    ours = copy.deepcopy(truth).float()
+    embedding, inputs = data()
+    results = []
+    for emulator, convert in ((truth, Tensor.double), (ours, Tensor.float)):
+        known = convert(embedding).requires_grad_()
+        fused = fused_cells_serve(known, emulator.readout.weight)
+        assert fused is (emulator is ours and kernels_found)
+        first, state = emulator(known, convert(inputs[:, :, :2]))
+        rest, end = emulator(known, convert(inputs[:, :, 2:]), state)
+        outputs = torch.cat([first, rest], 2)
+        total = outputs.square().sum() + sum(part.sum() for part in end)
+        gradients = torch.autograd.grad(total, [known, *emulator.parameters()])
+        results.append([outputs, *end, *gradients])
+    for wanted, found in zip(*results, strict=True):
+        allowed = 1e-5 * float(wanted.detach().abs().max())
+        torch.testing.assert_close(found.double(), wanted, rtol=0, atol=allowed)

@@ -60,6 +60,27 @@ def test_members_do_not_depend_on_their_group(zoo_path: Path, tmp_path: Path) ->
     torch.testing.assert_close(first.read("weights"), second.read("weights"), rtol=0.02, atol=2e-3)
 
 
+@pytest.mark.skipif(isinstance(library("lstm"), Exception), reason="no compiler here")
+def test_members_evaluated_a_few_at_a_time_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluated = []
+    evaluate = FormalLanguages.evaluate
+
+    def note(self: FormalLanguages, *arguments: Any) -> dict[str, torch.Tensor]:
+        evaluated.append(len(arguments[2]))
+        return evaluate(self, *arguments)
+
+    monkeypatch.setattr(FormalLanguages, "evaluate", note)
+    monkeypatch.setattr(group, "EVALUATED_TOGETHER", 3)
+    settings = BuildSettings(**(SMALL_BUILD | {"group_size": 8}))
+    build_zoo(tmp_path / "few", PROBLEM, settings, backend="cpu", quiet=True)
+    monkeypatch.setattr(group, "EVALUATED_TOGETHER", 64)
+    build_zoo(tmp_path / "all", PROBLEM, settings, backend="cpu", quiet=True)
+    assert_equal(open_zoo(tmp_path / "few"), open_zoo(tmp_path / "all"))
+    assert {2, 3, 8} <= set(evaluated)
+
+
 def test_other_seed_other_members(zoo: Zoo, tmp_path: Path) -> None:
     settings = BuildSettings(**(SMALL_BUILD | {"seed": 4, "snapshots": [0]}))
     build_zoo(tmp_path / "zoo", PROBLEM, settings, quiet=True)
@@ -235,7 +256,7 @@ def test_two_processes_do_not_build_one_zoo(tmp_path: Path) -> None:
 
 def test_the_manifest_names_the_backend(zoo: Zoo) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    kernels = library() if device == "cpu" else triton_kernels()
+    kernels = library("lstm") if device == "cpu" else triton_kernels()
     wanted = f"eager on {device}" if isinstance(kernels, Exception) else f"kernels on {device}"
     assert zoo.manifest.versions["backend"] == wanted
 

@@ -70,9 +70,9 @@ class EquivariantLinear(nn.Module):
             tensors, self.axes, self.pointwise, shifts, strict=True
         ):
             along = [_lay_along(next(terms[label]), i, tensor.ndim) for i, label in enumerate(axes)]
-            shifted = along[0] + _lay_along(shift[:, None], 0, tensor.ndim)
-            result = pointwise(tensor) + shifted
-            for term in along[1:]:
+            along[0] = along[0] + _lay_along(shift[:, None], 0, tensor.ndim)
+            result = pointwise(tensor)
+            for term in along:
                 result += term  # in place: these are large, and a sum's gradient needs no operand
             results.append(result)
         return results

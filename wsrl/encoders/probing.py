@@ -17,7 +17,7 @@ from wsrl.encoders.base import Encoder, check_sizes
 from wsrl.encoders.mlp import Mlp
 from wsrl.encoders.reader import SequenceReader, StepReader
 from wsrl.encoders.registry import register_encoder
-from wsrl.rnn import RNNSpec, RNNWeights, State, run_population
+from wsrl.rnn import PreparedPopulation, RNNSpec, RNNWeights, run_population
 
 InputActivation: TypeAlias = Literal["softmax", "sigmoid", "identity"]
 
@@ -176,11 +176,11 @@ class InteractiveProbing(ProbingEncoder):
         batch = len(weights)
         start = self.start.expand(batch, -1)
         read, reader_state = self.reader(start, self.reader.start(start))
-        state: State | None = None
+        run, state = PreparedPopulation(weights), None
         asked, answered = [], []
         for _ in range(self.probing_length):
             inputs = self._activate(self.decoder(read))  # (B, P, I)
-            outputs, state = run_population(weights, inputs[:, :, None], state)
+            outputs, state = run(inputs[:, :, None], state)
             asked.append(inputs)
             answered.append(outputs[:, :, 0])
             read, reader_state = self.reader(self._hear(answered[-1]), reader_state)

@@ -5,9 +5,11 @@ Their forget gates start open (a bias of 1): what the first answers said is stil
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from torch import Tensor, nn
+
+from wsrl.rnn.lstm import run_lstm, run_lstm_cell
 
 ReaderState: TypeAlias = list[tuple[Tensor, Tensor]]
 """``(h, c)`` of every layer, each ``(B, width)``."""
@@ -28,15 +30,16 @@ class SequenceReader(nn.Module):
 
     def __init__(self, width: int, layers: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.LSTM(width, width, batch_first=True) for _ in range(layers))
+        self.layers = nn.ModuleList(nn.LSTM(width, width) for _ in range(layers))
         for name, parameter in self.named_parameters():
             _open_forget_gates(name, parameter)
 
     def forward(self, values: Tensor) -> Tensor:
         """Read ``(B, T, width)``; return the outputs, ``(B, T, width)``."""
+        values = values.transpose(0, 1)
         for layer in self.layers:
-            values = values + layer(values)[0]
-        return values
+            values = values + run_lstm(cast(nn.LSTM, layer), values)
+        return values.transpose(0, 1)
 
 
 class StepReader(nn.Module):
@@ -62,7 +65,7 @@ class StepReader(nn.Module):
         """Read one step ``(B, width)``; return the output ``(B, width)`` and the new state."""
         new_state = []
         for layer, before in zip(self.layers, state, strict=True):
-            after = layer(values, before)
+            after = run_lstm_cell(cast(nn.LSTMCell, layer), values, before)
             values = values + after[0]
             new_state.append(after)
         return values, new_state

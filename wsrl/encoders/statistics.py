@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from wsrl.encoders.base import Encoder, check_sizes
 from wsrl.encoders.mlp import Mlp
 from wsrl.encoders.registry import register_encoder
 from wsrl.rnn import RNNSpec, RNNWeights
-
-QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
-NUM_STATISTICS = 2 + len(QUANTILES)
+from wsrl.rnn.statistics import NUM_STATISTICS, weight_statistics
 
 
 @register_encoder
@@ -38,29 +35,5 @@ class LayerwiseStatistics(Encoder):
 
     def forward(self, weights: RNNWeights) -> Tensor:
         """Encode ``B`` RNNs; return ``(B, D)``."""
-        parts = [statistics(weights.tensor(tensor).flatten(1)) for tensor in self.spec.tensors]
-        embedding: Tensor = self.mlp(torch.cat(parts, 1))
+        embedding: Tensor = self.mlp(weight_statistics(weights).flatten(1))
         return embedding
-
-
-def statistics(values: Tensor) -> Tensor:
-    """Return mean, variance (of the population) and the five quantiles of each row.
-
-    Args:
-        values: ``(B, n)``.
-
-    Returns:
-        ``(B, 7)``: mean, variance, minimum, lower quartile, median, upper quartile, maximum; the
-        quantiles are interpolated linearly.
-    """
-    # One sort serves all quantiles, and unlike torch.quantile has no limit on the size.
-    ordered = values.sort(1).values
-    places = torch.tensor(QUANTILES, dtype=values.dtype, device=values.device)
-    places = places * (values.shape[1] - 1)
-    below = places.long()
-    above = (below + 1).clamp(max=values.shape[1] - 1)
-    quantiles = torch.lerp(
-        ordered[:, below], ordered[:, above], (places - below).expand(len(values), -1)
-    )
-    moments = torch.stack([values.mean(1), values.var(1, correction=0)], 1)
-    return torch.cat([moments, quantiles], 1)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from wsrl.encoders.base import Encoder, check_sizes
 from wsrl.encoders.registry import register_encoder
+from wsrl.encoders.transformer_layer import apply_layer
 from wsrl.rnn import RNNSpec, RNNWeights, TensorSpec
 
 
@@ -54,7 +57,8 @@ class ParameterTransformer(Encoder):
         num_tokens = sum(matrix.shape[0] for matrix, _ in self._pairs)
         self.positions = nn.Parameter(0.02 * torch.randn(num_tokens, width))
         self.summary = nn.Parameter(0.02 * torch.randn(width))
-        # Made one by one: nn.TransformerEncoder would start all layers as copies of one.
+        # Made one by one: nn.TransformerEncoder would start all layers as copies of one. They hold
+        # the parameters; ``apply_layer`` computes what they would.
         self.layers = nn.ModuleList(
             nn.TransformerEncoderLayer(
                 width, heads, feedforward * width, dropout, activation="relu", batch_first=True
@@ -66,9 +70,11 @@ class ParameterTransformer(Encoder):
     def forward(self, weights: RNNWeights) -> Tensor:
         """Encode ``B`` RNNs; return ``(B, D)``."""
         values = self._tokens(weights)
-        for layer in self.layers:
-            values = layer(values)
-        embedding: Tensor = self.head(values[:, -1])
+        *layers, last = cast(list[nn.TransformerEncoderLayer], list(self.layers))
+        for layer in layers:
+            values = apply_layer(layer, values)
+        # The summary token alone is read, so the last layer makes no other.
+        embedding: Tensor = self.head(apply_layer(last, values, first=-1)[:, 0])
         return embedding
 
     def _tokens(self, weights: RNNWeights) -> Tensor:

@@ -3,6 +3,7 @@
 from wsrl.rnn.backends import Backend
 from wsrl.rnn.cross_entropy import population_cross_entropy, sequence_cross_entropy
 from wsrl.rnn.population import State, run_population
+from wsrl.rnn.prepared import PreparedPopulation
 from wsrl.rnn.spec import CELLS, RNNSpec, TensorSpec
 from wsrl.rnn.state_dicts import weights_from_state_dict
 from wsrl.rnn.weights import RecurrentNetwork, RNNWeights, random_permutations
@@ -10,6 +11,7 @@ from wsrl.rnn.weights import RecurrentNetwork, RNNWeights, random_permutations
 __all__ = [
     "CELLS",
     "Backend",
+    "PreparedPopulation",
     "RNNSpec",
     "RNNWeights",
     "RecurrentNetwork",

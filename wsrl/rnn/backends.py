@@ -42,7 +42,13 @@ def check_backend(backend: str, device: torch.device | None = None) -> None:
     """
     if backend not in get_args(Backend):
         raise ValueError(f"unknown backend {backend!r}; choose {', '.join(get_args(Backend))}")
-    found = library() if backend == "cpu" else triton_kernels() if backend == "triton" else None
+    found = (
+        library("elementwise")
+        if backend == "cpu"
+        else triton_kernels()
+        if backend == "triton"
+        else None
+    )
     if isinstance(found, Exception):
         raise ValueError(f"backend {backend!r} cannot be used here: {found}; try auto")
     if device is not None and backend not in ("auto", "eager"):
@@ -68,27 +74,39 @@ def choose_backend(backend: Backend, weights: RNNWeights, *others: Tensor) -> st
             reason = reason or _too_large(weights.spec, weights.flat.device)
         _refuse(backend, reason)
         return backend
-    chosen = choose_elementwise(backend, *tensors)
-    if chosen == "cpu" and weights.spec.hidden_size > LARGEST_HIDDEN:
+    if weights.flat.is_cpu and weights.spec.hidden_size > LARGEST_HIDDEN:
         return "eager"
+    chosen = choose_elementwise(backend, *tensors, kind=weights.spec.cell)
     if chosen == "triton" and (reason := _too_large(weights.spec, weights.flat.device)):
         _say_once(reason)
         return "eager"
     return chosen
 
 
-def choose_elementwise(backend: Backend, *tensors: Tensor) -> str:
-    """Return what does elementwise work on tensors: ``eager``, ``cpu`` or ``triton``."""
+def choose_elementwise(backend: Backend, *tensors: Tensor, kind: str = "elementwise") -> str:
+    """Return what does elementwise work on tensors: ``eager``, ``cpu`` or ``triton``.
+
+    Args:
+        backend: ``auto``, or what is to be taken where it can be.
+        tensors: what is worked on.
+        kind: the library of the compiled kernels that does it.
+    """
     natural = {"cpu": "cpu", "cuda": "triton"}.get(tensors[0].device.type, "eager")
     wanted = natural if backend == "auto" else backend
     if wanted == "eager" or _obstacle(wanted, tensors):
         return "eager"
-    return wanted if backend == wanted or _found(wanted) else "eager"
+    return wanted if backend == wanted or _found(wanted, kind) else "eager"
 
 
-def kernels_serve(backend: Backend, *tensors: Tensor) -> bool:
-    """Say whether elementwise work on tensors goes to the kernels."""
-    return choose_elementwise(backend, *tensors) != "eager"
+def kernels_serve(backend: Backend, *tensors: Tensor, kind: str = "elementwise") -> bool:
+    """Say whether work on tensors, of the kind of a kernel library, goes to the kernels.
+
+    Triton has kernels of the kind ``elementwise`` alone.
+    """
+    if kind != "elementwise" and not tensors[0].is_cpu:
+        return False
+    chosen = choose_elementwise(backend, *tensors, kind=kind)
+    return chosen == "cpu" or (chosen == "triton" and kind == "elementwise")
 
 
 def kernels_of(chosen: str) -> Kernels:
@@ -143,15 +161,15 @@ def _too_large(spec: RNNSpec, device: torch.device) -> str | None:
     return None
 
 
-def _found(backend: str) -> bool:
-    """Say whether there are kernels, and if not, why, once."""
+def _found(backend: str, kind: str) -> bool:
+    """Say whether there are kernels of a kind, and if not, why, once."""
     if backend == "triton":
         if isinstance(reason := triton_kernels(), Exception):
             _say_once(str(reason))
             return False
         return True
-    if isinstance(library(), Exception):
-        warn_once()
+    if isinstance(found := library(kind), Exception):
+        warn_once(str(found))
         return False
     return True
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
 from wsrl.rnn.backends import Backend, choose_backend, kernels_of
 from wsrl.rnn.kernels import functions
+from wsrl.rnn.spec import RNNSpec
 from wsrl.rnn.weights import RNNWeights
 
 State: TypeAlias = tuple[Tensor, ...]
@@ -47,61 +48,93 @@ def run_population(
         ValueError: for shapes that do not fit the spec, dtypes that differ, or a backend that
             cannot run this.
     """
-    _check_inputs(weights, inputs)
-    start = None if state is None else _checked_state(weights, inputs, state)
-    few = inputs.is_cpu and len(weights) * CORES_PER_RNN < torch.get_num_threads()
-    if backend == "auto" and few:
-        backend = "eager"
-    chosen = choose_backend(backend, weights, inputs, *(start or ()))
+    start = check_run(weights, inputs, state)
+    chosen = choose_for_run(backend, weights, inputs, start)
     if chosen == "eager":
         return run_eagerly(weights, inputs, start)
     outputs, *last = functions.Run.apply(  # type: ignore[no-untyped-call]
-        weights.flat, inputs, weights.spec, kernels_of(chosen), run_eagerly, *(start or ())
+        weights.flat, inputs, weights.spec, kernels_of(chosen), run_eagerly, None, *(start or ())
     )
     return outputs, tuple(last)
+
+
+def choose_for_run(
+    backend: Backend, weights: RNNWeights, inputs: Tensor, start: State | None
+) -> str:
+    """Return ``eager``, ``cpu`` or ``triton``; arguments and errors as of ``run_population``."""
+    few = inputs.is_cpu and len(weights) * CORES_PER_RNN < torch.get_num_threads()
+    if backend == "auto" and few:
+        backend = "eager"
+    return choose_backend(backend, weights, inputs, *(start or ()))
+
+
+class TurnedWeights(NamedTuple):
+    """Weights as the products in PyTorch take them.
+
+    Attributes:
+        layers: of each layer, input weights ``(B, in, gates * H)``, recurrent weights, and the
+            biases of both, as far as they are there and not in the first.
+        readout: ``(B, H, O)``.
+        bias: of the readout.
+    """
+
+    layers: list[tuple[Tensor, Tensor, Tensor | None, Tensor | None]]
+    readout: Tensor
+    bias: Tensor | None
+
+
+def turn(weights: RNNWeights) -> TurnedWeights:
+    """Turn weights for ``run_turned``; differentiable."""
+    tensors, spec = weights.tensors(), weights.spec
+    layers = []
+    for layer in range(spec.num_layers):
+        b_ih, b_hh = (tensors.get(f"rnn.bias_{kind}_l{layer}") for kind in ("ih", "hh"))
+        if spec.cell != "gru" and b_ih is not None and b_hh is not None:
+            b_ih, b_hh = b_ih + b_hh, None  # added anyway: once for all steps, not in each
+        w_ih, w_hh = (tensors[f"rnn.weight_{kind}_l{layer}"] for kind in ("ih", "hh"))
+        layers.append((w_ih.transpose(1, 2), w_hh.transpose(1, 2), b_ih, b_hh))
+    readout = tensors["linear.weight"].transpose(1, 2)
+    return TurnedWeights(layers, readout, tensors.get("linear.bias"))
 
 
 def run_eagerly(
     weights: RNNWeights, inputs: Tensor, state: State | None = None
 ) -> tuple[Tensor, State]:
     """Do the same in PyTorch: every device and dtype, and the truth for the kernels."""
-    spec = weights.spec
-    start = _zeros(weights, inputs) if state is None else state
-    tensors = weights.tensors()
+    start = zero_state(weights, inputs) if state is None else state
+    return run_turned(weights.spec, turn(weights), inputs, start)
+
+
+def run_turned(
+    spec: RNNSpec, turned: TurnedWeights, inputs: Tensor, start: State
+) -> tuple[Tensor, State]:
+    """Run in PyTorch, with weights that have been turned."""
     hidden = inputs.permute(2, 0, 1, 3)  # (T, B, S, I)
     ends = []
-    for layer in range(spec.num_layers):
-        w_hh = tensors[f"rnn.weight_hh_l{layer}"]
-        b_ih = tensors[f"rnn.bias_ih_l{layer}"] if spec.bias else None
-        b_hh = tensors[f"rnn.bias_hh_l{layer}"] if spec.bias else None
-        if spec.cell != "gru" and b_ih is not None and b_hh is not None:
-            b_ih, b_hh = b_ih + b_hh, None  # added anyway: once for all steps, not in each
-        driven = _project(hidden, tensors[f"rnn.weight_ih_l{layer}"], b_ih)
-        hidden, end = _run_layer(
-            CELL_STEPS[spec.cell], driven, w_hh, b_hh, tuple(s[layer] for s in start)
-        )
+    for layer, (w_ih, w_hh, b_ih, b_hh) in enumerate(turned.layers):
+        driven = _project(hidden, w_ih, b_ih)
+        own = tuple(part[layer] for part in start)
+        hidden, end = _run_layer(CELL_STEPS[spec.cell], driven, w_hh, b_hh, own)
         ends.append(end)
-    outputs = _project(hidden, tensors["linear.weight"], tensors.get("linear.bias"))
+    outputs = _project(hidden, turned.readout, turned.bias)
     final = tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
     return outputs.permute(1, 2, 0, 3), final
 
 
 def _project(values: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
-    """``values (T, B, S, in)`` times each RNN's ``matrix (B, out, in)``: ``(T, B, S, out)``."""
+    """``values (T, B, S, in)`` times each RNN's ``matrix (B, in, out)``: ``(T, B, S, out)``."""
     steps, batch, sequences, size = values.shape
     rows = values.transpose(0, 1).reshape(batch, steps * sequences, size)
-    turned = matrix.transpose(1, 2)
-    result = torch.bmm(rows, turned) if bias is None else torch.baddbmm(bias[:, None], rows, turned)
-    return result.view(batch, steps, sequences, matrix.shape[1]).transpose(0, 1)
+    result = torch.bmm(rows, matrix) if bias is None else torch.baddbmm(bias[:, None], rows, matrix)
+    return result.view(batch, steps, sequences, matrix.shape[2]).transpose(0, 1)
 
 
 def _run_layer(
     cell: Cell, driven: Tensor, w_hh: Tensor, b_hh: Tensor | None, state: State
 ) -> tuple[Tensor, State]:
-    turned = w_hh.transpose(1, 2)
     outputs = []
     for step in driven.unbind(0):
-        state = cell(step, turned, b_hh, state)
+        state = cell(step, w_hh, b_hh, state)
         outputs.append(state[0])
     return torch.stack(outputs), state
 
@@ -134,6 +167,12 @@ def _tanh_step(driven: Tensor, w_hh: Tensor, b_hh: Tensor | None, state: State) 
 CELL_STEPS: dict[str, Cell] = {"lstm": _lstm_step, "gru": _gru_step, "tanh": _tanh_step}
 
 
+def check_run(weights: RNNWeights, inputs: Tensor, state: State | Tensor | None) -> State | None:
+    """Check the arguments of ``run_population``; return the state as a tuple."""
+    _check_inputs(weights, inputs)
+    return None if state is None else _checked_state(weights, inputs, state)
+
+
 def _check_inputs(weights: RNNWeights, inputs: Tensor) -> None:
     wanted = (len(weights), "S", "T", weights.spec.input_size)
     fits = inputs.ndim == 4 and inputs.shape[0] == wanted[0] and inputs.shape[3] == wanted[3]
@@ -158,7 +197,8 @@ def _state_shape(weights: RNNWeights, inputs: Tensor) -> tuple[int, ...]:
     return (weights.spec.num_layers, inputs.shape[0], inputs.shape[1], weights.spec.hidden_size)
 
 
-def _zeros(weights: RNNWeights, inputs: Tensor) -> State:
+def zero_state(weights: RNNWeights, inputs: Tensor) -> State:
+    """Return the state that RNNs start from unless told otherwise."""
     count = 2 if weights.spec.cell == "lstm" else 1
     return (inputs.new_zeros(_state_shape(weights, inputs)),) * count
 

@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias, cast
 import torch
 from torch import Tensor
 
-from wsrl.rnn import RNNWeights, State, run_population
+from wsrl.rnn import PreparedPopulation, RNNWeights, State
 from wsrl.tasks.emulator import ConditionedEmulator, EmulatorState
 
 Runner: TypeAlias = Callable[[Tensor, State | None], tuple[Tensor, State]]
@@ -50,9 +50,10 @@ def score_clones(
         The scores of the originals and of the clones, each ``(B,)``. A score that is not defined
         (NaN) counts as 0.
     """
+    originals = PreparedPopulation(weights)
 
     def original(inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
-        return run_population(weights, inputs.to(weights.flat.dtype), state)
+        return originals(inputs.to(weights.flat.dtype), state)
 
     def clone(inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
         inputs = inputs.to(embedding.dtype)

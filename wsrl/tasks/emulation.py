@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Callback
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
-from torch.optim import AdamW, Optimizer
+from torch.optim import Optimizer
 
 from wsrl.encoders import EncoderFactory, embed
 from wsrl.rnn import RNNSpec, RNNWeights
@@ -148,7 +148,7 @@ class EmulationModule(TaskModule):
 
     def configure_optimizers(self) -> Optimizer:
         """Return one AdamW for encoder and emulator."""
-        return AdamW(self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
+        return self.make_adamw(self.learning_rate, self.weight_decay)
 
     def configure_gradient_clipping(
         self,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+from wsrl.rnn.lstm import fused_cells_serve, project, run_lstm_layer
 
 EmulatorState: TypeAlias = tuple[Tensor, Tensor]
 """Hidden and cell values between two calls, each ``(layers, B, S, width)``."""
@@ -62,21 +65,57 @@ class ConditionedEmulator(nn.Module):
             Outputs ``(B, S, T, O)`` and the state to go on from.
         """
         batch, sequences, steps, _ = inputs.shape
-        driven = self.input_projection(inputs)
-        if self.condition_every_step or state is None:
-            driven = self._condition(driven, embedding)
+        values = self._tell(embedding, inputs, self.condition_every_step or state is None)
         start = None if state is None else (state[0].flatten(1, 2), state[1].flatten(1, 2))
-        hidden, end = self.lstm(driven.flatten(0, 1), start)
+        fused = fused_cells_serve(values, self.readout.weight)
+        hidden, end = (self._run_fused if fused else self._run)(values.flatten(0, 1), start)
         outputs: Tensor = self.readout(hidden).view(batch, sequences, steps, -1)
         shape = (-1, batch, sequences, self.lstm.hidden_size)
         return outputs, (end[0].view(shape), end[1].view(shape))
 
-    def _condition(self, driven: Tensor, embedding: Tensor) -> Tensor:
-        told: Tensor = self.embedding_projection(embedding)[:, None, None]  # (B, 1, 1, width)
-        if self.condition_every_step:
-            return driven + told
-        first = driven[:, :, :1] + told
-        return torch.cat([first, driven[:, :, 1:]], 2)
+    def _tell(self, embedding: Tensor, inputs: Tensor, told: bool) -> Tensor:
+        """Put the embedding and a 1 (for its bias) beside the inputs of the steps that hear it.
+
+        Returns:
+            ``(B, S, T, I + D + 1)``; zeros where nothing is heard.
+        """
+        steps = inputs.shape[2]
+        heard = (steps if self.condition_every_step else 1) if told else 0
+        known = functional.pad(embedding, (0, 1), value=1.0)[:, None, None]
+        known = known.expand(-1, inputs.shape[1], heard, -1)
+        return torch.cat([inputs, functional.pad(known, (0, 0, 0, steps - heard))], 3)
+
+    def _projections(self) -> tuple[Tensor, Tensor]:
+        """Both projections as one matrix ``(width, I + D + 1)``, and the bias of all steps."""
+        told = self.embedding_projection
+        parts = [self.input_projection.weight, told.weight, told.bias[:, None]]
+        return torch.cat(parts, 1), self.input_projection.bias
+
+    def _run(self, values: Tensor, state: EmulatorState | None) -> tuple[Tensor, EmulatorState]:
+        """Run the LSTM on ``values (R, T, I + D + 1)``; return ``(R, T, width)`` and its state."""
+        hidden, end = self.lstm(functional.linear(values, *self._projections()), state)
+        return hidden, end
+
+    def _run_fused(
+        self, values: Tensor, state: EmulatorState | None
+    ) -> tuple[Tensor, EmulatorState]:
+        """Do the same on the CPU, with the projections as a part of the first layer's weights.
+
+        Two products with nothing between them are one: the widest product of all steps falls away.
+        """
+        matrix, bias = self._projections()
+        matrix = cast(Tensor, self.lstm.weight_ih_l0) @ matrix
+        driven = functional.linear(values.transpose(0, 1), matrix, project(self.lstm, 0, bias))
+        ends = []
+        for layer in range(self.lstm.num_layers):
+            before = None if state is None else (state[0][layer], state[1][layer])
+            recurrent = cast(Tensor, getattr(self.lstm, f"weight_hh_l{layer}"))
+            hidden, end = run_lstm_layer(driven, recurrent, before)
+            ends.append(end)
+            if layer + 1 < self.lstm.num_layers:
+                driven = project(self.lstm, layer + 1, hidden)
+        h, c = (torch.stack(parts) for parts in zip(*ends, strict=True))
+        return hidden.transpose(0, 1), (h, c)
 
     def _open_forget_gates(self) -> None:
         width = self.lstm.hidden_size

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import AdamW, Optimizer
+from torch.optim import Optimizer
 
 from wsrl.encoders import Encoder, EncoderFactory, embed
 from wsrl.rnn import RNNSpec, RNNWeights
@@ -156,8 +156,7 @@ class PredictionModule(TaskModule):
 
     def configure_optimizers(self) -> Optimizer:
         """Return an AdamW for all that is trained."""
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        return AdamW(trained, lr=self.learning_rate, weight_decay=self.weight_decay)
+        return self.make_adamw(self.learning_rate, self.weight_decay)
 
     def setup(self, stage: str) -> None:
         """Make the metrics of every split that will be evaluated."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wsrl.rnn import Backend, RNNSpec, RNNWeights, State, run_population
+from wsrl.rnn import Backend, PreparedPopulation, RNNSpec, RNNWeights
 from wsrl.zoos.manifest import ZooError
 from wsrl.zoos.optimizer import PopulationAdamW
 from wsrl.zoos.problems import TrainableProblem
@@ -19,6 +19,9 @@ from wsrl.zoos.progress import BuildProgress
 from wsrl.zoos.settings import BuildSettings
 from wsrl.zoos.store import digest, read_metadata, read_tensors, write_tensors
 from wsrl.zoos.streams import Purpose, stream
+
+EVALUATED_TOGETHER = 8
+"""Members whose samples are in memory at one time, or more where there are more cores."""
 
 
 class Group:
@@ -95,24 +98,30 @@ class Group:
 
     @torch.no_grad()
     def _snapshot(self, step: int) -> dict[str, Tensor]:
-        weights = RNNWeights(self.flat.detach(), self.spec)
-
-        def run(inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
-            return run_population(weights, inputs, state, self.backend)
-
-        seed = self.settings.seed
-        columns = self.problem.evaluate(run, self.tasks, self.members, seed, step)
-        for value in (weights.flat, *columns.values()):
+        count = len(self.members)
+        cores = torch.get_num_threads() if self.flat.device.type == "cpu" else count
+        together = max(EVALUATED_TOGETHER, cores)
+        starts = range(0, count, together)
+        parts = [self._evaluate(slice(s, s + together), step) for s in starts]
+        columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        flat = self.flat.detach()
+        for value in (flat, *columns.values()):
             # Weights can overflow in the last update, and finite outputs in their stored dtype.
             fresh = ~value.isfinite().flatten(1).all(1) if value.ndim > 1 else ~value.isfinite()
             self.failed_at.masked_fill_(fresh & (self.failed_at < 0), step)
         own = {
-            "weights": weights.flat,
+            "weights": flat,
             "run": torch.tensor(self.members),
-            "step": torch.full((len(self.members),), step),
+            "step": torch.full((count,), step),
         }
         # Copies: weights go on changing, and a task stands in every snapshot of its group.
         return {name: value.detach().cpu().clone() for name, value in (own | columns).items()}
+
+    def _evaluate(self, part: slice, step: int) -> dict[str, Tensor]:
+        """Evaluate some of the members."""
+        run = PreparedPopulation(RNNWeights(self.flat.detach()[part], self.spec), self.backend)
+        members, seed = self.members[part], self.settings.seed
+        return self.problem.evaluate(run, self.tasks[part], members, seed, step)
 
     def _save(self, path: Path) -> None:
         tensors = {

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import ctypes
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from wsrl.rnn.kernels.compilation import library
-from wsrl.rnn.spec import CELLS, RNNSpec
+from wsrl.rnn.spec import RNNSpec
+
+LEAST_ELEMENTS = 1 << 16
+"""Element-wise work on fewer is done before other threads have woken."""
 
 
 class _Spec(ctypes.Structure):
     """``Spec`` of ``network.h``."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("cell", "inputs", "hidden", "layers", "outputs")),
+        *((name, ctypes.c_int64) for name in ("inputs", "hidden", "layers", "outputs")),
         ("parameters", ctypes.c_int64),
         ("offsets", ctypes.POINTER(ctypes.c_int64)),
     )
@@ -39,26 +43,36 @@ def _described(spec: RNNSpec) -> _Spec:
     values = [offsets.get(name, -1) for name in names]
     sizes = (spec.input_size, spec.hidden_size, spec.num_layers, spec.output_size)
     array = (ctypes.c_int64 * len(values))(*values)
-    return _Spec(list(CELLS).index(spec.cell), *sizes, spec.num_parameters, array)
+    return _Spec(*sizes, spec.num_parameters, array)
 
 
-def _call(name: str, *arguments: _Spec | Tensor | int | float | None) -> int:
-    """Call a function of the library; ``None`` is a null pointer."""
-    kernels = library()
-    if isinstance(kernels, Exception):
-        raise kernels
-    result: int = getattr(kernels, name)(*[_plain(argument) for argument in arguments])
+def _call(where: str, name: str, *arguments: _Spec | Tensor | int | float | None) -> int:
+    """Call a function of a library; ``None`` is a null pointer."""
+    function = _function(where, name)
+    if function.argtypes is None:  # the same kinds in every call
+        function.argtypes = [_kind(argument) for argument in arguments]
+    values = [a.data_ptr() if isinstance(a, Tensor) else a for a in arguments]
+    result: int = function(*values)
     return result
 
 
-def _plain(value: _Spec | Tensor | int | float | None) -> object:
-    if isinstance(value, Tensor):
-        return ctypes.c_void_p(value.data_ptr())
+@cache
+def _function(where: str, name: str) -> Any:
+    """Return a function of a library."""
+    kernels = library(where)
+    if isinstance(kernels, Exception):
+        raise kernels
+    function = getattr(kernels, name)
+    function.restype = ctypes.c_long
+    return function
+
+
+def _kind(value: _Spec | Tensor | int | float | None) -> Any:
     if isinstance(value, _Spec):
-        return ctypes.byref(value)
+        return ctypes.POINTER(_Spec)
     if isinstance(value, float):
-        return ctypes.c_float(value)
-    return ctypes.c_void_p(None) if value is None else ctypes.c_long(value)
+        return ctypes.c_float
+    return ctypes.c_long if isinstance(value, int) else ctypes.c_void_p
 
 
 def threads_for(rnns: int) -> int:
@@ -78,14 +92,39 @@ def cross_entropy(
     result = torch.empty_like(flat) if gradient else None
     shape = (population, sequences, steps, threads_for(population))
     data = (flat, inputs, targets, weights, losses, result)
-    _call("wsrl_cross_entropy", _described(spec), *shape, *data)
+    _call(spec.cell, "wsrl_cross_entropy", _described(spec), *shape, *data)
     return losses, result
 
 
+def pack(spec: RNNSpec, flat: Tensor) -> Tensor:
+    """Return weights in the form in which they are run, for RNNs that are run many times.
+
+    Returns:
+        ``(P, M)`` to be given to ``run`` and ``run_backward``.
+    """
+    packed = flat.new_empty(len(flat), _call(spec.cell, "wsrl_packed_size", _described(spec)))
+    shape = (len(flat), threads_for(len(flat)))
+    _call(spec.cell, "wsrl_pack", _described(spec), *shape, flat, packed)
+    return packed
+
+
 def run(
-    spec: RNNSpec, flat: Tensor, inputs: Tensor, state: tuple[Tensor, ...] | None, save: bool
+    spec: RNNSpec,
+    flat: Tensor,
+    packed: Tensor | None,
+    inputs: Tensor,
+    state: tuple[Tensor, ...] | None,
+    save: bool,
 ) -> tuple[Tensor, tuple[Tensor, ...], Tensor | None]:
     """Run a population, as ``run_population``.
+
+    Args:
+        spec: of the RNNs.
+        flat: their weights.
+        packed: the same as by ``pack``, which is faster, if there is such.
+        inputs: ``(P, S, T, I)``.
+        state: to start from.
+        save: whether ``run_backward`` will follow.
 
     Returns:
         The outputs, the last state and, where asked to save it, what ``run_backward`` needs.
@@ -94,17 +133,18 @@ def run(
     outputs = flat.new_empty(population, sequences, steps, spec.output_size)
     last = empty_state(spec, inputs)
     described = _described(spec)
-    size = _call("wsrl_saved_size", described, steps) if save else 0
+    size = _call(spec.cell, "wsrl_saved_size", described, steps) if save else 0
     saved = flat.new_empty(population * sequences * size) if save else None
     shape = (population, sequences, steps, threads_for(population))
-    data = (flat, inputs, *_pair(state), outputs, *_pair(last), saved)
-    _call("wsrl_run", described, *shape, *data)
+    data = (flat, packed, inputs, *_pair(state), outputs, *_pair(last), saved)
+    _call(spec.cell, "wsrl_run", described, *shape, *data)
     return outputs, last, saved
 
 
 def run_backward(
     spec: RNNSpec,
     flat: Tensor,
+    packed: Tensor | None,
     inputs: Tensor,
     saved: Tensor,
     d_outputs: Tensor | None,
@@ -116,8 +156,9 @@ def run_backward(
     """Write the gradients of ``run`` to those of ``d_flat``, ``d_inputs`` and ``d_first`` given."""
     population, sequences, steps, _ = inputs.shape
     shape = (population, sequences, steps, threads_for(population))
-    data = (flat, inputs, saved, d_outputs, *_pair(d_last), d_flat, d_inputs, *_pair(d_first))
-    _call("wsrl_run_backward", _described(spec), *shape, *data)
+    data = (flat, packed, inputs, saved, d_outputs, *_pair(d_last))
+    results = (d_flat, d_inputs, *_pair(d_first))
+    _call(spec.cell, "wsrl_run_backward", _described(spec), *shape, *data, *results)
 
 
 def adamw(
@@ -140,7 +181,7 @@ def adamw(
             the correction that ``square`` is divided by.
     """
     shape = (*flat.shape, threads_for(len(flat)))
-    _call("wsrl_adamw", *shape, flat, mean, square, gradient, kept, *numbers)
+    _call("elementwise", "wsrl_adamw", *shape, flat, mean, square, gradient, kept, *numbers)
 
 
 def look_up(images: Tensor, rows: Tensor, sources: Tensor, table: Tensor, lead: int) -> Tensor:
@@ -159,8 +200,73 @@ def look_up(images: Tensor, rows: Tensor, sources: Tensor, table: Tensor, lead: 
     (members, count), size = rows.shape, images.shape[1]
     out = table.new_empty(members, count, lead + size)
     shape = (members, count, size, lead, threads_for(members))
-    _call("wsrl_look_up", *shape, images, rows, sources, table, out)
+    _call("elementwise", "wsrl_look_up", *shape, images, rows, sources, table, out)
     return out
+
+
+def statistics(spec: RNNSpec, flat: Tensor) -> Tensor:
+    """Return ``(B, K, 7)``, the statistics of each of the ``K`` tensors; see ``rnn.statistics``."""
+    result = flat.new_empty(len(flat), len(spec.tensors), 7)
+    threads = min(_threads_for_elements(flat.numel()), len(flat))
+    shape = (*flat.shape, len(spec.tensors), threads)
+    offsets = torch.tensor([tensor.offset for tensor in spec.tensors])
+    sizes = torch.tensor([tensor.numel for tensor in spec.tensors])
+    _call("statistics", "wsrl_statistics", *shape, offsets, sizes, flat, result)
+    return result
+
+
+def lstm_cell(
+    driven: Tensor, gates: Tensor, c: Tensor, out: tuple[Tensor, Tensor, Tensor] | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Do the element-wise part of one step of an LSTM layer, as wide as one likes.
+
+    Args:
+        driven: ``(R, 4H)``, the input's part of the pre-activations in the order i, f, g, o; only
+            its rows must be contiguous.
+        gates: ``(R, 4H)``, the recurrent part; the activations are written here.
+        c: ``(R, H)``, of the step before.
+        out: where to write the results; new tensors by default.
+
+    Returns:
+        ``h``, ``c`` and ``tanh(c)`` of this step, each ``(R, H)``.
+    """
+    rows, size = c.shape
+    results = out or (torch.empty_like(c), torch.empty_like(c), torch.empty_like(c))
+    shape = (rows, size, _threads_for_elements(c.numel()))
+    data = (driven, driven.stride(0), gates, c, *results)
+    _call("lstm_cell", "wsrl_lstm_cell", *shape, *data)
+    return results
+
+
+def lstm_cell_backward(
+    activations: Tensor,
+    c: Tensor,
+    tanh_c: Tensor,
+    d_h: Tensor | None,
+    d_c: Tensor | None,
+    out: tuple[Tensor, Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of ``lstm_cell`` to the pre-activations and to its ``c``.
+
+    Args:
+        activations: ``(R, 4H)``, what ``gates`` became.
+        c: ``(R, H)``, of the step before.
+        tanh_c: ``(R, H)``, of this step.
+        d_h: gradient of this step's ``h``, ``(R, H)``; ``None`` for zeros.
+        d_c: gradient of this step's ``c``, ``(R, H)``; ``None`` for zeros.
+        out: where to write the results, the second may be ``d_c``; new tensors by default.
+    """
+    rows, size = c.shape
+    results = out or (torch.empty_like(activations), torch.empty_like(c))
+    shape = (rows, size, _threads_for_elements(c.numel()))
+    data = (activations, c, tanh_c, d_h, d_c)
+    _call("lstm_cell", "wsrl_lstm_cell_backward", *shape, *data, *results)
+    return results
+
+
+def _threads_for_elements(count: int) -> int:
+    """Return PyTorch's threads where there is work enough to be worth waking them."""
+    return torch.get_num_threads() if count >= LEAST_ELEMENTS else 1
 
 
 def empty_state(spec: RNNSpec, inputs: Tensor) -> tuple[Tensor, ...]:

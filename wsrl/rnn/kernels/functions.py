@@ -33,6 +33,7 @@ class Kernels(Protocol):
         self,
         spec: RNNSpec,
         flat: Tensor,
+        packed: Tensor | None,
         inputs: Tensor,
         state: tuple[Tensor, ...] | None,
         save: bool,
@@ -43,6 +44,7 @@ class Kernels(Protocol):
         self,
         spec: RNNSpec,
         flat: Tensor,
+        packed: Tensor | None,
         inputs: Tensor,
         saved: Tensor,
         d_outputs: Tensor | None,
@@ -110,13 +112,18 @@ class Run(torch.autograd.Function):
         spec: RNNSpec,
         kernels: Kernels,
         eager: Eager,
+        packed: Tensor | None,
         *state: Tensor,
     ) -> tuple[Tensor, ...]:
-        """Return ``outputs, *last_state``; no ``state`` stands for zeros."""
-        dense = [part.detach().contiguous() for part in (flat, inputs, *state)]
+        """Return ``outputs, *last_state``; no ``state`` stands for zeros.
+
+        ``packed`` are the weights as by ``cpu.pack``, if they have been packed.
+        """
+        first = tuple(part.contiguous() for part in state) or None
         save = any(ctx.needs_input_grad)
-        outputs, last, saved = kernels.run(spec, dense[0], dense[1], tuple(dense[2:]) or None, save)
-        ctx.spec, ctx.kernels, ctx.eager = spec, kernels, eager
+        dense = (flat.contiguous(), packed, inputs.contiguous())
+        outputs, last, saved = kernels.run(spec, *dense, first, save)
+        ctx.spec, ctx.kernels, ctx.eager, ctx.packed = spec, kernels, eager, packed
         ctx.save_for_backward(flat, inputs, saved, *state)
         ctx.set_materialize_grads(False)
         return outputs, *last
@@ -133,11 +140,11 @@ class Run(torch.autograd.Function):
         given = [None if part is None else part.contiguous() for part in (d_outputs, *d_last)]
         d_flat = flat.new_empty(flat.shape) if needed[0] else None
         d_inputs = inputs.new_empty(inputs.shape) if needed[1] else None
-        d_first = tuple(part.new_empty(part.shape) for part in state) if any(needed[5:]) else None
-        fixed = (flat.contiguous(), inputs.contiguous(), saved)
+        d_first = tuple(part.new_empty(part.shape) for part in state) if any(needed[6:]) else None
+        fixed = (flat.contiguous(), ctx.packed, inputs.contiguous(), saved)
         last = tuple(given[1:])
         ctx.kernels.run_backward(ctx.spec, *fixed, given[0], last, d_flat, d_inputs, d_first)
-        return d_flat, d_inputs, None, None, None, *(d_first or (None,) * len(state))
+        return d_flat, d_inputs, None, None, None, None, *(d_first or (None,) * len(state))
 
 
 def _differentiable(
@@ -153,4 +160,4 @@ def _differentiable(
         torch.autograd.grad(results, wanted, directions, create_graph=True, allow_unused=True)
     )
     d_flat, d_inputs, *d_state = (next(found) if p.requires_grad else None for p in arguments)
-    return d_flat, d_inputs, None, None, None, *d_state
+    return d_flat, d_inputs, None, None, None, None, *d_state

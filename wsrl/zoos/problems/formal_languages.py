@@ -183,18 +183,16 @@ class FormalLanguages(TrainableProblem):
         Returns:
             The sequences ``(B, S, T)`` with BOS, and log-probabilities ``(B, keep, T - 1, O)``.
         """
-        token = uniforms.new_full(uniforms.shape[:2], self.bos, dtype=torch.long)
+        token = torch.full(uniforms.shape[:2], self.bos, device=uniforms.device)
+        one_hot = torch.eye(self.input_size, dtype=uniforms.dtype, device=uniforms.device)
         tokens, kept = [token], []
         state: State | None = None
-        for draw in uniforms.unbind(2):
-            inputs = functional.one_hot(token, self.input_size).to(uniforms.dtype)
-            outputs, state = run(inputs[:, :, None], state)
-            logs = outputs[:, :, 0].log_softmax(-1)
-            kept.append(logs[:, :keep])
-            below = draw[..., None] >= logs.exp().cumsum(-1)
-            token = below.sum(-1).clamp(max=self.output_size - 1)
+        for draw in uniforms.movedim(2, 0).contiguous():
+            outputs, state = run(functional.embedding(token, one_hot)[:, :, None], state)
+            kept.append(outputs[:, :keep, 0])
+            token = _draw_tokens(outputs[:, :, 0], draw)
             tokens.append(token)
-        return torch.stack(tokens, 2), torch.stack(kept, 2)
+        return torch.stack(tokens, 2), torch.stack(kept, 2).log_softmax(-1)
 
     def accepts(self, sequences: Tensor, tasks: Tensor, ordered: bool = False) -> Tensor:
         """Return which sequences ``(B, S, T)`` are strings of their languages ``(B, K)``.
@@ -202,13 +200,14 @@ class FormalLanguages(TrainableProblem):
         A string must contain an EOS, and the counts of its tokens before the first EOS, less
         ``m``, must all be equal; if ``ordered``, it must also be BOS, all a, all b, ...
         """
-        ended = (sequences == self.eos).cumsum(2) > 0
-        alphabet = torch.arange(self.num_tokens, device=sequences.device)
-        inside = (sequences[..., None] == alphabet) & ~ended[..., None]
-        shifted = inside.sum(2) - tasks[:, None]
+        sequences = sequences.to(torch.int16)  # a quarter of the memory to go through
+        ended = (sequences == self.eos).cumsum(2, dtype=torch.int16) > 0
+        string = sequences.masked_fill(ended, self.eos)
+        counts = torch.stack([(string == token).sum(2) for token in range(self.num_tokens)], 2)
+        shifted = counts - tasks[:, None]
         accepted = ended[:, :, -1] & (shifted == shifted[..., :1]).all(-1)
         if ordered:
-            body = sequences[:, :, 1:].masked_fill(ended[:, :, 1:], self.eos)
+            body = string[:, :, 1:]
             rising = (body[:, :, 1:] >= body[:, :, :-1]).all(-1)
             accepted = accepted & rising & (body != self.bos).all(-1)
         return accepted
@@ -248,6 +247,19 @@ class FormalLanguages(TrainableProblem):
         shares = shifted / shifted.sum(1, keepdims=True)
         entropy: NDArray[np.float64] = -(shares * np.log(shares)).sum(1)
         return entropy.round(12)  # equal where only the order of m differs, on every processor
+
+
+def _draw_tokens(outputs: Tensor, draw: Tensor) -> Tensor:
+    """Draw from the softmax of ``outputs (B, S, O)`` by ``draw (B, S)`` in [0, 1): ``(B, S)``."""
+    # Token by token, since rows as short as an alphabet keep vector units idle.
+    columns = outputs.movedim(-1, 0).contiguous()
+    shares = (columns - columns.amax(0)).exp()
+    reached = draw * shares.sum(0)
+    token, passed = torch.zeros_like(draw, dtype=torch.long), torch.zeros_like(draw)
+    for share in shares[:-1]:
+        passed = passed + share
+        token += reached >= passed
+    return token
 
 
 class _LanguageStream(TrainingStream):

@@ -119,7 +119,8 @@ static inline void swap_blocks(Vector* rows) {
   }
 }
 
-static inline void transpose_square(const float* from, long from_row, float* to, long to_row) {
+// Not inlined: it is long, and called from many places.
+__attribute__((noinline)) static void transpose_square(const float* from, long from_row, float* to, long to_row) {
   Vector rows[WIDTH];
   for (long row = 0; row < WIDTH; row++) rows[row] = load(from + row * from_row);
   swap_blocks<1>(rows);

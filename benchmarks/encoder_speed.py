@@ -1,0 +1,116 @@
+"""How long a training step of each encoder with its emulator takes: wsrl's against the plain way.
+
+    python benchmarks/encoder_speed.py [--rounds 7] [--threads 2] [--only NAME ...]
+
+Published sizes: 64 LSTMs of 2 x 32 a step, one sequence of 41 tokens each, dropout 0. A step is
+forward, loss, backward, clipping and AdamW. Both ways take turns; medians over the rounds.
+FLOPs are those of the plain way's matrix products, whichever way takes the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+from collections.abc import Callable
+
+import torch
+from measuring import count_flops, in_turns, median_ratio, product_rates
+from plain_encoders import (
+    Emulator,
+    Flattened,
+    Probing,
+    Statistics,
+    Transformer,
+    WeightSpace,
+)
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils import clip_grad_norm_
+
+from wsrl.encoders import create_encoder
+from wsrl.rnn import RNNSpec, RNNWeights
+from wsrl.tasks import EmulationModule
+from wsrl.tasks.losses import total_variation
+
+PLAIN: dict[str, Callable[[RNNSpec], nn.Module]] = {
+    "LayerwiseStatistics": Statistics,
+    "FlattenedWeights": Flattened,
+    "ParameterTransformer": Transformer,
+    "DeepWeightSpace": WeightSpace,
+    "NoninteractiveProbing": lambda spec: Probing(spec, interactive=False),
+    "InteractiveProbing": lambda spec: Probing(spec, interactive=True),
+}
+SPEC = RNNSpec("lstm", input_size=6, hidden_size=32, num_layers=2, output_size=6)
+
+
+def make_batch(rnns: int = 64, steps: int = 41) -> tuple[RNNWeights, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    flat = torch.empty(rnns, SPEC.num_parameters).uniform_(-0.18, 0.18, generator=generator)
+    tokens = torch.randint(6, (rnns, 1, steps), generator=generator)
+    outputs = torch.randn(rnns, 1, steps, 6, generator=generator).log_softmax(-1)
+    return RNNWeights(flat, SPEC), functional.one_hot(tokens, 6).float(), outputs
+
+
+def plain_step(name: str) -> Callable[[], None]:
+    encoder, emulator = PLAIN[name](SPEC), Emulator(SPEC)
+    parameters = [*encoder.parameters(), *emulator.parameters()]
+    optimizer = torch.optim.AdamW(parameters, 1e-4, weight_decay=0.01)
+    weights, inputs, outputs = make_batch()
+
+    def step() -> None:
+        embedding = functional.normalize(encoder(weights), dim=-1)
+        student = emulator(embedding, inputs[:, 0]).softmax(-1)
+        loss = 0.5 * (student - outputs[:, 0].softmax(-1)).abs().sum(-1).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        for module in (encoder, emulator):
+            clip_grad_norm_(module.parameters(), 0.1)
+        optimizer.step()
+
+    return step
+
+
+def wsrl_step(name: str) -> Callable[[], None]:
+    options = {"dropout": 0.0} if name == "ParameterTransformer" else {}
+    module = EmulationModule(lambda spec: create_encoder(name, spec, **options), SPEC.to_dict())
+    optimizer = module.configure_optimizers()
+    weights, inputs, outputs = make_batch()
+
+    def step() -> None:
+        loss = total_variation(module(weights, inputs), outputs).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        module.configure_gradient_clipping(optimizer)
+        optimizer.step()
+
+    return step
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--only", nargs="*", choices=list(PLAIN), default=list(PLAIN))
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    print(f"{args.threads} threads, load before: {', '.join(f'{x:.1f}' for x in os.getloadavg())}")
+    floor = product_rates()["large"]
+    print(f"one large float32 product: {floor / 1e9:.0f} GFLOP/s")
+    print("| encoder | plain, ms | wsrl, ms | times faster | GFLOP | of the floor |")
+    print("|---|---|---|---|---|---|")
+    for name in args.only:
+        plain = plain_step(name)
+        flops = count_flops(plain)
+        seconds = in_turns({"plain": plain, "wsrl": wsrl_step(name)}, args.rounds)
+        ours = statistics.median(seconds["wsrl"])
+        ratio = median_ratio(seconds["plain"], seconds["wsrl"])
+        print(
+            f"| {name} | {1000 * statistics.median(seconds['plain']):.0f} | {1000 * ours:.0f} "
+            f"| {ratio:.2f} | {flops / 1e9:.1f} | {flops / ours / floor:.0%} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

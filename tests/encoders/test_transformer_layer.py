@@ -1,0 +1,136 @@
+"""A layer of the transformer equals torch's own, with fewer tokens made."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.encoders.encoder_cases import SPECS, random_weights
+from wsrl.encoders import ParameterTransformer
+from wsrl.encoders.transformer_layer import _attend, _dropout, apply_layer
+from wsrl.rnn import RNNWeights
+
+WIDTH, TOKENS = 12, 7
+
+
+def torch_layer(heads: int, dropout: float = 0.0) -> nn.TransformerEncoderLayer:
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(WIDTH, heads, 20, dropout, batch_first=True).double()
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter, std=0.5)  # no bias is zero, no gain is one
+    return layer
+
+
+def random_tokens() -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(3, TOKENS, WIDTH, generator=generator, dtype=torch.float64)
+
+
+def values_and_gradients(output: Tensor, inputs: list[Tensor]) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(2)
+    weights = torch.randn(output.shape, generator=generator, dtype=output.dtype)
+    return [output, *torch.autograd.grad((weights * output).sum(), inputs)]
+
+
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize("first", [0, 4, -1])
+@pytest.mark.parametrize("heads", [1, 3])
+def test_equals_the_layer_of_torch(heads: int, first: int, train: bool) -> None:
+    layer = torch_layer(heads, dropout=0.0 if train else 0.3).train(train)
+    tokens = random_tokens().requires_grad_()
+    inputs = [tokens, *layer.parameters()]
+    results = values_and_gradients(apply_layer(layer, tokens, first), inputs)
+    expected = values_and_gradients(layer(tokens)[:, first:], inputs)
+    for result, value in zip(results, expected, strict=True):
+        torch.testing.assert_close(result, value, rtol=1e-9, atol=1e-10)
+
+
+def stack(encoder: ParameterTransformer, weights: RNNWeights, read: int) -> Tensor:
+    """Compute the encoder as a plain stack of torch's layers that reads one token's output."""
+    values = encoder._tokens(weights)
+    for layer in encoder.layers:
+        values = layer(values)
+    result: Tensor = encoder.head(values[:, read])
+    return result
+
+
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize(("depth", "heads"), [(1, 1), (1, 2), (3, 2)])
+def test_the_encoder_equals_a_plain_stack(depth: int, heads: int, train: bool) -> None:
+    torch.manual_seed(0)
+    spec = SPECS[0]
+    encoder = ParameterTransformer(spec, 6, 8, depth, heads, 2, dropout=0.0).double().train(train)
+    weights, inputs = random_weights(spec), list(encoder.parameters())
+    results = values_and_gradients(encoder(weights), inputs)
+    for result, value in zip(
+        results, values_and_gradients(stack(encoder, weights, -1), inputs), strict=True
+    ):
+        torch.testing.assert_close(result, value, rtol=1e-9, atol=1e-10)
+    assert (stack(encoder, weights, 0) - results[0]).abs().max() > 1e-3
+
+
+def test_autocast_is_close_to_float32() -> None:
+    torch.manual_seed(0)
+    encoder = ParameterTransformer(SPECS[0], 6, 8, 2, 2, 2)
+    weights = random_weights(SPECS[0]).to(torch.float32)
+    for dropout_on in (False, True):
+        encoder.train(dropout_on)
+        with torch.autocast("cpu", torch.bfloat16):
+            result = encoder(weights)
+        result.float().sum().backward()
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in encoder.parameters())
+        if not dropout_on:
+            torch.testing.assert_close(result.float(), encoder(weights), rtol=0.1, atol=0.1)
+
+
+def test_dropout_drops_as_often_as_it_says_and_keeps_the_mean() -> None:
+    torch.manual_seed(0)
+    values = torch.ones(1_000_001, dtype=torch.float64)  # no multiple of four
+    for probability in (0.1, 0.5, 0.9):
+        dropped = _dropout(values, probability)
+        assert (dropped == 0).double().mean().item() == pytest.approx(probability, abs=2e-3)
+        assert dropped.mean().item() == pytest.approx(1, abs=0.015)
+        assert len(dropped.unique()) == 2
+        neighbours = torch.corrcoef(torch.stack([dropped[:-1], dropped[1:]]))[0, 1]
+        assert abs(neighbours) < 0.01
+    assert torch.equal(_dropout(values, 0.0), values)
+
+
+def test_the_gradient_goes_through_what_is_kept_alone() -> None:
+    values = torch.ones(1000, requires_grad=True)
+    dropped = _dropout(values, 0.3)
+    dropped.sum().backward()
+    assert torch.equal(values.grad, dropped.detach())
+
+
+def test_attention_with_dropout_is_right_on_average_and_not_each_time() -> None:
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 1, 2, 5, 4, dtype=torch.float64)
+    expected = _attend(query, key, value, 0.0)
+    many = [part.expand(20_000, -1, -1, -1) for part in (query, key, value)]
+    results = _attend(*many, 0.2)
+    torch.testing.assert_close(results.mean(0, keepdim=True), expected, rtol=0, atol=0.03)
+    assert (results[0] - results[1]).abs().max() > 0.01
+
+
+def test_dropout_as_strong_as_in_the_layer_of_torch() -> None:
+    """Mean and spread over many draws, which every one of the four places contributes to."""
+    layer, tokens = torch_layer(3, dropout=0.2), random_tokens()[:1].expand(20_000, -1, -1)
+    with torch.no_grad():
+        ours, torchs = apply_layer(layer, tokens, -1), layer(tokens)[:, -1:]
+    torch.testing.assert_close(ours.mean(0), torchs.mean(0), rtol=0, atol=0.05)
+    torch.testing.assert_close(ours.std(0), torchs.std(0), rtol=0.05, atol=0)
+
+
+def test_training_with_dropout_differs_from_call_to_call() -> None:
+    torch.manual_seed(0)
+    encoder = ParameterTransformer(SPECS[0], 6, 8, 2, 2, 2).double()
+    weights = random_weights(SPECS[0])
+    assert (encoder(weights) - encoder(weights)).abs().max() > 1e-3
+    encoder.eval()
+    assert torch.equal(encoder(weights), encoder(weights))
+    torch.manual_seed(3)
+    one = encoder.train()(weights)
+    torch.manual_seed(3)
+    assert torch.equal(encoder(weights), one)

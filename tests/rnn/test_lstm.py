@@ -1,0 +1,92 @@
+"""A wide layer on fused cells is ``torch.nn.LSTM``."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from wsrl.rnn.kernels import compilation
+from wsrl.rnn.lstm import fused_cells_serve, project, run_lstm_layer
+
+kernels = compilation.library("lstm_cell")
+pytestmark = pytest.mark.skipif(isinstance(kernels, Exception), reason=str(kernels))
+
+
+def values_and_gradients(
+    layer: nn.LSTM, inputs: Tensor, state: tuple[Tensor, Tensor] | None, fused: bool
+) -> list[Tensor]:
+    leaves = [part.clone().requires_grad_() for part in (inputs, *(state or ()))]
+    start = tuple(leaves[1:]) or None
+    if fused:
+        assert fused_cells_serve(inputs, layer.weight_hh_l0)
+        outputs, (h, c) = run_lstm_layer(project(layer, 0, leaves[0]), layer.weight_hh_l0, start)
+    else:
+        before = None if start is None else (start[0][None], start[1][None])
+        outputs, (h, c) = layer(leaves[0], before)
+        h, c = h[0], c[0]
+    generator = torch.Generator().manual_seed(1)
+    total = sum(
+        (part * torch.randn(part.shape, generator=generator).to(part)).sum()
+        for part in (outputs, h, c)
+    )
+    gradients = torch.autograd.grad(total, [*leaves, *layer.parameters()])
+    return [outputs, h, c, *gradients]
+
+
+@pytest.mark.parametrize("with_state", [False, True])
+@pytest.mark.parametrize(
+    ("steps", "rows", "width"), [(1, 1, 1), (7, 3, 5), (4, 64, 48), (1, 9, 33)]
+)
+def test_is_torch_lstm_in_values_and_gradients(
+    steps: int, rows: int, width: int, with_state: bool
+) -> None:
+    generator = torch.Generator().manual_seed(steps)
+    layer = nn.LSTM(6, width).double()
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter, std=0.7, generator=generator)
+    inputs = torch.randn(steps, rows, 6, generator=generator, dtype=torch.float64)
+    state = (
+        tuple(torch.randn(2, rows, width, generator=generator, dtype=torch.float64))
+        if with_state
+        else None
+    )
+    truth = values_and_gradients(layer, inputs, state, fused=False)
+    narrow = None if state is None else (state[0].float(), state[1].float())
+    ours = values_and_gradients(layer.float(), inputs.float(), narrow, fused=True)
+    for one, other in zip(ours, truth, strict=True):
+        allowed = 1e-5 * float(other.detach().abs().max()) + 1e-30
+        torch.testing.assert_close(one.double(), other, rtol=0, atol=allowed)
+
+
+def test_the_order_of_the_gates_matters() -> None:
+    layer, inputs = nn.LSTM(3, 8), torch.randn(5, 2, 3)
+    driven = project(layer, 0, inputs)
+    i, f, g, o = driven.chunk(4, -1)
+    right, _ = run_lstm_layer(driven, layer.weight_hh_l0)
+    wrong, _ = run_lstm_layer(torch.cat([f, i, g, o], -1), layer.weight_hh_l0)
+    torch.testing.assert_close(right, layer(inputs)[0])
+    assert not torch.allclose(right, wrong, atol=1e-3)
+
+
+def test_parts_of_the_gradients_alone() -> None:
+    layer, inputs = nn.LSTM(3, 8), torch.randn(5, 2, 3)
+    driven = project(layer, 0, inputs).detach()
+    weight = layer.weight_hh_l0
+    for wanted in ("recurrent", "driven", "memory"):
+        given = driven.clone().requires_grad_(wanted == "driven")
+        recurrent = weight if wanted == "recurrent" else weight.detach()
+        memory = torch.zeros(2, 8, requires_grad=wanted == "memory")
+        outputs, (_, end) = run_lstm_layer(given, recurrent, (torch.zeros(2, 8), memory))
+        leaf = {"recurrent": recurrent, "driven": given, "memory": memory}[wanted]
+        (from_end,) = torch.autograd.grad(end.sum(), leaf, retain_graph=True)
+        (from_both,) = torch.autograd.grad(end.sum() + outputs.sum(), leaf)
+        assert float(from_end.abs().max()) > 0
+        assert not torch.equal(from_end, from_both)
+
+
+def test_does_not_serve_other_kinds_of_numbers() -> None:
+    assert fused_cells_serve(torch.zeros(1))
+    assert not fused_cells_serve(torch.zeros(1, dtype=torch.float64))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not fused_cells_serve(torch.zeros(1))

@@ -1,0 +1,120 @@
+"""The seven numbers of a tensor, against numpy; those of the kernels against those of PyTorch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from wsrl.rnn import CELLS, RNNSpec, RNNWeights
+from wsrl.rnn.kernels import compilation
+from wsrl.rnn.statistics import QUANTILES, statistics, weight_statistics
+
+found = compilation.library("statistics")
+needs_kernels = pytest.mark.skipif(isinstance(found, Exception), reason=str(found))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 10, 57])
+def test_statistics_equal_numpy(size: int) -> None:
+    values = torch.randn(3, size, generator=torch.Generator().manual_seed(size)).double()
+    array = values.numpy()
+    expected = np.stack(
+        [
+            array.mean(1),
+            array.var(1),
+            *np.quantile(array, [0, 0.25, 0.5, 0.75, 1], axis=1),
+        ],
+        1,
+    )
+    np.testing.assert_allclose(statistics(values).numpy(), expected, rtol=0, atol=1e-12)
+
+
+def specs() -> list[RNNSpec]:
+    """Tensors of 1, 2, 3, ... and of many numbers."""
+    sizes = [(1, 1, 1, 1), (2, 3, 1, 2), (5, 7, 2, 3), (6, 32, 2, 6), (16, 61, 1, 10)]
+    return [
+        RNNSpec(cell, inputs, hidden, layers, outputs)
+        for cell in CELLS
+        for inputs, hidden, layers, outputs in sizes
+    ]
+
+
+def draw(kind: str, shape: tuple[int, int]) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    normal = torch.randn(shape, generator=generator)
+    return {
+        "normal": normal,
+        "uniform": torch.rand(shape, generator=generator) * 0.3 + 7,
+        "heavy": normal**9,  # nearly all numbers are near 0
+        "tied": normal.mul(2).round(),
+        "equal": torch.full(shape, -0.7),
+        "tiny": normal * 1e-31,
+        "vast": normal * 1e37,
+    }[kind]
+
+
+@needs_kernels
+@pytest.mark.parametrize("kind", ["normal", "uniform", "heavy", "tied", "equal", "tiny", "vast"])
+@pytest.mark.parametrize("spec", specs(), ids=str)
+def test_kernels_equal_torch_in_double_precision(kind: str, spec: RNNSpec) -> None:
+    weights = RNNWeights(draw(kind, (5, spec.num_parameters)), spec)
+    ours = weight_statistics(weights, "cpu").double()
+    for position, tensor in enumerate(spec.tensors):
+        values = weights.tensor(tensor).flatten(1).double()
+        places = torch.tensor(QUANTILES, dtype=torch.float64)
+        wanted = torch.quantile(values, places, dim=1).T
+        scale = float(values.abs().max())
+        close = {"rtol": 0, "atol": 1e-6 * scale}
+        torch.testing.assert_close(ours[:, position, 0], values.mean(1), **close)
+        torch.testing.assert_close(ours[:, position, 2:], wanted, **close)
+        if kind not in ("vast", "tiny"):  # squares of these are no float32
+            close = {"rtol": 1e-5, "atol": 1e-12 * scale**2}
+            variance = values.var(1, correction=0)
+            torch.testing.assert_close(ours[:, position, 1], variance, **close)
+
+
+@needs_kernels
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), 3e38])
+@pytest.mark.parametrize("count", [1, 2, 40])
+def test_what_is_not_finite_is_as_in_torch_and_stays_with_its_tensor(
+    bad: float, count: int
+) -> None:
+    spec = RNNSpec("lstm", 3, 9, 1, 4)
+    flat = torch.randn(3, spec.num_parameters, generator=torch.Generator().manual_seed(1))
+    clean = weight_statistics(RNNWeights(flat.clone(), spec), "cpu")
+    flat[1, 5 : 5 + count] = bad  # all in the first tensor
+    ours, truth = (weight_statistics(RNNWeights(flat, spec), b) for b in ("cpu", "eager"))
+    torch.testing.assert_close(ours[..., 2:], truth[..., 2:], equal_nan=True)
+    if bad != 3e38:  # whether sums of such overflow depends on their order
+        torch.testing.assert_close(ours[..., :2], truth[..., :2], equal_nan=True)
+        assert not ours[1, 0].isfinite().all()
+    assert torch.equal(ours[[0, 2]], clean[[0, 2]])
+    assert torch.equal(ours[1, 1:], clean[1, 1:])
+
+
+def test_gradients_to_the_weights() -> None:
+    spec = RNNSpec("gru", 2, 3, 1, 2)
+    flat = torch.randn(2, spec.num_parameters, dtype=torch.float64, requires_grad=True)
+    single = flat.detach().float().requires_grad_()
+    direction = torch.randn(2, len(spec.tensors), 7, dtype=torch.float64)
+    gradients = []
+    for leaf in (flat, single):
+        value = weight_statistics(RNNWeights(leaf, spec))
+        gradients.append(torch.autograd.grad((value * direction.to(leaf)).sum(), leaf)[0])
+    torch.testing.assert_close(gradients[1].double(), gradients[0], rtol=1e-4, atol=1e-4)
+
+
+@needs_kernels
+def test_threads_change_nothing() -> None:
+    spec = RNNSpec("tanh", 6, 64, 2, 6)
+    weights = RNNWeights(torch.randn(9, spec.num_parameters), spec)  # enough for several
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            results.append(weight_statistics(weights, "cpu"))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*results)

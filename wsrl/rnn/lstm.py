@@ -1,0 +1,129 @@
+"""One wide LSTM layer for the networks that learn (emulator, readers): fused cells on the CPU.
+
+A subject RNN is small and one of many (``population``); this is the other case, one network with a
+large batch. Its products are PyTorch's, everything between two products is one pass of the kernels,
+and the gradient of the recurrent weights is one product over all steps.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from wsrl.rnn.backends import kernels_serve
+from wsrl.rnn.kernels import cpu
+
+
+def fused_cells_serve(*tensors: Tensor) -> bool:
+    """Say whether ``run_lstm_layer`` can compute with these tensors, here and now."""
+    return kernels_serve("auto", *tensors, kind="lstm_cell")
+
+
+def run_lstm(layer: nn.LSTM, values: Tensor) -> Tensor:
+    """Run a module of one layer on ``values (T, R, I)`` from zeros; return ``(T, R, H)``."""
+    if fused_cells_serve(values, cast(Tensor, layer.weight_ih_l0)):
+        return run_lstm_layer(project(layer, 0, values), cast(Tensor, layer.weight_hh_l0))[0]
+    hidden: Tensor = layer(values)[0]
+    return hidden
+
+
+def run_lstm_cell(
+    cell: nn.LSTMCell, values: Tensor, state: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Run a module for one step: ``values (R, I)``; state and new state ``(R, H)`` each."""
+    if not fused_cells_serve(values, *state, cell.weight_ih):
+        new_state: tuple[Tensor, Tensor] = cell(values, state)
+        return new_state
+    driven = project(cell, None, values)[None]
+    hidden, (_, memory) = run_lstm_layer(driven, cell.weight_hh, state)
+    return hidden.squeeze(0), memory
+
+
+def run_lstm_layer(
+    driven: Tensor, recurrent: Tensor, state: tuple[Tensor, Tensor] | None = None
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Run one LSTM layer over its projected inputs, as ``torch.nn.LSTM`` does.
+
+    Differentiable once. Call it where ``fused_cells_serve``.
+
+    Args:
+        driven: ``(T, R, 4H)``, the input's products with both biases; gates i, f, g, o.
+        recurrent: ``(4H, H)``, ``weight_hh``.
+        state: ``(h, c)`` before the first step, each ``(R, H)``; zeros by default.
+
+    Returns:
+        The hidden values ``(T, R, H)`` and the state after the last step.
+    """
+    if state is None:
+        zeros = driven.new_zeros(driven.shape[1], recurrent.shape[1])
+        state = (zeros, zeros)
+    hidden, memory = _Layer.apply(driven, recurrent, *state)  # type: ignore[no-untyped-call]
+    return hidden, (hidden[-1], memory)
+
+
+def project(layer: nn.LSTM | nn.LSTMCell, index: int | None, values: Tensor) -> Tensor:
+    """Return what drives a layer: ``values (..., I)`` times its input weights, plus both biases.
+
+    Args:
+        layer: the module whose weights these are.
+        index: which layer of an ``nn.LSTM``; ``None`` for a cell.
+        values: the layer's input.
+    """
+    suffix = "" if index is None else f"_l{index}"
+    matrix, b_ih, b_hh = (
+        getattr(layer, f"{name}{suffix}") for name in ("weight_ih", "bias_ih", "bias_hh")
+    )
+    return functional.linear(values, matrix, b_ih + b_hh)
+
+
+class _Layer(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, driven: Tensor, recurrent: Tensor, h: Tensor, c: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        steps, rows, _ = driven.shape
+        by_step = (driven if driven.stride(-1) == 1 else driven.contiguous()).unbind()
+        gates = driven.new_empty(driven.shape)
+        hidden, memory, squashed = (driven.new_empty(steps, rows, h.shape[1]) for _ in range(3))
+        h, c = h.contiguous(), c.contiguous()
+        before, turned = (h, c), recurrent.t()
+        parts = zip(*(part.unbind() for part in (gates, hidden, memory, squashed)), strict=True)
+        for step, (own, *results) in zip(by_step, parts, strict=True):
+            torch.mm(before[0], turned, out=own)
+            cpu.lstm_cell(step, own, before[1], tuple(results))
+            before = (results[0], results[1])
+        ctx.save_for_backward(recurrent, h, c, gates, hidden, memory, squashed)
+        ctx.set_materialize_grads(False)
+        return hidden, memory[-1].clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, d_hidden: Tensor | None, d_memory: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        recurrent, h, c, gates, hidden, memory, squashed = ctx.saved_tensors
+        d_gates, d_h = torch.empty_like(gates), h.new_zeros(h.shape)
+        d_c = h.new_zeros(c.shape) if d_memory is None else d_memory.clone()
+        before, kept = (c, *memory.unbind()[:-1]), (gates.unbind(), squashed.unbind())
+        to = d_gates.unbind()
+        for t in reversed(range(len(gates))):
+            if d_hidden is not None:
+                d_h = d_h + d_hidden[t]
+            cpu.lstm_cell_backward(kept[0][t], before[t], kept[1][t], d_h, d_c, (to[t], d_c))
+            if t or ctx.needs_input_grad[2]:
+                d_h = to[t] @ recurrent
+        d_recurrent = None
+        if ctx.needs_input_grad[1]:
+            rest = d_gates[1:].flatten(0, 1).t() @ hidden[:-1].flatten(0, 1)
+            d_recurrent = rest.addmm_(d_gates[0].t(), h)
+        wanted = ctx.needs_input_grad
+        return (
+            d_gates if wanted[0] else None,
+            d_recurrent,
+            d_h if wanted[2] else None,
+            d_c if wanted[3] else None,
+        )

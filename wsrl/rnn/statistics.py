@@ -1,0 +1,56 @@
+"""Seven numbers of every parameter tensor: mean, variance and quartiles."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from wsrl.rnn.backends import Backend, kernels_serve
+from wsrl.rnn.kernels import cpu
+from wsrl.rnn.weights import RNNWeights
+
+QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
+NUM_STATISTICS = 2 + len(QUANTILES)
+
+
+def weight_statistics(weights: RNNWeights, backend: Backend = "auto") -> Tensor:
+    """Return the ``statistics`` of each parameter tensor of each RNN.
+
+    The kernels take the place of sorting where no gradients to the weights are wanted.
+
+    Args:
+        weights: ``B`` RNNs.
+        backend: as of ``run_population``.
+
+    Returns:
+        ``(B, K, 7)`` for the ``K`` tensors of the spec.
+    """
+    flat = weights.flat
+    wanted = torch.is_grad_enabled() and flat.requires_grad
+    if not wanted and kernels_serve(backend, flat, kind="statistics"):
+        return cpu.statistics(weights.spec, flat.contiguous())
+    parts = [statistics(weights.tensor(tensor).flatten(1)) for tensor in weights.spec.tensors]
+    return torch.stack(parts, 1)
+
+
+def statistics(values: Tensor) -> Tensor:
+    """Return mean, variance (of the population) and the five quantiles of each row.
+
+    Args:
+        values: ``(B, n)``.
+
+    Returns:
+        ``(B, 7)``: mean, variance, minimum, lower quartile, median, upper quartile, maximum; the
+        quantiles are interpolated linearly.
+    """
+    # One sort serves all quantiles, and unlike torch.quantile has no limit on the size.
+    ordered = values.sort(1).values
+    places = torch.tensor(QUANTILES, dtype=values.dtype, device=values.device)
+    places = places * (values.shape[1] - 1)
+    below = places.long()
+    above = (below + 1).clamp(max=values.shape[1] - 1)
+    quantiles = torch.lerp(
+        ordered[:, below], ordered[:, above], (places - below).expand(len(values), -1)
+    )
+    moments = torch.stack([values.mean(1), values.var(1, correction=0)], 1)
+    return torch.cat([moments, quantiles], 1)
