@@ -17,15 +17,19 @@ LARGEST_HIDDEN = 128
 """Above this size PyTorch's products on all cores are as fast as a core per RNN."""
 
 
-def check_backend(backend: str) -> None:
+def check_backend(backend: str, kind: str = "elementwise") -> None:
     """Make sure that a backend exists, and can be had if it is asked for by name.
+
+    Args:
+        backend: its name.
+        kind: the library of kernels that is needed, such as a cell.
 
     Raises:
         ValueError: saying why not.
     """
     if backend not in get_args(Backend):
         raise ValueError(f"unknown backend {backend!r}; choose {', '.join(get_args(Backend))}")
-    if backend == "cpu" and isinstance(found := library("elementwise"), Exception):
+    if backend == "cpu" and isinstance(found := library(kind), Exception):
         raise ValueError(f"backend 'cpu' cannot be used here: {found}; try auto")
 
 
@@ -40,7 +44,7 @@ def choose_backend(backend: Backend, weights: RNNWeights, *others: Tensor) -> st
     Raises:
         ValueError: for a backend that is unknown, not here, or cannot do this.
     """
-    check_backend(backend)
+    check_backend(backend, weights.spec.cell)
     if backend == "eager":
         return "eager"
     reason = _obstacle((weights.flat, *others))
