@@ -20,7 +20,7 @@ from tests.rnn.cases import (
     run_and_gradients,
 )
 from wsrl.rnn import RNNSpec, RNNWeights, backends, population_cross_entropy, run_population
-from wsrl.rnn.kernels import compilation
+from wsrl.rnn.kernels import compilation, cpu
 from wsrl.zoos import BuildSettings, build_zoo, group, open_zoo
 from wsrl.zoos.optimizer import PopulationAdamW
 from wsrl.zoos.problems import FormalLanguages, TiledImages, tiled_images
@@ -240,10 +240,11 @@ def test_unknown_backends_and_wrong_data_are_named(tmp_path: Path) -> None:
 @pytest.fixture
 def forgetful() -> Iterator[None]:
     """Let the kernels be looked for anew, here and afterwards."""
-    for function in (compilation.library, compilation.warn_once):
+    kept = (compilation.library, compilation.warn_once, cpu._function)
+    for function in kept:
         function.cache_clear()
     yield
-    for function in (compilation.library, compilation.warn_once):
+    for function in kept:
         function.cache_clear()
 
 
@@ -271,11 +272,20 @@ def test_without_a_compiler_eager_does_it_and_says_so_once(
         run_population(weights, inputs, backend="cpu")
 
 
+@needs_kernels
+@pytest.mark.usefixtures("forgetful")
+def test_only_what_is_used_is_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WSRL_CACHE", str(tmp_path))
+    spec = RNNSpec("tanh", 2, 3, 1, 2)
+    run_population(RNNWeights(torch.rand(2, spec.num_parameters), spec), torch.randn(2, 3, 4, 2))
+    assert [path.name.split("-")[0] for path in tmp_path.iterdir()] == ["tanh"]
+
+
 LITTLE = 'extern "C" long answer() { return 42; }'
 LOAD = """
 import sys, time
 from pathlib import Path
-from wsrl.rnn.kernels import compilation
+from wsrl.rnn.kernels import compilation, cpu
 compilation.SOURCES = Path(sys.argv[1])
 time.sleep(max(0, float(sys.argv[3]) - time.time()))
 print(compilation.load(Path(sys.argv[2]), "elementwise").answer())

@@ -30,11 +30,14 @@ SMALL_ON_GPU, SHARED_MEMORY = 32, 163840
 _log = logging.getLogger("wsrl")
 
 
-def check_backend(backend: str, device: torch.device | None = None) -> None:
+def check_backend(
+    backend: str, kind: str = "elementwise", device: torch.device | None = None
+) -> None:
     """Make sure that a backend exists, and can be had if it is asked for by name.
 
     Args:
         backend: its name.
+        kind: the library of the compiled kernels that is needed, such as a cell.
         device: where it is to compute, if that is known.
 
     Raises:
@@ -42,13 +45,7 @@ def check_backend(backend: str, device: torch.device | None = None) -> None:
     """
     if backend not in get_args(Backend):
         raise ValueError(f"unknown backend {backend!r}; choose {', '.join(get_args(Backend))}")
-    found = (
-        library("elementwise")
-        if backend == "cpu"
-        else triton_kernels()
-        if backend == "triton"
-        else None
-    )
+    found = library(kind) if backend == "cpu" else triton_kernels() if backend == "triton" else None
     if isinstance(found, Exception):
         raise ValueError(f"backend {backend!r} cannot be used here: {found}; try auto")
     if device is not None and backend not in ("auto", "eager"):
@@ -66,7 +63,7 @@ def choose_backend(backend: Backend, weights: RNNWeights, *others: Tensor) -> st
     Raises:
         ValueError: for a backend that is unknown, not here, or cannot do this.
     """
-    check_backend(backend)
+    check_backend(backend, weights.spec.cell)
     tensors = (weights.flat, *others)
     if backend in ("cpu", "triton"):
         reason = _obstacle(backend, tensors)

@@ -35,7 +35,7 @@ class PreparedPopulation:
     """
 
     def __init__(self, weights: RNNWeights, backend: Backend = "auto") -> None:
-        check_backend(backend)
+        check_backend(backend, weights.spec.cell)
         self.weights, self.backend = weights, backend
         self._version = _version(weights.flat)
         self._packed: Tensor | None = None

@@ -59,7 +59,7 @@ def build_zoo(
     """
     get_trainable_problem(problem.name)  # by its name the zoo will be opened
     folder, place = Path(out), _device(device)
-    check_backend(backend, place)
+    check_backend(backend, device=place)
     problem.prepare()
     _check_stream(problem, settings)
     spec = problem.spec(settings.cell, settings.hidden_size, settings.num_layers, settings.bias)

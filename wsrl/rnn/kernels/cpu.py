@@ -96,6 +96,12 @@ def cross_entropy(
     return losses, result
 
 
+@cache
+def _saved_size(spec: RNNSpec, steps: int) -> int:
+    """Return how many numbers ``run`` saves of a sequence."""
+    return _call(spec.cell, "wsrl_saved_size", _described(spec), steps)
+
+
 def pack(spec: RNNSpec, flat: Tensor) -> Tensor:
     """Return weights in the form in which they are run, for RNNs that are run many times.
 
@@ -132,12 +138,11 @@ def run(
     population, sequences, steps, _ = inputs.shape
     outputs = flat.new_empty(population, sequences, steps, spec.output_size)
     last = empty_state(spec, inputs)
-    described = _described(spec)
-    size = _call(spec.cell, "wsrl_saved_size", described, steps) if save else 0
+    size = _saved_size(spec, steps) if save else 0
     saved = flat.new_empty(population * sequences * size) if save else None
     shape = (population, sequences, steps, threads_for(population))
     data = (flat, packed, inputs, *_pair(state), outputs, *_pair(last), saved)
-    _call(spec.cell, "wsrl_run", described, *shape, *data)
+    _call(spec.cell, "wsrl_run", _described(spec), *shape, *data)
     return outputs, last, saved
 
 

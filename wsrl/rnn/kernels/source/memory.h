@@ -40,7 +40,8 @@ static inline float* scratch(long size) {
 }
 
 // Rows of `size` numbers to rows filled up with zeros, and back; from null, all are zeros.
-static inline void fill_padded(const float* from, long rows, long size, float* to, long row_size) {
+__attribute__((noinline)) static inline void fill_padded(const float* from, long rows, long size,
+                                                         float* to, long row_size) {
   if (!from) {
     std::fill_n(to, rows * row_size, 0.0f);
   } else if (size == row_size) {

@@ -119,8 +119,7 @@ static inline void swap_blocks(Vector* rows) {
   }
 }
 
-// Not inlined: it is long, and called from many places.
-__attribute__((noinline)) static void transpose_square(const float* from, long from_row, float* to, long to_row) {
+static inline void transpose_square(const float* from, long from_row, float* to, long to_row) {
   Vector rows[WIDTH];
   for (long row = 0; row < WIDTH; row++) rows[row] = load(from + row * from_row);
   swap_blocks<1>(rows);
@@ -130,9 +129,10 @@ __attribute__((noinline)) static void transpose_square(const float* from, long f
   for (long row = 0; row < WIDTH; row++) store(to + row * to_row, rows[row]);
 }
 
-// to[j, i] = from[i, j] for `rows` x `columns` of `from`; the strides are those of stored rows.
-static inline void transpose(const float* from, long from_row, long rows, long columns, float* to,
-                             long to_row) {
+// to[j, i] = from[i, j] for `rows` x `columns` of `from`; the strides are those of stored rows. Not
+// inlined: it is long, and called from many places.
+__attribute__((noinline)) static inline void transpose(const float* from, long from_row, long rows,
+                                                       long columns, float* to, long to_row) {
   long i = 0;
   for (; i + WIDTH <= rows; i += WIDTH) {
     long j = 0;
