@@ -12,6 +12,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from wsrl._process import tune_process
+
 Command = Callable[[list[str]], None]
 
 TRAINING = {
@@ -40,10 +42,7 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 only where all is well, 2 for a command line that makes no sense.
     """
-    # Threads that wait for work must not burn a core that another process is using: with two
-    # threads and one such process, training is 20 times slower otherwise. OpenMP reads this when
-    # torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    tune_process()
     commands: dict[str, tuple[str, Command]] = {
         **{name: (text, _training(name)) for name, text in TRAINING.items()},
         "zoo": ("build, describe and verify zoos", _zoo),

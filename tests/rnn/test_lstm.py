@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from wsrl.rnn.kernels import compilation
-from wsrl.rnn.lstm import fused_cells_serve, project, run_lstm_layer
+from wsrl.rnn.lstm import fused_cells_serve, project, run_lstm, run_lstm_layer
 
 kernels = compilation.library("lstm_cell")
 pytestmark = pytest.mark.skipif(isinstance(kernels, Exception), reason=str(kernels))
@@ -83,6 +83,47 @@ def test_parts_of_the_gradients_alone() -> None:
         (from_both,) = torch.autograd.grad(end.sum() + outputs.sum(), leaf)
         assert float(from_end.abs().max()) > 0
         assert not torch.equal(from_end, from_both)
+
+
+def test_a_gradient_of_any_strides_is_read_right() -> None:
+    layer = nn.LSTM(3, 5)
+    found = []
+    for turned in (False, True):
+        driven = project(layer, 0, torch.ones(2, 4, 3)).detach().requires_grad_()
+        _, (_, c) = run_lstm_layer(driven, layer.weight_hh_l0)
+        factor = torch.arange(20.0).view(4, 5)
+        total = (c.t() * factor.t()).sum() if turned else (c * factor).sum()
+        found += torch.autograd.grad(total, driven)
+    torch.testing.assert_close(found[0], found[1])
+
+
+def test_gradients_can_be_differentiated() -> None:
+    layer = nn.LSTM(3, 5).double()
+    results = []
+    for convert in (Tensor.double, Tensor.float):
+        inputs = convert(torch.linspace(-1, 1, 24).view(2, 4, 3)).requires_grad_()
+        own = layer if convert is Tensor.double else layer.float()
+        with torch.backends.mkldnn.flags(enabled=False):  # its LSTM has no second derivatives
+            outputs = run_lstm(own, inputs)
+            (first,) = torch.autograd.grad(outputs.sum(), inputs, create_graph=True)
+            results.append(torch.autograd.grad(first.square().sum(), inputs)[0])
+    assert float(results[0].abs().max()) > 0
+    torch.testing.assert_close(results[1].double(), results[0], rtol=1e-3, atol=1e-6)
+
+
+def test_what_does_not_belong_together_is_refused() -> None:
+    driven, recurrent, h = torch.zeros(2, 4, 20), torch.zeros(20, 5), torch.zeros(4, 5)
+    run_lstm_layer(driven, recurrent, (h, h))
+    for wrong in (
+        (driven, recurrent, (h, torch.zeros(1, 5))),
+        (driven, recurrent, (torch.zeros(400, 5), torch.zeros(400, 5))),
+        (driven, torch.zeros(20, 4), (h, h)),
+        (driven[:, :, :16], recurrent, (h, h)),
+    ):
+        with pytest.raises(ValueError, match="must be"):
+            run_lstm_layer(*wrong)
+    with pytest.raises(ValueError, match="float64"):
+        run_lstm_layer(driven, recurrent, (h, h.double()))
 
 
 def test_does_not_serve_other_kinds_of_numbers() -> None:

@@ -220,6 +220,15 @@ def test_bad_checkpoints_are_errors(
         prediction(datamodule, pretrained=str(bad))
 
 
+@pytest.mark.parametrize(("precision", "fused"), [("32-true", True), ("bf16-mixed", None)])
+def test_the_trainer_can_clip_in_mixed_precision_too(
+    datamodule: ZooDataModule, tmp_path: Path, precision: Any, fused: bool | None
+) -> None:
+    trainer = small_trainer(tmp_path, precision=precision, gradient_clip_val=0.5)
+    trainer.fit(scratch(datamodule), datamodule=datamodule)
+    assert trainer.optimizers[0].defaults["fused"] is fused
+
+
 def test_double_precision(datamodule: ZooDataModule, tmp_path: Path) -> None:
     for target in ("task", "performance"):
         module = scratch(datamodule, target)

@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from wsrl.rnn.backends import kernels_serve
@@ -24,7 +23,12 @@ def fused_cells_serve(*tensors: Tensor) -> bool:
 
 
 def run_lstm(layer: nn.LSTM, values: Tensor) -> Tensor:
-    """Run a module of one layer on ``values (T, R, I)`` from zeros; return ``(T, R, H)``."""
+    """Run a module on ``values (T, R, I)`` from zeros; return ``(T, R, H)``.
+
+    Args:
+        layer: one layer in one direction, with biases, time first.
+        values: the input.
+    """
     if fused_cells_serve(values, cast(Tensor, layer.weight_ih_l0)):
         return run_lstm_layer(project(layer, 0, values), cast(Tensor, layer.weight_hh_l0))[0]
     hidden: Tensor = layer(values)[0]
@@ -34,7 +38,16 @@ def run_lstm(layer: nn.LSTM, values: Tensor) -> Tensor:
 def run_lstm_cell(
     cell: nn.LSTMCell, values: Tensor, state: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Run a module for one step: ``values (R, I)``; state and new state ``(R, H)`` each."""
+    """Run a module with biases for one step.
+
+    Args:
+        cell: the module.
+        values: ``(R, I)``.
+        state: ``(h, c)``, each ``(R, H)``.
+
+    Returns:
+        The new state.
+    """
     if not fused_cells_serve(values, *state, cell.weight_ih):
         new_state: tuple[Tensor, Tensor] = cell(values, state)
         return new_state
@@ -48,7 +61,7 @@ def run_lstm_layer(
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Run one LSTM layer over its projected inputs, as ``torch.nn.LSTM`` does.
 
-    Differentiable once. Call it where ``fused_cells_serve``.
+    Call it where ``fused_cells_serve``.
 
     Args:
         driven: ``(T, R, 4H)``, the input's products with both biases; gates i, f, g, o.
@@ -57,10 +70,15 @@ def run_lstm_layer(
 
     Returns:
         The hidden values ``(T, R, H)`` and the state after the last step.
+
+    Raises:
+        ValueError: for shapes that do not belong together, or tensors the kernels cannot compute
+            with.
     """
     if state is None:
         zeros = driven.new_zeros(driven.shape[1], recurrent.shape[1])
         state = (zeros, zeros)
+    _check(driven, recurrent, state)
     hidden, memory = _Layer.apply(driven, recurrent, *state)  # type: ignore[no-untyped-call]
     return hidden, (hidden[-1], memory)
 
@@ -80,6 +98,31 @@ def project(layer: nn.LSTM | nn.LSTMCell, index: int | None, values: Tensor) -> 
     return functional.linear(values, matrix, b_ih + b_hh)
 
 
+def _check(driven: Tensor, recurrent: Tensor, state: tuple[Tensor, Tensor]) -> None:
+    size, rows = recurrent.shape[-1], driven.shape[1]
+    wanted = [(driven.shape[0], rows, 4 * size), (4 * size, size), (rows, size), (rows, size)]
+    given = (driven, recurrent, *state)
+    if [tuple(part.shape) for part in given] != wanted:
+        raise ValueError(
+            "driven, recurrent, h and c must be (T, R, 4H), (4H, H), (R, H) and (R, H), not "
+            + ", ".join(str(tuple(part.shape)) for part in given)
+        )
+    if not fused_cells_serve(*given):
+        kinds = {f"{part.dtype} on {part.device}" for part in given}
+        raise ValueError(f"fused cells take float32 on the CPU outside autocast, not {kinds}")
+
+
+def _run_eagerly(driven: Tensor, recurrent: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    """Do what ``_Layer`` does in PyTorch, for gradients of gradients."""
+    outputs = []
+    for step in driven.unbind():
+        i, f, g, o = torch.addmm(step, h, recurrent.t()).chunk(4, 1)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        h = o.sigmoid() * c.tanh()
+        outputs.append(h)
+    return torch.stack(outputs), c
+
+
 class _Layer(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -89,25 +132,28 @@ class _Layer(torch.autograd.Function):
         by_step = (driven if driven.stride(-1) == 1 else driven.contiguous()).unbind()
         gates = driven.new_empty(driven.shape)
         hidden, memory, squashed = (driven.new_empty(steps, rows, h.shape[1]) for _ in range(3))
-        h, c = h.contiguous(), c.contiguous()
-        before, turned = (h, c), recurrent.t()
+        before, turned = (h.contiguous(), c.contiguous()), recurrent.t()
         parts = zip(*(part.unbind() for part in (gates, hidden, memory, squashed)), strict=True)
         for step, (own, *results) in zip(by_step, parts, strict=True):
             torch.mm(before[0], turned, out=own)
             cpu.lstm_cell(step, own, before[1], tuple(results))
             before = (results[0], results[1])
-        ctx.save_for_backward(recurrent, h, c, gates, hidden, memory, squashed)
+        ctx.save_for_backward(driven, recurrent, h, c, gates, hidden, memory, squashed)
         ctx.set_materialize_grads(False)
         return hidden, memory[-1].clone()
 
     @staticmethod
-    @once_differentiable
     def backward(
         ctx: Any, d_hidden: Tensor | None, d_memory: Tensor | None
     ) -> tuple[Tensor | None, ...]:
-        recurrent, h, c, gates, hidden, memory, squashed = ctx.saved_tensors
+        driven, recurrent, h, c, gates, hidden, memory, squashed = ctx.saved_tensors
+        if torch.is_grad_enabled():  # the gradients themselves are to be differentiated
+            return _differentiable((driven, recurrent, h, c), (d_hidden, d_memory))
+        h, c = h.contiguous(), c.contiguous()
         d_gates, d_h = torch.empty_like(gates), h.new_zeros(h.shape)
-        d_c = h.new_zeros(c.shape) if d_memory is None else d_memory.clone()
+        d_c = torch.zeros_like(c)
+        if d_memory is not None:
+            d_c.copy_(d_memory)
         before, kept = (c, *memory.unbind()[:-1]), (gates.unbind(), squashed.unbind())
         to = d_gates.unbind()
         for t in reversed(range(len(gates))):
@@ -127,3 +173,17 @@ class _Layer(torch.autograd.Function):
             d_h if wanted[2] else None,
             d_c if wanted[3] else None,
         )
+
+
+def _differentiable(
+    arguments: tuple[Tensor, ...], d_results: tuple[Tensor | None, ...]
+) -> tuple[Tensor | None, ...]:
+    """Return the gradients of ``_Layer`` such that they can be differentiated in turn."""
+    wanted = [part for part in arguments if part.requires_grad]
+    results = zip(_run_eagerly(*arguments), d_results, strict=True)
+    pairs = [(result, d) for result, d in results if d is not None]
+    outputs, directions = zip(*pairs, strict=True)
+    found = iter(
+        torch.autograd.grad(outputs, wanted, directions, create_graph=True, allow_unused=True)
+    )
+    return tuple(next(found) if part.requires_grad else None for part in arguments)

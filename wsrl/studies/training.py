@@ -122,16 +122,15 @@ class TrainingCLI(LightningCLI):
         )
         parser.add_argument(
             "--float32_matmul_precision",
-            type=Literal["highest", "high", "medium"],
-            default="highest",
-            help="what PyTorch may round in matrix products: high and medium are faster on GPUs "
-            "with TF32, at about three decimal digits",
+            type=Literal["highest", "high"] | None,
+            help="high lets a GPU round what it multiplies to TF32, about three decimal digits; by "
+            "default as PyTorch is set",
         )
         parser.add_argument(
             "--compile",
             type=Literal["default", "reduce-overhead", "max-autotune"] | None,
             help="compile encoder, emulator and head with torch.compile in this mode (minutes at "
-            "the start); for GPUs, where reduce-overhead replays a step as one CUDA graph",
+            "the start); for GPUs, where many small launches are the cost",
         )
         if self.command == "fit":
             parser.add_argument(
@@ -165,7 +164,8 @@ class TrainingCLI(LightningCLI):
             _note_other_split(Path(self.model.pretrained), data)
 
     def _choose_arithmetic(self) -> None:
-        torch.set_float32_matmul_precision(self.config["float32_matmul_precision"])
+        if precision := self.config["float32_matmul_precision"]:
+            torch.set_float32_matmul_precision(precision)
         for part in self.model.children() if self.config["compile"] else ():
             if any(True for _ in part.parameters()):  # not metrics
                 part.compile(mode=self.config["compile"])

@@ -67,7 +67,7 @@ class ConditionedEmulator(nn.Module):
         batch, sequences, steps, _ = inputs.shape
         values = self._tell(embedding, inputs, self.condition_every_step or state is None)
         start = None if state is None else (state[0].flatten(1, 2), state[1].flatten(1, 2))
-        fused = fused_cells_serve(values, self.readout.weight)
+        fused = fused_cells_serve(values, self.readout.weight, *(start or ()))
         hidden, end = (self._run_fused if fused else self._run)(values.flatten(0, 1), start)
         outputs: Tensor = self.readout(hidden).view(batch, sequences, steps, -1)
         shape = (-1, batch, sequences, self.lstm.hidden_size)

@@ -1,0 +1,57 @@
+"""How the command uses the machine, set for its own process before torch is imported."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import time
+from pathlib import Path
+
+RUNNING = Path("/proc/loadavg")
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of glibc's mallopt
+
+
+def tune_process() -> None:
+    """Choose how threads wait and how memory is kept; what the user has set stays.
+
+    Between two parallel pieces of work the threads of OpenMP wait by spinning, which is three times
+    faster than sleeping for steps of many small products, and many times slower where another
+    process needs the core. So they sleep where the cores are not all free at the start.
+    """
+    if "torch" in sys.modules:
+        return  # called from Python, whose process is not ours; OpenMP has read its settings
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    cores = os.cpu_count() or 1
+    threads = int(wanted) if wanted.isdigit() else cores
+    chosen = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ)
+    if not chosen and threads > 1 and busy_cores() + threads > cores:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    _keep_freed_memory()
+
+
+def busy_cores() -> int:
+    """Return how many other threads are running on this machine; 0 where nobody tells."""
+    counts = []
+    for _ in range(5):
+        try:
+            counts.append(int(RUNNING.read_text().split()[3].split("/")[0]))
+        except (OSError, ValueError, IndexError):
+            return 0
+        time.sleep(0.01)
+    return max(min(counts) - 1, 0)  # without this one; the least, since some run for a moment only
+
+
+def _keep_freed_memory() -> None:
+    """Have large blocks reused rather than returned: every step needs the same ones again.
+
+    Returned, each of their pages would be a page fault in every step.
+    """
+    if any(name.startswith("MALLOC_") for name in os.environ):
+        return
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return  # not glibc
+    mallopt(_MMAP_MAX, 0)
+    mallopt(_TRIM_THRESHOLD, 2**31 - 1)
