@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint benchmark clean
 demo: $(INSTALLED)
 	$(BIN)/wsrl demo --out demo
 
@@ -14,6 +14,13 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Every table of docs/performance.md, on this machine (half an hour; set WSRL_IMAGES for MNIST).
+benchmark: $(INSTALLED)
+	$(BIN)/python benchmarks/zoo_speed.py
+	$(BIN)/python benchmarks/encoder_speed.py
+	$(BIN)/python benchmarks/build_speed.py
+	$(BIN)/python benchmarks/build_memory.py
 
 # torch comes first and pinned: an unpinned one would be replaced.
 $(INSTALLED): pyproject.toml constraints.txt

@@ -2,6 +2,9 @@
 
     python benchmarks/encoder_speed.py [--rounds 7] [--threads 2] [--only NAME ...]
 
+The last rows are of the probed RNNs alone: 22 steps forward, and backward to what they were asked,
+all at once and step by step (which the plain way can only).
+
 Published sizes: 64 LSTMs of 2 x 32 a step, one sequence of 41 tokens each, dropout 0. A step is
 forward, loss, backward, clipping and AdamW. Both ways take turns; medians over the rounds.
 FLOPs are those of the plain way's matrix products, whichever way takes the time.
@@ -23,13 +26,15 @@ from plain_encoders import (
     Statistics,
     Transformer,
     WeightSpace,
+    subject_step,
 )
 from torch import Tensor, nn
+from torch.func import vmap
 from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
 
 from wsrl.encoders import create_encoder
-from wsrl.rnn import RNNSpec, RNNWeights
+from wsrl.rnn import PreparedPopulation, RNNSpec, RNNWeights, run_population
 from wsrl.tasks import EmulationModule
 from wsrl.tasks.losses import total_variation
 
@@ -87,11 +92,40 @@ def wsrl_step(name: str) -> Callable[[], None]:
     return step
 
 
+def plain_subject() -> None:
+    weights, probes = make_batch()[0], torch.rand(64, 22, 6, requires_grad=True)
+    h = c = torch.zeros(64, SPEC.num_layers, SPEC.hidden_size)
+    answers = []
+    for probe in probes.unbind(1):
+        answer, h, c = vmap(subject_step)(weights.tensors(), probe, h, c)
+        answers.append(answer)
+    torch.stack(answers).sum().backward()
+
+
+def subject_at_once() -> None:
+    probes = torch.rand(64, 1, 22, 6, requires_grad=True)
+    run_population(make_batch()[0], probes)[0].sum().backward()
+
+
+def subject_by_steps() -> None:
+    run, probes = PreparedPopulation(make_batch()[0]), torch.rand(64, 1, 22, 6, requires_grad=True)
+    state, answers = None, []
+    for probe in probes.unbind(2):
+        answer, state = run(probe[:, :, None], state)
+        answers.append(answer)
+    torch.cat(answers, 2).sum().backward()
+
+
+SUBJECTS = {"RNNs, all steps at once": subject_at_once, "RNNs, step by step": subject_by_steps}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--only", nargs="*", choices=list(PLAIN), default=list(PLAIN))
+    parser.add_argument(
+        "--only", nargs="*", choices=[*PLAIN, *SUBJECTS], default=[*PLAIN, *SUBJECTS]
+    )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     print(f"{args.threads} threads, load before: {', '.join(f'{x:.1f}' for x in os.getloadavg())}")
@@ -100,9 +134,11 @@ def main() -> None:
     print("| encoder | plain, ms | wsrl, ms | times faster | GFLOP | of the floor |")
     print("|---|---|---|---|---|---|")
     for name in args.only:
-        plain = plain_step(name)
+        subject = name in SUBJECTS
+        plain = plain_subject if subject else plain_step(name)
+        ours_step = SUBJECTS[name] if subject else wsrl_step(name)
         flops = count_flops(plain)
-        seconds = in_turns({"plain": plain, "wsrl": wsrl_step(name)}, args.rounds)
+        seconds = in_turns({"plain": plain, "wsrl": ours_step}, args.rounds)
         ours = statistics.median(seconds["wsrl"])
         ratio = median_ratio(seconds["plain"], seconds["wsrl"])
         print(
