@@ -6,16 +6,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from wsrl.rnn import CELLS, Backend, PreparedPopulation, RNNSpec, RNNWeights, run_population
-from wsrl.rnn.kernels import compilation
+from wsrl.rnn import (
+    CELLS,
+    Backend,
+    PreparedPopulation,
+    RNNSpec,
+    RNNWeights,
+    prepared,
+    run_population,
+)
+from wsrl.rnn.kernels import compilation, cpu
+from wsrl.zoos.optimizer import PopulationAdamW
 
 kernels = compilation.library("lstm")
-BACKENDS = [
-    "eager",
-    pytest.param(
-        "cpu", marks=pytest.mark.skipif(isinstance(kernels, Exception), reason=str(kernels))
-    ),
-]
+needs_kernels = pytest.mark.skipif(isinstance(kernels, Exception), reason=str(kernels))
+BACKENDS = ["eager", pytest.param("cpu", marks=needs_kernels)]
 STEPS = 4
 
 
@@ -120,6 +125,66 @@ def test_what_does_not_fit_is_refused(backend: Backend) -> None:
     weights.flat.mul_(2)
     with pytest.raises(ValueError, match="changed in place"):
         run(torch.zeros(3, 2, 1, 5))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_weights_are_prepared_once(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights, inputs = population("lstm", 8), torch.randn(3, 2, 1, 5)
+    where, name = (cpu, "pack") if backend == "cpu" else (prepared, "turn")
+    real, calls = getattr(where, name), []
+
+    def counted(*arguments: object) -> object:
+        calls.append(arguments)
+        return real(*arguments)
+
+    monkeypatch.setattr(where, name, counted)
+    run = PreparedPopulation(weights, backend)
+    state = None
+    for _ in range(STEPS):
+        _, state = run(inputs, state)
+    assert len(calls) == 1
+    PreparedPopulation(weights, backend)(inputs)
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_gradients_that_are_wanted_only_after_the_first_run(backend: Backend) -> None:
+    weights, inputs = population("lstm", 8), torch.randn(3, 2, 1, 5)
+    run = PreparedPopulation(weights, backend)
+    assert not run(inputs)[0].requires_grad
+    weights.flat.requires_grad_()
+    truth = run_population(weights, inputs, backend="eager")[0]
+    found = [torch.autograd.grad(part.sum(), weights.flat)[0] for part in (run(inputs)[0], truth)]
+    torch.testing.assert_close(*found)
+
+
+@needs_kernels
+def test_an_optimizer_step_of_the_kernels_is_a_change() -> None:
+    weights, inputs = population("lstm", 8), torch.randn(3, 2, 1, 5)
+    run = PreparedPopulation(weights)
+    run(inputs)
+    PopulationAdamW(weights.flat, 0.01, "cpu").step(torch.ones_like(weights.flat), 0.1)
+    with pytest.raises(ValueError, match="changed in place"):
+        run(inputs)
+
+
+@pytest.mark.parametrize("backend", ["auto", "eager"])
+def test_torch_compile_traces_it_whole(backend: Backend) -> None:
+    weights, inputs = population("lstm", 8), torch.randn(3, 2, STEPS, 5)
+    flat = weights.flat.requires_grad_()
+
+    def play(inputs: Tensor) -> Tensor:
+        run = PreparedPopulation(weights, backend)
+        state, answers = None, []
+        for step in inputs.split(1, 2):
+            answer, state = run(step, state)
+            answers.append(answer)
+        return torch.cat(answers, 2)
+
+    compiled = torch.compile(play, backend="eager", fullgraph=True)
+    results = [function(inputs) for function in (compiled, play)]
+    torch.testing.assert_close(*results)
+    torch.testing.assert_close(*(torch.autograd.grad(r.sum(), flat)[0] for r in results))
 
 
 def test_no_rnns() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -72,6 +74,50 @@ def test_kernels_equal_torch_in_double_precision(kind: str, spec: RNNSpec) -> No
             close = {"rtol": 1e-5, "atol": 1e-12 * scale**2}
             variance = values.var(1, correction=0)
             torch.testing.assert_close(ours[:, position, 1], variance, **close)
+
+
+@needs_kernels
+@pytest.mark.parametrize("offset", [10.0, -1e3, 1e6])
+@pytest.mark.parametrize("hidden", [3, 32, 61])
+def test_moments_far_from_zero(offset: float, hidden: int) -> None:
+    spec = RNNSpec("lstm", 6, hidden, 1, 2)
+    weights = RNNWeights(torch.randn(5, spec.num_parameters) + offset, spec)
+    ours = weight_statistics(weights, "cpu").double()
+    for position, tensor in enumerate(spec.tensors):
+        values = weights.tensor(tensor).flatten(1).double()
+        truth = torch.stack([values.mean(1), values.var(1, correction=0)], 1)
+        # The mean to float32's last digit, the variance as if there were no offset.
+        torch.testing.assert_close(ours[:, position, 0], truth[:, 0], rtol=1e-7, atol=0)
+        torch.testing.assert_close(ours[:, position, 1], truth[:, 1], rtol=1e-5, atol=0)
+
+
+def test_backends_that_cannot_do_it_are_refused() -> None:
+    spec = RNNSpec("gru", 2, 3, 1, 2)
+    weights = RNNWeights(torch.randn(2, spec.num_parameters), spec)
+    with pytest.raises(ValueError, match="unknown backend 'quick'"):
+        weight_statistics(weights, "quick")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="'triton' has no kernels for statistics"):
+        weight_statistics(weights, "triton")
+    double = weights.to(torch.float64)
+    assert torch.equal(weight_statistics(double), weight_statistics(double, "eager"))
+    with pytest.raises(ValueError, match="backend 'cpu' cannot"):
+        weight_statistics(double, "cpu")
+
+
+def test_without_a_compiler_only_cpu_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WSRL_CACHE", str(tmp_path))
+    monkeypatch.setenv("CXX", str(tmp_path / "missing"))
+    spec = RNNSpec("gru", 2, 3, 1, 2)
+    weights = RNNWeights(torch.randn(2, spec.num_parameters), spec)
+    compilation.library.cache_clear()
+    try:
+        assert torch.equal(weight_statistics(weights), weight_statistics(weights, "eager"))
+        with pytest.raises(ValueError, match="backend 'cpu' cannot be used here: no C"):
+            weight_statistics(weights, "cpu")
+    finally:
+        compilation.library.cache_clear()
 
 
 @needs_kernels

@@ -52,6 +52,22 @@ def check_backend(
         _refuse(backend, _obstacle(backend, (torch.empty(1, device=device),)))
 
 
+def check_elementwise(backend: str, *tensors: Tensor, kind: str = "elementwise") -> None:
+    """Make sure that elementwise work goes where it is told to, if a backend is named.
+
+    Args:
+        backend: its name.
+        tensors: what is worked on.
+        kind: the library of the compiled kernels that does it.
+
+    Raises:
+        ValueError: for a backend that is unknown, not here, or cannot do this.
+    """
+    check_backend(backend, kind)
+    if backend in ("cpu", "triton"):
+        _refuse(backend, _obstacle(backend, tensors))
+
+
 def choose_backend(backend: Backend, weights: RNNWeights, *others: Tensor) -> str:
     """Return ``eager``, ``cpu`` or ``triton``.
 
@@ -173,6 +189,8 @@ def _found(backend: str, kind: str) -> bool:
 
 def _obstacle(backend: str, tensors: tuple[Tensor, ...]) -> str | None:
     """Say why a backend's kernels cannot compute with these tensors, if so."""
+    if torch.compiler.is_compiling():  # first: it cannot trace all that follows
+        return "torch.compile is tracing"
     for value in tensors:
         if not _reaches(backend, value.device):
             return f"a tensor is on {value.device}"
@@ -184,8 +202,6 @@ def _obstacle(backend: str, tensors: tuple[Tensor, ...]) -> str | None:
         return "autocast is on"
     if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
         return "a transform of torch.func, or forward-mode differentiation, is active"
-    if torch.compiler.is_compiling():
-        return "torch.compile is tracing"
     return None
 
 

@@ -62,9 +62,11 @@ def choose_for_run(
     backend: Backend, weights: RNNWeights, inputs: Tensor, start: State | None
 ) -> str:
     """Return ``eager``, ``cpu`` or ``triton``; arguments and errors as of ``run_population``."""
-    few = inputs.is_cpu and len(weights) * CORES_PER_RNN < torch.get_num_threads()
-    if backend == "auto" and few:
-        backend = "eager"
+    if backend == "auto" and inputs.is_cpu:
+        # torch.compile cannot trace a count of threads, and takes PyTorch anyway.
+        tracing = torch.compiler.is_compiling()
+        if tracing or len(weights) * CORES_PER_RNN < torch.get_num_threads():
+            backend = "eager"
     return choose_backend(backend, weights, inputs, *(start or ()))
 
 

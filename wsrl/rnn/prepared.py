@@ -27,7 +27,9 @@ class PreparedPopulation:
     done once, when it is first needed.
 
     Args:
-        weights: the RNNs; not to be changed in place as long as this is used.
+        weights: the RNNs; not to be changed in place as long as this is used. Changes that PyTorch
+            does not count go unnoticed: those through ``.data``, those of inference tensors, and
+            all where ``torch.compile`` traces.
         backend: as of ``run_population``.
 
     Raises:
@@ -55,7 +57,7 @@ class PreparedPopulation:
             ValueError: as ``run_population``, or where the weights have been changed in place.
         """
         weights = self.weights
-        if _version(weights.flat) != self._version:
+        if self._changed():
             raise ValueError(
                 "the weights were changed in place after they had been prepared: make another "
                 "PreparedPopulation of them"
@@ -74,14 +76,25 @@ class PreparedPopulation:
         )
         return outputs, tuple(last)
 
+    def _changed(self) -> bool:
+        """Say whether the weights are known to have been changed in place."""
+        known = (self._version, _version(self.weights.flat))
+        return None not in known and known[0] != known[1]
+
     def _turn(self) -> TurnedWeights:
         """Return the weights for PyTorch; those made without gradients serve only without."""
-        mode = (torch.is_grad_enabled(), torch.is_inference_mode_enabled())
+        if torch.compiler.is_compiling():  # which drops repeated work itself
+            return turn(self.weights)
+        wanted = torch.is_grad_enabled() and self.weights.flat.requires_grad
+        mode = (wanted, torch.is_inference_mode_enabled())
         if mode not in self._turned:
             self._turned[mode] = turn(self.weights)
         return self._turned[mode]
 
 
-def _version(flat: Tensor) -> int:
-    """Return a number that grows with each change in place; inference tensors keep no count."""
-    return 0 if flat.is_inference() else flat._version
+def _version(flat: Tensor) -> int | None:
+    """Return a number that grows with each change in place, where there is one.
+
+    Inference tensors keep none, and asking for it would cut what ``torch.compile`` traces in two.
+    """
+    return None if torch.compiler.is_compiling() or flat.is_inference() else flat._version

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from wsrl.rnn.backends import Backend, kernels_serve
+from wsrl.rnn.backends import Backend, check_elementwise, kernels_serve
 from wsrl.rnn.kernels import cpu
 from wsrl.rnn.weights import RNNWeights
 
@@ -20,12 +20,18 @@ def weight_statistics(weights: RNNWeights, backend: Backend = "auto") -> Tensor:
 
     Args:
         weights: ``B`` RNNs.
-        backend: as of ``run_population``.
+        backend: as of ``run_population``; there are no Triton kernels for this.
 
     Returns:
         ``(B, K, 7)`` for the ``K`` tensors of the spec.
+
+    Raises:
+        ValueError: for a backend that is unknown, not here, or cannot do this.
     """
     flat = weights.flat
+    if backend == "triton":
+        raise ValueError("backend 'triton' has no kernels for statistics; try auto")
+    check_elementwise(backend, flat, kind="statistics")
     wanted = torch.is_grad_enabled() and flat.requires_grad
     if not wanted and kernels_serve(backend, flat, kind="statistics"):
         return cpu.statistics(weights.spec, flat.contiguous())

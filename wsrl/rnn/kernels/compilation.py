@@ -12,6 +12,7 @@ import hashlib
 import logging
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -38,6 +39,9 @@ OPTIONS = (
     *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
 )
 
+DIGEST = hashlib.sha256().digest_size
+"""A library in the cache ends with so many bytes, the hash of those before."""
+
 _log = logging.getLogger("wsrl")
 
 
@@ -58,8 +62,8 @@ def library(name: str) -> ctypes.CDLL | CompilationError:
 def warn_once(reason: str) -> None:
     """Say why there are no kernels and what that means; a process says so once for a reason."""
     _log.warning(
-        "%s. Populations of RNNs run in PyTorch instead, about five times slower; install g++ to "
-        "change that.",
+        "%s. PyTorch does the kernels' work instead, slower (populations of RNNs about five "
+        "times); install g++ to change that.",
         reason,
     )
 
@@ -70,7 +74,7 @@ def cache_folder() -> Path:
 
 
 def load(folder: Path, name: str) -> ctypes.CDLL:
-    """Load a library from a cache folder, compiled into it first where it is not there.
+    """Load a library from a cache folder, compiled into it first where it is not there and whole.
 
     Args:
         folder: the cache folder.
@@ -82,7 +86,7 @@ def load(folder: Path, name: str) -> ctypes.CDLL:
     compiler = find_compiler()
     path = folder / f"{name}-{_key(compiler, name)}.so"
     try:
-        if not path.exists():
+        if not _is_whole(path):
             folder.mkdir(parents=True, exist_ok=True)
             _compile(compiler, name, path)
         return ctypes.CDLL(str(path))
@@ -90,22 +94,30 @@ def load(folder: Path, name: str) -> ctypes.CDLL:
         raise CompilationError(f"the kernels cannot be written or loaded ({error})") from error
 
 
-def find_compiler() -> str:
+def find_compiler() -> list[str]:
     """Return the C++ compiler: ``CXX``, or the first of g++, clang++ and c++ there is.
+
+    Returns:
+        Its path and, as of ``CXX="g++ -O2"``, the options to start with.
 
     Raises:
         CompilationError: where there is none.
     """
-    wanted = os.environ.get("CXX")
-    for name in [wanted] if wanted else ["g++", "clang++", "c++"]:
+    wanted = os.environ.get("CXX") or ""
+    try:
+        words = shlex.split(wanted)
+    except ValueError as error:
+        raise CompilationError(f"CXX is no command: {wanted} ({error})") from error
+    for name in words[:1] or ["g++", "clang++", "c++"]:
         if found := shutil.which(name):
-            return found
+            return [found, *words[1:]]
     raise CompilationError(f"no C++ compiler ({wanted or 'g++, clang++ or c++'}) was found")
 
 
-def _key(compiler: str, name: str) -> str:
+def _key(compiler: list[str], name: str) -> str:
     """Hash what a library depends on."""
-    parts = [_output([compiler, "--version"]), _processor(), *OPTIONS, str(LIBRARIES[name])]
+    parts = [_output([*compiler, "--version"]), *compiler[1:], _processor(), *OPTIONS]
+    parts.append(str(LIBRARIES[name]))
     parts += [path.name + path.read_text() for path in sorted(SOURCES.iterdir())]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
 
@@ -120,7 +132,15 @@ def _processor() -> str:
     return "\n".join([platform.system(), platform.machine(), platform.processor(), *sorted(known)])
 
 
-def _compile(compiler: str, name: str, path: Path) -> None:
+def _is_whole(path: Path) -> bool:
+    """Say whether a library is there as it was written: loading half of one ends the process."""
+    if not path.exists():
+        return False
+    code = path.read_bytes()
+    return hashlib.sha256(code[:-DIGEST]).digest() == code[-DIGEST:]
+
+
+def _compile(compiler: list[str], name: str, path: Path) -> None:
     """Compile in a folder of this process's own and move: others see all of it or nothing."""
     _log.warning(
         "Compiling the %s kernels for this machine into %s (seconds; once).", name, path.parent
@@ -129,12 +149,14 @@ def _compile(compiler: str, name: str, path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent) as folder, ThreadPoolExecutor() as pool:
         objects = [str(Path(folder) / f"{source}.o") for source in sources]
         commands = [
-            [compiler, *OPTIONS, *options, "-c", str(SOURCES / source), "-o", made]
+            [*compiler, *OPTIONS, *options, "-c", str(SOURCES / source), "-o", made]
             for source, made in zip(sources, objects, strict=True)
         ]
         list(pool.map(_output, commands))
-        partial = str(Path(folder) / path.name)
-        _output([compiler, *OPTIONS, "-shared", "-o", partial, *objects])
+        partial = Path(folder) / path.name
+        _output([*compiler, *OPTIONS, "-shared", "-o", str(partial), *objects])
+        with partial.open("ab") as file:  # loaders do not mind what comes after the code
+            file.write(hashlib.sha256(partial.read_bytes()).digest())
         os.replace(partial, path)
 
 

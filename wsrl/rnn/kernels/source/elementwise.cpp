@@ -1,5 +1,5 @@
-// Work on populations that is no RNN's run: images looked up, weights updated. The functions are what
-// cpu.py calls; arrays are contiguous.
+// Work on populations that is no RNN's run: images looked up, weights updated. The functions are
+// what cpu.py calls; arrays are contiguous.
 
 #include <algorithm>
 #include <cmath>

@@ -174,7 +174,8 @@ class Network {
           add_looked_up(w, given.tokens + row, count, gates);
           multiply(count, columns, {gates, columns}, recurrent, gates, columns);
         } else {
-          Term input = {driving + row * driving_row, driving_row, 1, w.input, columns, below(layer)};
+          const float* own = driving + row * driving_row;
+          Term input = {own, driving_row, 1, w.input, columns, below(layer)};
           multiply(count, columns, {w.bias, 0}, input, gates, columns, recurrent);
         }
         for (long s = 0; s < count; s++)
@@ -265,8 +266,9 @@ class Network {
         store(gates + s * columns + j, load(w.bias + j) + load(w.input + tokens[s] * columns + j));
   }
 
-  void backward_steps(const float* recurrent_weights, const LayerTape& at, long count, const float* above,
-                      float* carry_h, float* carry_c, float* d_gates, bool first_states) const {
+  void backward_steps(const float* recurrent_weights, const LayerTape& at, long count,
+                      const float* above, float* carry_h, float* carry_c, float* d_gates,
+                      bool first_states) const {
     for (long t = steps - 1; t >= 0; t--) {
       for (long s = 0; s < count; s++) {
         const long row = t * count + s;

@@ -20,7 +20,9 @@ void wsrl_cross_entropy(const Spec* spec, long rnns, long sequences, long steps,
 }
 
 // How many floats `saved` of wsrl_run needs for one sequence.
-long wsrl_saved_size(const Spec* spec, long steps) { return Network<CELL>(*spec, steps).tape_size(); }
+long wsrl_saved_size(const Spec* spec, long steps) {
+  return Network<CELL>(*spec, steps).tape_size();
+}
 
 // How many floats wsrl_pack writes for one RNN.
 long wsrl_packed_size(const Spec* spec) { return Network<CELL>(*spec, 1).packed_size(); }

@@ -50,19 +50,38 @@ Glance look(const float* from, long size) {
   return found;
 }
 
-double squares_about(float mean, const float* from, long size) {
-  double total = 0;
+// Sums of differences from a number, and of their squares.
+struct Differences {
+  double sum = 0, squares = 0;
+};
+
+Differences differences(float middle, const float* from, long size) {
+  Differences found;
   long k = 0;
   while (k + WIDTH <= size) {
-    Vector sum = {};
+    Vector sum = {}, squares = {};
     for (const long end = std::min(size, k + PIECE); k + WIDTH <= end; k += WIDTH) {
-      const Vector rest = load(from + k) - all(mean);
-      sum += rest * rest;
+      const Vector rest = load(from + k) - all(middle);
+      sum += rest, squares += rest * rest;
     }
-    for (long lane = 0; lane < WIDTH; lane++) total += sum[lane];
+    for (long lane = 0; lane < WIDTH; lane++)
+      found.sum += sum[lane], found.squares += squares[lane];
   }
-  for (; k < size; k++) total += (double)(from[k] - mean) * (from[k] - mean);
-  return total;
+  for (; k < size; k++) {
+    const double rest = from[k] - middle;
+    found.sum += rest, found.squares += rest * rest;
+  }
+  return found;
+}
+
+// What float sums say of the mean is wrong in the last digits, which matters where the mean is far
+// larger than the deviations; the differences from it tell by how much (Chan, Golub and LeVeque).
+void moments(const float* from, long size, double sum, float* to) {
+  const float middle = sum / size;
+  const Differences found = differences(middle, from, size);
+  const double shift = std::isfinite(found.sum) ? found.sum / size : 0;
+  to[0] = middle + shift;
+  to[1] = std::max(found.squares / size - shift * shift, 0.0);  // NaN stays
 }
 
 // Between the neighbours in order, as torch.lerp.
@@ -95,7 +114,8 @@ void quantiles_by_counting(const float* from, long size, Glance seen, float* roo
   const Integers last = (int32_t)(buckets - 1) - Integers{};
   long k = 0;
   for (; k + WIDTH <= size; k += WIDTH) {
-    Integers bucket = __builtin_convertvector((load(from + k) - all(seen.low)) * all(scale), Integers);
+    const Vector place = (load(from + k) - all(seen.low)) * all(scale);
+    Integers bucket = __builtin_convertvector(place, Integers);
     bucket = bucket < last ? bucket : last;
     memcpy(bucket_of + k, &bucket, sizeof bucket);
   }
@@ -124,7 +144,7 @@ void quantiles_by_counting(const float* from, long size, Glance seen, float* roo
     picked[count] = from[k];
     count += wanted[bucket_of[k]];
   }
-  float* sorted = picked;  // in its place is all before here
+  float* sorted = picked;  // nothing before here is greater than anything from here on
   for (long each : found)
     if (picked + each >= sorted) {
       std::nth_element(sorted, picked + each, picked + count);
@@ -139,9 +159,7 @@ void quantiles_by_counting(const float* from, long size, Glance seen, float* roo
 
 void statistics_of(const float* from, long size, float* room, float* to) {
   const Glance seen = look(from, size);
-  const double mean = seen.sum / size;
-  to[0] = mean;
-  to[1] = squares_about(mean, from, size) / size;
+  moments(from, size, seen.sum, to);
   if (seen.ordinary && seen.high == seen.low)
     std::fill_n(to + 2, NUMBERS - 2, seen.low);
   else if (seen.ordinary && seen.high - seen.low > 1e-30f)
