@@ -16,7 +16,7 @@ from torch import Tensor
 from wsrl.rnn.kernels.compilation import library
 from wsrl.rnn.spec import RNNSpec
 
-LEAST_ELEMENTS = 1 << 16
+LEAST_ELEMENTS = 1 << 14
 """Element-wise work on fewer is done before other threads have woken."""
 
 
