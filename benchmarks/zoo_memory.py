@@ -1,4 +1,4 @@
-"""Private memory while training data are read from a zoo and from one ten times as large.
+"""Private memory, and time of a batch, when a zoo is read and when one ten times as large is.
 
 Private memory is what the process alone has (``RssAnon`` of ``/proc/self/status``): pages of the
 memory-mapped files do not count, the kernel drops them whenever it needs room. Linux only.
@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import argparse
 import gc
+import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import torch
@@ -51,15 +53,22 @@ def write_zoo(folder: Path, rows: int, problem: TrainableProblem, spec: RNNSpec)
     return sum(shard.bytes for shard in manifest.shards) / 2**20
 
 
-def read_all(zoo: str, in_memory: bool = False) -> tuple[float, float]:
-    """Read every training row three times; return the growth of private and of mapped memory."""
+def read_all(zoo: str, in_memory: bool = False) -> tuple[float, float, float]:
+    """Read every training row three times.
+
+    Returns how private and mapped memory grew, and the median milliseconds of a batch of 64.
+    """
     gc.collect()
     before = resident_megabytes(), resident_megabytes("RssFile")
     module = ZooDataModule(zoo, in_memory=in_memory)
     loader = module.train_dataloader()
+    seconds = []
     for step in range(3 * len(module.rows("train")) // 64 + 1):
+        start = time.perf_counter()
         loader.batch(step)
-    return resident_megabytes() - before[0], resident_megabytes("RssFile") - before[1]
+        seconds.append(time.perf_counter() - start)
+    grown = resident_megabytes() - before[0], resident_megabytes("RssFile") - before[1]
+    return *grown, 1000 * statistics.median(seconds)
 
 
 def main() -> None:
@@ -70,8 +79,11 @@ def main() -> None:
     parser.add_argument("--read", help="only read this zoo and print what it took")
     arguments = parser.parse_args()
     if arguments.read:
-        private, mapped = read_all(arguments.read)
-        print(f"private memory +{private:.1f} MB, mapped from files +{mapped:.1f} MB")
+        private, mapped, batch = read_all(arguments.read)
+        print(
+            f"private memory +{private:.1f} MB, mapped from files +{mapped:.1f} MB, "
+            f"{batch:.1f} ms a batch"
+        )
         return
     problem = FormalLanguages()
     spec = problem.spec("lstm", 32, 2)
