@@ -15,7 +15,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Every table of docs/performance.md, on this machine (half an hour; set WSRL_IMAGES for MNIST).
+# Every table of docs/performance.md, on this machine (a quarter of an hour; set WSRL_IMAGES for MNIST).
 benchmark: $(INSTALLED)
 	$(BIN)/python benchmarks/zoo_speed.py
 	$(BIN)/python benchmarks/encoder_speed.py

@@ -15,9 +15,9 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of glibc's mallopt
 def tune_process() -> None:
     """Choose how threads wait and how memory is kept; what the user has set stays.
 
-    Between two parallel pieces of work the threads of OpenMP wait by spinning, which is three times
-    faster than sleeping for steps of many small products, and many times slower where another
-    process needs the core. So they sleep where the cores are not all free at the start.
+    Between two parallel pieces of work the threads of OpenMP wait by spinning: up to twice as fast
+    as sleeping for many tiny operations, and several times slower where another process needs the
+    core. So they sleep where the cores are not all free at the start.
     """
     if "torch" in sys.modules:
         return  # called from Python, whose process is not ours; OpenMP has read its settings

@@ -90,3 +90,24 @@ def run_and_gradients(case: Case, backend: backends.Backend, stateful: bool) -> 
     total = (outputs * direction).sum() + sum(part.pow(2).sum() for part in end)
     leaves = [case.weights.flat, inputs, *(case.state if stateful else ())]
     return [outputs, *end, *torch.autograd.grad(total, leaves)]
+
+
+def check_graphs_used_twice_and_differentiated_twice(
+    backend: backends.Backend, sizes: Sizes | None = None, device: str = "cpu"
+) -> None:
+    """A graph gives the same gradient twice, and the gradient has the right gradient."""
+    results = []
+    for own, dtype in (("eager", torch.float64), (backend, torch.float32)):
+        case = (random_case(6) if sizes is None else random_case(6, sizes)).to(dtype, device)
+        flat = case.weights.flat
+        data = (case.inputs, case.targets, case.sequence_weights)
+        outputs, _ = run_population(case.weights, case.inputs, case.state, own)
+        for value in (outputs.square(), population_cross_entropy(case.weights, *data, own)):
+            first, second = (
+                torch.autograd.grad(value.sum(), flat, retain_graph=True)[0] for _ in range(2)
+            )
+            assert torch.equal(first, second)
+            (again,) = torch.autograd.grad(value.sum(), flat, create_graph=True)
+            results.append(torch.autograd.grad(again.square().sum(), flat)[0])
+    for ours, truth in zip(results[2:], results[:2], strict=True):
+        assert_close(ours, truth)

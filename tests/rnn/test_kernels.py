@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tests.rnn.cases import (
     assert_close,
+    check_graphs_used_twice_and_differentiated_twice,
     losses_and_gradient,
     random_case,
     run_and_gradients,
@@ -55,21 +56,7 @@ def test_gradients_to_inputs_alone_and_to_a_part_of_the_results() -> None:
 
 @needs_kernels
 def test_a_graph_can_be_used_twice_and_gradients_differentiated() -> None:
-    results = []
-    for backend, dtype in (("eager", torch.float64), ("cpu", torch.float32)):
-        case = random_case(6).to(dtype)
-        flat = case.weights.flat
-        data = (case.inputs, case.targets, case.sequence_weights)
-        outputs, _ = run_population(case.weights, case.inputs, case.state, backend)
-        for value in (outputs.square(), population_cross_entropy(case.weights, *data, backend)):
-            first, second = (
-                torch.autograd.grad(value.sum(), flat, retain_graph=True)[0] for _ in range(2)
-            )
-            assert torch.equal(first, second)
-            (again,) = torch.autograd.grad(value.sum(), flat, create_graph=True)
-            results.append(torch.autograd.grad(again.square().sum(), flat)[0])
-    for ours, truth in zip(results[2:], results[:2], strict=True):
-        assert_close(ours, truth)
+    check_graphs_used_twice_and_differentiated_twice("cpu")
 
 
 @needs_kernels

@@ -15,6 +15,7 @@ from torch import Tensor
 from tests.rnn.cases import (
     Sizes,
     assert_close,
+    check_graphs_used_twice_and_differentiated_twice,
     losses_and_gradient,
     random_case,
     run_and_gradients,
@@ -84,21 +85,7 @@ def test_only_the_gradients_asked_for_of_only_the_results_used(cell: str) -> Non
 
 
 def test_a_graph_can_be_used_twice_and_gradients_differentiated() -> None:
-    results = []
-    for backend, dtype in (("eager", torch.float64), ("triton", torch.float32)):
-        case = random_case(6, INTERPRETED).to(dtype, DEVICE)
-        flat = case.weights.flat
-        data = (case.inputs, case.targets, case.sequence_weights)
-        outputs, _ = run_population(case.weights, case.inputs, case.state, backend)
-        for value in (outputs.square(), population_cross_entropy(case.weights, *data, backend)):
-            first, second = (
-                torch.autograd.grad(value.sum(), flat, retain_graph=True)[0] for _ in range(2)
-            )
-            assert torch.equal(first, second)
-            (again,) = torch.autograd.grad(value.sum(), flat, create_graph=True)
-            results.append(torch.autograd.grad(again.square().sum(), flat)[0])
-    for ours, truth in zip(results[2:], results[:2], strict=True):
-        assert_close(ours, truth)
+    check_graphs_used_twice_and_differentiated_twice("triton", INTERPRETED, DEVICE)
 
 
 def test_the_reset_gate_acts_on_the_recurrent_bias_and_not_on_the_other() -> None:

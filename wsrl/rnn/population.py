@@ -53,7 +53,7 @@ def run_population(
     if chosen == "eager":
         return run_eagerly(weights, inputs, start)
     outputs, *last = functions.Run.apply(  # type: ignore[no-untyped-call]
-        weights.flat, inputs, weights.spec, kernels_of(chosen), run_eagerly, None, *(start or ())
+        weights.flat, inputs, weights.spec, kernels_of(chosen), run_eagerly, *(start or ())
     )
     return outputs, tuple(last)
 

@@ -40,7 +40,7 @@ class PreparedPopulation:
         check_backend(backend, weights.spec.cell)
         self.weights, self.backend = weights, backend
         self._version = _version(weights.flat)
-        self._packed: Tensor | None = None
+        self._packed: cpu.Packed | None = None
         self._turned: dict[tuple[bool, bool], TurnedWeights] = {}
 
     def __call__(self, inputs: Tensor, state: State | Tensor | None = None) -> tuple[Tensor, State]:
@@ -68,11 +68,10 @@ class PreparedPopulation:
             first = zero_state(weights, inputs) if start is None else start
             return run_turned(weights.spec, self._turn(), inputs, first)
         if chosen == "cpu" and self._packed is None:
-            self._packed = cpu.pack(weights.spec, weights.flat.detach().contiguous())
+            self._packed = cpu.Packed(weights.spec, weights.flat.detach().contiguous())
+        kernels = self._packed if chosen == "cpu" else kernels_of(chosen)
         outputs, *last = functions.Run.apply(  # type: ignore[no-untyped-call]
-            *(weights.flat, inputs, weights.spec),
-            *(kernels_of(chosen), run_eagerly, self._packed if chosen == "cpu" else None),
-            *(start or ()),
+            weights.flat, inputs, weights.spec, kernels, run_eagerly, *(start or ())
         )
         return outputs, tuple(last)
 

@@ -7,7 +7,7 @@ threads as PyTorch uses; what an RNN computes depends on neither the threads nor
 from __future__ import annotations
 
 import ctypes
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -117,20 +117,20 @@ def pack(spec: RNNSpec, flat: Tensor) -> Tensor:
 def run(
     spec: RNNSpec,
     flat: Tensor,
-    packed: Tensor | None,
     inputs: Tensor,
     state: tuple[Tensor, ...] | None,
     save: bool,
+    packed: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...], Tensor | None]:
     """Run a population, as ``run_population``.
 
     Args:
         spec: of the RNNs.
         flat: their weights.
-        packed: the same as by ``pack``, which is faster, if there is such.
         inputs: ``(P, S, T, I)``.
         state: to start from.
         save: whether ``run_backward`` will follow.
+        packed: the weights as by ``pack``, which is faster, if there is such.
 
     Returns:
         The outputs, the last state and, where asked to save it, what ``run_backward`` needs.
@@ -149,7 +149,6 @@ def run(
 def run_backward(
     spec: RNNSpec,
     flat: Tensor,
-    packed: Tensor | None,
     inputs: Tensor,
     saved: Tensor,
     d_outputs: Tensor | None,
@@ -157,6 +156,7 @@ def run_backward(
     d_flat: Tensor | None,
     d_inputs: Tensor | None,
     d_first: tuple[Tensor, ...] | None,
+    packed: Tensor | None = None,
 ) -> None:
     """Write the gradients of ``run`` to those of ``d_flat``, ``d_inputs`` and ``d_first`` given."""
     population, sequences, steps, _ = inputs.shape
@@ -164,6 +164,15 @@ def run_backward(
     data = (flat, packed, inputs, saved, d_outputs, *_pair(d_last))
     results = (d_flat, d_inputs, *_pair(d_first))
     _call(spec.cell, "wsrl_run_backward", _described(spec), *shape, *data, *results)
+
+
+class Packed:
+    """``run`` and ``run_backward`` of RNNs whose weights are packed once, for many calls."""
+
+    def __init__(self, spec: RNNSpec, flat: Tensor) -> None:
+        packed = pack(spec, flat)
+        self.run = partial(run, packed=packed)
+        self.run_backward = partial(run_backward, packed=packed)
 
 
 def adamw(

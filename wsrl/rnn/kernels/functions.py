@@ -15,7 +15,35 @@ Eager: TypeAlias = Callable[..., Any]
 """The same computation in PyTorch, for gradients of gradients."""
 
 
-class Kernels(Protocol):
+class RunKernels(Protocol):
+    """What runs a population; as the functions of ``cpu``."""
+
+    def run(
+        self,
+        spec: RNNSpec,
+        flat: Tensor,
+        inputs: Tensor,
+        state: tuple[Tensor, ...] | None,
+        save: bool,
+    ) -> tuple[Tensor, tuple[Tensor, ...], Tensor | None]:
+        """Run a population."""
+
+    def run_backward(
+        self,
+        spec: RNNSpec,
+        flat: Tensor,
+        inputs: Tensor,
+        saved: Tensor,
+        d_outputs: Tensor | None,
+        d_last: tuple[Tensor | None, ...],
+        d_flat: Tensor | None,
+        d_inputs: Tensor | None,
+        d_first: tuple[Tensor, ...] | None,
+    ) -> None:
+        """Write the gradients of ``run``."""
+
+
+class Kernels(RunKernels, Protocol):
     """What a module of kernels must have: the functions of ``cpu``, for tensors where it can."""
 
     def cross_entropy(
@@ -28,32 +56,6 @@ class Kernels(Protocol):
         gradient: bool,
     ) -> tuple[Tensor, Tensor | None]:
         """Return losses and their gradient."""
-
-    def run(
-        self,
-        spec: RNNSpec,
-        flat: Tensor,
-        packed: Tensor | None,
-        inputs: Tensor,
-        state: tuple[Tensor, ...] | None,
-        save: bool,
-    ) -> tuple[Tensor, tuple[Tensor, ...], Tensor | None]:
-        """Run a population."""
-
-    def run_backward(
-        self,
-        spec: RNNSpec,
-        flat: Tensor,
-        packed: Tensor | None,
-        inputs: Tensor,
-        saved: Tensor,
-        d_outputs: Tensor | None,
-        d_last: tuple[Tensor | None, ...],
-        d_flat: Tensor | None,
-        d_inputs: Tensor | None,
-        d_first: tuple[Tensor, ...] | None,
-    ) -> None:
-        """Write the gradients of ``run``."""
 
     def adamw(
         self,
@@ -110,20 +112,16 @@ class Run(torch.autograd.Function):
         flat: Tensor,
         inputs: Tensor,
         spec: RNNSpec,
-        kernels: Kernels,
+        kernels: RunKernels,
         eager: Eager,
-        packed: Tensor | None,
         *state: Tensor,
     ) -> tuple[Tensor, ...]:
-        """Return ``outputs, *last_state``; no ``state`` stands for zeros.
-
-        ``packed`` are the weights as by ``cpu.pack``, if they have been packed.
-        """
+        """Return ``outputs, *last_state``; no ``state`` stands for zeros."""
         first = tuple(part.contiguous() for part in state) or None
         save = any(ctx.needs_input_grad)
-        dense = (flat.contiguous(), packed, inputs.contiguous())
+        dense = (flat.contiguous(), inputs.contiguous())
         outputs, last, saved = kernels.run(spec, *dense, first, save)
-        ctx.spec, ctx.kernels, ctx.eager, ctx.packed = spec, kernels, eager, packed
+        ctx.spec, ctx.kernels, ctx.eager = spec, kernels, eager
         ctx.save_for_backward(flat, inputs, saved, *state)
         ctx.set_materialize_grads(False)
         return outputs, *last
@@ -140,11 +138,11 @@ class Run(torch.autograd.Function):
         given = [None if part is None else part.contiguous() for part in (d_outputs, *d_last)]
         d_flat = flat.new_empty(flat.shape) if needed[0] else None
         d_inputs = inputs.new_empty(inputs.shape) if needed[1] else None
-        d_first = tuple(part.new_empty(part.shape) for part in state) if any(needed[6:]) else None
-        fixed = (flat.contiguous(), ctx.packed, inputs.contiguous(), saved)
+        d_first = tuple(part.new_empty(part.shape) for part in state) if any(needed[5:]) else None
+        fixed = (flat.contiguous(), inputs.contiguous(), saved)
         last = tuple(given[1:])
         ctx.kernels.run_backward(ctx.spec, *fixed, given[0], last, d_flat, d_inputs, d_first)
-        return d_flat, d_inputs, None, None, None, None, *(d_first or (None,) * len(state))
+        return d_flat, d_inputs, None, None, None, *(d_first or (None,) * len(state))
 
 
 def _differentiable(
@@ -160,4 +158,4 @@ def _differentiable(
         torch.autograd.grad(results, wanted, directions, create_graph=True, allow_unused=True)
     )
     d_flat, d_inputs, *d_state = (next(found) if p.requires_grad else None for p in arguments)
-    return d_flat, d_inputs, None, None, None, None, *d_state
+    return d_flat, d_inputs, None, None, None, *d_state

@@ -65,7 +65,7 @@ def cross_entropy(
 ) -> tuple[Tensor, Tensor | None]:
     """Return the losses ``(P,)`` of ``population_cross_entropy`` and their gradient ``(P, N)``."""
     population, sequences, steps, _ = inputs.shape
-    logits, _, saved = run(spec, flat, None, inputs, None, gradient)
+    logits, _, saved = run(spec, flat, inputs, None, gradient)
     losses = flat.new_empty(population)
     size = triton.next_power_of_2(spec.output_size)
     fixed = {"CLASSES": spec.output_size, "WITH_GRADIENT": gradient, "SIZE": size}
@@ -76,19 +76,18 @@ def cross_entropy(
     if saved is None:
         return losses, None
     result = torch.empty_like(flat)
-    run_backward(spec, flat, None, inputs, saved, logits, (), result, None, None)
+    run_backward(spec, flat, inputs, saved, logits, (), result, None, None)
     return losses, result
 
 
 def run(
     spec: RNNSpec,
     flat: Tensor,
-    packed: Tensor | None,
     inputs: Tensor,
     state: tuple[Tensor, ...] | None,
     save: bool,
 ) -> tuple[Tensor, tuple[Tensor, ...], Tensor | None]:
-    """Run a population, as ``run_population``; there is nothing to be ``packed`` for it.
+    """Run a population, as ``run_population``.
 
     Returns:
         The outputs, the last state and, where asked to save it, what ``run_backward`` needs.
@@ -126,7 +125,6 @@ def run(
 def run_backward(
     spec: RNNSpec,
     flat: Tensor,
-    packed: Tensor | None,
     inputs: Tensor,
     saved: Tensor,
     d_outputs: Tensor | None,
