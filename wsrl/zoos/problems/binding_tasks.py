@@ -1,0 +1,243 @@
+"""Tasks of variable binding: which of the last inputs every output dimension copies.
+
+After ``s`` steps of input an RNN runs on its own: from then on ``u(t) = f(u(t-s), ..., u(t-1))``,
+where ``f`` copies sources with signs (Karuvally, Delmastro, Siegelmann 2023, arXiv 2310.02430).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+NAMES = (
+    "repeat_copy",
+    "compose_copy",
+    "permuted_signed_compose_copy",
+    "permuted_signed_compose_copy_2",
+)
+"""The published tasks, by what they do; all but the last two exist for any ``s = d``."""
+
+_PERMUTED = {NAMES[2]: (262676, 189), NAMES[3]: (38637, 145)}
+"""Swaps and minus signs of the published permutations of the diagonal of ``s = d = 8``."""
+
+
+@dataclass(frozen=True)
+class BindingTask:
+    """A linear map that copies signed sources.
+
+    Attributes:
+        sources: for each of the ``d`` outputs, what it copies: ``j * d + i`` is dimension ``i`` of
+            the ``j``-th oldest of the last ``s`` vectors.
+        signs: 1 or -1 for each output.
+        steps: ``s``, how many vectors are remembered.
+
+    Raises:
+        ValueError: for sources outside of the last ``s`` vectors, or signs that are none.
+    """
+
+    sources: tuple[int, ...]
+    signs: tuple[int, ...]
+    steps: int
+
+    def __post_init__(self) -> None:
+        check_sizes(self.steps, self.dims)
+        limit = self.steps * self.dims
+        if any(not 0 <= source < limit for source in self.sources):
+            raise ValueError(f"sources must be 0..{limit - 1} (s d - 1), not {self.sources}")
+        if len(self.signs) != self.dims or not set(self.signs) <= {-1, 1}:
+            raise ValueError(f"signs must be {self.dims} times 1 or -1, not {self.signs}")
+
+    @property
+    def dims(self) -> int:
+        """``d``, the size of an input and of an output vector."""
+        return len(self.sources)
+
+    @classmethod
+    def from_id(cls, identity: Sequence[int], steps: int, dims: int) -> BindingTask:
+        """Return the task of an id triple ``(a, b, c)``.
+
+        Args:
+            identity: the set bits of ``a``, of which there are ``d``, are the sources in ascending
+                order. Digit ``k`` at position ``i`` of ``b`` in base ``d``, least significant
+                first, swaps sources ``i`` and ``i + k``, from ``i = 0`` on. The set bits of ``c``
+                are the outputs with a minus.
+            steps: ``s``.
+            dims: ``d``.
+
+        Raises:
+            ValueError: for a wrong number of set bits, or a swap with what is not there.
+        """
+        check_sizes(steps, dims)
+        if len(identity) != 3:
+            raise ValueError(f"a task id is a triple a,b,c, not {tuple(identity)}")
+        if min(identity) < 0:
+            raise ValueError(f"a task id has no negative numbers: {tuple(identity)}")
+        chosen, swaps, minus = identity
+        sources = [bit for bit in range(chosen.bit_length()) if chosen >> bit & 1]
+        if len(sources) != dims or chosen >> (steps * dims):
+            raise ValueError(
+                f"the first number of a task id must have {dims} set bits among the lowest "
+                f"{steps * dims} (s d), one for each output; {chosen} has {len(sources)}"
+                + (f", the highest of them bit {sources[-1]}" if sources else "")
+            )
+        for position, digit in enumerate(_digits(swaps, dims)):
+            if position + digit >= dims or position >= dims:
+                raise ValueError(
+                    f"the second number of the task id, {swaps}, has the digit {digit} at position "
+                    f"{position} (base {dims}, least significant first): it would swap source "
+                    f"{position} with {position + digit}, but there are only 0..{dims - 1}"
+                )
+            other = position + digit
+            sources[position], sources[other] = sources[other], sources[position]
+        if minus >> dims:
+            raise ValueError(
+                f"the third number of a task id has a bit for each of {dims} outputs: at most "
+                f"{2**dims - 1}, not {minus}"
+            )
+        signs = [-1 if minus >> bit & 1 else 1 for bit in range(dims)]
+        return cls(tuple(sources), tuple(signs), steps)
+
+    @classmethod
+    def from_name(cls, name: str, steps: int, dims: int) -> BindingTask:
+        """Return one of the published tasks.
+
+        Args:
+            name: ``repeat_copy`` (the vector from ``s`` steps ago), ``compose_copy`` (dimension
+                ``i`` of the ``i``-th oldest vector), or the latter with published permutations and
+                signs, ``permuted_signed_compose_copy`` and ``..._2`` (``s = d = 8``).
+            steps: ``s``.
+            dims: ``d``.
+
+        Raises:
+            ValueError: for an unknown name, or one that has no meaning for these sizes.
+        """
+        check_sizes(steps, dims)
+        if name not in NAMES:
+            raise ValueError(f"unknown task {name!r}; choose one of {', '.join(NAMES)}, or an id")
+        if name == "repeat_copy":
+            return cls.from_id((2**dims - 1, 0, 0), steps, dims)
+        if steps != dims:
+            raise ValueError(f"{name} needs as many steps as dimensions, not {steps} and {dims}")
+        diagonal = sum(1 << (i * dims + i) for i in range(dims))
+        if name == "compose_copy":
+            return cls.from_id((diagonal, 0, 0), steps, dims)
+        if dims != 8:
+            raise ValueError(
+                f"{name} is defined for 8 steps and dimensions, not {dims}: give an id"
+            )
+        return cls.from_id((diagonal, *_PERMUTED[name]), steps, dims)
+
+    @classmethod
+    def parse(cls, text: str, steps: int, dims: int) -> BindingTask:
+        """Return the task of a name, or of an id written ``a,b,c``.
+
+        Raises:
+            ValueError: for text that is neither, or a task that does not exist.
+        """
+        words = [word.strip() for word in text.strip("()[] ").split(",")]
+        if len(words) == 1 and not re.fullmatch(r"-?\d+", words[0]):
+            return cls.from_name(text, steps, dims)
+        if not all(re.fullmatch(r"-?\d+", word) for word in words):
+            raise ValueError(
+                f"a task is a name or an id of three whole numbers a,b,c, not {text!r}"
+            )
+        return cls.from_id([int(word) for word in words], steps, dims)
+
+    @classmethod
+    def draw(cls, random: np.random.Generator, steps: int, dims: int) -> BindingTask:
+        """Draw a task in which every dimension is the source of one output.
+
+        Permutation, delays and signs are uniform and independent.
+        """
+        age = random.integers(0, steps, dims)
+        sources = age * dims + random.permutation(dims)
+        signs = 1 - 2 * random.integers(0, 2, dims)
+        return cls(tuple(sources.tolist()), tuple(signs.tolist()), steps)
+
+    @property
+    def id(self) -> tuple[int, int, int]:
+        """The id triple.
+
+        Raises:
+            ValueError: where two outputs copy one source, which no id can say.
+        """
+        if len(set(self.sources)) < self.dims:
+            raise ValueError(f"two outputs copy one source, which no task id can say: {self}")
+        order, swaps = sorted(self.sources), 0
+        for position, source in enumerate(self.sources):
+            other = order.index(source)
+            order[position], order[other] = order[other], order[position]
+            swaps += (other - position) * self.dims**position
+        minus = sum(1 << bit for bit, sign in enumerate(self.signs) if sign < 0)
+        return sum(1 << source for source in self.sources), swaps, minus
+
+    def matrix(self) -> NDArray[np.float64]:
+        """Return ``f`` as a matrix ``(d, s d)`` on the last ``s`` vectors, the oldest first."""
+        matrix = np.zeros((self.dims, self.steps * self.dims))
+        matrix[np.arange(self.dims), list(self.sources)] = self.signs
+        return matrix
+
+    def lasting(self) -> int:
+        """Return how many of the ``s d`` values go on mattering for ever.
+
+        A value moves one vector down each step and starts anew where an output copies it. What is
+        remembered for ever lies on the circles of these moves: as many as the dimensions of the
+        reduced ``Phi``.
+        """
+        # Backwards, every place has one place that it is filled from.
+        newest = (self.steps - 1) * self.dims
+        filled = [
+            i + self.dims if i < newest else self.sources[i - newest]
+            for i in range(self.steps * self.dims)
+        ]
+        needed = set(filled)
+        while (fewer := {filled[place] for place in needed}) != needed:
+            needed = fewer
+        return len(needed)
+
+    @property
+    def degenerate(self) -> bool:
+        """Whether less than one vector's worth of values is remembered for ever."""
+        return self.lasting() < self.dims
+
+    def continuation(self, inputs: NDArray[np.int8], horizon: int) -> NDArray[np.int8]:
+        """Return what is to be output after the input.
+
+        Args:
+            inputs: ``(..., s, d)`` of -1 and 1.
+            horizon: how many steps.
+
+        Returns:
+            ``(..., horizon, d)``.
+        """
+        *batch, steps, dims = inputs.shape
+        values = np.empty((*batch, steps + horizon, dims), inputs.dtype)
+        values[..., :steps, :] = inputs
+        ages, places = np.divmod(np.asarray(self.sources), dims)
+        signs = np.asarray(self.signs, inputs.dtype)
+        for step in range(steps, steps + horizon):
+            values[..., step, :] = values[..., step - steps + ages, places] * signs
+        return values[..., steps:, :]
+
+
+def check_sizes(steps: int, dims: int) -> None:
+    """Check ``s`` and ``d``.
+
+    Raises:
+        ValueError: where there is not at least one of each.
+    """
+    if steps < 1 or dims < 1:
+        raise ValueError(f"a task needs at least 1 step and 1 dimension, not {steps} and {dims}")
+
+
+def _digits(number: int, base: int) -> list[int]:
+    """Return the digits in a base, least significant first; in base 1 any number is one digit."""
+    digits = []
+    while number:
+        number, digit = divmod(number, base) if base > 1 else (0, number)
+        digits.append(digit)
+    return digits
