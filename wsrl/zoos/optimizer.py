@@ -60,4 +60,4 @@ class PopulationAdamW:
 def clip_norms(gradient: Tensor, largest: float) -> Tensor:
     """Scale each member's gradient, a row of ``(P, N)``, to an L2 norm of at most ``largest``."""
     norms = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
-    return gradient * (largest / norms).clamp(max=1)
+    return gradient.mul(torch.clamp(largest / norms, max=1))

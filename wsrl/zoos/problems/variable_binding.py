@@ -274,8 +274,8 @@ class _Continuations:
         """Return the targets ``(P, S, horizon, d)`` of ``inputs (P, S, s, d)``."""
         origins, signs = self._origins[:, :horizon], self._signs[:, :horizon]
         where = origins.flatten(1)[:, None].expand(-1, inputs.shape[1], -1)
-        copied = inputs.flatten(2).gather(2, where)
-        return copied.unflatten(2, origins.shape[1:]) * signs[:, None]
+        copied = inputs.flatten(2).gather(2, where).view(*inputs.shape[:2], *origins.shape[1:])
+        return copied * signs[:, None]
 
 
 class _BindingStream(TrainingStream):
