@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from wsrl.rnn import RNNSpec, RNNWeights
+from wsrl.cli import main
+from wsrl.rnn import RNNSpec, RNNWeights, run_population
 from wsrl.zoos import BuildSettings, build_zoo, group, open_zoo, verify_zoo
 from wsrl.zoos.problems import VariableBinding
 from wsrl.zoos.problems.binding_tasks import BindingTask
@@ -146,8 +147,6 @@ def test_clones_are_scored_by_their_signs() -> None:
     weights = RNNWeights(repeater(3, 2).flat.expand(2, -1), repeater(3, 2).spec)
 
     def run(inputs: Tensor, _: object) -> tuple[Tensor, tuple[Tensor, ...]]:
-        from wsrl.rnn import run_population
-
         return run_population(weights, inputs)
 
     scores = PROBLEM.clone_scores(run, tasks, 8, torch.Generator().manual_seed(0))
@@ -155,15 +154,35 @@ def test_clones_are_scored_by_their_signs() -> None:
     assert scores.tolist() == [1.0, 0.75]
 
 
+def test_encoders_learn_from_its_zoos_like_from_others(tmp_path: Path) -> None:
+    zoo = str(tmp_path / "zoo")
+    settings = replace(SETTINGS, runs=16, group_size=16, snapshots=(0, 2))
+    build_zoo(zoo, PROBLEM, settings, quiet=True)
+    quick = ["--trainer.fast_dev_run", "1", "--trainer.enable_model_summary", "false"]
+    quick += ["--data.zoo", zoo, "--model.encoder", "LayerwiseStatistics"]
+    emulation = ["fit", "--config", "configs/emulation_small.yaml", *quick, "--model.loss"]
+    assert main([*emulation, "mean_squared_error", "--run", str(tmp_path / "e")]) == 0
+    assert main([*emulation, "kl", "--run", str(tmp_path / "e2")]) == 1  # of values, not of logits
+    for target in ("source", "sign"):
+        prediction = ["fit", "--config", "configs/prediction.yaml", *quick, "--model.mode"]
+        run = ["--run", str(tmp_path / target), "--model.target", target]
+        assert main([*prediction, "scratch", *run]) == 0
+
+
 def test_degenerate_tasks_are_reported_and_left_out(caplog: pytest.LogCaptureFixture) -> None:
-    forgetful = "36,0,0"  # both outputs copy dimension 0 of an older and a newer vector
-    task = BindingTask.parse("36,0,0", 3, 2)
-    problem = VariableBinding(3, 2, tasks=["repeat_copy", forgetful], **SMALL, stored_horizon=6)  # type: ignore[arg-type]
+    forgetful = "20,1,0"  # the first output repeats itself, and the second copies it
+    tasks = ["repeat_copy", forgetful]
+    problem = VariableBinding(3, 2, tasks=tasks, **SMALL, stored_horizon=6)  # type: ignore[arg-type]
     with caplog.at_level(logging.WARNING, logger="wsrl"):
         problem.prepare()
-    assert task.degenerate == (forgetful in caplog.text)
+    assert "task 20,1,0 is left out: of its 6 values only 1 are remembered" in caplog.text
+    assert "repeat_copy" not in caplog.text
     drawn = problem.draw_tasks(0, range(4))
-    assert (drawn == drawn[0]).all() == task.degenerate
+    assert {problem.task(task) for task in drawn.tolist()} == {
+        BindingTask.from_name("repeat_copy", 3, 2)
+    }
+    with pytest.raises(ValueError, match="no task remembers a whole vector for ever: 20,1,0"):
+        VariableBinding(3, 2, tasks=[forgetful])
 
 
 @pytest.mark.parametrize(
