@@ -14,6 +14,7 @@ SPECS = [
     RNNSpec("lstm", 3, 5, 2, 4),
     RNNSpec("gru", 3, 5, 2, 4),
     RNNSpec("tanh", 3, 5, 2, 4),
+    RNNSpec("linear", 3, 5, 2, 4),
     RNNSpec("lstm", 2, 4, 1, 1, bias=False),
     RNNSpec("gru", 2, 3, 3, 2, bias=False),
 ]
@@ -30,6 +31,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "FlattenedWeights": {"width": 16, "depth": 2},
     "ParameterTransformer": {"width": 8, "depth": 2, "heads": 2, "feedforward": 2},
     "DeepWeightSpace": {"channels": 6, "depth": 3, "width": 8},
+    "Spectral": {"functions": 4, "width": 16, "depth": 2},
     "NoninteractiveProbing": PROBING,
     "InteractiveProbing": PROBING,
 }
