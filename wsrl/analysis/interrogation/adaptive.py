@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from wsrl.analysis.interrogation.answers import Answers
 from wsrl.analysis.interrogation.strategy import Strategy, build_strategy
 
-
 DEEPEST = 400
 """A search for strategies deeper than this would not end, and would recurse too deeply."""
 

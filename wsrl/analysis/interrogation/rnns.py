@@ -71,35 +71,34 @@ class Interrogation:
         nodes = self.interactive.strategy.nodes
         node, left, asked = nodes[0], nodes[0].functions, 0
         while node.query is not None:
-            outputs = ask(node.query)[None, None].to(self.weights.flat)
-            own = self._answers(left, node.query)
-            if outputs.shape[2:] != own.shape[2:]:
-                raise ValueError(
-                    f"the black box must answer (T, O) = {tuple(own.shape[2:])} to probe "
-                    f"{node.query}, not {tuple(outputs.shape[2:])}"
-                )
-            both = torch.cat([_comparable(outputs, self.output_kind), own])
-            distances = _distances(both[:, 0], self.output_kind)[0, 1:].tolist()
-            nearest = min(distances)
-            if not nearest <= self.tolerance / 2 + ROUNDING:
+            distances = self._distances_to(ask(node.query), left, node.query)
+            nearest = min(left, key=distances.__getitem__)
+            within = self.tolerance / 2 + ROUNDING
+            if not distances[nearest] <= within:
                 raise ValueError(
                     f"the black box is none of the RNNs: its answer to probe {node.query} is "
-                    f"{nearest:.3g} from the nearest of the {len(left)} left, the tolerance "
-                    f"{self.tolerance:g} allows for {self.tolerance / 2:g}"
+                    f"{distances[nearest]:.3g} from the nearest of the {len(left)} left, the "
+                    f"tolerance {self.tolerance:g} allows for {self.tolerance / 2:g}"
                 )
-            near = {f: d for f, d in zip(left, distances, strict=True) if d <= nearest + ROUNDING}
-            within = self.tolerance / 2 + ROUNDING
-            like = {f for f, d in zip(left, distances, strict=True) if d <= within}
-            following = [nodes[branch.node] for branch in node.branches]
-            node = max(following, key=lambda n: (not near.keys().isdisjoint(n.functions),
-                                                 len(like.intersection(n.functions))))
-            left = tuple(function for function in node.functions if function in like)
-            asked += 1
+            like = {rnn for rnn, distance in distances.items() if distance <= within}
+            ways = [nodes[branch.node] for branch in node.branches]
+            ways = [way for way in ways if nearest in way.functions]
+            node = max(ways, key=lambda way: len(like.intersection(way.functions)))
+            left, asked = tuple(rnn for rnn in node.functions if rnn in like), asked + 1
         return left, asked
 
-    def _answers(self, rnns: tuple[int, ...], probe: int) -> Tensor:
-        outputs = _outputs(self.weights[torch.tensor(rnns)], self.probes[probe][None])
-        return _comparable(outputs, self.output_kind)
+    @torch.no_grad()
+    def _distances_to(self, outputs: Tensor, rnns: tuple[int, ...], probe: int) -> dict[int, float]:
+        """Return how far the answer of a black box is from that of each RNN."""
+        own = _outputs(self.weights[torch.tensor(rnns)], self.probes[probe][None])[:, 0]
+        if outputs.shape != own.shape[1:]:
+            raise ValueError(
+                f"the black box must answer (T, O) = {tuple(own.shape[1:])} to probe {probe}, "
+                f"not {tuple(outputs.shape)}"
+            )
+        every = _comparable(torch.cat([outputs[None].to(own), own]), self.output_kind)
+        distances = _distances(every, self.output_kind)[0, 1:].tolist()
+        return dict(zip(rnns, distances, strict=True))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values; RNNs and probes by their numbers."""
@@ -178,7 +177,8 @@ def answer_distances(
         ValueError: for outputs that are not finite.
     """
     spec = weights.spec
-    per_step = spec.output_size + spec.num_layers * spec.hidden_size * (spec.gates + 1)
+    per_step = spec.input_size + spec.output_size
+    per_step += spec.num_layers * spec.hidden_size * (spec.gates + 1)
     at_once = max(1, NUMBERS_AT_ONCE // (len(weights) * probes.shape[1] * per_step))
     for some in probes.split(at_once):
         outputs = _comparable(_outputs(weights, some), output_kind)

@@ -110,7 +110,8 @@ class Strategy:
             function_name: what to call a function.
             lines: after so many the rest is left out, and said to be.
         """
-        text, pending = [], [(0, 0, "")]
+        text: list[str] = []
+        pending = [(0, 0, "")]
         while pending and len(text) < lines:
             index, level, label = pending.pop()
             node = self.nodes[index]
@@ -118,8 +119,8 @@ class Strategy:
             left = f"{len(node.functions)} left: " if label else ""
             what = names if node.query is None else f"{left}ask {query_name(node.query)}"
             text.append(f"{'  ' * level}{label}{what}")
-            for branch in reversed(node.branches):
-                pending.append((branch.node, level + 1, _label(branch, self)))
+            below = [(branch.node, level + 1, _label(branch, self)) for branch in node.branches]
+            pending += reversed(below)
         return "\n".join([*text, *(["..."] if pending else [])])
 
     @cached_property
@@ -171,7 +172,7 @@ def build_strategy(
     nodes = []
     for mask in ranked:
         query, parts = order[mask]
-        branches = ()
+        branches: tuple[Branch, ...] = ()
         if query is not None:
             branches = tuple(Branch(answers.answer(part, query), number[part]) for part in parts)
         nodes.append(Node(tuple(members(mask)), query, branches))
