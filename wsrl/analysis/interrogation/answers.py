@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+SETS = 256
+"""How many sets of candidates the answers to a query may leave before they are made coarser."""
+
 
 class Answers:
     """Who answers alike to every query.
@@ -116,7 +119,7 @@ class Answers:
 
     @property
     def _limit(self) -> int:
-        return max(64, self.functions)  # numbers on a line need at most one set a function
+        return max(SETS, self.functions)  # numbers on a line need one a function at most
 
 
 def check_table(table: ArrayLike) -> NDArray[Any]:

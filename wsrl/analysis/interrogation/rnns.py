@@ -19,13 +19,14 @@ from wsrl.analysis.interrogation.search import (
     search_interactive,
     search_noninteractive,
 )
+from wsrl.analysis.interrogation.separating import check_size
 from wsrl.rnn import RNNWeights, run_population
 
 OUTPUT_KINDS = ("categorical", "real")
 NUMBERS_AT_ONCE = 2**24
 """How many outputs and states are held at once: 64 MiB."""
 ROUNDING = 1e-5
-"""By how much the outputs of one RNN may differ from run to run, all the same."""
+"""By how much outputs of one RNN may differ from run to run (of their size, if above 1)."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,10 @@ class Interrogation:
         nodes = self.interactive.strategy.nodes
         node, left, asked = nodes[0], nodes[0].functions, 0
         while node.query is not None:
-            distances = self._distances_to(ask(node.query), left, node.query)
+            outputs = ask(node.query)
+            distances = self._distances_to(outputs, left, node.query)
             nearest = min(left, key=distances.__getitem__)
-            within = self.tolerance / 2 + ROUNDING
+            within = self.tolerance / 2 + ROUNDING * max(1.0, float(outputs.abs().max()))
             if not distances[nearest] <= within:
                 raise ValueError(
                     f"the black box is none of the RNNs: its answer to probe {node.query} is "
@@ -134,7 +136,8 @@ def tell_apart(
     ``interactive`` holds where all pairs are told apart.
 
     Pairs that no probe tells apart are a result, not an error: an interrogation ends where only
-    such are left.
+    such are left. Where very many RNNs are alike, the sets that answers leave can be too many for a
+    tree; ``interactive.strategy`` then asks the probes of ``noninteractive`` one after the other.
 
     Args:
         weights: at least two RNNs.
@@ -145,21 +148,23 @@ def tell_apart(
         budget: as of ``interactive`` and ``noninteractive``.
 
     Raises:
-        ValueError: for fewer than two RNNs, probes that do not fit, a tolerance below 0 (or at
-            least 1 for ``categorical``: nothing would be told apart), an unknown kind of output,
-            or outputs that are not finite (naming the RNN).
+        ValueError: for fewer than two RNNs, more than 1 GiB of pairs times probes, probes that do
+            not fit, a tolerance below 0 (or at least 1 for ``categorical``: nothing would be told
+            apart), an unknown kind of output, or outputs that are not finite (naming the RNN).
     """
     _check(weights, probes, tolerance, output_kind)
+    check_size(len(weights), len(probes))
     close = [to_masks(d <= tolerance) for d in answer_distances(weights, probes, output_kind)]
     answers = Answers(close)
     pairs = [(i, j) for i, mask in enumerate(answers.never) for j in members(mask) if i < j]
+    fixed = search_noninteractive(answers, budget)
     return Interrogation(
         weights,
         probes,
         tolerance,
         output_kind,
-        search_interactive(answers, budget),
-        search_noninteractive(answers, budget),
+        search_interactive(answers, budget, fixed.queries),
+        fixed,
         tuple(pairs),
         _joined(answers.never),
     )

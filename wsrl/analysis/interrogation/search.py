@@ -8,12 +8,13 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from wsrl.analysis.interrogation.adaptive import AdaptiveSearch, greedy_query
-from wsrl.analysis.interrogation.answers import Answers
-from wsrl.analysis.interrogation.separating import SeparatingSearch
+from wsrl.analysis.interrogation.answers import Answers, check_table
+from wsrl.analysis.interrogation.separating import SeparatingSearch, check_size
 from wsrl.analysis.interrogation.strategy import Strategy, build_strategy, fixed_strategy
 
 BUDGET = 500_000
-NODES_PER_FUNCTION = 20
+SPLITS = 50_000
+"""How often a greedy strategy may try a query on candidates that overlap: seconds."""
 
 
 @dataclass(frozen=True)
@@ -124,20 +125,26 @@ def noninteractive(table: ArrayLike, budget: int = BUDGET) -> Noninteractive:
     Raises:
         ValueError: as ``interactive``, and for more than 1 GiB of pairs times queries.
     """
-    return search_noninteractive(Answers.of_table(table), _checked(budget))
+    values = check_table(table)
+    check_size(*values.shape)
+    return search_noninteractive(Answers.of_table(values), _checked(budget))
 
 
-def search_interactive(answers: Answers, budget: int) -> Interactive:
+def search_interactive(
+    answers: Answers, budget: int, otherwise: tuple[int, ...] = ()
+) -> Interactive:
     """Do what ``interactive`` does, of answers that may be alike within a tolerance.
 
-    Where the sets of candidates that answers leave overlap very much, the strategy is to ask the
-    queries of the non-interactive one, whatever the answers.
+    Args:
+        answers: of the functions.
+        budget: as of ``interactive``.
+        otherwise: queries that settle everything, to be asked whatever the answers where sets of
+            candidates overlap so much that a tree would be too large.
     """
-    limit = None if answers.table is not None else NODES_PER_FUNCTION * answers.functions + 1000
+    limit = None if answers.table is not None else max(50, SPLITS // answers.queries)
     greedy = build_strategy(answers, lambda left: greedy_query(answers, left), limit)
     if greedy is None:
-        queries = search_noninteractive(answers, 0).queries
-        return Interactive(1, fixed_strategy(answers, queries))
+        return Interactive(1, fixed_strategy(answers, otherwise))
     if budget == 0:
         return Interactive(AdaptiveSearch(answers, 0).bound(), greedy)
     return Interactive(*AdaptiveSearch(answers, budget).run(greedy))

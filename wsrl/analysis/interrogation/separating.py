@@ -19,24 +19,30 @@ MOST_BITS = 2**33
 """How many pairs times queries a search may hold: one GiB."""
 
 
+def check_size(functions: int, queries: int) -> None:
+    """Check, before any work, that a search can hold which pairs each query tells apart.
+
+    Raises:
+        ValueError: where they are too many.
+    """
+    pairs = functions * (functions - 1) // 2
+    if pairs * queries > MOST_BITS:
+        raise ValueError(
+            f"{functions} functions are {pairs:,} pairs; with {queries} queries they do not fit "
+            "into 1 GiB: take fewer functions or queries"
+        )
+
+
 class SeparatingSearch:
     """Set cover by greedy choice, and exactly by branch and bound.
 
     Args:
         answers: of the functions.
         budget: how often the pairs that a query tells apart may be counted.
-
-    Raises:
-        ValueError: where pairs and queries are too many to be held.
     """
 
     def __init__(self, answers: Answers, budget: int) -> None:
         pairs = answers.functions * (answers.functions - 1) // 2
-        if pairs * answers.queries > MOST_BITS:
-            raise ValueError(
-                f"{answers.functions} functions are {pairs:,} pairs; with {answers.queries} "
-                "queries they do not fit into 1 GiB: take fewer functions or queries"
-            )
         self.answers, self.budget = answers, budget
         counts = np.zeros(pairs, np.int64)
         for query in range(answers.queries):

@@ -76,10 +76,16 @@ class Strategy:
             The function's number, and how many queries were asked.
 
         Raises:
-            ValueError: for an answer that none of the candidates left gives.
+            ValueError: for an answer that none of the candidates left gives, or a strategy for
+                answers with a tolerance (see ``Interrogation.identify``).
         """
         node, asked = self.nodes[0], 0
         while node.query is not None:
+            if node.branches[0].answer is None:
+                raise ValueError(
+                    "this strategy is for answers with a tolerance, which are no numbers: "
+                    "use the identify of the Interrogation it belongs to"
+                )
             answer = ask(node.query)
             found = [branch.node for branch in node.branches if branch.answer == answer]
             if not found:
@@ -151,19 +157,19 @@ def _label(branch: Branch, strategy: Strategy) -> str:
 
 
 def build_strategy(
-    answers: Answers, choose: Callable[[int], int], most_nodes: int | None = None
+    answers: Answers, choose: Callable[[int], int], most_choices: int | None = None
 ) -> Strategy | None:
     """Follow a rule that says which query to ask of which candidates.
 
     Args:
         answers: of the functions.
         choose: the query for a mask of candidates of which some can be told apart.
-        most_nodes: give up beyond so many.
+        most_choices: give up after so many.
 
     Returns:
         The strategy, or ``None`` where that was given up.
     """
-    order = _candidates(answers, choose, most_nodes)
+    order = _candidates(answers, choose, most_choices)
     if order is None:
         return None
     # Larger sets first: a part is smaller than what it is a part of, so children follow parents.
@@ -180,10 +186,11 @@ def build_strategy(
 
 
 def _candidates(
-    answers: Answers, choose: Callable[[int], int], most_nodes: int | None
+    answers: Answers, choose: Callable[[int], int], most_choices: int | None
 ) -> dict[int, tuple[int | None, list[int]]] | None:
     """Return every set of candidates that is reached, with its query and the parts after it."""
-    pending, found = [answers.everyone], dict[int, tuple[int | None, list[int]]]()
+    pending, choices = [answers.everyone], 0
+    found: dict[int, tuple[int | None, list[int]]] = {}
     while pending:
         mask = pending.pop()
         if mask in found:
@@ -191,12 +198,13 @@ def _candidates(
         if answers.settled(mask):
             found[mask] = (None, [])
             continue
+        if choices == most_choices:
+            return None
         query = choose(mask)
         parts = answers.parts(mask, query)
         found[mask] = (query, parts)
         pending += parts
-        if most_nodes is not None and len(found) + len(pending) > most_nodes:
-            return None
+        choices += 1
     return found
 
 
