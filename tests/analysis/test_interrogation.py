@@ -81,7 +81,7 @@ def random_tables(count: int) -> list[Table]:
 
 def test_searches_agree_with_brute_force() -> None:
     gaps = greedy_gaps = 0
-    for table in random_tables(500):
+    for table in random_tables(400):
         asked, chosen = interactive(table), noninteractive(table)
         assert asked.exact
         assert asked.upper == fewest_interactive(table), table
