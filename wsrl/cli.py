@@ -46,6 +46,7 @@ def main(args: Sequence[str] | None = None) -> int:
     commands: dict[str, tuple[str, Command]] = {
         **{name: (text, _training(name)) for name, text in TRAINING.items()},
         "zoo": ("build, describe and verify zoos", _zoo),
+        "interrogate": ("find the strings that tell the RNNs of a zoo apart", _interrogate),
         "encoders": ("list the encoders", _encoders),
         "demo": ("a zoo, an encoder and a prediction from it, in minutes", _demo),
     }
@@ -184,6 +185,12 @@ def _zoo_verify(args: list[str]) -> None:
         f"{options.zoo}: well. {report.snapshots} snapshots, {report.sequences} sequences each; "
         f"largest error of a recomputed output: {report.largest_error:.2g}"
     )
+
+
+def _interrogate(args: list[str]) -> None:
+    from wsrl.studies.interrogate_commands import interrogate_from_arguments
+
+    print(interrogate_from_arguments(args))
 
 
 def _encoders(args: list[str]) -> None:

@@ -1,0 +1,284 @@
+"""Interrogation of functions given as a table: searches, strategies, families."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from wsrl.analysis.interrogation import (
+    all_functions,
+    interactive,
+    noninteractive,
+    path_functions,
+    point_functions,
+)
+
+Table = NDArray[np.int64]
+
+
+def fewest_interactive(table: Table) -> int:
+    """The depth of the best decision tree, by trying all."""
+
+    @cache
+    def depth(rows: tuple[int, ...]) -> int:
+        if len(rows) == 1:
+            return 0
+        best = len(table)
+        for column in table.T:
+            groups: dict[int, list[int]] = {}
+            for row in rows:
+                groups.setdefault(int(column[row]), []).append(row)
+            if len(groups) > 1:
+                best = min(best, 1 + max(depth(tuple(group)) for group in groups.values()))
+        return best
+
+    return depth(tuple(range(len(table))))
+
+
+def separates(table: Table, queries: Sequence[int]) -> bool:
+    return len({tuple(row) for row in table[:, list(queries)].tolist()}) == len(table)
+
+
+def fewest_noninteractive(table: Table) -> int:
+    """The size of the smallest separating set, by trying all."""
+    queries = range(table.shape[1])
+    return next(
+        size
+        for size in range(table.shape[1] + 1)
+        for chosen in itertools.combinations(queries, size)
+        if separates(table, chosen)
+    )
+
+
+def black_box(row: NDArray[Any], asked: list[int]) -> Callable[[int], int]:
+    def ask(query: int) -> int:
+        asked.append(query)
+        return int(row[query])
+
+    return ask
+
+
+def random_table(rng: np.random.Generator, functions: int, queries: int, answers: int) -> Table:
+    """Different rows; low answers are common in half of the tables, so that splits are uneven."""
+    values = rng.random((functions, queries)) ** rng.choice([1, 4]) * answers
+    return rng.permutation(np.unique(values.astype(int), axis=0))
+
+
+def random_tables(count: int) -> list[Table]:
+    rng = np.random.default_rng(0)
+    counts = (rng.integers(low, high, count) for low, high in ((1, 10), (1, 9), (2, 6)))
+    sizes = zip(*counts, strict=True)
+    return [random_table(rng, *size) for size in sizes]
+
+
+def test_searches_agree_with_brute_force() -> None:
+    gaps = greedy_gaps = 0
+    for table in random_tables(400):
+        asked, chosen = interactive(table), noninteractive(table)
+        assert asked.exact
+        assert asked.upper == fewest_interactive(table), table
+        assert chosen.exact
+        assert chosen.upper == fewest_noninteractive(table), table
+        assert separates(table, chosen.queries)
+        assert math.ceil(math.log(len(table), table.max() + 2)) <= asked.upper <= chosen.upper
+        assert chosen.upper <= len(table) - 1
+        gaps += asked.upper < chosen.upper
+        greedy_gaps += interactive(table, 0).upper > asked.upper
+        greedy_gaps += noninteractive(table, 0).upper > chosen.upper
+    assert gaps > 20  # the tables are not all trivial
+    assert greedy_gaps > 5
+
+
+def test_greedy_is_within_its_guarantee_and_bounds_are_honest() -> None:
+    for table in random_tables(200):
+        count = len(table)
+        asked, chosen = interactive(table, 0), noninteractive(table, 0)
+        fewest, smallest = fewest_interactive(table), fewest_noninteractive(table)
+        assert asked.lower <= fewest <= asked.upper
+        if count > 1:
+            assert asked.upper <= max(1, math.ceil(fewest * math.log(count - 1)))
+        assert chosen.lower <= smallest <= chosen.upper
+        assert separates(table, chosen.queries)
+        if count > 1:
+            pairs = [math.comb(count, 2) - _alike_pairs(column) for column in table.T]
+            assert chosen.upper <= smallest * (1 + math.log(max(pairs)))
+
+
+def _alike_pairs(column: NDArray[np.int64]) -> int:
+    return sum(math.comb(int(n), 2) for n in np.unique(column, return_counts=True)[1])
+
+
+@pytest.mark.parametrize("budget", [1, 300, 3000])
+def test_a_search_cut_short_has_honest_bounds(budget: int) -> None:
+    rng = np.random.default_rng(1)
+    unfinished = 0
+    for _ in range(5):
+        table = random_table(rng, 14, 24, 2)
+        asked, chosen = interactive(table, budget), noninteractive(table, budget)
+        assert asked.lower <= interactive(table).upper <= asked.upper
+        assert chosen.lower <= noninteractive(table).upper <= chosen.upper
+        assert all(asked.strategy.identify(row.__getitem__)[0] == n for n, row in enumerate(table))
+        assert separates(table, chosen.queries)
+        unfinished += not (asked.exact and chosen.exact)
+    assert unfinished if budget == 1 else True
+
+
+def test_a_strategy_identifies_every_function_and_asks_as_it_says() -> None:
+    for table in random_tables(100):
+        strategy = interactive(table).strategy
+        numbers = []
+        for number, row in enumerate(table):
+            asked: list[int] = []
+            assert strategy.identify(black_box(row, asked)) == (number, len(asked))
+            numbers.append(len(asked))
+        assert strategy.depth == max(numbers)
+        assert strategy.expected == pytest.approx(np.mean(numbers))
+        leaves = [node for node in strategy.nodes if node.query is None]
+        assert sorted(node.functions for node in leaves) == [(n,) for n in range(len(table))]
+        assert strategy.size == len(strategy.nodes) - len(leaves)
+
+
+def test_a_strange_function_is_refused_or_taken_for_one_it_is_consistent_with() -> None:
+    rng = np.random.default_rng(2)
+    refused = taken = 0
+    for table in random_tables(200):
+        strategy = interactive(table).strategy
+        row = rng.integers(0, table.max() + 2, table.shape[1])
+        asked: list[int] = []
+        found, refusal = None, ""
+        try:
+            found, _ = strategy.identify(black_box(row, asked))
+        except ValueError as error:
+            refusal = str(error)
+        if found is None:
+            assert "is none of the functions" in refusal
+            assert f"to query {asked[-1]} it answers {row[asked[-1]]}" in refusal
+            left = (table[:, asked[:-1]] == row[asked[:-1]]).all(1)
+            assert row[asked[-1]] not in table[left, asked[-1]]
+            refused += 1
+        else:
+            assert (table[found, asked] == row[asked]).all()
+            taken += not (table == row).all(1).any()
+    assert refused > 20
+    assert taken > 20
+
+
+@pytest.mark.parametrize("functions", [2, 3, 5, 8, 40])
+def test_point_functions_need_all_but_one(functions: int) -> None:
+    table = point_functions(functions)
+    check_family(table, functions, functions - 1, functions - 1)
+    assert separates(table, range(functions - 1))
+    for left_out in range(functions - 1):
+        assert not separates(table, [q for q in range(functions - 1) if q != left_out])
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4, 5, 7])
+def test_path_functions_have_the_largest_gap(depth: int) -> None:
+    table = path_functions(depth)
+    check_family(table, 2**depth, depth, 2**depth - 1)
+    queries = range(table.shape[1])
+    for left_out in queries if depth <= 5 else []:  # each query is needed, whatever the search says
+        assert not separates(table, [query for query in queries if query != left_out])
+
+
+@pytest.mark.parametrize(("queries", "answers"), [(1, 2), (3, 2), (6, 2), (2, 3), (4, 3), (2, 7)])
+def test_all_functions_have_no_gap(queries: int, answers: int) -> None:
+    table = all_functions(queries, answers)
+    check_family(table, answers**queries, queries, queries)
+    assert queries < len(table) - 1 or (queries, answers) == (1, 2)
+
+
+def check_family(table: NDArray[Any], functions: int, one_by_one: int, fixed: int) -> None:
+    asked, chosen = interactive(table), noninteractive(table)
+    assert len(table) == functions
+    assert (asked.lower, asked.upper) == (one_by_one, one_by_one)
+    assert (chosen.lower, chosen.upper) == (fixed, fixed)
+    if functions <= 9:
+        wide = table.astype(np.int64)
+        assert (fewest_interactive(wide), fewest_noninteractive(wide)) == (one_by_one, fixed)
+    for number, row in enumerate(table):
+        asked_queries: list[int] = []
+        found, count = asked.strategy.identify(black_box(row, asked_queries))
+        assert found == number
+        assert count == len(asked_queries) <= one_by_one
+
+
+def test_large_tables_take_the_greedy_way() -> None:
+    table = np.random.default_rng(3).integers(0, 2, (150, 100))
+    asked, chosen = interactive(table, 2000), noninteractive(table, 2000)
+    assert 8 <= asked.lower <= asked.upper <= 12
+    assert 8 <= chosen.lower <= chosen.upper <= 16
+    assert separates(table, chosen.queries)
+    assert all(asked.strategy.identify(row.__getitem__)[0] == n for n, row in enumerate(table))
+
+
+def test_a_deep_strategy_needs_no_recursion() -> None:
+    strategy = interactive(point_functions(300), 0).strategy
+    assert strategy.depth == 299
+    assert json.dumps(strategy.to_dict())
+    assert strategy.render(lines=10).count("\n") == 10
+
+
+def test_a_strategy_can_be_written_and_read() -> None:
+    found = interactive([[0, 5], [1, 5], [1, -7]])
+    facts = json.loads(json.dumps(found.to_dict()))
+    assert (facts["lower"], facts["upper"], facts["exact"]) == (2, 2, True)
+    assert facts["strategy"]["depth"] == 2
+    assert facts["strategy"]["nodes"][0]["functions"] == [0, 1, 2]
+    text = found.strategy.render("column {}".format, "row {}".format)
+    assert text.splitlines()[0] == "ask column 0"
+    assert "  0: row 0" in text
+    assert "    -7: row 2" in text
+    assert noninteractive([[0, 5], [1, 5], [1, -7]]).to_dict() == {
+        "lower": 2,
+        "upper": 2,
+        "exact": True,
+        "queries": [0, 1],
+    }
+
+
+def test_one_function_is_known_before_any_query() -> None:
+    assert interactive([[3, 4]]).strategy.identify({}.__getitem__) == (0, 0)
+    assert noninteractive([[3, 4]]).queries == ()
+
+
+@pytest.mark.parametrize("question", [interactive, noninteractive])
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (np.zeros((0, 3), int), "holds no function: it needs at least one row"),
+        (np.zeros((3, 0), int), "holds no query: it needs at least one column"),
+        ([1, 2, 3], r"\(functions, queries\).*not of shape \(3,\)"),
+        ([[0.5], [1.0]], "whole numbers, not float64"),
+        ([[0, 1], [1, 1], [0, 1], [2, 2], [1, 1]], "rows are equal: 0, 2; 1, 4"),
+    ],
+)
+def test_bad_tables_are_errors(question: Callable[[Any], Any], table: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        question(table)
+
+
+def test_bad_sizes_and_budgets_are_errors() -> None:
+    with pytest.raises(ValueError, match="budget must be at least 0, not -1"):
+        interactive([[0], [1]], -1)
+    with pytest.raises(ValueError, match="functions must be at least 2, not 1"):
+        point_functions(1)
+    with pytest.raises(ValueError, match="depth must be at least 1, not 0"):
+        path_functions(0)
+    with pytest.raises(ValueError, match="answers must be at least 2, not 1"):
+        all_functions(3, 1)
+    with pytest.raises(ValueError, match="take fewer functions or queries"):
+        noninteractive(_wide())
+
+
+def _wide() -> NDArray[np.int64]:
+    """As many pairs times queries as do not fit into memory, from few numbers."""
+    return np.broadcast_to(np.arange(3000)[:, None], (3000, 2000))

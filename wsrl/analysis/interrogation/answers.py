@@ -1,0 +1,209 @@
+"""Which functions answer alike: what every search for queries works on.
+
+Sets of functions are bit masks (bit ``i`` is function ``i``), since they are intersected and looked
+up all the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import reduce
+from operator import or_
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+SETS = 256
+"""How many sets of candidates the answers to a query may leave before they are made coarser."""
+
+
+class Answers:
+    """Who answers alike to every query.
+
+    Where answers are values, "alike" is equal, and a query splits the functions into classes. Where
+    they are alike within a tolerance, that is not transitive: an answer then leaves a set of
+    functions which are alike pair by pair, and these sets overlap (see ``parts``).
+
+    Args:
+        close: by query and function, the mask of the functions that answer as it does, itself
+            included.
+        table: ``(functions, queries)``, the answers themselves, where they are values.
+
+    Attributes:
+        never: by function, the mask of those that no query tells apart from it (itself included).
+        core: a mask of functions that are all told apart from each other by some query; all of
+            them, where they can be. What a bound needs to hold for, it holds for within the core.
+        coarse: whether ``parts`` had to return sets larger than need be.
+    """
+
+    def __init__(self, close: Sequence[Sequence[int]], table: NDArray[Any] | None = None) -> None:
+        self.close, self.table, self.coarse = close, table, False
+        self.queries, self.functions = len(close), len(close[0])
+        self.everyone = (1 << self.functions) - 1
+        self._sets: dict[int, list[int] | None] = {}
+        self.never = [self.everyone] * self.functions
+        for each in close:
+            self.never = [mask & more for mask, more in zip(self.never, each, strict=True)]
+        self.core = 0
+        for function, mask in enumerate(self.never):
+            self.core |= 0 if mask & self.core else 1 << function
+        self._classes = [_transitive(each) for each in close]
+
+    @classmethod
+    def of_table(cls, table: ArrayLike) -> Answers:
+        """Read a table of functions ``(functions, queries)``; see ``interactive`` for errors."""
+        values = check_table(table)
+        close = []
+        for column in values.T:
+            _, codes = np.unique(column, return_inverse=True)
+            codes = codes.reshape(-1)
+            masks = to_masks(codes == np.arange(codes.max() + 1)[:, None])
+            close.append([masks[code] for code in codes])
+        return cls(close, values)
+
+    def settled(self, candidates: int) -> bool:
+        """Return whether no query tells any two of the candidates apart."""
+        if candidates & (candidates - 1) == 0:
+            return True  # one, or none
+        return all(candidates & ~self.never[function] == 0 for function in members(candidates))
+
+    def parts(self, candidates: int, query: int) -> list[int]:
+        """Return the sets of candidates that an answer to a query can leave.
+
+        Classes, where "alike" is transitive. Otherwise the largest sets in which all are alike
+        pair by pair (maximal cliques): an answer that is off by up to half the tolerance leaves
+        candidates within half of it of the answer, so within the tolerance of each other. Where
+        there are very many such sets, fewer and larger ones that contain them (``coarse``).
+        """
+        close = self.close[query]
+        if self._classes[query]:
+            parts, rest = [], candidates
+            while rest:
+                part = candidates & close[(rest & -rest).bit_length() - 1]
+                parts.append(part)
+                rest &= ~part
+            return parts
+        if query not in self._sets:
+            sets, exact = alike_sets(close, self.everyone, self._limit)
+            self._sets[query] = sets if exact else None
+        known = self._sets[query]
+        if known is not None:
+            return maximal(mask & candidates for mask in known)
+        sets, exact = alike_sets(close, candidates, self._limit)
+        self.coarse |= not exact
+        return sets
+
+    def answer(self, part: int, query: int) -> int | None:
+        """Return the answer that leaves a part, where answers are values."""
+        if self.table is None:
+            return None
+        return int(self.table[(part & -part).bit_length() - 1, query])
+
+    def branching(self, query: int) -> int:
+        """Return how many functions a query can tell apart pair by pair, at most."""
+        parts = len(self.parts(self.everyone, query))
+        return self.functions if self._sets.get(query, ()) is None else parts
+
+    def apart(self, query: int) -> NDArray[np.bool_]:
+        """Return which pairs ``i < j`` a query tells apart, in the order of ``triu_indices``."""
+        first, second = np.triu_indices(self.functions, 1)
+        if self.table is not None:
+            column = self.table[:, query]
+            return np.asarray(column[first] != column[second])
+        size = (self.functions + 7) // 8
+        raw = b"".join(mask.to_bytes(size, "little") for mask in self.close[query])
+        packed = np.frombuffer(raw, np.uint8).reshape(self.functions, size)
+        alike = np.unpackbits(packed, axis=1, bitorder="little")
+        return np.asarray(alike[first, second] == 0)
+
+    @property
+    def _limit(self) -> int:
+        return max(SETS, self.functions)  # numbers on a line need one a function at most
+
+
+def check_table(table: ArrayLike) -> NDArray[Any]:
+    """Return a table of functions as an integer array; see ``interactive`` for errors."""
+    values = np.asarray(table)
+    if values.ndim != 2:
+        raise ValueError(
+            "a table of functions is (functions, queries), a row for each function and a column "
+            f"for each query, not of shape {values.shape}"
+        )
+    if values.shape[0] == 0:
+        raise ValueError("the table holds no function: it needs at least one row")
+    if values.shape[1] == 0:
+        raise ValueError("the table holds no query: it needs at least one column")
+    if values.dtype.kind not in "iub":
+        raise ValueError(
+            f"answers must be whole numbers, not {values.dtype}: number the answers there are, "
+            "or use tell_apart for outputs of RNNs with a tolerance"
+        )
+    _, which = np.unique(values, axis=0, return_inverse=True)
+    groups = [np.flatnonzero(which.reshape(-1) == g) for g in range(int(which.max()) + 1)]
+    equal = [group.tolist() for group in groups if len(group) > 1]
+    if equal:
+        named = "; ".join(", ".join(map(str, group)) for group in equal[:5])
+        raise ValueError(
+            f"no query tells these functions apart, whose rows are equal: {named}"
+            f"{' and others' if len(equal) > 5 else ''}. Keep one of each"
+        )
+    return values
+
+
+def members(mask: int) -> Iterator[int]:
+    """Yield the numbers of the functions in a mask, ascending."""
+    while mask:
+        low = mask & -mask
+        yield low.bit_length() - 1
+        mask ^= low
+
+
+def maximal(sets: Iterable[int]) -> list[int]:
+    """Return the sets that are contained in no other, largest first."""
+    kept: list[int] = []
+    for mask in sorted(set(sets) - {0}, key=lambda m: (-m.bit_count(), m)):
+        if all(mask & ~larger for larger in kept):
+            kept.append(mask)
+    return kept
+
+
+def alike_sets(close: Sequence[int], candidates: int, limit: int) -> tuple[list[int], bool]:
+    """Return sets that contain every clique of a graph, none with all candidates if avoidable.
+
+    Args:
+        close: the neighbours of each function, itself included, as masks.
+        candidates: the functions to look at.
+        limit: of how many sets at most.
+
+    Returns:
+        The maximal cliques and true; or, beyond the limit, fewer and larger sets and false.
+    """
+    pending, found, exact = [candidates], [], True
+    while pending:
+        mask = pending.pop()
+        # A clique holds the function with the fewest neighbours, or none that it makes needless.
+        pivot = min(members(mask), key=lambda f: (mask & close[f]).bit_count())
+        near = mask & close[pivot]
+        if near == mask:
+            found.append(mask)
+        elif len(pending) + len(found) + 2 > max(2, limit):
+            found.append(mask)
+            exact = False
+        else:
+            needless = reduce(or_, (1 << f for f in members(near) if mask & close[f] & ~near == 0))
+            pending += [near, mask & ~needless]
+    return maximal(found), exact
+
+
+def to_masks(rows: NDArray[np.bool_]) -> list[int]:
+    """Return rows of booleans ``(n, bits)`` as masks; equal ones are one object."""
+    packed = np.packbits(rows, axis=1, bitorder="little")
+    masks = [int.from_bytes(row.tobytes(), "little") for row in packed]
+    shared = {mask: mask for mask in masks}
+    return [shared[mask] for mask in masks]
+
+
+def _transitive(close: Sequence[int]) -> bool:
+    """Return whether the sets are classes: no two overlap."""
+    return sum(mask.bit_count() for mask in set(close)) == len(close)

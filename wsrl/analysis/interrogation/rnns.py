@@ -1,0 +1,258 @@
+"""Interrogate RNNs: which strings tell them apart, where answers are alike within a tolerance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wsrl.analysis.interrogation.answers import Answers, members, to_masks
+from wsrl.analysis.interrogation.search import (
+    BUDGET,
+    Interactive,
+    Noninteractive,
+    search_interactive,
+    search_noninteractive,
+)
+from wsrl.analysis.interrogation.separating import check_size
+from wsrl.rnn import RNNWeights, run_population
+
+OUTPUT_KINDS = ("categorical", "real")
+NUMBERS_AT_ONCE = 2**24
+"""How many outputs and states are held at once: 64 MiB."""
+ROUNDING = 1e-5
+"""By how much outputs of one RNN may differ from run to run (of their size, if above 1)."""
+
+
+@dataclass(frozen=True)
+class Interrogation:
+    """What it takes to tell RNNs apart by their answers to probes.
+
+    Attributes:
+        weights: the RNNs.
+        probes: ``(S, T, I)``.
+        tolerance: answers at most so far apart are alike.
+        output_kind: ``categorical`` or ``real``.
+        interactive: when each probe depends on the answers so far.
+        noninteractive: when all probes are fixed in advance.
+        alike: the pairs ``(i, j)``, ``i < j``, which no probe tells apart.
+        groups: the RNNs of these pairs, joined as far as pairs join them, each group ascending.
+    """
+
+    weights: RNNWeights
+    probes: Tensor
+    tolerance: float
+    output_kind: str
+    interactive: Interactive
+    noninteractive: Noninteractive
+    alike: tuple[tuple[int, int], ...]
+    groups: tuple[tuple[int, ...], ...]
+
+    def identify(self, ask: Callable[[int], Tensor]) -> tuple[tuple[int, ...], int]:
+        """Find out which of the RNNs a black box is, by the interactive strategy.
+
+        The box must be one of the RNNs, its outputs off by up to half the tolerance (and rounding).
+        Another box is refused where it differs from all candidates, or else taken for one of them.
+
+        Args:
+            ask: the black box: the number of a probe to its outputs ``(T, O)`` (the readout's
+                values, not normalised).
+
+        Returns:
+            The RNNs that answer like it, one, if all are told apart; and how many probes it took.
+
+        Raises:
+            ValueError: for an answer that no candidate left gives.
+        """
+        nodes = self.interactive.strategy.nodes
+        node, left, asked = nodes[0], nodes[0].functions, 0
+        while node.query is not None:
+            outputs = ask(node.query)
+            distances = self._distances_to(outputs, left, node.query)
+            nearest = min(left, key=distances.__getitem__)
+            within = self.tolerance / 2 + ROUNDING * max(1.0, float(outputs.abs().max()))
+            if not distances[nearest] <= within:
+                raise ValueError(
+                    f"the black box is none of the RNNs: its answer to probe {node.query} is "
+                    f"{distances[nearest]:.3g} from the nearest of the {len(left)} left, the "
+                    f"tolerance {self.tolerance:g} allows for {self.tolerance / 2:g}"
+                )
+            like = {rnn for rnn, distance in distances.items() if distance <= within}
+            ways = [nodes[branch.node] for branch in node.branches]
+            ways = [way for way in ways if nearest in way.functions]
+            node = max(ways, key=lambda way: len(like.intersection(way.functions)))
+            left, asked = tuple(rnn for rnn in node.functions if rnn in like), asked + 1
+        return left, asked
+
+    @torch.no_grad()
+    def _distances_to(self, outputs: Tensor, rnns: tuple[int, ...], probe: int) -> dict[int, float]:
+        """Return how far the answer of a black box is from that of each RNN."""
+        own = _outputs(self.weights[torch.tensor(rnns)], self.probes[probe][None])[:, 0]
+        if outputs.shape != own.shape[1:]:
+            raise ValueError(
+                f"the black box must answer (T, O) = {tuple(own.shape[1:])} to probe {probe}, "
+                f"not {tuple(outputs.shape)}"
+            )
+        every = _comparable(torch.cat([outputs[None].to(own), own]), self.output_kind)
+        distances = _distances(every, self.output_kind)[0, 1:].tolist()
+        return dict(zip(rnns, distances, strict=True))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values; RNNs and probes by their numbers."""
+        return {
+            "rnns": len(self.weights),
+            "probes": len(self.probes),
+            "tolerance": self.tolerance,
+            "output_kind": self.output_kind,
+            "alike": [list(pair) for pair in self.alike],
+            "groups": [list(group) for group in self.groups],
+            "noninteractive": self.noninteractive.to_dict(),
+            "interactive": self.interactive.to_dict(),
+        }
+
+
+def tell_apart(
+    weights: RNNWeights,
+    probes: Tensor,
+    tolerance: float,
+    output_kind: str = "categorical",
+    budget: int = BUDGET,
+) -> Interrogation:
+    """Find which probes tell RNNs apart: the fewest in advance, and the fewest one by one.
+
+    A probe tells two RNNs apart if their answers are further apart than the tolerance: the largest
+    total variation between their next-token distributions at any step (``categorical``), or the
+    largest absolute difference of any output at any step (``real``). Being alike within a tolerance
+    is not transitive. So no classes of answers are made up: a fixed set of probes must tell each
+    pair apart that any probe does; and an answer to an interactive interrogator leaves RNNs that
+    are alike on this probe pair by pair, as is right for a black box whose answers may be off by
+    half the tolerance. (For ``real`` outputs every such set can be left; for ``categorical`` ones
+    a few perhaps cannot, and the worst case is that of the sets.) The greedy bound of
+    ``interactive`` holds where all pairs are told apart.
+
+    Pairs that no probe tells apart are a result, not an error: an interrogation ends where only
+    such are left. Where very many RNNs are alike, the sets that answers leave can be too many for a
+    tree; ``interactive.strategy`` then asks the probes of ``noninteractive`` one after the other.
+
+    Args:
+        weights: at least two RNNs.
+        probes: ``(S, T, I)``, the same for all RNNs.
+        tolerance: at least 0; between 0 and 1 for ``categorical``. Outputs of equal RNNs may differ
+            by rounding, about 1e-6.
+        output_kind: ``categorical`` (outputs are logits) or ``real``.
+        budget: as of ``interactive`` and ``noninteractive``.
+
+    Raises:
+        ValueError: for fewer than two RNNs, more than 1 GiB of pairs times probes, probes that do
+            not fit, a tolerance below 0 (or at least 1 for ``categorical``: nothing would be told
+            apart), an unknown kind of output, or outputs that are not finite (naming the RNN).
+    """
+    _check(weights, probes, tolerance, output_kind)
+    check_size(len(weights), len(probes))
+    close = [to_masks(d <= tolerance) for d in answer_distances(weights, probes, output_kind)]
+    answers = Answers(close)
+    pairs = [(i, j) for i, mask in enumerate(answers.never) for j in members(mask) if i < j]
+    fixed = search_noninteractive(answers, budget)
+    return Interrogation(
+        weights,
+        probes,
+        tolerance,
+        output_kind,
+        search_interactive(answers, budget, fixed.queries),
+        fixed,
+        tuple(pairs),
+        _joined(answers.never),
+    )
+
+
+@torch.no_grad()
+def answer_distances(
+    weights: RNNWeights, probes: Tensor, output_kind: str
+) -> Iterator[NDArray[np.float32]]:
+    """Yield how far apart the answers of RNNs are, ``(B, B)`` for each of the probes ``(S, T, I)``.
+
+    Distances as ``tell_apart`` has them; the diagonal is 0. Memory is bounded whatever ``S``.
+
+    Raises:
+        ValueError: for outputs that are not finite.
+    """
+    spec = weights.spec
+    per_step = spec.input_size + spec.output_size
+    per_step += spec.num_layers * spec.hidden_size * (spec.gates + 1)
+    at_once = max(1, NUMBERS_AT_ONCE // (len(weights) * probes.shape[1] * per_step))
+    for some in probes.split(at_once):
+        outputs = _comparable(_outputs(weights, some), output_kind)
+        for index in range(len(some)):
+            yield _distances(outputs[:, index], output_kind).numpy()
+
+
+def _outputs(weights: RNNWeights, probes: Tensor) -> Tensor:
+    """Return ``(B, S, T, O)``, on the CPU; checked to be finite."""
+    inputs = probes.to(weights.flat).expand(len(weights), *probes.shape)
+    outputs, _ = run_population(weights, inputs.contiguous())
+    bad = (~outputs.isfinite()).flatten(1).any(1).nonzero().flatten().tolist()
+    if bad:
+        named = ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")
+        raise ValueError(f"RNNs with outputs that are not finite: {named}. Leave them out")
+    return outputs.cpu()
+
+
+def _comparable(outputs: Tensor, output_kind: str) -> Tensor:
+    return outputs.softmax(-1) if output_kind == "categorical" else outputs
+
+
+def _distances(outputs: Tensor, output_kind: str) -> Tensor:
+    """Return ``(B, B)`` of outputs ``(B, T, O)`` to one probe."""
+    if output_kind == "real":
+        flat = outputs.flatten(1)
+        return torch.cdist(flat, flat, p=torch.inf)
+    result = outputs.new_zeros(len(outputs), len(outputs))
+    for step in outputs.unbind(1):
+        result = torch.maximum(result, torch.cdist(step, step, p=1.0) / 2)
+    return result
+
+
+def _joined(never: list[int]) -> tuple[tuple[int, ...], ...]:
+    """Return the groups of two and more that pairs join."""
+    groups, seen = [], 0
+    for function, mask in enumerate(never):
+        if seen >> function & 1:
+            continue
+        group, new = 0, mask
+        while new:
+            group |= new
+            reached = 0
+            for member in members(new):
+                reached |= never[member]
+            new = reached & ~group
+        seen |= group
+        if group.bit_count() > 1:
+            groups.append(tuple(members(group)))
+    return tuple(groups)
+
+
+def _check(weights: RNNWeights, probes: Tensor, tolerance: float, output_kind: str) -> None:
+    if len(weights) < 2:
+        raise ValueError(f"there must be at least two RNNs to tell apart, not {len(weights)}")
+    if probes.ndim != 3 or 0 in probes.shape or probes.shape[2] != weights.spec.input_size:
+        raise ValueError(
+            f"probes must be (S, T, I) with S, T >= 1 and I = {weights.spec.input_size}, "
+            f"not {tuple(probes.shape)}"
+        )
+    if output_kind not in OUTPUT_KINDS:
+        raise ValueError(
+            f"output_kind must be {' or '.join(OUTPUT_KINDS)} (logits, or values), "
+            f"not {output_kind!r}"
+        )
+    if not tolerance >= 0:
+        raise ValueError(f"tolerance must be at least 0, not {tolerance}")
+    if output_kind == "categorical" and tolerance >= 1:
+        raise ValueError(
+            f"tolerance must be below 1, not {tolerance:g}: two distributions are never further "
+            "apart, so nothing would be told apart"
+        )

@@ -1,0 +1,162 @@
+"""The questions as a user asks them, and their results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from wsrl.analysis.interrogation.adaptive import AdaptiveSearch, greedy_query
+from wsrl.analysis.interrogation.answers import Answers, check_table
+from wsrl.analysis.interrogation.separating import SeparatingSearch, check_size
+from wsrl.analysis.interrogation.strategy import Strategy, build_strategy, fixed_strategy
+
+BUDGET = 500_000
+SPLITS = 50_000
+"""How often a greedy strategy may try a query on candidates that overlap: seconds."""
+
+
+@dataclass(frozen=True)
+class Interactive:
+    """What an interactive interrogator needs.
+
+    Attributes:
+        lower: no strategy gets by with fewer queries in the worst case.
+        strategy: the best found.
+    """
+
+    lower: int
+    strategy: Strategy
+
+    @property
+    def upper(self) -> int:
+        """Queries of the strategy in the worst case."""
+        return self.strategy.depth
+
+    @property
+    def exact(self) -> bool:
+        """Whether ``upper`` is the fewest there are."""
+        return self.lower == self.upper
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        bounds = {"lower": self.lower, "upper": self.upper, "exact": self.exact}
+        return {**bounds, "strategy": self.strategy.to_dict()}
+
+
+@dataclass(frozen=True)
+class Noninteractive:
+    """What a non-interactive interrogator needs.
+
+    Attributes:
+        lower: no smaller set of queries tells all functions apart.
+        queries: the smallest set found, ascending.
+    """
+
+    lower: int
+    queries: tuple[int, ...]
+
+    @property
+    def upper(self) -> int:
+        """How many queries there are in the set found."""
+        return len(self.queries)
+
+    @property
+    def exact(self) -> bool:
+        """Whether ``upper`` is the fewest there are."""
+        return self.lower == self.upper
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        bounds = {"lower": self.lower, "upper": self.upper, "exact": self.exact}
+        return {**bounds, "queries": list(self.queries)}
+
+
+def interactive(table: ArrayLike, budget: int = BUDGET) -> Interactive:
+    """Find the fewest queries that identify any function, each depending on the answers so far.
+
+    That is the depth of the shallowest decision tree. A greedy strategy comes first: it asks the
+    query whose least welcome answer leaves the fewest candidates. Depth-first search with bounds
+    then looks for better ones, until none is left or the budget is used up; the budget counts, so
+    the result is the same on every machine.
+
+    If the fewest are ``d``, the greedy strategy asks at most ``max(1, ceil(d ln(n - 1)))`` of ``n``
+    functions. For let ``m`` candidates be left, and of every query let the answer be the one that
+    leaves the most of them. Some ``d`` queries with these answers leave one at most, so one of them
+    alone rules out at least ``(m - 1) / d``; the greedy query rules out as many whatever the
+    answer, and ``m - 1`` shrinks by the factor ``1 - 1/d`` at least. (A logarithmic factor cannot
+    be avoided in polynomial time unless P = NP; for binary answers both are known from Arkin et al.
+    1998, "Decision trees for geometric models", and Laber and Nogueira 2004, "On the hardness of
+    the minimum height decision tree problem".)
+
+    Args:
+        table: integers ``(functions, queries)``: what each function answers to each query.
+        budget: how often the search may apply a query to a set of candidates: about 1 to 3 seconds
+            for the default; 0 for the greedy strategy alone (with a lower bound).
+
+    Returns:
+        A strategy and bounds, equal where the search came to its end.
+
+    Raises:
+        ValueError: for a table without functions or queries, answers that are no whole numbers, or
+            functions with equal rows (named), which no query tells apart.
+    """
+    return search_interactive(Answers.of_table(table), _checked(budget))
+
+
+def noninteractive(table: ArrayLike, budget: int = BUDGET) -> Noninteractive:
+    """Find the fewest queries that, fixed in advance, tell all functions apart.
+
+    A set cover: each query covers the pairs of functions it tells apart (the "minimum test set").
+    Greedy choice of what covers most of the pairs left takes at most ``1 + ln p`` times the fewest,
+    where ``p <= n (n - 1) / 2`` is the most pairs that one query tells apart (Johnson 1974, Lovasz
+    1975, Chvatal 1979). Branch and bound then looks for smaller sets, until none is left or the
+    budget is used up.
+
+    Args:
+        table: integers ``(functions, queries)``: what each function answers to each query.
+        budget: how often the search may count the pairs that a query tells apart; 0 for the greedy
+            choice alone (with a lower bound).
+
+    Returns:
+        A set of queries and bounds, equal where the search came to its end.
+
+    Raises:
+        ValueError: as ``interactive``, and for more than 1 GiB of pairs times queries.
+    """
+    values = check_table(table)
+    check_size(*values.shape)
+    return search_noninteractive(Answers.of_table(values), _checked(budget))
+
+
+def search_interactive(
+    answers: Answers, budget: int, otherwise: tuple[int, ...] = ()
+) -> Interactive:
+    """Do what ``interactive`` does, of answers that may be alike within a tolerance.
+
+    Args:
+        answers: of the functions.
+        budget: as of ``interactive``.
+        otherwise: queries that settle everything, to be asked whatever the answers where sets of
+            candidates overlap so much that a tree would be too large.
+    """
+    limit = None if answers.table is not None else max(50, SPLITS // answers.queries)
+    greedy = build_strategy(answers, lambda left: greedy_query(answers, left), limit)
+    if greedy is None:
+        return Interactive(1, fixed_strategy(answers, otherwise))
+    if budget == 0:
+        return Interactive(AdaptiveSearch(answers, 0).bound(), greedy)
+    return Interactive(*AdaptiveSearch(answers, budget).run(greedy))
+
+
+def search_noninteractive(answers: Answers, budget: int) -> Noninteractive:
+    """Do what ``noninteractive`` does, of answers that may be alike within a tolerance."""
+    lower, queries = SeparatingSearch(answers, budget).run()
+    return Noninteractive(lower, tuple(queries))
+
+
+def _checked(budget: int) -> int:
+    if budget < 0:
+        raise ValueError(f"budget must be at least 0, not {budget}")
+    return budget

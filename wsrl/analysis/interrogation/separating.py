@@ -1,0 +1,173 @@
+"""The search for the fewest queries that, fixed in advance, tell all functions apart.
+
+Each query tells some pairs of functions apart; wanted are the fewest that together cover all pairs
+that can be told apart: a set cover. Sets of pairs are bit masks.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from wsrl.analysis.interrogation.answers import Answers, to_masks
+
+DEEPEST = 400
+"""A search for sets larger than this would not end, and would recurse too deeply."""
+
+MOST_BITS = 2**33
+"""How many pairs times queries a search may hold: one GiB."""
+
+
+def check_size(functions: int, queries: int) -> None:
+    """Check, before any work, that a search can hold which pairs each query tells apart.
+
+    Raises:
+        ValueError: where they are too many.
+    """
+    pairs = functions * (functions - 1) // 2
+    if pairs * queries > MOST_BITS:
+        raise ValueError(
+            f"{functions} functions are {pairs:,} pairs; with {queries} queries they do not fit "
+            "into 1 GiB: take fewer functions or queries"
+        )
+
+
+class SeparatingSearch:
+    """Set cover by greedy choice, and exactly by branch and bound.
+
+    Args:
+        answers: of the functions.
+        budget: how often the pairs that a query tells apart may be counted.
+    """
+
+    def __init__(self, answers: Answers, budget: int) -> None:
+        pairs = answers.functions * (answers.functions - 1) // 2
+        self.answers, self.budget = answers, budget
+        counts = np.zeros(pairs, np.int64)
+        for query in range(answers.queries):
+            counts += answers.apart(query)
+        # Pairs that few queries tell apart come first: the lowest bit is the best to branch on.
+        order = np.argsort(counts, kind="stable")
+        order = order[counts[order] > 0]
+        self._masks = [to_masks(answers.apart(q)[order][None])[0] for q in range(answers.queries)]
+        self._all = (1 << len(order)) - 1
+        self._queries = _needed(self._masks)
+        self._reach = _reaches(answers, self._queries)
+        self._work = 1 + len(self._queries) * (1 + len(order) // 2000) // 10
+        self._forced = self._needed_by_some_pair()
+        self._rest = self._all
+        for query in self._forced:
+            self._rest &= ~self._masks[query]
+        self._failed: dict[int, int] = {}
+
+    def greedy(self) -> list[int]:
+        """Take what must be taken, then what tells most of the pairs left apart, step by step."""
+        chosen, left = list(self._forced), self._rest
+        while left:
+            gains = [(self._masks[query] & left).bit_count() for query in self._queries]
+            chosen.append(self._queries[int(np.argmax(gains))])
+            left &= ~self._masks[chosen[-1]]
+        return chosen
+
+    def run(self) -> tuple[int, list[int]]:
+        """Return a lower bound and the smallest set found, ascending."""
+        best, forced = self.greedy(), len(self._forced)
+        lower = max(self._bound_by_reach(), forced + self._bound_by_pairs())
+        lower = max(lower, forced + self._bound_by_gains(len(best) - forced))
+        alike = self._still_alike(self._forced, [self.answers.everyone] * self.answers.functions)
+        while lower < len(best) <= DEEPEST and self.budget > 0:
+            found = self._cover(self._rest, lower - forced, alike)
+            if found is not None:
+                best = [*self._forced, *found]
+            elif self.budget > 0:
+                lower += 1
+        return lower, sorted(best)
+
+    def _cover(self, left: int, size: int, alike: list[int]) -> list[int] | None:
+        """Return so many queries that cover the pairs left, or ``None``.
+
+        Args:
+            left: the pairs.
+            size: how many queries at most.
+            alike: by function, those that the queries so far do not tell apart from it.
+        """
+        if not left:
+            return []
+        if size <= self._failed.get(left, 0) or self.budget <= 0:
+            return None
+        self.budget -= self._work
+        gains = {query: (self._masks[query] & left).bit_count() for query in self._queries}
+        if (
+            sum(sorted(gains.values(), reverse=True)[:size]) >= left.bit_count()
+            and self._largest_class(alike) <= self._reach[size]
+        ):
+            rarest = left & -left
+            ways = [query for query in self._queries if self._masks[query] & rarest]
+            for query in sorted(ways, key=lambda query: -gains[query]):
+                after = self._still_alike([query], alike)
+                found = self._cover(left & ~self._masks[query], size - 1, after)
+                if found is not None:
+                    return [query, *found]
+        if self.budget > 0:
+            self._failed[left] = size
+        return None
+
+    def _still_alike(self, queries: list[int], alike: list[int]) -> list[int]:
+        for query in queries:
+            close = self.answers.close[query]
+            alike = [mask & more for mask, more in zip(alike, close, strict=True)]
+        return alike
+
+    def _largest_class(self, alike: list[int]) -> int:
+        """Return how many functions are not told apart pair by pair, where that is plain."""
+        if self.answers.table is None:
+            return 1  # alike to one function is not alike to each other
+        return max(mask.bit_count() for mask in alike)
+
+    def _needed_by_some_pair(self) -> list[int]:
+        """Return the queries without which some pair is not told apart."""
+        once = several = 0
+        for query in self._queries:
+            several |= once & self._masks[query]
+            once |= self._masks[query]
+        return [query for query in self._queries if self._masks[query] & ~several]
+
+    def _bound_by_gains(self, most: int) -> int:
+        """Return how many queries the rest takes if no two told the same pair apart."""
+        gains = [(self._masks[query] & self._rest).bit_count() for query in self._queries]
+        total = np.cumsum([0, *sorted(gains, reverse=True)])
+        return min(most, int(np.searchsorted(total, self._rest.bit_count())))
+
+    def _bound_by_reach(self) -> int:
+        """Return how many queries have enough answers for all functions told apart."""
+        count = self.answers.core.bit_count()
+        return next(size for size, reach in enumerate(self._reach) if reach >= count)
+
+    def _bound_by_pairs(self) -> int:
+        """Return a number of pairs in the rest of which no query tells two apart."""
+        count, left = 0, self._rest
+        while left:
+            rarest = left & -left
+            for query in self._queries:
+                if self._masks[query] & rarest:
+                    left &= ~self._masks[query]
+            count += 1
+        return count
+
+
+def _needed(masks: list[int]) -> list[int]:
+    """Return the queries that tell no subset of the pairs apart that another does."""
+    first = {mask: query for query, mask in reversed(list(enumerate(masks))) if mask}
+    ranked = sorted(first, key=lambda mask: -mask.bit_count())
+    kept: list[int] = []
+    for mask in ranked:
+        if all(mask & ~larger for larger in kept):
+            kept.append(mask)
+    return sorted(first[mask] for mask in kept)
+
+
+def _reaches(answers: Answers, queries: list[int]) -> list[int]:
+    """Return how many functions so many queries can tell apart by their answers, at most."""
+    branching = sorted((answers.branching(query) for query in queries), reverse=True)
+    return [prod(branching[:size]) for size in range(len(branching) + 1)]

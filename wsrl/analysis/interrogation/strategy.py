@@ -1,0 +1,218 @@
+"""A strategy: which query to ask first, and after every answer which next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from wsrl.analysis.interrogation.answers import Answers, members
+
+
+@dataclass(frozen=True)
+class Branch:
+    """Where an answer leads: to the node of that number.
+
+    Attributes:
+        answer: the answer; ``None`` where answers are compared within a tolerance, and the answers
+            of the functions at the node are meant.
+        node: its index in ``Strategy.nodes``.
+    """
+
+    answer: int | None
+    node: int
+
+
+@dataclass(frozen=True)
+class Node:
+    """A state of an interrogation.
+
+    Attributes:
+        functions: the candidates left, ascending.
+        query: what to ask now; ``None`` at a leaf, where nothing is left to tell apart.
+        branches: one for every answer.
+    """
+
+    functions: tuple[int, ...]
+    query: int | None = None
+    branches: tuple[Branch, ...] = ()
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A decision tree as a list of nodes: the first is the start, children come after parents.
+
+    With a tolerance nodes with equal candidates are one node.
+    """
+
+    nodes: tuple[Node, ...]
+
+    @cached_property
+    def depth(self) -> int:
+        """The most queries it asks."""
+        return self._heights[0]
+
+    @cached_property
+    def size(self) -> int:
+        """How many of its nodes ask a query."""
+        return sum(node.query is not None for node in self.nodes)
+
+    @cached_property
+    def expected(self) -> float:
+        """Queries on average, if all functions are as likely (of several ways, the longest)."""
+        return sum(self._longest.values()) / len(self.nodes[0].functions)
+
+    def identify(self, ask: Callable[[int], int]) -> tuple[int, int]:
+        """Find out which function a black box is.
+
+        The box must be one of the functions. If it is not, but answers all that is asked as one of
+        them does, it is taken for that one: the strategy asks no more than it needs to.
+
+        Args:
+            ask: the black box: answers a query, given by its number.
+
+        Returns:
+            The function's number, and how many queries were asked.
+
+        Raises:
+            ValueError: for an answer that none of the candidates left gives, or a strategy for
+                answers with a tolerance (see ``Interrogation.identify``).
+        """
+        node, asked = self.nodes[0], 0
+        while node.query is not None:
+            if node.branches[0].answer is None:
+                raise ValueError(
+                    "this strategy is for answers with a tolerance, which are no numbers: "
+                    "use the identify of the Interrogation it belongs to"
+                )
+            answer = ask(node.query)
+            found = [branch.node for branch in node.branches if branch.answer == answer]
+            if not found:
+                known = sorted({b.answer for b in node.branches if b.answer is not None})
+                raise ValueError(
+                    f"the black box is none of the functions: to query {node.query} it answers "
+                    f"{answer!r}, the {len(node.functions)} candidates left answer "
+                    f"{', '.join(map(str, known))}"
+                )
+            node, asked = self.nodes[found[0]], asked + 1
+        return node.functions[0], asked
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values: ``depth``, ``expected``, ``size`` and the nodes."""
+        nodes = [asdict(node) for node in self.nodes]
+        return {"depth": self.depth, "expected": self.expected, "size": self.size, "nodes": nodes}
+
+    def render(
+        self,
+        query_name: Callable[[int], str] = "query {}".format,
+        function_name: Callable[[int], str] = "{}".format,
+        lines: int = 200,
+    ) -> str:
+        """Return the tree to read, a line for each answer, indented by the queries before it.
+
+        Args:
+            query_name: what to call a query.
+            function_name: what to call a function.
+            lines: after so many the rest is left out, and said to be.
+        """
+        text: list[str] = []
+        pending = [(0, 0, "")]
+        while pending and len(text) < lines:
+            index, level, label = pending.pop()
+            node = self.nodes[index]
+            names = ", ".join(function_name(f) for f in node.functions)
+            left = f"{len(node.functions)} left: " if label else ""
+            what = names if node.query is None else f"{left}ask {query_name(node.query)}"
+            text.append(f"{'  ' * level}{label}{what}")
+            below = [(branch.node, level + 1, _label(branch, self)) for branch in node.branches]
+            pending += reversed(below)
+        return "\n".join([*text, *(["..."] if pending else [])])
+
+    @cached_property
+    def _heights(self) -> list[int]:
+        heights = [0] * len(self.nodes)
+        for index in reversed(range(len(self.nodes))):
+            below = [heights[branch.node] for branch in self.nodes[index].branches]
+            heights[index] = 1 + max(below) if below else 0
+        return heights
+
+    @cached_property
+    def _longest(self) -> dict[int, int]:
+        """The most queries asked of each function."""
+        levels, longest = [0] * len(self.nodes), dict.fromkeys(self.nodes[0].functions, 0)
+        for index, node in enumerate(self.nodes):
+            for branch in node.branches:
+                levels[branch.node] = max(levels[branch.node], levels[index] + 1)
+            if node.query is None:
+                for function in node.functions:
+                    longest[function] = max(longest[function], levels[index])
+        return longest
+
+
+def _label(branch: Branch, strategy: Strategy) -> str:
+    if branch.answer is not None:
+        return f"{branch.answer}: "
+    return "" if strategy.nodes[branch.node].query is None else "alike, "
+
+
+def build_strategy(
+    answers: Answers, choose: Callable[[int], int], most_choices: int | None = None
+) -> Strategy | None:
+    """Follow a rule that says which query to ask of which candidates.
+
+    Args:
+        answers: of the functions.
+        choose: the query for a mask of candidates of which some can be told apart.
+        most_choices: give up after so many.
+
+    Returns:
+        The strategy, or ``None`` where that was given up.
+    """
+    order = _candidates(answers, choose, most_choices)
+    if order is None:
+        return None
+    # Larger sets first: a part is smaller than what it is a part of, so children follow parents.
+    ranked = sorted(order, key=lambda mask: (-mask.bit_count(), mask))
+    number = {mask: index for index, mask in enumerate(ranked)}
+    nodes = []
+    for mask in ranked:
+        query, parts = order[mask]
+        branches: tuple[Branch, ...] = ()
+        if query is not None:
+            branches = tuple(Branch(answers.answer(part, query), number[part]) for part in parts)
+        nodes.append(Node(tuple(members(mask)), query, branches))
+    return Strategy(tuple(nodes))
+
+
+def _candidates(
+    answers: Answers, choose: Callable[[int], int], most_choices: int | None
+) -> dict[int, tuple[int | None, list[int]]] | None:
+    """Return every set of candidates that is reached, with its query and the parts after it."""
+    pending, choices = [answers.everyone], 0
+    found: dict[int, tuple[int | None, list[int]]] = {}
+    while pending:
+        mask = pending.pop()
+        if mask in found:
+            continue
+        if answers.settled(mask):
+            found[mask] = (None, [])
+            continue
+        if choices == most_choices:
+            return None
+        query = choose(mask)
+        parts = answers.parts(mask, query)
+        found[mask] = (query, parts)
+        pending += parts
+        choices += 1
+    return found
+
+
+def fixed_strategy(answers: Answers, queries: list[int] | tuple[int, ...]) -> Strategy:
+    """Return the strategy that asks the same queries whatever the answers.
+
+    Its one leaf keeps all candidates; who identifies with it must compare all answers.
+    """
+    everyone = tuple(range(answers.functions))
+    nodes = [Node(everyone, q, (Branch(None, n),)) for n, q in enumerate(queries, 1)]
+    return Strategy((*nodes, Node(everyone)))
