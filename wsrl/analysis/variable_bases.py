@@ -1,0 +1,222 @@
+"""Bases of variable memories: found from a linear (or linearised) RNN, and read with.
+
+``x(t+1) = A x(t) + B u(t)``, ``y(t) = C x(t+1)``, all relative to a fixed point. Of a bias-free tanh
+or linear RNN ``A = W_hh``, ``B = W_ih``, ``C = W_r`` (at the origin); of others
+``wsrl.rnn.linearize`` gives the three.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsrl.analysis.spectra import (
+    THRESHOLD,
+    Eigenspace,
+    Matrix,
+    NoBasisError,
+    lasting_eigenspace,
+)
+from wsrl.analysis.variable_memory import Grounding, Interactions, check_grounding
+
+CUTOFF = 1e-10
+"""Singular values below this part of the largest count as zero in pseudo-inverses."""
+
+
+@dataclass(frozen=True)
+class LinearSystem:
+    """``x(t+1) = A x(t) + B u(t)``, ``y(t) = C x(t+1)``.
+
+    Attributes:
+        recurrent: ``A (n, n)``.
+        input: ``B (n, d)``.
+        readout: ``C (d, n)``.
+
+    Raises:
+        ValueError: for shapes that do not fit each other.
+    """
+
+    recurrent: Matrix
+    input: Matrix
+    readout: Matrix
+
+    def __post_init__(self) -> None:
+        size = len(self.recurrent)
+        square = self.recurrent.shape == (size, size)
+        if not square or len(self.input) != size or self.readout.shape[1:] != (size,):
+            raise ValueError(
+                "A (n, n), B (n, d) and C (d, n) do not fit each other: "
+                f"{self.recurrent.shape}, {self.input.shape}, {self.readout.shape}"
+            )
+
+    @property
+    def size(self) -> int:
+        """``n``."""
+        return len(self.recurrent)
+
+
+@dataclass(frozen=True)
+class VariableBasis:
+    """Where the variables that matter are in a state.
+
+    Attributes:
+        memories: ``Psi (n, r)``, a column for each variable.
+        dual: ``Psi^* (r, n)``, which reads the variables.
+        grounding: what they were derived from.
+    """
+
+    memories: Matrix
+    dual: Matrix
+    grounding: Grounding
+
+    @property
+    def condition(self) -> float | None:
+        """Condition number of ``Psi``; None where columns depend on each other."""
+        values = np.linalg.svd(self.memories, compute_uv=False)
+        smallest = values.min() if len(values) == self.memories.shape[1] else 0.0
+        fits = smallest > values.max() * np.finfo(np.float64).eps
+        return float(values.max() / smallest) if fits else None
+
+    def read(self, states: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the variables ``(..., r)`` of states ``(..., n)`` relative to the fixed point."""
+        return states @ self.dual.T
+
+    def residual(self, states: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what of states ``(..., n)`` is outside of the variables: ``h - Psi Psi^* h``."""
+        return states - self.read(states) @ self.memories.T
+
+    def interactions(self, recurrent: Matrix) -> Matrix:
+        """Return ``Psi^* A Psi (r, r)``, to be compared with the reduced ``Phi``."""
+        return self.dual @ recurrent @ self.memories
+
+
+def variable_basis(
+    system: LinearSystem,
+    interactions: Interactions,
+    grounding: Grounding = "output",
+    power: int | None = None,
+    threshold: float = THRESHOLD,
+    cutoff: float = CUTOFF,
+) -> VariableBasis:
+    """Find the variables in an RNN.
+
+    Groundings:
+
+    - ``output`` (the public code's): the memories of the newest vector are ``C^+``; right where the
+      memories are orthonormal.
+    - ``input`` (the paper's algorithm): they are ``B``; right where the RNN's input phase is linear,
+      in any basis.
+    - ``observability`` (ours): the variables are what will be output, ``C A^n x`` against the
+      task's outputs for the next ``s`` steps, in the space of what lasts; right in any basis, and
+      whatever the input phase does.
+
+    The first two go on to older vectors by ``Psi_k = A^(s-k) Psi_s``, less what the task writes
+    back into the newest. Columns are not normalised, so that ``Psi^* A Psi = Phi`` keeps its scale.
+
+    Args:
+        system: the RNN, linearised.
+        interactions: the task's.
+        grounding: as above.
+        power: transients die out in so many periods of the reduced ``Phi`` (the paper's power
+            iteration); 0 leaves them in; None projects on the eigenspace of what lasts instead.
+        threshold: modulus above which an eigenvalue lasts.
+        cutoff: singular values below this part of the largest are zero to the pseudo-inverses.
+
+    Raises:
+        ValueError: for a state of too few dimensions, inputs or outputs that do not fit the task.
+        NoBasisError: where there is none (it is a ValueError too).
+    """
+    check_grounding(grounding)
+    check_sizes(system, interactions)
+    if grounding == "observability":
+        space = lasting_eigenspace(system.recurrent, threshold)
+        return _observed(system, interactions, space, cutoff)
+    newest = interactions.newest
+    if grounding == "output":
+        ground = np.linalg.pinv(system.readout[newest], rcond=cutoff)
+    else:
+        ground = system.input[:, newest]
+    ground = _without_transients(system, interactions, ground, power, threshold)
+    memories = _older(system, interactions, ground)
+    if not np.isfinite(memories).all():
+        raise NoBasisError("the memories grow beyond all numbers: take fewer powers, or none")
+    return VariableBasis(memories, np.linalg.pinv(memories, rcond=cutoff), grounding)
+
+
+def check_sizes(system: LinearSystem, interactions: Interactions) -> None:
+    """Check that a task's variables can be in an RNN at all.
+
+    Raises:
+        ValueError: for a state of fewer dimensions than variables, or other inputs or outputs.
+    """
+    dims, rank = interactions.dims, interactions.rank
+    if system.input.shape[1] != dims or len(system.readout) != dims:
+        raise ValueError(
+            f"the RNN has {system.input.shape[1]} inputs and {len(system.readout)} outputs, the "
+            f"task {dims} of each"
+        )
+    if rank > system.size:
+        raise ValueError(
+            f"no basis can exist: the task keeps {rank} variables (the rank of its reduced Phi), "
+            f"but the RNN's state has {system.size} dimensions"
+        )
+
+
+def _without_transients(
+    system: LinearSystem,
+    interactions: Interactions,
+    ground: Matrix,
+    power: int | None,
+    threshold: float,
+) -> Matrix:
+    if power is None:
+        return lasting_eigenspace(system.recurrent, threshold).project(ground)
+    period = interactions.period
+    if power < 0 or (power and period is None):
+        raise ValueError(
+            f"power must be a number of periods, 0 or more, of a task that has one, not {power}"
+            f" of {period}; without it transients are projected out"
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.linalg.matrix_power(system.recurrent, power * (period or 0)) @ ground
+
+
+def _older(system: LinearSystem, interactions: Interactions, ground: Matrix) -> Matrix:
+    """Go from the newest vector's memories ``(n, m)`` to all, ``(n, r)``.
+
+    Column ``(i, k)`` of ``A Psi = Psi Phi`` is memory ``(i, k - 1)``, plus what the task writes from
+    ``(i, k)`` into the newest.
+    """
+    kept, dims = interactions.kept, interactions.dims
+    rows = interactions.newest_places
+    columns = dict(zip(kept[rows].tolist(), ground.T, strict=True))
+    for place in [int(place) for place in kept[::-1] if int(place) not in columns]:
+        below = place + dims
+        if below not in columns:
+            raise NoBasisError(
+                f"variable {place} matters, but the later one that it comes from, {below}, does not"
+            )
+        written = interactions.full[kept[rows], below]
+        with np.errstate(over="ignore", invalid="ignore"):
+            columns[place] = system.recurrent @ columns[below] - ground @ written
+    return np.stack([columns[place] for place in kept.tolist()], 1)
+
+
+def _observed(
+    system: LinearSystem, interactions: Interactions, space: Eigenspace, cutoff: float
+) -> VariableBasis:
+    """Return the basis in which the coming ``s`` outputs are the task's."""
+    told, seen = interactions.readout, system.readout @ space.basis
+    tells, sees = [], []
+    for _ in range(interactions.steps):
+        told, seen = told @ interactions.reduced, seen @ space.dynamics
+        tells.append(told)
+        sees.append(seen)
+    telling = np.concatenate(tells)
+    if np.linalg.matrix_rank(telling) < interactions.rank:
+        raise NoBasisError(f"the next {interactions.steps} outputs do not tell the variables")
+    inside = np.linalg.lstsq(telling, np.concatenate(sees), rcond=None)[0]  # (r, k)
+    memories = space.basis @ np.linalg.pinv(inside, rcond=cutoff)
+    return VariableBasis(memories, inside @ space.dual, "observability")
