@@ -185,7 +185,10 @@ def test_the_command_line_beats_a_zoo_config_wherever_it_stands(tmp_path: Path) 
         (["--problem", "nope"], "unknown problem 'nope'; choose one of formal_languages"),
         (["--problem", "formal_languages", "--runz", "3"], "--runz"),
         (["--problem", "formal_languages", "--runs", "x"], "runs"),
-        (["--problem", "formal_languages", "--cell", "nope"], "choose one of lstm, gru, tanh"),
+        (
+            ["--problem", "formal_languages", "--cell", "nope"],
+            "choose one of lstm, gru, tanh, linear",
+        ),
         (["--config", "nope.yaml"], "no config file at nope.yaml"),
     ],
 )

@@ -14,6 +14,7 @@ SPECS = [
     RNNSpec("lstm", 3, 5, 2, 4),
     RNNSpec("gru", 3, 5, 2, 4),
     RNNSpec("tanh", 3, 5, 2, 4),
+    RNNSpec("linear", 3, 5, 2, 4),
     RNNSpec("lstm", 2, 4, 1, 1, bias=False),
     RNNSpec("gru", 2, 3, 3, 2, bias=False),
 ]

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from wsrl.rnn import RNNSpec, RNNWeights, backends, population_cross_entropy, run_population
+from wsrl.rnn import (
+    CELLS,
+    RNNSpec,
+    RNNWeights,
+    backends,
+    population_cross_entropy,
+    run_population,
+)
 
 TOLERANCE = 1e-5
 """Of each tensor's largest magnitude."""
@@ -36,6 +43,7 @@ class Case:
 class Sizes:
     """What sizes are drawn from; by default what are and are not multiples of a vector."""
 
+    cells: Sequence[str] = tuple(CELLS)
     inputs: Sequence[int] = (1, 3, 6, 16, 17)
     outputs: Sequence[int] = (1, 6, 10, 16, 19)
     hidden: Sequence[int] = (1, 5, 8, 16, 24, 32, 33)
@@ -46,9 +54,9 @@ class Sizes:
 
 
 def random_case(seed: int, sizes: Sizes | None = None) -> Case:
-    """Draw a spec of the cell ``seed % 3``, weights, data of both kinds, and a first state."""
+    """Draw a spec (cells take turns with the seed), weights, data of both kinds, a state."""
     pick, among = random.Random(seed), sizes or Sizes()
-    cell = ("lstm", "gru", "tanh")[seed % 3]
+    cell = among.cells[seed % len(among.cells)]
     inputs, outputs = pick.choice(among.inputs), pick.choice(among.outputs)
     hidden, layers = pick.choice(among.hidden), pick.choice(among.layers)
     spec = RNNSpec(cell, inputs, hidden, layers, outputs, bias=pick.random() < 0.7)
@@ -65,7 +73,7 @@ def random_case(seed: int, sizes: Sizes | None = None) -> Case:
         real if pick.random() < 0.6 else one_hot,
         torch.randint(outputs, shape, generator=generator),
         counts,
-        tuple(torch.randn(state_shape, generator=generator) for _ in range(1 + (cell == "lstm"))),
+        tuple(torch.randn(state_shape, generator=generator) for _ in range(spec.state_parts)),
     )
 
 
@@ -98,7 +106,7 @@ def check_graphs_used_twice_and_differentiated_twice(
     """A graph gives the same gradient twice, and the gradient has the right gradient."""
     results = []
     for own, dtype in (("eager", torch.float64), (backend, torch.float32)):
-        case = (random_case(6) if sizes is None else random_case(6, sizes)).to(dtype, device)
+        case = random_case(12, sizes).to(dtype, device)
         flat = case.weights.flat
         data = (case.inputs, case.targets, case.sequence_weights)
         outputs, _ = run_population(case.weights, case.inputs, case.state, own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -38,7 +39,7 @@ def reference(
     return torch.stack(outputs), parts
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", [cell for cell in CELLS if cell != "linear"])
 @pytest.mark.parametrize(("layers", "bias"), [(1, True), (2, False), (3, True)])
 def test_equals_torch_nn(cell: str, layers: int, bias: bool) -> None:
     spec = RNNSpec(cell, 3, 5, layers, 4, bias)
@@ -54,6 +55,37 @@ def test_equals_torch_nn(cell: str, layers: int, bias: bool) -> None:
         results.append([outputs, *end, *torch.autograd.grad(total, leaves)])
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_linear_rnn_is_sums_of_matrix_powers(bias: bool) -> None:
+    spec = RNNSpec("linear", 3, 5, 1, 4, bias)
+    weights, (start,) = random_weights(spec), random_state(spec)
+    inputs = torch.randn(B, S, T, 3, dtype=torch.float64)
+    outputs, (end,) = run_population(weights, inputs, start)
+    for rnn, named in enumerate(zip(*weights.tensors().values(), strict=True)):
+        part = dict(zip(weights.tensors(), (value.numpy() for value in named), strict=True))
+        recurrent, readout = part["rnn.weight_hh_l0"], part["linear.weight"]
+        driven = inputs[rnn].numpy() @ part["rnn.weight_ih_l0"].T
+        driven = driven + part.get("rnn.bias_ih_l0", 0) + part.get("rnn.bias_hh_l0", 0)
+        for t in range(T):
+            powers = [np.linalg.matrix_power(recurrent, t - k) for k in range(t + 1)]
+            hidden = start[0, rnn].numpy() @ np.linalg.matrix_power(recurrent, t + 1).T
+            hidden = hidden + sum(driven[:, k] @ powers[k].T for k in range(t + 1))
+            read = hidden @ readout.T + part.get("linear.bias", 0)
+            np.testing.assert_allclose(outputs[rnn, :, t].numpy(), read, rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(end[0, rnn].numpy(), hidden, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_linear_rnns_superpose_and_tanh_rnns_do_not(layers: int) -> None:
+    for cell in ("linear", "tanh"):
+        spec = RNNSpec(cell, 3, 5, layers, 4, bias=False)
+        weights = random_weights(spec)
+        one, other = torch.randn(2, B, S, T, 3, dtype=torch.float64)
+        parts = [run_population(weights, inputs)[0] for inputs in (one, other, 2 * one - other)]
+        difference = (2 * parts[0] - parts[1] - parts[2]).abs().max() / parts[2].abs().max()
+        assert (difference < 1e-12) == (cell == "linear")
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -57,6 +57,18 @@ def test_round_trip_under_any_prefix(prefixes: tuple[str, str]) -> None:
         assert torch.equal(value, weights.to_module().state_dict()[name])
 
 
+def test_the_cell_may_be_said_where_gates_do_not_tell_it() -> None:
+    state = Model(nn.RNN(3, 4)).state_dict()
+    found, linear = weights_from_state_dict(state), weights_from_state_dict(state, "linear")
+    assert found.spec == RNNSpec("tanh", 3, 4, 1, 2)
+    assert linear.spec == RNNSpec("linear", 3, 4, 1, 2)
+    assert torch.equal(found.flat, linear.flat)
+    assert weights_from_state_dict(gru_state(), "gru").spec.cell == "gru"
+    for wrong in ("linear", "relu"):
+        with pytest.raises(ValueError, match=rf"is 12 x 4: the cell is gru, not '{wrong}'"):
+            weights_from_state_dict(gru_state(), wrong)
+
+
 def without(state: State, key: str) -> State:
     return {name: value for name, value in state.items() if name != key}
 

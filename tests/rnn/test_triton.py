@@ -134,6 +134,21 @@ def test_a_release_of_triton_that_crashes_is_refused(monkeypatch: pytest.MonkeyP
         raise backends.triton_kernels.__wrapped__()
 
 
+def test_linear_cells_are_refused_by_name_and_left_to_pytorch_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec = RNNSpec("linear", 3, 4, 1, 2)
+    weights = RNNWeights(torch.rand(2, spec.num_parameters), spec)
+    monkeypatch.setattr(backends, "check_backend", lambda *_: None)
+    monkeypatch.setattr(backends, "_obstacle", lambda *_: None)
+    with pytest.raises(ValueError, match="cannot run this: there are no Triton kernels of linear"):
+        backends.choose_backend("triton", weights)
+    monkeypatch.setattr(backends, "choose_elementwise", lambda *_, **__: "triton")
+    assert backends.choose_backend("auto", weights) == "eager"
+    tanh = RNNWeights(weights.flat, RNNSpec("tanh", 3, 4, 1, 2))
+    assert backends.choose_backend("auto", tanh) == "triton"
+
+
 WITHOUT = """
 import sys
 sys.modules["triton"] = None  # importing it fails

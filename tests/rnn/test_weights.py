@@ -25,6 +25,11 @@ def test_order_is_that_of_torch_nn(cell: str, kind: type[nn.RNNBase], bias: bool
     assert weights.spec == RNNSpec(cell, 3, 5, 2, 4, bias)
 
 
+def test_a_linear_rnn_is_no_torch_module() -> None:
+    with pytest.raises(ValueError, match=r"torch\.nn has no linear RNN; run one with"):
+        random_weights("linear").to_module()
+
+
 def test_the_published_spec_has_its_published_size() -> None:
     assert RNNSpec("lstm", 6, 32, 2, 6).num_parameters == 13766
 
@@ -37,7 +42,7 @@ def test_permuting_neurons_keeps_the_function(cell: str, bias: bool) -> None:
     outputs, _ = run_population(weights, inputs)
     permuted = weights.permute(random_permutations(weights.spec, 3))
     assert not torch.equal(permuted.flat, weights.flat)
-    torch.testing.assert_close(run_population(permuted, inputs)[0], outputs, rtol=0, atol=1e-12)
+    torch.testing.assert_close(run_population(permuted, inputs)[0], outputs, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["rnn.weight_hh_l0", "rnn.weight_ih_l1", "linear.weight"])
@@ -98,7 +103,9 @@ def test_modules_that_do_not_fit_are_refused(
 
 
 def test_specs_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(ValueError, match="unknown cell 'relu'; choose one of lstm, gru, tanh"):
+    with pytest.raises(
+        ValueError, match="unknown cell 'relu'; choose one of lstm, gru, tanh, linear"
+    ):
         RNNSpec("relu", 3, 5, 1, 4)
     with pytest.raises(ValueError, match="hidden_size must be a whole number of at least 1, not 0"):
         RNNSpec("gru", 3, 0, 1, 4)

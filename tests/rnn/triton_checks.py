@@ -33,7 +33,9 @@ from wsrl.zoos.optimizer import PopulationAdamW
 from wsrl.zoos.problems import FormalLanguages
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+TRITON_CELLS = ("lstm", "gru", "tanh")
 INTERPRETED = Sizes(
+    cells=TRITON_CELLS,
     inputs=(1, 3, 17),
     outputs=(1, 6, 17),
     hidden=(1, 5, 16, 33),
@@ -42,7 +44,7 @@ INTERPRETED = Sizes(
     sequences=(1, 5, 17),
     steps=(1, 2, 3),
 )
-SIZES = INTERPRETED if DEVICE == "cpu" else Sizes(hidden=(1, 5, 16, 24, 32, 33, 64))
+SIZES = INTERPRETED if DEVICE == "cpu" else Sizes(TRITON_CELLS, hidden=(1, 5, 16, 24, 32, 33, 64))
 
 
 def small(cell: str, layers: int = 1) -> tuple[RNNWeights, Tensor]:
@@ -64,7 +66,7 @@ def test_agrees_with_eager_in_double_precision(seed: int) -> None:
             assert_close(one, other)
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "tanh"])
+@pytest.mark.parametrize("cell", TRITON_CELLS)
 def test_only_the_gradients_asked_for_of_only_the_results_used(cell: str) -> None:
     weights, inputs = small(cell, layers=2)
     weights, inputs = weights[:1], inputs[:1]
@@ -106,7 +108,7 @@ def test_the_reset_gate_acts_on_the_recurrent_bias_and_not_on_the_other() -> Non
     assert (results[0] - results[1]).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "tanh"])
+@pytest.mark.parametrize("cell", TRITON_CELLS)
 def test_what_is_not_finite_stays_with_its_member_and_is_seen(cell: str) -> None:
     weights, inputs = small(cell)
     targets = torch.randint(4, inputs.shape[:3], device=DEVICE)
@@ -130,7 +132,7 @@ def test_what_is_not_finite_stays_with_its_member_and_is_seen(cell: str) -> None
         assert not after[1].isfinite().all()
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "tanh"])
+@pytest.mark.parametrize("cell", TRITON_CELLS)
 def test_extreme_weights_saturate(cell: str) -> None:
     weights, inputs = small(cell)
     extreme = RNNWeights(weights.flat * 1e6, weights.spec)

@@ -84,13 +84,13 @@ def choose_backend(backend: Backend, weights: RNNWeights, *others: Tensor) -> st
     if backend in ("cpu", "triton"):
         reason = _obstacle(backend, tensors)
         if backend == "triton":
-            reason = reason or _too_large(weights.spec, weights.flat.device)
+            reason = reason or _unfit_for_triton(weights.spec, weights.flat.device)
         _refuse(backend, reason)
         return backend
     if weights.flat.is_cpu and weights.spec.hidden_size > LARGEST_HIDDEN:
         return "eager"
     chosen = choose_elementwise(backend, *tensors, kind=weights.spec.cell)
-    if chosen == "triton" and (reason := _too_large(weights.spec, weights.flat.device)):
+    if chosen == "triton" and (reason := _unfit_for_triton(weights.spec, weights.flat.device)):
         _say_once(reason)
         return "eager"
     return chosen
@@ -161,8 +161,10 @@ def _say_once(reason: str) -> None:
     _log.warning("%s. Populations of RNNs on the GPU run in PyTorch instead, far slower.", reason)
 
 
-def _too_large(spec: RNNSpec, device: torch.device) -> str | None:
-    """Say why the Triton kernels cannot run RNNs of this size, if so."""
+def _unfit_for_triton(spec: RNNSpec, device: torch.device) -> str | None:
+    """Say why the Triton kernels cannot run RNNs of this cell and size, if so."""
+    if spec.cell == "linear":
+        return "there are no Triton kernels of linear cells"
     size = spec.hidden_size
     if size > LARGEST_ON_GPU:
         return f"the Triton kernels have room for {LARGEST_ON_GPU} neurons a layer, not {size}"

@@ -166,7 +166,16 @@ def _tanh_step(driven: Tensor, w_hh: Tensor, b_hh: Tensor | None, state: State) 
     return (torch.tanh(torch.baddbmm(driven, state[0], w_hh)),)
 
 
-CELL_STEPS: dict[str, Cell] = {"lstm": _lstm_step, "gru": _gru_step, "tanh": _tanh_step}
+def _linear_step(driven: Tensor, w_hh: Tensor, b_hh: Tensor | None, state: State) -> State:
+    return (torch.baddbmm(driven, state[0], w_hh),)
+
+
+CELL_STEPS: dict[str, Cell] = {
+    "lstm": _lstm_step,
+    "gru": _gru_step,
+    "tanh": _tanh_step,
+    "linear": _linear_step,
+}
 
 
 def check_run(weights: RNNWeights, inputs: Tensor, state: State | Tensor | None) -> State | None:
@@ -201,13 +210,12 @@ def _state_shape(weights: RNNWeights, inputs: Tensor) -> tuple[int, ...]:
 
 def zero_state(weights: RNNWeights, inputs: Tensor) -> State:
     """Return the state that RNNs start from unless told otherwise."""
-    count = 2 if weights.spec.cell == "lstm" else 1
-    return (inputs.new_zeros(_state_shape(weights, inputs)),) * count
+    return (inputs.new_zeros(_state_shape(weights, inputs)),) * weights.spec.state_parts
 
 
 def _checked_state(weights: RNNWeights, inputs: Tensor, state: State | Tensor) -> State:
     shape = _state_shape(weights, inputs)
-    count = 2 if weights.spec.cell == "lstm" else 1
+    count = weights.spec.state_parts
     parts = (state,) if isinstance(state, Tensor) else tuple(state)
     if len(parts) != count or any(part.shape != shape for part in parts):
         raise ValueError(

@@ -10,8 +10,11 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-CELLS = {"lstm": 4, "gru": 3, "tanh": 1}
-"""Known cells and how many gates each has (rows of a weight matrix per hidden neuron)."""
+CELLS = {"lstm": 4, "gru": 3, "tanh": 1, "linear": 1}
+"""Known cells and how many gates each has (rows of a weight matrix per hidden neuron).
+
+Where only the gates are known, the first cell with as many is meant: one gate is ``tanh``.
+"""
 
 INPUT = "input"
 OUTPUT = "output"
@@ -60,7 +63,7 @@ class RNNSpec:
     """A recurrent network with a linear readout.
 
     Attributes:
-        cell: ``lstm``, ``gru`` or ``tanh`` (Elman).
+        cell: ``lstm``, ``gru``, ``tanh`` (Elman) or ``linear`` (Elman without its tanh).
         input_size: size ``I`` of an input vector.
         hidden_size: neurons ``H`` of every layer.
         num_layers: stacked layers ``L``.
@@ -92,6 +95,11 @@ class RNNSpec:
     def gates(self) -> int:
         """Gates of the cell: 4 (i, f, g, o), 3 (r, z, n) or 1."""
         return CELLS[self.cell]
+
+    @property
+    def state_parts(self) -> int:
+        """Vectors of ``H`` numbers in a layer's state: ``h`` and ``c`` of an LSTM, else ``h``."""
+        return 2 if self.cell == "lstm" else 1
 
     @cached_property
     def tensors(self) -> tuple[TensorSpec, ...]:

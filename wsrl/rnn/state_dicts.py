@@ -14,27 +14,29 @@ from wsrl.rnn.weights import RNNWeights
 _RECURRENT = re.compile(r"(?P<prefix>(?:.*\.)?)(?P<part>(?:weight|bias)_(?:ih|hh|hr)_l\d+.*)")
 
 
-def weights_from_state_dict(state: Mapping[str, Tensor]) -> RNNWeights:
+def weights_from_state_dict(state: Mapping[str, Tensor], cell: str | None = None) -> RNNWeights:
     """Read one RNN out of the state dict of a model; ``B = 1``.
 
     The model is an ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` and an ``nn.Linear`` on its outputs, each
     under any name: ``lstm.weight_ih_l0``, ``fc.weight``. A state dict does not tell an ``nn.RNN``
-    with ReLU from one with tanh: it is taken to be tanh.
+    with ReLU, or a linear RNN, from one with tanh: it is taken to be tanh unless ``cell`` is given.
 
     Args:
         state: tensors by name.
+        cell: one of ``CELLS``, where it is known; by default the first with as many gates.
 
     Returns:
         The weights ``(1, N)``, of the state dict's dtype.
 
     Raises:
         ValueError: naming the keys, where they are not exactly those of one such model, or need
-            what a spec does not have (bidirectional, projections, biases in only one part).
+            what a spec does not have (bidirectional, projections, biases in only one part), or are
+            not those of the cell given.
     """
     rnn, rest = _recurrent_part(state)
     readout = _readout(state, rest)
     bias = _has_biases(rnn, readout)
-    spec = _spec_of(state, rnn, readout["weight"], bias)
+    spec = _spec_of(state, rnn, readout["weight"], bias, cell)
     keys = {f"rnn.{part}": key for part, key in rnn.items()}
     keys |= {f"linear.{part}": key for part, key in readout.items()}
     _check_shapes(state, spec, keys)
@@ -96,7 +98,11 @@ def _has_biases(rnn: Mapping[str, str], readout: Mapping[str, str]) -> bool:
 
 
 def _spec_of(
-    state: Mapping[str, Tensor], rnn: Mapping[str, str], readout: str, bias: bool
+    state: Mapping[str, Tensor],
+    rnn: Mapping[str, str],
+    readout: str,
+    bias: bool,
+    cell: str | None,
 ) -> RNNSpec:
     """Find the spec whose names are those of the keys."""
     layers = 1 + max(int(re.search(r"_l(\d+)", part)[1]) for part in rnn)  # type: ignore[index]
@@ -111,14 +117,19 @@ def _spec_of(
         if state[key].ndim != 2 or 0 in state[key].shape:
             raise ValueError(f"{key} must be a matrix, not {tuple(state[key].shape)}")
     rows, hidden = state[rnn["weight_hh_l0"]].shape
-    cells = [cell for cell, gates in CELLS.items() if gates * hidden == rows]
+    cells = [name for name, gates in CELLS.items() if gates * hidden == rows]
     if not cells:
         raise ValueError(
             f"{rnn['weight_hh_l0']} is {rows} x {hidden}: its rows must be 4 (LSTM), 3 (GRU) or 1 "
             "(RNN) times its columns"
         )
+    if cell is not None and cell not in cells:
+        raise ValueError(
+            f"{rnn['weight_hh_l0']} is {rows} x {hidden}: the cell is {' or '.join(cells)}, "
+            f"not {cell!r}"
+        )
     inputs = state[rnn["weight_ih_l0"]].shape[1]
-    return RNNSpec(cells[0], inputs, hidden, layers, state[readout].shape[0], bias)
+    return RNNSpec(cell or cells[0], inputs, hidden, layers, state[readout].shape[0], bias)
 
 
 def _check_shapes(state: Mapping[str, Tensor], spec: RNNSpec, keys: Mapping[str, str]) -> None:

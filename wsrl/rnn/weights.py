@@ -17,10 +17,18 @@ class RecurrentNetwork(nn.Module):
     """One RNN as ``torch.nn`` modules: ``rnn`` and then ``linear`` on its outputs.
 
     Unpacks into the two: ``rnn, linear = weights.to_module()``.
+
+    Raises:
+        ValueError: for linear cells, which ``torch.nn`` does not have.
     """
 
     def __init__(self, spec: RNNSpec) -> None:
         super().__init__()
+        if spec.cell == "linear":
+            raise ValueError(
+                "torch.nn has no linear RNN; run one with run_population, or copy its tensors "
+                "(weights.tensors())"
+            )
         kinds: dict[str, Any] = {"lstm": nn.LSTM, "gru": nn.GRU, "tanh": nn.RNN}
         self.rnn: nn.RNNBase = kinds[spec.cell](
             spec.input_size, spec.hidden_size, spec.num_layers, bias=spec.bias, batch_first=True
@@ -117,7 +125,11 @@ class RNNWeights:
         return cls(torch.cat([batch.flat for batch in batches]), specs.pop())
 
     def to_module(self, index: int = 0) -> RecurrentNetwork:
-        """Return a copy of one RNN as ``torch.nn`` modules (``batch_first``)."""
+        """Return a copy of one RNN as ``torch.nn`` modules (``batch_first``).
+
+        Raises:
+            ValueError: for linear cells, which ``torch.nn`` does not have.
+        """
         module = RecurrentNetwork(self.spec).to(self.flat.device, self.flat.dtype)
         state = {name: value[index].detach().clone() for name, value in self.tensors().items()}
         module.load_state_dict(state)

@@ -26,6 +26,7 @@ LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "lstm": (POPULATION, ("-DCELL=LSTM",)),
     "gru": (POPULATION, ("-DCELL=GRU",)),
     "tanh": (POPULATION, ("-DCELL=Tanh",)),
+    "linear": (POPULATION, ("-DCELL=Linear",)),
     "elementwise": (("elementwise.cpp",), ()),
     "lstm_cell": (("lstm_cell.cpp",), ()),
     "statistics": (("statistics.cpp",), ()),

@@ -286,7 +286,7 @@ def _threads_for_elements(count: int) -> int:
 def empty_state(spec: RNNSpec, inputs: Tensor) -> tuple[Tensor, ...]:
     """Return room for a state, ``(L, P, S, H)`` each."""
     shape = (spec.num_layers, *inputs.shape[:2], spec.hidden_size)
-    return tuple(inputs.new_empty(shape) for _ in range(2 if spec.cell == "lstm" else 1))
+    return tuple(inputs.new_empty(shape) for _ in range(spec.state_parts))
 
 
 def _pair(state: tuple[Tensor | None, ...] | None) -> tuple[Tensor | None, Tensor | None]:

@@ -233,7 +233,7 @@ def _recurrent_gradients(
 def _tape_size(spec: RNNSpec, shape: torch.Size) -> int:
     """Return how many numbers of tape a layer needs."""
     sequences = shape[:2].numel() * spec.hidden_size
-    states = 2 if spec.cell == "lstm" else 1
+    states = spec.state_parts
     apart = 0 if spec.cell == "tanh" else states
     return sequences * (shape[2] * (BLOCKS[spec.cell] + apart) + states)
 
@@ -241,7 +241,7 @@ def _tape_size(spec: RNNSpec, shape: torch.Size) -> int:
 def _tape(spec: RNNSpec, shape: torch.Size, room: Tensor) -> _Tape:
     """Divide a layer's room."""
     width, size = BLOCKS[spec.cell] * spec.hidden_size, spec.hidden_size
-    states = 2 if spec.cell == "lstm" else 1
+    states = spec.state_parts
     first, room = room.tensor_split([states * shape[:2].numel() * size])
     gates, room = room.tensor_split([shape.numel() * width])
     first, gates = first.view(states, *shape[:2], size), gates.view(*shape, width)

@@ -107,3 +107,20 @@ struct Tanh {
     }
   }
 };
+
+struct Linear {
+  static constexpr long GATES = 1, BLOCKS = 1;
+  static constexpr bool MEMORY = false, DIRECT = false;
+  static long input_block(long gate) { return gate; }
+  static long recurrent_block(long gate) { return gate; }
+
+  static void forward(long size, float* gates, const float*, const float*, float* h, float*,
+                      float*) {
+    for (long j = 0; j < size; j += WIDTH) store(h + j, load(gates + j));
+  }
+
+  static void backward(long size, const float*, const float*, const float*, const float*,
+                       const float* above, float* carry_h, float*, float* d_gates) {
+    for (long j = 0; j < size; j += WIDTH) store(d_gates + j, load(above + j) + load(carry_h + j));
+  }
+};
