@@ -65,19 +65,20 @@ class VariableBasis:
         memories: ``Psi (n, r)``, a column for each variable.
         dual: ``Psi^* (r, n)``, which reads the variables.
         grounding: what they were derived from.
+        cutoff: singular values below this part of the largest were zero.
     """
 
     memories: Matrix
     dual: Matrix
     grounding: Grounding
+    cutoff: float = CUTOFF
 
     @property
     def condition(self) -> float | None:
-        """Condition number of ``Psi``; None where columns depend on each other."""
+        """Condition number of ``Psi``; None where, by the cut-off, columns depend on each other."""
         values = np.linalg.svd(self.memories, compute_uv=False)
-        smallest = values.min() if len(values) == self.memories.shape[1] else 0.0
-        fits = smallest > values.max() * np.finfo(np.float64).eps
-        return float(values.max() / smallest) if fits else None
+        fits = values.min() > values.max() * self.cutoff
+        return float(values.max() / values.min()) if fits else None
 
     def read(self, states: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the variables ``(..., r)`` of states ``(..., n)`` relative to the fixed point."""
@@ -115,41 +116,56 @@ def variable_basis(
     The first two go on to older vectors by ``Psi_k = A^(s-k) Psi_s``, less what the task writes
     back into the newest. Columns are not normalised, so that ``Psi^* A Psi = Phi`` keeps its scale.
 
+    Transients die out by the paper's power iteration, and ``Psi^*`` is the pseudo-inverse of
+    ``Psi``; or they are projected out, of ``Psi`` and in reading: ``Psi^*`` is then that inverse of
+    ``Psi`` which is zero on what decays. A trained RNN's state is full of transients at the end of
+    its input phase, which the pseudo-inverse takes for variables. On circuits both are the same.
+
     Args:
         system: the RNN, linearised.
         interactions: the task's.
         grounding: as above.
-        power: transients die out in so many periods of the reduced ``Phi`` (the paper's power
-            iteration); 0 leaves them in; None projects on the eigenspace of what lasts instead.
+        power: iterate over so many periods of the reduced ``Phi``; 0 leaves transients in; None
+            projects on the eigenspace of what lasts instead.
         threshold: modulus above which an eigenvalue lasts.
         cutoff: singular values below this part of the largest are zero to the pseudo-inverses.
 
     Raises:
-        ValueError: for a state of too few dimensions, inputs or outputs that do not fit the task.
-        NoBasisError: where there is none (it is a ValueError too).
+        NoBasisError: where there is none, as in a state of fewer dimensions than variables.
+        ValueError: for inputs or outputs that do not fit the task, or a power that cannot be.
     """
     check_grounding(grounding)
     check_sizes(system, interactions)
-    if grounding == "observability":
-        space = lasting_eigenspace(system.recurrent, threshold)
-        return _observed(system, interactions, space, cutoff)
-    newest = interactions.newest
-    if grounding == "output":
-        ground = np.linalg.pinv(system.readout[newest], rcond=cutoff)
+    project = power is None or grounding == "observability"
+    space = lasting_eigenspace(system.recurrent, threshold) if project else None
+    if grounding == "observability" and space is not None:
+        memories = _observed(system, interactions, space, cutoff)
     else:
-        ground = system.input[:, newest]
-    ground = _without_transients(system, interactions, ground, power, threshold)
-    memories = _older(system, interactions, ground)
+        newest = interactions.newest
+        ground = (
+            np.linalg.pinv(system.readout[newest], rcond=cutoff)
+            if grounding == "output"
+            else system.input[:, newest]
+        )
+        if space is not None:
+            ground = space.project(ground)
+        elif power:
+            ground = _iterated(system, interactions, ground, power)
+        memories = _older(system, interactions, ground)
     if not np.isfinite(memories).all():
         raise NoBasisError("the memories grow beyond all numbers: take fewer powers, or none")
-    return VariableBasis(memories, np.linalg.pinv(memories, rcond=cutoff), grounding)
+    if space is None:
+        return VariableBasis(memories, np.linalg.pinv(memories, rcond=cutoff), grounding, cutoff)
+    dual = np.linalg.pinv(space.dual @ memories, rcond=cutoff) @ space.dual
+    return VariableBasis(memories, dual, grounding, cutoff)
 
 
 def check_sizes(system: LinearSystem, interactions: Interactions) -> None:
     """Check that a task's variables can be in an RNN at all.
 
     Raises:
-        ValueError: for a state of fewer dimensions than variables, or other inputs or outputs.
+        NoBasisError: for a state of fewer dimensions than variables.
+        ValueError: for other inputs or outputs than the task's.
     """
     dims, rank = interactions.dims, interactions.rank
     if system.input.shape[1] != dims or len(system.readout) != dims:
@@ -158,29 +174,24 @@ def check_sizes(system: LinearSystem, interactions: Interactions) -> None:
             f"task {dims} of each"
         )
     if rank > system.size:
-        raise ValueError(
+        raise NoBasisError(
             f"no basis can exist: the task keeps {rank} variables (the rank of its reduced Phi), "
             f"but the RNN's state has {system.size} dimensions"
         )
 
 
-def _without_transients(
-    system: LinearSystem,
-    interactions: Interactions,
-    ground: Matrix,
-    power: int | None,
-    threshold: float,
+def _iterated(
+    system: LinearSystem, interactions: Interactions, ground: Matrix, power: int
 ) -> Matrix:
-    if power is None:
-        return lasting_eigenspace(system.recurrent, threshold).project(ground)
+    """Return ``A^(power * period)`` times the ground."""
     period = interactions.period
-    if power < 0 or (power and period is None):
+    if power < 0 or period is None:
         raise ValueError(
-            f"power must be a number of periods, 0 or more, of a task that has one, not {power}"
-            f" of {period}; without it transients are projected out"
+            f"power is a number of periods, 0 or more, of a task that has a period: not {power} "
+            f"of {period}. Without it transients are projected out"
         )
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.linalg.matrix_power(system.recurrent, power * (period or 0)) @ ground
+        return np.asarray(np.linalg.matrix_power(system.recurrent, power * period) @ ground)
 
 
 def _older(system: LinearSystem, interactions: Interactions, ground: Matrix) -> Matrix:
@@ -206,8 +217,8 @@ def _older(system: LinearSystem, interactions: Interactions, ground: Matrix) -> 
 
 def _observed(
     system: LinearSystem, interactions: Interactions, space: Eigenspace, cutoff: float
-) -> VariableBasis:
-    """Return the basis in which the coming ``s`` outputs are the task's."""
+) -> Matrix:
+    """Return the memories ``(n, r)`` by which the coming ``s`` outputs are the task's."""
     told, seen = interactions.readout, system.readout @ space.basis
     tells, sees = [], []
     for _ in range(interactions.steps):
@@ -218,5 +229,4 @@ def _observed(
     if np.linalg.matrix_rank(telling) < interactions.rank:
         raise NoBasisError(f"the next {interactions.steps} outputs do not tell the variables")
     inside = np.linalg.lstsq(telling, np.concatenate(sees), rcond=None)[0]  # (r, k)
-    memories = space.basis @ np.linalg.pinv(inside, rcond=cutoff)
-    return VariableBasis(memories, inside @ space.dual, "observability")
+    return np.asarray(space.basis @ np.linalg.pinv(inside, rcond=cutoff), np.float64)
