@@ -2,6 +2,21 @@
 
 from wsrl.rnn.backends import Backend
 from wsrl.rnn.cross_entropy import population_cross_entropy, sequence_cross_entropy
+from wsrl.rnn.fixed_points import (
+    FixedPoints,
+    find_fixed_points,
+    random_starts,
+    settled_states,
+    visited_states,
+)
+from wsrl.rnn.linearization import (
+    Linearization,
+    advance,
+    flatten_state,
+    linearize,
+    state_size,
+    unflatten_state,
+)
 from wsrl.rnn.population import State, run_population
 from wsrl.rnn.prepared import PreparedPopulation
 from wsrl.rnn.spec import CELLS, RNNSpec, TensorSpec
@@ -11,15 +26,26 @@ from wsrl.rnn.weights import RecurrentNetwork, RNNWeights, random_permutations
 __all__ = [
     "CELLS",
     "Backend",
+    "FixedPoints",
+    "Linearization",
     "PreparedPopulation",
     "RNNSpec",
     "RNNWeights",
     "RecurrentNetwork",
     "State",
     "TensorSpec",
+    "advance",
+    "find_fixed_points",
+    "flatten_state",
+    "linearize",
     "population_cross_entropy",
     "random_permutations",
+    "random_starts",
     "run_population",
     "sequence_cross_entropy",
+    "settled_states",
+    "state_size",
+    "unflatten_state",
+    "visited_states",
     "weights_from_state_dict",
 ]

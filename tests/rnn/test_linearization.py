@@ -1,0 +1,178 @@
+"""Jacobians of the whole state: finite differences, closed forms, what does not matter."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from wsrl.rnn import (
+    CELLS,
+    RNNSpec,
+    RNNWeights,
+    advance,
+    flatten_state,
+    linearize,
+    random_permutations,
+    run_population,
+    state_size,
+    unflatten_state,
+)
+
+B = 3
+
+
+def random_weights(spec: RNNSpec, scale: float = 0.6) -> RNNWeights:
+    generator = torch.Generator().manual_seed(7)
+    flat = torch.randn(B, spec.num_parameters, generator=generator, dtype=torch.float64)
+    return RNNWeights(flat * scale, spec)
+
+
+def random_point(spec: RNNSpec) -> tuple[Tensor, Tensor]:
+    point = torch.randn(B, state_size(spec), dtype=torch.float64)
+    return point, torch.randn(B, spec.input_size, dtype=torch.float64)
+
+
+def step_of(weights: RNNWeights, point: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """The new state and what is read from it, by the runtime alone."""
+    state = unflatten_state(weights.spec, point[:, None])
+    outputs, new = run_population(weights, inputs[:, None, None], state)
+    return flatten_state(new)[:, 0], outputs[:, 0, 0]
+
+
+def differences(weights: RNNWeights, point: Tensor, inputs: Tensor) -> tuple[Tensor, ...]:
+    """Central differences: of the state and the output to the state, of the state to the input."""
+
+    def along(index: int, of_input: bool) -> tuple[Tensor, Tensor]:
+        size = 1e-5
+        results = []
+        for sign in (1, -1):
+            moved = [point.clone(), inputs.clone()]
+            moved[of_input][:, index] += sign * size
+            results.append(step_of(weights, *moved))
+        return tuple((up - down) / (2 * size) for up, down in zip(*results, strict=True))  # type: ignore[return-value]
+
+    columns = [along(index, False) for index in range(point.shape[1])]
+    driven = [along(index, True)[0] for index in range(inputs.shape[1])]
+    recurrent, read = (torch.stack(part, 2) for part in zip(*columns, strict=True))
+    return recurrent, read, torch.stack(driven, 2)
+
+
+def check_differences(weights: RNNWeights, point: Tensor, inputs: Tensor) -> None:
+    line = linearize(weights, point, inputs)
+    recurrent, read, driven = differences(weights, point, inputs)
+    torch.testing.assert_close(line.recurrent, recurrent, rtol=1e-7, atol=1e-8)
+    torch.testing.assert_close(line.input, driven, rtol=1e-7, atol=1e-8)
+    torch.testing.assert_close(line.readout @ line.recurrent, read, rtol=1e-7, atol=1e-8)
+    torch.testing.assert_close(line.image, step_of(weights, point, inputs)[0])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(("layers", "bias"), [(1, False), (2, True), (3, True)])
+def test_equals_finite_differences(cell: str, layers: int, bias: bool) -> None:
+    spec = RNNSpec(cell, 3, 5, layers, 4, bias)
+    check_differences(random_weights(spec), *random_point(spec))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_order_is_part_layer_neuron(cell: str) -> None:
+    spec = RNNSpec(cell, 3, 5, 2, 4)
+    assert state_size(spec) == 10 * spec.state_parts
+    state = tuple(torch.randn(2, B, 6, 5) for _ in range(spec.state_parts))
+    vectors = flatten_state(state)
+    assert vectors.shape == (B, 6, state_size(spec))
+    for part, whole in enumerate(state):
+        for layer in range(2):
+            at = (part * 2 + layer) * 5
+            assert torch.equal(vectors[:, :, at : at + 5], whole[layer])
+    again = unflatten_state(spec, vectors)
+    assert all(torch.equal(one, other) for one, other in zip(again, state, strict=True))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_step_is_the_runtimes_and_zero_input_the_default(cell: str) -> None:
+    spec = RNNSpec(cell, 3, 5, 2, 4)
+    weights, (point, inputs) = random_weights(spec), random_point(spec)
+    advanced = advance(weights, point[:, None], inputs[:, None])[:, 0]
+    torch.testing.assert_close(advanced, step_of(weights, point, inputs)[0])
+    alone = advance(weights, point[:, None])[:, 0]
+    torch.testing.assert_close(alone, step_of(weights, point, torch.zeros_like(inputs))[0])
+    assert not torch.allclose(alone, advanced)
+    torch.testing.assert_close(linearize(weights, point).image, alone)
+
+
+def test_of_linear_cells_it_is_the_weights_and_of_tanh_at_zero_only() -> None:
+    for cell in ("linear", "tanh"):
+        spec = RNNSpec(cell, 3, 5, 1, 4, bias=False)
+        weights, (point, inputs) = random_weights(spec), random_point(spec)
+        named = weights.tensors()
+        for at, driving in ((point, inputs), (point * 0, inputs * 0)):
+            line = linearize(weights, at, driving)
+            same = torch.allclose(line.recurrent, named["rnn.weight_hh_l0"], rtol=0, atol=1e-14)
+            assert same == (cell == "linear" or not at.any())
+            assert torch.equal(line.readout, named["linear.weight"])
+        torch.testing.assert_close(line.input, named["rnn.weight_ih_l0"])
+
+
+def test_memory_cells_of_an_lstm_belong_to_its_state() -> None:
+    spec = RNNSpec("lstm", 3, 5, 1, 4)
+    line = linearize(random_weights(spec), *random_point(spec))
+    forget = line.recurrent[:, 5:, 5:]  # dc'/dc is the forget gate, of each neuron its own
+    gates = forget.diagonal(dim1=1, dim2=2)
+    torch.testing.assert_close(forget, torch.diag_embed(gates))
+    assert ((gates > 0) & (gates < 1)).all()
+    assert line.recurrent[:, :5, 5:].abs().max() > 0.01
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_permuting_neurons_permutes_the_jacobian(cell: str) -> None:
+    spec = RNNSpec(cell, 3, 5, 2, 4)
+    weights, (point, inputs) = random_weights(spec), random_point(spec)
+    orders = random_permutations(spec, B)
+    line = linearize(weights, point, inputs)
+    order = torch.cat([o + 5 * i for i, o in enumerate(orders * spec.state_parts)], 1)
+    moved = linearize(weights.permute(orders), point.gather(1, order), inputs)
+    rows = torch.arange(B)[:, None, None]
+    wanted = line.recurrent[rows, order[:, :, None], order[:, None, :]]
+    torch.testing.assert_close(moved.recurrent, wanted)
+    unmoved = linearize(weights.permute(orders), point, inputs)
+    assert not torch.allclose(unmoved.recurrent, wanted) or cell == "linear"
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_single_precision_and_surroundings_without_gradients(cell: str) -> None:
+    spec = RNNSpec(cell, 3, 8, 2, 4)
+    weights, (point, inputs) = random_weights(spec), random_point(spec)
+    truth = linearize(weights, point, inputs)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        single = weights.to(torch.float32)
+        found = linearize(single, point.float(), inputs.float())
+    for name in ("image", "recurrent", "input", "readout"):
+        ours, wanted = getattr(found, name), getattr(truth, name)
+        assert ours.dtype == torch.float32
+        assert not ours.requires_grad
+        torch.testing.assert_close(ours.double(), wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_rnns_do_not_mix_and_there_may_be_none() -> None:
+    spec = RNNSpec("gru", 3, 5, 2, 4)
+    weights, (point, _) = random_weights(spec), random_point(spec)
+    whole = linearize(weights, point).recurrent
+    weights.flat[1] = float("nan")
+    spoiled = linearize(weights, point).recurrent
+    assert spoiled[1].isnan().any()
+    torch.testing.assert_close(spoiled[[0, 2]], whole[[0, 2]])
+    assert linearize(weights[:0], point[:0]).recurrent.shape == (0, 10, 10)
+
+
+def test_shapes_that_do_not_fit_are_named() -> None:
+    spec = RNNSpec("lstm", 3, 5, 1, 4)
+    weights, (point, inputs) = random_weights(spec), random_point(spec)
+    with pytest.raises(ValueError, match=r"points must be \(B, n\) = \(3, 10\), not \(3, 9\)"):
+        linearize(weights, point[:, 1:])
+    with pytest.raises(ValueError, match=r"inputs must be \(B, I\) = \(3, 3\), not \(2, 3\)"):
+        linearize(weights, point, inputs[1:])
+    with pytest.raises(ValueError, match=r"states must be \(B, S, n\) = \(3, S, 10\), not \(3, 10"):
+        advance(weights, point)
+    with pytest.raises(ValueError, match=r"inputs must be \(B, S, I\) = \(3, 1, 3\)"):
+        advance(weights, point[:, None], inputs)

@@ -1,0 +1,141 @@
+"""RNNs linearised: the whole state as one vector, and the Jacobians of a step at a point.
+
+A step is ``x' = F(x, u)`` and ``y = R x' + r``: the readout reads the NEW state. Near a point
+``x*`` with input ``u*`` it is ``x' - F(x*, u*) = A (x - x*) + B (u - u*)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from wsrl.rnn.population import State, run_population
+from wsrl.rnn.spec import RNNSpec
+from wsrl.rnn.weights import RNNWeights
+
+
+def state_size(spec: RNNSpec) -> int:
+    """Return how many numbers ``n`` the whole state of an RNN has."""
+    return spec.state_parts * spec.num_layers * spec.hidden_size
+
+
+def flatten_state(state: State) -> Tensor:
+    """Return states, each tensor ``(L, B, S, H)``, as vectors ``(B, S, n)``.
+
+    Their order is: part (``h``, then ``c``), layer, neuron.
+    """
+    return torch.stack(state).permute(2, 3, 0, 1, 4).flatten(2)
+
+
+def unflatten_state(spec: RNNSpec, states: Tensor) -> State:
+    """Return vectors ``(B, S, n)`` as the state that ``run_population`` takes.
+
+    Raises:
+        ValueError: where the vectors are not as long as the spec's state.
+    """
+    _check(states, (states.shape[0], "S", state_size(spec)), "states", "(B, S, n)")
+    shape = (spec.state_parts, spec.num_layers, spec.hidden_size)
+    return tuple(states.unflatten(2, shape).permute(2, 3, 0, 1, 4))
+
+
+def advance(weights: RNNWeights, states: Tensor, inputs: Tensor | None = None) -> Tensor:
+    """Make one step; differentiable.
+
+    Args:
+        weights: ``B`` RNNs.
+        states: ``(B, S, n)``, of each RNN ``S`` states.
+        inputs: ``(B, S, I)``, one for each state; zeros by default.
+
+    Returns:
+        The states after the step, ``(B, S, n)``.
+
+    Raises:
+        ValueError: for shapes that do not fit the spec, or dtypes that differ.
+    """
+    spec = weights.spec
+    _check(states, (len(weights), "S", state_size(spec)), "states", "(B, S, n)")
+    if inputs is None:
+        inputs = states.new_zeros(*states.shape[:2], spec.input_size)
+    _check(inputs, (*states.shape[:2], spec.input_size), "inputs", "(B, S, I)")
+    _, state = run_population(weights, inputs[:, :, None], unflatten_state(spec, states))
+    return flatten_state(state)
+
+
+@dataclass(frozen=True)
+class Linearization:
+    """A step of ``B`` RNNs near a point of each.
+
+    Attributes:
+        point: ``x*``, ``(B, n)``.
+        image: ``F(x*, u*)``, ``(B, n)``: the point itself where it is a fixed point.
+        recurrent: ``A = dF/dx``, ``(B, n, n)``.
+        input: ``B = dF/du``, ``(B, n, I)``.
+        readout: ``R = dy/dx'``, ``(B, O, n)``, ``y`` being read from the new state.
+    """
+
+    point: Tensor
+    image: Tensor
+    recurrent: Tensor
+    input: Tensor
+    readout: Tensor
+
+
+def linearize(weights: RNNWeights, points: Tensor, inputs: Tensor | None = None) -> Linearization:
+    """Linearise RNNs, each at its own point, exactly: by automatic differentiation.
+
+    All layers are one system, and ``h`` and ``c`` of an LSTM one state. No gradients flow to the
+    weights. Memory grows as ``B n^2``.
+
+    Args:
+        weights: ``B`` RNNs.
+        points: ``(B, n)``, in the order of ``flatten_state``.
+        inputs: ``(B, I)``, the input at the point; zeros by default.
+
+    Returns:
+        The Jacobians, of the weights' dtype.
+
+    Raises:
+        ValueError: for shapes that do not fit the spec.
+    """
+    spec, size = weights.spec, state_size(weights.spec)
+    _check(points, (len(weights), size), "points", "(B, n)")
+    if inputs is None:
+        inputs = points.new_zeros(len(weights), spec.input_size)
+    _check(inputs, (len(weights), spec.input_size), "inputs", "(B, I)")
+    with exact_gradients(weights.flat.device):
+        own = RNNWeights(weights.flat.detach().clone(), spec)
+        # As many copies of the state as it has numbers: of copy i only the gradient of number i of
+        # its image is asked for, so that one pass back gives all rows of all Jacobians.
+        copies = points.detach().to(own.flat)[:, None].repeat(1, size, 1).requires_grad_()
+        driving = inputs.detach().to(own.flat)[:, None].repeat(1, size, 1).requires_grad_()
+        images = advance(own, copies, driving)
+        rows = images.diagonal(dim1=1, dim2=2).sum()
+        recurrent, inward = torch.autograd.grad(rows, (copies, driving))
+        readout = own.flat.new_zeros(len(own), spec.output_size, size)
+        top = (spec.num_layers - 1) * spec.hidden_size  # h of the last layer
+        readout[:, :, top : top + spec.hidden_size] = own.tensors()["linear.weight"]
+        point, image = copies.detach()[:, 0].clone(), images.detach()[:, 0].clone()
+    return Linearization(point, image, recurrent, inward, readout)
+
+
+@contextmanager
+def exact_gradients(device: torch.device) -> Iterator[None]:
+    """Allow gradients, and no lower precision, whatever the surroundings allow."""
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autocast(device.type, enabled=False),
+    ):
+        yield
+
+
+def _check(value: Tensor, wanted: tuple[int | str, ...], name: str, axes: str) -> None:
+    """Compare a shape; where a size may be any, its letter stands in its place."""
+    pairs = zip(value.shape, wanted, strict=False)
+    if value.ndim != len(wanted) or any(w not in ("S", "K", size) for size, w in pairs):
+        sizes = ", ".join(map(str, wanted))
+        raise ValueError(f"{name} must be {axes} = ({sizes}), not {tuple(value.shape)}")
