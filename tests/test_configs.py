@@ -14,6 +14,7 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 TINY = {
     "formal_languages": ["--evaluated_strings", "4", "--stored_strings", "2"],
     "tiled_images": ["--evaluated_images", "4", "--stored_sequences", "2"],
+    "variable_binding": ["--evaluated_sequences", "4", "--stored_sequences", "2"],
 }
 QUICK = ["--trainer.fast_dev_run", "1", "--trainer.enable_model_summary", "false"]
 
@@ -64,6 +65,15 @@ def test_the_published_zoo_is_as_published() -> None:
     assert config["snapshots"] == [0, 100, 200, 500, 1000, 2000, 5000, 10000, 20000]
     assert (config["runs"], config["num_tokens"], config["length"]) == (1000, 4, 42)
     assert (config["hidden_size"], config["num_layers"]) == (32, 2)
+
+
+def test_the_published_rnns_of_variable_binding_are_as_published() -> None:
+    config = yaml.safe_load((CONFIGS / "zoo/variable_binding.yaml").read_text())
+    assert (config["steps"], config["dims"], config["hidden_size"]) == (8, 8, 128)
+    assert (config["cell"], config["bias"], config["num_layers"]) == ("tanh", False, 1)
+    assert (config["batch_size"], config["learning_rates"]) == (64, [[0, 1e-3]])
+    assert (config["clip_norm"], config["weight_decay"]) == (1.0, 0.0)
+    assert max(config["snapshots"]) == 20_000
 
 
 def test_the_published_zoo_of_images_is_as_published() -> None:

@@ -19,7 +19,7 @@ from wsrl.encoders.reader import SequenceReader, StepReader
 from wsrl.encoders.registry import register_encoder
 from wsrl.rnn import PreparedPopulation, RNNSpec, RNNWeights, run_population
 
-InputActivation: TypeAlias = Literal["softmax", "sigmoid", "identity"]
+InputActivation: TypeAlias = Literal["softmax", "sigmoid", "tanh", "identity"]
 
 
 def _softmax(values: Tensor) -> Tensor:
@@ -33,6 +33,7 @@ def _identity(values: Tensor) -> Tensor:
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "softmax": _softmax,
     "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
     "identity": _identity,
 }
 
@@ -67,8 +68,8 @@ class ProbingEncoder(Encoder):
         reader_width: size of the reading LSTM.
         reader_layers: layers of the reading LSTM.
         input_activation: ``softmax`` makes probing inputs soft one-hot vectors (tokens),
-            ``sigmoid`` values in (0, 1), ``identity`` any values; ``softmax`` unless the zoo's
-            problem suggests another.
+            ``sigmoid`` values in (0, 1), ``tanh`` in (-1, 1), ``identity`` any values;
+            ``softmax`` unless the zoo's problem suggests another.
 
     Raises:
         ValueError: for an unknown activation.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from wsrl.rnn import Backend, PreparedPopulation, RNNSpec, RNNWeights
 from wsrl.zoos.manifest import ZooError
-from wsrl.zoos.optimizer import PopulationAdamW
+from wsrl.zoos.optimizer import PopulationAdamW, clip_norms
 from wsrl.zoos.problems import TrainableProblem
 from wsrl.zoos.progress import BuildProgress
 from wsrl.zoos.settings import BuildSettings
@@ -89,9 +89,14 @@ class Group:
         step = self.step_count
         flat = self.flat.requires_grad_()
         batch = self.data.batch(step)
-        losses = self.problem.loss(RNNWeights(flat, self.spec), batch, self.backend)
+        weights = RNNWeights(flat, self.spec)
+        losses, accuracy = self.problem.loss_and_accuracy(weights, batch, self.backend)
         (gradient,) = torch.autograd.grad(losses.sum(), flat)
         with torch.no_grad():
+            if accuracy is not None:
+                self.data.hear(accuracy)
+            if self.settings.clip_norm is not None:
+                gradient = clip_norms(gradient, self.settings.clip_norm)
             self.optimizer.step(gradient, self.settings.learning_rate(step))
             fresh = ~losses.isfinite() & (self.failed_at < 0)
             self.failed_at.masked_fill_(fresh, step)
@@ -130,6 +135,7 @@ class Group:
             "state.square": self.optimizer.square,
             "state.failed_at": self.failed_at,
         }
+        tensors |= {f"stream.{name}": value for name, value in self.data.state().items()}
         for index, snapshot in enumerate(self.snapshots):
             tensors |= {f"snapshot.{index}.{name}": value for name, value in snapshot.items()}
         about = {"step": self.step_count, "snapshots": len(self.snapshots)}
@@ -143,11 +149,14 @@ class Group:
             self.optimizer.square.copy_(tensors["state.square"])
             self.failed_at.copy_(tensors["state.failed_at"])
         self.optimizer.step_count = metadata["step"]
+        self.data.restore(_named(tensors, "stream."))
         for index in range(metadata["snapshots"]):
-            prefix = f"snapshot.{index}."
-            self.snapshots.append(
-                {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
-            )
+            self.snapshots.append(_named(tensors, f"snapshot.{index}."))
+
+
+def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with a prefix, without it."""
+    return {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
 
 
 def _read_progress(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

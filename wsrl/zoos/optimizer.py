@@ -55,3 +55,9 @@ class PopulationAdamW:
         kernels_of(self.backend).adamw(*state, gradient, rows, numbers)
         # The kernels write behind autograd's back; whoever relies on the old weights must see it.
         torch.autograd.graph.increment_version(self.flat)
+
+
+def clip_norms(gradient: Tensor, largest: float) -> Tensor:
+    """Scale each member's gradient, a row of ``(P, N)``, to an L2 norm of at most ``largest``."""
+    norms = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
+    return gradient.mul(torch.clamp(largest / norms, max=1))

@@ -26,6 +26,7 @@ class BuildSettings:
         batch_size: sequences a member sees in one step.
         learning_rates: ``[step, rate]`` pairs, linear between them and constant after the last.
         weight_decay: of AdamW, unless the problem draws one for every member.
+        clip_norm: the largest norm of a member's gradient, to which larger ones are scaled.
         unique_sequences: train on distinct sequences with weights where the problem can.
         group_size: members that train together and become one shard.
 
@@ -43,6 +44,7 @@ class BuildSettings:
     batch_size: int = 32
     learning_rates: Sequence[tuple[int, float]] = ((0, 0.01), (10000, 0.003), (20000, 0.0003))
     weight_decay: float = 1e-4
+    clip_norm: float | None = None
     unique_sequences: bool = True
     group_size: int = 64
 
@@ -57,6 +59,8 @@ class BuildSettings:
                     "weight_decay and learning_rates must be finite and not negative, not "
                     f"{self.weight_decay} and {rates}"
                 )
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ValueError(f"clip_norm must be above 0, not {self.clip_norm}")
         if self.seed < 0:
             raise ValueError(f"seed must not be negative: {self.seed}")
         for name, steps in (

@@ -20,6 +20,7 @@ from wsrl.zoos.problems.registry import (
     register_problem,
 )
 from wsrl.zoos.problems.tiled_images import TiledImages
+from wsrl.zoos.problems.variable_binding import VariableBinding
 
 __all__ = [
     "Batch",
@@ -32,6 +33,7 @@ __all__ = [
     "TiledImages",
     "TrainableProblem",
     "TrainingStream",
+    "VariableBinding",
     "create_problem",
     "get_problem",
     "get_trainable_problem",

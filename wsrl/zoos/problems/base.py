@@ -54,7 +54,7 @@ class Target:
             ValueError: when a value is none of the classes.
         """
         column = columns[self.column]
-        column = column.reshape(len(column), -1)[:, self.first :]
+        column = column.reshape(len(column), -1)[:, self.first : self.first + self.parts]
         if self.kind != "classes":
             return column.float()
         values = torch.tensor(self.values, dtype=column.dtype, device=column.device)
@@ -76,7 +76,7 @@ class Batch:
 
     Attributes:
         inputs: ``(P, S, T, I)``.
-        targets: ``(P, S, T)`` class indices.
+        targets: ``(P, S, T)`` class indices, or ``(P, S, T, O)`` values.
         weights: ``(P, S)``, how much each sequence counts; they sum to 1 over ``S``.
     """
 
@@ -90,7 +90,17 @@ class TrainingStream(ABC):
 
     @abstractmethod
     def batch(self, step: int) -> Batch:
-        """Return the data of one step, a function of the step alone."""
+        """Return the data of one step, a function of the step and the ``state`` alone."""
+
+    def hear(self, accuracy: Tensor) -> None:  # noqa: B027 most streams are the same for all
+        """Hear how accurate each member was on the last batch, ``(P,)``, as a curriculum must."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what has come of what was heard, so that an interrupted build can go on."""
+        return {}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:  # noqa: B027
+        """Take up what ``state`` returned."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +214,12 @@ class TrainableProblem(Problem):
         ``population_cross_entropy`` is the fast way, ``run_population`` the general one; both take
         the ``backend``.
         """
+
+    def loss_and_accuracy(
+        self, weights: RNNWeights, batch: Batch, backend: Backend
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the loss, and the accuracy ``(P,)`` where the stream is to hear of it."""
+        return self.loss(weights, batch, backend), None
 
     @abstractmethod
     def evaluate(

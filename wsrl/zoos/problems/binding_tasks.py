@@ -204,24 +204,26 @@ class BindingTask:
         """Whether less than one vector's worth of values is remembered for ever."""
         return self.lasting() < self.dims
 
-    def continuation(self, inputs: NDArray[np.int8], horizon: int) -> NDArray[np.int8]:
-        """Return what is to be output after the input.
+    def unrolled(self, horizon: int) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
+        """Return which of the inputs comes out when, and with which sign.
 
         Args:
-            inputs: ``(..., s, d)`` of -1 and 1.
-            horizon: how many steps.
+            horizon: how many steps after the input.
 
         Returns:
-            ``(..., horizon, d)``.
+            Indices into the ``s d`` inputs, the oldest vector first, and signs; ``(horizon, d)``
+            each.
         """
-        *batch, steps, dims = inputs.shape
-        values = np.empty((*batch, steps + horizon, dims), inputs.dtype)
-        values[..., :steps, :] = inputs
-        ages, places = np.divmod(np.asarray(self.sources), dims)
-        signs = np.asarray(self.signs, inputs.dtype)
-        for step in range(steps, steps + horizon):
-            values[..., step, :] = values[..., step - steps + ages, places] * signs
-        return values[..., steps:, :]
+        size, dims = self.steps * self.dims, self.dims
+        origin = np.empty(size + horizon * dims, np.int64)
+        sign = np.ones(size + horizon * dims, np.int8)
+        origin[:size] = np.arange(size)
+        sources, signs = np.asarray(self.sources), np.asarray(self.signs, np.int8)
+        for start in range(0, horizon * dims, dims):
+            now = slice(start + size, start + size + dims)
+            origin[now] = origin[start + sources]
+            sign[now] = sign[start + sources] * signs
+        return origin[size:].reshape(-1, dims), sign[size:].reshape(-1, dims)
 
 
 def check_sizes(steps: int, dims: int) -> None:

@@ -1,0 +1,335 @@
+"""Variable binding: hold the last inputs and compute on with them (Karuvally et al. 2023).
+
+An RNN reads ``s`` vectors of -1 and 1, then runs on its own, and every vector that it outputs is a
+linear map of the last ``s``: see ``binding_tasks``. arXiv 2310.02430.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from wsrl.rnn import Backend, RNNWeights, run_population
+from wsrl.zoos.problems.base import (
+    Batch,
+    Column,
+    Runner,
+    Target,
+    TrainableProblem,
+    TrainingStream,
+)
+from wsrl.zoos.problems.binding_tasks import BindingTask, check_sizes
+from wsrl.zoos.problems.registry import register_problem
+from wsrl.zoos.streams import Purpose, stream
+
+_BLOCK = 64  # steps whose draws come from one stream
+_log = logging.getLogger("wsrl")
+
+
+@dataclass(frozen=True)
+class BindingBatch(Batch):
+    """Inputs ``(P, S, s, d)``, targets ``(P, S, H, d)`` of -1 and 1.
+
+    Attributes:
+        horizons: ``(P,)``, the steps after the input that count for each member, at most ``H``.
+    """
+
+    horizons: Tensor
+
+
+@register_problem
+class VariableBinding(TrainableProblem):
+    """Linear maps that copy signed sources.
+
+    Args:
+        steps: ``s``, vectors of input.
+        dims: ``d``, numbers of a vector.
+        tasks: names (``repeat_copy``, ``compose_copy``, ...) or ids ``a,b,c``, which the members
+            take in turn; by default every member draws its own, with every dimension the source of
+            one output. Degenerate ones, which remember less than one vector for ever, are reported
+            and left out.
+        horizons: the curriculum: how many steps after the input count. A member moves on by itself.
+        threshold: the sign accuracy on a batch with which it does.
+        l2: factor of half the squared norm of the weights in the loss (Adam's weight decay, not
+            AdamW's).
+        evaluated_horizons: for how many steps after the input sign accuracy is measured; that of
+            the longest is ``performance``.
+        evaluated_sequences: sequences this is measured on.
+        stored_sequences: how many of these are stored with the outputs on them.
+        stored_horizon: steps after the input that are stored.
+
+    Raises:
+        ValueError: for settings out of range, or where no task is left.
+    """
+
+    name: ClassVar[str] = "variable_binding"
+    output_kind = "real"
+
+    def __init__(
+        self,
+        steps: int = 8,
+        dims: int = 8,
+        tasks: Sequence[str] = (),
+        horizons: Sequence[int] = (10, 20, 40, 60, 100),
+        threshold: float = 0.96,
+        l2: float = 0.0,
+        evaluated_horizons: Sequence[int] = (10, 20, 40, 60, 100, 200),
+        evaluated_sequences: int = 256,
+        stored_sequences: int = 100,
+        stored_horizon: int = 32,
+    ) -> None:
+        check_sizes(steps, dims)
+        for name, ascending in (("horizons", horizons), ("evaluated_horizons", evaluated_horizons)):
+            if not ascending or min(ascending) < 1 or list(ascending) != sorted(set(ascending)):
+                raise ValueError(f"{name} must ascend from 1 or later, not {list(ascending)}")
+        if not 1 <= stored_horizon <= evaluated_horizons[-1]:
+            raise ValueError(
+                f"stored_horizon must be 1..{evaluated_horizons[-1]} (evaluated), "
+                f"not {stored_horizon}"
+            )
+        if not 1 <= stored_sequences <= evaluated_sequences:
+            raise ValueError(
+                f"stored_sequences must be 1..{evaluated_sequences} (evaluated), "
+                f"not {stored_sequences}"
+            )
+        if not 0 <= threshold < 1 or not l2 >= 0:
+            raise ValueError(f"threshold must be in [0, 1) and l2 not negative: {threshold}, {l2}")
+        self.steps, self.dims, self.tasks = steps, dims, tuple(tasks)
+        self.horizons, self.threshold, self.l2 = tuple(horizons), threshold, l2
+        self.evaluated_horizons = tuple(evaluated_horizons)
+        self.evaluated_sequences, self.stored_sequences = evaluated_sequences, stored_sequences
+        self.stored_horizon = stored_horizon
+        self.input_size = self.output_size = dims
+        named = [BindingTask.parse(task, steps, dims) for task in tasks]
+        self._named = [task for task in named if not task.degenerate]
+        if named and not self._named:
+            raise ValueError(f"no task remembers a whole vector for ever: {', '.join(tasks)}")
+
+    def settings(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            "steps": self.steps,
+            "dims": self.dims,
+            "tasks": list(self.tasks),
+            "horizons": list(self.horizons),
+            "threshold": self.threshold,
+            "l2": self.l2,
+            "evaluated_horizons": list(self.evaluated_horizons),
+            "evaluated_sequences": self.evaluated_sequences,
+            "stored_sequences": self.stored_sequences,
+            "stored_horizon": self.stored_horizon,
+        }
+
+    def prepare(self) -> None:
+        """Report the degenerate tasks."""
+        for name in self.tasks:
+            task = BindingTask.parse(name, self.steps, self.dims)
+            if task.degenerate:
+                _log.warning(
+                    "task %s is left out: of its %d values only %d are remembered for ever, less "
+                    "than a vector",
+                    *(name, self.steps * self.dims, task.lasting()),
+                )
+
+    def draw_tasks(self, seed: int, members: Sequence[int]) -> Tensor:
+        """Return sources and signs, ``(P, 2 d)``: the given tasks in turn, or drawn ones."""
+        tasks = [
+            self._named[member % len(self._named)]
+            if self._named
+            else BindingTask.draw(stream(seed, Purpose.TASK, member), self.steps, self.dims)
+            for member in members
+        ]
+        return torch.tensor([[*task.sources, *task.signs] for task in tasks])
+
+    def task(self, row: Sequence[int]) -> BindingTask:
+        """Return the task that a row ``(2 d,)`` of the column ``task`` stands for."""
+        sources, signs = row[: self.dims], row[self.dims :]
+        return BindingTask(tuple(map(int, sources)), tuple(map(int, signs)), self.steps)
+
+    def training_stream(
+        self,
+        tasks: Tensor,
+        members: Sequence[int],
+        seed: int,
+        batch_size: int,
+        unique_sequences: bool,
+    ) -> TrainingStream:
+        """Return batches of random vectors; there are too many for any to come twice."""
+        return _BindingStream(self, tasks, members, seed, batch_size)
+
+    def loss(self, weights: RNNWeights, batch: Batch, backend: Backend) -> Tensor:
+        """Mean squared error after the input, and ``l2``."""
+        return self.loss_and_accuracy(weights, batch, backend)[0]
+
+    def loss_and_accuracy(
+        self, weights: RNNWeights, batch: Batch, backend: Backend
+    ) -> tuple[Tensor, Tensor]:
+        """Return the loss and the share of output signs that are right, ``(P,)`` each."""
+        assert isinstance(batch, BindingBatch)
+        losses = weights.flat.new_zeros(len(weights))
+        accuracy = torch.zeros_like(losses)
+        for horizon in batch.horizons.unique().tolist():  # members of one horizon run together
+            rows = (batch.horizons == horizon).nonzero().squeeze(1).to(losses.device)
+            inputs = functional.pad(batch.inputs[rows], (0, 0, 0, horizon))
+            outputs, _ = run_population(weights[rows], inputs, backend=backend)
+            outputs, targets = outputs[:, :, self.steps :], batch.targets[rows, :, :horizon]
+            errors = (outputs - targets).square().mean((2, 3))
+            losses = losses.index_add(0, rows, (errors * batch.weights[rows]).sum(1))
+            accuracy = accuracy.index_add(0, rows, _sign_accuracy(outputs, targets).mean(1))
+        if self.l2:
+            losses = losses + self.l2 / 2 * weights.flat.square().sum(1)
+        return losses, accuracy
+
+    def columns(self) -> dict[str, Column]:
+        """Return the task as sources and signs, and the accuracy at every horizon."""
+        count, length = self.stored_sequences, self.steps + self.stored_horizon
+        return {
+            "task": Column("I64", (2 * self.dims,)),
+            "performance": Column("F32", ()),
+            "accuracy": Column("F32", (len(self.evaluated_horizons),)),
+            "sequences": Column("I16", (count, self.steps, self.dims)),
+            "outputs": Column("F16", (count, length, self.dims)),
+        }
+
+    def evaluate(
+        self, run: Runner, tasks: Tensor, members: Sequence[int], seed: int, step: int
+    ) -> dict[str, Tensor]:
+        """Measure sign accuracy at every horizon on random inputs, and keep some of these."""
+        shape = (self.evaluated_sequences, self.steps, self.dims)
+        drawn = [
+            stream(seed, Purpose.EVALUATION, member, step).integers(0, 2, shape, np.int8)
+            for member in members
+        ]
+        sequences = 2 * torch.from_numpy(np.stack(drawn)).to(tasks.device) - 1
+        outputs, right = self._answers(run, tasks, sequences, self.evaluated_horizons[-1])
+        accuracy = [right[:, :, :horizon].mean((1, 2)) for horizon in self.evaluated_horizons]
+        kept, length = self.stored_sequences, self.steps + self.stored_horizon
+        return {
+            "task": tasks,
+            "performance": accuracy[-1],
+            "accuracy": torch.stack(accuracy, 1),
+            "sequences": sequences[:, :kept].to(torch.int16),
+            "outputs": outputs[:, :kept, :length].to(torch.float16),
+        }
+
+    def _answers(
+        self, run: Runner, tasks: Tensor, sequences: Tensor, horizon: int
+    ) -> tuple[Tensor, Tensor]:
+        """Run models; return all outputs and the share of right signs, ``(P, S, horizon)``."""
+        inputs = functional.pad(sequences.float(), (0, 0, 0, horizon))
+        outputs, _ = run(inputs, None)
+        targets = _Continuations(self, tasks, horizon).of(sequences.float())
+        right = (outputs[:, :, self.steps :] * targets > 0).float().mean(3)
+        return outputs, right
+
+    def encode(self, sequences: Tensor) -> Tensor:
+        """Return stored inputs ``(..., s, d)`` with the zeros that follow: ``(..., T, d)``."""
+        return functional.pad(sequences.float(), (0, 0, 0, self.stored_horizon))
+
+    def encoder_defaults(self) -> dict[str, Any]:
+        """Probing inputs lie between -1 and 1."""
+        return {"input_activation": "tanh"}
+
+    def clone_scores(
+        self, run: Runner, tasks: Tensor, samples: int, generator: torch.Generator
+    ) -> Tensor:
+        """Sign accuracy over the stored horizon."""
+        shape = (len(tasks), samples, self.steps, self.dims)
+        drawn = torch.randint(2, shape, generator=generator, device=generator.device)
+        sequences = 2 * drawn.to(tasks.device) - 1
+        return self._answers(run, tasks, sequences, self.stored_horizon)[1].mean((1, 2))
+
+    def targets(self, steps: Sequence[int]) -> dict[str, Target]:
+        """Return what each output copies, with which sign, how well, and the training step."""
+        sources = tuple(range(self.steps * self.dims))
+        return {
+            "source": Target("task", "classes", self.dims, sources),
+            "sign": Target("task", "classes", self.dims, (-1, 1), first=self.dims),
+            "performance": Target("performance", "real"),
+            "step": Target("step", "classes", values=tuple(sorted(steps))),
+        }
+
+    def ood_criterion(self, tasks: NDArray[Any]) -> NDArray[np.float64]:
+        """How many values a task remembers for ever: the most demanding are OOD."""
+        return np.array([float(self.task(row).lasting()) for row in tasks])
+
+
+class _Continuations:
+    """What members are to output: every output is one of the inputs, with a sign."""
+
+    def __init__(self, problem: VariableBinding, tasks: Tensor, horizon: int) -> None:
+        pairs = [problem.task(row).unrolled(horizon) for row in tasks.tolist()]
+        origins, signs = (torch.from_numpy(np.stack(part)) for part in zip(*pairs, strict=True))
+        self._origins, self._signs = origins.to(tasks.device), signs.to(tasks.device)
+
+    def of(self, inputs: Tensor, horizon: int | None = None) -> Tensor:
+        """Return the targets ``(P, S, horizon, d)`` of ``inputs (P, S, s, d)``."""
+        origins, signs = self._origins[:, :horizon], self._signs[:, :horizon]
+        where = origins.flatten(1)[:, None].expand(-1, inputs.shape[1], -1)
+        copied = inputs.flatten(2).gather(2, where).view(*inputs.shape[:2], *origins.shape[1:])
+        return copied * signs[:, None]
+
+
+class _BindingStream(TrainingStream):
+    """Random signs; members have horizons of their own."""
+
+    def __init__(
+        self,
+        problem: VariableBinding,
+        tasks: Tensor,
+        members: Sequence[int],
+        seed: int,
+        batch_size: int,
+    ) -> None:
+        self._problem, self._members = problem, members
+        self._seed, self._batch_size = seed, batch_size
+        self._horizons = torch.tensor(problem.horizons)
+        self._level = torch.zeros(len(members), dtype=torch.long)
+        self._continuations = _Continuations(problem, tasks, problem.horizons[-1])
+        self._device = tasks.device
+        self._block, self._draws = -1, torch.empty(0)
+
+    def batch(self, step: int) -> BindingBatch:
+        """Return the vectors of one step with what is to follow them."""
+        block, within = divmod(step, _BLOCK)
+        if block != self._block:
+            problem = self._problem
+            shape = (_BLOCK, self._batch_size, problem.steps, problem.dims)
+            drawn = [
+                stream(self._seed, Purpose.TRAINING, member, block).integers(0, 2, shape, np.int8)
+                for member in self._members
+            ]
+            self._draws = 2 * torch.from_numpy(np.stack(drawn)) - 1
+            self._block = block
+        inputs = self._draws[:, within].to(self._device, torch.float32)
+        horizons = self._horizons[self._level]
+        targets = self._continuations.of(inputs, int(horizons.max()))
+        weights = inputs.new_full(inputs.shape[:2], 1 / self._batch_size)
+        return BindingBatch(inputs, targets, weights, horizons)
+
+    def hear(self, accuracy: Tensor) -> None:
+        """Let members that are good enough move on to the next horizon."""
+        passed = (accuracy > self._problem.threshold).cpu()
+        self._level = (self._level + passed).clamp(max=len(self._horizons) - 1)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return where in the curriculum each member is."""
+        return {"level": self._level}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from there."""
+        self._level = state["level"]
+
+
+def _sign_accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the share of right signs of every sequence: ``(P, S, T, d)`` to ``(P, S)``."""
+    right: Tensor = outputs.detach() * targets > 0
+    return right.float().mean((2, 3))
