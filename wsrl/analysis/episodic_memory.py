@@ -112,9 +112,7 @@ class EpisodicMemoryModel:
         hidden = _approach(state.hidden, target, time, self.times[1])
         called = hidden if self.times[1] == 0 else state.hidden
         recalled = np.sqrt(self.strength) * self.memories @ self.hidden.activation(called)
-        return ModelState(
-            _approach(state.features, recalled, time, self.times[0]), hidden, delayed
-        )
+        return ModelState(_approach(state.features, recalled, time, self.times[0]), hidden, delayed)
 
     def energy(self, state: ModelState) -> float:
         """Return ``E``, which never rises while the delayed signal is frozen.
@@ -153,8 +151,8 @@ def circuit(interactions: Interactions, memories: Matrix, cell: str = "linear") 
     """Write variables and their interactions into the weights of an RNN.
 
     ``W_hh = Psi Phi Psi^+`` of the reduced ``Phi``; ``W_ih`` writes into the newest vector's
-    memories; ``W_r`` reads the newest vector. Of a dimension whose newest value nothing reads again,
-    the input is ignored, and the output is what follows from the variables in the long run.
+    memories; ``W_r`` reads the newest vector. Where nothing reads the newest value of a dimension
+    again, its input is ignored, and its output is what follows from the variables in the long run.
     Started at ``h = Psi v`` a linear circuit does the task exactly; a tanh circuit nearly so while
     the memories are small.
 

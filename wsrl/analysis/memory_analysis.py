@@ -19,8 +19,20 @@ from wsrl.analysis.spectra import (
     match_spectra,
 )
 from wsrl.analysis.trajectories import LinearizedRNN, linearize_rnns, run_freely, states_after
-from wsrl.analysis.variable_bases import CUTOFF, VariableBasis, variable_basis
-from wsrl.analysis.variable_memory import Grounding, Interactions, check_grounding
+from wsrl.analysis.variable_bases import (
+    CUTOFF,
+    LinearSystem,
+    VariableBasis,
+    variable_basis,
+    with_unit_moduli,
+)
+from wsrl.analysis.variable_memory import (
+    Dual,
+    Grounding,
+    Interactions,
+    Moduli,
+    check_choices,
+)
 from wsrl.rnn import RNNWeights
 
 Start: TypeAlias = Literal["inputs", "variables"]
@@ -33,6 +45,9 @@ class MemorySettings:
 
     Attributes:
         grounding: ``output``, ``input`` or ``observability``; see ``variable_basis``.
+        dual: ``eigenspace`` or ``pseudo_inverse``; see there. The default is not the paper's.
+        moduli: ``found``, or ``unit``: the basis is derived, and its interactions are judged, with
+            lasting eigenvalues moved to the unit circle; see ``with_unit_moduli``.
         power: how transients die out; see ``variable_basis``.
         threshold: modulus above which an eigenvalue lasts.
         cutoff: singular values below this part of the largest are zero to pseudo-inverses.
@@ -48,6 +63,8 @@ class MemorySettings:
     """
 
     grounding: Grounding = "output"
+    dual: Dual = "eigenspace"
+    moduli: Moduli = "found"
     power: int | None = None
     threshold: float = THRESHOLD
     cutoff: float = CUTOFF
@@ -57,7 +74,7 @@ class MemorySettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_grounding(self.grounding)
+        check_choices(self.grounding, self.dual, self.moduli)
         if self.start not in get_args(Start):
             choices = ", ".join(get_args(Start))
             raise ValueError(f"unknown start {self.start!r}; choose one of {choices}")
@@ -81,6 +98,7 @@ class MemoryAnalysis:
         reasons: against trusting it.
         interactions: the task's.
         rnn: linearised.
+        system: what the basis was derived from: ``rnn.system``, or with unit moduli.
         basis: of the variables, if there is one.
         states: relative to the fixed point, ``(S, 1 + T, n)``: at the start of the output phase and
             after each step.
@@ -92,6 +110,7 @@ class MemoryAnalysis:
     reasons: tuple[str, ...]
     interactions: Interactions
     rnn: LinearizedRNN
+    system: LinearSystem
     basis: VariableBasis | None
     states: Array
     truth: Array
@@ -131,15 +150,15 @@ def analyze_memory(
         after = torch.from_numpy(
             np.stack(
                 [
-                    _placed(rnn, own, basis, start)
-                    for rnn, own, (basis, _) in zip(rnns, known, found, strict=True)
+                    _placed(rnn, own, what.basis, start)
+                    for rnn, own, what in zip(rnns, known, found, strict=True)
                 ]
             )
         )
     run = run_freely(weights, after, settings.horizon)
     states, outputs = run.states.numpy(), run.outputs.numpy()
     return [
-        _report(rnn, own, *found[row], states[row], outputs[row], start, settings)
+        _report(rnn, own, found[row], states[row], outputs[row], start, settings)
         for row, (rnn, own) in enumerate(zip(rnns, known, strict=True))
     ]
 
@@ -169,15 +188,25 @@ def _inputs(task: Interactions, settings: MemorySettings) -> Array:
     return np.asarray(generator.choice([-1.0, 1.0], shape), np.float64)
 
 
-def _find(
-    rnn: LinearizedRNN, task: Interactions, settings: MemorySettings
-) -> tuple[VariableBasis | None, str]:
-    """Return the basis, or why there is none."""
-    options = (settings.grounding, settings.power, settings.threshold, settings.cutoff)
+@dataclass(frozen=True)
+class _Found:
+    """A basis with the system it was derived from, or why there is none."""
+
+    system: LinearSystem
+    basis: VariableBasis | None
+    why_none: str = ""
+
+
+def _find(rnn: LinearizedRNN, task: Interactions, settings: MemorySettings) -> _Found:
+    options = (settings.grounding, settings.dual, settings.power)
+    bounds = (settings.threshold, settings.cutoff)
+    system = rnn.system
     try:
-        return variable_basis(rnn.system, task, *options), ""
+        if settings.moduli == "unit":
+            system = with_unit_moduli(system, settings.threshold)
+        return _Found(system, variable_basis(system, task, *options, *bounds))
     except NoBasisError as error:
-        return None, str(error)
+        return _Found(system, None, str(error))
 
 
 def _placed(
@@ -192,8 +221,7 @@ def _placed(
 def _report(
     rnn: LinearizedRNN,
     task: Interactions,
-    basis: VariableBasis | None,
-    why_none: str,
+    found: _Found,
     states: Array,
     outputs: Array,
     start: Array,
@@ -203,15 +231,16 @@ def _report(
     lasting = lasting_eigenvalues(rnn.system.recurrent, settings.threshold)
     figures: dict[str, Any] = trust.spectral_figures(match_spectra(lasting, expected))
     truth = task.follow(start, settings.horizon)
-    away = states - rnn.point
+    away, basis = states - rnn.point, found.basis
     with np.errstate(over="ignore", invalid="ignore"):
         figures |= trust.trajectory_figures(rnn, states)
         figures |= trust.output_figures(outputs, truth[:, 1:, -task.dims :])
         if basis is not None:
-            figures |= trust.basis_figures(basis, rnn, task.reduced)
+            figures |= trust.basis_figures(basis, found.system, task.reduced)
             from_inputs = settings.start == "inputs"
             figures |= trust.reading_figures(basis, task, away, truth, from_inputs)
             figures["residual_components"] = trust.residual_shares(basis, away)
     complete = trust.Figures(**figures)
-    verdict, reasons = trust.judge(complete, basis, why_none)
-    return MemoryAnalysis(complete, verdict, tuple(reasons), task, rnn, basis, away, truth)
+    verdict, reasons = trust.judge(complete, basis, found.why_none)
+    shown = (task, rnn, found.system, basis, away, truth)
+    return MemoryAnalysis(complete, verdict, tuple(reasons), *shown)

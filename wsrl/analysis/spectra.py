@@ -1,7 +1,7 @@
 """Eigenvalues that last: counting, matching, and the space that belongs to them.
 
-Everything is real arithmetic in float64 (ordered real Schur forms), so that there are no complex
-parts that would have to vanish: pairs of conjugate eigenvalues are never torn apart.
+Spaces are found in real arithmetic (float64, ordered real Schur forms), where pairs of conjugate
+eigenvalues cannot be torn apart and no complex part has to vanish. Where one has to, it is checked.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ THRESHOLD = 0.9
 
 class NoBasisError(ValueError):
     """There is no basis of variables: said with the reason."""
+
+
+IMAGINARY = 1e-6
+"""Complex parts that must vanish may be this part of the real ones."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,27 @@ class Eigenspace:
         """Return the part of columns ``(n, m)`` that lasts."""
         return self.basis @ (self.dual @ columns)
 
+    def with_unit_moduli(self) -> Matrix:
+        """Return what ``A`` does here, ``(n, n)``, with every eigenvalue moved to the unit circle.
+
+        An RNN that saturates holds its amplitude, whatever the moduli at its fixed point: in the
+        long run its lasting eigenvalues act by their angles alone.
+
+        Raises:
+            NoBasisError: where eigenvectors depend on each other, so that a complex part is left.
+        """
+        values, vectors = np.linalg.eig(self.dynamics)
+        try:
+            turned = (vectors * (values / np.abs(values))) @ np.linalg.inv(vectors)
+        except np.linalg.LinAlgError as error:
+            raise NoBasisError(f"eigenvectors depend on each other: {error}") from error
+        if not np.abs(turned.imag).max() <= IMAGINARY * np.abs(turned.real).max():
+            raise NoBasisError(
+                "moduli cannot be corrected: eigenvectors nearly depend on each other, and a "
+                f"complex part of {np.abs(turned.imag).max():.2g} is left that must vanish"
+            )
+        return np.asarray(self.basis @ turned.real @ self.dual, np.float64)
+
 
 def lasting_eigenspace(matrix: Matrix, threshold: float = THRESHOLD) -> Eigenspace:
     """Return the space of the eigenvalues of a modulus above the threshold.
@@ -116,7 +141,7 @@ def lasting_eigenspace(matrix: Matrix, threshold: float = THRESHOLD) -> Eigenspa
     overlap = left.T @ basis
     if np.linalg.cond(overlap) > 1 / np.finfo(np.float64).eps:
         raise NoBasisError("what lasts cannot be told from what decays: their spaces coincide")
-    dual = np.linalg.solve(overlap, left.T)
+    dual: Matrix = np.linalg.solve(overlap, left.T).astype(np.float64)
     return Eigenspace(basis, dual, dual @ matrix @ basis)
 
 

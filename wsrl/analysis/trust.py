@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from wsrl.analysis.spectra import SpectralMatch
 from wsrl.analysis.trajectories import LinearizedRNN
-from wsrl.analysis.variable_bases import VariableBasis
+from wsrl.analysis.variable_bases import LinearSystem, VariableBasis
 from wsrl.analysis.variable_memory import Interactions
 
 Verdict: TypeAlias = Literal["trusted", "doubtful", "no basis"]
@@ -55,7 +55,7 @@ RULES = (
     Rule("explained_variance", 0.9, True, "the hidden state holds more than the variables"),
     Rule("linearization_error", 0.5, False, "too far from the fixed point to be linear"),
     Rule("interaction_error", 1.0, False, "Psi^* A Psi is further from Phi than from nothing"),
-    Rule("step_error", 0.5, False, "a variable does not move as the task says"),
+    Rule("step_error", 0.7, False, "a variable does not move as the task says"),
     Rule("variables_read_first", 0.9, True, "a variable is misread after the input"),
     Rule("variables_read", 0.9, True, "a variable is misread while the RNN runs on its own"),
     Rule("output_right", 0.9, True, "the RNN's own output is not the task's"),
@@ -126,9 +126,11 @@ def spectral_figures(match: SpectralMatch) -> dict[str, float | int | None]:
     }
 
 
-def basis_figures(basis: VariableBasis, rnn: LinearizedRNN, phi: Array) -> dict[str, float | None]:
+def basis_figures(
+    basis: VariableBasis, system: LinearSystem, phi: Array
+) -> dict[str, float | None]:
     """Return the figures of a basis beside the reduced ``Phi``, whatever the RNN runs through."""
-    difference = basis.interactions(rnn.system.recurrent) - phi
+    difference = basis.interactions(system.recurrent) - phi
     return {
         "condition_number": _known(basis.condition),
         "interaction_error": _ratio(difference, phi),
@@ -219,7 +221,9 @@ def residual_shares(basis: VariableBasis, states: Array) -> tuple[float, ...]:
     return tuple(float(share) for share in residual_components(residual, states)[1])
 
 
-def judge(figures: Figures, basis: VariableBasis | None, why_none: str) -> tuple[Verdict, list[str]]:
+def judge(
+    figures: Figures, basis: VariableBasis | None, why_none: str
+) -> tuple[Verdict, list[str]]:
     """Return the verdict on a basis and the reasons for it; a trusted one has none against it.
 
     Args:

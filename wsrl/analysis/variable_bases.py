@@ -19,7 +19,7 @@ from wsrl.analysis.spectra import (
     NoBasisError,
     lasting_eigenspace,
 )
-from wsrl.analysis.variable_memory import Grounding, Interactions, check_grounding
+from wsrl.analysis.variable_memory import Dual, Grounding, Interactions, check_choices
 
 CUTOFF = 1e-10
 """Singular values below this part of the largest count as zero in pseudo-inverses."""
@@ -97,6 +97,7 @@ def variable_basis(
     system: LinearSystem,
     interactions: Interactions,
     grounding: Grounding = "output",
+    dual: Dual = "pseudo_inverse",
     power: int | None = None,
     threshold: float = THRESHOLD,
     cutoff: float = CUTOFF,
@@ -116,29 +117,35 @@ def variable_basis(
     The first two go on to older vectors by ``Psi_k = A^(s-k) Psi_s``, less what the task writes
     back into the newest. Columns are not normalised, so that ``Psi^* A Psi = Phi`` keeps its scale.
 
-    Transients die out by the paper's power iteration, and ``Psi^*`` is the pseudo-inverse of
-    ``Psi``; or they are projected out, of ``Psi`` and in reading: ``Psi^*`` is then that inverse of
-    ``Psi`` which is zero on what decays. A trained RNN's state is full of transients at the end of
-    its input phase, which the pseudo-inverse takes for variables. On circuits both are the same.
+    Duals, which are the same for a circuit that does nothing else:
+
+    - ``pseudo_inverse`` (the paper's ``Psi^*``): of all columns together.
+    - ``eigenspace`` (ours): that inverse of ``Psi`` which is zero on what decays. A trained RNN's
+      state is full of transients at the end of its input, which the pseudo-inverse takes for
+      variables.
 
     Args:
         system: the RNN, linearised.
         interactions: the task's.
         grounding: as above.
-        power: iterate over so many periods of the reduced ``Phi``; 0 leaves transients in; None
-            projects on the eigenspace of what lasts instead.
+        dual: as above.
+        power: the memories' transients die out in so many periods of the reduced ``Phi`` (the
+            paper's power iteration); 0 leaves them in; None projects on the eigenspace of what
+            lasts. Observability is in that space anyway.
         threshold: modulus above which an eigenvalue lasts.
         cutoff: singular values below this part of the largest are zero to the pseudo-inverses.
 
     Raises:
         NoBasisError: where there is none, as in a state of fewer dimensions than variables.
-        ValueError: for inputs or outputs that do not fit the task, or a power that cannot be.
+        ValueError: for inputs or outputs that do not fit the task, or a choice that there is not.
     """
-    check_grounding(grounding)
+    check_choices(grounding, dual, "found")
     check_sizes(system, interactions)
-    project = power is None or grounding == "observability"
-    space = lasting_eigenspace(system.recurrent, threshold) if project else None
-    if grounding == "observability" and space is not None:
+    observed = grounding == "observability"
+    space = None
+    if power is None or observed or dual == "eigenspace":
+        space = lasting_eigenspace(system.recurrent, threshold)
+    if observed and space is not None:
         memories = _observed(system, interactions, space, cutoff)
     else:
         newest = interactions.newest
@@ -147,17 +154,32 @@ def variable_basis(
             if grounding == "output"
             else system.input[:, newest]
         )
-        if space is not None:
+        if power is None and space is not None:
             ground = space.project(ground)
         elif power:
             ground = _iterated(system, interactions, ground, power)
         memories = _older(system, interactions, ground)
     if not np.isfinite(memories).all():
         raise NoBasisError("the memories grow beyond all numbers: take fewer powers, or none")
-    if space is None:
-        return VariableBasis(memories, np.linalg.pinv(memories, rcond=cutoff), grounding, cutoff)
-    dual = np.linalg.pinv(space.dual @ memories, rcond=cutoff) @ space.dual
-    return VariableBasis(memories, dual, grounding, cutoff)
+    if dual == "eigenspace" and space is not None:
+        inverse = np.linalg.pinv(space.dual @ memories, rcond=cutoff) @ space.dual
+    else:
+        inverse = np.linalg.pinv(memories, rcond=cutoff)
+    return VariableBasis(memories, inverse, grounding, cutoff)
+
+
+def with_unit_moduli(system: LinearSystem, threshold: float = THRESHOLD) -> LinearSystem:
+    """Return a system of what lasts alone, by the angles of its eigenvalues.
+
+    Of trained tanh RNNs the lasting moduli are above 1 (1.02 to 1.3), and saturation holds their
+    amplitude. A basis derived from this system has variables that keep their size; those of
+    circuits are the same either way. For tasks that copy with signs, whose moduli are all 1.
+
+    Raises:
+        NoBasisError: as ``lasting_eigenspace`` and ``Eigenspace.with_unit_moduli``.
+    """
+    space = lasting_eigenspace(system.recurrent, threshold)
+    return LinearSystem(space.with_unit_moduli(), system.input, system.readout)
 
 
 def check_sizes(system: LinearSystem, interactions: Interactions) -> None:

@@ -22,19 +22,29 @@ from wsrl.analysis.spectra import Matrix
 Grounding: TypeAlias = Literal["output", "input", "observability"]
 """What a basis is derived from: see ``variable_bases.variable_basis``."""
 
+Dual: TypeAlias = Literal["pseudo_inverse", "eigenspace"]
+"""How variables are read: see there as well."""
+
+Moduli: TypeAlias = Literal["found", "unit"]
+"""Of the lasting eigenvalues, when a basis is derived: as they are, or all 1."""
+
 REDUCTION_THRESHOLD = 0.8
 """Modulus above which an eigenvalue of ``Phi`` counts when variables are left out."""
 
 
-def check_grounding(grounding: str) -> None:
-    """Check the name of a grounding.
+def check_choices(grounding: str, dual: str, moduli: str) -> None:
+    """Check how a basis is to be derived.
 
     Raises:
-        ValueError: for one that there is not.
+        ValueError: for a choice that there is not.
     """
-    if grounding not in get_args(Grounding):
-        choices = ", ".join(get_args(Grounding))
-        raise ValueError(f"unknown grounding {grounding!r}; choose one of {choices}")
+    for name, given, known in (
+        ("grounding", grounding, get_args(Grounding)),
+        ("dual", dual, get_args(Dual)),
+        ("moduli", moduli, get_args(Moduli)),
+    ):
+        if given not in known:
+            raise ValueError(f"unknown {name} {given!r}; choose one of {', '.join(known)}")
 
 
 @dataclass(frozen=True)
