@@ -10,12 +10,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wsrl.analysis.variable_bases import LinearSystem
-from wsrl.rnn import RNNWeights, run_population
-from wsrl.rnn.fixed_points import find_fixed_points
-from wsrl.rnn.linearization import flatten_state, linearize, state_size, unflatten_state
+from wsrl.rnn import (
+    RNNWeights,
+    find_fixed_points,
+    flatten_state,
+    linearize,
+    run_population,
+    settled_states,
+    state_size,
+    unflatten_state,
+)
 
-SEARCHES = 8
-"""Searches for a fixed point of an RNN: from zero, and from states of its trajectories."""
+SEARCHES = 4
+"""States of its trajectories from which a fixed point of an RNN is searched for, as from zero."""
+
+SETTLING = 200
+"""Steps without input after which searches start as well, from where these lead to."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +113,10 @@ def linearize_rnns(weights: RNNWeights, visited: Tensor) -> list[LinearizedRNN]:
 
 def _nearest_fixed_points(weights: RNNWeights, visited: Tensor) -> tuple[Tensor, Tensor]:
     """Return points ``(B, n)`` and whether they are fixed points ``(B,)``."""
-    chosen = torch.linspace(0, visited.shape[1] - 1, SEARCHES - 1).long()
     zero = torch.zeros_like(visited[:, :1])
-    found = find_fixed_points(weights, torch.cat([zero, visited[:, chosen]], 1))
+    starts = torch.cat([zero, visited[:, :SEARCHES]], 1)
+    settled = settled_states(weights, starts, steps=SETTLING)
+    found = find_fixed_points(weights, torch.cat([starts, settled], 1))
     distance = torch.cdist(found.states, visited).square().mean(2)
     # What has not converged comes after all that has, by how far it still moves.
     last = distance.nan_to_num(torch.inf).amax(1, keepdim=True) + 1

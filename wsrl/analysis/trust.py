@@ -62,9 +62,9 @@ RULES = (
 )
 """What a trusted basis keeps to; where one is broken it is doubtful.
 
-There is no basis at all where the number of lasting eigenvalues is not that of the task's, where the
-memories depend on each other, or where none could be found. Bounds on accuracies are for the worst
-variable or output, so that a single wrong one counts whatever their number.
+There is no basis at all where the number of lasting eigenvalues is not that of the task's, where
+the memories depend on each other, or where none could be found. Bounds on accuracies are for the
+worst variable or output, so that a single wrong one counts whatever their number.
 """
 
 
@@ -267,7 +267,7 @@ def _right(values: Array, truth: Array) -> tuple[float, float]:
 
 def _centred(values: Array) -> Array:
     rows = values.reshape(-1, values.shape[-1])
-    return rows - rows.mean(0)
+    return np.asarray(rows - rows.mean(0), np.float64)
 
 
 def _ratio(part: Array, whole: Array) -> float | None:

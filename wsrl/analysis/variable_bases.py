@@ -1,7 +1,7 @@
 """Bases of variable memories: found from a linear (or linearised) RNN, and read with.
 
-``x(t+1) = A x(t) + B u(t)``, ``y(t) = C x(t+1)``, all relative to a fixed point. Of a bias-free tanh
-or linear RNN ``A = W_hh``, ``B = W_ih``, ``C = W_r`` (at the origin); of others
+``x(t+1) = A x(t) + B u(t)``, ``y(t) = C x(t+1)``, all relative to a fixed point. Of a tanh or
+linear RNN without biases ``A = W_hh``, ``B = W_ih``, ``C = W_r`` (at the origin); of others
 ``wsrl.rnn.linearize`` gives the three.
 """
 
@@ -106,10 +106,10 @@ def variable_basis(
 
     Groundings:
 
-    - ``output`` (the public code's): the memories of the newest vector are ``C^+``; right where the
-      memories are orthonormal.
-    - ``input`` (the paper's algorithm): they are ``B``; right where the RNN's input phase is linear,
-      in any basis.
+    - ``output`` (the public code's): the memories of the newest vector are ``C^+``; right where
+      the memories are orthonormal.
+    - ``input`` (the paper's algorithm): they are ``B``; right in any basis, where the input phase
+      is linear.
     - ``observability`` (ours): the variables are what will be output, ``C A^n x`` against the
       task's outputs for the next ``s`` steps, in the space of what lasts; right in any basis, and
       whatever the input phase does.
@@ -149,11 +149,10 @@ def variable_basis(
         memories = _observed(system, interactions, space, cutoff)
     else:
         newest = interactions.newest
-        ground = (
-            np.linalg.pinv(system.readout[newest], rcond=cutoff)
-            if grounding == "output"
-            else system.input[:, newest]
-        )
+        if grounding == "output":
+            ground = pseudo_inverse(system.readout[newest], cutoff)
+        else:
+            ground = system.input[:, newest]
         if power is None and space is not None:
             ground = space.project(ground)
         elif power:
@@ -162,9 +161,9 @@ def variable_basis(
     if not np.isfinite(memories).all():
         raise NoBasisError("the memories grow beyond all numbers: take fewer powers, or none")
     if dual == "eigenspace" and space is not None:
-        inverse = np.linalg.pinv(space.dual @ memories, rcond=cutoff) @ space.dual
+        inverse = pseudo_inverse(space.dual @ memories, cutoff) @ space.dual
     else:
-        inverse = np.linalg.pinv(memories, rcond=cutoff)
+        inverse = pseudo_inverse(memories, cutoff)
     return VariableBasis(memories, inverse, grounding, cutoff)
 
 
@@ -180,6 +179,11 @@ def with_unit_moduli(system: LinearSystem, threshold: float = THRESHOLD) -> Line
     """
     space = lasting_eigenspace(system.recurrent, threshold)
     return LinearSystem(space.with_unit_moduli(), system.input, system.readout)
+
+
+def pseudo_inverse(matrix: Matrix, cutoff: float = CUTOFF) -> Matrix:
+    """Return the Moore-Penrose inverse; singular values below the cut-off's part are zero."""
+    return np.asarray(np.linalg.pinv(matrix, rcond=cutoff), np.float64)
 
 
 def check_sizes(system: LinearSystem, interactions: Interactions) -> None:
@@ -219,8 +223,8 @@ def _iterated(
 def _older(system: LinearSystem, interactions: Interactions, ground: Matrix) -> Matrix:
     """Go from the newest vector's memories ``(n, m)`` to all, ``(n, r)``.
 
-    Column ``(i, k)`` of ``A Psi = Psi Phi`` is memory ``(i, k - 1)``, plus what the task writes from
-    ``(i, k)`` into the newest.
+    Column ``(i, k)`` of ``A Psi = Psi Phi`` is memory ``(i, k - 1)``, plus what the task writes
+    from ``(i, k)`` into the newest.
     """
     kept, dims = interactions.kept, interactions.dims
     rows = interactions.newest_places
@@ -250,5 +254,5 @@ def _observed(
     telling = np.concatenate(tells)
     if np.linalg.matrix_rank(telling) < interactions.rank:
         raise NoBasisError(f"the next {interactions.steps} outputs do not tell the variables")
-    inside = np.linalg.lstsq(telling, np.concatenate(sees), rcond=None)[0]  # (r, k)
-    return np.asarray(space.basis @ np.linalg.pinv(inside, rcond=cutoff), np.float64)
+    inside = pseudo_inverse(telling) @ np.concatenate(sees)  # (r, k)
+    return space.basis @ pseudo_inverse(inside, cutoff)
