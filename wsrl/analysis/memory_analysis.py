@@ -103,6 +103,7 @@ class MemoryAnalysis:
         states: relative to the fixed point, ``(S, 1 + T, n)``: at the start of the output phase and
             after each step.
         truth: ``(S, 1 + T, s d)``, the values ``u(t - s + 1..t)`` that the task has there.
+        threshold: modulus above which an eigenvalue lasts.
     """
 
     figures: trust.Figures
@@ -114,6 +115,7 @@ class MemoryAnalysis:
     basis: VariableBasis | None
     states: Array
     truth: Array
+    threshold: float
 
 
 def analyze_memory(
@@ -242,5 +244,5 @@ def _report(
             figures["residual_components"] = trust.residual_shares(basis, away)
     complete = trust.Figures(**figures)
     verdict, reasons = trust.judge(complete, basis, found.why_none)
-    shown = (task, rnn, found.system, basis, away, truth)
+    shown = (task, rnn, found.system, basis, away, truth, settings.threshold)
     return MemoryAnalysis(complete, verdict, tuple(reasons), *shown)

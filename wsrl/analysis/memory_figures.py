@@ -1,7 +1,7 @@
 """Figures of variable memories: arrays in, a matplotlib ``Figure`` or a film out.
 
-As in ``figures``, without pyplot. Variables are named by their place: ``k`` is the ``k``-th oldest of
-the last ``s`` vectors, so that ``s`` is the newest, which is output.
+As in ``figures``, without pyplot. Variables are named by their place: ``k`` is the ``k``-th oldest
+of the last ``s`` vectors, so that ``s`` is the newest, which is output.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.projections.polar import PolarAxes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -82,7 +83,7 @@ def spectra(found: Array, expected: Array, threshold: float, title: str) -> Figu
         threshold: modulus above which an eigenvalue lasts.
         title: over the figure.
     """
-    figure = Figure(figsize=(6.6, 4.4), dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=(6.6, 4.4), dpi=_DPI, layout="compressed")
     axis = figure.subplots()
     around = np.exp(1j * np.linspace(0, 2 * np.pi, 400))
     axis.plot(around.real, around.imag, color="0.3", linewidth=0.8, label="unit circle")
@@ -92,8 +93,15 @@ def spectra(found: Array, expected: Array, threshold: float, title: str) -> Figu
     rest, kept = found[~lasting], found[lasting]
     axis.scatter(rest.real, rest.imag, s=10, color=_FAINT, label=f"RNN, decaying ({len(rest)})")
     axis.scatter(kept.real, kept.imag, s=20, color=_FOUND, label=f"RNN, lasting ({len(kept)})")
-    ring = {"facecolors": "none", "edgecolors": _EXPECTED, "linewidths": 1.2}
-    axis.scatter(expected.real, expected.imag, s=80, label=f"task ({len(expected)})", **ring)
+    axis.scatter(
+        expected.real,
+        expected.imag,
+        s=80,
+        facecolors="none",
+        edgecolors=_EXPECTED,
+        linewidths=1.2,
+        label=f"task ({len(expected)})",
+    )
     axis.set_aspect("equal")
     axis.set(xlabel="real part", ylabel="imaginary part")
     axis.spines[["top", "right"]].set_visible(False)
@@ -175,7 +183,7 @@ def write_circle_film(
     """Write a film of the variables on a circle: each step they move on by one place.
 
     A sector is one of the last ``s`` vectors, the newest at the top, older ones clockwise; a ring
-    is a dimension, the first outside. Places that the task does not need stay empty, and the number in
+    is a dimension, the first outside. Places that the task does not need stay empty; the number in
     the middle counts the steps after the input.
 
     Args:
@@ -193,6 +201,7 @@ def write_circle_film(
     check_film(kind)
     figure = Figure(figsize=(4.2, 4.4), dpi=100)
     axis = figure.add_axes((0.12, 0.06, 0.76, 0.76), projection="polar")
+    assert isinstance(axis, PolarAxes)
     size = float(np.sqrt(np.square(read).mean())) or 1.0
     colours = colormaps[_VALUES](_SHADES(read / size))
     ages = steps - 1 - kept // dims

@@ -193,16 +193,25 @@ def check_sizes(system: LinearSystem, interactions: Interactions) -> None:
         NoBasisError: for a state of fewer dimensions than variables.
         ValueError: for other inputs or outputs than the task's.
     """
-    dims, rank = interactions.dims, interactions.rank
+    dims = interactions.dims
     if system.input.shape[1] != dims or len(system.readout) != dims:
         raise ValueError(
             f"the RNN has {system.input.shape[1]} inputs and {len(system.readout)} outputs, the "
             f"task {dims} of each"
         )
-    if rank > system.size:
+    check_rank(system.size, interactions)
+
+
+def check_rank(size: int, interactions: Interactions) -> None:
+    """Check that a state of ``n`` dimensions has room for a task's variables.
+
+    Raises:
+        NoBasisError: where it has not.
+    """
+    if interactions.rank > size:
         raise NoBasisError(
-            f"no basis can exist: the task keeps {rank} variables (the rank of its reduced Phi), "
-            f"but the RNN's state has {system.size} dimensions"
+            f"no basis can exist: the task keeps {interactions.rank} variables (the rank of its "
+            f"reduced Phi), but the RNN's state has {size} dimensions"
         )
 
 
