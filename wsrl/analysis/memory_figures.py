@@ -105,8 +105,8 @@ def spectra(found: Array, expected: Array, threshold: float, title: str) -> Figu
     axis.set_aspect("equal")
     axis.set(xlabel="real part", ylabel="imaginary part")
     axis.spines[["top", "right"]].set_visible(False)
+    axis.set_title(title, loc="left", fontsize=11)
     figure.legend(loc="outside right upper", frameon=False)
-    figure.suptitle(title)
     return figure
 
 

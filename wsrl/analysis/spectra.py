@@ -25,6 +25,9 @@ class NoBasisError(ValueError):
     """There is no basis of variables: said with the reason."""
 
 
+LARGEST_CONDITION = 1e10
+"""Of vectors, above which they are taken to depend on each other."""
+
 IMAGINARY = 1e-6
 """Complex parts that must vanish may be this part of the real ones."""
 
@@ -105,18 +108,15 @@ class Eigenspace:
         long run its lasting eigenvalues act by their angles alone.
 
         Raises:
-            NoBasisError: where eigenvectors depend on each other, so that a complex part is left.
+            NoBasisError: where eigenvectors depend on each other, or a complex part is left.
         """
         values, vectors = np.linalg.eig(self.dynamics)
-        try:
-            turned = (vectors * (values / np.abs(values))) @ np.linalg.inv(vectors)
-        except np.linalg.LinAlgError as error:
-            raise NoBasisError(f"eigenvectors depend on each other: {error}") from error
+        if not np.linalg.cond(vectors) < LARGEST_CONDITION:
+            raise NoBasisError("moduli cannot be corrected: eigenvectors depend on each other")
+        turned = (vectors * (values / np.abs(values))) @ np.linalg.inv(vectors)
         if not np.abs(turned.imag).max() <= IMAGINARY * np.abs(turned.real).max():
-            raise NoBasisError(
-                "moduli cannot be corrected: eigenvectors nearly depend on each other, and a "
-                f"complex part of {np.abs(turned.imag).max():.2g} is left that must vanish"
-            )
+            left = np.abs(turned.imag).max()
+            raise NoBasisError(f"a complex part of {left:.2g} is left, which must vanish")
         return np.asarray(self.basis @ turned.real @ self.dual, np.float64)
 
 
@@ -139,7 +139,7 @@ def lasting_eigenspace(matrix: Matrix, threshold: float = THRESHOLD) -> Eigenspa
     basis = _invariant_space(matrix, cut, count)
     left = _invariant_space(matrix.T, cut, count)
     overlap = left.T @ basis
-    if np.linalg.cond(overlap) > 1 / np.finfo(np.float64).eps:
+    if not np.linalg.cond(overlap) < LARGEST_CONDITION:
         raise NoBasisError("what lasts cannot be told from what decays: their spaces coincide")
     dual: Matrix = np.linalg.solve(overlap, left.T).astype(np.float64)
     return Eigenspace(basis, dual, dual @ matrix @ basis)
