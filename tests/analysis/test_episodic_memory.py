@@ -107,7 +107,9 @@ def twice_read() -> BindingTask:
     return BindingTask((0, 2), (1, -1), 2)
 
 
-@pytest.mark.parametrize("task", [*drawn(4), twice_read(), BindingTask.from_name("repeat_copy", 3, 2)])
+@pytest.mark.parametrize(
+    "task", [*drawn(4), twice_read(), BindingTask.from_name("repeat_copy", 3, 2)]
+)
 @pytest.mark.parametrize("orthogonal", [True, False])
 def test_a_circuit_started_in_its_memories_does_the_task(
     task: BindingTask, orthogonal: bool
@@ -143,7 +145,9 @@ def test_a_small_tanh_circuit_is_nearly_exact_and_a_large_one_is_not() -> None:
     errors = []
     for scale in (1e-3, 1.0):
         outputs = run_population(circuit(own, scale * memories, "tanh"), inputs)[0][0, :, 3:]
-        errors.append(float((outputs - torch.from_numpy(continuation(task, start, 10))).abs().max()))
+        errors.append(
+            float((outputs - torch.from_numpy(continuation(task, start, 10))).abs().max())
+        )
     assert errors[0] < 1e-4
     assert errors[1] > 0.1
 
