@@ -70,7 +70,7 @@ class MemorySettings:
     cutoff: float = CUTOFF
     start: Start = "inputs"
     horizon: int = 200
-    sequences: int = 64
+    sequences: int = 32
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -241,7 +241,7 @@ def _report(
             figures |= trust.basis_figures(basis, found.system, task.reduced)
             from_inputs = settings.start == "inputs"
             figures |= trust.reading_figures(basis, task, away, truth, from_inputs)
-            figures["residual_components"] = trust.residual_shares(basis, away)
+            figures |= trust.residual_figures(basis.residual(away), away)
     complete = trust.Figures(**figures)
     verdict, reasons = trust.judge(complete, basis, found.why_none)
     shown = (task, rnn, found.system, basis, away, truth, settings.threshold)

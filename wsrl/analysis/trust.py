@@ -172,7 +172,6 @@ def reading_figures(
     # A variable that is always zero is a wrong one.
     steps = np.sqrt(np.divide(error, size, out=np.full_like(error, np.inf), where=size > 0))
     return {
-        "explained_variance": explained_variance(away, basis.residual(away)),
         "step_error": _known(float(steps.max())),
         "variables_read_first": worst_first if from_inputs else None,
         "mean_variables_read_first": first if from_inputs else None,
@@ -187,10 +186,22 @@ def output_figures(outputs: Array, truth: Array) -> dict[str, float | None]:
     return {"output_right": worst, "mean_output_right": mean}
 
 
-def explained_variance(states: Array, residual: Array) -> float | None:
-    """Return the share of the variance of states ``(..., n)`` that is not in their residual."""
-    ratio = _ratio(_centred(residual), _centred(states))
-    return None if ratio is None else 1 - ratio**2
+def residual_figures(residual: Array, states: Array) -> dict[str, float | tuple[float, ...] | None]:
+    """Return the figures of what of ``states (..., n)`` is outside of a basis.
+
+    Args:
+        residual: ``h - Psi Psi^* h``, ``(..., n)``.
+        states: ``h``.
+    """
+    rest, whole = _centred(residual), _centred(states)
+    unexplained = _ratio(rest, whole)
+    if unexplained is None:
+        return {"explained_variance": None, "residual_components": ()}
+    shares = residual_components(rest, whole)[1]
+    return {
+        "explained_variance": 1 - unexplained**2,
+        "residual_components": tuple(float(share) for share in shares),
+    }
 
 
 def residual_components(
@@ -206,19 +217,10 @@ def residual_components(
     Returns:
         Directions ``(count, n)``, and the share of the variance of the states on each.
     """
-    rest = _centred(residual)
-    total = float(np.square(_centred(states)).sum())
+    rest, whole = _centred(residual), _centred(states)
     values, directions = np.linalg.eigh(rest.T @ rest)
-    shares = values[::-1][:count].clip(min=0) / (total or 1.0)
+    shares = values[::-1][:count].clip(min=0) / (float(np.vdot(whole, whole)) or 1.0)
     return directions.T[::-1][:count], shares
-
-
-def residual_shares(basis: VariableBasis, states: Array) -> tuple[float, ...]:
-    """Return the shares of ``residual_components``; none where states are not finite."""
-    residual = basis.residual(states)
-    if not np.isfinite(residual).all() or not np.isfinite(np.square(states).sum()):
-        return ()
-    return tuple(float(share) for share in residual_components(residual, states)[1])
 
 
 def judge(

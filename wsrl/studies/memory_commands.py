@@ -213,6 +213,6 @@ def _parser() -> argparse.ArgumentParser:
         help="feed the inputs, or start at Psi u(1..s) (default: inputs)",
     )
     how("--horizon", type=int, default=200, help="steps after the input (default: 200)")
-    how("--sequences", type=int, default=64, help="random inputs (default: 64)")
+    how("--sequences", type=int, default=32, help="random inputs (default: 32)")
     how("--seed", type=int, default=0, help="of these (default: 0)")
     return parser
