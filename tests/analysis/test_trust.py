@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -101,6 +103,17 @@ def test_random_rnns_are_not_trusted(cell: str, bias: bool) -> None:
         for grounding in GROUNDINGS[: 1 if bias else None]:  # searches take their time
             found = analyze(RNNWeights(flat, spec), task, grounding, start=start)
             assert found.verdict != "trusted"
+
+
+@pytest.mark.parametrize("cell", ["tanh", "linear", "lstm", "gru"])
+@pytest.mark.parametrize("scale", [0.0, 1e-30, 1e8, 1e30])
+def test_weights_out_of_all_proportion_give_no_error_and_no_nan(cell: str, scale: float) -> None:
+    spec = RNNSpec(cell, 2, 6, 2, 2, False)
+    flat = scale * torch.randn(1, spec.num_parameters, generator=torch.Generator().manual_seed(0))
+    task = drawn(1, 2, 2)[0]
+    for grounding, start in (("output", "inputs"), ("observability", "variables")):
+        found = analyze(RNNWeights(flat, spec), task, grounding, start=start, moduli="unit")
+        assert found.verdict != "trusted"
 
 
 @pytest.mark.parametrize("moduli", MODULI)
@@ -275,6 +288,14 @@ def test_every_rule_is_about_a_figure_and_breaks_on_its_far_side() -> None:
         assert rule.broken(rule.bound) is None
         assert rule.figure in (rule.broken(beyond) or "")
         assert rule.broken(None) is None
+
+
+def test_the_documented_bounds_are_the_rules() -> None:
+    text = (Path(__file__).parents[2] / "docs/variable_memories.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| at (least|most) (\S+)", text, re.MULTILINE)
+    assert rows == [
+        (rule.figure, "least" if rule.at_least else "most", f"{rule.bound:g}") for rule in RULES
+    ]
 
 
 def test_bad_settings_and_weights_are_refused() -> None:

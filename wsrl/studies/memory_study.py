@@ -93,7 +93,7 @@ def analyze_zoo(
                 "row": int(index[position]),
                 "run": int(columns["run"][position]),
                 "step": int(columns["step"][position]),
-                "performance": float(columns["performance"][position]),
+                "performance": _known(float(columns["performance"][position])),
                 "task": task_name(tasks[position]),
             }
             yield about | record(analysis), analysis
@@ -113,6 +113,10 @@ def record(analysis: MemoryAnalysis) -> Record:
     figures = asdict(analysis.figures)
     figures["residual_components"] = list(figures["residual_components"])
     return {"verdict": analysis.verdict, "reasons": list(analysis.reasons), **figures}
+
+
+def _known(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def spectrum_text(found: Record) -> str:
