@@ -11,7 +11,7 @@ shift 2
 encoders=("$@")
 if [ ${#encoders[@]} -eq 0 ]; then
     encoders=(ConstantEmbedding LayerwiseStatistics FlattenedWeights ParameterTransformer
-        DeepWeightSpace NoninteractiveProbing InteractiveProbing)
+        DeepWeightSpace NoninteractiveProbing InteractiveProbing Spectral)
 fi
 for encoder in "${encoders[@]}"; do
     wsrl fit --config configs/emulation_small.yaml --config "configs/encoders/${encoder}_small.yaml" \

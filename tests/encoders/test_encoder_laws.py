@@ -39,6 +39,7 @@ def test_the_published_encoders_are_there() -> None:
         "LayerwiseStatistics",
         "NoninteractiveProbing",
         "ParameterTransformer",
+        "Spectral",
     }
     assert set(NAMES) - set(INVARIANT) == {"FlattenedWeights", "ParameterTransformer"}
 

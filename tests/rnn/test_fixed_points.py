@@ -189,7 +189,7 @@ def test_stable_ones_attract_and_others_do_not(trained: RNNWeights) -> None:
     found = find_fixed_points(trained, starts)
     assert found.stable.any(1).all()
     states = found.states + 1e-5 * torch.randn(found.states.shape, generator=generator()).double()
-    for _ in range(3000):
+    for _ in range(1000):
         states = advance(trained, states)
     apart = (states - found.states).norm(dim=2)
     clear = (found.spectral_radius - 1).abs() > 0.01
@@ -219,6 +219,18 @@ def test_settling_is_running_under_a_constant_input() -> None:
     _, end = run_population(weights, inputs[:, None, None].expand(-1, -1, 7, -1))
     torch.testing.assert_close(settled, flatten_state(end))
     assert not torch.allclose(settled_states(weights, starts, steps=7), settled)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_surroundings_without_gradients_do_not_matter(method: Method) -> None:
+    spec = RNNSpec("gru", 3, 5, 2, 4)
+    weights, inputs = random_weights(spec), torch.randn(3, 3, dtype=torch.float64)
+    wanted = find_fixed_points(weights, starts_of(spec), inputs, method)
+    with torch.inference_mode():
+        own = RNNWeights(weights.flat.clone(), spec)
+        found = find_fixed_points(own, starts_of(spec), inputs.clone(), method)
+    assert torch.equal(found.states, wanted.states)
+    assert found.converged.all()
 
 
 def test_spectral_radius_equals_numpy() -> None:

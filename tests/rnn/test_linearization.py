@@ -8,6 +8,7 @@ from torch import Tensor
 
 from wsrl.rnn import (
     CELLS,
+    Linearization,
     RNNSpec,
     RNNWeights,
     advance,
@@ -15,6 +16,7 @@ from wsrl.rnn import (
     linearize,
     random_permutations,
     run_population,
+    spectral_residues,
     state_size,
     unflatten_state,
 )
@@ -152,6 +154,40 @@ def test_single_precision_and_surroundings_without_gradients(cell: str) -> None:
         assert ours.dtype == torch.float32
         assert not ours.requires_grad
         torch.testing.assert_close(ours.double(), wanted, rtol=1e-5, atol=1e-5)
+
+
+def response(line: Linearization, steps: int) -> Tensor:
+    """The output that an input so many steps ago leads to, by powers of the matrix."""
+    return line.readout @ torch.linalg.matrix_power(line.recurrent, steps) @ line.input
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_residues_add_up_to_what_inputs_lead_to(cell: str) -> None:
+    spec = RNNSpec(cell, 3, 5, 2, 4)
+    line = linearize(random_weights(spec), *random_point(spec))
+    values, residues = spectral_residues(line)
+    assert residues.shape == (B, state_size(spec), 4, 3)
+    for steps in range(6):
+        total = torch.einsum("bn,bnoi->boi", values**steps, residues)
+        torch.testing.assert_close(total.real, response(line, steps), rtol=1e-8, atol=1e-8)
+        assert total.imag.abs().max() < 1e-8
+        wrong = torch.einsum("bn,bnoi->boi", values**steps, residues.roll(1, 1)).real
+        assert steps == 0 or not torch.allclose(wrong, response(line, steps), atol=1e-3)
+
+
+def test_residues_without_a_basis_of_eigenvectors_are_finite() -> None:
+    shift = torch.diag(torch.ones(3, dtype=torch.float64), 1)  # a Jordan block: one eigenvector
+    near = shift + torch.diag(torch.tensor([0, 1e-9, 2e-9, 3e-9], dtype=torch.float64))
+    recurrent = torch.stack([shift, near, torch.zeros(4, 4).double(), torch.eye(4).double()])
+    others = torch.randn(4, 4, 2, dtype=torch.float64)
+    point = torch.zeros(4, 4, dtype=torch.float64)
+    line = Linearization(point, point, recurrent, others, others.transpose(1, 2))
+    values, residues = spectral_residues(line)
+    assert values.isfinite().all()
+    assert residues.abs().max() < 1e12
+    for steps in range(3):  # of the last two all eigenvalues are equal, and all vectors theirs
+        total = torch.einsum("bn,bnoi->boi", values[2:] ** steps, residues[2:])
+        torch.testing.assert_close(total.real, response(line, steps)[2:])
 
 
 def test_rnns_do_not_mix_and_there_may_be_none() -> None:

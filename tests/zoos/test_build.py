@@ -261,7 +261,7 @@ def test_the_manifest_names_the_backend(zoo: Zoo) -> None:
     assert zoo.manifest.versions["backend"] == wanted
 
 
-@pytest.mark.parametrize("cell", ["gru", "tanh"])
+@pytest.mark.parametrize("cell", ["gru", "tanh", "linear"])
 def test_other_cells(cell: str, tmp_path: Path) -> None:
     settings = BuildSettings(runs=2, snapshots=[2], cell=cell, hidden_size=4, bias=False)
     build_zoo(tmp_path / "zoo", PROBLEM, settings, quiet=True)

@@ -6,6 +6,7 @@ from wsrl.encoders.deep_weight_space import DeepWeightSpace
 from wsrl.encoders.flattened import FlattenedWeights
 from wsrl.encoders.probing import InteractiveProbing, NoninteractiveProbing, ProbingEncoder
 from wsrl.encoders.registry import create_encoder, get_encoder, list_encoders, register_encoder
+from wsrl.encoders.spectral import Spectral
 from wsrl.encoders.statistics import LayerwiseStatistics
 from wsrl.encoders.transformer import ParameterTransformer
 
@@ -20,6 +21,7 @@ __all__ = [
     "NoninteractiveProbing",
     "ParameterTransformer",
     "ProbingEncoder",
+    "Spectral",
     "build_encoder",
     "create_encoder",
     "embed",

@@ -14,6 +14,7 @@ from wsrl.rnn.linearization import (
     advance,
     flatten_state,
     linearize,
+    spectral_residues,
     state_size,
     unflatten_state,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "run_population",
     "sequence_cross_entropy",
     "settled_states",
+    "spectral_residues",
     "state_size",
     "unflatten_state",
     "visited_states",

@@ -104,9 +104,9 @@ def find_fixed_points(
     search = _newton if method == "newton" else _descend
     most = MOST_STEPS[method] if steps is None else steps
     with exact_gradients(weights.flat.device):
-        flat = weights.flat.detach()
+        flat = weights.flat.detach().clone()  # what is made under inference mode has no gradients
         driving = flat.new_zeros(len(weights), spec.input_size) if inputs is None else inputs
-        points = starts.detach().to(flat.device, torch.float64).flatten(0, 1)
+        points = starts.detach().to(flat.device, torch.float64).flatten(0, 1).clone()
         found, radii, gaps = [], [], []
         together = max(1, JACOBIAN_NUMBERS // state_size(spec) ** 2)
         for rows in torch.arange(len(points), device=flat.device).split(together):

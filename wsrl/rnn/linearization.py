@@ -17,6 +17,9 @@ from wsrl.rnn.population import State, run_population
 from wsrl.rnn.spec import RNNSpec
 from wsrl.rnn.weights import RNNWeights
 
+WORST_BASIS = 1e10
+"""Eigenvectors whose inverse is larger count as no basis."""
+
 
 def state_size(spec: RNNSpec) -> int:
     """Return how many numbers ``n`` the whole state of an RNN has."""
@@ -120,6 +123,33 @@ def linearize(weights: RNNWeights, points: Tensor, inputs: Tensor | None = None)
         readout[:, :, top : top + spec.hidden_size] = own.tensors()["linear.weight"]
         point, image = copies.detach()[:, 0].clone(), images.detach()[:, 0].clone()
     return Linearization(point, image, recurrent, inward, readout)
+
+
+def spectral_residues(line: Linearization) -> tuple[Tensor, Tensor]:
+    """Return what a linearised RNN does, as sums over its eigenvalues.
+
+    With right and left eigenvectors ``v_i`` and ``w_i`` of ``A`` the residues are
+    ``R_i = (R v_i) (w_i^T B)``. They do not depend on how eigenvectors are scaled, nor on the basis
+    of the state: an input ``k`` steps ago adds ``sum_i lambda_i^k R_i`` times itself to the output.
+    Those of equal eigenvalues mean something in their sum alone.
+
+    Args:
+        line: ``B`` RNNs; the Jacobians must be finite.
+
+    Returns:
+        The eigenvalues ``(B, n)`` and the residues ``(B, n, O, I)``, complex. Where ``A`` has no
+        basis of eigenvectors, or one so bad that residues would exceed 1e10 times the input
+        matrix, a pseudo-inverse takes the place of the inverse: they are finite all the same.
+    """
+    values, right = torch.linalg.eig(line.recurrent)
+    inward = line.input.to(right.dtype)
+    left, _ = torch.linalg.solve_ex(right, inward)
+    limit = WORST_BASIS * inward.abs().amax((1, 2))
+    bad = ~(left.abs().amax((1, 2)) <= limit)  # also where it is NaN
+    if bad.any():
+        left[bad] = torch.linalg.pinv(right[bad], rtol=1 / WORST_BASIS) @ inward[bad]
+    outward = line.readout.to(right.dtype) @ right
+    return values, torch.einsum("boj,bji->bjoi", outward, left)
 
 
 @contextmanager
