@@ -53,7 +53,7 @@ class MemorySettings:
         cutoff: singular values below this part of the largest are zero to pseudo-inverses.
         start: ``inputs``: the RNN receives ``s`` random vectors, as it was trained to. Or
             ``variables``: it is started at ``x* + Psi u(1..s)``, which says nothing of its input
-            phase (a linear RNN can have none but for repeat copy).
+            phase (a linear RNN can have one only for tasks that copy the oldest vector).
         horizon: steps that it then runs on its own.
         sequences: how many it is started with.
         seed: of their values -1 and 1.
