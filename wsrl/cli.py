@@ -48,6 +48,7 @@ def main(args: Sequence[str] | None = None) -> int:
         "zoo": ("build, describe and verify zoos", _zoo),
         "interrogate": ("find the strings that tell the RNNs of a zoo apart", _interrogate),
         "encoders": ("list the encoders", _encoders),
+        "memory": ("find the variables of a task in RNNs", _memory),
         "demo": ("a zoo, an encoder and a prediction from it, in minutes", _demo),
     }
     return _dispatch("wsrl", DESCRIPTION, commands, list(sys.argv[1:] if args is None else args))
@@ -64,6 +65,14 @@ def _zoo(args: list[str]) -> None:
     }
     description = "Zoos: folders of trained RNNs with their sequences, outputs and labels."
     raise SystemExit(_dispatch("wsrl zoo", description, commands, args))
+
+
+def _memory(args: list[str]) -> None:
+    commands: dict[str, tuple[str, Command]] = {
+        "analyze": ("look for variable memories, and say whether to trust them", _memory_analyze),
+    }
+    description = "Variable memories: the basis in which a hidden state is a set of variables."
+    raise SystemExit(_dispatch("wsrl memory", description, commands, args))
 
 
 def _dispatch(
@@ -191,6 +200,12 @@ def _interrogate(args: list[str]) -> None:
     from wsrl.studies.interrogate_commands import interrogate_from_arguments
 
     print(interrogate_from_arguments(args))
+
+
+def _memory_analyze(args: list[str]) -> None:
+    from wsrl.studies.memory_commands import analyze_from_arguments
+
+    print(analyze_from_arguments(args))
 
 
 def _encoders(args: list[str]) -> None:

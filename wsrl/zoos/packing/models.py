@@ -79,6 +79,23 @@ def find_models(models: str | Path | Iterable[Model | tuple[str, Model]]) -> Mod
     return Models(names, False, flat.__getitem__)
 
 
+def read_model(file: Path, cell: str | None = None) -> RNNWeights:
+    """Return the model of one file, ``(1, N)`` float32.
+
+    Args:
+        file: a state dict: ``.pt``, ``.pth`` (read with ``weights_only=True``) or ``.safetensors``.
+        cell: where it is known; a state dict does not tell a linear RNN from one with tanh.
+
+    Raises:
+        ValueError: where it is no state dict of an RNN with a readout, or of another cell.
+    """
+    if file.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{file}: expected a state dict, *{', *'.join(SUFFIXES)}")
+    if not file.is_file():
+        raise ValueError(f"no file at {file}")
+    return _named(str(file), partial(_read, file, cell))
+
+
 def survey_models(models: Models) -> Survey:
     """Read every model once.
 
@@ -118,9 +135,9 @@ def _named(name: str, read: Callable[[], RNNWeights]) -> RNNWeights:
         raise ValueError(f"{name}: {error}") from error
 
 
-def _read(file: Path) -> RNNWeights:
+def _read(file: Path, cell: str | None = None) -> RNNWeights:
     if file.suffix.lower() == ".safetensors":
-        return _weights(read_tensors(file))
+        return _weights(read_tensors(file), cell)
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a file that is none of torch's can raise anything
@@ -128,15 +145,15 @@ def _read(file: Path) -> RNNWeights:
             "cannot be read as a state dict (weights only, so that nothing in the file is run); "
             "write it with torch.save(model.state_dict(), path)"
         ) from error
-    return _weights(content)
+    return _weights(content, cell)
 
 
-def _weights(model: Any) -> RNNWeights:
+def _weights(model: Any, cell: str | None = None) -> RNNWeights:
     if isinstance(model, nn.Module):
         weights = RNNWeights.from_module(model)
     else:
         _check_state_dict(model)
-        weights = weights_from_state_dict(model)
+        weights = weights_from_state_dict(model, cell)
     return weights.to("cpu", torch.float32)
 
 

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.animation import FFMpegWriter
+from matplotlib.figure import Figure
+from PIL import Image
+
+from tests.analysis.circuits import drawn, interactions_of
+from wsrl.analysis.memory_figures import (
+    check_film,
+    interactions_beside,
+    read_against_true,
+    spectra,
+    variables_over_time,
+    write_circle_film,
+)
+
+rng = np.random.default_rng(0)
+OWN = interactions_of(drawn(1)[0])
+TRUTH = OWN.follow(rng.choice([-1.0, 1.0], (5, 16)), 8)[..., OWN.kept]
+READ = 1.3 * TRUTH + 0.1 * rng.normal(size=TRUTH.shape)
+
+
+def check_draws(figure: Figure, folder: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure.savefig(folder / "figure.png")
+    assert (folder / "figure.png").stat().st_size > 5000
+
+
+def test_interactions_are_shown_beside_each_other_on_one_scale(tmp_path: Path) -> None:
+    figure = interactions_beside(OWN.reduced, 1.1 * OWN.reduced, OWN.kept, OWN.dims, "title")
+    left, right = (axis.images[0] for axis in figure.axes[:2])
+    assert left.norm is right.norm or left.get_clim() == right.get_clim()
+    np.testing.assert_array_equal(left.get_array(), OWN.reduced)
+    np.testing.assert_allclose(right.get_array(), 1.1 * OWN.reduced)
+    labels = [text.get_text() for text in figure.axes[0].get_xticklabels()]
+    assert labels == [str(block + 1) for block in np.unique(OWN.kept // OWN.dims)]
+    check_draws(figure, tmp_path)
+
+
+def test_spectra_count_what_lasts(tmp_path: Path) -> None:
+    found = np.concatenate([np.linalg.eigvals(OWN.reduced), [0.5, -0.2j]])
+    figure = spectra(found, np.linalg.eigvals(OWN.reduced), 0.9, "title")
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels[2:] == [
+        "RNN, decaying (2)",
+        f"RNN, lasting ({OWN.rank})",
+        f"task ({OWN.rank})",
+    ]
+    check_draws(figure, tmp_path)
+
+
+def test_variables_are_shown_over_time_and_against_the_truth(tmp_path: Path) -> None:
+    figure = variables_over_time(READ[0], TRUTH[0], OWN.kept, OWN.dims, "title")
+    np.testing.assert_array_equal(figure.axes[1].images[0].get_array(), TRUTH[0].T)
+    check_draws(figure, tmp_path)
+    wrong = READ.copy()
+    wrong[..., 0] *= -1
+    figure = read_against_true(wrong, TRUTH, "title")
+    everything, worst = figure.axes[1].lines[:2]
+    np.testing.assert_allclose(everything.get_ydata(), 1 - 1 / OWN.rank)
+    np.testing.assert_array_equal(worst.get_ydata(), 0)
+    check_draws(figure, tmp_path)
+
+
+def test_the_film_turns_by_a_place_a_step(tmp_path: Path) -> None:
+    """Repeat copy is one wave: after ``s`` steps the picture is the first again."""
+    own = interactions_of(drawn(1)[0].from_name("repeat_copy", 3, 2))
+    truth = own.follow(np.array([1.0, 1, -1, -1, 1, -1]), 3)[:, own.kept]
+    write_circle_film(tmp_path / "film.gif", truth, own.kept, 3, 2, "title")
+    with Image.open(tmp_path / "film.gif") as film:
+        assert film.n_frames == 4
+        frames = []
+        for number in range(4):
+            film.seek(number)
+            frames.append(np.asarray(film.convert("RGB"), int))
+    middle = (slice(200, 270), slice(180, 240))  # where the steps are counted
+    for frame in frames:
+        frame[middle] = 0
+    assert np.abs(frames[3] - frames[0]).mean() < 1
+    assert np.abs(frames[1] - frames[0]).mean() > 5
+
+
+def test_a_film_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="choose one of gif, mp4"):
+        check_film("avi")
+    if FFMpegWriter.isAvailable():
+        write_circle_film(tmp_path / "film.mp4", READ[0, :3], OWN.kept, 4, 4, "title")
+        assert (tmp_path / "film.mp4").stat().st_size > 1000
+    else:
+        with pytest.raises(ValueError, match="needs ffmpeg"):
+            check_film("mp4")

@@ -1,0 +1,321 @@
+"""When a basis is trusted: circuits that are right, and every way of being wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+
+from tests.analysis.circuits import (
+    drawn,
+    interactions_of,
+    matrices,
+    orthonormal,
+    published,
+    relabelled,
+    with_matrices,
+)
+from wsrl.analysis.episodic_memory import circuit
+from wsrl.analysis.memory_analysis import MemoryAnalysis, MemorySettings, Start, analyze_memory
+from wsrl.analysis.trust import RULES, Figures, residual_components
+from wsrl.analysis.variable_memory import Grounding, Moduli
+from wsrl.rnn import RNNSpec, RNNWeights
+from wsrl.zoos.problems.binding_tasks import BindingTask
+
+rng = np.random.default_rng(0)
+GROUNDINGS, STARTS, MODULI = get_args(Grounding), get_args(Start), get_args(Moduli)
+FAST = {"horizon": 60, "sequences": 32}
+
+
+def analyze(
+    weights: RNNWeights, task: BindingTask, grounding: Grounding = "input", **options: object
+) -> MemoryAnalysis:
+    settings = MemorySettings(grounding, **{**FAST, "start": "variables", **options})  # type: ignore[arg-type]
+    (analysis,) = analyze_memory(weights, [task.matrix()], settings)
+    check_values(analysis)
+    return analysis
+
+
+def check_values(analysis: MemoryAnalysis) -> None:
+    for value in dataclasses.asdict(analysis.figures).values():
+        assert value is None or np.isfinite(value).all()
+    assert (analysis.verdict == "trusted") == (not analysis.reasons)
+
+
+def some_circuit(
+    task: BindingTask, size: int = 64, cell: str = "linear", scale: float = 1.0
+) -> RNNWeights:
+    own = interactions_of(task)
+    return circuit(own, scale * orthonormal(rng, size, own.rank), cell)
+
+
+@pytest.mark.parametrize("moduli", MODULI)
+@pytest.mark.parametrize("grounding", GROUNDINGS)
+@pytest.mark.parametrize("task", [*published(), *drawn(3)], ids=lambda task: f"{task.sources}"[:20])
+def test_exact_circuits_are_trusted(
+    task: BindingTask, grounding: Grounding, moduli: Moduli
+) -> None:
+    found = analyze(some_circuit(task), task, grounding, moduli=moduli)
+    assert found.verdict == "trusted"
+    figures = found.figures
+    rank = task.lasting()
+    assert (figures.rank_found, figures.rank_expected) == (rank, rank)
+    assert figures.spectral_error is not None
+    assert figures.spectral_error < 1e-6
+    assert figures.interaction_error is not None
+    assert figures.interaction_error < 1e-6
+    assert figures.variables_read == figures.output_right == 1
+    assert figures.explained_variance == pytest.approx(1)
+    assert figures.step_error == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("grounding", ["input", "observability"])
+@pytest.mark.parametrize("task", [*published(), *drawn(3)], ids=lambda task: f"{task.sources}"[:20])
+def test_so_they_are_in_any_injective_basis(task: BindingTask, grounding: Grounding) -> None:
+    own = interactions_of(task)
+    weights = circuit(own, rng.normal(size=(128, own.rank)))
+    assert analyze(weights, task, grounding).verdict == "trusted"
+
+
+def test_fed_with_inputs_only_repeat_copy_can_be_linear() -> None:
+    repeat, compose = (BindingTask.from_name(n, 4, 4) for n in ("repeat_copy", "compose_copy"))
+    found = analyze(some_circuit(repeat), repeat, start="inputs")
+    assert found.verdict == "trusted"
+    assert found.figures.variables_read_first == 1
+    found = analyze(some_circuit(compose), compose, start="inputs")
+    assert found.verdict == "doubtful"
+    assert any("after the input" in reason for reason in found.reasons)
+
+
+@pytest.mark.parametrize("cell", ["tanh", "linear", "lstm", "gru"])
+@pytest.mark.parametrize("bias", [False, True])
+def test_random_rnns_are_not_trusted(cell: str, bias: bool) -> None:
+    task = drawn(1)[0]
+    spec = RNNSpec(cell, 4, 12, 1, 4, bias)
+    generator = torch.Generator().manual_seed(1)
+    for scale, start in ((0.3, "inputs"), (1.0, "variables")):
+        flat = torch.randn(1, spec.num_parameters, generator=generator) * scale
+        for grounding in GROUNDINGS[: 1 if bias else None]:  # searches take their time
+            found = analyze(RNNWeights(flat, spec), task, grounding, start=start)
+            assert found.verdict != "trusted"
+
+
+@pytest.mark.parametrize("cell", ["tanh", "linear", "lstm", "gru"])
+@pytest.mark.parametrize("scale", [0.0, 1e-30, 1e8, 1e30])
+def test_weights_out_of_all_proportion_give_no_error_and_no_nan(cell: str, scale: float) -> None:
+    spec = RNNSpec(cell, 2, 6, 2, 2, False)
+    flat = scale * torch.randn(1, spec.num_parameters, generator=torch.Generator().manual_seed(0))
+    task = drawn(1, 2, 2)[0]
+    for grounding, start in (("output", "inputs"), ("observability", "variables")):
+        found = analyze(RNNWeights(flat, spec), task, grounding, start=start, moduli="unit")
+        assert found.verdict != "trusted"
+
+
+@pytest.mark.parametrize("moduli", MODULI)
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("grounding", GROUNDINGS)
+def test_another_task_of_the_same_spectrum_is_not_trusted(
+    grounding: Grounding, start: Start, moduli: Moduli
+) -> None:
+    tried = 0
+    for task in [published()[2], *drawn(4, seed=4)]:
+        other = relabelled(task, rng.permutation(task.dims))
+        if other == task:
+            continue
+        tried += 1
+        found = analyze(some_circuit(other), task, grounding, start=start, moduli=moduli)
+        assert found.figures.spectral_error is not None
+        assert found.figures.spectral_error < 1e-6
+        assert found.verdict != "trusted"
+    assert tried > 3
+
+
+@pytest.mark.parametrize("grounding", GROUNDINGS)
+def test_two_swapped_outputs_of_many_are_noticed(grounding: Grounding) -> None:
+    """Most variables are read right; the bounds are for the worst."""
+    task = BindingTask.from_name("repeat_copy", 2, 12)
+    sources = (1, 0, *range(2, 12))
+    signs = (1, 1, *task.signs[2:])
+    other = BindingTask(sources, signs, 2)
+    found = analyze(some_circuit(other), task, grounding, start="inputs")
+    assert found.figures.mean_variables_read is not None
+    assert found.figures.mean_variables_read > 0.85
+    assert found.verdict != "trusted"
+
+
+def test_noise_on_the_weights_costs_trust() -> None:
+    task = drawn(1, seed=5)[0]
+    inward, recurrent, readout = matrices(some_circuit(task))
+    verdicts = []
+    for size in (0.0, 1e-3, 0.3):
+        noise = size * rng.normal(size=recurrent.shape) / 8
+        weights = with_matrices(some_circuit(task), inward, recurrent + noise, readout)
+        found = analyze(weights, task, horizon=200)
+        verdicts.append(found.verdict)
+    assert verdicts == ["trusted", "trusted", "doubtful"]
+
+
+def test_saturation_costs_trust() -> None:
+    task = drawn(1, seed=5)[0]
+    inward, recurrent, readout = matrices(some_circuit(task, cell="tanh", scale=0.5))
+    verdicts, errors = [], []
+    for gain in (1.0, 1.05, 2.0):
+        weights = with_matrices(some_circuit(task, cell="tanh"), inward, gain * recurrent, readout)
+        found = analyze(weights, task, "observability", horizon=200)
+        verdicts.append(found.verdict)
+        errors.append(found.figures.linearization_error)
+    assert verdicts == ["trusted", "trusted", "doubtful"]
+    assert errors == sorted(errors, key=lambda error: error or 0.0)
+
+
+def test_memories_that_hardly_differ_cost_trust() -> None:
+    task = drawn(1, seed=5)[0]
+    own = interactions_of(task)
+    left, right = orthonormal(rng, 64, own.rank), orthonormal(rng, own.rank, own.rank)
+    for condition, verdict in ((10.0, "trusted"), (1e5, "doubtful"), (1e13, "no basis")):
+        memories = left * np.geomspace(1, 1 / condition, own.rank) @ right
+        parts = (
+            memories[:, own.newest_places],
+            left @ right @ own.reduced @ right.T @ left.T,
+            own.readout @ right.T @ left.T,
+        )
+        if condition < 1e12:
+            weights = circuit(own, memories)
+        else:  # too far gone to be inverted: an input of dependent columns does it
+            weights = with_matrices(circuit(own, left @ right), *parts)
+            inward = matrices(weights)[0] * 0 + parts[0][:, :1]
+            weights = with_matrices(weights, inward, *parts[1:])
+        assert analyze(weights, task).verdict == verdict
+
+
+def test_too_many_or_too_few_lasting_eigenvalues_are_no_basis() -> None:
+    task = drawn(1, seed=5)[0]
+    rank = task.lasting()
+    weights = some_circuit(task)
+    inward, recurrent, readout = matrices(weights)
+    free = np.linalg.svd(recurrent)[2][-1]  # a direction that the circuit does not use
+    more = with_matrices(weights, inward, recurrent + np.outer(free, free), readout)
+    fewer = with_matrices(weights, inward, 0.8 * recurrent, readout)
+    for changed, count in ((more, rank + 1), (fewer, 0)):
+        found = analyze(changed, task)
+        assert found.verdict == "no basis"
+        assert found.reasons[0] == f"rank mismatch: {count} against {rank}"
+        assert found.figures.spectral_error is None
+
+
+def test_an_unrelated_readout_or_input_is_not_trusted() -> None:
+    task = BindingTask.from_name("repeat_copy", 3, 3)
+    weights = some_circuit(task)
+    inward, recurrent, readout = matrices(weights)
+    deaf = with_matrices(weights, rng.normal(size=inward.shape), recurrent, readout)
+    mute = with_matrices(weights, inward, recurrent, rng.normal(size=readout.shape))
+    for grounding in GROUNDINGS:
+        assert analyze(weights, task, grounding, start="inputs").verdict == "trusted"
+        for broken in (deaf, mute):
+            assert analyze(broken, task, grounding, start="inputs").verdict != "trusted"
+
+
+def test_too_small_a_state_is_no_basis() -> None:
+    task = BindingTask.from_name("repeat_copy", 3, 3)
+    spec = RNNSpec("tanh", 3, 8, 1, 3, False)
+    found = analyze(RNNWeights(torch.randn(1, spec.num_parameters), spec), task)
+    assert found.verdict == "no basis"
+    assert any("9 variables" in reason and "8 dimensions" in reason for reason in found.reasons)
+
+
+def test_with_biases_it_is_linearised_at_a_fixed_point() -> None:
+    """A linear circuit moved away from the origin: ``h' = W (h - p) + p``, ``y = R (h - p)``."""
+    task = drawn(1, seed=6)[0]
+    plain = some_circuit(task, 24)
+    inward, recurrent, readout = matrices(plain)
+    point = rng.normal(size=24)
+    spec = RNNSpec("linear", 4, 24, 1, 4, True)
+    # Its fixed points are not one but many where an eigenvalue is 1: a little less than 1 is one.
+    recurrent = 0.9999 * recurrent
+    parts = (inward, recurrent, point - recurrent @ point, np.zeros(24), readout, -readout @ point)
+    flat = torch.from_numpy(np.concatenate([part.ravel() for part in parts]))
+    found = analyze(RNNWeights(flat[None], spec), task)
+    np.testing.assert_allclose(found.rnn.point, point, atol=1e-4)
+    assert found.rnn.converged
+    assert found.verdict == "trusted"
+
+
+def test_a_search_without_end_is_reported() -> None:
+    """``h' = h + b`` never stands still."""
+    task = BindingTask.from_name("repeat_copy", 1, 2)
+    spec = RNNSpec("linear", 2, 2, 1, 2, True)
+    eye = np.eye(2).ravel()
+    flat = np.concatenate([eye, eye, [1.0, 2.0], np.zeros(2), eye, np.zeros(2)])
+    found = analyze(RNNWeights(torch.from_numpy(flat)[None], spec), task)
+    assert not found.rnn.converged
+    assert found.verdict == "doubtful"
+    assert any("stand still" in reason for reason in found.reasons)
+
+
+def test_many_rnns_are_as_one_by_one() -> None:
+    tasks = drawn(3, seed=7)
+    weights = [some_circuit(task, 32, "tanh", 0.3) for task in tasks]
+    settings = MemorySettings("input", **FAST)  # type: ignore[arg-type]
+    together = analyze_memory(RNNWeights.cat(weights), [t.matrix() for t in tasks], settings)
+    for one, task, found in zip(weights, tasks, together, strict=True):
+        (alone,) = analyze_memory(one, [task.matrix()], settings)
+        assert alone.reasons == found.reasons
+        assert alone.figures.distance == pytest.approx(found.figures.distance)
+        assert alone.figures.step_error == pytest.approx(found.figures.step_error)
+
+
+def test_what_is_outside_of_the_basis_is_summarised() -> None:
+    states = rng.normal(size=(20, 30, 8)) * np.array([4, 3, 2, 1, 1, 0, 0, 0])
+    residual = states.copy()
+    residual[..., :2] = 0
+    directions, shares = residual_components(residual, states, 3)
+    total = np.square(states - states.mean((0, 1))).sum()
+    expected = np.linalg.svd((residual - residual.mean((0, 1))).reshape(-1, 8))[1][:3] ** 2 / total
+    np.testing.assert_allclose(shares, expected)
+    assert np.abs(directions[0]).argmax() == 2
+
+
+def test_every_rule_is_about_a_figure_and_breaks_on_its_far_side() -> None:
+    names = {field.name for field in dataclasses.fields(Figures)}
+    for rule in RULES:
+        assert rule.figure in names
+        beyond = rule.bound * (0.99 if rule.at_least else 1.01)
+        assert rule.broken(rule.bound) is None
+        assert rule.figure in (rule.broken(beyond) or "")
+        assert rule.broken(None) is None
+
+
+def test_the_documented_bounds_are_the_rules() -> None:
+    text = (Path(__file__).parents[2] / "docs/variable_memories.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| at (least|most) (\S+)", text, re.MULTILINE)
+    assert rows == [
+        (rule.figure, "least" if rule.at_least else "most", f"{rule.bound:g}") for rule in RULES
+    ]
+
+
+def test_bad_settings_and_weights_are_refused() -> None:
+    for options in (
+        {"grounding": "x"},
+        {"start": "x"},
+        {"threshold": 1.5},
+        {"cutoff": 0.0},
+        {"horizon": 0},
+        {"sequences": 0},
+        {"power": -1},
+    ):
+        with pytest.raises(ValueError, match=str(next(iter(options)))):
+            MemorySettings(**options)  # type: ignore[arg-type]
+    task = BindingTask.from_name("repeat_copy", 2, 2)
+    weights = some_circuit(task, 8)
+    with pytest.raises(ValueError, match="a task for each of 1 RNNs"):
+        analyze_memory(weights, [task.matrix()] * 2)
+    with pytest.raises(ValueError, match="the task has 3 inputs and outputs"):
+        analyze_memory(weights, [BindingTask.from_name("repeat_copy", 2, 3).matrix()])
+    weights.flat[0, 0] = torch.nan
+    with pytest.raises(ValueError, match="not all finite"):
+        analyze_memory(weights, [task.matrix()])

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.analysis.circuits import continuation, drawn, interactions_of, published
+from wsrl.analysis.variable_memory import Interactions, check_choices, phi
+from wsrl.zoos.problems.binding_tasks import BindingTask
+
+rng = np.random.default_rng(0)
+
+
+def any_tasks(count: int) -> list[BindingTask]:
+    """Also such as copy a dimension twice, or never."""
+    tasks = []
+    for _ in range(count):
+        steps, dims = rng.integers(1, 6, 2).tolist()
+        sources = rng.integers(0, steps * dims, dims).tolist()
+        tasks.append(BindingTask(tuple(sources), tuple(rng.choice([-1, 1], dims).tolist()), steps))
+    return tasks
+
+
+def test_the_published_ranks_and_periods() -> None:
+    found = [interactions_of(task) for task in published()]
+    assert [task.rank for task in found] == [64, 36, 36, 36]
+    assert [task.period for task in found] == [8, 840, 48, 70]
+
+
+def test_variables_that_matter_are_those_on_circles() -> None:
+    """Against a count on the graph of what is filled from where."""
+    for task in [*any_tasks(60), *drawn(20, 5, 3)]:
+        assert interactions_of(task).rank == task.lasting()
+
+
+def test_phi_shifts_and_receives() -> None:
+    task = drawn(1, 3, 2)[0]
+    full = phi(task.matrix())
+    before = rng.normal(size=6)
+    after = full @ before
+    np.testing.assert_array_equal(after[:4], before[2:])
+    np.testing.assert_allclose(after[4:], task.matrix() @ before)
+
+
+def test_variables_follow_the_task() -> None:
+    for task in any_tasks(20):
+        inputs = rng.choice([-1, 1], (3, task.steps, task.dims)).astype(np.int8)
+        followed = interactions_of(task).follow(inputs.reshape(3, -1).astype(float), 30)
+        continued = continuation(task, inputs, 30)
+        np.testing.assert_array_equal(followed[:, 1:, -task.dims :], continued)
+
+
+def test_the_variables_that_matter_move_by_themselves_and_tell_the_outputs() -> None:
+    for task in any_tasks(40):
+        own = interactions_of(task)
+        start = rng.choice([-1.0, 1.0], (4, task.steps * task.dims))
+        followed = own.follow(start, 60)
+        kept = followed[..., own.kept]
+        np.testing.assert_array_equal(kept[:, 1:], kept[:, :-1] @ own.reduced.T)
+        late = slice(task.steps * task.dims, None)  # what does not matter has gone by then
+        told = kept[:, late] @ own.readout.T
+        np.testing.assert_allclose(told, followed[:, late, -task.dims :], atol=1e-12)
+
+
+def test_the_period_is_the_smallest_power_that_is_the_identity() -> None:
+    for task in [*any_tasks(40), *drawn(10)]:
+        own = interactions_of(task)
+        power, count = own.reduced, 1
+        while not np.array_equal(power, np.eye(own.rank)):
+            power, count = power @ own.reduced, count + 1
+        assert own.period == count
+
+
+def test_a_real_map_has_no_period_but_is_reduced() -> None:
+    """A mean of two: one eigenvalue 1, one -0.5, and neither variable can be left out."""
+    own = Interactions.of_task(np.array([[0.5, 0.5]]))
+    assert own.rank == 2
+    assert own.period is None
+    assert Interactions.of_task(np.array([[0.0, 1.0]])).kept.tolist() == [1]
+
+
+def test_bad_tasks_are_refused() -> None:
+    with pytest.raises(ValueError, match="nothing of this task is remembered"):
+        Interactions.of_task(np.array([[0.1, 0.1]]))
+    for matrix in (np.ones((2, 3)), np.ones(4), np.full((1, 2), np.nan)):
+        with pytest.raises(ValueError, match=r"a finite matrix \(d, s d\)"):
+            Interactions.of_task(matrix)
+    for choices in (("new", "eigenspace", "unit"), ("input", "x", "unit"), ("input", "x", "y")):
+        with pytest.raises(ValueError, match="choose one of"):
+            check_choices(*choices)

@@ -1,0 +1,224 @@
+"""``wsrl memory analyze``, run for real in this process."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from tests.analysis.circuits import interactions_of, orthonormal
+from wsrl.analysis.episodic_memory import circuit
+from wsrl.analysis.trust import RULES
+from wsrl.cli import main
+from wsrl.rnn import RNNWeights
+from wsrl.zoos.problems.binding_tasks import BindingTask
+
+REPEAT = ["--task", "15,0,0", "--steps", "4", "--dims", "4"]
+FAST = ["--horizon", "30", "--sequences", "16"]
+REQUIRED = {
+    "spectral_error",
+    "rank_found",
+    "rank_expected",
+    "condition_number",
+    "explained_variance",
+    "verdict",
+}
+
+
+def save(folder: Path, weights: RNNWeights, name: str = "model.safetensors") -> Path:
+    state = {key: value[0].contiguous() for key, value in weights.tensors().items()}
+    if name.endswith(".pt"):
+        torch.save(state, folder / name)
+    else:
+        save_file(state, folder / name)
+    return folder / name
+
+
+def circuit_of(task: BindingTask, size: int = 32, scale: float = 1e-3) -> RNNWeights:
+    """A tanh circuit in its linear range."""
+    own = interactions_of(task)
+    memories = orthonormal(np.random.default_rng(0), size, own.rank)
+    return circuit(own, scale * memories, "tanh")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return save(tmp_path, circuit_of(BindingTask.from_name("repeat_copy", 4, 4)))
+
+
+@pytest.fixture(scope="module")
+def binding_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("zoos") / "binding"
+    options = ["--problem", "variable_binding", "--out", str(path), "--steps", "2", "--dims", "2"]
+    options += ["--runs", "3", "--snapshots", "[0, 4]", "--hidden_size", "8", "--quiet", "true"]
+    options += ["--cell", "tanh", "--bias", "false", "--num_layers", "1"]
+    options += ["--evaluated_sequences", "8", "--stored_sequences", "4"]
+    assert main(["zoo", "build", *options]) == 0
+    return path
+
+
+def analyze(capsys: pytest.CaptureFixture[str], *args: str | Path) -> dict[str, Any]:
+    capsys.readouterr()
+    assert main(["memory", "analyze", *map(str, args), "--json"]) == 0
+    content: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return content
+
+
+def refused(capsys: pytest.CaptureFixture[str], *args: str | Path, status: int = 1) -> str:
+    capsys.readouterr()
+    assert main(["memory", "analyze", *map(str, args)]) == status
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.splitlines()) == 1
+    return captured.err
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.pt"])
+def test_one_json_object_for_scripts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    file = save(tmp_path, circuit_of(BindingTask.from_name("repeat_copy", 4, 4)), name)
+    found = analyze(capsys, file, *REPEAT)
+    assert set(found) >= REQUIRED
+    assert (found["rank_found"], found["rank_expected"]) == (16, 16)
+    assert found["spectral_error"] < 1e-6
+    assert found["verdict"] == "trusted"
+    assert found["reasons"] == []
+
+
+def test_ranks_that_differ_give_null(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    modules = nn.ModuleDict({"rnn": nn.RNN(4, 32, bias=False), "linear": nn.Linear(32, 4, False)})
+    save_file(modules.state_dict(), tmp_path / "random.safetensors")
+    found = analyze(capsys, tmp_path / "random.safetensors", *REPEAT, *FAST)
+    assert found["spectral_error"] is None
+    assert found["verdict"] == "no basis"
+    assert found["reasons"][0].startswith("rank mismatch: ")
+    assert main(["memory", "analyze", str(tmp_path / "random.safetensors"), *REPEAT, *FAST]) == 0
+    assert "rank mismatch" in capsys.readouterr().out
+
+
+def test_another_task_of_the_same_file_is_not_trusted(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Outputs 0 and 1 swapped, and both turned: the spectrum is the same."""
+    found = analyze(capsys, model, "--task", "15,1,3", "--steps", "4", "--dims", "4")
+    assert found["verdict"] != "trusted"
+
+
+def test_a_linear_circuit_is_started_in_its_variables(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = BindingTask.from_name("compose_copy", 4, 4)
+    file = save(tmp_path, circuit_of(task, scale=1.0))
+    args = [file, "--task", "compose_copy", "--steps", "4", "--dims", "4", "--cell", "linear"]
+    started = analyze(capsys, *args, "--start", "variables")
+    assert started["verdict"] == "trusted"
+    assert started["variables_read_first"] is None
+    assert analyze(capsys, *args)["verdict"] == "doubtful"
+    for options in (["--grounding", "observability", "--moduli", "unit"], ["--power", "1"]):
+        found = analyze(capsys, *args, "--start", "variables", *options)
+        assert found["verdict"] == "trusted"
+        assert found["interaction_error"] < 1e-5
+
+
+@pytest.mark.parametrize(("kind", "gates"), [(nn.LSTM, "lstm"), (nn.GRU, "gru"), (nn.RNN, "tanh")])
+def test_every_cell_with_biases_is_analysed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: type[nn.Module], gates: str
+) -> None:
+    torch.manual_seed(0)
+    modules = nn.ModuleDict({"rnn": kind(4, 10), "linear": nn.Linear(10, 4)})
+    file = tmp_path / "model.pt"
+    torch.save(modules.state_dict(), file)
+    args = ["--task", "compose_copy", "--steps", "4", "--dims", "4", *FAST]
+    found = analyze(capsys, file, *args)
+    assert found["rnn"].startswith(gates)
+    assert found["verdict"] == "no basis"
+    assert found["fixed_point_residual"] < 1e-6
+
+
+def test_tables_and_pictures_are_written(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "look"
+    assert main(["memory", "analyze", str(model), *REPEAT, *FAST, "--out", str(out)]) == 0
+    assert "trusted" in capsys.readouterr().out
+    names = {file.name for file in out.iterdir()}
+    pictures = {"interactions.png", "spectra.png", "hidden_state.png", "variables.png"}
+    assert names == pictures | {"variables.gif", "memory.json", "memory.csv"}
+    content = json.loads((out / "memory.json").read_text())
+    (row,) = csv.DictReader((out / "memory.csv").open())
+    assert row["verdict"] == content["verdict"] == "trusted"
+    assert float(row["condition_number"]) == content["condition_number"]
+
+
+def test_without_a_basis_the_spectra_are_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = BindingTask.from_name("repeat_copy", 2, 2)
+    weights = circuit_of(task, 8)
+    weights.tensors()["rnn.weight_hh_l0"].mul_(0.1)
+    file, out = save(tmp_path, weights), tmp_path / "look"
+    args = ["--task", "repeat_copy", "--steps", "2", "--dims", "2", "--out", str(out)]
+    assert analyze(capsys, file, *args)["verdict"] == "no basis"
+    assert {file.name for file in out.iterdir()} == {"spectra.png", "memory.json", "memory.csv"}
+
+
+def test_a_zoo_is_a_table(
+    binding_zoo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    out = tmp_path / "table"
+    assert main(["memory", "analyze", str(binding_zoo), *FAST, "--out", str(out)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + 6 + 1
+    assert lines[-1].startswith("6 snapshots: ")
+    content = analyze(capsys, binding_zoo, *FAST)
+    assert content == json.loads((out / "memory.json").read_text())
+    rows = list(csv.DictReader((out / "memory.csv").open()))
+    assert [row["verdict"] for row in rows] == [one["verdict"] for one in content["snapshots"]]
+    assert {int(row["step"]) for row in rows} == {0, 4}
+    one = analyze(capsys, binding_zoo, *FAST, "--row", "3")
+    known = content["snapshots"][3]
+    assert one["verdict"] == known["verdict"]
+    assert one["run"] == known["run"]
+    assert one["rank_found"] == known["rank_found"]
+    for name in {rule.figure for rule in RULES} & set(known):
+        assert one[name] == pytest.approx(known[name])
+
+
+def test_what_does_not_fit_is_refused(
+    model: Path, binding_zoo: Path, zoo_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = ["--steps", "4", "--dims", "4"]
+    assert "must have 4 set bits" in refused(capsys, model, "--task", "14,0,0", *sizes)
+    assert "has the digit 3 at position 3" in refused(capsys, model, "--task", "15,192,0", *sizes)
+    assert "unknown task 'copy'" in refused(capsys, model, "--task", "copy", *sizes)
+    large = ["--task", "repeat_copy", "--steps", "9", "--dims", "4"]
+    message = refused(capsys, model, *large)
+    assert "no basis can exist: the task keeps 36 variables" in message
+    assert "32 dimensions" in message
+    other = ["--task", "repeat_copy", "--steps", "2", "--dims", "3"]
+    assert "the task has 3 inputs and outputs" in refused(capsys, model, *other)
+    assert "a zoo of formal_languages" in refused(capsys, zoo_path)
+    assert "rows 0..5, not 9" in refused(capsys, binding_zoo, "--row", "9")
+    assert "no file at" in refused(capsys, model.with_name("none.pt"), *REPEAT)
+    assert "expected a state dict" in refused(capsys, model.with_suffix(".npz"), *REPEAT)
+    assert "threshold must be" in refused(capsys, model, *REPEAT, "--threshold", "2")
+    assert "cell is tanh or linear" in refused(capsys, model, *REPEAT, "--cell", "gru")
+
+
+def test_what_makes_no_sense_is_a_usage_error(
+    model: Path, binding_zoo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "--steps, --dims" in refused(capsys, model, "--task", "15,0,0", status=2)
+    assert "--row is for zoos" in refused(capsys, model, *REPEAT, "--row", "1", status=2)
+    assert "no --task" in refused(capsys, binding_zoo, "--task", "15,0,0", status=2)
+    assert "grounding" in refused(capsys, model, *REPEAT, "--grounding", "x", status=2)

@@ -1,0 +1,248 @@
+"""Variable memories of RNNs, found, read and judged: the whole analysis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from wsrl.analysis import trust
+from wsrl.analysis.spectra import (
+    THRESHOLD,
+    Matrix,
+    NoBasisError,
+    lasting_eigenvalues,
+    match_spectra,
+)
+from wsrl.analysis.trajectories import LinearizedRNN, linearize_rnns, run_freely, states_after
+from wsrl.analysis.variable_bases import (
+    CUTOFF,
+    LinearSystem,
+    VariableBasis,
+    variable_basis,
+    with_unit_moduli,
+)
+from wsrl.analysis.variable_memory import (
+    Dual,
+    Grounding,
+    Interactions,
+    Moduli,
+    check_choices,
+)
+from wsrl.rnn import RNNWeights
+
+Start: TypeAlias = Literal["inputs", "variables"]
+Array: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class MemorySettings:
+    """How RNNs are analysed.
+
+    Attributes:
+        grounding: ``output``, ``input`` or ``observability``; see ``variable_basis``.
+        dual: ``eigenspace`` or ``pseudo_inverse``; see there. The default is not the paper's.
+        moduli: ``found``, or ``unit``: the basis is derived, and its interactions are judged, with
+            lasting eigenvalues moved to the unit circle; see ``with_unit_moduli``.
+        power: how transients die out; see ``variable_basis``.
+        threshold: modulus above which an eigenvalue lasts.
+        cutoff: singular values below this part of the largest are zero to pseudo-inverses.
+        start: ``inputs``: the RNN receives ``s`` random vectors, as it was trained to. Or
+            ``variables``: it is started at ``x* + Psi u(1..s)``, which says nothing of its input
+            phase (a linear RNN can have one only for tasks that copy the oldest vector).
+        horizon: steps that it then runs on its own.
+        sequences: how many it is started with.
+        seed: of their values -1 and 1.
+
+    Raises:
+        ValueError: for values out of range.
+    """
+
+    grounding: Grounding = "output"
+    dual: Dual = "eigenspace"
+    moduli: Moduli = "found"
+    power: int | None = None
+    threshold: float = THRESHOLD
+    cutoff: float = CUTOFF
+    start: Start = "inputs"
+    horizon: int = 200
+    sequences: int = 32
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_choices(self.grounding, self.dual, self.moduli)
+        if self.start not in get_args(Start):
+            choices = ", ".join(get_args(Start))
+            raise ValueError(f"unknown start {self.start!r}; choose one of {choices}")
+        if self.power is not None and self.power < 0:
+            raise ValueError(f"power is a number of periods, 0 or more, not {self.power}")
+        for name in ("threshold", "cutoff"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
+        for name in ("horizon", "sequences"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class MemoryAnalysis:
+    """What was found in one RNN.
+
+    Attributes:
+        figures: of merit.
+        verdict: ``trusted``, ``doubtful`` or ``no basis``.
+        reasons: against trusting it.
+        interactions: the task's.
+        rnn: linearised.
+        system: what the basis was derived from: ``rnn.system``, or with unit moduli.
+        basis: of the variables, if there is one.
+        states: relative to the fixed point, ``(S, 1 + T, n)``: at the start of the output phase and
+            after each step.
+        truth: ``(S, 1 + T, s d)``, the values ``u(t - s + 1..t)`` that the task has there.
+        threshold: modulus above which an eigenvalue lasts.
+    """
+
+    figures: trust.Figures
+    verdict: trust.Verdict
+    reasons: tuple[str, ...]
+    interactions: Interactions
+    rnn: LinearizedRNN
+    system: LinearSystem
+    basis: VariableBasis | None
+    states: Array
+    truth: Array
+    threshold: float
+
+
+def analyze_memory(
+    weights: RNNWeights,
+    tasks: Sequence[Matrix | Interactions],
+    settings: MemorySettings | None = None,
+) -> list[MemoryAnalysis]:
+    """Look for the variables of tasks in RNNs, and say whether to believe what is found.
+
+    Everything is computed in float64. All states are held at once: ``B S (1 + T) n`` numbers.
+
+    Args:
+        weights: ``B`` RNNs.
+        tasks: ``f (d, s d)`` of each, or its interactions; all of one ``s`` and ``d``.
+        settings: how.
+
+    Raises:
+        ValueError: for weights that are not finite, as many tasks as there are not RNNs, tasks of
+            different sizes, or inputs and outputs that do not fit them.
+    """
+    settings = settings or MemorySettings()
+    known = [
+        task if isinstance(task, Interactions) else Interactions.of_task(task) for task in tasks
+    ]
+    _check(weights, known)
+    weights = weights.to("cpu", torch.float64)
+    inputs = _inputs(known[0], settings)
+    driven = torch.from_numpy(inputs).expand(len(weights), *inputs.shape)
+    after = states_after(weights, driven)
+    rnns = linearize_rnns(weights, after)
+    found = [_find(rnn, own, settings) for rnn, own in zip(rnns, known, strict=True)]
+    start = inputs.reshape(len(inputs), -1)
+    if settings.start == "variables":
+        after = torch.from_numpy(
+            np.stack(
+                [
+                    _placed(rnn, own, what.basis, start)
+                    for rnn, own, what in zip(rnns, known, found, strict=True)
+                ]
+            )
+        )
+    run = run_freely(weights, after, settings.horizon)
+    states, outputs = run.states.numpy(), run.outputs.numpy()
+    return [
+        _report(rnn, own, found[row], states[row], outputs[row], start, settings)
+        for row, (rnn, own) in enumerate(zip(rnns, known, strict=True))
+    ]
+
+
+def _check(weights: RNNWeights, known: Sequence[Interactions]) -> None:
+    spec = weights.spec
+    sizes = {(task.steps, task.dims) for task in known}
+    if len(known) != len(weights) or len(sizes) != 1:
+        raise ValueError(
+            f"a task for each of {len(weights)} RNNs, all of one size: {len(known)} tasks with "
+            f"(s, d) of {sorted(sizes)}"
+        )
+    dims = known[0].dims
+    if (spec.input_size, spec.output_size) != (dims, dims):
+        raise ValueError(
+            f"the task has {dims} inputs and outputs, but the RNN ({spec}) has "
+            f"{spec.input_size} and {spec.output_size}"
+        )
+    if not weights.flat.isfinite().all():
+        raise ValueError("the weights are not all finite")
+
+
+def _inputs(task: Interactions, settings: MemorySettings) -> Array:
+    """Draw ``(S, s, d)`` of -1 and 1."""
+    generator = np.random.default_rng(settings.seed)
+    shape = (settings.sequences, task.steps, task.dims)
+    return np.asarray(generator.choice([-1.0, 1.0], shape), np.float64)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A basis with the system it was derived from, or why there is none."""
+
+    system: LinearSystem
+    basis: VariableBasis | None
+    why_none: str = ""
+
+
+def _find(rnn: LinearizedRNN, task: Interactions, settings: MemorySettings) -> _Found:
+    options = (settings.grounding, settings.dual, settings.power)
+    bounds = (settings.threshold, settings.cutoff)
+    system = rnn.system
+    try:
+        if settings.moduli == "unit":
+            system = with_unit_moduli(system, settings.threshold)
+        return _Found(system, variable_basis(system, task, *options, *bounds))
+    except NoBasisError as error:
+        return _Found(system, None, str(error))
+
+
+def _placed(
+    rnn: LinearizedRNN, task: Interactions, basis: VariableBasis | None, start: Array
+) -> Array:
+    """Return the states ``(S, n)`` at which an RNN holds the variables; the point if none can."""
+    if basis is None:
+        return np.broadcast_to(rnn.point, (len(start), len(rnn.point)))
+    return np.asarray(rnn.point + start[:, task.kept] @ basis.memories.T, np.float64)
+
+
+def _report(
+    rnn: LinearizedRNN,
+    task: Interactions,
+    found: _Found,
+    states: Array,
+    outputs: Array,
+    start: Array,
+    settings: MemorySettings,
+) -> MemoryAnalysis:
+    expected = lasting_eigenvalues(task.reduced, settings.threshold)
+    lasting = lasting_eigenvalues(rnn.system.recurrent, settings.threshold)
+    figures: dict[str, Any] = trust.spectral_figures(match_spectra(lasting, expected))
+    truth = task.follow(start, settings.horizon)
+    away, basis = states - rnn.point, found.basis
+    with np.errstate(over="ignore", invalid="ignore"):
+        figures |= trust.trajectory_figures(rnn, states)
+        figures |= trust.output_figures(outputs, truth[:, 1:, -task.dims :])
+        if basis is not None:
+            figures |= trust.basis_figures(basis, found.system, task.reduced)
+            from_inputs = settings.start == "inputs"
+            figures |= trust.reading_figures(basis, task, away, truth, from_inputs)
+            figures |= trust.residual_figures(basis.residual(away), away)
+    complete = trust.Figures(**figures)
+    verdict, reasons = trust.judge(complete, basis, found.why_none)
+    shown = (task, rnn, found.system, basis, away, truth, settings.threshold)
+    return MemoryAnalysis(complete, verdict, tuple(reasons), *shown)

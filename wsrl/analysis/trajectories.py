@@ -1,0 +1,126 @@
+"""How RNNs run on their own after their input, step by step, and where they are linearised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wsrl.analysis.variable_bases import LinearSystem
+from wsrl.rnn import (
+    RNNWeights,
+    find_fixed_points,
+    flatten_state,
+    linearize,
+    run_population,
+    settled_states,
+    state_size,
+    unflatten_state,
+)
+
+SEARCHES = 4
+"""States of its trajectories from which a fixed point of an RNN is searched for, as from zero."""
+
+SETTLING = 200
+"""Steps without input after which searches start as well, from where these lead to."""
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """States and outputs of ``B`` RNNs while their input is zero.
+
+    Attributes:
+        states: ``(B, S, 1 + T, n)``: at the start, and after each step.
+        outputs: ``(B, S, T, O)``: what each step outputs, read from the new state.
+    """
+
+    states: Tensor
+    outputs: Tensor
+
+
+@dataclass(frozen=True)
+class LinearizedRNN:
+    """An RNN near a point, which is a fixed point where the residual is zero.
+
+    Attributes:
+        system: ``A``, ``B``, ``C`` there.
+        point: ``x* (n,)``.
+        image: ``F(x*) (n,)``.
+        residual: Euclidean norm of ``F(x*) - x*``.
+        converged: whether the search for a fixed point said so.
+    """
+
+    system: LinearSystem
+    point: NDArray[np.float64]
+    image: NDArray[np.float64]
+    residual: float
+    converged: bool
+
+
+def states_after(weights: RNNWeights, inputs: Tensor) -> Tensor:
+    """Return the states ``(B, S, n)`` that inputs ``(B, S, T, I)`` lead to from zero."""
+    with torch.no_grad():
+        return flatten_state(run_population(weights, inputs)[1])
+
+
+def run_freely(weights: RNNWeights, starts: Tensor, horizon: int) -> Trajectories:
+    """Let RNNs run with no input.
+
+    Args:
+        weights: ``B`` RNNs.
+        starts: states ``(B, S, n)`` of each, of the weights' dtype.
+        horizon: ``T``, how many steps.
+    """
+    states, outputs = [starts], []
+    nothing = starts.new_zeros(*starts.shape[:2], 1, weights.spec.input_size)
+    with torch.no_grad():
+        state = unflatten_state(weights.spec, starts)
+        for _ in range(horizon):
+            output, state = run_population(weights, nothing, state)
+            outputs.append(output)
+            states.append(flatten_state(state))
+    return Trajectories(torch.stack(states, 2), torch.cat(outputs, 2))
+
+
+def linearize_rnns(weights: RNNWeights, visited: Tensor) -> list[LinearizedRNN]:
+    """Linearise RNNs at a fixed point without input, of those found the nearest to their states.
+
+    RNNs without biases have one at zero. Of others it is searched for; where no search converges
+    the point is the one that moves least, and is said not to have converged.
+
+    Args:
+        weights: ``B`` RNNs.
+        visited: states ``(B, K, n)`` that each has passed.
+    """
+    size = state_size(weights.spec)
+    points = visited.new_zeros(len(weights), size)
+    converged = torch.ones(len(weights), dtype=torch.bool)
+    if weights.spec.bias:
+        points, converged = _nearest_fixed_points(weights, visited)
+    with torch.no_grad():
+        line = linearize(weights, points)
+    moved = (line.image - line.point).norm(dim=1)
+    parts = (line.recurrent, line.input, line.readout, line.point, line.image)
+    arrays = [part.double().numpy() for part in parts]
+    return [
+        LinearizedRNN(LinearSystem(*three), point, image, float(moved[row]), bool(converged[row]))
+        for row, (*three, point, image) in enumerate(zip(*arrays, strict=True))
+    ]
+
+
+def _nearest_fixed_points(weights: RNNWeights, visited: Tensor) -> tuple[Tensor, Tensor]:
+    """Return points ``(B, n)`` and whether they are fixed points ``(B,)``."""
+    zero = torch.zeros_like(visited[:, :1])
+    starts = torch.cat([zero, visited[:, :SEARCHES]], 1)
+    settled = settled_states(weights, starts, steps=SETTLING)
+    found = find_fixed_points(weights, torch.cat([starts, settled], 1))
+    distance = torch.cdist(found.states, visited).square().mean(2)
+    # What has not converged comes after all that has, by how far it still moves.
+    last = distance.nan_to_num(torch.inf).amax(1, keepdim=True) + 1
+    order = torch.where(found.converged, distance, last + found.residual.to(distance))
+    best = order.nan_to_num(torch.inf).argmin(1, keepdim=True)
+    points = found.states.gather(1, best[:, :, None].expand(-1, -1, visited.shape[2]))[:, 0]
+    return points, found.converged.gather(1, best)[:, 0]

@@ -1,0 +1,282 @@
+"""When to believe a basis of variable memories: figures of merit, and a verdict by fixed rules.
+
+What reviewers of Karuvally, Delmastro, Siegelmann (2023, arXiv 2310.02430) asked for. The rules are
+ours; their bounds were fixed on constructed circuits, exact and disturbed ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsrl.analysis.spectra import SpectralMatch
+from wsrl.analysis.trajectories import LinearizedRNN
+from wsrl.analysis.variable_bases import LinearSystem, VariableBasis
+from wsrl.analysis.variable_memory import Interactions
+
+Verdict: TypeAlias = Literal["trusted", "doubtful", "no basis"]
+Array: TypeAlias = NDArray[np.float64]
+
+COMPONENTS = 10
+"""Principal components of what is outside of the basis, as in the public code."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A bound on a figure of merit.
+
+    Attributes:
+        figure: its name in ``Figures``.
+        bound: what it must not pass.
+        at_least: whether the bound is the least it may be, not the most.
+        says: what it means when it does pass.
+    """
+
+    figure: str
+    bound: float
+    at_least: bool
+    says: str
+
+    def broken(self, value: float | None) -> str | None:
+        """Return the reason that a value gives, if it gives one; unknown values break no rule."""
+        if value is None or (value >= self.bound if self.at_least else value <= self.bound):
+            return None
+        relation = "below" if self.at_least else "above"
+        return f"{self.says} ({self.figure} {value:.3g}, {relation} {self.bound:g})"
+
+
+RULES = (
+    Rule("fixed_point_residual", 1e-6, False, "linearised where it does not stand still"),
+    Rule("condition_number", 1000.0, False, "the memories hardly differ"),
+    Rule("spectral_error", 0.02, False, "eigenvalues turn by other angles than the task's"),
+    Rule("explained_variance", 0.9, True, "the hidden state holds more than the variables"),
+    Rule("linearization_error", 0.5, False, "too far from the fixed point to be linear"),
+    Rule("interaction_error", 1.0, False, "Psi^* A Psi is further from Phi than from nothing"),
+    Rule("step_error", 0.7, False, "a variable does not move as the task says"),
+    Rule("variables_read_first", 0.9, True, "a variable is misread after the input"),
+    Rule("variables_read", 0.9, True, "a variable is misread while the RNN runs on its own"),
+    Rule("output_right", 0.9, True, "the RNN's own output is not the task's"),
+)
+"""What a trusted basis keeps to; where one is broken it is doubtful.
+
+There is no basis at all where the number of lasting eigenvalues is not that of the task's, where
+the memories depend on each other, or where none could be found. Bounds on accuracies are for the
+worst variable or output, so that a single wrong one counts whatever their number.
+"""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Figures of merit of a basis; None where one does not exist.
+
+    Attributes:
+        rank_found: eigenvalues of the whole ``A`` of a modulus above the threshold.
+        rank_expected: those of the reduced ``Phi``.
+        spectral_error: mean absolute difference of their angles, radians; None where ranks differ.
+        modulus_error: the same of their moduli.
+        condition_number: of ``Psi``; None where its columns depend on each other.
+        interaction_error: ``|Psi^* A Psi - Phi| / |Phi|`` (Frobenius).
+        explained_variance: share of the variance of states over time and sequences that is not in
+            ``h - Psi Psi^* h``.
+        residual_components: shares of the same variance on the principal components of that rest.
+        distance: root mean square of the states relative to the fixed point, per neuron.
+        linearization_error: one step of the RNN against one of ``A``, relative (root mean square).
+        fixed_point_residual: ``|F(x*) - x*|``.
+        step_error: one step of the variables read in the RNN against ``Phi``, relative; the worst
+            variable's.
+        variables_read_first: share of right signs of the variables read after the input, the worst
+            variable's; None where the RNN was started in the basis.
+        variables_read: the same over the output phase.
+        mean_variables_read_first: the mean over variables.
+        mean_variables_read: the mean over variables.
+        output_right: share of right signs of the RNN's outputs, the worst output's.
+        mean_output_right: the mean over outputs: the accuracy.
+    """
+
+    rank_found: int
+    rank_expected: int
+    spectral_error: float | None = None
+    modulus_error: float | None = None
+    condition_number: float | None = None
+    interaction_error: float | None = None
+    explained_variance: float | None = None
+    residual_components: tuple[float, ...] = ()
+    distance: float | None = None
+    linearization_error: float | None = None
+    fixed_point_residual: float | None = None
+    step_error: float | None = None
+    variables_read_first: float | None = None
+    variables_read: float | None = None
+    mean_variables_read_first: float | None = None
+    mean_variables_read: float | None = None
+    output_right: float | None = None
+    mean_output_right: float | None = None
+
+
+def spectral_figures(match: SpectralMatch) -> dict[str, float | int | None]:
+    """Return the figures that a match of spectra gives."""
+    return {
+        "rank_found": match.found,
+        "rank_expected": match.expected,
+        "spectral_error": match.error,
+        "modulus_error": match.modulus,
+    }
+
+
+def basis_figures(
+    basis: VariableBasis, system: LinearSystem, phi: Array
+) -> dict[str, float | None]:
+    """Return the figures of a basis beside the reduced ``Phi``, whatever the RNN runs through."""
+    difference = basis.interactions(system.recurrent) - phi
+    return {
+        "condition_number": _known(basis.condition),
+        "interaction_error": _ratio(difference, phi),
+    }
+
+
+def trajectory_figures(rnn: LinearizedRNN, states: Array) -> dict[str, float | None]:
+    """Return the figures of how linear an RNN is along ``states (S, 1 + T, n)`` without input."""
+    away = states - rnn.point
+    error = states[:, 1:] - rnn.image - away[:, :-1] @ rnn.system.recurrent.T
+    return {
+        "distance": _known(float(np.sqrt(np.square(away).mean()))),
+        "linearization_error": _ratio(error, states[:, 1:] - rnn.point),
+        "fixed_point_residual": _known(rnn.residual),
+    }
+
+
+def reading_figures(
+    basis: VariableBasis,
+    interactions: Interactions,
+    away: Array,
+    truth: Array,
+    from_inputs: bool,
+) -> dict[str, float | None]:
+    """Return the figures of reading variables.
+
+    Args:
+        basis: to read with.
+        interactions: the task's.
+        away: states relative to the fixed point, ``(S, 1 + T, n)``.
+        truth: ``u(t - s + 1..t)`` at each, ``(S, 1 + T, s d)``.
+        from_inputs: whether the first state is one that the input phase led to.
+    """
+    read = basis.read(away)
+    first, worst_first = _right(read[:, :1], truth[:, :1, interactions.kept])
+    mean, worst = _right(read[:, 1:], truth[:, 1:, interactions.kept])
+    error = np.square(read[:, 1:] - read[:, :-1] @ interactions.reduced.T).mean((0, 1))
+    size = np.square(read[:, 1:]).mean((0, 1))
+    # A variable that is always zero is a wrong one.
+    steps = np.sqrt(np.divide(error, size, out=np.full_like(error, np.inf), where=size > 0))
+    return {
+        "step_error": _known(float(steps.max())),
+        "variables_read_first": worst_first if from_inputs else None,
+        "mean_variables_read_first": first if from_inputs else None,
+        "variables_read": worst,
+        "mean_variables_read": mean,
+    }
+
+
+def output_figures(outputs: Array, truth: Array) -> dict[str, float | None]:
+    """Return the figures of ``outputs (S, T, d)`` beside the task's ``truth``."""
+    mean, worst = _right(outputs, truth)
+    return {"output_right": worst, "mean_output_right": mean}
+
+
+def residual_figures(residual: Array, states: Array) -> dict[str, float | tuple[float, ...] | None]:
+    """Return the figures of what of ``states (..., n)`` is outside of a basis.
+
+    Args:
+        residual: ``h - Psi Psi^* h``, ``(..., n)``.
+        states: ``h``.
+    """
+    rest, whole = _centred(residual), _centred(states)
+    unexplained = _ratio(rest, whole)
+    if unexplained is None:
+        return {"explained_variance": None, "residual_components": ()}
+    shares = residual_components(rest, whole)[1]
+    return {
+        "explained_variance": 1 - unexplained**2,
+        "residual_components": tuple(float(share) for share in shares),
+    }
+
+
+def residual_components(
+    residual: Array, states: Array, count: int = COMPONENTS
+) -> tuple[Array, Array]:
+    """Return the principal components of what is outside of a basis.
+
+    Args:
+        residual: ``h - Psi Psi^* h``, ``(..., n)``.
+        states: ``h``, whose variance is the whole.
+        count: how many; fewer where there are not as many dimensions.
+
+    Returns:
+        Directions ``(count, n)``, and the share of the variance of the states on each.
+    """
+    rest, whole = _centred(residual), _centred(states)
+    values, directions = np.linalg.eigh(rest.T @ rest)
+    shares = values[::-1][:count].clip(min=0) / (float(np.vdot(whole, whole)) or 1.0)
+    return directions.T[::-1][:count], shares
+
+
+def judge(
+    figures: Figures, basis: VariableBasis | None, why_none: str
+) -> tuple[Verdict, list[str]]:
+    """Return the verdict on a basis and the reasons for it; a trusted one has none against it.
+
+    Args:
+        figures: of the basis.
+        basis: itself, if there is one.
+        why_none: if there is none.
+    """
+    reasons = []
+    match = SpectralMatch(figures.rank_found, figures.rank_expected, figures.spectral_error, None)
+    if match.error is None:
+        reasons.append(str(match))
+    if basis is None:
+        reasons.append(why_none)
+    elif figures.condition_number is None:
+        reasons.append("the memories depend on each other")
+    if reasons:
+        return "no basis", reasons
+    broken = [rule.broken(getattr(figures, rule.figure)) for rule in RULES]
+    reasons = [reason for reason in broken if reason is not None]
+    unknown = [
+        rule.figure
+        for rule in RULES
+        if getattr(figures, rule.figure) is None and rule.figure != "variables_read_first"
+    ]
+    if unknown:
+        reasons.append(f"not to be had, since values were zero or not finite: {', '.join(unknown)}")
+    return ("doubtful" if reasons else "trusted"), reasons
+
+
+def _right(values: Array, truth: Array) -> tuple[float, float]:
+    """Return the share of right signs, ``(S, T, m)``: over all, and of the worst of ``m``.
+
+    Values of the truth that are zero do not count.
+    """
+    counts = (truth != 0).sum((0, 1))
+    right = (np.sign(values) == np.sign(truth)) & (truth != 0)
+    shares = right.sum((0, 1)) / np.maximum(counts, 1)
+    told = shares[counts > 0]
+    return (float(told.mean()), float(told.min())) if len(told) else (0.0, 0.0)
+
+
+def _centred(values: Array) -> Array:
+    rows = values.reshape(-1, values.shape[-1])
+    return np.asarray(rows - rows.mean(0), np.float64)
+
+
+def _ratio(part: Array, whole: Array) -> float | None:
+    size = float(np.linalg.norm(whole))
+    return _known(float(np.linalg.norm(part)) / size) if size > 0 else None
+
+
+def _known(value: float | None) -> float | None:
+    """Return a finite value, else None."""
+    return value if value is not None and np.isfinite(value) else None

@@ -1,0 +1,267 @@
+"""Bases of variable memories: found from a linear (or linearised) RNN, and read with.
+
+``x(t+1) = A x(t) + B u(t)``, ``y(t) = C x(t+1)``, all relative to a fixed point. Of a tanh or
+linear RNN without biases ``A = W_hh``, ``B = W_ih``, ``C = W_r`` (at the origin); of others
+``wsrl.rnn.linearize`` gives the three.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsrl.analysis.spectra import (
+    THRESHOLD,
+    Eigenspace,
+    Matrix,
+    NoBasisError,
+    lasting_eigenspace,
+)
+from wsrl.analysis.variable_memory import Dual, Grounding, Interactions, check_choices
+
+CUTOFF = 1e-10
+"""Singular values below this part of the largest count as zero in pseudo-inverses."""
+
+
+@dataclass(frozen=True)
+class LinearSystem:
+    """``x(t+1) = A x(t) + B u(t)``, ``y(t) = C x(t+1)``.
+
+    Attributes:
+        recurrent: ``A (n, n)``.
+        input: ``B (n, d)``.
+        readout: ``C (d, n)``.
+
+    Raises:
+        ValueError: for shapes that do not fit each other.
+    """
+
+    recurrent: Matrix
+    input: Matrix
+    readout: Matrix
+
+    def __post_init__(self) -> None:
+        size = len(self.recurrent)
+        square = self.recurrent.shape == (size, size)
+        if not square or len(self.input) != size or self.readout.shape[1:] != (size,):
+            raise ValueError(
+                "A (n, n), B (n, d) and C (d, n) do not fit each other: "
+                f"{self.recurrent.shape}, {self.input.shape}, {self.readout.shape}"
+            )
+
+    @property
+    def size(self) -> int:
+        """``n``."""
+        return len(self.recurrent)
+
+
+@dataclass(frozen=True)
+class VariableBasis:
+    """Where the variables that matter are in a state.
+
+    Attributes:
+        memories: ``Psi (n, r)``, a column for each variable.
+        dual: ``Psi^* (r, n)``, which reads the variables.
+        grounding: what they were derived from.
+        cutoff: singular values below this part of the largest were zero.
+    """
+
+    memories: Matrix
+    dual: Matrix
+    grounding: Grounding
+    cutoff: float = CUTOFF
+
+    @property
+    def condition(self) -> float | None:
+        """Condition number of ``Psi``; None where, by the cut-off, columns depend on each other."""
+        values = np.linalg.svd(self.memories, compute_uv=False)
+        fits = values.min() > values.max() * self.cutoff
+        return float(values.max() / values.min()) if fits else None
+
+    def read(self, states: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the variables ``(..., r)`` of states ``(..., n)`` relative to the fixed point."""
+        return states @ self.dual.T
+
+    def residual(self, states: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what of states ``(..., n)`` is outside of the variables: ``h - Psi Psi^* h``."""
+        return states - self.read(states) @ self.memories.T
+
+    def interactions(self, recurrent: Matrix) -> Matrix:
+        """Return ``Psi^* A Psi (r, r)``, to be compared with the reduced ``Phi``."""
+        return self.dual @ recurrent @ self.memories
+
+
+def variable_basis(
+    system: LinearSystem,
+    interactions: Interactions,
+    grounding: Grounding = "output",
+    dual: Dual = "pseudo_inverse",
+    power: int | None = None,
+    threshold: float = THRESHOLD,
+    cutoff: float = CUTOFF,
+) -> VariableBasis:
+    """Find the variables in an RNN.
+
+    Groundings:
+
+    - ``output`` (the public code's): the memories of the newest vector are ``C^+``; right where
+      the memories are orthonormal.
+    - ``input`` (the paper's algorithm): they are ``B``; right in any basis, where the input phase
+      is linear.
+    - ``observability`` (ours): the variables are what will be output, ``C A^n x`` against the
+      task's outputs for the next ``s`` steps, in the space of what lasts; right in any basis, and
+      whatever the input phase does.
+
+    The first two go on to older vectors by ``Psi_k = A^(s-k) Psi_s``, less what the task writes
+    back into the newest. Columns are not normalised, so that ``Psi^* A Psi = Phi`` keeps its scale.
+
+    Duals, which are the same for a circuit that does nothing else:
+
+    - ``pseudo_inverse`` (the paper's ``Psi^*``): of all columns together.
+    - ``eigenspace`` (ours): that inverse of ``Psi`` which is zero on what decays. A trained RNN's
+      state is full of transients at the end of its input, which the pseudo-inverse takes for
+      variables.
+
+    Args:
+        system: the RNN, linearised.
+        interactions: the task's.
+        grounding: as above.
+        dual: as above.
+        power: the memories' transients die out in so many periods of the reduced ``Phi`` (the
+            paper's power iteration); 0 leaves them in; None projects on the eigenspace of what
+            lasts. Observability is in that space anyway.
+        threshold: modulus above which an eigenvalue lasts.
+        cutoff: singular values below this part of the largest are zero to the pseudo-inverses.
+
+    Raises:
+        NoBasisError: where there is none, as in a state of fewer dimensions than variables.
+        ValueError: for inputs or outputs that do not fit the task, or a choice that there is not.
+    """
+    check_choices(grounding, dual, "found")
+    check_sizes(system, interactions)
+    observed = grounding == "observability"
+    space = None
+    if power is None or observed or dual == "eigenspace":
+        space = lasting_eigenspace(system.recurrent, threshold)
+    if observed and space is not None:
+        memories = _observed(system, interactions, space, cutoff)
+    else:
+        newest = interactions.newest
+        if grounding == "output":
+            ground = pseudo_inverse(system.readout[newest], cutoff)
+        else:
+            ground = system.input[:, newest]
+        if power is None and space is not None:
+            ground = space.project(ground)
+        elif power:
+            ground = _iterated(system, interactions, ground, power)
+        memories = _older(system, interactions, ground)
+    if not np.isfinite(memories).all():
+        raise NoBasisError("the memories grow beyond all numbers: take fewer powers, or none")
+    if dual == "eigenspace" and space is not None:
+        inverse = pseudo_inverse(space.dual @ memories, cutoff) @ space.dual
+    else:
+        inverse = pseudo_inverse(memories, cutoff)
+    return VariableBasis(memories, inverse, grounding, cutoff)
+
+
+def with_unit_moduli(system: LinearSystem, threshold: float = THRESHOLD) -> LinearSystem:
+    """Return a system of what lasts alone, by the angles of its eigenvalues.
+
+    Of trained tanh RNNs the lasting moduli are above 1 (1.02 to 1.3), and saturation holds their
+    amplitude. A basis derived from this system has variables that keep their size; those of
+    circuits are the same either way. For tasks that copy with signs, whose moduli are all 1.
+
+    Raises:
+        NoBasisError: as ``lasting_eigenspace`` and ``Eigenspace.with_unit_moduli``.
+    """
+    space = lasting_eigenspace(system.recurrent, threshold)
+    return LinearSystem(space.with_unit_moduli(), system.input, system.readout)
+
+
+def pseudo_inverse(matrix: Matrix, cutoff: float = CUTOFF) -> Matrix:
+    """Return the Moore-Penrose inverse; singular values below the cut-off's part are zero."""
+    return np.asarray(np.linalg.pinv(matrix, rcond=cutoff), np.float64)
+
+
+def check_sizes(system: LinearSystem, interactions: Interactions) -> None:
+    """Check that a task's variables can be in an RNN at all.
+
+    Raises:
+        NoBasisError: for a state of fewer dimensions than variables.
+        ValueError: for other inputs or outputs than the task's.
+    """
+    dims = interactions.dims
+    if system.input.shape[1] != dims or len(system.readout) != dims:
+        raise ValueError(
+            f"the RNN has {system.input.shape[1]} inputs and {len(system.readout)} outputs, the "
+            f"task {dims} of each"
+        )
+    check_rank(system.size, interactions)
+
+
+def check_rank(size: int, interactions: Interactions) -> None:
+    """Check that a state of ``n`` dimensions has room for a task's variables.
+
+    Raises:
+        NoBasisError: where it has not.
+    """
+    if interactions.rank > size:
+        raise NoBasisError(
+            f"no basis can exist: the task keeps {interactions.rank} variables (the rank of its "
+            f"reduced Phi), but the RNN's state has {size} dimensions"
+        )
+
+
+def _iterated(
+    system: LinearSystem, interactions: Interactions, ground: Matrix, power: int
+) -> Matrix:
+    """Return ``A^(power * period)`` times the ground."""
+    period = interactions.period
+    if power < 0 or period is None:
+        raise ValueError(
+            f"power is a number of periods, 0 or more, of a task that has a period: not {power} "
+            f"of {period}. Without it transients are projected out"
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(np.linalg.matrix_power(system.recurrent, power * period) @ ground)
+
+
+def _older(system: LinearSystem, interactions: Interactions, ground: Matrix) -> Matrix:
+    """Go from the newest vector's memories ``(n, m)`` to all, ``(n, r)``.
+
+    Column ``(i, k)`` of ``A Psi = Psi Phi`` is memory ``(i, k - 1)``, plus what the task writes
+    from ``(i, k)`` into the newest.
+    """
+    kept, dims = interactions.kept, interactions.dims
+    rows = interactions.newest_places
+    columns = dict(zip(kept[rows].tolist(), ground.T, strict=True))
+    for place in [int(place) for place in kept[::-1] if int(place) not in columns]:
+        below = place + dims
+        if below not in columns:
+            raise NoBasisError(
+                f"variable {place} matters, but the later one that it comes from, {below}, does not"
+            )
+        written = interactions.full[kept[rows], below]
+        with np.errstate(over="ignore", invalid="ignore"):
+            columns[place] = system.recurrent @ columns[below] - ground @ written
+    return np.stack([columns[place] for place in kept.tolist()], 1)
+
+
+def _observed(
+    system: LinearSystem, interactions: Interactions, space: Eigenspace, cutoff: float
+) -> Matrix:
+    """Return the memories ``(n, r)`` by which the coming ``s`` outputs are the task's."""
+    told, seen = interactions.readout, system.readout @ space.basis
+    tells, sees = [], []
+    for _ in range(interactions.steps):
+        told, seen = told @ interactions.reduced, seen @ space.dynamics
+        tells.append(told)
+        sees.append(seen)
+    telling = np.concatenate(tells)
+    if np.linalg.matrix_rank(telling) < interactions.rank:
+        raise NoBasisError(f"the next {interactions.steps} outputs do not tell the variables")
+    inside = pseudo_inverse(telling) @ np.concatenate(sees)  # (r, k)
+    return space.basis @ pseudo_inverse(inside, cutoff)

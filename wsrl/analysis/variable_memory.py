@@ -1,0 +1,203 @@
+"""Variable memories: the basis in which a hidden state is a set of variables.
+
+After Karuvally, Delmastro, Siegelmann (2023, arXiv 2310.02430). A task is a matrix ``f (d, s d)``:
+the next vector as a linear map of the last ``s`` vectors, the oldest first. ``Phi`` says how the
+``s d`` variables move each step, and a basis ``Psi`` where they are in the hidden state, so that
+``Psi^* W_hh Psi = Phi``. Everything is float64.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solve_sylvester
+
+from wsrl.analysis.spectra import Matrix
+
+Grounding: TypeAlias = Literal["output", "input", "observability"]
+"""What a basis is derived from: see ``variable_bases.variable_basis``."""
+
+Dual: TypeAlias = Literal["pseudo_inverse", "eigenspace"]
+"""How variables are read: see there as well."""
+
+Moduli: TypeAlias = Literal["found", "unit"]
+"""Of the lasting eigenvalues, when a basis is derived: as they are, or all 1."""
+
+REDUCTION_THRESHOLD = 0.8
+"""Modulus above which an eigenvalue of ``Phi`` counts when variables are left out."""
+
+
+def check_choices(grounding: str, dual: str, moduli: str) -> None:
+    """Check how a basis is to be derived.
+
+    Raises:
+        ValueError: for a choice that there is not.
+    """
+    for name, given, known in (
+        ("grounding", grounding, get_args(Grounding)),
+        ("dual", dual, get_args(Dual)),
+        ("moduli", moduli, get_args(Moduli)),
+    ):
+        if given not in known:
+            raise ValueError(f"unknown {name} {given!r}; choose one of {', '.join(known)}")
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """How the variables of a task interact, ``Phi``, with those that matter.
+
+    Attributes:
+        full: ``Phi (s d, s d)``: block ``i`` of ``d`` variables moves to block ``i - 1``, the last
+            receives ``f``.
+        kept: ``(r,)`` ascending: variables that matter for ever; ``j * d + i`` is dimension ``i``
+            of the ``j``-th oldest vector.
+        steps: ``s``.
+        dims: ``d``.
+    """
+
+    full: Matrix
+    kept: NDArray[np.int64]
+    steps: int
+    dims: int
+
+    @classmethod
+    def of_task(cls, matrix: Matrix, threshold: float = REDUCTION_THRESHOLD) -> Interactions:
+        """Return the interactions of a task.
+
+        A variable is left out if, without its row and column, as many eigenvalues of ``Phi`` have a
+        modulus above the threshold as before; the oldest are tried first.
+
+        Args:
+            matrix: ``f (d, s d)``.
+            threshold: of the moduli.
+
+        Raises:
+            ValueError: for another shape, values that are not finite, or a task of which nothing
+                is remembered for ever.
+        """
+        full = phi(matrix)
+        kept = _needed(full, threshold)
+        if not len(kept):
+            raise ValueError(
+                f"nothing of this task is remembered for ever: no eigenvalue of its Phi has a "
+                f"modulus above {threshold:g}, so there are no variables to look for"
+            )
+        dims = len(matrix)
+        return cls(full, kept, len(full) // dims, dims)
+
+    @cached_property
+    def reduced(self) -> Matrix:
+        """``Phi`` of the variables that matter, ``(r, r)``."""
+        return self.full[np.ix_(self.kept, self.kept)]
+
+    @property
+    def rank(self) -> int:
+        """``r``, how many variables matter."""
+        return len(self.kept)
+
+    @property
+    def newest(self) -> NDArray[np.int64]:
+        """Dimensions of the last block that matter: what is output and read again."""
+        first = (self.steps - 1) * self.dims
+        return self.kept[self.kept >= first] - first
+
+    @property
+    def newest_places(self) -> NDArray[np.int64]:
+        """Where those are among the variables that matter."""
+        return np.flatnonzero(self.kept >= (self.steps - 1) * self.dims)
+
+    @cached_property
+    def readout(self) -> Matrix:
+        """``(d, r)``: the newest vector as a function of the variables that matter.
+
+        Rows of the identity but for outputs that nothing reads again: in the long run these follow
+        from the variables too.
+        """
+        # Variables that do not matter follow those that do: N y + X v = y(v after a step) = y R v.
+        places = np.setdiff1d(np.arange(len(self.full)), self.kept)
+        among, written = self.full[np.ix_(places, places)], self.full[np.ix_(places, self.kept)]
+        values = np.zeros((len(self.full), self.rank))
+        values[self.kept] = np.eye(self.rank)
+        if len(places):
+            values[places] = solve_sylvester(among, -self.reduced, -written)
+        return values[-self.dims :]
+
+    @property
+    def period(self) -> int | None:
+        """After how many steps all variables are back; None unless they are copied with signs.
+
+        The least common multiple over the circles on which variables move, each twice as long where
+        it turns the sign.
+        """
+        sizes = np.abs(self.reduced)
+        once = np.ones(self.rank)
+        signed = np.isin(sizes, (0.0, 1.0)).all()
+        if not signed or (sizes.sum(0) != once).any() or (sizes.sum(1) != once).any():
+            return None
+        target = sizes.argmax(0)
+        signs = self.reduced.sum(0)
+        unseen, period = set(range(self.rank)), 1
+        while unseen:
+            place = start = min(unseen)
+            length, sign = 0, 1.0
+            while length == 0 or place != start:
+                unseen.discard(place)
+                sign *= signs[place]
+                place = int(target[place])
+                length += 1
+            period = math.lcm(period, length if sign > 0 else 2 * length)
+        return period
+
+    def follow(self, start: NDArray[np.float64], horizon: int) -> NDArray[np.float64]:
+        """Let the variables move.
+
+        Args:
+            start: ``u(1..s)``, ``(..., s d)``, the oldest first.
+            horizon: how many steps.
+
+        Returns:
+            ``(..., 1 + horizon, s d)``: the start and what comes after.
+        """
+        steps = [start]
+        for _ in range(horizon):
+            steps.append(steps[-1] @ self.full.T)
+        return np.stack(steps, -2)
+
+
+def phi(matrix: Matrix) -> Matrix:
+    """Return ``Phi (s d, s d)`` of a task ``f (d, s d)``.
+
+    Raises:
+        ValueError: for another shape, or values that are not finite.
+    """
+    fits = matrix.ndim == 2 and matrix.size and matrix.shape[1] % matrix.shape[0] == 0
+    if not fits or not np.isfinite(matrix).all():
+        raise ValueError(
+            "a task is a finite matrix (d, s d), the next vector from the last s: "
+            f"not {matrix.shape} with {np.isfinite(matrix).sum()} finite values"
+        )
+    dims, size = matrix.shape
+    full = np.zeros((size, size))
+    full[: size - dims, dims:] = np.eye(size - dims)
+    full[size - dims :] = matrix
+    return full
+
+
+def _needed(full: Matrix, threshold: float) -> NDArray[np.int64]:
+    def lasting(places: list[int]) -> int:
+        if not places:
+            return 0
+        return int((np.abs(np.linalg.eigvals(full[np.ix_(places, places)])) > threshold).sum())
+
+    kept = list(range(len(full)))
+    count = lasting(kept)
+    for place in range(len(full)):
+        others = [other for other in kept if other != place]
+        if lasting(others) == count:
+            kept = others
+    return np.array(kept, np.int64)
