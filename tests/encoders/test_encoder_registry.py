@@ -110,7 +110,7 @@ def test_sizes_below_one_are_refused(name: str) -> None:
 
 
 def test_bad_choices_are_refused() -> None:
-    with pytest.raises(ValueError, match="softmax, sigmoid, identity"):
+    with pytest.raises(ValueError, match="softmax, sigmoid, tanh, identity"):
         create_encoder("InteractiveProbing", SPEC, input_activation="relu")
     with pytest.raises(ValueError, match="multiple of heads, not 10 with 4"):
         create_encoder("ParameterTransformer", SPEC, width=10, heads=4)

@@ -122,7 +122,17 @@ def test_a_linear_circuit_is_started_in_its_variables(
     started = analyze(capsys, *args, "--start", "variables")
     assert started["verdict"] == "trusted"
     assert started["variables_read_first"] is None
-    assert analyze(capsys, *args)["verdict"] == "doubtful"
+    driven = analyze(capsys, *args, "--start", "inputs")
+    assert driven["verdict"] == "doubtful"
+    assert driven["input_error"] < 1e-5
+    assert driven["readout_error"] < 1e-5
+    by_itself = analyze(capsys, *args)
+    assert (by_itself["verdict"], by_itself["start"]) == ("trusted", "variables")
+    # Of one whose input writes something else its input phase must be right.
+    broken = circuit_of(task, scale=1.0)
+    broken.tensors()["rnn.weight_ih_l0"].mul_(1.2)
+    found = analyze(capsys, save(tmp_path, broken), *args[1:])
+    assert (found["verdict"], found["start"]) == ("doubtful", "inputs")
     for options in (["--grounding", "observability", "--moduli", "unit"], ["--power", "1"]):
         found = analyze(capsys, *args, "--start", "variables", *options)
         assert found["verdict"] == "trusted"

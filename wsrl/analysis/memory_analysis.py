@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from wsrl.analysis import trust
 from wsrl.analysis.spectra import (
@@ -35,8 +36,11 @@ from wsrl.analysis.variable_memory import (
 )
 from wsrl.rnn import RNNWeights
 
-Start: TypeAlias = Literal["inputs", "variables"]
+Start: TypeAlias = Literal["auto", "inputs", "variables"]
 Array: TypeAlias = NDArray[np.float64]
+
+CONNECTED = 0.1
+"""Up to these errors input and output are taken to write and read the newest vector."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class MemorySettings:
     power: int | None = None
     threshold: float = THRESHOLD
     cutoff: float = CUTOFF
-    start: Start = "inputs"
+    start: Start = "auto"
     horizon: int = 200
     sequences: int = 32
     seed: int = 0
@@ -96,6 +100,7 @@ class MemoryAnalysis:
         figures: of merit.
         verdict: ``trusted``, ``doubtful`` or ``no basis``.
         reasons: against trusting it.
+        start: how it was started, ``inputs`` or ``variables``.
         interactions: the task's.
         rnn: linearised.
         system: what the basis was derived from: ``rnn.system``, or with unit moduli.
@@ -109,6 +114,7 @@ class MemoryAnalysis:
     figures: trust.Figures
     verdict: trust.Verdict
     reasons: tuple[str, ...]
+    start: Start
     interactions: Interactions
     rnn: LinearizedRNN
     system: LinearSystem
@@ -147,21 +153,51 @@ def analyze_memory(
     after = states_after(weights, driven)
     rnns = linearize_rnns(weights, after)
     found = [_find(rnn, own, settings) for rnn, own in zip(rnns, known, strict=True)]
-    start = inputs.reshape(len(inputs), -1)
+    cases = list(zip(rnns, known, found, strict=True))
+    values = inputs.reshape(len(inputs), -1)
     if settings.start == "variables":
-        after = torch.from_numpy(
-            np.stack(
-                [
-                    _placed(rnn, own, what.basis, start)
-                    for rnn, own, what in zip(rnns, known, found, strict=True)
-                ]
-            )
-        )
-    run = run_freely(weights, after, settings.horizon)
+        return _from_variables(weights, cases, values, settings)
+    analyses = _run(weights, cases, after, values, settings, "inputs")
+    if settings.start == "auto":
+        rows = [row for row, analysis in enumerate(analyses) if _composes_early(analysis)]
+        some = weights[torch.tensor(rows, dtype=torch.long)]
+        again = _from_variables(some, [cases[row] for row in rows], values, settings)
+        for row, analysis in zip(rows, again, strict=True):
+            analyses[row] = analysis
+    return analyses
+
+
+def _composes_early(analysis: MemoryAnalysis) -> bool:
+    """Say whether an RNN may be doubtful only since it composes while it receives input."""
+    errors = analysis.figures.input_error, analysis.figures.readout_error
+    connected = all(error is not None and error <= CONNECTED for error in errors)
+    return analysis.verdict == "doubtful" and connected
+
+
+def _from_variables(
+    weights: RNNWeights, cases: Sequence[_Case], values: Array, settings: MemorySettings
+) -> list[MemoryAnalysis]:
+    """Start RNNs at the states at which they hold the variables ``(S, s d)``."""
+    if not cases:
+        return []
+    starts = np.stack([_placed(rnn, own, what.basis, values) for rnn, own, what in cases])
+    return _run(weights, cases, torch.from_numpy(starts), values, settings, "variables")
+
+
+def _run(
+    weights: RNNWeights,
+    cases: Sequence[_Case],
+    starts: Tensor,
+    values: Array,
+    settings: MemorySettings,
+    start: Start,
+) -> list[MemoryAnalysis]:
+    """Run RNNs freely from states ``(B, S, n)``, and report."""
+    run = run_freely(weights, starts, settings.horizon)
     states, outputs = run.states.numpy(), run.outputs.numpy()
     return [
-        _report(rnn, own, found[row], states[row], outputs[row], start, settings)
-        for row, (rnn, own) in enumerate(zip(rnns, known, strict=True))
+        _report(case, states[row], outputs[row], values, settings, start)
+        for row, case in enumerate(cases)
     ]
 
 
@@ -199,6 +235,9 @@ class _Found:
     why_none: str = ""
 
 
+_Case: TypeAlias = tuple[LinearizedRNN, Interactions, _Found]
+
+
 def _find(rnn: LinearizedRNN, task: Interactions, settings: MemorySettings) -> _Found:
     options = (settings.grounding, settings.dual, settings.power)
     bounds = (settings.threshold, settings.cutoff)
@@ -221,28 +260,27 @@ def _placed(
 
 
 def _report(
-    rnn: LinearizedRNN,
-    task: Interactions,
-    found: _Found,
+    case: _Case,
     states: Array,
     outputs: Array,
-    start: Array,
+    values: Array,
     settings: MemorySettings,
+    start: Start,
 ) -> MemoryAnalysis:
+    rnn, task, found = case
     expected = lasting_eigenvalues(task.reduced, settings.threshold)
     lasting = lasting_eigenvalues(rnn.system.recurrent, settings.threshold)
     figures: dict[str, Any] = trust.spectral_figures(match_spectra(lasting, expected))
-    truth = task.follow(start, settings.horizon)
+    truth = task.follow(values, settings.horizon)
     away, basis = states - rnn.point, found.basis
     with np.errstate(over="ignore", invalid="ignore"):
         figures |= trust.trajectory_figures(rnn, states)
         figures |= trust.output_figures(outputs, truth[:, 1:, -task.dims :])
         if basis is not None:
-            figures |= trust.basis_figures(basis, found.system, task.reduced)
-            from_inputs = settings.start == "inputs"
-            figures |= trust.reading_figures(basis, task, away, truth, from_inputs)
+            figures |= trust.basis_figures(basis, found.system, task)
+            figures |= trust.reading_figures(basis, task, away, truth, start == "inputs")
             figures |= trust.residual_figures(basis.residual(away), away)
     complete = trust.Figures(**figures)
     verdict, reasons = trust.judge(complete, basis, found.why_none)
     shown = (task, rnn, found.system, basis, away, truth, settings.threshold)
-    return MemoryAnalysis(complete, verdict, tuple(reasons), *shown)
+    return MemoryAnalysis(complete, verdict, tuple(reasons), start, *shown)

@@ -79,6 +79,10 @@ class Figures:
         modulus_error: the same of their moduli.
         condition_number: of ``Psi``; None where its columns depend on each other.
         interaction_error: ``|Psi^* A Psi - Phi| / |Phi|`` (Frobenius).
+        input_error: how far an input is from writing the newest vector and nothing else, ``|Psi^* B
+            - E| / |E|``, where ``E`` are the newest columns of the identity.
+        readout_error: how far the output is from reading the newest vector and nothing else, ``|C
+            Psi - R| / |R|``, where ``R`` is the task's ``readout``.
         explained_variance: share of the variance of states over time and sequences that is not in
             ``h - Psi Psi^* h``.
         residual_components: shares of the same variance on the principal components of that rest.
@@ -102,6 +106,8 @@ class Figures:
     modulus_error: float | None = None
     condition_number: float | None = None
     interaction_error: float | None = None
+    input_error: float | None = None
+    readout_error: float | None = None
     explained_variance: float | None = None
     residual_components: tuple[float, ...] = ()
     distance: float | None = None
@@ -127,13 +133,16 @@ def spectral_figures(match: SpectralMatch) -> dict[str, float | int | None]:
 
 
 def basis_figures(
-    basis: VariableBasis, system: LinearSystem, phi: Array
+    basis: VariableBasis, system: LinearSystem, task: Interactions
 ) -> dict[str, float | None]:
-    """Return the figures of a basis beside the reduced ``Phi``, whatever the RNN runs through."""
-    difference = basis.interactions(system.recurrent) - phi
+    """Return the figures of a basis beside a task, whatever the RNN runs through."""
+    phi, newest = task.reduced, np.eye(task.rank)[:, task.newest_places]
+    written = basis.read(system.input[:, task.newest].T).T
     return {
         "condition_number": _known(basis.condition),
-        "interaction_error": _ratio(difference, phi),
+        "interaction_error": _ratio(basis.interactions(system.recurrent) - phi, phi),
+        "input_error": _ratio(written - newest, newest),
+        "readout_error": _ratio(system.readout @ basis.memories - task.readout, task.readout),
     }
 
 

@@ -132,19 +132,21 @@ def _analyze_zoo(options: argparse.Namespace, settings: Any) -> str:
 def _phrased(about: dict[str, Any], settings: Any, files: Sequence[Path]) -> str:
     from wsrl.studies.memory_study import spectrum_text
 
-    started = settings.start == "variables"
+    started = about["start"] == "variables"
     lines = {
         "RNN": about["rnn"],
         "task": about["task"],
         "basis": f"{settings.grounding} grounded, {settings.dual} dual, {settings.moduli} moduli",
         "verdict": about["verdict"],
-        "because": "; ".join(about["reasons"])
-        or ("no rule is broken" + (", the input phase not looked at" if started else "")),
+        "because": "; ".join(about["reasons"]) or "no rule is broken",
+        "started": "in its variables; its input phase is not judged" if started else "by inputs",
         "rank": f"{about['rank_found']} lasting eigenvalues, {about['rank_expected']} expected",
         "spectral error": spectrum_text(about),
         "modulus error": _number(about["modulus_error"]),
         "condition number of Psi": _number(about["condition_number"]),
         "interaction error": _number(about["interaction_error"]),
+        "input error": _number(about["input_error"]),
+        "readout error": _number(about["readout_error"]),
         "explained variance": _number(about["explained_variance"]),
         "distance from fixed point": _number(about["distance"]) + " per neuron",
         "linearisation error": _number(about["linearization_error"]),
@@ -208,9 +210,10 @@ def _parser() -> argparse.ArgumentParser:
     how("--cutoff", type=float, default=1e-10, help="of pseudo-inverses (default: 1e-10)")
     how(
         "--start",
-        choices=("inputs", "variables"),
-        default="inputs",
-        help="feed the inputs, or start at Psi u(1..s) (default: inputs)",
+        choices=("auto", "inputs", "variables"),
+        default="auto",
+        help="feed the inputs; or start at Psi u(1..s), which a linear circuit needs that composes "
+        "while it receives them (default: auto, inputs unless it is such a circuit)",
     )
     how("--horizon", type=int, default=200, help="steps after the input (default: 200)")
     how("--sequences", type=int, default=32, help="random inputs (default: 32)")

@@ -112,7 +112,8 @@ def record(analysis: MemoryAnalysis) -> Record:
     """Return verdict, reasons and figures as plain values; what does not exist is None."""
     figures = asdict(analysis.figures)
     figures["residual_components"] = list(figures["residual_components"])
-    return {"verdict": analysis.verdict, "reasons": list(analysis.reasons), **figures}
+    judged = {"verdict": analysis.verdict, "reasons": list(analysis.reasons)}
+    return judged | {"start": analysis.start} | figures
 
 
 def _known(value: float) -> float | None:
