@@ -92,6 +92,40 @@ def test_fed_with_inputs_only_repeat_copy_can_be_linear() -> None:
     assert any("after the input" in reason for reason in found.reasons)
 
 
+def deaf_to_one_of_many() -> tuple[RNNWeights, BindingTask]:
+    """An ignored dimension is little beside 127 others."""
+    task = BindingTask((1, 0, *range(130, 256)), (1,) * 128, 2)
+    weights = some_circuit(task, 300)
+    weights.tensors()["rnn.weight_ih_l0"][0, :, 5] = 0
+    return weights, task
+
+
+def drowned_by_its_input(name: str) -> tuple[RNNWeights, BindingTask]:
+    """Inputs also saturate all neurons, from a direction that no variable sees."""
+    task = BindingTask.from_name(name, 4, 4)
+    weights = some_circuit(task, 32, "tanh", 0.3)
+    inward, recurrent, readout = matrices(weights)
+    unseen = np.linalg.svd(recurrent)[2][-4:].T
+    return with_matrices(weights, inward + 30 * unseen, recurrent, readout), task
+
+
+def test_a_wrong_input_phase_is_not_passed_over() -> None:
+    """By itself only an RNN that composes what it should is started in its variables."""
+    cases = (deaf_to_one_of_many(), *map(drowned_by_its_input, ("repeat_copy", "compose_copy")))
+    for grounding in GROUNDINGS:
+        for weights, task in cases[grounding != "output" :]:  # the first takes its time
+            found = analyze(weights, task, grounding, start="auto")
+            assert found.figures.readout_error == pytest.approx(0, abs=1e-6)
+            assert (found.verdict, found.start) == ("doubtful", "inputs")
+
+
+def test_circuits_that_compose_early_are_started_in_their_variables() -> None:
+    task = BindingTask.from_name("compose_copy", 4, 4)
+    for cell, scale in (("linear", 1.0), ("tanh", 0.3)):
+        found = analyze(some_circuit(task, 32, cell, scale), task, start="auto")
+        assert (found.verdict, found.start) == ("trusted", "variables")
+
+
 @pytest.mark.parametrize("cell", ["tanh", "linear", "lstm", "gru"])
 @pytest.mark.parametrize("bias", [False, True])
 def test_random_rnns_are_not_trusted(cell: str, bias: bool) -> None:

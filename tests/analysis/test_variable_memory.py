@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from tests.analysis.circuits import continuation, drawn, interactions_of, published
+from wsrl.analysis.episodic_memory import circuit
+from wsrl.analysis.trajectories import states_after
 from wsrl.analysis.variable_memory import Interactions, check_choices, phi
 from wsrl.zoos.problems.binding_tasks import BindingTask
 
@@ -47,6 +50,17 @@ def test_variables_follow_the_task() -> None:
         followed = interactions_of(task).follow(inputs.reshape(3, -1).astype(float), 30)
         continued = continuation(task, inputs, 30)
         np.testing.assert_array_equal(followed[:, 1:, -task.dims :], continued)
+
+
+def test_a_circuit_composes_while_it_receives_its_input() -> None:
+    for task in [*drawn(6), *any_tasks(6), BindingTask.from_name("repeat_copy", 3, 2)]:
+        own = interactions_of(task)
+        memories = rng.normal(size=(own.rank + 3, own.rank))
+        inputs = rng.choice([-1.0, 1.0], (4, task.steps, task.dims))
+        (held,) = states_after(circuit(own, memories), torch.from_numpy(inputs)[None])
+        composed = own.composed(inputs.reshape(4, -1))
+        np.testing.assert_allclose(composed @ memories.T, held, atol=1e-9)
+    np.testing.assert_array_equal(composed, inputs.reshape(4, -1))  # the last copies the oldest
 
 
 def test_the_variables_that_matter_move_by_themselves_and_tell_the_outputs() -> None:

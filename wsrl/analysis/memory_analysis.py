@@ -42,6 +42,9 @@ Array: TypeAlias = NDArray[np.float64]
 CONNECTED = 0.1
 """Up to these errors input and output are taken to write and read the newest vector."""
 
+COMPOSED = 0.8
+"""From this cosine on, over sequences, a variable is taken to be what a circuit composes."""
+
 
 @dataclass(frozen=True)
 class MemorySettings:
@@ -159,7 +162,7 @@ def analyze_memory(
         return _from_variables(weights, cases, values, settings)
     analyses = _run(weights, cases, after, values, settings, "inputs")
     if settings.start == "auto":
-        rows = [row for row, analysis in enumerate(analyses) if _composes_early(analysis)]
+        rows = [row for row, analysis in enumerate(analyses) if _composes_early(analysis, values)]
         some = weights[torch.tensor(rows, dtype=torch.long)]
         again = _from_variables(some, [cases[row] for row in rows], values, settings)
         for row, analysis in zip(rows, again, strict=True):
@@ -167,11 +170,21 @@ def analyze_memory(
     return analyses
 
 
-def _composes_early(analysis: MemoryAnalysis) -> bool:
-    """Say whether an RNN may be doubtful only since it composes while it receives input."""
+def _composes_early(analysis: MemoryAnalysis, values: Array) -> bool:
+    """Say whether an RNN is doubtful only since it composes while it receives ``values (S, s d)``.
+
+    So does the linear circuit of a task that copies other than the oldest vectors. The RNN must
+    hold what that one does: a wrong input phase must not be passed over.
+    """
+    task, basis = analysis.interactions, analysis.basis
+    if analysis.verdict != "doubtful" or basis is None:
+        return False
     errors = analysis.figures.input_error, analysis.figures.readout_error
     connected = all(error is not None and error <= CONNECTED for error in errors)
-    return analysis.verdict == "doubtful" and connected
+    held, read = task.composed(values), basis.read(analysis.states[:, 0])
+    sizes = np.linalg.norm(held, axis=0) * np.linalg.norm(read, axis=0)
+    composes = bool(((held * read).sum(0) >= COMPOSED * sizes).all() and sizes.all())
+    return connected and composes and not np.array_equal(held, values[:, task.kept])
 
 
 def _from_variables(

@@ -153,6 +153,24 @@ class Interactions:
             period = math.lcm(period, length if sign > 0 else 2 * length)
         return period
 
+    def composed(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what a linear circuit holds after its input, since it composes all the while.
+
+        That is ``sum_k Phi^(s-k) E u(k)``, where ``E`` writes into the newest vector: ``u(1..s)``
+        itself only where the task copies nothing but the oldest vector.
+
+        Args:
+            inputs: ``u(1..s)``, ``(..., s d)``, the oldest first.
+
+        Returns:
+            The variables that matter, ``(..., r)``.
+        """
+        held = np.zeros((*inputs.shape[:-1], self.rank))
+        for vector in np.split(inputs, self.steps, -1):
+            held = held @ self.reduced.T
+            held[..., self.newest_places] += vector[..., self.newest]
+        return held
+
     def follow(self, start: NDArray[np.float64], horizon: int) -> NDArray[np.float64]:
         """Let the variables move.
 
