@@ -60,7 +60,8 @@ class MemorySettings:
         cutoff: singular values below this part of the largest are zero to pseudo-inverses.
         start: ``inputs``: the RNN receives ``s`` random vectors, as it was trained to. Or
             ``variables``: it is started at ``x* + Psi u(1..s)``, which says nothing of its input
-            phase (a linear RNN can have one only for tasks that copy the oldest vector).
+            phase (a linear RNN can have one only for tasks that copy the oldest vector). Or
+            ``auto``: from inputs, or from variables where it composes while it receives inputs.
         horizon: steps that it then runs on its own.
         sequences: how many it is started with.
         seed: of their values -1 and 1.
@@ -90,9 +91,9 @@ class MemorySettings:
         for name in ("threshold", "cutoff"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
-        for name in ("horizon", "sequences"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name, least in (("horizon", 1), ("sequences", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -173,8 +174,7 @@ def analyze_memory(
 def _composes_early(analysis: MemoryAnalysis, values: Array) -> bool:
     """Say whether an RNN is doubtful only since it composes while it receives ``values (S, s d)``.
 
-    So does the linear circuit of a task that copies other than the oldest vectors. The RNN must
-    hold what that one does: a wrong input phase must not be passed over.
+    The linear circuit of a task does so unless it copies the oldest vector; the RNN must agree.
     """
     task, basis = analysis.interactions, analysis.basis
     if analysis.verdict != "doubtful" or basis is None:
@@ -182,9 +182,9 @@ def _composes_early(analysis: MemoryAnalysis, values: Array) -> bool:
     errors = analysis.figures.input_error, analysis.figures.readout_error
     connected = all(error is not None and error <= CONNECTED for error in errors)
     held, read = task.composed(values), basis.read(analysis.states[:, 0])
-    sizes = np.linalg.norm(held, axis=0) * np.linalg.norm(read, axis=0)
-    composes = bool(((held * read).sum(0) >= COMPOSED * sizes).all() and sizes.all())
-    return connected and composes and not np.array_equal(held, values[:, task.kept])
+    sizes, ours = (np.linalg.norm(some, axis=0) for some in (held, read))
+    alike = ((held * read).sum(0) >= COMPOSED * sizes * ours) & (ours >= CONNECTED * sizes)
+    return connected and bool(alike.all()) and not np.array_equal(held, values[:, task.kept])
 
 
 def _from_variables(

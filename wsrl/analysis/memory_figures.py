@@ -105,8 +105,8 @@ def spectra(found: Array, expected: Array, threshold: float, title: str) -> Figu
     axis.set_aspect("equal")
     axis.set(xlabel="real part", ylabel="imaginary part")
     axis.spines[["top", "right"]].set_visible(False)
-    axis.set_title(title, loc="left", fontsize=11)
-    figure.legend(loc="outside right upper", frameon=False)
+    figure.suptitle(title, fontsize=11)
+    figure.legend(loc="outside right center", frameon=False)
     return figure
 
 
@@ -222,7 +222,7 @@ def write_circle_film(
     axis.set_yticks([])
     axis.grid(visible=False)
     axis.spines["polar"].set_visible(False)
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(title, fontsize=10, wrap=True)
     clock = axis.text(0, 0, "", ha="center", va="center", fontsize=11)
 
     def draw(step: int) -> tuple[Any, ...]:

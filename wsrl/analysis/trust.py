@@ -20,6 +20,9 @@ from wsrl.analysis.variable_memory import Interactions
 Verdict: TypeAlias = Literal["trusted", "doubtful", "no basis"]
 Array: TypeAlias = NDArray[np.float64]
 
+CONSTANT = 1e-10
+"""States that vary by less than this part of their size do not vary: it is rounding."""
+
 COMPONENTS = 10
 """Principal components of what is outside of the basis, as in the public code."""
 
@@ -59,8 +62,12 @@ RULES = (
     Rule("variables_read_first", 0.9, True, "a variable is misread after the input"),
     Rule("variables_read", 0.9, True, "a variable is misread while the RNN runs on its own"),
     Rule("output_right", 0.9, True, "the RNN's own output is not the task's"),
+    Rule("input_error", 0.5, False, "an input does not write the newest vector"),
 )
 """What a trusted basis keeps to; where one is broken it is doubtful.
+
+The input phase is judged by what is read after it, or, where the RNN was started in its variables,
+by ``input_error``.
 
 There is no basis at all where the number of lasting eigenvalues is not that of the task's, where
 the memories depend on each other, or where none could be found. Bounds on accuracies are for the
@@ -79,8 +86,9 @@ class Figures:
         modulus_error: the same of their moduli.
         condition_number: of ``Psi``; None where its columns depend on each other.
         interaction_error: ``|Psi^* A Psi - Phi| / |Phi|`` (Frobenius).
-        input_error: how far an input is from writing the newest vector and nothing else, ``|Psi^* B
-            - E| / |E|``, where ``E`` are the newest columns of the identity.
+        input_error: how far the worst input is from writing its place in the newest vector and
+            nothing else: the largest column of ``Psi^* B - E``, where ``E`` has 1 in these places,
+            and zeros for inputs that do not matter.
         readout_error: how far the output is from reading the newest vector and nothing else, ``|C
             Psi - R| / |R|``, where ``R`` is the task's ``readout``.
         explained_variance: share of the variance of states over time and sequences that is not in
@@ -136,12 +144,13 @@ def basis_figures(
     basis: VariableBasis, system: LinearSystem, task: Interactions
 ) -> dict[str, float | None]:
     """Return the figures of a basis beside a task, whatever the RNN runs through."""
-    phi, newest = task.reduced, np.eye(task.rank)[:, task.newest_places]
-    written = basis.read(system.input[:, task.newest].T).T
+    phi, newest = task.reduced, np.zeros((task.rank, task.dims))
+    newest[task.newest_places, task.newest] = 1
+    written = basis.read(system.input.T).T
     return {
         "condition_number": _known(basis.condition),
         "interaction_error": _ratio(basis.interactions(system.recurrent) - phi, phi),
-        "input_error": _ratio(written - newest, newest),
+        "input_error": _known(float(np.linalg.norm(written - newest, axis=0).max())),
         "readout_error": _ratio(system.readout @ basis.memories - task.readout, task.readout),
     }
 
@@ -204,7 +213,7 @@ def residual_figures(residual: Array, states: Array) -> dict[str, float | tuple[
     """
     rest, whole = _centred(residual), _centred(states)
     unexplained = _ratio(rest, whole)
-    if unexplained is None:
+    if unexplained is None or np.linalg.norm(whole) < CONSTANT * np.linalg.norm(states):
         return {"explained_variance": None, "residual_components": ()}
     shares = residual_components(rest, whole)[1]
     return {
@@ -252,13 +261,12 @@ def judge(
         reasons.append("the memories depend on each other")
     if reasons:
         return "no basis", reasons
-    broken = [rule.broken(getattr(figures, rule.figure)) for rule in RULES]
+    driven = figures.variables_read_first is not None
+    left_out = "input_error" if driven else "variables_read_first"
+    rules = [rule for rule in RULES if rule.figure != left_out]
+    broken = [rule.broken(getattr(figures, rule.figure)) for rule in rules]
     reasons = [reason for reason in broken if reason is not None]
-    unknown = [
-        rule.figure
-        for rule in RULES
-        if getattr(figures, rule.figure) is None and rule.figure != "variables_read_first"
-    ]
+    unknown = [rule.figure for rule in rules if getattr(figures, rule.figure) is None]
     if unknown:
         reasons.append(f"not to be had, since values were zero or not finite: {', '.join(unknown)}")
     return ("doubtful" if reasons else "trusted"), reasons
