@@ -55,6 +55,23 @@ def test_spectra_count_what_lasts(tmp_path: Path) -> None:
     check_draws(figure, tmp_path)
 
 
+LONG = "tanh 1x128, task 9241421688590303745,262676,189: no basis"
+
+
+def test_a_long_title_touches_nothing(tmp_path: Path) -> None:
+    figure = spectra(np.linalg.eigvals(OWN.reduced), np.ones(1), 0.9, LONG)
+    check_draws(figure, tmp_path)
+    title = next(text for text in figure.texts if text.get_text() == LONG)
+    extent = title.get_window_extent()
+    assert not extent.overlaps(figure.legends[0].get_window_extent())
+    assert extent.x0 > 0
+    assert extent.x1 < figure.bbox.x1
+    write_circle_film(tmp_path / "film.gif", READ[0, :2], OWN.kept, 4, OWN.dims, LONG)
+    with Image.open(tmp_path / "film.gif") as film:
+        pixels = np.asarray(film.convert("L"))
+    assert pixels[:, [0, -1]].min() == 255  # nothing is cut off on either side
+
+
 def test_variables_are_shown_over_time_and_against_the_truth(tmp_path: Path) -> None:
     figure = variables_over_time(READ[0], TRUTH[0], OWN.kept, OWN.dims, "title")
     np.testing.assert_array_equal(figure.axes[1].images[0].get_array(), TRUTH[0].T)
