@@ -127,6 +127,9 @@ def test_a_spectrum_without_eigenvectors_is_no_trouble() -> None:
         weights = replace(weights, f"rnn.weight_hh_l{layer}", shift)
     assert encoder(weights).isfinite().all()
     assert encoder(weights).abs().max() < 100
+    moved = with_tensors(weights, changed(weights, changes(spec)))  # here the law ends
+    torch.testing.assert_close(outputs_of(moved), outputs_of(weights))
+    assert (encoder(moved) - encoder(weights)).abs().max() > 1e-3
 
 
 def test_what_is_not_finite_stays_with_its_rnn_and_is_seen() -> None:

@@ -39,7 +39,9 @@ class Spectral(Encoder):
     The point is the state after 16 steps from zero without input (of linear RNNs zero: they are the
     same everywhere), which is near a fixed point where there is one that attracts. Reordering
     neurons reorders it too, so no embedding depends on their order; that of a linear RNN depends on
-    its function alone, and is unchanged by any invertible change of its hidden basis.
+    its function alone, and is unchanged by any invertible change of its hidden basis, as long as
+    ``A`` has a basis of eigenvectors. Where it has none (Jordan blocks, as of a delay line)
+    rounding decides what is found for one: embeddings are finite, but others in other bases.
 
     The spectrum is computed in float64 and no gradients flow to the weights. It costs
     ``O(B n^3)``, ``n`` being the size of the state: most of the time of an encoding.
