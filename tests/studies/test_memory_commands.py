@@ -93,6 +93,28 @@ def test_one_json_object_for_scripts(
     assert found["reasons"] == []
 
 
+def test_a_file_is_read_in_its_own_precision(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In float32 rounding would show: this basis has as many memories as neurons."""
+    own = interactions_of(BindingTask.from_name("repeat_copy", 4, 4))
+    weights = circuit(own, np.random.default_rng(0).normal(size=(16, 16)))
+    options = ["--cell", "linear", "--grounding", "input", *FAST]
+    for name in ("model.safetensors", "model.pt"):
+        found = analyze(capsys, save(tmp_path, weights, name), *REPEAT, *options)
+        assert found["interaction_error"] < 1e-11
+    rounded = save(tmp_path, weights.to("cpu", torch.float32))
+    assert analyze(capsys, rounded, *REPEAT, *options)["interaction_error"] > 1e-8
+
+
+def test_a_folder_that_cannot_be_made_is_said_before_the_work(
+    model: Path, binding_zoo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    impossible = ["--task", "repeat_copy", "--steps", "9", "--dims", "4"]  # found out at work
+    assert "File exists" in refused(capsys, model, *impossible, "--out", model)
+    assert "File exists" in refused(capsys, binding_zoo, "--out", model)
+
+
 def test_ranks_that_differ_give_null(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.manual_seed(0)
     modules = nn.ModuleDict({"rnn": nn.RNN(4, 32, bias=False), "linear": nn.Linear(32, 4, False)})

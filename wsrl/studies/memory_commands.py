@@ -69,6 +69,7 @@ def _analyze_one(options: argparse.Namespace, settings: Any) -> str:
 
         task = BindingTask.parse(options.task, options.steps, options.dims)
         weights = read_model(Path(options.source), options.cell)
+        _make_folder(options.out)
         analysis = study.analyze_model(weights, task, settings)
         about: dict[str, Any] = {"source": options.source, "task": study.task_name(task)}
         about |= {"rnn": str(weights.spec)} | study.record(analysis)
@@ -76,6 +77,8 @@ def _analyze_one(options: argparse.Namespace, settings: Any) -> str:
         from wsrl.zoos import open_zoo
 
         zoo = open_zoo(options.source)
+        study.problem_of(zoo)
+        _make_folder(options.out)
         ((about, analysis),) = study.analyze_zoo(zoo, settings, [options.row])
         about = {"source": options.source, "rnn": str(zoo.spec), **about}
     content = about | {"settings": vars(settings)}
@@ -96,6 +99,8 @@ def _analyze_zoo(options: argparse.Namespace, settings: Any) -> str:
     from wsrl.zoos import open_zoo
 
     zoo = open_zoo(options.source)
+    study.problem_of(zoo)
+    _make_folder(options.out)
     records = [about for about, _ in study.analyze_zoo(zoo, settings)]
     content = {"source": options.source, "settings": vars(settings), "snapshots": records}
     if options.out:
@@ -127,6 +132,12 @@ def _analyze_zoo(options: argparse.Namespace, settings: Any) -> str:
     counts = Counter(one["verdict"] for one in records)
     summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
     return "\n".join([*lines, f"{len(records)} snapshots: {summary}"])
+
+
+def _make_folder(path: str | None) -> None:
+    """Make the folder before the work, which would be lost where it cannot be made."""
+    if path:
+        Path(path).mkdir(parents=True, exist_ok=True)
 
 
 def _phrased(about: dict[str, Any], settings: Any, files: Sequence[Path]) -> str:

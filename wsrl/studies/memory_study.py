@@ -158,7 +158,8 @@ def draw(folder: Path, analysis: MemoryAnalysis, title: str, film: str | None) -
     expected = lasting_eigenvalues(task.reduced, threshold)
     drawn = {"spectra": figures.spectra(found, expected, threshold, title)}
     basis = analysis.basis
-    read = None if basis is None else basis.read(analysis.states)
+    with np.errstate(over="ignore", invalid="ignore"):
+        read = None if basis is None else basis.read(analysis.states)
     if basis is not None and read is not None and np.isfinite(read).all():
         truth = analysis.truth[..., task.kept]
         shown = slice(0, SHOWN_STEPS + 1)

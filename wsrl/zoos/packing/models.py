@@ -71,7 +71,7 @@ def find_models(models: str | Path | Iterable[Model | tuple[str, Model]]) -> Mod
         name, model = item if isinstance(item, tuple) else (position, item)
         name = str(name)
         names.append(name)
-        flat.append(_named(name, partial(_weights, model)))
+        flat.append(_named(name, partial(_weights, model)).to("cpu", torch.float32))
     if not names:
         raise ValueError("no models were given")
     if twice := [name for name, count in Counter(names).items() if count > 1]:
@@ -80,7 +80,7 @@ def find_models(models: str | Path | Iterable[Model | tuple[str, Model]]) -> Mod
 
 
 def read_model(file: Path, cell: str | None = None) -> RNNWeights:
-    """Return the model of one file, ``(1, N)`` float32.
+    """Return the model of one file, ``(1, N)``, on the CPU and in the file's precision.
 
     Args:
         file: a state dict: ``.pt``, ``.pth`` (read with ``weights_only=True``) or ``.safetensors``.
@@ -125,7 +125,7 @@ def _in_folder(folder: Path) -> Models:
     if not files:
         raise ValueError(f"no state dicts in {folder}: expected files *{', *'.join(SUFFIXES)}")
     names = [file.name for file in files]
-    return Models(names, True, lambda row: _named(str(files[row]), partial(_read, files[row])))
+    return Models(names, True, lambda row: read_model(files[row]).to("cpu", torch.float32))
 
 
 def _named(name: str, read: Callable[[], RNNWeights]) -> RNNWeights:
@@ -154,7 +154,7 @@ def _weights(model: Any, cell: str | None = None) -> RNNWeights:
     else:
         _check_state_dict(model)
         weights = weights_from_state_dict(model, cell)
-    return weights.to("cpu", torch.float32)
+    return weights.to("cpu")
 
 
 def _check_state_dict(model: Any) -> None:
