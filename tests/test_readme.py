@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from safetensors.torch import save_file
 from torch import nn
 
 from tests.conftest import DATA
@@ -61,6 +63,13 @@ SMALL = {
         "evaluated_strings": 8,
         "stored_strings": 4,
     },
+    "configs/zoo/variable_binding_small.yaml": {
+        "runs": 3,
+        "snapshots": [0, 1, 2],
+        "hidden_size": 20,
+        "evaluated_sequences": 4,
+        "stored_sequences": 2,
+    },
     "configs/emulation_small.yaml": {
         "model": {"init_args": {"emulator_width": 8, "clone_rnns": 2, "clone_sequences": 2}},
         "data": {"batch_size": 4, "steps_per_epoch": 2},
@@ -74,16 +83,20 @@ SMALL = {
         "trainer": {"max_steps": 4},
     },
 }
-"""The configs that the study uses, made small."""
+"""The configs that commands use, made small."""
 
 
-def test_the_study_runs_command_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def write_small_configs() -> None:
     for name, changes in SMALL.items():
         config = yaml.safe_load((ROOT / name).read_text())
         _change(config, changes)
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text(yaml.safe_dump(config))
+
+
+def test_the_study_runs_command_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_small_configs()
     run = commands(block("bash", "runs/interactive-task").replace("8000", "6"))
     assert len(run) == 9
     for words in run:
@@ -105,6 +118,34 @@ def test_own_rnns_become_a_zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (words,) = commands(block("bash", "zoo pack"))
     assert main(words) == 0
     assert main(["zoo", "verify", "zoos/mine"]) == 0
+
+
+def test_variable_memories_are_analysed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_small_configs()
+    own = nn.ModuleDict({"rnn": nn.RNN(4, 20, bias=False), "linear": nn.Linear(20, 4, bias=False)})
+    save_file(own.state_dict(), "model.safetensors")
+    run = commands(block("bash", "memory analyze"))
+    assert len(run) == 4
+    for words in run:
+        capsys.readouterr()
+        assert main(words) == 0, words
+    assert json.loads(capsys.readouterr().out)["verdict"] == "no basis"
+    assert (tmp_path / "look/spectra.png").is_file()
+
+
+def test_rnns_are_told_apart(
+    zoo_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "zoos").mkdir()
+    (tmp_path / "zoos/small").symlink_to(zoo_path)
+    for words in commands(block("bash", "wsrl interrogate")):
+        assert main(words) == 0, words
+    assert len(json.loads((tmp_path / "interrogation.json").read_text())["rnns"]) == 3
+    exec(block("python", "path_functions"), {})
 
 
 @pytest.mark.skipif(not (DATA / "official").is_dir(), reason=f"no official sample at {DATA}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -189,6 +190,7 @@ def test_an_entry_point_that_does_not_load_is_named_and_harms_no_other(
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("name", sorted(SMALL))
 def test_the_command_line_sees_the_options(name: str) -> None:
+    gc.collect()  # classes of the same name that other tests made
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--encoder", type=Callable[[RNNSpec], Encoder])
     options = SMALL[name]
