@@ -170,7 +170,7 @@ def variable_basis(
 def with_unit_moduli(system: LinearSystem, threshold: float = THRESHOLD) -> LinearSystem:
     """Return a system of what lasts alone, by the angles of its eigenvalues.
 
-    Of trained tanh RNNs the lasting moduli are above 1 (1.02 to 1.3), and saturation holds their
+    Of trained tanh RNNs the lasting moduli are above 1 (up to 1.4), and saturation holds their
     amplitude. A basis derived from this system has variables that keep their size; those of
     circuits are the same either way. For tasks that copy with signs, whose moduli are all 1.
 
