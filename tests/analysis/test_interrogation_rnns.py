@@ -144,6 +144,30 @@ def test_noise_within_half_the_tolerance_is_no_matter_and_more_is_refused() -> N
         found.interactive.strategy.identify(lambda probe: 0)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_answers_that_are_not_finite_or_very_large_are_no_rnns(kind: str) -> None:
+    weights, probes = some_rnns(6), some_probes(5)
+    found = tell_apart(weights, probes, 0.05, kind)
+    for value in (torch.inf, -torch.inf, torch.nan):
+        with pytest.raises(ValueError, match=r"to probe \d+ the black box answers .* not finite"):
+            found.identify(lambda probe, value=value: torch.full((6, 3), value))
+    with pytest.raises(ValueError, match="is none of the RNNs"):
+        found.identify(lambda probe: 1e7 * torch.eye(3).repeat(2, 1))  # a certain answer
+
+
+def test_the_time_for_candidates_that_overlap_is_bounded() -> None:
+    """In work, not seconds; this case has far more sets of alike RNNs than a tree could hold."""
+    rng = np.random.default_rng(0)
+    points = rng.standard_normal((40, 80, 6))
+    apart = np.abs(points[:, :, None] - points[:, None]).max(-1)
+    answers = Answers([to_masks(rows <= 1.8) for rows in apart])
+    fixed = search_noninteractive(answers, 1000)
+    before = answers.work
+    found = search_interactive(answers, 1000, fixed.queries)
+    assert 100_000 < answers.work - before < 3_000_000
+    assert found.lower <= found.upper <= fixed.upper
+
+
 def random_closeness(rng: np.random.Generator, functions: int, queries: int) -> np.ndarray:
     """Points on a line, alike if near: not transitive."""
     points = rng.random((queries, functions)) * rng.choice([1.5, 3])
@@ -218,10 +242,11 @@ def test_sets_of_alike_are_the_maximal_cliques_or_contain_them() -> None:
         subsets = [s for n in range(1, 8) for s in itertools.combinations(range(7), n)]
         cliques = [sum(1 << i for i in s) for s in subsets if alike[np.ix_(s, s)].all()]
         largest = {c for c in cliques if not any(c != d and c & d == c for d in cliques)}
-        sets, exact = alike_sets(to_masks(alike), 127, 100)
+        sets, exact, work = alike_sets(to_masks(alike), 127, 100)
         assert exact
         assert set(sets) == largest
-        few, exact = alike_sets(to_masks(alike), 127, 3)
+        assert work >= 7
+        few, exact, _ = alike_sets(to_masks(alike), 127, 3)
         assert len(few) <= 3 or exact
         assert all(any(c & mask == c for mask in few) for c in cliques)
         assert alike.all() or 127 not in few

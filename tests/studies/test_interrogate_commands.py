@@ -144,10 +144,12 @@ def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
         (["--rows", "3"], 1, "at least two RNNs to tell apart, not 1"),
         (["--rows", "3", "72"], 1, "has rows 0 to 71, not 72"),
         (["--step", "7"], 1, "no snapshots at step 7, but at 0, 20, 60"),
-        (["--rows", "1", "2", "--step", "0"], 2, "leave out --step"),
+        (["--rows", "1", "2", "--step", "0"], 2, "leave out --rnns, --step"),
+        (["--rows", "1", "2", "--rnns", "2"], 2, "leave out --rnns, --step"),
         (["--rnns", "x"], 2, "invalid int value: 'x'"),
         (["--nonsense"], 2, "unrecognized arguments: --nonsense"),
         (["--out", "no/such/folder/found.json", "--rnns", "2"], 1, "no/such/folder"),
+        (["--out", ".", "--tolerance", "1"], 1, "--out must be a file in a folder that exists"),
     ],
 )
 def test_bad_options_are_errors(

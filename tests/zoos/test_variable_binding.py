@@ -28,7 +28,6 @@ SETTINGS = BuildSettings(
 def repeater(steps: int, dims: int) -> RNNWeights:
     """A linear-enough tanh RNN that repeats its input: small numbers, a large readout."""
     size = steps * dims
-    shift = torch.eye(size).roll(-dims, 1).T.roll(0)
     write, read = torch.zeros(size, dims), torch.zeros(dims, size)
     shift = torch.zeros(size, size)
     for j in range(size):

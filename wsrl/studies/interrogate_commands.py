@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from wsrl.analysis.interrogation import Interrogation
     from wsrl.zoos import Zoo
 
+RNNS = 20
+
 DESCRIPTION = """\
 Find the fewest strings that tell the RNNs of a zoo apart by their answers: fixed in advance, and
 one by one, each depending on the answers so far (the strategy is printed as a tree). The strings
@@ -83,7 +85,7 @@ def choose_rows(zoo: Zoo, options: argparse.Namespace, generator: Generator) -> 
         firsts = {int(task): row for row, task in reversed(list(enumerate(which)))}
         rows = rows[sorted(firsts.values())]
     drawn = torch.randperm(len(rows), generator=generator)
-    return rows[drawn[: options.rnns].sort().values]
+    return rows[drawn[: options.rnns or RNNS].sort().values]
 
 
 def draw_probes(zoo: Zoo, rows: Tensor, count: int, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -198,10 +200,18 @@ def _text(zoo: Zoo, probe: Tensor) -> str | None:
 
 def _check(options: argparse.Namespace) -> None:
     for name, least in (("rnns", 2), ("probes", 1), ("budget", 0)):
-        if getattr(options, name) < least:
-            raise ValueError(f"--{name} must be at least {least}, not {getattr(options, name)}")
-    if options.rows is not None and (options.step is not None or options.one_per_task):
-        raise argparse.ArgumentError(None, "--rows says which RNNs: leave out --step and the like")
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise ValueError(f"--{name} must be at least {least}, not {value}")
+    drawn = [options.rnns, options.step, options.one_per_task or None]
+    if options.rows is not None and drawn != [None] * 3:
+        raise argparse.ArgumentError(
+            None, "--rows says which RNNs: leave out --rnns, --step and --one_per_task"
+        )
+    if options.out is not None:
+        out = Path(options.out)
+        if out.is_dir() or not out.absolute().parent.is_dir():
+            raise ValueError(f"--out must be a file in a folder that exists, not {options.out!r}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -213,7 +223,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("zoo", metavar="ZOO", help="the zoo's folder")
-    add("--rnns", type=int, default=20, metavar="N", help="draw so many RNNs (default: 20)")
+    add("--rnns", type=int, metavar="N", help=f"draw so many RNNs (default: {RNNS})")
     add("--step", type=int, help="of the snapshots at this step (default: each run's last)")
     add("--one_per_task", action="store_true", help="of every task at most one")
     add("--rows", type=int, nargs="+", metavar="ROW", help="these snapshots of the zoo instead")

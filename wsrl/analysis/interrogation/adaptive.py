@@ -20,7 +20,7 @@ class AdaptiveSearch:
 
     Args:
         answers: of the functions.
-        budget: how many sets of candidates may be looked at, as parts of others.
+        budget: how much of the ``work`` of the answers it may take.
     """
 
     def __init__(self, answers: Answers, budget: int) -> None:
@@ -82,8 +82,9 @@ class AdaptiveSearch:
             return 0
         if self.budget <= 0 and self._lower:
             raise OutOfBudget  # all but the first set, without which there is no bound at all
+        before = self.answers.work
         ways = self._splits[candidates] = splits(self.answers, candidates)
-        self.budget -= self.answers.queries + sum(len(parts) for _, parts in ways)
+        self.budget -= self.answers.work - before
         return lower_bound(ways, candidates & self.answers.core)
 
 

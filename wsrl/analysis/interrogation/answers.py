@@ -16,6 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 SETS = 256
 """How many sets of candidates the answers to a query may leave before they are made coarser."""
+CHEAPER = 4
+"""How many sets or members of sets are looked at in the time that a part takes to make."""
 
 
 class Answers:
@@ -35,10 +37,12 @@ class Answers:
         core: a mask of functions that are all told apart from each other by some query; all of
             them, where they can be. What a bound needs to hold for, it holds for within the core.
         coarse: whether ``parts`` had to return sets larger than need be.
+        work: how many parts have been made so far, or what took as long where sets overlap: a
+            measure of the time spent that is the same on every machine.
     """
 
     def __init__(self, close: Sequence[Sequence[int]], table: NDArray[Any] | None = None) -> None:
-        self.close, self.table, self.coarse = close, table, False
+        self.close, self.table, self.coarse, self.work = close, table, False, 0
         self.queries, self.functions = len(close), len(close[0])
         self.everyone = (1 << self.functions) - 1
         self._sets: dict[int, list[int] | None] = {}
@@ -83,16 +87,28 @@ class Answers:
                 part = candidates & close[(rest & -rest).bit_length() - 1]
                 parts.append(part)
                 rest &= ~part
+            self.work += 1 + len(parts)
             return parts
-        if query not in self._sets:
-            sets, exact = alike_sets(close, self.everyone, self._limit)
-            self._sets[query] = sets if exact else None
-        known = self._sets[query]
+        known = self._largest_sets(query)
         if known is not None:
-            return maximal(mask & candidates for mask in known)
-        sets, exact = alike_sets(close, candidates, self._limit)
+            sets = maximal(mask & candidates for mask in known)
+            self.work += (len(known) + len(sets) ** 2 // 2) // CHEAPER
+            return sets
+        sets, exact = self._alike_sets(query, candidates)
         self.coarse |= not exact
         return sets
+
+    def _largest_sets(self, query: int) -> list[int] | None:
+        """Return the sets that an answer can leave of all functions, unless there are too many."""
+        if query not in self._sets:
+            sets, exact = self._alike_sets(query, self.everyone)
+            self._sets[query] = sets if exact else None
+        return self._sets[query]
+
+    def _alike_sets(self, query: int, candidates: int) -> tuple[list[int], bool]:
+        sets, exact, work = alike_sets(self.close[query], candidates, self._limit)
+        self.work += work // CHEAPER
+        return sets, exact
 
     def answer(self, part: int, query: int) -> int | None:
         """Return the answer that leaves a part, where answers are values."""
@@ -102,8 +118,9 @@ class Answers:
 
     def branching(self, query: int) -> int:
         """Return how many functions a query can tell apart pair by pair, at most."""
-        parts = len(self.parts(self.everyone, query))
-        return self.functions if self._sets.get(query, ()) is None else parts
+        if not self._classes[query] and self._largest_sets(query) is None:
+            return self.functions
+        return len(self.parts(self.everyone, query))
 
     def apart(self, query: int) -> NDArray[np.bool_]:
         """Return which pairs ``i < j`` a query tells apart, in the order of ``triu_indices``."""
@@ -168,7 +185,7 @@ def maximal(sets: Iterable[int]) -> list[int]:
     return kept
 
 
-def alike_sets(close: Sequence[int], candidates: int, limit: int) -> tuple[list[int], bool]:
+def alike_sets(close: Sequence[int], candidates: int, limit: int) -> tuple[list[int], bool, int]:
     """Return sets that contain every clique of a graph, none with all candidates if avoidable.
 
     Args:
@@ -177,11 +194,13 @@ def alike_sets(close: Sequence[int], candidates: int, limit: int) -> tuple[list[
         limit: of how many sets at most.
 
     Returns:
-        The maximal cliques and true; or, beyond the limit, fewer and larger sets and false.
+        The maximal cliques and true; or, beyond the limit, fewer and larger sets and false. And how
+        many sets and members of sets were looked at.
     """
-    pending, found, exact = [candidates], [], True
+    pending, found, exact, work = [candidates], [], True, 0
     while pending:
         mask = pending.pop()
+        work += mask.bit_count()
         # A clique holds the function with the fewest neighbours, or none that it makes needless.
         pivot = min(members(mask), key=lambda f: (mask & close[f]).bit_count())
         near = mask & close[pivot]
@@ -191,9 +210,11 @@ def alike_sets(close: Sequence[int], candidates: int, limit: int) -> tuple[list[
             found.append(mask)
             exact = False
         else:
+            work += near.bit_count()
             needless = reduce(or_, (1 << f for f in members(near) if mask & close[f] & ~near == 0))
             pending += [near, mask & ~needless]
-    return maximal(found), exact
+    largest = maximal(found)
+    return largest, exact, work + len(found) * len(largest) // 2
 
 
 def to_masks(rows: NDArray[np.bool_]) -> list[int]:

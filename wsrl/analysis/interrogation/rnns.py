@@ -67,15 +67,14 @@ class Interrogation:
             The RNNs that answer like it, one, if all are told apart; and how many probes it took.
 
         Raises:
-            ValueError: for an answer that no candidate left gives.
+            ValueError: for an answer that is not finite, or that no candidate left gives.
         """
         nodes = self.interactive.strategy.nodes
         node, left, asked = nodes[0], nodes[0].functions, 0
         while node.query is not None:
-            outputs = ask(node.query)
-            distances = self._distances_to(outputs, left, node.query)
+            distances, size = self._distances_to(ask(node.query), left, node.query)
             nearest = min(left, key=distances.__getitem__)
-            within = self.tolerance / 2 + ROUNDING * max(1.0, float(outputs.abs().max()))
+            within = self.tolerance / 2 + ROUNDING * max(1.0, size)
             if not distances[nearest] <= within:
                 raise ValueError(
                     f"the black box is none of the RNNs: its answer to probe {node.query} is "
@@ -90,17 +89,28 @@ class Interrogation:
         return left, asked
 
     @torch.no_grad()
-    def _distances_to(self, outputs: Tensor, rnns: tuple[int, ...], probe: int) -> dict[int, float]:
-        """Return how far the answer of a black box is from that of each RNN."""
+    def _distances_to(
+        self, outputs: Tensor, rnns: tuple[int, ...], probe: int
+    ) -> tuple[dict[int, float], float]:
+        """Return how far the answer of a black box is from that of each RNN, and its size.
+
+        The size is at most that of the RNNs' answers: a larger one is no matter of rounding.
+        """
         own = _outputs(self.weights[torch.tensor(rnns)], self.probes[probe][None])[:, 0]
         if outputs.shape != own.shape[1:]:
             raise ValueError(
                 f"the black box must answer (T, O) = {tuple(own.shape[1:])} to probe {probe}, "
                 f"not {tuple(outputs.shape)}"
             )
+        if not outputs.isfinite().all():
+            raise ValueError(
+                f"to probe {probe} the black box answers values that are not finite, as none of "
+                "the RNNs does"
+            )
         every = _comparable(torch.cat([outputs[None].to(own), own]), self.output_kind)
         distances = _distances(every, self.output_kind)[0, 1:].tolist()
-        return dict(zip(rnns, distances, strict=True))
+        size = min(float(outputs.abs().max()), float(own.abs().max()))
+        return dict(zip(rnns, distances, strict=True)), size
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values; RNNs and probes by their numbers."""

@@ -13,8 +13,8 @@ from wsrl.analysis.interrogation.separating import SeparatingSearch, check_size
 from wsrl.analysis.interrogation.strategy import Strategy, build_strategy, fixed_strategy
 
 BUDGET = 500_000
-SPLITS = 50_000
-"""How often a greedy strategy may try a query on candidates that overlap: seconds."""
+WORK = 1_500_000
+"""What a greedy strategy may cost where sets of candidates overlap: seconds."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def search_interactive(
         otherwise: queries that settle everything, to be asked whatever the answers where sets of
             candidates overlap so much that a tree would be too large.
     """
-    limit = None if answers.table is not None else max(50, SPLITS // answers.queries)
+    limit = None if answers.table is not None else WORK
     greedy = build_strategy(answers, lambda left: greedy_query(answers, left), limit)
     if greedy is None:
         return Interactive(1, fixed_strategy(answers, otherwise))

@@ -157,19 +157,19 @@ def _label(branch: Branch, strategy: Strategy) -> str:
 
 
 def build_strategy(
-    answers: Answers, choose: Callable[[int], int], most_choices: int | None = None
+    answers: Answers, choose: Callable[[int], int], most_work: int | None = None
 ) -> Strategy | None:
     """Follow a rule that says which query to ask of which candidates.
 
     Args:
         answers: of the functions.
         choose: the query for a mask of candidates of which some can be told apart.
-        most_choices: give up after so many.
+        most_work: give up after so much ``work`` of the answers.
 
     Returns:
         The strategy, or ``None`` where that was given up.
     """
-    order = _candidates(answers, choose, most_choices)
+    order = _candidates(answers, choose, most_work)
     if order is None:
         return None
     # Larger sets first: a part is smaller than what it is a part of, so children follow parents.
@@ -186,10 +186,10 @@ def build_strategy(
 
 
 def _candidates(
-    answers: Answers, choose: Callable[[int], int], most_choices: int | None
+    answers: Answers, choose: Callable[[int], int], most_work: int | None
 ) -> dict[int, tuple[int | None, list[int]]] | None:
     """Return every set of candidates that is reached, with its query and the parts after it."""
-    pending, choices = [answers.everyone], 0
+    pending, before = [answers.everyone], answers.work
     found: dict[int, tuple[int | None, list[int]]] = {}
     while pending:
         mask = pending.pop()
@@ -198,13 +198,12 @@ def _candidates(
         if answers.settled(mask):
             found[mask] = (None, [])
             continue
-        if choices == most_choices:
+        if most_work is not None and answers.work - before > most_work:
             return None
         query = choose(mask)
         parts = answers.parts(mask, query)
         found[mask] = (query, parts)
         pending += parts
-        choices += 1
     return found
 
 

@@ -58,8 +58,9 @@ class VariableBinding(TrainableProblem):
             and left out.
         horizons: the curriculum: how many steps after the input count. A member moves on by itself.
         threshold: the sign accuracy on a batch with which it does.
-        l2: factor of half the squared norm of the weights in the loss (Adam's weight decay, not
-            AdamW's).
+        l2: factor of half the squared norm of the weights in the loss. That is Adam's weight decay
+            (not AdamW's), but for clipping: ``clip_norm`` clips the gradient of the whole loss,
+            where the published training adds the decay to the clipped gradient.
         evaluated_horizons: for how many steps after the input sign accuracy is measured; that of
             the longest is ``performance``.
         evaluated_sequences: sequences this is measured on.
