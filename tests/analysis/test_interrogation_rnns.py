@@ -225,6 +225,14 @@ def test_searches_with_a_tolerance_agree_with_brute_force() -> None:
     assert transitive < 50
 
 
+def test_no_strategy_asks_more_than_what_is_fixed_in_advance() -> None:
+    for seed in range(60):  # twice the greedy strategy alone would
+        alike = random_closeness(np.random.default_rng(seed), 9, 8)
+        answers = Answers([to_masks(rows) for rows in alike])
+        fixed = search_noninteractive(answers, 1000)
+        assert search_interactive(answers, 0, fixed.queries).upper <= fixed.upper
+
+
 def test_classes_give_what_a_table_gives() -> None:
     rng = np.random.default_rng(1)
     for _ in range(50):

@@ -7,7 +7,7 @@ up all the time.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import reduce
+from functools import cached_property, reduce
 from operator import or_
 from typing import Any
 
@@ -124,7 +124,7 @@ class Answers:
 
     def apart(self, query: int) -> NDArray[np.bool_]:
         """Return which pairs ``i < j`` a query tells apart, in the order of ``triu_indices``."""
-        first, second = np.triu_indices(self.functions, 1)
+        first, second = self._pairs
         if self.table is not None:
             column = self.table[:, query]
             return np.asarray(column[first] != column[second])
@@ -133,6 +133,11 @@ class Answers:
         packed = np.frombuffer(raw, np.uint8).reshape(self.functions, size)
         alike = np.unpackbits(packed, axis=1, bitorder="little")
         return np.asarray(alike[first, second] == 0)
+
+    @cached_property
+    def _pairs(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        first, second = np.triu_indices(self.functions, 1)
+        return first, second
 
     @property
     def _limit(self) -> int:

@@ -131,7 +131,7 @@ def noninteractive(table: ArrayLike, budget: int = BUDGET) -> Noninteractive:
 
 
 def search_interactive(
-    answers: Answers, budget: int, otherwise: tuple[int, ...] = ()
+    answers: Answers, budget: int, otherwise: tuple[int, ...] | None = None
 ) -> Interactive:
     """Do what ``interactive`` does, of answers that may be alike within a tolerance.
 
@@ -139,15 +139,16 @@ def search_interactive(
         answers: of the functions.
         budget: as of ``interactive``.
         otherwise: queries that settle everything, to be asked whatever the answers where sets of
-            candidates overlap so much that a tree would be too large.
+            candidates overlap so much that a tree would be too large, or no better one is found.
     """
+    fixed = fixed_strategy(answers, range(answers.queries) if otherwise is None else otherwise)
     limit = None if answers.table is not None else WORK
     greedy = build_strategy(answers, lambda left: greedy_query(answers, left), limit)
     if greedy is None:
-        return Interactive(1, fixed_strategy(answers, otherwise))
-    if budget == 0:
-        return Interactive(AdaptiveSearch(answers, 0).bound(), greedy)
-    return Interactive(*AdaptiveSearch(answers, budget).run(greedy))
+        return Interactive(1, fixed)
+    search = AdaptiveSearch(answers, budget)
+    lower, best = (search.bound(), greedy) if budget == 0 else search.run(greedy)
+    return Interactive(lower, fixed if best.depth > fixed.depth else best)
 
 
 def search_noninteractive(answers: Answers, budget: int) -> Noninteractive:

@@ -18,6 +18,9 @@ DEEPEST = 400
 MOST_BITS = 2**33
 """How many pairs times queries a search may hold: one GiB."""
 
+LOW = 2**4096 - 1
+"""The pairs that the fewest queries tell apart."""
+
 
 def check_size(functions: int, queries: int) -> None:
     """Check, before any work, that a search can hold which pairs each query tells apart.
@@ -160,11 +163,12 @@ def _needed(masks: list[int]) -> list[int]:
     """Return the queries that tell no subset of the pairs apart that another does."""
     first = {mask: query for query, mask in reversed(list(enumerate(masks))) if mask}
     ranked = sorted(first, key=lambda mask: -mask.bit_count())
-    kept: list[int] = []
+    kept: list[tuple[int, int]] = []
     for mask in ranked:
-        if all(mask & ~larger for larger in kept):
-            kept.append(mask)
-    return sorted(first[mask] for mask in kept)
+        low = mask & LOW  # mostly enough to see that a mask is part of no other
+        if all(low & ~other or mask & ~larger for other, larger in kept):
+            kept.append((low, mask))
+    return sorted(first[mask] for _, mask in kept)
 
 
 def _reaches(answers: Answers, queries: list[int]) -> list[int]:

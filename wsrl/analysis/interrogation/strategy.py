@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -207,7 +207,7 @@ def _candidates(
     return found
 
 
-def fixed_strategy(answers: Answers, queries: list[int] | tuple[int, ...]) -> Strategy:
+def fixed_strategy(answers: Answers, queries: Sequence[int]) -> Strategy:
     """Return the strategy that asks the same queries whatever the answers.
 
     Its one leaf keeps all candidates; who identifies with it must compare all answers.
