@@ -7,8 +7,7 @@ linear map of the last ``s``: see ``binding_tasks``. arXiv 2310.02430.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,23 +25,17 @@ from wsrl.zoos.problems.base import (
     TrainableProblem,
     TrainingStream,
 )
+from wsrl.zoos.problems.binding_stream import (
+    BindingBatch,
+    BindingStream,
+    Continuations,
+    Curriculum,
+)
 from wsrl.zoos.problems.binding_tasks import BindingTask, check_sizes
 from wsrl.zoos.problems.registry import register_problem
 from wsrl.zoos.streams import Purpose, stream
 
-_BLOCK = 64  # steps whose draws come from one stream
 _log = logging.getLogger("wsrl")
-
-
-@dataclass(frozen=True)
-class BindingBatch(Batch):
-    """Inputs ``(P, S, s, d)``, targets ``(P, S, H, d)`` of -1 and 1.
-
-    Attributes:
-        horizons: ``(P,)``, the steps after the input that count for each member, at most ``H``.
-    """
-
-    horizons: Tensor
 
 
 @register_problem
@@ -155,6 +148,9 @@ class VariableBinding(TrainableProblem):
         sources, signs = row[: self.dims], row[self.dims :]
         return BindingTask(tuple(map(int, sources)), tuple(map(int, signs)), self.steps)
 
+    def _tasks(self, rows: Tensor) -> list[BindingTask]:
+        return [self.task(row) for row in rows.tolist()]
+
     def training_stream(
         self,
         tasks: Tensor,
@@ -164,7 +160,10 @@ class VariableBinding(TrainableProblem):
         unique_sequences: bool,
     ) -> TrainingStream:
         """Return batches of random vectors; there are too many for any to come twice."""
-        return _BindingStream(self, tasks, members, seed, batch_size)
+        continuations = Continuations(self._tasks(tasks), self.horizons[-1], tasks.device)
+        curriculum = Curriculum(self.horizons, self.threshold, len(members))
+        shape = (batch_size, self.steps, self.dims)
+        return BindingStream(continuations, curriculum, members, seed, shape)
 
     def loss(self, weights: RNNWeights, batch: Batch, backend: Backend) -> Tensor:
         """Mean squared error after the input, and ``l2``."""
@@ -227,7 +226,8 @@ class VariableBinding(TrainableProblem):
         """Run models; return all outputs and the share of right signs, ``(P, S, horizon)``."""
         inputs = functional.pad(sequences.float(), (0, 0, 0, horizon))
         outputs, _ = run(inputs, None)
-        targets = _Continuations(self, tasks, horizon).of(sequences.float())
+        continuations = Continuations(self._tasks(tasks), horizon, tasks.device)
+        targets = continuations.of(sequences.float())
         right = (outputs[:, :, self.steps :] * targets > 0).float().mean(3)
         return outputs, right
 
@@ -261,73 +261,6 @@ class VariableBinding(TrainableProblem):
     def ood_criterion(self, tasks: NDArray[Any]) -> NDArray[np.float64]:
         """How many values a task remembers for ever: the most demanding are OOD."""
         return np.array([float(self.task(row).lasting()) for row in tasks])
-
-
-class _Continuations:
-    """What members are to output: every output is one of the inputs, with a sign."""
-
-    def __init__(self, problem: VariableBinding, tasks: Tensor, horizon: int) -> None:
-        pairs = [problem.task(row).unrolled(horizon) for row in tasks.tolist()]
-        origins, signs = (torch.from_numpy(np.stack(part)) for part in zip(*pairs, strict=True))
-        self._origins, self._signs = origins.to(tasks.device), signs.to(tasks.device)
-
-    def of(self, inputs: Tensor, horizon: int | None = None) -> Tensor:
-        """Return the targets ``(P, S, horizon, d)`` of ``inputs (P, S, s, d)``."""
-        origins, signs = self._origins[:, :horizon], self._signs[:, :horizon]
-        where = origins.flatten(1)[:, None].expand(-1, inputs.shape[1], -1)
-        copied = inputs.flatten(2).gather(2, where).view(*inputs.shape[:2], *origins.shape[1:])
-        return copied * signs[:, None]
-
-
-class _BindingStream(TrainingStream):
-    """Random signs; members have horizons of their own."""
-
-    def __init__(
-        self,
-        problem: VariableBinding,
-        tasks: Tensor,
-        members: Sequence[int],
-        seed: int,
-        batch_size: int,
-    ) -> None:
-        self._problem, self._members = problem, members
-        self._seed, self._batch_size = seed, batch_size
-        self._horizons = torch.tensor(problem.horizons)
-        self._level = torch.zeros(len(members), dtype=torch.long)
-        self._continuations = _Continuations(problem, tasks, problem.horizons[-1])
-        self._device = tasks.device
-        self._block, self._draws = -1, torch.empty(0)
-
-    def batch(self, step: int) -> BindingBatch:
-        """Return the vectors of one step with what is to follow them."""
-        block, within = divmod(step, _BLOCK)
-        if block != self._block:
-            problem = self._problem
-            shape = (_BLOCK, self._batch_size, problem.steps, problem.dims)
-            drawn = [
-                stream(self._seed, Purpose.TRAINING, member, block).integers(0, 2, shape, np.int8)
-                for member in self._members
-            ]
-            self._draws = 2 * torch.from_numpy(np.stack(drawn)) - 1
-            self._block = block
-        inputs = self._draws[:, within].to(self._device, torch.float32)
-        horizons = self._horizons[self._level]
-        targets = self._continuations.of(inputs, int(horizons.max()))
-        weights = inputs.new_full(inputs.shape[:2], 1 / self._batch_size)
-        return BindingBatch(inputs, targets, weights, horizons)
-
-    def hear(self, accuracy: Tensor) -> None:
-        """Let members that are good enough move on to the next horizon."""
-        passed = (accuracy > self._problem.threshold).cpu()
-        self._level = (self._level + passed).clamp(max=len(self._horizons) - 1)
-
-    def state(self) -> dict[str, Tensor]:
-        """Return where in the curriculum each member is."""
-        return {"level": self._level}
-
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from there."""
-        self._level = state["level"]
 
 
 def _sign_accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
