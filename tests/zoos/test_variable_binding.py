@@ -115,6 +115,19 @@ def test_a_zoo_is_whole_and_a_killed_build_goes_on_in_its_curriculum(
     assert torch.equal(whole.read("performance"), whole.read("accuracy")[:, 1])
 
 
+def test_members_and_their_curriculum_do_not_depend_on_their_group(tmp_path: Path) -> None:
+    easy = VariableBinding(**(PROBLEM.settings() | {"threshold": 0.6}))  # some pass, some do not
+    columns = []
+    for size in (1, 2, 4):
+        settings = replace(SETTINGS, group_size=size, snapshots=(0, 40))
+        build_zoo(tmp_path / str(size), easy, settings, backend="eager", quiet=True)
+        zoo = open_zoo(tmp_path / str(size))
+        columns.append({name: zoo.read(name) for name in zoo.columns})
+    for other in columns[1:]:
+        for name, values in columns[0].items():
+            torch.testing.assert_close(other[name], values, rtol=1e-4, atol=1e-4, msg=name)
+
+
 @pytest.mark.parametrize("cell", ["tanh", "linear", "lstm", "gru"])
 def test_training_teaches_a_task(cell: str, tmp_path: Path) -> None:
     problem = VariableBinding(2, 1, tasks=["repeat_copy"], horizons=[2, 4], stored_horizon=4,

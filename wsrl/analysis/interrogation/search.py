@@ -92,7 +92,7 @@ def interactive(table: ArrayLike, budget: int = BUDGET) -> Interactive:
 
     Args:
         table: integers ``(functions, queries)``: what each function answers to each query.
-        budget: how often the search may apply a query to a set of candidates: about 1 to 3 seconds
+        budget: into how many parts the search may divide sets of candidates: about 1 to 3 seconds
             for the default; 0 for the greedy strategy alone (with a lower bound).
 
     Returns:
