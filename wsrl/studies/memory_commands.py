@@ -96,6 +96,7 @@ def _analyze_one(options: argparse.Namespace, settings: Any) -> str:
 
 def _analyze_zoo(options: argparse.Namespace, settings: Any) -> str:
     from wsrl.studies import memory_study as study
+    from wsrl.studies.tables import aligned
     from wsrl.zoos import open_zoo
 
     zoo = open_zoo(options.source)
@@ -124,14 +125,9 @@ def _analyze_zoo(options: argparse.Namespace, settings: Any) -> str:
         ]
         for one in records
     ]
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-    lines = [
-        "  ".join(word.rjust(width) for word, width in zip(row, widths, strict=True))
-        for row in [header, *rows]
-    ]
     counts = Counter(one["verdict"] for one in records)
     summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
-    return "\n".join([*lines, f"{len(records)} snapshots: {summary}"])
+    return f"{aligned(header, rows)}\n{len(records)} snapshots: {summary}"
 
 
 def _make_folder(path: str | None) -> None:
@@ -142,6 +138,7 @@ def _make_folder(path: str | None) -> None:
 
 def _phrased(about: dict[str, Any], settings: Any, files: Sequence[Path]) -> str:
     from wsrl.studies.memory_study import spectrum_text
+    from wsrl.studies.tables import listed
 
     started = about["start"] == "variables"
     lines = {
@@ -150,7 +147,9 @@ def _phrased(about: dict[str, Any], settings: Any, files: Sequence[Path]) -> str
         "basis": f"{settings.grounding} grounded, {settings.dual} dual, {settings.moduli} moduli",
         "verdict": about["verdict"],
         "because": "; ".join(about["reasons"]) or "no rule is broken",
-        "started": "in its variables; its input phase is not judged" if started else "by inputs",
+        "started": "in its variables; of its input phase only the input error is judged"
+        if started
+        else "by inputs",
         "rank": f"{about['rank_found']} lasting eigenvalues, {about['rank_expected']} expected",
         "spectral error": spectrum_text(about),
         "modulus error": _number(about["modulus_error"]),
@@ -168,8 +167,7 @@ def _phrased(about: dict[str, Any], settings: Any, files: Sequence[Path]) -> str
     }
     if files:
         lines["written"] = f"{files[0].parent}: {', '.join(file.name for file in files)}"
-    width = max(map(len, lines)) + 1
-    return "\n".join(f"{name:{width}} {value}" for name, value in lines.items())
+    return listed(lines)
 
 
 def _number(value: float | None) -> str:

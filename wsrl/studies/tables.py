@@ -49,3 +49,19 @@ def print_table(header: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     for row in cells:
         table.add_row(*row)
     Console().print(table)
+
+
+def aligned(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    """Return a table for files and pipes, where nothing may be cut: all columns right aligned."""
+    rows = [header, *cells]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(word.rjust(width) for word, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+
+
+def listed(facts: Mapping[str, str]) -> str:
+    """Return facts to read, a line each, with their names in a column of their own."""
+    width = max(map(len, facts)) + 1
+    return "\n".join(f"{name:{width}} {value}".rstrip() for name, value in facts.items())

@@ -11,6 +11,7 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from wsrl.studies.runs import configs_apart, read_config
+from wsrl.studies.tables import listed
 from wsrl.zoos import BuildSettings, Zoo, build_zoo, open_zoo
 from wsrl.zoos.problems import Target, get_trainable_problem, list_trainable_problems
 
@@ -125,8 +126,7 @@ def summarize(path: str | Path) -> str:
     }
     targets = {f"  {name}": _phrase(target) for name, target in facts["targets"].items()}
     lines |= {"targets": "" if targets else "none", **targets}
-    width = max(map(len, lines)) + 1
-    return "\n".join(f"{name:{width}} {value}".rstrip() for name, value in lines.items())
+    return listed(lines)
 
 
 def _targets(zoo: Zoo) -> dict[str, Target]:
