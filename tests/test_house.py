@@ -13,12 +13,12 @@ import pytest
 ROOT = Path(__file__).parent.parent / "wsrl"
 MAY_IMPORT = {
     "rnn": set(),
-    "zoos": {"rnn", "plugins"},
+    "zoos": {"rnn", "plugins", "stopping"},
     "data": {"rnn", "zoos"},
     "encoders": {"rnn", "plugins"},
     "tasks": {"rnn", "encoders", "data.batch", "analysis.figures"},
     "analysis": {"rnn", "encoders"},
-    "studies": {"rnn", "zoos", "data", "encoders", "tasks", "analysis"},
+    "studies": {"stopping", "rnn", "zoos", "data", "encoders", "tasks", "analysis"},
 }
 
 

@@ -137,7 +137,7 @@ def test_flipped_bit(copy: Path) -> None:
 
 def rewrite(path: Path, name: str, value: torch.Tensor) -> None:
     """Replace a column and make the manifest agree: only recomputing can tell."""
-    from wsrl.zoos.manifest import checksum
+    from wsrl.zoos.files import checksum
 
     tensors = {key: tensor.clone() for key, tensor in read_tensors(shard(path)).items()}
     write_tensors(shard(path), tensors | {name: value}, {})

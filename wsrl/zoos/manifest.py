@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 
 import wsrl
 from wsrl.rnn import RNNSpec
+from wsrl.zoos.files import write_atomically
 from wsrl.zoos.problems.base import Column, Problem
 
 SCHEMA = 1
@@ -162,22 +162,3 @@ def _check_names(manifest: Manifest, path: Path) -> None:
     for shard in manifest.shards:
         if Path(shard.file).name != shard.file or not shard.file.endswith(".safetensors"):
             raise ZooError(f"{path} names a shard outside of its folder: {shard.file!r}")
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all, whenever the process dies."""
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
-def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file, read in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()

@@ -8,7 +8,8 @@ from pathlib import Path
 from rich.progress import Progress
 from torch import Tensor
 
-from wsrl.zoos.manifest import Manifest, ZooError, checksum
+from wsrl.zoos.files import checksum
+from wsrl.zoos.manifest import Manifest, ZooError
 from wsrl.zoos.official import read_publication
 from wsrl.zoos.official_spec import OfficialHints
 from wsrl.zoos.writer import write_zoo

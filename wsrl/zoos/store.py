@@ -15,7 +15,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from wsrl.rnn import RNNSpec
-from wsrl.zoos.manifest import SHARDS, Manifest, Shard, ZooError, checksum, write_atomically
+from wsrl.zoos.files import checksum, write_atomically
+from wsrl.zoos.manifest import SHARDS, Manifest, Shard, ZooError
 from wsrl.zoos.problems import Column, Problem, create_problem
 
 DTYPES = {

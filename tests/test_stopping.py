@@ -1,0 +1,49 @@
+"""Signals are noted, and obeyed by whoever asks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+
+from wsrl.stopping import SIGNALS, StopRequests
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_waits_until_it_is_asked_for(number: signal.Signals) -> None:
+    before = [signal.getsignal(each) for each in SIGNALS]
+    with StopRequests() as stop:
+        stop.raise_if_any()  # none yet
+        os.kill(os.getpid(), number)
+        assert stop.signal is number
+        ends = KeyboardInterrupt if number is signal.SIGINT else SystemExit
+        with pytest.raises(ends) as caught:
+            stop.raise_if_any()
+        assert ends is KeyboardInterrupt or caught.value.code == 128 + number
+    assert [signal.getsignal(each) for each in SIGNALS] == before
+
+
+def test_the_first_signal_counts_and_a_second_interruption_is_obeyed_at_once() -> None:
+    with StopRequests() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert stop.signal is signal.SIGTERM
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_outside_of_the_main_thread_nothing_is_caught() -> None:
+    found = []
+
+    def look() -> None:
+        with StopRequests() as stop:
+            found.append(stop.signal)
+
+    before = signal.getsignal(signal.SIGTERM)
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert found == [None]
+    assert signal.getsignal(signal.SIGTERM) == before

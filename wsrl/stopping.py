@@ -1,0 +1,59 @@
+"""End between two steps rather than in the middle of one, when the process is told to end."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+"""An interruption at the keyboard, the end of a job, and a cluster's warning that it is near."""
+
+
+class StopRequests:
+    """Notes the signals that ask this process to end, for whoever asks between two steps.
+
+    A second interruption at the keyboard is obeyed at once. Where signals cannot be caught, outside
+    of the main thread, they act as before.
+
+    Attributes:
+        signal: the first signal that came; ``None`` until then.
+    """
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> StopRequests:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def raise_if_any(self) -> None:
+        """End, if a signal came, in the way that it would have ended the process.
+
+        Raises:
+            KeyboardInterrupt: after an interruption at the keyboard.
+            SystemExit: after another signal, with the status by which shells report it.
+        """
+        if self.signal is signal.SIGINT:
+            raise KeyboardInterrupt
+        if self.signal is not None:
+            raise SystemExit(128 + self.signal)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self.signal is None:
+            self.signal = signal.Signals(number)
