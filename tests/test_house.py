@@ -60,6 +60,14 @@ def test_importing_wsrl_imports_neither_torch_nor_lightning() -> None:
     assert result.stdout.strip() == "[]"
 
 
+def test_commands_on_zoos_start_without_lightning() -> None:
+    code = "import sys, wsrl.studies.zoo_commands; print('lightning' in sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "False"  # seconds, at the start of every job
+
+
 def test_every_public_name_is_there() -> None:
     import wsrl
 
