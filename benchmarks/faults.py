@@ -40,6 +40,7 @@ FIT = (
     "--data.batch_size 16 --data.steps_per_epoch 40 --trainer.max_steps 240 "
     "--trainer.log_every_n_steps 1 --trainer.accelerator cpu"
 )
+SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 PATIENCE = 180.0
 """Seconds after which a process that has not ended is a failure."""
 
@@ -226,14 +227,14 @@ def survive(
         job: what is run.
         number: the signal.
         faults: how many.
-        folder: where.
+        folder: where; the zoos or runs get folders of their own there.
         whole: what comes out without faults.
         seconds: how long the steps take without faults.
         seed: of the moments.
     """
     chance, tally, attempt = random.Random(f"{seed} {job} {number}"), Tally(), 0
     while tally.faults < faults:
-        place = folder / str(attempt)
+        place = folder / f"{job.name[-5:].strip()}{job.processes}-{number.name}-{attempt}"
         attempt += 1
         pending = 0  # faults in this folder, not known to be recovered from
         while tally.faults < faults and _strike_once(job, number, place, seconds, chance, tally):
@@ -289,21 +290,15 @@ def _strike_once(
     return struck
 
 
-def run_faults(faults: int, seed: int, folder: Path) -> dict[tuple[str, int, str], Tally]:
-    """Inject faults of every kind; return what came of them by job, processes and signal."""
-    zoo, results = folder / "zoo", {}
-    for name in ("zoo build", "fit"):
-        for processes in (1, 2):
-            job = Job(name, processes, None if name == "zoo build" else zoo)
-            # What is built does not depend on the number of processes; what is learned does, in
-            # the order in which gradients are added.
-            place = zoo if job == Job("zoo build", 1) else folder / f"{name[:3]}{processes}"
-            whole, seconds = reference(job, place)
-            for number in (signal.SIGKILL, signal.SIGTERM):
-                inside = folder / f"{name[:3]}{processes}-{number.name}"
-                kind = (name, processes, number.name)
-                results[kind] = survive(job, number, faults, inside, whole, seconds, seed)
-    return results
+def references(folder: Path) -> dict[Job, tuple[Result, float]]:
+    """Run every job without a fault; return what each makes and the seconds its steps take."""
+    build = Job("zoo build", 1)
+    found = {build: reference(build, folder / "zoo")}
+    # What is built does not depend on the number of processes; what is learned does, in the order
+    # in which gradients are added.
+    for job in (Job("zoo build", 2), Job("fit", 1, folder / "zoo"), Job("fit", 2, folder / "zoo")):
+        found[job] = reference(job, folder / f"{job.name[-5:].strip()}{job.processes}")
+    return found
 
 
 def main() -> None:
@@ -313,13 +308,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="keep all zoos and runs in this folder")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        results = run_faults(options.faults, options.seed, options.out or Path(scratch))
+        folder = options.out or Path(scratch)
+        results = {
+            (job, number): survive(
+                job, number, options.faults, folder, whole, seconds, options.seed
+            )
+            for job, (whole, seconds) in references(folder).items()
+            for number in SIGNALS
+        }
     print("| job | processes | signal | faults | in a write | recovered | lost | different | end |")
     print("|---|---|---|---|---|---|---|---|---|")
-    for (name, processes, number), tally in results.items():
-        end = f"{tally.slowest_end:.1f} s" if number == "SIGTERM" else ""
+    for (job, number), tally in results.items():
+        end = f"{tally.slowest_end:.1f} s" if number == signal.SIGTERM else ""
         print(
-            f"| {name} | {processes} | {number} | {tally.faults} | {tally.inside_writes} | "
+            f"| {job.name} | {job.processes} | {number.name} | {tally.faults} | {tally.inside_writes} | "
             f"{tally.recovered} | {tally.lost} | {tally.different} | {end} |"
         )
     if any(tally.problems or tally.recovered < tally.faults for tally in results.values()):
