@@ -137,8 +137,9 @@ def check_finished(folder: Path, manifest: Manifest, which: Sequence[int]) -> No
     check_shards(folder, [*listed, *(record.shard for record in records.values())])
 
 
-def whats_left(folder: Path, shards: int, parts: int = 1) -> list[str]:
-    """Say in lines to read what an unfinished zoo still lacks, and who is to make it."""
+def whats_left(path: str | Path, shards: int, parts: int) -> list[str]:
+    """Say in lines to read what a zoo still lacks, if anything, and who is to make it."""
+    folder = Path(path)
     done = finished(folder, Manifest.read(folder))
     missing = [index for index in range(shards) if index not in done]
     if not missing:

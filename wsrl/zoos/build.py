@@ -101,7 +101,7 @@ def build_zoo(
         waiting = overview.show if overview else lambda: None
         manifest = assemble(folder, len(groups), make, signals, part, waiting)
         if overview:
-            overview.show()
+            overview.end()
     return manifest
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,17 +31,23 @@ class Overview:
         self._folder, self._sizes = folder, [len(group) for group in groups]
         self._steps, self._progress = steps, progress
         self._leases = Leases(folder / PROGRESS)
-        self._others: dict[int, int] = {}
-        self._looked = -_LOOK_SECONDS
+        self._made: dict[int, int] = {}
+        self._looked = -math.inf
 
     def show(self, own: int | None = None, step: int = 0) -> None:
         """Show it; ``step`` updates are made of the shard that this process trains."""
         now = time.monotonic()
         if now - self._looked >= _LOOK_SECONDS:
-            self._others, self._looked = self._look(), now
-        steps = self._others if own is None else self._others | {own: step}
-        done = sum(self._sizes[index] * made for index, made in steps.items())
-        self._progress.show(done, sum(self._sizes[index] for index in steps))
+            self._made, self._looked = self._look(), now
+        if own is not None:
+            self._made[own] = step
+        done = sum(self._sizes[index] * made for index, made in self._made.items())
+        self._progress.show(done, sum(self._sizes[index] for index in self._made))
+
+    def end(self) -> None:
+        """Show how far it is in the end."""
+        self._looked = -math.inf
+        self.show()
 
     def _look(self) -> dict[int, int]:
         """Return the updates made by shard, of those that were begun."""

@@ -172,7 +172,7 @@ def open_store(folder: Path, include_failed: bool = False) -> Zoo:
         done = len(finished(folder, manifest))
         raise ZooError(
             f"the zoo at {folder} is unfinished ({done} shards are done): run the command that "
-            f" makes it again to finish it ({_MAKERS[manifest.origin]})"
+            f"makes it again to finish it ({_MAKERS[manifest.origin]})"
         )
     shards = [_open_shard(folder, manifest, shard) for shard in manifest.shards]
     return Zoo(
