@@ -66,6 +66,7 @@ def _zoo(args: list[str]) -> int:
         "export": ("write a zoo in the published format", _zoo_export),
         "pack": ("make a zoo of your own RNNs", _zoo_pack),
         "info": ("say what a zoo holds", _zoo_info),
+        "repair": ("keep what is whole of a damaged zoo, make the rest again", _zoo_repair),
         "verify": ("check a zoo's files, labels and stored outputs", _zoo_verify),
     }
     description = "Zoos: folders of trained RNNs with their sequences, outputs and labels."
@@ -190,6 +191,12 @@ def _zoo_info(args: list[str]) -> None:
 
     zoo = options.zoo
     print(json.dumps(describe(zoo), indent=2) if options.json else summarize(zoo))
+
+
+def _zoo_repair(args: list[str]) -> None:
+    from wsrl.studies.build_commands import repair_from_arguments
+
+    print(repair_from_arguments(args))
 
 
 def _zoo_verify(args: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from argparse import ArgumentError
 from collections.abc import Sequence
 
@@ -12,10 +13,16 @@ from jsonargparse import ArgumentParser
 from wsrl.studies.launch import several_processes
 from wsrl.studies.runs import configs_apart, read_config
 from wsrl.studies.zoo_commands import summarize
-from wsrl.zoos import BuildSettings, build_zoo
+from wsrl.zoos import BuildSettings, ZooError, build_zoo, repair_zoo
 from wsrl.zoos.assembly import Part, whats_left
 from wsrl.zoos.build import shard_members
-from wsrl.zoos.problems import get_trainable_problem, list_trainable_problems
+from wsrl.zoos.problems import (
+    TrainableProblem,
+    create_problem,
+    get_trainable_problem,
+    list_trainable_problems,
+)
+from wsrl.zoos.store import MAKERS
 
 
 def build_from_arguments(args: Sequence[str]) -> str | None:
@@ -72,6 +79,46 @@ def build_from_arguments(args: Sequence[str]) -> str | None:
     left = whats_left(given["out"], len(shard_members(settings)), part[1])
     done = f"part {part[0]}/{part[1]} of {given['out']} is through"
     return "\n  ".join([done, *left]) if left else summarize(given["out"])
+
+
+def repair_from_arguments(args: Sequence[str]) -> str:
+    """Repair a zoo as the command line says.
+
+    Returns:
+        What was found, and what became of it.
+
+    Raises:
+        ZooError: as ``repair_zoo``.
+        argparse.ArgumentError: for a command line that cannot be read.
+    """
+    parser = ArgumentParser(
+        prog="wsrl zoo repair",
+        description="Keep what is whole of a damaged zoo, drop the rest, and train that again "
+        "where the zoo was built here.",
+        exit_on_error=False,
+    )
+    parser.add_argument("zoo", help="the zoo's folder")
+    skipped: set[str | int] = {"out", "problem", "settings", "stop", "part"}
+    building = parser.add_function_arguments(build_zoo, skip=skipped)
+    given = parser.parse_args(list(args))
+    folder = given["zoo"]
+    repair = repair_zoo(folder)
+    manifest = repair.manifest
+    for line in repair.found:
+        print(line, file=sys.stderr)
+    if manifest.complete:
+        return f"{folder}: {'repaired' if repair.found else 'whole, and left as it is'}"
+    if manifest.origin != "built":
+        return (
+            f"{folder}: what is whole is kept. Run the command that made it again "
+            f"({MAKERS[manifest.origin]}) to make the missing shards"
+        )
+    problem = create_problem(manifest.problem, manifest.problem_settings)
+    if not isinstance(problem, TrainableProblem):
+        raise ZooError(f"{folder}: nothing can be trained on {manifest.problem} here")
+    settings = BuildSettings(**manifest.build)
+    build_zoo(folder, problem, settings, **{name: given[name] for name in building})
+    return f"{folder}: repaired, the missing shards were trained"
 
 
 def _add_launch_arguments(parser: ArgumentParser) -> None:

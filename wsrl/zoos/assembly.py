@@ -206,5 +206,5 @@ def _complete(folder: Path, manifest: Manifest) -> None:
     if backends:
         manifest.versions["backend"] = ", ".join(sorted(backends))
     manifest.complete = True
+    manifest.write(folder, BACKUP)  # first: whoever sees the manifest tidies up
     manifest.write(folder)
-    manifest.write(folder, BACKUP)

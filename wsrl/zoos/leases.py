@@ -82,6 +82,10 @@ class Leases:
         latest = self._latest()
         return {name: self._standing(name, latest.get(name, 0)) for name in names}
 
+    def names(self) -> list[str]:
+        """Return what has ever been leased."""
+        return sorted(self._latest())
+
     def take(self, name: str, standing: Standing) -> Lease | None:
         """Take a lease that is free; ``None`` where another process was faster.
 

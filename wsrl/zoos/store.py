@@ -172,7 +172,7 @@ def open_store(folder: Path, include_failed: bool = False) -> Zoo:
         done = len(finished(folder, manifest))
         raise ZooError(
             f"the zoo at {folder} is unfinished ({done} shards are done): run the command that "
-            f"makes it again to finish it ({_MAKERS[manifest.origin]})"
+            f"makes it again to finish it ({MAKERS[manifest.origin]})"
         )
     shards = [_open_shard(folder, manifest, shard) for shard in manifest.shards]
     return Zoo(
@@ -180,11 +180,12 @@ def open_store(folder: Path, include_failed: bool = False) -> Zoo:
     )
 
 
-_MAKERS = {
+MAKERS = {
     "built": "wsrl zoo build",
     "official": "wsrl zoo import",
     "packed": "wsrl zoo pack",
 }
+"""The command that makes a zoo, by its origin."""
 
 
 def _open_shard(folder: Path, manifest: Manifest, shard: Shard) -> dict[str, Tensor]:
