@@ -191,11 +191,11 @@ MAKERS = {
 def _open_shard(folder: Path, manifest: Manifest, shard: Shard) -> dict[str, Tensor]:
     path = folder / SHARDS / shard.file
     if not path.is_file():
-        raise ZooError(f"the zoo is damaged: shard {path} is missing")
+        raise ZooError(f"the zoo is damaged: shard {path} is missing. {_again(folder)}")
     if path.stat().st_size != shard.bytes:
         raise ZooError(
             f"the zoo is damaged: shard {path} has {path.stat().st_size} bytes, "
-            f"its manifest says {shard.bytes}"
+            f"its manifest says {shard.bytes}. {_again(folder)}"
         )
     tensors = read_tensors(path)
     for name, column in manifest.columns.items():
@@ -216,15 +216,17 @@ def check_shards(folder: Path, shards: Sequence[Shard]) -> None:
     lost = [s.file for s in shards if not (path / s.file).is_file()]
     if lost:
         raise ZooError(
-            f"the zoo is damaged: missing from {path}: {', '.join(lost)}. Restore them from a "
-            f"copy, or have them made again: wsrl zoo repair {folder}"
+            f"the zoo is damaged: missing from {path}: {', '.join(lost)}. {_again(folder)}"
         )
     wrong = [s.file for s in shards if not is_whole(folder, s)]
     if wrong:
         raise ZooError(
-            f"damaged shards in {path} (checksums differ): {', '.join(wrong)}. Restore them from a "
-            f"copy, or have them made again: wsrl zoo repair {folder}"
+            f"damaged shards in {path} (checksums differ): {', '.join(wrong)}. {_again(folder)}"
         )
+
+
+def _again(folder: Path) -> str:
+    return f"Restore it from a copy, or have it made again: wsrl zoo repair {folder}"
 
 
 def is_whole(folder: Path, shard: Shard) -> bool:
