@@ -22,6 +22,7 @@ from wsrl.zoos.problems import (
     get_trainable_problem,
     list_trainable_problems,
 )
+from wsrl.zoos.repair import settings_of
 from wsrl.zoos.store import MAKERS
 
 
@@ -116,7 +117,7 @@ def repair_from_arguments(args: Sequence[str]) -> str:
     problem = create_problem(manifest.problem, manifest.problem_settings)
     if not isinstance(problem, TrainableProblem):
         raise ZooError(f"{folder}: nothing can be trained on {manifest.problem} here")
-    settings = BuildSettings(**manifest.build)
+    settings = settings_of(manifest)
     build_zoo(folder, problem, settings, **{name: given[name] for name in building})
     return f"{folder}: repaired, the missing shards were trained"
 

@@ -72,7 +72,7 @@ def several_processes(
             with _outer_process(place):
                 yield place
         return
-    devices, nodes = devices or 1, nodes or 1
+    devices, nodes = 1 if devices is None else devices, 1 if nodes is None else nodes
     if devices < 1 or nodes < 1:
         raise ValueError(f"devices and nodes must be at least 1, not {devices} and {nodes}")
     if devices == 1:

@@ -59,6 +59,18 @@ def repair_zoo(path: str | Path) -> Repair:
     return Repair(Manifest.read(folder), found)
 
 
+def settings_of(manifest: Manifest) -> BuildSettings:
+    """Return how a zoo that was built here is built.
+
+    Raises:
+        ZooError: for a manifest that does not say so.
+    """
+    try:
+        return BuildSettings(**manifest.build)
+    except (TypeError, ValueError) as error:
+        raise ZooError(f"the manifest does not say how its zoo is built: {error}") from error
+
+
 def _readable_manifest(folder: Path, found: list[str]) -> Manifest:
     """Read the manifest, or restore it; and see to its second copy."""
     try:
@@ -101,7 +113,7 @@ def _refuse_company(folder: Path) -> None:
 
 def _whole_records(folder: Path, manifest: Manifest, found: list[str]) -> dict[int, Record]:
     """Return the records of all shards that are whole; drop those of others."""
-    groups = shard_members(BuildSettings(**manifest.build)) if manifest.origin == "built" else []
+    groups = shard_members(settings_of(manifest)) if manifest.origin == "built" else []
     records: dict[int, Record] = {}
     for index in sorted(finished(folder, manifest)):
         try:
