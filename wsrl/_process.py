@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
 import time
 from pathlib import Path
 
 RUNNING = Path("/proc/loadavg")
+_PARENT_DEATH_SIGNAL = 1  # of Linux's prctl
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of glibc's mallopt
 
 
@@ -19,6 +21,8 @@ def tune_process() -> None:
     as sleeping for many tiny operations, and several times slower where another process needs the
     core. So they sleep where the cores are not all free at the start.
     """
+    if "LOCAL_RANK" in os.environ:
+        _end_with_the_launcher()
     if "torch" in sys.modules:
         return  # called from Python, whose process is not ours; OpenMP has read its settings
     wanted = os.environ.get("OMP_NUM_THREADS", "")
@@ -28,6 +32,21 @@ def tune_process() -> None:
     if not chosen and threads > 1 and busy_cores() + threads > cores:
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     _keep_freed_memory()
+
+
+def _end_with_the_launcher() -> None:
+    """Have a process that another one started for this end when that one dies, however it does."""
+    if sys.platform == "linux":
+        try:
+            ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+        except (OSError, AttributeError):
+            return  # a C library without it
+    started_by_lightning = (
+        os.environ["LOCAL_RANK"] != "0" and "TORCHELASTIC_RUN_ID" not in os.environ
+    )
+    if started_by_lightning and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        # Told to end before it began: well, since Lightning kills all as soon as one does not.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 
 def busy_cores() -> int:

@@ -9,12 +9,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
 from wsrl._process import tune_process
 
-Command = Callable[[list[str]], None]
+Command = Callable[[list[str]], int | None]
+"""Takes the words after its name; returns the exit status, where it is not 0."""
+
+GO_ON = {"build", "import", "pack", "repair"}
+"""Commands that go on with their work when they are run again."""
 
 TRAINING = {
     "fit": "train a model: emulation (pre-training) or prediction of a property",
@@ -54,25 +59,26 @@ def main(args: Sequence[str] | None = None) -> int:
     return _dispatch("wsrl", DESCRIPTION, commands, list(sys.argv[1:] if args is None else args))
 
 
-def _zoo(args: list[str]) -> None:
+def _zoo(args: list[str]) -> int:
     commands: dict[str, tuple[str, Command]] = {
         "build": ("train a zoo, or go on with one that was interrupted", _zoo_build),
         "import": ("import a published zoo (.npy files)", _zoo_import),
         "export": ("write a zoo in the published format", _zoo_export),
         "pack": ("make a zoo of your own RNNs", _zoo_pack),
         "info": ("say what a zoo holds", _zoo_info),
+        "repair": ("keep what is whole of a damaged zoo, make the rest again", _zoo_repair),
         "verify": ("check a zoo's files, labels and stored outputs", _zoo_verify),
     }
     description = "Zoos: folders of trained RNNs with their sequences, outputs and labels."
-    raise SystemExit(_dispatch("wsrl zoo", description, commands, args))
+    return _dispatch("wsrl zoo", description, commands, args)
 
 
-def _memory(args: list[str]) -> None:
+def _memory(args: list[str]) -> int:
     commands: dict[str, tuple[str, Command]] = {
         "analyze": ("look for variable memories, and say whether to trust them", _memory_analyze),
     }
     description = "Variable memories: the basis in which a hidden state is a set of variables."
-    raise SystemExit(_dispatch("wsrl memory", description, commands, args))
+    return _dispatch("wsrl memory", description, commands, args)
 
 
 def _dispatch(
@@ -81,12 +87,16 @@ def _dispatch(
     """Hand the arguments after a command's name to it; report what goes wrong in one message."""
     if args and args[0] in commands:
         try:
-            commands[args[0]][1](args[1:])
+            return commands[args[0]][1](args[1:]) or 0
         except SystemExit as end:
-            return end.code if isinstance(end.code, int) else int(end.code is not None)
+            status = end.code if isinstance(end.code, int) else int(end.code is not None)
+            if status - _SIGNALLED in signal.valid_signals():
+                name = signal.Signals(status - _SIGNALLED).name
+                print(f"{prog} {args[0]}: stopped by {name}{_how_on(args[0])}", file=sys.stderr)
+            return status
         except KeyboardInterrupt:
-            print(f"{prog} {args[0]}: interrupted", file=sys.stderr)
-            return 130  # as shells report it
+            print(f"{prog} {args[0]}: interrupted{_how_on(args[0])}", file=sys.stderr)
+            return _SIGNALLED + signal.SIGINT
         except BrokenPipeError:
             sys.stdout = None  # nobody reads on, as in `wsrl zoo info DIR | head`
             return 1
@@ -95,7 +105,6 @@ def _dispatch(
                 raise
             print(f"{prog} {args[0]}: error: {error}", file=sys.stderr)
             return 2 if isinstance(error, argparse.ArgumentError) else 1
-        return 0
     parser = argparse.ArgumentParser(
         prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -111,6 +120,13 @@ def _dispatch(
     except SystemExit as end:
         return int(end.code or 0)
     return 2
+
+
+_SIGNALLED = 128  # shells report a process that a signal ended by this much more than its number
+
+
+def _how_on(name: str) -> str:
+    return "; run the same command again to go on" if name in GO_ON else ""
 
 
 def _training(subcommand: str) -> Command:
@@ -133,9 +149,10 @@ def _demo(args: list[str]) -> None:
 
 
 def _zoo_build(args: list[str]) -> None:
-    from wsrl.studies.zoo_commands import build_from_arguments, summarize
+    from wsrl.studies.build_commands import build_from_arguments
 
-    print(summarize(build_from_arguments(args)))
+    if (said := build_from_arguments(args)) is not None:
+        print(said)
 
 
 def _zoo_import(args: list[str]) -> None:
@@ -174,6 +191,12 @@ def _zoo_info(args: list[str]) -> None:
 
     zoo = options.zoo
     print(json.dumps(describe(zoo), indent=2) if options.json else summarize(zoo))
+
+
+def _zoo_repair(args: list[str]) -> None:
+    from wsrl.studies.build_commands import repair_from_arguments
+
+    print(repair_from_arguments(args))
 
 
 def _zoo_verify(args: list[str]) -> None:

@@ -11,10 +11,10 @@ import torch
 from tests.conftest import SMALL_BUILD, SMALL_PROBLEM
 from wsrl.rnn.backends import triton_kernels
 from wsrl.rnn.kernels.compilation import library
-from wsrl.zoos import BuildSettings, Zoo, ZooError, build, build_zoo, group, open_zoo, verify_zoo
-from wsrl.zoos.folder import locked
+from wsrl.zoos import BuildSettings, Zoo, ZooError, build_zoo, group, open_zoo, verify_zoo
 from wsrl.zoos.optimizer import PopulationAdamW
 from wsrl.zoos.problems import FormalLanguages
+from wsrl.zoos.records import PROGRESS
 
 PROBLEM = FormalLanguages(**SMALL_PROBLEM)
 SETTINGS = BuildSettings(runs=5, snapshots=[0, 3, 8], hidden_size=4, group_size=3)
@@ -119,7 +119,7 @@ def test_a_killed_build_goes_on_bit_for_bit(
     build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
     assert_equal(open_zoo(tmp_path / "zoo"), open_zoo(tmp_path / "whole"))
     assert again == 16 - dies_at  # 8 updates for each of two groups, none made twice
-    assert not (tmp_path / "zoo" / build.PROGRESS).exists()
+    assert not (tmp_path / "zoo" / PROGRESS).exists()
 
 
 def test_a_finished_zoo_is_left_as_it_is(zoo_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_damaged_state_is_never_gone_on_from(
     damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupted(tmp_path / "zoo", monkeypatch)
-    state = tmp_path / "zoo" / build.PROGRESS / "00001.safetensors"
+    state = tmp_path / "zoo" / PROGRESS / "00001.safetensors"
     content = bytearray(state.read_bytes())
     content[-1000] ^= 64
     state.write_bytes({"flipped": content, "short": content[:-50], "junk": b"hello"}[damage])
@@ -240,18 +240,6 @@ def test_a_device_that_is_not_here_leaves_nothing_behind(device: str, tmp_path: 
     with pytest.raises(ValueError, match=f"device '{device}' cannot be used here"):
         build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, device=device, quiet=True)
     assert not (tmp_path / "zoo").exists()
-
-
-def test_two_processes_do_not_build_one_zoo(tmp_path: Path) -> None:
-    folder = tmp_path / "zoo"
-    folder.mkdir()
-    with (
-        locked(folder),
-        pytest.raises(ZooError, match="another process is writing"),
-    ):
-        build_zoo(folder, PROBLEM, SETTINGS, quiet=True)
-    build_zoo(folder, PROBLEM, SETTINGS, quiet=True)
-    assert len(open_zoo(folder)) == 15
 
 
 def test_the_manifest_names_the_backend(zoo: Zoo) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import resource
 import subprocess
 import sys
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from wsrl.zoos.files import write_atomically, written_atomically
+from wsrl.zoos.files import create_atomically, write_atomically, written_atomically
 
 
 def test_a_file_is_written_and_nothing_else(tmp_path: Path) -> None:
@@ -60,3 +62,31 @@ def test_several_writers_of_one_file_do_not_mix(tmp_path: Path) -> None:
         thread.join()
     assert [file.name for file in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a").read_bytes() in contents
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_of_several_creators_one_succeeds(
+    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOTSUP, "no links here")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    made: list[bool] = []
+    start = threading.Barrier(8)
+
+    def create(letter: int) -> None:
+        start.wait()
+        made.append(create_atomically(tmp_path / "a", bytes([letter]) * 1000))
+
+    threads = [threading.Thread(target=create, args=[letter]) for letter in b"abcdefgh"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(made) == [False] * 7 + [True]
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
+    assert len(set((tmp_path / "a").read_bytes())) == 1
+    with pytest.raises(FileNotFoundError, match="missing/a"):
+        create_atomically(tmp_path / "missing" / "a", b"")

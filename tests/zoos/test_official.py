@@ -26,13 +26,13 @@ from wsrl.zoos import (
     OfficialHints,
     Zoo,
     ZooError,
+    assembly,
     build_zoo,
     export_official,
     import_official,
     open_official,
     open_zoo,
     verify_zoo,
-    writer,
 )
 from wsrl.zoos.npy import header_of
 from wsrl.zoos.official_spec import find_specs
@@ -572,16 +572,16 @@ def test_outputs_that_do_not_follow_are_refused(published: Path, tmp_path: Path)
 def test_an_import_that_ran_out_of_space_is_finished_by_another(
     published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = writer.write_shard
+    write = assembly.write_shard
 
-    def full(folder: Path, index: int, columns: dict[str, Tensor]) -> Any:
+    def full(folder: Path, index: int, *rest: Any) -> Any:
         if index == 2:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return write(folder, index, columns)
+        return write(folder, index, *rest)
 
     out = tmp_path / "zoo"
     with monkeypatch.context() as context:
-        context.setattr(writer, "write_shard", full)
+        context.setattr(assembly, "write_shard", full)
         with pytest.raises(ZooError, match=r"unfinished .*No space left.* run the same command"):
             import_official(published, out, rows_per_shard=7, quiet=True)
     with pytest.raises(ZooError, match=r"unfinished \(2 shards are done\).*wsrl zoo import"):

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 import wsrl
 from wsrl.cli import main
 from wsrl.rnn import RNNSpec
-from wsrl.zoos import Manifest, ZooError, open_zoo, pack_zoo, verify_zoo, writer
+from wsrl.zoos import Manifest, ZooError, assembly, open_zoo, pack_zoo, verify_zoo
 from wsrl.zoos import pack as pack_module
 from wsrl.zoos.problems import PackedRNNs
 
@@ -431,15 +431,15 @@ def test_packing_goes_on_where_it_was_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models, written = make_models(), []
-    write = writer.write_shard
+    write = assembly.write_shard
 
-    def fail_at_two(folder: Path, index: int, columns: Any) -> Any:
+    def fail_at_two(folder: Path, index: int, *rest: Any) -> Any:
         if index == 2:
             raise OSError("no space left on device")
         written.append(index)
-        return write(folder, index, columns)
+        return write(folder, index, *rest)
 
-    monkeypatch.setattr(writer, "write_shard", fail_at_two)
+    monkeypatch.setattr(assembly, "write_shard", fail_at_two)
     with pytest.raises(OSError, match="no space left"):
         pack(models, tmp_path / "zoo", shard_rows=3)
     monkeypatch.undo()

@@ -1,57 +1,13 @@
-"""What ``wsrl zoo`` does beyond the functions of the zoos themselves."""
+"""What ``wsrl zoo`` says of a finished zoo."""
 
 from __future__ import annotations
 
-import argparse
-from argparse import ArgumentError
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser
-
-from wsrl.studies.runs import configs_apart, read_config
 from wsrl.studies.tables import listed
-from wsrl.zoos import BuildSettings, Zoo, build_zoo, open_zoo
-from wsrl.zoos.problems import Target, get_trainable_problem, list_trainable_problems
-
-
-def build_from_arguments(args: Sequence[str]) -> str:
-    """Build a zoo as the command line says.
-
-    Options are those of ``build_zoo``, ``BuildSettings`` and the problem's constructor, all on one
-    level. The problem is found first, since it says which options there are.
-
-    Returns:
-        The zoo's folder.
-
-    Raises:
-        ValueError: for an unknown problem or settings out of range.
-        argparse.ArgumentError: for a command line that cannot be read.
-    """
-    configs, options = configs_apart(args)
-    problem = get_trainable_problem(_problem_name(configs, options))
-    parser = ArgumentParser(
-        prog="wsrl zoo build",
-        description="Train a zoo. Run the same command again to go on with an interrupted build.",
-        exit_on_error=False,
-    )
-    parser.add_argument("-c", "--config", action="config", help="a YAML file of settings")
-    parser.add_argument(
-        "--problem", default=problem.name, help=f"one of: {', '.join(list_trainable_problems())}"
-    )
-    building = parser.add_function_arguments(build_zoo, skip={"problem", "settings"})
-    own = {"weight_decay"} if problem.draws_weight_decay else set()
-    training = parser.add_class_arguments(BuildSettings, skip=own)
-    task = parser.add_class_arguments(problem)
-    files = [word for config in configs for word in ("--config", config)]
-    settings = parser.parse_args([*files, *options])
-    build_zoo(
-        problem=problem(**{name: settings[name] for name in task}),
-        settings=BuildSettings(**{name: settings[name] for name in training}),
-        **{name: settings[name] for name in building},
-    )
-    return str(settings["out"])
+from wsrl.zoos import Zoo, open_zoo
+from wsrl.zoos.problems import Target
 
 
 def describe(path: str | Path) -> dict[str, Any]:
@@ -147,16 +103,3 @@ def _phrase(target: dict[str, Any]) -> str:
     counted = f"{len(target['classes'])} classes: {', '.join(classes)}"
     parts = f"{target['parts']} x " if target["parts"] > 1 else ""
     return parts + (counted if target["kind"] == "classes" else target["kind"])
-
-
-def _problem_name(configs: Sequence[str], options: Sequence[str]) -> str:
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--problem")
-    given = parser.parse_known_args(list(options))[0].problem
-    for content in [read_config(path) for path in reversed(configs)]:
-        given = given or content.get("problem")
-    if given is None and {"-h", "--help"} & set(options):
-        given = list_trainable_problems()[0]
-    if given is None:
-        raise ArgumentError(None, f"say which --problem: {', '.join(list_trainable_problems())}")
-    return str(given)

@@ -8,6 +8,7 @@ from wsrl.zoos.official_import import import_official
 from wsrl.zoos.official_spec import OfficialHints
 from wsrl.zoos.open import open_zoo
 from wsrl.zoos.pack import pack_zoo
+from wsrl.zoos.repair import repair_zoo
 from wsrl.zoos.settings import BuildSettings
 from wsrl.zoos.store import Zoo
 from wsrl.zoos.verify import verify_zoo
@@ -24,5 +25,6 @@ __all__ = [
     "open_official",
     "open_zoo",
     "pack_zoo",
+    "repair_zoo",
     "verify_zoo",
 ]

@@ -3,27 +3,29 @@
 Members are trained in groups; a group is one shard. A running group keeps its weights, optimiser
 state and finished snapshots beside the zoo, so that a build that is killed goes on from there when
 the same command is run again. Random streams are functions of seed, member and step, so the step is
-all the random state there is.
+all the random state there is, and it is the same who trains which group.
 """
 
 from __future__ import annotations
 
-import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 
 from wsrl.rnn import Backend
-from wsrl.rnn.backends import check_backend, kernels_serve
-from wsrl.zoos.folder import locked, open_or_create
+from wsrl.rnn.backends import check_backend
+from wsrl.stopping import StopRequests
+from wsrl.zoos.assembly import Made, Part, assemble, shares
+from wsrl.zoos.folder import open_or_create
 from wsrl.zoos.group import Group
+from wsrl.zoos.leases import Lease, LeaseLostError
 from wsrl.zoos.manifest import Manifest
+from wsrl.zoos.overview import Overview
 from wsrl.zoos.problems import TrainableProblem, get_trainable_problem
 from wsrl.zoos.progress import BuildProgress
+from wsrl.zoos.records import state_path
 from wsrl.zoos.settings import BuildSettings
-from wsrl.zoos.store import check_shards, write_shard
-
-PROGRESS = "progress"
 
 
 def build_zoo(
@@ -34,8 +36,14 @@ def build_zoo(
     device: str = "auto",
     backend: Backend = "auto",
     quiet: bool = False,
+    part: Part | None = None,
+    stop: StopRequests | None = None,
 ) -> Manifest:
-    """Build a zoo, or go on with one that was interrupted.
+    """Build a zoo, or go on with one that was interrupted, alone or together with others.
+
+    Any number of processes may build one zoo at once, on any machines that share its folder: each
+    takes the next group that nobody has. Told to end by a signal, a process saves the state of its
+    group first.
 
     Args:
         out: the zoo's folder; new, empty, or holding this very zoo.
@@ -47,15 +55,19 @@ def build_zoo(
             ``auto``, the kernels where they can be had. The weights' last bits depend on it; the
             manifest notes which it was.
         quiet: show no progress.
+        part: ``(i, n)``: train only every ``n``-th group from the ``i``-th on, and do not wait for
+            the others; whoever is last completes the zoo.
+        stop: signals that the caller notes; by default they are noted here.
 
     Returns:
-        The manifest of the finished zoo.
+        The manifest: of a complete zoo, unless the rest is others' part.
 
     Raises:
-        ZooError: when the folder holds something else, a file of the zoo is damaged, or another
-            process is building it.
-        ValueError: for a device or a backend that is not here, or a problem that nothing can be
-            trained on.
+        ZooError: when the folder holds something else, or a file of the zoo is damaged.
+        OSError: naming the file, where it cannot be written.
+        ValueError: for a device or a backend that is not here, a part that is none, or a problem
+            that nothing can be trained on.
+        KeyboardInterrupt, SystemExit: told to end by a signal; the state is saved.
     """
     get_trainable_problem(problem.name)  # by its name the zoo will be opened
     folder, place = Path(out), _device(device)
@@ -63,38 +75,40 @@ def build_zoo(
     problem.prepare()
     _check_stream(problem, settings)
     spec = problem.spec(settings.cell, settings.hidden_size, settings.num_layers, settings.bias)
-    manifest = open_or_create(
-        folder, Manifest.of(problem, spec, settings.to_dict(), problem.columns())
-    )
-    check_shards(folder, manifest)  # before more is trained on top of a lost or damaged file
-    if manifest.complete:
-        return manifest
-    size = settings.group_size
-    groups = [range(s, min(s + size, settings.runs)) for s in range(0, settings.runs, size)]
+    groups = shard_members(settings)
+    shares(len(groups), part)
+    open_or_create(folder, Manifest.of(problem, spec, settings.to_dict(), problem.columns()))
     steps = max(settings.snapshots)
     with (
-        locked(folder),
+        nullcontext(stop) if stop else StopRequests() as signals,
         BuildProgress(settings.runs * steps, settings.runs, quiet) as progress,
     ):
-        manifest = Manifest.read(folder)  # another process may have gone on before the lock
-        if _note_backend(manifest, place, kernels_serve(backend, torch.empty(1, device=place))):
-            manifest.write(folder)  # now: a group that is interrupted goes on from where it was
-        for index, members in enumerate(groups):
-            progress.start_group(len(members))
-            if index < len(manifest.shards):
-                progress.advance(steps)
-                continue
-            group = Group(problem, spec, settings, members, place, backend)
-            partial = folder / PROGRESS / f"{index:05d}.safetensors"
-            group.train(partial, checkpoint_seconds, progress)
-            manifest.shards.append(write_shard(folder, index, group.columns()))
-            manifest.failed |= group.failures()
-            manifest.write(folder)
-            partial.unlink(missing_ok=True)
-        manifest.complete = True
-        manifest.write(folder)
-        shutil.rmtree(folder / PROGRESS, ignore_errors=True)
+        overview = None if quiet else Overview(folder, groups, steps, progress)
+
+        def make(index: int, lease: Lease) -> Made:
+            def between(step: int) -> None:
+                lease.done = step
+                if lease.lost:
+                    raise LeaseLostError
+                signals.raise_if_any()
+                if overview:
+                    overview.show(index, step)
+
+            group = Group(problem, spec, settings, groups[index], place, backend)
+            group.train(state_path(folder, index), checkpoint_seconds, between, lease.check)
+            return Made(group.columns(), group.failures(), sorted(group.backends))
+
+        waiting = overview.show if overview else lambda: None
+        manifest = assemble(folder, len(groups), make, signals, part, waiting)
+        if overview:
+            overview.end()
     return manifest
+
+
+def shard_members(settings: BuildSettings) -> list[range]:
+    """Return the members of every shard."""
+    size = settings.group_size
+    return [range(s, min(s + size, settings.runs)) for s in range(0, settings.runs, size)]
 
 
 def _check_stream(problem: TrainableProblem, settings: BuildSettings) -> None:
@@ -115,13 +129,3 @@ def _device(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise ValueError(f"device {name!r} cannot be used here ({reason}); try auto") from error
     return place
-
-
-def _note_backend(manifest: Manifest, device: torch.device, kernels: bool) -> bool:
-    """Add a backend to those noted; say whether it is new."""
-    known = manifest.versions.get("backend")
-    name = f"{'kernels' if kernels else 'eager'} on {device.type}"
-    if known is not None and name in known.split(", "):
-        return False
-    manifest.versions["backend"] = f"{known}, {name}" if known else name
-    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import secrets
@@ -27,7 +28,7 @@ def written_atomically(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: naming the file, as where the disk is full; what was there before stays.
     """
-    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
+    partial = _beside(path)
     try:
         with partial.open("xb") as file:
             yield file
@@ -49,6 +50,63 @@ def write_atomically(path: Path, content: bytes) -> None:
         file.write(content)
 
 
+def create_atomically(path: Path, content: bytes) -> bool:
+    """Write a file that is not there yet, whole or not at all; of several processes one succeeds.
+
+    Args:
+        path: the file; its folder must exist.
+        content: all of it.
+
+    Returns:
+        Whether this call made the file; otherwise it is another's, and left as it is.
+
+    Raises:
+        OSError: naming the file, as where the disk is full.
+    """
+    partial = _beside(path)
+    try:
+        with partial.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(partial, path)
+        except FileExistsError:
+            # A network file system may repeat a request that it has already carried out.
+            return partial.stat().st_nlink > 1
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            return _create_without_links(path, content)
+        _sync_folder(path.parent)
+        return True
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror or str(error), str(path)) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+
+
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+
+def _create_without_links(path: Path, content: bytes) -> bool:
+    """Do the same where a file cannot have two names: readers may see it unfinished."""
+    try:
+        file = path.open("xb")
+    except FileExistsError:
+        return False
+    try:
+        with file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        path.unlink()
+        raise
+    return True
+
+
 def checksum(path: Path) -> str:
     """Return the SHA-256 of a file, read in pieces."""
     digest = hashlib.sha256()
@@ -56,6 +114,10 @@ def checksum(path: Path) -> str:
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,15 +1,12 @@
-"""A zoo's folder while it is being written: who may write what into it."""
+"""A zoo's folder when its writing begins or goes on: whether it is that very zoo's."""
 
 from __future__ import annotations
 
-import fcntl
-import os
 import reprlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from wsrl.zoos.manifest import MANIFEST, Manifest, ZooError
+from wsrl.zoos.manifest import BACKUP, MANIFEST, Manifest, ZooError
+from wsrl.zoos.records import is_new
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 200
@@ -19,38 +16,31 @@ _short.maxlist = _short.maxdict = 12
 def open_or_create(folder: Path, wanted: Manifest) -> Manifest:
     """Begin a zoo in a new or empty folder, or go on with the same one.
 
+    Several processes may do so at once: one begins it.
+
     Returns:
         The manifest in the folder.
 
     Raises:
         ZooError: where the folder holds another zoo, or something else.
     """
-    if (folder / MANIFEST).exists():
-        found = Manifest.read(folder)
-        _check_same(found, wanted, folder)
-        return found
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ZooError(f"{folder} exists and holds no zoo: choose an empty or a new folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    wanted.write(folder)
-    return wanted
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Refuse to write where another process writes; the lock ends with the process, however."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(handle)
-        raise ZooError(f"another process is writing {folder}: wait for it or stop it") from error
-    except OSError:
-        pass  # a file system without locks
-    try:
-        yield
-    finally:
-        os.close(handle)
+    if not (folder / MANIFEST).exists():
+        if folder.exists() and not folder.is_dir():
+            raise ZooError(f"{folder} exists and is no folder: choose an empty or a new one")
+        folder.mkdir(parents=True, exist_ok=True)
+        # Asked again: another process may have begun between the two questions.
+        if not is_new(folder) and not (folder / MANIFEST).exists():
+            if (folder / BACKUP).is_file():
+                Manifest.read(folder)  # says how to go on
+            raise ZooError(f"{folder} exists and holds no zoo: choose an empty or a new folder")
+        if wanted.create(folder):
+            wanted.write(folder, BACKUP)
+            return wanted
+    found = Manifest.read(folder)
+    _check_same(found, wanted, folder)
+    if not found.complete and not (folder / BACKUP).exists():
+        found.write(folder, BACKUP)  # its creator was killed, or is about to write the same
+    return found
 
 
 def _check_same(found: Manifest, wanted: Manifest, folder: Path) -> None:

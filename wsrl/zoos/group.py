@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import torch
 from torch import Tensor
 
 from wsrl.rnn import Backend, PreparedPopulation, RNNSpec, RNNWeights
+from wsrl.rnn.backends import kernels_serve
+from wsrl.zoos.leases import LeaseLostError
 from wsrl.zoos.manifest import ZooError
 from wsrl.zoos.optimizer import PopulationAdamW, clip_norms
 from wsrl.zoos.problems import TrainableProblem
-from wsrl.zoos.progress import BuildProgress
 from wsrl.zoos.settings import BuildSettings
 from wsrl.zoos.store import digest, read_metadata, read_tensors, write_tensors
 from wsrl.zoos.streams import Purpose, stream
@@ -53,26 +55,51 @@ class Group:
         )
         self.failed_at = torch.full((len(self.members),), -1, device=device)
         self.snapshots: list[dict[str, Tensor]] = []
+        kernels = kernels_serve(backend, torch.empty(1, device=device))
+        self.backends = {f"{'kernels' if kernels else 'eager'} on {device.type}"}
 
     @property
     def step_count(self) -> int:
         """Updates made so far."""
         return self.optimizer.step_count
 
-    def train(self, partial: Path, checkpoint_seconds: float, progress: BuildProgress) -> None:
-        """Train to the last snapshot, going on from ``partial``, which is kept up to date."""
-        if partial.exists():
-            self._restore(partial)
-            progress.advance(self.step_count)
+    def train(
+        self,
+        state: Path,
+        checkpoint_seconds: float,
+        between: Callable[[int], None],
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Train to the last snapshot, going on from ``state``, which is kept up to date.
+
+        Args:
+            state: a file.
+            checkpoint_seconds: how often it is written.
+            between: called with the updates made, between two of them and between the parts of an
+                evaluation. Where it ends the process (``KeyboardInterrupt`` or ``SystemExit``) the
+                state is saved; whatever else it raises ends training at once.
+            check: called before ``state`` is replaced; raises ``LeaseLostError`` where it must not.
+        """
+        if state.exists():
+            self._restore(state)
         saved = time.monotonic()
+
+        def rest() -> None:
+            try:
+                between(self.step_count)
+            except (KeyboardInterrupt, SystemExit):
+                with contextlib.suppress(LeaseLostError):
+                    self._save(state, check)
+                raise
+
         for snapshot in self.settings.snapshots[len(self.snapshots) :]:
             while self.step_count < snapshot:
+                rest()
                 self._train_step()
-                progress.advance(1)
                 if time.monotonic() - saved > checkpoint_seconds:
-                    self._save(partial)
+                    self._save(state, check)
                     saved = time.monotonic()
-            self.snapshots.append(self._snapshot(snapshot))
+            self.snapshots.append(self._snapshot(snapshot, rest))
 
     def columns(self) -> dict[str, Tensor]:
         """Return all snapshots taken, member by member: ``(P * snapshots, *shape)`` each."""
@@ -102,12 +129,15 @@ class Group:
             self.failed_at.masked_fill_(fresh, step)
 
     @torch.no_grad()
-    def _snapshot(self, step: int) -> dict[str, Tensor]:
+    def _snapshot(self, step: int, rest: Callable[[], None]) -> dict[str, Tensor]:
         count = len(self.members)
         cores = torch.get_num_threads() if self.flat.device.type == "cpu" else count
         together = max(EVALUATED_TOGETHER, cores)
         starts = range(0, count, together)
-        parts = [self._evaluate(slice(s, s + together), step) for s in starts]
+        parts = []
+        for start in starts:
+            rest()
+            parts.append(self._evaluate(slice(start, start + together), step))
         columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         flat = self.flat.detach()
         for value in (flat, *columns.values()):
@@ -128,7 +158,7 @@ class Group:
         members, seed = self.members[part], self.settings.seed
         return self.problem.evaluate(run, self.tasks[part], members, seed, step)
 
-    def _save(self, path: Path) -> None:
+    def _save(self, path: Path, check: Callable[[], None]) -> None:
         tensors = {
             "state.flat": self.flat,
             "state.mean": self.optimizer.mean,
@@ -138,17 +168,19 @@ class Group:
         tensors |= {f"stream.{name}": value for name, value in self.data.state().items()}
         for index, snapshot in enumerate(self.snapshots):
             tensors |= {f"snapshot.{index}.{name}": value for name, value in snapshot.items()}
-        about = {"step": self.step_count, "snapshots": len(self.snapshots)}
-        write_tensors(path, tensors, about | {"sha256": digest(tensors, about)})
+        about: dict[str, Any] = {"step": self.step_count, "snapshots": len(self.snapshots)}
+        about["backends"] = sorted(self.backends)
+        write_tensors(path, tensors, about | {"sha256": digest(tensors, about)}, check)
 
     def _restore(self, path: Path) -> None:
-        tensors, metadata = _read_progress(path)
+        tensors, metadata = read_state(path)
         with torch.no_grad():
             self.flat.copy_(tensors["state.flat"])
             self.optimizer.mean.copy_(tensors["state.mean"])
             self.optimizer.square.copy_(tensors["state.square"])
             self.failed_at.copy_(tensors["state.failed_at"])
         self.optimizer.step_count = metadata["step"]
+        self.backends |= set(metadata.get("backends", ()))  # earlier states do not tell
         self.data.restore(_named(tensors, "stream."))
         for index in range(metadata["snapshots"]):
             self.snapshots.append(_named(tensors, f"snapshot.{index}."))
@@ -159,8 +191,12 @@ def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
 
 
-def _read_progress(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what ``Group._save`` wrote, and be sure of it: nobody could tell afterwards."""
+def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read the state of a group in training, and be sure of it: nobody could tell afterwards.
+
+    Raises:
+        ZooError: for a damaged one.
+    """
     try:
         tensors = {name: value.clone() for name, value in read_tensors(path).items()}
         metadata = read_metadata(path)

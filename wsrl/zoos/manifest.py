@@ -13,11 +13,12 @@ import torch
 
 import wsrl
 from wsrl.rnn import RNNSpec
-from wsrl.zoos.files import write_atomically
+from wsrl.zoos.files import create_atomically, write_atomically
 from wsrl.zoos.problems.base import Column, Problem
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+BACKUP = "manifest.backup.json"
 SHARDS = "shards"
 
 
@@ -109,24 +110,36 @@ class Manifest:
         """The spec of the RNNs."""
         return RNNSpec(**self.spec)
 
-    def write(self, folder: Path) -> None:
-        """Replace the manifest of a folder; a reader sees the old one or the new one whole."""
+    def write(self, folder: Path, name: str = MANIFEST) -> None:
+        """Replace the manifest of a folder; a reader sees the old one or the new one whole.
+
+        Args:
+            folder: the zoo's.
+            name: the file: the manifest itself, or ``BACKUP``, a second copy of it.
+        """
+        write_atomically(folder / name, self._content())
+
+    def create(self, folder: Path) -> bool:
+        """Write the manifest of a folder that has none; of several processes one succeeds."""
+        return create_atomically(folder / MANIFEST, self._content())
+
+    def _content(self) -> bytes:
         content = asdict(self)
-        content["sha256"] = _checksum_of(content)  # of all the rest
-        write_atomically(folder / MANIFEST, json.dumps(content, indent=2).encode())
+        content["sha256"] = checksum_of(content)  # of all the rest
+        return json.dumps(content, indent=2).encode()
 
     @classmethod
-    def read(cls, folder: Path) -> Manifest:
-        """Read a folder's manifest.
+    def read(cls, folder: Path, name: str = MANIFEST) -> Manifest:
+        """Read a folder's manifest, or the copy of it under another name.
 
         Raises:
             ZooError: when there is none, it is no manifest, or it is of a newer schema.
         """
-        path = folder / MANIFEST
+        path = folder / name
         if not folder.is_dir():
             raise ZooError(f"no zoo at {folder}: there is no such folder")
         if not path.is_file():
-            raise ZooError(f"no zoo at {folder}: it holds no {MANIFEST}")
+            raise ZooError(f"no zoo at {folder}: it holds no {name}{_advice(folder)}")
         try:
             content = json.loads(path.read_text())
             schema = content["schema"]
@@ -136,8 +149,8 @@ class Manifest:
                     "install a newer wsrl"
                 )
             claimed = content.pop("sha256", None)
-            if claimed is not None and claimed != _checksum_of(content):
-                raise ZooError(f"{path} is damaged: its checksum differs")
+            if claimed is not None and claimed != checksum_of(content):
+                raise ZooError(f"{path} is damaged: its checksum differs{_advice(folder)}")
             columns = {
                 name: Column(column["dtype"], tuple(column["shape"]))
                 for name, column in content.pop("columns").items()
@@ -149,11 +162,17 @@ class Manifest:
         except ZooError:
             raise
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ZooError(f"{path} is damaged: {error!r}") from error
+            raise ZooError(f"{path} is damaged: {error!r}{_advice(folder)}") from error
         return manifest
 
 
-def _checksum_of(content: dict[str, Any]) -> str:
+def _advice(folder: Path) -> str:
+    """Say how a manifest can be had again, where it can."""
+    return f". Run: wsrl zoo repair {folder}" if (folder / BACKUP).is_file() else ""
+
+
+def checksum_of(content: dict[str, Any]) -> str:
+    """Return the SHA-256 of plain values, as files carry it that name it themselves."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wsrl.zoos.manifest import MANIFEST, ZooError
+from wsrl.zoos.manifest import BACKUP, MANIFEST, ZooError
 from wsrl.zoos.official import is_official, open_official
 from wsrl.zoos.store import Zoo, open_store
 
@@ -22,7 +22,7 @@ def open_zoo(path: str | Path, include_failed: bool = False) -> Zoo:
     folder = Path(path)
     if is_official(folder):
         return open_official(folder, include_failed)
-    if folder.is_dir() and not (folder / MANIFEST).exists():
+    if folder.is_dir() and not (folder / MANIFEST).exists() and not (folder / BACKUP).exists():
         raise ZooError(
             f"no zoo at {folder}: it holds no {MANIFEST}, and no .npy files of a published zoo"
         )

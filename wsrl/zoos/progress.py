@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 class BuildProgress:
-    """Counts RNN-steps and shows them, redrawn at most a few times a second.
+    """Shows how far a build is, redrawn at most a few times a second.
 
     Args:
         total: RNN-steps of the whole zoo.
@@ -19,8 +19,7 @@ class BuildProgress:
 
     def __init__(self, total: int, members: int, quiet: bool) -> None:
         self._total, self._members = total, members
-        self._size, self._started = 0, 0
-        self._pending, self._shown = 0, 0.0
+        self._done, self._started, self._shown = 0, 0, 0.0
         self._progress = Progress(
             TextColumn("members {task.fields[members]}"),
             BarColumn(),
@@ -43,14 +42,9 @@ class BuildProgress:
         self._show()
         self._progress.stop()
 
-    def start_group(self, members: int) -> None:
-        """Say that a group of so many members follows."""
-        self._size = members
-        self._started += members
-
-    def advance(self, steps: int) -> None:
-        """Count ``steps`` updates of every member of the group."""
-        self._pending += steps * self._size
+    def show(self, done: int, members: int) -> None:
+        """Show that ``done`` RNN-steps are made, of ``members`` members so far."""
+        self._done, self._started = done, members
         if time.monotonic() - self._shown > 0.5:
             self._show()
 
@@ -59,8 +53,7 @@ class BuildProgress:
         speed = self._progress.tasks[0].speed
         self._progress.update(
             self._task,
-            advance=self._pending,
+            completed=self._done,
             members=f"{self._started}/{self._members}",
             speed=f"{speed:,.0f}" if speed else "-",
         )
-        self._pending = 0

@@ -15,9 +15,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 from wsrl.rnn import RNNSpec
-from wsrl.zoos.files import checksum, write_atomically
+from wsrl.zoos.files import checksum, written_atomically
 from wsrl.zoos.manifest import SHARDS, Manifest, Shard, ZooError
 from wsrl.zoos.problems import Column, Problem, create_problem
+from wsrl.zoos.records import finished, shard_name
 
 DTYPES = {
     "F16": torch.float16,
@@ -168,29 +169,33 @@ def open_store(folder: Path, include_failed: bool = False) -> Zoo:
     """
     manifest = Manifest.read(folder)
     if not manifest.complete:
+        done = len(finished(folder, manifest))
         raise ZooError(
-            f"the zoo at {folder} is unfinished ({len(manifest.shards)} shards are done): run the "
-            f"command that makes it again to finish it ({_MAKERS[manifest.origin]})"
+            f"the zoo at {folder} is unfinished ({done} shards are done): run the command that "
+            f"makes it again to finish it ({MAKERS[manifest.origin]})"
         )
     shards = [_open_shard(folder, manifest, shard) for shard in manifest.shards]
-    return Zoo(folder, manifest, shards, lambda: check_shards(folder, manifest), include_failed)
+    return Zoo(
+        folder, manifest, shards, lambda: check_shards(folder, manifest.shards), include_failed
+    )
 
 
-_MAKERS = {
+MAKERS = {
     "built": "wsrl zoo build",
     "official": "wsrl zoo import",
     "packed": "wsrl zoo pack",
 }
+"""The command that makes a zoo, by its origin."""
 
 
 def _open_shard(folder: Path, manifest: Manifest, shard: Shard) -> dict[str, Tensor]:
     path = folder / SHARDS / shard.file
     if not path.is_file():
-        raise ZooError(f"the zoo is damaged: shard {path} is missing")
+        raise ZooError(f"the zoo is damaged: shard {path} is missing. {_again(folder)}")
     if path.stat().st_size != shard.bytes:
         raise ZooError(
             f"the zoo is damaged: shard {path} has {path.stat().st_size} bytes, "
-            f"its manifest says {shard.bytes}"
+            f"its manifest says {shard.bytes}. {_again(folder)}"
         )
     tensors = read_tensors(path)
     for name, column in manifest.columns.items():
@@ -201,22 +206,35 @@ def _open_shard(folder: Path, manifest: Manifest, shard: Shard) -> dict[str, Ten
     return tensors
 
 
-def check_shards(folder: Path, manifest: Manifest) -> None:
-    """Compare every shard that a manifest lists with its checksum.
+def check_shards(folder: Path, shards: Sequence[Shard]) -> None:
+    """Compare shards with their checksums.
 
     Raises:
         ZooError: naming the files that are missing or differ.
     """
-    shards = folder / SHARDS
-    lost = [s.file for s in manifest.shards if not (shards / s.file).is_file()]
+    path = folder / SHARDS
+    lost = [s.file for s in shards if not (path / s.file).is_file()]
     if lost:
-        raise ZooError(f"the zoo is damaged: missing from {shards}: {', '.join(lost)}")
-    wrong = [s.file for s in manifest.shards if checksum(shards / s.file) != s.sha256]
+        raise ZooError(
+            f"the zoo is damaged: missing from {path}: {', '.join(lost)}. {_again(folder)}"
+        )
+    wrong = [s.file for s in shards if not is_whole(folder, s)]
     if wrong:
         raise ZooError(
-            f"damaged shards in {shards} (checksums differ): {', '.join(wrong)}. "
-            "Restore them from a copy, or build the zoo again in another folder"
+            f"damaged shards in {path} (checksums differ): {', '.join(wrong)}. {_again(folder)}"
         )
+
+
+def _again(folder: Path) -> str:
+    return f"Restore it from a copy, or have it made again: wsrl zoo repair {folder}"
+
+
+def is_whole(folder: Path, shard: Shard) -> bool:
+    """Say whether a shard's file is there and as it was written."""
+    path = folder / SHARDS / shard.file
+    if not path.is_file() or path.stat().st_size != shard.bytes:
+        return False
+    return checksum(path) == shard.sha256
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -256,17 +274,39 @@ def digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
     return result.hexdigest()
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """Write a safetensors file atomically."""
+def write_tensors(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, Any],
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """Write a safetensors file atomically.
+
+    Args:
+        path: the file; its folder is made if need be.
+        tensors: by name.
+        metadata: plain values for its header.
+        check: called when all is written, before it takes the file's place; may raise.
+    """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, save(plain, {"wsrl": json.dumps(metadata)}))
+    with written_atomically(path) as file:
+        file.write(save(plain, {"wsrl": json.dumps(metadata)}))
+        check()
 
 
-def write_shard(folder: Path, index: int, columns: Mapping[str, Tensor]) -> Shard:
-    """Write the snapshots of one group and return its entry for the manifest."""
-    path = folder / SHARDS / f"{index:05d}.safetensors"
-    write_tensors(path, columns, {"group": index})
+def write_shard(
+    folder: Path,
+    index: int,
+    columns: Mapping[str, Tensor],
+    check: Callable[[], None] = lambda: None,
+) -> Shard:
+    """Write the snapshots of one group and return its entry for the manifest.
+
+    ``check`` is called as by ``write_tensors``.
+    """
+    path = folder / SHARDS / shard_name(index)
+    write_tensors(path, columns, {"group": index}, check)
     rows = len(columns["weights"])
     return Shard(path.name, rows, path.stat().st_size, checksum(path))
 

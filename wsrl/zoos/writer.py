@@ -7,9 +7,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from wsrl.zoos.folder import locked, open_or_create
+from wsrl.stopping import StopRequests
+from wsrl.zoos.assembly import Made, assemble
+from wsrl.zoos.folder import open_or_create
 from wsrl.zoos.manifest import Manifest
-from wsrl.zoos.store import check_shards, write_shard
 
 
 def write_zoo(
@@ -20,7 +21,8 @@ def write_zoo(
 ) -> Manifest:
     """Write a zoo, or go on with one whose writing was interrupted.
 
-    A zoo is unfinished until its last shard is there, and is recognised as such.
+    A zoo is unfinished until its last shard is there, and is recognised as such. Several processes
+    may write one zoo at once.
 
     Args:
         out: the zoo's folder; new, empty, or holding the same zoo.
@@ -32,18 +34,9 @@ def write_zoo(
         The manifest of the finished zoo.
 
     Raises:
-        ZooError: where the folder holds something else, or another process writes into it.
+        ZooError: where the folder holds something else.
     """
     folder = Path(out)
-    found = open_or_create(folder, manifest)
-    check_shards(folder, found)
-    if found.complete:
-        return found
-    with locked(folder):
-        found = Manifest.read(folder)  # another process may have gone on before the lock
-        for index in range(len(found.shards), shards):
-            found.shards.append(write_shard(folder, index, columns(index)))
-            found.write(folder)
-        found.complete = True
-        found.write(folder)
-    return found
+    open_or_create(folder, manifest)
+    with StopRequests() as stop:
+        return assemble(folder, shards, lambda index, _: Made(columns(index)), stop)
