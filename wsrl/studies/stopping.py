@@ -190,5 +190,5 @@ class LastCheckpoint(Callback):
     ) -> None:
         if self._path is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             with moment(trainer):
-                trainer.save_checkpoint(self._path)
+                trainer.save_checkpoint(self._path, False)  # the optimiser's state as well
         self._due, self._saved = False, time.monotonic()

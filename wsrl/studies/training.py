@@ -180,10 +180,9 @@ class TrainingCLI(LightningCLI):
     def fit(self) -> None:
         """Train, and say where the run is."""
         path = None if self.record is None else str(self.record.path)
-        if self.record is not None and self._goes_on() and self.trainer.is_global_zero:
-            for logger in self.trainer.loggers:
-                if isinstance(logger, RunLogger):
-                    logger.cut(self.record.logs)
+        for logger in self.trainer.loggers if self.trainer.is_global_zero else ():
+            if isinstance(logger, RunLogger):
+                logger.cut(self.record.logs if self.record and self._goes_on() else {})
         self.trainer.fit(self.model, self.datamodule, ckpt_path=path, weights_only=True)
         if not self.trainer.is_global_zero or self.config["trainer"]["fast_dev_run"]:
             return
