@@ -6,22 +6,27 @@ that take seconds.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import random
 import resource
 import signal
+import socket
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
+import wsrl  # noqa: F401 first: it lets Lightning be imported beside a CPU torch
+
+# isort: split
 import numpy as np
 import torch
 from lightning.pytorch import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
-import wsrl  # noqa: F401 first: it lets Lightning be imported beside a CPU torch
 from wsrl.encoders import Encoder
 from wsrl.rnn import RNNSpec, RNNWeights
 
@@ -48,7 +53,8 @@ class Drawing(Encoder):
 class Interrupt(Callback):
     """Sends this process a signal, at the moment that ``INTERRUPT`` names.
 
-    It is "moment step signal rank"; ``write n`` means the n-th file that is being written.
+    It is "moment step signal rank"; ``write n`` means the n-th file that is being written. Besides
+    signals there are TWICE (Ctrl-C), GROUP (Ctrl-C, to all processes) and LIMIT (the disk is full).
     """
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
@@ -71,6 +77,11 @@ class Interrupt(Callback):
     def _act(self) -> None:
         if self.what == "LIMIT":
             resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+        elif self.what == "GROUP":
+            os.killpg(0, signal.SIGINT)
+        elif self.what == "TWICE":
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
         else:
             os.kill(os.getpid(), signal.Signals[self.what])
 
@@ -123,27 +134,62 @@ def weights(folder: Path, word: str = "last") -> dict[str, Any]:
 
 
 def run_all(runs: list[dict[str, Any]]) -> None:
-    """Carry out runs, each ``{"args", "interrupt", "log"}``; print their exit statuses."""
-    import wsrl.studies.training  # noqa: F401 imported once for all
-    from wsrl.cli import main
+    """Carry out runs one after another; print the exit statuses of each one's processes.
 
+    Each is ``{"args", "interrupt", "log"}`` and, if wanted, ``processes`` (started as ``torchrun``
+    does), ``environment`` and ``unprivileged`` (even the superuser must heed permissions).
+    """
+    import wsrl.studies.training  # noqa: F401 imported once for all
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # GROUP is for the runs
     statuses = []
     for run in runs:
-        pid = os.fork()
-        if pid == 0:
-            log = os.open(run["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            os.dup2(log, 1)
-            os.dup2(log, 2)
-            os.environ["INTERRUPT"] = run["interrupt"]
-            status = 70
-            try:
-                status = main(run["args"])
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(status)
-        statuses.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        count, port = run.get("processes", 1), _free_port()
+        pids = [_start(run, rank, count, port) for rank in range(count)]
+        statuses.append([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids])
     print(json.dumps(statuses))
+
+
+def _start(run: dict[str, Any], rank: int, count: int, port: int) -> int:
+    from wsrl.cli import main
+
+    if pid := os.fork():
+        return pid
+    status = 70
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        log = os.open(run["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.environ["INTERRUPT"] = run["interrupt"]
+        os.environ.update(run.get("environment", {}))
+        if count > 1:
+            known = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "MASTER_PORT": port}
+            known |= {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "TORCHELASTIC_RUN_ID": "run"}
+            os.environ.update({name: str(value) for name, value in known.items()})
+            os.environ["MASTER_ADDR"] = "127.0.0.1"
+        if run.get("unprivileged"):
+            _drop_capabilities()
+        status = main(run["args"])
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def _drop_capabilities() -> None:
+    """Give up all privileges of the superuser (capset, version 3, of the kernel)."""
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    if ctypes.CDLL(None).capset(header, (ctypes.c_uint32 * 6)()) != 0:
+        raise OSError("capset failed")
 
 
 if __name__ == "__main__":

@@ -132,6 +132,23 @@ class CheckpointRecord:
         return _differences(here, there)
 
 
+def seen_splits(pretrained: Path, data: Mapping[str, Any]) -> list[str]:
+    """Describe where an encoder has seen tasks that are held out now.
+
+    Args:
+        pretrained: the checkpoint that the encoder is from.
+        data: the settings of the data now.
+    """
+    try:
+        source = CheckpointRecord.read(pretrained)
+    except ValueError:  # trained from Python on bare loaders: it knows of no split
+        return []
+    differences = source.data_differences(data, SPLIT_OPTIONS)
+    return (
+        [*differences, "the encoder has seen tasks that are held out here"] if differences else []
+    )
+
+
 def _differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]:
     return [
         f"{name}: {here.get(name)!r} given, {there.get(name)!r} in the checkpoint"

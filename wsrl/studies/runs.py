@@ -61,6 +61,11 @@ class Run:
         """Whether something was trained here."""
         return self.config.exists() or self.checkpoints.exists()
 
+    def is_begun(self) -> bool:
+        """Whether a run began here and was killed before its first checkpoint."""
+        own = self.config.exists() and {"model", "data"} <= read_config(str(self.config)).keys()
+        return own and self.furthest() is None
+
     def clear(self) -> None:
         """Delete what a run wrote here, and nothing else."""
         for folder in (self.checkpoints, self.logs):

@@ -30,12 +30,13 @@ class Stopped(SystemExit):
     Args:
         number: the signal.
         step: optimiser steps that were made.
+        saved: whether there is a checkpoint of that step.
     """
 
-    def __init__(self, number: int, step: int) -> None:
+    def __init__(self, number: int, step: int, saved: bool) -> None:
         super().__init__(0 if is_launched() else 128 + number)
         self.signal = signal.Signals(number)
-        self.step = step
+        self.step, self.saved = step, saved
 
 
 @contextmanager
@@ -56,20 +57,23 @@ def ended_together(trainer: Trainer, stop: StopRequests, folder: Path) -> Iterat
         yield
     except Stopped as end:
         if trainer.is_global_zero:
-            print(
-                f"wsrl fit: {end.signal.name}: stopped at step {end.step}; go on with "
-                f"`wsrl fit --run {folder} --ckpt_path last`",
-                file=sys.stderr,
-            )
+            further = f"go on with `wsrl fit --run {folder} --ckpt_path last`"
+            _say(end.signal, f"at step {end.step}; {further if end.saved else 'nothing is saved'}")
         end_children(trainer, patience=20)
         raise
     except BaseException as error:
         end_children(trainer, patience=0)
-        if stop.at_once:
-            stop.raise_if_any()  # the reason, whatever else failed because of it
+        if stop.at_once and stop.signal is not None:  # the reason, whatever else failed by it
+            if stop.signal is not signal.SIGINT:
+                _say(stop.signal, "with nothing to save")
+            stop.raise_if_any()
         if isinstance(error.__context__, KeyboardInterrupt):
             raise error.__context__ from None  # Lightning makes it a status of 1
         raise
+
+
+def _say(number: signal.Signals, where: str) -> None:
+    print(f"wsrl: {number.name}: stopped {where}", file=sys.stderr)
 
 
 class LastCheckpoint(Callback):
@@ -84,9 +88,14 @@ class LastCheckpoint(Callback):
         path: the file; ``None`` to end when told to without saving.
         minutes: between two checkpoints at most.
         stop: notes the signals to this process.
+
+    Raises:
+        ValueError: for a number of minutes below 0.
     """
 
     def __init__(self, path: Path | None, minutes: float, stop: StopRequests) -> None:
+        if not minutes >= 0:
+            raise ValueError(f"checkpoint_minutes must be at least 0, not {minutes}")
         self._path = path
         self._seconds = 60 * minutes
         self._stop = stop
@@ -183,12 +192,15 @@ class LastCheckpoint(Callback):
         if told:
             if told == signal.SIGUSR1 and trainer.is_global_zero and requeues(trainer):
                 requeue()
-            raise Stopped(told, trainer.global_step)
+            raise Stopped(told, trainer.global_step, self._saves(trainer))
 
     def _save(
         self, trainer: Trainer, moment: Callable[[Trainer], AbstractContextManager[None]]
     ) -> None:
-        if self._path is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if self._path is not None and self._saves(trainer):
             with moment(trainer):
                 trainer.save_checkpoint(self._path, False)  # the optimiser's state as well
         self._due, self._saved = False, time.monotonic()
+
+    def _saves(self, trainer: Trainer) -> bool:
+        return self._path is not None and not trainer.fast_dev_run  # type: ignore[attr-defined]

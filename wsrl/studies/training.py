@@ -22,9 +22,9 @@ from wsrl.encoders.base import class_path
 from wsrl.stopping import StopRequests, is_launched
 from wsrl.studies.callbacks import BestCheckpoint, SaveRunConfig
 from wsrl.studies.checkpoint_io import check_writable, remove_partial, with_checkpoint_io
-from wsrl.studies.checkpoints import LINKED, SPLIT_OPTIONS, CheckpointRecord
+from wsrl.studies.checkpoints import LINKED, CheckpointRecord, seen_splits
 from wsrl.studies.logs import RunLogger
-from wsrl.studies.messages import explain, quiet
+from wsrl.studies.messages import explain, note, quiet
 from wsrl.studies.options import add_run_options
 from wsrl.studies.predictions import write_predictions
 from wsrl.studies.runs import AUTO, Request, Run
@@ -83,7 +83,7 @@ class TrainingCLI(LightningCLI):
         arguments += request.options
         if not request.wants_help:
             self.run, checkpoint = request.resolve(command)
-            self.begun = request.ckpt_path == AUTO and checkpoint is None
+            self.auto = request.ckpt_path == AUTO
             arguments += ["--run", str(self.run.folder)]
             if checkpoint is not None:
                 self.record = CheckpointRecord.read(checkpoint)
@@ -137,9 +137,9 @@ class TrainingCLI(LightningCLI):
         data = dict(self.datamodule.hparams)
         if self.record is not None:
             self.record.check_model(class_path(type(self.model)), dict(self.model.hparams))
-            _note(self.record.data_differences(data))
+            note(self.record.data_differences(data))
         elif getattr(self.model, "pretrained", None):
-            _note_other_split(Path(self.model.pretrained), data)
+            note(seen_splits(Path(self.model.pretrained), data))
 
     def _choose_arithmetic(self) -> None:
         if precision := self.config["float32_matmul_precision"]:
@@ -191,7 +191,7 @@ class TrainingCLI(LightningCLI):
             if isinstance(kept, BestCheckpoint) and kept.best_model_score is not None:
                 print(f"best {kept.monitor}: {float(kept.best_model_score):.4f}")
         if not self.run.checkpoint("best").exists():
-            _note(["no best.ckpt, since training ended before a validation"])
+            note(["no best.ckpt, since training ended before a validation"])
 
     def evaluate(self) -> None:
         """Evaluate the checkpoint, print its metrics and keep them in the run's folder."""
@@ -251,12 +251,13 @@ class TrainingCLI(LightningCLI):
         if not self.trainer.is_global_zero:
             return
         if self.run.holds_a_run() and not self._goes_on():
-            if not self.config["overwrite"] and not self.begun:
+            if not self.config["overwrite"] and not (self.auto and self.run.is_begun()):
                 raise ValueError(
                     f"{self.run.folder} holds a run already: go on with it (--ckpt_path last), "
                     "choose another folder (--run DIR), or delete what it holds (--overwrite)"
                 )
-            self.run.clear()
+            if self.config["overwrite"]:
+                self.run.clear()
         check_writable(self.run.folder)
         if self.run.checkpoints.exists():
             check_writable(self.run.checkpoints)
@@ -283,21 +284,6 @@ class TrainingCLI(LightningCLI):
         return BestCheckpoint(
             self.run.checkpoints, "best", monitor=self.model.monitor, enable_version_counter=False
         )
-
-
-def _note_other_split(pretrained: Path, data: dict[str, Any]) -> None:
-    """Point out where an encoder has seen tasks that are held out now."""
-    try:
-        source = CheckpointRecord.read(pretrained)
-    except ValueError:  # trained from Python on bare loaders: it knows of no split
-        return
-    if differences := source.data_differences(data, SPLIT_OPTIONS):
-        _note([*differences, "the encoder has seen tasks that are held out here"])
-
-
-def _note(lines: list[str]) -> None:
-    for line in lines:
-        print(f"note: {line}", file=sys.stderr)
 
 
 def _trainer_defaults(command: str) -> dict[str, Any]:
