@@ -131,11 +131,15 @@ def _how_on(name: str) -> str:
 
 def _training(subcommand: str) -> Command:
     def command(args: list[str]) -> None:
-        from wsrl.studies.training import run_training
+        from wsrl.stopping import StopRequests, is_launched
 
-        if os.getcwd() not in sys.path:
-            sys.path.append(os.getcwd())  # an encoder in the folder one works in is found
-        run_training(subcommand, args)
+        # From here on, since the imports take seconds, in which a process of several must not die.
+        with StopRequests(at_once=not is_launched()) as stop:
+            from wsrl.studies.training import run_training
+
+            if os.getcwd() not in sys.path:
+                sys.path.append(os.getcwd())  # an encoder in the folder one works in is found
+            run_training(subcommand, args, stop)
 
     return command
 

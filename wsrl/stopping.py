@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from types import FrameType, TracebackType
@@ -17,12 +18,17 @@ class StopRequests:
     A second interruption at the keyboard is obeyed at once. Where signals cannot be caught, outside
     of the main thread, they act as before.
 
+    Args:
+        at_once: end as soon as a signal comes, for as long as there are no steps to end between.
+
     Attributes:
         signal: the first signal that came; ``None`` until then.
+        at_once: as given; whoever begins with steps sets it to ``False``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: bool = False) -> None:
         self.signal: signal.Signals | None = None
+        self.at_once = at_once
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopRequests:
@@ -57,3 +63,14 @@ class StopRequests:
             raise KeyboardInterrupt
         if self.signal is None:
             self.signal = signal.Signals(number)
+        if self.at_once:
+            self.raise_if_any()
+
+
+def is_launched() -> bool:
+    """Say whether another process of this very command started this one (Lightning does, for DDP).
+
+    Such processes leave the end to the first one: it would kill all as soon as one of them fails.
+    """
+    started_outside = "TORCHELASTIC_RUN_ID" in os.environ  # torchrun watches its processes itself
+    return os.environ.get("LOCAL_RANK", "0") != "0" and not started_outside

@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import SaveConfigCallback
 
 from wsrl.studies.runs import Run
+from wsrl.zoos.files import write_atomically
 
 
 class SaveRunConfig(SaveConfigCallback):
@@ -31,10 +32,10 @@ class SaveRunConfig(SaveConfigCallback):
             # Also where a run that went on has its encoder from: its own checkpoint held it.
             config.update(pl_module.pretrained, "model.init_args.pretrained")
             config.pop("model.init_args.encoder", None)
-        for name in ("run", "ckpt_path", "overwrite"):
+        for name in ("run", "ckpt_path", "overwrite", "checkpoint_minutes"):
             config.pop(name, None)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.parser.save(config, path, skip_none=False, overwrite=True, multifile=False)
+        write_atomically(path, self.parser.dump(config, skip_none=False).encode())
 
 
 class BestCheckpoint(ModelCheckpoint):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 
@@ -29,6 +30,7 @@ class CheckpointRecord:
         model: the model's constructor arguments.
         data: the datamodule's.
         pretrained: the emulation checkpoint that the encoder's weights once came from, if any.
+        logs: how long the files of its run's curves were, by name.
     """
 
     path: Path
@@ -36,18 +38,29 @@ class CheckpointRecord:
     model: dict[str, Any]
     data: dict[str, Any]
     pretrained: str | None
+    logs: dict[str, int]
 
     @classmethod
     def read(cls, path: Path) -> CheckpointRecord:
-        """Read a checkpoint's settings; its weights stay on the disk.
+        """Read a checkpoint's settings, and compare the whole file with its own checksums.
 
         Raises:
-            ValueError: for a file that is no checkpoint of a wsrl model trained on a zoo.
+            ValueError: for a file that is damaged, or no checkpoint of a wsrl model trained on a
+                zoo.
         """
         try:
+            with ZipFile(path) as parts:  # the format of torch; which checks nothing on reading
+                damaged = parts.testzip()
+            if damaged is not None:
+                raise ValueError(f"{damaged} in it has changed")
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except (UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-            raise ValueError(f"{path} cannot be read as a checkpoint") from error
+        except (BadZipFile, UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+            best = path.with_name("best.ckpt")
+            other = f"; {best} is there as well (--ckpt_path best)"
+            raise ValueError(
+                f"{path} cannot be read as a checkpoint"
+                + (other if path != best and best.is_file() else "")
+            ) from error
         try:
             return cls(
                 path,
@@ -55,6 +68,7 @@ class CheckpointRecord:
                 dict(content["hyper_parameters"]),
                 dict(content["datamodule_hyper_parameters"]),
                 content["wsrl"].get("pretrained"),
+                dict(content.get("logs", {})),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(
@@ -116,6 +130,23 @@ class CheckpointRecord:
             {f"data.{name}": settings.get(name) for name in names} for settings in (data, self.data)
         )
         return _differences(here, there)
+
+
+def seen_splits(pretrained: Path, data: Mapping[str, Any]) -> list[str]:
+    """Describe where an encoder has seen tasks that are held out now.
+
+    Args:
+        pretrained: the checkpoint that the encoder is from.
+        data: the settings of the data now.
+    """
+    try:
+        source = CheckpointRecord.read(pretrained)
+    except ValueError:  # trained from Python on bare loaders: it knows of no split
+        return []
+    differences = source.data_differences(data, SPLIT_OPTIONS)
+    return (
+        [*differences, "the encoder has seen tasks that are held out here"] if differences else []
+    )
 
 
 def _differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from wsrl.encoders import get_encoder, list_encoders
@@ -31,6 +32,12 @@ def quiet() -> Iterator[None]:
         for message in _EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message)
         yield
+
+
+def note(lines: Iterable[str]) -> None:
+    """Point things out, a line each."""
+    for line in lines:
+        print(f"note: {line}", file=sys.stderr)
 
 
 def explain(message: str) -> str:

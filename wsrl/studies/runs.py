@@ -18,6 +18,9 @@ import yaml
 WORDS = ("best", "last")
 """Checkpoints that can be named without a path."""
 
+AUTO = "auto"
+"""Stands for the last checkpoint if there is one, and for none if there is not."""
+
 _HELP = ("-h", "--help", "--print_config", "--model.help", "--model.encoder.help")
 
 
@@ -46,9 +49,22 @@ class Run:
         """Path of the ``best`` or the ``last`` checkpoint."""
         return self.checkpoints / f"{word}.ckpt"
 
+    def furthest(self) -> Path | None:
+        """Return the last checkpoint; where there is none the best, and else nothing.
+
+        A run that was killed just after its first validation may have the best one only.
+        """
+        paths = [self.checkpoint(word) for word in ("last", "best")]
+        return next((path for path in paths if path.is_file()), None)
+
     def holds_a_run(self) -> bool:
         """Whether something was trained here."""
         return self.config.exists() or self.checkpoints.exists()
+
+    def is_begun(self) -> bool:
+        """Whether a run began here and was killed before its first checkpoint."""
+        own = self.config.exists() and {"model", "data"} <= read_config(str(self.config)).keys()
+        return own and self.furthest() is None
 
     def clear(self) -> None:
         """Delete what a run wrote here, and nothing else."""
@@ -73,7 +89,7 @@ class Request:
             command line beats them wherever it stands.
         options: the other options.
         run: folder of the run as given, if it was.
-        ckpt_path: checkpoint as given: a path, ``best`` or ``last``.
+        ckpt_path: checkpoint as given: a path, ``best``, ``last`` or ``auto``.
         wants_help: whether help or the resolved config is asked for and nothing is run.
     """
 
@@ -113,8 +129,12 @@ class Request:
                 f"say what to {subcommand}: --ckpt_path RUN/checkpoints/best.ckpt, "
                 "or --run RUN --ckpt_path best"
             )
+        if subcommand != "fit" and self.ckpt_path == AUTO:
+            raise ValueError(
+                f"--ckpt_path auto is for fit; say which to {subcommand}: best or last"
+            )
         path = None
-        if self.ckpt_path is not None and self.ckpt_path not in WORDS:
+        if self.ckpt_path is not None and self.ckpt_path not in (*WORDS, AUTO):
             path = Path(self.ckpt_path)
         if self.run is not None:
             run = Run(Path(self.run))
@@ -122,6 +142,8 @@ class Request:
             run = Run.of_checkpoint(path)
         else:
             run = self._named_run()
+        if self.ckpt_path == AUTO:
+            return run, run.furthest()
         if self.ckpt_path is not None and path is None:
             path = run.checkpoint(self.ckpt_path)
         if path is not None and not path.is_file():

@@ -3,40 +3,46 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from argparse import ArgumentError
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import SIGTERMException
+from lightning.pytorch.loggers import Logger
 
 from wsrl.data import ZooDataModule
 from wsrl.encoders import list_encoders
 from wsrl.encoders.base import class_path
+from wsrl.stopping import StopRequests, is_launched
 from wsrl.studies.callbacks import BestCheckpoint, SaveRunConfig
-from wsrl.studies.checkpoints import LINKED, SPLIT_OPTIONS, CheckpointRecord
-from wsrl.studies.messages import explain, quiet
+from wsrl.studies.checkpoint_io import check_writable, remove_partial, with_checkpoint_io
+from wsrl.studies.checkpoints import LINKED, CheckpointRecord, seen_splits
+from wsrl.studies.logs import RunLogger
+from wsrl.studies.messages import explain, note, quiet
+from wsrl.studies.options import add_run_options
 from wsrl.studies.predictions import write_predictions
-from wsrl.studies.runs import Request, Run
+from wsrl.studies.runs import AUTO, Request, Run
+from wsrl.studies.stopping import LastCheckpoint, ended_together
 from wsrl.studies.tables import print_metrics
 from wsrl.tasks import TaskModule
+from wsrl.zoos.files import write_atomically
 
 
-def run_training(subcommand: str, args: Sequence[str]) -> TrainingCLI:
+def run_training(
+    subcommand: str, args: Sequence[str], stop: StopRequests | None = None
+) -> TrainingCLI:
     """Run one of the four commands.
 
     Args:
         subcommand: ``fit``, ``validate``, ``test`` or ``predict``.
         args: the words after it.
+        stop: notes the signals to this process, if that has begun already.
 
     Returns:
         The finished command: its trainer, model and datamodule.
@@ -44,18 +50,21 @@ def run_training(subcommand: str, args: Sequence[str]) -> TrainingCLI:
     Raises:
         ValueError: where settings are wrong, or contradict a checkpoint or a folder.
         argparse.ArgumentError: for a command line that cannot be read.
+        SystemExit: when it was told to end, with the status by which shells report that.
+        KeyboardInterrupt: when it was interrupted before there was a step to end after.
     """
     list_encoders()  # loads other packages' encoders, so that they are found by name
+    if stop is None:
+        with StopRequests(at_once=not is_launched()) as stop:
+            return run_training(subcommand, args, stop)
     try:
         with quiet():
-            cli = TrainingCLI(subcommand, Request.read(args))
+            cli = TrainingCLI(subcommand, Request.read(args), stop)
             cli.execute()
     except ArgumentError as error:
         raise ArgumentError(None, explain(str(error))) from error
     except MisconfigurationException as error:
         raise ValueError(str(error)) from error
-    except SIGTERMException as end:
-        raise SystemExit(128 + signal.SIGTERM) from end  # as shells report it
     return cli
 
 
@@ -66,13 +75,15 @@ class TrainingCLI(LightningCLI):
     then differs from the checkpoint's is an error.
     """
 
-    def __init__(self, command: str, request: Request) -> None:
+    def __init__(self, command: str, request: Request, stop: StopRequests) -> None:
         self.command = command
+        self.stop = stop
         self.record: CheckpointRecord | None = None
         arguments = [word for config in request.configs for word in ("--config", config)]
         arguments += request.options
         if not request.wants_help:
             self.run, checkpoint = request.resolve(command)
+            self.auto = request.ckpt_path == AUTO
             arguments += ["--run", str(self.run.folder)]
             if checkpoint is not None:
                 self.record = CheckpointRecord.read(checkpoint)
@@ -108,40 +119,7 @@ class TrainingCLI(LightningCLI):
         """Add the run's options, and hand the zoo's spec and targets to the model."""
         for name in LINKED:
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
-        parser.add_argument(
-            "--run",
-            type=str,
-            help="the run's folder: checkpoints/best.ckpt and last.ckpt, logs/, config.yaml. "
-            "By default runs/ and the names of the config files; of a run's own config.yaml, its "
-            "folder; of the path of a checkpoint, its run",
-        )
-        parser.add_argument(
-            "--ckpt_path",
-            type=str | None,
-            help="a checkpoint: its path, or best or last of the run; fit goes on from it",
-        )
-        parser.add_argument(
-            "--float32_matmul_precision",
-            type=Literal["highest", "high"] | None,
-            help="high lets a GPU round what it multiplies to TF32, about three decimal digits; by "
-            "default as PyTorch is set",
-        )
-        parser.add_argument(
-            "--compile",
-            type=Literal["default", "reduce-overhead", "max-autotune"] | None,
-            help="compile encoder, emulator and head with torch.compile in this mode (minutes at "
-            "the start); for GPUs, where many small launches are the cost",
-        )
-        if self.command == "fit":
-            parser.add_argument(
-                "--overwrite", action="store_true", help="delete the run that the folder holds"
-            )
-        if self.command == "predict":
-            parser.add_argument(
-                "--out",
-                type=str | None,
-                help="the safetensors file to write; by default embeddings.safetensors in the run",
-            )
+        add_run_options(parser, self.command)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, without Lightning's warning that the process has arguments too."""
@@ -159,9 +137,9 @@ class TrainingCLI(LightningCLI):
         data = dict(self.datamodule.hparams)
         if self.record is not None:
             self.record.check_model(class_path(type(self.model)), dict(self.model.hparams))
-            _note(self.record.data_differences(data))
+            note(self.record.data_differences(data))
         elif getattr(self.model, "pretrained", None):
-            _note_other_split(Path(self.model.pretrained), data)
+            note(seen_splits(Path(self.model.pretrained), data))
 
     def _choose_arithmetic(self) -> None:
         if precision := self.config["float32_matmul_precision"]:
@@ -176,10 +154,16 @@ class TrainingCLI(LightningCLI):
         own: dict[str, Any] = {"logger": self._logger(given["logger"])}
         if given["default_root_dir"] is None:
             own["default_root_dir"] = str(self.run.folder)
-        if self.command == "fit" and given["enable_checkpointing"] is not False:
+        own["plugins"] = with_checkpoint_io(given["plugins"], given["strategy"])
+        if self.command == "fit":
             callbacks = given["callbacks"] or []
             callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
-            own["callbacks"] = [*callbacks, *self._checkpoint_callbacks()]
+            path, best = None, []
+            if given["enable_checkpointing"] is not False:
+                path, best = self.run.checkpoint("last"), [self._best_checkpoint()]
+            minutes = self.config_init["checkpoint_minutes"]
+            # The first of all: what others do when a step begins is not done when it saves.
+            own["callbacks"] = [LastCheckpoint(path, minutes, self.stop), *callbacks, *best]
         return super().instantiate_trainer(**own, **kwargs)
 
     def execute(self) -> None:
@@ -190,11 +174,15 @@ class TrainingCLI(LightningCLI):
             "test": self.evaluate,
             "predict": self.predict,
         }
-        commands[self.command]()
+        with ended_together(self.trainer, self.stop, self.run.folder):
+            commands[self.command]()
 
     def fit(self) -> None:
         """Train, and say where the run is."""
         path = None if self.record is None else str(self.record.path)
+        for logger in self.trainer.loggers if self.trainer.is_global_zero else ():
+            if isinstance(logger, RunLogger):
+                logger.cut(self.record.logs if self.record and self._goes_on() else {})
         self.trainer.fit(self.model, self.datamodule, ckpt_path=path, weights_only=True)
         if not self.trainer.is_global_zero or self.config["trainer"]["fast_dev_run"]:
             return
@@ -203,7 +191,7 @@ class TrainingCLI(LightningCLI):
             if isinstance(kept, BestCheckpoint) and kept.best_model_score is not None:
                 print(f"best {kept.monitor}: {float(kept.best_model_score):.4f}")
         if not self.run.checkpoint("best").exists():
-            _note(["no best.ckpt, since training ended before a validation"])
+            note(["no best.ckpt, since training ended before a validation"])
 
     def evaluate(self) -> None:
         """Evaluate the checkpoint, print its metrics and keep them in the run's folder."""
@@ -222,7 +210,8 @@ class TrainingCLI(LightningCLI):
         print_metrics(metrics)
         out = self.run.folder / f"{self.command}.json"
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps({**self._source(), "metrics": metrics}, indent=2) + "\n")
+        found = json.dumps({**self._source(), "metrics": metrics}, indent=2) + "\n"
+        write_atomically(out, found.encode())
         print(f"written: {out}")
 
     def predict(self) -> None:
@@ -252,17 +241,27 @@ class TrainingCLI(LightningCLI):
             "zoo": self.datamodule.hparams["zoo"],
         }
 
+    def _goes_on(self) -> bool:
+        """Whether the checkpoint is of the run that the folder holds."""
+        own = self.run.checkpoints.resolve()
+        return self.record is not None and self.record.path.parent.resolve() == own
+
     def _prepare_folder(self) -> None:
-        """Make sure that the folder holds no other run."""
-        goes_on = self.record and self.run.checkpoints.samefile(self.record.path.parent)
-        if goes_on or not self.run.holds_a_run() or not self.trainer.is_global_zero:
+        """Make sure that the folder can be written and holds no other run."""
+        if not self.trainer.is_global_zero:
             return
-        if not self.config["overwrite"]:
-            raise ValueError(
-                f"{self.run.folder} holds a run already: go on with it (--ckpt_path last), choose "
-                "another folder (--run DIR), or delete what it holds (--overwrite)"
-            )
-        self.run.clear()
+        if self.run.holds_a_run() and not self._goes_on():
+            if not self.config["overwrite"] and not (self.auto and self.run.is_begun()):
+                raise ValueError(
+                    f"{self.run.folder} holds a run already: go on with it (--ckpt_path last), "
+                    "choose another folder (--run DIR), or delete what it holds (--overwrite)"
+                )
+            if self.config["overwrite"]:
+                self.run.clear()
+        check_writable(self.run.folder)
+        if self.run.checkpoints.exists():
+            check_writable(self.run.checkpoints)
+            remove_partial(self.run.checkpoints)
 
     def _from_checkpoint(self, request: Request) -> list[str]:
         """The config files that stand for what is not said on the command line."""
@@ -277,32 +276,14 @@ class TrainingCLI(LightningCLI):
         if self.command != "fit":
             return given or False
         if given is None or given is True:
-            return TensorBoardLogger(self.run.folder, name=self.run.logs.name, version="")
+            return RunLogger(self.run)
         return given  # type: ignore[no-any-return]  # checked by the parser
 
-    def _checkpoint_callbacks(self) -> list[Callback]:
-        """Keep the best by the model's own measure, and the last, also when interrupted."""
-        folder = self.run.checkpoints
-        best = BestCheckpoint(
-            folder, "best", monitor=self.model.monitor, enable_version_counter=False
+    def _best_checkpoint(self) -> BestCheckpoint:
+        """Keep the best by the model's own measure."""
+        return BestCheckpoint(
+            self.run.checkpoints, "best", monitor=self.model.monitor, enable_version_counter=False
         )
-        last = ModelCheckpoint(folder, "last", save_on_exception=True, enable_version_counter=False)
-        return [best, last]
-
-
-def _note_other_split(pretrained: Path, data: dict[str, Any]) -> None:
-    """Point out where an encoder has seen tasks that are held out now."""
-    try:
-        source = CheckpointRecord.read(pretrained)
-    except ValueError:  # trained from Python on bare loaders: it knows of no split
-        return
-    if differences := source.data_differences(data, SPLIT_OPTIONS):
-        _note([*differences, "the encoder has seen tasks that are held out here"])
-
-
-def _note(lines: list[str]) -> None:
-    for line in lines:
-        print(f"note: {line}", file=sys.stderr)
 
 
 def _trainer_defaults(command: str) -> dict[str, Any]:

@@ -174,6 +174,7 @@ class PredictionModule(TaskModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note where the encoder is from, whose weights come with the checkpoint."""
+        super().on_load_checkpoint(checkpoint)
         self.pretrained = checkpoint["wsrl"]["pretrained"]
 
     def on_fit_start(self) -> None:

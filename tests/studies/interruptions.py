@@ -1,0 +1,196 @@
+"""Runs that are interrupted for real: signals, kills and full disks at chosen moments.
+
+As a program it carries out a list of runs, each in a process of its own, forked after the imports
+that take seconds.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import random
+import resource
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import wsrl  # noqa: F401 first: it lets Lightning be imported beside a CPU torch
+
+# isort: split
+import numpy as np
+import torch
+from lightning.pytorch import Callback
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor, nn
+
+from wsrl.encoders import Encoder
+from wsrl.rnn import RNNSpec, RNNWeights
+
+ROOT = Path(__file__).parents[2]
+
+
+class Drawing(Encoder):
+    """Draws from every generator, in evaluations as well."""
+
+    def __init__(self, spec: RNNSpec, embedding_dim: int = 4, fails: bool = False) -> None:
+        super().__init__(spec, embedding_dim)
+        self.linear = nn.LazyLinear(embedding_dim)
+        self.linear(torch.zeros(1, spec.num_parameters))
+        self.dropout = nn.Dropout(0.3)
+        self.fails = fails
+
+    def forward(self, weights: RNNWeights) -> Tensor:
+        if self.fails and self.training and self.trainer.global_rank == 1:
+            raise RuntimeError("this process fails")
+        scale = torch.rand(()) + np.random.rand() + random.random()  # noqa: NPY002
+        return self.dropout(self.linear(weights.flat)) * scale + torch.randn(self.embedding_dim)
+
+
+class Interrupt(Callback):
+    """Sends this process a signal, at the moment that ``INTERRUPT`` names.
+
+    It is "moment step signal rank"; ``write n`` means the n-th file that is being written. Besides
+    signals there are TWICE (Ctrl-C), GROUP (Ctrl-C, to all processes) and LIMIT (the disk is full).
+    """
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        self.moment, step, self.what, rank = os.environ.get("INTERRUPT", "no 0 0 0").split()
+        self.step = int(step)
+        if trainer.global_rank != int(rank):
+            self.moment = "no"
+        if self.moment == "write":
+            sync, files = os.fsync, [0]
+
+            def fsync(handle: int) -> None:
+                if os.readlink(f"/proc/self/fd/{handle}").endswith(".partial"):
+                    files[0] += 1
+                    if files[0] == self.step:
+                        self._act()
+                sync(handle)
+
+            os.fsync = fsync
+
+    def _act(self) -> None:
+        if self.what == "LIMIT":
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+        elif self.what == "GROUP":
+            os.killpg(0, signal.SIGINT)
+        elif self.what == "TWICE":
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+        else:
+            os.kill(os.getpid(), signal.Signals[self.what])
+
+    def _at(self, moment: str, trainer: Any) -> None:
+        if self.moment == moment and trainer.global_step == self.step:
+            self._act()
+
+    def on_sanity_check_start(self, trainer: Any, pl_module: Any) -> None:
+        self._at("sanity", trainer)
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        self._at("start", trainer)
+
+    def on_train_batch_start(self, trainer: Any, *rest: Any) -> None:
+        self._at("batch", trainer)
+
+    def on_before_optimizer_step(self, trainer: Any, *rest: Any) -> None:
+        self._at("backward", trainer)
+
+    def on_train_batch_end(self, trainer: Any, *rest: Any) -> None:
+        self._at("batch_end", trainer)
+
+    def on_validation_batch_start(
+        self, trainer: Any, module: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        if batch_idx == dataloader_idx == 0 and not trainer.sanity_checking:
+            self._at("validation", trainer)
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        if not trainer.sanity_checking:
+            self._at("validated", trainer)
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        self._at("epoch", trainer)
+
+
+def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Read every scalar of a run, with its steps."""
+    events = EventAccumulator(str(folder / "logs"), {"scalars": 0}).Reload()
+    return {
+        tag: [(event.step, event.value) for event in events.Scalars(tag)]
+        for tag in events.Tags()["scalars"]
+    }
+
+
+def weights(folder: Path, word: str = "last") -> dict[str, Any]:
+    """Read what a checkpoint holds of the model and of how far it came."""
+    content = torch.load(folder / "checkpoints" / f"{word}.ckpt", weights_only=True)
+    return {"step": content["global_step"], **content["state_dict"]}
+
+
+def run_all(runs: list[dict[str, Any]]) -> None:
+    """Carry out runs one after another; print the exit statuses of each one's processes.
+
+    Each is ``{"args", "interrupt", "log"}`` and, if wanted, ``processes`` (started as ``torchrun``
+    does), ``environment`` and ``unprivileged`` (even the superuser must heed permissions).
+    """
+    import wsrl.studies.training  # noqa: F401 imported once for all
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # GROUP is for the runs
+    statuses = []
+    for run in runs:
+        count, port = run.get("processes", 1), _free_port()
+        pids = [_start(run, rank, count, port) for rank in range(count)]
+        statuses.append([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids])
+    print(json.dumps(statuses))
+
+
+def _start(run: dict[str, Any], rank: int, count: int, port: int) -> int:
+    from wsrl.cli import main
+
+    if pid := os.fork():
+        return pid
+    status = 70
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        log = os.open(run["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.environ["INTERRUPT"] = run["interrupt"]
+        os.environ.update(run.get("environment", {}))
+        if count > 1:
+            known = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "MASTER_PORT": port}
+            known |= {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "TORCHELASTIC_RUN_ID": "run"}
+            os.environ.update({name: str(value) for name, value in known.items()})
+            os.environ["MASTER_ADDR"] = "127.0.0.1"
+        if run.get("unprivileged"):
+            _drop_capabilities()
+        status = main(run["args"])
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def _drop_capabilities() -> None:
+    """Give up all privileges of the superuser (capset, version 3, of the kernel)."""
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    if ctypes.CDLL(None).capset(header, (ctypes.c_uint32 * 6)()) != 0:
+        raise OSError("capset failed")
+
+
+if __name__ == "__main__":
+    run_all(json.loads(sys.stdin.read()))

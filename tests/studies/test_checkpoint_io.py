@@ -1,0 +1,81 @@
+"""Checkpoints are whole or not there, and nothing in them is run."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch.strategies import SingleDeviceStrategy
+
+from wsrl.studies.checkpoint_io import AtomicCheckpointIO, check_writable, remove_partial
+from wsrl.studies.checkpoint_io import with_checkpoint_io as with_io
+
+
+class Other(AtomicCheckpointIO):
+    pass
+
+
+class Malicious:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.mkdir, (self.path,)
+
+
+def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "last.ckpt"
+    ways, content = AtomicCheckpointIO(), {"state_dict": {"w": torch.arange(3.0)}, "step": 3}
+    ways.save_checkpoint(content, path)
+    found = ways.load_checkpoint(path)
+    assert found["step"] == 3
+    assert torch.equal(found["state_dict"]["w"], content["state_dict"]["w"])
+    assert [file.name for file in path.parent.iterdir()] == ["last.ckpt"]
+    ways.remove_checkpoint(path)
+    ways.remove_checkpoint(path)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("weights_only", [False, None, True])
+def test_nothing_in_a_checkpoint_is_run(tmp_path: Path, weights_only: bool | None) -> None:
+    torch.save({"state_dict": Malicious(tmp_path / "made")}, tmp_path / "bad.ckpt")
+    with pytest.raises(pickle.UnpicklingError):
+        AtomicCheckpointIO().load_checkpoint(tmp_path / "bad.ckpt", weights_only=weights_only)
+    assert not (tmp_path / "made").exists()
+    torch.load(tmp_path / "bad.ckpt", weights_only=False)  # it would have been
+    assert (tmp_path / "made").exists()
+
+
+def test_only_plain_local_paths(tmp_path: Path) -> None:
+    for path in ("s3://bucket/last.ckpt", "memory://last.ckpt"):
+        with pytest.raises(ValueError, match="local disks"):
+            AtomicCheckpointIO().save_checkpoint({}, path)
+        with pytest.raises(ValueError, match="local disks"):
+            AtomicCheckpointIO().load_checkpoint(path)
+    with pytest.raises(ValueError, match="storage_options"):
+        AtomicCheckpointIO().save_checkpoint({}, tmp_path / "a.ckpt", storage_options={})
+
+
+def test_what_was_chosen_stays() -> None:
+    other = Other()
+    assert with_io([other], "ddp") == [other]
+    assert with_io(other, "ddp") == [other]
+    assert with_io(None, SingleDeviceStrategy(checkpoint_io=other)) == []
+    assert [type(plugin) for plugin in with_io(None, "ddp")] == [AtomicCheckpointIO]
+
+
+def test_what_a_killed_process_left_is_deleted(tmp_path: Path) -> None:
+    (tmp_path / "last.ckpt.0123abcd.partial").write_text("half")
+    (tmp_path / "last.ckpt").write_text("whole")
+    remove_partial(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new" / "run")
+    assert list((tmp_path / "new" / "run").iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        check_writable(tmp_path / "file" / "run")

@@ -1,0 +1,114 @@
+"""How checkpoints get to the disk and back: whole or not at all, and never unpickled."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import CheckpointIO
+from lightning.pytorch.strategies import Strategy
+
+from wsrl.zoos.files import PARTIAL, written_atomically
+
+
+class AtomicCheckpointIO(CheckpointIO):
+    """Writes checkpoints on local disks that are there whole or not at all.
+
+    Lightning's own writes to another folder first and syncs nothing: where that is another file
+    system, or where the machine dies, half a file can take the place of the former checkpoint.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint; where that fails, the former one at this path stays.
+
+        Args:
+            checkpoint: what a trainer collected.
+            path: the file; its folder is made.
+            storage_options: must be left out.
+
+        Raises:
+            ValueError: for a path that is not on a disk, and for storage options.
+            OSError: naming the file, as where the disk is full.
+        """
+        if storage_options is not None:
+            raise ValueError("storage_options are for remote files; checkpoints go to local ones")
+        file = _local(path)
+        content = io.BytesIO()  # so that a full disk is met by one plain write, not inside torch
+        torch.save(checkpoint, content)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with written_atomically(file) as target:
+            target.write(content.getbuffer())
+
+    def load_checkpoint(
+        self,
+        path: str | Path,
+        map_location: Callable[..., Any] | torch.device | str | None = "cpu",
+        weights_only: bool | None = True,
+    ) -> dict[str, Any]:
+        """Read a checkpoint of tensors and plain values.
+
+        Args:
+            path: the file.
+            map_location: the device to load to.
+            weights_only: not asked: nothing is ever unpickled.
+
+        Raises:
+            ValueError: for a path that is not on a disk.
+            pickle.UnpicklingError: for anything but tensors and plain values.
+        """
+        content: dict[str, Any] = torch.load(
+            _local(path), map_location=map_location, weights_only=True
+        )
+        return content
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Delete a checkpoint, if it is there."""
+        _local(path).unlink(missing_ok=True)
+
+
+def with_checkpoint_io(plugins: Any, strategy: Any) -> list[Any]:
+    """Add this way of writing checkpoints to a trainer's plugins, unless one was chosen.
+
+    Args:
+        plugins: as they were given to the trainer: one, a list or ``None``.
+        strategy: as it was given to the trainer; an object can bring a way of its own.
+    """
+    given = plugins if isinstance(plugins, list) else [plugins] if plugins else []
+    chosen = isinstance(strategy, Strategy) and strategy._checkpoint_io is not None
+    if chosen or any(isinstance(plugin, CheckpointIO) for plugin in given):
+        return given
+    return [*given, AtomicCheckpointIO()]
+
+
+def remove_partial(folder: Path) -> None:
+    """Delete what a process that was killed left half written in a folder."""
+    for path in folder.glob(f"*{PARTIAL}"):
+        path.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder and write into it, so that a disk that refuses does so before any work.
+
+    Raises:
+        OSError: naming the folder.
+    """
+    trial = folder / f"trial{PARTIAL}"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        trial.write_bytes(b"")
+        trial.unlink()
+    except OSError as error:
+        raise type(error)(
+            error.errno, f"the run cannot be written: {error.strerror}", str(folder)
+        ) from error
+
+
+def _local(path: str | Path) -> Path:
+    if "://" in str(path):
+        raise ValueError(f"checkpoints are kept on local disks, not at {path}; give a plain path")
+    return Path(path)

@@ -1,0 +1,106 @@
+"""The processes of one run: what they agree on, who ends whom, and how a job is queued again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import torch
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.pytorch import Trainer
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+from torch import distributed
+
+
+class Agreement:
+    """What the processes of a run know together; a single process, what it knows itself.
+
+    All must ask at the same moments. They agree on the CPU, over a group of their own, so that a
+    step on a GPU is not waited for.
+    """
+
+    def __init__(self) -> None:
+        several = distributed.is_available() and distributed.is_initialized()
+        several = several and distributed.get_world_size() > 1
+        self._group = distributed.new_group(backend="gloo") if several else None
+
+    def largest(self, values: Sequence[int]) -> list[int]:
+        """Return the largest of each value over all processes."""
+        if self._group is None:
+            return list(values)
+        together = torch.tensor(values)
+        distributed.all_reduce(together, distributed.ReduceOp.MAX, self._group)
+        return [int(value) for value in together]
+
+    def smallest(self, values: Sequence[int]) -> list[int]:
+        """Return the smallest of each value over all processes."""
+        return [-value for value in self.largest([-value for value in values])]
+
+
+class _NoSignalHandlers:
+    """Stands where Lightning keeps its signal handlers, and installs none."""
+
+    received_sigterm = False
+
+    def register_signal_handlers(self) -> None:
+        pass
+
+    def teardown(self) -> None:
+        pass
+
+
+def leave_signals_alone(trainer: Trainer) -> None:
+    """Have Lightning neither handle signals nor ask the first process for them at every step.
+
+    Its handlers speak to the other processes from within the handler, which hangs or fails where
+    these do something else at that moment; and they hear the first process only.
+    """
+    trainer._signal_connector = _NoSignalHandlers()  # type: ignore[assignment]
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+
+
+def end_children(trainer: Trainer, patience: float) -> None:
+    """End the processes that Lightning started for this run, if it did.
+
+    Args:
+        trainer: of the run.
+        patience: seconds to wait for them before they are killed.
+    """
+    launcher = trainer.strategy.launcher
+    if not isinstance(launcher, _SubprocessScriptLauncher):
+        return
+    children = list(launcher.procs)
+    # The thread that watches them shares this list: it would kill this process for their failure.
+    launcher.procs.clear()
+    for child in children:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(patience)
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+
+
+def requeues(trainer: Trainer) -> bool:
+    """Say whether a SLURM job that is told of its end is to be queued again."""
+    environment = trainer._accelerator_connector.cluster_environment
+    return isinstance(environment, SLURMEnvironment) and environment.auto_requeue
+
+
+def requeue() -> None:
+    """Queue this SLURM job again, or say that it could not be."""
+    job = os.environ["SLURM_JOB_ID"]
+    if "SLURM_ARRAY_JOB_ID" in os.environ:
+        job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    command = ["scontrol", "requeue", job]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except OSError as error:
+        reason = str(error)
+    else:
+        reason = done.stderr.strip() or f"status {done.returncode}"
+        if done.returncode == 0:
+            return
+    print(f"note: {' '.join(command)} failed ({reason}): queue the job yourself", file=sys.stderr)
