@@ -104,11 +104,13 @@ def test_metrics_are_means_over_a_whole_split(zoo_path: Path, tmp_path: Path, lo
                 for batch in batches:
                     z = module.embed(batch.weights)
                     right.append(LOSSES[name](module.emulate(z, batch.inputs), batch.outputs))
-                    moved = torch.cat([z[-(len(z) // 2) :], z[: -(len(z) // 2)]])
-                    if len(z) > 1:
-                        wrong.append(
-                            LOSSES[name](module.emulate(moved, batch.inputs), batch.outputs)
-                        )
+                    pairs = [*range(len(z))]  # (0 1) (2 3) ... and three at the end if odd
+                    pairs[0 : len(z) - len(z) % 2 : 2] = range(1, len(z), 2)
+                    pairs[1::2] = range(0, len(z) - len(z) % 2, 2)
+                    if len(z) % 2:
+                        pairs[-3:] = [len(z) - 2, len(z) - 1, len(z) - 3]
+                    moved = z[pairs]
+                    wrong.append(LOSSES[name](module.emulate(moved, batch.inputs), batch.outputs))
             logged = trainer.callback_metrics
             torch.testing.assert_close(logged[f"{split}/{name}"], torch.cat(right).mean())
             torch.testing.assert_close(logged[f"{split}/shuffled_{name}"], torch.cat(wrong).mean())
@@ -139,11 +141,11 @@ def test_only_some_clones_are_scored_in_validation_and_all_in_a_test(
     scored: list[int] = []
 
     def clone_scores(
-        problem: Any, run: Any, tasks: Tensor, samples: int, generator: torch.Generator
+        problem: Any, run: Any, tasks: Tensor, samples: int, generators: list[torch.Generator]
     ) -> Tensor:
         scored.append(len(tasks))
         assert samples == 3
-        return torch.rand(len(tasks), generator=generator)
+        return torch.cat([torch.rand(1, generator=each) for each in generators])
 
     monkeypatch.setattr(FormalLanguages, "clone_scores", clone_scores)
     module = small_emulation(datamodule, clone_rnns=4)
@@ -169,7 +171,7 @@ def test_clones_and_originals_run_freely_through_their_own_models(
 
     class Scorer:
         def clone_scores(
-            self, run: Any, tasks: Tensor, samples: int, generator: torch.Generator
+            self, run: Any, tasks: Tensor, samples: int, generators: list[torch.Generator]
         ) -> Tensor:
             first, state = run(batch.inputs[:, :, :3], None)
             rest, _ = run(batch.inputs[:, :, 3:], state)
@@ -181,7 +183,7 @@ def test_clones_and_originals_run_freely_through_their_own_models(
     scorer = Scorer()
     with torch.no_grad():
         scores = score_clones(
-            scorer, module.emulator, embedding, batch.weights, batch.task, 2, torch.Generator()
+            scorer, module.emulator, embedding, batch.weights, batch.task, 2, range(len(batch))
         )
         expected = [
             run_population(batch.weights, batch.inputs)[0],

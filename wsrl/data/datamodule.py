@@ -36,7 +36,8 @@ class ZooDataModule(LightningDataModule):
         batch_size: RNNs of a training step, over all processes.
         sequences_per_rnn: ``S``, stored sequences read of every RNN.
         steps_per_epoch: training steps between two validations.
-        eval_batch_size: RNNs of a batch in evaluation, on each process.
+        eval_batch_size: RNNs of a batch in evaluation, on each process; at least 2, since they are
+            evaluated in pairs.
         split_seed: fixes which task is in which split.
         seed: fixes order, sequences and permutations of training, and the sequences of evaluation.
         ood_criterion: what makes a task out of distribution: the ``published`` measure of the
@@ -276,5 +277,6 @@ def _check_sizes(
         "eval_batch_size": eval_batch_size,
     }
     for name, value in sizes.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, not {value}")
+        least = 2 if name == "eval_batch_size" else 1
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, not {value}")
