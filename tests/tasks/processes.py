@@ -21,6 +21,9 @@ from wsrl.tasks import PredictionModule, TaskModule
 Results: TypeAlias = dict[str, dict[str, torch.Tensor]]
 """Tensors by name, by what was run."""
 
+ENCODERS = list_encoders()
+"""All that are there before any test adds one."""
+
 MODES = {"frozen": "task", "finetune": "performance", "scratch": "angle"}
 """What a prediction of each mode reads: classes, a number, a number on a circle."""
 
@@ -125,7 +128,7 @@ def train_all(zoo: str, folder: Path, processes: int) -> Results:
     """Train every encoder in every task."""
     return {
         f"{name} {task}": train(zoo, folder, processes, name, task)
-        for name in list_encoders()
+        for name in ENCODERS
         for task in ("emulation", *MODES)
     }
 

@@ -12,8 +12,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.tasks.processes import DRAWN, MODES, Results, evaluate, train, train_all
-from wsrl.encoders import list_encoders
+from tests.tasks.processes import DRAWN, ENCODERS, MODES, Results, evaluate, train, train_all
 
 ROOT = Path(__file__).parents[2]
 SUMS = {"rtol": 1e-9, "atol": 1e-10}
@@ -73,7 +72,7 @@ def assert_same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor
 
 
 @pytest.mark.parametrize("task", ["emulation", *MODES])
-@pytest.mark.parametrize("name", list_encoders())
+@pytest.mark.parametrize("name", ENCODERS)
 def test_two_processes_train_and_measure_like_one(
     results: tuple[Results, Results], name: str, task: str
 ) -> None:
