@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from wsrl.data import EvaluationLoader, TrainingLoader, ZooBatch, ZooReader
-from wsrl.data.order import RowOrder, fixed_picks, training_picks
+from wsrl.data.order import RowOrder, deal_pairs, fixed_picks, training_picks
 from wsrl.rnn import run_population
 from wsrl.zoos import open_zoo
 
@@ -157,6 +159,44 @@ def test_evaluation_reads_every_row_once(reader: ZooReader, world: int) -> None:
     np.testing.assert_array_equal(np.sort(torch.cat([b.row for b in every]).numpy()), ROWS)
 
 
+def test_a_process_without_a_share_has_an_empty_batch(reader: ZooReader) -> None:
+    parts = [EvaluationLoader(reader, ROWS[:3], 8, 2, 0, rank, 2) for rank in range(2)]
+    (three,), (none,) = map(list, parts)
+    assert (len(three), len(none)) == (3, 0)
+    for name, value in values(three).items():
+        assert values(none)[name].shape == (0, *value.shape[1:]), name
+
+
+def pairs_of(batch: np.ndarray[Any, Any]) -> list[frozenset[int]]:
+    """Return who was dealt out with whom: twos, and at the end of an odd batch a three."""
+    cuts = list(range(2, len(batch) - 1, 2))
+    return [frozenset(group.tolist()) for group in np.split(batch, cuts)] if len(batch) else []
+
+
+@pytest.mark.parametrize("world", range(1, 10))
+def test_pairs_are_dealt_out_once_and_evenly(world: int) -> None:
+    for count, batch_size in itertools.product((*range(1, 40), 97, 256, 400), (2, 3, 4, 7, 64)):
+        dealt = [deal_pairs(count, batch_size, rank, world) for rank in range(world)]
+        assert len({len(batches) for batches in dealt}) == 1  # collectives in an evaluation match
+        every = [batch for batches in dealt for batch in batches]
+        assert sorted(np.concatenate(every).tolist()) == list(range(count))
+        assert max(map(len, every)) <= max(batch_size, 3 if count % 2 else 2)
+        assert all(map(len, dealt[0]))  # the first process has an example to draw
+        alone = set(pairs_of(np.concatenate(deal_pairs(count, 500))))
+        assert {pair for batch in every for pair in pairs_of(batch)} == alone
+        shares = [sum(map(len, batches)) for batches in dealt]
+        assert max(shares) - min(shares) <= 3
+        assert all(map(len, every)) or count < 4 * world or batch_size < 5
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_a_batch_of_evaluation_is_a_fair_sample(world: int) -> None:
+    for count, batch_size, rank in itertools.product((60, 97, 400), (8, 30), range(world)):
+        for batch in deal_pairs(count, batch_size, rank, world):
+            spaces = np.diff(np.sort(batch))
+            assert spaces.max() <= 2 * count / len(batch) + 2
+
+
 def test_evaluation_uses_the_same_sequences_whatever_the_batches(reader: ZooReader) -> None:
     def by_row(batch_size: int, world: int) -> torch.Tensor:
         parts = [EvaluationLoader(reader, ROWS, batch_size, 2, 0, r, world) for r in range(world)]
@@ -166,6 +206,7 @@ def test_evaluation_uses_the_same_sequences_whatever_the_batches(reader: ZooRead
 
     assert torch.equal(by_row(8, 1), by_row(50, 1))
     assert torch.equal(by_row(8, 1), by_row(5, 2))
+    assert torch.equal(by_row(8, 1), by_row(2, 3))
 
 
 def test_a_batch_is_moved_and_cast_whole(reader: ZooReader) -> None:

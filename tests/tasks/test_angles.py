@@ -145,7 +145,7 @@ def test_clones_are_scored_on_validation_images_of_their_own_angle(digits: Path)
         seen.append(inputs)
         return torch.nn.functional.one_hot(torch.zeros(inputs.shape[:3]).long(), 10).float(), state
 
-    scores = problem.clone_scores(run, tasks, 30, torch.Generator().manual_seed(0))
+    scores = problem.clone_scores(run, tasks, 30, [torch.Generator() for _ in tasks])
     (inputs,) = seen
     for asked, among in zip(inputs.flatten(2), known, strict=True):
         assert all((among == image).all(1).any() for image in asked)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -13,11 +12,8 @@ from torch.utils.data import DataLoader
 from tests.tasks.conftest import SMALL_ENCODER, small_emulation, small_trainer
 from wsrl.data import ZooBatch, ZooDataModule
 from wsrl.encoders import ConstantEmbedding, FlattenedWeights, NoninteractiveProbing
-from wsrl.rnn import run_population
 from wsrl.tasks import EmulationModule
-from wsrl.tasks.clones import score_clones
 from wsrl.tasks.losses import LOSSES
-from wsrl.zoos.problems import FormalLanguages
 
 
 def split_batch(datamodule: ZooDataModule, split: int = 0) -> ZooBatch:
@@ -104,11 +100,13 @@ def test_metrics_are_means_over_a_whole_split(zoo_path: Path, tmp_path: Path, lo
                 for batch in batches:
                     z = module.embed(batch.weights)
                     right.append(LOSSES[name](module.emulate(z, batch.inputs), batch.outputs))
-                    moved = torch.cat([z[-(len(z) // 2) :], z[: -(len(z) // 2)]])
-                    if len(z) > 1:
-                        wrong.append(
-                            LOSSES[name](module.emulate(moved, batch.inputs), batch.outputs)
-                        )
+                    pairs = [*range(len(z))]  # (0 1) (2 3) ... and three at the end if odd
+                    pairs[0 : len(z) - len(z) % 2 : 2] = range(1, len(z), 2)
+                    pairs[1::2] = range(0, len(z) - len(z) % 2, 2)
+                    if len(z) % 2:
+                        pairs[-3:] = [len(z) - 2, len(z) - 1, len(z) - 3]
+                    moved = z[pairs]
+                    wrong.append(LOSSES[name](module.emulate(moved, batch.inputs), batch.outputs))
             logged = trainer.callback_metrics
             torch.testing.assert_close(logged[f"{split}/{name}"], torch.cat(right).mean())
             torch.testing.assert_close(logged[f"{split}/shuffled_{name}"], torch.cat(wrong).mean())
@@ -131,66 +129,6 @@ def test_evaluations_repeat_and_follow_their_seed(
 
     assert scores(0) == scores(0)
     assert scores(0) != scores(1)
-
-
-def test_only_some_clones_are_scored_in_validation_and_all_in_a_test(
-    datamodule: ZooDataModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scored: list[int] = []
-
-    def clone_scores(
-        problem: Any, run: Any, tasks: Tensor, samples: int, generator: torch.Generator
-    ) -> Tensor:
-        scored.append(len(tasks))
-        assert samples == 3
-        return torch.rand(len(tasks), generator=generator)
-
-    monkeypatch.setattr(FormalLanguages, "clone_scores", clone_scores)
-    module = small_emulation(datamodule, clone_rnns=4)
-    small_trainer(tmp_path).validate(module, datamodule=datamodule, verbose=False)
-    assert sum(scored) == 2 * 2 * 4  # original and clone, two splits
-    scored.clear()
-    small_trainer(tmp_path).test(module, datamodule=datamodule, verbose=False)
-    rows = [len(datamodule.rows(split)) for split in ("validation", "ood")]
-    assert sum(scored) == 2 * sum(rows)
-    scored.clear()
-    module = small_emulation(datamodule, clone_rnns=0)
-    trainer = small_trainer(tmp_path)
-    trainer.test(module, datamodule=datamodule, verbose=False)
-    assert scored == []
-    assert "ood/clone_score" not in trainer.callback_metrics
-
-
-def test_clones_and_originals_run_freely_through_their_own_models(
-    datamodule: ZooDataModule,
-) -> None:
-    batch, module = split_batch(datamodule), small_emulation(datamodule)
-    embedding = module.embed(batch.weights).detach()
-
-    class Scorer:
-        def clone_scores(
-            self, run: Any, tasks: Tensor, samples: int, generator: torch.Generator
-        ) -> Tensor:
-            first, state = run(batch.inputs[:, :, :3], None)
-            rest, _ = run(batch.inputs[:, :, 3:], state)
-            self.outputs = [*getattr(self, "outputs", []), torch.cat([first, rest], 2)]
-            scores = torch.full((len(tasks),), 0.5)
-            scores[0] = torch.nan
-            return scores
-
-    scorer = Scorer()
-    with torch.no_grad():
-        scores = score_clones(
-            scorer, module.emulator, embedding, batch.weights, batch.task, 2, torch.Generator()
-        )
-        expected = [
-            run_population(batch.weights, batch.inputs)[0],
-            module.emulate(embedding, batch.inputs),
-        ]
-    torch.testing.assert_close(scorer.outputs, expected)
-    for score in scores:  # NaN, where no sequence could be judged, counts as 0
-        assert score[0] == 0
-        assert (score[1:] == 0.5).all()
 
 
 def test_checkpoint_alone_rebuilds_the_module(

@@ -1,69 +1,130 @@
-"""Two processes give the answer of one."""
+"""Several processes give the answers of one: gradients, metrics and figures."""
 
 from __future__ import annotations
 
-import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import wsrl  # noqa: F401 first: it lets Lightning be imported beside a CPU torch
-from tests.tasks.conftest import SMALL_ENCODER, small_emulation, small_trainer
-from wsrl.data import ZooDataModule
-from wsrl.tasks import EmulationModule, PredictionModule
+from tests.tasks.processes import DRAWN, ENCODERS, MODES, Results, evaluate, train, train_all
 
 ROOT = Path(__file__).parents[2]
+SUMS = {"rtol": 1e-9, "atol": 1e-10}
+"""float64, with sums in another order."""
+METRICS = {"rtol": 1e-6, "atol": 1e-6}
+"""What metrics collect is float32."""
 
 
-def fitted(zoo: str, folder: str, processes: int) -> list[dict[str, float]]:
-    """Train an emulation and a prediction; return what was measured in the end."""
-    measured = []
-    for kind in ("emulation", "prediction"):
-        data = ZooDataModule(zoo, batch_size=8, steps_per_epoch=3, eval_batch_size=5)
-        torch.manual_seed(0)
-        module: EmulationModule | PredictionModule
-        if kind == "emulation":
-            # Clones are left out: which ones a validation scores depends on the batches.
-            module = small_emulation(data, clone_rnns=0, learning_rate=1e-2)
-        else:
-            module = PredictionModule(
-                "performance", data.targets, data.spec, SMALL_ENCODER, mode="scratch"
-            )
-        strategy = "ddp" if processes > 1 else "auto"
-        trainer = small_trainer(Path(folder), devices=processes, strategy=strategy)
-        trainer.fit(module, datamodule=data)
-        # The training loss is that of a process's own share; what an RNN is shuffled with depends
-        # on the batches.
-        kept = {
-            name: float(value)
-            for name, value in trainer.callback_metrics.items()
-            if name != "train/loss" and "shuffled" not in name
+def free_ports(count: int) -> list[str]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [str(each.getsockname()[1]) for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("processes")
+
+
+@pytest.fixture(scope="module")
+def results(zoo_path: Path, folder: Path) -> tuple[Results, Results]:
+    """What one process gives, and what two (in an evaluation, three) give, all run at once."""
+    port, next_port = free_ports(2)
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
+    # wsrl first: it lets Lightning be imported beside a CPU torch.
+    script = "import sys, wsrl; from tests.tasks.processes import work; work(*sys.argv[1:])"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", script, str(zoo_path), str(folder), next_port],
+            cwd=ROOT,
+            env=environment | {"MASTER_PORT": port, "LOCAL_RANK": str(rank)},
+        )
+        for rank in range(3)
+    ]
+    try:
+        one = train_all(str(zoo_path), folder, 1)
+        one["evaluation"] = evaluate(str(zoo_path), folder, 1)
+        assert [process.wait(timeout=300) for process in processes] == [0, 0, 0]
+    finally:
+        for process in processes:
+            process.kill()
+    return one, torch.load(folder / "results.pt", weights_only=True)
+
+
+def assert_same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(
+            found[name].double(),
+            value.double(),
+            **(SUMS if name.startswith(("gradient", "parameter")) else METRICS),
+            equal_nan=True,
+            msg=lambda text, name=name: f"{name}: {text}",
+        )
+
+
+@pytest.mark.parametrize("task", ["emulation", *MODES])
+@pytest.mark.parametrize("name", ENCODERS)
+def test_two_processes_train_and_measure_like_one(
+    results: tuple[Results, Results], name: str, task: str
+) -> None:
+    one, two = (result[f"{name} {task}"] for result in results)
+    assert_same(two, one)
+    encoded = [known for known in one if known.startswith("gradient encoder.")]
+    assert bool(encoded) == (task != "frozen")
+    wanted = {
+        "emulation": ["shuffled_total_variation", "shuffled_reverse_kl", "clone_difference"],
+        "frozen": ["exact_match", "part_accuracy", "loss"],
+        "finetune": ["mae", "r2", "kendall_tau"],
+        "scratch": ["angular_error"],
+    }
+    for split in ("validation", "ood"):
+        assert {f"logged {split}/{metric}" for metric in wanted[task]} < one.keys()
+    assert "logged train/loss" in one
+
+
+def test_three_processes_evaluate_like_one(results: tuple[Results, Results], folder: Path) -> None:
+    one, three = (result["evaluation"] for result in results)
+    assert_same(three, one)
+    for split in ("validation", "ood", "test"):
+        assert f"emulation {split}/clone_score" in one
+    assert len(list((folder / "disk").iterdir())) == 1  # they read one copy of the zoo
+
+
+def test_other_data_have_other_gradients(
+    results: tuple[Results, Results], zoo_path: Path, tmp_path: Path
+) -> None:
+    known = results[1]["FlattenedWeights emulation"]
+    other = train(str(zoo_path), tmp_path, 1, "FlattenedWeights", "emulation", seed=1)
+    with pytest.raises(AssertionError):
+        assert_same(other, known)
+    gradients = [name for name in known if name.startswith("gradient")]
+    assert all((other[name] - known[name]).abs().max() > 1e-6 for name in gradients)
+
+
+def test_one_process_alone_writes_to_tensorboard(
+    results: tuple[Results, Results], folder: Path
+) -> None:
+    written = {}
+    for processes in (1, 2):
+        (file,) = (folder / f"logs-{processes}").rglob("events.out.tfevents.*")
+        events = EventAccumulator(str(file), size_guidance={"images": 0, "scalars": 0})
+        events.Reload()
+        images = {tag: [e.step for e in events.Images(tag)] for tag in events.Tags()["images"]}
+        scalars = {
+            tag: [(e.step, pytest.approx(e.value, rel=1e-5)) for e in events.Scalars(tag)]
+            for tag in events.Tags()["scalars"]
         }
-        measured.append(kept)
-        if processes > 1 and trainer.is_global_zero:
-            (Path(folder) / "measured.json").write_text(json.dumps(measured))
-    return measured
-
-
-def test_two_processes_train_and_measure_like_one(zoo_path: Path, tmp_path: Path) -> None:
-    subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.tasks.test_processes", zoo_path, tmp_path],
-        cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        check=True,
-        timeout=240,
-    )
-    two = json.loads((tmp_path / "measured.json").read_text())
-    one = fitted(str(zoo_path), str(tmp_path), 1)
-    assert len(one) == len(two) == 2
-    for expected, found in zip(one, two, strict=True):
-        assert len(expected) >= 4
-        assert found == pytest.approx(expected, abs=1e-4)
-
-
-if __name__ == "__main__":
-    fitted(sys.argv[1], sys.argv[2], 2)
+        written[processes] = images, scalars
+    assert written[2] == written[1]
+    images, scalars = written[2]
+    assert images == {name: [3] for name in ("outputs", "probing", "embeddings")}
+    assert [step for step, _ in scalars["train/loss"]] == [0, 1, 2], DRAWN

@@ -130,7 +130,7 @@ def test_clone_scores_count_what_was_finished() -> None:
             return logits, ()
 
         tasks = torch.tensor([[0, 0], [0, 1]])
-        return problem.clone_scores(run, tasks, 7, torch.Generator().manual_seed(0))
+        return problem.clone_scores(run, tasks, 7, [torch.Generator() for _ in tasks])
 
     assert always(problem.eos).tolist() == [1, 0]  # the empty string is in the first language only
     assert always(0).tolist() == [0, 0]  # nothing finished

@@ -181,7 +181,7 @@ def test_runs_steps_tasks_and_performance(tmp_path: Path) -> None:
     assert zoo.problem.ood_criterion(tasks).tolist() == [0.5, 7.0]
     with pytest.raises(ValueError, match="clones"):
         zoo.problem.clone_scores(
-            lambda *_: (torch.zeros(1), ()), torch.zeros(1), 1, torch.Generator()
+            lambda *_: (torch.zeros(1), ()), torch.zeros(1), 1, [torch.Generator()]
         )
     assert not zoo.problem.scores_clones
 

@@ -75,19 +75,21 @@ class Parity(problems.TrainableProblem):
     def answers(self, sequences, tasks):
         return (sequences * ((tasks + 1) % 3 > 0)[..., None]).cumsum(-1) % 2
 
-    def score(self, run, tasks, samples, generator):
-        bits = torch.randint(2, (len(tasks), samples, self.length), generator=generator)
+    def score(self, run, tasks, bits):
         outputs, _ = run(self.encode(bits), None)
-        return bits, outputs, (outputs.argmax(-1) == self.answers(bits, tasks)).float()
+        return outputs, (outputs.argmax(-1) == self.answers(bits, tasks)).float()
 
     def evaluate(self, run, tasks, members, seed, step):
         generator = torch.Generator().manual_seed(seed)
-        bits, outputs, right = self.score(run, tasks, self.stored, generator)
+        bits = torch.randint(2, (len(tasks), self.stored, self.length), generator=generator)
+        outputs, right = self.score(run, tasks, bits)
         known = {"task": tasks, "performance": right.mean((1, 2))}
         return known | {"sequences": bits.short(), "outputs": outputs.half()}
 
-    def clone_scores(self, run, tasks, samples, generator):
-        return self.score(run, tasks.long(), samples, generator)[2].mean((1, 2))
+    def clone_scores(self, run, tasks, samples, generators):
+        shape = (samples, self.length)
+        bits = torch.stack([torch.randint(2, shape, generator=each) for each in generators])
+        return self.score(run, tasks.long(), bits)[1].mean((1, 2))
 
     def targets(self, steps):
         return {

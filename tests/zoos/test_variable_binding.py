@@ -161,7 +161,7 @@ def test_clones_are_scored_by_their_signs() -> None:
     def run(inputs: Tensor, _: object) -> tuple[Tensor, tuple[Tensor, ...]]:
         return run_population(weights, inputs)
 
-    scores = PROBLEM.clone_scores(run, tasks, 8, torch.Generator().manual_seed(0))
+    scores = PROBLEM.clone_scores(run, tasks, 8, [torch.Generator() for _ in tasks])
     # The other's second output changes its sign with every round of three, right in every second.
     assert scores.tolist() == [1.0, 0.75]
 

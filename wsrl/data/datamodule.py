@@ -20,6 +20,7 @@ from wsrl.data.splits import (
     split_tasks,
     unique_tasks,
 )
+from wsrl.data.staging import open_staged, stage_zoo
 from wsrl.zoos import open_zoo
 from wsrl.zoos.problems import Problem
 
@@ -36,7 +37,8 @@ class ZooDataModule(LightningDataModule):
         batch_size: RNNs of a training step, over all processes.
         sequences_per_rnn: ``S``, stored sequences read of every RNN.
         steps_per_epoch: training steps between two validations.
-        eval_batch_size: RNNs of a batch in evaluation, on each process.
+        eval_batch_size: RNNs of a batch in evaluation, on each process; at least 2, since they are
+            evaluated in pairs.
         split_seed: fixes which task is in which split.
         seed: fixes order, sequences and permutations of training, and the sequences of evaluation.
         ood_criterion: what makes a task out of distribution: the ``published`` measure of the
@@ -45,6 +47,9 @@ class ZooDataModule(LightningDataModule):
         ood_to_train: move half of the OOD tasks to training (the published downstream protocol).
         permute: reorder hidden neurons at random in training, with all their couplings.
         in_memory: hold the zoo on the trainer's device instead of reading it from the disk.
+        stage_to: a folder on each node's own disk, to which the first process of a node copies the
+            zoo, and from where all then read; ``~`` and variables such as ``$TMPDIR`` are expanded.
+            A copy that is there and whole is used again. Left out, the zoo is read where it is.
         split_by: ``task``, as published; or ``nothing``, for zoos of too few tasks: every split is
             then the whole zoo, and what is measured there is how well it is learned by heart.
 
@@ -68,6 +73,7 @@ class ZooDataModule(LightningDataModule):
         permute: bool = False,
         in_memory: bool = False,
         split_by: Literal["task", "nothing"] = "task",
+        stage_to: str | None = None,
     ) -> None:
         super().__init__()
         arguments = {
@@ -94,12 +100,14 @@ class ZooDataModule(LightningDataModule):
             raise ValueError(f"unknown split_by {split_by!r}; choose task or nothing")
         if ood_criterion not in ("published", "random"):
             raise ValueError(f"unknown ood_criterion {ood_criterion!r}; choose published or random")
-        self.zoo = open_zoo(zoo)
+        self.zoo = self._original = open_zoo(zoo)
         if sequences_per_rnn > self.zoo.sequences_stored:
             raise ValueError(
                 f"sequences_per_rnn is {sequences_per_rnn}, but zoo {self.zoo.path} stores "
                 f"{self.zoo.sequences_stored} sequences of every RNN; ask for at most these"
             )
+        # Not among the hyper-parameters: where a copy is says nothing about a run.
+        self.stage_to = stage_to
         self.save_hyperparameters(arguments)
         self._rows: dict[str, Indices] = {}
         self._reader: ZooReader | None = None
@@ -168,15 +176,21 @@ class ZooDataModule(LightningDataModule):
         return self._rows[split]
 
     def prepare_data(self) -> None:
-        """Compare the shards with their checksums, once a node, before any work.
+        """Compare the shards with their checksums, once a node, before any work; maybe copy them.
 
         Raises:
             ZooError: naming the files that are damaged.
+            OSError: when the folder to copy to cannot be written or is too small.
         """
-        self.zoo.check()
+        if self.stage_to is None:
+            self.zoo.check()
+        else:
+            stage_zoo(self._original, self.stage_to)
 
     def setup(self, stage: str) -> None:
-        """Split the zoo, so that too few tasks are an error before any work."""
+        """Open the copy, if one is wanted, and split the zoo: errors come before any work."""
+        if self.stage_to is not None and self.zoo is self._original:
+            self.zoo = open_staged(self._original, self.stage_to)
         self.rows(self.eval_splits(stage)[0])
 
     def train_dataloader(self) -> TrainingLoader:
@@ -276,5 +290,6 @@ def _check_sizes(
         "eval_batch_size": eval_batch_size,
     }
     for name, value in sizes.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, not {value}")
+        least = 2 if name == "eval_batch_size" else 1
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, not {value}")

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 
 import torch
 
 from wsrl.data.batch import ZooBatch
-from wsrl.data.order import Indices, RowOrder, fixed_picks, step_permutations, training_picks
+from wsrl.data.order import (
+    Indices,
+    RowOrder,
+    deal_pairs,
+    fixed_picks,
+    step_permutations,
+    training_picks,
+)
 from wsrl.data.reader import ZooReader
 
 
@@ -99,14 +105,16 @@ class TrainingLoader:
 class EvaluationLoader:
     """Reads every row exactly once over all processes, always with the same sequences.
 
-    All processes make the same number of batches (unless batches of one RNN do not come out even),
-    which differ in size by one at most. A batch takes
-    rows from all over the split, so that the first few (``limit_val_batches``) stand for it.
+    Rows come in pairs, one after the other in a batch (an odd last row follows the last pair). The
+    other one of a pair is the same whatever the number of processes and the size of the batches.
+    All processes make the same number of batches, some of them empty where there are too few pairs,
+    as of a split smaller than the number of processes. A batch takes rows from all over the split,
+    so that the first few (``limit_val_batches``) stand for it.
 
     Args:
         reader: gathers the batches.
         rows: ``(R,)``, the rows of the split.
-        batch_size: RNNs of a batch at most.
+        batch_size: RNNs of a batch at most, as in ``deal_pairs``.
         sequences: stored sequences read of every RNN.
         seed: chooses the sequences, with the row.
         rank: of this process.
@@ -124,19 +132,17 @@ class EvaluationLoader:
         world_size: int = 1,
     ) -> None:
         self._reader = reader
-        self._rows = rows[rank::world_size]
-        largest_share = math.ceil(len(rows) / world_size)
-        # A process with one row less than the others may have one less to make batches of.
-        self._batches = min(math.ceil(largest_share / batch_size), len(self._rows))
+        self._batches = [
+            rows[dealt] for dealt in deal_pairs(len(rows), batch_size, rank, world_size)
+        ]
         self._sequences = sequences
         self._seed = seed
 
     def __len__(self) -> int:
-        return self._batches
+        return len(self._batches)
 
     def __iter__(self) -> Iterator[ZooBatch]:
         stored = self._reader.zoo.sequences_stored
-        for first in range(self._batches):
-            rows = self._rows[first :: self._batches]
+        for rows in self._batches:
             picks = fixed_picks(self._seed, rows, stored, self._sequences)
-            yield self._reader.read(torch.from_numpy(rows.copy()), picks)
+            yield self._reader.read(torch.from_numpy(rows), picks)

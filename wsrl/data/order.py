@@ -6,6 +6,8 @@ number of processes, reads what the first one would have read.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -51,6 +53,42 @@ class RowOrder:
             self._order = stream(self.seed, Purpose.ORDER, number).permutation(self.rows)
             self._pass = number
         return self._order
+
+
+def deal_pairs(count: int, batch_size: int, rank: int = 0, world_size: int = 1) -> list[Indices]:
+    """Deal out a split in pairs to processes and batches, for an evaluation.
+
+    Position ``k`` goes with ``k + count // 2``, far off, since neighbours in a zoo are often
+    snapshots of one run; an odd last one joins the last pair. Who goes with whom depends on
+    ``count`` alone. Every position is dealt out once, in as many batches to each process, and each
+    batch has positions from all over the split.
+
+    Args:
+        count: rows of the split.
+        batch_size: rows of a batch at most, at least 2 (then three can still come together).
+        rank: of the process asked for.
+        world_size: number of processes.
+
+    Returns:
+        Its batches: positions ``(b,)``, one pair after the other, the odd one at the end. Some are
+        empty where pairs are too few to be dealt out evenly, never those of the first process.
+    """
+    half = count // 2
+    pairs = max(1, half)
+    at_once = max(1, (batch_size - count % 2) // 2)
+    batches = math.ceil(math.ceil(pairs / world_size) / at_once)
+    own = np.arange(rank, pairs, world_size)
+    return [_positions(own[first::batches], count) for first in range(batches)]
+
+
+def _positions(pairs: Indices, count: int) -> Indices:
+    """Return the positions ``(b,)`` of chosen pairs."""
+    half = count // 2
+    if half == 0:  # a split of one has no pair
+        return pairs
+    positions = np.stack([pairs, pairs + half], 1).reshape(-1)
+    joined = count % 2 == 1 and half - 1 in pairs
+    return np.append(positions, count - 1) if joined else positions
 
 
 def training_picks(seed: int, step: int, batch: int, stored: int, count: int) -> Tensor:

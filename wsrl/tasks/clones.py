@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from wsrl.rnn import PreparedPopulation, RNNWeights, State
@@ -15,14 +17,33 @@ Runner: TypeAlias = Callable[[Tensor, State | None], tuple[Tensor, State]]
 """Runs ``B`` models: inputs ``(B, S, T, I)`` and a state to outputs ``(B, S, T, O)`` and a state.
 """
 
+_GOLDEN = 0.6180339887498949
+
 
 class CloneScorer(Protocol):
     """The part of a problem that judges free-running models."""
 
     def clone_scores(
-        self, run: Runner, tasks: Tensor, samples: int, generator: torch.Generator
+        self, run: Runner, tasks: Tensor, samples: int, generators: Sequence[torch.Generator]
     ) -> Tensor:
-        """Score ``B`` models on their tasks ``(B, K)``: ``(B,)``."""
+        """Score ``B`` models on their tasks ``(B, K)``, each with its generator: ``(B,)``."""
+
+
+def chosen_rows(rows: NDArray[np.int64], count: int) -> Tensor:
+    """Choose RNNs of a split to score clones of: a function of the split alone.
+
+    Args:
+        rows: ``(R,)``, the rows of the split.
+        count: how many; all where there are no more.
+
+    Returns:
+        ``(count,)``, one out of each of ``count`` equal parts of the split. They are not evenly
+        spaced: these could all come to one batch or one process.
+    """
+    count = min(count, len(rows))
+    parts = np.arange(count + 1) * len(rows) // max(count, 1)
+    within = np.arange(count) * _GOLDEN % 1  # as even as can be without a period
+    return torch.from_numpy(rows[parts[:-1] + (within * np.diff(parts)).astype(np.int64)])
 
 
 def score_clones(
@@ -32,7 +53,7 @@ def score_clones(
     weights: RNNWeights,
     tasks: Tensor,
     samples: int,
-    generator: torch.Generator,
+    seeds: Sequence[int],
 ) -> tuple[Tensor, Tensor]:
     """Let RNNs and their clones run freely and score both.
 
@@ -43,8 +64,8 @@ def score_clones(
         weights: the ``B`` RNNs.
         tasks: what each was trained for, ``(B, K)``.
         samples: sequences a model is scored on.
-        generator: where random choices come from; originals and clones draw the same numbers, so
-            that only the models make them differ.
+        seeds: ``B`` of them, of what each RNN samples; its clone draws the same numbers, so that
+            only the models make them differ.
 
     Returns:
         The scores of the originals and of the clones, each ``(B,)``. A score that is not defined
@@ -60,10 +81,9 @@ def score_clones(
         outputs: tuple[Tensor, State] = emulator(embedding, inputs, cast(EmulatorState, state))
         return outputs
 
-    begin = generator.get_state()
     scores = []
     for run in (original, clone):
-        generator.set_state(begin)
-        score = scorer.clone_scores(run, tasks, samples, generator)
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        score = scorer.clone_scores(run, tasks, samples, generators)
         scores.append(score.to(embedding.dtype).nan_to_num(nan=0.0))
     return scores[0], scores[1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -14,11 +13,11 @@ from torch.optim import Optimizer
 from wsrl.encoders import EncoderFactory, embed
 from wsrl.rnn import RNNSpec, RNNWeights
 from wsrl.tasks.base import TaskModule
-from wsrl.tasks.clones import score_clones
+from wsrl.tasks.clones import chosen_rows, score_clones
 from wsrl.tasks.emulator import ConditionedEmulator
-from wsrl.tasks.evaluation import evaluation_data, has_data
+from wsrl.tasks.evaluation import evaluation_data, has_data, partners
 from wsrl.tasks.losses import LOSSES, get_loss
-from wsrl.tasks.metrics import EMULATION_METRICS, emulation_metrics, log_metrics, update
+from wsrl.tasks.metrics import EMULATION_METRICS, emulation_metrics, log_loss, log_metrics, update
 from wsrl.tasks.pretrained import make_encoder
 from wsrl.tasks.tensorboard import EmulationFigures
 
@@ -34,10 +33,11 @@ class EmulationModule(TaskModule):
 
     Logged for every evaluated split, whatever the training loss: ``total_variation`` and
     ``reverse_kl`` (of real outputs ``mean_squared_error``); the same as ``shuffled_...`` when
-    every RNN is emulated from the embedding of another, the one half an evaluation batch further
-    on (a batch of one RNN is left out); and the clones: ``clone_score`` of the emulator running
-    freely, ``original_score`` of the RNN itself and the mean ``clone_difference`` of the two. A
-    model whose score is not defined, as when no string ends, scores 0.
+    every RNN is emulated from the embedding of another, half the split further on (a split of one
+    RNN has none); and the clones: ``clone_score`` of the emulator running freely,
+    ``original_score`` of the RNN itself and the mean ``clone_difference`` of the two. A model whose
+    score is not defined, as when no string ends, scores 0. All are the same to rounding on any
+    number of processes and in batches of any size.
 
     Args:
         encoder: makes the encoder for the zoo's RNNs: an encoder class, or any callable that takes
@@ -54,9 +54,10 @@ class EmulationModule(TaskModule):
         gradient_clip: largest gradient norm, of the encoder and of the emulator each on its own;
             0 for no limit.
         clone_rnns: RNNs of a split whose clones are scored at each validation, spread over the
-            split; a test scores all. 0 scores none at any time; nor does a problem that cannot.
+            split (``limit_val_batches`` leaves those in its batches); a test scores all. 0 scores
+            none at any time; nor does a problem that cannot.
         clone_sequences: sequences each of them is scored on.
-        evaluation_seed: seeds what clones and originals sample.
+        evaluation_seed: seeds, with the row in the zoo, what clones and originals sample.
         figures: draw figures at the end of evaluations, where there is a TensorBoard logger.
         encoder_defaults: what suits the zoo's problem, for those options of the encoder that are
             left at ``None``.
@@ -106,7 +107,6 @@ class EmulationModule(TaskModule):
             open_forget_gates,
         )
         self.split_metrics = nn.ModuleDict()
-        self._clones_scored: dict[str, int] = {}
         self.save_hyperparameters(
             {
                 "encoder": self.encoder.config(),
@@ -139,6 +139,8 @@ class EmulationModule(TaskModule):
 
     def embed(self, weights: RNNWeights) -> Tensor:
         """Return the embeddings of ``B`` RNNs, ``(B, D)`` of unit norm."""
+        if len(weights) == 0:  # a process without a share of a small split
+            return weights.flat.new_zeros(0, self.encoder.embedding_dim)
         return embed(self.encoder, weights)
 
     def emulate(self, embedding: Tensor, inputs: Tensor) -> Tensor:
@@ -196,33 +198,22 @@ class EmulationModule(TaskModule):
     def training_step(self, batch: ZooBatch, batch_idx: int) -> Tensor:
         """Return the loss on one batch, a mean over RNNs, sequences and steps."""
         loss = self._loss(self(batch.weights, batch.inputs), batch.outputs).mean()
-        self.log("train/loss", loss, batch_size=len(batch))
+        log_loss(self, loss, len(batch))
         return loss
-
-    def on_validation_epoch_start(self) -> None:
-        """Count the clones of each split anew."""
-        self._clones_scored = {}
 
     def validation_step(
         self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
     ) -> dict[str, Any]:
         """Measure one batch; return its split and embeddings, for figures."""
-        split = evaluation_data(self).eval_splits("validate")[dataloader_idx]
-        embedding = self._measure(batch, split)
-        scored = self._clones_scored.get(split, 0)
-        count = self._clones_to_score(dataloader_idx, scored, len(batch))
-        self._clones_scored[split] = scored + count
-        self._score_clones(batch, embedding, split, count)
-        self._log_metrics(split)
-        return {"split": split, "embedding": embedding}
+        data = evaluation_data(self)
+        split = data.eval_splits("validate")[dataloader_idx]
+        chosen = chosen_rows(data.rows(split), self.clone_rnns).to(batch.row.device)
+        return self._evaluate(batch, split, torch.isin(batch.row, chosen))
 
     def test_step(self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
         """Measure one batch, with the clones of all its RNNs; return its split and embeddings."""
         split = evaluation_data(self).eval_splits("test")[dataloader_idx]
-        embedding = self._measure(batch, split)
-        self._score_clones(batch, embedding, split, len(batch))
-        self._log_metrics(split)
-        return {"split": split, "embedding": embedding}
+        return self._evaluate(batch, split, torch.ones_like(batch.row, dtype=torch.bool))
 
     def predict_step(
         self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
@@ -244,51 +235,43 @@ class EmulationModule(TaskModule):
                 f"module's gradient_clip (now {self.gradient_clip}) instead"
             )
 
-    def _measure(self, batch: ZooBatch, split: str) -> Tensor:
+    def _evaluate(self, batch: ZooBatch, split: str, cloned: Tensor) -> dict[str, Any]:
+        """Measure a batch, and the clones of those of its RNNs that ``cloned (B,)`` says."""
+        embedding = self.embed(batch.weights)
+        if len(batch):
+            self._measure(batch, embedding, split)
+        if len(batch) and self._scores_clones:
+            self._score_clones(batch, embedding, split, cloned.nonzero().squeeze(1))
+        shown = EMULATION_METRICS[self.output_kind][0]
+        log_metrics(self, split, cast(nn.ModuleDict, self.split_metrics[split]), shown)
+        return {"split": split, "embedding": embedding}
+
+    def _measure(self, batch: ZooBatch, embedding: Tensor, split: str) -> None:
         """Measure the emulator with the right and with other RNNs' embeddings."""
         metrics = cast(nn.ModuleDict, self.split_metrics[split])
-        embedding = self.embed(batch.weights)
         _update(metrics, "", self.emulate(embedding, batch.inputs), batch.outputs, self.output_kind)
         if len(batch) > 1:
-            # Neighbours in a zoo are often snapshots of one run: take one far off.
-            others = embedding.roll(len(batch) // 2, 0)
+            others = embedding[partners(len(batch)).to(embedding.device)]
             emulated = self.emulate(others, batch.inputs)
             _update(metrics, "shuffled_", emulated, batch.outputs, self.output_kind)
-        return embedding
 
-    def _clones_to_score(self, dataloader_idx: int, scored: int, available: int) -> int:
-        """Spread this process's share of the clones over the batches of a split."""
-        batches = self.trainer.num_sanity_val_batches
-        if not self.trainer.sanity_checking:
-            batches = self.trainer.num_val_batches
-        share = math.ceil(self.clone_rnns / self.trainer.world_size)
-        per_batch = math.ceil(share / int(batches[dataloader_idx]))
-        return min(per_batch, share - scored, available)
-
-    def _score_clones(self, batch: ZooBatch, embedding: Tensor, split: str, count: int) -> None:
-        """Score clones and originals of ``count`` RNNs spread over a batch."""
-        if count < 1 or not self._scores_clones:
-            return
-        picks = torch.arange(count, device=batch.row.device) * len(batch) // count
-        generator = torch.Generator()
-        generator.manual_seed(1_000_003 * self.evaluation_seed + int(batch.row[0]))
-        original, clone = score_clones(
-            evaluation_data(self).problem,
-            self.emulator,
-            embedding[picks],
-            batch.weights[picks],
-            batch.task[picks],
-            self.clone_sequences,
-            generator,
-        )
+    def _score_clones(self, batch: ZooBatch, embedding: Tensor, split: str, picks: Tensor) -> None:
+        """Score clones and originals of some RNNs of a batch, ``picks (n,)``; maybe of none."""
+        original = clone = embedding.new_zeros(0)
+        if len(picks):
+            original, clone = score_clones(
+                evaluation_data(self).problem,
+                self.emulator,
+                embedding[picks],
+                batch.weights[picks],
+                batch.task[picks],
+                self.clone_sequences,
+                [1_000_003 * self.evaluation_seed + row for row in batch.row[picks].tolist()],
+            )
         metrics = cast(nn.ModuleDict, self.split_metrics[split])
         update(metrics, "original_score", original)
         update(metrics, "clone_score", clone)
         update(metrics, "clone_difference", (clone - original).abs())
-
-    def _log_metrics(self, split: str) -> None:
-        shown = EMULATION_METRICS[self.output_kind][0]
-        log_metrics(self, split, cast(nn.ModuleDict, self.split_metrics[split]), shown)
 
 
 def _update(

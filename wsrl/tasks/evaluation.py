@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol, cast
 
+import numpy as np
+import torch
 from lightning.pytorch import LightningModule
+from numpy.typing import NDArray
 from torch import Tensor
 
 from wsrl.tasks.clones import CloneScorer
@@ -37,6 +40,24 @@ class EvaluationData(Protocol):
 
     def eval_splits(self, stage: str) -> list[str]:
         """Name the splits of the evaluation loaders, in their order."""
+
+    def rows(self, split: str) -> NDArray[np.int64]:
+        """Return the zoo's rows in one split."""
+
+
+def partners(count: int) -> Tensor:
+    """Return the other RNN ``(count,)`` of each in a batch of evaluation.
+
+    Such a batch holds one pair after the other; an odd one at the end makes three with the last
+    pair, in a circle.
+
+    Args:
+        count: RNNs in the batch, at least 2.
+    """
+    index = torch.arange(count) ^ 1
+    if count % 2:
+        index[-3:] = torch.arange(count - 3, count).roll(-1)
+    return index
 
 
 def has_data(module: LightningModule) -> bool:

@@ -84,6 +84,17 @@ def update(metrics: nn.ModuleDict, name: str, *values: Tensor) -> None:
     cast(Metric, metrics[name]).update(*values)
 
 
+def log_loss(module: LightningModule, loss: Tensor, batch_size: int) -> None:
+    """Log a training step's loss as ``train/loss``: the mean over all processes, whose shares are
+    equal.
+
+    Not by ``sync_dist``, which would also have the processes wait for each other (and for their
+    GPUs) at every step.
+    """
+    everywhere = cast(Tensor, module.all_gather(loss.detach())).mean()
+    module.log("train/loss", everywhere, batch_size=batch_size)
+
+
 def log_metrics(module: LightningModule, split: str, metrics: nn.ModuleDict, shown: str) -> None:
     """Log the metrics of a split as ``<split>/<name>``, out of an evaluation step.
 

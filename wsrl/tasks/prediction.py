@@ -15,7 +15,12 @@ from wsrl.rnn import RNNSpec, RNNWeights
 from wsrl.tasks.base import TaskModule
 from wsrl.tasks.evaluation import evaluation_data, has_data
 from wsrl.tasks.head import PredictionHead, RunningScale, on_circle, to_degrees
-from wsrl.tasks.metrics import log_metrics, prediction_metrics, update_prediction_metrics
+from wsrl.tasks.metrics import (
+    log_loss,
+    log_metrics,
+    prediction_metrics,
+    update_prediction_metrics,
+)
 from wsrl.tasks.pretrained import check_same_encoder, load_pretrained_encoder, make_encoder
 
 if TYPE_CHECKING:
@@ -133,6 +138,8 @@ class PredictionModule(TaskModule):
 
     def embed(self, weights: RNNWeights) -> Tensor:
         """Return the embeddings of ``B`` RNNs, ``(B, D)`` of unit norm."""
+        if len(weights) == 0:  # a process without a share of a small split
+            return weights.flat.new_zeros(0, self.encoder.embedding_dim)
         if self.mode == "frozen":
             with torch.no_grad():
                 return embed(self.encoder, weights)
@@ -196,7 +203,7 @@ class PredictionModule(TaskModule):
             # All processes' targets, so that every process has the scale that one would have.
             self.scale.update(cast(Tensor, self.all_gather(target)).reshape(-1, self.parts))
         loss = self._losses(self(self.embed(batch.weights)), target).mean()
-        self.log("train/loss", loss, batch_size=len(batch))
+        log_loss(self, loss, len(batch))
         return loss
 
     def validation_step(self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0) -> None:

@@ -54,7 +54,8 @@ class Target:
             ValueError: when a value is none of the classes.
         """
         column = columns[self.column]
-        column = column.reshape(len(column), -1)[:, self.first : self.first + self.parts]
+        column = column[:, None] if column.ndim == 1 else column.flatten(1)
+        column = column[:, self.first : self.first + self.parts]
         if self.kind != "classes":
             return column.float()
         values = torch.tensor(self.values, dtype=column.dtype, device=column.device)
@@ -165,9 +166,13 @@ class Problem(ABC):
 
     @abstractmethod
     def clone_scores(
-        self, run: Runner, tasks: Tensor, samples: int, generator: torch.Generator
+        self, run: Runner, tasks: Tensor, samples: int, generators: Sequence[torch.Generator]
     ) -> Tensor:
-        """Score ``B`` free-running models on their tasks ``(B, K)``: ``(B,)`` between 0 and 1."""
+        """Score ``B`` free-running models on their tasks ``(B, K)``: ``(B,)`` between 0 and 1.
+
+        What is random in the score of a model comes out of its own one of ``B`` generators (on the
+        CPU), so that it does not depend on the others.
+        """
 
     @abstractmethod
     def targets(self, steps: Sequence[int]) -> dict[str, Target]:

@@ -222,11 +222,11 @@ class FormalLanguages(TrainableProblem):
         return functional.one_hot(tokens, self.input_size).float()
 
     def clone_scores(
-        self, run: Runner, tasks: Tensor, samples: int, generator: torch.Generator
+        self, run: Runner, tasks: Tensor, samples: int, generators: Sequence[torch.Generator]
     ) -> Tensor:
         """Accepted of the strings that were finished; 0 for a model that finishes none."""
-        shape = (len(tasks), samples, self.length - 1)
-        uniforms = torch.rand(shape, generator=generator, device=generator.device)
+        shape = (samples, self.length - 1)
+        uniforms = torch.stack([torch.rand(shape, generator=each) for each in generators])
         sequences, _ = self.sample(run, uniforms.to(tasks.device))
         accepted = self.accepts(sequences, tasks, self.acceptor == "ordered").sum(1)
         finished = (sequences == self.eos).any(2).sum(1)

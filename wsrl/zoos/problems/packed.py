@@ -125,7 +125,7 @@ class PackedRNNs(Problem):
         return {"input_activation": kinds.get(self.inputs, "identity")}
 
     def clone_scores(
-        self, run: Runner, tasks: Tensor, samples: int, generator: torch.Generator
+        self, run: Runner, tasks: Tensor, samples: int, generators: Sequence[torch.Generator]
     ) -> Tensor:
         """Refuse, since nobody knows what the RNNs are for.
 

@@ -260,12 +260,12 @@ class TiledImages(TrainableProblem):
         return sequences.float()
 
     def clone_scores(
-        self, run: Runner, tasks: Tensor, samples: int, generator: torch.Generator
+        self, run: Runner, tasks: Tensor, samples: int, generators: Sequence[torch.Generator]
     ) -> Tensor:
         """Accuracy of models on validation images of their angles."""
         among = self.images.validation
-        picks = torch.randint(len(among), (len(tasks), samples), generator=generator)
-        return self.judge(run, tasks, among[picks])[1]
+        picks = [torch.randint(len(among), (samples,), generator=each) for each in generators]
+        return self.judge(run, tasks, among[torch.stack(picks)])[1]
 
     def targets(self, steps: Sequence[int]) -> dict[str, Target]:
         """Return the angle (on the circle, and as published as a number) and what was measured."""

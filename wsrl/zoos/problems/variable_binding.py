@@ -240,11 +240,11 @@ class VariableBinding(TrainableProblem):
         return {"input_activation": "tanh"}
 
     def clone_scores(
-        self, run: Runner, tasks: Tensor, samples: int, generator: torch.Generator
+        self, run: Runner, tasks: Tensor, samples: int, generators: Sequence[torch.Generator]
     ) -> Tensor:
         """Sign accuracy over the stored horizon."""
-        shape = (len(tasks), samples, self.steps, self.dims)
-        drawn = torch.randint(2, shape, generator=generator, device=generator.device)
+        shape = (samples, self.steps, self.dims)
+        drawn = torch.stack([torch.randint(2, shape, generator=each) for each in generators])
         sequences = 2 * drawn.to(tasks.device) - 1
         return self._answers(run, tasks, sequences, self.stored_horizon)[1].mean((1, 2))
 

@@ -1,0 +1,218 @@
+"""Zoos copied to a node's own disk, and read by many at once."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.zoos.test_official import write_images, write_languages
+from wsrl.data import ZooDataModule
+from wsrl.zoos import ZooError, open_zoo
+
+SHARDS = ["shards/00000.safetensors", "shards/00001.safetensors", "shards/00002.safetensors"]
+
+
+@pytest.fixture
+def source(zoo_path: str, tmp_path: Path) -> Path:
+    """A copy of the zoo that a test may change."""
+    return Path(shutil.copytree(zoo_path, tmp_path / "shared" / "zoo"))
+
+
+def staged(source: Path, folder: Path) -> ZooDataModule:
+    """Do what a trainer does with a datamodule."""
+    data = ZooDataModule(str(source), batch_size=8, eval_batch_size=8, stage_to=str(folder))
+    data.prepare_data()
+    data.setup("fit")
+    return data
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def test_a_copy_is_read_in_the_place_of_the_zoo(source: Path, tmp_path: Path) -> None:
+    expected = ZooDataModule(str(source), batch_size=8).train_dataloader().batch(3)
+    data = staged(source, tmp_path / "disk" / "zoos")
+    source.rename(tmp_path / "gone")
+    batch = data.train_dataloader().batch(3)
+    assert torch.equal(batch.weights.flat, expected.weights.flat)
+    assert torch.equal(batch.outputs, expected.outputs)
+    copy = data.zoo.path
+    assert copy.parent == tmp_path / "disk" / "zoos"
+    assert files(copy.parent) == [f"{copy.name}/{name}" for name in ("manifest.json", *SHARDS)]
+
+
+def test_a_copy_is_no_part_of_what_a_run_is(source: Path, tmp_path: Path) -> None:
+    plain = dict(ZooDataModule(str(source), batch_size=8, eval_batch_size=8).hparams)
+    data = staged(source, tmp_path / "disk")
+    assert dict(data.hparams) == plain  # what a checkpoint keeps of the data
+    assert plain["zoo"] == str(source)
+
+
+def test_a_whole_copy_is_used_again(source: Path, tmp_path: Path) -> None:
+    copy = staged(source, tmp_path / "disk").zoo.path
+    before = {name: (copy / name).stat().st_ino for name in files(copy)}
+    assert staged(source, tmp_path / "disk").zoo.path == copy
+    assert {name: (copy / name).stat().st_ino for name in files(copy)} == before
+
+
+def test_a_copy_that_was_damaged_is_made_again(source: Path, tmp_path: Path) -> None:
+    copy = staged(source, tmp_path / "disk").zoo.path
+    flip(copy / SHARDS[1])
+    with pytest.raises(ZooError):
+        open_zoo(copy).check()
+    again = staged(source, tmp_path / "disk").zoo
+    again.check()
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == [copy.name] == [again.path.name]
+
+
+def test_another_zoo_at_the_same_path_has_a_copy_of_its_own(source: Path, tmp_path: Path) -> None:
+    first = staged(source, tmp_path / "disk").zoo
+    manifest = json.loads((source / "manifest.json").read_text())
+    del manifest["sha256"]
+    manifest["versions"]["wsrl"] = "0.0.0"
+    (source / "manifest.json").write_text(json.dumps(manifest))
+    second = staged(source, tmp_path / "disk").zoo
+    assert second.path != first.path
+    assert second.manifest.versions["wsrl"] == "0.0.0"
+
+
+def test_damage_is_found_while_copying(source: Path, tmp_path: Path) -> None:
+    flip(source / SHARDS[2])
+    with pytest.raises(ZooError, match=str(source / SHARDS[2])):
+        staged(source, tmp_path / "disk")
+    assert list((tmp_path / "disk").iterdir()) == []
+
+
+@pytest.mark.parametrize("write", [write_languages, write_images])
+def test_published_files_are_copied_too(write: object, tmp_path: Path) -> None:
+    source = write(tmp_path / "published")  # type: ignore[operator]
+    (source / "notes.txt").write_text("not a part of the zoo")
+    data = staged(source, tmp_path / "disk")
+    assert files(data.zoo.path) == [name for name in files(source) if name != "notes.txt"]
+    assert torch.equal(data.zoo.read("weights"), open_zoo(source).read("weights"))
+    assert staged(source, tmp_path / "disk").zoo.path == data.zoo.path
+    weights = source / "parameters.npy"
+    later = weights.stat().st_mtime_ns + 10**9
+    os.utime(weights, ns=(later, later))
+    assert staged(source, tmp_path / "disk").zoo.path != data.zoo.path
+
+
+def test_variables_are_expanded_on_the_node(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NODE_DISK", str(tmp_path / "disk"))
+    data = staged(source, Path("$NODE_DISK/zoos"))
+    assert data.zoo.path.parent == tmp_path / "disk" / "zoos"
+    monkeypatch.delenv("NODE_DISK")
+    with pytest.raises(ValueError, match="set the variable on every node"):
+        staged(source, Path("$NODE_DISK/zoos"))
+
+
+def test_a_process_that_finds_no_copy_says_so(source: Path, tmp_path: Path) -> None:
+    data = ZooDataModule(str(source), stage_to=str(tmp_path / "disk"))
+    with pytest.raises(ZooError, match="the first process of every node makes one"):
+        data.setup("fit")
+
+
+def test_too_little_space_is_an_error_before_copying(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(OSError, match="choose another stage_to") as caught:
+        staged(source, tmp_path / "disk")
+    assert caught.value.errno == errno.ENOSPC
+    assert list((tmp_path / "disk").iterdir()) == []
+
+
+def test_space_that_runs_out_while_copying_leaves_nothing(source: Path, tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        with pytest.raises(OSError, match=r"copying .*00000\.safetensors"):
+            staged(source, tmp_path / "disk")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list((tmp_path / "disk").iterdir()) == []
+    staged(source, tmp_path / "disk").zoo.check()
+
+
+def test_only_copies_that_nobody_writes_are_removed(source: Path, tmp_path: Path) -> None:
+    copy = staged(source, tmp_path / "disk").zoo.path
+    killed, running = (copy.with_name(f"{copy.name}.{n * 8}.partial") for n in "ab")
+    for partial in (killed, running):
+        (partial / "shards").mkdir(parents=True)
+        (partial / SHARDS[0]).write_bytes(b"half")
+    yesterday = time.time() - 86400
+    for path in (killed, *killed.rglob("*")):
+        os.utime(path, (yesterday, yesterday))
+    staged(source, tmp_path / "disk")
+    assert running.exists()
+    assert not killed.exists()
+
+
+READER = """
+import sys, threading
+import wsrl, torch
+from wsrl.data import ZooDataModule
+seen = []
+def watch(event, arguments):
+    writes = event == "open" and set(str(arguments[1])) & set("wax+")
+    locks = event.startswith("fcntl.") or event == "open" and ".lock" in str(arguments[0])
+    if locks or writes and zoo in str(arguments[0]):
+        seen.append((event, str(arguments)))
+zoo, disk = sys.argv[1:]
+sys.addaudithook(watch)
+print("ready", flush=True)
+sys.stdin.readline()
+data = ZooDataModule(zoo, batch_size=8, steps_per_epoch=20)
+data.prepare_data()
+digest = sum(float(batch.weights.flat.double().sum()) for batch in data.train_dataloader())
+assert not seen, seen
+data = ZooDataModule(zoo, batch_size=8, steps_per_epoch=20, stage_to=disk)
+data.prepare_data()
+data.setup("fit")
+copied = sum(float(batch.weights.flat.double().sum()) for batch in data.train_dataloader())
+assert copied == digest, (copied, digest)
+print(digest, flush=True)
+"""
+
+
+def test_many_read_and_stage_one_zoo_at_once(source: Path, tmp_path: Path) -> None:
+    """Readers take no locks and open nothing for writing; one copy is left by all who made one."""
+    for path in (*source.rglob("*"), source):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    command = [sys.executable, "-c", READER, str(source), str(tmp_path / "disk")]
+    readers = [subprocess.Popen(command, **pipes) for _ in range(2)]  # type: ignore[call-overload]
+    try:
+        assert [reader.stdout.readline() for reader in readers] == ["ready\n"] * 2
+        for reader in readers:  # all at once
+            reader.stdin.write("go\n")
+            reader.stdin.flush()
+        staged(source, tmp_path / "disk")
+        answers = [reader.communicate(timeout=120)[0] for reader in readers]
+    finally:
+        for reader in readers:
+            reader.kill()
+    assert [reader.returncode for reader in readers] == [0, 0]
+    assert len(set(answers)) == 1
+    (copy,) = (tmp_path / "disk").iterdir()
+    open_zoo(copy).check()
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)

@@ -1,0 +1,148 @@
+"""What each of several processes does for ``test_processes``: train and measure small modules."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import nn
+
+from tests.encoders.encoder_cases import SMALL
+from tests.tasks.conftest import small_emulation, small_trainer
+from wsrl.data import ZooDataModule
+from wsrl.encoders import create_encoder, list_encoders
+from wsrl.tasks import PredictionModule, TaskModule
+
+Results: TypeAlias = dict[str, dict[str, torch.Tensor]]
+"""Tensors by name, by what was run."""
+
+ENCODERS = list_encoders()
+"""All that are there before any test adds one."""
+
+MODES = {"frozen": "task", "finetune": "performance", "scratch": "angle"}
+"""What a prediction of each mode reads: classes, a number, a number on a circle."""
+
+DRAWN = "InteractiveProbing"
+"""The encoder whose emulation writes to TensorBoard."""
+
+
+class FirstGradients(Callback):
+    """Keeps the gradients of the first step, before anything clips them."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, torch.Tensor] = {}
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Any
+    ) -> None:
+        if not self.kept:
+            named = pl_module.named_parameters()
+            self.kept = {n: p.grad.clone() for n, p in named if p.grad is not None}
+
+
+def small_data(zoo: str, seed: int = 0, stage_to: str | None = None) -> ZooDataModule:
+    """Splits of 3 and 15 RNNs: one leaves a process without any, the other is odd."""
+    return ZooDataModule(
+        zoo,
+        batch_size=8,
+        steps_per_epoch=3,
+        eval_batch_size=4,
+        test_fraction=0.1,
+        seed=seed,
+        stage_to=stage_to,
+    )
+
+
+def make_module(name: str, task: str, data: ZooDataModule, pretrained: Path) -> TaskModule:
+    """Make an emulation or a prediction for one encoder, the same in every process."""
+    torch.manual_seed(0)
+    encoder = partial(create_encoder, name, embedding_dim=6, **SMALL.get(name, {}))
+    module: TaskModule
+    if task == "emulation":
+        module = small_emulation(data, encoder=encoder, learning_rate=1e-2, figures=name == DRAWN)
+    else:
+        angle = {"kind": "angle", "parts": 1, "classes": 0, "period": 360.0}
+        if MODES[task] == "angle":
+            target, targets = "performance", {"performance": angle}
+        else:
+            target, targets = MODES[task], data.targets
+        where: dict[str, Any] = (
+            {"encoder": encoder} if task == "scratch" else {"pretrained": str(pretrained)}
+        )
+        module = PredictionModule(target, targets, data.spec, mode=task, **where)
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0  # each process has its own
+    return module
+
+
+def train(
+    zoo: str, folder: Path, processes: int, name: str, task: str, seed: int = 0
+) -> dict[str, torch.Tensor]:
+    """Train for three steps; return what was logged, the first gradients and the parameters."""
+    data = small_data(zoo, seed)
+    pretrained = folder / f"{name}-{processes}.ckpt"
+    module = make_module(name, task, data, pretrained)
+    gradients = FirstGradients()
+    drawn = task == "emulation" and name == DRAWN
+    trainer = small_trainer(
+        folder,
+        devices=processes,
+        strategy="ddp" if processes > 1 else "auto",
+        precision="64-true",
+        callbacks=[gradients],
+        logger=TensorBoardLogger(folder / f"logs-{processes}", "", "") if drawn else False,
+        log_every_n_steps=1,
+    )
+    trainer.fit(module, datamodule=data)
+    if task == "emulation":
+        trainer.save_checkpoint(pretrained)
+    return {
+        **{f"logged {known}": value for known, value in trainer.callback_metrics.items()},
+        **{f"gradient {known}": value for known, value in gradients.kept.items()},
+        **{f"parameter {known}": value for known, value in module.state_dict().items()},
+    }
+
+
+def evaluate(zoo: str, folder: Path, processes: int) -> dict[str, torch.Tensor]:
+    """Evaluate untrained modules; several processes on a copy of the zoo."""
+    measured = {}
+    for task in ("emulation", "scratch"):
+        data = small_data(zoo, stage_to=str(folder / "disk") if processes > 1 else None)
+        module = make_module("FlattenedWeights", task, data, folder)
+        strategy = "ddp" if processes > 1 else "auto"
+        trainer = small_trainer(
+            folder, devices=processes, strategy=strategy, precision="64-true", logger=False
+        )
+        trainer.test(module, datamodule=data, verbose=False)
+        measured |= {f"{task} {name}": value for name, value in trainer.callback_metrics.items()}
+    return measured
+
+
+def train_all(zoo: str, folder: Path, processes: int) -> Results:
+    """Train every encoder in every task."""
+    return {
+        f"{name} {task}": train(zoo, folder, processes, name, task)
+        for name in ENCODERS
+        for task in ("emulation", *MODES)
+    }
+
+
+def work(zoo: str, results_folder: str, next_port: str) -> None:
+    """Train on two processes, then evaluate on three."""
+    torch.set_num_threads(1)
+    folder = Path(results_folder)
+    rank = int(os.environ["LOCAL_RANK"])
+    if rank < 2:
+        results = train_all(zoo, folder, 2)
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+    os.environ["MASTER_PORT"] = next_port
+    evaluated = evaluate(zoo, folder, 3)
+    if rank == 0:
+        torch.save(results | {"evaluation": evaluated}, folder / "results.pt")

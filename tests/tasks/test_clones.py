@@ -1,0 +1,133 @@
+"""Clones: which RNNs of a split are scored, and what they sample."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tests.tasks.conftest import small_emulation, small_trainer
+from tests.tasks.test_emulation import split_batch
+from wsrl.data import ZooDataModule
+from wsrl.rnn import run_population
+from wsrl.tasks.clones import chosen_rows, score_clones
+from wsrl.zoos.problems import FormalLanguages
+
+
+def test_what_is_measured_does_not_depend_on_the_size_of_batches(
+    zoo_path: Path, tmp_path: Path
+) -> None:
+    def measured(size: int, seed: int = 0) -> dict[str, float]:
+        data = ZooDataModule(str(zoo_path), eval_batch_size=size)
+        torch.manual_seed(5)
+        module = small_emulation(data, clone_rnns=6, evaluation_seed=seed)
+        trainer = small_trainer(tmp_path, precision="64-true")
+        trainer.validate(module, datamodule=data, verbose=False)
+        return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+    whole = measured(100)
+    assert len(whole) == 2 * 7
+    assert measured(2) == pytest.approx(whole, rel=1e-5)
+    assert measured(5) == pytest.approx(whole, rel=1e-5)
+    assert measured(5, seed=1) != pytest.approx(whole, rel=1e-5)
+
+
+@pytest.mark.parametrize(("rows", "count"), [(1000, 64), (1000, 1), (60, 59), (7, 64), (5, 0)])
+def test_clones_are_chosen_from_all_over_a_split(rows: int, count: int) -> None:
+    split = np.arange(3, 3 + 2 * rows, 2)
+    chosen = chosen_rows(split, count)
+    assert len(chosen.unique()) == len(chosen) == min(rows, count)
+    assert torch.isin(chosen, torch.from_numpy(split)).all()
+    assert (chosen.sort().values == chosen).all()
+    if count == 64 and rows == 1000:
+        assert 2 * 2 * rows / count > chosen.diff().max() > chosen.diff().min()
+        for stride in (2, 4, 5, 8, 10):  # they come to batches and processes alike
+            shares = torch.bincount((chosen - 3) // 2 % stride, minlength=stride)
+            assert shares.min() >= 64 / stride / 2, stride
+
+
+def test_what_an_rnn_samples_depends_on_its_seed_alone(datamodule: ZooDataModule) -> None:
+    batch, module = split_batch(datamodule).to(dtype=torch.float64), small_emulation(datamodule)
+    module, seeds = module.double(), list(range(len(batch)))
+
+    def scores(picks: list[int], moved: int = 0) -> Tensor:
+        with torch.no_grad():
+            return torch.stack(
+                score_clones(
+                    datamodule.problem,
+                    module.emulator,
+                    module.embed(batch.weights[torch.tensor(picks)]),
+                    batch.weights[torch.tensor(picks)],
+                    batch.task[picks],
+                    50,
+                    [seeds[pick] + moved for pick in picks],
+                )
+            )
+
+    together = scores(seeds)
+    torch.testing.assert_close(scores([3, 1]), together[:, [3, 1]])
+    assert not torch.equal(scores(seeds, moved=100), together)
+
+
+def test_only_some_clones_are_scored_in_validation_and_all_in_a_test(
+    datamodule: ZooDataModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored: list[int] = []
+
+    def clone_scores(
+        problem: Any, run: Any, tasks: Tensor, samples: int, generators: list[torch.Generator]
+    ) -> Tensor:
+        scored.append(len(tasks))
+        assert samples == 3
+        return torch.cat([torch.rand(1, generator=each) for each in generators])
+
+    monkeypatch.setattr(FormalLanguages, "clone_scores", clone_scores)
+    module = small_emulation(datamodule, clone_rnns=4)
+    small_trainer(tmp_path).validate(module, datamodule=datamodule, verbose=False)
+    assert sum(scored) == 2 * 2 * 4  # original and clone, two splits
+    scored.clear()
+    small_trainer(tmp_path).test(module, datamodule=datamodule, verbose=False)
+    rows = [len(datamodule.rows(split)) for split in ("validation", "ood")]
+    assert sum(scored) == 2 * sum(rows)
+    scored.clear()
+    module = small_emulation(datamodule, clone_rnns=0)
+    trainer = small_trainer(tmp_path)
+    trainer.test(module, datamodule=datamodule, verbose=False)
+    assert scored == []
+    assert "ood/clone_score" not in trainer.callback_metrics
+
+
+def test_clones_and_originals_run_freely_through_their_own_models(
+    datamodule: ZooDataModule,
+) -> None:
+    batch, module = split_batch(datamodule), small_emulation(datamodule)
+    embedding = module.embed(batch.weights).detach()
+
+    class Scorer:
+        def clone_scores(
+            self, run: Any, tasks: Tensor, samples: int, generators: list[torch.Generator]
+        ) -> Tensor:
+            first, state = run(batch.inputs[:, :, :3], None)
+            rest, _ = run(batch.inputs[:, :, 3:], state)
+            self.outputs = [*getattr(self, "outputs", []), torch.cat([first, rest], 2)]
+            scores = torch.full((len(tasks),), 0.5)
+            scores[0] = torch.nan
+            return scores
+
+    scorer = Scorer()
+    with torch.no_grad():
+        scores = score_clones(
+            scorer, module.emulator, embedding, batch.weights, batch.task, 2, range(len(batch))
+        )
+        expected = [
+            run_population(batch.weights, batch.inputs)[0],
+            module.emulate(embedding, batch.inputs),
+        ]
+    torch.testing.assert_close(scorer.outputs, expected)
+    for score in scores:  # NaN, where no sequence could be judged, counts as 0
+        assert score[0] == 0
+        assert (score[1:] == 0.5).all()

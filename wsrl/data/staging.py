@@ -1,0 +1,166 @@
+"""Copies of zoos on a node's own disk, so that training does not read over the network."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+import time
+from pathlib import Path
+
+from wsrl.zoos import Zoo, ZooError, open_zoo
+from wsrl.zoos.files import PARTIAL
+from wsrl.zoos.manifest import MANIFEST, SHARDS
+from wsrl.zoos.official_spec import ARGUMENTS
+
+_ABANDONED = 3600.0
+"""Seconds without a change after which a copy that was begun counts as abandoned."""
+
+_PIECE = 1 << 22
+
+
+def staged_path(zoo: Zoo, stage_to: str) -> Path:
+    """Return where the copy of a zoo is, or would be: it depends on its path and its content.
+
+    Args:
+        zoo: the zoo.
+        stage_to: a folder of this node; ``~`` and environment variables are expanded.
+
+    Raises:
+        ValueError: for a variable that is not set here.
+    """
+    folder = os.path.expanduser(os.path.expandvars(stage_to))
+    if "$" in folder:
+        raise ValueError(
+            f"stage_to is {stage_to}, which is {folder} here: set the variable on every node, or "
+            "give a folder"
+        )
+    path = zoo.path.resolve()
+    content = hashlib.sha256(str(path).encode())
+    if zoo.manifest.shards:
+        content.update((path / MANIFEST).read_bytes())
+    else:  # published files have no checksums
+        for name in _files(zoo):
+            state = (path / name).stat()
+            content.update(f"{name} {state.st_size} {state.st_mtime_ns}".encode())
+    return Path(folder).resolve() / f"{path.name}-{content.hexdigest()[:16]}"
+
+
+def stage_zoo(zoo: Zoo, stage_to: str) -> None:
+    """Copy a zoo to a node's own disk, unless a whole copy is there; then check that.
+
+    The copy is checked against the zoo's checksums while it is made (of published files, which have
+    none, as ``Zoo.check`` does). Several jobs may do this at once: the first to end wins, and the
+    others use its copy.
+
+    Args:
+        zoo: the zoo.
+        stage_to: as for ``staged_path``.
+
+    Raises:
+        ZooError: naming the file of the zoo that is damaged.
+        OSError: where the folder cannot be written or has too little space.
+        ValueError: as ``staged_path``.
+    """
+    target = staged_path(zoo, stage_to)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(target)
+    if target.exists():
+        try:
+            open_zoo(target).check()
+            return
+        except ZooError:  # the copy was damaged since
+            _remove(target)
+    _check_space(zoo, target.parent)
+    partial = target.with_name(f"{target.name}.{secrets.token_hex(4)}{PARTIAL}")
+    try:
+        _copy(zoo, partial)
+        try:
+            partial.rename(target)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def open_staged(zoo: Zoo, stage_to: str) -> Zoo:
+    """Open the copy that ``stage_zoo`` made on this node.
+
+    Raises:
+        ZooError: where there is none, or it is damaged.
+        ValueError: as ``staged_path``.
+    """
+    target = staged_path(zoo, stage_to)
+    if not target.exists():
+        raise ZooError(
+            f"no copy of the zoo at {zoo.path} in {target.parent}: the first process of every node "
+            "makes one, in a folder that must be the same for all processes of the node "
+            f"(stage_to is {stage_to})"
+        )
+    return open_zoo(target)
+
+
+def _files(zoo: Zoo) -> list[str]:
+    """Name the files of a zoo within its folder, what describes it last."""
+    if zoo.manifest.shards:
+        return [*(f"{SHARDS}/{shard.file}" for shard in zoo.manifest.shards), MANIFEST]
+    names = [f"{name}.npy" for name in zoo.manifest.source["headers"]]
+    return names + [ARGUMENTS] * (zoo.path / ARGUMENTS).is_file()
+
+
+def _copy(zoo: Zoo, folder: Path) -> None:
+    wanted = {f"{SHARDS}/{shard.file}": shard.sha256 for shard in zoo.manifest.shards}
+    for name in _files(zoo):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        found = _copy_file(zoo.path / name, folder / name)
+        if wanted.get(name, found) != found:
+            raise ZooError(f"the zoo is damaged: the checksum of {zoo.path / name} differs")
+    if not wanted:
+        open_zoo(folder).check()
+
+
+def _copy_file(source: Path, target: Path) -> str:
+    """Copy a file; return the SHA-256 of what was read."""
+    digest = hashlib.sha256()
+    try:
+        with source.open("rb") as read, target.open("xb") as written:
+            while piece := read.read(_PIECE):
+                digest.update(piece)
+                written.write(piece)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise type(error)(error.errno, f"{reason}, copying {source}", str(target)) from error
+    return digest.hexdigest()
+
+
+def _check_space(zoo: Zoo, folder: Path) -> None:
+    needed = sum((zoo.path / name).stat().st_size for name in _files(zoo))
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OSError(
+            errno.ENOSPC,
+            f"staging the zoo at {zoo.path} needs {needed / 1e9:.2f} GB, of which "
+            f"{free / 1e9:.2f} GB are free: choose another stage_to, or leave it out",
+            str(folder),
+        )
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove copies that were begun and are no longer written, as of jobs that were killed."""
+    for folder in target.parent.glob(f"{target.name}.*{PARTIAL}"):
+        with contextlib.suppress(OSError):
+            changed = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+            if time.time() - changed > _ABANDONED:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove(folder: Path) -> None:
+    """Take a copy away at once: who has it open reads on, and nobody opens half of it."""
+    aside = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}{PARTIAL}")
+    with contextlib.suppress(FileNotFoundError):  # another job did
+        folder.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
