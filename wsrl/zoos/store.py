@@ -15,17 +15,11 @@ from safetensors.torch import save
 from torch import Tensor
 
 from wsrl.rnn import RNNSpec
+from wsrl.zoos.checks import DTYPES, parse_json
 from wsrl.zoos.files import checksum, write_atomically
 from wsrl.zoos.manifest import SHARDS, Manifest, Shard, ZooError
-from wsrl.zoos.problems import Column, Problem, create_problem
-
-DTYPES = {
-    "F16": torch.float16,
-    "F32": torch.float32,
-    "F64": torch.float64,
-    "I16": torch.int16,
-    "I64": torch.int64,
-}
+from wsrl.zoos.opened import problem_of, shard_file
+from wsrl.zoos.problems import Column, Problem
 
 
 class Zoo:
@@ -65,8 +59,12 @@ class Zoo:
 
     @cached_property
     def problem(self) -> Problem:
-        """The problem the RNNs were trained on."""
-        return create_problem(self.manifest.problem, self.manifest.problem_settings)
+        """The problem the RNNs were trained on.
+
+        Raises:
+            ZooError: for a problem that is not known here, or does not fit the zoo's columns.
+        """
+        return problem_of(self.path, self.manifest)
 
     @property
     def columns(self) -> dict[str, Column]:
@@ -184,9 +182,7 @@ _MAKERS = {
 
 
 def _open_shard(folder: Path, manifest: Manifest, shard: Shard) -> dict[str, Tensor]:
-    path = folder / SHARDS / shard.file
-    if not path.is_file():
-        raise ZooError(f"the zoo is damaged: shard {path} is missing")
+    path = shard_file(folder, shard)
     if path.stat().st_size != shard.bytes:
         raise ZooError(
             f"the zoo is damaged: shard {path} has {path.stat().st_size} bytes, "
@@ -211,7 +207,7 @@ def check_shards(folder: Path, manifest: Manifest) -> None:
     lost = [s.file for s in manifest.shards if not (shards / s.file).is_file()]
     if lost:
         raise ZooError(f"the zoo is damaged: missing from {shards}: {', '.join(lost)}")
-    wrong = [s.file for s in manifest.shards if checksum(shards / s.file) != s.sha256]
+    wrong = [s.file for s in manifest.shards if checksum(shard_file(folder, s)) != s.sha256]
     if wrong:
         raise ZooError(
             f"damaged shards in {shards} (checksums differ): {', '.join(wrong)}. "
@@ -225,10 +221,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         ZooError: for a file that is none.
     """
+    if not path.is_file():
+        raise ZooError(f"{path} is no regular file")
     try:
         with safe_open(path, "pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 not a dict
-    except (SafetensorError, OSError) as error:
+    except Exception as error:  # of dtypes that are not torch's, the library raises this and that
         raise ZooError(f"{path} is damaged: {error}") from error
 
 
@@ -240,10 +238,9 @@ def read_metadata(path: Path) -> dict[str, Any]:
     """
     try:
         with safe_open(path, "pt") as file:
-            metadata: dict[str, Any] = json.loads(file.metadata()["wsrl"])
+            return parse_json(file.metadata()["wsrl"].encode())
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise ZooError(f"{path} is damaged: {error!r}") from error
-    return metadata
 
 
 def digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
