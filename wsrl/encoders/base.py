@@ -71,7 +71,7 @@ class Encoder(LightningModule, ABC):
         """
         arguments = {name: value for name, value in self._recorded.items() if name != "spec"}
         for name, value in arguments.items():
-            if not _is_plain(value):
+            if not is_plain(value):
                 raise TypeError(
                     f"{type(self).__name__}: the option {name} must be made of numbers, strings, "
                     f"booleans, lists and dictionaries to go into a checkpoint, not {value!r}"
@@ -118,7 +118,7 @@ def read_config(config: object) -> tuple[type[Encoder], dict[str, Any]]:
     base: type[Encoder] = Encoder  # type: ignore[type-abstract]  # only its subclasses are made
     cls = import_subclass(config["class_path"], base)
     arguments = config.get("init_args") or {}
-    if not isinstance(arguments, dict) or not _is_plain(arguments):
+    if not isinstance(arguments, dict) or not is_plain(arguments):
         raise ValueError(f"init_args must be plain values by name; given: {arguments!r:.500}")
     if "spec" in arguments:
         raise ValueError("init_args must not hold a spec: it comes from the data")
@@ -185,9 +185,10 @@ def _bind(cls: type[Encoder], args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     return dict(bound.arguments)
 
 
-def _is_plain(value: Any) -> bool:
+def is_plain(value: object) -> bool:
+    """Whether a value is made of numbers, strings, booleans, lists and dictionaries by name."""
     if isinstance(value, (list, tuple)):
-        return all(_is_plain(item) for item in value)
+        return all(is_plain(item) for item in value)
     if isinstance(value, dict):
-        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+        return all(isinstance(key, str) and is_plain(item) for key, item in value.items())
     return value is None or type(value) in {bool, int, float, str}

@@ -9,12 +9,15 @@ import json
 import re
 import reprlib
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from wsrl.rnn import RNNSpec
+from wsrl.zoos.problems.typed import check_arguments
+from wsrl.zoos.settings import BuildSettings
 
 DTYPES = {
     "F16": torch.float16,
@@ -98,6 +101,10 @@ def check_manifest(content: Mapping[str, Any]) -> None:
         raise ValueError(
             f"origin must be built, official or packed, not {_short(content['origin'])}"
         )
+    if content.get("snapshot_updates", "n") not in ("n", "n + 1"):
+        raise ValueError(
+            f"snapshot_updates is n or n + 1, not {_short(content['snapshot_updates'])}"
+        )
     _check_shards(content["shards"])
     _check_columns(content["columns"])
     _check_spec(RNNSpec(**content["spec"]), content["columns"])
@@ -166,6 +173,13 @@ def _check_build(content: Mapping[str, Any]) -> None:
     if steps != sorted(set(steps)):
         raise ValueError(f"snapshots must ascend: {_short(steps)}")
     count, built = len(steps), content.get("origin", "built") == "built"
+    if built:
+        known = {one.name: build[one.name] for one in fields(BuildSettings) if one.name in build}
+        check_arguments(BuildSettings, known)
+        BuildSettings(**known)
+        spec = content["spec"]
+        if other := [name for name in spec.keys() & build.keys() if spec[name] != build[name]]:
+            raise ValueError(f"build and spec differ in {', '.join(sorted(other))}")
     if content["complete"] and built and rows != build["runs"] * count:
         raise ValueError(
             f"its shards hold {rows} rows: expected {build['runs']} runs x {count} snapshots"

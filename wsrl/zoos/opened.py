@@ -38,7 +38,7 @@ def problem_of(folder: Path, manifest: Manifest) -> Problem:
         problem = create_problem(manifest.problem, settings)
         known, columns = problem.settings(), problem.columns()
     except Exception as error:  # a constructor that was not meant for such values raises anything
-        raise ZooError(f"{path}: {error or type(error).__name__}") from error
+        raise ZooError(f"{path}: {str(error)[:500] or type(error).__name__}") from error
     if strange := sorted(settings.keys() - known.keys()):
         raise ZooError(
             f"{path}: settings that no zoo of {manifest.problem} has: {', '.join(strange)}"

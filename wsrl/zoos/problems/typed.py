@@ -34,6 +34,9 @@ def _is_a(value: Any, hint: Any) -> bool:
         return any(_is_a(value, one) for one in inner)
     if origin is Literal:
         return any(type(value) is type(one) and value == one for one in inner)
+    if origin is tuple and Ellipsis not in inner:
+        fits = isinstance(value, list | tuple) and len(value) == len(inner)
+        return fits and all(_is_a(item, of) for item, of in zip(value, inner, strict=True))
     if origin in (Sequence, list, tuple):
         of = inner[0] if inner else Any
         return isinstance(value, list | tuple) and all(_is_a(item, of) for item in value)
