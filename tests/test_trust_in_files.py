@@ -230,7 +230,7 @@ def test_a_checkpoint_does_not_choose_what_is_imported(
     path: str, scripts: Path, tmp_path: Path
 ) -> None:
     loaded = set(sys.modules)
-    with pytest.raises(ValueError, match="(?i)encoder"):
+    with pytest.raises(ValueError, match=r"(?i)encoder"):
         build_encoder({"class_path": path, "init_args": {"args": ["touch", "ran"]}}, SPEC)
     module = emulation()
     checkpoint = saved(module, tmp_path, encoder={"class_path": path, "init_args": {}})
