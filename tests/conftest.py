@@ -14,10 +14,21 @@ os.environ.setdefault(
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 import wsrl  # noqa: F401 first: it lets torchvision, and so Lightning, be imported beside a CPU torch
 from wsrl.zoos import BuildSettings, Zoo, build_zoo, open_zoo
 from wsrl.zoos.problems import FormalLanguages
+
+settings.register_profile(
+    "wsrl",
+    derandomize=True,  # the same examples on every machine and on every day
+    database=None,
+    deadline=None,
+    max_examples=30,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("wsrl")
 
 DATA = Path(os.environ.get("WSRL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 """Real data for tests; those that read it skip where it is not."""

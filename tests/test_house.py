@@ -13,12 +13,12 @@ import pytest
 ROOT = Path(__file__).parent.parent / "wsrl"
 MAY_IMPORT = {
     "rnn": set(),
-    "zoos": {"rnn", "plugins", "stopping"},
+    "zoos": {"rnn", "plugins", "stopping", "torch_files"},
     "data": {"rnn", "zoos"},
     "encoders": {"rnn", "plugins"},
-    "tasks": {"rnn", "encoders", "data.batch", "analysis.figures"},
+    "tasks": {"rnn", "encoders", "data.batch", "analysis.figures", "torch_files"},
     "analysis": {"rnn", "encoders"},
-    "studies": {"stopping", "rnn", "zoos", "data", "encoders", "tasks", "analysis"},
+    "studies": {"stopping", "torch_files", "rnn", "zoos", "data", "encoders", "tasks", "analysis"},
 }
 
 

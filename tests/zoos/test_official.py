@@ -402,7 +402,7 @@ def test_arguments_and_arrays_must_agree(images: Path, languages: Path) -> None:
         ('{"num_tokens": 4}', "num_tokens is 4 as given .* the arrays hold 3"),
         ('{"rnn_hidden_size": 6}', "fit no LSTM"),
         ('{"one_hot_input": 0}', "one_hot_input 0: expected 1"),
-        ("[]", "expected options and their values"),
+        ("[]", "expected JSON, options and their values"),
         ("{", r"args.json is damaged .* expected JSON"),
     ):
         (languages / "args.json").write_text(text)

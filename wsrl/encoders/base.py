@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.nn import functional as F
 
+from wsrl.encoders.lookup import import_subclass
 from wsrl.rnn import RNNSpec, RNNWeights
 
 _Self = TypeVar("_Self", bound="Encoder")
@@ -71,7 +71,7 @@ class Encoder(LightningModule, ABC):
         """
         arguments = {name: value for name, value in self._recorded.items() if name != "spec"}
         for name, value in arguments.items():
-            if not _is_plain(value):
+            if not is_plain(value):
                 raise TypeError(
                     f"{type(self).__name__}: the option {name} must be made of numbers, strings, "
                     f"booleans, lists and dictionaries to go into a checkpoint, not {value!r}"
@@ -103,12 +103,27 @@ def build_encoder(config: Mapping[str, Any], spec: RNNSpec) -> Encoder:
     Raises:
         ValueError: where the path leads to no encoder, or for an option it does not have.
     """
-    if "class_path" not in config:
-        raise ValueError(f"an encoder's config needs a class_path; given: {dict(config)}")
-    cls = _import_encoder(str(config["class_path"]))
-    arguments = dict(config.get("init_args") or {})
-    check_options(cls, arguments)
+    cls, arguments = read_config(config)
     return cls(spec=spec, **arguments)
+
+
+def read_config(config: object) -> tuple[type[Encoder], dict[str, Any]]:
+    """Return class and options of what ``Encoder.config`` describes; it may be anybody's.
+
+    Raises:
+        ValueError: as ``build_encoder``.
+    """
+    if not isinstance(config, Mapping) or not isinstance(config.get("class_path"), str):
+        raise ValueError(f"an encoder's config needs a class_path; given: {config!r:.500}")
+    base: type[Encoder] = Encoder  # type: ignore[type-abstract]  # only its subclasses are made
+    cls = import_subclass(config["class_path"], base)
+    arguments = config.get("init_args") or {}
+    if not isinstance(arguments, dict) or not is_plain(arguments):
+        raise ValueError(f"init_args must be plain values by name; given: {arguments!r:.500}")
+    if "spec" in arguments:
+        raise ValueError("init_args must not hold a spec: it comes from the data")
+    check_options(cls, arguments)
+    return cls, dict(arguments)
 
 
 def option_names(cls: type[Encoder]) -> list[str]:
@@ -170,23 +185,10 @@ def _bind(cls: type[Encoder], args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     return dict(bound.arguments)
 
 
-def _is_plain(value: Any) -> bool:
+def is_plain(value: object) -> bool:
+    """Whether a value is made of numbers, strings, booleans, lists and dictionaries by name."""
     if isinstance(value, (list, tuple)):
-        return all(_is_plain(item) for item in value)
+        return all(is_plain(item) for item in value)
     if isinstance(value, dict):
-        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+        return all(isinstance(key, str) and is_plain(item) for key, item in value.items())
     return value is None or type(value) in {bool, int, float, str}
-
-
-def _import_encoder(path: str) -> type[Encoder]:
-    module, _, name = path.rpartition(".")
-    try:
-        found = vars(import_module(module))[name]
-    except (ImportError, KeyError, ValueError) as error:
-        raise ValueError(
-            f"no encoder at {path!r} ({type(error).__name__}: {error}); an encoder is rebuilt by "
-            "importing its class, so define it at the top of a module that can be imported"
-        ) from error
-    if not (isinstance(found, type) and issubclass(found, Encoder)):
-        raise ValueError(f"{path!r} is no subclass of wsrl.Encoder")
-    return found

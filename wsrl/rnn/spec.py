@@ -16,6 +16,9 @@ CELLS = {"lstm": 4, "gru": 3, "tanh": 1, "linear": 1}
 Where only the gates are known, the first cell with as many is meant: one gate is ``tanh``.
 """
 
+MAX_LAYERS = 1000
+"""No RNN has more; a file that says so would have lists made for every layer of them."""
+
 INPUT = "input"
 OUTPUT = "output"
 
@@ -71,7 +74,7 @@ class RNNSpec:
         bias: whether cells and readout have biases (all or none).
 
     Raises:
-        ValueError: for an unknown cell or a size below 1.
+        ValueError: for an unknown cell, a size below 1 or more than ``MAX_LAYERS`` layers.
     """
 
     cell: str
@@ -82,12 +85,14 @@ class RNNSpec:
     bias: bool = True
 
     def __post_init__(self) -> None:
-        if self.cell not in CELLS:
+        if not isinstance(self.cell, str) or self.cell not in CELLS:
             raise ValueError(f"unknown cell {self.cell!r}; choose one of {', '.join(CELLS)}")
         for name in ("input_size", "hidden_size", "num_layers", "output_size"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+        if self.num_layers > MAX_LAYERS:
+            raise ValueError(f"num_layers must be at most {MAX_LAYERS}, not {self.num_layers}")
         if not isinstance(self.bias, bool):
             raise ValueError(f"bias must be True or False, not {self.bias!r}")
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
-
-import torch
 
 from wsrl.encoders import Encoder, EncoderFactory, build_encoder
 from wsrl.rnn import RNNSpec
+from wsrl.torch_files import read_torch_file
 
 _ENCODER_PREFIX = "encoder."
 
@@ -55,27 +53,26 @@ def load_pretrained_encoder(path: str, spec: RNNSpec) -> Encoder:
         ValueError: when it is no emulation checkpoint, or one for another spec.
     """
     checkpoint = _load_checkpoint(path)
-    hparams = checkpoint.get("hyper_parameters", {})
-    if not {"encoder", "spec", "emulator_width"} <= set(hparams):
+    hparams = checkpoint.get("hyper_parameters")
+    if not isinstance(hparams, dict) or not {"encoder", "spec", "emulator_width"} <= hparams.keys():
         raise ValueError(
             f"{path} is not a checkpoint of an EmulationModule; give `pretrained` one that "
             "`wsrl fit` wrote for an emulation"
         )
-    trained_on = RNNSpec(**hparams["spec"])
+    try:
+        trained_on = RNNSpec(**hparams["spec"])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} holds no spec of RNNs: {error}") from error
     if trained_on != spec:
         raise ValueError(
             f"the encoder in {path} was trained on RNNs of the spec ({trained_on}), the data has "
             f"({spec}); pre-train an encoder on such RNNs"
         )
-    encoder = build_encoder(hparams["encoder"], spec)
-    state = checkpoint["state_dict"]
-    encoder.load_state_dict(
-        {
-            name.removeprefix(_ENCODER_PREFIX): value
-            for name, value in state.items()
-            if name.startswith(_ENCODER_PREFIX)
-        }
-    )
+    try:
+        encoder = build_encoder(hparams["encoder"], spec)
+        encoder.load_state_dict(_encoder_state(checkpoint["state_dict"]))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"the encoder in {path} cannot be rebuilt: {error}") from error
     return encoder
 
 
@@ -102,9 +99,16 @@ def _load_checkpoint(path: str) -> dict[str, Any]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"no checkpoint at {path} (`pretrained`)")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise ValueError(f"{path} (`pretrained`) cannot be read as a checkpoint") from error
+        checkpoint = read_torch_file(path)
+    except ValueError as error:
+        raise ValueError(f"`pretrained`: {error}") from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise ValueError(f"{path} (`pretrained`) is not a Lightning checkpoint")
     return checkpoint
+
+
+def _encoder_state(state: Any) -> dict[str, Any]:
+    if not isinstance(state, Mapping):
+        raise ValueError(f"its state_dict is a {type(state).__name__}")
+    prefix = _ENCODER_PREFIX
+    return {n.removeprefix(prefix): v for n, v in state.items() if str(n).startswith(prefix)}

@@ -13,6 +13,7 @@ import torch
 
 import wsrl
 from wsrl.rnn import RNNSpec
+from wsrl.zoos.checks import check_manifest, read_json
 from wsrl.zoos.files import create_atomically, write_atomically
 from wsrl.zoos.problems.base import Column, Problem
 
@@ -141,29 +142,29 @@ class Manifest:
         if not path.is_file():
             raise ZooError(f"no zoo at {folder}: it holds no {name}{_advice(folder)}")
         try:
-            content = json.loads(path.read_text())
-            schema = content["schema"]
-            if isinstance(schema, int) and schema > SCHEMA:
-                raise ZooError(
-                    f"{path} has schema {schema}, this wsrl reads up to {SCHEMA}: "
-                    "install a newer wsrl"
-                )
-            claimed = content.pop("sha256", None)
-            if claimed is not None and claimed != checksum_of(content):
-                raise ZooError(f"{path} is damaged: its checksum differs{_advice(folder)}")
-            columns = {
-                name: Column(column["dtype"], tuple(column["shape"]))
-                for name, column in content.pop("columns").items()
-            }
-            shards = [Shard(**shard) for shard in content.pop("shards")]
-            manifest = cls(columns=columns, shards=shards, **content)
-            _check_names(manifest, path)
-            _ = manifest.rnn_spec, manifest.build["runs"], max(manifest.build["snapshots"])
-        except ZooError:
-            raise
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ZooError(f"{path} is damaged: {error!r}{_advice(folder)}") from error
-        return manifest
+            return cls._of_content(read_json(path))
+        except ZooError as error:
+            raise ZooError(f"{path} {error}") from error
+        except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+            raise ZooError(f"{path} is damaged: {_said(error)}{_advice(folder)}") from error
+
+    @classmethod
+    def _of_content(cls, content: dict[str, Any]) -> Manifest:
+        schema = content["schema"]
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise ZooError(
+                f"has schema {schema}, this wsrl reads up to {SCHEMA}: install a newer wsrl"
+            )
+        claimed = content.pop("sha256", None)
+        if claimed is not None and claimed != checksum_of(content):
+            raise ValueError("its checksum differs")
+        check_manifest(content)
+        columns = {
+            name: Column(column["dtype"], tuple(column["shape"]))
+            for name, column in content.pop("columns").items()
+        }
+        shards = [Shard(**shard) for shard in content.pop("shards")]
+        return cls(columns=columns, shards=shards, **content)
 
 
 def _advice(folder: Path) -> str:
@@ -176,8 +177,7 @@ def checksum_of(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _check_names(manifest: Manifest, path: Path) -> None:
-    """A manifest names files of its own folder only."""
-    for shard in manifest.shards:
-        if Path(shard.file).name != shard.file or not shard.file.endswith(".safetensors"):
-            raise ZooError(f"{path} names a shard outside of its folder: {shard.file!r}")
+def _said(error: Exception) -> str:
+    """Say what an error says in a line of bounded length: it may quote the file."""
+    text = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+    return text if len(text) < 500 else f"{text[:500]}..."

@@ -65,9 +65,9 @@ class NpyFile:
         try:
             with path.open("rb") as file:
                 header, dtype, shape, fortran_order = _read_header(file)
-        except (ValueError, KeyError, EOFError, OSError) as error:
+        except Exception as error:  # a header is Python source to numpy: it can fail in any way
             raise ZooError(
-                f"{path} is damaged or no .npy file ({error}): expected {expected}"
+                f"{path} is damaged or no .npy file ({str(error)[:500]}): expected {expected}"
             ) from error
         found = cls(path, header, dtype, shape, fortran_order)
         found._check(expected)
@@ -128,6 +128,31 @@ class NpyWriter:
             with self._path.open("ab") as file:
                 file.write(np.ascontiguousarray(rows, self._dtype).tobytes())
         self._done = stop
+
+
+def check_header(header: object, shape: Sequence[int], dtypes: Sequence[str], name: str) -> None:
+    """Check a header that is to be written in front of an array.
+
+    Args:
+        header: as ``NpyFile`` has it.
+        shape: of the array.
+        dtypes: those that the array may be written as.
+        name: of the file, for the message.
+
+    Raises:
+        ZooError: for one of another array, or no header.
+    """
+    try:
+        raw = str(header).encode("latin-1")
+        text, dtype, found, _ = _read_header(BytesIO(raw))
+        sound = found == tuple(shape) and dtype.str[1:] in dtypes and len(text) == len(raw)
+    except Exception as error:  # as where one is read from a file
+        raise ZooError(f"the header of {name}.npy in the manifest is none: {error}") from error
+    if not sound:
+        raise ZooError(
+            f"the header of {name}.npy in the manifest is of {found} {dtype}, but to be written "
+            f"are {tuple(shape)} of one of {', '.join(dtypes)}"
+        )
 
 
 def header_of(dtype: np.dtype[Any], shape: Sequence[int]) -> str:

@@ -6,7 +6,6 @@ snapshot ``n`` was taken after ``n + 1`` updates.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wsrl.zoos.checks import DTYPES, parse_json, read_json
 from wsrl.zoos.labels import check_labels
 from wsrl.zoos.manifest import MANIFEST, Manifest, ZooError
 from wsrl.zoos.npy import Array, NpyFile
@@ -30,7 +30,7 @@ from wsrl.zoos.official_spec import (
 )
 from wsrl.zoos.outputs import output_error
 from wsrl.zoos.problems import Column
-from wsrl.zoos.store import DTYPES, Zoo
+from wsrl.zoos.store import Zoo
 
 CHECKED_SNAPSHOTS, CHECKED_SEQUENCES = 64, 4
 """Outputs of so many snapshots, spread over the zoo, and sequences of each are recomputed."""
@@ -137,13 +137,13 @@ def read_publication(folder: Path, hints: OfficialHints) -> Publication:
     }
     _check_lengths(folder, files)
     text = _read_arguments(folder)
-    arguments: dict[str, Any] = json.loads(text or "{}")
+    arguments = parse_json(text.encode()) if text else {}
     arrays = {name: file.map() for name, file in files.items()}
     try:
         sizes = given_sizes(arguments, hints)
         problem = make_problem(kind, arrays, given_settings(kind, arguments, hints))
         specs = find_specs(problem, files["parameters"].shape[1], *sizes)
-    except ZooError as error:
+    except ValueError as error:
         raise ZooError(f"{folder}: {error} (options: those of `wsrl zoo import`)") from error
     labels = kind.labels(arrays)
     first = kind.columns({name: file.rows(0, 1) for name, file in files.items()})
@@ -195,12 +195,12 @@ def _read_arguments(folder: Path) -> str | None:
     if not path.is_file():
         return None
     try:
+        content = read_json(path)
         text = path.read_bytes().decode()
-        content = json.loads(text)
     except ValueError as error:
-        raise ZooError(f"{path} is damaged ({error}): expected JSON") from error
-    if not isinstance(content, dict):
-        raise ZooError(f"{path} holds {content!r}: expected options and their values")
+        raise ZooError(
+            f"{path} is damaged ({error}): expected JSON, options and their values"
+        ) from error
     if content.get("one_hot_input", 1) != 1:
         raise ZooError(f"{path} has one_hot_input {content['one_hot_input']!r}: expected 1")
     return text

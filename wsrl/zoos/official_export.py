@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from wsrl.zoos.manifest import SHARDS, ZooError
-from wsrl.zoos.npy import NpyWriter, header_of
+from wsrl.zoos.npy import NpyWriter, check_header, header_of
 from wsrl.zoos.official import is_official
 from wsrl.zoos.official_kinds import EVALUATED_IMAGES, EVALUATED_STRINGS, KINDS, Kind
 from wsrl.zoos.official_spec import ARGUMENTS
@@ -72,7 +72,11 @@ def _kind(zoo: Zoo) -> Kind:
         )
     if zoo.spec.cell != "lstm" or not zoo.spec.bias:
         raise ZooError(f"the published format holds LSTMs with biases, {zoo.path} {zoo.spec}")
-    return kinds[zoo.manifest.problem]
+    kind = kinds[zoo.manifest.problem]
+    derived = {"generalization_gap", "performance"}
+    if lacking := sorted(kind.held - derived - zoo.columns.keys()):
+        raise ZooError(f"{zoo.path} has no columns {', '.join(lacking)}, which the files hold")
+    return kind
 
 
 def _lost(zoo: Zoo, kind: Kind) -> list[str]:
@@ -95,14 +99,17 @@ def _lost(zoo: Zoo, kind: Kind) -> list[str]:
 
 def _write(zoo: Zoo, kind: Kind, folder: Path) -> None:
     headers = zoo.manifest.source.get("headers")
+    if not isinstance(headers, dict | None):
+        raise ZooError(f"the headers in the manifest of {zoo.path} are no object")
     writers: dict[str, NpyWriter] = {}
     for columns in _chunks(zoo, kept := _kept(zoo)):
         arrays = kind.arrays(columns, zoo.problem)
         if not writers:
-            headers = headers or {
-                name: header_of(array.dtype, (int(kept.sum()), *array.shape[1:]))
-                for name, array in arrays.items()
-            }
+            shapes = {name: (int(kept.sum()), *array.shape[1:]) for name, array in arrays.items()}
+            if headers is None:
+                headers = {name: header_of(a.dtype, shapes[name]) for name, a in arrays.items()}
+            for name, shape in shapes.items():
+                check_header(headers.get(name), shape, kind.files[name].dtypes, name)
             writers = {name: NpyWriter(folder / f"{name}.npy", headers[name]) for name in arrays}
         for name, array in arrays.items():
             writers[name].write(array)
@@ -134,11 +141,13 @@ def _chunks(zoo: Zoo, kept: Tensor) -> Iterator[Mapping[str, Tensor]]:
 def _arguments(zoo: Zoo, kind: Kind) -> str | None:
     """Return what ``args.json`` holds; for a zoo of ours, by the published names."""
     if zoo.manifest.origin == "official":
-        text: str | None = zoo.manifest.source["arguments"]
+        text: object = zoo.manifest.source.get("arguments")
+        if text is not None and not isinstance(text, str):
+            raise ZooError(f"the arguments in the manifest of {zoo.path} are no text")
         return text
     build: dict[str, Any] = zoo.manifest.build
     arguments = {
-        "seed": build["seed"],
+        "seed": build.get("seed"),
         "num_training_runs": build["runs"],
         **kind.arguments_of(zoo.problem.settings()),
         "rnn_hidden_size": zoo.spec.hidden_size,

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from wsrl.rnn import RNNWeights, run_population
+from wsrl.zoos.checks import DTYPES
 from wsrl.zoos.manifest import ZooError
-from wsrl.zoos.store import DTYPES, Zoo
+from wsrl.zoos.store import Zoo
 
 ABSOLUTE, RELATIVE = 2e-3, 1e-3
 """Tolerance of every recomputed output: stored ones are float16, whose relative step is 1e-3."""

@@ -15,18 +15,12 @@ from safetensors.torch import save
 from torch import Tensor
 
 from wsrl.rnn import RNNSpec
+from wsrl.zoos.checks import DTYPES, parse_json
 from wsrl.zoos.files import checksum, written_atomically
 from wsrl.zoos.manifest import SHARDS, Manifest, Shard, ZooError
-from wsrl.zoos.problems import Column, Problem, create_problem
+from wsrl.zoos.opened import again, problem_of, shard_file
+from wsrl.zoos.problems import Column, Problem
 from wsrl.zoos.records import finished, shard_name
-
-DTYPES = {
-    "F16": torch.float16,
-    "F32": torch.float32,
-    "F64": torch.float64,
-    "I16": torch.int16,
-    "I64": torch.int64,
-}
 
 
 class Zoo:
@@ -66,8 +60,12 @@ class Zoo:
 
     @cached_property
     def problem(self) -> Problem:
-        """The problem the RNNs were trained on."""
-        return create_problem(self.manifest.problem, self.manifest.problem_settings)
+        """The problem the RNNs were trained on.
+
+        Raises:
+            ZooError: for a problem that is not known here, or does not fit the zoo's columns.
+        """
+        return problem_of(self.path, self.manifest)
 
     @property
     def columns(self) -> dict[str, Column]:
@@ -189,13 +187,11 @@ MAKERS = {
 
 
 def _open_shard(folder: Path, manifest: Manifest, shard: Shard) -> dict[str, Tensor]:
-    path = folder / SHARDS / shard.file
-    if not path.is_file():
-        raise ZooError(f"the zoo is damaged: shard {path} is missing. {_again(folder)}")
+    path = shard_file(folder, shard)
     if path.stat().st_size != shard.bytes:
         raise ZooError(
             f"the zoo is damaged: shard {path} has {path.stat().st_size} bytes, "
-            f"its manifest says {shard.bytes}. {_again(folder)}"
+            f"its manifest says {shard.bytes}. {again(folder)}"
         )
     tensors = read_tensors(path)
     for name, column in manifest.columns.items():
@@ -216,17 +212,13 @@ def check_shards(folder: Path, shards: Sequence[Shard]) -> None:
     lost = [s.file for s in shards if not (path / s.file).is_file()]
     if lost:
         raise ZooError(
-            f"the zoo is damaged: missing from {path}: {', '.join(lost)}. {_again(folder)}"
+            f"the zoo is damaged: missing from {path}: {', '.join(lost)}. {again(folder)}"
         )
     wrong = [s.file for s in shards if not is_whole(folder, s)]
     if wrong:
         raise ZooError(
-            f"damaged shards in {path} (checksums differ): {', '.join(wrong)}. {_again(folder)}"
+            f"damaged shards in {path} (checksums differ): {', '.join(wrong)}. {again(folder)}"
         )
-
-
-def _again(folder: Path) -> str:
-    return f"Restore it from a copy, or have it made again: wsrl zoo repair {folder}"
 
 
 def is_whole(folder: Path, shard: Shard) -> bool:
@@ -243,10 +235,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         ZooError: for a file that is none.
     """
+    if not path.is_file():
+        raise ZooError(f"{path} is no regular file")
     try:
         with safe_open(path, "pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 not a dict
-    except (SafetensorError, OSError) as error:
+    except Exception as error:  # of dtypes that are not torch's, the library raises this and that
         raise ZooError(f"{path} is damaged: {error}") from error
 
 
@@ -258,10 +252,9 @@ def read_metadata(path: Path) -> dict[str, Any]:
     """
     try:
         with safe_open(path, "pt") as file:
-            metadata: dict[str, Any] = json.loads(file.metadata()["wsrl"])
+            return parse_json(file.metadata()["wsrl"].encode())
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise ZooError(f"{path} is damaged: {error!r}") from error
-    return metadata
 
 
 def digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:

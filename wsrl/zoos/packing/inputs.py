@@ -185,8 +185,8 @@ def _read(path: Path) -> NDArray[Any]:
     if path.suffix == ".npy":
         try:
             values: Any = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise ValueError(f"{path} is damaged or no .npy file ({error})") from error
+        except Exception as error:  # a header is Python source to numpy: it can fail in any way
+            raise ValueError(f"{path} is damaged or no .npy file ({str(error)[:500]})") from error
         if not isinstance(values, np.ndarray):
             raise ValueError(f"{path} is no .npy file of one array")
         return values

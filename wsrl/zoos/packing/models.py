@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from wsrl.rnn import RNNSpec, RNNWeights, weights_from_state_dict
+from wsrl.torch_files import read_torch_file
 from wsrl.zoos.store import read_tensors
 
 Model: TypeAlias = Mapping[str, Tensor] | nn.Module
@@ -139,11 +140,11 @@ def _read(file: Path, cell: str | None = None) -> RNNWeights:
     if file.suffix.lower() == ".safetensors":
         return _weights(read_tensors(file), cell)
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # a file that is none of torch's can raise anything
+        content = read_torch_file(file, "a state dict")
+    except ValueError as error:
+        reason = str(error).removeprefix(f"{file} ")  # who asks for the model names the file
         raise ValueError(
-            "cannot be read as a state dict (weights only, so that nothing in the file is run); "
-            "write it with torch.save(model.state_dict(), path)"
+            f"{reason}. A state dict is written with torch.save(model.state_dict(), path)"
         ) from error
     return _weights(content, cell)
 

@@ -25,6 +25,10 @@ _PERMUTED = {NAMES[2]: (262676, 189), NAMES[3]: (38637, 145)}
 """Swaps and minus signs of the published permutations of the diagonal of ``s = d = 8``."""
 
 
+MAX_VALUES = 4096
+"""Of a task, in all its vectors; the published tasks have 64."""
+
+
 @dataclass(frozen=True)
 class BindingTask:
     """A linear map that copies signed sources.
@@ -230,10 +234,13 @@ def check_sizes(steps: int, dims: int) -> None:
     """Check ``s`` and ``d``.
 
     Raises:
-        ValueError: where there is not at least one of each.
+        ValueError: where there is not at least one of each, or there are more values than any RNN
+            can be asked to remember.
     """
     if steps < 1 or dims < 1:
         raise ValueError(f"a task needs at least 1 step and 1 dimension, not {steps} and {dims}")
+    if steps * dims > MAX_VALUES:
+        raise ValueError(f"a task has at most {MAX_VALUES} values (s d), not {steps} x {dims}")
 
 
 def _digits(number: int, base: int) -> list[int]:

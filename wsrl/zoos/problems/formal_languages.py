@@ -72,6 +72,11 @@ class FormalLanguages(TrainableProblem):
                 "differences must include 0 and another number, not "
                 f"{min_difference}..{max_difference}"
             )
+        if max(-min_difference, max_difference) >= length:
+            raise ValueError(
+                f"differences must be smaller than the length {length}, not "
+                f"{min_difference}..{max_difference}"
+            )
         if max_n <= -min_difference:
             raise ValueError(f"max_n must exceed {-min_difference} (-min_difference), not {max_n}")
         if acceptor not in {"counts", "ordered"}:
@@ -217,9 +222,15 @@ class FormalLanguages(TrainableProblem):
 
         The first is BOS whatever is stored: in the published files a string without EOS has one
         there instead, which the RNN did not read.
+
+        Raises:
+            ValueError: for what is no token.
         """
         tokens = functional.pad(sequences[..., 1:-1].long(), (1, 0), value=self.bos)
-        return functional.one_hot(tokens, self.input_size).float()
+        try:
+            return functional.one_hot(tokens, self.input_size).float()
+        except RuntimeError as error:
+            raise ValueError(f"sequences hold tokens outside of 0..{self.eos}") from error
 
     def clone_scores(
         self, run: Runner, tasks: Tensor, samples: int, generators: Sequence[torch.Generator]

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from wsrl.plugins import load_plugins
 from wsrl.zoos.problems.base import Problem, TrainableProblem
+from wsrl.zoos.problems.typed import check_arguments
 
 ENTRY_POINTS = "wsrl.problems"
 """The entry point group in which packages announce problems."""
@@ -80,10 +81,12 @@ def create_problem(name: str, settings: Mapping[str, Any]) -> Problem:
     """Return a problem by name with its settings.
 
     Raises:
-        ValueError: for an unknown name or settings that the problem does not have.
+        ValueError: for an unknown name, or settings that the problem does not have or that are of
+            another kind.
     """
     problem = get_problem(name)
     try:
+        check_arguments(problem, settings)
         return problem(**settings)
     except TypeError as error:
         raise ValueError(f"settings of problem {name!r} do not fit: {error}") from error

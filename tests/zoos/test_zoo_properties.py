@@ -1,0 +1,218 @@
+"""Any manifest, any zoo and any array: what is written is what is read."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from tests.strategies import BUILDS, SPECS
+from wsrl.rnn import RNNSpec, RNNWeights, run_population
+from wsrl.zoos import BuildSettings, Manifest, export_official, import_official, open_zoo
+from wsrl.zoos.npy import Expected, NpyFile, NpyWriter
+from wsrl.zoos.problems import FormalLanguages, Problem, TiledImages, create_problem
+from wsrl.zoos.problems.packed import PackedRNNs
+from wsrl.zoos.problems.variable_binding import VariableBinding
+from wsrl.zoos.writer import write_zoo
+
+SMALL = st.integers(1, 4)
+NAMES = st.text(min_size=1, max_size=8).filter(
+    lambda name: (
+        name.encode("utf-8", "ignore").decode() == name and name not in ("step", "performance")
+    )
+)
+PROPERTIES = st.lists(
+    st.one_of(
+        st.fixed_dictionaries({"name": NAMES, "kind": st.just("real")}),
+        st.fixed_dictionaries(
+            {
+                "name": NAMES,
+                "kind": st.just("classes"),
+                "classes": st.lists(NAMES, min_size=1, max_size=3, unique=True),
+            }
+        ),
+    ),
+    max_size=3,
+    unique_by=lambda known: known["name"],
+)
+PACKED = st.builds(
+    PackedRNNs,
+    input_size=SMALL,
+    output_size=SMALL,
+    output_kind=st.sampled_from(["categorical", "real"]),
+    length=SMALL,
+    sequences_stored=SMALL,
+    inputs=st.sampled_from(["normal", "uniform", "one_hot", "given"]),
+    properties=PROPERTIES,
+    performance=st.booleans(),
+)
+LANGUAGES = st.builds(
+    FormalLanguages,
+    num_tokens=st.integers(2, 5),
+    length=st.integers(12, 30),
+    max_n=st.integers(5, 9),
+    min_difference=st.integers(-4, 0),
+    max_difference=st.integers(1, 4),
+    acceptor=st.sampled_from(["counts", "ordered"]),
+    evaluated_strings=st.integers(10, 20),
+    stored_strings=st.integers(1, 10),
+)
+IMAGES = st.builds(
+    TiledImages,
+    source=st.sampled_from(["digits", "mnist"]),
+    tile_size=st.none() | st.sampled_from([1, 2, 4]),
+    interpolation=st.sampled_from(["nearest", "bilinear"]),
+    weight_decays=st.lists(st.floats(0, 1e9), min_size=1, max_size=4),
+)
+BINDING = st.builds(
+    VariableBinding,
+    steps=SMALL,
+    dims=SMALL,
+    tasks=st.sampled_from([(), ("repeat_copy",)]),
+    threshold=st.floats(0, 1, exclude_max=True),
+    l2=st.floats(0, 1e9),
+    stored_horizon=st.integers(1, 200),
+)
+PROBLEMS = st.one_of(PACKED, LANGUAGES, IMAGES, BINDING)
+
+
+@given(PROBLEMS, BUILDS)
+def test_any_manifest_is_read_as_it_was_written(problem: Problem, build: BuildSettings) -> None:
+    spec = problem.spec(build.cell, build.hidden_size, build.num_layers, build.bias)
+    failed = {str(run): run for run in range(min(3, build.runs))}
+    manifest = Manifest.of(problem, spec, build.to_dict(), problem.columns(), failed=failed)
+    with tempfile.TemporaryDirectory() as folder:
+        manifest.write(Path(folder))
+        found = Manifest.read(Path(folder))
+    assert found == manifest
+    assert BuildSettings(**found.build).to_dict() == build.to_dict()
+    again = create_problem(found.problem, found.problem_settings)
+    assert again.settings() == problem.settings()
+    assert again.columns() == problem.columns()
+
+
+def columns_of(manifest: Manifest, rows: int, seed: int) -> dict[str, torch.Tensor]:
+    """Any bits, NaN and infinities among them, in every column; a run for every row."""
+    random = np.random.default_rng(seed)
+    numpy = {"F16": np.float16, "F32": np.float32, "F64": np.float64, "I64": np.int64}
+    found = {}
+    for name, column in manifest.columns.items():
+        dtype = np.dtype(numpy[column.dtype])
+        raw = random.bytes(dtype.itemsize * rows * int(np.prod(column.shape)))
+        found[name] = torch.from_numpy(
+            np.frombuffer(raw, dtype).reshape(rows, *column.shape).copy()
+        )
+    return found | {"run": torch.arange(rows), "step": torch.zeros(rows, dtype=torch.long)}
+
+
+def same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one.dtype == other.dtype and one.numpy().tobytes() == other.numpy().tobytes()
+
+
+@given(PACKED, SPECS, st.lists(SMALL, min_size=1, max_size=3), st.integers(0, 2**32))
+def test_any_zoo_is_read_as_it_was_written(
+    problem: PackedRNNs, other: RNNSpec, sizes: list[int], seed: int
+) -> None:
+    spec = problem.spec(other.cell, other.hidden_size, other.num_layers, other.bias)
+    build = {"runs": sum(sizes), "snapshots": [0]}
+    manifest = Manifest.of(problem, spec, build, problem.columns(), origin="packed")
+    columns = columns_of(manifest, sum(sizes), seed)
+    ends = np.cumsum(sizes)
+
+    def shard(index: int) -> dict[str, torch.Tensor]:
+        rows = slice(ends[index] - sizes[index], ends[index])
+        return {name: column[rows] for name, column in columns.items()}
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_zoo(Path(folder) / "zoo", manifest, len(sizes), shard)
+        zoo = open_zoo(Path(folder) / "zoo")
+        zoo.check()
+        assert zoo.spec == spec
+        assert zoo.problem.settings() == problem.settings()
+        picked = torch.randint(len(zoo), (5,), generator=torch.Generator().manual_seed(seed))
+        for name, column in columns.items():
+            assert same_bits(zoo.read(name), column)
+            assert same_bits(zoo.read(name, picked), column[picked])
+
+
+@given(
+    st.sampled_from(["f2", "f4", "f8", "i1", "u1", "i2", "i4", "i8", ">f4", ">i8"]),
+    st.lists(st.integers(1, 5), min_size=2, max_size=4),
+    st.booleans(),
+    st.integers(1, 5),
+    st.integers(0, 2**32),
+)
+def test_any_array_is_written_as_it_was(
+    dtype: str, shape: list[int], fortran: bool, piece: int, seed: int
+) -> None:
+    raw = np.random.default_rng(seed).bytes(np.dtype(dtype).itemsize * int(np.prod(shape)))
+    array: NDArray[Any] = np.frombuffer(raw, dtype).reshape(shape)
+    with tempfile.TemporaryDirectory() as folder:
+        path, copy = Path(folder) / "a.npy", Path(folder) / "b.npy"
+        np.save(path, np.asfortranarray(array) if fortran else array)
+        expected = Expected(tuple(map(str, shape)), (np.dtype(dtype).str[1:],))
+        file = NpyFile.open(path, expected)
+        writer = NpyWriter(copy, file.header)
+        for start in range(0, shape[0], piece):
+            writer.write(file.rows(start, start + piece))
+        assert copy.read_bytes() == path.read_bytes()
+
+
+@given(
+    runs=SMALL,
+    steps=st.lists(st.integers(0, 10**6), min_size=1, max_size=3, unique=True).map(sorted),
+    tokens=st.integers(2, 4),
+    stored=SMALL,
+    hidden=st.integers(1, 6),
+    layers=st.integers(1, 2),
+    rows=st.integers(1, 7),
+    dtypes=st.tuples(*[st.sampled_from(["i2", "i4", "i8"])] * 3),
+    seed=st.integers(0, 2**32),
+)
+@settings(max_examples=15)
+def test_any_published_zoo_is_exported_as_it_was_imported(
+    runs: int,
+    steps: list[int],
+    tokens: int,
+    stored: int,
+    hidden: int,
+    layers: int,
+    rows: int,
+    dtypes: tuple[str, str, str],
+    seed: int,
+) -> None:
+    assume(runs * len(steps) > 0)
+    random, length = np.random.default_rng(seed), tokens * 2 + 2
+    spec = RNNSpec("lstm", tokens + 2, hidden, layers, tokens + 2)
+    count = runs * len(steps)
+    flat = random.uniform(-1, 1, (count, spec.num_parameters)).astype(np.float32)
+    sequences = random.integers(0, tokens + 2, (count, stored, length))
+    problem = FormalLanguages(tokens, length, 2, -1, 2, stored_strings=stored)
+    inputs = problem.encode(torch.from_numpy(sequences))
+    logits, _ = run_population(RNNWeights(torch.from_numpy(flat), spec), inputs)
+    tasks = np.repeat(random.integers(-1, 3, (runs, tokens)), len(steps), 0)
+    labels = [[run, step, random.integers(0, 1001)] for run in range(runs) for step in steps]
+    arrays = {
+        "parameters": flat,
+        "sequences": sequences.astype(dtypes[0]),
+        "logits": logits.log_softmax(-1).numpy(),
+        "tasks": tasks.astype(dtypes[1]),
+        "num_step_correct": np.array(labels).astype(dtypes[2] if max(steps) < 2**15 else "i8"),
+    }
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "published").mkdir()
+        for file, array in arrays.items():
+            np.save(folder / "published" / f"{file}.npy", array)
+        arguments = f'{{"max_n": 2, "rnn_num_layers": {layers}, "min_difference": -1}}'
+        (folder / "published/args.json").write_text(arguments)
+        import_official(folder / "published", folder / "zoo", rows_per_shard=rows, quiet=True)
+        assert export_official(folder / "zoo", folder / "again") == []
+        for file in (folder / "published").iterdir():
+            assert (folder / "again" / file.name).read_bytes() == file.read_bytes()
