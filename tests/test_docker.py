@@ -175,7 +175,15 @@ def accepted(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command[1:], "--print_config"]) == 0, (command, capsys.readouterr().err)
 
 
-def test_goes_on_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_options_are_not_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    fit = ["fit", "--config", "configs/emulation.yaml", "--data.zoo", "zoos/small"]
+    assert main([*fit, "--trainer.node_num", "2", "--print_config"]) == 2
+    build = ["zoo", "build", "--config", "configs/zoo/formal_languages.yaml", "--out", "zoos/x"]
+    assert main([*build, "--parts", "1/8", "--print_config"]) == 2
+
+
+def test_a_run_goes_on_where_there_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "--help"]) == 0
     described = re.search(r"--ckpt_path.*?\n  --", capsys.readouterr().out, re.DOTALL)
     assert described is not None
@@ -296,6 +304,16 @@ def test_what_slurm_is_told_comes_first_and_lets_the_job_stop_in_time(script: Pa
     assert all(line.startswith("#") for line in lines[: lines.index(told[-1])])
     for wanted in ("--signal=SIGUSR1@120", "--requeue", "--open-mode=append"):
         assert f"#SBATCH {wanted}" in told
+
+
+def test_the_parts_of_a_zoo_are_counted_as_the_command_counts_them(tmp_path: Path) -> None:
+    script = DOCKER / "slurm/build_array.sbatch"
+    (first, last) = re.findall(r"^#SBATCH --array=(\d+)-(\d+)$", script.read_text(), re.MULTILINE)[
+        0
+    ]
+    _, calls = submitted(script, tmp_path, SLURM_ARRAY_TASK_ID=last, SLURM_ARRAY_TASK_COUNT=last)
+    assert calls[0][-2:] == ["--part", f"{last}/{last}"]
+    assert first == "1"  # --part is from 1/n to n/n
 
 
 def test_the_sweep_has_every_encoder_with_every_seed_once(tmp_path: Path) -> None:
