@@ -55,7 +55,10 @@ def test_there_are_the_scripts_that_are_known() -> None:
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_the_command_understands_the_job(
-    script: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    script: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(ROOT)
     status, calls = submitted(script, tmp_path)
@@ -94,8 +97,6 @@ def test_the_parts_of_a_zoo_are_counted_as_the_command_counts_them(tmp_path: Pat
     found = re.search(r"^#SBATCH --array=(\d+)-(\d+)$", script.read_text(), re.MULTILINE)
     assert found is not None
     first, last = found.groups()
-        0
-    ]
     _, calls = submitted(script, tmp_path, SLURM_ARRAY_TASK_ID=last, SLURM_ARRAY_TASK_COUNT=last)
     assert calls[0][-2:] == ["--part", f"{last}/{last}"]
     assert first == "1"  # --part is from 1/n to n/n
