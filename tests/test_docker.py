@@ -182,7 +182,7 @@ def test_other_options_are_not_accepted(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_run_goes_on_where_there_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "--help"]) == 0
-    described = re.search(r"--ckpt_path.*?\n  --", capsys.readouterr().out, re.DOTALL)
+    described = re.search(r"\n  --ckpt_path.*?\n  --", capsys.readouterr().out, re.DOTALL)
     assert described is not None
     assert re.search(r"\bauto\b", described[0]), described[0]
 
