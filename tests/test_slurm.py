@@ -1,0 +1,118 @@
+"""The job scripts for SLURM are right, and the command understands what they ask of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import wsrl
+from tests.test_docker import ROOT, accepted
+
+FOLDER = ROOT / "docker" / "slurm"
+SCRIPTS = sorted(FOLDER.glob("*.sbatch"))
+SLURM = {
+    "SLURM_ARRAY_JOB_ID": "70",
+    "SLURM_ARRAY_TASK_COUNT": "8",
+    "SLURM_ARRAY_TASK_ID": "5",
+    "SLURM_CPUS_PER_TASK": "4",
+    "SLURM_JOB_ID": "75",
+    "SLURM_JOB_NUM_NODES": "3",
+    "SLURM_NTASKS_PER_NODE": "2",
+}
+ARGUMENTS = {
+    "build_array": ["configs/zoo/formal_languages.yaml", "zoos/my zoo"],
+    "build_nodes": ["configs/zoo/formal_languages.yaml", "zoos/my zoo"],
+    "pretrain": ["InteractiveProbing", "zoos/my zoo", "runs/x", "--trainer.max_steps", "7"],
+    "sweep": ["zoos/my zoo", "runs/x", "--trainer.max_steps", "7"],
+}
+RECORDED = r"""
+srun() { printf '%s\n' srun "$@" '' >> "$RECORD"; return "$STATUS"; }
+scontrol() { printf '%s\n' scontrol "$@" '' >> "$RECORD"; }
+export -f srun scontrol
+exec bash "$@"
+"""
+
+
+def submitted(
+    script: Path, folder: Path, status: int = 0, **variables: str
+) -> tuple[int, list[list[str]]]:
+    """Run a job script as SLURM does; return its exit status and all calls of SLURM's commands."""
+    record = folder / "record"
+    record.write_text("")
+    settings = {**SLURM, **variables, "RECORD": str(record), "STATUS": str(status)}
+    command = ["bash", "-c", RECORDED, "bash", str(script), *ARGUMENTS[script.stem]]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **settings}, check=False)
+    return done.returncode, [call.splitlines() for call in record.read_text().split("\n\n") if call]
+
+
+def test_there_are_the_scripts_that_are_known() -> None:
+    assert {script.stem for script in SCRIPTS} == set(ARGUMENTS)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_the_command_understands_the_job(
+    script: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    status, calls = submitted(script, tmp_path)
+    assert status == 0
+    assert {call[0] for call in calls} == {"srun"}
+    commands = [call[call.index("wsrl") :] for call in calls]
+    for command in commands:
+        accepted(command, capsys)
+    assert "zoos/my zoo" in commands[0]  # one word still
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_a_job_that_was_told_to_stop_is_queued_again_and_no_other(
+    script: Path, tmp_path: Path
+) -> None:
+    status, calls = submitted(script, tmp_path, 138)
+    job = "70_5" if re.search("^#SBATCH --array", script.read_text(), re.MULTILINE) else "75"
+    assert (status, calls[1:]) == (138, [["scontrol", "requeue", job]])
+    for other in (1, 143):
+        status, calls = submitted(script, tmp_path, other)
+        assert (status, len(calls)) == (other, 1)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_what_slurm_is_told_comes_first_and_lets_the_job_stop_in_time(script: Path) -> None:
+    lines = script.read_text().splitlines()
+    told = [line for line in lines if line.startswith("#SBATCH")]
+    assert lines[0] == "#!/bin/bash"
+    assert all(line.startswith("#") for line in lines[: lines.index(told[-1])])
+    for wanted in ("--signal=SIGUSR1@120", "--requeue", "--open-mode=append"):
+        assert f"#SBATCH {wanted}" in told
+
+
+def test_the_parts_of_a_zoo_are_counted_as_the_command_counts_them(tmp_path: Path) -> None:
+    script = FOLDER / "build_array.sbatch"
+    found = re.search(r"^#SBATCH --array=(\d+)-(\d+)$", script.read_text(), re.MULTILINE)
+    assert found is not None
+    first, last = found.groups()
+    _, calls = submitted(script, tmp_path, SLURM_ARRAY_TASK_ID=last, SLURM_ARRAY_TASK_COUNT=last)
+    assert calls[0][-2:] == ["--part", f"{last}/{last}"]
+    assert first == "1"  # --part is from 1/n to n/n
+
+
+def test_the_sweep_has_every_encoder_with_every_seed_once(tmp_path: Path) -> None:
+    script = FOLDER / "sweep.sbatch"
+    (last,) = re.findall(r"^#SBATCH --array=0-(\d+)$", script.read_text(), re.MULTILINE)
+    pairs = []
+    for task in range(int(last) + 1):
+        _, calls = submitted(script, tmp_path, SLURM_ARRAY_TASK_ID=str(task))
+        fit = calls[0]
+        encoder = Path(fit[fit.index("configs/emulation.yaml") + 2]).stem
+        seed = fit[fit.index("--seed_everything") + 1]
+        assert f"runs/x/{encoder}-{seed}" in fit
+        pairs.append((encoder, seed))
+    encoders = {encoder for encoder, _ in pairs}
+    assert len(set(pairs)) == len(pairs) == len(encoders) * len({seed for _, seed in pairs})
+    assert encoders | {"ConstantEmbedding"} == set(wsrl.list_encoders())
