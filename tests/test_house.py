@@ -52,6 +52,13 @@ def test_nothing_is_unpickled_and_only_figures_draw() -> None:
         assert not draws or file.relative_to(ROOT).as_posix() in may_draw, file
 
 
+def test_one_place_reads_what_torch_saved_and_no_yaml_makes_objects() -> None:
+    for file in ROOT.rglob("*.py"):
+        text = file.read_text()
+        assert "torch.load(" not in text or file.name == "torch_files.py", file
+        assert not re.search(r"yaml\.(full_|unsafe_)?load\b|weights_only=False", text), file
+
+
 def test_importing_wsrl_imports_neither_torch_nor_lightning() -> None:
     code = "import sys, wsrl; print([m for m in ('torch', 'lightning') if m in sys.modules])"
     result = subprocess.run(

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
+MapLocation: TypeAlias = Callable[..., Any] | torch.device | str | dict[str, str] | None
 
-def read_torch_file(path: str | Path, kind: str = "a checkpoint", mmap: bool = False) -> Any:
-    """Read a file that ``torch.save`` wrote, tensors and plain values alone, to the CPU.
+
+def read_torch_file(
+    path: str | Path,
+    kind: str = "a checkpoint",
+    mmap: bool = False,
+    compare: bool = False,
+    map_location: MapLocation = "cpu",
+) -> Any:
+    """Read a file that ``torch.save`` wrote, tensors and plain values alone.
 
     There is no way to turn ``weights_only`` off, the environment's
     ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` included.
@@ -21,6 +30,9 @@ def read_torch_file(path: str | Path, kind: str = "a checkpoint", mmap: bool = F
         path: the file.
         kind: what it is to be, for the message.
         mmap: leave tensors on the disk until they are used.
+        compare: read the whole file once and compare it with its own checksums, which PyTorch
+            does not look at.
+        map_location: the device to load to, as ``torch.load`` takes it.
 
     Raises:
         FileNotFoundError: where there is no regular file.
@@ -31,8 +43,8 @@ def read_torch_file(path: str | Path, kind: str = "a checkpoint", mmap: bool = F
     if not path.is_file():
         raise FileNotFoundError(f"no file at {path}")
     try:
-        _check_sizes(path)
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        _check_archive(path, compare)
+        return torch.load(path, map_location=map_location, weights_only=True, mmap=mmap)
     except Exception as error:  # a file that is none of PyTorch's can raise anything
         raise ValueError(
             f"{path} cannot be read as {kind}: it is damaged, or holds more than tensors and plain "
@@ -40,14 +52,17 @@ def read_torch_file(path: str | Path, kind: str = "a checkpoint", mmap: bool = F
         ) from error
 
 
-def _check_sizes(path: Path) -> None:
-    """Refuse an archive that unpacks to more than it is; PyTorch packs nothing."""
+def _check_archive(path: Path, compare: bool) -> None:
+    """Refuse an archive that unpacks to more than it is, since PyTorch packs nothing."""
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
-    if unpacked > path.stat().st_size:
-        raise ValueError(f"it unpacks to {unpacked} bytes")
+        if unpacked > path.stat().st_size:
+            raise ValueError(f"it unpacks to {unpacked} bytes")
+        damaged = archive.testzip() if compare else None
+    if damaged is not None:
+        raise ValueError(f"{damaged} in it has changed")
 
 
 def _reason(error: Exception) -> str:

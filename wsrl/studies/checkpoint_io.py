@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.strategies import Strategy
 
+from wsrl.torch_files import MapLocation, read_torch_file
 from wsrl.zoos.files import PARTIAL, written_atomically
 
 
@@ -47,7 +47,7 @@ class AtomicCheckpointIO(CheckpointIO):
     def load_checkpoint(
         self,
         path: str | Path,
-        map_location: Callable[..., Any] | torch.device | str | None = "cpu",
+        map_location: MapLocation = "cpu",
         weights_only: bool | None = True,
     ) -> dict[str, Any]:
         """Read a checkpoint of tensors and plain values.
@@ -58,12 +58,10 @@ class AtomicCheckpointIO(CheckpointIO):
             weights_only: not asked: nothing is ever unpickled.
 
         Raises:
-            ValueError: for a path that is not on a disk.
-            pickle.UnpicklingError: for anything but tensors and plain values.
+            ValueError: for a path that is not on a disk, and for anything but tensors and plain
+                values.
         """
-        content: dict[str, Any] = torch.load(
-            _local(path), map_location=map_location, weights_only=True
-        )
+        content: dict[str, Any] = read_torch_file(_local(path), map_location=map_location)
         return content
 
     def remove_checkpoint(self, path: str | Path) -> None:

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
-from zipfile import BadZipFile, ZipFile
 
-import torch
-
+from wsrl.data import ZooDataModule
+from wsrl.encoders.base import is_plain, read_config
+from wsrl.encoders.lookup import import_subclass
 from wsrl.rnn import RNNSpec
+from wsrl.tasks import TaskModule
+from wsrl.torch_files import read_torch_file
+from wsrl.zoos.problems.typed import check_arguments
 
 LINKED = ("spec", "targets", "output_kind", "encoder_defaults")
 """Arguments of the models that come from the data, never from the user."""
+
+CHECKED = ("encoder", "spec")
+"""Settings of a model with checks of their own, which its annotations do not say."""
 
 SPLIT_OPTIONS = ("split_by", "split_seed", "ood_criterion", "test_fraction")
 """Settings of the data that say which tasks are held out."""
@@ -44,25 +49,21 @@ class CheckpointRecord:
     def read(cls, path: Path) -> CheckpointRecord:
         """Read a checkpoint's settings, and compare the whole file with its own checksums.
 
+        The parser would import, and even call, whatever a setting names: they are checked here.
+
         Raises:
             ValueError: for a file that is damaged, or no checkpoint of a wsrl model trained on a
                 zoo.
         """
         try:
-            with ZipFile(path) as parts:  # the format of torch; which checks nothing on reading
-                damaged = parts.testzip()
-            if damaged is not None:
-                raise ValueError(f"{damaged} in it has changed")
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except (BadZipFile, UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+            content = read_torch_file(path, mmap=True, compare=True)
+        except ValueError as error:
             best = path.with_name("best.ckpt")
-            other = f"; {best} is there as well (--ckpt_path best)"
-            raise ValueError(
-                f"{path} cannot be read as a checkpoint"
-                + (other if path != best and best.is_file() else "")
-            ) from error
+            if path == best or not best.is_file():
+                raise
+            raise ValueError(f"{error}; {best} is there as well (--ckpt_path best)") from error
         try:
-            return cls(
+            record = cls(
                 path,
                 content["wsrl"]["class_path"],
                 dict(content["hyper_parameters"]),
@@ -70,10 +71,32 @@ class CheckpointRecord:
                 content["wsrl"].get("pretrained"),
                 dict(content.get("logs", {})),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(
                 f"{path} is no checkpoint of a model that `wsrl fit` trained ({error} is missing)"
             ) from error
+        try:
+            record._check()
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is no checkpoint to be trusted: {error}") from error
+        return record
+
+    def _check(self) -> None:
+        """Check that settings are plain values, and name a task and an encoder alone."""
+        named = (self.class_path, self.pretrained or "")
+        if not all(isinstance(name, str) for name in named):
+            raise ValueError(f"class_path and pretrained must be text, not {named!r:.200}")
+        if not all(type(length) is int for length in self.logs.values()):
+            raise ValueError(f"lengths of logs must be whole numbers, not {self.logs!r:.200}")
+        base: type[TaskModule] = TaskModule  # type: ignore[type-abstract]  # never made itself
+        task = import_subclass(self.class_path, base)
+        read_config(self.model["encoder"])
+        RNNSpec(**self.model["spec"])
+        for what, settings in (("model", self.model), ("data", self.data)):
+            if not is_plain(settings):
+                raise ValueError(f"the settings of its {what} are no plain values")
+        for cls, settings in ((task, self.model), (ZooDataModule, self.data)):
+            check_arguments(cls, {n: v for n, v in settings.items() if n not in CHECKED})
 
     def as_config(self) -> dict[str, Any]:
         """Return the settings as a config, without what comes from the data."""

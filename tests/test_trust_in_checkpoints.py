@@ -1,0 +1,137 @@
+"""A checkpoint that unpickles well may still say anything: it chooses nothing that is run."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch  # noqa: F401 here, since its log keeps the stderr it finds at import
+import pytest
+import torch
+import yaml
+
+from wsrl.cli import main
+from wsrl.torch_files import read_torch_file
+
+CONFIG = {
+    "model": {
+        "class_path": "wsrl.EmulationModule",
+        "init_args": {"emulator_width": 4, "emulator_layers": 1, "clone_rnns": 0},
+    },
+    "data": {"batch_size": 4, "steps_per_epoch": 1, "split_by": "nothing"},
+    "trainer": {
+        "max_steps": 1,
+        "limit_val_batches": 0,
+        "logger": False,
+        "enable_model_summary": False,
+    },
+}
+OWN = """
+import wsrl
+
+class Sums(wsrl.Encoder):
+    def __init__(self, spec: wsrl.RNNSpec, embedding_dim: int = 16):
+        super().__init__(spec, embedding_dim)
+        self.scale = __import__("torch").nn.Parameter(__import__("torch").ones(1))
+
+    def forward(self, weights):
+        total = self.scale * weights.flat.sum(1, keepdim=True)
+        return total.expand(-1, self.embedding_dim)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, zoo_path: Path) -> Path:
+    """A folder that one works in: an encoder of one's own, and a run with it."""
+    folder = tmp_path_factory.mktemp("work")
+    (folder / "own_encoders.py").write_text(OWN)
+    (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+    importlib.invalidate_caches()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "path", [*sys.path, str(folder)])
+        options = ["--model.encoder", "own_encoders.Sums", "--data.zoo", str(zoo_path)]
+        assert main(["fit", "--config", "config.yaml", "--run", "run", *options]) == 0
+    sys.modules.pop("own_encoders")  # the next process has not imported it
+    return folder
+
+
+@pytest.fixture
+def here(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, with a script beside that writes a file when it is imported."""
+    copy = Path(shutil.copytree(folder, tmp_path / "work"))
+    (copy / "script.py").write_text(
+        "open('ran', 'w')\nclass Sums: pass\nclass EmulationModule: pass\n"
+    )
+    monkeypatch.chdir(copy)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(copy)])
+    importlib.invalidate_caches()
+    return copy
+
+
+def test_a_run_with_ones_own_encoder_is_tested(here: Path) -> None:
+    """The negative partner: the encoder is in the folder one works in, and is one."""
+    assert main(["test", "--run", "run", "--ckpt_path", "last"]) == 0
+
+
+def encoder(path: str, **options: Any) -> Callable[[dict[str, Any]], object]:
+    config = {"class_path": path, "init_args": options}
+    return lambda content: content["hyper_parameters"].update(encoder=config)
+
+
+def model(path: str) -> Callable[[dict[str, Any]], object]:
+    return lambda content: content["wsrl"].update(class_path=path)
+
+
+def option(**options: Any) -> Callable[[dict[str, Any]], object]:
+    return lambda content: content["hyper_parameters"].update(options)
+
+
+CHANGES = {
+    "a script as encoder": encoder("script.Sums"),
+    "a program": encoder("subprocess.Popen", args=["touch", "ran"]),
+    "a function": encoder("os.system", command="touch ran"),
+    "a function by name": option(encoder="os.system"),
+    "a function of a script": option(encoder="script.Sums"),
+    "a path of a config": option(encoder="config.yaml"),
+    "no encoder": option(encoder=None),
+    "a script as model": model("script.EmulationModule"),
+    "no model": model("subprocess.Popen"),
+    "a datamodule": model("wsrl.data.datamodule.ZooDataModule"),
+    "no path": lambda content: content["wsrl"].update(class_path=["os.system"]),
+    "no such option": option(hook="ls"),
+    "a tensor": option(emulator_width=torch.zeros(3)),
+    "an encoder in an encoder": encoder(
+        "own_encoders.Sums", embedding_dim={"class_path": "script.Sums"}
+    ),
+    "no settings": lambda content: content.update(hyper_parameters=[1]),
+    "no data": lambda content: content.update(datamodule_hyper_parameters=3),
+    "strange data": lambda content: content["datamodule_hyper_parameters"].update(hook="ls"),
+    "a callback": lambda content: content["datamodule_hyper_parameters"].update(
+        zoo={"class_path": "script.Sums"}
+    ),
+    "nothing of ours": lambda content: content.pop("wsrl"),
+    "no object": lambda content: content.update(wsrl=3),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_a_checkpoint_says_is_one_error(
+    change: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = here / "run/checkpoints/last.ckpt"
+    content = read_torch_file(path)
+    CHANGES[change](content)
+    torch.save(content, path)
+    before = sorted(here.rglob("*"))
+    assert main(["test", "--ckpt_path", str(path)]) in (1, 2)
+    message = capsys.readouterr().err
+    assert message.startswith("wsrl test: error: ")
+    assert "Traceback" not in message
+    after = [file for file in sorted(here.rglob("*")) if "__pycache__" not in file.parts]
+    assert after == [file for file in before if "__pycache__" not in file.parts]
+    assert sys.modules.pop("script", None) is None
