@@ -9,7 +9,7 @@ from typing import cast
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torchmetrics import KendallRankCorrCoef, MeanAbsoluteError, MeanMetric, Metric, R2Score
 
 EMULATION_METRICS: dict[str, tuple[str, ...]] = {
@@ -84,15 +84,24 @@ def update(metrics: nn.ModuleDict, name: str, *values: Tensor) -> None:
     cast(Metric, metrics[name]).update(*values)
 
 
-def log_loss(module: LightningModule, loss: Tensor, batch_size: int) -> None:
-    """Log a training step's loss as ``train/loss``: the mean over all processes, whose shares are
-    equal.
+def everywhere(module: LightningModule, values: Tensor) -> Tensor:
+    """Return the values of all processes, ``(processes, *shape)``; the same shape on each.
 
-    Not by ``sync_dist``, which would also have the processes wait for each other (and for their
-    GPUs) at every step.
+    Lightning's own ways to do so wait for the GPU, or warn of what will be removed from PyTorch.
     """
-    everywhere = cast(Tensor, module.all_gather(loss.detach())).mean()
-    module.log("train/loss", everywhere, batch_size=batch_size)
+    processes = module.trainer.world_size if module._trainer is not None else 1
+    if processes == 1:
+        return values[None]
+    values = values.contiguous()
+    gathered = [torch.empty_like(values) for _ in range(processes)]
+    distributed.all_gather(gathered, values)
+    return torch.stack(gathered)
+
+
+def log_loss(module: LightningModule, loss: Tensor, batch_size: int) -> None:
+    """Log a training step's loss as ``train/loss``: its mean over all processes."""
+    mean = everywhere(module, loss.detach()).mean()  # their shares are equal
+    module.log("train/loss", mean, batch_size=batch_size)
 
 
 def log_metrics(module: LightningModule, split: str, metrics: nn.ModuleDict, shown: str) -> None:

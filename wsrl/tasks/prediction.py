@@ -16,6 +16,7 @@ from wsrl.tasks.base import TaskModule
 from wsrl.tasks.evaluation import evaluation_data, has_data
 from wsrl.tasks.head import PredictionHead, RunningScale, on_circle, to_degrees
 from wsrl.tasks.metrics import (
+    everywhere,
     log_loss,
     log_metrics,
     prediction_metrics,
@@ -201,7 +202,7 @@ class PredictionModule(TaskModule):
         target = batch.targets[self.target]
         if self.kind == "real":
             # All processes' targets, so that every process has the scale that one would have.
-            self.scale.update(cast(Tensor, self.all_gather(target)).reshape(-1, self.parts))
+            self.scale.update(everywhere(self, target).flatten(0, 1))
         loss = self._losses(self(self.embed(batch.weights)), target).mean()
         log_loss(self, loss, len(batch))
         return loss
