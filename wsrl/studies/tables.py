@@ -8,7 +8,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from wsrl.encoders import create_encoder, get_encoder, list_encoders
 from wsrl.rnn import RNNSpec
 
 PUBLISHED_SPEC = RNNSpec("lstm", 6, 32, 2, 6)
@@ -17,6 +16,8 @@ PUBLISHED_SPEC = RNNSpec("lstm", 6, 32, 2, 6)
 
 def encoder_rows() -> list[dict[str, Any]]:
     """Describe every registered encoder: name, parameters, permutation invariance."""
+    from wsrl.encoders import create_encoder, get_encoder, list_encoders  # and with them Lightning
+
     rows = []
     for name in list_encoders():
         encoder = create_encoder(name, spec=PUBLISHED_SPEC)
