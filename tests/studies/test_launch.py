@@ -71,6 +71,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return zoo
 
 
+@pytest.mark.timeout(600)  # seven starts, where other work may keep the cores
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc here")
 def test_killed_stopped_and_interrupted_it_goes_on(whole: Path, tmp_path: Path) -> None:
     """One zoo by four starts, of which the last is torchrun's."""
