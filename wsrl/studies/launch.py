@@ -138,23 +138,28 @@ def _check_agreement(outer: _Outer, devices: int | None, nodes: int | None) -> N
 
 def _own_device(device: str, local_rank: int) -> str:
     """Deal out the devices that this process sees: SLURM may show it just one."""
+    _check_several(device)
     if device in ("auto", "cuda") and torch.cuda.is_available():
         return f"cuda:{local_rank % torch.cuda.device_count()}"
     return device
 
 
 def _accelerator(device: str, devices: int) -> str:
+    _check_several(device)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device not in ("cpu", "cuda"):
-        raise ValueError(
-            f"--device {device} is one device, and --devices {devices} need several: "
-            "expected auto, cpu or cuda"
-        )
     found = torch.cuda.device_count()
     if device == "cuda" and found < devices:
         raise ValueError(f"--devices {devices} on cuda, but there are {found} here")
     return device
+
+
+def _check_several(device: str) -> None:
+    if device not in ("auto", "cpu", "cuda"):
+        raise ValueError(
+            f"--device {device} is one device, and several processes need one each: expected auto, "
+            "cpu or cuda"
+        )
 
 
 def _launch(accelerator: str, devices: int, nodes: int) -> Any:
