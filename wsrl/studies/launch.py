@@ -32,15 +32,11 @@ class Place:
     Attributes:
         device: what it computes on.
         is_main: whether it is the one that speaks for all.
-        local_rank: its number on this machine, from 0.
-        started_by_us: whether the main process of this command started it.
         stop: the signals that tell it to end.
     """
 
     device: str
     is_main: bool
-    local_rank: int
-    started_by_us: bool
     stop: StopRequests
 
 
@@ -63,64 +59,61 @@ def several_processes(
     Raises:
         ValueError: for sizes or devices that cannot be had.
     """
-    outer = _outer_launcher()
-    if outer is not None:
-        _check_agreement(outer, devices, nodes)
-        chosen = _own_device(device, outer.local_rank)
-        with StopRequests() as stop:
-            place = Place(chosen, outer.rank == 0, outer.local_rank, False, stop)
-            with _outer_process(place):
-                yield place
-        return
-    devices, nodes = 1 if devices is None else devices, 1 if nodes is None else nodes
-    if devices < 1 or nodes < 1:
-        raise ValueError(f"devices and nodes must be at least 1, not {devices} and {nodes}")
-    if devices == 1:
-        with StopRequests() as stop:
-            yield Place(device, int(os.environ.get("NODE_RANK", 0)) == 0, 0, False, stop)
-        return
-    accelerator = _accelerator(device, devices)
-    if "LOCAL_RANK" not in os.environ and list(args) != sys.argv[-len(args) :]:
-        raise ValueError(
-            f"--devices {devices} starts this command again, which needs it to be a command of the "
-            "shell: call it there, or start each process yourself"
-        )
     with StopRequests() as stop:
+        if outer := _outer_launcher():
+            _check_agreement(outer, devices, nodes)
+            with _started_by(outer):
+                yield Place(_own_device(device, outer.local_rank), outer.rank == 0, stop)
+            return
+        devices, nodes = 1 if devices is None else devices, 1 if nodes is None else nodes
+        if devices < 1 or nodes < 1:
+            raise ValueError(f"devices and nodes must be at least 1, not {devices} and {nodes}")
+        is_main = os.environ.get("NODE_RANK", "0") == "0"
+        if devices == 1:
+            yield Place(device, is_main, stop)
+            return
+        accelerator = _accelerator(device, devices)
+        if list(args) != sys.argv[-len(args) :]:
+            raise ValueError(
+                f"--devices {devices} starts this command again, which needs it to be a command of "
+                "the shell: call it there, or start each process yourself"
+            )
         fabric = _launch(accelerator, devices, nodes)
-        environment = fabric.strategy.cluster_environment
-        rank = environment.local_rank()
-        place = Place(
-            str(fabric.device), rank == environment.node_rank() == 0, rank, rank > 0, stop
-        )
-        with _child(place) if rank > 0 else _parent(place, fabric.strategy.launcher.procs):
-            yield place
+        with _ending_last(stop, fabric.strategy.launcher.procs):
+            yield Place(str(fabric.device), is_main, stop)
 
 
 @dataclass(frozen=True)
 class _Outer:
-    """What started this process and its like."""
+    """What started this process and its like; sizes are ``None`` where the options give them."""
 
     name: str
-    devices: int
-    nodes: int
     rank: int
     local_rank: int
+    devices: int | None = None
+    nodes: int | None = None
 
 
 def _outer_launcher() -> _Outer | None:
-    """Return how torchrun or srun started this process; ``None`` where neither did."""
+    """Return what started this process as one of several; ``None`` where nothing did."""
     known = os.environ
     if "TORCHELASTIC_RUN_ID" in known:
-        names: tuple[str, ...] = ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "RANK", "LOCAL_RANK")
-        here, nodes, rank, local_rank = (int(known[name]) for name in names)
-        return _Outer("torchrun", here, nodes, rank, local_rank)
+        names = ("RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE")
+        rank, local_rank, here, nodes = (int(known[name]) for name in names)
+        return _Outer("torchrun", rank, local_rank, here, nodes)
     # Within a job, but not of srun, there is one process, which may start others.
     if "SLURM_STEP_ID" in known and int(known.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        here = _tasks_here(known["SLURM_STEP_TASKS_PER_NODE"], int(known["SLURM_NODEID"]))
-        names = ("SLURM_STEP_NUM_NODES", "SLURM_PROCID", "SLURM_LOCALID")
-        nodes, rank, local_rank = (int(known[name]) for name in names)
-        return _Outer("srun", here, nodes, rank, local_rank)
+        ranks = ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_STEP_NUM_NODES")
+        rank, local_rank, node, nodes = (int(known[name]) for name in ranks)
+        here = _tasks_here(known["SLURM_STEP_TASKS_PER_NODE"], node)
+        return _Outer("srun", rank, local_rank, here, nodes)
+    if "LOCAL_RANK" in known:
+        local_rank = int(known["LOCAL_RANK"])
+        return _Outer(_LIGHTNING, int(known.get("NODE_RANK", "0")) + local_rank, local_rank)
     return None
+
+
+_LIGHTNING = "Lightning"
 
 
 def _tasks_here(counts: str, node: int) -> int:
@@ -137,7 +130,7 @@ def _check_agreement(outer: _Outer, devices: int | None, nodes: int | None) -> N
         ("devices", devices, outer.devices),
         ("nodes", nodes, outer.nodes),
     ):
-        if given not in (None, there):
+        if given is not None and there is not None and given != there:
             raise ValueError(
                 f"--{name} {given}, but {outer.name} started this for {there}: leave --{name} out"
             )
@@ -145,28 +138,33 @@ def _check_agreement(outer: _Outer, devices: int | None, nodes: int | None) -> N
 
 def _own_device(device: str, local_rank: int) -> str:
     """Deal out the devices that this process sees: SLURM may show it just one."""
+    _check_several(device)
     if device in ("auto", "cuda") and torch.cuda.is_available():
         return f"cuda:{local_rank % torch.cuda.device_count()}"
     return device
 
 
 def _accelerator(device: str, devices: int) -> str:
+    _check_several(device)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device not in ("cpu", "cuda"):
-        raise ValueError(
-            f"--device {device} is one device, and --devices {devices} need several: "
-            "expected auto, cpu or cuda"
-        )
     found = torch.cuda.device_count()
     if device == "cuda" and found < devices:
         raise ValueError(f"--devices {devices} on cuda, but there are {found} here")
     return device
 
 
+def _check_several(device: str) -> None:
+    if device not in ("auto", "cpu", "cuda"):
+        raise ValueError(
+            f"--device {device} is one device, and several processes need one each: expected auto, "
+            "cpu or cuda"
+        )
+
+
 def _launch(accelerator: str, devices: int, nodes: int) -> Any:
-    """Start the other processes of this machine, or be one of them."""
-    from lightning.fabric import Fabric
+    """Start the other processes of this machine."""
+    from lightning.fabric import Fabric  # takes seconds, for those who need it only
     from lightning.fabric.plugins.environments.lightning import LightningEnvironment
     from lightning.fabric.strategies.ddp import DDPStrategy
 
@@ -176,6 +174,10 @@ def _launch(accelerator: str, devices: int, nodes: int) -> Any:
         def setup_environment(self) -> None:
             super(DDPStrategy, self).setup_environment()
 
+    if "OMP_NUM_THREADS" not in os.environ:  # now, so that the others start with it
+        threads = max(1, torch.get_num_threads() // devices)
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+        torch.set_num_threads(threads)
     fabric = Fabric(
         accelerator=accelerator,
         devices=devices,
@@ -188,41 +190,32 @@ def _launch(accelerator: str, devices: int, nodes: int) -> Any:
 
 
 @contextmanager
-def _outer_process(place: Place) -> Iterator[None]:
-    """End well where told to, unless this is the first of its machine."""
+def _started_by(outer: _Outer) -> Iterator[None]:
+    """End as what started this process needs it."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        if place.local_rank > 0:
+        if outer.local_rank > 0:  # the first of a machine reports for all
             raise SystemExit(0) from None
         raise
-
-
-@contextmanager
-def _child(place: Place) -> Iterator[None]:
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit):
-        raise SystemExit(0) from None
     except (ValueError, OSError, RuntimeError) as error:
-        print(
-            f"process {place.local_rank}: error: {error} (the other processes go on)",
-            file=sys.stderr,
-            flush=True,
-        )
+        if outer.name != _LIGHTNING or outer.local_rank == 0:
+            raise
+        said = f"process {outer.local_rank}: error: {error} (the other processes go on)"
+        print(said, file=sys.stderr, flush=True)
         raise SystemExit(0) from error
 
 
 @contextmanager
-def _parent(place: Place, children: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
+def _ending_last(stop: StopRequests, children: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
     """Have the children end when this process does, and not before they are through."""
     ended = threading.Event()
-    forwarding = threading.Thread(target=_forward, args=(place.stop, children, ended), daemon=True)
+    forwarding = threading.Thread(target=_forward, args=(stop, children, ended), daemon=True)
     forwarding.start()
     try:
         yield
         while any(child.poll() is None for child in children):  # at the rest of a part, or the end
-            place.stop.raise_if_any()
+            stop.raise_if_any()
             time.sleep(0.1)
     finally:
         ended.set()

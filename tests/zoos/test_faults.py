@@ -1,0 +1,136 @@
+"""What goes wrong with disks: one clear error that names the file, and nothing finished is lost."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import SMALL_PROBLEM
+from tests.zoos.building import FORK, SETTINGS, contents, end, start
+from tests.zoos.building import whole as whole  # a fixture
+from wsrl.cli import main
+from wsrl.zoos.manifest import BACKUP, MANIFEST
+
+ZOO = ["zoo", "build", "--problem", "formal_languages", "--quiet", "true"]
+for _name, _value in (SMALL_PROBLEM | SETTINGS.to_dict()).items():
+    if _value is not None:
+        ZOO += [f"--{_name}", str(_value)]
+
+NOBODY = 65534
+
+
+def run(before: Callable[[], object], args: list[str], err: Path) -> int | None:
+    """Run the command in a process of its own, prepared by ``before``; its errors go to a file."""
+
+    def command() -> None:
+        torch.set_num_threads(1)
+        sys.stderr = err.open("w", buffering=1)
+        before()
+        os._exit(main(args))
+
+    process = FORK.Process(target=command)
+    process.start()
+    return end(process)
+
+
+def times(zoo: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_mtime_ns for file in (zoo / "shards").iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("options", "file"),
+    [
+        ([], "shards/00001.safetensors"),
+        (["--checkpoint_seconds", "0"], "progress/00001.safetensors"),
+    ],
+)
+def test_a_full_disk(options: list[str], file: str, whole: Path, tmp_path: Path) -> None:
+    zoo = tmp_path / "zoo"
+    assert end(start(zoo, part=(1, 5))) == 0
+    kept, before = times(zoo), {path.name for path in zoo.rglob("*")}
+
+    def nearly_full() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (9000, resource.RLIM_INFINITY))
+
+    err = tmp_path / "err"
+    assert run(nearly_full, [*ZOO, "--out", str(zoo), *options], err) == 1
+    assert err.read_text() == f"wsrl zoo build: error: [Errno 27] File too large: '{zoo / file}'\n"
+    assert times(zoo) == kept
+    assert {path.name for path in zoo.rglob("*")} == before | {"00001.lease.1"}  # no halves
+    assert end(start(zoo)) == 0
+    assert contents(zoo) == contents(whole)
+    assert times(zoo).items() > kept.items()
+
+
+@pytest.fixture
+def read_only() -> Iterator[tuple[Path, Callable[[], None]]]:
+    """Return a folder, and what makes a process one that may not write there."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "disk"
+        folder.mkdir()
+
+        def lose_rights() -> None:
+            if os.geteuid() == 0:
+                os.setgid(NOBODY)
+                os.setuid(NOBODY)
+
+        yield folder, lose_rights
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(0o755)
+
+
+def protect(folder: Path) -> None:
+    folder.parent.chmod(0o755)
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+
+
+def test_a_folder_that_cannot_be_written(
+    read_only: tuple[Path, Callable[[], None]], whole: Path, tmp_path: Path
+) -> None:
+    folder, lose_rights = read_only
+    zoo, err = folder / "zoo", tmp_path / "err"
+    assert end(start(zoo, part=(1, 5))) == 0
+    kept = times(zoo)
+    protect(folder)
+    options = ["--backend", "eager"]  # compiled kernels lie where this process may not look
+    said = "wsrl zoo build: error: [Errno 13] Permission denied: "
+    assert run(lose_rights, [*ZOO, *options, "--out", str(folder / "new")], err) == 1
+    assert err.read_text() == f"{said}'{folder / 'new'}'\n"
+    assert run(lose_rights, [*ZOO, *options, "--out", str(zoo)], err) == 1
+    assert err.read_text() == f"{said}'{zoo / 'progress' / '00001.lease.1'}'\n"
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755)
+    assert times(zoo) == kept
+    assert end(start(zoo)) == 0
+    assert contents(zoo) == contents(whole)
+    protect(folder)  # a finished zoo needs no more writing
+    assert run(lose_rights, [*ZOO, *options, "--out", str(zoo)], err) == 0
+    assert run(lose_rights, ["zoo", "repair", str(zoo)], err) == 0
+
+
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize("length", [0, 100, -1])
+def test_a_manifest_cut_short_is_restored_from_its_copy(
+    finished: bool, length: int, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    zoo = tmp_path / "zoo"
+    assert end(start(zoo, part=(1, 1 if finished else 2))) == 0
+    manifest, kept = zoo / MANIFEST, times(zoo)
+    manifest.write_bytes(manifest.read_bytes()[:length])
+    assert main([*ZOO, "--out", str(zoo)]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith(f"wsrl zoo build: error: {manifest} is damaged: ")
+    assert err.endswith(f". Run: wsrl zoo repair {zoo}\n")
+    assert times(zoo) == kept
+    assert run(lambda: None, ["zoo", "repair", str(zoo), "--quiet", "true"], tmp_path / "err") == 0
+    assert contents(zoo) == contents(whole)
+    assert times(zoo).items() >= kept.items()
+    assert manifest.read_bytes() == (zoo / BACKUP).read_bytes()
