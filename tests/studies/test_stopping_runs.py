@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 import torch
 
 from tests.studies.interruptions import ROOT, curves, weights
+from wsrl.cli import main
 
 DRAWING = "tests.studies.interruptions.Drawing"
 PLACES = "tests.studies.interruptions"
@@ -22,25 +22,33 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
 EMULATION = ["--model", "wsrl.EmulationModule", "--model.clone_rnns", "2"]
 EMULATION += ["--model.clone_sequences", "2", "--model.emulator_width", "6"]
 EMULATION += ["--model.emulator_layers", "1", "--model.figures", "false"]
+TWO_PROCESSES = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
 PREDICTION = ["--model", "wsrl.PredictionModule", "--model.target", "performance"]
 PREDICTION += ["--model.mode", "scratch"]
-AT_ALL_STEPS = ["--checkpoint_minutes", "0"]
-
 INTERRUPTIONS = {
-    # name: when, after which status, further options
-    "sanity": ("sanity 0 SIGTERM 0", 143, []),
-    "first": ("start 0 SIGTERM 0", 143, []),
-    "step": ("backward 4 SIGINT 0", 130, []),
-    "epoch": ("epoch 6 SIGUSR1 0", 138, []),
-    "validation": ("validation 6 SIGTERM 0", 143, []),
-    "end": ("validation 12 SIGTERM 0", 143, []),
-    "saving": ("write 4 SIGTERM 0", 143, AT_ALL_STEPS),
-    "twice": ("batch 5 TWICE 0", 130, []),
-    "kill-early": ("batch 2 SIGKILL 0", -9, []),
-    "kill-step": ("batch_end 5 SIGKILL 0", -9, AT_ALL_STEPS),
-    "kill-validation": ("validation 6 SIGKILL 0", -9, []),
-    "kill-write": ("write 6 SIGKILL 0", -9, AT_ALL_STEPS),
-    "full": ("write 6 LIMIT 0", 1, AT_ALL_STEPS),
+    # Each run is interrupted again and again: when, and with which exit status.
+    "stopped": [
+        ("sanity 0 SIGTERM 0", 143),
+        ("start 0 SIGTERM 0", 143),
+        ("backward 2 SIGINT 0", 130),
+        ("validation 6 SIGTERM 0", 143),
+        ("epoch 6 SIGUSR1 0", 138),
+        ("batch 7 TWICE 0", 130),
+        ("validation 12 SIGTERM 0", 143),
+    ],
+    "killed": [
+        ("batch 2 SIGKILL 0", -9),  # before there is any checkpoint
+        ("validation 6 SIGKILL 0", -9),
+        ("validated 6 SIGKILL 0", -9),
+        ("write 2 SIGKILL 0", -9),
+        ("validation 12 SIGKILL 0", -9),
+    ],
+    "saved": [  # with a checkpoint at every step
+        ("write 4 SIGTERM 0", 143),  # while one is written
+        ("batch_end 5 SIGKILL 0", -9),
+        ("write 3 SIGKILL 0", -9),
+        ("write 3 LIMIT 0", 1),
+    ],
 }
 
 
@@ -53,10 +61,6 @@ def fit(zoo: Path, folder: Path, model: list[str], *options: str) -> list[str]:
         *("--trainer.accelerator", "cpu", "--trainer.enable_model_summary", "false"),
         *("--trainer.callbacks", f"{PLACES}.Interrupt", "--ckpt_path", "auto", *options),
     ]
-
-
-def two_processes(*options: str) -> list[str]:
-    return ["--trainer.devices", "2", "--trainer.strategy", "ddp", *options]
 
 
 def carry_out(runs: list[dict[str, Any]]) -> list[list[int]]:
@@ -81,32 +85,71 @@ def log(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def runs(zoo_path: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """An uninterrupted run, and those of every interruption, each followed by the same command."""
-    base = tmp_path_factory.mktemp("interrupted")
-    wanted = []
+    """Uninterrupted runs, interrupted ones with all that followed, and how each ended."""
+    base = tmp_path_factory.mktemp("runs")
+    wanted: list[dict[str, Any]] = []
 
-    def add(name: str, model: list[str], interrupt: str, *options: str, **more: Any) -> None:
-        args = fit(zoo_path, base / name, model, *options)
-        wanted.append(
-            {"args": args, "interrupt": interrupt, "log": str(log(base / name)), "name": name}
-            | more
-        )
+    def add(name: str, args: list[str], interrupt: str = "no 0 0 0", **more: Any) -> None:
+        known = {"name": name, "args": args, "interrupt": interrupt, "log": str(log(base / name))}
+        wanted.append(known | more)
 
-    add("whole", EMULATION, "no 0 0 0")
-    for name, (interrupt, _, options) in INTERRUPTIONS.items():
-        add(name, EMULATION, interrupt, *options)
-        add(name, EMULATION, "no 0 0 0", *options)
-    add("predicted", PREDICTION, "no 0 0 0")
-    add("prediction", PREDICTION, "batch 4 SIGTERM 0")
-    add("prediction", PREDICTION, "no 0 0 0")
-    two: dict[str, Any] = {"processes": 2}
-    add("whole-two", EMULATION, "no 0 0 0", *two_processes(), **two)
-    add("group", EMULATION, "validation 6 GROUP 1", *two_processes(), **two)
-    add("group", EMULATION, "no 0 0 0", *two_processes(), **two)
-    statuses: dict[str, Any] = {}
-    for run, ended in zip(wanted, carry_out(wanted), strict=True):
-        statuses.setdefault(run["name"], []).append(ended)
+    add("whole", fit(zoo_path, base / "whole", EMULATION))
+    for name, interruptions in INTERRUPTIONS.items():
+        minutes = "0" if name == "saved" else "10"
+        args = fit(zoo_path, base / name, EMULATION, "--checkpoint_minutes", minutes)
+        for interrupt, _ in interruptions:
+            add(name, args, interrupt)
+        add(name, args)
+    add("predicted", fit(zoo_path, base / "predicted", PREDICTION))
+    add("prediction", fit(zoo_path, base / "prediction", PREDICTION), "batch 4 SIGTERM 0")
+    add("prediction", fit(zoo_path, base / "prediction", PREDICTION))
+
+    launched = fit(zoo_path, base / "launched", EMULATION, *TWO_PROCESSES)
+    ended = launch(launched, log(base / "launched"), "backward 4 SIGTERM 1")
+    add("whole-two", fit(zoo_path, base / "whole-two", EMULATION, *TWO_PROCESSES), processes=2)
+    add("launched", launched, "validation 6 GROUP 1", processes=2)
+    add("launched", launched, processes=2)
+    for name, interrupt, environment in make_cluster(base):
+        args = fit(zoo_path, base / name, EMULATION)
+        add(name, args, interrupt, environment=environment)
+    (base / "shut").mkdir(mode=0o500)
+    add("shut", fit(zoo_path, base / "shut" / "run", EMULATION), unprivileged=True)
+
+    statuses: dict[str, Any] = {"launched": [[ended]]}
+    for run, status in zip(wanted, carry_out(wanted), strict=True):
+        statuses.setdefault(run["name"], []).append(status)
     return base, statuses
+
+
+def launch(args: list[str], said: Path, interrupt: str) -> int:
+    """Run the command as a user does; with two processes, Lightning starts the second one."""
+    with said.open("w") as stderr:
+        done = subprocess.run(
+            [sys.executable, "-m", "wsrl.cli", *args],
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            cwd=ROOT,
+            env=ENVIRONMENT | {"INTERRUPT": interrupt},
+            timeout=150,
+        )
+    return done.returncode
+
+
+def make_cluster(base: Path) -> list[tuple[str, str, dict[str, str]]]:
+    """Say which jobs of a cluster are interrupted when, and in which environment they run."""
+    scontrol = base / "bin" / "scontrol"
+    scontrol.parent.mkdir()
+    scontrol.write_text(f'#!/bin/sh\necho "$@" >> {base}/asked\n')
+    scontrol.chmod(0o755)
+    job = {"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "train", "SLURM_JOB_ID": "77"}
+    job |= {"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"}
+    job |= {"PATH": f"{scontrol.parent}:{os.environ['PATH']}"}
+    array = job | {"SLURM_ARRAY_JOB_ID": "70", "SLURM_ARRAY_TASK_ID": "3"}
+    return [
+        ("job", "batch 2 SIGUSR1 0", job),
+        ("array", "validation 3 SIGUSR1 0", array),
+        ("cancelled", "batch 2 SIGTERM 0", job),
+    ]
 
 
 def assert_same_run(whole: Path, resumed: Path) -> None:
@@ -126,20 +169,26 @@ def test_the_same_command_again_ends_like_a_run_that_was_not_interrupted(
 ) -> None:
     base, statuses = runs
     assert statuses["whole"] == [[0]]
-    assert statuses[name] == [[INTERRUPTIONS[name][1]], [0]], log(base / name).read_text()
+    expected = [[status] for _, status in INTERRUPTIONS[name]]
+    assert statuses[name] == [*expected, [0]], log(base / name).read_text()
     assert_same_run(base / "whole", base / name)
 
 
-def test_what_a_stopped_run_says(runs: tuple[Path, dict[str, Any]]) -> None:
+def test_what_an_interrupted_run_says(runs: tuple[Path, dict[str, Any]]) -> None:
     base, _ = runs
-    again = f"go on with `wsrl fit --run {base / 'step'} --ckpt_path last`"
-    assert f"wsrl: SIGINT: stopped at step 5; {again}\n" in log(base / "step").read_text()
-    assert "SIGTERM: stopped at step 6" in log(base / "validation").read_text()  # not after it
-    assert "SIGTERM: stopped at step 12" in log(base / "end").read_text()
-    assert "SIGTERM: stopped with nothing to save\n" in log(base / "sanity").read_text()
-    assert "wsrl fit: interrupted\n" in log(base / "twice").read_text()
-    full = f"wsrl fit: error: [Errno 27] File too large: '{base / 'full'}/checkpoints/"
-    assert log(base / "full").read_text().count(full) == 1
+    lines = log(base / "stopped").read_text().splitlines()
+    further = f"go on with `wsrl fit --run {base / 'stopped'} --ckpt_path last`"
+    assert [line for line in lines if line.startswith("wsrl")] == [
+        "wsrl: SIGTERM: stopped with nothing to save",
+        f"wsrl: SIGTERM: stopped at step 0; {further}",
+        f"wsrl: SIGINT: stopped at step 3; {further}",
+        f"wsrl: SIGTERM: stopped at step 6; {further}",
+        f"wsrl: SIGUSR1: stopped at step 6; {further}",
+        "wsrl fit: interrupted",
+        f"wsrl: SIGTERM: stopped at step 12; {further}",
+    ]
+    full = f"wsrl fit: error: [Errno 27] File too large: '{base / 'saved'}/checkpoints/last.ckpt'"
+    assert log(base / "saved").read_text().count(full) == 1
 
 
 def test_a_prediction_goes_on_as_well(runs: tuple[Path, dict[str, Any]]) -> None:
@@ -149,19 +198,31 @@ def test_a_prediction_goes_on_as_well(runs: tuple[Path, dict[str, Any]]) -> None
     assert int(weights(base / "prediction")["scale.count"]) == 12 * 4
 
 
-def test_ctrl_c_to_two_processes_in_a_validation(runs: tuple[Path, dict[str, Any]]) -> None:
+def test_two_processes_stop_together_and_go_on(runs: tuple[Path, dict[str, Any]]) -> None:
     base, statuses = runs
-    assert statuses["whole-two"] == [[0, 0]], log(base / "whole-two").read_text()
-    # Started from outside, as by torchrun, each tells how it ended.
-    assert statuses["group"] == [[130, 130], [0, 0]], log(base / "group").read_text()
-    assert "SIGINT: stopped at step 6" in log(base / "group").read_text()
-    assert_same_run(base / "whole-two", base / "group")
+    said = log(base / "launched").read_text()
+    # A signal to the second process; Ctrl-C to both, as torchrun starts them; then the rest.
+    assert statuses["launched"] == [[143], [130, 130], [0, 0]], said
+    assert said.count("SIGTERM: stopped at step 5; go on with") == 1
+    assert said.count("SIGINT: stopped at step 6; go on with") == 1
+    assert statuses["whole-two"] == [[0, 0]]
+    assert_same_run(base / "whole-two", base / "launched")
 
 
 def test_other_draws_would_be_noticed(runs: tuple[Path, dict[str, Any]]) -> None:
     base, _ = runs
     one, two = (curves(base / name)["train/loss"] for name in ("whole", "whole-two"))
     assert one != two
+
+
+def test_an_exception_in_one_of_two_processes_ends_both(zoo_path: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    args = fit(zoo_path, folder, EMULATION, *TWO_PROCESSES, "--model.encoder.fails", "true")
+    # Lightning kills all by its own means if it sees the failed process first.
+    assert launch(args, log(folder), "no 0 0 0") in (1, -9)
+    assert "this process fails" in log(folder).read_text()
+    assert processes_of(folder) == []
+    assert not (folder / "checkpoints").exists()  # a half-made step is not kept
 
 
 def processes_of(folder: Path) -> list[int]:
@@ -176,86 +237,53 @@ def processes_of(folder: Path) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("interrupt", "option", "status", "message"),
-    [
-        ("backward 4 SIGTERM 1", "false", 143, "SIGTERM: stopped at step 5; go on with"),
-        ("no 0 0 0", "true", 1, "this process fails"),
-    ],
-    ids=["signal", "exception"],
-)
-def test_what_happens_to_one_of_two_processes_ends_both(
+def test_a_job_that_is_warned_of_its_end_is_queued_again(
+    runs: tuple[Path, dict[str, Any]],
+) -> None:
+    base, statuses = runs
+    ended = [statuses[name] for name in ("job", "array", "cancelled")]
+    assert ended == [[[138]], [[138]], [[143]]]
+    assert (base / "asked").read_text() == "requeue 77\nrequeue 70_3\n"
+    assert [weights(base / name)["step"] for name in ("job", "array")] == [3, 3]
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_at_once(
+    runs: tuple[Path, dict[str, Any]],
+) -> None:
+    base, statuses = runs
+    assert statuses["shut"] == [[1]]
+    said = log(base / "shut").read_text()
+    assert said.count("wsrl fit: error: [Errno 13] ") == 1
+    assert f"'{base}/shut/run'" in said
+
+
+def test_a_damaged_checkpoint_is_an_error_that_names_another(
     zoo_path: Path,
     runs: tuple[Path, dict[str, Any]],
     tmp_path: Path,
-    interrupt: str,
-    option: str,
-    status: int,
-    message: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    folder = tmp_path / "run"
-    args = fit(zoo_path, folder, EMULATION, *two_processes("--model.encoder.fails", option))
-    start = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "wsrl.cli", *args],
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env=ENVIRONMENT | {"INTERRUPT": interrupt},
-        timeout=120,
-    )
-    assert time.monotonic() - start < 90
-    # Lightning kills all by its own means if it sees the failed process first.
-    assert done.returncode == status or (status == 1 and done.returncode == -9)
-    assert message in done.stderr
-    assert processes_of(folder) == []
-    if status == 143:
-        assert done.stderr.count("stopped at step") == 1
-        base, _ = runs
-        again = {"args": args, "interrupt": "no 0 0 0", "log": str(log(folder)), "processes": 2}
-        assert carry_out([again]) == [[0, 0]]
-        assert_same_run(base / "whole-two", folder)
-    else:
-        assert not (folder / "checkpoints").exists()  # a half-made step is not kept
+    folder = shutil.copytree(runs[0] / "whole", tmp_path / "run")
+    last = folder / "checkpoints" / "last.ckpt"
+    whole = last.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    for content in (bytes(flipped), whole[: len(whole) // 2], b""):
+        last.write_bytes(content)
+        assert main(fit(zoo_path, folder, EMULATION)) == 1
+        assert (
+            f"wsrl fit: error: {last} cannot be read as a checkpoint; "
+            f"{last.with_name('best.ckpt')} is there as well (--ckpt_path best)\n"
+        ) in capsys.readouterr().err
+        assert last.read_bytes() == content
 
 
-def test_a_cluster_and_a_disk_that_refuse(
-    zoo_path: Path, runs: tuple[Path, dict[str, Any]], tmp_path: Path
+def test_auto_leaves_other_runs_and_other_files_alone(
+    zoo_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    scontrol = tmp_path / "bin" / "scontrol"
-    scontrol.parent.mkdir()
-    scontrol.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n')
-    scontrol.chmod(0o755)
-    slurm = {"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "train", "SLURM_JOB_ID": "77"}
-    slurm |= {"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"}
-    slurm |= {"PATH": f"{scontrol.parent}:{os.environ['PATH']}"}
-    array = slurm | {"SLURM_ARRAY_JOB_ID": "70", "SLURM_ARRAY_TASK_ID": "3"}
-    wanted = [("job", "batch 2 SIGUSR1 0", slurm), ("array", "validation 3 SIGUSR1 0", array)]
-    wanted += [("ended", "batch 2 SIGTERM 0", slurm)]
-    runs_there = [
-        {"args": fit(zoo_path, tmp_path / name, EMULATION), "interrupt": interrupt}
-        | {"log": str(log(tmp_path / name)), "environment": environment}
-        for name, interrupt, environment in wanted
-    ]
-    shut = tmp_path / "shut"
-    shut.mkdir(mode=0o500)
-    runs_there.append(
-        {"args": fit(zoo_path, shut / "run", EMULATION), "interrupt": "no 0 0 0"}
-        | {"log": str(tmp_path / "shut.log"), "unprivileged": True}
-    )
-    damaged = shutil.copytree(runs[0] / "whole", tmp_path / "damaged")
-    last = damaged / "checkpoints" / "last.ckpt"
-    content = bytearray(last.read_bytes())
-    content[len(content) // 2] ^= 1
-    last.write_bytes(content)
-    runs_there.append(
-        {"args": fit(zoo_path, damaged, EMULATION), "interrupt": "no 0 0 0"}
-        | {"log": str(log(damaged))}
-    )
-    assert carry_out(runs_there) == [[138], [138], [143], [1], [1]]
-    assert (tmp_path / "asked").read_text() == "requeue 77\nrequeue 70_3\n"  # and not for the end
-    said = (tmp_path / "shut.log").read_text()
-    assert said.count("wsrl fit: error: [Errno 13] ") == 1
-    assert f"{shut}/run" in said
-    said = log(damaged).read_text()
-    assert f"{last} cannot be read as a checkpoint; {last.with_name('best.ckpt')} is there" in said
+    (tmp_path / "config.yaml").write_text("colour: red\n")  # not of a run
+    assert main(fit(zoo_path, tmp_path, EMULATION)) == 1
+    assert "holds a run already" in capsys.readouterr().err
+    assert main(["test", "--run", str(tmp_path), "--ckpt_path", "auto"]) == 1
+    assert "say which to test: best or last" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]

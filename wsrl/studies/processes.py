@@ -59,7 +59,11 @@ def leave_signals_alone(trainer: Trainer) -> None:
     these do something else at that moment; and they hear the first process only.
     """
     trainer._signal_connector = _NoSignalHandlers()  # type: ignore[assignment]
-    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = _say_nothing  # type: ignore[method-assign]
+
+
+def _say_nothing() -> None:
+    pass
 
 
 def end_children(trainer: Trainer, patience: float) -> None:
