@@ -67,10 +67,10 @@ class Job:
             "ddp" if self.processes > 1 else "auto",
         ]
 
-    def has_begun(self, folder: Path) -> bool:
-        """Whether steps are being made."""
+    def has_begun(self, folder: Path, since: float) -> bool:
+        """Whether steps are being made by a process that started at a time."""
         made = "progress/*.lease.*" if self.zoo is None else "logs/events*"
-        return any(folder.glob(made))
+        return any(times > since for times in map(_changed, folder.glob(made)))
 
     def files_being_written(self, folder: Path) -> bool:
         parts = ("", "shards", "progress") if self.zoo is None else ("checkpoints",)
@@ -136,6 +136,7 @@ class Running:
         self.job, self.folder = job, folder
         folder.parent.mkdir(parents=True, exist_ok=True)
         self.log = folder.with_name(folder.name + ".log")
+        self.started = time.time()
         with self.log.open("a") as log:
             self.main = subprocess.Popen(
                 job.command(folder),
@@ -163,7 +164,7 @@ class Running:
     def wait_until_begun(self) -> bool:
         """Wait until steps are made; return False where it ended before."""
         limit = time.monotonic() + PATIENCE
-        while not self.job.has_begun(self.folder):
+        while not self.job.has_begun(self.folder, self.started):
             if self.main.poll() is not None or time.monotonic() > limit:
                 return False
             time.sleep(0.01)
@@ -199,6 +200,13 @@ class Running:
                 break
             time.sleep(0.02)
         return time.monotonic() - start
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # tidied up meanwhile
+        return 0.0
 
 
 def reference(job: Job, folder: Path) -> tuple[Result, float]:
