@@ -100,9 +100,9 @@ def runs(zoo_path: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
         for interrupt, _ in interruptions:
             add(name, args, interrupt)
         add(name, args)
-    for epochs in ("1", "2"):
-        more = ["--trainer.max_epochs", epochs, "--trainer.max_steps", "-1"]
-        add("extended", fit(zoo_path, base / "extended", EMULATION, *more))
+    for steps in ("4", "12"):
+        args = fit(zoo_path, base / "extended", EMULATION, "--trainer.max_steps", steps)
+        add("extended", args)
     add("predicted", fit(zoo_path, base / "predicted", PREDICTION))
     add("prediction", fit(zoo_path, base / "prediction", PREDICTION), "batch 4 SIGTERM 0")
     add("prediction", fit(zoo_path, base / "prediction", PREDICTION))
