@@ -100,6 +100,9 @@ def runs(zoo_path: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
         for interrupt, _ in interruptions:
             add(name, args, interrupt)
         add(name, args)
+    for steps in ("4", "12"):
+        args = fit(zoo_path, base / "extended", EMULATION, "--trainer.max_steps", steps)
+        add("extended", args)
     add("predicted", fit(zoo_path, base / "predicted", PREDICTION))
     add("prediction", fit(zoo_path, base / "prediction", PREDICTION), "batch 4 SIGTERM 0")
     add("prediction", fit(zoo_path, base / "prediction", PREDICTION))
@@ -172,6 +175,12 @@ def test_the_same_command_again_ends_like_a_run_that_was_not_interrupted(
     expected = [[status] for _, status in INTERRUPTIONS[name]]
     assert statuses[name] == [*expected, [0]], log(base / name).read_text()
     assert_same_run(base / "whole", base / name)
+
+
+def test_a_finished_run_that_may_go_further_does(runs: tuple[Path, dict[str, Any]]) -> None:
+    base, statuses = runs
+    assert statuses["extended"] == [[0], [0]]
+    assert_same_run(base / "whole", base / "extended")
 
 
 def test_what_an_interrupted_run_says(runs: tuple[Path, dict[str, Any]]) -> None:

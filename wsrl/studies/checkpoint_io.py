@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from pathlib import Path
 from typing import Any
@@ -90,20 +91,26 @@ def remove_partial(folder: Path) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Make a folder and write into it, so that a disk that refuses does so before any work.
+    """Write into a folder, so that a disk that refuses does so before any work.
+
+    Folders that are not there yet are made and deleted again: a run may still be refused.
 
     Raises:
         OSError: naming the folder.
     """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     trial = folder / f"trial{PARTIAL}"
-    folder.mkdir(parents=True, exist_ok=True)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         trial.write_bytes(b"")
         trial.unlink()
     except OSError as error:
-        raise type(error)(
-            error.errno, f"the run cannot be written: {error.strerror}", str(folder)
-        ) from error
+        reason = f"the run cannot be written: {error.strerror}"
+        raise type(error)(error.errno, reason, str(folder)) from error
+    finally:
+        for path in missing:
+            with contextlib.suppress(OSError):
+                path.rmdir()
 
 
 def _local(path: str | Path) -> Path:

@@ -53,8 +53,8 @@ def before_validation(trainer: Trainer) -> Iterator[None]:
 def at_epoch_end(trainer: Trainer) -> Iterator[None]:
     """Show a training that has ended as one at the end of its last epoch.
 
-    With more steps allowed the run goes on from there; from its very end Lightning would count one
-    more epoch without training in it.
+    With more steps allowed the run goes on from there; from the very end of one that ended by its
+    ``max_steps`` Lightning would count one epoch too many.
     """
     progress = trainer.fit_loop.epoch_progress
     counted = progress.state_dict()
