@@ -18,6 +18,7 @@ from typing import TypeAlias
 from torch import Tensor
 
 from wsrl.stopping import StopRequests
+from wsrl.zoos.checks import check_shards
 from wsrl.zoos.leases import Lease, LeaseLostError, Leases, Standing
 from wsrl.zoos.manifest import BACKUP, Manifest
 from wsrl.zoos.records import (
@@ -29,7 +30,7 @@ from wsrl.zoos.records import (
     state_path,
     tidy,
 )
-from wsrl.zoos.store import check_shards, write_shard
+from wsrl.zoos.store import write_shard
 
 POLL_SECONDS = 0.5
 """How often a process that waits for others looks."""

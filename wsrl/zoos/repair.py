@@ -9,12 +9,12 @@ from pathlib import Path
 
 from wsrl.zoos.assembly import POLL_SECONDS
 from wsrl.zoos.build import shard_members
+from wsrl.zoos.checks import is_whole
 from wsrl.zoos.group import read_state
 from wsrl.zoos.leases import Leases
 from wsrl.zoos.manifest import BACKUP, MANIFEST, SHARDS, Manifest, ZooError
 from wsrl.zoos.records import PROGRESS, Record, finished, record_path, state_path, tidy
 from wsrl.zoos.settings import BuildSettings
-from wsrl.zoos.store import is_whole
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from wsrl.rnn import RNNSpec
+from wsrl.zoos.checks import again, check_shards
 from wsrl.zoos.files import checksum, written_atomically
 from wsrl.zoos.manifest import SHARDS, Manifest, Shard, ZooError
 from wsrl.zoos.problems import Column, Problem, create_problem
@@ -191,11 +192,11 @@ MAKERS = {
 def _open_shard(folder: Path, manifest: Manifest, shard: Shard) -> dict[str, Tensor]:
     path = folder / SHARDS / shard.file
     if not path.is_file():
-        raise ZooError(f"the zoo is damaged: shard {path} is missing. {_again(folder)}")
+        raise ZooError(f"the zoo is damaged: shard {path} is missing. {again(folder)}")
     if path.stat().st_size != shard.bytes:
         raise ZooError(
             f"the zoo is damaged: shard {path} has {path.stat().st_size} bytes, "
-            f"its manifest says {shard.bytes}. {_again(folder)}"
+            f"its manifest says {shard.bytes}. {again(folder)}"
         )
     tensors = read_tensors(path)
     for name, column in manifest.columns.items():
@@ -204,37 +205,6 @@ def _open_shard(folder: Path, manifest: Manifest, shard: Shard) -> dict[str, Ten
         if tensor is None or tensor.shape != wanted or tensor.dtype != _dtype(column):
             raise ZooError(f"the zoo is damaged: {path} has no column {name} of {wanted}")
     return tensors
-
-
-def check_shards(folder: Path, shards: Sequence[Shard]) -> None:
-    """Compare shards with their checksums.
-
-    Raises:
-        ZooError: naming the files that are missing or differ.
-    """
-    path = folder / SHARDS
-    lost = [s.file for s in shards if not (path / s.file).is_file()]
-    if lost:
-        raise ZooError(
-            f"the zoo is damaged: missing from {path}: {', '.join(lost)}. {_again(folder)}"
-        )
-    wrong = [s.file for s in shards if not is_whole(folder, s)]
-    if wrong:
-        raise ZooError(
-            f"damaged shards in {path} (checksums differ): {', '.join(wrong)}. {_again(folder)}"
-        )
-
-
-def _again(folder: Path) -> str:
-    return f"Restore it from a copy, or have it made again: wsrl zoo repair {folder}"
-
-
-def is_whole(folder: Path, shard: Shard) -> bool:
-    """Say whether a shard's file is there and as it was written."""
-    path = folder / SHARDS / shard.file
-    if not path.is_file() or path.stat().st_size != shard.bytes:
-        return False
-    return checksum(path) == shard.sha256
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
