@@ -116,9 +116,14 @@ def both_work(zoo: Path, process: Started) -> int:
     """
     until(lambda: process.pid in holders(zoo))
     process.send_signal(signal.SIGSTOP)
-    until(lambda: set(holders(zoo)) > {process.pid})
-    (other,) = set(holders(zoo)) - {process.pid}
-    return other
+    found: list[int] = []
+
+    def another_holds() -> bool:
+        found[:] = [pid for pid in holders(zoo) if pid != process.pid]
+        return bool(found)
+
+    until(another_holds)
+    return found[0]
 
 
 SLURM = {

@@ -105,14 +105,19 @@ def check_manifest(content: Mapping[str, Any]) -> None:
         raise ValueError(
             f"snapshot_updates is n or n + 1, not {_short(content['snapshot_updates'])}"
         )
-    _check_shards(content["shards"])
+    check_entries(content["shards"])
     _check_columns(content["columns"])
     _check_spec(RNNSpec(**content["spec"]), content["columns"])
     _check_build(content)
     _check_failed(content["failed"], content["build"]["runs"])
 
 
-def _check_shards(shards: Sequence[Any]) -> None:
+def check_entries(shards: Sequence[Any]) -> None:
+    """Check what is said of shards.
+
+    Raises:
+        ValueError: saying what is wrong.
+    """
     for shard in shards:
         if not isinstance(shard, dict) or shard.keys() != {"file", "rows", "bytes", "sha256"}:
             raise ValueError(f"a shard needs file, rows, bytes and sha256: {_short(shard)}")

@@ -1,35 +1,13 @@
-"""What opening a zoo takes from its manifest: files and a problem, neither of them trusted."""
+"""The problem that a manifest names, which may be from anybody."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from wsrl.zoos.manifest import MANIFEST, SHARDS, Manifest, Shard, ZooError
+from wsrl.zoos.manifest import MANIFEST, Manifest, ZooError
 from wsrl.zoos.problems import Problem, create_problem
 
 _SHAPED = ("task", "performance", "sequences", "outputs")
-
-
-def shard_file(folder: Path, shard: Shard) -> Path:
-    """Return the path of a shard that is there.
-
-    Raises:
-        ZooError: where it is missing, or a link leads out of the zoo's folder.
-    """
-    path = folder / SHARDS / shard.file
-    if not path.is_file():
-        raise ZooError(f"the zoo is damaged: shard {path} is missing. {again(folder)}")
-    linked = path.is_symlink() or path.parent.is_symlink()
-    if linked and not path.resolve().is_relative_to(folder.resolve()):
-        raise ZooError(
-            f"shard {path} is a link that leads out of the zoo's folder: put the file itself there"
-        )
-    return path
-
-
-def again(folder: Path) -> str:
-    """Say what to do about a damaged shard."""
-    return f"Restore it from a copy, or have it made again: wsrl zoo repair {folder}"
 
 
 def problem_of(folder: Path, manifest: Manifest) -> Problem:

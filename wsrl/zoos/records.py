@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from wsrl.zoos.checks import check_entries, parse_json
 from wsrl.zoos.files import PARTIAL, create_atomically
 from wsrl.zoos.manifest import BACKUP, MANIFEST, SHARDS, Manifest, Shard, ZooError, checksum_of
 
@@ -53,9 +54,10 @@ class Record:
         """
         path = record_path(folder, index)
         try:
-            content = json.loads(path.read_bytes())
+            content = parse_json(path.read_bytes())
             if content.pop("sha256") != checksum_of(content):
                 raise ValueError("its checksum differs")
+            check_entries([content["shard"]])
             shard = Shard(**content.pop("shard"))
             if shard.file != shard_name(index):
                 raise ValueError(f"it is the record of {shard.file}")

@@ -14,7 +14,7 @@ from wsrl.zoos.leases import Leases
 from wsrl.zoos.manifest import BACKUP, MANIFEST, SHARDS, Manifest, ZooError
 from wsrl.zoos.records import PROGRESS, Record, finished, record_path, state_path, tidy
 from wsrl.zoos.settings import BuildSettings
-from wsrl.zoos.store import is_whole
+from wsrl.zoos.shards import is_whole
 
 
 @dataclass(frozen=True)

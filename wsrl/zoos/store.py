@@ -18,9 +18,10 @@ from wsrl.rnn import RNNSpec
 from wsrl.zoos.checks import DTYPES, parse_json
 from wsrl.zoos.files import checksum, written_atomically
 from wsrl.zoos.manifest import SHARDS, Manifest, Shard, ZooError
-from wsrl.zoos.opened import again, problem_of, shard_file
+from wsrl.zoos.opened import problem_of
 from wsrl.zoos.problems import Column, Problem
 from wsrl.zoos.records import finished, shard_name
+from wsrl.zoos.shards import again, check_shards, shard_file
 
 
 class Zoo:
@@ -200,33 +201,6 @@ def _open_shard(folder: Path, manifest: Manifest, shard: Shard) -> dict[str, Ten
         if tensor is None or tensor.shape != wanted or tensor.dtype != _dtype(column):
             raise ZooError(f"the zoo is damaged: {path} has no column {name} of {wanted}")
     return tensors
-
-
-def check_shards(folder: Path, shards: Sequence[Shard]) -> None:
-    """Compare shards with their checksums.
-
-    Raises:
-        ZooError: naming the files that are missing or differ.
-    """
-    path = folder / SHARDS
-    lost = [s.file for s in shards if not (path / s.file).is_file()]
-    if lost:
-        raise ZooError(
-            f"the zoo is damaged: missing from {path}: {', '.join(lost)}. {again(folder)}"
-        )
-    wrong = [s.file for s in shards if not is_whole(folder, s)]
-    if wrong:
-        raise ZooError(
-            f"damaged shards in {path} (checksums differ): {', '.join(wrong)}. {again(folder)}"
-        )
-
-
-def is_whole(folder: Path, shard: Shard) -> bool:
-    """Say whether a shard's file is there and as it was written."""
-    path = folder / SHARDS / shard.file
-    if not path.is_file() or path.stat().st_size != shard.bytes:
-        return False
-    return checksum(path) == shard.sha256
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -1,0 +1,58 @@
+"""The files of a zoo's shards: whether they are there, its own, and as they were written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from wsrl.zoos.files import checksum
+from wsrl.zoos.manifest import SHARDS, Shard, ZooError
+
+
+def shard_file(folder: Path, shard: Shard) -> Path:
+    """Return the path of a shard that is there.
+
+    Raises:
+        ZooError: where it is missing, or a link leads out of the zoo's folder.
+    """
+    path = folder / SHARDS / shard.file
+    if not path.is_file():
+        raise ZooError(f"the zoo is damaged: shard {path} is missing. {again(folder)}")
+    linked = path.is_symlink() or path.parent.is_symlink()
+    if linked and not path.resolve().is_relative_to(folder.resolve()):
+        raise ZooError(
+            f"shard {path} is a link that leads out of the zoo's folder: put the file itself there"
+        )
+    return path
+
+
+def check_shards(folder: Path, shards: Sequence[Shard]) -> None:
+    """Compare shards with their checksums.
+
+    Raises:
+        ZooError: naming the files that are missing or differ.
+    """
+    path = folder / SHARDS
+    lost = [s.file for s in shards if not (path / s.file).is_file()]
+    if lost:
+        raise ZooError(
+            f"the zoo is damaged: missing from {path}: {', '.join(lost)}. {again(folder)}"
+        )
+    wrong = [s.file for s in shards if not is_whole(folder, s)]
+    if wrong:
+        raise ZooError(
+            f"damaged shards in {path} (checksums differ): {', '.join(wrong)}. {again(folder)}"
+        )
+
+
+def is_whole(folder: Path, shard: Shard) -> bool:
+    """Say whether a shard's file is there and as it was written."""
+    path = folder / SHARDS / shard.file
+    if not path.is_file() or path.stat().st_size != shard.bytes:
+        return False
+    return checksum(path) == shard.sha256
+
+
+def again(folder: Path) -> str:
+    """Say how a file of a zoo that is missing or damaged can be had again."""
+    return f"Restore it from a copy, or have it made again: wsrl zoo repair {folder}"
