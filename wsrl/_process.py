@@ -45,8 +45,9 @@ def _end_with_the_launcher() -> None:
         os.environ["LOCAL_RANK"] != "0" and "TORCHELASTIC_RUN_ID" not in os.environ
     )
     if started_by_lightning and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        # Told to end before it began: well, since Lightning kills all as soon as one does not.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        # Told to end before it began, or when it is through: well, since Lightning kills all as
+        # soon as one does not; and at once, since an exception may be too late for anybody to see.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
 
 def busy_cores() -> int:
