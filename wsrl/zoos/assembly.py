@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -93,7 +93,7 @@ def assemble(
         (folder / PROGRESS).mkdir(exist_ok=True)
         done = finished(folder, manifest)
         if len(done) == shards:
-            _complete(folder, manifest)
+            _complete(folder, manifest, shards)
         else:
             standings = leases.survey(f"{i:05d}" for i in share if i not in done)
             if part is not None and all(s.alive for s in standings.values()):
@@ -187,25 +187,31 @@ def _attempt(folder: Path, index: int, leases: Leases, standing: Standing, make:
     return True
 
 
-def _complete(folder: Path, manifest: Manifest) -> None:
+def _complete(folder: Path, manifest: Manifest, shards: int) -> None:
     """Write the manifest of a zoo whose shards are all there; the same one whoever does it."""
-    done = finished(folder, manifest)
     try:
-        records = read_records(folder, manifest, sorted(done))
+        complete = _completed(manifest, read_records(folder, manifest, range(shards)))
+        complete.write(folder, BACKUP)  # first: whoever sees the manifest tidies up
+        complete.write(folder)
     except FileNotFoundError:
-        if Manifest.read(folder).complete:
-            return  # another process was faster
-        raise
+        if not Manifest.read(folder).complete:
+            raise
+        # Another process was faster, and has tidied up what this one was reading or writing.
+
+
+def _completed(manifest: Manifest, records: Mapping[int, Record]) -> Manifest:
+    """Return an unfinished zoo's manifest with what the records of its shards add."""
     failed = dict(manifest.failed)
     known = manifest.versions.get("backend")
     backends = set(known.split(", ") if known else ())
     for record in records.values():
         failed |= record.failed
         backends |= set(record.backends)
-    manifest.shards += [record.shard for record in records.values()]
-    manifest.failed = {run: failed[run] for run in sorted(failed, key=int)}
-    if backends:
-        manifest.versions["backend"] = ", ".join(sorted(backends))
-    manifest.complete = True
-    manifest.write(folder, BACKUP)  # first: whoever sees the manifest tidies up
-    manifest.write(folder)
+    versions = manifest.versions | ({"backend": ", ".join(sorted(backends))} if backends else {})
+    return replace(
+        manifest,
+        shards=[*manifest.shards, *(record.shard for record in records.values())],
+        failed={run: failed[run] for run in sorted(failed, key=int)},
+        versions=versions,
+        complete=True,
+    )

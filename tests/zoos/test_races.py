@@ -1,0 +1,63 @@
+"""Processes that meet at a zoo's beginning, at its end, or over one of its shards."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.zoos.building import PROBLEM, SETTINGS, SHARDS, contents, end, start
+from tests.zoos.building import whole as whole  # a fixture
+from wsrl.zoos import BuildSettings, Manifest, assembly, build_zoo
+from wsrl.zoos.manifest import BACKUP, MANIFEST
+
+
+def test_many_processes_that_complete_a_zoo_at_once_all_end_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None falls over what another has removed, as it tidied up."""
+    monkeypatch.setattr(assembly, "POLL_SECONDS", 0.003)
+    small = BuildSettings(runs=3, snapshots=[0], hidden_size=2, group_size=1)
+    for attempt in range(2):
+        zoo = tmp_path / str(attempt)
+        builders = [start(zoo, small, backend="eager") for _ in range(5)]
+        assert [end(builder) for builder in builders] == [0] * 5
+        assert sorted(path.name for path in zoo.iterdir()) == [BACKUP, MANIFEST, "shards"]
+        assert (zoo / BACKUP).read_bytes() == (zoo / MANIFEST).read_bytes()
+
+
+@pytest.mark.parametrize("moment", ["once it has begun", "once all shards are there"])
+def test_who_is_overtaken_at_the_beginning_or_the_end_spoils_nothing(
+    moment: str,
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a process that is paused at that moment, while another completes the zoo."""
+    zoo, create, finished = tmp_path / "zoo", Manifest.create, assembly.finished
+    overtaken, me = [], os.getpid()
+
+    def overtake() -> None:
+        if os.getpid() == me and not overtaken:
+            overtaken.append(end(start(zoo)))
+
+    def created(manifest: Manifest, *where: Any) -> bool:
+        made = create(manifest, *where)
+        overtake()
+        return made
+
+    def found(folder: Path, manifest: Manifest) -> set[int]:
+        done = finished(folder, manifest)
+        if len(done) == SHARDS:
+            overtake()
+        return done
+
+    if moment == "once it has begun":
+        monkeypatch.setattr(Manifest, "create", created)
+    else:
+        monkeypatch.setattr(assembly, "finished", found)
+    build_zoo(zoo, PROBLEM, SETTINGS, quiet=True)
+    assert overtaken == [0]
+    assert contents(zoo) == contents(whole)
