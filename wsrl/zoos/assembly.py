@@ -170,12 +170,18 @@ def _attempt(folder: Path, index: int, leases: Leases, standing: Standing, make:
         manifest = Manifest.read(folder)
         if manifest.complete or index in finished(folder, manifest):
             return True
+
+        def check() -> None:
+            lease.check()
+            if index in finished(folder, manifest):
+                raise LeaseLostError(f"a predecessor recorded shard {index} at the last moment")
+
         try:
             remove_unfinished(folder, index)
             made = make(index, lease)
-            lease.check()
-            shard = write_shard(folder, index, made.columns, lease.check)
-            lease.check()
+            check()
+            shard = write_shard(folder, index, made.columns, check)
+            check()
             Record(shard, made.failed, made.backends).create(folder, index)
             state_path(folder, index).unlink(missing_ok=True)
         except LeaseLostError:

@@ -34,7 +34,7 @@ def write_zoo(
         The manifest of the finished zoo.
 
     Raises:
-        ZooError: where the folder holds something else.
+        ZooError: where the folder holds something else, or a file of the zoo is damaged.
     """
     folder = Path(out)
     open_or_create(folder, manifest)
