@@ -61,7 +61,7 @@ def several_processes(
     Raises:
         ValueError: for sizes or devices that cannot be had.
     """
-    with StopRequests() as stop:
+    with StopRequests(at_once=True) as stop:
         if outer := _outer_launcher():
             _check_agreement(outer, devices, nodes)
             with _first_reports(outer.local_rank):

@@ -73,7 +73,8 @@ def assemble(
         folder: the zoo's, with its manifest.
         shards: how many there will be.
         make: makes one.
-        stop: the signals that end this between two shards, or while it waits.
+        stop: the signals that end this between two shards, or while it waits; and at once, if it
+            is so, before the first one.
         part: make only this share, and leave the others to others.
         waiting: called now and then while others work.
 
@@ -87,6 +88,7 @@ def assemble(
     manifest = Manifest.read(folder)
     share = shares(shards, part)
     check_finished(folder, manifest, share)  # before more is made on top of a damaged file
+    stop.at_once = False  # from now on there is something to lose
     leases = Leases(folder / PROGRESS)
     while not manifest.complete:
         stop.raise_if_any()

@@ -38,5 +38,5 @@ def write_zoo(
     """
     folder = Path(out)
     open_or_create(folder, manifest)
-    with StopRequests() as stop:
+    with StopRequests(at_once=True) as stop:
         return assemble(folder, shards, lambda index, _: Made(columns(index)), stop)
