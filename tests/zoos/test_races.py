@@ -75,6 +75,22 @@ def test_who_is_overtaken_at_the_beginning_or_the_end_spoils_nothing(
     assert contents(zoo) == contents(whole)
 
 
+def test_a_part_that_another_completes_lacks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zoo, real = tmp_path / "zoo", assembly.finished
+    assert end(start(zoo, part=(1, 2))) == 0
+    assert assembly.whats_left(zoo, SHARDS, 2)[0] == "2 of 5 shards are missing"
+
+    def overtaken(folder: Path, manifest: Manifest) -> set[int]:
+        monkeypatch.setattr(assembly, "finished", real)
+        assert end(start(zoo)) == 0
+        return real(folder, manifest)
+
+    monkeypatch.setattr(assembly, "finished", overtaken)
+    assert assembly.whats_left(zoo, SHARDS, 2) == []
+
+
 def test_a_shard_that_a_predecessor_records_at_the_last_moment_stays_as_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

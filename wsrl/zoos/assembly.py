@@ -145,7 +145,7 @@ def whats_left(path: str | Path, shards: int, parts: int) -> list[str]:
     folder = Path(path)
     done = finished(folder, Manifest.read(folder))
     missing = [index for index in range(shards) if index not in done]
-    if not missing:
+    if not missing or Manifest.read(folder).complete:  # by now, and what was counted is gone
         return []
     lines = [f"{len(missing)} of {shards} shards are missing"]
     standings = Leases(folder / PROGRESS).survey(f"{index:05d}" for index in missing)
