@@ -284,14 +284,16 @@ def _strike_once(
     else:
         inside = struck = False
     took = running.wait()
+    status = running.main.returncode
+    if number == signal.SIGTERM and status == -number:
+        struck = False  # before its first step, or after its last
     tally.faults += struck
     tally.inside_writes += inside and struck
-    status = running.main.returncode
     if struck and number == signal.SIGTERM:
         tally.slowest_end = max(tally.slowest_end, took)
         if status not in (0, 128 + number):
             tally.note(f"{place} ended with {status}:\n{running.log.read_text()[-3000:]}")
-    elif not struck and status:
+    elif not struck and status not in (0, -number):
         tally.note(f"{place} failed by itself with {status}:\n{running.log.read_text()[-3000:]}")
     if took > PATIENCE:
         tally.note(f"{place} did not end:\n{running.log.read_text()[-3000:]}")
@@ -312,6 +314,7 @@ def references(folder: Path) -> dict[Job, tuple[Result, float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--faults", type=int, default=20, help="of each of the eight kinds")
+    parser.add_argument("--jobs", nargs="+", default=["zoo build", "fit"], help="which of the two")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="keep all zoos and runs in this folder")
     options = parser.parse_args()
@@ -321,7 +324,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.out or Path(scratch)
         for job, (whole, seconds) in references(folder).items():
-            for number in SIGNALS:
+            for number in SIGNALS if job.name in options.jobs else ():
                 tally = survive(job, number, options.faults, folder, whole, seconds, options.seed)
                 print(row(job, number, tally), flush=True)
                 sound &= not tally.problems and tally.recovered == tally.faults

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from wsrl.stopping import is_launched
+
 RUNNING = Path("/proc/loadavg")
 _PARENT_DEATH_SIGNAL = 1  # of Linux's prctl
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of glibc's mallopt
@@ -41,12 +43,9 @@ def _end_with_the_launcher() -> None:
             ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGTERM)
         except (OSError, AttributeError):
             return  # a C library without it
-    started_by_lightning = (
-        os.environ["LOCAL_RANK"] != "0" and "TORCHELASTIC_RUN_ID" not in os.environ
-    )
-    if started_by_lightning and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        # Told to end before it began, or when it is through: well, since Lightning kills all as
-        # soon as one does not; and at once, since an exception may be too late for anybody to see.
+    if is_launched() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        # Told to end before it began, or while it ends: well, since Lightning kills all as soon as
+        # one does not; and at once, since an exception may be too late for anybody to see.
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.zoos.building import contents, until
+from tests.zoos.building import contents, kept_open, until
 from wsrl.cli import main
 from wsrl.zoos import Manifest, verify_zoo
 from wsrl.zoos.leases import Leases
@@ -107,6 +107,21 @@ def test_killed_stopped_and_interrupted_it_goes_on(whole: Path, tmp_path: Path) 
         assert out.count("runs ") == 1  # one speaks for both
     assert contents(zoo) == contents(whole)
     verify_zoo(zoo)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc here")
+def test_a_process_that_is_killed_takes_no_other_with_it(whole: Path, tmp_path: Path) -> None:
+    zoo = tmp_path / "zoo"
+    with started("--out", str(zoo), "--devices", "2") as process:
+        os.kill(both_work(zoo, process), signal.SIGKILL)
+        with kept_open(zoo):
+            process.send_signal(signal.SIGCONT)
+            time.sleep(6)  # Lightning looks every five seconds, and would kill all
+            assert process.poll() is None
+        _, err = process.communicate()
+        assert (process.returncode, err) == (0, "")
+    assert contents(zoo) == contents(whole)
 
 
 def both_work(zoo: Path, process: Started) -> int:

@@ -24,14 +24,14 @@ SHARDS = 5
 FORK = multiprocessing.get_context("fork")  # a real process, and there at once
 
 
-def _build(folder: Path, options: dict[str, Any]) -> None:
+def _build(folder: Path, settings: BuildSettings, options: dict[str, Any]) -> None:
     torch.set_num_threads(1)
-    build_zoo(folder, PROBLEM, SETTINGS, quiet=True, **options)
+    build_zoo(folder, PROBLEM, settings, quiet=True, **options)
 
 
-def start(folder: Path, **options: Any) -> ForkProcess:
+def start(folder: Path, settings: BuildSettings = SETTINGS, **options: Any) -> ForkProcess:
     """Start to build the zoo of these tests."""
-    process = FORK.Process(target=_build, args=(folder, options))
+    process = FORK.Process(target=_build, args=(folder, settings, options))
     process.start()
     return process
 

@@ -23,7 +23,7 @@ from tests.zoos.building import (
     until,
     whole,  # noqa: F401
 )
-from wsrl.zoos import Manifest, ZooError, build_zoo, group, open_zoo, verify_zoo
+from wsrl.zoos import Manifest, ZooError, assembly, build_zoo, group, open_zoo, verify_zoo
 from wsrl.zoos.assembly import shares, whats_left
 from wsrl.zoos.leases import Leases
 from wsrl.zoos.problems import FormalLanguages
@@ -92,6 +92,19 @@ def test_a_process_that_waits_for_others_hears_signals(tmp_path: Path) -> None:
         until(lambda: len(names(zoo, "*.json")) == SHARDS - 1)
         builder.terminate()
         assert end(builder, 20) == 128 + signal.SIGTERM
+
+
+def test_told_to_end_before_its_first_shard_a_process_ends_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Comparing what is finished with its checksums takes minutes where there is much of it."""
+
+    def signalled(*_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        pytest.fail("it went on")
+
+    monkeypatch.setattr(assembly, "check_shards", signalled)
+    assert ended_by(tmp_path / "zoo") == 128 + signal.SIGTERM
 
 
 def test_told_to_end_in_an_evaluation_nothing_is_lost(

@@ -15,11 +15,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 import torch
 
-from wsrl.stopping import StopRequests
+from wsrl.stopping import StopRequests, is_launched
+
+Child: TypeAlias = "subprocess.Popen[bytes]"
 
 STOPPING_SECONDS = 25.0
 """For how long processes that were told to end are waited for; then they are killed."""
@@ -46,8 +48,8 @@ def several_processes(
 ) -> Iterator[Place]:
     """Run the body in as many processes as wanted; the main one ends last.
 
-    Of the processes that this one starts, those that are told to end do so with status 0, and so do
-    those that fail, once they have said why: Lightning kills all as soon as one ends otherwise.
+    Of the processes of a machine the first one says that they were told to end, and the others end
+    with status 0. A process that fails says why, and the others go on.
 
     Args:
         args: the words of this command, which the processes started here are given again.
@@ -59,10 +61,10 @@ def several_processes(
     Raises:
         ValueError: for sizes or devices that cannot be had.
     """
-    with StopRequests() as stop:
+    with StopRequests(at_once=True) as stop:
         if outer := _outer_launcher():
             _check_agreement(outer, devices, nodes)
-            with _started_by(outer):
+            with _first_reports(outer.local_rank):
                 yield Place(_own_device(device, outer.local_rank), outer.rank == 0, stop)
             return
         devices, nodes = 1 if devices is None else devices, 1 if nodes is None else nodes
@@ -78,9 +80,9 @@ def several_processes(
                 f"--devices {devices} starts this command again, which needs it to be a command of "
                 "the shell: call it there, or start each process yourself"
             )
-        fabric = _launch(accelerator, devices, nodes)
-        with _ending_last(stop, fabric.strategy.launcher.procs):
-            yield Place(str(fabric.device), is_main, stop)
+        own, children = _launch(accelerator, devices, nodes)
+        with _ending_last(stop, children):
+            yield Place(own, is_main, stop)
 
 
 @dataclass(frozen=True)
@@ -107,13 +109,10 @@ def _outer_launcher() -> _Outer | None:
         rank, local_rank, node, nodes = (int(known[name]) for name in ranks)
         here = _tasks_here(known["SLURM_STEP_TASKS_PER_NODE"], node)
         return _Outer("srun", rank, local_rank, here, nodes)
-    if "LOCAL_RANK" in known:
+    if is_launched():
         local_rank = int(known["LOCAL_RANK"])
-        return _Outer(_LIGHTNING, int(known.get("NODE_RANK", "0")) + local_rank, local_rank)
+        return _Outer("Lightning", local_rank, local_rank)
     return None
-
-
-_LIGHTNING = "Lightning"
 
 
 def _tasks_here(counts: str, node: int) -> int:
@@ -162,8 +161,8 @@ def _check_several(device: str) -> None:
         )
 
 
-def _launch(accelerator: str, devices: int, nodes: int) -> Any:
-    """Start the other processes of this machine."""
+def _launch(accelerator: str, devices: int, nodes: int) -> tuple[str, list[Child]]:
+    """Start the other processes of this machine; return the device of this one, and them."""
     from lightning.fabric import Fabric  # takes seconds, for those who need it only
     from lightning.fabric.plugins.environments.lightning import LightningEnvironment
     from lightning.fabric.strategies.ddp import DDPStrategy
@@ -186,28 +185,25 @@ def _launch(accelerator: str, devices: int, nodes: int) -> Any:
         plugins=[LightningEnvironment()],
     )
     fabric.launch()
-    return fabric
+    launched = fabric.strategy.launcher.procs  # type: ignore[union-attr]
+    children = list(launched)
+    launched.clear()  # or Lightning kills all, this process too, as soon as one of them fails
+    return str(fabric.device), children
 
 
 @contextmanager
-def _started_by(outer: _Outer) -> Iterator[None]:
-    """End as what started this process needs it."""
+def _first_reports(local_rank: int) -> Iterator[None]:
+    """Leave it to the first process of a machine to say that all were told to end."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        if outer.local_rank > 0:  # the first of a machine reports for all
+        if local_rank > 0:
             raise SystemExit(0) from None
         raise
-    except (ValueError, OSError, RuntimeError) as error:
-        if outer.name != _LIGHTNING or outer.local_rank == 0:
-            raise
-        said = f"process {outer.local_rank}: error: {error} (the other processes go on)"
-        print(said, file=sys.stderr, flush=True)
-        raise SystemExit(0) from error
 
 
 @contextmanager
-def _ending_last(stop: StopRequests, children: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
+def _ending_last(stop: StopRequests, children: Sequence[Child]) -> Iterator[None]:
     """Have the children end when this process does, and not before they are through."""
     ended = threading.Event()
     forwarding = threading.Thread(target=_forward, args=(stop, children, ended), daemon=True)
@@ -223,9 +219,7 @@ def _ending_last(stop: StopRequests, children: Sequence[subprocess.Popen[bytes]]
         _end(children)
 
 
-def _forward(
-    stop: StopRequests, children: Sequence[subprocess.Popen[bytes]], ended: threading.Event
-) -> None:
+def _forward(stop: StopRequests, children: Sequence[Child], ended: threading.Event) -> None:
     """Tell the children to end as soon as this process is told."""
     while not ended.wait(0.1):
         if stop.signal is not None:
@@ -233,13 +227,13 @@ def _forward(
             return
 
 
-def _tell(children: Sequence[subprocess.Popen[bytes]]) -> None:
+def _tell(children: Sequence[Child]) -> None:
     for child in children:
         if child.poll() is None:
             child.send_signal(signal.SIGTERM)
 
 
-def _end(children: Sequence[subprocess.Popen[bytes]]) -> None:
+def _end(children: Sequence[Child]) -> None:
     """End what still runs, in time for a cluster that kills half a minute after its warning."""
     _tell(children)
     end = time.monotonic() + STOPPING_SECONDS

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -73,7 +73,8 @@ def assemble(
         folder: the zoo's, with its manifest.
         shards: how many there will be.
         make: makes one.
-        stop: the signals that end this between two shards, or while it waits.
+        stop: the signals that end this between two shards, or while it waits; and at once, if it
+            is so, before the first one.
         part: make only this share, and leave the others to others.
         waiting: called now and then while others work.
 
@@ -87,13 +88,14 @@ def assemble(
     manifest = Manifest.read(folder)
     share = shares(shards, part)
     check_finished(folder, manifest, share)  # before more is made on top of a damaged file
+    stop.at_once = False  # from now on there is something to lose
     leases = Leases(folder / PROGRESS)
     while not manifest.complete:
         stop.raise_if_any()
         (folder / PROGRESS).mkdir(exist_ok=True)
         done = finished(folder, manifest)
         if len(done) == shards:
-            _complete(folder, manifest)
+            _complete(folder, manifest, shards)
         else:
             standings = leases.survey(f"{i:05d}" for i in share if i not in done)
             if part is not None and all(s.alive for s in standings.values()):
@@ -143,7 +145,7 @@ def whats_left(path: str | Path, shards: int, parts: int) -> list[str]:
     folder = Path(path)
     done = finished(folder, Manifest.read(folder))
     missing = [index for index in range(shards) if index not in done]
-    if not missing:
+    if not missing or Manifest.read(folder).complete:  # by now, and what was counted is gone
         return []
     lines = [f"{len(missing)} of {shards} shards are missing"]
     standings = Leases(folder / PROGRESS).survey(f"{index:05d}" for index in missing)
@@ -170,12 +172,18 @@ def _attempt(folder: Path, index: int, leases: Leases, standing: Standing, make:
         manifest = Manifest.read(folder)
         if manifest.complete or index in finished(folder, manifest):
             return True
+
+        def check() -> None:
+            lease.check()
+            if index in finished(folder, manifest):
+                raise LeaseLostError(f"a predecessor recorded shard {index} at the last moment")
+
         try:
             remove_unfinished(folder, index)
             made = make(index, lease)
-            lease.check()
-            shard = write_shard(folder, index, made.columns, lease.check)
-            lease.check()
+            check()
+            shard = write_shard(folder, index, made.columns, check)
+            check()
             Record(shard, made.failed, made.backends).create(folder, index)
             state_path(folder, index).unlink(missing_ok=True)
         except LeaseLostError:
@@ -187,25 +195,31 @@ def _attempt(folder: Path, index: int, leases: Leases, standing: Standing, make:
     return True
 
 
-def _complete(folder: Path, manifest: Manifest) -> None:
+def _complete(folder: Path, manifest: Manifest, shards: int) -> None:
     """Write the manifest of a zoo whose shards are all there; the same one whoever does it."""
-    done = finished(folder, manifest)
     try:
-        records = read_records(folder, manifest, sorted(done))
+        complete = _completed(manifest, read_records(folder, manifest, range(shards)))
+        complete.write(folder, BACKUP)  # first: whoever sees the manifest tidies up
+        complete.write(folder)
     except FileNotFoundError:
-        if Manifest.read(folder).complete:
-            return  # another process was faster
-        raise
+        if not Manifest.read(folder).complete:
+            raise
+        # Another process was faster, and has tidied up what this one was reading or writing.
+
+
+def _completed(manifest: Manifest, records: Mapping[int, Record]) -> Manifest:
+    """Return an unfinished zoo's manifest with what the records of its shards add."""
     failed = dict(manifest.failed)
     known = manifest.versions.get("backend")
     backends = set(known.split(", ") if known else ())
     for record in records.values():
         failed |= record.failed
         backends |= set(record.backends)
-    manifest.shards += [record.shard for record in records.values()]
-    manifest.failed = {run: failed[run] for run in sorted(failed, key=int)}
-    if backends:
-        manifest.versions["backend"] = ", ".join(sorted(backends))
-    manifest.complete = True
-    manifest.write(folder, BACKUP)  # first: whoever sees the manifest tidies up
-    manifest.write(folder)
+    versions = manifest.versions | ({"backend": ", ".join(sorted(backends))} if backends else {})
+    return replace(
+        manifest,
+        shards=[*manifest.shards, *(record.shard for record in records.values())],
+        failed={run: failed[run] for run in sorted(failed, key=int)},
+        versions=versions,
+        complete=True,
+    )

@@ -80,7 +80,7 @@ def build_zoo(
     open_or_create(folder, Manifest.of(problem, spec, settings.to_dict(), problem.columns()))
     steps = max(settings.snapshots)
     with (
-        nullcontext(stop) if stop else StopRequests() as signals,
+        nullcontext(stop) if stop else StopRequests(at_once=True) as signals,
         BuildProgress(settings.runs * steps, settings.runs, quiet) as progress,
     ):
         overview = None if quiet else Overview(folder, groups, steps, progress)

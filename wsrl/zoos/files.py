@@ -73,7 +73,11 @@ def create_atomically(path: Path, content: bytes) -> bool:
             os.link(partial, path)
         except FileExistsError:
             # A network file system may repeat a request that it has already carried out.
-            return partial.stat().st_nlink > 1
+            return partial.exists() and partial.stat().st_nlink > 1
+        except FileNotFoundError:
+            if path.exists():  # and whoever finished with it has tidied up
+                return False
+            raise
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise

@@ -34,12 +34,13 @@ def open_or_create(folder: Path, wanted: Manifest) -> Manifest:
                 Manifest.read(folder)  # says how to go on
             raise ZooError(f"{folder} exists and holds no zoo: choose an empty or a new folder")
         if wanted.create(folder):
-            wanted.write(folder, BACKUP)
+            # Not over one that is there: others may have completed the zoo meanwhile.
+            wanted.create(folder, BACKUP)
             return wanted
     found = Manifest.read(folder)
     _check_same(found, wanted, folder)
     if not found.complete and not (folder / BACKUP).exists():
-        found.write(folder, BACKUP)  # its creator was killed, or is about to write the same
+        found.create(folder, BACKUP)  # its creator was killed, or is about to write the same
     return found
 
 

@@ -120,9 +120,9 @@ class Manifest:
         """
         write_atomically(folder / name, self._content())
 
-    def create(self, folder: Path) -> bool:
-        """Write the manifest of a folder that has none; of several processes one succeeds."""
-        return create_atomically(folder / MANIFEST, self._content())
+    def create(self, folder: Path, name: str = MANIFEST) -> bool:
+        """Write it where there is none yet; of several processes one succeeds."""
+        return create_atomically(folder / name, self._content())
 
     def _content(self) -> bytes:
         content = asdict(self)

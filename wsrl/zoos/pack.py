@@ -79,7 +79,7 @@ def pack_zoo(
 
     Raises:
         ValueError: for models, a table or sequences that do not fit, naming what does not.
-        ZooError: where the folder holds something else, or another process writes into it.
+        ZooError: where the folder holds something else, or a file of the zoo is damaged.
         ImportError: for a Parquet table where pyarrow is not installed.
     """
     if shard_rows < 1:

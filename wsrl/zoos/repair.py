@@ -48,13 +48,9 @@ def repair_zoo(path: str | Path) -> Repair:
     _refuse_company(folder)
     records = _whole_records(folder, manifest, found)
     _drop_damaged_states(folder, found)
-    listed = len(manifest.shards)
-    if any(index not in records for index in range(listed)):
-        _reopen(folder, manifest, records)
-    for index in range(listed):
-        if index not in records:
-            (folder / SHARDS / manifest.shards[index].file).unlink(missing_ok=True)
-    if manifest.complete and len(records) == listed:
+    if any(index not in records for index in range(len(manifest.shards))):
+        _reopen(folder, records)
+    elif manifest.complete:
         tidy(folder)
     return Repair(Manifest.read(folder), found)
 
@@ -146,14 +142,19 @@ def _drop_damaged_states(folder: Path, found: list[str]) -> None:
             found.append(f"{path} is damaged: dropped, its group trains from its start")
 
 
-def _reopen(folder: Path, manifest: Manifest, records: dict[int, Record]) -> None:
+def _reopen(folder: Path, records: dict[int, Record]) -> None:
     """Make a zoo unfinished again; whenever this is interrupted it can be repeated."""
-    (folder / PROGRESS).mkdir(exist_ok=True)
-    for index, record in records.items():
-        record.create(folder, index)
+    _record(folder, records)
     content = Manifest.read(folder)
     content.shards, content.complete = [], False
     if content.origin == "built":
         content.failed = {}  # the records tell, and those of what is trained again will
     content.write(folder)
+    _record(folder, records)  # again: who saw a complete zoo until now may have tidied up
     content.write(folder, BACKUP)
+
+
+def _record(folder: Path, records: dict[int, Record]) -> None:
+    (folder / PROGRESS).mkdir(exist_ok=True)
+    for index, record in records.items():
+        record.create(folder, index)

@@ -34,9 +34,9 @@ def write_zoo(
         The manifest of the finished zoo.
 
     Raises:
-        ZooError: where the folder holds something else.
+        ZooError: where the folder holds something else, or a file of the zoo is damaged.
     """
     folder = Path(out)
     open_or_create(folder, manifest)
-    with StopRequests() as stop:
+    with StopRequests(at_once=True) as stop:
         return assemble(folder, shards, lambda index, _: Made(columns(index)), stop)
