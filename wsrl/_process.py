@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from wsrl.stopping import is_launched
+
 RUNNING = Path("/proc/loadavg")
 _PARENT_DEATH_SIGNAL = 1  # of Linux's prctl
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of glibc's mallopt
@@ -41,10 +43,7 @@ def _end_with_the_launcher() -> None:
             ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGTERM)
         except (OSError, AttributeError):
             return  # a C library without it
-    started_by_lightning = (
-        os.environ["LOCAL_RANK"] != "0" and "TORCHELASTIC_RUN_ID" not in os.environ
-    )
-    if started_by_lightning and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    if is_launched() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         # Told to end before it began: well, since Lightning kills all as soon as one does not.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 

@@ -69,10 +69,8 @@ class TaskModule(LightningModule, ABC):
                 out of its settings: Lightning would import, and call, what these name.
         """
         content = read_torch_file(checkpoint_path, mmap=True)
-        settings = (
-            [content.get(key) or {} for key in _SETTINGS] if isinstance(content, dict) else []
-        )
-        if not settings or any("_instantiator" in known for known in settings):
+        known = content if isinstance(content, dict) else {}
+        if not known or any("_instantiator" in (known.get(key) or {}) for key in _SETTINGS):
             raise ValueError(f"{checkpoint_path} is no checkpoint of a module of wsrl")
         module: _Task = super().load_from_checkpoint(
             checkpoint_path, map_location, strict=strict, weights_only=True
