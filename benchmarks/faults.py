@@ -315,24 +315,25 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="keep all zoos and runs in this folder")
     options = parser.parse_args()
+    sound = True
+    print("| job | processes | signal | faults | in a write | recovered | lost | different | end |")
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.out or Path(scratch)
-        results = {
-            (job, number): survive(
-                job, number, options.faults, folder, whole, seconds, options.seed
-            )
-            for job, (whole, seconds) in references(folder).items()
-            for number in SIGNALS
-        }
-    print("| job | processes | signal | faults | in a write | recovered | lost | different | end |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for (job, number), tally in results.items():
-        end = f"{tally.slowest_end:.1f} s" if number == signal.SIGTERM else ""
-        kind = f"| {job.name} | {job.processes} | {number.name} | {tally.faults} |"
-        outcome = f"{tally.recovered} | {tally.lost} | {tally.different} | {end} |"
-        print(f"{kind} {tally.inside_writes} | {outcome}")
-    if any(tally.problems or tally.recovered < tally.faults for tally in results.values()):
+        for job, (whole, seconds) in references(folder).items():
+            for number in SIGNALS:
+                tally = survive(job, number, options.faults, folder, whole, seconds, options.seed)
+                print(row(job, number, tally), flush=True)
+                sound &= not tally.problems and tally.recovered == tally.faults
+    if not sound:
         sys.exit("not everything was recovered")
+
+
+def row(job: Job, number: signal.Signals, tally: Tally) -> str:
+    end = f"{tally.slowest_end:.1f} s" if number == signal.SIGTERM else ""
+    kind = f"| {job.name} | {job.processes} | {number.name} | {tally.faults} |"
+    outcome = f"{tally.recovered} | {tally.lost} | {tally.different} | {end} |"
+    return f"{kind} {tally.inside_writes} | {outcome}"
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from wsrl.encoders import list_encoders
 from wsrl.encoders.base import build_encoder, class_path
 from wsrl.encoders.registry import get_encoder
 from wsrl.rnn import RNNSpec
+from wsrl.stopping import StopRequests
 from wsrl.studies.runs import Request
 from wsrl.studies.training import TrainingCLI
 from wsrl.tasks import EmulationModule
@@ -33,7 +34,7 @@ DATA = st.fixed_dictionaries(
         "batch_size": COUNTS,
         "sequences_per_rnn": st.integers(1, 8),
         "steps_per_epoch": COUNTS,
-        "eval_batch_size": COUNTS,
+        "eval_batch_size": st.integers(2, 10**6),
         "split_seed": st.integers(0, 2**32 - 1),
         "seed": st.integers(0, 2**32 - 1),
         "ood_criterion": st.sampled_from(["published", "random"]),
@@ -103,7 +104,8 @@ def test_any_encoder_is_rebuilt_from_its_description(name: str, dims: int) -> No
 
 def parsed(config: Path, run: Path) -> dict[str, Any]:
     """Parse a config as ``wsrl fit`` does; return all its settings, resolved."""
-    cli = TrainingCLI("fit", Request.read(["--config", str(config), "--run", str(run)]))
+    request = Request.read(["--config", str(config), "--run", str(run)])
+    cli = TrainingCLI("fit", request, StopRequests())
     resolved: dict[str, Any] = yaml.safe_load(cli.parser.dump(cli.config, skip_none=False))
     return resolved
 

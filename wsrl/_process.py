@@ -44,8 +44,9 @@ def _end_with_the_launcher() -> None:
         except (OSError, AttributeError):
             return  # a C library without it
     if is_launched() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        # Told to end before it began: well, since Lightning kills all as soon as one does not.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        # Told to end before it began, or when it is through: well, since Lightning kills all as
+        # soon as one does not; and at once, since an exception may be too late for anybody to see.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
 
 def busy_cores() -> int:

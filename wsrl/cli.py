@@ -90,7 +90,7 @@ def _dispatch(
             return commands[args[0]][1](args[1:]) or 0
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else int(end.code is not None)
-            if status - _SIGNALLED in signal.valid_signals():
+            if status - _SIGNALLED in signal.valid_signals() and args[0] in GO_ON:  # others said it
                 name = signal.Signals(status - _SIGNALLED).name
                 print(f"{prog} {args[0]}: stopped by {name}{_how_on(args[0])}", file=sys.stderr)
             return status
