@@ -87,6 +87,20 @@ def model(path: str) -> Callable[[dict[str, Any]], object]:
     return lambda content: content["wsrl"].update(class_path=path)
 
 
+def bomb() -> list[Any]:
+    """A short file that says 10^30 things."""
+    inside: list[Any] = ["!"] * 10
+    for _ in range(30):
+        inside = [inside] * 10
+    return inside
+
+
+def endless() -> list[Any]:
+    inside: list[Any] = []
+    inside.append(inside)
+    return inside
+
+
 def option(**options: Any) -> Callable[[dict[str, Any]], object]:
     return lambda content: content["hyper_parameters"].update(options)
 
@@ -103,6 +117,9 @@ CHANGES = {
     "no model": model("subprocess.Popen"),
     "a datamodule": model("wsrl.data.datamodule.ZooDataModule"),
     "no path": lambda content: content["wsrl"].update(class_path=["os.system"]),
+    "more than can be read": option(hook=bomb()),
+    "what holds itself": option(hook=endless()),
+    "an encoder that holds itself": encoder("own_encoders.Sums", embedding_dim=endless()),
     "no such option": option(hook="ls"),
     "a tensor": option(emulator_width=torch.zeros(3)),
     "an encoder in an encoder": encoder(

@@ -137,7 +137,8 @@ def run_all(runs: list[dict[str, Any]]) -> None:
     """Carry out runs one after another; print the exit statuses of each one's processes.
 
     Each is ``{"args", "interrupt", "log"}`` and, if wanted, ``processes`` (started as ``torchrun``
-    does), ``environment`` and ``unprivileged`` (even the superuser must heed permissions).
+    does), ``folders`` that each works in, ``environment`` and ``unprivileged`` (even
+    the superuser must heed permissions).
     """
     import wsrl.studies.training  # noqa: F401 imported once for all
 
@@ -168,6 +169,8 @@ def _start(run: dict[str, Any], rank: int, count: int, port: int) -> int:
             known |= {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "TORCHELASTIC_RUN_ID": "run"}
             os.environ.update({name: str(value) for name, value in known.items()})
             os.environ["MASTER_ADDR"] = "127.0.0.1"
+        if "folders" in run:  # what the processes of a run see as one folder need not be one
+            os.chdir(run["folders"][rank])
         if run.get("unprivileged"):
             _drop_capabilities()
         status = main(run["args"])

@@ -186,9 +186,29 @@ def _bind(cls: type[Encoder], args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 
 
 def is_plain(value: object) -> bool:
-    """Whether a value is made of numbers, strings, booleans, lists and dictionaries by name."""
-    if isinstance(value, (list, tuple)):
-        return all(is_plain(item) for item in value)
-    if isinstance(value, dict):
-        return all(isinstance(key, str) and is_plain(item) for key, item in value.items())
-    return value is None or type(value) in {bool, int, float, str}
+    """Whether a value is made of numbers, strings, booleans, lists and dictionaries by name.
+
+    It must be small: a list of a file may hold itself, or the same list again and again, and would
+    then never come to an end for whoever copies or prints it.
+    """
+    level, count = [value], 0
+    for _ in range(_DEEPEST):
+        inside: list[object] = []
+        for item in level:
+            if isinstance(item, dict):
+                if not all(isinstance(key, str) for key in item):
+                    return False
+                inside += item.values()
+            elif isinstance(item, list | tuple):
+                inside += item
+            elif item is not None and type(item) not in {bool, int, float, str}:
+                return False
+            if count + len(inside) > _MOST:
+                return False
+        if not inside:
+            return True
+        level, count = inside, count + len(inside)
+    return False
+
+
+_DEEPEST, _MOST = 20, 100_000  # of settings: far more than any has

@@ -128,6 +128,8 @@ def _specs(module: str, path: list[str] | None) -> Iterator[ModuleSpec]:
     for finder in sys.meta_path:
         try:
             spec = finder.find_spec(module, path)
+        except KeyError:  # a folder without __init__.py, in a package that is not imported yet
+            spec = finder.find_spec(module.rpartition(".")[2], path)
         except (ImportError, ValueError, AttributeError):
             continue
         if spec is not None:

@@ -35,7 +35,8 @@ class CheckpointRecord:
         model: the model's constructor arguments.
         data: the datamodule's.
         pretrained: the emulation checkpoint that the encoder's weights once came from, if any.
-        logs: how long the files of its run's curves were, by name.
+        logs: how long the files of its run's curves were, by name; ``None`` where it does not say.
+        step: optimiser steps that were made.
     """
 
     path: Path
@@ -43,7 +44,8 @@ class CheckpointRecord:
     model: dict[str, Any]
     data: dict[str, Any]
     pretrained: str | None
-    logs: dict[str, int]
+    logs: dict[str, int] | None
+    step: int
 
     @classmethod
     def read(cls, path: Path) -> CheckpointRecord:
@@ -69,7 +71,8 @@ class CheckpointRecord:
                 dict(content["hyper_parameters"]),
                 dict(content["datamodule_hyper_parameters"]),
                 content["wsrl"].get("pretrained"),
-                dict(content.get("logs", {})),
+                None if (logs := content.get("logs")) is None else dict(logs),
+                content["global_step"],
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(
@@ -86,8 +89,10 @@ class CheckpointRecord:
         named = (self.class_path, self.pretrained or "")
         if not all(isinstance(name, str) for name in named):
             raise ValueError(f"class_path and pretrained must be text, not {named!r:.200}")
-        if not all(type(length) is int for length in self.logs.values()):
+        if not all(type(length) is int for length in (self.logs or {}).values()):
             raise ValueError(f"lengths of logs must be whole numbers, not {self.logs!r:.200}")
+        if type(self.step) is not int:
+            raise ValueError(f"global_step must be a whole number, not {self.step!r:.200}")
         base: type[TaskModule] = TaskModule  # type: ignore[type-abstract]  # never made itself
         task = import_subclass(self.class_path, base)
         read_config(self.model["encoder"])
@@ -142,6 +147,27 @@ class CheckpointRecord:
                 f"model.pretrained is {given}, but the encoder in {self.path} "
                 + (f"is from {self.pretrained}" if self.pretrained else "was not pre-trained")
                 + "; leave it out to use the checkpoint's"
+            )
+
+    def check_repeated(self, data: Mapping[str, Any], seed: int | None, began_with: Any) -> None:
+        """Check that a command that may be given again and again is the one that began the run.
+
+        Args:
+            data: the settings of its data.
+            seed: of its random numbers; ``None`` where it asks for any.
+            began_with: the run's.
+
+        Raises:
+            ValueError: naming every setting that differs, with both values.
+        """
+        differences = self.data_differences(data, self.data.keys())
+        if seed is not None and began_with is not None:
+            differences += _differences({"seed_everything": seed}, {"seed_everything": began_with})
+        if differences:
+            raise ValueError(
+                f"auto goes on with the run it began, but {self.path} is of another:\n  "
+                + "\n  ".join(differences)
+                + "\nchoose another folder (--run DIR); or go on all the same (--ckpt_path last)"
             )
 
     def data_differences(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,24 @@ class RunLogger(TensorBoardLogger):
         """Log hyper-parameters once; a run that goes on has them already."""
         if not self._goes_on:
             super().log_hyperparams(params, metrics, step)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log values; the error of a full disk names the folder."""
+        with self._named():
+            super().log_metrics(metrics, step)
+
+    def save(self) -> None:
+        """Have all that was logged written; the error of a full disk names the folder."""
+        with self._named():
+            super().save()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:  # of the thread that writes, which does not say where
+            reason = error.strerror or str(error)
+            raise type(error)(error.errno, reason, self.log_dir) from error
 
     def _files(self) -> list[Path]:
         return sorted(Path(self.log_dir).glob(f"events.out.tfevents.*{_SUFFIX}"))

@@ -63,8 +63,11 @@ class Run:
 
     def is_begun(self) -> bool:
         """Whether a run began here and was killed before its first checkpoint."""
-        own = self.config.exists() and {"model", "data"} <= read_config(str(self.config)).keys()
-        return own and self.furthest() is None
+        return {"model", "data"} <= self.settings().keys() and self.furthest() is None
+
+    def settings(self) -> dict[str, Any]:
+        """Return the top level of the resolved settings; nothing where there are none."""
+        return read_config(str(self.config)) if self.config.exists() else {}
 
     def clear(self) -> None:
         """Delete what a run wrote here, and nothing else."""

@@ -88,17 +88,29 @@ class LastCheckpoint(Callback):
         path: the file; ``None`` to end when told to without saving.
         minutes: between two checkpoints at most.
         stop: notes the signals to this process.
+        step: that this process goes on from.
+        check: raises where the run is not this process's to write any more.
 
     Raises:
         ValueError: for a number of minutes below 0.
     """
 
-    def __init__(self, path: Path | None, minutes: float, stop: StopRequests) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        minutes: float,
+        stop: StopRequests,
+        step: int,
+        check: Callable[[], None],
+    ) -> None:
         if not minutes >= 0:
             raise ValueError(f"checkpoint_minutes must be at least 0, not {minutes}")
         self._path = path
         self._seconds = 60 * minutes
         self._stop = stop
+        self._step = step
+        self._check = check
+        self._logs: dict[str, int] | None = None
         self._agreement: Agreement | None = None
         self._due = False
         self._saved = time.monotonic()
@@ -107,13 +119,27 @@ class LastCheckpoint(Callback):
         self._max_steps: int | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Meet the other processes."""
+        """Meet the other processes.
+
+        Raises:
+            ValueError: where they do not go on from the same step.
+        """
         self._agreement = Agreement()
+        first, last = (
+            ask([self._step])[0] for ask in (self._agreement.smallest, self._agreement.largest)
+        )
+        if first != last:
+            raise ValueError(
+                f"the processes do not see the same run: this one goes on from step {self._step}, "
+                f"others from {first} to {last}; its folder must be on a disk that all share"
+            )
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Have all curves on the disk before any checkpoint, and note how long their files are."""
+        if self._logs is not None:  # of curves that are not drawn on for now
+            checkpoint["logs"] = self._logs
         for logger in trainer.loggers:
             logger.save()
             if isinstance(logger, RunLogger) and trainer.is_global_zero:
@@ -124,6 +150,7 @@ class LastCheckpoint(Callback):
     ) -> None:
         """Prepare to go on; with the last validation, where that is all that is missing."""
         self._resumed = True
+        self._logs = checkpoint.get("logs")
         loop = trainer.fit_loop.epoch_loop
         if in_validation(checkpoint) and 0 <= loop.max_steps <= checkpoint["global_step"]:
             self._max_steps = loop.max_steps
@@ -198,6 +225,7 @@ class LastCheckpoint(Callback):
         self, trainer: Trainer, moment: Callable[[Trainer], AbstractContextManager[None]]
     ) -> None:
         if self._path is not None and self._saves(trainer):
+            self._check()
             with moment(trainer):
                 trainer.save_checkpoint(self._path, False)  # the optimiser's state as well
         self._due, self._saved = False, time.monotonic()

@@ -6,6 +6,7 @@ import json
 import sys
 from argparse import ArgumentError
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,19 @@ from wsrl.encoders import list_encoders
 from wsrl.encoders.base import class_path
 from wsrl.stopping import StopRequests, is_launched
 from wsrl.studies.callbacks import BestCheckpoint, SaveRunConfig
-from wsrl.studies.checkpoint_io import check_writable, remove_partial, with_checkpoint_io
+from wsrl.studies.checkpoint_io import with_checkpoint_io
 from wsrl.studies.checkpoints import LINKED, CheckpointRecord, seen_splits
 from wsrl.studies.logs import RunLogger
 from wsrl.studies.messages import explain, note, quiet
 from wsrl.studies.options import add_run_options
 from wsrl.studies.predictions import write_predictions
+from wsrl.studies.run_lease import own_run
 from wsrl.studies.runs import AUTO, Request, Run
 from wsrl.studies.stopping import LastCheckpoint, ended_together
 from wsrl.studies.tables import print_metrics
 from wsrl.tasks import TaskModule
 from wsrl.zoos.files import write_atomically
+from wsrl.zoos.leases import Lease, LeaseLostError
 
 
 def run_training(
@@ -58,12 +61,12 @@ def run_training(
         with StopRequests(at_once=not is_launched()) as stop:
             return run_training(subcommand, args, stop)
     try:
-        with quiet():
-            cli = TrainingCLI(subcommand, Request.read(args), stop)
+        with quiet(), ExitStack() as held:
+            cli = TrainingCLI(subcommand, Request.read(args), stop, held)
             cli.execute()
     except ArgumentError as error:
         raise ArgumentError(None, explain(str(error))) from error
-    except MisconfigurationException as error:
+    except (MisconfigurationException, LeaseLostError) as error:
         raise ValueError(str(error)) from error
     return cli
 
@@ -75,9 +78,11 @@ class TrainingCLI(LightningCLI):
     then differs from the checkpoint's is an error.
     """
 
-    def __init__(self, command: str, request: Request, stop: StopRequests) -> None:
+    def __init__(self, command: str, request: Request, stop: StopRequests, held: ExitStack) -> None:
         self.command = command
         self.stop = stop
+        self.held = held
+        self.lease: Lease | None = None
         self.record: CheckpointRecord | None = None
         arguments = [word for config in request.configs for word in ("--config", config)]
         arguments += request.options
@@ -124,6 +129,7 @@ class TrainingCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, without Lightning's warning that the process has arguments too."""
         self.config = parser.parse_args(args)
+        self.seed = self.config["seed_everything"]  # as given: a number, or whether any will do
         given = self.config["model"]["init_args"].get("pretrained")
         if self.record is not None and given is not None:
             self.record.check_pretrained(given)
@@ -131,12 +137,17 @@ class TrainingCLI(LightningCLI):
 
     def after_instantiate_classes(self) -> None:
         """Refuse to write over another run, or to contradict the checkpoint, before any work."""
-        if self.command == "fit" and not self.config["trainer"]["fast_dev_run"]:
-            self._prepare_folder()
+        writes = self.command == "fit" and not self.config["trainer"]["fast_dev_run"]
+        if writes and self.trainer.is_global_zero:
+            own = own_run(self.run, self._goes_on(), self.auto, self.config["overwrite"])
+            self.lease = self.held.enter_context(own)
         self._choose_arithmetic()
         data = dict(self.datamodule.hparams)
         if self.record is not None:
             self.record.check_model(class_path(type(self.model)), dict(self.model.hparams))
+            if self.auto:
+                seed = None if isinstance(self.seed, bool) else self.seed
+                self.record.check_repeated(data, seed, self.run.settings().get("seed_everything"))
             note(self.record.data_differences(data))
         elif getattr(self.model, "pretrained", None):
             note(seen_splits(Path(self.model.pretrained), data))
@@ -163,7 +174,9 @@ class TrainingCLI(LightningCLI):
                 path, best = self.run.checkpoint("last"), [self._best_checkpoint()]
             minutes = self.config_init["checkpoint_minutes"]
             # The first of all: what others do when a step begins is not done when it saves.
-            own["callbacks"] = [LastCheckpoint(path, minutes, self.stop), *callbacks, *best]
+            step = 0 if self.record is None else self.record.step
+            last = LastCheckpoint(path, minutes, self.stop, step, self._check_lease)
+            own["callbacks"] = [last, *callbacks, *best]
         return super().instantiate_trainer(**own, **kwargs)
 
     def execute(self) -> None:
@@ -180,9 +193,10 @@ class TrainingCLI(LightningCLI):
     def fit(self) -> None:
         """Train, and say where the run is."""
         path = None if self.record is None else str(self.record.path)
+        logs = self.record.logs if self.record and self._goes_on() else {}
         for logger in self.trainer.loggers if self.trainer.is_global_zero else ():
-            if isinstance(logger, RunLogger):
-                logger.cut(self.record.logs if self.record and self._goes_on() else {})
+            if isinstance(logger, RunLogger) and logs is not None:
+                logger.cut(logs)
         self.trainer.fit(self.model, self.datamodule, ckpt_path=path, weights_only=True)
         if not self.trainer.is_global_zero or self.config["trainer"]["fast_dev_run"]:
             return
@@ -246,22 +260,9 @@ class TrainingCLI(LightningCLI):
         own = self.run.checkpoints.resolve()
         return self.record is not None and self.record.path.parent.resolve() == own
 
-    def _prepare_folder(self) -> None:
-        """Make sure that the folder can be written and holds no other run."""
-        if not self.trainer.is_global_zero:
-            return
-        if self.run.holds_a_run() and not self._goes_on():
-            if not self.config["overwrite"] and not (self.auto and self.run.is_begun()):
-                raise ValueError(
-                    f"{self.run.folder} holds a run already: go on with it (--ckpt_path last), "
-                    "choose another folder (--run DIR), or delete what it holds (--overwrite)"
-                )
-            if self.config["overwrite"]:
-                self.run.clear()
-        check_writable(self.run.folder)
-        if self.run.checkpoints.exists():
-            check_writable(self.run.checkpoints)
-            remove_partial(self.run.checkpoints)
+    def _check_lease(self) -> None:
+        if self.lease is not None:
+            self.lease.check()
 
     def _from_checkpoint(self, request: Request) -> list[str]:
         """The config files that stand for what is not said on the command line."""

@@ -11,11 +11,14 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
 from torch.optim import AdamW
 
 import wsrl
+from wsrl.torch_files import read_torch_file
 
 _Task = TypeVar("_Task", bound="TaskModule")
+_SETTINGS = ("hyper_parameters", "hparams", "module_arguments")  # the last two of old Lightning
 
 
 class TaskModule(LightningModule, ABC):
@@ -26,10 +29,12 @@ class TaskModule(LightningModule, ABC):
 
     What is drawn at random in a training step, as by dropout, is a function of the seed that
     training began with, the number of the step's batch and the process: a run that goes on draws
-    what it would have drawn. An encoder that draws in evaluations too draws the same in each.
+    what it would have drawn. An encoder that draws in evaluations too draws the same in each. Who
+    trains or evaluates draws afterwards what they would have drawn without.
     """
 
     _seed: int | None = None
+    _outside: tuple[Any, ...] | None = None
 
     @property
     @abstractmethod
@@ -57,7 +62,16 @@ class TaskModule(LightningModule, ABC):
             checkpoint_path: a checkpoint that a trainer wrote.
             map_location: the device to load to.
             strict: whether the weights must match by name; they must, by default.
+
+        Raises:
+            FileNotFoundError: where there is no file.
+            ValueError: for a file that is no checkpoint, or that names what is to make the module
+                out of its settings: Lightning would import, and call, what these name.
         """
+        content = read_torch_file(checkpoint_path, mmap=True)
+        known = content if isinstance(content, dict) else {}
+        if not known or any("_instantiator" in (known.get(key) or {}) for key in _SETTINGS):
+            raise ValueError(f"{checkpoint_path} is no checkpoint of a module of wsrl")
         module: _Task = super().load_from_checkpoint(
             checkpoint_path, map_location, strict=strict, weights_only=True
         )
@@ -65,6 +79,7 @@ class TaskModule(LightningModule, ABC):
 
     def on_train_start(self) -> None:
         """Take over the random state's seed, where training does not go on with one."""
+        self._outside = self._random_states()
         if self._seed is None:
             self._seed = self.trainer.strategy.broadcast(torch.initial_seed())
 
@@ -73,9 +88,23 @@ class TaskModule(LightningModule, ABC):
         done = self.trainer.fit_loop.epoch_loop.batch_progress.total.completed
         self._seed_generators(f"{self._seed} {done} {self.global_rank}")
 
+    def on_train_end(self) -> None:
+        """Leave the random state as it was before."""
+        self._go_back()
+
     def on_validation_start(self) -> None:
         """Seed all that draws at random, always alike."""
+        if self.trainer.state.fn != TrainerFn.FITTING:  # there every batch begins anew
+            self._outside = self._random_states()
         self._seed_generators(f"validation {self.global_rank}")
+
+    def on_validation_end(self) -> None:
+        """Leave the random state as it was before."""
+        if self.trainer.state.fn != TrainerFn.FITTING:
+            self._go_back()
+
+    on_test_start, on_test_end = on_validation_start, on_validation_end
+    on_predict_start, on_predict_end = on_validation_start, on_validation_end
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note which module this is, so that the checkpoint alone is enough to rebuild it."""
@@ -88,6 +117,23 @@ class TaskModule(LightningModule, ABC):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the seed of the random state."""
         self._seed = checkpoint["wsrl"].get("seed")
+
+    def _random_states(self) -> tuple[Any, ...]:
+        """Return the states of all that ``_seed_generators`` seeds."""
+        on_cpu = self.device.type == "cpu"
+        device = None if on_cpu else torch.get_device_module(self.device).get_rng_state(self.device)
+        return random.getstate(), np.random.get_state(), torch.get_rng_state(), device  # noqa: NPY002
+
+    def _go_back(self) -> None:
+        if self._outside is None:
+            return
+        python, numpy, cpu, device = self._outside
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+        torch.set_rng_state(cpu)
+        if device is not None:
+            torch.get_device_module(self.device).set_rng_state(device, self.device)
+        self._outside = None
 
     def _seed_generators(self, key: str) -> None:
         """Seed Python's, numpy's and torch's generators; microseconds in all."""

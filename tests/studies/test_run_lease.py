@@ -1,0 +1,128 @@
+"""A run is one command's at a time, and one run from its beginning to its end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import lightning.pytorch  # noqa: F401 here, since its log keeps the stderr it finds at import
+import pytest
+
+from tests.studies.interruptions import curves, weights
+from tests.studies.test_stopping_runs import carry_out, fit, log
+from wsrl.cli import main
+from wsrl.studies.run_lease import own_run
+from wsrl.studies.runs import Run
+from wsrl.zoos.leases import LeaseLostError
+
+EMULATION = ["--model", "wsrl.EmulationModule", "--model.emulator_width", "4"]
+EMULATION += ["--model.clone_rnns", "0", "--model.emulator_layers", "1"]
+EMULATION += ["--model.figures", "false"]
+HOLD = """
+import sys, time
+from pathlib import Path
+from wsrl.zoos.leases import Leases
+leases = Leases(Path(sys.argv[1]))
+with leases.take("fit", leases.survey(["fit"])["fit"]):
+    print("held", flush=True)
+    time.sleep(300)
+"""
+
+
+def refused(capsys: pytest.CaptureFixture[str], args: list[str]) -> str:
+    assert main(args) == 1
+    return capsys.readouterr().err
+
+
+@pytest.fixture
+def run(zoo_path: Path, tmp_path: Path) -> Path:
+    assert main(fit(zoo_path, tmp_path / "run", EMULATION, "--trainer.max_steps", "2")) == 0
+    return tmp_path / "run"
+
+
+def test_a_run_that_is_being_trained_is_refused_until_its_process_is_gone(
+    zoo_path: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = weights(run)
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(run)], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        further = fit(zoo_path, run, EMULATION, "--trainer.max_steps", "4")
+        message = refused(capsys, further)
+        assert f"process {holder.pid} on " in message
+        assert f"trains in {run} right now" in message
+        anew = [word for word in further if word not in ("--ckpt_path", "auto")]
+        assert "right now" in refused(capsys, [*anew, "--overwrite"])
+        assert weights(run).keys() == before.keys()
+        assert weights(run)["step"] == 2
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert main(further) == 0  # what a killed process left holds nobody up
+    assert weights(run)["step"] == 4
+    assert list(run.glob("fit.lease*")) == []
+
+
+def test_a_lost_run_is_not_written(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    with own_run(run, goes_on=False, auto=True, overwrite=False) as lease:
+        lease.check()
+        (run.folder / "fit.lease.2").write_text("another's")
+        with pytest.raises(LeaseLostError):
+            lease.check()
+    assert (run.folder / "fit.lease.2").exists()
+
+
+def test_a_run_that_was_not_begun_leaves_no_folder(tmp_path: Path) -> None:
+    with own_run(Run(tmp_path / "a" / "run"), goes_on=False, auto=False, overwrite=False):
+        assert (tmp_path / "a" / "run" / "fit.lease.1").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_auto_goes_on_with_the_run_it_began_alone(
+    zoo_path: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    others = ["--data.split_seed", "7", "--seed_everything", "5", "--trainer.max_steps", "4"]
+    message = refused(capsys, fit(zoo_path, run, EMULATION, *others))
+    assert "data.split_seed: 7 given, 1 in the checkpoint" in message
+    assert "seed_everything: 5 given, 0 in the checkpoint" in message
+    assert "data.batch_size" not in message
+    assert weights(run)["step"] == 2
+    assert main(fit(zoo_path, run, EMULATION, *others, "--ckpt_path", "last")) == 0
+    assert weights(run)["step"] == 4
+
+
+@pytest.mark.parametrize("path", ["auto", "last"])
+def test_what_is_gone_on_with_is_not_deleted(
+    zoo_path: Path, run: Path, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = refused(capsys, fit(zoo_path, run, EMULATION, "--ckpt_path", path, "--overwrite"))
+    assert "leave one of them out" in message
+    assert weights(run)["step"] == 2
+
+
+def test_curves_outlast_a_while_without_a_logger(zoo_path: Path, run: Path) -> None:
+    for steps, logger in (("4", "false"), ("6", "true")):
+        options = ["--trainer.max_steps", steps, "--trainer.logger", logger]
+        assert main(fit(zoo_path, run, EMULATION, *options)) == 0
+    assert [step for step, _ in curves(run)["train/loss"]] == [0, 1, 4, 5]
+
+
+def test_processes_that_see_different_runs_do_not_begin(zoo_path: Path, tmp_path: Path) -> None:
+    args = fit(zoo_path, Path("run"), EMULATION, "--trainer.max_steps", "3")
+    two = [*args, "--trainer.devices", "2", "--trainer.strategy", "ddp"]
+    folders = [str(tmp_path / name) for name in ("first", "second")]
+    for folder in folders:
+        Path(folder).mkdir()
+    common = {"interrupt": "no 0 0 0", "log": str(log(tmp_path))}
+    began, failed = carry_out(
+        [
+            {"args": args, "folders": folders, **common},
+            {"args": two, "folders": folders, "processes": 2, **common},
+        ]
+    )
+    assert began == [0]
+    assert 0 not in failed
+    assert "the processes do not see the same run" in log(tmp_path).read_text()
