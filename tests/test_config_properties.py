@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +106,9 @@ def test_any_encoder_is_rebuilt_from_its_description(name: str, dims: int) -> No
 def parsed(config: Path, run: Path) -> dict[str, Any]:
     """Parse a config as ``wsrl fit`` does; return all its settings, resolved."""
     request = Request.read(["--config", str(config), "--run", str(run)])
-    cli = TrainingCLI("fit", request, StopRequests())
-    resolved: dict[str, Any] = yaml.safe_load(cli.parser.dump(cli.config, skip_none=False))
+    with ExitStack() as held:
+        cli = TrainingCLI("fit", request, StopRequests(), held)
+        resolved: dict[str, Any] = yaml.safe_load(cli.parser.dump(cli.config, skip_none=False))
     return resolved
 
 
