@@ -108,7 +108,7 @@ def parsed(config: Path, run: Path) -> dict[str, Any]:
     request = Request.read(["--config", str(config), "--run", str(run)])
     with ExitStack() as held:
         cli = TrainingCLI("fit", request, StopRequests(), held)
-    resolved: dict[str, Any] = yaml.safe_load(cli.parser.dump(cli.config, skip_none=False))
+        resolved: dict[str, Any] = yaml.safe_load(cli.parser.dump(cli.config, skip_none=False))
     return resolved
 
 
