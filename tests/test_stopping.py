@@ -47,3 +47,14 @@ def test_outside_of_the_main_thread_nothing_is_caught() -> None:
     thread.join()
     assert found == [None]
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_what_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with StopRequests() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert stop.signal is None
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

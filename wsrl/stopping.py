@@ -15,8 +15,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 class StopRequests:
     """Notes the signals that ask this process to end, for whoever asks between two steps.
 
-    A second interruption at the keyboard is obeyed at once. Where signals cannot be caught, outside
-    of the main thread, they act as before.
+    A second interruption at the keyboard is obeyed at once. Signals that are ignored stay so, and
+    where signals cannot be caught, outside of the main thread, they act as before.
 
     Args:
         at_once: end as soon as a signal comes, for as long as there are no steps to end between.
@@ -33,7 +33,9 @@ class StopRequests:
 
     def __enter__(self) -> StopRequests:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+            for number in SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as in the background of a script
+                    self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(
