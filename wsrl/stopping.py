@@ -34,7 +34,7 @@ class StopRequests:
     def __enter__(self) -> StopRequests:
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
-                if signal.getsignal(number) is not signal.SIG_IGN:  # as in the background of a script
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as in a script
                     self._before[number] = signal.signal(number, self._note)
         return self
 
