@@ -22,8 +22,9 @@ import torch
 from wsrl.data import ZooDataModule
 from wsrl.rnn import RNNSpec
 from wsrl.zoos import Manifest
+from wsrl.zoos.checks import DTYPES
 from wsrl.zoos.problems import FormalLanguages, TrainableProblem
-from wsrl.zoos.store import DTYPES, write_shard
+from wsrl.zoos.shards import write_shard
 
 SHARD_ROWS = 250
 

@@ -511,7 +511,7 @@ def test_a_shard_that_lies_about_itself(content: bytes, bad: Path) -> None:
 
 def test_tokens_that_are_none_are_one_error(bad: Path) -> None:
     from wsrl.zoos.files import checksum
-    from wsrl.zoos.store import read_tensors, write_tensors
+    from wsrl.zoos.tensors import read_tensors, write_tensors
 
     shard = bad / "shards/00001.safetensors"
     tensors = {name: tensor.clone() for name, tensor in read_tensors(shard).items()}

@@ -23,7 +23,7 @@ from wsrl.zoos import (
 )
 from wsrl.zoos.manifest import BACKUP, MANIFEST
 from wsrl.zoos.records import Record, finished, tidy
-from wsrl.zoos.store import write_shard
+from wsrl.zoos.shards import write_shard
 
 
 def test_many_processes_that_complete_a_zoo_at_once_all_end_well(

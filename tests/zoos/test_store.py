@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from wsrl.zoos import Manifest, Zoo, ZooError, open_zoo, verify_zoo
-from wsrl.zoos.store import read_tensors, write_tensors
+from wsrl.zoos.tensors import read_tensors, write_tensors
 
 
 @pytest.fixture

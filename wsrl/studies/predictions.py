@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wsrl.zoos.store import write_tensors
+from wsrl.zoos.tensors import write_tensors
 
 
 def write_predictions(

@@ -29,8 +29,7 @@ from wsrl.zoos.records import (
     state_path,
     tidy,
 )
-from wsrl.zoos.shards import check_shards
-from wsrl.zoos.store import write_shard
+from wsrl.zoos.shards import check_shards, write_shard
 
 POLL_SECONDS = 0.5
 """How often a process that waits for others looks."""

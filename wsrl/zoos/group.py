@@ -19,8 +19,8 @@ from wsrl.zoos.manifest import ZooError
 from wsrl.zoos.optimizer import PopulationAdamW, clip_norms
 from wsrl.zoos.problems import TrainableProblem
 from wsrl.zoos.settings import BuildSettings
-from wsrl.zoos.store import digest, read_metadata, read_tensors, write_tensors
 from wsrl.zoos.streams import Purpose, stream
+from wsrl.zoos.tensors import digest, read_metadata, read_tensors, write_tensors
 
 EVALUATED_TOGETHER = 8
 """Members whose samples are in memory at one time, or more where there are more cores."""

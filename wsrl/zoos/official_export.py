@@ -17,7 +17,8 @@ from wsrl.zoos.official import is_official
 from wsrl.zoos.official_kinds import EVALUATED_IMAGES, EVALUATED_STRINGS, KINDS, Kind
 from wsrl.zoos.official_spec import ARGUMENTS
 from wsrl.zoos.open import open_zoo
-from wsrl.zoos.store import Zoo, read_tensors
+from wsrl.zoos.store import Zoo
+from wsrl.zoos.tensors import read_tensors
 
 _CHUNK = 64  # rows written at once
 

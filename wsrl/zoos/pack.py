@@ -17,7 +17,7 @@ from wsrl.zoos.packing.labels import LabelOptions, Labels, make_labels
 from wsrl.zoos.packing.models import Model, Models, Survey, find_models, survey_models
 from wsrl.zoos.packing.table import Table
 from wsrl.zoos.problems.packed import PackedRNNs
-from wsrl.zoos.store import digest
+from wsrl.zoos.tensors import digest
 from wsrl.zoos.writer import write_zoo
 
 _SHARD_BYTES = 1 << 27

@@ -1,12 +1,32 @@
-"""The files of a zoo's shards: whether they are there, its own, and as they were written."""
+"""The files of a zoo's shards: written, and whether they are there, its own, and whole."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+from torch import Tensor
 
 from wsrl.zoos.files import checksum
 from wsrl.zoos.manifest import SHARDS, Shard, ZooError
+from wsrl.zoos.records import shard_name
+from wsrl.zoos.tensors import write_tensors
+
+
+def write_shard(
+    folder: Path,
+    index: int,
+    columns: Mapping[str, Tensor],
+    check: Callable[[], None] = lambda: None,
+) -> Shard:
+    """Write the snapshots of one group and return its entry for the manifest.
+
+    ``check`` is called as by ``write_tensors``.
+    """
+    path = folder / SHARDS / shard_name(index)
+    write_tensors(path, columns, {"group": index}, check)
+    rows = len(columns["weights"])
+    return Shard(path.name, rows, path.stat().st_size, checksum(path))
 
 
 def shard_file(folder: Path, shard: Shard) -> Path:

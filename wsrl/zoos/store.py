@@ -1,27 +1,21 @@
-"""Read a zoo from disk, memory-mapped, and write its shards."""
+"""Read a zoo from disk, memory-mapped."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from wsrl.rnn import RNNSpec
-from wsrl.zoos.checks import DTYPES, parse_json
-from wsrl.zoos.files import checksum, written_atomically
-from wsrl.zoos.manifest import SHARDS, Manifest, Shard, ZooError
-from wsrl.zoos.opened import problem_of
-from wsrl.zoos.problems import Column, Problem
-from wsrl.zoos.records import finished, shard_name
+from wsrl.zoos.checks import DTYPES
+from wsrl.zoos.manifest import MANIFEST, Manifest, Shard, ZooError
+from wsrl.zoos.problems import Column, Problem, create_problem
+from wsrl.zoos.records import finished
 from wsrl.zoos.shards import again, check_shards, shard_file
+from wsrl.zoos.tensors import read_tensors
 
 
 class Zoo:
@@ -66,7 +60,7 @@ class Zoo:
         Raises:
             ZooError: for a problem that is not known here, or does not fit the zoo's columns.
         """
-        return problem_of(self.path, self.manifest)
+        return _problem_of(self.path, self.manifest)
 
     @property
     def columns(self) -> dict[str, Column]:
@@ -203,82 +197,38 @@ def _open_shard(folder: Path, manifest: Manifest, shard: Shard) -> dict[str, Ten
     return tensors
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file, memory-mapped.
-
-    Raises:
-        ZooError: for a file that is none.
-    """
-    if not path.is_file():
-        raise ZooError(f"{path} is no regular file")
-    try:
-        with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 not a dict
-    except Exception as error:  # of dtypes that are not torch's, the library raises this and that
-        raise ZooError(f"{path} is damaged: {error}") from error
-
-
-def read_metadata(path: Path) -> dict[str, Any]:
-    """Return the JSON that ``write_tensors`` put into a file's header.
-
-    Raises:
-        ZooError: for a file that has none.
-    """
-    try:
-        with safe_open(path, "pt") as file:
-            return parse_json(file.metadata()["wsrl"].encode())
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise ZooError(f"{path} is damaged: {error!r}") from error
-
-
-def digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of what a file is to hold, whatever the order it is written in."""
-    result = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
-    for name, tensor in sorted(tensors.items()):
-        result.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        plain = tensor.detach().cpu().contiguous().reshape(-1)
-        result.update(memoryview(plain.view(torch.uint8).numpy()))  # type: ignore[arg-type]
-    return result.hexdigest()
-
-
-def write_tensors(
-    path: Path,
-    tensors: Mapping[str, Tensor],
-    metadata: Mapping[str, Any],
-    check: Callable[[], None] = lambda: None,
-) -> None:
-    """Write a safetensors file atomically.
-
-    Args:
-        path: the file; its folder is made if need be.
-        tensors: by name.
-        metadata: plain values for its header.
-        check: called when all is written, before it takes the file's place; may raise.
-    """
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_atomically(path) as file:
-        file.write(save(plain, {"wsrl": json.dumps(metadata)}))
-        check()
-
-
-def write_shard(
-    folder: Path,
-    index: int,
-    columns: Mapping[str, Tensor],
-    check: Callable[[], None] = lambda: None,
-) -> Shard:
-    """Write the snapshots of one group and return its entry for the manifest.
-
-    ``check`` is called as by ``write_tensors``.
-    """
-    path = folder / SHARDS / shard_name(index)
-    write_tensors(path, columns, {"group": index}, check)
-    rows = len(columns["weights"])
-    return Shard(path.name, rows, path.stat().st_size, checksum(path))
-
-
 def _dtype(column: Column) -> torch.dtype:
     if column.dtype not in DTYPES:
         raise ZooError(f"a column of unknown dtype {column.dtype!r}; known: {', '.join(DTYPES)}")
     return DTYPES[column.dtype]
+
+
+def _problem_of(folder: Path, manifest: Manifest) -> Problem:
+    """Make the problem that a manifest names, and check that it is the zoo's.
+
+    Raises:
+        ZooError: for an unknown problem, settings that it does not have or that are no part of a
+            zoo, or another shape of rows than the problem's.
+    """
+    path, settings = folder / MANIFEST, manifest.problem_settings
+    try:
+        problem = create_problem(manifest.problem, settings)
+        known, columns = problem.settings(), problem.columns()
+    except Exception as error:  # a constructor that was not meant for such values raises anything
+        raise ZooError(f"{path}: {str(error)[:500] or type(error).__name__}") from error
+    if strange := sorted(settings.keys() - known.keys()):
+        raise ZooError(
+            f"{path}: settings that no zoo of {manifest.problem} has: {', '.join(strange)}"
+        )
+    for name in _SHAPED:
+        held, wanted = manifest.columns[name].shape, columns[name].shape
+        if held != wanted:
+            raise ZooError(f"{path}: column {name} is {held}, but its problem says {wanted}")
+    sizes = (problem.input_size, problem.output_size)
+    spec = manifest.rnn_spec
+    if sizes != (spec.input_size, spec.output_size):
+        raise ZooError(f"{path}: the problem has {sizes} inputs and outputs, the RNNs are ({spec})")
+    return problem
+
+
+_SHAPED = ("task", "performance", "sequences", "outputs")

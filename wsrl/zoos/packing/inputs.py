@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wsrl.zoos.store import read_tensors
 from wsrl.zoos.streams import Purpose, stream
+from wsrl.zoos.tensors import read_tensors
 
 DISTRIBUTIONS = ("normal", "uniform", "one_hot")
 

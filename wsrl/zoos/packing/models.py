@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from wsrl.rnn import RNNSpec, RNNWeights, weights_from_state_dict
 from wsrl.torch_files import read_torch_file
-from wsrl.zoos.store import read_tensors
+from wsrl.zoos.tensors import read_tensors
 
 Model: TypeAlias = Mapping[str, Tensor] | nn.Module
 """A state dict, or a module that holds one ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` and a readout."""

@@ -1,0 +1,77 @@
+"""Files of tensors: safetensors, with plain values in their header."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from wsrl.zoos.checks import parse_json
+from wsrl.zoos.files import written_atomically
+from wsrl.zoos.manifest import ZooError
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file, memory-mapped.
+
+    Raises:
+        ZooError: for a file that is none.
+    """
+    if not path.is_file():
+        raise ZooError(f"{path} is no regular file")
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 not a dict
+    except Exception as error:  # of dtypes that are not torch's, the library raises this and that
+        raise ZooError(f"{path} is damaged: {error}") from error
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Return the JSON that ``write_tensors`` put into a file's header.
+
+    Raises:
+        ZooError: for a file that has none.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            return parse_json(file.metadata()["wsrl"].encode())
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise ZooError(f"{path} is damaged: {error!r}") from error
+
+
+def digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of what a file is to hold, whatever the order it is written in."""
+    result = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        result.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        plain = tensor.detach().cpu().contiguous().reshape(-1)
+        result.update(memoryview(plain.view(torch.uint8).numpy()))  # type: ignore[arg-type]
+    return result.hexdigest()
+
+
+def write_tensors(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, Any],
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """Write a safetensors file atomically.
+
+    Args:
+        path: the file; its folder is made if need be.
+        tensors: by name.
+        metadata: plain values for its header.
+        check: called when all is written, before it takes the file's place; may raise.
+    """
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_atomically(path) as file:
+        file.write(save(plain, {"wsrl": json.dumps(metadata)}))
+        check()
