@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,27 @@ def test_other_running_threads_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_
             loop.wait()
     monkeypatch.setattr(_process, "RUNNING", tmp_path / "nothing")
     assert _process.busy_cores() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of a parent's death")
+def test_a_training_process_dies_with_the_one_that_started_it() -> None:
+    child = (
+        "import os, signal, time; from wsrl import _process; _process.end_hard_with_the_launcher();"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN); print(os.getpid(), flush=True);"
+        "time.sleep(60)"
+    )
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    known = {name: value for name, value in os.environ.items() if name != "TORCHELASTIC_RUN_ID"}
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=known | {"LOCAL_RANK": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert launcher.stdout is not None
+    pid = int(launcher.stdout.readline())
+    killed = time.monotonic()
+    launcher.kill()
+    launcher.wait()
+    assert launcher.stdout.read() == ""  # comes to its end when nobody has it open any more
+    assert time.monotonic() - killed < 30, f"process {pid} goes on"

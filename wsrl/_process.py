@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -47,6 +48,16 @@ def _end_with_the_launcher() -> None:
         # Told to end before it began, or while it ends: well, since Lightning kills all as soon as
         # one does not; and at once, since an exception may be too late for anybody to see.
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+
+
+def end_hard_with_the_launcher() -> None:
+    """Have the kernel kill this process when the one that started it for training dies.
+
+    It may wait for that one in a library then, where no signal is heard, and has nothing to save.
+    """
+    if is_launched() and sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # a C library without it
+            ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def busy_cores() -> int:

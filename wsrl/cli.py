@@ -131,8 +131,10 @@ def _how_on(name: str) -> str:
 
 def _training(subcommand: str) -> Command:
     def command(args: list[str]) -> None:
+        from wsrl._process import end_hard_with_the_launcher
         from wsrl.stopping import StopRequests, is_launched
 
+        end_hard_with_the_launcher()
         # From here on, since the imports take seconds, in which a process of several must not die.
         with StopRequests(at_once=not is_launched()) as stop:
             from wsrl.studies.training import run_training
