@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -16,14 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.zoos.building import FORK, until
 from wsrl.zoos.holders import Holder
 from wsrl.zoos.leases import Lease, LeaseLostError, Leases
 
 HERE = Holder.of_this_process()
 ELSEWHERE = replace(HERE, host="elsewhere", boot="another")
 ON_LINUX = pytest.mark.skipif(not HERE.boot, reason="processes are told apart by /proc")
-
-FORK = multiprocessing.get_context("fork")  # a real process, and there at once
 
 
 def hold(folder: Path, said: Connection) -> None:
@@ -46,13 +43,6 @@ class Clock:
 
 def take(leases: Leases, name: str = "a") -> Lease | None:
     return leases.take(name, leases.survey([name])[name])
-
-
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,19 @@ def remove_partial(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def made(folder: Path) -> Iterator[None]:
+    """Have a folder; those that are made for it and stay empty are deleted in the end."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        for path in missing:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+
+
 def check_writable(folder: Path) -> None:
     """Write into a folder, so that a disk that refuses does so before any work.
 
@@ -98,19 +112,14 @@ def check_writable(folder: Path) -> None:
     Raises:
         OSError: naming the folder.
     """
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     trial = folder / f"trial{PARTIAL}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        trial.write_bytes(b"")
-        trial.unlink()
+        with made(folder):
+            trial.write_bytes(b"")
+            trial.unlink()
     except OSError as error:
         reason = f"the run cannot be written: {error.strerror}"
         raise type(error)(error.errno, reason, str(folder)) from error
-    finally:
-        for path in missing:
-            with contextlib.suppress(OSError):
-                path.rmdir()
 
 
 def _local(path: str | Path) -> Path:

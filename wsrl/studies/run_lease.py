@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from wsrl.studies.checkpoint_io import check_writable, remove_partial
+from wsrl.studies.checkpoint_io import check_writable, made, remove_partial
 from wsrl.studies.messages import note
 from wsrl.studies.runs import Run
 from wsrl.zoos.leases import Lease, Leases
@@ -50,13 +50,8 @@ def own_run(run: Run, goes_on: bool, auto: bool, overwrite: bool) -> Iterator[Le
 
 @contextlib.contextmanager
 def _held(folder: Path) -> Iterator[Lease]:
-    """Hold a folder; its lease is as a shard's of a zoo, so it does not outlive its process.
-
-    The folder is made, and unless something comes into it deleted again.
-    """
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
+    """Hold a folder; its lease is as a shard's of a zoo, so it does not outlive its process."""
+    with made(folder):
         lease = _take(folder)
         try:
             with lease:
@@ -64,10 +59,6 @@ def _held(folder: Path) -> Iterator[Lease]:
         finally:
             for path in [] if lease.lost else folder.glob(f"{_NAME}.lease.*"):
                 path.unlink(missing_ok=True)
-    finally:
-        for path in made:
-            with contextlib.suppress(OSError):
-                path.rmdir()
 
 
 def _take(folder: Path) -> Lease:
