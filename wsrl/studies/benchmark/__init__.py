@@ -1,1 +1,0 @@
-"""The comparison: every encoder on every property of every zoo, over seeds."""
