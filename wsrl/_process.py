@@ -39,11 +39,7 @@ def tune_process() -> None:
 
 def _end_with_the_launcher() -> None:
     """Have a process that another one started for this end when that one dies, however it does."""
-    if sys.platform == "linux":
-        try:
-            ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGTERM)
-        except (OSError, AttributeError):
-            return  # a C library without it
+    hear_of_parents_death(signal.SIGTERM)
     if is_launched() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         # Told to end before it began, or while it ends: well, since Lightning kills all as soon as
         # one does not; and at once, since an exception may be too late for anybody to see.
@@ -55,9 +51,15 @@ def end_hard_with_the_launcher() -> None:
 
     It may wait for that one in a library then, where no signal is heard, and has nothing to save.
     """
-    if is_launched() and sys.platform == "linux":
+    if is_launched():
+        hear_of_parents_death(signal.SIGKILL)
+
+
+def hear_of_parents_death(number: signal.Signals) -> None:
+    """Have the kernel send this process a signal when the one that started it dies, if it can."""
+    if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # a C library without it
-            ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+            ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, number)
 
 
 def busy_cores() -> int:
