@@ -81,4 +81,4 @@ def test_every_public_name_is_there() -> None:
     for name in wsrl.__all__:
         assert getattr(wsrl, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'missing'"):
-        _ = wsrl.missing  # type: ignore[attr-defined]
+        _ = wsrl.missing

@@ -172,8 +172,8 @@ def _change(config: dict[str, Any], changes: dict[str, Any]) -> None:
 def test_the_python_example(capsys: pytest.CaptureFixture[str]) -> None:
     names: dict[str, object] = {}
     exec(block("python", "from_module"), names)
-    assert names["outputs"].shape == (1, 5, 20, 6)  # type: ignore[attr-defined]
-    assert names["embedding"].shape == (1, 16)  # type: ignore[attr-defined]
+    assert names["outputs"].shape == (1, 5, 20, 6)
+    assert names["embedding"].shape == (1, 16)
 
 
 def test_every_encoder_is_listed() -> None:

@@ -607,7 +607,7 @@ def test_an_imported_zoo_chooses_neither_what_nor_how_much_is_exported(
         "\u2603",
         None,
     ):
-        edited(zoo, lambda m, h=header: m["source"]["headers"].update(tasks=h))  # type: ignore[misc]
+        edited(zoo, lambda m, h=header: m["source"]["headers"].update(tasks=h))
         refused(export, capsys, "tasks.npy")
     edited(zoo, lambda m: m["source"].update(headers=[]))
     refused(export, capsys, zoo)

@@ -25,7 +25,7 @@ def orthonormal(random: np.random.Generator, size: int, rank: int) -> Array:
 def matrices(weights: RNNWeights) -> tuple[Array, Array, Array]:
     """``W_ih``, ``W_hh``, ``W_r`` of the first RNN."""
     names = ("rnn.weight_ih_l0", "rnn.weight_hh_l0", "linear.weight")
-    return tuple(weights.tensors()[name][0].numpy() for name in names)  # type: ignore[return-value]
+    return tuple(weights.tensors()[name][0].numpy() for name in names)
 
 
 def with_matrices(weights: RNNWeights, *parts: Array) -> RNNWeights:

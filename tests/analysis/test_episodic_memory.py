@@ -23,7 +23,7 @@ SIZE, COUNT = 9, 4
 
 def model(feature: Lagrangian, hidden: Lagrangian, **options: object) -> EpisodicMemoryModel:
     memories, interactions = rng.normal(size=(SIZE, COUNT)), rng.normal(size=(COUNT, COUNT))
-    return EpisodicMemoryModel(memories, interactions, feature, hidden, **options)  # type: ignore[arg-type]
+    return EpisodicMemoryModel(memories, interactions, feature, hidden, **options)
 
 
 def some_state() -> ModelState:

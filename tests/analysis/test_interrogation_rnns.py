@@ -311,4 +311,4 @@ def test_a_result_can_be_written() -> None:
 def test_bad_input_is_an_error(change: dict[str, object], message: str) -> None:
     given = {"weights": some_rnns(3), "probes": some_probes(2), "tolerance": 0.1} | change
     with pytest.raises(ValueError, match=message):
-        tell_apart(**given)  # type: ignore[arg-type]
+        tell_apart(**given)

@@ -36,7 +36,7 @@ FAST = {"horizon": 60, "sequences": 32}
 def analyze(
     weights: RNNWeights, task: BindingTask, grounding: Grounding = "input", **options: object
 ) -> MemoryAnalysis:
-    settings = MemorySettings(grounding, **{**FAST, "start": "variables", **options})  # type: ignore[arg-type]
+    settings = MemorySettings(grounding, **{**FAST, "start": "variables", **options})
     (analysis,) = analyze_memory(weights, [task.matrix()], settings)
     check_values(analysis)
     return analysis
@@ -317,7 +317,7 @@ def test_a_search_without_end_is_reported() -> None:
 def test_many_rnns_are_as_one_by_one() -> None:
     tasks = drawn(3, seed=7)
     weights = [some_circuit(task, 32, "tanh", 0.3) for task in tasks]
-    settings = MemorySettings("input", **FAST)  # type: ignore[arg-type]
+    settings = MemorySettings("input", **FAST)
     together = analyze_memory(RNNWeights.cat(weights), [t.matrix() for t in tasks], settings)
     for one, task, found in zip(weights, tasks, together, strict=True):
         (alone,) = analyze_memory(one, [task.matrix()], settings)
@@ -367,7 +367,7 @@ def test_bad_settings_and_weights_are_refused() -> None:
         {"seed": -1},
     ):
         with pytest.raises(ValueError, match=str(next(iter(options)))):
-            MemorySettings(**options)  # type: ignore[arg-type]
+            MemorySettings(**options)
     task = BindingTask.from_name("repeat_copy", 2, 2)
     weights = some_circuit(task, 8)
     with pytest.raises(ValueError, match="a task for each of 1 RNNs"):

@@ -26,7 +26,7 @@ class Learner(LightningModule):
         self.validated = 0
 
     def setup(self, stage: str) -> None:
-        batch = self.trainer.datamodule.train_dataloader().batch(0)  # type: ignore[attr-defined]
+        batch = self.trainer.datamodule.train_dataloader().batch(0)
         torch.manual_seed(0)
         self.loss(batch)  # the lazy layers find their sizes
 

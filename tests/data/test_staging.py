@@ -96,7 +96,7 @@ def test_damage_is_found_while_copying(source: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("write", [write_languages, write_images])
 def test_published_files_are_copied_too(write: object, tmp_path: Path) -> None:
-    source = write(tmp_path / "published")  # type: ignore[operator]
+    source = write(tmp_path / "published")
     (source / "notes.txt").write_text("not a part of the zoo")
     data = staged(source, tmp_path / "disk")
     assert files(data.zoo.path) == [name for name in files(source) if name != "notes.txt"]
@@ -195,7 +195,7 @@ def test_many_read_and_stage_one_zoo_at_once(source: Path, tmp_path: Path) -> No
         path.chmod(0o555 if path.is_dir() else 0o444)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     command = [sys.executable, "-c", READER, str(source), str(tmp_path / "disk")]
-    readers = [subprocess.Popen(command, **pipes) for _ in range(2)]  # type: ignore[call-overload]
+    readers = [subprocess.Popen(command, **pipes) for _ in range(2)]
     try:
         assert [reader.stdout.readline() for reader in readers] == ["ready\n"] * 2
         for reader in readers:  # all at once

@@ -247,4 +247,4 @@ def test_bad_arguments_are_named() -> None:
     with pytest.raises(ValueError, match=r"inputs must be \(B, I\) = \(3, 3\), not \(3, 2\)"):
         find_fixed_points(weights, starts, torch.zeros(3, 2))
     with pytest.raises(ValueError, match="unknown method 'guess'; choose newton or gradient"):
-        find_fixed_points(weights, starts, method="guess")  # type: ignore[arg-type]
+        find_fixed_points(weights, starts, method="guess")

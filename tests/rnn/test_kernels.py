@@ -219,7 +219,7 @@ def test_unknown_backends_and_wrong_data_are_named(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match="unknown backend 'quick'; choose auto, eager, cpu, triton"
     ):
-        run_population(weights, inputs, backend="quick")  # type: ignore[arg-type]
+        run_population(weights, inputs, backend="quick")
     with pytest.raises(ValueError, match=r"targets must be classes 0\.\.1, found 0 and 2"):
         population_cross_entropy(
             weights, inputs, targets.index_fill(2, torch.tensor([3]), 2), torch.ones(2, 5)
@@ -230,7 +230,7 @@ def test_unknown_backends_and_wrong_data_are_named(tmp_path: Path) -> None:
         population_cross_entropy(weights, inputs[0], targets, torch.ones(2, 5))
     problem = FormalLanguages(num_tokens=2, length=10)
     with pytest.raises(ValueError, match="unknown backend"):
-        build_zoo(tmp_path / "zoo", problem, BuildSettings(), backend="quick")  # type: ignore[arg-type]
+        build_zoo(tmp_path / "zoo", problem, BuildSettings(), backend="quick")
     assert not (tmp_path / "zoo").exists()
 
 

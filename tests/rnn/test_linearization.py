@@ -52,7 +52,7 @@ def differences(weights: RNNWeights, point: Tensor, inputs: Tensor) -> tuple[Ten
             moved = [point.clone(), inputs.clone()]
             moved[of_input][:, index] += sign * size
             results.append(step_of(weights, *moved))
-        return tuple((up - down) / (2 * size) for up, down in zip(*results, strict=True))  # type: ignore[return-value]
+        return tuple((up - down) / (2 * size) for up, down in zip(*results, strict=True))
 
     columns = [along(index, False) for index in range(point.shape[1])]
     driven = [along(index, True)[0] for index in range(inputs.shape[1])]

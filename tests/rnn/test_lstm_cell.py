@@ -40,7 +40,7 @@ def test_equals_torch_in_double_precision(
     h, memory = truth(*leaves)
     directions = {"h": [(h, d_h)], "c": [(memory, d_c)], "both": [(h, d_h), (memory, d_c)]}[given]
     total = sum((value * direction.double()).sum() for value, direction in directions)
-    wanted = torch.autograd.grad(total, leaves)  # type: ignore[arg-type]
+    wanted = torch.autograd.grad(total, leaves)
 
     # Any split of the pre-activations will do; the rows of one part are not next to each other.
     driven = torch.cat([0.25 * gates, gates], 1)[:, : 4 * size]

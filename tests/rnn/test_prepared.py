@@ -45,7 +45,7 @@ def rollout(run: PreparedPopulation, inputs: Tensor, state: tuple[Tensor, ...]) 
 
 def gradients(results: list[Tensor], leaves: list[Tensor]) -> tuple[Tensor, ...]:
     total = sum((result * result.detach().cos()).sum() for result in results)
-    return torch.autograd.grad(total, leaves)  # type: ignore[arg-type]
+    return torch.autograd.grad(total, leaves)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -120,7 +120,7 @@ def test_what_does_not_fit_is_refused(backend: Backend) -> None:
     with pytest.raises(ValueError, match=r"inputs are torch\.float64"):
         run(torch.zeros(3, 2, 1, 5, dtype=torch.float64))
     with pytest.raises(ValueError, match="unknown backend"):
-        PreparedPopulation(weights, "quick")  # type: ignore[arg-type]
+        PreparedPopulation(weights, "quick")
     run(torch.zeros(3, 2, 1, 5))
     weights.flat.mul_(2)
     with pytest.raises(ValueError, match="changed in place"):

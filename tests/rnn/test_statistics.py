@@ -95,7 +95,7 @@ def test_backends_that_cannot_do_it_are_refused() -> None:
     spec = RNNSpec("gru", 2, 3, 1, 2)
     weights = RNNWeights(torch.randn(2, spec.num_parameters), spec)
     with pytest.raises(ValueError, match="unknown backend 'quick'"):
-        weight_statistics(weights, "quick")  # type: ignore[arg-type]
+        weight_statistics(weights, "quick")
     with pytest.raises(ValueError, match="'triton' has no kernels for statistics"):
         weight_statistics(weights, "triton")
     double = weights.to(torch.float64)

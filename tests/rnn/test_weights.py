@@ -110,7 +110,7 @@ def test_specs_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValueError, match="hidden_size must be a whole number of at least 1, not 0"):
         RNNSpec("gru", 3, 0, 1, 4)
     with pytest.raises(ValueError, match="bias must be True or False, not 'no'"):
-        RNNSpec("gru", 3, 5, 1, 4, bias="no")  # type: ignore[arg-type]
+        RNNSpec("gru", 3, 5, 1, 4, bias="no")
     with pytest.raises(ValueError, match="flat must be"):
         RNNWeights(torch.zeros(2, 7), RNNSpec("gru", 3, 5, 1, 4))
 

@@ -72,7 +72,7 @@ def test_who_trains_or_evaluates_draws_on_as_before(
 ) -> None:
     module, trainer = small_emulation(datamodule), small_trainer(tmp_path, num_sanity_val_steps=1)
     seen: list[list[float]] = []
-    module.on_train_batch_end = module.on_validation_batch_end = lambda *_: seen.append(draw())  # type: ignore[method-assign]
+    module.on_train_batch_end = module.on_validation_batch_end = lambda *_: seen.append(draw())
     drawn = []
     for seed in (1, 2):
         seed_everything(seed, verbose=False)

@@ -196,7 +196,7 @@ def test_predictions_are_unit_embeddings_and_whose_they_are(
     module = small_emulation(datamodule)
     loaders = small_trainer(tmp_path).predict(module, datamodule=datamodule)
     assert loaders is not None
-    parts: list[dict[str, Tensor]] = [part for loader in loaders for part in loader]  # type: ignore[misc]
+    parts: list[dict[str, Tensor]] = [part for loader in loaders for part in loader]
     assert set(parts[0]) == {"embedding", "run", "step", "task", "performance", "row"}
     whole = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     assert whole["row"].sort().values.tolist() == list(range(24 * 3))

@@ -131,15 +131,15 @@ def test_every_target_is_trained_measured_and_predicted(
         assert logged == {f"{split}/{name}" for name in names}
     loaders = trainer.predict(module, datamodule=datamodule)
     assert loaders is not None
-    part: dict[str, Tensor] = loaders[1][0]  # type: ignore[index,assignment]
+    part: dict[str, Tensor] = loaders[1][0]
     assert set(part) == {"prediction", "embedding", "run", "step", "task", "performance", "row"}
     assert part["prediction"].is_floating_point() is (target == "performance")
     assert part["prediction"].shape == (len(part["row"]), module.parts)
     # What is logged is about these predictions.
     if target != "performance":
         trainer.test(module, datamodule=datamodule, verbose=False)
-        predicted = torch.cat([part["prediction"] for part in loaders[1]])  # type: ignore[index,call-overload]
-        rows = torch.cat([part["row"] for part in loaders[1]])  # type: ignore[index,call-overload]
+        predicted = torch.cat([part["prediction"] for part in loaders[1]])
+        rows = torch.cat([part["row"] for part in loaders[1]])
         columns = {name: datamodule.zoo.read(name, rows) for name in ("task", "step")}
         truth = datamodule.problem.targets(datamodule.zoo.steps)[target].of(columns)
         exact = (predicted == truth).all(1).float().mean()

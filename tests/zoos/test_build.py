@@ -144,7 +144,7 @@ def test_a_member_that_diverges_spoils_no_other(
     draw = group.initial_weights
 
     def spoiled(spec: object, seed: int, members: list[int]) -> torch.Tensor:
-        flat = draw(spec, seed, members)  # type: ignore[arg-type]
+        flat = draw(spec, seed, members)
         if 1 in members:
             flat[members.index(1)] = float("inf")
         return flat

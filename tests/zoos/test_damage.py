@@ -123,13 +123,13 @@ def unfinished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A zoo whose building was interrupted after a group had saved its state."""
     path = tmp_path_factory.mktemp("zoos") / "zoo"
 
-    def evaluate(run, tasks, members, seed, step):  # type: ignore[no-untyped-def]
+    def evaluate(run, tasks, members, seed, step):
         if step == 2:
             raise KeyboardInterrupt
         return FormalLanguages.evaluate(problem, run, tasks, members, seed, step)
 
     problem = FormalLanguages(**PROBLEM.settings())
-    problem.evaluate = evaluate  # type: ignore[method-assign]
+    problem.evaluate = evaluate
     with pytest.raises(KeyboardInterrupt):
         build_zoo(path, problem, BUILD, checkpoint_seconds=0, quiet=True)
     return path

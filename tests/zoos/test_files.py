@@ -25,7 +25,7 @@ def test_a_file_is_written_and_nothing_else(tmp_path: Path) -> None:
 def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
     write_atomically(tmp_path / "a", b"one")
     with pytest.raises(TypeError), written_atomically(tmp_path / "a") as file:
-        file.writelines([b"tw", None])  # type: ignore[list-item]
+        file.writelines([b"tw", None])
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a", b"one")]
 
 

@@ -334,7 +334,7 @@ def test_split_by_nothing_gives_every_split_the_whole_zoo(published: Path) -> No
     for split in ("train", "validation", "ood"):
         assert module.rows(split).tolist() == list(range(RUNS * len(STEPS)))
     with pytest.raises(ValueError, match="unknown split_by 'row'; choose task or nothing"):
-        ZooDataModule(str(published), split_by="row")  # type: ignore[arg-type]
+        ZooDataModule(str(published), split_by="row")
 
 
 # What cannot be found
@@ -663,7 +663,7 @@ def test_zoos_the_format_cannot_hold(
         export_official(published, tmp_path / "out")
     problem = FormalLanguages(2, 8, 3, -2, 1, evaluated_strings=4, stored_strings=2)
     for name, option in (("gru", {"cell": "gru"}), ("bare", {"bias": False})):
-        settings = BuildSettings(runs=2, snapshots=[0], hidden_size=3, **option)  # type: ignore[arg-type]
+        settings = BuildSettings(runs=2, snapshots=[0], hidden_size=3, **option)
         build_zoo(tmp_path / name, problem, settings, quiet=True)
         with pytest.raises(ZooError, match="the published format holds LSTMs with biases"):
             export_official(tmp_path / name, tmp_path / "out")

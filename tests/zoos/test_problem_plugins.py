@@ -196,7 +196,7 @@ def test_a_problem_that_does_not_load_is_named_and_harms_no_other(
 
 def test_only_problems_can_be_registered_and_once() -> None:
     with pytest.raises(TypeError, match="subclasses of Problem"):
-        register_problem(int)  # type: ignore[type-var]
+        register_problem(int)
     with pytest.raises(ValueError, match=r"'formal_languages' is registered already \(wsrl\."):
         register_problem(type("Twin", (FormalLanguages,), {}))
 

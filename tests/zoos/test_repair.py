@@ -32,7 +32,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[int]]]:
 
     def noting(members: group.Group, *arguments: object) -> None:
         found.append(members.members)
-        train(members, *arguments)  # type: ignore[arg-type]
+        train(members, *arguments)
 
     monkeypatch.setattr(group.Group, "train", noting)
     threads = torch.get_num_threads()

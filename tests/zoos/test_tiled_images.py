@@ -270,7 +270,7 @@ def test_a_batch_larger_than_the_set_is_refused_before_anything_is_written(tmp_p
 )
 def test_bad_settings_are_errors(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        TiledImages(**settings)  # type: ignore[arg-type]
+        TiledImages(**settings)
 
 
 def test_missing_images_are_an_error_before_anything_is_written(tmp_path: Path) -> None:

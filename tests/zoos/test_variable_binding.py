@@ -18,7 +18,7 @@ from wsrl.zoos.problems import VariableBinding
 from wsrl.zoos.problems.binding_tasks import BindingTask
 
 SMALL = {"evaluated_horizons": [3, 6], "evaluated_sequences": 8, "stored_sequences": 2}
-PROBLEM = VariableBinding(3, 2, horizons=[2, 4], stored_horizon=6, **SMALL)  # type: ignore[arg-type]
+PROBLEM = VariableBinding(3, 2, horizons=[2, 4], stored_horizon=6, **SMALL)
 SETTINGS = BuildSettings(
     runs=4, snapshots=(0, 3, 8), cell="tanh", bias=False, hidden_size=6, num_layers=1,
     group_size=3, batch_size=5, learning_rates=[(0, 1e-3)], weight_decay=0.0, clip_norm=1.0,
@@ -39,7 +39,7 @@ def repeater(steps: int, dims: int) -> RNNWeights:
 
 def test_an_rnn_that_repeats_its_input_is_perfect_at_repeat_copy_alone() -> None:
     tasks = ["repeat_copy", "33,0,0", "3,0,2"]
-    problem = VariableBinding(3, 2, tasks=tasks, **SMALL, stored_horizon=6)  # type: ignore[arg-type]
+    problem = VariableBinding(3, 2, tasks=tasks, **SMALL, stored_horizon=6)
     weights = RNNWeights(repeater(3, 2).flat.expand(3, -1), repeater(3, 2).spec)
     stream = problem.training_stream(problem.draw_tasks(0, range(3)), range(3), 0, 16, True)
     losses, accuracy = problem.loss_and_accuracy(weights, stream.batch(0), "eager")
@@ -77,11 +77,11 @@ def replace_l2(l2: float) -> VariableBinding:
 
 def test_members_move_on_by_themselves_and_stay_at_the_last_horizon() -> None:
     stream = PROBLEM.training_stream(PROBLEM.draw_tasks(0, range(3)), range(3), 0, 2, True)
-    assert stream.batch(0).horizons.tolist() == [2, 2, 2]  # type: ignore[attr-defined]
+    assert stream.batch(0).horizons.tolist() == [2, 2, 2]
     stream.hear(torch.tensor([0.97, 0.96, 0.2]))
-    assert stream.batch(1).horizons.tolist() == [4, 2, 2]  # type: ignore[attr-defined]
+    assert stream.batch(1).horizons.tolist() == [4, 2, 2]
     stream.hear(torch.tensor([0.97, float("nan"), 0.97]))
-    assert stream.batch(2).horizons.tolist() == [4, 2, 4]  # type: ignore[attr-defined]
+    assert stream.batch(2).horizons.tolist() == [4, 2, 4]
     other = PROBLEM.training_stream(PROBLEM.draw_tasks(0, range(3)), range(3), 0, 2, True)
     other.restore(stream.state())
     assert torch.equal(other.batch(7).targets, stream.batch(7).targets)
@@ -184,7 +184,7 @@ def test_encoders_learn_from_its_zoos_like_from_others(tmp_path: Path) -> None:
 def test_degenerate_tasks_are_reported_and_left_out(caplog: pytest.LogCaptureFixture) -> None:
     forgetful = "20,1,0"  # the first output repeats itself, and the second copies it
     tasks = ["repeat_copy", forgetful]
-    problem = VariableBinding(3, 2, tasks=tasks, **SMALL, stored_horizon=6)  # type: ignore[arg-type]
+    problem = VariableBinding(3, 2, tasks=tasks, **SMALL, stored_horizon=6)
     with caplog.at_level(logging.WARNING, logger="wsrl"):
         problem.prepare()
     assert "task 20,1,0 is left out: of its 6 values only 1 are remembered" in caplog.text
