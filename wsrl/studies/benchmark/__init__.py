@@ -1,0 +1,1 @@
+"""The comparison: every encoder on every property of every zoo, over seeds."""

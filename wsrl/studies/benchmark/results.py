@@ -1,0 +1,138 @@
+"""What a cell of a benchmark leaves behind for the report: one JSON file in its folder.
+
+A benchmark's folder holds ``benchmark.json`` (its settings and the cells it has), ``zoos/``, and
+under ``cells/`` a folder for each cell, named by the cell. That of a training cell is the folder of
+a run as ``wsrl fit`` writes it, with ``test.json``, ``test.safetensors`` and, of emulations,
+``embeddings.safetensors`` in it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from wsrl.zoos.checks import read_json
+from wsrl.zoos.files import write_atomically
+
+RESULT = "cell.json"
+"""The file that says how a cell ended."""
+
+CELLS = "cells"
+"""The folder of all cells."""
+
+KINDS = ("zoo", "emulation", "prediction", "baseline", "properties")
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """How an encoder differs from the one that it is a variant of."""
+
+    of: str
+    option: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One piece of work of a benchmark.
+
+    Attributes:
+        name: its folder under ``cells/``, as ``languages/InteractiveProbing/seed0/task-frozen``.
+        kind: one of ``KINDS``.
+        zoo: the zoo's name; empty for ``properties``.
+        encoder: the name of the encoder in the benchmark, or of the baseline.
+        seed: of training.
+        target: what is predicted, if anything.
+        mode: ``frozen``, ``finetune``, ``scratch`` or ``untrained``, of predictions.
+        ablation: which variant the encoder is, if it is one.
+    """
+
+    name: str
+    kind: str
+    zoo: str = ""
+    encoder: str = ""
+    seed: int = 0
+    target: str | None = None
+    mode: str | None = None
+    ablation: Ablation | None = None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What training a cell took.
+
+    Attributes:
+        parameters: trained ones, of encoder, emulator and head together.
+        encoder_parameters: those of the encoder.
+        steps: of the optimiser.
+        seconds: of training, without validation and what was done again after interruptions.
+        steps_per_second: the median over training.
+    """
+
+    parameters: int
+    encoder_parameters: int
+    steps: int
+    seconds: float
+    steps_per_second: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a cell ended.
+
+    Attributes:
+        cell: the cell.
+        error: why it failed; ``None`` where it did not.
+        commands: what it ran, as one would type it.
+        metrics: ``split/metric`` of its test.
+        cost: of training; ``None`` where nothing was trained by steps.
+        curves: by logged name, the steps and the values ``[[...], [...]]``, thinned out.
+        made_with: versions and device.
+    """
+
+    cell: Cell
+    error: str | None = None
+    commands: tuple[str, ...] = ()
+    metrics: dict[str, float] = field(default_factory=dict)
+    cost: Cost | None = None
+    curves: dict[str, tuple[list[int], list[float]]] = field(default_factory=dict)
+    made_with: dict[str, str] = field(default_factory=dict)
+
+
+def write_result(folder: Path, result: Result) -> None:
+    """Write a cell's result into its folder, whole or not at all."""
+    content = json.dumps(asdict(result), indent=1, allow_nan=True) + "\n"
+    write_atomically(folder / RESULT, content.encode())
+
+
+def read_result(path: Path) -> Result:
+    """Read a ``cell.json``.
+
+    Raises:
+        ValueError: naming the file, where it is no such file.
+    """
+    try:
+        found = read_json(path)
+        cell = dict(found["cell"])
+        if cell.get("ablation") is not None:
+            cell["ablation"] = Ablation(**cell["ablation"])
+        cost = found["cost"] and Cost(**found["cost"])
+        curves = {name: (list(x), list(y)) for name, (x, y) in found["curves"].items()}
+        known = {f.name for f in fields(Result)} - {"cell", "cost", "curves", "commands"}
+        rest = {name: value for name, value in found.items() if name in known}
+        return Result(
+            cell=Cell(**cell), cost=cost, curves=curves, commands=tuple(found["commands"]), **rest
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path} is no result of a benchmark: {error}") from error
+
+
+def read_results(folder: Path) -> list[Result]:
+    """Read all results of a benchmark, in the order of the cells' names.
+
+    Raises:
+        ValueError: where one of the files is damaged.
+    """
+    return [read_result(path) for path in sorted((folder / CELLS).rglob(RESULT))]
