@@ -18,7 +18,7 @@ from wsrl._process import tune_process
 Command = Callable[[list[str]], int | None]
 """Takes the words after its name; returns the exit status, where it is not 0."""
 
-GO_ON = {"build", "import", "pack", "repair"}
+GO_ON = {"benchmark", "build", "import", "pack", "repair"}
 """Commands that go on with their work when they are run again."""
 
 TRAINING = {
@@ -51,6 +51,7 @@ def main(args: Sequence[str] | None = None) -> int:
     commands: dict[str, tuple[str, Command]] = {
         **{name: (text, _training(name)) for name, text in TRAINING.items()},
         "zoo": ("build, describe and verify zoos", _zoo),
+        "benchmark": ("compare encoders: train, test and predict with all, and report", _benchmark),
         "interrogate": ("find the strings that tell the RNNs of a zoo apart", _interrogate),
         "encoders": ("list the encoders", _encoders),
         "memory": ("find the variables of a task in RNNs", _memory),
@@ -152,6 +153,12 @@ def _demo(args: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="wsrl demo", description=run_demo.__doc__)
     parser.add_argument("--out", default="demo", help="folder for all it makes (default: demo)")
     run_demo(parser.parse_args(args).out)
+
+
+def _benchmark(args: list[str]) -> int:
+    from wsrl.studies.benchmark_commands import benchmark_from_arguments
+
+    return benchmark_from_arguments(args)
 
 
 def _zoo_build(args: list[str]) -> None:

@@ -6,7 +6,9 @@ import argparse
 import re
 import sys
 from argparse import ArgumentError
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from jsonargparse import ArgumentParser
 
@@ -26,14 +28,25 @@ from wsrl.zoos.repair import settings_of
 from wsrl.zoos.store import MAKERS
 
 
-def build_from_arguments(args: Sequence[str]) -> str | None:
-    """Build a zoo as the command line says.
+@dataclass(frozen=True)
+class Build:
+    """What a command line asks to be built.
 
-    Options are those of ``build_zoo``, ``BuildSettings`` and the problem's constructor, all on one
-    level. The problem is found first, since it says which options there are.
+    Attributes:
+        problem: what the members are trained on.
+        settings: how.
+        how: the other arguments of ``build_zoo`` that can be given.
+        given: all options, by name.
+    """
 
-    Returns:
-        What to print; ``None`` where another process of the same command prints it.
+    problem: TrainableProblem
+    settings: BuildSettings
+    how: dict[str, Any]
+    given: Mapping[str, Any]
+
+
+def read_build(args: Sequence[str]) -> Build:
+    """Read a command line of ``wsrl zoo build``.
 
     Raises:
         ValueError: for an unknown problem or settings out of range.
@@ -59,15 +72,36 @@ def build_from_arguments(args: Sequence[str]) -> str | None:
     task = parser.add_class_arguments(problem)
     files = [word for config in configs for word in ("--config", config)]
     given = parser.parse_args([*files, *options])
-    made = problem(**{name: given[name] for name in task})
-    settings = BuildSettings(**{name: given[name] for name in training})
+    return Build(
+        problem(**{name: given[name] for name in task}),
+        BuildSettings(**{name: given[name] for name in training}),
+        {name: given[name] for name in building},
+        vars(given),
+    )
+
+
+def build_from_arguments(args: Sequence[str]) -> str | None:
+    """Build a zoo as the command line says.
+
+    Options are those of ``build_zoo``, ``BuildSettings`` and the problem's constructor, all on one
+    level. The problem is found first, since it says which options there are.
+
+    Returns:
+        What to print; ``None`` where another process of the same command prints it.
+
+    Raises:
+        ValueError: for an unknown problem or settings out of range.
+        argparse.ArgumentError: for a command line that cannot be read.
+    """
+    build = read_build(args)
+    given = build.given
     part = None if given["part"] is None else _part(given["part"])
-    how = {name: given[name] for name in building}
+    how = dict(build.how)
     with several_processes(args, given["device"], given["devices"], given["nodes"]) as place:
         how["quiet"] = how["quiet"] or not place.is_main
         manifest = build_zoo(
-            problem=made,
-            settings=settings,
+            problem=build.problem,
+            settings=build.settings,
             **how,
             device=place.device,
             part=part,
@@ -77,7 +111,7 @@ def build_from_arguments(args: Sequence[str]) -> str | None:
         return None
     if part is None or manifest.complete:
         return summarize(given["out"])
-    left = whats_left(given["out"], len(shard_members(settings)), part[1])
+    left = whats_left(given["out"], len(shard_members(build.settings)), part[1])
     done = f"part {part[0]}/{part[1]} of {given['out']} is through"
     return "\n  ".join([done, *left]) if left else summarize(given["out"])
 

@@ -90,6 +90,7 @@ class Result:
         cost: of training; ``None`` where nothing was trained by steps.
         curves: by logged name, the steps and the values ``[[...], [...]]``, thinned out.
         made_with: versions and device.
+        wall_seconds: of the whole cell, when it was last begun.
     """
 
     cell: Cell
@@ -99,6 +100,7 @@ class Result:
     cost: Cost | None = None
     curves: dict[str, tuple[list[int], list[float]]] = field(default_factory=dict)
     made_with: dict[str, str] = field(default_factory=dict)
+    wall_seconds: float = 0.0
 
 
 def write_result(folder: Path, result: Result) -> None:

@@ -1,0 +1,261 @@
+"""The whole grid is checked before its first cell starts: names, options, targets, disk, memory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from argparse import ArgumentError
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wsrl.data.splits import split_tasks, unique_tasks
+from wsrl.rnn import RNNSpec
+from wsrl.stopping import StopRequests
+from wsrl.studies.baseline_commands import BASELINES
+from wsrl.studies.benchmark.memory import Estimate, available_memory, estimate
+from wsrl.studies.benchmark.plan import PlannedCell, Words, variants, zoo_command, zoo_folder
+from wsrl.studies.benchmark.settings import BenchmarkSettings, BenchmarkZoo
+from wsrl.studies.build_commands import read_build
+from wsrl.studies.messages import explain, quiet
+from wsrl.studies.runs import Request
+from wsrl.studies.training import TrainingCLI
+from wsrl.tasks import EmulationModule, PredictionModule
+from wsrl.tasks.prediction import MODES
+from wsrl.zoos import open_zoo
+from wsrl.zoos.problems import Problem
+
+_CHECKPOINTS = 2 * 3 * 4  # bytes of a parameter: best and last, each with two moments of AdamW
+_LOGS = 1 << 20  # bytes of a run beside its checkpoints: curves, tests, settings
+
+
+@dataclass(frozen=True)
+class ZooFacts:
+    """What is known of a zoo, built or not.
+
+    Attributes:
+        problem: what its RNNs were, or will be, trained on.
+        spec: the RNNs.
+        targets: what can be predicted of them, as plain values.
+        bytes: what is still to be written of it.
+    """
+
+    problem: Problem
+    spec: RNNSpec
+    targets: dict[str, dict[str, Any]]
+    bytes: int
+
+    def linked(self) -> dict[str, Any]:
+        """Return the arguments that a module gets from the data."""
+        return {
+            "spec": self.spec.to_dict(),
+            "targets": self.targets,
+            "output_kind": self.problem.output_kind,
+            "encoder_defaults": self.problem.encoder_defaults(),
+        }
+
+
+def check_grid(
+    settings: BenchmarkSettings, cells: Sequence[PlannedCell], out: Path, workers: int
+) -> None:
+    """Check everything that can be known before hours are spent.
+
+    Args:
+        settings: what is compared.
+        cells: the cells of it that are to be run.
+        out: the benchmark's folder.
+        workers: cells that run at once on this machine.
+
+    Raises:
+        ValueError: saying what is wrong: a name, an option, a target that the zoo does not have, a
+            zoo that is missing or too small, too little disk or memory.
+    """
+    check_settings(settings)
+    zoos = {name: _zoo_facts(name, zoo, out) for name, zoo in settings.zoos.items()}
+    for name, zoo in settings.zoos.items():
+        for target in (zoo.target, *zoo.targets):
+            _check_choice(f"target of zoo {name}", target, list(zoos[name].targets))
+    sizes = {}
+    for planned in _distinct(settings, cells):
+        with _named(planned):
+            sizes[planned.cell.zoo, planned.cell.encoder] = _check_training(
+                planned.commands[0], zoos[planned.cell.zoo]
+            )
+    _check_disk(cells, sizes, sum(facts.bytes for facts in zoos.values()), out)
+    _check_memory(sizes, workers)
+
+
+def check_settings(settings: BenchmarkSettings) -> None:
+    """Check what can be checked without looking at zoos.
+
+    Raises:
+        ValueError: naming the setting.
+    """
+    names = [settings.encoder_name(entry) for entry in settings.encoders]
+    for what, given in (("encoders", names), ("seeds", settings.seeds)):
+        if not given or len(set(given)) < len(given):
+            raise ValueError(f"{what}: expected one or more, each once; given: {given}")
+    if not settings.zoos:
+        raise ValueError("zoos: expected one or more")
+    for name, zoo in settings.zoos.items():
+        if (zoo.build is None) == (zoo.path is None):
+            raise ValueError(f"zoo {name}: give either `build`, a config, or `path`, a folder")
+        if len({zoo.target, *zoo.targets}) <= len(zoo.targets):
+            raise ValueError(f"zoo {name}: its targets are {zoo.target} and {zoo.targets}")
+    for mode in (*settings.modes, *settings.other_modes):
+        _check_choice("mode", mode, MODES)
+    for baseline in settings.baselines:
+        _check_choice("baseline", baseline, BASELINES)
+    _check_choice("compare_with", settings.compare_with, names)
+    for name in settings.ablations:
+        _check_choice("encoder of ablations", name, names)
+    for variant in variants(settings):
+        for text in (variant.name, *settings.zoos):
+            if not text or set(text) & set("/\\") or text.startswith("."):
+                raise ValueError(f"{text!r} cannot be the name of a folder")
+
+
+def _zoo_facts(name: str, zoo: BenchmarkZoo, out: Path) -> ZooFacts:
+    folder = zoo_folder(out, name, zoo)
+    if zoo.path is not None or (folder / "manifest.json").is_file():
+        try:
+            opened = open_zoo(folder)
+        except ValueError as error:
+            if zoo.path is not None:
+                raise ValueError(f"zoo {name}: {error}") from error
+        else:
+            targets = opened.problem.targets(opened.steps)
+            _check_splits(name, opened.problem, opened.read("task").numpy())
+            return ZooFacts(opened.problem, opened.spec, _plain(targets), 0)
+    try:
+        build = read_build(zoo_command(name, zoo, out)[2:])
+    except (ValueError, ArgumentError) as error:
+        raise ValueError(f"zoo {name}: {error}") from error
+    problem, how = build.problem, build.settings
+    problem.prepare()
+    _check_splits(name, problem, problem.draw_tasks(how.seed, range(how.runs)).numpy())
+    spec = problem.spec(how.cell, how.hidden_size, how.num_layers, how.bias)
+    row = 4 * spec.num_parameters
+    for column in problem.columns().values():
+        size = int("".join(filter(str.isdigit, column.dtype)) or 8) // 8
+        count = 1
+        for length in column.shape:
+            count *= length
+        row += size * count
+    targets = problem.targets(how.snapshots)
+    return ZooFacts(problem, spec, _plain(targets), row * how.runs * len(how.snapshots))
+
+
+def _check_splits(name: str, problem: Problem, tasks: Any) -> None:
+    try:
+        found, _ = unique_tasks(tasks)
+        split_tasks(problem.ood_criterion(found))
+    except ValueError as error:
+        raise ValueError(f"zoo {name}: {error}") from error
+
+
+def _plain(targets: Any) -> dict[str, dict[str, Any]]:
+    return {name: target.to_dict() for name, target in targets.items()}
+
+
+def _distinct(settings: BenchmarkSettings, cells: Sequence[PlannedCell]) -> Iterator[PlannedCell]:
+    """Choose the cells that are parsed: seeds differ in nothing, targets are alike for encoders."""
+    seen = set()
+    for planned in cells:
+        cell = planned.cell
+        if cell.kind == "emulation":
+            key: tuple[Any, ...] = (cell.zoo, cell.encoder)
+        elif cell.kind == "prediction" and cell.encoder == settings.compare_with:
+            key = (cell.zoo, cell.target, cell.mode)
+        else:
+            continue
+        if key not in seen:
+            seen.add(key)
+            yield planned
+
+
+@contextmanager
+def _named(planned: PlannedCell) -> Iterator[None]:
+    """Say which cell is meant by an error."""
+    try:
+        yield
+    except ArgumentError as error:
+        raise ValueError(f"{planned.cell.name}: {explain(str(error))}") from error
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{planned.cell.name}: {error}") from error
+
+
+def _check_training(words: Words, zoo: ZooFacts) -> Estimate:
+    """Parse a training command in full, make its module, and see what a step of it takes."""
+    with quiet(), ExitStack() as held:
+        return _Check(Request.read(words[1:]), held, zoo).estimate
+
+
+class _Check(TrainingCLI):
+    """A training command that ends when its module was made, of an encoder with fresh weights."""
+
+    def __init__(self, request: Request, held: ExitStack, zoo: ZooFacts) -> None:
+        self.zoo = zoo
+        request.ckpt_path = None
+        super().__init__("fit", request, StopRequests(), held)
+
+    def instantiate_classes(self) -> None:
+        """Make the module alone."""
+        given = self.config["model"]
+        linked = self.zoo.linked()
+        arguments = {k: v for k, v in given["init_args"].as_dict().items() if k not in linked}
+        if given["class_path"].endswith(EmulationModule.__name__):
+            linked.pop("targets")
+            module: EmulationModule | PredictionModule = EmulationModule(**arguments, **linked)
+        else:
+            linked.pop("output_kind")
+            arguments |= {"pretrained": None, "mode": "scratch"}
+            module = PredictionModule(**arguments, **linked)
+        self.estimate = estimate(module, self.zoo.problem, self.config["data"]["batch_size"])
+
+    def after_instantiate_classes(self) -> None:
+        """Take nothing: nothing is run."""
+
+
+def _check_disk(
+    cells: Sequence[PlannedCell], sizes: dict[tuple[str, str], Estimate], zoos: int, out: Path
+) -> None:
+    needed = zoos
+    for planned in cells:
+        size = sizes.get((planned.cell.zoo, planned.cell.encoder))
+        if size is not None:
+            needed += _CHECKPOINTS * size.parameters + _LOGS
+    place = out.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if needed > free:
+        raise ValueError(
+            f"the benchmark may write {needed / 1e9:.1f} GB, but {place} has {free / 1e9:.1f} GB "
+            "left: free some, or choose another --out"
+        )
+
+
+def _check_memory(sizes: dict[tuple[str, str], Estimate], workers: int) -> None:
+    if not sizes:
+        return
+    (zoo, encoder), largest = max(sizes.items(), key=lambda item: item[1].bytes)
+    share, what = available_memory(workers)
+    if largest.bytes > share:
+        raise ValueError(
+            f"a step of {encoder} on {zoo} takes about {largest.bytes / 1e9:.1f} GB, but each of "
+            f"{workers} workers has {share / 1e9:.1f} GB of {what}: pass fewer --workers, or a "
+            "smaller data.batch_size in the benchmark's options"
+        )
+
+
+def _check_choice(what: str, given: str, choices: Sequence[str]) -> None:
+    if given not in choices:
+        raise ValueError(f"unknown {what} {given!r}; choose one of {', '.join(choices)}")
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

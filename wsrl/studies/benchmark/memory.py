@@ -1,0 +1,98 @@
+"""How much memory a training step takes, and how much there is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from wsrl.rnn import RNNWeights
+from wsrl.tasks import EmulationModule, PredictionModule
+from wsrl.zoos.problems import Problem
+
+_PROCESS = 1 << 29  # bytes: Python, PyTorch and Lightning
+_RNNS = 2  # of the step that is measured
+_CGROUPS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a module takes.
+
+    Attributes:
+        parameters: all of its parameters.
+        bytes: memory of a training step, of the process included.
+    """
+
+    parameters: int
+    bytes: int
+
+
+def estimate(
+    module: EmulationModule | PredictionModule, problem: Problem, batch_size: int
+) -> Estimate:
+    """Estimate a training step from what the gradient of a small one keeps.
+
+    Args:
+        module: the module, on the CPU.
+        problem: of the zoo it is trained on.
+        batch_size: RNNs of a step.
+    """
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    weights = RNNWeights(0.1 * torch.randn(_RNNS, module.spec.num_parameters), module.spec)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        embedding = module.embed(weights)
+        if isinstance(module, EmulationModule):
+            _, *shape = problem.columns()["sequences"].shape  # without how many are stored
+            inputs = problem.encode(torch.zeros(_RNNS, 1, *shape))
+            module.emulate(embedding, inputs).sum()
+    activations = sum(kept.values()) * batch_size // _RNNS
+    # Weights, gradients and AdamW's two moments; what is kept, and as much again on the way.
+    return Estimate(parameters, _PROCESS + 4 * 4 * parameters + 2 * activations)
+
+
+def available_memory(workers: int) -> tuple[int, str]:
+    """Return the bytes that each of the workers of this machine has, and of which memory."""
+    gpus = gpu_memory()
+    if gpus:
+        return min(gpus) // -(-workers // len(gpus)), "GPU memory"
+    return _machine_memory() // workers, "memory"
+
+
+def gpu_memory() -> list[int]:
+    """Return the bytes of every GPU; asked in another process, since this one may fork."""
+    if torch.version.cuda is None:
+        return []
+    code = (
+        "import torch\n"
+        "for i in range(torch.cuda.device_count()):\n"
+        "    print(torch.cuda.get_device_properties(i).total_memory)"
+    )
+    with contextlib.suppress(OSError, ValueError):
+        found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        return [int(line) for line in found.stdout.split()]
+    return []
+
+
+def _machine_memory() -> int:
+    """Return the bytes of memory of this machine, or of the container it stands for."""
+    sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in _CGROUPS:
+        with contextlib.suppress(OSError, ValueError):  # not here, or "max"
+            sizes.append(int(path.read_text()))
+    return min(sizes)

@@ -1,0 +1,223 @@
+"""The cells of a benchmark: what is run in each, and what must be there before."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from wsrl.studies.benchmark.results import CELLS, Ablation, Cell
+from wsrl.studies.benchmark.settings import (
+    CONFIGS,
+    BenchmarkSettings,
+    BenchmarkZoo,
+    find_config,
+)
+
+Words = list[str]
+"""The words of a command after ``wsrl``."""
+
+WITH_ENCODER = ("scratch", "untrained")
+"""Modes of prediction that need no pre-trained encoder."""
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell and how it is made.
+
+    Attributes:
+        cell: the cell.
+        commands: what it runs, one after the other.
+        needs: names of the cells that must be done before.
+    """
+
+    cell: Cell
+    commands: tuple[Words, ...]
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Variant:
+    """An encoder of the benchmark, or an ablation of one: its name and how commands choose it."""
+
+    name: str
+    words: Words
+    ablation: Ablation | None = None
+
+
+def plan(settings: BenchmarkSettings, out: Path) -> list[PlannedCell]:
+    """List all cells of a benchmark, each after those that it needs.
+
+    Encoders come seed by seed, so that a benchmark that is ended early has whole comparisons.
+
+    Args:
+        settings: what is compared.
+        out: the benchmark's folder.
+    """
+    planner = _Planner(settings, out)
+    return list(planner.cells())
+
+
+def zoo_folder(out: Path, name: str, zoo: BenchmarkZoo) -> Path:
+    """Return where a zoo of the benchmark is, or will be built."""
+    return Path(zoo.path) if zoo.path is not None else out / "zoos" / name
+
+
+def variants(settings: BenchmarkSettings) -> list[Variant]:
+    """Return the encoders, then their ablations; an ablation at the encoder's own value too."""
+    words = {settings.encoder_name(e): settings.encoder_words(e) for e in settings.encoders}
+    found = [Variant(name, chosen) for name, chosen in words.items()]
+    for name, options in settings.ablations.items():
+        for option, values in options.items():
+            for value in values:
+                said = [f"--model.encoder.{option}", _word(value)]
+                ablation = Ablation(name, option, value)
+                found.append(Variant(f"{name}-{option}={value}", [*words[name], *said], ablation))
+    return found
+
+
+def zoo_command(name: str, zoo: BenchmarkZoo, out: Path) -> Words:
+    """Return the command that builds a zoo of the benchmark."""
+    assert zoo.build is not None
+    words = ["zoo", "build", "--config", find_config(zoo.build), "--quiet", "true"]
+    return [*words, "--out", str(zoo_folder(out, name, zoo)), *_options(zoo.options)]
+
+
+def shown(words: Sequence[str]) -> str:
+    """Return a command as one types it beside the repository's ``configs/``."""
+    return shlex.join(["wsrl", *(word.replace(str(CONFIGS), "configs") for word in words)])
+
+
+class _Planner:
+    def __init__(self, settings: BenchmarkSettings, out: Path) -> None:
+        self.settings, self.out = settings, out
+        self.variants = variants(settings)
+
+    def cells(self) -> Iterator[PlannedCell]:
+        settings = self.settings
+        for name, zoo in settings.zoos.items():
+            if zoo.path is None:
+                cell = Cell(_name(name, "zoo"), "zoo", name)
+                yield PlannedCell(cell, (zoo_command(name, zoo, self.out),))
+        if settings.properties:
+            yield from self._properties()
+        for seed, name in product(settings.seeds, settings.zoos):
+            yield from self._baselines(name, seed)
+            for variant in self.variants:
+                if variant.ablation is None or settings.zoos[name].ablations:
+                    yield from self._encoder(name, variant, seed)
+
+    def _properties(self) -> Iterator[PlannedCell]:
+        for entry in self.settings.encoders:
+            name = self.settings.encoder_name(entry)
+            words = self.settings.encoder_words(entry)
+            out = str(self.out / CELLS / "properties" / name / "properties.json")
+            if words[0] == "--model.encoder":  # of a preset the encoder is measured, once
+                measured = ["encoders", "--measure", words[1], "--out", out]
+            elif "-" not in name and not entry.endswith((".yaml", ".yml")):
+                measured = ["encoders", "--measure", name, "--out", out]
+            else:
+                continue
+            yield PlannedCell(
+                Cell(_name("properties", name), "properties", encoder=name), (measured,)
+            )
+
+    def _encoder(self, zoo_name: str, variant: Variant, seed: int) -> Iterator[PlannedCell]:
+        settings, zoo = self.settings, self.settings.zoos[zoo_name]
+        place = (zoo_name, variant.name, f"seed{seed}")
+        emulation = Cell(
+            _name(*place, "emulation"),
+            "emulation",
+            zoo_name,
+            variant.name,
+            seed,
+            ablation=variant.ablation,
+        )
+        run = str(self._folder(emulation))
+        config = ["--config", find_config(settings.emulation.config)]
+        options = _options(settings.emulation.options | zoo.emulation)
+        fit = [*config, *variant.words, *self._data(zoo_name, seed), *options]
+        commands = [
+            ["fit", *fit, "--run", run, "--ckpt_path", "auto"],
+            ["test", "--run", run, "--ckpt_path", "best"],
+        ]
+        if seed == settings.seeds[0]:
+            commands.append(["predict", "--run", run, "--ckpt_path", "best"])
+        yield PlannedCell(emulation, tuple(commands), self._needs_zoo(zoo_name))
+        for target, mode in self._predictions(zoo, variant):
+            cell = Cell(
+                _name(*place, f"{target}-{mode}"),
+                "prediction",
+                zoo_name,
+                variant.name,
+                seed,
+                target,
+                mode,
+                variant.ablation,
+            )
+            yield self._prediction(cell, zoo, variant.words, emulation)
+
+    def _predictions(self, zoo: BenchmarkZoo, variant: Variant) -> list[tuple[str, str]]:
+        if variant.ablation is not None:
+            return [(zoo.target, self.settings.modes[0])] if self.settings.modes else []
+        main = [(zoo.target, mode) for mode in self.settings.modes]
+        return main + list(product(zoo.targets, self.settings.other_modes))
+
+    def _prediction(
+        self, cell: Cell, zoo: BenchmarkZoo, words: Words, emulation: Cell
+    ) -> PlannedCell:
+        training = self.settings.prediction
+        assert cell.target is not None
+        assert cell.mode is not None
+        run = str(self._folder(cell))
+        fit = ["--config", find_config(training.config), *words, *self._data(cell.zoo, cell.seed)]
+        fit += ["--model.target", cell.target, "--model.mode", cell.mode]
+        needs = self._needs_zoo(cell.zoo)
+        if cell.mode not in WITH_ENCODER:
+            best = self._folder(emulation) / "checkpoints" / "best.ckpt"
+            fit += ["--model.pretrained", str(best)]
+            needs = (emulation.name,)
+        fit += _options(training.options | zoo.prediction)
+        commands = (
+            ["fit", *fit, "--run", run, "--ckpt_path", "auto"],
+            ["test", "--run", run, "--ckpt_path", "best"],
+        )
+        return PlannedCell(cell, commands, needs)
+
+    def _baselines(self, zoo_name: str, seed: int) -> Iterator[PlannedCell]:
+        zoo = self.settings.zoos[zoo_name]
+        for baseline, target in product(self.settings.baselines, [zoo.target, *zoo.targets]):
+            name = _name(zoo_name, "baselines", baseline, f"seed{seed}", target)
+            cell = Cell(name, "baseline", zoo_name, baseline, seed, target)
+            folder = str(zoo_folder(self.out, zoo_name, zoo))
+            words = ["baseline", baseline, "--data.zoo", folder, "--target", target]
+            words += ["--seed", str(seed), "--run", str(self._folder(cell))]
+            yield PlannedCell(cell, (words,), self._needs_zoo(zoo_name))
+
+    def _data(self, zoo_name: str, seed: int) -> Words:
+        zoo = zoo_folder(self.out, zoo_name, self.settings.zoos[zoo_name])
+        return ["--data.zoo", str(zoo), "--seed_everything", str(seed), "--data.seed", str(seed)]
+
+    def _needs_zoo(self, zoo_name: str) -> tuple[str, ...]:
+        return () if self.settings.zoos[zoo_name].path else (_name(zoo_name, "zoo"),)
+
+    def _folder(self, cell: Cell) -> Path:
+        return self.out / CELLS / cell.name
+
+
+def _name(*parts: str) -> str:
+    return "/".join(parts)
+
+
+def _options(options: Mapping[str, Any]) -> Words:
+    return [word for name, value in options.items() for word in (f"--{name}", _word(value))]
+
+
+def _word(value: Any) -> str:
+    """Write a value as the command line's parser reads it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "null" if value is None else str(value)

@@ -1,0 +1,105 @@
+"""A benchmark's folder: which grid it holds, and which of its cells are done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from wsrl.studies.benchmark.plan import PlannedCell, shown
+from wsrl.studies.benchmark.results import CELLS, RESULT, Result, read_result
+from wsrl.studies.benchmark.settings import BenchmarkSettings, contents
+from wsrl.zoos.checks import read_json
+from wsrl.zoos.files import write_atomically
+
+RECORD = "benchmark.json"
+
+
+def record_grid(out: Path, settings: BenchmarkSettings, cells: Sequence[PlannedCell]) -> None:
+    """Note in the folder what it holds; a grid may grow, but not become another.
+
+    Encoders, seeds, targets, modes, ablations and baselines may be added to a folder. What a cell
+    that it knows runs must stay the same, the config files included.
+
+    Args:
+        out: the benchmark's folder; it is made.
+        settings: what is compared.
+        cells: its cells.
+
+    Raises:
+        ValueError: where the folder holds another grid, or something else; nothing is written.
+    """
+    path = out / RECORD
+    commands = {p.cell.name: [_portable(words, out) for words in p.commands] for p in cells}
+    configs: dict[str, Any] = {}
+    for planned in cells:
+        for words in planned.commands:
+            configs |= contents(words)
+    configs = json.loads(json.dumps(configs))
+    known: dict[str, Any] = {"commands": {}, "configs": {}, "cells": []}
+    if path.is_file():
+        known = read_json(path)
+        if not {"commands", "configs", "cells", "settings"} <= known.keys():
+            raise ValueError(f"{path} is no record of a benchmark; choose another --out")
+        _check_same(out, known, commands, configs)
+    elif out.is_dir() and any(entry.name != "zoos" for entry in out.iterdir()):
+        raise ValueError(f"{out} holds something that is no benchmark; choose another --out")
+    cells_now = [asdict(planned.cell) for planned in cells]
+    added = {cell["name"] for cell in cells_now}
+    kept = [cell for cell in known["cells"] if cell["name"] not in added]
+    content = {
+        "settings": asdict(settings),
+        "cells": [*cells_now, *kept],
+        "commands": known["commands"] | commands,
+        "configs": known["configs"] | configs,
+    }
+    if content != known:
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def finished(out: Path, cells: Iterable[PlannedCell]) -> dict[str, Result]:
+    """Return the results of those cells that ended well, by name.
+
+    Raises:
+        ValueError: naming a result that is damaged.
+    """
+    paths = {planned.cell.name: out / CELLS / planned.cell.name / RESULT for planned in cells}
+    results = {name: read_result(path) for name, path in paths.items() if path.is_file()}
+    return {name: result for name, result in results.items() if result.error is None}
+
+
+def _check_same(
+    out: Path, known: dict[str, Any], commands: dict[str, list[str]], configs: dict[str, Any]
+) -> None:
+    for name in sorted(configs.keys() & known["configs"].keys()):
+        if configs[name] != known["configs"][name]:
+            difference = _difference(known["configs"][name], configs[name])
+            raise ValueError(
+                f"{out} was begun with another {name}: {difference}. Choose another --out, or go "
+                "back to what it was"
+            )
+    for name in sorted(commands.keys() & known["commands"].keys()):
+        for before, now in zip(known["commands"][name], commands[name], strict=False):
+            if before != now:
+                raise ValueError(
+                    f"{out} holds another benchmark. Its cell {name} ran\n  {before}\n"
+                    f"and would now run\n  {now}\nChoose another --out, or go back to what it was"
+                )
+
+
+def _difference(before: Any, now: Any, name: str = "") -> str:
+    """Say where two settings differ first."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            if before.get(key) != now.get(key):
+                inner = f"{name}.{key}" if name else str(key)
+                return _difference(before.get(key), now.get(key), inner)
+    return f"{name} was {before!r} and is {now!r}"
+
+
+def _portable(words: Sequence[str], out: Path) -> str:
+    """Write a command so that it is the same from any folder."""
+    return shown([word.replace(str(out), "OUT") for word in words])

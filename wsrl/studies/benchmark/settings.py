@@ -1,0 +1,133 @@
+"""What a benchmark compares: zoos, encoders, seeds, targets, modes; one YAML says it all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import wsrl
+from wsrl.studies.runs import read_config
+
+CONFIGS = Path(wsrl.__file__).parent / "configs"
+"""The configs that come with the package: those of the repository's ``configs/``."""
+
+TIERS = ("smoke", "small", "paper")
+
+
+@dataclass(frozen=True)
+class Training:
+    """How models of one kind are trained: by ``wsrl fit`` with a config and options.
+
+    Attributes:
+        config: a config file: a path, or a name in ``configs/``.
+        options: settings by their name on the command line, as ``trainer.max_steps: 3000``.
+    """
+
+    config: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BenchmarkZoo:
+    """A zoo of a benchmark: built for it, or one that is there.
+
+    Attributes:
+        target: the main target, which is predicted in every mode.
+        build: the config file of ``wsrl zoo build``, a path or a name in ``configs/``.
+        path: the folder of a zoo; instead of ``build``.
+        options: settings of the build beside its config, by name.
+        targets: further targets, predicted in ``other_modes``.
+        emulation: options of emulation on this zoo beside the benchmark's.
+        prediction: likewise of prediction.
+        ablations: whether the ablations are run on this zoo.
+    """
+
+    target: str
+    build: str | None = None
+    path: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    targets: list[str] = field(default_factory=list)
+    emulation: dict[str, Any] = field(default_factory=dict)
+    prediction: dict[str, Any] = field(default_factory=dict)
+    ablations: bool = True
+
+
+@dataclass(frozen=True)
+class BenchmarkSettings:
+    """All that defines a benchmark.
+
+    Attributes:
+        zoos: by name.
+        encoders: each a preset (``configs/encoders/NAME_SIZE.yaml``), the name or class path of an
+            encoder, which then has its default options, or a YAML file of your own.
+        seeds: of training; every encoder is trained once with each.
+        emulation: how encoders are pre-trained.
+        prediction: how properties are predicted.
+        size: which size of the presets: ``small``, or nothing for the published one.
+        modes: of the main target: ``frozen``, ``finetune``, ``scratch``, ``untrained``.
+        other_modes: of the other targets.
+        baselines: what needs no encoder: names that ``wsrl baseline`` knows.
+        ablations: by encoder and option the values to try one at a time:
+            ``{InteractiveProbing: {num_probes: [1, 2]}}``.
+        compare_with: the encoder against which the others' differences are reported.
+        properties: whether the properties of the encoders are measured.
+    """
+
+    zoos: dict[str, BenchmarkZoo]
+    encoders: list[str]
+    seeds: list[int]
+    emulation: Training
+    prediction: Training
+    size: str = ""
+    modes: list[str] = field(default_factory=lambda: ["frozen"])
+    other_modes: list[str] = field(default_factory=lambda: ["frozen"])
+    baselines: list[str] = field(default_factory=list)
+    ablations: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    compare_with: str = "InteractiveProbing"
+    properties: bool = True
+
+    def encoder_name(self, entry: str) -> str:
+        """Return the name under which an entry of ``encoders`` is reported."""
+        if entry.endswith((".yaml", ".yml")):
+            return Path(entry).stem
+        return entry.rsplit(".", 1)[-1]
+
+    def encoder_words(self, entry: str) -> list[str]:
+        """Return the words of a training command that choose an entry of ``encoders``."""
+        if entry.endswith((".yaml", ".yml")):
+            return ["--config", find_config(entry)]
+        preset = CONFIGS / "encoders" / f"{entry}{f'_{self.size}' if self.size else ''}.yaml"
+        if preset.is_file():
+            return ["--config", str(preset)]
+        return ["--model.encoder", entry]
+
+
+def find_config(name: str) -> str:
+    """Return the path of a config: a file where one works, or one that comes with the package.
+
+    Raises:
+        ValueError: where neither is there.
+    """
+    for path in (Path(name), CONFIGS / name):
+        if path.is_file():
+            return str(path)
+    raise ValueError(f"no config {name}: neither a file here nor in {CONFIGS}")
+
+
+def tier_config(tier: str) -> str:
+    """Return the path of a tier's config.
+
+    Raises:
+        ValueError: for an unknown tier.
+    """
+    if tier not in TIERS:
+        raise ValueError(f"unknown tier {tier!r}; choose one of {', '.join(TIERS)}, or --config")
+    return find_config(f"benchmark/{tier}.yaml")
+
+
+def contents(words: Sequence[str]) -> dict[str, Any]:
+    """Return what the config files among the words of a command hold, by their names."""
+    files = [words[i + 1] for i, word in enumerate(words[:-1]) if word == "--config"]
+    return {Path(file).name: read_config(file) for file in files}

@@ -1,0 +1,138 @@
+"""Work on one cell, in a process of its own: run its commands, note how it ended."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import sys
+import time
+import traceback
+from argparse import ArgumentError
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from wsrl import __version__
+from wsrl._process import hear_of_parents_death
+from wsrl.studies.baseline_commands import baseline_from_arguments
+from wsrl.studies.benchmark.curves import read_curves
+from wsrl.studies.benchmark.plan import PlannedCell, shown
+from wsrl.studies.benchmark.results import CELLS, Cost, Result, write_result
+from wsrl.studies.build_commands import build_from_arguments
+from wsrl.studies.encoder_commands import measure_from_arguments
+from wsrl.studies.runs import Run
+from wsrl.studies.training import run_training
+from wsrl.zoos.checks import read_json
+
+LOG = "output.log"
+"""What a cell's commands print, in its folder."""
+
+COMMANDS: dict[str, Callable[[Sequence[str]], Any]] = {
+    "fit": lambda words: run_training("fit", words),
+    "test": lambda words: run_training("test", words),
+    "predict": lambda words: run_training("predict", words),
+    "baseline": baseline_from_arguments,
+    "zoo": lambda words: build_from_arguments(words[1:]),
+    "encoders": measure_from_arguments,
+}
+"""What cells run, by the first word: the very commands that one types."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a process is told.
+
+    Attributes:
+        planned: the cell.
+        out: the benchmark's folder.
+        threads: of this process.
+        device: the number of the GPU it may see, as the environment numbers them.
+    """
+
+    planned: PlannedCell
+    out: Path
+    threads: int
+    device: str | None
+
+
+def work(task: Task) -> None:
+    """Run a cell; a process's target.
+
+    Raises:
+        SystemExit: with status 1 where the cell failed, or as a signal has it.
+    """
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):  # whatever was inherited
+        signal.signal(number, signal.SIG_DFL)
+    hear_of_parents_death(signal.SIGKILL)
+    if task.device is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = task.device
+    torch.set_num_threads(task.threads)
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # where one's own encoders are
+    folder = task.out / CELLS / task.planned.cell.name
+    folder.mkdir(parents=True, exist_ok=True)
+    _print_to(folder / LOG)
+    start = time.monotonic()
+    error = _run(task.planned)
+    seconds = time.monotonic() - start
+    write_result(folder, _result(task, folder, error, seconds))
+    raise SystemExit(0 if error is None else 1)
+
+
+def _run(planned: PlannedCell) -> str | None:
+    """Run the commands; return why one failed."""
+    for words in planned.commands:
+        print(f"$ {shown(words)}", flush=True)
+        try:
+            COMMANDS[words[0]](words[1:])
+        except (ValueError, OSError, ImportError, ArgumentError) as error:
+            print(f"error: {error}", flush=True)
+            traceback.print_exc()
+            return str(error)
+        except Exception as error:  # a cell that fails, as by an encoder's bug, ends no other
+            traceback.print_exc()
+            return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _result(task: Task, folder: Path, error: str | None, seconds: float) -> Result:
+    run, metrics, cost = Run(folder), {}, None
+    if error is None and (folder / "test.json").is_file():
+        metrics = read_json(folder / "test.json")["metrics"]
+    if error is None and (folder / "cost.json").is_file():
+        cost = Cost(**read_json(folder / "cost.json"))
+    return Result(
+        cell=task.planned.cell,
+        error=error,
+        commands=tuple(shown(words) for words in task.planned.commands),
+        metrics=metrics,
+        cost=cost,
+        curves=read_curves(run.logs) if run.logs.is_dir() else {},
+        made_with={
+            "wsrl": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "device": _device(),
+        },
+        wall_seconds=seconds,
+    )
+
+
+def _device() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s)"
+
+
+def _print_to(path: Path) -> None:
+    """Send all that this process and its libraries print to a file."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    os.close(handle)

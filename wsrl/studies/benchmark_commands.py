@@ -1,0 +1,135 @@
+"""``wsrl benchmark``: the whole comparison by one command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentError
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import ArgumentParser
+
+from wsrl.encoders import list_encoders
+from wsrl.stopping import StopRequests
+from wsrl.studies.benchmark.checks import check_grid, check_settings, cores
+from wsrl.studies.benchmark.plan import PlannedCell, plan, shown
+from wsrl.studies.benchmark.progress import duration
+from wsrl.studies.benchmark.record import finished, record_grid
+from wsrl.studies.benchmark.running import GridRunner
+from wsrl.studies.benchmark.settings import TIERS, BenchmarkSettings, tier_config
+from wsrl.studies.report import write_report
+
+
+def benchmark_from_arguments(args: Sequence[str]) -> int:
+    """Run a benchmark as the command line says, and write its report.
+
+    Returns:
+        The exit status: 1 where a cell failed.
+
+    Raises:
+        ValueError: for settings that make no sense, before any work.
+        argparse.ArgumentError: for a command line that cannot be read.
+        KeyboardInterrupt, SystemExit: told to end; the same command goes on.
+    """
+    list_encoders()  # loads other packages' encoders, so that they are found by name
+    with StopRequests(at_once=True) as stop:
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())  # an encoder in the folder one works in is found
+        given = _parser().parse_args(_with_tier(args))
+        settings = _settings(given)
+        check_settings(settings)
+        out = Path(given["out"])
+        cells = plan(settings, out)
+        if given["list"]:
+            _list(cells)
+            return 0
+        devices = _devices()
+        workers = given["workers"] or len(devices) or cores()
+        if workers < 1:
+            raise ValueError(f"--workers must be at least 1, not {workers}")
+        done = finished(out, cells)
+        left = [planned for planned in cells if planned.cell.name not in done]
+        check_grid(settings, left, out, workers)
+        record_grid(out, settings, cells)
+        print(
+            f"{out}: {len(cells)} cells, {len(done)} of them done, {workers} at a time", flush=True
+        )
+        threads = max(1, cores() // workers)
+        stop.at_once = False
+        failed = GridRunner(out, cells, workers, devices, threads).run(stop)
+    print(f"written: {write_report(out)}")
+    total = sum(result.wall_seconds for result in finished(out, cells).values())
+    print(f"{len(cells) - len(failed)} of {len(cells)} cells are done; {duration(total)} in all")
+    for name, reason in failed.items():
+        print(f"failed: {name}: {reason}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="wsrl benchmark",
+        description="Compare encoders: train every one with every seed on every zoo, predict every "
+        "target, and write a report. The same command goes on after an interruption, leaves out "
+        "what is done, and shares the work with others that run it on the same folder. Commonly "
+        "--tier smoke (minutes), small (a night on 2 cores) or paper (the published sizes).",
+        exit_on_error=False,
+    )
+    parser.add_argument("-c", "--config", action="config", help="a YAML file of all settings")
+    parser.add_argument("--out", required=True, type=str, help="folder for all it makes")
+    parser.add_argument(
+        "--workers", type=int | None, help="cells that run at once (default: one a GPU, or a core)"
+    )
+    parser.add_argument(
+        "--zoo",
+        type=list[str],
+        default=[],
+        help="NAME=DIR: take the zoo in DIR rather than building one; a list of such",
+    )
+    parser.add_argument("--list", action="store_true", help="print the cells and their commands")
+    parser.add_dataclass_arguments(BenchmarkSettings, "settings", as_group=False)
+    return parser
+
+
+def _with_tier(args: Sequence[str]) -> list[str]:
+    """Put a tier's config in the place of ``--tier NAME``, before all that changes it."""
+    words = list(args)
+    for index, word in enumerate(words):
+        name, given, value = word.partition("=")
+        if name == "--tier":
+            taken = 1 if given else 2
+            value = value if given else "".join(words[index + 1 : index + 2])
+            return ["--config", tier_config(value), *words[:index], *words[index + taken :]]
+    if not {"-h", "--help", "-c", "--config"} & {word.split("=")[0] for word in words}:
+        raise ArgumentError(None, f"say which --tier: {', '.join(TIERS)}; or a --config")
+    return words
+
+
+def _settings(given: Any) -> BenchmarkSettings:
+    values = {field.name: given[field.name] for field in fields(BenchmarkSettings)}
+    settings = BenchmarkSettings(**values)
+    zoos = dict(settings.zoos)
+    for text in given["zoo"]:
+        name, _, folder = text.partition("=")
+        if name not in zoos or not folder:
+            raise ValueError(f"--zoo {text}: expected NAME=DIR with one of {', '.join(zoos)}")
+        zoos[name] = replace(zoos[name], build=None, path=folder)
+    return replace(settings, zoos=zoos)
+
+
+def _devices() -> list[str]:
+    """Return how the environment numbers the GPUs that may be used."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None and torch.cuda.device_count() > 0:
+        return [number for number in visible.split(",") if number]
+    return [str(number) for number in range(torch.cuda.device_count())]
+
+
+def _list(cells: Sequence[PlannedCell]) -> None:
+    for planned in cells:
+        print(planned.cell.name)
+        for words in planned.commands:
+            print(f"  {shown(words)}")
