@@ -203,7 +203,9 @@ def test_bad_zoo_settings_are_errors(
 
 
 def test_a_run_has_one_folder(run: Path, zoo_path: Path) -> None:
-    assert sorted(path.name for path in run.iterdir()) == ["checkpoints", "config.yaml", "logs"]
+    assert sorted(path.name for path in run.iterdir()) == [
+        *("checkpoints", "config.yaml", "cost.json", "logs")
+    ]
     assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
     assert list((run / "logs").glob("events.*"))
     config = yaml.safe_load((run / "config.yaml").read_text())

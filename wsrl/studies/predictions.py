@@ -1,14 +1,18 @@
-"""Write what ``predict_step`` returned as one safetensors file."""
+"""What evaluations leave in files: columns of snapshots (safetensors) and metrics (JSON)."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from wsrl.tasks.base import COLUMNS
+from wsrl.zoos.files import write_atomically
 from wsrl.zoos.tensors import write_tensors
 
 
@@ -33,7 +37,10 @@ def write_predictions(
 
 
 def gather(results: Sequence[Sequence[Mapping[str, Tensor]]]) -> dict[str, Tensor]:
-    """Join batches of several splits into columns ``(n, ...)`` in the order of ``row``."""
+    """Join batches of several splits into columns ``(n, ...)`` in the order of ``row``.
+
+    A row that is in several splits (``split_by: nothing``) is there once for each.
+    """
     batches = [(split, batch) for split, part in enumerate(results) for batch in part]
     columns = {
         name: torch.cat([batch[name].cpu() for _, batch in batches]) for name in batches[0][1]
@@ -41,5 +48,37 @@ def gather(results: Sequence[Sequence[Mapping[str, Tensor]]]) -> dict[str, Tenso
     columns["split"] = torch.cat(
         [torch.full((len(batch["row"]),), split) for split, batch in batches]
     )
-    order = columns["row"].argsort()
+    order = columns["row"].argsort(stable=True)
     return {name: column[order] for name, column in columns.items()}
+
+
+class ColumnKeeper(Callback):
+    """Keeps the columns that test steps return."""
+
+    def __init__(self) -> None:
+        self._batches: dict[int, list[Mapping[str, Tensor]]] = {}
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep those of a batch; other packages' tasks may return none."""
+        columns = outputs.get(COLUMNS) if isinstance(outputs, Mapping) else None
+        if columns is not None and len(columns["row"]):
+            self._batches.setdefault(dataloader_idx, []).append(columns)
+
+    def of(self, splits: Sequence[str]) -> list[list[Mapping[str, Tensor]]]:
+        """Return the batches of every split, as ``write_predictions`` takes them."""
+        return [self._batches.get(index, []) for index in range(len(splits))]
+
+
+def write_metrics(path: Path, source: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+    """Write metrics by name, and what they are of, as JSON; the folder is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found = json.dumps({**source, "metrics": metrics}, indent=2) + "\n"
+    write_atomically(path, found.encode())

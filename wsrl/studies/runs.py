@@ -1,7 +1,8 @@
 """A run's folder, and what a command line says about it before it is parsed in full.
 
 A run has one folder with ``checkpoints/best.ckpt`` and ``last.ckpt``, ``logs/`` for TensorBoard,
-``config.yaml`` (all settings, resolved) and the numbers of its tests.
+``config.yaml`` (all settings, resolved), ``cost.json`` (what training took) and what its tests
+found: ``test.json`` the metrics, ``test.safetensors`` the same of every RNN.
 """
 
 from __future__ import annotations
@@ -20,6 +21,16 @@ WORDS = ("best", "last")
 
 AUTO = "auto"
 """Stands for the last checkpoint if there is one, and for none if there is not."""
+
+WRITTEN = (
+    "config.yaml",
+    "cost.json",
+    "test.json",
+    "test.safetensors",
+    "validate.json",
+    "embeddings.safetensors",
+)
+"""Files that commands write into a run's folder."""
 
 _HELP = ("-h", "--help", "--print_config", "--model.help", "--model.encoder.help")
 
@@ -44,6 +55,11 @@ class Run:
     def config(self) -> Path:
         """The resolved settings of the run."""
         return self.folder / "config.yaml"
+
+    @property
+    def cost(self) -> Path:
+        """What training took."""
+        return self.folder / "cost.json"
 
     def checkpoint(self, word: str) -> Path:
         """Path of the ``best`` or the ``last`` checkpoint."""
@@ -73,7 +89,7 @@ class Run:
         """Delete what a run wrote here, and nothing else."""
         for folder in (self.checkpoints, self.logs):
             shutil.rmtree(folder, ignore_errors=True)
-        for name in ("config.yaml", "test.json", "validate.json", "embeddings.safetensors"):
+        for name in WRITTEN:
             (self.folder / name).unlink(missing_ok=True)
 
     @classmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import ArgumentError
 from collections.abc import Callable, Sequence
@@ -24,16 +23,16 @@ from wsrl.stopping import StopRequests, is_launched
 from wsrl.studies.callbacks import BestCheckpoint, SaveRunConfig
 from wsrl.studies.checkpoint_io import with_checkpoint_io
 from wsrl.studies.checkpoints import LINKED, CheckpointRecord, seen_splits
+from wsrl.studies.cost import TrainingCost
 from wsrl.studies.logs import RunLogger
 from wsrl.studies.messages import explain, note, quiet
 from wsrl.studies.options import add_run_options
-from wsrl.studies.predictions import write_predictions
+from wsrl.studies.predictions import ColumnKeeper, write_metrics, write_predictions
 from wsrl.studies.run_lease import own_run
 from wsrl.studies.runs import AUTO, Request, Run
 from wsrl.studies.stopping import LastCheckpoint, ended_together
 from wsrl.studies.tables import print_metrics
 from wsrl.tasks import TaskModule
-from wsrl.zoos.files import write_atomically
 from wsrl.zoos.leases import Lease, LeaseLostError
 
 
@@ -84,6 +83,7 @@ class TrainingCLI(LightningCLI):
         self.held = held
         self.lease: Lease | None = None
         self.record: CheckpointRecord | None = None
+        self.cost, self.columns = TrainingCost(), ColumnKeeper()
         arguments = [word for config in request.configs for word in ("--config", config)]
         arguments += request.options
         if not request.wants_help:
@@ -166,9 +166,11 @@ class TrainingCLI(LightningCLI):
         if given["default_root_dir"] is None:
             own["default_root_dir"] = str(self.run.folder)
         own["plugins"] = with_checkpoint_io(given["plugins"], given["strategy"])
+        callbacks = given["callbacks"] or []
+        callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
+        if self.command == "test":
+            own["callbacks"] = [*callbacks, self.columns]
         if self.command == "fit":
-            callbacks = given["callbacks"] or []
-            callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
             path, best = None, []
             if given["enable_checkpointing"] is not False:
                 path, best = self.run.checkpoint("last"), [self._best_checkpoint()]
@@ -176,7 +178,7 @@ class TrainingCLI(LightningCLI):
             # The first of all: what others do when a step begins is not done when it saves.
             step = 0 if self.record is None else self.record.step
             last = LastCheckpoint(path, minutes, self.stop, step, self._check_lease)
-            own["callbacks"] = [last, *callbacks, *best]
+            own["callbacks"] = [last, self.cost, *callbacks, *best]
         return super().instantiate_trainer(**own, **kwargs)
 
     def execute(self) -> None:
@@ -200,6 +202,7 @@ class TrainingCLI(LightningCLI):
         self.trainer.fit(self.model, self.datamodule, ckpt_path=path, weights_only=True)
         if not self.trainer.is_global_zero or self.config["trainer"]["fast_dev_run"]:
             return
+        self.cost.write(self.run.cost, self.model)
         print(f"{self.run.folder}: {self.trainer.global_step} steps")
         for kept in self.trainer.checkpoint_callbacks:
             if isinstance(kept, BestCheckpoint) and kept.best_model_score is not None:
@@ -223,10 +226,21 @@ class TrainingCLI(LightningCLI):
             return
         print_metrics(metrics)
         out = self.run.folder / f"{self.command}.json"
-        out.parent.mkdir(parents=True, exist_ok=True)
-        found = json.dumps({**self._source(), "metrics": metrics}, indent=2) + "\n"
-        write_atomically(out, found.encode())
+        if self.command == "test":
+            self._write_columns(out.with_suffix(".safetensors"))
+        write_metrics(out, self._source(), metrics)
         print(f"written: {out}")
+
+    def _write_columns(self, path: Path) -> None:
+        """Write what was measured of every RNN, where one process has seen all of them."""
+        splits = self.datamodule.eval_splits("test")
+        results = self.columns.of(splits)
+        if self.trainer.world_size == 1 and any(results):
+            write_predictions(path, results, splits, self._source())
+            return
+        path.unlink(missing_ok=True)  # of another test
+        if any(results):
+            note([f"no {path.name}, which one process writes: pass --trainer.devices 1"])
 
     def predict(self) -> None:
         """Write embeddings and predictions of the whole zoo to one file."""

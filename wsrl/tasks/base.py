@@ -17,6 +17,9 @@ from torch.optim import AdamW
 import wsrl
 from wsrl.torch_files import read_torch_file
 
+COLUMNS = "columns"
+"""In what a test step returns: columns ``(B, ...)`` of the RNNs of its batch, with ``row``."""
+
 _Task = TypeVar("_Task", bound="TaskModule")
 _SETTINGS = ("hyper_parameters", "hparams", "module_arguments")  # the last two of old Lightning
 

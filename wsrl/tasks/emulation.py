@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from wsrl.encoders import EncoderFactory, embed
 from wsrl.rnn import RNNSpec, RNNWeights
-from wsrl.tasks.base import TaskModule
+from wsrl.tasks.base import COLUMNS, TaskModule
 from wsrl.tasks.clones import chosen_rows, score_clones
 from wsrl.tasks.emulator import ConditionedEmulator
 from wsrl.tasks.evaluation import evaluation_data, has_data, partners
@@ -211,9 +211,16 @@ class EmulationModule(TaskModule):
         return self._evaluate(batch, split, torch.isin(batch.row, chosen))
 
     def test_step(self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
-        """Measure one batch, with the clones of all its RNNs; return its split and embeddings."""
+        """Measure one batch, with the clones of all its RNNs.
+
+        Returns:
+            As ``validation_step``, and what was measured of every RNN as ``COLUMNS``: its losses
+            are means over its sequences and steps.
+        """
         split = evaluation_data(self).eval_splits("test")[dataloader_idx]
-        return self._evaluate(batch, split, torch.ones_like(batch.row, dtype=torch.bool))
+        found = self._evaluate(batch, split, torch.ones_like(batch.row, dtype=torch.bool))
+        measured = {name: _of_each(values) for name, values in found["measured"].items()}
+        return {**found, COLUMNS: {**measured, **batch.labels()}}
 
     def predict_step(
         self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
@@ -238,24 +245,34 @@ class EmulationModule(TaskModule):
     def _evaluate(self, batch: ZooBatch, split: str, cloned: Tensor) -> dict[str, Any]:
         """Measure a batch, and the clones of those of its RNNs that ``cloned (B,)`` says."""
         embedding = self.embed(batch.weights)
+        measured: dict[str, Tensor] = {}
         if len(batch):
-            self._measure(batch, embedding, split)
+            measured |= self._measure(batch, embedding, split)
         if len(batch) and self._scores_clones:
-            self._score_clones(batch, embedding, split, cloned.nonzero().squeeze(1))
+            picks = cloned.nonzero().squeeze(1)
+            measured |= self._score_clones(batch, embedding, split, picks)
         shown = EMULATION_METRICS[self.output_kind][0]
         log_metrics(self, split, cast(nn.ModuleDict, self.split_metrics[split]), shown)
-        return {"split": split, "embedding": embedding}
+        return {"split": split, "embedding": embedding, "measured": measured}
 
-    def _measure(self, batch: ZooBatch, embedding: Tensor, split: str) -> None:
-        """Measure the emulator with the right and with other RNNs' embeddings."""
+    def _measure(self, batch: ZooBatch, embedding: Tensor, split: str) -> dict[str, Tensor]:
+        """Measure the emulator with the right and with other RNNs' embeddings.
+
+        Returns:
+            What was measured with the right ones, ``(B, S, T)``.
+        """
         metrics = cast(nn.ModuleDict, self.split_metrics[split])
-        _update(metrics, "", self.emulate(embedding, batch.inputs), batch.outputs, self.output_kind)
+        emulated = self.emulate(embedding, batch.inputs)
+        measured = _update(metrics, "", emulated, batch.outputs, self.output_kind)
         if len(batch) > 1:
             others = embedding[partners(len(batch)).to(embedding.device)]
             emulated = self.emulate(others, batch.inputs)
             _update(metrics, "shuffled_", emulated, batch.outputs, self.output_kind)
+        return measured
 
-    def _score_clones(self, batch: ZooBatch, embedding: Tensor, split: str, picks: Tensor) -> None:
+    def _score_clones(
+        self, batch: ZooBatch, embedding: Tensor, split: str, picks: Tensor
+    ) -> dict[str, Tensor]:
         """Score clones and originals of some RNNs of a batch, ``picks (n,)``; maybe of none."""
         original = clone = embedding.new_zeros(0)
         if len(picks):
@@ -272,13 +289,20 @@ class EmulationModule(TaskModule):
         update(metrics, "original_score", original)
         update(metrics, "clone_score", clone)
         update(metrics, "clone_difference", (clone - original).abs())
+        return {"original_score": original, "clone_score": clone}
 
 
 def _update(
     metrics: nn.ModuleDict, prefix: str, emulated: Tensor, outputs: Tensor, output_kind: str
-) -> None:
-    for name in EMULATION_METRICS[output_kind]:
-        update(metrics, prefix + name, LOSSES[name](emulated, outputs))
+) -> dict[str, Tensor]:
+    losses = {name: LOSSES[name](emulated, outputs) for name in EMULATION_METRICS[output_kind]}
+    for name, values in losses.items():
+        update(metrics, prefix + name, values)
+    return losses
+
+
+def _of_each(values: Tensor) -> Tensor:
+    return values.flatten(1).mean(1) if values.ndim > 1 else values
 
 
 def _check_not_negative(**values: float) -> None:

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from wsrl.encoders import Encoder, EncoderFactory, embed
 from wsrl.rnn import RNNSpec, RNNWeights
-from wsrl.tasks.base import TaskModule
+from wsrl.tasks.base import COLUMNS, TaskModule
 from wsrl.tasks.evaluation import evaluation_data, has_data
 from wsrl.tasks.head import PredictionHead, RunningScale, on_circle, to_degrees
 from wsrl.tasks.metrics import (
@@ -211,9 +211,14 @@ class PredictionModule(TaskModule):
         """Measure one batch."""
         self._measure(batch, evaluation_data(self).eval_splits("validate")[dataloader_idx])
 
-    def test_step(self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Measure one batch."""
-        self._measure(batch, evaluation_data(self).eval_splits("test")[dataloader_idx])
+    def test_step(
+        self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
+    ) -> dict[str, dict[str, Tensor]]:
+        """Measure one batch; return predictions and targets ``(B, parts)`` as ``COLUMNS``."""
+        split = evaluation_data(self).eval_splits("test")[dataloader_idx]
+        predicted = self._measure(batch, split)
+        known = {"prediction": predicted, "target": batch.targets[self.target]}
+        return {COLUMNS: {**known, **batch.labels()}}
 
     def predict_step(
         self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
@@ -248,13 +253,15 @@ class PredictionModule(TaskModule):
         losses = functional.binary_cross_entropy_with_logits(values, right, reduction="none")
         return losses.mean((1, 2))
 
-    def _measure(self, batch: ZooBatch, split: str) -> None:
+    def _measure(self, batch: ZooBatch, split: str) -> Tensor:
+        """Measure a batch; return what is predicted, as ``predict``."""
         target = batch.targets[self.target]
         values = self(self.embed(batch.weights))
         metrics = cast(nn.ModuleDict, self.split_metrics[split])
-        losses = self._losses(values, target)
-        update_prediction_metrics(metrics, losses, self._decide(values), target)
+        predicted = self._decide(values)
+        update_prediction_metrics(metrics, self._losses(values, target), predicted, target)
         log_metrics(self, split, metrics, shown="loss")
+        return predicted
 
 
 def _find_encoder(

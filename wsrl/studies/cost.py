@@ -1,0 +1,130 @@
+"""What training takes: parameters, steps and seconds, over all interruptions."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from wsrl.studies.benchmark.results import Cost
+from wsrl.zoos.files import write_atomically
+
+STRETCH = 10.0
+"""Seconds of training over which a speed is measured, at least where nothing comes between."""
+
+
+class TrainingCost(Callback):
+    """Measures training steps: reading their data, and all that is done with it.
+
+    Time is taken in stretches of many steps, which a validation or a checkpoint ends: what these
+    take belongs to none. A checkpoint holds the stretches up to its step, so a run that goes on
+    from it forgets the steps that it makes again. A GPU is waited for only where a stretch is ended
+    by what would wait for it anyway.
+
+    It comes after the callbacks that save when a step begins.
+    """
+
+    def __init__(self) -> None:
+        self._stretches: list[tuple[int, float]] = []
+        self._since: float | None = None
+        self._first = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count from here."""
+        self._since, self._first = None, trainer.global_step
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Begin a stretch, where the last one was ended."""
+        if self._since is None:
+            self._since = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Begin another stretch after some time."""
+        now = time.perf_counter()
+        if self._since is not None and now - self._since >= STRETCH:
+            self._end_stretch(trainer, now)
+            self._since = now
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """End the stretch."""
+        self._pause(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """End the last stretch."""
+        self._pause(trainer, pl_module)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """End the stretch, and have the checkpoint hold all there are."""
+        self._pause(trainer, pl_module)
+        checkpoint["cost"] = [list(stretch) for stretch in self._stretches]
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Go on from the stretches up to the checkpoint.
+
+        Raises:
+            ValueError: where it holds something else in their place.
+        """
+        known = checkpoint.get("cost", [])
+        try:
+            self._stretches = [(int(steps), float(seconds)) for steps, seconds in known]
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"the checkpoint's cost is no steps and seconds: {error}") from error
+
+    def write(self, path: Path, module: LightningModule) -> None:
+        """Write what training took as JSON; nothing where no step was measured."""
+        steps = sum(steps for steps, _ in self._stretches)
+        if steps == 0:
+            return
+        cost = Cost(
+            parameters=sum(p.numel() for p in module.parameters() if p.requires_grad),
+            encoder_parameters=sum(
+                p.numel() for name, p in module.named_parameters() if name.startswith("encoder.")
+            ),
+            steps=steps,
+            seconds=sum(seconds for _, seconds in self._stretches),
+            steps_per_second=median_speed(self._stretches),
+        )
+        write_atomically(path, (json.dumps(asdict(cost), indent=2) + "\n").encode())
+
+    def _pause(self, trainer: Trainer, module: LightningModule) -> None:
+        if self._since is None:
+            return
+        if module.device.type != "cpu":
+            torch.get_device_module(module.device).synchronize(module.device)
+        self._end_stretch(trainer, time.perf_counter())
+        self._since = None
+
+    def _end_stretch(self, trainer: Trainer, now: float) -> None:
+        assert self._since is not None
+        done = trainer.global_step
+        self._stretches.append((done - self._first, now - self._since))
+        self._first = done
+
+
+def median_speed(stretches: Sequence[tuple[int, float]]) -> float:
+    """Return the steps a second at which half of all steps were made no faster, half no slower.
+
+    Args:
+        stretches: steps and seconds of each.
+    """
+    speeds = sorted((steps / seconds, steps) for steps, seconds in stretches if steps and seconds)
+    left = sum(steps for _, steps in speeds) / 2
+    for speed, steps in speeds:
+        left -= steps
+        if left <= 0:
+            return speed
+    raise ValueError("no step was measured")
