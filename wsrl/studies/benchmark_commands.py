@@ -20,7 +20,13 @@ from wsrl.studies.benchmark.plan import PlannedCell, plan, shown
 from wsrl.studies.benchmark.progress import duration
 from wsrl.studies.benchmark.record import finished, record_grid
 from wsrl.studies.benchmark.running import GridRunner
-from wsrl.studies.benchmark.settings import TIERS, BenchmarkSettings, tier_config
+from wsrl.studies.benchmark.settings import (
+    TIERS,
+    BenchmarkSettings,
+    Training,
+    read_zoo,
+    tier_config,
+)
 from wsrl.studies.report import write_report
 
 
@@ -90,7 +96,9 @@ def _parser() -> ArgumentParser:
         help="NAME=DIR: take the zoo in DIR rather than building one; a list of such",
     )
     parser.add_argument("--list", action="store_true", help="print the cells and their commands")
-    parser.add_dataclass_arguments(BenchmarkSettings, "settings", as_group=False)
+    # The parser cannot check dataclasses within a dictionary: read_zoo does.
+    parser.add_argument("--zoos", type=dict[str, dict[str, Any]], default={}, help="by name")
+    parser.add_class_arguments(BenchmarkSettings, skip={"zoos"})
     return parser
 
 
@@ -110,14 +118,15 @@ def _with_tier(args: Sequence[str]) -> list[str]:
 
 def _settings(given: Any) -> BenchmarkSettings:
     values = {field.name: given[field.name] for field in fields(BenchmarkSettings)}
-    settings = BenchmarkSettings(**values)
-    zoos = dict(settings.zoos)
+    for name in ("emulation", "prediction"):
+        values[name] = Training(**vars(values[name]))
+    zoos = {name: read_zoo(name, zoo) for name, zoo in values.pop("zoos").items()}
     for text in given["zoo"]:
         name, _, folder = text.partition("=")
         if name not in zoos or not folder:
             raise ValueError(f"--zoo {text}: expected NAME=DIR with one of {', '.join(zoos)}")
         zoos[name] = replace(zoos[name], build=None, path=folder)
-    return replace(settings, zoos=zoos)
+    return BenchmarkSettings(zoos=zoos, **values)
 
 
 def _devices() -> list[str]:

@@ -201,6 +201,9 @@ class _Check(TrainingCLI):
         request.ckpt_path = None
         super().__init__("fit", request, StopRequests(), held)
 
+    def _set_seed(self) -> None:
+        """Leave this process's random state as it is, and say nothing of it."""
+
     def instantiate_classes(self) -> None:
         """Make the module alone."""
         given = self.config["model"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import wsrl
 from wsrl.studies.runs import read_config
+from wsrl.zoos.problems.typed import check_arguments
 
 CONFIGS = Path(wsrl.__file__).parent / "configs"
 """The configs that come with the package: those of the repository's ``configs/``."""
@@ -102,6 +103,22 @@ class BenchmarkSettings:
         if preset.is_file():
             return ["--config", str(preset)]
         return ["--model.encoder", entry]
+
+
+def read_zoo(name: str, given: Mapping[str, Any]) -> BenchmarkZoo:
+    """Read the settings of a zoo.
+
+    Raises:
+        ValueError: naming what is unknown, missing or of another type.
+    """
+    known = [field.name for field in fields(BenchmarkZoo)]
+    unknown = [key for key in given if key not in known]
+    if unknown:
+        raise ValueError(f"zoo {name} has no {', '.join(unknown)}; it has: {', '.join(known)}")
+    if "target" not in given:
+        raise ValueError(f"zoo {name} needs a `target`")
+    check_arguments(BenchmarkZoo, given)
+    return BenchmarkZoo(**given)
 
 
 def find_config(name: str) -> str:
