@@ -290,6 +290,24 @@ def test_a_run_that_is_told_to_stop_goes_on_in_the_middle_of_its_epoch(
         torch.testing.assert_close(resumed["state_dict"][name], value, rtol=0, atol=0)
 
 
+def test_a_run_from_before_an_option_was_there_goes_on(
+    tmp_path: Path, config: Path, zoo_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    assert fit(config, zoo_path, "--run", str(folder), "--trainer.max_steps", "2") == 0
+    last = folder / "checkpoints" / "last.ckpt"
+    content = load(last)
+    assert content["hyper_parameters"].pop("warmup_steps") == 0
+    assert content["hyper_parameters"]["encoder"]["init_args"].pop("echo") is False
+    torch.save(content, last)
+    (folder / "config.yaml").unlink()  # it would name them
+    options = ["--ckpt_path", str(last), "--trainer.max_steps", "3"]
+    for other in (["--model.warmup_steps", "1"], ["--model.encoder.echo", "true"]):
+        assert "contradicts" in failed(capsys, "fit", *options, *other)
+    assert main(["fit", *options]) == 0
+    assert load(last)["global_step"] == 3
+
+
 def test_a_checkpoint_path_alone_goes_on_in_its_run(
     tmp_path: Path, config: Path, zoo_path: Path
 ) -> None:

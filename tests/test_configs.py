@@ -46,6 +46,14 @@ def test_every_encoder_has_a_config_of_each_size() -> None:
         assert {f"encoders/{name}.yaml", f"encoders/{name}_small.yaml"} <= set(ENCODERS)
 
 
+def test_every_config_of_an_encoder_is_named_after_it() -> None:
+    """``NAME.yaml``, ``NAME-preset.yaml``, and either with ``_small``."""
+    for name in ENCODERS:
+        stem = Path(name).stem.removesuffix("_small")
+        assert stem.split("-")[0] in wsrl.list_encoders()
+        assert {f"encoders/{stem}.yaml", f"encoders/{stem}_small.yaml"} <= set(ENCODERS)
+
+
 @pytest.mark.parametrize("name", ZOOS)
 def test_zoo_configs_build(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest

@@ -184,7 +184,7 @@ def test_every_encoder_is_listed() -> None:
 
 
 def test_every_config_that_is_named_exists() -> None:
-    for path in re.findall(r"configs/[\w/.]+\.yaml", README):
+    for path in re.findall(r"configs/[\w/.-]+\.yaml", README):
         assert (ROOT / path).is_file(), path
 
 

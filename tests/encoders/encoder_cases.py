@@ -34,6 +34,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "Spectral": {"functions": 4, "width": 16, "depth": 2},
     "NoninteractiveProbing": PROBING,
     "InteractiveProbing": PROBING,
+    "FreeRunningProbing": PROBING,
+    "ProbeGenerators": PROBING,
+    "ProbesAndWeights": PROBING | {"channels": 4},
 }
 
 

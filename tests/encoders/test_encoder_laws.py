@@ -35,10 +35,13 @@ def test_the_published_encoders_are_there() -> None:
         "ConstantEmbedding",
         "DeepWeightSpace",
         "FlattenedWeights",
+        "FreeRunningProbing",
         "InteractiveProbing",
         "LayerwiseStatistics",
         "NoninteractiveProbing",
         "ParameterTransformer",
+        "ProbeGenerators",
+        "ProbesAndWeights",
         "Spectral",
     }
     assert set(NAMES) - set(INVARIANT) == {"FlattenedWeights", "ParameterTransformer"}

@@ -9,12 +9,21 @@ import torch
 from torch import Tensor
 
 from tests.encoders.encoder_cases import PROBING, SPECS, random_weights, replace, small_encoder
-from wsrl.encoders import ProbingEncoder, create_encoder, get_encoder, list_encoders
+from wsrl.encoders import (
+    InteractiveProbing,
+    ProbesAndWeights,
+    ProbingEncoder,
+    create_encoder,
+    get_encoder,
+    list_encoders,
+)
+from wsrl.encoders.probing import FixedProbing
 from wsrl.encoders.reader import SequenceReader, StepReader
 from wsrl.rnn import RNNSpec, RNNWeights
 
 NAMES = [name for name in list_encoders() if issubclass(get_encoder(name), ProbingEncoder)]
 TANH = SPECS[2]
+TOKENS = RNNSpec("lstm", 4, 5, 2, 4)
 every_probing_encoder = pytest.mark.parametrize("name", NAMES)
 every_spec = pytest.mark.parametrize("spec", SPECS, ids=str)
 
@@ -69,11 +78,13 @@ def test_invariant_to_flipped_signs(name: str, layer: int) -> None:
 
 
 @every_spec
-def test_only_interactive_probing_inputs_depend_on_the_rnn(spec: RNNSpec) -> None:
-    weights = random_weights(spec)
-    same, _ = probing_encoder("NoninteractiveProbing", spec).probes(weights)
-    own, _ = probing_encoder("InteractiveProbing", spec).probes(weights)
-    assert torch.equal(same, same[:1].expand_as(same))
+@pytest.mark.parametrize("name", NAMES)
+def test_fixed_probing_inputs_alone_are_the_same_for_all_rnns(name: str, spec: RNNSpec) -> None:
+    encoder, weights = probing_encoder(name, spec), random_weights(spec)
+    own, _ = encoder.probes(weights)
+    if isinstance(encoder, FixedProbing):
+        assert torch.equal(own, own[:1].expand_as(own))
+        return
     assert torch.equal(own[:, :, 0], own[:1, :, 0].expand_as(own[:, :, 0]))  # nothing heard yet
     for index in range(1, 4):
         assert (own[index, :, 1:] - own[0, :, 1:]).abs().max() > 1e-6
@@ -106,7 +117,12 @@ def test_gradients_flow_through_the_probed_rnn(name: str) -> None:
     encoder, weights = probing_encoder(name, SPECS[0]), random_weights(SPECS[0])
     _, outputs = encoder.probes(weights)
     outputs.square().sum().backward()
-    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in encoder.decoder.parameters())
+    reading = ("from_answers", "reader", "end", "head")
+    if name == "InteractiveProbing":  # its inputs come from what it read
+        reading = ("end", "head")
+    asking = [p for n, p in encoder.named_parameters() if n.split(".")[0] not in reading]
+    assert len(asking) > 2
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in asking)
 
 
 @every_probing_encoder
@@ -117,6 +133,89 @@ def test_parameters_grow_neither_with_the_rnn_nor_with_the_layers(name: str) -> 
         for spec in (small, large)
     ]
     assert counts[0] == counts[1]
+
+
+def echoing(spec: RNNSpec, **options: Any) -> InteractiveProbing:
+    encoder = probing_encoder("InteractiveProbing", spec, echo=True, **options)
+    assert isinstance(encoder, InteractiveProbing)
+    return encoder
+
+
+@every_spec
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid", "tanh", "identity"])
+def test_without_echo_interactive_probing_is_what_it_was(spec: RNNSpec, activation: str) -> None:
+    weights = random_weights(spec)
+    plain = probing_encoder("InteractiveProbing", spec, input_activation=activation)
+    echo = echoing(spec, input_activation=activation)
+    common = plain.state_dict()
+    assert set(echo.state_dict()) - set(common) == {"echo.weight", "echo.bias"}
+    assert all(torch.equal(echo.state_dict()[name], value) for name, value in common.items())
+    assert (echo(weights) - plain(weights)).abs().amax(1).min() > 1e-6
+    for parameter in echo.echo.parameters() if echo.echo else ():
+        torch.nn.init.zeros_(parameter)
+    torch.testing.assert_close(echo(weights), plain(weights), rtol=0, atol=1e-12)
+
+
+def test_an_echo_alone_lets_the_rnn_run_freely() -> None:
+    weights = random_weights(TOKENS)
+    encoder = echoing(TOKENS)
+    for parameter in encoder.decoder.parameters():
+        torch.nn.init.zeros_(parameter)
+    inputs, outputs = encoder.probes(weights)
+    torch.testing.assert_close(inputs[:, :, 1:], outputs[:, :, :-1].softmax(-1))
+    asking, answers = echoing(TOKENS).probes(weights)  # here the reader has its say
+    assert (asking[:, :, 1:] - answers[:, :, :-1].softmax(-1)).abs().max() > 1e-3
+
+
+def test_free_running_is_free_from_the_start_and_learns_to_be_less_so() -> None:
+    weights = random_weights(TOKENS)
+    encoder = probing_encoder("FreeRunningProbing", TOKENS)
+    inputs, outputs = encoder.probes(weights)
+    torch.testing.assert_close(inputs[:, :, 1:], outputs[:, :, :-1].softmax(-1))
+    assert torch.equal(inputs[:, :, 0], inputs[:1, :, 0].expand_as(inputs[:, :, 0]))
+    assert (inputs[:, 0, 0] - inputs[:, 1, 0]).abs().max() > 1e-3  # each has a start of its own
+    encoder.get_parameter("echo.weight").data.mul_(0.5)  # twice as warm
+    inputs, outputs = encoder.probes(weights)
+    torch.testing.assert_close(inputs[:, :, 1:], (outputs[:, :, :-1] / 2).softmax(-1))
+
+
+def test_what_goes_round_is_bounded_without_softmax() -> None:
+    spec = RNNSpec("linear", 2, 2, 1, 2, bias=False)
+    gain = {"rnn.weight_ih_l0": 1e4, "rnn.weight_hh_l0": 0.0, "linear.weight": 1e4}
+    flat = torch.cat([torch.eye(2).flatten() * gain[tensor.name] for tensor in spec.tensors])
+    options = {"input_activation": "identity", "probing_length": 22}
+    for encoder in (
+        probing_encoder("FreeRunningProbing", spec, **options),
+        echoing(spec, **options),
+    ):
+        answers = encoder.float().probes(RNNWeights(flat[None], spec))[1]
+        assert answers.abs().max() < 1e10
+
+
+def test_the_generator_of_probes_is_linear_and_a_decoder_is_not() -> None:
+    options = {"input_activation": "identity"}
+    generating = probing_encoder("ProbeGenerators", TANH, **options)
+    decoding = probing_encoder("NoninteractiveProbing", TANH, **options)
+    assert isinstance(generating, FixedProbing)
+    assert isinstance(decoding, FixedProbing)
+    for encoder, linear in ((generating, True), (decoding, False)):
+        codes = encoder.get_parameter("codes").data
+        first, second = codes.clone(), torch.randn_like(codes)
+        made = []
+        for value in (first, second, 0.3 * first + 0.7 * second):
+            codes.copy_(value)
+            made.append(encoder.sequences())
+        assert made[0].shape == (2, 4, 3)
+        assert torch.allclose(0.3 * made[0] + 0.7 * made[1], made[2]) == linear
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_with_the_weights_beside_the_probes_flipped_signs_are_seen(layer: int) -> None:
+    encoder, weights = small_encoder("ProbesAndWeights", TANH), random_weights(TANH)
+    assert isinstance(encoder, ProbesAndWeights)
+    flipped = flip_signs(weights, layer, 2)
+    torch.testing.assert_close(encoder.probing(flipped), encoder.probing(weights))
+    assert (encoder(flipped) - encoder(weights)).abs().amax(1).min() > 1e-6
 
 
 def test_step_by_step_reading_equals_reading_at_once() -> None:

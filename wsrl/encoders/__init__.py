@@ -4,6 +4,9 @@ from wsrl.encoders.base import Encoder, EncoderFactory, build_encoder, embed
 from wsrl.encoders.constant import ConstantEmbedding
 from wsrl.encoders.deep_weight_space import DeepWeightSpace
 from wsrl.encoders.flattened import FlattenedWeights
+from wsrl.encoders.free_running import FreeRunningProbing
+from wsrl.encoders.probe_generators import ProbeGenerators
+from wsrl.encoders.probes_and_weights import ProbesAndWeights
 from wsrl.encoders.probing import InteractiveProbing, NoninteractiveProbing, ProbingEncoder
 from wsrl.encoders.registry import create_encoder, get_encoder, list_encoders, register_encoder
 from wsrl.encoders.spectral import Spectral
@@ -16,10 +19,13 @@ __all__ = [
     "Encoder",
     "EncoderFactory",
     "FlattenedWeights",
+    "FreeRunningProbing",
     "InteractiveProbing",
     "LayerwiseStatistics",
     "NoninteractiveProbing",
     "ParameterTransformer",
+    "ProbeGenerators",
+    "ProbesAndWeights",
     "ProbingEncoder",
     "Spectral",
     "build_encoder",

@@ -52,6 +52,29 @@ class Interrogation(NamedTuple):
     summary: Tensor
 
 
+class Echo(nn.Linear):
+    """A learned map from answers ``(..., O)`` to the next inputs before activation ``(..., I)``.
+
+    Where inputs and answers are the same tokens it starts as the identity: softmax then gives the
+    RNN its own answer to read, as when it runs freely. Elsewhere it starts small, and answers are
+    squashed: without softmax nothing else would bound what goes round.
+    """
+
+    def __init__(self, spec: RNNSpec, activation: str) -> None:
+        super().__init__(spec.output_size, spec.input_size)
+        self.tokens = activation == "softmax" and spec.output_size == spec.input_size
+        with torch.no_grad():
+            if self.tokens:
+                nn.init.eye_(self.weight)
+                nn.init.zeros_(self.bias)
+            else:
+                self.weight.mul_(0.1)
+
+    def forward(self, answers: Tensor) -> Tensor:
+        """Map answers ``(..., O)`` to ``(..., I)``."""
+        return super().forward(answers if self.tokens else answers.tanh())
+
+
 class ProbingEncoder(Encoder):
     """Asks an RNN probing inputs and encodes its answers; how it asks is the subclass's matter.
 
@@ -76,6 +99,7 @@ class ProbingEncoder(Encoder):
     """
 
     permutation_invariant: ClassVar[bool] = True
+    reader: nn.Module
 
     def __init__(
         self,
@@ -129,18 +153,43 @@ class ProbingEncoder(Encoder):
         """Make the MLP from ``width`` values to a step's probing inputs, before activation."""
         return Mlp(width, probe_width, 1, self.num_probes * self.spec.input_size)
 
+    def _by_probe(self, values: Tensor) -> Tensor:
+        """View ``(..., P * I)`` as a step's probing inputs before activation, ``(..., P, I)``."""
+        by_probe: Tensor = values.unflatten(-1, (self.num_probes, self.spec.input_size))
+        return by_probe
+
     def _activate(self, values: Tensor) -> Tensor:
-        """Turn ``(..., P * I)`` into the probing inputs of a step, ``(..., P, I)``."""
-        values = values.unflatten(-1, (self.num_probes, self.spec.input_size))
+        """Turn ``(..., I)`` into probing inputs."""
         return _ACTIVATIONS[self.input_activation](values)
 
     def _hear(self, answers: Tensor) -> Tensor:
         """Turn answers ``(..., P, O)`` into what the reader reads, ``(..., reader_width)``."""
         return torch.tanh(self.from_answers(answers.flatten(-2)))
 
+    def _read(self, inputs: Tensor, outputs: Tensor) -> Interrogation:
+        """Read whole sequences of answers at once, by ``self.reader``, and the end step."""
+        heard = self._hear(outputs.transpose(1, 2))
+        read = self.reader(torch.cat([heard, self.end.expand(len(heard), 1, -1)], 1))
+        return Interrogation(inputs, outputs, read[:, -1])
+
+
+class FixedProbing(ProbingEncoder):
+    """Asks every RNN the same sequences; how these are made is the subclass's matter."""
+
+    @abstractmethod
+    def sequences(self) -> Tensor:
+        """Return the probing sequences, ``(P, T, I)``."""
+
+    def interrogate(self, weights: RNNWeights) -> Interrogation:
+        """Probe ``B`` RNNs, all steps at once."""
+        probes = self.sequences()
+        inputs = probes.expand(len(weights), *probes.shape)
+        outputs, _ = run_population(weights, inputs)
+        return self._read(inputs, outputs)
+
 
 @register_encoder
-class NoninteractiveProbing(ProbingEncoder):
+class NoninteractiveProbing(FixedProbing):
     """Asks every RNN the same learned probing sequences; options as of ``ProbingEncoder``."""
 
     def _prepare(self, probe_width: int, reader_width: int, reader_layers: int) -> None:
@@ -148,15 +197,9 @@ class NoninteractiveProbing(ProbingEncoder):
         self.decoder = self._make_decoder(probe_width, probe_width)
         self.reader = SequenceReader(reader_width, reader_layers)
 
-    def interrogate(self, weights: RNNWeights) -> Interrogation:
-        """Probe ``B`` RNNs, all steps at once."""
-        batch = len(weights)
-        probes = self._activate(self.decoder(self.codes)).transpose(0, 1)  # (P, T, I)
-        inputs = probes.expand(batch, *probes.shape)
-        outputs, _ = run_population(weights, inputs)
-        heard = self._hear(outputs.transpose(1, 2))
-        read = self.reader(torch.cat([heard, self.end.expand(batch, 1, -1)], 1))
-        return Interrogation(inputs, outputs, read[:, -1])
+    def sequences(self) -> Tensor:
+        """Return the probing sequences, ``(P, T, I)``: a code a step, decoded by an MLP."""
+        return self._activate(self._by_probe(self.decoder(self.codes))).transpose(0, 1)
 
 
 @register_encoder
@@ -164,8 +207,48 @@ class InteractiveProbing(ProbingEncoder):
     """Asks step by step: each probing input is made from the reader's output after the last answer.
 
     The first comes from the reader's output for a learned start step. The RNN's state is carried
-    along: one rollout of ``T`` steps, ``P`` of them in parallel. Options as of ``ProbingEncoder``.
+    along: one rollout of ``T`` steps, ``P`` of them in parallel.
+
+    With ``echo``, what the reader asks is added to the RNN's last answer (``Echo``), before
+    activation: the RNN starts near to running freely, and the reader learns where to step in.
+
+    Args:
+        spec: the RNNs it reads.
+        embedding_dim: as of ``ProbingEncoder``, like all others but the last.
+        num_probes: probing sequences in parallel.
+        probing_length: steps of each.
+        probe_width: size of the MLPs' hidden layers.
+        reader_width: size of the reading LSTM.
+        reader_layers: layers of the reading LSTM.
+        input_activation: of the probing inputs.
+        echo: add the RNN's last answer to the next probing input; the published encoder does not.
     """
+
+    reader: StepReader
+
+    def __init__(
+        self,
+        spec: RNNSpec,
+        embedding_dim: int = 16,
+        num_probes: int = 1,
+        probing_length: int | None = None,
+        probe_width: int = 128,
+        reader_width: int = 256,
+        reader_layers: int = 2,
+        input_activation: InputActivation | None = None,
+        echo: bool = False,
+    ) -> None:
+        super().__init__(
+            spec,
+            embedding_dim,
+            num_probes,
+            probing_length,
+            probe_width,
+            reader_width,
+            reader_layers,
+            input_activation,
+        )
+        self.echo = Echo(spec, self.input_activation) if echo else None
 
     def _prepare(self, probe_width: int, reader_width: int, reader_layers: int) -> None:
         self.start = nn.Parameter(torch.randn(reader_width))
@@ -178,9 +261,13 @@ class InteractiveProbing(ProbingEncoder):
         start = self.start.expand(batch, -1)
         read, reader_state = self.reader(start, self.reader.start(start))
         run, state = PreparedPopulation(weights), None
-        asked, answered = [], []
+        asked: list[Tensor] = []
+        answered: list[Tensor] = []
         for _ in range(self.probing_length):
-            inputs = self._activate(self.decoder(read))  # (B, P, I)
+            asked_for = self._by_probe(self.decoder(read))  # (B, P, I)
+            if self.echo is not None and answered:
+                asked_for = asked_for + self.echo(answered[-1])
+            inputs = self._activate(asked_for)
             outputs, state = run(inputs[:, :, None], state)
             asked.append(inputs)
             answered.append(outputs[:, :, 0])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +80,17 @@ class CheckpointRecord:
                 f"{path} is no checkpoint of a model that `wsrl fit` trained ({error} is missing)"
             ) from error
         try:
-            record._check()
+            record = record._checked()
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is no checkpoint to be trusted: {error}") from error
         return record
 
-    def _check(self) -> None:
-        """Check that settings are plain values, and name a task and an encoder alone."""
+    def _checked(self) -> CheckpointRecord:
+        """Check that settings are plain values, and name a task and an encoder alone.
+
+        Returns:
+            The same with the defaults of options that were not there yet when it was written.
+        """
         named = (self.class_path, self.pretrained or "")
         if not all(isinstance(name, str) for name in named):
             raise ValueError(f"class_path and pretrained must be text, not {named!r:.200}")
@@ -95,13 +100,15 @@ class CheckpointRecord:
             raise ValueError(f"global_step must be a whole number, not {self.step!r:.200}")
         base: type[TaskModule] = TaskModule  # type: ignore[type-abstract]  # never made itself
         task = import_subclass(self.class_path, base)
-        read_config(self.model["encoder"])
+        encoder, options = read_config(self.model["encoder"])
         RNNSpec(**self.model["spec"])
         for what, settings in (("model", self.model), ("data", self.data)):
             if not is_plain(settings):
                 raise ValueError(f"the settings of its {what} are no plain values")
         for cls, settings in ((task, self.model), (ZooDataModule, self.data)):
             check_arguments(cls, {n: v for n, v in settings.items() if n not in CHECKED})
+        whole = self.model["encoder"] | {"init_args": _defaults(encoder) | options}
+        return replace(self, model=_defaults(task) | self.model | {"encoder": whole})
 
     def as_config(self) -> dict[str, Any]:
         """Return the settings as a config, without what comes from the data."""
@@ -196,6 +203,11 @@ def seen_splits(pretrained: Path, data: Mapping[str, Any]) -> list[str]:
     return (
         [*differences, "the encoder has seen tasks that are held out here"] if differences else []
     )
+
+
+def _defaults(cls: type) -> dict[str, Any]:
+    parameters = inspect.signature(cls.__init__).parameters  # type: ignore[misc]  # its very own
+    return {n: p.default for n, p in parameters.items() if p.default is not p.empty}
 
 
 def _differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
-from torch.optim import AdamW
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LinearLR
 
 import wsrl
 from wsrl.torch_files import read_torch_file
@@ -34,8 +36,16 @@ class TaskModule(LightningModule, ABC):
     training began with, the number of the step's batch and the process: a run that goes on draws
     what it would have drawn. An encoder that draws in evaluations too draws the same in each. Who
     trains or evaluates draws afterwards what they would have drawn without.
+
+    Attributes:
+        learning_rate: of AdamW.
+        weight_decay: of AdamW.
+        warmup_steps: steps over which the learning rate rises to its full value; 0 for none.
     """
 
+    learning_rate: float
+    weight_decay: float
+    warmup_steps: int
     _seed: int | None = None
     _outside: tuple[Any, ...] | None = None
 
@@ -44,13 +54,27 @@ class TaskModule(LightningModule, ABC):
     def monitor(self) -> str:
         """The logged name by which the best checkpoint is chosen; smaller is better."""
 
-    def make_adamw(self, learning_rate: float, weight_decay: float) -> AdamW:
-        """Return one AdamW for all parameters that are trained."""
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return one AdamW for all parameters that are trained, and its warm-up if there is one.
+
+        With ``w`` warm-up steps, step ``n`` uses ``n / (w + 1)`` of the learning rate for
+        ``n <= w``, and all of it from then on.
+        """
+        optimizer = self._make_adamw()
+        if not self.warmup_steps:
+            return optimizer
+        warmup = LinearLR(optimizer, 1 / (self.warmup_steps + 1), total_iters=self.warmup_steps)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": warmup, "interval": "step"},
+        }
+
+    def _make_adamw(self) -> Optimizer:
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         mixed = self._trainer is not None and "mixed" in str(self._trainer.precision)
         # Several times faster on the CPU, but Lightning does not clip for it in mixed precision.
         fused = True if self.device.type == "cpu" and not mixed else None  # or as PyTorch chooses
-        return AdamW(trained, learning_rate, weight_decay=weight_decay, fused=fused)
+        return AdamW(trained, self.learning_rate, weight_decay=self.weight_decay, fused=fused)
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]  # narrower: nothing is ever unpickled
@@ -147,3 +171,14 @@ class TaskModule(LightningModule, ABC):
         torch.default_generator.manual_seed(seed)
         if self.device.type != "cpu":
             torch.get_device_module(self.device).manual_seed(seed)
+
+
+def check_not_negative(**values: float) -> None:
+    """Check that options are at least 0.
+
+    Raises:
+        ValueError: naming the first that is not.
+    """
+    for name, value in values.items():
+        if value < 0:
+            raise ValueError(f"{name} must be at least 0, not {value}")

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from wsrl.encoders import EncoderFactory, embed
 from wsrl.rnn import RNNSpec, RNNWeights
-from wsrl.tasks.base import COLUMNS, TaskModule
+from wsrl.tasks.base import COLUMNS, TaskModule, check_not_negative
 from wsrl.tasks.clones import chosen_rows, score_clones
 from wsrl.tasks.emulator import ConditionedEmulator
 from wsrl.tasks.evaluation import evaluation_data, has_data, partners
@@ -51,6 +51,8 @@ class EmulationModule(TaskModule):
         open_forget_gates: start the emulator with open forget gates.
         learning_rate: of AdamW.
         weight_decay: of AdamW.
+        warmup_steps: steps over which the learning rate rises to its full value; 0 for none, as
+            published.
         gradient_clip: largest gradient norm, of the encoder and of the emulator each on its own;
             0 for no limit.
         clone_rnns: RNNs of a split whose clones are scored at each validation, spread over the
@@ -78,6 +80,7 @@ class EmulationModule(TaskModule):
         open_forget_gates: bool = True,
         learning_rate: float = 1e-4,
         weight_decay: float = 0.01,
+        warmup_steps: int = 0,
         gradient_clip: float = 0.1,
         clone_rnns: int = 64,
         clone_sequences: int = 64,
@@ -87,12 +90,13 @@ class EmulationModule(TaskModule):
     ) -> None:
         super().__init__()
         self._loss = get_loss(loss, output_kind)
-        _check_not_negative(gradient_clip=gradient_clip, clone_rnns=clone_rnns)
+        check_not_negative(gradient_clip=gradient_clip, clone_rnns=clone_rnns)
+        check_not_negative(warmup_steps=warmup_steps)
         if clone_sequences < 1:
             raise ValueError(f"clone_sequences must be at least 1, not {clone_sequences}")
         self.output_kind = output_kind
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.gradient_clip = gradient_clip
+        self.warmup_steps, self.gradient_clip = warmup_steps, gradient_clip
         self.clone_rnns, self.clone_sequences = clone_rnns, clone_sequences
         self.evaluation_seed, self.figures = evaluation_seed, figures
         self.spec = RNNSpec(**spec)
@@ -120,6 +124,7 @@ class EmulationModule(TaskModule):
                 "open_forget_gates": open_forget_gates,
                 "learning_rate": learning_rate,
                 "weight_decay": weight_decay,
+                "warmup_steps": warmup_steps,
                 "gradient_clip": gradient_clip,
                 "clone_rnns": clone_rnns,
                 "clone_sequences": clone_sequences,
@@ -147,10 +152,6 @@ class EmulationModule(TaskModule):
         """Emulate RNNs from embeddings ``(B, D)`` on ``inputs (B, S, T, I)``: ``(B, S, T, O)``."""
         outputs: Tensor = self.emulator(embedding, inputs)[0]
         return outputs
-
-    def configure_optimizers(self) -> Optimizer:
-        """Return one AdamW for encoder and emulator."""
-        return self.make_adamw(self.learning_rate, self.weight_decay)
 
     def configure_gradient_clipping(
         self,
@@ -303,9 +304,3 @@ def _update(
 
 def _of_each(values: Tensor) -> Tensor:
     return values.flatten(1).mean(1) if values.ndim > 1 else values
-
-
-def _check_not_negative(**values: float) -> None:
-    for name, value in values.items():
-        if value < 0:
-            raise ValueError(f"{name} must be at least 0, not {value}")

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import Optimizer
 
 from wsrl.encoders import Encoder, EncoderFactory, embed
 from wsrl.rnn import RNNSpec, RNNWeights
-from wsrl.tasks.base import COLUMNS, TaskModule
+from wsrl.tasks.base import COLUMNS, TaskModule, check_not_negative
 from wsrl.tasks.evaluation import evaluation_data, has_data
 from wsrl.tasks.head import PredictionHead, RunningScale, on_circle, to_degrees
 from wsrl.tasks.metrics import (
@@ -57,6 +56,7 @@ class PredictionModule(TaskModule):
         head_layers: hidden layers of the head.
         learning_rate: of AdamW.
         weight_decay: of AdamW.
+        warmup_steps: steps over which the learning rate rises to its full value; 0 for none.
         encoder_defaults: as for ``EmulationModule``.
 
     Raises:
@@ -78,6 +78,7 @@ class PredictionModule(TaskModule):
         head_layers: int = 2,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.01,
+        warmup_steps: int = 0,
         encoder_defaults: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -85,7 +86,9 @@ class PredictionModule(TaskModule):
         _check_choice("mode", mode, MODES)
         _check_choice("class_loss", class_loss, CLASS_LOSSES)
         self.target, self.mode, self.class_loss = target, mode, class_loss
+        check_not_negative(warmup_steps=warmup_steps)
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.warmup_steps = warmup_steps
         self.kind = str(targets[target]["kind"])
         self.period: float | None = targets[target].get("period")
         self.parts, self.classes = int(targets[target]["parts"]), int(targets[target]["classes"])
@@ -118,6 +121,7 @@ class PredictionModule(TaskModule):
                 "head_layers": head_layers,
                 "learning_rate": learning_rate,
                 "weight_decay": weight_decay,
+                "warmup_steps": warmup_steps,
             }
         )
 
@@ -161,10 +165,6 @@ class PredictionModule(TaskModule):
         if self.mode == "frozen":
             self.encoder.eval()
         return self
-
-    def configure_optimizers(self) -> Optimizer:
-        """Return an AdamW for all that is trained."""
-        return self.make_adamw(self.learning_rate, self.weight_decay)
 
     def setup(self, stage: str) -> None:
         """Make the metrics of every split that will be evaluated."""

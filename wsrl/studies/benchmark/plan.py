@@ -73,7 +73,8 @@ def variants(settings: BenchmarkSettings) -> list[Variant]:
     for name, options in settings.ablations.items():
         for option, values in options.items():
             for value in values:
-                said = [f"--model.encoder.{option}", _word(value)]
+                full = option if "." in option else f"model.encoder.{option}"
+                said = [f"--{full}", _word(value)]
                 ablation = Ablation(name, option, value)
                 found.append(Variant(f"{name}-{option}={value}", [*words[name], *said], ablation))
     return found

@@ -71,7 +71,8 @@ class BenchmarkSettings:
         other_modes: of the other targets.
         baselines: what needs no encoder: names that ``wsrl baseline`` knows.
         ablations: by encoder and option the values to try one at a time:
-            ``{InteractiveProbing: {num_probes: [1, 2]}}``.
+            ``{InteractiveProbing: {num_probes: [1, 2]}}``. A name with a dot is any setting of
+            training: ``{InteractiveProbing: {model.learning_rate: [0.001]}}``.
         compare_with: the encoder against which the others' differences are reported.
         properties: whether the properties of the encoders are measured.
     """
