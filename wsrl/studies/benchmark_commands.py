@@ -54,7 +54,7 @@ def benchmark_from_arguments(args: Sequence[str]) -> int:
             _list(cells)
             return 0
         devices = _devices()
-        workers = given["workers"] or len(devices) or cores()
+        workers = len(devices) or cores() if given["workers"] is None else given["workers"]
         if workers < 1:
             raise ValueError(f"--workers must be at least 1, not {workers}")
         done = finished(out, cells)
@@ -91,9 +91,10 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument(
         "--zoo",
-        type=list[str],
+        nargs="*",
         default=[],
-        help="NAME=DIR: take the zoo in DIR rather than building one; a list of such",
+        metavar="NAME=DIR",
+        help="take the zoo in DIR rather than building one",
     )
     parser.add_argument("--list", action="store_true", help="print the cells and their commands")
     # The parser cannot check dataclasses within a dictionary: read_zoo does.

@@ -1,0 +1,136 @@
+"""Which cells there are, in which order, and what they run."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wsrl.studies.benchmark.plan import PlannedCell, plan, shown, variants
+from wsrl.studies.benchmark.settings import (
+    TIERS,
+    BenchmarkSettings,
+    BenchmarkZoo,
+    Training,
+    find_config,
+    tier_config,
+)
+from wsrl.studies.benchmark_commands import _parser, _settings
+
+
+def settings(**changes: Any) -> BenchmarkSettings:
+    given: dict[str, Any] = {
+        "zoos": {"a": BenchmarkZoo("task", path="zoo"), "b": BenchmarkZoo("angle", path="other")},
+        "encoders": ["InteractiveProbing", "my.Own", "mine.yaml"],
+        "seeds": [3, 5],
+        "emulation": Training("emulation_small.yaml", {"trainer.max_steps": 7}),
+        "prediction": Training("prediction.yaml"),
+    }
+    return BenchmarkSettings(**given | changes)
+
+
+def tier(name: str) -> BenchmarkSettings:
+    return _settings(_parser().parse_args(["--config", tier_config(name), "--out", "out"]))
+
+
+@pytest.fixture(autouse=True)
+def _own_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text("model: {}\n")
+
+
+def by_name(cells: list[PlannedCell]) -> dict[str, PlannedCell]:
+    return {planned.cell.name: planned for planned in cells}
+
+
+@pytest.mark.parametrize("name", TIERS)
+def test_every_cell_comes_once_and_after_what_it_needs(name: str) -> None:
+    seen: set[str] = set()
+    for planned in plan(tier(name), Path("out")):
+        assert planned.cell.name not in seen
+        assert set(planned.needs) <= seen
+        seen.add(planned.cell.name)
+
+
+def test_the_grid_is_the_product_of_what_is_asked_for() -> None:
+    asked = settings(modes=["frozen", "scratch"], baselines=["mean"], properties=False)
+    names = set(by_name(plan(asked, Path("out"))))
+    folders = product(["a", "b"], ["InteractiveProbing", "Own", "mine"], ["seed3", "seed5"])
+    expected = {
+        f"{zoo}/{encoder}/{seed}/{what}"
+        for zoo, encoder, seed in folders
+        for target in [{"a": "task", "b": "angle"}[zoo]]
+        for what in ("emulation", f"{target}-frozen", f"{target}-scratch")
+    }
+    expected |= {f"a/baselines/mean/seed{seed}/task" for seed in (3, 5)}
+    expected |= {f"b/baselines/mean/seed{seed}/angle" for seed in (3, 5)}
+    assert names == expected
+
+
+def test_modes_of_other_targets_are_their_own() -> None:
+    zoos = {"a": BenchmarkZoo("task", path="zoo", targets=["step"])}
+    cells = by_name(plan(settings(zoos=zoos, modes=["finetune"]), Path("out")))
+    predictions = {n.rsplit("/", 1)[1] for n, p in cells.items() if p.cell.kind == "prediction"}
+    assert predictions == {"task-finetune", "step-frozen"}
+
+
+def test_only_what_reads_a_pretrained_encoder_waits_for_it() -> None:
+    cells = by_name(plan(settings(modes=["frozen", "scratch"]), Path("out")))
+    place = "a/InteractiveProbing/seed3"
+    assert cells[f"{place}/task-frozen"].needs == (f"{place}/emulation",)
+    assert cells[f"{place}/task-scratch"].needs == ()
+    assert "--model.pretrained" in cells[f"{place}/task-frozen"].commands[0]
+    assert "--model.pretrained" not in cells[f"{place}/task-scratch"].commands[0]
+
+
+def test_encoders_are_presets_names_or_files() -> None:
+    words = {v.name: v.words for v in variants(settings(size="small"))}
+    assert words["InteractiveProbing"][1].endswith("encoders/InteractiveProbing_small.yaml")
+    assert words["Own"] == ["--model.encoder", "my.Own"]
+    assert words["mine"] == ["--config", "mine.yaml"]
+    published = {v.name: v.words for v in variants(settings())}["InteractiveProbing"]
+    assert published[1].endswith("encoders/InteractiveProbing.yaml")
+
+
+def test_ablations_change_one_option_where_they_are_wanted() -> None:
+    zoos = {
+        "a": BenchmarkZoo("task", path="zoo"),
+        "b": BenchmarkZoo("angle", path="other", ablations=False),
+    }
+    ablations = {"Own": {"width": [8], "model.learning_rate": [0.1]}}
+    cells = by_name(plan(settings(zoos=zoos, ablations=ablations), Path("out")))
+    names = {planned.cell.encoder for planned in cells.values() if planned.cell.ablation}
+    assert names == {"Own-width=8", "Own-model.learning_rate=0.1"}
+    assert not any(n.startswith("b/Own-") for n in cells)
+    words = cells["a/Own-width=8/seed3/emulation"].commands[0]
+    assert words[words.index("--model.encoder.width") + 1] == "8"
+    words = cells["a/Own-model.learning_rate=0.1/seed3/emulation"].commands[0]
+    assert words[words.index("--model.learning_rate") + 1] == "0.1"
+
+
+def test_the_options_of_a_zoo_beat_those_of_the_benchmark() -> None:
+    zoos = {"a": BenchmarkZoo("task", path="zoo", emulation={"trainer.max_steps": 9})}
+    cells = by_name(plan(settings(zoos=zoos), Path("out")))
+    words = cells["a/Own/seed3/emulation"].commands[0]
+    assert words.count("--trainer.max_steps") == 1
+    assert words[words.index("--trainer.max_steps") + 1] == "9"
+
+
+def test_commands_are_shown_as_one_types_them() -> None:
+    words = ["fit", "--config", find_config("prediction.yaml"), "--model.target", "a b"]
+    assert shown(words) == "wsrl fit --config configs/prediction.yaml --model.target 'a b'"
+
+
+def test_the_published_tier_is_as_published() -> None:
+    asked = tier("paper")
+    assert len(asked.seeds) == 15
+    assert asked.size == ""
+    assert {z.build for z in asked.zoos.values()} == {
+        "zoo/formal_languages.yaml",
+        "zoo/tiled_mnist.yaml",
+    }
+    assert asked.emulation == Training("emulation.yaml")
+    probing = asked.ablations["InteractiveProbing"]
+    assert probing == {"num_probes": [1, 2, 4, 8], "probing_length": [7, 12, 22, 42]}

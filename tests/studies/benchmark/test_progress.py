@@ -1,0 +1,48 @@
+"""How long the rest may take."""
+
+from __future__ import annotations
+
+import pytest
+
+from wsrl.studies.benchmark.progress import Progress, duration
+from wsrl.studies.benchmark.results import Cell
+
+
+def cells() -> list[Cell]:
+    found = []
+    for encoder in ("A", "B"):
+        for seed in range(3):
+            place = f"z/{encoder}/seed{seed}"
+            found.append(Cell(f"{place}/emulation", "emulation", "z", encoder, seed))
+            found.append(
+                Cell(f"{place}/task-frozen", "prediction", "z", encoder, seed, "task", "frozen")
+            )
+    return found
+
+
+def test_the_rest_takes_what_its_like_took() -> None:
+    progress = Progress(cells(), workers=2)
+    assert progress.time_left() is None
+    progress.know("z/A/seed0/emulation", 100)
+    progress.know("z/B/seed0/emulation", 10)
+    progress.know("z/A/seed0/task-frozen", 4)
+    left = 2 * 100 + 2 * 10 + 5 * 4  # B's prediction is like A's: of the same kind on the same zoo
+    assert progress.time_left() == pytest.approx(left / 2)
+
+
+def test_failed_cells_take_no_time(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(cells(), workers=1)
+    for cell in cells()[1:]:
+        progress.know(cell.name, 1)
+    assert progress.time_left() == pytest.approx(1)
+    progress.fail("z/A/seed0/emulation", "no luck")
+    assert progress.time_left() == 0
+    assert "[12/12] z/A/seed0/emulation: FAILED: no luck" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.24, "0.2s"), (59.4, "59s"), (60, "1m 00s"), (3599, "59m 59s"), (7500, "2h 05m")],
+)
+def test_durations_have_two_units_at_most(seconds: float, said: str) -> None:
+    assert duration(seconds) == said

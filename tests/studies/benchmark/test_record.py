@@ -1,0 +1,100 @@
+"""A benchmark's folder may grow; it does not become another benchmark."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wsrl.studies.benchmark.plan import plan
+from wsrl.studies.benchmark.record import RECORD, finished, record_grid
+from wsrl.studies.benchmark.results import CELLS, Result, read_results, write_result
+from wsrl.studies.benchmark.settings import BenchmarkSettings, BenchmarkZoo, Training
+
+
+def settings(out: Path, steps: int = 7, **changes: Any) -> BenchmarkSettings:
+    given: dict[str, Any] = {
+        "zoos": {"a": BenchmarkZoo("task", path=str(out.parent / "zoo"))},
+        "encoders": ["InteractiveProbing", str(out.parent / "mine.yaml")],
+        "seeds": [0],
+        "emulation": Training("emulation_small.yaml", {"trainer.max_steps": steps}),
+        "prediction": Training("prediction.yaml"),
+    }
+    return BenchmarkSettings(**given | changes)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    (tmp_path / "mine.yaml").write_text("model: {init_args: {learning_rate: 0.1}}\n")
+    return tmp_path / "out"
+
+
+def record(out: Path, given: BenchmarkSettings) -> dict[str, Any]:
+    record_grid(out, given, plan(given, out))
+    content: dict[str, Any] = json.loads((out / RECORD).read_text())
+    return content
+
+
+def test_the_same_grid_changes_nothing(out: Path) -> None:
+    assert record(out, settings(out)) == record(out, settings(out))
+
+
+def test_a_grid_may_grow_and_shrink(out: Path) -> None:
+    record(out, settings(out))
+    grown = record(out, settings(out, seeds=[0, 1], modes=["frozen", "scratch"]))
+    names = {cell["name"] for cell in grown["cells"]}
+    assert {p.cell.name for p in plan(settings(out, seeds=[1]), out)} <= names
+    shrunk = record(out, settings(out, seeds=[1]))
+    assert {cell["name"] for cell in shrunk["cells"]} == names  # what was there is not forgotten
+
+
+def test_another_grid_is_refused_and_the_record_stays(out: Path) -> None:
+    before = record(out, settings(out))
+    with pytest.raises(
+        ValueError, match=r"holds another benchmark(.|\n)*max_steps 7(.|\n)*steps 8"
+    ):
+        record(out, settings(out, steps=8))
+    assert json.loads((out / RECORD).read_text()) == before
+
+
+def test_a_config_that_was_edited_is_refused(out: Path) -> None:
+    record(out, settings(out))
+    (out.parent / "mine.yaml").write_text("model: {init_args: {learning_rate: 0.2}}\n")
+    with pytest.raises(ValueError, match=r"mine.yaml: model.init_args.learning_rate was 0.1 and"):
+        record(out, settings(out))
+
+
+def test_a_folder_of_something_else_is_left_alone(out: Path) -> None:
+    out.mkdir()
+    (out / "thesis.txt").write_text("mine")
+    with pytest.raises(ValueError, match="no benchmark"):
+        record(out, settings(out))
+    assert [path.name for path in out.iterdir()] == ["thesis.txt"]
+
+
+def test_a_record_of_something_else_is_refused(out: Path) -> None:
+    out.mkdir()
+    (out / RECORD).write_text("{}")
+    with pytest.raises(ValueError, match="no record of a benchmark"):
+        record(out, settings(out))
+
+
+def test_cells_that_failed_are_not_done(out: Path) -> None:
+    cells = plan(settings(out), out)
+    for planned, error in zip(cells, [None, "no luck"], strict=False):
+        folder = out / CELLS / planned.cell.name
+        folder.mkdir(parents=True)
+        write_result(folder, Result(planned.cell, error, wall_seconds=2.5))
+    assert set(finished(out, cells)) == {cells[0].cell.name}
+    assert {result.error for result in read_results(out)} == {None, "no luck"}
+
+
+def test_a_damaged_result_is_named(out: Path) -> None:
+    cells = plan(settings(out), out)
+    folder = out / CELLS / cells[0].cell.name
+    folder.mkdir(parents=True)
+    (folder / "cell.json").write_text('{"cell": 3}')
+    with pytest.raises(ValueError, match=r"cell.json is no result"):
+        finished(out, cells)

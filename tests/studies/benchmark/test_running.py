@@ -1,0 +1,181 @@
+"""Grids that are run for real: what is done stays, what fails is said, what is killed goes on."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.studies.benchmark.conftest import QUICK, Grid
+from wsrl.cli import main
+from wsrl.studies.benchmark.results import Result, read_results
+
+ONE = {"encoders": ["InteractiveProbing"], "modes": ["frozen"]}
+OWN = '''\
+import pathlib
+
+import torch
+
+import wsrl
+
+
+class Own(wsrl.Encoder):
+    """Fails as long as there is no file named mended."""
+
+    def __init__(self, spec: wsrl.RNNSpec, embedding_dim: int = 4) -> None:
+        super().__init__(spec, embedding_dim)
+        self.linear = torch.nn.Linear(spec.num_parameters, embedding_dim)
+
+    def forward(self, weights: wsrl.RNNWeights) -> torch.Tensor:
+        if self.training and not pathlib.Path("mended").exists() and weights.flat.shape[0] > 2:
+            raise RuntimeError("this one is broken")
+        return self.linear(weights.flat)
+'''
+
+
+def numbers(out: Path) -> dict[str, Any]:
+    """All that must not depend on how often a benchmark was interrupted."""
+    return {r.cell.name: (r.metrics, r.curves, r.commands, r.error) for r in read_results(out)}
+
+
+def portable(found: dict[str, Any], out: Path) -> Any:
+    return json.loads(json.dumps(found).replace(str(out), "OUT"))
+
+
+def command(words: list[str]) -> list[str]:
+    return [sys.executable, "-m", "wsrl.cli", "benchmark", *words]
+
+
+def test_what_is_done_is_left_out(
+    grid: Grid, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = grid(**ONE, other_modes=[])
+    assert main(["benchmark", *words]) == 0
+    out = tmp_path / "out"
+    results = read_results(out)
+    assert len(results) == 2
+    for result in results:
+        test = json.loads((out / "cells" / result.cell.name / "test.json").read_text())
+        assert result.metrics == test["metrics"]
+        assert result.cost is not None
+        assert result.cost.steps == QUICK["trainer.max_steps"]
+        assert set(result.curves) >= {"validation/loss"} or result.cell.kind == "emulation"
+    times = {path: path.stat().st_mtime_ns for path in out.glob("cells/**/*.*")}
+    capsys.readouterr()
+    assert main(["benchmark", *words]) == 0
+    assert "2 cells, 2 of them done" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in out.glob("cells/**/*.*")} == times
+
+
+def test_a_cell_that_fails_ends_no_other_and_is_tried_again(
+    grid: Grid,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "own_encoder.py").write_text(OWN)
+    words = grid(encoders=["LayerwiseStatistics", "own_encoder.Own"], other_modes=[],
+                 compare_with="LayerwiseStatistics", modes=["frozen"])  # fmt: skip
+    assert main(["benchmark", *words]) == 1
+    said = capsys.readouterr()
+    assert "Own/seed0/emulation: FAILED: RuntimeError: this one is broken" in said.out
+    assert "Own/seed0/task-frozen: FAILED: left out, since" in said.out
+    assert "failed: languages/Own/seed0/emulation" in said.err
+    errors = {r.cell.encoder: r.error for r in read_results(tmp_path / "out")}
+    assert errors == {
+        "LayerwiseStatistics": None,
+        "Own": "RuntimeError: this one is broken",
+    }
+    (tmp_path / "mended").touch()
+    assert main(["benchmark", *words]) == 0
+    assert all(result.error is None for result in read_results(tmp_path / "out"))
+
+
+def test_a_process_that_dies_is_a_cell_that_failed(
+    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    own = OWN.replace(
+        "raise RuntimeError(", "__import__('os').kill(__import__('os').getpid(), 9); ("
+    )
+    (tmp_path / "dying_encoder.py").write_text(own)
+    words = grid(encoders=["dying_encoder.Own"], compare_with="Own", modes=[], other_modes=[])
+    assert main(["benchmark", *words]) == 1
+    (result,) = read_results(tmp_path / "out")
+    assert result.error is not None
+    assert "SIGKILL" in result.error
+    assert "output.log" in result.error
+
+
+def test_killed_at_random_and_started_again_it_gives_the_same_numbers(
+    grid: Grid, tmp_path: Path
+) -> None:
+    words = grid(other_modes=[])
+    out = tmp_path / "out"
+    subprocess.run(command(words), check=True, capture_output=True)
+    whole = portable(numbers(out), out)
+    out.rename(tmp_path / "whole")
+    draws, cut = random.Random(1), 0
+    signals = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
+    for done, number in zip((0, 1, 2, 4), signals, strict=True):
+        process = subprocess.Popen(
+            command(words), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        while process.poll() is None and not begun(out, done):
+            time.sleep(0.05)
+        time.sleep(draws.uniform(0.0, 0.6))
+        process.send_signal(number)  # to it alone: its cells must hear of it by themselves
+        _, said = process.communicate(timeout=60)
+        cut += process.returncode != 0
+        if process.returncode and number != signal.SIGKILL:
+            assert process.returncode == 128 + number
+            assert "run the same command again to go on" in said
+    assert cut >= 2
+    subprocess.run(command(words), check=True, capture_output=True)
+    assert portable(numbers(out), out) == whole
+
+
+def begun(out: Path, done: int) -> bool:
+    """Whether so many cells are done, and another has begun."""
+    begun = {path.parent for path in out.glob("cells/**/output.log")}
+    through = {path.parent for path in out.glob("cells/**/cell.json")}
+    return len(through) >= done and begun > through
+
+
+def test_two_commands_at_once_share_the_cells(grid: Grid, tmp_path: Path) -> None:
+    words = [*grid(seeds=[0, 1], other_modes=[]), "--workers", "1"]
+    both = [
+        subprocess.Popen(
+            command(words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=240)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    results = {result.cell.name: result for result in read_results(tmp_path / "out")}
+    assert len(results) == 12
+    done = [line.split("] ")[1].split(":")[0] for text in said for line in _done(text)]
+    assert sorted(done) == sorted(results)  # each by exactly one of them
+    assert all(_done(text) for text in said)
+
+
+def _done(text: str) -> list[str]:
+    return [line for line in text.splitlines() if ": done in" in line]
+
+
+def test_results_come_back_as_they_were_written(grid: Grid, tmp_path: Path) -> None:
+    assert main(["benchmark", *grid(**ONE, other_modes=[])]) == 0
+    for result in read_results(tmp_path / "out"):
+        assert isinstance(result, Result)
+        assert result.wall_seconds > 0
+        assert result.made_with["torch"]
