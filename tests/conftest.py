@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, settings
 
 import wsrl  # noqa: F401 first: it lets torchvision, and so Lightning, be imported beside a CPU torch
 from wsrl.zoos import BuildSettings, Zoo, build_zoo, open_zoo
-from wsrl.zoos.problems import FormalLanguages
+from wsrl.zoos.problems import FormalLanguages, TiledImages
 
 settings.register_profile(
     "wsrl",
@@ -63,6 +63,18 @@ def zoo_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small formal-language zoo; tests must not write to it."""
     path = tmp_path_factory.mktemp("zoos") / "small"
     build_zoo(path, FormalLanguages(**SMALL_PROBLEM), BuildSettings(**SMALL_BUILD), quiet=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small zoo of digit classifiers; tests must not write to it."""
+    path = tmp_path_factory.mktemp("zoos") / "digits"
+    problem = TiledImages(evaluated_images=40, stored_sequences=3)
+    settings = BuildSettings(
+        runs=10, snapshots=(0, 10, 30), hidden_size=6, num_layers=1, batch_size=8
+    )
+    build_zoo(path, problem, settings, quiet=True)
     return path
 
 

@@ -14,23 +14,10 @@ from wsrl.encoders import ConstantEmbedding, InteractiveProbing, NoninteractiveP
 from wsrl.tasks import EmulationModule, PredictionModule
 from wsrl.tasks.head import on_circle, to_degrees
 from wsrl.tasks.metrics import prediction_metrics, update_prediction_metrics
-from wsrl.zoos import BuildSettings, build_zoo
 from wsrl.zoos.problems import TiledImages
 
 SPEC = wsrl.RNNSpec("lstm", 3, 4, 1, 3).to_dict()
 TARGETS = {"angle": {"kind": "angle", "parts": 1, "classes": 0, "period": 360.0}}
-
-
-@pytest.fixture(scope="session")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a small zoo of digit classifiers."""
-    path = tmp_path_factory.mktemp("zoos") / "digits"
-    problem = TiledImages(evaluated_images=40, stored_sequences=3)
-    settings = BuildSettings(
-        runs=10, snapshots=(0, 10, 30), hidden_size=6, num_layers=1, batch_size=8
-    )
-    build_zoo(path, problem, settings, quiet=True)
-    return path
 
 
 def test_degrees_go_to_the_circle_and_back() -> None:

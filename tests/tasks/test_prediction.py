@@ -53,6 +53,32 @@ def test_only_fine_tuning_changes_a_pretrained_encoder(
     assert not same(head, module.head)
 
 
+@pytest.mark.parametrize("mode", ["untrained", "scratch"])
+def test_an_untrained_encoder_keeps_the_random_weights_of_the_seed(
+    datamodule: ZooDataModule, tmp_path: Path, mode: str
+) -> None:
+    def make(seed: int) -> PredictionModule:
+        torch.manual_seed(seed)
+        return prediction(datamodule, mode=mode, encoder=TRANSFORMER)
+
+    module, again, other = make(5), make(5), make(6)
+    fresh, head = copy_of(module.encoder), copy_of(module.head)
+    assert same(fresh, again.encoder)
+    assert not same(fresh, other.encoder)
+    trainer = small_trainer(tmp_path)
+    trainer.fit(module, datamodule=datamodule)
+    assert not same(head, module.head)
+    assert same(fresh, module.encoder) is (mode == "untrained")
+    module.train()
+    assert module.encoder.training is (mode != "untrained")  # its dropout is off
+    trainer.save_checkpoint(tmp_path / "prediction.ckpt")
+    loaded = PredictionModule.load_from_checkpoint(tmp_path / "prediction.ckpt")
+    assert loaded.mode == mode
+    assert same(copy_of(module), loaded)
+    small_trainer(tmp_path).fit(loaded, datamodule=datamodule)  # goes on from there
+    assert same(fresh, loaded.encoder) is (mode == "untrained")
+
+
 def test_a_frozen_encoder_stays_in_evaluation_mode(
     datamodule: ZooDataModule, tmp_path: Path
 ) -> None:
@@ -188,10 +214,11 @@ def test_contradictions_are_errors(
         module = prediction(datamodule, mode=mode, encoder=SMALL_ENCODER)
         with pytest.raises(ValueError, match="needs `pretrained`"):
             small_trainer(tmp_path).fit(module, datamodule=datamodule)
-    with pytest.raises(ValueError, match="needs an `encoder`"):
-        prediction(datamodule, mode="scratch")
-    with pytest.raises(ValueError, match="starts from random weights, but pretrained="):
-        prediction(datamodule, mode="scratch", encoder=SMALL_ENCODER, pretrained=path)
+    for mode in ("scratch", "untrained"):
+        with pytest.raises(ValueError, match=f"'{mode}' needs an `encoder`"):
+            prediction(datamodule, mode=mode)
+        with pytest.raises(ValueError, match="starts from random weights, but pretrained="):
+            prediction(datamodule, mode=mode, encoder=SMALL_ENCODER, pretrained=path)
     other = partial(FlattenedWeights, embedding_dim=6, width=16)
     with pytest.raises(ValueError, match=r"FlattenedWeights\(embedding_dim=6, .*=5, width=16"):
         prediction(datamodule, encoder=other, pretrained=path)

@@ -26,7 +26,10 @@ from wsrl.tasks.pretrained import check_same_encoder, load_pretrained_encoder, m
 if TYPE_CHECKING:
     from wsrl.data.batch import ZooBatch
 
-MODES = ("frozen", "finetune", "scratch")
+MODES = ("frozen", "finetune", "scratch", "untrained")
+FRESH, FIXED = ("scratch", "untrained"), ("frozen", "untrained")
+"""Modes whose encoder starts from random weights, and those whose encoder is not trained."""
+
 KINDS = ("classes", "real", "angle")
 CLASS_LOSSES = ("binary_cross_entropy", "cross_entropy")
 
@@ -48,8 +51,9 @@ class PredictionModule(TaskModule):
             encoder it would have to be.
         pretrained: a checkpoint of an ``EmulationModule`` to take the encoder from, with its
             weights. It is read once: this module's own checkpoints hold all they need.
-        mode: ``frozen`` (the encoder stays as it was pre-trained), ``finetune`` (it is trained on)
-            or ``scratch`` (it starts from random weights).
+        mode: ``frozen`` (the encoder stays as it was pre-trained), ``finetune`` (it is trained
+            on), ``scratch`` (it starts from random weights) or ``untrained`` (it keeps these: a
+            baseline, which shows what its architecture alone gives).
         class_loss: for classes. ``binary_cross_entropy`` treats every class of every part as a
             yes-or-no question, as published; ``cross_entropy`` has the classes of a part compete.
         head_width: neurons of each of the head's hidden layers.
@@ -104,7 +108,7 @@ class PredictionModule(TaskModule):
         )
         self.scale = RunningScale(self.parts)  # of a real target
         self.split_metrics = nn.ModuleDict()
-        if mode == "frozen":
+        if mode in FIXED:
             self.encoder.requires_grad_(False)
             self.encoder.eval()
         self.save_hyperparameters(
@@ -145,7 +149,7 @@ class PredictionModule(TaskModule):
         """Return the embeddings of ``B`` RNNs, ``(B, D)`` of unit norm."""
         if len(weights) == 0:  # a process without a share of a small split
             return weights.flat.new_zeros(0, self.encoder.embedding_dim)
-        if self.mode == "frozen":
+        if self.mode in FIXED:
             with torch.no_grad():
                 return embed(self.encoder, weights)
         return embed(self.encoder, weights)
@@ -160,9 +164,9 @@ class PredictionModule(TaskModule):
         return self._decide(self(self.embed(weights)))
 
     def train(self, mode: bool = True) -> PredictionModule:
-        """Switch to training, but leave a frozen encoder as it is (its dropout stays off)."""
+        """Switch to training, but leave a fixed encoder as it is (its dropout stays off)."""
         super().train(mode)
-        if self.mode == "frozen":
+        if self.mode in FIXED:
             self.encoder.eval()
         return self
 
@@ -191,10 +195,10 @@ class PredictionModule(TaskModule):
         Raises:
             ValueError: when an encoder that was never trained is to be frozen or fine-tuned.
         """
-        if self.mode != "scratch" and self.pretrained is None:
+        if self.mode not in FRESH and self.pretrained is None:
             raise ValueError(
                 f"mode {self.mode!r} needs `pretrained`, the checkpoint of an EmulationModule; "
-                "without one use mode 'scratch'"
+                "without one use mode 'scratch' or 'untrained'"
             )
 
     def training_step(self, batch: ZooBatch, batch_idx: int) -> Tensor:
@@ -272,9 +276,9 @@ def _find_encoder(
     spec: RNNSpec,
 ) -> Encoder:
     """Build or load the encoder, and check that what was given agrees."""
-    if mode == "scratch" and pretrained is not None:
+    if mode in FRESH and pretrained is not None:
         raise ValueError(
-            f"mode 'scratch' starts from random weights, but pretrained={pretrained!r} was given; "
+            f"mode {mode!r} starts from random weights, but pretrained={pretrained!r} was given; "
             "leave it out, or use mode 'frozen' or 'finetune'"
         )
     if pretrained is not None:
@@ -283,7 +287,7 @@ def _find_encoder(
             check_same_encoder(make_encoder(encoder, spec, defaults), loaded, pretrained)
         return loaded
     if encoder is None:
-        needed = "an `encoder`" if mode == "scratch" else "`pretrained`, an emulation checkpoint"
+        needed = "an `encoder`" if mode in FRESH else "`pretrained`, an emulation checkpoint"
         raise ValueError(f"mode {mode!r} needs {needed}")
     return make_encoder(encoder, spec, defaults)
 

@@ -1,0 +1,173 @@
+"""``wsrl test`` keeps what it measures of every RNN; its metrics are the means of that."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch  # noqa: F401 here, since its log keeps the stderr it finds at import
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy.stats import kendalltau
+from sklearn.metrics import r2_score
+
+import wsrl
+from wsrl.cli import main
+from wsrl.zoos.tensors import read_metadata, read_tensors
+
+LABELS = {"row", "run", "step", "performance", "task", "split"}
+FIT = [
+    *("--data.batch_size", "4", "--data.steps_per_epoch", "2", "--data.eval_batch_size", "7"),
+    *("--data.sequences_per_rnn", "2", "--trainer.max_steps", "2", "--trainer.logger", "false"),
+    *("--trainer.enable_model_summary", "false", "--trainer.accelerator", "cpu"),
+    *("--model.encoder", "LayerwiseStatistics", "--model.encoder.width", "8"),
+]
+EMULATION = ["--model", "EmulationModule", "--model.emulator_width", "8"]
+EMULATION += ["--model.clone_sequences", "3", "--model.figures", "false"]
+PREDICTION = ["--model", "PredictionModule", "--model.mode", "scratch", "--model.target"]
+
+
+def run(folder: Path, zoo: Path, *options: str) -> Path:
+    """Train and test; return the folder."""
+    where = ["--run", str(folder)]
+    assert main(["fit", *where, "--data.zoo", str(zoo), *options, *FIT]) == 0
+    assert main(["test", *where, "--ckpt_path", "last"]) == 0
+    return folder
+
+
+def found(folder: Path) -> tuple[dict[str, float], dict[str, dict[str, NDArray[Any]]]]:
+    """Return the metrics, and the columns of every split."""
+    columns = {name: t.numpy() for name, t in read_tensors(folder / "test.safetensors").items()}
+    metadata = read_metadata(folder / "test.safetensors")
+    told = json.loads((folder / "test.json").read_text())
+    assert {name: metadata[name] for name in ("checkpoint", "zoo")} == {
+        name: told[name] for name in ("checkpoint", "zoo")
+    }
+    splits = {
+        split: {name: column[columns["split"] == index] for name, column in columns.items()}
+        for index, split in enumerate(metadata["splits"])
+    }
+    return told["metrics"], splits
+
+
+@pytest.fixture(scope="module")
+def emulation(zoo_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(tmp_path_factory.mktemp("runs") / "emulation", zoo_path, *EMULATION)
+
+
+def test_metrics_of_an_emulation_are_means_of_its_columns(emulation: Path, zoo_path: Path) -> None:
+    metrics, splits = found(emulation)
+    data = wsrl.ZooDataModule(str(zoo_path))
+    measured = {"total_variation", "reverse_kl", "clone_score", "original_score"}
+    assert list(splits) == ["validation", "ood"]
+    for split, columns in splits.items():
+        assert columns.keys() == LABELS | measured
+        assert columns["row"].tolist() == list(data.rows(split))
+        steps = data.zoo.read("step", torch.from_numpy(columns["row"]))
+        assert columns["step"].tolist() == steps.tolist()
+        for name in measured:
+            assert columns[name].mean() == pytest.approx(metrics[f"{split}/{name}"], rel=1e-5)
+        difference = np.abs(columns["clone_score"] - columns["original_score"]).mean()
+        assert difference == pytest.approx(metrics[f"{split}/clone_difference"], rel=1e-5)
+
+
+def test_a_row_is_of_its_own_rnn(emulation: Path, zoo_path: Path) -> None:
+    _, splits = found(emulation)
+    columns = splits["ood"]
+    module = wsrl.EmulationModule.load_from_checkpoint(emulation / "checkpoints/last.ckpt").eval()
+    data = wsrl.ZooDataModule(str(zoo_path), sequences_per_rnn=2, eval_batch_size=7)
+    batch = next(iter(data.val_dataloader()[1]))
+    with torch.no_grad():
+        emulated = module(batch.weights, batch.inputs).softmax(-1)
+    difference = (emulated - batch.outputs.softmax(-1)).abs().numpy().sum(-1) / 2
+    at = np.searchsorted(columns["row"], batch.row.numpy())
+    np.testing.assert_allclose(columns["total_variation"][at], difference.mean((1, 2)), rtol=1e-4)
+    assert np.ptp(difference.mean((1, 2))) > 0.01  # of another RNN it would be another
+
+
+def test_metrics_of_classes_follow_from_predictions_and_targets(
+    zoo_path: Path, tmp_path: Path
+) -> None:
+    metrics, splits = found(run(tmp_path / "task", zoo_path, *PREDICTION, "task"))
+    zoo = wsrl.open_zoo(zoo_path)
+    for split, columns in splits.items():
+        assert columns.keys() == LABELS | {"prediction", "target"}
+        assert columns["prediction"].dtype == columns["target"].dtype == np.int64
+        right = columns["prediction"] == columns["target"]
+        assert right.all(1).mean() == pytest.approx(metrics[f"{split}/exact_match"])
+        assert right.mean() == pytest.approx(metrics[f"{split}/part_accuracy"])
+        truth = zoo.problem.targets(zoo.steps)["task"].of({"task": torch.tensor(columns["task"])})
+        assert np.array_equal(columns["target"], truth.numpy())
+
+
+def test_metrics_of_values_follow_from_predictions_and_targets(
+    zoo_path: Path, tmp_path: Path
+) -> None:
+    metrics, splits = found(run(tmp_path / "run", zoo_path, *PREDICTION, "performance"))
+    for split, columns in splits.items():
+        predicted, truth = columns["prediction"], columns["target"]
+        assert np.array_equal(truth[:, 0], columns["performance"])
+        pair = (truth[:, 0], predicted[:, 0])
+        assert np.abs(predicted - truth).mean() == pytest.approx(metrics[f"{split}/mae"], rel=1e-4)
+        assert r2_score(*pair) == pytest.approx(metrics[f"{split}/r2"], rel=1e-3)
+        tau = kendalltau(*pair).statistic
+        assert tau == pytest.approx(metrics[f"{split}/kendall_tau"], abs=1e-5)
+
+
+def test_angles_are_in_degrees(digits: Path, tmp_path: Path) -> None:
+    metrics, splits = found(run(tmp_path / "run", digits, *PREDICTION, "angle"))
+    for split, columns in splits.items():
+        assert np.array_equal(columns["target"], columns["task"])
+        difference = np.abs(columns["prediction"] - columns["target"])
+        error = np.minimum(difference, 360 - difference).mean()
+        assert error == pytest.approx(metrics[f"{split}/angular_error"], rel=1e-4)
+
+
+def test_real_outputs_are_measured_by_their_own_loss(tmp_path: Path) -> None:
+    zoo = tmp_path / "zoo"
+    build = ["zoo", "build", "--problem", "variable_binding", "--out", str(zoo), "--dims", "2"]
+    build += ["--steps", "2", "--runs", "8", "--hidden_size", "4", "--snapshots", "[0,2]"]
+    assert main([*build, "--quiet", "true"]) == 0
+    options = [*EMULATION, "--data.split_by", "nothing", "--model.clone_rnns", "0"]
+    options += ["--model.loss", "mean_squared_error"]
+    metrics, splits = found(run(tmp_path / "run", zoo, *options))
+    rows = list(range(len(wsrl.open_zoo(zoo))))
+    for split, columns in splits.items():
+        assert columns.keys() == LABELS | {"mean_squared_error"}
+        assert columns["row"].tolist() == rows  # with nothing held out, once for each split
+        mean = columns["mean_squared_error"].mean()
+        assert mean == pytest.approx(metrics[f"{split}/mean_squared_error"], rel=1e-5)
+
+
+def test_validate_keeps_none_and_a_new_run_deletes_them(
+    emulation: Path, zoo_path: Path, tmp_path: Path
+) -> None:
+    checkpoint = str(emulation / "checkpoints/last.ckpt")
+    assert main(["validate", "--ckpt_path", checkpoint, "--run", str(tmp_path / "other")]) == 0
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["validate.json"]
+    folder = run(tmp_path / "run", zoo_path, *PREDICTION, "step")
+    kept = {path.name for path in folder.iterdir()}
+    assert {"test.json", "test.safetensors", "cost.json"} < kept
+    wsrl.studies.runs.Run(folder).clear()
+    assert not list(folder.iterdir())
+
+
+def test_several_processes_keep_none_and_say_so(emulation: Path, tmp_path: Path) -> None:
+    (tmp_path / "test.safetensors").write_bytes(b"of another test")
+    checkpoint = str(emulation / "checkpoints/last.ckpt")
+    args = ["test", "--ckpt_path", checkpoint, "--run", str(tmp_path)]
+    args += ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu"]
+    done = subprocess.run(
+        [sys.executable, "-m", "wsrl.cli", *args], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "no test.safetensors, which one process writes: pass --trainer.devices 1" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["test.json"]
+    expected = json.loads((emulation / "test.json").read_text())["metrics"]
+    metrics = json.loads((tmp_path / "test.json").read_text())["metrics"]
+    assert metrics == pytest.approx(expected, rel=1e-4)
