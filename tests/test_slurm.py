@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-import wsrl
 from tests.test_docker import ROOT, accepted
 
 FOLDER = ROOT / "docker" / "slurm"
@@ -24,10 +23,10 @@ SLURM = {
     "SLURM_NTASKS_PER_NODE": "2",
 }
 ARGUMENTS = {
+    "benchmark": ["paper", "runs/my x", "--seeds", "[0]"],
     "build_array": ["configs/zoo/formal_languages.yaml", "zoos/my zoo"],
     "build_nodes": ["configs/zoo/formal_languages.yaml", "zoos/my zoo"],
     "pretrain": ["InteractiveProbing", "zoos/my zoo", "runs/x", "--trainer.max_steps", "7"],
-    "sweep": ["zoos/my zoo", "runs/x", "--trainer.max_steps", "7"],
 }
 RECORDED = r"""
 srun() { printf '%s\n' srun "$@" '' >> "$RECORD"; return "$STATUS"; }
@@ -67,7 +66,8 @@ def test_the_command_understands_the_job(
     commands = [call[call.index("wsrl") :] for call in calls]
     for command in commands:
         accepted(command, capsys)
-    assert "zoos/my zoo" in commands[0]  # one word still
+    (spaced,) = [word for word in ARGUMENTS[script.stem] if " " in word]
+    assert spaced in commands[0]  # one word still
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
@@ -102,17 +102,9 @@ def test_the_parts_of_a_zoo_are_counted_as_the_command_counts_them(tmp_path: Pat
     assert first == "1"  # --part is from 1/n to n/n
 
 
-def test_the_sweep_has_every_encoder_with_every_seed_once(tmp_path: Path) -> None:
-    script = FOLDER / "sweep.sbatch"
-    (last,) = re.findall(r"^#SBATCH --array=0-(\d+)$", script.read_text(), re.MULTILINE)
-    pairs = []
-    for task in range(int(last) + 1):
-        _, calls = submitted(script, tmp_path, SLURM_ARRAY_TASK_ID=str(task))
-        fit = calls[0]
-        encoder = Path(fit[fit.index("configs/emulation.yaml") + 2]).stem
-        seed = fit[fit.index("--seed_everything") + 1]
-        assert f"runs/x/{encoder}-{seed}" in fit
-        pairs.append((encoder, seed))
-    encoders = {encoder for encoder, _ in pairs}
-    assert len(set(pairs)) == len(pairs) == len(encoders) * len({seed for _, seed in pairs})
-    assert encoders | {"ConstantEmbedding"} == set(wsrl.list_encoders())
+def test_every_job_of_a_benchmark_runs_the_same_command(tmp_path: Path) -> None:
+    script = FOLDER / "benchmark.sbatch"
+    calls = [submitted(script, tmp_path, SLURM_ARRAY_TASK_ID=task)[1] for task in ("1", "16")]
+    assert calls[0] == calls[1]  # they share the cells out among themselves
+    words = ["--tier", "paper", "--out", "runs/my x", "--workers", "1", "--seeds", "[0]"]
+    assert calls[0][0][-10:] == ["wsrl", "benchmark", *words]
