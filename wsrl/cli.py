@@ -53,7 +53,7 @@ def main(args: Sequence[str] | None = None) -> int:
         "zoo": ("build, describe and verify zoos", _zoo),
         "benchmark": ("compare encoders: train, test and predict with all, and report", _benchmark),
         "interrogate": ("find the strings that tell the RNNs of a zoo apart", _interrogate),
-        "encoders": ("list the encoders", _encoders),
+        "encoders": ("list the encoders, or measure what they tell apart", _encoders),
         "memory": ("find the variables of a task in RNNs", _memory),
         "demo": ("a zoo, an encoder and a prediction from it, in minutes", _demo),
     }
@@ -245,28 +245,9 @@ def _memory_analyze(args: list[str]) -> None:
 
 
 def _encoders(args: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="wsrl encoders",
-        description="List the registered encoders, other packages' included, with their parameters "
-        "for the published RNNs (LSTM 2x32, 6 inputs and outputs) and default options.",
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON for scripts")
-    options = parser.parse_args(args)
-    from wsrl.studies.tables import encoder_rows, print_table
+    from wsrl.studies.encoder_commands import encoders_from_arguments
 
-    rows = encoder_rows()
-    if options.json:
-        print(json.dumps(rows, indent=2))
-        return
-    cells = [
-        [
-            str(row["name"]),
-            f"{row['parameters']:,}",
-            "yes" if row["permutation_invariant"] else "no",
-        ]
-        for row in rows
-    ]
-    print_table(["encoder", "parameters", "permutation invariant"], cells)
+    encoders_from_arguments(args)
 
 
 if __name__ == "__main__":

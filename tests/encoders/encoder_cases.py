@@ -36,7 +36,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "InteractiveProbing": PROBING,
     "FreeRunningProbing": PROBING,
     "ProbeGenerators": PROBING,
-    "ProbesAndWeights": PROBING | {"channels": 4},
+    "ProbesAndWeights": PROBING | {"channels": 8},
 }
 
 

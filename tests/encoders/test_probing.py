@@ -17,6 +17,7 @@ from wsrl.encoders import (
     get_encoder,
     list_encoders,
 )
+from wsrl.encoders.probes_and_weights import describe_neurons
 from wsrl.encoders.probing import FixedProbing
 from wsrl.encoders.reader import SequenceReader, StepReader
 from wsrl.rnn import RNNSpec, RNNWeights
@@ -238,3 +239,23 @@ def test_forget_gates_start_open() -> None:
         for bias in biases:
             assert torch.equal(bias[5:10], torch.ones(5))
             assert bias[:5].abs().max() < 1
+
+
+@every_spec
+def test_neurons_are_described_by_the_moments_of_their_weights(spec: RNNSpec) -> None:
+    """Each is written out for the neurons of the first hidden layer, from the tensors by name."""
+    weights = random_weights(spec)
+    found = describe_neurons(weights)["hidden_0"]
+    gates, hidden = spec.gates, spec.hidden_size
+    after = "linear.weight" if spec.num_layers == 1 else "rnn.weight_ih_l1"
+    for neuron in range(hidden):
+        expected = []
+        for name, value in weights.tensors().items():
+            if name.endswith("_l0"):  # rows: one of each gate
+                rows = value.unflatten(1, (gates, hidden))[:, :, neuron]
+                expected += [rows] if rows.ndim == 2 else [rows.mean(2), rows.square().mean(2)]
+            if name in ("rnn.weight_hh_l0", after):
+                blocks = 1 if name.startswith("linear") else gates
+                columns = value[:, :, neuron].unflatten(1, (blocks, -1))
+                expected += [columns.mean(2), columns.square().mean(2)]
+        torch.testing.assert_close(found[:, neuron], torch.cat(expected, 1))

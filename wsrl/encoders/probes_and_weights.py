@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from wsrl.encoders.base import Encoder, check_sizes
-from wsrl.encoders.deep_weight_space import DeepWeightSpace
+from wsrl.encoders.deep_weight_space import FIXED_AXES
 from wsrl.encoders.free_running import FreeRunningProbing
 from wsrl.encoders.mlp import Mlp
 from wsrl.encoders.probing import InputActivation
@@ -16,24 +16,77 @@ from wsrl.encoders.registry import register_encoder
 from wsrl.rnn import RNNSpec, RNNWeights
 
 
+class NeuronFeatures(nn.Module):
+    """Reads weights neuron by neuron: the cheap part of a deep-weight-space layer.
+
+    Every neuron is described by the mean and the mean square of its weights in each tensor that has
+    an axis of such neurons, gate by gate. One MLP for all neurons of a layer reads that, and its
+    results are averaged: their order cannot matter. Inputs and outputs, which cannot be permuted,
+    are kept apart. What a deep-weight-space layer does position by position, and is most of its
+    cost, is left out: no gradient is as large as the weights.
+
+    Args:
+        spec: the RNNs it reads.
+        channels: what is made of every neuron, and the hidden layer of the MLPs.
+
+    Attributes:
+        outputs: how many features there are.
+    """
+
+    def __init__(self, spec: RNNSpec, channels: int) -> None:
+        super().__init__()
+        sizes: dict[str, int] = {}
+        read: dict[str, int] = {}
+        for tensor in spec.tensors:
+            for label, size in zip(tensor.axes, tensor.sizes, strict=True):
+                sizes[label] = size if label in FIXED_AXES else 1
+                moments = 1 if len(tensor.axes) == 1 else 2
+                read[label] = read.get(label, 0) + moments * tensor.gates
+        self.by_label = nn.ModuleDict(
+            {label: Mlp(count, channels, 1, channels) for label, count in read.items()}
+        )
+        self.outputs = channels * sum(sizes.values())
+
+    def forward(self, weights: RNNWeights) -> Tensor:
+        """Read ``B`` RNNs; return ``(B, outputs)``."""
+        described = describe_neurons(weights)
+        features = []
+        for label, read in self.by_label.items():
+            values = read(described[label]).relu()  # (B, n, channels)
+            features.append(values.flatten(1) if label in FIXED_AXES else values.mean(1))
+        return torch.cat(features, 1)
+
+
+def describe_neurons(weights: RNNWeights) -> dict[str, Tensor]:
+    """Return, by label of ``TensorSpec.axes``, what is known of each neuron, ``(B, n, values)``."""
+    found: dict[str, list[Tensor]] = {}
+    for tensor in weights.spec.tensors:
+        value = weights.gated(tensor)  # (B, gates, *sizes)
+        if value.ndim == 3:
+            found.setdefault(tensor.axes[0], []).append(value)
+            continue
+        square = value.square()
+        for label, other in zip(tensor.axes, (3, 2), strict=True):
+            found.setdefault(label, []).extend([value.mean(other), square.mean(other)])
+    return {label: torch.cat(parts, 1).mT for label, parts in found.items()}
+
+
 @register_encoder
 class ProbesAndWeights(Encoder):
-    """``FreeRunningProbing`` beside a small ``DeepWeightSpace``, and an MLP that reads both.
+    """``FreeRunningProbing`` beside ``NeuronFeatures``, and an MLP that reads both.
 
-    Either gives as many features as the MLP is wide. Probes tell what the RNN does but only for the
-    inputs they meet; the weights hold all else, but are hard to read.
+    Probes tell what the RNN does, but only where they led; the weights hold the rest.
 
     Args:
         spec: the RNNs it reads.
         embedding_dim: size ``D`` of an embedding.
         num_probes: as of ``FreeRunningProbing``, like the five that follow.
         probing_length: steps of each.
-        probe_width: size of the MLPs' hidden layers, and of the features of either part.
+        probe_width: size of the MLPs' hidden layers, and of what the probes give.
         reader_width: size of the reading LSTM.
         reader_layers: layers of the reading LSTM.
         input_activation: of the probing inputs.
-        channels: channels of every equivariant layer.
-        depth: number of equivariant layers.
+        channels: of the neurons' features.
     """
 
     permutation_invariant: ClassVar[bool] = True
@@ -42,17 +95,16 @@ class ProbesAndWeights(Encoder):
         self,
         spec: RNNSpec,
         embedding_dim: int = 16,
-        num_probes: int = 4,
+        num_probes: int = 2,
         probing_length: int | None = None,
         probe_width: int = 128,
         reader_width: int = 256,
         reader_layers: int = 2,
         input_activation: InputActivation | None = None,
-        channels: int = 8,
-        depth: int = 2,
+        channels: int = 16,
     ) -> None:
         super().__init__(spec, embedding_dim)
-        check_sizes(probe_width=probe_width)
+        check_sizes(probe_width=probe_width, channels=channels)
         self.probing = FreeRunningProbing(
             spec,
             probe_width,
@@ -63,11 +115,11 @@ class ProbesAndWeights(Encoder):
             reader_layers,
             input_activation,
         )
-        self.looking = DeepWeightSpace(spec, probe_width, channels, depth, probe_width)
-        self.head = Mlp(2 * probe_width, probe_width, 1, embedding_dim)
+        self.neurons = NeuronFeatures(spec, channels)
+        self.head = Mlp(probe_width + self.neurons.outputs, probe_width, 1, embedding_dim)
 
     def forward(self, weights: RNNWeights) -> Tensor:
         """Encode ``B`` RNNs; return ``(B, D)``."""
-        features = torch.cat([self.probing(weights), self.looking(weights)], 1).relu()
-        embedding: Tensor = self.head(features)
+        answers: Tensor = self.probing(weights)
+        embedding: Tensor = self.head(torch.cat([answers.relu(), self.neurons(weights)], 1))
         return embedding

@@ -1,0 +1,169 @@
+"""What an encoder tells apart, and what it costs: measured, not claimed."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from wsrl.analysis.rnn_pairs import Pair, make_pairs, random_rnns
+from wsrl.encoders import Encoder, create_encoder
+from wsrl.rnn import RNNSpec, RNNWeights
+
+ROUNDING = 1e-7
+"""Relative changes of an embedding up to this are rounding: all is computed in float64."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """How an embedding changes from one RNN of a pair to the other, over several pairs.
+
+    Attributes:
+        smallest: of the relative changes, each ``|E(other) - E(one)| / |E(one)|``.
+        largest: of them.
+    """
+
+    smallest: float
+    largest: float
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether every pair is told apart, by more than rounding."""
+        return self.smallest > ROUNDING
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What encoding costs.
+
+    Attributes:
+        parameters: of the encoder.
+        seconds: of one forward and backward pass, the median.
+    """
+
+    parameters: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class EncoderProperties:
+    """What was measured of one encoder.
+
+    Attributes:
+        changes: by kind of pair (``make_pairs``).
+        same_function: the kinds of which both RNNs compute the same.
+        costs: by hidden size.
+    """
+
+    changes: dict[str, Change]
+    same_function: tuple[str, ...]
+    costs: dict[int, Cost]
+
+    @property
+    def growth(self) -> dict[str, float]:
+        """The exponents with which parameters and seconds grow with the hidden size."""
+        sizes = list(self.costs)
+        return {
+            "parameters": growth_exponent(sizes, [cost.parameters for cost in self.costs.values()]),
+            "seconds": growth_exponent(sizes, [cost.seconds for cost in self.costs.values()]),
+        }
+
+
+def measure_encoder(
+    name: str,
+    spec: RNNSpec,
+    sizes: Sequence[int] = (8, 16, 32, 64),
+    draws: int = 4,
+    rnns: int = 64,
+    repeats: int = 5,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> EncoderProperties:
+    """Measure a registered encoder with its default options and fresh weights.
+
+    Args:
+        name: of the encoder.
+        spec: the RNNs it is to tell apart; of others, only the hidden size differs.
+        sizes: hidden sizes at which the cost is measured, at least two.
+        draws: pairs of each kind.
+        rnns: how many are encoded at once where time is measured.
+        repeats: times that it is measured, after once for nothing.
+        seed: of the encoder's weights and of the RNNs.
+        device: where to compute.
+
+    Raises:
+        ValueError: for an unknown encoder, sizes that allow no fit, or numbers below 1.
+    """
+    if len(set(sizes)) < 2:
+        raise ValueError(f"growth needs at least two hidden sizes, not {list(sizes)}")
+    if min(draws, rnns, repeats, *sizes) < 1:
+        raise ValueError("sizes, draws, rnns and repeats must be at least 1")
+    encoder = _fresh(name, spec, seed).to(device)
+    generator = torch.Generator().manual_seed(seed)
+    pairs = make_pairs(random_rnns(spec, draws, generator), generator)
+    costs = {}
+    for size in sizes:
+        grown = replace(spec, hidden_size=size)
+        batch = random_rnns(grown, rnns, generator).to(device, torch.float32)
+        costs[size] = measure_cost(_fresh(name, grown, seed).to(device), batch, repeats)
+    same = tuple(kind for kind, pair in pairs.items() if pair.same_function)
+    return EncoderProperties(measure_changes(encoder, pairs), same, costs)
+
+
+@torch.no_grad()
+def measure_changes(encoder: Encoder, pairs: Mapping[str, Pair]) -> dict[str, Change]:
+    """Measure how far the embeddings of pairs lie apart, in float64.
+
+    Args:
+        encoder: as it is; it is left in float64.
+        pairs: by name.
+    """
+    encoder = encoder.double()
+    found = {}
+    for kind, pair in pairs.items():
+        one, other = (encoder(part.to(encoder.device, torch.float64)) for part in pair[:2])
+        size = one.norm(dim=1).clamp_min(torch.finfo(torch.float64).tiny)
+        changes = (other - one).norm(dim=1) / size
+        found[kind] = Change(float(changes.min()), float(changes.max()))
+    return found
+
+
+def measure_cost(encoder: Encoder, weights: RNNWeights, repeats: int) -> Cost:
+    """Measure what one forward and backward pass over ``B`` RNNs takes.
+
+    Args:
+        encoder: on the device of the weights, and of their dtype.
+        weights: the RNNs.
+        repeats: how often; the first pass of all is not counted.
+    """
+    seconds = []
+    for _ in range(repeats + 1):
+        _wait(weights)
+        start = time.perf_counter()
+        encoder(weights).square().sum().backward()
+        _wait(weights)
+        seconds.append(time.perf_counter() - start)
+    parameters = sum(parameter.numel() for parameter in encoder.parameters())
+    return Cost(parameters, statistics.median(seconds[1:]))
+
+
+def growth_exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
+    """Fit ``values ~ sizes ** exponent`` by least squares of the logarithms."""
+    return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
+
+
+def _fresh(name: str, spec: RNNSpec, seed: int) -> Encoder:
+    """Make an encoder without dropout, of its seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return create_encoder(name, spec).eval()
+
+
+def _wait(weights: RNNWeights) -> None:
+    device = weights.flat.device
+    if device.type != "cpu":
+        torch.get_device_module(device).synchronize(device)
