@@ -17,7 +17,7 @@ from wsrl.zoos.tensors import write_tensors
 
 
 def write_predictions(
-    path: Path, results: Sequence[Any], splits: Sequence[str], source: Mapping[str, str]
+    path: Path, results: Sequence[Any], splits: Sequence[str], source: Mapping[str, Any]
 ) -> int:
     """Write the batches of all splits, ordered as in the zoo.
 

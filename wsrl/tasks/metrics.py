@@ -33,8 +33,10 @@ def emulation_metrics(output_kind: str, clones: bool) -> nn.ModuleDict:
     return nn.ModuleDict({name: _mean() for name in names})
 
 
-def prediction_metrics(kind: str, parts: int, period: float | None = None) -> nn.ModuleDict:
-    """Return the metrics of a predicted property, beside the mean of its ``loss``.
+def prediction_metrics(
+    kind: str, parts: int, period: float | None = None, loss: bool = True
+) -> nn.ModuleDict:
+    """Return the metrics of a predicted property.
 
     Args:
         kind: of the target. ``classes``: ``exact_match`` (all parts right) and ``part_accuracy``
@@ -42,8 +44,9 @@ def prediction_metrics(kind: str, parts: int, period: float | None = None) -> nn
         parts: numbers a target has; metrics are averaged over them.
         period: of numbers on a circle: adds ``angular_error``, the mean absolute one the short way
             round, at most half a period.
+        loss: whether to add the mean of its ``loss``.
     """
-    metrics: dict[str, nn.Module] = {"loss": _mean()}
+    metrics: dict[str, nn.Module] = {"loss": _mean()} if loss else {}
     if kind == "classes":
         metrics |= {"exact_match": _mean(), "part_accuracy": _mean()}
     elif kind == "real":
@@ -55,17 +58,18 @@ def prediction_metrics(kind: str, parts: int, period: float | None = None) -> nn
 
 
 def update_prediction_metrics(
-    metrics: nn.ModuleDict, losses: Tensor, predicted: Tensor, target: Tensor
+    metrics: nn.ModuleDict, losses: Tensor | None, predicted: Tensor, target: Tensor
 ) -> None:
     """Add a batch to what ``prediction_metrics`` returned.
 
     Args:
         metrics: the metrics.
-        losses: ``(B,)``.
+        losses: ``(B,)``; ``None`` where they are not among the metrics.
         predicted: ``(B, parts)``, class indices, real values or degrees.
         target: the same of the truth.
     """
-    update(metrics, "loss", losses)
+    if losses is not None:
+        update(metrics, "loss", losses)
     if "exact_match" in metrics:
         right = predicted == target
         update(metrics, "exact_match", right.all(1).float())
