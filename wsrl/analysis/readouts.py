@@ -65,11 +65,14 @@ class ComponentReadout(Readout):
         code: how the target becomes numbers.
         seed: of all that is random.
         components: how many; no more than there are rows or features.
+        steps: of training the network, rounded up to full passes.
     """
 
-    def __init__(self, code: TargetCode, seed: int = 0, components: int = COMPONENTS) -> None:
+    def __init__(
+        self, code: TargetCode, seed: int = 0, components: int = COMPONENTS, steps: int = STEPS
+    ) -> None:
         super().__init__(code)
-        self.seed, self.components = seed, components
+        self.seed, self.components, self.steps = seed, components, steps
 
     def fit(self, features: NDArray[Any], target: NDArray[Any]) -> None:
         """Learn the components and the network."""
@@ -78,10 +81,11 @@ class ComponentReadout(Readout):
         pca = PCA(count, svd_solver="randomized", random_state=self.seed)
         self._components = make_pipeline(pca, StandardScaler())
         inputs = self._components.fit_transform(features)
-        epochs = ceil(STEPS * BATCH / len(inputs))
+        batch = min(BATCH, len(inputs))
+        epochs = ceil(self.steps * batch / len(inputs))
         options: dict[str, Any] = {
             "hidden_layer_sizes": (WIDTH,) * LAYERS,
-            "batch_size": min(BATCH, len(inputs)),
+            "batch_size": batch,
             "max_iter": epochs,
             "n_iter_no_change": epochs,  # else it would stop early
             "random_state": self.seed,
