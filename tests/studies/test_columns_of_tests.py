@@ -6,21 +6,18 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch  # noqa: F401 here, since its log keeps the stderr it finds at import
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from scipy.stats import kendalltau
 from sklearn.metrics import r2_score
 
 import wsrl
+from tests.studies.columns import LABELS, found
 from wsrl.cli import main
-from wsrl.zoos.tensors import read_metadata, read_tensors
 
-LABELS = {"row", "run", "step", "performance", "task", "split"}
 FIT = [
     *("--data.batch_size", "4", "--data.steps_per_epoch", "2", "--data.eval_batch_size", "7"),
     *("--data.sequences_per_rnn", "2", "--trainer.max_steps", "2", "--trainer.logger", "false"),
@@ -38,21 +35,6 @@ def run(folder: Path, zoo: Path, *options: str) -> Path:
     assert main(["fit", *where, "--data.zoo", str(zoo), *options, *FIT]) == 0
     assert main(["test", *where, "--ckpt_path", "last"]) == 0
     return folder
-
-
-def found(folder: Path) -> tuple[dict[str, float], dict[str, dict[str, NDArray[Any]]]]:
-    """Return the metrics, and the columns of every split."""
-    columns = {name: t.numpy() for name, t in read_tensors(folder / "test.safetensors").items()}
-    metadata = read_metadata(folder / "test.safetensors")
-    told = json.loads((folder / "test.json").read_text())
-    assert {name: metadata[name] for name in ("checkpoint", "zoo")} == {
-        name: told[name] for name in ("checkpoint", "zoo")
-    }
-    splits = {
-        split: {name: column[columns["split"] == index] for name, column in columns.items()}
-        for index, split in enumerate(metadata["splits"])
-    }
-    return told["metrics"], splits
 
 
 @pytest.fixture(scope="module")

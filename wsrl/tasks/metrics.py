@@ -12,6 +12,8 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, distributed, nn
 from torchmetrics import KendallRankCorrCoef, MeanAbsoluteError, MeanMetric, Metric, R2Score
 
+from wsrl.tasks.losses import LOSSES
+
 EMULATION_METRICS: dict[str, tuple[str, ...]] = {
     "categorical": ("total_variation", "reverse_kl"),
     "real": ("mean_squared_error",),
@@ -31,6 +33,32 @@ def emulation_metrics(output_kind: str, clones: bool) -> nn.ModuleDict:
     losses = EMULATION_METRICS[output_kind]
     names = (*losses, *(f"shuffled_{name}" for name in losses), *(CLONE_METRICS if clones else ()))
     return nn.ModuleDict({name: _mean() for name in names})
+
+
+def update_emulation_metrics(
+    metrics: nn.ModuleDict, emulated: Tensor, outputs: Tensor, output_kind: str, prefix: str = ""
+) -> dict[str, Tensor]:
+    """Add a batch to what ``emulation_metrics`` returned.
+
+    Args:
+        metrics: the metrics.
+        emulated: ``(B, S, T, O)``, what the emulator said.
+        outputs: what the RNNs said.
+        output_kind: ``categorical`` or ``real``.
+        prefix: ``shuffled_`` where the embeddings were others'.
+
+    Returns:
+        The losses that were measured, ``(B, S, T)``.
+    """
+    losses = {name: LOSSES[name](emulated, outputs) for name in EMULATION_METRICS[output_kind]}
+    for name, values in losses.items():
+        update(metrics, prefix + name, values)
+    return losses
+
+
+def of_each(measured: Tensor) -> Tensor:
+    """Return the mean of each RNN's measurements ``(B, ...)``: ``(B,)``."""
+    return measured.flatten(1).mean(1) if measured.ndim > 1 else measured
 
 
 def prediction_metrics(
