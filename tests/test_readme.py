@@ -98,10 +98,11 @@ def test_the_study_runs_command_by_command(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     write_small_configs()
     run = commands(block("bash", "runs/interactive-task").replace("8000", "6"))
-    assert len(run) == 9
+    assert len(run) == 10
     for words in run:
         assert main(words) == 0, words
-    assert (tmp_path / "runs/interactive-task/test.json").is_file()
+    for name in ("interactive-task", "trees-task"):
+        assert (tmp_path / "runs" / name / "test.json").is_file()
     names: dict[str, Any] = {}
     exec(block("python", "embeddings.safetensors"), names)
     rows = ZooDataModule("zoos/small").rows("ood")

@@ -50,6 +50,7 @@ def main(args: Sequence[str] | None = None) -> int:
     tune_process()
     commands: dict[str, tuple[str, Command]] = {
         **{name: (text, _training(name)) for name, text in TRAINING.items()},
+        "baseline": ("predict a property without any trained encoder", _baseline),
         "zoo": ("build, describe and verify zoos", _zoo),
         "benchmark": ("compare encoders: train, test and predict with all, and report", _benchmark),
         "interrogate": ("find the strings that tell the RNNs of a zoo apart", _interrogate),
@@ -230,6 +231,12 @@ def _zoo_verify(args: list[str]) -> None:
         f"{options.zoo}: well. {report.snapshots} snapshots, {report.sequences} sequences each; "
         f"largest error of a recomputed output: {report.largest_error:.2g}"
     )
+
+
+def _baseline(args: list[str]) -> None:
+    from wsrl.studies.baseline_commands import baseline_from_arguments
+
+    print(baseline_from_arguments(args))
 
 
 def _interrogate(args: list[str]) -> None:

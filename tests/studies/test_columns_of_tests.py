@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +9,15 @@ import lightning.pytorch  # noqa: F401 here, since its log keeps the stderr it f
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from scipy.stats import kendalltau
 from sklearn.metrics import r2_score
 
 import wsrl
+from tests.studies.columns import LABELS, found
 from wsrl.cli import main
-from wsrl.zoos.tensors import read_metadata, read_tensors
+from wsrl.studies.predictions import ColumnKeeper
+from wsrl.zoos.tensors import read_tensors
 
-LABELS = {"row", "run", "step", "performance", "task", "split"}
 FIT = [
     *("--data.batch_size", "4", "--data.steps_per_epoch", "2", "--data.eval_batch_size", "7"),
     *("--data.sequences_per_rnn", "2", "--trainer.max_steps", "2", "--trainer.logger", "false"),
@@ -38,21 +35,6 @@ def run(folder: Path, zoo: Path, *options: str) -> Path:
     assert main(["fit", *where, "--data.zoo", str(zoo), *options, *FIT]) == 0
     assert main(["test", *where, "--ckpt_path", "last"]) == 0
     return folder
-
-
-def found(folder: Path) -> tuple[dict[str, float], dict[str, dict[str, NDArray[Any]]]]:
-    """Return the metrics, and the columns of every split."""
-    columns = {name: t.numpy() for name, t in read_tensors(folder / "test.safetensors").items()}
-    metadata = read_metadata(folder / "test.safetensors")
-    told = json.loads((folder / "test.json").read_text())
-    assert {name: metadata[name] for name in ("checkpoint", "zoo")} == {
-        name: told[name] for name in ("checkpoint", "zoo")
-    }
-    splits = {
-        split: {name: column[columns["split"] == index] for name, column in columns.items()}
-        for index, split in enumerate(metadata["splits"])
-    }
-    return told["metrics"], splits
 
 
 @pytest.fixture(scope="module")
@@ -157,17 +139,23 @@ def test_validate_keeps_none_and_a_new_run_deletes_them(
     assert not list(folder.iterdir())
 
 
-def test_several_processes_keep_none_and_say_so(emulation: Path, tmp_path: Path) -> None:
-    (tmp_path / "test.safetensors").write_bytes(b"of another test")
-    checkpoint = str(emulation / "checkpoints/last.ckpt")
-    args = ["test", "--ckpt_path", checkpoint, "--run", str(tmp_path)]
-    args += ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu"]
-    done = subprocess.run(
-        [sys.executable, "-m", "wsrl.cli", *args], capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    assert "no test.safetensors, which one process writes: pass --trainer.devices 1" in done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["test.json"]
-    expected = json.loads((emulation / "test.json").read_text())["metrics"]
-    metrics = json.loads((tmp_path / "test.json").read_text())["metrics"]
-    assert metrics == pytest.approx(expected, rel=1e-4)
+def test_several_processes_keep_none_and_say_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "test.safetensors"
+    columns = {"row": torch.tensor([4, 2]), "loss": torch.tensor([0.5, 0.25])}
+    keeper: Any = ColumnKeeper()
+    keeper.on_test_batch_end(None, None, {"columns": columns}, None, 0, 1)
+    keeper.on_test_batch_end(None, None, None, None, 1, 1)  # of a task that returns nothing
+    keeper.write(path, ["validation", "ood"], {}, processes=1)
+    kept = read_tensors(path)
+    assert {name: column.tolist() for name, column in kept.items()} == {
+        "row": [2, 4],
+        "loss": [0.25, 0.5],
+        "split": [1, 1],
+    }
+    assert capsys.readouterr().err == ""
+    keeper.write(path, ["validation", "ood"], {}, processes=2)
+    said = "note: no test.safetensors, which one process writes: pass --trainer.devices 1\n"
+    assert capsys.readouterr().err == said
+    assert not path.exists()  # it was of another test

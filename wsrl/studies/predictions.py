@@ -11,13 +11,14 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from wsrl.studies.messages import note
 from wsrl.tasks.base import COLUMNS
 from wsrl.zoos.files import write_atomically
 from wsrl.zoos.tensors import write_tensors
 
 
 def write_predictions(
-    path: Path, results: Sequence[Any], splits: Sequence[str], source: Mapping[str, str]
+    path: Path, results: Sequence[Any], splits: Sequence[str], source: Mapping[str, Any]
 ) -> int:
     """Write the batches of all splits, ordered as in the zoo.
 
@@ -72,9 +73,24 @@ class ColumnKeeper(Callback):
         if columns is not None and len(columns["row"]):
             self._batches.setdefault(dataloader_idx, []).append(columns)
 
-    def of(self, splits: Sequence[str]) -> list[list[Mapping[str, Tensor]]]:
-        """Return the batches of every split, as ``write_predictions`` takes them."""
-        return [self._batches.get(index, []) for index in range(len(splits))]
+    def write(
+        self, path: Path, splits: Sequence[str], source: Mapping[str, Any], processes: int
+    ) -> None:
+        """Write them; or delete the file of another test, where this process has not seen all.
+
+        Args:
+            path: the file.
+            splits: as of ``write_predictions``.
+            source: as of ``write_predictions``.
+            processes: that the test ran on.
+        """
+        if self._batches and processes == 1:
+            batches = [self._batches.get(index, []) for index in range(len(splits))]
+            write_predictions(path, batches, splits, source)
+            return
+        path.unlink(missing_ok=True)
+        if self._batches:
+            note([f"no {path.name}, which one process writes: pass --trainer.devices 1"])
 
 
 def write_metrics(path: Path, source: Mapping[str, Any], metrics: Mapping[str, float]) -> None:

@@ -227,20 +227,10 @@ class TrainingCLI(LightningCLI):
         print_metrics(metrics)
         out = self.run.folder / f"{self.command}.json"
         if self.command == "test":
-            self._write_columns(out.with_suffix(".safetensors"))
+            splits, path = self.datamodule.eval_splits("test"), out.with_suffix(".safetensors")
+            self.columns.write(path, splits, self._source(), self.trainer.world_size)
         write_metrics(out, self._source(), metrics)
         print(f"written: {out}")
-
-    def _write_columns(self, path: Path) -> None:
-        """Write what was measured of every RNN, where one process has seen all of them."""
-        splits = self.datamodule.eval_splits("test")
-        results = self.columns.of(splits)
-        if self.trainer.world_size == 1 and any(results):
-            write_predictions(path, results, splits, self._source())
-            return
-        path.unlink(missing_ok=True)  # of another test
-        if any(results):
-            note([f"no {path.name}, which one process writes: pass --trainer.devices 1"])
 
     def predict(self) -> None:
         """Write embeddings and predictions of the whole zoo to one file."""

@@ -16,8 +16,16 @@ from wsrl.tasks.base import COLUMNS, TaskModule, check_not_negative
 from wsrl.tasks.clones import chosen_rows, score_clones
 from wsrl.tasks.emulator import ConditionedEmulator
 from wsrl.tasks.evaluation import evaluation_data, has_data, partners
-from wsrl.tasks.losses import LOSSES, get_loss
-from wsrl.tasks.metrics import EMULATION_METRICS, emulation_metrics, log_loss, log_metrics, update
+from wsrl.tasks.losses import get_loss
+from wsrl.tasks.metrics import (
+    EMULATION_METRICS,
+    emulation_metrics,
+    log_loss,
+    log_metrics,
+    of_each,
+    update,
+    update_emulation_metrics,
+)
 from wsrl.tasks.pretrained import make_encoder
 from wsrl.tasks.tensorboard import EmulationFigures
 
@@ -220,7 +228,7 @@ class EmulationModule(TaskModule):
         """
         split = evaluation_data(self).eval_splits("test")[dataloader_idx]
         found = self._evaluate(batch, split, torch.ones_like(batch.row, dtype=torch.bool))
-        measured = {name: _of_each(values) for name, values in found["measured"].items()}
+        measured = {name: of_each(values) for name, values in found["measured"].items()}
         return {**found, COLUMNS: {**measured, **batch.labels()}}
 
     def predict_step(
@@ -264,11 +272,13 @@ class EmulationModule(TaskModule):
         """
         metrics = cast(nn.ModuleDict, self.split_metrics[split])
         emulated = self.emulate(embedding, batch.inputs)
-        measured = _update(metrics, "", emulated, batch.outputs, self.output_kind)
+        measured = update_emulation_metrics(metrics, emulated, batch.outputs, self.output_kind)
         if len(batch) > 1:
             others = embedding[partners(len(batch)).to(embedding.device)]
             emulated = self.emulate(others, batch.inputs)
-            _update(metrics, "shuffled_", emulated, batch.outputs, self.output_kind)
+            update_emulation_metrics(
+                metrics, emulated, batch.outputs, self.output_kind, "shuffled_"
+            )
         return measured
 
     def _score_clones(
@@ -291,16 +301,3 @@ class EmulationModule(TaskModule):
         update(metrics, "clone_score", clone)
         update(metrics, "clone_difference", (clone - original).abs())
         return {"original_score": original, "clone_score": clone}
-
-
-def _update(
-    metrics: nn.ModuleDict, prefix: str, emulated: Tensor, outputs: Tensor, output_kind: str
-) -> dict[str, Tensor]:
-    losses = {name: LOSSES[name](emulated, outputs) for name in EMULATION_METRICS[output_kind]}
-    for name, values in losses.items():
-        update(metrics, prefix + name, values)
-    return losses
-
-
-def _of_each(values: Tensor) -> Tensor:
-    return values.flatten(1).mean(1) if values.ndim > 1 else values

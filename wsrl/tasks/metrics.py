@@ -12,6 +12,8 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, distributed, nn
 from torchmetrics import KendallRankCorrCoef, MeanAbsoluteError, MeanMetric, Metric, R2Score
 
+from wsrl.tasks.losses import LOSSES
+
 EMULATION_METRICS: dict[str, tuple[str, ...]] = {
     "categorical": ("total_variation", "reverse_kl"),
     "real": ("mean_squared_error",),
@@ -33,8 +35,36 @@ def emulation_metrics(output_kind: str, clones: bool) -> nn.ModuleDict:
     return nn.ModuleDict({name: _mean() for name in names})
 
 
-def prediction_metrics(kind: str, parts: int, period: float | None = None) -> nn.ModuleDict:
-    """Return the metrics of a predicted property, beside the mean of its ``loss``.
+def update_emulation_metrics(
+    metrics: nn.ModuleDict, emulated: Tensor, outputs: Tensor, output_kind: str, prefix: str = ""
+) -> dict[str, Tensor]:
+    """Add a batch to what ``emulation_metrics`` returned.
+
+    Args:
+        metrics: the metrics.
+        emulated: ``(B, S, T, O)``, what the emulator said.
+        outputs: what the RNNs said.
+        output_kind: ``categorical`` or ``real``.
+        prefix: ``shuffled_`` where the embeddings were others'.
+
+    Returns:
+        The losses that were measured, ``(B, S, T)``.
+    """
+    losses = {name: LOSSES[name](emulated, outputs) for name in EMULATION_METRICS[output_kind]}
+    for name, values in losses.items():
+        update(metrics, prefix + name, values)
+    return losses
+
+
+def of_each(measured: Tensor) -> Tensor:
+    """Return the mean of each RNN's measurements ``(B, ...)``: ``(B,)``."""
+    return measured.flatten(1).mean(1) if measured.ndim > 1 else measured
+
+
+def prediction_metrics(
+    kind: str, parts: int, period: float | None = None, loss: bool = True
+) -> nn.ModuleDict:
+    """Return the metrics of a predicted property.
 
     Args:
         kind: of the target. ``classes``: ``exact_match`` (all parts right) and ``part_accuracy``
@@ -42,8 +72,9 @@ def prediction_metrics(kind: str, parts: int, period: float | None = None) -> nn
         parts: numbers a target has; metrics are averaged over them.
         period: of numbers on a circle: adds ``angular_error``, the mean absolute one the short way
             round, at most half a period.
+        loss: whether to add the mean of its ``loss``.
     """
-    metrics: dict[str, nn.Module] = {"loss": _mean()}
+    metrics: dict[str, nn.Module] = {"loss": _mean()} if loss else {}
     if kind == "classes":
         metrics |= {"exact_match": _mean(), "part_accuracy": _mean()}
     elif kind == "real":
@@ -55,17 +86,18 @@ def prediction_metrics(kind: str, parts: int, period: float | None = None) -> nn
 
 
 def update_prediction_metrics(
-    metrics: nn.ModuleDict, losses: Tensor, predicted: Tensor, target: Tensor
+    metrics: nn.ModuleDict, losses: Tensor | None, predicted: Tensor, target: Tensor
 ) -> None:
     """Add a batch to what ``prediction_metrics`` returned.
 
     Args:
         metrics: the metrics.
-        losses: ``(B,)``.
+        losses: ``(B,)``; ``None`` where they are not among the metrics.
         predicted: ``(B, parts)``, class indices, real values or degrees.
         target: the same of the truth.
     """
-    update(metrics, "loss", losses)
+    if losses is not None:
+        update(metrics, "loss", losses)
     if "exact_match" in metrics:
         right = predicted == target
         update(metrics, "exact_match", right.all(1).float())

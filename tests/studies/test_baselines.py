@@ -1,0 +1,153 @@
+"""``wsrl baseline``: every baseline on every kind of target, judged as predictions are."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import circmean, kendalltau
+from sklearn.metrics import r2_score
+
+import wsrl
+from tests.studies.columns import LABELS, found
+from wsrl.analysis.readouts import ComponentReadout
+from wsrl.cli import main
+from wsrl.studies.baselines import BASELINES
+from wsrl.zoos.tensors import read_tensors
+
+TARGETS = ["task", "step", "performance", "angle"]
+
+
+@pytest.fixture(autouse=True)
+def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = partial(ComponentReadout, steps=200)
+    for name in ("pca", "random_probes"):
+        monkeypatch.setitem(BASELINES, name, BASELINES[name]._replace(readout=quick))
+
+
+def baseline(name: str, zoo: Path, target: str, folder: Path, *options: str) -> Path:
+    args = ["--data.zoo", str(zoo), "--target", target, "--run", str(folder), *options]
+    assert main(["baseline", name, *args]) == 0
+    return folder
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("name", BASELINES)
+def test_metrics_follow_from_predictions_and_targets(
+    name: str, target: str, zoo_path: Path, digits: Path, tmp_path: Path
+) -> None:
+    zoo = digits if target == "angle" else zoo_path
+    options = ["--data.ood_to_train", "false"] if target == "angle" else []
+    metrics, splits = found(baseline(name, zoo, target, tmp_path / "cell", *options))
+    data = wsrl.ZooDataModule(str(zoo), ood_to_train=target != "angle")
+    assert list(splits) == ["validation", "ood"]
+    wanted = {}
+    for split, columns in splits.items():
+        assert columns.keys() == LABELS | {"prediction", "target"}
+        assert columns["row"].tolist() == list(data.rows(split))
+        predicted, truth = columns["prediction"], columns["target"]
+        assert predicted.dtype == truth.dtype
+        if target in ("task", "step"):
+            wanted[f"{split}/exact_match"] = (predicted == truth).all(1).mean()
+            wanted[f"{split}/part_accuracy"] = (predicted == truth).mean()
+        elif target == "angle":
+            assert np.array_equal(truth, columns["task"])
+            difference = np.abs(predicted - truth)
+            wanted[f"{split}/angular_error"] = np.minimum(difference, 360 - difference).mean()
+        else:
+            assert np.array_equal(truth[:, 0], columns["performance"])
+            wanted[f"{split}/mae"] = np.abs(predicted - truth).mean()
+            wanted[f"{split}/r2"] = r2_score(truth, predicted)
+            wanted[f"{split}/kendall_tau"] = kendalltau(truth[:, 0], predicted[:, 0]).statistic
+    assert metrics == pytest.approx(wanted, rel=1e-3, abs=1e-5, nan_ok=True)
+
+
+def test_mean_is_that_of_the_training_snapshots(
+    zoo_path: Path, digits: Path, tmp_path: Path
+) -> None:
+    data = wsrl.ZooDataModule(str(zoo_path), ood_to_train=True)
+    rows = data.rows("train")
+    performance = data.zoo.read("performance").double().numpy()
+    _, splits = found(baseline("mean", zoo_path, "performance", tmp_path / "performance"))
+    for columns in splits.values():
+        np.testing.assert_allclose(columns["prediction"], performance[rows].mean(), rtol=1e-6)
+        assert not np.allclose(columns["prediction"], performance.mean(), rtol=1e-6)
+    target = data.problem.targets(data.zoo.steps)["task"]
+    classes = target.of({"task": data.zoo.read("task")}).numpy()[rows]
+    _, splits = found(baseline("mean", zoo_path, "task", tmp_path / "task"))
+    most = [np.bincount(column).argmax() for column in classes.T]
+    assert all((columns["prediction"] == most).all() for columns in splits.values())
+    rows = (data := wsrl.ZooDataModule(str(digits))).rows("train")
+    angles = data.zoo.read("task").double().numpy()[rows]
+    options = ["--data.ood_to_train", "false"]
+    _, splits = found(baseline("mean", digits, "angle", tmp_path / "angle", *options))
+    for columns in splits.values():
+        np.testing.assert_allclose(columns["prediction"], circmean(angles, 360), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["pca", "random_probes", "trees"])
+def test_what_reads_the_weights_tells_how_long_they_were_trained(
+    name: str, zoo_path: Path, tmp_path: Path
+) -> None:
+    # Of so few RNNs, weights as they are tell little of others: what was learned from is asked.
+    options = ["--data.split_by", "nothing"] if name == "pca" else []
+    metrics, _ = found(baseline(name, zoo_path, "step", tmp_path / name, *options))
+    assert metrics["ood/exact_match"] > 0.6
+    metrics, _ = found(baseline("mean", zoo_path, "step", tmp_path / "mean", *options))
+    assert metrics["ood/exact_match"] == pytest.approx(1 / 3)
+
+
+def test_the_seed_fixes_the_files_and_matters_only_where_something_is_random(
+    zoo_path: Path, tmp_path: Path
+) -> None:
+    for name in BASELINES:
+        one, again, other = (
+            baseline(name, zoo_path, "performance", tmp_path / f"{name}-{word}", "--seed", seed)
+            for word, seed in (("one", "1"), ("again", "1"), ("other", "2"))
+        )
+        for file in ("test.json", "test.safetensors"):
+            assert (one / file).read_bytes() == (again / file).read_bytes()
+        predicted = [
+            read_tensors(folder / "test.safetensors")["prediction"].tolist()
+            for folder in (one, other)
+        ]
+        assert (predicted[0] != predicted[1]) is (name in ("pca", "random_probes"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nope", "--target", "step"], "choose from"),
+        (["mean", "--target", "nope"], "unknown target 'nope'; choose one of task, performance"),
+        (["mean", "--target", "step", "--seed", "-1"], "--seed must be at least 0"),
+        (["mean", "--target", "step", "--data.batch_size", "3"], "--data.batch_size"),
+        (["mean", "--target", "step", "--data.split_seed", "x"], "data.split_seed"),
+        (["mean", "--target", "step", "--data.test_fraction", "0.9"], "test_fraction"),
+        (["mean"], "target"),
+    ],
+)
+def test_bad_settings_are_errors(
+    words: list[str],
+    message: str,
+    zoo_path: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    where = ["--data.zoo", str(zoo_path), "--run", str(tmp_path / "cell")]
+    assert main(["baseline", *words, *where]) in (1, 2)
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert not (tmp_path / "cell").exists()
+
+
+def test_the_folder_of_a_training_run_is_refused(
+    zoo_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    args = ["--data.zoo", str(zoo_path), "--target", "step", "--run", str(tmp_path)]
+    assert main(["baseline", "mean", *args]) == 1
+    assert "holds a training run; choose another folder" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]

@@ -1,0 +1,109 @@
+"""Readers of a property that need no trained encoder: the mean, and a network on components."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from math import ceil
+from typing import Any
+
+from numpy.typing import NDArray
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from wsrl.analysis.coding import TargetCode
+
+COMPONENTS = 16
+"""As many as the numbers of a published embedding."""
+
+WIDTH, LAYERS, STEPS, BATCH = 128, 2, 2000, 64
+"""Of the network and its training: as of the head that reads an encoder's embeddings."""
+
+
+class Readout(ABC):
+    """Predicts a target of RNNs from features of them.
+
+    Args:
+        code: how the target becomes numbers.
+    """
+
+    def __init__(self, code: TargetCode) -> None:
+        self.code = code
+
+    @abstractmethod
+    def fit(self, features: NDArray[Any], target: NDArray[Any]) -> None:
+        """Learn from features ``(n, F)`` and targets ``(n, parts)``."""
+
+    @abstractmethod
+    def predict(self, features: NDArray[Any]) -> NDArray[Any]:
+        """Return targets ``(n, parts)`` for features ``(n, F)``; as ``TargetCode.decode``."""
+
+
+class MeanReadout(Readout):
+    """Predicts the same of all: most frequent class, mean or circular mean of every part."""
+
+    def fit(self, features: NDArray[Any], target: NDArray[Any]) -> None:
+        """Learn from the targets alone."""
+        self._mean = self.code.encode(target).mean(0, keepdims=True)
+
+    def predict(self, features: NDArray[Any]) -> NDArray[Any]:
+        """Return the same for every row."""
+        return self.code.decode(self._mean).repeat(len(features), 0)
+
+
+class ComponentReadout(Readout):
+    """A network with two hidden layers on the first principal components of the features.
+
+    Classes are learned by binary cross-entropy, each a yes-or-no question; the rest by squared
+    error.
+
+    Args:
+        code: how the target becomes numbers.
+        seed: of all that is random.
+        components: how many; no more than there are rows or features.
+        steps: of training the network, rounded up to full passes.
+    """
+
+    def __init__(
+        self, code: TargetCode, seed: int = 0, components: int = COMPONENTS, steps: int = STEPS
+    ) -> None:
+        super().__init__(code)
+        self.seed, self.components, self.steps = seed, components, steps
+
+    def fit(self, features: NDArray[Any], target: NDArray[Any]) -> None:
+        """Learn the components and the network."""
+        count = min(self.components, *features.shape)
+        # Of thousands of rows and columns a few components: an exact decomposition takes minutes.
+        pca = PCA(count, svd_solver="randomized", random_state=self.seed)
+        self._components = make_pipeline(pca, StandardScaler())
+        inputs = self._components.fit_transform(features)
+        batch = min(BATCH, len(inputs))
+        epochs = ceil(self.steps * batch / len(inputs))
+        options: dict[str, Any] = {
+            "hidden_layer_sizes": (WIDTH,) * LAYERS,
+            "batch_size": batch,
+            "max_iter": epochs,
+            "n_iter_no_change": epochs,  # else it would stop early
+            "random_state": self.seed,
+        }
+        if self.code.kind == "classes":
+            self._network = MLPClassifier(**options)
+        else:  # values of any unit, learned where they are around 0 and 1
+            self._network = TransformedTargetRegressor(
+                MLPRegressor(**options), transformer=StandardScaler()
+            )
+        values = self.code.encode(target)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # as many steps as are wanted
+            self._network.fit(inputs, values[:, 0] if values.shape[1] == 1 else values)
+
+    def predict(self, features: NDArray[Any]) -> NDArray[Any]:
+        """Return what the network says of the components."""
+        inputs = self._components.transform(features)
+        if self.code.kind == "classes":
+            return self.code.decode(self._network.predict_proba(inputs))
+        return self.code.decode(self._network.predict(inputs).reshape(len(inputs), -1))

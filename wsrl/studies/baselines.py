@@ -1,0 +1,153 @@
+"""Baselines of predictions: what can be said of RNNs without any trained encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchmetrics import Metric
+
+from wsrl.analysis.coding import TargetCode
+from wsrl.analysis.random_probes import answers, draw_probes
+from wsrl.analysis.readouts import ComponentReadout, MeanReadout, Readout
+from wsrl.analysis.tree_readout import TreeReadout
+from wsrl.data import ZooDataModule
+from wsrl.rnn import RNNWeights
+from wsrl.rnn.statistics import weight_statistics
+from wsrl.tasks.metrics import prediction_metrics, update_prediction_metrics
+
+PROBES, PROBING_LENGTH = 8, 22
+"""Sequences in the probe set, as many as are published at most, and their steps where the zoo's
+problem suggests no other number."""
+
+Features: TypeAlias = Callable[[RNNWeights], NDArray[Any]]
+
+
+class Baseline(NamedTuple):
+    """A baseline.
+
+    Attributes:
+        summary: what it reads and how, in short.
+        features: given the data and the seed, maps ``B`` RNNs to features ``(B, F)``.
+        readout: given the target's code and the seed, predicts the target from features.
+    """
+
+    summary: str
+    features: Callable[[ZooDataModule, int], Features]
+    readout: Callable[[TargetCode, int], Readout]
+
+
+def evaluate_baseline(
+    name: str, data: ZooDataModule, target: str, seed: int = 0
+) -> tuple[dict[str, float], list[list[dict[str, Tensor]]]]:
+    """Train a baseline on all training snapshots and test it on the other splits.
+
+    Args:
+        name: one of ``BASELINES``.
+        data: the zoo and its splits.
+        target: the property to predict.
+        seed: of what is random.
+
+    Returns:
+        The metrics as ``<split>/<name>``, and for every split of ``data.eval_splits("test")`` one
+        batch of columns ``(n, ...)``: labels, ``prediction`` and ``target``.
+
+    Raises:
+        ValueError: for an unknown target or baseline.
+        ZooError: where the zoo is damaged.
+    """
+    for what, given, known in (("baseline", name, BASELINES), ("target", target, data.targets)):
+        if given not in known:
+            raise ValueError(f"unknown {what} {given!r}; choose one of {', '.join(known)}")
+    data.prepare_data()
+    data.setup("test")
+    facts, baseline = data.targets[target], BASELINES[name]
+    features = baseline.features(data, seed)
+    readout = baseline.readout(TargetCode(facts["kind"], facts["parts"], facts["classes"]), seed)
+    rows = torch.from_numpy(data.rows("train"))
+    readout.fit(features(_weights(data, rows)), _target(data, target, rows).numpy())
+    metrics: dict[str, float] = {}
+    batches = []
+    for split in data.eval_splits("test"):
+        rows = torch.from_numpy(data.rows(split))
+        truth = _target(data, target, rows)
+        predicted = torch.from_numpy(readout.predict(features(_weights(data, rows))))
+        columns = {"prediction": predicted.to(truth.dtype), "target": truth}
+        metrics |= {f"{split}/{n}": value for n, value in _measure(facts, **columns).items()}
+        batches.append([{**columns, **_labels(data, rows)}])
+    return metrics, batches
+
+
+def _measure(facts: Mapping[str, Any], prediction: Tensor, target: Tensor) -> dict[str, float]:
+    metrics = prediction_metrics(facts["kind"], facts["parts"], facts.get("period"), loss=False)
+    update_prediction_metrics(metrics, None, prediction, target)
+    return {name: float(cast(Metric, metric).compute()) for name, metric in metrics.items()}
+
+
+def _labels(data: ZooDataModule, rows: Tensor) -> dict[str, Tensor]:
+    """Return whose weights the rows are, as ``ZooBatch.labels``."""
+    columns = {name: data.zoo.read(name, rows) for name in ("run", "step", "task", "performance")}
+    floats = {name: columns[name].float() for name in ("task", "performance")}
+    return {**columns, **floats, "row": rows}
+
+
+def _weights(data: ZooDataModule, rows: Tensor) -> RNNWeights:
+    return RNNWeights(data.zoo.read("weights", rows), data.zoo.spec)
+
+
+def _target(data: ZooDataModule, name: str, rows: Tensor) -> Tensor:
+    target = data.problem.targets(data.zoo.steps)[name]
+    return target.of({target.column: data.zoo.read(target.column, rows)})
+
+
+def _none(data: ZooDataModule, seed: int) -> Features:
+    return lambda weights: np.zeros((len(weights), 0))
+
+
+def _all_weights(data: ZooDataModule, seed: int) -> Features:
+    return lambda weights: weights.flat.numpy()
+
+
+def _statistics(data: ZooDataModule, seed: int) -> Features:
+    return lambda weights: weight_statistics(weights).flatten(1).numpy()
+
+
+def _answers(data: ZooDataModule, seed: int) -> Features:
+    suited = data.encoder_defaults
+    probes = draw_probes(
+        PROBES,
+        suited.get("probing_length", PROBING_LENGTH),
+        data.zoo.spec.input_size,
+        suited.get("input_activation", "softmax"),
+        torch.Generator().manual_seed(seed),
+    )
+    return lambda weights: answers(weights, probes).flatten(1).numpy()
+
+
+BASELINES = {
+    "mean": Baseline(
+        "nothing of the weights: the most frequent class, the mean or the circular mean",
+        _none,
+        lambda code, seed: MeanReadout(code),
+    ),
+    "pca": Baseline(
+        "a network on the principal components of the flattened weights",
+        _all_weights,
+        ComponentReadout,
+    ),
+    "random_probes": Baseline(
+        "a network on the principal components of the raw outputs to a fixed random probe set",
+        _answers,
+        ComponentReadout,
+    ),
+    "trees": Baseline(
+        "gradient-boosted trees on the layer-wise statistics",
+        _statistics,
+        lambda code, seed: TreeReadout(code),
+    ),
+}
+"""Every baseline by name; nothing in ``mean`` and ``trees`` is random."""
