@@ -61,10 +61,12 @@ class Figure:
     Attributes:
         caption: what it shows.
         svg: the drawing, escaped already.
+        small: whether several are to stand side by side even on a phone.
     """
 
     caption: str
     svg: str
+    small: bool = False
 
 
 @dataclass(frozen=True)

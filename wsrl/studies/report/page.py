@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from itertools import groupby
@@ -42,9 +43,15 @@ def _section(section: Section, anchors: Mapping[str, str]) -> str:
 
 def _parts(parts: Sequence[Part], anchors: Mapping[str, str]) -> Iterator[str]:
     """Yield parts; figures that follow each other share a grid."""
-    for drawn, group in groupby(parts, lambda part: isinstance(part, Figure)):
+    for kind, group in groupby(parts, _figure_class):
         content = "".join(_part(part, anchors) for part in group)
-        yield f'<div class="figures">{content}</div>\n' if drawn else content
+        yield f'<div class="{kind}">{content}</div>\n' if kind else content
+
+
+def _figure_class(part: Part) -> str:
+    if not isinstance(part, Figure):
+        return ""
+    return "figures small" if part.small else "figures"
 
 
 def _part(part: Part, anchors: Mapping[str, str]) -> str:
@@ -61,7 +68,7 @@ def _part(part: Part, anchors: Mapping[str, str]) -> str:
 def _table(table: Table, anchors: Mapping[str, str]) -> str:
     heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.columns)
     rows = "".join(
-        f'<tr><th scope="row">{escape(name)}</th>'
+        f'<tr><th scope="row">{_breakable(name)}</th>'
         f"{''.join(_value(value, anchors) for value in values)}</tr>\n"
         for name, values in table.rows
     )
@@ -72,6 +79,11 @@ def _table(table: Table, anchors: Mapping[str, str]) -> str:
         f"<caption><span>{caption}</span></caption>\n"
         f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
     )
+
+
+def _breakable(name: str) -> str:
+    """Let a long name break between its words: ``InteractiveProbing-num_probes=2``."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[-=/_,])", "<wbr>", escape(name))
 
 
 def _value(value: Value, anchors: Mapping[str, str]) -> str:

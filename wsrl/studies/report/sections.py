@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from wsrl.studies.report.charts import bars, learning, trades
 from wsrl.studies.report.cost_tables import ablations, costs, properties
 from wsrl.studies.report.layout import Folded, Part, Section, Table, Value, name_of
+from wsrl.studies.report.maps import embeddings, scores
+from wsrl.studies.report.probing import probing_sequences
 from wsrl.studies.report.reading import Benchmark, distinct, without_seed
 from wsrl.studies.report.standings import Contest, Standing
 from wsrl.studies.report.tables import (
@@ -26,16 +29,21 @@ _READING = (
 
 
 def find_sections(benchmark: Benchmark, standings: Sequence[Standing]) -> list[Section]:
-    """Return the sections of tables; those without anything to show are left out."""
+    """Return the sections; those without anything to show are left out."""
     sections = [
         Section("overview", "What this is", tuple(_overview(benchmark))),
         Section("results", "Main results", tuple(_lead(benchmark, standings))),
+        Section("bars", "Bars", tuple(bars(benchmark, standings))),
         Section("differences", "Differences", tuple(_differences(benchmark, standings))),
         Section("ranks", "Ranks", tuple(_ranks(standings))),
         Section("targets", "All targets", tuple(_targets(benchmark, standings))),
+        Section("learning", "Learning curves", tuple(learning(benchmark, standings))),
+        Section("scores", "Single RNNs", tuple(scores(benchmark))),
+        Section("maps", "Embeddings", tuple(embeddings(benchmark))),
+        Section("probing", "Probing sequences", tuple(probing_sequences(benchmark))),
         Section("ablations", "Ablations", tuple(ablations(benchmark, standings))),
         Section("properties", "Properties of the encoders", tuple(properties(benchmark))),
-        Section("cost", "Cost", tuple(costs(benchmark))),
+        Section("cost", "Cost", (*trades(benchmark, standings), *costs(benchmark))),
         Section("trouble", "Failed and missing", tuple(_trouble(benchmark))),
     ]
     return [section for section in sections if section.parts]

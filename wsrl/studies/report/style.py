@@ -7,6 +7,10 @@ STYLE = """
   --accent: #0b62a8; --best: #e3f1e4;
   --c0: #0072b2; --c1: #d55e00; --c2: #00875f; --c3: #b5488c; --c4: #8a6d00; --c5: #3a8fc4;
   --c6: #6b4fb3; --c7: #6b7078;
+  --s0: #440154; --s1: #472d7b; --s2: #3b528b; --s3: #2c728e; --s4: #21918c; --s5: #28ae80;
+  --s6: #4fb954; --s7: #9bbf1a; --s8: #d4ae00;
+  --y0: #c0504d; --y1: #c98a1b; --y2: #8fa31e; --y3: #3a9d5d; --y4: #2a9bb0; --y5: #4a7fd1;
+  --y6: #8a63c9; --y7: #c253a0;
 }
 @media (prefers-color-scheme: dark) {
   :root {
@@ -14,6 +18,8 @@ STYLE = """
     --accent: #74b9ee; --best: #1d3a26;
     --c0: #4ea8e0; --c1: #f0894a; --c2: #35c796; --c3: #e394c6; --c4: #d9b84a; --c5: #9ad1f2;
     --c6: #ab96ea; --c7: #a7adb6;
+    --s0: #8f63b8; --s1: #7d78c8; --s2: #6390d0; --s3: #4fa5c2; --s4: #38b6a8; --s5: #43c588;
+    --s6: #7bd45f; --s7: #bfe03a; --s8: #fde725;
   }
 }
 * { box-sizing: border-box; }
@@ -43,15 +49,14 @@ caption span { position: sticky; left: 0; }
 th, td { padding: 0.3rem 0.7rem; border-bottom: 1px solid var(--line); text-align: right;
   white-space: nowrap; font-variant-numeric: tabular-nums; vertical-align: baseline; }
 thead th { vertical-align: bottom; white-space: normal; font-weight: 600; color: var(--quiet);
-  min-width: 6.5rem; }
+  min-width: 5.5rem; }
 tbody th, thead th:first-child { position: sticky; left: 0; background: var(--paper);
   text-align: left; font-weight: 500; z-index: 1; }
-tbody th { max-width: 16rem; overflow-wrap: anywhere; white-space: normal; }
+tbody th { overflow-wrap: break-word; white-space: normal; max-width: 16rem; }
 tbody tr:nth-child(even) > * { background: var(--band); }
 td a { color: inherit; text-decoration: none; }
 td a:hover { text-decoration: underline; }
-td small, td .range { color: var(--quiet); }
-td small { display: block; font-size: 0.75rem; }
+td small, td .range { display: block; font-size: 0.75rem; font-weight: 400; color: var(--quiet); }
 tbody tr td.best { background: var(--best); font-weight: 700; }
 td.long { white-space: normal; text-align: left; min-width: 18rem; overflow-wrap: anywhere; }
 details { margin: 0.5rem 0; border: 1px solid var(--line); border-radius: 6px; padding: 0 0.8rem; }
@@ -62,7 +67,9 @@ code { font-size: 0.85em; overflow-wrap: anywhere; }
 .run:target { outline: 2px solid var(--accent); outline-offset: 4px; }
 .figures { display: grid; gap: 1rem 1.5rem; margin: 0.8rem 0;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); }
+.figures.small { grid-template-columns: repeat(auto-fill, minmax(min(100%, 10rem), 1fr)); }
 figure { margin: 0; max-width: 32rem; }
+.small figure { max-width: 15rem; }
 figcaption { font-size: 0.875rem; font-weight: 600; }
 svg { display: block; width: 100%; height: auto; font-family: inherit; }
 svg text { fill: var(--ink); font-size: 11px; }
