@@ -16,7 +16,7 @@ import pytest
 from wsrl.cli import main
 from wsrl.studies.benchmark.results import CELLS
 
-VOID = {"meta", "br", "hr", "img", "input", "link", "path", "circle", "line", "rect", "use"}
+VOID = {"meta", "br", "wbr", "hr", "img", "input", "link", "path", "line", "rect"}
 FILES = ("report.html", "report.md", "results.csv", "summary.csv")
 
 

@@ -77,7 +77,7 @@ class Axis:
             return self._log_ticks(count)
         rough = (self.high - self.low) / count
         power = 10.0 ** math.floor(math.log10(rough))
-        step = next(power * m for m in (1, 2, 5, 10) if power * m >= rough * 0.99)
+        step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= rough * 0.99)
         first, last = math.ceil(self.low / step), math.floor(self.high / step)
         return [round(i * step, 12) for i in range(first, last + 1)]
 

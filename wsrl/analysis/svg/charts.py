@@ -64,7 +64,7 @@ def interval_bars(
         The SVG.
     """
     pitch = _BAR * len(groups) + 8
-    left = min(150.0, 8 + max((text_width(name) for name, _ in rows), default=0))
+    left = min(160.0, 8 + max((text_width(name) for name, _ in rows), default=0))
     top, bottom = 20.0, 20.0 + pitch * len(rows)
     drawing = Drawing(WIDTH, bottom + 36, title, f"{unit}, of {', '.join(n for n, _ in rows)}")
     bars = [bar for _, row in rows for bar in row if bar is not None]

@@ -9,7 +9,7 @@ CATEGORIES = 8
 """Colours that tell categories apart; further ones repeat them with another mark."""
 
 DASHES = ("", "5 3", "1.5 2.5")
-_TEXT = 6.1  # mean width of a character of 11 px, in px
+_TEXT = 5.9  # mean width of a character of 11 px, in px
 
 
 class Drawing:

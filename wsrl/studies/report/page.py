@@ -88,13 +88,12 @@ def _breakable(name: str) -> str:
 
 def _value(value: Value, anchors: Mapping[str, str]) -> str:
     text = escape(value.text)
+    near = ' <span title="its interval overlaps that of the best">≈</span>' if value.close else ""
     if " (" in text and value.text[-1] == ")":
         mean, _, rest = text.partition(" (")
-        text = f'{mean} <span class="range">({rest}</span>'
+        text = f'{mean}{near} <span class="range">({rest}</span>'
     if value.setting in anchors:
         text = f'<a href="#{anchors[value.setting]}">{text}</a>'
-    if value.close:
-        text += ' <span title="its interval overlaps that of the best">≈</span>'
     if value.note:
         text += f"<small>{escape(value.note)}</small>"
     names = ["best"] * value.best + ["long"] * (len(value.text) > _LONG)
