@@ -36,12 +36,14 @@ class Line:
     """A curve.
 
     Attributes:
-        name: lines of one name share a colour and stand in the legend once.
+        name: lines of one name stand in the legend once.
+        style: the number of its colour and dashes.
         x: where.
         y: how much.
     """
 
     name: str
+    style: int
     x: Sequence[float]
     y: Sequence[float]
 
@@ -95,19 +97,18 @@ def curves(title: str, x_label: str, y_label: str, lines: Sequence[Line], log: b
     Returns:
         The SVG.
     """
-    names = list(dict.fromkeys(line.name for line in lines))
-    marks = [_line_mark(index) for index in range(len(names))]
+    styles = {line.name: line.style for line in lines}
+    names, marks = list(styles), [_line_mark(style) for style in styles.values()]
     drawing = Drawing(WIDTH, 0, title, f"{y_label} by {x_label}, of {', '.join(names)}")
     x = Axis.over([v for line in lines for v in line.x], 52, WIDTH - 12)
     y = Axis.over([v for line in lines for v in line.y], 200, 8, log)
     draw_frame(drawing, x, y, x_label, y_label)
     for line in lines:
-        index = names.index(line.name)
         for piece in _pieces(line, y):
             points = [(x(a), y(b)) for a, b in piece]
-            drawing.path(points, category(index), dash_of(index))
+            drawing.path(points, category(line.style), dash_of(line.style))
             if len(points) == 1:
-                drawing.dots(points, category(index), 4)
+                drawing.dots(points, category(line.style), 4)
     drawing.height = 238 + drawing.legend(8, 236, names, marks)
     return drawing.render()
 
@@ -140,6 +141,6 @@ def _stroke(index: int, width: float) -> str:
     return f"stroke:{category(index)};stroke-width:{width:g};stroke-opacity:0.75"
 
 
-def _line_mark(index: int) -> str:
-    look = f"stroke:{category(index)};stroke-width:2;stroke-dasharray:{dash_of(index) or 'none'}"
+def _line_mark(style: int) -> str:
+    look = f"stroke:{category(style)};stroke-width:2;stroke-dasharray:{dash_of(style) or 'none'}"
     return f'<path d="M-8 0h16" style="{look}"/>'

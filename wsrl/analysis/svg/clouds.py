@@ -30,11 +30,13 @@ class Cloud:
 
     Attributes:
         name: of the kind.
+        style: the number of its colour and mark.
         x: where.
         y: how high.
     """
 
     name: str
+    style: int
     x: Sequence[float]
     y: Sequence[float]
 
@@ -53,7 +55,7 @@ def scatter(
         title: what is shown.
         x_label: with its unit.
         y_label: with its unit.
-        clouds: each in a colour and, beyond eight, a mark of its own.
+        clouds: what is drawn.
         log: whether ``x`` goes by its logarithm.
         diagonal: whether both axes are the same, with the line on which they agree.
 
@@ -69,14 +71,14 @@ def scatter(
     if diagonal:
         ends = (x(x.low), y(x.low), x(x.high), y(x.high))
         drawing.line(*ends, "stroke:var(--quiet);stroke-width:1;stroke-dasharray:4 3")
-    for index, cloud in enumerate(clouds):
+    for cloud in clouds:
         pairs = zip(cloud.x, cloud.y, strict=True)
         points = [(x(a), y(b)) for a, b in pairs if x.shows(a) and y.shows(b)]
         if len(cloud.x) > 1:
-            drawing.dots(points, category(index), 4)
+            drawing.dots(points, category(cloud.style), 4)
         for left, top in points if len(cloud.x) == 1 else ():
-            drawing.add(f'<g transform="translate({left:.1f} {top:.1f})">{_mark(index)}</g>')
-    marks = [_mark(index) for index in range(len(clouds))]
+            drawing.add(f'<g transform="translate({left:.1f} {top:.1f})">{_mark(cloud.style)}</g>')
+    marks = [_mark(cloud.style) for cloud in clouds]
     drawing.height = 258 + drawing.legend(8, 256, names, marks)
     return drawing.render()
 
@@ -143,6 +145,6 @@ def _shades(values: NDArray[Any], cyclic: bool) -> tuple[NDArray[np.int64], list
     return shades, colours
 
 
-def _mark(index: int) -> str:
-    look = f"fill:{category(index)};fill-opacity:0.85"
-    return f'<path d="{_MARKS[index // CATEGORIES % len(_MARKS)]}" style="{look}"/>'
+def _mark(style: int) -> str:
+    look = f"fill:{category(style)};fill-opacity:0.85"
+    return f'<path d="{_MARKS[style // CATEGORIES % len(_MARKS)]}" style="{look}"/>'

@@ -94,11 +94,11 @@ def _curves(benchmark: Benchmark, contest: Contest) -> Figure | None:
         if curve and curve[0]:
             chosen = np.unique(np.linspace(0, len(curve[0]) - 1, _POINTS).round().astype(int))
             x, y = ([values[i] for i in chosen] for values in curve)
-            lines.append(Line(cell.encoder, x, y))
+            lines.append(Line(cell.encoder, benchmark.encoders.index(cell.encoder), x, y))
     if not lines:
         return None
     title = f"{title_of(contest)}, {name_of(contest.split)}"
-    positive = all(value > 0 for line in lines for value in line.y)
+    positive = not any(value <= 0 for line in lines for value in line.y)
     log = positive and contest.target is None  # losses of emulation fall by factors
     return Figure(title, curves(title, "training step", name_of(contest.metric), lines, log))
 
@@ -116,7 +116,8 @@ def _trade(
         ]
         if standing.estimate and costs and np.isfinite(standing.estimate.mean):
             x = max(1e-3, float(np.mean([getattr(cost, attribute) for cost in costs])))
-            clouds.append(Cloud(standing.encoder, [x], [standing.estimate.mean]))
+            style = benchmark.encoders.index(standing.encoder)
+            clouds.append(Cloud(standing.encoder, style, [x], [standing.estimate.mean]))
     if not clouds:
         return None
     contest = standings[0].contest

@@ -71,7 +71,8 @@ def properties(benchmark: Benchmark) -> Iterator[Part]:
                 measured = read_json(path)
             except ValueError as error:
                 raise ValueError(f"{path} is no table of properties: {error}") from error
-            found[cell.encoder] = _flat(measured)
+            facts = {name.replace("_", " "): value for name, value in flat(measured).items()}
+            found[cell.encoder] = {name: value for name, value in facts.items() if name != "name"}
             settings[cell.encoder] = without_seed(cell)
     names = distinct(name for facts in found.values() for name in facts)
     if names:
@@ -132,14 +133,14 @@ def _sortable(value: str) -> tuple[float, str]:
         return (float("inf"), value)
 
 
-def _flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return facts within facts as a row of words, but for the encoder's name."""
+def flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return facts within facts as words, by their names one after the other."""
     found: dict[str, str] = {}
     for name, value in facts.items():
-        label = f"{prefix}{name}".replace("_", " ")
+        label = f"{prefix}{name}"
         if isinstance(value, dict):
-            found |= _flat(value, f"{label}: ")
-        elif label != "name":
+            found |= flat(value, f"{label}: ")
+        else:
             found[label] = _words(value)
     return found
 

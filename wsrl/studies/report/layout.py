@@ -111,11 +111,12 @@ def number(value: float) -> str:
     return f"{value:.3f}" if size < 10 else f"{value:,.1f}" if size < 1000 else f"{value:,.0f}"
 
 
-def interval(found: Estimate) -> str:
-    """Write a mean with its interval, if it has one."""
+def interval(found: Estimate, signed: bool = False) -> str:
+    """Write a mean, with its sign in any case where asked for, and its interval if it has one."""
+    mean = f"{'+' if signed and found.mean > 0 else ''}{number(found.mean)}"
     if found.low is None or found.high is None:
-        return number(found.mean)
-    return f"{number(found.mean)} ({number(found.low)} to {number(found.high)})"
+        return mean
+    return f"{mean} ({number(found.low)} to {number(found.high)})"
 
 
 def name_of(metric: str) -> str:

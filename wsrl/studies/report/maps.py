@@ -14,7 +14,7 @@ from torch import Tensor
 
 from wsrl.analysis.svg import Cloud, colour_map, scatter
 from wsrl.studies.benchmark.results import Cell
-from wsrl.studies.report.layout import Figure, Folded, name_of
+from wsrl.studies.report.layout import Figure, Folded, Part, name_of
 from wsrl.studies.report.reading import Benchmark, distinct
 from wsrl.studies.report.tables import EMULATION
 from wsrl.zoos.tensors import read_metadata, read_tensors
@@ -25,6 +25,8 @@ TEST, EMBEDDINGS = "test.safetensors", "embeddings.safetensors"
 _SCATTERED, _MAPPED = 400, 300  # RNNs that are drawn: more would hide each other
 _ENTRIES = 3  # of a task that are drawn, one map each
 _SEED = 0
+_FEWEST = 5  # RNNs of which a map is drawn
+_SAME = 1e-5  # embeddings have norm 1; rounding differs between batches
 
 
 def scores(benchmark: Benchmark) -> Iterator[Folded]:
@@ -67,17 +69,18 @@ def first_runs(benchmark: Benchmark, zoo: str) -> list[Cell]:
 
 
 def _scores(path: Path, encoder: str) -> Iterator[Figure]:
-    columns = _columns(path, _SCATTERED)
-    splits = read_metadata(path)["splits"]
+    columns = _columns(path, _SCATTERED, ("split", "performance"))
+    splits = read_metadata(path).get("splits", ())
     chosen = [(name_of(split), columns["split"] == i) for i, split in enumerate(splits)]
     chosen = [(name, rows) for name, rows in chosen if rows.any()]
     loss = next((name for name in EMULATION if name in columns), None)
     if loss is not None:
         clouds = _clouds(chosen, columns["performance"], columns[loss])
-        title = f"{encoder}: emulation of good and bad RNNs"
+        title = f"{encoder}: emulation"
         drawing = scatter(title, "performance of the RNN", name_of(loss), clouds)
         yield Figure(title, drawing)
-    if "clone_score" in columns and np.isfinite(columns["clone_score"]).any():
+    scored = {"clone_score", "original_score"} <= columns.keys()
+    if scored and np.isfinite(columns["clone_score"]).any():
         clouds = _clouds(chosen, columns["original_score"], columns["clone_score"])
         title = f"{encoder}: clones"
         drawing = scatter(title, "score of the original", "score of the clone", clouds, False, True)
@@ -87,25 +90,30 @@ def _scores(path: Path, encoder: str) -> Iterator[Figure]:
 def _clouds(
     chosen: list[tuple[str, NDArray[Any]]], x: NDArray[Any], y: NDArray[Any]
 ) -> list[Cloud]:
-    return [Cloud(name, x[rows].tolist(), y[rows].tolist()) for name, rows in chosen]
+    return [
+        Cloud(name, style, x[rows].tolist(), y[rows].tolist())
+        for style, (name, rows) in enumerate(chosen)
+    ]
 
 
-def _maps(path: Path, circular: bool) -> Iterator[Figure]:
+def _maps(path: Path, circular: bool) -> Iterator[Part]:
     """Yield maps by principal components and by t-SNE, each in the colours of all labels."""
-    columns = _columns(path, _MAPPED)
+    columns = _columns(path, _MAPPED, ("embedding", "task", "performance", "step"))
     embedding = columns["embedding"].astype(np.float64)
-    count = len(embedding)
-    if count < 4:
+    if len(embedding) < _FEWEST or not np.isfinite(embedding).all():
+        yield "No map: too few RNNs, or embeddings that are not finite."
+        return
+    if np.ptp(embedding, 0).max() < _SAME:
+        yield "No map: all embeddings are the same."
         return
     pca = PCA(2, svd_solver="full").fit(embedding)
-    shares = " and ".join(f"{share:.0%}" for share in np.nan_to_num(pca.explained_variance_ratio_))
-    # A learning rate and a start that are sklearn's defaults, named since maps must repeat.
-    tsne = TSNE(perplexity=min(30, (count - 1) / 3), init="pca", random_state=_SEED)
+    shares = ", ".join(f"{share:.0%}" for share in pca.explained_variance_ratio_)
+    tsne = TSNE(perplexity=min(30, (len(embedding) - 1) / 3), init="pca", random_state=_SEED)
     layouts = {f"PCA ({shares})": pca.transform(embedding), "t-SNE": tsne.fit_transform(embedding)}
     for name, points in layouts.items():
         for label, values, cyclic in _labels(columns, circular):
-            title = f"{name}, by {label}"
-            yield Figure(title, colour_map(title, points, values, label, cyclic), small=True)
+            title = f"{name} by {label}"
+            yield Figure(name, colour_map(title, points, values, label, cyclic), small=True)
 
 
 def _labels(
@@ -120,10 +128,12 @@ def _labels(
     yield "step", columns["step"], False
 
 
-def _columns(path: Path, most: int) -> dict[str, NDArray[Any]]:
+def _columns(path: Path, most: int, needed: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     """Return the columns of a file of RNNs, of so many of them at most, the same ones always."""
     tensors: dict[str, Tensor] = read_tensors(path)
-    count = len(tensors["row"])
+    if lacking := [name for name in needed if name not in tensors]:
+        raise ValueError(f"{path} has no column {', '.join(lacking)}; run the cell again")
+    count = len(tensors[needed[0]])
     rows = np.arange(count)
     if count > most:
         rows = np.sort(np.random.default_rng(_SEED).choice(count, most, replace=False))

@@ -36,9 +36,9 @@ def _lines(part: Part) -> Iterator[str]:
     if isinstance(part, Table):
         yield from _table(part)
     elif isinstance(part, Folded):
-        yield from (f"### {escaped(part.title)}", "")
-        for inner in part.parts:
-            yield from _lines(inner)
+        inner = [line for inside in part.parts for line in _lines(inside)]
+        if inner:  # not only drawings
+            yield from (f"### {escaped(part.title)}", "", *inner)
     elif not isinstance(part, Figure):
         yield from (escaped(part), "")
 

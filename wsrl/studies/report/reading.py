@@ -68,6 +68,13 @@ class Benchmark:
         given = self.settings.get("compare_with")
         return given if any(cell.encoder == given for cell in self.cells) else None
 
+    @cached_property
+    def encoders(self) -> tuple[str, ...]:
+        """The encoders' names, without their variants and the baselines."""
+        trained = ("emulation", "prediction")
+        cells = (c for c in self.cells if c.kind in trained and c.ablation is None)
+        return distinct(cell.encoder for cell in cells)
+
     def main_target(self, zoo: str) -> str | None:
         """The target that encoders are first judged by; the first that there is by default."""
         settings = self.settings.get("zoos", {})

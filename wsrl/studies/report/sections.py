@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from wsrl.studies.report.charts import bars, learning, trades
-from wsrl.studies.report.cost_tables import ablations, costs, properties
+from wsrl.studies.report.cost_tables import ablations, costs, flat, properties
 from wsrl.studies.report.layout import Folded, Part, Section, Table, Value, name_of
 from wsrl.studies.report.maps import embeddings, scores
 from wsrl.studies.report.probing import probing_sequences
@@ -79,6 +79,8 @@ def _overview(benchmark: Benchmark) -> Iterator[Part]:
     )
     if made_with:
         yield f"Made with {', '.join(made_with)}."
+    rows = tuple((name, (Value(text),)) for name, text in flat(benchmark.settings).items())
+    yield Folded("Settings", (Table("Settings", ("setting", "value"), rows),))
     yield _READING
 
 

@@ -53,7 +53,7 @@ def differences(caption: str, standings: Iterable[Standing], columns: Columns) -
         note = ""
         if difference and apart and better:
             note = "better" if difference.mean * better > 0 else "worse"
-        return value_of(standing, difference, best=note == "better", note=note)
+        return value_of(standing, difference, best=note == "better", note=note, signed=True)
 
     return _table(caption, found, columns, value)
 
@@ -118,6 +118,7 @@ def value_of(
     best: bool = False,
     close: bool = False,
     note: str = "",
+    signed: bool = False,
 ) -> Value:
     """Write an estimate, or why there is none; seeds that are not in it are always said.
 
@@ -127,6 +128,7 @@ def value_of(
         best: as of ``Value``.
         close: as of ``Value``.
         note: what else is said of it.
+        signed: whether it has a sign in any case.
     """
     total, missing = len(standing.cells), standing.states.count("missing")
     counts = {"failed": standing.failed, "missing": missing}
@@ -135,7 +137,9 @@ def value_of(
         text = "failed" if standing.failed else "missing" if missing else "none"
         return Value(text, standing.setting, note=lost if total > 1 else "")
     notes = [note, f"{lost} of {total} seeds" if lost else ""]
-    return Value(interval(found), standing.setting, best, close, "; ".join(filter(None, notes)))
+    return Value(
+        interval(found, signed), standing.setting, best, close, "; ".join(filter(None, notes))
+    )
 
 
 def contests_of(
