@@ -54,6 +54,7 @@ def main(args: Sequence[str] | None = None) -> int:
         "zoo": ("build, describe and verify zoos", _zoo),
         "benchmark": ("compare encoders: train, test and predict with all, and report", _benchmark),
         "interrogate": ("find the strings that tell the RNNs of a zoo apart", _interrogate),
+        "report": ("make the report of a benchmark from its stored results", _report),
         "encoders": ("list the encoders, or measure what they tell apart", _encoders),
         "memory": ("find the variables of a task in RNNs", _memory),
         "demo": ("a zoo, an encoder and a prediction from it, in minutes", _demo),
@@ -243,6 +244,12 @@ def _interrogate(args: list[str]) -> None:
     from wsrl.studies.interrogate_commands import interrogate_from_arguments
 
     print(interrogate_from_arguments(args))
+
+
+def _report(args: list[str]) -> None:
+    from wsrl.studies.report.commands import report_from_arguments
+
+    print(report_from_arguments(args))
 
 
 def _memory_analyze(args: list[str]) -> None:

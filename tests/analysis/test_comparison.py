@@ -1,0 +1,120 @@
+"""Statistics over seeds: beside scipy's, and by their laws."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from wsrl.analysis.comparison import BETTER, Estimate, estimate, paired_difference, ranks
+
+FINITE = st.floats(-1e3, 1e3, allow_nan=False)
+SEEDS = st.dictionaries(st.integers(0, 9), FINITE, min_size=2, max_size=8)
+
+
+@pytest.mark.parametrize("count", [5, 8, 15, 40])
+def test_intervals_are_those_of_scipy(count: int) -> None:
+    values = np.random.default_rng(count).gamma(2.0, size=count)
+    found = estimate(values.tolist())
+    theirs = stats.bootstrap(
+        (values,), np.mean, method="percentile", n_resamples=20_000, random_state=1
+    ).confidence_interval
+    assert found.mean == pytest.approx(values.mean())
+    width = theirs.high - theirs.low
+    assert found.low == pytest.approx(theirs.low, abs=0.03 * width)
+    assert found.high == pytest.approx(theirs.high, abs=0.03 * width)
+
+
+def test_a_smaller_confidence_gives_a_narrower_interval() -> None:
+    values = np.random.default_rng(0).normal(size=20).tolist()
+    wide, narrow = estimate(values), estimate(values, 0.5)
+    assert wide.low < narrow.low < narrow.mean < narrow.high < wide.high
+
+
+def test_of_three_seeds_the_interval_is_their_range_as_the_docstring_says() -> None:
+    found = estimate([0.3, 0.1, 0.5])
+    assert (found.low, found.high) == pytest.approx((0.1, 0.5))
+    draws = np.random.default_rng(0).normal(size=(2000, 3))
+    held = ((draws.min(1) <= 0) & (draws.max(1) >= 0)).mean()
+    assert held == pytest.approx(0.75, abs=0.03)
+    t_half = stats.t.ppf(0.975, 2) * draws.std(1, ddof=1) / math.sqrt(3)
+    assert np.median(2 * t_half / np.ptp(draws, 1)) == pytest.approx(2.5, abs=0.2)
+
+
+@given(SEEDS)
+def test_the_order_of_seeds_is_irrelevant(values: dict[int, float]) -> None:
+    forwards, backwards = list(values.values()), list(values.values())[::-1]
+    assert estimate(forwards) == estimate(backwards)
+
+
+def test_one_seed_has_no_interval_and_none_is_an_error() -> None:
+    assert estimate([0.5]) == Estimate(0.5, None, None, 1)
+    assert not estimate([0.5]).overlaps(estimate([0.5, 0.6]))
+    with pytest.raises(ValueError, match="no values"):
+        estimate([])
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        estimate([1.0], confidence=95)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_run_that_diverged_is_not_left_out_of_the_mean(bad: float) -> None:
+    found = estimate([0.1, bad, 0.2])
+    assert math.isnan(found.mean)
+    assert found.low is None
+    assert found.seeds == 3
+
+
+def test_overlap_is_of_closed_intervals_and_symmetric() -> None:
+    first, touching, apart = (Estimate(0, a, b, 3) for a, b in [(0, 1), (1, 2), (1.1, 2)])
+    assert first.overlaps(touching)
+    assert touching.overlaps(first)
+    assert not first.overlaps(apart)
+
+
+@given(SEEDS, SEEDS, FINITE)
+def test_a_constant_added_to_both_leaves_paired_differences(
+    ours: dict[int, float], theirs: dict[int, float], constant: float
+) -> None:
+    found = paired_difference(ours, theirs)
+    moved = paired_difference(
+        {seed: value + constant for seed, value in ours.items()},
+        {seed: value + constant for seed, value in theirs.items()},
+    )
+    if found is None or moved is None:
+        assert found is moved is None
+        assert not ours.keys() & theirs.keys()
+        return
+    assert moved.mean == pytest.approx(found.mean, abs=1e-9)
+    assert moved.seeds == found.seeds == len(ours.keys() & theirs.keys())
+
+
+def test_a_constant_added_to_one_moves_the_difference() -> None:
+    ours, theirs = {0: 1.0, 1: 5.0, 2: 9.0}, {0: 0.5, 1: 4.5, 2: 8.5}
+    found = paired_difference(ours, theirs)
+    assert found == Estimate(0.5, 0.5, 0.5, 3)  # whatever the seeds did, it did to both
+    assert estimate(list(ours.values())).overlaps(estimate(list(theirs.values())))
+    moved = paired_difference({seed: value + 1 for seed, value in ours.items()}, theirs)
+    assert moved == Estimate(1.5, 1.5, 1.5, 3)
+
+
+@given(st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0]), min_size=1, max_size=9))
+def test_ranks_are_those_of_scipy(values: list[float]) -> None:
+    assert ranks(values, "mae").tolist() == stats.rankdata(values).tolist()
+    backwards = stats.rankdata([-value for value in values]).tolist()
+    assert ranks(values, "exact_match").tolist() == backwards
+
+
+@pytest.mark.parametrize("metric", BETTER)
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_never_wins(metric: str, bad: float) -> None:
+    assert ranks([0.5, bad, 0.1], metric)[1] == 3
+    assert ranks([bad, bad, 0.1], metric).tolist() == [2.5, 2.5, 1]
+
+
+def test_metrics_without_a_direction_are_not_ranked() -> None:
+    with pytest.raises(KeyError):
+        ranks([1.0], "original_score")

@@ -1,0 +1,223 @@
+"""``wsrl report`` on a small benchmark of real runs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shutil
+from collections import Counter, defaultdict
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wsrl.cli import main
+from wsrl.studies.benchmark.results import CELLS
+
+VOID = {"meta", "br", "wbr", "hr", "img", "input", "link", "path", "line", "rect"}
+FILES = ("report.html", "report.md", "results.csv", "summary.csv")
+
+
+class Page(HTMLParser):
+    """Checks that tags are balanced; collects links, identifiers and text."""
+
+    def __init__(self, content: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.tags: Counter[str] = Counter()
+        self.text = ""
+        self.feed(content)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        for name, value in attrs:
+            if name in ("href", "src", "xlink:href"):
+                self.links.append(value or "")
+            if name == "id":
+                self.ids.append(value or "")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert tag not in VOID
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def report(benchmark_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("report") / "out"
+    assert main(["report", str(benchmark_path), "--out", str(out)]) == 0
+    return out
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_number_of_every_test_is_in_the_table_with_its_command(
+    benchmark_path: Path, report: Path
+) -> None:
+    found = defaultdict(dict)
+    for row in rows(report / "results.csv"):
+        if row["value"]:
+            found[row["folder"]][f"{row['split']}/{row['metric']}"] = float(row["value"])
+            assert f"--run {benchmark_path / row['folder']}" in row["command"]
+    tests = sorted(benchmark_path.rglob("test.json"))
+    assert len(tests) > 12
+    for path in tests:
+        expected = json.loads(path.read_text())["metrics"]
+        assert found.pop(str(path.parent.relative_to(benchmark_path)), {}) == expected
+    assert not found
+
+
+def test_the_summary_is_of_those_numbers(report: Path) -> None:
+    values = defaultdict(list)
+    for row in rows(report / "results.csv"):
+        key = (row["zoo"], row["encoder"], row["target"], row["split"], row["metric"])
+        if row["value"]:
+            values[key].append(float(row["value"]))
+    summary = rows(report / "summary.csv")
+    with_mean = [row for row in summary if row["mean"]]
+    assert len(with_mean) > 20
+    for row in with_mean:
+        own = values[row["zoo"], row["encoder"], row["target"], row["split"], row["metric"]]
+        assert float(row["mean"]) == pytest.approx(np.mean(own), nan_ok=True)
+        assert int(row["seeds"]) == len(own)
+
+
+def test_differences_and_ranks_are_against_the_right_ones(report: Path) -> None:
+    found = {
+        row["encoder"]: row
+        for row in rows(report / "summary.csv")
+        if (row["zoo"], row["split"]) == ("images", "ood")
+    }
+    best, other = found["InteractiveProbing"], found["LayerwiseStatistics"]
+    assert (float(best["rank"]), float(other["rank"])) == (
+        1,
+        2,
+    )  # of angular errors, less is better
+    assert float(other["difference"]) == pytest.approx(5)
+    assert float(other["difference_low"]) == float(other["difference_high"]) == 5
+    assert best["difference"] == ""
+
+
+def test_what_failed_and_what_is_missing_is_said(report: Path) -> None:
+    states = {row["folder"]: row for row in rows(report / "results.csv") if not row["value"]}
+    failed = states[f"{CELLS}/languages/LayerwiseStatistics/seed1/task-scratch"]
+    assert (failed["state"], failed["error"]) == ("failed", "ValueError: <no> memory | left")
+    missing = states[f"{CELLS}/languages/InteractiveProbing/seed1/task-scratch"]
+    assert missing["state"] == "missing"
+    page = Page((report / "report.html").read_text()).text
+    assert "ValueError: <no> memory | left" in page
+    assert "1 failed, 1 missing" in page
+    markdown = (report / "report.md").read_text()
+    assert r"ValueError: \<no\> memory \| left" in markdown
+
+
+def test_the_page_needs_nothing_beside_it_and_every_link_leads_somewhere(report: Path) -> None:
+    content = (report / "report.html").read_text()
+    page = Page(content)
+    assert len(page.ids) == len(set(page.ids))
+    assert {link[1:] for link in page.links} <= set(page.ids)
+    assert all(link.startswith("#") for link in page.links)
+    assert not page.tags["script"]
+    assert "@import" not in content
+    assert "url(" not in content
+    assert page.tags["table"] == page.tags["caption"] > 5
+    assert len(content) < 3e6
+
+
+def test_a_page_that_is_cut_short_is_found_out() -> None:
+    with pytest.raises(AssertionError):
+        Page("<div><p>text</div>")
+
+
+def test_texts_are_escaped(report: Path) -> None:
+    content = (report / "report.html").read_text()
+    assert "tiny &lt;comparison&gt; &amp; more" in content
+    assert "<comparison>" not in content
+    assert "two &lt;languages&gt;" in content
+
+
+def test_the_same_results_give_the_same_bytes(
+    benchmark_path: Path, report: Path, tmp_path: Path
+) -> None:
+    assert main(["report", str(benchmark_path), "--out", str(tmp_path)]) == 0
+    for name in FILES:
+        assert (tmp_path / name).read_bytes() == (report / name).read_bytes(), name
+
+
+@pytest.fixture
+def copy(benchmark_path: Path, tmp_path: Path) -> Path:
+    """The benchmark's results alone, to be changed."""
+    folder = tmp_path / "copy"
+    ignored = shutil.ignore_patterns("*.ckpt", "*.safetensors", "logs")
+    shutil.copytree(benchmark_path, folder, ignore=ignored)
+    return folder
+
+
+def test_the_report_is_made_without_checkpoints_into_the_folder(copy: Path) -> None:
+    assert main(["report", str(copy)]) == 0
+    assert all((copy / name).is_file() for name in FILES)
+    Page((copy / "report.html").read_text())
+
+
+def test_a_damaged_result_is_one_error_that_names_the_file(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = next((copy / CELLS).rglob("cell.json"))
+    path.write_text(path.read_text()[:40])
+    assert main(["report", str(copy)]) == 1
+    error = capsys.readouterr().err
+    assert str(path) in error
+    assert len(error.splitlines()) == 1
+    assert not (copy / "report.html").exists()
+
+
+def test_a_folder_without_a_benchmark_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", str(tmp_path)]) == 1
+    assert "benchmark.json does not describe a benchmark" in capsys.readouterr().err
+
+
+def test_of_a_benchmark_that_has_not_begun_all_is_missing(copy: Path) -> None:
+    shutil.rmtree(copy / CELLS)
+    assert main(["report", str(copy)]) == 0
+    states = {row["state"] for row in rows(copy / "results.csv")}
+    assert states == {"missing"}
+    Page((copy / "report.html").read_text())
+
+
+def test_a_seed_that_diverged_makes_no_winner(copy: Path) -> None:
+    path = copy / CELLS / "images/InteractiveProbing/seed1/angle-frozen/cell.json"
+    content = json.loads(path.read_text())
+    content["metrics"]["ood/angular_error"] = math.nan
+    path.write_text(json.dumps(content))
+    assert main(["report", str(copy)]) == 0
+    found = {
+        (row["encoder"], row["split"]): row
+        for row in rows(copy / "summary.csv")
+        if row["zoo"] == "images"
+    }
+    assert found["InteractiveProbing", "ood"]["mean"] == "nan"
+    assert float(found["InteractiveProbing", "ood"]["rank"]) == 2
+    assert float(found["InteractiveProbing", "validation"]["rank"]) == 1
+    markdown = (copy / "report.md").read_text()
+    assert "**NaN**" not in markdown
+    assert "| NaN |" in markdown

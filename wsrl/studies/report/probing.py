@@ -1,0 +1,95 @@
+"""What probing encoders ask, and what RNNs answer: drawn from the checkpoints that are left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from wsrl.analysis.svg import heatmap
+from wsrl.encoders import ProbingEncoder, list_encoders
+from wsrl.rnn import RNNWeights
+from wsrl.studies.benchmark.results import Cell
+from wsrl.studies.report.layout import Figure, Folded, Part
+from wsrl.studies.report.maps import EMBEDDINGS, first_runs
+from wsrl.studies.report.reading import Benchmark
+from wsrl.studies.runs import Run
+from wsrl.tasks.pretrained import load_pretrained_encoder
+from wsrl.zoos import Zoo, open_zoo
+from wsrl.zoos.tensors import read_metadata
+
+_SHOWN = 3
+"""RNNs that are asked: the best, the middling and the worst."""
+
+
+def probing_sequences(benchmark: Benchmark) -> Iterator[Part]:
+    """Yield what the first seed's probing encoders ask; nothing where checkpoints are gone.
+
+    A checkpoint or a zoo that cannot be read is said, and does not stop the report.
+    """
+    list_encoders()  # loads other packages' encoders, so that they are found by name
+    for zoo in benchmark.zoos:
+        for cell in first_runs(benchmark, zoo):
+            checkpoint = Run(benchmark.path(cell)).checkpoint("best")
+            source = _zoo_of(benchmark, cell)
+            if source is None or not checkpoint.is_file():
+                continue
+            title = f"{zoo}: {cell.encoder}"
+            try:
+                figures = tuple(_dialogues(checkpoint, open_zoo(source)))
+            except (ValueError, OSError, ImportError) as error:
+                yield Folded(title, (f"Not drawn: {error}",))
+                continue
+            if figures:
+                yield Folded(title, figures)
+
+
+def _zoo_of(benchmark: Benchmark, cell: Cell) -> Path | None:
+    """Return the folder of the RNNs that a run embedded, if it is there."""
+    path = benchmark.path(cell) / EMBEDDINGS
+    if not path.is_file():
+        return None
+    folder = Path(str(read_metadata(path).get("zoo", "")))
+    return folder if folder.is_dir() else None
+
+
+def _dialogues(checkpoint: Path, zoo: Zoo) -> Iterator[Figure]:
+    encoder = load_pretrained_encoder(str(checkpoint), zoo.spec).eval()
+    if not isinstance(encoder, ProbingEncoder):
+        return
+    rows = _chosen(zoo)
+    with torch.no_grad():
+        asked, answered = encoder.probes(RNNWeights(zoo.read("weights", rows), zoo.spec))
+    asked, answered = asked[:, 0], answered[:, 0]  # the first of those that run in parallel
+    if zoo.problem.output_kind == "categorical":
+        answered = answered.softmax(-1)
+    images = zoo.problem.as_images(asked)
+    columns = [zoo.read(name, rows).tolist() for name in ("run", "step", "performance")]
+    for index, (run, step, performance) in enumerate(zip(*columns, strict=True)):
+        who = f"run {run}, step {step}, performance {performance:.2f}"
+        if images is None:
+            yield _heatmap(f"{who}: asked", asked[index], "input")
+        else:
+            picture = heatmap(f"{who}: asked", _numpy(images[index].mT), (), "", square=True)
+            yield Figure(f"{who}: asked", picture)
+        yield _heatmap(f"{who}: answered", answered[index], "output")
+
+
+def _chosen(zoo: Zoo) -> Tensor:
+    order = zoo.read("performance").nan_to_num(-1.0).argsort(descending=True, stable=True)
+    return order[torch.linspace(0, len(order) - 1, min(_SHOWN, len(order))).long()]
+
+
+def _heatmap(title: str, values: Tensor, kind: str) -> Figure:
+    """Draw ``(T, n)``."""
+    low, high = float(values.min()), float(values.max())
+    caption = f"{title} ({low:.2g} to {high:.2g})"
+    labels = [f"{kind} {index + 1}" for index in range(values.shape[1])]
+    return Figure(caption, heatmap(caption, _numpy(values), labels, "time step"))
+
+
+def _numpy(values: Tensor) -> Any:
+    return values.detach().float().cpu().numpy()

@@ -1,0 +1,65 @@
+"""The list of all runs and the commands that made them, to which every number links."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from html import escape
+
+from wsrl.studies.benchmark.results import CELLS, Cell
+from wsrl.studies.report.reading import Benchmark, without_seed
+
+_WITH_SEED = r"(seed(?:_everything)?[ =]?){}\b"
+
+
+def list_runs(benchmark: Benchmark) -> tuple[str, dict[str, str]]:
+    """Return the list as HTML, and the anchor of each setting in it.
+
+    The commands of a setting are shown for its first seed. Those of another seed are shown where
+    they differ in more than the seed.
+    """
+    settings: dict[str, list[Cell]] = {}
+    for cell in benchmark.cells:
+        settings.setdefault(without_seed(cell), []).append(cell)
+    anchors = {setting: f"run-{index}" for index, setting in enumerate(settings)}
+    groups: dict[str, list[str]] = {}
+    for setting, cells in settings.items():
+        title = " / ".join(filter(None, (cells[0].zoo, cells[0].encoder or cells[0].kind)))
+        groups.setdefault(title, []).append(_setting(benchmark, setting, cells, anchors[setting]))
+    html = "".join(
+        f"<details><summary>{escape(title)}</summary>\n{''.join(content)}</details>\n"
+        for title, content in groups.items()
+    )
+    intro = (
+        "<p>The folder of every run, below that of the benchmark, and the commands that made it. "
+        "Single values are in results.csv.</p>\n"
+    )
+    return intro + html, anchors
+
+
+def _setting(benchmark: Benchmark, setting: str, cells: Sequence[Cell], anchor: str) -> str:
+    content = "".join(_run(benchmark, cell, cells[0]) for cell in cells)
+    return f'<div class="run" id="{anchor}"><h3>{escape(setting)}</h3>\n{content}</div>\n'
+
+
+def _run(benchmark: Benchmark, cell: Cell, first: Cell) -> str:
+    state = benchmark.state(cell)
+    line = f"<p><code>{escape(f'{CELLS}/{cell.name}')}</code>: {state}"
+    commands = _commands(benchmark, cell)
+    # Shorter, where embeddings are written for the first seed only.
+    theirs = _reseeded(benchmark, first, cell.seed)[: len(commands)]
+    if cell is not first and commands and commands == theirs:
+        return f"{line}; the same commands with seed {cell.seed}</p>\n"
+    shown = f"<pre>{escape(chr(10).join(commands))}</pre>" if commands else ""
+    return f"{line}</p>\n{shown}\n"
+
+
+def _commands(benchmark: Benchmark, cell: Cell) -> tuple[str, ...]:
+    result = benchmark.results.get(cell.name)
+    return result.commands if result else ()
+
+
+def _reseeded(benchmark: Benchmark, first: Cell, seed: int) -> tuple[str, ...]:
+    """Return the first run's commands with another seed in place of its own."""
+    pattern = re.compile(_WITH_SEED.format(first.seed))
+    return tuple(pattern.sub(rf"\g<1>{seed}", line) for line in _commands(benchmark, first))

@@ -1,0 +1,209 @@
+"""Tables of standings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from wsrl.analysis.comparison import BETTER, Estimate
+from wsrl.studies.report.layout import Table, Value, head_of, interval
+from wsrl.studies.report.reading import distinct
+from wsrl.studies.report.standings import Contest, Standing
+
+EMULATION = ("total_variation", "mean_squared_error")
+"""The loss that emulation is judged by, whichever of the two there is."""
+
+PREDICTION = ("exact_match", "angular_error", "mae")
+"""The metric that a prediction is judged by: the first of these that there is."""
+
+HIDDEN = ("loss",)
+"""Metrics that are in the CSV files only: a loss depends on how one trains."""
+
+Columns = Sequence[Contest]
+
+
+def table_of(caption: str, standings: Iterable[Standing], columns: Columns) -> Table:
+    """Return means with intervals, the best in bold; a row for each encoder and baseline."""
+    found = {(s.contest, s.encoder): s for s in standings if not s.is_variant}
+    leaders = {contest: _leader(found.values(), contest) for contest in columns}
+
+    def value(standing: Standing) -> Value:
+        leader = leaders[standing.contest]
+        best = leader is not None and _same(standing.estimate, leader)
+        close = not best and _overlap(standing.estimate, leader)
+        return value_of(standing, standing.estimate, best, close)
+
+    return _table(caption, found, columns, value)
+
+
+def differences(caption: str, standings: Iterable[Standing], columns: Columns) -> Table:
+    """Return differences against the encoder compared with; bold where the interval is beyond 0."""
+    found = {
+        (s.contest, s.encoder): s
+        for s in standings
+        if not s.is_variant and (s.difference or not s.estimate)
+    }
+
+    def value(standing: Standing) -> Value:
+        difference = standing.difference
+        low, high = (difference.low, difference.high) if difference else (None, None)
+        better = BETTER.get(standing.contest.metric, 0)
+        apart = low is not None and high is not None and (low > 0 or high < 0)
+        note = ""
+        if difference and apart and better:
+            note = "better" if difference.mean * better > 0 else "worse"
+        return value_of(standing, difference, best=note == "better", note=note, signed=True)
+
+    return _table(caption, found, columns, value)
+
+
+def mean_ranks(standings: Iterable[Standing]) -> Table | None:
+    """Return every encoder's mean rank in what each contest is judged by; nothing without ranks.
+
+    Baselines take part in the ranking, but not in all contests: they have no row.
+    """
+    judged = [s for s in standings if s.rank is not None and is_judge(s.contest)]
+    encoders = distinct(s.encoder for s in judged if s.kind != "baseline")
+    groups = distinct(s.contest.mode or "emulation" for s in judged if s.kind != "baseline")
+    rows = []
+    for encoder in encoders:
+        places = {
+            group: [
+                s.rank
+                for s in judged
+                if s.encoder == encoder
+                and s.rank is not None
+                and (s.contest.mode or "emulation") == group
+            ]
+            for group in groups
+        }
+        every = [rank for ranks in places.values() for rank in ranks]
+        rows.append((encoder, [*places.values(), every]))
+    if not rows:
+        return None
+    lowest = [
+        min(float(np.mean(ranks)) for ranks in column if ranks)
+        for column in zip(*(columns for _, columns in rows), strict=True)
+    ]
+    return Table(
+        "Mean rank (1 is best) over zoos, targets and splits; in brackets, of how many contests",
+        ("encoder", *groups, "all"),
+        tuple(
+            (
+                encoder,
+                tuple(_mean_rank(ranks, best) for ranks, best in zip(columns, lowest, strict=True)),
+            )
+            for encoder, columns in rows
+        ),
+    )
+
+
+def judges(contests: Iterable[Contest]) -> list[Contest]:
+    """Return the contests by whose metric an encoder is judged."""
+    return [contest for contest in contests if is_judge(contest)]
+
+
+def is_judge(contest: Contest) -> bool:
+    """Whether a contest's metric is the one that is looked at first.
+
+    A target on a circle has no MAE, so that no target is judged by two.
+    """
+    return contest.metric in (EMULATION if contest.target is None else PREDICTION)
+
+
+def value_of(
+    standing: Standing,
+    found: Estimate | None,
+    best: bool = False,
+    close: bool = False,
+    note: str = "",
+    signed: bool = False,
+) -> Value:
+    """Write an estimate, or why there is none; seeds that are not in it are always said.
+
+    Args:
+        standing: whose it is.
+        found: its mean, or its difference.
+        best: as of ``Value``.
+        close: as of ``Value``.
+        note: what else is said of it.
+        signed: whether it has a sign in any case.
+    """
+    total, missing = len(standing.cells), standing.states.count("missing")
+    counts = {"failed": standing.failed, "missing": missing}
+    lost = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    if found is None:
+        text = "failed" if standing.failed else "missing" if missing else "none"
+        return Value(text, standing.setting, note=lost if total > 1 else "")
+    notes = [note, f"{lost} of {total} seeds" if lost else ""]
+    return Value(
+        interval(found, signed), standing.setting, best, close, "; ".join(filter(None, notes))
+    )
+
+
+def contests_of(
+    standings: Iterable[Standing], zoo: str, target: str | None, mode: str | None
+) -> list[Contest]:
+    """Return the contests on a target in a mode, without hidden metrics; the judging ones first."""
+    found = dict.fromkeys(
+        s.contest
+        for s in standings
+        if (s.contest.zoo, s.contest.target, s.contest.mode) == (zoo, target, mode)
+        and s.contest.metric not in HIDDEN
+    )
+    metrics = sorted({c.metric for c in found}, key=_order)
+    splits = distinct(c.split for c in found)
+    return [
+        contest
+        for metric in metrics
+        for split in splits
+        if (contest := Contest(zoo, target, mode, split, metric)) in found
+    ]
+
+
+def _order(metric: str) -> tuple[int, str]:
+    known = list(BETTER)
+    judging = metric in (*EMULATION, *PREDICTION)
+    return (-1 if judging else known.index(metric) if metric in known else len(known), metric)
+
+
+def _table(
+    caption: str,
+    found: dict[tuple[Contest, str], Standing],
+    columns: Columns,
+    value: Callable[[Standing], Value],
+) -> Table:
+    names = distinct(encoder for contest, encoder in found if contest in set(columns))
+    rows = []
+    for name in names:
+        places = [found.get((contest, name)) for contest in columns]
+        label = name if any(s and s.kind != "baseline" for s in places) else f"{name} (baseline)"
+        rows.append((label, tuple(Value("") if s is None else value(s) for s in places)))
+    heads = tuple(head_of(contest.metric, contest.split) for contest in columns)
+    return Table(caption, ("encoder", *heads), tuple(rows))
+
+
+def _leader(standings: Iterable[Standing], contest: Contest) -> Estimate | None:
+    better = BETTER.get(contest.metric, 0)
+    means = [
+        s.estimate
+        for s in standings
+        if s.contest == contest and s.estimate and np.isfinite(s.estimate.mean)
+    ]
+    return max(means, key=lambda e: better * e.mean, default=None) if better else None
+
+
+def _same(found: Estimate | None, leader: Estimate) -> bool:
+    return found is not None and found.mean == leader.mean
+
+
+def _overlap(found: Estimate | None, leader: Estimate | None) -> bool:
+    return found is not None and leader is not None and found.overlaps(leader)
+
+
+def _mean_rank(ranks: list[float], best: float) -> Value:
+    if not ranks:
+        return Value("")
+    mean = float(np.mean(ranks))
+    return Value(f"{mean:.2f} ({len(ranks)})", best=mean == best)
