@@ -52,6 +52,7 @@ def main(args: Sequence[str] | None = None) -> int:
         **{name: (text, _training(name)) for name, text in TRAINING.items()},
         "zoo": ("build, describe and verify zoos", _zoo),
         "interrogate": ("find the strings that tell the RNNs of a zoo apart", _interrogate),
+        "inspect": ("say what a trained encoder sees in your own RNN", _inspect),
         "encoders": ("list the encoders", _encoders),
         "memory": ("find the variables of a task in RNNs", _memory),
         "demo": ("a zoo, an encoder and a prediction from it, in minutes", _demo),
@@ -229,6 +230,12 @@ def _interrogate(args: list[str]) -> None:
     from wsrl.studies.interrogate_commands import interrogate_from_arguments
 
     print(interrogate_from_arguments(args))
+
+
+def _inspect(args: list[str]) -> None:
+    from wsrl.studies.inspect_commands import inspect_from_arguments
+
+    print(inspect_from_arguments(args))
 
 
 def _memory_analyze(args: list[str]) -> None:
