@@ -10,7 +10,7 @@ import torch
 from wsrl.encoders import Encoder
 from wsrl.encoders.base import class_path
 from wsrl.studies.checkpoints import CheckpointRecord
-from wsrl.studies.inspection.sources import find_checkpoint
+from wsrl.studies.inspection.sources import find_checkpoint, load_module
 from wsrl.studies.runs import Run
 from wsrl.tasks import PredictionModule
 from wsrl.zoos.problems import Target
@@ -35,7 +35,7 @@ class Head:
         if self.record.class_path != class_path(PredictionModule):
             kind = self.record.class_path.rpartition(".")[2]
             raise ValueError(f"{path} is of a {kind}; --predict takes runs of a PredictionModule")
-        self.module = PredictionModule.load_from_checkpoint(path, map_location="cpu").eval()
+        self.module = load_module(PredictionModule, path)
 
     def check(self, encoder: Encoder, of: Path, targets: dict[str, Target]) -> None:
         """Check that the head reads this very encoder's embeddings, and predicts what the zoo has.
@@ -65,16 +65,19 @@ def find_heads(
     """Read the prediction runs that are given, and find those beside the encoder's run.
 
     Those found are runs in folders beside it, trained on its encoder as it is in the checkpoint.
-    Of several for one target the first given counts, else the first by name.
+    One that is given counts more, and else the first by name.
 
     Raises:
-        ValueError: for a run given that does not predict from this encoder.
+        ValueError: for a run given that does not predict from this encoder, or two for one target.
     """
     heads: dict[str, Head] = {}
     for run in given:
         head = Head(find_checkpoint(run))
         head.check(encoder, checkpoint, targets)
-        heads.setdefault(head.module.target, head)
+        if (other := heads.setdefault(head.module.target, head)) is not head:
+            raise ValueError(
+                f"{other.path} and {head.path} both predict {head.module.target!r}; give one"
+            )
     for path in _beside(checkpoint):
         try:
             head = Head(path)

@@ -6,37 +6,24 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from wsrl.analysis.calibration import Standing
 from wsrl.analysis.neighbours import nearest
-from wsrl.rnn import RNNWeights, run_population
+from wsrl.rnn import RNNWeights
+from wsrl.studies.inspection.fits import judge
 from wsrl.studies.inspection.guessers import HeadGuesser, NeighbourGuesser
 from wsrl.studies.inspection.heads import Head, find_heads
+from wsrl.studies.inspection.imitations import imitate
 from wsrl.studies.inspection.readers import Array, Guesser, PropertyReader
-from wsrl.studies.inspection.records import (
-    Fit,
-    Imitation,
-    Inspection,
-    Neighbour,
-    Property,
-    Skill,
-)
-from wsrl.studies.inspection.reference import (
-    SEQUENCES,
-    Reference,
-    as_points,
-    imitation_error,
-    imitation_metric,
-    load_reference,
-    tensor_sizes,
-)
+from wsrl.studies.inspection.records import Inspection, Neighbour, Property, Skill
+from wsrl.studies.inspection.reference import Reference, as_points, load_reference
 from wsrl.studies.inspection.skills import MOST, find_skill
 from wsrl.studies.inspection.sources import (
     OwnRNN,
     find_checkpoint,
+    load_module,
     open_data,
     read_emulation,
     read_rnn,
@@ -83,9 +70,7 @@ class Inspector:
             raise ValueError(f"coverage must be between 0 and 1, not {coverage}")
         self.checkpoint = find_checkpoint(ckpt)
         record = read_emulation(self.checkpoint)
-        self.module = EmulationModule.load_from_checkpoint(
-            self.checkpoint, map_location="cpu"
-        ).eval()
+        self.module = load_module(EmulationModule, self.checkpoint)
         self.spec = self.module.spec
         self.data = open_data(record, zoo)
         self.zoo, self.problem = self.data.zoo, self.data.problem
@@ -107,11 +92,21 @@ class Inspector:
             ValueError: for what is no RNN, or one of another spec than the zoo's.
         """
         weights, source = read_rnn(rnn, self.spec, self.checkpoint)
-        embedding = self.module.embed(weights)
+        reference, embedding = self.reference, self.module.embed(weights)
         point = as_points(embedding)
-        neighbours, distance = self._find_neighbours(point)
+        neighbours = self._find_neighbours(point)
         properties = [reader.read(point, self.problem, self._coverage) for reader in self._readers]
-        imitation = self._imitate(weights, embedding)
+        imitation = imitate(
+            self.module,
+            self.problem,
+            weights,
+            embedding,
+            reference.probes,
+            reference.zoo_imitation,
+            reference.own_imitation,
+        )
+        distance = Standing.among(neighbours[0].distance, reference.distance)
+        held_out = self.data.rows("validation")
         return Inspection(
             source=source,
             checkpoint=str(self.checkpoint.resolve()),
@@ -122,7 +117,7 @@ class Inspector:
             neighbours=tuple(neighbours),
             imitation=imitation,
             skill=self._find_skill(weights, point, properties),
-            fit=self._judge(weights, distance, imitation),
+            fit=judge(weights, distance, imitation, reference.sizes, held_out),
             coverage=self._coverage,
         )
 
@@ -176,7 +171,7 @@ class Inspector:
         held_out = guesser(self._points[rows], run[rows])
         return PropertyReader(name, target, guesser, held_out, truth[rows])
 
-    def _find_neighbours(self, point: Array) -> tuple[list[Neighbour], float]:
+    def _find_neighbours(self, point: Array) -> list[Neighbour]:
         distances, rows = nearest(self._points, point, self._neighbours)
         found = []
         for distance, row in zip(distances[0].tolist(), rows[0].tolist(), strict=True):
@@ -194,27 +189,7 @@ class Inspector:
                     cosine=1 - distance**2 / 2,
                 )
             )
-        return found, float(distances[0, 0])
-
-    def _imitate(self, weights: RNNWeights, embedding: Tensor) -> Imitation:
-        """Compare emulator and RNN on the zoo's sequences and on those that the RNN writes."""
-        reference = self.reference
-
-        def error(inputs: Tensor) -> float:
-            answers, _ = run_population(weights, inputs)
-            return float(imitation_error(self.module, embedding, inputs, answers))
-
-        written = self.problem.write_sequences(
-            lambda inputs, state: run_population(weights, inputs, state),
-            min(SEQUENCES, self.zoo.sequences_stored),
-            torch.Generator().manual_seed(0),
-        )
-        own = None
-        if written is not None:
-            value = error(self.problem.encode(written))
-            own = Standing.among(value, reference.own_imitation)
-        on_zoo = Standing.among(error(reference.probes[None]), reference.zoo_imitation)
-        return Imitation(imitation_metric(self.module), on_zoo, own)
+        return found
 
     def _find_skill(
         self, weights: RNNWeights, point: Array, properties: Sequence[Property]
@@ -234,27 +209,6 @@ class Inspector:
                 suggested[start : start + target.parts] = values
         candidates = torch.cat([tasks, suggested[None]]).unique(dim=0)
         return find_skill(self.problem, weights, candidates)
-
-    def _judge(self, weights: RNNWeights, distance: float, imitation: Imitation) -> Fit:
-        reference = self.reference
-        sizes = reference.sizes.numpy()
-        mean, spread = sizes.mean(0), sizes.std(0).clip(min=1e-6)
-        deviations = (tensor_sizes(weights).numpy() - mean) / spread
-        held_out = np.abs((sizes[self.data.rows("validation")] - mean) / spread).max(1)
-        far = Standing.among(distance, reference.distance)
-        strange = Standing.among(float(np.abs(deviations).max()), held_out)
-        names = [tensor.name for tensor in self.spec.tensors]
-        tensors = dict(zip(names, deviations[0].tolist(), strict=True))
-        reasons = []
-        if far.extreme:
-            reasons.append("no RNN of the zoo has an embedding as near as theirs have")
-        if strange.extreme:
-            largest = max(tensors, key=lambda name: abs(tensors[name]))
-            reasons.append(f"its weights are of another size than the zoo's, {largest} most of all")
-        for where, standing in (("the zoo's", imitation.zoo), ("its own", imitation.own)):
-            if standing is not None and standing.extreme:
-                reasons.append(f"the emulator imitates it worse than theirs on {where} sequences")
-        return Fit("outside" if reasons else "within", tuple(reasons), far, strange, tensors)
 
 
 def inspect_rnn(

@@ -22,10 +22,10 @@ from wsrl.data import ZooDataModule
 from wsrl.data.order import fixed_picks
 from wsrl.rnn import RNNWeights, run_population
 from wsrl.studies.checkpoints import SPLIT_OPTIONS
+from wsrl.studies.inspection.fits import tensor_sizes
+from wsrl.studies.inspection.imitations import SEQUENCES, imitation_error
 from wsrl.tasks import EmulationModule
 from wsrl.tasks.clones import chosen_rows
-from wsrl.tasks.losses import LOSSES
-from wsrl.tasks.metrics import EMULATION_METRICS
 from wsrl.zoos import Zoo, ZooError
 from wsrl.zoos.files import checksum
 from wsrl.zoos.manifest import checksum_of
@@ -33,9 +33,6 @@ from wsrl.zoos.tensors import read_metadata, read_tensors, write_tensors
 
 FILE = "inspection.safetensors"
 """The file's name."""
-
-SEQUENCES = 16
-"""How many sequences an imitation is measured on."""
 
 IMITATED = 512
 """How many validation RNNs it is measured of, at most."""
@@ -133,32 +130,6 @@ def measure(module: EmulationModule, data: ZooDataModule) -> Reference:
         own_imitation=torch.cat(on_own),
         probes=probes,
     )
-
-
-def imitation_error(
-    module: EmulationModule, embedding: Tensor, inputs: Tensor, answers: Tensor
-) -> Tensor:
-    """Return how far the emulator is from ``B`` RNNs on ``inputs (B, S, T, I)``: ``(B,)``.
-
-    Args:
-        module: with the emulator.
-        embedding: ``(B, D)``, of the RNNs.
-        inputs: what they read.
-        answers: what they answered, ``(B, S, T, O)``.
-    """
-    metric = LOSSES[imitation_metric(module)]
-    return metric(module.emulate(embedding, inputs), answers).mean((1, 2))
-
-
-def imitation_metric(module: EmulationModule) -> str:
-    """Name what imitations are measured by: the loss that checkpoints are chosen by."""
-    return EMULATION_METRICS[module.output_kind][0]
-
-
-def tensor_sizes(weights: RNNWeights) -> Tensor:
-    """Return the log root mean square of every weight tensor of ``B`` RNNs, ``(B, tensors)``."""
-    parts = [tensor.flatten(1).double() for tensor in weights.tensors().values()]
-    return torch.stack([part.square().mean(1).sqrt() for part in parts], 1).clamp(min=1e-12).log()
 
 
 def as_points(embedding: Tensor) -> NDArray[np.float64]:

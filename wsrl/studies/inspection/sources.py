@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from wsrl.data import ZooDataModule
@@ -13,11 +14,13 @@ from wsrl.encoders.base import class_path
 from wsrl.rnn import RNNSpec, RNNWeights
 from wsrl.studies.checkpoints import CheckpointRecord
 from wsrl.studies.runs import Run
-from wsrl.tasks import EmulationModule
+from wsrl.tasks import EmulationModule, TaskModule
 from wsrl.zoos.packing.models import as_weights, read_model
 
 OwnRNN: TypeAlias = str | Path | Mapping[str, Tensor] | nn.Module | RNNWeights
 """A file, a state dict, a module with one recurrent network and its readout, or weights."""
+
+_Task = TypeVar("_Task", bound=TaskModule)
 
 
 def find_checkpoint(given: str | Path) -> Path:
@@ -52,6 +55,18 @@ def read_emulation(checkpoint: Path) -> CheckpointRecord:
             "run of an EmulationModule, and --predict those of predictions"
         )
     return record
+
+
+def load_module(task: type[_Task], checkpoint: Path) -> _Task:
+    """Rebuild what a checkpoint holds, for evaluation on the CPU.
+
+    Raises:
+        ValueError: where its weights are not those of the model that it describes.
+    """
+    try:
+        return task.load_from_checkpoint(checkpoint, map_location="cpu").eval()
+    except RuntimeError as error:
+        raise ValueError(f"{checkpoint} cannot be rebuilt: {error}".splitlines()[0]) from error
 
 
 def open_data(record: CheckpointRecord, zoo: str | Path | None = None) -> ZooDataModule:
@@ -116,7 +131,7 @@ def read_rnn(rnn: OwnRNN, spec: RNNSpec, trained: Path) -> tuple[RNNWeights, str
         )
     if len(weights) != 1:
         raise ValueError(f"one RNN is inspected at a time, not {len(weights)}")
-    weights = weights.to("cpu").to(weights.flat.float().dtype)
+    weights = weights.to("cpu", torch.float32)
     if not bool(weights.flat.isfinite().all()):
         raise ValueError(f"{called} has weights that are not finite")
     return weights, name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from wsrl.analysis.calibration import Standing
 from wsrl.rnn import RNNSpec
 from wsrl.studies.inspection.records import Inspection, Property
@@ -36,7 +38,7 @@ def render(found: Inspection) -> str:
             str(each.run),
             str(each.step),
             each.split,
-            f"{each.performance:.3f}",
+            "-" if math.isnan(each.performance) else f"{each.performance:.3f}",
             f"{each.distance:.3f}",
             f"{each.cosine:.3f}",
             each.name,
