@@ -69,6 +69,19 @@ def test_a_standing_is_a_percentile() -> None:
     assert not found.extreme
     assert Standing.among(4.0, others).extreme
     assert Standing.among(math.nan, others).extreme
-    few = Standing.among(2.5, [1.0, 2.0, 3.0])
-    assert few.bound == 3.0
-    assert not few.extreme
+    few = Standing.among(2.5, range(19))
+    assert few.bound == math.inf
+    assert not Standing.among(100.0, range(19)).extreme
+    assert Standing.among(19.5, range(20)).extreme
+    assert not Standing.among(18.5, range(20)).extreme
+
+
+def test_what_is_ordinary_is_seldom_extreme() -> None:
+    draws = np.random.default_rng(3)
+    for held_out in (20, 60, 400):
+        trials = [
+            Standing.among(draws.gamma(2), draws.gamma(2, size=held_out)) for _ in range(2000)
+        ]
+        rate = np.mean([found.extreme for found in trials])
+        expected = max(1 / (held_out + 1), 0.01)  # the largest of all, or one in a hundred
+        assert abs(rate - expected) < 0.012

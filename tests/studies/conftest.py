@@ -36,6 +36,7 @@ EMULATION = {
             "loss": "kl",
             "emulator_width": 48,
             "emulator_layers": 1,
+            "condition_every_step": True,
             "learning_rate": 4e-3,
             "clone_rnns": 0,
             "figures": False,
@@ -96,11 +97,11 @@ def language_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         stored_strings=16,
     )
     settings = BuildSettings(
-        runs=45,
+        runs=90,
         snapshots=(0, 100, 400),
         hidden_size=HIDDEN,
         num_layers=1,
-        group_size=45,
+        group_size=90,
         learning_rates=((0, 0.02), (400, 0.005)),
     )
     build_zoo(folder / "zoo", problem, settings, quiet=True)

@@ -187,7 +187,7 @@ def test_measures_of_the_zoo_are_kept_for_this_checkpoint_only(
     command = ["inspect", str(file), "--ckpt", str(run)]
     assert main(command) == 0
     first = capsys.readouterr()
-    assert "measuring the 135 RNNs" in first.err
+    assert "measuring the 270 RNNs" in first.err
     written = kept.stat().st_mtime_ns
     assert main(command) == 0
     second = capsys.readouterr()

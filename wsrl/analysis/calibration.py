@@ -18,6 +18,9 @@ Array = NDArray[np.float64]
 EXTREME = 0.99
 """A value above those of this share of the others is out of the ordinary."""
 
+FEWEST = 20
+"""With fewer others than these, nothing is out of the ordinary: that could not be told."""
+
 
 def conformal_radius(residuals: ArrayLike, coverage: float = 0.9) -> float:
     """Return how far from a prediction the truth may be.
@@ -77,8 +80,8 @@ class Standing:
     Attributes:
         value: the value.
         typical: the median of the others.
-        bound: what is out of the ordinary: the ``EXTREME`` quantile of the others (rounded up, so
-            of fewer than a hundred the largest).
+        bound: what is out of the ordinary is above it: the ``EXTREME`` quantile of the others (of
+            fewer than a hundred the largest, of fewer than ``FEWEST`` infinity).
         percentile: which share of the others is not above it, in per cent.
     """
 
@@ -91,11 +94,11 @@ class Standing:
     def among(cls, value: float, others: ArrayLike) -> Standing:
         """Place a value among others ``(n,)``, at least one."""
         held = np.asarray(others, np.float64).ravel()
-        bound = np.quantile(held, EXTREME, method="higher")
+        bound = np.quantile(held, EXTREME, method="higher") if len(held) >= FEWEST else math.inf
         share = 100 * float((held <= value).mean())
         return cls(float(value), float(np.median(held)), float(bound), share)
 
     @property
     def extreme(self) -> bool:
-        """Whether the value is larger than what is ordinary; what is no number is, too."""
+        """Whether the value is out of the ordinary; what is no number is, too."""
         return not self.value <= self.bound

@@ -74,9 +74,9 @@ class Inspector:
         self.spec = self.module.spec
         self.data = open_data(record, zoo)
         self.zoo, self.problem = self.data.zoo, self.data.problem
-        self._targets = self.problem.targets(self.zoo.steps)
+        self.targets = self.problem.targets(self.zoo.steps)
         encoder = self.module.encoder
-        self._heads = find_heads(predict, self.checkpoint, encoder, self._targets)
+        self._heads = find_heads(predict, self.checkpoint, encoder, self.targets)
         self._neighbours, self._coverage, self._say = neighbours, coverage, say
 
     @torch.no_grad()
@@ -133,7 +133,7 @@ class Inspector:
     @cached_property
     def _columns(self) -> dict[str, Tensor]:
         """What is known of the zoo's RNNs."""
-        names = {target.column for target in self._targets.values()}
+        names = {target.column for target in self.targets.values()}
         return {
             name: self.zoo.read(name) for name in names | {"run", "step", "task", "performance"}
         }
@@ -153,7 +153,7 @@ class Inspector:
         heads = {head.module.target: head for head in self._heads}
         known = [
             (name, target)
-            for name, target in self._targets.items()
+            for name, target in self.targets.items()
             if name in heads or not (target.kind == "real" and target.period)  # the angle again
         ]
         return [self._make_reader(name, target, heads.get(name)) for name, target in known]
@@ -202,7 +202,7 @@ class Inspector:
             tasks = near.unique(dim=0)
         suggested = near[0].clone()
         for found in properties:
-            target = self._targets[found.name]
+            target = self.targets[found.name]
             if target.column == "task" and not target.labels:
                 start = target.first
                 values = torch.tensor(found.values, dtype=suggested.dtype)

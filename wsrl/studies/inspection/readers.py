@@ -97,10 +97,7 @@ class PropertyReader:
         if target.period is not None:
             radii = np.minimum(radii, target.period / 2)  # the whole circle
         low, high = values - radii, values + radii
-        text = ", ".join(
-            f"{value:.4g} ({a:.4g} to {b:.4g})"
-            for value, a, b in zip(values, low, high, strict=True)
-        )
+        text = ", ".join(map(_with_interval, values, low, high))
         return self._property(_floats(values), text, _floats(low), _floats(high), (), None)
 
     def _property(
@@ -123,6 +120,11 @@ def task_of(target: Target, values: Sequence[float]) -> list[float]:
 
 def _shown(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:g}"
+
+
+def _with_interval(value: float, low: float, high: float) -> str:
+    known = f"{low:.4g} to {high:.4g}" if np.isfinite(high) else "too few RNNs for an interval"
+    return f"{value:.4g} ({known})"
 
 
 def _floats(values: Array) -> tuple[float, ...]:
