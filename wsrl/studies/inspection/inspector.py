@@ -95,7 +95,7 @@ class Inspector:
         reference, embedding = self.reference, self.module.embed(weights)
         point = as_points(embedding)
         neighbours = self._find_neighbours(point)
-        properties = [reader.read(point, self.problem, self._coverage) for reader in self._readers]
+        properties = [reader.read(point, self._coverage) for reader in self._readers]
         imitation = imitate(
             self.module,
             self.problem,
@@ -169,7 +169,16 @@ class Inspector:
             guesser = HeadGuesser(head.module, str(head.path))
             rows = open_data(head.record, self.zoo.path).rows("validation")
         held_out = guesser(self._points[rows], run[rows])
-        return PropertyReader(name, target, guesser, held_out, truth[rows])
+        return PropertyReader(name, target, guesser, held_out, truth[rows], self._speller(target))
+
+    def _speller(self, target: Target) -> Callable[[Sequence[float]], str] | None:
+        """Return what names a target's values, where they say all of a task that differs at all."""
+        task = self._columns["task"]
+        before = task[0, : target.first]
+        whole = target.first + target.parts == task.shape[1]
+        if target.column != "task" or not whole or (task[:, : target.first] != before).any():
+            return None
+        return lambda values: self.problem.task_name([*before.tolist(), *values])
 
     def _find_neighbours(self, point: Array) -> list[Neighbour]:
         distances, rows = nearest(self._points, point, self._neighbours)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from wsrl.analysis.calibration import angular_residuals, conformal_radius, share_right
 from wsrl.studies.inspection.records import Property
-from wsrl.zoos.problems import Problem, Target
+from wsrl.zoos.problems import Target
 
 Array = NDArray[np.float64]
 
@@ -47,31 +47,36 @@ class PropertyReader:
         guesser: reads it.
         held_out: what it reads off validation RNNs.
         truth: what they are, ``(v, parts)``.
+        spell: says what the values of classes stand for, where that has a name.
     """
 
     def __init__(
-        self, name: str, target: Target, guesser: Guesser, held_out: Guess, truth: Array
+        self,
+        name: str,
+        target: Target,
+        guesser: Guesser,
+        held_out: Guess,
+        truth: Array,
+        spell: Callable[[Sequence[float]], str] | None = None,
     ) -> None:
-        self.name, self.target, self._guesser = name, target, guesser
+        self.name, self.target, self._guesser, self._spell = name, target, guesser, spell
         known = np.isfinite(truth).all(1)
         self._held = Guess(held_out.values[known], held_out.confidence[known])
         self._truth = truth[known]
 
-    def read(self, embedding: Array, problem: Problem, coverage: float) -> Property:
+    def read(self, embedding: Array, coverage: float) -> Property:
         """Read the property of one RNN.
 
         Args:
             embedding: ``(1, D)``.
-            problem: the zoo's, which knows what tasks are called.
             coverage: of intervals.
         """
         guess = self._guesser(embedding)
         if self.target.kind == "classes":
-            return self._classified(guess, problem)
+            return self._classified(guess)
         return self._measured(guess, coverage)
 
-    def _classified(self, guess: Guess, problem: Problem) -> Property:
-        known = self.target.labels or self.target.values
+    def _classified(self, guess: Guess) -> Property:
         indices = guess.values[0].astype(int)
         right = self._held.values == self._truth
         parts = [
@@ -81,10 +86,11 @@ class PropertyReader:
         exact = share_right(
             self._held.confidence.prod(1), right.all(1), float(guess.confidence[0].prod())
         )
-        values = tuple(known[index] for index in indices)
-        whole = task_of(self.target, [self.target.values[index] for index in indices])
-        spelled = self.target.column == "task" and self.target.first + len(values) == len(whole)
-        text = problem.task_name(whole) if spelled else ", ".join(map(_shown, values))
+        values = tuple((self.target.labels or self.target.values)[index] for index in indices)
+        if self._spell is None:
+            text = ", ".join(map(_shown, values))
+        else:
+            text = self._spell([self.target.values[index] for index in indices])
         return self._property(values, text, (), (), tuple(parts), exact)
 
     def _measured(self, guess: Guess, coverage: float) -> Property:
@@ -111,11 +117,6 @@ class PropertyReader:
     ) -> Property:
         kind, source = self.target.kind, self._guesser.source
         return Property(self.name, kind, values, text, low, high, probabilities, exact, source)
-
-
-def task_of(target: Target, values: Sequence[float]) -> list[float]:
-    """Return the entries of a column that a target's values stand for: zeros, then these."""
-    return [0.0] * target.first + [float(value) for value in values]
 
 
 def _shown(value: float | str) -> str:
