@@ -252,6 +252,9 @@ def test_what_does_not_fit_is_one_error(
     nn.init.constant_(broken.head.bias, math.nan)
     torch.save(broken.state_dict(), tmp_path / "nan.pt")
     assert "weights that are not finite" in failed(capsys, tmp_path / "nan.pt", "--ckpt", run)
+    huge = {name: value.sign() * 3e38 for name, value in Own().state_dict().items()}
+    torch.save(huge, tmp_path / "huge.pt")
+    assert "weights so large" in failed(capsys, tmp_path / "huge.pt", "--ckpt", run)
     assert "no run and no checkpoint at" in failed(capsys, file, "--ckpt", tmp_path / "none")
     assert "the folder of a run?" in failed(capsys, file, "--ckpt", language_runs / "zoo")
     error = failed(capsys, file, "--ckpt", language_runs / "task")

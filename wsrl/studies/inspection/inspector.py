@@ -89,10 +89,16 @@ class Inspector:
                 ``(1, N)``.
 
         Raises:
-            ValueError: for what is no RNN, or one of another spec than the zoo's.
+            ValueError: for what is no RNN, one of another spec than the zoo's, or one with weights
+                that nothing can be computed with.
         """
         weights, source = read_rnn(rnn, self.spec, self.checkpoint)
-        reference, embedding = self.reference, self.module.embed(weights)
+        embedding = self.module.embed(weights)
+        if not bool(embedding.isfinite().all()):
+            raise ValueError(
+                f"{source or 'the RNN'} has weights so large that its embedding is nan"
+            )
+        reference = self.reference
         point = as_points(embedding)
         neighbours = self._find_neighbours(point)
         properties = [reader.read(point, self._coverage) for reader in self._readers]
