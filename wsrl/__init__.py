@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from wsrl.rnn import RNNSpec as RNNSpec
     from wsrl.rnn import RNNWeights as RNNWeights
     from wsrl.rnn import run_population as run_population
+    from wsrl.studies.inspection import Inspection as Inspection
+    from wsrl.studies.inspection import inspect_rnn as inspect_rnn
     from wsrl.tasks import EmulationModule as EmulationModule
     from wsrl.tasks import PredictionModule as PredictionModule
     from wsrl.zoos import open_zoo as open_zoo
@@ -38,6 +40,8 @@ _HOMES = {
     "register_encoder": "wsrl.encoders",
     "EmulationModule": "wsrl.tasks",
     "PredictionModule": "wsrl.tasks",
+    "Inspection": "wsrl.studies.inspection",
+    "inspect_rnn": "wsrl.studies.inspection",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -56,6 +56,8 @@ def main(args: Sequence[str] | None = None) -> int:
         "interrogate": ("find the strings that tell the RNNs of a zoo apart", _interrogate),
         "report": ("make the report of a benchmark from its stored results", _report),
         "encoders": ("list the encoders, or measure what they tell apart", _encoders),
+        "inspect": ("say what a trained encoder sees in your own RNN", _inspect),
+        "search": ("the same for many RNNs, put in order", _search),
         "memory": ("find the variables of a task in RNNs", _memory),
         "demo": ("a zoo, an encoder and a prediction from it, in minutes", _demo),
     }
@@ -250,6 +252,22 @@ def _report(args: list[str]) -> None:
     from wsrl.studies.report.commands import report_from_arguments
 
     print(report_from_arguments(args))
+
+
+def _inspect(args: list[str]) -> None:
+    from wsrl.studies.inspect_commands import inspect_from_arguments
+
+    print(inspect_from_arguments(args))
+
+
+def _search(args: list[str]) -> int:
+    from wsrl.studies.search_commands import search_from_arguments
+
+    found, left_out = search_from_arguments(args)
+    print(found)
+    for reason in left_out:
+        print(f"left out: {reason}", file=sys.stderr)
+    return 1 if left_out else 0
 
 
 def _memory_analyze(args: list[str]) -> None:

@@ -72,7 +72,7 @@ def find_models(models: str | Path | Iterable[Model | tuple[str, Model]]) -> Mod
         name, model = item if isinstance(item, tuple) else (position, item)
         name = str(name)
         names.append(name)
-        flat.append(_named(name, partial(_weights, model)).to("cpu", torch.float32))
+        flat.append(_named(name, partial(as_weights, model)).to("cpu", torch.float32))
     if not names:
         raise ValueError("no models were given")
     if twice := [name for name, count in Counter(names).items() if count > 1]:
@@ -138,7 +138,7 @@ def _named(name: str, read: Callable[[], RNNWeights]) -> RNNWeights:
 
 def _read(file: Path, cell: str | None = None) -> RNNWeights:
     if file.suffix.lower() == ".safetensors":
-        return _weights(read_tensors(file), cell)
+        return as_weights(read_tensors(file), cell)
     try:
         content = read_torch_file(file, "a state dict")
     except ValueError as error:
@@ -146,10 +146,19 @@ def _read(file: Path, cell: str | None = None) -> RNNWeights:
         raise ValueError(
             f"{reason}. A state dict is written with torch.save(model.state_dict(), path)"
         ) from error
-    return _weights(content, cell)
+    return as_weights(content, cell)
 
 
-def _weights(model: Any, cell: str | None = None) -> RNNWeights:
+def as_weights(model: Any, cell: str | None = None) -> RNNWeights:
+    """Return one model out of memory, ``(1, N)``, on the CPU and in its precision.
+
+    Args:
+        model: a state dict or a module.
+        cell: as of ``read_model``; a module says itself.
+
+    Raises:
+        ValueError: where it is no RNN with a readout.
+    """
     if isinstance(model, nn.Module):
         weights = RNNWeights.from_module(model)
     else:

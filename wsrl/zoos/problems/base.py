@@ -157,6 +157,23 @@ class Problem(ABC):
         """Return inputs ``(..., T, I)`` as images ``(..., H, W)``, where that is what they are."""
         return None
 
+    def task_name(self, task: Sequence[float]) -> str:
+        """Return a task ``(K,)`` to read."""
+        return ", ".join(f"{value:g}" for value in task)
+
+    def score_text(self, task: Sequence[float], score: float) -> str:
+        """Say what a score of ``clone_scores`` on a task ``(K,)`` means."""
+        return f"performs the task {self.task_name(task)}: score {score:.2f}"
+
+    def write_sequences(self, run: Runner, count: int, generator: torch.Generator) -> Tensor | None:
+        """Have one model (``B = 1``) write sequences itself, where that is what models do.
+
+        Returns:
+            ``(1, count, *stored)``, as a zoo stores them; ``None`` where sequences come from
+            elsewhere.
+        """
+        return None
+
     def prepare(self) -> None:  # noqa: B027 most problems need nothing
         """Make sure that the data of training and of ``clone_scores`` are there, before any work.
 

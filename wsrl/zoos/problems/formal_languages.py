@@ -243,6 +243,21 @@ class FormalLanguages(TrainableProblem):
         finished = (sequences == self.eos).any(2).sum(1)
         return accepted / finished.clamp(min=1)
 
+    def task_name(self, task: Sequence[float]) -> str:
+        """Return a language as its exponents: ``a^n b^(n+1) c^(n-2)``."""
+        letters = [chr(ord("a") + token) for token in range(len(task))]
+        exponents = [f"(n{int(m):+d})" if m else "n" for m in task]
+        return " ".join(f"{letter}^{n}" for letter, n in zip(letters, exponents, strict=True))
+
+    def score_text(self, task: Sequence[float], score: float) -> str:
+        """Say how many of the strings are in the language."""
+        language = self.task_name(task)
+        return f"generates the language {language}: {score:.0%} of the strings it ends are in it"
+
+    def write_sequences(self, run: Runner, count: int, generator: torch.Generator) -> Tensor:
+        """Have a model write strings: ``(1, count, T)``."""
+        return self.sample(run, torch.rand((1, count, self.length - 1), generator=generator))[0]
+
     def targets(self, steps: Sequence[int]) -> dict[str, Target]:
         """Return the task (each difference a class), the performance and the training step."""
         differences = tuple(range(self.min_difference, self.max_difference + 1))

@@ -134,6 +134,17 @@ class PackedRNNs(Problem):
         """
         raise ValueError("clones of packed RNNs cannot be scored: what they do well is not known")
 
+    def task_name(self, task: Sequence[float]) -> str:
+        """Return the properties that make up a task, by name; of a task of its own, the run."""
+        if not self.task:
+            return f"run {task[0]:g}"
+        known = [self.properties[name] for name in self.task]
+        shown = [
+            _class_name(each, value) if each["kind"] == "classes" else f"{value:g}"
+            for each, value in zip(known, task, strict=True)
+        ]
+        return ", ".join(f"{name} {value}" for name, value in zip(self.task, shown, strict=True))
+
     def targets(self, steps: Sequence[int]) -> dict[str, Target]:
         """Return every property, and step and performance where there is something to predict."""
         targets = {name: _target(known) for name, known in self.properties.items()}
@@ -152,6 +163,10 @@ class PackedRNNs(Problem):
         if self.task and self.properties[self.task[0]]["kind"] == "real":
             return tasks[:, 0].astype(np.float64)
         return np.random.RandomState(0).random_sample(len(tasks))
+
+
+def _class_name(known: Mapping[str, Any], position: float) -> str:
+    return str(known["classes"][int(position)])
 
 
 def _target(known: Mapping[str, Any]) -> Target:

@@ -267,6 +267,14 @@ class TiledImages(TrainableProblem):
         picks = [torch.randint(len(among), (samples,), generator=each) for each in generators]
         return self.judge(run, tasks, among[torch.stack(picks)])[1]
 
+    def task_name(self, task: Sequence[float]) -> str:
+        """Return an angle with its unit."""
+        return f"{task[0]:.1f} degrees"
+
+    def score_text(self, task: Sequence[float], score: float) -> str:
+        """Say how many images are classified rightly."""
+        return f"classifies images rotated by {self.task_name(task)}: {score:.0%} right"
+
     def targets(self, steps: Sequence[int]) -> dict[str, Target]:
         """Return the angle (on the circle, and as published as a number) and what was measured."""
         return {

@@ -1,0 +1,327 @@
+"""``wsrl inspect`` on RNNs that this package did not train."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+import wsrl
+from tests.studies.conftest import Own
+from tests.test_readme import ROOT, block, commands
+from wsrl.cli import main
+from wsrl.rnn import RNNWeights, random_permutations
+from wsrl.studies.inspection import Inspector
+from wsrl.studies.inspection.skills import find_skill
+
+Rnns = list[tuple[tuple[int, ...], Own]]
+
+
+@pytest.fixture(scope="module")
+def inspector(language_runs: Path) -> Inspector:
+    return Inspector(language_runs / "emulation")
+
+
+@pytest.fixture
+def file(own_rnns: Rnns, tmp_path: Path) -> Path:
+    path = tmp_path / "model.safetensors"
+    save_file(own_rnns[2][1].state_dict(), path)
+    return path
+
+
+def inspected(capsys: pytest.CaptureFixture[str], *args: object) -> dict[str, Any]:
+    capsys.readouterr()
+    assert main(["inspect", *map(str, args), "--json"]) == 0
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    facts: dict[str, Any] = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    return facts
+
+
+def spelled(language: tuple[int, ...]) -> str:
+    pairs = zip("abc", language, strict=True)
+    return " ".join(f"{letter}^{f'(n{more:+d})' if more else 'n'}" for letter, more in pairs)
+
+
+def test_the_language_of_an_own_rnn_is_named(
+    own_rnns: Rnns, language_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = 0
+    for language, model in own_rnns:
+        save_file(model.state_dict(), tmp_path / "own.safetensors")
+        run = str(language_runs / "emulation")
+        assert main(["inspect", str(tmp_path / "own.safetensors"), "--ckpt", run]) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        named += f"performs generates the language {spelled(language)}: " in said
+    assert named >= 8
+
+
+def test_its_neighbours_are_of_its_language(inspector: Inspector, own_rnns: Rnns) -> None:
+    found = [(language, inspector.inspect(model)) for language, model in own_rnns]
+    near = [each.task == language for language, one in found for each in one.neighbours[:2]]
+    assert sum(near) >= 10  # of 20, where chance gives 2
+
+
+def test_chance_is_no_skill(inspector: Inspector) -> None:
+    """An RNN that ends at once writes a string of a language, as untrained ones do now and then."""
+    problem = inspector.problem
+    with torch.no_grad():
+        mute = Own()
+        mute.head.weight.zero_()
+        mute.head.bias.zero_()
+        guessing = find_skill(problem, RNNWeights.from_module(mute), torch.tensor([[0, 0, 0]]))
+        mute.head.bias[4] = 10.0
+        ending = find_skill(problem, RNNWeights.from_module(mute), torch.tensor([[0, 0, 0]]))
+    assert guessing.score is not None
+    assert guessing.score > 0.15  # the empty string, once in five times
+    assert guessing.performs is False
+    assert ending.performs is True
+
+
+def test_an_untrained_rnn_performs_nothing(inspector: Inspector) -> None:
+    for seed in range(5):
+        torch.manual_seed(seed)
+        found = inspector.inspect(Own())
+        assert found.skill.performs is False
+        assert "performs none of 9 tasks of the zoo" in found.skill.text
+
+
+def test_json_is_whole_and_what_python_says(
+    file: Path, language_runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = language_runs / "emulation"
+    facts = inspected(capsys, file, "--ckpt", run)
+    assert facts == json.loads(json.dumps(wsrl.inspect_rnn(file, run).to_dict()))
+    model = Own()
+    model.load_state_dict(load_file(file))
+    for rnn in (model, model.state_dict(), RNNWeights.from_module(model)):
+        assert wsrl.inspect_rnn(rnn, run).to_dict() == facts | {"source": None}
+    assert facts["source"] == str(file)
+    assert facts["checkpoint"] == str(run / "checkpoints/best.ckpt")
+    assert math.hypot(*facts["embedding"]) == pytest.approx(1, abs=1e-5)
+    assert facts["properties"].keys() == {"task", "performance", "step"}
+    task, performance = facts["properties"]["task"], facts["properties"]["performance"]
+    assert task["source"] == str(language_runs / "task/checkpoints/best.ckpt")
+    assert facts["properties"]["step"]["source"] == "neighbours"
+    assert len(task["values"]) == len(task["probabilities"]) == 2
+    assert performance["low"][0] < performance["values"][0] < performance["high"][0]
+    assert len(facts["neighbours"]) == 5
+    near = [each["distance"] for each in facts["neighbours"]]
+    assert near == sorted(near)
+    assert near[0] == facts["fit"]["distance"]["value"]
+    zoo = wsrl.open_zoo(language_runs / "zoo")
+    for each in facts["neighbours"]:
+        row = torch.tensor([each["row"]])
+        assert zoo.read("run", row).item() == each["run"]
+        assert zoo.read("step", row).item() == each["step"]
+        assert zoo.read("task", row)[0].tolist() == each["task"]
+    assert facts["imitation"]["metric"] == "total_variation"
+    assert 0 < facts["imitation"]["own"]["value"] < 1
+    assert facts["skill"]["task"] == [0, -1, 1]
+
+
+def test_an_unbounded_interval_is_null(file: Path, language_runs: Path) -> None:
+    found = wsrl.inspect_rnn(file, language_runs / "emulation", coverage=0.99)
+    (performance,) = (each for each in found.properties if each.name == "performance")
+    assert performance.high == (math.inf,)  # validation has too few RNNs for that
+    assert found.to_dict()["properties"]["performance"]["high"] == [None]
+
+
+def test_the_order_of_neurons_changes_nothing(inspector: Inspector, own_rnns: Rnns) -> None:
+    weights = RNNWeights.from_module(own_rnns[0][1])
+    order = random_permutations(weights.spec, 1, torch.Generator().manual_seed(0))
+    facts = inspector.inspect(weights).to_dict()
+    permuted = inspector.inspect(weights.permute(order)).to_dict()
+    assert _close(facts, permuted)
+    torn = RNNWeights(weights.flat.clone(), weights.spec)  # the readout keeps its order
+    readout = weights.spec.tensors[-2]
+    torn.flat[:] = weights.permute(order).flat
+    torn.tensor(readout).copy_(weights.tensor(readout))
+    assert not _close(facts, inspector.inspect(torn).to_dict())
+
+
+def _close(one: Any, other: Any) -> bool:
+    """Whether two inspections agree but for rounding."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_close(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(_close, one, other))
+    if isinstance(one, float):
+        return bool(abs(one - other) < 1e-3)
+    return isinstance(one, str) or bool(one == other)  # texts show the numbers, rounded
+
+
+def test_what_is_strange_lies_outside(inspector: Inspector, own_rnns: Rnns) -> None:
+    weights = RNNWeights.from_module(own_rnns[0][1])
+    assert inspector.inspect(weights).fit.verdict == "within"
+    found = inspector.inspect(RNNWeights(20 * weights.flat, weights.spec))
+    assert found.fit.verdict == "outside"
+    assert any("its weights are of another size" in reason for reason in found.fit.reasons)
+    assert found.fit.weights.percentile == 100
+
+
+def test_the_zoo_s_own_rnn_is_its_nearest(inspector: Inspector) -> None:
+    row = torch.tensor([7])
+    found = inspector.inspect(RNNWeights(inspector.zoo.read("weights", row), inspector.spec))
+    assert found.neighbours[0].row == 7
+    assert found.neighbours[0].distance < 1e-5
+    assert found.neighbours[0].cosine == pytest.approx(1)
+
+
+def test_measures_of_the_zoo_are_kept_for_this_checkpoint_only(
+    file: Path, language_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    checkpoint = run / "checkpoints/best.ckpt"
+    shutil.copy(language_runs / "emulation/checkpoints/best.ckpt", checkpoint)
+    kept = run / "checkpoints/inspection.safetensors"
+    command = ["inspect", str(file), "--ckpt", str(run)]
+    assert main(command) == 0
+    first = capsys.readouterr()
+    assert "measuring the 270 RNNs" in first.err
+    written = kept.stat().st_mtime_ns
+    assert main(command) == 0
+    second = capsys.readouterr()
+    assert second.out == first.out
+    assert second.err == ""
+    assert kept.stat().st_mtime_ns == written
+
+    content = torch.load(checkpoint, weights_only=True)
+    content["state_dict"]["emulator.readout.bias"][0] += 1
+    torch.save(content, checkpoint)
+    assert main(command) == 0
+    third = capsys.readouterr()
+    assert "measuring" in third.err
+    assert third.out != first.out
+
+    kept.write_bytes(kept.read_bytes()[:-100])
+    assert main(command) == 0
+    assert capsys.readouterr().out == third.out
+
+
+def test_a_folder_that_cannot_be_written_is_measured_again(
+    file: Path, language_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = tmp_path / "best.ckpt"
+    shutil.copy(language_runs / "emulation/checkpoints/best.ckpt", checkpoint)
+    (tmp_path / "inspection.safetensors").mkdir()  # no file can be put there, whoever asks
+    command = ["inspect", str(file), "--ckpt", str(checkpoint)]
+    for _ in range(2):
+        assert main(command) == 0
+        assert "measuring" in capsys.readouterr().err
+
+
+def failed(capsys: pytest.CaptureFixture[str], *args: object) -> str:
+    capsys.readouterr()
+    assert main(["inspect", *map(str, args)]) == 1
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    assert len(error.splitlines()) == 1
+    return error
+
+
+def test_what_does_not_fit_is_one_error(
+    file: Path,
+    language_runs: Path,
+    zoo_path: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = language_runs / "emulation"
+    save_file(Own(hidden=8).state_dict(), tmp_path / "small.safetensors")
+    error = failed(capsys, tmp_path / "small.safetensors", "--ckpt", run)
+    assert "(lstm 1x8, 5 inputs, 5 outputs)" in error
+    assert "(lstm 1x12, 5 inputs, 5 outputs): hidden_size 8, not 12" in error
+    save_file({"weight": torch.zeros(3)}, tmp_path / "other.safetensors")
+    error = failed(capsys, tmp_path / "other.safetensors", "--ckpt", run)
+    assert "no key is of an nn.LSTM" in error
+    torch.save(Own(), tmp_path / "whole.pt")
+    assert "nothing in a file is ever run" in failed(capsys, tmp_path / "whole.pt", "--ckpt", run)
+    assert "no file at" in failed(capsys, tmp_path / "missing.pt", "--ckpt", run)
+    broken = Own()
+    nn.init.constant_(broken.head.bias, math.nan)
+    torch.save(broken.state_dict(), tmp_path / "nan.pt")
+    assert "weights that are not finite" in failed(capsys, tmp_path / "nan.pt", "--ckpt", run)
+    huge = {name: value.sign() * 3e38 for name, value in Own().state_dict().items()}
+    torch.save(huge, tmp_path / "huge.pt")
+    assert "weights so large" in failed(capsys, tmp_path / "huge.pt", "--ckpt", run)
+    assert "no run and no checkpoint at" in failed(capsys, file, "--ckpt", tmp_path / "none")
+    assert "the folder of a run?" in failed(capsys, file, "--ckpt", language_runs / "zoo")
+    error = failed(capsys, file, "--ckpt", language_runs / "task")
+    assert "is of a PredictionModule" in error
+    assert str(run / "checkpoints/best.ckpt") in error
+    assert "is of a EmulationModule" in failed(capsys, file, "--ckpt", run, "--predict", run)
+    error = failed(capsys, file, "--ckpt", run, "--zoo", zoo_path)
+    assert "(lstm 2x6, 5 inputs, 5 outputs)" in error
+    assert "at least one neighbour" in failed(capsys, file, "--ckpt", run, "--neighbours", 0)
+
+
+def test_a_head_of_another_encoder_is_refused_or_passed_over(
+    file: Path, language_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("emulation", "task"):
+        shutil.copytree(language_runs / name, tmp_path / name)
+    checkpoint = tmp_path / "emulation/checkpoints/best.ckpt"
+    content = torch.load(checkpoint, weights_only=True)
+    next(v for k, v in content["state_dict"].items() if k.startswith("encoder."))[0] += 0.1
+    torch.save(content, checkpoint)
+    run = tmp_path / "emulation"
+    facts = inspected(capsys, file, "--ckpt", run)
+    assert facts["properties"]["task"]["source"] == "neighbours"
+    error = failed(capsys, file, "--ckpt", run, "--predict", tmp_path / "task")
+    assert "predicts from another encoder" in error
+    assert str(language_runs / "emulation/checkpoints/best.ckpt") in error
+
+
+def test_a_zoo_that_moved(
+    file: Path, language_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = inspected(capsys, file, "--ckpt", language_runs / "emulation")
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(language_runs / "zoo", moved)
+    (language_runs / "zoo").rename(language_runs / "gone")
+    try:
+        error = failed(capsys, file, "--ckpt", language_runs / "emulation")
+        assert "say where it is (--zoo DIR)" in error
+        again = inspected(capsys, file, "--ckpt", language_runs / "emulation", "--zoo", moved)
+    finally:
+        (language_runs / "gone").rename(language_runs / "zoo")
+    assert again == facts | {"zoo": str(moved)}
+
+
+def test_the_readme_inspects(
+    file: Path, language_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/interactive").symlink_to(language_runs / "emulation")
+    (tmp_path / "models").mkdir()
+    shutil.copy(file, tmp_path / "models")
+    run = commands(block("bash", "wsrl inspect"))
+    assert len(run) == 3
+    for words in run:
+        assert main(words) == 0, words
+    assert (tmp_path / "found.csv").is_file()
+    names: dict[str, Any] = {}
+    exec(block("python", "inspect_rnn"), names)
+    assert names["found"].skill.performs is True
+
+
+def test_every_key_of_the_json_is_documented(file: Path, language_runs: Path) -> None:
+    text = (ROOT / "docs/inspection.md").read_text()
+    facts = wsrl.inspect_rnn(file, language_runs / "emulation").to_dict()
+    groups = [facts, facts["properties"]["task"], facts["neighbours"][0]]
+    groups += [facts["imitation"], facts["imitation"]["zoo"], facts["skill"], facts["fit"]]
+    for group in groups:
+        for key in group:
+            assert f"`{key}`" in text, key

@@ -1,0 +1,147 @@
+"""``wsrl search``: many RNNs, in order."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import wsrl
+from tests.studies.conftest import Own
+from wsrl.cli import main
+from wsrl.studies.inspection.searching import Wanted
+from wsrl.zoos.problems import Target
+
+Rnns = list[tuple[tuple[int, ...], Own]]
+
+
+@pytest.fixture(scope="module")
+def models(own_rnns: Rnns, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the ten RNNs and one that was never trained."""
+    folder = tmp_path_factory.mktemp("models")
+    for number, (_, model) in enumerate(own_rnns):
+        save_file(model.state_dict(), folder / f"{number}.safetensors")
+    (folder / "more").mkdir()
+    torch.manual_seed(1)
+    torch.save(Own().state_dict(), folder / "more/random.pt")
+    return folder
+
+
+def search(
+    capsys: pytest.CaptureFixture[str], *args: object, status: int = 0
+) -> tuple[dict[str, Any], str]:
+    capsys.readouterr()
+    assert main(["search", *map(str, args), "--json"]) == status
+    said = capsys.readouterr()
+    facts: dict[str, Any] = json.loads(said.out)
+    return facts, said.err
+
+
+def test_every_rnn_is_inspected(
+    models: Path, language_runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = language_runs / "emulation"
+    facts, _ = search(capsys, models, "--ckpt", run)
+    names = [Path(each["source"]).name for each in facts["rnns"]]
+    assert names == [*(f"{number}.safetensors" for number in range(10)), "random.pt"]
+    assert facts["skipped"] == []
+    alone = wsrl.inspect_rnn(models / "3.safetensors", run).to_dict()
+    assert facts["rnns"][3] == json.loads(json.dumps({"difference": None, **alone}))
+    assert [each["skill"]["performs"] for each in facts["rnns"]].count(True) >= 8
+    assert facts["rnns"][-1]["skill"]["performs"] is False
+
+
+def test_the_most_like_one_comes_first(
+    models: Path, language_runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = language_runs / "emulation"
+    facts, _ = search(capsys, models, "--ckpt", run, "--like", models / "4.safetensors")
+    assert facts["rnns"][0]["source"] == str(models / "4.safetensors")
+    assert facts["rnns"][0]["difference"] == 0
+    example = facts["rnns"][0]["embedding"]
+    apart = [math.dist(example, each["embedding"]) for each in facts["rnns"]]
+    assert apart == sorted(apart)
+    assert apart == pytest.approx([each["difference"] for each in facts["rnns"]])
+
+
+def test_the_property_that_is_looked_for_comes_first(
+    models: Path, language_runs: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    command = [models, "--ckpt", language_runs / "emulation"]
+    facts, _ = search(capsys, *command, "--target", "task", "--value", "-1", "1")
+    values = [each["properties"]["task"]["values"] for each in facts["rnns"]]
+    wrong = [(one != -1) + (other != 1) for one, other in values]
+    assert wrong == sorted(wrong) == [each["difference"] for each in facts["rnns"]]
+    out = tmp_path / "found.csv"
+    wanted = ["--target", "performance", "--value", "0"]
+    facts, _ = search(capsys, *command, *wanted, "--csv", out)
+    read = [each["properties"]["performance"]["values"][0] for each in facts["rnns"]]
+    assert [abs(value) for value in read] == sorted(abs(value) for value in read)
+    with out.open() as file:
+        lines = list(csv.DictReader(file))
+    assert [line["file"] for line in lines] == [each["source"] for each in facts["rnns"]]
+    assert [float(line["predicted_performance"]) for line in lines] == read
+    assert main(["search", *map(str, command), *wanted]) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert len(table) == 12
+    assert table[1].split()[0] == lines[0]["file"]
+
+
+def test_what_does_not_fit_is_named_and_left_out(
+    models: Path, language_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_file(Own(hidden=3).state_dict(), tmp_path / "small.safetensors")
+    torch.save(Own(), tmp_path / "whole.pt")
+    given = [models / "0.safetensors", tmp_path, "--ckpt", language_runs / "emulation"]
+    facts, error = search(capsys, *given, status=1)
+    assert len(facts["rnns"]) == 1
+    left_out = {Path(each["file"]).name: each["error"] for each in facts["skipped"]}
+    assert left_out.keys() == {"small.safetensors", "whole.pt"}
+    assert "hidden_size 3, not 12" in left_out["small.safetensors"]
+    assert error.count("left out: ") == 2
+    assert "Traceback" not in error
+    assert main(["search", *map(str, given[1:])]) == 1
+    assert capsys.readouterr().out == "no RNN fits\n"
+
+
+def test_bad_requests_are_one_error(
+    models: Path, language_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failed(*args: object, status: int = 1) -> str:
+        run = ["--ckpt", language_runs / "emulation"]
+        assert main(["search", *map(str, [*args, *run])]) == status
+        error = capsys.readouterr().err
+        assert len(error.splitlines()) == 1
+        return error
+
+    assert "no file and no folder at" in failed(tmp_path / "none")
+    assert "no state dicts" in failed(tmp_path)
+    assert "the zoo has task, performance, step" in failed(
+        models, "--target", "angle", "--value", "3"
+    )
+    assert "task has 2 values, not 1" in failed(models, "--target", "task", "--value", "1")
+    assert "task is one of -1, 0, 1, not '7'" in failed(
+        models, "--target", "task", "--value", "0", "7"
+    )
+    assert "performance is a number, not 'good'" in failed(
+        models, "--target", "performance", "--value", "good"
+    )
+    assert "--csv must be a file" in failed(models, "--csv", tmp_path)
+    assert "go together" in failed(models, "--target", "task", status=2)
+    like = ["--like", models / "0.safetensors", "--target", "task", "--value", "0", "0"]
+    assert "choose one" in failed(models, *like, status=2)
+
+
+def test_angles_differ_the_short_way_round() -> None:
+    targets = {"angle": Target("task", "angle", period=360.0)}
+    wanted = Wanted.read(targets, "angle", ["350"])
+    from wsrl.studies.inspection.records import Property
+
+    found = Property("angle", "angle", (10.0,), "", (0.0,), (20.0,), (), None, "neighbours")
+    assert wanted.difference(found) == pytest.approx(20)

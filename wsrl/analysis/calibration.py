@@ -1,0 +1,104 @@
+"""How far predictions can be trusted, by how wrong they were on RNNs held out for that.
+
+Split conformal prediction (Vovk et al. 2005; Lei et al. 2018): where the new RNN and those held out
+are exchangeable, an interval holds the truth at least as often as it says. No other assumption is
+made, and of an RNN that is unlike those held out it says nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+EXTREME = 0.99
+"""A value above those of this share of the others is out of the ordinary."""
+
+FEWEST = 20
+"""With fewer others than these, nothing is out of the ordinary: that could not be told."""
+
+
+def conformal_radius(residuals: ArrayLike, coverage: float = 0.9) -> float:
+    """Return how far from a prediction the truth may be.
+
+    Args:
+        residuals: ``(n,)``, absolute errors on what was held out.
+        coverage: how often the truth is to be within the radius, between 0 and 1.
+
+    Returns:
+        The ``ceil((n + 1) * coverage)``-th smallest residual; infinite where ``n`` is too small to
+        promise that much.
+
+    Raises:
+        ValueError: for a coverage that is no share.
+    """
+    if not 0 < coverage < 1:
+        raise ValueError(f"coverage must be between 0 and 1, not {coverage}")
+    ordered = np.sort(np.asarray(residuals, np.float64).ravel())
+    rank = math.ceil((len(ordered) + 1) * coverage - 1e-9)
+    return float(ordered[rank - 1]) if rank <= len(ordered) else math.inf
+
+
+def angular_residuals(predicted: ArrayLike, truth: ArrayLike, period: float) -> Array:
+    """Return how far apart numbers on a circle are, the short way round."""
+    half = period / 2
+    apart = (np.asarray(predicted, np.float64) - np.asarray(truth, np.float64) + half) % period
+    return np.abs(apart - half)
+
+
+def share_right(
+    confidences: ArrayLike, right: ArrayLike, confidence: float, nearby: int = 50
+) -> float:
+    """Return how often decisions of about one confidence were right.
+
+    Args:
+        confidences: ``(n,)``, of the decisions that were held out; any measure that rises with
+            certainty.
+        right: ``(n,)``, whether each was right.
+        confidence: of the new decision.
+        nearby: how many of the held out ones count, those of the closest confidence; all, if there
+            are fewer.
+
+    Returns:
+        The share; NaN where nothing was held out.
+    """
+    held = np.asarray(confidences, np.float64).ravel()
+    if len(held) == 0:
+        return math.nan
+    closest = np.argsort(np.abs(held - confidence), kind="stable")[:nearby]
+    return float(np.asarray(right, np.float64).ravel()[closest].mean())
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A value of an RNN among those of the RNNs held out.
+
+    Attributes:
+        value: the value.
+        typical: the median of the others.
+        bound: what is out of the ordinary is above it: the ``EXTREME`` quantile of the others (of
+            fewer than a hundred the largest, of fewer than ``FEWEST`` infinity).
+        percentile: which share of the others is not above it, in per cent.
+    """
+
+    value: float
+    typical: float
+    bound: float
+    percentile: float
+
+    @classmethod
+    def among(cls, value: float, others: ArrayLike) -> Standing:
+        """Place a value among others ``(n,)``, at least one."""
+        held = np.asarray(others, np.float64).ravel()
+        bound = np.quantile(held, EXTREME, method="higher") if len(held) >= FEWEST else math.inf
+        share = 100 * float((held <= value).mean())
+        return cls(float(value), float(np.median(held)), float(bound), share)
+
+    @property
+    def extreme(self) -> bool:
+        """Whether the value is out of the ordinary; what is no number is, too."""
+        return not self.value <= self.bound

@@ -1,0 +1,172 @@
+"""What an inspection finds, as plain values."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from wsrl.analysis.calibration import Standing
+
+
+@dataclass(frozen=True)
+class Property:
+    """A property read off the embedding.
+
+    Attributes:
+        name: of the target.
+        kind: ``classes``, ``real`` or ``angle`` (degrees).
+        values: one for each part: the class's value or name, or the number.
+        text: the values to read.
+        low: of numbers, the lower ends of the intervals; minus infinity where validation has too
+            few RNNs to say.
+        high: the upper ends. Of an angle both may lie outside of [0, 360).
+        probabilities: of classes, for each part the share of validation RNNs that were right at
+            such a confidence.
+        exact: the same for all parts at once.
+        source: ``neighbours``, or the checkpoint of the prediction run.
+    """
+
+    name: str
+    kind: str
+    values: tuple[float | str, ...]
+    text: str
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    probabilities: tuple[float, ...]
+    exact: float | None
+    source: str
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """An RNN of the zoo: where it is in the zoo, what it is, and how near it lies.
+
+    Attributes:
+        row: its row in the zoo.
+        run: the training run it is a snapshot of.
+        step: the training step.
+        split: the split of the encoder's run that it was in.
+        task: what it was trained on, as the zoo holds it.
+        name: the task to read.
+        performance: its own; NaN where it is not known.
+        distance: Euclidean, of the embeddings of unit norm.
+        cosine: of the same.
+    """
+
+    row: int
+    run: int
+    step: int
+    split: str
+    task: tuple[float, ...]
+    name: str
+    performance: float
+    distance: float
+    cosine: float
+
+
+@dataclass(frozen=True)
+class Imitation:
+    """How far the emulator is from the RNN, beside validation RNNs.
+
+    Attributes:
+        metric: what is measured, a mean over sequences and steps.
+        zoo: on sequences of the zoo, the same for all RNNs.
+        own: on sequences that each RNN wrote itself; ``None`` where RNNs do not write.
+    """
+
+    metric: str
+    zoo: Standing
+    own: Standing | None
+
+
+@dataclass(frozen=True)
+class Skill:
+    """What the RNN does when it runs freely.
+
+    Attributes:
+        performs: whether it is better at a task than RNNs that were never trained; ``None`` where
+            that cannot be measured.
+        text: the finding to read, or why there is none.
+        task: the candidate that it does best.
+        name: that task to read.
+        score: its measured score, between 0 and 1.
+        chance: the best score of untrained RNNs on the same task.
+        candidates: how many tasks were tried.
+    """
+
+    performs: bool | None
+    text: str
+    task: tuple[float, ...] | None = None
+    name: str | None = None
+    score: float | None = None
+    chance: float | None = None
+    candidates: int = 0
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Whether the RNN is like those that the encoder was trained on.
+
+    Attributes:
+        verdict: ``within`` or ``outside``.
+        reasons: why it lies outside.
+        distance: to the nearest RNN of the zoo; of validation RNNs, to those of other runs.
+        weights: the largest deviation of a tensor's size from the zoo's, in standard deviations.
+        tensors: these deviations by tensor, with their signs.
+    """
+
+    verdict: str
+    reasons: tuple[str, ...]
+    distance: Standing
+    weights: Standing
+    tensors: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What an encoder, its emulator and its zoo say of one RNN.
+
+    Attributes:
+        source: the file, where it came from one.
+        checkpoint: of the encoder.
+        zoo: the folder of its zoo.
+        spec: the RNN's, as plain values.
+        embedding: of unit norm.
+        properties: what is predicted of it.
+        neighbours: the nearest RNNs of the zoo, the nearest first.
+        imitation: how well the emulator does what it does.
+        skill: what it performs.
+        fit: whether it is like the zoo's RNNs.
+        coverage: of the intervals.
+    """
+
+    source: str | None
+    checkpoint: str
+    zoo: str
+    spec: dict[str, Any]
+    embedding: tuple[float, ...]
+    properties: tuple[Property, ...]
+    neighbours: tuple[Neighbour, ...]
+    imitation: Imitation
+    skill: Skill
+    fit: Fit
+    coverage: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as values of JSON: lists for tuples, ``None`` for what is not finite.
+
+        Properties come by name, so that a script finds them.
+        """
+        plain = asdict(self)
+        plain["properties"] = {each["name"]: each for each in plain["properties"]}
+        result: dict[str, Any] = _json(plain)
+        return result
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _json(inside) for name, inside in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(inside) for inside in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

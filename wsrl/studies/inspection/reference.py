@@ -1,0 +1,175 @@
+"""What the zoo's RNNs are like to an encoder and its emulator, measured once and kept.
+
+The file ``inspection.safetensors`` beside the checkpoint holds it. Where it cannot be written, all
+is measured again each time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wsrl.analysis.neighbours import nearest
+from wsrl.data import ZooDataModule
+from wsrl.data.order import fixed_picks
+from wsrl.rnn import RNNWeights, run_population
+from wsrl.studies.checkpoints import SPLIT_OPTIONS
+from wsrl.studies.inspection.fits import tensor_sizes
+from wsrl.studies.inspection.imitations import SEQUENCES, imitation_error
+from wsrl.tasks import EmulationModule
+from wsrl.tasks.clones import chosen_rows
+from wsrl.zoos import Zoo, ZooError
+from wsrl.zoos.files import checksum
+from wsrl.zoos.manifest import checksum_of
+from wsrl.zoos.tensors import read_metadata, read_tensors, write_tensors
+
+FILE = "inspection.safetensors"
+"""The file's name."""
+
+IMITATED = 512
+"""How many validation RNNs it is measured of, at most."""
+
+_LAYOUT = 1
+_BATCH = 128
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Measures of the zoo's ``n`` RNNs.
+
+    Attributes:
+        embedding: ``(n, D)``.
+        sizes: ``(n, tensors)``, the logarithm of the root mean square of every weight tensor.
+        distance: ``(v,)``, of the validation RNNs, to the nearest RNN of another run.
+        imitated: ``(i,)``, rows of the validation RNNs whose imitation was measured.
+        zoo_imitation: ``(i,)``, how far the emulator is from each on ``probes``.
+        own_imitation: ``(i,)``, the same on the sequences stored with each.
+        probes: ``(SEQUENCES, T, I)``, inputs drawn from those of training RNNs.
+    """
+
+    embedding: Tensor
+    sizes: Tensor
+    distance: Tensor
+    imitated: Tensor
+    zoo_imitation: Tensor
+    own_imitation: Tensor
+    probes: Tensor
+
+
+def load_reference(
+    checkpoint: Path,
+    module: EmulationModule,
+    data: ZooDataModule,
+    say: Callable[[str], object] = lambda text: None,
+) -> Reference:
+    """Return the measures of a zoo: those that are kept, where they are of this very checkpoint.
+
+    Args:
+        checkpoint: the encoder's.
+        module: what is in it.
+        data: the zoo and its splits.
+        say: told when work begins.
+
+    Raises:
+        ZooError: for a damaged zoo.
+    """
+    key = {
+        "layout": _LAYOUT,
+        "checkpoint": checksum(checkpoint),
+        "zoo": _identity(data.zoo),
+        "splits": {name: data.hparams[name] for name in (*SPLIT_OPTIONS, "ood_to_train", "seed")},
+    }
+    path = checkpoint.parent / FILE
+    kept = _kept(path, key, data)
+    if kept is not None:
+        return kept
+    data.zoo.check()
+    say(f"measuring the {len(data.zoo)} RNNs of {data.zoo.path}, once")
+    reference = measure(module, data)
+    tensors = {field.name: getattr(reference, field.name) for field in fields(Reference)}
+    with contextlib.suppress(OSError):
+        write_tensors(path, tensors, key)
+    return reference
+
+
+@torch.no_grad()
+def measure(module: EmulationModule, data: ZooDataModule) -> Reference:
+    """Embed and weigh all RNNs of a zoo, and imitate those of its validation split."""
+    zoo, rows = data.zoo, data.rows("validation")
+    embeddings, sizes = [], []
+    for part in torch.arange(len(zoo)).split(_BATCH):
+        weights = RNNWeights(zoo.read("weights", part), zoo.spec)
+        embeddings.append(module.embed(weights))
+        sizes.append(tensor_sizes(weights))
+    embedding = torch.cat(embeddings)
+    run = zoo.read("run").numpy()
+    apart, _ = nearest(as_points(embedding), as_points(embedding[rows]), 1, run, run[rows])
+    chosen = chosen_rows(rows, IMITATED)
+    probes = _draw_probes(data)
+    on_zoo, on_own = [], []
+    for part in chosen.split(_BATCH):
+        weights = RNNWeights(zoo.read("weights", part), zoo.spec)
+        shared = probes.expand(len(part), *probes.shape)
+        answers, _ = run_population(weights, shared)
+        on_zoo.append(imitation_error(module, embedding[part], shared, answers))
+        on_own.append(_imitate_stored(module, data, embedding, part))
+    return Reference(
+        embedding=embedding,
+        sizes=torch.cat(sizes),
+        distance=torch.from_numpy(apart[:, 0]),
+        imitated=chosen,
+        zoo_imitation=torch.cat(on_zoo),
+        own_imitation=torch.cat(on_own),
+        probes=probes,
+    )
+
+
+def as_points(embedding: Tensor) -> NDArray[np.float64]:
+    """Return embeddings as the functions on neighbours take them."""
+    return embedding.double().numpy()
+
+
+def _draw_probes(data: ZooDataModule) -> Tensor:
+    """Draw one stored sequence from each of some training RNNs: inputs ``(SEQUENCES, T, I)``."""
+    rows = chosen_rows(data.rows("train"), SEQUENCES)
+    picks = fixed_picks(data.hparams["seed"], rows.numpy(), data.zoo.sequences_stored, 1)
+    sequences, _ = data.zoo.read_sequences(rows, picks)
+    return data.problem.encode(sequences)[:, 0]
+
+
+def _imitate_stored(
+    module: EmulationModule, data: ZooDataModule, embedding: Tensor, rows: Tensor
+) -> Tensor:
+    zoo = data.zoo
+    count = min(SEQUENCES, zoo.sequences_stored)
+    picks = fixed_picks(data.hparams["seed"], rows.numpy(), zoo.sequences_stored, count)
+    sequences, outputs = zoo.read_sequences(rows, picks)
+    inputs = data.problem.encode(sequences)
+    return imitation_error(module, embedding[rows], inputs, outputs.float())
+
+
+def _identity(zoo: Zoo) -> str:
+    """Return what tells a zoo from others, wherever it lies."""
+    files = [] if zoo.manifest.shards else sorted(zoo.path.glob("*.npy"))
+    changed = {file.name: [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
+    return checksum_of({"manifest": asdict(zoo.manifest), "files": changed})
+
+
+def _kept(path: Path, key: dict[str, Any], data: ZooDataModule) -> Reference | None:
+    """Return what a file holds, where it is whole and of this checkpoint and zoo."""
+    try:
+        if not path.is_file() or read_metadata(path) != key:
+            return None
+        reference = Reference(**read_tensors(path))
+    except (ZooError, TypeError):  # of another version, or cut off: measured again
+        return None
+    whole = len(reference.embedding) == len(reference.sizes) == len(data.zoo)
+    return reference if whole else None

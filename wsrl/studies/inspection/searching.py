@@ -1,0 +1,198 @@
+"""Many RNNs inspected by one encoder, and put in order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wsrl.analysis.calibration import angular_residuals
+from wsrl.studies.inspection.inspector import Inspector
+from wsrl.studies.inspection.records import Inspection, Property
+from wsrl.zoos.packing.models import SUFFIXES
+from wsrl.zoos.problems import Target
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One RNN of a search.
+
+    Attributes:
+        found: what was found of it.
+        difference: how far it is from what is looked for: the distance of the embeddings, or of the
+            predicted property (of classes the number of parts that differ); ``None`` where nothing
+            is.
+    """
+
+    found: Inspection
+    difference: float | None
+
+    def summary(self) -> dict[str, Any]:
+        """Return the line of a table, as plain values by name."""
+        found, nearest = self.found, self.found.neighbours[0]
+        read: dict[str, Any] = {}
+        for each in found.properties:
+            read |= _columns(each)
+        return {
+            "file": found.source,
+            "difference": self.difference,
+            "performs": found.skill.name if found.skill.performs else None,
+            "score": found.skill.score,
+            **read,
+            "nearest_run": nearest.run,
+            "nearest_step": nearest.step,
+            "nearest_task": nearest.name,
+            "distance": nearest.distance,
+            "verdict": found.fit.verdict,
+        }
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A property that is looked for.
+
+    Attributes:
+        target: what it is.
+        name: of the target.
+        values: ``parts`` of them: numbers, or the names of classes.
+    """
+
+    target: Target
+    name: str
+    values: tuple[float | str, ...]
+
+    @classmethod
+    def read(cls, targets: dict[str, Target], name: str, words: Sequence[str]) -> Wanted:
+        """Read what a command line asks for.
+
+        Raises:
+            ValueError: for a target that there is not, or values that it does not have.
+        """
+        if name not in targets:
+            raise ValueError(f"no target {name!r}; the zoo has {', '.join(targets)}")
+        target = targets[name]
+        if len(words) != target.parts:
+            raise ValueError(f"{name} has {target.parts} values, not {len(words)}")
+        return cls(target, name, tuple(_value(target, name, word) for word in words))
+
+    def difference(self, found: Property) -> float:
+        """Return how far an RNN's predicted property is from this one."""
+        pairs = zip(found.values, self.values, strict=True)
+        if self.target.kind == "classes":
+            return float(sum(one != other for one, other in pairs))
+        numbers = np.array(list(pairs), np.float64)
+        if self.target.period is not None:
+            apart = angular_residuals(numbers[:, 0], numbers[:, 1], self.target.period)
+            return float(apart.mean())
+        return float(np.abs(numbers[:, 0] - numbers[:, 1]).mean())
+
+
+def search(
+    inspector: Inspector,
+    files: Iterable[Path],
+    like: Path | None = None,
+    wanted: Wanted | None = None,
+) -> tuple[list[Hit], list[tuple[Path, str]]]:
+    """Inspect many RNNs.
+
+    Args:
+        inspector: does.
+        files: of the RNNs.
+        like: of an RNN; the others are put in the order of their likeness to it.
+        wanted: a property; they are put in the order in which they come near it, of two as near
+            the surer one first.
+
+    Returns:
+        The RNNs, and the files that were left out with the reason.
+
+    Raises:
+        ValueError: where ``like`` is no RNN that fits.
+    """
+    example = None if like is None else inspector.inspect(like)
+    hits, skipped = [], []
+    for file in files:
+        try:
+            found = inspector.inspect(file)
+        except (ValueError, OSError) as error:
+            skipped.append((file, str(error)))
+            continue
+        hits.append(Hit(found, _difference(found, example, wanted)))
+    return sorted(hits, key=lambda hit: _order(hit, wanted)), skipped
+
+
+def find_files(given: Iterable[str | Path]) -> list[Path]:
+    """Return files as they are given, and of folders all that may be RNNs, by name.
+
+    Raises:
+        ValueError: for a path where nothing is, or where there are none at all.
+    """
+    files: dict[Path, None] = {}
+    for path in map(Path, given):
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            files |= dict.fromkeys(p for p in inside if p.is_file())
+        elif path.is_file():
+            files[path] = None
+        else:
+            raise ValueError(f"no file and no folder at {path}")
+    if not files:
+        raise ValueError(f"no state dicts (*{', *'.join(SUFFIXES)}) there")
+    return list(files)
+
+
+def _columns(found: Property) -> dict[str, Any]:
+    """Return the columns of one property: its text, or one number with its interval."""
+    name = f"predicted_{found.name}"
+    if found.kind == "classes":
+        return {name: found.text, f"{name}_right": found.exact}
+    if len(found.values) > 1:
+        return {name: found.text}
+    ends = {f"{name}_low": found.low[0], f"{name}_high": found.high[0]}
+    return {name: found.values[0], **ends}
+
+
+def _difference(
+    found: Inspection, example: Inspection | None, wanted: Wanted | None
+) -> float | None:
+    if example is not None:
+        return math.dist(found.embedding, example.embedding)
+    if wanted is None:
+        return None
+    return wanted.difference(_property(found, wanted))
+
+
+def _property(found: Inspection, wanted: Wanted) -> Property:
+    return next(each for each in found.properties if each.name == wanted.name)
+
+
+def _order(hit: Hit, wanted: Wanted | None) -> tuple[float, float]:
+    """Return what RNNs are sorted by; all alike where nothing is looked for."""
+    if hit.difference is None:
+        return 0.0, 0.0
+    sure = None if wanted is None else _property(hit.found, wanted).exact
+    return hit.difference, -(sure or 0.0)
+
+
+def _value(target: Target, name: str, word: str) -> float | str:
+    """Return the value that a word stands for."""
+    known = target.labels or target.values
+    for value in known:
+        if word == value or (not isinstance(value, str) and _number(word) == value):
+            return value
+    if known:
+        raise ValueError(f"{name} is one of {', '.join(map(str, known))}, not {word!r}")
+    if (number := _number(word)) is None:
+        raise ValueError(f"{name} is a number, not {word!r}")
+    return number
+
+
+def _number(word: str) -> float | None:
+    try:
+        number = float(word)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

@@ -1,0 +1,107 @@
+"""What an RNN performs: its own score, running freely, on the tasks of the zoo."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from wsrl.rnn import PreparedPopulation, RNNSpec, RNNWeights, State
+from wsrl.studies.inspection.records import Skill
+from wsrl.zoos.problems import Problem
+
+ENOUGH = 0.15
+"""How much of what is left above chance an RNN must score to perform a task."""
+
+MOST = 256
+"""Tasks that are tried; of a zoo with more, those that the embedding suggests."""
+
+_SCREENED, _FINAL = 64, 512
+_FINALISTS = 8
+_UNTRAINED = 16
+_AT_ONCE = 64
+
+
+@torch.no_grad()
+def find_skill(problem: Problem, weights: RNNWeights, tasks: Tensor, seed: int = 0) -> Skill:
+    """Let one RNN run freely and score it on candidate tasks.
+
+    All are tried on a few sequences; the best of them on many others, beside RNNs of random
+    weights: the empty string, say, is in a language, and nobody needs training to write that.
+
+    Args:
+        problem: scores.
+        weights: the RNN, ``(1, N)``.
+        tasks: ``(C, K)``, the candidates.
+        seed: of what is drawn.
+    """
+    if not problem.scores_clones:
+        return Skill(None, "not measured: the zoo's problem does not say what its tasks are")
+    try:
+        problem.prepare()
+    except (ValueError, OSError) as error:
+        return Skill(None, f"not measured: {error}")
+    screened = score_models(problem, _copies(weights, len(tasks)), tasks, _SCREENED, seed)
+    finalists = tasks[screened.argsort(descending=True, stable=True)[:_FINALISTS]]
+    scores = score_models(problem, _copies(weights, len(finalists)), finalists, _FINAL, seed + 1)
+    chances = _chances(problem, weights.spec, finalists, seed + 2)
+    above = (scores - chances) / (1 - chances).clamp(min=1e-6)
+    best = int(above.argmax())
+    task, score = tuple(finalists[best].tolist()), float(scores[best])
+    performs = float(above[best]) >= ENOUGH
+    if performs:
+        text = problem.score_text(task, score)
+    else:
+        text = (
+            f"performs none of {len(tasks)} tasks of the zoo; nearest to it is "
+            f"{problem.task_name(task)}: score {score:.2f}, where untrained RNNs reach "
+            f"{float(chances[best]):.2f}"
+        )
+    return Skill(
+        performs,
+        text,
+        task,
+        problem.task_name(task),
+        score,
+        float(chances[best]),
+        len(tasks),
+    )
+
+
+def score_models(
+    problem: Problem, weights: RNNWeights, tasks: Tensor, samples: int, seed: int
+) -> Tensor:
+    """Return the scores of ``B`` RNNs on a task each, ``(B, K)``; what is not defined counts as 0.
+
+    All draw the same numbers.
+    """
+    scores = []
+    for part, own in zip(tasks.split(_AT_ONCE), weights.flat.split(_AT_ONCE), strict=True):
+        population = PreparedPopulation(RNNWeights(own, weights.spec))
+
+        def run(
+            inputs: Tensor, state: State | None, models: PreparedPopulation = population
+        ) -> tuple[Tensor, State]:
+            return models(inputs.to(models.weights.flat.dtype), state)
+
+        generators = [torch.Generator().manual_seed(seed) for _ in range(len(part))]
+        scores.append(problem.clone_scores(run, part, samples, generators).double())
+    return torch.cat(scores).nan_to_num(nan=0.0)
+
+
+def random_rnns(spec: RNNSpec, count: int, seed: int) -> RNNWeights:
+    """Draw RNNs as ``torch.nn`` initialises them: uniform within ``1 / sqrt(H)``."""
+    generator = torch.Generator().manual_seed(seed)
+    flat = 2 * torch.rand(count, spec.num_parameters, generator=generator) - 1
+    return RNNWeights(flat / spec.hidden_size**0.5, spec)
+
+
+def _chances(problem: Problem, spec: RNNSpec, tasks: Tensor, seed: int) -> Tensor:
+    """Return the best score of some untrained RNNs on each task, ``(C,)``."""
+    untrained = random_rnns(spec, _UNTRAINED, seed)
+    every = RNNWeights(untrained.flat.repeat_interleave(len(tasks), 0), spec)
+    scores = score_models(problem, every, tasks.repeat(_UNTRAINED, 1), _SCREENED, seed)
+    return scores.view(_UNTRAINED, len(tasks)).amax(0)
+
+
+def _copies(weights: RNNWeights, count: int) -> RNNWeights:
+    return RNNWeights(weights.flat.repeat(count, 1), weights.spec)
