@@ -27,7 +27,7 @@ from wsrl.studies.benchmark.settings import (
     read_zoo,
     tier_config,
 )
-from wsrl.studies.report import write_report
+from wsrl.studies.report.commands import write_report
 
 
 def benchmark_from_arguments(args: Sequence[str]) -> int:
@@ -67,7 +67,7 @@ def benchmark_from_arguments(args: Sequence[str]) -> int:
         threads = max(1, cores() // workers)
         stop.at_once = False
         failed = GridRunner(out, cells, workers, devices, threads).run(stop)
-    print(f"written: {write_report(out)}")
+    print(write_report(out, out))
     total = sum(result.wall_seconds for result in finished(out, cells).values())
     print(f"{len(cells) - len(failed)} of {len(cells)} cells are done; {duration(total)} in all")
     for name, reason in failed.items():

@@ -14,7 +14,7 @@ from typing import Any
 from wsrl.data.splits import split_tasks, unique_tasks
 from wsrl.rnn import RNNSpec
 from wsrl.stopping import StopRequests
-from wsrl.studies.baseline_commands import BASELINES
+from wsrl.studies.baselines import BASELINES
 from wsrl.studies.benchmark.memory import Estimate, available_memory, estimate
 from wsrl.studies.benchmark.plan import PlannedCell, Words, variants, zoo_command, zoo_folder
 from wsrl.studies.benchmark.settings import BenchmarkSettings, BenchmarkZoo
@@ -107,7 +107,7 @@ def check_settings(settings: BenchmarkSettings) -> None:
     for mode in (*settings.modes, *settings.other_modes):
         _check_choice("mode", mode, MODES)
     for baseline in settings.baselines:
-        _check_choice("baseline", baseline, BASELINES)
+        _check_choice("baseline", baseline, list(BASELINES))
     _check_choice("compare_with", settings.compare_with, names)
     for name in settings.ablations:
         _check_choice("encoder of ablations", name, names)

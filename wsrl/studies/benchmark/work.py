@@ -23,7 +23,7 @@ from wsrl.studies.benchmark.curves import read_curves
 from wsrl.studies.benchmark.plan import PlannedCell, shown
 from wsrl.studies.benchmark.results import CELLS, Cost, Result, write_result
 from wsrl.studies.build_commands import build_from_arguments
-from wsrl.studies.encoder_commands import measure_from_arguments
+from wsrl.studies.encoder_commands import encoders_from_arguments
 from wsrl.studies.runs import Run
 from wsrl.studies.training import run_training
 from wsrl.zoos.checks import read_json
@@ -37,7 +37,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], Any]] = {
     "predict": lambda words: run_training("predict", words),
     "baseline": baseline_from_arguments,
     "zoo": lambda words: build_from_arguments(words[1:]),
-    "encoders": measure_from_arguments,
+    "encoders": encoders_from_arguments,
 }
 """What cells run, by the first word: the very commands that one types."""
 
