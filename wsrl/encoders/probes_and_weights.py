@@ -95,7 +95,7 @@ class ProbesAndWeights(Encoder):
         self,
         spec: RNNSpec,
         embedding_dim: int = 16,
-        num_probes: int = 2,
+        num_probes: int = 1,
         probing_length: int | None = None,
         probe_width: int = 128,
         reader_width: int = 256,
