@@ -178,6 +178,8 @@ def test_free_running_is_free_from_the_start_and_learns_to_be_less_so() -> None:
     encoder.get_parameter("echo.weight").data.mul_(0.5)  # twice as warm
     inputs, outputs = encoder.probes(weights)
     torch.testing.assert_close(inputs[:, :, 1:], (outputs[:, :, :-1] / 2).softmax(-1))
+    encoder.get_parameter("pushes").data[2, :, 1] += 100  # at the third step all get token 1
+    assert (encoder.probes(weights)[0][:, :, 2, 1] > 0.999).all()
 
 
 def test_what_goes_round_is_bounded_without_softmax() -> None:

@@ -13,29 +13,32 @@ from wsrl.rnn import PreparedPopulation, RNNWeights
 
 @register_encoder
 class FreeRunningProbing(ProbingEncoder):
-    """Gives every RNN the same learned first inputs, then its own answers, through ``Echo``.
+    """Gives every RNN its own answers back, through ``Echo``, and the same learned pushes.
 
     Of RNNs that predict their next token this is the soft form of sampling from them: what they
-    were trained to do shows in what they say. Nothing decides on inputs while it runs, so that the
-    answers are read all at once, and a step costs less than in ``InteractiveProbing``.
+    were trained to do shows in what they say. The pushes, one a step and the same for all, are
+    added before activation; but for the first, which starts the RNN, they begin at zero. Nothing
+    decides on inputs while the RNN runs, so that the answers are read all at once, and a step costs
+    less than in ``InteractiveProbing``.
 
     Options as of ``ProbingEncoder``.
     """
 
     def _prepare(self, probe_width: int, reader_width: int, reader_layers: int) -> None:
-        self.start = nn.Parameter(torch.randn(self.num_probes, self.spec.input_size))
+        sizes = (self.num_probes, self.spec.input_size)
+        rest = torch.zeros(self.probing_length - 1, *sizes)
+        self.pushes = nn.Parameter(torch.cat([torch.randn(1, *sizes), rest]))  # (T, P, I)
         self.echo = Echo(self.spec, self.input_activation)
         self.reader = SequenceReader(reader_width, reader_layers)
 
     def interrogate(self, weights: RNNWeights) -> Interrogation:
         """Probe ``B`` RNNs, one step after the other; read at the end."""
         run, state = PreparedPopulation(weights), None
-        next_input: Tensor = self.start.expand(len(weights), -1, -1)
         asked: list[Tensor] = []
         answered: list[Tensor] = []
-        for _ in range(self.probing_length):
-            asked.append(self._activate(next_input))  # (B, P, I)
+        for push in self.pushes.expand(len(weights), -1, -1, -1).unbind(1):  # (B, P, I)
+            values = push + self.echo(answered[-1]) if answered else push
+            asked.append(self._activate(values))
             outputs, state = run(asked[-1][:, :, None], state)
             answered.append(outputs[:, :, 0])
-            next_input = self.echo(answered[-1])
         return self._read(torch.stack(asked, 2), torch.stack(answered, 2))

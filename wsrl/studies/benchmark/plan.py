@@ -51,7 +51,8 @@ class Variant:
 def plan(settings: BenchmarkSettings, out: Path) -> list[PlannedCell]:
     """List all cells of a benchmark, each after those that it needs.
 
-    Encoders come seed by seed, so that a benchmark that is ended early has whole comparisons.
+    Encoders come seed by seed, so that a benchmark that is ended early has whole comparisons;
+    ablations come last.
 
     Args:
         settings: what is compared.
@@ -108,8 +109,12 @@ class _Planner:
         for seed, name in product(settings.seeds, settings.zoos):
             yield from self._baselines(name, seed)
             for variant in self.variants:
-                if variant.ablation is None or settings.zoos[name].ablations:
+                if variant.ablation is None:
                     yield from self._encoder(name, variant, seed)
+        ablated = [name for name, zoo in settings.zoos.items() if zoo.ablations]
+        for seed, name, variant in product(settings.seeds, ablated, self.variants):
+            if variant.ablation is not None:
+                yield from self._encoder(name, variant, seed)
 
     def _properties(self) -> Iterator[PlannedCell]:
         for entry in self.settings.encoders:
