@@ -8,7 +8,7 @@ demo: $(INSTALLED)
 	$(BIN)/wsrl demo --out demo
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
