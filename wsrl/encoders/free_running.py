@@ -17,17 +17,17 @@ class FreeRunningProbing(ProbingEncoder):
 
     Of RNNs that predict their next token this is the soft form of sampling from them: what they
     were trained to do shows in what they say. The pushes, one a step and the same for all, are
-    added before activation; but for the first, which starts the RNN, they begin at zero. Nothing
-    decides on inputs while the RNN runs, so that the answers are read all at once, and a step costs
-    less than in ``InteractiveProbing``.
+    made as the sequences of ``NoninteractiveProbing`` and added to the echo before activation: they
+    start small, and learn to lead RNNs to where they differ. Nothing decides on inputs while the
+    RNN runs, so that the answers are read all at once, and a step costs less than in
+    ``InteractiveProbing``.
 
     Options as of ``ProbingEncoder``.
     """
 
     def _prepare(self, probe_width: int, reader_width: int, reader_layers: int) -> None:
-        sizes = (self.num_probes, self.spec.input_size)
-        rest = torch.zeros(self.probing_length - 1, *sizes)
-        self.pushes = nn.Parameter(torch.cat([torch.randn(1, *sizes), rest]))  # (T, P, I)
+        self.codes = nn.Parameter(torch.randn(self.probing_length, probe_width))
+        self.decoder = self._make_decoder(probe_width, probe_width)
         self.echo = Echo(self.spec, self.input_activation)
         self.reader = SequenceReader(reader_width, reader_layers)
 
@@ -36,7 +36,8 @@ class FreeRunningProbing(ProbingEncoder):
         run, state = PreparedPopulation(weights), None
         asked: list[Tensor] = []
         answered: list[Tensor] = []
-        for push in self.pushes.expand(len(weights), -1, -1, -1).unbind(1):  # (B, P, I)
+        pushes = self._by_probe(self.decoder(self.codes))  # (T, P, I)
+        for push in pushes[:, None].expand(-1, len(weights), -1, -1):
             values = push + self.echo(answered[-1]) if answered else push
             asked.append(self._activate(values))
             outputs, state = run(asked[-1][:, :, None], state)
