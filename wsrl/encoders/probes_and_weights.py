@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -73,16 +73,17 @@ def describe_neurons(weights: RNNWeights) -> dict[str, Tensor]:
 
 @register_encoder
 class ProbesAndWeights(Encoder):
-    """``FreeRunningProbing`` beside ``NeuronFeatures``, and an MLP that reads both.
+    """``FreeRunningProbing`` beside ``NeuronFeatures``: the sum of what MLPs make of either.
 
-    Probes tell what the RNN does, but only where they led; the weights hold the rest.
+    Probes tell what the RNN does, but only where they led; the weights hold the rest. Their part
+    starts small: much in the weights is easy to see and of no use, and would hide the answers.
 
     Args:
         spec: the RNNs it reads.
         embedding_dim: size ``D`` of an embedding.
         num_probes: as of ``FreeRunningProbing``, like the five that follow.
         probing_length: steps of each.
-        probe_width: size of the MLPs' hidden layers, and of what the probes give.
+        probe_width: size of the MLPs' hidden layers.
         reader_width: size of the reading LSTM.
         reader_layers: layers of the reading LSTM.
         input_activation: of the probing inputs.
@@ -107,7 +108,7 @@ class ProbesAndWeights(Encoder):
         check_sizes(probe_width=probe_width, channels=channels)
         self.probing = FreeRunningProbing(
             spec,
-            probe_width,
+            embedding_dim,
             num_probes,
             probing_length,
             probe_width,
@@ -116,10 +117,11 @@ class ProbesAndWeights(Encoder):
             input_activation,
         )
         self.neurons = NeuronFeatures(spec, channels)
-        self.head = Mlp(probe_width + self.neurons.outputs, probe_width, 1, embedding_dim)
+        self.head = Mlp(self.neurons.outputs, probe_width, 1, embedding_dim)
+        with torch.no_grad():
+            cast(nn.Linear, self.head[-1]).weight.mul_(0.1)
 
     def forward(self, weights: RNNWeights) -> Tensor:
         """Encode ``B`` RNNs; return ``(B, D)``."""
-        answers: Tensor = self.probing(weights)
-        embedding: Tensor = self.head(torch.cat([answers.relu(), self.neurons(weights)], 1))
+        embedding: Tensor = self.probing(weights) + self.head(self.neurons(weights))
         return embedding
