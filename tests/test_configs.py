@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import yaml
 
 import wsrl
 from wsrl.cli import main
+from wsrl.studies.benchmark.running import GridRunner
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 TINY = {
@@ -29,10 +31,11 @@ ZOOS = names("zoo/*.yaml")
 EMULATIONS = names("emulation*.yaml")
 PREDICTIONS = names("prediction*.yaml")
 ENCODERS = names("encoders/*.yaml")
+BENCHMARKS = names("benchmark/*.yaml")
 
 
 def test_every_config_is_run_by_a_test_below() -> None:
-    known = {*ZOOS, *EMULATIONS, *PREDICTIONS, *ENCODERS}
+    known = {*ZOOS, *EMULATIONS, *PREDICTIONS, *ENCODERS, *BENCHMARKS}
     assert known == set(names("**/*.yaml"))
 
 
@@ -124,3 +127,25 @@ def test_prediction_configs_train(name: str, zoo_path: Path, tmp_path: Path) -> 
     assert main(["fit", *pretrain, *data, *once]) == 0
     pretrained = ["--model.pretrained", str(tmp_path / "run" / "checkpoints" / "last.ckpt")]
     assert main(["fit", "--config", str(CONFIGS / name), *data, *pretrained, *QUICK]) == 0
+
+
+STUDIES = sorted(str(path) for path in (CONFIGS.parent / "benchmarks").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", [*BENCHMARKS, *STUDIES])
+def test_benchmark_configs_are_checked_whole(
+    name: str,
+    zoo_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    monkeypatch.setenv("WSRL_IMAGES", str(request.getfixturevalue("mnist")))
+    usage = shutil.disk_usage(tmp_path)._replace(free=10**12)  # the published tier's 15 seeds
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    ran: list[int] = []
+    monkeypatch.setattr(GridRunner, "run", lambda self, stop: ran.append(len(self.cells)) or {})
+    out = ["--out", str(tmp_path / "out")]
+    # The smoke tier is run for real in tests/studies/benchmark.
+    assert main(["benchmark", "--config", str(CONFIGS / name), *out, "--workers", "1"]) == 0
+    assert ran[0] > 20

@@ -18,6 +18,10 @@ ROUNDING = 1e-7
 """Relative changes of an embedding up to this are rounding: all is computed in float64."""
 
 
+HIDDEN_SIZES = (8, 16, 32, 64)
+"""Where cost is measured, unless told otherwise."""
+
+
 @dataclass(frozen=True)
 class Change:
     """How an embedding changes from one RNN of a pair to the other, over several pairs.
@@ -76,7 +80,7 @@ class EncoderProperties:
 def measure_encoder(
     name: str,
     spec: RNNSpec,
-    sizes: Sequence[int] = (8, 16, 32, 64),
+    sizes: Sequence[int] = HIDDEN_SIZES,
     draws: int = 4,
     rnns: int = 64,
     repeats: int = 5,

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from wsrl.analysis.encoder_properties import EncoderProperties, measure_encoder
+from wsrl.analysis.encoder_properties import HIDDEN_SIZES, EncoderProperties, measure_encoder
 from wsrl.encoders import get_encoder
 from wsrl.studies.tables import PUBLISHED_SPEC, encoder_rows, print_table
 from wsrl.zoos.files import write_atomically
@@ -35,7 +35,11 @@ def encoders_from_arguments(args: Sequence[str]) -> None:
     if out is not None and not out.parent.is_dir():
         raise FileNotFoundError(f"no folder {out.parent} to write {out.name} to (--out)")
     device = _device(options.device)
-    found = {name: measure_encoder(name, PUBLISHED_SPEC, device=device) for name in options.measure}
+    sizes = options.hidden_sizes
+    found = {
+        name: measure_encoder(name, PUBLISHED_SPEC, sizes, device=device)
+        for name in options.measure
+    }
     facts = [_facts(name, properties) for name, properties in found.items()]
     text = json.dumps(facts[0] if len(facts) == 1 else facts, indent=1) + "\n"
     if out is not None:
@@ -61,6 +65,14 @@ def _parser() -> argparse.ArgumentParser:
         "--out",
         metavar="FILE",
         help="write what was measured there too, as JSON (of several: a list)",
+    )
+    parser.add_argument(
+        "--hidden_sizes",
+        nargs="+",
+        type=int,
+        default=list(HIDDEN_SIZES),
+        metavar="H",
+        help=f"where cost is measured (default: {' '.join(map(str, HIDDEN_SIZES))})",
     )
     parser.add_argument("--device", default="cpu", help="where to measure (default: cpu)")
     return parser

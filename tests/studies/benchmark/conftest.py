@@ -29,7 +29,7 @@ def grid(tmp_path: Path, zoo_path: Path) -> Grid:
             },
             "prediction": {"config": "prediction.yaml", "options": QUICK},
             "modes": ["frozen", "scratch"],
-            "properties": False,
+            "properties": [],
         }
         path = tmp_path / "grid.yaml"
         path.write_text(yaml.safe_dump(settings | changes))

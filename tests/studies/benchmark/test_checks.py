@@ -33,6 +33,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "mode": ({"modes": ["frosen"]}, ["unknown mode 'frosen'", "finetune"]),
     "baseline": ({"baselines": ["luck"]}, ["unknown baseline 'luck'", "mean"]),
     "reference": ({"compare_with": "Spectral"}, ["compare_with", "LayerwiseStatistics"]),
+    "one size": ({"properties": [8]}, ["properties", "two hidden sizes"]),
     "ablated": ({"ablations": {"Spectral": {"x": [1]}}}, ["ablations", "'Spectral'"]),
     "ablated option": (
         {"ablations": {"InteractiveProbing": {"probes": [1]}}},

@@ -55,7 +55,7 @@ def test_every_cell_comes_once_and_after_what_it_needs(name: str) -> None:
 
 
 def test_the_grid_is_the_product_of_what_is_asked_for() -> None:
-    asked = settings(modes=["frozen", "scratch"], baselines=["mean"], properties=False)
+    asked = settings(modes=["frozen", "scratch"], baselines=["mean"], properties=[])
     names = set(by_name(plan(asked, Path("out"))))
     folders = product(["a", "b"], ["InteractiveProbing", "Own", "mine"], ["seed3", "seed5"])
     expected = {

@@ -108,6 +108,8 @@ def check_settings(settings: BenchmarkSettings) -> None:
         _check_choice("mode", mode, MODES)
     for baseline in settings.baselines:
         _check_choice("baseline", baseline, list(BASELINES))
+    if settings.properties and len(set(settings.properties)) < 2:
+        raise ValueError(f"properties: expected two hidden sizes or more: {settings.properties}")
     _check_choice("compare_with", settings.compare_with, names)
     for name in settings.ablations:
         _check_choice("encoder of ablations", name, names)
@@ -229,7 +231,8 @@ def _check_disk(
     for planned in cells:
         size = sizes.get((planned.cell.zoo, planned.cell.encoder))
         if size is not None:
-            needed += _CHECKPOINTS * size.parameters + _LOGS
+            whole = planned.cell.kind == "emulation"
+            needed += _CHECKPOINTS * (size.parameters if whole else size.encoder) + _LOGS
     place = out.absolute()
     while not place.exists():
         place = place.parent

@@ -30,10 +30,12 @@ class Estimate:
 
     Attributes:
         parameters: all of its parameters.
+        encoder: those of its encoder.
         bytes: memory of a training step, of the process included.
     """
 
     parameters: int
+    encoder: int
     bytes: int
 
 
@@ -48,6 +50,7 @@ def estimate(
         batch_size: RNNs of a step.
     """
     parameters = sum(parameter.numel() for parameter in module.parameters())
+    encoder = sum(parameter.numel() for parameter in module.encoder.parameters())
     kept: dict[int, int] = {}
 
     def note(tensor: Tensor) -> Tensor:
@@ -63,7 +66,7 @@ def estimate(
             module.emulate(embedding, inputs).sum()
     activations = sum(kept.values()) * batch_size // _RNNS
     # Weights, gradients and AdamW's two moments; what is kept, and as much again on the way.
-    return Estimate(parameters, _PROCESS + 4 * 4 * parameters + 2 * activations)
+    return Estimate(parameters, encoder, _PROCESS + 4 * 4 * parameters + 2 * activations)
 
 
 def available_memory(workers: int) -> tuple[int, str]:

@@ -9,6 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from wsrl.analysis.encoder_properties import HIDDEN_SIZES
 from wsrl.studies.benchmark.results import CELLS, Ablation, Cell
 from wsrl.studies.benchmark.settings import (
     CONFIGS,
@@ -117,18 +118,22 @@ class _Planner:
                 yield from self._encoder(name, variant, seed)
 
     def _properties(self) -> Iterator[PlannedCell]:
+        sizes = self.settings.properties
         for entry in self.settings.encoders:
             name = self.settings.encoder_name(entry)
             words = self.settings.encoder_words(entry)
             out = str(self.out / CELLS / "properties" / name / "properties.json")
-            if words[0] == "--model.encoder":  # of a preset the encoder is measured, once
-                measured = ["encoders", "--measure", words[1], "--out", out]
+            if words[0] == "--model.encoder":
+                measured = words[1]
             elif "-" not in name and not entry.endswith((".yaml", ".yml")):
-                measured = ["encoders", "--measure", name, "--out", out]
+                measured = name
             else:
-                continue
+                continue  # of presets the encoder is measured, once
+            command = ["encoders", "--measure", measured, "--out", out]
+            if sizes != list(HIDDEN_SIZES):
+                command += ["--hidden_sizes", *map(str, sizes)]
             yield PlannedCell(
-                Cell(_name("properties", name), "properties", encoder=name), (measured,)
+                Cell(_name("properties", name), "properties", encoder=name), (command,)
             )
 
     def _encoder(self, zoo_name: str, variant: Variant, seed: int) -> Iterator[PlannedCell]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import wsrl
+from wsrl.analysis.encoder_properties import HIDDEN_SIZES
 from wsrl.studies.runs import read_config
 from wsrl.zoos.problems.typed import check_arguments
 
@@ -74,7 +75,7 @@ class BenchmarkSettings:
             ``{InteractiveProbing: {num_probes: [1, 2]}}``. A name with a dot is any setting of
             training: ``{InteractiveProbing: {model.learning_rate: [0.001]}}``.
         compare_with: the encoder against which the others' differences are reported.
-        properties: whether the properties of the encoders are measured.
+        properties: hidden sizes at which the encoders' properties are measured; none for not.
     """
 
     zoos: dict[str, BenchmarkZoo]
@@ -88,7 +89,7 @@ class BenchmarkSettings:
     baselines: list[str] = field(default_factory=list)
     ablations: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     compare_with: str = "InteractiveProbing"
-    properties: bool = True
+    properties: list[int] = field(default_factory=lambda: list(HIDDEN_SIZES))
 
     def encoder_name(self, entry: str) -> str:
         """Return the name under which an entry of ``encoders`` is reported."""

@@ -1,0 +1,35 @@
+"""The smoke tier, as it is shipped: every encoder, every kind of cell, and the report."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+import wsrl
+from wsrl.cli import main
+from wsrl.studies.benchmark.results import KINDS, read_results
+
+
+@pytest.mark.timeout(900)  # some 200 cells
+def test_the_smoke_tier_runs_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "smoke"
+    assert main(["benchmark", "--tier", "smoke", "--out", str(out)]) == 0, capsys.readouterr()
+    results = read_results(out)
+    assert {result.cell.kind for result in results} == set(KINDS)
+    encoders = {
+        r.cell.encoder for r in results if r.cell.kind == "emulation" and "-" not in r.cell.encoder
+    }
+    assert encoders == set(wsrl.list_encoders())
+    planned = json.loads((out / "benchmark.json").read_text())["cells"]
+    assert {cell["name"] for cell in planned} == {result.cell.name for result in results}
+    with (out / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    numbers = {name for result in results for name in result.metrics}
+    assert len(rows) >= len(numbers)
+    page = (out / "report.html").read_text()
+    for encoder in encoders:
+        assert encoder in page
+        assert encoder in (out / "report.md").read_text()
