@@ -45,6 +45,7 @@ def find_sections(benchmark: Benchmark, standings: Sequence[Standing]) -> list[S
         Section("properties", "Properties of the encoders", tuple(properties(benchmark))),
         Section("cost", "Cost", (*trades(benchmark, standings), *costs(benchmark))),
         Section("trouble", "Failed and missing", tuple(_trouble(benchmark))),
+        Section("settings", "Settings", tuple(_settings(benchmark))),
     ]
     return [section for section in sections if section.parts]
 
@@ -79,8 +80,6 @@ def _overview(benchmark: Benchmark) -> Iterator[Part]:
     )
     if made_with:
         yield f"Made with {', '.join(made_with)}."
-    rows = tuple((name, (Value(text),)) for name, text in flat(benchmark.settings).items())
-    yield Folded("Settings", (Table("Settings", ("setting", "value"), rows),))
     yield _READING
 
 
@@ -150,6 +149,11 @@ def _trouble(benchmark: Benchmark) -> Iterator[Part]:
         rows = tuple((name, (Value("missing"),)) for name in missing)
         table = Table("Cells without a result", ("cell", "state"), rows)
         yield Folded(f"{len(missing)} cells have not been run, or not to their end", (table,))
+
+
+def _settings(benchmark: Benchmark) -> Iterator[Part]:
+    rows = tuple((name, (Value(text),)) for name, text in flat(benchmark.settings).items())
+    yield Folded("All settings", (Table("Settings", ("setting", "value"), rows),))
 
 
 def _caption(columns: Sequence[Contest]) -> str:

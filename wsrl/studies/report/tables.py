@@ -135,7 +135,7 @@ def value_of(
     lost = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     if found is None:
         text = "failed" if standing.failed else "missing" if missing else "none"
-        return Value(text, standing.setting, note=lost if total > 1 else "")
+        return Value(text, standing.setting, note=lost if standing.failed and missing else "")
     notes = [note, f"{lost} of {total} seeds" if lost else ""]
     return Value(
         interval(found, signed), standing.setting, best, close, "; ".join(filter(None, notes))
