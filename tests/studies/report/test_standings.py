@@ -14,8 +14,8 @@ from wsrl.studies.report.layout import Value
 from wsrl.studies.report.markdown import escaped
 from wsrl.studies.report.reading import Benchmark
 from wsrl.studies.report.run_list import list_runs
-from wsrl.studies.report.standings import Standing, find_standings
-from wsrl.studies.report.tables import differences, mean_ranks, table_of
+from wsrl.studies.report.standings import Contest, Standing, find_standings
+from wsrl.studies.report.tables import differences, judges, mean_ranks, table_of
 
 SPLIT = "ood"
 Outcome = float | str | None  # a value, an error, or not run
@@ -156,6 +156,19 @@ def test_mean_ranks_are_over_what_a_target_is_judged_by() -> None:
     ]
     other = standings(predictions("A", {0: 0.5}), metric="kendall_tau")
     assert mean_ranks(other.values()) is None
+
+
+def test_a_target_is_judged_by_one_metric() -> None:
+    contests = [
+        Contest("z", "angle_as_number", "frozen", split, metric)
+        for split in ("validation", "ood")
+        for metric in ("mae", "r2", "angular_error")
+    ]
+    assert [(c.split, c.metric) for c in judges(contests)] == [
+        ("validation", "angular_error"),
+        ("ood", "angular_error"),
+    ]
+    assert [c.metric for c in judges(contests[:2])] == ["mae"]
 
 
 def test_commands_are_shown_again_only_where_more_than_the_seed_differs() -> None:
