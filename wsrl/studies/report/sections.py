@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from wsrl.studies.report.charts import bars, learning, trades
-from wsrl.studies.report.cost_tables import ablations, costs, flat, properties
+from wsrl.studies.report.cost_tables import ablations, costs
 from wsrl.studies.report.layout import Folded, Part, Section, Table, Value, name_of
 from wsrl.studies.report.maps import embeddings, scores
 from wsrl.studies.report.probing import probing_sequences
+from wsrl.studies.report.properties import flat, properties
 from wsrl.studies.report.reading import Benchmark, distinct, without_seed
 from wsrl.studies.report.standings import Contest, Standing
 from wsrl.studies.report.tables import (
