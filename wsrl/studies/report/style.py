@@ -45,7 +45,8 @@ a:focus-visible, summary:focus-visible, .wide:focus-visible {
 .wide { overflow-x: auto; margin: 0.8rem 0 1.4rem; max-width: 100%; }
 table { border-collapse: separate; border-spacing: 0; font-size: 0.875rem; }
 caption { text-align: left; font-weight: 600; padding: 0.3rem 0; }
-caption span { position: sticky; left: 0; }
+caption span { position: sticky; left: 0; display: inline-block; white-space: normal;
+  max-width: calc(100vw - 2rem); }
 th, td { padding: 0.3rem 0.7rem; border-bottom: 1px solid var(--line); text-align: right;
   white-space: nowrap; font-variant-numeric: tabular-nums; vertical-align: baseline; }
 thead th { vertical-align: bottom; white-space: normal; font-weight: 600; color: var(--quiet);
