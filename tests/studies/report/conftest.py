@@ -132,6 +132,7 @@ def made_up_cells(folder: Path) -> list[Cell]:
         make_up(folder, cell, {})
         facts = {"name": encoder, "permutation_invariant": True, "parameters": {"8": 1234}}
         facts |= {"changes": {"permutation": 1e-7}, "tells_apart": {"two <languages>": False}}
+        facts["same_function"] = ["first", "second"]
         (folder / CELLS / cell.name / "properties.json").write_text(json.dumps(facts))
         cells.append(cell)
     name = "languages/LayerwiseStatistics/seed1/task-scratch"

@@ -20,15 +20,17 @@ _SMALL = "font-size:10px"
 def heatmap(
     title: str,
     values: NDArray[Any],
+    bounds: tuple[float, float],
     labels: Sequence[str],
     x_label: str,
     square: bool = False,
 ) -> str:
-    """Draw values over time, from nothing (the lowest) to full colour (the highest).
+    """Draw values over time as shades of one colour.
 
     Args:
-        title: what is shown, its range included.
+        title: what is shown.
         values: ``(T, n)``; not finite ones are left out.
+        bounds: the value that has no colour, and the one that has all of it.
         labels: ``n`` names of the rows, or none.
         x_label: of time.
         square: whether a step is as wide as a row is high, as in an image.
@@ -43,7 +45,7 @@ def heatmap(
     bottom = 4 + high * rows
     drawing = Drawing(WIDTH, bottom + (20 if x_label else 4), title, f"{rows} rows, {steps} steps")
     drawing.rect(left, 4, width * steps, high * rows, "fill:var(--band)")
-    for level, runs in _runs(values).items():
+    for level, runs in _runs(values, bounds).items():
         # A stroke as wide as a row: shorter to write than rectangles.
         place = [
             f"M{left + width * start:.1f} {4 + high * (row + 0.5):.1f}h{width * length:.1f}"
@@ -61,12 +63,13 @@ def heatmap(
     return drawing.render()
 
 
-def _runs(values: NDArray[Any]) -> dict[int, list[tuple[int, int, int]]]:
+def _runs(
+    values: NDArray[Any], bounds: tuple[float, float]
+) -> dict[int, list[tuple[int, int, int]]]:
     """Return for each level but the lowest where it stands: row, first step, steps."""
-    finite = values[np.isfinite(values)]
-    low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
+    low, high = bounds
     share = np.where(np.isfinite(values), (values - low) / ((high - low) or 1.0), 0.0)
-    levels = np.rint(share * _LEVELS).astype(int)
+    levels = np.rint(share.clip(0, 1) * _LEVELS).astype(int)
     found: dict[int, list[tuple[int, int, int]]] = {}
     for row, line in enumerate(levels.T):
         edges = [0, *(np.flatnonzero(np.diff(line)) + 1).tolist(), len(line)]

@@ -13,8 +13,7 @@ from wsrl.studies.report.reading import Benchmark, distinct
 from wsrl.studies.report.standings import Contest, Standing
 from wsrl.studies.report.tables import contests_of, judges
 
-_POINTS = 60
-"""Of a curve that are drawn: more are not seen."""
+_MOST, _POINTS = 60, 4000  # of a curve, and of a chart: more are not seen
 
 
 def bars(benchmark: Benchmark, standings: Sequence[Standing]) -> Iterator[Figure]:
@@ -88,15 +87,18 @@ def _bar(standing: Standing | None) -> Bar | None:
 
 def _curves(benchmark: Benchmark, contest: Contest) -> Figure | None:
     """Draw a metric during training: every seed is a line."""
-    lines = []
-    for cell in _trained(benchmark, contest.zoo, contest.target, contest.mode):
-        curve = benchmark.results[cell.name].curves.get(f"{contest.split}/{contest.metric}")
-        if curve and curve[0]:
-            chosen = np.unique(np.linspace(0, len(curve[0]) - 1, _POINTS).round().astype(int))
-            x, y = ([values[i] for i in chosen] for values in curve)
-            lines.append(Line(cell.encoder, benchmark.encoders.index(cell.encoder), x, y))
-    if not lines:
+    name = f"{contest.split}/{contest.metric}"
+    cells = _trained(benchmark, contest.zoo, contest.target, contest.mode)
+    found = [(c.encoder, benchmark.results[c.name].curves.get(name)) for c in cells]
+    drawn = [(encoder, curve) for encoder, curve in found if curve and curve[0]]
+    if not drawn:
         return None
+    count = max(2, min(_MOST, _POINTS // len(drawn)))
+    lines = []
+    for encoder, curve in drawn:
+        chosen = np.unique(np.linspace(0, len(curve[0]) - 1, count).round().astype(int))
+        x, y = ([values[i] for i in chosen] for values in curve)
+        lines.append(Line(encoder, benchmark.encoders.index(encoder), x, y))
     title = f"{title_of(contest)}, {name_of(contest.split)}"
     positive = not any(value <= 0 for line in lines for value in line.y)
     log = positive and contest.target is None  # losses of emulation fall by factors

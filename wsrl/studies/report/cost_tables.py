@@ -1,22 +1,16 @@
-"""Tables of what encoders cost, of their variants, and of their measured properties."""
+"""Tables of what encoders cost, and of their variants."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from wsrl.studies.benchmark.results import Cell, Cost
-from wsrl.studies.report.layout import Part, Table, Value, head_of, number
+from wsrl.studies.report.layout import Part, Table, Value, head_of
 from wsrl.studies.report.reading import Benchmark, distinct, without_seed
 from wsrl.studies.report.standings import Contest, Standing
 from wsrl.studies.report.tables import contests_of, judges, value_of
-from wsrl.zoos.checks import read_json
-
-PROPERTIES = "properties.json"
-"""The file in the folder of a properties cell."""
 
 _COSTS = (
     "parameters, all",
@@ -58,29 +52,6 @@ def ablations(benchmark: Benchmark, standings: Sequence[Standing]) -> Iterator[P
         if columns:
             heads = tuple(head_of(c.metric, c.split) for c in columns)
             yield Table(f"{zoo}: {encoder}, {option}", (option, *heads), tuple(rows))
-
-
-def properties(benchmark: Benchmark) -> Iterator[Part]:
-    """Yield the table of what was measured of each encoder, whatever that is."""
-    found: dict[str, dict[str, str]] = {}
-    settings = {}
-    for cell in benchmark.cells:
-        path = benchmark.path(cell) / PROPERTIES
-        if cell.kind == "properties" and benchmark.state(cell) == "done" and path.is_file():
-            try:
-                measured = read_json(path)
-            except ValueError as error:
-                raise ValueError(f"{path} is no table of properties: {error}") from error
-            facts = {name.replace("_", " "): value for name, value in flat(measured).items()}
-            found[cell.encoder] = {name: value for name, value in facts.items() if name != "name"}
-            settings[cell.encoder] = without_seed(cell)
-    names = distinct(name for facts in found.values() for name in facts)
-    if names:
-        rows = tuple(
-            (encoder, tuple(Value(facts.get(name, ""), settings[encoder]) for name in names))
-            for encoder, facts in found.items()
-        )
-        yield Table("Measured properties", ("encoder", *names), rows)
 
 
 def _work(cell: Cell) -> str:
@@ -131,25 +102,3 @@ def _sortable(value: str) -> tuple[float, str]:
         return (float(value), value)
     except ValueError:
         return (float("inf"), value)
-
-
-def flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return facts within facts as words, by their names one after the other."""
-    found: dict[str, str] = {}
-    for name, value in facts.items():
-        label = f"{prefix}{name}"
-        if isinstance(value, dict):
-            found |= flat(value, f"{label}: ")
-        else:
-            found[label] = _words(value)
-    return found
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return number(value)
-    return value if isinstance(value, str) else json.dumps(value)

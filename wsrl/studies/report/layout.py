@@ -106,7 +106,9 @@ def number(value: float) -> str:
     size = abs(value)
     if value != value:
         return "NaN"
-    if 0 < size < 0.01:
+    if size < 1e-12:  # what rounding left
+        return "0.000"
+    if size < 0.01:
         return f"{value:.2g}"
     return f"{value:.3f}" if size < 10 else f"{value:,.1f}" if size < 1000 else f"{value:,.0f}"
 

@@ -73,8 +73,9 @@ def _dialogues(checkpoint: Path, zoo: Zoo) -> Iterator[Figure]:
         if images is None:
             yield _heatmap(f"{who}: asked", asked[index], "input")
         else:
-            picture = heatmap(f"{who}: asked", _numpy(images[index].mT), (), "", square=True)
-            yield Figure(f"{who}: asked", picture)
+            picture = images[index].mT
+            svg = heatmap(who, _numpy(picture), _bounds(picture), (), "", square=True)
+            yield Figure(f"{who}: asked", svg)
         yield _heatmap(f"{who}: answered", answered[index], "output")
 
 
@@ -85,10 +86,16 @@ def _chosen(zoo: Zoo) -> Tensor:
 
 def _heatmap(title: str, values: Tensor, kind: str) -> Figure:
     """Draw ``(T, n)``."""
-    low, high = float(values.min()), float(values.max())
-    caption = f"{title} ({low:.2g} to {high:.2g})"
+    bounds = _bounds(values)
+    caption = f"{title} ({bounds[0]:.2g} to {bounds[1]:.2g})"
     labels = [f"{kind} {index + 1}" for index in range(values.shape[1])]
-    return Figure(caption, heatmap(caption, _numpy(values), labels, "time step"))
+    return Figure(caption, heatmap(caption, _numpy(values), bounds, labels, "time step"))
+
+
+def _bounds(values: Tensor) -> tuple[float, float]:
+    """Return 0 and 1 where values are within, as probabilities are; else their range."""
+    low, high = float(values.min()), float(values.max())
+    return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
 
 
 def _numpy(values: Tensor) -> Any:

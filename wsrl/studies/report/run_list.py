@@ -24,7 +24,7 @@ def list_runs(benchmark: Benchmark) -> tuple[str, dict[str, str]]:
     anchors = {setting: f"run-{index}" for index, setting in enumerate(settings)}
     groups: dict[str, list[str]] = {}
     for setting, cells in settings.items():
-        title = " / ".join(filter(None, (cells[0].zoo, cells[0].encoder or cells[0].kind)))
+        title = f"{cells[0].zoo or cells[0].kind} / {cells[0].encoder or cells[0].kind}"
         groups.setdefault(title, []).append(_setting(benchmark, setting, cells, anchors[setting]))
     html = "".join(
         f"<details><summary>{escape(title)}</summary>\n{''.join(content)}</details>\n"

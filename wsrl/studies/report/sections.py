@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from wsrl.studies.report.charts import bars, learning, trades
-from wsrl.studies.report.cost_tables import ablations, costs, flat, properties
+from wsrl.studies.report.cost_tables import ablations, costs
 from wsrl.studies.report.layout import Folded, Part, Section, Table, Value, name_of
 from wsrl.studies.report.maps import embeddings, scores
 from wsrl.studies.report.probing import probing_sequences
+from wsrl.studies.report.properties import flat, properties
 from wsrl.studies.report.reading import Benchmark, distinct, without_seed
 from wsrl.studies.report.standings import Contest, Standing
 from wsrl.studies.report.tables import (
@@ -45,6 +46,7 @@ def find_sections(benchmark: Benchmark, standings: Sequence[Standing]) -> list[S
         Section("properties", "Properties of the encoders", tuple(properties(benchmark))),
         Section("cost", "Cost", (*trades(benchmark, standings), *costs(benchmark))),
         Section("trouble", "Failed and missing", tuple(_trouble(benchmark))),
+        Section("settings", "Settings", tuple(_settings(benchmark))),
     ]
     return [section for section in sections if section.parts]
 
@@ -79,8 +81,6 @@ def _overview(benchmark: Benchmark) -> Iterator[Part]:
     )
     if made_with:
         yield f"Made with {', '.join(made_with)}."
-    rows = tuple((name, (Value(text),)) for name, text in flat(benchmark.settings).items())
-    yield Folded("Settings", (Table("Settings", ("setting", "value"), rows),))
     yield _READING
 
 
@@ -150,6 +150,11 @@ def _trouble(benchmark: Benchmark) -> Iterator[Part]:
         rows = tuple((name, (Value("missing"),)) for name in missing)
         table = Table("Cells without a result", ("cell", "state"), rows)
         yield Folded(f"{len(missing)} cells have not been run, or not to their end", (table,))
+
+
+def _settings(benchmark: Benchmark) -> Iterator[Part]:
+    rows = tuple((name, (Value(text),)) for name, text in flat(benchmark.settings).items())
+    yield Folded("All settings", (Table("Settings", ("setting", "value"), rows),))
 
 
 def _caption(columns: Sequence[Contest]) -> str:

@@ -45,14 +45,16 @@ a:focus-visible, summary:focus-visible, .wide:focus-visible {
 .wide { overflow-x: auto; margin: 0.8rem 0 1.4rem; max-width: 100%; }
 table { border-collapse: separate; border-spacing: 0; font-size: 0.875rem; }
 caption { text-align: left; font-weight: 600; padding: 0.3rem 0; }
-caption span { position: sticky; left: 0; }
+caption span { position: sticky; left: 0; display: inline-block; white-space: normal;
+  max-width: calc(100vw - 2rem); }
 th, td { padding: 0.3rem 0.7rem; border-bottom: 1px solid var(--line); text-align: right;
   white-space: nowrap; font-variant-numeric: tabular-nums; vertical-align: baseline; }
 thead th { vertical-align: bottom; white-space: normal; font-weight: 600; color: var(--quiet);
   min-width: 5.5rem; }
 tbody th, thead th:first-child { position: sticky; left: 0; background: var(--paper);
   text-align: left; font-weight: 500; z-index: 1; }
-tbody th { overflow-wrap: break-word; white-space: normal; max-width: 16rem; }
+wbr { display: none; }
+tbody th { max-width: 20rem; overflow: hidden; text-overflow: ellipsis; }
 tbody tr:nth-child(even) > * { background: var(--band); }
 td a { color: inherit; text-decoration: none; }
 td a:hover { text-decoration: underline; }
@@ -74,8 +76,9 @@ figcaption { font-size: 0.875rem; font-weight: 600; }
 svg { display: block; width: 100%; height: auto; font-family: inherit; }
 svg text { fill: var(--ink); font-size: 11px; }
 @media (max-width: 40rem) {
+  wbr { display: inline; }
   th, td { padding: 0.3rem 0.5rem; }
-  tbody th { max-width: 9.5rem; }
+  tbody th { max-width: 9.5rem; white-space: normal; overflow-wrap: break-word; }
 }
 @media print { nav { position: static; } details { break-inside: avoid; } }
 """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -58,58 +59,43 @@ def differences(caption: str, standings: Iterable[Standing], columns: Columns) -
     return _table(caption, found, columns, value)
 
 
-def mean_ranks(standings: Iterable[Standing]) -> Table | None:
+def mean_ranks(standings: Collection[Standing]) -> Table | None:
     """Return every encoder's mean rank in what each contest is judged by; nothing without ranks.
 
     Baselines take part in the ranking, but not in all contests: they have no row.
     """
-    judged = [s for s in standings if s.rank is not None and is_judge(s.contest)]
-    encoders = distinct(s.encoder for s in judged if s.kind != "baseline")
-    groups = distinct(s.contest.mode or "emulation" for s in judged if s.kind != "baseline")
-    rows = []
-    for encoder in encoders:
-        places = {
-            group: [
-                s.rank
-                for s in judged
-                if s.encoder == encoder
-                and s.rank is not None
-                and (s.contest.mode or "emulation") == group
-            ]
-            for group in groups
-        }
-        every = [rank for ranks in places.values() for rank in ranks]
-        rows.append((encoder, [*places.values(), every]))
-    if not rows:
+    judged = set(judges(standing.contest for standing in standings))
+    ranks: dict[str, dict[str, list[float]]] = {}
+    for standing in standings:
+        if standing.contest in judged and standing.kind != "baseline" and standing.rank:
+            own = ranks.setdefault(standing.encoder, {})
+            for group in (standing.contest.mode or "emulation", "all"):
+                own.setdefault(group, []).append(standing.rank)
+    if not ranks:
         return None
-    lowest = [
-        min(float(np.mean(ranks)) for ranks in column if ranks)
-        for column in zip(*(columns for _, columns in rows), strict=True)
-    ]
-    return Table(
-        "Mean rank (1 is best) over zoos, targets and splits; in brackets, of how many contests",
-        ("encoder", *groups, "all"),
-        tuple(
-            (
-                encoder,
-                tuple(_mean_rank(ranks, best) for ranks, best in zip(columns, lowest, strict=True)),
-            )
-            for encoder, columns in rows
-        ),
+    groups = distinct(group for own in ranks.values() for group in own if group != "all")
+    best = {
+        group: min(float(np.mean(own[group])) for own in ranks.values() if group in own)
+        for group in (*groups, "all")
+    }
+    rows = tuple(
+        (encoder, tuple(_mean_rank(own.get(group, []), best[group]) for group in best))
+        for encoder, own in ranks.items()
     )
+    caption = "Mean rank (1 is best) over zoos, targets and splits; in brackets: of how many"
+    return Table(caption, ("encoder", *best), rows)
 
 
 def judges(contests: Iterable[Contest]) -> list[Contest]:
-    """Return the contests by whose metric an encoder is judged."""
-    return [contest for contest in contests if is_judge(contest)]
+    """Return the contests by whose metric an encoder is judged: one for each target and split."""
+    found = dict.fromkeys(contests)
+    return [contest for contest in found if contest.metric == _judge(contest, found)]
 
 
-def is_judge(contest: Contest) -> bool:
-    """Whether a contest's metric is the one that is looked at first.
-
-    A target on a circle has no MAE, so that no target is judged by two.
-    """
-    return contest.metric in (EMULATION if contest.target is None else PREDICTION)
+def _judge(contest: Contest, others: Mapping[Contest, None]) -> str | None:
+    """Return the metric that is looked at first, of those that there are beside a contest."""
+    metrics = EMULATION if contest.target is None else PREDICTION
+    return next((name for name in metrics if replace(contest, metric=name) in others), None)
 
 
 def value_of(
@@ -135,7 +121,7 @@ def value_of(
     lost = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     if found is None:
         text = "failed" if standing.failed else "missing" if missing else "none"
-        return Value(text, standing.setting, note=lost if total > 1 else "")
+        return Value(text, standing.setting, note=lost if standing.failed and missing else "")
     notes = [note, f"{lost} of {total} seeds" if lost else ""]
     return Value(
         interval(found, signed), standing.setting, best, close, "; ".join(filter(None, notes))
