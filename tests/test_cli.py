@@ -105,7 +105,17 @@ def test_help_is_quick_and_imports_neither_torch_nor_lightning(args: list[str]) 
     if args == ["--help"]:
         lines = [line.split() for line in result.stdout.splitlines()]
         firsts = {words[0] for words in lines if words}
-        known = {"fit", "validate", "test", "predict", "zoo", "interrogate", "encoders", "demo"}
+        known = {
+            "fit",
+            "validate",
+            "test",
+            "predict",
+            "zoo",
+            "interrogate",
+            "encoders",
+            "demo",
+            "baseline",
+        }
         assert known <= firsts
 
 

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import yaml
 from scipy.stats import circmean, kendalltau
 from sklearn.metrics import r2_score
+from torch import Tensor
 
 import wsrl
 from tests.studies.columns import LABELS, found
+from wsrl.analysis import readouts
 from wsrl.analysis.readouts import ComponentReadout
 from wsrl.cli import main
-from wsrl.studies.baselines import BASELINES
+from wsrl.studies.baselines import BASELINES, PROBING_LENGTH
 from wsrl.zoos.tensors import read_tensors
 
+ROOT = Path(__file__).parents[2]
 TARGETS = ["task", "step", "performance", "angle"]
 
 
@@ -151,3 +158,41 @@ def test_the_folder_of_a_training_run_is_refused(
     assert main(["baseline", "mean", *args]) == 1
     assert "holds a training run; choose another folder" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]
+
+
+def test_the_readers_are_like_the_head_that_reads_encoders() -> None:
+    config = yaml.safe_load((ROOT / "configs/prediction.yaml").read_text())
+    head = config["model"]["init_args"]
+    assert (head["head_width"], head["head_layers"]) == (readouts.WIDTH, readouts.LAYERS)
+    training = (config["trainer"]["max_steps"], config["data"]["batch_size"])
+    assert training == (readouts.STEPS, readouts.BATCH)
+    encoder = wsrl.create_encoder("NoninteractiveProbing", spec=wsrl.RNNSpec("gru", 3, 4, 1, 3))
+    assert isinstance(encoder, wsrl.encoders.NoninteractiveProbing)
+    lengths = (encoder.embedding_dim, encoder.probing_length)
+    assert lengths == (readouts.COMPONENTS, PROBING_LENGTH)
+
+
+def test_an_untrained_encoder_is_a_function_of_the_seed(zoo_path: Path, tmp_path: Path) -> None:
+    def encoder(name: str, target: str, seed: str, steps: str) -> dict[str, Tensor]:
+        args = ["--config", str(ROOT / "configs/prediction.yaml"), "--data.zoo", str(zoo_path)]
+        args += ["--model.mode", "untrained", "--model.encoder", "LayerwiseStatistics"]
+        args += ["--model.encoder.width", "8", "--model.target", target, "--trainer.logger"]
+        args += ["false", "--trainer.enable_model_summary", "false", "--trainer.max_steps", steps]
+        args += ["--seed_everything", seed, "--trainer.accelerator", "cpu"]
+        assert main(["fit", *args, "--run", str(tmp_path / name)]) == 0
+        assert main(["test", "--run", str(tmp_path / name), "--ckpt_path", "last"]) == 0
+        path = tmp_path / name / "checkpoints/last.ckpt"
+        state = torch.load(path, weights_only=True)["state_dict"]
+        return {name: value for name, value in state.items() if name.startswith("encoder.")}
+
+    one, same, other = (
+        encoder("one", "step", "1", "2"),
+        encoder("same", "task", "1", "3"),
+        encoder("other", "step", "2", "2"),
+    )
+    assert all(torch.equal(value, same[name]) for name, value in one.items())
+    assert not all(torch.equal(value, other[name]) for name, value in one.items())
+    cost = json.loads((tmp_path / "one" / "cost.json").read_text())
+    assert cost["encoder_parameters"] == sum(value.numel() for value in one.values())
+    head = [16, 128, 128, 3]  # all that is trained
+    assert cost["parameters"] == sum((1 + i) * o for i, o in pairwise(head))

@@ -53,8 +53,9 @@ def evaluate_baseline(
         seed: of what is random.
 
     Returns:
-        The metrics as ``<split>/<name>``, and for every split of ``data.eval_splits("test")`` one
-        batch of columns ``(n, ...)``: labels, ``prediction`` and ``target``.
+        The metrics as ``<split>/<name>``, all of a prediction but ``loss``, and for every split of
+        ``data.eval_splits("test")`` one batch of columns ``(n, ...)``: labels, ``prediction`` and
+        ``target``.
 
     Raises:
         ValueError: for an unknown target or baseline.
