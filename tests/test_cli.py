@@ -760,13 +760,15 @@ def test_compiled_training_gives_the_same_model(
     states = []
     small = ["--model.encoder", "FlattenedWeights", "--model.encoder.depth", "1"]
     small += ["--trainer.limit_val_batches", "0"]  # compiled for its own shapes otherwise
+    # Of a gradient near zero AdamW makes a whole step by its sign, which rounding may decide.
+    small += ["--trainer.precision", "64-true"]
     for number, options in enumerate([[], ["--compile", "default"], ["--data.seed", "1"]]):
         folder = tmp_path / str(number)
         assert fit(config, zoo_path, "--run", str(folder), *small, *options) == 0
         last = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
         states.append(torch.cat([value.flatten() for value in last["state_dict"].values()]))
     eager, compiled, other = states
-    torch.testing.assert_close(compiled, eager, rtol=0, atol=1e-5)
+    torch.testing.assert_close(compiled, eager, rtol=0, atol=1e-9)
     assert not torch.allclose(other, eager, rtol=0, atol=1e-4)
 
 

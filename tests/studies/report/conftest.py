@@ -13,7 +13,6 @@ import torch
 
 from wsrl.cli import main
 from wsrl.studies.benchmark.results import CELLS, Ablation, Cell, Cost, Result, write_result
-from wsrl.zoos.tensors import read_metadata, read_tensors, write_tensors
 
 SEEDS = (0, 1)
 TINY = [
@@ -76,25 +75,7 @@ def train(folder: Path, zoo: Path, encoder: str, seed: int) -> list[Cell]:
     commands = [["fit", *model, *data, "--run", there]]
     commands.append(["test", "--run", there, "--ckpt_path", "best"])
     run(folder, frozen, commands)
-    if seed == SEEDS[0]:
-        write_scores(Path(here))
     return [emulation, frozen]
-
-
-def write_scores(run: Path) -> None:
-    """Write what a test says of each RNN, where the version that ran did not."""
-    if (run / "test.safetensors").is_file():
-        return
-    path = run / "embeddings.safetensors"
-    tensors, metadata = read_tensors(path), read_metadata(path)
-    kept = {name: tensors[name] for name in ("row", "run", "step", "performance", "task", "split")}
-    count = len(kept["row"])
-    generator = torch.Generator().manual_seed(0)
-    kept["total_variation"] = torch.rand(count, generator=generator)
-    kept["original_score"] = 0.9 * kept["performance"]
-    kept["clone_score"] = torch.rand(count, generator=generator)
-    kept["clone_score"][::3] = torch.nan  # not all are cloned
-    write_tensors(run / "test.safetensors", kept, metadata)
 
 
 def make_up(folder: Path, cell: Cell, metrics: dict[str, float], error: str | None = None) -> Cell:
