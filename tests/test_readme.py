@@ -109,6 +109,20 @@ def test_the_study_runs_command_by_command(tmp_path: Path, monkeypatch: pytest.M
     assert names["unseen"].shape == (len(rows), 16)
 
 
+def test_comparisons_are_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    *benchmarks, report = commands(block("bash", "wsrl benchmark"))
+    assert len(benchmarks) == 4
+    assert report[0] == "report"  # run in tests/studies/report
+    for words in benchmarks:
+        assert main([*words, "--list"]) == 0, words
+    planned = capsys.readouterr().out
+    assert "mnist/TensorNorms/seed12/angle-finetune" in planned
+    assert "--model.encoder my_encoder.TensorNorms" in planned
+
+
 def test_own_rnns_become_a_zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models").mkdir()
