@@ -3,9 +3,9 @@
 python benchmarks/inspect_own.py RUN [RNNS]
 
 RUN is an emulation run on a zoo of formal languages, as a benchmark leaves behind, with its heads
-beside it. RNNS plain ``torch.nn.LSTM``s (10) of the zoo's sizes are trained on languages drawn from the
-zoo's, and half as many are not trained at all. What each performs is measured on all languages of
-the zoo; the head and the nearest RNN know no more than the embedding.
+beside it. RNNS (10) plain ``torch.nn.LSTM``s of the zoo's sizes are trained on languages drawn from
+the zoo's, and half as many are not trained at all. What each performs is measured on all languages
+of the zoo; the head and the nearest RNN know no more than the embedding.
 """
 
 from __future__ import annotations
