@@ -78,7 +78,7 @@ def available_memory(workers: int) -> tuple[int, str]:
 
 
 def gpu_memory() -> list[int]:
-    """Return the bytes of every GPU; asked in another process, since this one may fork."""
+    """Return the bytes of every GPU; asked in another process, since asking takes some."""
     if torch.version.cuda is None:
         return []
     code = (
