@@ -18,7 +18,10 @@ MAY_IMPORT = {
     "encoders": {"rnn", "plugins"},
     "tasks": {"rnn", "encoders", "data.batch", "analysis.figures", "torch_files"},
     "analysis": {"rnn", "encoders"},
-    "studies": {"stopping", "torch_files", "rnn", "zoos", "data", "encoders", "tasks", "analysis"},
+    "studies": {
+        *("_process", "stopping", "torch_files"),
+        *("rnn", "zoos", "data", "encoders", "tasks", "analysis"),
+    },
 }
 
 

@@ -15,11 +15,12 @@ from jsonargparse import ArgumentParser
 
 from wsrl.encoders import list_encoders
 from wsrl.stopping import StopRequests
-from wsrl.studies.benchmark.checks import check_grid, check_settings, cores
+from wsrl.studies.benchmark.checks import check_grid
 from wsrl.studies.benchmark.plan import PlannedCell, plan, shown
 from wsrl.studies.benchmark.progress import duration
 from wsrl.studies.benchmark.record import finished, record_grid
 from wsrl.studies.benchmark.running import GridRunner
+from wsrl.studies.benchmark.setting_checks import check_settings
 from wsrl.studies.benchmark.settings import (
     TIERS,
     BenchmarkSettings,
@@ -54,7 +55,7 @@ def benchmark_from_arguments(args: Sequence[str]) -> int:
             _list(cells)
             return 0
         devices = _devices()
-        workers = len(devices) or cores() if given["workers"] is None else given["workers"]
+        workers = len(devices) or _cores() if given["workers"] is None else given["workers"]
         if workers < 1:
             raise ValueError(f"--workers must be at least 1, not {workers}")
         done = finished(out, cells)
@@ -64,7 +65,7 @@ def benchmark_from_arguments(args: Sequence[str]) -> int:
         print(
             f"{out}: {len(cells)} cells, {len(done)} of them done, {workers} at a time", flush=True
         )
-        threads = max(1, cores() // workers)
+        threads = max(1, _cores() // workers)
         stop.at_once = False
         failed = GridRunner(out, cells, workers, devices, threads).run(stop)
     print(write_report(out, out))
@@ -80,8 +81,9 @@ def _parser() -> ArgumentParser:
         prog="wsrl benchmark",
         description="Compare encoders: train every one with every seed on every zoo, predict every "
         "target, and write a report. The same command goes on after an interruption, leaves out "
-        "what is done, and shares the work with others that run it on the same folder. Commonly "
-        "--tier smoke (minutes), small (a night on 2 cores) or paper (the published sizes).",
+        "what is done, and shares the work with others that run it on the same folder. Settings "
+        "come from --tier smoke (minutes), small (a night on 2 cores) or paper (the published "
+        "sizes), or from a --config; options beat both.",
         exit_on_error=False,
     )
     parser.add_argument("-c", "--config", action="config", help="a YAML file of all settings")
@@ -130,11 +132,16 @@ def _settings(given: Any) -> BenchmarkSettings:
     return BenchmarkSettings(zoos=zoos, **values)
 
 
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _devices() -> list[str]:
     """Return how the environment numbers the GPUs that may be used."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and torch.cuda.device_count() > 0:
-        return [number for number in visible.split(",") if number]
+        return [number.strip() for number in visible.split(",") if number.strip()]
     return [str(number) for number in range(torch.cuda.device_count())]
 
 

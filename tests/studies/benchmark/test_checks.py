@@ -30,6 +30,13 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "encoder": ({"encoders": ["InteractiveProbing", "Interactive"]}, ["Interactive", "FlattenedW"]),
     "twice": ({"encoders": ["InteractiveProbing"] * 2}, ["encoders", "each once"]),
     "no seeds": ({"seeds": []}, ["seeds", "one or more"]),
+    "seed": ({"seeds": [0, -1]}, ["seeds", "from 0", "-1"]),
+    "mode twice": ({"modes": ["frozen", "frozen"]}, ["modes", "more than once: frozen"]),
+    "baseline twice": ({"baselines": ["mean", "mean"]}, ["baselines", "more than once: mean"]),
+    "ablated twice": (
+        {"ablations": {"InteractiveProbing": {"num_probes": [2, 2]}}},
+        ["more than once: InteractiveProbing-num_probes=2"],
+    ),
     "mode": ({"modes": ["frosen"]}, ["unknown mode 'frosen'", "finetune"]),
     "baseline": ({"baselines": ["luck"]}, ["unknown baseline 'luck'", "mean"]),
     "reference": ({"compare_with": "Spectral"}, ["compare_with", "LayerwiseStatistics"]),

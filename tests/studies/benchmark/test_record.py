@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,31 @@ def test_a_grid_may_grow_and_shrink(out: Path) -> None:
     assert {p.cell.name for p in plan(settings(out, seeds=[1]), out)} <= names
     shrunk = record(out, settings(out, seeds=[1]))
     assert {cell["name"] for cell in shrunk["cells"]} == names  # what was there is not forgotten
+
+
+@pytest.mark.parametrize("folder", ["out", "."])
+def test_the_same_grid_is_the_same_from_any_folder(
+    folder: str, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = record(out, settings(out))["commands"]
+    monkeypatch.chdir(out.parent)
+    monkeypatch.chdir(folder)
+    here = Path(os.path.relpath(out))
+    zoos = {"a": BenchmarkZoo("task", path=os.path.relpath(out.parent / "zoo"))}
+    encoders = ["InteractiveProbing", os.path.relpath(out.parent / "mine.yaml")]
+    again = settings(out, zoos=zoos, encoders=encoders)
+    assert record(here, again)["commands"] == before
+    zoos = {"a": BenchmarkZoo("task", path="another")}
+    with pytest.raises(ValueError, match="holds another benchmark"):
+        record(here, settings(out, zoos=zoos, encoders=encoders))
+
+
+def test_configs_of_one_name_are_not_mixed_up(out: Path) -> None:
+    preset = "encoders/InteractiveProbing.yaml"
+    record(out, settings(out, encoders=["InteractiveProbing"]))
+    (out.parent / "InteractiveProbing.yaml").write_text("model: {init_args: {}}\n")
+    own = settings(out, encoders=[str(out.parent / "InteractiveProbing.yaml")], seeds=[1])
+    assert {f"configs/{preset}"} < set(record(out, own)["configs"])
 
 
 def test_another_grid_is_refused_and_the_record_stays(out: Path) -> None:

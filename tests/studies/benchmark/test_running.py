@@ -15,7 +15,14 @@ import pytest
 
 from tests.studies.benchmark.conftest import QUICK, Grid
 from wsrl.cli import main
-from wsrl.studies.benchmark.results import Result, read_results
+from wsrl.stopping import StopRequests
+from wsrl.studies.benchmark import running
+from wsrl.studies.benchmark.plan import plan
+from wsrl.studies.benchmark.results import CELLS, Result, read_results, write_result
+from wsrl.studies.benchmark.running import LEASES, GridRunner
+from wsrl.studies.benchmark.work import LOG
+from wsrl.studies.benchmark_commands import _parser, _settings
+from wsrl.zoos.leases import Leases, Standing
 
 ONE = {"encoders": ["InteractiveProbing"], "modes": ["frozen"]}
 OWN = '''\
@@ -166,6 +173,47 @@ def test_two_commands_at_once_share_the_cells(grid: Grid, tmp_path: Path) -> Non
     done = [line.split("] ")[1].split(":")[0] for text in said for line in _done(text)]
     assert sorted(done) == sorted(results)  # each by exactly one of them
     assert all(_done(text) for text in said)
+
+
+def test_what_fails_elsewhere_meanwhile_is_left_to_the_next_command(
+    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words, out = grid(**ONE | {"modes": []}, other_modes=[]), tmp_path / "out"
+    (planned,) = plan(_settings(_parser().parse_args(words)), out)
+    name, folder = planned.cell.name, out / CELLS / planned.cell.name
+    folder.mkdir(parents=True)
+    runner = GridRunner(out, [planned], workers=1, devices=[], threads=1)
+    lease = Leases(out / LEASES).take(name.replace("/", "~"), Standing())
+    assert lease is not None
+
+    def end_elsewhere(_: float) -> None:
+        write_result(folder, Result(planned.cell, error="no luck"))
+        lease.__exit__(None, None, None)
+
+    with lease, monkeypatch.context() as patch:
+        patch.setattr(running.time, "sleep", end_elsewhere)
+        assert runner.run(StopRequests()) == {name: "no luck"}
+    assert not (folder / LOG).exists()
+    assert GridRunner(out, [planned], 1, [], 1).run(StopRequests()) == {}
+    assert [result.error for result in read_results(out)] == [None]
+
+
+def test_a_cell_that_does_not_end_is_killed_when_one_asks_twice(
+    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    stubborn = "__import__('pathlib').Path('begun').touch(); __import__('time').sleep(300); ("
+    (tmp_path / "stubborn_encoder.py").write_text(OWN.replace("raise RuntimeError(", stubborn))
+    words = grid(encoders=["stubborn_encoder.Own"], compare_with="Own", modes=[], other_modes=[])
+    process = subprocess.Popen(command(words), stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "begun").exists():
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    time.sleep(1.5)
+    assert process.poll() is None  # its cell is given the time to save
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 128 + signal.SIGINT, said
 
 
 def _done(text: str) -> list[str]:

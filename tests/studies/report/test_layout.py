@@ -24,6 +24,7 @@ from wsrl.studies.report.reading import Benchmark
         (-0.5, "-0.500"),
         (42.123, "42.1"),
         (12345.6, "12,346"),
+        (-1.2345e30, "-1.23e+30"),
         (float("nan"), "NaN"),
         (float("inf"), "inf"),
     ],

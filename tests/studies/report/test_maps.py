@@ -65,6 +65,14 @@ def test_embeddings_that_are_all_the_same_have_no_map(copy: Path) -> None:
     assert texts(copy) == ["No map: all embeddings are the same."]
 
 
+def test_embeddings_of_one_entry_have_no_map(copy: Path) -> None:
+    def narrow(columns: dict[str, Tensor]) -> None:
+        columns["embedding"] = columns["embedding"][:, :1].contiguous()
+
+    change(copy, "embeddings.safetensors", narrow)
+    assert texts(copy) == ["No map: embeddings have one entry only."]
+
+
 def test_embeddings_that_diverged_have_no_map(copy: Path) -> None:
     change(copy, "embeddings.safetensors", lambda columns: columns["embedding"][3].fill_(torch.nan))
     assert "not finite" in texts(copy)[0]

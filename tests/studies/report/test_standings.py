@@ -132,17 +132,20 @@ def test_the_best_is_marked_and_who_overlaps_with_it() -> None:
 
 
 @pytest.mark.parametrize(("metric", "word"), [("exact_match", "worse"), ("mae", "better")])
-def test_differences_beyond_zero_are_better_or_worse(metric: str, word: str) -> None:
+@pytest.mark.parametrize(("seeds", "lean"), [(2, "leans "), (5, "leans "), (6, "")])
+def test_differences_beyond_zero_are_better_or_worse(
+    metric: str, word: str, seeds: int, lean: str
+) -> None:
     found = standings(
-        predictions("A", {0: 0.5, 1: 0.7}),
-        predictions("B", {0: 0.4, 1: 0.5}),
-        predictions("C", {0: 0.4, 1: 0.8}),
+        predictions("A", {seed: 0.5 + 0.01 * seed for seed in range(seeds)}),
+        predictions("B", {seed: 0.4 + 0.02 * seed for seed in range(seeds)}),
+        predictions("C", {seed: 0.5 + 0.01 * seed + (-0.1) ** seed for seed in range(seeds)}),
         metric=metric,
     )
     rows = differences("t", found.values(), [found["A"].contest]).rows
     assert [name for name, _ in rows] == ["B", "C"]
-    assert row(rows, "B").note == word
-    assert row(rows, "B").best == (word == "better")
+    assert row(rows, "B").note == lean + word
+    assert row(rows, "B").best == (lean + word == "better")
     assert row(rows, "C").note == ""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from argparse import ArgumentError
 from collections.abc import Iterator, Sequence
@@ -14,16 +13,15 @@ from typing import Any
 from wsrl.data.splits import split_tasks, unique_tasks
 from wsrl.rnn import RNNSpec
 from wsrl.stopping import StopRequests
-from wsrl.studies.baselines import BASELINES
 from wsrl.studies.benchmark.memory import Estimate, available_memory, estimate
-from wsrl.studies.benchmark.plan import PlannedCell, Words, variants, zoo_command, zoo_folder
+from wsrl.studies.benchmark.plan import PlannedCell, Words, zoo_command, zoo_folder
+from wsrl.studies.benchmark.setting_checks import check_choice
 from wsrl.studies.benchmark.settings import BenchmarkSettings, BenchmarkZoo
 from wsrl.studies.build_commands import read_build
 from wsrl.studies.messages import explain, quiet
 from wsrl.studies.runs import Request
 from wsrl.studies.training import TrainingCLI
 from wsrl.tasks import EmulationModule, PredictionModule
-from wsrl.tasks.prediction import MODES
 from wsrl.zoos import open_zoo
 from wsrl.zoos.problems import Problem
 
@@ -63,7 +61,7 @@ def check_grid(
     """Check everything that can be known before hours are spent.
 
     Args:
-        settings: what is compared.
+        settings: what is compared, as ``check_settings`` lets it pass.
         cells: the cells of it that are to be run.
         out: the benchmark's folder.
         workers: cells that run at once on this machine.
@@ -72,11 +70,10 @@ def check_grid(
         ValueError: saying what is wrong: a name, an option, a target that the zoo does not have, a
             zoo that is missing or too small, too little disk or memory.
     """
-    check_settings(settings)
     zoos = {name: _zoo_facts(name, zoo, out) for name, zoo in settings.zoos.items()}
     for name, zoo in settings.zoos.items():
         for target in (zoo.target, *zoo.targets):
-            _check_choice(f"target of zoo {name}", target, list(zoos[name].targets))
+            check_choice(f"target of zoo {name}", target, list(zoos[name].targets))
     sizes = {}
     for planned in _distinct(settings, cells):
         with _named(planned):
@@ -85,38 +82,6 @@ def check_grid(
             )
     _check_disk(cells, sizes, sum(facts.bytes for facts in zoos.values()), out)
     _check_memory(sizes, workers)
-
-
-def check_settings(settings: BenchmarkSettings) -> None:
-    """Check what can be checked without looking at zoos.
-
-    Raises:
-        ValueError: naming the setting.
-    """
-    names = [settings.encoder_name(entry) for entry in settings.encoders]
-    for what, given in (("encoders", names), ("seeds", settings.seeds)):
-        if not given or len(set(given)) < len(given):
-            raise ValueError(f"{what}: expected one or more, each once; given: {given}")
-    if not settings.zoos:
-        raise ValueError("zoos: expected one or more")
-    for name, zoo in settings.zoos.items():
-        if (zoo.build is None) == (zoo.path is None):
-            raise ValueError(f"zoo {name}: give either `build`, a config, or `path`, a folder")
-        if len({zoo.target, *zoo.targets}) <= len(zoo.targets):
-            raise ValueError(f"zoo {name}: its targets are {zoo.target} and {zoo.targets}")
-    for mode in (*settings.modes, *settings.other_modes):
-        _check_choice("mode", mode, MODES)
-    for baseline in settings.baselines:
-        _check_choice("baseline", baseline, list(BASELINES))
-    if settings.properties and len(set(settings.properties)) < 2:
-        raise ValueError(f"properties: expected two hidden sizes or more: {settings.properties}")
-    _check_choice("compare_with", settings.compare_with, names)
-    for name in settings.ablations:
-        _check_choice("encoder of ablations", name, names)
-    for variant in variants(settings):
-        for text in (variant.name, *settings.zoos):
-            if not text or set(text) & set("/\\") or text.startswith("."):
-                raise ValueError(f"{text!r} cannot be the name of a folder")
 
 
 def _zoo_facts(name: str, zoo: BenchmarkZoo, out: Path) -> ZooFacts:
@@ -255,13 +220,3 @@ def _check_memory(sizes: dict[tuple[str, str], Estimate], workers: int) -> None:
             f"{workers} workers has {share / 1e9:.1f} GB of {what}: pass fewer --workers, or a "
             "smaller data.batch_size in the benchmark's options"
         )
-
-
-def _check_choice(what: str, given: str, choices: Sequence[str]) -> None:
-    if given not in choices:
-        raise ValueError(f"unknown {what} {given!r}; choose one of {', '.join(choices)}")
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -16,7 +16,9 @@ from wsrl.rnn import RNNWeights
 from wsrl.tasks import EmulationModule, PredictionModule
 from wsrl.zoos.problems import Problem
 
-_PROCESS = 1 << 29  # bytes: Python, PyTorch and Lightning
+# Bytes of a process beside its steps: Python, PyTorch and Lightning, which processes of one machine
+# share in part, the data, and what evaluation and clones take.
+_PROCESS = 3 << 28
 _RNNS = 2  # of the step that is measured
 _CGROUPS = (
     Path("/sys/fs/cgroup/memory.max"),
@@ -78,7 +80,7 @@ def available_memory(workers: int) -> tuple[int, str]:
 
 
 def gpu_memory() -> list[int]:
-    """Return the bytes of every GPU; asked in another process, since this one may fork."""
+    """Return the bytes of every GPU; asked in another process, since asking takes some."""
     if torch.version.cuda is None:
         return []
     code = (

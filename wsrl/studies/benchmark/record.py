@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,7 @@ from wsrl.zoos.checks import read_json
 from wsrl.zoos.files import write_atomically
 
 RECORD = "benchmark.json"
+_PATHS = ("--config", "--data.zoo", "--run", "--out", "--model.pretrained")  # what follows is one
 
 
 def record_grid(out: Path, settings: BenchmarkSettings, cells: Sequence[PlannedCell]) -> None:
@@ -102,4 +104,11 @@ def _difference(before: Any, now: Any, name: str = "") -> str:
 
 def _portable(words: Sequence[str], out: Path) -> str:
     """Write a command so that it is the same from any folder."""
-    return shown([word.replace(str(out), "OUT") for word in words])
+    flags = ["", *words]
+    placed = [_placed(w, out) if f in _PATHS else w for f, w in zip(flags, words, strict=False)]
+    return shown(placed)
+
+
+def _placed(path: str, out: Path) -> str:
+    full, top = os.path.abspath(path), os.path.abspath(out)
+    return f"OUT{full[len(top) :]}" if f"{full}/".startswith(f"{top}/") else full

@@ -128,7 +128,9 @@ def read_result(path: Path) -> Result:
             cell=Cell(**cell), cost=cost, curves=curves, commands=tuple(found["commands"]), **rest
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path} is no result of a benchmark: {error}") from error
+        raise ValueError(
+            f"{path} is no result of a benchmark: {error}. Delete it, and its cell is run again"
+        ) from error
 
 
 def read_results(folder: Path) -> list[Result]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import time
 from collections.abc import Sequence
@@ -16,14 +15,12 @@ from pathlib import Path
 from wsrl.stopping import StopRequests
 from wsrl.studies.benchmark.plan import PlannedCell
 from wsrl.studies.benchmark.progress import Progress
-from wsrl.studies.benchmark.record import finished
 from wsrl.studies.benchmark.results import CELLS, RESULT, Result, read_result, write_result
 from wsrl.studies.benchmark.work import LOG, Task, work
-from wsrl.zoos.leases import Lease, Leases
+from wsrl.zoos.leases import Lease, Leases, Standing
 
 LEASES = "leases"
-_LOOK_SECONDS = 0.5  # at whether somebody ended
-_ELSEWHERE_SECONDS = 5.0  # at what others have done
+_LOOK_SECONDS = 0.5  # at whether a cell ended, here or elsewhere
 _END_SECONDS = 25.0  # for saving, before a cluster kills
 
 
@@ -42,7 +39,7 @@ class GridRunner:
     """Runs cells until all are done, failed, or left out since they need one that failed.
 
     Any number of these may work on one folder, on any machines that share it: each takes the next
-    cell that nobody has. A cell that failed is tried again by the next command.
+    cell that nobody has. A cell that failed, wherever it did, is tried again by the next command.
 
     Args:
         out: the benchmark's folder.
@@ -65,7 +62,7 @@ class GridRunner:
         self.progress = Progress([planned.cell for planned in cells], workers)
         self.pending = list(cells)
         self.running: list[_Running] = []
-        self.elsewhere = 0.0
+        self.failed_before: dict[str, int] = {}
         (out / LEASES).mkdir(parents=True, exist_ok=True)
         self.leases = Leases(out / LEASES)
         self.context = multiprocessing.get_context("forkserver")
@@ -77,15 +74,21 @@ class GridRunner:
         Raises:
             KeyboardInterrupt, SystemExit: told to end; the cells that ran have saved their work.
         """
-        for name, result in finished(self.out, self.cells).items():
-            self.progress.know(name, result.wall_seconds)
-        self._drop_done()
+        for planned in self.cells:
+            result = self._result(planned)
+            if result is not None and result.error is not None:
+                self.failed_before[planned.cell.name] = self._written(planned)
+            elif result is not None:
+                self._done_elsewhere(planned, result)
         try:
             while self.pending or self.running:
                 stop.raise_if_any()
                 self._reap()
                 if not self._start_next():
                     self._wait()
+        except OSError:
+            stop.raise_if_any()  # told to end together with the process that starts the cells
+            raise
         finally:
             self._end()
         return self.progress.failed
@@ -94,8 +97,7 @@ class GridRunner:
         """Start one cell, or drop one that cannot be run; return whether there was any."""
         if len(self.running) >= self.workers:
             return False
-        if time.monotonic() >= self.elsewhere:
-            self._look_elsewhere()
+        standings = self._look_elsewhere()
         for planned in self.pending:
             failed = next((n for n in planned.needs if n in self.progress.failed), None)
             if failed is not None:
@@ -103,32 +105,31 @@ class GridRunner:
                 self.progress.leave_out(planned.cell.name, failed)
                 return True
             if all(name in self.progress.seconds for name in planned.needs):
-                lease = self._take(planned)
+                name = _lease_of(planned)
+                lease = self.leases.take(name, standings[name])
                 if lease is not None:
                     self._start(planned, lease)
                     return True
         return False
 
-    def _take(self, planned: PlannedCell) -> Lease | None:
-        name = planned.cell.name.replace("/", "~")
-        return self.leases.take(name, self.leases.survey([name])[name])
-
     def _start(self, planned: PlannedCell, lease: Lease) -> None:
-        self.pending.remove(planned)
         held = ExitStack()
         held.enter_context(lease)
-        result = self._result(planned)
-        if result is not None and result.error is None:  # of another, just now
+        if self._ended_elsewhere(planned):  # just now
             held.close()
-            self.progress.know(planned.cell.name, result.wall_seconds)
             return
+        self.pending.remove(planned)
         taken = {running.place for running in self.running}
         place = next(i for i in range(self.workers) if i not in taken)
         device = self.devices[place % len(self.devices)] if self.devices else None
         process = self.context.Process(
             target=work, args=(Task(planned, self.out, self.threads, device),)
         )
-        process.start()
+        try:
+            process.start()
+        except (EOFError, ConnectionError) as error:
+            held.close()
+            raise OSError("the process that starts the cells was ended: run it again") from error
         self.running.append(_Running(planned, process, held, place, lease))
 
     def _reap(self) -> None:
@@ -157,33 +158,63 @@ class GridRunner:
         elif self.pending:
             time.sleep(_LOOK_SECONDS)
 
-    def _look_elsewhere(self) -> None:
-        """Take note of what others have done."""
-        self.elsewhere = time.monotonic() + _ELSEWHERE_SECONDS
-        for name, result in finished(self.out, self.pending).items():
-            self.progress.know(name, result.wall_seconds)
-        self._drop_done()
+    def _look_elsewhere(self) -> dict[str, Standing]:
+        """Take note of what others have done; return how the leases on cells stand."""
+        standings = self.leases.survey(_lease_of(planned) for planned in self.pending)
+        for planned in [p for p in self.pending if standings[_lease_of(p)].generation > 0]:
+            self._ended_elsewhere(planned)
+        return standings
 
-    def _drop_done(self) -> None:
-        self.pending = [p for p in self.pending if p.cell.name not in self.progress.seconds]
+    def _ended_elsewhere(self, planned: PlannedCell) -> bool:
+        """Take note of how a cell ended that another ran; return whether it did."""
+        result = self._result(planned)
+        if result is None:
+            return False
+        if result.error is None:
+            self._done_elsewhere(planned, result)
+            return True
+        name = planned.cell.name
+        if self._written(planned) == self.failed_before.get(name):
+            return False
+        self.pending.remove(planned)
+        self.progress.fail(name, result.error)
+        return True
+
+    def _done_elsewhere(self, planned: PlannedCell, result: Result) -> None:
+        self.pending.remove(planned)
+        self.progress.know(planned.cell.name, result.wall_seconds)
 
     def _result(self, planned: PlannedCell) -> Result | None:
-        path = self.out / CELLS / planned.cell.name / RESULT
+        path = self._path(planned)
         return read_result(path) if path.is_file() else None
 
+    def _written(self, planned: PlannedCell) -> int:
+        """Return when a cell's result was written, by the clock of its disk."""
+        path = self._path(planned)
+        return path.stat().st_mtime_ns if path.is_file() else 0
+
+    def _path(self, planned: PlannedCell) -> Path:
+        return self.out / CELLS / planned.cell.name / RESULT
+
     def _end(self) -> None:
-        """Have the cells that run save their work and end."""
-        for running in self.running:
-            if running.process.is_alive() and running.process.pid is not None:
-                os.kill(running.process.pid, signal.SIGTERM)
+        """Have the cells that run save their work and end; kill those that take too long."""
         end = time.monotonic() + _END_SECONDS
-        for running in self.running:
-            running.process.join(max(0.0, end - time.monotonic()))
-            if running.process.is_alive():
+        try:
+            for running in self.running:
+                running.process.terminate()
+            for running in self.running:
+                running.process.join(max(0.0, end - time.monotonic()))
+        finally:  # also where a second interruption asks for no more patience
+            for running in self.running:
                 running.process.kill()
                 running.process.join()
-            running.lease.close()
-        self.running = []
+                running.lease.close()
+            self.running = []
+
+
+def _lease_of(planned: PlannedCell) -> str:
+    """Return the name of a cell's lease, which is a file in one folder."""
+    return planned.cell.name.replace("/", "~")
 
 
 def _how_it_ended(status: int | None) -> str:

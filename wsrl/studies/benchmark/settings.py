@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -147,6 +148,11 @@ def tier_config(tier: str) -> str:
 
 
 def contents(words: Sequence[str]) -> dict[str, Any]:
-    """Return what the config files among the words of a command hold, by their names."""
+    """Return what the config files among the words of a command hold, by their paths."""
     files = [words[i + 1] for i, word in enumerate(words[:-1]) if word == "--config"]
-    return {Path(file).name: read_config(file) for file in files}
+    return {_placed(file): read_config(file) for file in files}
+
+
+def _placed(file: str) -> str:
+    """Return the path of a config from any folder; of one of the package as in the repository."""
+    return os.path.abspath(file).replace(str(CONFIGS), "configs")

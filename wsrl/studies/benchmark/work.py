@@ -21,7 +21,7 @@ from wsrl._process import hear_of_parents_death
 from wsrl.studies.baseline_commands import baseline_from_arguments
 from wsrl.studies.benchmark.curves import read_curves
 from wsrl.studies.benchmark.plan import PlannedCell, shown
-from wsrl.studies.benchmark.results import CELLS, Cost, Result, write_result
+from wsrl.studies.benchmark.results import CELLS, RESULT, Cost, Result, write_result
 from wsrl.studies.build_commands import build_from_arguments
 from wsrl.studies.encoder_commands import encoders_from_arguments
 from wsrl.studies.runs import Run
@@ -75,6 +75,7 @@ def work(task: Task) -> None:
         sys.path.append(os.getcwd())  # where one's own encoders are
     folder = task.out / CELLS / task.planned.cell.name
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / RESULT).unlink(missing_ok=True)  # of the last time, when it failed
     _print_to(folder / LOG)
     start = time.monotonic()
     error = _run(task.planned)

@@ -110,6 +110,8 @@ def number(value: float) -> str:
         return "0.000"
     if size < 0.01:
         return f"{value:.2g}"
+    if size >= 1e7:
+        return f"{value:.3g}"
     return f"{value:.3f}" if size < 10 else f"{value:,.1f}" if size < 1000 else f"{value:,.0f}"
 
 

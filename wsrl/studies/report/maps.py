@@ -103,6 +103,9 @@ def _maps(path: Path, circular: bool) -> Iterator[Part]:
     if len(embedding) < _FEWEST or not np.isfinite(embedding).all():
         yield "No map: too few RNNs, or embeddings that are not finite."
         return
+    if embedding.shape[1] < 2:
+        yield "No map: embeddings have one entry only."
+        return
     if np.ptp(embedding, 0).max() < _SAME:
         yield "No map: all embeddings are the same."
         return

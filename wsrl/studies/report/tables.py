@@ -21,6 +21,10 @@ PREDICTION = ("exact_match", "angular_error", "mae")
 HIDDEN = ("loss",)
 """Metrics that are in the CSV files only: a loss depends on how one trains."""
 
+VERDICT_SEEDS = 6
+"""From so many seeds on a difference is called one: chance alone puts 5 of 5 on one side of 0 in
+1 of 16 cases, 6 of 6 in 1 of 32, which is the first that is rarer than the intervals' 1 of 20."""
+
 Columns = Sequence[Contest]
 
 
@@ -39,7 +43,11 @@ def table_of(caption: str, standings: Iterable[Standing], columns: Columns) -> T
 
 
 def differences(caption: str, standings: Iterable[Standing], columns: Columns) -> Table:
-    """Return differences against the encoder compared with; bold where the interval is beyond 0."""
+    """Return differences against the encoder compared with.
+
+    Where the interval is beyond 0 it is said who is better: with ``VERDICT_SEEDS`` or more, and in
+    bold; with fewer, that it leans to one side.
+    """
     found = {
         (s.contest, s.encoder): s
         for s in standings
@@ -54,6 +62,8 @@ def differences(caption: str, standings: Iterable[Standing], columns: Columns) -
         note = ""
         if difference and apart and better:
             note = "better" if difference.mean * better > 0 else "worse"
+            if difference.seeds < VERDICT_SEEDS:
+                note = f"leans {note}"
         return value_of(standing, difference, best=note == "better", note=note, signed=True)
 
     return _table(caption, found, columns, value)
