@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from jsonargparse import ArgumentParser
 
+from wsrl._process import find_own_modules
 from wsrl.encoders import list_encoders
 from wsrl.stopping import StopRequests
 from wsrl.studies.benchmark.checks import check_grid, check_settings, cores
@@ -43,8 +44,7 @@ def benchmark_from_arguments(args: Sequence[str]) -> int:
     """
     list_encoders()  # loads other packages' encoders, so that they are found by name
     with StopRequests(at_once=True) as stop:
-        if os.getcwd() not in sys.path:
-            sys.path.append(os.getcwd())  # an encoder in the folder one works in is found
+        find_own_modules()
         given = _parser().parse_args(_with_tier(args))
         settings = _settings(given)
         check_settings(settings)
