@@ -115,6 +115,7 @@ def test_packed_rnns_have_the_properties_of_their_table(tmp_path: Path) -> None:
     assert by_name["animal"].values[0] in ("mouse", "rat")
     assert "too few RNNs for an interval" in by_name["weight"].text
     assert found.to_dict()["properties"]["weight"]["high"] == [None]
+    assert found.fit.verdict == "unknown"  # validation has 2 RNNs
     assert found.neighbours[0].distance < 1e-5
     row = found.neighbours[0].row
     assert open_zoo(tmp_path / "zoo").read("run")[row] == found.neighbours[0].run
@@ -124,6 +125,18 @@ def test_packed_rnns_have_the_properties_of_their_table(tmp_path: Path) -> None:
     assert "not measured" in text
     assert found.imitation.metric == "mean_squared_error"
     json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_without_held_out_rnns_nothing_is_promised(zoo_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "zoo").symlink_to(zoo_path)
+    inspector = trained(tmp_path, "kl", "--data.split_by", "nothing")
+    row = inspector.zoo.read("weights", torch.tensor([0]))
+    found = inspector.inspect(RNNWeights(row, inspector.spec))
+    properties = found.to_dict()["properties"]
+    assert properties["performance"]["high"] == properties["performance"]["low"] == [None]
+    assert properties["task"]["exact"] is None
+    assert "how often right no RNN held out tells" in render(found)
+    assert "nan%" not in render(found)
 
 
 def test_an_encoder_in_the_folder_one_works_in(
