@@ -161,6 +161,7 @@ def _demo(args: list[str]) -> None:
 def _benchmark(args: list[str]) -> int:
     from wsrl.studies.benchmark_commands import benchmark_from_arguments
 
+    find_own_modules()
     return benchmark_from_arguments(args)
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from jsonargparse import ArgumentParser
 
-from wsrl._process import find_own_modules
 from wsrl.encoders import list_encoders
 from wsrl.stopping import StopRequests
 from wsrl.studies.benchmark.checks import check_grid, check_settings, cores
@@ -44,7 +43,6 @@ def benchmark_from_arguments(args: Sequence[str]) -> int:
     """
     list_encoders()  # loads other packages' encoders, so that they are found by name
     with StopRequests(at_once=True) as stop:
-        find_own_modules()
         given = _parser().parse_args(_with_tier(args))
         settings = _settings(given)
         check_settings(settings)
