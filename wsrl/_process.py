@@ -37,6 +37,12 @@ def tune_process() -> None:
     _keep_freed_memory()
 
 
+def find_own_modules() -> None:
+    """Have modules found in the folder one works in: one's own encoders, by their class path."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+
+
 def _end_with_the_launcher() -> None:
     """Have a process that another one started for this end when that one dies, however it does."""
     hear_of_parents_death(signal.SIGTERM)

@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from wsrl._process import tune_process
+from wsrl._process import find_own_modules, tune_process
 
 Command = Callable[[list[str]], int | None]
 """Takes the words after its name; returns the exit status, where it is not 0."""
@@ -144,8 +144,7 @@ def _training(subcommand: str) -> Command:
         with StopRequests(at_once=not is_launched()) as stop:
             from wsrl.studies.training import run_training
 
-            if os.getcwd() not in sys.path:
-                sys.path.append(os.getcwd())  # an encoder in the folder one works in is found
+            find_own_modules()
             run_training(subcommand, args, stop)
 
     return command
@@ -162,6 +161,7 @@ def _demo(args: list[str]) -> None:
 def _benchmark(args: list[str]) -> int:
     from wsrl.studies.benchmark_commands import benchmark_from_arguments
 
+    find_own_modules()
     return benchmark_from_arguments(args)
 
 
@@ -257,12 +257,14 @@ def _report(args: list[str]) -> None:
 def _inspect(args: list[str]) -> None:
     from wsrl.studies.inspect_commands import inspect_from_arguments
 
+    find_own_modules()
     print(inspect_from_arguments(args))
 
 
 def _search(args: list[str]) -> int:
     from wsrl.studies.search_commands import search_from_arguments
 
+    find_own_modules()
     found, left_out = search_from_arguments(args)
     print(found)
     for reason in left_out:

@@ -69,6 +69,7 @@ def test_a_standing_is_a_percentile() -> None:
     assert not found.extreme
     assert Standing.among(4.0, others).extreme
     assert Standing.among(math.nan, others).extreme
+    assert Standing.among(math.nan, others).percentile == 100
     few = Standing.among(2.5, range(19))
     assert few.bound == math.inf
     assert not Standing.among(100.0, range(19)).extreme

@@ -200,6 +200,7 @@ def test_the_command_measures(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     [
         (["--measure", "ConstantEmbedding", "Nonsense"], "unknown encoder 'Nonsense'"),
         (["--out", "x.json"], "give --measure"),
+        (["--hidden_sizes", "8", "16"], "--hidden_sizes is for what --measure finds"),
         (["--measure", "ConstantEmbedding", "--out", "no/such/x.json"], "no folder no/such"),
         (["--measure", "ConstantEmbedding", "--device", "abacus"], "--device abacus"),
     ],

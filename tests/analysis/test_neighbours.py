@@ -23,6 +23,7 @@ def test_small_distances_are_exact() -> None:
     points = np.array([[1.0, 0.0], [1.0, 1e-9], [0.0, 1.0]])
     distances, indices = nearest(points, np.array([[1.0, 0.0]]), 5)
     assert indices.tolist() == [[0, 1, 2]]
+    assert nearest(points, points[:0], 2)[0].shape == (0, 2)
     assert distances[0].tolist() == pytest.approx([0.0, 1e-9, np.sqrt(2)])
 
 

@@ -126,6 +126,20 @@ def test_gradients_flow_through_the_probed_rnn(name: str) -> None:
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in asking)
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *((name, {}) for name in (*NAMES, "ProbesAndWeights")),
+        ("InteractiveProbing", {"echo": True}),
+    ],
+)
+def test_a_single_step_leaves_no_parameter_untrained(name: str, options: dict[str, Any]) -> None:
+    """Training on several processes ends with an error where one gets no gradient."""
+    encoder = create_encoder(name, SPECS[0], **(PROBING | options | {"probing_length": 1}))
+    encoder.double()(random_weights(SPECS[0])).square().sum().backward()
+    assert not [name for name, value in encoder.named_parameters() if value.grad is None]
+
+
 @every_probing_encoder
 def test_parameters_grow_neither_with_the_rnn_nor_with_the_layers(name: str) -> None:
     small, large = RNNSpec("lstm", 3, 4, 1, 2), RNNSpec("lstm", 3, 16, 2, 2)

@@ -143,12 +143,13 @@ def test_several_processes_keep_none_and_say_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "test.safetensors"
-    columns = {"row": torch.tensor([4, 2]), "loss": torch.tensor([0.5, 0.25])}
+    columns = {"row": torch.tensor([4, 2]), "loss": torch.tensor([0.5, 0.25]).bfloat16()}
     keeper: Any = ColumnKeeper()
     keeper.on_test_batch_end(None, None, {"columns": columns}, None, 0, 1)
     keeper.on_test_batch_end(None, None, None, None, 1, 1)  # of a task that returns nothing
     keeper.write(path, ["validation", "ood"], {}, processes=1)
     kept = read_tensors(path)
+    assert kept["loss"].dtype == torch.float32
     assert {name: column.tolist() for name, column in kept.items()} == {
         "row": [2, 4],
         "loss": [0.25, 0.5],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,22 +12,41 @@ import torch
 from torch import nn
 
 from tests.studies.conftest import EMULATION, fit
+from wsrl.cli import main
 from wsrl.rnn import RNNWeights
 from wsrl.studies.inspection import Inspector
 from wsrl.studies.inspection.text import render
 from wsrl.zoos import BuildSettings, build_zoo, open_zoo, pack_zoo
 from wsrl.zoos.problems import TiledImages
 
+OWN_ENCODER = """
+from torch import nn
+from wsrl import Encoder, RNNSpec
 
-def trained(folder: Path, loss: str) -> Inspector:
+class OwnEncoder(Encoder):
+    def __init__(self, spec: RNNSpec, embedding_dim: int = 16):
+        super().__init__(spec, embedding_dim)
+        self.linear = nn.Linear(spec.num_parameters, embedding_dim)
+
+    def forward(self, weights):
+        return self.linear(weights.flat)
+"""
+
+
+def train(folder: Path, loss: str, encoder: str, *options: str) -> None:
     """Train an encoder on ``folder/zoo``, hardly."""
     config = copy.deepcopy(EMULATION)
-    options = config["model"]["init_args"]
-    assert isinstance(options, dict)
-    options |= {"encoder": "LayerwiseStatistics", "loss": loss}
+    model = config["model"]["init_args"]
+    assert isinstance(model, dict)
+    model |= {"encoder": encoder, "loss": loss}
     config["trainer"] |= {"max_steps": 4}
     config["data"] |= {"steps_per_epoch": 4}
-    fit(folder, "run", config)
+    fit(folder, "run", config, *options)
+
+
+def trained(folder: Path, loss: str, *options: str) -> Inspector:
+    """Train an encoder on ``folder/zoo``, hardly."""
+    train(folder, loss, "LayerwiseStatistics", *options)
     return Inspector(folder / "run")
 
 
@@ -95,6 +115,7 @@ def test_packed_rnns_have_the_properties_of_their_table(tmp_path: Path) -> None:
     assert by_name["animal"].values[0] in ("mouse", "rat")
     assert "too few RNNs for an interval" in by_name["weight"].text
     assert found.to_dict()["properties"]["weight"]["high"] == [None]
+    assert found.fit.verdict == "unknown"  # validation has 2 RNNs
     assert found.neighbours[0].distance < 1e-5
     row = found.neighbours[0].row
     assert open_zoo(tmp_path / "zoo").read("run")[row] == found.neighbours[0].run
@@ -104,3 +125,36 @@ def test_packed_rnns_have_the_properties_of_their_table(tmp_path: Path) -> None:
     assert "not measured" in text
     assert found.imitation.metric == "mean_squared_error"
     json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_without_held_out_rnns_nothing_is_promised(zoo_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "zoo").symlink_to(zoo_path)
+    inspector = trained(tmp_path, "kl", "--data.split_by", "nothing")
+    row = inspector.zoo.read("weights", torch.tensor([0]))
+    found = inspector.inspect(RNNWeights(row, inspector.spec))
+    properties = found.to_dict()["properties"]
+    assert properties["performance"]["high"] == properties["performance"]["low"] == [None]
+    assert properties["task"]["exact"] is None
+    assert "how often right no RNN held out tells" in render(found)
+    assert "nan%" not in render(found)
+
+
+def test_an_encoder_in_the_folder_one_works_in(
+    zoo_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_encoder.py").write_text(OWN_ENCODER)
+    (tmp_path / "zoo").symlink_to(zoo_path)
+    zoo = open_zoo(zoo_path)
+    names = {tensor.name: tensor for tensor in zoo.spec.tensors}
+    weights = RNNWeights(zoo.read("weights", torch.tensor([0])), zoo.spec)
+    state = {name: weights.tensor(tensor)[0].clone() for name, tensor in names.items()}
+    torch.save(state, tmp_path / "own.pt")
+    elsewhere = [path for path in sys.path if path not in ("", str(tmp_path))]
+    monkeypatch.chdir(tmp_path)
+    for command in ([], ["inspect", "own.pt"], ["search", "own.pt"]):
+        monkeypatch.setattr(sys, "path", list(elsewhere))
+        if not command:
+            train(tmp_path, "kl", "own_encoder.OwnEncoder")
+        else:
+            assert main([*command, "--ckpt", "run"]) == 0
+        monkeypatch.delitem(sys.modules, "own_encoder")

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 import wsrl
 from tests.studies.conftest import Own
 from wsrl.cli import main
+from wsrl.studies.inspection import searching
 from wsrl.studies.inspection.searching import Wanted
 from wsrl.zoos.problems import Target
 
@@ -91,6 +92,19 @@ def test_the_property_that_is_looked_for_comes_first(
     table = capsys.readouterr().out.splitlines()
     assert len(table) == 12
     assert table[1].split()[0] == lines[0]["file"]
+
+
+def test_a_long_search_says_how_far_it_is(
+    models: Path,
+    language_runs: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    files = [models / "0.safetensors", models / "1.safetensors"]
+    command = [*files, "--ckpt", language_runs / "emulation"]
+    assert "RNNs inspected" not in search(capsys, *command)[1]
+    monkeypatch.setattr(searching, "EVERY", 0.0)
+    assert "note: 1 of 2 RNNs inspected\n" in search(capsys, *command)[1]
 
 
 def test_what_does_not_fit_is_named_and_left_out(

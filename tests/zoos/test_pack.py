@@ -417,12 +417,15 @@ def test_what_is_no_model_is_refused_by_name(tmp_path: Path) -> None:
         (Model(), "cannot be read as a state dict"),
         (state | {"norm.weight": torch.ones(3)}, r"unknown keys: norm\.weight"),
         ({"head.weight": state["head.weight"]}, "no key is of an nn.LSTM"),
+        (dict(enumerate(state.values())), "whose keys are names: 0, 1"),
+        ({key: value.to("meta") for key, value in state.items()}, "dense tensors"),
+        (state | {"head.weight": state["head.weight"].to_sparse()}, "dense tensors.*head.weight"),
     ]
     for content, message in cases:
         torch.save(content, tmp_path / "bad.pt")
-        refused(tmp_path, f"bad.pt: .*{message}")
+        refused(tmp_path, f"bad.pt:? .*{message}")
     (tmp_path / "bad.pt").write_bytes(b"not a file of torch")
-    refused(tmp_path, "bad.pt: cannot be read")
+    refused(tmp_path, "bad.pt cannot be read")
     (tmp_path / "bad.pt").rename(tmp_path / "bad.safetensors")
     refused(tmp_path, r"bad\.safetensors")
 

@@ -95,7 +95,7 @@ class Standing:
         """Place a value among others ``(n,)``, at least one."""
         held = np.asarray(others, np.float64).ravel()
         bound = np.quantile(held, EXTREME, method="higher") if len(held) >= FEWEST else math.inf
-        share = 100 * float((held <= value).mean())
+        share = 100 - 100 * float((held > value).mean())  # what is no number is above none
         return cls(float(value), float(np.median(held)), float(bound), share)
 
     @property

@@ -33,7 +33,7 @@ def nearest(
     """
     count = min(count, len(points))
     distances, indices = [], []
-    for start in range(0, len(queries), _CHUNK):
+    for start in range(0, max(len(queries), 1), _CHUNK):
         part = queries[start : start + _CHUNK]
         square = np.square(part).sum(1)[:, None] - 2 * part @ points.T + np.square(points).sum(1)
         if groups is not None and own is not None:

@@ -28,7 +28,8 @@ class FreeRunningProbing(ProbingEncoder):
     def _prepare(self, probe_width: int, reader_width: int, reader_layers: int) -> None:
         self.codes = nn.Parameter(torch.randn(self.probing_length, probe_width))
         self.decoder = self._make_decoder(probe_width, probe_width)
-        self.echo = Echo(self.spec, self.input_activation)
+        goes_round = self.probing_length > 1  # else nothing would ever train it
+        self.echo = Echo(self.spec, self.input_activation) if goes_round else None
         self.reader = SequenceReader(reader_width, reader_layers)
 
     def interrogate(self, weights: RNNWeights) -> Interrogation:
@@ -38,7 +39,9 @@ class FreeRunningProbing(ProbingEncoder):
         answered: list[Tensor] = []
         pushes = self._by_probe(self.decoder(self.codes))  # (T, P, I)
         for push in pushes[:, None].expand(-1, len(weights), -1, -1):
-            values = push + self.echo(answered[-1]) if answered else push
+            values = push
+            if self.echo is not None and answered:
+                values = push + self.echo(answered[-1])
             asked.append(self._activate(values))
             outputs, state = run(asked[-1][:, :, None], state)
             answered.append(outputs[:, :, 0])

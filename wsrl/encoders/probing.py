@@ -248,7 +248,8 @@ class InteractiveProbing(ProbingEncoder):
             reader_layers,
             input_activation,
         )
-        self.echo = Echo(spec, self.input_activation) if echo else None
+        goes_round = echo and self.probing_length > 1  # else nothing would ever train it
+        self.echo = Echo(spec, self.input_activation) if goes_round else None
 
     def _prepare(self, probe_width: int, reader_width: int, reader_layers: int) -> None:
         self.start = nn.Parameter(torch.randn(reader_width))

@@ -44,8 +44,6 @@ def benchmark_from_arguments(args: Sequence[str]) -> int:
     """
     list_encoders()  # loads other packages' encoders, so that they are found by name
     with StopRequests(at_once=True) as stop:
-        if os.getcwd() not in sys.path:
-            sys.path.append(os.getcwd())  # an encoder in the folder one works in is found
         given = _parser().parse_args(_with_tier(args))
         settings = _settings(given)
         check_settings(settings)

@@ -25,8 +25,9 @@ def encoders_from_arguments(args: Sequence[str]) -> None:
     """
     options = _parser().parse_args(args)
     if options.measure is None:
-        if options.out is not None:
-            raise ValueError("--out is for what --measure finds; give --measure NAME")
+        for name in ("out", "hidden_sizes", "device"):
+            if getattr(options, name) is not None:
+                raise ValueError(f"--{name} is for what --measure finds; give --measure NAME")
         _list(options.json)
         return
     for name in options.measure:
@@ -34,8 +35,8 @@ def encoders_from_arguments(args: Sequence[str]) -> None:
     out = None if options.out is None else Path(options.out)
     if out is not None and not out.parent.is_dir():
         raise FileNotFoundError(f"no folder {out.parent} to write {out.name} to (--out)")
-    device = _device(options.device)
-    sizes = options.hidden_sizes
+    device = _device(options.device or "cpu")
+    sizes = options.hidden_sizes or HIDDEN_SIZES
     found = {
         name: measure_encoder(name, PUBLISHED_SPEC, sizes, device=device)
         for name in options.measure
@@ -70,11 +71,10 @@ def _parser() -> argparse.ArgumentParser:
         "--hidden_sizes",
         nargs="+",
         type=int,
-        default=list(HIDDEN_SIZES),
         metavar="H",
         help=f"where cost is measured (default: {' '.join(map(str, HIDDEN_SIZES))})",
     )
-    parser.add_argument("--device", default="cpu", help="where to measure (default: cpu)")
+    parser.add_argument("--device", help="where to measure (default: cpu)")
     return parser
 
 

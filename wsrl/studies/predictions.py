@@ -40,17 +40,25 @@ def write_predictions(
 def gather(results: Sequence[Sequence[Mapping[str, Tensor]]]) -> dict[str, Tensor]:
     """Join batches of several splits into columns ``(n, ...)`` in the order of ``row``.
 
-    A row that is in several splits (``split_by: nothing``) is there once for each.
+    A row that is in several splits (``split_by: nothing``) is there once for each. Numbers of fewer
+    than 32 bits become float32: NumPy has no bfloat16.
     """
     batches = [(split, batch) for split, part in enumerate(results) for batch in part]
     columns = {
-        name: torch.cat([batch[name].cpu() for _, batch in batches]) for name in batches[0][1]
+        name: _widened(torch.cat([batch[name].cpu() for _, batch in batches]))
+        for name in batches[0][1]
     }
     columns["split"] = torch.cat(
         [torch.full((len(batch["row"]),), split) for split, batch in batches]
     )
     order = columns["row"].argsort(stable=True)
     return {name: column[order] for name, column in columns.items()}
+
+
+def _widened(column: Tensor) -> Tensor:
+    if not column.is_floating_point():
+        return column
+    return column.to(torch.promote_types(column.dtype, torch.float32))
 
 
 class ColumnKeeper(Callback):

@@ -50,17 +50,16 @@ def search_from_arguments(args: Sequence[str]) -> tuple[str, list[str]]:
     from wsrl.studies.messages import note
 
     files = find_files(options.files)
+
+    def say(text: str) -> None:
+        note([text])
+
     inspector = Inspector(
-        options.ckpt,
-        options.zoo,
-        options.predict,
-        options.neighbours,
-        options.coverage,
-        lambda text: note([text]),
+        options.ckpt, options.zoo, options.predict, options.neighbours, options.coverage, say
     )
     wanted = options.target and Wanted.read(inspector.targets, options.target, options.value)
     like = None if options.like is None else Path(options.like)
-    hits, skipped = search(inspector, files, like, wanted)
+    hits, skipped = search(inspector, files, like, wanted, say)
     if out is not None:
         _write_csv(out, hits)
     left_out = [reason for _, reason in skipped]

@@ -154,6 +154,12 @@ class PredictionModule(TaskModule):
                 return embed(self.encoder, weights)
         return embed(self.encoder, weights)
 
+    def decide(self, values: Tensor) -> Tensor:
+        """Return what the head's values, as of ``forward``, stand for; as ``predict``."""
+        if self.kind == "classes":
+            return values.argmax(-1)
+        return to_degrees(values) if self.kind == "angle" else self.scale.restore(values)
+
     def predict(self, weights: RNNWeights) -> Tensor:
         """Predict the property of ``B`` RNNs.
 
@@ -161,7 +167,7 @@ class PredictionModule(TaskModule):
             ``(B, parts)``: class indices (long), or values in the target's own unit (an angle in
             [0, 360) degrees).
         """
-        return self._decide(self(self.embed(weights)))
+        return self.decide(self(self.embed(weights)))
 
     def train(self, mode: bool = True) -> PredictionModule:
         """Switch to training, but leave a fixed encoder as it is (its dropout stays off)."""
@@ -230,7 +236,7 @@ class PredictionModule(TaskModule):
         """Return predictions ``(B, parts)``, embeddings ``(B, D)`` and whose they are."""
         embedding = self.embed(batch.weights)
         return {
-            "prediction": self._decide(self(embedding)),
+            "prediction": self.decide(self(embedding)),
             "embedding": embedding,
             **batch.labels(),
         }
@@ -238,11 +244,6 @@ class PredictionModule(TaskModule):
     @property
     def _values_per_part(self) -> int:
         return {"classes": self.classes, "real": 1, "angle": 2}[self.kind]
-
-    def _decide(self, values: Tensor) -> Tensor:
-        if self.kind == "classes":
-            return values.argmax(-1)
-        return to_degrees(values) if self.kind == "angle" else self.scale.restore(values)
 
     def _losses(self, values: Tensor, target: Tensor) -> Tensor:
         """Return each RNN's loss, ``(B,)``; of a real target in the training targets' scale."""
@@ -262,7 +263,7 @@ class PredictionModule(TaskModule):
         target = batch.targets[self.target]
         values = self(self.embed(batch.weights))
         metrics = cast(nn.ModuleDict, self.split_metrics[split])
-        predicted = self._decide(values)
+        predicted = self.decide(values)
         update_prediction_metrics(metrics, self._losses(values, target), predicted, target)
         log_metrics(self, split, metrics, shown="loss")
         return predicted

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from wsrl import __version__
-from wsrl._process import hear_of_parents_death
+from wsrl._process import find_own_modules, hear_of_parents_death
 from wsrl.studies.baseline_commands import baseline_from_arguments
 from wsrl.studies.benchmark.curves import read_curves
 from wsrl.studies.benchmark.plan import PlannedCell, shown
@@ -71,8 +71,7 @@ def work(task: Task) -> None:
     if task.device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = task.device
     torch.set_num_threads(task.threads)
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # where one's own encoders are
+    find_own_modules()
     folder = task.out / CELLS / task.planned.cell.name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RESULT).unlink(missing_ok=True)  # of the last time, when it failed

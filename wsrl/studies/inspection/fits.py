@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wsrl.analysis.calibration import Standing
+from wsrl.analysis.calibration import FEWEST, Standing
 from wsrl.rnn import RNNWeights
 from wsrl.studies.inspection.records import Fit, Imitation
 
@@ -50,7 +50,7 @@ def judge(
     if imitation.own is not None and imitation.own.extreme:
         reasons.append("the emulator imitates it worse than the zoo's on its own sequences")
     return Fit(
-        verdict="outside" if reasons else "within",
+        verdict="outside" if reasons else "within" if len(held_out) >= FEWEST else "unknown",
         reasons=tuple(reasons),
         distance=distance,
         weights=size,

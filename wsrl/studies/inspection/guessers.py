@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from wsrl.analysis.neighbours import circular_mean, nearest, votes
 from wsrl.studies.inspection.readers import Array, Guess
 from wsrl.tasks import PredictionModule
-from wsrl.tasks.head import to_degrees
 from wsrl.zoos.problems import Target
 
 
@@ -62,11 +61,7 @@ class HeadGuesser:
         """Read embeddings ``(m, D)``; the head was not trained on validation RNNs anyway."""
         del own_runs
         values = self._module(torch.from_numpy(embedding).to(self._module.dtype))
-        if self._module.kind == "classes":
-            top = values.softmax(-1).max(-1)
-            return Guess(top.indices.double().numpy(), top.values.double().numpy())
-        if self._module.kind == "angle":
-            decided = to_degrees(values).double().numpy()
-        else:
-            decided = self._module.scale.restore(values).double().numpy()
-        return Guess(decided, np.ones_like(decided))
+        decided = self._module.decide(values).double().numpy()
+        if self._module.kind != "classes":
+            return Guess(decided, np.ones_like(decided))
+        return Guess(decided, values.softmax(-1).amax(-1).double().numpy())

@@ -23,6 +23,7 @@ from wsrl.studies.inspection.skills import MOST, find_skill
 from wsrl.studies.inspection.sources import (
     OwnRNN,
     find_checkpoint,
+    held_out_rows,
     load_module,
     open_data,
     read_emulation,
@@ -170,10 +171,10 @@ class Inspector:
         guesser: Guesser
         if head is None:
             guesser = NeighbourGuesser(target, truth, self._points, run, self._neighbours)
-            rows = self.data.rows("validation")
+            rows = held_out_rows(self.data)
         else:
             guesser = HeadGuesser(head.module, str(head.path))
-            rows = open_data(head.record, self.zoo.path).rows("validation")
+            rows = held_out_rows(open_data(head.record, self.zoo.path), self.data)
         held_out = guesser(self._points[rows], run[rows])
         return PropertyReader(name, target, guesser, held_out, truth[rows], self._speller(target))
 

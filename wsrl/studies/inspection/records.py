@@ -19,10 +19,10 @@ class Property:
         values: one for each part: the class's value or name, or the number.
         text: the values to read.
         low: of numbers, the lower ends of the intervals; minus infinity where validation has too
-            few RNNs to say.
+            few RNNs to say, or training saw them too.
         high: the upper ends. Of an angle both may lie outside of [0, 360).
         probabilities: of classes, for each part the share of validation RNNs that were right at
-            such a confidence.
+            such a confidence; NaN where there are none.
         exact: the same for all parts at once.
         source: ``neighbours``, or the checkpoint of the prediction run.
     """
@@ -109,7 +109,7 @@ class Fit:
     """Whether the RNN is like those that the encoder was trained on.
 
     Attributes:
-        verdict: ``within`` or ``outside``.
+        verdict: ``within``, ``outside``, or ``unknown``: too few validation RNNs to tell.
         reasons: why it lies outside.
         distance: to the nearest RNN of the zoo; of validation RNNs, to those of other runs.
         weights: the largest deviation of a tensor's size from the zoo's, in standard deviations.

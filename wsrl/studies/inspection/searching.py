@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from wsrl.studies.inspection.inspector import Inspector
 from wsrl.studies.inspection.records import Inspection, Property
 from wsrl.zoos.packing.models import SUFFIXES
 from wsrl.zoos.problems import Target
+
+EVERY = 10.0
+"""Seconds after which a search says again how far it is."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +97,10 @@ class Wanted:
 
 def search(
     inspector: Inspector,
-    files: Iterable[Path],
+    files: Sequence[Path],
     like: Path | None = None,
     wanted: Wanted | None = None,
+    say: Callable[[str], object] = lambda text: None,
 ) -> tuple[list[Hit], list[tuple[Path, str]]]:
     """Inspect many RNNs.
 
@@ -105,6 +110,7 @@ def search(
         like: of an RNN; the others are put in the order of their likeness to it.
         wanted: a property; they are put in the order in which they come near it, of two as near
             the surer one first.
+        say: told now and then how far the search is.
 
     Returns:
         The RNNs, and the files that were left out with the reason.
@@ -114,7 +120,11 @@ def search(
     """
     example = None if like is None else inspector.inspect(like)
     hits, skipped = [], []
-    for file in files:
+    told = time.monotonic()
+    for done, file in enumerate(files):
+        if time.monotonic() - told >= EVERY:
+            say(f"{done} of {len(files)} RNNs inspected")
+            told = time.monotonic()
         try:
             found = inspector.inspect(file)
         except (ValueError, OSError) as error:

@@ -88,7 +88,7 @@ def score_models(
     return torch.cat(scores).nan_to_num(nan=0.0)
 
 
-def random_rnns(spec: RNNSpec, count: int, seed: int) -> RNNWeights:
+def untrained_rnns(spec: RNNSpec, count: int, seed: int) -> RNNWeights:
     """Draw RNNs as ``torch.nn`` initialises them: uniform within ``1 / sqrt(H)``."""
     generator = torch.Generator().manual_seed(seed)
     flat = 2 * torch.rand(count, spec.num_parameters, generator=generator) - 1
@@ -97,7 +97,7 @@ def random_rnns(spec: RNNSpec, count: int, seed: int) -> RNNWeights:
 
 def _chances(problem: Problem, spec: RNNSpec, tasks: Tensor, seed: int) -> Tensor:
     """Return the best score of some untrained RNNs on each task, ``(C,)``."""
-    untrained = random_rnns(spec, _UNTRAINED, seed)
+    untrained = untrained_rnns(spec, _UNTRAINED, seed)
     every = RNNWeights(untrained.flat.repeat_interleave(len(tasks), 0), spec)
     scores = score_models(problem, every, tasks.repeat(_UNTRAINED, 1), _SCREENED, seed)
     return scores.view(_UNTRAINED, len(tasks)).amax(0)

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from wsrl.data import ZooDataModule
@@ -93,6 +95,13 @@ def open_data(record: CheckpointRecord, zoo: str | Path | None = None) -> ZooDat
             f"on ({trained_on})"
         )
     return data
+
+
+def held_out_rows(data: ZooDataModule, *others: ZooDataModule) -> NDArray[np.int64]:
+    """Return the validation rows; none where a run held nothing out, and learned from these too."""
+    rows = data.rows("validation")
+    all_seen = any(each.hparams["split_by"] == "nothing" for each in (data, *others))
+    return rows[:0] if all_seen else rows
 
 
 def read_rnn(rnn: OwnRNN, spec: RNNSpec, trained: Path) -> tuple[RNNWeights, str | None]:

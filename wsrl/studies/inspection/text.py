@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import math
 
-from wsrl.analysis.calibration import Standing
+from wsrl.analysis.calibration import FEWEST, Standing
 from wsrl.rnn import RNNSpec
 from wsrl.studies.inspection.records import Inspection, Property
 from wsrl.studies.tables import aligned, listed
+
+_VERDICTS = {
+    "within": "within what the encoder was trained on",
+    "outside": "outside what the encoder was trained on",
+    "unknown": f"unknown: fewer than {FEWEST} validation RNNs do not tell what is ordinary",
+}
 
 
 def render(found: Inspection) -> str:
@@ -26,7 +32,7 @@ def render(found: Inspection) -> str:
     lines |= {
         "nearest RNN of the zoo": f"distance {_standing(fit.distance)}",
         "sizes of its weights": f"{_standing(fit.weights)} standard deviations from the zoo's",
-        "verdict": f"{fit.verdict} what the encoder was trained on",
+        "verdict": _VERDICTS[fit.verdict],
     }
     if fit.reasons:
         lines["because"] = "; ".join(fit.reasons)
@@ -52,6 +58,8 @@ def _property(found: Property, coverage: float) -> str:
     source = "" if found.source == "neighbours" else f", by {found.source}"
     if found.kind != "classes":
         return f"{found.text} at {coverage:.0%}{source}"
+    if found.exact is None or math.isnan(found.exact):
+        return f"{found.text}, how often right no RNN held out tells{source}"
     if len(found.probabilities) == 1:
         return f"{found.text}, right {found.probabilities[0]:.0%} of the time{source}"
     parts = ", ".join(f"{share:.0%}" for share in found.probabilities)

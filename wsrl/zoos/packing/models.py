@@ -133,7 +133,8 @@ def _named(name: str, read: Callable[[], RNNWeights]) -> RNNWeights:
     try:
         return read()
     except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+        named = str(error).startswith(f"{name} ")  # some errors name the file themselves
+        raise ValueError(str(error) if named else f"{name}: {error}") from error
 
 
 def _read(file: Path, cell: str | None = None) -> RNNWeights:
@@ -142,9 +143,8 @@ def _read(file: Path, cell: str | None = None) -> RNNWeights:
     try:
         content = read_torch_file(file, "a state dict")
     except ValueError as error:
-        reason = str(error).removeprefix(f"{file} ")  # who asks for the model names the file
         raise ValueError(
-            f"{reason}. A state dict is written with torch.save(model.state_dict(), path)"
+            f"{error}. A state dict is written with torch.save(model.state_dict(), path)"
         ) from error
     return as_weights(content, cell)
 
@@ -175,6 +175,12 @@ def _check_state_dict(model: Any) -> None:
             f"no state dict, which holds tensors alone: {_some(other)} is something else. Of a "
             "training checkpoint, save the model's state_dict() on its own"
         )
+    if unnamed := [repr(key) for key in model if not isinstance(key, str)]:
+        raise ValueError(f"no state dict, whose keys are names: {_some(unnamed)}")
+    if empty := [
+        key for key, value in model.items() if value.is_meta or value.layout != torch.strided
+    ]:
+        raise ValueError(f"weights must be dense tensors that hold numbers: {_some(empty)}")
 
 
 def _some(names: Sequence[str], count: int = 5) -> str:
