@@ -49,7 +49,7 @@ def test_an_encoder_in_twenty_lines(
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     (tmp_path / "zoos").mkdir()
     (tmp_path / "zoos/small").symlink_to(zoo_path)
-    command = block("bash", "my_encoder.TensorNorms").replace("\\\n", " ").split()
+    command = block("bash", "--model.encoder my_encoder.TensorNorms").replace("\\\n", " ").split()
     assert command[0] == "wsrl"
     assert main([*command[1:], "--trainer.fast_dev_run", "true"]) == 0
 

@@ -127,10 +127,11 @@ def test_unit_moduli_undo_growth() -> None:
 
 def test_the_cutoff_decides_what_depends_on_what() -> None:
     own = interactions_of(BindingTask.from_name("repeat_copy", 2, 2))
-    memories = orthonormal(rng, 8, 4) * [1, 1, 1, 1e-6]
+    # No worse: rounding in the dual grows with the square, and machines differ in it.
+    memories = orthonormal(rng, 8, 4) * [1, 1, 1, 1e-4]
     system = system_of(circuit(own, memories))
     exact = variable_basis(system, own, "input", cutoff=1e-10)
-    assert exact.condition == pytest.approx(1e6, rel=1e-6)
+    assert exact.condition == pytest.approx(1e4, rel=1e-6)
     np.testing.assert_allclose(exact.dual @ memories, np.eye(4), atol=1e-6)
     coarse = variable_basis(system, own, "input", cutoff=1e-3)
     assert coarse.condition is None

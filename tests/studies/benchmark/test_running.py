@@ -89,8 +89,8 @@ def test_a_cell_that_fails_ends_no_other_and_is_tried_again(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    (tmp_path / "own_encoder.py").write_text(OWN)
-    words = grid(encoders=["LayerwiseStatistics", "own_encoder.Own"], other_modes=[],
+    (tmp_path / "broken_encoder.py").write_text(OWN)
+    words = grid(encoders=["LayerwiseStatistics", "broken_encoder.Own"], other_modes=[],
                  compare_with="LayerwiseStatistics", modes=["frozen"])  # fmt: skip
     assert main(["benchmark", *words]) == 1
     said = capsys.readouterr()
