@@ -17,7 +17,7 @@ from wsrl.cli import main
 from wsrl.studies.benchmark.results import CELLS
 
 VOID = {"meta", "br", "wbr", "hr", "img", "input", "link", "path", "line", "rect"}
-FILES = ("report.html", "report.md", "results.csv", "summary.csv")
+FILES = ("report.html", "report.md", "results.csv", "runs.csv", "summary.csv")
 
 
 class Page(HTMLParser):
@@ -72,11 +72,11 @@ def rows(path: Path) -> list[dict[str, str]]:
 def test_every_number_of_every_test_is_in_the_table_with_its_command(
     benchmark_path: Path, report: Path
 ) -> None:
+    commands = {row["folder"]: row["command"] for row in rows(report / "runs.csv")}
     found = defaultdict(dict)
     for row in rows(report / "results.csv"):
-        if row["value"]:
-            found[row["folder"]][f"{row['split']}/{row['metric']}"] = float(row["value"])
-            assert f"--run {benchmark_path / row['folder']}" in row["command"]
+        found[row["folder"]][f"{row['split']}/{row['metric']}"] = float(row["value"])
+        assert f"--run {benchmark_path / row['folder']}" in commands[row["folder"]]
     tests = sorted(benchmark_path.rglob("test.json"))
     assert len(tests) > 12
     for path in tests:
@@ -85,12 +85,27 @@ def test_every_number_of_every_test_is_in_the_table_with_its_command(
     assert not found
 
 
+def test_every_run_is_in_the_table_of_runs_with_its_cost(
+    benchmark_path: Path, report: Path
+) -> None:
+    found = {row["folder"]: row for row in rows(report / "runs.csv")}
+    planned = json.loads((benchmark_path / "benchmark.json").read_text())["cells"]
+    assert {f"{CELLS}/{cell['name']}" for cell in planned} <= set(found)
+    trained = 0
+    for path in benchmark_path.rglob("cell.json"):
+        cost = json.loads(path.read_text())["cost"]
+        row = found[str(path.parent.relative_to(benchmark_path))]
+        for name, value in (cost or {}).items():
+            assert float(row[name]) == value
+            trained += 1
+    assert trained > 12
+
+
 def test_the_summary_is_of_those_numbers(report: Path) -> None:
     values = defaultdict(list)
     for row in rows(report / "results.csv"):
         key = (row["zoo"], row["encoder"], row["target"], row["split"], row["metric"])
-        if row["value"]:
-            values[key].append(float(row["value"]))
+        values[key].append(float(row["value"]))
     summary = rows(report / "summary.csv")
     with_mean = [row for row in summary if row["mean"]]
     assert len(with_mean) > 20
@@ -117,7 +132,7 @@ def test_differences_and_ranks_are_against_the_right_ones(report: Path) -> None:
 
 
 def test_what_failed_and_what_is_missing_is_said(report: Path) -> None:
-    states = {row["folder"]: row for row in rows(report / "results.csv") if not row["value"]}
+    states = {row["folder"]: row for row in rows(report / "runs.csv")}
     failed = states[f"{CELLS}/languages/LayerwiseStatistics/seed1/task-scratch"]
     assert (failed["state"], failed["error"]) == ("failed", "ValueError: <no> memory | left")
     missing = states[f"{CELLS}/languages/InteractiveProbing/seed1/task-scratch"]
@@ -199,8 +214,8 @@ def test_a_folder_without_a_benchmark_is_an_error(
 def test_of_a_benchmark_that_has_not_begun_all_is_missing(copy: Path) -> None:
     shutil.rmtree(copy / CELLS)
     assert main(["report", str(copy)]) == 0
-    states = {row["state"] for row in rows(copy / "results.csv")}
-    assert states == {"missing"}
+    assert {row["state"] for row in rows(copy / "runs.csv")} == {"missing"}
+    assert rows(copy / "results.csv") == []
     Page((copy / "report.html").read_text())
 
 

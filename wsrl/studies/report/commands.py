@@ -8,8 +8,9 @@ from pathlib import Path
 
 DESCRIPTION = """\
 Make the report of a benchmark, finished or not, from its stored results alone:
-report.html (one page that needs nothing beside it), report.md, results.csv (every number with the
-run and the commands that made it) and summary.csv (means over seeds, ranks, differences)."""
+report.html (one page that needs nothing beside it), report.md, results.csv (every number), runs.csv
+(every run: how it ended, its cost, the commands that made it) and summary.csv (means over seeds,
+ranks, differences)."""
 
 
 def report_from_arguments(args: Sequence[str]) -> str:
@@ -51,7 +52,7 @@ def write_report(folder: Path, out: Path) -> str:
     from wsrl.studies.report.reading import Benchmark
     from wsrl.studies.report.run_list import list_runs
     from wsrl.studies.report.sections import find_sections
-    from wsrl.studies.report.spreadsheets import results_csv, summary_csv
+    from wsrl.studies.report.spreadsheets import results_csv, runs_csv, summary_csv
     from wsrl.studies.report.standings import find_standings
     from wsrl.zoos.files import write_atomically
 
@@ -63,6 +64,7 @@ def write_report(folder: Path, out: Path) -> str:
         "report.html": to_html(title, sections, *list_runs(benchmark)),
         "report.md": to_markdown(title, sections),
         "results.csv": results_csv(benchmark),
+        "runs.csv": runs_csv(benchmark),
         "summary.csv": summary_csv(standings),
     }
     out.mkdir(parents=True, exist_ok=True)

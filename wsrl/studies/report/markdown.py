@@ -21,7 +21,7 @@ def to_markdown(title: str, sections: Sequence[Section]) -> str:
         if content:
             lines += [f"## {escaped(section.title)}", "", *content]
     lines += [
-        "The runs and commands behind every number: `results.csv`. Drawings: `report.html`.",
+        "Every number: `results.csv`; the commands behind it: `runs.csv`. Drawings: `report.html`.",
         "",
     ]
     return "\n".join(lines)

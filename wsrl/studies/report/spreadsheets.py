@@ -1,20 +1,24 @@
-"""The numbers as CSV: every one of them, and their summary over seeds."""
+"""The numbers as CSV: every one of them, their summary over seeds, and the runs behind them."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, fields
 from io import StringIO
 from typing import Any
 
 from wsrl.analysis.comparison import Estimate
-from wsrl.studies.benchmark.results import CELLS, Cell
+from wsrl.studies.benchmark.results import CELLS, Cell, Cost
 from wsrl.studies.report.reading import Benchmark
 from wsrl.studies.report.standings import Standing
 
-RESULTS = (
-    *("zoo", "kind", "encoder", "target", "mode", "ablation_of", "option", "option_value", "seed"),
-    *("split", "metric", "value", "state", "error", "folder", "command"),
+CELL = ("zoo", "kind", "encoder", "target", "mode", "ablation_of", "option", "option_value", "seed")
+RESULTS = (*CELL, "split", "metric", "value", "folder")
+RUNS = (
+    *("folder", *CELL, "state", "error", "wall_seconds"),
+    *(field.name for field in fields(Cost)),
+    "command",
 )
 SUMMARY = (
     *("zoo", "encoder", "kind", "target", "mode", "split", "metric"),
@@ -24,8 +28,18 @@ SUMMARY = (
 
 
 def results_csv(benchmark: Benchmark) -> str:
-    """Return a row for each number of each cell; of a cell without numbers a row that says why."""
-    return _csv(RESULTS, (row for cell in benchmark.cells for row in _rows(benchmark, cell)))
+    """Return a row for each number of each run that ended well."""
+    rows = (
+        (*_about(cell), *_split_and_metric(name), repr(value), _folder(cell))
+        for cell in benchmark.cells
+        for name, value in benchmark.metrics(cell).items()
+    )
+    return _csv(RESULTS, rows)
+
+
+def runs_csv(benchmark: Benchmark) -> str:
+    """Return a row for each run, planned or done: how it ended, its cost and its commands."""
+    return _csv(RUNS, (_run(benchmark, cell) for cell in benchmark.cells))
 
 
 def summary_csv(standings: Iterable[Standing]) -> str:
@@ -33,20 +47,28 @@ def summary_csv(standings: Iterable[Standing]) -> str:
     return _csv(SUMMARY, (_summary(standing) for standing in standings))
 
 
-def _rows(benchmark: Benchmark, cell: Cell) -> Iterator[Sequence[Any]]:
+def _about(cell: Cell) -> Sequence[Any]:
     ablation = cell.ablation
     variant = (ablation.of, ablation.option, ablation.value) if ablation else ("", "", "")
-    about = (cell.zoo, cell.kind, cell.encoder, cell.target, cell.mode, *variant, cell.seed)
+    return (cell.zoo, cell.kind, cell.encoder, cell.target, cell.mode, *variant, cell.seed)
+
+
+def _folder(cell: Cell) -> str:
+    return f"{CELLS}/{cell.name}"
+
+
+def _split_and_metric(name: str) -> tuple[str, str]:
+    split, _, metric = name.partition("/")
+    return split, metric
+
+
+def _run(benchmark: Benchmark, cell: Cell) -> Sequence[Any]:
+    about = (_folder(cell), *_about(cell), benchmark.state(cell))
     result = benchmark.results.get(cell.name)
-    commands = " && ".join(result.commands) if result else ""
-    error = (result.error if result else None) or ""
-    made_by = (benchmark.state(cell), error, f"{CELLS}/{cell.name}", commands)
-    metrics = benchmark.metrics(cell)
-    for name, value in metrics.items():
-        split, _, metric = name.partition("/")
-        yield (*about, split, metric, repr(value), *made_by)
-    if not metrics:
-        yield (*about, "", "", "", *made_by)
+    if result is None:
+        return (*about, *[""] * (len(RUNS) - len(about)))
+    cost = astuple(result.cost) if result.cost else ("",) * len(fields(Cost))
+    return (*about, result.error, result.wall_seconds, *cost, " && ".join(result.commands))
 
 
 def _summary(standing: Standing) -> Sequence[Any]:
