@@ -251,6 +251,7 @@ def _interrogate(args: list[str]) -> None:
 def _report(args: list[str]) -> None:
     from wsrl.studies.report.commands import report_from_arguments
 
+    find_own_modules()
     print(report_from_arguments(args))
 
 
@@ -281,6 +282,7 @@ def _memory_analyze(args: list[str]) -> None:
 def _encoders(args: list[str]) -> None:
     from wsrl.studies.encoder_commands import encoders_from_arguments
 
+    find_own_modules()
     encoders_from_arguments(args)
 
 

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from wsrl.analysis.comparison import BETTER, Estimate, estimate, paired_difference, ranks
+from wsrl.analysis.comparison import (
+    BETTER,
+    Difference,
+    Estimate,
+    estimate,
+    paired_difference,
+    ranks,
+    sign_flip_test,
+)
 
 FINITE = st.floats(-1e3, 1e3, allow_nan=False)
 SEEDS = st.dictionaries(st.integers(0, 9), FINITE, min_size=2, max_size=8)
@@ -95,10 +103,39 @@ def test_a_constant_added_to_both_leaves_paired_differences(
 def test_a_constant_added_to_one_moves_the_difference() -> None:
     ours, theirs = {0: 1.0, 1: 5.0, 2: 9.0}, {0: 0.5, 1: 4.5, 2: 8.5}
     found = paired_difference(ours, theirs)
-    assert found == Estimate(0.5, 0.5, 0.5, 3)  # whatever the seeds did, it did to both
+    assert found == Difference(0.5, 0.5, 0.5, 3, 0.25)  # whatever the seeds did, it did to both
     assert estimate(list(ours.values())).overlaps(estimate(list(theirs.values())))
     moved = paired_difference({seed: value + 1 for seed, value in ours.items()}, theirs)
-    assert moved == Estimate(1.5, 1.5, 1.5, 3)
+    assert moved == Difference(1.5, 1.5, 1.5, 3, 0.25)
+
+
+@pytest.mark.parametrize("count", [2, 5, 6, 9, 20])
+def test_the_sign_flip_test_is_that_of_scipy(count: int) -> None:
+    for shift in (0.0, 0.7):
+        values = np.random.default_rng(count).normal(shift, size=count)
+        theirs = stats.permutation_test(
+            (values,),
+            lambda x, axis: x.sum(axis),
+            permutation_type="samples",
+            vectorized=True,
+            n_resamples=100_000,
+            random_state=0,
+        ).pvalue
+        exact = 1e-9 if count <= 16 else 0.01
+        assert sign_flip_test(values.tolist()) == pytest.approx(theirs, abs=exact)
+
+
+def test_two_equal_methods_are_told_apart_in_1_of_20_cases_at_most() -> None:
+    draws = np.random.default_rng(0).normal(size=(2000, 6))
+    assert np.mean([sign_flip_test(draw) <= 0.05 for draw in draws]) <= 0.05
+    # Where the bootstrap's interval leaves out 0 it is far oftener: no verdict is given by that.
+    outside = [not (e.low <= 0 <= e.high) for e in map(estimate, draws[:500].tolist())]
+    assert np.mean(outside) > 0.1
+
+
+def test_no_verdict_over_what_diverged() -> None:
+    assert math.isnan(sign_flip_test([0.1, math.nan]))
+    assert sign_flip_test([0.0, 0.0]) == 1
 
 
 @given(st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0]), min_size=1, max_size=9))

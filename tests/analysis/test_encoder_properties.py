@@ -159,7 +159,7 @@ def test_costs_are_those_of_the_encoder(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
     encoder = small_encoder("FlattenedWeights", LSTM)
     cost = measure_cost(encoder, random_rnns(LSTM, 2, torch.Generator()), 3)
-    assert cost.seconds == 2
+    assert cost.seconds == 1
     assert cost.parameters == sum(parameter.numel() for parameter in encoder.parameters())
     assert all(parameter.grad is not None for parameter in encoder.parameters())
 
@@ -210,3 +210,21 @@ def test_wrong_commands_are_clear_errors(
 ) -> None:
     assert main(["encoders", *args]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_an_own_encoder_is_measured_by_its_class_path_even_without_parameters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own_measured.py").write_text(
+        "import wsrl\n\n\nclass Sums(wsrl.Encoder):\n"
+        "    def forward(self, weights):\n"
+        "        return weights.flat.sum(1, keepdim=True).expand(-1, self.embedding_dim)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    words = ["encoders", "--measure", "own_measured.Sums", "--hidden_sizes", "2", "4", "--json"]
+    assert main(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["parameters"] == {"2": 0, "4": 0}
+    assert found["tells_apart"]["neurons reordered"] is False
+    assert main([*words[:2], "own_measured.Products"]) == 1
+    assert "no encoder at 'own_measured.Products'" in capsys.readouterr().err

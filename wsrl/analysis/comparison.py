@@ -33,6 +33,7 @@ BETTER: dict[str, int] = {
 """1 where more of a metric is better, -1 where less is. Others judge nobody."""
 
 RESAMPLES = 10_000
+_EXACT = 16  # differences of which all signs are tried
 _SEED = 0
 
 
@@ -86,7 +87,18 @@ def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate:
     return Estimate(mean, float(low), float(high), len(found))
 
 
-def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Estimate | None:
+@dataclass(frozen=True)
+class Difference(Estimate):
+    """A mean difference over seeds.
+
+    Attributes:
+        p_value: of the sign-flip test (``sign_flip_test``); NaN where a difference is not finite.
+    """
+
+    p_value: float
+
+
+def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Difference | None:
     """Return the mean of ``ours - theirs`` over the seeds that both have.
 
     Seeds share their data's order and split, so the difference of two encoders varies less than
@@ -102,7 +114,32 @@ def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) ->
     common = sorted(ours.keys() & theirs.keys())
     if not common:
         return None
-    return estimate([ours[seed] - theirs[seed] for seed in common])
+    differences = [ours[seed] - theirs[seed] for seed in common]
+    found = estimate(differences)
+    p_value = sign_flip_test(differences)
+    return Difference(found.mean, found.low, found.high, found.seeds, p_value)
+
+
+def sign_flip_test(differences: Sequence[float]) -> float:
+    """Test whether paired differences are as likely to fall on one side of 0 as on the other.
+
+    If so, every difference might as well have the other sign: the p-value is the share of all
+    choices of signs by which the mean is as far from 0 as it is, or farther. It is exact up to 16
+    differences; of more, some choices are drawn.
+
+    Args:
+        differences: one a seed, at least one.
+
+    Returns:
+        The two-sided p-value, at least ``2 / 2^n`` of ``n`` differences; NaN where one is not
+        finite.
+    """
+    found = np.asarray(differences, dtype=np.float64)
+    if not np.isfinite(found).all():
+        return float("nan")
+    means = np.abs(_signs(len(found)) @ found)
+    apart = abs(found.sum())
+    return float((means >= apart * (1 - 1e-9)).mean())  # rounding must not lose the one that is
 
 
 def ranks(values: Sequence[float], metric: str) -> NDArray[Any]:
@@ -123,6 +160,17 @@ def ranks(values: Sequence[float], metric: str) -> NDArray[Any]:
     better = (score[None, :] < score[:, None]).sum(1)
     equal = (score[None, :] == score[:, None]).sum(1)
     return np.asarray(better + (equal + 1) / 2)
+
+
+@lru_cache(maxsize=64)
+def _signs(count: int) -> NDArray[np.int8]:
+    """Return all choices of signs ``(2^count, count)``; of many differences, some drawn ones."""
+    if count > _EXACT:
+        drawn = np.random.default_rng(_SEED).integers(2, size=(2**_EXACT, count), dtype=np.int8)
+        drawn[0] = 1  # the one that there is
+        return 2 * drawn - 1
+    bits = np.arange(2**count)[:, None] >> np.arange(count) & 1
+    return (2 * bits - 1).astype(np.int8)
 
 
 @lru_cache(maxsize=64)

@@ -21,7 +21,7 @@ COMPONENTS = 16
 """As many as the numbers of a published embedding."""
 
 WIDTH, LAYERS, STEPS, BATCH = 128, 2, 2000, 64
-"""Of the network and its training: as of the head that reads an encoder's embeddings."""
+"""Of the network and its training: by default as of the head that reads an encoder's embeddings."""
 
 
 class Readout(ABC):
@@ -64,15 +64,15 @@ class ComponentReadout(Readout):
     Args:
         code: how the target becomes numbers.
         seed: of all that is random.
-        components: how many; no more than there are rows or features.
         steps: of training the network, rounded up to full passes.
+        components: how many; no more than there are rows or features.
     """
 
     def __init__(
-        self, code: TargetCode, seed: int = 0, components: int = COMPONENTS, steps: int = STEPS
+        self, code: TargetCode, seed: int = 0, steps: int = STEPS, components: int = COMPONENTS
     ) -> None:
         super().__init__(code)
-        self.seed, self.components, self.steps = seed, components, steps
+        self.seed, self.steps, self.components = seed, steps, components
 
     def fit(self, features: NDArray[Any], target: NDArray[Any]) -> None:
         """Learn the components and the network."""

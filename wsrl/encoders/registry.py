@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from wsrl.encoders.base import Encoder, check_options, class_path
+from wsrl.encoders.lookup import import_subclass
 from wsrl.plugins import load_plugins
 from wsrl.rnn import RNNSpec
 
@@ -42,22 +43,25 @@ def list_encoders() -> list[str]:
 
 
 def get_encoder(name: str) -> type[Encoder]:
-    """Return the class of a registered encoder.
+    """Return the class of a registered encoder, or of one that is named by its class path.
 
     Raises:
-        ValueError: for an unknown name, with the choices.
+        ValueError: for an unknown name, with the choices; for a path that leads to no encoder.
     """
     choices = list_encoders()
+    if "." in name:
+        base: type[Encoder] = Encoder  # type: ignore[type-abstract]  # only its subclasses are made
+        return import_subclass(name, base)
     if name not in choices:
         raise ValueError(f"unknown encoder {name!r}; choose one of {', '.join(choices)}")
     return _registered[name]
 
 
 def create_encoder(name: str, spec: RNNSpec, embedding_dim: int = 16, **options: Any) -> Encoder:
-    """Build a registered encoder.
+    """Build an encoder.
 
     Args:
-        name: one of ``list_encoders()``.
+        name: one of ``list_encoders()``, or a class path: ``package.module.Name``.
         spec: the RNNs it is to read.
         embedding_dim: size ``D`` of an embedding.
         options: the encoder's own options, checked against its constructor.

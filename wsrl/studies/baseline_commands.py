@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
+from wsrl.analysis.readouts import STEPS
 from wsrl.data import ZooDataModule
 from wsrl.studies.baselines import BASELINES, evaluate_baseline
 from wsrl.studies.messages import explain
@@ -48,6 +49,7 @@ def baseline_from_arguments(args: Sequence[str]) -> str:
     parser.add_argument("--target", type=str, required=True, help="what is predicted")
     parser.add_argument("--run", type=str, required=True, help="the folder for what it writes")
     parser.add_argument("--seed", type=int, default=0, help="of what is random in it")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of training its network, if any")
     parser.add_class_arguments(ZooDataModule, "data", skip=TRAINING_ONLY)
     parser.set_defaults({"data.ood_to_train": True})  # as for the published downstream tables
     try:
@@ -59,9 +61,11 @@ def baseline_from_arguments(args: Sequence[str]) -> str:
         raise ValueError(f"{run.folder} holds a training run; choose another folder (--run DIR)")
     if not 0 <= given["seed"] < 2**32:
         raise ValueError(f"--seed must be at least 0 and below 2**32, not {given['seed']}")
+    if given["steps"] < 1:
+        raise ValueError(f"--steps must be at least 1, not {given['steps']}")
     data = ZooDataModule(**given["data"])
     name, target = given["name"], given["target"]
-    metrics, batches = evaluate_baseline(name, data, target, given["seed"])
+    metrics, batches = evaluate_baseline(name, data, target, given["seed"], given["steps"])
     source = {"checkpoint": None, "zoo": data.hparams["zoo"]}
     source |= {"baseline": name, "target": target, "seed": given["seed"]}
     print_metrics(metrics)

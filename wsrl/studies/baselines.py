@@ -13,7 +13,7 @@ from torchmetrics import Metric
 
 from wsrl.analysis.coding import TargetCode
 from wsrl.analysis.random_probes import answers, draw_probes
-from wsrl.analysis.readouts import ComponentReadout, MeanReadout, Readout
+from wsrl.analysis.readouts import STEPS, ComponentReadout, MeanReadout, Readout
 from wsrl.analysis.tree_readout import TreeReadout
 from wsrl.data import ZooDataModule
 from wsrl.rnn import RNNWeights
@@ -33,16 +33,19 @@ class Baseline(NamedTuple):
     Attributes:
         summary: what it reads and how, in short.
         features: given the data and the seed, maps ``B`` RNNs to features ``(B, F)``.
-        readout: given the target's code and the seed, predicts the target from features.
+        readout: given the target's code, the seed and the steps of training a network, predicts the
+            target from features.
+        random: whether the seed, and the steps, play a part.
     """
 
     summary: str
     features: Callable[[ZooDataModule, int], Features]
-    readout: Callable[[TargetCode, int], Readout]
+    readout: Callable[[TargetCode, int, int], Readout]
+    random: bool
 
 
 def evaluate_baseline(
-    name: str, data: ZooDataModule, target: str, seed: int = 0
+    name: str, data: ZooDataModule, target: str, seed: int = 0, steps: int = STEPS
 ) -> tuple[dict[str, float], list[list[dict[str, Tensor]]]]:
     """Train a baseline on all training snapshots and test it on the other splits.
 
@@ -51,6 +54,7 @@ def evaluate_baseline(
         data: the zoo and its splits.
         target: the property to predict.
         seed: of what is random.
+        steps: of training the network, where there is one.
 
     Returns:
         The metrics as ``<split>/<name>``, all of a prediction but ``loss``, and for every split of
@@ -68,7 +72,8 @@ def evaluate_baseline(
     data.setup("test")
     facts, baseline = data.targets[target], BASELINES[name]
     features = baseline.features(data, seed)
-    readout = baseline.readout(TargetCode(facts["kind"], facts["parts"], facts["classes"]), seed)
+    code = TargetCode(facts["kind"], facts["parts"], facts["classes"])
+    readout = baseline.readout(code, seed, steps)
     rows = torch.from_numpy(data.rows("train"))
     readout.fit(features(_weights(data, rows)), _target(data, target, rows).numpy())
     metrics: dict[str, float] = {}
@@ -133,22 +138,26 @@ BASELINES = {
     "mean": Baseline(
         "nothing of the weights: the most frequent class, the mean or the circular mean",
         _none,
-        lambda code, seed: MeanReadout(code),
+        lambda code, seed, steps: MeanReadout(code),
+        random=False,
     ),
     "pca": Baseline(
         "a network on the principal components of the flattened weights",
         _all_weights,
         ComponentReadout,
+        random=True,
     ),
     "random_probes": Baseline(
         "a network on the principal components of the raw outputs to a fixed random probe set",
         _answers,
         ComponentReadout,
+        random=True,
     ),
     "trees": Baseline(
         "gradient-boosted trees on the layer-wise statistics",
         _statistics,
-        lambda code, seed: TreeReadout(code),
+        lambda code, seed, steps: TreeReadout(code),
+        random=False,
     ),
 }
-"""Every baseline by name; nothing in ``mean`` and ``trees`` is random."""
+"""Every baseline by name."""

@@ -67,6 +67,17 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
 }
 
 
+def test_a_preset_that_only_pretraining_takes_is_said_before_any_work(
+    grid: Grid, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("model: {init_args: {encoder: LayerwiseStatistics, gradient_clip: 1.0}}\n")
+    assert main(["benchmark", *grid(encoders=["InteractiveProbing", str(own)])]) == 1
+    assert "own/seed0/task-frozen" in (said := capsys.readouterr().err)
+    assert "gradient_clip" in said
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("case", WRONG)
 def test_what_is_wrong_is_said_before_any_work(
     case: str, grid: Grid, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -133,6 +144,16 @@ def test_too_little_memory_is_said_before_any_work(
     said = capsys.readouterr().err
     assert "each of 2 workers has 0.5 GB of memory" in said
     assert not (tmp_path / "out").exists()
+
+
+def test_the_estimate_counts_parameters_once_whatever_the_batch(zoo: Zoo) -> None:
+    module = EmulationModule(
+        lambda spec: create_encoder("FlattenedWeights", spec, width=2000),
+        zoo.spec.to_dict(),
+        emulator_width=8,
+    )
+    one, many = (memory.estimate(module, zoo.problem, size) for size in (2, 64))
+    assert many.bytes - one.bytes < 4 * one.parameters
 
 
 def test_the_estimate_grows_as_what_a_step_keeps(zoo: Zoo) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from wsrl.encoders import create_encoder
+from wsrl.rnn import RNNSpec
 from wsrl.studies.benchmark.plan import PlannedCell, plan, shown, variants
 from wsrl.studies.benchmark.settings import (
     TIERS,
@@ -55,7 +57,7 @@ def test_every_cell_comes_once_and_after_what_it_needs(name: str) -> None:
 
 
 def test_the_grid_is_the_product_of_what_is_asked_for() -> None:
-    asked = settings(modes=["frozen", "scratch"], baselines=["mean"], properties=[])
+    asked = settings(modes=["frozen", "scratch"], baselines=["mean", "pca"], properties=[])
     names = set(by_name(plan(asked, Path("out"))))
     folders = product(["a", "b"], ["InteractiveProbing", "Own", "mine"], ["seed3", "seed5"])
     expected = {
@@ -64,8 +66,9 @@ def test_the_grid_is_the_product_of_what_is_asked_for() -> None:
         for target in [{"a": "task", "b": "angle"}[zoo]]
         for what in ("emulation", f"{target}-frozen", f"{target}-scratch")
     }
-    expected |= {f"a/baselines/mean/seed{seed}/task" for seed in (3, 5)}
-    expected |= {f"b/baselines/mean/seed{seed}/angle" for seed in (3, 5)}
+    expected |= {f"a/baselines/pca/seed{seed}/task" for seed in (3, 5)}
+    expected |= {f"b/baselines/pca/seed{seed}/angle" for seed in (3, 5)}
+    expected |= {"a/baselines/mean/task", "b/baselines/mean/angle"}  # nothing random in it
     assert names == expected
 
 
@@ -133,4 +136,39 @@ def test_the_published_tier_is_as_published() -> None:
     }
     assert asked.emulation == Training("emulation.yaml")
     probing = asked.ablations["InteractiveProbing"]
-    assert probing == {"num_probes": [1, 2, 4, 8], "probing_length": [7, 12, 22, 42]}
+    assert probing == {"num_probes": [2, 4, 8], "probing_length": [7, 12, 42]}
+    defaults = create_encoder("InteractiveProbing", RNNSpec(6, 8, 6)).config()["init_args"]
+    assert defaults["num_probes"] == 1  # what else is published: 1, 2, 4, 8 and 7, 12, 22, 42
+    assert create_encoder("InteractiveProbing", RNNSpec(6, 8, 6)).probing_length == 22
+
+
+def test_what_is_varied_in_pretraining_alone_goes_to_no_prediction() -> None:
+    ablations = {"Own": {"width": [8], "model.learning_rate": [0.1]}}
+    cells = by_name(plan(settings(ablations=ablations), Path("out")))
+    of_encoder = cells["a/Own-width=8/seed3/task-frozen"].commands[0]
+    assert "--model.encoder.width" in of_encoder
+    of_training = cells["a/Own-model.learning_rate=0.1/seed3/task-frozen"].commands[0]
+    assert "--model.learning_rate" not in of_training
+
+
+def test_baselines_are_split_and_trained_as_predictions_are() -> None:
+    prediction = Training("prediction.yaml", {"data.split_seed": 7, "data.batch_size": 4})
+    zoos = {"a": BenchmarkZoo("task", path="zoo", prediction={"trainer.max_steps": 9})}
+    asked = settings(zoos=zoos, prediction=prediction, baselines=["mean", "pca"])
+    cells = by_name(plan(asked, Path("out")))
+    words = cells["a/baselines/pca/seed3/task"].commands[0]
+    assert words[words.index("--steps") + 1] == "9"
+    assert words[words.index("--data.split_seed") + 1] == "7"
+    assert words[words.index("--data.ood_to_train") + 1] == "true"  # of the config
+    assert "--data.batch_size" not in words
+    assert "--seed" not in cells["a/baselines/mean/task"].commands[0]
+
+
+def test_own_encoders_are_measured_by_their_class_and_presets_once() -> None:
+    asked = settings(encoders=["InteractiveProbing", "InteractiveProbing-steady", "my.Own"])
+    cells = by_name(plan(asked, Path("out")))
+    measured = {n: p.commands[0][2] for n, p in cells.items() if p.cell.kind == "properties"}
+    assert measured == {
+        "properties/InteractiveProbing": "InteractiveProbing",
+        "properties/Own": "my.Own",
+    }

@@ -68,6 +68,38 @@ def test_the_same_grid_is_the_same_from_any_folder(
         record(here, settings(out, zoos=zoos, encoders=encoders))
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"emulation": Training("emulation_small.yaml", {"trainer.max_steps": 8})},
+            "max_steps was 7",
+        ),
+        ({"prediction": Training("prediction.yaml", {"model.mode": "x"})}, "prediction.options"),
+        ({"emulation": Training("emulation.yaml", {"trainer.max_steps": 7})}, "emulation.config"),
+        ({"size": "small"}, "size was ''"),
+    ],
+)
+def test_seeds_of_another_grid_are_not_mixed_in(
+    out: Path, changes: dict[str, Any], said: str
+) -> None:
+    before = record(out, settings(out))
+    with pytest.raises(ValueError, match="holds another benchmark") as error:
+        record(out, settings(out, seeds=[1], **changes))
+    assert said in str(error.value)
+    assert json.loads((out / RECORD).read_text()) == before
+    record(out, settings(out, seeds=[1]))
+
+
+def test_a_zoo_that_was_built_again_in_its_place_is_another(out: Path) -> None:
+    (zoo := out.parent / "zoo").mkdir()
+    (zoo / "manifest.json").write_text("{}")
+    record(out, settings(out))
+    (zoo / "manifest.json").write_text('{"seed": 1}')
+    with pytest.raises(ValueError, match=r"zoos\.a\.checksum"):
+        record(out, settings(out))
+
+
 def test_configs_of_one_name_are_not_mixed_up(out: Path) -> None:
     preset = "encoders/InteractiveProbing.yaml"
     record(out, settings(out, encoders=["InteractiveProbing"]))

@@ -35,7 +35,6 @@ ENCODERS: dict[str, list[str]] = {
 
 def settings(zoo: Path) -> dict[str, Any]:
     return {
-        "name": "tiny <comparison> & more",
         "compare_with": "InteractiveProbing",
         "seeds": list(SEEDS),
         "zoos": {"languages": {"path": str(zoo), "target": "task"}, "images": {"target": "angle"}},
@@ -125,7 +124,7 @@ def made_up_cells(folder: Path) -> list[Cell]:
 @pytest.fixture(scope="session")
 def benchmark_path(tmp_path_factory: pytest.TempPathFactory, zoo_path: Path) -> Path:
     """The folder of a small, unfinished benchmark; tests must not write to it."""
-    folder = tmp_path_factory.mktemp("benchmarks") / "tiny"
+    folder = tmp_path_factory.mktemp("benchmarks") / "tiny <comparison> & more"
     cells = [
         cell
         for seed in SEEDS

@@ -139,7 +139,9 @@ def test_differences_beyond_zero_are_better_or_worse(
     found = standings(
         predictions("A", {seed: 0.5 + 0.01 * seed for seed in range(seeds)}),
         predictions("B", {seed: 0.4 + 0.02 * seed for seed in range(seeds)}),
-        predictions("C", {seed: 0.5 + 0.01 * seed + (-0.1) ** seed for seed in range(seeds)}),
+        predictions(
+            "C", {seed: 0.5 + 0.01 * seed + (-1) ** seed / (seed + 3) for seed in range(seeds)}
+        ),
         metric=metric,
     )
     rows = differences("t", found.values(), [found["A"].contest]).rows

@@ -74,12 +74,12 @@ def check_grid(
     for name, zoo in settings.zoos.items():
         for target in (zoo.target, *zoo.targets):
             check_choice(f"target of zoo {name}", target, list(zoos[name].targets))
-    sizes = {}
+    sizes: dict[tuple[str, str], Estimate] = {}
     for planned in _distinct(settings, cells):
         with _named(planned):
-            sizes[planned.cell.zoo, planned.cell.encoder] = _check_training(
-                planned.commands[0], zoos[planned.cell.zoo]
-            )
+            found = _check_training(planned.commands[0], zoos[planned.cell.zoo])
+        key = planned.cell.zoo, planned.cell.encoder
+        sizes[key] = max(sizes.get(key, found), found, key=lambda size: size.bytes)
     _check_disk(cells, sizes, sum(facts.bytes for facts in zoos.values()), out)
     _check_memory(sizes, workers)
 
@@ -128,7 +128,10 @@ def _plain(targets: Any) -> dict[str, dict[str, Any]]:
 
 
 def _distinct(settings: BenchmarkSettings, cells: Sequence[PlannedCell]) -> Iterator[PlannedCell]:
-    """Choose the cells that are parsed: seeds differ in nothing, targets are alike for encoders."""
+    """Choose the cells that are parsed: seeds differ in nothing, targets are alike for encoders.
+
+    Of ablations only pre-training is: nothing but the encoder's options goes to their predictions.
+    """
     seen = set()
     for planned in cells:
         cell = planned.cell
@@ -136,6 +139,8 @@ def _distinct(settings: BenchmarkSettings, cells: Sequence[PlannedCell]) -> Iter
             key: tuple[Any, ...] = (cell.zoo, cell.encoder)
         elif cell.kind == "prediction" and cell.encoder == settings.compare_with:
             key = (cell.zoo, cell.target, cell.mode)
+        elif cell.kind == "prediction" and cell.ablation is None:
+            key = (cell.zoo, cell.encoder, "prediction")
         else:
             continue
         if key not in seen:

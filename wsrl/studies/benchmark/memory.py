@@ -55,8 +55,12 @@ def estimate(
     encoder = sum(parameter.numel() for parameter in module.encoder.parameters())
     kept: dict[int, int] = {}
 
+    own = {parameter.untyped_storage().data_ptr() for parameter in module.parameters()}
+
     def note(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:  # parameters are there once, whatever the batch
+            kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     weights = RNNWeights(0.1 * torch.randn(_RNNS, module.spec.num_parameters), module.spec)

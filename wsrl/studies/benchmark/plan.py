@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from wsrl.analysis.encoder_properties import HIDDEN_SIZES
+from wsrl.encoders import list_encoders
+from wsrl.studies.baseline_commands import TRAINING_ONLY
+from wsrl.studies.baselines import BASELINES
 from wsrl.studies.benchmark.results import CELLS, Ablation, Cell
 from wsrl.studies.benchmark.settings import (
     CONFIGS,
     BenchmarkSettings,
     BenchmarkZoo,
+    Training,
     find_config,
 )
+from wsrl.studies.runs import read_config
+from wsrl.tasks.prediction import FRESH
 
 Words = list[str]
 """The words of a command after ``wsrl``."""
-
-WITH_ENCODER = ("scratch", "untrained")
-"""Modes of prediction that need no pre-trained encoder."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,18 @@ class PlannedCell:
 
 @dataclass(frozen=True)
 class Variant:
-    """An encoder of the benchmark, or an ablation of one: its name and how commands choose it."""
+    """An encoder of the benchmark, or an ablation of one.
+
+    Attributes:
+        name: under which it is reported.
+        words: how a training command chooses it.
+        pretraining: what only its pre-training is told.
+        ablation: which ablation it is, if it is one.
+    """
 
     name: str
     words: Words
+    pretraining: Words = field(default_factory=list)
     ablation: Ablation | None = None
 
 
@@ -69,16 +80,23 @@ def zoo_folder(out: Path, name: str, zoo: BenchmarkZoo) -> Path:
 
 
 def variants(settings: BenchmarkSettings) -> list[Variant]:
-    """Return the encoders, then their ablations; an ablation at the encoder's own value too."""
+    """Return the encoders, then their ablations."""
     words = {settings.encoder_name(e): settings.encoder_words(e) for e in settings.encoders}
     found = [Variant(name, chosen) for name, chosen in words.items()]
     for name, options in settings.ablations.items():
         for option, values in options.items():
             for value in values:
-                full = option if "." in option else f"model.encoder.{option}"
-                said = [f"--{full}", _word(value)]
-                ablation = Ablation(name, option, value)
-                found.append(Variant(f"{name}-{option}={value}", [*words[name], *said], ablation))
+                of_encoder, of_training = [f"--model.encoder.{option}", _word(value)], []
+                if "." in option:
+                    of_encoder, of_training = [], [f"--{option}", _word(value)]
+                found.append(
+                    Variant(
+                        f"{name}-{option}={value}",
+                        [*words[name], *of_encoder],
+                        of_training,
+                        Ablation(name, option, value),
+                    )
+                )
     return found
 
 
@@ -107,6 +125,8 @@ class _Planner:
                 yield PlannedCell(cell, (zoo_command(name, zoo, self.out),))
         if settings.properties:
             yield from self._properties()
+        for name in settings.zoos:
+            yield from self._baselines(name, None)
         for seed, name in product(settings.seeds, settings.zoos):
             yield from self._baselines(name, seed)
             for variant in self.variants:
@@ -123,12 +143,9 @@ class _Planner:
             name = self.settings.encoder_name(entry)
             words = self.settings.encoder_words(entry)
             out = str(self.out / CELLS / "properties" / name / "properties.json")
-            if words[0] == "--model.encoder":
-                measured = words[1]
-            elif "-" not in name and not entry.endswith((".yaml", ".yml")):
-                measured = name
-            else:
-                continue  # of presets the encoder is measured, once
+            measured = words[1] if words[0] == "--model.encoder" else entry
+            if words[0] == "--config" and entry not in list_encoders():
+                continue  # another preset of an encoder, or a file that may change any option
             command = ["encoders", "--measure", measured, "--out", out]
             if sizes != list(HIDDEN_SIZES):
                 command += ["--hidden_sizes", *map(str, sizes)]
@@ -151,6 +168,7 @@ class _Planner:
         config = ["--config", find_config(settings.emulation.config)]
         options = _options(settings.emulation.options | zoo.emulation)
         fit = [*config, *variant.words, *self._data(zoo_name, seed), *options]
+        fit += variant.pretraining
         commands = [
             ["fit", *fit, "--run", run, "--ckpt_path", "auto"],
             ["test", "--run", run, "--ckpt_path", "best"],
@@ -187,7 +205,7 @@ class _Planner:
         fit = ["--config", find_config(training.config), *words, *self._data(cell.zoo, cell.seed)]
         fit += ["--model.target", cell.target, "--model.mode", cell.mode]
         needs = self._needs_zoo(cell.zoo)
-        if cell.mode not in WITH_ENCODER:
+        if cell.mode not in FRESH:
             best = self._folder(emulation) / "checkpoints" / "best.ckpt"
             fit += ["--model.pretrained", str(best)]
             needs = (emulation.name,)
@@ -198,14 +216,21 @@ class _Planner:
         )
         return PlannedCell(cell, commands, needs)
 
-    def _baselines(self, zoo_name: str, seed: int) -> Iterator[PlannedCell]:
+    def _baselines(self, zoo_name: str, seed: int | None) -> Iterator[PlannedCell]:
+        """Yield the baselines of a seed, or those in which nothing is random."""
         zoo = self.settings.zoos[zoo_name]
-        for baseline, target in product(self.settings.baselines, [zoo.target, *zoo.targets]):
-            name = _name(zoo_name, "baselines", baseline, f"seed{seed}", target)
-            cell = Cell(name, "baseline", zoo_name, baseline, seed, target)
+        alike = _split_and_steps(self.settings.prediction, zoo.prediction)
+        baselines = [
+            b for b in self.settings.baselines if BASELINES[b].random == (seed is not None)
+        ]
+        for baseline, target in product(baselines, [zoo.target, *zoo.targets]):
+            place = [] if seed is None else [f"seed{seed}"]
+            name = _name(zoo_name, "baselines", baseline, *place, target)
+            cell = Cell(name, "baseline", zoo_name, baseline, seed or 0, target)
             folder = str(zoo_folder(self.out, zoo_name, zoo))
             words = ["baseline", baseline, "--data.zoo", folder, "--target", target]
-            words += ["--seed", str(seed), "--run", str(self._folder(cell))]
+            words += [] if seed is None else ["--seed", str(seed)]
+            words += ["--run", str(self._folder(cell)), *_options(alike)]
             yield PlannedCell(cell, (words,), self._needs_zoo(zoo_name))
 
     def _data(self, zoo_name: str, seed: int) -> Words:
@@ -217,6 +242,18 @@ class _Planner:
 
     def _folder(self, cell: Cell) -> Path:
         return self.out / CELLS / cell.name
+
+
+def _split_and_steps(training: Training, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options by which a baseline is split and trained as predictions are."""
+    config = read_config(find_config(training.config))
+    given = {f"data.{name}": value for name, value in (config.get("data") or {}).items()}
+    given["trainer.max_steps"] = (config.get("trainer") or {}).get("max_steps")
+    given |= {**training.options, **options}
+    unread = {f"data.{name}" for name in ("zoo", *TRAINING_ONLY)}
+    found = {k: v for k, v in given.items() if k.startswith("data.") and k not in unread}
+    steps = given["trainer.max_steps"]
+    return found if steps is None else found | {"steps": steps}
 
 
 def _name(*parts: str) -> str:

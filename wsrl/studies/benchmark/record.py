@@ -10,20 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from wsrl.studies.benchmark.plan import PlannedCell, shown
-from wsrl.studies.benchmark.results import CELLS, RESULT, Result, read_result
-from wsrl.studies.benchmark.settings import BenchmarkSettings, contents
+from wsrl.studies.benchmark.results import CELLS, RECORD, RESULT, Result, read_result
+from wsrl.studies.benchmark.settings import BenchmarkSettings, Training, contents, find_config
+from wsrl.studies.runs import read_config
 from wsrl.zoos.checks import read_json
-from wsrl.zoos.files import write_atomically
+from wsrl.zoos.files import checksum, write_atomically
 
-RECORD = "benchmark.json"
 _PATHS = ("--config", "--data.zoo", "--run", "--out", "--model.pretrained")  # what follows is one
 
 
 def record_grid(out: Path, settings: BenchmarkSettings, cells: Sequence[PlannedCell]) -> None:
     """Note in the folder what it holds; a grid may grow, but not become another.
 
-    Encoders, seeds, targets, modes, ablations and baselines may be added to a folder. What a cell
-    that it knows runs must stay the same, the config files included.
+    Zoos, encoders, seeds, targets, modes, ablations and baselines may be added to a folder. How all
+    are trained, the zoos that it knows and what a cell that it knows runs must stay the same, the
+    config files included: means over seeds are of one thing.
 
     Args:
         out: the benchmark's folder; it is made.
@@ -39,13 +40,13 @@ def record_grid(out: Path, settings: BenchmarkSettings, cells: Sequence[PlannedC
     for planned in cells:
         for words in planned.commands:
             configs |= contents(words)
-    configs = json.loads(json.dumps(configs))
-    known: dict[str, Any] = {"commands": {}, "configs": {}, "cells": []}
+    configs, common = json.loads(json.dumps([configs, _common(settings)]))
+    known: dict[str, Any] = {"commands": {}, "configs": {}, "cells": [], "common": {"zoos": {}}}
     if path.is_file():
         known = read_json(path)
-        if not {"commands", "configs", "cells", "settings"} <= known.keys():
+        if not {"commands", "configs", "cells", "settings", "common"} <= known.keys():
             raise ValueError(f"{path} is no record of a benchmark; choose another --out")
-        _check_same(out, known, commands, configs)
+        _check_same(out, known, common, commands, configs)
     elif out.is_dir() and any(entry.name != "zoos" for entry in out.iterdir()):
         raise ValueError(f"{out} holds something that is no benchmark; choose another --out")
     cells_now = [asdict(planned.cell) for planned in cells]
@@ -53,6 +54,7 @@ def record_grid(out: Path, settings: BenchmarkSettings, cells: Sequence[PlannedC
     kept = [cell for cell in known["cells"] if cell["name"] not in added]
     content = {
         "settings": asdict(settings),
+        "common": common | {"zoos": known["common"]["zoos"] | common["zoos"]},
         "cells": [*cells_now, *kept],
         "commands": known["commands"] | commands,
         "configs": known["configs"] | configs,
@@ -73,9 +75,48 @@ def finished(out: Path, cells: Iterable[PlannedCell]) -> dict[str, Result]:
     return {name: result for name, result in results.items() if result.error is None}
 
 
+def _common(settings: BenchmarkSettings) -> dict[str, Any]:
+    """Return what must be the same for all cells, whichever seeds and encoders they are of."""
+    zoos = {}
+    for name, zoo in settings.zoos.items():
+        manifest = None if zoo.path is None else Path(zoo.path) / "manifest.json"
+        zoos[name] = {
+            "build": zoo.build and read_config(find_config(zoo.build)),
+            "path": zoo.path and os.path.abspath(zoo.path),
+            "checksum": checksum(manifest) if manifest and manifest.is_file() else None,
+            "options": zoo.options,
+            "emulation": zoo.emulation,
+            "prediction": zoo.prediction,
+        }
+    return {
+        "size": settings.size,
+        "zoos": zoos,
+        "emulation": _training(settings.emulation),
+        "prediction": _training(settings.prediction),
+    }
+
+
+def _training(training: Training) -> dict[str, Any]:
+    return {"config": read_config(find_config(training.config)), "options": training.options}
+
+
 def _check_same(
-    out: Path, known: dict[str, Any], commands: dict[str, list[str]], configs: dict[str, Any]
+    out: Path,
+    known: dict[str, Any],
+    common: dict[str, Any],
+    commands: dict[str, list[str]],
+    configs: dict[str, Any],
 ) -> None:
+    shared = known["common"]["zoos"].keys() & common["zoos"].keys()
+    was, is_now = (
+        {**ways, "zoos": {name: ways["zoos"][name] for name in shared}}
+        for ways in (known["common"], common)
+    )
+    if was != is_now:
+        raise ValueError(
+            f"{out} holds another benchmark: {_difference(was, is_now)}. Choose another --out, or "
+            "go back to what it was"
+        )
     for name in sorted(configs.keys() & known["configs"].keys()):
         if configs[name] != known["configs"][name]:
             difference = _difference(known["configs"][name], configs[name])

@@ -9,12 +9,16 @@ a run as ``wsrl fit`` writes it, with ``test.json``, ``test.safetensors`` and, o
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from wsrl.zoos.checks import read_json
 from wsrl.zoos.files import write_atomically
+
+RECORD = "benchmark.json"
+"""The file with a benchmark's settings and the cells that it has."""
 
 RESULT = "cell.json"
 """The file that says how a cell ended."""
@@ -117,20 +121,28 @@ def read_result(path: Path) -> Result:
     """
     try:
         found = read_json(path)
-        cell = dict(found["cell"])
-        if cell.get("ablation") is not None:
-            cell["ablation"] = Ablation(**cell["ablation"])
+        cell = read_cell(found["cell"])
         cost = found["cost"] and Cost(**found["cost"])
         curves = {name: (list(x), list(y)) for name, (x, y) in found["curves"].items()}
         known = {f.name for f in fields(Result)} - {"cell", "cost", "curves", "commands"}
         rest = {name: value for name, value in found.items() if name in known}
         return Result(
-            cell=Cell(**cell), cost=cost, curves=curves, commands=tuple(found["commands"]), **rest
+            cell=cell, cost=cost, curves=curves, commands=tuple(found["commands"]), **rest
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(
             f"{path} is no result of a benchmark: {error}. Delete it, and its cell is run again"
         ) from error
+
+
+def read_cell(content: Mapping[str, Any]) -> Cell:
+    """Read a cell from plain values, as ``dataclasses.asdict`` makes them.
+
+    Raises:
+        TypeError: where they are no cell's.
+    """
+    ablation = content.get("ablation")
+    return Cell(**{**content, "ablation": ablation and Ablation(**ablation)})
 
 
 def read_results(folder: Path) -> list[Result]:

@@ -74,7 +74,7 @@ class BenchmarkSettings:
         baselines: what needs no encoder: names that ``wsrl baseline`` knows.
         ablations: by encoder and option the values to try one at a time:
             ``{InteractiveProbing: {num_probes: [1, 2]}}``. A name with a dot is any setting of
-            training: ``{InteractiveProbing: {model.learning_rate: [0.001]}}``.
+            pre-training: ``{InteractiveProbing: {model.learning_rate: [0.001]}}``.
         compare_with: the encoder against which the others' differences are reported.
         properties: hidden sizes at which the encoders' properties are measured; none for not.
     """

@@ -117,7 +117,7 @@ def _trade(
             if cell.encoder == standing.encoder and (cost := benchmark.results[cell.name].cost)
         ]
         if standing.estimate and costs and np.isfinite(standing.estimate.mean):
-            x = max(1e-3, float(np.mean([getattr(cost, attribute) for cost in costs])))
+            x = max(1e-3, float(np.median([getattr(cost, attribute) for cost in costs])))
             style = benchmark.encoders.index(standing.encoder)
             clouds.append(Cloud(standing.encoder, style, [x], [standing.estimate.mean]))
     if not clouds:

@@ -65,10 +65,11 @@ def _costs(benchmark: Benchmark, cells: Sequence[Cell], caption: str) -> Table:
         found = [c for cell in own if (c := _cost(benchmark, cell)) is not None]
         if found:
             columns = zip(*(_numbers(cost) for cost in found), strict=True)
-            values = (_short(float(np.mean(column))) for column in columns)
+            # Some were measured beside other work: a mean would show that.
+            values = (_short(float(np.median(column))) for column in columns)
             setting = without_seed(own[0])
             rows.append((encoder, tuple(Value(text, setting) for text in values)))
-    return Table(f"{caption}: mean over seeds", ("encoder", *_COSTS), tuple(rows))
+    return Table(f"{caption}: median over seeds", ("encoder", *_COSTS), tuple(rows))
 
 
 def _cost(benchmark: Benchmark, cell: Cell) -> Cost | None:

@@ -57,14 +57,15 @@ def embeddings(benchmark: Benchmark) -> Iterator[Folded]:
 
 
 def first_runs(benchmark: Benchmark, zoo: str) -> list[Cell]:
-    """Return the emulation of each encoder with the smallest seed that ended well."""
+    """Return an emulation of each encoder that ended well: one with embeddings, if there is any."""
     cells = [
         c for c in benchmark.cells if c.zoo == zoo and c.kind == "emulation" and c.ablation is None
     ]
     found = []
     for encoder in distinct(cell.encoder for cell in cells):
-        first = benchmark.first_done(cell for cell in cells if cell.encoder == encoder)
-        found += [first] if first is not None else []
+        own = [c for c in cells if c.encoder == encoder and benchmark.state(c) == "done"]
+        own.sort(key=lambda cell: not (benchmark.path(cell) / EMBEDDINGS).is_file())
+        found += own[:1]
     return found
 
 

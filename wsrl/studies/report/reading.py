@@ -8,11 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
-from wsrl.studies.benchmark.results import CELLS, Ablation, Cell, Result, read_results
+from wsrl.studies.benchmark.results import CELLS, RECORD, Cell, Result, read_cell, read_results
 from wsrl.zoos.checks import read_json
-
-SETTINGS = "benchmark.json"
-"""The file with a benchmark's settings and the cells that it has."""
 
 Name = TypeVar("Name")
 
@@ -42,10 +39,10 @@ class Benchmark:
         Raises:
             ValueError: where it is none, or one of its files is damaged; naming the file.
         """
-        path = folder / SETTINGS
+        path = folder / RECORD
         try:
             found = read_json(path)
-            planned = [_cell(dict(content)) for content in found["cells"]]
+            planned = [read_cell(content) for content in found["cells"]]
             settings = dict(found["settings"])
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
@@ -60,7 +57,7 @@ class Benchmark:
     @property
     def name(self) -> str:
         """The benchmark's name."""
-        return str(self.settings.get("name", self.folder.name))
+        return self.folder.absolute().name
 
     @property
     def compare_with(self) -> str | None:
@@ -112,11 +109,6 @@ class Benchmark:
         """Return the ``split/metric`` of a cell; of one that did not end well none."""
         return self.results[cell.name].metrics if self.state(cell) == "done" else {}
 
-    def first_done(self, cells: Iterable[Cell]) -> Cell | None:
-        """Return the cell with the smallest seed among those that ended well."""
-        done = [cell for cell in cells if self.state(cell) == "done"]
-        return min(done, key=lambda cell: cell.seed, default=None)
-
 
 def distinct(names: Iterable[Name]) -> tuple[Name, ...]:
     """Return names in the order of their first appearance."""
@@ -129,11 +121,5 @@ def without_seed(cell: Cell) -> str:
 
 
 def has_seed(cell: Cell) -> bool:
-    """Whether chance plays a part in a cell; not in a baseline that needs no seed."""
+    """Whether chance plays a part in a cell: not in some baselines."""
     return without_seed(cell) != cell.name
-
-
-def _cell(content: dict[str, Any]) -> Cell:
-    if content.get("ablation") is not None:
-        content["ablation"] = Ablation(**content["ablation"])
-    return Cell(**content)

@@ -13,14 +13,7 @@ from wsrl.studies.report.probing import probing_sequences
 from wsrl.studies.report.properties import flat, properties
 from wsrl.studies.report.reading import Benchmark, distinct, without_seed
 from wsrl.studies.report.standings import Contest, Standing
-from wsrl.studies.report.tables import (
-    VERDICT_SEEDS,
-    contests_of,
-    differences,
-    judges,
-    mean_ranks,
-    table_of,
-)
+from wsrl.studies.report.tables import contests_of, differences, judges, mean_ranks, table_of
 
 _READING = (
     "Means over seeds with 95% percentile-bootstrap intervals in brackets. Bold: the best of the "
@@ -46,7 +39,7 @@ def find_sections(benchmark: Benchmark, standings: Sequence[Standing]) -> list[S
         Section("probing", "Probing sequences", tuple(probing_sequences(benchmark))),
         Section("ablations", "Ablations", tuple(ablations(benchmark, standings))),
         Section("properties", "Properties of the encoders", tuple(properties(benchmark))),
-        Section("cost", "Cost", (*trades(benchmark, standings), *costs(benchmark))),
+        Section("cost", "Cost", tuple(_cost(benchmark, standings))),
         Section("trouble", "Failed and missing", tuple(_trouble(benchmark))),
         Section("settings", "Settings", tuple(_settings(benchmark))),
     ]
@@ -106,10 +99,11 @@ def _differences(benchmark: Benchmark, standings: Sequence[Standing]) -> Iterato
     if found:
         yield (
             f"Each encoder's number less that of {chosen}, seed by seed, over the seeds that both "
-            f"have. Better or worse: the interval does not hold 0, and it is of {VERDICT_SEEDS} "
-            "seeds or more. With fewer it leans to one side, and that proves little: of two equal "
-            "encoders all of 3 seeds fall on one side in 1 of 4 cases. No account is taken of how "
-            "many differences are looked at."
+            "have. Better or worse: by the exact sign-flip test the difference is of a size that "
+            "chance gives two equal encoders in 1 of 20 cases at most, which takes 6 seeds or "
+            "more. Otherwise it leans to one side where its interval does not hold 0, and that "
+            "proves little: of two equal encoders all of 3 seeds fall on one side in 1 of 4 cases. "
+            "No account is taken of how many differences are looked at."
         )
         yield from found
 
@@ -140,6 +134,18 @@ def _targets(benchmark: Benchmark, standings: Sequence[Standing]) -> Iterator[Pa
             if tables:
                 title = f"{zoo}: {'emulation' if target is None else name_of(target)}"
                 yield Folded(title, tuple(tables))
+
+
+def _cost(benchmark: Benchmark, standings: Sequence[Standing]) -> Iterator[Part]:
+    tables = tuple(costs(benchmark))
+    if tables:
+        yield (
+            "Seconds are those of training steps alone, without validation. Cells that ran at the "
+            "same time shared the machine, and medians over seeds are shown: small differences are "
+            "none."
+        )
+        yield from trades(benchmark, standings)
+        yield from tables
 
 
 def _trouble(benchmark: Benchmark) -> Iterator[Part]:

@@ -23,7 +23,7 @@ RUNS = (
 SUMMARY = (
     *("zoo", "encoder", "kind", "target", "mode", "split", "metric"),
     *("mean", "low", "high", "seeds", "failed", "missing", "rank"),
-    *("difference", "difference_low", "difference_high", "difference_seeds"),
+    *("difference", "difference_low", "difference_high", "difference_seeds", "p_value"),
 )
 
 
@@ -78,6 +78,7 @@ def _summary(standing: Standing) -> Sequence[Any]:
         *(contest.split, contest.metric, *_estimate(standing.estimate)),
         *(standing.failed, standing.states.count("missing"), standing.rank),
         *_estimate(standing.difference),
+        standing.difference.p_value if standing.difference else "",
     )
 
 

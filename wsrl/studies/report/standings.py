@@ -6,7 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from wsrl.analysis.comparison import BETTER, Estimate, estimate, paired_difference, ranks
+from wsrl.analysis.comparison import (
+    BETTER,
+    Difference,
+    Estimate,
+    estimate,
+    paired_difference,
+    ranks,
+)
 from wsrl.studies.benchmark.results import Cell
 from wsrl.studies.report.reading import Benchmark, State, distinct, has_seed, without_seed
 
@@ -56,7 +63,7 @@ class Standing:
     values: dict[int, float]
     estimate: Estimate | None
     rank: float | None = None
-    difference: Estimate | None = None
+    difference: Difference | None = None
 
     @property
     def failed(self) -> int:

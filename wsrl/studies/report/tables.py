@@ -21,9 +21,8 @@ PREDICTION = ("exact_match", "angular_error", "mae")
 HIDDEN = ("loss",)
 """Metrics that are in the CSV files only: a loss depends on how one trains."""
 
-VERDICT_SEEDS = 6
-"""From so many seeds on a difference is called one: chance alone puts 5 of 5 on one side of 0 in
-1 of 16 cases, 6 of 6 in 1 of 32, which is the first that is rarer than the intervals' 1 of 20."""
+VERDICT = 0.05
+"""A difference is called one where chance gives it no oftener: as often as intervals are wrong."""
 
 Columns = Sequence[Contest]
 
@@ -45,8 +44,8 @@ def table_of(caption: str, standings: Iterable[Standing], columns: Columns) -> T
 def differences(caption: str, standings: Iterable[Standing], columns: Columns) -> Table:
     """Return differences against the encoder compared with.
 
-    Where the interval is beyond 0 it is said who is better: with ``VERDICT_SEEDS`` or more, and in
-    bold; with fewer, that it leans to one side.
+    It is said who is better, and in bold, where the sign-flip test has it, which takes 6 seeds;
+    else, where the interval is beyond 0, that it leans to one side.
     """
     found = {
         (s.contest, s.encoder): s
@@ -59,11 +58,11 @@ def differences(caption: str, standings: Iterable[Standing], columns: Columns) -
         low, high = (difference.low, difference.high) if difference else (None, None)
         better = BETTER.get(standing.contest.metric, 0)
         apart = low is not None and high is not None and (low > 0 or high < 0)
+        certain = difference is not None and difference.p_value <= VERDICT
         note = ""
-        if difference and apart and better:
+        if difference and better and (certain or apart):
             note = "better" if difference.mean * better > 0 else "worse"
-            if difference.seeds < VERDICT_SEEDS:
-                note = f"leans {note}"
+            note = note if certain else f"leans {note}"
         return value_of(standing, difference, best=note == "better", note=note, signed=True)
 
     return _table(caption, found, columns, value)
