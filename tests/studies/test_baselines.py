@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from torch import Tensor
 import wsrl
 from tests.studies.columns import LABELS, found
 from wsrl.analysis import readouts
-from wsrl.analysis.readouts import ComponentReadout
 from wsrl.cli import main
 from wsrl.studies.baselines import BASELINES, PROBING_LENGTH
 from wsrl.zoos.tensors import read_tensors
@@ -27,15 +25,9 @@ ROOT = Path(__file__).parents[2]
 TARGETS = ["task", "step", "performance", "angle"]
 
 
-@pytest.fixture(autouse=True)
-def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = partial(ComponentReadout, steps=200)
-    for name in ("pca", "random_probes"):
-        monkeypatch.setitem(BASELINES, name, BASELINES[name]._replace(readout=quick))
-
-
 def baseline(name: str, zoo: Path, target: str, folder: Path, *options: str) -> Path:
-    args = ["--data.zoo", str(zoo), "--target", target, "--run", str(folder), *options]
+    args = ["--data.zoo", str(zoo), "--target", target, "--run", str(folder), "--steps", "200"]
+    args += options
     assert main(["baseline", name, *args]) == 0
     return folder
 
