@@ -70,10 +70,10 @@ def _cells(
 
 
 def _cell(row: Mapping[str, str], best: float, column: Column) -> str:
-    mean, low, high = (float(row[name]) for name in ("mean", "low", "high"))
-    shown = column.value.format(mean)
-    shown = f"**{shown}**" if mean == best else shown
-    return f"{shown} ({column.value.format(low)} to {column.value.format(high)})"
+    shown = column.value.format(float(row["mean"]))
+    shown = f"**{shown}**" if float(row["mean"]) == best else shown
+    ends = [column.value.format(float(row[name])) for name in ("low", "high") if row[name]]
+    return f"{shown} ({' to '.join(ends)})" if ends else shown
 
 
 def main(folder: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,16 @@ def commands(text: str) -> list[list[str]]:
     """The words of every ``wsrl`` command, without the first."""
     lines = [shlex.split(line, comments=True) for line in text.replace("\\\n", " ").splitlines()]
     return [words[1:] for words in lines if words[:1] == ["wsrl"]]
+
+
+def test_the_results_are_those_of_the_report() -> None:
+    script = [sys.executable, "benchmarks/results_tables.py", "docs/results/small"]
+    printed = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    tables = printed.strip().split("\n\n")
+    assert len(tables) == 2
+    for table in tables:
+        assert "**" in table
+        assert table in README
 
 
 def test_an_encoder_in_twenty_lines(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from wsrl.encoders import create_encoder
+from wsrl.encoders import InteractiveProbing, create_encoder
 from wsrl.rnn import RNNSpec
 from wsrl.studies.benchmark.plan import PlannedCell, plan, shown, variants
 from wsrl.studies.benchmark.settings import (
@@ -137,11 +137,10 @@ def test_the_published_tier_is_as_published() -> None:
     assert asked.emulation == Training("emulation.yaml")
     probing = asked.ablations["InteractiveProbing"]
     assert probing == {"num_probes": [2, 4, 8], "probing_length": [7, 12, 42]}
-    defaults = create_encoder("InteractiveProbing", RNNSpec("lstm", 6, 8, 1, 6)).config()[
-        "init_args"
-    ]
-    assert defaults["num_probes"] == 1  # what else is published: 1, 2, 4, 8 and 7, 12, 22, 42
-    assert create_encoder("InteractiveProbing", RNNSpec("lstm", 6, 8, 1, 6)).probing_length == 22
+    encoder = create_encoder("InteractiveProbing", RNNSpec("lstm", 6, 8, 1, 6))
+    assert isinstance(encoder, InteractiveProbing)
+    # What else is published: 1 of 1, 2, 4, 8 and 22 of 7, 12, 22, 42.
+    assert (encoder.num_probes, encoder.probing_length) == (1, 22)
 
 
 def test_what_is_varied_in_pretraining_alone_goes_to_no_prediction() -> None:
