@@ -6,6 +6,7 @@ python benchmarks/results_tables.py docs/results/small
 from __future__ import annotations
 
 import csv
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -65,7 +66,8 @@ def _cells(
         and (row["kind"] != "baseline" or column.mode == "frozen")
         and row["mean"]
     }
-    best = column.best((float(row["mean"]) for row in found.values()), default=0.0)
+    means = [float(row["mean"]) for row in found.values()]
+    best = column.best(filter(math.isfinite, means), default=math.nan)
     return {name: _cell(found[name], best, column) if name in found else "" for name in names}
 
 

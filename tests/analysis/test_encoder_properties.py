@@ -226,5 +226,8 @@ def test_an_own_encoder_is_measured_by_its_class_path_even_without_parameters(
     found = json.loads(capsys.readouterr().out)
     assert found["parameters"] == {"2": 0, "4": 0}
     assert found["tells_apart"]["neurons reordered"] is False
+    assert found["growth"]["parameters"] == 0
+    assert main([*words[:2], "wsrl.encoders.Encoder"]) == 1
+    assert "lacks a forward" in capsys.readouterr().err
     assert main([*words[:2], "own_measured.Products"]) == 1
     assert "no encoder at 'own_measured.Products'" in capsys.readouterr().err

@@ -158,7 +158,9 @@ def measure_cost(encoder: Encoder, weights: RNNWeights, repeats: int) -> Cost:
 
 
 def growth_exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
-    """Fit ``values ~ sizes ** exponent`` by least squares of the logarithms."""
+    """Fit ``values ~ sizes ** exponent`` by least squares of the logarithms; 0 where all are 0."""
+    if not any(values):
+        return 0.0
     return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from inspect import isabstract
 from typing import Any, TypeVar
 
 from wsrl.encoders.base import Encoder, check_options, class_path
@@ -51,7 +52,10 @@ def get_encoder(name: str) -> type[Encoder]:
     choices = list_encoders()
     if "." in name:
         base: type[Encoder] = Encoder  # type: ignore[type-abstract]  # only its subclasses are made
-        return import_subclass(name, base)
+        found = import_subclass(name, base)
+        if isabstract(found):
+            raise ValueError(f"{name} lacks a forward: it is no encoder yet")
+        return found
     if name not in choices:
         raise ValueError(f"unknown encoder {name!r}; choose one of {', '.join(choices)}")
     return _registered[name]

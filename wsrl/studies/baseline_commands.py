@@ -67,7 +67,7 @@ def baseline_from_arguments(args: Sequence[str]) -> str:
     name, target = given["name"], given["target"]
     metrics, batches = evaluate_baseline(name, data, target, given["seed"], given["steps"])
     source = {"checkpoint": None, "zoo": data.hparams["zoo"]}
-    source |= {"baseline": name, "target": target, "seed": given["seed"]}
+    source |= {"baseline": name, "target": target, "seed": given["seed"], "steps": given["steps"]}
     print_metrics(metrics)
     out = run.folder / "test.json"
     write_predictions(out.with_suffix(".safetensors"), batches, data.eval_splits("test"), source)

@@ -80,7 +80,7 @@ def _parser() -> ArgumentParser:
         description="Compare encoders: train every one with every seed on every zoo, predict every "
         "target, and write a report. The same command goes on after an interruption, leaves out "
         "what is done, and shares the work with others that run it on the same folder. Settings "
-        "come from --tier smoke (minutes), small (a night on 2 cores) or paper (the published "
+        "come from --tier smoke (minutes), small (hours on 2 cores) or paper (the published "
         "sizes), or from a --config; options beat both.",
         exit_on_error=False,
     )

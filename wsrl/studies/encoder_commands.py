@@ -61,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
         "with fresh weights: what each tells apart, and how its cost grows.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON for scripts")
-    parser.add_argument("--measure", nargs="+", metavar="NAME", help="measure these")
+    parser.add_argument(
+        "--measure", nargs="+", metavar="NAME", help="measure these: names or class paths"
+    )
     parser.add_argument(
         "--out",
         metavar="FILE",

@@ -144,10 +144,12 @@ def test_the_published_tier_is_as_published() -> None:
 
 
 def test_what_is_varied_in_pretraining_alone_goes_to_no_prediction() -> None:
-    ablations = {"Own": {"width": [8], "model.learning_rate": [0.1]}}
+    ablations = {"Own": {"width": [8], "model.encoder.depth": [2], "model.learning_rate": [0.1]}}
     cells = by_name(plan(settings(ablations=ablations), Path("out")))
     of_encoder = cells["a/Own-width=8/seed3/task-frozen"].commands[0]
     assert "--model.encoder.width" in of_encoder
+    of_encoder = cells["a/Own-model.encoder.depth=2/seed3/task-frozen"].commands[0]
+    assert "--model.encoder.depth" in of_encoder
     of_training = cells["a/Own-model.learning_rate=0.1/seed3/task-frozen"].commands[0]
     assert "--model.learning_rate" not in of_training
 
@@ -162,7 +164,16 @@ def test_baselines_are_split_and_trained_as_predictions_are() -> None:
     assert words[words.index("--data.split_seed") + 1] == "7"
     assert words[words.index("--data.ood_to_train") + 1] == "true"  # of the config
     assert "--data.batch_size" not in words
-    assert "--seed" not in cells["a/baselines/mean/task"].commands[0]
+    fixed = cells["a/baselines/mean/task"].commands[0]
+    assert not {"--seed", "--steps"} & set(fixed)
+
+
+def test_baselines_have_the_defaults_of_predictions_where_nothing_is_said() -> None:
+    Path("bare.yaml").write_text("trainer: {max_steps: -1}\n")
+    asked = settings(prediction=Training("bare.yaml"), baselines=["pca"])
+    words = by_name(plan(asked, Path("out")))["a/baselines/pca/seed3/task"].commands[0]
+    assert words[words.index("--data.ood_to_train") + 1] == "false"  # as of `wsrl fit`
+    assert "--steps" not in words
 
 
 def test_own_encoders_are_measured_by_their_class_and_presets_once() -> None:

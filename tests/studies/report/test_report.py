@@ -95,10 +95,10 @@ def test_every_run_is_in_the_table_of_runs_with_its_cost(
     for path in benchmark_path.rglob("cell.json"):
         cost = json.loads(path.read_text())["cost"]
         row = found[str(path.parent.relative_to(benchmark_path))]
+        trained += cost is not None
         for name, value in (cost or {}).items():
             assert float(row[name]) == value
-            trained += 1
-    assert trained > 12
+    assert trained == 8  # two encoders, two seeds, emulation and prediction
 
 
 def test_the_summary_is_of_those_numbers(report: Path) -> None:

@@ -79,7 +79,7 @@ def check_grid(
         with _named(planned):
             found = _check_training(planned.commands[0], zoos[planned.cell.zoo])
         key = planned.cell.zoo, planned.cell.encoder
-        sizes[key] = max(sizes.get(key, found), found, key=lambda size: size.bytes)
+        sizes[key] = found.or_larger(sizes.get(key, found))
     _check_disk(cells, sizes, sum(facts.bytes for facts in zoos.values()), out)
     _check_memory(sizes, workers)
 

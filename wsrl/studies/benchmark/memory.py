@@ -6,7 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import torch
@@ -39,6 +39,11 @@ class Estimate:
     parameters: int
     encoder: int
     bytes: int
+
+    def or_larger(self, other: Estimate) -> Estimate:
+        """Return the larger of each."""
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return Estimate(*(max(pair) for pair in pairs))
 
 
 def estimate(

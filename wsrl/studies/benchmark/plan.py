@@ -86,17 +86,13 @@ def variants(settings: BenchmarkSettings) -> list[Variant]:
     for name, options in settings.ablations.items():
         for option, values in options.items():
             for value in values:
-                of_encoder, of_training = [f"--model.encoder.{option}", _word(value)], []
-                if "." in option:
-                    of_encoder, of_training = [], [f"--{option}", _word(value)]
-                found.append(
-                    Variant(
-                        f"{name}-{option}={value}",
-                        [*words[name], *of_encoder],
-                        of_training,
-                        Ablation(name, option, value),
-                    )
-                )
+                full = option if "." in option else f"model.encoder.{option}"
+                said = [f"--{full}", _word(value)]
+                called, ablation = f"{name}-{option}={value}", Ablation(name, option, value)
+                if full.startswith("model.encoder"):
+                    found.append(Variant(called, [*words[name], *said], ablation=ablation))
+                else:
+                    found.append(Variant(called, words[name], said, ablation))
     return found
 
 
@@ -219,7 +215,8 @@ class _Planner:
     def _baselines(self, zoo_name: str, seed: int | None) -> Iterator[PlannedCell]:
         """Yield the baselines of a seed, or those in which nothing is random."""
         zoo = self.settings.zoos[zoo_name]
-        alike = _split_and_steps(self.settings.prediction, zoo.prediction)
+        alike = _split(self.settings.prediction, zoo.prediction)
+        steps = _steps(self.settings.prediction, zoo.prediction)
         baselines = [
             b for b in self.settings.baselines if BASELINES[b].random == (seed is not None)
         ]
@@ -229,7 +226,8 @@ class _Planner:
             cell = Cell(name, "baseline", zoo_name, baseline, seed or 0, target)
             folder = str(zoo_folder(self.out, zoo_name, zoo))
             words = ["baseline", baseline, "--data.zoo", folder, "--target", target]
-            words += [] if seed is None else ["--seed", str(seed)]
+            if seed is not None:
+                words += ["--seed", str(seed), *([] if steps is None else ["--steps", str(steps)])]
             words += ["--run", str(self._folder(cell)), *_options(alike)]
             yield PlannedCell(cell, (words,), self._needs_zoo(zoo_name))
 
@@ -244,16 +242,25 @@ class _Planner:
         return self.out / CELLS / cell.name
 
 
-def _split_and_steps(training: Training, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options by which a baseline is split and trained as predictions are."""
-    config = read_config(find_config(training.config))
-    given = {f"data.{name}": value for name, value in (config.get("data") or {}).items()}
-    given["trainer.max_steps"] = (config.get("trainer") or {}).get("max_steps")
+def _split(training: Training, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options by which a baseline has the splits of predictions."""
+    given = {"data.ood_to_train": False}  # of `wsrl fit`; `wsrl baseline` has another default
+    given |= {f"data.{name}": value for name, value in _section(training, "data").items()}
     given |= {**training.options, **options}
     unread = {f"data.{name}" for name in ("zoo", *TRAINING_ONLY)}
-    found = {k: v for k, v in given.items() if k.startswith("data.") and k not in unread}
-    steps = given["trainer.max_steps"]
-    return found if steps is None else found | {"steps": steps}
+    return {k: v for k, v in given.items() if k.startswith("data.") and k not in unread}
+
+
+def _steps(training: Training, options: Mapping[str, Any]) -> int | None:
+    """Return how many steps predictions are trained, if they are counted."""
+    given = {**training.options, **options}
+    steps = given.get("trainer.max_steps", _section(training, "trainer").get("max_steps"))
+    return steps if isinstance(steps, int) and steps > 0 else None
+
+
+def _section(training: Training, name: str) -> Mapping[str, Any]:
+    found = read_config(find_config(training.config)).get(name)
+    return found if isinstance(found, Mapping) else {}
 
 
 def _name(*parts: str) -> str:

@@ -40,12 +40,14 @@ def record_grid(out: Path, settings: BenchmarkSettings, cells: Sequence[PlannedC
     for planned in cells:
         for words in planned.commands:
             configs |= contents(words)
-    configs, common = json.loads(json.dumps([configs, _common(settings)]))
+    configs, common = json.loads(json.dumps([configs, _common(settings, out)]))
     known: dict[str, Any] = {"commands": {}, "configs": {}, "cells": [], "common": {"zoos": {}}}
     if path.is_file():
         known = read_json(path)
         if not {"commands", "configs", "cells", "settings", "common"} <= known.keys():
-            raise ValueError(f"{path} is no record of a benchmark; choose another --out")
+            raise ValueError(
+                f"{path} is no record of a benchmark, or of another version's; choose another --out"
+            )
         _check_same(out, known, common, commands, configs)
     elif out.is_dir() and any(entry.name != "zoos" for entry in out.iterdir()):
         raise ValueError(f"{out} holds something that is no benchmark; choose another --out")
@@ -75,14 +77,14 @@ def finished(out: Path, cells: Iterable[PlannedCell]) -> dict[str, Result]:
     return {name: result for name, result in results.items() if result.error is None}
 
 
-def _common(settings: BenchmarkSettings) -> dict[str, Any]:
+def _common(settings: BenchmarkSettings, out: Path) -> dict[str, Any]:
     """Return what must be the same for all cells, whichever seeds and encoders they are of."""
     zoos = {}
     for name, zoo in settings.zoos.items():
         manifest = None if zoo.path is None else Path(zoo.path) / "manifest.json"
         zoos[name] = {
             "build": zoo.build and read_config(find_config(zoo.build)),
-            "path": zoo.path and os.path.abspath(zoo.path),
+            "path": zoo.path and _placed(zoo.path, out),
             "checksum": checksum(manifest) if manifest and manifest.is_file() else None,
             "options": zoo.options,
             "emulation": zoo.emulation,

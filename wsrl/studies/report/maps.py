@@ -30,7 +30,7 @@ _SAME = 1e-5  # embeddings have norm 1; rounding differs between batches
 
 
 def scores(benchmark: Benchmark) -> Iterator[Folded]:
-    """Yield for each zoo how well its RNNs are emulated and cloned, by the first seed's runs."""
+    """Yield for each zoo how well its RNNs are emulated and cloned, by one run each."""
     for zoo in benchmark.zoos:
         figures: list[Figure] = []
         for cell in first_runs(benchmark, zoo):
@@ -38,11 +38,11 @@ def scores(benchmark: Benchmark) -> Iterator[Folded]:
             if path.is_file():
                 figures += _scores(path, cell.encoder)
         if figures:
-            yield Folded(f"{zoo}: single RNNs, the runs of the first seed", tuple(figures))
+            yield Folded(f"{zoo}: single RNNs, one run of each encoder", tuple(figures))
 
 
 def embeddings(benchmark: Benchmark) -> Iterator[Folded]:
-    """Yield maps of the embeddings of the first seed's runs."""
+    """Yield maps of the embeddings of one run of each encoder."""
     for zoo in benchmark.zoos:
         circular = any(
             name.endswith("/angular_error")

@@ -26,7 +26,7 @@ _SHOWN = 3
 
 
 def probing_sequences(benchmark: Benchmark) -> Iterator[Part]:
-    """Yield what the first seed's probing encoders ask; nothing where checkpoints are gone.
+    """Yield what the probing encoders ask, one run of each; nothing where checkpoints are gone.
 
     A checkpoint or a zoo that cannot be read is said, and does not stop the report.
     """

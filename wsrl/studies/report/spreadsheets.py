@@ -10,7 +10,7 @@ from typing import Any
 
 from wsrl.analysis.comparison import Estimate
 from wsrl.studies.benchmark.results import CELLS, Cell, Cost
-from wsrl.studies.report.reading import Benchmark
+from wsrl.studies.report.reading import Benchmark, has_seed
 from wsrl.studies.report.standings import Standing
 
 CELL = ("zoo", "kind", "encoder", "target", "mode", "ablation_of", "option", "option_value", "seed")
@@ -50,7 +50,8 @@ def summary_csv(standings: Iterable[Standing]) -> str:
 def _about(cell: Cell) -> Sequence[Any]:
     ablation = cell.ablation
     variant = (ablation.of, ablation.option, ablation.value) if ablation else ("", "", "")
-    return (cell.zoo, cell.kind, cell.encoder, cell.target, cell.mode, *variant, cell.seed)
+    seed = cell.seed if has_seed(cell) else ""
+    return (cell.zoo, cell.kind, cell.encoder, cell.target, cell.mode, *variant, seed)
 
 
 def _folder(cell: Cell) -> str:
