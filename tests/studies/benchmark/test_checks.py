@@ -156,6 +156,13 @@ def test_the_estimate_counts_parameters_once_whatever_the_batch(zoo: Zoo) -> Non
     assert many.bytes - one.bytes < 4 * one.parameters
 
 
+def test_the_larger_estimate_is_larger_in_everything() -> None:
+    # A step of a prediction may take more memory than emulation, which has more parameters.
+    emulation, prediction = memory.Estimate(30, 10, 200), memory.Estimate(12, 10, 500)
+    assert emulation.or_larger(prediction) == memory.Estimate(30, 10, 500)
+    assert prediction.or_larger(emulation) == memory.Estimate(30, 10, 500)
+
+
 def test_the_estimate_grows_as_what_a_step_keeps(zoo: Zoo) -> None:
     module = EmulationModule(
         lambda spec: create_encoder("InteractiveProbing", spec, reader_width=16),

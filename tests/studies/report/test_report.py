@@ -7,6 +7,7 @@ import json
 import math
 import shutil
 from collections import Counter, defaultdict
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import pytest
 
 from wsrl.cli import main
 from wsrl.studies.benchmark.results import CELLS
+from wsrl.studies.report.maps import first_runs
+from wsrl.studies.report.reading import Benchmark
 
 VOID = {"meta", "br", "wbr", "hr", "img", "input", "link", "path", "line", "rect"}
 FILES = ("report.html", "report.md", "results.csv", "runs.csv", "summary.csv")
@@ -236,3 +239,22 @@ def test_a_seed_that_diverged_makes_no_winner(copy: Path) -> None:
     markdown = (copy / "report.md").read_text()
     assert "**NaN**" not in markdown
     assert "| NaN |" in markdown
+
+
+@pytest.mark.parametrize("cells", [["no cell"], [{"name": "a"}], [3], {"a": 1}])
+def test_a_record_of_other_things_is_one_clear_error(
+    copy: Path, cells: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads((copy / "benchmark.json").read_text())
+    (copy / "benchmark.json").write_text(json.dumps(content | {"cells": cells}))
+    assert main(["report", str(copy)]) == 1
+    assert "does not describe a benchmark" in capsys.readouterr().err
+
+
+def test_runs_with_embeddings_are_drawn_in_whichever_order_the_seeds_are(
+    benchmark_path: Path,
+) -> None:
+    found = Benchmark.read(benchmark_path)
+    for cells in (found.cells, found.cells[::-1]):
+        drawn = first_runs(replace(found, cells=cells), "languages")
+        assert [cell.seed for cell in drawn] == [0, 0]  # the others have no embeddings

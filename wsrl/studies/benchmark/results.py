@@ -141,6 +141,8 @@ def read_cell(content: Mapping[str, Any]) -> Cell:
     Raises:
         TypeError: where they are no cell's.
     """
+    if not isinstance(content, Mapping):
+        raise TypeError(f"{content!r:.100} is no cell")
     ablation = content.get("ablation")
     return Cell(**{**content, "ablation": ablation and Ablation(**ablation)})
 
