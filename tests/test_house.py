@@ -12,14 +12,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "wsrl"
 MAY_IMPORT = {
-    "rnn": set(),
-    "zoos": {"rnn", "plugins", "stopping", "torch_files"},
-    "data": {"rnn", "zoos"},
+    "rnn": {"safe_files"},
+    "zoos": {"rnn", "plugins", "stopping", "torch_files", "safe_files"},
+    "data": {"rnn", "zoos", "safe_files"},
     "encoders": {"rnn", "plugins"},
-    "tasks": {"rnn", "encoders", "data.batch", "analysis.figures", "torch_files"},
+    "tasks": {"rnn", "encoders", "data.batch", "analysis.figures", "torch_files", "safe_files"},
     "analysis": {"rnn", "encoders"},
     "studies": {
-        *("_process", "stopping", "torch_files"),
+        *("_process", "stopping", "torch_files", "safe_files"),
         *("rnn", "zoos", "data", "encoders", "tasks", "analysis"),
     },
 }

@@ -1,0 +1,79 @@
+"""What a file or a folder from anybody may do: be read where it is a regular file, no more."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+"""Bits of a file's mode; the group's covers access lists, too."""
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """Read a whole regular file; a pipe or a device, which may never end, is refused unread.
+
+    Args:
+        path: the file; it may be a link to one.
+        most: bytes that it may have.
+
+    Raises:
+        OSError: where it is not there or must not be read.
+        ValueError: where it is no regular file, or larger.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe opens at once
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise ValueError("no regular file")
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            content = file.read(most + 1)
+    finally:
+        os.close(handle)
+    if len(content) > most:
+        raise ValueError(f"it has more than {most} bytes")
+    return content
+
+
+def check_inside(folder: Path, *names: str) -> None:
+    """Refuse to write or delete below a folder where a link leads out of it.
+
+    Args:
+        folder: where all is to stay; it may itself be reached by links.
+        names: files and folders in it, by their paths from it; they need not exist.
+
+    Raises:
+        ValueError: naming the link.
+    """
+    home = folder.resolve()
+    for name in names:
+        for part in reversed([Path(name), *Path(name).parents]):
+            if (folder / part).is_symlink() and not (folder / part).resolve().is_relative_to(home):
+                raise ValueError(
+                    f"{folder / part} is a link that leads out of {folder}: nothing is written or "
+                    "deleted there"
+                )
+
+
+def who_else_writes(path: Path) -> str | None:
+    """Say why a file is not only its user's: somebody else could change it, or put another there.
+
+    The file, its folder and all folders above must belong to the user or to root, and nobody else
+    may write them. Above the file's folder, one like ``/tmp`` will do: what lies in it can be
+    replaced by its owner alone (the sticky bit).
+
+    Args:
+        path: a file, or a folder for files to come, without links in it (``Path.resolve``): a
+            link could lead elsewhere a moment later.
+
+    Returns:
+        The reason; ``None`` where there is none.
+    """
+    folder = path if path.is_dir() else path.parent
+    for place in (path, *path.parents):
+        found = place.lstat()
+        if found.st_uid not in (0, os.geteuid()):
+            return f"{place} belongs to another user (number {found.st_uid})"
+        shared = found.st_mode & OTHERS_WRITE
+        if shared and (place in (path, folder) or not found.st_mode & stat.S_ISVTX):
+            return f"others can write {place}"
+    return None
