@@ -4,16 +4,82 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
+import re
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 PARTIAL = ".partial"
-"""Ends the names of files that are being written; one that stays is of a process that died."""
+"""Ends the names of files that are being written; one that stays is of a process that died.
+
+A writer holds a lock (``flock``) on such a file until it is through. The system releases the lock
+when the process dies, so whoever gets the lock may delete the file.
+"""
+
+_PARTIAL_NAME = re.compile(rf".+\.[0-9a-f]{{8}}{re.escape(PARTIAL)}")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the partial files that processes which died left in a folder.
+
+    Files that are being written stay, and so does all that is not named as ``partial_file`` does.
+    Nothing is deleted where the file system has no locks, or does not let this process write. Of
+    writers on other machines the locks must be seen here, as they are on NFS.
+
+    Args:
+        folder: where to look, not below; it need not exist.
+    """
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        for name in os.listdir(folder):
+            if _PARTIAL_NAME.fullmatch(name):
+                with contextlib.suppress(OSError):  # in use, gone meanwhile, or not ours to delete
+                    _remove_if_free(folder / name)
+
+
+def _remove_if_free(path: Path) -> None:
+    handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def partial_file(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """Create a file beside another one, locked while the body writes it and deleted afterwards.
+
+    Args:
+        path: the file that it is to become; its folder must exist.
+
+    Returns:
+        Its path and the open file. The body may rename it.
+    """
+    partial, file = _create_locked(path)
+    try:
+        with file:
+            yield partial, file
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+
+
+def _create_locked(path: Path) -> tuple[Path, BinaryIO]:
+    while True:
+        partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
+        file = partial.open("xb")
+        with contextlib.suppress(OSError):  # no locks here: then nobody deletes it either
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return partial, file
+        file.close()  # deleted by ``remove_leftovers`` before it was locked
 
 
 @contextmanager
@@ -28,20 +94,15 @@ def written_atomically(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: naming the file, as where the disk is full; what was there before stays.
     """
-    partial = _beside(path)
     try:
-        with partial.open("xb") as file:
+        with partial_file(path) as (partial, file):
             yield file
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
+            partial.replace(path)
         _sync_folder(path.parent)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        if isinstance(error, OSError):
-            raise type(error)(error.errno, error.strerror or str(error), str(path)) from error
-        raise
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror or str(error), str(path)) from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -63,32 +124,33 @@ def create_atomically(path: Path, content: bytes) -> bool:
     Raises:
         OSError: naming the file, as where the disk is full.
     """
-    partial = _beside(path)
     try:
-        with partial.open("xb") as file:
+        with partial_file(path) as (partial, file):
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        try:
-            os.link(partial, path)
-        except FileExistsError:
-            # A network file system may repeat a request that it has already carried out.
-            return partial.exists() and partial.stat().st_nlink > 1
-        except FileNotFoundError:
-            if path.exists():  # and whoever finished with it has tidied up
-                return False
-            raise
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            return _create_without_links(path, content)
-        _sync_folder(path.parent)
-        return True
+            return _link(partial, path, content)
     except OSError as error:
         raise type(error)(error.errno, error.strerror or str(error), str(path)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
+
+
+def _link(partial: Path, path: Path, content: bytes) -> bool:
+    """Give a whole file its name, unless that is taken; return whether it was free."""
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        # A network file system may repeat a request that it has already carried out.
+        return partial.exists() and partial.stat().st_nlink > 1
+    except FileNotFoundError:
+        if path.exists():  # and whoever finished with it has tidied up
+            return False
+        raise
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return _create_without_links(path, content)
+    _sync_folder(path.parent)
+    return True
 
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -118,10 +180,6 @@ def checksum(path: Path) -> str:
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
 
 
 def _sync_folder(folder: Path) -> None:
