@@ -13,13 +13,13 @@ import pytest
 ROOT = Path(__file__).parent.parent / "wsrl"
 MAY_IMPORT = {
     "rnn": {"safe_files"},
-    "zoos": {"rnn", "plugins", "stopping", "torch_files", "safe_files"},
+    "zoos": {"rnn", "plugins", "stopping", "torch_files", "safe_files", "strict_json"},
     "data": {"rnn", "zoos", "safe_files"},
     "encoders": {"rnn", "plugins"},
     "tasks": {"rnn", "encoders", "data.batch", "analysis.figures", "torch_files", "safe_files"},
     "analysis": {"rnn", "encoders"},
     "studies": {
-        *("_process", "stopping", "torch_files", "safe_files"),
+        *("_process", "stopping", "torch_files", "safe_files", "strict_json"),
         *("rnn", "zoos", "data", "encoders", "tasks", "analysis"),
     },
 }
@@ -60,6 +60,11 @@ def test_one_place_reads_what_torch_saved_and_no_yaml_makes_objects() -> None:
         text = file.read_text()
         assert "torch.load(" not in text or file.name == "torch_files.py", file
         assert not re.search(r"yaml\.(full_|unsafe_)?load\b|weights_only=False", text), file
+
+
+def test_one_place_writes_json_of_results() -> None:
+    for file in [ROOT / "cli.py", *(ROOT / "studies").rglob("*.py")]:
+        assert not re.search(r"json\.dumps?\(", file.read_text()), file
 
 
 def test_importing_wsrl_imports_neither_torch_nor_lightning() -> None:

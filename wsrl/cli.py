@@ -7,7 +7,6 @@ Lightning before a command needs them, so that help is quick.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -204,10 +203,11 @@ def _zoo_info(args: list[str]) -> None:
     parser.add_argument("zoo", help="the zoo's folder")
     parser.add_argument("--json", action="store_true", help="print JSON for scripts")
     options = parser.parse_args(args)
+    from wsrl.strict_json import to_json
     from wsrl.studies.zoo_commands import describe, summarize
 
     zoo = options.zoo
-    print(json.dumps(describe(zoo), indent=2) if options.json else summarize(zoo))
+    print(to_json(describe(zoo), indent=2) if options.json else summarize(zoo))
 
 
 def _zoo_repair(args: list[str]) -> None:

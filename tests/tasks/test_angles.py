@@ -29,7 +29,7 @@ def test_degrees_go_to_the_circle_and_back() -> None:
 
 
 def test_the_angular_error_goes_the_short_way_round() -> None:
-    metrics = prediction_metrics("angle", 1, 360.0)
+    metrics = prediction_metrics("angle", 360.0)
     predicted = torch.tensor([[359.0], [10.0], [180.0]])
     target = torch.tensor([[2.0], [350.0], [0.0]])
     update_prediction_metrics(metrics, torch.zeros(3), predicted, target)
@@ -37,13 +37,13 @@ def test_the_angular_error_goes_the_short_way_round() -> None:
 
 
 def test_an_angle_as_a_number_is_judged_the_short_way_round_too() -> None:
-    metrics = prediction_metrics("real", 1, 360.0)
+    metrics = prediction_metrics("real", 360.0)
     update_prediction_metrics(
         metrics, torch.zeros(2), torch.tensor([[359.0], [10.0]]), torch.tensor([[1.0], [14.0]])
     )
     assert float(metrics["angular_error"].compute()) == 3
     assert float(metrics["mae"].compute()) == 181
-    assert "angular_error" not in prediction_metrics("real", 1)
+    assert "angular_error" not in prediction_metrics("real")
 
 
 def test_an_angle_is_learned_across_the_wrap() -> None:

@@ -92,7 +92,12 @@ class ZooDataModule(LightningDataModule):
             "in_memory": in_memory,
             "split_by": split_by,
         }
-        _check_sizes(batch_size, sequences_per_rnn, steps_per_epoch, eval_batch_size)
+        _check_sizes(
+            batch_size=batch_size,
+            sequences_per_rnn=sequences_per_rnn,
+            steps_per_epoch=steps_per_epoch,
+            eval_batch_size=eval_batch_size,
+        )
         for name, value in (("seed", seed), ("split_seed", split_seed)):
             if not 0 <= value < 2**32:
                 raise ValueError(f"{name} must be at least 0 and below 2**32, not {value}")
@@ -174,6 +179,12 @@ class ZooDataModule(LightningDataModule):
                 f"{', '.join(SPLITS)} (test needs a test_fraction above 0)"
             )
         return self._rows[split]
+
+    def read_target(self, name: str, split: str) -> torch.Tensor:
+        """Return a property of a split's RNNs, ``(n, parts)``: class indices or float32."""
+        target = self.problem.targets(self.zoo.steps)[name]
+        column = self.zoo.read(target.column, torch.from_numpy(self.rows(split)))
+        return target.of({target.column: column})
 
     def prepare_data(self) -> None:
         """Compare the shards with their checksums, once a node, before any work; maybe copy them.
@@ -280,15 +291,7 @@ class ZooDataModule(LightningDataModule):
         return batches.total.completed, batches.current.completed
 
 
-def _check_sizes(
-    batch_size: int, sequences_per_rnn: int, steps_per_epoch: int, eval_batch_size: int
-) -> None:
-    sizes = {
-        "batch_size": batch_size,
-        "sequences_per_rnn": sequences_per_rnn,
-        "steps_per_epoch": steps_per_epoch,
-        "eval_batch_size": eval_batch_size,
-    }
+def _check_sizes(**sizes: int) -> None:
     for name, value in sizes.items():
         least = 2 if name == "eval_batch_size" else 1
         if value < least:

@@ -16,9 +16,12 @@ from wsrl.analysis.random_probes import answers, draw_probes
 from wsrl.analysis.readouts import STEPS, ComponentReadout, MeanReadout, Readout
 from wsrl.analysis.tree_readout import TreeReadout
 from wsrl.data import ZooDataModule
+from wsrl.data.splits import Indices
 from wsrl.rnn import RNNWeights
 from wsrl.rnn.statistics import weight_statistics
+from wsrl.studies.messages import note
 from wsrl.tasks.metrics import prediction_metrics, update_prediction_metrics
+from wsrl.tasks.remarks import remarks_on_target
 
 PROBES, PROBING_LENGTH = 8, 22
 """Sequences in the probe set, as many as are published at most, and their steps where the zoo's
@@ -74,13 +77,15 @@ def evaluate_baseline(
     features = baseline.features(data, seed)
     code = TargetCode(facts["kind"], facts["parts"], facts["classes"])
     readout = baseline.readout(code, seed, steps)
-    rows = torch.from_numpy(data.rows("train"))
-    readout.fit(features(_weights(data, rows)), _target(data, target, rows).numpy())
+    splits = data.eval_splits("test")
+    remarks = remarks_on_target(data, ["train", *splits], target, facts["kind"])
+    note(remark.text for remark in remarks)
+    truths = {split: data.read_target(target, split) for split in ("train", *splits)}
+    readout.fit(features(_weights(data, data.rows("train"))), truths["train"].numpy())
     metrics: dict[str, float] = {}
     batches = []
-    for split in data.eval_splits("test"):
-        rows = torch.from_numpy(data.rows(split))
-        truth = _target(data, target, rows)
+    for split in splits:
+        rows, truth = data.rows(split), truths[split]
         predicted = torch.from_numpy(readout.predict(features(_weights(data, rows))))
         columns = {"prediction": predicted.to(truth.dtype), "target": truth}
         metrics |= {f"{split}/{n}": value for n, value in _measure(facts, **columns).items()}
@@ -89,25 +94,21 @@ def evaluate_baseline(
 
 
 def _measure(facts: Mapping[str, Any], prediction: Tensor, target: Tensor) -> dict[str, float]:
-    metrics = prediction_metrics(facts["kind"], facts["parts"], facts.get("period"), loss=False)
+    metrics = prediction_metrics(facts["kind"], facts.get("period"), loss=False)
     update_prediction_metrics(metrics, None, prediction, target)
     return {name: float(cast(Metric, metric).compute()) for name, metric in metrics.items()}
 
 
-def _labels(data: ZooDataModule, rows: Tensor) -> dict[str, Tensor]:
+def _labels(data: ZooDataModule, rows: Indices) -> dict[str, Tensor]:
     """Return whose weights the rows are, as ``ZooBatch.labels``."""
-    columns = {name: data.zoo.read(name, rows) for name in ("run", "step", "task", "performance")}
+    index = torch.from_numpy(rows)
+    columns = {name: data.zoo.read(name, index) for name in ("run", "step", "task", "performance")}
     floats = {name: columns[name].float() for name in ("task", "performance")}
-    return {**columns, **floats, "row": rows}
+    return {**columns, **floats, "row": index}
 
 
-def _weights(data: ZooDataModule, rows: Tensor) -> RNNWeights:
-    return RNNWeights(data.zoo.read("weights", rows), data.zoo.spec)
-
-
-def _target(data: ZooDataModule, name: str, rows: Tensor) -> Tensor:
-    target = data.problem.targets(data.zoo.steps)[name]
-    return target.of({target.column: data.zoo.read(target.column, rows)})
+def _weights(data: ZooDataModule, rows: Indices) -> RNNWeights:
+    return RNNWeights(data.zoo.read("weights", torch.from_numpy(rows)), data.zoo.spec)
 
 
 def _none(data: ZooDataModule, seed: int) -> Features:

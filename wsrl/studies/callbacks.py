@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import SaveConfigCallback
 
+from wsrl.studies.messages import note
 from wsrl.studies.runs import Run
+from wsrl.tasks import TaskModule
 from wsrl.zoos.files import write_atomically
 
 
@@ -36,6 +38,30 @@ class SaveRunConfig(SaveConfigCallback):
             config.pop(name, None)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, self.parser.dump(config, skip_none=False).encode())
+
+
+class DataRemarks(Callback):
+    """Says before any work which metrics are not defined on these data, and why."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Print what the task has to say.
+
+        Raises:
+            ValueError: where a callback goes by a metric that is not defined.
+        """
+        if not isinstance(pl_module, TaskModule) or stage == "predict":
+            return
+        remarks = pl_module.remarks(stage)
+        if trainer.is_global_zero:
+            note(remark.text for remark in remarks)
+        undefined = {name: remark.text for remark in remarks for name in remark.undefined}
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            goes_by_metric = isinstance(callback, ModelCheckpoint | EarlyStopping)
+            if goes_by_metric and callback.monitor in undefined:
+                raise ValueError(
+                    f"{type(callback).__name__} monitors {callback.monitor}, which is not defined "
+                    f"({undefined[callback.monitor]}): monitor {pl_module.monitor}"
+                )
 
 
 class BestCheckpoint(ModelCheckpoint):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from wsrl.strict_json import to_json
 from wsrl.studies.benchmark.results import Cost
 from wsrl.zoos.files import write_atomically
 
@@ -98,7 +98,7 @@ class TrainingCost(Callback):
             seconds=sum(seconds for _, seconds in self._stretches),
             steps_per_second=median_speed(self._stretches),
         )
-        write_atomically(path, (json.dumps(asdict(cost), indent=2) + "\n").encode())
+        write_atomically(path, (to_json(asdict(cost), indent=2) + "\n").encode())
 
     def _pause(self, trainer: Trainer, module: LightningModule) -> None:
         if self._since is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 
 from wsrl.analysis.encoder_properties import HIDDEN_SIZES, EncoderProperties, measure_encoder
 from wsrl.encoders import get_encoder
+from wsrl.strict_json import to_json
 from wsrl.studies.tables import PUBLISHED_SPEC, encoder_rows, print_table
 from wsrl.zoos.files import write_atomically
 
@@ -42,7 +42,7 @@ def encoders_from_arguments(args: Sequence[str]) -> None:
         for name in options.measure
     }
     facts = [_facts(name, properties) for name, properties in found.items()]
-    text = json.dumps(facts[0] if len(facts) == 1 else facts, indent=1) + "\n"
+    text = to_json(facts[0] if len(facts) == 1 else facts, indent=1) + "\n"
     if out is not None:
         write_atomically(out, text.encode())
     if options.json:
@@ -91,7 +91,7 @@ def _device(name: str) -> torch.device:
 def _list(as_json: bool) -> None:
     rows = encoder_rows()
     if as_json:
-        print(json.dumps(rows, indent=2))
+        print(to_json(rows, indent=2))
         return
     yes = {True: "yes", False: "no"}
     cells = [

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
+
+from wsrl.strict_json import to_json
 
 DESCRIPTION = """\
 Inspect your own RNN by an encoder that was trained on a zoo: its embedding, its properties with
@@ -42,7 +43,7 @@ def inspect_from_arguments(args: Sequence[str]) -> str:
     )
     found = inspector.inspect(options.file)
     if options.json:
-        return json.dumps(found.to_dict(), indent=2, allow_nan=False)
+        return to_json(found.to_dict(), indent=2)
     return render(found)
 
 

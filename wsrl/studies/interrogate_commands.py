@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from wsrl.strict_json import to_json
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -55,8 +56,8 @@ def interrogate_from_arguments(args: Sequence[str]) -> str:
     found = tell_apart(weights, probes, options.tolerance, kind, options.budget)
     facts = describe(zoo, rows, picks, probes, found)
     if options.out is not None:
-        Path(options.out).write_text(json.dumps(facts, indent=2) + "\n")
-    return json.dumps(facts, indent=2) if options.json else summarize(facts, found)
+        Path(options.out).write_text(to_json(facts, indent=2) + "\n")
+    return to_json(facts, indent=2) if options.json else summarize(facts, found)
 
 
 def choose_rows(zoo: Zoo, options: argparse.Namespace, generator: Generator) -> Tensor:

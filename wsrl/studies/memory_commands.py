@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 from argparse import ArgumentError
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+
+from wsrl.strict_json import to_json
 
 DESCRIPTION = """\
 Look for the variables of a task of variable binding in the hidden states of RNNs: how the task
@@ -90,7 +91,7 @@ def _analyze_one(options: argparse.Namespace, settings: Any) -> str:
         film = None if options.animation == "none" else options.animation
         files = study.draw(folder, analysis, title, film)
     if options.json:
-        return json.dumps(content, indent=2, allow_nan=False)
+        return to_json(content, indent=2)
     return _phrased(about, settings, files)
 
 
@@ -107,7 +108,7 @@ def _analyze_zoo(options: argparse.Namespace, settings: Any) -> str:
     if options.out:
         study.write_tables(Path(options.out), "memory", records, content)
     if options.json:
-        return json.dumps(content, indent=2, allow_nan=False)
+        return to_json(content, indent=2)
     header = ["row", "run", "step", "task", "accuracy", "rank", "spectral error", "variance"]
     header += ["read", "verdict"]
     rows = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +16,7 @@ from wsrl.analysis.spectra import SpectralMatch, lasting_eigenvalues
 from wsrl.analysis.variable_bases import check_rank
 from wsrl.analysis.variable_memory import Interactions
 from wsrl.rnn import RNNWeights, state_size
+from wsrl.strict_json import to_json
 from wsrl.zoos import Zoo, ZooError
 from wsrl.zoos.problems.binding_tasks import BindingTask
 from wsrl.zoos.problems.variable_binding import VariableBinding
@@ -129,7 +129,7 @@ def spectrum_text(found: Record) -> str:
 def write_tables(folder: Path, name: str, records: Sequence[Record], content: object) -> None:
     """Write ``name.json``, whatever the content, and ``name.csv``, a row a record."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+    (folder / f"{name}.json").write_text(to_json(content, indent=2) + "\n")
     with (folder / f"{name}.csv").open("w", newline="") as file:
         columns = [key for key in records[0] if key != "residual_components"]
         writer = csv.DictWriter(file, columns, extrasaction="ignore")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from wsrl.strict_json import to_json
 from wsrl.studies.messages import note
 from wsrl.tasks.base import COLUMNS
 from wsrl.zoos.files import write_atomically
@@ -102,7 +103,13 @@ class ColumnKeeper(Callback):
 
 
 def write_metrics(path: Path, source: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
-    """Write metrics by name, and what they are of, as JSON; the folder is made if need be."""
+    """Write metrics by name, and what they are of, as JSON; the folder is made if need be.
+
+    A metric that is not finite is ``null``, and named in a note.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    found = json.dumps({**source, "metrics": metrics}, indent=2) + "\n"
+    found = to_json({**source, "metrics": metrics}, indent=2) + "\n"
     write_atomically(path, found.encode())
+    lost = [name for name, value in metrics.items() if not math.isfinite(value)]
+    if lost:
+        note([f"null in {path.name}, since not defined or not finite: {', '.join(lost)}"])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wsrl.strict_json import to_json
 from wsrl.studies.inspect_commands import add_encoder_options
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def search_from_arguments(args: Sequence[str]) -> tuple[str, list[str]]:
             "rnns": [{"difference": hit.difference, **hit.found.to_dict()} for hit in hits],
             "skipped": [{"file": str(file), "error": reason} for file, reason in skipped],
         }
-        return json.dumps(content, indent=2, allow_nan=False), left_out
+        return to_json(content, indent=2), left_out
     return _table(hits), left_out
 
 

@@ -20,7 +20,7 @@ from wsrl.data import ZooDataModule
 from wsrl.encoders import list_encoders
 from wsrl.encoders.base import class_path
 from wsrl.stopping import StopRequests, is_launched
-from wsrl.studies.callbacks import BestCheckpoint, SaveRunConfig
+from wsrl.studies.callbacks import BestCheckpoint, DataRemarks, SaveRunConfig
 from wsrl.studies.checkpoint_io import with_checkpoint_io
 from wsrl.studies.checkpoints import LINKED, CheckpointRecord, seen_splits
 from wsrl.studies.cost import TrainingCost
@@ -168,8 +168,8 @@ class TrainingCLI(LightningCLI):
         own["plugins"] = with_checkpoint_io(given["plugins"], given["strategy"])
         callbacks = given["callbacks"] or []
         callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
-        if self.command == "test":
-            own["callbacks"] = [*callbacks, self.columns]
+        callbacks = [DataRemarks(), *callbacks]
+        own["callbacks"] = [*callbacks, self.columns] if self.command == "test" else callbacks
         if self.command == "fit":
             path, best = None, []
             if given["enable_checkpointing"] is not False:

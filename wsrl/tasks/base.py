@@ -17,6 +17,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LinearLR
 
 import wsrl
+from wsrl.tasks.remarks import Remark
 from wsrl.torch_files import read_torch_file
 
 COLUMNS = "columns"
@@ -53,6 +54,14 @@ class TaskModule(LightningModule, ABC):
     @abstractmethod
     def monitor(self) -> str:
         """The logged name by which the best checkpoint is chosen; smaller is better."""
+
+    def remarks(self, stage: str) -> list[Remark]:
+        """Return what is to be said of the data before any work; nothing by default.
+
+        Args:
+            stage: ``fit``, ``validate`` or ``test``; the data are set up for it.
+        """
+        return []
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return one AdamW for all parameters that are trained, and its warm-up if there is one.

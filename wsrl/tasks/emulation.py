@@ -27,6 +27,7 @@ from wsrl.tasks.metrics import (
     update_emulation_metrics,
 )
 from wsrl.tasks.pretrained import make_encoder
+from wsrl.tasks.remarks import Remark, remarks_on_shuffling
 from wsrl.tasks.tensorboard import EmulationFigures
 
 if TYPE_CHECKING:
@@ -195,6 +196,11 @@ class EmulationModule(TaskModule):
         self.split_metrics = nn.ModuleDict(
             {split: emulation_metrics(self.output_kind, self._scores_clones) for split in splits}
         )
+
+    def remarks(self, stage: str) -> list[Remark]:
+        """Say which splits are too small for what is measured with others' embeddings."""
+        data, losses = evaluation_data(self), EMULATION_METRICS[self.output_kind]
+        return remarks_on_shuffling(data, data.eval_splits(stage), losses)
 
     def on_fit_start(self) -> None:
         """Refuse a trainer that clips as well, before any work.

@@ -44,6 +44,9 @@ class EvaluationData(Protocol):
     def rows(self, split: str) -> NDArray[np.int64]:
         """Return the zoo's rows in one split."""
 
+    def read_target(self, name: str, split: str) -> Tensor:
+        """Return a property ``(n, parts)`` of the RNNs of a split."""
+
 
 def partners(count: int) -> Tensor:
     """Return the other RNN ``(count,)`` of each in a batch of evaluation.

@@ -62,7 +62,7 @@ def on_circle(degrees: Tensor) -> Tensor:
 def to_degrees(points: Tensor) -> Tensor:
     """Return the angles of points ``(..., 2)``, in [0, 360) degrees: ``(...)``."""
     angles = torch.atan2(points[..., 1], points[..., 0]).rad2deg() % 360
-    return torch.where(angles < 360, angles, 0)  # what lies just below 0 rounds up to 360
+    return torch.where(angles == 360, 0, angles)  # what lies just below 0 rounds up to 360
 
 
 class PredictionHead(nn.Sequential):

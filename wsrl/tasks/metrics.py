@@ -1,16 +1,21 @@
 """Metrics of a split, collected over batches and processes by torchmetrics.
 
-Means keep NaN (``nan_strategy="disable"``): a diverged model must not look like a good one.
+A metric is NaN where it is not defined: a mean of nothing, ``r2`` and ``kendall_tau`` of a constant
+target, as of a single RNN. Means keep NaN (``nan_strategy="disable"``): a diverged model must not
+look like a good one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, distributed, nn
-from torchmetrics import KendallRankCorrCoef, MeanAbsoluteError, MeanMetric, Metric, R2Score
+from torchmetrics import MeanAbsoluteError, MeanMetric, Metric
+from torchmetrics.functional.regression import kendall_rank_corrcoef
+from torchmetrics.utilities import dim_zero_cat
 
 from wsrl.tasks.losses import LOSSES
 
@@ -61,15 +66,13 @@ def of_each(measured: Tensor) -> Tensor:
     return measured.flatten(1).mean(1) if measured.ndim > 1 else measured
 
 
-def prediction_metrics(
-    kind: str, parts: int, period: float | None = None, loss: bool = True
-) -> nn.ModuleDict:
+def prediction_metrics(kind: str, period: float | None = None, loss: bool = True) -> nn.ModuleDict:
     """Return the metrics of a predicted property.
 
     Args:
         kind: of the target. ``classes``: ``exact_match`` (all parts right) and ``part_accuracy``
-            (a part right). ``real``: ``mae``, ``r2`` and ``kendall_tau`` (tau-b).
-        parts: numbers a target has; metrics are averaged over them.
+            (a part right). ``real``: ``mae``, ``r2`` and ``kendall_tau`` (tau-b), averaged over the
+            parts of a target.
         period: of numbers on a circle: adds ``angular_error``, the mean absolute one the short way
             round, at most half a period.
         loss: whether to add the mean of its ``loss``.
@@ -78,8 +81,8 @@ def prediction_metrics(
     if kind == "classes":
         metrics |= {"exact_match": _mean(), "part_accuracy": _mean()}
     elif kind == "real":
-        metrics |= {"mae": MeanAbsoluteError(), "r2": R2Score()}
-        metrics["kendall_tau"] = KendallRankCorrCoef(num_outputs=parts)
+        metrics |= {"mae": MeanAbsoluteError(), "r2": SplitScore(r2)}
+        metrics["kendall_tau"] = SplitScore(kendall_tau)
     if period is not None:
         metrics["angular_error"] = AngularError(period)
     return nn.ModuleDict(metrics)
@@ -92,23 +95,24 @@ def update_prediction_metrics(
 
     Args:
         metrics: the metrics.
-        losses: ``(B,)``; ``None`` where they are not among the metrics.
+        losses: ``(B,)``; ``None`` where they are not among the metrics. A class that is predicted
+            with a loss of NaN is neither right nor wrong.
         predicted: ``(B, parts)``, class indices, real values or degrees.
         target: the same of the truth.
     """
     if losses is not None:
         update(metrics, "loss", losses)
     if "exact_match" in metrics:
-        right = predicted == target
-        update(metrics, "exact_match", right.all(1).float())
-        update(metrics, "part_accuracy", right.float())
+        right = (predicted == target).float()
+        if losses is not None:
+            right[losses.isnan()] = torch.nan
+        update(metrics, "exact_match", right.prod(1))
+        update(metrics, "part_accuracy", right)
     if "angular_error" in metrics:
         update(metrics, "angular_error", predicted, target)
     if "mae" in metrics:
-        # One part goes in as a vector: the rank correlation of one output expects that.
-        pair = (predicted.squeeze(1), target.squeeze(1))
         for name in ("mae", "r2", "kendall_tau"):
-            update(metrics, name, *pair)
+            update(metrics, name, predicted, target)
 
 
 def update(metrics: nn.ModuleDict, name: str, *values: Tensor) -> None:
@@ -155,6 +159,78 @@ def log_metrics(module: LightningModule, split: str, metrics: nn.ModuleDict, sho
             prog_bar=name == shown,
             add_dataloader_idx=False,
         )
+
+
+class SplitScore(Metric):
+    """A score of all predictions of a split together.
+
+    Args:
+        score: maps predictions and targets ``(n, parts)`` to a number; ``n`` may be 0.
+    """
+
+    predicted: list[Tensor]
+    target: list[Tensor]
+
+    def __init__(self, score: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.score = score
+        self.add_state("predicted", [], "cat")
+        self.add_state("target", [], "cat")
+
+    def update(self, predicted: Tensor, target: Tensor) -> None:
+        """Add a batch ``(B, parts)``."""
+        self.predicted.append(predicted)
+        self.target.append(target)
+
+    def compute(self) -> Tensor:
+        """Return the score."""
+        if len(self.predicted) == 0:
+            return torch.tensor(torch.nan, device=self.device)
+        return self.score(dim_zero_cat(self.predicted), dim_zero_cat(self.target))
+
+
+def r2(predicted: Tensor, target: Tensor) -> Tensor:
+    """Return the coefficient of determination, averaged over parts.
+
+    Args:
+        predicted: ``(n, parts)``.
+        target: ``(n, parts)``.
+
+    Returns:
+        ``()``; NaN where a part of the target is the same in all rows, as in a single one.
+
+    >>> float(r2(torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0], [3.0]])))
+    0.5
+    >>> float(r2(torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [3.0]])))
+    nan
+    """
+    device, dtype = target.device, torch.promote_types(target.dtype, torch.float32)
+    predicted, target = (values.cpu().double() for values in (predicted, target))
+    unexplained = (target - predicted).square().sum(0)
+    spread = (target - target.mean(0)).square().sum(0).masked_fill(is_constant(target), torch.nan)
+    return (1 - unexplained / spread).mean().to(device, dtype)
+
+
+def kendall_tau(predicted: Tensor, target: Tensor) -> Tensor:
+    """Return Kendall's tau-b, averaged over parts.
+
+    Args:
+        predicted: ``(n, parts)``.
+        target: ``(n, parts)``.
+
+    Returns:
+        ``()``; NaN where a part of either is the same in all rows, or has a NaN.
+    """
+    constant = is_constant(predicted) | is_constant(target)
+    if constant.any() or predicted.isnan().any() or target.isnan().any():
+        return predicted.new_tensor(torch.nan)
+    pairs = zip(predicted.unbind(1), target.unbind(1), strict=True)
+    return torch.stack([cast(Tensor, kendall_rank_corrcoef(*pair)) for pair in pairs]).mean()
+
+
+def is_constant(values: Tensor) -> Tensor:
+    """Say of each part of ``(n, parts)`` whether it is the same in all rows; of no rows, too."""
+    return (values == values[:1]).all(0)
 
 
 class AngularError(Metric):

@@ -22,6 +22,7 @@ from wsrl.tasks.metrics import (
     update_prediction_metrics,
 )
 from wsrl.tasks.pretrained import check_same_encoder, load_pretrained_encoder, make_encoder
+from wsrl.tasks.remarks import Remark, remarks_on_target
 
 if TYPE_CHECKING:
     from wsrl.data.batch import ZooBatch
@@ -182,8 +183,14 @@ class PredictionModule(TaskModule):
             return
         splits = evaluation_data(self).eval_splits("test" if stage == "test" else "validate")
         self.split_metrics = nn.ModuleDict(
-            {split: prediction_metrics(self.kind, self.parts, self.period) for split in splits}
+            {split: prediction_metrics(self.kind, self.period) for split in splits}
         )
+
+    def remarks(self, stage: str) -> list[Remark]:
+        """Say where the target is constant, and which metrics are then not defined."""
+        data = evaluation_data(self)
+        splits = ["train"] * (stage == "fit") + data.eval_splits(stage)
+        return remarks_on_target(data, splits, self.target, self.kind)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note where the encoder is from; its weights are in the checkpoint."""

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from wsrl.strict_json import to_json
 from wsrl.zoos.checks import parse_json
 from wsrl.zoos.files import written_atomically
 from wsrl.zoos.manifest import ZooError
@@ -73,5 +74,5 @@ def write_tensors(
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_atomically(path) as file:
-        file.write(save(plain, {"wsrl": json.dumps(metadata)}))
+        file.write(save(plain, {"wsrl": to_json(metadata)}))
         check()

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from wsrl.strict_json import to_json
 from wsrl.studies.benchmark.plan import PlannedCell, shown
 from wsrl.studies.benchmark.results import CELLS, RECORD, RESULT, Result, read_result
 from wsrl.studies.benchmark.settings import BenchmarkSettings, Training, contents, find_config
@@ -40,7 +41,7 @@ def record_grid(out: Path, settings: BenchmarkSettings, cells: Sequence[PlannedC
     for planned in cells:
         for words in planned.commands:
             configs |= contents(words)
-    configs, common = json.loads(json.dumps([configs, _common(settings, out)]))
+    configs, common = json.loads(to_json([configs, _common(settings, out)]))
     known: dict[str, Any] = {"commands": {}, "configs": {}, "cells": [], "common": {"zoos": {}}}
     if path.is_file():
         known = read_json(path)
@@ -63,7 +64,7 @@ def record_grid(out: Path, settings: BenchmarkSettings, cells: Sequence[PlannedC
     }
     if content != known:
         out.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+        write_atomically(path, (to_json(content, indent=1) + "\n").encode())
 
 
 def finished(out: Path, cells: Iterable[PlannedCell]) -> dict[str, Result]:

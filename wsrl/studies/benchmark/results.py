@@ -8,12 +8,13 @@ a run as ``wsrl fit`` writes it, with ``test.json``, ``test.safetensors`` and, o
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from wsrl.strict_json import numbers, to_json
 from wsrl.zoos.checks import read_json
 from wsrl.zoos.files import write_atomically
 
@@ -90,7 +91,7 @@ class Result:
         cell: the cell.
         error: why it failed; ``None`` where it did not.
         commands: what it ran, as one would type it.
-        metrics: ``split/metric`` of its test.
+        metrics: ``split/metric`` of its test; NaN, ``null`` in the file, where it is not defined.
         cost: of training; ``None`` where nothing was trained by steps.
         curves: by logged name, the steps and the values ``[[...], [...]]``, thinned out.
         made_with: versions and device.
@@ -109,7 +110,7 @@ class Result:
 
 def write_result(folder: Path, result: Result) -> None:
     """Write a cell's result into its folder, whole or not at all."""
-    content = json.dumps(asdict(result), indent=1, allow_nan=True) + "\n"
+    content = to_json(asdict(result), indent=1) + "\n"
     write_atomically(folder / RESULT, content.encode())
 
 
@@ -123,16 +124,22 @@ def read_result(path: Path) -> Result:
         found = read_json(path)
         cell = read_cell(found["cell"])
         cost = found["cost"] and Cost(**found["cost"])
-        curves = {name: (list(x), list(y)) for name, (x, y) in found["curves"].items()}
-        known = {f.name for f in fields(Result)} - {"cell", "cost", "curves", "commands"}
+        curves = {name: (list(x), _numbers(y)) for name, (x, y) in found["curves"].items()}
+        metrics = numbers(found.get("metrics", {}))
+        known = {f.name for f in fields(Result)} - {"cell", "cost", "curves", "commands", "metrics"}
         rest = {name: value for name, value in found.items() if name in known}
+        commands = tuple(found["commands"])
         return Result(
-            cell=cell, cost=cost, curves=curves, commands=tuple(found["commands"]), **rest
+            cell=cell, cost=cost, curves=curves, commands=commands, metrics=metrics, **rest
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(
             f"{path} is no result of a benchmark: {error}. Delete it, and its cell is run again"
         ) from error
+
+
+def _numbers(values: Iterable[float | None]) -> list[float]:
+    return [math.nan if value is None else value for value in values]
 
 
 def read_cell(content: Mapping[str, Any]) -> Cell:

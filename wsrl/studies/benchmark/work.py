@@ -18,6 +18,7 @@ import torch
 
 from wsrl import __version__
 from wsrl._process import find_own_modules, hear_of_parents_death
+from wsrl.strict_json import numbers
 from wsrl.studies.baseline_commands import baseline_from_arguments
 from wsrl.studies.benchmark.curves import read_curves
 from wsrl.studies.benchmark.plan import PlannedCell, shown
@@ -102,7 +103,7 @@ def _run(planned: PlannedCell) -> str | None:
 def _result(task: Task, folder: Path, error: str | None, seconds: float) -> Result:
     run, metrics, cost = Run(folder), {}, None
     if error is None and (folder / "test.json").is_file():
-        metrics = read_json(folder / "test.json")["metrics"]
+        metrics = numbers(read_json(folder / "test.json")["metrics"])
     if error is None and (folder / "cost.json").is_file():
         cost = Cost(**read_json(folder / "cost.json"))
     return Result(

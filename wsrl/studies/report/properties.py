@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from wsrl.strict_json import to_json
 from wsrl.studies.report.layout import Part, Table, Value, number
 from wsrl.studies.report.reading import Benchmark, distinct, without_seed
 from wsrl.zoos.checks import read_json
@@ -82,4 +82,4 @@ def _words(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return number(value)
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else to_json(value)

@@ -1,0 +1,182 @@
+"""Metrics that are not defined on the data are named before training, and null in files."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from wsrl.cli import main
+
+ROOT = Path(__file__).parents[2]
+FEW, ENOUGH = 12, 40
+
+
+def pack(folder: Path, count: int) -> Path:
+    """Pack so many RNNs with the properties ``size``, which varies, and ``constant``."""
+    models = folder / "models"
+    models.mkdir()
+    rows = []
+    for number in range(count):
+        torch.manual_seed(number)
+        rnn, head = nn.LSTM(3, 4, batch_first=True), nn.Linear(4, 3)
+        state = {f"rnn.{name}": value for name, value in rnn.state_dict().items()}
+        state |= {f"fc.{name}": value for name, value in head.state_dict().items()}
+        save_file(state, models / f"{number:02}.safetensors")
+        rows.append([f"{number:02}.safetensors", number / 8, 0.1])
+    with (folder / "runs.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["file", "size", "constant"], *rows])
+    words = ["--output_kind", "real", "--inputs", "normal", "--length", "4"]
+    words += ["--sequences_stored", "2", "--table", str(folder / "runs.csv")]
+    assert main(["zoo", "pack", str(models), *words, "--out", str(folder / "zoo")]) == 0
+    return folder / "zoo"
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A zoo whose validation split holds one RNN."""
+    return pack(tmp_path_factory.mktemp("few"), FEW)
+
+
+@pytest.fixture(scope="module")
+def enough(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pack(tmp_path_factory.mktemp("enough"), ENOUGH)
+
+
+def fit(zoo: Path, run: Path, *options: str) -> list[str]:
+    return [
+        *("fit", "--data.zoo", str(zoo), "--run", str(run), "--trainer.accelerator", "cpu"),
+        *("--trainer.max_steps", "4", "--data.steps_per_epoch", "2", "--data.batch_size", "4"),
+        *("--trainer.enable_model_summary", "false", *options),
+    ]
+
+
+def predict(target: str, *options: str) -> list[str]:
+    return [
+        *("--model", "wsrl.PredictionModule", "--model.target", target, "--model.mode"),
+        *("untrained", "--model.encoder", "LayerwiseStatistics", *options),
+    ]
+
+
+EMULATION = [
+    *("--model", "wsrl.EmulationModule", "--model.encoder", "LayerwiseStatistics"),
+    *("--model.loss", "mean_squared_error", "--model.emulator_width", "4"),
+]
+
+
+def metrics_of(run: Path, file: str = "test.json") -> dict[str, Any]:
+    def refuse(word: str) -> None:
+        raise ValueError(word)
+
+    content = json.loads((run / file).read_text(), parse_constant=refuse)
+    metrics: dict[str, Any] = content["metrics"]
+    return metrics
+
+
+def notes(said: str) -> list[str]:
+    return [line for line in said.splitlines() if line.startswith("note: ")]
+
+
+def test_a_split_of_one_rnn_ends_no_run(
+    few: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(fit(few, tmp_path, *predict("size"))) == 0
+    said = capsys.readouterr()
+    wanted = "note: validation holds 1 RNN: r2 and kendall_tau are not defined there (null), since"
+    assert notes(said.err) == [f"{wanted} they need 2; add RNNs to the zoo to have them"]
+    assert said.err.index(wanted) < said.err.index("`max_steps=4` reached")
+    assert "best validation/loss: " in said.out
+    assert main(["test", "--run", str(tmp_path), "--ckpt_path", "best"]) == 0
+    found = metrics_of(tmp_path)
+    undefined = ["validation/r2", "validation/kendall_tau"]
+    assert [name for name, value in found.items() if value is None] == undefined
+    assert f"null in test.json, since not defined or not finite: {', '.join(undefined)}" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_constant_target_is_noted(
+    enough: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(fit(enough, tmp_path, *predict("constant"))) == 0
+    train, validation, ood = notes(capsys.readouterr().err)
+    assert train == "note: all 28 RNNs of train have the same constant: there is nothing to learn"
+    lost = "have the same constant: r2 and kendall_tau are not defined there (null)"
+    assert validation == f"note: all 6 RNNs of validation {lost}"
+    assert ood == f"note: all 6 RNNs of ood {lost}"
+
+
+def test_where_all_is_defined_nothing_is_said_and_nothing_is_null(
+    enough: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(fit(enough, tmp_path, *predict("size"))) == 0
+    assert main(["validate", "--run", str(tmp_path), "--ckpt_path", "best"]) == 0
+    assert notes(capsys.readouterr().err) == []
+    assert None not in metrics_of(tmp_path, "validate.json").values()
+
+
+@pytest.mark.parametrize(("target", "defined"), [("size", "mae"), ("constant", "mae")])
+def test_a_baseline_says_the_same(
+    target: str, defined: str, few: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--data.zoo", str(few), "--target", target, "--run", str(tmp_path)]
+    assert main(["baseline", "mean", *words]) == 0
+    assert "r2 and kendall_tau are not defined there (null)" in capsys.readouterr().err
+    found = metrics_of(tmp_path)
+    assert found["validation/r2"] is found["validation/kendall_tau"] is None
+    assert found["ood/kendall_tau"] is None  # the mean says the same of all RNNs
+    assert (found["ood/r2"] is None) is (target == "constant")
+    assert found[f"validation/{defined}"] is not None
+
+
+def test_an_emulation_names_what_needs_two_rnns(
+    few: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(fit(few, tmp_path, *EMULATION)) == 0
+    (said,) = notes(capsys.readouterr().err)
+    assert said.startswith("note: validation holds 1 RNN: shuffled_mean_squared_error needs 2")
+    assert main(["test", "--run", str(tmp_path), "--ckpt_path", "best"]) == 0
+    undefined = [name for name, value in metrics_of(tmp_path).items() if value is None]
+    assert undefined == ["validation/shuffled_mean_squared_error"]
+
+
+@pytest.mark.parametrize("name", ["EarlyStopping", "ModelCheckpoint"])
+def test_nothing_goes_by_a_metric_that_is_not_defined(
+    name: str, few: Path, enough: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    goes_by = ["--trainer.callbacks", name, "--trainer.callbacks.monitor", "validation/r2"]
+    assert main(fit(few, tmp_path / "few", *predict("size"), *goes_by)) == 1
+    said = capsys.readouterr().err
+    assert f"wsrl fit: error: {name} monitors validation/r2, which is not defined" in said
+    assert "monitor validation/loss" in said.splitlines()[-1]
+    assert not (tmp_path / "few" / "checkpoints").exists()
+    assert main(fit(enough, tmp_path / "enough", *predict("size"), *goes_by)) == 0
+
+
+def test_two_processes_say_it_once_and_measure_the_same(few: Path, tmp_path: Path) -> None:
+    two = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
+    words = fit(few, tmp_path, *predict("size"), *two)
+    done = subprocess.run(
+        [sys.executable, "-m", "wsrl.cli", *words], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(notes(done.stderr)) == 1
+    assert main(["validate", "--run", str(tmp_path), "--ckpt_path", "last"]) == 0
+    one = metrics_of(tmp_path, "validate.json")
+    words = ["validate", "--run", str(tmp_path), "--ckpt_path", "last", *two]
+    done = subprocess.run(
+        [sys.executable, "-m", "wsrl.cli", *words], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    several = metrics_of(tmp_path, "validate.json")
+    undefined = {"validation/r2", "validation/kendall_tau"}
+    for name, value in one.items():
+        assert several[name] == (None if name in undefined else pytest.approx(value, rel=1e-4))
