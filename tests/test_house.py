@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "tasks": {"rnn", "encoders", "data.batch", "analysis.figures", "torch_files", "safe_files"},
     "analysis": {"rnn", "encoders"},
     "studies": {
-        *("_process", "stopping", "torch_files", "safe_files", "strict_json"),
+        *("_process", "environment", "stopping", "torch_files", "safe_files", "strict_json"),
         *("rnn", "zoos", "data", "encoders", "tasks", "analysis"),
     },
 }

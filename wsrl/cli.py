@@ -49,16 +49,16 @@ def main(args: Sequence[str] | None = None) -> int:
     tune_process()
     commands: dict[str, tuple[str, Command]] = {
         **{name: (text, _training(name)) for name, text in TRAINING.items()},
-        "baseline": ("predict a property without any trained encoder", _baseline),
+        "baseline": ("predict a property without any trained encoder", _checked(_baseline)),
         "zoo": ("build, describe and verify zoos", _zoo),
         "benchmark": ("compare encoders: train, test and predict with all, and report", _benchmark),
         "interrogate": ("find the strings that tell the RNNs of a zoo apart", _interrogate),
         "report": ("make the report of a benchmark from its stored results", _report),
-        "encoders": ("list the encoders, or measure what they tell apart", _encoders),
-        "inspect": ("say what a trained encoder sees in your own RNN", _inspect),
-        "search": ("the same for many RNNs, put in order", _search),
+        "encoders": ("list the encoders, or measure what they tell apart", _checked(_encoders)),
+        "inspect": ("say what a trained encoder sees in your own RNN", _checked(_inspect)),
+        "search": ("the same for many RNNs, put in order", _checked(_search)),
         "memory": ("find the variables of a task in RNNs", _memory),
-        "demo": ("a zoo, an encoder and a prediction from it, in minutes", _demo),
+        "demo": ("a zoo, an encoder and a prediction from it, in minutes", _checked(_demo)),
     }
     return _dispatch("wsrl", DESCRIPTION, commands, list(sys.argv[1:] if args is None else args))
 
@@ -136,8 +136,10 @@ def _how_on(name: str) -> str:
 def _training(subcommand: str) -> Command:
     def command(args: list[str]) -> None:
         from wsrl._process import end_hard_with_the_launcher
+        from wsrl.environment import check_training
         from wsrl.stopping import StopRequests, is_launched
 
+        check_training()
         end_hard_with_the_launcher()
         # From here on, since the imports take seconds, in which a process of several must not die.
         with StopRequests(at_once=not is_launched()) as stop:
@@ -149,6 +151,18 @@ def _training(subcommand: str) -> Command:
     return command
 
 
+def _checked(command: Command) -> Command:
+    """Check the environment variables that Lightning reads when it is imported."""
+
+    def checked(args: list[str]) -> int | None:
+        from wsrl.environment import check_numbers
+
+        check_numbers()
+        return command(args)
+
+    return checked
+
+
 def _demo(args: list[str]) -> None:
     from wsrl.studies.demo import run_demo
 
@@ -158,6 +172,9 @@ def _demo(args: list[str]) -> None:
 
 
 def _benchmark(args: list[str]) -> int:
+    from wsrl.environment import check_training
+
+    check_training()
     from wsrl.studies.benchmark_commands import benchmark_from_arguments
 
     find_own_modules()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -32,6 +34,21 @@ def read_regular(path: Path, most: int) -> bytes:
     if len(content) > most:
         raise ValueError(f"it has more than {most} bytes")
     return content
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have errors of the operating system in the body name a file; those of a write name none.
+
+    Raises:
+        OSError: as in the body, naming the file that it named, or else ``path``.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise type(error)(error.errno, error.strerror or str(error), str(path)) from error
 
 
 def check_inside(folder: Path, *names: str) -> None:

@@ -8,13 +8,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from wsrl.strict_json import numbers
 from wsrl.zoos.tensors import read_metadata, read_tensors
 
 LABELS = {"row", "run", "step", "performance", "task", "split"}
 
 
 def found(folder: Path) -> tuple[dict[str, float], dict[str, dict[str, NDArray[Any]]]]:
-    """Return the metrics, and the columns of every split."""
+    """Return the metrics, NaN where they are not defined, and the columns of every split."""
     columns = {name: t.numpy() for name, t in read_tensors(folder / "test.safetensors").items()}
     metadata = read_metadata(folder / "test.safetensors")
     told = json.loads((folder / "test.json").read_text())
@@ -25,4 +26,4 @@ def found(folder: Path) -> tuple[dict[str, float], dict[str, dict[str, NDArray[A
         split: {name: column[columns["split"] == index] for name, column in columns.items()}
         for index, split in enumerate(metadata["splits"])
     }
-    return told["metrics"], splits
+    return numbers(told["metrics"]), splits

@@ -8,7 +8,7 @@ import pytest
 import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
-from wsrl.studies.checkpoint_io import AtomicCheckpointIO, check_writable, remove_partial
+from wsrl.studies.checkpoint_io import AtomicCheckpointIO, check_writable
 from wsrl.studies.checkpoint_io import with_checkpoint_io as with_io
 
 
@@ -63,13 +63,6 @@ def test_what_was_chosen_stays() -> None:
     assert with_io(other, "ddp") == [other]
     assert with_io(None, SingleDeviceStrategy(checkpoint_io=other)) == []
     assert [type(plugin) for plugin in with_io(None, "ddp")] == [AtomicCheckpointIO]
-
-
-def test_what_a_killed_process_left_is_deleted(tmp_path: Path) -> None:
-    (tmp_path / "last.ckpt.0123abcd.partial").write_text("half")
-    (tmp_path / "last.ckpt").write_text("whole")
-    remove_partial(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

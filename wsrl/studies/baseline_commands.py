@@ -64,12 +64,14 @@ def baseline_from_arguments(args: Sequence[str]) -> str:
     if given["steps"] < 1:
         raise ValueError(f"--steps must be at least 1, not {given['steps']}")
     data = ZooDataModule(**given["data"])
+    run.remove_leftovers()
     name, target = given["name"], given["target"]
     metrics, batches = evaluate_baseline(name, data, target, given["seed"], given["steps"])
     source = {"checkpoint": None, "zoo": data.hparams["zoo"]}
     source |= {"baseline": name, "target": target, "seed": given["seed"], "steps": given["steps"]}
     print_metrics(metrics)
     out = run.folder / "test.json"
+    out.unlink(missing_ok=True)  # of another baseline; written last
     write_predictions(out.with_suffix(".safetensors"), batches, data.eval_splits("test"), source)
     write_metrics(out, source, metrics)
     return f"written: {out}"

@@ -13,7 +13,7 @@ from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.strategies import Strategy
 
 from wsrl.torch_files import MapLocation, read_torch_file
-from wsrl.zoos.files import PARTIAL, written_atomically
+from wsrl.zoos.files import partial_file, written_atomically
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -85,12 +85,6 @@ def with_checkpoint_io(plugins: Any, strategy: Any) -> list[Any]:
     return [*given, AtomicCheckpointIO()]
 
 
-def remove_partial(folder: Path) -> None:
-    """Delete what a process that was killed left half written in a folder."""
-    for path in folder.glob(f"*{PARTIAL}"):
-        path.unlink(missing_ok=True)
-
-
 @contextlib.contextmanager
 def made(folder: Path) -> Iterator[None]:
     """Have a folder; those that are made for it and stay empty are deleted in the end."""
@@ -112,11 +106,9 @@ def check_writable(folder: Path) -> None:
     Raises:
         OSError: naming the folder.
     """
-    trial = folder / f"trial{PARTIAL}"
     try:
-        with made(folder):
-            trial.write_bytes(b"")
-            trial.unlink()
+        with made(folder), partial_file(folder / "trial"):
+            pass
     except OSError as error:
         reason = f"the run cannot be written: {error.strerror}"
         raise type(error)(error.errno, reason, str(folder)) from error

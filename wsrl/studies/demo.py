@@ -19,6 +19,7 @@ from lightning.pytorch import LightningModule, Trainer, seed_everything
 from wsrl.analysis.figures import embedding_map
 from wsrl.data import ZooDataModule
 from wsrl.encoders import ProbingEncoder, get_encoder
+from wsrl.safe_files import naming
 from wsrl.studies.tables import print_table
 from wsrl.tasks import EmulationModule, PredictionModule
 from wsrl.tasks.tensorboard import draw_outputs, draw_probing
@@ -175,7 +176,8 @@ def draw(folder: Path, checkpoint: Path) -> None:
     }
     for name, figure in figures.items():
         path = folder / f"{name}.png"
-        figure.savefig(path)
+        with naming(path):
+            figure.savefig(path)
         say(f"written: {path}")
 
 

@@ -13,7 +13,7 @@ from wsrl.analysis.encoder_properties import HIDDEN_SIZES, EncoderProperties, me
 from wsrl.encoders import get_encoder
 from wsrl.strict_json import to_json
 from wsrl.studies.tables import PUBLISHED_SPEC, encoder_rows, print_table
-from wsrl.zoos.files import write_atomically
+from wsrl.zoos.files import remove_leftovers, write_atomically
 
 
 def encoders_from_arguments(args: Sequence[str]) -> None:
@@ -44,6 +44,7 @@ def encoders_from_arguments(args: Sequence[str]) -> None:
     facts = [_facts(name, properties) for name, properties in found.items()]
     text = to_json(facts[0] if len(facts) == 1 else facts, indent=1) + "\n"
     if out is not None:
+        remove_leftovers(out.parent, out.name)
         write_atomically(out, text.encode())
     if options.json:
         print(text, end="")

@@ -46,6 +46,7 @@ def interrogate_from_arguments(args: Sequence[str]) -> str:
     from wsrl.analysis.interrogation import tell_apart
     from wsrl.rnn import RNNWeights
     from wsrl.zoos import open_zoo
+    from wsrl.zoos.files import remove_leftovers, write_atomically
 
     zoo = open_zoo(options.zoo)
     generator = torch.Generator().manual_seed(options.seed)
@@ -56,7 +57,9 @@ def interrogate_from_arguments(args: Sequence[str]) -> str:
     found = tell_apart(weights, probes, options.tolerance, kind, options.budget)
     facts = describe(zoo, rows, picks, probes, found)
     if options.out is not None:
-        Path(options.out).write_text(to_json(facts, indent=2) + "\n")
+        out = Path(options.out)
+        remove_leftovers(out.parent, out.name)
+        write_atomically(out, (to_json(facts, indent=2) + "\n").encode())
     return to_json(facts, indent=2) if options.json else summarize(facts, found)
 
 

@@ -7,6 +7,7 @@ there, and none falls with another.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from typing import TypeAlias
 
 import torch
 
+from wsrl.environment import check_numbers, srun_numbers, torchrun_numbers
 from wsrl.stopping import StopRequests, is_launched
 
 Child: TypeAlias = "subprocess.Popen[bytes]"
@@ -97,17 +99,21 @@ class _Outer:
 
 
 def _outer_launcher() -> _Outer | None:
-    """Return what started this process as one of several; ``None`` where nothing did."""
+    """Return what started this process as one of several; ``None`` where nothing did.
+
+    Raises:
+        ValueError: where it does not say all that it should.
+    """
+    check_numbers()
     known = os.environ
     if "TORCHELASTIC_RUN_ID" in known:
         names = ("RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE")
-        rank, local_rank, here, nodes = (int(known[name]) for name in names)
-        return _Outer("torchrun", rank, local_rank, here, nodes)
+        return _Outer("torchrun", *torchrun_numbers(*names))
     # Within a job, but not of srun, there is one process, which may start others.
     if "SLURM_STEP_ID" in known and int(known.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
         ranks = ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_STEP_NUM_NODES")
-        rank, local_rank, node, nodes = (int(known[name]) for name in ranks)
-        here = _tasks_here(known["SLURM_STEP_TASKS_PER_NODE"], node)
+        rank, local_rank, node, nodes = srun_numbers(*ranks)
+        here = _tasks_here(known.get("SLURM_STEP_TASKS_PER_NODE", ""), node)
         return _Outer("srun", rank, local_rank, here, nodes)
     if is_launched():
         local_rank = int(known["LOCAL_RANK"])
@@ -117,11 +123,17 @@ def _outer_launcher() -> _Outer | None:
 
 def _tasks_here(counts: str, node: int) -> int:
     """Read SLURM's numbers of tasks by node, as ``2(x3),1``."""
-    spread: list[int] = []
     for part in counts.split(","):
-        count, _, times = part.rstrip(")").partition("(x")
-        spread += [int(count)] * int(times or 1)
-    return spread[node]
+        found = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part)
+        if found is None:
+            break
+        node -= int(found[2] or 1)
+        if node < 0:
+            return int(found[1])
+    raise ValueError(
+        f"started by srun, but SLURM_STEP_TASKS_PER_NODE is {counts!r}, which does not say how "
+        "many tasks are on this node: start it with srun"
+    )
 
 
 def _check_agreement(outer: _Outer, devices: int | None, nodes: int | None) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from wsrl.safe_files import naming
 from wsrl.studies.runs import Run
 
 _SUFFIX = ".fit"  # ends the names of the files that hold a run's curves
@@ -35,7 +36,7 @@ class RunLogger(TensorBoardLogger):
         """Write all that was logged to the disk; return the bytes of each file, by name."""
         self.save()
         for path in self._files():
-            with path.open("rb") as file:
+            with naming(path), path.open("rb") as file:
                 os.fsync(file.fileno())
         return {path.name: path.stat().st_size for path in self._files()}
 
@@ -61,25 +62,32 @@ class RunLogger(TensorBoardLogger):
     ) -> None:
         """Log hyper-parameters once; a run that goes on has them already."""
         if not self._goes_on:
-            super().log_hyperparams(params, metrics, step)
+            with self._named():
+                super().log_hyperparams(params, metrics, step)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log values; the error of a full disk names the folder."""
+        """Log values; the error of a full disk names the file."""
         with self._named():
             super().log_metrics(metrics, step)
 
     def save(self) -> None:
-        """Have all that was logged written; the error of a full disk names the folder."""
+        """Have all that was logged written; the error of a full disk names the file."""
         with self._named():
             super().save()
 
+    def finalize(self, status: str) -> None:
+        """Close the file; the error of a full disk names it."""
+        with self._named():
+            super().finalize(status)
+
     @contextmanager
     def _named(self) -> Iterator[None]:
+        """Name the file in the error of the thread that writes it, which does not."""
         try:
             yield
-        except OSError as error:  # of the thread that writes, which does not say where
-            reason = error.strerror or str(error)
-            raise type(error)(error.errno, reason, self.log_dir) from error
+        except OSError:
+            with naming(max(self._files(), default=Path(self.log_dir))):
+                raise
 
     def _files(self) -> list[Path]:
         return sorted(Path(self.log_dir).glob(f"events.out.tfevents.*{_SUFFIX}"))

@@ -16,8 +16,10 @@ from wsrl.analysis.spectra import SpectralMatch, lasting_eigenvalues
 from wsrl.analysis.variable_bases import check_rank
 from wsrl.analysis.variable_memory import Interactions
 from wsrl.rnn import RNNWeights, state_size
+from wsrl.safe_files import naming
 from wsrl.strict_json import to_json
 from wsrl.zoos import Zoo, ZooError
+from wsrl.zoos.files import remove_leftovers, write_atomically
 from wsrl.zoos.problems.binding_tasks import BindingTask
 from wsrl.zoos.problems.variable_binding import VariableBinding
 
@@ -129,8 +131,10 @@ def spectrum_text(found: Record) -> str:
 def write_tables(folder: Path, name: str, records: Sequence[Record], content: object) -> None:
     """Write ``name.json``, whatever the content, and ``name.csv``, a row a record."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(to_json(content, indent=2) + "\n")
-    with (folder / f"{name}.csv").open("w", newline="") as file:
+    remove_leftovers(folder)
+    write_atomically(folder / f"{name}.json", (to_json(content, indent=2) + "\n").encode())
+    path = folder / f"{name}.csv"
+    with naming(path), path.open("w", newline="") as file:
         columns = [key for key in records[0] if key != "residual_components"]
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
@@ -175,9 +179,11 @@ def draw(folder: Path, analysis: MemoryAnalysis, title: str, film: str | None) -
     files = []
     for name, figure in drawn.items():
         files.append(folder / f"{name}.png")
-        figure.savefig(files[-1])
+        with naming(files[-1]):
+            figure.savefig(files[-1])
     if film is not None and len(drawn) > 1 and read is not None:
         files.append(folder / f"variables.{film}")
         sizes = (task.steps, task.dims)
-        figures.write_circle_film(files[-1], read[0, shown], task.kept, *sizes, title)
+        with naming(files[-1]):
+            figures.write_circle_film(files[-1], read[0, shown], task.kept, *sizes, title)
     return files

@@ -14,7 +14,7 @@ from torch import Tensor
 from wsrl.strict_json import to_json
 from wsrl.studies.messages import note
 from wsrl.tasks.base import COLUMNS
-from wsrl.zoos.files import write_atomically
+from wsrl.zoos.files import remove_leftovers, write_atomically
 from wsrl.zoos.tensors import write_tensors
 
 
@@ -32,6 +32,7 @@ def write_predictions(
     Returns:
         How many snapshots were written.
     """
+    remove_leftovers(path.parent, path.name)
     tensors = gather(results)
     metadata = {**source, "splits": list(splits)}
     write_tensors(path, tensors, metadata)
@@ -93,6 +94,7 @@ class ColumnKeeper(Callback):
             source: as of ``write_predictions``.
             processes: that the test ran on.
         """
+        path.with_suffix(".json").unlink(missing_ok=True)  # written last, of the same test
         if self._batches and processes == 1:
             batches = [self._batches.get(index, []) for index in range(len(splits))]
             write_predictions(path, batches, splits, source)

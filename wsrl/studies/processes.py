@@ -6,7 +6,8 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
@@ -87,6 +88,45 @@ def end_children(trainer: Trainer, patience: float) -> None:
             child.wait()
 
 
+def check_sizes(trainer: Mapping[str, Any]) -> None:
+    """Check how many processes a trainer is to have.
+
+    Args:
+        trainer: its options, as given.
+
+    Raises:
+        ValueError: naming the option and what it can be.
+    """
+    accelerator, devices, nodes = (trainer[n] for n in ("accelerator", "devices", "num_nodes"))
+    if not isinstance(nodes, int) or nodes < 1:
+        raise ValueError(f"--trainer.num_nodes must be at least 1, not {nodes}")
+    if devices in ("auto", None):
+        return
+    on_cpu = accelerator == "cpu" or (accelerator == "auto" and _accelerator() == "cpu")
+    count = _count(devices)
+    if on_cpu and (count is None or count < 1):
+        raise ValueError(
+            f"--trainer.devices must be auto or at least 1 process on a CPU, not {devices}"
+        )
+    if count is not None and (count < -1 or count == 0):
+        raise ValueError(
+            f"--trainer.devices must be auto, -1 for all devices, or a number from 1, not {devices}"
+        )
+
+
+def _accelerator() -> str:
+    found = torch.accelerator.current_accelerator(check_available=True)
+    return "cpu" if found is None else found.type
+
+
+def _count(devices: Any) -> int | None:
+    """Return a number of devices; ``None`` where single ones are named."""
+    try:
+        return int(devices)
+    except (TypeError, ValueError):
+        return None
+
+
 def requeues(trainer: Trainer) -> bool:
     """Say whether a SLURM job that is told of its end is to be queued again."""
     environment = trainer._accelerator_connector.cluster_environment
@@ -95,8 +135,8 @@ def requeues(trainer: Trainer) -> bool:
 
 def requeue() -> None:
     """Queue this SLURM job again, or say that it could not be."""
-    job = os.environ["SLURM_JOB_ID"]
-    if "SLURM_ARRAY_JOB_ID" in os.environ:
+    job = os.environ.get("SLURM_JOB_ID", "")
+    if {"SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"} <= os.environ.keys():
         job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     command = ["scontrol", "requeue", job]
     try:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from wsrl.studies.checkpoint_io import check_writable, made, remove_partial
+from wsrl.studies.checkpoint_io import check_writable, made
 from wsrl.studies.messages import note
 from wsrl.studies.runs import Run
 from wsrl.zoos.leases import Lease, Leases
@@ -44,7 +44,6 @@ def own_run(run: Run, goes_on: bool, auto: bool, overwrite: bool) -> Iterator[Le
             run.clear()
         if run.checkpoints.exists():
             check_writable(run.checkpoints)
-            remove_partial(run.checkpoints)
         yield lease
 
 

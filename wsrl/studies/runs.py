@@ -16,6 +16,8 @@ from typing import Any
 
 import yaml
 
+from wsrl.zoos.files import remove_leftovers
+
 WORDS = ("best", "last")
 """Checkpoints that can be named without a path."""
 
@@ -84,6 +86,11 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """Return the top level of the resolved settings; nothing where there are none."""
         return read_config(str(self.config)) if self.config.exists() else {}
+
+    def remove_leftovers(self) -> None:
+        """Delete what commands that were killed left half written; what is being written stays."""
+        for folder in (self.folder, self.checkpoints):
+            remove_leftovers(folder)
 
     def clear(self) -> None:
         """Delete what a run wrote here, and nothing else."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wsrl.safe_files import naming
 from wsrl.strict_json import to_json
 from wsrl.studies.inspect_commands import add_encoder_options
 
@@ -97,7 +98,7 @@ def _cell(value: Any) -> str:
 
 def _write_csv(path: Path, hits: Sequence[Hit]) -> None:
     lines = [hit.summary() for hit in hits]
-    with path.open("w", newline="") as file:
+    with naming(path), path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(lines[0]) if lines else [])
         writer.writeheader()
         writer.writerows(lines)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 
 from wsrl.stopping import StopRequests, is_launched
 from wsrl.studies.logs import RunLogger
@@ -79,10 +80,11 @@ def _say(number: signal.Signals, where: str) -> None:
 class LastCheckpoint(Callback):
     """Keeps ``last.ckpt``, and ends training by agreement of all processes.
 
-    It saves after every validation and epoch, at the end, when some minutes have passed, and when
-    any process was told to stop: always between two steps, when the former one is logged in full,
-    or as before a validation that is running. Nothing is saved in the middle of a step, so an
-    exception there leaves the last whole checkpoint.
+    It saves after every validation and epoch, before the first validation, when some minutes have
+    passed, and when any process was told to stop: always between two steps, when the former one is
+    logged in full, or as before a validation that is running. Nothing is saved in the middle of a
+    step, so an exception there leaves the last whole checkpoint. ``EndCheckpoint`` has it save the
+    end.
 
     Args:
         path: the file; ``None`` to end when told to without saving.
@@ -190,6 +192,9 @@ class LastCheckpoint(Callback):
         """Save and stop if it is time to."""
         if trainer.sanity_checking or batch_idx >= self._validation_batches[dataloader_idx]:
             return
+        # Before the first one there may be no checkpoint yet, and the best alone is not enough.
+        first = batch_idx == dataloader_idx == 0
+        self._due |= first and self._path is not None and not self._path.exists()
         if not trainer.fit_loop._should_accumulate():
             self._save_or_stop(trainer, before_validation)
 
@@ -204,8 +209,8 @@ class LastCheckpoint(Callback):
         """Save as soon as the next epoch begins."""
         self._due = True
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the end."""
+    def save_end(self, trainer: Trainer) -> None:
+        """Save the end of training: a run that goes on from here has nothing left to do."""
         self._save(trainer, at_epoch_end)
 
     def _save_or_stop(
@@ -232,3 +237,21 @@ class LastCheckpoint(Callback):
 
     def _saves(self, trainer: Trainer) -> bool:
         return self._path is not None and not trainer.fast_dev_run  # type: ignore[attr-defined]
+
+
+class EndCheckpoint(Checkpoint):
+    """Saves the end of training, after all that other callbacks do then.
+
+    Lightning calls checkpoint callbacks last. A run that is killed before goes on from an earlier
+    checkpoint, so that what belongs to its end, as figures, is made.
+
+    Args:
+        last: keeps the checkpoint.
+    """
+
+    def __init__(self, last: LastCheckpoint) -> None:
+        self._last = last
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save."""
+        self._last.save_end(trainer)

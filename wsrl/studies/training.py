@@ -28,9 +28,10 @@ from wsrl.studies.logs import RunLogger
 from wsrl.studies.messages import explain, note, quiet
 from wsrl.studies.options import add_run_options
 from wsrl.studies.predictions import ColumnKeeper, write_metrics, write_predictions
+from wsrl.studies.processes import check_sizes
 from wsrl.studies.run_lease import own_run
 from wsrl.studies.runs import AUTO, Request, Run
-from wsrl.studies.stopping import LastCheckpoint, ended_together
+from wsrl.studies.stopping import EndCheckpoint, LastCheckpoint, ended_together
 from wsrl.studies.tables import print_metrics
 from wsrl.tasks import TaskModule
 from wsrl.zoos.leases import Lease, LeaseLostError
@@ -129,6 +130,7 @@ class TrainingCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, without Lightning's warning that the process has arguments too."""
         self.config = parser.parse_args(args)
+        check_sizes(self.config["trainer"])
         self.seed = self.config["seed_everything"]  # as given: a number, or whether any will do
         given = self.config["model"]["init_args"].get("pretrained")
         if self.record is not None and given is not None:
@@ -171,14 +173,14 @@ class TrainingCLI(LightningCLI):
         callbacks = [DataRemarks(), *callbacks]
         own["callbacks"] = [*callbacks, self.columns] if self.command == "test" else callbacks
         if self.command == "fit":
-            path, best = None, []
-            if given["enable_checkpointing"] is not False:
-                path, best = self.run.checkpoint("last"), [self._best_checkpoint()]
+            saves = given["enable_checkpointing"] is not False
+            path = self.run.checkpoint("last") if saves else None
             minutes = self.config_init["checkpoint_minutes"]
             # The first of all: what others do when a step begins is not done when it saves.
             step = 0 if self.record is None else self.record.step
             last = LastCheckpoint(path, minutes, self.stop, step, self._check_lease)
-            own["callbacks"] = [last, self.cost, *callbacks, *best]
+            kept = [self._best_checkpoint(), EndCheckpoint(last)] if saves else []
+            own["callbacks"] = [last, self.cost, *callbacks, *kept]
         return super().instantiate_trainer(**own, **kwargs)
 
     def execute(self) -> None:
@@ -189,6 +191,8 @@ class TrainingCLI(LightningCLI):
             "test": self.evaluate,
             "predict": self.predict,
         }
+        if self.trainer.is_global_zero:
+            self.run.remove_leftovers()
         with ended_together(self.trainer, self.stop, self.run.folder):
             commands[self.command]()
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
@@ -10,6 +13,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from wsrl.encoders import ProbingEncoder
+from wsrl.safe_files import naming
 from wsrl.tasks.evaluation import EvaluatedProblem, evaluation_data
 
 if TYPE_CHECKING:
@@ -99,8 +103,9 @@ class EmulationFigures(Callback):
         }
         if isinstance(module.encoder, ProbingEncoder):
             figures["probing"] = draw_probing(module, module.encoder, self._example, problem)
-        for name, figure in figures.items():
-            writer.add_figure(name, figure, trainer.global_step)
+        with naming(event_file(writer)):
+            for name, figure in figures.items():
+                writer.add_figure(name, figure, trainer.global_step)
 
     def _draw_embeddings(self, task_period: float | None) -> Figure:
         from wsrl.analysis.figures import embedding_map
@@ -123,13 +128,16 @@ class EmulationFigures(Callback):
             for part in self._gathered
             for run, step, performance, task in zip(*part[2:], strict=True)
         ]
-        writer.add_embedding(
-            torch.cat([part.embedding for part in self._gathered]),
-            metadata=[[str(value) for value in row] for row in rows],
-            metadata_header=header,
-            global_step=trainer.global_step,
-            tag=tag,
-        )
+        folder = Path(writer.get_logdir(), f"{trainer.global_step:05}", tag)
+        # What a killed run left there is written again, which the writer would warn of.
+        with naming(folder), contextlib.redirect_stdout(io.StringIO()):
+            writer.add_embedding(
+                torch.cat([part.embedding for part in self._gathered]),
+                metadata=[[str(value) for value in row] for row in rows],
+                metadata_header=header,
+                global_step=trainer.global_step,
+                tag=tag,
+            )
 
 
 def draw_outputs(module: EmulationModule, batch: ZooBatch) -> Figure:
@@ -171,6 +179,12 @@ def draw_probing(
         titles,
         images=None if images is None else _numpy(images),
     )
+
+
+def event_file(writer: SummaryWriter) -> Path:
+    """Return the newest event file in a writer's folder; the folder where there is none."""
+    folder = Path(writer.get_logdir())
+    return max(folder.glob("events.out.tfevents.*"), default=folder)
 
 
 def _name(batch: ZooBatch, row: Tensor) -> str:

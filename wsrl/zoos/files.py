@@ -22,10 +22,10 @@ A writer holds a lock (``flock``) on such a file until it is through. The system
 when the process dies, so whoever gets the lock may delete the file.
 """
 
-_PARTIAL_NAME = re.compile(rf".+\.[0-9a-f]{{8}}{re.escape(PARTIAL)}")
+_PARTIAL_NAME = re.compile(rf"(.+)\.[0-9a-f]{{8}}{re.escape(PARTIAL)}", re.DOTALL)
 
 
-def remove_leftovers(folder: Path) -> None:
+def remove_leftovers(folder: Path, name: str | None = None) -> None:
     """Delete the partial files that processes which died left in a folder.
 
     Files that are being written stay, and so does all that is not named as ``partial_file`` does.
@@ -34,12 +34,14 @@ def remove_leftovers(folder: Path) -> None:
 
     Args:
         folder: where to look, not below; it need not exist.
+        name: of the file whose partial files are meant; of any file by default.
     """
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        for name in os.listdir(folder):
-            if _PARTIAL_NAME.fullmatch(name):
+    with contextlib.suppress(OSError):  # there is no such folder, or it cannot be read
+        for found in os.listdir(folder):
+            partial = _PARTIAL_NAME.fullmatch(found)
+            if partial and name in (None, partial[1]):
                 with contextlib.suppress(OSError):  # in use, gone meanwhile, or not ours to delete
-                    _remove_if_free(folder / name)
+                    _remove_if_free(folder / found)
 
 
 def _remove_if_free(path: Path) -> None:

@@ -15,7 +15,7 @@ from wsrl.studies.benchmark.results import CELLS, RECORD, RESULT, Result, read_r
 from wsrl.studies.benchmark.settings import BenchmarkSettings, Training, contents, find_config
 from wsrl.studies.runs import read_config
 from wsrl.zoos.checks import read_json
-from wsrl.zoos.files import checksum, write_atomically
+from wsrl.zoos.files import checksum, remove_leftovers, write_atomically
 
 _PATHS = ("--config", "--data.zoo", "--run", "--out", "--model.pretrained")  # what follows is one
 
@@ -36,6 +36,7 @@ def record_grid(out: Path, settings: BenchmarkSettings, cells: Sequence[PlannedC
         ValueError: where the folder holds another grid, or something else; nothing is written.
     """
     path = out / RECORD
+    remove_leftovers(out)
     commands = {p.cell.name: [_portable(words, out) for words in p.commands] for p in cells}
     configs: dict[str, Any] = {}
     for planned in cells:

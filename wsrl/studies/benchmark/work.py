@@ -28,6 +28,7 @@ from wsrl.studies.encoder_commands import encoders_from_arguments
 from wsrl.studies.runs import Run
 from wsrl.studies.training import run_training
 from wsrl.zoos.checks import read_json
+from wsrl.zoos.files import remove_leftovers
 
 LOG = "output.log"
 """What a cell's commands print, in its folder."""
@@ -75,6 +76,7 @@ def work(task: Task) -> None:
     find_own_modules()
     folder = task.out / CELLS / task.planned.cell.name
     folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
     (folder / RESULT).unlink(missing_ok=True)  # of the last time, when it failed
     _print_to(folder / LOG)
     start = time.monotonic()

@@ -27,7 +27,7 @@ from wsrl.studies.inspection.imitations import SEQUENCES, imitation_error
 from wsrl.tasks import EmulationModule
 from wsrl.tasks.clones import chosen_rows
 from wsrl.zoos import Zoo, ZooError
-from wsrl.zoos.files import checksum
+from wsrl.zoos.files import checksum, remove_leftovers
 from wsrl.zoos.manifest import checksum_of
 from wsrl.zoos.tensors import read_metadata, read_tensors, write_tensors
 
@@ -95,6 +95,7 @@ def load_reference(
     say(f"measuring the {len(data.zoo)} RNNs of {data.zoo.path}, once")
     reference = measure(module, data)
     tensors = {field.name: getattr(reference, field.name) for field in fields(Reference)}
+    remove_leftovers(path.parent, path.name)
     with contextlib.suppress(OSError):
         write_tensors(path, tensors, key)
     return reference

@@ -54,7 +54,7 @@ def write_report(folder: Path, out: Path) -> str:
     from wsrl.studies.report.sections import find_sections
     from wsrl.studies.report.spreadsheets import results_csv, runs_csv, summary_csv
     from wsrl.studies.report.standings import find_standings
-    from wsrl.zoos.files import write_atomically
+    from wsrl.zoos.files import remove_leftovers, write_atomically
 
     benchmark = Benchmark.read(folder)
     standings = find_standings(benchmark)
@@ -68,6 +68,7 @@ def write_report(folder: Path, out: Path) -> str:
         "summary.csv": summary_csv(standings),
     }
     out.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(out)
     for name, content in files.items():
         write_atomically(out / name, content.encode())
     states = [benchmark.state(cell) for cell in benchmark.cells]

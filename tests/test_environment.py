@@ -1,0 +1,190 @@
+"""Environments of launchers that are only half there end a command in one line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wsrl.cli import main
+from wsrl.environment import check_training
+from wsrl.studies import processes
+from wsrl.studies.launch import several_processes
+from wsrl.studies.processes import check_sizes, requeue
+
+ROOT = Path(__file__).parents[1]
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "x"}
+RANKS = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}
+MEETING = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+JOB = {"SLURM_NTASKS": "4", "SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "x"}
+PLACE = {"SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_NODEID": "1"}
+STEP = {"SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "3", "SLURM_STEP_NUM_NODES": "2"}
+GROUPS = {"LOCAL_WORLD_SIZE": "2", "GROUP_WORLD_SIZE": "1"}
+
+REFUSED = {
+    # What is there, what the line says, and which commands it ends.
+    "only torchrun's name": (TORCHRUN, "RANK is not set", "fit build benchmark"),
+    "no WORLD_SIZE": (TORCHRUN | {"RANK": "0", "LOCAL_RANK": "0"}, "WORLD_SIZE is not", "fit"),
+    "no LOCAL_WORLD_SIZE": (TORCHRUN | RANKS | MEETING, "LOCAL_WORLD_SIZE is not set", "build"),
+    "no LOCAL_RANK": (TORCHRUN | {"RANK": "0", "WORLD_SIZE": "2"}, "LOCAL_RANK is not set", "fit"),
+    "no MASTER_ADDR": (TORCHRUN | RANKS | {"MASTER_PORT": "1"}, "MASTER_ADDR is not set", "fit"),
+    "no MASTER_PORT": (TORCHRUN | RANKS | {"MASTER_ADDR": "x"}, "MASTER_PORT is not set", "fit"),
+    "a rank too high": (TORCHRUN | RANKS | {"RANK": "2"}, "RANK is 2, but WORLD_SIZE is 2", "fit"),
+    "RANK alone": ({"RANK": "0"}, "RANK is set, but WORLD_SIZE is not", "fit benchmark"),
+    "LOCAL_RANK alone": ({"LOCAL_RANK": "1"}, "MASTER_PORT, where they meet, is not set", "fit"),
+    "a rank of text": ({"RANK": "first"}, "RANK is 'first'", "fit build benchmark baseline"),
+    "an empty LOCAL_RANK": ({"LOCAL_RANK": ""}, "LOCAL_RANK is ''", "fit build baseline"),
+    "a negative rank": ({"LOCAL_RANK": "-1"}, "LOCAL_RANK is '-1'", "fit build"),
+    "a port of text": ({"MASTER_PORT": "http"}, "MASTER_PORT is 'http'", "fit"),
+    "tasks anywhere": (JOB, "use --ntasks-per-node=4 instead of --ntasks=4", "fit benchmark"),
+    "tasks without srun": (JOB | {"SLURM_NTASKS_PER_NODE": "4"}, "SLURM_PROCID is not set", "fit"),
+    "tasks of text": (JOB | {"SLURM_NTASKS": "four"}, "SLURM_NTASKS is 'four'", "fit build"),
+    "a task too many": (
+        JOB | PLACE | {"SLURM_PROCID": "4", "SLURM_NTASKS_PER_NODE": "2"},
+        "SLURM_PROCID is 4, but SLURM_NTASKS is 4",
+        "fit",
+    ),
+    "a step without a place": (STEP, "SLURM_PROCID is not set", "build"),
+    "a step without its tasks": (STEP | PLACE, "SLURM_STEP_TASKS_PER_NODE is ''", "build"),
+    "a step on fewer nodes": (
+        STEP | PLACE | {"SLURM_STEP_TASKS_PER_NODE": "3"},
+        "SLURM_STEP_TASKS_PER_NODE is '3'",
+        "build",
+    ),
+    "a step of text": (
+        STEP | PLACE | {"SLURM_STEP_TASKS_PER_NODE": "2(x"},
+        "SLURM_STEP_TASKS_PER_NODE is '2(x'",
+        "build",
+    ),
+}
+ACCEPTED = {
+    "nothing": {},
+    "torchrun": TORCHRUN | RANKS | MEETING | GROUPS,
+    "torchrun of one process": TORCHRUN
+    | GROUPS
+    | {"RANK": "0", "LOCAL_RANK": "0"}
+    | {"WORLD_SIZE": "1"},
+    "Lightning": {"LOCAL_RANK": "1", "NODE_RANK": "0", "WORLD_SIZE": "2"} | MEETING,
+    "one task": {"SLURM_NTASKS": "1", "SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "x"},
+    "srun": JOB
+    | PLACE
+    | STEP
+    | {"SLURM_NTASKS_PER_NODE": "2"}
+    | {"SLURM_STEP_TASKS_PER_NODE": "2,1"},
+    "an interactive job": JOB | {"SLURM_JOB_NAME": "interactive"},
+}
+COMMANDS = {
+    "fit": ["fit", "--run", "run", "--data.zoo", "zoo"],
+    "build": ["zoo", "build", "--problem", "formal_languages", "--out", "zoo"],
+    "benchmark": ["benchmark", "--tier", "smoke", "--out", "results"],
+    "baseline": ["baseline", "mean", "--target", "x", "--data.zoo", "zoo", "--run", "run"],
+}
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [*os.environ]:
+        if name.startswith(("SLURM_", "TORCHELASTIC_", "MASTER_")) or name.endswith("RANK"):
+            monkeypatch.delenv(name)
+    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def place(known: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in known.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), [(name, one) for name in REFUSED for one in REFUSED[name][2].split()]
+)
+def test_half_an_environment_is_one_line(
+    name: str,
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    known, said, _ = REFUSED[name]
+    place(known, monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    assert main(COMMANDS[command]) == 1
+    error = capsys.readouterr().err
+    prog = {"build": "wsrl zoo build"}.get(command, f"wsrl {command}")
+    assert error.startswith(f"{prog}: error: ")
+    assert error.count("\n") == 1
+    assert said in error
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_a_whole_environment_is_accepted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    place(ACCEPTED[name], monkeypatch)
+    check_training()
+    with several_processes(["build"], "cpu", None, None) as found:
+        assert found.device == "cpu"
+
+
+def test_nothing_is_imported_that_reads_the_variables_before_they_are_checked() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "wsrl.cli", *COMMANDS["fit"]],
+        env=os.environ | {"RANK": "first"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "wsrl fit: error: the environment variable RANK is 'first': expected a whole number, as a "
+        "launcher sets it; unset RANK where none did\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "devices", "nodes", "said"),
+    [
+        ("cpu", -3, 1, "at least 1 process on a CPU, not -3"),
+        ("cpu", "-1", 1, "at least 1 process on a CPU, not -1"),
+        ("cpu", [0], 1, "at least 1 process on a CPU, not [0]"),
+        ("cpu", "many", 1, "at least 1 process on a CPU, not many"),
+        ("cuda", -3, 1, "-1 for all devices, or a number from 1, not -3"),
+        ("cuda", 0, 1, "-1 for all devices, or a number from 1, not 0"),
+        ("cpu", 1, 0, "--trainer.num_nodes must be at least 1, not 0"),
+        ("cpu", 2, 2, None),
+        ("cpu", "auto", 1, None),
+        ("cpu", "2", 1, None),
+        ("cuda", -1, 1, None),
+        ("cuda", [0, 1], 1, None),
+    ],
+)
+def test_sizes_of_a_trainer(
+    accelerator: str, devices: object, nodes: int, said: str | None
+) -> None:
+    options = {"accelerator": accelerator, "devices": devices, "num_nodes": nodes}
+    if said is None:
+        check_sizes(options)
+        return
+    with pytest.raises(ValueError, match=r"--trainer\.") as raised:
+        check_sizes(options)
+    assert said in str(raised.value)
+
+
+def test_auto_is_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"accelerator": "auto", "devices": -1, "num_nodes": 1}
+    monkeypatch.setattr(processes, "_accelerator", lambda: "cuda")
+    check_sizes(options)
+    monkeypatch.setattr(processes, "_accelerator", lambda: "cpu")
+    with pytest.raises(ValueError, match="on a CPU, not -1"):
+        check_sizes(options)
+
+
+def test_a_job_without_a_number_cannot_be_queued_again_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
+    requeue()
+    assert "queue the job yourself" in capsys.readouterr().err
