@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from wsrl.zoos.disk_tensors import disk_tensors
 from wsrl.zoos.manifest import SHARDS, ZooError
 from wsrl.zoos.npy import NpyWriter, check_header, header_of
 from wsrl.zoos.official import is_official
@@ -18,7 +19,6 @@ from wsrl.zoos.official_kinds import EVALUATED_IMAGES, EVALUATED_STRINGS, KINDS,
 from wsrl.zoos.official_spec import ARGUMENTS
 from wsrl.zoos.open import open_zoo
 from wsrl.zoos.store import Zoo
-from wsrl.zoos.tensors import read_tensors
 
 _CHUNK = 64  # rows written at once
 
@@ -129,10 +129,10 @@ def _kept(zoo: Zoo) -> Tensor:
 
 
 def _chunks(zoo: Zoo, kept: Tensor) -> Iterator[Mapping[str, Tensor]]:
-    """Yield the rows to write, one shard mapped into memory at a time."""
+    """Yield the rows to write, some at a time."""
     start = 0
     for shard in zoo.manifest.shards:
-        columns = read_tensors(zoo.path / SHARDS / shard.file)
+        columns = disk_tensors(zoo.path / SHARDS / shard.file)
         rows = kept[start : start + shard.rows].nonzero().squeeze(1)
         start += shard.rows
         for chunk in rows.split(_CHUNK):
