@@ -19,18 +19,21 @@ def read_regular(path: Path, most: int) -> bytes:
 
     Raises:
         OSError: where it is not there or must not be read.
-        ValueError: where it is no regular file, or larger.
+        ValueError: where it is no regular file, larger, or grows meanwhile.
     """
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe opens at once
     try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
             raise ValueError("no regular file")
+        if found.st_size > most:
+            raise ValueError(f"it has {found.st_size} bytes, more than {most} bytes")
         with os.fdopen(handle, "rb", closefd=False) as file:
-            content = file.read(most + 1)
+            content = file.read(found.st_size + 1)  # which takes so much memory at once
     finally:
         os.close(handle)
-    if len(content) > most:
-        raise ValueError(f"it has more than {most} bytes")
+    if len(content) > found.st_size:
+        raise ValueError("it grew while it was read")
     return content
 
 

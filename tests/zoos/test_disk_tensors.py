@@ -130,7 +130,6 @@ def test_training_ends_with_an_error_where_a_shard_is_cut_short(
     file = zoo / ("logits.npy" if published else "shards/00001.safetensors")
     os.truncate(file, 4096)
     with pytest.raises(ZooError, match=f"{file} is damaged: it was cut short"):
-        for step in range(20):
-            loader.batch(step)
+        [loader.batch(step) for step in range(20)]
     with pytest.raises(ZooError, match=f"{file.name}"):
         open_zoo(zoo)

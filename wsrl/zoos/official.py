@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wsrl.zoos.checks import DTYPES, parse_json, read_json
+from wsrl.safe_files import read_regular
+from wsrl.zoos.checks import DTYPES, LARGEST_JSON, parse_json
 from wsrl.zoos.disk_tensors import DiskTensor
 from wsrl.zoos.labels import check_labels
 from wsrl.zoos.manifest import MANIFEST, Manifest, ZooError
@@ -200,8 +201,8 @@ def _read_arguments(folder: Path) -> str | None:
     if not path.is_file():
         return None
     try:
-        content = read_json(path)
-        text = path.read_bytes().decode()
+        text = read_regular(path, LARGEST_JSON).decode()
+        content = parse_json(text.encode())
     except ValueError as error:
         raise ZooError(
             f"{path} is damaged ({error}): expected JSON, options and their values"
