@@ -1,7 +1,7 @@
 """Private memory, and time of a batch, when a zoo is read and when one ten times as large is.
 
-Private memory is what the process alone has (``RssAnon`` of ``/proc/self/status``): pages of the
-memory-mapped files do not count, the kernel drops them whenever it needs room. Linux only.
+Private memory is what the process alone has (``RssAnon`` of ``/proc/self/status``): what the kernel
+keeps of files that were read does not count, it drops that whenever it needs room. Linux only.
 
     python benchmarks/zoo_memory.py --rows 500 --factor 10
 """
@@ -29,10 +29,16 @@ from wsrl.zoos.shards import write_shard
 SHARD_ROWS = 250
 
 
-def resident_megabytes(kind: str = "RssAnon") -> float:
-    """Return the process's memory: ``RssAnon`` is private, ``RssFile`` mapped from files."""
+def private_megabytes() -> float:
+    """Return the process's private memory."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(kind)) / 1024
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
+
+
+def megabytes_read() -> float:
+    """Return how much the process has read, from the disk or from what the kernel kept of it."""
+    lines = Path("/proc/self/io").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("rchar")) / 2**20
 
 
 def write_zoo(folder: Path, rows: int, problem: TrainableProblem, spec: RNNSpec) -> float:
@@ -57,10 +63,11 @@ def write_zoo(folder: Path, rows: int, problem: TrainableProblem, spec: RNNSpec)
 def read_all(zoo: str, in_memory: bool = False) -> tuple[float, float, float]:
     """Read every training row three times.
 
-    Returns how private and mapped memory grew, and the median milliseconds of a batch of 64.
+    Returns how private memory grew, the megabytes read, and the median milliseconds of a batch of
+    64.
     """
     gc.collect()
-    before = resident_megabytes(), resident_megabytes("RssFile")
+    before = private_megabytes(), megabytes_read()
     module = ZooDataModule(zoo, in_memory=in_memory)
     loader = module.train_dataloader()
     seconds = []
@@ -68,7 +75,7 @@ def read_all(zoo: str, in_memory: bool = False) -> tuple[float, float, float]:
         start = time.perf_counter()
         loader.batch(step)
         seconds.append(time.perf_counter() - start)
-    grown = resident_megabytes() - before[0], resident_megabytes("RssFile") - before[1]
+    grown = private_megabytes() - before[0], megabytes_read() - before[1]
     return *grown, 1000 * statistics.median(seconds)
 
 
@@ -80,9 +87,9 @@ def main() -> None:
     parser.add_argument("--read", help="only read this zoo and print what it took")
     arguments = parser.parse_args()
     if arguments.read:
-        private, mapped, batch = read_all(arguments.read)
+        private, read, batch = read_all(arguments.read)
         print(
-            f"private memory +{private:.1f} MB, mapped from files +{mapped:.1f} MB, "
+            f"private memory +{private:.1f} MB, read from files {read:.1f} MB, "
             f"{batch:.1f} ms a batch"
         )
         return

@@ -45,10 +45,11 @@ def test_links_may_lead_into_a_folder_but_not_out_of_it(tmp_path: Path) -> None:
     outside.mkdir()
     (home / "inner").symlink_to("real")
     (home / "outer").symlink_to(outside)
+    (home / "circle").symlink_to("circle")
     (home / "real" / "file").symlink_to(outside / "not there yet")
     (tmp_path / "alias").symlink_to(home)
     for folder in (home, tmp_path / "alias"):
-        check_inside(folder, "real", "inner", "inner/new", "not/there")
+        check_inside(folder, "real", "inner", "inner/new", "not/there", "circle")
         for name in ("outer", "outer/new", "real/file", "inner/file"):
             with pytest.raises(ValueError, match="leads out of"):
                 check_inside(folder, "real", name)
@@ -71,6 +72,10 @@ def test_a_file_is_its_users_alone_only_where_nobody_else_writes(tmp_path: Path)
         place.chmod(kept)
     folder.parent.chmod(0o1777)  # as /tmp
     assert who_else_writes(file) is None
+    file.chmod(0o666)
+    folder.chmod(0o777)
+    assert who_else_writes(file) == f"others can write {file}, {folder}"
+    file.chmod(0o600)
     folder.chmod(0o1777)  # others may put files beside it, under a name that is looked for
     assert who_else_writes(file) == f"others can write {folder}"
 

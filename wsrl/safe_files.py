@@ -21,18 +21,21 @@ def read_regular(path: Path, most: int) -> bytes:
 
     Raises:
         OSError: where it is not there or must not be read.
-        ValueError: where it is no regular file, or larger.
+        ValueError: where it is no regular file, larger, or grows meanwhile.
     """
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe opens at once
     try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
             raise ValueError("no regular file")
+        if found.st_size > most:
+            raise ValueError(f"it has {found.st_size} bytes, more than {most} bytes")
         with os.fdopen(handle, "rb", closefd=False) as file:
-            content = file.read(most + 1)
+            content = file.read(found.st_size + 1)  # which takes so much memory at once
     finally:
         os.close(handle)
-    if len(content) > most:
-        raise ValueError(f"it has more than {most} bytes")
+    if len(content) > found.st_size:
+        raise ValueError("it grew while it was read")
     return content
 
 
@@ -61,10 +64,11 @@ def check_inside(folder: Path, *names: str) -> None:
     Raises:
         ValueError: naming the link.
     """
-    home = folder.resolve()
+    home = Path(os.path.realpath(folder))
     for name in names:
         for part in reversed([Path(name), *Path(name).parents]):
-            if (folder / part).is_symlink() and not (folder / part).resolve().is_relative_to(home):
+            place = Path(os.path.realpath(folder / part))  # Path.resolve fails on links in a circle
+            if (folder / part).is_symlink() and not place.is_relative_to(home):
                 raise ValueError(
                     f"{folder / part} is a link that leads out of {folder}: nothing is written or "
                     "deleted there"
@@ -85,12 +89,12 @@ def who_else_writes(path: Path) -> str | None:
     Returns:
         The reason; ``None`` where there is none.
     """
-    folder = path if path.is_dir() else path.parent
+    folder, shared = path if path.is_dir() else path.parent, []
     for place in (path, *path.parents):
         found = place.lstat()
         if found.st_uid not in (0, os.geteuid()):
             return f"{place} belongs to another user (number {found.st_uid})"
-        shared = found.st_mode & OTHERS_WRITE
-        if shared and (place in (path, folder) or not found.st_mode & stat.S_ISVTX):
-            return f"others can write {place}"
-    return None
+        sticky = found.st_mode & stat.S_ISVTX and place not in (path, folder)
+        if found.st_mode & OTHERS_WRITE and not sticky:
+            shared.append(str(place))
+    return f"others can write {', '.join(shared)}" if shared else None

@@ -9,14 +9,14 @@ import resource
 import shutil
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.zoos.test_official import write_images, write_languages
-from wsrl.data import ZooDataModule
+from wsrl.data import ZooDataModule, staging
 from wsrl.zoos import ZooError, open_zoo
 
 SHARDS = ["shards/00000.safetensors", "shards/00001.safetensors", "shards/00002.safetensors"]
@@ -148,24 +148,101 @@ def test_space_that_runs_out_while_copying_leaves_nothing(source: Path, tmp_path
     staged(source, tmp_path / "disk").zoo.check()
 
 
-def test_only_copies_that_nobody_writes_are_removed(source: Path, tmp_path: Path) -> None:
+STAGE = """
+import sys
+from wsrl.data import ZooDataModule, staging
+copied = staging._copy_file
+def copy(*files):
+    result = copied(*files)
+    print("copied one", flush=True)
+    sys.stdin.readline()
+    return result
+staging._copy_file = copy
+data = ZooDataModule(sys.argv[1], batch_size=8, eval_batch_size=8, stage_to=sys.argv[2])
+data.prepare_data()
+"""
+
+
+@pytest.fixture
+def copying(source: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that has copied one file, and waits for a line before every other one."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", STAGE, str(source), str(tmp_path / "disk")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "copied one\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_what_a_killed_process_left_is_removed(
+    copying: subprocess.Popen[str], source: Path, tmp_path: Path
+) -> None:
+    left = {path.name for path in (tmp_path / "disk").iterdir()}
+    assert any(name.endswith(".partial") for name in left)
+    copying.kill()
+    copying.wait()
     copy = staged(source, tmp_path / "disk").zoo.path
-    killed, running = (copy.with_name(f"{copy.name}.{n * 8}.partial") for n in "ab")
-    for partial in (killed, running):
-        (partial / "shards").mkdir(parents=True)
-        (partial / SHARDS[0]).write_bytes(b"half")
-    yesterday = time.time() - 86400
-    for path in (killed, *killed.rglob("*")):
-        os.utime(path, (yesterday, yesterday))
-    staged(source, tmp_path / "disk")
-    assert running.exists()
-    assert not killed.exists()
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == [copy.name]
+    assert copy.name not in left
+
+
+def test_a_copy_that_a_living_process_makes_is_waited_for(
+    copying: subprocess.Popen[str],
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def tell(message: str, *arguments: object) -> None:
+        copying.communicate("go\n" * 9)  # once this process waits
+        assert "Waiting for %s" in message
+
+    monkeypatch.setattr(staging._log, "warning", tell)
+    monkeypatch.setattr(staging, "_copy", lambda *_: pytest.fail("copied twice"))
+    copy = staged(source, tmp_path / "disk").zoo.path
+    assert copying.returncode == 0
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == [copy.name]
+
+
+@pytest.mark.parametrize("place", ["the copy", "an unfinished copy"])
+def test_links_in_the_place_of_copies_lead_nowhere(
+    place: str, source: Path, tmp_path: Path
+) -> None:
+    copy = staged(source, tmp_path / "disk").zoo.path
+    shutil.rmtree(copy)
+    outside = tmp_path / "outside"
+    (outside / "shards").mkdir(parents=True)
+    (outside / SHARDS[0]).write_bytes(b"precious")
+    link = copy if place == "the copy" else copy.with_name(f"{copy.name}.partial")
+    link.symlink_to(outside)
+    staged(source, tmp_path / "disk").zoo.check()
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == [copy.name]
+    assert not copy.is_symlink()
+    assert files(outside) == [SHARDS[0]]
+    assert (outside / SHARDS[0]).read_bytes() == b"precious"
+
+
+def test_another_zoo_in_the_place_of_a_copy_is_not_read(
+    source: Path, zoo_path: str, tmp_path: Path
+) -> None:
+    """Its own checksums would agree: they are compared with those of the zoo."""
+    copy = staged(source, tmp_path / "disk").zoo.path
+    manifest = json.loads((copy / "manifest.json").read_text())
+    del manifest["sha256"]
+    manifest["versions"]["wsrl"] = "0.0.0"
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    open_zoo(copy).check()
+    assert staged(source, tmp_path / "disk").zoo.manifest == open_zoo(source).manifest
 
 
 READER = """
 import sys, threading
 import wsrl, torch
-from wsrl.data import ZooDataModule
+from wsrl.data import ZooDataModule, staging
 seen = []
 def watch(event, arguments):
     writes = event == "open" and set(str(arguments[1])) & set("wax+")

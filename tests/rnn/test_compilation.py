@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -99,6 +102,112 @@ def test_the_compiler_may_be_named_with_options(
         monkeypatch.setenv("CXX", wrong)
         with pytest.raises(compilation.CompilationError, match=message):
             compilation.load(tmp_path / "cache", "elementwise")
+
+
+@pytest.fixture
+def little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The source of a library whose answer is 42."""
+    monkeypatch.setattr(compilation, "SOURCES", tmp_path / "source")
+    (tmp_path / "source").mkdir()
+    source = tmp_path / "source" / "elementwise.cpp"
+    source.write_text(LITTLE)
+    compilation._warn_of_others.cache_clear()
+    return source
+
+
+def forged(cache: Path, source: Path) -> Path:
+    """Put another library, with its checksum, under the name of the one that is looked for."""
+    honest = cache.parent / "honest"
+    compilation.load(honest, "elementwise")
+    (name,) = (path.name for path in honest.iterdir())
+    source.write_text(LITTLE.replace("42", "666"))
+    other = cache.parent / "other"
+    assert compilation.load(other, "elementwise").answer() == 666
+    (library,) = other.iterdir()
+    source.write_text(LITTLE)
+    cache.mkdir(exist_ok=True)
+    return Path(shutil.copy(library, cache / name))
+
+
+@needs_kernels
+def test_a_library_where_others_can_write_is_not_loaded(
+    little: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache, scratch = tmp_path / "cache", tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    library = forged(cache, little)
+    before = library.read_bytes()
+    cache.chmod(0o777)
+    caplog.clear()
+    for _ in range(2):
+        assert compilation.load(cache, "elementwise").answer() == 42
+    assert [path.read_bytes() for path in cache.iterdir()] == [before]
+    assert list(scratch.iterdir()) == []
+    assert len(caplog.records) == 1
+    (line,) = caplog.text.splitlines()
+    assert f"others can write {cache}" in line
+    assert "go-w" in line
+    cache.chmod(0o755)
+    library.chmod(0o664)  # as a umask of 002 leaves it: made again, and kept from then on
+    for count in (2, 2):
+        assert compilation.load(cache, "elementwise").answer() == 42
+        assert len(caplog.records) == count
+    assert library.read_bytes() != before
+    assert library.stat().st_mode & 0o777 == 0o600
+
+
+@needs_kernels
+def test_the_checksum_alone_protects_from_nobody(little: Path, tmp_path: Path) -> None:
+    """Why the folder counts: in a folder of the user's own a forged library is theirs."""
+    forged(tmp_path / "cache", little).chmod(0o600)
+    assert compilation.load(tmp_path / "cache", "elementwise").answer() == 666
+
+
+@needs_kernels
+@pytest.mark.parametrize("kind", ["link to where others write", "pipe", "link in a circle"])
+def test_what_is_no_library_of_ones_own_is_replaced(
+    kind: str, little: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    library = forged(cache, little)
+    if kind == "pipe":
+        library.unlink()
+        os.mkfifo(library)
+    elif kind == "link in a circle":
+        library.unlink()
+        library.symlink_to(library)
+    else:
+        (tmp_path / "shared").mkdir()
+        (tmp_path / "shared").chmod(0o777)
+        shutil.move(library, tmp_path / "shared" / "library")
+        library.symlink_to(tmp_path / "shared" / "library")
+    assert compilation.load(cache, "elementwise").answer() == 42
+    assert library.is_file()
+    assert not library.is_symlink()
+
+
+@needs_kernels
+def test_folders_that_are_made_are_the_users_alone(little: Path, tmp_path: Path) -> None:
+    kept = os.umask(0o002)
+    try:
+        compilation.load(tmp_path / "a" / "b" / "c", "elementwise")
+    finally:
+        os.umask(kept)
+    for folder in ("a", "a/b", "a/b/c"):
+        assert (tmp_path / folder).stat().st_mode & 0o777 == 0o700
+
+
+@needs_kernels
+def test_without_any_safe_folder_nothing_is_loaded(
+    little: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("cache", "scratch"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder).chmod(0o777)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    with pytest.raises(compilation.CompilationError, match="no safe folder"):
+        compilation.load(tmp_path / "cache", "elementwise")
 
 
 def test_the_warning_is_true_of_every_library(caplog: pytest.LogCaptureFixture) -> None:

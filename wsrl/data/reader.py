@@ -1,4 +1,4 @@
-"""Gathers batches out of a zoo: through its memory map, or from columns held on a device."""
+"""Gathers batches out of a zoo: from the disk, or from columns held on a device."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class ZooReader:
     """Reads snapshots and some of their sequences by index, without a loop over samples.
 
     Args:
-        zoo: where from.
+        zoo: where from. Its labels, which are small, are read at once.
         hold_on: the device on which every needed column is kept from now on, so that batches are
-            gathered there; ``None`` leaves the columns on the disk and gathers on the CPU.
+            gathered there; ``None`` leaves the large ones on the disk and gathers on the CPU.
     """
 
     def __init__(self, zoo: Zoo, hold_on: torch.device | None = None) -> None:
@@ -25,10 +25,9 @@ class ZooReader:
         self.targets = zoo.problem.targets(zoo.steps)
         self._small = {"run", "step", "task", "performance"}
         self._small |= {target.column for target in self.targets.values()}
-        self._held: dict[str, Tensor] = {}
-        if hold_on is not None:
-            names = {*self._small, "weights", "sequences", "outputs"}
-            self._held = {name: zoo.read(name).to(hold_on) for name in sorted(names)}
+        large = () if hold_on is None else ("weights", "sequences", "outputs")
+        names = sorted({*self._small, *large})
+        self._held = {name: zoo.read(name).to(hold_on or "cpu") for name in names}
 
     def read(self, rows: Tensor, picks: Tensor) -> ZooBatch:
         """Gather snapshots.
@@ -54,10 +53,10 @@ class ZooReader:
         )
 
     def _column(self, name: str, rows: Tensor) -> Tensor:
-        return self._held[name][rows] if self._held else self.zoo.read(name, rows)
+        return self._held[name][rows] if name in self._held else self.zoo.read(name, rows)
 
     def _sequences(self, rows: Tensor, picks: Tensor) -> tuple[Tensor, Tensor]:
-        if self._held:
+        if self.hold_on is not None:
             at = (rows[:, None], picks)
             return self._held["sequences"][at], self._held["outputs"][at]
         return self.zoo.read_sequences(rows, picks)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
+import logging
 import os
-import secrets
 import shutil
-import time
+from functools import partial
 from pathlib import Path
 
+from wsrl.safe_files import read_regular
 from wsrl.zoos import Zoo, ZooError, open_zoo
+from wsrl.zoos.checks import LARGEST_JSON
 from wsrl.zoos.files import PARTIAL
+from wsrl.zoos.folder import check_name
+from wsrl.zoos.leases import LeaseLostError, Standing
 from wsrl.zoos.manifest import MANIFEST, SHARDS
 from wsrl.zoos.official_spec import ARGUMENTS
-
-_ABANDONED = 3600.0
-"""Seconds without a change after which a copy that was begun counts as abandoned."""
+from wsrl.zoos.sole import remove_unfinished, sole
 
 _PIECE = 1 << 22
+
+_log = logging.getLogger("wsrl")
 
 
 def staged_path(zoo: Zoo, stage_to: str) -> Path:
@@ -41,7 +44,7 @@ def staged_path(zoo: Zoo, stage_to: str) -> Path:
     path = zoo.path.resolve()
     content = hashlib.sha256(str(path).encode())
     if zoo.manifest.shards:
-        content.update((path / MANIFEST).read_bytes())
+        content.update(read_regular(path / MANIFEST, LARGEST_JSON))
     else:  # published files have no checksums
         for name in _files(zoo):
             state = (path / name).stat()
@@ -53,8 +56,8 @@ def stage_zoo(zoo: Zoo, stage_to: str) -> None:
     """Copy a zoo to a node's own disk, unless a whole copy is there; then check that.
 
     The copy is checked against the zoo's checksums while it is made (of published files, which have
-    none, as ``Zoo.check`` does). Several jobs may do this at once: the first to end wins, and the
-    others use its copy.
+    none, as ``Zoo.check`` does). Of several jobs that do this at once one makes the copy, and the
+    others wait for it and use it.
 
     Args:
         zoo: the zoo.
@@ -66,25 +69,35 @@ def stage_zoo(zoo: Zoo, stage_to: str) -> None:
         ValueError: as ``staged_path``.
     """
     target = staged_path(zoo, stage_to)
+    check_name(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(target)
-    if target.exists():
+    with sole(target.parent, target.name, partial(_wait, [])) as lease:
+        unfinished = target.with_name(f"{target.name}{PARTIAL}")
+        remove_unfinished(unfinished)
+        if os.path.lexists(target):
+            try:
+                _check_copy(zoo, target)
+                return
+            except ZooError:  # the copy was damaged since, or is no copy of this zoo
+                target.rename(unfinished)  # at once: nobody opens half of it
+                remove_unfinished(unfinished)
+        _check_space(zoo, target.parent)
         try:
-            open_zoo(target).check()
-            return
-        except ZooError:  # the copy was damaged since
-            _remove(target)
-    _check_space(zoo, target.parent)
-    partial = target.with_name(f"{target.name}.{secrets.token_hex(4)}{PARTIAL}")
-    try:
-        _copy(zoo, partial)
-        try:
-            partial.rename(target)
-        except OSError as error:
-            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            unfinished.mkdir()
+            _copy(zoo, unfinished)
+            lease.check()
+            unfinished.rename(target)
+        except LeaseLostError as error:
+            raise ZooError(f"the copy of {zoo.path} was not made: {error}") from error
+        finally:
+            if not lease.lost:
+                shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _wait(said: list[Standing], standing: Standing) -> None:
+    if not said:
+        _log.warning("Waiting for %s, which stages the same zoo.", standing.holder or "a process")
+        said.append(standing)
 
 
 def open_staged(zoo: Zoo, stage_to: str) -> Zoo:
@@ -112,6 +125,18 @@ def _files(zoo: Zoo) -> list[str]:
     return names + [ARGUMENTS] * (zoo.path / ARGUMENTS).is_file()
 
 
+def _check_copy(zoo: Zoo, folder: Path) -> None:
+    """Check that a folder holds a whole copy of this very zoo.
+
+    Raises:
+        ZooError: where it does not.
+    """
+    copy = open_zoo(folder)
+    if copy.manifest != zoo.manifest:
+        raise ZooError(f"{folder} holds no copy of the zoo at {zoo.path}")
+    copy.check()
+
+
 def _copy(zoo: Zoo, folder: Path) -> None:
     wanted = {f"{SHARDS}/{shard.file}": shard.sha256 for shard in zoo.manifest.shards}
     for name in _files(zoo):
@@ -120,7 +145,7 @@ def _copy(zoo: Zoo, folder: Path) -> None:
         if wanted.get(name, found) != found:
             raise ZooError(f"the zoo is damaged: the checksum of {zoo.path / name} differs")
     if not wanted:
-        open_zoo(folder).check()
+        _check_copy(zoo, folder)
 
 
 def _copy_file(source: Path, target: Path) -> str:
@@ -147,20 +172,3 @@ def _check_space(zoo: Zoo, folder: Path) -> None:
             f"{free / 1e9:.2f} GB are free: choose another stage_to, or leave it out",
             str(folder),
         )
-
-
-def _remove_abandoned(target: Path) -> None:
-    """Remove copies that were begun and are no longer written, as of jobs that were killed."""
-    for folder in target.parent.glob(f"{target.name}.*{PARTIAL}"):
-        with contextlib.suppress(OSError):
-            changed = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
-            if time.time() - changed > _ABANDONED:
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def _remove(folder: Path) -> None:
-    """Take a copy away at once: who has it open reads on, and nobody opens half of it."""
-    aside = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}{PARTIAL}")
-    with contextlib.suppress(FileNotFoundError):  # another job did
-        folder.rename(aside)
-    shutil.rmtree(aside, ignore_errors=True)

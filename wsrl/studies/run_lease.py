@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from wsrl.studies.checkpoint_io import check_writable, made
 from wsrl.studies.messages import note
 from wsrl.studies.runs import Run
-from wsrl.zoos.leases import Lease, Leases
+from wsrl.zoos.leases import Lease, Standing
+from wsrl.zoos.sole import sole
 
 _NAME = "fit"
 
@@ -50,29 +50,17 @@ def own_run(run: Run, goes_on: bool, auto: bool, overwrite: bool) -> Iterator[Le
 @contextlib.contextmanager
 def _held(folder: Path) -> Iterator[Lease]:
     """Hold a folder; its lease is as a shard's of a zoo, so it does not outlive its process."""
-    with made(folder):
-        lease = _take(folder)
-        try:
-            with lease:
-                yield lease
-        finally:
-            for path in [] if lease.lost else folder.glob(f"{_NAME}.lease.*"):
-                path.unlink(missing_ok=True)
+    said: list[bool] = []
 
-
-def _take(folder: Path) -> Lease:
-    """Take the lease, once it is known that nobody holds it: of other machines after a minute."""
-    leases, said = Leases(folder), False
-    while True:
-        standing = leases.survey([_NAME])[_NAME]
+    def busy(standing: Standing) -> None:
         if standing.alive:
             raise ValueError(
                 f"{standing.holder} trains in {folder} right now: choose another folder "
                 "(--run DIR), or end it first"
             )
-        if standing.free and (lease := leases.take(_NAME, standing)) is not None:
-            return lease
-        if not said and not standing.free:
+        if not said:
             note([f"{standing.holder} trained in {folder}: watching for a minute if it still does"])
-            said = True
-        time.sleep(0.5)
+            said.append(True)
+
+    with made(folder), sole(folder, _NAME, busy) as lease:
+        yield lease

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from wsrl.rnn import RNNSpec
+from wsrl.safe_files import read_regular
 from wsrl.zoos.problems.typed import check_arguments
 from wsrl.zoos.settings import BuildSettings
 
@@ -56,13 +57,10 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object from a regular file.
 
     Raises:
+        OSError: where it cannot be read.
         ValueError: for another file, too large a one, or one with a name twice in one object.
     """
-    if not path.is_file():
-        raise ValueError("no regular file")
-    if (size := path.stat().st_size) > LARGEST_JSON:
-        raise ValueError(f"it has {size} bytes, more than {LARGEST_JSON}")
-    return parse_json(path.read_bytes())
+    return parse_json(read_regular(path, LARGEST_JSON))
 
 
 def parse_json(content: bytes) -> dict[str, Any]:
@@ -189,7 +187,9 @@ def _check_build(content: Mapping[str, Any]) -> None:
         raise ValueError(
             f"its shards hold {rows} rows: expected {build['runs']} runs x {count} snapshots"
         )
-    if content["complete"] and content["shards"] and max(build["runs"], count) > rows:
+    if content["complete"] and not rows:
+        raise ValueError("it is complete, but lists no shards")
+    if content["complete"] and max(build["runs"], count) > rows:
         raise ValueError(f"{build['runs']} runs and {count} steps in {rows} rows")
 
 

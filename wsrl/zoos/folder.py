@@ -2,15 +2,46 @@
 
 from __future__ import annotations
 
+import os
 import reprlib
 from pathlib import Path
 
-from wsrl.zoos.manifest import BACKUP, MANIFEST, Manifest, ZooError
-from wsrl.zoos.records import is_new
+from wsrl.safe_files import check_inside
+from wsrl.zoos.manifest import BACKUP, MANIFEST, SHARDS, Manifest, ZooError
+from wsrl.zoos.records import PROGRESS, is_new
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 200
 _short.maxlist = _short.maxdict = 12
+
+
+def check_folder(folder: Path) -> None:
+    """Check a zoo's folder before anything is written or deleted in it.
+
+    Raises:
+        OSError: where it cannot be listed.
+        ZooError: where a link in it leads out of it, or its path is no UTF-8.
+    """
+    check_name(folder)
+    try:
+        check_inside(folder, MANIFEST, BACKUP, SHARDS, PROGRESS)
+        for place in (folder / SHARDS, folder / PROGRESS):
+            names = os.listdir(place) if place.is_dir() else []
+            check_inside(folder, *(f"{place.name}/{name}" for name in names))
+    except ValueError as error:
+        raise ZooError(str(error)) from error
+
+
+def check_name(folder: Path) -> None:
+    """Refuse a folder whose path is no UTF-8: safetensors could not open the files in it.
+
+    Raises:
+        ZooError: for such a path.
+    """
+    try:
+        os.path.realpath(folder).encode()
+    except UnicodeEncodeError as error:
+        raise ZooError(f"{str(folder)!r} is no UTF-8: choose a folder of another name") from error
 
 
 def open_or_create(folder: Path, wanted: Manifest) -> Manifest:
@@ -22,8 +53,10 @@ def open_or_create(folder: Path, wanted: Manifest) -> Manifest:
         The manifest in the folder.
 
     Raises:
-        ZooError: where the folder holds another zoo, or something else.
+        ZooError: where the folder holds another zoo, or something else, or a link in it leads out
+            of it.
     """
+    check_folder(folder)
     if not (folder / MANIFEST).exists():
         if folder.exists() and not folder.is_dir():
             raise ZooError(f"{folder} exists and is no folder: choose an empty or a new one")

@@ -19,12 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from wsrl.zoos.files import create_atomically
+from wsrl.safe_files import read_regular
+from wsrl.zoos.files import PARTIAL, create_atomically
 from wsrl.zoos.holders import Holder
 
 BEAT_SECONDS, PATIENCE_SECONDS = 5.0, 60.0
 _LENGTH = 1024  # bytes of a lease: it is rewritten in place, which must never need more room
 _NAME = re.compile(r"(.+)\.lease\.(\d+)")
+_FILE = re.compile(_NAME.pattern + rf"(\.[0-9a-f]{{8}}{re.escape(PARTIAL)})?")
 
 
 class LeaseLostError(RuntimeError):
@@ -112,9 +114,11 @@ class Leases:
             return Standing()
         path = self._path(name, generation)
         try:
-            content = path.read_bytes()
+            content = read_regular(path, 4 * _LENGTH)
         except FileNotFoundError:  # all is done, and somebody tidies up
             return Standing(generation, free=False)
+        except ValueError:  # a pipe, say, or something longer: no lease that anybody took
+            return Standing(generation)
         holder, done, released = _parse(content)
         if released or (holder is not None and holder.has_died(self.me)):
             return Standing(generation, True, False, holder, done)
@@ -174,6 +178,15 @@ class Lease:
         if self.lost:
             raise LeaseLostError(f"{self._path} was not renewed in time, and is another's by now")
 
+    def remove(self) -> None:
+        """Remove the lease's files and those of its predecessors; a successor's stay."""
+        name, own = str(self._path.name).rsplit(".lease.", 1)
+        for file in [] if self.lost else _names(self._path.parent):
+            match = _FILE.fullmatch(file)
+            if match and match[1] == name and (match[3] or int(match[2]) <= int(own)):
+                with contextlib.suppress(OSError):
+                    (self._path.parent / file).unlink()
+
     def _live(self) -> None:
         while not self._end.wait(self._seconds):
             try:
@@ -188,7 +201,7 @@ class Lease:
         self._count += 1
         content = _content(self._me, self._count, self.done, released)
         # Opened anew each time: others on a network file system see what was closed.
-        handle = os.open(self._path, os.O_WRONLY)
+        handle = os.open(self._path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             os.write(handle, content)
         finally:
@@ -225,7 +238,7 @@ def _content(holder: Holder, count: int, done: int, released: bool = False) -> b
 
 
 def _parse(content: bytes) -> tuple[Holder | None, int, bool]:
-    """Return holder, how far it got, and whether it released; of garbage that nobody did."""
+    """Return holder, how far it got, and whether it released; an unreadable file has no holder."""
     try:
         plain = json.loads(content)
         return Holder.from_dict(plain["holder"]), int(plain["done"]), plain["released"] is True

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
+import torch
 from numpy.lib import format as npy
 from numpy.typing import NDArray
+from torch import Tensor
 
+from wsrl.zoos.disk_tensors import DiskTensor
 from wsrl.zoos.manifest import ZooError
 
 Array: TypeAlias = NDArray[Any]
@@ -58,6 +61,7 @@ class NpyFile:
         """Read a file's header and check it.
 
         Raises:
+            OSError: for one that cannot be read.
             ZooError: for a file that is missing, damaged, or not as expected.
         """
         if not path.is_file():
@@ -65,6 +69,8 @@ class NpyFile:
         try:
             with path.open("rb") as file:
                 header, dtype, shape, fortran_order = _read_header(file)
+        except OSError:
+            raise
         except Exception as error:  # a header is Python source to numpy: it can fail in any way
             raise ZooError(
                 f"{path} is damaged or no .npy file ({str(error)[:500]}): expected {expected}"
@@ -78,8 +84,28 @@ class NpyFile:
         return _map(self.path, "c", self.header, self.dtype, self.shape, self.fortran_order)
 
     def rows(self, start: int, stop: int) -> Array:
-        """Return a copy of some rows; no memory map of the file is left behind."""
-        return np.array(self.map()[start:stop])
+        """Return a copy of some rows; no memory map of the file is left behind.
+
+        Raises:
+            ZooError: where the file was cut short since.
+        """
+        if self.fortran_order:
+            return np.array(self.map()[start:stop])
+        stop = min(stop, self.shape[0])
+        numbers = np.empty((stop - start, *self.shape[1:]), self.dtype)
+        target = numbers.reshape(-1).view(np.uint8).data
+        with self.path.open("rb") as file:
+            file.seek(len(self.header) + start * self.dtype.itemsize * prod(self.shape[1:]))
+            if file.readinto(target) != len(target):
+                raise ZooError(f"{self.path} is damaged: it was cut short while it was read")
+        return numbers
+
+    def tensor(self, dtype: torch.dtype) -> Tensor | DiskTensor:
+        """Return the array as a tensor of a dtype, which stays on the disk where it can."""
+        if self.fortran_order:  # its rows lie scattered over the file
+            wanted = torch.empty(0, dtype=dtype).numpy().dtype
+            return torch.from_numpy(self.rows(0, self.shape[0]).astype(wanted))
+        return DiskTensor.of(self.path, len(self.header), self.dtype, self.shape, dtype)
 
     def _check(self, expected: Expected) -> None:
         kind = self.dtype.str[1:]

@@ -15,11 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wsrl.zoos.checks import DTYPES, parse_json, read_json
+from wsrl.safe_files import read_regular
+from wsrl.zoos.checks import DTYPES, LARGEST_JSON, parse_json
+from wsrl.zoos.disk_tensors import DiskTensor
 from wsrl.zoos.labels import check_labels
 from wsrl.zoos.manifest import MANIFEST, Manifest, ZooError
 from wsrl.zoos.npy import Array, NpyFile
-from wsrl.zoos.official_kinds import KINDS, Kind
+from wsrl.zoos.official_kinds import KINDS, LARGE, Kind
 from wsrl.zoos.official_spec import (
     ARGUMENTS,
     OfficialHints,
@@ -63,8 +65,11 @@ class Publication:
         return self.kind.columns({name: f.rows(start, stop) for name, f in self.files.items()})
 
     def open(self, include_failed: bool = False) -> Zoo:
-        """Return the zoo, read through the memory map."""
-        columns = self.kind.columns({name: file.map() for name, file in self.files.items()})
+        """Return the zoo; its large columns are read from the disk when they are asked for."""
+        columns: dict[str, Tensor | DiskTensor] = dict(self.kind.labels(self._labels()))
+        for name, source in LARGE.items():
+            file, dtype = self.files[source], DTYPES[self.manifest.columns[name].dtype]
+            columns[name] = file.tensor(dtype)
         return Zoo(self.folder, self.manifest, [columns], self.check, include_failed)
 
     def check(self) -> float:
@@ -93,7 +98,8 @@ class Publication:
         )
 
     def _labels(self) -> dict[str, Array]:
-        return {name: file.map() for name, file in self.files.items() if _is_small(name, file)}
+        small = self.files.keys() - LARGE.values()
+        return {name: self.files[name].rows(0, len(self)) for name in small}
 
 
 def is_official(folder: Path) -> bool:
@@ -109,8 +115,8 @@ def open_official(
 ) -> Zoo:
     """Open a published zoo without importing it.
 
-    Its columns are the files' memory maps (a file of another dtype than a column can have, for
-    instance ``int8``, is converted in memory). ``check`` recomputes outputs on a sample.
+    Its large columns are read from the files when they are asked for (all at once from a file in
+    Fortran order, whose rows lie scattered). ``check`` recomputes outputs on a sample.
 
     Args:
         folder: the folder of its files.
@@ -195,8 +201,8 @@ def _read_arguments(folder: Path) -> str | None:
     if not path.is_file():
         return None
     try:
-        content = read_json(path)
-        text = path.read_bytes().decode()
+        text = read_regular(path, LARGEST_JSON).decode()
+        content = parse_json(text.encode())
     except ValueError as error:
         raise ZooError(
             f"{path} is damaged ({error}): expected JSON, options and their values"
@@ -204,10 +210,6 @@ def _read_arguments(folder: Path) -> str | None:
     if content.get("one_hot_input", 1) != 1:
         raise ZooError(f"{path} has one_hot_input {content['one_hot_input']!r}: expected 1")
     return text
-
-
-def _is_small(name: str, file: NpyFile) -> bool:
-    return len(file.shape) == 2 and name != "parameters"
 
 
 def _build(columns: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-import tempfile
+import shutil
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from wsrl.zoos.disk_tensors import disk_tensors
+from wsrl.zoos.files import PARTIAL
+from wsrl.zoos.leases import LeaseLostError, Standing
 from wsrl.zoos.manifest import SHARDS, ZooError
 from wsrl.zoos.npy import NpyWriter, check_header, header_of
 from wsrl.zoos.official import is_official
 from wsrl.zoos.official_kinds import EVALUATED_IMAGES, EVALUATED_STRINGS, KINDS, Kind
 from wsrl.zoos.official_spec import ARGUMENTS
 from wsrl.zoos.open import open_zoo
+from wsrl.zoos.sole import remove_unfinished, sole
 from wsrl.zoos.store import Zoo
-from wsrl.zoos.tensors import read_tensors
 
 _CHUNK = 64  # rows written at once
 
@@ -39,7 +43,7 @@ def export_official(path: str | Path, out: str | Path) -> list[str]:
 
     Raises:
         ZooError: for a zoo that is damaged or that the format cannot hold, where ``out`` holds
-            something, and where writing fails, as on a full disk.
+            something or another process exports there, and where writing fails, as on a full disk.
     """
     source, target = Path(path), Path(out)
     if is_official(source):
@@ -54,14 +58,25 @@ def export_official(path: str | Path, out: str | Path) -> list[str]:
     lost = [] if zoo.manifest.origin == "official" else _lost(zoo, kind)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
-            whole = Path(scratch) / "zoo"
-            whole.mkdir()
-            _write(zoo, kind, whole)
-            whole.replace(target)
-    except OSError as error:
+        with sole(target.parent, f".{target.name}", partial(_refuse, target)) as lease:
+            whole = target.with_name(f".{target.name}{PARTIAL}")
+            remove_unfinished(whole)
+            try:
+                whole.mkdir()
+                _write(zoo, kind, whole)
+                lease.check()
+                whole.replace(target)
+            finally:
+                if not lease.lost:
+                    shutil.rmtree(whole, ignore_errors=True)
+    except (OSError, LeaseLostError) as error:
         raise ZooError(f"the export to {target} failed, nothing is left of it: {error}") from error
     return lost
+
+
+def _refuse(target: Path, standing: Standing) -> None:
+    if standing.alive:
+        raise ZooError(f"{standing.holder} exports to {target} right now: wait for it or stop it")
 
 
 def _kind(zoo: Zoo) -> Kind:
@@ -129,10 +144,10 @@ def _kept(zoo: Zoo) -> Tensor:
 
 
 def _chunks(zoo: Zoo, kept: Tensor) -> Iterator[Mapping[str, Tensor]]:
-    """Yield the rows to write, one shard mapped into memory at a time."""
+    """Yield the rows to write, some at a time."""
     start = 0
     for shard in zoo.manifest.shards:
-        columns = read_tensors(zoo.path / SHARDS / shard.file)
+        columns = disk_tensors(zoo.path / SHARDS / shard.file)
         rows = kept[start : start + shard.rows].nonzero().squeeze(1)
         start += shard.rows
         for chunk in rows.split(_CHUNK):

@@ -25,6 +25,9 @@ DIFFERENCES = (-3, 2)
 WEIGHT_DECAYS = (0.0, 0.001, 0.01, 0.1)
 """What the published tasks and weight decays were drawn from."""
 
+LARGE = {"weights": "parameters", "sequences": "sequences", "outputs": "logits"}
+"""The columns that stay on the disk, and the files that they are read from."""
+
 _EVERY = frozenset(("weights", "run", "step", "task", "performance", "sequences", "outputs"))
 
 _SOURCES = {28: "mnist", 8: "digits"}

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from wsrl.zoos.checks import check_entries, parse_json
+from wsrl.safe_files import read_regular
+from wsrl.zoos.checks import LARGEST_JSON, check_entries, parse_json
 from wsrl.zoos.files import PARTIAL, create_atomically
 from wsrl.zoos.manifest import BACKUP, MANIFEST, SHARDS, Manifest, Shard, ZooError, checksum_of
 
@@ -54,7 +55,7 @@ class Record:
         """
         path = record_path(folder, index)
         try:
-            content = parse_json(path.read_bytes())
+            content = parse_json(read_regular(path, LARGEST_JSON))
             if content.pop("sha256") != checksum_of(content):
                 raise ValueError("its checksum differs")
             check_entries([content["shard"]])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from wsrl.zoos.assembly import POLL_SECONDS
 from wsrl.zoos.build import shard_members
+from wsrl.zoos.folder import check_folder
 from wsrl.zoos.group import read_state
 from wsrl.zoos.leases import Leases
 from wsrl.zoos.manifest import BACKUP, MANIFEST, SHARDS, Manifest, ZooError
@@ -40,10 +41,12 @@ def repair_zoo(path: str | Path) -> Repair:
         path: the zoo's folder.
 
     Raises:
-        ZooError: where nothing can be repaired, or a process is working on the zoo.
+        ZooError: where nothing can be repaired, a process is working on the zoo, or a link in it
+            leads out of its folder.
         OSError: naming the file, where it cannot be written.
     """
     folder, found = Path(path), list[str]()
+    check_folder(folder)
     manifest = _readable_manifest(folder, found)
     _refuse_company(folder)
     records = _whole_records(folder, manifest, found)

@@ -1,4 +1,4 @@
-"""Read a zoo from disk, memory-mapped."""
+"""Read a zoo from disk, rows of columns at a time."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch import Tensor
 
 from wsrl.rnn import RNNSpec
 from wsrl.zoos.checks import DTYPES
+from wsrl.zoos.disk_tensors import DiskTensor, disk_tensors
 from wsrl.zoos.manifest import MANIFEST, Manifest, Shard, ZooError
 from wsrl.zoos.problems import Column, Problem, create_problem
 from wsrl.zoos.records import finished
 from wsrl.zoos.shards import again, check_shards, shard_file
-from wsrl.zoos.tensors import read_tensors
 
 
 class Zoo:
-    """A finished zoo: columns of snapshots, read through the memory map.
+    """A finished zoo: columns of snapshots, read from the disk when they are asked for.
 
     Rows are snapshots, in the order of the shards. ``open_zoo`` makes one of a folder.
 
@@ -35,7 +35,7 @@ class Zoo:
         self,
         path: Path,
         manifest: Manifest,
-        shards: Sequence[Mapping[str, Tensor]],
+        shards: Sequence[Mapping[str, Tensor | DiskTensor]],
         check: Callable[[], object],
         include_failed: bool = False,
     ) -> None:
@@ -130,7 +130,9 @@ class Zoo:
             )
         return self.columns[name]
 
-    def _locate(self, rows: Tensor | None) -> Iterator[tuple[Mapping[str, Tensor], Tensor, Tensor]]:
+    def _locate(
+        self, rows: Tensor | None
+    ) -> Iterator[tuple[Mapping[str, Tensor | DiskTensor], Tensor, Tensor]]:
         """Yield each shard that holds some of the rows, where they go, and where they are."""
         stored = self._rows if rows is None else self._rows[rows]
         shards = torch.searchsorted(self._ends, stored, right=True)
@@ -144,7 +146,8 @@ class Zoo:
         if include_failed or not self.manifest.failed:
             return rows
         runs, steps = (
-            torch.cat([shard[name] for shard in self._shards]) for name in ("run", "step")
+            torch.cat([shard[name][torch.arange(len(shard[name]))] for shard in self._shards])
+            for name in ("run", "step")
         )
         kept = torch.ones(total, dtype=torch.bool)
         for run, step in self.manifest.failed.items():
@@ -181,14 +184,14 @@ MAKERS = {
 """The command that makes a zoo, by its origin."""
 
 
-def _open_shard(folder: Path, manifest: Manifest, shard: Shard) -> dict[str, Tensor]:
+def _open_shard(folder: Path, manifest: Manifest, shard: Shard) -> dict[str, DiskTensor]:
     path = shard_file(folder, shard)
     if path.stat().st_size != shard.bytes:
         raise ZooError(
             f"the zoo is damaged: shard {path} has {path.stat().st_size} bytes, "
             f"its manifest says {shard.bytes}. {again(folder)}"
         )
-    tensors = read_tensors(path)
+    tensors = disk_tensors(path)
     for name, column in manifest.columns.items():
         tensor = tensors.get(name)
         wanted = (shard.rows, *column.shape)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -19,32 +20,51 @@ from wsrl.zoos.files import written_atomically
 from wsrl.zoos.manifest import ZooError
 
 
+def check_tensors(path: Path) -> None:
+    """Make sure that a file is a safetensors file, from its header and its size.
+
+    Raises:
+        OSError: where it cannot be read.
+        ZooError: for a file that is none.
+    """
+    with _opened(path):
+        pass
+
+
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file, memory-mapped.
 
     Raises:
+        OSError: where it cannot be read.
         ZooError: for a file that is none.
     """
-    if not path.is_file():
-        raise ZooError(f"{path} is no regular file")
-    try:
-        with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 not a dict
-    except Exception as error:  # of dtypes that are not torch's, the library raises this and that
-        raise ZooError(f"{path} is damaged: {error}") from error
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 not a dict
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
     """Return the JSON that ``write_tensors`` put into a file's header.
 
     Raises:
+        OSError: where it cannot be read.
         ZooError: for a file that has none.
     """
+    with _opened(path) as file:
+        return parse_json(file.metadata()["wsrl"].encode())
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a safetensors file; whatever its content raises is damage, and nothing else is."""
+    if not path.is_file():
+        raise ZooError(f"{path} is no regular file")
+    with path.open("rb"):  # what the system refuses says so in its own words
+        pass
     try:
         with safe_open(path, "pt") as file:
-            return parse_json(file.metadata()["wsrl"].encode())
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise ZooError(f"{path} is damaged: {error!r}") from error
+            yield file
+    except Exception as error:  # of dtypes that are not torch's, the library raises this and that
+        raise ZooError(f"{path} is damaged: {error}") from error
 
 
 def digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:

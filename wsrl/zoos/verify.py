@@ -76,3 +76,10 @@ def _check_labels(zoo: Zoo) -> None:
                 f"the zoo at {zoo.path} does not hold {count} runs x {len(steps)} snapshots"
             )
     check_labels(zoo.path, columns)
+    for name, target in zoo.problem.targets(zoo.steps).items():
+        if target.kind != "classes":
+            continue
+        try:
+            target.of({target.column: zoo.read(target.column)})
+        except ValueError as error:
+            raise ZooError(f"the zoo at {zoo.path}, target {name}: {error}") from error

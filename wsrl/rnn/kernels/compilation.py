@@ -3,6 +3,9 @@
 There are several small libraries, each compiled when it is first used: nobody waits for cells they
 do not train. A library lies in a cache folder under a name made of everything it depends on, so
 that a home folder shared by unlike machines stays right, and a changed source is compiled anew.
+
+A library is code that this process runs. It is loaded only from where nobody but the user and root
+can write; a cache folder that others can write is not used.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import hashlib
 import logging
 import os
 import platform
+import secrets
 import shlex
 import shutil
 import subprocess
@@ -19,6 +23,8 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+
+from wsrl.safe_files import read_regular, who_else_writes
 
 SOURCES = Path(__file__).parent / "source"
 POPULATION = ("population.cpp", "products.cpp")
@@ -41,7 +47,11 @@ OPTIONS = (
 )
 
 DIGEST = hashlib.sha256().digest_size
-"""A library in the cache ends with so many bytes, the hash of those before."""
+"""A library in the cache ends with so many bytes, the hash of those before. It tells a library that
+was written in part from a whole one, and protects from nobody: a forger can compute it, too."""
+
+LARGEST = 1 << 26
+"""Bytes of a library, at most; ours have less than a megabyte."""
 
 _log = logging.getLogger("wsrl")
 
@@ -77,20 +87,40 @@ def cache_folder() -> Path:
 def load(folder: Path, name: str) -> ctypes.CDLL:
     """Load a library from a cache folder, compiled into it first where it is not there and whole.
 
+    Where others can write the folder, the library is compiled for this process alone.
+
     Args:
-        folder: the cache folder.
+        folder: the cache folder; made if need be, for the user alone.
         name: one of ``LIBRARIES``.
 
     Raises:
         CompilationError: without a compiler, or when it fails, or where nothing can be written.
     """
     compiler = find_compiler()
-    path = folder / f"{name}-{_key(compiler, name)}.so"
+    file = f"{name}-{_key(compiler, name)}.so"
     try:
-        if not _is_whole(path):
-            folder.mkdir(parents=True, exist_ok=True)
-            _compile(compiler, name, path)
-        return ctypes.CDLL(str(path))
+        for level in reversed((folder, *folder.parents)):
+            level.mkdir(mode=0o700, exist_ok=True)
+        place = folder.resolve()
+        shared = who_else_writes(place)
+        if shared:
+            _warn_of_others(place, shared)
+        elif _is_usable(place / file):
+            return ctypes.CDLL(str(place / file))
+        else:
+            _log.warning(
+                "Compiling the %s kernels for this machine into %s (seconds; once).", name, place
+            )
+        with tempfile.TemporaryDirectory(prefix="wsrl-") as scratch:  # its mode is 0700
+            private = Path(scratch).resolve()
+            if reason := who_else_writes(private):
+                raise CompilationError(
+                    f"there is no safe folder to compile the kernels in: {reason}"
+                )
+            made = _compile(compiler, name, private / file)
+            if not shared:
+                made = _keep(made, place / file)
+            return ctypes.CDLL(str(made))  # once it is loaded, its file may go
     except OSError as error:
         raise CompilationError(f"the kernels cannot be written or loaded ({error})") from error
 
@@ -133,32 +163,57 @@ def _processor() -> str:
     return "\n".join([platform.system(), platform.machine(), platform.processor(), *sorted(known)])
 
 
-def _is_whole(path: Path) -> bool:
-    """Say whether a library is there as it was written: loading half of one ends the process."""
-    if not path.exists():
+@cache
+def _warn_of_others(folder: Path, reason: str) -> None:
+    _log.warning(
+        "Kernels in %s are not used: %s, and they are code that is run. They are compiled for this "
+        "process alone (seconds, every time). To keep them, take the others' right away (chmod "
+        "go-w), or name a folder of your own (variable WSRL_CACHE).",
+        folder,
+        reason,
+    )
+
+
+def _is_usable(path: Path) -> bool:
+    """Say whether a library is there (no link), the user's alone, and whole as it was written.
+
+    Loading half of one would end the process.
+    """
+    try:
+        if who_else_writes(path):
+            return False
+        code = read_regular(path, LARGEST)
+    except (FileNotFoundError, ValueError):
         return False
-    code = path.read_bytes()
     return hashlib.sha256(code[:-DIGEST]).digest() == code[-DIGEST:]
 
 
-def _compile(compiler: list[str], name: str, path: Path) -> None:
-    """Compile in a folder of this process's own and move: others see all of it or nothing."""
-    _log.warning(
-        "Compiling the %s kernels for this machine into %s (seconds; once).", name, path.parent
-    )
-    sources, options = LIBRARIES[name]
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder, ThreadPoolExecutor() as pool:
-        objects = [str(Path(folder) / f"{source}.o") for source in sources]
-        commands = [
-            [*compiler, *OPTIONS, *options, "-c", str(SOURCES / source), "-o", made]
-            for source, made in zip(sources, objects, strict=True)
-        ]
-        list(pool.map(_output, commands))
-        partial = Path(folder) / path.name
-        _output([*compiler, *OPTIONS, "-shared", "-o", str(partial), *objects])
-        with partial.open("ab") as file:  # loaders do not mind what comes after the code
-            file.write(hashlib.sha256(partial.read_bytes()).digest())
+def _keep(made: Path, path: Path) -> Path:
+    """Copy a library to its place in the cache: others see all of it or nothing."""
+    code = made.read_bytes()
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(code + hashlib.sha256(code).digest())  # loaders do not mind what comes after
         os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def _compile(compiler: list[str], name: str, path: Path) -> Path:
+    """Compile a library in the folder of this process's own in which it is to lie."""
+    sources, options = LIBRARIES[name]
+    objects = [str(path.with_name(f"{source}.o")) for source in sources]
+    commands = [
+        [*compiler, *OPTIONS, *options, "-c", str(SOURCES / source), "-o", made]
+        for source, made in zip(sources, objects, strict=True)
+    ]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(_output, commands))
+    _output([*compiler, *OPTIONS, "-shared", "-o", str(path), *objects])
+    return path
 
 
 def _output(command: list[str]) -> str:
