@@ -70,7 +70,7 @@ def test_a_tensor_of_more_numbers_than_are_stored_is_refused(
 
 
 def test_views_of_one_storage_are_read(tmp_path: Path) -> None:
-    """The negative partner: tied, transposed, cut out, empty and sparse tensors are as they were."""
+    """The negative partner: tied, transposed, cut out, empty and sparse tensors."""
     base = torch.randn(6, 4)
     content = {
         "tied": base,

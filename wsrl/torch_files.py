@@ -61,7 +61,7 @@ def read_torch_file(
 
 
 def tensors_in(content: object) -> Iterator[Tensor]:
-    """Yield every tensor in nested lists and dictionaries once, even where these hold themselves."""
+    """Yield every tensor in nested lists and dictionaries once; these may hold themselves."""
     waiting, seen = [content], set()
     while waiting:
         item = waiting.pop()

@@ -32,6 +32,7 @@ from wsrl.studies.run_lease import own_run
 from wsrl.studies.runs import AUTO, Request, Run
 from wsrl.studies.stopping import LastCheckpoint, ended_together
 from wsrl.studies.tables import print_metrics
+from wsrl.studies.training_state import TrainingStateCheck
 from wsrl.tasks import TaskModule
 from wsrl.zoos.leases import Lease, LeaseLostError
 
@@ -178,7 +179,7 @@ class TrainingCLI(LightningCLI):
             # The first of all: what others do when a step begins is not done when it saves.
             step = 0 if self.record is None else self.record.step
             last = LastCheckpoint(path, minutes, self.stop, step, self._check_lease)
-            own["callbacks"] = [last, self.cost, *callbacks, *best]
+            own["callbacks"] = [last, TrainingStateCheck(), self.cost, *callbacks, *best]
         return super().instantiate_trainer(**own, **kwargs)
 
     def execute(self) -> None:
