@@ -50,7 +50,7 @@ class CheckpointRecord:
 
     @classmethod
     def read(cls, path: Path) -> CheckpointRecord:
-        """Read a checkpoint's settings, and compare the whole file with its own checksums.
+        """Read a checkpoint's settings.
 
         The parser would import, and even call, whatever a setting names: they are checked here.
 
@@ -59,7 +59,7 @@ class CheckpointRecord:
                 zoo.
         """
         try:
-            content = read_torch_file(path, mmap=True, compare=True)
+            content = read_torch_file(path, mmap=True)
         except ValueError as error:
             best = path.with_name("best.ckpt")
             if path == best or not best.is_file():

@@ -33,6 +33,7 @@ from wsrl.studies.run_lease import own_run
 from wsrl.studies.runs import AUTO, Request, Run
 from wsrl.studies.stopping import EndCheckpoint, LastCheckpoint, ended_together
 from wsrl.studies.tables import print_metrics
+from wsrl.studies.training_state import TrainingStateCheck
 from wsrl.tasks import TaskModule
 from wsrl.zoos.leases import Lease, LeaseLostError
 
@@ -180,7 +181,7 @@ class TrainingCLI(LightningCLI):
             step = 0 if self.record is None else self.record.step
             last = LastCheckpoint(path, minutes, self.stop, step, self._check_lease)
             kept = [self._best_checkpoint(), EndCheckpoint(last)] if saves else []
-            own["callbacks"] = [last, self.cost, *callbacks, *kept]
+            own["callbacks"] = [last, TrainingStateCheck(), self.cost, *callbacks, *kept]
         return super().instantiate_trainer(**own, **kwargs)
 
     def execute(self) -> None:
