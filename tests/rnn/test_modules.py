@@ -66,6 +66,10 @@ TAKEN: dict[str, Callable[[], Net]] = {
     "zeros to start from": lambda: Net(lambda net, x: with_state(net, x, 0.0)),
     "float32 inside": lambda: Net(lambda net, x: with_state(net, x, 0.0, dtype=torch.float32)),
     "one sequence": lambda: Net(one_by_one, batch_first=False),
+    "tokens": lambda: Net(lambda net, x: plain(net, functional.one_hot(x, INPUTS).float())),
+    "tokens, time first": lambda: Net(
+        lambda net, x: plain(net, functional.one_hot(x, INPUTS).float()), batch_first=False
+    ),
 }
 
 
@@ -127,9 +131,13 @@ REFUSED: dict[str, tuple[Callable[[], Net], str]] = {
     "softmax": (lambda: Net(lambda net, x: plain(net, x).softmax(-1)), "the softmax of .*logits"),
     "sigmoid": (lambda: Net(lambda net, x: plain(net, x).sigmoid()), "the sigmoid of .*logits"),
     "no tensor": (lambda: Net(lambda net, x: {"logits": plain(net, x)}), "it returns a dict"),
-    "tokens": (
-        lambda: Net(lambda net, x: plain(net, functional.one_hot(x, INPUTS).float())),
-        r"it cannot be run on sequences \(S, T, I\) \(RuntimeError: one_hot",
+    "ReLU of tokens": (
+        lambda: Net(lambda net, x: plain(net, functional.one_hot(x, INPUTS).float()).relu()),
+        "outputs differ",
+    ),
+    "images": (
+        lambda: Net(lambda net, x: plain(net, x[:, :, None, None].unfold(0, 9, 9))),
+        r"it runs on sequences neither of vectors nor of tokens \(RuntimeError: maximum size",
     ),
 }
 

@@ -53,10 +53,32 @@ class Trial:
 _Layout = Callable[[Tensor], Tensor]
 
 
-def _layouts(batch_first: bool) -> list[_Layout]:
-    """Return the ways to hand over sequences ``(S, T, I)``, the most likely one first."""
+@dataclass(frozen=True)
+class _Way:
+    """A way to hand sequences over to modules.
+
+    Attributes:
+        layout: puts sequences ``(S, T, ...)`` into the order that the modules take.
+        tokens: whether they take the numbers of one-hot vectors, rather than vectors.
+        others: further arguments.
+    """
+
+    layout: _Layout
+    tokens: bool
+    others: tuple[None, ...]
+
+
+def _ways(batch_first: bool) -> list[list[_Way]]:
+    """Return ways in groups: one is for modules that no way of the groups before it can run.
+
+    So one sequence alone is only for modules that take no batches: fewer faults would show.
+    """
     batched: list[_Layout] = [lambda values: values, lambda values: values.transpose(0, 1)]
-    return batched if batch_first else batched[::-1]
+    layouts = (batched if batch_first else batched[::-1], [lambda values: values[0]])
+    return [
+        [_Way(layout, tokens, others) for layout, others in product(group, ((), (None,)))]
+        for group, tokens in product(layouts, (False, True))
+    ]
 
 
 def run_trial(
@@ -67,7 +89,7 @@ def run_trial(
     device: torch.device,
     dtype: torch.dtype,
 ) -> Trial:
-    """Run copies of modules in every layout, without a state or with none given, until one fits.
+    """Run copies of modules in all ways that they may be meant for, until one fits.
 
     Args:
         modules: take sequences and return outputs, maybe first in a tuple.
@@ -79,11 +101,10 @@ def run_trial(
     """
     compare = partial(_compare, modules, read, spec, device, dtype)
     trial, smallest, errors = Trial(), math.inf, []
-    # One sequence alone only for modules that take no batches: fewer faults would show.
-    for layouts in (_layouts(batch_first), [lambda values: values[0]]):
-        for layout, others in product(layouts, ((), (None,))):
+    for group in _ways(batch_first):
+        for way in group:
             try:
-                flat, gaps, seen = compare(layout, others)
+                flat, gaps, seen = compare(way)
             except Exception as error:  # somebody's code, handed what it may not be made for
                 errors.append(_one_line(error))
                 continue
@@ -97,7 +118,7 @@ def run_trial(
                 smallest, trial = gaps[""], Trial(True, None, seen)
         if trial.ran:
             return trial
-    return Trial(seen=f"it cannot be run on sequences (S, T, I) ({errors[0]})")
+    return Trial(seen=f"it runs on sequences neither of vectors nor of tokens ({errors[0]})")
 
 
 def _compare(
@@ -106,8 +127,7 @@ def _compare(
     spec: RNNSpec,
     device: torch.device,
     dtype: torch.dtype,
-    layout: _Layout,
-    others: tuple[None, ...],
+    way: _Way,
 ) -> tuple[Tensor, dict[str, float], str]:
     """Run a copy of the modules, and the weights that it used, on the same sequences.
 
@@ -121,12 +141,12 @@ def _compare(
     model = _copy_of(modules).eval().to(device, dtype)
     largest, said = dict.fromkeys(_FUNCTIONS, -1.0), ""
     for length in LENGTHS:
-        inputs = _inputs(length, spec.input_size, generator).to(device, dtype)
+        inputs = _inputs(length, spec.input_size, way.tokens, generator).to(device, dtype)
         with _alone(device, dtype):
-            outputs = model(layout(inputs), *others)
+            outputs = model(way.layout(inputs.argmax(-1) if way.tokens else inputs), *way.others)
             flat = read(model)
             wanted = run_eagerly(RNNWeights(flat[None], spec), inputs[None])[0][0]
-        if layout(inputs).ndim == 2:
+        if way.layout(inputs).ndim == 2:
             wanted = wanted[:1]
         for name, function in _FUNCTIONS.items():
             gap, seen = _difference(outputs, function(wanted))
@@ -135,8 +155,10 @@ def _compare(
     return flat, largest, said
 
 
-def _inputs(length: int, size: int, generator: torch.Generator) -> Tensor:
-    """Draw sequences ``(S, T, I)``, from step to step of another scale."""
+def _inputs(length: int, size: int, tokens: bool, generator: torch.Generator) -> Tensor:
+    """Draw sequences ``(S, T, I)``: one-hot, or from step to step of another scale."""
+    if tokens:
+        return torch.eye(size)[torch.randint(size, (SEQUENCES, length), generator=generator)]
     scale = torch.tensor(SCALES)[torch.arange(SEQUENCES * length) % len(SCALES)]
     values = torch.randn(SEQUENCES, length, size, generator=generator)
     return values * scale.view(SEQUENCES, length, 1)

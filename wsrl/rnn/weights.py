@@ -102,8 +102,9 @@ class RNNWeights:
         Args:
             modules: ``rnn, linear``, or one module that holds exactly one ``nn.LSTM``,
                 ``nn.GRU`` or ``nn.RNN`` and one ``nn.Linear``. It takes sequences ``(S, T, I)``,
-                ``(T, S, I)`` or ``(T, I)`` and returns the readout's values of all steps, or of
-                the last; alone, or first in a tuple.
+                ``(T, S, I)`` or ``(T, I)``, or without ``I`` the numbers of one-hot vectors. It
+                returns the readout's values of all steps, or of the last; alone, or first in a
+                tuple.
 
         Raises:
             ValueError: where the modules are no such pair, use what a spec does not have
