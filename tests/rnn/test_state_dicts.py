@@ -22,6 +22,10 @@ class Model(nn.Module):
         self.head = nn.Sequential(nn.Dropout(0.1), nn.Linear(rnn.hidden_size, outputs, bias=bias))
         self.core = rnn  # after its readout: the order of a state dict's keys does not matter
 
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.head(self.core(inputs)[0])
+        return outputs
+
 
 def gru_state() -> State:
     return Model(nn.GRU(3, 4, 2)).state_dict()
@@ -34,7 +38,8 @@ def test_the_spec_is_found_and_the_weights_run_as_torch_does(
     cell: str, bias: bool, layers: int
 ) -> None:
     model = Model(KINDS[cell](3, 5, layers, bias=bias, batch_first=True), bias=bias).double().eval()
-    weights = weights_from_state_dict(model.state_dict())
+    said = None if KINDS[cell] is not nn.RNN else cell
+    weights = weights_from_state_dict(model.state_dict(), said)
     assert weights.spec == RNNSpec(cell, 3, 5, layers, 2, bias)
     inputs = torch.randn(6, 7, 3, dtype=torch.float64)
     expected = model.head(model.core(inputs)[0])
@@ -57,16 +62,59 @@ def test_round_trip_under_any_prefix(prefixes: tuple[str, str]) -> None:
         assert torch.equal(value, weights.to_module().state_dict()[name])
 
 
-def test_the_cell_may_be_said_where_gates_do_not_tell_it() -> None:
-    state = Model(nn.RNN(3, 4)).state_dict()
-    found, linear = weights_from_state_dict(state), weights_from_state_dict(state, "linear")
-    assert found.spec == RNNSpec("tanh", 3, 4, 1, 2)
+def test_a_cell_is_never_guessed() -> None:
+    """The keys of an ``nn.RNN`` are the same with tanh, with ReLU, and of a linear RNN."""
+    state = Model(nn.RNN(3, 4, nonlinearity="relu")).state_dict()
+    with pytest.raises(ValueError, match=r"4 x 4, .* tanh from ReLU, .*--cell tanh or linear"):
+        weights_from_state_dict(state)
+    with pytest.raises(ValueError, match="the cell is tanh or linear, not 'relu'; ReLU is not sup"):
+        weights_from_state_dict(state, "relu")
+    tanh, linear = (weights_from_state_dict(state, cell) for cell in ("tanh", "linear"))
+    assert tanh.spec == RNNSpec("tanh", 3, 4, 1, 2)
     assert linear.spec == RNNSpec("linear", 3, 4, 1, 2)
-    assert torch.equal(found.flat, linear.flat)
+    assert torch.equal(tanh.flat, linear.flat)
     assert weights_from_state_dict(gru_state(), "gru").spec.cell == "gru"
     for wrong in ("linear", "relu"):
         with pytest.raises(ValueError, match=rf"is 12 x 4: the cell is gru, not '{wrong}'"):
             weights_from_state_dict(gru_state(), wrong)
+
+
+@pytest.mark.parametrize("number", ["1000", "999999999999", "9" * 5000])
+def test_no_list_is_made_for_layers_that_a_key_claims(number: str) -> None:
+    key = f"core.weight_ih_l{number}"
+    with pytest.raises(
+        ValueError, match=r"an RNN has at most 1000 layers: core\.weight_ih_l"
+    ) as said:
+        weights_from_state_dict(gru_state() | {key: torch.zeros(2, 2)})
+    assert len(str(said.value)) < 200
+    with pytest.raises(ValueError, match="missing keys: weight_ih_l2"):  # fewer may be
+        weights_from_state_dict(gru_state() | {"core.weight_ih_l999": torch.zeros(2, 2)})
+
+
+def test_no_more_numbers_are_made_than_are_stored() -> None:
+    large = torch.zeros(1).expand(12 << 20, 4)
+    with pytest.raises(ValueError, match=r"claim 2013.* bytes, but .* are stored: they overlap"):
+        weights_from_state_dict(gru_state() | {"core.weight_hh_l0": large})
+    block = torch.zeros(3 << 20)
+    views = {f"core.weight_ih_l{layer}": block.view(3, 1 << 20) for layer in range(100)}
+    with pytest.raises(ValueError, match="they overlap or repeat"):
+        weights_from_state_dict(gru_state() | views)
+
+
+def test_small_tensors_may_share_their_numbers() -> None:
+    """The negative partner: tied biases, or zeros that are expanded, are weights like others."""
+    state = gru_state()
+    state["core.bias_hh_l0"] = state["core.bias_ih_l0"]
+    state["core.bias_hh_l1"] = torch.zeros(1).expand(12)
+    copies = {key: value.clone() for key, value in state.items()}
+    found, expected = weights_from_state_dict(state), weights_from_state_dict(copies)
+    assert torch.equal(found.flat, expected.flat)
+
+
+def test_keys_are_shown_without_control_characters() -> None:
+    with pytest.raises(ValueError, match=r"unknown keys: 'a\\x1b\[31m'") as said:
+        weights_from_state_dict(gru_state() | {"a\x1b[31m": torch.zeros(1)})
+    assert "\x1b" not in str(said.value)
 
 
 def without(state: State, key: str) -> State:
@@ -147,11 +195,3 @@ def test_what_is_no_rnn_with_a_readout_is_refused_by_name(case: str) -> None:
     make, message = BAD[case]
     with pytest.raises(ValueError, match=message):
         weights_from_state_dict(make())
-
-
-def test_a_module_with_more_than_an_rnn_and_its_readout_is_refused() -> None:
-    model = Model(nn.GRU(3, 4))
-    assert len(RNNWeights.from_module(model)) == 1
-    model.embed = nn.Embedding(5, 3)
-    with pytest.raises(ValueError, match=r"outside of the RNN and its readout: embed\.weight"):
-        RNNWeights.from_module(model)

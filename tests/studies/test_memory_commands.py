@@ -20,7 +20,7 @@ from wsrl.cli import main
 from wsrl.rnn import RNNWeights
 from wsrl.zoos.problems.binding_tasks import BindingTask
 
-REPEAT = ["--task", "15,0,0", "--steps", "4", "--dims", "4"]
+REPEAT = ["--task", "15,0,0", "--steps", "4", "--dims", "4", "--cell", "tanh"]
 FAST = ["--horizon", "30", "--sequences", "16"]
 REQUIRED = {
     "spectral_error",
@@ -110,7 +110,7 @@ def test_a_file_is_read_in_its_own_precision(
 def test_a_folder_that_cannot_be_made_is_said_before_the_work(
     model: Path, binding_zoo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    impossible = ["--task", "repeat_copy", "--steps", "9", "--dims", "4"]  # found out at work
+    impossible = ["--task", "repeat_copy", "--steps", "9", "--dims", "4", "--cell", "tanh"]
     assert "File exists" in refused(capsys, model, *impossible, "--out", model)
     assert "File exists" in refused(capsys, binding_zoo, "--out", model)
 
@@ -131,7 +131,8 @@ def test_another_task_of_the_same_file_is_not_trusted(
     model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Outputs 0 and 1 swapped, and both turned: the spectrum is the same."""
-    found = analyze(capsys, model, "--task", "15,1,3", "--steps", "4", "--dims", "4")
+    sizes = ["--steps", "4", "--dims", "4", "--cell", "tanh"]
+    found = analyze(capsys, model, "--task", "15,1,3", *sizes)
     assert found["verdict"] != "trusted"
 
 
@@ -170,6 +171,11 @@ def test_every_cell_with_biases_is_analysed(
     file = tmp_path / "model.pt"
     torch.save(modules.state_dict(), file)
     args = ["--task", "compose_copy", "--steps", "4", "--dims", "4", *FAST]
+    if kind is nn.RNN:
+        said = refused(capsys, file, *args)
+        assert "a state dict does not tell tanh from ReLU" in said
+        assert "--cell tanh or linear" in said
+        args += ["--cell", gates]
     found = analyze(capsys, file, *args)
     assert found["rnn"].startswith(gates)
     assert found["verdict"] == "no basis"
@@ -199,6 +205,7 @@ def test_without_a_basis_the_spectra_are_drawn(
     weights.tensors()["rnn.weight_hh_l0"].mul_(0.1)
     file, out = save(tmp_path, weights), tmp_path / "look"
     args = ["--task", "repeat_copy", "--steps", "2", "--dims", "2", "--out", str(out)]
+    args += ["--cell", "tanh"]
     assert analyze(capsys, file, *args)["verdict"] == "no basis"
     assert {file.name for file in out.iterdir()} == {"spectra.png", "memory.json", "memory.csv"}
 
@@ -229,15 +236,15 @@ def test_a_zoo_is_a_table(
 def test_what_does_not_fit_is_refused(
     model: Path, binding_zoo: Path, zoo_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sizes = ["--steps", "4", "--dims", "4"]
+    sizes = ["--steps", "4", "--dims", "4", "--cell", "tanh"]
     assert "must have 4 set bits" in refused(capsys, model, "--task", "14,0,0", *sizes)
     assert "has the digit 3 at position 3" in refused(capsys, model, "--task", "15,192,0", *sizes)
     assert "unknown task 'copy'" in refused(capsys, model, "--task", "copy", *sizes)
-    large = ["--task", "repeat_copy", "--steps", "9", "--dims", "4"]
+    large = ["--task", "repeat_copy", "--steps", "9", "--dims", "4", "--cell", "tanh"]
     message = refused(capsys, model, *large)
     assert "no basis can exist: the task keeps 36 variables" in message
     assert "32 dimensions" in message
-    other = ["--task", "repeat_copy", "--steps", "2", "--dims", "3"]
+    other = ["--task", "repeat_copy", "--steps", "2", "--dims", "3", "--cell", "tanh"]
     assert "the task has 3 inputs and outputs" in refused(capsys, model, *other)
     assert "a zoo of formal_languages" in refused(capsys, zoo_path)
     assert "rows 0..5, not 9" in refused(capsys, binding_zoo, "--row", "9")

@@ -258,6 +258,52 @@ def test_rows_and_files_must_match(tmp_path: Path) -> None:
         pack(folder, tmp_path / "zoo", folder / names[0])
 
 
+def test_run_numbers_stay_what_they_are(tmp_path: Path) -> None:
+    """Floats hold no whole numbers above 2**53: two runs would be one task."""
+    folder = save_models(tmp_path / "models", make_models())
+    runs = [10**18 + index for index in range(COUNT)]
+    table: dict[str, list[Any]] = {"file": files_of(folder), "run": runs}
+    zoo = pack(folder, tmp_path / "zoo", write_csv(tmp_path / "t.csv", table))
+    assert zoo.read("run").tolist() == runs
+    assert zoo.read("task").tolist() == [[run] for run in runs]
+    assert zoo.problem.task_name(zoo.read("task")[11].tolist()) == "run 1000000000000000011"
+    assert verify_zoo(tmp_path / "zoo").snapshots == COUNT
+    rows = [wsrl.ZooDataModule(str(tmp_path / "zoo")).rows(name) for name in ("train", "ood")]
+    assert all(len(part) for part in rows)
+    table["run"] = [2**63 + index for index in range(COUNT)]
+    with pytest.raises(ValueError, match=r"column 'run' holds .* for m00\.pt, .* below 2\*\*63"):
+        pack(folder, tmp_path / "other", write_csv(tmp_path / "t.csv", table))
+
+
+def test_a_cell_that_a_state_dict_does_not_tell_must_be_said(tmp_path: Path) -> None:
+    models = make_models("tanh", 3)
+    folder = save_models(tmp_path / "models", models)
+    with pytest.raises(ValueError, match=r"m00\.pt: .* tanh from ReLU, .*--cell tanh or linear"):
+        pack(folder, tmp_path / "zoo")
+    zoo = pack(folder, tmp_path / "zoo", cell="tanh")
+    assert zoo.manifest.source["read_from"] == "state dicts (the cell tanh was given)"
+    inputs = zoo.read("sequences")[1]
+    torch.testing.assert_close(zoo.read("outputs")[1], models[1](inputs), rtol=1e-5, atol=1e-6)
+    named = list(zip(files_of(folder), models, strict=True))
+    assert pack(named, tmp_path / "zoo").manifest == zoo.manifest  # the same RNNs, read otherwise
+
+
+def test_a_module_that_does_more_is_named(tmp_path: Path) -> None:
+    class Rectified(Model):
+        def forward(self, inputs: Tensor) -> Tensor:
+            return super().forward(inputs).relu()
+
+    with pytest.raises(ValueError, match="1: Rectified is not taken for its GRU and its readout"):
+        pack([Model(), Rectified()], tmp_path / "zoo")
+
+
+def test_sequences_that_no_machine_holds_are_never_begun(tmp_path: Path) -> None:
+    message = r"100 sequences of length 10{15} need 2000000000\.0 GB for each of 12 RNNs"
+    with pytest.raises(ValueError, match=message):
+        pack(make_models(), tmp_path / "zoo", length=10**15, sequences_stored=None)
+    assert not (tmp_path / "zoo").exists()
+
+
 @pytest.mark.parametrize("missing", ["", "NA", "nan", "null"])
 def test_a_number_that_is_missing_from_a_csv_makes_no_classes(missing: str, tmp_path: Path) -> None:
     folder = save_models(tmp_path / "models", make_models(count=3))
@@ -273,7 +319,12 @@ def test_parquet_needs_pyarrow_and_says_so(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(ImportError, match="pip install pyarrow"):
         pack(make_models(), tmp_path / "zoo", path)
     columns = {"rate": [0.5] * COUNT}
-    stub = SimpleNamespace(read_table=lambda _: SimpleNamespace(to_pydict=lambda: columns))
+    file = SimpleNamespace(
+        metadata=SimpleNamespace(num_rows=COUNT, num_row_groups=0),
+        schema_arrow=SimpleNamespace(names=["rate"]),
+        read=lambda: SimpleNamespace(to_pydict=lambda: columns),
+    )
+    stub = SimpleNamespace(ParquetFile=lambda _: file)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", stub)
     assert pack(make_models(), tmp_path / "zoo", path).read("property.rate").eq(0.5).all()
 
@@ -407,7 +458,7 @@ def test_what_is_no_model_is_refused_by_name(tmp_path: Path) -> None:
 
     refused([], "no models were given")
     refused([("a", Model()), ("a", Model())], "models of one name: a")
-    refused([Model(), 3], "1: expected a state dict or an nn.Module, not a int")
+    refused([Model(), 3], "1: expected a state dict, an nn.Module or RNNWeights, not a int")
     refused([nn.Linear(2, 3)], "0: expected exactly one nn.LSTM")
     refused(tmp_path / "none", "no folder of state dicts")
     refused(tmp_path, r"expected files \*\.pt, \*\.pth, \*\.safetensors")
@@ -418,7 +469,7 @@ def test_what_is_no_model_is_refused_by_name(tmp_path: Path) -> None:
         (state | {"norm.weight": torch.ones(3)}, r"unknown keys: norm\.weight"),
         ({"head.weight": state["head.weight"]}, "no key is of an nn.LSTM"),
         (dict(enumerate(state.values())), "whose keys are names: 0, 1"),
-        ({key: value.to("meta") for key, value in state.items()}, "dense tensors"),
+        ({key: value.to("meta") for key, value in state.items()}, "dense tensors|are stored"),
         (state | {"head.weight": state["head.weight"].to_sparse()}, "dense tensors.*head.weight"),
     ]
     for content, message in cases:

@@ -11,10 +11,7 @@ from functools import cached_property
 from typing import Any
 
 CELLS = {"lstm": 4, "gru": 3, "tanh": 1, "linear": 1}
-"""Known cells and how many gates each has (rows of a weight matrix per hidden neuron).
-
-Where only the gates are known, the first cell with as many is meant: one gate is ``tanh``.
-"""
+"""Known cells and how many gates each has (rows of a weight matrix per hidden neuron)."""
 
 MAX_LAYERS = 1000
 """No RNN has more; a file that says so would have lists made for every layer of them."""

@@ -8,10 +8,15 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from wsrl.rnn.spec import CELLS, RNNSpec
+from wsrl.rnn.spec import CELLS, MAX_LAYERS, RNNSpec
 from wsrl.rnn.weights import RNNWeights
 
-_RECURRENT = re.compile(r"(?P<prefix>(?:.*\.)?)(?P<part>(?:weight|bias)_(?:ih|hh|hr)_l\d+.*)")
+_RECURRENT = re.compile(
+    r"(?P<prefix>(?:.*\.)?)(?P<part>(?:weight|bias)_(?:ih|hh|hr)_l(?P<layer>[0-9]+).*)", re.DOTALL
+)
+
+_SHARED_BYTES = 1 << 26
+"""Bytes that the tensors of a state dict may claim beyond those that are stored."""
 
 
 def weights_from_state_dict(state: Mapping[str, Tensor], cell: str | None = None) -> RNNWeights:
@@ -19,20 +24,21 @@ def weights_from_state_dict(state: Mapping[str, Tensor], cell: str | None = None
 
     The model is an ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` and an ``nn.Linear`` on its outputs, each
     under any name: ``lstm.weight_ih_l0``, ``fc.weight``. A state dict does not tell an ``nn.RNN``
-    with ReLU, or a linear RNN, from one with tanh: it is taken to be tanh unless ``cell`` is given.
+    with tanh from one with ReLU, or from a linear RNN: for these ``cell`` must be given.
 
     Args:
         state: tensors by name.
-        cell: one of ``CELLS``, where it is known; by default the first with as many gates.
+        cell: one of ``CELLS``; needed where several have as many gates.
 
     Returns:
         The weights ``(1, N)``, of the state dict's dtype.
 
     Raises:
-        ValueError: naming the keys, where they are not exactly those of one such model, or need
-            what a spec does not have (bidirectional, projections, biases in only one part), or are
-            not those of the cell given.
+        ValueError: naming the keys, where they are not exactly those of one such model, need what
+            a spec does not have (bidirectional, projections, biases in only one part), are not
+            those of the cell given or leave it open, or claim more numbers than are stored.
     """
+    _check_stored(state)
     rnn, rest = _recurrent_part(state)
     readout = _readout(state, rest)
     bias = _has_biases(rnn, readout)
@@ -42,6 +48,20 @@ def weights_from_state_dict(state: Mapping[str, Tensor], cell: str | None = None
     _check_shapes(state, spec, keys)
     parts = [state[keys[tensor.name]].detach().reshape(-1) for tensor in spec.tensors]
     return RNNWeights(torch.cat(parts)[None], spec)
+
+
+def _check_stored(state: Mapping[str, Tensor]) -> None:
+    """Refuse tensors that share their numbers, or repeat them by a stride of 0, on a large scale.
+
+    The flat vector holds every number once for each tensor: a small file could fill all memory.
+    """
+    dense = [v for v in state.values() if isinstance(v, Tensor) and v.layout == torch.strided]
+    storages = {v.untyped_storage().data_ptr(): v.untyped_storage().nbytes() for v in dense}
+    claimed = sum(value.numel() * value.element_size() for value in dense)
+    if claimed > (stored := sum(storages.values())) + _SHARED_BYTES:
+        raise ValueError(
+            f"its tensors claim {claimed} bytes, but {stored} are stored: they overlap or repeat"
+        )
 
 
 def _recurrent_part(state: Mapping[str, Tensor]) -> tuple[dict[str, str], list[str]]:
@@ -54,6 +74,9 @@ def _recurrent_part(state: Mapping[str, Tensor]) -> tuple[dict[str, str], list[s
             rest.append(key)
         else:
             found.setdefault(match["prefix"], {})[match["part"]] = key
+            layer = match["layer"].lstrip("0")
+            if len(layer) > len(str(MAX_LAYERS)) or int(layer or "0") >= MAX_LAYERS:
+                raise ValueError(f"an RNN has at most {MAX_LAYERS} layers: {_list([key])}")
     if not found:
         raise ValueError(
             "no key is of an nn.LSTM, nn.GRU or nn.RNN (such as rnn.weight_ih_l0); there are "
@@ -105,36 +128,46 @@ def _spec_of(
     cell: str | None,
 ) -> RNNSpec:
     """Find the spec whose names are those of the keys."""
-    layers = 1 + max(int(re.search(r"_l(\d+)", part)[1]) for part in rnn)  # type: ignore[index]
+    layers = 1 + max(int(_RECURRENT.fullmatch(part)["layer"]) for part in rnn)  # type: ignore[index]
     names = [f"weight_{side}" for side in ("ih", "hh")]
     names += [f"bias_{side}" for side in ("ih", "hh")] if bias else []
     expected = [f"{name}_l{layer}" for layer in range(layers) for name in names]
-    if unknown := [key for part, key in rnn.items() if part not in expected]:
+    known = set(expected)
+    if unknown := [key for part, key in rnn.items() if part not in known]:
         raise ValueError(f"unknown keys: {_list(unknown)}")
     if missing := [part for part in expected if part not in rnn]:
         raise ValueError(f"missing keys: {_list(missing)} beside {_list(rnn.values())}")
     for key in (rnn["weight_ih_l0"], rnn["weight_hh_l0"]):
         if state[key].ndim != 2 or 0 in state[key].shape:
-            raise ValueError(f"{key} must be a matrix, not {tuple(state[key].shape)}")
+            raise ValueError(f"{_list([key])} must be a matrix, not {tuple(state[key].shape)}")
     rows, hidden = state[rnn["weight_hh_l0"]].shape
-    cells = [name for name, gates in CELLS.items() if gates * hidden == rows]
+    cell = _cell_of(f"{_list([rnn['weight_hh_l0']])} is {rows} x {hidden}", rows / hidden, cell)
+    inputs = state[rnn["weight_ih_l0"]].shape[1]
+    return RNNSpec(cell, inputs, hidden, layers, state[readout].shape[0], bias)
+
+
+def _cell_of(matrix: str, gates: float, cell: str | None) -> str:
+    """Return the cell with so many gates: the one that is said where there are several."""
+    cells = [name for name, count in CELLS.items() if count == gates]
     if not cells:
         raise ValueError(
-            f"{rnn['weight_hh_l0']} is {rows} x {hidden}: its rows must be 4 (LSTM), 3 (GRU) or 1 "
-            "(RNN) times its columns"
+            f"{matrix}: its rows must be 4 (LSTM), 3 (GRU) or 1 (RNN) times its columns"
         )
     if cell is not None and cell not in cells:
+        relu = "; ReLU is not supported" if "tanh" in cells else ""
+        raise ValueError(f"{matrix}: the cell is {' or '.join(cells)}, not {cell!r}{relu}")
+    if cell is None and len(cells) > 1:
         raise ValueError(
-            f"{rnn['weight_hh_l0']} is {rows} x {hidden}: the cell is {' or '.join(cells)}, "
-            f"not {cell!r}"
+            f"{matrix}, of an nn.RNN: a state dict does not tell tanh from ReLU, which is not "
+            f"supported. Say which cell it is: --cell {' or '.join(cells)} (cell=... in Python)"
         )
-    inputs = state[rnn["weight_ih_l0"]].shape[1]
-    return RNNSpec(cell or cells[0], inputs, hidden, layers, state[readout].shape[0], bias)
+    return cell or cells[0]
 
 
 def _check_shapes(state: Mapping[str, Tensor], spec: RNNSpec, keys: Mapping[str, str]) -> None:
     wrong = [
-        f"{keys[tensor.name]} is {tuple(state[keys[tensor.name]].shape)}, not {tensor.shape}"
+        f"{_list([keys[tensor.name]])} is {tuple(state[keys[tensor.name]].shape)}, "
+        f"not {tensor.shape}"
         for tensor in spec.tensors
         if tuple(state[keys[tensor.name]].shape) != tensor.shape
     ]
@@ -145,6 +178,9 @@ def _check_shapes(state: Mapping[str, Tensor], spec: RNNSpec, keys: Mapping[str,
 
 
 def _list(keys: Iterable[str]) -> str:
+    """Return the first keys to read; a file may hold many, long ones, and any characters."""
     listed = list(keys)
     more = f" and {len(listed) - 8} more" if len(listed) > 8 else ""
-    return ", ".join(listed[:8]) + more if listed else "(none)"
+    shown = [key if len(key) <= 80 else f"{key[:77]}..." for key in listed[:8]]
+    shown = [key if key.isprintable() else ascii(key) for key in shown]
+    return ", ".join(shown) + more if shown else "(none)"

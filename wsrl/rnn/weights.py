@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -95,21 +94,26 @@ class RNNWeights:
     def from_module(cls, *modules: nn.Module) -> RNNWeights:
         """Read one RNN out of ``torch.nn`` modules; ``B = 1``.
 
+        Copies of the modules are run in eval mode on random sequences, and their outputs compared
+        with those of the weights that were read. The weights are those that the run used, after
+        hooks and parametrisations such as ``weight_norm`` and pruning. The modules stay as they
+        are.
+
         Args:
             modules: ``rnn, linear``, or one module that holds exactly one ``nn.LSTM``,
-                ``nn.GRU`` or ``nn.RNN`` and one ``nn.Linear``.
+                ``nn.GRU`` or ``nn.RNN`` and one ``nn.Linear``. It takes sequences ``(S, T, I)``,
+                ``(T, S, I)`` or ``(T, I)``, or without ``I`` the numbers of one-hot vectors. It
+                returns the readout's values of all steps, or of the last; alone, or first in a
+                tuple.
 
         Raises:
-            ValueError: where the modules are no such pair, or use what a spec does not have
-                (bidirectional, projections, ReLU, a bias in only one of the two).
+            ValueError: where the modules are no such pair, use what a spec does not have
+                (bidirectional, projections, ReLU, a bias in only one of the two), compute
+                something else than the weights do, or cannot be run on such sequences.
         """
-        rnn, linear = _find_pair(modules)
-        spec = _spec_of(rnn, linear)
-        both = nn.ModuleDict({"rnn": rnn, "linear": linear})
-        # Attributes, not named_parameters: a parametrised weight (weight_norm) is none of these.
-        values: list[Tensor] = [operator.attrgetter(tensor.name)(both) for tensor in spec.tensors]
-        parts = [value.detach().reshape(-1) for value in values]
-        return cls(torch.cat(parts)[None], spec)
+        from wsrl.rnn.modules import read_modules  # which runs weights, and so imports this file
+
+        return read_modules(modules)
 
     @classmethod
     def cat(cls, batches: Sequence[RNNWeights]) -> RNNWeights:
@@ -194,46 +198,3 @@ def _take(value: Tensor, rows: Tensor, axis: int) -> Tensor:
     shape = [1] * value.ndim
     shape[0], shape[axis] = rows.shape
     return value.gather(axis, rows.view(shape).expand_as(value))
-
-
-def _find_pair(modules: Sequence[nn.Module]) -> tuple[nn.RNNBase, nn.Linear]:
-    inside = [child for module in modules for child in module.modules()]
-    rnns = [child for child in inside if isinstance(child, nn.RNNBase)]
-    linears = [child for child in inside if isinstance(child, nn.Linear)]
-    if len(rnns) != 1 or len(linears) != 1:
-        raise ValueError(
-            "expected exactly one nn.LSTM, nn.GRU or nn.RNN and one nn.Linear as its readout, "
-            f"found {len(rnns)} and {len(linears)}"
-        )
-    own = {id(value) for part in (rnns[0], linears[0]) for value in part.parameters()}
-    named = [pair for module in modules for pair in module.named_parameters()]
-    if others := [name for name, value in named if id(value) not in own]:
-        raise ValueError(f"parameters outside of the RNN and its readout: {', '.join(others)}")
-    return rnns[0], linears[0]
-
-
-def _spec_of(rnn: nn.RNNBase, linear: nn.Linear) -> RNNSpec:
-    cells = {"LSTM": "lstm", "GRU": "gru", "RNN_TANH": "tanh"}
-    if rnn.mode not in cells:
-        raise ValueError(f"nn.RNN with ReLU is not supported (mode {rnn.mode}); use tanh")
-    if rnn.bidirectional:
-        raise ValueError("a bidirectional RNN is not supported: it reads ahead")
-    if rnn.proj_size:
-        raise ValueError(f"an LSTM with projections is not supported (proj_size={rnn.proj_size})")
-    if bool(rnn.bias) != (linear.bias is not None):
-        raise ValueError(
-            f"biases in all parts or in none: the RNN has bias={bool(rnn.bias)}, "
-            f"the readout bias={linear.bias is not None}"
-        )
-    if linear.in_features != rnn.hidden_size:
-        raise ValueError(
-            f"the readout reads {linear.in_features} values, the RNN has {rnn.hidden_size} hidden"
-        )
-    return RNNSpec(
-        cells[rnn.mode],
-        rnn.input_size,
-        rnn.hidden_size,
-        rnn.num_layers,
-        linear.out_features,
-        bool(rnn.bias),
-    )

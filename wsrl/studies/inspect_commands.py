@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from wsrl.strict_json import to_json
+from wsrl.studies.cell_option import add_cell_option
 
 DESCRIPTION = """\
 Inspect your own RNN by an encoder that was trained on a zoo: its embedding, its properties with
@@ -40,6 +41,7 @@ def inspect_from_arguments(args: Sequence[str]) -> str:
         options.neighbours,
         options.coverage,
         lambda text: note([text]),
+        options.cell,
     )
     found = inspector.inspect(options.file)
     if options.json:
@@ -73,5 +75,6 @@ def add_encoder_options(parser: argparse.ArgumentParser) -> None:
         help="prediction runs with this encoder, frozen (those in folders beside RUN are found)",
     )
     add("--zoo", metavar="DIR", help="the zoo, where it is not where RUN was trained on it")
+    add_cell_option(add)
     add("--neighbours", type=int, default=5, metavar="N", help="nearest RNNs shown (default: 5)")
     add("--coverage", type=float, default=0.9, help="of the intervals (default: 0.9)")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from wsrl.strict_json import to_json
+from wsrl.studies.cell_option import add_cell_option
 
 DESCRIPTION = """\
 Look for the variables of a task of variable binding in the hidden states of RNNs: how the task
@@ -19,11 +20,9 @@ variables are read there, and whether to trust that.
 
   wsrl memory analyze zoos/binding                       every snapshot: a table
   wsrl memory analyze zoos/binding --row 12 --out look   one of them, with pictures
-  wsrl memory analyze model.pt --task repeat_copy --steps 8 --dims 8 --out look
+  wsrl memory analyze model.pt --task repeat_copy --steps 8 --dims 8 --cell tanh --out look
 
 A FILE is a state dict of an nn.RNN, nn.LSTM or nn.GRU and its nn.Linear (.pt, .safetensors)."""
-
-_CELLS = ("tanh", "linear", "lstm", "gru")
 
 
 def analyze_from_arguments(args: Sequence[str]) -> str:
@@ -199,7 +198,7 @@ def _parser() -> argparse.ArgumentParser:
     one("--task", help="a name (repeat_copy, compose_copy, ...) or an id a,b,c")
     one("--steps", type=int, help="s, vectors of input")
     one("--dims", type=int, help="d, numbers of a vector")
-    one("--cell", choices=_CELLS, help="where the file does not tell (default: tanh for nn.RNN)")
+    add_cell_option(one)
     how = parser.add_argument_group("how").add_argument
     how("--grounding", choices=("output", "input", "observability"), default="output")
     how(

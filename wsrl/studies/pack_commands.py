@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from wsrl.studies.cell_option import add_cell_option
+
 DESCRIPTION = """\
 Make a zoo of your own RNNs: nn.LSTM, nn.GRU or nn.RNN (tanh) with one linear readout, all of the
 same sizes, saved as state dicts. They are run on sequences, and what they answer is stored. Every
@@ -56,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         "one_hot (tokens, all as likely), or a .npy or .safetensors file of (S, T, I) for all "
         "RNNs or (n, S, T, I) for each of the n, in the order of the files' names",
     )
+    add_cell_option(add)
     add("--length", type=int, help="steps of a sequence that is drawn")
     add("--sequences_stored", type=int, help="sequences drawn for every RNN (default: 100)")
     add("--seed", type=int, default=0, help="of the sequences that are drawn (default: 0)")

@@ -55,9 +55,8 @@ def search_from_arguments(args: Sequence[str]) -> tuple[str, list[str]]:
     def say(text: str) -> None:
         note([text])
 
-    inspector = Inspector(
-        options.ckpt, options.zoo, options.predict, options.neighbours, options.coverage, say
-    )
+    how = (options.predict, options.neighbours, options.coverage, say, options.cell)
+    inspector = Inspector(options.ckpt, options.zoo, *how)
     wanted = options.target and Wanted.read(inspector.targets, options.target, options.value)
     like = None if options.like is None else Path(options.like)
     hits, skipped = search(inspector, files, like, wanted, say)

@@ -10,6 +10,9 @@ from wsrl.safe_files import check_inside
 from wsrl.zoos.manifest import BACKUP, MANIFEST, SHARDS, Manifest, ZooError
 from wsrl.zoos.records import PROGRESS, is_new
 
+_NOTES = {"read_from"}
+"""What says how a zoo was made, not what it is: the same RNNs read otherwise are the same zoo."""
+
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 200
 _short.maxlist = _short.maxdict = 12
@@ -86,7 +89,7 @@ def _check_same(found: Manifest, wanted: Manifest, folder: Path) -> None:
         differences += [
             f"{name}: {_short.repr(there.get(name))} there, "
             f"{_short.repr(asked.get(name))} asked for"
-            for name in sorted(there.keys() | asked.keys())
+            for name in sorted((there.keys() | asked.keys()) - _NOTES)
             if there.get(name) != asked.get(name)
         ]
     if differences:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from wsrl.zoos.packing.inputs import Given, Inputs, make_inputs
 from wsrl.zoos.packing.labels import LabelOptions, Labels, make_labels
 from wsrl.zoos.packing.models import Model, Models, Survey, find_models, survey_models
 from wsrl.zoos.packing.table import Table
+from wsrl.zoos.problems.base import Column
 from wsrl.zoos.problems.packed import PackedRNNs
 from wsrl.zoos.tensors import digest
 from wsrl.zoos.writer import write_zoo
@@ -41,6 +43,7 @@ def pack_zoo(
     performance: str | None = None,
     task: Sequence[str] = (),
     shard_rows: int = 256,
+    cell: str | None = None,
 ) -> Manifest:
     """Make a zoo of a user's RNNs, or go on with one whose making was interrupted.
 
@@ -52,8 +55,9 @@ def pack_zoo(
 
     Args:
         models: a folder of state dicts (``*.pt``, ``*.pth``, ``*.safetensors``; in the order of
-            their names, read a shard at a time), or state dicts, modules or ``(name, either)``
-            pairs (held in memory as flat vectors).
+            their names, read a shard at a time), or state dicts, modules, ``RNNWeights`` of one
+            or ``(name, any of these)`` pairs (held in memory as flat vectors). A module is run and
+            compared with the weights that were read (``RNNWeights.from_module``).
         out: the zoo's folder; new, empty, or holding this very zoo.
         output_kind: ``categorical`` (the readout's values are logits) or ``real``.
         inputs: what the RNNs are run on. Drawn for each of them: ``normal`` (standard),
@@ -73,6 +77,8 @@ def pack_zoo(
         task: the columns that make up a task, by which the zoo is split; by default every run is
             a task of its own. If the first is numeric, its largest values are out of distribution.
         shard_rows: RNNs of a shard, at most.
+        cell: of the RNNs; needed for state dicts of an ``nn.RNN``, which do not say whether it is
+            ``tanh``.
 
     Returns:
         The manifest of the finished zoo.
@@ -84,7 +90,7 @@ def pack_zoo(
     """
     if shard_rows < 1:
         raise ValueError(f"shard_rows must be at least 1, not {shard_rows}")
-    found = find_models(models)
+    found = find_models(models, cell)
     options = LabelOptions(file_column, categorical, run, step, performance, task)
     labels = make_labels(table, found, options)
     survey = survey_models(found)
@@ -93,6 +99,7 @@ def pack_zoo(
     sequences = make_inputs(
         inputs, found.names, survey.spec.input_size, sequences_stored, length, seed
     )
+    _check_memory(survey.spec, sequences, len(found.names))
     problem = PackedRNNs(
         input_size=survey.spec.input_size,
         output_size=survey.spec.output_size,
@@ -108,14 +115,19 @@ def pack_zoo(
     parts = [range(s, min(s + size, len(found.names))) for s in range(0, len(found.names), size)]
     return write_zoo(
         out,
-        _manifest(problem, survey, labels, sequences, size),
+        _manifest(problem, found, survey, labels, sequences, size),
         len(parts),
         lambda shard: _columns(found, labels, sequences, parts[shard]),
     )
 
 
 def _manifest(
-    problem: PackedRNNs, survey: Survey, labels: Labels, inputs: Inputs, shard_rows: int
+    problem: PackedRNNs,
+    models: Models,
+    survey: Survey,
+    labels: Labels,
+    inputs: Inputs,
+    shard_rows: int,
 ) -> Manifest:
     columns = labels.columns
     build = {
@@ -128,16 +140,19 @@ def _manifest(
         "labels_sha256": digest(columns, {}),
         **inputs.source(),
         "run_names": labels.runs,
+        "read_from": models.kinds,
     }
     failed: dict[str, int] = {}
     for row in (~survey.finite).nonzero().flatten().tolist():
         run, step = str(columns["run"][row].item()), int(columns["step"][row])
         failed[run] = min(step, failed.get(run, step))
+    shape = problem.columns()["task"].shape
+    dtype = "F64" if columns["task"].is_floating_point() else "I64"
     return Manifest.of(
         problem,
         survey.spec,
         build,
-        problem.columns(),
+        problem.columns() | {"task": Column(dtype, shape)},
         origin="packed",
         source=source,
         failed=failed,
@@ -166,6 +181,18 @@ def _outputs(weights: RNNWeights, sequences: Tensor) -> Tensor:
         for start in range(0, len(weights), rows)
     ]
     return torch.cat(parts)
+
+
+def _check_memory(spec: RNNSpec, inputs: Inputs, models: int) -> None:
+    """Refuse sequences of which one RNN's are more than the machine's memory, with its outputs."""
+    needed = 4 * inputs.count * inputs.length * (spec.input_size + spec.output_size)
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > memory:
+        raise ValueError(
+            f"{inputs.count} sequences of length {inputs.length} need {needed / 1e9:.1f} GB for "
+            f"each of {models} RNNs, and this machine has {memory / 1e9:.1f} GB of memory: choose "
+            "a smaller length, or fewer sequences_stored"
+        )
 
 
 def _rows_in_a_shard(spec: RNNSpec, inputs: Inputs) -> int:

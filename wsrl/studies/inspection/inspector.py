@@ -50,6 +50,8 @@ class Inspector:
         neighbours: how many of the nearest RNNs are named, and read.
         coverage: of the intervals.
         say: told when the zoo's RNNs are measured.
+        cell: of the RNNs to inspect; needed for state dicts of an ``nn.RNN``, which do not say
+            whether it is ``tanh``.
 
     Raises:
         ValueError: for a run that is none of an emulation, a zoo that is not there or one of other
@@ -64,6 +66,7 @@ class Inspector:
         neighbours: int = NEIGHBOURS,
         coverage: float = COVERAGE,
         say: Callable[[str], object] = lambda text: None,
+        cell: str | None = None,
     ) -> None:
         if neighbours < 1:
             raise ValueError(f"at least one neighbour is needed, not {neighbours}")
@@ -79,6 +82,7 @@ class Inspector:
         encoder = self.module.encoder
         self._heads = find_heads(predict, self.checkpoint, encoder, self.targets)
         self._neighbours, self._coverage, self._say = neighbours, coverage, say
+        self._cell = cell
 
     @torch.no_grad()
     def inspect(self, rnn: OwnRNN) -> Inspection:
@@ -93,7 +97,7 @@ class Inspector:
             ValueError: for what is no RNN, one of another spec than the zoo's, or one with weights
                 that nothing can be computed with.
         """
-        weights, source = read_rnn(rnn, self.spec, self.checkpoint)
+        weights, source = read_rnn(rnn, self.spec, self.checkpoint, self._cell)
         embedding = self.module.embed(weights)
         if not bool(embedding.isfinite().all()):
             raise ValueError(
@@ -234,6 +238,7 @@ def inspect_rnn(
     predict: Sequence[str | Path] = (),
     neighbours: int = NEIGHBOURS,
     coverage: float = COVERAGE,
+    cell: str | None = None,
 ) -> Inspection:
     """Say what an encoder trained on a zoo sees in one RNN; ``wsrl inspect`` from Python.
 
@@ -244,8 +249,9 @@ def inspect_rnn(
         predict: prediction runs.
         neighbours: how many of the nearest RNNs are named, and read.
         coverage: of the intervals.
+        cell: of the RNN, where its state dict does not tell.
 
     Raises:
         ValueError: for an RNN, a run or a zoo that do not fit together.
     """
-    return Inspector(ckpt, zoo, predict, neighbours, coverage).inspect(rnn)
+    return Inspector(ckpt, zoo, predict, neighbours, coverage, cell=cell).inspect(rnn)

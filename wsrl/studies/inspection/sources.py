@@ -104,13 +104,16 @@ def held_out_rows(data: ZooDataModule, *others: ZooDataModule) -> NDArray[np.int
     return rows[:0] if all_seen else rows
 
 
-def read_rnn(rnn: OwnRNN, spec: RNNSpec, trained: Path) -> tuple[RNNWeights, str | None]:
+def read_rnn(
+    rnn: OwnRNN, spec: RNNSpec, trained: Path, cell: str | None = None
+) -> tuple[RNNWeights, str | None]:
     """Read one RNN and check that an encoder can read it.
 
     Args:
         rnn: the RNN.
         spec: what the encoder was trained on.
         trained: the encoder's checkpoint, for the message.
+        cell: needed for the state dict of an ``nn.RNN``, which does not say whether it is ``tanh``.
 
     Returns:
         The weights ``(1, N)``, float32 on the CPU, and the name of the file.
@@ -120,8 +123,6 @@ def read_rnn(rnn: OwnRNN, spec: RNNSpec, trained: Path) -> tuple[RNNWeights, str
             finite.
     """
     name = str(rnn) if isinstance(rnn, str | Path) else None
-    # A file does not tell a linear RNN from one with tanh.
-    cell = "linear" if spec.cell == "linear" else None
     if isinstance(rnn, RNNWeights):
         weights = rnn
     elif isinstance(rnn, str | Path):

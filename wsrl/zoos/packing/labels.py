@@ -10,16 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from wsrl.zoos.packing.columns import Column
 from wsrl.zoos.packing.models import Models
-from wsrl.zoos.packing.table import (
-    Table,
-    classes,
-    is_numeric,
-    match_rows,
-    numbers,
-    read_table,
-    whole_numbers,
-)
+from wsrl.zoos.packing.table import Table, match_rows, read_table
+from wsrl.zoos.packing.texts import some
 from wsrl.zoos.problems.packed import property_column
 
 
@@ -60,9 +54,9 @@ def make_labels(table: str | Path | Table | None, models: Models, options: Label
         ValueError: naming the column and the row of what does not fit.
     """
     names = models.names
-    known: dict[str, list[Any]] = {}
+    known: dict[str, Column] = {}
     if table is not None:
-        rows = read_table(table, text=[options.file_column])
+        rows = read_table(table, len(names))
         known = match_rows(rows, names, options.file_column, models.from_files)
     special = {
         meaning: _special(known, meaning, getattr(options, meaning))
@@ -71,18 +65,22 @@ def make_labels(table: str | Path | Table | None, models: Models, options: Label
     described = {n: v for n, v in known.items() if n not in special.values()}
     _check_known("categorical", options.categorical, described)
     _check_known("task", options.task, described)
-    columns, properties = _properties(described, names, options.categorical)
+    columns, properties = _properties(described, options.categorical)
     columns["run"], runs = _runs(known, special["run"], names)
     step, performance = special["step"], special["performance"]
     count = len(names)
     columns["step"] = torch.zeros(count, dtype=torch.long)
     if step is not None:
-        columns["step"] = torch.tensor(whole_numbers(step, known[step], names))
+        columns["step"] = torch.tensor(known[step].whole_numbers())
     columns["performance"] = torch.full((count,), torch.nan)
     if performance is not None:
-        columns["performance"] = torch.tensor(numbers(performance, known[performance], names))
-    parts = [columns[property_column(name)] for name in options.task] or [columns["run"]]
-    columns["task"] = torch.stack([part.double() for part in parts], 1)
+        columns["performance"] = torch.tensor(known[performance].reals())
+        if (large := columns["performance"].isinf()).any():
+            raise ValueError(
+                f"column {performance!r} holds a value for {names[int(large.nonzero()[0])]} that "
+                "is too large for float32"
+            )
+    columns["task"] = _tasks(columns, options.task)
     _check_snapshots(columns, names, step)
     _check_tasks(columns, names, options.task)
     return Labels(columns, runs, properties, performance is not None)
@@ -101,38 +99,46 @@ def _check_known(meaning: str, given: Collection[str], known: Mapping[str, Any])
         raise ValueError(f"{meaning} must be a list of columns, not {given!r}")
     if lost := [name for name in given if name not in known]:
         raise ValueError(
-            f"{meaning}: the table has no such column {', '.join(lost)}; it has "
-            f"{', '.join(known) or 'none'}"
+            f"{meaning}: the table has no such column {some(lost)}; it has "
+            f"{some(list(known), 20) or 'none'}"
         )
 
 
 def _properties(
-    described: Mapping[str, list[Any]], names: Sequence[str], categorical: Collection[str]
+    described: Mapping[str, Column], categorical: Collection[str]
 ) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
     columns, properties = {}, []
-    for name, values in described.items():
-        present = [value for value in values if value is not None]
-        if name in categorical or not is_numeric(present):
-            indices, labels = classes(name, values, names)
+    for name, column in described.items():
+        if name in categorical or not column.is_real():
+            indices, labels = column.classes()
             columns[property_column(name)] = torch.tensor(indices)
             properties.append({"name": name, "kind": "classes", "classes": labels})
         else:
-            real = torch.tensor(numbers(name, values, names), dtype=torch.float64)
+            real = torch.tensor(column.reals(), dtype=torch.float64)
             columns[property_column(name)] = real
             properties.append({"name": name, "kind": "real"})
     return columns, properties
 
 
+def _tasks(columns: Mapping[str, Tensor], task: Sequence[str]) -> Tensor:
+    """Return what makes up every model's task ``(n, K)``: properties, or its run.
+
+    Runs stay whole numbers where a float does not hold them exactly: no two are one task.
+    """
+    parts = [columns[property_column(name)] for name in task] or [columns["run"]]
+    if not task and columns["run"].max() > 1 << 53:
+        return torch.stack(parts, 1)
+    return torch.stack([part.double() for part in parts], 1)
+
+
 def _runs(
-    known: Mapping[str, list[Any]], column: str | None, names: Sequence[str]
+    known: Mapping[str, Column], column: str | None, names: Sequence[str]
 ) -> tuple[Tensor, list[str]]:
     """Return the run of every model ``(n,)``, and the names of the runs where they have some."""
     if column is None:
         return torch.arange(len(names)), list(names)
-    if is_numeric(known[column]):
-        return torch.tensor(whole_numbers(column, known[column], names)), []
-    indices, labels = classes(column, known[column], names)
-    return torch.tensor(indices), [str(label) for label in labels]
+    numbers, called = known[column].run_numbers()
+    return torch.tensor(numbers), called
 
 
 def _check_snapshots(columns: Mapping[str, Tensor], names: Sequence[str], step: str | None) -> None:

@@ -15,10 +15,12 @@ from torch import Tensor, nn
 
 from wsrl.rnn import RNNSpec, RNNWeights, weights_from_state_dict
 from wsrl.torch_files import read_torch_file
+from wsrl.zoos.packing.texts import some
 from wsrl.zoos.tensors import read_tensors
 
-Model: TypeAlias = Mapping[str, Tensor] | nn.Module
-"""A state dict, or a module that holds one ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` and a readout."""
+Model: TypeAlias = Mapping[str, Tensor] | nn.Module | RNNWeights
+"""A state dict, a module that is one ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` and a readout, or the
+weights of one RNN."""
 
 SUFFIXES = (".pt", ".pth", ".safetensors")
 
@@ -30,11 +32,13 @@ class Models:
     Attributes:
         names: of each.
         from_files: whether the names are those of files.
+        kinds: what they are read from, to read: how sure it is that they are such RNNs.
         read: returns the model at a position, ``(1, N)`` float32.
     """
 
     names: list[str]
     from_files: bool
+    kinds: str
     read: Callable[[int], RNNWeights]
 
     def rows(self, rows: Iterable[int]) -> RNNWeights:
@@ -57,43 +61,58 @@ class Survey:
     digest: str
 
 
-def find_models(models: str | Path | Iterable[Model | tuple[str, Model]]) -> Models:
+def find_models(
+    models: str | Path | Iterable[Model | tuple[str, Model]], cell: str | None = None
+) -> Models:
     """Find the models in a folder (by name), or take them as they come.
 
     A folder's files are read when they are needed; other models are kept as flat vectors.
 
+    Args:
+        models: the folder, or the models with or without their names.
+        cell: as of ``read_model``.
+
     Raises:
         ValueError: where there are none, two have one name, or one is no such model.
     """
+    said = "" if cell is None else f" (the cell {cell} was given)"
     if isinstance(models, str | Path):
-        return _in_folder(Path(models))
-    names, flat = [], []
+        files = _model_files(Path(models))
+        names = [file.name for file in files]
+        _check_names(names)
+        kinds = f"state dicts{said}"
+        return Models(names, True, kinds, lambda row: _single(read_model(files[row], cell)))
+    names, flat, found = [], [], []
     for position, item in enumerate(models):
         name, model = item if isinstance(item, tuple) else (position, item)
-        name = str(name)
-        names.append(name)
-        flat.append(_named(name, partial(as_weights, model)).to("cpu", torch.float32))
+        names.append(str(name))
+        flat.append(_single(_named(names[-1], partial(as_weights, model, cell))))
+        found.append(_kind_of(model, said))
     if not names:
         raise ValueError("no models were given")
     if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise ValueError(f"models of one name: {', '.join(twice)}")
-    return Models(names, False, flat.__getitem__)
+        raise ValueError(f"models of one name: {some(twice)}")
+    _check_names(names)
+    return Models(names, False, ", ".join(sorted(set(found))), flat.__getitem__)
 
 
 def read_model(file: Path, cell: str | None = None) -> RNNWeights:
     """Return the model of one file, ``(1, N)``, on the CPU and in the file's precision.
 
     Args:
-        file: a state dict: ``.pt``, ``.pth`` (read with ``weights_only=True``) or ``.safetensors``.
-        cell: where it is known; a state dict does not tell a linear RNN from one with tanh.
+        file: a state dict: ``.pt``, ``.pth`` (read with ``weights_only=True``) or ``.safetensors``
+            (which has no checksums: a bit that flipped in its numbers is not found).
+        cell: needed for an ``nn.RNN``, of which a state dict does not say whether it is ``tanh``.
 
     Raises:
         ValueError: where it is no state dict of an RNN with a readout, or of another cell.
     """
     if file.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{file}: expected a state dict, *{', *'.join(SUFFIXES)}")
-    if not file.is_file():
+    if not file.exists():
         raise ValueError(f"no file at {file}")
+    if not file.is_file():
+        raise ValueError(f"{file} is no regular file")
     return _named(str(file), partial(_read, file, cell))
 
 
@@ -118,15 +137,38 @@ def survey_models(models: Models) -> Survey:
     return Survey(spec, torch.tensor(finite), digest.hexdigest())
 
 
-def _in_folder(folder: Path) -> Models:
+def _model_files(folder: Path) -> list[Path]:
+    """Return the files of a folder that are to be models, by name."""
     if not folder.is_dir():
         raise ValueError(f"no folder of state dicts at {folder}")
     found = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES]
-    files = sorted(file for file in found if file.is_file())
+    files = sorted(file for file in found if not file.is_dir())
     if not files:
         raise ValueError(f"no state dicts in {folder}: expected files *{', *'.join(SUFFIXES)}")
-    names = [file.name for file in files]
-    return Models(names, True, lambda row: read_model(files[row]).to("cpu", torch.float32))
+    if strange := [ascii(file.name) for file in files if not file.is_file()]:
+        raise ValueError(
+            f"{folder} holds what is no regular file: {some(strange)}. Move it elsewhere"
+        )
+    return files
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Refuse names that cannot be written: those of files may be any bytes."""
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"the name {name!a} of a model is no UTF-8: rename it") from error
+
+
+def _kind_of(model: Any, said: str) -> str:
+    if isinstance(model, nn.Module):
+        return "modules, compared by running them"
+    return "weights" if isinstance(model, RNNWeights) else f"state dicts{said}"
+
+
+def _single(weights: RNNWeights) -> RNNWeights:
+    return weights.to("cpu", torch.float32)
 
 
 def _named(name: str, read: Callable[[], RNNWeights]) -> RNNWeights:
@@ -153,36 +195,39 @@ def as_weights(model: Any, cell: str | None = None) -> RNNWeights:
     """Return one model out of memory, ``(1, N)``, on the CPU and in its precision.
 
     Args:
-        model: a state dict or a module.
-        cell: as of ``read_model``; a module says itself.
+        model: a state dict, a module, or weights ``(1, N)``.
+        cell: as of ``read_model``; modules and weights say themselves, and must agree.
 
     Raises:
-        ValueError: where it is no RNN with a readout.
+        ValueError: where it is no RNN with a readout, or of another cell.
     """
     if isinstance(model, nn.Module):
         weights = RNNWeights.from_module(model)
+    elif isinstance(model, RNNWeights):
+        if len(model) != 1:
+            raise ValueError(f"expected the weights of one RNN, not of {len(model)}")
+        weights = model
     else:
         _check_state_dict(model)
         weights = weights_from_state_dict(model, cell)
+    if cell is not None and weights.spec.cell != cell:
+        raise ValueError(f"the cell is {weights.spec.cell}, not {cell!r}")
     return weights.to("cpu")
 
 
 def _check_state_dict(model: Any) -> None:
     if not isinstance(model, Mapping):
-        raise ValueError(f"expected a state dict or an nn.Module, not a {type(model).__name__}")
+        raise ValueError(
+            f"expected a state dict, an nn.Module or RNNWeights, not a {type(model).__name__}"
+        )
     if other := [str(key) for key, value in model.items() if not isinstance(value, Tensor)]:
         raise ValueError(
-            f"no state dict, which holds tensors alone: {_some(other)} is something else. Of a "
+            f"no state dict, which holds tensors alone: {some(other)} is something else. Of a "
             "training checkpoint, save the model's state_dict() on its own"
         )
     if unnamed := [repr(key) for key in model if not isinstance(key, str)]:
-        raise ValueError(f"no state dict, whose keys are names: {_some(unnamed)}")
+        raise ValueError(f"no state dict, whose keys are names: {some(unnamed)}")
     if empty := [
         key for key, value in model.items() if value.is_meta or value.layout != torch.strided
     ]:
-        raise ValueError(f"weights must be dense tensors that hold numbers: {_some(empty)}")
-
-
-def _some(names: Sequence[str], count: int = 5) -> str:
-    more = f" and {len(names) - count} more" if len(names) > count else ""
-    return ", ".join(names[:count]) + more
+        raise ValueError(f"weights must be dense tensors that hold numbers: {some(empty)}")

@@ -137,7 +137,7 @@ class PackedRNNs(Problem):
     def task_name(self, task: Sequence[float]) -> str:
         """Return the properties that make up a task, by name; of a task of its own, the run."""
         if not self.task:
-            return f"run {task[0]:g}"
+            return f"run {int(task[0])}"
         known = [self.properties[name] for name in self.task]
         shown = [
             _class_name(each, value) if each["kind"] == "classes" else f"{value:g}"

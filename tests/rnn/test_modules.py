@@ -1,0 +1,246 @@
+"""Modules are taken for an RNN and its readout only where they compute nothing else."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils import parametrizations, prune
+
+from wsrl.rnn import RNNSpec, RNNWeights, run_population
+
+INPUTS, HIDDEN, OUTPUTS = 3, 5, 2
+Forward = Callable[["Net", Tensor], Any]
+
+
+class Net(nn.Module):
+    """A user's model: an LSTM, a readout, and a forward of its own."""
+
+    def __init__(self, forward: Forward, batch_first: bool = True, layers: int = 1) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(INPUTS, HIDDEN, layers, batch_first=batch_first)
+        self.fc = nn.Linear(HIDDEN, OUTPUTS)
+        self.between: nn.Module = nn.Identity()
+        self._forward = forward
+
+    def forward(self, inputs: Tensor) -> Any:
+        return self._forward(self, inputs)
+
+
+def plain(net: Net, inputs: Tensor) -> Tensor:
+    outputs: Tensor = net.fc(net.between(net.lstm(inputs)[0]))
+    return outputs
+
+
+def with_state(net: Net, inputs: Tensor, value: float, **options: Any) -> Tensor:
+    start = torch.full((1, len(inputs), HIDDEN), value, **options)
+    outputs: Tensor = net.fc(net.lstm(inputs, (start, start))[0])
+    return outputs
+
+
+def kept(net: Net, inputs: Tensor) -> Tensor:
+    hidden, net.state = net.lstm(inputs, getattr(net, "state", None))
+    outputs: Tensor = net.fc(hidden)
+    return outputs
+
+
+def one_by_one(net: Net, inputs: Tensor) -> Tensor:
+    hidden, _ = net.lstm(inputs.view(len(inputs), 1, INPUTS))
+    outputs: Tensor = net.fc(hidden.view(len(inputs), HIDDEN))
+    return outputs
+
+
+TAKEN: dict[str, Callable[[], Net]] = {
+    "plain": lambda: Net(plain),
+    "time first": lambda: Net(plain, batch_first=False),
+    "last step": lambda: Net(lambda net, x: net.fc(net.lstm(x)[0][:, -1])),
+    "last hidden state": lambda: Net(lambda net, x: net.fc(net.lstm(x)[1][0][-1]), layers=2),
+    "classes before steps": lambda: Net(lambda net, x: plain(net, x).transpose(1, 2)),
+    "steps in a row": lambda: Net(lambda net, x: plain(net, x).flatten(0, 1)),
+    "in a tuple": lambda: Net(lambda net, x: (plain(net, x), None)),
+    "zeros to start from": lambda: Net(lambda net, x: with_state(net, x, 0.0)),
+    "float32 inside": lambda: Net(lambda net, x: with_state(net, x, 0.0, dtype=torch.float32)),
+    "one sequence": lambda: Net(one_by_one, batch_first=False),
+    "tokens": lambda: Net(lambda net, x: plain(net, functional.one_hot(x, INPUTS).float())),
+    "tokens, time first": lambda: Net(
+        lambda net, x: plain(net, functional.one_hot(x, INPUTS).float()), batch_first=False
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_a_module_that_is_an_rnn_and_its_readout_is_taken(name: str) -> None:
+    net = TAKEN[name]()
+    weights = RNNWeights.from_module(net)
+    assert weights.spec == RNNSpec("lstm", INPUTS, HIDDEN, net.lstm.num_layers, OUTPUTS)
+    wanted = [p.reshape(-1) for part in (net.lstm, net.fc) for p in part.parameters()]
+    assert torch.equal(weights.flat[0], torch.cat(wanted))
+
+
+def between(module: nn.Module) -> Net:
+    net = Net(plain)
+    net.between = module
+    return net
+
+
+def with_buffers() -> Net:
+    net = Net(
+        lambda net, x: net.fc(net.lstm(x, (net.h0.expand(1, len(x), -1).contiguous(),) * 2)[0])
+    )
+    net.register_buffer("h0", torch.randn(1, 1, HIDDEN))
+    return net
+
+
+class Clipped(nn.LSTM):
+    def forward(self, inputs: Tensor, state: Any = None) -> Any:
+        outputs, state = super().forward(inputs, state)
+        return outputs.clamp(-0.01, 0.01), state
+
+
+def clipped() -> Net:
+    net = Net(plain)
+    net.lstm = Clipped(INPUTS, HIDDEN, batch_first=True)
+    return net
+
+
+REFUSED: dict[str, tuple[Callable[[], Net], str]] = {
+    "ReLU": (lambda: between(nn.ReLU()), r"its outputs differ .* it has between \(ReLU\)"),
+    "tanh": (lambda: between(nn.Tanh()), r"between \(Tanh\)"),
+    "norm": (lambda: between(nn.LayerNorm(HIDDEN, elementwise_affine=False)), "LayerNorm"),
+    "clipping": (lambda: between(nn.Hardtanh(-0.1, 0.1)), "Hardtanh"),
+    "buffers": (with_buffers, r"h0 \(buffer\)"),
+    "another start": (lambda: Net(lambda net, x: with_state(net, x, 1.0)), "outputs differ"),
+    "residual": (lambda: Net(lambda net, x: plain(net, x) + x[..., :OUTPUTS]), "outputs differ"),
+    "subclass": (clipped, "not taken for its Clipped and its readout: its outputs differ"),
+    "noise": (lambda: Net(lambda net, x: plain(net, x + torch.randn_like(x))), "outputs differ"),
+    "rare clipping": (lambda: Net(lambda net, x: plain(net, x.clamp(-4, 4))), "outputs differ"),
+    "a window": (lambda: Net(lambda net, x: plain(net, x[:, -10:])), "outputs differ"),
+    "reversed": (lambda: Net(lambda net, x: plain(net, x.flip(1))), "outputs differ"),
+    "a state that stays": (lambda: Net(kept), "outputs differ"),
+    "first step": (lambda: Net(lambda net, x: net.fc(net.lstm(x)[0][:, 0])), "outputs differ"),
+    "hidden state": (lambda: Net(lambda net, x: net.lstm(x)[0]), r"are \(3, 5, 5\) where .*\(3, 5"),
+    "log_softmax": (
+        lambda: Net(lambda net, x: plain(net, x).log_softmax(-1)),
+        "the log_softmax of its readout's, and logits are wanted",
+    ),
+    "softmax": (lambda: Net(lambda net, x: plain(net, x).softmax(-1)), "the softmax of .*logits"),
+    "sigmoid": (lambda: Net(lambda net, x: plain(net, x).sigmoid()), "the sigmoid of .*logits"),
+    "no tensor": (lambda: Net(lambda net, x: {"logits": plain(net, x)}), "it returns a dict"),
+    "ReLU of tokens": (
+        lambda: Net(lambda net, x: plain(net, functional.one_hot(x, INPUTS).float()).relu()),
+        "outputs differ",
+    ),
+    "images": (
+        lambda: Net(lambda net, x: plain(net, x[:, :, None, None].unfold(0, 9, 9))),
+        r"it runs on sequences neither of vectors nor of tokens \(RuntimeError: maximum size",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_module_that_does_more_is_refused(name: str) -> None:
+    make, message = REFUSED[name]
+    with pytest.raises(ValueError, match=message) as said:
+        RNNWeights.from_module(make())
+    assert len(str(said.value).splitlines()) == 1
+    assert "RNNWeights.from_module(rnn, linear)" in str(said.value)
+
+
+def test_the_two_alone_are_taken_as_a_pair() -> None:
+    net = between(nn.ReLU())
+    weights = RNNWeights.from_module(net.lstm, net.fc)
+    inputs = torch.randn(4, 6, INPUTS)
+    net.between = nn.Identity()
+    torch.testing.assert_close(run_population(weights, inputs[None])[0][0], net(inputs))
+    with pytest.raises(ValueError, match="outputs differ"):
+        RNNWeights.from_module(clipped().lstm, net.fc)
+
+
+def test_a_module_without_forward_is_refused() -> None:
+    parts = nn.ModuleDict({"rnn": nn.GRU(3, 4), "readout": nn.Linear(4, 2)})
+    with pytest.raises(ValueError, match=r'ModuleDict.* missing the required "forward"'):
+        RNNWeights.from_module(parts)
+
+
+def test_a_module_with_parameters_elsewhere_is_refused() -> None:
+    net = Net(plain)
+    net.embed = nn.Embedding(5, 3)
+    with pytest.raises(ValueError, match=r"outside of the RNN and its readout: embed\.weight"):
+        RNNWeights.from_module(net)
+
+
+CHANGES: dict[str, Callable[[nn.Module], Any]] = {
+    "weight_norm": lambda rnn: parametrizations.weight_norm(rnn, "weight_hh_l0"),
+    "weight_norm by a hook": lambda rnn: nn.utils.weight_norm(rnn, "weight_hh_l0"),
+    "spectral_norm": lambda rnn: parametrizations.spectral_norm(rnn, "weight_hh_l0"),
+    "pruning": lambda rnn: prune.l1_unstructured(rnn, "weight_hh_l0", 0.5),
+}
+
+
+@pytest.mark.parametrize("trained", [False, True])
+@pytest.mark.parametrize("change", CHANGES)
+def test_weights_are_read_as_they_act(change: str, trained: bool) -> None:
+    """Also where a hook has left another weight in the module than the next run computes."""
+    net = Net(plain)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # the older weight_norm
+        CHANGES[change](net.lstm)
+    if trained:
+        net(torch.randn(2, 6, INPUTS)).sum().backward()
+    with torch.no_grad():
+        for parameter in net.lstm.parameters():
+            parameter.mul_(1.7)
+    weights = RNNWeights.from_module(net)
+    inputs = torch.randn(4, 6, INPUTS)
+    torch.testing.assert_close(run_population(weights, inputs[None])[0][0], net.eval()(inputs))
+
+
+def test_the_module_is_left_as_it_was() -> None:
+    net = between(nn.Dropout(0.5))
+    net.register_buffer("count", torch.zeros(()))
+    net._forward = lambda own, x: plain(own, x + 0 * own.count.add_(1) + 0 * torch.rand(()))
+    net(torch.randn(2, 4, INPUTS)).sum().backward()
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    gradients = [
+        parameter.grad.clone() for parameter in net.parameters() if parameter.grad is not None
+    ]
+    handle = net.register_forward_hook(lambda *_: None)
+    random, dtype = torch.get_rng_state(), torch.get_default_dtype()
+    RNNWeights.from_module(net)
+    assert net.training
+    assert net.between.training
+    assert list(net._forward_hooks) == [handle.id]
+    for key, value in net.state_dict().items():
+        assert torch.equal(value, before[key])
+    for parameter, gradient in zip(net.parameters(), gradients, strict=True):
+        assert parameter.grad is not None
+        assert torch.equal(parameter.grad, gradient)
+    assert torch.equal(torch.get_rng_state(), random)
+    assert torch.get_default_dtype() == dtype
+
+
+@pytest.mark.parametrize("gain", [1, 4, 16, 64])
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_chaotic_rnns_are_not_taken_for_others(kind: type[nn.RNNBase], gain: float) -> None:
+    """They amplify rounding, which differs between two ways to compute one RNN."""
+    for _ in range(5):
+        rnn, linear = kind(INPUTS, 16, 2), nn.Linear(16, OUTPUTS)
+        with torch.no_grad():
+            for parameter in rnn.parameters():
+                parameter.mul_(gain)
+        assert len(RNNWeights.from_module(rnn, linear)) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_weights_keep_the_module_s_dtype(dtype: torch.dtype) -> None:
+    net = Net(plain).to(dtype)
+    weights = RNNWeights.from_module(net)
+    assert weights.flat.dtype == dtype
+    assert torch.equal(
+        weights.flat[0, : net.lstm.weight_ih_l0.numel()], net.lstm.weight_ih_l0.view(-1)
+    )

@@ -1,0 +1,94 @@
+"""A user's models: which files are read, and what is noticed of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from wsrl.rnn import RNNWeights
+from wsrl.zoos.packing.models import as_weights, find_models, read_model
+
+
+class Model(nn.Module):
+    def __init__(self, kind: type[nn.RNNBase] = nn.GRU) -> None:
+        super().__init__()
+        self.rnn, self.fc = kind(3, 4, batch_first=True), nn.Linear(4, 2)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.fc(self.rnn(inputs)[0])
+        return outputs
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    torch.save(Model().state_dict(), tmp_path / "a.pt")
+    return tmp_path
+
+
+def test_a_flipped_bit_is_found(folder: Path) -> None:
+    file = folder / "a.pt"
+    weights = torch.load(file, weights_only=True)["rnn.weight_hh_l0"]
+    assert len(read_model(file)) == 1
+    content = bytearray(file.read_bytes())
+    content[content.find(weights.numpy().tobytes()) + 3] ^= 0x40
+    file.write_bytes(content)
+    assert not torch.equal(torch.load(file, weights_only=True)["rnn.weight_hh_l0"], weights)
+    for read in (lambda: read_model(file), lambda: find_models(folder).read(0)):
+        with pytest.raises(ValueError, match=r"a\.pt cannot be read .*in it has changed"):
+            read()
+
+
+def test_only_regular_files_are_read(folder: Path) -> None:
+    (folder / "run.pt").mkdir()  # folders may have any name
+    assert find_models(folder).names == ["a.pt"]
+    os.mkfifo(folder / "b.pt")  # to open it for reading would wait for a writer
+    (folder / "c.pt").symlink_to("/dev/zero")
+    (folder / "d.pt").symlink_to(folder / "nowhere")
+    with pytest.raises(ValueError, match=r"is no regular file: 'b\.pt', 'c\.pt', 'd\.pt'\."):
+        find_models(folder)
+    for name in ("b.pt", "c.pt", "run.pt"):
+        with pytest.raises(ValueError, match=rf"{name} is no regular file"):
+            read_model(folder / name)
+
+
+def test_a_name_that_is_no_utf8_is_shown(folder: Path) -> None:
+    try:
+        (folder / "a.pt").rename(folder / os.fsdecode(b"m\xff.pt"))
+    except OSError:
+        pytest.skip("this file system has UTF-8 names alone")
+    with pytest.raises(ValueError, match=r"the name 'm\\udcff\.pt' of a model is no UTF-8: rename"):
+        find_models(folder)
+    with pytest.raises(ValueError, match="no UTF-8"):
+        find_models([("\udcff", Model())])
+
+
+def test_what_models_were_read_from_is_said(folder: Path) -> None:
+    tanh = Model(nn.RNN)
+    weights = RNNWeights.from_module(tanh)
+    assert find_models(folder).kinds == "state dicts"
+    assert find_models([tanh.state_dict()], "tanh").kinds == "state dicts (the cell tanh was given)"
+    found = find_models([tanh, weights])
+    assert found.kinds == "modules, compared by running them, weights"
+    assert torch.equal(found.read(0).flat, found.read(1).flat)
+
+
+def test_a_cell_must_be_said_and_agree() -> None:
+    tanh = Model(nn.RNN)
+    assert as_weights(tanh).spec.cell == "tanh"  # a module says itself
+    for cell in ("tanh", "linear"):
+        assert as_weights(tanh.state_dict(), cell).spec.cell == cell
+    with pytest.raises(ValueError, match=r"0: .*tell tanh from ReLU"):
+        find_models([tanh.state_dict()])
+    for model in (tanh, RNNWeights.from_module(tanh)):
+        with pytest.raises(ValueError, match="the cell is tanh, not 'linear'"):
+            as_weights(model, "linear")
+
+
+def test_weights_are_of_one_rnn() -> None:
+    weights = RNNWeights.from_module(Model())
+    with pytest.raises(ValueError, match="expected the weights of one RNN, not of 2"):
+        as_weights(RNNWeights.cat([weights, weights]))
