@@ -22,6 +22,7 @@ from wsrl.encoders import ProbingEncoder, get_encoder
 from wsrl.studies.tables import print_table
 from wsrl.tasks import EmulationModule, PredictionModule
 from wsrl.tasks.tensorboard import draw_outputs, draw_probing
+from wsrl.terminal import say
 from wsrl.zoos import BuildSettings, build_zoo
 from wsrl.zoos.problems import FormalLanguages
 
@@ -177,8 +178,3 @@ def draw(folder: Path, checkpoint: Path) -> None:
         path = folder / f"{name}.png"
         figure.savefig(path)
         say(f"written: {path}")
-
-
-def say(text: str) -> None:
-    """Print a line at once."""
-    print(text, flush=True)

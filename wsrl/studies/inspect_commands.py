@@ -6,6 +6,9 @@ import argparse
 import json
 from collections.abc import Sequence
 
+from wsrl.studies.options import whole
+from wsrl.terminal import CommandParser, note
+
 DESCRIPTION = """\
 Inspect your own RNN by an encoder that was trained on a zoo: its embedding, its properties with
 intervals, the nearest RNNs of the zoo, how well the emulator imitates it, what it performs, and
@@ -30,7 +33,6 @@ def inspect_from_arguments(args: Sequence[str]) -> str:
     options = inspect_parser().parse_args(args)
     from wsrl.studies.inspection.inspector import Inspector
     from wsrl.studies.inspection.text import render
-    from wsrl.studies.messages import note
 
     inspector = Inspector(
         options.ckpt,
@@ -48,7 +50,7 @@ def inspect_from_arguments(args: Sequence[str]) -> str:
 
 def inspect_parser() -> argparse.ArgumentParser:
     """Return the parser of ``wsrl inspect``."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="wsrl inspect",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -72,5 +74,11 @@ def add_encoder_options(parser: argparse.ArgumentParser) -> None:
         help="prediction runs with this encoder, frozen (those in folders beside RUN are found)",
     )
     add("--zoo", metavar="DIR", help="the zoo, where it is not where RUN was trained on it")
-    add("--neighbours", type=int, default=5, metavar="N", help="nearest RNNs shown (default: 5)")
+    add(
+        "--neighbours",
+        type=whole(1),
+        default=5,
+        metavar="N",
+        help="nearest RNNs shown (default: 5)",
+    )
     add("--coverage", type=float, default=0.9, help="of the intervals (default: 0.9)")

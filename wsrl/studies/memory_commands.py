@@ -11,6 +11,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from wsrl.studies.options import seed
+from wsrl.terminal import CommandParser
+
 DESCRIPTION = """\
 Look for the variables of a task of variable binding in the hidden states of RNNs: how the task
 moves them (Phi), whether the RNN's recurrent matrix does the same in some basis, how well the
@@ -181,7 +184,7 @@ def _pair(about: dict[str, Any], name: str) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="wsrl memory analyze",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -226,5 +229,5 @@ def _parser() -> argparse.ArgumentParser:
     )
     how("--horizon", type=int, default=200, help="steps after the input (default: 200)")
     how("--sequences", type=int, default=32, help="random inputs (default: 32)")
-    how("--seed", type=int, default=0, help="of these (default: 0)")
+    how("--seed", type=seed, default=0, help="of these (default: 0)")
     return parser

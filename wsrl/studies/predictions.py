@@ -11,8 +11,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from wsrl.studies.messages import note
 from wsrl.tasks.base import COLUMNS
+from wsrl.terminal import note
 from wsrl.zoos.files import write_atomically
 from wsrl.zoos.tensors import write_tensors
 

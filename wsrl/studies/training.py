@@ -23,9 +23,10 @@ from wsrl.stopping import StopRequests, is_launched
 from wsrl.studies.callbacks import BestCheckpoint, SaveRunConfig
 from wsrl.studies.checkpoint_io import with_checkpoint_io
 from wsrl.studies.checkpoints import LINKED, CheckpointRecord, seen_splits
+from wsrl.studies.configs import Config
 from wsrl.studies.cost import TrainingCost
 from wsrl.studies.logs import RunLogger
-from wsrl.studies.messages import explain, note, quiet
+from wsrl.studies.messages import explain, quiet
 from wsrl.studies.options import add_run_options
 from wsrl.studies.predictions import ColumnKeeper, write_metrics, write_predictions
 from wsrl.studies.run_lease import own_run
@@ -33,6 +34,7 @@ from wsrl.studies.runs import AUTO, Request, Run
 from wsrl.studies.stopping import LastCheckpoint, ended_together
 from wsrl.studies.tables import print_metrics
 from wsrl.tasks import TaskModule
+from wsrl.terminal import note, say
 from wsrl.zoos.leases import Lease, LeaseLostError
 
 
@@ -59,12 +61,13 @@ def run_training(
     if stop is None:
         with StopRequests(at_once=not is_launched()) as stop:
             return run_training(subcommand, args, stop)
+    request = Request.read(args)
     try:
         with quiet(), ExitStack() as held:
-            cli = TrainingCLI(subcommand, Request.read(args), stop, held)
+            cli = TrainingCLI(subcommand, request, stop, held)
             cli.execute()
     except ArgumentError as error:
-        raise ArgumentError(None, explain(str(error))) from error
+        raise ArgumentError(None, explain(str(error), request.configs)) from error
     except (MisconfigurationException, LeaseLostError) as error:
         raise ValueError(str(error)) from error
     return cli
@@ -84,8 +87,7 @@ class TrainingCLI(LightningCLI):
         self.lease: Lease | None = None
         self.record: CheckpointRecord | None = None
         self.cost, self.columns = TrainingCost(), ColumnKeeper()
-        arguments = [word for config in request.configs for word in ("--config", config)]
-        arguments += request.options
+        arguments = [config.word for config in request.configs] + request.options
         if not request.wants_help:
             self.run, checkpoint = request.resolve(command)
             self.auto = request.ckpt_path == AUTO
@@ -203,10 +205,10 @@ class TrainingCLI(LightningCLI):
         if not self.trainer.is_global_zero or self.config["trainer"]["fast_dev_run"]:
             return
         self.cost.write(self.run.cost, self.model)
-        print(f"{self.run.folder}: {self.trainer.global_step} steps")
+        say(f"{self.run.folder}: {self.trainer.global_step} steps")
         for kept in self.trainer.checkpoint_callbacks:
             if isinstance(kept, BestCheckpoint) and kept.best_model_score is not None:
-                print(f"best {kept.monitor}: {float(kept.best_model_score):.4f}")
+                say(f"best {kept.monitor}: {float(kept.best_model_score):.4f}")
         if not self.run.checkpoint("best").exists():
             note(["no best.ckpt, since training ended before a validation"])
 
@@ -230,7 +232,7 @@ class TrainingCLI(LightningCLI):
             splits, path = self.datamodule.eval_splits("test"), out.with_suffix(".safetensors")
             self.columns.write(path, splits, self._source(), self.trainer.world_size)
         write_metrics(out, self._source(), metrics)
-        print(f"written: {out}")
+        say(f"written: {out}")
 
     def predict(self) -> None:
         """Write embeddings and predictions of the whole zoo to one file."""
@@ -249,7 +251,7 @@ class TrainingCLI(LightningCLI):
         if len(splits) == 1:
             results = [results]  # Lightning leaves out the list of loaders where there is one
         count = write_predictions(out, results or [], splits, self._source())
-        print(f"written: {out} ({count} snapshots)")
+        say(f"written: {out} ({count} snapshots)")
 
     def _source(self) -> dict[str, str]:
         """What results are of, in paths that hold in any folder."""
@@ -274,7 +276,7 @@ class TrainingCLI(LightningCLI):
         settings = ["--config", yaml.safe_dump(self.record.as_config())]
         own = Run.of_checkpoint(self.record.path)
         if self.command == "fit" and not request.configs and own.config.exists():
-            return ["--config", str(own.config), *settings]
+            return [Config.read(str(own.config)).word, *settings]
         return settings
 
     def _logger(self, given: Any) -> Logger | bool | list[Logger]:

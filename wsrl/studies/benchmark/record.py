@@ -12,7 +12,7 @@ from typing import Any
 from wsrl.studies.benchmark.plan import PlannedCell, shown
 from wsrl.studies.benchmark.results import CELLS, RECORD, RESULT, Result, read_result
 from wsrl.studies.benchmark.settings import BenchmarkSettings, Training, contents, find_config
-from wsrl.studies.runs import read_config
+from wsrl.studies.configs import read_config
 from wsrl.zoos.checks import read_json
 from wsrl.zoos.files import checksum, write_atomically
 
