@@ -17,9 +17,9 @@ MAY_IMPORT = {
     "data": {"rnn", "zoos", "safe_files"},
     "encoders": {"rnn", "plugins"},
     "tasks": {"rnn", "encoders", "data.batch", "analysis.figures", "torch_files", "safe_files"},
-    "analysis": {"rnn", "encoders"},
+    "analysis": {"rnn", "encoders", "terminal"},
     "studies": {
-        *("_process", "stopping", "torch_files", "safe_files"),
+        *("_process", "stopping", "torch_files", "safe_files", "terminal", "failures"),
         *("rnn", "zoos", "data", "encoders", "tasks", "analysis"),
     },
 }

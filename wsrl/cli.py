@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import signal
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 
 from wsrl._process import find_own_modules, tune_process
-from wsrl.failures import describe
+from wsrl.failures import attempt, status_with_threads
 from wsrl.terminal import CommandParser, complain, flush, guarded, printable, say
 
 Command = Callable[[list[str]], int | None]
@@ -53,13 +50,8 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if args is None else args)
     with guarded() as threads:
-        status = _attempt("wsrl", lambda: _wsrl(words)) or _attempt("wsrl", flush)
-        # A command that failed itself has said why: a thread's error is the cause, or the same.
-        for name, error in threads.found if status == 0 or status > _SIGNALLED else ():
-            failure = describe(error)
-            complain(f"wsrl: error in thread {name}: {failure.message}")
-            status = status or failure.status
-    return status
+        status = attempt("wsrl", lambda: _wsrl(words)) or attempt("wsrl", flush)
+        return status_with_threads(status, threads)
 
 
 def _wsrl(words: list[str]) -> int:
@@ -108,7 +100,9 @@ def _dispatch(
 ) -> int:
     """Hand the arguments after a command's name to it."""
     if args and args[0] in commands:
-        return _attempt(f"{prog} {args[0]}", lambda: commands[args[0]][1](args[1:]))
+        return attempt(
+            f"{prog} {args[0]}", lambda: commands[args[0]][1](args[1:]), args[0] in GO_ON
+        )
     parser = CommandParser(
         prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -121,38 +115,6 @@ def _dispatch(
         parser.add_argument("--version", action="version", version=f"wsrl {__version__}")
     parser.parse_args(args)  # help, the version, or an unknown command: always ends here
     return 2
-
-
-def _attempt(command: str, run: Callable[[], int | None]) -> int:
-    """Run a command; say in one message why it ended early, and return its exit status."""
-    try:
-        return run() or 0
-    except SystemExit as end:
-        return _exit_status(command, end.code)
-    except KeyboardInterrupt:
-        complain(f"{command}: interrupted{_how_on(command)}")
-        return _SIGNALLED + signal.SIGINT
-    except BrokenPipeError:
-        sys.stdout = None  # nobody reads on, as in `wsrl zoo info DIR | head`
-        return 1
-    except Exception as error:
-        if os.environ.get("WSRL_TRACEBACK"):
-            complain("".join(traceback.format_exception(error)))
-        failure = describe(error)
-        complain(f"{command}: error: {failure.message}")
-        return failure.status
-
-
-def _exit_status(command: str, code: object) -> int:
-    """Return the status of a command that ended by ``SystemExit``; say what it ended with."""
-    if code is None or isinstance(code, int):
-        status = code or 0
-        if status - _SIGNALLED in signal.valid_signals() and _goes_on(command):  # others said it
-            name = signal.Signals(status - _SIGNALLED).name
-            complain(f"{command}: stopped by {name}{_how_on(command)}")
-        return status
-    complain(f"{command}: error: {code}")
-    return 1
 
 
 def _check_words(words: Sequence[str]) -> None:
@@ -169,17 +131,6 @@ def _check_words(words: Sequence[str]) -> None:
                 f"{printable(word)} is no UTF-8, which names in zoos, checkpoints and results must "
                 "be: give the file or folder another name"
             ) from error
-
-
-_SIGNALLED = 128  # shells report a process that a signal ended by this much more than its number
-
-
-def _goes_on(command: str) -> bool:
-    return command.rpartition(" ")[2] in GO_ON
-
-
-def _how_on(command: str) -> str:
-    return "; run the same command again to go on" if _goes_on(command) else ""
 
 
 def _training(subcommand: str) -> Command:

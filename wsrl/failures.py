@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import signal
+import sys
+import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from wsrl.terminal import ThreadErrors, complain
 
 EXPECTED = (ValueError, OSError, ImportError, argparse.ArgumentError)
 """Kinds of errors whose text is written for users: by wsrl, or by the operating system."""
@@ -12,6 +19,7 @@ EXPECTED = (ValueError, OSError, ImportError, argparse.ArgumentError)
 UNEXPECTED = 70
 """Exit status of an error that nobody foresaw (``EX_SOFTWARE`` of ``sysexits.h``)."""
 
+_SIGNALLED = 128  # shells report a process that a signal ended by this much more than its number
 _LONGEST = 4000  # characters of an expected message, which may list several settings
 _SHORT = 200  # characters of any other
 _OUT_OF_MEMORY = re.compile(
@@ -21,7 +29,9 @@ _OUT_OF_MEMORY = re.compile(
     re.IGNORECASE,
 )
 _WANTED = re.compile(r"tried to allocate (\d+) bytes", re.IGNORECASE)
-_TOO_LARGE = re.compile(r"int too (large|big) to convert|too (large|big) to (convert|fit)")
+_TOO_LARGE = re.compile(
+    r"int too (large|big) to convert|too (large|big) to (convert|fit)|cannot fit 'int'"
+)
 
 
 @dataclass(frozen=True)
@@ -29,12 +39,18 @@ class Failure:
     """How a command ends by an exception.
 
     Attributes:
-        message: what to print after ``error:``.
+        reason: what is wrong.
         status: the exit status.
     """
 
-    message: str
+    reason: str
     status: int
+
+    @property
+    def message(self) -> str:
+        """What to print after ``error:``."""
+        hint = "unexpected; set WSRL_TRACEBACK=1 to see where it comes from"
+        return f"{self.reason} ({hint})" if self.status == UNEXPECTED else self.reason
 
 
 def describe(error: BaseException) -> Failure:
@@ -51,8 +67,61 @@ def describe(error: BaseException) -> Failure:
     if isinstance(error, EXPECTED):
         status = 2 if isinstance(error, argparse.ArgumentError) else 1
         return Failure(_cut(str(error), _LONGEST) or type(error).__name__, status)
-    what = f"unexpected {type(error).__name__}: {_first_line(error)}"
-    return Failure(f"{what} (set WSRL_TRACEBACK=1 to see where it comes from)", UNEXPECTED)
+    return Failure(f"{type(error).__name__}: {_first_line(error)}", UNEXPECTED)
+
+
+def attempt(command: str, run: Callable[[], int | None], goes_on: bool = False) -> int:
+    """Run a command; where it ends early, say in one message why.
+
+    Args:
+        command: its name, for the message.
+        run: does the work; returns the exit status, where it is not 0.
+        goes_on: whether it goes on with its work when it is run again.
+
+    Returns:
+        The exit status.
+    """
+    again = "; run the same command again to go on" if goes_on else ""
+    try:
+        return run() or 0
+    except SystemExit as end:
+        if end.code is not None and not isinstance(end.code, int):
+            complain(f"{command}: error: {end.code}")
+            return 1
+        status = end.code or 0
+        if status - _SIGNALLED in signal.valid_signals() and goes_on:  # others have said it
+            complain(f"{command}: stopped by {signal.Signals(status - _SIGNALLED).name}{again}")
+        return status
+    except KeyboardInterrupt:
+        complain(f"{command}: interrupted{again}")
+        return _SIGNALLED + signal.SIGINT
+    except BrokenPipeError:
+        sys.stdout = None  # nobody reads on, as in `wsrl zoo info DIR | head`
+        return 1
+    except Exception as error:
+        if os.environ.get("WSRL_TRACEBACK"):
+            complain("".join(traceback.format_exception(error)).rstrip())
+        failure = describe(error)
+        complain(f"{command}: error: {failure.message}")
+        return failure.status
+
+
+def status_with_threads(status: int, threads: ThreadErrors) -> int:
+    """Say which threads failed, and return the exit status of the whole command.
+
+    A command that failed itself has said why: what ended its threads is the cause, or the same.
+
+    Args:
+        status: of the command itself.
+        threads: what ended threads meanwhile.
+    """
+    if 0 < status < _SIGNALLED:
+        return status
+    for name, error in threads.found:
+        failure = describe(error)
+        complain(f"wsrl: error in thread {name}: {failure.message}")
+        status = status or failure.status
+    return status
 
 
 def _lack_of_memory(error: BaseException | None) -> str | None:

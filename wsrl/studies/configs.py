@@ -26,6 +26,7 @@ LARGEST = 1 << 20
 MOST, DEEPEST = 50_000, 50
 """Values in a config, those repeated by aliases included, and how deep they may be nested."""
 
+_NAMED = 2  # levels of settings by name; below, numbers may stand for something, as for epochs
 _SHELL = ("/dev/fd/", "/proc/self/fd/", "/dev/stdin")  # how a shell names what it has opened
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -78,9 +79,6 @@ class Config:
             raise ValueError(f"{path} is no config: {error}") from error
         if not isinstance(content, dict):
             raise ValueError(f"{path} must hold settings by name, as in 'data: ...'")
-        for key in content:
-            if not isinstance(key, str):
-                raise ValueError(f"{path}: the name of a setting must be text, not {key!r}")
         _check_plain(content, path)
         return cls(path, content, text if is_pipe else None)
 
@@ -140,7 +138,7 @@ def check_yaml(text: str) -> None:
     open_nodes: list[tuple[str | None, int]] = []  # their anchors, and the count at their start
     count = 0
     for event in yaml.parse(text, _Base):
-        anchor = getattr(event, "anchor", None)
+        anchor: Any = getattr(event, "anchor", None)
         if isinstance(event, yaml.AliasEvent):
             if any(anchor == name for name, _ in open_nodes):
                 raise yaml.YAMLError(f"{anchor} holds itself")
@@ -162,11 +160,9 @@ def check_yaml(text: str) -> None:
 
 def _read(path: str) -> tuple[str, bool]:
     """Return a file's text, and whether it is a pipe."""
-    is_pipe = (
-        path.startswith(_SHELL) and os.path.exists(path) and stat.S_ISFIFO(os.stat(path).st_mode)
-    )
-    if not is_pipe and not Path(path).exists():
+    if not os.path.exists(path):
         raise ValueError(f"no config file at {path}")
+    is_pipe = path.startswith(_SHELL) and stat.S_ISFIFO(os.stat(path).st_mode)
     try:
         if is_pipe:
             with open(path, "rb") as file:  # its other end is a command of the same user
@@ -180,14 +176,15 @@ def _read(path: str) -> tuple[str, bool]:
         raise ValueError(f"{path} is no config: {error}") from error
 
 
-def _check_plain(value: Any, where: str, key: str = "") -> None:
+def _check_plain(value: Any, where: str, key: str = "", depth: int = 0) -> None:
     """Refuse what YAML can say beside numbers, text, lists and mappings."""
-    if isinstance(value, dict | list):
-        inside = value.items() if isinstance(value, dict) else enumerate(value)
-        for name, item in inside:
-            _check_plain(item, where, f"{key}.{name}" if key else str(name))
-    elif isinstance(value, bytes | date | set | tuple):
+    if isinstance(value, bytes | date | set | tuple):
         raise ValueError(f"{where}: {key} is a {type(value).__name__}: write it as text")
+    if isinstance(value, dict | list):
+        for name, item in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(value, dict) and depth < _NAMED and not isinstance(name, str):
+                raise ValueError(f"{where}: the name of a setting must be text, not {name!r}")
+            _check_plain(item, where, f"{key}.{name}" if key else str(name), depth + 1)
 
 
 def _in_short(error: yaml.YAMLError) -> str:

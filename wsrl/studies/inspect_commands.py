@@ -79,6 +79,6 @@ def add_encoder_options(parser: argparse.ArgumentParser) -> None:
         type=whole(1),
         default=5,
         metavar="N",
-        help="nearest RNNs shown (default: 5)",
+        help="nearest RNNs (default: 5)",
     )
     add("--coverage", type=float, default=0.9, help="of the intervals (default: 0.9)")

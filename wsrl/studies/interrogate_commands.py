@@ -231,7 +231,7 @@ def _parser() -> argparse.ArgumentParser:
         type=whole(1),
         default=100,
         metavar="N",
-        help="draw so many strings (default: 100)",
+        help="strings drawn (default: 100)",
     )
     add("--tolerance", type=float, default=0.1, help="how far answers may be apart (default: 0.1)")
     add("--seed", type=seed, default=0, help="of what is drawn (default: 0)")
@@ -239,7 +239,7 @@ def _parser() -> argparse.ArgumentParser:
         "--budget",
         type=whole(),
         default=500_000,
-        help="work of a search (default: 500000, seconds)",
+        help="work of a search (default: 500000)",
     )
     add("--json", action="store_true", help="print JSON for scripts")
     add("--out", metavar="FILE", help="write the JSON to a file as well")

@@ -36,12 +36,14 @@ def explain(message: str, configs: Sequence[Config] = ()) -> str:
 
     Args:
         message: of its exception.
-        configs: the config files that were read; those that hold the setting in question are named.
+        configs: the config files that were read; the last one with the setting is named.
     """
     key = ".".join(re.findall(r'Parser key "([^"]+)"', message))
     found = _in_short(message, key)
-    files = [config.path for config in configs if key and config.holds(key)]
-    return f"{found} (in {', '.join(files)})" if files else found
+    unknown = re.match(r"Option '(\w+)' is not accepted", message)
+    setting = key or (unknown[1] if unknown else "")
+    files = [config.path for config in configs if setting and config.holds(setting)]
+    return f"{found} (in {files[-1]})" if files else found
 
 
 def _in_short(message: str, key: str) -> str:

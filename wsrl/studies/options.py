@@ -1,11 +1,12 @@
 """Options of commands: numbers with their bounds, and what concerns a run.
 
-Those of a run are what ``wsrl fit``, ``validate``, ``test`` and ``predict`` have beside Lightning's.
+``wsrl fit``, ``validate``, ``test`` and ``predict`` have those of a run beside Lightning's.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import reprlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
@@ -42,6 +43,20 @@ def whole(least: int = 0, most: int = LARGEST) -> Callable[[str], int]:
 def seed(text: str) -> int:
     """Read a seed, as PyTorch's generators take it."""
     return whole(-(2**63), 2**64 - 1)(text)
+
+
+def check_devices(devices: object) -> None:
+    """Refuse numbers of processes that no machine could start.
+
+    Raises:
+        ValueError: naming the bound.
+    """
+    import torch
+
+    wanted = int(devices) if isinstance(devices, str) and devices.isdigit() else devices
+    most = max(64, 4 * (os.cpu_count() or 1), torch.cuda.device_count())
+    if isinstance(wanted, int) and wanted > most:
+        raise ValueError(f"trainer.devices is {wanted}: this machine has room for at most {most}")
 
 
 def add_run_options(parser: LightningArgumentParser, command: str) -> None:

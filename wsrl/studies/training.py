@@ -27,7 +27,7 @@ from wsrl.studies.configs import Config
 from wsrl.studies.cost import TrainingCost
 from wsrl.studies.logs import RunLogger
 from wsrl.studies.messages import explain, quiet
-from wsrl.studies.options import add_run_options
+from wsrl.studies.options import add_run_options, check_devices
 from wsrl.studies.predictions import ColumnKeeper, write_metrics, write_predictions
 from wsrl.studies.run_lease import own_run
 from wsrl.studies.runs import AUTO, Request, Run
@@ -132,6 +132,9 @@ class TrainingCLI(LightningCLI):
         """Parse, without Lightning's warning that the process has arguments too."""
         self.config = parser.parse_args(args)
         self.seed = self.config["seed_everything"]  # as given: a number, or whether any will do
+        if not isinstance(self.seed, bool | None) and not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed_everything must be at least 0 and below 2**32, not {self.seed}")
+        check_devices(self.config["trainer"]["devices"])
         given = self.config["model"]["init_args"].get("pretrained")
         if self.record is not None and given is not None:
             self.record.check_pretrained(given)

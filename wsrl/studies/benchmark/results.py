@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from wsrl.studies.benchmark.result_checks import check_cell, check_numbers, check_result
 from wsrl.zoos.checks import read_json
 from wsrl.zoos.files import write_atomically
 
@@ -25,8 +26,6 @@ RESULT = "cell.json"
 
 CELLS = "cells"
 """The folder of all cells."""
-
-KINDS = ("zoo", "emulation", "prediction", "baseline", "properties")
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Cell:
 
     Attributes:
         name: its folder under ``cells/``, as ``languages/InteractiveProbing/seed0/task-frozen``.
-        kind: one of ``KINDS``.
+        kind: one of ``result_checks.KINDS``.
         zoo: the zoo's name; empty for ``properties``.
         encoder: the name of the encoder in the benchmark, or of the baseline.
         seed: of training.
@@ -90,7 +89,7 @@ class Result:
         cell: the cell.
         error: why it failed; ``None`` where it did not.
         commands: what it ran, as one would type it.
-        metrics: ``split/metric`` of its test.
+        metrics: ``split/metric`` of its test; without those that are not defined (``null``).
         cost: of training; ``None`` where nothing was trained by steps.
         curves: by logged name, the steps and the values ``[[...], [...]]``, thinned out.
         made_with: versions and device.
@@ -121,15 +120,17 @@ def read_result(path: Path) -> Result:
     """
     try:
         found = read_json(path)
-        cell = read_cell(found["cell"])
-        cost = found["cost"] and Cost(**found["cost"])
-        curves = {name: (list(x), list(y)) for name, (x, y) in found["curves"].items()}
-        known = {f.name for f in fields(Result)} - {"cell", "cost", "curves", "commands"}
+        known = {f.name for f in fields(Result)} - {"cell", "cost"}
         rest = {name: value for name, value in found.items() if name in known}
-        return Result(
-            cell=cell, cost=cost, curves=curves, commands=tuple(found["commands"]), **rest
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        rest["metrics"] = {n: v for n, v in found["metrics"].items() if v is not None}
+        check_result(rest)
+        cost = found["cost"]
+        if cost is not None:
+            check_numbers("cost", cost)
+        rest["curves"] = {name: (x, y) for name, (x, y) in found["curves"].items()}
+        rest["commands"] = tuple(found["commands"])
+        return Result(cell=read_cell(found["cell"]), cost=cost and Cost(**cost), **rest)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"{path} is no result of a benchmark: {error}. Delete it, and its cell is run again"
         ) from error
@@ -140,11 +141,14 @@ def read_cell(content: Mapping[str, Any]) -> Cell:
 
     Raises:
         TypeError: where they are no cell's.
+        ValueError: where one of them is of another kind.
     """
     if not isinstance(content, Mapping):
         raise TypeError(f"{content!r:.100} is no cell")
     ablation = content.get("ablation")
-    return Cell(**{**content, "ablation": ablation and Ablation(**ablation)})
+    cell = Cell(**{**content, "ablation": None if ablation is None else Ablation(**ablation)})
+    check_cell(cell)
+    return cell
 
 
 def read_results(folder: Path) -> list[Result]:
