@@ -17,9 +17,10 @@ MAY_IMPORT = {
     "data": {"rnn", "zoos", "safe_files"},
     "encoders": {"rnn", "plugins"},
     "tasks": {"rnn", "encoders", "data.batch", "analysis.figures", "torch_files", "safe_files"},
-    "analysis": {"rnn", "encoders"},
+    "analysis": {"rnn", "encoders", "terminal"},
     "studies": {
         *("_process", "environment", "stopping", "torch_files", "safe_files", "strict_json"),
+        *("terminal", "failures"),
         *("rnn", "zoos", "data", "encoders", "tasks", "analysis"),
     },
 }

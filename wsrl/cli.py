@@ -7,12 +7,12 @@ Lightning before a command needs them, so that help is quick.
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 
 from wsrl._process import find_own_modules, tune_process
+from wsrl.failures import attempt, status_with_threads
+from wsrl.terminal import CommandParser, complain, flush, guarded, printable, say
 
 Command = Callable[[list[str]], int | None]
 """Takes the words after its name; returns the exit status, where it is not 0."""
@@ -44,9 +44,18 @@ def main(args: Sequence[str] | None = None) -> int:
         args: the words after ``wsrl``; those of the process by default.
 
     Returns:
-        The exit status: 0 only where all is well, 2 for a command line that makes no sense.
+        The exit status: 0 only where all is well, 2 for a command line that makes no sense, 70 for
+        an error that nobody foresaw, else 1; 128 and the signal's number where one ended it.
     """
+    words = list(sys.argv[1:] if args is None else args)
+    with guarded() as threads:
+        status = attempt("wsrl", lambda: _wsrl(words)) or attempt("wsrl", flush)
+        return status_with_threads(status, threads)
+
+
+def _wsrl(words: list[str]) -> int:
     tune_process()
+    _check_words(words)
     commands: dict[str, tuple[str, Command]] = {
         **{name: (text, _training(name)) for name, text in TRAINING.items()},
         "baseline": ("predict a property without any trained encoder", _checked(_baseline)),
@@ -60,7 +69,7 @@ def main(args: Sequence[str] | None = None) -> int:
         "memory": ("find the variables of a task in RNNs", _memory),
         "demo": ("a zoo, an encoder and a prediction from it, in minutes", _checked(_demo)),
     }
-    return _dispatch("wsrl", DESCRIPTION, commands, list(sys.argv[1:] if args is None else args))
+    return _dispatch("wsrl", DESCRIPTION, commands, words)
 
 
 def _zoo(args: list[str]) -> int:
@@ -88,28 +97,12 @@ def _memory(args: list[str]) -> int:
 def _dispatch(
     prog: str, description: str, commands: dict[str, tuple[str, Command]], args: list[str]
 ) -> int:
-    """Hand the arguments after a command's name to it; report what goes wrong in one message."""
+    """Hand the arguments after a command's name to it."""
     if args and args[0] in commands:
-        try:
-            return commands[args[0]][1](args[1:]) or 0
-        except SystemExit as end:
-            status = end.code if isinstance(end.code, int) else int(end.code is not None)
-            if status - _SIGNALLED in signal.valid_signals() and args[0] in GO_ON:  # others said it
-                name = signal.Signals(status - _SIGNALLED).name
-                print(f"{prog} {args[0]}: stopped by {name}{_how_on(args[0])}", file=sys.stderr)
-            return status
-        except KeyboardInterrupt:
-            print(f"{prog} {args[0]}: interrupted{_how_on(args[0])}", file=sys.stderr)
-            return _SIGNALLED + signal.SIGINT
-        except BrokenPipeError:
-            sys.stdout = None  # nobody reads on, as in `wsrl zoo info DIR | head`
-            return 1
-        except (ValueError, OSError, ImportError, argparse.ArgumentError) as error:
-            if os.environ.get("WSRL_TRACEBACK"):
-                raise
-            print(f"{prog} {args[0]}: error: {error}", file=sys.stderr)
-            return 2 if isinstance(error, argparse.ArgumentError) else 1
-    parser = argparse.ArgumentParser(
+        return attempt(
+            f"{prog} {args[0]}", lambda: commands[args[0]][1](args[1:]), args[0] in GO_ON
+        )
+    parser = CommandParser(
         prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     sub = parser.add_subparsers(title="commands", metavar="command", required=True)
@@ -119,18 +112,24 @@ def _dispatch(
         from wsrl import __version__
 
         parser.add_argument("--version", action="version", version=f"wsrl {__version__}")
-    try:
-        parser.parse_args(args)  # help, the version, or an unknown command: always ends here
-    except SystemExit as end:
-        return int(end.code or 0)
+    parser.parse_args(args)  # help, the version, or an unknown command: always ends here
     return 2
 
 
-_SIGNALLED = 128  # shells report a process that a signal ended by this much more than its number
+def _check_words(words: Sequence[str]) -> None:
+    """Refuse names that no result could hold, before any work is done.
 
-
-def _how_on(name: str) -> str:
-    return "; run the same command again to go on" if name in GO_ON else ""
+    Raises:
+        ValueError: naming the word.
+    """
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"{printable(word)} is no UTF-8, which names in zoos, checkpoints and results must "
+                "be: give the file or folder another name"
+            ) from error
 
 
 def _training(subcommand: str) -> Command:
@@ -166,7 +165,7 @@ def _checked(command: Command) -> Command:
 def _demo(args: list[str]) -> None:
     from wsrl.studies.demo import run_demo
 
-    parser = argparse.ArgumentParser(prog="wsrl demo", description=run_demo.__doc__)
+    parser = CommandParser(prog="wsrl demo", description=run_demo.__doc__)
     parser.add_argument("--out", default="demo", help="folder for all it makes (default: demo)")
     run_demo(parser.parse_args(args).out)
 
@@ -185,23 +184,23 @@ def _zoo_build(args: list[str]) -> None:
     from wsrl.studies.build_commands import build_from_arguments
 
     if (said := build_from_arguments(args)) is not None:
-        print(said)
+        say(said)
 
 
 def _zoo_import(args: list[str]) -> None:
     from wsrl.studies.official_commands import import_from_arguments
     from wsrl.studies.zoo_commands import summarize
 
-    print(summarize(import_from_arguments(args)))
+    say(summarize(import_from_arguments(args)))
 
 
 def _zoo_export(args: list[str]) -> None:
     from wsrl.studies.official_commands import export_from_arguments
 
     folder, lost = export_from_arguments(args)
-    print(f"{folder}: written, {'but for' if lost else 'nothing is lost'}")
+    say(f"{folder}: written, {'but for' if lost else 'nothing is lost'}")
     for what in lost:
-        print(f"  {what}")
+        say(f"  {what}")
 
 
 def _zoo_pack(args: list[str]) -> None:
@@ -210,13 +209,11 @@ def _zoo_pack(args: list[str]) -> None:
     folder = pack_from_arguments(args)
     from wsrl.studies.zoo_commands import summarize
 
-    print(summarize(folder))
+    say(summarize(folder))
 
 
 def _zoo_info(args: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="wsrl zoo info", description="Say what a finished zoo holds."
-    )
+    parser = CommandParser(prog="wsrl zoo info", description="Say what a finished zoo holds.")
     parser.add_argument("zoo", help="the zoo's folder")
     parser.add_argument("--json", action="store_true", help="print JSON for scripts")
     options = parser.parse_args(args)
@@ -224,30 +221,32 @@ def _zoo_info(args: list[str]) -> None:
     from wsrl.studies.zoo_commands import describe, summarize
 
     zoo = options.zoo
-    print(to_json(describe(zoo), indent=2) if options.json else summarize(zoo))
+    say(to_json(describe(zoo), indent=2) if options.json else summarize(zoo))
 
 
 def _zoo_repair(args: list[str]) -> None:
     from wsrl.studies.build_commands import repair_from_arguments
 
-    print(repair_from_arguments(args))
+    say(repair_from_arguments(args))
 
 
 def _zoo_verify(args: list[str]) -> None:
-    parser = argparse.ArgumentParser(
+    from wsrl.studies.options import whole
+
+    parser = CommandParser(
         prog="wsrl zoo verify",
         description="Check checksums and labels, and recompute the stored outputs from the stored "
         "weights and sequences. The exit status is 0 only where all agree.",
     )
     parser.add_argument("zoo", help="the zoo's folder")
     parser.add_argument(
-        "--sequences", type=int, help="recompute so many sequences of a snapshot (default: all)"
+        "--sequences", type=whole(), help="recompute so many sequences of a snapshot (default: all)"
     )
     options = parser.parse_args(args)
     from wsrl.zoos import verify_zoo
 
     report = verify_zoo(options.zoo, options.sequences)
-    print(
+    say(
         f"{options.zoo}: well. {report.snapshots} snapshots, {report.sequences} sequences each; "
         f"largest error of a recomputed output: {report.largest_error:.2g}"
     )
@@ -256,27 +255,27 @@ def _zoo_verify(args: list[str]) -> None:
 def _baseline(args: list[str]) -> None:
     from wsrl.studies.baseline_commands import baseline_from_arguments
 
-    print(baseline_from_arguments(args))
+    say(baseline_from_arguments(args))
 
 
 def _interrogate(args: list[str]) -> None:
     from wsrl.studies.interrogate_commands import interrogate_from_arguments
 
-    print(interrogate_from_arguments(args))
+    say(interrogate_from_arguments(args))
 
 
 def _report(args: list[str]) -> None:
     from wsrl.studies.report.commands import report_from_arguments
 
     find_own_modules()
-    print(report_from_arguments(args))
+    say(report_from_arguments(args))
 
 
 def _inspect(args: list[str]) -> None:
     from wsrl.studies.inspect_commands import inspect_from_arguments
 
     find_own_modules()
-    print(inspect_from_arguments(args))
+    say(inspect_from_arguments(args))
 
 
 def _search(args: list[str]) -> int:
@@ -284,16 +283,16 @@ def _search(args: list[str]) -> int:
 
     find_own_modules()
     found, left_out = search_from_arguments(args)
-    print(found)
+    say(found)
     for reason in left_out:
-        print(f"left out: {reason}", file=sys.stderr)
+        complain(f"left out: {reason}")
     return 1 if left_out else 0
 
 
 def _memory_analyze(args: list[str]) -> None:
     from wsrl.studies.memory_commands import analyze_from_arguments
 
-    print(analyze_from_arguments(args))
+    say(analyze_from_arguments(args))
 
 
 def _encoders(args: list[str]) -> None:

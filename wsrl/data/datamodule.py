@@ -24,6 +24,9 @@ from wsrl.data.staging import open_staged, stage_zoo
 from wsrl.zoos import open_zoo
 from wsrl.zoos.problems import Problem
 
+_LARGEST = 2**63 - 1
+_LARGEST_BATCH = 1 << 24  # RNNs: their weights alone would be many GB
+
 
 class ZooDataModule(LightningDataModule):
     """Batches of trained RNNs, split by task as published.
@@ -55,7 +58,7 @@ class ZooDataModule(LightningDataModule):
 
     Raises:
         ZooError: when the folder holds no finished, readable zoo.
-        ValueError: for sizes below 1, seeds out of range, or more sequences than are stored.
+        ValueError: for sizes out of range, seeds out of range, or more sequences than are stored.
     """
 
     def __init__(
@@ -294,5 +297,7 @@ class ZooDataModule(LightningDataModule):
 def _check_sizes(**sizes: int) -> None:
     for name, value in sizes.items():
         least = 2 if name == "eval_batch_size" else 1
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, not {value}")
+        most = _LARGEST_BATCH if name.endswith("batch_size") else _LARGEST
+        if not least <= value <= most:
+            bound = f"at least {least}" if value < least else f"at most {most}"
+            raise ValueError(f"{name} must be {bound}, not {value}")

@@ -19,9 +19,9 @@ from wsrl.data import ZooDataModule
 from wsrl.data.splits import Indices
 from wsrl.rnn import RNNWeights
 from wsrl.rnn.statistics import weight_statistics
-from wsrl.studies.messages import note
 from wsrl.tasks.metrics import prediction_metrics, update_prediction_metrics
 from wsrl.tasks.remarks import remarks_on_target
+from wsrl.terminal import note
 
 PROBES, PROBING_LENGTH = 8, 22
 """Sequences in the probe set, as many as are published at most, and their steps where the zoo's

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 from argparse import ArgumentError
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -28,7 +28,10 @@ from wsrl.studies.benchmark.settings import (
     read_zoo,
     tier_config,
 )
+from wsrl.studies.configs import Config, configs_apart
+from wsrl.studies.messages import explain
 from wsrl.studies.report.commands import write_report
+from wsrl.terminal import complain, say
 
 
 def benchmark_from_arguments(args: Sequence[str]) -> int:
@@ -44,7 +47,7 @@ def benchmark_from_arguments(args: Sequence[str]) -> int:
     """
     list_encoders()  # loads other packages' encoders, so that they are found by name
     with StopRequests(at_once=True) as stop:
-        given = _parser().parse_args(_with_tier(args))
+        given = _parse(args)
         settings = _settings(given)
         check_settings(settings)
         out = Path(given["out"])
@@ -60,17 +63,15 @@ def benchmark_from_arguments(args: Sequence[str]) -> int:
         left = [planned for planned in cells if planned.cell.name not in done]
         check_grid(settings, left, out, workers)
         record_grid(out, settings, cells)
-        print(
-            f"{out}: {len(cells)} cells, {len(done)} of them done, {workers} at a time", flush=True
-        )
+        say(f"{out}: {len(cells)} cells, {len(done)} of them done, {workers} at a time")
         threads = max(1, _cores() // workers)
         stop.at_once = False
         failed = GridRunner(out, cells, workers, devices, threads).run(stop)
-    print(write_report(out, out))
+    say(write_report(out, out))
     total = sum(result.wall_seconds for result in finished(out, cells).values())
-    print(f"{len(cells) - len(failed)} of {len(cells)} cells are done; {duration(total)} in all")
+    say(f"{len(cells) - len(failed)} of {len(cells)} cells are done; {duration(total)} in all")
     for name, reason in failed.items():
-        print(f"failed: {name}: {reason}", file=sys.stderr)
+        complain(f"failed: {name}: {reason}")
     return 1 if failed else 0
 
 
@@ -103,18 +104,20 @@ def _parser() -> ArgumentParser:
     return parser
 
 
-def _with_tier(args: Sequence[str]) -> list[str]:
-    """Put a tier's config in the place of ``--tier NAME``, before all that changes it."""
-    words = list(args)
-    for index, word in enumerate(words):
-        name, given, value = word.partition("=")
-        if name == "--tier":
-            taken = 1 if given else 2
-            value = value if given else "".join(words[index + 1 : index + 2])
-            return ["--config", tier_config(value), *words[:index], *words[index + taken :]]
-    if not {"-h", "--help", "-c", "--config"} & {word.split("=")[0] for word in words}:
+def _parse(args: Sequence[str]) -> Any:
+    """Read a command line: a tier's config first, then other configs, then the options."""
+    configs, words = configs_apart(args)
+    tiers = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    tiers.add_argument("--tier")
+    known, options = tiers.parse_known_args(words)
+    if known.tier is not None:
+        configs = [Config.read(tier_config(known.tier)), *configs]
+    elif not configs and not {"-h", "--help"} & set(options):
         raise ArgumentError(None, f"say which --tier: {', '.join(TIERS)}; or a --config")
-    return words
+    try:
+        return _parser().parse_args([*(config.word for config in configs), *options])
+    except ArgumentError as error:
+        raise ArgumentError(None, explain(str(error), configs)) from error
 
 
 def _settings(given: Any) -> BenchmarkSettings:
@@ -145,6 +148,6 @@ def _devices() -> list[str]:
 
 def _list(cells: Sequence[PlannedCell]) -> None:
     for planned in cells:
-        print(planned.cell.name)
+        say(planned.cell.name)
         for words in planned.commands:
-            print(f"  {shown(words)}")
+            say(f"  {shown(words)}")

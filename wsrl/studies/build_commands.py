@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from argparse import ArgumentError
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +11,11 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
+from wsrl.studies.configs import Config, configs_apart
 from wsrl.studies.launch import several_processes
-from wsrl.studies.runs import configs_apart, read_config
+from wsrl.studies.messages import explain
 from wsrl.studies.zoo_commands import summarize
+from wsrl.terminal import complain
 from wsrl.zoos import BuildSettings, ZooError, build_zoo, repair_zoo
 from wsrl.zoos.assembly import Part, whats_left
 from wsrl.zoos.build import shard_members
@@ -70,8 +71,10 @@ def read_build(args: Sequence[str]) -> Build:
     own = {"weight_decay"} if problem.draws_weight_decay else set()
     training = parser.add_class_arguments(BuildSettings, skip=own)
     task = parser.add_class_arguments(problem)
-    files = [word for config in configs for word in ("--config", config)]
-    given = parser.parse_args([*files, *options])
+    try:
+        given = parser.parse_args([*(config.word for config in configs), *options])
+    except ArgumentError as error:
+        raise ArgumentError(None, explain(str(error), configs)) from error
     return Build(
         problem(**{name: given[name] for name in task}),
         BuildSettings(**{name: given[name] for name in training}),
@@ -140,7 +143,7 @@ def repair_from_arguments(args: Sequence[str]) -> str:
     repair = repair_zoo(folder)
     manifest = repair.manifest
     for line in repair.found:
-        print(line, file=sys.stderr)
+        complain(line)
     if manifest.complete:
         return f"{folder}: {'repaired' if repair.found else 'whole, and left as it is'}"
     if manifest.origin != "built":
@@ -191,12 +194,12 @@ def _part(text: str) -> Part:
     raise ArgumentError(None, f"--part {text}: expected i/n, as 1/4 for the first of four")
 
 
-def _problem_name(configs: Sequence[str], options: Sequence[str]) -> str:
+def _problem_name(configs: Sequence[Config], options: Sequence[str]) -> str:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--problem")
     given = parser.parse_known_args(list(options))[0].problem
-    for content in [read_config(path) for path in reversed(configs)]:
-        given = given or content.get("problem")
+    for config in reversed(configs):
+        given = given or config.text_at("problem")
     if given is None and {"-h", "--help"} & set(options):
         given = list_trainable_problems()[0]
     if given is None:

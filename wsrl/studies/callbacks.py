@@ -9,9 +9,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import SaveConfigCallback
 
-from wsrl.studies.messages import note
 from wsrl.studies.runs import Run
 from wsrl.tasks import TaskModule
+from wsrl.terminal import note
 from wsrl.zoos.files import write_atomically
 
 

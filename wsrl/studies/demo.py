@@ -23,6 +23,7 @@ from wsrl.safe_files import naming
 from wsrl.studies.tables import print_table
 from wsrl.tasks import EmulationModule, PredictionModule
 from wsrl.tasks.tensorboard import draw_outputs, draw_probing
+from wsrl.terminal import say
 from wsrl.zoos import BuildSettings, build_zoo
 from wsrl.zoos.problems import FormalLanguages
 
@@ -179,8 +180,3 @@ def draw(folder: Path, checkpoint: Path) -> None:
         with naming(path):
             figure.savefig(path)
         say(f"written: {path}")
-
-
-def say(text: str) -> None:
-    """Print a line at once."""
-    print(text, flush=True)

@@ -12,7 +12,9 @@ import torch
 from wsrl.analysis.encoder_properties import HIDDEN_SIZES, EncoderProperties, measure_encoder
 from wsrl.encoders import get_encoder
 from wsrl.strict_json import to_json
+from wsrl.studies.options import whole
 from wsrl.studies.tables import PUBLISHED_SPEC, encoder_rows, print_table
+from wsrl.terminal import CommandParser, say
 from wsrl.zoos.files import remove_leftovers, write_atomically
 
 
@@ -47,15 +49,15 @@ def encoders_from_arguments(args: Sequence[str]) -> None:
         remove_leftovers(out.parent, out.name)
         write_atomically(out, text.encode())
     if options.json:
-        print(text, end="")
+        say(text.rstrip())
         return
     for name, properties in found.items():
-        print(name)
+        say(name)
         _print_properties(properties)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="wsrl encoders",
         description="List the registered encoders, other packages' included, with their parameters "
         f"for the published RNNs ({PUBLISHED_SPEC}) and default options. Or measure some of them, "
@@ -73,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--hidden_sizes",
         nargs="+",
-        type=int,
+        type=whole(1),
         metavar="H",
         help=f"where cost is measured (default: {' '.join(map(str, HIDDEN_SIZES))})",
     )
@@ -92,7 +94,7 @@ def _device(name: str) -> torch.device:
 def _list(as_json: bool) -> None:
     rows = encoder_rows()
     if as_json:
-        print(to_json(rows, indent=2))
+        say(to_json(rows, indent=2))
         return
     yes = {True: "yes", False: "no"}
     cells = [

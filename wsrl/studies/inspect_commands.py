@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from wsrl.strict_json import to_json
 from wsrl.studies.cell_option import add_cell_option
+from wsrl.studies.options import whole
+from wsrl.terminal import CommandParser, note
 
 DESCRIPTION = """\
 Inspect your own RNN by an encoder that was trained on a zoo: its embedding, its properties with
@@ -32,7 +34,6 @@ def inspect_from_arguments(args: Sequence[str]) -> str:
     options = inspect_parser().parse_args(args)
     from wsrl.studies.inspection.inspector import Inspector
     from wsrl.studies.inspection.text import render
-    from wsrl.studies.messages import note
 
     inspector = Inspector(
         options.ckpt,
@@ -51,7 +52,7 @@ def inspect_from_arguments(args: Sequence[str]) -> str:
 
 def inspect_parser() -> argparse.ArgumentParser:
     """Return the parser of ``wsrl inspect``."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="wsrl inspect",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -76,5 +77,11 @@ def add_encoder_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--zoo", metavar="DIR", help="the zoo, where it is not where RUN was trained on it")
     add_cell_option(add)
-    add("--neighbours", type=int, default=5, metavar="N", help="nearest RNNs shown (default: 5)")
+    add(
+        "--neighbours",
+        type=whole(1),
+        default=5,
+        metavar="N",
+        help="nearest RNNs (default: 5)",
+    )
     add("--coverage", type=float, default=0.9, help="of the intervals (default: 0.9)")

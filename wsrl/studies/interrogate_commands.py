@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsrl.strict_json import to_json
+from wsrl.studies.options import seed, whole
+from wsrl.terminal import CommandParser
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -203,10 +205,6 @@ def _text(zoo: Zoo, probe: Tensor) -> str | None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    for name, least in (("rnns", 2), ("probes", 1), ("budget", 0)):
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise ValueError(f"--{name} must be at least {least}, not {value}")
     drawn = [options.rnns, options.step, options.one_per_task or None]
     if options.rows is not None and drawn != [None] * 3:
         raise argparse.ArgumentError(
@@ -219,7 +217,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="wsrl interrogate",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -227,14 +225,25 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("zoo", metavar="ZOO", help="the zoo's folder")
-    add("--rnns", type=int, metavar="N", help=f"draw so many RNNs (default: {RNNS})")
-    add("--step", type=int, help="of the snapshots at this step (default: each run's last)")
+    add("--rnns", type=whole(2), metavar="N", help=f"draw so many RNNs (default: {RNNS})")
+    add("--step", type=whole(), help="of the snapshots at this step (default: each run's last)")
     add("--one_per_task", action="store_true", help="of every task at most one")
-    add("--rows", type=int, nargs="+", metavar="ROW", help="these snapshots of the zoo instead")
-    add("--probes", type=int, default=100, metavar="N", help="draw so many strings (default: 100)")
+    add("--rows", type=whole(), nargs="+", metavar="ROW", help="these snapshots of the zoo instead")
+    add(
+        "--probes",
+        type=whole(1),
+        default=100,
+        metavar="N",
+        help="strings drawn (default: 100)",
+    )
     add("--tolerance", type=float, default=0.1, help="how far answers may be apart (default: 0.1)")
-    add("--seed", type=int, default=0, help="of what is drawn (default: 0)")
-    add("--budget", type=int, default=500_000, help="work of a search (default: 500000, seconds)")
+    add("--seed", type=seed, default=0, help="of what is drawn (default: 0)")
+    add(
+        "--budget",
+        type=whole(),
+        default=500_000,
+        help="work of a search (default: 500000)",
+    )
     add("--json", action="store_true", help="print JSON for scripts")
     add("--out", metavar="FILE", help="write the JSON to a file as well")
     return parser

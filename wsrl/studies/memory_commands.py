@@ -12,6 +12,8 @@ from typing import Any
 
 from wsrl.strict_json import to_json
 from wsrl.studies.cell_option import add_cell_option
+from wsrl.studies.options import seed
+from wsrl.terminal import CommandParser
 
 DESCRIPTION = """\
 Look for the variables of a task of variable binding in the hidden states of RNNs: how the task
@@ -181,7 +183,7 @@ def _pair(about: dict[str, Any], name: str) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="wsrl memory analyze",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -226,5 +228,5 @@ def _parser() -> argparse.ArgumentParser:
     )
     how("--horizon", type=int, default=200, help="steps after the input (default: 200)")
     how("--sequences", type=int, default=32, help="random inputs (default: 32)")
-    how("--seed", type=int, default=0, help="of these (default: 0)")
+    how("--seed", type=seed, default=0, help="of these (default: 0)")
     return parser

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
-import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from wsrl.encoders import get_encoder, list_encoders
-from wsrl.encoders.base import option_names
-from wsrl.tasks import TaskModule
+from wsrl.studies.configs import Config
 
 _EXPECTED_WARNINGS = (
     r".*isinstance\(treespec, LeafSpec\)",  # torch, of Lightning
@@ -35,15 +32,26 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def note(lines: Iterable[str]) -> None:
-    """Point things out, a line each."""
-    for line in lines:
-        print(f"note: {line}", file=sys.stderr)
+def explain(message: str, configs: Sequence[Config] = ()) -> str:
+    """Say in short what jsonargparse says at length, with the choices for an unknown name.
 
-
-def explain(message: str) -> str:
-    """Say in short what jsonargparse says at length, with the choices for an unknown name."""
+    Args:
+        message: of its exception.
+        configs: the config files that were read; the last one with the setting is named.
+    """
     key = ".".join(re.findall(r'Parser key "([^"]+)"', message))
+    found = _in_short(message, key)
+    unknown = re.match(r"Option '(\w+)' is not accepted", message)
+    setting = key or (unknown[1] if unknown else "")
+    files = [config.path for config in configs if setting and config.holds(setting)]
+    return f"{found} (in {files[-1]})" if files else found
+
+
+def _in_short(message: str, key: str) -> str:
+    from wsrl.encoders import get_encoder, list_encoders  # takes seconds, for errors alone
+    from wsrl.encoders.base import option_names
+    from wsrl.tasks import TaskModule
+
     unknown = re.search(r"Expected a dot import path string: (\S+)", message)
     if unknown and key.endswith("encoder"):
         choices = ", ".join(list_encoders())

@@ -1,10 +1,62 @@
-"""The options of ``wsrl fit``, ``validate``, ``test`` and ``predict`` that are not Lightning's."""
+"""Options of commands: numbers with their bounds, and what concerns a run.
+
+``wsrl fit``, ``validate``, ``test`` and ``predict`` have those of a run beside Lightning's.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+import argparse
+import os
+import reprlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
 
-from lightning.pytorch.cli import LightningArgumentParser
+if TYPE_CHECKING:
+    from lightning.pytorch.cli import LightningArgumentParser
+
+LARGEST = 2**63 - 1
+"""The largest whole number that a tensor holds."""
+
+
+def whole(least: int = 0, most: int = LARGEST) -> Callable[[str], int]:
+    """Return a type for ``add_argument``: a whole number within bounds.
+
+    Args:
+        least: the smallest that is taken.
+        most: the largest.
+    """
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = None
+        if value is None or not least <= value <= most:
+            raise argparse.ArgumentTypeError(
+                f"expected a whole number from {least} to {most}, not {reprlib.repr(text)}"
+            )
+        return value
+
+    return read
+
+
+def seed(text: str) -> int:
+    """Read a seed, as PyTorch's generators take it."""
+    return whole(-(2**63), 2**64 - 1)(text)
+
+
+def check_devices(devices: object) -> None:
+    """Refuse numbers of processes that no machine could start.
+
+    Raises:
+        ValueError: naming the bound.
+    """
+    import torch
+
+    wanted = int(devices) if isinstance(devices, str) and devices.isdigit() else devices
+    most = max(64, 4 * (os.cpu_count() or 1), torch.cuda.device_count())
+    if isinstance(wanted, int) and wanted > most:
+        raise ValueError(f"trainer.devices is {wanted}: this machine has room for at most {most}")
 
 
 def add_run_options(parser: LightningArgumentParser, command: str) -> None:

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 
 from wsrl.studies.cell_option import add_cell_option
+from wsrl.studies.options import seed
+from wsrl.terminal import CommandParser
 
 DESCRIPTION = """\
 Make a zoo of your own RNNs: nn.LSTM, nn.GRU or nn.RNN (tanh) with one linear readout, all of the
@@ -35,7 +37,7 @@ def pack_from_arguments(args: Sequence[str]) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="wsrl zoo pack",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -61,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     add_cell_option(add)
     add("--length", type=int, help="steps of a sequence that is drawn")
     add("--sequences_stored", type=int, help="sequences drawn for every RNN (default: 100)")
-    add("--seed", type=int, default=0, help="of the sequences that are drawn (default: 0)")
+    add("--seed", type=seed, default=0, help="of the sequences that are drawn (default: 0)")
     meanings = parser.add_argument_group("columns of the table with a meaning")
     add = meanings.add_argument
     add("--file_column", default="file", metavar="COLUMN", help="names the files (default: file)")

@@ -12,8 +12,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from wsrl.strict_json import to_json
-from wsrl.studies.messages import note
 from wsrl.tasks.base import COLUMNS
+from wsrl.terminal import note
 from wsrl.zoos.files import remove_leftovers, write_atomically
 from wsrl.zoos.tensors import write_tensors
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,8 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from torch import distributed
+
+from wsrl.terminal import note
 
 
 class Agreement:
@@ -147,4 +148,4 @@ def requeue() -> None:
         reason = done.stderr.strip() or f"status {done.returncode}"
         if done.returncode == 0:
             return
-    print(f"note: {' '.join(command)} failed ({reason}): queue the job yourself", file=sys.stderr)
+    note([f"{' '.join(command)} failed ({reason}): queue the job yourself"])

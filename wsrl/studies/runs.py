@@ -8,14 +8,14 @@ found: ``test.json`` the metrics, ``test.safetensors`` the same of every RNN.
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from wsrl.studies.configs import Config, configs_apart, read_config
 from wsrl.zoos.files import remove_leftovers
 
 WORDS = ("best", "last")
@@ -120,7 +120,7 @@ class Request:
     """
 
     options: list[str]
-    configs: list[str] = field(default_factory=list)
+    configs: list[Config] = field(default_factory=list)
     run: str | None = None
     ckpt_path: str | None = None
     wants_help: bool = False
@@ -130,7 +130,7 @@ class Request:
         """Read a command line.
 
         Raises:
-            ValueError: for a config file that is missing or no YAML.
+            ValueError: for a config file that is missing, or holds something else.
         """
         configs, rest = configs_apart(args)
         parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
@@ -138,10 +138,10 @@ class Request:
         parser.add_argument("--ckpt_path")
         known, options = parser.parse_known_args(rest)
         wants_help = any(option.split("=")[0] in _HELP for option in options)
-        contents = [read_config(path) for path in configs]
-        for content in reversed(contents):  # the later one wins
-            known.run = known.run or content.get("run")
-            known.ckpt_path = known.ckpt_path or content.get("ckpt_path")
+        for config in reversed(configs):  # the later one wins
+            _check_sections(config)
+            run, checkpoint = config.text_at("run"), config.text_at("ckpt_path")
+            known.run, known.ckpt_path = known.run or run, known.ckpt_path or checkpoint
         return cls(options, configs, known.run, known.ckpt_path, wants_help)
 
     def resolve(self, subcommand: str) -> tuple[Run, Path | None]:
@@ -179,37 +179,28 @@ class Request:
     def _named_run(self) -> Run:
         if not self.configs:
             raise ValueError("say where the run is: --run DIR, or a --config whose name it gets")
-        saved = [
-            path for path in map(Path, self.configs) if path.name == Run(path.parent).config.name
-        ]
-        if saved:
-            return Run(saved[0].parent)  # the settings that a run keeps
-        return Run(Path("runs") / "-".join(Path(config).stem for config in self.configs))
+        if pipes := [config.path for config in self.configs if config.text is not None]:
+            raise ValueError(f"{pipes[0]} is a pipe, whose name says nothing: pass --run DIR")
+        paths = [Path(config.path) for config in self.configs]
+        for path in paths:
+            if path.name == Run(path.parent).config.name:
+                return Run(path.parent)  # the settings that a run keeps
+        return Run(Path("runs") / "-".join(path.stem for path in paths))
 
 
-def configs_apart(args: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Take the ``--config`` files, in order, out of a command line."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("-c", "--config", action="append", default=[])
-    known, rest = parser.parse_known_args(list(args))
-    return known.config, rest
-
-
-def read_config(path: str) -> dict[str, Any]:
-    """Read the top level of a config file.
+def _check_sections(config: Config) -> None:
+    """Check what each part of a training config is, before the parser reads it.
 
     Raises:
-        ValueError: when it is missing or not a YAML mapping.
+        ValueError: naming the file and the part.
     """
-    if not Path(path).is_file():
-        raise ValueError(f"no config file at {path}")
-    try:
-        content = yaml.safe_load(Path(path).read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold settings by name, as in 'data: ...'")
-    return content
+    for name in ("trainer", "model", "data"):
+        value = config.content.get(name, {})
+        if not isinstance(value, dict | str):  # text names a class, or another file
+            raise ValueError(
+                f"{config.path}: {name} must hold settings by name, not {json.dumps(value):.100}: "
+                "leave it out where there is nothing to set"
+            )
 
 
 def _nothing_there(path: Path, subcommand: str) -> str:

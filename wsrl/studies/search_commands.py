@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from wsrl.safe_files import naming
 from wsrl.strict_json import to_json
 from wsrl.studies.inspect_commands import add_encoder_options
+from wsrl.studies.tables import aligned, spreadsheet_cell
+from wsrl.terminal import CommandParser, note
 
 if TYPE_CHECKING:
     from wsrl.studies.inspection.searching import Hit
@@ -48,7 +50,6 @@ def search_from_arguments(args: Sequence[str]) -> tuple[str, list[str]]:
         raise ValueError(f"--csv must be a file in a folder that exists, not {options.csv!r}")
     from wsrl.studies.inspection.inspector import Inspector
     from wsrl.studies.inspection.searching import Wanted, find_files, search
-    from wsrl.studies.messages import note
 
     files = find_files(options.files)
 
@@ -77,8 +78,6 @@ def search_from_arguments(args: Sequence[str]) -> tuple[str, list[str]]:
 
 def _table(hits: Sequence[Hit]) -> str:
     """Return the RNNs as a table for the terminal and for pipes."""
-    from wsrl.studies.tables import aligned
-
     if not hits:
         return "no RNN fits"
     lines = [hit.summary() for hit in hits]
@@ -100,11 +99,12 @@ def _write_csv(path: Path, hits: Sequence[Hit]) -> None:
     with naming(path), path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(lines[0]) if lines else [])
         writer.writeheader()
-        writer.writerows(lines)
+        for line in lines:
+            writer.writerow({name: spreadsheet_cell(value) for name, value in line.items()})
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="wsrl search",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,

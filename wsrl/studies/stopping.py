@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -23,6 +22,7 @@ from wsrl.studies.processes import (
     requeue,
     requeues,
 )
+from wsrl.terminal import complain
 
 
 class Stopped(SystemExit):
@@ -74,7 +74,7 @@ def ended_together(trainer: Trainer, stop: StopRequests, folder: Path) -> Iterat
 
 
 def _say(number: signal.Signals, where: str) -> None:
-    print(f"wsrl: {number.name}: stopped {where}", file=sys.stderr)
+    complain(f"wsrl: {number.name}: stopped {where}")
 
 
 class LastCheckpoint(Callback):

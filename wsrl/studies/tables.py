@@ -7,8 +7,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from wsrl.rnn import RNNSpec
+from wsrl.terminal import printable
 
 PUBLISHED_SPEC = RNNSpec("lstm", 6, 32, 2, 6)
 """The RNNs of the published formal-language zoo."""
@@ -46,15 +48,15 @@ def print_table(header: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     """Print a table: the first column left, the others right aligned."""
     table = Table()
     for index, name in enumerate(header):
-        table.add_column(name, justify="right" if index else "left", no_wrap=True)
+        table.add_column(_shown(name), justify="right" if index else "left", no_wrap=True)
     for row in cells:
-        table.add_row(*row)
+        table.add_row(*map(_shown, row))
     Console().print(table)
 
 
 def aligned(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
     """Return a table for files and pipes, where nothing may be cut: all columns right aligned."""
-    rows = [header, *cells]
+    rows = [[printable(word) for word in row] for row in (header, *cells)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(word.rjust(width) for word, width in zip(row, widths, strict=True))
@@ -64,5 +66,23 @@ def aligned(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
 
 def listed(facts: Mapping[str, str]) -> str:
     """Return facts to read, a line each, with their names in a column of their own."""
-    width = max(map(len, facts)) + 1
-    return "\n".join(f"{name:{width}} {value}".rstrip() for name, value in facts.items())
+    lines = [(printable(name), printable(value)) for name, value in facts.items()]
+    width = max(len(name) for name, _ in lines) + 1
+    return "\n".join(f"{name:{width}} {value}".rstrip() for name, value in lines)
+
+
+def spreadsheet_cell(value: Any) -> Any:
+    """Return a value for a CSV file; text that a spreadsheet would compute is marked as text.
+
+    A spreadsheet takes text that begins with one of ``=+-@`` for a formula, which may read other
+    cells and open addresses. An apostrophe before it says that it is none.
+    """
+    if isinstance(value, str):
+        value = printable(value, keep="\n")
+        return f"'{value}" if value.startswith(tuple("=+-@")) else value
+    return value
+
+
+def _shown(text: str) -> Text:
+    """Return text that rich shows as it is: ``[red]`` is no colour."""
+    return Text(printable(text))

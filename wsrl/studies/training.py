@@ -23,10 +23,11 @@ from wsrl.stopping import StopRequests, is_launched
 from wsrl.studies.callbacks import BestCheckpoint, DataRemarks, SaveRunConfig
 from wsrl.studies.checkpoint_io import with_checkpoint_io
 from wsrl.studies.checkpoints import LINKED, CheckpointRecord, seen_splits
+from wsrl.studies.configs import Config
 from wsrl.studies.cost import TrainingCost
 from wsrl.studies.logs import RunLogger
-from wsrl.studies.messages import explain, note, quiet
-from wsrl.studies.options import add_run_options
+from wsrl.studies.messages import explain, quiet
+from wsrl.studies.options import add_run_options, check_devices
 from wsrl.studies.predictions import ColumnKeeper, write_metrics, write_predictions
 from wsrl.studies.processes import check_sizes
 from wsrl.studies.run_lease import own_run
@@ -35,6 +36,7 @@ from wsrl.studies.stopping import EndCheckpoint, LastCheckpoint, ended_together
 from wsrl.studies.tables import print_metrics
 from wsrl.studies.training_state import TrainingStateCheck
 from wsrl.tasks import TaskModule
+from wsrl.terminal import note, say
 from wsrl.zoos.leases import Lease, LeaseLostError
 
 
@@ -61,12 +63,13 @@ def run_training(
     if stop is None:
         with StopRequests(at_once=not is_launched()) as stop:
             return run_training(subcommand, args, stop)
+    request = Request.read(args)
     try:
         with quiet(), ExitStack() as held:
-            cli = TrainingCLI(subcommand, Request.read(args), stop, held)
+            cli = TrainingCLI(subcommand, request, stop, held)
             cli.execute()
     except ArgumentError as error:
-        raise ArgumentError(None, explain(str(error))) from error
+        raise ArgumentError(None, explain(str(error), request.configs)) from error
     except (MisconfigurationException, LeaseLostError) as error:
         raise ValueError(str(error)) from error
     return cli
@@ -86,8 +89,7 @@ class TrainingCLI(LightningCLI):
         self.lease: Lease | None = None
         self.record: CheckpointRecord | None = None
         self.cost, self.columns = TrainingCost(), ColumnKeeper()
-        arguments = [word for config in request.configs for word in ("--config", config)]
-        arguments += request.options
+        arguments = [config.word for config in request.configs] + request.options
         if not request.wants_help:
             self.run, checkpoint = request.resolve(command)
             self.auto = request.ckpt_path == AUTO
@@ -133,6 +135,9 @@ class TrainingCLI(LightningCLI):
         self.config = parser.parse_args(args)
         check_sizes(self.config["trainer"])
         self.seed = self.config["seed_everything"]  # as given: a number, or whether any will do
+        if not isinstance(self.seed, bool | None) and not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed_everything must be at least 0 and below 2**32, not {self.seed}")
+        check_devices(self.config["trainer"]["devices"])
         given = self.config["model"]["init_args"].get("pretrained")
         if self.record is not None and given is not None:
             self.record.check_pretrained(given)
@@ -208,10 +213,10 @@ class TrainingCLI(LightningCLI):
         if not self.trainer.is_global_zero or self.config["trainer"]["fast_dev_run"]:
             return
         self.cost.write(self.run.cost, self.model)
-        print(f"{self.run.folder}: {self.trainer.global_step} steps")
+        say(f"{self.run.folder}: {self.trainer.global_step} steps")
         for kept in self.trainer.checkpoint_callbacks:
             if isinstance(kept, BestCheckpoint) and kept.best_model_score is not None:
-                print(f"best {kept.monitor}: {float(kept.best_model_score):.4f}")
+                say(f"best {kept.monitor}: {float(kept.best_model_score):.4f}")
         if not self.run.checkpoint("best").exists():
             note(["no best.ckpt, since training ended before a validation"])
 
@@ -235,7 +240,7 @@ class TrainingCLI(LightningCLI):
             splits, path = self.datamodule.eval_splits("test"), out.with_suffix(".safetensors")
             self.columns.write(path, splits, self._source(), self.trainer.world_size)
         write_metrics(out, self._source(), metrics)
-        print(f"written: {out}")
+        say(f"written: {out}")
 
     def predict(self) -> None:
         """Write embeddings and predictions of the whole zoo to one file."""
@@ -254,7 +259,7 @@ class TrainingCLI(LightningCLI):
         if len(splits) == 1:
             results = [results]  # Lightning leaves out the list of loaders where there is one
         count = write_predictions(out, results or [], splits, self._source())
-        print(f"written: {out} ({count} snapshots)")
+        say(f"written: {out} ({count} snapshots)")
 
     def _source(self) -> dict[str, str]:
         """What results are of, in paths that hold in any folder."""
@@ -279,7 +284,7 @@ class TrainingCLI(LightningCLI):
         settings = ["--config", yaml.safe_dump(self.record.as_config())]
         own = Run.of_checkpoint(self.record.path)
         if self.command == "fit" and not request.configs and own.config.exists():
-            return ["--config", str(own.config), *settings]
+            return [Config.read(str(own.config)).word, *settings]
         return settings
 
     def _logger(self, given: Any) -> Logger | bool | list[Logger]:

@@ -10,7 +10,8 @@ import pytest
 
 import wsrl
 from wsrl.cli import main
-from wsrl.studies.benchmark.results import KINDS, read_results
+from wsrl.studies.benchmark.result_checks import KINDS
+from wsrl.studies.benchmark.results import read_results
 
 
 @pytest.mark.timeout(900)  # some 200 cells

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from wsrl.terminal import printable
+
 CATEGORIES = 8
 """Colours that tell categories apart; further ones repeat them with another mark."""
 
@@ -24,9 +26,9 @@ class Drawing:
 
     def __init__(self, width: float, height: float, title: str, description: str = "") -> None:
         self.width, self.height = width, height
-        self._head = f"<title>{escape(title)}</title>"
+        self._head = f"<title>{_text(title)}</title>"
         if description:
-            self._head += f"<desc>{escape(description)}</desc>"
+            self._head += f"<desc>{_text(description)}</desc>"
         self._parts: list[str] = []
 
     def add(self, element: str) -> None:
@@ -47,12 +49,12 @@ class Drawing:
         """Write text; ``anchor`` says which end of it is at ``x``."""
         look = f' style="{style}"' if style else ""
         place = f'x="{_n(x)}" y="{_n(y)}" text-anchor="{anchor}"'
-        self.add(f"<text {place}{look}>{escape(words)}</text>")
+        self.add(f"<text {place}{look}>{_text(words)}</text>")
 
     def upright(self, x: float, y: float, words: str) -> None:
         """Write text from below to above, its middle at ``(x, y)``."""
         turn = f'transform="translate({_n(x)} {_n(y)}) rotate(-90)"'
-        self.add(f'<text {turn} text-anchor="middle">{escape(words)}</text>')
+        self.add(f'<text {turn} text-anchor="middle">{_text(words)}</text>')
 
     def dots(self, points: Sequence[tuple[float, float]], colour: str, size: float) -> None:
         """Draw points ``(x, y)`` as one path of lines without length, which are short to write."""
@@ -115,6 +117,11 @@ def shortened(name: str, width: float) -> str:
 def text_width(words: str) -> float:
     """Return about how wide a text is."""
     return _TEXT * len(words)
+
+
+def _text(words: str) -> str:
+    """Return text as SVG that shows it as it is."""
+    return escape(printable(words))
 
 
 def _n(value: float) -> str:

@@ -21,7 +21,7 @@ from wsrl.studies.benchmark.settings import (
     Training,
     find_config,
 )
-from wsrl.studies.runs import read_config
+from wsrl.studies.configs import read_config
 from wsrl.tasks.prediction import FRESH
 
 Words = list[str]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from statistics import mean
 
 from wsrl.studies.benchmark.results import Cell
+from wsrl.terminal import say
 
 
 class Progress:
@@ -59,7 +60,7 @@ class Progress:
         left = self.time_left()
         rest = "" if left is None or through == len(self.cells) else f"; {duration(left)} left"
         width = len(str(len(self.cells)))
-        print(f"[{through:{width}}/{len(self.cells)}] {name}: {text}{rest}", flush=True)
+        say(f"[{through:{width}}/{len(self.cells)}] {name}: {text}{rest}")
 
 
 def duration(seconds: float) -> str:

@@ -13,7 +13,7 @@ from wsrl.strict_json import to_json
 from wsrl.studies.benchmark.plan import PlannedCell, shown
 from wsrl.studies.benchmark.results import CELLS, RECORD, RESULT, Result, read_result
 from wsrl.studies.benchmark.settings import BenchmarkSettings, Training, contents, find_config
-from wsrl.studies.runs import read_config
+from wsrl.studies.configs import read_config
 from wsrl.zoos.checks import read_json
 from wsrl.zoos.files import checksum, remove_leftovers, write_atomically
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from wsrl.strict_json import numbers, to_json
+from wsrl.studies.benchmark.result_checks import check_cell, check_numbers, check_result
 from wsrl.zoos.checks import read_json
 from wsrl.zoos.files import write_atomically
 
@@ -26,8 +27,6 @@ RESULT = "cell.json"
 
 CELLS = "cells"
 """The folder of all cells."""
-
-KINDS = ("zoo", "emulation", "prediction", "baseline", "properties")
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Cell:
 
     Attributes:
         name: its folder under ``cells/``, as ``languages/InteractiveProbing/seed0/task-frozen``.
-        kind: one of ``KINDS``.
+        kind: one of ``result_checks.KINDS``.
         zoo: the zoo's name; empty for ``properties``.
         encoder: the name of the encoder in the benchmark, or of the baseline.
         seed: of training.
@@ -122,17 +121,18 @@ def read_result(path: Path) -> Result:
     """
     try:
         found = read_json(path)
-        cell = read_cell(found["cell"])
-        cost = found["cost"] and Cost(**found["cost"])
-        curves = {name: (list(x), _numbers(y)) for name, (x, y) in found["curves"].items()}
-        metrics = numbers(found.get("metrics", {}))
-        known = {f.name for f in fields(Result)} - {"cell", "cost", "curves", "commands", "metrics"}
+        known = {f.name for f in fields(Result)} - {"cell", "cost"}
         rest = {name: value for name, value in found.items() if name in known}
-        commands = tuple(found["commands"])
-        return Result(
-            cell=cell, cost=cost, curves=curves, commands=commands, metrics=metrics, **rest
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        rest["metrics"] = numbers(found.get("metrics", {}))
+        rest["curves"] = {name: [x, _numbers(y)] for name, (x, y) in found["curves"].items()}
+        check_result(rest)
+        cost = found["cost"]
+        if cost is not None:
+            check_numbers("cost", cost)
+        rest["curves"] = {name: (x, y) for name, (x, y) in rest["curves"].items()}
+        rest["commands"] = tuple(found["commands"])
+        return Result(cell=read_cell(found["cell"]), cost=cost and Cost(**cost), **rest)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"{path} is no result of a benchmark: {error}. Delete it, and its cell is run again"
         ) from error
@@ -147,11 +147,14 @@ def read_cell(content: Mapping[str, Any]) -> Cell:
 
     Raises:
         TypeError: where they are no cell's.
+        ValueError: where one of them is of another kind.
     """
     if not isinstance(content, Mapping):
         raise TypeError(f"{content!r:.100} is no cell")
     ablation = content.get("ablation")
-    return Cell(**{**content, "ablation": ablation and Ablation(**ablation)})
+    cell = Cell(**{**content, "ablation": None if ablation is None else Ablation(**ablation)})
+    check_cell(cell)
+    return cell
 
 
 def read_results(folder: Path) -> list[Result]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import wsrl
 from wsrl.analysis.encoder_properties import HIDDEN_SIZES
-from wsrl.studies.runs import read_config
+from wsrl.studies.configs import read_config
 from wsrl.zoos.problems.typed import check_arguments
 
 CONFIGS = Path(wsrl.__file__).parent / "configs"

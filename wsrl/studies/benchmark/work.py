@@ -8,7 +8,6 @@ import signal
 import sys
 import time
 import traceback
-from argparse import ArgumentError
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 
 from wsrl import __version__
 from wsrl._process import find_own_modules, hear_of_parents_death
+from wsrl.failures import attempt, describe
 from wsrl.strict_json import numbers
 from wsrl.studies.baseline_commands import baseline_from_arguments
 from wsrl.studies.benchmark.curves import read_curves
@@ -27,11 +27,14 @@ from wsrl.studies.build_commands import build_from_arguments
 from wsrl.studies.encoder_commands import encoders_from_arguments
 from wsrl.studies.runs import Run
 from wsrl.studies.training import run_training
+from wsrl.terminal import complain, guarded, say
 from wsrl.zoos.checks import read_json
 from wsrl.zoos.files import remove_leftovers
 
 LOG = "output.log"
 """What a cell's commands print, in its folder."""
+
+_FRAMES = 30  # of a traceback, the innermost ones
 
 COMMANDS: dict[str, Callable[[Sequence[str]], Any]] = {
     "fit": lambda words: run_training("fit", words),
@@ -67,6 +70,13 @@ def work(task: Task) -> None:
     Raises:
         SystemExit: with status 1 where the cell failed, or as a signal has it.
     """
+    with guarded():
+        status = attempt(f"cell {task.planned.cell.name}", lambda: _work(task))
+    raise SystemExit(status)
+
+
+def _work(task: Task) -> int:
+    """Run a cell in this process; return the exit status."""
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):  # whatever was inherited
         signal.signal(number, signal.SIG_DFL)
     hear_of_parents_death(signal.SIGKILL)
@@ -83,22 +93,20 @@ def work(task: Task) -> None:
     error = _run(task.planned)
     seconds = time.monotonic() - start
     write_result(folder, _result(task, folder, error, seconds))
-    raise SystemExit(0 if error is None else 1)
+    return 0 if error is None else 1
 
 
 def _run(planned: PlannedCell) -> str | None:
     """Run the commands; return why one failed."""
     for words in planned.commands:
-        print(f"$ {shown(words)}", flush=True)
+        say(f"$ {shown(words)}")
         try:
             COMMANDS[words[0]](words[1:])
-        except (ValueError, OSError, ImportError, ArgumentError) as error:
-            print(f"error: {error}", flush=True)
-            traceback.print_exc()
-            return str(error)
         except Exception as error:  # a cell that fails, as by an encoder's bug, ends no other
-            traceback.print_exc()
-            return f"{type(error).__name__}: {error}"
+            reason = describe(error).reason
+            traceback.print_exc(limit=-_FRAMES)  # into the log
+            complain(f"error: {reason}")
+            return reason
     return None
 
 

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from wsrl.terminal import CommandParser
+
 DESCRIPTION = """\
 Make the report of a benchmark, finished or not, from its stored results alone:
 report.html (one page that needs nothing beside it), report.md, results.csv (every number), runs.csv
@@ -22,7 +24,7 @@ def report_from_arguments(args: Sequence[str]) -> str:
     Raises:
         ValueError: for a folder that holds no benchmark, or a damaged one.
     """
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="wsrl report",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from html import escape
 from typing import TypeAlias
 
 from wsrl.analysis.comparison import BETTER, Estimate
+from wsrl.terminal import printable
 
 _NAMES = {
     "angular_error": "angular error (degrees)",
@@ -99,6 +101,11 @@ class Section:
     anchor: str
     title: str
     parts: tuple[Part, ...] = field(default=())
+
+
+def html_text(text: str) -> str:
+    """Return text that a page shows as it is, in elements and in attributes."""
+    return escape(printable(text))
 
 
 def number(value: float) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
@@ -21,6 +23,13 @@ from wsrl.zoos.tensors import read_metadata, read_tensors
 
 TEST, EMBEDDINGS = "test.safetensors", "embeddings.safetensors"
 """What a run leaves behind of every RNN."""
+
+_DIMENSIONS = {
+    **dict.fromkeys(("split", "performance", "step", "clone_score", "original_score"), 1),
+    **dict.fromkeys(EMULATION, 1),
+    "embedding": 2,
+}
+"""Of columns that are drawn."""
 
 _SCATTERED, _MAPPED = 400, 300  # RNNs that are drawn: more would hide each other
 _ENTRIES = 3  # of a task that are drawn, one map each
@@ -71,7 +80,9 @@ def first_runs(benchmark: Benchmark, zoo: str) -> list[Cell]:
 
 def _scores(path: Path, encoder: str) -> Iterator[Figure]:
     columns = _columns(path, _SCATTERED, ("split", "performance"))
-    splits = read_metadata(path).get("splits", ())
+    splits = read_metadata(path).get("splits", [])
+    if not isinstance(splits, list) or not all(isinstance(split, str) for split in splits):
+        raise ValueError(f"{path}: splits are {reprlib.repr(splits)}: expected their names")
     chosen = [(name_of(split), columns["split"] == i) for i, split in enumerate(splits)]
     chosen = [(name, rows) for name, rows in chosen if rows.any()]
     loss = next((name for name in EMULATION if name in columns), None)
@@ -137,8 +148,24 @@ def _columns(path: Path, most: int, needed: tuple[str, ...]) -> dict[str, NDArra
     tensors: dict[str, Tensor] = read_tensors(path)
     if lacking := [name for name in needed if name not in tensors]:
         raise ValueError(f"{path} has no column {', '.join(lacking)}; run the cell again")
+    _check_columns(path, tensors)
     count = len(tensors[needed[0]])
     rows = np.arange(count)
     if count > most:
         rows = np.sort(np.random.default_rng(_SEED).choice(count, most, replace=False))
-    return {name: tensor.numpy()[rows] for name, tensor in tensors.items()}
+    chosen = torch.from_numpy(rows)
+    return {name: tensor[chosen].double().numpy() for name, tensor in tensors.items()}
+
+
+def _check_columns(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Check that a file holds real numbers, a row for each RNN."""
+    if not tensors:
+        raise ValueError(f"{path} is empty; run the cell again")
+    counts = {len(tensor) if tensor.ndim else None for tensor in tensors.values()}
+    for name, tensor in tensors.items():
+        fits = tensor.ndim == _DIMENSIONS.get(name, tensor.ndim)
+        if tensor.is_complex() or not fits or len(counts) > 1:
+            raise ValueError(
+                f"{path}: column {reprlib.repr(name)} is {tuple(tensor.shape)} of {tensor.dtype}: "
+                "expected real numbers, a row for each RNN; run the cell again"
+            )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from wsrl.studies.report.layout import Figure, Folded, Part, Section, Table, Value
+from wsrl.terminal import printable
 
 
 def to_markdown(title: str, sections: Sequence[Section]) -> str:
@@ -29,7 +30,12 @@ def to_markdown(title: str, sections: Sequence[Section]) -> str:
 
 def escaped(text: str) -> str:
     """Return text that Markdown shows as it is, in one line."""
-    return re.sub(r"([\\`*_{}\[\]<>|#&~])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_{}\[\]<>|#&~$!])", r"\\\1", printable(" ".join(text.split())))
+
+
+def _paragraph(text: str) -> str:
+    """Return the same as a line of its own, where a list or a heading could begin."""
+    return re.sub(r"^(\d*)([-+=.)])", r"\1\\\2", escaped(text))
 
 
 def _lines(part: Part) -> Iterator[str]:
@@ -40,11 +46,11 @@ def _lines(part: Part) -> Iterator[str]:
         if inner:  # not only drawings
             yield from (f"### {escaped(part.title)}", "", *inner)
     elif not isinstance(part, Figure):
-        yield from (escaped(part), "")
+        yield from (_paragraph(part), "")
 
 
 def _table(table: Table) -> Iterator[str]:
-    yield from (f"{escaped(table.caption)}", "")
+    yield from (_paragraph(table.caption), "")
     yield _row(map(escaped, table.columns))
     yield _row(["---", *(["---:"] * (len(table.columns) - 1))])
     for name, values in table.rows:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from wsrl.analysis.svg import heatmap
 from wsrl.encoders import ProbingEncoder, list_encoders
+from wsrl.failures import describe
 from wsrl.rnn import RNNWeights
 from wsrl.studies.benchmark.results import Cell
 from wsrl.studies.report.layout import Figure, Folded, Part
@@ -41,7 +42,7 @@ def probing_sequences(benchmark: Benchmark) -> Iterator[Part]:
             try:
                 figures = tuple(_dialogues(checkpoint, open_zoo(source)))
             except Exception as error:  # as of one's own encoder that has changed since
-                yield Folded(title, (f"Not drawn: {error}",))
+                yield Folded(title, (f"Not drawn: {describe(error).reason}",))
                 continue
             if figures:
                 yield Folded(title, figures)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from wsrl.encoders.base import is_plain
 from wsrl.strict_json import to_json
 from wsrl.studies.report.layout import Part, Table, Value, number
 from wsrl.studies.report.reading import Benchmark, distinct, without_seed
@@ -59,7 +60,10 @@ def _measured(benchmark: Benchmark) -> Iterator[tuple[str, dict[str, Any]]]:
         path = benchmark.path(cell) / PROPERTIES
         if cell.kind == "properties" and benchmark.state(cell) == "done" and path.is_file():
             try:
-                yield cell.encoder, read_json(path)
+                facts = read_json(path)
+                if not is_plain(facts):
+                    raise ValueError("it holds too many facts, or too deep ones")
+                yield cell.encoder, facts
             except ValueError as error:
                 raise ValueError(f"{path} is no table of properties: {error}") from error
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
+from wsrl.studies.benchmark.result_checks import check_settings_read
 from wsrl.studies.benchmark.results import CELLS, RECORD, Cell, Result, read_cell, read_results
 from wsrl.zoos.checks import read_json
 
@@ -43,7 +44,8 @@ class Benchmark:
         try:
             found = read_json(path)
             planned = [read_cell(content) for content in found["cells"]]
-            settings = dict(found["settings"])
+            settings = found["settings"]
+            check_settings_read(settings)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{path} does not describe a benchmark: {error!s}; give the folder that a "
@@ -74,8 +76,7 @@ class Benchmark:
 
     def main_target(self, zoo: str) -> str | None:
         """The target that encoders are first judged by; the first that there is by default."""
-        settings = self.settings.get("zoos", {})
-        given = settings.get(zoo, {}).get("target") if isinstance(settings, dict) else None
+        given = self.settings.get("zoos", {}).get(zoo, {}).get("target")
         targets = distinct(c.target for c in self.cells if c.zoo == zoo and c.target)
         return given if given in targets else next(iter(targets), None)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from html import escape
 
 from wsrl.studies.benchmark.results import CELLS, Cell
+from wsrl.studies.report.layout import html_text
 from wsrl.studies.report.reading import Benchmark, without_seed
 
 _WITH_SEED = r"(seed(?:_everything)?[ =]?){}\b"
@@ -27,7 +27,7 @@ def list_runs(benchmark: Benchmark) -> tuple[str, dict[str, str]]:
         title = f"{cells[0].zoo or cells[0].kind} / {cells[0].encoder or cells[0].kind}"
         groups.setdefault(title, []).append(_setting(benchmark, setting, cells, anchors[setting]))
     html = "".join(
-        f"<details><summary>{escape(title)}</summary>\n{''.join(content)}</details>\n"
+        f"<details><summary>{html_text(title)}</summary>\n{''.join(content)}</details>\n"
         for title, content in groups.items()
     )
     intro = (
@@ -39,18 +39,19 @@ def list_runs(benchmark: Benchmark) -> tuple[str, dict[str, str]]:
 
 def _setting(benchmark: Benchmark, setting: str, cells: Sequence[Cell], anchor: str) -> str:
     content = "".join(_run(benchmark, cell, cells[0]) for cell in cells)
-    return f'<div class="run" id="{anchor}"><h3>{escape(setting)}</h3>\n{content}</div>\n'
+    return f'<div class="run" id="{anchor}"><h3>{html_text(setting)}</h3>\n{content}</div>\n'
 
 
 def _run(benchmark: Benchmark, cell: Cell, first: Cell) -> str:
     state = benchmark.state(cell)
-    line = f"<p><code>{escape(f'{CELLS}/{cell.name}')}</code>: {state}"
+    line = f"<p><code>{html_text(f'{CELLS}/{cell.name}')}</code>: {state}"
     commands = _commands(benchmark, cell)
     # Shorter, where embeddings are written for the first seed only.
     theirs = _reseeded(benchmark, first, cell.seed)[: len(commands)]
     if cell is not first and commands and commands == theirs:
-        return f"{line}; the same commands with seed {cell.seed}</p>\n"
-    shown = f"<pre>{escape(chr(10).join(commands))}</pre>" if commands else ""
+        return f"{line}; the same commands with seed {html_text(str(cell.seed))}</p>\n"
+    lines = "\n".join(map(html_text, commands))
+    shown = f"<pre>{lines}</pre>" if commands else ""
     return f"{line}</p>\n{shown}\n"
 
 

@@ -12,6 +12,7 @@ from wsrl.analysis.comparison import Estimate
 from wsrl.studies.benchmark.results import CELLS, Cell, Cost
 from wsrl.studies.report.reading import Benchmark, has_seed
 from wsrl.studies.report.standings import Standing
+from wsrl.studies.tables import spreadsheet_cell
 
 CELL = ("zoo", "kind", "encoder", "target", "mode", "ablation_of", "option", "option_value", "seed")
 RESULTS = (*CELL, "split", "metric", "value", "folder")
@@ -30,7 +31,7 @@ SUMMARY = (
 def results_csv(benchmark: Benchmark) -> str:
     """Return a row for each number of each run that ended well."""
     rows = (
-        (*_about(cell), *_split_and_metric(name), repr(value), _folder(cell))
+        (*_about(cell), *_split_and_metric(name), value, _folder(cell))
         for cell in benchmark.cells
         for name, value in benchmark.metrics(cell).items()
     )
@@ -91,5 +92,5 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     file = StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerows([spreadsheet_cell(value) for value in row] for row in rows)
     return file.getvalue()

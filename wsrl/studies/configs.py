@@ -1,0 +1,206 @@
+"""The one place where YAML is read: config files, which may be from anybody.
+
+A few bytes of YAML can stand for more values than any machine has, or hold themselves. Whatever
+reads YAML, here or in jsonargparse, counts what there will be before anything is made of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import get_loader, set_loader
+
+from wsrl.safe_files import read_regular
+
+LARGEST = 1 << 20
+"""Bytes of a config file."""
+
+MOST, DEEPEST = 50_000, 50
+"""Values in a config, those repeated by aliases included, and how deep they may be nested."""
+
+_NAMED = 2  # levels of settings by name; below, numbers may stand for something, as for epochs
+_SHELL = ("/dev/fd/", "/proc/self/fd/", "/dev/stdin")  # how a shell names what it has opened
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_Base):  # type: ignore[misc]  # of C where there is one
+    """Makes plain values only; a date stays the text that it is."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    letter: [found for found in resolvers if found[0] != "tag:yaml.org,2002:timestamp"]
+    for letter, resolvers in _Base.yaml_implicit_resolvers.items()
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """A config file that was read.
+
+    Attributes:
+        path: as it was given.
+        content: its settings by name.
+        text: the whole file, where it can be read only once, as a pipe; else ``None``.
+    """
+
+    path: str
+    content: dict[str, Any]
+    text: str | None = None
+
+    @property
+    def word(self) -> str:
+        """The option by which jsonargparse takes the file."""
+        return f"--config={self.path if self.text is None else self.text}"
+
+    @classmethod
+    def read(cls, path: str) -> Config:
+        """Read a config: a regular file, or a pipe that the shell has opened (``<(...)``).
+
+        Raises:
+            ValueError: naming the file, where it is not there, is no YAML mapping of plain values,
+                or is larger than any config.
+            OSError: where it must not be read.
+        """
+        text, is_pipe = _read(path)
+        try:
+            check_yaml(text)
+            content = yaml.load(text, _Loader)
+        except yaml.YAMLError as error:
+            raise ValueError(f"{path} is no YAML: {_in_short(error)}") from error
+        except (ValueError, RecursionError) as error:  # as of a number of too many digits
+            raise ValueError(f"{path} is no config: {error}") from error
+        if not isinstance(content, dict):
+            raise ValueError(f"{path} must hold settings by name, as in 'data: ...'")
+        _check_plain(content, path)
+        return cls(path, content, text if is_pipe else None)
+
+    def text_at(self, name: str) -> str | None:
+        """Return a setting that must be text, if it is there.
+
+        Raises:
+            ValueError: naming the file and the setting, where it is something else.
+        """
+        value = self.content.get(name)
+        if value is not None and not isinstance(value, str):
+            raise ValueError(f"{self.path}: {name} must be text, not {value!r:.100}")
+        return value
+
+    def holds(self, key: str) -> bool:
+        """Say whether a setting, with dots between its levels, is in this file."""
+        found: Any = self.content
+        for part in key.split("."):
+            if isinstance(found, Mapping) and part not in found:
+                found = found.get("init_args")  # may be left out on the command line
+            if not isinstance(found, Mapping) or part not in found:
+                return False
+            found = found[part]
+        return True
+
+
+def read_config(path: str) -> dict[str, Any]:
+    """Return the settings of a config file.
+
+    Raises:
+        ValueError: as ``Config.read``.
+    """
+    return Config.read(path).content
+
+
+def configs_apart(args: Sequence[str]) -> tuple[list[Config], list[str]]:
+    """Take the ``--config`` files, in order, out of a command line, and read them.
+
+    Raises:
+        ValueError: as ``Config.read``.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("-c", "--config", action="append", default=[])
+    known, rest = parser.parse_known_args(list(args))
+    return [Config.read(path) for path in known.config], rest
+
+
+def check_yaml(text: str) -> None:
+    """Count what YAML stands for, without making it.
+
+    Raises:
+        yaml.YAMLError: for text that is no YAML, holds itself, or is too large or too deep.
+    """
+    if len(text) > LARGEST:
+        raise yaml.YAMLError(f"it has more than {LARGEST} characters")
+    sizes: dict[str, int] = {}  # of what aliases stand for, by anchor
+    open_nodes: list[tuple[str | None, int]] = []  # their anchors, and the count at their start
+    count = 0
+    for event in yaml.parse(text, _Base):
+        anchor: Any = getattr(event, "anchor", None)
+        if isinstance(event, yaml.AliasEvent):
+            if any(anchor == name for name, _ in open_nodes):
+                raise yaml.YAMLError(f"{anchor} holds itself")
+            count += sizes.get(anchor, 1)
+        elif isinstance(event, yaml.NodeEvent):
+            count += 1
+            if isinstance(event, yaml.ScalarEvent):
+                sizes |= {} if anchor is None else {anchor: 1}
+            else:
+                open_nodes.append((anchor, count))
+        elif isinstance(event, yaml.CollectionEndEvent):
+            name, start = open_nodes.pop()
+            sizes |= {} if name is None else {name: count - start + 1}
+        if len(open_nodes) > DEEPEST:
+            raise yaml.YAMLError(f"it is nested more than {DEEPEST} levels deep")
+        if count > MOST:
+            raise yaml.YAMLError(f"it stands for more than {MOST} values")
+
+
+def _read(path: str) -> tuple[str, bool]:
+    """Return a file's text, and whether it is a pipe."""
+    if not os.path.exists(path):
+        raise ValueError(f"no config file at {path}")
+    is_pipe = path.startswith(_SHELL) and stat.S_ISFIFO(os.stat(path).st_mode)
+    try:
+        if is_pipe:
+            with open(path, "rb") as file:  # its other end is a command of the same user
+                content = file.read(LARGEST + 1)
+        else:
+            content = read_regular(Path(path), LARGEST)
+        return content.decode(), is_pipe
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no YAML: no UTF-8 at byte {error.start}") from error
+    except ValueError as error:
+        raise ValueError(f"{path} is no config: {error}") from error
+
+
+def _check_plain(value: Any, where: str, key: str = "", depth: int = 0) -> None:
+    """Refuse what YAML can say beside numbers, text, lists and mappings."""
+    if isinstance(value, bytes | date | set | tuple):
+        raise ValueError(f"{where}: {key} is a {type(value).__name__}: write it as text")
+    if isinstance(value, dict | list):
+        for name, item in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(value, dict) and depth < _NAMED and not isinstance(name, str):
+                raise ValueError(f"{where}: the name of a setting must be text, not {name!r}")
+            _check_plain(item, where, f"{key}.{name}" if key else str(name), depth + 1)
+
+
+def _in_short(error: yaml.YAMLError) -> str:
+    """Say in one line what is wrong, and where."""
+    problem, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)
+    if problem is None:
+        return " ".join(str(error).split())
+    return problem if mark is None else f"{problem}, line {mark.line + 1}, column {mark.column + 1}"
+
+
+_load = get_loader("yaml")
+
+
+def _load_checked(text: str) -> Any:
+    check_yaml(text)
+    return _load(text)
+
+
+set_loader("yaml", _load_checked, (yaml.YAMLError,))  # also for files that a config names
