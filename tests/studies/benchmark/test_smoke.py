@@ -13,7 +13,6 @@ from wsrl.cli import main
 from wsrl.studies.benchmark.results import KINDS, read_results
 
 
-@pytest.mark.timeout(900)  # some 200 cells
 def test_the_smoke_tier_runs_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "smoke"
     assert main(["benchmark", "--tier", "smoke", "--out", str(out)]) == 0, capsys.readouterr()
