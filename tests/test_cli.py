@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -93,14 +92,12 @@ def failed(capsys: pytest.CaptureFixture[str], *args: str) -> str:
 
 
 @pytest.mark.parametrize("args", [["--help"], ["zoo", "--help"], []])
-def test_help_is_quick_and_imports_neither_torch_nor_lightning(args: list[str]) -> None:
+def test_help_imports_neither_torch_nor_lightning(args: list[str]) -> None:
     code = (
         f"import sys; from wsrl.cli import main; status = main({args}); "
         "assert not {'torch', 'lightning', 'numpy'} & set(sys.modules); sys.exit(status)"
     )
-    start = time.monotonic()
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert time.monotonic() - start < 3
     assert result.returncode == (0 if args else 2)
     if args == ["--help"]:
         lines = [line.split() for line in result.stdout.splitlines()]

@@ -39,7 +39,6 @@ def test_what_differs_is_found(whole: Whole, folder: Path) -> None:
     assert (less.lost(one), less.different(one)) == (0, 1)  # one too many
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize("name", ["zoo build", "fit"])

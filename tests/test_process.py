@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.waiting import runs, until
 from wsrl import _process
 
 SHOW = "import os; from wsrl import _process; {0}; _process.tune_process(); "
@@ -46,13 +47,17 @@ def test_a_process_that_has_torch_is_left_alone(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.skipif(not _process.RUNNING.exists(), reason="no /proc here")
 def test_other_running_threads_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+    command = [sys.executable, "-c", "print(flush=True)\nwhile True: pass"]
+    loops = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
     try:
+        for loop in loops:
+            assert loop.stdout is not None
+            loop.stdout.readline()  # from now on it runs
         assert _process.busy_cores() >= 1
     finally:
         for loop in loops:
             loop.kill()
-            loop.wait()
+            loop.communicate()
     monkeypatch.setattr(_process, "RUNNING", tmp_path / "nothing")
     assert _process.busy_cores() == 0
 
@@ -60,9 +65,9 @@ def test_other_running_threads_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of a parent's death")
 def test_a_training_process_dies_with_the_one_that_started_it() -> None:
     child = (
-        "import os, signal, time; from wsrl import _process; _process.end_hard_with_the_launcher();"
+        "import os, signal; from wsrl import _process; _process.end_hard_with_the_launcher();"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN); print(os.getpid(), flush=True);"
-        "time.sleep(60)"
+        "[signal.pause() for _ in iter(int, 1)]"
     )
     code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     known = {name: value for name, value in os.environ.items() if name != "TORCHELASTIC_RUN_ID"}
@@ -74,8 +79,10 @@ def test_a_training_process_dies_with_the_one_that_started_it() -> None:
     )
     assert launcher.stdout is not None
     pid = int(launcher.stdout.readline())
-    killed = time.monotonic()
     launcher.kill()
     launcher.wait()
-    assert launcher.stdout.read() == ""  # comes to its end when nobody has it open any more
-    assert time.monotonic() - killed < 30, f"process {pid} goes on"
+    try:
+        until(lambda: not runs(pid))
+    finally:
+        if runs(pid):
+            os.kill(pid, signal.SIGKILL)

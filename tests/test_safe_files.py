@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import HANG_SECONDS
 from wsrl.safe_files import check_inside, read_regular, who_else_writes
 
 
@@ -35,7 +36,7 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
-    reader.join(60)  # forever, where it waits for a writer
+    reader.join(HANG_SECONDS)  # forever, where it waits for a writer
     assert len(raised) == 1
 
 

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -19,28 +18,46 @@ needs_kernels = pytest.mark.skipif(isinstance(kernels, Exception), reason=str(ke
 
 LITTLE = 'extern "C" long answer() { return 42; }'
 LOAD = """
-import sys, time
+import sys
 from pathlib import Path
 from wsrl.rnn.kernels import compilation, cpu
 compilation.SOURCES = Path(sys.argv[1])
-time.sleep(max(0, float(sys.argv[3]) - time.time()))
 print(compilation.load(Path(sys.argv[2]), "elementwise").answer())
 """
+MEETING = """#!/bin/sh
+case "$*" in *" -c "*)
+    mkdir "$MEETING/$$"
+    while [ $(ls "$MEETING" | wc -l) -lt 2 ]; do sleep 0.01; done
+esac
+exec {} "$@"
+"""
+"""A compiler that does not begin before another process compiles too."""
 
 
 @needs_kernels
 def test_processes_that_compile_at_once(tmp_path: Path) -> None:
-    source, cache = tmp_path / "source", tmp_path / "cache"
+    source, cache, meeting = (tmp_path / name for name in ("source", "cache", "meeting"))
     source.mkdir()
+    meeting.mkdir()
     (source / "elementwise.cpp").write_text(LITTLE)
-    command = [sys.executable, "-c", LOAD, str(source), str(cache), str(time.time() + 2.5)]
+    compiler = tmp_path / "compiler"
+    compiler.write_text(MEETING.format(*compilation.find_compiler()))
+    compiler.chmod(0o755)
+    environment = os.environ | {"CXX": str(compiler), "MEETING": str(meeting)}
     running = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", LOAD, str(source), str(cache)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         for _ in range(2)
     ]
     for process in running:
-        out, errors = process.communicate(timeout=120)
+        out, errors = process.communicate()
         assert out.strip() == "42", errors
+    assert len(list(meeting.iterdir())) == 2
     assert [path.suffix for path in cache.iterdir()] == [".so"]
 
 

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,27 +13,35 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.zoos.building import contents, kept_open, until
+from tests.gated_cli import LOOKS
+from tests.waiting import Gate, runs, until
+from tests.zoos.building import contents
 from wsrl.cli import main
+from wsrl.studies import launch
 from wsrl.zoos import Manifest, verify_zoo
 from wsrl.zoos.leases import Leases
+
+ROOT = Path(__file__).parents[2]
 
 ZOO = [
     *("--problem", "formal_languages", "--num_tokens", "3", "--length", "16", "--max_n", "4"),
     *("--evaluated_strings", "40", "--stored_strings", "8", "--hidden_size", "4"),
-    *("--runs", "12", "--group_size", "2", "--snapshots", "[0,800]", "--quiet", "true"),
+    *("--runs", "12", "--group_size", "2", "--snapshots", "[0,40]", "--quiet", "true"),
 ]
 Started = subprocess.Popen[str]
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m")
 
 
 @contextmanager
-def started(*words: str, by: tuple[str, ...] = (sys.executable, "-m")) -> Iterator[Started]:
-    """Run the command; whatever becomes of the test, nothing of it stays."""
+def started(
+    zoo: Path, gates: Path, *words: str, by: tuple[str, ...] = (sys.executable, "-m")
+) -> Iterator[Started]:
+    """Run the command, with gates; whatever becomes of the test, nothing of it stays."""
     inherited = {k: v for k, v in os.environ.items() if k not in ("LOCAL_RANK", "WORLD_SIZE")}
     process = subprocess.Popen(
-        [*by, "wsrl.cli", "zoo", "build", *ZOO, *words],
-        env=inherited | {"OMP_NUM_THREADS": "1"},
+        [*by, "tests.gated_cli", "zoo", "build", *ZOO, "--out", str(zoo), *words],
+        cwd=ROOT,
+        env=inherited | {"OMP_NUM_THREADS": "1", "GATES": str(gates)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -53,13 +60,6 @@ def holders(zoo: Path) -> list[int]:
     return [s.holder.pid for s in standings if s.alive and s.holder is not None]
 
 
-def runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The zoo by one process."""
@@ -71,37 +71,36 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return zoo
 
 
-@pytest.mark.timeout(600)  # seven starts, where other work may keep the cores
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc here")
 def test_killed_stopped_and_interrupted_it_goes_on(whole: Path, tmp_path: Path) -> None:
     """One zoo by four starts, of which the last is torchrun's."""
-    zoo = tmp_path / "zoo"
-    command = ["--out", str(zoo), "--devices", "2", "--checkpoint_seconds", "0.05"]
-    with started(*command) as process:
-        other = both_work(zoo, process)
+    zoo, gates = tmp_path / "zoo", tmp_path / "gates"
+    two = ["--devices", "2"]
+    with started(zoo, gates, *two) as process:
+        other = both_work(zoo, gates, process)
         process.kill()
         process.wait()
-        until(lambda: not runs(other), 30)  # nobody told it
-    with started(*command) as process:
-        both_work(zoo, process)
-        began = time.monotonic()
+        until(lambda: not runs(other))  # nobody told it
+    with started(zoo, gates, *two) as process:
+        both_work(zoo, gates, process)
         process.terminate()
-        process.send_signal(signal.SIGCONT)
         out, err = process.communicate()
-        assert time.monotonic() - began < 30
         assert process.returncode == 128 + signal.SIGTERM
         assert err == "wsrl zoo build: stopped by SIGTERM; run the same command again to go on\n"
         assert out == ""
         assert holders(zoo) == []
-    with started(*command) as process:
-        until(lambda: holders(zoo) == [process.pid])  # the other one has not begun
+    gates = tmp_path / "other gates"
+    with started(zoo, gates, *two) as process:  # the other one has not begun
+        until(lambda: Gate(gates / "work").waiting() == [process.pid])
         process.send_signal(signal.SIGINT)
         _, err = process.communicate()
         assert process.returncode == 128 + signal.SIGINT
         assert err == "wsrl zoo build: interrupted; run the same command again to go on\n"
         assert holders(zoo) == []
         assert not Manifest.read(zoo).complete
-    with started("--out", str(zoo), by=TORCHRUN) as process:
+    Gate(gates / "second").open()
+    Gate(gates / "work").open()
+    with started(zoo, gates, by=TORCHRUN) as process:
         out, _ = process.communicate()
         assert process.returncode == 0
         assert out.count("runs ") == 1  # one speaks for both
@@ -109,36 +108,52 @@ def test_killed_stopped_and_interrupted_it_goes_on(whole: Path, tmp_path: Path) 
     verify_zoo(zoo)
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc here")
 def test_a_process_that_is_killed_takes_no_other_with_it(whole: Path, tmp_path: Path) -> None:
-    zoo = tmp_path / "zoo"
-    with started("--out", str(zoo), "--devices", "2") as process:
-        os.kill(both_work(zoo, process), signal.SIGKILL)
-        with kept_open(zoo):
-            process.send_signal(signal.SIGCONT)
-            time.sleep(6)  # Lightning looks every five seconds, and would kill all
-            assert process.poll() is None
+    zoo, gates = tmp_path / "zoo", tmp_path / "gates"
+    with started(zoo, gates, "--devices", "2") as process:
+        other = both_work(zoo, gates, process)
+        os.kill(other, signal.SIGKILL)
+        until(lambda: not runs(other))
+        before = len(looks_of(gates))
+        until(lambda: lightning_looked(gates, before) or process.poll() is not None)
+        Gate(gates / "work").open()
         _, err = process.communicate()
         assert (process.returncode, err) == (0, "")
     assert contents(zoo) == contents(whole)
 
 
-def both_work(zoo: Path, process: Started) -> int:
-    """Wait until a process and the one it starts both work, and pause the first; return the other.
+def both_work(zoo: Path, gates: Path, process: Started) -> int:
+    """Wait until a process and the one it starts have each begun with a shard; return the other."""
+    Gate(gates / "second").open()
+    until(lambda: len(Gate(gates / "work").waiting()) == 2)
+    assert process.pid in holders(zoo)
+    (other,) = set(holders(zoo)) - {process.pid}
+    return other
 
-    It is paused meanwhile, or would be through before the other one has begun.
-    """
-    until(lambda: process.pid in holders(zoo))
-    process.send_signal(signal.SIGSTOP)
-    found: list[int] = []
 
-    def another_holds() -> bool:
-        found[:] = [pid for pid in holders(zoo) if pid != process.pid]
-        return bool(found)
+def lightning_looked(gates: Path, before: int) -> bool:
+    """Say whether Lightning has looked in full since it had ``before`` times, or never will."""
+    lines = looks_of(gates)
+    return "for the last time" in lines or len(lines) > before + 1
 
-    until(another_holds)
-    return found[0]
+
+def looks_of(gates: Path) -> list[str]:
+    looks = gates / LOOKS
+    return looks.read_text().splitlines() if looks.exists() else []
+
+
+def test_a_process_that_does_not_end_when_told_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True);"
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{deaf} [signal.pause() for _ in iter(int, 1)]"],
+        stdout=subprocess.PIPE,
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        monkeypatch.setattr(launch, "STOPPING_SECONDS", 0.1)
+        launch._end([child])
+        assert child.wait() == -signal.SIGKILL
 
 
 SLURM = {

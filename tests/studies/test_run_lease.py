@@ -20,13 +20,13 @@ EMULATION = ["--model", "wsrl.EmulationModule", "--model.emulator_width", "4"]
 EMULATION += ["--model.clone_rnns", "0", "--model.emulator_layers", "1"]
 EMULATION += ["--model.figures", "false"]
 HOLD = """
-import sys, time
+import signal, sys
 from pathlib import Path
 from wsrl.zoos.leases import Leases
 leases = Leases(Path(sys.argv[1]))
 with leases.take("fit", leases.survey(["fit"])["fit"]):
     print("held", flush=True)
-    time.sleep(300)
+    signal.pause()
 """
 
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from tests.studies.interruptions import ROOT, curves, weights
+from tests.waiting import until
 from wsrl.cli import main
 
 DRAWING = "tests.studies.interruptions.Drawing"
@@ -72,7 +73,6 @@ def carry_out(runs: list[dict[str, Any]]) -> list[list[int]]:
         cwd=ROOT,
         env=ENVIRONMENT,
         check=True,
-        timeout=280,
         start_new_session=True,  # GROUP is for these processes only
     )
     statuses: list[list[int]] = json.loads(done.stdout.splitlines()[-1])
@@ -133,7 +133,6 @@ def launch(args: list[str], said: Path, interrupt: str) -> int:
             stderr=stderr,
             cwd=ROOT,
             env=ENVIRONMENT | {"INTERRUPT": interrupt},
-            timeout=150,
         )
     return done.returncode
 
@@ -232,7 +231,7 @@ def test_an_exception_in_one_of_two_processes_ends_both(zoo_path: Path, tmp_path
     # Lightning kills all by its own means if it sees the failed process first.
     assert launch(args, log(folder), "no 0 0 0") in (1, -9)
     assert "this process fails" in log(folder).read_text()
-    assert processes_of(folder) == []
+    until(lambda: processes_of(folder) == [])
     assert not (folder / "checkpoints").exists()  # a half-made step is not kept
 
 

@@ -52,7 +52,7 @@ def results(zoo_path: Path, folder: Path) -> tuple[Results, Results]:
     try:
         one = train_all(str(zoo_path), folder, 1)
         one["evaluation"] = evaluate(str(zoo_path), folder, 1)
-        assert [process.wait(timeout=300) for process in processes] == [0, 0, 0]
+        assert [process.wait() for process in processes] == [0, 0, 0]
     finally:
         for process in processes:
             process.kill()

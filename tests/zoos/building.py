@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
-import time
-from collections.abc import Callable
 from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
@@ -13,50 +12,75 @@ import pytest
 import torch
 
 from tests.conftest import SMALL_PROBLEM
-from wsrl.zoos import BuildSettings, build_zoo
+from tests.waiting import HANG_SECONDS, Gate, until
+from wsrl.zoos import BuildSettings, build_zoo, group
 from wsrl.zoos.leases import Lease, Leases
 from wsrl.zoos.problems import FormalLanguages
 from wsrl.zoos.records import PROGRESS
 
 PROBLEM = FormalLanguages(**SMALL_PROBLEM)
-SETTINGS = BuildSettings(runs=10, snapshots=[0, 60, 120], hidden_size=4, group_size=2)
+SETTINGS = BuildSettings(runs=10, snapshots=[0, 20, 40], hidden_size=4, group_size=2)
 SHARDS = 5
 FORK = multiprocessing.get_context("fork")  # a real process, and there at once
 
 
-def _build(folder: Path, settings: BuildSettings, options: dict[str, Any]) -> None:
+def gate_of(folder: Path) -> Gate:
+    """Return the gate of those who build a zoo."""
+    return Gate(folder.with_name(f"{folder.name}-gate"))
+
+
+def hold_before_step(step: int, gate: Gate) -> None:
+    """Have this process wait at a gate before its ``step``-th update of any group, from 1."""
+    train, count = group.Group._train_step, itertools.count(1)
+
+    def training(members: group.Group) -> None:
+        if next(count) == step:
+            gate.wait()
+        train(members)
+
+    group.Group._train_step = training  # type: ignore[method-assign]
+
+
+def _build(
+    folder: Path, settings: BuildSettings, held_before: int | None, options: dict[str, Any]
+) -> None:
     torch.set_num_threads(1)
+    if held_before is not None:
+        hold_before_step(held_before, gate_of(folder))
     build_zoo(folder, PROBLEM, settings, quiet=True, **options)
 
 
-def start(folder: Path, settings: BuildSettings = SETTINGS, **options: Any) -> ForkProcess:
-    """Start to build the zoo of these tests."""
-    process = FORK.Process(target=_build, args=(folder, settings, options))
+def start(
+    folder: Path,
+    settings: BuildSettings = SETTINGS,
+    held_before: int | None = None,
+    **options: Any,
+) -> ForkProcess:
+    """Start to build the zoo of these tests; ``held_before`` a step, until the gate is open."""
+    process = FORK.Process(
+        target=_build, args=(folder, settings, held_before, options), daemon=True
+    )
     process.start()
     return process
 
 
-def end(process: ForkProcess, seconds: float = 60.0) -> int | None:
+def end(process: ForkProcess) -> int | None:
     """Wait until a process ended; return its status."""
-    process.join(seconds)
+    process.join(HANG_SECONDS)
     assert not process.is_alive(), "a builder did not end"
     return process.exitcode
 
 
-def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait until something is so."""
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit, "waited in vain"
-        time.sleep(0.005)
+def kept_open(folder: Path, builders: int = 1) -> Lease:
+    """Take the lease of the last shard, so that builders cannot complete the zoo before it ends.
 
-
-def kept_open(folder: Path) -> Lease:
-    """Take the lease of the last shard, so that builders cannot complete the zoo before it ends."""
-    until((folder / PROGRESS).is_dir)
+    They were started with ``held_before=1``: none has got that far, and now they go on.
+    """
+    until(lambda: len(gate_of(folder).waiting()) == builders)
     leases, name = Leases(folder / PROGRESS), f"{SHARDS - 1:05d}"
     lease = leases.take(name, leases.survey([name])[name])
     assert lease is not None
+    gate_of(folder).open()
     return lease
 
 

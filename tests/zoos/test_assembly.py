@@ -5,22 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.waiting import until
 from tests.zoos.building import (
     PROBLEM,
     SETTINGS,
     SHARDS,
     contents,
     end,
+    gate_of,
     kept_open,
     names,
     start,
-    until,
     whole,  # noqa: F401
 )
 from wsrl.zoos import Manifest, ZooError, assembly, build_zoo, group, open_zoo, verify_zoo
@@ -37,8 +37,8 @@ def test_two_processes_build_the_zoo_of_one_and_no_shard_twice(
     tmp_path: Path,
 ) -> None:
     zoo = tmp_path / "zoo"
-    builders = [start(zoo), start(zoo)]
-    with kept_open(zoo) as lease:
+    builders = [start(zoo, held_before=1), start(zoo, held_before=1)]
+    with kept_open(zoo, builders=2) as lease:
         until(lambda: len(names(zoo, "*.json")) == SHARDS - 1)
         assert [name.split(".")[0] for name in names(zoo, "*.lease.1")][:-1] == ALL_BUT_ONE
         assert names(zoo, "*.lease.[!1]") == []
@@ -54,11 +54,12 @@ def test_a_killed_process_leaves_its_shard_to_the_other(
     tmp_path: Path,
 ) -> None:
     zoo = tmp_path / "zoo"
-    first = start(zoo, checkpoint_seconds=0)
-    until(lambda: names(zoo, "*.safetensors") != [])
+    first = start(zoo, held_before=5, checkpoint_seconds=0)
+    until(lambda: gate_of(zoo).waiting() == [first.pid])
+    assert names(zoo, "*.safetensors") == ["00000.safetensors"]
     first.kill()
-    other = start(zoo)
     assert end(first) == -signal.SIGKILL
+    other = start(zoo, held_before=1)
     with kept_open(zoo):
         until(lambda: len(names(zoo, "*.json")) == SHARDS - 1)
         assert len(names(zoo, "*.lease.2")) == 1  # what it was at, and nothing else
@@ -71,13 +72,12 @@ def test_both_are_told_to_end_and_others_go_on(
     tmp_path: Path,
 ) -> None:
     zoo = tmp_path / "zoo"
-    builders = [start(zoo, checkpoint_seconds=0), start(zoo, checkpoint_seconds=0)]
-    until(lambda: len(names(zoo, "*.safetensors")) == 2)
-    began = time.monotonic()
+    builders = [start(zoo, held_before=5, checkpoint_seconds=0) for _ in range(2)]
+    until(lambda: len(gate_of(zoo).waiting()) == 2)
+    assert len(names(zoo, "*.safetensors")) == 2
     for builder in builders:
         builder.terminate()
     assert [end(builder) for builder in builders] == [128 + signal.SIGTERM] * 2
-    assert time.monotonic() - began < 30
     assert not Manifest.read(zoo).complete
     released = Leases(zoo / PROGRESS).survey(name[:5] for name in names(zoo, "*.lease.*"))
     assert all(standing.free for standing in released.values())
@@ -87,11 +87,11 @@ def test_both_are_told_to_end_and_others_go_on(
 
 def test_a_process_that_waits_for_others_hears_signals(tmp_path: Path) -> None:
     zoo = tmp_path / "zoo"
-    builder = start(zoo)
+    builder = start(zoo, held_before=1)
     with kept_open(zoo):
         until(lambda: len(names(zoo, "*.json")) == SHARDS - 1)
         builder.terminate()
-        assert end(builder, 20) == 128 + signal.SIGTERM
+        assert end(builder) == 128 + signal.SIGTERM
 
 
 def test_told_to_end_before_its_first_shard_a_process_ends_at_once(
@@ -231,7 +231,7 @@ def test_a_users_own_folder_is_neither_a_zoo_nor_removed(tmp_path: Path) -> None
         build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
     notes.rename(tmp_path / "notes.txt")
     notes.parent.rmdir()
-    builder = start(tmp_path / "zoo")
+    builder = start(tmp_path / "zoo", held_before=1)
     with kept_open(tmp_path / "zoo"):
         notes.write_text("years of work")
     assert end(builder) == 0
@@ -241,7 +241,7 @@ def test_a_users_own_folder_is_neither_a_zoo_nor_removed(tmp_path: Path) -> None
 
 def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
     zoo = tmp_path / "zoo"
-    builder = start(zoo)
+    builder = start(zoo, held_before=1)
     with kept_open(zoo):
         until(lambda: names(zoo, "*.json") != [])
         left = [

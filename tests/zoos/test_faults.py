@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import resource
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,9 +15,11 @@ import pytest
 import torch
 
 from tests.conftest import SMALL_PROBLEM
-from tests.zoos.building import FORK, SETTINGS, contents, end, start
+from tests.zoos.building import FORK, PROBLEM, SETTINGS, contents, end, start
 from tests.zoos.building import whole as whole  # a fixture
 from wsrl.cli import main
+from wsrl.zoos import BuildSettings, build_zoo
+from wsrl.zoos.files import PARTIAL
 from wsrl.zoos.manifest import BACKUP, MANIFEST
 
 ZOO = ["zoo", "build", "--problem", "formal_languages", "--quiet", "true"]
@@ -134,3 +138,32 @@ def test_a_manifest_cut_short_is_restored_from_its_copy(
     assert contents(zoo) == contents(whole)
     assert times(zoo).items() >= kept.items()
     assert manifest.read_bytes() == (zoo / BACKUP).read_bytes()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda n: n.name)
+def test_ended_in_any_write_a_build_goes_on(number: signal.Signals, tmp_path: Path) -> None:
+    """The first start ends in its first write, the second in its second, and so on."""
+    small = BuildSettings(runs=4, snapshots=[0, 3], hidden_size=4, group_size=2)
+    assert end(start(tmp_path / "whole", small)) == 0
+
+    def build(last_write: int) -> None:
+        torch.set_num_threads(1)
+        sync, writes = os.fsync, itertools.count(1)
+
+        def fsync(handle: int) -> None:
+            written = os.readlink(f"/proc/self/fd/{handle}").endswith(PARTIAL)
+            if written and next(writes) == last_write:
+                os.kill(os.getpid(), number)
+            sync(handle)
+
+        os.fsync = fsync
+        build_zoo(tmp_path / "zoo", PROBLEM, small, checkpoint_seconds=0, quiet=True)
+
+    ends: list[int | None] = []
+    while ends[-1:] != [0]:
+        process = FORK.Process(target=build, args=(len(ends) + 1,), daemon=True)
+        process.start()
+        ends.append(end(process))
+        assert ends[-1] in (0, -number, 128 + number)
+    assert len(ends) > 5
+    assert contents(tmp_path / "zoo") == contents(tmp_path / "whole")

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.zoos.building import FORK, until
+from tests.waiting import until
+from tests.zoos.building import FORK
 from wsrl.zoos.holders import Holder
 from wsrl.zoos.leases import Lease, LeaseLostError, Leases
 
@@ -29,7 +30,7 @@ def hold(folder: Path, said: Connection) -> None:
     assert lease is not None
     with lease:
         said.send("held")
-        until(lambda: lease.lost, 60)
+        until(lambda: lease.lost)
     said.send("lost")
 
 
@@ -127,7 +128,7 @@ def test_the_lease_of_a_process_that_was_killed_is_free_at_once(tmp_path: Path) 
     with holder(tmp_path) as (process, _):
         assert take(leases) is None
         process.kill()
-        until(lambda: leases.survey(["a"])["a"].free, 5)  # before its parent has asked for it
+        until(lambda: leases.survey(["a"])["a"].free)  # before its parent has asked for it
         process.join()
         assert leases.survey(["a"])["a"].generation == 1
         lease = take(leases)

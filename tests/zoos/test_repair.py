@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 from collections.abc import Callable, Iterator
-from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.zoos.building import SHARDS, contents, end, kept_open, names, start, until
+from tests.waiting import until
+from tests.zoos.building import (
+    SETTINGS,
+    SHARDS,
+    contents,
+    end,
+    gate_of,
+    kept_open,
+    names,
+    start,
+)
 from tests.zoos.building import whole as whole  # a fixture
 from wsrl.cli import main
 from wsrl.zoos import Manifest, ZooError, group, open_zoo, pack_zoo, repair_zoo, verify_zoo
@@ -112,24 +119,16 @@ def test_a_whole_zoo_is_left_alone(
     assert trained == []
 
 
-def paused_in_training(builder: ForkProcess, zoo: Path) -> bool:
-    """Pause a builder; let it go on where it is between two groups, of which no state is kept."""
-    assert builder.pid is not None
-    os.kill(builder.pid, signal.SIGSTOP)
-    if names(zoo, "*.safetensors"):
-        return True
-    os.kill(builder.pid, signal.SIGCONT)
-    return False
-
-
 def test_an_unfinished_zoo_is_repaired_and_finished(
     whole: Path, tmp_path: Path, trained: list[list[int]]
 ) -> None:
     zoo = tmp_path / "zoo"
-    builder = start(zoo, checkpoint_seconds=0)
-    until(lambda: len(names(zoo, "*.json")) >= 2 and paused_in_training(builder, zoo))
+    in_the_third = 2 * max(SETTINGS.snapshots) + 5
+    builder = start(zoo, held_before=in_the_third, checkpoint_seconds=0)
+    until(lambda: gate_of(zoo).waiting() == [builder.pid])
     builder.kill()
     end(builder)
+    assert names(zoo, "*.safetensors") == ["00002.safetensors"]
     recorded = [int(name[:5]) for name in names(zoo, "*.json")]
     flip(shard(zoo, recorded[0]))
     flip(zoo / "progress" / f"{recorded[1]:05d}.json", 40)
@@ -145,7 +144,7 @@ def test_an_unfinished_zoo_is_repaired_and_finished(
 
 
 def test_repair_waits_for_nobody_who_works(tmp_path: Path) -> None:
-    builder = start(tmp_path / "zoo")
+    builder = start(tmp_path / "zoo", held_before=1)
     with (
         kept_open(tmp_path / "zoo"),
         pytest.raises(ZooError, match=r"process \d+ on .* is working"),

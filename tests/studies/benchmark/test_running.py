@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import random
+import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.studies.benchmark.conftest import QUICK, Grid
+from tests.studies.benchmark.gated_encoder import AT, GATE
+from tests.waiting import HANG_SECONDS, Gate, runs, until
 from wsrl.cli import main
 from wsrl.stopping import StopRequests
 from wsrl.studies.benchmark import running
@@ -24,9 +25,17 @@ from wsrl.studies.benchmark.work import LOG
 from wsrl.studies.benchmark_commands import _parser, _settings
 from wsrl.zoos.leases import Leases, Standing
 
+ROOT = Path(__file__).parents[3]
 ONE = {"encoders": ["InteractiveProbing"], "modes": ["frozen"]}
+GATED = {
+    "encoders": ["LayerwiseStatistics", "tests.studies.benchmark.gated_encoder.Gated"],
+    "compare_with": "LayerwiseStatistics",
+    "other_modes": [],
+}
 OWN = '''\
+import os
 import pathlib
+import signal
 
 import torch
 
@@ -46,6 +55,16 @@ class Own(wsrl.Encoder):
         return self.linear(weights.flat)
 '''
 
+RAISES = 'raise RuntimeError("this one is broken")'
+STAY = """
+
+def stay() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: pathlib.Path("told").touch())
+    pathlib.Path("begun").touch()
+    while True:
+        signal.pause()
+"""
+
 
 def numbers(out: Path) -> dict[str, Any]:
     """All that must not depend on how often a benchmark was interrupted."""
@@ -56,8 +75,23 @@ def portable(found: dict[str, Any], out: Path) -> Any:
     return json.loads(json.dumps(found).replace(str(out), "OUT"))
 
 
-def command(words: list[str]) -> list[str]:
-    return [sys.executable, "-m", "wsrl.cli", "benchmark", *words]
+PATIENT = f"""
+import sys
+from wsrl.cli import main
+from wsrl.studies.benchmark import running
+running._END_SECONDS = {HANG_SECONDS}  # for the cells to save; no test depends on this number
+sys.exit(main())
+"""
+
+
+def start(words: list[str], **options: Any) -> subprocess.Popen[str]:
+    """Start the command in a process of its own, in the folder one works in."""
+    return subprocess.Popen(
+        [sys.executable, "-c", PATIENT, "benchmark", *words],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+        text=True,
+        **options,
+    )
 
 
 def test_what_is_done_is_left_out(
@@ -112,9 +146,7 @@ def test_a_process_that_dies_is_a_cell_that_failed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    own = OWN.replace(
-        "raise RuntimeError(", "__import__('os').kill(__import__('os').getpid(), 9); ("
-    )
+    own = OWN.replace(RAISES, "os.kill(os.getpid(), signal.SIGKILL)")
     (tmp_path / "dying_encoder.py").write_text(own)
     words = grid(encoders=["dying_encoder.Own"], compare_with="Own", modes=[], other_modes=[])
     assert main(["benchmark", *words]) == 1
@@ -124,52 +156,46 @@ def test_a_process_that_dies_is_a_cell_that_failed(
     assert "output.log" in result.error
 
 
-def test_killed_at_random_and_started_again_it_gives_the_same_numbers(
-    grid: Grid, tmp_path: Path
+def test_interrupted_again_and_again_it_gives_the_same_numbers(
+    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = grid(other_modes=[])
-    out = tmp_path / "out"
-    subprocess.run(command(words), check=True, capture_output=True)
-    whole = portable(numbers(out), out)
-    out.rename(tmp_path / "whole")
-    draws, cut = random.Random(1), 0
-    signals = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
-    for done, number in zip((0, 1, 2, 4), signals, strict=True):
-        process = subprocess.Popen(
-            command(words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        assert process.stdout is not None
-        assert process.stdout.readline()  # it has begun
-        while process.poll() is None and count(out) < done:
-            time.sleep(0.05)
-        time.sleep(draws.uniform(0.0, 0.6))
+    monkeypatch.chdir(tmp_path)
+    words, out, gate = grid(**GATED), tmp_path / "out", Gate(GATE)
+    for number, at in ((signal.SIGKILL, 1), (signal.SIGTERM, 2), (signal.SIGINT, 6)):
+        AT.write_text(str(at))
+        process = start(words, stderr=subprocess.PIPE)
+        until(lambda: gate.waiting() != [])
+        cells = gate.waiting()
         process.send_signal(number)  # to it alone: its cells must hear of it by themselves
-        _, said = process.communicate(timeout=60)
-        cut += process.returncode != 0
-        if process.returncode and number != signal.SIGKILL:
+        _, said = process.communicate()
+        until(lambda cells=cells: not any(map(runs, cells)))
+        if number == signal.SIGKILL:
+            assert process.returncode == -number
+        else:
             assert process.returncode == 128 + number
             assert "run the same command again to go on" in said
-    assert cut >= 2
-    subprocess.run(command(words), check=True, capture_output=True)
-    assert portable(numbers(out), out) == whole
+    gate.open()
+    assert main(["benchmark", *words]) == 0
+    interrupted = portable(numbers(out), out)
+    assert len(interrupted) == 6
+    out.rename(tmp_path / "interrupted")
+    assert main(["benchmark", *words]) == 0
+    assert portable(numbers(out), out) == interrupted
 
 
-def count(out: Path) -> int:
-    return len(list(out.glob("cells/**/cell.json")))
-
-
-def test_two_commands_at_once_share_the_cells(grid: Grid, tmp_path: Path) -> None:
-    words = [*grid(seeds=[0, 1], other_modes=[]), "--workers", "1"]
-    both = [
-        subprocess.Popen(
-            command(words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        for _ in range(2)
-    ]
-    said = [process.communicate(timeout=240)[0] for process in both]
+def test_two_commands_at_once_share_the_cells(
+    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = [*grid(**GATED | {"seeds": [0, 1], "modes": ["frozen"]}), "--workers", "1"]
+    AT.write_text("1")
+    both = [start(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(2)]
+    until(lambda: len(Gate(GATE).waiting()) == 2)  # a cell of each
+    Gate(GATE).open()
+    said = [process.communicate()[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     results = {result.cell.name: result for result in read_results(tmp_path / "out")}
-    assert len(results) == 12
+    assert len(results) == 8
     done = [line.split("] ")[1].split(":")[0] for text in said for line in _done(text)]
     assert sorted(done) == sorted(results)  # each by exactly one of them
     assert all(_done(text) for text in said)
@@ -202,17 +228,15 @@ def test_a_cell_that_does_not_end_is_killed_when_one_asks_twice(
     grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    stubborn = "__import__('pathlib').Path('begun').touch(); __import__('time').sleep(300); ("
-    (tmp_path / "stubborn_encoder.py").write_text(OWN.replace("raise RuntimeError(", stubborn))
+    (tmp_path / "stubborn_encoder.py").write_text(OWN.replace(RAISES, "stay()") + STAY)
     words = grid(encoders=["stubborn_encoder.Own"], compare_with="Own", modes=[], other_modes=[])
-    process = subprocess.Popen(command(words), stderr=subprocess.PIPE, text=True)
-    while not (tmp_path / "begun").exists():
-        time.sleep(0.1)
+    process = start(words, stderr=subprocess.PIPE)
+    until((tmp_path / "begun").exists)
     process.send_signal(signal.SIGINT)
-    time.sleep(1.5)
+    until((tmp_path / "told").exists)
     assert process.poll() is None  # its cell is given the time to save
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate()[1]
     assert process.returncode == 128 + signal.SIGINT, said
 
 

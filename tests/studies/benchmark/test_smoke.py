@@ -14,7 +14,6 @@ from wsrl.studies.benchmark.result_checks import KINDS
 from wsrl.studies.benchmark.results import read_results
 
 
-@pytest.mark.timeout(900)  # some 200 cells
 def test_the_smoke_tier_runs_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "smoke"
     assert main(["benchmark", "--tier", "smoke", "--out", str(out)]) == 0, capsys.readouterr()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import platform
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -79,7 +81,8 @@ def _work(task: Task) -> int:
     """Run a cell in this process; return the exit status."""
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):  # whatever was inherited
         signal.signal(number, signal.SIG_DFL)
-    hear_of_parents_death(signal.SIGKILL)
+    hear_of_parents_death(signal.SIGKILL)  # that of the process that forks the cells
+    threading.Thread(target=_end_with_the_command, daemon=True).start()
     if task.device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = task.device
     torch.set_num_threads(task.threads)
@@ -94,6 +97,17 @@ def _work(task: Task) -> int:
     seconds = time.monotonic() - start
     write_result(folder, _result(task, folder, error, seconds))
     return 0 if error is None else 1
+
+
+def _end_with_the_command() -> None:
+    """End this process when the command that runs the benchmark dies, however it does.
+
+    The process that forks the cells lives on as long as any cell does.
+    """
+    command = multiprocessing.parent_process()
+    if command is not None:
+        command.join()
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _run(planned: PlannedCell) -> str | None:
