@@ -34,12 +34,11 @@ class Command:
 FEW = "--data.zoo zoo --trainer.max_steps 12"
 BEST = "run/checkpoints/best.ckpt"
 COMMANDS = (
-    *(Command(f"zoo info {zoo}", zoo) for zoo in ("zoo", "packed", "binding", "unfinished")),
+    *(Command(f"zoo info {zoo}", zoo) for zoo in ("zoo", "packed", "binding")),
     *(Command(f"zoo info {zoo} --json", zoo) for zoo in ("zoo", "packed")),
-    *(Command(f"zoo verify {zoo}", zoo) for zoo in ("zoo", "packed", "binding", "unfinished")),
+    *(Command(f"zoo verify {zoo}", zoo) for zoo in ("zoo", "packed", "binding")),
     *(Command(f"zoo repair {zoo}", zoo, zoo) for zoo in ("zoo", "packed", "unfinished")),
     Command("zoo export zoo --out new", "zoo", "new"),
-    Command("zoo export packed --out new", "packed", "new"),
     Command("zoo build --config zoo.yaml --out zoo", "zoo zoo.yaml", "zoo"),
     Command("zoo build --config zoo.yaml --out unfinished", "unfinished zoo.yaml", "unfinished"),
     Command("zoo build --config zoo.yaml --out new", "zoo.yaml", "new"),
@@ -49,7 +48,12 @@ COMMANDS = (
     Command(f"{PACK} --out new", "models", "new"),
     Command(f"{PACK} --table table.csv --task animal --out packed", "packed models", "packed"),
     Command("fit --config emulation.yaml --data.zoo zoo --run new", "zoo emulation.yaml", "new"),
-    Command("fit --config emulation.yaml --data.zoo binding --run new", "binding", "new"),
+    Command(
+        "fit --config emulation.yaml --data.zoo binding --model.loss mean_squared_error "
+        "--data.split_by nothing --run new",
+        "binding",
+        "new",
+    ),
     Command(
         f"fit --config prediction.yaml --data.zoo zoo --model.pretrained {BEST} --run new",
         "zoo run prediction.yaml",
@@ -57,6 +61,7 @@ COMMANDS = (
     ),
     Command(
         "fit --config prediction.yaml --data.zoo packed --model.target animal --run new "
+        "--data.split_by nothing "
         "--model.mode untrained --model.encoder LayerwiseStatistics",
         "packed prediction.yaml",
         "new",
@@ -85,8 +90,12 @@ COMMANDS = (
     Command("memory analyze binding --row 1 --out new --animation none", "binding", "new"),
     Command("interrogate zoo --rnns 3 --probes 8 --out new.json", "zoo", "new.json"),
     Command("baseline mean --data.zoo zoo --target task --run new", "zoo", "new"),
-    Command("baseline trees --data.zoo packed --target animal --run new", "packed", "new"),
-    Command("baseline pca --data.zoo zoo --target step --run new --max_steps 4", "zoo", "new"),
+    Command(
+        "baseline trees --data.zoo packed --target animal --data.split_by nothing --run new",
+        "packed",
+        "new",
+    ),
+    Command("baseline pca --data.zoo zoo --target step --run new", "zoo", "new"),
     Command("report bench", "bench", "bench"),
     Command("benchmark --config benchmark.yaml --out bench", "bench benchmark.yaml", "bench"),
     Command("benchmark --config benchmark.yaml --out new --list", "benchmark.yaml zoo", "new"),
