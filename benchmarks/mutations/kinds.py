@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from random import Random
 
@@ -122,6 +123,7 @@ class Kind:
 def in_both(mutator: Mutator) -> Mutator:
     """Have a checkpoint changed under both its names, whichever a command reads."""
 
+    @wraps(mutator)
     def change(chance: Random, path: Path) -> str:
         done = mutator(chance, path)
         for name in ("best.ckpt", "last.ckpt"):
