@@ -11,9 +11,9 @@ FLOPs are those of the plain way's matrix products; their share of this machine'
 product shows how near the limit a way is (distinct strings are fewer than are counted, so it can
 pass 100%).
 
-Ways take turns, so that what else runs on the machine slows all of them alike; medians over the
-rounds. Set ``WSRL_IMAGES`` to a folder with MNIST to train on its images, rotated in the step;
-without it, images are noise.
+Ways take turns, so that what else runs on the machine slows all of them alike; medians and ranges
+over the rounds. Set ``WSRL_IMAGES`` to a folder with MNIST to train on its images, rotated in the
+step; without it, images are noise.
 """
 
 from __future__ import annotations
@@ -133,22 +133,45 @@ def measure(work: Workload, members: int, rounds: int, seconds: float, floor: fl
         ways["cpu"] = population(work, members, "cpu")
     except ValueError as error:
         print(error)
+    compare(work.name, ways, rounds, seconds, floor)
+
+
+def compare(
+    name: str, ways: dict[str, Callable[[int], int]], rounds: int, seconds: float, floor: float
+) -> None:
+    """Let ways take turns and print a row for each.
+
+    Args:
+        name: of the workload.
+        ways: the steps by name; all of one workload, ``plain`` among them.
+        rounds: how often each has its turn.
+        seconds: how long a turn is.
+        floor: this machine's FLOP/s.
+    """
     flops = count_flops(lambda: ways["plain"](0))
     for step in ways.values():
         step(0)
-    rates: dict[str, list[float]] = {name: [] for name in ways}
+    rates: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(rounds):
-        for name, step in ways.items():
-            rates[name].append(rate(step, seconds))
-    for name, found in rates.items():
+        for way, step in ways.items():
+            rates[way].append(rate(step, seconds))
+    for way, found in rates.items():
         ratios = [own / base for own, base in zip(found, rates["plain"], strict=True)]
         median = statistics.median(found)
         print(
-            f"| {work.name} | {name} | {median:.0f} ({min(found):.0f}..{max(found):.0f}) "
-            f"| {statistics.median(ratios):.1f} "
+            f"| {name} | {way} | {median:.0f} ({min(found):.0f}..{max(found):.0f}) "
+            f"| {statistics.median(ratios):.1f} ({min(ratios):.1f}..{max(ratios):.1f}) "
             f"| {flops / 1e6:.0f} | {median * flops / floor:.0%} |",
             flush=True,
         )
+
+
+def header() -> str:
+    """Return the head of the table that ``compare`` prints rows of."""
+    return (
+        "| zoo | way | RNN-steps/s (range) | times plain (range) | MFLOP a step | of the floor |\n"
+        "|---|---|---|---|---|---|"
+    )
 
 
 def main() -> None:
@@ -163,8 +186,7 @@ def main() -> None:
     print(f"load of the machine before: {', '.join(f'{x:.1f}' for x in os.getloadavg())}")
     rates = product_rates()
     print("GFLOP/s: " + ", ".join(f"{name} products {r / 1e9:.0f}" for name, r in rates.items()))
-    print("| zoo | way | RNN-steps/s (range) | times plain | MFLOP a step | of the floor |")
-    print("|---|---|---|---|---|---|")
+    print(header())
     for work in workloads(args.members):
         measure(work, args.members, args.rounds, args.seconds, rates["large"])
 

@@ -27,8 +27,9 @@ class ConditionedEmulator(nn.Module):
         width: neurons of every LSTM layer and of both projections.
         layers: LSTM layers.
         condition_every_step: add the embedding to every step's input, not only to the first.
-        open_forget_gates: start with 1 in both biases of the forget gates, as the published code
-            does, so that the embedding lasts through a sequence from the beginning of training.
+        open_forget_gates: start with 1 in both biases of the forget gates, so that the embedding
+            lasts through a sequence from the beginning of training. The published configurations
+            do not open them.
     """
 
     def __init__(
