@@ -82,4 +82,5 @@ class RunLogger(TensorBoardLogger):
             raise type(error)(error.errno, reason, self.log_dir) from error
 
     def _files(self) -> list[Path]:
-        return sorted(Path(self.log_dir).glob(f"events.out.tfevents.*{_SUFFIX}"))
+        found = Path(self.log_dir).glob(f"events.out.tfevents.*{_SUFFIX}")
+        return sorted(path for path in found if path.is_file())  # no pipe, which would never end

@@ -85,6 +85,12 @@ class Run:
         """Return the top level of the resolved settings; nothing where there are none."""
         return read_config(str(self.config)) if self.config.exists() else {}
 
+    def written(self) -> list[str]:
+        """Name the folders in it that are written to, and the curves, which are cut to length."""
+        folders = (self.checkpoints, self.logs)
+        paths = [*folders, *self.logs.glob("*")]
+        return [str(path.relative_to(self.folder)) for path in paths]
+
     def clear(self) -> None:
         """Delete what a run wrote here, and nothing else."""
         for folder in (self.checkpoints, self.logs):
