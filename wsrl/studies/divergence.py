@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -150,4 +150,24 @@ def check_measured(checkpoint: Path, monitor: str, metrics: Mapping[str, float])
         raise ValueError(
             f"{checkpoint}: {monitor} is {value}, as of a model whose training diverged; nothing "
             "is written"
+        )
+
+
+def check_embedded(checkpoint: Path, results: Sequence[Sequence[Mapping[str, Tensor]]]) -> None:
+    """Check that a prediction gave any finite embedding; single RNNs may have none.
+
+    Args:
+        checkpoint: that predicted.
+        results: for every split, its batches.
+
+    Raises:
+        ValueError: where it gave none.
+    """
+    embeddings = [
+        batch["embedding"] for batches in results for batch in batches if "embedding" in batch
+    ]
+    if embeddings and not any(bool(each.isfinite().all(-1).any()) for each in embeddings):
+        raise ValueError(
+            f"{checkpoint} gives no finite embedding, as of a model whose training diverged; "
+            "nothing is written"
         )

@@ -24,7 +24,13 @@ from wsrl.studies.callbacks import BestCheckpoint, SaveRunConfig
 from wsrl.studies.checkpoint_io import with_checkpoint_io
 from wsrl.studies.checkpoints import LINKED, CheckpointRecord, seen_splits
 from wsrl.studies.cost import TrainingCost
-from wsrl.studies.divergence import DivergedError, DivergenceCheck, check_measured, how_on
+from wsrl.studies.divergence import (
+    DivergedError,
+    DivergenceCheck,
+    check_embedded,
+    check_measured,
+    how_on,
+)
 from wsrl.studies.logs import RunLogger
 from wsrl.studies.messages import explain, note, quiet
 from wsrl.studies.options import add_run_options
@@ -260,6 +266,7 @@ class TrainingCLI(LightningCLI):
         splits = self.datamodule.eval_splits("predict")
         if len(splits) == 1:
             results = [results]  # Lightning leaves out the list of loaders where there is one
+        check_embedded(self.record.path, results or [])
         count = write_predictions(out, results or [], splits, self._source())
         print(f"written: {out} ({count} snapshots)")
 
