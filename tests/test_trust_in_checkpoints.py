@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import shutil
 import sys
 from collections.abc import Callable
@@ -13,9 +14,13 @@ import lightning.pytorch  # noqa: F401 here, since its log keeps the stderr it f
 import pytest
 import torch
 import yaml
+from torch import nn
 
 from wsrl.cli import main
+from wsrl.data import ZooDataModule
+from wsrl.studies.checkpoints import NOT_RECORDED
 from wsrl.torch_files import read_torch_file
+from wsrl.zoos import open_zoo
 
 CONFIG = {
     "model": {
@@ -70,6 +75,7 @@ def here(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(copy)
     monkeypatch.setattr(sys, "path", [*sys.path, str(copy)])
     importlib.invalidate_caches()
+    sys.modules.pop("own_encoders", None)
     return copy
 
 
@@ -131,6 +137,16 @@ CHANGES = {
     "a callback": lambda content: content["datamodule_hyper_parameters"].update(
         zoo={"class_path": "script.Sums"}
     ),
+    "a folder to copy to": lambda content: content["datamodule_hyper_parameters"].update(
+        stage_to="copies"
+    ),
+    "curves of less than nothing": lambda content: content.update(logs={"a.fit": -1}),
+    "no weights": lambda content: content.pop("state_dict"),
+    "weights in a list": lambda content: content.update(state_dict=[1]),
+    "weights that are text": lambda content: content["state_dict"].update({"encoder.scale": "1"}),
+    "callbacks in a list": lambda content: content.update(callbacks=[1]),
+    "another Lightning": lambda content: content.update({"pytorch-lightning_version": "0.7.1"}),
+    "no Lightning": lambda content: content.update({"pytorch-lightning_version": endless()}),
     "nothing of ours": lambda content: content.pop("wsrl"),
     "no object": lambda content: content.update(wsrl=3),
 }
@@ -152,3 +168,79 @@ def test_what_a_checkpoint_says_is_one_error(
     after = [file for file in sorted(here.rglob("*")) if "__pycache__" not in file.parts]
     assert after == [file for file in before if "__pycache__" not in file.parts]
     assert sys.modules.pop("script", None) is None
+
+
+def test_the_settings_that_a_run_records_are_all_that_it_takes(zoo_path: Path) -> None:
+    """A new option of the data is either recorded or not taken from a checkpoint."""
+    recorded = set(ZooDataModule(str(zoo_path)).hparams)
+    assert recorded == inspect.signature(ZooDataModule).parameters.keys() - set(NOT_RECORDED)
+
+
+COMMANDS = {
+    "test": ["test", "--ckpt_path", "CKPT"],
+    "predict": ["predict", "--ckpt_path", "CKPT"],
+    "fit": ["fit", "--ckpt_path", "CKPT", "--trainer.max_steps", "2"],
+    "inspect": ["inspect", "own.pt", "--ckpt", "CKPT"],
+    "search": ["search", "own.pt", "--ckpt", "CKPT"],
+    "pretrained": [
+        *("fit", "--run", "new", "--model", "wsrl.PredictionModule", "--model.target"),
+        *("performance", "--data.zoo", "ZOO", "--model.pretrained", "CKPT"),
+        *("--data.split_by", "nothing", "--trainer.max_steps", "1", "--trainer.logger", "false"),
+        *("--data.batch_size", "4", "--data.steps_per_epoch", "1"),
+    ],
+}
+
+
+def run(command: str, here: Path, zoo: Path) -> int:
+    words = {"CKPT": str(here / "run/checkpoints/last.ckpt"), "ZOO": str(zoo)}
+    return main([words.get(word, word) for word in COMMANDS[command]])
+
+
+@pytest.fixture
+def own(here: Path, zoo_path: Path) -> Path:
+    """The same folder with an RNN of one's own."""
+    spec = open_zoo(zoo_path).spec
+    lstm = nn.LSTM(spec.input_size, spec.hidden_size, spec.num_layers)
+    readout = nn.Linear(spec.hidden_size, spec.output_size)
+    torch.save(nn.ModuleDict({"rnn": lstm, "out": readout}).state_dict(), here / "own.pt")
+    return here
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_takes_what_did_not_change(command: str, own: Path, zoo_path: Path) -> None:
+    assert run(command, own, zoo_path) == 0
+
+
+ENCODER_CHANGES = {
+    "an option less": ("embedding_dim: int = 16", "size: int = 16"),
+    "an option more": ("embedding_dim: int = 16", "embedding_dim: int = 16, *, more: int"),
+    "no spec": ("spec: wsrl.RNNSpec, ", ""),
+    "a scalar": ("ones(1)", "ones(())"),
+    "a larger tensor": ("ones(1)", "ones(2)"),
+    "another name": ("self.scale", "self.factor"),
+    "a tensor more": ("self.scale = ", "self.bias = self.scale = "),
+    "no syntax": ("def forward(", "def forward(("),
+    "an import that fails": ("import wsrl", "import wsrl, nothing_of_that_name"),
+    "a module that fails": ("import wsrl", "import wsrl\n1 / 0"),
+    "another class": ("class Sums", "class Products"),
+    "no encoder": ("(wsrl.Encoder)", ""),
+    "a constructor that fails": ("self.scale =", "self.scale = spec.nothing ="),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("change", ENCODER_CHANGES)
+def test_an_encoder_of_ones_own_that_changed_is_one_error(
+    change: str, command: str, own: Path, zoo_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, after = ENCODER_CHANGES[change]
+    assert before in OWN
+    text = OWN.replace(before, after)
+    (own / "own_encoders.py").write_text(text)
+    capsys.readouterr()
+    assert run(command, own, zoo_path) in (1, 2)
+    lines = capsys.readouterr().err.splitlines()
+    errors = [line for line in lines if line.startswith("wsrl ")]
+    assert lines[-1:] == errors
+    assert "Traceback" not in errors[0]
+    assert "own_encoders" in errors[0] or "model.encoder" in errors[0] or "Sums" in errors[0]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save_file
 from torch import nn
 
 import wsrl
@@ -207,6 +207,56 @@ def test_measures_of_the_zoo_are_kept_for_this_checkpoint_only(
     kept.write_bytes(kept.read_bytes()[:-100])
     assert main(command) == 0
     assert capsys.readouterr().out == third.out
+
+
+def test_a_flipped_bit_in_what_is_kept_is_found(
+    file: Path, language_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = tmp_path / "best.ckpt"
+    kept = tmp_path / "inspection.safetensors"
+    shutil.copy(language_runs / "emulation/checkpoints/best.ckpt", checkpoint)
+    command = ["inspect", str(file), "--ckpt", str(checkpoint)]
+    assert main(command) == 0
+    first = capsys.readouterr()
+    content = kept.read_bytes()
+    for name, tensor in load(content).items():
+        at = content.find(tensor.numpy().tobytes())
+        assert at > 0
+        changed = bytearray(content)
+        changed[at + 3] ^= 0x40
+        kept.write_bytes(changed)
+        assert not torch.equal(load(bytes(changed))[name], tensor)
+        assert main(command) == 0
+        again = capsys.readouterr()
+        assert f"{kept} has changed since it was written: it is made again" in again.err
+        assert again.out == first.out
+        assert kept.read_bytes() == content
+    assert main(command) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("value", [math.nan, 1e30])
+def test_an_encoder_that_diverged_is_not_the_rnns_fault(
+    value: float,
+    file: Path,
+    language_runs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    content = torch.load(language_runs / "emulation/checkpoints/best.ckpt", weights_only=True)
+    for name, tensor in content["state_dict"].items():
+        if name.startswith("encoder."):
+            tensor.fill_(value)
+    torch.save(content, tmp_path / "best.ckpt")
+    assert main(["inspect", str(file), "--ckpt", str(tmp_path / "best.ckpt")]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert f"the encoder in {tmp_path / 'best.ckpt'} gives no finite embedding" in error
+    assert str(file) not in error
+    huge = {name: 1e30 * tensor for name, tensor in load_file(file).items()}
+    save_file(huge, tmp_path / "huge.safetensors")
+    good = str(language_runs / "emulation")
+    assert main(["inspect", str(tmp_path / "huge.safetensors"), "--ckpt", good]) == 1
+    assert "huge.safetensors has weights so large" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_written_is_measured_again(

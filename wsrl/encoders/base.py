@@ -123,6 +123,13 @@ def read_config(config: object) -> tuple[type[Encoder], dict[str, Any]]:
     if "spec" in arguments:
         raise ValueError("init_args must not hold a spec: it comes from the data")
     check_options(cls, arguments)
+    parameters = _constructor(cls).parameters.values()
+    required = [each.name for each in parameters if each.default is each.empty]
+    if lacking := [name for name in required if name not in ("spec", *arguments)]:
+        raise ValueError(
+            f"{cls.__name__} needs {', '.join(lacking)} as well, which init_args lack; given: "
+            f"{arguments!r:.500}"
+        )
     return cls, dict(arguments)
 
 

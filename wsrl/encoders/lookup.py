@@ -40,8 +40,11 @@ def import_subclass(path: str, base: type[_Class]) -> type[_Class]:
         )
     try:
         found = vars(import_module(module))[name]
-    except (ImportError, KeyError, ValueError) as error:
-        raise ValueError(f"no {_kind(base)} at {path!r} ({error})") from error
+    except KeyError as error:
+        raise ValueError(f"no {_kind(base)} at {path!r}: its module has no {error}") from error
+    except Exception as error:  # a module of one's own can raise anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(f"no {_kind(base)} at {path!r} ({reason:.300})") from error
     if not (isinstance(found, type) and issubclass(found, base)):
         raise ValueError(f"{path!r} is no subclass of wsrl.{base.__name__}")
     return found
@@ -56,7 +59,9 @@ def _is_defined(module: str, name: str, base: type, seen: set[tuple[str, str]]) 
     seen.add((module, name))
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except SyntaxError as error:
+        raise ValueError(f"module {module}, line {error.lineno}: {error.msg}") from error
+    except (ValueError, RecursionError, MemoryError):
         return False
     known = _names(tree, module)
     for node in tree.body:

@@ -8,6 +8,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import SaveConfigCallback
+from torch import Tensor
 
 from wsrl.studies.runs import Run
 from wsrl.tasks import TaskModule
@@ -68,14 +69,17 @@ class BestCheckpoint(ModelCheckpoint):
     """Keeps the best checkpoint, also when a run goes on after its folder was moved."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the best score where the best checkpoint lies in this folder."""
+        """Take over the best score, where the best checkpoint lies in this folder.
+
+        No path is taken from a checkpoint: Lightning would delete what lies there.
+        """
         best = Path(str(self.dirpath), "best.ckpt")
-        if best.exists() and state_dict["best_k_models"]:
-            score = state_dict["best_model_score"]
-            state_dict = state_dict | {
-                "dirpath": self.dirpath,
-                "best_model_path": str(best),
-                "kth_best_model_path": str(best),
-                "best_k_models": {str(best): score},
-            }
-        super().load_state_dict(state_dict)
+        score = state_dict.get("best_model_score")
+        if not best.exists() or not isinstance(score, Tensor) or score.numel() != 1:
+            return
+        if not bool(score.isfinite()):  # of a run that diverged, as older versions kept it
+            return
+        score = score.reshape(())
+        self.best_model_path = self.kth_best_model_path = str(best)
+        self.best_model_score = self.kth_value = self.current_score = score
+        self.best_k_models = {str(best): score}

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import inspect
+import re
+import reprlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from wsrl.data import ZooDataModule
 from wsrl.encoders.base import is_plain, read_config
 from wsrl.encoders.lookup import import_subclass
 from wsrl.rnn import RNNSpec
-from wsrl.tasks import TaskModule
+from wsrl.tasks import PredictionModule, TaskModule
 from wsrl.torch_files import read_torch_file
 from wsrl.zoos.problems.typed import check_arguments
 
@@ -21,6 +25,9 @@ LINKED = ("spec", "targets", "output_kind", "encoder_defaults")
 
 CHECKED = ("encoder", "spec")
 """Settings of a model with checks of their own, which its annotations do not say."""
+
+NOT_RECORDED = ("stage_to",)
+"""Arguments of the data that are no settings of a run: a checkpoint that names one was changed."""
 
 SPLIT_OPTIONS = ("split_by", "split_seed", "ood_criterion", "test_fraction")
 """Settings of the data that say which tasks are held out."""
@@ -66,6 +73,7 @@ class CheckpointRecord:
                 raise
             raise ValueError(f"{error}; {best} is there as well (--ckpt_path best)") from error
         try:
+            _check_parts(content)
             record = cls(
                 path,
                 content["wsrl"]["class_path"],
@@ -75,9 +83,13 @@ class CheckpointRecord:
                 None if (logs := content.get("logs")) is None else dict(logs),
                 content["global_step"],
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except KeyError as error:
             raise ValueError(
                 f"{path} is no checkpoint of a model that `wsrl fit` trained ({error} is missing)"
+            ) from error
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ValueError(
+                f"{path} is no checkpoint of a model that `wsrl fit` trained ({error})"
             ) from error
         try:
             record = record._checked()
@@ -94,8 +106,9 @@ class CheckpointRecord:
         named = (self.class_path, self.pretrained or "")
         if not all(isinstance(name, str) for name in named):
             raise ValueError(f"class_path and pretrained must be text, not {named!r:.200}")
-        if not all(type(length) is int for length in (self.logs or {}).values()):
-            raise ValueError(f"lengths of logs must be whole numbers, not {self.logs!r:.200}")
+        for length in (self.logs or {}).values():
+            if type(length) is not int or length < 0:
+                raise ValueError(f"lengths of logs must be whole numbers, not {self.logs!r:.200}")
         if type(self.step) is not int:
             raise ValueError(f"global_step must be a whole number, not {self.step!r:.200}")
         base: type[TaskModule] = TaskModule  # type: ignore[type-abstract]  # never made itself
@@ -107,6 +120,13 @@ class CheckpointRecord:
                 raise ValueError(f"the settings of its {what} are no plain values")
         for cls, settings in ((task, self.model), (ZooDataModule, self.data)):
             check_arguments(cls, {n: v for n, v in settings.items() if n not in CHECKED})
+        known = inspect.signature(ZooDataModule).parameters.keys() - set(NOT_RECORDED)
+        if unknown := sorted(self.data.keys() - known):
+            raise ValueError(
+                f"{', '.join(unknown)!r:.200} is no setting that runs keep of their data"
+            )
+        if issubclass(task, PredictionModule) and self.model.get("pretrained") is not None:
+            raise ValueError("`pretrained` is set: its own weights are the encoder's")
         whole = self.model["encoder"] | {"init_args": _defaults(encoder) | options}
         return replace(self, model=_defaults(task) | self.model | {"encoder": whole})
 
@@ -203,6 +223,28 @@ def seen_splits(pretrained: Path, data: Mapping[str, Any]) -> list[str]:
     return (
         [*differences, "the encoder has seen tasks that are held out here"] if differences else []
     )
+
+
+def _check_parts(content: Any) -> None:
+    """Check the parts of a checkpoint that Lightning reads without a check of its own.
+
+    Raises:
+        KeyError: naming a part that is missing.
+        ValueError: naming one of another kind.
+    """
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds a {type(content).__name__}")
+    weights, version = content["state_dict"], content["pytorch-lightning_version"]
+    if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
+        raise ValueError("its state_dict holds no tensors by name")
+    for name, value in weights.items():
+        if not isinstance(value, Tensor) and not name.endswith("_extra_state"):
+            raise ValueError(f"in its state_dict {name!r:.200} is a {type(value).__name__}")
+    if not isinstance(version, str) or not re.match(r"[2-9]\.|[1-9]\d+\.", version):
+        raise ValueError(f"its pytorch-lightning_version is {reprlib.repr(version)}")
+    for name in ("callbacks", "loops"):
+        if not isinstance(content.get(name, {}), dict):
+            raise ValueError(f"its {name} are a {type(content[name]).__name__}")
 
 
 def _defaults(cls: type) -> dict[str, Any]:

@@ -90,4 +90,5 @@ class RunLogger(TensorBoardLogger):
                 raise
 
     def _files(self) -> list[Path]:
-        return sorted(Path(self.log_dir).glob(f"events.out.tfevents.*{_SUFFIX}"))
+        found = Path(self.log_dir).glob(f"events.out.tfevents.*{_SUFFIX}")
+        return sorted(path for path in found if path.is_file())  # no pipe, which would never end

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from wsrl.safe_files import check_inside
 from wsrl.studies.checkpoint_io import check_writable, made
 from wsrl.studies.runs import Run
 from wsrl.terminal import note
@@ -26,13 +27,15 @@ def own_run(run: Run, goes_on: bool, auto: bool, overwrite: bool) -> Iterator[Le
         overwrite: whether it deletes what the folder holds.
 
     Raises:
-        ValueError: where another command trains there, or it holds another run.
+        ValueError: where another command trains there, it holds another run, or a link in it leads
+            out of it.
         OSError: naming the folder, where it cannot be written.
     """
     if overwrite and (auto or goes_on):
         raise ValueError(
             "--overwrite deletes the run that --ckpt_path goes on with: leave one of them out"
         )
+    check_inside(run.folder, *run.written())
     check_writable(run.folder)
     with _held(run.folder) as lease:
         if run.holds_a_run() and not goes_on and not overwrite and not (auto and run.is_begun()):

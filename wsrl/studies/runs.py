@@ -92,6 +92,12 @@ class Run:
         for folder in (self.folder, self.checkpoints):
             remove_leftovers(folder)
 
+    def written(self) -> list[str]:
+        """Name the folders in it that are written to, and the curves, which are cut to length."""
+        folders = (self.checkpoints, self.logs)
+        paths = [*folders, *self.logs.glob("*")]
+        return [str(path.relative_to(self.folder)) for path in paths]
+
     def clear(self) -> None:
         """Delete what a run wrote here, and nothing else."""
         for folder in (self.checkpoints, self.logs):

@@ -13,6 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from wsrl.stopping import StopRequests, is_launched
+from wsrl.studies.divergence import DivergedError
 from wsrl.studies.logs import RunLogger
 from wsrl.studies.loop_state import at_epoch_end, before_validation, between_batches, in_validation
 from wsrl.studies.processes import (
@@ -61,6 +62,11 @@ def ended_together(trainer: Trainer, stop: StopRequests, folder: Path) -> Iterat
             further = f"go on with `wsrl fit --run {folder} --ckpt_path last`"
             _say(end.signal, f"at step {end.step}; {further if end.saved else 'nothing is saved'}")
         end_children(trainer, patience=20)
+        raise
+    except DivergedError as error:  # all processes end by it, at the same step
+        end_children(trainer, patience=20)
+        if is_launched():
+            raise SystemExit(0) from error
         raise
     except BaseException as error:
         end_children(trainer, patience=0)

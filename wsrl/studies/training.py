@@ -25,6 +25,13 @@ from wsrl.studies.checkpoint_io import with_checkpoint_io
 from wsrl.studies.checkpoints import LINKED, CheckpointRecord, seen_splits
 from wsrl.studies.configs import Config
 from wsrl.studies.cost import TrainingCost
+from wsrl.studies.divergence import (
+    DivergedError,
+    DivergenceCheck,
+    check_embedded,
+    check_measured,
+    how_on,
+)
 from wsrl.studies.logs import RunLogger
 from wsrl.studies.messages import explain, quiet
 from wsrl.studies.options import add_run_options, check_devices
@@ -36,6 +43,7 @@ from wsrl.studies.stopping import EndCheckpoint, LastCheckpoint, ended_together
 from wsrl.studies.tables import print_metrics
 from wsrl.studies.training_state import TrainingStateCheck
 from wsrl.tasks import TaskModule
+from wsrl.tasks.state_dicts import WeightsError
 from wsrl.terminal import note, say
 from wsrl.zoos.leases import Lease, LeaseLostError
 
@@ -185,8 +193,9 @@ class TrainingCLI(LightningCLI):
             # The first of all: what others do when a step begins is not done when it saves.
             step = 0 if self.record is None else self.record.step
             last = LastCheckpoint(path, minutes, self.stop, step, self._check_lease)
+            checks = [TrainingStateCheck(), DivergenceCheck()]
             kept = [self._best_checkpoint(), EndCheckpoint(last)] if saves else []
-            own["callbacks"] = [last, TrainingStateCheck(), self.cost, *callbacks, *kept]
+            own["callbacks"] = [last, *checks, self.cost, *callbacks, *kept]
         return super().instantiate_trainer(**own, **kwargs)
 
     def execute(self) -> None:
@@ -200,7 +209,11 @@ class TrainingCLI(LightningCLI):
         if self.trainer.is_global_zero:
             self.run.remove_leftovers()
         with ended_together(self.trainer, self.stop, self.run.folder):
-            commands[self.command]()
+            try:
+                commands[self.command]()
+            except WeightsError as error:
+                of = "" if self.record is None else f"{self.record.path}: "
+                raise ValueError(f"{of}{error}") from error
 
     def fit(self) -> None:
         """Train, and say where the run is."""
@@ -209,7 +222,10 @@ class TrainingCLI(LightningCLI):
         for logger in self.trainer.loggers if self.trainer.is_global_zero else ():
             if isinstance(logger, RunLogger) and logs is not None:
                 logger.cut(logs)
-        self.trainer.fit(self.model, self.datamodule, ckpt_path=path, weights_only=True)
+        try:
+            self.trainer.fit(self.model, self.datamodule, ckpt_path=path, weights_only=True)
+        except DivergedError as error:
+            raise DivergedError(f"{error}; {how_on(self.run, self.model)}") from error
         if not self.trainer.is_global_zero or self.config["trainer"]["fast_dev_run"]:
             return
         self.cost.write(self.run.cost, self.model)
@@ -232,6 +248,7 @@ class TrainingCLI(LightningCLI):
             weights_only=True,
         )
         metrics = {name: value for result in results for name, value in result.items()}
+        check_measured(self.record.path, self.model.monitor, metrics)
         if not self.trainer.is_global_zero:
             return
         print_metrics(metrics)
@@ -258,6 +275,7 @@ class TrainingCLI(LightningCLI):
         splits = self.datamodule.eval_splits("predict")
         if len(splits) == 1:
             results = [results]  # Lightning leaves out the list of loaders where there is one
+        check_embedded(self.record.path, results or [])
         count = write_predictions(out, results or [], splits, self._source())
         say(f"written: {out} ({count} snapshots)")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from torch.optim.lr_scheduler import LinearLR
 
 import wsrl
 from wsrl.tasks.remarks import Remark
+from wsrl.tasks.state_dicts import load_checked
 from wsrl.torch_files import read_torch_file
 
 COLUMNS = "columns"
@@ -101,17 +103,35 @@ class TaskModule(LightningModule, ABC):
 
         Raises:
             FileNotFoundError: where there is no file.
-            ValueError: for a file that is no checkpoint, or that names what is to make the module
-                out of its settings: Lightning would import, and call, what these name.
+            ValueError: for a file that is no checkpoint, whose weights are not those of the model
+                that its settings describe, or that names what is to make the module out of them:
+                Lightning would import, and call, what these name.
         """
         content = read_torch_file(checkpoint_path, mmap=True)
         known = content if isinstance(content, dict) else {}
         if not known or any("_instantiator" in (known.get(key) or {}) for key in _SETTINGS):
             raise ValueError(f"{checkpoint_path} is no checkpoint of a module of wsrl")
-        module: _Task = super().load_from_checkpoint(
-            checkpoint_path, map_location, strict=strict, weights_only=True
-        )
+        try:
+            module: _Task = super().load_from_checkpoint(
+                checkpoint_path, map_location, strict=strict, weights_only=True
+            )
+        except ValueError as error:
+            raise ValueError(f"{checkpoint_path} cannot be rebuilt: {error}") from error
         return module
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Load weights, as ``torch.nn.Module`` does.
+
+        Raises:
+            WeightsError: for those of another model, in one line.
+        """
+        return load_checked(
+            self,
+            state_dict,
+            lambda: super(TaskModule, self).load_state_dict(state_dict, strict, assign),
+        )
 
     def on_train_start(self) -> None:
         """Take over the random state's seed, where training does not go on with one."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from wsrl.encoders import Encoder, EncoderFactory, build_encoder
 from wsrl.rnn import RNNSpec
+from wsrl.tasks.state_dicts import load_checked, not_finite
 from wsrl.torch_files import read_torch_file
 
 _ENCODER_PREFIX = "encoder."
@@ -26,9 +27,17 @@ def make_encoder(
         defaults: values for those of its options that were left at ``None``.
 
     Raises:
-        ValueError: when the callable does not return an encoder.
+        ValueError: when the callable does not return an encoder, or fails.
     """
-    built: object = build_encoder(encoder, spec) if isinstance(encoder, Mapping) else encoder(spec)
+    try:
+        built: object = (
+            build_encoder(encoder, spec) if isinstance(encoder, Mapping) else encoder(spec)
+        )
+    except ValueError:
+        raise
+    except Exception as error:  # of a class of one's own, which may have changed since
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(f"no encoder can be made of {encoder!r:.300} ({reason:.300})") from error
     if not isinstance(built, Encoder):
         raise ValueError(
             f"encoder must be a callable that takes an RNNSpec and returns an Encoder; {encoder!r} "
@@ -69,9 +78,12 @@ def load_pretrained_encoder(path: str, spec: RNNSpec) -> Encoder:
             f"({spec}); pre-train an encoder on such RNNs"
         )
     try:
-        encoder = build_encoder(hparams["encoder"], spec)
-        encoder.load_state_dict(_encoder_state(checkpoint["state_dict"]))
-    except (TypeError, ValueError, RuntimeError) as error:
+        encoder = make_encoder(hparams["encoder"], spec)
+        state = _encoder_state(checkpoint["state_dict"])
+        load_checked(encoder, state, lambda: encoder.load_state_dict(state))
+        if unusable := not_finite(encoder):
+            raise ValueError(f"{unusable} is not finite, as after training that diverged")
+    except (TypeError, ValueError) as error:
         raise ValueError(f"the encoder in {path} cannot be rebuilt: {error}") from error
     return encoder
 

@@ -99,11 +99,11 @@ class Inspector:
         """
         weights, source = read_rnn(rnn, self.spec, self.checkpoint, self._cell)
         embedding = self.module.embed(weights)
+        reference = self.reference  # first: an encoder that embeds none of the zoo's is no use
         if not bool(embedding.isfinite().all()):
             raise ValueError(
                 f"{source or 'the RNN'} has weights so large that its embedding is nan"
             )
-        reference = self.reference
         point = as_points(embedding)
         neighbours = self._find_neighbours(point)
         properties = [reader.read(point, self._coverage) for reader in self._readers]

@@ -29,7 +29,7 @@ from wsrl.tasks.clones import chosen_rows
 from wsrl.zoos import Zoo, ZooError
 from wsrl.zoos.files import checksum, remove_leftovers
 from wsrl.zoos.manifest import checksum_of
-from wsrl.zoos.tensors import read_metadata, read_tensors, write_tensors
+from wsrl.zoos.tensors import digest, read_metadata, read_tensors, write_tensors
 
 FILE = "inspection.safetensors"
 """The file's name."""
@@ -37,7 +37,7 @@ FILE = "inspection.safetensors"
 IMITATED = 512
 """How many validation RNNs it is measured of, at most."""
 
-_LAYOUT = 1
+_LAYOUT = 2
 _BATCH = 128
 
 
@@ -80,6 +80,7 @@ def load_reference(
 
     Raises:
         ZooError: for a damaged zoo.
+        ValueError: where the encoder gives no finite embedding, as after training that diverged.
     """
     key = {
         "layout": _LAYOUT,
@@ -88,16 +89,25 @@ def load_reference(
         "splits": {name: data.hparams[name] for name in (*SPLIT_OPTIONS, "ood_to_train", "seed")},
     }
     path = checkpoint.parent / FILE
-    kept = _kept(path, key, data)
+    try:
+        kept = _kept(path, key, data)
+    except ValueError as error:
+        say(f"{error}: it is made again")
+        kept = None
     if kept is not None:
         return kept
     data.zoo.check()
     say(f"measuring the {len(data.zoo)} RNNs of {data.zoo.path}, once")
     reference = measure(module, data)
-    tensors = {field.name: getattr(reference, field.name) for field in fields(Reference)}
+    if not bool(reference.embedding.isfinite().all()):
+        raise ValueError(
+            f"the encoder in {checkpoint} gives no finite embedding of the zoo's RNNs, as after "
+            "training that diverged"
+        )
+    tensors = _tensors(reference)
     remove_leftovers(path.parent, path.name)
     with contextlib.suppress(OSError):
-        write_tensors(path, tensors, key)
+        write_tensors(path, tensors, key | {"sha256": digest(tensors, key)})
     return reference
 
 
@@ -164,13 +174,32 @@ def _identity(zoo: Zoo) -> str:
     return checksum_of({"manifest": asdict(zoo.manifest), "files": changed})
 
 
+def _tensors(reference: Reference) -> dict[str, Tensor]:
+    return {field.name: getattr(reference, field.name) for field in fields(Reference)}
+
+
 def _kept(path: Path, key: dict[str, Any], data: ZooDataModule) -> Reference | None:
-    """Return what a file holds, where it is whole and of this checkpoint and zoo."""
-    try:
-        if not path.is_file() or read_metadata(path) != key:
-            return None
-        reference = Reference(**read_tensors(path))
-    except (ZooError, TypeError):  # of another version, or cut off: measured again
+    """Return what a file holds, where it is of this checkpoint and zoo.
+
+    Raises:
+        ValueError: where it has changed since it was written.
+    """
+    if not path.is_file():
         return None
-    whole = len(reference.embedding) == len(reference.sizes) == len(data.zoo)
-    return reference if whole else None
+    try:
+        metadata, tensors = read_metadata(path), read_tensors(path)
+    except ZooError as error:
+        raise ValueError(f"{path} is damaged") from error
+    written = metadata.pop("sha256", None)
+    if metadata != key:  # of another checkpoint, zoo or version
+        return None
+    every, held_out = len(data.zoo), len(data.rows("validation"))
+    imitated = min(held_out, IMITATED)
+    rows = {"embedding": every, "sizes": every, "distance": held_out, "imitated": imitated}
+    rows |= {"zoo_imitation": imitated, "own_imitation": imitated}
+    fits = tensors.keys() == rows.keys() | {"probes"} and all(
+        tensors[name].shape[:1] == (count,) for name, count in rows.items()
+    )
+    if not fits or written != digest(tensors, key):
+        raise ValueError(f"{path} has changed since it was written")
+    return Reference(**tensors)

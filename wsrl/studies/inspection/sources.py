@@ -65,10 +65,7 @@ def load_module(task: type[_Task], checkpoint: Path) -> _Task:
     Raises:
         ValueError: where its weights are not those of the model that it describes.
     """
-    try:
-        return task.load_from_checkpoint(checkpoint, map_location="cpu").eval()
-    except RuntimeError as error:
-        raise ValueError(f"{checkpoint} cannot be rebuilt: {error}".splitlines()[0]) from error
+    return task.load_from_checkpoint(checkpoint, map_location="cpu").eval()
 
 
 def open_data(record: CheckpointRecord, zoo: str | Path | None = None) -> ZooDataModule:

@@ -1,0 +1,163 @@
+"""Training whose loss is no longer finite ends with an error, and leaves what was good."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch  # noqa: F401 here, since its log keeps the stderr it finds at import
+import pytest
+import torch
+from lightning.pytorch import Callback
+
+from wsrl.cli import main
+from wsrl.torch_files import read_torch_file
+
+ROOT = Path(__file__).parents[2]
+HERE = "tests.studies.test_divergence"
+
+
+class Spoil(Callback):
+    """Spoils training: the weights after a step, or the outputs of a process's batch before it."""
+
+    def __init__(self, step: int, value: float = float("nan"), rank: int = -1) -> None:
+        self.step, self.value, self.rank = step, value, rank
+
+    def on_train_batch_start(
+        self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step + 1 == self.step and trainer.global_rank == self.rank:
+            batch.outputs.fill_(self.value)
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step == self.step and self.rank < 0:
+            with torch.no_grad():
+                next(pl_module.emulator.parameters()).fill_(self.value)
+
+
+def fit(zoo: Path, run: Path, *options: str) -> list[str]:
+    return [
+        *("fit", "--run", str(run), "--data.zoo", str(zoo), "--model", "wsrl.EmulationModule"),
+        *("--model.encoder", "LayerwiseStatistics", "--model.emulator_width", "6"),
+        *("--model.clone_rnns", "0", "--model.figures", "false", "--data.batch_size", "4"),
+        *("--data.steps_per_epoch", "3", "--trainer.max_steps", "9"),
+        *("--trainer.accelerator", "cpu", "--trainer.enable_model_summary", "false"),
+        *("--trainer.logger", "false", *options),
+    ]
+
+
+def spoiled(step: int, **options: object) -> list[str]:
+    given = ["--trainer.callbacks+", f"{HERE}.Spoil", "--trainer.callbacks.step", str(step)]
+    return given + [w for n, v in options.items() for w in (f"--trainer.callbacks.{n}", str(v))]
+
+
+def failed(capsys: pytest.CaptureFixture[str], args: list[str]) -> str:
+    capsys.readouterr()
+    assert main(args) == 1
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err
+    assert "best" not in captured.out
+    error = captured.err.splitlines()[-1]
+    assert error.startswith("wsrl ")
+    return error
+
+
+def test_a_learning_rate_that_is_too_high(
+    zoo_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = fit(zoo_path, tmp_path / "run", "--model.learning_rate", "1e30")
+    error = failed(capsys, args)
+    assert "training diverged: the loss is nan at step 2; no checkpoint was kept" in error
+    assert "lower --model.learning_rate than 1e+30" in error
+    assert not (tmp_path / "run/checkpoints/best.ckpt").exists()
+    assert main([*args, "--model.learning_rate", "1e-3", "--overwrite"]) == 0
+    assert "best validation/total_variation: 0." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("step", "value", "reason"),
+    [
+        (7, ".nan", "the loss is nan at step 8"),
+        (7, ".inf", "the loss is nan at step 8"),
+        (6, ".nan", "validation/total_variation is nan after step 6"),
+        (9, ".nan", "validation/total_variation is nan after step 9"),
+    ],
+)
+def test_what_was_good_is_kept(
+    step: int,
+    value: str,
+    reason: str,
+    zoo_path: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = tmp_path / "run"
+    error = failed(capsys, fit(zoo_path, run, *spoiled(step, value=value)))
+    assert f"training diverged: {reason}" in error
+    for name in ("best", "last"):
+        path = run / f"checkpoints/{name}.ckpt"
+        if path.exists():
+            assert str(path) in error
+            content = read_torch_file(path)
+            assert 0 < content["global_step"] < step or (name, step) == ("last", 6)
+            assert all(bool(tensor.isfinite().all()) for tensor in content["state_dict"].values())
+    assert (run / "checkpoints/best.ckpt").exists()
+
+
+def test_weights_that_nothing_has_read_are_not_saved(
+    zoo_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = fit(zoo_path, tmp_path / "run", *spoiled(9), "--trainer.limit_val_batches", "0")
+    assert "is not finite at step 9" in failed(capsys, args)
+    assert read_torch_file(tmp_path / "run/checkpoints/last.ckpt")["global_step"] == 6
+
+
+def test_a_checkpoint_of_a_run_that_diverged(
+    zoo_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert main(fit(zoo_path, run)) == 0
+    path = run / "checkpoints/last.ckpt"
+    assert main(["test", "--ckpt_path", str(path)]) == 0
+    written = (run / "test.json").read_bytes()
+    content = read_torch_file(path)
+    for tensor in content["state_dict"].values():
+        tensor.fill_(float("nan"))
+    torch.save(content, path)
+    error = failed(capsys, ["test", "--ckpt_path", str(path)])
+    assert f"{path}: validation/total_variation is nan" in error
+    assert (run / "test.json").read_bytes() == written
+    error = failed(capsys, ["fit", "--ckpt_path", str(path), "--trainer.max_steps", "12"])
+    assert f"not finite before the first step, in {path}" in error
+    prediction = ["--model", "wsrl.PredictionModule", "--model.target", "performance"]
+    prediction += ["--model.pretrained", str(path), "--data.zoo", str(zoo_path)]
+    error = failed(capsys, ["fit", "--run", str(tmp_path / "p"), *prediction])
+    assert f"the encoder in {path} cannot be rebuilt" in error
+    assert "not finite" in error
+    error = failed(capsys, ["predict", "--ckpt_path", str(path)])
+    assert f"{path} gives no finite embedding" in error
+
+
+def test_all_processes_end_together(zoo_path: Path, tmp_path: Path) -> None:
+    """Of two processes one has outputs that are not numbers."""
+    args = fit(zoo_path, tmp_path / "run", *spoiled(5, rank=1))
+    args += ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "wsrl.cli", *args],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        timeout=280,
+    )
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if line.startswith("wsrl fit: error: ")]
+    assert len(errors) == 1
+    assert "at step 5 in another process" in errors[0]
+    assert "Traceback" not in done.stderr
+    assert read_torch_file(tmp_path / "run/checkpoints/last.ckpt")["global_step"] == 3

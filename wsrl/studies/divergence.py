@@ -1,0 +1,173 @@
+"""Training that ends where its loss is no longer finite, rather than going on with nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from wsrl.studies.processes import Agreement
+from wsrl.studies.runs import WORDS, Run
+from wsrl.tasks import TaskModule
+from wsrl.tasks.state_dicts import not_finite
+
+EVERY = 50
+"""Batches after which losses are looked at. At every batch a GPU would have to be waited for."""
+
+_NEVER = 2**62
+
+
+class DivergedError(ValueError):
+    """A loss, a measure of validation or a weight is no longer finite."""
+
+
+class DivergenceCheck(Callback):
+    """Ends training that diverged, in all processes at once, and keeps it out of checkpoints.
+
+    Losses are looked at after some batches, before validations and before checkpoints; the weights
+    before training and before checkpoints; what checkpoints are chosen by, after validations.
+
+    Raises:
+        DivergedError: in the hooks, naming the step.
+    """
+
+    def __init__(self) -> None:
+        self._losses: list[tuple[int, Tensor]] = []
+        self._agreement: Agreement | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Meet the other processes."""
+        self._agreement, self._losses = Agreement(), []
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Check the weights to begin with: a checkpoint may be of a run that diverged.
+
+        Raises:
+            ValueError: where they are not finite.
+        """
+        if name := not_finite(pl_module):
+            raise ValueError(
+                f"{name} is not finite before the first step{_of(trainer)}; nothing can be trained "
+                "from it"
+            )
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Keep the loss, and look at all that are kept if there are many."""
+        loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
+        if isinstance(loss, Tensor):
+            self._losses.append((trainer.global_step, loss.detach()))
+        if (batch_idx + 1) % EVERY == 0:
+            self._check_losses()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at the losses."""
+        if not trainer.sanity_checking:
+            self._check_losses()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at what checkpoints are chosen by; all processes have the same value."""
+        if trainer.sanity_checking or not isinstance(pl_module, TaskModule):
+            return
+        measure = trainer.callback_metrics.get(pl_module.monitor)
+        if measure is not None and not math.isfinite(measure):
+            raise DivergedError(
+                f"training diverged: {pl_module.monitor} is {float(measure)} after step "
+                f"{trainer.global_step}"
+            )
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Look at losses and weights before they are saved."""
+        self._check_losses()
+        self._check_weights(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at the last losses and weights."""
+        self._check_losses()
+        self._check_weights(trainer, pl_module)
+
+    def _check_losses(self) -> None:
+        step, value = _NEVER, math.nan
+        if self._losses:
+            values = torch.stack([loss.float().mean() for _, loss in self._losses]).cpu()
+            for (at, _), found in zip(self._losses, values.tolist(), strict=True):
+                if not math.isfinite(found):
+                    step, value = at, found
+                    break
+            self._losses = []
+        first = self._first_of_all(step)
+        if first < _NEVER:
+            of = "" if step == first else " in another process"
+            raise DivergedError(f"training diverged: the loss is {value} at step {first}{of}")
+
+    def _check_weights(self, trainer: Trainer, module: LightningModule) -> None:
+        name = not_finite(module)
+        if self._first_of_all(_NEVER if name is None else trainer.global_step) < _NEVER:
+            raise DivergedError(
+                f"training diverged: {name or 'a weight'} is not finite at step "
+                f"{trainer.global_step}"
+            )
+
+    def _first_of_all(self, step: int) -> int:
+        """Return the smallest of the processes' steps."""
+        assert self._agreement is not None
+        return self._agreement.smallest([step])[0]
+
+
+def _of(trainer: Trainer) -> str:
+    return f", in {trainer.ckpt_path}" if trainer.ckpt_path else ""
+
+
+def how_on(run: Run, model: LightningModule) -> str:
+    """Say what there is of a run that diverged, and what may help."""
+    kept = [str(path) for path in map(run.checkpoint, WORDS) if path.exists()]
+    held = f"{' and '.join(kept)} hold what was before" if kept else "no checkpoint was kept"
+    rate = getattr(model, "learning_rate", None)
+    return f"{held}. Try a lower --model.learning_rate" + (f" than {rate:g}" if rate else "")
+
+
+def check_measured(checkpoint: Path, monitor: str, metrics: Mapping[str, float]) -> None:
+    """Check that an evaluation measured something.
+
+    Args:
+        checkpoint: that was evaluated.
+        monitor: the metric that checkpoints are chosen by.
+        metrics: by name.
+
+    Raises:
+        ValueError: where that metric is not finite.
+    """
+    value = metrics.get(monitor, 0.0)
+    if not math.isfinite(value):
+        raise ValueError(
+            f"{checkpoint}: {monitor} is {value}, as of a model whose training diverged; nothing "
+            "is written"
+        )
+
+
+def check_embedded(checkpoint: Path, results: Sequence[Sequence[Mapping[str, Tensor]]]) -> None:
+    """Check that a prediction gave any finite embedding; single RNNs may have none.
+
+    Args:
+        checkpoint: that predicted.
+        results: for every split, its batches.
+
+    Raises:
+        ValueError: where it gave none.
+    """
+    embeddings = [
+        batch["embedding"] for batches in results for batch in batches if "embedding" in batch
+    ]
+    if embeddings and not any(bool(each.isfinite().all(-1).any()) for each in embeddings):
+        raise ValueError(
+            f"{checkpoint} gives no finite embedding, as of a model whose training diverged; "
+            "nothing is written"
+        )
