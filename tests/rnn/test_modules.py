@@ -161,10 +161,23 @@ def test_the_two_alone_are_taken_as_a_pair() -> None:
         RNNWeights.from_module(clipped().lstm, net.fc)
 
 
+def test_a_container_stands_for_what_is_in_it() -> None:
+    rnn, linear = nn.GRU(3, 4), nn.Linear(4, 2)
+    expected = RNNWeights.from_module(rnn, linear)
+    for container in (nn.ModuleDict({"out": linear, "rnn": rnn}), nn.ModuleList([rnn, linear])):
+        assert torch.equal(RNNWeights.from_module(container).flat, expected.flat)
+    with pytest.raises(ValueError, match="outputs differ"):
+        RNNWeights.from_module(nn.ModuleDict({"rnn": rnn, "act": nn.ReLU(), "out": linear}))
+
+
 def test_a_module_without_forward_is_refused() -> None:
-    parts = nn.ModuleDict({"rnn": nn.GRU(3, 4), "readout": nn.Linear(4, 2)})
-    with pytest.raises(ValueError, match=r'ModuleDict.* missing the required "forward"'):
-        RNNWeights.from_module(parts)
+    class Parts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn, self.readout = nn.GRU(3, 4), nn.Linear(4, 2)
+
+    with pytest.raises(ValueError, match=r'Parts.* missing the required "forward"'):
+        RNNWeights.from_module(Parts())
 
 
 def test_a_module_with_parameters_elsewhere_is_refused() -> None:

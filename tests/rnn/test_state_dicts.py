@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from wsrl.rnn import RNNSpec, RNNWeights, run_population, weights_from_state_dict
+from wsrl.rnn import (
+    OpenCellError,
+    RNNSpec,
+    RNNWeights,
+    read_state_dict,
+    run_population,
+    weights_from_state_dict,
+)
 
 KINDS = {"lstm": nn.LSTM, "gru": nn.GRU, "tanh": nn.RNN}
 State = dict[str, Tensor]
@@ -39,7 +47,7 @@ def test_the_spec_is_found_and_the_weights_run_as_torch_does(
 ) -> None:
     model = Model(KINDS[cell](3, 5, layers, bias=bias, batch_first=True), bias=bias).double().eval()
     said = None if KINDS[cell] is not nn.RNN else cell
-    weights = weights_from_state_dict(model.state_dict(), said)
+    weights = read_state_dict(model.state_dict(), said)
     assert weights.spec == RNNSpec(cell, 3, 5, layers, 2, bias)
     inputs = torch.randn(6, 7, 3, dtype=torch.float64)
     expected = model.head(model.core(inputs)[0])
@@ -55,7 +63,7 @@ def test_round_trip_under_any_prefix(prefixes: tuple[str, str]) -> None:
         name.replace("rnn.", prefixes[0]).replace("linear.", prefixes[1]): value
         for name, value in weights.to_module().state_dict().items()
     }
-    found = weights_from_state_dict(state)
+    found = read_state_dict(state)
     assert found.spec == spec
     assert torch.equal(found.flat, weights.flat)
     for name, value in found.to_module().state_dict().items():
@@ -65,18 +73,18 @@ def test_round_trip_under_any_prefix(prefixes: tuple[str, str]) -> None:
 def test_a_cell_is_never_guessed() -> None:
     """The keys of an ``nn.RNN`` are the same with tanh, with ReLU, and of a linear RNN."""
     state = Model(nn.RNN(3, 4, nonlinearity="relu")).state_dict()
-    with pytest.raises(ValueError, match=r"4 x 4, .* tanh from ReLU, .*--cell tanh or linear"):
-        weights_from_state_dict(state)
+    with pytest.raises(OpenCellError, match=r"4 x 4, .* tanh from ReLU, .*--cell tanh or linear"):
+        read_state_dict(state)
     with pytest.raises(ValueError, match="the cell is tanh or linear, not 'relu'; ReLU is not sup"):
-        weights_from_state_dict(state, "relu")
-    tanh, linear = (weights_from_state_dict(state, cell) for cell in ("tanh", "linear"))
+        read_state_dict(state, "relu")
+    tanh, linear = (read_state_dict(state, cell) for cell in ("tanh", "linear"))
     assert tanh.spec == RNNSpec("tanh", 3, 4, 1, 2)
     assert linear.spec == RNNSpec("linear", 3, 4, 1, 2)
     assert torch.equal(tanh.flat, linear.flat)
-    assert weights_from_state_dict(gru_state(), "gru").spec.cell == "gru"
+    assert read_state_dict(gru_state(), "gru").spec.cell == "gru"
     for wrong in ("linear", "relu"):
         with pytest.raises(ValueError, match=rf"is 12 x 4: the cell is gru, not '{wrong}'"):
-            weights_from_state_dict(gru_state(), wrong)
+            read_state_dict(gru_state(), wrong)
 
 
 @pytest.mark.parametrize("number", ["1000", "999999999999", "9" * 5000])
@@ -85,20 +93,20 @@ def test_no_list_is_made_for_layers_that_a_key_claims(number: str) -> None:
     with pytest.raises(
         ValueError, match=r"an RNN has at most 1000 layers: core\.weight_ih_l"
     ) as said:
-        weights_from_state_dict(gru_state() | {key: torch.zeros(2, 2)})
+        read_state_dict(gru_state() | {key: torch.zeros(2, 2)})
     assert len(str(said.value)) < 200
     with pytest.raises(ValueError, match="missing keys: weight_ih_l2"):  # fewer may be
-        weights_from_state_dict(gru_state() | {"core.weight_ih_l999": torch.zeros(2, 2)})
+        read_state_dict(gru_state() | {"core.weight_ih_l999": torch.zeros(2, 2)})
 
 
 def test_no_more_numbers_are_made_than_are_stored() -> None:
     large = torch.zeros(1).expand(12 << 20, 4)
     with pytest.raises(ValueError, match=r"claim 2013.* bytes, but .* are stored: they overlap"):
-        weights_from_state_dict(gru_state() | {"core.weight_hh_l0": large})
+        read_state_dict(gru_state() | {"core.weight_hh_l0": large})
     block = torch.zeros(3 << 20)
     views = {f"core.weight_ih_l{layer}": block.view(3, 1 << 20) for layer in range(100)}
     with pytest.raises(ValueError, match="they overlap or repeat"):
-        weights_from_state_dict(gru_state() | views)
+        read_state_dict(gru_state() | views)
 
 
 def test_small_tensors_may_share_their_numbers() -> None:
@@ -107,14 +115,25 @@ def test_small_tensors_may_share_their_numbers() -> None:
     state["core.bias_hh_l0"] = state["core.bias_ih_l0"]
     state["core.bias_hh_l1"] = torch.zeros(1).expand(12)
     copies = {key: value.clone() for key, value in state.items()}
-    found, expected = weights_from_state_dict(state), weights_from_state_dict(copies)
+    found, expected = read_state_dict(state), read_state_dict(copies)
     assert torch.equal(found.flat, expected.flat)
 
 
 def test_keys_are_shown_without_control_characters() -> None:
     with pytest.raises(ValueError, match=r"unknown keys: 'a\\x1b\[31m'") as said:
-        weights_from_state_dict(gru_state() | {"a\x1b[31m": torch.zeros(1)})
+        read_state_dict(gru_state() | {"a\x1b[31m": torch.zeros(1)})
     assert "\x1b" not in str(said.value)
+
+
+def test_a_guess_is_said() -> None:
+    state = Model(nn.RNN(3, 4)).state_dict()
+    with pytest.warns(UserWarning, match="taken for tanh: .* does not tell tanh from ReLU"):
+        assert weights_from_state_dict(state).spec.cell == "tanh"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert weights_from_state_dict(state, "linear").spec.cell == "linear"
+        gru = gru_state()
+        assert torch.equal(weights_from_state_dict(gru).flat, read_state_dict(gru).flat)
 
 
 def without(state: State, key: str) -> State:
@@ -194,4 +213,4 @@ BAD: dict[str, tuple[Callable[[], State], str]] = {
 def test_what_is_no_rnn_with_a_readout_is_refused_by_name(case: str) -> None:
     make, message = BAD[case]
     with pytest.raises(ValueError, match=message):
-        weights_from_state_dict(make())
+        read_state_dict(make())

@@ -316,6 +316,25 @@ def test_what_does_not_fit_is_one_error(
     assert "at least one neighbour" in failed(capsys, file, "--ckpt", run, "--neighbours", 0)
 
 
+def test_the_state_dict_of_an_nn_rnn_needs_its_cell(
+    file: Path, language_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = language_runs / "emulation"
+    own = nn.ModuleDict({"rnn": nn.RNN(5, 12, nonlinearity="relu"), "out": nn.Linear(12, 5)})
+    torch.save(own.state_dict(), tmp_path / "own.pt")
+    open_cell = "a state dict does not tell tanh from ReLU"
+    assert open_cell in failed(capsys, tmp_path / "own.pt", "--ckpt", run)
+    assert main(["search", str(tmp_path), str(file), "--ckpt", str(run)]) == 1
+    assert open_cell in capsys.readouterr().err
+    for cell in ("tanh", "linear"):
+        error = failed(capsys, tmp_path / "own.pt", "--ckpt", run, "--cell", cell)
+        assert f"cell '{cell}', not 'lstm'" in error
+    assert "not 'gru'" in failed(capsys, file, "--ckpt", run, "--cell", "gru")
+    assert inspected(capsys, file, "--ckpt", run, "--cell", "lstm")["fit"]
+    with pytest.raises(ValueError, match="the cell is lstm, not 'gru'"):
+        wsrl.inspect_rnn(Own(), run, cell="gru")
+
+
 def test_a_head_of_another_encoder_is_refused_or_passed_over(
     file: Path, language_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

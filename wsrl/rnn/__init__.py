@@ -21,7 +21,7 @@ from wsrl.rnn.linearization import (
 from wsrl.rnn.population import State, run_population
 from wsrl.rnn.prepared import PreparedPopulation
 from wsrl.rnn.spec import CELLS, RNNSpec, TensorSpec
-from wsrl.rnn.state_dicts import weights_from_state_dict
+from wsrl.rnn.state_dicts import OpenCellError, read_state_dict, weights_from_state_dict
 from wsrl.rnn.weights import RecurrentNetwork, RNNWeights, random_permutations
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "Backend",
     "FixedPoints",
     "Linearization",
+    "OpenCellError",
     "PreparedPopulation",
     "RNNSpec",
     "RNNWeights",
@@ -42,6 +43,7 @@ __all__ = [
     "population_cross_entropy",
     "random_permutations",
     "random_starts",
+    "read_state_dict",
     "run_population",
     "sequence_cross_entropy",
     "settled_states",

@@ -52,6 +52,8 @@ class _Chain(nn.Module):
         super().__init__()
         # torch.compile wraps a module: the one inside is run, without compiling it.
         own = [module._modules.get("_orig_mod", module) or module for module in modules]
+        if len(own) == 1 and isinstance(own[0], nn.ModuleDict | nn.ModuleList):
+            own = list(own[0].children())  # these compute nothing themselves
         own.sort(key=lambda module: not any(isinstance(m, nn.RNNBase) for m in module.modules()))
         self.parts = nn.ModuleList(own)
 

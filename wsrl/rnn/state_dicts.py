@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -19,7 +20,28 @@ _SHARED_BYTES = 1 << 26
 """Bytes that the tensors of a state dict may claim beyond those that are stored."""
 
 
+class OpenCellError(ValueError):
+    """A state dict that is of one of several cells, and it was not said of which."""
+
+
 def weights_from_state_dict(state: Mapping[str, Tensor], cell: str | None = None) -> RNNWeights:
+    """Do what ``read_state_dict`` does, but take an ``nn.RNN`` for one with tanh, with a warning.
+
+    Args:
+        state: as there.
+        cell: as there.
+
+    Raises:
+        ValueError: as there, but for a cell that is left open.
+    """
+    try:
+        return read_state_dict(state, cell)
+    except OpenCellError as error:
+        warnings.warn(f"taken for tanh: {error}", stacklevel=2)
+        return read_state_dict(state, "tanh")
+
+
+def read_state_dict(state: Mapping[str, Tensor], cell: str | None = None) -> RNNWeights:
     """Read one RNN out of the state dict of a model; ``B = 1``.
 
     The model is an ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` and an ``nn.Linear`` on its outputs, each
@@ -34,9 +56,10 @@ def weights_from_state_dict(state: Mapping[str, Tensor], cell: str | None = None
         The weights ``(1, N)``, of the state dict's dtype.
 
     Raises:
+        OpenCellError: where ``cell`` is needed and not given.
         ValueError: naming the keys, where they are not exactly those of one such model, need what
             a spec does not have (bidirectional, projections, biases in only one part), are not
-            those of the cell given or leave it open, or claim more numbers than are stored.
+            those of the cell given, or claim more numbers than are stored.
     """
     _check_stored(state)
     rnn, rest = _recurrent_part(state)
@@ -157,7 +180,7 @@ def _cell_of(matrix: str, gates: float, cell: str | None) -> str:
         relu = "; ReLU is not supported" if "tanh" in cells else ""
         raise ValueError(f"{matrix}: the cell is {' or '.join(cells)}, not {cell!r}{relu}")
     if cell is None and len(cells) > 1:
-        raise ValueError(
+        raise OpenCellError(
             f"{matrix}, of an nn.RNN: a state dict does not tell tanh from ReLU, which is not "
             f"supported. Say which cell it is: --cell {' or '.join(cells)} (cell=... in Python)"
         )

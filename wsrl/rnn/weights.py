@@ -100,8 +100,9 @@ class RNNWeights:
         are.
 
         Args:
-            modules: ``rnn, linear``, or one module that holds exactly one ``nn.LSTM``,
-                ``nn.GRU`` or ``nn.RNN`` and one ``nn.Linear``. It takes sequences ``(S, T, I)``,
+            modules: ``rnn, linear`` (also in an ``nn.ModuleDict`` or ``nn.ModuleList``), or one
+                module that holds exactly one ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` and one
+                ``nn.Linear``. It takes sequences ``(S, T, I)``,
                 ``(T, S, I)`` or ``(T, I)``, or without ``I`` the numbers of one-hot vectors. It
                 returns the readout's values of all steps, or of the last; alone, or first in a
                 tuple.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,12 @@ WHOLE = st.integers(-(2**63), 2**63 - 1)
 
 def text(entries: Sequence[str]) -> Column:
     """A column of a CSV file."""
-    return Column.of("c", entries, typed=False)
+    return replace(Column.of("c", entries, typed=False), may_be_classes=True)
 
 
 def typed(entries: Any) -> Column:
     """A column of a Parquet file, or in memory."""
-    return Column.of("c", entries, typed=True)
+    return replace(Column.of("c", entries, typed=True), may_be_classes=True)
 
 
 @given(WHOLE)
@@ -111,7 +112,7 @@ def test_values_of_numpy_and_torch_are_plain() -> None:
 )
 def test_values_of_other_kinds_are_refused(entry: Any) -> None:
     for read in (typed([entry]).is_real, typed([entry]).classes, typed([entry]).run_numbers):
-        with pytest.raises(ValueError, match=r"'c' holds .* for row 1, and it must hold str"):
+        with pytest.raises(ValueError, match=r"'c' holds .* row 1, and it must hold .* values$"):
             read()
 
 
@@ -190,6 +191,10 @@ def test_large_numbers_may_be_classes() -> None:
         typed([True, 1, 2]).classes()
     with pytest.raises(ValueError, match="no UTF-8"):
         typed(["\udcff", "a"]).classes()
+    assert typed(["a" * 65536]).classes()[0] == [0]
+    with pytest.raises(ValueError, match="longer than 65536 characters") as said:
+        typed(["a" * 65537]).classes()
+    assert len(str(said.value)) < 200
 
 
 @given(st.lists(st.integers(0, 2**63 - 1), min_size=1))

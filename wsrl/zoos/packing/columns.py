@@ -15,10 +15,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from wsrl.zoos.packing.texts import quoted
+from wsrl.zoos.packing.texts import quoted, short
 
 MISSING = ("", "na", "n/a", "#n/a", "nan", "-nan", "<na>", "null", "none")
 """How tables write that an entry is missing, in lower case."""
+
+LONGEST = 1 << 16
+"""Characters of an entry; classes are listed in the manifest."""
 
 _MISSING_TYPES = ("NAType", "NaTType", "MaskedConstant")  # of pandas and numpy
 _LIMIT = 1 << 63
@@ -41,12 +44,14 @@ class Column:
         entries: one a row, as the table has them.
         typed: whether its entries have a type (Parquet, values in memory) or are text (CSV).
         models: whose rows these are, for messages; the numbers of the rows where that is not known.
+        may_be_classes: whether ``categorical`` can name it: messages then say so.
     """
 
     name: str
     entries: Sequence[Any]
     typed: bool
     models: Sequence[str] = ()
+    may_be_classes: bool = False
 
     @classmethod
     def of(cls, name: str, values: Any, typed: bool) -> Column:
@@ -84,11 +89,11 @@ class Column:
             return False
         odd += [row for row, text in enumerate(texts) if self.typed and text]
         if odd:
-            raise self._error(odd[0], "which is no number, among entries that are", hint=True)
+            raise self._error(odd[0], "which is no number, among entries that are")
         for row, entry in enumerate(self.entries):
             if isinstance(entry, str) and _PADDED.fullmatch(entry):
                 reason = "which with its leading zero may be a number or a name: write it without"
-                raise self._error(row, reason, hint=True)
+                raise self._error(row, reason)
         return True
 
     def numbers(self) -> list[int | float]:
@@ -107,7 +112,7 @@ class Column:
                     f"({self._model(row)})"
                 )
             if isinstance(number, int) and not -_LIMIT <= number < _LIMIT:
-                raise self._error(row, "and whole numbers must be below 2**63", hint=True)
+                raise self._error(row, "and whole numbers must be below 2**63")
             if not math.isfinite(number):
                 raise self._error(row, "which is not finite")
             found.append(number)
@@ -122,7 +127,7 @@ class Column:
         numbers = self.numbers()
         for row, number in enumerate(numbers):
             if isinstance(number, int) and int(float(number)) != number:
-                raise self._error(row, "which no real value holds exactly", hint=True)
+                raise self._error(row, "which no real value holds exactly")
         return [float(number) for number in numbers]
 
     def whole_numbers(self) -> list[int]:
@@ -191,16 +196,16 @@ class Column:
                 "out"
             )
         for row, entry in enumerate(self.entries):
-            if not isinstance(entry, str | int | float):
-                raise self._error(row, "and it must hold strings, numbers or truth values")
-            if isinstance(entry, str) and not _is_utf8(entry):
-                raise self._error(row, "which is no UTF-8")
+            reason = _why_not(entry)
+            if reason is not None:
+                raise replace(self, may_be_classes=False)._error(row, reason)
 
     def _model(self, row: int) -> str:
         return self.models[row] if self.models else f"row {row + 1}"
 
-    def _error(self, row: int, why: str, hint: bool = False) -> ValueError:
-        advice = f". If its entries are classes, say --categorical {self.name}" if hint else ""
+    def _error(self, row: int, why: str) -> ValueError:
+        hint = f". If its entries are classes, say --categorical {short(self.name)}"
+        advice = hint if self.may_be_classes else ""
         return ValueError(
             f"column {quoted(self.name)} holds {quoted(self.entries[row])} for {self._model(row)}, "
             f"{why}{advice}"
@@ -262,12 +267,18 @@ def _is_missing(entry: Any) -> bool:
     )
 
 
-def _is_utf8(text: str) -> bool:
+def _why_not(entry: Any) -> str | None:
+    """Say why a zoo cannot hold an entry, if it cannot."""
+    if not isinstance(entry, str):
+        is_number = isinstance(entry, int | float)
+        return None if is_number else "and it must hold strings, numbers or truth values"
+    if len(entry) > LONGEST:
+        return f"which is longer than {LONGEST} characters"
     try:
-        text.encode()
+        entry.encode()
     except UnicodeEncodeError:
-        return False
-    return True
+        return "which is no UTF-8"
+    return None
 
 
 def _plain(value: Any) -> Any:

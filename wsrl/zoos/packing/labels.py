@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,11 @@ def make_labels(table: str | Path | Table | None, models: Models, options: Label
         meaning: _special(known, meaning, getattr(options, meaning))
         for meaning in ("run", "step", "performance")
     }
-    described = {n: v for n, v in known.items() if n not in special.values()}
+    described = {
+        name: replace(column, may_be_classes=True)
+        for name, column in known.items()
+        if name not in special.values()
+    }
     _check_known("categorical", options.categorical, described)
     _check_known("task", options.task, described)
     columns, properties = _properties(described, options.categorical)

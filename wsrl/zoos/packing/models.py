@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from wsrl.rnn import RNNSpec, RNNWeights, weights_from_state_dict
+from wsrl.rnn import RNNSpec, RNNWeights, read_state_dict
 from wsrl.torch_files import read_torch_file
 from wsrl.zoos.packing.texts import some
 from wsrl.zoos.tensors import read_tensors
@@ -209,7 +209,7 @@ def as_weights(model: Any, cell: str | None = None) -> RNNWeights:
         weights = model
     else:
         _check_state_dict(model)
-        weights = weights_from_state_dict(model, cell)
+        weights = read_state_dict(model, cell)
     if cell is not None and weights.spec.cell != cell:
         raise ValueError(f"the cell is {weights.spec.cell}, not {cell!r}")
     return weights.to("cpu")
