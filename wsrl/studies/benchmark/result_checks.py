@@ -52,6 +52,8 @@ def check_cell(cell: Cell) -> None:
 def check_result(content: Mapping[str, Any]) -> None:
     """Check how a cell ended, as JSON gives it: all but the cell and the cost.
 
+    A metric may be ``null``: it is not defined.
+
     Raises:
         ValueError: naming what is wrong.
     """
@@ -67,7 +69,8 @@ def check_result(content: Mapping[str, Any]) -> None:
     for name, version in content.get("made_with", {}).items():
         if not isinstance(version, str):
             raise ValueError(f"made_with.{name} is {reprlib.repr(version)}: expected text")
-    check_numbers("metrics", content.get("metrics", {}))
+    metrics = content.get("metrics", {})
+    check_numbers("metrics", {name: v for name, v in metrics.items() if v is not None})
     check_numbers("", {"wall_seconds": content.get("wall_seconds", 0.0)}, finite=True)
     for name, curve in content.get("curves", {}).items():
         _check_curve(f"curve {reprlib.repr(name)}", curve)

@@ -122,8 +122,8 @@ def read_result(path: Path) -> Result:
         found = read_json(path)
         known = {f.name for f in fields(Result)} - {"cell", "cost"}
         rest = {name: value for name, value in found.items() if name in known}
-        rest["metrics"] = {n: v for n, v in found["metrics"].items() if v is not None}
         check_result(rest)
+        rest["metrics"] = {n: v for n, v in found["metrics"].items() if v is not None}
         cost = found["cost"]
         if cost is not None:
             check_numbers("cost", cost)
