@@ -61,7 +61,7 @@ def describe(error: BaseException) -> Failure:
     their kind, and end with 70.
     """
     if (lack := _lack_of_memory(error)) is not None:
-        return Failure(f"not enough memory ({lack})", 1)
+        return Failure(f"not enough memory{f' ({lack})' if lack else ''}", 1)
     if isinstance(error, OverflowError) and _TOO_LARGE.search(str(error)):
         return Failure(f"a number is too large ({_first_line(error)})", 1)
     if isinstance(error, EXPECTED):
@@ -135,7 +135,7 @@ def _lack_of_memory(error: BaseException | None) -> str | None:
             wanted = _WANTED.search(text)
             if wanted:
                 return f"{int(wanted[1]) / 1e9:,.1f} GB were asked for at once"
-            return _first_line(error) or type(error).__name__
+            return _first_line(error)
         error = error.__cause__
     return None
 

@@ -52,6 +52,8 @@ def check_cell(cell: Cell) -> None:
 def check_result(content: Mapping[str, Any]) -> None:
     """Check how a cell ended, as JSON gives it: all but the cell and the cost.
 
+    A metric, or a value of a curve, may be ``null``: it is not defined.
+
     Raises:
         ValueError: naming what is wrong.
     """
@@ -67,7 +69,7 @@ def check_result(content: Mapping[str, Any]) -> None:
     for name, version in content.get("made_with", {}).items():
         if not isinstance(version, str):
             raise ValueError(f"made_with.{name} is {reprlib.repr(version)}: expected text")
-    check_numbers("metrics", content.get("metrics", {}))
+    check_numbers("metrics", _defined(content.get("metrics", {})))
     check_numbers("", {"wall_seconds": content.get("wall_seconds", 0.0)}, finite=True)
     for name, curve in content.get("curves", {}).items():
         _check_curve(f"curve {reprlib.repr(name)}", curve)
@@ -110,4 +112,8 @@ def _check_curve(what: str, curve: Any) -> None:
     if not isinstance(steps, list) or not isinstance(values, list) or len(steps) != len(values):
         raise ValueError(f"{what} needs as many steps as values")
     check_numbers(f"{what}, steps", dict(enumerate(steps)), finite=True)
-    check_numbers(f"{what}, values", dict(enumerate(values)))
+    check_numbers(f"{what}, values", _defined(dict(enumerate(values))))
+
+
+def _defined(values: Mapping[Any, Any]) -> dict[Any, Any]:
+    return {name: value for name, value in values.items() if value is not None}

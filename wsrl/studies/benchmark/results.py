@@ -123,13 +123,12 @@ def read_result(path: Path) -> Result:
         found = read_json(path)
         known = {f.name for f in fields(Result)} - {"cell", "cost"}
         rest = {name: value for name, value in found.items() if name in known}
-        rest["metrics"] = numbers(found.get("metrics", {}))
-        rest["curves"] = {name: [x, _numbers(y)] for name, (x, y) in found["curves"].items()}
         check_result(rest)
+        rest["metrics"] = numbers(found.get("metrics", {}))
         cost = found["cost"]
         if cost is not None:
             check_numbers("cost", cost)
-        rest["curves"] = {name: (x, y) for name, (x, y) in rest["curves"].items()}
+        rest["curves"] = {name: (x, _numbers(y)) for name, (x, y) in found["curves"].items()}
         rest["commands"] = tuple(found["commands"])
         return Result(cell=read_cell(found["cell"]), cost=cost and Cost(**cost), **rest)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:

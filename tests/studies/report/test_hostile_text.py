@@ -1,0 +1,242 @@
+"""Whatever files say, pages and tables show it as text: no markup, no formula, no control."""
+
+from __future__ import annotations
+
+import csv
+import json
+import unicodedata
+from collections.abc import Callable
+from dataclasses import asdict
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from wsrl.cli import main
+from wsrl.studies.benchmark.results import CELLS, Ablation, Cell, Cost, Result, write_result
+from wsrl.studies.report.markdown import escaped
+from wsrl.terminal import printable
+from wsrl.zoos.tensors import write_tensors
+
+MARKUP = "<i title=\"'&>|`*[x](y)\x1b[2J\u202e\ud800\n"
+
+
+def hostile(field: str) -> str:
+    """Return text for a field of a file, found again by the field's name."""
+    return f"{field} {MARKUP}"
+
+
+SHOWN = {
+    *("zoo", "encoder", "target", "mode", "split", "metric", "of", "option", "value", "error"),
+    *("command", "package", "version", "setting", "said", "fact", "measured", "list", "drawn"),
+}
+"""The fields that are filled below; all are on the page."""
+
+IN_MARKDOWN = SHOWN - {"command", "drawn"}
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a benchmark whose every text is hostile, with its report."""
+    folder = tmp_path_factory.mktemp("hostile") / "benchmark"
+    zoo, encoder = hostile("zoo"), hostile("encoder")
+    cells = [
+        Cell("name <i|`*[x]&/seed0/emulation", "emulation", zoo, encoder),
+        Cell("b/seed0/p", "prediction", zoo, encoder, 0, hostile("target"), hostile("mode")),
+        Cell("c", "properties", encoder=encoder),
+        Cell(
+            "d/seed0/emulation",
+            "emulation",
+            zoo,
+            "variant",
+            ablation=Ablation(encoder, hostile("option"), hostile("value")),
+        ),
+        Cell("e", "emulation", zoo, hostile("of")),
+    ]
+    judged = {f"{hostile('split')}/total_variation": 0.5, f"validation/{hostile('metric')}": 0.5}
+    curves = {f"{hostile('split')}/total_variation": ([1, 2], [0.5, 0.25])}
+    cost = Cost(5, 3, 2, 0.5, 4.0)
+    made_with = {hostile("package"): hostile("version")}
+    for cell in cells:
+        error = hostile("error") if cell.name == "e" else None
+        result = Result(cell, error, (hostile("command"),), judged, cost, curves, made_with)
+        (folder / CELLS / cell.name).mkdir(parents=True)
+        write_result(folder / CELLS / cell.name, result)
+    facts = {hostile("fact"): {"a": hostile("measured")}, "list": [hostile("list")]}
+    (folder / CELLS / "c" / "properties.json").write_text(json.dumps(facts))
+    columns = {name: torch.rand(6) for name in ("performance", "total_variation")}
+    columns["split"] = torch.zeros(6, dtype=torch.long)
+    path = folder / CELLS / cells[0].name / "test.safetensors"
+    write_tensors(path, columns, {"splits": [hostile("drawn")]})
+    settings = {"compare_with": hostile("of"), hostile("setting"): hostile("said")}
+    record = {"settings": settings, "cells": [asdict(cell) for cell in cells]}
+    (folder / "benchmark.json").write_text(json.dumps(record))
+    assert main(["report", str(folder)]) == 0
+    return folder
+
+
+@pytest.mark.parametrize("field", sorted(SHOWN))
+def test_a_page_shows_what_files_say_as_text(field: str, report: Path) -> None:
+    page = (report / "report.html").read_text()
+    assert f"{field} <i" not in page
+    assert escape(printable(hostile(field))) in page.replace("<wbr>", "")
+
+
+@pytest.mark.parametrize("field", sorted(IN_MARKDOWN))
+def test_markdown_shows_what_files_say_as_text(field: str, report: Path) -> None:
+    text = (report / "report.md").read_text()
+    assert f"{field} <i" not in text
+    assert escaped(hostile(field)) in text
+
+
+def test_reports_hold_nothing_that_is_not_seen(report: Path) -> None:
+    for name in ("report.html", "report.md", "results.csv", "runs.csv", "summary.csv"):
+        kinds = {unicodedata.category(c) for c in (report / name).read_text() if c not in "\n"}
+        assert not kinds & {"Cc", "Cf", "Cs", "Zl", "Zp"}, name
+
+
+def test_spreadsheets_compute_nothing(report: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "formulas"
+    cells = [Cell(f"x{i}", "emulation", f"{sign}1+1", "a") for i, sign in enumerate("=+-@")]
+    for cell in cells:
+        (folder / CELLS / cell.name).mkdir(parents=True)
+        write_result(folder / CELLS / cell.name, Result(cell, None, (), {"ood/r2": -0.5}))
+    record = {"settings": {}, "cells": [asdict(cell) for cell in cells]}
+    (folder / "benchmark.json").write_text(json.dumps(record))
+    assert main(["report", str(folder)]) == 0
+    with (folder / "results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["zoo"] for row in rows] == ["'=1+1", "'+1+1", "'-1+1", "'@1+1"]
+    assert {row["value"] for row in rows} == {"-0.5"}  # a number stays one
+
+
+Change = Callable[[dict[str, Any]], object]
+
+
+def changed(path: Path, change: Change) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the one line by which a report is refused."""
+    capsys.readouterr()
+    assert main(["report", str(folder)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert not (folder / "report.html").exists()
+    return line
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A benchmark of one cell, to be changed."""
+    cell = Cell("z/a/seed0/p", "prediction", "z", "a", 0, "task", "frozen", Ablation("a", "b", 1))
+    folder = tmp_path / "small"
+    (folder / CELLS / cell.name).mkdir(parents=True)
+    curves = {"ood/r2": ([1], [0.5])}
+    result = Result(
+        cell, None, ("x",), {"ood/r2": 0.5}, Cost(1, 1, 1, 1.0, 1.0), curves, {"a": "b"}
+    )
+    write_result(folder / CELLS / cell.name, result)
+    record = {"settings": {"zoos": {"z": {"target": "task"}}}, "cells": [asdict(cell)]}
+    (folder / "benchmark.json").write_text(json.dumps(record))
+    return folder
+
+
+WRONG_CELLS = [
+    ({"seed": "0"}, "seed is '0'"),
+    ({"seed": [0]}, "seed is [0]"),
+    ({"seed": True}, "seed is True"),
+    ({"seed": -1}, "seed is -1"),
+    ({"seed": 2**64}, "seed is 184467"),
+    ({"name": 7}, "name is 7"),
+    ({"name": "../../outside"}, "name is '../../outside': expected a folder under cells/"),
+    ({"name": "/etc"}, "name is '/etc'"),
+    ({"name": ""}, "name is ''"),
+    ({"kind": "other"}, "kind is 'other': expected one of zoo"),
+    ({"zoo": ["z"]}, "zoo is ['z']"),
+    ({"encoder": {}}, "encoder is {}"),
+    ({"target": 3}, "target is 3"),
+    ({"mode": None}, "a cell of kind prediction needs mode"),
+    ({"ablation": 7}, "must be a mapping"),
+    ({"ablation": {"of": 1, "option": "b", "value": 1}}, "of is 1"),
+    ({"other": 7}, "other"),
+]
+
+
+@pytest.mark.parametrize(("cell", "message"), WRONG_CELLS)
+def test_cells_of_other_kinds_are_one_line_that_names_the_file(
+    cell: dict[str, Any], message: str, small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", str(small), "--out", str(small / "as it was")]) == 0
+    record = small / "benchmark.json"
+    before = record.read_bytes()
+    changed(record, lambda content: content["cells"][0].update(cell))
+    line = refused(small, capsys)
+    assert "benchmark.json does not describe a benchmark" in line
+    assert message in line
+    record.write_bytes(before)
+    changed(small / CELLS / "z/a/seed0/p/cell.json", lambda content: content["cell"].update(cell))
+    line = refused(small, capsys)
+    assert "cell.json is no result of a benchmark" in line
+    assert message in line
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        ({"cost": "much"}, "cost is 'much': expected numbers by name"),
+        ({"cost": []}, "cost is []"),
+        ({"cost": {"parameters": "x"}}, "cost.parameters is 'x': expected a number"),
+        ({"cost": {"parameters": 1}}, "missing"),
+        ({"metrics": [1]}, "metrics"),
+        ({"metrics": {"ood/r2": "x"}}, "metrics.ood/r2 is 'x'"),
+        ({"metrics": {"ood/r2": True}}, "metrics.ood/r2 is True"),
+        ({"curves": {"ood/r2": [1]}}, "curve 'ood/r2' is [1]"),
+        ({"curves": {"ood/r2": [[1], ["x"]]}}, "curve 'ood/r2', values.0 is 'x'"),
+        ({"curves": {"ood/r2": [["x"], [1]]}}, "curve 'ood/r2', steps.0 is 'x'"),
+        ({"curves": {"ood/r2": [[1, 2], [1]]}}, "needs as many steps as values"),
+        ({"commands": "ls"}, "commands is 'ls'"),
+        ({"commands": [7]}, "a command is 7"),
+        ({"made_with": {"torch": 2}}, "made_with.torch is 2"),
+        ({"error": 7}, "error is 7"),
+        ({"wall_seconds": "x"}, "wall_seconds is 'x'"),
+        ({"cell": []}, "is no cell"),
+    ],
+)
+def test_results_of_other_kinds_are_one_line_that_names_the_file(
+    result: dict[str, Any], message: str, small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed(small / CELLS / "z/a/seed0/p/cell.json", lambda content: content.update(result))
+    line = refused(small, capsys)
+    assert "cell.json is no result of a benchmark" in line
+    assert message in line
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        [],
+        None,
+        {"zoos": []},
+        {"zoos": {"z": []}},
+        {"compare_with": ["a"]},
+        {"deep": json.loads("[" * 200 + "]" * 200)},
+    ],
+)
+def test_settings_of_other_kinds_are_one_line(
+    settings: object, small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed(small / "benchmark.json", lambda content: content.update(settings=settings))
+    assert "benchmark.json does not describe a benchmark" in refused(small, capsys)
+
+
+def test_what_is_not_defined_is_left_out(small: Path) -> None:
+    path = small / CELLS / "z/a/seed0/p/cell.json"
+    changed(path, lambda content: content["metrics"].update({"validation/r2": None}))
+    assert main(["report", str(small)]) == 0
+    with (small / "results.csv").open(newline="") as file:
+        assert [row["split"] for row in csv.DictReader(file)] == ["ood"]
