@@ -5,12 +5,16 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-os.environ.setdefault(
-    "OMP_WAIT_POLICY", "PASSIVE"
-)  # tests share their cores; before torch is there
+# Tests share their cores: one thread each, where a test does not ask for more, and no spinning.
+# Before numpy and torch are there; the processes that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Ctrl-C reaches the tests and what they start, also in the background of a script.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 import torch

@@ -14,7 +14,7 @@ import pytest
 
 from tests.studies.benchmark.conftest import QUICK, Grid
 from tests.studies.benchmark.gated_encoder import AT, GATE
-from tests.waiting import HANG_SECONDS, Gate, runs, until
+from tests.waiting import HANG_SECONDS, Gate, until
 from wsrl.cli import main
 from wsrl.stopping import StopRequests
 from wsrl.studies.benchmark import running
@@ -165,14 +165,13 @@ def test_interrupted_again_and_again_it_gives_the_same_numbers(
         AT.write_text(str(at))
         process = start(words, stderr=subprocess.PIPE)
         until(lambda: gate.waiting() != [])
-        cells = gate.waiting()
         process.send_signal(number)  # to it alone: its cells must hear of it by themselves
         _, said = process.communicate()
-        until(lambda cells=cells: not any(map(runs, cells)))
+        until(lambda: gate.waiting() == [])
         if number == signal.SIGKILL:
             assert process.returncode == -number
         else:
-            assert process.returncode == 128 + number
+            assert process.returncode == 128 + number, said
             assert "run the same command again to go on" in said
     gate.open()
     assert main(["benchmark", *words]) == 0
