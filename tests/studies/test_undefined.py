@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from wsrl.cli import main
+from wsrl.zoos.tensors import read_tensors
 
 ROOT = Path(__file__).parents[2]
 FEW, ENOUGH = 12, 40
@@ -98,6 +99,9 @@ def test_a_split_of_one_rnn_ends_no_run(
     found = metrics_of(tmp_path)
     undefined = ["validation/r2", "validation/kendall_tau"]
     assert [name for name, value in found.items() if value is None] == undefined
+    columns = read_tensors(tmp_path / "test.safetensors")
+    assert columns["performance"].isnan().all()  # none was given
+    assert columns["prediction"].isfinite().all()
     assert f"null in test.json, since not defined or not finite: {', '.join(undefined)}" in (
         capsys.readouterr().err
     )
