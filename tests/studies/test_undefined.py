@@ -152,6 +152,18 @@ def test_an_emulation_names_what_needs_two_rnns(
     assert undefined == ["validation/shuffled_mean_squared_error"]
 
 
+def test_no_rnn_at_all_is_said(
+    few: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(fit(few, tmp_path, *predict("size"))) == 0
+    words = ["--run", str(tmp_path), "--ckpt_path", "best"]
+    assert main(["test", *words, "--trainer.limit_test_batches", "0"]) == 0
+    assert metrics_of(tmp_path) == {}
+    assert main(["predict", *words, "--trainer.limit_predict_batches", "0"]) == 1
+    assert "no RNN was read" in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "embeddings.safetensors").exists()
+
+
 @pytest.mark.parametrize("name", ["EarlyStopping", "ModelCheckpoint"])
 def test_nothing_goes_by_a_metric_that_is_not_defined(
     name: str, few: Path, enough: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

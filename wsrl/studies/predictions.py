@@ -36,7 +36,14 @@ def write_predictions(
 
     Returns:
         How many snapshots were written.
+
+    Raises:
+        ValueError: where there is no batch.
     """
+    if not any(results):
+        raise ValueError(
+            f"nothing to write to {path}: no RNN was read; raise --trainer.limit_predict_batches"
+        )
     remove_leftovers(path.parent, path.name)
     tensors = gather(results)
     metadata = {**source, "splits": list(splits)}
