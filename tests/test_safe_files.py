@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.waiting import HANG_SECONDS
-from wsrl.safe_files import check_inside, read_regular, who_else_writes
+from wsrl.safe_files import check_inside, naming, read_regular, who_else_writes
 
 
 def test_only_a_regular_file_of_bounded_size_is_read(tmp_path: Path) -> None:
@@ -91,3 +92,13 @@ def test_what_belongs_to_another_user_is_not_its_users_alone(tmp_path: Path) -> 
         assert who_else_writes(folder / "file") == f"{place} belongs to another user (number 12345)"
         os.chown(place, 0, 0)
     assert who_else_writes(folder / "file") is None
+
+
+def test_an_error_without_a_name_gets_one_and_another_keeps_its_own(tmp_path: Path) -> None:
+    path = Path("/somewhere/file")
+    with pytest.raises(OSError, match="No space left on device: '/somewhere/file'"), naming(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(FileNotFoundError, match=f"'{tmp_path / 'missing'}'"), naming(path):
+        (tmp_path / "missing").read_bytes()
+    with pytest.raises(ValueError, match="other"), naming(path):
+        raise ValueError("other")

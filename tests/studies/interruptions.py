@@ -117,6 +117,12 @@ class Interrupt(Callback):
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         self._at("epoch", trainer)
 
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        self._at("end", trainer)
+
+    def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
+        self._at("saved", trainer)
+
 
 def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """Read every scalar of a run, with its steps."""

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from wsrl.cli import main
+from wsrl.zoos.tensors import read_tensors
 
 ROOT = Path(__file__).parents[2]
 FEW, ENOUGH = 12, 40
@@ -98,6 +99,9 @@ def test_a_split_of_one_rnn_ends_no_run(
     found = metrics_of(tmp_path)
     undefined = ["validation/r2", "validation/kendall_tau"]
     assert [name for name, value in found.items() if value is None] == undefined
+    columns = read_tensors(tmp_path / "test.safetensors")
+    assert columns["performance"].isnan().all()  # none was given
+    assert columns["prediction"].isfinite().all()
     assert f"null in test.json, since not defined or not finite: {', '.join(undefined)}" in (
         capsys.readouterr().err
     )
@@ -146,6 +150,18 @@ def test_an_emulation_names_what_needs_two_rnns(
     assert main(["test", "--run", str(tmp_path), "--ckpt_path", "best"]) == 0
     undefined = [name for name, value in metrics_of(tmp_path).items() if value is None]
     assert undefined == ["validation/shuffled_mean_squared_error"]
+
+
+def test_no_rnn_at_all_is_said(
+    few: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(fit(few, tmp_path, *predict("size"))) == 0
+    words = ["--run", str(tmp_path), "--ckpt_path", "best"]
+    assert main(["test", *words, "--trainer.limit_test_batches", "0"]) == 0
+    assert metrics_of(tmp_path) == {}
+    assert main(["predict", *words, "--trainer.limit_predict_batches", "0"]) == 1
+    assert "no RNN was read" in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "embeddings.safetensors").exists()
 
 
 @pytest.mark.parametrize("name", ["EarlyStopping", "ModelCheckpoint"])

@@ -85,9 +85,13 @@ class RunLogger(TensorBoardLogger):
         """Name the file in the error of the thread that writes it, which does not."""
         try:
             yield
-        except OSError:
-            with naming(max(self._files(), default=Path(self.log_dir))):
+        except (OSError, ValueError) as error:
+            # Lightning takes any error of the writer for one of the value that was logged.
+            reason = error if isinstance(error, OSError) else error.__cause__
+            if not isinstance(reason, OSError):
                 raise
+            with naming(max(self._files(), default=Path(self.log_dir))):
+                raise reason from None
 
     def _files(self) -> list[Path]:
         found = Path(self.log_dir).glob(f"events.out.tfevents.*{_SUFFIX}")

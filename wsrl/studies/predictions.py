@@ -1,4 +1,9 @@
-"""What evaluations leave in files: columns of snapshots (safetensors) and metrics (JSON)."""
+"""What evaluations leave in files: columns of snapshots (safetensors) and metrics (JSON).
+
+A number that is not defined, as the performance of an RNN of which none was given, or that is not
+finite, as the predictions of a model that diverged, is NaN or infinite in the columns. JSON has no
+such numbers: a metric of that kind is ``null``.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +36,14 @@ def write_predictions(
 
     Returns:
         How many snapshots were written.
+
+    Raises:
+        ValueError: where there is no batch.
     """
+    if not any(results):
+        raise ValueError(
+            f"nothing to write to {path}: no RNN was read; raise --trainer.limit_predict_batches"
+        )
     remove_leftovers(path.parent, path.name)
     tensors = gather(results)
     metadata = {**source, "splits": list(splits)}
