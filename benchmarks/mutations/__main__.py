@@ -119,7 +119,7 @@ class Search:
         return run_command(words, self.folder / WORK, self.environment, seconds, self.fresh)
 
     def _state(self, command: Command) -> dict[str, tuple[int, ...]]:
-        return state_of(self.folder, f"{command.writes}")
+        return state_of(self.folder, command.writes)
 
 
 def report(tallies: dict[str, Counter[str]]) -> None:

@@ -13,6 +13,32 @@ OUTSIDE = "outside"
 """The folder beside the one worked in, which nothing may change."""
 
 
+PRECIOUS = (
+    *("keep.txt", "manifest.json", "config.yaml", "00000.json", "00001.lease.1", "best.ckpt"),
+    *("00000.safetensors", "00001.safetensors", "last.ckpt", "test.json", "x.0123abcd.partial"),
+)
+"""Files outside, under names that commands would write or clear away."""
+
+EXPECTED = (
+    *("progress", "shards", "logs", "checkpoints", "leases", "config.yaml", "cell.json", "m99.pt"),
+    *("00000.lease.1", "00001.lease.2", "fit.lease.1", "00000.json", "00001.json", "test.json"),
+    *("99999.safetensors", "00000.safetensors.0123abcd.partial", "test.json.0123abcd.partial"),
+)
+"""Names that commands look for, write or clear away."""
+
+ODD = (
+    *(
+        ".DS_Store",
+        "._manifest.json",
+        "manifest.json.tmp",
+        "events.out.tfevents.1",
+        "my.py",
+        "a.pt",
+    ),
+    *("b\udcff.pt", "\x1b[31mred.safetensors", "two\nlines.pt", "-h", "nan", "e" * 250),
+)
+
+
 def make_outside(folder: Path) -> None:
     """Make files under the names that commands would write or delete."""
     for part in ("", "shards", "progress", "checkpoints", "logs"):
@@ -64,13 +90,7 @@ def more_entries(chance: Random, path: Path) -> str:
     """Put something beside an entry: leftovers, odd names, pipes, links that lead out."""
     folder = path if path.is_dir() else path.parent
     outside = _outside(path)
-    names = (
-        *("progress", "shards", "logs", "checkpoints", "leases", ".DS_Store", "._manifest.json"),
-        *("00000.lease.1", "fit.lease.1", "00000.json", "99999.safetensors", "m99.pt", "a.pt"),
-        *("x.partial", "00000.safetensors.0123abcd.partial", "test.json.0123abcd.partial"),
-        *("config.yaml", "manifest.json.tmp", "events.out.tfevents.1", "cell.json", "my.py"),
-        *("b\udcff.pt", "\x1b[31mred.safetensors", "two\nlines.pt", "-h", "nan", "e" * 250),
-    )
+    names = EXPECTED if chance.random() < 0.7 else ODD
     place = folder / chance.choice(names)
     if os.path.lexists(place) and place.is_dir() and not place.is_symlink():
         place = place / chance.choice(names)
@@ -84,7 +104,7 @@ def more_entries(chance: Random, path: Path) -> str:
         "a folder": lambda: (place / "inner").mkdir(parents=True),
         "a link to a folder outside": lambda: place.symlink_to(outside),
         "a link to a file outside": lambda: place.symlink_to(outside / "keep.txt"),
-        "a link to nothing": lambda: place.symlink_to("nothing"),
+        "a link to what is not there outside": lambda: place.symlink_to(outside / "new"),
         "a hard link to a file outside": lambda: os.link(outside / "keep.txt", place),
     }
     name = chance.choice(list(kinds))

@@ -80,9 +80,9 @@ def judge(
     changed = [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)]
     if changed:
         found.append(f"changed: {', '.join(sorted(changed)[:3])}")
-    return (
-        found + _of_words(outcome, usual) + (_of_notice(attempt, outcome, usual) if attempt else [])
-    )
+    if outcome.status == 0 and attempt and KINDS[attempt.kind].must_be_refused:
+        found.append("accepted without a word")
+    return found + _of_words(outcome, usual)
 
 
 def _of_words(outcome: Outcome, usual: Outcome | None) -> list[str]:
@@ -97,13 +97,6 @@ def _of_words(outcome: Outcome, usual: Outcome | None) -> list[str]:
     if outcome.status in (1, 2) and not outcome.stderr.strip():
         found.append("refused without a word")
     return found
-
-
-def _of_notice(attempt: Attempt, outcome: Outcome, usual: Outcome | None) -> list[str]:
-    accepted = outcome.status == 0 and usual is not None
-    if KINDS[attempt.kind].noticed and accepted and outcome.stdout != usual.stdout:
-        return ["accepted without a word, with another result"]
-    return []
 
 
 def pages_with_markup(folder: Path, attempt: Attempt) -> list[str]:

@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, update_wrapper
 from pathlib import Path
 from random import Random
 
@@ -111,19 +111,18 @@ class Kind:
         files: patterns of what is mutated.
         mutators: one of them changes it.
         commands: a pattern of the commands that are run, of all that read what was mutated.
-        noticed: it must be refused, or change nothing of what the command prints.
+        must_be_refused: whether a command that accepts it is wrong.
     """
 
     files: tuple[str, ...]
     mutators: tuple[Mutator, ...]
     commands: str = ""
-    noticed: bool = False
+    must_be_refused: bool = False
 
 
 def in_both(mutator: Mutator) -> Mutator:
     """Have a checkpoint changed under both its names, whichever a command reads."""
 
-    @wraps(mutator)
     def change(chance: Random, path: Path) -> str:
         done = mutator(chance, path)
         for name in ("best.ckpt", "last.ckpt"):
@@ -131,17 +130,32 @@ def in_both(mutator: Mutator) -> Mutator:
                 shutil.copy(path, path.with_name(name))
         return done
 
-    return change
+    return update_wrapper(change, getattr(mutator, "func", mutator))
 
 
-CHECKPOINT = (tensors.damaged, tensors.calling_checkpoint, tensors.old_format)
+STATES = ("optimizer_states", "loops", "callbacks", "lr_schedulers", "global_step", "logs", "cost")
+"""Sections of a checkpoint that only training that goes on reads."""
+
+BELOW = ("", "/*", "/*/*")
 KINDS = {
     "manifests": Kind(
         ("*/manifest.json",), (text_files.json_value,) * 4 + (text_files.json_text, tensors.damaged)
     ),
     "checkpoints": Kind(
         ("run/checkpoints/*.ckpt", "predicted/checkpoints/*.ckpt"),
-        tuple(map(in_both, (*(tensors.checkpoint_section,) * 6, *CHECKPOINT))),
+        (
+            *(in_both(partial(tensors.checkpoint_section, without=STATES)),) * 6,
+            *(in_both(tensors.damaged), in_both(tensors.calling_checkpoint)),
+            in_both(tensors.old_format),
+        ),
+    ),
+    "training states": Kind(
+        ("run/checkpoints/*.ckpt", "predicted/checkpoints/*.ckpt"),
+        (
+            *(in_both(partial(tensors.checkpoint_section, sections=STATES)),) * 2,
+            in_both(partial(tensors.checkpoint_section, sections=("optimizer_states",))),
+        ),
+        commands="fit .*--ckpt_path",
     ),
     "state dicts": Kind(
         ("own.*", "own.*", "models/*"),
@@ -168,14 +182,27 @@ KINDS = {
         (text_files.json_value,) * 3 + (text_files.json_text,),
         commands="report|benchmark|zoo build|zoo repair|fit --run|test|inspect",
     ),
-    "folders": Kind(
-        ("*", "*/*", "*/*/*", "**/*"), (folders.replaced, folders.more_entries, folders.unreadable)
+    "folders of zoos": Kind(
+        tuple(f"{zoo}{below}" for zoo in ("zoo", "unfinished", "packed") for below in BELOW),
+        (folders.replaced, folders.more_entries, folders.more_entries, folders.unreadable),
+        commands="zoo|fit --config|interrogate|baseline",
+    ),
+    "other folders": Kind(
+        ("*", *(f"{run}{below}" for run in ("run", "bench", "models") for below in BELOW)),
+        (folders.replaced, folders.more_entries, folders.more_entries, folders.unreadable),
+        commands="(?!zoo (info|verify|repair|export))",
     ),
     "flipped bits": Kind(
-        ("run/checkpoints/best.ckpt", "own.pt", "models/*.pt", "zoo/shards/*", "packed/shards/*"),
+        ("run/checkpoints/best.ckpt", "own.pt", "models/*.pt"),
         (tensors.flipped_weight,),
-        commands="test|fit --config prediction|inspect|memory|zoo pack|search|zoo verify",
-        noticed=True,
+        commands="test|fit --config prediction|inspect|memory|zoo pack|search",
+        must_be_refused=True,
+    ),
+    "flipped bits of zoos": Kind(
+        ("zoo/shards/*", "packed/shards/*", "binding/shards/*"),
+        (tensors.flipped_weight,),
+        commands="zoo verify",
+        must_be_refused=True,
     ),
 }
 

@@ -7,7 +7,7 @@ import json
 import pickle
 import struct
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -76,10 +76,20 @@ def _change_leaf(chance: Random, tree: Any) -> str:
     return f"{key!r} is {name}"
 
 
-def checkpoint_section(chance: Random, path: Path) -> str:
-    """Change one section of a checkpoint: any of its values, a tensor, or the whole of it."""
+def checkpoint_section(
+    chance: Random, path: Path, sections: Collection[str] = (), without: Collection[str] = ()
+) -> str:
+    """Change one section of a checkpoint: any of its values, a tensor, or the whole of it.
+
+    Args:
+        chance: what is random.
+        path: the checkpoint.
+        sections: one of these, of those that there are; all by default.
+        without: none of these.
+    """
     content = torch.load(path, weights_only=True)
-    name = chance.choice(sorted(content))
+    known = [name for name in sorted(content) if name in (sections or content)]
+    name = chance.choice([name for name in known if name not in without])
     section, pick = content[name], chance.random()
     if pick < 0.1:
         del content[name]

@@ -62,7 +62,7 @@ def hostile(chance: Random) -> Tree:
         chance.choice(
             (
                 *([], {}, [1], [None], [[]], {"a": 1}, {"": {}}, {"class_path": "os.system"}),
-                *([0] * 10_000, [[0, 1], [2]], ["x", 1], [-1], [1e400], nested(chance, 500)),
+                *([0] * 10_000, [[0, 1], [2]], ["x", 1], [-1], [1e400], nested(chance, 150)),
             )
         )
     )
