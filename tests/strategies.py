@@ -6,16 +6,17 @@ from hypothesis import strategies as st
 
 from wsrl.rnn import CELLS, RNNSpec
 from wsrl.zoos import BuildSettings
+from wsrl.zoos.settings import MOST_SHARDS, SIZES
 
-SIZES = st.integers(1, 7)
+SMALL = st.integers(1, 7)
 
 SPECS = st.builds(
     RNNSpec,
     cell=st.sampled_from(sorted(CELLS)),
-    input_size=SIZES,
-    hidden_size=SIZES,
+    input_size=SMALL,
+    hidden_size=SMALL,
     num_layers=st.integers(1, 3),
-    output_size=SIZES,
+    output_size=SMALL,
     bias=st.booleans(),
 )
 
@@ -24,14 +25,14 @@ RATES = st.floats(0, 1e6, allow_nan=False)
 
 BUILDS = st.builds(
     BuildSettings,
-    runs=st.integers(1, 2**40),
+    runs=st.integers(1, MOST_SHARDS),
     seed=st.integers(0, 2**62),
     snapshots=STEPS,
     cell=st.sampled_from(sorted(CELLS)),
-    hidden_size=SIZES,
+    hidden_size=SMALL,
     num_layers=st.integers(1, 3),
     bias=st.booleans(),
-    batch_size=st.integers(1, 2**40),
+    batch_size=st.integers(*SIZES["batch_size"]),
     learning_rates=STEPS.flatmap(
         lambda steps: st.tuples(*(st.tuples(st.just(step), RATES) for step in steps))
     ),

@@ -197,6 +197,13 @@ def test_every_shard_is_of_one_part(shards: int, parts: int) -> None:
     assert sorted(dealt) == list(range(shards))
 
 
+def test_a_share_of_very_many_is_one_shard_or_none(tmp_path: Path) -> None:
+    zoo, many = tmp_path / "zoo", 10**20
+    build_zoo(zoo, PROBLEM, SETTINGS, quiet=True, part=(2, many))
+    left = [f"1 of part {which}/{many}" for which in (1, 3, 4, 5)]
+    assert whats_left(zoo, SHARDS, many) == ["4 of 5 shards are missing", *left]
+
+
 def test_an_unfinished_zoo_of_an_earlier_wsrl_is_gone_on_with(
     whole: Path,  # noqa: F811
     tmp_path: Path,

@@ -11,7 +11,17 @@ import torch
 from tests.conftest import SMALL_BUILD, SMALL_PROBLEM
 from wsrl.rnn.backends import triton_kernels
 from wsrl.rnn.kernels.compilation import library
-from wsrl.zoos import BuildSettings, Zoo, ZooError, build_zoo, group, open_zoo, verify_zoo
+from wsrl.zoos import (
+    BuildSettings,
+    Manifest,
+    Zoo,
+    ZooError,
+    build_zoo,
+    group,
+    memory,
+    open_zoo,
+    verify_zoo,
+)
 from wsrl.zoos.optimizer import PopulationAdamW
 from wsrl.zoos.problems import FormalLanguages
 from wsrl.zoos.records import PROGRESS
@@ -287,6 +297,14 @@ def test_learning_rate_is_piecewise_linear() -> None:
         ({"snapshots": []}, "snapshots must ascend"),
         ({"snapshots": [100, 0]}, "snapshots must ascend"),
         ({"seed": -1}, "seed"),
+        ({"snapshots": [0, 1 << 63]}, "each of snapshots must be at most"),
+        ({"learning_rates": [(1 << 63, 0.1)]}, "each of steps of learning_rates must be at most"),
+        ({"runs": 10**12}, "are 15625000000 shards, more than 1000000"),
+        ({"batch_size": 10**10}, "batch_size must be at most"),
+        ({"hidden_size": 10**9}, "hidden_size must be at most"),
+        ({"num_layers": 10**9}, "num_layers must be at most"),
+        ({"runs": 2.0}, "runs must be a whole number, not 2.0"),
+        ({"runs": True}, "runs must be a whole number"),
         ({"weight_decay": float("nan")}, "weight_decay and learning_rates"),
         ({"learning_rates": [(0, -0.1)]}, "weight_decay and learning_rates"),
     ],
@@ -294,3 +312,40 @@ def test_learning_rate_is_piecewise_linear() -> None:
 def test_settings_that_make_no_sense(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         BuildSettings(**settings)
+
+
+def test_a_manifest_that_would_be_refused_is_not_written(tmp_path: Path) -> None:
+    manifest = Manifest.of(PROBLEM, PROBLEM.spec("lstm", 4, 2), {"runs": 1}, PROBLEM.columns())
+    with pytest.raises(ZooError, match="no zoo can be made so: build has no 'snapshots'"):
+        manifest.create(tmp_path)
+    with pytest.raises(ZooError, match="no zoo can be made so"):
+        manifest.write(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    manifest.build["snapshots"] = [0, 1 << 63]
+    with pytest.raises(ZooError, match="a step of snapshots must be a whole number"):
+        manifest.create(tmp_path)
+    manifest.build["snapshots"] = [0, (1 << 63) - 1]
+    assert manifest.create(tmp_path)
+    assert Manifest.read(tmp_path) == manifest
+
+
+def test_what_does_not_fit_in_memory_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = BuildSettings(runs=3, snapshots=[0], hidden_size=1 << 22, group_size=100)
+    with pytest.raises(
+        ValueError, match=r"a group of 3 RNNs with 1 snapshots needs at least .* GB"
+    ):
+        build_zoo(tmp_path / "zoo", PROBLEM, settings, quiet=True)
+    monkeypatch.setattr(memory, "installed", lambda: 1000)
+    with pytest.raises(ValueError, match="choose a smaller group_size"):
+        build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
+    assert not (tmp_path / "zoo").exists()
+    monkeypatch.setattr(memory, "installed", lambda: None)  # where the system does not tell
+    build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
+
+
+def test_a_device_without_numbers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="device 'meta' cannot be used here"):
+        build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, device="meta", quiet=True)
+    assert not (tmp_path / "zoo").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import resource
+import shutil
 import signal
 import sys
 import tempfile
@@ -118,6 +119,23 @@ def test_a_folder_that_cannot_be_written(
     protect(folder)  # a finished zoo needs no more writing
     assert run(lose_rights, [*ZOO, *options, "--out", str(zoo)], err) == 0
     assert run(lose_rights, ["zoo", "repair", str(zoo)], err) == 0
+
+
+@pytest.mark.parametrize("unreadable", ["shards/00001.safetensors", MANIFEST, "shards"])
+def test_what_may_not_be_read_is_not_called_damaged(
+    unreadable: str, read_only: tuple[Path, Callable[[], None]], whole: Path, tmp_path: Path
+) -> None:
+    folder, lose_rights = read_only
+    zoo = Path(shutil.copytree(whole, folder / "zoo"))
+    folder.parent.chmod(0o755)
+    before = contents(zoo)
+    (zoo / unreadable).chmod(0)
+    said = f"[Errno 13] Permission denied: '{zoo / unreadable}"
+    for command in ("verify", "info", "repair"):
+        assert run(lose_rights, ["zoo", command, str(zoo)], tmp_path / "err") == 1
+        assert (tmp_path / "err").read_text().startswith(f"wsrl zoo {command}: error: {said}")
+    (zoo / unreadable).chmod(0o755)
+    assert contents(zoo) == before
 
 
 @pytest.mark.parametrize("finished", [True, False])

@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -678,6 +680,47 @@ def test_zoos_the_format_cannot_hold(
     assert main(["zoo", "export", str(tmp_path / "bare"), "--format", "csv", "--out", "x"]) == 2
     assert "unknown --format 'csv'; choose official" in capsys.readouterr().err
     assert main(["zoo", "export", str(tmp_path / "bare")]) == 2
+
+
+EXPORT = """
+import sys
+import wsrl
+from wsrl.zoos import export_official, official_export
+written = official_export.NpyWriter.write
+def write(*arguments):
+    written(*arguments)
+    print("wrote rows", flush=True)
+    sys.stdin.readline()
+official_export.NpyWriter.write = write
+export_official(*sys.argv[1:])
+"""
+
+
+def test_an_export_that_is_killed_is_tidied_up_by_the_next_alone(
+    languages: Path, tmp_path: Path
+) -> None:
+    import_official(languages, tmp_path / "zoo", quiet=True)
+    out = tmp_path / "exports" / "out[1]"
+    command = [sys.executable, "-c", EXPORT, str(tmp_path / "zoo"), str(out)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as killed:
+        assert killed.stdout.readline() == "wrote rows\n"
+        left = {path.name for path in out.parent.iterdir()}
+        with pytest.raises(ZooError, match=rf"process {killed.pid} .* exports to"):
+            export_official(tmp_path / "zoo", out)
+        assert {path.name for path in out.parent.iterdir()} == left
+        killed.kill()
+    assert (
+        left
+        == {path.name for path in out.parent.iterdir()}
+        == {
+            ".out[1].lease.1",
+            ".out[1].partial",
+        }
+    )
+    assert export_official(tmp_path / "zoo", out) == []
+    assert [path.name for path in out.parent.iterdir()] == ["out[1]"]
+    assert contents(out) == contents(languages)
 
 
 def test_an_export_that_ran_out_of_space_leaves_nothing(

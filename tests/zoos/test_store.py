@@ -1,4 +1,4 @@
-"""The zoo on disk: reading by memory map, and every kind of damage told apart."""
+"""The zoo on disk: reading, and every kind of damage told apart."""
 
 from __future__ import annotations
 
@@ -174,6 +174,15 @@ def test_tasks_that_change(copy: Path) -> None:
     task[4, 1] += 1
     rewrite(copy, "task", task)
     with pytest.raises(ZooError, match="task changes"):
+        verify_zoo(copy)
+
+
+@pytest.mark.parametrize("value", [9, -9])
+def test_classes_that_are_none(value: int, copy: Path) -> None:
+    task = read_tensors(shard(copy))["task"].clone()
+    task[3:6, 1] = value  # all snapshots of a run
+    rewrite(copy, "task", task)
+    with pytest.raises(ZooError, match=r"target task: column 'task' holds values outside of"):
         verify_zoo(copy)
 
 

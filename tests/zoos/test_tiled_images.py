@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import pil_to_tensor
@@ -15,6 +17,7 @@ from torchvision.transforms.v2.functional import rotate
 
 from tests.conftest import DATA
 from wsrl.rnn import RNNWeights, State, run_population
+from wsrl.rnn.kernels import cpu
 from wsrl.zoos import BuildSettings, Zoo, ZooError, build_zoo, open_zoo, verify_zoo
 from wsrl.zoos.group import Group, initial_weights
 from wsrl.zoos.problems import TiledImages
@@ -249,6 +252,43 @@ def test_fashion_mnist_is_read_by_torchvision_too(tmp_path: Path) -> None:
     (raw / "train-images-idx3-ubyte").write_bytes(b"")
     with pytest.raises(ValueError, match="cannot read the FashionMNIST images"):
         TiledImages("fashion_mnist", image_folder=str(tmp_path)).prepare()
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (np.zeros((9, 27, 28), ">u1"), np.zeros(9, ">u1"), r"must be 28 x 28 bytes each, not \(27"),
+        (np.zeros((9, 56, 14), ">u1"), np.zeros(9, ">u1"), "must be 28 x 28 bytes each"),
+        (np.zeros((9, 28, 28), ">u1"), np.zeros(8, ">u1"), r"9 images, but \(8,\) labels"),
+        (np.zeros((0, 28, 28), ">u1"), np.zeros(0, ">u1"), "0 images|cannot read"),
+        (np.zeros((9, 28, 28), ">u1"), np.full(9, 10, ">u1"), r"labels .* must be 0\.\.9"),
+        (np.zeros((9, 28, 28), ">i4"), np.zeros(9, ">u1"), "cannot read the FashionMNIST images"),
+        (np.zeros((9, 784), ">u1"), np.zeros(9, ">u1"), "cannot read the FashionMNIST images"),
+        (None, np.zeros(9, ">u1"), "cannot read the FashionMNIST images"),
+    ],
+)
+def test_images_are_checked_before_anything_reads_them(
+    images: NDArray[Any] | None, labels: NDArray[Any], message: str, tmp_path: Path
+) -> None:
+    raw = tmp_path / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for prefix in ("train", "t10k"):
+        for name, array in (("images-idx3", images), ("labels-idx1", labels)):
+            kind = 0 if array is None else {1: 8, 4: 12}[array.dtype.itemsize]
+            shape = (3,) if array is None else array.shape
+            head = np.array([256 * kind + len(shape), *shape], ">i4").tobytes()
+            body = b"" if array is None else array.tobytes()
+            (raw / f"{prefix}-{name}-ubyte").write_bytes(head + body)
+    problem = TiledImages(source="fashion_mnist", image_folder=str(tmp_path), stored_sequences=1)
+    with pytest.raises(ValueError, match=message):
+        problem.prepare()
+
+
+def test_compiled_code_reads_only_images_of_the_right_size() -> None:
+    rows, sources, table = torch.zeros(2, 1).long(), torch.zeros(2, 4).int(), torch.zeros(256)
+    for images in (torch.zeros(3, 5).byte(), torch.zeros(3, 3).byte(), torch.zeros(3, 4)):
+        with pytest.raises(ValueError, match=r"sources \(2, 4\)"):
+            cpu.look_up(images, rows, sources, table, lead=0)
 
 
 def test_a_batch_larger_than_the_set_is_refused_before_anything_is_written(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from wsrl.data.splits import (
 )
 from wsrl.data.staging import open_staged, stage_zoo
 from wsrl.zoos import open_zoo
+from wsrl.zoos.memory import check_fits
 from wsrl.zoos.problems import Problem
 
 _LARGEST = 2**63 - 1
@@ -114,6 +115,8 @@ class ZooDataModule(LightningDataModule):
                 f"sequences_per_rnn is {sequences_per_rnn}, but zoo {self.zoo.path} stores "
                 f"{self.zoo.sequences_stored} sequences of every RNN; ask for at most these"
             )
+        drawn = batch_size * (8 + 4 * self.zoo.sequences_stored)  # by every process, of all
+        check_fits(f"batch_size {batch_size}", drawn, "choose a smaller one")
         # Not among the hyper-parameters: where a copy is says nothing about a run.
         self.stage_to = stage_to
         self.save_hyperparameters(arguments)

@@ -6,6 +6,7 @@ The layout is spelled here and nowhere else: the order in which ``torch.nn.LSTM`
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -15,6 +16,9 @@ CELLS = {"lstm": 4, "gru": 3, "tanh": 1, "linear": 1}
 
 MAX_LAYERS = 1000
 """No RNN has more; a file that says so would have lists made for every layer of them."""
+
+MAX_SIZE = 1 << 24
+"""No layer, input or output is larger; with it the numbers of an RNN can be counted in 63 bits."""
 
 INPUT = "input"
 OUTPUT = "output"
@@ -71,7 +75,8 @@ class RNNSpec:
         bias: whether cells and readout have biases (all or none).
 
     Raises:
-        ValueError: for an unknown cell, a size below 1 or more than ``MAX_LAYERS`` layers.
+        ValueError: for an unknown cell, a size below 1 or above ``MAX_SIZE``, or more than
+            ``MAX_LAYERS`` layers.
     """
 
     cell: str
@@ -88,8 +93,9 @@ class RNNSpec:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
-        if self.num_layers > MAX_LAYERS:
-            raise ValueError(f"num_layers must be at most {MAX_LAYERS}, not {self.num_layers}")
+            most = MAX_LAYERS if name == "num_layers" else MAX_SIZE
+            if value > most:
+                raise ValueError(f"{name} must be at most {most}, not {reprlib.repr(value)}")
         if not isinstance(self.bias, bool):
             raise ValueError(f"bias must be True or False, not {self.bias!r}")
 

@@ -111,13 +111,13 @@ def shares(shards: int, part: Part | None) -> Sequence[int]:
     """Return which shards are a part's; all where there are no parts.
 
     Raises:
-        ValueError: for a part that is none, as the third of two.
+        ValueError: where ``i`` is not in 1..``n``.
     """
     if part is None:
         return range(shards)
     which, parts = part
     if not 1 <= which <= parts:
-        raise ValueError(f"part {which}/{parts} is none: expected i/n with i from 1 to n")
+        raise ValueError(f"part {which}/{parts}: expected i/n with i from 1 to n")
     return range(which - 1, shards, parts)
 
 
@@ -148,12 +148,11 @@ def whats_left(path: str | Path, shards: int, parts: int) -> list[str]:
         return []
     lines = [f"{len(missing)} of {shards} shards are missing"]
     standings = Leases(folder / PROGRESS).survey(f"{index:05d}" for index in missing)
-    for which in range(parts):
+    for which in sorted({index % parts for index in missing}):
         of_part = [index for index in missing if index % parts == which]
         makers = [str(s.holder) for i in of_part if (s := standings[f"{i:05d}"]).alive]
-        if of_part:
-            line = f"{len(of_part)} of part {which + 1}/{parts}"
-            lines.append(line + (f", in the making by {', '.join(makers)}" if makers else ""))
+        line = f"{len(of_part)} of part {which + 1}/{parts}"
+        lines.append(line + (f", in the making by {', '.join(makers)}" if makers else ""))
     return lines
 
 

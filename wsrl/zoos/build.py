@@ -8,6 +8,7 @@ all the random state there is, and it is the same who trains which group.
 
 from __future__ import annotations
 
+import math
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -17,10 +18,12 @@ from wsrl.rnn import Backend
 from wsrl.rnn.backends import check_backend
 from wsrl.stopping import StopRequests
 from wsrl.zoos.assembly import Made, Part, assemble, shares
+from wsrl.zoos.checks import DTYPES
 from wsrl.zoos.folder import open_or_create
 from wsrl.zoos.group import Group
 from wsrl.zoos.leases import Lease, LeaseLostError
 from wsrl.zoos.manifest import Manifest
+from wsrl.zoos.memory import check_fits
 from wsrl.zoos.overview import Overview
 from wsrl.zoos.problems import TrainableProblem, get_trainable_problem
 from wsrl.zoos.progress import BuildProgress
@@ -65,8 +68,8 @@ def build_zoo(
     Raises:
         ZooError: when the folder holds something else, or a file of the zoo is damaged.
         OSError: naming the file, where it cannot be written.
-        ValueError: for a device or a backend that is not here, a part that is none, or a problem
-            that nothing can be trained on.
+        ValueError: for a device or a backend that is not here, a part that is not in 1..``n``, what
+            does not fit in memory, or a problem that nothing can be trained on.
         KeyboardInterrupt, SystemExit: told to end by a signal; the state is saved.
     """
     get_trainable_problem(problem.name)  # by its name the zoo will be opened
@@ -77,7 +80,9 @@ def build_zoo(
     spec = problem.spec(settings.cell, settings.hidden_size, settings.num_layers, settings.bias)
     groups = shard_members(settings)
     shares(len(groups), part)
-    open_or_create(folder, Manifest.of(problem, spec, settings.to_dict(), problem.columns()))
+    manifest = Manifest.of(problem, spec, settings.to_dict(), problem.columns())
+    _check_memory(manifest, settings)
+    open_or_create(folder, manifest)
     steps = max(settings.snapshots)
     with (
         nullcontext(stop) if stop else StopRequests(at_once=True) as signals,
@@ -111,6 +116,20 @@ def shard_members(settings: BuildSettings) -> list[range]:
     return [range(s, min(s + size, settings.runs)) for s in range(0, settings.runs, size)]
 
 
+def _check_memory(manifest: Manifest, settings: BuildSettings) -> None:
+    """Refuse groups whose snapshots, which stay in memory until they are written, do not fit."""
+    row = sum(
+        math.prod(column.shape) * DTYPES[column.dtype].itemsize
+        for column in manifest.columns.values()
+    )
+    members = min(settings.group_size, settings.runs)
+    check_fits(
+        f"a group of {members} RNNs with {len(settings.snapshots)} snapshots",
+        members * len(settings.snapshots) * row,
+        "choose a smaller group_size, smaller RNNs, or fewer sequences to store",
+    )
+
+
 def _check_stream(problem: TrainableProblem, settings: BuildSettings) -> None:
     """Let a problem refuse a batch size before anything is written."""
     tasks = problem.draw_tasks(settings.seed, [0])
@@ -124,7 +143,7 @@ def _device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         place = torch.device(name)
-        torch.empty(0, device=place)
+        torch.ones(1, device=place).cpu()  # a device like meta holds no numbers
     except (RuntimeError, AssertionError) as error:  # CUDA's absence is an assertion
         reason = str(error).splitlines()[0]
         raise ValueError(f"device {name!r} cannot be used here ({reason}); try auto") from error

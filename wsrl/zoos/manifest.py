@@ -117,6 +117,9 @@ class Manifest:
         Args:
             folder: the zoo's.
             name: the file: the manifest itself, or ``BACKUP``, a second copy of it.
+
+        Raises:
+            ZooError: for a manifest that ``read`` would refuse.
         """
         write_atomically(folder / name, self._content())
 
@@ -125,7 +128,11 @@ class Manifest:
         return create_atomically(folder / name, self._content())
 
     def _content(self) -> bytes:
-        content = asdict(self)
+        content = json.loads(json.dumps(asdict(self)))  # as it will be read
+        try:
+            check_manifest(content)
+        except ValueError as error:
+            raise ZooError(f"no zoo can be made so: {error}") from error
         content["sha256"] = checksum_of(content)  # of all the rest
         return json.dumps(content, indent=2).encode()
 

@@ -10,6 +10,25 @@ from typing import Any
 
 import numpy as np
 
+from wsrl.rnn.spec import MAX_LAYERS, MAX_SIZE
+from wsrl.zoos.problems.typed import check_size
+
+MOST_STEPS = (1 << 63) - 1
+"""Steps that a zoo's column can hold."""
+
+MOST_SHARDS = 10**6
+"""A manifest that lists more would be larger than one that is read."""
+
+SIZES = {
+    "runs": (1, MOST_STEPS),
+    "batch_size": (1, 10**6),
+    "group_size": (1, MOST_STEPS),
+    "hidden_size": (1, MAX_SIZE),
+    "num_layers": (1, MAX_LAYERS),
+    "seed": (0, (1 << 128) - 1),
+}
+"""The least and the most that a whole number may be."""
+
 
 @dataclass(frozen=True)
 class BuildSettings:
@@ -49,9 +68,14 @@ class BuildSettings:
     group_size: int = 64
 
     def __post_init__(self) -> None:
-        for name in ("runs", "batch_size", "group_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name, (least, most) in SIZES.items():
+            check_size(name, getattr(self, name), least, most)
+        shards = -(-self.runs // self.group_size)
+        if shards > MOST_SHARDS:
+            raise ValueError(
+                f"{self.runs} runs in groups of {self.group_size} are {shards} shards, more than "
+                f"{MOST_SHARDS}: choose fewer runs or a larger group_size"
+            )
         rates = [rate for _, rate in self.learning_rates]
         for number in (self.weight_decay, *rates):
             if not 0 <= number < math.inf:  # nor NaN
@@ -61,14 +85,14 @@ class BuildSettings:
                 )
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ValueError(f"clip_norm must be above 0, not {self.clip_norm}")
-        if self.seed < 0:
-            raise ValueError(f"seed must not be negative: {self.seed}")
         for name, steps in (
             ("snapshots", list(self.snapshots)),
             ("steps of learning_rates", [step for step, _ in self.learning_rates]),
         ):
             if not steps or steps[0] < 0 or steps != sorted(set(steps)):
                 raise ValueError(f"{name} must ascend from 0 or later, not {steps}")
+            for step in steps:
+                check_size(f"each of {name}", step, 0, MOST_STEPS)
 
     def learning_rate(self, step: int) -> float:
         """Return the rate of the update that follows ``step`` updates."""

@@ -210,8 +210,13 @@ def look_up(images: Tensor, rows: Tensor, sources: Tensor, table: Tensor, lead: 
 
     Returns:
         ``(P, S, lead + J)``, a copy of values of ``table``: the same bits as by PyTorch.
+
+    Raises:
+        ValueError: for images that are no bytes, or of another size than ``sources``.
     """
     (members, count), size = rows.shape, images.shape[1]
+    if images.dtype != torch.uint8 or sources.shape != (members, size):
+        raise ValueError(f"sources {tuple(sources.shape)} of images of {size} {images.dtype}")
     out = table.new_empty(members, count, lead + size)
     shape = (members, count, size, lead, threads_for(members))
     _call("elementwise", "wsrl_look_up", *shape, images, rows, sources, table, out)

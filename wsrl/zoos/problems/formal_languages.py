@@ -25,9 +25,14 @@ from wsrl.zoos.problems.base import (
     TrainingStream,
 )
 from wsrl.zoos.problems.registry import register_problem
+from wsrl.zoos.problems.typed import check_size
 from wsrl.zoos.streams import Purpose, stream
 
 _BLOCK = 256  # steps whose draws come from one stream
+_INT16 = (1 << 15) - 1  # a zoo holds tokens, and counts them, in 16 bits
+
+MOST_STRINGS = 10**6
+"""Strings of a language, and strings that are sampled to judge an RNN, at most."""
 
 
 @register_problem
@@ -63,10 +68,10 @@ class FormalLanguages(TrainableProblem):
         evaluated_strings: int = 1000,
         stored_strings: int = 100,
     ) -> None:
-        if num_tokens < 2:
-            raise ValueError(f"num_tokens must be at least 2, not {num_tokens}")
-        if length < num_tokens + 2:
-            raise ValueError(f"length must be at least {num_tokens + 2}, not {length}")
+        check_size("num_tokens", num_tokens, 2, _INT16 - 2)
+        check_size("length", length, num_tokens + 2, _INT16)
+        check_size("max_n", max_n, 1, MOST_STRINGS)
+        check_size("evaluated_strings", evaluated_strings, 1, MOST_STRINGS)
         if not min_difference <= 0 <= max_difference or min_difference == max_difference:
             raise ValueError(
                 "differences must include 0 and another number, not "
@@ -120,7 +125,8 @@ class FormalLanguages(TrainableProblem):
         sequences = torch.full((self.max_n - smallest, self.length), self.eos)
         sequences[:, 0] = self.bos
         for row, k in enumerate(range(smallest, self.max_n)):
-            tokens = [token for token, m in enumerate(task) for _ in range(k + m)]
+            counts = [min(k + m, self.length) for m in task]  # longer strings are cut
+            tokens = [token for token, count in enumerate(counts) for _ in range(count)]
             string = torch.tensor(tokens[: self.length - 1], dtype=torch.long)
             sequences[row, 1 : 1 + len(string)] = string
         return sequences

@@ -75,10 +75,11 @@ def load_images(source: str, folder: str | None, download: bool) -> Images:
         download: fetch them if they are not there.
 
     Raises:
-        ValueError: where they are not there.
+        ValueError: where they are not there, or are of other sizes or classes than the source's.
     """
     place = Path(folder or os.environ.get(FOLDER_VARIABLE) or Path.home() / ".cache" / "wsrl")
     pixels, labels = SOURCES[source].load(place, download)
+    _check_images(source, pixels, labels)
     trains = trains_on(np.arange(len(labels)))
     return Images(
         pixels.flatten(1),
@@ -93,14 +94,31 @@ def trains_on(indices: NDArray[np.int64]) -> NDArray[np.bool_]:
     return (indices ^ 0x04095164213DD204) % 10 < 8
 
 
+def _check_images(source: str, pixels: Tensor, labels: Tensor) -> None:
+    """Check what files hold before compiled code reads it."""
+    size, classes = SOURCES[source].size, SOURCES[source].classes
+    if pixels.dtype != torch.uint8 or pixels.ndim != 3 or pixels.shape[1:] != (size, size):
+        raise ValueError(
+            f"the images of {source} must be {size} x {size} bytes each, not "
+            f"{tuple(pixels.shape[1:])} of {pixels.dtype}"
+        )
+    if labels.shape != pixels.shape[:1] or not len(labels):
+        raise ValueError(f"{source} has {len(pixels)} images, but {tuple(labels.shape)} labels")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(
+            f"labels of {source} must be 0..{classes - 1}, not {labels.min()}..{labels.max()}"
+        )
+
+
 def _from_torchvision(name: str, folder: Path, download: bool) -> tuple[Tensor, Tensor]:
     from torchvision import datasets
 
     try:
         found = getattr(datasets, name)(str(folder), train=True, download=download)
-    except (RuntimeError, ValueError, OSError) as error:  # missing, or cut short
+    except Exception as error:  # missing, cut short, or no such files: torchvision asserts much
+        reason = str(error) or type(error).__name__
         raise ValueError(
-            f"cannot read the {name} images at {folder / name / 'raw'} ({error}): put the IDX "
+            f"cannot read the {name} images at {folder / name / 'raw'} ({reason}): put the IDX "
             f"files of {name} there, unpacked; or name another folder (variable "
             f"{FOLDER_VARIABLE}); to build a zoo they can be downloaded (--download true), to "
             "fit they are needed for clones alone (--model.clone_rnns 0 scores none)"

@@ -28,6 +28,19 @@ def check_arguments(cls: type, arguments: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} is {reprlib.repr(value)}: expected {_named(hints[name])}")
 
 
+def check_size(name: str, value: Any, least: int, most: int) -> None:
+    """Check a whole number against its bounds.
+
+    Raises:
+        ValueError: for another number, or something else.
+    """
+    if type(value) is not int:  # nor a bool
+        raise ValueError(f"{name} must be a whole number, not {reprlib.repr(value)}")
+    if not least <= value <= most:
+        bound = f"at least {least}" if value < least else f"at most {most}"
+        raise ValueError(f"{name} must be {bound}, not {reprlib.repr(value)}")
+
+
 def _is_a(value: Any, hint: Any) -> bool:
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):

@@ -33,7 +33,11 @@ from wsrl.zoos.problems.binding_stream import (
 )
 from wsrl.zoos.problems.binding_tasks import BindingTask, check_sizes
 from wsrl.zoos.problems.registry import register_problem
+from wsrl.zoos.problems.typed import check_size
 from wsrl.zoos.streams import Purpose, stream
+
+MOST_STEPS, MOST_SEQUENCES = 10**5, 10**6
+"""Steps after the input, and sequences that an RNN is judged on, at most."""
 
 _log = logging.getLogger("wsrl")
 
@@ -81,9 +85,11 @@ class VariableBinding(TrainableProblem):
         stored_horizon: int = 32,
     ) -> None:
         check_sizes(steps, dims)
+        check_size("evaluated_sequences", evaluated_sequences, 1, MOST_SEQUENCES)
         for name, ascending in (("horizons", horizons), ("evaluated_horizons", evaluated_horizons)):
             if not ascending or min(ascending) < 1 or list(ascending) != sorted(set(ascending)):
                 raise ValueError(f"{name} must ascend from 1 or later, not {list(ascending)}")
+            check_size(f"the last of {name}", ascending[-1], 1, MOST_STEPS)
         if not 1 <= stored_horizon <= evaluated_horizons[-1]:
             raise ValueError(
                 f"stored_horizon must be 1..{evaluated_horizons[-1]} (evaluated), "

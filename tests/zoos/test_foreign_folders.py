@@ -1,0 +1,191 @@
+"""Zoos from anybody: nothing outside of their folder is written, and nothing waits for ever."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tests.conftest import SMALL_PROBLEM
+from tests.zoos.test_official import write_languages
+from wsrl.cli import main
+from wsrl.zoos import (
+    BuildSettings,
+    ZooError,
+    build_zoo,
+    import_official,
+    open_zoo,
+    pack_zoo,
+    repair_zoo,
+)
+from wsrl.zoos.leases import Leases
+from wsrl.zoos.manifest import BACKUP, MANIFEST, SHARDS
+from wsrl.zoos.problems import FormalLanguages
+from wsrl.zoos.records import PROGRESS
+
+PROBLEM = FormalLanguages(**SMALL_PROBLEM)
+SETTINGS = BuildSettings(runs=6, snapshots=[0, 2], hidden_size=3, num_layers=1, group_size=2)
+
+
+def build(folder: Path, part: tuple[int, int] | None = None) -> None:
+    build_zoo(folder, PROBLEM, SETTINGS, quiet=True, part=part, checkpoint_seconds=0)
+
+
+def pack(folder: Path) -> None:
+    torch.manual_seed(0)
+    models = [
+        nn.ModuleDict({"rnn": nn.LSTM(2, 3), "head": nn.Linear(3, 2)}).state_dict()
+        for _ in range(4)
+    ]
+    pack_zoo(models, folder, "real", "normal", length=4, shard_rows=2)
+
+
+def published(folder: Path) -> None:
+    source = folder.with_name("published")
+    if not source.exists():
+        write_languages(source)
+    import_official(source, folder, rows_per_shard=7, quiet=True)
+
+
+MAKERS: dict[str, Callable[[Path], None]] = {"build": build, "pack": pack, "import": published}
+
+
+@pytest.fixture(params=MAKERS)
+def unfinished(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Any]:
+    """A zoo that lacks a shard, with every kind of file, and what goes on with it."""
+    zoo, make = tmp_path / "zoo", MAKERS[request.param]
+    make(zoo)
+    (zoo / SHARDS / "00001.safetensors").unlink()
+    repair_zoo(zoo)
+    leases = Leases(zoo / PROGRESS)
+    lease = leases.take("00001", leases.survey(["00001"])["00001"])
+    assert lease is not None
+    with lease:
+        pass  # released again
+    (zoo / PROGRESS / "00001.safetensors").write_bytes(b"a state")
+    return zoo, make
+
+
+def everything(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def replaced_by_link(path: Path, outside: Path) -> None:
+    """Move a file or a folder out of a zoo, with other things, and put a link in its place."""
+    outside.mkdir()
+    shutil.move(path, outside / path.name)
+    path.symlink_to(outside / path.name)
+    if path.is_dir():
+        for name in ("00000.json", "00001.safetensors", "keep.txt"):
+            if not (path / name).exists():
+                (path / name).write_bytes(b"precious")
+
+
+@pytest.mark.timeout(300)
+def test_nothing_is_written_through_a_link_that_leads_out(
+    unfinished: tuple[Path, Any], tmp_path: Path
+) -> None:
+    zoo, go_on = unfinished
+    names = [str(path.relative_to(zoo)) for path in sorted(zoo.rglob("*"))]
+    assert {MANIFEST, BACKUP, SHARDS, PROGRESS} <= set(names)
+    assert len(names) >= 8  # and what is in the folders
+    for number, name in enumerate(names):
+        copy = Path(shutil.copytree(zoo, tmp_path / f"copy{number}"))
+        outside = tmp_path / f"outside{number}"
+        replaced_by_link(copy / name, outside)
+        before, inside = everything(outside), everything(copy)
+        for command in (repair_zoo, go_on):
+            with pytest.raises(ZooError, match=f"{copy / name} is a link that leads out of {copy}"):
+                command(copy)
+        assert everything(outside) == before
+        assert everything(copy) == inside
+
+
+def test_links_that_stay_in_the_folder_are_none_of_our_business(
+    unfinished: tuple[Path, Any], tmp_path: Path
+) -> None:
+    zoo, go_on = unfinished
+    (zoo / PROGRESS / "00001.lease.1").unlink()
+    (zoo / PROGRESS / "00001.safetensors").unlink()
+    (zoo / SHARDS).rename(zoo / "others")
+    (zoo / SHARDS).symlink_to("others")
+    repair_zoo(zoo)
+    go_on(zoo)
+    open_zoo(zoo).check()
+    assert (zoo / SHARDS).is_symlink()
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    go_on(whole)
+    kept = {name: content for name, (content, _) in everything(whole / SHARDS).items()}
+    assert {name: content for name, (content, _) in everything(zoo / "others").items()} == kept
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("kind", ["a pipe", "a device", "a folder"])
+def test_what_is_no_file_is_never_waited_for(
+    kind: str, unfinished: tuple[Path, Any], tmp_path: Path
+) -> None:
+    zoo, go_on = unfinished
+    names = [str(path.relative_to(zoo)) for path in sorted(zoo.rglob("*")) if path.is_file()]
+    for number, name in enumerate(names):
+        copy = Path(shutil.copytree(zoo, tmp_path / f"copy{number}"))
+        (copy / name).unlink()
+        if kind == "a pipe":
+            os.mkfifo(copy / name)
+        elif kind == "a device":
+            (copy / name).symlink_to("/dev/zero")
+        else:
+            (copy / name).mkdir()
+        for command in (repair_zoo, go_on, open_zoo):
+            with contextlib.suppress(ZooError, OSError):
+                command(copy)
+
+
+@pytest.mark.timeout(120)
+def test_a_lease_that_is_no_file_holds_nothing(tmp_path: Path) -> None:
+    build(tmp_path / "zoo")
+    (tmp_path / "zoo" / PROGRESS).mkdir()
+    os.mkfifo(tmp_path / "zoo" / PROGRESS / "00000.lease.1")
+    assert repair_zoo(tmp_path / "zoo").found == []
+    assert not (tmp_path / "zoo" / PROGRESS).exists()
+    build(tmp_path / "new", part=(1, 3))
+    for path in (tmp_path / "new" / PROGRESS).glob("*.lease.*"):
+        path.unlink()
+    os.mkfifo(tmp_path / "new" / PROGRESS / "00001.lease.4")
+    build(tmp_path / "new")
+    open_zoo(tmp_path / "new").check()
+
+
+@pytest.mark.parametrize("command", [build, pack, published])
+def test_a_name_that_is_no_utf8_is_refused_at_once(
+    command: Callable[[Path], None], tmp_path: Path
+) -> None:
+    folder = tmp_path / os.fsdecode(b"z\xff")
+    with pytest.raises(ZooError, match="is no UTF-8") as caught:
+        command(folder)
+    str(caught.value).encode()  # it can be printed
+    assert not folder.exists()
+
+
+def test_a_complete_zoo_lists_a_shard(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pack(tmp_path / "zoo")
+    content = json.loads((tmp_path / "zoo" / MANIFEST).read_text())
+    content.pop("sha256")
+    content["shards"] = []
+    for name in (MANIFEST, BACKUP):
+        (tmp_path / "zoo" / name).write_text(json.dumps(content))
+    for command in ("info", "verify", "repair"):
+        assert main(["zoo", command, str(tmp_path / "zoo")]) == 1
+        assert "it is complete, but lists no shards" in capsys.readouterr().err
