@@ -213,7 +213,7 @@ def test_other_parameters_are_refused(case: str, saved: dict[str, Any], params: 
 
 def test_dense_tensors() -> None:
     base = torch.randn(4, 6, 2)
-    dense = [base, base.T, base.permute(1, 0, 2), base[1], base[:0], base[:1], torch.tensor(1.0)]
+    dense = [base, base.mT, base.permute(1, 0, 2), base[1], base[:0], base[:1], torch.tensor(1.0)]
     apart = [base[:, ::2], base[..., 0], torch.zeros(1).expand(3), base[:1].expand(2, 6, 2)]
     assert all(map(is_dense, dense))
     assert not any(map(is_dense, apart))

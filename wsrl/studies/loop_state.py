@@ -72,6 +72,12 @@ def _running(done: int) -> dict[str, int]:
 
 
 def in_validation(checkpoint: dict[str, Any]) -> bool:
-    """Say whether a checkpoint was made ``before_validation``."""
-    total = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]["total"]
-    return bool(total["started"] > total["processed"])
+    """Say whether a checkpoint was made ``before_validation``.
+
+    One without these counters was not; training does not go on from it (``TrainingStateCheck``).
+    """
+    try:
+        total = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]["total"]
+        return bool(total["started"] > total["processed"])
+    except (KeyError, TypeError):
+        return False

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wsrl.encoders import Encoder, EncoderFactory, build_encoder
+from wsrl.encoders.base import class_path
 from wsrl.rnn import RNNSpec
 from wsrl.tasks.state_dicts import load_checked, not_finite
 from wsrl.torch_files import read_torch_file
@@ -37,7 +38,9 @@ def make_encoder(
         raise
     except Exception as error:  # of a class of one's own, which may have changed since
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ValueError(f"no encoder can be made of {encoder!r:.300} ({reason:.300})") from error
+        raise ValueError(
+            f"no encoder {_name(encoder)} can be made for RNNs ({spec}): {reason:.300}"
+        ) from error
     if not isinstance(built, Encoder):
         raise ValueError(
             f"encoder must be a callable that takes an RNNSpec and returns an Encoder; {encoder!r} "
@@ -105,6 +108,14 @@ def describe_encoder(encoder: Encoder) -> str:
     """Return class and options in one line."""
     options = encoder.config()["init_args"]
     return f"{type(encoder).__name__}({', '.join(f'{k}={v!r}' for k, v in options.items())})"
+
+
+def _name(encoder: EncoderFactory | Mapping[str, Any]) -> str:
+    if isinstance(encoder, Mapping):
+        return str(encoder["class_path"])
+    inside = (encoder, *getattr(encoder, "args", ()))  # the command line's are partial functions
+    classes = [class_path(each) for each in inside if isinstance(each, type)]
+    return classes[0] if classes else repr(encoder)[:200]
 
 
 def _load_checkpoint(path: str) -> dict[str, Any]:
