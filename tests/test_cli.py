@@ -209,6 +209,43 @@ def test_bad_zoo_settings_are_errors(
     assert not zoo.exists()
 
 
+def test_a_name_that_no_result_could_hold_is_refused_before_any_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    zoo = f"{tmp_path}/z\udcff"  # as Python reads a byte that is no UTF-8
+    build = ["zoo", "build", "--problem", "formal_languages", "--out", zoo, *TINY_ZOO]
+    assert r"z\udcff is no UTF-8" in failed(capsys, *build)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_that_nobody_foresaw_is_one_line(
+    zoo_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def recurse(path: str) -> str:
+        return recurse(path)
+
+    monkeypatch.setattr("wsrl.studies.zoo_commands.summarize", recurse)
+    monkeypatch.delenv("WSRL_TRACEBACK", raising=False)
+    capsys.readouterr()
+    assert main(["zoo", "info", str(zoo_path)]) == 70
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("wsrl zoo info: error: RecursionError: maximum recursion depth exceeded")
+    assert "WSRL_TRACEBACK=1" in line
+
+
+def test_what_a_zoo_says_is_shown_as_text(
+    zoo_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "z\x1b[2J\nwsrl: well"
+    folder.symlink_to(zoo_path)
+    assert main(["zoo", "info", str(folder)]) == 0
+    shown = capsys.readouterr().out
+    assert r"z\x1b[2J\nwsrl: well" in shown
+    assert "\x1b" not in shown
+    assert main(["zoo", "info", str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["path"] == str(folder)
+
+
 def test_a_run_has_one_folder(run: Path, zoo_path: Path) -> None:
     assert sorted(path.name for path in run.iterdir()) == [
         *("checkpoints", "config.yaml", "cost.json", "logs")

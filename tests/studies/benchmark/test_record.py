@@ -137,6 +137,26 @@ def test_a_record_of_something_else_is_refused(out: Path) -> None:
         record(out, settings(out))
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cells": [3]},
+        {"cells": [{"name": "a", "kind": "other"}]},
+        {"commands": []},
+        {"commands": {"a": [3]}},
+        {"common": {}},
+        {"common": {"zoos": []}},
+        {"configs": None},
+        {"settings": 3},
+    ],
+)
+def test_a_record_of_other_kinds_is_refused(out: Path, changes: dict[str, Any]) -> None:
+    content = record(out, settings(out))
+    (out / RECORD).write_text(json.dumps(content | changes))
+    with pytest.raises(ValueError, match=r"benchmark\.json is no record of a benchmark"):
+        record(out, settings(out))
+
+
 def test_cells_that_failed_are_not_done(out: Path) -> None:
     cells = plan(settings(out), out)
     for planned, error in zip(cells, [None, "no luck"], strict=False):

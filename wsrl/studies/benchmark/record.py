@@ -11,7 +11,15 @@ from typing import Any
 
 from wsrl.strict_json import to_json
 from wsrl.studies.benchmark.plan import PlannedCell, shown
-from wsrl.studies.benchmark.results import CELLS, RECORD, RESULT, Result, read_result
+from wsrl.studies.benchmark.result_checks import check_record
+from wsrl.studies.benchmark.results import (
+    CELLS,
+    RECORD,
+    RESULT,
+    Result,
+    read_cell,
+    read_result,
+)
 from wsrl.studies.benchmark.settings import BenchmarkSettings, Training, contents, find_config
 from wsrl.studies.configs import read_config
 from wsrl.zoos.checks import read_json
@@ -45,11 +53,16 @@ def record_grid(out: Path, settings: BenchmarkSettings, cells: Sequence[PlannedC
     configs, common = json.loads(to_json([configs, _common(settings, out)]))
     known: dict[str, Any] = {"commands": {}, "configs": {}, "cells": [], "common": {"zoos": {}}}
     if path.is_file():
-        known = read_json(path)
-        if not {"commands", "configs", "cells", "settings", "common"} <= known.keys():
+        try:
+            known = read_json(path)
+            check_record(known)
+            for cell in known["cells"]:
+                read_cell(cell)
+        except (ValueError, TypeError) as error:
             raise ValueError(
-                f"{path} is no record of a benchmark, or of another version's; choose another --out"
-            )
+                f"{path} is no record of a benchmark, or of another version's: {error}; choose "
+                "another --out"
+            ) from error
         _check_same(out, known, common, commands, configs)
     elif out.is_dir() and any(entry.name != "zoos" for entry in out.iterdir()):
         raise ValueError(f"{out} holds something that is no benchmark; choose another --out")

@@ -105,6 +105,24 @@ def check_settings_read(settings: Any) -> None:
         raise ValueError(f"zoos are {reprlib.repr(zoos)}: expected settings by name")
 
 
+def check_record(content: Mapping[str, Any]) -> None:
+    """Check what a benchmark's record says, but for the cells, which are read one by one.
+
+    Raises:
+        ValueError: naming what is wrong.
+    """
+    kinds = {"commands": dict, "configs": dict, "cells": list, "settings": dict, "common": dict}
+    for name, kind in kinds.items():
+        if not isinstance(content.get(name), kind):
+            raise ValueError(f"{name} is {reprlib.repr(content.get(name))}")
+    zoos = content["common"].get("zoos")
+    if not isinstance(zoos, dict):
+        raise ValueError(f"common.zoos is {reprlib.repr(zoos)}: expected settings by name")
+    for name, lines in content["commands"].items():
+        if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+            raise ValueError(f"commands of {reprlib.repr(name)} are {reprlib.repr(lines)}")
+
+
 def _check_curve(what: str, curve: Any) -> None:
     if not isinstance(curve, list) or len(curve) != 2:
         raise ValueError(f"{what} is {reprlib.repr(curve)}: expected steps and values")
