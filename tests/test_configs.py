@@ -145,7 +145,7 @@ def test_benchmark_configs_are_checked_whole(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     ran: list[int] = []
     monkeypatch.setattr(GridRunner, "run", lambda self, stop: ran.append(len(self.cells)) or {})
-    out = ["--out", str(tmp_path / "out")]
+    out = ["--out", str(tmp_path / "out"), "--seeds", "[0]"]  # all seeds have the same cells
     # The smoke tier is run for real in tests/studies/benchmark.
     assert main(["benchmark", "--config", str(CONFIGS / name), *out, "--workers", "1"]) == 0
     assert ran[0] > 20

@@ -111,6 +111,7 @@ def runs(zoo_path: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     ended = launch(launched, log(base / "launched"), "backward 4 SIGTERM 1")
     add("whole-two", fit(zoo_path, base / "whole-two", EMULATION, *TWO_PROCESSES), processes=2)
     add("launched", launched, "validation 6 GROUP 1", processes=2)
+    add("launched", launched, "write 2 SIGKILL 0", processes=2)
     add("launched", launched, processes=2)
     for name, interrupt, environment in make_cluster(base):
         args = fit(zoo_path, base / name, EMULATION)
@@ -211,8 +212,11 @@ def test_a_prediction_goes_on_as_well(runs: tuple[Path, dict[str, Any]]) -> None
 def test_two_processes_stop_together_and_go_on(runs: tuple[Path, dict[str, Any]]) -> None:
     base, statuses = runs
     said = log(base / "launched").read_text()
-    # A signal to the second process; Ctrl-C to both, as torchrun starts them; then the rest.
-    assert statuses["launched"] == [[143], [130, 130], [0, 0]], said
+    # A signal to the second process; Ctrl-C to both, as torchrun starts them; the first is killed
+    # while it writes a checkpoint, which the other one cannot go on without; then the rest.
+    signalled, interrupted, (killed, left), ended = statuses["launched"]
+    assert (signalled, interrupted, ended) == ([143], [130, 130], [0, 0]), said
+    assert (killed, left != 0) == (-9, True), said
     assert said.count("SIGTERM: stopped at step 5; go on with") == 1
     assert said.count("SIGINT: stopped at step 6; go on with") == 1
     assert statuses["whole-two"] == [[0, 0]]
