@@ -22,7 +22,13 @@ from safetensors.torch import save_file
 
 from benchmarks.mutations.attempts import WORK, Attempt, lay_out, plan
 from benchmarks.mutations.folders import OUTSIDE
-from benchmarks.mutations.judging import judge, leftovers, pages_with_markup, state_of
+from benchmarks.mutations.judging import (
+    judge,
+    leftovers,
+    most_more_seconds,
+    pages_with_markup,
+    state_of,
+)
 from benchmarks.mutations.kinds import COMMANDS, KINDS, Command, Mutator, commands_that_read
 from benchmarks.mutations.processes import Outcome
 from benchmarks.mutations.trees import MARKUP, change_tree, places
@@ -173,6 +179,15 @@ def test_changes_elsewhere_are_seen(inputs: Path, tmp_path: Path) -> None:
     assert found == ["changed: home, home/.new, outside/keep.txt"]  # the first three
     os.utime(tmp_path / WORK)
     assert state_of(tmp_path, "")["work/table.csv"] != before["work/table.csv"]
+
+
+def test_a_lease_may_be_watched(inputs: Path, tmp_path: Path) -> None:
+    lay_out(inputs, tmp_path)
+    command = Command("zoo repair zoo", "zoo", "zoo")
+    without = most_more_seconds(tmp_path, command)
+    (tmp_path / WORK / "zoo/progress/00000.lease.1").touch()
+    assert most_more_seconds(tmp_path, command) == without + 60
+    assert most_more_seconds(tmp_path, replace(command, writes="new")) == without
 
 
 def test_pages_and_leftovers(inputs: Path, tmp_path: Path) -> None:

@@ -14,15 +14,15 @@ OUTSIDE = "outside"
 
 
 PRECIOUS = (
-    *("keep.txt", "manifest.json", "config.yaml", "00000.json", "00001.lease.1", "best.ckpt"),
+    *("keep.txt", "manifest.json", "config.yaml", "00000.json", "a.png", "best.ckpt"),
     *("00000.safetensors", "00001.safetensors", "last.ckpt", "test.json", "x.0123abcd.partial"),
 )
 """Files outside, under names that commands would write or clear away."""
 
 EXPECTED = (
-    *("progress", "shards", "logs", "checkpoints", "leases", "config.yaml", "cell.json", "m99.pt"),
-    *("00000.lease.1", "00001.lease.2", "fit.lease.1", "00000.json", "00001.json", "test.json"),
-    *("99999.safetensors", "00000.safetensors.0123abcd.partial", "test.json.0123abcd.partial"),
+    *("progress", "shards", "logs", "checkpoints", "leases", "cells", "config.yaml", "test.json"),
+    *("00000.lease.1", "00001.lease.2", "fit.lease.1", "00000.json", "00001.json", "report.html"),
+    *("m99.pt", "99999.safetensors", "00000.safetensors.0123abcd.partial", "test.0123abcd.partial"),
 )
 """Names that commands look for, write or clear away."""
 
@@ -58,11 +58,7 @@ def make_outside(folder: Path) -> None:
 
 def replaced(chance: Random, path: Path) -> str:
     """Put another kind of entry in the place of a file or a folder."""
-    outside = _outside(path)
     kinds: dict[str, Callable[[], object]] = {
-        "a link to a file outside": lambda: path.symlink_to(outside / "keep.txt"),
-        "a link to a folder outside": lambda: path.symlink_to(outside),
-        "a link to the like of it outside": lambda: path.symlink_to(outside / path.name),
         "a link to itself": lambda: path.symlink_to(path.name),
         "a link to nothing": lambda: path.symlink_to("nothing"),
         "a link to the folder above": lambda: path.symlink_to(".."),
@@ -77,6 +73,45 @@ def replaced(chance: Random, path: Path) -> str:
     _remove(path)
     kinds[name]()
     return name
+
+
+def linked_out(chance: Random, path: Path) -> str:
+    """Put a link to what lies outside where commands write, delete or make folders and files.
+
+    What is there is moved outside; or the link leads to other files of such names, or to nothing.
+    The folder that a command names may be a link: only what is in it is changed.
+    """
+    folder, outside = _named(path), _outside(path)
+    inner = sorted(place for place in folder.rglob("*") if not place.is_symlink())
+    made = [folder / name for name in EXPECTED]
+    place = chance.choice([path, *inner] if chance.random() < 0.5 and inner else made)
+    if place == folder:
+        place = chance.choice(made)
+    if os.path.lexists(place) and chance.random() < 0.5:
+        place.rename(outside / "moved")
+        place.symlink_to(outside / "moved")
+        return f"{place.relative_to(folder)} moved outside, and a link to it"
+    to = outside
+    if place.suffix:
+        to = outside / chance.choice(("keep.txt", place.name, "new"))
+    if os.path.lexists(place):
+        _remove(place)
+    place.symlink_to(to)
+    return f"{place.relative_to(folder)}: a link to {to.relative_to(outside.parent)}"
+
+
+def piped(chance: Random, path: Path) -> str:
+    """Put a pipe, which never ends, where commands read."""
+    folder = _named(path)
+    places = [folder / name for name in EXPECTED if "." in name]
+    for part in ("progress", "leases", "logs", "checkpoints"):
+        places += [folder / part / name for name in EXPECTED if "." in name]
+    place = chance.choice(places)
+    place.parent.mkdir(exist_ok=True)
+    if os.path.lexists(place):
+        _remove(place)
+    os.mkfifo(place)
+    return f"{place.relative_to(folder)}: a pipe"
 
 
 def unreadable(chance: Random, path: Path) -> str:
@@ -100,11 +135,7 @@ def more_entries(chance: Random, path: Path) -> str:
         "a file": lambda: place.write_bytes(
             chance.choice((b"", b"{}", b"[]", b"\xff", b"x" * 999))
         ),
-        "a pipe": lambda: os.mkfifo(place),
         "a folder": lambda: (place / "inner").mkdir(parents=True),
-        "a link to a folder outside": lambda: place.symlink_to(outside),
-        "a link to a file outside": lambda: place.symlink_to(outside / "keep.txt"),
-        "a link to what is not there outside": lambda: place.symlink_to(outside / "new"),
         "a hard link to a file outside": lambda: os.link(outside / "keep.txt", place),
     }
     name = chance.choice(list(kinds))
@@ -115,6 +146,13 @@ def more_entries(chance: Random, path: Path) -> str:
 def _outside(path: Path) -> Path:
     """Find the folder outside; inputs lie in a folder beside it."""
     return next(above / OUTSIDE for above in path.parents if (above / OUTSIDE).is_dir())
+
+
+def _named(path: Path) -> Path:
+    """Return the input that a path lies in: what a command names, or the folder of a file."""
+    folder = _outside(path).parent / "work"
+    named = folder / path.relative_to(folder).parts[0]
+    return named if named.is_dir() else named.parent / "run"
 
 
 def _socket(path: Path) -> None:

@@ -128,7 +128,7 @@ def _make_models(folder: Path) -> None:
 def clean_environment(folder: Path) -> dict[str, str]:
     """Return the environment of all commands: one thread, and a home of their own."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WSRL_")}
-    own = {"HOME": "home", "TMPDIR": "tmp", "WSRL_CACHE": "cache"}
+    own = {"HOME": "home", "TMPDIR": "tmp", "WSRL_CACHE": "cache", "MPLCONFIGDIR": "cache"}
     return (
         kept | {name: str(folder / part) for name, part in own.items()} | {"OMP_NUM_THREADS": "1"}
     )

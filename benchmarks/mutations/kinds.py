@@ -136,6 +136,10 @@ def in_both(mutator: Mutator) -> Mutator:
 STATES = ("optimizer_states", "loops", "callbacks", "lr_schedulers", "global_step", "logs", "cost")
 """Sections of a checkpoint that only training that goes on reads."""
 
+FOLDERS = (
+    *(folders.linked_out, folders.linked_out, folders.piped, folders.replaced),
+    *(folders.more_entries, folders.unreadable),
+)
 BELOW = ("", "/*", "/*/*")
 KINDS = {
     "manifests": Kind(
@@ -184,12 +188,19 @@ KINDS = {
     ),
     "folders of zoos": Kind(
         tuple(f"{zoo}{below}" for zoo in ("zoo", "unfinished", "packed") for below in BELOW),
-        (folders.replaced, folders.more_entries, folders.more_entries, folders.unreadable),
-        commands="zoo|fit --config|interrogate|baseline",
+        FOLDERS,
+        commands="zoo (build|repair|pack|verify|export)|fit --config|interrogate",
     ),
     "other folders": Kind(
-        ("*", *(f"{run}{below}" for run in ("run", "bench", "models") for below in BELOW)),
-        (folders.replaced, folders.more_entries, folders.more_entries, folders.unreadable),
+        (
+            "*",
+            *(
+                f"{run}{below}"
+                for run in ("run", "predicted", "bench", "models")
+                for below in BELOW
+            ),
+        ),
+        FOLDERS,
         commands="(?!zoo (info|verify|repair|export))",
     ),
     "flipped bits": Kind(
