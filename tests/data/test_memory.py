@@ -34,9 +34,11 @@ def test_a_zoo_ten_times_as_large_takes_no_more_private_memory(tmp_path: Path) -
     # In a process of its own, which has no memory to reuse that other tests have freed.
     command = [sys.executable, "-c", MEASURE, str(BENCHMARK), str(small), str(large)]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
-    private, read = zip(*(map(float, line.split()) for line in result.stdout.splitlines()))
+    private, read = zip(
+        *(map(float, line.split()) for line in result.stdout.splitlines()), strict=True
+    )
     private_small, private_large, in_memory = private
-    assert private_small < 4
-    assert private_large < 4
+    assert private_small < 10  # buffers of a batch, a few MB
+    assert private_large < 10
     assert read[1] > 30
-    assert in_memory > 30  # the measure sees memory where there is some
+    assert in_memory > 50  # the measure sees memory where there is some
