@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -49,7 +50,10 @@ def read_torch_file(
         pass
     try:
         _check_archive(path)
-        content = torch.load(path, map_location=map_location, weights_only=True, mmap=mmap)
+        mapped = mmap and zipfile.is_zipfile(path)
+        with warnings.catch_warnings():  # of what the error says, or of what is well
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location=map_location, weights_only=True, mmap=mapped)
         for tensor in tensors_in(content):
             _check_size(tensor)
     except Exception as error:  # a file that is none of PyTorch's can raise anything

@@ -300,6 +300,8 @@ def test_what_does_not_fit_is_one_error(
     huge = {name: value.sign() * 3e38 for name, value in Own().state_dict().items()}
     torch.save(huge, tmp_path / "huge.pt")
     assert "weights so large" in failed(capsys, tmp_path / "huge.pt", "--ckpt", run)
+    assert main(["inspect", str(file), "--ckpt", str(run), "--neighbours", "0"]) == 2
+    assert "--neighbours: expected a whole number from 1" in capsys.readouterr().err
     assert "no run and no checkpoint at" in failed(capsys, file, "--ckpt", tmp_path / "none")
     assert "the folder of a run?" in failed(capsys, file, "--ckpt", language_runs / "zoo")
     error = failed(capsys, file, "--ckpt", language_runs / "task")
@@ -308,7 +310,6 @@ def test_what_does_not_fit_is_one_error(
     assert "is of a EmulationModule" in failed(capsys, file, "--ckpt", run, "--predict", run)
     error = failed(capsys, file, "--ckpt", run, "--zoo", zoo_path)
     assert "(lstm 2x6, 5 inputs, 5 outputs)" in error
-    assert "at least one neighbour" in failed(capsys, file, "--ckpt", run, "--neighbours", 0)
 
 
 def test_the_state_dict_of_an_nn_rnn_needs_its_cell(

@@ -27,6 +27,7 @@ def quiet() -> Iterator[None]:
     """Leave out the warnings that are expected, and advertisements."""
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
     with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # for developers of other libraries
         for message in _EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message)
         yield

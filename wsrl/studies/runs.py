@@ -8,13 +8,13 @@ found: ``test.json`` the metrics, ``test.safetensors`` the same of every RNN.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from wsrl.strict_json import to_json
 from wsrl.studies.configs import Config, configs_apart, read_config
 from wsrl.zoos.files import remove_leftovers
 
@@ -204,7 +204,7 @@ def _check_sections(config: Config) -> None:
         value = config.content.get(name, {})
         if not isinstance(value, dict | str):  # text names a class, or another file
             raise ValueError(
-                f"{config.path}: {name} must hold settings by name, not {json.dumps(value):.100}: "
+                f"{config.path}: {name} must hold settings by name, not {to_json(value):.100}: "
                 "leave it out where there is nothing to set"
             )
 

@@ -72,9 +72,10 @@ class NpyFile:
         except OSError:
             raise
         except Exception as error:  # a header is Python source to numpy: it can fail in any way
+            # No cause: a header that is nested too deeply is a MemoryError, but no lack of memory.
             raise ZooError(
                 f"{path} is damaged or no .npy file ({str(error)[:500]}): expected {expected}"
-            ) from error
+            ) from None
         found = cls(path, header, dtype, shape, fortran_order)
         found._check(expected)
         return found

@@ -46,7 +46,7 @@ class Benchmark:
             planned = [read_cell(content) for content in found["cells"]]
             settings = found["settings"]
             check_settings_read(settings)
-        except (ValueError, KeyError, TypeError) as error:
+        except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{path} does not describe a benchmark: {error!s}; give the folder that a "
                 "benchmark was written into"
