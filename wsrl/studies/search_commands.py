@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from wsrl.safe_files import naming
 from wsrl.strict_json import to_json
 from wsrl.studies.inspect_commands import add_encoder_options
-from wsrl.studies.tables import aligned, spreadsheet_cell
 from wsrl.terminal import CommandParser, note
 
 if TYPE_CHECKING:
@@ -78,6 +77,8 @@ def search_from_arguments(args: Sequence[str]) -> tuple[str, list[str]]:
 
 def _table(hits: Sequence[Hit]) -> str:
     """Return the RNNs as a table for the terminal and for pipes."""
+    from wsrl.studies.tables import aligned
+
     if not hits:
         return "no RNN fits"
     lines = [hit.summary() for hit in hits]
@@ -95,6 +96,8 @@ def _cell(value: Any) -> str:
 
 
 def _write_csv(path: Path, hits: Sequence[Hit]) -> None:
+    from wsrl.studies.tables import spreadsheet_cell
+
     lines = [hit.summary() for hit in hits]
     with naming(path), path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(lines[0]) if lines else [])

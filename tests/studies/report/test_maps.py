@@ -96,6 +96,35 @@ def test_a_file_without_a_column_is_an_error_that_names_it(
     assert "test.safetensors has no column performance" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "how",
+    [
+        lambda columns: columns.update(performance=columns["performance"][:, None]),
+        lambda columns: columns.update(performance=columns["performance"][1:].clone()),
+        lambda columns: columns.update(performance=columns["performance"] + 0j),
+        lambda columns: columns.update(step=columns["step"][0].clone()),
+    ],
+)
+def test_columns_of_other_kinds_are_an_error_that_names_the_file(
+    how: Change, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(copy, "test.safetensors", how)
+    assert main(["report", str(copy)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "test.safetensors: column" in line
+    assert "expected real numbers, a row for each RNN" in line
+
+
+def test_splits_without_names_are_an_error_that_names_the_file(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = copy / CELLS / RUN / "test.safetensors"
+    tensors = {name: tensor.clone() for name, tensor in read_tensors(path).items()}
+    write_tensors(path, tensors, {"splits": [3]})
+    assert main(["report", str(copy)]) == 1
+    assert "test.safetensors: splits are [3]: expected their names" in capsys.readouterr().err
+
+
 def test_probing_is_drawn_of_probing_encoders_only(benchmark_path: Path) -> None:
     folded = list(probing_sequences(Benchmark.read(benchmark_path)))
     assert [part.title for part in folded] == ["languages: InteractiveProbing"]
