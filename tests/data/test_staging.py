@@ -7,14 +7,19 @@ import json
 import os
 import resource
 import shutil
-import subprocess
 import sys
+<<<<<<< HEAD
 from collections.abc import Iterator
+=======
+import time
+from multiprocessing.connection import Connection
+>>>>>>> w19-e
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.zoos.building import FORK
 from tests.zoos.test_official import write_images, write_languages
 from wsrl.data import ZooDataModule, staging
 from wsrl.zoos import ZooError, open_zoo
@@ -239,6 +244,7 @@ def test_another_zoo_in_the_place_of_a_copy_is_not_read(
     assert staged(source, tmp_path / "disk").zoo.manifest == open_zoo(source).manifest
 
 
+<<<<<<< HEAD
 READER = """
 import sys, threading
 import wsrl, torch
@@ -264,27 +270,54 @@ copied = sum(float(batch.weights.flat.double().sum()) for batch in data.train_da
 assert copied == digest, (copied, digest)
 print(digest, flush=True)
 """
+=======
+def read_and_stage(zoo: str, disk: str, test: Connection) -> None:
+    """Read a zoo where it lies and from a copy, when told to; answer what was read."""
+    seen = []
+
+    def watch(event: str, arguments: tuple[object, ...]) -> None:
+        writes = event == "open" and set(str(arguments[1])) & set("wax+")
+        locks = event.startswith("fcntl.") or (event == "open" and ".lock" in str(arguments[0]))
+        if locks or (writes and zoo in str(arguments[0])):
+            seen.append((event, str(arguments)))
+
+    sys.addaudithook(watch)
+    test.send("ready")
+    test.recv()
+    data = ZooDataModule(zoo, batch_size=8, steps_per_epoch=20)
+    data.prepare_data()
+    digest = sum(float(batch.weights.flat.double().sum()) for batch in data.train_dataloader())
+    assert not seen, seen
+    data = ZooDataModule(zoo, batch_size=8, steps_per_epoch=20, stage_to=disk)
+    data.prepare_data()
+    data.setup("fit")
+    copied = sum(float(batch.weights.flat.double().sum()) for batch in data.train_dataloader())
+    assert copied == digest, (copied, digest)
+    test.send(digest)
+>>>>>>> w19-e
 
 
 def test_many_read_and_stage_one_zoo_at_once(source: Path, tmp_path: Path) -> None:
     """Readers take no locks and open nothing for writing; one copy is left by all who made one."""
     for path in (*source.rglob("*"), source):
         path.chmod(0o555 if path.is_dir() else 0o444)
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    command = [sys.executable, "-c", READER, str(source), str(tmp_path / "disk")]
-    readers = [subprocess.Popen(command, **pipes) for _ in range(2)]
-    try:
-        assert [reader.stdout.readline() for reader in readers] == ["ready\n"] * 2
-        for reader in readers:  # all at once
-            reader.stdin.write("go\n")
-            reader.stdin.flush()
-        staged(source, tmp_path / "disk")
-        answers = [reader.communicate()[0] for reader in readers]
-    finally:
-        for reader in readers:
-            reader.kill()
-    assert [reader.returncode for reader in readers] == [0, 0]
-    assert len(set(answers)) == 1
+    pipes, readers = [], []
+    for _ in range(2):
+        here, there = FORK.Pipe()
+        arguments = (str(source), str(tmp_path / "disk"), there)
+        reader = FORK.Process(target=read_and_stage, args=arguments, daemon=True)
+        reader.start()
+        there.close()
+        pipes.append(here)
+        readers.append(reader)
+    assert [pipe.recv() for pipe in pipes] == ["ready"] * 2
+    for pipe in pipes:  # all at once
+        pipe.send("go")
+    staged(source, tmp_path / "disk")
+    assert len({pipe.recv() for pipe in pipes}) == 1
+    for reader in readers:
+        reader.join()
+    assert [reader.exitcode for reader in readers] == [0, 0]
     (copy,) = (tmp_path / "disk").iterdir()
     open_zoo(copy).check()
 

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+=======
+>>>>>>> w19-e
 from pathlib import Path
 
 import pytest
 
+from tests.zoos.building import FORK, end
 from wsrl.rnn.kernels import compilation
 
 kernels = compilation.library("elementwise")
 needs_kernels = pytest.mark.skipif(isinstance(kernels, Exception), reason=str(kernels))
 
 LITTLE = 'extern "C" long answer() { return 42; }'
-LOAD = """
-import sys
-from pathlib import Path
-from wsrl.rnn.kernels import compilation, cpu
-compilation.SOURCES = Path(sys.argv[1])
-print(compilation.load(Path(sys.argv[2]), "elementwise").answer())
-"""
 MEETING = """#!/bin/sh
 case "$*" in *" -c "*)
     mkdir "$MEETING/$$"
@@ -35,7 +32,7 @@ exec {} "$@"
 
 
 @needs_kernels
-def test_processes_that_compile_at_once(tmp_path: Path) -> None:
+def test_processes_that_compile_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, cache, meeting = (tmp_path / name for name in ("source", "cache", "meeting"))
     source.mkdir()
     meeting.mkdir()
@@ -43,20 +40,17 @@ def test_processes_that_compile_at_once(tmp_path: Path) -> None:
     compiler = tmp_path / "compiler"
     compiler.write_text(MEETING.format(*compilation.find_compiler()))
     compiler.chmod(0o755)
-    environment = os.environ | {"CXX": str(compiler), "MEETING": str(meeting)}
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", LOAD, str(source), str(cache)],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]
+    monkeypatch.setattr(compilation, "SOURCES", source)
+    monkeypatch.setenv("CXX", str(compiler))
+    monkeypatch.setenv("MEETING", str(meeting))
+
+    def load() -> None:
+        assert compilation.load(cache, "elementwise").answer() == 42
+
+    running = [FORK.Process(target=load, daemon=True) for _ in range(2)]
     for process in running:
-        out, errors = process.communicate()
-        assert out.strip() == "42", errors
+        process.start()
+    assert [end(process) for process in running] == [0, 0]
     assert len(list(meeting.iterdir())) == 2
     assert [path.suffix for path in cache.iterdir()] == [".so"]
 

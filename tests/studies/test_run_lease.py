@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import signal
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import lightning.pytorch  # noqa: F401 here, since its log keeps the stderr it finds at import
@@ -11,23 +11,25 @@ import pytest
 
 from tests.studies.interruptions import curves, weights
 from tests.studies.test_stopping_runs import carry_out, fit, log
+from tests.zoos.building import FORK
 from wsrl.cli import main
 from wsrl.studies.run_lease import own_run
 from wsrl.studies.runs import Run
-from wsrl.zoos.leases import LeaseLostError
+from wsrl.zoos.leases import LeaseLostError, Leases
 
 EMULATION = ["--model", "wsrl.EmulationModule", "--model.emulator_width", "4"]
 EMULATION += ["--model.clone_rnns", "0", "--model.emulator_layers", "1"]
 EMULATION += ["--model.figures", "false"]
-HOLD = """
-import signal, sys
-from pathlib import Path
-from wsrl.zoos.leases import Leases
-leases = Leases(Path(sys.argv[1]))
-with leases.take("fit", leases.survey(["fit"])["fit"]):
-    print("held", flush=True)
-    signal.pause()
-"""
+
+
+def hold(folder: Path, said: Connection) -> None:
+    """Hold a run's lease for ever."""
+    leases = Leases(folder)
+    lease = leases.take("fit", leases.survey(["fit"])["fit"])
+    assert lease is not None
+    with lease:
+        said.send("held")
+        signal.pause()
 
 
 def refused(capsys: pytest.CaptureFixture[str], args: list[str]) -> str:
@@ -45,10 +47,11 @@ def test_a_run_that_is_being_trained_is_refused_until_its_process_is_gone(
     zoo_path: Path, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = weights(run)
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(run)], stdout=subprocess.PIPE)
+    heard, said = FORK.Pipe(duplex=False)
+    holder = FORK.Process(target=hold, args=(run, said), daemon=True)
+    holder.start()
     try:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"held\n"
+        assert heard.recv() == "held"
         further = fit(zoo_path, run, EMULATION, "--trainer.max_steps", "4")
         message = refused(capsys, further)
         assert f"process {holder.pid} on " in message
@@ -59,7 +62,7 @@ def test_a_run_that_is_being_trained_is_refused_until_its_process_is_gone(
         assert weights(run)["step"] == 2
     finally:
         holder.kill()
-        holder.communicate()
+        holder.join()
     assert main(further) == 0  # what a killed process left holds nobody up
     assert weights(run)["step"] == 4
     assert list(run.glob("fit.lease*")) == []

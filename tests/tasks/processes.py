@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -133,16 +134,17 @@ def train_all(zoo: str, folder: Path, processes: int) -> Results:
     }
 
 
-def work(zoo: str, results_folder: str, next_port: str) -> None:
+def work(rank: int, ports: list[str], zoo: str, folder: Path) -> None:
     """Train on two processes, then evaluate on three."""
+    warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    folder = Path(results_folder)
-    rank = int(os.environ["LOCAL_RANK"])
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "LOCAL_RANK": str(rank)}
     if rank < 2:
+        os.environ["MASTER_PORT"] = ports[0]
         results = train_all(zoo, folder, 2)
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
-    os.environ["MASTER_PORT"] = next_port
+    os.environ["MASTER_PORT"] = ports[1]
     evaluated = evaluate(zoo, folder, 3)
     if rank == 0:
         torch.save(results | {"evaluation": evaluated}, folder / "results.pt")

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.tasks.processes import DRAWN, ENCODERS, MODES, Results, evaluate, train, train_all
+from tests.tasks.processes import DRAWN, ENCODERS, MODES, Results, evaluate, train, train_all, work
+from tests.zoos.building import FORK
 
-ROOT = Path(__file__).parents[2]
 SUMS = {"rtol": 1e-9, "atol": 1e-10}
 """float64, with sums in another order."""
 METRICS = {"rtol": 1e-6, "atol": 1e-6}
@@ -37,22 +34,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def results(zoo_path: Path, folder: Path) -> tuple[Results, Results]:
     """What one process gives, and what two (in an evaluation, three) give, all run at once."""
-    port, next_port = free_ports(2)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
-    # wsrl first: it lets Lightning be imported beside a CPU torch.
-    script = "import sys, wsrl; from tests.tasks.processes import work; work(*sys.argv[1:])"
+    ports = free_ports(2)
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", script, str(zoo_path), str(folder), next_port],
-            cwd=ROOT,
-            env=environment | {"MASTER_PORT": port, "LOCAL_RANK": str(rank)},
-        )
+        FORK.Process(target=work, args=(rank, ports, str(zoo_path), folder), daemon=True)
         for rank in range(3)
     ]
+    for process in processes:
+        process.start()
     try:
         one = train_all(str(zoo_path), folder, 1)
         one["evaluation"] = evaluate(str(zoo_path), folder, 1)
-        assert [process.wait() for process in processes] == [0, 0, 0]
+        for process in processes:
+            process.join()
+        assert [process.exitcode for process in processes] == [0, 0, 0]
     finally:
         for process in processes:
             process.kill()

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -183,16 +184,28 @@ def test_interrupted_again_and_again_it_gives_the_same_numbers(
 
 
 def test_two_commands_at_once_share_the_cells(
-    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    grid: Grid,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """One command here, one in a process of its own."""
     monkeypatch.chdir(tmp_path)
     words = [*grid(**GATED | {"seeds": [0, 1], "modes": ["frozen"]}), "--workers", "1"]
     AT.write_text("1")
-    both = [start(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(2)]
-    until(lambda: len(Gate(GATE).waiting()) == 2)  # a cell of each
-    Gate(GATE).open()
-    said = [process.communicate()[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
+    gate = Gate(tmp_path / GATE)
+
+    def open_when_both_wait() -> None:
+        until(lambda: len(gate.waiting()) == 2)  # a cell of each
+        gate.open()
+
+    opener = threading.Thread(target=open_when_both_wait)
+    opener.start()
+    other = start(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    ended = main(["benchmark", *words])
+    said = [other.communicate()[0], capsys.readouterr().out]
+    opener.join()
+    assert (ended, other.returncode) == (0, 0), said
     results = {result.cell.name: result for result in read_results(tmp_path / "out")}
     assert len(results) == 8
     done = [line.split("] ")[1].split(":")[0] for text in said for line in _done(text)]
