@@ -8,12 +8,8 @@ import os
 import resource
 import shutil
 import sys
-<<<<<<< HEAD
 from collections.abc import Iterator
-=======
-import time
 from multiprocessing.connection import Connection
->>>>>>> w19-e
 from pathlib import Path
 
 import pytest
@@ -244,33 +240,6 @@ def test_another_zoo_in_the_place_of_a_copy_is_not_read(
     assert staged(source, tmp_path / "disk").zoo.manifest == open_zoo(source).manifest
 
 
-<<<<<<< HEAD
-READER = """
-import sys, threading
-import wsrl, torch
-from wsrl.data import ZooDataModule, staging
-seen = []
-def watch(event, arguments):
-    writes = event == "open" and set(str(arguments[1])) & set("wax+")
-    locks = event.startswith("fcntl.") or event == "open" and ".lock" in str(arguments[0])
-    if locks or writes and zoo in str(arguments[0]):
-        seen.append((event, str(arguments)))
-zoo, disk = sys.argv[1:]
-sys.addaudithook(watch)
-print("ready", flush=True)
-sys.stdin.readline()
-data = ZooDataModule(zoo, batch_size=8, steps_per_epoch=20)
-data.prepare_data()
-digest = sum(float(batch.weights.flat.double().sum()) for batch in data.train_dataloader())
-assert not seen, seen
-data = ZooDataModule(zoo, batch_size=8, steps_per_epoch=20, stage_to=disk)
-data.prepare_data()
-data.setup("fit")
-copied = sum(float(batch.weights.flat.double().sum()) for batch in data.train_dataloader())
-assert copied == digest, (copied, digest)
-print(digest, flush=True)
-"""
-=======
 def read_and_stage(zoo: str, disk: str, test: Connection) -> None:
     """Read a zoo where it lies and from a copy, when told to; answer what was read."""
     seen = []
@@ -294,7 +263,6 @@ def read_and_stage(zoo: str, disk: str, test: Connection) -> None:
     copied = sum(float(batch.weights.flat.double().sum()) for batch in data.train_dataloader())
     assert copied == digest, (copied, digest)
     test.send(digest)
->>>>>>> w19-e
 
 
 def test_many_read_and_stage_one_zoo_at_once(source: Path, tmp_path: Path) -> None:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
-=======
->>>>>>> w19-e
 from pathlib import Path
 
 import pytest
