@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 
@@ -30,6 +31,7 @@ from benchmarks.mutations.judging import (
     state_of,
 )
 from benchmarks.mutations.kinds import COMMANDS, KINDS, Command, Mutator, commands_that_read
+from benchmarks.mutations.parquet import write_parquet
 from benchmarks.mutations.processes import Outcome
 from benchmarks.mutations.trees import MARKUP, change_tree, places
 
@@ -57,6 +59,7 @@ def inputs(zoo_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("bench/cell.json", "zoo/progress/00000.json"):
         (folder / name).write_text('{"seed": 0, "cost": {"steps": 4}, "metrics": [0.5, 1.0]}')
     (folder / "table.csv").write_text("file,animal,size\n0.pt,dog,1\n1.pt,cat,2\n2.pt,dog,3\n")
+    write_parquet(folder / "table.csv", folder / "table.parquet")
     settings = {"model": {"encoder": "x", "width": 8}, "data": [1, 2], "trainer": {"steps": 3}}
     (folder / "emulation.yaml").write_text(yaml.safe_dump(settings))
     return folder
@@ -89,6 +92,8 @@ def mutated(attempt: Attempt, inputs: Path, folder: Path) -> tuple[str, str]:
 def test_mutators_change_their_input_and_one_seed_does_it_alike(
     kind: str, mutator: Mutator, inputs: Path, tmp_path: Path
 ) -> None:
+    if kind == "Parquet" and not find_spec("pyarrow"):
+        pytest.skip("no pyarrow")
     as_it_was, changed = digest(inputs), []
     drawn = (one for one in plan(inputs, 0, [kind]))
     for attempt in itertools.islice(drawn, 12):
@@ -108,7 +113,8 @@ def test_a_seed_draws_the_same_attempts_and_another_one_others(inputs: Path) -> 
     )
     assert first == again
     assert [one.path for one in first] != [one.path for one in other]
-    assert {one.kind for one in first} == set(KINDS)
+    there = {name for name in KINDS if name != "Parquet" or find_spec("pyarrow")}
+    assert {one.kind for one in first} == there
     for attempt in first:
         assert attempt.path.parts[0] in attempt.command.reads.split()
     name = first[3].kind
@@ -116,12 +122,18 @@ def test_a_seed_draws_the_same_attempts_and_another_one_others(inputs: Path) -> 
     assert only == first[3]  # a kind alone keeps its numbers
 
 
-def test_every_command_is_drawn_by_some_kind() -> None:
+def test_every_command_is_drawn_by_some_kind(tmp_path: Path) -> None:
+    names = {first for command in COMMANDS for first in command.reads.split()}
+    for name in names:
+        (tmp_path / name).touch()
     drawn: set[Command] = set()
-    for name in {first for command in COMMANDS for first in command.reads.split()}:
+    for name in names:
         for kind in KINDS.values():
-            drawn.update(commands_that_read(kind, Path(name)))
+            drawn.update(commands_that_read(kind, Path(name), tmp_path))
     assert drawn == set(COMMANDS)
+    (tmp_path / "table.csv").unlink()
+    for command in commands_that_read(KINDS["state dicts"], Path("models"), tmp_path):
+        assert "table.csv" not in command.words  # what is not there is not read
 
 
 def test_one_place_of_a_tree_is_changed() -> None:

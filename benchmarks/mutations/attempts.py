@@ -40,12 +40,14 @@ def plan(inputs: Path, seed: int, kinds: Collection[str] = tuple(KINDS)) -> Iter
     Args:
         inputs: the folder with the valid inputs.
         seed: of everything that is drawn.
-        kinds: attempts of other kinds are left out, and the rest keep their numbers.
+        kinds: attempts of other kinds are left out, and the rest keep their numbers; so are those
+            of which there is no input.
     """
     names = list(KINDS)
-    for number in count():
+    wanted = [name for name in kinds if any(any(inputs.glob(one)) for one in KINDS[name].files)]
+    for number in count() if wanted else ():
         name = names[number % len(names)]
-        if name in kinds:
+        if name in wanted:
             yield _draw(inputs, seed, number, name)
 
 
@@ -56,7 +58,7 @@ def _draw(inputs: Path, seed: int, number: int, name: str) -> Attempt:
         if not found:
             continue
         path = chance.choice(found).relative_to(inputs)
-        if commands := commands_that_read(kind, path):
+        if commands := commands_that_read(kind, path, inputs):
             break
     return Attempt(seed, number, name, path, chance.choice(kind.mutators), chance.choice(commands))
 

@@ -11,6 +11,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from benchmarks.mutations.parquet import write_parquet
+
 CONFIGS = {
     "zoo.yaml": """\
 problem: formal_languages
@@ -95,7 +97,10 @@ RUNS = 12
 
 
 def make_inputs(folder: Path, environment: dict[str, str]) -> None:
-    """Make a zoo, one half built, one packed, runs, models, a table, configs and a benchmark."""
+    """Make zoos, one of them half built, runs, models, tables, configs and a benchmark.
+
+    The table is there as Parquet, too, where pyarrow is installed.
+    """
     folder.mkdir(parents=True)
     for name, text in CONFIGS.items():
         (folder / name).write_text(text)
@@ -123,6 +128,7 @@ def _make_models(folder: Path) -> None:
         (torch.save if number % 2 else save_file)(state, folder / "models" / name)
         lines.append(f"{name},{('dog', 'cat', 'mouse')[number % 3]},{number / 2},{number}")
     (folder / "table.csv").write_text("\n".join(lines) + "\n")
+    write_parquet(folder / "table.csv", folder / "table.parquet")
 
 
 def clean_environment(folder: Path) -> dict[str, str]:

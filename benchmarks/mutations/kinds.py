@@ -12,6 +12,7 @@ from random import Random
 
 from benchmarks.mutations import folders, tensors, text_files
 from benchmarks.mutations.inputs import PACK
+from benchmarks.mutations.parquet import parquet
 
 Mutator = Callable[[Random, Path], str]
 """Changes a file or a folder in place; says what it did."""
@@ -46,8 +47,11 @@ COMMANDS = (
     Command("zoo build --config binding.yaml --out new", "binding.yaml", "new"),
     Command(f"{PACK} --table table.csv --out new", "models table.csv", "new"),
     Command(f"{PACK} --table table.csv --task animal --out new", "models table.csv", "new"),
+    Command(f"{PACK} --table table.parquet --out new", "models table.parquet", "new"),
     Command(f"{PACK} --out new", "models", "new"),
-    Command(f"{PACK} --table table.csv --task animal --out packed", "packed models", "packed"),
+    Command(
+        f"{PACK} --table table.csv --task animal --out packed", "packed models table.csv", "packed"
+    ),
     Command("fit --config emulation.yaml --data.zoo zoo --run new", "zoo emulation.yaml", "new"),
     Command(
         "fit --config emulation.yaml --data.zoo binding --model.loss mean_squared_error "
@@ -166,6 +170,7 @@ KINDS = {
         (tensors.state_dict, tensors.state_dict, tensors.state_dict, tensors.damaged),
     ),
     "tables": Kind(("table.csv",), (text_files.table_cell,) * 3 + (text_files.table_text,)),
+    "Parquet": Kind(("table.parquet",), (parquet, parquet, parquet, tensors.damaged)),
     "YAML": Kind(
         ("*.yaml", "*.yaml", "run/config.yaml", "predicted/config.yaml"),
         (text_files.yaml_value, text_files.yaml_value, text_files.yaml_text),
@@ -218,11 +223,12 @@ KINDS = {
 }
 
 
-def commands_that_read(kind: Kind, path: Path) -> list[Command]:
-    """Return the commands of a kind for an input, whose path is relative to the inputs."""
-    first = path.parts[0]
+def commands_that_read(kind: Kind, path: Path, inputs: Path) -> list[Command]:
+    """Return the commands of a kind for one of the inputs, by its path in their folder."""
     return [
         command
         for command in COMMANDS
-        if first in command.reads.split() and re.match(kind.commands, command.words)
+        if path.parts[0] in command.reads.split()
+        and all((inputs / name).exists() for name in command.reads.split())
+        and re.match(kind.commands, command.words)
     ]
