@@ -222,6 +222,7 @@ ENCODER_CHANGES = {
     "no syntax": ("def forward(", "def forward(("),
     "an import that fails": ("import wsrl", "import wsrl, nothing_of_that_name"),
     "a module that fails": ("import wsrl", "import wsrl\n1 / 0"),
+    "a module that ends": ("import wsrl", "import wsrl\nraise SystemExit(3)"),
     "another class": ("class Sums", "class Products"),
     "no encoder": ("(wsrl.Encoder)", ""),
     "a constructor that fails": ("self.scale =", "self.scale = spec.nothing ="),
