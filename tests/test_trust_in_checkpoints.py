@@ -146,6 +146,10 @@ CHANGES = {
     "weights that are text": lambda content: content["state_dict"].update({"encoder.scale": "1"}),
     "callbacks in a list": lambda content: content.update(callbacks=[1]),
     "another Lightning": lambda content: content.update({"pytorch-lightning_version": "0.7.1"}),
+    "a count that is text": lambda content: content["loops"]["test_loop"]["batch_progress"][
+        "total"
+    ].update(ready="1"),
+    "loops that hold themselves": lambda content: content.update(loops={"fit_loop": endless()}),
     "no Lightning": lambda content: content.update({"pytorch-lightning_version": endless()}),
     "nothing of ours": lambda content: content.pop("wsrl"),
     "no object": lambda content: content.update(wsrl=3),
