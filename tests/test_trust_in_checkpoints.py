@@ -146,6 +146,10 @@ CHANGES = {
     "weights that are text": lambda content: content["state_dict"].update({"encoder.scale": "1"}),
     "callbacks in a list": lambda content: content.update(callbacks=[1]),
     "another Lightning": lambda content: content.update({"pytorch-lightning_version": "0.7.1"}),
+    "a count that is text": lambda content: content["loops"]["test_loop"]["batch_progress"][
+        "total"
+    ].update(ready="1"),
+    "loops that hold themselves": lambda content: content.update(loops={"fit_loop": endless()}),
     "no Lightning": lambda content: content.update({"pytorch-lightning_version": endless()}),
     "nothing of ours": lambda content: content.pop("wsrl"),
     "no object": lambda content: content.update(wsrl=3),
@@ -222,6 +226,7 @@ ENCODER_CHANGES = {
     "no syntax": ("def forward(", "def forward(("),
     "an import that fails": ("import wsrl", "import wsrl, nothing_of_that_name"),
     "a module that fails": ("import wsrl", "import wsrl\n1 / 0"),
+    "a module that ends": ("import wsrl", "import wsrl\nraise SystemExit(3)"),
     "another class": ("class Sums", "class Products"),
     "no encoder": ("(wsrl.Encoder)", ""),
     "a constructor that fails": ("self.scale =", "self.scale = spec.nothing ="),

@@ -252,6 +252,9 @@ def test_an_encoder_that_diverged_is_not_the_rnns_fault(
     error = capsys.readouterr().err.splitlines()[-1]
     assert f"the encoder in {tmp_path / 'best.ckpt'} gives no finite embedding" in error
     assert str(file) not in error
+    assert main(["search", str(file), str(file), "--ckpt", str(tmp_path / "best.ckpt")]) == 1
+    errors = [line for line in capsys.readouterr().err.splitlines() if "note:" not in line]
+    assert errors == [error.replace("wsrl inspect", "wsrl search")]
 
 
 def test_a_folder_that_cannot_be_written_is_measured_again(

@@ -42,7 +42,9 @@ def import_subclass(path: str, base: type[_Class]) -> type[_Class]:
         found = vars(import_module(module))[name]
     except KeyError as error:
         raise ValueError(f"no {_kind(base)} at {path!r}: its module has no {error}") from error
-    except Exception as error:  # a module of one's own can raise anything
+    except (Exception, SystemExit) as error:  # a module of one's own can raise anything
+        if isinstance(error, SystemExit) and isinstance(error.code, int) and error.code > 128:
+            raise  # this process was told to end, by a signal
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ValueError(f"no {_kind(base)} at {path!r} ({reason:.300})") from error
     if not (isinstance(found, type) and issubclass(found, base)):

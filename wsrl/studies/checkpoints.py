@@ -16,6 +16,7 @@ from wsrl.data import ZooDataModule
 from wsrl.encoders.base import is_plain, read_config
 from wsrl.encoders.lookup import import_subclass
 from wsrl.rnn import RNNSpec
+from wsrl.studies.training_state import are_counters
 from wsrl.tasks import PredictionModule, TaskModule
 from wsrl.torch_files import read_torch_file
 from wsrl.zoos.problems.typed import check_arguments
@@ -242,9 +243,10 @@ def _check_parts(content: Any) -> None:
             raise ValueError(f"in its state_dict {name!r:.200} is a {type(value).__name__}")
     if not isinstance(version, str) or not re.match(r"[2-9]\.|[1-9]\d+\.", version):
         raise ValueError(f"its pytorch-lightning_version is {reprlib.repr(version)}")
-    for name in ("callbacks", "loops"):
-        if not isinstance(content.get(name, {}), dict):
-            raise ValueError(f"its {name} are a {type(content[name]).__name__}")
+    if not isinstance(content.get("callbacks", {}), dict):
+        raise ValueError(f"its callbacks are a {type(content['callbacks']).__name__}")
+    if not are_counters(content.get("loops", {})):
+        raise ValueError("its loops are no counters")
 
 
 def _defaults(cls: type) -> dict[str, Any]:

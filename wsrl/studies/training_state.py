@@ -11,6 +11,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from wsrl.encoders.base import is_plain
 from wsrl.studies.optimizer_state import check_optimizer_state, is_alike
 
 
@@ -96,7 +97,7 @@ def check_training_state(trainer: Trainer, checkpoint: Mapping[str, Any]) -> Non
         _check_scheduler(config.scheduler, saved)
     loops = checkpoint["loops"]
     found = loops.get("fit_loop") if isinstance(loops, dict) else None
-    if not (is_alike(found, trainer.fit_loop.state_dict()) and _counts(found)):
+    if not (are_counters(found) and is_alike(found, trainer.fit_loop.state_dict())):
         raise ValueError("its loops are no counters of training")
 
 
@@ -115,8 +116,12 @@ def _check_scheduler(scheduler: Any, saved: Any) -> None:
         raise ValueError("its scheduler has no last_epoch")
 
 
+def are_counters(found: object) -> bool:
+    """Whether nested dictionaries and lists hold whole numbers, true and false alone."""
+    return is_plain(found) and _counts(found)
+
+
 def _counts(found: Any) -> bool:
-    """Whether all that nested dictionaries and lists hold are whole numbers, yes or no."""
     if isinstance(found, dict | list):
         return all(map(_counts, found.values() if isinstance(found, dict) else found))
     return type(found) in (int, bool)

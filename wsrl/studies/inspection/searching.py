@@ -116,8 +116,10 @@ def search(
         The RNNs, and the files that were left out with the reason.
 
     Raises:
-        ValueError: where ``like`` is no RNN that fits.
+        ValueError: where ``like`` is no RNN that fits, or the encoder embeds none of the zoo's.
+        ZooError: for a damaged zoo.
     """
+    _ = inspector.reference  # what is wrong with it is one error, not one for each file
     example = None if like is None else inspector.inspect(like)
     hits, skipped = [], []
     told = time.monotonic()
