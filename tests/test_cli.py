@@ -199,6 +199,10 @@ def test_the_command_line_beats_a_zoo_config_wherever_it_stands(tmp_path: Path) 
             "choose one of lstm, gru, tanh, linear",
         ),
         (["--config", "nope.yaml"], "no config file at nope.yaml"),
+        (
+            ["--problem", "formal_languages", "--devices", "100000"],
+            "--devices is 100000: this machine has room for at most",
+        ),
     ],
 )
 def test_bad_zoo_settings_are_errors(

@@ -22,6 +22,7 @@ import torch
 
 from wsrl.environment import check_numbers, srun_numbers, torchrun_numbers
 from wsrl.stopping import StopRequests, is_launched
+from wsrl.studies.options import check_devices
 
 Child: TypeAlias = "subprocess.Popen[bytes]"
 
@@ -72,6 +73,7 @@ def several_processes(
         devices, nodes = 1 if devices is None else devices, 1 if nodes is None else nodes
         if devices < 1 or nodes < 1:
             raise ValueError(f"devices and nodes must be at least 1, not {devices} and {nodes}")
+        check_devices("--devices", devices)
         is_main = os.environ.get("NODE_RANK", "0") == "0"
         if devices == 1:
             yield Place(device, is_main, stop)

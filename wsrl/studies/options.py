@@ -45,8 +45,12 @@ def seed(text: str) -> int:
     return whole(-(2**63), 2**64 - 1)(text)
 
 
-def check_devices(devices: object) -> None:
+def check_devices(option: str, devices: object) -> None:
     """Refuse numbers of processes that no machine could start.
+
+    Args:
+        option: its name, for the message.
+        devices: as it is given: a number of processes, or something else.
 
     Raises:
         ValueError: naming the bound.
@@ -56,7 +60,7 @@ def check_devices(devices: object) -> None:
     wanted = int(devices) if isinstance(devices, str) and devices.isdigit() else devices
     most = max(64, 4 * (os.cpu_count() or 1), torch.cuda.device_count())
     if isinstance(wanted, int) and wanted > most:
-        raise ValueError(f"trainer.devices is {wanted}: this machine has room for at most {most}")
+        raise ValueError(f"{option} is {wanted}: this machine has room for at most {most}")
 
 
 def add_run_options(parser: LightningArgumentParser, command: str) -> None:

@@ -145,7 +145,7 @@ class TrainingCLI(LightningCLI):
         self.seed = self.config["seed_everything"]  # as given: a number, or whether any will do
         if not isinstance(self.seed, bool | None) and not 0 <= self.seed < 2**32:
             raise ValueError(f"seed_everything must be at least 0 and below 2**32, not {self.seed}")
-        check_devices(self.config["trainer"]["devices"])
+        check_devices("trainer.devices", self.config["trainer"]["devices"])
         given = self.config["model"]["init_args"].get("pretrained")
         if self.record is not None and given is not None:
             self.record.check_pretrained(given)
