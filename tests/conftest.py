@@ -13,8 +13,6 @@ from pathlib import Path
 # Before numpy and torch are there; the processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# Ctrl-C reaches the tests and what they start, also in the background of a script.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 import torch
@@ -23,6 +21,9 @@ from hypothesis import HealthCheck, settings
 import wsrl  # noqa: F401 first: it lets torchvision, and so Lightning, be imported beside a CPU torch
 from wsrl.zoos import BuildSettings, Zoo, build_zoo, open_zoo
 from wsrl.zoos.problems import FormalLanguages, TiledImages
+
+# Ctrl-C reaches the tests and what they start, also in the background of a script.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "wsrl",

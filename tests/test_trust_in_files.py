@@ -564,9 +564,7 @@ def test_nothing_big_is_allocated_for_a_manifest(bad: Path, tmp_path: Path) -> N
         (zoo / "manifest.json").write_text(json.dumps(copy.deepcopy(original)))
         edited(zoo, LIES[lie])
         zoos.append(str(zoo))
-    result = subprocess.run(
-        [sys.executable, "-c", LIMITED, *zoos], capture_output=True, text=True
-    )
+    result = subprocess.run([sys.executable, "-c", LIMITED, *zoos], capture_output=True, text=True)
     assert result.stdout == "limited\nended\n", result.stderr
 
 
