@@ -1,11 +1,13 @@
 """The command ``wsrl``, whose processes wait at gates: ``python -m tests.gated_cli WORDS``.
 
 The gates are in the folder ``GATES``. A process that Lightning has started waits at ``second``
-before it does anything, and a build waits at ``work`` before its first update.
+before it does anything, and a build waits at ``work`` before its first update. Where there is a
+file ``looks``, each look that Lightning takes at its processes is noted there.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from pathlib import Path
@@ -15,7 +17,20 @@ from wsrl._process import tune_process
 from wsrl.cli import main
 
 LOOKS = "looks"
-"""A file with a line for each time that Lightning looked whether its processes live."""
+
+
+def hold_before_step(step: int, gate: Gate) -> None:
+    """Have this process wait at a gate before its ``step``-th update of any group, from 1."""
+    from wsrl.zoos import group
+
+    train, count = group.Group._train_step, itertools.count(1)
+
+    def training(members: group.Group) -> None:
+        if next(count) == step:
+            gate.wait()
+        train(members)
+
+    group.Group._train_step = training  # type: ignore[method-assign]
 
 
 def watch_lightning(looks: Path) -> None:
@@ -39,10 +54,7 @@ if __name__ == "__main__":
     gates = Path(os.environ["GATES"])
     if os.environ.get("LOCAL_RANK", "0") != "0":
         Gate(gates / "second").wait()
-
-    from tests.zoos.building import hold_before_step
-
+    elif (gates / LOOKS).exists():
+        watch_lightning(gates / LOOKS)
     hold_before_step(1, Gate(gates / "work"))
-    gates.mkdir(parents=True, exist_ok=True)
-    watch_lightning(gates / LOOKS)
     sys.exit(main())

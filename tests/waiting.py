@@ -18,7 +18,7 @@ def until(condition: Callable[[], bool]) -> None:
     limit = time.monotonic() + HANG_SECONDS
     while not condition():
         assert time.monotonic() < limit, "waited in vain"
-        time.sleep(0.005)
+        time.sleep(0.02)
 
 
 def runs(pid: int) -> bool:
@@ -65,7 +65,7 @@ class Gate:
         (self.folder / str(os.getpid())).touch()
         try:
             while not (self.folder / "open").exists():
-                if select.select([receiver], [], [], 0.01)[0]:
+                if select.select([receiver], [], [], 0.05)[0]:
                     return
         finally:
             signal.set_wakeup_fd(before)

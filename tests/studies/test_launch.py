@@ -111,6 +111,8 @@ def test_killed_stopped_and_interrupted_it_goes_on(whole: Path, tmp_path: Path) 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc here")
 def test_a_process_that_is_killed_takes_no_other_with_it(whole: Path, tmp_path: Path) -> None:
     zoo, gates = tmp_path / "zoo", tmp_path / "gates"
+    gates.mkdir()
+    (gates / LOOKS).touch()
     with started(zoo, gates, "--devices", "2") as process:
         other = both_work(zoo, gates, process)
         os.kill(other, signal.SIGKILL)
@@ -139,8 +141,7 @@ def lightning_looked(gates: Path, before: int) -> bool:
 
 
 def looks_of(gates: Path) -> list[str]:
-    looks = gates / LOOKS
-    return looks.read_text().splitlines() if looks.exists() else []
+    return (gates / LOOKS).read_text().splitlines()
 
 
 def test_a_process_that_does_not_end_when_told_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
