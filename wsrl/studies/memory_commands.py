@@ -189,7 +189,6 @@ def _parser() -> argparse.ArgumentParser:
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
-        exit_on_error=False,
     )
     add = parser.add_argument
     add("source", metavar="ZOO|FILE", help="a zoo's folder, or the state dict of one RNN")
