@@ -52,20 +52,29 @@ def test_a_message_cannot_look_like_another_one(capsys: pytest.CaptureFixture[st
     assert lines == ["error: no zoo at x", "  wsrl: all is well", "  already set in"]
 
 
-def test_warnings_and_logs_of_others_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+def test_warnings_of_others_are_escaped() -> None:
+    plain = UserWarning("plain")
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        with guarded():
+            warnings.warn(HOSTILE, DeprecationWarning, stacklevel=1)
+            warnings.warn(plain, stacklevel=1)
+    assert [str(each.message) for each in found] == [printable(HOSTILE), "plain"]
+    assert [each.category for each in found] == [DeprecationWarning, UserWarning]
+    assert found[1].message is plain
+
+
+def test_logs_of_others_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     log = logging.getLogger("somebodys")
     with guarded():
         handler = logging.StreamHandler(sys.stderr)
         log.addHandler(handler)
         try:
             log.warning("restored %s", HOSTILE)
-            with warnings.catch_warnings():
-                warnings.simplefilter("always")
-                warnings.showwarning(UserWarning(HOSTILE), UserWarning, "file.py", 3)
         finally:
             log.removeHandler(handler)
     shown = capsys.readouterr().err
-    assert shown.count(r"\x1b[2J") == 2
+    assert shown.count(r"\x1b[2J") == 1
     assert "\x1b" not in shown
 
 

@@ -124,20 +124,19 @@ def status_with_threads(status: int, threads: ThreadErrors) -> int:
     return status
 
 
-def _lack_of_memory(error: BaseException | None) -> str | None:
-    """Say how memory lacked, if that is what an exception, or one that it came from, is about."""
-    while error is not None:
-        names = {kind.__name__ for kind in type(error).__mro__}
-        text = str(error)
+def _lack_of_memory(error: BaseException) -> str | None:
+    """Say how memory lacked, if that is what an exception is about."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    text = str(error)
+    if not {"MemoryError", "OutOfMemoryError"} & names:
         # PyTorch has a class of its own for devices, and none for the CPU.
         known = isinstance(error, RuntimeError | ValueError | OSError)
-        if {"MemoryError", "OutOfMemoryError"} & names or (known and _OUT_OF_MEMORY.search(text)):
-            wanted = _WANTED.search(text)
-            if wanted:
-                return f"{int(wanted[1]) / 1e9:,.1f} GB were asked for at once"
-            return _first_line(error)
-        error = error.__cause__
-    return None
+        if not known or not _OUT_OF_MEMORY.search(text):
+            return None
+    wanted = _WANTED.search(text)
+    if wanted and not isinstance(error, EXPECTED):  # whose text may name a file
+        return f"{int(wanted[1]) / 1e9:,.1f} GB were asked for at once"
+    return _first_line(error)
 
 
 def _first_line(error: BaseException) -> str:

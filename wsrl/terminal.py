@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TextIO
@@ -122,7 +122,7 @@ def guarded() -> Iterator[ThreadErrors]:
     _open_streams()
     errors = ThreadErrors()
     before = warnings.showwarning, logging.getLogRecordFactory(), threading.excepthook
-    warnings.showwarning = _show_warning
+    warnings.showwarning = _escaping(before[0])
     logging.setLogRecordFactory(_Record)
     threading.excepthook = errors.note
     try:
@@ -140,17 +140,14 @@ class _Record(logging.LogRecord):
         return printable(super().getMessage(), _LAYOUT)
 
 
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    text = warnings.formatwarning(message, category, filename, lineno, line)
-    if (stream := file or sys.stderr) is not None:
-        _write(stream, text.rstrip("\n"))
+def _escaping(show: Callable[..., None]) -> Callable[..., None]:
+    """Return a ``warnings.showwarning`` that escapes the message and hands it on."""
+
+    def show_escaped(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        text = printable(str(message), _LAYOUT)
+        show(message if text == str(message) else UserWarning(text), category, *where)
+
+    return show_escaped
 
 
 def _open_streams() -> None:
