@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import warnings
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import nn
 
 from tests.encoders.encoder_cases import SMALL
 from tests.tasks.conftest import small_emulation, small_trainer
+from tests.waiting import until
 from wsrl.data import ZooDataModule
 from wsrl.encoders import create_encoder, list_encoders
 from wsrl.tasks import PredictionModule, TaskModule
@@ -134,17 +136,28 @@ def train_all(zoo: str, folder: Path, processes: int) -> Results:
     }
 
 
-def work(rank: int, ports: list[str], zoo: str, folder: Path) -> None:
+def meet(rank: int, folder: Path) -> None:
+    """Have the first process choose a free port, at the last moment, and the others read it."""
+    folder.mkdir(exist_ok=True)
+    if rank == 0:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            (folder / "chosen").write_text(str(free.getsockname()[1]))
+        (folder / "chosen").rename(folder / "port")
+    until((folder / "port").exists)
+    os.environ["MASTER_PORT"] = (folder / "port").read_text()
+
+
+def work(rank: int, zoo: str, folder: Path) -> None:
     """Train on two processes, then evaluate on three."""
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "LOCAL_RANK": str(rank)}
     if rank < 2:
-        os.environ["MASTER_PORT"] = ports[0]
+        meet(rank, folder / "two")
         results = train_all(zoo, folder, 2)
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
-    os.environ["MASTER_PORT"] = ports[1]
+    meet(rank, folder / "three")
     evaluated = evaluate(zoo, folder, 3)
     if rank == 0:
         torch.save(results | {"evaluation": evaluated}, folder / "results.pt")

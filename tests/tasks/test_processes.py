@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 import pytest
@@ -18,14 +17,6 @@ METRICS = {"rtol": 1e-6, "atol": 1e-6}
 """What metrics collect is float32."""
 
 
-def free_ports(count: int) -> list[str]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [str(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("processes")
@@ -34,9 +25,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def results(zoo_path: Path, folder: Path) -> tuple[Results, Results]:
     """What one process gives, and what two (in an evaluation, three) give, all run at once."""
-    ports = free_ports(2)
     processes = [
-        FORK.Process(target=work, args=(rank, ports, str(zoo_path), folder), daemon=True)
+        FORK.Process(target=work, args=(rank, str(zoo_path), folder), daemon=True)
         for rank in range(3)
     ]
     for process in processes:

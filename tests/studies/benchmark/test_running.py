@@ -199,7 +199,7 @@ def test_two_commands_at_once_share_the_cells(
         until(lambda: len(gate.waiting()) == 2)  # a cell of each
         gate.open()
 
-    opener = threading.Thread(target=open_when_both_wait)
+    opener = threading.Thread(target=open_when_both_wait, daemon=True)
     opener.start()
     other = start(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     ended = main(["benchmark", *words])
