@@ -6,10 +6,9 @@
 Small valid inputs are made first, by wsrl itself: zoos, runs, models, a table, configs, a
 benchmark. Each attempt changes one of them and runs one command that reads it, in a process of its
 own. Whatever the input, a command must end with status 0, 1 or 2, in at most 20 s more than with
-the valid input (time in which it waits for a core does not count; a lease it may watch for its
-minute), take at most 4 GiB of memory,
-print no traceback, no control characters and at most a few lines on stderr, change nothing outside
-of the folders that it names, and accept no flipped weight without a word.
+the valid input (time in which it waits for a core does not count, and a lease it may watch for its
+minute), take at most 4 GiB of memory, print no traceback, no control characters and at most a few
+lines on stderr, change nothing outside of the folders that it names, and accept no flipped weight.
 
 The same seed gives the same attempts. Each finding keeps its input, command and output in
 ``DIR/findings``. The exit status is 1 where there are findings. Linux only.
@@ -148,10 +147,11 @@ def main() -> int:
     folder = options.out or Path(tempfile.mkdtemp(prefix="wsrl-mutations-"))
     search = Search(folder, options.fresh)
     attempts = plan(search.inputs, options.seed, options.only)
-    if options.repeat is not None:
-        chosen = [next(itertools.islice(plan(search.inputs, options.seed), options.repeat, None))]
-    else:
+    if options.repeat is None:
         chosen = itertools.islice(attempts, options.attempts)
+    else:
+        until = itertools.takewhile(lambda one: one.number <= options.repeat, attempts)
+        chosen = (one for one in until if one.number == options.repeat)
     tallies: dict[str, Counter[str]] = defaultdict(Counter)
     for attempt in chosen:
         outcome, changed, found = search.make(attempt)
