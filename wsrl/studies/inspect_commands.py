@@ -76,7 +76,7 @@ def add_encoder_options(parser: argparse.ArgumentParser) -> None:
     add("--zoo", metavar="DIR", help="the zoo, where it is not where RUN was trained on it")
     add(
         "--neighbours",
-        type=whole(1),
+        type=whole(),
         default=5,
         metavar="N",
         help="nearest RNNs (default: 5)",
