@@ -79,7 +79,7 @@ def add_encoder_options(parser: argparse.ArgumentParser) -> None:
     add_cell_option(add)
     add(
         "--neighbours",
-        type=whole(1),
+        type=whole(),
         default=5,
         metavar="N",
         help="nearest RNNs (default: 5)",
