@@ -148,4 +148,4 @@ def test_benchmark_configs_are_checked_whole(
     out = ["--out", str(tmp_path / "out"), "--seeds", "[0]"]  # all seeds have the same cells
     # The smoke tier is run for real in tests/studies/benchmark.
     assert main(["benchmark", "--config", str(CONFIGS / name), *out, "--workers", "1"]) == 0
-    assert ran[0] > 20
+    assert ran[0] > 15  # of one seed

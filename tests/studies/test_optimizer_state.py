@@ -205,6 +205,20 @@ def test_options_of_another_kind_are_refused(
     assert refused(case, saved)
 
 
+def test_an_option_that_is_not_there_is_refused(case: str, saved: dict[str, Any]) -> None:
+    """But those that PyTorch itself adds to groups of older releases."""
+    optimizer, _ = make(case)
+    for name in set(saved["param_groups"][0]) - {"params"}:
+        other = copy.deepcopy(saved)
+        del other["param_groups"][0][name]
+        if not refused(case, other) and case not in ("LBFGS", "Plain", "Grown"):
+            optimizer.load_state_dict(other)
+            assert name in optimizer.param_groups[0]
+    if case not in ("LBFGS", "Plain"):
+        del saved["param_groups"][0]["lr"]
+        assert refused(case, saved)
+
+
 @pytest.mark.parametrize("params", [None, [], [1], [torch.zeros(2)], torch.zeros(1), [0, 0]])
 def test_other_parameters_are_refused(case: str, saved: dict[str, Any], params: object) -> None:
     saved["param_groups"][0]["params"] = params

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from wsrl.cli import main
+from wsrl.tasks import PredictionModule
 from wsrl.zoos.tensors import read_tensors
 
 ROOT = Path(__file__).parents[2]
@@ -87,13 +88,24 @@ def notes(said: str) -> list[str]:
 
 
 def test_a_split_of_one_rnn_ends_no_run(
-    few: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    few: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    said_before: list[str] = []  # every step of training
+    own_step = PredictionModule.training_step
+
+    def step(module: PredictionModule, *batch: Any) -> Any:
+        said_before.append(capsys.readouterr().err)
+        return own_step(module, *batch)
+
+    monkeypatch.setattr(PredictionModule, "training_step", step)
     assert main(fit(few, tmp_path, *predict("size"))) == 0
     said = capsys.readouterr()
     wanted = "note: validation holds 1 RNN: r2 and kendall_tau are not defined there (null), since"
-    assert notes(said.err) == [f"{wanted} they need 2; add RNNs to the zoo to have them"]
-    assert said.err.index(wanted) < said.err.index("`max_steps=4` reached")
+    expected = [f"{wanted} they need 2; add RNNs to the zoo to have them"]
+    assert [notes(err) for err in (*said_before, said.err)] == [expected, [], [], [], []]
     assert "best validation/loss: " in said.out
     assert main(["test", "--run", str(tmp_path), "--ckpt_path", "best"]) == 0
     found = metrics_of(tmp_path)

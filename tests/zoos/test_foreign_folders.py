@@ -153,17 +153,23 @@ def test_what_is_no_file_is_never_waited_for(
                 command(copy)
 
 
-@pytest.mark.timeout(120)
-def test_a_lease_that_is_no_file_holds_nothing(tmp_path: Path) -> None:
+def dangling(path: Path) -> None:
+    path.symlink_to("nothing is here")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, dangling])
+def test_a_lease_that_is_no_file_holds_nothing(
+    make: Callable[[Path], None], tmp_path: Path
+) -> None:
     build(tmp_path / "zoo")
     (tmp_path / "zoo" / PROGRESS).mkdir()
-    os.mkfifo(tmp_path / "zoo" / PROGRESS / "00000.lease.1")
+    make(tmp_path / "zoo" / PROGRESS / "00000.lease.1")
     assert repair_zoo(tmp_path / "zoo").found == []
     assert not (tmp_path / "zoo" / PROGRESS).exists()
     build(tmp_path / "new", part=(1, 3))
     for path in (tmp_path / "new" / PROGRESS).glob("*.lease.*"):
         path.unlink()
-    os.mkfifo(tmp_path / "new" / PROGRESS / "00001.lease.4")
+    make(tmp_path / "new" / PROGRESS / "00001.lease.4")
     build(tmp_path / "new")
     open_zoo(tmp_path / "new").check()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -50,6 +50,7 @@ def check_optimizer_state(optimizer: Optimizer, saved: Any, began: bool) -> None
     if not all(isinstance(state, dict) for state in states.values()):
         raise ValueError("the state of a parameter is not by name")
     for group, here in zip(groups, optimizer.param_groups, strict=True):
+        _check_options(optimizer, group, here["params"][0])
         parameters = dict(zip(group["params"], here["params"], strict=True))
         examples = {index: _example(optimizer, group, each) for index, each in parameters.items()}
         if began and any(examples.values()) and not any(map(states.get, parameters)):
@@ -69,6 +70,19 @@ def _torch_class(optimizer: Optimizer) -> type[Optimizer] | None:
     classes = type(optimizer).__mro__
     found = next(c for c in classes if f"{c.__module__}.".startswith("torch.optim."))
     return None if found in (Optimizer, LBFGS) else found  # what LBFGS keeps changes its kind
+
+
+def _check_options(optimizer: Optimizer, group: Mapping[str, Any], parameter: Tensor) -> None:
+    """Check that a group lacks no option, but those that PyTorch adds to older groups."""
+    cls = _torch_class(optimizer)
+    if cls is None:
+        return
+    make: Callable[..., Optimizer] = cls
+    tried = make([nn.Parameter(parameter.new_ones(_small(parameter)))])
+    wanted = tried.param_groups[0].keys()
+    tried.load_state_dict({"state": {}, "param_groups": [{**group, "params": [0]}]})
+    if lacking := sorted(wanted - tried.param_groups[0].keys()):
+        raise ValueError(f"a group of it lacks {', '.join(lacking)}")
 
 
 def _example(

@@ -17,7 +17,6 @@ import torch
 
 from wsrl.rnn import RNNSpec
 from wsrl.safe_files import read_regular
-from wsrl.zoos.problems.typed import check_arguments
 from wsrl.zoos.settings import BuildSettings
 
 DTYPES = {
@@ -178,7 +177,6 @@ def _check_build(content: Mapping[str, Any]) -> None:
     count, built = len(steps), content.get("origin", "built") == "built"
     if built:
         known = {one.name: build[one.name] for one in fields(BuildSettings) if one.name in build}
-        check_arguments(BuildSettings, known)
         BuildSettings(**known)
         spec = content["spec"]
         if other := [name for name in spec.keys() & build.keys() if spec[name] != build[name]]:

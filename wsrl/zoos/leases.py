@@ -115,8 +115,8 @@ class Leases:
         path = self._path(name, generation)
         try:
             content = read_regular(path, 4 * _LENGTH)
-        except FileNotFoundError:  # all is done, and somebody tidies up
-            return Standing(generation, free=False)
+        except FileNotFoundError:  # somebody tidies up, since all is done; or a link to nothing
+            return Standing(generation, free=path.is_symlink())
         except ValueError:  # a pipe, say, or something longer: no lease that anybody took
             return Standing(generation)
         holder, done, released = _parse(content)

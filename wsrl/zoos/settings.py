@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from wsrl.rnn.spec import MAX_LAYERS, MAX_SIZE
-from wsrl.zoos.problems.typed import check_size
+from wsrl.zoos.problems.typed import check_arguments, check_size
 
 MOST_STEPS = (1 << 63) - 1
 """Steps that a zoo's column can hold."""
@@ -68,6 +68,7 @@ class BuildSettings:
     group_size: int = 64
 
     def __post_init__(self) -> None:
+        check_arguments(BuildSettings, vars(self))
         for name, (least, most) in SIZES.items():
             check_size(name, getattr(self, name), least, most)
         shards = -(-self.runs // self.group_size)
