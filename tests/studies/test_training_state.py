@@ -89,6 +89,9 @@ CHANGES: dict[str, Callable[[Content], object]] = {
     "a loop that has not begun": loops(dict.clear),
     "no count of steps": loops(lambda loop: loop.pop(STEPS)),
     "a count that is text": loops(lambda loop: loop["epoch_progress"]["total"].update(ready="1")),
+    "a count by another name": loops(
+        lambda loop: loop["epoch_progress"].update(a=loop["epoch_progress"].pop("total"))
+    ),
     "a broken count": loops(lambda loop: loop["epoch_progress"]["total"].update(ready=0.5)),
     "no callbacks": lambda content: content.pop("callbacks"),
     "another step": lambda content: content.update(global_step=5),

@@ -97,7 +97,9 @@ def check_training_state(trainer: Trainer, checkpoint: Mapping[str, Any]) -> Non
         _check_scheduler(config.scheduler, saved)
     loops = checkpoint["loops"]
     found = loops.get("fit_loop") if isinstance(loops, dict) else None
-    if not (are_counters(found) and is_alike(found, trainer.fit_loop.state_dict())):
+    wanted_loops = trainer.fit_loop.state_dict()
+    alike = is_alike(found, wanted_loops) and _holds_all(found, wanted_loops)
+    if not (are_counters(found) and alike):
         raise ValueError("its loops are no counters of training")
 
 
@@ -114,6 +116,15 @@ def _check_scheduler(scheduler: Any, saved: Any) -> None:
             raise ValueError(f"its scheduler's {name} is {reprlib.repr(value)}")
     if "last_epoch" in own and "last_epoch" not in saved:
         raise ValueError("its scheduler has no last_epoch")
+
+
+def _holds_all(found: Any, own: Any) -> bool:
+    """Whether nested dictionaries have all the names of others."""
+    if not isinstance(own, dict):
+        return True
+    return isinstance(found, dict) and all(
+        name in found and _holds_all(found[name], own[name]) for name in own
+    )
 
 
 def are_counters(found: object) -> bool:
