@@ -219,6 +219,29 @@ def test_an_option_that_is_not_there_is_refused(case: str, saved: dict[str, Any]
         assert refused(case, saved)
 
 
+def test_a_group_may_be_empty_and_a_rate_a_tensor() -> None:
+    parameter = nn.Parameter(torch.ones(3))
+    parameter.grad = torch.ones(3)
+    optimizer = optim.AdamW([{"params": [parameter]}, {"params": [], "weight_decay": 0.0}])
+    optimizer.step()
+    saved = optimizer.state_dict()
+    check_optimizer_state(optimizer, saved, began=True)
+    saved["param_groups"][1]["lr"] = torch.tensor(1e-3)
+    check_optimizer_state(optimizer, saved, began=True)
+
+
+@pytest.mark.parametrize(
+    "options", [{"betas": ()}, {"betas": (0.9,)}, {"eps": 10**400}, {"capturable": True}]
+)
+def test_options_with_which_no_step_can_be_made_are_refused(options: dict[str, Any]) -> None:
+    optimizer, parameters = make("AdamW, fused")
+    step(optimizer, parameters)
+    saved = optimizer.state_dict()
+    saved["param_groups"][0].update({"fused": None, "foreach": False} | options)
+    with pytest.raises(ValueError, match=r"no step can be made|expected"):
+        check_optimizer_state(optimizer, saved, began=True)
+
+
 @pytest.mark.parametrize("params", [None, [], [1], [torch.zeros(2)], torch.zeros(1), [0, 0]])
 def test_other_parameters_are_refused(case: str, saved: dict[str, Any], params: object) -> None:
     saved["param_groups"][0]["params"] = params

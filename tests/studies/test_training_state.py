@@ -13,6 +13,7 @@ import torch
 
 from wsrl.cli import main
 from wsrl.studies.callbacks import BestCheckpoint
+from wsrl.studies.runs import Run
 from wsrl.torch_files import read_torch_file
 
 
@@ -184,6 +185,21 @@ def test_nothing_is_written_through_a_link_that_leads_out(
     assert before == [
         (path, path.stat().st_mtime_ns, path.stat().st_size) for path in files(victim)
     ]
+
+
+def test_leftovers_beyond_a_link_that_leads_out_stay(run: Path, tmp_path: Path) -> None:
+    precious = tmp_path / "victim" / "precious.0123abcd.partial"
+    precious.parent.mkdir()
+    precious.touch()
+    (run / "link.0123abcd.partial").touch()
+    shutil.rmtree(run / "checkpoints")
+    (run / "checkpoints").symlink_to(precious.parent)
+    with pytest.raises(ValueError, match="is a link that leads out of"):
+        Run(run).remove_leftovers()
+    assert precious.exists()
+    (run / "checkpoints").unlink()
+    Run(run).remove_leftovers()
+    assert not (run / "link.0123abcd.partial").exists()
 
 
 def test_a_run_may_be_reached_by_a_link(run: Path, tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 A module may do more than its recurrent layer and its readout: an activation between them, an
 initial state, a residual connection. What it computes is therefore compared with what the weights
-that were read compute.
+that were read compute, on short sequences: what begins only after 17 steps, or with inputs
+beyond 30, is not seen.
 """
 
 from __future__ import annotations

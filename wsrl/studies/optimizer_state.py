@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import LBFGS, Optimizer
+from torch.optim import LBFGS, Optimizer, SparseAdam
 
 from wsrl.encoders.base import is_plain
 from wsrl.torch_files import tensors_in
@@ -50,6 +50,8 @@ def check_optimizer_state(optimizer: Optimizer, saved: Any, began: bool) -> None
     if not all(isinstance(state, dict) for state in states.values()):
         raise ValueError("the state of a parameter is not by name")
     for group, here in zip(groups, optimizer.param_groups, strict=True):
+        if not here["params"]:
+            continue
         _check_options(optimizer, group, here["params"][0])
         parameters = dict(zip(group["params"], here["params"], strict=True))
         examples = {index: _example(optimizer, group, each) for index, each in parameters.items()}
@@ -69,7 +71,8 @@ def _torch_class(optimizer: Optimizer) -> type[Optimizer] | None:
     """Return the class of ``torch.optim`` that an optimiser is of, or is derived from."""
     classes = type(optimizer).__mro__
     found = next(c for c in classes if f"{c.__module__}.".startswith("torch.optim."))
-    return None if found in (Optimizer, LBFGS) else found  # what LBFGS keeps changes its kind
+    # What LBFGS keeps changes its kind; SparseAdam takes no gradients like those tried here.
+    return None if found in (Optimizer, LBFGS, SparseAdam) else found
 
 
 def _check_options(optimizer: Optimizer, group: Mapping[str, Any], parameter: Tensor) -> None:
@@ -91,7 +94,10 @@ def _example(
     """Return the state that one step with a group's options makes for a small parameter.
 
     Returns:
-        ``None`` where that is not known: for others' optimisers, and those that take no such step.
+        ``None`` where that is not known: for others' optimisers.
+
+    Raises:
+        ValueError: where no step can be made with these options.
     """
     cls = _torch_class(optimizer)
     if cls is None:
@@ -100,12 +106,13 @@ def _example(
     options = {name: value for name, value in group.items() if name in names}
     small = nn.Parameter(parameter.new_ones(_small(parameter)))
     small.grad = torch.ones_like(small)
-    tried = cls([small], **options)
     try:
+        tried = cls([small], **options)
         with torch.enable_grad():
             tried.step(lambda: 0.0)
-    except RuntimeError:  # it takes sparse gradients alone, say
-        return None
+    except Exception as error:  # options can be wrong in any way
+        reason = (str(error).splitlines() or [""])[0]
+        raise ValueError(f"with its options no step can be made: {reason:.200}") from error
     return dict(tried.state[small])
 
 
@@ -189,6 +196,7 @@ def is_alike(saved: Any, own: Any) -> bool:
         return all(map(is_alike, saved, own))
     if isinstance(own, Tensor):
         return isinstance(saved, Tensor) and saved.shape == own.shape
-    if type(own) in (int, float):
-        return type(saved) in (int, float)
+    if type(own) in (int, float):  # PyTorch takes some options as a tensor of one number, too
+        one = isinstance(saved, Tensor) and saved.ndim == 0 and not saved.is_meta
+        return one or type(saved) in (int, float)
     return type(saved) is type(own)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from wsrl.safe_files import check_inside
 from wsrl.strict_json import to_json
 from wsrl.studies.configs import Config, configs_apart, read_config
 from wsrl.zoos.files import remove_leftovers
@@ -88,7 +89,12 @@ class Run:
         return read_config(str(self.config)) if self.config.exists() else {}
 
     def remove_leftovers(self) -> None:
-        """Delete what commands that were killed left half written; what is being written stays."""
+        """Delete what commands that were killed left half written; what is being written stays.
+
+        Raises:
+            ValueError: where a link leads out of the run's folder.
+        """
+        check_inside(self.folder, self.checkpoints.name)
         for folder in (self.folder, self.checkpoints):
             remove_leftovers(folder)
 

@@ -190,11 +190,11 @@ class TrainingCLI(LightningCLI):
             saves = given["enable_checkpointing"] is not False
             path = self.run.checkpoint("last") if saves else None
             minutes = self.config_init["checkpoint_minutes"]
-            # The first of all: what others do when a step begins is not done when it saves.
             step = 0 if self.record is None else self.record.step
             last = LastCheckpoint(path, minutes, self.stop, step, self._check_lease)
             checks = [TrainingStateCheck(), DivergenceCheck()]
             kept = [self._best_checkpoint(), EndCheckpoint(last)] if saves else []
+            # ``last`` runs first, so that it saves before other callbacks change state.
             own["callbacks"] = [last, *checks, self.cost, *callbacks, *kept]
         return super().instantiate_trainer(**own, **kwargs)
 

@@ -20,9 +20,16 @@ from wsrl.cli import main
 from wsrl.stopping import StopRequests
 from wsrl.studies.benchmark import running
 from wsrl.studies.benchmark.plan import plan
-from wsrl.studies.benchmark.results import CELLS, Result, read_results, write_result
+from wsrl.studies.benchmark.results import (
+    CELLS,
+    RESULT,
+    Cell,
+    Result,
+    read_results,
+    write_result,
+)
 from wsrl.studies.benchmark.running import LEASES, GridRunner
-from wsrl.studies.benchmark.work import LOG
+from wsrl.studies.benchmark.work import LOG, make_folder
 from wsrl.studies.benchmark_commands import _parser, _settings
 from wsrl.zoos.leases import Leases, Standing
 
@@ -140,6 +147,20 @@ def test_a_cell_that_fails_ends_no_other_and_is_tried_again(
     (tmp_path / "mended").touch()
     assert main(["benchmark", *words]) == 0
     assert all(result.error is None for result in read_results(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("linked", [CELLS, f"{CELLS}/a", f"{CELLS}/a/{LOG}"])
+def test_nothing_is_written_through_a_link_that_leads_out(linked: str, tmp_path: Path) -> None:
+    out, victim, cell = tmp_path / "out", tmp_path / "victim", Cell("a", "zoo", "z")
+    (out / linked).parent.mkdir(parents=True)
+    victim.mkdir()
+    (victim / RESULT).write_text("precious")
+    (out / linked).symlink_to(victim)
+    with pytest.raises(ValueError, match="is a link that leads out of"):
+        make_folder(out, cell)
+    assert [path.name for path in victim.iterdir()] == [RESULT]
+    (out / linked).unlink()
+    assert make_folder(out, cell).is_dir()
 
 
 def test_a_process_that_dies_is_a_cell_that_failed(

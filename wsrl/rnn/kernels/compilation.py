@@ -111,7 +111,9 @@ def load(folder: Path, name: str) -> ctypes.CDLL:
             _log.warning(
                 "Compiling the %s kernels for this machine into %s (seconds; once).", name, place
             )
-        with tempfile.TemporaryDirectory(prefix="wsrl-") as scratch:  # its mode is 0700
+        kept_in = None if shared else place
+        # Its mode is 0700.
+        with tempfile.TemporaryDirectory(prefix="wsrl-", dir=kept_in) as scratch:
             private = Path(scratch).resolve()
             if reason := who_else_writes(private):
                 raise CompilationError(

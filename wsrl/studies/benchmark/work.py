@@ -20,11 +20,12 @@ import torch
 from wsrl import __version__
 from wsrl._process import find_own_modules, hear_of_parents_death
 from wsrl.failures import attempt, describe
+from wsrl.safe_files import check_inside
 from wsrl.strict_json import numbers
 from wsrl.studies.baseline_commands import baseline_from_arguments
 from wsrl.studies.benchmark.curves import read_curves
 from wsrl.studies.benchmark.plan import PlannedCell, shown
-from wsrl.studies.benchmark.results import CELLS, RESULT, Cost, Result, write_result
+from wsrl.studies.benchmark.results import CELLS, RESULT, Cell, Cost, Result, write_result
 from wsrl.studies.build_commands import build_from_arguments
 from wsrl.studies.encoder_commands import encoders_from_arguments
 from wsrl.studies.runs import Run
@@ -77,6 +78,21 @@ def work(task: Task) -> None:
     raise SystemExit(status)
 
 
+def make_folder(out: Path, cell: Cell) -> Path:
+    """Return a cell's folder, without what was left by the last time, when it failed.
+
+    Raises:
+        ValueError: where a link leads out of the benchmark's folder.
+    """
+    name = f"{CELLS}/{cell.name}"
+    check_inside(out, *(f"{name}/{file}" for file in (LOG, RESULT)))
+    folder = out / name
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
+    (folder / RESULT).unlink(missing_ok=True)
+    return folder
+
+
 def _work(task: Task) -> int:
     """Run a cell in this process; return the exit status."""
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):  # whatever was inherited
@@ -87,10 +103,7 @@ def _work(task: Task) -> int:
         os.environ["CUDA_VISIBLE_DEVICES"] = task.device
     torch.set_num_threads(task.threads)
     find_own_modules()
-    folder = task.out / CELLS / task.planned.cell.name
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(folder)
-    (folder / RESULT).unlink(missing_ok=True)  # of the last time, when it failed
+    folder = make_folder(task.out, task.planned.cell)
     _print_to(folder / LOG)
     start = time.monotonic()
     error = _run(task.planned)

@@ -29,10 +29,12 @@ _EXACT = 1 << 53  # floats hold whole numbers exactly up to here
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _PADDED = re.compile(r"[+-]?0[0-9].*")
-_ALMOST = re.compile(  # percent, thousands, decimal commas
-    r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+|[0-9]{1,3}(?:[,' ][0-9]{3})+(?:\.[0-9]*)?|[0-9]+,[0-9]+)"
-    r"(?:[eE][+-]?[0-9]+)? ?%?"
+_ALMOST = re.compile(  # percent, thousands, decimal commas, exponents as in Fortran
+    r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+|[0-9]{1,3}(?:[,' ][0-9]{3})+(?:\.[0-9]*)?"
+    r"|[0-9]{1,3}(?:[.' ][0-9]{3})*,[0-9]+|[0-9]+,[0-9]+)(?:[eEdD][+-]?[0-9]+)? ?%?"
 )
+_TYPESET = str.maketrans(dict.fromkeys("\u00a0\u2007\u2009\u202f", " ") | {"\u2212": "-"})
+"""Spaces and the minus as spreadsheets set them in numbers."""
 
 
 @dataclass(frozen=True)
@@ -246,7 +248,7 @@ def _is_odd(entry: Any) -> bool:
 
 def _is_almost(entry: Any) -> bool:
     """Whether an entry is a number to people: with ``%``, or with separators."""
-    return isinstance(entry, str) and _ALMOST.fullmatch(entry) is not None
+    return isinstance(entry, str) and _ALMOST.fullmatch(entry.translate(_TYPESET)) is not None
 
 
 def _is_run_number(entry: Any, typed: bool) -> bool:
