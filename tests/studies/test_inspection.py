@@ -303,8 +303,7 @@ def test_what_does_not_fit_is_one_error(
     huge = {name: value.sign() * 3e38 for name, value in Own().state_dict().items()}
     torch.save(huge, tmp_path / "huge.pt")
     assert "weights so large" in failed(capsys, tmp_path / "huge.pt", "--ckpt", run)
-    assert main(["inspect", str(file), "--ckpt", str(run), "--neighbours", "0"]) == 2
-    assert "--neighbours: expected a whole number from 1" in capsys.readouterr().err
+    assert "at least one neighbour" in failed(capsys, file, "--ckpt", run, "--neighbours", 0)
     assert "no run and no checkpoint at" in failed(capsys, file, "--ckpt", tmp_path / "none")
     assert "the folder of a run?" in failed(capsys, file, "--ckpt", language_runs / "zoo")
     error = failed(capsys, file, "--ckpt", language_runs / "task")

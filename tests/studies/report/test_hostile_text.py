@@ -234,9 +234,10 @@ def test_settings_of_other_kinds_are_one_line(
     assert "benchmark.json does not describe a benchmark" in refused(small, capsys)
 
 
-def test_what_is_not_defined_is_left_out(small: Path) -> None:
+def test_what_is_not_defined_is_nan_and_not_left_out(small: Path) -> None:
     path = small / CELLS / "z/a/seed0/p/cell.json"
     changed(path, lambda content: content["metrics"].update({"validation/r2": None}))
     assert main(["report", str(small)]) == 0
     with (small / "results.csv").open(newline="") as file:
-        assert [row["split"] for row in csv.DictReader(file)] == ["ood"]
+        values = {row["split"]: row["value"] for row in csv.DictReader(file)}
+    assert values["validation"] == "nan"

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from wsrl.strict_json import to_json
+from wsrl.strict_json import numbers, to_json
 from wsrl.studies.benchmark.result_checks import check_cell, check_numbers, check_result
 from wsrl.zoos.checks import read_json
 from wsrl.zoos.files import write_atomically
@@ -90,7 +90,8 @@ class Result:
         cell: the cell.
         error: why it failed; ``None`` where it did not.
         commands: what it ran, as one would type it.
-        metrics: ``split/metric`` of its test, without those that are not defined (``null``).
+        metrics: ``split/metric`` of its test; NaN, ``null`` in the file, where it is not defined or
+            not finite.
         cost: of training; ``None`` where nothing was trained by steps.
         curves: by logged name, the steps and the values ``[[...], [...]]``, thinned out.
         made_with: versions and device.
@@ -124,8 +125,8 @@ def read_result(path: Path) -> Result:
         known = {f.name for f in fields(Result)} - {"cell", "cost"}
         rest = {name: value for name, value in found.items() if name in known}
         check_result(rest)
-        metrics = found.get("metrics", {})
-        rest["metrics"] = {n: v for n, v in metrics.items() if v is not None and v == v}
+        # Not left out: a run that diverged would no longer count.
+        rest["metrics"] = numbers(found.get("metrics", {}))
         cost = found["cost"]
         if cost is not None:
             check_numbers("cost", cost)
