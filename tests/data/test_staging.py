@@ -68,6 +68,14 @@ def test_a_whole_copy_is_used_again(source: Path, tmp_path: Path) -> None:
     assert {name: (copy / name).stat().st_ino for name in files(copy)} == before
 
 
+def test_a_whole_copy_needs_no_writing(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = staged(source, tmp_path / "disk").zoo.path
+    monkeypatch.setattr(staging, "sole", lambda *_: pytest.fail("it is taken for writing"))
+    assert staged(source, tmp_path / "disk").zoo.path == copy
+
+
 def test_a_copy_that_was_damaged_is_made_again(source: Path, tmp_path: Path) -> None:
     copy = staged(source, tmp_path / "disk").zoo.path
     flip(copy / SHARDS[1])

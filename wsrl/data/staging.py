@@ -70,17 +70,17 @@ def stage_zoo(zoo: Zoo, stage_to: str) -> None:
     """
     target = staged_path(zoo, stage_to)
     check_name(target)
+    if _is_copy(zoo, target):  # nothing needs to be written then
+        return
     target.parent.mkdir(parents=True, exist_ok=True)
     with sole(target.parent, target.name, partial(_wait, [])) as lease:
         unfinished = target.with_name(f"{target.name}{PARTIAL}")
         remove_unfinished(unfinished)
+        if _is_copy(zoo, target):  # another job made it meanwhile
+            return
         if os.path.lexists(target):
-            try:
-                _check_copy(zoo, target)
-                return
-            except ZooError:  # the copy was damaged since, or is no copy of this zoo
-                target.rename(unfinished)  # at once: nobody opens half of it
-                remove_unfinished(unfinished)
+            target.rename(unfinished)  # at once: nobody opens half of it
+            remove_unfinished(unfinished)
         _check_space(zoo, target.parent)
         try:
             unfinished.mkdir()
@@ -125,16 +125,14 @@ def _files(zoo: Zoo) -> list[str]:
     return names + [ARGUMENTS] * (zoo.path / ARGUMENTS).is_file()
 
 
-def _check_copy(zoo: Zoo, folder: Path) -> None:
-    """Check that a folder holds a whole copy of this very zoo.
-
-    Raises:
-        ZooError: where it does not.
-    """
-    copy = open_zoo(folder)
-    if copy.manifest != zoo.manifest:
-        raise ZooError(f"{folder} holds no copy of the zoo at {zoo.path}")
-    copy.check()
+def _is_copy(zoo: Zoo, folder: Path) -> bool:
+    """Say whether a folder holds a whole copy of this very zoo."""
+    try:
+        copy = open_zoo(folder)
+        copy.check()
+    except ZooError:
+        return False
+    return copy.manifest == zoo.manifest
 
 
 def _copy(zoo: Zoo, folder: Path) -> None:
@@ -145,7 +143,7 @@ def _copy(zoo: Zoo, folder: Path) -> None:
         if wanted.get(name, found) != found:
             raise ZooError(f"the zoo is damaged: the checksum of {zoo.path / name} differs")
     if not wanted:
-        _check_copy(zoo, folder)
+        open_zoo(folder).check()
 
 
 def _copy_file(source: Path, target: Path) -> str:
