@@ -151,6 +151,7 @@ def test_an_encoder_in_the_folder_one_works_in(
     torch.save(state, tmp_path / "own.pt")
     elsewhere = [path for path in sys.path if path not in ("", str(tmp_path))]
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "own_encoder", raising=False)  # another test's
     for command in ([], ["inspect", "own.pt"], ["search", "own.pt"]):
         monkeypatch.setattr(sys, "path", list(elsewhere))
         if not command:
