@@ -17,8 +17,8 @@ import sys
 import tempfile
 import time
 
+from wsrl.problems import FormalLanguages
 from wsrl.zoos import BuildSettings, build_zoo
-from wsrl.zoos.problems import FormalLanguages
 
 UPDATES = 100
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from wsrl.analysis.episodic_memory import circuit
 from wsrl.analysis.memory_analysis import MemorySettings, analyze_memory
 from wsrl.analysis.variable_memory import Interactions
+from wsrl.problems.binding_tasks import BindingTask
 from wsrl.rnn import RNNWeights
-from wsrl.zoos.problems.binding_tasks import BindingTask
 
 CIRCUITS, SIZE = 10, 64
 SHOWN = (

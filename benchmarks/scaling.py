@@ -18,8 +18,8 @@ from pathlib import Path
 
 import torch
 
+from wsrl.problems import FormalLanguages
 from wsrl.zoos import BuildSettings, build_zoo
-from wsrl.zoos.problems import FormalLanguages
 
 GROUPS = 8
 """Shards, an even number: two processes end at about the same time."""

@@ -20,10 +20,10 @@ from pathlib import Path
 import torch
 
 from wsrl.data import ZooDataModule
+from wsrl.problems import FormalLanguages, TrainableProblem
 from wsrl.rnn import RNNSpec
 from wsrl.zoos import Manifest
 from wsrl.zoos.checks import DTYPES
-from wsrl.zoos.problems import FormalLanguages, TrainableProblem
 from wsrl.zoos.shards import write_shard
 
 SHARD_ROWS = 250

@@ -30,10 +30,10 @@ from measuring import count_flops, product_rates
 from torch import Tensor
 from torch.nn import functional
 
+from wsrl.problems import Batch, FormalLanguages, TiledImages, TrainingStream
 from wsrl.rnn import RNNSpec, RNNWeights, backends, population_cross_entropy
 from wsrl.zoos.group import initial_weights
 from wsrl.zoos.optimizer import PopulationAdamW
-from wsrl.zoos.problems import Batch, FormalLanguages, TiledImages, TrainingStream
 
 BATCH, RATE, DECAY = 32, 0.003, 1e-4
 

@@ -19,8 +19,8 @@ import torch
 from hypothesis import HealthCheck, settings
 
 import wsrl  # noqa: F401 first: it lets torchvision, and so Lightning, be imported beside a CPU torch
+from wsrl.problems import FormalLanguages, TiledImages
 from wsrl.zoos import BuildSettings, Zoo, build_zoo, open_zoo
-from wsrl.zoos.problems import FormalLanguages, TiledImages
 
 # Ctrl-C reaches the tests and what they start, also in the background of a script.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -20,8 +20,8 @@ from wsrl.encoders.base import build_encoder, class_path
 from wsrl.encoders.registry import get_encoder
 from wsrl.rnn import RNNSpec
 from wsrl.stopping import StopRequests
-from wsrl.studies.runs import Request
-from wsrl.studies.training import TrainingCLI
+from wsrl.studies.training.command import TrainingCLI
+from wsrl.studies.training.runs import Request
 from wsrl.tasks import EmulationModule
 from wsrl.torch_files import read_torch_file
 

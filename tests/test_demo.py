@@ -8,9 +8,9 @@ import pytest
 
 from tests.conftest import SMALL_BUILD, SMALL_PROBLEM
 from wsrl.cli import main
+from wsrl.problems import FormalLanguages
 from wsrl.studies import demo
 from wsrl.zoos import BuildSettings
-from wsrl.zoos.problems import FormalLanguages
 
 
 def test_it_builds_trains_predicts_and_draws(

@@ -162,7 +162,12 @@ def test_only_what_git_keeps_goes_into_the_image() -> None:
     for path in (".git/HEAD", ".venv/bin/python", "zoos/small/manifest.json", "runs/x/logs"):
         assert left_out(path), path
     assert left_out("wsrl/rnn/__pycache__/spec.pyc")
-    for path in ("wsrl/zoos/build.py", "wsrl/studies/runs.py", "tests/test_docker.py", "Makefile"):
+    for path in (
+        "wsrl/zoos/build.py",
+        "wsrl/studies/training/runs.py",
+        "tests/test_docker.py",
+        "Makefile",
+    ):
         assert not left_out(path), path
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from wsrl.cli import main
 from wsrl.environment import check_training
-from wsrl.studies import processes
 from wsrl.studies.launch import several_processes
-from wsrl.studies.processes import check_sizes, requeue
+from wsrl.studies.training import processes
+from wsrl.studies.training.processes import check_sizes, requeue
 
 ROOT = Path(__file__).parents[1]
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "x"}

@@ -18,7 +18,7 @@ from torch import nn
 
 from wsrl.cli import main
 from wsrl.data import ZooDataModule
-from wsrl.studies.checkpoints import NOT_RECORDED
+from wsrl.studies.training.checkpoints import NOT_RECORDED
 from wsrl.torch_files import read_torch_file
 from wsrl.zoos import open_zoo
 

@@ -142,7 +142,7 @@ def _training(subcommand: str) -> Command:
         end_hard_with_the_launcher()
         # From here on, since the imports take seconds, in which a process of several must not die.
         with StopRequests(at_once=not is_launched()) as stop:
-            from wsrl.studies.training import run_training
+            from wsrl.studies.training.command import run_training
 
             find_own_modules()
             run_training(subcommand, args, stop)

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from wsrl.analysis.variable_bases import LinearSystem
 from wsrl.analysis.variable_memory import Interactions
+from wsrl.problems.binding_tasks import NAMES, BindingTask
 from wsrl.rnn import RNNWeights
-from wsrl.zoos.problems.binding_tasks import NAMES, BindingTask
 
 Array = NDArray[np.float64]
 

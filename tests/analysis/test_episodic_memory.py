@@ -14,8 +14,8 @@ from wsrl.analysis.episodic_memory import (
     ModelState,
     circuit,
 )
+from wsrl.problems.binding_tasks import BindingTask
 from wsrl.rnn import RNNSpec, RNNWeights, run_population
-from wsrl.zoos.problems.binding_tasks import BindingTask
 
 rng = np.random.default_rng(0)
 SIZE, COUNT = 9, 4

@@ -24,8 +24,8 @@ from wsrl.analysis.episodic_memory import circuit
 from wsrl.analysis.memory_analysis import MemoryAnalysis, MemorySettings, Start, analyze_memory
 from wsrl.analysis.trust import RULES, Figures, residual_components
 from wsrl.analysis.variable_memory import Dual, Grounding, Moduli
+from wsrl.problems.binding_tasks import BindingTask
 from wsrl.rnn import RNNSpec, RNNWeights
-from wsrl.zoos.problems.binding_tasks import BindingTask
 
 rng = np.random.default_rng(0)
 GROUNDINGS, STARTS = get_args(Grounding), get_args(Start)

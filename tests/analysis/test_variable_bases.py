@@ -10,7 +10,7 @@ from wsrl.analysis.episodic_memory import circuit
 from wsrl.analysis.spectra import NoBasisError, lasting_eigenvalues, match_spectra
 from wsrl.analysis.variable_bases import LinearSystem, variable_basis, with_unit_moduli
 from wsrl.analysis.variable_memory import Dual, Grounding
-from wsrl.zoos.problems.binding_tasks import BindingTask
+from wsrl.problems.binding_tasks import BindingTask
 
 rng = np.random.default_rng(0)
 TASKS = [*published(), *drawn(2), *drawn(1, 3, 5)]

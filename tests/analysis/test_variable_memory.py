@@ -8,7 +8,7 @@ from tests.analysis.circuits import continuation, drawn, interactions_of, publis
 from wsrl.analysis.episodic_memory import circuit
 from wsrl.analysis.trajectories import states_after
 from wsrl.analysis.variable_memory import Interactions, check_choices, phi
-from wsrl.zoos.problems.binding_tasks import BindingTask
+from wsrl.problems.binding_tasks import BindingTask
 
 rng = np.random.default_rng(0)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from wsrl.data import ZooDataModule
+from wsrl.problems import FormalLanguages
 from wsrl.zoos import BuildSettings, build_zoo
-from wsrl.zoos.problems import FormalLanguages
 
 RUNS = 40
 SNAPSHOTS = (0, 2, 4)

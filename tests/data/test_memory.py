@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from wsrl.zoos.problems import FormalLanguages
+from wsrl.problems import FormalLanguages
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "zoo_memory.py"
 MEASURE = """

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from wsrl.data.splits import random_criterion, split_rows, split_tasks, unique_tasks
-from wsrl.zoos.problems import FormalLanguages
+from wsrl.problems import FormalLanguages
 
 
 @pytest.mark.parametrize("count", [7, 20, 100, 216, 1000])

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tests.rnn.test_linearization import check_differences
+from wsrl.problems import FormalLanguages
 from wsrl.rnn import (
     CELLS,
     RNNSpec,
@@ -24,7 +25,6 @@ from wsrl.rnn import (
 )
 from wsrl.rnn.fixed_points import Method, spectral_radius
 from wsrl.zoos import BuildSettings, build_zoo, open_zoo
-from wsrl.zoos.problems import FormalLanguages
 
 METHODS = get_args(Method)
 

@@ -17,11 +17,11 @@ from tests.rnn.cases import (
     random_case,
     run_and_gradients,
 )
+from wsrl.problems import FormalLanguages, TiledImages, tiled_images
 from wsrl.rnn import CELLS, RNNSpec, RNNWeights, backends, population_cross_entropy, run_population
 from wsrl.rnn.kernels import compilation, cpu
 from wsrl.zoos import BuildSettings, build_zoo, group, open_zoo
 from wsrl.zoos.optimizer import PopulationAdamW
-from wsrl.zoos.problems import FormalLanguages, TiledImages, tiled_images
 
 kernels = compilation.library("elementwise")
 needs_kernels = pytest.mark.skipif(isinstance(kernels, Exception), reason=str(kernels))

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import torch
 
+from wsrl.problems import FormalLanguages
 from wsrl.rnn import RNNSpec, RNNWeights, backends, run_population
 from wsrl.zoos import BuildSettings, build_zoo
-from wsrl.zoos.problems import FormalLanguages
 
 INSTALLED = importlib.util.find_spec("triton") is not None
 GPU = torch.cuda.is_available()

@@ -20,6 +20,7 @@ from tests.rnn.cases import (
     random_case,
     run_and_gradients,
 )
+from wsrl.problems import FormalLanguages
 from wsrl.rnn import (
     PreparedPopulation,
     RNNSpec,
@@ -30,7 +31,6 @@ from wsrl.rnn import (
 )
 from wsrl.zoos import BuildSettings, build_zoo, open_zoo
 from wsrl.zoos.optimizer import PopulationAdamW
-from wsrl.zoos.problems import FormalLanguages
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TRITON_CELLS = ("lstm", "gru", "tanh")

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wsrl.cli import main
+from wsrl.problems import FormalLanguages
 from wsrl.zoos import BuildSettings, build_zoo
-from wsrl.zoos.problems import FormalLanguages
 
 LENGTH, LARGEST, HIDDEN = 14, 4, 12
 LANGUAGES = [(0, *rest) for rest in itertools.product((-1, 0, 1), repeat=2)]

@@ -146,7 +146,7 @@ def run_all(runs: list[dict[str, Any]]) -> None:
     does), ``folders`` that each works in, ``environment`` and ``unprivileged`` (even
     the superuser must heed permissions).
     """
-    import wsrl.studies.training  # noqa: F401 imported once for all
+    import wsrl.studies.training.command  # noqa: F401 imported once for all
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # GROUP is for the runs
     statuses = []

@@ -8,8 +8,8 @@ import pytest
 import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
-from wsrl.studies.checkpoint_io import AtomicCheckpointIO, check_writable
-from wsrl.studies.checkpoint_io import with_checkpoint_io as with_io
+from wsrl.studies.training.checkpoint_io import AtomicCheckpointIO, check_writable
+from wsrl.studies.training.checkpoint_io import with_checkpoint_io as with_io
 
 
 class Other(AtomicCheckpointIO):

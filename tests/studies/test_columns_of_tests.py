@@ -15,7 +15,7 @@ from sklearn.metrics import r2_score
 import wsrl
 from tests.studies.columns import LABELS, found
 from wsrl.cli import main
-from wsrl.studies.predictions import ColumnKeeper
+from wsrl.studies.training.predictions import ColumnKeeper
 from wsrl.zoos.tensors import read_tensors
 
 FIT = [
@@ -135,7 +135,7 @@ def test_validate_keeps_none_and_a_new_run_deletes_them(
     folder = run(tmp_path / "run", zoo_path, *PREDICTION, "step")
     kept = {path.name for path in folder.iterdir()}
     assert {"test.json", "test.safetensors", "cost.json"} < kept
-    wsrl.studies.runs.Run(folder).clear()
+    wsrl.studies.training.runs.Run(folder).clear()
     assert not list(folder.iterdir())
 
 

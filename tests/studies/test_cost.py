@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from tests.tasks.conftest import small_trainer
-from wsrl.studies.cost import TrainingCost, median_speed
+from wsrl.studies.training.cost import TrainingCost, median_speed
 
 STEP, READ, VALIDATE, SAVE = 1.0, 0.25, 100.0, 1000.0
 
@@ -71,7 +71,7 @@ class Saves(Callback):
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Clock, "now", 0.0)
     fake = SimpleNamespace(perf_counter=lambda: Clock.now)
-    monkeypatch.setattr("wsrl.studies.cost.time", fake)
+    monkeypatch.setattr("wsrl.studies.training.cost.time", fake)
 
 
 def train(folder: Path, steps: int, checkpoint: Path | None = None, **options: Any) -> Any:

@@ -16,7 +16,7 @@ import torch
 from tests.studies.interruptions import ROOT, curves, weights
 from tests.studies.test_stopping_runs import EMULATION, ENVIRONMENT, carry_out, fit, log
 from wsrl.cli import main
-from wsrl.studies.runs import Run
+from wsrl.studies.training.runs import Run
 from wsrl.zoos.files import partial_file
 
 FIGURES = [*EMULATION, "--model.figures", "true"]

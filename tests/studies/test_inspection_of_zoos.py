@@ -13,11 +13,11 @@ from torch import nn
 
 from tests.studies.conftest import EMULATION, fit
 from wsrl.cli import main
+from wsrl.problems import TiledImages
 from wsrl.rnn import RNNWeights
 from wsrl.studies.inspection import Inspector
 from wsrl.studies.inspection.text import render
 from wsrl.zoos import BuildSettings, build_zoo, open_zoo, pack_zoo
-from wsrl.zoos.problems import TiledImages
 
 OWN_ENCODER = """
 from torch import nn

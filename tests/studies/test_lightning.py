@@ -10,7 +10,7 @@ from pathlib import Path
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
-from wsrl.studies.processes import leave_signals_alone
+from wsrl.studies.training.processes import leave_signals_alone
 
 
 def test_what_is_replaced_or_read_is_there(tmp_path: Path) -> None:

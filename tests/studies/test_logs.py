@@ -14,8 +14,8 @@ from lightning.pytorch import Trainer
 
 from wsrl.data import ZooDataModule
 from wsrl.encoders import FlattenedWeights
-from wsrl.studies.logs import RunLogger
-from wsrl.studies.runs import Run
+from wsrl.studies.training.logs import RunLogger
+from wsrl.studies.training.runs import Run
 from wsrl.tasks import EmulationModule
 
 

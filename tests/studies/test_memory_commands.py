@@ -17,8 +17,8 @@ from tests.analysis.circuits import interactions_of, orthonormal
 from wsrl.analysis.episodic_memory import circuit
 from wsrl.analysis.trust import RULES
 from wsrl.cli import main
+from wsrl.problems.binding_tasks import BindingTask
 from wsrl.rnn import RNNWeights
-from wsrl.zoos.problems.binding_tasks import BindingTask
 
 REPEAT = ["--task", "15,0,0", "--steps", "4", "--dims", "4", "--cell", "tanh"]
 FAST = ["--horizon", "30", "--sequences", "16"]

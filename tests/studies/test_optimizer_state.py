@@ -13,7 +13,7 @@ import torch
 from torch import nn, optim
 from torch.optim import Optimizer
 
-from wsrl.studies.optimizer_state import check_optimizer_state, is_dense
+from wsrl.studies.training.optimizer_state import check_optimizer_state, is_dense
 from wsrl.torch_files import read_torch_file, tensors_in
 
 

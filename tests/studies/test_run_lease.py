@@ -13,8 +13,8 @@ from tests.studies.interruptions import curves, weights
 from tests.studies.test_stopping_runs import carry_out, fit, log
 from tests.zoos.building import FORK
 from wsrl.cli import main
-from wsrl.studies.run_lease import own_run
-from wsrl.studies.runs import Run
+from wsrl.studies.training.run_lease import own_run
+from wsrl.studies.training.runs import Run
 from wsrl.zoos.leases import LeaseLostError, Leases
 
 EMULATION = ["--model", "wsrl.EmulationModule", "--model.emulator_width", "4"]

@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 import wsrl
 from tests.studies.conftest import Own
 from wsrl.cli import main
+from wsrl.problems import Target
 from wsrl.studies.inspection import searching
 from wsrl.studies.inspection.searching import Wanted
-from wsrl.zoos.problems import Target
 
 Rnns = list[tuple[tuple[int, ...], Own]]
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from wsrl.cli import main
-from wsrl.studies.callbacks import BestCheckpoint
-from wsrl.studies.runs import Run
+from wsrl.studies.training.callbacks import BestCheckpoint
+from wsrl.studies.training.runs import Run
 from wsrl.torch_files import read_torch_file
 
 

@@ -11,10 +11,10 @@ from torch import Tensor
 
 import wsrl
 from wsrl.encoders import ConstantEmbedding, InteractiveProbing, NoninteractiveProbing
+from wsrl.problems import TiledImages
 from wsrl.tasks import EmulationModule, PredictionModule
 from wsrl.tasks.head import on_circle, to_degrees
 from wsrl.tasks.metrics import prediction_metrics, update_prediction_metrics
-from wsrl.zoos.problems import TiledImages
 
 SPEC = wsrl.RNNSpec("lstm", 3, 4, 1, 3).to_dict()
 TARGETS = {"angle": {"kind": "angle", "parts": 1, "classes": 0, "period": 360.0}}

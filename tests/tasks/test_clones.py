@@ -13,9 +13,9 @@ from torch import Tensor
 from tests.tasks.conftest import small_emulation, small_trainer
 from tests.tasks.test_emulation import split_batch
 from wsrl.data import ZooDataModule
+from wsrl.problems import FormalLanguages
 from wsrl.rnn import run_population
 from wsrl.tasks.clones import chosen_rows, score_clones
-from wsrl.zoos.problems import FormalLanguages
 
 
 def test_what_is_measured_does_not_depend_on_the_size_of_batches(

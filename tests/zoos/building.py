@@ -13,9 +13,9 @@ import torch
 from tests.conftest import SMALL_PROBLEM
 from tests.gated_cli import hold_before_step
 from tests.waiting import HANG_SECONDS, Gate, until
+from wsrl.problems import FormalLanguages
 from wsrl.zoos import BuildSettings, build_zoo
 from wsrl.zoos.leases import Lease, Leases
-from wsrl.zoos.problems import FormalLanguages
 from wsrl.zoos.records import PROGRESS
 
 PROBLEM = FormalLanguages(**SMALL_PROBLEM)

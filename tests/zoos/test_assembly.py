@@ -23,10 +23,10 @@ from tests.zoos.building import (
     start,
     whole,  # noqa: F401
 )
+from wsrl.problems import FormalLanguages
 from wsrl.zoos import Manifest, ZooError, assembly, build_zoo, group, open_zoo, verify_zoo
 from wsrl.zoos.assembly import shares, whats_left
 from wsrl.zoos.leases import Leases
-from wsrl.zoos.problems import FormalLanguages
 from wsrl.zoos.records import PROGRESS, Record
 
 ALL_BUT_ONE = [f"{index:05d}" for index in range(SHARDS - 1)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from wsrl.zoos.problems.binding_tasks import NAMES, BindingTask
+from wsrl.problems.binding_tasks import NAMES, BindingTask
 
 DIAGONAL = 9241421688590303745
 PERIODS = {"repeat_copy": 8, "compose_copy": 840, NAMES[2]: 48, NAMES[3]: 70}

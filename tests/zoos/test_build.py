@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.conftest import SMALL_BUILD, SMALL_PROBLEM
+from wsrl.problems import FormalLanguages
 from wsrl.rnn.backends import triton_kernels
 from wsrl.rnn.kernels.compilation import library
 from wsrl.zoos import (
@@ -23,7 +24,6 @@ from wsrl.zoos import (
     verify_zoo,
 )
 from wsrl.zoos.optimizer import PopulationAdamW
-from wsrl.zoos.problems import FormalLanguages
 from wsrl.zoos.records import PROGRESS
 
 PROBLEM = FormalLanguages(**SMALL_PROBLEM)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from wsrl.problems import FormalLanguages
 from wsrl.zoos import BuildSettings, Manifest, ZooError, build_zoo, open_zoo
-from wsrl.zoos.problems import FormalLanguages
 
 PROBLEM = FormalLanguages(2, 8, 3, -2, 1, evaluated_strings=8, stored_strings=2)
 BUILD = BuildSettings(runs=3, snapshots=[0, 2], hidden_size=2, num_layers=1, group_size=2)

@@ -17,6 +17,7 @@ from torch import nn
 from tests.conftest import SMALL_PROBLEM
 from tests.zoos.test_official import write_languages
 from wsrl.cli import main
+from wsrl.problems import FormalLanguages
 from wsrl.zoos import (
     BuildSettings,
     ZooError,
@@ -28,7 +29,6 @@ from wsrl.zoos import (
 )
 from wsrl.zoos.leases import Leases
 from wsrl.zoos.manifest import BACKUP, MANIFEST, SHARDS
-from wsrl.zoos.problems import FormalLanguages
 from wsrl.zoos.records import PROGRESS
 
 PROBLEM = FormalLanguages(**SMALL_PROBLEM)

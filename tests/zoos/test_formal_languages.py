@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from wsrl.problems import FormalLanguages
 from wsrl.rnn import RNNWeights, State
 from wsrl.zoos.group import initial_weights
-from wsrl.zoos.problems import FormalLanguages
 
 
 def text(problem: FormalLanguages, string: str) -> torch.Tensor:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from wsrl.cli import main
 from wsrl.data import ZooDataModule
+from wsrl.problems import FormalLanguages, TiledImages
 from wsrl.rnn import RNNWeights, run_population
 from wsrl.zoos import (
     BuildSettings,
@@ -39,7 +40,6 @@ from wsrl.zoos import (
 from wsrl.zoos.npy import header_of
 from wsrl.zoos.official_spec import find_specs
 from wsrl.zoos.outputs import ROUNDED_INPUTS
-from wsrl.zoos.problems import FormalLanguages, TiledImages
 
 DATA = Path(os.environ.get("WSRL_DATA", Path(__file__).parents[3] / "shared" / "data"))
 STEPS = (0, 10, 20)

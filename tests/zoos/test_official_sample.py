@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from wsrl.problems import FormalLanguages
 from wsrl.rnn import RNNWeights, run_population
-from wsrl.zoos.problems import FormalLanguages
 
 DATA = Path(os.environ.get("WSRL_DATA", Path(__file__).parents[3] / "shared" / "data"))
 FOLDER = DATA / "official" / "formal_languages"

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 import wsrl
 from wsrl.cli import main
+from wsrl.problems import PackedRNNs
 from wsrl.rnn import RNNSpec
 from wsrl.zoos import Manifest, ZooError, assembly, open_zoo, pack_zoo, verify_zoo
 from wsrl.zoos import pack as pack_module
-from wsrl.zoos.problems import PackedRNNs
 
 KINDS = {"lstm": nn.LSTM, "gru": nn.GRU, "tanh": nn.RNN}
 COUNT = 12

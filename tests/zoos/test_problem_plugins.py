@@ -14,8 +14,7 @@ import pytest
 from safetensors import safe_open
 
 from wsrl.cli import main
-from wsrl.zoos import BuildSettings, build_zoo, open_zoo
-from wsrl.zoos.problems import (
+from wsrl.problems import (
     FormalLanguages,
     PackedRNNs,
     create_problem,
@@ -26,6 +25,7 @@ from wsrl.zoos.problems import (
     register_problem,
     registry,
 )
+from wsrl.zoos import BuildSettings, build_zoo, open_zoo
 
 PARITY = '''
 """Somebody's problem: say at every step whether the masked bits so far add up to an odd number."""
@@ -34,7 +34,7 @@ import torch
 from torch import nn
 
 from wsrl.rnn import run_population
-from wsrl.zoos import problems
+from wsrl import problems
 
 
 class Parity(problems.TrainableProblem):
@@ -170,10 +170,10 @@ def test_a_problem_of_another_package_builds_trains_and_predicts(
         ("parity:NoSuchThing", PARITY),
         ("parity:Parity", "1 +"),
         ("parity:Parity", "Parity = 1"),
-        ("parity:FormalLanguages", "from wsrl.zoos.problems import *"),
+        ("parity:FormalLanguages", "from wsrl.problems import *"),
         (
             "parity:Nameless",
-            "from wsrl.zoos.problems import Problem\nclass Nameless(Problem): pass",
+            "from wsrl.problems import Problem\nclass Nameless(Problem): pass",
         ),
     ],
 )

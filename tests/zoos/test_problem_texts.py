@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from wsrl.problems import FormalLanguages, TiledImages
+from wsrl.problems.packed import PackedRNNs
+from wsrl.problems.variable_binding import VariableBinding
 from wsrl.rnn import RNNSpec, RNNWeights, State, run_population
-from wsrl.zoos.problems import FormalLanguages, TiledImages
-from wsrl.zoos.problems.packed import PackedRNNs
-from wsrl.zoos.problems.variable_binding import VariableBinding
 
 
 def test_tasks_have_names() -> None:

@@ -16,13 +16,13 @@ from torchvision.transforms.functional import pil_to_tensor
 from torchvision.transforms.v2.functional import rotate
 
 from tests.conftest import DATA
+from wsrl.problems import TiledImages
+from wsrl.problems.image_sources import trains_on
+from wsrl.problems.rotation import TiledRotation, tile_order
 from wsrl.rnn import RNNWeights, State, run_population
 from wsrl.rnn.kernels import cpu
 from wsrl.zoos import BuildSettings, Zoo, ZooError, build_zoo, open_zoo, verify_zoo
 from wsrl.zoos.group import Group, initial_weights
-from wsrl.zoos.problems import TiledImages
-from wsrl.zoos.problems.image_sources import trains_on
-from wsrl.zoos.problems.rotation import TiledRotation, tile_order
 
 OFFICIAL = DATA / "official" / "sequential_mnist"
 ANGLES = [0.0, 33.3, 90.0, 123.4, 180.0, 271.0, 359.9]

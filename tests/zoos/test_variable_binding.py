@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from wsrl.cli import main
+from wsrl.problems import VariableBinding
+from wsrl.problems.binding_tasks import BindingTask
 from wsrl.rnn import RNNSpec, RNNWeights, run_population
 from wsrl.zoos import BuildSettings, build_zoo, group, open_zoo, verify_zoo
-from wsrl.zoos.problems import VariableBinding
-from wsrl.zoos.problems.binding_tasks import BindingTask
 
 SMALL = {"evaluated_horizons": [3, 6], "evaluated_sequences": 8, "stored_sequences": 2}
 PROBLEM = VariableBinding(3, 2, horizons=[2, 4], stored_horizon=6, **SMALL)

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.strategies import BUILDS, SPECS
+from wsrl.problems import FormalLanguages, Problem, TiledImages, create_problem
+from wsrl.problems.packed import PackedRNNs
+from wsrl.problems.variable_binding import VariableBinding
 from wsrl.rnn import RNNSpec, RNNWeights, run_population
 from wsrl.zoos import BuildSettings, Manifest, export_official, import_official, open_zoo
 from wsrl.zoos.npy import Expected, NpyFile, NpyWriter
-from wsrl.zoos.problems import FormalLanguages, Problem, TiledImages, create_problem
-from wsrl.zoos.problems.packed import PackedRNNs
-from wsrl.zoos.problems.variable_binding import VariableBinding
 from wsrl.zoos.writer import write_zoo
 
 SMALL = st.integers(1, 4)

@@ -21,9 +21,9 @@ from wsrl.data.splits import (
     unique_tasks,
 )
 from wsrl.data.staging import open_staged, stage_zoo
+from wsrl.problems import Problem
 from wsrl.zoos import open_zoo
 from wsrl.zoos.memory import check_fits
-from wsrl.zoos.problems import Problem
 
 _LARGEST = 2**63 - 1
 _LARGEST_BATCH = 1 << 24  # RNNs: their weights alone would be many GB

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from wsrl.problems.streams import Purpose, stream
 from wsrl.rnn import RNNSpec
-from wsrl.zoos.streams import Purpose, stream
 
 Indices = NDArray[np.int64]
 

@@ -12,9 +12,9 @@ from wsrl.analysis.readouts import STEPS
 from wsrl.data import ZooDataModule
 from wsrl.studies.baselines import BASELINES, evaluate_baseline
 from wsrl.studies.messages import explain
-from wsrl.studies.predictions import write_metrics, write_predictions
-from wsrl.studies.runs import Run
 from wsrl.studies.tables import print_metrics
+from wsrl.studies.training.predictions import write_metrics, write_predictions
+from wsrl.studies.training.runs import Run
 
 TRAINING_ONLY: set[str | int] = {
     "batch_size",

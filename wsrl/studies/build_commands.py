@@ -11,6 +11,12 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
+from wsrl.problems import (
+    TrainableProblem,
+    create_problem,
+    get_trainable_problem,
+    list_trainable_problems,
+)
 from wsrl.studies.configs import Config, configs_apart
 from wsrl.studies.launch import several_processes
 from wsrl.studies.messages import explain
@@ -19,12 +25,6 @@ from wsrl.terminal import complain
 from wsrl.zoos import BuildSettings, ZooError, build_zoo, repair_zoo
 from wsrl.zoos.assembly import Part, whats_left
 from wsrl.zoos.build import shard_members
-from wsrl.zoos.problems import (
-    TrainableProblem,
-    create_problem,
-    get_trainable_problem,
-    list_trainable_problems,
-)
 from wsrl.zoos.repair import settings_of
 from wsrl.zoos.store import MAKERS
 

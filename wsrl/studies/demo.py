@@ -19,13 +19,13 @@ from lightning.pytorch import LightningModule, Trainer, seed_everything
 from wsrl.analysis.figures import embedding_map
 from wsrl.data import ZooDataModule
 from wsrl.encoders import ProbingEncoder, get_encoder
+from wsrl.problems import FormalLanguages
 from wsrl.safe_files import naming
 from wsrl.studies.tables import print_table
 from wsrl.tasks import EmulationModule, PredictionModule
 from wsrl.tasks.tensorboard import draw_outputs, draw_probing
 from wsrl.terminal import say
 from wsrl.zoos import BuildSettings, build_zoo
-from wsrl.zoos.problems import FormalLanguages
 
 PROBLEM = FormalLanguages(
     length=22,

@@ -66,8 +66,8 @@ def _analyze_one(options: argparse.Namespace, settings: Any) -> str:
     from wsrl.studies import memory_study as study
 
     if options.row is None:
+        from wsrl.problems.binding_tasks import BindingTask
         from wsrl.zoos.packing.models import read_model
-        from wsrl.zoos.problems.binding_tasks import BindingTask
 
         task = BindingTask.parse(options.task, options.steps, options.dims)
         weights = read_model(Path(options.source), options.cell)

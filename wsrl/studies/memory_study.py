@@ -15,13 +15,13 @@ from wsrl.analysis.memory_analysis import MemoryAnalysis, MemorySettings, analyz
 from wsrl.analysis.spectra import SpectralMatch, lasting_eigenvalues
 from wsrl.analysis.variable_bases import check_rank
 from wsrl.analysis.variable_memory import Interactions
+from wsrl.problems.binding_tasks import BindingTask
+from wsrl.problems.variable_binding import VariableBinding
 from wsrl.rnn import RNNWeights, state_size
 from wsrl.safe_files import naming
 from wsrl.strict_json import to_json
 from wsrl.zoos import Zoo, ZooError
 from wsrl.zoos.files import remove_leftovers, write_atomically
-from wsrl.zoos.problems.binding_tasks import BindingTask
-from wsrl.zoos.problems.variable_binding import VariableBinding
 
 Record = dict[str, Any]
 

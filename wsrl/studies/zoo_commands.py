@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from wsrl.problems import Target
 from wsrl.studies.tables import listed
 from wsrl.zoos import Zoo, open_zoo
-from wsrl.zoos.problems import Target
 
 
 def describe(path: str | Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from wsrl.problems import TrainableProblem, get_trainable_problem
 from wsrl.rnn import Backend
 from wsrl.rnn.backends import check_backend
 from wsrl.stopping import StopRequests
@@ -25,7 +26,6 @@ from wsrl.zoos.leases import Lease, LeaseLostError
 from wsrl.zoos.manifest import Manifest
 from wsrl.zoos.memory import check_fits
 from wsrl.zoos.overview import Overview
-from wsrl.zoos.problems import TrainableProblem, get_trainable_problem
 from wsrl.zoos.progress import BuildProgress
 from wsrl.zoos.records import state_path
 from wsrl.zoos.settings import BuildSettings

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wsrl.problems import TrainableProblem
+from wsrl.problems.streams import Purpose, stream
 from wsrl.rnn import Backend, PreparedPopulation, RNNSpec, RNNWeights
 from wsrl.rnn.backends import kernels_serve
 from wsrl.zoos.leases import LeaseLostError
 from wsrl.zoos.manifest import ZooError
 from wsrl.zoos.optimizer import PopulationAdamW, clip_norms
-from wsrl.zoos.problems import TrainableProblem
 from wsrl.zoos.settings import BuildSettings
-from wsrl.zoos.streams import Purpose, stream
 from wsrl.zoos.tensors import digest, read_metadata, read_tensors, write_tensors
 
 EVALUATED_TOGETHER = 8

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 import wsrl
+from wsrl.problems.base import Column, Problem
 from wsrl.rnn import RNNSpec
 from wsrl.zoos.checks import check_manifest, read_json
 from wsrl.zoos.files import create_atomically, write_atomically
-from wsrl.zoos.problems.base import Column, Problem
 
 SCHEMA = 1
 MANIFEST = "manifest.json"

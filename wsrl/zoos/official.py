@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wsrl.problems import Column
 from wsrl.safe_files import read_regular
 from wsrl.zoos.checks import DTYPES, LARGEST_JSON, parse_json
 from wsrl.zoos.disk_tensors import DiskTensor
@@ -31,7 +32,6 @@ from wsrl.zoos.official_spec import (
     make_problem,
 )
 from wsrl.zoos.outputs import output_error
-from wsrl.zoos.problems import Column
 from wsrl.zoos.store import Zoo
 
 CHECKED_SNAPSHOTS, CHECKED_SEQUENCES = 64, 4

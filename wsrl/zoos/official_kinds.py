@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wsrl.problems import Problem
 from wsrl.zoos.manifest import ZooError
 from wsrl.zoos.npy import FLOATS, INTEGERS, Array, Expected
-from wsrl.zoos.problems import Problem
 
 EVALUATED_STRINGS = 1000
 """Of so many strings the published files count the accepted."""

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from wsrl.problems import Problem, create_problem
 from wsrl.rnn import RNNSpec
 from wsrl.zoos.manifest import ZooError
 from wsrl.zoos.npy import Array
 from wsrl.zoos.official_kinds import Kind
-from wsrl.zoos.problems import Problem, create_problem
 
 ARGUMENTS = "args.json"
 

@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from wsrl.problems.base import Column
+from wsrl.problems.packed import PackedRNNs
 from wsrl.rnn import RNNSpec, RNNWeights, run_population
 from wsrl.zoos.manifest import Manifest
 from wsrl.zoos.packing.inputs import Given, Inputs, make_inputs
 from wsrl.zoos.packing.labels import LabelOptions, Labels, make_labels
 from wsrl.zoos.packing.models import Model, Models, Survey, find_models, survey_models
 from wsrl.zoos.packing.table import Table
-from wsrl.zoos.problems.base import Column
-from wsrl.zoos.problems.packed import PackedRNNs
 from wsrl.zoos.tensors import digest
 from wsrl.zoos.writer import write_zoo
 

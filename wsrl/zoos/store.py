@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from wsrl.problems import Column, Problem, create_problem
 from wsrl.rnn import RNNSpec
 from wsrl.zoos.checks import DTYPES
 from wsrl.zoos.disk_tensors import DiskTensor, disk_tensors
 from wsrl.zoos.manifest import MANIFEST, Manifest, Shard, ZooError
-from wsrl.zoos.problems import Column, Problem, create_problem
 from wsrl.zoos.records import finished
 from wsrl.zoos.shards import again, check_shards, shard_file
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from wsrl.data.splits import split_tasks, unique_tasks
+from wsrl.problems import Problem
 from wsrl.rnn import RNNSpec
 from wsrl.stopping import StopRequests
 from wsrl.studies.benchmark.memory import Estimate, available_memory, estimate
@@ -19,11 +20,10 @@ from wsrl.studies.benchmark.setting_checks import check_choice
 from wsrl.studies.benchmark.settings import BenchmarkSettings, BenchmarkZoo
 from wsrl.studies.build_commands import read_build
 from wsrl.studies.messages import explain, quiet
-from wsrl.studies.runs import Request
-from wsrl.studies.training import TrainingCLI
+from wsrl.studies.training.command import TrainingCLI
+from wsrl.studies.training.runs import Request
 from wsrl.tasks import EmulationModule, PredictionModule
 from wsrl.zoos import open_zoo
-from wsrl.zoos.problems import Problem
 
 _CHECKPOINTS = 2 * 3 * 4  # bytes of a parameter: best and last, each with two moments of AdamW
 _LOGS = 1 << 20  # bytes of a run beside its checkpoints: curves, tests, settings

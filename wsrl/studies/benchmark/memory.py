@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from wsrl.problems import Problem
 from wsrl.rnn import RNNWeights
 from wsrl.tasks import EmulationModule, PredictionModule
-from wsrl.zoos.problems import Problem
 
 # Bytes of a process beside its steps: Python, PyTorch and Lightning, which processes of one machine
 # share in part, the data, and what evaluation and clones take.

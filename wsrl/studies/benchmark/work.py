@@ -28,8 +28,8 @@ from wsrl.studies.benchmark.plan import PlannedCell, shown
 from wsrl.studies.benchmark.results import CELLS, RESULT, Cell, Cost, Result, write_result
 from wsrl.studies.build_commands import build_from_arguments
 from wsrl.studies.encoder_commands import encoders_from_arguments
-from wsrl.studies.runs import Run
-from wsrl.studies.training import run_training
+from wsrl.studies.training.command import run_training
+from wsrl.studies.training.runs import Run
 from wsrl.terminal import complain, guarded, say
 from wsrl.zoos.checks import read_json
 from wsrl.zoos.files import remove_leftovers

@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 
 from wsrl.analysis.neighbours import circular_mean, nearest, votes
+from wsrl.problems import Target
 from wsrl.studies.inspection.readers import Array, Guess
 from wsrl.tasks import PredictionModule
-from wsrl.zoos.problems import Target
 
 
 class NeighbourGuesser:

@@ -9,11 +9,11 @@ import torch
 
 from wsrl.encoders import Encoder
 from wsrl.encoders.base import class_path
-from wsrl.studies.checkpoints import CheckpointRecord
+from wsrl.problems import Target
 from wsrl.studies.inspection.sources import find_checkpoint, load_module
-from wsrl.studies.runs import Run
+from wsrl.studies.training.checkpoints import CheckpointRecord
+from wsrl.studies.training.runs import Run
 from wsrl.tasks import PredictionModule
-from wsrl.zoos.problems import Target
 
 
 class Head:

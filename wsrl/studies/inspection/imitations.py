@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from wsrl.analysis.calibration import Standing
+from wsrl.problems import Problem
 from wsrl.rnn import RNNWeights, run_population
 from wsrl.studies.inspection.records import Imitation
 from wsrl.tasks import EmulationModule
 from wsrl.tasks.losses import LOSSES
 from wsrl.tasks.metrics import EMULATION_METRICS
-from wsrl.zoos.problems import Problem
 
 SEQUENCES = 16
 """How many sequences an imitation is measured on."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from wsrl.analysis.calibration import Standing
 from wsrl.analysis.neighbours import nearest
+from wsrl.problems import Target
 from wsrl.rnn import RNNWeights
 from wsrl.studies.inspection.fits import judge
 from wsrl.studies.inspection.guessers import HeadGuesser, NeighbourGuesser
@@ -30,7 +31,6 @@ from wsrl.studies.inspection.sources import (
     read_rnn,
 )
 from wsrl.tasks import EmulationModule
-from wsrl.zoos.problems import Target
 
 NEIGHBOURS = 5
 COVERAGE = 0.9

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsrl.analysis.calibration import angular_residuals, conformal_radius, share_right
+from wsrl.problems import Target
 from wsrl.studies.inspection.records import Property
-from wsrl.zoos.problems import Target
 
 Array = NDArray[np.float64]
 

@@ -21,9 +21,9 @@ from wsrl.analysis.neighbours import nearest
 from wsrl.data import ZooDataModule
 from wsrl.data.order import fixed_picks
 from wsrl.rnn import RNNWeights, run_population
-from wsrl.studies.checkpoints import SPLIT_OPTIONS
 from wsrl.studies.inspection.fits import tensor_sizes
 from wsrl.studies.inspection.imitations import SEQUENCES, imitation_error
+from wsrl.studies.training.checkpoints import SPLIT_OPTIONS
 from wsrl.tasks import EmulationModule
 from wsrl.tasks.clones import chosen_rows
 from wsrl.zoos import Zoo, ZooError

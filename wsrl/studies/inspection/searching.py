@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from wsrl.analysis.calibration import angular_residuals
+from wsrl.problems import Target
 from wsrl.studies.inspection.inspector import Inspector
 from wsrl.studies.inspection.records import Inspection, Property
 from wsrl.zoos.packing.models import SUFFIXES
-from wsrl.zoos.problems import Target
 
 EVERY = 10.0
 """Seconds after which a search says again how far it is."""

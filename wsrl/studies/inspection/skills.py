@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from wsrl.problems import Problem
 from wsrl.rnn import PreparedPopulation, RNNSpec, RNNWeights, State
 from wsrl.studies.inspection.records import Skill
-from wsrl.zoos.problems import Problem
 
 ENOUGH = 0.15
 """How much of what is left above chance an RNN must score to perform a task."""

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from wsrl.data import ZooDataModule
 from wsrl.encoders.base import class_path
 from wsrl.rnn import RNNSpec, RNNWeights
-from wsrl.studies.checkpoints import CheckpointRecord
-from wsrl.studies.runs import Run
+from wsrl.studies.training.checkpoints import CheckpointRecord
+from wsrl.studies.training.runs import Run
 from wsrl.tasks import EmulationModule, TaskModule
 from wsrl.zoos.packing.models import as_weights, read_model
 

@@ -17,7 +17,7 @@ from wsrl.studies.benchmark.results import Cell
 from wsrl.studies.report.layout import Figure, Folded, Part
 from wsrl.studies.report.maps import EMBEDDINGS, first_runs
 from wsrl.studies.report.reading import Benchmark
-from wsrl.studies.runs import Run
+from wsrl.studies.training.runs import Run
 from wsrl.tasks.pretrained import load_pretrained_encoder
 from wsrl.zoos import Zoo, open_zoo
 from wsrl.zoos.tensors import read_metadata

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wsrl.zoos.streams import Purpose, stream
+from wsrl.problems.streams import Purpose, stream
 from wsrl.zoos.tensors import read_tensors
 
 DISTRIBUTIONS = ("normal", "uniform", "one_hot")

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from wsrl.problems.packed import property_column
 from wsrl.zoos.packing.columns import Column
 from wsrl.zoos.packing.models import Models
 from wsrl.zoos.packing.table import Table, match_rows, read_table
 from wsrl.zoos.packing.texts import some
-from wsrl.zoos.problems.packed import property_column
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from wsrl.rnn import Backend, RNNWeights, run_population
-from wsrl.zoos.problems.base import (
+from wsrl.problems.base import (
     Batch,
     Column,
     Runner,
@@ -25,16 +24,17 @@ from wsrl.zoos.problems.base import (
     TrainableProblem,
     TrainingStream,
 )
-from wsrl.zoos.problems.binding_stream import (
+from wsrl.problems.binding_stream import (
     BindingBatch,
     BindingStream,
     Continuations,
     Curriculum,
 )
-from wsrl.zoos.problems.binding_tasks import BindingTask, check_sizes
-from wsrl.zoos.problems.registry import register_problem
-from wsrl.zoos.problems.typed import check_size
-from wsrl.zoos.streams import Purpose, stream
+from wsrl.problems.binding_tasks import BindingTask, check_sizes
+from wsrl.problems.registry import register_problem
+from wsrl.problems.streams import Purpose, stream
+from wsrl.problems.typed import check_size
+from wsrl.rnn import Backend, RNNWeights, run_population
 
 MOST_STEPS, MOST_SEQUENCES = 10**5, 10**6
 """Steps after the input, and sequences that an RNN is judged on, at most."""

@@ -12,7 +12,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from wsrl.encoders.base import is_plain
-from wsrl.studies.optimizer_state import check_optimizer_state, is_alike
+from wsrl.studies.training.optimizer_state import check_optimizer_state, is_alike
 
 
 class TrainingStateCheck(Callback):

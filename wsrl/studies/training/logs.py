@@ -12,7 +12,7 @@ from typing import Any
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from wsrl.safe_files import naming
-from wsrl.studies.runs import Run
+from wsrl.studies.training.runs import Run
 
 _SUFFIX = ".fit"  # ends the names of the files that hold a run's curves
 

@@ -1,6 +1,6 @@
 """The problems of zoos: what their RNNs were trained on, one file each."""
 
-from wsrl.zoos.problems.base import (
+from wsrl.problems.base import (
     Batch,
     Column,
     Problem,
@@ -9,9 +9,9 @@ from wsrl.zoos.problems.base import (
     TrainableProblem,
     TrainingStream,
 )
-from wsrl.zoos.problems.formal_languages import FormalLanguages
-from wsrl.zoos.problems.packed import PackedRNNs
-from wsrl.zoos.problems.registry import (
+from wsrl.problems.formal_languages import FormalLanguages
+from wsrl.problems.packed import PackedRNNs
+from wsrl.problems.registry import (
     create_problem,
     get_problem,
     get_trainable_problem,
@@ -19,8 +19,8 @@ from wsrl.zoos.problems.registry import (
     list_trainable_problems,
     register_problem,
 )
-from wsrl.zoos.problems.tiled_images import TiledImages
-from wsrl.zoos.problems.variable_binding import VariableBinding
+from wsrl.problems.tiled_images import TiledImages
+from wsrl.problems.variable_binding import VariableBinding
 
 __all__ = [
     "Batch",

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wsrl.zoos.problems.base import Column, Problem, Runner, Target
-from wsrl.zoos.problems.registry import register_problem
+from wsrl.problems.base import Column, Problem, Runner, Target
+from wsrl.problems.registry import register_problem
 
 OUTPUT_KINDS = ("categorical", "real")
 BUILT_IN_TARGETS = ("step", "performance")

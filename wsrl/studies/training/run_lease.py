@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wsrl.safe_files import check_inside
-from wsrl.studies.checkpoint_io import check_writable, made
-from wsrl.studies.runs import Run
+from wsrl.studies.training.checkpoint_io import check_writable, made
+from wsrl.studies.training.runs import Run
 from wsrl.terminal import note
 from wsrl.zoos.leases import Lease, Standing
 from wsrl.zoos.sole import sole

@@ -20,28 +20,28 @@ from wsrl.data import ZooDataModule
 from wsrl.encoders import list_encoders
 from wsrl.encoders.base import class_path
 from wsrl.stopping import StopRequests, is_launched
-from wsrl.studies.callbacks import BestCheckpoint, DataRemarks, SaveRunConfig
-from wsrl.studies.checkpoint_io import with_checkpoint_io
-from wsrl.studies.checkpoints import LINKED, CheckpointRecord, seen_splits
 from wsrl.studies.configs import Config
-from wsrl.studies.cost import TrainingCost
-from wsrl.studies.divergence import (
+from wsrl.studies.messages import explain, quiet
+from wsrl.studies.options import add_run_options, check_devices
+from wsrl.studies.tables import print_metrics
+from wsrl.studies.training.callbacks import BestCheckpoint, DataRemarks, SaveRunConfig
+from wsrl.studies.training.checkpoint_io import with_checkpoint_io
+from wsrl.studies.training.checkpoints import LINKED, CheckpointRecord, seen_splits
+from wsrl.studies.training.cost import TrainingCost
+from wsrl.studies.training.divergence import (
     DivergedError,
     DivergenceCheck,
     check_embedded,
     check_measured,
     how_on,
 )
-from wsrl.studies.logs import RunLogger
-from wsrl.studies.messages import explain, quiet
-from wsrl.studies.options import add_run_options, check_devices
-from wsrl.studies.predictions import ColumnKeeper, write_metrics, write_predictions
-from wsrl.studies.processes import check_sizes
-from wsrl.studies.run_lease import own_run
-from wsrl.studies.runs import AUTO, Request, Run
-from wsrl.studies.stopping import EndCheckpoint, LastCheckpoint, ended_together
-from wsrl.studies.tables import print_metrics
-from wsrl.studies.training_state import TrainingStateCheck
+from wsrl.studies.training.logs import RunLogger
+from wsrl.studies.training.predictions import ColumnKeeper, write_metrics, write_predictions
+from wsrl.studies.training.processes import check_sizes
+from wsrl.studies.training.run_lease import own_run
+from wsrl.studies.training.runs import AUTO, Request, Run
+from wsrl.studies.training.stopping import EndCheckpoint, LastCheckpoint, ended_together
+from wsrl.studies.training.training_state import TrainingStateCheck
 from wsrl.tasks import TaskModule
 from wsrl.tasks.state_dicts import WeightsError
 from wsrl.terminal import note, say

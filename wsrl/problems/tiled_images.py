@@ -16,10 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from wsrl.rnn import Backend, RNNWeights, population_cross_entropy, sequence_cross_entropy
-from wsrl.rnn.backends import kernels_serve
-from wsrl.rnn.kernels import cpu
-from wsrl.zoos.problems.base import (
+from wsrl.problems.base import (
     Batch,
     Column,
     Runner,
@@ -27,10 +24,13 @@ from wsrl.zoos.problems.base import (
     TrainableProblem,
     TrainingStream,
 )
-from wsrl.zoos.problems.image_sources import SOURCES, Images, load_images
-from wsrl.zoos.problems.registry import register_problem
-from wsrl.zoos.problems.rotation import TiledRotation
-from wsrl.zoos.streams import Purpose, stream
+from wsrl.problems.image_sources import SOURCES, Images, load_images
+from wsrl.problems.registry import register_problem
+from wsrl.problems.rotation import TiledRotation
+from wsrl.problems.streams import Purpose, stream
+from wsrl.rnn import Backend, RNNWeights, population_cross_entropy, sequence_cross_entropy
+from wsrl.rnn.backends import kernels_serve
+from wsrl.rnn.kernels import cpu
 
 _CHUNK = 1 << 18
 """Steps that are run at once when a group is judged; each takes a kilobyte or so."""

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import SaveConfigCallback
 from torch import Tensor
 
-from wsrl.studies.runs import Run
+from wsrl.studies.training.runs import Run
 from wsrl.tasks import TaskModule
 from wsrl.terminal import note
 from wsrl.zoos.files import write_atomically

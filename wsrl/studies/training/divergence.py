@@ -11,8 +11,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from wsrl.studies.processes import Agreement
-from wsrl.studies.runs import WORDS, Run
+from wsrl.studies.training.processes import Agreement
+from wsrl.studies.training.runs import WORDS, Run
 from wsrl.tasks import TaskModule
 from wsrl.tasks.state_dicts import not_finite
 

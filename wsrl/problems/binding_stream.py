@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wsrl.zoos.problems.base import Batch, TrainingStream
-from wsrl.zoos.problems.binding_tasks import BindingTask
-from wsrl.zoos.streams import Purpose, stream
+from wsrl.problems.base import Batch, TrainingStream
+from wsrl.problems.binding_tasks import BindingTask
+from wsrl.problems.streams import Purpose, stream
 
 _BLOCK = 64  # steps whose draws come from one stream
 

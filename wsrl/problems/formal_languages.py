@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from wsrl.rnn import Backend, RNNWeights, State, population_cross_entropy
-from wsrl.zoos.problems.base import (
+from wsrl.problems.base import (
     Batch,
     Column,
     Runner,
@@ -24,9 +23,10 @@ from wsrl.zoos.problems.base import (
     TrainableProblem,
     TrainingStream,
 )
-from wsrl.zoos.problems.registry import register_problem
-from wsrl.zoos.problems.typed import check_size
-from wsrl.zoos.streams import Purpose, stream
+from wsrl.problems.registry import register_problem
+from wsrl.problems.streams import Purpose, stream
+from wsrl.problems.typed import check_size
+from wsrl.rnn import Backend, RNNWeights, State, population_cross_entropy
 
 _BLOCK = 256  # steps whose draws come from one stream
 _INT16 = (1 << 15) - 1  # a zoo holds tokens, and counts them, in 16 bits

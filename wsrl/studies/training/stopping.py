@@ -13,10 +13,15 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from wsrl.stopping import StopRequests, is_launched
-from wsrl.studies.divergence import DivergedError
-from wsrl.studies.logs import RunLogger
-from wsrl.studies.loop_state import at_epoch_end, before_validation, between_batches, in_validation
-from wsrl.studies.processes import (
+from wsrl.studies.training.divergence import DivergedError
+from wsrl.studies.training.logs import RunLogger
+from wsrl.studies.training.loop_state import (
+    at_epoch_end,
+    before_validation,
+    between_batches,
+    in_validation,
+)
+from wsrl.studies.training.processes import (
     Agreement,
     end_children,
     leave_signals_alone,

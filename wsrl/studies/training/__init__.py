@@ -1,0 +1,1 @@
+"""``wsrl fit``, ``validate``, ``test`` and ``predict``: LightningCLI and a run's folder."""
