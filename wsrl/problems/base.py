@@ -7,17 +7,20 @@ problem is one file with one subclass, registered by decorator, or announced by 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 
 from wsrl.rnn import Backend, RNNSpec, RNNWeights, State
+from wsrl.validation import checked
 
 Runner: TypeAlias = Callable[[Tensor, State | None], tuple[Tensor, State]]
 """Runs ``B`` models: inputs ``(B, S, T, I)`` and a state (``None`` at the start) to outputs
@@ -104,12 +107,42 @@ class TrainingStream(ABC):
         """Take up what ``state`` returned."""
 
 
-@dataclass(frozen=True)
-class Column:
-    """One column of a zoo: its dtype by safetensors' name and the shape of a row."""
+DTYPES = {
+    "F16": torch.float16,
+    "F32": torch.float32,
+    "F64": torch.float64,
+    "I16": torch.int16,
+    "I64": torch.int64,
+}
+"""What a column can hold, by safetensors' names."""
 
-    dtype: str
-    shape: tuple[int, ...]
+
+@checked
+class Column:
+    """One column of a zoo.
+
+    Attributes:
+        dtype: by safetensors' name, one of ``DTYPES``.
+        shape: of a row.
+
+    >>> Column("F32", (100, 42)).row_bytes
+    16800
+    """
+
+    dtype: Annotated[str, Field(pattern=f"^({'|'.join(DTYPES)})$")]
+    shape: Annotated[
+        tuple[Annotated[int, Field(ge=1, lt=1 << 63)], ...], Field(max_length=8, strict=False)
+    ]
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """The dtype as torch names it."""
+        return DTYPES[self.dtype]
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row."""
+        return math.prod(self.shape) * self.torch_dtype.itemsize
 
 
 class Problem(ABC):
