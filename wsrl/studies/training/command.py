@@ -101,7 +101,7 @@ class TrainingCLI(LightningCLI):
             self.auto = request.ckpt_path == AUTO
             arguments += ["--run", str(self.run.folder)]
             if checkpoint is not None:
-                self.record = CheckpointRecord.read(checkpoint)
+                self.record = CheckpointRecord.read(checkpoint, request.names())
                 arguments = [*self._from_checkpoint(request), *arguments]
                 arguments += ["--ckpt_path", str(checkpoint)]
         super().__init__(

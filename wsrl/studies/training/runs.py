@@ -8,6 +8,7 @@ found: ``test.json`` the metrics, ``test.safetensors`` the same of every RNN.
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -145,6 +146,11 @@ class Request:
             run, checkpoint = config.text_at("run"), config.text_at("ckpt_path")
             known.run, known.ckpt_path = known.run or run, known.ckpt_path or checkpoint
         return cls(options, configs, known.run, known.ckpt_path, wants_help)
+
+    def names(self) -> set[str]:
+        """Return all names on the command line and in its configs, those of classes among them."""
+        words = [*self.options, *(to_json(config.content) for config in self.configs)]
+        return set(re.findall(r"[A-Za-z_][\w.]*", " ".join(words)))
 
     def resolve(self, subcommand: str) -> tuple[Run, Path | None]:
         """Say which folder and which checkpoint are meant.
