@@ -1,0 +1,162 @@
+"""Jobs on several processes of this machine: one process a job."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
+from types import TracebackType
+from typing import Any, TypeVar
+
+STOPPING_SECONDS = 25.0
+"""How long processes that were told to end may take to save; clusters kill after thirty."""
+
+_Result = TypeVar("_Result")
+
+
+class ProcessDiedError(RuntimeError):
+    """The process of a job ended without a result."""
+
+
+class LocalPool(Executor):
+    """Runs every job in a process of its own; one that dies takes no other with it.
+
+    Leaving the context tells running jobs to end by SIGTERM, waits until they have saved their
+    work, and kills those that take more than ``STOPPING_SECONDS``.
+
+    Args:
+        workers: jobs that run at once.
+        devices: numbers of GPUs to deal out, as ``CUDA_VISIBLE_DEVICES`` names them; none for CPUs.
+        threads: OpenMP threads of every process; by default this process's, shared out.
+        preload: modules that the process from which the others are forked imports once.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        devices: Sequence[str] = (),
+        threads: int | None = None,
+        preload: Sequence[str] = (),
+    ) -> None:
+        self.workers = workers
+        self._threads = threads
+        self._places: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        for place in range(workers):
+            self._places.put(devices[place % len(devices)] if devices else None)
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["wsrl.jobs.preload", *preload])
+        self._waiting = ThreadPoolExecutor(workers)
+        self._processes: set[ForkServerProcess] = set()
+
+    def submit(
+        self, function: Callable[..., _Result], /, *args: Any, **kwargs: Any
+    ) -> Future[_Result]:
+        """Run a job in a process; its exception is the future's.
+
+        A process that ends without a result is a ``ProcessDiedError``.
+        """
+        return self._waiting.submit(self._run, function, args, kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Tell running jobs to end, and wait until they have."""
+        self._waiting.shutdown(wait=False, cancel_futures=True)
+        end = time.monotonic() + STOPPING_SECONDS
+        running = list(self._processes)
+        try:
+            for process in running:
+                process.terminate()
+            for process in running:
+                process.join(max(0.0, end - time.monotonic()))
+        finally:  # also where a second interruption asks for no more patience
+            for process in running:
+                process.kill()
+                process.join()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.shutdown()
+
+    def _run(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        device = self._places.get()
+        try:
+            receive, send = self._context.Pipe(duplex=False)
+            process = self._context.Process(
+                target=_work, args=(send, device, self._threads, function, args, kwargs)
+            )
+            process.start()
+            send.close()
+            self._processes.add(process)
+            try:
+                return self._result(process, receive)
+            finally:
+                process.join()
+                self._processes.discard(process)
+        finally:
+            self._places.put(device)
+
+    def _result(self, process: ForkServerProcess, receive: Connection) -> Any:
+        try:
+            result, error = receive.recv()
+        except (EOFError, OSError):
+            process.join()
+            raise ProcessDiedError(f"its process {_how_it_ended(process.exitcode)}") from None
+        if error is not None:
+            raise error
+        return result
+
+
+def _work(
+    send: Connection,
+    device: str | None,
+    threads: int | None,
+    function: Callable[..., Any],
+    args: Any,
+    kwargs: Any,
+) -> None:
+    """Run a job in this process, and send what it returns or raises."""
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):  # whatever was inherited
+        signal.signal(number, signal.SIG_DFL)
+    threading.Thread(target=_end_with_the_command, daemon=True).start()
+    if device is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = device
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    try:
+        result, failure = function(*args, **kwargs), None
+    except Exception as error:
+        result, failure = None, error
+    try:
+        send.send((result, failure))
+    except Exception as error:  # what cannot be pickled
+        send.send((None, RuntimeError(str(failure or error))))
+
+
+def _end_with_the_command() -> None:
+    """End this process when the command that started it dies, however it does.
+
+    The process that forks the others lives on as long as any of them does.
+    """
+    command = multiprocessing.parent_process()
+    if command is not None:
+        command.join()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _how_it_ended(status: int | None) -> str:
+    if status is not None and status < 0:
+        hint = " (out of memory?)" if -status == signal.SIGKILL else ""
+        return f"was ended by {signal.Signals(-status).name}{hint}"
+    return f"ended with status {status}"

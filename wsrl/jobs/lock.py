@@ -1,0 +1,77 @@
+"""A lock on a file: one command at a time where two would mix what they write."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+_POLL_SECONDS = 0.5
+_LONGEST = 300  # bytes that are read of who holds a lock
+
+
+@contextlib.contextmanager
+def locked(path: Path, busy: Callable[[str], None]) -> Iterator[None]:
+    """Hold a lock, and leave no file of it behind.
+
+    The system releases the lock when the process ends, however it does. On NFS other machines see
+    the lock where the mount has locks (not with ``nolock`` or ``local_lock``); that of a machine
+    that died is free when the server has noticed, after about a minute and a half.
+
+    Args:
+        path: of the lock file; its folder must exist.
+        busy: called every half second with who holds the lock, as ``process 12 on host``, while
+            another does. It raises where the caller does not want to wait.
+
+    Raises:
+        OSError: naming the file, where it cannot be written.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "folder.lock"
+    >>> with locked(path, busy=print):
+    ...     path.exists()
+    True
+    >>> path.exists()
+    False
+    """
+    lock = FileLock(path, blocking=False)
+    while True:
+        try:
+            lock.acquire()
+            break
+        except Timeout:
+            busy(_holder(path))
+            time.sleep(_POLL_SECONDS)
+    try:
+        _sign(path)
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # while it is held, so that nobody else's is deleted
+        lock.release()
+
+
+def _sign(path: Path) -> None:
+    """Say in the file who holds it; a disk without room for a line does no harm."""
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        finally:
+            os.close(handle)
+
+
+def _holder(path: Path) -> str:
+    """Return who holds a lock, for a message."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            return os.read(handle, _LONGEST).decode(errors="replace") or "another process"
+        finally:
+            os.close(handle)
+    except OSError:
+        return "another process"
