@@ -1,20 +1,46 @@
-"""A benchmark's folder as the report reads it: what was planned, and what came of it."""
+"""A benchmark's folder as tables: its runs, what was measured of them, and their curves.
+
+Text that is not there is empty, a number NaN. A folder without the runs' own folders, but with the
+tables of an earlier report, is read from these.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any
 
-from wsrl.studies.benchmark.result_checks import check_settings_read
-from wsrl.studies.benchmark.results import CELLS, RECORD, Cell, Result, read_cell, read_results
+import pandas as pd
+
+from wsrl.studies.benchmark.result_checks import KINDS, check_settings_read
+from wsrl.studies.benchmark.results import (
+    CELLS,
+    RECORD,
+    Cell,
+    Cost,
+    Result,
+    read_cell,
+    read_results,
+)
 from wsrl.zoos.checks import read_json
 
-Name = TypeVar("Name")
+RUNS, RESULTS = "runs.csv", "results.csv"
+STATES = ("done", "failed", "missing")
 
-State: TypeAlias = Literal["done", "failed", "missing"]
+ABOUT = (
+    *("zoo", "kind", "encoder", "target", "mode"),
+    *("ablation_of", "option", "option_value", "seed"),
+)
+"""Columns that say what a run is; ``seed`` is empty where chance plays no part in it."""
+
+COSTS = tuple(field.name for field in fields(Cost))
+RUN = ("folder", *ABOUT, "state", "error", "wall_seconds", *COSTS, "made_with", "command")
+"""Columns of the table of runs."""
+
+_NUMBERS = ("seed", "wall_seconds", *COSTS)
+_TRAINED = ("emulation", "prediction")
 
 
 @dataclass(frozen=True)
@@ -24,14 +50,19 @@ class Benchmark:
     Attributes:
         folder: where it is.
         settings: its settings.
-        cells: all cells in the order planned, with those found beside them at the end.
-        results: by the cell's name, of the cells that ended.
+        runs: a row for each run in the order planned: ``RUN``; also ``setting``, the folder without
+            the seed, and ``label``, the encoder's name or ``NAME (baseline)``.
+        results: ``folder``, ``split``, ``metric`` and ``value`` of each number of each run.
+        curves: ``folder``, ``split``, ``metric``, ``step`` and ``value`` of each point.
+        stored: whether the runs' folders are there.
     """
 
     folder: Path
     settings: dict[str, Any]
-    cells: tuple[Cell, ...]
-    results: dict[str, Result]
+    runs: pd.DataFrame
+    results: pd.DataFrame
+    curves: pd.DataFrame
+    stored: bool = True
 
     @classmethod
     def read(cls, folder: Path) -> Benchmark:
@@ -51,10 +82,30 @@ class Benchmark:
                 f"{path} does not describe a benchmark: {error!s}; give the folder that a "
                 "benchmark was written into"
             ) from error
-        results = {result.cell.name: result for result in read_results(folder)}
+        if not (folder / CELLS).is_dir() and (folder / RUNS).is_file():
+            runs, results = _read_csv(folder / RUNS, RUN), _read_csv(folder / RESULTS)
+            return cls(folder, settings, _described(runs), results, _curves(()), stored=False)
+        return cls.of(folder, settings, planned, read_results(folder))
+
+    @classmethod
+    def of(
+        cls, folder: Path, settings: dict[str, Any], planned: Sequence[Cell], done: Sequence[Result]
+    ) -> Benchmark:
+        """Make the tables of planned runs and of results, also of those that were not planned."""
+        results = {result.cell.name: result for result in done}
         names = {cell.name for cell in planned}
-        extra = [result.cell for name, result in results.items() if name not in names]
-        return cls(folder, settings, (*planned, *extra), results)
+        cells = [*planned, *(result.cell for result in done if result.cell.name not in names)]
+        rows = [_run(cell, results.get(cell.name)) for cell in cells]
+        runs = _described(pd.DataFrame(rows, columns=list(RUN)))
+        ended = [results[cell.name] for cell in cells if cell.name in results]
+        ended = [result for result in ended if result.error is None]
+        numbers = [
+            (f"{CELLS}/{result.cell.name}", *_split_and_metric(name), value)
+            for result in ended
+            for name, value in result.metrics.items()
+        ]
+        measured = pd.DataFrame(numbers, columns=["folder", "split", "metric", "value"])
+        return cls(folder, settings, runs, measured.astype({"value": float}), _curves(ended))
 
     @property
     def name(self) -> str:
@@ -63,64 +114,129 @@ class Benchmark:
 
     @property
     def compare_with(self) -> str | None:
-        """The encoder that differences are taken against; ``None`` where it has no cell."""
+        """The encoder that differences are taken against; ``None`` where it has no run."""
         given = self.settings.get("compare_with")
-        return given if any(cell.encoder == given for cell in self.cells) else None
+        return given if given in set(self.runs.encoder) else None
 
     @cached_property
-    def encoders(self) -> tuple[str, ...]:
-        """The encoders' names, without their variants and the baselines."""
-        trained = ("emulation", "prediction")
-        cells = (c for c in self.cells if c.kind in trained and c.ablation is None)
-        return distinct(cell.encoder for cell in cells)
+    def entrants(self) -> list[str]:
+        """The labels of encoders, then of baselines; without variants of encoders."""
+        competing = self.runs[(self.runs.ablation_of == "") & (self.runs.kind != "zoo")]
+        baselines = competing.kind == "baseline"
+        return list(dict.fromkeys([*competing.label[~baselines], *competing.label[baselines]]))
 
-    def main_target(self, zoo: str) -> str | None:
-        """The target that encoders are first judged by; the first that there is by default."""
-        given = self.settings.get("zoos", {}).get(zoo, {}).get("target")
-        targets = distinct(c.target for c in self.cells if c.zoo == zoo and c.target)
-        return given if given in targets else next(iter(targets), None)
-
-    def modes(self, zoo: str, target: str | None) -> tuple[str, ...]:
-        """The modes in which a target is predicted, the first one first."""
-        cells = (c for c in self.cells if (c.zoo, c.target) == (zoo, target))
-        return distinct(c.mode for c in cells if c.mode)
-
-    @cached_property
-    def seeds(self) -> tuple[int, ...]:
-        """The seeds of training."""
-        trained = [cell.seed for cell in self.cells if cell.kind in ("emulation", "prediction")]
-        return tuple(sorted(set(trained)))
-
-    @cached_property
-    def zoos(self) -> tuple[str, ...]:
+    @property
+    def zoos(self) -> list[str]:
         """The zoos' names."""
-        return distinct(cell.zoo for cell in self.cells if cell.zoo)
+        return [zoo for zoo in self.runs.zoo.unique() if zoo]
 
-    def state(self, cell: Cell) -> State:
-        """Say how far a cell is."""
-        if cell.name not in self.results:
-            return "missing"
-        return "done" if self.results[cell.name].error is None else "failed"
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of training."""
+        seeds = self.runs.seed[self.runs.kind.isin(_TRAINED)].dropna()
+        return sorted(int(seed) for seed in seeds.unique())
 
-    def path(self, cell: Cell) -> Path:
-        """Return a cell's folder."""
-        return self.folder / CELLS / cell.name
+    def main_target(self, zoo: str) -> str:
+        """Return the target that encoders are first judged by; by default the first one."""
+        given = self.settings.get("zoos", {}).get(zoo, {}).get("target")
+        targets = [t for t in self.runs.target[self.runs.zoo == zoo].unique() if t]
+        return given if given in targets else next(iter(targets), "")
 
-    def metrics(self, cell: Cell) -> dict[str, float]:
-        """Return the ``split/metric`` of a cell; of one that did not end well none."""
-        return self.results[cell.name].metrics if self.state(cell) == "done" else {}
+    def modes(self, zoo: str, target: str) -> list[str]:
+        """Return the modes in which a target is predicted."""
+        own = self.runs[(self.runs.zoo == zoo) & (self.runs.target == target)]
+        return [mode for mode in own["mode"].unique() if mode]
+
+    def works(self, zoo: str) -> list[tuple[str, str]]:
+        """Return emulation, ``("", "")``, and the main target in each of its modes."""
+        target = self.main_target(zoo)
+        return [("", ""), *((target, mode) for mode in self.modes(zoo, target))]
+
+    def first_runs(self, zoo: str, file: str) -> Iterator[tuple[str, Path]]:
+        """Yield for each encoder its first emulation that left a file: its label and the path."""
+        runs = self.runs[
+            (self.runs.zoo == zoo)
+            & (self.runs.kind == "emulation")
+            & (self.runs.ablation_of == "")
+            & (self.runs.state == "done")
+        ]
+        for label, own in runs.groupby("label", sort=False):
+            paths = (self.folder / folder / file for folder in own.folder)
+            if self.stored and (found := next((p for p in paths if p.is_file()), None)):
+                yield str(label), found
 
 
-def distinct(names: Iterable[Name]) -> tuple[Name, ...]:
-    """Return names in the order of their first appearance."""
-    return tuple(dict.fromkeys(names))
+def _run(cell: Cell, result: Result | None) -> dict[str, Any]:
+    ablation = cell.ablation
+    setting = cell.name.replace(f"/seed{cell.seed}/", "/")
+    row: dict[str, Any] = {
+        "folder": f"{CELLS}/{cell.name}",
+        "zoo": cell.zoo,
+        "kind": cell.kind,
+        "encoder": cell.encoder,
+        "target": cell.target or "",
+        "mode": cell.mode or "",
+        "ablation_of": ablation.of if ablation else "",
+        "option": ablation.option if ablation else "",
+        "option_value": str(ablation.value) if ablation else "",
+        "seed": cell.seed if setting != cell.name else None,
+        "state": "missing",
+    }
+    if result is not None:
+        made_with = "; ".join(f"{name} {value}" for name, value in result.made_with.items())
+        row |= {"state": "done" if result.error is None else "failed", "error": result.error}
+        row |= {"wall_seconds": result.wall_seconds, "made_with": made_with}
+        row |= {name: getattr(result.cost, name) for name in COSTS if result.cost}
+        row["command"] = "\n".join(result.commands)
+    return row
 
 
-def without_seed(cell: Cell) -> str:
-    """Return the name of a cell without its seed: the same for all seeds of one setting."""
-    return cell.name.replace(f"/seed{cell.seed}/", "/")
+def _described(runs: pd.DataFrame) -> pd.DataFrame:
+    """Give columns their types; add ``setting`` and ``label``."""
+    text = [name for name in RUN if name not in _NUMBERS]
+    runs = runs.astype({**dict.fromkeys(text, object), "seed": "Int64"})
+    runs = runs.astype(dict.fromkeys([name for name in _NUMBERS if name != "seed"], float))
+    runs[text] = runs[text].where(runs[text].notna(), "")
+    pairs = zip(runs.folder, runs.seed, strict=True)
+    runs["setting"] = [folder.replace(f"/seed{seed}/", "/") for folder, seed in pairs]
+    named = zip(runs.kind, runs.encoder, strict=True)
+    runs["label"] = [f"{name} (baseline)" if kind == "baseline" else name for kind, name in named]
+    return runs
 
 
-def has_seed(cell: Cell) -> bool:
-    """Whether chance plays a part in a cell: not in some baselines."""
-    return without_seed(cell) != cell.name
+def _curves(results: Sequence[Result]) -> pd.DataFrame:
+    points = [
+        (f"{CELLS}/{result.cell.name}", *_split_and_metric(name), step, value)
+        for result in results
+        for name, curve in result.curves.items()
+        for step, value in zip(*curve, strict=True)
+    ]
+    return pd.DataFrame(points, columns=["folder", "split", "metric", "step", "value"])
+
+
+def _split_and_metric(name: str) -> tuple[str, str]:
+    split, _, metric = name.partition("/")
+    return split, metric
+
+
+def _read_csv(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a table of an earlier report.
+
+    Raises:
+        ValueError: naming the file, where it is none.
+    """
+    try:
+        found = pd.read_csv(path, dtype=str, keep_default_na=False)
+        # Undo what keeps spreadsheets from computing text.
+        found = found.replace(r"^'(?=[=+\-@])", "", regex=True)
+        for name in {"value", *_NUMBERS} & set(found.columns):
+            found[name] = pd.to_numeric(found[name].replace("", None))
+        for name in columns:
+            if name not in found:
+                found[name] = ""
+        kinds, states = found.get("kind", pd.Series()), found.get("state", pd.Series())
+        if not (kinds.isin(KINDS).all() and states.isin(STATES).all()):
+            raise ValueError("unknown kinds or states of runs")
+        return found
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise ValueError(f"{path} is no table of a report: {error}") from error
