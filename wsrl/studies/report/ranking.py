@@ -60,6 +60,15 @@ class Ranking:
         groups = self.table.groupby(list(CONTEST), sort=False)
         return {Contest(*key): rows for key, rows in groups}
 
+    def summary(self) -> pd.DataFrame:
+        """Return ``SUMMARY`` to be written: ``nan`` where not defined, nothing where not there."""
+        table = self.table[list(SUMMARY)].astype(object)
+        for name, count in (("mean", "seeds"), ("difference", "difference_seeds")):
+            table.loc[table[name].isna() & (table[count] > 0), name] = "nan"
+        undefined = (table.difference == "nan") & table.p_value.isna()
+        table.loc[undefined, "p_value"] = "nan"
+        return table
+
     def contests(self, zoo: str, target: str, mode: str) -> list[Contest]:
         """Return the contests on a target in a mode, those that judge first; no hidden metrics."""
         found = [c for c in self._groups if c[:3] == (zoo, target, mode)]

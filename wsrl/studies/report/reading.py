@@ -14,17 +14,17 @@ from typing import Any
 
 import pandas as pd
 
+from wsrl.strict_json import read_json
 from wsrl.studies.benchmark.result_checks import KINDS, check_settings_read
 from wsrl.studies.benchmark.results import (
-    CELLS,
     RECORD,
-    Cell,
+    TRIALS,
     Cost,
     Result,
-    read_cell,
+    Trial,
     read_results,
+    read_trial,
 )
-from wsrl.zoos.checks import read_json
 
 RUNS, RESULTS = "runs.csv", "results.csv"
 STATES = ("done", "failed", "missing")
@@ -74,7 +74,7 @@ class Benchmark:
         path = folder / RECORD
         try:
             found = read_json(path)
-            planned = [read_cell(content) for content in found["cells"]]
+            planned = [read_trial(content) for content in found["cells"]]
             settings = found["settings"]
             check_settings_read(settings)
         except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
@@ -82,25 +82,25 @@ class Benchmark:
                 f"{path} does not describe a benchmark: {error!s}; give the folder that a "
                 "benchmark was written into"
             ) from error
-        if not (folder / CELLS).is_dir() and (folder / RUNS).is_file():
-            runs, results = _read_csv(folder / RUNS, RUN), _read_csv(folder / RESULTS)
+        if not (folder / TRIALS).is_dir() and (folder / RUNS).is_file():
+            runs, results = read_csv(folder / RUNS, RUN), read_csv(folder / RESULTS)
             return cls(folder, settings, _described(runs), results, _curves(()), stored=False)
         return cls.of(folder, settings, planned, read_results(folder))
 
     @classmethod
     def of(
-        cls, folder: Path, settings: dict[str, Any], planned: Sequence[Cell], done: Sequence[Result]
+        cls, folder: Path, settings: dict[str, Any], planned: Sequence[Trial], done: Sequence[Result]
     ) -> Benchmark:
         """Make the tables of planned runs and of results, also of those that were not planned."""
-        results = {result.cell.name: result for result in done}
-        names = {cell.name for cell in planned}
-        cells = [*planned, *(result.cell for result in done if result.cell.name not in names)]
-        rows = [_run(cell, results.get(cell.name)) for cell in cells]
+        results = {result.trial.name: result for result in done}
+        names = {trial.name for trial in planned}
+        trials = [*planned, *(result.trial for result in done if result.trial.name not in names)]
+        rows = [_run(trial, results.get(trial.name)) for trial in trials]
         runs = _described(pd.DataFrame(rows, columns=list(RUN)))
-        ended = [results[cell.name] for cell in cells if cell.name in results]
+        ended = [results[trial.name] for trial in trials if trial.name in results]
         ended = [result for result in ended if result.error is None]
         numbers = [
-            (f"{CELLS}/{result.cell.name}", *_split_and_metric(name), value)
+            (f"{TRIALS}/{result.trial.name}", *_split_and_metric(name), value)
             for result in ended
             for name, value in result.metrics.items()
         ]
@@ -166,20 +166,20 @@ class Benchmark:
                 yield str(label), found
 
 
-def _run(cell: Cell, result: Result | None) -> dict[str, Any]:
-    ablation = cell.ablation
-    setting = cell.name.replace(f"/seed{cell.seed}/", "/")
+def _run(trial: Trial, result: Result | None) -> dict[str, Any]:
+    ablation = trial.ablation
+    setting = trial.name.replace(f"/seed{trial.seed}/", "/")
     row: dict[str, Any] = {
-        "folder": f"{CELLS}/{cell.name}",
-        "zoo": cell.zoo,
-        "kind": cell.kind,
-        "encoder": cell.encoder,
-        "target": cell.target or "",
-        "mode": cell.mode or "",
+        "folder": f"{TRIALS}/{trial.name}",
+        "zoo": trial.zoo,
+        "kind": trial.kind,
+        "encoder": trial.encoder,
+        "target": trial.target or "",
+        "mode": trial.mode or "",
         "ablation_of": ablation.of if ablation else "",
         "option": ablation.option if ablation else "",
         "option_value": str(ablation.value) if ablation else "",
-        "seed": cell.seed if setting != cell.name else None,
+        "seed": trial.seed if setting != trial.name else None,
         "state": "missing",
     }
     if result is not None:
@@ -206,7 +206,7 @@ def _described(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _curves(results: Sequence[Result]) -> pd.DataFrame:
     points = [
-        (f"{CELLS}/{result.cell.name}", *_split_and_metric(name), step, value)
+        (f"{TRIALS}/{result.trial.name}", *_split_and_metric(name), step, value)
         for result in results
         for name, curve in result.curves.items()
         for step, value in zip(*curve, strict=True)
@@ -219,7 +219,7 @@ def _split_and_metric(name: str) -> tuple[str, str]:
     return split, metric
 
 
-def _read_csv(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
+def read_csv(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
     """Read a table of an earlier report.
 
     Raises:

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
 from wsrl.analysis.comparison import BETTER
 from wsrl.terminal import printable
@@ -81,9 +82,12 @@ def markdown_text(text: Any) -> str:
     >>> markdown_text("a|b <c>")
     'a\\|b \\<c\\>'
     """
-    line = printable(" ".join(str(text).split()))
-    line = re.sub(r"([\\`*_{}\[\]<>|#&~$!])", r"\\\1", line)
-    return re.sub(r"^(\d*)([-+=.)])", r"\1\\\2", line)  # no list and no heading
+    return re.sub(r"([\\`*_{}\[\]<>|#&~$!])", r"\\\1", printable(" ".join(str(text).split())))
+
+
+def markdown_line(text: Any) -> Markup:
+    """Return the same as a line of its own, where a list or a heading could begin."""
+    return Markup(re.sub(r"^(\d*)([-+=.)])", r"\1\\\2", markdown_text(text)))
 
 
 def chart_text(text: str) -> str:

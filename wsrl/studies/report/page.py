@@ -1,0 +1,213 @@
+"""A report as one HTML page that needs nothing beside it, and as Markdown."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+from collections.abc import Iterator
+from html import escape, unescape
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from wsrl.studies.report.charts import (
+    Chart,
+    ablation_charts,
+    dots,
+    lead_trades,
+    learning_curves,
+    trades,
+)
+from wsrl.studies.report.probing import probing_charts
+from wsrl.studies.report.properties import flat, property_tables
+from wsrl.studies.report.ranking import Ranking, verdicts
+from wsrl.studies.report.reading import Benchmark
+from wsrl.studies.report.rnns import maps, scores
+from wsrl.studies.report.tables import (
+    Table,
+    ablation_tables,
+    cost_tables,
+    difference_tables,
+    facts_table,
+    failed_table,
+    main_tables,
+    rank_table,
+    target_tables,
+)
+from wsrl.studies.report.words import markdown_line, markdown_text
+from wsrl.terminal import printable
+
+_READING = (
+    "Means over seeds with 95% percentile-bootstrap intervals. Bold: the best of the column; ≈: its "
+    "interval overlaps that of the best. Arrows say which way is better. With few seeds an "
+    "interval is little more than their range (of 3 it is that range, and holds the true mean in "
+    "about 3 of 4 cases rather than 19 of 20); with one there is none."
+)
+_DIFFERING = (
+    "An encoder's number less that of the encoder compared with, seed by seed, over the seeds that "
+    "both have. Better and worse: significant at 5% by the exact sign-flip test, which takes 6 "
+    "seeds or more. Otherwise an encoder leans to one side where its interval does not hold 0, "
+    "which proves little: of two equal encoders all of 3 seeds fall on one side in 1 of 4 cases. "
+    "There is no correction for how many differences are looked at."
+)
+_TEMPLATES = PackageLoader("wsrl.studies.report")
+_SEEDS = 6  # from which the sign-flip test can be significant
+_SEED_WORD = r"(seed(?:_everything)?[ =]?){}\b"
+
+
+class Report:
+    """What the templates read: the parts of a report, each made where it is asked for."""
+
+    def __init__(self, benchmark: Benchmark, ranking: Ranking, properties: pd.DataFrame) -> None:
+        self.benchmark, self.ranking = benchmark, ranking
+        self.reading, self.differing = _READING, _DIFFERING
+        self.title = f"Benchmark {benchmark.name}: encoders of RNN weights"
+        self.states = benchmark.runs.state.value_counts()
+        made_with = [words for words in benchmark.runs.made_with.unique() if words]
+        self.made_with = list(dict.fromkeys(w for words in made_with for w in words.split("; ")))
+        self.ranks = rank_table(benchmark, ranking)
+        self.main = list(main_tables(benchmark, ranking))
+        self.differences = list(difference_tables(benchmark, ranking))
+        self.targets = list(target_tables(benchmark, ranking))
+        self.ablations = list(ablation_tables(benchmark, ranking))
+        self.costs = list(cost_tables(benchmark))
+        self.properties = list(property_tables(properties))
+        self.failed = failed_table(benchmark)
+        self.missing = list(benchmark.runs.folder[benchmark.runs.state == "missing"])
+        settings = {name: {"value": text} for name, text in flat(benchmark.settings).items()}
+        self.settings = facts_table("Settings", settings, "setting")
+
+    @property
+    def significance(self) -> str:
+        """Say what the ranking proves."""
+        words = [word for _, word in verdicts(self.ranking, self.ranking.all_judging())]
+        certain = sum(word in ("better", "worse") for word in words)
+        seeds = len(self.benchmark.seeds)
+        if seeds < _SEEDS:
+            said = f"With {seeds} seeds no difference can be significant: the sign-flip test takes "
+            return f"{said}{_SEEDS}. Where an interval does not hold 0, an encoder leans."
+        return f"{certain} differences are significant at 5% by the sign-flip test."
+
+    def sections(self) -> list[tuple[str, list[Table | str], str]]:
+        """Return the tables of the Markdown file: title, tables, and a text over them."""
+        failed: list[Table | str] = [self.failed] if self.failed else []
+        return [
+            ("Failed", failed, ""),
+            ("Main results", self.main, ""),
+            ("Differences", self.differences, self.differing),
+            ("All targets", self.targets, ""),
+            ("Ablations", self.ablations, ""),
+            ("Properties of the encoders", self.properties, ""),
+            ("Cost", self.costs, ""),
+            ("Settings", [self.settings], ""),
+        ]
+
+    def charts(self) -> dict[str, Any]:
+        """Return the charts of each section."""
+        benchmark, ranking = self.benchmark, self.ranking
+        return {
+            "lead": list(lead_trades(benchmark, ranking)),
+            "dots": list(dots(benchmark, ranking)),
+            "learning": list(learning_curves(benchmark, ranking)),
+            "maps": list(maps(benchmark)),
+            "scores": list(scores(benchmark)),
+            "probing": list(probing_charts(benchmark)),
+            "ablations": list(ablation_charts(benchmark, ranking)),
+            "trades": list(trades(benchmark, ranking)),
+        }
+
+    def run_groups(self) -> dict[str, dict[str, list[tuple[str, str, list[str], bool]]]]:
+        """Return the runs by zoo and encoder, then by setting.
+
+        Of each run: folder, state, commands, and whether these are those of the first seed but for
+        the seed.
+        """
+        groups: dict[str, dict[str, list[tuple[str, str, list[str], bool]]]] = {}
+        for setting, runs in self.benchmark.runs.groupby("setting", sort=False):
+            first = runs.iloc[0]
+            title = f"{first.zoo or first.kind} / {first.label or first.kind}"
+            rows = []
+            for run in runs.itertuples():
+                commands = [line for line in run.command.split("\n") if line]
+                theirs = _reseeded(first.command, first.seed, run.seed)[: len(commands)]
+                # Shorter, where embeddings are written for the first seed only.
+                same = run.Index != runs.index[0] and bool(commands) and commands == theirs
+                rows.append((run.folder, run.state, commands, same))
+            groups.setdefault(title, {})[str(setting)] = rows
+        return groups
+
+    def anchors(self) -> dict[str, str]:
+        """Return the identifier of each setting in the list of runs."""
+        return {name: f"run-{i}" for i, name in enumerate(self.benchmark.runs.setting.unique())}
+
+
+def to_html(report: Report) -> str:
+    """Return the page."""
+    environment = Environment(autoescape=True, loader=_TEMPLATES, undefined=StrictUndefined)
+    environment.finalize = _visible
+    environment.filters |= {"breakable": _breakable, "id": id, "plain": unescape}
+    charts = report.charts()
+    numbered = list(_charts(charts))
+    figures = [_plain(chart) for chart in numbered]
+    compressed = gzip.compress(get_plotlyjs().encode(), 9, mtime=0)
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        charts=charts,
+        numbers={id(chart): number for number, chart in enumerate(numbered)},
+        figures=figures,
+        anchors=report.anchors(),
+        plotly=base64.b64encode(compressed).decode(),
+    )
+
+
+def to_markdown(report: Report) -> str:
+    """Return the tables as Markdown; charts are on the HTML page only."""
+    environment = Environment(loader=_TEMPLATES, undefined=StrictUndefined, trim_blocks=True)
+    environment.lstrip_blocks = True
+    environment.filters["line"] = markdown_line
+    environment.finalize = _as_markdown
+    return environment.get_template("report.md.j2").render(report=report)
+
+
+def _as_markdown(value: Any) -> Any:
+    return value if isinstance(value, Markup) else markdown_text(value)
+
+
+def _visible(value: Any) -> Any:
+    """Escape what cannot be seen; the template escapes HTML."""
+    return value if isinstance(value, Markup) else printable(str(value))
+
+
+def _breakable(name: str) -> Markup:
+    """Let a long name break between its words: ``InteractiveProbing-num_probes=2``."""
+    text = escape(printable(name))
+    return Markup(re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[-=/_,])", "<wbr>", text))
+
+
+def _charts(parts: Any) -> Iterator[Chart]:
+    if isinstance(parts, Chart):
+        yield parts
+    elif isinstance(parts, list | tuple):
+        for part in parts:
+            yield from _charts(part)
+    elif isinstance(parts, dict):
+        yield from _charts(list(parts.values()))
+
+
+def _plain(chart: Chart) -> dict[str, Any]:
+    content = json.loads(chart.figure.to_json())
+    return {**content, "encoder": chart.encoder, "group": chart.group, "height": chart.height}
+
+
+def _reseeded(commands: str, before: Any, seed: Any) -> list[str]:
+    """Return commands with another seed in place of their own."""
+    lines = [line for line in commands.split("\n") if line]
+    if pd.isna(before) or pd.isna(seed):
+        return lines
+    pattern = re.compile(_SEED_WORD.format(before))
+    return [pattern.sub(rf"\g<1>{seed}", line) for line in lines]
