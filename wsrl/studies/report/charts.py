@@ -16,7 +16,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from wsrl.studies.report.ranking import Contest, Ranking, direction
-from wsrl.studies.report.reading import Benchmark
+from wsrl.studies.report.reading import Benchmark, rows_of
 from wsrl.studies.report.tables import ablations, option_value
 from wsrl.studies.report.words import chart_text, head_of, interval, name_of, number, work_of
 
@@ -59,7 +59,7 @@ def dots(benchmark: Benchmark, ranking: Ranking) -> Iterator[Chart]:
             traces = [
                 _dot(benchmark, entry, contest, place, (place - (len(contests) - 1) / 2) * 0.3)
                 for place, contest in enumerate(contests)
-                for entry in ranking.entries(contest).itertuples()
+                for entry in rows_of(ranking.entries(contest))
                 if entry.values and np.isfinite(entry.mean)
             ]
             if not traces:
@@ -79,9 +79,9 @@ def learning_curves(benchmark: Benchmark, ranking: Ranking) -> Iterator[Chart]:
         for work in benchmark.works(zoo):
             for contest in ranking.judging(zoo, *work):
                 traces = list(_curves(benchmark, contest))
-                if not traces:
+                values = np.concatenate([trace.y for trace in traces]) if traces else np.empty(0)
+                if len(np.unique(values)) < 2:
                     continue
-                values = np.concatenate([trace.y for trace in traces])
                 made = figure("training step", name_of(contest.metric), traces)
                 if not contest.target and (values > 0).all():  # losses fall by factors
                     made.update_yaxes(type="log")
@@ -115,7 +115,9 @@ def ablation_charts(benchmark: Benchmark, ranking: Ranking) -> Iterator[Chart]:
     for (zoo, encoder, option), contests in ablations(benchmark, ranking).items():
         for contest in contests:
             rows = ranking.entries(contest, variants=True)
-            own = rows[(rows.ablation_of == encoder) & (rows.option == option) & rows["mean"].notna()]
+            own = rows[
+                (rows.ablation_of == encoder) & (rows.option == option) & rows["mean"].notna()
+            ]
             if len(own) < 2:
                 continue
             own = own.sort_values("option_value", key=lambda values: values.map(option_value))
@@ -123,7 +125,7 @@ def ablation_charts(benchmark: Benchmark, ranking: Ranking) -> Iterator[Chart]:
                 x=[chart_text(value) for value in own.option_value],
                 y=own["mean"],
                 error_y=_error(own),
-                text=[_told(entry) for entry in own.itertuples()],
+                text=[_told(entry) for entry in rows_of(own)],
                 mode="lines+markers",
                 hovertemplate="%{text}<extra></extra>",
                 meta={"encoder": _index(benchmark, encoder)},
@@ -227,14 +229,15 @@ def _trade(benchmark: Benchmark, ranking: Ranking, contest: Contest, cost: str) 
     entries = ranking.entries(contest)
     entries = entries.assign(cost=entries.label.map(medians).clip(lower=1e-3))
     entries = entries[entries["cost"].notna() & np.isfinite(entries["mean"].astype(float))]
-    if entries.empty:
+    if entries["mean"].nunique() < 2 or not direction(contest):
         return None
     front = _front(entries, direction(contest))
     unit = {"seconds": "seconds of pre-training", "encoder_parameters": "parameters of the encoder"}
     line = go.Scatter(x=front["cost"], y=front["mean"], mode="lines", hoverinfo="skip")
     line.update(line={"dash": "dot", "width": 1}, meta={"front": True})
     traces = [line]
-    for entry in entries.itertuples():
+    middle = np.sqrt(entries["cost"].min() * entries["cost"].max())
+    for entry in rows_of(entries):
         named = entry.label in set(front.label)
         traces.append(
             go.Scatter(
@@ -242,7 +245,7 @@ def _trade(benchmark: Benchmark, ranking: Ranking, contest: Contest, cost: str) 
                 y=[entry.mean],
                 mode="markers+text" if named else "markers",
                 text=[chart_text(entry.label)],
-                textposition="top center",
+                textposition="top right" if entry.cost < middle else "top left",
                 cliponaxis=False,
                 customdata=[f"{_told(entry)}<br>{number(entry.cost)} {unit[cost]}"],
                 hovertemplate="%{customdata}<extra></extra>",

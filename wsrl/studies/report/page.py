@@ -6,13 +6,13 @@ import base64
 import gzip
 import json
 import re
-from collections.abc import Iterator
-from html import escape, unescape
+from collections.abc import Callable, Iterator
+from html import unescape
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from wsrl.studies.report.charts import (
@@ -26,7 +26,7 @@ from wsrl.studies.report.charts import (
 from wsrl.studies.report.probing import probing_charts
 from wsrl.studies.report.properties import flat, property_tables
 from wsrl.studies.report.ranking import Ranking, verdicts
-from wsrl.studies.report.reading import Benchmark
+from wsrl.studies.report.reading import Benchmark, rows_of
 from wsrl.studies.report.rnns import maps, scores
 from wsrl.studies.report.tables import (
     Table,
@@ -43,8 +43,8 @@ from wsrl.studies.report.words import markdown_line, markdown_text
 from wsrl.terminal import printable
 
 _READING = (
-    "Means over seeds with 95% percentile-bootstrap intervals. Bold: the best of the column; ≈: its "
-    "interval overlaps that of the best. Arrows say which way is better. With few seeds an "
+    "Means over seeds with 95% percentile-bootstrap intervals. Bold: the best of the column; ≈: "
+    "its interval overlaps that of the best. Arrows say which way is better. With few seeds an "
     "interval is little more than their range (of 3 it is that range, and holds the true mean in "
     "about 3 of 4 cases rather than 19 of 20); with one there is none."
 )
@@ -55,7 +55,6 @@ _DIFFERING = (
     "which proves little: of two equal encoders all of 3 seeds fall on one side in 1 of 4 cases. "
     "There is no correction for how many differences are looked at."
 )
-_TEMPLATES = PackageLoader("wsrl.studies.report")
 _SEEDS = 6  # from which the sign-flip test can be significant
 _SEED_WORD = r"(seed(?:_everything)?[ =]?){}\b"
 
@@ -71,11 +70,11 @@ class Report:
         made_with = [words for words in benchmark.runs.made_with.unique() if words]
         self.made_with = list(dict.fromkeys(w for words in made_with for w in words.split("; ")))
         self.ranks = rank_table(benchmark, ranking)
-        self.main = list(main_tables(benchmark, ranking))
-        self.differences = list(difference_tables(benchmark, ranking))
-        self.targets = list(target_tables(benchmark, ranking))
-        self.ablations = list(ablation_tables(benchmark, ranking))
-        self.costs = list(cost_tables(benchmark))
+        self.main: list[Table | str] = list(main_tables(benchmark, ranking))
+        self.differences: list[Table | str] = list(difference_tables(benchmark, ranking))
+        self.targets: list[Table | str] = list(target_tables(benchmark, ranking))
+        self.ablations: list[Table | str] = list(ablation_tables(benchmark, ranking))
+        self.costs: list[Table | str] = list(cost_tables(benchmark))
         self.properties = list(property_tables(properties))
         self.failed = failed_table(benchmark)
         self.missing = list(benchmark.runs.folder[benchmark.runs.state == "missing"])
@@ -132,7 +131,7 @@ class Report:
             first = runs.iloc[0]
             title = f"{first.zoo or first.kind} / {first.label or first.kind}"
             rows = []
-            for run in runs.itertuples():
+            for run in rows_of(runs):
                 commands = [line for line in run.command.split("\n") if line]
                 theirs = _reseeded(first.command, first.seed, run.seed)[: len(commands)]
                 # Shorter, where embeddings are written for the first seed only.
@@ -148,8 +147,7 @@ class Report:
 
 def to_html(report: Report) -> str:
     """Return the page."""
-    environment = Environment(autoescape=True, loader=_TEMPLATES, undefined=StrictUndefined)
-    environment.finalize = _visible
+    environment = _environment(_visible, autoescape=True)
     environment.filters |= {"breakable": _breakable, "id": id, "plain": unescape}
     charts = report.charts()
     numbered = list(_charts(charts))
@@ -167,11 +165,20 @@ def to_html(report: Report) -> str:
 
 def to_markdown(report: Report) -> str:
     """Return the tables as Markdown; charts are on the HTML page only."""
-    environment = Environment(loader=_TEMPLATES, undefined=StrictUndefined, trim_blocks=True)
-    environment.lstrip_blocks = True
+    environment = _environment(_as_markdown, autoescape=False)
     environment.filters["line"] = markdown_line
-    environment.finalize = _as_markdown
     return environment.get_template("report.md.j2").render(report=report)
+
+
+def _environment(finalize: Callable[[Any], Any], autoescape: bool) -> Environment:
+    return Environment(
+        loader=PackageLoader("wsrl.studies.report"),
+        undefined=StrictUndefined,
+        finalize=finalize,
+        autoescape=autoescape,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def _as_markdown(value: Any) -> Any:
@@ -185,7 +192,7 @@ def _visible(value: Any) -> Any:
 
 def _breakable(name: str) -> Markup:
     """Let a long name break between its words: ``InteractiveProbing-num_probes=2``."""
-    text = escape(printable(name))
+    text = str(escape(printable(name)))
     return Markup(re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[-=/_,])", "<wbr>", text))
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from wsrl.encoders.base import is_plain
 from wsrl.strict_json import read_json, to_json
-from wsrl.studies.report.reading import Benchmark, read_csv
+from wsrl.studies.report.reading import Benchmark, read_csv, rows_of
 from wsrl.studies.report.tables import Table, facts_table
 from wsrl.studies.report.words import number
 
@@ -82,7 +82,7 @@ def flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 def _measured(benchmark: Benchmark) -> Iterator[tuple[str, dict[str, Any]]]:
     runs = benchmark.runs
-    for run in runs[(runs.kind == "properties") & (runs.state == "done")].itertuples():
+    for run in rows_of(runs[(runs.kind == "properties") & (runs.state == "done")]):
         path = benchmark.folder / run.folder / PROPERTIES
         if path.is_file():
             try:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from wsrl.analysis.comparison import BETTER, estimate, paired_difference, ranks
-from wsrl.studies.report.reading import Benchmark
+from wsrl.studies.report.reading import Benchmark, rows_of
 
 EMULATION = ("total_variation", "mean_squared_error")
 """The loss that emulation is judged by, whichever of the two there is."""
@@ -56,9 +56,10 @@ class Ranking:
     table: pd.DataFrame
 
     @cached_property
-    def _groups(self) -> dict[Contest, pd.DataFrame]:
+    def found(self) -> dict[Contest, pd.DataFrame]:
+        """The rows of each contest."""
         groups = self.table.groupby(list(CONTEST), sort=False)
-        return {Contest(*key): rows for key, rows in groups}
+        return {Contest(*map(str, key)): rows for key, rows in groups}
 
     def summary(self) -> pd.DataFrame:
         """Return ``SUMMARY`` to be written: ``nan`` where not defined, nothing where not there."""
@@ -71,15 +72,15 @@ class Ranking:
 
     def contests(self, zoo: str, target: str, mode: str) -> list[Contest]:
         """Return the contests on a target in a mode, those that judge first; no hidden metrics."""
-        found = [c for c in self._groups if c[:3] == (zoo, target, mode)]
-        metrics = {c.metric for c in found if c.metric not in HIDDEN}
-        splits = dict.fromkeys(c.split for c in found)
+        own = [c for c in self.found if c[:3] == (zoo, target, mode)]
+        metrics = {c.metric for c in own if c.metric not in HIDDEN}
+        splits = dict.fromkeys(c.split for c in own)
         every = (
             Contest(zoo, target, mode, split, metric)
             for metric in sorted(metrics, key=_order)
             for split in splits
         )
-        return [contest for contest in every if contest in self._groups]
+        return [contest for contest in every if contest in self.found]
 
     def judging(self, zoo: str, target: str, mode: str) -> list[Contest]:
         """Return the contests whose metric an encoder is judged by: one for each split."""
@@ -93,7 +94,7 @@ class Ranking:
 
     def all_judging(self) -> list[Contest]:
         """Return the contests by which encoders are judged, on all zoos and targets."""
-        works = dict.fromkeys(contest[:3] for contest in self._groups)
+        works = dict.fromkeys(contest[:3] for contest in self.found)
         return [contest for work in works for contest in self.judging(*work)]
 
     def lead(self, benchmark: Benchmark, zoo: str) -> list[Contest]:
@@ -110,7 +111,7 @@ class Ranking:
 
     def entries(self, contest: Contest, variants: bool = False) -> pd.DataFrame:
         """Return who competes in a contest; variants of encoders only where asked for."""
-        rows = self._groups[contest]
+        rows = self.found[contest]
         return rows if variants else rows[rows.ablation_of == ""]
 
 
@@ -181,6 +182,7 @@ def _numbers(benchmark: Benchmark) -> pd.DataFrame:
 def _compete(contest: pd.DataFrame, compare_with: str | None) -> list[dict[str, Any]]:
     entries = [_entry(rows) for _, rows in contest.groupby("label", sort=False)]
     _give_ranks([e for e in entries if not e["ablation_of"] and (e["values"] or e["failed"])])
+    chosen: dict[Any, float]
     chosen = next((e["values"] for e in entries if e["label"] == compare_with), {})
     for entry in entries:
         ours = entry["values"]
@@ -233,7 +235,7 @@ def mean_ranks(ranking: Ranking) -> pd.DataFrame:
         with means, and ``contests``, of how many ``all`` is the mean.
     """
     judging = ranking.all_judging()
-    rows = [r for c in judging for r in ranking.entries(c).itertuples() if _is_ranked(r)]
+    rows = [r for c in judging for r in rows_of(ranking.entries(c)) if _is_ranked(r)]
     found = pd.DataFrame(
         [(r.label, r.mode or "emulation", r.rank) for r in rows],
         columns=["label", "mode", "rank"],
@@ -253,5 +255,5 @@ def _is_ranked(entry: Any) -> bool:
 def verdicts(ranking: Ranking, contests: Iterable[Contest]) -> Iterator[tuple[str, str]]:
     """Yield label and verdict of every encoder in every contest."""
     for contest in contests:
-        for entry in ranking.entries(contest).itertuples():
+        for entry in rows_of(ranking.entries(contest)):
             yield str(entry.label), verdict(entry, direction(contest))

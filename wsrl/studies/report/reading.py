@@ -1,7 +1,7 @@
 """A benchmark's folder as tables: its runs, what was measured of them, and their curves.
 
-Text that is not there is empty, a number NaN. A folder without the runs' own folders, but with the
-tables of an earlier report, is read from these.
+Text that is not there is empty, a number NaN; what cannot be seen in a text is escaped. A folder
+without the runs' own folders, but with the tables of an earlier report, is read from these.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from wsrl.studies.benchmark.results import (
     read_results,
     read_trial,
 )
+from wsrl.terminal import printable
 
 RUNS, RESULTS = "runs.csv", "results.csv"
 STATES = ("done", "failed", "missing")
@@ -38,6 +39,9 @@ ABOUT = (
 COSTS = tuple(field.name for field in fields(Cost))
 RUN = ("folder", *ABOUT, "state", "error", "wall_seconds", *COSTS, "made_with", "command")
 """Columns of the table of runs."""
+
+NUMBER = ("folder", "split", "metric", "value")
+"""Columns of the table of results."""
 
 _NUMBERS = ("seed", "wall_seconds", *COSTS)
 _TRAINED = ("emulation", "prediction")
@@ -83,20 +87,25 @@ class Benchmark:
                 "benchmark was written into"
             ) from error
         if not (folder / TRIALS).is_dir() and (folder / RUNS).is_file():
-            runs, results = read_csv(folder / RUNS, RUN), read_csv(folder / RESULTS)
-            return cls(folder, settings, _described(runs), results, _curves(()), stored=False)
+            runs = _described(read_csv(folder / RUNS, RUN, _NUMBERS))
+            results = read_csv(folder / RESULTS, NUMBER, ["value"])
+            return cls(folder, settings, runs, results, _curves(()), stored=False)
         return cls.of(folder, settings, planned, read_results(folder))
 
     @classmethod
     def of(
-        cls, folder: Path, settings: dict[str, Any], planned: Sequence[Trial], done: Sequence[Result]
+        cls,
+        folder: Path,
+        settings: dict[str, Any],
+        planned: Sequence[Trial],
+        done: Sequence[Result],
     ) -> Benchmark:
         """Make the tables of planned runs and of results, also of those that were not planned."""
         results = {result.trial.name: result for result in done}
         names = {trial.name for trial in planned}
         trials = [*planned, *(result.trial for result in done if result.trial.name not in names)]
         rows = [_run(trial, results.get(trial.name)) for trial in trials]
-        runs = _described(pd.DataFrame(rows, columns=list(RUN)))
+        runs = _described(pd.DataFrame(rows, columns=list(RUN), dtype=object))
         ended = [results[trial.name] for trial in trials if trial.name in results]
         ended = [result for result in ended if result.error is None]
         numbers = [
@@ -104,8 +113,10 @@ class Benchmark:
             for result in ended
             for name, value in result.metrics.items()
         ]
-        measured = pd.DataFrame(numbers, columns=["folder", "split", "metric", "value"])
-        return cls(folder, settings, runs, measured.astype({"value": float}), _curves(ended))
+        measured = pd.DataFrame(numbers, columns=list(NUMBER), dtype=object).astype(
+            {"value": float}
+        )
+        return cls(folder, settings, runs, measured, _curves(ended))
 
     @property
     def name(self) -> str:
@@ -115,15 +126,21 @@ class Benchmark:
     @property
     def compare_with(self) -> str | None:
         """The encoder that differences are taken against; ``None`` where it has no run."""
-        given = self.settings.get("compare_with")
+        given = printable(self.settings.get("compare_with") or "")
         return given if given in set(self.runs.encoder) else None
+
+    @cached_property
+    def encoders(self) -> list[str]:
+        """The encoders' names, without their variants and the baselines."""
+        own = self.runs[(self.runs.ablation_of == "") & ~self.runs.kind.isin(("zoo", "baseline"))]
+        trained = own[own.kind.isin(_TRAINED)]  # in the order of training
+        return list(dict.fromkeys([*trained.encoder, *own.encoder]))
 
     @cached_property
     def entrants(self) -> list[str]:
         """The labels of encoders, then of baselines; without variants of encoders."""
-        competing = self.runs[(self.runs.ablation_of == "") & (self.runs.kind != "zoo")]
-        baselines = competing.kind == "baseline"
-        return list(dict.fromkeys([*competing.label[~baselines], *competing.label[baselines]]))
+        baselines = self.runs.label[self.runs.kind == "baseline"]
+        return list(dict.fromkeys([*self.encoders, *baselines]))
 
     @property
     def zoos(self) -> list[str]:
@@ -166,11 +183,15 @@ class Benchmark:
                 yield str(label), found
 
 
+def rows_of(table: pd.DataFrame) -> Iterator[Any]:
+    """Return the rows of a table as named tuples."""
+    return iter(table.itertuples())
+
+
 def _run(trial: Trial, result: Result | None) -> dict[str, Any]:
     ablation = trial.ablation
     setting = trial.name.replace(f"/seed{trial.seed}/", "/")
-    row: dict[str, Any] = {
-        "folder": f"{TRIALS}/{trial.name}",
+    row = {
         "zoo": trial.zoo,
         "kind": trial.kind,
         "encoder": trial.encoder,
@@ -179,16 +200,20 @@ def _run(trial: Trial, result: Result | None) -> dict[str, Any]:
         "ablation_of": ablation.of if ablation else "",
         "option": ablation.option if ablation else "",
         "option_value": str(ablation.value) if ablation else "",
-        "seed": trial.seed if setting != trial.name else None,
         "state": "missing",
     }
     if result is not None:
         made_with = "; ".join(f"{name} {value}" for name, value in result.made_with.items())
-        row |= {"state": "done" if result.error is None else "failed", "error": result.error}
-        row |= {"wall_seconds": result.wall_seconds, "made_with": made_with}
-        row |= {name: getattr(result.cost, name) for name in COSTS if result.cost}
-        row["command"] = "\n".join(result.commands)
-    return row
+        row |= {"state": "done" if result.error is None else "failed", "error": result.error or ""}
+        row["made_with"] = made_with
+    shown = {name: printable(value) for name, value in row.items()}
+    if result is not None:
+        shown["command"] = "\n".join(map(printable, result.commands))
+    numbers: dict[str, Any] = {"seed": trial.seed if setting != trial.name else None}
+    if result is not None:
+        numbers |= {"wall_seconds": result.wall_seconds}
+        numbers |= {name: getattr(result.cost, name) for name in COSTS if result.cost}
+    return {"folder": f"{TRIALS}/{trial.name}", **shown, **numbers}
 
 
 def _described(runs: pd.DataFrame) -> pd.DataFrame:
@@ -211,16 +236,21 @@ def _curves(results: Sequence[Result]) -> pd.DataFrame:
         for name, curve in result.curves.items()
         for step, value in zip(*curve, strict=True)
     ]
-    return pd.DataFrame(points, columns=["folder", "split", "metric", "step", "value"])
+    columns = ["folder", "split", "metric", "step", "value"]
+    return pd.DataFrame(points, columns=columns, dtype=object).astype(
+        {"step": float, "value": float}
+    )
 
 
 def _split_and_metric(name: str) -> tuple[str, str]:
     split, _, metric = name.partition("/")
-    return split, metric
+    return printable(split), printable(metric)
 
 
-def read_csv(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
-    """Read a table of an earlier report.
+def read_csv(path: Path, columns: Sequence[str], numeric: Sequence[str] = ()) -> pd.DataFrame:
+    """Return columns of a table of an earlier report as text, some as numbers.
+
+    Columns that are not there are empty.
 
     Raises:
         ValueError: naming the file, where it is none.
@@ -229,14 +259,12 @@ def read_csv(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
         found = pd.read_csv(path, dtype=str, keep_default_na=False)
         # Undo what keeps spreadsheets from computing text.
         found = found.replace(r"^'(?=[=+\-@])", "", regex=True)
-        for name in {"value", *_NUMBERS} & set(found.columns):
+        found = found.reindex(columns=list(columns), fill_value="").astype(object)
+        for name in numeric:
             found[name] = pd.to_numeric(found[name].replace("", None))
-        for name in columns:
-            if name not in found:
-                found[name] = ""
-        kinds, states = found.get("kind", pd.Series()), found.get("state", pd.Series())
-        if not (kinds.isin(KINDS).all() and states.isin(STATES).all()):
+        known = {"kind": KINDS, "state": STATES}
+        if not all(found[name].isin(known[name]).all() for name in known if name in found):
             raise ValueError("unknown kinds or states of runs")
         return found
-    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+    except (OSError, ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"{path} is no table of a report: {error}") from error

@@ -158,7 +158,8 @@ def _colours(columns: Columns, zoo: Zoo | None) -> tuple[Columns, list[str]]:
     tasks = columns["task"].reshape(len(columns["task"]), -1)
     names = zoo.problem.task_entries() if zoo is not None else ()
     if len(names) != tasks.shape[1]:
-        names = ["task"] if tasks.shape[1] == 1 else [f"task {i + 1}" for i in range(tasks.shape[1])]
+        several = tasks.shape[1] > 1
+        names = tuple(f"task, entry {i + 1}" if several else "task" for i in range(tasks.shape[1]))
     varying = [i for i in range(tasks.shape[1]) if len(np.unique(tasks[:, i])) > 1]
     found = {chart_text(names[i]): tasks[:, i] for i in varying[:_ENTRIES]}
     period = zoo.problem.task_period if zoo is not None else None

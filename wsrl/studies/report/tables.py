@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from wsrl.studies.report.ranking import Contest, Ranking, direction, mean_ranks, verdict, verdicts
-from wsrl.studies.report.reading import COSTS, Benchmark
+from wsrl.studies.report.reading import COSTS, Benchmark, rows_of
 from wsrl.studies.report.words import head_of, interval, number, work_of
 
 
@@ -59,7 +59,8 @@ def main_tables(benchmark: Benchmark, ranking: Ranking) -> Iterator[Table]:
 
 def target_tables(benchmark: Benchmark, ranking: Ranking) -> Iterator[Table]:
     """Yield the means in all contests: a table for each zoo, target and mode."""
-    for work in ranking.table[["zoo", "target", "mode"]].drop_duplicates().itertuples(index=False):
+    works = dict.fromkeys(contest[:3] for contest in ranking.found)
+    for work in works:
         if contests := ranking.contests(*work):
             yield means(work_of(*work), ranking, contests)
 
@@ -83,7 +84,7 @@ def differences(caption: str, ranking: Ranking, contests: Sequence[Contest]) -> 
     """Return differences against the encoder compared with, with verdicts."""
 
     def values(contest: Contest) -> Iterator[tuple[str, Value]]:
-        for entry in ranking.entries(contest).itertuples():
+        for entry in rows_of(ranking.entries(contest)):
             if pd.isna(entry.difference):
                 if pd.isna(entry.mean) and not entry.values:
                     yield entry.label, _without_value(entry)
@@ -123,8 +124,8 @@ def rank_table(benchmark: Benchmark, ranking: Ranking) -> Table | None:
         judged = pd.DataFrame(verdicts(ranking, ranking.all_judging()), columns=["label", "word"])
         for label, values in rows.items():
             words = judged.word[judged.label == label]
-            counts = words[words != ""].value_counts()
-            said = ", ".join(f"{count} {word}" for word, count in counts.sort_index().items())
+            counts = words[words != ""].value_counts().sort_index()
+            said = ", ".join(f"{word} in {count}" for word, count in counts.items())
             values.append(Value("" if label == benchmark.compare_with else said or "no difference"))
     caption = f"Mean rank, 1 is best, in up to {found.contests.max()} contests"
     return Table(caption, ["encoder", *heads], list(rows.items()))
@@ -134,14 +135,14 @@ def cost_tables(benchmark: Benchmark) -> Iterator[Table]:
     """Yield for each zoo what training took: medians over seeds."""
     runs = benchmark.runs
     runs = runs[(runs.ablation_of == "") & (runs.state == "done") & runs.parameters.notna()]
-    for (zoo, target, mode), work in runs.groupby(["zoo", "target", "mode"], sort=False):
+    for key, work in runs.groupby(["zoo", "target", "mode"], sort=False):
         rows = []
         for label, own in work.groupby("label", sort=False):
             medians = own[list(COSTS)].median()
             texts = [f"{v:,.0f}" if v >= 100 else f"{v:,.1f}" for v in medians]
             rows.append((str(label), [Value(t, setting=own.setting.iloc[0]) for t in texts]))
         heads = [name.replace("_", " ") for name in COSTS]
-        caption = f"{work_of(zoo, target, mode)}: median over seeds"
+        caption = f"{work_of(*map(str, key))}: median over seeds"
         yield Table(caption, ["encoder", *heads], rows)
 
 
@@ -153,17 +154,16 @@ def ablation_tables(benchmark: Benchmark, ranking: Ranking) -> Iterator[Table]:
             rows = ranking.entries(contest, variants=True)
             own = rows[(rows.ablation_of == encoder) & (rows.option == option)]
             own = own.sort_values("option_value", key=lambda values: values.map(option_value))
-            named = {r.option_value: _mean(r) for r in own.itertuples()}
+            named = {r.option_value: _mean(r) for r in rows_of(own)}
             plain = rows[(rows.label == encoder) & (rows.ablation_of == "")]
-            named |= {"as in the other tables": _mean(r) for r in plain.itertuples()}
+            others = [_mean(r) for r in rows_of(plain)]
+            named |= dict(zip(["as in the other tables"], others, strict=False))
             columns[contest] = named
         table = _table(f"{zoo}: {encoder}, {option}", columns)
         yield Table(table.caption, [option, *table.columns[1:]], table.rows)
 
 
-def ablations(
-    benchmark: Benchmark, ranking: Ranking
-) -> dict[tuple[str, str, str], list[Contest]]:
+def ablations(benchmark: Benchmark, ranking: Ranking) -> dict[tuple[str, str, str], list[Contest]]:
     """Return the zoos, encoders and options that were varied, and the contests that judge them."""
     runs = benchmark.runs[benchmark.runs.ablation_of != ""]
     found = {}
@@ -188,7 +188,7 @@ def option_value(text: str) -> tuple[float, str]:
 def failed_table(benchmark: Benchmark) -> Table | None:
     """Return the runs that failed, with their errors; ``None`` without any."""
     failed = benchmark.runs[benchmark.runs.state == "failed"]
-    rows = [(row.folder, [Value(row.error, setting=row.setting)]) for row in failed.itertuples()]
+    rows = [(row.folder, [Value(row.error, setting=row.setting)]) for row in rows_of(failed)]
     return Table("Runs that failed", ["run", "error"], rows) if rows else None
 
 
@@ -218,8 +218,8 @@ def _means(contest: Contest, rows: pd.DataFrame) -> Iterator[tuple[str, Value]]:
     finite = rows[np.isfinite(rows["mean"].astype(float))]
     leader = None
     if better and finite["mean"].nunique() > 1:  # where all are equal, none is the best
-        leader = finite.loc[(better * finite["mean"].astype(float)).idxmax()]
-    for entry in rows.itertuples():
+        leader = finite.iloc[int((better * finite["mean"].astype(float)).argmax())]
+    for entry in rows_of(rows):
         best = leader is not None and entry.mean == leader["mean"]
         close = leader is not None and not best and _overlap(entry, leader)
         yield str(entry.label), _mean(entry, best, close)
@@ -249,7 +249,7 @@ def _lost(entry: Any) -> str:
     return f"{lost} of {entry.seeds + entry.failed + entry.missing} seeds" if lost else ""
 
 
-def _rank(value: float, column: pd.Series[float]) -> Value:
+def _rank(value: Any, column: pd.Series[float]) -> Value:
     if pd.isna(value):
         return Value()
     best = value == column.min() and column.nunique() > 1

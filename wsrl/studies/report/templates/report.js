@@ -8,13 +8,13 @@
   const hidden = new Set();
   const choices = {};
   const drawn = new Set();
-  const config = {
-    responsive: true, displaylogo: false,
-    modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d", "toImage"],
-  };
+  const config = { responsive: true, displaylogo: false, displayModeBar: false };
 
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const colour = (encoder) => (encoder == null ? css("--quiet") : css("--e" + (encoder % hues)));
+  // Baselines come after the encoders, and are grey.
+  const encoders = Number(document.body.dataset.encoders);
+  const hue = (encoder) => (encoder == null || encoder >= encoders ? "--quiet" : "--e" + (encoder % hues));
+  const colour = (encoder) => css(hue(encoder));
 
   function axis(own) {
     return Object.assign(
@@ -107,7 +107,7 @@
   }
 
   for (const element of document.querySelectorAll("[data-encoder]")) {
-    element.style.setProperty("--own", `var(--e${Number(element.dataset.encoder) % hues})`);
+    element.style.setProperty("--own", `var(${hue(Number(element.dataset.encoder))})`);
   }
   const boxes = [...document.querySelectorAll("#filter input")];
   const read = () => {
