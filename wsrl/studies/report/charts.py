@@ -158,7 +158,9 @@ def _dot(benchmark: Benchmark, entry: Any, contest: Contest, place: int, offset:
     return go.Scatter(
         x=[entry.mean],
         y=[0],
-        error_x=_error(pd.DataFrame([entry._asdict()])),
+        error_x=_error(
+            pd.DataFrame([(entry.mean, entry.low, entry.high)], columns=["mean", "low", "high"])
+        ),
         mode="markers",
         marker={"symbol": _SPLITS[place % len(_SPLITS)], "size": 10},
         text=[_told(entry)],
