@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "wsrl"
 MAY_IMPORT = {
-    "rnn": {"safe_files"},
+    "rnn": {"safe_files", "plugins"},
     "problems": {"rnn", "plugins", "safe_files"},
     "zoos": {"rnn", "problems", "plugins", "stopping", "torch_files", "safe_files", "strict_json"},
     "data": {"rnn", "problems", "zoos", "safe_files"},

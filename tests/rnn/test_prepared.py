@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from wsrl.rnn import (
-    CELLS,
     Backend,
     PreparedPopulation,
     RNNSpec,
     RNNWeights,
+    list_cells,
     prepared,
     run_population,
 )
@@ -49,7 +49,7 @@ def gradients(results: list[Tensor], leaves: list[Tensor]) -> tuple[Tensor, ...]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", list_cells())
 @pytest.mark.parametrize(("hidden", "bias"), [(16, True), (7, True), (32, False)])
 @pytest.mark.parametrize("sequences", [1, 30])
 def test_a_rollout_equals_that_in_double_precision(
@@ -57,7 +57,7 @@ def test_a_rollout_equals_that_in_double_precision(
 ) -> None:
     weights = population(cell, hidden, bias)
     inputs = torch.randn(3, sequences, STEPS, 5)
-    state = [torch.randn(2, 3, sequences, hidden) for _ in range(2 if cell == "lstm" else 1)]
+    state = [torch.randn(2, 3, sequences, hidden) for _ in weights.spec.kind.state]
     found = []
     for dtype in (torch.float32, torch.float64):
         leaves = [part.to(dtype).requires_grad_() for part in (weights.flat, inputs, *state)]

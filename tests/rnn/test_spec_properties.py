@@ -27,7 +27,7 @@ def test_offsets_tile_the_vector(spec: RNNSpec) -> None:
 
 @given(SPECS)
 def test_modules_and_state_dicts_round_trip(spec: RNNSpec) -> None:
-    assume(spec.cell != "linear")  # which torch.nn does not have
+    assume(spec.kind.torch_form)
     weights = numbered(spec)
     module = weights.to_module(1)
     assert [name for name, _ in module.named_parameters()] == [t.name for t in spec.tensors]

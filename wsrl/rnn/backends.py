@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from functools import cache
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
 from wsrl.rnn.kernels import cpu
-from wsrl.rnn.kernels.compilation import library, warn_once
+from wsrl.rnn.kernels.compilation import LIBRARIES, library, warn_once
 from wsrl.rnn.kernels.functions import Kernels
 from wsrl.rnn.spec import RNNSpec
 from wsrl.rnn.weights import RNNWeights
@@ -45,7 +46,9 @@ def check_backend(
     """
     if backend not in get_args(Backend):
         raise ValueError(f"unknown backend {backend!r}; choose {', '.join(get_args(Backend))}")
-    found = library(kind) if backend == "cpu" else triton_kernels() if backend == "triton" else None
+    found: object = triton_kernels() if backend == "triton" else None
+    if backend == "cpu" and kind in LIBRARIES:
+        found = library(kind)
     if isinstance(found, Exception):
         raise ValueError(f"backend {backend!r} cannot be used here: {found}; try auto")
     if device is not None and backend not in ("auto", "eager"):
@@ -79,21 +82,29 @@ def choose_backend(backend: Backend, weights: RNNWeights, *others: Tensor) -> st
     Raises:
         ValueError: for a backend that is unknown, not here, or cannot do this.
     """
-    check_backend(backend, weights.spec.cell)
+    spec, device = weights.spec, weights.flat.device
+    check_backend(backend, spec.cell)
     tensors = (weights.flat, *others)
     if backend in ("cpu", "triton"):
-        reason = _obstacle(backend, tensors)
-        if backend == "triton":
-            reason = reason or _unfit_for_triton(weights.spec, weights.flat.device)
-        _refuse(backend, reason)
+        if spec.cell not in cells_with_kernels(backend):
+            _log_once(f"Backend {backend!r} has no kernels of {spec.cell} RNNs; PyTorch runs them.")
+            return "eager"
+        unfit = _unfit_for_triton(spec, device) if backend == "triton" else None
+        _refuse(backend, _obstacle(backend, tensors) or unfit)
         return backend
-    if weights.flat.is_cpu and weights.spec.hidden_size > LARGEST_HIDDEN:
+    if weights.flat.is_cpu and spec.hidden_size > LARGEST_HIDDEN:
         return "eager"
-    chosen = choose_elementwise(backend, *tensors, kind=weights.spec.cell)
-    if chosen == "triton" and (reason := _unfit_for_triton(weights.spec, weights.flat.device)):
-        _say_once(reason)
+    chosen = choose_elementwise(backend, *tensors, kind=spec.cell)
+    if chosen == "triton" and (reason := _unfit_for_triton(spec, device)):
+        _log_once(f"{reason}. {_SLOWER}")
         return "eager"
     return chosen
+
+
+def cells_with_kernels(backend: str) -> Collection[str]:
+    """Return the names of the cells that a backend has kernels of."""
+    kernels: Kernels | ImportError = cpu if backend == "cpu" else triton_kernels()
+    return () if isinstance(kernels, Exception) else kernels.KERNELS.keys()
 
 
 def choose_elementwise(backend: Backend, *tensors: Tensor, kind: str = "elementwise") -> str:
@@ -107,6 +118,8 @@ def choose_elementwise(backend: Backend, *tensors: Tensor, kind: str = "elementw
     natural = {"cpu": "cpu", "cuda": "triton"}.get(tensors[0].device.type, "eager")
     wanted = natural if backend == "auto" else backend
     if wanted == "eager" or _obstacle(wanted, tensors):
+        return "eager"
+    if wanted == "cpu" and kind not in LIBRARIES:
         return "eager"
     return wanted if backend == wanted or _found(wanted, kind) else "eager"
 
@@ -155,16 +168,19 @@ def _refuse(backend: str, reason: str | None) -> None:
         raise ValueError(f"backend {backend!r} cannot run this: {reason}; try auto")
 
 
+_SLOWER = "Populations of RNNs on the GPU run in PyTorch instead, far slower."
+
+
 @cache
-def _say_once(reason: str) -> None:
-    """Say why populations on a GPU do without kernels; a process says each reason once."""
-    _log.warning("%s. Populations of RNNs on the GPU run in PyTorch instead, far slower.", reason)
+def _log_once(message: str) -> None:
+    """Log a warning; a process logs each once."""
+    _log.warning(message)
 
 
 def _unfit_for_triton(spec: RNNSpec, device: torch.device) -> str | None:
     """Say why the Triton kernels cannot run RNNs of this cell and size, if so."""
-    if spec.cell == "linear":
-        return "there are no Triton kernels of linear cells"
+    if spec.cell not in cells_with_kernels("triton"):
+        return f"there are no Triton kernels of {spec.cell} cells"
     size = spec.hidden_size
     if size > LARGEST_ON_GPU:
         return f"the Triton kernels have room for {LARGEST_ON_GPU} neurons a layer, not {size}"
@@ -180,7 +196,7 @@ def _found(backend: str, kind: str) -> bool:
     """Say whether there are kernels of a kind, and if not, why, once."""
     if backend == "triton":
         if isinstance(reason := triton_kernels(), Exception):
-            _say_once(str(reason))
+            _log_once(f"{reason}. {_SLOWER}")
             return False
         return True
     if isinstance(found := library(kind), Exception):
@@ -202,9 +218,27 @@ def _obstacle(backend: str, tensors: tuple[Tensor, ...]) -> str | None:
             return f"a tensor is empty: {tuple(value.shape)}"
     if torch.is_autocast_enabled(tensors[0].device.type):
         return "autocast is on"
-    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
-        return "a transform of torch.func, or forward-mode differentiation, is active"
+    try:
+        _Probe.apply(tensors[0].new_empty(0))  # type: ignore[no-untyped-call]
+    except RuntimeError:
+        return "a transform of torch.func is active"
+    if any(forward_ad.unpack_dual(value).tangent is not None for value in tensors):
+        return "forward-mode differentiation is active"
     return None
+
+
+class _Probe(torch.autograd.Function):
+    """Does nothing, and as the kernels' functions cannot be called in transforms of torch.func."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        """Return the tensor."""
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """Return the gradient."""
+        return gradient
 
 
 def _reaches(backend: str, device: torch.device) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 import torch
@@ -44,7 +44,13 @@ class RunKernels(Protocol):
 
 
 class Kernels(RunKernels, Protocol):
-    """What a module of kernels must have: the functions of ``cpu``, for tensors where it can."""
+    """What a module of kernels must have: the functions of ``cpu``, for tensors where it can.
+
+    Attributes:
+        KERNELS: by the name of a cell, what the module needs to know of it.
+    """
+
+    KERNELS: Mapping[str, Any]
 
     def cross_entropy(
         self,
