@@ -130,7 +130,7 @@ def test_what_does_not_fit_is_refused(backend: Backend) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_weights_are_prepared_once(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     weights, inputs = population("lstm", 8), torch.randn(3, 2, 1, 5)
-    where, name = (cpu, "pack") if backend == "cpu" else (prepared, "turn")
+    where, name = (cpu, "pack") if backend == "cpu" else (prepared, "make_ready")
     real, calls = getattr(where, name), []
 
     def counted(*arguments: object) -> object:

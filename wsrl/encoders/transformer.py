@@ -93,7 +93,9 @@ class ParameterTransformer(Encoder):
 def _matrices_with_biases(spec: RNNSpec) -> list[tuple[TensorSpec, TensorSpec | None]]:
     named = {tensor.name: tensor for tensor in spec.tensors}
     matrices = {tensor.name: tensor for tensor in spec.tensors if len(tensor.axes) == 2}
-    biases = {name: named.get(name.replace("weight", "bias")) for name in matrices}
+    biases = {
+        name: named.get(name.replace("weight", "bias")) for name in matrices if "weight" in name
+    }
     paired = {*matrices.values(), *biases.values()}
     return [
         (tensor, biases.get(tensor.name))

@@ -16,7 +16,7 @@ from jsonargparse import ArgumentParser
 from wsrl.encoders import list_encoders
 from wsrl.stopping import StopRequests
 from wsrl.studies.benchmark.checks import check_grid
-from wsrl.studies.benchmark.plan import PlannedCell, plan, shown
+from wsrl.studies.benchmark.plan import PlannedTrial, plan, shown
 from wsrl.studies.benchmark.progress import duration
 from wsrl.studies.benchmark.record import finished, record_grid
 from wsrl.studies.benchmark.running import GridRunner
@@ -38,7 +38,7 @@ def benchmark_from_arguments(args: Sequence[str]) -> int:
     """Run a benchmark as the command line says, and write its report.
 
     Returns:
-        The exit status: 1 where a cell failed.
+        The exit status: 1 where a trial failed.
 
     Raises:
         ValueError: for settings that make no sense, before any work.
@@ -51,25 +51,25 @@ def benchmark_from_arguments(args: Sequence[str]) -> int:
         settings = _settings(given)
         check_settings(settings)
         out = Path(given["out"])
-        cells = plan(settings, out)
+        trials = plan(settings, out)
         if given["list"]:
-            _list(cells)
+            _list(trials)
             return 0
         devices = _devices()
         workers = len(devices) or _cores() if given["workers"] is None else given["workers"]
         if workers < 1:
             raise ValueError(f"--workers must be at least 1, not {workers}")
-        done = finished(out, cells)
-        left = [planned for planned in cells if planned.cell.name not in done]
+        done = finished(out, trials)
+        left = [planned for planned in trials if planned.trial.name not in done]
         check_grid(settings, left, out, workers)
-        record_grid(out, settings, cells)
-        say(f"{out}: {len(cells)} cells, {len(done)} of them done, {workers} at a time")
+        record_grid(out, settings, trials)
+        say(f"{out}: {len(trials)} trials, {len(done)} of them done, {workers} at a time")
         threads = max(1, _cores() // workers)
         stop.at_once = False
-        failed = GridRunner(out, cells, workers, devices, threads).run(stop)
+        failed = GridRunner(out, trials, workers, devices, threads).run(stop)
     say(write_report(out, out))
-    total = sum(result.wall_seconds for result in finished(out, cells).values())
-    say(f"{len(cells) - len(failed)} of {len(cells)} cells are done; {duration(total)} in all")
+    total = sum(result.wall_seconds for result in finished(out, trials).values())
+    say(f"{len(trials) - len(failed)} of {len(trials)} trials are done; {duration(total)} in all")
     for name, reason in failed.items():
         complain(f"failed: {name}: {reason}")
     return 1 if failed else 0
@@ -88,7 +88,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("-c", "--config", action="config", help="a YAML file of all settings")
     parser.add_argument("--out", required=True, type=str, help="folder for all it makes")
     parser.add_argument(
-        "--workers", type=int | None, help="cells that run at once (default: one a GPU, or a core)"
+        "--workers", type=int | None, help="trials that run at once (default: one a GPU, or a core)"
     )
     parser.add_argument(
         "--zoo",
@@ -97,7 +97,7 @@ def _parser() -> ArgumentParser:
         metavar="NAME=DIR",
         help="take the zoo in DIR rather than building one",
     )
-    parser.add_argument("--list", action="store_true", help="print the cells and their commands")
+    parser.add_argument("--list", action="store_true", help="print the trials and their commands")
     # The parser cannot check dataclasses within a dictionary: read_zoo does.
     parser.add_argument("--zoos", type=dict[str, dict[str, Any]], default={}, help="by name")
     parser.add_class_arguments(BenchmarkSettings, skip={"zoos"})
@@ -146,8 +146,8 @@ def _devices() -> list[str]:
     return [str(number) for number in range(torch.cuda.device_count())]
 
 
-def _list(cells: Sequence[PlannedCell]) -> None:
-    for planned in cells:
-        say(planned.cell.name)
+def _list(trials: Sequence[PlannedTrial]) -> None:
+    for planned in trials:
+        say(planned.trial.name)
         for words in planned.commands:
             say(f"  {shown(words)}")

@@ -1,4 +1,4 @@
-"""An encoder that waits where a test says, in the processes that run a benchmark's cells."""
+"""An encoder that waits where a test says, in the processes that run a benchmark's trials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which cells there are, in which order, and what they run."""
+"""Which trials there are, in which order, and what they run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from wsrl.encoders import InteractiveProbing, create_encoder
 from wsrl.rnn import RNNSpec
-from wsrl.studies.benchmark.plan import PlannedCell, plan, shown, variants
+from wsrl.studies.benchmark.plan import PlannedTrial, plan, shown, variants
 from wsrl.studies.benchmark.settings import (
     TIERS,
     BenchmarkSettings,
@@ -43,17 +43,17 @@ def _own_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("mine.yaml").write_text("model: {}\n")
 
 
-def by_name(cells: list[PlannedCell]) -> dict[str, PlannedCell]:
-    return {planned.cell.name: planned for planned in cells}
+def by_name(trials: list[PlannedTrial]) -> dict[str, PlannedTrial]:
+    return {planned.trial.name: planned for planned in trials}
 
 
 @pytest.mark.parametrize("name", TIERS)
-def test_every_cell_comes_once_and_after_what_it_needs(name: str) -> None:
+def test_every_trial_comes_once_and_after_what_it_needs(name: str) -> None:
     seen: set[str] = set()
     for planned in plan(tier(name), Path("out")):
-        assert planned.cell.name not in seen
+        assert planned.trial.name not in seen
         assert set(planned.needs) <= seen
-        seen.add(planned.cell.name)
+        seen.add(planned.trial.name)
 
 
 def test_the_grid_is_the_product_of_what_is_asked_for() -> None:
@@ -74,18 +74,18 @@ def test_the_grid_is_the_product_of_what_is_asked_for() -> None:
 
 def test_modes_of_other_targets_are_their_own() -> None:
     zoos = {"a": BenchmarkZoo("task", path="zoo", targets=["step"])}
-    cells = by_name(plan(settings(zoos=zoos, modes=["finetune"]), Path("out")))
-    predictions = {n.rsplit("/", 1)[1] for n, p in cells.items() if p.cell.kind == "prediction"}
+    trials = by_name(plan(settings(zoos=zoos, modes=["finetune"]), Path("out")))
+    predictions = {n.rsplit("/", 1)[1] for n, p in trials.items() if p.trial.kind == "prediction"}
     assert predictions == {"task-finetune", "step-frozen"}
 
 
 def test_only_what_reads_a_pretrained_encoder_waits_for_it() -> None:
-    cells = by_name(plan(settings(modes=["frozen", "scratch"]), Path("out")))
+    trials = by_name(plan(settings(modes=["frozen", "scratch"]), Path("out")))
     place = "a/InteractiveProbing/seed3"
-    assert cells[f"{place}/task-frozen"].needs == (f"{place}/emulation",)
-    assert cells[f"{place}/task-scratch"].needs == ()
-    assert "--model.pretrained" in cells[f"{place}/task-frozen"].commands[0]
-    assert "--model.pretrained" not in cells[f"{place}/task-scratch"].commands[0]
+    assert trials[f"{place}/task-frozen"].needs == (f"{place}/emulation",)
+    assert trials[f"{place}/task-scratch"].needs == ()
+    assert "--model.pretrained" in trials[f"{place}/task-frozen"].commands[0]
+    assert "--model.pretrained" not in trials[f"{place}/task-scratch"].commands[0]
 
 
 def test_encoders_are_presets_names_or_files() -> None:
@@ -103,20 +103,20 @@ def test_ablations_change_one_option_where_they_are_wanted() -> None:
         "b": BenchmarkZoo("angle", path="other", ablations=False),
     }
     ablations = {"Own": {"width": [8], "model.learning_rate": [0.1]}}
-    cells = by_name(plan(settings(zoos=zoos, ablations=ablations), Path("out")))
-    names = {planned.cell.encoder for planned in cells.values() if planned.cell.ablation}
+    trials = by_name(plan(settings(zoos=zoos, ablations=ablations), Path("out")))
+    names = {planned.trial.encoder for planned in trials.values() if planned.trial.ablation}
     assert names == {"Own-width=8", "Own-model.learning_rate=0.1"}
-    assert not any(n.startswith("b/Own-") for n in cells)
-    words = cells["a/Own-width=8/seed3/emulation"].commands[0]
+    assert not any(n.startswith("b/Own-") for n in trials)
+    words = trials["a/Own-width=8/seed3/emulation"].commands[0]
     assert words[words.index("--model.encoder.width") + 1] == "8"
-    words = cells["a/Own-model.learning_rate=0.1/seed3/emulation"].commands[0]
+    words = trials["a/Own-model.learning_rate=0.1/seed3/emulation"].commands[0]
     assert words[words.index("--model.learning_rate") + 1] == "0.1"
 
 
 def test_the_options_of_a_zoo_beat_those_of_the_benchmark() -> None:
     zoos = {"a": BenchmarkZoo("task", path="zoo", emulation={"trainer.max_steps": 9})}
-    cells = by_name(plan(settings(zoos=zoos), Path("out")))
-    words = cells["a/Own/seed3/emulation"].commands[0]
+    trials = by_name(plan(settings(zoos=zoos), Path("out")))
+    words = trials["a/Own/seed3/emulation"].commands[0]
     assert words.count("--trainer.max_steps") == 1
     assert words[words.index("--trainer.max_steps") + 1] == "9"
 
@@ -145,12 +145,12 @@ def test_the_published_tier_is_as_published() -> None:
 
 def test_what_is_varied_in_pretraining_alone_goes_to_no_prediction() -> None:
     ablations = {"Own": {"width": [8], "model.encoder.depth": [2], "model.learning_rate": [0.1]}}
-    cells = by_name(plan(settings(ablations=ablations), Path("out")))
-    of_encoder = cells["a/Own-width=8/seed3/task-frozen"].commands[0]
+    trials = by_name(plan(settings(ablations=ablations), Path("out")))
+    of_encoder = trials["a/Own-width=8/seed3/task-frozen"].commands[0]
     assert "--model.encoder.width" in of_encoder
-    of_encoder = cells["a/Own-model.encoder.depth=2/seed3/task-frozen"].commands[0]
+    of_encoder = trials["a/Own-model.encoder.depth=2/seed3/task-frozen"].commands[0]
     assert "--model.encoder.depth" in of_encoder
-    of_training = cells["a/Own-model.learning_rate=0.1/seed3/task-frozen"].commands[0]
+    of_training = trials["a/Own-model.learning_rate=0.1/seed3/task-frozen"].commands[0]
     assert "--model.learning_rate" not in of_training
 
 
@@ -158,13 +158,13 @@ def test_baselines_are_split_and_trained_as_predictions_are() -> None:
     prediction = Training("prediction.yaml", {"data.split_seed": 7, "data.batch_size": 4})
     zoos = {"a": BenchmarkZoo("task", path="zoo", prediction={"trainer.max_steps": 9})}
     asked = settings(zoos=zoos, prediction=prediction, baselines=["mean", "pca"])
-    cells = by_name(plan(asked, Path("out")))
-    words = cells["a/baselines/pca/seed3/task"].commands[0]
+    trials = by_name(plan(asked, Path("out")))
+    words = trials["a/baselines/pca/seed3/task"].commands[0]
     assert words[words.index("--steps") + 1] == "9"
     assert words[words.index("--data.split_seed") + 1] == "7"
     assert words[words.index("--data.ood_to_train") + 1] == "true"  # of the config
     assert "--data.batch_size" not in words
-    fixed = cells["a/baselines/mean/task"].commands[0]
+    fixed = trials["a/baselines/mean/task"].commands[0]
     assert not {"--seed", "--steps"} & set(fixed)
 
 
@@ -178,8 +178,8 @@ def test_baselines_have_the_defaults_of_predictions_where_nothing_is_said() -> N
 
 def test_own_encoders_are_measured_by_their_class_and_presets_once() -> None:
     asked = settings(encoders=["InteractiveProbing", "InteractiveProbing-steady", "my.Own"])
-    cells = by_name(plan(asked, Path("out")))
-    measured = {n: p.commands[0][2] for n, p in cells.items() if p.cell.kind == "properties"}
+    trials = by_name(plan(asked, Path("out")))
+    measured = {n: p.commands[0][2] for n, p in trials.items() if p.trial.kind == "properties"}
     assert measured == {
         "properties/InteractiveProbing": "InteractiveProbing",
         "properties/Own": "my.Own",

@@ -5,23 +5,23 @@ from __future__ import annotations
 import pytest
 
 from wsrl.studies.benchmark.progress import Progress, duration
-from wsrl.studies.benchmark.results import Cell
+from wsrl.studies.benchmark.results import Trial
 
 
-def cells() -> list[Cell]:
+def trials() -> list[Trial]:
     found = []
     for encoder in ("A", "B"):
         for seed in range(3):
             place = f"z/{encoder}/seed{seed}"
-            found.append(Cell(f"{place}/emulation", "emulation", "z", encoder, seed))
+            found.append(Trial(f"{place}/emulation", "emulation", "z", encoder, seed))
             found.append(
-                Cell(f"{place}/task-frozen", "prediction", "z", encoder, seed, "task", "frozen")
+                Trial(f"{place}/task-frozen", "prediction", "z", encoder, seed, "task", "frozen")
             )
     return found
 
 
 def test_the_rest_takes_what_its_like_took() -> None:
-    progress = Progress(cells(), workers=2)
+    progress = Progress(trials(), workers=2)
     assert progress.time_left() is None
     progress.know("z/A/seed0/emulation", 100)
     progress.know("z/B/seed0/emulation", 10)
@@ -30,10 +30,10 @@ def test_the_rest_takes_what_its_like_took() -> None:
     assert progress.time_left() == pytest.approx(left / 2)
 
 
-def test_failed_cells_take_no_time(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress(cells(), workers=1)
-    for cell in cells()[1:]:
-        progress.know(cell.name, 1)
+def test_failed_trials_take_no_time(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(trials(), workers=1)
+    for trial in trials()[1:]:
+        progress.know(trial.name, 1)
     assert progress.time_left() == pytest.approx(1)
     progress.fail("z/A/seed0/emulation", "no luck")
     assert progress.time_left() == 0

@@ -11,7 +11,7 @@ import pytest
 
 from wsrl.studies.benchmark.plan import plan
 from wsrl.studies.benchmark.record import RECORD, finished, record_grid
-from wsrl.studies.benchmark.results import CELLS, Result, read_results, write_result
+from wsrl.studies.benchmark.results import TRIALS, Result, read_results, write_result
 from wsrl.studies.benchmark.settings import BenchmarkSettings, BenchmarkZoo, Training
 
 
@@ -45,10 +45,10 @@ def test_the_same_grid_changes_nothing(out: Path) -> None:
 def test_a_grid_may_grow_and_shrink(out: Path) -> None:
     record(out, settings(out))
     grown = record(out, settings(out, seeds=[0, 1], modes=["frozen", "scratch"]))
-    names = {cell["name"] for cell in grown["cells"]}
-    assert {p.cell.name for p in plan(settings(out, seeds=[1]), out)} <= names
+    names = {trial["name"] for trial in grown["cells"]}
+    assert {p.trial.name for p in plan(settings(out, seeds=[1]), out)} <= names
     shrunk = record(out, settings(out, seeds=[1]))
-    assert {cell["name"] for cell in shrunk["cells"]} == names  # what was there is not forgotten
+    assert {trial["name"] for trial in shrunk["cells"]} == names  # what was there is not forgotten
 
 
 @pytest.mark.parametrize("folder", ["out", "."])
@@ -157,20 +157,20 @@ def test_a_record_of_other_kinds_is_refused(out: Path, changes: dict[str, Any]) 
         record(out, settings(out))
 
 
-def test_cells_that_failed_are_not_done(out: Path) -> None:
-    cells = plan(settings(out), out)
-    for planned, error in zip(cells, [None, "no luck"], strict=False):
-        folder = out / CELLS / planned.cell.name
+def test_trials_that_failed_are_not_done(out: Path) -> None:
+    trials = plan(settings(out), out)
+    for planned, error in zip(trials, [None, "no luck"], strict=False):
+        folder = out / TRIALS / planned.trial.name
         folder.mkdir(parents=True)
-        write_result(folder, Result(planned.cell, error, wall_seconds=2.5))
-    assert set(finished(out, cells)) == {cells[0].cell.name}
+        write_result(folder, Result(planned.trial, error, wall_seconds=2.5))
+    assert set(finished(out, trials)) == {trials[0].trial.name}
     assert {result.error for result in read_results(out)} == {None, "no luck"}
 
 
 def test_a_damaged_result_is_named(out: Path) -> None:
-    cells = plan(settings(out), out)
-    folder = out / CELLS / cells[0].cell.name
+    trials = plan(settings(out), out)
+    folder = out / TRIALS / trials[0].trial.name
     folder.mkdir(parents=True)
     (folder / "cell.json").write_text('{"cell": 3}')
     with pytest.raises(ValueError, match=r"cell.json is no result"):
-        finished(out, cells)
+        finished(out, trials)

@@ -1,4 +1,4 @@
-"""Results of cells: strict JSON, with null for what is not defined."""
+"""Results of trials: strict JSON, with null for what is not defined."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from wsrl.studies.benchmark.results import RESULT, Cell, Result, read_result, write_result
+from wsrl.studies.benchmark.results import RESULT, Result, Trial, read_result, write_result
 
-CELL = Cell("zoo/a", "prediction", "zoo", encoder="A", target="task", mode="frozen")
+TRIAL = Trial("zoo/a", "prediction", "zoo", encoder="A", target="task", mode="frozen")
 
 
 def refuse(word: str) -> None:
@@ -20,7 +20,7 @@ def refuse(word: str) -> None:
 def result() -> Result:
     metrics = {"validation/r2": math.nan, "validation/mae": 0.5}
     curves = {"train/loss": ([1, 2], [0.5, math.inf])}
-    return Result(CELL, metrics=metrics, curves=curves)
+    return Result(TRIAL, metrics=metrics, curves=curves)
 
 
 def test_what_is_not_finite_is_null_in_the_file_and_nan_when_read(tmp_path: Path) -> None:

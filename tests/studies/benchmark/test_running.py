@@ -21,10 +21,10 @@ from wsrl.stopping import StopRequests
 from wsrl.studies.benchmark import running
 from wsrl.studies.benchmark.plan import plan
 from wsrl.studies.benchmark.results import (
-    CELLS,
     RESULT,
-    Cell,
+    TRIALS,
     Result,
+    Trial,
     read_results,
     write_result,
 )
@@ -76,7 +76,7 @@ def stay() -> None:
 
 def numbers(out: Path) -> dict[str, Any]:
     """All that must not depend on how often a benchmark was interrupted."""
-    return {r.cell.name: (r.metrics, r.curves, r.commands, r.error) for r in read_results(out)}
+    return {r.trial.name: (r.metrics, r.curves, r.commands, r.error) for r in read_results(out)}
 
 
 def portable(found: dict[str, Any], out: Path) -> Any:
@@ -87,7 +87,7 @@ PATIENT = f"""
 import sys
 from wsrl.cli import main
 from wsrl.studies.benchmark import running
-running._END_SECONDS = {HANG_SECONDS}  # for the cells to save; no test depends on this number
+running._END_SECONDS = {HANG_SECONDS}  # for the trials to save; no test depends on this number
 sys.exit(main())
 """
 
@@ -111,19 +111,19 @@ def test_what_is_done_is_left_out(
     results = read_results(out)
     assert len(results) == 2
     for result in results:
-        test = json.loads((out / "cells" / result.cell.name / "test.json").read_text())
+        test = json.loads((out / "cells" / result.trial.name / "test.json").read_text())
         assert result.metrics == test["metrics"]
         assert result.cost is not None
         assert result.cost.steps == QUICK["trainer.max_steps"]
-        assert set(result.curves) >= {"validation/loss"} or result.cell.kind == "emulation"
+        assert set(result.curves) >= {"validation/loss"} or result.trial.kind == "emulation"
     times = {path: path.stat().st_mtime_ns for path in out.glob("cells/**/*.*")}
     capsys.readouterr()
     assert main(["benchmark", *words]) == 0
-    assert "2 cells, 2 of them done" in capsys.readouterr().out
+    assert "2 trials, 2 of them done" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in out.glob("cells/**/*.*")} == times
 
 
-def test_a_cell_that_fails_ends_no_other_and_is_tried_again(
+def test_a_trial_that_fails_ends_no_other_and_is_tried_again(
     grid: Grid,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -139,7 +139,7 @@ def test_a_cell_that_fails_ends_no_other_and_is_tried_again(
     assert "Own/seed0/emulation: FAILED: RuntimeError: this one is broken" in said.out
     assert "Own/seed0/task-frozen: FAILED: left out, since" in said.out
     assert "failed: languages/Own/seed0/emulation" in said.err
-    errors = {r.cell.encoder: r.error for r in read_results(tmp_path / "out")}
+    errors = {r.trial.encoder: r.error for r in read_results(tmp_path / "out")}
     assert errors == {
         "LayerwiseStatistics": None,
         "Own": "RuntimeError: this one is broken",
@@ -149,21 +149,21 @@ def test_a_cell_that_fails_ends_no_other_and_is_tried_again(
     assert all(result.error is None for result in read_results(tmp_path / "out"))
 
 
-@pytest.mark.parametrize("linked", [CELLS, f"{CELLS}/a", f"{CELLS}/a/{LOG}"])
+@pytest.mark.parametrize("linked", [TRIALS, f"{TRIALS}/a", f"{TRIALS}/a/{LOG}"])
 def test_nothing_is_written_through_a_link_that_leads_out(linked: str, tmp_path: Path) -> None:
-    out, victim, cell = tmp_path / "out", tmp_path / "victim", Cell("a", "zoo", "z")
+    out, victim, trial = tmp_path / "out", tmp_path / "victim", Trial("a", "zoo", "z")
     (out / linked).parent.mkdir(parents=True)
     victim.mkdir()
     (victim / RESULT).write_text("precious")
     (out / linked).symlink_to(victim)
     with pytest.raises(ValueError, match="is a link that leads out of"):
-        make_folder(out, cell)
+        make_folder(out, trial)
     assert [path.name for path in victim.iterdir()] == [RESULT]
     (out / linked).unlink()
-    assert make_folder(out, cell).is_dir()
+    assert make_folder(out, trial).is_dir()
 
 
-def test_a_process_that_dies_is_a_cell_that_failed(
+def test_a_process_that_dies_is_a_trial_that_failed(
     grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -187,7 +187,7 @@ def test_interrupted_again_and_again_it_gives_the_same_numbers(
         AT.write_text(str(at))
         process = start(words, stderr=subprocess.PIPE)
         until(lambda: gate.waiting() != [])
-        process.send_signal(number)  # to it alone: its cells must hear of it by themselves
+        process.send_signal(number)  # to it alone: its trials must hear of it by themselves
         _, said = process.communicate()
         until(lambda: gate.waiting() == [])
         if number == signal.SIGKILL:
@@ -204,7 +204,7 @@ def test_interrupted_again_and_again_it_gives_the_same_numbers(
     assert portable(numbers(out), out) == interrupted
 
 
-def test_two_commands_at_once_share_the_cells(
+def test_two_commands_at_once_share_the_trials(
     grid: Grid,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -217,7 +217,7 @@ def test_two_commands_at_once_share_the_cells(
     gate = Gate(tmp_path / GATE)
 
     def open_when_both_wait() -> None:
-        until(lambda: len(gate.waiting()) == 2)  # a cell of each
+        until(lambda: len(gate.waiting()) == 2)  # a trial of each
         gate.open()
 
     opener = threading.Thread(target=open_when_both_wait, daemon=True)
@@ -227,7 +227,7 @@ def test_two_commands_at_once_share_the_cells(
     said = [other.communicate()[0], capsys.readouterr().out]
     opener.join()
     assert (ended, other.returncode) == (0, 0), said
-    results = {result.cell.name: result for result in read_results(tmp_path / "out")}
+    results = {result.trial.name: result for result in read_results(tmp_path / "out")}
     assert len(results) == 8
     done = [line.split("] ")[1].split(":")[0] for text in said for line in _done(text)]
     assert sorted(done) == sorted(results)  # each by exactly one of them
@@ -239,14 +239,14 @@ def test_what_fails_elsewhere_meanwhile_is_left_to_the_next_command(
 ) -> None:
     words, out = grid(**ONE | {"modes": []}, other_modes=[]), tmp_path / "out"
     (planned,) = plan(_settings(_parser().parse_args(words)), out)
-    name, folder = planned.cell.name, out / CELLS / planned.cell.name
+    name, folder = planned.trial.name, out / TRIALS / planned.trial.name
     folder.mkdir(parents=True)
     runner = GridRunner(out, [planned], workers=1, devices=[], threads=1)
     lease = Leases(out / LEASES).take(name.replace("/", "~"), Standing())
     assert lease is not None
 
     def end_elsewhere(_: float) -> None:
-        write_result(folder, Result(planned.cell, error="no luck"))
+        write_result(folder, Result(planned.trial, error="no luck"))
         lease.__exit__(None, None, None)
 
     with lease, monkeypatch.context() as patch:
@@ -257,7 +257,7 @@ def test_what_fails_elsewhere_meanwhile_is_left_to_the_next_command(
     assert [result.error for result in read_results(out)] == [None]
 
 
-def test_a_cell_that_does_not_end_is_killed_when_one_asks_twice(
+def test_a_trial_that_does_not_end_is_killed_when_one_asks_twice(
     grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -267,7 +267,7 @@ def test_a_cell_that_does_not_end_is_killed_when_one_asks_twice(
     until((tmp_path / "begun").exists)
     process.send_signal(signal.SIGINT)
     until((tmp_path / "told").exists)
-    assert process.poll() is None  # its cell is given the time to save
+    assert process.poll() is None  # its trial is given the time to save
     process.send_signal(signal.SIGINT)
     said = process.communicate()[1]
     assert process.returncode == 128 + signal.SIGINT, said

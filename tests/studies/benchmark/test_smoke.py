@@ -1,4 +1,4 @@
-"""The smoke tier with one of its seeds: every encoder, every kind of cell, and the report."""
+"""The smoke tier with one of its seeds: every encoder, every kind of trial, and the report."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ def test_the_smoke_tier_runs_whole(tmp_path: Path, capsys: pytest.CaptureFixture
     command = ["benchmark", "--tier", "smoke", "--seeds", "[0]", "--out", str(out)]
     assert main(command) == 0, capsys.readouterr()
     results = read_results(out)
-    assert {result.cell.kind for result in results} == set(KINDS)
+    assert {result.trial.kind for result in results} == set(KINDS)
     encoders = {
-        r.cell.encoder for r in results if r.cell.kind == "emulation" and "-" not in r.cell.encoder
+        r.trial.encoder
+        for r in results
+        if r.trial.kind == "emulation" and "-" not in r.trial.encoder
     }
     assert encoders == set(wsrl.list_encoders())
     planned = json.loads((out / "benchmark.json").read_text())["cells"]
-    assert {cell["name"] for cell in planned} == {result.cell.name for result in results}
+    assert {trial["name"] for trial in planned} == {result.trial.name for result in results}
     with (out / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
     numbers = {name for result in results for name in result.metrics}

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from wsrl.cli import main
-from wsrl.studies.benchmark.results import CELLS, Ablation, Cell, Cost, Result, write_result
+from wsrl.studies.benchmark.results import TRIALS, Ablation, Cost, Result, Trial, write_result
 from wsrl.studies.report.markdown import escaped
 from wsrl.terminal import printable
 from wsrl.zoos.tensors import write_tensors
@@ -43,17 +43,17 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile") / "benchmark"
     zoo, encoder = hostile("zoo"), hostile("encoder")
     cells = [
-        Cell("name <i|`*[x]&/seed0/emulation", "emulation", zoo, encoder),
-        Cell("b/seed0/p", "prediction", zoo, encoder, 0, hostile("target"), hostile("mode")),
-        Cell("c", "properties", encoder=encoder),
-        Cell(
+        Trial("name <i|`*[x]&/seed0/emulation", "emulation", zoo, encoder),
+        Trial("b/seed0/p", "prediction", zoo, encoder, 0, hostile("target"), hostile("mode")),
+        Trial("c", "properties", encoder=encoder),
+        Trial(
             "d/seed0/emulation",
             "emulation",
             zoo,
             "variant",
             ablation=Ablation(encoder, hostile("option"), hostile("value")),
         ),
-        Cell("e", "emulation", zoo, hostile("of")),
+        Trial("e", "emulation", zoo, hostile("of")),
     ]
     judged = {f"{hostile('split')}/total_variation": 0.5, f"validation/{hostile('metric')}": 0.5}
     curves = {f"{hostile('split')}/total_variation": ([1, 2], [0.5, 0.25])}
@@ -62,13 +62,13 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for cell in cells:
         error = hostile("error") if cell.name == "e" else None
         result = Result(cell, error, (hostile("command"),), judged, cost, curves, made_with)
-        (folder / CELLS / cell.name).mkdir(parents=True)
-        write_result(folder / CELLS / cell.name, result)
+        (folder / TRIALS / cell.name).mkdir(parents=True)
+        write_result(folder / TRIALS / cell.name, result)
     facts = {hostile("fact"): {"a": hostile("measured")}, "list": [hostile("list")]}
-    (folder / CELLS / "c" / "properties.json").write_text(json.dumps(facts))
+    (folder / TRIALS / "c" / "properties.json").write_text(json.dumps(facts))
     columns = {name: torch.rand(6) for name in ("performance", "total_variation")}
     columns["split"] = torch.zeros(6, dtype=torch.long)
-    path = folder / CELLS / cells[0].name / "test.safetensors"
+    path = folder / TRIALS / cells[0].name / "test.safetensors"
     write_tensors(path, columns, {"splits": [hostile("drawn")]})
     settings = {"compare_with": hostile("of"), hostile("setting"): hostile("said")}
     record = {"settings": settings, "cells": [asdict(cell) for cell in cells]}
@@ -99,10 +99,10 @@ def test_reports_hold_nothing_that_is_not_seen(report: Path) -> None:
 
 def test_spreadsheets_compute_nothing(report: Path, tmp_path: Path) -> None:
     folder = tmp_path / "formulas"
-    cells = [Cell(f"x{i}", "emulation", f"{sign}1+1", "a") for i, sign in enumerate("=+-@")]
+    cells = [Trial(f"x{i}", "emulation", f"{sign}1+1", "a") for i, sign in enumerate("=+-@")]
     for cell in cells:
-        (folder / CELLS / cell.name).mkdir(parents=True)
-        write_result(folder / CELLS / cell.name, Result(cell, None, (), {"ood/r2": -0.5}))
+        (folder / TRIALS / cell.name).mkdir(parents=True)
+        write_result(folder / TRIALS / cell.name, Result(cell, None, (), {"ood/r2": -0.5}))
     record = {"settings": {}, "cells": [asdict(cell) for cell in cells]}
     (folder / "benchmark.json").write_text(json.dumps(record))
     assert main(["report", str(folder)]) == 0
@@ -133,14 +133,14 @@ def refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
     """A benchmark of one cell, to be changed."""
-    cell = Cell("z/a/seed0/p", "prediction", "z", "a", 0, "task", "frozen", Ablation("a", "b", 1))
+    cell = Trial("z/a/seed0/p", "prediction", "z", "a", 0, "task", "frozen", Ablation("a", "b", 1))
     folder = tmp_path / "small"
-    (folder / CELLS / cell.name).mkdir(parents=True)
+    (folder / TRIALS / cell.name).mkdir(parents=True)
     curves = {"ood/r2": ([1], [0.5])}
     result = Result(
         cell, None, ("x",), {"ood/r2": 0.5}, Cost(1, 1, 1, 1.0, 1.0), curves, {"a": "b"}
     )
-    write_result(folder / CELLS / cell.name, result)
+    write_result(folder / TRIALS / cell.name, result)
     record = {"settings": {"zoos": {"z": {"target": "task"}}}, "cells": [asdict(cell)]}
     (folder / "benchmark.json").write_text(json.dumps(record))
     return folder
@@ -160,7 +160,7 @@ WRONG_CELLS = [
     ({"zoo": ["z"]}, "zoo is ['z']"),
     ({"encoder": {}}, "encoder is {}"),
     ({"target": 3}, "target is 3"),
-    ({"mode": None}, "a cell of kind prediction needs mode"),
+    ({"mode": None}, "a trial of kind prediction needs mode"),
     ({"ablation": 7}, "must be a mapping"),
     ({"ablation": {"of": 1, "option": "b", "value": 1}}, "of is 1"),
     ({"other": 7}, "other"),
@@ -179,7 +179,7 @@ def test_cells_of_other_kinds_are_one_line_that_names_the_file(
     assert "benchmark.json does not describe a benchmark" in line
     assert message in line
     record.write_bytes(before)
-    changed(small / CELLS / "z/a/seed0/p/cell.json", lambda content: content["cell"].update(cell))
+    changed(small / TRIALS / "z/a/seed0/p/cell.json", lambda content: content["cell"].update(cell))
     line = refused(small, capsys)
     assert "cell.json is no result of a benchmark" in line
     assert message in line
@@ -204,13 +204,13 @@ def test_cells_of_other_kinds_are_one_line_that_names_the_file(
         ({"made_with": {"torch": 2}}, "made_with.torch is 2"),
         ({"error": 7}, "error is 7"),
         ({"wall_seconds": "x"}, "wall_seconds is 'x'"),
-        ({"cell": []}, "is no cell"),
+        ({"cell": []}, "is no trial"),
     ],
 )
 def test_results_of_other_kinds_are_one_line_that_names_the_file(
     result: dict[str, Any], message: str, small: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    changed(small / CELLS / "z/a/seed0/p/cell.json", lambda content: content.update(result))
+    changed(small / TRIALS / "z/a/seed0/p/cell.json", lambda content: content.update(result))
     line = refused(small, capsys)
     assert "cell.json is no result of a benchmark" in line
     assert message in line
@@ -235,7 +235,7 @@ def test_settings_of_other_kinds_are_one_line(
 
 
 def test_what_is_not_defined_is_nan_and_not_left_out(small: Path) -> None:
-    path = small / CELLS / "z/a/seed0/p/cell.json"
+    path = small / TRIALS / "z/a/seed0/p/cell.json"
     changed(path, lambda content: content["metrics"].update({"validation/r2": None}))
     assert main(["report", str(small)]) == 0
     with (small / "results.csv").open(newline="") as file:

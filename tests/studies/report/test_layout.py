@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from wsrl.analysis.comparison import Estimate
-from wsrl.studies.benchmark.results import CELLS
+from wsrl.studies.benchmark.results import TRIALS
 from wsrl.studies.report.layout import Table, head_of, interval, number
 from wsrl.studies.report.properties import flat, properties
 from wsrl.studies.report.reading import Benchmark
@@ -69,7 +69,7 @@ def test_whatever_was_measured_is_shown(benchmark_path: Path, tmp_path: Path) ->
     assert "same function: first, second." in parts
 
     copy = shutil.copytree(benchmark_path, tmp_path / "copy")
-    path = copy / CELLS / "properties" / "LayerwiseStatistics" / "properties.json"
+    path = copy / TRIALS / "properties" / "LayerwiseStatistics" / "properties.json"
     path.write_text(json.dumps({"name": "x", "same_function": ["third"], "new": 3}))
     tables = [part for part in properties(Benchmark.read(copy)) if isinstance(part, Table)]
     rows = {table.columns[1]: dict(table.rows) for table in tables}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from wsrl.cli import main
-from wsrl.studies.benchmark.results import CELLS
+from wsrl.studies.benchmark.results import TRIALS
 from wsrl.studies.report.layout import Figure
 from wsrl.studies.report.maps import embeddings, scores
 from wsrl.studies.report.probing import probing_sequences
@@ -29,7 +29,7 @@ def copy(benchmark_path: Path, tmp_path: Path) -> Path:
 
 
 def change(folder: Path, name: str, how: Change) -> None:
-    path = folder / CELLS / RUN / name
+    path = folder / TRIALS / RUN / name
     tensors, metadata = read_tensors(path), read_metadata(path)
     tensors = {key: tensor.clone() for key, tensor in tensors.items()}
     how(tensors)
@@ -48,7 +48,7 @@ def test_each_label_has_a_map_of_either_kind(benchmark_path: Path) -> None:
         "languages: InteractiveProbing",
         "languages: LayerwiseStatistics",
     ]
-    columns = read_tensors(benchmark_path / CELLS / RUN / "embeddings.safetensors")
+    columns = read_tensors(benchmark_path / TRIALS / RUN / "embeddings.safetensors")
     entries = sum(len(entry.unique()) > 1 for entry in columns["task"].T)
     assert len(folded[0].parts) == 2 * (entries + 2)
     for figure in folded[0].parts:
@@ -81,7 +81,7 @@ def test_embeddings_that_diverged_have_no_map(copy: Path) -> None:
 def test_scores_are_of_every_rnn_that_was_scored(benchmark_path: Path) -> None:
     (folded,) = scores(Benchmark.read(benchmark_path))
     figures = {part.caption: part.svg for part in folded.parts if isinstance(part, Figure)}
-    columns = read_tensors(benchmark_path / CELLS / RUN / "test.safetensors")
+    columns = read_tensors(benchmark_path / TRIALS / RUN / "test.safetensors")
     drawn = {name: len(re.findall("h0", svg)) for name, svg in figures.items()}
     assert drawn["InteractiveProbing: emulation"] == len(columns["row"])
     scored = int((columns["clone_score"].isfinite() & columns["original_score"].isfinite()).sum())
@@ -118,7 +118,7 @@ def test_columns_of_other_kinds_are_an_error_that_names_the_file(
 def test_splits_without_names_are_an_error_that_names_the_file(
     copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = copy / CELLS / RUN / "test.safetensors"
+    path = copy / TRIALS / RUN / "test.safetensors"
     tensors = {name: tensor.clone() for name, tensor in read_tensors(path).items()}
     write_tensors(path, tensors, {"splits": [3]})
     assert main(["report", str(copy)]) == 1
@@ -132,7 +132,7 @@ def test_probing_is_drawn_of_probing_encoders_only(benchmark_path: Path) -> None
 
 
 def test_a_checkpoint_that_is_gone_or_damaged_does_not_stop_a_report(copy: Path) -> None:
-    checkpoint = copy / CELLS / RUN / "checkpoints" / "best.ckpt"
+    checkpoint = copy / TRIALS / RUN / "checkpoints" / "best.ckpt"
     checkpoint.write_bytes(b"no checkpoint")
     (folded,) = probing_sequences(Benchmark.read(copy))
     assert str(folded.parts[0]).startswith("Not drawn: ")

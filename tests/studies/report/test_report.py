@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from wsrl.cli import main
-from wsrl.studies.benchmark.results import CELLS
+from wsrl.studies.benchmark.results import TRIALS
 from wsrl.studies.report.maps import first_runs
 from wsrl.studies.report.reading import Benchmark
 
@@ -93,7 +93,7 @@ def test_every_run_is_in_the_table_of_runs_with_its_cost(
 ) -> None:
     found = {row["folder"]: row for row in rows(report / "runs.csv")}
     planned = json.loads((benchmark_path / "benchmark.json").read_text())["cells"]
-    assert {f"{CELLS}/{cell['name']}" for cell in planned} <= set(found)
+    assert {f"{TRIALS}/{cell['name']}" for cell in planned} <= set(found)
     trained = 0
     for path in benchmark_path.rglob("cell.json"):
         cost = json.loads(path.read_text())["cost"]
@@ -136,9 +136,9 @@ def test_differences_and_ranks_are_against_the_right_ones(report: Path) -> None:
 
 def test_what_failed_and_what_is_missing_is_said(report: Path) -> None:
     states = {row["folder"]: row for row in rows(report / "runs.csv")}
-    failed = states[f"{CELLS}/languages/LayerwiseStatistics/seed1/task-scratch"]
+    failed = states[f"{TRIALS}/languages/LayerwiseStatistics/seed1/task-scratch"]
     assert (failed["state"], failed["error"]) == ("failed", "ValueError: <no> memory | left")
-    missing = states[f"{CELLS}/languages/InteractiveProbing/seed1/task-scratch"]
+    missing = states[f"{TRIALS}/languages/InteractiveProbing/seed1/task-scratch"]
     assert missing["state"] == "missing"
     page = Page((report / "report.html").read_text()).text
     assert "ValueError: <no> memory | left" in page
@@ -198,7 +198,7 @@ def test_the_report_is_made_without_checkpoints_into_the_folder(copy: Path) -> N
 def test_a_damaged_result_is_one_error_that_names_the_file(
     copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = next((copy / CELLS).rglob("cell.json"))
+    path = next((copy / TRIALS).rglob("cell.json"))
     path.write_text(path.read_text()[:40])
     assert main(["report", str(copy)]) == 1
     error = capsys.readouterr().err
@@ -215,7 +215,7 @@ def test_a_folder_without_a_benchmark_is_an_error(
 
 
 def test_of_a_benchmark_that_has_not_begun_all_is_missing(copy: Path) -> None:
-    shutil.rmtree(copy / CELLS)
+    shutil.rmtree(copy / TRIALS)
     assert main(["report", str(copy)]) == 0
     assert {row["state"] for row in rows(copy / "runs.csv")} == {"missing"}
     assert rows(copy / "results.csv") == []
@@ -223,7 +223,7 @@ def test_of_a_benchmark_that_has_not_begun_all_is_missing(copy: Path) -> None:
 
 
 def test_a_seed_that_diverged_makes_no_winner(copy: Path) -> None:
-    path = copy / CELLS / "images/InteractiveProbing/seed1/angle-frozen/cell.json"
+    path = copy / TRIALS / "images/InteractiveProbing/seed1/angle-frozen/cell.json"
     content = json.loads(path.read_text())
     content["metrics"]["ood/angular_error"] = math.nan
     path.write_text(json.dumps(content))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsrl.studies.benchmark.results import Cell, Result
+from wsrl.studies.benchmark.results import Result, Trial
 from wsrl.studies.report.layout import Value
 from wsrl.studies.report.markdown import escaped
 from wsrl.studies.report.reading import Benchmark
@@ -21,19 +21,19 @@ SPLIT = "ood"
 Outcome = float | str | None  # a value, an error, or not run
 
 
-def predictions(encoder: str, outcomes: dict[int, Outcome]) -> dict[Cell, Outcome]:
+def predictions(encoder: str, outcomes: dict[int, Outcome]) -> dict[Trial, Outcome]:
     cells = (
-        Cell(f"z/{encoder}/seed{k}/task-frozen", "prediction", "z", encoder, k, "task", "frozen")
+        Trial(f"z/{encoder}/seed{k}/task-frozen", "prediction", "z", encoder, k, "task", "frozen")
         for k in outcomes
     )
     return dict(zip(cells, outcomes.values(), strict=True))
 
 
-def baseline(name: str, value: float) -> dict[Cell, Outcome]:
-    return {Cell(f"z/baselines/{name}/task", "baseline", "z", name, 0, "task"): value}
+def baseline(name: str, value: float) -> dict[Trial, Outcome]:
+    return {Trial(f"z/baselines/{name}/task", "baseline", "z", name, 0, "task"): value}
 
 
-def benchmark(*groups: dict[Cell, Outcome], metric: str = "exact_match") -> Benchmark:
+def benchmark(*groups: dict[Trial, Outcome], metric: str = "exact_match") -> Benchmark:
     outcomes = {cell: outcome for group in groups for cell, outcome in group.items()}
     results = {}
     for cell, outcome in outcomes.items():
@@ -45,7 +45,7 @@ def benchmark(*groups: dict[Cell, Outcome], metric: str = "exact_match") -> Benc
     return Benchmark(Path(), {"compare_with": "A"}, tuple(outcomes), results)
 
 
-def standings(*groups: dict[Cell, Outcome], metric: str = "exact_match") -> dict[str, Standing]:
+def standings(*groups: dict[Trial, Outcome], metric: str = "exact_match") -> dict[str, Standing]:
     return {s.encoder: s for s in find_standings(benchmark(*groups, metric=metric))}
 
 
@@ -83,7 +83,7 @@ def test_the_order_of_cells_is_irrelevant(encoders: list[str], seeds: list[int])
 
 def test_a_baseline_competes_in_every_mode_and_one_without_seeds_is_compared_with_each() -> None:
     scratch = {
-        Cell(f"z/A/seed{k}/task-scratch", "prediction", "z", "A", k, "task", "scratch"): 0.3
+        Trial(f"z/A/seed{k}/task-scratch", "prediction", "z", "A", k, "task", "scratch"): 0.3
         for k in (5, 6)
     }
     frozen = predictions("A", {5: 0.6, 6: 0.8})

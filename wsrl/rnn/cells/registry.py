@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from dataclasses import fields
-from functools import cache
+from functools import lru_cache
 from typing import Any, TypeVar
 
-from wsrl.plugins import load_plugins
+from wsrl.plugins import Registry
 from wsrl.rnn.cells.base import Cell
-
-ENTRY_POINTS = "wsrl.cells"
-"""The entry point group in which packages announce cells."""
 
 LONGEST_NAME = 200
 """Characters of a cell's name with its options."""
 
 _CellClass = TypeVar("_CellClass", bound=type[Cell])
-_registered: dict[str, type[Cell]] = {}
+
+
+def _check(cls: Any) -> None:
+    if not (isinstance(cls, type) and issubclass(cls, Cell)):
+        raise TypeError(f"only subclasses of wsrl.Cell can be registered, not {cls!r}")
+    if not cls().name.isidentifier():  # also raises TypeError where a method is missing
+        raise TypeError(f"a cell's name is one word of letters and digits, not {cls.name!r}")
+
+
+CELLS: Registry[type[Cell]] = Registry("cell", "wsrl.cells", lambda cls: str(cls.name), _check)
+"""Every cell by its name."""
 
 
 def register_cell(cls: _CellClass) -> _CellClass:
@@ -25,41 +33,30 @@ def register_cell(cls: _CellClass) -> _CellClass:
 
     Raises:
         TypeError: where the class is no ``Cell``, or lacks a method or a default of an option.
-        ValueError: where the name is no identifier, or is taken.
+        ValueError: where the name is taken.
     """
-    if not (isinstance(cls, type) and issubclass(cls, Cell)):
-        raise TypeError(f"only subclasses of wsrl.rnn.Cell can be registered, not {cls!r}")
-    cls()
-    if not cls.name.isidentifier():
-        raise ValueError(f"a cell's name is one word of letters and digits, not {cls.name!r}")
-    if cls.name in _registered:
-        raise ValueError(f"a cell named {cls.name} is registered already: {_registered[cls.name]}")
-    _registered[cls.name] = cls
-    return cls
+    return CELLS.register(cls)
 
 
 def list_cells() -> list[str]:
     """Return the names of all registered cells, other packages' included, in order."""
-    _load_entry_points()
-    return sorted(_registered)
+    return CELLS.names()
 
 
-@cache
 def get_cell(name: str) -> Cell:
-    """Return a registered cell, such as ``lstm``, or ``low_rank(rank=2)`` with its options.
+    """Return a registered cell: ``lstm``, or with its options ``low_rank(rank=2)``.
+
+    >>> get_cell("lstm").state
+    ('h', 'c')
 
     Raises:
         ValueError: for an unknown name or option, or an option of another type.
     """
-    word, _, rest = name[:LONGEST_NAME].partition("(")
-    if word not in _registered:
-        _load_entry_points()
-    if word not in _registered or len(name) > LONGEST_NAME:
-        choices = ", ".join(list_cells())
-        raise ValueError(f"unknown cell {name[:LONGEST_NAME]!r}; choose one of {choices}")
-    cls = _registered[word]
-    options = _options(name) if rest else {}
-    known = {field.name: type(field.default) for field in fields(cls)}
+    word, bracket, _ = name[:LONGEST_NAME].partition("(")
+    cls = CELLS.get(word)
+    if not bracket:
+        return cls()
+    options, known = _options(name), {field.name: type(field.default) for field in fields(cls)}
     for option, value in options.items():
         if option not in known:
             raise ValueError(f"{name}: {word} has no option {option!r}, only {', '.join(known)}")
@@ -68,21 +65,14 @@ def get_cell(name: str) -> Cell:
     return cls(**options)
 
 
-def _options(name: str) -> dict[str, Any]:
+@lru_cache
+def _options(name: str) -> Mapping[str, Any]:
+    """Read the options of ``low_rank(rank=2)``."""
     try:
-        call = ast.parse(name, mode="eval").body
+        call = ast.parse(name[: LONGEST_NAME + 1], mode="eval").body
         if not isinstance(call, ast.Call) or call.args:
-            raise ValueError("no call")
+            raise ValueError("options have names")
         return {str(option.arg): ast.literal_eval(option.value) for option in call.keywords}
     except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
-        raise ValueError(
-            f"a cell's options are written as in low_rank(rank=2): {name!r}"
-        ) from error
-
-
-@cache
-def _load_entry_points() -> None:
-    """Import the cells of other packages, once; the import may register them itself."""
-    load_plugins(
-        ENTRY_POINTS, lambda cls: None if cls in _registered.values() else register_cell(cls)
-    )
+        shown = name[:LONGEST_NAME]
+        raise ValueError(f"write a cell's options as in low_rank(rank=2), not {shown!r}") from error

@@ -1,4 +1,4 @@
-"""The whole grid is checked before its first cell starts: names, options, targets, disk, memory."""
+"""Checks of a whole grid before its first trial: names, options, targets, disk, memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wsrl.problems import Problem
 from wsrl.rnn import RNNSpec
 from wsrl.stopping import StopRequests
 from wsrl.studies.benchmark.memory import Estimate, available_memory, estimate
-from wsrl.studies.benchmark.plan import PlannedCell, Words, zoo_command, zoo_folder
+from wsrl.studies.benchmark.plan import PlannedTrial, Words, zoo_command, zoo_folder
 from wsrl.studies.benchmark.setting_checks import check_choice
 from wsrl.studies.benchmark.settings import BenchmarkSettings, BenchmarkZoo
 from wsrl.studies.build_commands import read_build
@@ -56,15 +56,15 @@ class ZooFacts:
 
 
 def check_grid(
-    settings: BenchmarkSettings, cells: Sequence[PlannedCell], out: Path, workers: int
+    settings: BenchmarkSettings, trials: Sequence[PlannedTrial], out: Path, workers: int
 ) -> None:
     """Check everything that can be known before hours are spent.
 
     Args:
         settings: what is compared, as ``check_settings`` lets it pass.
-        cells: the cells of it that are to be run.
+        trials: the trials of it that are to be run.
         out: the benchmark's folder.
-        workers: cells that run at once on this machine.
+        workers: trials that run at once on this machine.
 
     Raises:
         ValueError: saying what is wrong: a name, an option, a target that the zoo does not have, a
@@ -75,12 +75,12 @@ def check_grid(
         for target in (zoo.target, *zoo.targets):
             check_choice(f"target of zoo {name}", target, list(zoos[name].targets))
     sizes: dict[tuple[str, str], Estimate] = {}
-    for planned in _distinct(settings, cells):
+    for planned in _distinct(settings, trials):
         with _named(planned):
-            found = _check_training(planned.commands[0], zoos[planned.cell.zoo])
-        key = planned.cell.zoo, planned.cell.encoder
+            found = _check_training(planned.commands[0], zoos[planned.trial.zoo])
+        key = planned.trial.zoo, planned.trial.encoder
         sizes[key] = found.or_larger(sizes.get(key, found))
-    _check_disk(cells, sizes, sum(facts.bytes for facts in zoos.values()), out)
+    _check_disk(trials, sizes, sum(facts.bytes for facts in zoos.values()), out)
     _check_memory(sizes, workers)
 
 
@@ -127,20 +127,22 @@ def _plain(targets: Any) -> dict[str, dict[str, Any]]:
     return {name: target.to_dict() for name, target in targets.items()}
 
 
-def _distinct(settings: BenchmarkSettings, cells: Sequence[PlannedCell]) -> Iterator[PlannedCell]:
-    """Choose the cells that are parsed: seeds differ in nothing, targets are alike for encoders.
+def _distinct(
+    settings: BenchmarkSettings, trials: Sequence[PlannedTrial]
+) -> Iterator[PlannedTrial]:
+    """Choose the trials that are parsed: seeds differ in nothing, targets are alike for encoders.
 
     Of ablations only pre-training is: nothing but the encoder's options goes to their predictions.
     """
     seen = set()
-    for planned in cells:
-        cell = planned.cell
-        if cell.kind == "emulation":
-            key: tuple[Any, ...] = (cell.zoo, cell.encoder)
-        elif cell.kind == "prediction" and cell.encoder == settings.compare_with:
-            key = (cell.zoo, cell.target, cell.mode)
-        elif cell.kind == "prediction" and cell.ablation is None:
-            key = (cell.zoo, cell.encoder, "prediction")
+    for planned in trials:
+        trial = planned.trial
+        if trial.kind == "emulation":
+            key: tuple[Any, ...] = (trial.zoo, trial.encoder)
+        elif trial.kind == "prediction" and trial.encoder == settings.compare_with:
+            key = (trial.zoo, trial.target, trial.mode)
+        elif trial.kind == "prediction" and trial.ablation is None:
+            key = (trial.zoo, trial.encoder, "prediction")
         else:
             continue
         if key not in seen:
@@ -149,14 +151,14 @@ def _distinct(settings: BenchmarkSettings, cells: Sequence[PlannedCell]) -> Iter
 
 
 @contextmanager
-def _named(planned: PlannedCell) -> Iterator[None]:
-    """Say which cell is meant by an error."""
+def _named(planned: PlannedTrial) -> Iterator[None]:
+    """Say which trial is meant by an error."""
     try:
         yield
     except ArgumentError as error:
-        raise ValueError(f"{planned.cell.name}: {explain(str(error))}") from error
+        raise ValueError(f"{planned.trial.name}: {explain(str(error))}") from error
     except (ValueError, TypeError, RuntimeError) as error:
-        raise ValueError(f"{planned.cell.name}: {error}") from error
+        raise ValueError(f"{planned.trial.name}: {error}") from error
 
 
 def _check_training(words: Words, zoo: ZooFacts) -> Estimate:
@@ -195,13 +197,13 @@ class _Check(TrainingCLI):
 
 
 def _check_disk(
-    cells: Sequence[PlannedCell], sizes: dict[tuple[str, str], Estimate], zoos: int, out: Path
+    trials: Sequence[PlannedTrial], sizes: dict[tuple[str, str], Estimate], zoos: int, out: Path
 ) -> None:
     needed = zoos
-    for planned in cells:
-        size = sizes.get((planned.cell.zoo, planned.cell.encoder))
+    for planned in trials:
+        size = sizes.get((planned.trial.zoo, planned.trial.encoder))
         if size is not None:
-            whole = planned.cell.kind == "emulation"
+            whole = planned.trial.kind == "emulation"
             needed += _CHECKPOINTS * (size.parameters if whole else size.encoder) + _LOGS
     place = out.absolute()
     while not place.exists():

@@ -1,4 +1,4 @@
-"""The cells of a benchmark: what is run in each, and what must be there before."""
+"""The trials of a benchmark: what is run in each, and what must be there before."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wsrl.analysis.encoder_properties import HIDDEN_SIZES
 from wsrl.encoders import list_encoders
 from wsrl.studies.baseline_commands import TRAINING_ONLY
 from wsrl.studies.baselines import BASELINES
-from wsrl.studies.benchmark.results import CELLS, Ablation, Cell
+from wsrl.studies.benchmark.results import TRIALS, Ablation, Trial
 from wsrl.studies.benchmark.settings import (
     CONFIGS,
     BenchmarkSettings,
@@ -29,16 +29,16 @@ Words = list[str]
 
 
 @dataclass(frozen=True)
-class PlannedCell:
-    """A cell and how it is made.
+class PlannedTrial:
+    """A trial and how it is made.
 
     Attributes:
-        cell: the cell.
+        trial: the trial.
         commands: what it runs, one after the other.
-        needs: names of the cells that must be done before.
+        needs: names of the trials that must be done before.
     """
 
-    cell: Cell
+    trial: Trial
     commands: tuple[Words, ...]
     needs: tuple[str, ...] = ()
 
@@ -60,8 +60,8 @@ class Variant:
     ablation: Ablation | None = None
 
 
-def plan(settings: BenchmarkSettings, out: Path) -> list[PlannedCell]:
-    """List all cells of a benchmark, each after those that it needs.
+def plan(settings: BenchmarkSettings, out: Path) -> list[PlannedTrial]:
+    """List all trials of a benchmark, each after those that it needs.
 
     Encoders come seed by seed, so that a benchmark that is ended early has whole comparisons;
     ablations come last.
@@ -71,7 +71,7 @@ def plan(settings: BenchmarkSettings, out: Path) -> list[PlannedCell]:
         out: the benchmark's folder.
     """
     planner = _Planner(settings, out)
-    return list(planner.cells())
+    return list(planner.trials())
 
 
 def zoo_folder(out: Path, name: str, zoo: BenchmarkZoo) -> Path:
@@ -113,12 +113,12 @@ class _Planner:
         self.settings, self.out = settings, out
         self.variants = variants(settings)
 
-    def cells(self) -> Iterator[PlannedCell]:
+    def trials(self) -> Iterator[PlannedTrial]:
         settings = self.settings
         for name, zoo in settings.zoos.items():
             if zoo.path is None:
-                cell = Cell(_name(name, "zoo"), "zoo", name)
-                yield PlannedCell(cell, (zoo_command(name, zoo, self.out),))
+                trial = Trial(_name(name, "zoo"), "zoo", name)
+                yield PlannedTrial(trial, (zoo_command(name, zoo, self.out),))
         if settings.properties:
             yield from self._properties()
         for name in settings.zoos:
@@ -133,26 +133,26 @@ class _Planner:
             if variant.ablation is not None:
                 yield from self._encoder(name, variant, seed)
 
-    def _properties(self) -> Iterator[PlannedCell]:
+    def _properties(self) -> Iterator[PlannedTrial]:
         sizes = self.settings.properties
         for entry in self.settings.encoders:
             name = self.settings.encoder_name(entry)
             words = self.settings.encoder_words(entry)
-            out = str(self.out / CELLS / "properties" / name / "properties.json")
+            out = str(self.out / TRIALS / "properties" / name / "properties.json")
             measured = words[1] if words[0] == "--model.encoder" else entry
             if words[0] == "--config" and entry not in list_encoders():
                 continue  # another preset of an encoder, or a file that may change any option
             command = ["encoders", "--measure", measured, "--out", out]
             if sizes != list(HIDDEN_SIZES):
                 command += ["--hidden_sizes", *map(str, sizes)]
-            yield PlannedCell(
-                Cell(_name("properties", name), "properties", encoder=name), (command,)
+            yield PlannedTrial(
+                Trial(_name("properties", name), "properties", encoder=name), (command,)
             )
 
-    def _encoder(self, zoo_name: str, variant: Variant, seed: int) -> Iterator[PlannedCell]:
+    def _encoder(self, zoo_name: str, variant: Variant, seed: int) -> Iterator[PlannedTrial]:
         settings, zoo = self.settings, self.settings.zoos[zoo_name]
         place = (zoo_name, variant.name, f"seed{seed}")
-        emulation = Cell(
+        emulation = Trial(
             _name(*place, "emulation"),
             "emulation",
             zoo_name,
@@ -171,9 +171,9 @@ class _Planner:
         ]
         if seed == settings.seeds[0]:
             commands.append(["predict", "--run", run, "--ckpt_path", "best"])
-        yield PlannedCell(emulation, tuple(commands), self._needs_zoo(zoo_name))
+        yield PlannedTrial(emulation, tuple(commands), self._needs_zoo(zoo_name))
         for target, mode in self._predictions(zoo, variant):
-            cell = Cell(
+            trial = Trial(
                 _name(*place, f"{target}-{mode}"),
                 "prediction",
                 zoo_name,
@@ -183,7 +183,7 @@ class _Planner:
                 mode,
                 variant.ablation,
             )
-            yield self._prediction(cell, zoo, variant.words, emulation)
+            yield self._prediction(trial, zoo, variant.words, emulation)
 
     def _predictions(self, zoo: BenchmarkZoo, variant: Variant) -> list[tuple[str, str]]:
         if variant.ablation is not None:
@@ -192,16 +192,16 @@ class _Planner:
         return main + list(product(zoo.targets, self.settings.other_modes))
 
     def _prediction(
-        self, cell: Cell, zoo: BenchmarkZoo, words: Words, emulation: Cell
-    ) -> PlannedCell:
+        self, trial: Trial, zoo: BenchmarkZoo, words: Words, emulation: Trial
+    ) -> PlannedTrial:
         training = self.settings.prediction
-        assert cell.target is not None
-        assert cell.mode is not None
-        run = str(self._folder(cell))
-        fit = ["--config", find_config(training.config), *words, *self._data(cell.zoo, cell.seed)]
-        fit += ["--model.target", cell.target, "--model.mode", cell.mode]
-        needs = self._needs_zoo(cell.zoo)
-        if cell.mode not in FRESH:
+        assert trial.target is not None
+        assert trial.mode is not None
+        run = str(self._folder(trial))
+        fit = ["--config", find_config(training.config), *words, *self._data(trial.zoo, trial.seed)]
+        fit += ["--model.target", trial.target, "--model.mode", trial.mode]
+        needs = self._needs_zoo(trial.zoo)
+        if trial.mode not in FRESH:
             best = self._folder(emulation) / "checkpoints" / "best.ckpt"
             fit += ["--model.pretrained", str(best)]
             needs = (emulation.name,)
@@ -210,9 +210,9 @@ class _Planner:
             ["fit", *fit, "--run", run, "--ckpt_path", "auto"],
             ["test", "--run", run, "--ckpt_path", "best"],
         )
-        return PlannedCell(cell, commands, needs)
+        return PlannedTrial(trial, commands, needs)
 
-    def _baselines(self, zoo_name: str, seed: int | None) -> Iterator[PlannedCell]:
+    def _baselines(self, zoo_name: str, seed: int | None) -> Iterator[PlannedTrial]:
         """Yield the baselines of a seed, or those in which nothing is random."""
         zoo = self.settings.zoos[zoo_name]
         alike = _split(self.settings.prediction, zoo.prediction)
@@ -223,13 +223,13 @@ class _Planner:
         for baseline, target in product(baselines, [zoo.target, *zoo.targets]):
             place = [] if seed is None else [f"seed{seed}"]
             name = _name(zoo_name, "baselines", baseline, *place, target)
-            cell = Cell(name, "baseline", zoo_name, baseline, seed or 0, target)
+            trial = Trial(name, "baseline", zoo_name, baseline, seed or 0, target)
             folder = str(zoo_folder(self.out, zoo_name, zoo))
             words = ["baseline", baseline, "--data.zoo", folder, "--target", target]
             if seed is not None:
                 words += ["--seed", str(seed), *([] if steps is None else ["--steps", str(steps)])]
-            words += ["--run", str(self._folder(cell)), *_options(alike)]
-            yield PlannedCell(cell, (words,), self._needs_zoo(zoo_name))
+            words += ["--run", str(self._folder(trial)), *_options(alike)]
+            yield PlannedTrial(trial, (words,), self._needs_zoo(zoo_name))
 
     def _data(self, zoo_name: str, seed: int) -> Words:
         zoo = zoo_folder(self.out, zoo_name, self.settings.zoos[zoo_name])
@@ -238,8 +238,8 @@ class _Planner:
     def _needs_zoo(self, zoo_name: str) -> tuple[str, ...]:
         return () if self.settings.zoos[zoo_name].path else (_name(zoo_name, "zoo"),)
 
-    def _folder(self, cell: Cell) -> Path:
-        return self.out / CELLS / cell.name
+    def _folder(self, trial: Trial) -> Path:
+        return self.out / TRIALS / trial.name
 
 
 def _split(training: Training, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,62 +5,62 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from statistics import mean
 
-from wsrl.studies.benchmark.results import Cell
+from wsrl.studies.benchmark.results import Trial
 from wsrl.terminal import say
 
 
 class Progress:
-    """Says of every cell how it ended, and of the whole grid what is left.
+    """Says of every trial how it ended, and of the whole grid what is left.
 
     Args:
-        cells: all cells of the grid.
-        workers: cells that run at once here.
+        trials: all trials of the grid.
+        workers: trials that run at once here.
     """
 
-    def __init__(self, cells: Iterable[Cell], workers: int) -> None:
-        self.cells = {cell.name: cell for cell in cells}
+    def __init__(self, trials: Iterable[Trial], workers: int) -> None:
+        self.trials = {trial.name: trial for trial in trials}
         self.workers = workers
         self.seconds: dict[str, float] = {}
         self.failed: dict[str, str] = {}
 
     def know(self, name: str, seconds: float) -> None:
-        """Take note of a cell that is done."""
+        """Take note of a trial that is done."""
         self.seconds[name] = seconds
 
     def done(self, name: str, seconds: float) -> None:
-        """Say that a cell is done."""
+        """Say that a trial is done."""
         self.know(name, seconds)
         self._say(name, f"done in {duration(seconds)}")
 
     def fail(self, name: str, reason: str) -> None:
-        """Say that a cell failed."""
+        """Say that a trial failed."""
         self.failed[name] = reason
         self._say(name, f"FAILED: {reason}")
 
     def leave_out(self, name: str, needed: str) -> None:
-        """Say that a cell cannot be run."""
+        """Say that a trial cannot be run."""
         self.fail(name, f"left out, since {needed} failed")
 
     def time_left(self) -> float | None:
         """Return the seconds that the rest may take; ``None`` where nothing is known."""
-        left = [c for n, c in self.cells.items() if n not in self.seconds and n not in self.failed]
-        times = _times(self.cells, self.seconds)
-        known = [self._guess(cell, times) for cell in left]
+        left = [c for n, c in self.trials.items() if n not in self.seconds and n not in self.failed]
+        times = _times(self.trials, self.seconds)
+        known = [self._guess(trial, times) for trial in left]
         guesses = [guess for guess in known if guess is not None]
         if left and not guesses:
             return None
         return mean(guesses) * len(left) / self.workers if left else 0.0
 
-    def _guess(self, cell: Cell, times: Mapping[tuple[str, ...], list[float]]) -> float | None:
-        """Return how long a cell takes by those done that are most like it."""
-        return next((mean(times[key]) for key in _likenesses(cell) if key in times), None)
+    def _guess(self, trial: Trial, times: Mapping[tuple[str, ...], list[float]]) -> float | None:
+        """Return how long a trial takes by those done that are most like it."""
+        return next((mean(times[key]) for key in _likenesses(trial) if key in times), None)
 
     def _say(self, name: str, text: str) -> None:
         through = len(self.seconds) + len(self.failed)
         left = self.time_left()
-        rest = "" if left is None or through == len(self.cells) else f"; {duration(left)} left"
-        width = len(str(len(self.cells)))
-        say(f"[{through:{width}}/{len(self.cells)}] {name}: {text}{rest}")
+        rest = "" if left is None or through == len(self.trials) else f"; {duration(left)} left"
+        width = len(str(len(self.trials)))
+        say(f"[{through:{width}}/{len(self.trials)}] {name}: {text}{rest}")
 
 
 def duration(seconds: float) -> str:
@@ -73,18 +73,18 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
 
 
-def _likenesses(cell: Cell) -> list[tuple[str, ...]]:
-    """Return what a cell has in common with others, the most first."""
-    mode = cell.mode or ""
-    alike = [(cell.zoo, cell.kind, cell.encoder, mode), (cell.zoo, cell.kind, mode)]
-    return [*alike, (cell.zoo, cell.kind), (cell.kind,)]
+def _likenesses(trial: Trial) -> list[tuple[str, ...]]:
+    """Return what a trial has in common with others, the most first."""
+    mode = trial.mode or ""
+    alike = [(trial.zoo, trial.kind, trial.encoder, mode), (trial.zoo, trial.kind, mode)]
+    return [*alike, (trial.zoo, trial.kind), (trial.kind,)]
 
 
 def _times(
-    cells: Mapping[str, Cell], seconds: Mapping[str, float]
+    trials: Mapping[str, Trial], seconds: Mapping[str, float]
 ) -> dict[tuple[str, ...], list[float]]:
     times: dict[tuple[str, ...], list[float]] = {}
     for name, taken in seconds.items():
-        for key in _likenesses(cells[name]):
+        for key in _likenesses(trials[name]):
             times.setdefault(key, []).append(taken)
     return times

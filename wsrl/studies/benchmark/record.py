@@ -1,4 +1,4 @@
-"""A benchmark's folder: which grid it holds, and which of its cells are done."""
+"""A benchmark's folder: which grid it holds, and which of its trials are done."""
 
 from __future__ import annotations
 
@@ -9,45 +9,44 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from wsrl.strict_json import to_json
-from wsrl.studies.benchmark.plan import PlannedCell, shown
+from wsrl.strict_json import read_json, to_json
+from wsrl.studies.benchmark.plan import PlannedTrial, shown
 from wsrl.studies.benchmark.result_checks import check_record
 from wsrl.studies.benchmark.results import (
-    CELLS,
     RECORD,
     RESULT,
+    TRIALS,
     Result,
-    read_cell,
     read_result,
+    read_trial,
 )
 from wsrl.studies.benchmark.settings import BenchmarkSettings, Training, contents, find_config
 from wsrl.studies.configs import read_config
-from wsrl.zoos.checks import read_json
 from wsrl.zoos.files import checksum, remove_leftovers, write_atomically
 
 _PATHS = ("--config", "--data.zoo", "--run", "--out", "--model.pretrained")  # what follows is one
 
 
-def record_grid(out: Path, settings: BenchmarkSettings, cells: Sequence[PlannedCell]) -> None:
+def record_grid(out: Path, settings: BenchmarkSettings, trials: Sequence[PlannedTrial]) -> None:
     """Note in the folder what it holds; a grid may grow, but not become another.
 
     Zoos, encoders, seeds, targets, modes, ablations and baselines may be added to a folder. How all
-    are trained, the zoos that it knows and what a cell that it knows runs must stay the same, the
+    are trained, the zoos that it knows and what a trial that it knows runs must stay the same, the
     config files included: means over seeds are of one thing.
 
     Args:
         out: the benchmark's folder; it is made.
         settings: what is compared.
-        cells: its cells.
+        trials: its trials.
 
     Raises:
         ValueError: where the folder holds another grid, or something else; nothing is written.
     """
     path = out / RECORD
     remove_leftovers(out)
-    commands = {p.cell.name: [_portable(words, out) for words in p.commands] for p in cells}
+    commands = {p.trial.name: [_portable(words, out) for words in p.commands] for p in trials}
     configs: dict[str, Any] = {}
-    for planned in cells:
+    for planned in trials:
         for words in planned.commands:
             configs |= contents(words)
     configs, common = json.loads(to_json([configs, _common(settings, out)]))
@@ -56,8 +55,8 @@ def record_grid(out: Path, settings: BenchmarkSettings, cells: Sequence[PlannedC
         try:
             known = read_json(path)
             check_record(known)
-            for cell in known["cells"]:
-                read_cell(cell)
+            for trial in known["cells"]:
+                read_trial(trial)
         except (ValueError, TypeError) as error:
             raise ValueError(
                 f"{path} is no record of a benchmark, or of another version's: {error}; choose "
@@ -66,13 +65,13 @@ def record_grid(out: Path, settings: BenchmarkSettings, cells: Sequence[PlannedC
         _check_same(out, known, common, commands, configs)
     elif out.is_dir() and any(entry.name != "zoos" for entry in out.iterdir()):
         raise ValueError(f"{out} holds something that is no benchmark; choose another --out")
-    cells_now = [asdict(planned.cell) for planned in cells]
-    added = {cell["name"] for cell in cells_now}
-    kept = [cell for cell in known["cells"] if cell["name"] not in added]
+    trials_now = [asdict(planned.trial) for planned in trials]
+    added = {trial["name"] for trial in trials_now}
+    kept = [trial for trial in known["cells"] if trial["name"] not in added]
     content = {
         "settings": asdict(settings),
         "common": common | {"zoos": known["common"]["zoos"] | common["zoos"]},
-        "cells": [*cells_now, *kept],
+        "cells": [*trials_now, *kept],
         "commands": known["commands"] | commands,
         "configs": known["configs"] | configs,
     }
@@ -81,19 +80,19 @@ def record_grid(out: Path, settings: BenchmarkSettings, cells: Sequence[PlannedC
         write_atomically(path, (to_json(content, indent=1) + "\n").encode())
 
 
-def finished(out: Path, cells: Iterable[PlannedCell]) -> dict[str, Result]:
-    """Return the results of those cells that ended well, by name.
+def finished(out: Path, trials: Iterable[PlannedTrial]) -> dict[str, Result]:
+    """Return the results of those trials that ended well, by name.
 
     Raises:
         ValueError: naming a result that is damaged.
     """
-    paths = {planned.cell.name: out / CELLS / planned.cell.name / RESULT for planned in cells}
+    paths = {planned.trial.name: out / TRIALS / planned.trial.name / RESULT for planned in trials}
     results = {name: read_result(path) for name, path in paths.items() if path.is_file()}
     return {name: result for name, result in results.items() if result.error is None}
 
 
 def _common(settings: BenchmarkSettings, out: Path) -> dict[str, Any]:
-    """Return what must be the same for all cells, whichever seeds and encoders they are of."""
+    """Return what must be the same for all trials, whichever seeds and encoders they are of."""
     zoos = {}
     for name, zoo in settings.zoos.items():
         manifest = None if zoo.path is None else Path(zoo.path) / "manifest.json"
@@ -145,7 +144,7 @@ def _check_same(
         for before, now in zip(known["commands"][name], commands[name], strict=False):
             if before != now:
                 raise ValueError(
-                    f"{out} holds another benchmark. Its cell {name} ran\n  {before}\n"
+                    f"{out} holds another benchmark. Its trial {name} ran\n  {before}\n"
                     f"and would now run\n  {now}\nChoose another --out, or go back to what it was"
                 )
 

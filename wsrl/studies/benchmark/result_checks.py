@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from wsrl.encoders.base import is_plain
-from wsrl.problems.typed import check_arguments
+from wsrl.validation import check_arguments
 
 if TYPE_CHECKING:
-    from wsrl.studies.benchmark.results import Cell
+    from wsrl.studies.benchmark.results import Trial
 
 KINDS = ("zoo", "emulation", "prediction", "baseline", "properties")
-"""Kinds of cells."""
+"""Kinds of trials."""
 
 _NEEDED = {
     "zoo": ("zoo",),
@@ -27,30 +27,30 @@ _NEEDED = {
 _LARGEST = 2**63
 
 
-def check_cell(cell: Cell) -> None:
-    """Check what a cell is made of.
+def check_trial(trial: Trial) -> None:
+    """Check what a trial is made of.
 
     Raises:
         ValueError: naming what is wrong.
     """
-    check_arguments(type(cell), vars(cell))
-    if cell.kind not in KINDS:
-        raise ValueError(f"kind is {reprlib.repr(cell.kind)}: expected one of {', '.join(KINDS)}")
-    for name in _NEEDED[cell.kind]:
-        if not getattr(cell, name):
-            raise ValueError(f"a cell of kind {cell.kind} needs {name}")
-    if not 0 <= cell.seed < _LARGEST:
-        raise ValueError(f"seed is {reprlib.repr(cell.seed)}: expected a whole number from 0")
-    if "\0" in cell.name or not all(p.strip(".") for p in re.split(r"[/\\]", cell.name)):
-        raise ValueError(f"name is {reprlib.repr(cell.name)}: expected a folder under cells/")
-    if cell.ablation is not None:
-        check_arguments(type(cell.ablation), vars(cell.ablation))
-        if not is_plain([cell.ablation.value]):
-            raise ValueError(f"the value of an ablation is {reprlib.repr(cell.ablation.value)}")
+    check_arguments(type(trial), vars(trial))
+    if trial.kind not in KINDS:
+        raise ValueError(f"kind is {reprlib.repr(trial.kind)}: expected one of {', '.join(KINDS)}")
+    for name in _NEEDED[trial.kind]:
+        if not getattr(trial, name):
+            raise ValueError(f"a trial of kind {trial.kind} needs {name}")
+    if not 0 <= trial.seed < _LARGEST:
+        raise ValueError(f"seed is {reprlib.repr(trial.seed)}: expected a whole number from 0")
+    if "\0" in trial.name or not all(p.strip(".") for p in re.split(r"[/\\]", trial.name)):
+        raise ValueError(f"name is {reprlib.repr(trial.name)}: expected a folder under cells/")
+    if trial.ablation is not None:
+        check_arguments(type(trial.ablation), vars(trial.ablation))
+        if not is_plain([trial.ablation.value]):
+            raise ValueError(f"the value of an ablation is {reprlib.repr(trial.ablation.value)}")
 
 
 def check_result(content: Mapping[str, Any]) -> None:
-    """Check how a cell ended, as JSON gives it: all but the cell and the cost.
+    """Check how a trial ended, as JSON gives it: all but the trial and the cost.
 
     A metric, or a value of a curve, may be ``null``: it is not defined.
 
@@ -106,7 +106,7 @@ def check_settings_read(settings: Any) -> None:
 
 
 def check_record(content: Mapping[str, Any]) -> None:
-    """Check what a benchmark's record says, but for the cells, which are read one by one.
+    """Check what a benchmark's record says, but for the trials, which are read one by one.
 
     Raises:
         ValueError: naming what is wrong.

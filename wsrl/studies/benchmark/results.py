@@ -1,8 +1,8 @@
-"""What a cell of a benchmark leaves behind for the report: one JSON file in its folder.
+"""What a trial of a benchmark leaves behind for the report: one JSON file in its folder.
 
-A benchmark's folder holds ``benchmark.json`` (its settings and the cells it has), ``zoos/``, and
-under ``cells/`` a folder for each cell, named by the cell. That of a training cell is the folder of
-a run as ``wsrl fit`` writes it, with ``test.json``, ``test.safetensors`` and, of emulations,
+A benchmark's folder holds ``benchmark.json`` (its settings and the trials it has), ``zoos/``, and
+under ``cells/`` a folder for each trial, named by the trial. A training trial's folder is that of a
+run as ``wsrl fit`` writes it, with ``test.json``, ``test.safetensors`` and, of emulations,
 ``embeddings.safetensors`` in it.
 """
 
@@ -14,19 +14,18 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from wsrl.strict_json import numbers, to_json
-from wsrl.studies.benchmark.result_checks import check_cell, check_numbers, check_result
-from wsrl.zoos.checks import read_json
+from wsrl.strict_json import numbers, read_json, to_json
+from wsrl.studies.benchmark.result_checks import check_numbers, check_result, check_trial
 from wsrl.zoos.files import write_atomically
 
 RECORD = "benchmark.json"
-"""The file with a benchmark's settings and the cells that it has."""
+"""The file with a benchmark's settings and the trials that it has."""
 
 RESULT = "cell.json"
-"""The file that says how a cell ended."""
+"""The file that says how a trial ended."""
 
-CELLS = "cells"
-"""The folder of all cells."""
+TRIALS = "cells"
+"""The folder of all trials."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Ablation:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Trial:
     """One piece of work of a benchmark.
 
     Attributes:
@@ -65,7 +64,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Cost:
-    """What training a cell took.
+    """What training a trial took.
 
     Attributes:
         parameters: trained ones, of encoder, emulator and head together.
@@ -84,10 +83,10 @@ class Cost:
 
 @dataclass(frozen=True)
 class Result:
-    """How a cell ended.
+    """How a trial ended.
 
     Attributes:
-        cell: the cell.
+        trial: the trial.
         error: why it failed; ``None`` where it did not.
         commands: what it ran, as one would type it.
         metrics: ``split/metric`` of its test; NaN, ``null`` in the file, where it is not defined or
@@ -95,10 +94,10 @@ class Result:
         cost: of training; ``None`` where nothing was trained by steps.
         curves: by logged name, the steps and the values ``[[...], [...]]``, thinned out.
         made_with: versions and device.
-        wall_seconds: of the whole cell, when it was last begun.
+        wall_seconds: of the whole trial, when it was last begun.
     """
 
-    cell: Cell
+    trial: Trial
     error: str | None = None
     commands: tuple[str, ...] = ()
     metrics: dict[str, float] = field(default_factory=dict)
@@ -109,8 +108,9 @@ class Result:
 
 
 def write_result(folder: Path, result: Result) -> None:
-    """Write a cell's result into its folder, whole or not at all."""
-    content = to_json(asdict(result), indent=1) + "\n"
+    """Write a trial's result into its folder, whole or not at all."""
+    named = asdict(result)
+    content = to_json({"cell": named.pop("trial"), **named}, indent=1) + "\n"
     write_atomically(folder / RESULT, content.encode())
 
 
@@ -122,7 +122,7 @@ def read_result(path: Path) -> Result:
     """
     try:
         found = read_json(path)
-        known = {f.name for f in fields(Result)} - {"cell", "cost"}
+        known = {f.name for f in fields(Result)} - {"trial", "cost"}
         rest = {name: value for name, value in found.items() if name in known}
         check_result(rest)
         # Not left out: a run that diverged would no longer count.
@@ -132,10 +132,10 @@ def read_result(path: Path) -> Result:
             check_numbers("cost", cost)
         rest["curves"] = {name: (x, _numbers(y)) for name, (x, y) in found["curves"].items()}
         rest["commands"] = tuple(found["commands"])
-        return Result(cell=read_cell(found["cell"]), cost=cost and Cost(**cost), **rest)
+        return Result(trial=read_trial(found["cell"]), cost=cost and Cost(**cost), **rest)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ValueError(
-            f"{path} is no result of a benchmark: {error}. Delete it, and its cell is run again"
+            f"{path} is no result of a benchmark: {error}. Delete it, and its trial is run again"
         ) from error
 
 
@@ -143,25 +143,25 @@ def _numbers(values: Iterable[float | None]) -> list[float]:
     return [math.nan if value is None else value for value in values]
 
 
-def read_cell(content: Mapping[str, Any]) -> Cell:
-    """Read a cell from plain values, as ``dataclasses.asdict`` makes them.
+def read_trial(content: Mapping[str, Any]) -> Trial:
+    """Read a trial from plain values, as ``dataclasses.asdict`` makes them.
 
     Raises:
-        TypeError: where they are no cell's.
+        TypeError: where they are no trial's.
         ValueError: where one of them is of another kind.
     """
     if not isinstance(content, Mapping):
-        raise TypeError(f"{content!r:.100} is no cell")
+        raise TypeError(f"{content!r:.100} is no trial")
     ablation = content.get("ablation")
-    cell = Cell(**{**content, "ablation": None if ablation is None else Ablation(**ablation)})
-    check_cell(cell)
-    return cell
+    trial = Trial(**{**content, "ablation": None if ablation is None else Ablation(**ablation)})
+    check_trial(trial)
+    return trial
 
 
 def read_results(folder: Path) -> list[Result]:
-    """Read all results of a benchmark, in the order of the cells' names.
+    """Read all results of a benchmark, in the order of the trials' names.
 
     Raises:
         ValueError: where one of the files is damaged.
     """
-    return [read_result(path) for path in sorted((folder / CELLS).rglob(RESULT))]
+    return [read_result(path) for path in sorted((folder / TRIALS).rglob(RESULT))]

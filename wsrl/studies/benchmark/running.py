@@ -1,4 +1,4 @@
-"""Run the cells of a grid, several at once, and share them with whoever else is at it."""
+"""Run the trials of a grid, several at once, and share them with whoever else is at it."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from wsrl.stopping import StopRequests
-from wsrl.studies.benchmark.plan import PlannedCell
+from wsrl.studies.benchmark.plan import PlannedTrial
 from wsrl.studies.benchmark.progress import Progress
-from wsrl.studies.benchmark.results import CELLS, RESULT, Result, read_result, write_result
+from wsrl.studies.benchmark.results import RESULT, TRIALS, Result, read_result, write_result
 from wsrl.studies.benchmark.work import LOG, Task, work
 from wsrl.zoos.leases import Lease, Leases, Standing
 
 LEASES = "leases"
-_LOOK_SECONDS = 0.5  # at whether a cell ended, here or elsewhere
+_LOOK_SECONDS = 0.5  # at whether a trial ended, here or elsewhere
 _END_SECONDS = 25.0  # for saving, before a cluster kills
 
 
 @dataclass
 class _Running:
-    """A cell that runs: its process, its lease and its place."""
+    """A trial that runs: its process, its lease and its place."""
 
-    planned: PlannedCell
+    planned: PlannedTrial
     process: ForkServerProcess
     lease: ExitStack
     place: int
@@ -36,15 +36,15 @@ class _Running:
 
 
 class GridRunner:
-    """Runs cells until all are done, failed, or left out since they need one that failed.
+    """Runs trials until all are done, failed, or left out since they need one that failed.
 
     Any number of these may work on one folder, on any machines that share it: each takes the next
-    cell that nobody has. A cell that failed, wherever it did, is tried again by the next command.
+    trial that nobody has. A trial that failed, wherever it did, is tried again by the next command.
 
     Args:
         out: the benchmark's folder.
-        cells: in the order in which they are taken; each after those that it needs.
-        workers: cells that run at once here.
+        trials: in the order in which they are taken; each after those that it needs.
+        workers: trials that run at once here.
         devices: numbers of the GPUs to deal out; none for CPUs.
         threads: of every worker.
     """
@@ -52,15 +52,15 @@ class GridRunner:
     def __init__(
         self,
         out: Path,
-        cells: Sequence[PlannedCell],
+        trials: Sequence[PlannedTrial],
         workers: int,
         devices: Sequence[str],
         threads: int,
     ) -> None:
-        self.out, self.cells = out, cells
+        self.out, self.trials = out, trials
         self.workers, self.devices, self.threads = workers, devices, threads
-        self.progress = Progress([planned.cell for planned in cells], workers)
-        self.pending = list(cells)
+        self.progress = Progress([planned.trial for planned in trials], workers)
+        self.pending = list(trials)
         self.running: list[_Running] = []
         self.failed_before: dict[str, int] = {}
         (out / LEASES).mkdir(parents=True, exist_ok=True)
@@ -72,12 +72,12 @@ class GridRunner:
         """Run all; return why those that failed did, by name.
 
         Raises:
-            KeyboardInterrupt, SystemExit: told to end; the cells that ran have saved their work.
+            KeyboardInterrupt, SystemExit: told to end; the trials that ran have saved their work.
         """
-        for planned in self.cells:
+        for planned in self.trials:
             result = self._result(planned)
             if result is not None and result.error is not None:
-                self.failed_before[planned.cell.name] = self._written(planned)
+                self.failed_before[planned.trial.name] = self._written(planned)
             elif result is not None:
                 self._done_elsewhere(planned, result)
         try:
@@ -87,14 +87,14 @@ class GridRunner:
                 if not self._start_next():
                     self._wait()
         except OSError:
-            stop.raise_if_any()  # told to end together with the process that starts the cells
+            stop.raise_if_any()  # told to end together with the process that starts the trials
             raise
         finally:
             self._end()
         return self.progress.failed
 
     def _start_next(self) -> bool:
-        """Start one cell, or drop one that cannot be run; return whether there was any."""
+        """Start one trial, or drop one that cannot be run; return whether there was any."""
         if len(self.running) >= self.workers:
             return False
         standings = self._look_elsewhere()
@@ -102,7 +102,7 @@ class GridRunner:
             failed = next((n for n in planned.needs if n in self.progress.failed), None)
             if failed is not None:
                 self.pending.remove(planned)
-                self.progress.leave_out(planned.cell.name, failed)
+                self.progress.leave_out(planned.trial.name, failed)
                 return True
             if all(name in self.progress.seconds for name in planned.needs):
                 name = _lease_of(planned)
@@ -112,7 +112,7 @@ class GridRunner:
                     return True
         return False
 
-    def _start(self, planned: PlannedCell, lease: Lease) -> None:
+    def _start(self, planned: PlannedTrial, lease: Lease) -> None:
         held = ExitStack()
         held.enter_context(lease)
         if self._ended_elsewhere(planned):  # just now
@@ -129,21 +129,21 @@ class GridRunner:
             process.start()
         except (EOFError, ConnectionError) as error:
             held.close()
-            raise OSError("the process that starts the cells was ended: run it again") from error
+            raise OSError("the process that starts the trials was ended: run it again") from error
         self.running.append(_Running(planned, process, held, place, lease))
 
     def _reap(self) -> None:
-        """Take note of the cells that ended."""
+        """Take note of the trials that ended."""
         for running in [r for r in self.running if not r.process.is_alive()]:
             self.running.remove(running)
             running.process.join()
-            name, status = running.planned.cell.name, running.process.exitcode
+            name, status = running.planned.trial.name, running.process.exitcode
             result = self._result(running.planned)
             if status not in (0, 1) or result is None:
-                log = self.out / CELLS / name / LOG
+                log = self.out / TRIALS / name / LOG
                 reason = f"its process {_how_it_ended(status)}; see {log}"
                 if not running.held.lost:
-                    write_result(log.parent, Result(running.planned.cell, error=reason))
+                    write_result(log.parent, Result(running.planned.trial, error=reason))
                 self.progress.fail(name, reason)
             elif result.error is not None:
                 self.progress.fail(name, result.error)
@@ -152,52 +152,52 @@ class GridRunner:
             running.lease.close()
 
     def _wait(self) -> None:
-        """Wait until a cell ends here; where none runs, for others."""
+        """Wait until a trial ends here; where none runs, for others."""
         if self.running:
             wait([running.process.sentinel for running in self.running], _LOOK_SECONDS)
         elif self.pending:
             time.sleep(_LOOK_SECONDS)
 
     def _look_elsewhere(self) -> dict[str, Standing]:
-        """Take note of what others have done; return how the leases on cells stand."""
+        """Take note of what others have done; return how the leases on trials stand."""
         standings = self.leases.survey(_lease_of(planned) for planned in self.pending)
         for planned in [p for p in self.pending if standings[_lease_of(p)].generation > 0]:
             self._ended_elsewhere(planned)
         return standings
 
-    def _ended_elsewhere(self, planned: PlannedCell) -> bool:
-        """Take note of how a cell ended that another ran; return whether it did."""
+    def _ended_elsewhere(self, planned: PlannedTrial) -> bool:
+        """Take note of how a trial ended that another ran; return whether it did."""
         result = self._result(planned)
         if result is None:
             return False
         if result.error is None:
             self._done_elsewhere(planned, result)
             return True
-        name = planned.cell.name
+        name = planned.trial.name
         if self._written(planned) == self.failed_before.get(name):
             return False
         self.pending.remove(planned)
         self.progress.fail(name, result.error)
         return True
 
-    def _done_elsewhere(self, planned: PlannedCell, result: Result) -> None:
+    def _done_elsewhere(self, planned: PlannedTrial, result: Result) -> None:
         self.pending.remove(planned)
-        self.progress.know(planned.cell.name, result.wall_seconds)
+        self.progress.know(planned.trial.name, result.wall_seconds)
 
-    def _result(self, planned: PlannedCell) -> Result | None:
+    def _result(self, planned: PlannedTrial) -> Result | None:
         path = self._path(planned)
         return read_result(path) if path.is_file() else None
 
-    def _written(self, planned: PlannedCell) -> int:
-        """Return when a cell's result was written, by the clock of its disk."""
+    def _written(self, planned: PlannedTrial) -> int:
+        """Return when a trial's result was written, by the clock of its disk."""
         path = self._path(planned)
         return path.stat().st_mtime_ns if path.is_file() else 0
 
-    def _path(self, planned: PlannedCell) -> Path:
-        return self.out / CELLS / planned.cell.name / RESULT
+    def _path(self, planned: PlannedTrial) -> Path:
+        return self.out / TRIALS / planned.trial.name / RESULT
 
     def _end(self) -> None:
-        """Have the cells that run save their work and end; kill those that take too long."""
+        """Have the trials that run save their work and end; kill those that take too long."""
         end = time.monotonic() + _END_SECONDS
         try:
             for running in self.running:
@@ -212,9 +212,9 @@ class GridRunner:
             self.running = []
 
 
-def _lease_of(planned: PlannedCell) -> str:
-    """Return the name of a cell's lease, which is a file in one folder."""
-    return planned.cell.name.replace("/", "~")
+def _lease_of(planned: PlannedTrial) -> str:
+    """Return the name of a trial's lease, which is a file in one folder."""
+    return planned.trial.name.replace("/", "~")
 
 
 def _how_it_ended(status: int | None) -> str:

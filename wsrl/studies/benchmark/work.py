@@ -1,4 +1,4 @@
-"""Work on one cell, in a process of its own: run its commands, note how it ended."""
+"""Work on one trial, in a process of its own: run its commands, note how it ended."""
 
 from __future__ import annotations
 
@@ -21,21 +21,20 @@ from wsrl import __version__
 from wsrl._process import find_own_modules, hear_of_parents_death
 from wsrl.failures import attempt, describe
 from wsrl.safe_files import check_inside
-from wsrl.strict_json import numbers
+from wsrl.strict_json import numbers, read_json
 from wsrl.studies.baseline_commands import baseline_from_arguments
 from wsrl.studies.benchmark.curves import read_curves
-from wsrl.studies.benchmark.plan import PlannedCell, shown
-from wsrl.studies.benchmark.results import CELLS, RESULT, Cell, Cost, Result, write_result
+from wsrl.studies.benchmark.plan import PlannedTrial, shown
+from wsrl.studies.benchmark.results import RESULT, TRIALS, Cost, Result, Trial, write_result
 from wsrl.studies.build_commands import build_from_arguments
 from wsrl.studies.encoder_commands import encoders_from_arguments
 from wsrl.studies.training.command import run_training
 from wsrl.studies.training.runs import Run
 from wsrl.terminal import complain, guarded, say
-from wsrl.zoos.checks import read_json
 from wsrl.zoos.files import remove_leftovers
 
 LOG = "output.log"
-"""What a cell's commands print, in its folder."""
+"""What a trial's commands print, in its folder."""
 
 _FRAMES = 30  # of a traceback, the innermost ones
 
@@ -47,7 +46,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], Any]] = {
     "zoo": lambda words: build_from_arguments(words[1:]),
     "encoders": encoders_from_arguments,
 }
-"""What cells run, by the first word: the very commands that one types."""
+"""What trials run, by the first word: the very commands that one types."""
 
 
 @dataclass(frozen=True)
@@ -55,36 +54,36 @@ class Task:
     """What a process is told.
 
     Attributes:
-        planned: the cell.
+        planned: the trial.
         out: the benchmark's folder.
         threads: of this process.
         device: the number of the GPU it may see, as the environment numbers them.
     """
 
-    planned: PlannedCell
+    planned: PlannedTrial
     out: Path
     threads: int
     device: str | None
 
 
 def work(task: Task) -> None:
-    """Run a cell; a process's target.
+    """Run a trial; a process's target.
 
     Raises:
-        SystemExit: with status 1 where the cell failed, or as a signal has it.
+        SystemExit: with status 1 where the trial failed, or as a signal has it.
     """
     with guarded():
-        status = attempt(f"cell {task.planned.cell.name}", lambda: _work(task))
+        status = attempt(f"trial {task.planned.trial.name}", lambda: _work(task))
     raise SystemExit(status)
 
 
-def make_folder(out: Path, cell: Cell) -> Path:
-    """Return a cell's folder, without what was left by the last time, when it failed.
+def make_folder(out: Path, trial: Trial) -> Path:
+    """Return a trial's folder, without what was left by the last time, when it failed.
 
     Raises:
         ValueError: where a link leads out of the benchmark's folder.
     """
-    name = f"{CELLS}/{cell.name}"
+    name = f"{TRIALS}/{trial.name}"
     check_inside(out, *(f"{name}/{file}" for file in (LOG, RESULT)))
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -94,16 +93,16 @@ def make_folder(out: Path, cell: Cell) -> Path:
 
 
 def _work(task: Task) -> int:
-    """Run a cell in this process; return the exit status."""
+    """Run a trial in this process; return the exit status."""
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):  # whatever was inherited
         signal.signal(number, signal.SIG_DFL)
-    hear_of_parents_death(signal.SIGKILL)  # that of the process that forks the cells
+    hear_of_parents_death(signal.SIGKILL)  # that of the process that forks the trials
     threading.Thread(target=_end_with_the_command, daemon=True).start()
     if task.device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = task.device
     torch.set_num_threads(task.threads)
     find_own_modules()
-    folder = make_folder(task.out, task.planned.cell)
+    folder = make_folder(task.out, task.planned.trial)
     _print_to(folder / LOG)
     start = time.monotonic()
     error = _run(task.planned)
@@ -115,7 +114,7 @@ def _work(task: Task) -> int:
 def _end_with_the_command() -> None:
     """End this process when the command that runs the benchmark dies, however it does.
 
-    The process that forks the cells lives on as long as any cell does.
+    The process that forks the trials lives on as long as any trial does.
     """
     command = multiprocessing.parent_process()
     if command is not None:
@@ -123,13 +122,13 @@ def _end_with_the_command() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _run(planned: PlannedCell) -> str | None:
+def _run(planned: PlannedTrial) -> str | None:
     """Run the commands; return why one failed."""
     for words in planned.commands:
         say(f"$ {shown(words)}")
         try:
             COMMANDS[words[0]](words[1:])
-        except Exception as error:  # a cell that fails, as by an encoder's bug, ends no other
+        except Exception as error:  # a trial that fails, as by an encoder's bug, ends no other
             reason = describe(error).reason
             traceback.print_exc(limit=-_FRAMES)  # into the log
             complain(f"error: {reason}")
@@ -144,7 +143,7 @@ def _result(task: Task, folder: Path, error: str | None, seconds: float) -> Resu
     if error is None and (folder / "cost.json").is_file():
         cost = Cost(**read_json(folder / "cost.json"))
     return Result(
-        cell=task.planned.cell,
+        trial=task.planned.trial,
         error=error,
         commands=tuple(shown(words) for words in task.planned.commands),
         metrics=metrics,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from wsrl.analysis.svg import Bar, Cloud, Line, curves, interval_bars, scatter
-from wsrl.studies.benchmark.results import Cell
+from wsrl.studies.benchmark.results import Trial
 from wsrl.studies.report.layout import Figure, name_of
 from wsrl.studies.report.reading import Benchmark, distinct
 from wsrl.studies.report.standings import Contest, Standing
@@ -129,7 +129,7 @@ def _trade(
 
 def _trained(
     benchmark: Benchmark, zoo: str, target: str | None, mode: str | None
-) -> Iterator[Cell]:
+) -> Iterator[Trial]:
     """Yield the cells of encoders, not of their variants, that were trained to the end."""
     for cell in benchmark.cells:
         own = cell.kind in ("emulation", "prediction") and cell.ablation is None

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from wsrl.studies.benchmark.results import Cell, Cost
+from wsrl.studies.benchmark.results import Cost, Trial
 from wsrl.studies.report.layout import Part, Table, Value, head_of
 from wsrl.studies.report.reading import Benchmark, distinct, without_seed
 from wsrl.studies.report.standings import Contest, Standing
@@ -33,7 +33,7 @@ def costs(benchmark: Benchmark) -> Iterator[Part]:
 
 def ablations(benchmark: Benchmark, standings: Sequence[Standing]) -> Iterator[Part]:
     """Yield a table for each zoo, encoder and option that was varied."""
-    of_option: dict[tuple[str, str, str], list[Cell]] = {}
+    of_option: dict[tuple[str, str, str], list[Trial]] = {}
     for cell in benchmark.cells:
         if cell.ablation is not None:
             key = (cell.zoo, cell.ablation.of, cell.ablation.option)
@@ -54,11 +54,11 @@ def ablations(benchmark: Benchmark, standings: Sequence[Standing]) -> Iterator[P
             yield Table(f"{zoo}: {encoder}, {option}", (option, *heads), tuple(rows))
 
 
-def _work(cell: Cell) -> str:
+def _work(cell: Trial) -> str:
     return cell.kind if cell.kind != "prediction" else f"{cell.target}, {cell.mode}"
 
 
-def _costs(benchmark: Benchmark, cells: Sequence[Cell], caption: str) -> Table:
+def _costs(benchmark: Benchmark, cells: Sequence[Trial], caption: str) -> Table:
     rows = []
     for encoder in distinct(cell.encoder for cell in cells):
         own = [cell for cell in cells if cell.encoder == encoder]
@@ -72,7 +72,7 @@ def _costs(benchmark: Benchmark, cells: Sequence[Cell], caption: str) -> Table:
     return Table(f"{caption}: median over seeds", ("encoder", *_COSTS), tuple(rows))
 
 
-def _cost(benchmark: Benchmark, cell: Cell) -> Cost | None:
+def _cost(benchmark: Benchmark, cell: Trial) -> Cost | None:
     return benchmark.results[cell.name].cost if benchmark.state(cell) == "done" else None
 
 

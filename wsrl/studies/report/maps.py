@@ -15,7 +15,7 @@ from sklearn.manifold import TSNE
 from torch import Tensor
 
 from wsrl.analysis.svg import Cloud, colour_map, scatter
-from wsrl.studies.benchmark.results import Cell
+from wsrl.studies.benchmark.results import Trial
 from wsrl.studies.report.layout import Figure, Folded, Part, name_of
 from wsrl.studies.report.reading import Benchmark, distinct
 from wsrl.studies.report.tables import EMULATION
@@ -65,7 +65,7 @@ def embeddings(benchmark: Benchmark) -> Iterator[Folded]:
                 yield Folded(f"{zoo}: {cell.encoder}", tuple(_maps(path, circular)))
 
 
-def first_runs(benchmark: Benchmark, zoo: str) -> list[Cell]:
+def first_runs(benchmark: Benchmark, zoo: str) -> list[Trial]:
     """Return an emulation of each encoder that ended well: one with embeddings, if there is any."""
     cells = [
         c for c in benchmark.cells if c.zoo == zoo and c.kind == "emulation" and c.ablation is None

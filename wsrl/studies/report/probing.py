@@ -13,7 +13,7 @@ from wsrl.analysis.svg import heatmap
 from wsrl.encoders import ProbingEncoder, list_encoders
 from wsrl.failures import describe
 from wsrl.rnn import RNNWeights
-from wsrl.studies.benchmark.results import Cell
+from wsrl.studies.benchmark.results import Trial
 from wsrl.studies.report.layout import Figure, Folded, Part
 from wsrl.studies.report.maps import EMBEDDINGS, first_runs
 from wsrl.studies.report.reading import Benchmark
@@ -48,7 +48,7 @@ def probing_sequences(benchmark: Benchmark) -> Iterator[Part]:
                 yield Folded(title, figures)
 
 
-def _zoo_of(benchmark: Benchmark, cell: Cell) -> Path | None:
+def _zoo_of(benchmark: Benchmark, cell: Trial) -> Path | None:
     """Return the folder of the RNNs that a run embedded, if it is there."""
     path = benchmark.path(cell) / EMBEDDINGS
     if not path.is_file():

@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
+from wsrl.strict_json import read_json
 from wsrl.studies.benchmark.result_checks import check_settings_read
-from wsrl.studies.benchmark.results import CELLS, RECORD, Cell, Result, read_cell, read_results
-from wsrl.zoos.checks import read_json
+from wsrl.studies.benchmark.results import RECORD, TRIALS, Result, Trial, read_results, read_trial
 
 Name = TypeVar("Name")
 
@@ -30,7 +30,7 @@ class Benchmark:
 
     folder: Path
     settings: dict[str, Any]
-    cells: tuple[Cell, ...]
+    cells: tuple[Trial, ...]
     results: dict[str, Result]
 
     @classmethod
@@ -43,7 +43,7 @@ class Benchmark:
         path = folder / RECORD
         try:
             found = read_json(path)
-            planned = [read_cell(content) for content in found["cells"]]
+            planned = [read_trial(content) for content in found["cells"]]
             settings = found["settings"]
             check_settings_read(settings)
         except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
@@ -51,9 +51,9 @@ class Benchmark:
                 f"{path} does not describe a benchmark: {error!s}; give the folder that a "
                 "benchmark was written into"
             ) from error
-        results = {result.cell.name: result for result in read_results(folder)}
+        results = {result.trial.name: result for result in read_results(folder)}
         names = {cell.name for cell in planned}
-        extra = [result.cell for name, result in results.items() if name not in names]
+        extra = [result.trial for name, result in results.items() if name not in names]
         return cls(folder, settings, (*planned, *extra), results)
 
     @property
@@ -96,17 +96,17 @@ class Benchmark:
         """The zoos' names."""
         return distinct(cell.zoo for cell in self.cells if cell.zoo)
 
-    def state(self, cell: Cell) -> State:
+    def state(self, cell: Trial) -> State:
         """Say how far a cell is."""
         if cell.name not in self.results:
             return "missing"
         return "done" if self.results[cell.name].error is None else "failed"
 
-    def path(self, cell: Cell) -> Path:
+    def path(self, cell: Trial) -> Path:
         """Return a cell's folder."""
-        return self.folder / CELLS / cell.name
+        return self.folder / TRIALS / cell.name
 
-    def metrics(self, cell: Cell) -> dict[str, float]:
+    def metrics(self, cell: Trial) -> dict[str, float]:
         """Return the ``split/metric`` of a cell; of one that did not end well none."""
         return self.results[cell.name].metrics if self.state(cell) == "done" else {}
 
@@ -116,11 +116,11 @@ def distinct(names: Iterable[Name]) -> tuple[Name, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def without_seed(cell: Cell) -> str:
+def without_seed(cell: Trial) -> str:
     """Return the name of a cell without its seed: the same for all seeds of one setting."""
     return cell.name.replace(f"/seed{cell.seed}/", "/")
 
 
-def has_seed(cell: Cell) -> bool:
+def has_seed(cell: Trial) -> bool:
     """Whether chance plays a part in a cell: not in some baselines."""
     return without_seed(cell) != cell.name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from wsrl.studies.benchmark.results import CELLS, Cell
+from wsrl.studies.benchmark.results import TRIALS, Trial
 from wsrl.studies.report.layout import html_text
 from wsrl.studies.report.reading import Benchmark, without_seed
 
@@ -18,7 +18,7 @@ def list_runs(benchmark: Benchmark) -> tuple[str, dict[str, str]]:
     The commands of a setting are shown for its first seed. Those of another seed are shown where
     they differ in more than the seed.
     """
-    settings: dict[str, list[Cell]] = {}
+    settings: dict[str, list[Trial]] = {}
     for cell in benchmark.cells:
         settings.setdefault(without_seed(cell), []).append(cell)
     anchors = {setting: f"run-{index}" for index, setting in enumerate(settings)}
@@ -37,14 +37,14 @@ def list_runs(benchmark: Benchmark) -> tuple[str, dict[str, str]]:
     return intro + html, anchors
 
 
-def _setting(benchmark: Benchmark, setting: str, cells: Sequence[Cell], anchor: str) -> str:
+def _setting(benchmark: Benchmark, setting: str, cells: Sequence[Trial], anchor: str) -> str:
     content = "".join(_run(benchmark, cell, cells[0]) for cell in cells)
     return f'<div class="run" id="{anchor}"><h3>{html_text(setting)}</h3>\n{content}</div>\n'
 
 
-def _run(benchmark: Benchmark, cell: Cell, first: Cell) -> str:
+def _run(benchmark: Benchmark, cell: Trial, first: Trial) -> str:
     state = benchmark.state(cell)
-    line = f"<p><code>{html_text(f'{CELLS}/{cell.name}')}</code>: {state}"
+    line = f"<p><code>{html_text(f'{TRIALS}/{cell.name}')}</code>: {state}"
     commands = _commands(benchmark, cell)
     # Shorter, where embeddings are written for the first seed only.
     theirs = _reseeded(benchmark, first, cell.seed)[: len(commands)]
@@ -55,12 +55,12 @@ def _run(benchmark: Benchmark, cell: Cell, first: Cell) -> str:
     return f"{line}</p>\n{shown}\n"
 
 
-def _commands(benchmark: Benchmark, cell: Cell) -> tuple[str, ...]:
+def _commands(benchmark: Benchmark, cell: Trial) -> tuple[str, ...]:
     result = benchmark.results.get(cell.name)
     return result.commands if result else ()
 
 
-def _reseeded(benchmark: Benchmark, first: Cell, seed: int) -> tuple[str, ...]:
+def _reseeded(benchmark: Benchmark, first: Trial, seed: int) -> tuple[str, ...]:
     """Return the first run's commands with another seed in place of its own."""
     pattern = re.compile(_WITH_SEED.format(first.seed))
     return tuple(pattern.sub(rf"\g<1>{seed}", line) for line in _commands(benchmark, first))

@@ -9,7 +9,7 @@ from io import StringIO
 from typing import Any
 
 from wsrl.analysis.comparison import Estimate
-from wsrl.studies.benchmark.results import CELLS, Cell, Cost
+from wsrl.studies.benchmark.results import TRIALS, Cost, Trial
 from wsrl.studies.report.reading import Benchmark, has_seed
 from wsrl.studies.report.standings import Standing
 from wsrl.studies.tables import spreadsheet_cell
@@ -48,15 +48,15 @@ def summary_csv(standings: Iterable[Standing]) -> str:
     return _csv(SUMMARY, (_summary(standing) for standing in standings))
 
 
-def _about(cell: Cell) -> Sequence[Any]:
+def _about(cell: Trial) -> Sequence[Any]:
     ablation = cell.ablation
     variant = (ablation.of, ablation.option, ablation.value) if ablation else ("", "", "")
     seed = cell.seed if has_seed(cell) else ""
     return (cell.zoo, cell.kind, cell.encoder, cell.target, cell.mode, *variant, seed)
 
 
-def _folder(cell: Cell) -> str:
-    return f"{CELLS}/{cell.name}"
+def _folder(cell: Trial) -> str:
+    return f"{TRIALS}/{cell.name}"
 
 
 def _split_and_metric(name: str) -> tuple[str, str]:
@@ -64,7 +64,7 @@ def _split_and_metric(name: str) -> tuple[str, str]:
     return split, metric
 
 
-def _run(benchmark: Benchmark, cell: Cell) -> Sequence[Any]:
+def _run(benchmark: Benchmark, cell: Trial) -> Sequence[Any]:
     about = (_folder(cell), *_about(cell), benchmark.state(cell))
     result = benchmark.results.get(cell.name)
     if result is None:

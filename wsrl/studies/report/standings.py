@@ -14,7 +14,7 @@ from wsrl.analysis.comparison import (
     paired_difference,
     ranks,
 )
-from wsrl.studies.benchmark.results import Cell
+from wsrl.studies.benchmark.results import Trial
 from wsrl.studies.report.reading import Benchmark, State, distinct, has_seed, without_seed
 
 
@@ -58,7 +58,7 @@ class Standing:
     contest: Contest
     encoder: str
     kind: str
-    cells: tuple[Cell, ...]
+    cells: tuple[Trial, ...]
     states: tuple[State, ...]
     values: dict[int, float]
     estimate: Estimate | None
@@ -96,13 +96,13 @@ def find_standings(benchmark: Benchmark) -> list[Standing]:
     return found
 
 
-def _competitors(benchmark: Benchmark) -> Iterator[list[tuple[Cell, ...]]]:
+def _competitors(benchmark: Benchmark) -> Iterator[list[tuple[Trial, ...]]]:
     """Yield those who compete: each is the cells of one encoder or baseline, over seeds.
 
     Baselines, which know no modes, compete in all of them.
     """
-    groups: dict[tuple[str, str | None, str | None], dict[str, list[Cell]]] = {}
-    baselines: dict[tuple[str, str | None], dict[str, list[Cell]]] = {}
+    groups: dict[tuple[str, str | None, str | None], dict[str, list[Trial]]] = {}
+    baselines: dict[tuple[str, str | None], dict[str, list[Trial]]] = {}
     for cell in benchmark.cells:
         if cell.kind == "baseline":
             of_target = baselines.setdefault((cell.zoo, cell.target), defaultdict(list))
@@ -119,7 +119,7 @@ def _competitors(benchmark: Benchmark) -> Iterator[list[tuple[Cell, ...]]]:
         yield [tuple(cells) for cells in (*trained.values(), *others.values())]
 
 
-def _standing(benchmark: Benchmark, contest: Contest, cells: tuple[Cell, ...]) -> Standing:
+def _standing(benchmark: Benchmark, contest: Contest, cells: tuple[Trial, ...]) -> Standing:
     name = f"{contest.split}/{contest.metric}"
     measured = {cell.seed: benchmark.metrics(cell).get(name) for cell in cells}
     values = {seed: value for seed, value in measured.items() if value is not None}
