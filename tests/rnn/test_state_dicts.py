@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 
 import pytest
@@ -15,7 +14,6 @@ from wsrl.rnn import (
     RNNWeights,
     read_state_dict,
     run_population,
-    weights_from_state_dict,
 )
 
 KINDS = {"lstm": nn.LSTM, "gru": nn.GRU, "tanh": nn.RNN}
@@ -122,17 +120,6 @@ def test_keys_are_shown_without_control_characters() -> None:
     with pytest.raises(ValueError, match=r"unknown keys: 'a\\x1b\[31m'") as said:
         read_state_dict(gru_state() | {"a\x1b[31m": torch.zeros(1)})
     assert "\x1b" not in str(said.value)
-
-
-def test_a_guess_is_said() -> None:
-    state = Model(nn.RNN(3, 4)).state_dict()
-    with pytest.warns(UserWarning, match="taken for tanh: .* does not tell these cells apart"):
-        assert weights_from_state_dict(state).spec.cell == "tanh"
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert weights_from_state_dict(state, "linear").spec.cell == "linear"
-        gru = gru_state()
-        assert torch.equal(weights_from_state_dict(gru).flat, read_state_dict(gru).flat)
 
 
 def without(state: State, key: str) -> State:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -19,23 +18,6 @@ _SHARED_BYTES = 1 << 26
 
 class OpenCellError(ValueError):
     """A state dict that is of one of several cells, and it was not said of which."""
-
-
-def weights_from_state_dict(state: Mapping[str, Tensor], cell: str | None = None) -> RNNWeights:
-    """Do what ``read_state_dict`` does, but take an ``nn.RNN`` for one with tanh, with a warning.
-
-    Args:
-        state: as there.
-        cell: as there.
-
-    Raises:
-        ValueError: as there, but for a cell that is left open.
-    """
-    try:
-        return read_state_dict(state, cell)
-    except OpenCellError as error:
-        warnings.warn(f"taken for tanh: {error}", stacklevel=2)
-        return read_state_dict(state, "tanh")
 
 
 def read_state_dict(state: Mapping[str, Tensor], cell: str | None = None) -> RNNWeights:
