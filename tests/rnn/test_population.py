@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from wsrl.rnn import RNNSpec, RNNWeights, get_cell, list_cells, run_population
 
@@ -124,25 +124,6 @@ def test_wrong_state_is_named() -> None:
     inputs = torch.zeros(B, S, T, 3, dtype=torch.float64)
     with pytest.raises(ValueError, match=r"2 tensor\(s\) \(L, B, S, H\)"):
         run_population(weights, inputs, torch.zeros(1, B, S, 5, dtype=torch.float64))
-
-
-def test_float32_runs_too() -> None:
-    spec = RNNSpec("lstm", 3, 5, 2, 4)
-    weights = random_weights(spec)
-    inputs = torch.randn(B, S, T, 3, dtype=torch.float64)
-    double, _ = run_population(weights, inputs)
-    single, _ = run_population(weights.to(torch.float32), inputs.float())
-    assert single.dtype == torch.float32
-    torch.testing.assert_close(single.double(), double, rtol=1e-4, atol=1e-4)
-
-
-def test_a_module_read_and_written_is_the_same() -> None:
-    rnn, linear = nn.GRU(3, 5, 2), nn.Linear(5, 4)
-    weights = RNNWeights.from_module(rnn, linear)
-    again = weights.to_module()
-    for name, value in rnn.state_dict().items():
-        assert torch.equal(again.rnn.state_dict()[name], value)
-    assert torch.equal(again.linear.weight, linear.weight)
 
 
 def test_dtypes_that_differ_are_named() -> None:
