@@ -244,15 +244,17 @@ def gru_backward(
 @triton.jit
 def _activated(x, ACTIVATION: tl.constexpr):
     """Return what an Elman cell makes of its sum."""
-    tl.static_assert(ACTIVATION == "tanh")
-    return tanh(x)
+    if ACTIVATION == "tanh":
+        x = tanh(x)
+    return x
 
 
 @triton.jit
 def _activated_backward(h, d_h, ACTIVATION: tl.constexpr):
     """Return the gradient of the sum from that of what was made of it."""
-    tl.static_assert(ACTIVATION == "tanh")
-    return d_h * (1 - h * h)
+    if ACTIVATION == "tanh":
+        d_h *= 1 - h * h
+    return d_h
 
 
 @triton.jit(do_not_specialize=["S", "T"])
