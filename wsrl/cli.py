@@ -10,7 +10,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from wsrl._process import find_own_modules, tune_process
+from wsrl._process import find_own_modules, take_imports, tune_process
 from wsrl.failures import attempt, status_with_threads
 from wsrl.terminal import CommandParser, complain, flush, guarded, printable, say
 
@@ -34,7 +34,8 @@ Learn useful representations of recurrent neural network weights.
   wsrl fit --config configs/emulation.yaml --model.encoder InteractiveProbing --data.zoo zoos/small
   wsrl test --ckpt_path runs/emulation/checkpoints/best.ckpt
 
-Every command has a --help of its own. Set WSRL_TRACEBACK=1 to see where an error comes from."""
+Every command has a --help of its own, and takes --import MODULE: a Python module with encoders,
+losses, targets or problems of your own. Set WSRL_TRACEBACK=1 to see where an error comes from."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -56,6 +57,12 @@ def main(args: Sequence[str] | None = None) -> int:
 def _wsrl(words: list[str]) -> int:
     tune_process()
     _check_words(words)
+    given, words = words, take_imports(words)
+    if len(words) < len(given) and words and words[0] not in TRAINING:  # these do it themselves
+        from wsrl.environment import check_numbers
+
+        check_numbers()
+        find_own_modules()
     commands: dict[str, tuple[str, Command]] = {
         **{name: (text, _training(name)) for name, text in TRAINING.items()},
         "baseline": ("predict a property without any trained encoder", _checked(_baseline)),
