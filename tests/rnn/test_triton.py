@@ -137,19 +137,6 @@ def test_a_release_of_triton_that_crashes_is_refused(monkeypatch: pytest.MonkeyP
         raise backends.triton_kernels.__wrapped__()
 
 
-def test_cells_without_kernels_are_left_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = RNNSpec("linear", 3, 4, 1, 2)
-    weights = RNNWeights(torch.rand(2, spec.num_parameters), spec)
-    monkeypatch.setattr(backends, "check_backend", lambda *_: None)
-    monkeypatch.setattr(backends, "_obstacle", lambda *_: None)
-    monkeypatch.setattr(backends, "cells_with_kernels", lambda _: ["tanh"])
-    monkeypatch.setattr(backends, "choose_elementwise", lambda *_, **__: "triton")
-    tanh = RNNWeights(weights.flat, RNNSpec("tanh", 3, 4, 1, 2))
-    for backend in ("auto", "triton"):
-        assert backends.choose_backend(backend, weights) == "eager"
-        assert backends.choose_backend(backend, tanh) == "triton"
-
-
 WITHOUT = """
 import sys
 sys.modules["triton"] = None  # importing it fails

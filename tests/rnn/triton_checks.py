@@ -230,6 +230,9 @@ def test_what_the_kernels_cannot_do_is_refused_by_name_and_left_to_eager_by_auto
             backends.choose_backend("triton", refused)
         if DEVICE == "cuda":
             assert backends.choose_backend("auto", refused) == "eager"
+    linear = RNNSpec("linear", 3, 4, 1, 2)
+    flat = torch.rand(2, linear.num_parameters, device=DEVICE)
+    assert backends.choose_backend("triton", RNNWeights(flat, linear)) == "eager"
     with torch.autocast(DEVICE), pytest.raises(ValueError, match="autocast is on"):
         backends.choose_backend("triton", weights)
     with pytest.raises(ValueError, match=r"a transform of torch\.func"):

@@ -47,7 +47,10 @@ def read_state_dict(state: Mapping[str, Tensor], cell: str | None = None) -> RNN
     rnn, rest, layers = _recurrent_part(state, [*known, *said])
     readout = _readout(state, rest)
     bias = _has_biases(rnn, readout, layers, said)
-    spec = _spec_of(state, rnn, readout["weight"], bias, layers, said)
+    _check_names(rnn, [_names(cell, bias, layers) for cell in said])
+    kind, inputs, hidden = _kind_of(state, rnn, bias, said, known)
+    outputs = state[readout["weight"]].shape[0]
+    spec = RNNSpec(str(kind), inputs, hidden, layers, outputs, bias)
     keys = {f"rnn.{part}": key for part, key in rnn.items()}
     keys |= {f"linear.{part}": key for part, key in readout.items()}
     _check_shapes(state, spec, keys)
@@ -92,7 +95,7 @@ def _recurrent_part(
             layers = max(layers, int(layer or "0") + 1)
     if not found:
         raise ValueError(
-            "no key is of a recurrent module (such as rnn.weight_ih_l0 of an nn.LSTM); there are "
+            "no key is of an nn.LSTM or another cell (such as rnn.weight_ih_l0); there are "
             f"{_list(state)}"
         )
     if len(found) > 1:
@@ -143,42 +146,43 @@ def _has_biases(
     return bool(inside)
 
 
-def _spec_of(
+def _check_names(rnn: Mapping[str, str], expected: list[list[str]]) -> None:
+    """Make sure that the keys are those of a cell; a fault is told beside the nearest one."""
+    nearest = min(expected, key=lambda names: len(rnn.keys() ^ set(names)))
+    if unknown := [key for part, key in rnn.items() if part not in nearest]:
+        raise ValueError(f"unknown keys: {_list(unknown)}")
+    if missing := [part for part in nearest if part not in rnn]:
+        raise ValueError(f"missing keys: {_list(missing)} beside {_list(rnn.values())}")
+
+
+def _kind_of(
     state: Mapping[str, Tensor],
     rnn: Mapping[str, str],
-    readout: str,
     bias: bool,
-    layers: int,
-    cells: list[Cell],
-) -> RNNSpec:
-    """Find the spec whose names are those of the keys."""
-    names = {cell: _names(cell, bias, layers) for cell in cells}
-    nearest = min(cells, key=lambda cell: len(rnn.keys() ^ set(names[cell])))
-    if unknown := [key for part, key in rnn.items() if part not in names[nearest]]:
-        raise ValueError(f"unknown keys: {_list(unknown)}")
-    if missing := [part for part in names[nearest] if part not in rnn]:
-        raise ValueError(f"missing keys: {_list(missing)} beside {_list(rnn.values())}")
-    named = [cell for cell in cells if rnn.keys() == set(names[cell])]
-    shapes = {part.removesuffix("_l0"): tuple(state[key].shape) for part, key in rnn.items()}
+    said: list[Cell],
+    known: list[Cell],
+) -> tuple[Cell, int, int]:
+    """Return the one cell, of those that it may be, that has such tensors; and ``I`` and ``H``."""
+    first = {part.removesuffix("_l0"): key for part, key in rnn.items() if part.endswith("_l0")}
+    shapes = {name: tuple(state[key].shape) for name, key in first.items()}
+    named = [cell for cell in {*said, *known} if {t.name for t in cell.tensors(bias)} == {*first}]
     sizes = {cell: found for cell in named if (found := cell.sizes(shapes, bias)) is not None}
-    shown = next((t for t in nearest.tensors(bias) if t.axes[1:] == (HIDDEN,)), None)
-    key = rnn[f"{(shown or nearest.tensors(bias)[0]).name}_l0"]
-    matrix = f"{_list([key])} is {' x '.join(map(str, state[key].shape))}"
-    if not sizes:
-        raise ValueError(f"{matrix}, which suits no cell with such tensors: {_rows(named, bias)}")
-    if len(sizes) > 1:
-        choices = " or ".join(map(str, sizes))
+    fitting = [cell for cell in said if cell in sizes]
+    if len(fitting) == 1:
+        return fitting[0], *sizes[fitting[0]]
+    recurrent = [t.name for t in named[0].tensors(bias) if t.axes[1:] == (HIDDEN,)]
+    shown = recurrent[0] if recurrent else next(iter(first))
+    matrix = f"{_list([first[shown]])} is {' x '.join(map(str, shapes[shown]))}"
+    choices = " or ".join(sorted(map(str, sizes)))
+    if fitting:
         raise OpenCellError(
-            f"{matrix}: a state dict does not tell these cells apart (tanh or ReLU of an nn.RNN). "
-            f"Say which cell it is: --cell {choices} (cell=... in Python)"
+            f"{matrix}: a state dict does not tell tanh from ReLU, nor other cells with the same "
+            f"tensors. Say which cell it is: --cell {choices} (cell=... in Python)"
         )
-    ((cell, (inputs, hidden)),) = sizes.items()
-    return RNNSpec(str(cell), inputs, hidden, layers, state[readout].shape[0], bias)
-
-
-def _rows(cells: list[Cell], bias: bool) -> str:
-    """Say how many rows the tensors of cells have for each neuron."""
-    return ", ".join(f"{cell} has {cell.tensors(bias)[0].gates} x H rows" for cell in cells)
+    if sizes:
+        raise ValueError(f"{matrix}: the cell is {choices}, not '{said[0]}'")
+    rows = sorted(f"{t.gates} ({cell})" for cell in named for t in cell.tensors(bias)[:1])
+    raise ValueError(f"{matrix}: its rows must be {', '.join(rows)} times the neurons")
 
 
 def _check_shapes(state: Mapping[str, Tensor], spec: RNNSpec, keys: Mapping[str, str]) -> None:
