@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -29,9 +27,7 @@ class PreparedPopulation:
     done once, when it is first needed.
 
     Args:
-        weights: the RNNs; not to be changed in place as long as this is used. Changes that PyTorch
-            does not count go unnoticed: those through ``.data``, those of inference tensors, and
-            all where ``torch.compile`` traces.
+        weights: the RNNs as they are now; what changes them later does not reach this.
         backend: as of ``run_population``.
 
     Raises:
@@ -40,8 +36,7 @@ class PreparedPopulation:
 
     def __init__(self, weights: RNNWeights, backend: Backend = "auto") -> None:
         check_backend(backend, weights.spec.cell)
-        self.weights, self.backend = weights, backend
-        self._watched = _watch(weights.flat)
+        self.weights, self.backend = RNNWeights(weights.flat.clone(), weights.spec), backend
         self._packed: cpu.Packed | None = None
         self._kept: dict[bool, ReadyWeights] = {}
 
@@ -56,14 +51,9 @@ class PreparedPopulation:
             The outputs ``(B, S, T, O)`` and the state after the last step.
 
         Raises:
-            ValueError: as ``run_population``, or where the weights have been changed in place.
+            ValueError: as ``run_population``.
         """
         weights = self.weights
-        if _has_changed(self._watched):
-            raise ValueError(
-                "the weights were changed in place after they had been prepared: make another "
-                "PreparedPopulation of them"
-            )
         start = check_run(weights, inputs, state)
         chosen = choose_for_run(self.backend, weights, inputs, start)
         if chosen == "eager":
@@ -86,36 +76,3 @@ class PreparedPopulation:
         if mode not in self._kept:
             self._kept[mode] = make_ready(self.weights)
         return self._kept[mode]
-
-
-class _Watch(torch.autograd.Function):
-    """Saves a tensor for a backward pass that never comes: autograd knows whether it changed."""
-
-    @staticmethod
-    def forward(ctx: Any, flat: Tensor) -> Tensor:
-        """Save the tensor."""
-        ctx.save_for_backward(flat)
-        return flat.new_empty(0)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        """Never called."""
-        raise NotImplementedError
-
-
-def _watch(flat: Tensor) -> Any:
-    """Return what ``_has_changed`` asks, or ``None`` for tensors whose changes nobody counts."""
-    if torch.compiler.is_compiling() or flat.is_inference():
-        return None
-    with torch.inference_mode(False), torch.enable_grad():
-        return _Watch.apply(flat.detach().requires_grad_()).grad_fn  # type: ignore[no-untyped-call]
-
-
-def _has_changed(watch: Any) -> bool:
-    """Say whether a watched tensor is known to have been changed in place."""
-    if watch is None or torch.compiler.is_compiling():
-        return False
-    try:
-        return watch.saved_tensors is None
-    except RuntimeError:  # "modified by an inplace operation"
-        return True
