@@ -17,6 +17,7 @@ from wsrl.rnn.kernels.functions import Kernels
 from wsrl.rnn.weights import RNNWeights
 
 Backend: TypeAlias = Literal["auto", "eager", "cpu", "triton"]
+BACKENDS = get_args(Backend)
 
 ELEMENTWISE = "elementwise"
 """The kind of work that every backend's kernels do: optimizer steps, losses, look-ups."""
@@ -29,6 +30,8 @@ LARGEST_ON_GPU = 64
 
 SMALL_ON_GPU, SHARED_MEMORY = 32, 163840
 """Up to this size every GPU has the shared memory; above it, this many bytes are needed."""
+
+_NOTHING = torch.empty(0)
 
 _log = logging.getLogger("wsrl")
 
@@ -44,8 +47,8 @@ def check_backend(backend: str, kind: str = ELEMENTWISE, *tensors: Tensor) -> No
     Raises:
         ValueError: saying why not.
     """
-    if backend not in get_args(Backend):
-        raise ValueError(f"unknown backend {backend!r}; choose {', '.join(get_args(Backend))}")
+    if backend not in BACKENDS:
+        raise ValueError(f"unknown backend {backend!r}; choose {', '.join(BACKENDS)}")
     if backend in ("cpu", "triton"):
         if isinstance(missing := _kernels(backend, kind), Exception):
             raise ValueError(f"backend {backend!r} cannot be used here: {missing}; try auto")
@@ -66,16 +69,17 @@ def choose_backend(backend: Backend, weights: RNNWeights, *others: Tensor) -> st
         ValueError: for a backend that is unknown, not here, or cannot do this.
     """
     spec, tensors = weights.spec, (weights.flat, *others)
-    check_backend(backend, spec.cell)
-    if backend in ("cpu", "triton") and spec.cell not in cells_with_kernels(backend):
+    named = backend in ("cpu", "triton")
+    if named and spec.cell not in cells_with_kernels(backend):
+        check_backend(backend)
         _log_once(f"Backend {backend!r} has no kernels of {spec.cell} RNNs; PyTorch runs them.")
         return "eager"
     check_backend(backend, spec.cell, *tensors)
     if backend == "auto" and weights.flat.is_cpu and spec.hidden_size > LARGEST_HIDDEN:
         return "eager"
-    chosen = choose_elementwise(backend, *tensors, kind=spec.cell)
+    chosen = backend if named else choose_elementwise(backend, *tensors, kind=spec.cell)
     if chosen == "triton" and (reason := _too_large(spec.hidden_size, weights.flat.device)):
-        if backend == "triton":
+        if named:
             raise ValueError(f"backend {backend!r} cannot run this: {reason}; try auto")
         _log_once(f"{reason}. {_SLOWER}")
         return "eager"
@@ -183,7 +187,7 @@ def _obstacle(backend: str, tensors: tuple[Tensor, ...]) -> str | None:
     if torch.is_autocast_enabled(tensors[0].device.type):
         return "autocast is on"
     try:
-        _Probe.apply(tensors[0].new_empty(0))  # type: ignore[no-untyped-call]
+        _Probe.apply(_NOTHING)  # type: ignore[no-untyped-call]
     except RuntimeError:
         return "a transform of torch.func is active"
     if any(forward_ad.unpack_dual(value).tangent is not None for value in tensors):
