@@ -1,39 +1,38 @@
-"""The code in the pages on how to extend wsrl runs as it stands there."""
+"""The code in the documentation runs: the Python blocks of a page one after the other."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from wsrl.encoders.registry import ENCODERS
+from wsrl.problems.registry import PROBLEMS
 from wsrl.rnn.cells.registry import CELLS
 
-PAGES = sorted((Path(__file__).parent.parent / "docs" / "extend").glob("*.md"))
+DOCS = Path(__file__).parent.parent / "docs"
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PAGES = sorted((DOCS / "extend").glob("*.md"))
 
 
-@pytest.fixture(autouse=True)
-def nothing_stays_registered() -> Iterator[None]:
-    with ExitStack() as stack:
-        for registry in (CELLS, ENCODERS):
-            stack.enter_context(registry.restored())
-        yield
-
-
-def run_page(page: Path) -> dict[str, Any]:
-    """Run a page's code blocks one after the other; return what they define."""
-    names: dict[str, Any] = {"__name__": "__main__"}
-    blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
-    assert blocks, "the page has no code"
-    for block in blocks:
+def run_page(name: str) -> None:
+    """Run the code of a page; what it registers stays."""
+    page = DOCS / "extend" / name
+    names: dict[str, object] = {"__name__": "__main__"}
+    for block in BLOCK.findall(page.read_text()):
         exec(compile(block, str(page), "exec", dont_inherit=True), names)
-    return names
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_code_of_a_page_runs(page: Path) -> None:
-    run_page(page)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_code_of_a_page_runs(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with PROBLEMS.restored(), CELLS.restored():
+        run_page(page.name)
+
+
+def test_a_problem_of_ones_own_is_short() -> None:
+    (problem, *_) = BLOCK.findall((DOCS / "extend" / "problem.md").read_text())
+    assert "TrainableProblem" in problem
+    assert len(problem.splitlines()) <= 60

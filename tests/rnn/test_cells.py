@@ -15,7 +15,7 @@ import wsrl
 from tests.encoders.encoder_cases import small_encoder
 from tests.rnn.cases import assert_close
 from tests.rnn.test_linearization import check_differences, random_point, random_weights
-from tests.test_docs import PAGES, run_page
+from tests.test_docs import run_page
 from wsrl.analysis.encoder_properties import measure_changes
 from wsrl.analysis.rnn_pairs import make_pairs, random_rnns
 from wsrl.cli import main
@@ -125,7 +125,7 @@ def test_what_is_no_cell_is_not_registered() -> None:
 def leaky() -> Iterator[None]:
     """The cell of the documentation, known as long as the test runs."""
     with CELLS.restored():
-        run_page(next(page for page in PAGES if page.name == "cell.md"))
+        run_page("cell.md")
         yield
 
 
