@@ -15,12 +15,13 @@ from wsrl.rnn import list_cells
 ROOT = Path(__file__).parent.parent / "wsrl"
 MAY_IMPORT = {
     "rnn": {"plugins", "safe_files"},
+    "jobs": set(),
     "problems": {"rnn", "plugins", "safe_files", "validation"},
     "zoos": {
         *("rnn", "problems", "plugins", "stopping", "torch_files", "safe_files", "strict_json"),
         "validation",
     },
-    "data": {"rnn", "problems", "zoos", "safe_files", "strict_json", "validation"},
+    "data": {"rnn", "problems", "zoos", "jobs", "safe_files", "strict_json", "validation"},
     "encoders": {"rnn", "plugins", "class_paths"},
     "tasks": {
         *("rnn", "encoders", "data.batch", "analysis.figures"),
@@ -30,7 +31,7 @@ MAY_IMPORT = {
     "studies": {
         *("_process", "environment", "stopping", "torch_files", "safe_files", "strict_json"),
         *("class_paths", "terminal", "failures", "validation"),
-        *("rnn", "problems", "zoos", "data", "encoders", "tasks", "analysis"),
+        *("rnn", "problems", "jobs", "zoos", "data", "encoders", "tasks", "analysis"),
     },
 }
 

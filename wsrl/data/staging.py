@@ -10,15 +10,15 @@ import shutil
 from functools import partial
 from pathlib import Path
 
+from wsrl.jobs import locked
 from wsrl.safe_files import read_regular
 from wsrl.strict_json import LARGEST_JSON
 from wsrl.zoos import Zoo, ZooError, open_zoo
 from wsrl.zoos.files import PARTIAL
 from wsrl.zoos.folder import check_name
-from wsrl.zoos.leases import LeaseLostError, Standing
 from wsrl.zoos.manifest import MANIFEST, SHARDS
 from wsrl.zoos.official_spec import ARGUMENTS
-from wsrl.zoos.sole import remove_unfinished, sole
+from wsrl.zoos.sole import remove_unfinished
 
 _PIECE = 1 << 22
 
@@ -73,7 +73,7 @@ def stage_zoo(zoo: Zoo, stage_to: str) -> None:
     if _is_copy(zoo, target):  # nothing needs to be written then
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    with sole(target.parent, target.name, partial(_wait, [])) as lease:
+    with locked(target.with_name(f"{target.name}.lock"), partial(_wait, [])):
         unfinished = target.with_name(f"{target.name}{PARTIAL}")
         remove_unfinished(unfinished)
         if _is_copy(zoo, target):  # another job made it meanwhile
@@ -85,19 +85,15 @@ def stage_zoo(zoo: Zoo, stage_to: str) -> None:
         try:
             unfinished.mkdir()
             _copy(zoo, unfinished)
-            lease.check()
             unfinished.rename(target)
-        except LeaseLostError as error:
-            raise ZooError(f"the copy of {zoo.path} was not made: {error}") from error
         finally:
-            if not lease.lost:
-                shutil.rmtree(unfinished, ignore_errors=True)
+            shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _wait(said: list[Standing], standing: Standing) -> None:
+def _wait(said: list[str], holder: str) -> None:
     if not said:
-        _log.warning("Waiting for %s, which stages the same zoo.", standing.holder or "a process")
-        said.append(standing)
+        _log.warning("Waiting for %s, which stages the same zoo.", holder)
+        said.append(holder)
 
 
 def open_staged(zoo: Zoo, stage_to: str) -> Zoo:

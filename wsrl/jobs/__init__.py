@@ -1,7 +1,18 @@
-"""Independent jobs, on this process or on several of this machine."""
+"""Independent jobs, in this process or in several of this machine."""
 
 from wsrl.jobs.local import LocalPool, ProcessDiedError
 from wsrl.jobs.lock import locked
+from wsrl.jobs.reports import listening, report
 from wsrl.jobs.run import Engine, Here, Job, run_jobs
 
-__all__ = ["Engine", "Here", "Job", "LocalPool", "ProcessDiedError", "locked", "run_jobs"]
+__all__ = [
+    "Engine",
+    "Here",
+    "Job",
+    "LocalPool",
+    "ProcessDiedError",
+    "listening",
+    "locked",
+    "report",
+    "run_jobs",
+]

@@ -15,9 +15,12 @@ from multiprocessing.context import ForkServerProcess
 from types import TracebackType
 from typing import Any, TypeVar
 
+from wsrl.jobs.reports import listening, report
+
 STOPPING_SECONDS = 25.0
 """How long processes that were told to end may take to save; clusters kill after thirty."""
 
+_REPORT_SECONDS = 0.5
 _Result = TypeVar("_Result")
 
 
@@ -107,10 +110,12 @@ class LocalPool(Executor):
 
     def _result(self, process: ForkServerProcess, receive: Connection) -> Any:
         try:
-            result, error = receive.recv()
+            while (message := receive.recv())[0] == "report":
+                report(message[1])
         except (EOFError, OSError):
             process.join()
             raise ProcessDiedError(f"its process {_how_it_ended(process.exitcode)}") from None
+        _, result, error = message
         if error is not None:
             raise error
         return result
@@ -135,13 +140,26 @@ def _work(
 
         torch.set_num_threads(threads)
     try:
-        result, failure = function(*args, **kwargs), None
+        with listening(_Reports(send)):
+            result, failure = function(*args, **kwargs), None
     except Exception as error:
         result, failure = None, error
     try:
-        send.send((result, failure))
+        send.send(("end", result, failure))
     except Exception as error:  # what cannot be pickled
-        send.send((None, RuntimeError(str(failure or error))))
+        send.send(("end", None, RuntimeError(str(failure or error))))
+
+
+class _Reports:
+    """Sends what a job reports, a few times a second at most."""
+
+    def __init__(self, send: Connection) -> None:
+        self._send, self._last = send, 0.0
+
+    def __call__(self, value: Any) -> None:
+        if time.monotonic() - self._last > _REPORT_SECONDS:
+            self._last = time.monotonic()
+            self._send.send(("report", value))
 
 
 def _end_with_the_command() -> None:

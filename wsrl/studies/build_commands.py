@@ -18,7 +18,7 @@ from wsrl.problems import (
     list_trainable_problems,
 )
 from wsrl.studies.configs import Config, configs_apart
-from wsrl.studies.launch import several_processes
+from wsrl.studies.launch import find_place
 from wsrl.studies.messages import explain
 from wsrl.studies.zoo_commands import summarize
 from wsrl.terminal import complain
@@ -65,7 +65,7 @@ def read_build(args: Sequence[str]) -> Build:
     parser.add_argument(
         "--problem", default=problem.name, help=f"one of: {', '.join(list_trainable_problems())}"
     )
-    skipped: set[str | int] = {"problem", "settings", "stop", "device", "part"}
+    skipped: set[str | int] = {"problem", "settings", "device", "part", "workers"}
     building = parser.add_function_arguments(build_zoo, skip=skipped)
     _add_launch_arguments(parser)
     own = {"weight_decay"} if problem.draws_weight_decay else set()
@@ -99,23 +99,20 @@ def build_from_arguments(args: Sequence[str]) -> str | None:
     build = read_build(args)
     given = build.given
     part = None if given["part"] is None else _part(given["part"])
-    how = dict(build.how)
-    with several_processes(args, given["device"], given["devices"], given["nodes"]) as place:
-        how["quiet"] = how["quiet"] or not place.is_main
-        manifest = build_zoo(
-            problem=build.problem,
-            settings=build.settings,
-            **how,
-            device=place.device,
-            part=part,
-            stop=place.stop,
-        )
-    if not place.is_main:
-        return None
-    if part is None or manifest.complete:
+    place = find_place(given["device"], given["devices"], given["nodes"], part)
+    manifest = build_zoo(
+        problem=build.problem,
+        settings=build.settings,
+        **build.how,
+        device=place.device,
+        part=place.part,
+        workers=place.workers,
+    )
+    if place.part is None or manifest.complete:
         return summarize(given["out"])
-    left = whats_left(given["out"], len(shard_members(build.settings)), part[1])
-    done = f"part {part[0]}/{part[1]} of {given['out']} is through"
+    which, parts = place.part
+    left = whats_left(given["out"], len(shard_members(build.settings)), parts)
+    done = f"part {which}/{parts} of {given['out']} is through"
     return "\n  ".join([done, *left]) if left else summarize(given["out"])
 
 
@@ -136,7 +133,7 @@ def repair_from_arguments(args: Sequence[str]) -> str:
         exit_on_error=False,
     )
     parser.add_argument("zoo", help="the zoo's folder")
-    skipped: set[str | int] = {"out", "problem", "settings", "stop", "part"}
+    skipped: set[str | int] = {"out", "problem", "settings", "part", "workers"}
     building = parser.add_function_arguments(build_zoo, skip=skipped)
     given = parser.parse_args(list(args))
     folder = given["zoo"]

@@ -1,25 +1,21 @@
-"""Make a zoo shard by shard, in as many processes as there are, on any machines that share a disk.
+"""Make a zoo shard by shard, and complete it when all shards are there.
 
-Every process does the same: it takes the next shard that is neither finished nor another's, makes
-it, records it, and in the end waits until the zoo is complete. Whoever sees all the records writes
-the manifest. Nobody talks to anybody but through the zoo's folder, so a process may die at any
-moment, and others may join.
+Every finished shard has a record beside the unfinished zoo, so that whoever makes the zoo may end
+at any moment and go on later. Whoever finds all records writes the manifest.
 """
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
 from torch import Tensor
 
-from wsrl.stopping import StopRequests
-from wsrl.zoos.leases import Lease, LeaseLostError, Leases, Standing
-from wsrl.zoos.manifest import BACKUP, Manifest
+from wsrl.jobs import locked
+from wsrl.zoos.manifest import BACKUP, Manifest, ZooError
 from wsrl.zoos.records import (
     PROGRESS,
     Record,
@@ -31,11 +27,10 @@ from wsrl.zoos.records import (
 )
 from wsrl.zoos.shards import check_shards, write_shard
 
-POLL_SECONDS = 0.5
-"""How often a process that waits for others looks."""
-
 Part: TypeAlias = tuple[int, int]
 """``(i, n)``: the ``i``-th of ``n`` shares of the shards, from 1."""
+
+_BUILD = "build.lock"
 
 
 @dataclass(frozen=True)
@@ -53,56 +48,76 @@ class Made:
     backends: list[str] = field(default_factory=list)
 
 
-Make: TypeAlias = Callable[[int, Lease], Made]
-"""Makes the shard of a number. It ends with what ``StopRequests`` raises when it is told to stop,
-and may end with ``LeaseLostError``; what is not lost then lies in its ``state_path``."""
-
-
-def assemble(
-    folder: Path,
-    shards: int,
-    make: Make,
-    stop: StopRequests,
-    part: Part | None = None,
-    waiting: Callable[[], None] = lambda: None,
-) -> Manifest:
-    """Make the shards that are missing, and complete the zoo.
-
-    Args:
-        folder: the zoo's, with its manifest.
-        shards: how many there will be.
-        make: makes one.
-        stop: the signals that end this between two shards, or while it waits; and at once, if it
-            is so, before the first one.
-        part: make only this share, and leave the others to others.
-        waiting: called now and then while others work.
-
-    Returns:
-        The manifest: of a complete zoo, unless the rest is others' share.
+@contextmanager
+def locked_zoo(folder: Path, part: Part | None = None) -> Iterator[None]:
+    """Have a zoo's folder, or one share of its shards, for one command.
 
     Raises:
-        ZooError: where a finished shard or its record is damaged.
+        ZooError: naming the process that works on the same.
+        OSError: naming the file, where it cannot be written.
+    """
+
+    def refuse(holder: str) -> None:
+        raise ZooError(f"{holder} is working on {folder}: wait for it or stop it")
+
+    name = _BUILD if part is None else f"part-{part[0]}-of-{part[1]}.lock"
+    with locked(folder / name, refuse):
+        others = "part-*.lock" if part is None else _BUILD
+        with ExitStack() as held:  # none of the others may work now
+            for path in sorted(folder.glob(others)):
+                held.enter_context(locked(path, refuse))
+        yield
+
+
+def missing_shards(folder: Path, shards: int, part: Part | None = None) -> list[int]:
+    """Return the numbers of the shards of a share that are not finished; check those that are.
+
+    Raises:
+        ZooError: naming finished shards or records that are damaged.
+        ValueError: where ``i`` of a part is not in 1..``n``.
+    """
+    manifest, share = Manifest.read(folder), shares(shards, part)
+    if manifest.complete:
+        check_shards(folder, manifest.shards)
+        return []
+    done = finished(folder, manifest)
+    listed = [manifest.shards[i] for i in share if i < len(manifest.shards)]
+    records = read_records(folder, manifest, [i for i in share if i in done])
+    check_shards(folder, [*listed, *(record.shard for record in records.values())])
+    return [index for index in share if index not in done]
+
+
+def write_made(folder: Path, index: int, made: Made) -> None:
+    """Write a shard and its record.
+
+    Raises:
         OSError: naming the file, as where the disk is full.
     """
+    remove_unfinished(folder, index)
+    shard = write_shard(folder, index, made.columns)
+    (folder / PROGRESS).mkdir(exist_ok=True)
+    Record(shard, made.failed, made.backends).create(folder, index)
+    state_path(folder, index).unlink(missing_ok=True)
+
+
+def complete(folder: Path, shards: int) -> Manifest:
+    """Write the manifest of a zoo, if its shards are all there; the same one whoever does it.
+
+    Returns:
+        The manifest.
+    """
     manifest = Manifest.read(folder)
-    share = shares(shards, part)
-    check_finished(folder, manifest, share)  # before more is made on top of a damaged file
-    stop.at_once = False  # from now on there is something to lose
-    leases = Leases(folder / PROGRESS)
-    while not manifest.complete:
-        stop.raise_if_any()
-        (folder / PROGRESS).mkdir(exist_ok=True)
-        done = finished(folder, manifest)
-        if len(done) == shards:
-            _complete(folder, manifest, shards)
-        else:
-            standings = leases.survey(f"{i:05d}" for i in share if i not in done)
-            if part is not None and all(s.alive for s in standings.values()):
-                return manifest  # nothing is left to this process
-            if not any(_attempt(folder, int(n), leases, s, make) for n, s in standings.items()):
-                waiting()
-                time.sleep(POLL_SECONDS)
-        manifest = Manifest.read(folder)
+    if not manifest.complete:
+        if len(finished(folder, manifest)) < shards:
+            return manifest
+        try:
+            manifest = _completed(manifest, read_records(folder, manifest, range(shards)))
+            manifest.write(folder, BACKUP)  # first: whoever sees the manifest tidies up
+            manifest.write(folder)
+        except FileNotFoundError:
+            manifest = Manifest.read(folder)
+            if not manifest.complete:
+                raise  # else the process of another part was faster
     tidy(folder)
     return manifest
 
@@ -121,88 +136,18 @@ def shares(shards: int, part: Part | None) -> Sequence[int]:
     return range(which - 1, shards, parts)
 
 
-def check_finished(folder: Path, manifest: Manifest, which: Sequence[int]) -> None:
-    """Check the finished ones of some shards against their checksums.
-
-    Raises:
-        ZooError: naming the files that are missing or damaged.
-    """
-    done = finished(folder, manifest)
-    ours = [index for index in which if index in done]
-    listed = [manifest.shards[index] for index in ours if index < len(manifest.shards)]
-    try:
-        records = read_records(folder, manifest, ours)
-    except FileNotFoundError:
-        if not (manifest := Manifest.read(folder)).complete:
-            raise
-        records, listed = {}, manifest.shards  # completed meanwhile
-    check_shards(folder, [*listed, *(record.shard for record in records.values())])
-
-
 def whats_left(path: str | Path, shards: int, parts: int) -> list[str]:
-    """Say in lines to read what a zoo still lacks, if anything, and who is to make it."""
+    """Say in lines to read what a zoo still lacks, if anything, and whose part it is."""
     folder = Path(path)
     done = finished(folder, Manifest.read(folder))
     missing = [index for index in range(shards) if index not in done]
     if not missing or Manifest.read(folder).complete:  # by now, and what was counted is gone
         return []
     lines = [f"{len(missing)} of {shards} shards are missing"]
-    standings = Leases(folder / PROGRESS).survey(f"{index:05d}" for index in missing)
     for which in sorted({index % parts for index in missing}):
-        of_part = [index for index in missing if index % parts == which]
-        makers = [str(s.holder) for i in of_part if (s := standings[f"{i:05d}"]).alive]
-        line = f"{len(of_part)} of part {which + 1}/{parts}"
-        lines.append(line + (f", in the making by {', '.join(makers)}" if makers else ""))
+        count = len([index for index in missing if index % parts == which])
+        lines.append(f"{count} of part {which + 1}/{parts}")
     return lines
-
-
-def _attempt(folder: Path, index: int, leases: Leases, standing: Standing, make: Make) -> bool:
-    """Make a shard, if it can be had; return whether to look anew at what is left."""
-    if not standing.free:
-        return False
-    try:
-        lease = leases.take(f"{index:05d}", standing)
-    except FileNotFoundError:
-        return folder.is_dir()  # the zoo has been completed, and tidied up
-    if lease is None:
-        return False
-    with lease:
-        manifest = Manifest.read(folder)
-        if manifest.complete or index in finished(folder, manifest):
-            return True
-
-        def check() -> None:
-            lease.check()
-            if index in finished(folder, manifest):
-                raise LeaseLostError(f"a predecessor recorded shard {index} at the last moment")
-
-        try:
-            remove_unfinished(folder, index)
-            made = make(index, lease)
-            check()
-            shard = write_shard(folder, index, made.columns, check)
-            check()
-            Record(shard, made.failed, made.backends).create(folder, index)
-            state_path(folder, index).unlink(missing_ok=True)
-        except LeaseLostError:
-            pass
-        except OSError:
-            with contextlib.suppress(LeaseLostError):
-                lease.check()  # a successor removes what is left of its predecessor
-                raise
-    return True
-
-
-def _complete(folder: Path, manifest: Manifest, shards: int) -> None:
-    """Write the manifest of a zoo whose shards are all there; the same one whoever does it."""
-    try:
-        complete = _completed(manifest, read_records(folder, manifest, range(shards)))
-        complete.write(folder, BACKUP)  # first: whoever sees the manifest tidies up
-        complete.write(folder)
-    except FileNotFoundError:
-        if not Manifest.read(folder).complete:
-            raise
-        # Another process was faster, and has tidied up what this one was reading or writing.
 
 
 def _completed(manifest: Manifest, records: Mapping[int, Record]) -> Manifest:

@@ -8,22 +8,29 @@ all the random state there is, and it is the same who trains which group.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import os
 from pathlib import Path
 
 import torch
 
+from wsrl.jobs import Here, Job, LocalPool, listening, report, run_jobs
 from wsrl.problems import TrainableProblem, get_trainable_problem
 from wsrl.rnn import Backend
 from wsrl.rnn.backends import ELEMENTWISE, check_backend
 from wsrl.stopping import StopRequests
-from wsrl.zoos.assembly import Made, Part, assemble, shares
+from wsrl.zoos.assembly import (
+    Made,
+    Part,
+    complete,
+    locked_zoo,
+    missing_shards,
+    shares,
+    write_made,
+)
 from wsrl.zoos.folder import open_or_create
 from wsrl.zoos.group import Group
-from wsrl.zoos.leases import Lease, LeaseLostError
 from wsrl.zoos.manifest import Manifest
 from wsrl.zoos.memory import check_fits
-from wsrl.zoos.overview import Overview
 from wsrl.zoos.progress import BuildProgress
 from wsrl.zoos.records import state_path
 from wsrl.zoos.settings import BuildSettings
@@ -38,13 +45,11 @@ def build_zoo(
     backend: Backend = "auto",
     quiet: bool = False,
     part: Part | None = None,
-    stop: StopRequests | None = None,
+    workers: int = 1,
 ) -> Manifest:
-    """Build a zoo, or go on with one that was interrupted, alone or together with others.
+    """Build a zoo, or go on with one that was interrupted.
 
-    Any number of processes may build one zoo at once, on any machines that share its folder: each
-    takes the next group that nobody has. Told to end by a signal, a process saves the state of its
-    group first.
+    Told to end by a signal, each process saves the state of its group first.
 
     Args:
         out: the zoo's folder; new, empty, or holding this very zoo.
@@ -56,15 +61,17 @@ def build_zoo(
             ``auto``, the kernels where they can be had. The weights' last bits depend on it; the
             manifest notes which it was.
         quiet: show no progress.
-        part: ``(i, n)``: train only every ``n``-th group from the ``i``-th on, and do not wait for
-            the others; whoever is last completes the zoo.
-        stop: signals that the caller notes; by default they are noted here.
+        part: ``(i, n)``: train only every ``n``-th group from the ``i``-th on. Processes of other
+            parts may work at the same time; whoever is last completes the zoo.
+        workers: processes of this machine that train groups at once, each on a GPU of its own where
+            there are GPUs. The zoo is the same for any number.
 
     Returns:
         The manifest: of a complete zoo, unless the rest is others' part.
 
     Raises:
-        ZooError: when the folder holds something else, or a file of the zoo is damaged.
+        ZooError: when the folder holds something else, another process builds the same, or a file
+            of the zoo is damaged.
         OSError: naming the file, where it cannot be written.
         ValueError: for a device or a backend that is not here, a part that is not in 1..``n``, what
             does not fit in memory, or a problem that nothing can be trained on.
@@ -80,32 +87,64 @@ def build_zoo(
     shares(len(groups), part)
     manifest = Manifest.of(problem, spec, settings.to_dict(), problem.columns())
     _check_memory(manifest, settings)
-    open_or_create(folder, manifest)
-    steps = max(settings.snapshots)
-    with (
-        nullcontext(stop) if stop else StopRequests(at_once=True) as signals,
-        BuildProgress(settings.runs * steps, settings.runs, quiet) as progress,
-    ):
-        overview = None if quiet else Overview(folder, groups, steps, progress)
+    if open_or_create(folder, manifest).complete:
+        missing_shards(folder, len(groups), part)  # checks those that are there
+        return complete(folder, len(groups))
+    with StopRequests(at_once=True), locked_zoo(folder, part):
+        missing = missing_shards(folder, len(groups), part)
+        how = (folder, problem, settings, checkpoint_seconds, str(place), backend)
+        jobs = [Job(f"shard {i}", train_shard, (*how, i)) for i in missing]
+        progress = BuildProgress([len(group) for group in groups], max(settings.snapshots), quiet)
+        progress.skip(i for i in range(len(groups)) if i not in missing)
+        with progress, listening(progress.show), _engine(workers, place) as engine:
+            failed = run_jobs(jobs, engine)
+        if failed:
+            raise next(iter(failed.values()))
+        return complete(folder, len(groups))
 
-        def make(index: int, lease: Lease) -> Made:
-            def between(step: int) -> None:
-                lease.done = step
-                if lease.lost:
-                    raise LeaseLostError
-                signals.raise_if_any()
-                if overview:
-                    overview.show(index, step)
 
-            group = Group(problem, spec, settings, groups[index], place, backend)
-            group.train(state_path(folder, index), checkpoint_seconds, between, lease.check)
-            return Made(group.columns(), group.failures(), sorted(group.backends))
+def train_shard(
+    folder: Path,
+    problem: TrainableProblem,
+    settings: BuildSettings,
+    checkpoint_seconds: float,
+    device: str,
+    backend: Backend,
+    index: int,
+) -> None:
+    """Train the members of one shard, or go on with them, and write it.
 
-        waiting = overview.show if overview else lambda: None
-        manifest = assemble(folder, len(groups), make, signals, part, waiting)
-        if overview:
-            overview.end()
-    return manifest
+    Raises:
+        KeyboardInterrupt, SystemExit: told to end by a signal; the state is saved.
+    """
+    spec = problem.spec(settings.cell, settings.hidden_size, settings.num_layers, settings.bias)
+    members = shard_members(settings)[index]
+
+    with StopRequests() as stop:
+
+        def between(step: int) -> None:
+            stop.raise_if_any()
+            report((index, step))
+
+        group = Group(problem, spec, settings, members, torch.device(device), backend)
+        group.train(state_path(folder, index), checkpoint_seconds, between)
+        report((index, max(settings.snapshots)))
+        write_made(folder, index, Made(group.columns(), group.failures(), sorted(group.backends)))
+
+
+def _engine(workers: int, device: torch.device) -> Here | LocalPool:
+    """Return what trains groups: this process, or several."""
+    if workers == 1:
+        return Here()
+    threads = max(1, torch.get_num_threads() // workers)
+    gpus = _gpus() if device.type == "cuda" else []
+    return LocalPool(workers, gpus, threads, preload=[__name__])
+
+
+def _gpus() -> list[str]:
+    """Return the GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",") if named else [str(i) for i in range(torch.cuda.device_count())]
 
 
 def shard_members(settings: BuildSettings) -> list[range]:

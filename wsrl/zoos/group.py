@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
@@ -17,7 +16,6 @@ from wsrl.problems import TrainableProblem
 from wsrl.problems.streams import Purpose, stream
 from wsrl.rnn import Backend, PreparedPopulation, RNNSpec, RNNWeights, with_initial_values
 from wsrl.rnn.backends import choose_backend
-from wsrl.zoos.leases import LeaseLostError
 from wsrl.zoos.manifest import ZooError
 from wsrl.zoos.optimizer import PopulationAdamW, clip_norms
 from wsrl.zoos.settings import BuildSettings
@@ -71,7 +69,6 @@ class Group:
         state: Path,
         checkpoint_seconds: float,
         between: Callable[[int], None],
-        check: Callable[[], None] = lambda: None,
     ) -> None:
         """Train to the last snapshot, going on from ``state``, which is kept up to date.
 
@@ -81,7 +78,6 @@ class Group:
             between: called with the updates made, between two of them and between the parts of an
                 evaluation. Where it ends the process (``KeyboardInterrupt`` or ``SystemExit``) the
                 state is saved; whatever else it raises ends training at once.
-            check: called before ``state`` is replaced; raises ``LeaseLostError`` where it must not.
         """
         if state.exists():
             self._restore(state)
@@ -91,8 +87,7 @@ class Group:
             try:
                 between(self.step_count)
             except (KeyboardInterrupt, SystemExit):
-                with contextlib.suppress(LeaseLostError):
-                    self._save(state, check)
+                self._save(state)
                 raise
 
         for snapshot in self.settings.snapshots[len(self.snapshots) :]:
@@ -100,7 +95,7 @@ class Group:
                 rest()
                 self._train_step()
                 if time.monotonic() - saved > checkpoint_seconds:
-                    self._save(state, check)
+                    self._save(state)
                     saved = time.monotonic()
             self.snapshots.append(self._snapshot(snapshot, rest))
 
@@ -165,7 +160,7 @@ class Group:
         members, seed = self.members[part], self.settings.seed
         return self.problem.evaluate(run, self.tasks[part], members, seed, step)
 
-    def _save(self, path: Path, check: Callable[[], None]) -> None:
+    def _save(self, path: Path) -> None:
         tensors = {
             "state.flat": self.flat,
             "state.mean": self.optimizer.mean,
@@ -177,7 +172,7 @@ class Group:
             tensors |= {f"snapshot.{index}.{name}": value for name, value in snapshot.items()}
         about: dict[str, Any] = {"step": self.step_count, "snapshots": len(self.snapshots)}
         about["backends"] = sorted(self.backends)
-        write_tensors(path, tensors, about | {"sha256": digest(tensors, about)}, check)
+        write_tensors(path, tensors, about | {"sha256": digest(tensors, about)})
 
     def _restore(self, path: Path) -> None:
         tensors, metadata = read_state(path)

@@ -13,16 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from wsrl.jobs import locked
 from wsrl.zoos.disk_tensors import disk_tensors
 from wsrl.zoos.files import PARTIAL
-from wsrl.zoos.leases import LeaseLostError, Standing
 from wsrl.zoos.manifest import SHARDS, ZooError
 from wsrl.zoos.npy import NpyWriter, check_header, header_of
 from wsrl.zoos.official import is_official
 from wsrl.zoos.official_kinds import EVALUATED_IMAGES, EVALUATED_STRINGS, KINDS, Kind
 from wsrl.zoos.official_spec import ARGUMENTS, PUBLISHED_CELL
 from wsrl.zoos.open import open_zoo
-from wsrl.zoos.sole import remove_unfinished, sole
+from wsrl.zoos.sole import remove_unfinished
 from wsrl.zoos.store import Zoo
 
 _CHUNK = 64  # rows written at once
@@ -59,25 +59,22 @@ def export_official(path: str | Path, out: str | Path) -> list[str]:
     lost = [] if zoo.manifest.origin == "official" else _lost(zoo, kind)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with sole(target.parent, f".{target.name}", partial(_refuse, target)) as lease:
+        with locked(target.parent / f".{target.name}.lock", partial(_refuse, target)):
             whole = target.with_name(f".{target.name}{PARTIAL}")
             remove_unfinished(whole)
             try:
                 whole.mkdir()
                 _write(zoo, kind, whole)
-                lease.check()
                 whole.replace(target)
             finally:
-                if not lease.lost:
-                    shutil.rmtree(whole, ignore_errors=True)
-    except (OSError, LeaseLostError) as error:
+                shutil.rmtree(whole, ignore_errors=True)
+    except OSError as error:
         raise ZooError(f"the export to {target} failed, nothing is left of it: {error}") from error
     return lost
 
 
-def _refuse(target: Path, standing: Standing) -> None:
-    if standing.alive:
-        raise ZooError(f"{standing.holder} exports to {target} right now: wait for it or stop it")
+def _refuse(target: Path, holder: str) -> None:
+    raise ZooError(f"{holder} exports to {target} right now: wait for it or stop it")
 
 
 def _kind(zoo: Zoo) -> Kind:

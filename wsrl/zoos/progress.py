@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 class BuildProgress:
-    """Shows how far a build is, redrawn at most a few times a second.
+    """Shows how far a build is.
 
     Args:
-        total: RNN-steps of the whole zoo.
-        members: members of the whole zoo.
+        members: RNNs of every shard.
+        steps: updates of an RNN.
         quiet: show nothing.
     """
 
-    def __init__(self, total: int, members: int, quiet: bool) -> None:
-        self._total, self._members = total, members
-        self._done, self._started, self._shown = 0, 0, 0.0
+    def __init__(self, members: Sequence[int], steps: int, quiet: bool) -> None:
+        self._members, self._steps = members, steps
+        self._made: dict[int, int] = {}
         self._progress = Progress(
             TextColumn("members {task.fields[members]}"),
             BarColumn(),
@@ -27,6 +27,7 @@ class BuildProgress:
             TimeRemainingColumn(),
             disable=quiet,
         )
+        total = sum(members) * steps
         self._task = self._progress.add_task("build", total=total, members="", speed="-")
 
     def __enter__(self) -> BuildProgress:
@@ -39,21 +40,20 @@ class BuildProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._show()
         self._progress.stop()
 
-    def show(self, done: int, members: int) -> None:
-        """Show that ``done`` RNN-steps are made, of ``members`` members so far."""
-        self._done, self._started = done, members
-        if time.monotonic() - self._shown > 0.5:
-            self._show()
+    def skip(self, shards: Iterable[int]) -> None:
+        """Take note of shards that are finished already."""
+        self._made |= dict.fromkeys(shards, self._steps)
 
-    def _show(self) -> None:
-        self._shown = time.monotonic()
+    def show(self, made: tuple[int, int]) -> None:
+        """Show that of a shard ``(number, updates)`` so many updates are made."""
+        shard, step = made
+        self._made[shard] = step
         speed = self._progress.tasks[0].speed
         self._progress.update(
             self._task,
-            completed=self._done,
-            members=f"{self._started}/{self._members}",
+            completed=sum(self._members[i] * n for i, n in self._made.items()),
+            members=f"{sum(self._members[i] for i in self._made)}/{sum(self._members)}",
             speed=f"{speed:,.0f}" if speed else "-",
         )

@@ -1,4 +1,4 @@
-"""What lies beside an unfinished zoo: records of finished shards, states, leases.
+"""What lies beside an unfinished zoo: records of finished shards, states of running ones.
 
 All of it is in the folder ``progress``, under names that begin with the number of a shard.
 """
@@ -30,6 +30,7 @@ PROGRESS = "progress"
 
 _TEMPORARY = rf"(\.[0-9a-f]{{8}})?{re.escape(PARTIAL)}"
 _MANIFESTS = re.compile(rf"({re.escape(MANIFEST)}|{re.escape(BACKUP)})({_TEMPORARY})?")
+# Earlier builds left files of leases.
 _OURS = re.compile(rf"\d{{5,}}\.(json|safetensors|lease\.\d+)({_TEMPORARY})?")
 _UNFINISHED = re.compile(rf".+{_TEMPORARY}")
 
@@ -118,8 +119,7 @@ def remove_unfinished(folder: Path, index: int) -> None:
     """Remove the files of a shard that were being written when their writer died."""
     for where in (folder / PROGRESS, folder / SHARDS):
         for name in _names(where):
-            # A lease that is being created is another process's.
-            of_shard = name.startswith(f"{index:05d}.") and ".lease." not in name
+            of_shard = name.startswith(f"{index:05d}.")
             if of_shard and _UNFINISHED.fullmatch(name):
                 (where / name).unlink(missing_ok=True)
 

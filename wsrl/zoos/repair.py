@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wsrl.zoos.assembly import POLL_SECONDS
+from wsrl.zoos.assembly import locked_zoo
 from wsrl.zoos.build import shard_members
 from wsrl.zoos.folder import check_folder
 from wsrl.zoos.group import read_state
-from wsrl.zoos.leases import Leases
 from wsrl.zoos.manifest import BACKUP, MANIFEST, SHARDS, Manifest, ZooError
 from wsrl.zoos.records import PROGRESS, Record, finished, record_path, state_path, tidy
 from wsrl.zoos.settings import BuildSettings
@@ -47,15 +45,15 @@ def repair_zoo(path: str | Path) -> Repair:
     """
     folder, found = Path(path), list[str]()
     check_folder(folder)
-    manifest = _readable_manifest(folder, found)
-    _refuse_company(folder)
-    records = _whole_records(folder, manifest, found)
-    _drop_damaged_states(folder, found)
-    if any(index not in records for index in range(len(manifest.shards))):
-        _reopen(folder, records)
-    elif manifest.complete:
-        tidy(folder)
-    return Repair(Manifest.read(folder), found)
+    with locked_zoo(folder):
+        manifest = _readable_manifest(folder, found)
+        records = _whole_records(folder, manifest, found)
+        _drop_damaged_states(folder, found)
+        if any(index not in records for index in range(len(manifest.shards))):
+            _reopen(folder, records)
+        elif manifest.complete:
+            tidy(folder)
+        return Repair(Manifest.read(folder), found)
 
 
 def settings_of(manifest: Manifest) -> BuildSettings:
@@ -92,22 +90,6 @@ def _readable_manifest(folder: Path, found: list[str]) -> Manifest:
         manifest.write(folder, BACKUP)
         found.append(f"{BACKUP} could not be read, or was missing: written from {MANIFEST}")
     return manifest
-
-
-def _refuse_company(folder: Path) -> None:
-    """Make sure that nobody works on the zoo, which may take a while to find out."""
-    leases = Leases(folder / PROGRESS)
-    while True:
-        standings = leases.survey(leases.names()).values()
-        for standing in standings:
-            if standing.alive:
-                raise ZooError(
-                    f"{standing.holder or 'another process'} is working on {folder}: wait for it "
-                    "or stop it"
-                )
-        if all(standing.free for standing in standings):
-            return
-        time.sleep(POLL_SECONDS)
 
 
 def _whole_records(folder: Path, manifest: Manifest, found: list[str]) -> dict[int, Record]:

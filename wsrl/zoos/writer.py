@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from wsrl.stopping import StopRequests
-from wsrl.zoos.assembly import Made, assemble
+from wsrl.zoos.assembly import Made, complete, locked_zoo, missing_shards, write_made
 from wsrl.zoos.folder import open_or_create
 from wsrl.zoos.manifest import Manifest
 
@@ -21,8 +21,7 @@ def write_zoo(
 ) -> Manifest:
     """Write a zoo, or go on with one whose writing was interrupted.
 
-    A zoo is unfinished until its last shard is there, and is recognised as such. Several processes
-    may write one zoo at once.
+    A zoo is unfinished until its last shard is there, and is recognised as such.
 
     Args:
         out: the zoo's folder; new, empty, or holding the same zoo.
@@ -34,9 +33,15 @@ def write_zoo(
         The manifest of the finished zoo.
 
     Raises:
-        ZooError: where the folder holds something else, or a file of the zoo is damaged.
+        ZooError: where the folder holds something else, another process works on it, or a file of
+            the zoo is damaged.
     """
     folder = Path(out)
-    open_or_create(folder, manifest)
-    with StopRequests(at_once=True) as stop:
-        return assemble(folder, shards, lambda index, _: Made(columns(index)), stop)
+    if open_or_create(folder, manifest).complete:
+        missing_shards(folder, shards)  # checks them
+        return complete(folder, shards)
+    with StopRequests() as stop, locked_zoo(folder):
+        for index in missing_shards(folder, shards):
+            stop.raise_if_any()
+            write_made(folder, index, Made(columns(index)))
+        return complete(folder, shards)
