@@ -18,7 +18,16 @@ MAY_IMPORT = {
     "jobs": set(),
     "problems": {"rnn", "plugins", "safe_files", "validation"},
     "zoos": {
-        *("rnn", "problems", "plugins", "stopping", "torch_files", "safe_files", "strict_json"),
+        *(
+            "rnn",
+            "problems",
+            "jobs",
+            "plugins",
+            "stopping",
+            "torch_files",
+            "safe_files",
+            "strict_json",
+        ),
         "validation",
     },
     "data": {"rnn", "problems", "zoos", "jobs", "safe_files", "strict_json", "validation"},

@@ -12,10 +12,9 @@ import torch
 
 from tests.conftest import SMALL_PROBLEM
 from tests.gated_cli import hold_before_step
-from tests.waiting import HANG_SECONDS, Gate, until
+from tests.waiting import HANG_SECONDS, Gate
 from wsrl.problems import FormalLanguages
 from wsrl.zoos import BuildSettings, build_zoo
-from wsrl.zoos.leases import Lease, Leases
 from wsrl.zoos.records import PROGRESS
 
 PROBLEM = FormalLanguages(**SMALL_PROBLEM)
@@ -57,19 +56,6 @@ def end(process: ForkProcess) -> int | None:
     process.join(HANG_SECONDS)
     assert not process.is_alive(), "a builder did not end"
     return process.exitcode
-
-
-def kept_open(folder: Path, builders: int = 1) -> Lease:
-    """Take the lease of the last shard, so that builders cannot complete the zoo before it ends.
-
-    They were started with ``held_before=1``: none has got that far, and now they go on.
-    """
-    until(lambda: len(gate_of(folder).waiting()) == builders)
-    leases, name = Leases(folder / PROGRESS), f"{SHARDS - 1:05d}"
-    lease = leases.take(name, leases.survey([name])[name])
-    assert lease is not None
-    gate_of(folder).open()
-    return lease
 
 
 def names(folder: Path, pattern: str) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.waiting import until
 from tests.zoos.building import (
@@ -19,7 +20,6 @@ from tests.zoos.building import (
     contents,
     end,
     gate_of,
-    kept_open,
     names,
     start,
     whole,  # noqa: F401
@@ -27,72 +27,44 @@ from tests.zoos.building import (
 from wsrl.problems import FormalLanguages
 from wsrl.zoos import Manifest, ZooError, assembly, build_zoo, group, open_zoo, verify_zoo
 from wsrl.zoos.assembly import shares, whats_left
-from wsrl.zoos.leases import Leases
+from wsrl.zoos.manifest import BACKUP, MANIFEST
 from wsrl.zoos.records import PROGRESS, Record
 
-ALL_BUT_ONE = [f"{index:05d}" for index in range(SHARDS - 1)]
 
-
-def test_two_processes_build_the_zoo_of_one_and_no_shard_twice(
-    whole: Path,  # noqa: F811
-    tmp_path: Path,
-) -> None:
+def test_several_workers_build_the_zoo_of_one(whole: Path, tmp_path: Path) -> None:  # noqa: F811
     zoo = tmp_path / "zoo"
-    builders = [start(zoo, held_before=1), start(zoo, held_before=1)]
-    with kept_open(zoo, builders=2) as lease:
-        until(lambda: len(names(zoo, "*.json")) == SHARDS - 1)
-        assert [name.split(".")[0] for name in names(zoo, "*.lease.1")][:-1] == ALL_BUT_ONE
-        assert names(zoo, "*.lease.[!1]") == []
-        assert all(builder.is_alive() for builder in builders)  # they wait for the last one
-        lease.check()
-    assert [end(builder) for builder in builders] == [0, 0]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)  # one for each worker
+    try:
+        build_zoo(zoo, PROBLEM, SETTINGS, quiet=True, workers=2)
+    finally:
+        torch.set_num_threads(threads)
     assert contents(zoo) == contents(whole)
-    verify_zoo(zoo)
 
 
-def test_a_killed_process_leaves_its_shard_to_the_other(
-    whole: Path,  # noqa: F811
-    tmp_path: Path,
-) -> None:
+def test_a_zoo_is_one_command_s(whole: Path, tmp_path: Path) -> None:  # noqa: F811
     zoo = tmp_path / "zoo"
-    first = start(zoo, held_before=5, checkpoint_seconds=0)
-    until(lambda: gate_of(zoo).waiting() == [first.pid])
+    builder = start(zoo, held_before=5, checkpoint_seconds=0)
+    until(lambda: gate_of(zoo).waiting() == [builder.pid])
+    for part in (None, (1, 2)):
+        with pytest.raises(ZooError, match=rf"process {builder.pid} on .* is working on"):
+            build_zoo(zoo, PROBLEM, SETTINGS, quiet=True, part=part)
+    builder.kill()
+    assert end(builder) == -signal.SIGKILL
     assert names(zoo, "*.safetensors") == ["00000.safetensors"]
-    first.kill()
-    assert end(first) == -signal.SIGKILL
-    other = start(zoo, held_before=1)
-    with kept_open(zoo):
-        until(lambda: len(names(zoo, "*.json")) == SHARDS - 1)
-        assert len(names(zoo, "*.lease.2")) == 1  # what it was at, and nothing else
-    assert end(other) == 0
+    build_zoo(zoo, PROBLEM, SETTINGS, quiet=True)
     assert contents(zoo) == contents(whole)
 
 
-def test_both_are_told_to_end_and_others_go_on(
-    whole: Path,  # noqa: F811
-    tmp_path: Path,
-) -> None:
+def test_told_to_end_it_saves_and_another_goes_on(whole: Path, tmp_path: Path) -> None:  # noqa: F811
     zoo = tmp_path / "zoo"
-    builders = [start(zoo, held_before=5, checkpoint_seconds=0) for _ in range(2)]
-    until(lambda: len(gate_of(zoo).waiting()) == 2)
-    assert len(names(zoo, "*.safetensors")) == 2
-    for builder in builders:
-        builder.terminate()
-    assert [end(builder) for builder in builders] == [128 + signal.SIGTERM] * 2
+    builder = start(zoo, held_before=5, checkpoint_seconds=0)
+    until(lambda: gate_of(zoo).waiting() == [builder.pid])
+    builder.terminate()
+    assert end(builder) == 128 + signal.SIGTERM
     assert not Manifest.read(zoo).complete
-    released = Leases(zoo / PROGRESS).survey(name[:5] for name in names(zoo, "*.lease.*"))
-    assert all(standing.free for standing in released.values())
     assert end(start(zoo)) == 0
     assert contents(zoo) == contents(whole)
-
-
-def test_a_process_that_waits_for_others_hears_signals(tmp_path: Path) -> None:
-    zoo = tmp_path / "zoo"
-    builder = start(zoo, held_before=1)
-    with kept_open(zoo):
-        until(lambda: len(names(zoo, "*.json")) == SHARDS - 1)
-        builder.terminate()
-        assert end(builder) == 128 + signal.SIGTERM
 
 
 def test_told_to_end_before_its_first_shard_a_process_ends_at_once(
@@ -165,23 +137,12 @@ def test_parts_do_not_wait_and_the_last_completes(tmp_path: Path, whole: Path) -
         "2 of part 1/3",
         "1 of part 3/3",
     ]
-    assert end(start(zoo, part=(3, 3))) == 0
-    with kept_by_another(zoo, "00000"):
-        assert end(start(zoo, part=(1, 3))) == 0  # somebody is at it already: nothing to wait for
-        assert (
-            f"1 of part 1/3, in the making by process {os.getpid()}"
-            in whats_left(zoo, SHARDS, 3)[1]
-        )
-    assert end(start(zoo, part=(1, 3))) == 0
+    others = [start(zoo, part=(which, 3), held_before=1) for which in (1, 3)]
+    until(lambda: len(gate_of(zoo).waiting()) == 2)
+    gate_of(zoo).open()  # both at once
+    assert [end(other) for other in others] == [0, 0]
     assert contents(zoo) == contents(whole)
     assert whats_left(zoo, SHARDS, 3) == []
-
-
-def kept_by_another(zoo: Path, name: str) -> Any:
-    leases = Leases(zoo / PROGRESS)
-    lease = leases.take(name, leases.survey([name])[name])
-    assert lease is not None
-    return lease
 
 
 @pytest.mark.parametrize("part", [(0, 2), (3, 2), (1, 0)])
@@ -236,36 +197,30 @@ def test_a_users_own_folder_is_neither_a_zoo_nor_removed(tmp_path: Path) -> None
     notes.write_text("years of work")
     with pytest.raises(ZooError, match="holds no zoo"):
         build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
-    notes.rename(tmp_path / "notes.txt")
-    notes.parent.rmdir()
-    builder = start(tmp_path / "zoo", held_before=1)
-    with kept_open(tmp_path / "zoo"):
-        notes.write_text("years of work")
-    assert end(builder) == 0
+    shutil.rmtree(tmp_path / "zoo")
+    build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True, part=(1, 2))
+    notes.write_text("years of work")
+    build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
     assert [file.name for file in notes.parent.iterdir()] == ["notes.txt"]
     verify_zoo(tmp_path / "zoo")
 
 
 def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
     zoo = tmp_path / "zoo"
-    builder = start(zoo, held_before=1)
-    with kept_open(zoo):
-        until(lambda: names(zoo, "*.json") != [])
-        left = [
-            zoo / "manifest.json.0123abcd.partial",
-            zoo / "shards" / "00004.safetensors.0123abcd.partial",
-            zoo / PROGRESS / "00004.safetensors.0123abcd.partial",
-            zoo / PROGRESS / "00004.json.0123abcd.partial",
-        ]
-        for file in left:
-            file.write_bytes(b"half of it")
-    assert end(builder) == 0
+    build_zoo(zoo, PROBLEM, SETTINGS, quiet=True, part=(1, 2))
+    left = [
+        zoo / "manifest.json.0123abcd.partial",
+        zoo / "shards" / "00003.safetensors.0123abcd.partial",
+        zoo / PROGRESS / "00003.safetensors.0123abcd.partial",
+        zoo / PROGRESS / "00003.json.0123abcd.partial",
+        zoo / PROGRESS / "00003.lease.1",  # of earlier builds
+        zoo / "part-2-of-2.lock",
+    ]
+    for file in left:
+        file.write_bytes(b"half of it")
+    build_zoo(zoo, PROBLEM, SETTINGS, quiet=True)
+    assert sorted(file.name for file in zoo.iterdir()) == [BACKUP, MANIFEST, "shards"]
     assert not any(file.exists() for file in left)
-    assert {file.name for file in zoo.iterdir()} == {
-        "manifest.json",
-        "manifest.backup.json",
-        "shards",
-    }
 
 
 @pytest.mark.parametrize("damage", ["flipped", "short", "another's"])

@@ -713,7 +713,7 @@ def test_an_export_that_is_killed_is_tidied_up_by_the_next_alone(
         left
         == {path.name for path in out.parent.iterdir()}
         == {
-            ".out[1].lease.1",
+            ".out[1].lock",
             ".out[1].partial",
         }
     )

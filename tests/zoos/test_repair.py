@@ -17,7 +17,6 @@ from tests.zoos.building import (
     contents,
     end,
     gate_of,
-    kept_open,
     names,
     start,
 )
@@ -146,11 +145,10 @@ def test_an_unfinished_zoo_is_repaired_and_finished(
 
 def test_repair_waits_for_nobody_who_works(tmp_path: Path) -> None:
     builder = start(tmp_path / "zoo", held_before=1)
-    with (
-        kept_open(tmp_path / "zoo"),
-        pytest.raises(ZooError, match=r"process \d+ on .* is working"),
-    ):
+    until(lambda: gate_of(tmp_path / "zoo").waiting() == [builder.pid])
+    with pytest.raises(ZooError, match=rf"process {builder.pid} on .* is working"):
         repair_zoo(tmp_path / "zoo")
+    gate_of(tmp_path / "zoo").open()
     assert end(builder) == 0
     repair_zoo(tmp_path / "zoo")
 
