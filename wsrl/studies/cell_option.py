@@ -11,6 +11,6 @@ def add_cell_option(add: Callable[..., Any]) -> None:
     add(
         "--cell",
         metavar="CELL",
-        help="tanh, linear, lstm or gru; needed for an nn.RNN, since a state dict does not say "
-        "whether it is one with tanh or with ReLU (which is not supported)",
+        help="the cell, such as lstm, gru, tanh or linear; needed where several cells have the "
+        "same tensors: the state dict of an nn.RNN does not say which nonlinearity it has",
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from wsrl.studies.cell_option import add_cell_option
 from wsrl.studies.options import seed
-from wsrl.terminal import CommandParser
+from wsrl.terminal import CommandParser, note
 
 DESCRIPTION = """\
 Make a zoo of your own RNNs: nn.LSTM, nn.GRU or nn.RNN (tanh) with one linear readout, all of the
@@ -18,6 +18,13 @@ everything else a class. Run the same command again to go on after an interrupti
   wsrl zoo pack models --table runs.csv --out zoos/mine --output_kind categorical \\
     --inputs normal --length 20
   wsrl zoo info zoos/mine"""
+
+COLUMN_KINDS = {
+    "categorical": "columns that are classes, whatever they hold",
+    "real": "columns that are numbers, even with leading zeros",
+    "angle": "columns that are angles in degrees",
+    "leave_out": "columns that are left out",
+}
 
 
 def pack_from_arguments(args: Sequence[str]) -> str:
@@ -32,7 +39,7 @@ def pack_from_arguments(args: Sequence[str]) -> str:
     options = vars(_parser().parse_args(args))
     from wsrl.zoos import pack_zoo
 
-    pack_zoo(**options)
+    pack_zoo(**options, say=lambda text: note([text]))
     return str(options["out"])
 
 
@@ -44,9 +51,13 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("models", metavar="FOLDER", help="folder of state dicts: *.pt, *.pth, *.safetensors")
+    add(
+        "models",
+        metavar="FOLDER",
+        help="folder of state dicts, also in folders below: *.pt, *.pth, *.safetensors",
+    )
     add("--out", required=True, metavar="DIR", help="the zoo's folder, new or empty")
-    add("--table", help="what is known of the RNNs: a .csv or .parquet file, a row for each")
+    add("--table", help="what is known of the RNNs: a .csv, .tsv or .parquet file, a row for each")
     add(
         "--output_kind",
         required=True,
@@ -78,11 +89,8 @@ def _parser() -> argparse.ArgumentParser:
         help="what RNNs of one task have in common: no task is in two splits; the largest values "
         "of the first, if it is numeric, are out of distribution (default: each run is a task)",
     )
-    add(
-        "--categorical",
-        nargs="+",
-        default=[],
-        metavar="COLUMN",
-        help="columns of numbers that are classes nevertheless",
-    )
+    for name, text in COLUMN_KINDS.items():
+        add(f"--{name}", nargs="+", default=[], metavar="COLUMN", help=text)
+    add("--separator", help="of columns (default: what splits the first line into the most parts)")
+    add("--decimal", help="decimal sign, . or a comma (default: as found)")
     return parser

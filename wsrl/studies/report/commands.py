@@ -5,14 +5,19 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wsrl.terminal import CommandParser
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DESCRIPTION = """\
 Make the report of a benchmark, finished or not, from its stored results alone:
 report.html (one page that needs nothing beside it), report.md, results.csv (every number), runs.csv
-(every run: how it ended, its cost, the commands that made it) and summary.csv (means over seeds,
-ranks, differences)."""
+(every run: how it ended, its cost, the commands that made it), summary.csv (means over seeds,
+ranks, differences) and properties.csv (what was measured of the encoders). From benchmark.json and
+these tables alone the report can be made anew, without curves and single RNNs."""
 
 
 def report_from_arguments(args: Sequence[str]) -> str:
@@ -49,32 +54,39 @@ def write_report(folder: Path, out: Path) -> str:
     Raises:
         ValueError: for a folder that holds no benchmark, or a damaged one.
     """
-    from wsrl.studies.report.markdown import to_markdown
-    from wsrl.studies.report.page import to_html
-    from wsrl.studies.report.reading import Benchmark
-    from wsrl.studies.report.run_list import list_runs
-    from wsrl.studies.report.sections import find_sections
-    from wsrl.studies.report.spreadsheets import results_csv, runs_csv, summary_csv
-    from wsrl.studies.report.standings import find_standings
+    from wsrl.studies.report.page import Report, to_html, to_markdown
+    from wsrl.studies.report.properties import TABLE, read_properties
+    from wsrl.studies.report.ranking import rank
+    from wsrl.studies.report.reading import ABOUT, RESULTS, RUN, RUNS, Benchmark
     from wsrl.zoos.files import remove_leftovers, write_atomically
 
     benchmark = Benchmark.read(folder)
-    standings = find_standings(benchmark)
-    sections = find_sections(benchmark, standings)
-    title = f"Benchmark {benchmark.name}: encoders of RNN weights"
+    ranking, properties = rank(benchmark), read_properties(benchmark)
+    report = Report(benchmark, ranking, properties)
+    about = benchmark.runs[["folder", *ABOUT]]
+    results = benchmark.results.merge(about, on="folder")
+    results["value"] = results["value"].astype(object).fillna("nan")
     files = {
-        "report.html": to_html(title, sections, *list_runs(benchmark)),
-        "report.md": to_markdown(title, sections),
-        "results.csv": results_csv(benchmark),
-        "runs.csv": runs_csv(benchmark),
-        "summary.csv": summary_csv(standings),
+        "report.html": to_html(report),
+        "report.md": to_markdown(report),
+        RESULTS: to_csv(results[[*ABOUT, "split", "metric", "value", "folder"]]),
+        RUNS: to_csv(benchmark.runs[list(RUN)]),
+        "summary.csv": to_csv(ranking.summary()),
+        TABLE: to_csv(properties),
     }
     out.mkdir(parents=True, exist_ok=True)
     remove_leftovers(out)
     for name, content in files.items():
         write_atomically(out / name, content.encode())
-    states = [benchmark.state(cell) for cell in benchmark.cells]
+    states = report.states
     return (
-        f"written: {out / 'report.html'} ({states.count('done')} cells, {states.count('failed')} "
-        f"failed, {states.count('missing')} missing)"
+        f"written: {out / 'report.html'} ({states.get('done', 0)} trials, "
+        f"{states.get('failed', 0)} failed, {states.get('missing', 0)} missing)"
     )
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    """Return a table as CSV; text that a spreadsheet would compute is marked as text."""
+    from wsrl.studies.tables import spreadsheet_cell
+
+    return str(table.map(spreadsheet_cell).to_csv(index=False, lineterminator="\n"))

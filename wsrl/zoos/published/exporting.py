@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from wsrl.zoos.files import PARTIAL, remove
 from wsrl.zoos.leases import LeaseLostError, Standing
 from wsrl.zoos.manifest import SHARDS, ZooError
 from wsrl.zoos.open import open_zoo
-from wsrl.zoos.published.hints import ARGUMENTS, SIZES
+from wsrl.zoos.published.hints import ARGUMENTS, PUBLISHED_CELL, SIZES
 from wsrl.zoos.published.kinds import EVALUATED_IMAGES, EVALUATED_STRINGS, KINDS, Kind
 from wsrl.zoos.published.npy import Header, NpyWriter, checked_header
 from wsrl.zoos.published.reading import is_published
@@ -85,7 +86,7 @@ def _kind(zoo: Zoo) -> Kind:
             f"the published format holds zoos of {' or '.join(kinds)}, not of "
             f"{zoo.manifest.problem!r}, which {zoo.path} holds"
         )
-    if zoo.spec.cell != "lstm" or not zoo.spec.bias:
+    if zoo.spec != replace(zoo.spec, cell=PUBLISHED_CELL, bias=True):
         raise ZooError(f"the published format holds LSTMs with biases, {zoo.path} {zoo.spec}")
     kind = kinds[zoo.manifest.problem]
     derived = {"generalization_gap", "performance"}
