@@ -12,16 +12,22 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "wsrl"
 MAY_IMPORT = {
-    "rnn": {"safe_files"},
-    "problems": {"rnn", "plugins", "safe_files"},
-    "zoos": {"rnn", "problems", "plugins", "stopping", "torch_files", "safe_files", "strict_json"},
-    "data": {"rnn", "problems", "zoos", "safe_files"},
+    "rnn": {"plugins", "safe_files"},
+    "problems": {"rnn", "plugins", "safe_files", "validation"},
+    "zoos": {
+        *("rnn", "problems", "plugins", "stopping", "torch_files", "safe_files", "strict_json"),
+        "validation",
+    },
+    "data": {"rnn", "problems", "zoos", "safe_files", "strict_json", "validation"},
     "encoders": {"rnn", "plugins"},
-    "tasks": {"rnn", "encoders", "data.batch", "analysis.figures", "torch_files", "safe_files"},
+    "tasks": {
+        *("rnn", "encoders", "data.batch", "analysis.figures"),
+        *("plugins", "torch_files", "safe_files"),
+    },
     "analysis": {"rnn", "encoders", "terminal"},
     "studies": {
         *("_process", "environment", "stopping", "torch_files", "safe_files", "strict_json"),
-        *("terminal", "failures"),
+        *("terminal", "failures", "validation"),
         *("rnn", "problems", "zoos", "data", "encoders", "tasks", "analysis"),
     },
 }

@@ -19,7 +19,7 @@ from torch import nn
 from tests.conftest import DATA
 from wsrl.cli import main
 from wsrl.data import ZooDataModule
-from wsrl.encoders import registry
+from wsrl.encoders.registry import ENCODERS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -53,7 +53,6 @@ def test_an_encoder_in_twenty_lines(
     code = block("python", "register_encoder")
     lines = [line for line in code.splitlines() if line.strip() and "import" not in line]
     assert len(lines) <= 20
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))  # as it was, after
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [p for p in sys.path if p not in ("", str(tmp_path))])
     (tmp_path / "my_encoder.py").write_text(code)
@@ -62,7 +61,8 @@ def test_an_encoder_in_twenty_lines(
     (tmp_path / "zoos/small").symlink_to(zoo_path)
     command = block("bash", "--model.encoder my_encoder.TensorNorms").replace("\\\n", " ").split()
     assert command[0] == "wsrl"
-    assert main([*command[1:], "--trainer.fast_dev_run", "true"]) == 0
+    with ENCODERS.restored():
+        assert main([*command[1:], "--trainer.fast_dev_run", "true"]) == 0
 
 
 SMALL = {

@@ -1,21 +1,25 @@
-"""Classes that other packages announce by entry point."""
+"""Parts by name: registered by decorator, or announced by another package's entry point."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+Part = TypeVar("Part")
+_Given = TypeVar("_Given")
 
 
 def load_plugins(group: str, register: Callable[[Any], object]) -> None:
-    """Load what other packages announce.
+    """Load the parts that other packages announce.
 
-    What does not load is a warning that names it, and harms nothing else.
+    A part that does not load is a warning that names it; the others load all the same.
 
     Args:
-        group: of the entry points.
-        register: takes every class found.
+        group: the entry point group.
+        register: takes each part that was loaded.
     """
     for point in entry_points(group=group):
         try:
@@ -26,3 +30,97 @@ def load_plugins(group: str, register: Callable[[Any], object]) -> None:
                 f"({type(error).__name__}: {error}); mend or uninstall the package it is from",
                 stacklevel=2,
             )
+
+
+class Registry(Generic[Part]):
+    """The parts of one kind by name, as all encoders.
+
+    Another package announces its parts under an entry point group. They are imported when names
+    are listed, or when a name is not known yet.
+
+    Args:
+        kind: what a part is called in messages, as ``encoder``.
+        group: the entry point group, as ``wsrl.encoders``.
+        name: the name of a part; by default that of its class or function.
+        check: raises ``TypeError`` for an object that is no such part.
+
+    >>> greetings: Registry[Callable[[], str]] = Registry("greeting", "wsrl.greetings")
+    >>> @greetings.register
+    ... def hello() -> str:
+    ...     return "Hello"
+    >>> greetings.names(), greetings.get("hello")()
+    (['hello'], 'Hello')
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        group: str,
+        name: Callable[[Any], str] = lambda part: str(part.__name__),
+        check: Callable[[Any], object] = lambda part: None,
+    ) -> None:
+        self.kind, self.group = kind, group
+        self._name, self._check = name, check
+        self._parts: dict[str, Part] = {}
+        self._loaded = False
+
+    def register(self, part: _Given) -> _Given:
+        """Register a part under its name; a decorator.
+
+        Raises:
+            TypeError: for an object that is no such part.
+            ValueError: where the name is taken.
+        """
+        self._check(part)
+        name = self._name(part)
+        if name in self._parts:
+            article = "an" if self.kind[0] in "aeiou" else "a"
+            raise ValueError(
+                f"{article} {self.kind} named {name!r} is registered already "
+                f"({describe(self._parts[name])}); give {describe(part)} another name"
+            )
+        self._parts[name] = part  # type: ignore[assignment]  # ``check`` has seen it
+        return part
+
+    def names(self) -> list[str]:
+        """Return the names of all parts in order, other packages' included."""
+        self._load()
+        return sorted(self._parts)
+
+    def get(self, name: str) -> Part:
+        """Return the part of a name.
+
+        Raises:
+            ValueError: for an unknown name, with the choices.
+        """
+        if name not in self._parts:
+            choices = ", ".join(self.names())
+            if name not in self._parts:
+                raise ValueError(f"unknown {self.kind} {name!r}; choose one of {choices}")
+        return self._parts[name]
+
+    def __contains__(self, part: object) -> bool:
+        """Whether an object is one of the parts registered so far."""
+        return any(part is known for known in self._parts.values())
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """Forget at the end what was registered within, and look for other packages' anew."""
+        self._load()
+        before, self._loaded = dict(self._parts), False
+        try:
+            yield
+        finally:
+            self._parts, self._loaded = before, True
+
+    def _load(self) -> None:
+        """Import other packages' parts, once; the import may register them itself."""
+        if not self._loaded:
+            self._loaded = True
+            load_plugins(self.group, lambda part: None if part in self else self.register(part))
+
+
+def describe(part: object) -> str:
+    """Return where a class or function is defined: ``package.module.name``."""
+    name = getattr(part, "__qualname__", type(part).__qualname__)
+    return f"{getattr(part, '__module__', '')}.{name}"

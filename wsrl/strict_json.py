@@ -1,11 +1,41 @@
-"""JSON that every reader takes: numbers that are not finite become null."""
+"""JSON that every reader takes alike: no NaN is written, no name is read twice in one object."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from wsrl.safe_files import read_regular
+from wsrl.validation import short
+
+LARGEST_JSON = 1 << 28
+"""Bytes of a JSON file that is read: a manifest has some 200 for a shard, 40 for a packed RNN."""
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object from a regular file.
+
+    Raises:
+        OSError: where it cannot be read.
+        ValueError: for another file, too large a one, or one with a name twice in one object.
+    """
+    return parse_json(read_regular(path, LARGEST_JSON))
+
+
+def parse_json(content: bytes) -> dict[str, Any]:
+    """Read a JSON object, as ``read_json`` does."""
+    try:
+        found = json.loads(content.decode(), object_pairs_hook=_object)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"no UTF-8 at byte {error.start}") from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"expected a JSON object, not {short(found)}")
+    return found
 
 
 def to_json(content: Any, indent: int | None = None) -> str:
@@ -28,6 +58,14 @@ def numbers(content: Mapping[str, float | None]) -> dict[str, float]:
     {'r2': nan, 'mae': 0.5}
     """
     return {name: math.nan if value is None else value for name, value in content.items()}
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its pairs; readers differ in which of two values of a name they take."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("it has a name twice in one object")
+    return found
 
 
 def _finite(content: Any) -> Any:

@@ -22,8 +22,8 @@ from wsrl.encoders import (
     get_encoder,
     list_encoders,
     register_encoder,
-    registry,
 )
+from wsrl.encoders.registry import ENCODERS
 from wsrl.rnn import RNNSpec, RNNWeights
 
 SPEC = SPECS[0]
@@ -44,13 +44,10 @@ class FirstWeights(Encoder):
 
 
 @pytest.fixture(autouse=True)
-def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def own_registry() -> Iterator[None]:
     """Let a test register what it likes, and look for entry points anew."""
-    list_encoders()
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
-    registry._load_entry_points.cache_clear()
-    yield
-    registry._load_entry_points.cache_clear()
+    with ENCODERS.restored():
+        yield
 
 
 def test_a_users_encoder_is_used_like_the_others() -> None:
@@ -73,7 +70,7 @@ def test_positional_arguments_are_recorded_too() -> None:
 
 
 def test_a_taken_name_is_an_error() -> None:
-    with pytest.raises(ValueError, match="LayerwiseStatistics is registered already"):
+    with pytest.raises(ValueError, match="LayerwiseStatistics' is registered already"):
         register_encoder(LayerwiseStatistics)
     twin = type("LayerwiseStatistics", (FirstWeights,), {})
     with pytest.raises(ValueError, match=r"wsrl\.encoders\.statistics\.LayerwiseStatistics"):

@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from wsrl.safe_files import read_regular
+from wsrl.strict_json import LARGEST_JSON
 from wsrl.zoos import Zoo, ZooError, open_zoo
-from wsrl.zoos.checks import LARGEST_JSON
 from wsrl.zoos.files import PARTIAL
 from wsrl.zoos.folder import check_name
 from wsrl.zoos.leases import LeaseLostError, Standing

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from functools import cache
 from inspect import isabstract
 from typing import Any, TypeVar
 
-from wsrl.encoders.base import Encoder, check_options, class_path
+from wsrl.encoders.base import Encoder, check_options
 from wsrl.encoders.lookup import import_subclass
-from wsrl.plugins import load_plugins
+from wsrl.plugins import Registry
 from wsrl.rnn import RNNSpec
 
-ENTRY_POINTS = "wsrl.encoders"
-"""The entry point group in which packages announce encoders."""
-
 _EncoderClass = TypeVar("_EncoderClass", bound=type[Encoder])
-_registered: dict[str, type[Encoder]] = {}
+
+
+def _check(cls: Any) -> None:
+    if not (isinstance(cls, type) and issubclass(cls, Encoder)):
+        raise TypeError(f"only subclasses of wsrl.Encoder can be registered, not {cls!r}")
+
+
+ENCODERS: Registry[type[Encoder]] = Registry("encoder", "wsrl.encoders", check=_check)
+"""Every encoder by the name of its class."""
 
 
 def register_encoder(cls: _EncoderClass) -> _EncoderClass:
@@ -25,22 +29,12 @@ def register_encoder(cls: _EncoderClass) -> _EncoderClass:
         TypeError: where the class is no ``Encoder``.
         ValueError: where the name is taken.
     """
-    if not (isinstance(cls, type) and issubclass(cls, Encoder)):
-        raise TypeError(f"only subclasses of wsrl.Encoder can be registered, not {cls!r}")
-    name = cls.__name__
-    if name in _registered:
-        raise ValueError(
-            f"an encoder named {name} is registered already ({class_path(_registered[name])}); "
-            f"give {class_path(cls)} another name"
-        )
-    _registered[name] = cls
-    return cls
+    return ENCODERS.register(cls)
 
 
 def list_encoders() -> list[str]:
     """Return the names of all registered encoders, other packages' included, in order."""
-    _load_entry_points()
-    return sorted(_registered)
+    return ENCODERS.names()
 
 
 def get_encoder(name: str) -> type[Encoder]:
@@ -49,16 +43,13 @@ def get_encoder(name: str) -> type[Encoder]:
     Raises:
         ValueError: for an unknown name, with the choices; for a path that leads to no encoder.
     """
-    choices = list_encoders()
-    if "." in name:
-        base: type[Encoder] = Encoder  # type: ignore[type-abstract]  # only its subclasses are made
-        found = import_subclass(name, base)
-        if isabstract(found):
-            raise ValueError(f"{name} lacks a forward: it is no encoder yet")
-        return found
-    if name not in choices:
-        raise ValueError(f"unknown encoder {name!r}; choose one of {', '.join(choices)}")
-    return _registered[name]
+    if "." not in name:
+        return ENCODERS.get(name)
+    base: type[Encoder] = Encoder  # type: ignore[type-abstract]  # only its subclasses are made
+    found = import_subclass(name, base)
+    if isabstract(found):
+        raise ValueError(f"{name} lacks a forward: it is no encoder yet")
+    return found
 
 
 def create_encoder(name: str, spec: RNNSpec, embedding_dim: int = 16, **options: Any) -> Encoder:
@@ -76,11 +67,3 @@ def create_encoder(name: str, spec: RNNSpec, embedding_dim: int = 16, **options:
     cls = get_encoder(name)
     check_options(cls, options)
     return cls(spec=spec, embedding_dim=embedding_dim, **options)
-
-
-@cache
-def _load_entry_points() -> None:
-    """Import the encoders of other packages, once; the import may register them itself."""
-    load_plugins(
-        ENTRY_POINTS, lambda cls: None if cls in _registered.values() else register_encoder(cls)
-    )

@@ -25,8 +25,8 @@ from wsrl.problems.base import (
 )
 from wsrl.problems.registry import register_problem
 from wsrl.problems.streams import Purpose, stream
-from wsrl.problems.typed import check_size
 from wsrl.rnn import Backend, RNNWeights, State, population_cross_entropy
+from wsrl.validation import check_size
 
 _BLOCK = 256  # steps whose draws come from one stream
 _INT16 = (1 << 15) - 1  # a zoo holds tokens, and counts them, in 16 bits

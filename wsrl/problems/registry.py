@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from wsrl.plugins import load_plugins
 from wsrl.problems.base import Problem, TrainableProblem
-from wsrl.problems.typed import check_arguments
+from wsrl.validation import check_arguments
 
 ENTRY_POINTS = "wsrl.problems"
 """The entry point group in which packages announce problems."""

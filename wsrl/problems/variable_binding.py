@@ -33,8 +33,8 @@ from wsrl.problems.binding_stream import (
 from wsrl.problems.binding_tasks import BindingTask, check_sizes
 from wsrl.problems.registry import register_problem
 from wsrl.problems.streams import Purpose, stream
-from wsrl.problems.typed import check_size
 from wsrl.rnn import Backend, RNNWeights, run_population
+from wsrl.validation import check_size
 
 MOST_STEPS, MOST_SEQUENCES = 10**5, 10**6
 """Steps after the input, and sequences that an RNN is judged on, at most."""

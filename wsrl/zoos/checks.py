@@ -5,18 +5,15 @@ Everything here raises a plain ``ValueError``; who reads the file adds its name.
 
 from __future__ import annotations
 
-import json
 import re
-import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from wsrl.rnn import RNNSpec
-from wsrl.safe_files import read_regular
+from wsrl.validation import short as _short
 from wsrl.zoos.settings import BuildSettings
 
 DTYPES = {
@@ -27,9 +24,6 @@ DTYPES = {
     "I64": torch.int64,
 }
 """What a column can hold, by safetensors' names."""
-
-LARGEST_JSON = 1 << 28
-"""Bytes of a JSON file that is read: a manifest has some 200 for a shard, 40 for a packed RNN."""
 
 _LIMIT = 1 << 63
 _SHARD = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,200}\.safetensors")
@@ -50,29 +44,6 @@ _TYPES: dict[str, type] = {
     "schema": int,
 }
 _OWN = {"weights", "run", "step", "task", "performance", "sequences", "outputs"}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object from a regular file.
-
-    Raises:
-        OSError: where it cannot be read.
-        ValueError: for another file, too large a one, or one with a name twice in one object.
-    """
-    return parse_json(read_regular(path, LARGEST_JSON))
-
-
-def parse_json(content: bytes) -> dict[str, Any]:
-    """Read a JSON object, as ``read_json`` does."""
-    try:
-        found = json.loads(content.decode(), object_pairs_hook=_object)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"no UTF-8 at byte {error.start}") from error
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"expected a JSON object, not {reprlib.repr(found)}")
-    return found
 
 
 def check_manifest(content: Mapping[str, Any]) -> None:
@@ -203,18 +174,3 @@ def _check_failed(failed: Mapping[str, Any], runs: int) -> None:
 def _check_number(what: str, value: Any, least: int) -> None:
     if type(value) is not int or not least <= value < _LIMIT:  # nor a bool
         raise ValueError(f"{what} must be a whole number of at least {least}, not {_short(value)}")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object of its pairs; a reader that takes the other one would see another zoo."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("it has a name twice in one object")
-    return found
-
-
-def _short(value: Any) -> str:
-    try:
-        return reprlib.repr(value)
-    except ValueError:  # more digits than Python writes
-        return f"a {type(value).__name__} of very many digits"

@@ -14,7 +14,8 @@ import torch
 import wsrl
 from wsrl.problems.base import Column, Problem
 from wsrl.rnn import RNNSpec
-from wsrl.zoos.checks import check_manifest, read_json
+from wsrl.strict_json import read_json
+from wsrl.zoos.checks import check_manifest
 from wsrl.zoos.files import create_atomically, write_atomically
 
 SCHEMA = 1

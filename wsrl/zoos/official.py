@@ -17,7 +17,8 @@ from torch import Tensor
 
 from wsrl.problems import Column
 from wsrl.safe_files import read_regular
-from wsrl.zoos.checks import DTYPES, LARGEST_JSON, parse_json
+from wsrl.strict_json import LARGEST_JSON, parse_json
+from wsrl.zoos.checks import DTYPES
 from wsrl.zoos.disk_tensors import DiskTensor
 from wsrl.zoos.labels import check_labels
 from wsrl.zoos.manifest import MANIFEST, Manifest, ZooError

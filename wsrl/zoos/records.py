@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from wsrl.safe_files import read_regular
-from wsrl.zoos.checks import LARGEST_JSON, check_entries, parse_json
+from wsrl.strict_json import LARGEST_JSON, parse_json
+from wsrl.zoos.checks import check_entries
 from wsrl.zoos.files import PARTIAL, create_atomically
 from wsrl.zoos.manifest import BACKUP, MANIFEST, SHARDS, Manifest, Shard, ZooError, checksum_of
 

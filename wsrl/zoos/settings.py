@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from wsrl.problems.typed import check_arguments, check_size
 from wsrl.rnn.spec import MAX_LAYERS, MAX_SIZE
+from wsrl.validation import check_arguments, check_size
 
 MOST_STEPS = (1 << 63) - 1
 """Steps that a zoo's column can hold."""

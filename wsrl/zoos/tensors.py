@@ -14,8 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from wsrl.strict_json import to_json
-from wsrl.zoos.checks import parse_json
+from wsrl.strict_json import parse_json, to_json
 from wsrl.zoos.files import written_atomically
 from wsrl.zoos.manifest import ZooError
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from wsrl.strict_json import to_json
+from wsrl.strict_json import read_json, to_json
 from wsrl.studies.benchmark.plan import PlannedTrial, shown
 from wsrl.studies.benchmark.result_checks import check_record
 from wsrl.studies.benchmark.results import (
@@ -22,7 +22,6 @@ from wsrl.studies.benchmark.results import (
 )
 from wsrl.studies.benchmark.settings import BenchmarkSettings, Training, contents, find_config
 from wsrl.studies.configs import read_config
-from wsrl.zoos.checks import read_json
 from wsrl.zoos.files import checksum, remove_leftovers, write_atomically
 
 _PATHS = ("--config", "--data.zoo", "--run", "--out", "--model.pretrained")  # what follows is one

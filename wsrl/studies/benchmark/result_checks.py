@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from wsrl.encoders.base import is_plain
-from wsrl.problems.typed import check_arguments
+from wsrl.validation import check_arguments
 
 if TYPE_CHECKING:
     from wsrl.studies.benchmark.results import Trial

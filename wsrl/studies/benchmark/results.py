@@ -14,9 +14,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from wsrl.strict_json import numbers, to_json
+from wsrl.strict_json import numbers, read_json, to_json
 from wsrl.studies.benchmark.result_checks import check_numbers, check_result, check_trial
-from wsrl.zoos.checks import read_json
 from wsrl.zoos.files import write_atomically
 
 RECORD = "benchmark.json"

@@ -10,8 +10,8 @@ from typing import Any
 
 import wsrl
 from wsrl.analysis.encoder_properties import HIDDEN_SIZES
-from wsrl.problems.typed import check_arguments
 from wsrl.studies.configs import read_config
+from wsrl.validation import check_arguments
 
 CONFIGS = Path(wsrl.__file__).parent / "configs"
 """The configs that come with the package: those of the repository's ``configs/``."""

@@ -21,7 +21,7 @@ from wsrl import __version__
 from wsrl._process import find_own_modules, hear_of_parents_death
 from wsrl.failures import attempt, describe
 from wsrl.safe_files import check_inside
-from wsrl.strict_json import numbers
+from wsrl.strict_json import numbers, read_json
 from wsrl.studies.baseline_commands import baseline_from_arguments
 from wsrl.studies.benchmark.curves import read_curves
 from wsrl.studies.benchmark.plan import PlannedTrial, shown
@@ -31,7 +31,6 @@ from wsrl.studies.encoder_commands import encoders_from_arguments
 from wsrl.studies.training.command import run_training
 from wsrl.studies.training.runs import Run
 from wsrl.terminal import complain, guarded, say
-from wsrl.zoos.checks import read_json
 from wsrl.zoos.files import remove_leftovers
 
 LOG = "output.log"

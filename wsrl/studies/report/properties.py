@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from wsrl.encoders.base import is_plain
-from wsrl.strict_json import to_json
+from wsrl.strict_json import read_json, to_json
 from wsrl.studies.report.layout import Part, Table, Value, number
 from wsrl.studies.report.reading import Benchmark, distinct, without_seed
-from wsrl.zoos.checks import read_json
 
 PROPERTIES = "properties.json"
 """The file in the folder of a properties cell."""

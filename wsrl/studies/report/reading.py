@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
+from wsrl.strict_json import read_json
 from wsrl.studies.benchmark.result_checks import check_settings_read
 from wsrl.studies.benchmark.results import RECORD, TRIALS, Result, Trial, read_results, read_trial
-from wsrl.zoos.checks import read_json
 
 Name = TypeVar("Name")
 

@@ -15,11 +15,11 @@ from torch import Tensor
 from wsrl.data import ZooDataModule
 from wsrl.encoders.base import is_plain, read_config
 from wsrl.encoders.lookup import import_subclass
-from wsrl.problems.typed import check_arguments
 from wsrl.rnn import RNNSpec
 from wsrl.studies.training.training_state import are_counters
 from wsrl.tasks import PredictionModule, TaskModule
 from wsrl.torch_files import read_torch_file
+from wsrl.validation import check_arguments
 
 LINKED = ("spec", "targets", "output_kind", "encoder_defaults")
 """Arguments of the models that come from the data, never from the user."""

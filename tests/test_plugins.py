@@ -1,0 +1,60 @@
+"""Parts by name, whatever kind they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from wsrl.plugins import Registry
+
+
+@pytest.fixture
+def parts() -> Registry[Callable[[], int]]:
+    return Registry("odd part", "wsrl.tests.parts")
+
+
+def one() -> int:
+    return 1
+
+
+def test_a_part_is_found_by_its_name(parts: Registry[Callable[[], int]]) -> None:
+    assert parts.register(one) is one
+    assert parts.names() == ["one"]
+    assert parts.get("one") is one
+    assert one in parts
+
+
+def test_an_unknown_name_lists_the_choices(parts: Registry[Callable[[], int]]) -> None:
+    parts.register(one)
+    with pytest.raises(ValueError, match="unknown odd part 'two'; choose one of one"):
+        parts.get("two")
+
+
+def test_a_taken_name_is_an_error_that_names_both(parts: Registry[Callable[[], int]]) -> None:
+    parts.register(one)
+    with pytest.raises(ValueError, match=r"an odd part named 'one' is .*plugins\.one"):
+        parts.register(one)
+
+
+def test_what_is_registered_within_is_forgotten(parts: Registry[Callable[[], int]]) -> None:
+    with parts.restored():
+        parts.register(one)
+        assert parts.names() == ["one"]
+    assert parts.names() == []
+
+
+def test_other_packages_announce_parts(
+    parts: Registry[Callable[[], int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other_parts.py").write_text("def three():\n    return 3\n")
+    info = tmp_path / "other_parts-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other-parts\nVersion: 1.0\n")
+    points = "three = other_parts:three\nfour = other_parts:four\n"
+    (info / "entry_points.txt").write_text(f"[wsrl.tests.parts]\n{points}")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.warns(UserWarning, match="other_parts:four.*does not load"):
+        assert parts.get("three")() == 3
+    assert parts.names() == ["three"]
