@@ -228,7 +228,7 @@ def test_an_error_that_nobody_foresaw_is_one_line(
     def recurse(path: str) -> str:
         return recurse(path)
 
-    monkeypatch.setattr("wsrl.studies.zoo_commands.summarize", recurse)
+    monkeypatch.setattr("wsrl.studies.zoo_summary.summarize", recurse)
     monkeypatch.delenv("WSRL_TRACEBACK", raising=False)
     capsys.readouterr()
     assert main(["zoo", "info", str(zoo_path)]) == 70

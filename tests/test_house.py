@@ -96,7 +96,7 @@ def test_importing_wsrl_imports_neither_torch_nor_lightning() -> None:
 
 
 def test_commands_on_zoos_start_without_lightning() -> None:
-    code = "import sys, wsrl.studies.zoo_commands; print('lightning' in sys.modules)"
+    code = "import sys, wsrl.studies.zoo_summary; print('lightning' in sys.modules)"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

@@ -50,7 +50,8 @@ def benchmark(
     from wsrl.cli.program import read, run
     from wsrl.encoders import list_encoders
     from wsrl.stopping import StopRequests
-    from wsrl.studies.benchmark.benchmark import Commands, list_trials, run_benchmark
+    from wsrl.studies.benchmark.benchmark import list_trials, run_benchmark
+    from wsrl.studies.benchmark.plan import Commands
 
     list_encoders()  # loads other packages' encoders, so that they are found by name
     chosen = settings.with_zoos(zoo or [])
@@ -91,6 +92,6 @@ def report(folder: str, *, out: str | None = None) -> str:
         folder: the benchmark's folder
         out: folder for the report (default: the benchmark's)
     """
-    from wsrl.studies.report import write_report
+    from wsrl.studies.report.commands import write_report
 
     return write_report(Path(folder), Path(out or folder))

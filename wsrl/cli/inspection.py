@@ -108,7 +108,9 @@ def search(
     found_files = find_files(files)
     inspector = Inspector(ckpt, zoo, predict or (), neighbours, coverage, _note, cell)
     wanted = Wanted.read(inspector.targets, target, value or []) if target else None
-    hits, skipped = search_files(inspector, found_files, Path(like) if like else None, wanted, _note)
+    hits, skipped = search_files(
+        inspector, found_files, Path(like) if like else None, wanted, _note
+    )
     lines = [hit.summary() for hit in hits]
     if out is not None:
         write_csv(out, lines)

@@ -76,7 +76,7 @@ class Command:
 
     function: Callable[..., str | int | None]
     options: Mapping[str, Options] = field(default_factory=dict)
-    configs: Callable[[list[Config], list[str]], list[Config]] | None = None
+    configs: Callable[[Sequence[Config], Sequence[str]], Sequence[Config]] | None = None
     goes_on: bool = False
     own_modules: bool = False
 
@@ -99,17 +99,20 @@ class Command:
         parameters = inspect.signature(self.function).parameters
         if set(parameters) == {WORDS}:
             return {WORDS: list(words)}
-        configs, rest = ([], list(words)) if self.configs is None else configs_apart(words)
+        configs: Sequence[Config] = []
+        rest = list(words)
         if self.configs is not None:
-            configs = self.configs(configs, rest)
+            found_configs, rest = configs_apart(words)
+            configs = self.configs(found_configs, rest)
         with one_line_errors(configs):
             parser, made = self._parser(name, configs, rest)
-            given = parser.parse_args([*(config.word for config in configs), *rest]).as_dict()
-            found = {option: given[option] for option in parameters if option in given}
-            for option, (cls, names) in made.items():
-                values = given[option] if self.options[option].nested else given
-                arguments = {known: values[known] for known in names}
-                found[option] = cls(**arguments) if isinstance(cls, type) else arguments
+            given = parser.parse_args([*(config.word for config in configs), *rest])
+        given = parser.instantiate(given)
+        found = {option: given[option] for option in parameters if option in given}
+        for option, (cls, names) in made.items():
+            if not self.options[option].nested:
+                values = {name: given[name] for name in names}
+                found[option] = cls(**values) if isinstance(cls, type) else values
         return found | ({WORDS: list(words)} if WORDS in parameters else {})
 
     def _parser(
@@ -173,7 +176,9 @@ def _add(parser: ArgumentParser, parameter: inspect.Parameter, kind: Any, text: 
     parser.add_argument(*names, type=kind, **how)
 
 
-def _add_several(parser: ArgumentParser, name: str, several: Options, cls: Any, skip: set[str]) -> list[str]:
+def _add_several(
+    parser: ArgumentParser, name: str, several: Options, cls: Any, skip: set[str]
+) -> list[str]:
     """Add the options that a parameter stands for; return their names without the parameter's."""
     nested = name if several.nested else None
     add = parser.add_class_arguments if isinstance(cls, type) else parser.add_function_arguments

@@ -14,7 +14,6 @@ from wsrl.failures import attempt, status_with_threads
 from wsrl.terminal import CommandParser, flush, guarded, printable, say
 
 
-
 def _all(*names: str) -> Callable[..., set[str]]:
     return lambda configs, words: set(names)
 
@@ -147,8 +146,7 @@ def _wsrl(words: list[str]) -> int:
     _check_words(words)
     name, _ = _split(words)
     if name not in COMMANDS:
-        _help(words).parse_args(words[1:] if words[:1] and words[0] in GROUPS else words)
-        return 2  # not reached: help, the version, or an unknown command end it
+        return _help(words)
 
     def command() -> int:
         check_numbers()  # Lightning reads them when it is imported
@@ -163,11 +161,12 @@ def _split(words: Sequence[str]) -> tuple[str, list[str]]:
     return " ".join(words[:length]), list(words[length:])
 
 
-def _help(words: Sequence[str]) -> argparse.ArgumentParser:
-    """Return the parser that lists the commands, all or those of a group."""
+def _help(words: Sequence[str]) -> int:
+    """List the commands, all or those of a group; refuse an unknown one."""
     group = words[0] if words and words[0] in GROUPS else ""
+    prog = f"wsrl {group}".strip()
     parser = CommandParser(
-        prog=f"wsrl {group}".strip(),
+        prog=prog,
         description=GROUPS.get(group, DESCRIPTION),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -181,7 +180,7 @@ def _help(words: Sequence[str]) -> argparse.ArgumentParser:
         from wsrl import __version__
 
         parser.add_argument("--version", action="version", version=f"wsrl {__version__}")
-    return parser
+    return attempt(prog, lambda: parser.parse_args(words[1:] if group else words) and 2)
 
 
 def _check_words(words: Sequence[str]) -> None:

@@ -105,9 +105,7 @@ def find_problem(configs: Sequence[Config], words: Sequence[str]) -> type[Traina
     return get_trainable_problem(name)
 
 
-def import_(
-    path: str, *, out: str, hints: OfficialHints, how: dict[str, Any] | None = None
-) -> str:
+def import_(path: str, *, out: str, hints: OfficialHints, how: dict[str, Any] | None = None) -> str:
     """Import a published zoo (.npy files).
 
     Its outputs are recomputed from its weights on a sample; a zoo whose outputs do not match is

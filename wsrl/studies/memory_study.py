@@ -100,7 +100,11 @@ def study_zoo(path: str, settings: MemorySettings, out: str | None = None) -> Re
 
 
 def _keep(
-    about: Record, analysis: MemoryAnalysis, settings: MemorySettings, out: str | None, film: str | None
+    about: Record,
+    analysis: MemoryAnalysis,
+    settings: MemorySettings,
+    out: str | None,
+    film: str | None,
 ) -> tuple[Record, list[Path]]:
     """Write the tables and pictures of one RNN, if anywhere."""
     content = about | {"settings": vars(settings)}
