@@ -665,7 +665,7 @@ def test_later_configs_beat_earlier_ones(config: Path, zoo_path: Path, tmp_path:
         (["--model", "Nope"], "unknown model 'Nope'; choose one of EmulationModule, Prediction"),
         (
             ["--model.encoder", "FlattenedWeights", "--model.encoder.probing_length", "3"],
-            "FlattenedWeights has no option 'probing_length'; it has: embedding_dim, width, depth",
+            "model.encoder: Option 'probing_length' is not accepted",
         ),
         (["--model.encoder.probing_length", "x"], "model.encoder.probing_length: Expected a"),
         (["--model.loss", "nope"], "total_variation"),

@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from wsrl.cli.parsing import Count, Index, Seed
+from wsrl.cli.commands import command
+from wsrl.cli.parsing import Count, Index, Options, Seed
 from wsrl.strict_json import to_json
 
 if TYPE_CHECKING:
     from wsrl.analysis.memory_analysis import MemorySettings
 
 
+@command("interrogate")
 def interrogate(
     zoo: str,
     *,
@@ -75,6 +77,7 @@ def interrogate(
     return text if json else summarize(facts, found)
 
 
+@command("memory analyze", settings=Options("wsrl.analysis.memory_analysis:MemorySettings"))
 def analyze(
     source: str,
     *,

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from wsrl.cli.parsing import HELP, Count
+from wsrl.cli.commands import command, read, run
+from wsrl.cli.parsing import HELP, Count, Options
 from wsrl.environment import check_training
 from wsrl.studies.configs import Config
 
@@ -16,6 +17,32 @@ if TYPE_CHECKING:
     from wsrl.studies.benchmark.settings import BenchmarkSettings
 
 
+def _with_tier(configs: Sequence[Config], words: Sequence[str]) -> Sequence[Config]:
+    """Return the config files of a benchmark, that of its tier first.
+
+    Raises:
+        argparse.ArgumentError: where neither a tier nor a config is given.
+        ValueError: for an unknown tier.
+    """
+    from wsrl.studies.benchmark.settings import TIERS, tier_config
+
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--tier")
+    tier = parser.parse_known_args([*words])[0].tier
+    if tier is not None:
+        return [Config.read(tier_config(tier)), *configs]
+    if not configs and not HELP & {*words}:
+        raise ArgumentError(None, f"say which --tier: {', '.join(TIERS)}; or a --config")
+    return configs
+
+
+@command(
+    "benchmark",
+    settings=Options("wsrl.studies.benchmark.settings:BenchmarkSettings"),
+    configs=_with_tier,
+    goes_on=True,
+    own_modules=True,
+)
 def benchmark(
     *,
     out: str,
@@ -47,7 +74,6 @@ def benchmark(
         The exit status: 1 where a trial failed.
     """
     check_training()
-    from wsrl.cli.program import read, run
     from wsrl.encoders import list_encoders
     from wsrl.stopping import StopRequests
     from wsrl.studies.benchmark.benchmark import list_trials, run_benchmark
@@ -62,25 +88,7 @@ def benchmark(
     return 1 if failed else 0
 
 
-def with_tier(configs: Sequence[Config], words: Sequence[str]) -> Sequence[Config]:
-    """Return the config files of a benchmark, that of its tier first.
-
-    Raises:
-        argparse.ArgumentError: where neither a tier nor a config is given.
-        ValueError: for an unknown tier.
-    """
-    from wsrl.studies.benchmark.settings import TIERS, tier_config
-
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--tier")
-    tier = parser.parse_known_args([*words])[0].tier
-    if tier is not None:
-        return [Config.read(tier_config(tier)), *configs]
-    if not configs and not HELP & {*words}:
-        raise ArgumentError(None, f"say which --tier: {', '.join(TIERS)}; or a --config")
-    return configs
-
-
+@command("report", own_modules=True)
 def report(folder: str, *, out: str | None = None) -> str:
     """Make the report of a benchmark from its stored results.
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from wsrl.cli.commands import command
 
+
+@command("demo")
 def demo(*, out: str = "demo") -> None:
     """Make a zoo, an encoder and a prediction from it, in minutes.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wsrl.cli.commands import command
 from wsrl.cli.parsing import Count
 from wsrl.strict_json import to_json
 from wsrl.terminal import say
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from wsrl.analysis.encoder_properties import EncoderProperties
 
 
+@command("encoders", own_modules=True)
 def encoders(
     *,
     json: bool = False,

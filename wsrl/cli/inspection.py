@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from wsrl.cli.commands import command
 from wsrl.cli.parsing import Index
 from wsrl.strict_json import to_json
 from wsrl.terminal import complain, note, say
 
 
+@command("inspect", own_modules=True)
 def inspect(
     file: str,
     *,
@@ -52,6 +54,7 @@ def inspect(
     return to_json(found.to_dict(), indent=2) if json else render(found)
 
 
+@command("search", own_modules=True)
 def search(
     files: list[str],
     *,

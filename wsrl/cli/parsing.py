@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,19 +10,20 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeAlias, get_args, get_origin, get_type_hints
 
 import docstring_parser
-from jsonargparse import ArgumentParser, DefaultHelpFormatter
+from jsonargparse import ArgumentParser
 from jsonargparse.typing import restricted_number_type
 
-from wsrl.studies.configs import Config, configs_apart, one_line_errors
+from wsrl.studies.configs import Config
+from wsrl.studies.options import RawHelp
 
 if TYPE_CHECKING:
     Seed: TypeAlias = int
     Count: TypeAlias = int
     Index: TypeAlias = int
 else:
-    Seed = restricted_number_type("Seed", int, [(">=", -(2**63)), ("<", 2**64)])
-    Count = restricted_number_type("Count", int, [(">=", 1), ("<", 2**63)])
-    Index = restricted_number_type("Index", int, [(">=", 0), ("<", 2**63)])
+    Seed = restricted_number_type("a seed", int, [(">=", -(2**63)), ("<", 2**64)])
+    Count = restricted_number_type("a whole number from 1", int, [(">=", 1), ("<", 2**63)])
+    Index = restricted_number_type("a whole number from 0", int, [(">=", 0), ("<", 2**63)])
 
 WORDS = "words"
 """A parameter of this name gets the words of the command line as they are, and is no option."""
@@ -61,99 +61,56 @@ class Options:
         return getattr(import_module(module), name)
 
 
-@dataclass(frozen=True)
-class Command:
-    """A command.
+def make_parser(
+    function: Callable[..., object],
+    name: str,
+    options: Mapping[str, Options],
+    configs: Sequence[Config] | None,
+    words: Sequence[str],
+) -> tuple[ArgumentParser, dict[str, tuple[Any, list[str]]]]:
+    """Make the parser of a command from its function's signature and docstring.
 
-    Attributes:
-        function: does its work, and returns the text to print, or the exit status.
+    Args:
+        function: the command's.
+        name: of the command.
         options: the parameters that stand for several options.
-        configs: where given, the command takes ``--config`` files; these are replaced by what it
-            returns of them and of the other words.
-        goes_on: run again after an interruption, it goes on with its work.
-        own_modules: modules in the folder one works in are found, as one's own encoders.
+        configs: the config files of its command line; ``None`` where it takes none.
+        words: the other words.
+
+    Returns:
+        The parser; and by parameter that stands for several options the class or function, and the
+        names of its options.
     """
-
-    function: Callable[..., str | int | None]
-    options: Mapping[str, Options] = field(default_factory=dict)
-    configs: Callable[[Sequence[Config], Sequence[str]], Sequence[Config]] | None = None
-    goes_on: bool = False
-    own_modules: bool = False
-
-    @property
-    def summary(self) -> str:
-        """The first line of the docstring."""
-        return (self.function.__doc__ or "").strip().splitlines()[0].rstrip(".")
-
-    def read(self, name: str, words: Sequence[str]) -> dict[str, Any]:
-        """Return the arguments of the function that a command line stands for.
-
-        Args:
-            name: the command's, for its help.
-            words: the words after the name.
-
-        Raises:
-            argparse.ArgumentError: for a command line that makes no sense.
-            ValueError: for settings that a class refuses, or a config that cannot be read.
-        """
-        parameters = inspect.signature(self.function).parameters
-        if set(parameters) == {WORDS}:
-            return {WORDS: list(words)}
-        configs: Sequence[Config] = []
-        rest = list(words)
-        if self.configs is not None:
-            found_configs, rest = configs_apart(words)
-            configs = self.configs(found_configs, rest)
-        with one_line_errors(configs):
-            parser, made = self._parser(name, configs, rest)
-            given = parser.parse_args([*(config.word for config in configs), *rest])
-        given = parser.instantiate(given)
-        found = {option: given[option] for option in parameters if option in given}
-        for option, (cls, names) in made.items():
-            if not self.options[option].nested:
-                values = {name: given[name] for name in names}
-                found[option] = cls(**values) if isinstance(cls, type) else values
-        return found | ({WORDS: list(words)} if WORDS in parameters else {})
-
-    def _parser(
-        self, name: str, configs: Sequence[Config], words: Sequence[str]
-    ) -> tuple[ArgumentParser, dict[str, tuple[Any, list[str]]]]:
-        """Return the parser, and of every parameter of several options what is made of which."""
-        doc = docstring_parser.parse(self.function.__doc__ or "")
-        texts = {known.arg_name: known.description or "" for known in doc.params}
-        about = [doc.short_description or "", doc.long_description or ""]
-        parser = ArgumentParser(
-            prog=f"wsrl {name}",
-            description="\n\n".join(about).replace("``", "").replace("%", "%%").strip(),
-            formatter_class=_Help,
-            exit_on_error=False,
-            allow_abbrev=False,
-        )
-        if self.configs is not None:
-            parser.add_argument("-c", "--config", action="config", help="a YAML file of settings")
-        placeholders = {
-            p.annotation.removesuffix(" | None"): object
-            for p in inspect.signature(self.function).parameters.values()
-            if p.name in self.options
-        }
-        hints = get_type_hints(self.function, localns=placeholders)
-        made: dict[str, tuple[Any, list[str]]] = {}
-        for parameter in inspect.signature(self.function).parameters.values():
-            several = self.options.get(parameter.name)
-            if several is not None:
-                cls = several.find(configs, words)
-                if several.choices is not None:
-                    text = f"{texts[parameter.name]}: {', '.join(several.choices())}"
-                    parser.add_argument(f"--{parameter.name}", type=str, help=text)
-                skip = several.skip(configs, words)
-                made[parameter.name] = cls, _add_several(parser, parameter.name, several, cls, skip)
-            elif parameter.name != WORDS:
-                _add(parser, parameter, hints[parameter.name], texts.get(parameter.name, ""))
-        return parser, made
-
-
-class _Help(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
-    """Shows descriptions as they are."""
+    doc = docstring_parser.parse(function.__doc__ or "")
+    texts = {known.arg_name: known.description or "" for known in doc.params}
+    about = [doc.short_description or "", doc.long_description or ""]
+    parser = ArgumentParser(
+        prog=f"wsrl {name}",
+        description=_plain("\n\n".join(about)).strip(),
+        formatter_class=RawHelp,
+        exit_on_error=False,
+        allow_abbrev=False,
+    )
+    if configs is not None:
+        parser.add_argument("-c", "--config", action="config", help="a YAML file of settings")
+    parameters = inspect.signature(function).parameters
+    unknown = {parameters[option].annotation: object for option in options}  # not imported yet
+    hints = get_type_hints(
+        function, localns={k.removesuffix(" | None"): v for k, v in unknown.items()}
+    )
+    made: dict[str, tuple[Any, list[str]]] = {}
+    for parameter in parameters.values():
+        several, text = options.get(parameter.name), _plain(texts.get(parameter.name, ""))
+        if several is not None:
+            cls = several.find(configs or (), words)
+            if several.choices is not None:
+                text = f"{text}: {', '.join(several.choices())}"
+                parser.add_argument(f"--{parameter.name}", type=str, help=text)
+            skip = several.skip(configs or (), words)
+            made[parameter.name] = cls, _add_several(parser, parameter.name, several, cls, skip)
+        elif parameter.name != WORDS:
+            _add(parser, parameter, hints[parameter.name], text)
+    return parser, made
 
 
 def _add(parser: ArgumentParser, parameter: inspect.Parameter, kind: Any, text: str) -> None:
@@ -161,7 +118,7 @@ def _add(parser: ArgumentParser, parameter: inspect.Parameter, kind: Any, text: 
     is_required = parameter.default is inspect.Parameter.empty
     is_option = parameter.kind is inspect.Parameter.KEYWORD_ONLY or not is_required
     names = [f"--{parameter.name}" if is_option else parameter.name]
-    how: dict[str, Any] = {"help": text.replace("``", "").replace("%", "%%").replace("\n", " ")}
+    how: dict[str, Any] = {"help": text}
     kinds = [one for one in get_args(kind) if one is not NoneType]
     if len(kinds) == 1 and NoneType in get_args(kind):
         kind = kinds[0]  # left out, it is None, which nobody can say
@@ -186,3 +143,8 @@ def _add_several(
     prefix = f"{name}." if several.nested else ""
     parser.set_defaults({f"{prefix}{option}": value for option, value in several.defaults.items()})
     return [option.removeprefix(prefix) for option in added]
+
+
+def _plain(text: str) -> str:
+    """Return text of a docstring as argparse takes it."""
+    return text.replace("``", "").replace("%", "%%")

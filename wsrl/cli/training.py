@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from wsrl._process import end_hard_with_the_launcher
-from wsrl.cli.parsing import Count, Index
+from wsrl.cli.commands import command
+from wsrl.cli.parsing import Count, Index, Options
 from wsrl.environment import check_training
 from wsrl.stopping import StopRequests, is_launched
 
@@ -14,21 +15,25 @@ if TYPE_CHECKING:
     from wsrl.data import ZooDataModule
 
 
+@command("fit", own_modules=True)
 def fit(words: Sequence[str]) -> None:
     """Train a model: emulation (pre-training) or prediction of a property."""
     _train("fit", words)
 
 
+@command("validate", own_modules=True)
 def validate(words: Sequence[str]) -> None:
     """Evaluate a checkpoint on the validation and OOD splits."""
     _train("validate", words)
 
 
+@command("test", own_modules=True)
 def test(words: Sequence[str]) -> None:
     """Evaluate a checkpoint on the validation, OOD (and test) splits, and keep the numbers."""
     _train("test", words)
 
 
+@command("predict", own_modules=True)
 def predict(words: Sequence[str]) -> None:
     """Write the embeddings (and predictions) of a whole zoo to one file."""
     _train("predict", words)
@@ -44,6 +49,15 @@ def _train(subcommand: str, words: Sequence[str]) -> None:
         run_training(subcommand, words, stop)
 
 
+@command(
+    "baseline",
+    data=Options(
+        "wsrl.data:ZooDataModule",
+        skip=lambda configs, words: _unread(),
+        nested=True,
+        defaults={"ood_to_train": True},  # as for the published downstream tables
+    ),
+)
 def baseline(
     name: str,
     *,
@@ -76,7 +90,7 @@ def baseline(
     return f"written: {write_baseline(name, data, target, run, seed, steps)}"
 
 
-def unread(configs: Sequence[object], words: Sequence[str]) -> set[str]:
+def _unread() -> set[str]:
     """Return the options of the data that say how an encoder's training reads it."""
     from wsrl.studies.baselines import TRAINING_ONLY
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from wsrl.cli.parsing import HELP, Count, Seed
+from wsrl.cli.commands import command
+from wsrl.cli.parsing import HELP, Count, Options, Seed
 from wsrl.studies.configs import Config
 from wsrl.terminal import complain
 
@@ -15,10 +16,55 @@ if TYPE_CHECKING:
     from wsrl.problems import TrainableProblem
     from wsrl.zoos import BuildSettings, OfficialHints
 
-GIVEN = {"problem", "settings", "stop", "part"}
-"""Parameters of ``build_zoo`` that are no options of commands."""
+
+def _drawn(configs: Sequence[Config], words: Sequence[str]) -> set[str]:
+    """Return the settings that the problem draws for every run: they are no options."""
+    return {"weight_decay"} if _find_problem(configs, words).draws_weight_decay else set()
 
 
+def _problems() -> Sequence[str]:
+    """Return the names of the problems that RNNs can be trained on."""
+    from wsrl.problems import list_trainable_problems
+
+    return list_trainable_problems()
+
+
+def _find_problem(configs: Sequence[Config], words: Sequence[str]) -> type[TrainableProblem]:
+    """Return the class of the problem that a build is of: it says which options there are.
+
+    Raises:
+        argparse.ArgumentError: where no problem is named.
+        ValueError: for an unknown one, with the choices.
+    """
+    from wsrl.problems import get_trainable_problem
+
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--problem")
+    name = parser.parse_known_args(list(words))[0].problem
+    for config in reversed(configs):
+        name = name or config.text_at("problem")
+    if name is None and HELP & set(words):
+        name = _problems()[0]
+    if name is None:
+        raise argparse.ArgumentError(None, f"say which --problem: {', '.join(_problems())}")
+    return get_trainable_problem(name)
+
+
+def _all(*names: str) -> Callable[..., set[str]]:
+    return lambda configs, words: {*names}
+
+
+_GIVEN = ("out", "problem", "settings", "stop", "part")  # to ``build_zoo`` by the commands
+
+
+@command(
+    "zoo build",
+    problem=Options(_find_problem, choices=_problems),
+    settings=Options("wsrl.zoos:BuildSettings", skip=_drawn),
+    how=Options("wsrl.zoos:build_zoo", skip=_all(*_GIVEN, "device")),
+    configs=lambda configs, words: configs,
+    goes_on=True,
+)
 def build(
     *,
     out: str,
@@ -72,39 +118,12 @@ def build(
     return info(out)
 
 
-def drawn(configs: Sequence[Config], words: Sequence[str]) -> set[str]:
-    """Return the settings that the problem draws for every run: they are no options."""
-    return {"weight_decay"} if find_problem(configs, words).draws_weight_decay else set()
-
-
-def problems() -> Sequence[str]:
-    """Return the names of the problems that RNNs can be trained on."""
-    from wsrl.problems import list_trainable_problems
-
-    return list_trainable_problems()
-
-
-def find_problem(configs: Sequence[Config], words: Sequence[str]) -> type[TrainableProblem]:
-    """Return the class of the problem that a build is of: it says which options there are.
-
-    Raises:
-        argparse.ArgumentError: where no problem is named.
-        ValueError: for an unknown one, with the choices.
-    """
-    from wsrl.problems import get_trainable_problem
-
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--problem")
-    name = parser.parse_known_args(list(words))[0].problem
-    for config in reversed(configs):
-        name = name or config.text_at("problem")
-    if name is None and HELP & set(words):
-        name = problems()[0]
-    if name is None:
-        raise argparse.ArgumentError(None, f"say which --problem: {', '.join(problems())}")
-    return get_trainable_problem(name)
-
-
+@command(
+    "zoo import",
+    hints=Options("wsrl.zoos:OfficialHints"),
+    how=Options("wsrl.zoos:import_official", skip=_all("path", "out", "hints")),
+    goes_on=True,
+)
 def import_(path: str, *, out: str, hints: OfficialHints, how: dict[str, Any] | None = None) -> str:
     """Import a published zoo (.npy files).
 
@@ -123,6 +142,7 @@ def import_(path: str, *, out: str, hints: OfficialHints, how: dict[str, Any] | 
     return info(out)
 
 
+@command("zoo export")
 def export(zoo: str, *, out: str, format: Literal["official"] = "official") -> str:
     """Write a zoo in the published format.
 
@@ -140,6 +160,7 @@ def export(zoo: str, *, out: str, format: Literal["official"] = "official") -> s
     return "\n  ".join([written, *lost])
 
 
+@command("zoo pack", goes_on=True)
 def pack(
     models: str,
     *,
@@ -212,6 +233,7 @@ def pack(
     return info(out)
 
 
+@command("zoo info")
 def info(zoo: str, *, json: bool = False) -> str:
     """Say what a zoo holds.
 
@@ -225,6 +247,7 @@ def info(zoo: str, *, json: bool = False) -> str:
     return to_json(describe(zoo), indent=2) if json else summarize(zoo)
 
 
+@command("zoo repair", how=Options("wsrl.zoos:build_zoo", skip=_all(*_GIVEN)), goes_on=True)
 def repair(zoo: str, *, how: dict[str, Any] | None = None) -> str:
     """Keep what is whole of a damaged zoo, and train the rest again.
 
@@ -257,6 +280,7 @@ def repair(zoo: str, *, how: dict[str, Any] | None = None) -> str:
     return f"{zoo}: repaired, the missing shards were trained"
 
 
+@command("zoo verify")
 def verify(zoo: str, *, sequences: Count | None = None) -> str:
     """Check a zoo's files, labels and stored outputs.
 

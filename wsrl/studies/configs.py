@@ -148,12 +148,13 @@ def one_line_errors(configs: Sequence[Config] = ()) -> Iterator[None]:
         key = ".".join(re.findall(r'Parser key "([^"]+)"', text))
         lines = [line.strip(" -") for line in text.splitlines() if line.strip()]
         expected = [line for line in lines if line.startswith("Expected")][:1]  # of several kinds
-        reason = ". ".join(dict.fromkeys([*expected, lines[-1]]))
+        reason = ". ".join(dict.fromkeys([*expected, lines[-1].split("callable class: ")[-1]]))
         setting = key or next(iter(reason.split("'")[1:2]), "")  # as in: Option 'x' is not accepted
         files = [config.path for config in configs if setting and config.holds(setting)]
-        found = f"{key}: {reason}" if key else reason
+        place = f" (in {files[-1]})" if files else ""
+        setting = key if files else f"--{key}"
         raise argparse.ArgumentError(
-            None, f"{found} (in {files[-1]})" if files else found
+            None, f"{setting}: {reason}{place}" if key else f"{reason}{place}"
         ) from error
 
 

@@ -7,10 +7,17 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, TypeGuard
 
+from jsonargparse import DefaultHelpFormatter
+
 from wsrl.studies.configs import Config
 
 if TYPE_CHECKING:
     from lightning.pytorch.cli import LightningArgumentParser
+
+
+class RawHelp(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """Shows the description of a command as it is."""
+
 
 DESCRIPTIONS = {
     "fit": """\

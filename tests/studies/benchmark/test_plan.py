@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from wsrl.cli.program import read
+from wsrl.cli.commands import read
 from wsrl.encoders import InteractiveProbing, create_encoder
 from wsrl.rnn import RNNSpec
 from wsrl.studies.benchmark.plan import PlannedTrial, plan, shown, variants

@@ -17,7 +17,7 @@ from tests.studies.benchmark.conftest import QUICK, Grid
 from tests.studies.benchmark.gated_encoder import AT, GATE
 from tests.waiting import HANG_SECONDS, Gate, until
 from wsrl.cli import main
-from wsrl.cli.program import read, run
+from wsrl.cli.commands import read, run
 from wsrl.stopping import StopRequests
 from wsrl.studies.benchmark import running
 from wsrl.studies.benchmark.plan import plan

@@ -48,9 +48,6 @@ class BenchmarkZoo:
         emulation: options of emulation on this zoo beside the benchmark's.
         prediction: likewise of prediction.
         ablations: whether the ablations are run on this zoo.
-
-    Raises:
-        ValueError: where it is neither built nor there, or a target is given twice.
     """
 
     target: str
@@ -61,11 +58,6 @@ class BenchmarkZoo:
     emulation: dict[str, Any] = field(default_factory=dict)
     prediction: dict[str, Any] = field(default_factory=dict)
     ablations: bool = True
-
-    def __post_init__(self) -> None:
-        if (self.build is None) == (self.path is None):
-            raise ValueError("give either `build`, a config, or `path`, a folder")
-        check_once("targets", [self.target, *self.targets])
 
 
 @checked
@@ -119,6 +111,10 @@ class BenchmarkSettings:
             ("baselines", self.baselines),
         ):
             check_once(what, given)
+        for name, zoo in self.zoos.items():
+            if (zoo.build is None) == (zoo.path is None):
+                raise ValueError(f"zoo {name}: give either `build`, a config, or `path`, a folder")
+            check_once(f"targets of zoo {name}", [zoo.target, *zoo.targets])
         if not all(0 <= seed < 2**32 for seed in self.seeds):
             raise ValueError(f"seeds: expected numbers from 0 to 2**32 - 1; given: {self.seeds}")
         for mode in (*self.modes, *self.other_modes):

@@ -20,7 +20,7 @@ from wsrl.encoders import list_encoders
 from wsrl.encoders.base import class_path
 from wsrl.stopping import StopRequests, is_launched
 from wsrl.studies.configs import Config, one_line_errors
-from wsrl.studies.options import DESCRIPTIONS, add_run_options, check_devices, check_names
+from wsrl.studies.options import DESCRIPTIONS, RawHelp, add_run_options, check_devices, check_names
 from wsrl.studies.tables import print_metrics
 from wsrl.studies.training.callbacks import BestCheckpoint, DataRemarks, SaveRunConfig
 from wsrl.studies.training.checkpoint_io import with_checkpoint_io
@@ -118,6 +118,7 @@ class TrainingCLI(LightningCLI):
             parser_kwargs={
                 "prog": f"wsrl {command}",
                 "description": DESCRIPTIONS[command],
+                "formatter_class": RawHelp,
                 "exit_on_error": False,
             },
             args=arguments,
