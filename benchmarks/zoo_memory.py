@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -23,7 +24,6 @@ from wsrl.data import ZooDataModule
 from wsrl.problems import FormalLanguages, TrainableProblem
 from wsrl.rnn import RNNSpec
 from wsrl.zoos import Manifest
-from wsrl.zoos.checks import DTYPES
 from wsrl.zoos.shards import write_shard
 
 SHARD_ROWS = 250
@@ -48,14 +48,14 @@ def write_zoo(folder: Path, rows: int, problem: TrainableProblem, spec: RNNSpec)
     for index, start in enumerate(range(0, rows, SHARD_ROWS)):
         count = min(SHARD_ROWS, rows - start)
         values = {
-            name: torch.ones(count, *column.shape, dtype=DTYPES[column.dtype])
+            name: torch.ones(count, *column.shape, dtype=column.torch_dtype)
             for name, column in manifest.columns.items()
         }
         values["run"] = torch.arange(start, start + count)
         values["step"] = torch.zeros(count, dtype=torch.int64)
         values["task"] = problem.draw_tasks(0, range(start, start + count))
         manifest.shards.append(write_shard(folder, index, values))
-    manifest.complete = True
+    manifest = replace(manifest, complete=True)
     manifest.write(folder)
     return sum(shard.bytes for shard in manifest.shards) / 2**20
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from wsrl.rnn import CELLS, RNNSpec
 from wsrl.zoos import BuildSettings
-from wsrl.zoos.settings import MOST_SHARDS, SIZES
+from wsrl.zoos.settings import MOST_SHARDS
 
 SMALL = st.integers(1, 7)
 
@@ -32,7 +32,7 @@ BUILDS = st.builds(
     hidden_size=SMALL,
     num_layers=st.integers(1, 3),
     bias=st.booleans(),
-    batch_size=st.integers(*SIZES["batch_size"]),
+    batch_size=st.integers(1, 10**6),
     learning_rates=STEPS.flatmap(
         lambda steps: st.tuples(*(st.tuples(st.just(step), RATES) for step in steps))
     ),

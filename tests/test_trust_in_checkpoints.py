@@ -49,6 +49,9 @@ class Sums(wsrl.Encoder):
 """
 
 
+NAMED = ["--import", "own_encoders"]
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, zoo_path: Path) -> Path:
     """A folder that one works in: an encoder of one's own, and a run with it."""
@@ -80,8 +83,22 @@ def here(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_run_with_ones_own_encoder_is_tested(here: Path) -> None:
-    """The negative partner: the encoder is in the folder one works in, and is one."""
-    assert main(["test", "--run", "run", "--ckpt_path", "last"]) == 0
+    """The negative partner: the command line names the encoder, and it is one."""
+    assert main(["test", "--run", "run", "--ckpt_path", "last", *NAMED]) == 0
+
+
+def test_an_encoder_that_nobody_named_is_not_imported(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["test", "--run", "run", "--ckpt_path", "last"]) == 1
+    message = capsys.readouterr().err
+    assert "no encoder at 'own_encoders.Sums' is registered or installed" in message
+    assert "add --import own_encoders" in message
+    assert "own_encoders" not in sys.modules
+    named = ["--model.encoder", "own_encoders.Sums", "--config", "run/config.yaml"]
+    assert main(["test", "--run", "run", "--ckpt_path", "last", *named[:2]]) == 0
+    del sys.modules["own_encoders"]
+    assert main(["test", "--run", "run", "--ckpt_path", "last", *named[2:]]) == 0
 
 
 def encoder(path: str, **options: Any) -> Callable[[dict[str, Any]], object]:
@@ -165,7 +182,7 @@ def test_what_a_checkpoint_says_is_one_error(
     CHANGES[change](content)
     torch.save(content, path)
     before = sorted(here.rglob("*"))
-    assert main(["test", "--ckpt_path", str(path)]) in (1, 2)
+    assert main(["test", "--ckpt_path", str(path), *NAMED]) in (1, 2)
     message = capsys.readouterr().err
     assert message.startswith("wsrl test: error: ")
     assert "Traceback" not in message
@@ -197,7 +214,7 @@ COMMANDS = {
 
 def run(command: str, here: Path, zoo: Path) -> int:
     words = {"CKPT": str(here / "run/checkpoints/last.ckpt"), "ZOO": str(zoo)}
-    return main([words.get(word, word) for word in COMMANDS[command]])
+    return main([*NAMED, *(words.get(word, word) for word in COMMANDS[command])])
 
 
 @pytest.fixture
@@ -233,8 +250,11 @@ ENCODER_CHANGES = {
 }
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("change", ENCODER_CHANGES)
+@pytest.mark.parametrize(
+    ("change", "command"),
+    [("another name", command) for command in COMMANDS]
+    + [(change, "test") for change in ENCODER_CHANGES if change != "another name"],
+)
 def test_an_encoder_of_ones_own_that_changed_is_one_error(
     change: str, command: str, own: Path, zoo_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

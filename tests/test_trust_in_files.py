@@ -260,34 +260,6 @@ def saved(module: EmulationModule, folder: Path, **changes: Any) -> Path:
     return path
 
 
-def test_an_encoder_in_the_folder_one_works_in_is_still_found(here: Path) -> None:
-    (here / "own_base.py").write_text(
-        "from wsrl.encoders import Encoder as Base\nclass Middle(Base):\n    pass\n"
-    )
-    (here / "own_encoder.py").write_text(
-        "import own_base as b\n"
-        "class Sums(b.Middle):\n"
-        "    def forward(self, weights):\n"
-        "        return weights.flat.sum(1, keepdim=True).expand(-1, self.embedding_dim)\n"
-    )
-    importlib.invalidate_caches()
-    encoder = build_encoder({"class_path": "own_encoder.Sums", "init_args": {}}, SPEC)
-    assert encoder.config()["class_path"] == "own_encoder.Sums"
-
-
-def test_an_encoder_in_folders_within_folders_is_found(here: Path) -> None:
-    """Folders without an ``__init__.py`` are packages too."""
-    (here / "mine" / "inner").mkdir(parents=True)
-    code = "import wsrl\nclass Deep(wsrl.Encoder):\n    def forward(self, weights): ...\n"
-    (here / "mine" / "inner" / "deep.py").write_text(code)
-    (here / "mine" / "inner" / "other.py").write_text("open('ran', 'w')\nclass Deep: ...\n")
-    importlib.invalidate_caches()
-    with pytest.raises(ValueError, match=r"mine\.inner\.other"):
-        build_encoder({"class_path": "mine.inner.other.Deep"}, SPEC)
-    assert not (here / "ran").exists()
-    assert build_encoder({"class_path": "mine.inner.deep.Deep"}, SPEC).embedding_dim == 16
-
-
 @pytest.mark.parametrize(
     "changes",
     [

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import ctypes
 import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from wsrl.stopping import is_launched
 
 RUNNING = Path("/proc/loadavg")
+named_modules: list[str] = []
+"""Modules that the command line names."""
+
 _PARENT_DEATH_SIGNAL = 1  # of Linux's prctl
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of glibc's mallopt
 
@@ -37,10 +42,32 @@ def tune_process() -> None:
     _keep_freed_memory()
 
 
+def take_imports(words: Sequence[str]) -> list[str]:
+    """Take ``--import MODULE`` out of a command line; ``find_own_modules`` imports the modules.
+
+    Raises:
+        argparse.ArgumentError: where the name of the module is missing.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--import", dest="modules", action="append", default=[], metavar="MODULE")
+    known, rest = parser.parse_known_args(list(words))
+    named_modules[:] = known.modules
+    return rest
+
+
 def find_own_modules() -> None:
-    """Have modules found in the folder one works in: one's own encoders, by their class path."""
+    """Find modules in the working folder, and import those that the command line names.
+
+    Raises:
+        ValueError: for a module that cannot be imported.
+    """
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
+    if named_modules:
+        from wsrl.class_paths import import_own
+
+        for name in named_modules:
+            import_own(name)
 
 
 def _end_with_the_launcher() -> None:

@@ -38,6 +38,7 @@ _TEXTS: Mapping[str, str] = {
     "greater_than": "must be above {gt}",
     "less_than": "must be below {lt}",
     "finite_number": "must be finite",
+    "string_pattern_mismatch": "must match {pattern}",
 }
 """What is said of an error of pydantic's, by its type; of others in pydantic's own words."""
 
@@ -91,9 +92,10 @@ def explain(error: ValidationError) -> str:
     where, kind, given = _path(first["loc"]), first["type"], short(first["input"])
     if kind in ("value_error", "assertion_error"):
         return ": ".join(filter(None, (where, str(first["ctx"]["error"]))))
-    context = {name: short(value) for name, value in first.get("ctx", {}).items()}
-    own = re.sub(r"^(Input|Value|\w+) should ", "must ", first["msg"])
-    said = f"{where} {_TEXTS[kind].format(**context) if kind in _TEXTS else own}".strip()
+    own = re.sub(r"^(Input|Value|\w+) should ", "must ", first["msg"]).replace("{", "{{")
+    said = (
+        f"{where} {_TEXTS[kind].format(**first.get('ctx', {})) if kind in _TEXTS else own}".strip()
+    )
     return said if kind in _WITHOUT_VALUE else f"{said}, not {given}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -212,8 +213,7 @@ def test_an_unfinished_zoo_of_an_earlier_wsrl_is_gone_on_with(
     manifest = Manifest.read(zoo)
     backend = manifest.versions["backend"]
     manifest.versions["backend"] = "eager on cuda"
-    manifest.shards, manifest.complete = manifest.shards[:2], False
-    manifest.write(zoo)
+    replace(manifest, shards=manifest.shards[:2], complete=False).write(zoo)
     for index in range(2, SHARDS):
         (zoo / "shards" / f"{index:05d}.safetensors").unlink()
     (zoo / "shards" / "00002.safetensors.partial").write_bytes(b"a write that was killed")

@@ -297,17 +297,13 @@ def test_learning_rate_is_piecewise_linear() -> None:
         ({"snapshots": []}, "snapshots must ascend"),
         ({"snapshots": [100, 0]}, "snapshots must ascend"),
         ({"seed": -1}, "seed"),
-        ({"snapshots": [0, 1 << 63]}, "each of snapshots must be at most"),
-        ({"learning_rates": [(1 << 63, 0.1)]}, "each of steps of learning_rates must be at most"),
+        ({"snapshots": [0, 1 << 63]}, r"snapshots\[1\] must be at most"),
         ({"runs": 10**12}, "are 15625000000 shards, more than 1000000"),
-        ({"batch_size": 10**10}, "batch_size must be at most"),
-        ({"hidden_size": 10**9}, "hidden_size must be at most"),
-        ({"num_layers": 10**9}, "num_layers must be at most"),
-        ({"runs": 2.0}, "runs is 2.0: expected int"),
-        ({"snapshots": None}, "snapshots is None: expected"),
-        ({"runs": True}, "runs is True: expected int"),
-        ({"weight_decay": float("nan")}, "weight_decay and learning_rates"),
-        ({"learning_rates": [(0, -0.1)]}, "weight_decay and learning_rates"),
+        ({"runs": 2.0}, "runs must be a whole number, not 2.0"),
+        ({"snapshots": None}, "snapshots must be .*, not None"),
+        ({"runs": True}, "runs must be a whole number, not True"),
+        ({"weight_decay": float("nan")}, "weight_decay must be .*, not nan"),
+        ({"learning_rates": [(0, -0.1)]}, r"learning_rates\[0\]\[1\] must be at least 0.0"),
     ],
 )
 def test_settings_that_make_no_sense(settings: dict[str, object], message: str) -> None:
@@ -315,17 +311,14 @@ def test_settings_that_make_no_sense(settings: dict[str, object], message: str) 
         BuildSettings(**settings)
 
 
-def test_a_manifest_that_would_be_refused_is_not_written(tmp_path: Path) -> None:
-    manifest = Manifest.of(PROBLEM, PROBLEM.spec("lstm", 4, 2), {"runs": 1}, PROBLEM.columns())
-    with pytest.raises(ZooError, match="no zoo can be made so: build has no 'snapshots'"):
-        manifest.create(tmp_path)
-    with pytest.raises(ZooError, match="no zoo can be made so"):
-        manifest.write(tmp_path)
-    assert list(tmp_path.iterdir()) == []
-    manifest.build["snapshots"] = [0, 1 << 63]
-    with pytest.raises(ZooError, match="a step of snapshots must be a whole number"):
-        manifest.create(tmp_path)
-    manifest.build["snapshots"] = [0, (1 << 63) - 1]
+def test_a_manifest_that_would_be_refused_is_not_made(tmp_path: Path) -> None:
+    spec, columns = PROBLEM.spec("lstm", 4, 2), PROBLEM.columns()
+    with pytest.raises(ZooError, match="no zoo can be made so: snapshots is missing"):
+        Manifest.of(PROBLEM, spec, {"runs": 1}, columns)
+    with pytest.raises(ZooError, match=r"no zoo can be made so: snapshots\[1\] must be at most"):
+        Manifest.of(PROBLEM, spec, {"runs": 1, "snapshots": [0, 1 << 63]}, columns)
+    steps = [0, (1 << 63) - 1]
+    manifest = Manifest.of(PROBLEM, spec, {"runs": 1, "snapshots": steps}, columns)
     assert manifest.create(tmp_path)
     assert Manifest.read(tmp_path) == manifest
 

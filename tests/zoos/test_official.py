@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -648,9 +649,7 @@ def test_our_images_are_exported_and_imported(tmp_path: Path) -> None:
 
 def test_failed_runs_of_ours_are_left_out(zoo_path: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(zoo_path, tmp_path / "copy"))
-    manifest = Manifest.read(copy)
-    manifest.failed = {"3": 20, "23": 60}
-    manifest.write(copy)
+    replace(Manifest.read(copy), failed={"3": 20, "23": 60}).write(copy)
     lost = export_official(copy, tmp_path / "out")
     assert "2 failed runs are left out: 3, 23" in lost
     runs = np.load(tmp_path / "out" / "num_step_correct.npy")[:, 0]
@@ -670,7 +669,7 @@ def test_zoos_the_format_cannot_hold(
         with pytest.raises(ZooError, match="the published format holds LSTMs with biases"):
             export_official(tmp_path / name, tmp_path / "out")
     manifest = Manifest.read(tmp_path / "gru")
-    manifest.origin = "packed"
+    manifest = replace(manifest, origin="packed")
     manifest.write(tmp_path / "gru")
     with pytest.raises(ZooError, match="holds zoos of formal_languages or tiled_images, not of"):
         export_official(tmp_path / "gru", tmp_path / "out")

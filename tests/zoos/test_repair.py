@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -185,9 +186,7 @@ def test_without_any_manifest_nothing_can_be_repaired(zoo: Path, tmp_path: Path)
 
 def test_failures_are_kept_by_those_whose_shards_are(zoo: Path, trained: list[list[int]]) -> None:
     """Members 1 and 9 failed; of the last shard it is found out anew, that none did."""
-    manifest = Manifest.read(zoo)
-    manifest.failed = {"1": 3, "9": 5}
-    manifest.write(zoo)
+    replace(Manifest.read(zoo), failed={"1": 3, "9": 5}).write(zoo)
     shard(zoo, 4).unlink()
     assert main(["zoo", "repair", str(zoo), "--quiet", "true"]) == 0
     assert Manifest.read(zoo).failed == {"1": 3}

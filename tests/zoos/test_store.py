@@ -108,7 +108,7 @@ def test_manifest_pointing_elsewhere(copy: Path) -> None:
     shards = json.loads((copy / "manifest.json").read_text())["shards"]
     shards[0]["file"] = "../../secret.safetensors"
     edit_manifest(copy, shards=shards)
-    with pytest.raises(ZooError, match="outside of its folder"):
+    with pytest.raises(ZooError, match=r"shards\[0\].file must match"):
         open_zoo(copy)
 
 
@@ -201,5 +201,5 @@ def test_unknown_dtype(copy: Path) -> None:
     columns = json.loads((copy / "manifest.json").read_text())["columns"]
     columns["run"]["dtype"] = "I63"
     edit_manifest(copy, columns=columns)
-    with pytest.raises(ZooError, match="unknown dtype 'I63'; known: F16"):
+    with pytest.raises(ZooError, match=r"columns.run.dtype must match .*F16.*, not 'I63'"):
         open_zoo(copy)

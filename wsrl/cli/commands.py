@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
-from wsrl._process import find_own_modules
+from wsrl._process import find_own_modules, named_modules
 from wsrl.cli.parsing import WORDS, Options, make_parser
 from wsrl.studies.configs import Config, configs_apart, one_line_errors
 from wsrl.terminal import say
@@ -27,7 +27,8 @@ class Command:
         configs: where given, the command takes ``--config`` files; these are replaced by what it
             returns of them and of the other words.
         goes_on: run again after an interruption, it goes on with its work.
-        own_modules: modules in the folder one works in are found, as one's own encoders.
+        own_modules: modules in the folder one works in are found, as one's own encoders; without,
+            they are where ``--import`` names one. ``None`` where the function finds them.
     """
 
     name: str
@@ -35,7 +36,7 @@ class Command:
     options: Mapping[str, Options] = field(default_factory=dict)
     configs: Callable[[Sequence[Config], Sequence[str]], Sequence[Config]] | None = None
     goes_on: bool = False
-    own_modules: bool = False
+    own_modules: bool | None = False
 
     @property
     def summary(self) -> str:
@@ -84,7 +85,7 @@ def command(
     *,
     configs: Callable[[Sequence[Config], Sequence[str]], Sequence[Config]] | None = None,
     goes_on: bool = False,
-    own_modules: bool = False,
+    own_modules: bool | None = False,
     **options: Options,
 ) -> Callable[[_Function], _Function]:
     """Register a function as a command; a decorator, with the attributes of ``Command``."""
@@ -125,7 +126,7 @@ def run(words: Sequence[str]) -> int:
     """
     name, rest = split(words)
     chosen = COMMANDS[name]
-    if chosen.own_modules:
+    if chosen.own_modules or (named_modules and chosen.own_modules is not None):
         find_own_modules()
     found = chosen.function(**chosen.read(rest))
     if isinstance(found, str):

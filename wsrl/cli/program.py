@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from wsrl._process import tune_process
+from wsrl._process import take_imports, tune_process
 from wsrl.cli.commands import COMMANDS, GROUPS, run, split
 from wsrl.environment import check_numbers
 from wsrl.failures import attempt, status_with_threads
@@ -23,7 +23,8 @@ Learn useful representations of recurrent neural network weights.
   wsrl fit --config configs/emulation.yaml --model.encoder InteractiveProbing --data.zoo zoos/small
   wsrl test --ckpt_path runs/emulation/checkpoints/best.ckpt
 
-Every command has a --help of its own. Set WSRL_TRACEBACK=1 to see where an error comes from."""
+Every command has a --help of its own, and takes --import MODULE: a Python module with encoders,
+losses, targets or problems of your own. Set WSRL_TRACEBACK=1 to see where an error comes from."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -45,6 +46,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def _wsrl(words: list[str]) -> int:
     tune_process()
     _check_words(words)
+    words = take_imports(words)
     name, _ = split(words)
     if name not in COMMANDS:
         return _help(words)

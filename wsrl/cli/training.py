@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from wsrl._process import end_hard_with_the_launcher
+from wsrl._process import end_hard_with_the_launcher, find_own_modules
 from wsrl.cli.commands import command
 from wsrl.cli.parsing import Count, Index, Options
 from wsrl.environment import check_training
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
     from wsrl.data import ZooDataModule
 
 
-@command("fit", own_modules=True)
+@command("fit", own_modules=None)
 def fit(words: Sequence[str]) -> None:
     """Train a model: emulation (pre-training) or prediction of a property."""
     _train("fit", words)
 
 
-@command("validate", own_modules=True)
+@command("validate", own_modules=None)
 def validate(words: Sequence[str]) -> None:
     """Evaluate a checkpoint on the validation and OOD splits."""
     _train("validate", words)
 
 
-@command("test", own_modules=True)
+@command("test", own_modules=None)
 def test(words: Sequence[str]) -> None:
     """Evaluate a checkpoint on the validation, OOD (and test) splits, and keep the numbers."""
     _train("test", words)
 
 
-@command("predict", own_modules=True)
+@command("predict", own_modules=None)
 def predict(words: Sequence[str]) -> None:
     """Write the embeddings (and predictions) of a whole zoo to one file."""
     _train("predict", words)
@@ -46,6 +46,7 @@ def _train(subcommand: str, words: Sequence[str]) -> None:
     with StopRequests(at_once=not is_launched()) as stop:
         from wsrl.studies.training.command import run_training
 
+        find_own_modules()
         run_training(subcommand, words, stop)
 
 

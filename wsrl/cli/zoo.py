@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from wsrl.cli.commands import command
 from wsrl.cli.parsing import HELP, Count, Options, Seed
 from wsrl.studies.configs import Config
-from wsrl.terminal import complain
+from wsrl.terminal import complain, note
 
 if TYPE_CHECKING:
     from wsrl.problems import TrainableProblem
@@ -178,6 +178,11 @@ def pack(
     performance: str | None = None,
     task: list[str] | None = None,
     categorical: list[str] | None = None,
+    real: list[str] | None = None,
+    angle: list[str] | None = None,
+    leave_out: list[str] | None = None,
+    separator: str | None = None,
+    decimal: str | None = None,
 ) -> str:
     """Make a zoo of your own RNNs.
 
@@ -191,13 +196,13 @@ def pack(
       wsrl zoo info zoos/mine
 
     Args:
-        models: folder of state dicts: *.pt, *.pth, *.safetensors
+        models: folder of state dicts, also in folders below: *.pt, *.pth, *.safetensors
         out: the zoo's folder, new or empty
         output_kind: what the readout's values are: logits of classes, or real values
         inputs: sequences to run the RNNs on: drawn from normal (standard), uniform (0 to 1) or
             one_hot (tokens, all as likely), or a .npy or .safetensors file of (S, T, I) for all
             RNNs or (n, S, T, I) for each of the n, in the order of the files' names
-        table: what is known of the RNNs: a .csv or .parquet file, a row for each
+        table: what is known of the RNNs: a .csv, .tsv or .parquet file, a row for each
         cell: of the RNNs; needed for an nn.RNN, whose state dict does not say its nonlinearity
         length: steps of a sequence that is drawn
         sequences_stored: sequences drawn for every RNN (default: 100)
@@ -209,7 +214,12 @@ def pack(
         task: columns that RNNs of one task have in common: no task is in two splits; the largest
             values of the first, if it is numeric, are out of distribution (default: each run is a
             task)
-        categorical: columns of numbers that are classes nevertheless
+        categorical: columns that are classes, whatever they hold
+        real: columns that are numbers, even with leading zeros
+        angle: columns that are angles in degrees
+        leave_out: columns that are left out
+        separator: of columns (default: what splits the first line into the most parts)
+        decimal: decimal sign, . or a comma (default: as found)
     """
     from wsrl.zoos import pack_zoo
 
@@ -224,11 +234,17 @@ def pack(
         seed=seed,
         file_column=file_column,
         categorical=categorical or (),
+        real=real or (),
+        angle=angle or (),
+        leave_out=leave_out or (),
         run=run,
         step=step,
         performance=performance,
         task=task or (),
+        separator=separator,
+        decimal=decimal,
         cell=cell,
+        say=lambda text: note([text]),
     )
     return info(out)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.nn import functional as F
 
-from wsrl.encoders.lookup import import_subclass
+from wsrl.class_paths import find_class
 from wsrl.rnn import RNNSpec, RNNWeights
 
 _Self = TypeVar("_Self", bound="Encoder")
@@ -107,8 +107,14 @@ def build_encoder(config: Mapping[str, Any], spec: RNNSpec) -> Encoder:
     return cls(spec=spec, **arguments)
 
 
-def read_config(config: object) -> tuple[type[Encoder], dict[str, Any]]:
+def read_config(
+    config: object, named: Collection[str] = frozenset()
+) -> tuple[type[Encoder], dict[str, Any]]:
     """Return class and options of what ``Encoder.config`` describes; it may be anybody's.
+
+    Args:
+        config: the description.
+        named: paths of classes that the user's command line names.
 
     Raises:
         ValueError: as ``build_encoder``.
@@ -116,7 +122,7 @@ def read_config(config: object) -> tuple[type[Encoder], dict[str, Any]]:
     if not isinstance(config, Mapping) or not isinstance(config.get("class_path"), str):
         raise ValueError(f"an encoder's config needs a class_path; given: {config!r:.500}")
     base: type[Encoder] = Encoder  # type: ignore[type-abstract]  # only its subclasses are made
-    cls = import_subclass(config["class_path"], base)
+    cls = find_class(config["class_path"], base, named)
     arguments = config.get("init_args") or {}
     if not isinstance(arguments, dict) or not is_plain(arguments):
         raise ValueError(f"init_args must be plain values by name; given: {arguments!r:.500}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from inspect import isabstract
 from typing import Any, TypeVar
 
+from wsrl.class_paths import import_class
 from wsrl.encoders.base import Encoder, check_options
-from wsrl.encoders.lookup import import_subclass
 from wsrl.plugins import Registry
 from wsrl.rnn import RNNSpec
 
@@ -46,7 +46,7 @@ def get_encoder(name: str) -> type[Encoder]:
     if "." not in name:
         return ENCODERS.get(name)
     base: type[Encoder] = Encoder  # type: ignore[type-abstract]  # only its subclasses are made
-    found = import_subclass(name, base)
+    found = import_class(name, base)
     if isabstract(found):
         raise ValueError(f"{name} lacks a forward: it is no encoder yet")
     return found

@@ -8,7 +8,6 @@ all the random state there is, and it is the same who trains which group.
 
 from __future__ import annotations
 
-import math
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from wsrl.rnn import Backend
 from wsrl.rnn.backends import check_backend
 from wsrl.stopping import StopRequests
 from wsrl.zoos.assembly import Made, Part, assemble, shares
-from wsrl.zoos.checks import DTYPES
 from wsrl.zoos.folder import open_or_create
 from wsrl.zoos.group import Group
 from wsrl.zoos.leases import Lease, LeaseLostError
@@ -118,10 +116,7 @@ def shard_members(settings: BuildSettings) -> list[range]:
 
 def _check_memory(manifest: Manifest, settings: BuildSettings) -> None:
     """Refuse groups whose snapshots, which stay in memory until they are written, do not fit."""
-    row = sum(
-        math.prod(column.shape) * DTYPES[column.dtype].itemsize
-        for column in manifest.columns.values()
-    )
+    row = sum(column.row_bytes for column in manifest.columns.values())
     members = min(settings.group_size, settings.runs)
     check_fits(
         f"a group of {members} RNNs with {len(settings.snapshots)} snapshots",

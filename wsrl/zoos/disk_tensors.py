@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wsrl.zoos.checks import DTYPES
+from wsrl.problems.base import DTYPES
 from wsrl.zoos.manifest import ZooError
 from wsrl.zoos.tensors import check_tensors
 

@@ -5,40 +5,56 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import FailFast, Field, model_validator
 
 import wsrl
 from wsrl.problems.base import Column, Problem
 from wsrl.rnn import RNNSpec
 from wsrl.strict_json import read_json
-from wsrl.zoos.checks import check_manifest
+from wsrl.validation import checked, from_json, short
 from wsrl.zoos.files import create_atomically, write_atomically
+from wsrl.zoos.settings import BuildSettings, Size, Step
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
 BACKUP = "manifest.backup.json"
 SHARDS = "shards"
 
+_OWN = {"weights", "run", "step", "task", "performance", "sequences", "outputs"}
+
 
 class ZooError(ValueError):
     """A zoo that is missing, unfinished, damaged, too new, or not the one that was asked for."""
 
 
-@dataclass(frozen=True)
+Failed = dict[Annotated[str, Field(pattern="^(0|[1-9][0-9]{0,17})$")], Step]
+"""Runs that failed, by number, and the step at which it was seen."""
+
+
+@checked
 class Shard:
     """One file of snapshots: its name, rows, bytes and SHA-256."""
 
-    file: str
-    rows: int
-    bytes: int
-    sha256: str
+    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,200}\.safetensors$")]
+    rows: Size
+    bytes: Size
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-@dataclass
+@checked
+class Steps:
+    """What the ``build`` of every zoo says."""
+
+    runs: Size
+    snapshots: Annotated[list[Step], Field(min_length=1), FailFast()]
+
+
+@checked
 class Manifest:
     """What a zoo holds.
 
@@ -57,24 +73,82 @@ class Manifest:
             from that step on are left out.
         origin: ``built`` by us, ``official`` (a published zoo) or ``packed`` (a user's RNNs).
         source: what its origin has to say: plain values.
-        complete: whether every shard is there.
+        complete: whether every shard is there; of a published zoo that is read as it is, which has
+            none, ``False``.
         snapshot_updates: how many updates a snapshot labelled ``n`` has seen.
         schema: version of this layout.
+
+    Raises:
+        ValueError: naming what is out of range, or does not fit together.
     """
 
     problem: str
     problem_settings: dict[str, Any]
     spec: dict[str, Any]
     build: dict[str, Any]
-    columns: dict[str, Column]
+    columns: Annotated[dict[str, Column], Field(max_length=100_000)]
     versions: dict[str, str]
-    shards: list[Shard] = field(default_factory=list)
-    failed: dict[str, int] = field(default_factory=dict)
-    origin: str = "built"
+    shards: Annotated[list[Shard], FailFast()]
+    failed: Failed
+    complete: bool
+    origin: Literal["built", "official", "packed"] = "built"
     source: dict[str, Any] = field(default_factory=dict)
-    complete: bool = False
-    snapshot_updates: str = "n"
-    schema: int = SCHEMA
+    snapshot_updates: Literal["n", "n + 1"] = "n"
+    schema: Annotated[int, Field(ge=1)] = SCHEMA
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Manifest:
+        if len({shard.file for shard in self.shards}) < len(self.shards):
+            raise ValueError("it lists one shard twice")
+        self._check_columns()
+        self._check_build()
+        if len(self.failed) > self.build["runs"]:
+            raise ValueError(f"{len(self.failed)} of {self.build['runs']} runs failed")
+        return self
+
+    def _check_columns(self) -> None:
+        """Check that the columns are those of such RNNs."""
+        try:
+            spec = self.rnn_spec
+        except TypeError as error:
+            raise ValueError(f"spec: {error}") from error
+        if lacking := sorted(_OWN - self.columns.keys()):
+            raise ValueError(f"it has no columns {', '.join(lacking)}")
+        for name, column in _every(spec).items():
+            if self.columns[name] != column:
+                raise ValueError(
+                    f"column {name} is {self.columns[name]}, but RNNs ({spec}) need {column}"
+                )
+        sequences, outputs = self.columns["sequences"].shape, self.columns["outputs"].shape
+        if len(sequences) < 2 or len(outputs) != 3 or sequences[0] != outputs[0]:
+            raise ValueError(
+                f"columns sequences {sequences} and outputs {outputs} do not fit together"
+            )
+        if outputs[-1] != spec.output_size:
+            raise ValueError(f"column outputs is {outputs}, but the RNNs are ({spec})")
+
+    def _check_build(self) -> None:
+        """Check runs and snapshots, and of a finished zoo that so many are there."""
+        build, rows = self.build, sum(shard.rows for shard in self.shards)
+        said = from_json(Steps, {n: build[n] for n in ("runs", "snapshots") if n in build})
+        runs, count, built = said.runs, len(said.snapshots), self.origin == "built"
+        if said.snapshots != sorted(set(said.snapshots)):
+            raise ValueError(f"snapshots must ascend: {short(said.snapshots)}")
+        if built:
+            BuildSettings(
+                **{f.name: build[f.name] for f in fields(BuildSettings) if f.name in build}
+            )
+            other = [n for n in self.spec.keys() & build.keys() if self.spec[n] != build[n]]
+            if other:
+                raise ValueError(f"build and spec differ in {', '.join(sorted(other))}")
+        if self.complete and built and rows != runs * count:
+            raise ValueError(
+                f"its shards hold {rows} rows: expected {runs} runs x {count} snapshots"
+            )
+        if self.complete and not rows:
+            raise ValueError("it is complete, but lists no shards")
+        if self.complete and max(runs, count) > rows:
+            raise ValueError(f"{runs} runs and {count} steps in {rows} rows")
 
     @classmethod
     def of(
@@ -93,19 +167,21 @@ class Manifest:
             build: as the attribute.
             columns: all but ``weights``, ``run`` and ``step``, which every zoo has.
             rest: further attributes.
+
+        Raises:
+            ZooError: for a zoo that ``read`` would refuse.
         """
-        every = {
-            "weights": Column("F32", (spec.num_parameters,)),
-            "run": Column("I64", ()),
-            "step": Column("I64", ()),
-        }
         versions = {
             "wsrl": wsrl.__version__,
             "torch": torch.__version__,
             "python": platform.python_version(),
         }
         named = (problem.name, problem.settings(), spec.to_dict())
-        return cls(*named, build, every | columns, versions, **rest)
+        begun: dict[str, Any] = {"shards": [], "failed": {}, "complete": False}
+        try:
+            return cls(*named, build, _every(spec) | columns, versions, **begun | rest)
+        except ValueError as error:
+            raise ZooError(f"no zoo can be made so: {error}") from error
 
     @property
     def rnn_spec(self) -> RNNSpec:
@@ -118,9 +194,6 @@ class Manifest:
         Args:
             folder: the zoo's.
             name: the file: the manifest itself, or ``BACKUP``, a second copy of it.
-
-        Raises:
-            ZooError: for a manifest that ``read`` would refuse.
         """
         write_atomically(folder / name, self._content())
 
@@ -130,10 +203,6 @@ class Manifest:
 
     def _content(self) -> bytes:
         content = json.loads(json.dumps(asdict(self)))  # as it will be read
-        try:
-            check_manifest(content)
-        except ValueError as error:
-            raise ZooError(f"no zoo can be made so: {error}") from error
         content["sha256"] = checksum_of(content)  # of all the rest
         return json.dumps(content, indent=2).encode()
 
@@ -153,12 +222,12 @@ class Manifest:
             return cls._of_content(read_json(path))
         except ZooError as error:
             raise ZooError(f"{path} {error}") from error
-        except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
-            raise ZooError(f"{path} is damaged: {_said(error)}{_advice(folder)}") from error
+        except (ValueError, RecursionError) as error:
+            raise ZooError(f"{path} is damaged: {error}{_advice(folder)}") from error
 
     @classmethod
     def _of_content(cls, content: dict[str, Any]) -> Manifest:
-        schema = content["schema"]
+        schema = content.get("schema")
         if isinstance(schema, int) and schema > SCHEMA:
             raise ZooError(
                 f"has schema {schema}, this wsrl reads up to {SCHEMA}: install a newer wsrl"
@@ -166,13 +235,13 @@ class Manifest:
         claimed = content.pop("sha256", None)
         if claimed is not None and claimed != checksum_of(content):
             raise ValueError("its checksum differs")
-        check_manifest(content)
-        columns = {
-            name: Column(column["dtype"], tuple(column["shape"]))
-            for name, column in content.pop("columns").items()
-        }
-        shards = [Shard(**shard) for shard in content.pop("shards")]
-        return cls(columns=columns, shards=shards, **content)
+        return from_json(cls, content)
+
+
+def _every(spec: RNNSpec) -> dict[str, Column]:
+    """Return the columns that every zoo has."""
+    one = Column("I64", ())
+    return {"weights": Column("F32", (spec.num_parameters,)), "run": one, "step": one}
 
 
 def _advice(folder: Path) -> str:
@@ -183,9 +252,3 @@ def _advice(folder: Path) -> str:
 def checksum_of(content: dict[str, Any]) -> str:
     """Return the SHA-256 of plain values, as files carry it that name it themselves."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _said(error: Exception) -> str:
-    """Say what an error says in a line of bounded length: it may quote the file."""
-    text = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
-    return text if len(text) < 500 else f"{text[:500]}..."

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from wsrl.problems import Column
+from wsrl.problems.base import DTYPES
 from wsrl.safe_files import read_regular
 from wsrl.strict_json import LARGEST_JSON, parse_json
-from wsrl.zoos.checks import DTYPES
 from wsrl.zoos.disk_tensors import DiskTensor
 from wsrl.zoos.labels import check_labels
 from wsrl.zoos.manifest import MANIFEST, Manifest, ZooError
@@ -69,7 +69,7 @@ class Publication:
         """Return the zoo; its large columns are read from the disk when they are asked for."""
         columns: dict[str, Tensor | DiskTensor] = dict(self.kind.labels(self._labels()))
         for name, source in LARGE.items():
-            file, dtype = self.files[source], DTYPES[self.manifest.columns[name].dtype]
+            file, dtype = self.files[source], self.manifest.columns[name].torch_dtype
             columns[name] = file.tensor(dtype)
         return Zoo(self.folder, self.manifest, [columns], self.check, include_failed)
 
@@ -164,7 +164,6 @@ def read_publication(folder: Path, hints: OfficialHints) -> Publication:
             "headers": {name: file.header for name, file in files.items()},
             "arguments": text,
         },
-        "complete": True,
         "snapshot_updates": "n + 1",
     }
     manifests = [Manifest.of(problem, spec, **rest) for spec in specs]

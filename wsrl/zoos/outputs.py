@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from wsrl.rnn import RNNWeights, run_population
-from wsrl.zoos.checks import DTYPES
 from wsrl.zoos.manifest import ZooError
 from wsrl.zoos.store import Zoo
 
@@ -58,7 +57,7 @@ def output_error(zoo: Zoo, rows: Tensor, count: int) -> float:
 
 def _within(zoo: Zoo, error: Tensor, outputs: Tensor) -> Tensor:
     """Say which snapshots are right, ``(B,)``; one whose stored outputs hold a NaN is wrong."""
-    inputs = DTYPES[zoo.columns["sequences"].dtype]
+    inputs = zoo.columns["sequences"].torch_dtype
     if zoo.manifest.origin == "official" and inputs.is_floating_point:
         spread = outputs.std(1, correction=0)
         return error.square().mean(1).sqrt() <= ABSOLUTE + ROUNDED_INPUTS * spread

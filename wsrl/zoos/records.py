@@ -9,14 +9,22 @@ import contextlib
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
 
-from wsrl.safe_files import read_regular
-from wsrl.strict_json import LARGEST_JSON, parse_json
-from wsrl.zoos.checks import check_entries
+from wsrl.strict_json import read_json
+from wsrl.validation import checked, from_json
 from wsrl.zoos.files import PARTIAL, create_atomically
-from wsrl.zoos.manifest import BACKUP, MANIFEST, SHARDS, Manifest, Shard, ZooError, checksum_of
+from wsrl.zoos.manifest import (
+    BACKUP,
+    MANIFEST,
+    SHARDS,
+    Failed,
+    Manifest,
+    Shard,
+    ZooError,
+    checksum_of,
+)
 
 PROGRESS = "progress"
 
@@ -26,7 +34,7 @@ _OURS = re.compile(rf"\d{{5,}}\.(json|safetensors|lease\.\d+)({_TEMPORARY})?")
 _UNFINISHED = re.compile(rf".+{_TEMPORARY}")
 
 
-@dataclass(frozen=True)
+@checked
 class Record:
     """A finished shard: its entry for the manifest, and what else its maker knows.
 
@@ -37,7 +45,7 @@ class Record:
     """
 
     shard: Shard
-    failed: dict[str, int] = field(default_factory=dict)
+    failed: Failed = field(default_factory=dict)
     backends: list[str] = field(default_factory=list)
 
     def create(self, folder: Path, index: int) -> bool:
@@ -56,15 +64,14 @@ class Record:
         """
         path = record_path(folder, index)
         try:
-            content = parse_json(read_regular(path, LARGEST_JSON))
-            if content.pop("sha256") != checksum_of(content):
+            content = read_json(path)
+            if content.pop("sha256", None) != checksum_of(content):
                 raise ValueError("its checksum differs")
-            check_entries([content["shard"]])
-            shard = Shard(**content.pop("shard"))
-            if shard.file != shard_name(index):
-                raise ValueError(f"it is the record of {shard.file}")
-            return cls(shard, **content)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            record = from_json(cls, content)
+            if record.shard.file != shard_name(index):
+                raise ValueError(f"it is the record of {record.shard.file}")
+            return record
+        except ValueError as error:
             raise ZooError(f"{path} is damaged ({error}). Run: wsrl zoo repair {folder}") from error
 
 

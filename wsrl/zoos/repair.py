@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsrl.zoos.assembly import POLL_SECONDS
@@ -148,10 +148,9 @@ def _drop_damaged_states(folder: Path, found: list[str]) -> None:
 def _reopen(folder: Path, records: dict[int, Record]) -> None:
     """Make a zoo unfinished again; whenever this is interrupted it can be repeated."""
     _record(folder, records)
-    content = Manifest.read(folder)
-    content.shards, content.complete = [], False
-    if content.origin == "built":
-        content.failed = {}  # the records tell, and those of what is trained again will
+    known = Manifest.read(folder)
+    failed = {} if known.origin == "built" else known.failed  # of ours the records tell
+    content = replace(known, shards=[], complete=False, failed=failed)
     content.write(folder)
     _record(folder, records)  # again: who saw a complete zoo until now may have tidied up
     content.write(folder, BACKUP)

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from wsrl.problems import Column, Problem, create_problem
 from wsrl.rnn import RNNSpec
-from wsrl.zoos.checks import DTYPES
 from wsrl.zoos.disk_tensors import DiskTensor, disk_tensors
 from wsrl.zoos.manifest import MANIFEST, Manifest, Shard, ZooError
 from wsrl.zoos.records import finished
@@ -91,7 +90,9 @@ class Zoo:
             ZooError: for an unknown column.
         """
         spec = self._column(column)
-        result = torch.empty((len(self if rows is None else rows), *spec.shape), dtype=_dtype(spec))
+        result = torch.empty(
+            (len(self if rows is None else rows), *spec.shape), dtype=spec.torch_dtype
+        )
         for shard, where, local in self._locate(rows):
             result[where] = shard[column][local]
         return result
@@ -109,7 +110,7 @@ class Zoo:
         results = []
         for column in ("sequences", "outputs"):
             spec = self._column(column)
-            result = torch.empty((*picks.shape, *spec.shape[1:]), dtype=_dtype(spec))
+            result = torch.empty((*picks.shape, *spec.shape[1:]), dtype=spec.torch_dtype)
             for shard, where, local in self._locate(rows):
                 result[where] = shard[column][local[:, None], picks[where]]
             results.append(result)
@@ -195,15 +196,9 @@ def _open_shard(folder: Path, manifest: Manifest, shard: Shard) -> dict[str, Dis
     for name, column in manifest.columns.items():
         tensor = tensors.get(name)
         wanted = (shard.rows, *column.shape)
-        if tensor is None or tensor.shape != wanted or tensor.dtype != _dtype(column):
+        if tensor is None or tensor.shape != wanted or tensor.dtype != column.torch_dtype:
             raise ZooError(f"the zoo is damaged: {path} has no column {name} of {wanted}")
     return tensors
-
-
-def _dtype(column: Column) -> torch.dtype:
-    if column.dtype not in DTYPES:
-        raise ZooError(f"a column of unknown dtype {column.dtype!r}; known: {', '.join(DTYPES)}")
-    return DTYPES[column.dtype]
 
 
 def _problem_of(folder: Path, manifest: Manifest) -> Problem:

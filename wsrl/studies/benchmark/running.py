@@ -12,6 +12,7 @@ from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+from wsrl._process import named_modules
 from wsrl.stopping import StopRequests
 from wsrl.studies.benchmark.plan import PlannedTrial, Words
 from wsrl.studies.benchmark.progress import Progress
@@ -126,7 +127,10 @@ class GridRunner:
         place = next(i for i in range(self.workers) if i not in taken)
         device = self.devices[place % len(self.devices)] if self.devices else None
         process = self.context.Process(
-            target=work, args=(Task(planned, self.out, self.threads, device, self.command),)
+            target=work,
+            args=(
+                Task(planned, self.out, self.threads, device, self.command, tuple(named_modules)),
+            ),
         )
         try:
             process.start()

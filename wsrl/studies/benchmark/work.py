@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from wsrl import __version__
-from wsrl._process import find_own_modules, hear_of_parents_death
+from wsrl._process import find_own_modules, hear_of_parents_death, named_modules
 from wsrl.failures import attempt, describe
 from wsrl.safe_files import check_inside
 from wsrl.strict_json import numbers, read_json
@@ -44,6 +44,7 @@ class Task:
         threads: of this process.
         device: the number of the GPU it may see, as the environment numbers them.
         command: runs a command by its words.
+        modules: that the command line names.
     """
 
     planned: PlannedTrial
@@ -51,6 +52,7 @@ class Task:
     threads: int
     device: str | None
     command: Callable[[Words], int]
+    modules: tuple[str, ...] = ()
 
 
 def work(task: Task) -> None:
@@ -88,6 +90,7 @@ def _work(task: Task) -> int:
     if task.device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = task.device
     torch.set_num_threads(task.threads)
+    named_modules[:] = task.modules
     find_own_modules()
     folder = make_folder(task.out, task.planned.trial)
     _print_to(folder / LOG)

@@ -12,9 +12,9 @@ from typing import Any
 
 from torch import Tensor
 
+from wsrl.class_paths import find_class
 from wsrl.data import ZooDataModule
 from wsrl.encoders.base import is_plain, read_config
-from wsrl.encoders.lookup import import_subclass
 from wsrl.rnn import RNNSpec
 from wsrl.studies.training.training_state import are_counters
 from wsrl.tasks import PredictionModule, TaskModule
@@ -44,7 +44,6 @@ class CheckpointRecord:
         model: the model's constructor arguments.
         data: the datamodule's.
         pretrained: the emulation checkpoint that the encoder's weights once came from, if any.
-        logs: how long the files of its run's curves were, by name; ``None`` where it does not say.
         step: optimiser steps that were made.
     """
 
@@ -53,14 +52,17 @@ class CheckpointRecord:
     model: dict[str, Any]
     data: dict[str, Any]
     pretrained: str | None
-    logs: dict[str, int] | None
     step: int
 
     @classmethod
-    def read(cls, path: Path) -> CheckpointRecord:
+    def read(cls, path: Path, named: Collection[str] = frozenset()) -> CheckpointRecord:
         """Read a checkpoint's settings.
 
         The parser would import, and even call, whatever a setting names: they are checked here.
+
+        Args:
+            path: the file.
+            named: the words of the user's command line; classes among them may be imported.
 
         Raises:
             ValueError: for a file that is damaged, or no checkpoint of a wsrl model trained on a
@@ -81,7 +83,6 @@ class CheckpointRecord:
                 dict(content["hyper_parameters"]),
                 dict(content["datamodule_hyper_parameters"]),
                 content["wsrl"].get("pretrained"),
-                None if (logs := content.get("logs")) is None else dict(logs),
                 content["global_step"],
             )
         except KeyError as error:
@@ -93,28 +94,25 @@ class CheckpointRecord:
                 f"{path} is no checkpoint of a model that `wsrl fit` trained ({error})"
             ) from error
         try:
-            record = record._checked()
+            record = record._checked(named)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is no checkpoint to be trusted: {error}") from error
         return record
 
-    def _checked(self) -> CheckpointRecord:
+    def _checked(self, named: Collection[str]) -> CheckpointRecord:
         """Check that settings are plain values, and name a task and an encoder alone.
 
         Returns:
             The same with the defaults of options that were not there yet when it was written.
         """
-        named = (self.class_path, self.pretrained or "")
-        if not all(isinstance(name, str) for name in named):
-            raise ValueError(f"class_path and pretrained must be text, not {named!r:.200}")
-        for length in (self.logs or {}).values():
-            if type(length) is not int or length < 0:
-                raise ValueError(f"lengths of logs must be whole numbers, not {self.logs!r:.200}")
+        texts = (self.class_path, self.pretrained or "")
+        if not all(isinstance(name, str) for name in texts):
+            raise ValueError(f"class_path and pretrained must be text, not {texts!r:.200}")
         if type(self.step) is not int:
             raise ValueError(f"global_step must be a whole number, not {self.step!r:.200}")
         base: type[TaskModule] = TaskModule  # type: ignore[type-abstract]  # never made itself
-        task = import_subclass(self.class_path, base)
-        encoder, options = read_config(self.model["encoder"])
+        task = find_class(self.class_path, base, named)
+        encoder, options = read_config(self.model["encoder"], named)
         RNNSpec(**self.model["spec"])
         for what, settings in (("model", self.model), ("data", self.data)):
             if not is_plain(settings):
