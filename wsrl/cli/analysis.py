@@ -112,7 +112,7 @@ def analyze(
         task: of a state dict: a name (repeat_copy, compose_copy, ...) or an id a,b,c
         steps: of a state dict: s, vectors of input
         dims: of a state dict: d, numbers of a vector
-        cell: of a state dict; needed for an nn.RNN, which does not say its nonlinearity
+        cell: of a state dict; needed for an nn.RNN, which does not say which nonlinearity it has
     """
     of_file = {"--task": task, "--steps": steps, "--dims": dims}
     is_zoo = Path(source).is_dir()

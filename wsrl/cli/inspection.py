@@ -42,7 +42,8 @@ def inspect(
         predict: prediction runs with this encoder, frozen (those in folders beside the run are
             found)
         zoo: the zoo's folder, where it is not where the run was trained on it
-        cell: of the RNN; needed for an nn.RNN, whose state dict does not say its nonlinearity
+        cell: such as lstm, gru, tanh or relu; needed where several cells have the same tensors: the
+            state dict of an nn.RNN does not say which nonlinearity it has
         neighbours: nearest RNNs
         coverage: of the intervals
         json: print one JSON object
@@ -87,7 +88,8 @@ def search(
         predict: prediction runs with this encoder, frozen (those in folders beside the run are
             found)
         zoo: the zoo's folder, where it is not where the run was trained on it
-        cell: of the RNNs; needed for an nn.RNN, whose state dict does not say its nonlinearity
+        cell: such as lstm, gru, tanh or relu; needed where several cells have the same tensors: the
+            state dict of an nn.RNN does not say which nonlinearity it has
         neighbours: nearest RNNs
         coverage: of the intervals
         like: put those first that are most like this RNN

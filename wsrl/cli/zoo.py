@@ -203,7 +203,8 @@ def pack(
             one_hot (tokens, all as likely), or a .npy or .safetensors file of (S, T, I) for all
             RNNs or (n, S, T, I) for each of the n, in the order of the files' names
         table: what is known of the RNNs: a .csv, .tsv or .parquet file, a row for each
-        cell: of the RNNs; needed for an nn.RNN, whose state dict does not say its nonlinearity
+        cell: such as lstm, gru, tanh or relu; needed where several cells have the same tensors: the
+            state dict of an nn.RNN does not say which nonlinearity it has
         length: steps of a sequence that is drawn
         sequences_stored: sequences drawn for every RNN (default: 100)
         seed: of the sequences that are drawn

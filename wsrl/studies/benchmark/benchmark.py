@@ -14,7 +14,7 @@ from wsrl.studies.benchmark.progress import duration
 from wsrl.studies.benchmark.record import finished, record_grid
 from wsrl.studies.benchmark.running import GridRunner
 from wsrl.studies.benchmark.settings import BenchmarkSettings
-from wsrl.studies.report.commands import write_report
+from wsrl.studies.report.writing import write_report
 from wsrl.terminal import complain, say
 
 

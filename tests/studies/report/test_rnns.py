@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +12,10 @@ from torch import Tensor
 
 from wsrl.cli import main
 from wsrl.studies.benchmark.results import TRIALS
-from wsrl.studies.report.layout import Figure
-from wsrl.studies.report.maps import embeddings, scores
-from wsrl.studies.report.probing import probing_sequences
+from wsrl.studies.report.charts import Chart
+from wsrl.studies.report.probing import probing_charts
 from wsrl.studies.report.reading import Benchmark
+from wsrl.studies.report.rnns import maps, scores
 from wsrl.zoos.tensors import read_metadata, read_tensors, write_tensors
 
 RUN = "languages/InteractiveProbing/seed0/emulation"
@@ -37,55 +36,59 @@ def change(folder: Path, name: str, how: Change) -> None:
     write_tensors(path, tensors, metadata)
 
 
-def texts(folder: Path) -> list[str]:
-    parts = next(iter(embeddings(Benchmark.read(folder)))).parts
-    return [part for part in parts if isinstance(part, str)]
+def drawn(folder: Path) -> list[Chart | str]:
+    """Return the maps of the languages, one of each encoder."""
+    ((zoo, _, charts),) = maps(Benchmark.read(folder))
+    assert zoo == "languages"
+    return charts
 
 
-def test_each_label_has_a_map_of_either_kind(benchmark_path: Path) -> None:
-    folded = list(embeddings(Benchmark.read(benchmark_path)))
-    assert [part.title for part in folded] == [
-        "languages: InteractiveProbing",
-        "languages: LayerwiseStatistics",
-    ]
+def test_a_map_says_of_every_point_which_rnn_it_is(benchmark_path: Path) -> None:
+    first, second = drawn(benchmark_path)
+    assert isinstance(first, Chart)
+    assert isinstance(second, Chart)
+    assert (first.encoder, second.encoder) == (0, 1)
     columns = read_tensors(benchmark_path / TRIALS / RUN / "embeddings.safetensors")
-    entries = sum(len(entry.unique()) > 1 for entry in columns["task"].T)
-    assert len(folded[0].parts) == 2 * (entries + 2)
-    for figure in folded[0].parts:
-        assert isinstance(figure, Figure)
-        assert len(re.findall("h0", figure.svg)) == len(columns["row"])
+    (trace,) = first.figure.data
+    said = [
+        f"run {run}<br>step {step}"
+        for run, step in zip(columns["run"].tolist(), columns["step"].tolist(), strict=True)
+    ]
+    assert all(part in text for part, text in zip(said, trace.text, strict=True))
+    assert all("task a^n b^" in text and "performance" in text for text in trace.text)
+    meta = first.figure.layout.meta
+    assert set(meta["positions"]) == {"PCA", "t-SNE"}
+    assert {"performance", "step"} < set(meta["colours"])
+    for values in (*meta["colours"].values(), *meta["positions"]["PCA"]):
+        assert len(values) == len(said)
 
 
-def test_embeddings_that_are_all_the_same_have_no_map(copy: Path) -> None:
-    def same(columns: dict[str, Tensor]) -> None:
-        columns["embedding"] = columns["embedding"][:1].repeat(len(columns["row"]), 1)
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        (lambda e: e[:1].repeat(len(e), 1), "all embeddings are the same"),
+        (lambda e: e[:, :1].contiguous(), "embeddings have one entry only"),
+        (lambda e: e.where(e != e[3], torch.nan), "embeddings are not finite"),
+    ],
+)
+def test_embeddings_without_a_map_say_why(
+    how: Callable[[Tensor], Tensor], reason: str, copy: Path
+) -> None:
+    def spoil(columns: dict[str, Tensor]) -> None:
+        columns["embedding"] = how(columns["embedding"])
 
-    assert texts(copy) == []
-    change(copy, "embeddings.safetensors", same)
-    assert texts(copy) == ["No map: all embeddings are the same."]
-
-
-def test_embeddings_of_one_entry_have_no_map(copy: Path) -> None:
-    def narrow(columns: dict[str, Tensor]) -> None:
-        columns["embedding"] = columns["embedding"][:, :1].contiguous()
-
-    change(copy, "embeddings.safetensors", narrow)
-    assert texts(copy) == ["No map: embeddings have one entry only."]
-
-
-def test_embeddings_that_diverged_have_no_map(copy: Path) -> None:
-    change(copy, "embeddings.safetensors", lambda columns: columns["embedding"][3].fill_(torch.nan))
-    assert "not finite" in texts(copy)[0]
+    change(copy, "embeddings.safetensors", spoil)
+    first, second = drawn(copy)
+    assert first == f"InteractiveProbing: no map, since {reason}."
+    assert isinstance(second, Chart)
 
 
 def test_scores_are_of_every_rnn_that_was_scored(benchmark_path: Path) -> None:
-    (folded,) = scores(Benchmark.read(benchmark_path))
-    figures = {part.caption: part.svg for part in folded.parts if isinstance(part, Figure)}
+    found = {chart.title: chart.figure for chart in scores(Benchmark.read(benchmark_path))}
     columns = read_tensors(benchmark_path / TRIALS / RUN / "test.safetensors")
-    drawn = {name: len(re.findall("h0", svg)) for name, svg in figures.items()}
-    assert drawn["InteractiveProbing: emulation"] == len(columns["row"])
-    scored = int((columns["clone_score"].isfinite() & columns["original_score"].isfinite()).sum())
-    assert drawn["InteractiveProbing: clones"] == scored > 0
+    emulated = found["languages: InteractiveProbing, emulation"].data
+    assert sum(len(trace.x) for trace in emulated) == len(columns["row"])
+    assert "languages: InteractiveProbing, clones" in found
 
 
 def test_a_file_without_a_column_is_an_error_that_names_it(
@@ -126,15 +129,16 @@ def test_splits_without_names_are_an_error_that_names_the_file(
 
 
 def test_probing_is_drawn_of_probing_encoders_only(benchmark_path: Path) -> None:
-    folded = list(probing_sequences(Benchmark.read(benchmark_path)))
-    assert [part.title for part in folded] == ["languages: InteractiveProbing"]
-    assert len(folded[0].parts) == 6  # three RNNs, each asked and answering
+    charts = [c for c in probing_charts(Benchmark.read(benchmark_path)) if isinstance(c, Chart)]
+    assert [chart.encoder for chart in charts] == [0] * 6  # three RNNs, asked and answering
+    tokens = charts[0].figure.layout.yaxis.ticktext
+    assert tokens == ("a", "b", "c", "^", "$")
 
 
 def test_a_checkpoint_that_is_gone_or_damaged_does_not_stop_a_report(copy: Path) -> None:
     checkpoint = copy / TRIALS / RUN / "checkpoints" / "best.ckpt"
     checkpoint.write_bytes(b"no checkpoint")
-    (folded,) = probing_sequences(Benchmark.read(copy))
-    assert str(folded.parts[0]).startswith("Not drawn: ")
+    (said,) = probing_charts(Benchmark.read(copy))
+    assert str(said).startswith("languages: InteractiveProbing: not drawn: ")
     checkpoint.unlink()
-    assert list(probing_sequences(Benchmark.read(copy))) == []
+    assert list(probing_charts(Benchmark.read(copy))) == []
