@@ -583,7 +583,7 @@ def test_bad_command_lines_are_one_message(
 ) -> None:
     base = ["zoo", "pack", str(packed.parent / "models"), "--out", str(tmp_path / "zoo")]
     assert main(base) == 2
-    assert "--output_kind" in capsys.readouterr().err
+    assert "output_kind" in capsys.readouterr().err
     base += ["--output_kind", "real", "--inputs"]
     for words, message in (
         (["normal"], "say the length"),
@@ -603,4 +603,4 @@ def test_help_needs_no_torch() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    assert "--categorical COLUMN" in result.stdout
+    assert "--categorical" in result.stdout
