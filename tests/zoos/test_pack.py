@@ -287,7 +287,7 @@ def test_run_numbers_stay_what_they_are(tmp_path: Path) -> None:
 def test_a_cell_that_a_state_dict_does_not_tell_must_be_said(tmp_path: Path) -> None:
     models = make_models("tanh", 3)
     folder = save_models(tmp_path / "models", models)
-    with pytest.raises(ValueError, match=r"m00\.pt: .* tanh from ReLU, .*--cell tanh or linear"):
+    with pytest.raises(ValueError, match=r"m00\.pt: .* tanh from ReLU, .*--cell linear or "):
         pack(folder, tmp_path / "zoo")
     zoo = pack(folder, tmp_path / "zoo", cell="tanh")
     assert zoo.manifest.source["read_from"] == "state dicts (the cell tanh was given)"
@@ -298,7 +298,7 @@ def test_a_cell_that_a_state_dict_does_not_tell_must_be_said(tmp_path: Path) -> 
 
 
 def test_sequences_that_no_machine_holds_are_never_begun(tmp_path: Path) -> None:
-    message = r"100 sequences of length 10{15} need 2000000000\.0 GB for each of 12 RNNs"
+    message = r"each of 12 RNNs with 100 sequences of length 10{15} needs at least 2,000,000,000 GB"
     with pytest.raises(ValueError, match=message):
         pack(make_models(), tmp_path / "zoo", length=10**15, sequences_stored=None)
     assert not (tmp_path / "zoo").exists()
@@ -593,7 +593,7 @@ def test_bad_command_lines_are_one_message(
 ) -> None:
     base = ["zoo", "pack", str(packed.parent / "models"), "--out", str(tmp_path / "zoo")]
     assert main(base) == 2
-    assert "--output_kind" in capsys.readouterr().err
+    assert "output_kind" in capsys.readouterr().err
     base += ["--output_kind", "real", "--inputs"]
     for words, message in (
         (["normal"], "say the length"),
@@ -613,4 +613,4 @@ def test_help_needs_no_torch() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    assert "--categorical COLUMN" in result.stdout
+    assert "--categorical" in result.stdout

@@ -100,6 +100,10 @@ class PackedRNNs(Problem):
             "outputs": Column("F32", (*sequences, self.output_size)),
         }
 
+    def task_entries(self) -> tuple[str, ...]:
+        """Return the names of the properties that make up a task."""
+        return self.task or ("run",)
+
     def task_name(self, task: Sequence[float]) -> str:
         """Return the properties that make up a task, by name; of a task of its own, the run."""
         if not self.task:
