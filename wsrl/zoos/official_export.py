@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from wsrl.zoos.manifest import SHARDS, ZooError
 from wsrl.zoos.npy import NpyWriter, check_header, header_of
 from wsrl.zoos.official import is_official
 from wsrl.zoos.official_kinds import EVALUATED_IMAGES, EVALUATED_STRINGS, KINDS, Kind
-from wsrl.zoos.official_spec import ARGUMENTS
+from wsrl.zoos.official_spec import ARGUMENTS, PUBLISHED_CELL
 from wsrl.zoos.open import open_zoo
 from wsrl.zoos.sole import remove_unfinished, sole
 from wsrl.zoos.store import Zoo
@@ -86,7 +87,7 @@ def _kind(zoo: Zoo) -> Kind:
             f"the published format holds zoos of {' or '.join(kinds)}, not of "
             f"{zoo.manifest.problem!r}, which {zoo.path} holds"
         )
-    if zoo.spec.cell != "lstm" or not zoo.spec.bias:
+    if zoo.spec != replace(zoo.spec, cell=PUBLISHED_CELL, bias=True):
         raise ZooError(f"the published format holds LSTMs with biases, {zoo.path} {zoo.spec}")
     kind = kinds[zoo.manifest.problem]
     derived = {"generalization_gap", "performance"}

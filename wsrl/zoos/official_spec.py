@@ -14,6 +14,9 @@ from wsrl.zoos.official_kinds import Kind
 
 ARGUMENTS = "args.json"
 
+PUBLISHED_CELL = "lstm"
+"""The cell of all published zoos; their files do not name it."""
+
 _LAYERS = range(1, 5)  # tried where their number is not known
 
 
@@ -127,12 +130,12 @@ def find_specs(
     specs = []
     for layers in _LAYERS if num_layers is None else [num_layers]:
         if hidden_size is not None:
-            specs.append(problem.spec("lstm", hidden_size, layers))
+            specs.append(problem.spec(PUBLISHED_CELL, hidden_size, layers))
             continue
         below = 1
-        while problem.spec("lstm", below + 1, layers).num_parameters <= length:
+        while problem.spec(PUBLISHED_CELL, below + 1, layers).num_parameters <= length:
             below += 1
-        specs += [problem.spec("lstm", size, layers) for size in (below, below + 1)]
+        specs += [problem.spec(PUBLISHED_CELL, size, layers) for size in (below, below + 1)]
     found = [spec for spec in specs if spec.num_parameters == length]
     if not found:
         near = sorted(specs, key=lambda spec: abs(spec.num_parameters - length))[:3]

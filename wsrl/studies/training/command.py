@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentError
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,9 +19,8 @@ from wsrl.data import ZooDataModule
 from wsrl.encoders import list_encoders
 from wsrl.encoders.base import class_path
 from wsrl.stopping import StopRequests, is_launched
-from wsrl.studies.configs import Config
-from wsrl.studies.messages import explain, quiet
-from wsrl.studies.options import add_run_options, check_devices
+from wsrl.studies.configs import Config, one_line_errors
+from wsrl.studies.options import DESCRIPTIONS, RawHelp, add_run_options, check_devices, check_names
 from wsrl.studies.tables import print_metrics
 from wsrl.studies.training.callbacks import BestCheckpoint, DataRemarks, SaveRunConfig
 from wsrl.studies.training.checkpoint_io import with_checkpoint_io
@@ -38,6 +36,7 @@ from wsrl.studies.training.divergence import (
 from wsrl.studies.training.logs import RunLogger
 from wsrl.studies.training.predictions import ColumnKeeper, write_metrics, write_predictions
 from wsrl.studies.training.processes import is_requeued
+from wsrl.studies.training.quiet import quiet
 from wsrl.studies.training.run_lock import own_run
 from wsrl.studies.training.runs import AUTO, Request, Run
 from wsrl.studies.training.stopping import LastCheckpoint, OwnSignals, reported
@@ -72,11 +71,9 @@ def run_training(
             return run_training(subcommand, args, stop)
     request = Request.read(args)
     try:
-        with quiet(), ExitStack() as held:
+        with one_line_errors(request.configs), quiet(), ExitStack() as held:
             cli = TrainingCLI(subcommand, request, stop, held)
             cli.execute()
-    except ArgumentError as error:
-        raise ArgumentError(None, explain(str(error), request.configs)) from error
     except MisconfigurationException as error:
         raise ValueError(str(error)) from error
     return cli
@@ -95,6 +92,7 @@ class TrainingCLI(LightningCLI):
         self.held = held
         self.record: CheckpointRecord | None = None
         self.cost, self.columns = TrainingCost(), ColumnKeeper()
+        check_names(request.configs, request.options)
         arguments = [config.word for config in request.configs] + request.options
         if not request.wants_help:
             self.run, checkpoint = request.resolve(command)
@@ -115,7 +113,12 @@ class TrainingCLI(LightningCLI):
             # Modules record their own arguments: a checkpoint is the same from Python and here.
             load_from_checkpoint_support=False,
             auto_configure_optimizers=False,
-            parser_kwargs={"prog": f"wsrl {command}", "exit_on_error": False},
+            parser_kwargs={
+                "prog": f"wsrl {command}",
+                "description": DESCRIPTIONS[command],
+                "formatter_class": RawHelp,
+                "exit_on_error": False,
+            },
             args=arguments,
             run=False,
         )
