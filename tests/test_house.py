@@ -18,9 +18,12 @@ MAY_IMPORT = {
     "problems": {"rnn", "plugins", "safe_files", "validation"},
     "zoos": {
         *("rnn", "problems", "plugins", "stopping", "torch_files", "safe_files", "strict_json"),
-        "validation",
+        *("resources", "validation"),
     },
-    "data": {"rnn", "problems", "zoos", "safe_files", "strict_json", "validation"},
+    "data": {
+        *("rnn", "problems", "zoos"),
+        *("safe_files", "strict_json", "resources", "validation"),
+    },
     "encoders": {"rnn", "plugins", "class_paths"},
     "tasks": {
         *("rnn", "encoders", "data.batch", "analysis.figures"),
@@ -29,7 +32,7 @@ MAY_IMPORT = {
     "analysis": {"rnn", "encoders", "terminal"},
     "studies": {
         *("_process", "environment", "stopping", "torch_files", "safe_files", "strict_json"),
-        *("class_paths", "terminal", "failures", "validation"),
+        *("class_paths", "terminal", "failures", "resources", "validation"),
         *("rnn", "problems", "zoos", "data", "encoders", "tasks", "analysis"),
     },
 }

@@ -298,7 +298,7 @@ def test_a_cell_that_a_state_dict_does_not_tell_must_be_said(tmp_path: Path) -> 
 
 
 def test_sequences_that_no_machine_holds_are_never_begun(tmp_path: Path) -> None:
-    message = r"100 sequences of length 10{15} need 2000000000\.0 GB for each of 12 RNNs"
+    message = r"each of 12 RNNs with 100 sequences of length 10{15} needs at least 2,000,000,000 GB"
     with pytest.raises(ValueError, match=message):
         pack(make_models(), tmp_path / "zoo", length=10**15, sequences_stored=None)
     assert not (tmp_path / "zoo").exists()

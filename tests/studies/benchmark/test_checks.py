@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.studies.benchmark.conftest import QUICK, Grid
+from wsrl import resources
 from wsrl.cli import main
 from wsrl.encoders import create_encoder
 from wsrl.studies.benchmark import checks, memory
@@ -148,7 +149,7 @@ def test_too_little_memory_is_said_before_any_work(
 ) -> None:
     limit = tmp_path / "limit"
     limit.write_text("1000000000\n")
-    monkeypatch.setattr(memory, "_CGROUPS", (tmp_path / "absent", limit))
+    monkeypatch.setattr(resources, "CGROUPS", (tmp_path / "absent", limit))
     assert main(["benchmark", *grid(), "--workers", "2"]) == 1
     said = capsys.readouterr().err
     assert "each of 2 workers has 0.5 GB of memory" in said
