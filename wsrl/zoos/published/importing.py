@@ -10,21 +10,21 @@ from torch import Tensor
 
 from wsrl.zoos.files import checksum
 from wsrl.zoos.manifest import Manifest, ZooError
-from wsrl.zoos.official import read_publication
-from wsrl.zoos.official_spec import OfficialHints
+from wsrl.zoos.published.hints import PublishedHints
+from wsrl.zoos.published.reading import read_publication
 from wsrl.zoos.writer import write_zoo
 
 
-def import_official(
+def import_published(
     path: str | Path,
     out: str | Path,
-    hints: OfficialHints | None = None,
+    hints: PublishedHints | None = None,
     rows_per_shard: int = 256,
     quiet: bool = False,
 ) -> Manifest:
     """Import a published zoo, or go on with an import that was interrupted.
 
-    Nothing of it is lost: ``export_official`` gives the same files again. Memory is bounded by
+    Nothing of it is lost: ``export_published`` gives the same files again. Memory is bounded by
     ``rows_per_shard``, however large the zoo.
 
     Args:
@@ -45,7 +45,7 @@ def import_official(
     """
     if rows_per_shard < 1:
         raise ValueError(f"rows_per_shard must be at least 1, not {rows_per_shard}")
-    published = read_publication(Path(path), hints or OfficialHints())
+    published = read_publication(Path(path), hints or PublishedHints())
     published.check()
     rows = len(published)
     sums = {f"sha256 of {name}": checksum(file.path) for name, file in published.files.items()}

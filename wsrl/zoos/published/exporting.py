@@ -8,27 +8,26 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from wsrl.zoos.disk_tensors import disk_tensors
-from wsrl.zoos.files import PARTIAL
+from wsrl.zoos.files import PARTIAL, remove
 from wsrl.zoos.leases import LeaseLostError, Standing
 from wsrl.zoos.manifest import SHARDS, ZooError
-from wsrl.zoos.npy import NpyWriter, check_header, header_of
-from wsrl.zoos.official import is_official
-from wsrl.zoos.official_kinds import EVALUATED_IMAGES, EVALUATED_STRINGS, KINDS, Kind
-from wsrl.zoos.official_spec import ARGUMENTS, PUBLISHED_CELL
 from wsrl.zoos.open import open_zoo
-from wsrl.zoos.sole import remove_unfinished, sole
+from wsrl.zoos.published.hints import ARGUMENTS, PUBLISHED_CELL, SIZES
+from wsrl.zoos.published.kinds import EVALUATED_IMAGES, EVALUATED_STRINGS, KINDS, Kind
+from wsrl.zoos.published.npy import Header, NpyWriter, checked_header
+from wsrl.zoos.published.reading import is_published
+from wsrl.zoos.sole import sole
 from wsrl.zoos.store import Zoo
 
 _CHUNK = 64  # rows written at once
 
 
-def export_official(path: str | Path, out: str | Path) -> list[str]:
+def export_published(path: str | Path, out: str | Path) -> list[str]:
     """Write a zoo in the published format.
 
     An imported one becomes the files that it came from, byte for byte. Of others the snapshots
@@ -47,7 +46,7 @@ def export_official(path: str | Path, out: str | Path) -> list[str]:
             something or another process exports there, and where writing fails, as on a full disk.
     """
     source, target = Path(path), Path(out)
-    if is_official(source):
+    if is_published(source):
         raise ZooError(f"{source} is in the published format already")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ZooError(f"{target} exists: choose an empty or a new folder")
@@ -61,7 +60,7 @@ def export_official(path: str | Path, out: str | Path) -> list[str]:
         target.parent.mkdir(parents=True, exist_ok=True)
         with sole(target.parent, f".{target.name}", partial(_refuse, target)) as lease:
             whole = target.with_name(f".{target.name}{PARTIAL}")
-            remove_unfinished(whole)
+            remove(whole)
             try:
                 whole.mkdir()
                 _write(zoo, kind, whole)
@@ -120,15 +119,13 @@ def _write(zoo: Zoo, kind: Kind, folder: Path) -> None:
         raise ZooError(f"the headers in the manifest of {zoo.path} are no object")
     writers: dict[str, NpyWriter] = {}
     for columns in _chunks(zoo, kept := _kept(zoo)):
-        arrays = kind.arrays(columns, zoo.problem)
-        if not writers:
-            shapes = {name: (int(kept.sum()), *array.shape[1:]) for name, array in arrays.items()}
-            if headers is None:
-                headers = {name: header_of(a.dtype, shapes[name]) for name, a in arrays.items()}
-            for name, shape in shapes.items():
-                check_header(headers.get(name), shape, kind.files[name].dtypes, name)
-            writers = {name: NpyWriter(folder / f"{name}.npy", headers[name]) for name in arrays}
-        for name, array in arrays.items():
+        for name, array in kind.arrays(columns, zoo.problem).items():
+            if name not in writers:
+                header = Header.of(array.dtype, (int(kept.sum()), *array.shape[1:]))
+                if headers is not None:
+                    known = headers.get(name)
+                    header = checked_header(known, header.shape, kind.files[name].dtypes, name)
+                writers[name] = NpyWriter(folder / f"{name}.npy", header)
             writers[name].write(array)
     arguments = _arguments(zoo, kind)
     if arguments is not None:
@@ -162,12 +159,8 @@ def _arguments(zoo: Zoo, kind: Kind) -> str | None:
         if text is not None and not isinstance(text, str):
             raise ZooError(f"the arguments in the manifest of {zoo.path} are no text")
         return text
-    build: dict[str, Any] = zoo.manifest.build
-    arguments = {
-        "seed": build.get("seed"),
-        "num_training_runs": build["runs"],
-        **kind.arguments_of(zoo.problem.settings()),
-        "rnn_hidden_size": zoo.spec.hidden_size,
-        "rnn_num_layers": zoo.spec.num_layers,
-    }
-    return json.dumps(arguments)
+    build = zoo.manifest.build
+    known = zoo.problem.settings() | zoo.spec.to_dict()
+    named = {theirs: known[ours] for theirs, ours in (kind.arguments | SIZES).items()}
+    about = {"seed": build.get("seed"), "num_training_runs": build["runs"]}
+    return json.dumps(about | named | kind.constants)

@@ -1,44 +1,12 @@
-"""``wsrl report``: make the report of a benchmark from what is stored of it."""
+"""The report of a benchmark, made from what is stored of it."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wsrl.terminal import CommandParser
-
 if TYPE_CHECKING:
     import pandas as pd
-
-DESCRIPTION = """\
-Make the report of a benchmark, finished or not, from its stored results alone:
-report.html (one page that needs nothing beside it), report.md, results.csv (every number), runs.csv
-(every run: how it ended, its cost, the commands that made it), summary.csv (means over seeds,
-ranks, differences) and properties.csv (what was measured of the encoders). From benchmark.json and
-these tables alone the report can be made anew, without curves and single RNNs."""
-
-
-def report_from_arguments(args: Sequence[str]) -> str:
-    """Make the report that the command line asks for.
-
-    Returns:
-        What is to be printed.
-
-    Raises:
-        ValueError: for a folder that holds no benchmark, or a damaged one.
-    """
-    parser = CommandParser(
-        prog="wsrl report",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("folder", help="the benchmark's folder")
-    parser.add_argument("--out", help="folder for the report (default: the benchmark's)")
-    options = parser.parse_args(args)
-    folder = Path(options.folder)
-    return write_report(folder, Path(options.out) if options.out else folder)
 
 
 def write_report(folder: Path, out: Path) -> str:

@@ -1,4 +1,4 @@
-"""The published zoos (``.npy`` columns, Zenodo record 10835106), read as they are.
+"""Read published zoos as they are.
 
 A folder holds one file a column, whose first axis is the snapshot, and maybe ``args.json``. Its
 snapshot ``n`` was taken after ``n + 1`` updates.
@@ -7,6 +7,7 @@ snapshot ``n`` was taken after ``n + 1`` updates.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,19 +21,11 @@ from wsrl.problems.base import DTYPES
 from wsrl.safe_files import read_regular
 from wsrl.strict_json import LARGEST_JSON, parse_json
 from wsrl.zoos.disk_tensors import DiskTensor
-from wsrl.zoos.labels import check_labels
 from wsrl.zoos.manifest import MANIFEST, Manifest, ZooError
-from wsrl.zoos.npy import Array, NpyFile
-from wsrl.zoos.official_kinds import KINDS, LARGE, Kind
-from wsrl.zoos.official_spec import (
-    ARGUMENTS,
-    OfficialHints,
-    find_specs,
-    given_settings,
-    given_sizes,
-    make_problem,
-)
-from wsrl.zoos.outputs import output_error
+from wsrl.zoos.published.hints import ARGUMENTS, PublishedHints, find_specs, make_problem
+from wsrl.zoos.published.kinds import KINDS, LARGE, Kind
+from wsrl.zoos.published.npy import Array, NpyFile
+from wsrl.zoos.soundness import check_labels, output_error
 from wsrl.zoos.store import Zoo
 
 CHECKED_SNAPSHOTS, CHECKED_SEQUENCES = 64, 4
@@ -103,7 +96,7 @@ class Publication:
         return {name: self.files[name].rows(0, len(self)) for name in small}
 
 
-def is_official(folder: Path) -> bool:
+def is_published(folder: Path) -> bool:
     """Whether a folder holds a published zoo, or at least one of its files."""
     names = {name for kind in KINDS for name in kind.files}
     return not (folder / MANIFEST).exists() and any(
@@ -111,8 +104,8 @@ def is_official(folder: Path) -> bool:
     )
 
 
-def open_official(
-    folder: str | Path, include_failed: bool = False, hints: OfficialHints | None = None
+def open_published(
+    folder: str | Path, include_failed: bool = False, hints: PublishedHints | None = None
 ) -> Zoo:
     """Open a published zoo without importing it.
 
@@ -128,14 +121,14 @@ def open_official(
         ZooError: for files that are missing, damaged or do not fit one another, and for what can
             be found neither in them nor in ``hints``.
     """
-    return read_publication(Path(folder), hints or OfficialHints()).open(include_failed)
+    return read_publication(Path(folder), hints or PublishedHints()).open(include_failed)
 
 
-def read_publication(folder: Path, hints: OfficialHints) -> Publication:
+def read_publication(folder: Path, hints: PublishedHints) -> Publication:
     """Find out what a published zoo is.
 
     Raises:
-        ZooError: as ``open_official``.
+        ZooError: as ``open_published``.
     """
     kind = _find_kind(folder)
     files = {
@@ -147,21 +140,25 @@ def read_publication(folder: Path, hints: OfficialHints) -> Publication:
     arguments = parse_json(text.encode()) if text else {}
     arrays = {name: file.map() for name, file in files.items()}
     try:
-        sizes = given_sizes(arguments, hints)
-        problem = make_problem(kind, arrays, given_settings(kind, arguments, hints))
+        given = hints.over(arguments, kind)
+        sizes = (given.pop("hidden_size", None), given.pop("num_layers", None))
+        problem = make_problem(kind, arrays, given)
         specs = find_specs(problem, files["parameters"].shape[1], *sizes)
     except ValueError as error:
         raise ZooError(f"{folder}: {error} (options: those of `wsrl zoo import`)") from error
     labels = kind.labels(arrays)
     first = kind.columns({name: file.rows(0, 1) for name, file in files.items()})
     rest: dict[str, Any] = {
-        "build": _build(labels),
+        "build": {
+            "runs": len(labels["run"].unique()),
+            "snapshots": labels["step"].unique().tolist(),
+        },
         "columns": {name: _column(c) for name, c in first.items() if name not in _OWN},
         "failed": _failed(files["parameters"], labels),
         "origin": "official",
         "source": {
             "kind": kind.problem,
-            "headers": {name: file.header for name, file in files.items()},
+            "headers": {name: file.header.text for name, file in files.items()},
             "arguments": text,
         },
         "snapshot_updates": "n + 1",
@@ -212,11 +209,6 @@ def _read_arguments(folder: Path) -> str | None:
     return text
 
 
-def _build(columns: Mapping[str, Tensor]) -> dict[str, Any]:
-    steps: list[int] = columns["step"].unique().tolist()
-    return {"runs": len(columns["run"].unique()), "snapshots": steps}
-
-
 def _column(tensor: Tensor) -> Column:
     names = {dtype: name for name, dtype in DTYPES.items()}
     return Column(names[tensor.dtype], tuple(tensor.shape[1:]))
@@ -234,9 +226,7 @@ def _failed(parameters: NpyFile, columns: Mapping[str, Tensor]) -> dict[str, int
         if column.is_floating_point() and (column.ndim == 1 or name == "task"):
             finite &= column.isfinite().view(len(column), -1).all(1)
     failed: dict[str, int] = {}
-    for run, step in zip(
-        columns["run"][~finite].tolist(), columns["step"][~finite].tolist(), strict=True
-    ):
+    for run, step in torch.stack([columns["run"], columns["step"]], 1)[~finite].tolist():
         failed[str(run)] = min(step, failed.get(str(run), step))
     return failed
 
@@ -245,7 +235,11 @@ def _only_one(candidates: list[Publication]) -> Publication:
     """Choose the one whose outputs follow from its weights."""
     if len(candidates) == 1:
         return candidates[0]
-    fitting = [candidate for candidate in candidates if _fits(candidate)]
+    fitting = []
+    for candidate in candidates:
+        with suppress(ZooError):
+            candidate.check()
+            fitting.append(candidate)
     if len(fitting) != 1:
         specs = "; ".join(str(candidate.manifest.rnn_spec) for candidate in candidates)
         raise ZooError(
@@ -253,11 +247,3 @@ def _only_one(candidates: list[Publication]) -> Publication:
             f"outputs {'all' if fitting else 'none'} of them: give --num_layers"
         )
     return fitting[0]
-
-
-def _fits(candidate: Publication) -> bool:
-    try:
-        candidate.check()
-    except ZooError:
-        return False
-    return True

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from wsrl.problems import Problem
 from wsrl.zoos.manifest import ZooError
-from wsrl.zoos.npy import FLOATS, INTEGERS, Array, Expected
+from wsrl.zoos.published.npy import FLOATS, INTEGERS, Array, Expected
 
 EVALUATED_STRINGS = 1000
 """Of so many strings the published files count the accepted."""
@@ -29,7 +29,7 @@ LARGE = {"weights": "parameters", "sequences": "sequences", "outputs": "logits"}
 """The columns that stay on the disk, and the files that they are read from."""
 
 _EVERY = frozenset(("weights", "run", "step", "task", "performance", "sequences", "outputs"))
-
+_PARAMETERS = Expected(("n", "parameters"), ("f2", "f4"))
 _SOURCES = {28: "mnist", 8: "digits"}
 """Image sources by the pixels of a side."""
 
@@ -45,6 +45,9 @@ class Kind(ABC):
     arguments: ClassVar[dict[str, str]]
     """Options of the problem that hints and ``args.json`` may give: our name by theirs."""
 
+    constants: ClassVar[dict[str, Any]] = {}
+    """What else ``args.json`` says of every such zoo."""
+
     held: ClassVar[frozenset[str]]
     """Columns that the files hold or that follow from them."""
 
@@ -57,7 +60,7 @@ class Kind(ABC):
             given: options that hints or ``args.json`` say.
 
         Raises:
-            ZooError: for what cannot be found, and where arrays do not fit one another.
+            ZooError: for what cannot be found.
         """
 
     @abstractmethod
@@ -76,13 +79,15 @@ class Kind(ABC):
             "outputs": tensor(arrays["logits"]),
         }
 
-    @abstractmethod
     def arrays(self, columns: Mapping[str, Tensor], problem: Problem) -> dict[str, Array]:
         """Turn columns into rows of every file; undoes ``columns``."""
+        same = LARGE | {"task": "tasks"}
+        found = {file: columns[name] for name, file in same.items()}
+        return {n: t.numpy() for n, t in (found | self.label_files(columns, problem)).items()}
 
     @abstractmethod
-    def arguments_of(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what ``args.json`` says of a problem, by the published names."""
+    def label_files(self, columns: Mapping[str, Tensor], problem: Problem) -> dict[str, Tensor]:
+        """Return the small files but ``tasks``."""
 
 
 class Languages(Kind):
@@ -91,7 +96,7 @@ class Languages(Kind):
     problem = "formal_languages"
     marks = ("num_step_correct",)
     files: ClassVar[dict[str, Expected]] = {
-        "parameters": Expected(("n", "parameters"), ("f2", "f4")),
+        "parameters": _PARAMETERS,
         "sequences": Expected(("n", "S", "T"), INTEGERS),
         "logits": Expected(("n", "S", "T - 1", "O"), FLOATS),
         "tasks": Expected(("n", "tokens"), INTEGERS),
@@ -104,18 +109,19 @@ class Languages(Kind):
         "min_difference": "min_difference",
         "max_difference": "max_difference",
     }
+    constants: ClassVar[dict[str, Any]] = {"one_hot_input": 1}
     held = _EVERY | {"accepted"}
 
     def settings(self, arrays: Mapping[str, Array], given: Mapping[str, Any]) -> dict[str, Any]:
         """Find them: the differences are at least those published, and all that occur."""
         tasks, (_, stored, length) = arrays["tasks"], arrays["sequences"].shape
         tokens = tasks.shape[1]
-        _check_axes(arrays["num_step_correct"], "num_step_correct", (3,))
-        _check_axes(arrays["logits"], "logits", (stored, length - 1, tokens + 2))
         accepted = arrays["num_step_correct"][:, 2]
         _check_range(accepted, "num_step_correct.npy", "accepted strings", EVALUATED_STRINGS)
         _check_range(arrays["sequences"], "sequences.npy", "tokens", tokens + 1)
-        max_n = given.get("max_n", _max_n(tokens, length))
+        # In the published zoos the longest string of equal counts just fits: BOS, string, EOS.
+        longest, left = divmod(length - 2, tokens)
+        max_n = given.get("max_n", None if left else longest)
         if max_n is None:
             raise ZooError(
                 f"max_n cannot be found from {tokens} tokens and strings of length {length}: "
@@ -123,50 +129,38 @@ class Languages(Kind):
             )
         low = min(int(tasks.min()), max(DIFFERENCES[0], 1 - max_n))  # k + low must not be below 0
         high = max(int(tasks.max()), DIFFERENCES[1])
-        found = {
+        low, high = given.get("min_difference", low), given.get("max_difference", high)
+        if tasks.min() < low or tasks.max() > high:
+            raise ZooError(
+                f"tasks.npy holds differences {tasks.min()}..{tasks.max()}, outside of "
+                f"{low}..{high} as given"
+            )
+        return {
             "num_tokens": tokens,
             "length": length,
             "max_n": max_n,
-            "min_difference": given.get("min_difference", low),
-            "max_difference": given.get("max_difference", high),
+            "min_difference": low,
+            "max_difference": high,
             "evaluated_strings": EVALUATED_STRINGS,
             "stored_strings": stored,
         }
-        if tasks.min() < found["min_difference"] or tasks.max() > found["max_difference"]:
-            raise ZooError(
-                f"tasks.npy holds differences {tasks.min()}..{tasks.max()}, outside of "
-                f"{found['min_difference']}..{found['max_difference']} as given"
-            )
-        return found
 
     def labels(self, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
         """Turn rows into columns."""
-        labels = arrays["num_step_correct"]
-        accepted = tensor(labels[:, 2], "i8")
+        run, step, accepted = tensor(arrays["num_step_correct"], "i8").clone().unbind(1)
         return {
-            "run": tensor(labels[:, 0], "i8"),
-            "step": tensor(labels[:, 1], "i8"),
+            "run": run,
+            "step": step,
             "task": tensor(arrays["tasks"], "i8"),
             "performance": accepted.float() / EVALUATED_STRINGS,
             "accepted": accepted,
         }
 
-    def arrays(self, columns: Mapping[str, Tensor], problem: Problem) -> dict[str, Array]:
-        """Turn columns into rows; the accepted are counted as if of 1000 strings."""
+    def label_files(self, columns: Mapping[str, Tensor], problem: Problem) -> dict[str, Tensor]:
+        """Return them; the accepted are counted as if of 1000 strings."""
         share = EVALUATED_STRINGS / problem.settings()["evaluated_strings"]
         accepted = (columns["accepted"] * share).round().long()
-        return {
-            "parameters": columns["weights"].numpy(),
-            "sequences": columns["sequences"].numpy(),
-            "logits": columns["outputs"].numpy(),
-            "tasks": columns["task"].numpy(),
-            "num_step_correct": torch.stack([columns["run"], columns["step"], accepted], 1).numpy(),
-        }
-
-    def arguments_of(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return them."""
-        named = {theirs: settings[ours] for theirs, ours in self.arguments.items()}
-        return named | {"one_hot_input": 1}
+        return {"num_step_correct": torch.stack([columns["run"], columns["step"], accepted], 1)}
 
 
 class Images(Kind):
@@ -175,7 +169,7 @@ class Images(Kind):
     problem = "tiled_images"
     marks = ("num_step", "accuracy_losses")
     files: ClassVar[dict[str, Expected]] = {
-        "parameters": Expected(("n", "parameters"), ("f2", "f4")),
+        "parameters": _PARAMETERS,
         "sequences": Expected(("n", "S", "T", "I"), FLOATS),
         "logits": Expected(("n", "S", "T", "O"), FLOATS),
         "tasks": Expected(("n", "1: angle"), FLOATS),
@@ -194,9 +188,6 @@ class Images(Kind):
     def settings(self, arrays: Mapping[str, Array], given: Mapping[str, Any]) -> dict[str, Any]:
         """Find them: the weight decays are those published and all that occur."""
         _, stored, length, size = arrays["sequences"].shape
-        for name, width in (("tasks", 1), ("num_step", 2), ("accuracy_losses", 4)):
-            _check_axes(arrays[name], name, (width,))
-        _check_axes(arrays["logits"], "logits", (stored, length, arrays["logits"].shape[-1]))
         tile_size, tiles = given.get("tile_size", isqrt(size)), isqrt(length - 1)
         if tile_size**2 != size or tiles**2 != length - 1:
             raise ZooError(
@@ -223,11 +214,12 @@ class Images(Kind):
 
     def labels(self, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
         """Turn rows into columns."""
-        labels, numbers = arrays["num_step"], tensor(arrays["accuracy_losses"], "f8")
+        run, step = tensor(arrays["num_step"], "i8").clone().unbind(1)
+        numbers = tensor(arrays["accuracy_losses"], "f8")
         accuracy, training, validation, decay = numbers.unbind(1)
         return {
-            "run": tensor(labels[:, 0], "i8"),
-            "step": tensor(labels[:, 1], "i8"),
+            "run": run,
+            "step": step,
             "task": tensor(arrays["tasks"], "f8"),
             "performance": accuracy,
             "training_loss": training,
@@ -236,21 +228,13 @@ class Images(Kind):
             "generalization_gap": validation - training,
         }
 
-    def arrays(self, columns: Mapping[str, Tensor], problem: Problem) -> dict[str, Array]:
-        """Turn columns into rows."""
-        names = ("performance", "training_loss", "validation_loss", "weight_decay")
-        return {
-            "parameters": columns["weights"].numpy(),
-            "sequences": columns["sequences"].numpy(),
-            "logits": columns["outputs"].numpy(),
-            "tasks": columns["task"].numpy(),
-            "num_step": torch.stack([columns["run"], columns["step"]], 1).numpy(),
-            "accuracy_losses": torch.stack([columns[name] for name in names], 1).numpy(),
-        }
-
-    def arguments_of(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def label_files(self, columns: Mapping[str, Tensor], problem: Problem) -> dict[str, Tensor]:
         """Return them."""
-        return {theirs: settings[ours] for theirs, ours in self.arguments.items()}
+        numbers = ("performance", "training_loss", "validation_loss", "weight_decay")
+        return {
+            "num_step": torch.stack([columns["run"], columns["step"]], 1),
+            "accuracy_losses": torch.stack([columns[name] for name in numbers], 1),
+        }
 
 
 KINDS: tuple[Kind, ...] = (Languages(), Images())
@@ -262,19 +246,6 @@ def tensor(array: Array, dtype: str | None = None) -> Tensor:
     return torch.from_numpy(array.astype(wanted, copy=False))
 
 
-def _check_axes(array: Array, name: str, wanted: tuple[int, ...]) -> None:
-    if array.shape[1:] != wanted:
-        raise ZooError(
-            f"{name}.npy holds {array.shape}: expected (n, {', '.join(map(str, wanted))}), as the "
-            "other files say"
-        )
-
-
 def _check_range(array: Array, file: str, what: str, largest: int) -> None:
     if array.min() < 0 or array.max() > largest:
         raise ZooError(f"{file} holds {what} {array.min()}..{array.max()}: expected 0..{largest}")
-
-
-def _max_n(tokens: int, length: int) -> int | None:
-    """In the published zoos the longest string of equal counts just fits: BOS, string, EOS."""
-    return (length - 2) // tokens if (length - 2) % tokens == 0 else None

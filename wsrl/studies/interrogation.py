@@ -1,97 +1,95 @@
-"""``wsrl interrogate``: which strings tell the RNNs of a zoo apart."""
+"""Interrogate RNNs of a zoo: which strings tell them apart."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from wsrl.strict_json import to_json
-from wsrl.studies.options import seed, whole
-from wsrl.terminal import CommandParser
+import torch
+from torch import Generator, Tensor
 
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
-
-    from wsrl.analysis.interrogation import Interrogation
-    from wsrl.zoos import Zoo
+from wsrl.analysis.interrogation import Interrogation, tell_apart
+from wsrl.rnn import RNNWeights
+from wsrl.zoos import Zoo
 
 RNNS = 20
-
-DESCRIPTION = """\
-Find the fewest strings that tell the RNNs of a zoo apart by their answers: fixed in advance, and
-one by one, each depending on the answers so far (the strategy is printed as a tree). The strings
-are drawn from those that the zoo stores with these RNNs. A string tells two RNNs apart if, at any
-step, their outputs differ by more than the tolerance: the total variation between their
-distributions where outputs are categorical, else the largest absolute difference.
-
-  wsrl interrogate zoos/small --rnns 20 --probes 100 --tolerance 0.2
-  wsrl interrogate zoos/small --rows 0 5 9 --out interrogation.json"""
+"""RNNs that are drawn by default."""
 
 
-def interrogate_from_arguments(args: Sequence[str]) -> str:
-    """Interrogate RNNs of a zoo as the command line says.
+def interrogate_zoo(
+    zoo: Zoo,
+    rows: Tensor,
+    probes: int = 100,
+    tolerance: float = 0.1,
+    budget: int = 500_000,
+    generator: Generator | None = None,
+) -> tuple[dict[str, Any], Interrogation]:
+    """Find the strings that tell RNNs of a zoo apart.
+
+    Args:
+        zoo: the zoo.
+        rows: ``(B,)``, the snapshots; see ``choose_rows``.
+        probes: strings that are drawn from those stored with the snapshots.
+        tolerance: how far answers of RNNs that are alike may be apart.
+        budget: work of a search.
+        generator: of the draw.
 
     Returns:
-        What to print.
+        What was found as plain values, with the rows, runs and steps of the RNNs; and as it is.
 
     Raises:
-        ValueError: for a folder that is no zoo, rows or a step that it has not, fewer than two
-            RNNs, or a tolerance out of range.
-        OSError: where the file of the result cannot be written.
+        ValueError: for fewer than two RNNs, or a tolerance out of range.
     """
-    options = _parser().parse_args(args)
-    _check(options)
-    import torch
-
-    from wsrl.analysis.interrogation import tell_apart
-    from wsrl.rnn import RNNWeights
-    from wsrl.zoos import open_zoo
-    from wsrl.zoos.files import remove_leftovers, write_atomically
-
-    zoo = open_zoo(options.zoo)
-    generator = torch.Generator().manual_seed(options.seed)
-    rows = choose_rows(zoo, options, generator)
-    picks, probes = draw_probes(zoo, rows, options.probes, generator)
+    picks, inputs = draw_probes(zoo, rows, probes, generator or torch.Generator())
     weights = RNNWeights(zoo.read("weights", rows), zoo.spec)
-    kind = zoo.problem.output_kind
-    found = tell_apart(weights, probes, options.tolerance, kind, options.budget)
-    facts = describe(zoo, rows, picks, probes, found)
-    if options.out is not None:
-        out = Path(options.out)
-        remove_leftovers(out.parent, out.name)
-        write_atomically(out, (to_json(facts, indent=2) + "\n").encode())
-    return to_json(facts, indent=2) if options.json else summarize(facts, found)
+    found = tell_apart(weights, inputs, tolerance, zoo.problem.output_kind, budget)
+    return describe(zoo, rows, picks, inputs, found), found
 
 
-def choose_rows(zoo: Zoo, options: argparse.Namespace, generator: Generator) -> Tensor:
-    """Return the rows of the zoo to tell apart, ascending, as the options say."""
-    import torch
+def choose_rows(
+    zoo: Zoo,
+    generator: Generator,
+    count: int | None = None,
+    step: int | None = None,
+    one_per_task: bool = False,
+    rows: Sequence[int] | None = None,
+) -> Tensor:
+    """Return the rows of the zoo to tell apart, ascending.
 
-    if options.rows is not None:
-        wrong = [row for row in options.rows if not 0 <= row < len(zoo)]
+    Args:
+        zoo: the zoo.
+        generator: of the draw.
+        count: RNNs to draw; 20 by default.
+        step: of the snapshots that are drawn from; each run's last by default.
+        one_per_task: draw at most one of every task.
+        rows: these rows, and no others.
+
+    Raises:
+        ValueError: for rows or a step that the zoo does not have.
+    """
+    if rows is not None:
+        wrong = [row for row in rows if not 0 <= row < len(zoo)]
         if wrong:
             raise ValueError(f"the zoo at {zoo.path} has rows 0 to {len(zoo) - 1}, not {wrong[0]}")
-        return torch.tensor(sorted(set(options.rows)))
+        return torch.tensor(sorted(set(rows)))
     runs, steps = zoo.read("run"), zoo.read("step")
-    if options.step is None:
+    if step is None:
         _, which = runs.unique(return_inverse=True)
         last = torch.full((int(which.max()) + 1,), -1).scatter_reduce(0, which, steps, "amax")
-        rows = (steps == last[which]).nonzero().flatten()
+        chosen = (steps == last[which]).nonzero().flatten()
     else:
-        rows = (steps == options.step).nonzero().flatten()
-        if len(rows) == 0:
+        chosen = (steps == step).nonzero().flatten()
+        if len(chosen) == 0:
             known = ", ".join(map(str, zoo.steps))
             raise ValueError(
-                f"the zoo at {zoo.path} has no snapshots at step {options.step}, but at {known}"
+                f"the zoo at {zoo.path} has no snapshots at step {step}, but at {known}"
             )
-    if options.one_per_task:
-        _, which = zoo.read("task", rows).unique(dim=0, return_inverse=True)
+    if one_per_task:
+        _, which = zoo.read("task", chosen).unique(dim=0, return_inverse=True)
         firsts = {int(task): row for row, task in reversed(list(enumerate(which)))}
-        rows = rows[sorted(firsts.values())]
-    drawn = torch.randperm(len(rows), generator=generator)
-    return rows[drawn[: options.rnns or RNNS].sort().values]
+        chosen = chosen[sorted(firsts.values())]
+    drawn = torch.randperm(len(chosen), generator=generator)
+    return chosen[drawn[: count or RNNS].sort().values]
 
 
 def draw_probes(zoo: Zoo, rows: Tensor, count: int, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -107,8 +105,6 @@ def draw_probes(zoo: Zoo, rows: Tensor, count: int, generator: Generator) -> tup
         Which they are, ``(S, 2)`` (a row and the sequence's index there), and the RNN inputs
         ``(S, T, I)``.
     """
-    import torch
-
     stored = zoo.sequences_stored
     drawn = torch.randperm(len(rows) * stored, generator=generator)
     picks: list[Tensor] = []
@@ -202,48 +198,3 @@ def _text(zoo: Zoo, probe: Tensor) -> str | None:
     letters = "".join(chr(ord("a") + token) for token in range(probe.shape[1] - 2)) + "^$"
     text = "".join(letters[token] for token in tokens[1:])  # after BOS, the last but one
     return f"{text.rstrip('$')}$" if text.endswith("$") else text
-
-
-def _check(options: argparse.Namespace) -> None:
-    drawn = [options.rnns, options.step, options.one_per_task or None]
-    if options.rows is not None and drawn != [None] * 3:
-        raise argparse.ArgumentError(
-            None, "--rows says which RNNs: leave out --rnns, --step and --one_per_task"
-        )
-    if options.out is not None:
-        out = Path(options.out)
-        if out.is_dir() or not out.absolute().parent.is_dir():
-            raise ValueError(f"--out must be a file in a folder that exists, not {options.out!r}")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = CommandParser(
-        prog="wsrl interrogate",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    add = parser.add_argument
-    add("zoo", metavar="ZOO", help="the zoo's folder")
-    add("--rnns", type=whole(2), metavar="N", help=f"draw so many RNNs (default: {RNNS})")
-    add("--step", type=whole(), help="of the snapshots at this step (default: each run's last)")
-    add("--one_per_task", action="store_true", help="of every task at most one")
-    add("--rows", type=whole(), nargs="+", metavar="ROW", help="these snapshots of the zoo instead")
-    add(
-        "--probes",
-        type=whole(1),
-        default=100,
-        metavar="N",
-        help="strings drawn (default: 100)",
-    )
-    add("--tolerance", type=float, default=0.1, help="how far answers may be apart (default: 0.1)")
-    add("--seed", type=seed, default=0, help="of what is drawn (default: 0)")
-    add(
-        "--budget",
-        type=whole(),
-        default=500_000,
-        help="work of a search (default: 500000)",
-    )
-    add("--json", action="store_true", help="print JSON for scripts")
-    add("--out", metavar="FILE", help="write the JSON to a file as well")
-    return parser

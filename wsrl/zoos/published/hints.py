@@ -8,11 +8,15 @@ from typing import Any
 
 from wsrl.problems import Problem, create_problem
 from wsrl.rnn import RNNSpec
+from wsrl.validation import check_arguments
 from wsrl.zoos.manifest import ZooError
-from wsrl.zoos.npy import Array
-from wsrl.zoos.official_kinds import Kind
+from wsrl.zoos.published.kinds import Kind
+from wsrl.zoos.published.npy import Array
 
 ARGUMENTS = "args.json"
+
+SIZES = {"rnn_hidden_size": "hidden_size", "rnn_num_layers": "num_layers"}
+"""Sizes of the RNNs: our name by that in ``args.json``."""
 
 PUBLISHED_CELL = "lstm"
 """The cell of all published zoos; their files do not name it."""
@@ -21,7 +25,7 @@ _LAYERS = range(1, 5)  # tried where their number is not known
 
 
 @dataclass(frozen=True)
-class OfficialHints:
+class PublishedHints:
     """What cannot be found in a published zoo's files, or only in its ``args.json``.
 
     Args:
@@ -44,44 +48,21 @@ class OfficialHints:
     source: str | None = None
     interpolation: str | None = None
 
+    def over(self, arguments: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
+        """Return what these hints and ``args.json`` say, by our names, hints first.
 
-def given_sizes(
-    arguments: Mapping[str, Any], hints: OfficialHints
-) -> tuple[int | None, int | None]:
-    """Return hidden size and layers that hints or ``args.json`` say, hints first.
-
-    Raises:
-        ZooError: for sizes that are no whole numbers of at least 1.
-    """
-    sizes = []
-    for ours, theirs in (("hidden_size", "rnn_hidden_size"), ("num_layers", "rnn_num_layers")):
-        hint = getattr(hints, ours)
-        size = arguments.get(theirs) if hint is None else hint
-        if size is not None and (type(size) is not int or size < 1):
-            raise ZooError(f"{ours} must be a whole number of at least 1, not {size!r}")
-        sizes.append(size)
-    return sizes[0], sizes[1]
-
-
-def given_settings(
-    kind: Kind, arguments: Mapping[str, Any], hints: OfficialHints
-) -> dict[str, Any]:
-    """Return the options of the problem that ``args.json`` or hints say, hints first.
-
-    Raises:
-        ZooError: for a hint that means nothing here.
-    """
-    said = {ours: arguments[name] for name, ours in kind.arguments.items() if name in arguments}
-    told = {name: value for name, value in asdict(hints).items() if value is not None}
-    told = {name: told[name] for name in told if name not in ("hidden_size", "num_layers")}
-    strange = sorted(told.keys() - kind.arguments.values())
-    if strange:
-        raise ZooError(f"options that a zoo of {kind.problem} does not have: {', '.join(strange)}")
-    for name, value in (said | told).items():
-        wanted = str if name in ("source", "interpolation") else int
-        if type(value) is not wanted:
-            raise ZooError(f"{name} is {value!r} in {ARGUMENTS}: expected {wanted.__name__}")
-    return said | told
+        Raises:
+            ValueError: for a hint that means nothing here, or a value of another type.
+        """
+        names = SIZES | kind.arguments
+        said = {ours: arguments[name] for name, ours in names.items() if name in arguments}
+        told = {name: value for name, value in asdict(self).items() if value is not None}
+        if strange := sorted(told.keys() - names.values()):
+            raise ZooError(
+                f"options that a zoo of {kind.problem} does not have: {', '.join(strange)}"
+            )
+        check_arguments(PublishedHints, said | told)
+        return {name: value for name, value in (said | told).items() if value is not None}
 
 
 def make_problem(kind: Kind, arrays: Mapping[str, Array], given: Mapping[str, Any]) -> Problem:
