@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -203,31 +201,6 @@ def test_a_share_of_very_many_is_one_shard_or_none(tmp_path: Path) -> None:
     build_zoo(zoo, PROBLEM, SETTINGS, quiet=True, part=(2, many))
     left = [f"1 of part {which}/{many}" for which in (1, 3, 4, 5)]
     assert whats_left(zoo, SHARDS, many) == ["4 of 5 shards are missing", *left]
-
-
-def test_an_unfinished_zoo_of_an_earlier_wsrl_is_gone_on_with(
-    whole: Path,  # noqa: F811
-    tmp_path: Path,
-) -> None:
-    zoo = Path(shutil.copytree(whole, tmp_path / "zoo"))
-    manifest = Manifest.read(zoo)
-    backend = manifest.versions["backend"]
-    manifest.versions["backend"] = "eager on cuda"
-    replace(manifest, shards=manifest.shards[:2], complete=False).write(zoo)
-    for index in range(2, SHARDS):
-        (zoo / "shards" / f"{index:05d}.safetensors").unlink()
-    (zoo / "shards" / "00002.safetensors.partial").write_bytes(b"a write that was killed")
-    (zoo / "manifest.backup.json").unlink()
-    with pytest.raises(ZooError, match=r"unfinished \(2 shards are done\)"):
-        open_zoo(zoo)
-    kept = [(zoo / "shards" / f"0000{index}.safetensors").stat().st_mtime_ns for index in range(2)]
-    assert end(start(zoo)) == 0
-    assert_same(zoo, whole)
-    assert [
-        (zoo / "shards" / f"0000{index}.safetensors").stat().st_mtime_ns for index in range(2)
-    ] == kept
-    assert Manifest.read(zoo).versions["backend"] == ", ".join(sorted([backend, "eager on cuda"]))
-    verify_zoo(zoo)
 
 
 def test_a_users_own_folder_is_neither_a_zoo_nor_removed(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.conftest import SMALL_BUILD, SMALL_PROBLEM
+from wsrl import resources
 from wsrl.problems import FormalLanguages
 from wsrl.rnn.backends import triton_kernels
 from wsrl.rnn.kernels.compilation import library
@@ -19,7 +20,6 @@ from wsrl.zoos import (
     ZooError,
     build_zoo,
     group,
-    memory,
     open_zoo,
     verify_zoo,
 )
@@ -331,11 +331,11 @@ def test_what_does_not_fit_in_memory_is_refused_at_once(
         ValueError, match=r"a group of 3 RNNs with 1 snapshots needs at least .* GB"
     ):
         build_zoo(tmp_path / "zoo", PROBLEM, settings, quiet=True)
-    monkeypatch.setattr(memory, "installed", lambda: 1000)
+    monkeypatch.setattr(resources, "machine_memory", lambda: 1000)
     with pytest.raises(ValueError, match="choose a smaller group_size"):
         build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
     assert not (tmp_path / "zoo").exists()
-    monkeypatch.setattr(memory, "installed", lambda: None)  # where the system does not tell
+    monkeypatch.setattr(resources, "machine_memory", lambda: None)  # where the system does not tell
     build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
 
 

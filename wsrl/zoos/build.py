@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from wsrl.problems import TrainableProblem, get_trainable_problem
+from wsrl.resources import check_fits
 from wsrl.rnn import Backend
 from wsrl.rnn.backends import ELEMENTWISE, check_backend
 from wsrl.stopping import StopRequests
@@ -22,7 +23,6 @@ from wsrl.zoos.folder import open_or_create
 from wsrl.zoos.group import Group
 from wsrl.zoos.leases import Lease, LeaseLostError
 from wsrl.zoos.manifest import Manifest
-from wsrl.zoos.memory import check_fits
 from wsrl.zoos.overview import Overview
 from wsrl.zoos.progress import BuildProgress
 from wsrl.zoos.records import state_path

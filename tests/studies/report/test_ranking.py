@@ -160,7 +160,7 @@ def test_mean_ranks_are_over_what_a_target_is_judged_by() -> None:
     groups = predictions("A", {0: 0.5}), predictions("B", {0: 0.9}), baseline("mean", 1.0)
     table = rank_table(benchmark(*groups), ranking(*groups))
     assert table is not None
-    assert table.columns == ["encoder", "all", "frozen", "against A"]
+    assert table.columns == ["encoder", "all", "frozen", "wins, losses"]
     shown = values(table.rows)
     assert {name: value.text for name, value in shown.items()} == {"B": "2.00", "A": "3.00"}
     other = benchmark(predictions("A", {0: 0.5}), metric="kendall_tau")

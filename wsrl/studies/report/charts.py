@@ -238,9 +238,10 @@ def _trade(benchmark: Benchmark, ranking: Ranking, contest: Contest, cost: str) 
     line = go.Scatter(x=front["cost"], y=front["mean"], mode="lines", hoverinfo="skip")
     line.update(line={"dash": "dot", "width": 1}, meta={"front": True})
     traces = [line]
+    named_ones = _apart(front, entries)
     middle = np.sqrt(entries["cost"].min() * entries["cost"].max())
     for entry in rows_of(entries):
-        named = entry.label in set(front.label)
+        named = entry.label in named_ones
         traces.append(
             go.Scatter(
                 x=[entry.cost],
@@ -266,3 +267,17 @@ def _front(entries: pd.DataFrame, better: int) -> pd.DataFrame:
     ordered = ordered.sort_values(["cost", "quality"], ascending=[True, False])
     before = ordered.quality.cummax().shift(fill_value=-np.inf)
     return ordered[ordered.quality > before]
+
+
+def _apart(front: pd.DataFrame, entries: pd.DataFrame) -> set[str]:
+    """Return the labels that are written: from the best, those that meet no other."""
+    every = entries[["cost", "mean"]].astype(float).to_numpy()
+    points = front[["cost", "mean"]].astype(float).to_numpy()
+    sizes = np.log(every[:, 0].max() / every[:, 0].min()), np.ptp(every[:, 1])
+    x, y = np.log(points[:, 0]) / (sizes[0] or 1.0), points[:, 1] / sizes[1]
+    chosen: list[int] = []
+    for place in range(len(front) - 1, -1, -1):
+        gaps = [(abs(x[place] - x[k]), abs(y[place] - y[k])) for k in chosen]
+        if all(along > 0.3 or up > 0.12 for along, up in gaps):
+            chosen.append(place)
+    return set(front.label.iloc[chosen])

@@ -25,8 +25,8 @@ from wsrl.studies.report.charts import (
 )
 from wsrl.studies.report.probing import probing_charts
 from wsrl.studies.report.properties import flat, property_tables
-from wsrl.studies.report.ranking import Ranking, verdicts
-from wsrl.studies.report.reading import Benchmark, rows_of
+from wsrl.studies.report.ranking import Ranking
+from wsrl.studies.report.reading import AND, Benchmark, rows_of
 from wsrl.studies.report.rnns import maps, scores
 from wsrl.studies.report.tables import (
     Table,
@@ -84,13 +84,17 @@ class Report:
     @property
     def significance(self) -> str:
         """Say what the ranking proves."""
-        words = [word for _, word in verdicts(self.ranking, self.ranking.all_judging())]
-        certain = sum(word in ("better", "worse") for word in words)
-        seeds = len(self.benchmark.seeds)
-        if seeds < _SEEDS:
-            said = f"With {seeds} seeds no difference can be significant: the sign-flip test takes "
-            return f"{said}{_SEEDS}. Where an interval does not hold 0, an encoder leans."
-        return f"{certain} differences are significant at 5% by the sign-flip test."
+        seeds, chosen = len(self.benchmark.seeds), self.benchmark.compare_with
+        if chosen is None:
+            return ""
+        said = (
+            f"Wins and losses against {chosen}: in how many contests an encoder is significantly "
+            "better (+) or worse (-) at 5%; in brackets: where only the interval does not hold 0."
+        )
+        if seeds >= _SEEDS:
+            return said
+        takes = f"The sign-flip test takes {_SEEDS} seeds: with {seeds} nothing is significant."
+        return f"{said} {takes}"
 
     def sections(self) -> list[tuple[str, list[Table | str], str]]:
         """Return the tables of the Markdown file: title, tables, and a text over them."""
@@ -132,7 +136,7 @@ class Report:
             title = f"{first.zoo or first.kind} / {first.label or first.kind}"
             rows = []
             for run in rows_of(runs):
-                commands = [line for line in run.command.split("\n") if line]
+                commands = _commands(run.command)
                 theirs = _reseeded(first.command, first.seed, run.seed)[: len(commands)]
                 # Shorter, where embeddings are written for the first seed only.
                 same = run.Index != runs.index[0] and bool(commands) and commands == theirs
@@ -211,9 +215,13 @@ def _plain(chart: Chart) -> dict[str, Any]:
     return {**content, "encoder": chart.encoder, "group": chart.group, "height": chart.height}
 
 
+def _commands(text: str) -> list[str]:
+    return text.split(AND) if text else []
+
+
 def _reseeded(commands: str, before: Any, seed: Any) -> list[str]:
     """Return commands with another seed in place of their own."""
-    lines = [line for line in commands.split("\n") if line]
+    lines = _commands(commands)
     if pd.isna(before) or pd.isna(seed):
         return lines
     pattern = re.compile(_SEED_WORD.format(before))

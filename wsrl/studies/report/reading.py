@@ -28,6 +28,9 @@ from wsrl.studies.benchmark.results import (
 from wsrl.terminal import printable
 
 RUNS, RESULTS = "runs.csv", "results.csv"
+AND = " && "
+"""Between the commands of a run."""
+
 STATES = ("done", "failed", "missing")
 
 ABOUT = (
@@ -208,7 +211,7 @@ def _run(trial: Trial, result: Result | None) -> dict[str, Any]:
         row["made_with"] = made_with
     shown = {name: printable(value) for name, value in row.items()}
     if result is not None:
-        shown["command"] = "\n".join(map(printable, result.commands))
+        shown["command"] = AND.join(map(printable, result.commands))
     numbers: dict[str, Any] = {"seed": trial.seed if setting != trial.name else None}
     if result is not None:
         numbers |= {"wall_seconds": result.wall_seconds}
@@ -219,8 +222,9 @@ def _run(trial: Trial, result: Result | None) -> dict[str, Any]:
 def _described(runs: pd.DataFrame) -> pd.DataFrame:
     """Give columns their types; add ``setting`` and ``label``."""
     text = [name for name in RUN if name not in _NUMBERS]
-    runs = runs.astype({**dict.fromkeys(text, object), "seed": "Int64"})
-    runs = runs.astype(dict.fromkeys([name for name in _NUMBERS if name != "seed"], float))
+    kinds: dict[str, Any] = {"seed": "Int64", "wall_seconds": float}
+    kinds |= {f.name: "Int64" if f.type == "int" else float for f in fields(Cost)}
+    runs = runs.astype({**dict.fromkeys(text, object), **kinds})
     runs[text] = runs[text].where(runs[text].notna(), "")
     pairs = zip(runs.folder, runs.seed, strict=True)
     runs["setting"] = [folder.replace(f"/seed{seed}/", "/") for folder, seed in pairs]
@@ -261,7 +265,7 @@ def read_csv(path: Path, columns: Sequence[str], numeric: Sequence[str] = ()) ->
         found = found.replace(r"^'(?=[=+\-@])", "", regex=True)
         found = found.reindex(columns=list(columns), fill_value="").astype(object)
         for name in numeric:
-            found[name] = pd.to_numeric(found[name].replace("", None))
+            found[name] = found[name].replace("", "nan").astype(float)
         known = {"kind": KINDS, "state": STATES}
         if not all(found[name].isin(known[name]).all() for name in known if name in found):
             raise ValueError("unknown kinds or states of runs")

@@ -120,13 +120,12 @@ def rank_table(benchmark: Benchmark, ranking: Ranking) -> Table | None:
     }
     heads = [*groups]
     if benchmark.compare_with is not None:
-        heads.append(f"against {benchmark.compare_with}")
+        heads.append("wins, losses")
         judged = pd.DataFrame(verdicts(ranking, ranking.all_judging()), columns=["label", "word"])
+        counts = judged.groupby("label").word.value_counts()
         for label, values in rows.items():
-            words = judged.word[judged.label == label]
-            counts = words[words != ""].value_counts().sort_index()
-            said = ", ".join(f"{word} in {count}" for word, count in counts.items())
-            values.append(Value("" if label == benchmark.compare_with else said or "no difference"))
+            certain, leans = (_wins(counts, label, lean) for lean in ("", "leans "))
+            values.append(Value(" ".join(filter(None, (certain, leans and f"({leans})")))))
     caption = f"Mean rank, 1 is best, in up to {found.contests.max()} contests"
     return Table(caption, ["encoder", *heads], list(rows.items()))
 
@@ -247,6 +246,12 @@ def _lost(entry: Any) -> str:
     counts = {"failed": entry.failed, "missing": entry.missing}
     lost = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     return f"{lost} of {entry.seeds + entry.failed + entry.missing} seeds" if lost else ""
+
+
+def _wins(counts: pd.Series[int], label: str, lean: str) -> str:
+    signs = {"+": "better", "-": "worse"}
+    found = {sign: counts.get((label, lean + word), 0) for sign, word in signs.items()}
+    return " ".join(f"{sign}{count}" for sign, count in found.items() if count)
 
 
 def _rank(value: Any, column: pd.Series[float]) -> Value:
