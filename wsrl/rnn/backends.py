@@ -78,6 +78,8 @@ def choose_backend(backend: Backend, weights: RNNWeights, *others: Tensor) -> st
     if backend == "auto" and weights.flat.is_cpu and spec.hidden_size > LARGEST_HIDDEN:
         return "eager"
     chosen = backend if named else choose_elementwise(backend, *tensors, kind=spec.cell)
+    if chosen != "eager" and spec.cell not in cells_with_kernels(chosen):
+        return "eager"
     if chosen == "triton" and (reason := _too_large(spec.hidden_size, weights.flat.device)):
         if named:
             raise ValueError(f"backend {backend!r} cannot run this: {reason}; try auto")

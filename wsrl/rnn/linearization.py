@@ -101,6 +101,12 @@ def linearize(weights: RNNWeights, points: Tensor, inputs: Tensor | None = None)
     Returns:
         The Jacobians, of the weights' dtype.
 
+    >>> spec = RNNSpec("linear", 3, 8, 1, 2)
+    >>> weights = RNNWeights(torch.randn(5, spec.num_parameters), spec)
+    >>> line = linearize(weights, torch.zeros(5, state_size(spec)))
+    >>> torch.equal(line.recurrent, weights.tensors()["rnn.weight_hh_l0"])
+    True
+
     Raises:
         ValueError: for shapes that do not fit the spec.
     """

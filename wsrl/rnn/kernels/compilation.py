@@ -32,6 +32,7 @@ CELLS = {
     "gru": "GRU",
     "tanh": "Elman<Tanh>",
     "linear": "Elman<Identity>",
+    "relu": "Elman<ReLU>",
 }
 """The class in ``cells.h`` of each cell that has kernels."""
 
