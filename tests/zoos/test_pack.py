@@ -568,6 +568,16 @@ def test_fit_on_a_packed_zoo(packed: Path, tmp_path: Path) -> None:
         assert main(["test", "--run", str(folder), "--ckpt_path", "best"]) == 0
         metrics = json.loads((folder / "test.json").read_text())["metrics"]
         assert metrics[f"ood/{metric}"] >= 0
+    predict = ["predict", "--run", str(folder), "--ckpt_path", "best", "--out"]
+    assert main([*predict, str(tmp_path / "e.csv")]) == 0
+    frame = wsrl.read_embeddings(tmp_path / "e.csv")
+    known = pd.read_csv(packed.parent / "runs.csv")
+    assert frame["name"].tolist() == known["file"].tolist()
+    assert frame["threshold"].tolist() == known["threshold"].tolist()
+    assert frame["optimiser"].tolist() == known["optimiser"].tolist()
+    assert set(frame["predicted_optimiser"]) <= {"adam", "sgd"}
+    assert set(frame["split"]) == {"train", "validation", "ood"}
+    assert main([*predict, str(tmp_path / "e.xlsx")]) == 1
 
 
 def test_the_largest_of_a_numeric_task_are_out_of_distribution(packed: Path) -> None:

@@ -143,5 +143,6 @@ def add_run_options(parser: LightningArgumentParser, command: str) -> None:
         parser.add_argument(
             "--out",
             type=str | None,
-            help="the safetensors file to write; by default embeddings.safetensors in the run",
+            help="the file to write, .safetensors, .parquet or .csv (wsrl.read_embeddings reads "
+            "all); by default embeddings.safetensors in the run",
         )

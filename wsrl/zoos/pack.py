@@ -176,6 +176,8 @@ def _manifest(
         "run_names": labels.runs,
         "read_from": models.kinds,
     }
+    if labels.runs != models.names:
+        source["names"] = models.names
     failed: dict[str, int] = {}
     for row in (~survey.finite).nonzero().flatten().tolist():
         run, step = str(columns["run"][row].item()), int(columns["step"][row])

@@ -20,6 +20,7 @@ from wsrl.encoders import list_encoders
 from wsrl.encoders.base import class_path
 from wsrl.stopping import StopRequests, is_launched
 from wsrl.studies.configs import Config, one_line_errors
+from wsrl.studies.embeddings import check_suffix
 from wsrl.studies.options import DESCRIPTIONS, RawHelp, add_run_options, check_devices, check_names
 from wsrl.studies.tables import print_metrics
 from wsrl.studies.training.callbacks import BestCheckpoint, DataRemarks, SaveRunConfig
@@ -262,16 +263,18 @@ class TrainingCLI(LightningCLI):
                 f"predict writes one file from one process, not {self.trainer.world_size}: "
                 "pass --trainer.devices 1"
             )
+        given = self.config["out"]
+        out = Path(given) if given else self.run.folder / "embeddings.safetensors"
+        check_suffix(out)
         results = self.trainer.predict(
             self.model, self.datamodule, ckpt_path=str(self.record.path), weights_only=True
         )
-        given = self.config["out"]
-        out = Path(given) if given else self.run.folder / "embeddings.safetensors"
         splits = self.datamodule.eval_splits("predict")
         if len(splits) == 1:
             results = [results]  # Lightning leaves out the list of loaders where there is one
         check_embedded(self.record.path, results or [])
-        count = write_predictions(out, results or [], splits, self._source())
+        zoo, target = self.datamodule.zoo, getattr(self.model, "target", None)
+        count = write_predictions(out, results or [], splits, self._source(), zoo, target)
         say(f"written: {out} ({count} snapshots)")
 
     def _source(self) -> dict[str, str]:

@@ -9,7 +9,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tests.tasks.conftest import small_emulation, small_trainer
 from wsrl.data import ZooDataModule
-from wsrl.encoders import InteractiveProbing
+from wsrl.encoders import FlattenedWeights, InteractiveProbing
+from wsrl.tasks import PredictionModule
 
 PROBING = partial(InteractiveProbing, num_probes=2, probing_length=4, probe_width=8, reader_width=8)
 
@@ -62,3 +63,18 @@ def test_nothing_is_drawn_unless_wanted_and_possible(
     assert drawn(logger.log_dir) == {}
     trainer = small_trainer(tmp_path, logger=CSVLogger(tmp_path))
     trainer.fit(small_emulation(datamodule), datamodule=datamodule)
+
+
+@pytest.mark.parametrize("target", ["task", "performance"])
+def test_predictions_are_drawn_at_the_end_of_training_and_of_a_test(
+    datamodule: ZooDataModule, tmp_path: Path, target: str
+) -> None:
+    options = {"encoder": FlattenedWeights, "mode": "scratch"}
+    module = PredictionModule(target, datamodule.targets, datamodule.spec, **options)
+    logger = TensorBoardLogger(tmp_path)
+    trainer = small_trainer(tmp_path, max_epochs=2, logger=logger)
+    trainer.fit(module, datamodule=datamodule)
+    expected = {f"predictions/{split}": [8] for split in ("validation", "ood")}
+    assert drawn(logger.log_dir) == expected
+    trainer.test(module, datamodule=datamodule, verbose=False)
+    assert drawn(logger.log_dir)["predictions/ood"] == [8, 8]
