@@ -69,7 +69,7 @@ class Job:
 
     def has_begun(self, folder: Path, since: float) -> bool:
         """Whether steps are being made by a process that started at a time."""
-        made = "progress/*.lease.*" if self.zoo is None else "logs/events*"
+        made = "progress/*.*" if self.zoo is None else "logs/events*"
         return any(times > since for times in map(_changed, folder.glob(made)))
 
     def files_being_written(self, folder: Path) -> bool:

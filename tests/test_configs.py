@@ -10,7 +10,7 @@ import yaml
 
 import wsrl
 from wsrl.cli import main
-from wsrl.studies.benchmark.running import GridRunner
+from wsrl.studies.benchmark import benchmark
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 TINY = {
@@ -144,7 +144,7 @@ def test_benchmark_configs_are_checked_whole(
     usage = shutil.disk_usage(tmp_path)._replace(free=10**12)  # the published tier's 15 seeds
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     ran: list[int] = []
-    monkeypatch.setattr(GridRunner, "run", lambda self, stop: ran.append(len(self.cells)) or {})
+    monkeypatch.setattr(benchmark, "run_grid", lambda *given: ran.append(len(given[1])) or {})
     out = ["--out", str(tmp_path / "out"), "--seeds", "[0]"]  # all seeds have the same cells
     # The smoke tier is run for real in tests/studies/benchmark.
     assert main(["benchmark", "--config", str(CONFIGS / name), *out, "--workers", "1"]) == 0

@@ -26,7 +26,6 @@ from benchmarks.mutations.folders import OUTSIDE
 from benchmarks.mutations.judging import (
     judge,
     leftovers,
-    most_more_seconds,
     pages_with_markup,
     state_of,
 )
@@ -48,7 +47,7 @@ def inputs(zoo_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     moments = {0: {"step": torch.tensor(4.0), "exp_avg": torch.randn(8, 2)}}
     checkpoint = {"epoch": 1, "state_dict": state, "optimizer_states": [{"state": moments}]}
     checkpoint["hyper_parameters"] = {"spec": {"cell": "lstm", "hidden_size": 2}}
-    for place in ("run/checkpoints", "bench/leases", "models", "zoo/progress"):
+    for place in ("run/checkpoints", "models", "zoo/progress"):
         (folder / place).mkdir(parents=True)
     for name in ("best.ckpt", "last.ckpt"):
         torch.save(checkpoint, folder / "run/checkpoints" / name)
@@ -191,15 +190,6 @@ def test_changes_elsewhere_are_seen(inputs: Path, tmp_path: Path) -> None:
     assert found == ["changed: home, home/.new, outside/keep.txt"]  # the first three
     os.utime(tmp_path / WORK)
     assert state_of(tmp_path, "")["work/table.csv"] != before["work/table.csv"]
-
-
-def test_a_lease_may_be_watched(inputs: Path, tmp_path: Path) -> None:
-    lay_out(inputs, tmp_path)
-    command = Command("zoo repair zoo", "zoo", "zoo")
-    without = most_more_seconds(tmp_path, command)
-    (tmp_path / WORK / "zoo/progress/00000.lease.1").touch()
-    assert most_more_seconds(tmp_path, command) == without + 60
-    assert most_more_seconds(tmp_path, replace(command, writes="new")) == without
 
 
 def test_pages_and_leftovers(inputs: Path, tmp_path: Path) -> None:

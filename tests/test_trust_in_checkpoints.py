@@ -157,7 +157,6 @@ CHANGES = {
     "a folder to copy to": lambda content: content["datamodule_hyper_parameters"].update(
         stage_to="copies"
     ),
-    "curves of less than nothing": lambda content: content.update(logs={"a.fit": -1}),
     "no weights": lambda content: content.pop("state_dict"),
     "weights in a list": lambda content: content.update(state_dict=[1]),
     "weights that are text": lambda content: content["state_dict"].update({"encoder.scale": "1"}),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from wsrl.rnn import list_cells as list_cells
     from wsrl.rnn import register_cell as register_cell
     from wsrl.rnn import run_population as run_population
+    from wsrl.studies.embeddings import read_embeddings as read_embeddings
     from wsrl.studies.inspection import Inspection as Inspection
     from wsrl.studies.inspection import inspect_rnn as inspect_rnn
     from wsrl.tasks import EmulationModule as EmulationModule
@@ -46,6 +47,7 @@ _HOMES = {
     "register_encoder": "wsrl.encoders",
     "EmulationModule": "wsrl.tasks",
     "PredictionModule": "wsrl.tasks",
+    "read_embeddings": "wsrl.studies.embeddings",
     "Inspection": "wsrl.studies.inspection",
     "inspect_rnn": "wsrl.studies.inspection",
 }

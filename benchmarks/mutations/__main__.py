@@ -6,7 +6,7 @@
 Small valid inputs are made first, by wsrl itself: zoos, runs, models, a table, configs, a
 benchmark. Each attempt changes one of them and runs one command that reads it, in a process of its
 own. Whatever the input, a command must end with status 0, 1 or 2, in at most 20 s more than with
-the valid input (time in which it waits for a core does not count, and a lease it may watch for its
+the valid input (time in which it waits for a core does not count
 minute), take at most 4 GiB of memory, print no traceback, no control characters and at most a few
 lines on stderr, change nothing outside of the folders that it names, and accept no flipped weight.
 
@@ -29,10 +29,10 @@ from pathlib import Path
 from benchmarks.mutations.attempts import WORK, Attempt, lay_out, plan
 from benchmarks.mutations.inputs import clean_environment, make_inputs
 from benchmarks.mutations.judging import (
+    MORE_SECONDS,
     STATUSES,
     judge,
     leftovers,
-    most_more_seconds,
     pages_with_markup,
     state_of,
 )
@@ -87,7 +87,7 @@ class Search:
         lay_out(self.inputs, self.folder)
         changed = attempt.mutate(self.folder)
         before, old = self._state(attempt.command), leftovers(self.folder)
-        seconds = usual.seconds + most_more_seconds(self.folder, attempt.command)
+        seconds = usual.seconds + MORE_SECONDS
         outcome = self._run(attempt.command, seconds)
         found = judge(attempt, outcome, usual, before, self._state(attempt.command))
         found += pages_with_markup(self.folder, attempt)

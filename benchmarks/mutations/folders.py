@@ -20,8 +20,8 @@ PRECIOUS = (
 """Files outside, under names that commands would write or clear away."""
 
 EXPECTED = (
-    *("progress", "shards", "logs", "checkpoints", "leases", "cells", "config.yaml", "test.json"),
-    *("00000.lease.1", "00001.lease.2", "fit.lock", "00000.json", "00001.json", "report.html"),
+    *("progress", "shards", "logs", "checkpoints", "cells", "config.yaml", "test.json"),
+    *("00000.lease.1", "build.lock", "fit.lock", "00000.json", "00001.json", "report.html"),
     *("m99.pt", "99999.safetensors", "00000.safetensors.0123abcd.partial", "test.0123abcd.partial"),
 )
 """Names that commands look for, write or clear away."""
@@ -104,7 +104,7 @@ def piped(chance: Random, path: Path) -> str:
     """Put a pipe, which never ends, where commands read."""
     folder = _named(path)
     places = [folder / name for name in EXPECTED if "." in name]
-    for part in ("progress", "leases", "logs", "checkpoints"):
+    for part in ("progress", "logs", "checkpoints"):
         places += [folder / part / name for name in EXPECTED if "." in name]
     place = chance.choice(places)
     place.parent.mkdir(exist_ok=True)

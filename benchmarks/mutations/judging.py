@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.mutations.attempts import WORK, Attempt
 from benchmarks.mutations.folders import OUTSIDE
-from benchmarks.mutations.kinds import KINDS, Command
+from benchmarks.mutations.kinds import KINDS
 from benchmarks.mutations.processes import MOST_MEMORY, Outcome
 from benchmarks.mutations.trees import MARKUP
 
@@ -23,9 +23,6 @@ LONG = 2000
 
 STATUSES = {0: "accepted", 1: "refused", 2: "refused"}
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
-
-LEASE_SECONDS = 60
-"""Seconds that wsrl watches a lease of another machine to see whether its holder lives."""
 
 State = dict[str, tuple[int, ...]]
 """By path: what changes when a file, its rights or its content do."""
@@ -100,13 +97,6 @@ def _of_words(outcome: Outcome, usual: Outcome | None) -> list[str]:
     if outcome.status in (1, 2) and not outcome.stderr.strip():
         found.append("refused without a word")
     return found
-
-
-def most_more_seconds(folder: Path, command: Command) -> int:
-    """Return the seconds that a command may take beyond the usual ones, before it is run."""
-    named = [folder / WORK / name for name in command.writes.split()]
-    leases = any(True for place in named for _ in place.rglob("*.lease.*"))
-    return MORE_SECONDS + (LEASE_SECONDS if leases else 0)
 
 
 def pages_with_markup(folder: Path, attempt: Attempt) -> list[str]:

@@ -187,7 +187,7 @@ KINDS = {
         commands="inspect|search|report|benchmark --config benchmark.yaml --out bench",
     ),
     "records": Kind(
-        ("bench/**/*.json", "bench/leases/*", "*/progress/*.json", "run/*.json"),
+        ("bench/**/*.json", "bench/*.lock", "*/progress/*.json", "run/*.json"),
         (text_files.json_value,) * 3 + (text_files.json_text,),
         commands="report|benchmark|zoo build|zoo repair|fit --run|test|inspect",
     ),

@@ -68,6 +68,8 @@ def make_pairs(weights: RNNWeights, generator: torch.Generator) -> dict[str, Pai
             pairs["biases split otherwise"] = split_biases(weights, cell, generator)
         if spec.bias and cell.input_gate is not None:
             pairs["differ on rare inputs alone"] = rare_difference(weights, cell)
+    for symmetry in spec.kind.symmetries:
+        pairs[symmetry.name] = Pair(weights, weights.transform(symmetry, generator), True)
     return pairs
 
 

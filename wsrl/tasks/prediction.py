@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from lightning.pytorch import Callback
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -13,6 +14,7 @@ from wsrl.encoders import Encoder, EncoderFactory, embed
 from wsrl.rnn import RNNSpec, RNNWeights
 from wsrl.tasks.base import COLUMNS, TaskModule, check_not_negative
 from wsrl.tasks.evaluation import evaluation_data, has_data
+from wsrl.tasks.figures import PredictionFigures
 from wsrl.tasks.head import PredictionHead, RunningScale, on_circle, to_degrees
 from wsrl.tasks.metrics import (
     everywhere,
@@ -224,9 +226,17 @@ class PredictionModule(TaskModule):
         log_loss(self, loss, len(batch))
         return loss
 
-    def validation_step(self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Measure one batch."""
-        self._measure(batch, evaluation_data(self).eval_splits("validate")[dataloader_idx])
+    def configure_callbacks(self) -> list[Callback]:
+        """Return the callback that draws."""
+        return [PredictionFigures()]
+
+    def validation_step(
+        self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
+    ) -> dict[str, dict[str, Tensor]]:
+        """Measure one batch; return predictions and targets as ``COLUMNS``, for figures."""
+        split = evaluation_data(self).eval_splits("validate")[dataloader_idx]
+        predicted = self._measure(batch, split)
+        return {COLUMNS: {"prediction": predicted, "target": batch.targets[self.target]}}
 
     def test_step(
         self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0

@@ -81,9 +81,8 @@ def missing_shards(folder: Path, shards: int, part: Part | None = None) -> list[
         check_shards(folder, manifest.shards)
         return []
     done = finished(folder, manifest)
-    listed = [manifest.shards[i] for i in share if i < len(manifest.shards)]
-    records = read_records(folder, manifest, [i for i in share if i in done])
-    check_shards(folder, [*listed, *(record.shard for record in records.values())])
+    records = read_records(folder, [i for i in share if i in done])
+    check_shards(folder, [record.shard for record in records.values()])
     return [index for index in share if index not in done]
 
 
@@ -111,7 +110,7 @@ def complete(folder: Path, shards: int) -> Manifest:
         if len(finished(folder, manifest)) < shards:
             return manifest
         try:
-            manifest = _completed(manifest, read_records(folder, manifest, range(shards)))
+            manifest = _completed(manifest, read_records(folder, range(shards)))
             manifest.write(folder, BACKUP)  # first: whoever sees the manifest tidies up
             manifest.write(folder)
         except FileNotFoundError:
@@ -161,7 +160,7 @@ def _completed(manifest: Manifest, records: Mapping[int, Record]) -> Manifest:
     versions = manifest.versions | ({"backend": ", ".join(sorted(backends))} if backends else {})
     return replace(
         manifest,
-        shards=[*manifest.shards, *(record.shard for record in records.values())],
+        shards=[record.shard for record in records.values()],
         failed={run: failed[run] for run in sorted(failed, key=int)},
         versions=versions,
         complete=True,

@@ -15,6 +15,7 @@ import torch
 
 from wsrl.jobs import Here, Job, LocalPool, listening, report, run_jobs
 from wsrl.problems import TrainableProblem, get_trainable_problem
+from wsrl.resources import check_fits
 from wsrl.rnn import Backend
 from wsrl.rnn.backends import ELEMENTWISE, check_backend
 from wsrl.stopping import StopRequests
@@ -30,7 +31,6 @@ from wsrl.zoos.assembly import (
 from wsrl.zoos.folder import open_or_create
 from wsrl.zoos.group import Group
 from wsrl.zoos.manifest import Manifest
-from wsrl.zoos.memory import check_fits
 from wsrl.zoos.progress import BuildProgress
 from wsrl.zoos.records import state_path
 from wsrl.zoos.settings import BuildSettings

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from wsrl.problems.base import Column
 from wsrl.problems.packed import PackedRNNs
+from wsrl.resources import check_fits
 from wsrl.rnn import RNNSpec, RNNWeights, run_population
 from wsrl.zoos.manifest import Manifest
 from wsrl.zoos.packing.inputs import Given, Inputs, make_inputs
@@ -172,10 +172,12 @@ def _manifest(
     source: dict[str, Any] = {
         "models_sha256": survey.digest,
         "labels_sha256": digest(columns, {}),
-        **inputs.source(),
+        **inputs.source,
         "run_names": labels.runs,
         "read_from": models.kinds,
     }
+    if labels.runs != models.names:
+        source["names"] = models.names
     failed: dict[str, int] = {}
     for row in (~survey.finite).nonzero().flatten().tolist():
         run, step = str(columns["run"][row].item()), int(columns["step"][row])
@@ -220,13 +222,11 @@ def _outputs(weights: RNNWeights, sequences: Tensor) -> Tensor:
 def _check_memory(spec: RNNSpec, inputs: Inputs, models: int) -> None:
     """Refuse sequences of which one RNN's are more than the machine's memory, with its outputs."""
     needed = 4 * inputs.count * inputs.length * (spec.input_size + spec.output_size)
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > memory:
-        raise ValueError(
-            f"{inputs.count} sequences of length {inputs.length} need {needed / 1e9:.1f} GB for "
-            f"each of {models} RNNs, and this machine has {memory / 1e9:.1f} GB of memory: choose "
-            "a smaller length, or fewer sequences_stored"
-        )
+    check_fits(
+        f"each of {models} RNNs with {inputs.count} sequences of length {inputs.length}",
+        needed,
+        "choose a smaller length, or fewer sequences_stored",
+    )
 
 
 def _rows_in_a_shard(spec: RNNSpec, inputs: Inputs) -> int:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +16,15 @@ from tests.studies.benchmark.conftest import QUICK, Grid
 from tests.studies.benchmark.gated_encoder import AT, GATE
 from tests.waiting import HANG_SECONDS, Gate, until
 from wsrl.cli import main
-from wsrl.stopping import StopRequests
-from wsrl.studies.benchmark import running
-from wsrl.studies.benchmark.plan import plan
+from wsrl.jobs import locked
 from wsrl.studies.benchmark.results import (
     RESULT,
     TRIALS,
     Result,
     Trial,
     read_results,
-    write_result,
 )
-from wsrl.studies.benchmark.running import LEASES, GridRunner
 from wsrl.studies.benchmark.work import LOG, make_folder
-from wsrl.studies.benchmark_commands import _parser, _settings
-from wsrl.zoos.leases import Leases, Standing
 
 ROOT = Path(__file__).parents[3]
 ONE = {"encoders": ["InteractiveProbing"], "modes": ["frozen"]}
@@ -86,8 +79,8 @@ def portable(found: dict[str, Any], out: Path) -> Any:
 PATIENT = f"""
 import sys
 from wsrl.cli import main
-from wsrl.studies.benchmark import running
-running._END_SECONDS = {HANG_SECONDS}  # for the trials to save; no test depends on this number
+from wsrl.jobs import local
+local.STOPPING_SECONDS = {HANG_SECONDS}  # for the trials to save; no test depends on this number
 sys.exit(main())
 """
 
@@ -204,57 +197,15 @@ def test_interrupted_again_and_again_it_gives_the_same_numbers(
     assert portable(numbers(out), out) == interrupted
 
 
-def test_two_commands_at_once_share_the_trials(
-    grid: Grid,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_a_benchmark_is_one_command_s(
+    grid: Grid, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One command here, one in a process of its own."""
-    monkeypatch.chdir(tmp_path)
-    words = [*grid(**GATED | {"seeds": [0, 1], "modes": ["frozen"]}), "--workers", "1"]
-    AT.write_text("1")
-    gate = Gate(tmp_path / GATE)
-
-    def open_when_both_wait() -> None:
-        until(lambda: len(gate.waiting()) == 2)  # a trial of each
-        gate.open()
-
-    opener = threading.Thread(target=open_when_both_wait, daemon=True)
-    opener.start()
-    other = start(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    ended = main(["benchmark", *words])
-    said = [other.communicate()[0], capsys.readouterr().out]
-    opener.join()
-    assert (ended, other.returncode) == (0, 0), said
-    results = {result.trial.name: result for result in read_results(tmp_path / "out")}
-    assert len(results) == 8
-    done = [line.split("] ")[1].split(":")[0] for text in said for line in _done(text)]
-    assert sorted(done) == sorted(results)  # each by exactly one of them
-    assert all(_done(text) for text in said)
-
-
-def test_what_fails_elsewhere_meanwhile_is_left_to_the_next_command(
-    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    words, out = grid(**ONE | {"modes": []}, other_modes=[]), tmp_path / "out"
-    (planned,) = plan(_settings(_parser().parse_args(words)), out)
-    name, folder = planned.trial.name, out / TRIALS / planned.trial.name
-    folder.mkdir(parents=True)
-    runner = GridRunner(out, [planned], workers=1, devices=[], threads=1)
-    lease = Leases(out / LEASES).take(name.replace("/", "~"), Standing())
-    assert lease is not None
-
-    def end_elsewhere(_: float) -> None:
-        write_result(folder, Result(planned.trial, error="no luck"))
-        lease.__exit__(None, None, None)
-
-    with lease, monkeypatch.context() as patch:
-        patch.setattr(running.time, "sleep", end_elsewhere)
-        assert runner.run(StopRequests()) == {name: "no luck"}
-    assert not (folder / LOG).exists()
-    assert GridRunner(out, [planned], 1, [], 1).run(StopRequests()) == {}
-    assert [result.error for result in read_results(out)] == [None]
+    words = grid(**ONE | {"modes": []}, other_modes=[])
+    (tmp_path / "out").mkdir()
+    with locked(tmp_path / "out/benchmark.lock", print):
+        assert main(["benchmark", *words]) == 1
+    assert f"process {os.getpid()} on " in capsys.readouterr().err
+    assert main(["benchmark", *words]) == 0
 
 
 def test_a_trial_that_does_not_end_is_killed_when_one_asks_twice(
@@ -271,10 +222,6 @@ def test_a_trial_that_does_not_end_is_killed_when_one_asks_twice(
     process.send_signal(signal.SIGINT)
     said = process.communicate()[1]
     assert process.returncode == 128 + signal.SIGINT, said
-
-
-def _done(text: str) -> list[str]:
-    return [line for line in text.splitlines() if ": done in" in line]
 
 
 def test_results_come_back_as_they_were_written(grid: Grid, tmp_path: Path) -> None:

@@ -114,16 +114,19 @@ def remixed(
 
 
 def random_signs(batch: int, size: int, generator: torch.Generator | None) -> Tensor:
-    """Draw ``+1`` or ``-1`` for each neuron, as maps."""
-    return (torch.rand(batch, size, generator=generator).sub(0.5).sign() + 0.0).diag_embed()
+    """Draw ``+1`` or ``-1`` for each neuron, as maps; the first is always flipped."""
+    signs = 1 - 2 * torch.randint(2, (batch, size), generator=generator).double()
+    signs[:, 0] = -1
+    return signs.diag_embed()
 
 
 def random_scales(batch: int, size: int, generator: torch.Generator | None) -> Tensor:
     """Draw factors from 1/2 to 2 for the neurons, as maps."""
-    return torch.exp2(2 * torch.rand(batch, size, generator=generator) - 1).diag_embed()
+    drawn = torch.rand(batch, size, generator=generator, dtype=torch.float64)
+    return torch.exp2(2 * drawn - 1).diag_embed()
 
 
 def random_bases(batch: int, size: int, generator: torch.Generator | None) -> Tensor:
     """Draw matrices that are well invertible."""
-    signs = random_signs(batch, size, generator)
-    return signs + 0.5 * torch.randn(batch, size, size, generator=generator) / size
+    drawn = torch.randn(batch, size, size, generator=generator, dtype=torch.float64)
+    return random_signs(batch, size, generator) + 0.5 * drawn / size

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import platform
-import signal
 import sys
-import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from wsrl import __version__
-from wsrl._process import find_own_modules, hear_of_parents_death
-from wsrl.failures import attempt, describe
+from wsrl._process import find_own_modules, named_modules
+from wsrl.failures import describe
 from wsrl.safe_files import check_inside
 from wsrl.strict_json import numbers, read_json
-from wsrl.studies.baseline_commands import baseline_from_arguments
 from wsrl.studies.benchmark.curves import read_curves
-from wsrl.studies.benchmark.plan import PlannedTrial, shown
+from wsrl.studies.benchmark.plan import PlannedTrial, Words, shown
 from wsrl.studies.benchmark.results import RESULT, TRIALS, Cost, Result, Trial, write_result
-from wsrl.studies.build_commands import build_from_arguments
-from wsrl.studies.encoder_commands import encoders_from_arguments
-from wsrl.studies.training.command import run_training
 from wsrl.studies.training.runs import Run
 from wsrl.terminal import complain, guarded, say
 from wsrl.zoos.files import remove_leftovers
@@ -38,16 +30,6 @@ LOG = "output.log"
 
 _FRAMES = 30  # of a traceback, the innermost ones
 
-COMMANDS: dict[str, Callable[[Sequence[str]], Any]] = {
-    "fit": lambda words: run_training("fit", words),
-    "test": lambda words: run_training("test", words),
-    "predict": lambda words: run_training("predict", words),
-    "baseline": baseline_from_arguments,
-    "zoo": lambda words: build_from_arguments(words[1:]),
-    "encoders": encoders_from_arguments,
-}
-"""What trials run, by the first word: the very commands that one types."""
-
 
 @dataclass(frozen=True)
 class Task:
@@ -56,25 +38,38 @@ class Task:
     Attributes:
         planned: the trial.
         out: the benchmark's folder.
-        threads: of this process.
-        device: the number of the GPU it may see, as the environment numbers them.
+        command: runs a command by its words.
+        modules: that the command line names.
     """
 
     planned: PlannedTrial
     out: Path
-    threads: int
-    device: str | None
+    command: Callable[[Words], int]
+    modules: tuple[str, ...] = ()
 
 
-def work(task: Task) -> None:
-    """Run a trial; a process's target.
+class TrialError(RuntimeError):
+    """A trial failed; its result says so too."""
+
+
+def run_trial(task: Task) -> Result:
+    """Run a trial in this process, which is its own, and note how it ended.
 
     Raises:
-        SystemExit: with status 1 where the trial failed, or as a signal has it.
+        TrialError: saying why it failed.
     """
+    named_modules[:] = task.modules
+    find_own_modules()
+    folder = make_folder(task.out, task.planned.trial)
+    _print_to(folder / LOG)
+    start = time.monotonic()
     with guarded():
-        status = attempt(f"trial {task.planned.trial.name}", lambda: _work(task))
-    raise SystemExit(status)
+        error = _run(task)
+    result = _result(task, folder, error, time.monotonic() - start)
+    write_result(folder, result)
+    if error is not None:
+        raise TrialError(error)
+    return result
 
 
 def make_folder(out: Path, trial: Trial) -> Path:
@@ -92,42 +87,12 @@ def make_folder(out: Path, trial: Trial) -> Path:
     return folder
 
 
-def _work(task: Task) -> int:
-    """Run a trial in this process; return the exit status."""
-    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):  # whatever was inherited
-        signal.signal(number, signal.SIG_DFL)
-    hear_of_parents_death(signal.SIGKILL)  # that of the process that forks the trials
-    threading.Thread(target=_end_with_the_command, daemon=True).start()
-    if task.device is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = task.device
-    torch.set_num_threads(task.threads)
-    find_own_modules()
-    folder = make_folder(task.out, task.planned.trial)
-    _print_to(folder / LOG)
-    start = time.monotonic()
-    error = _run(task.planned)
-    seconds = time.monotonic() - start
-    write_result(folder, _result(task, folder, error, seconds))
-    return 0 if error is None else 1
-
-
-def _end_with_the_command() -> None:
-    """End this process when the command that runs the benchmark dies, however it does.
-
-    The process that forks the trials lives on as long as any trial does.
-    """
-    command = multiprocessing.parent_process()
-    if command is not None:
-        command.join()
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _run(planned: PlannedTrial) -> str | None:
+def _run(task: Task) -> str | None:
     """Run the commands; return why one failed."""
-    for words in planned.commands:
+    for words in task.planned.commands:
         say(f"$ {shown(words)}")
         try:
-            COMMANDS[words[0]](words[1:])
+            task.command(words)
         except Exception as error:  # a trial that fails, as by an encoder's bug, ends no other
             reason = describe(error).reason
             traceback.print_exc(limit=-_FRAMES)  # into the log
