@@ -52,9 +52,8 @@ def run_benchmark(
     done = finished(out, trials)
     left = [planned for planned in trials if planned.trial.name not in done]
     check_grid(settings, left, out, workers, commands)
-    out.mkdir(parents=True, exist_ok=True)
+    record_grid(out, settings, trials)
     with locked(out / _LOCK, partial(_refuse, out)):
-        record_grid(out, settings, trials)
         say(f"{out}: {len(trials)} trials, {len(done)} of them done, {workers} at a time")
         threads = max(1, _cores() // workers)
         stop.at_once = False
