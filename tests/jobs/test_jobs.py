@@ -71,8 +71,8 @@ def test_a_job_runs_after_those_it_needs_and_others_go_on_when_one_fails(
     assert path.read_text().split() == ["first", "last"]
     assert {name: str(error) for name, error in failed.items()} == {
         "bad": "no such thing",
-        "left out": "bad failed",
-        "left out too": "left out failed",
+        "left out": "left out, since bad failed",
+        "left out too": "left out, since left out failed",
     }
     assert ended["last"] == "last"
     assert ended["bad"] is None

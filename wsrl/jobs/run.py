@@ -83,8 +83,11 @@ def run_jobs(
     Raises:
         ValueError: where names are not unique.
 
-    >>> run_jobs([Job("a", int, ("1",)), Job("b", int, ("x",)), Job("c", int, (), ("b",))], Here())
-    {'b': ValueError("invalid literal for int() with base 10: 'x'"), 'c': RuntimeError('b failed')}
+    >>> jobs = [Job("a", int, ("1",)), Job("b", int, ("x",)), Job("c", int, needs=("b",))]
+    >>> for name, error in run_jobs(jobs, Here()).items():
+    ...     print(name, "-", error)
+    b - invalid literal for int() with base 10: 'x'
+    c - left out, since b failed
     """
     pending: dict[str, Job] = {}
     for job in jobs:
@@ -105,7 +108,7 @@ def run_jobs(
         for job in list(pending.values()):
             if bad := next((need for need in job.needs if need in failed), None):
                 del pending[job.name]
-                end(job.name, None, RuntimeError(f"{bad} failed"))
+                end(job.name, None, RuntimeError(f"left out, since {bad} failed"))
             elif len(running) < engine.workers and not unfinished & set(job.needs):
                 del pending[job.name]
                 begun[job.name] = begun.get(job.name, 0) + 1
