@@ -176,7 +176,7 @@ def spectral_residues(line: Linearization) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def exact_gradients(device: torch.device) -> Iterator[None]:
-    """Allow gradients, and no lower precision, whatever the surroundings allow."""
+    """Enable gradients and disable autocast, whatever the caller's modes are."""
     with (
         torch.inference_mode(False),
         torch.enable_grad(),

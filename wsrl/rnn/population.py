@@ -17,7 +17,7 @@ State: TypeAlias = tuple[Tensor, ...]
 """A population's state, a tensor ``(L, B, S, H)`` for each part: ``(h, c)`` of LSTMs."""
 
 CORES_PER_RNN = 4
-"""A kernel runs an RNN on one core, about as fast as PyTorch on this many."""
+"""A kernel runs an RNN on one core about as fast as PyTorch on this many."""
 
 
 def run_population(
@@ -100,7 +100,7 @@ def make_ready(weights: RNNWeights) -> ReadyWeights:
 def run_eagerly(
     weights: RNNWeights, inputs: Tensor, state: State | None = None
 ) -> tuple[Tensor, State]:
-    """Do the same in PyTorch: every device and dtype, and the truth for the kernels."""
+    """Run in PyTorch: on every device, in every dtype. The kernels are tested against it."""
     start = start_state(weights, inputs) if state is None else state
     return run_ready(weights.spec, make_ready(weights), inputs, start)
 

@@ -231,7 +231,7 @@ def with_initial_values(spec: RNNSpec, drawn: Tensor) -> RNNWeights:
 def random_permutations(
     spec: RNNSpec, batch: int, generator: torch.Generator | None = None
 ) -> list[Tensor]:
-    """Draw a permutation ``(batch, H)`` for every layer, uniformly, each RNN its own."""
+    """Draw a permutation ``(batch, H)`` for every layer, uniformly, one for each RNN."""
     return [
         torch.rand(batch, spec.hidden_size, generator=generator).argsort(1)
         for _ in range(spec.num_layers)
