@@ -167,22 +167,22 @@ def small(tmp_path: Path) -> Path:
 
 
 WRONG_CELLS = [
-    ({"seed": "0"}, "seed is '0'"),
-    ({"seed": [0]}, "seed is [0]"),
-    ({"seed": True}, "seed is True"),
+    ({"seed": "0"}, "seed must be a whole number, not '0'"),
+    ({"seed": [0]}, "seed must be a whole number, not [0]"),
+    ({"seed": True}, "seed must be a whole number, not True"),
     ({"seed": -1}, "seed is -1"),
     ({"seed": 2**64}, "seed is 184467"),
-    ({"name": 7}, "name is 7"),
+    ({"name": 7}, "name must be text, not 7"),
     ({"name": "../../outside"}, "name is '../../outside': expected a folder under cells/"),
     ({"name": "/etc"}, "name is '/etc'"),
     ({"name": ""}, "name is ''"),
     ({"kind": "other"}, "kind is 'other': expected one of zoo"),
-    ({"zoo": ["z"]}, "zoo is ['z']"),
-    ({"encoder": {}}, "encoder is {}"),
-    ({"target": 3}, "target is 3"),
+    ({"zoo": ["z"]}, "zoo must be text, not ['z']"),
+    ({"encoder": {}}, "encoder must be text, not {}"),
+    ({"target": 3}, "target must be text, not 3"),
     ({"mode": None}, "a trial of kind prediction needs mode"),
     ({"ablation": 7}, "must be a mapping"),
-    ({"ablation": {"of": 1, "option": "b", "value": 1}}, "of is 1"),
+    ({"ablation": {"of": 1, "option": "b", "value": 1}}, "of must be text, not 1"),
     ({"other": 7}, "other"),
 ]
 
