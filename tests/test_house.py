@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "rnn": {"plugins", "safe_files"},
     "problems": {"rnn", "plugins", "safe_files", "validation"},
     "zoos": {
+        "minutes",
         *("rnn", "problems", "plugins", "stopping", "torch_files", "safe_files", "strict_json"),
         *("resources", "validation"),
     },
@@ -34,7 +35,7 @@ MAY_IMPORT = {
     "studies": {
         *("_process", "environment", "stopping", "torch_files", "safe_files", "strict_json"),
         *("class_paths", "terminal", "failures", "resources", "validation"),
-        *("rnn", "problems", "zoos", "data", "encoders", "tasks", "analysis"),
+        *("rnn", "problems", "zoos", "data", "encoders", "tasks", "analysis", "minutes"),
     },
 }
 
