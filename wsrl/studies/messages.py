@@ -50,7 +50,7 @@ def explain(message: str, configs: Sequence[Config] = ()) -> str:
 
 def _in_short(message: str, key: str) -> str:
     from wsrl.encoders import get_encoder, list_encoders  # takes seconds, for errors alone
-    from wsrl.encoders.base import option_names
+    from wsrl.recorded import option_names
     from wsrl.tasks import TaskModule
 
     unknown = re.search(r"Expected a dot import path string: (\S+)", message)

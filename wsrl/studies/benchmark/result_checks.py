@@ -8,7 +8,7 @@ import reprlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from wsrl.encoders.base import is_plain
+from wsrl.recorded import is_plain
 from wsrl.validation import check_arguments
 
 if TYPE_CHECKING:

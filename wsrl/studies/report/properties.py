@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from wsrl.encoders.base import is_plain
+from wsrl.recorded import is_plain
 from wsrl.strict_json import read_json, to_json
 from wsrl.studies.report.layout import Part, Table, Value, number
 from wsrl.studies.report.reading import Benchmark, distinct, without_seed

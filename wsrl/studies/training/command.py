@@ -15,10 +15,11 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
+from torch.optim import Optimizer
 
 from wsrl.data import ZooDataModule
 from wsrl.encoders import list_encoders
-from wsrl.encoders.base import class_path
+from wsrl.recorded import class_path
 from wsrl.stopping import StopRequests, is_launched
 from wsrl.studies.configs import Config
 from wsrl.studies.messages import explain, quiet
@@ -126,9 +127,14 @@ class TrainingCLI(LightningCLI):
         """Add trainer, model and data; the model is any task, short names included."""
         parser.add_lightning_class_args(Trainer, "trainer")
         parser.set_defaults({f"trainer.{k}": v for k, v in self.trainer_defaults.items()})
-        # Not add_lightning_class_args: that makes the model optional and its errors hard to read.
-        parser.add_argument(
-            "--model", type=TaskModule, required=True, help="what is trained, and its options"
+        # Not add_lightning_class_args, whose errors are hard to read. Encoders of other people may
+        # have a constructor without annotations.
+        parser.add_subclass_arguments(
+            TaskModule,
+            "model",
+            fail_untyped=False,
+            required=True,
+            help="what is trained, and its options",
         )
         parser.add_lightning_class_args(ZooDataModule, "data")
 
@@ -136,6 +142,8 @@ class TrainingCLI(LightningCLI):
         """Add the run's options, and hand the zoo's spec and targets to the model."""
         for name in LINKED:
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+        parser.add_optimizer_args((Optimizer,), link_to="model.init_args.optimizer")
+        parser.add_lr_scheduler_args(link_to="model.init_args.lr_scheduler")
         add_run_options(parser, self.command)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
