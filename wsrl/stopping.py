@@ -38,6 +38,11 @@ class StopRequests:
                     self._before[number] = signal.signal(number, self._note)
         return self
 
+    def install(self) -> None:
+        """Catch the signals again, after somebody else has put handlers in the place of these."""
+        for number in self._before:
+            signal.signal(number, self._note)
+
     def __exit__(
         self,
         kind: type[BaseException] | None,

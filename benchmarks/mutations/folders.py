@@ -21,7 +21,7 @@ PRECIOUS = (
 
 EXPECTED = (
     *("progress", "shards", "logs", "checkpoints", "leases", "cells", "config.yaml", "test.json"),
-    *("00000.lease.1", "00001.lease.2", "fit.lease.1", "00000.json", "00001.json", "report.html"),
+    *("00000.lease.1", "00001.lease.2", "fit.lock", "00000.json", "00001.json", "report.html"),
     *("m99.pt", "99999.safetensors", "00000.safetensors.0123abcd.partial", "test.0123abcd.partial"),
 )
 """Names that commands look for, write or clear away."""

@@ -137,7 +137,7 @@ def in_both(mutator: Mutator) -> Mutator:
     return update_wrapper(change, getattr(mutator, "func", mutator))
 
 
-STATES = ("optimizer_states", "loops", "callbacks", "lr_schedulers", "global_step", "logs", "cost")
+STATES = ("optimizer_states", "loops", "callbacks", "lr_schedulers", "global_step", "cost")
 """Sections of a checkpoint that only training that goes on reads."""
 
 FOLDERS = (

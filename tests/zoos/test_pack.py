@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 import wsrl
 from wsrl.cli import main
+from wsrl.data.datamodule import suited_options
 from wsrl.problems import PackedRNNs
 from wsrl.rnn import RNNSpec
 from wsrl.zoos import Manifest, ZooError, assembly, open_zoo, pack_zoo, verify_zoo
@@ -354,10 +355,9 @@ def test_drawn_sequences_have_their_distribution(tmp_path: Path) -> None:
     assert set(values["one_hot"].unique().tolist()) == {0.0, 1.0}
     assert (values["one_hot"].mean((0, 1, 2)) - 1 / 3).abs().max() < 0.03
     assert not torch.equal(values["normal"][0], values["normal"][1])
-    activations = {
-        kind: zoo.problem.encoder_defaults()["input_activation"] for kind, zoo in drawn.items()
-    }
-    assert activations == {"normal": "identity", "uniform": "sigmoid", "one_hot": "softmax"}
+    activations = {kind: suited_options(zoo.problem.input_kind) for kind, zoo in drawn.items()}
+    wanted = {"normal": "identity", "uniform": "sigmoid", "one_hot": "softmax"}
+    assert activations == {kind: {"input_activation": name} for kind, name in wanted.items()}
 
 
 def test_an_rnns_sequences_do_not_depend_on_the_others(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from wsrl.data.splits import (
     unique_tasks,
 )
 from wsrl.data.staging import open_staged, stage_zoo
-from wsrl.problems import Problem
+from wsrl.problems import InputKind, Problem
 from wsrl.zoos import open_zoo
 from wsrl.zoos.memory import check_fits
 
@@ -147,7 +147,7 @@ class ZooDataModule(LightningDataModule):
     @property
     def encoder_defaults(self) -> dict[str, Any]:
         """Values that suit the zoo's problem, for options of encoders that are left open."""
-        return self.problem.encoder_defaults()
+        return suited_options(self.problem.input_kind)
 
     def eval_splits(self, stage: str) -> list[str]:
         """Name the splits of the evaluation loaders, in their order.
@@ -295,6 +295,22 @@ class ZooDataModule(LightningDataModule):
             return 0, 0
         batches = self.trainer.fit_loop.epoch_loop.batch_progress
         return batches.total.completed, batches.current.completed
+
+
+def suited_options(kind: InputKind | None) -> dict[str, Any]:
+    """Return options of probing encoders whose probing inputs are like a problem's inputs.
+
+    >>> suited_options(InputKind("range", -1, 1, length=12))
+    {'input_activation': 'tanh', 'probing_length': 12}
+    """
+    if kind is None:
+        return {}
+    activation = "softmax" if kind.values == "tokens" else "identity"
+    if kind.values == "range":
+        ranges = {(0.0, 1.0): "sigmoid", (-1.0, 1.0): "tanh"}
+        activation = ranges.get((kind.low, kind.high), "identity")
+    length = {} if kind.length is None else {"probing_length": kind.length}
+    return {"input_activation": activation} | length
 
 
 def _check_sizes(**sizes: int) -> None:

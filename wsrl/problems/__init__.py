@@ -3,6 +3,7 @@
 from wsrl.problems.base import (
     Batch,
     Column,
+    InputKind,
     Problem,
     Runner,
     Target,
@@ -26,6 +27,7 @@ __all__ = [
     "Batch",
     "Column",
     "FormalLanguages",
+    "InputKind",
     "PackedRNNs",
     "Problem",
     "Runner",

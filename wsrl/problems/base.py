@@ -7,11 +7,13 @@ problem is one file with one subclass, registered by decorator, or announced by 
 
 from __future__ import annotations
 
+import inspect
+import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -19,8 +21,17 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from wsrl.rnn import Backend, RNNSpec, RNNWeights, State
+from wsrl.rnn import (
+    Backend,
+    RNNSpec,
+    RNNWeights,
+    State,
+    population_cross_entropy,
+    run_population,
+)
 from wsrl.validation import checked
+
+_Self = TypeVar("_Self", bound="Problem")
 
 Runner: TypeAlias = Callable[[Tensor, State | None], tuple[Tensor, State]]
 """Runs ``B`` models: inputs ``(B, S, T, I)`` and a state (``None`` at the start) to outputs
@@ -94,17 +105,35 @@ class TrainingStream(ABC):
 
     @abstractmethod
     def batch(self, step: int) -> Batch:
-        """Return the data of one step, a function of the step and the ``state`` alone."""
+        """Return the data of one step, a function of the step and the state alone."""
 
-    def hear(self, accuracy: Tensor) -> None:  # noqa: B027 most streams are the same for all
-        """Hear how accurate each member was on the last batch, ``(P,)``, as a curriculum must."""
+    def observe(self, accuracy: Tensor) -> None:  # noqa: B027 most streams are the same for all
+        """Take note of each member's accuracy on the last batch, ``(P,)``, as a curriculum does."""
 
-    def state(self) -> dict[str, Tensor]:
-        """Return what has come of what was heard, so that an interrupted build can go on."""
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return what ``observe`` has changed, so that an interrupted build can go on."""
         return {}
 
-    def restore(self, state: Mapping[str, Tensor]) -> None:  # noqa: B027
-        """Take up what ``state`` returned."""
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:  # noqa: B027
+        """Go on from what ``state_dict`` returned."""
+
+
+@dataclass(frozen=True)
+class InputKind:
+    """What the input vectors of a problem are like, so that others can make some that suit.
+
+    Attributes:
+        values: ``tokens`` (one-hot vectors), ``range`` (numbers from ``low`` to ``high``) or
+            ``real`` (any numbers).
+        low: the smallest number of a ``range``.
+        high: the largest.
+        length: steps in which an RNN shows what it does; ``None`` where any number will do.
+    """
+
+    values: Literal["tokens", "range", "real"]
+    low: float = 0.0
+    high: float = 1.0
+    length: int | None = None
 
 
 DTYPES = {
@@ -146,12 +175,19 @@ class Column:
 
 
 class Problem(ABC):
-    """A family of tasks that small RNNs were trained on: what reading a zoo needs."""
+    """A family of tasks that small RNNs were trained on: what reading a zoo needs.
+
+    The arguments of a subclass's constructor are recorded as its settings, so they must be plain
+    values: numbers, strings, booleans, lists and dictionaries of these.
+    """
 
     name: ClassVar[str]
 
     output_kind: str
     """``categorical`` where outputs are logits, ``real`` where they are values."""
+
+    input_kind: InputKind | None = None
+    """What inputs are like; ``None`` for tokens, which encoders assume by themselves."""
 
     scores_clones: ClassVar[bool] = True
     """Whether ``clone_scores`` can judge a model that runs freely."""
@@ -159,12 +195,30 @@ class Problem(ABC):
     task_period: ClassVar[float | None] = None
     """For tasks that are one number on a circle, what goes once round it."""
 
+    not_recorded: ClassVar[frozenset[str]] = frozenset()
+    """Arguments that are no settings of a zoo: where things lie on this machine."""
+
     input_size: int
     output_size: int
+    _settings: dict[str, Any]
 
-    @abstractmethod
+    def __new__(cls: type[_Self], *args: Any, **kwargs: Any) -> _Self:
+        """Record the constructor's arguments; copies and pickles come here without any."""
+        problem = super().__new__(cls)
+        bound = inspect.signature(cls.__init__).bind_partial(problem, *args, **kwargs)
+        bound.apply_defaults()
+        problem._settings = dict(list(bound.arguments.items())[1:])
+        return problem
+
     def settings(self) -> dict[str, Any]:
-        """Return the constructor's arguments as plain values."""
+        """Return the constructor's arguments as plain values, as JSON would give them back.
+
+        Raises:
+            TypeError: for an argument that is no plain value.
+        """
+        known = {n: value for n, value in self._settings.items() if n not in self.not_recorded}
+        settings: dict[str, Any] = json.loads(json.dumps(known))
+        return settings
 
     def spec(self, cell: str, hidden_size: int, num_layers: int, bias: bool = True) -> RNNSpec:
         """Return the spec of RNNs that fit this problem."""
@@ -178,13 +232,12 @@ class Problem(ABC):
         Among them ``task``, ``performance``, ``sequences`` and ``outputs``.
         """
 
-    @abstractmethod
     def encode(self, sequences: Tensor) -> Tensor:
-        """Turn stored sequences ``(..., *stored)`` into inputs ``(..., T, I)`` of float32."""
+        """Turn stored sequences ``(..., *stored)`` into inputs ``(..., T, I)`` of float32.
 
-    def encoder_defaults(self) -> dict[str, Any]:
-        """Return values for options of encoders that suit this problem, where none are given."""
-        return {}
+        By default they are the inputs.
+        """
+        return sequences.float()
 
     def as_images(self, inputs: Tensor) -> Tensor | None:
         """Return inputs ``(..., T, I)`` as images ``(..., H, W)``, where that is what they are."""
@@ -214,7 +267,6 @@ class Problem(ABC):
             ValueError: saying what is missing and where from to take it.
         """
 
-    @abstractmethod
     def clone_scores(
         self, run: Runner, tasks: Tensor, samples: int, generators: Sequence[torch.Generator]
     ) -> Tensor:
@@ -222,15 +274,28 @@ class Problem(ABC):
 
         What is random in the score of a model comes out of its own one of ``B`` generators (on the
         CPU), so that it does not depend on the others.
+
+        Raises:
+            ValueError: by default; ``scores_clones`` is then ``False``.
         """
+        raise ValueError(f"clones cannot be scored on {self.name!r}: no score is defined")
 
-    @abstractmethod
     def targets(self, steps: Sequence[int]) -> dict[str, Target]:
-        """Return what can be predicted of a zoo with snapshots at ``steps``."""
+        """Return what can be predicted of a zoo with snapshots at ``steps``.
 
-    @abstractmethod
+        By default the performance and the training step.
+        """
+        return {
+            "performance": Target("performance", "real"),
+            "step": Target("step", "classes", values=tuple(sorted(steps))),
+        }
+
     def ood_criterion(self, tasks: NDArray[Any]) -> NDArray[np.float64]:
-        """Return a number for every task ``(n, K)``; the largest are out of distribution."""
+        """Return a number for every task ``(n, K)``; the largest are out of distribution.
+
+        By default the first number of the task.
+        """
+        return tasks[:, 0].astype(np.float64)
 
 
 class TrainableProblem(Problem):
@@ -262,18 +327,22 @@ class TrainableProblem(Problem):
         weights, where the problem can: the same gradient from less work.
         """
 
-    @abstractmethod
     def loss(self, weights: RNNWeights, batch: Batch, backend: Backend) -> Tensor:
         """Return each member's loss on its own sequences, ``(P,)``, differentiable by the weights.
 
-        ``population_cross_entropy`` is the fast way, ``run_population`` the general one; both take
-        the ``backend``.
+        By default cross-entropy averaged over steps, or the mean squared error of real outputs.
         """
+        if self.output_kind == "categorical":
+            given = (batch.inputs, batch.targets, batch.weights)
+            return population_cross_entropy(weights, *given, backend)
+        outputs, _ = run_population(weights, batch.inputs, backend=backend)
+        errors = (outputs - batch.targets).square().mean((2, 3))
+        return (errors * batch.weights).sum(1)
 
     def loss_and_accuracy(
         self, weights: RNNWeights, batch: Batch, backend: Backend
     ) -> tuple[Tensor, Tensor | None]:
-        """Return the loss, and the accuracy ``(P,)`` where the stream is to hear of it."""
+        """Return the loss, and the accuracy ``(P,)`` where the stream is to observe it."""
         return self.loss(weights, batch, backend), None
 
     @abstractmethod

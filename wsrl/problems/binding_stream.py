@@ -50,36 +50,13 @@ class Continuations:
         return copied * signs[:, None]
 
 
-class Curriculum:
-    """How far each member has come.
-
-    Args:
-        horizons: the steps after the input that count, ascending.
-        threshold: the accuracy on a batch above which a member moves on to the next.
-        members: how many.
-    """
-
-    def __init__(self, horizons: Sequence[int], threshold: float, members: int) -> None:
-        self._horizons, self._threshold = torch.tensor(horizons), threshold
-        self.level = torch.zeros(members, dtype=torch.long)
-
-    @property
-    def horizons(self) -> Tensor:
-        """Of each member, ``(P,)``."""
-        return self._horizons[self.level]
-
-    def hear(self, accuracy: Tensor) -> None:
-        """Let those move on whose ``accuracy (P,)`` is high enough."""
-        passed = (accuracy > self._threshold).cpu()
-        self.level = (self.level + passed).clamp(max=len(self._horizons) - 1)
-
-
 class BindingStream(TrainingStream):
-    """Random signs; members have horizons of their own.
+    """Random signs; how many steps after the input count is each member's own (a curriculum).
 
     Args:
         continuations: what is to follow.
-        curriculum: how much of it counts.
+        horizons: the steps that count, ascending; a member begins with the first.
+        threshold: the accuracy on a batch above which a member moves on to the next horizon.
         members: who trains.
         seed: of the draws.
         shape: of each member's inputs in a step, ``(S, s, d)``.
@@ -88,12 +65,15 @@ class BindingStream(TrainingStream):
     def __init__(
         self,
         continuations: Continuations,
-        curriculum: Curriculum,
+        horizons: Sequence[int],
+        threshold: float,
         members: Sequence[int],
         seed: int,
         shape: tuple[int, int, int],
     ) -> None:
-        self._continuations, self._curriculum = continuations, curriculum
+        self._continuations, self._threshold = continuations, threshold
+        self._horizons = torch.tensor(horizons)
+        self._level = torch.zeros(len(members), dtype=torch.long)
         self._members, self._seed, self._shape = members, seed, shape
         self._block, self._draws = -1, torch.empty(0)
 
@@ -109,19 +89,20 @@ class BindingStream(TrainingStream):
             self._draws = 2 * torch.from_numpy(np.stack(drawn)) - 1
             self._block = block
         inputs = self._draws[:, within].to(self._continuations.device, torch.float32)
-        horizons = self._curriculum.horizons
+        horizons = self._horizons[self._level]
         targets = self._continuations.of(inputs, int(horizons.max()))
         weights = inputs.new_full(inputs.shape[:2], 1 / inputs.shape[1])
         return BindingBatch(inputs, targets, weights, horizons)
 
-    def hear(self, accuracy: Tensor) -> None:
-        """Let members that are good enough move on to the next horizon."""
-        self._curriculum.hear(accuracy)
+    def observe(self, accuracy: Tensor) -> None:
+        """Let members that are accurate enough, ``(P,)``, move on to the next horizon."""
+        passed = (accuracy > self._threshold).cpu()
+        self._level = (self._level + passed).clamp(max=len(self._horizons) - 1)
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Return where in the curriculum each member is."""
-        return {"level": self._curriculum.level}
+        return {"level": self._level}
 
-    def restore(self, state: Mapping[str, Tensor]) -> None:
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on from there."""
-        self._curriculum.level = state["level"]
+        self._level = state["level"]

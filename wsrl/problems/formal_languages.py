@@ -25,7 +25,7 @@ from wsrl.problems.base import (
 )
 from wsrl.problems.registry import register_problem
 from wsrl.problems.streams import Purpose, stream
-from wsrl.rnn import Backend, RNNWeights, State, population_cross_entropy
+from wsrl.rnn import State
 from wsrl.validation import check_size
 
 _BLOCK = 256  # steps whose draws come from one stream
@@ -97,19 +97,6 @@ class FormalLanguages(TrainableProblem):
         self.bos, self.eos = num_tokens, num_tokens + 1
         self.input_size = self.output_size = num_tokens + 2
 
-    def settings(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {
-            "num_tokens": self.num_tokens,
-            "length": self.length,
-            "max_n": self.max_n,
-            "min_difference": self.min_difference,
-            "max_difference": self.max_difference,
-            "acceptor": self.acceptor,
-            "evaluated_strings": self.evaluated_strings,
-            "stored_strings": self.stored_strings,
-        }
-
     def draw_tasks(self, seed: int, members: Sequence[int]) -> Tensor:
         """Draw ``m_2 .. m_n`` uniformly and independently; ``m_1`` is 0: ``(P, num_tokens)``."""
         low, high = self.min_difference, self.max_difference + 1
@@ -141,12 +128,6 @@ class FormalLanguages(TrainableProblem):
     ) -> TrainingStream:
         """Return batches of strings; a language has few, so the distinct ones carry counts."""
         return _LanguageStream(self, tasks, members, seed, batch_size, unique_sequences)
-
-    def loss(self, weights: RNNWeights, batch: Batch, backend: Backend) -> Tensor:
-        """Next-token cross-entropy over the whole padded sequence."""
-        return population_cross_entropy(
-            weights, batch.inputs, batch.targets, batch.weights, backend
-        )
 
     def columns(self) -> dict[str, Column]:
         """Return the published columns and the count of strings in the right order."""
@@ -267,11 +248,8 @@ class FormalLanguages(TrainableProblem):
     def targets(self, steps: Sequence[int]) -> dict[str, Target]:
         """Return the task (each difference a class), the performance and the training step."""
         differences = tuple(range(self.min_difference, self.max_difference + 1))
-        return {
-            "task": Target("task", "classes", self.num_tokens - 1, differences, first=1),
-            "performance": Target("performance", "real"),
-            "step": Target("step", "classes", values=tuple(sorted(steps))),
-        }
+        task = Target("task", "classes", self.num_tokens - 1, differences, first=1)
+        return {"task": task} | super().targets(steps)
 
     def ood_criterion(self, tasks: NDArray[Any]) -> NDArray[np.float64]:
         """Entropy of ``m - min m + 1`` as a distribution: the most even tasks are OOD."""

@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from wsrl.problems.base import Column, Problem, Runner, Target
+from wsrl.problems.base import Column, InputKind, Problem, Target
 from wsrl.problems.registry import register_problem
 
 OUTPUT_KINDS = ("categorical", "real")
@@ -81,20 +79,7 @@ class PackedRNNs(Problem):
         self.length, self.sequences_stored, self.inputs = length, sequences_stored, inputs
         self.properties = {known["name"]: dict(known) for known in properties}
         self.task, self.performance = tuple(task), performance
-
-    def settings(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {
-            "input_size": self.input_size,
-            "output_size": self.output_size,
-            "output_kind": self.output_kind,
-            "length": self.length,
-            "sequences_stored": self.sequences_stored,
-            "inputs": self.inputs,
-            "properties": [dict(known) for known in self.properties.values()],
-            "task": list(self.task),
-            "performance": self.performance,
-        }
+        self.input_kind = _INPUT_KINDS.get(inputs, InputKind("real"))
 
     def columns(self) -> dict[str, Column]:
         """Return the columns of such a zoo but those that every zoo has.
@@ -115,25 +100,6 @@ class PackedRNNs(Problem):
             "outputs": Column("F32", (*sequences, self.output_size)),
         }
 
-    def encode(self, sequences: Tensor) -> Tensor:
-        """Return stored sequences ``(..., T, I)``: they are the inputs."""
-        return sequences.float()
-
-    def encoder_defaults(self) -> dict[str, Any]:
-        """Probing sequences have values like the stored ones."""
-        kinds = {"one_hot": "softmax", "uniform": "sigmoid"}
-        return {"input_activation": kinds.get(self.inputs, "identity")}
-
-    def clone_scores(
-        self, run: Runner, tasks: Tensor, samples: int, generators: Sequence[torch.Generator]
-    ) -> Tensor:
-        """Refuse, since nobody knows what the RNNs are for.
-
-        Raises:
-            ValueError: always.
-        """
-        raise ValueError("clones of packed RNNs cannot be scored: what they do well is not known")
-
     def task_name(self, task: Sequence[float]) -> str:
         """Return the properties that make up a task, by name; of a task of its own, the run."""
         if not self.task:
@@ -148,11 +114,8 @@ class PackedRNNs(Problem):
     def targets(self, steps: Sequence[int]) -> dict[str, Target]:
         """Return every property, and step and performance where there is something to predict."""
         targets = {name: _target(known) for name, known in self.properties.items()}
-        if self.performance:
-            targets["performance"] = Target("performance", "real")
-        if len(steps) > 1:
-            targets["step"] = Target("step", "classes", values=tuple(sorted(steps)))
-        return targets
+        known = {"performance": self.performance, "step": len(steps) > 1}
+        return targets | {n: t for n, t in super().targets(steps).items() if known[n]}
 
     def ood_criterion(self, tasks: NDArray[Any]) -> NDArray[np.float64]:
         """The task's first property where it is a number (the largest are OOD).
@@ -161,8 +124,11 @@ class PackedRNNs(Problem):
         the same: OOD tasks are then no different from the others.
         """
         if self.task and self.properties[self.task[0]]["kind"] == "real":
-            return tasks[:, 0].astype(np.float64)
+            return super().ood_criterion(tasks)
         return np.random.RandomState(0).random_sample(len(tasks))
+
+
+_INPUT_KINDS = {"one_hot": InputKind("tokens"), "uniform": InputKind("range", 0, 1)}
 
 
 def _class_name(known: Mapping[str, Any], position: float) -> str:

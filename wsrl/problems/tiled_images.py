@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from wsrl.problems.base import (
     Batch,
     Column,
+    InputKind,
     Runner,
     Target,
     TrainableProblem,
@@ -28,7 +28,7 @@ from wsrl.problems.image_sources import SOURCES, Images, load_images
 from wsrl.problems.registry import register_problem
 from wsrl.problems.rotation import TiledRotation
 from wsrl.problems.streams import Purpose, stream
-from wsrl.rnn import Backend, RNNWeights, population_cross_entropy, sequence_cross_entropy
+from wsrl.rnn import sequence_cross_entropy
 from wsrl.rnn.backends import kernels_serve
 from wsrl.rnn.kernels import cpu
 
@@ -60,6 +60,7 @@ class TiledImages(TrainableProblem):
     output_kind = "categorical"
     task_period: ClassVar[float | None] = 360.0
     draws_weight_decay: ClassVar[bool] = True
+    not_recorded: ClassVar[frozenset[str]] = frozenset({"image_folder", "download"})
 
     def __init__(
         self,
@@ -93,24 +94,15 @@ class TiledImages(TrainableProblem):
                 raise ValueError(f"{name} must be at least 1, not {value}")
         self.source, self.tile_size, self.interpolation = source, tile_size, interpolation
         self.decays = tuple(sorted({float(decay) for decay in weight_decays}))
+        self._settings |= {"tile_size": tile_size, "weight_decays": self.decays}  # as they are used
         self.evaluated_images, self.stored_sequences = evaluated_images, stored_sequences
         self.image_folder, self.download = image_folder, download
         self.tiles = (size // tile_size) ** 2
         self.length = self.tiles + 1
         self.input_size, self.output_size = tile_size**2, SOURCES[source].classes
+        self.input_kind = InputKind("range", 0, 1, self.length)
         self._rotation = TiledRotation(size, tile_size, interpolation)
         self._placed: dict[torch.device, Images] = {}
-
-    def settings(self) -> dict[str, Any]:
-        """Return the constructor's arguments but where the images lie on this machine."""
-        return {
-            "source": self.source,
-            "tile_size": self.tile_size,
-            "interpolation": self.interpolation,
-            "weight_decays": list(self.decays),
-            "evaluated_images": self.evaluated_images,
-            "stored_sequences": self.stored_sequences,
-        }
 
     @cached_property
     def images(self) -> Images:
@@ -187,12 +179,6 @@ class TiledImages(TrainableProblem):
         """Return passes over the training images; no two of a pass are equal."""
         return _ImageStream(self, tasks, members, seed, batch_size)
 
-    def loss(self, weights: RNNWeights, batch: Batch, backend: Backend) -> Tensor:
-        """Cross-entropy of the class, averaged over all steps."""
-        return population_cross_entropy(
-            weights, batch.inputs, batch.targets, batch.weights, backend
-        )
-
     def columns(self) -> dict[str, Column]:
         """Return the published columns, and the generalisation gap."""
         numbers = ("performance", "training_loss", "validation_loss", "weight_decay")
@@ -255,10 +241,6 @@ class TiledImages(TrainableProblem):
             right += (outputs[:, :, -1].argmax(-1) == labels).sum(1)
         return losses / rows.shape[1], right / rows.shape[1]
 
-    def encode(self, sequences: Tensor) -> Tensor:
-        """Return stored sequences as they are, in float32."""
-        return sequences.float()
-
     def clone_scores(
         self, run: Runner, tasks: Tensor, samples: int, generators: Sequence[torch.Generator]
     ) -> Tensor:
@@ -277,22 +259,14 @@ class TiledImages(TrainableProblem):
 
     def targets(self, steps: Sequence[int]) -> dict[str, Target]:
         """Return the angle (on the circle, and as published as a number) and what was measured."""
+        angle = Target("task", "angle", period=360.0)
+        number = Target("task", "real", period=360.0)
         return {
-            "angle": Target("task", "angle", period=360.0),
-            "angle_as_number": Target("task", "real", period=360.0),
-            "performance": Target("performance", "real"),
+            "angle": angle,
+            "angle_as_number": number,
             "generalization_gap": Target("generalization_gap", "real"),
-            "step": Target("step", "classes", values=tuple(sorted(steps))),
             "weight_decay": Target("weight_decay", "classes", values=self.decays),
-        }
-
-    def ood_criterion(self, tasks: NDArray[Any]) -> NDArray[np.float64]:
-        """The angle itself: the largest are OOD."""
-        return tasks[:, 0].astype(np.float64)
-
-    def encoder_defaults(self) -> dict[str, Any]:
-        """Probing sequences look like images."""
-        return {"probing_length": self.length, "input_activation": "sigmoid"}
+        } | super().targets(steps)
 
     def as_images(self, inputs: Tensor) -> Tensor | None:
         """Put tiles back together, BOS left out."""

@@ -19,17 +19,13 @@ from torch.nn import functional
 from wsrl.problems.base import (
     Batch,
     Column,
+    InputKind,
     Runner,
     Target,
     TrainableProblem,
     TrainingStream,
 )
-from wsrl.problems.binding_stream import (
-    BindingBatch,
-    BindingStream,
-    Continuations,
-    Curriculum,
-)
+from wsrl.problems.binding_stream import BindingBatch, BindingStream, Continuations
 from wsrl.problems.binding_tasks import BindingTask, check_sizes
 from wsrl.problems.registry import register_problem
 from wsrl.problems.streams import Purpose, stream
@@ -70,6 +66,7 @@ class VariableBinding(TrainableProblem):
 
     name: ClassVar[str] = "variable_binding"
     output_kind = "real"
+    input_kind = InputKind("range", -1, 1)
 
     def __init__(
         self,
@@ -113,21 +110,6 @@ class VariableBinding(TrainableProblem):
         if named and not self._named:
             raise ValueError(f"no task remembers a whole vector for ever: {', '.join(tasks)}")
 
-    def settings(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {
-            "steps": self.steps,
-            "dims": self.dims,
-            "tasks": list(self.tasks),
-            "horizons": list(self.horizons),
-            "threshold": self.threshold,
-            "l2": self.l2,
-            "evaluated_horizons": list(self.evaluated_horizons),
-            "evaluated_sequences": self.evaluated_sequences,
-            "stored_sequences": self.stored_sequences,
-            "stored_horizon": self.stored_horizon,
-        }
-
     def prepare(self) -> None:
         """Report the degenerate tasks."""
         for name in self.tasks:
@@ -167,9 +149,8 @@ class VariableBinding(TrainableProblem):
     ) -> TrainingStream:
         """Return batches of random vectors; there are too many for any to come twice."""
         continuations = Continuations(self._tasks(tasks), self.horizons[-1], tasks.device)
-        curriculum = Curriculum(self.horizons, self.threshold, len(members))
         shape = (batch_size, self.steps, self.dims)
-        return BindingStream(continuations, curriculum, members, seed, shape)
+        return BindingStream(continuations, self.horizons, self.threshold, members, seed, shape)
 
     def loss(self, weights: RNNWeights, batch: Batch, backend: Backend) -> Tensor:
         """Mean squared error after the input, and ``l2``."""
@@ -241,10 +222,6 @@ class VariableBinding(TrainableProblem):
         """Return stored inputs ``(..., s, d)`` with the zeros that follow: ``(..., T, d)``."""
         return functional.pad(sequences.float(), (0, 0, 0, self.stored_horizon))
 
-    def encoder_defaults(self) -> dict[str, Any]:
-        """Probing inputs lie between -1 and 1."""
-        return {"input_activation": "tanh"}
-
     def clone_scores(
         self, run: Runner, tasks: Tensor, samples: int, generators: Sequence[torch.Generator]
     ) -> Tensor:
@@ -260,9 +237,7 @@ class VariableBinding(TrainableProblem):
         return {
             "source": Target("task", "classes", self.dims, sources),
             "sign": Target("task", "classes", self.dims, (-1, 1), first=self.dims),
-            "performance": Target("performance", "real"),
-            "step": Target("step", "classes", values=tuple(sorted(steps))),
-        }
+        } | super().targets(steps)
 
     def ood_criterion(self, tasks: NDArray[Any]) -> NDArray[np.float64]:
         """How many values a task remembers for ever: the most demanding are OOD."""

@@ -121,7 +121,7 @@ class Group:
         (gradient,) = torch.autograd.grad(losses.sum(), flat)
         with torch.no_grad():
             if accuracy is not None:
-                self.data.hear(accuracy)
+                self.data.observe(accuracy)
             if self.settings.clip_norm is not None:
                 gradient = clip_norms(gradient, self.settings.clip_norm)
             self.optimizer.step(gradient, self.settings.learning_rate(step))
@@ -165,7 +165,7 @@ class Group:
             "state.square": self.optimizer.square,
             "state.failed_at": self.failed_at,
         }
-        tensors |= {f"stream.{name}": value for name, value in self.data.state().items()}
+        tensors |= {f"stream.{name}": value for name, value in self.data.state_dict().items()}
         for index, snapshot in enumerate(self.snapshots):
             tensors |= {f"snapshot.{index}.{name}": value for name, value in snapshot.items()}
         about: dict[str, Any] = {"step": self.step_count, "snapshots": len(self.snapshots)}
@@ -181,7 +181,7 @@ class Group:
             self.failed_at.copy_(tensors["state.failed_at"])
         self.optimizer.step_count = metadata["step"]
         self.backends |= set(metadata.get("backends", ()))  # earlier states do not tell
-        self.data.restore(_named(tensors, "stream."))
+        self.data.load_state_dict(_named(tensors, "stream."))
         for index in range(metadata["snapshots"]):
             self.snapshots.append(_named(tensors, f"snapshot.{index}."))
 

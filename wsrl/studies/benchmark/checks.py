@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wsrl.data.datamodule import suited_options
 from wsrl.data.splits import split_tasks, unique_tasks
 from wsrl.problems import Problem
 from wsrl.rnn import RNNSpec
@@ -51,7 +52,7 @@ class ZooFacts:
             "spec": self.spec.to_dict(),
             "targets": self.targets,
             "output_kind": self.problem.output_kind,
-            "encoder_defaults": self.problem.encoder_defaults(),
+            "encoder_defaults": suited_options(self.problem.input_kind),
         }
 
 

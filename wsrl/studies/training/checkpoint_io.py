@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric.plugins import CheckpointIO
+from lightning.fabric.plugins import CheckpointIO, TorchCheckpointIO
 from lightning.pytorch.strategies import Strategy
 
 from wsrl.torch_files import MapLocation, read_torch_file
@@ -72,17 +72,23 @@ class AtomicCheckpointIO(CheckpointIO):
 
 
 def with_checkpoint_io(plugins: Any, strategy: Any) -> list[Any]:
-    """Add this way of writing checkpoints to a trainer's plugins, unless one was chosen.
+    """Have a trainer write checkpoints this way, unless another one was chosen.
 
     Args:
         plugins: as they were given to the trainer: one, a list or ``None``.
-        strategy: as it was given to the trainer; an object can bring a way of its own.
+        strategy: as it was given to the trainer: a name, or an object, which is changed here.
+
+    Returns:
+        The plugins for the trainer.
     """
     given = plugins if isinstance(plugins, list) else [plugins] if plugins else []
-    chosen = isinstance(strategy, Strategy) and strategy._checkpoint_io is not None
-    if chosen or any(isinstance(plugin, CheckpointIO) for plugin in given):
+    if any(isinstance(plugin, CheckpointIO) for plugin in given):
         return given
-    return [*given, AtomicCheckpointIO()]
+    if not isinstance(strategy, Strategy):
+        return [*given, AtomicCheckpointIO()]
+    if type(strategy.checkpoint_io) is TorchCheckpointIO:  # Lightning's default
+        strategy.checkpoint_io = AtomicCheckpointIO()
+    return given
 
 
 @contextlib.contextmanager

@@ -50,7 +50,6 @@ class CheckpointRecord:
         model: the model's constructor arguments.
         data: the datamodule's.
         pretrained: the emulation checkpoint that the encoder's weights once came from, if any.
-        logs: how long the files of its run's curves were, by name; ``None`` where it does not say.
         step: optimiser steps that were made.
     """
 
@@ -59,7 +58,6 @@ class CheckpointRecord:
     model: dict[str, Any]
     data: dict[str, Any]
     pretrained: str | None
-    logs: dict[str, int] | None
     step: int
 
     @classmethod
@@ -91,7 +89,6 @@ class CheckpointRecord:
                 dict(content["hyper_parameters"]),
                 dict(content["datamodule_hyper_parameters"]),
                 content["wsrl"].get("pretrained"),
-                None if (logs := content.get("logs")) is None else dict(logs),
                 content["global_step"],
             )
         except KeyError as error:
@@ -117,9 +114,6 @@ class CheckpointRecord:
         texts = (self.class_path, self.pretrained or "")
         if not all(isinstance(name, str) for name in texts):
             raise ValueError(f"class_path and pretrained must be text, not {texts!r:.200}")
-        for length in (self.logs or {}).values():
-            if type(length) is not int or length < 0:
-                raise ValueError(f"lengths of logs must be whole numbers, not {self.logs!r:.200}")
         if type(self.step) is not int:
             raise ValueError(f"global_step must be a whole number, not {self.step!r:.200}")
         base: type[TaskModule] = TaskModule  # type: ignore[type-abstract]  # never made itself

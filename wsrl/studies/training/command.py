@@ -38,15 +38,14 @@ from wsrl.studies.training.divergence import (
 )
 from wsrl.studies.training.logs import RunLogger
 from wsrl.studies.training.predictions import ColumnKeeper, write_metrics, write_predictions
-from wsrl.studies.training.processes import check_sizes
-from wsrl.studies.training.run_lease import own_run
+from wsrl.studies.training.processes import check_sizes, is_requeued
+from wsrl.studies.training.run_lock import own_run
 from wsrl.studies.training.runs import AUTO, Request, Run
-from wsrl.studies.training.stopping import EndCheckpoint, LastCheckpoint, ended_together
+from wsrl.studies.training.stopping import LastCheckpoint, OwnSignals, reported
 from wsrl.studies.training.training_state import TrainingStateCheck
 from wsrl.tasks import TaskModule
 from wsrl.tasks.state_dicts import WeightsError
 from wsrl.terminal import note, say
-from wsrl.zoos.leases import Lease, LeaseLostError
 
 
 def run_training(
@@ -79,7 +78,7 @@ def run_training(
             cli.execute()
     except ArgumentError as error:
         raise ArgumentError(None, explain(str(error), request.configs)) from error
-    except (MisconfigurationException, LeaseLostError) as error:
+    except MisconfigurationException as error:
         raise ValueError(str(error)) from error
     return cli
 
@@ -95,7 +94,6 @@ class TrainingCLI(LightningCLI):
         self.command = command
         self.stop = stop
         self.held = held
-        self.lease: Lease | None = None
         self.record: CheckpointRecord | None = None
         self.cost, self.columns = TrainingCost(), ColumnKeeper()
         arguments = [config.word for config in request.configs] + request.options
@@ -164,7 +162,7 @@ class TrainingCLI(LightningCLI):
         writes = self.command == "fit" and not self.config["trainer"]["fast_dev_run"]
         if writes and self.trainer.is_global_zero:
             own = own_run(self.run, self._goes_on(), self.auto, self.config["overwrite"])
-            self.lease = self.held.enter_context(own)
+            self.held.enter_context(own)
         self._choose_arithmetic()
         data = dict(self.datamodule.hparams)
         if self.record is not None:
@@ -190,20 +188,20 @@ class TrainingCLI(LightningCLI):
         if given["default_root_dir"] is None:
             own["default_root_dir"] = str(self.run.folder)
         own["plugins"] = with_checkpoint_io(given["plugins"], given["strategy"])
+        self.requeued = is_requeued(own["plugins"])
         callbacks = given["callbacks"] or []
         callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
-        callbacks = [DataRemarks(), *callbacks]
+        callbacks = [OwnSignals(self.stop), DataRemarks(), *callbacks]
         own["callbacks"] = [*callbacks, self.columns] if self.command == "test" else callbacks
         if self.command == "fit":
-            saves = given["enable_checkpointing"] is not False
+            saves = given["enable_checkpointing"] is not False and not given["fast_dev_run"]
+            own["enable_checkpointing"] = True  # ``last`` is there even if it saves nothing
             path = self.run.checkpoint("last") if saves else None
-            minutes = self.config_init["checkpoint_minutes"]
             step = 0 if self.record is None else self.record.step
-            last = LastCheckpoint(path, minutes, self.stop, step, self._check_lease)
-            checks = [TrainingStateCheck(), DivergenceCheck()]
-            kept = [self._best_checkpoint(), EndCheckpoint(last)] if saves else []
-            # ``last`` runs first, so that it saves before other callbacks change state.
-            own["callbacks"] = [last, *checks, self.cost, *callbacks, *kept]
+            last = LastCheckpoint(path, self.config_init["checkpoint_minutes"], self.stop, step)
+            checks = [TrainingStateCheck(), DivergenceCheck(), self.cost]
+            best = [self._best_checkpoint()] if saves else []
+            own["callbacks"] = [*checks, *callbacks, *best, last]
         return super().instantiate_trainer(**own, **kwargs)
 
     def execute(self) -> None:
@@ -216,7 +214,7 @@ class TrainingCLI(LightningCLI):
         }
         if self.trainer.is_global_zero:
             self.run.remove_leftovers()
-        with ended_together(self.trainer, self.stop, self.run.folder):
+        with reported(self.trainer, self.stop, self.run.folder, self.requeued):
             try:
                 commands[self.command]()
             except WeightsError as error:
@@ -226,10 +224,6 @@ class TrainingCLI(LightningCLI):
     def fit(self) -> None:
         """Train, and say where the run is."""
         path = None if self.record is None else str(self.record.path)
-        logs = self.record.logs if self.record and self._goes_on() else {}
-        for logger in self.trainer.loggers if self.trainer.is_global_zero else ():
-            if isinstance(logger, RunLogger) and logs is not None:
-                logger.cut(logs)
         try:
             self.trainer.fit(self.model, self.datamodule, ckpt_path=path, weights_only=True)
         except DivergedError as error:
@@ -300,10 +294,6 @@ class TrainingCLI(LightningCLI):
         own = self.run.checkpoints.resolve()
         return self.record is not None and self.record.path.parent.resolve() == own
 
-    def _check_lease(self) -> None:
-        if self.lease is not None:
-            self.lease.check()
-
     def _from_checkpoint(self, request: Request) -> list[str]:
         """The config files that stand for what is not said on the command line."""
         assert self.record is not None
@@ -317,7 +307,7 @@ class TrainingCLI(LightningCLI):
         if self.command != "fit":
             return given or False
         if given is None or given is True:
-            return RunLogger(self.run)
+            return RunLogger(self.run, self.record.step if self.record and self._goes_on() else 0)
         return given  # type: ignore[no-any-return]  # checked by the parser
 
     def _best_checkpoint(self) -> BestCheckpoint:

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from wsrl.studies.training.processes import Agreement
+from wsrl.studies.training.processes import smallest
 from wsrl.studies.training.runs import WORDS, Run
 from wsrl.tasks import TaskModule
 from wsrl.tasks.state_dicts import not_finite
@@ -38,11 +38,6 @@ class DivergenceCheck(Callback):
 
     def __init__(self) -> None:
         self._losses: list[tuple[int, Tensor]] = []
-        self._agreement: Agreement | None = None
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Meet the other processes."""
-        self._agreement, self._losses = Agreement(), []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check the weights to begin with: a checkpoint may be of a run that diverged.
@@ -64,12 +59,12 @@ class DivergenceCheck(Callback):
         if isinstance(loss, Tensor):
             self._losses.append((trainer.global_step, loss.detach()))
         if (batch_idx + 1) % EVERY == 0:
-            self._check_losses()
+            self._check_losses(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the losses."""
         if not trainer.sanity_checking:
-            self._check_losses()
+            self._check_losses(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at what checkpoints are chosen by; all processes have the same value."""
@@ -86,15 +81,13 @@ class DivergenceCheck(Callback):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Look at losses and weights before they are saved."""
-        self._check_losses()
-        self._check_weights(trainer, pl_module)
+        self._check_all(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the last losses and weights."""
-        self._check_losses()
-        self._check_weights(trainer, pl_module)
+        self._check_all(trainer, pl_module)
 
-    def _check_losses(self) -> None:
+    def _check_losses(self, trainer: Trainer) -> None:
         step, value = _NEVER, math.nan
         if self._losses:
             values = torch.stack([loss.float().mean() for _, loss in self._losses]).cpu()
@@ -103,23 +96,19 @@ class DivergenceCheck(Callback):
                     step, value = at, found
                     break
             self._losses = []
-        first = self._first_of_all(step)
+        (first,) = smallest(trainer, [step])
         if first < _NEVER:
             of = "" if step == first else " in another process"
             raise DivergedError(f"training diverged: the loss is {value} at step {first}{of}")
 
-    def _check_weights(self, trainer: Trainer, module: LightningModule) -> None:
+    def _check_all(self, trainer: Trainer, module: LightningModule) -> None:
+        self._check_losses(trainer)
         name = not_finite(module)
-        if self._first_of_all(_NEVER if name is None else trainer.global_step) < _NEVER:
+        if smallest(trainer, [_NEVER if name is None else 0]) == [0]:
             raise DivergedError(
                 f"training diverged: {name or 'a weight'} is not finite at step "
                 f"{trainer.global_step}"
             )
-
-    def _first_of_all(self, step: int) -> int:
-        """Return the smallest of the processes' steps."""
-        assert self._agreement is not None
-        return self._agreement.smallest([step])[0]
 
 
 def _of(trainer: Trainer) -> str:

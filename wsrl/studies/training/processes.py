@@ -1,92 +1,39 @@
-"""The processes of one run: what they agree on, who ends whom, and how a job is queued again."""
+"""The processes of one run: what they agree on, how many there may be, and jobs of a cluster."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch import Trainer
-from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
-from torch import distributed
 
 from wsrl.terminal import note
 
 
-class Agreement:
-    """What the processes of a run know together; a single process, what it knows itself.
+def largest(trainer: Trainer, values: Sequence[int]) -> list[int]:
+    """Return the largest of each value over all processes of a run.
 
-    All must ask at the same moments. They agree on the CPU, over a group of their own, so that a
-    step on a GPU is not waited for.
-    """
-
-    def __init__(self) -> None:
-        several = distributed.is_available() and distributed.is_initialized()
-        several = several and distributed.get_world_size() > 1
-        self._group = distributed.new_group(backend="gloo") if several else None
-
-    def largest(self, values: Sequence[int]) -> list[int]:
-        """Return the largest of each value over all processes."""
-        if self._group is None:
-            return list(values)
-        together = torch.tensor(values)
-        distributed.all_reduce(together, distributed.ReduceOp.MAX, self._group)
-        return [int(value) for value in together]
-
-    def smallest(self, values: Sequence[int]) -> list[int]:
-        """Return the smallest of each value over all processes."""
-        return [-value for value in self.largest([-value for value in values])]
-
-
-class _NoSignalHandlers:
-    """Stands where Lightning keeps its signal handlers, and installs none."""
-
-    received_sigterm = False
-
-    def register_signal_handlers(self) -> None:
-        pass
-
-    def teardown(self) -> None:
-        pass
-
-
-def leave_signals_alone(trainer: Trainer) -> None:
-    """Have Lightning neither handle signals nor ask the first process for them at every step.
-
-    Its handlers speak to the other processes from within the handler, which hangs or fails where
-    these do something else at that moment; and they hear the first process only.
-    """
-    trainer._signal_connector = _NoSignalHandlers()  # type: ignore[assignment]
-    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = _say_nothing  # type: ignore[method-assign]
-
-
-def _say_nothing() -> None:
-    pass
-
-
-def end_children(trainer: Trainer, patience: float) -> None:
-    """End the processes that Lightning started for this run, if it did.
+    All processes must ask at the same moments.
 
     Args:
         trainer: of the run.
-        patience: seconds to wait for them before they are killed.
+        values: whole numbers that this process knows.
     """
-    launcher = trainer.strategy.launcher
-    if not isinstance(launcher, _SubprocessScriptLauncher):
-        return
-    children = list(launcher.procs)
-    # The thread that watches them shares this list: it would kill this process for their failure.
-    launcher.procs.clear()
-    for child in children:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(patience)
-        if child.poll() is None:
-            child.kill()
-            child.wait()
+    if trainer.world_size == 1:
+        return list(values)
+    together = torch.tensor(values, device=trainer.strategy.root_device)
+    return [int(value) for value in trainer.strategy.reduce(together, reduce_op="max")]
+
+
+def smallest(trainer: Trainer, values: Sequence[int]) -> list[int]:
+    """Return the smallest of each value over all processes, as ``largest`` does."""
+    return [-value for value in largest(trainer, [-value for value in values])]
 
 
 def check_sizes(trainer: Mapping[str, Any]) -> None:
@@ -128,10 +75,16 @@ def _count(devices: Any) -> int | None:
         return None
 
 
-def requeues(trainer: Trainer) -> bool:
-    """Say whether a SLURM job that is told of its end is to be queued again."""
-    environment = trainer._accelerator_connector.cluster_environment
-    return isinstance(environment, SLURMEnvironment) and environment.auto_requeue
+def is_requeued(plugins: Sequence[Any]) -> bool:
+    """Say whether a SLURM job that is warned of its end is to be queued again.
+
+    Args:
+        plugins: of the trainer; a ``SLURMEnvironment`` among them can say no.
+    """
+    for plugin in plugins:
+        if isinstance(plugin, ClusterEnvironment):
+            return isinstance(plugin, SLURMEnvironment) and plugin.auto_requeue
+    return SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
 
 
 def requeue() -> None:

@@ -69,21 +69,13 @@ class Run:
         """Path of the ``best`` or the ``last`` checkpoint."""
         return self.checkpoints / f"{word}.ckpt"
 
-    def furthest(self) -> Path | None:
-        """Return the last checkpoint; where there is none the best, and else nothing.
-
-        A run that was killed just after its first validation may have the best one only.
-        """
-        paths = [self.checkpoint(word) for word in ("last", "best")]
-        return next((path for path in paths if path.is_file()), None)
-
     def holds_a_run(self) -> bool:
         """Whether something was trained here."""
         return self.config.exists() or self.checkpoints.exists()
 
     def is_begun(self) -> bool:
         """Whether a run began here and was killed before its first checkpoint."""
-        return {"model", "data"} <= self.settings().keys() and self.furthest() is None
+        return {"model", "data"} <= self.settings().keys() and not self.checkpoint("last").is_file()
 
     def settings(self) -> dict[str, Any]:
         """Return the top level of the resolved settings; nothing where there are none."""
@@ -100,10 +92,8 @@ class Run:
             remove_leftovers(folder)
 
     def written(self) -> list[str]:
-        """Name the folders in it that are written to, and the curves, which are cut to length."""
-        folders = (self.checkpoints, self.logs)
-        paths = [*folders, *self.logs.glob("*")]
-        return [str(path.relative_to(self.folder)) for path in paths]
+        """Name the folders in it that are written to."""
+        return [self.checkpoints.name, self.logs.name]
 
     def clear(self) -> None:
         """Delete what a run wrote here, and nothing else."""
@@ -187,7 +177,8 @@ class Request:
         else:
             run = self._named_run()
         if self.ckpt_path == AUTO:
-            return run, run.furthest()
+            last = run.checkpoint("last")
+            return run, last if last.is_file() else None
         if self.ckpt_path is not None and path is None:
             path = run.checkpoint(self.ckpt_path)
         if path is not None and not path.is_file():

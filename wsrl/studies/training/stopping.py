@@ -1,11 +1,17 @@
-"""Training that ends between two steps when it is told to, and goes on from there."""
+"""Training that ends between two steps when it is told to, and goes on from there.
+
+Checkpoints are made at two moments, from both of which Lightning goes on exactly: at the end of a
+batch that no validation follows, and at the end of a validation. Of a validation that is
+interrupted, the checkpoint says that it has just begun.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +20,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from wsrl.stopping import StopRequests, is_launched
 from wsrl.studies.training.divergence import DivergedError
-from wsrl.studies.training.logs import RunLogger
-from wsrl.studies.training.loop_state import (
-    at_epoch_end,
-    before_validation,
-    between_batches,
-    in_validation,
-)
-from wsrl.studies.training.processes import (
-    Agreement,
-    end_children,
-    leave_signals_alone,
-    requeue,
-    requeues,
-)
+from wsrl.studies.training.processes import largest, requeue, smallest
 from wsrl.terminal import complain
 
 
@@ -37,44 +30,45 @@ class Stopped(SystemExit):
     Args:
         number: the signal.
         step: optimiser steps that were made.
-        saved: whether there is a checkpoint of that step.
+        saved: the step of the last checkpoint; ``None`` where there is none.
     """
 
-    def __init__(self, number: int, step: int, saved: bool) -> None:
+    def __init__(self, number: int, step: int, saved: int | None) -> None:
         super().__init__(0 if is_launched() else 128 + number)
         self.signal = signal.Signals(number)
         self.step, self.saved = step, saved
 
 
 @contextmanager
-def ended_together(trainer: Trainer, stop: StopRequests, folder: Path) -> Iterator[None]:
-    """Leave no process behind, and say how a run that was told to stop goes on.
+def reported(trainer: Trainer, stop: StopRequests, folder: Path, requeued: bool) -> Iterator[None]:
+    """Say how a run that was told to stop goes on, and keep what ended it as the reason.
+
+    A process that another one started ends well after an agreed end: Lightning kills all processes
+    as soon as one of them does not.
 
     Args:
         trainer: does the work.
         stop: notes the signals to this process.
         folder: of the run.
+        requeued: whether a cluster's job is queued again when it is warned of its end.
 
     Raises:
         SystemExit: when the run was told to stop, or ``stop`` ended it before its first step.
         KeyboardInterrupt: when it was interrupted before its first step, or twice.
     """
-    leave_signals_alone(trainer)
     try:
         yield
     except Stopped as end:
         if trainer.is_global_zero:
-            further = f"go on with `wsrl fit --run {folder} --ckpt_path last`"
-            _say(end.signal, f"at step {end.step}; {further if end.saved else 'nothing is saved'}")
-        end_children(trainer, patience=20)
+            if end.signal == signal.SIGUSR1 and requeued:
+                requeue()
+            _say(end.signal, f"at step {end.step}; {_further(end, folder)}")
         raise
     except DivergedError as error:  # all processes end by it, at the same step
-        end_children(trainer, patience=20)
         if is_launched():
             raise SystemExit(0) from error
         raise
     except BaseException as error:
-        end_children(trainer, patience=0)
         if stop.at_once and stop.signal is not None:  # the reason, whatever else failed by it
             if stop.signal is not signal.SIGINT:
                 _say(stop.signal, "with nothing to save")
@@ -84,90 +78,80 @@ def ended_together(trainer: Trainer, stop: StopRequests, folder: Path) -> Iterat
         raise
 
 
+def _further(end: Stopped, folder: Path) -> str:
+    if end.saved is None:
+        return "nothing is saved"
+    since = "" if end.saved == end.step else f" from step {end.saved}"
+    return f"go on{since} with `wsrl fit --run {folder} --ckpt_path last`"
+
+
 def _say(number: signal.Signals, where: str) -> None:
     complain(f"wsrl: {number.name}: stopped {where}")
 
 
-class LastCheckpoint(Callback):
+class OwnSignals(Callback):
+    """Puts the command's signal handlers back, after Lightning has installed its own.
+
+    Lightning's handler speaks to the other processes from within the handler, which hangs where
+    these do something else at that moment.
+
+    Args:
+        stop: notes the signals to this process.
+    """
+
+    def __init__(self, stop: StopRequests) -> None:
+        self._stop = stop
+
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Install them; whichever hook comes first."""
+        self._stop.install()
+
+    on_train_start = on_validation_start = on_sanity_check_start
+    on_test_start = on_predict_start = on_sanity_check_start
+
+
+class LastCheckpoint(Checkpoint):
     """Keeps ``last.ckpt``, and ends training by agreement of all processes.
 
-    It saves after every validation and epoch, before the first validation, when some minutes have
-    passed, and when any process was told to stop: always between two steps, when the former one is
-    logged in full, or as before a validation that is running. Nothing is saved in the middle of a
-    step, so an exception there leaves the last whole checkpoint. ``EndCheckpoint`` has it save the
-    end.
+    It saves after every validation, and between two steps when some minutes have passed, when an
+    epoch ended, and when any process was told to stop. The end of training replaces ``last.ckpt``
+    after all else that other callbacks do then: a run that is killed before goes on from an earlier
+    checkpoint, so that what belongs to its end, as figures, is made. So this must be the last of
+    the callbacks.
 
     Args:
         path: the file; ``None`` to end when told to without saving.
         minutes: between two checkpoints at most.
         stop: notes the signals to this process.
         step: that this process goes on from.
-        check: raises where the run is not this process's to write any more.
 
     Raises:
         ValueError: for a number of minutes below 0.
     """
 
-    def __init__(
-        self,
-        path: Path | None,
-        minutes: float,
-        stop: StopRequests,
-        step: int,
-        check: Callable[[], None],
-    ) -> None:
+    def __init__(self, path: Path | None, minutes: float, stop: StopRequests, step: int) -> None:
         if not minutes >= 0:
             raise ValueError(f"checkpoint_minutes must be at least 0, not {minutes}")
-        self._path = path
-        self._seconds = 60 * minutes
-        self._stop = stop
-        self._step = step
-        self._check = check
-        self._logs: dict[str, int] | None = None
-        self._agreement: Agreement | None = None
-        self._due = False
+        self._path, self._seconds, self._stop = path, 60 * minutes, stop
+        self._first = step
+        self._step_saved: int | None = step or None
+        self._due = self._validating = self._at_end = False
+        self._between_steps = True
+        self._told = 0
         self._saved = time.monotonic()
-        self._validation_batches: list[int] = []
-        self._resumed = False
-        self._max_steps: int | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Meet the other processes.
+        """Compare this process with the others.
 
         Raises:
             ValueError: where they do not go on from the same step.
         """
-        self._agreement = Agreement()
-        first, last = (
-            ask([self._step])[0] for ask in (self._agreement.smallest, self._agreement.largest)
-        )
+        first, last = smallest(trainer, [self._first]), largest(trainer, [self._first])
         if first != last:
             raise ValueError(
-                f"the processes do not see the same run: this one goes on from step {self._step}, "
-                f"others from {first} to {last}; its folder must be on a disk that all share"
+                f"the processes do not see the same run: this one goes on from step {self._first}, "
+                f"others from {first[0]} to {last[0]}; its folder must be on a disk that all share"
             )
-
-    def on_save_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Have all curves on the disk before any checkpoint, and note how long their files are."""
-        if self._logs is not None:  # of curves that are not drawn on for now
-            checkpoint["logs"] = self._logs
-        for logger in trainer.loggers:
-            logger.save()
-            if isinstance(logger, RunLogger) and trainer.is_global_zero:
-                checkpoint["logs"] = logger.lengths()
-
-    def on_load_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Prepare to go on; with the last validation, where that is all that is missing."""
-        self._resumed = True
-        self._logs = checkpoint.get("logs")
-        loop = trainer.fit_loop.epoch_loop
-        if in_validation(checkpoint) and 0 <= loop.max_steps <= checkpoint["global_step"]:
-            self._max_steps = loop.max_steps
-            loop.max_steps += 1  # else Lightning would not even begin; never trained, see below
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """From now on there are steps to end between."""
@@ -177,20 +161,24 @@ class LastCheckpoint(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Save and stop if it is time to; not while gradients are being accumulated."""
-        if self._resumed and pl_module.automatic_optimization:
-            # The step that curves are drawn over: Lightning counts one too many after a validation.
-            trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
-        self._resumed = False
-        if batch_idx % trainer.accumulate_grad_batches == 0:
-            self._save_or_stop(trainer, between_batches)
+        """Stop, if that was agreed, when the last step is saved and logged."""
+        if self._told and (self._path is None or self._step_saved == trainer.global_step):
+            self._end(trainer)
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Find out how many batches every process has: only in these can all be asked."""
-        if not trainer.sanity_checking:
-            assert self._agreement is not None
-            own = [int(count) for count in trainer.num_val_batches]
-            self._validation_batches = self._agreement.smallest(own)
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save if it is time to; not while gradients are being accumulated."""
+        accumulated = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        self._between_steps = accumulated or trainer.is_last_batch
+        self._agree(trainer)
+        wanted = self._due or self._told or is_over(trainer)
+        if wanted and self._between_steps and not may_validate(trainer, batch_idx):
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save at the end of the next step, where no validation has saved this one."""
+        self._due |= self._step_saved != trainer.global_step
 
     def on_validation_batch_start(
         self,
@@ -200,69 +188,85 @@ class LastCheckpoint(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Save and stop if it is time to."""
-        if trainer.sanity_checking or batch_idx >= self._validation_batches[dataloader_idx]:
-            return
-        # Before the first one there may be no checkpoint yet, and the best alone is not enough.
-        first = batch_idx == dataloader_idx == 0
-        self._due |= first and self._path is not None and not self._path.exists()
-        if not trainer.fit_loop._should_accumulate():
-            self._save_or_stop(trainer, before_validation)
+        """Stop if it is time to; all processes have the same number of batches."""
+        if not trainer.sanity_checking:
+            self._agree(trainer)
+            if self._told:
+                self._validating = True
+                if self._between_steps and not is_over(trainer):
+                    self._save(trainer)
+                self._end(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save what was measured, as soon as the next step begins."""
-        self._due = not trainer.sanity_checking
-        if self._max_steps is not None:
-            trainer.fit_loop.epoch_loop.max_steps = self._max_steps
-            self._max_steps = None
+        """Save what was measured."""
+        if not trainer.sanity_checking and self._between_steps:
+            self._save(trainer)
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save as soon as the next epoch begins."""
-        self._due = True
-
-    def save_end(self, trainer: Trainer) -> None:
-        """Save the end of training: a run that goes on from here has nothing left to do."""
-        self._save(trainer, at_epoch_end)
-
-    def _save_or_stop(
-        self, trainer: Trainer, moment: Callable[[Trainer], AbstractContextManager[None]]
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        assert self._agreement is not None
-        due = self._due or time.monotonic() - self._saved >= self._seconds
-        told, due_somewhere = self._agreement.largest([self._stop.signal or 0, due])
-        if told or due_somewhere:
-            self._save(trainer, moment)
-        if told:
-            if told == signal.SIGUSR1 and trainer.is_global_zero and requeues(trainer):
-                requeue()
-            raise Stopped(told, trainer.global_step, self._saves(trainer))
+        """Have a validation that is interrupted made again from its start.
 
-    def _save(
-        self, trainer: Trainer, moment: Callable[[Trainer], AbstractContextManager[None]]
-    ) -> None:
-        if self._path is not None and self._saves(trainer):
-            self._check()
-            with moment(trainer):
-                trainer.save_checkpoint(self._path, False)  # the optimiser's state as well
-        self._due, self._saved = False, time.monotonic()
-
-    def _saves(self, trainer: Trainer) -> bool:
-        return self._path is not None and not trainer.fast_dev_run  # type: ignore[attr-defined]
-
-
-class EndCheckpoint(Checkpoint):
-    """Saves the end of training, after all that other callbacks do then.
-
-    Lightning calls checkpoint callbacks last. A run that is killed before goes on from an earlier
-    checkpoint, so that what belongs to its end, as figures, is made.
-
-    Args:
-        last: keeps the checkpoint.
-    """
-
-    def __init__(self, last: LastCheckpoint) -> None:
-        self._last = last
+        Lightning goes on with a validation whose next batch has started; what it measured before is
+        in no checkpoint, so that must be the first one.
+        """
+        if self._validating:
+            progress = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]
+            before = progress["total"]["completed"] - progress["current"]["completed"]
+            for counts, done in ((progress["total"], before), (progress["current"], 0)):
+                counts.update(ready=done + 1, started=done + 1, processed=done, completed=done)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save."""
-        self._last.save_end(trainer)
+        """Have the end of training take the place of the last checkpoint."""
+        if self._path is None:
+            return
+        if not self._at_end:
+            trainer.save_checkpoint(self._path)
+        elif trainer.is_global_zero:
+            os.replace(self._end_path(), self._path)
+
+    def _agree(self, trainer: Trainer) -> None:
+        due = self._due or time.monotonic() - self._saved >= self._seconds
+        self._told, due_somewhere = largest(trainer, [self._stop.signal or 0, due])
+        self._due = bool(due_somewhere)
+
+    def _save(self, trainer: Trainer) -> None:
+        if self._path is None:
+            return
+        self._at_end = is_over(trainer)
+        trainer.save_checkpoint(self._end_path() if self._at_end else self._path, False)
+        if not self._at_end:
+            self._step_saved = trainer.global_step
+        self._due, self._saved = False, time.monotonic()
+
+    def _end(self, trainer: Trainer) -> None:
+        saved = None if self._path is None else self._step_saved
+        raise Stopped(self._told, trainer.global_step, saved)
+
+    def _end_path(self) -> Path:
+        """Where the end lies until all that belongs to it is made."""
+        assert self._path is not None
+        return self._path.with_suffix(".end")
+
+
+def is_over(trainer: Trainer) -> bool:
+    """Say whether training ends with this batch, as far as is known while it ends."""
+    last_step = 0 <= trainer.max_steps <= trainer.global_step
+    epochs = trainer.max_epochs
+    last_epoch = epochs is not None and 0 <= epochs <= trainer.current_epoch + 1
+    return trainer.should_stop or last_step or (last_epoch and trainer.is_last_batch)
+
+
+def may_validate(trainer: Trainer, batch_idx: int) -> bool:
+    """Say whether a validation may follow a batch: Lightning would leave it out after a restart.
+
+    Args:
+        trainer: has made the batch.
+        batch_idx: the number of the batch in its epoch, from 0.
+    """
+    if not trainer.enable_validation:
+        return False
+    if trainer.is_last_batch or trainer.should_stop:
+        return True
+    every, whole_run = trainer.val_check_batch, trainer.fit_loop.total_batch_idx
+    return isinstance(every, int) and any((n + 1) % every == 0 for n in (batch_idx, whole_run))

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import signal
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import lightning.pytorch  # noqa: F401 here, since its log keeps the stderr it finds at import
 import pytest
 
-from tests.studies.interruptions import curves, weights
-from tests.studies.test_stopping_runs import carry_out, fit, log
+from tests.studies.training.interruptions import curves, weights
+from tests.studies.training.test_stopping_runs import carry_out, fit, log
 from tests.zoos.building import FORK
 from wsrl.cli import main
-from wsrl.studies.training.run_lease import own_run
+from wsrl.studies.training.run_lock import own_run
 from wsrl.studies.training.runs import Run
-from wsrl.zoos.leases import LeaseLostError, Leases
 
 EMULATION = ["--model", "wsrl.EmulationModule", "--model.emulator_width", "4"]
 EMULATION += ["--model.clone_rnns", "0", "--model.emulator_layers", "1"]
@@ -23,13 +21,10 @@ EMULATION += ["--model.figures", "false"]
 
 
 def hold(folder: Path, said: Connection) -> None:
-    """Hold a run's lease for ever."""
-    leases = Leases(folder)
-    lease = leases.take("fit", leases.survey(["fit"])["fit"])
-    assert lease is not None
-    with lease:
+    """Have a run's folder until this process is killed."""
+    with own_run(Run(folder), goes_on=True, auto=False, overwrite=False):
         said.send("held")
-        signal.pause()
+        said.recv()
 
 
 def refused(capsys: pytest.CaptureFixture[str], args: list[str]) -> str:
@@ -47,7 +42,7 @@ def test_a_run_that_is_being_trained_is_refused_until_its_process_is_gone(
     zoo_path: Path, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = weights(run)
-    heard, said = FORK.Pipe(duplex=False)
+    heard, said = FORK.Pipe()
     holder = FORK.Process(target=hold, args=(run, said), daemon=True)
     holder.start()
     try:
@@ -65,22 +60,12 @@ def test_a_run_that_is_being_trained_is_refused_until_its_process_is_gone(
         holder.join()
     assert main(further) == 0  # what a killed process left holds nobody up
     assert weights(run)["step"] == 4
-    assert list(run.glob("fit.lease*")) == []
-
-
-def test_a_lost_run_is_not_written(tmp_path: Path) -> None:
-    run = Run(tmp_path / "run")
-    with own_run(run, goes_on=False, auto=True, overwrite=False) as lease:
-        lease.check()
-        (run.folder / "fit.lease.2").write_text("another's")
-        with pytest.raises(LeaseLostError):
-            lease.check()
-    assert (run.folder / "fit.lease.2").exists()
+    assert not (run / "fit.lock").exists()
 
 
 def test_a_run_that_was_not_begun_leaves_no_folder(tmp_path: Path) -> None:
     with own_run(Run(tmp_path / "a" / "run"), goes_on=False, auto=False, overwrite=False):
-        assert (tmp_path / "a" / "run" / "fit.lease.1").exists()
+        assert (tmp_path / "a" / "run" / "fit.lock").exists()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -55,7 +55,7 @@ def test_the_loss_is_what_torch_says_on_the_output_phase() -> None:
     weights = RNNWeights(group.initial_weights(problem.spec("tanh", 6, 1, False), 0, range(3)),
                          problem.spec("tanh", 6, 1, False))  # fmt: skip
     stream = problem.training_stream(tasks, range(3), 0, 5, True)
-    stream.hear(torch.tensor([0.0, 1.0, 0.0]))  # members with horizons of their own
+    stream.observe(torch.tensor([0.0, 1.0, 0.0]))  # members with horizons of their own
     batch = stream.batch(0)
     losses = problem.loss(weights, batch, "eager")
     assert batch.inputs.unique().tolist() == [-1, 1]
@@ -78,12 +78,12 @@ def replace_l2(l2: float) -> VariableBinding:
 def test_members_move_on_by_themselves_and_stay_at_the_last_horizon() -> None:
     stream = PROBLEM.training_stream(PROBLEM.draw_tasks(0, range(3)), range(3), 0, 2, True)
     assert stream.batch(0).horizons.tolist() == [2, 2, 2]
-    stream.hear(torch.tensor([0.97, 0.96, 0.2]))
+    stream.observe(torch.tensor([0.97, 0.96, 0.2]))
     assert stream.batch(1).horizons.tolist() == [4, 2, 2]
-    stream.hear(torch.tensor([0.97, float("nan"), 0.97]))
+    stream.observe(torch.tensor([0.97, float("nan"), 0.97]))
     assert stream.batch(2).horizons.tolist() == [4, 2, 4]
     other = PROBLEM.training_stream(PROBLEM.draw_tasks(0, range(3)), range(3), 0, 2, True)
-    other.restore(stream.state())
+    other.load_state_dict(stream.state_dict())
     assert torch.equal(other.batch(7).targets, stream.batch(7).targets)
 
 
@@ -97,7 +97,7 @@ def test_a_zoo_is_whole_and_a_killed_build_goes_on_in_its_curriculum(
     def dying(members: group.Group) -> None:
         if len(steps) == 5:
             raise KeyboardInterrupt
-        steps.append(members.data.state()["level"].tolist())
+        steps.append(members.data.state_dict()["level"].tolist())
         train(members)
 
     with monkeypatch.context() as patch:

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from wsrl.encoders import Encoder
 from wsrl.rnn import RNNSpec, RNNWeights
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class Drawing(Encoder):

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 
-from tests.studies.interruptions import ROOT, curves, weights
-from tests.studies.test_stopping_runs import EMULATION, ENVIRONMENT, carry_out, fit, log
+from tests.studies.training.interruptions import ROOT, curves, weights
+from tests.studies.training.test_stopping_runs import EMULATION, ENVIRONMENT, carry_out, fit, log
 from wsrl.cli import main
 from wsrl.studies.training.runs import Run
 from wsrl.zoos.files import partial_file

@@ -16,8 +16,8 @@ from lightning.pytorch import Callback
 from wsrl.cli import main
 from wsrl.torch_files import read_torch_file
 
-ROOT = Path(__file__).parents[2]
-HERE = "tests.studies.test_divergence"
+ROOT = Path(__file__).parents[3]
+HERE = "tests.studies.training.test_divergence"
 
 
 class Spoil(Callback):
@@ -114,7 +114,7 @@ def test_weights_that_nothing_has_read_are_not_saved(
 ) -> None:
     args = fit(zoo_path, tmp_path / "run", *spoiled(9), "--trainer.limit_val_batches", "0")
     assert "is not finite at step 9" in failed(capsys, args)
-    assert read_torch_file(tmp_path / "run/checkpoints/last.ckpt")["global_step"] == 6
+    assert read_torch_file(tmp_path / "run/checkpoints/last.ckpt")["global_step"] == 7
 
 
 def test_a_checkpoint_of_a_run_that_diverged(

@@ -23,8 +23,8 @@ from wsrl.problems import (
     list_problems,
     list_trainable_problems,
     register_problem,
-    registry,
 )
+from wsrl.problems.registry import PROBLEMS
 from wsrl.zoos import BuildSettings, build_zoo, open_zoo
 
 PARITY = '''
@@ -33,7 +33,6 @@ PARITY = '''
 import torch
 from torch import nn
 
-from wsrl.rnn import run_population
 from wsrl import problems
 
 
@@ -44,9 +43,6 @@ class Parity(problems.TrainableProblem):
 
     def __init__(self, length: int = 6, stored: int = 4):
         self.length, self.stored = length, stored
-
-    def settings(self):
-        return {"length": self.length, "stored": self.stored}
 
     def draw_tasks(self, seed, members):
         return torch.tensor(members)[:, None] % 8
@@ -62,12 +58,6 @@ class Parity(problems.TrainableProblem):
 
     def training_stream(self, tasks, members, seed, batch_size, unique_sequences):
         return Bits(self, tasks, seed, batch_size)
-
-    def loss(self, weights, batch, backend):
-        outputs, _ = run_population(weights, batch.inputs, backend=backend)
-        logits = outputs.flatten(0, 2)
-        losses = nn.functional.cross_entropy(logits, batch.targets.flatten(), reduction="none")
-        return (losses.view_as(batch.targets).mean(2) * batch.weights).sum(1)
 
     def encode(self, sequences):
         return nn.functional.one_hot(sequences.long(), 2).float()
@@ -92,13 +82,8 @@ class Parity(problems.TrainableProblem):
         return self.score(run, tasks.long(), bits)[1].mean((1, 2))
 
     def targets(self, steps):
-        return {
-            "task": problems.Target("task", "classes", values=tuple(range(8))),
-            "performance": problems.Target("performance", "real"),
-        }
-
-    def ood_criterion(self, tasks):
-        return tasks[:, 0].astype(float)
+        task = problems.Target("task", "classes", values=tuple(range(8)))
+        return {"task": task} | super().targets(steps)
 
 
 class Bits(problems.TrainingStream):
@@ -116,13 +101,10 @@ class Bits(problems.TrainingStream):
 
 
 @pytest.fixture(autouse=True)
-def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def own_registry() -> Iterator[None]:
     """Let a test register what it likes, and look for entry points anew."""
-    list_problems()
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
-    registry._load_entry_points.cache_clear()
-    yield
-    registry._load_entry_points.cache_clear()
+    with PROBLEMS.restored():
+        yield
 
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch, value: str = "parity:Parity") -> None:

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import torch
 
-from tests.studies.interruptions import ROOT, curves, weights
+from tests.studies.training.interruptions import ROOT, curves, weights
 from tests.waiting import until
 from wsrl.cli import main
 
-DRAWING = "tests.studies.interruptions.Drawing"
-PLACES = "tests.studies.interruptions"
+DRAWING = "tests.studies.training.interruptions.Drawing"
+PLACES = "tests.studies.training.interruptions"
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
 EMULATION = ["--model", "wsrl.EmulationModule", "--model.clone_rnns", "2"]
 EMULATION += ["--model.clone_sequences", "2", "--model.emulator_width", "6"]
@@ -110,7 +110,7 @@ def runs(zoo_path: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     launched = fit(zoo_path, base / "launched", EMULATION, *TWO_PROCESSES)
     ended = launch(launched, log(base / "launched"), "backward 4 SIGTERM 1")
     add("whole-two", fit(zoo_path, base / "whole-two", EMULATION, *TWO_PROCESSES), processes=2)
-    add("launched", launched, "validation 6 GROUP 1", processes=2)
+    add("launched", launched, "backward 6 GROUP 1", processes=2)
     add("launched", launched, "write 2 SIGKILL 0", processes=2)
     add("launched", launched, processes=2)
     for name, interrupt, environment in make_cluster(base):
@@ -190,13 +190,12 @@ def test_what_an_interrupted_run_says(runs: tuple[Path, dict[str, Any]]) -> None
     lines = log(base / "stopped").read_text().splitlines()
     further = f"go on with `wsrl fit --run {base / 'stopped'} --ckpt_path last`"
     assert [line for line in lines if line.startswith("wsrl")] == [
-        "wsrl: SIGTERM: stopped with nothing to save",
-        f"wsrl: SIGTERM: stopped at step 0; {further}",
+        *["wsrl: SIGTERM: stopped with nothing to save"] * 2,
         f"wsrl: SIGINT: stopped at step 3; {further}",
         f"wsrl: SIGTERM: stopped at step 6; {further}",
-        f"wsrl: SIGUSR1: stopped at step 6; {further}",
+        f"wsrl: SIGUSR1: stopped at step 7; {further}",
         "wsrl fit: interrupted",
-        f"wsrl: SIGTERM: stopped at step 12; {further}",
+        f"wsrl: SIGTERM: stopped at step 12; {further.replace('on', 'on from step 9', 1)}",
     ]
     full = f"wsrl fit: error: [Errno 27] File too large: '{base / 'saved'}/checkpoints/last.ckpt'"
     assert log(base / "saved").read_text().count(full) == 1
@@ -218,7 +217,7 @@ def test_two_processes_stop_together_and_go_on(runs: tuple[Path, dict[str, Any]]
     assert (signalled, interrupted, ended) == ([143], [130, 130], [0, 0]), said
     assert (killed, left != 0) == (-9, True), said
     assert said.count("SIGTERM: stopped at step 5; go on with") == 1
-    assert said.count("SIGINT: stopped at step 6; go on with") == 1
+    assert said.count("SIGINT: stopped at step 7; go on with") == 1
     assert statuses["whole-two"] == [[0, 0]]
     assert_same_run(base / "whole-two", base / "launched")
 
