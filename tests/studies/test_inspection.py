@@ -374,11 +374,10 @@ def test_the_readme_inspects(
     (tmp_path / "runs/interactive").symlink_to(language_runs / "emulation")
     (tmp_path / "models").mkdir()
     shutil.copy(file, tmp_path / "models")
-    run = commands(block("bash", "wsrl inspect"))
-    assert len(run) == 3
+    run = [words for words in commands(block("bash", "wsrl inspect")) if words[0] != "zoo"]
+    assert [words[0] for words in run] == ["inspect", "search"]
     for words in run:
         assert main(words) == 0, words
-    assert (tmp_path / "found.csv").is_file()
     names: dict[str, Any] = {}
     exec(block("python", "inspect_rnn"), names)
     assert names["found"].skill.performs is True

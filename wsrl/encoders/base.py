@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, ClassVar, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from lightning.pytorch import LightningModule
 from torch import Tensor
@@ -51,6 +51,11 @@ class Encoder(Recorded, LightningModule, ABC):
 
 EncoderFactory: TypeAlias = Callable[[RNNSpec], Encoder]
 """Makes an encoder for the RNNs of a zoo; an encoder class is one."""
+
+if TYPE_CHECKING:
+    EncoderLike: TypeAlias = EncoderFactory | str | Mapping[str, Any]
+else:  # the command line makes a factory of names and options, and checks them
+    EncoderLike = EncoderFactory
 
 
 def embed(encoder: Encoder, weights: RNNWeights) -> Tensor:

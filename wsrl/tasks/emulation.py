@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
-from wsrl.encoders import EncoderFactory, embed
+from wsrl.encoders import embed
+from wsrl.encoders.base import EncoderLike
 from wsrl.rnn import RNNSpec, RNNWeights
 from wsrl.tasks.base import COLUMNS, TaskModule, check_not_negative
 from wsrl.tasks.clones import chosen_rows, score_clones
@@ -85,7 +86,7 @@ class EmulationModule(TaskModule):
 
     def __init__(
         self,
-        encoder: EncoderFactory | str,
+        encoder: EncoderLike,
         spec: dict[str, Any],
         output_kind: str = "categorical",
         loss: str = "total_variation",

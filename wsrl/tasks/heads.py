@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,11 @@ class Head(Recorded, nn.Module, ABC):
 HeadFactory: TypeAlias = Callable[[int, int], Head]
 """Makes a head of a number of inputs and outputs; a head's class is one."""
 
+if TYPE_CHECKING:
+    HeadLike: TypeAlias = HeadFactory | str | Mapping[str, Any]
+else:  # as of ``EncoderLike``
+    HeadLike = HeadFactory
+
 _HeadClass = TypeVar("_HeadClass", bound=type[Head])
 
 
@@ -53,7 +58,7 @@ def register_head(cls: _HeadClass) -> _HeadClass:
     return HEADS.register(cls)
 
 
-def make_head(head: HeadFactory | str | Mapping[str, Any], inputs: int, outputs: int) -> Head:
+def make_head(head: HeadLike, inputs: int, outputs: int) -> Head:
     """Build a head.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +18,11 @@ from wsrl.recorded import class_path, is_plain
 Config: TypeAlias = dict[str, Any]
 """``{"class_path": ..., "init_args": {...}}``; without ``init_args``, the defaults."""
 
-OptimizerLike: TypeAlias = Config | Callable[[Iterable[nn.Parameter]], Optimizer]
-SchedulerLike: TypeAlias = Config | Callable[[Optimizer], LRScheduler]
+if TYPE_CHECKING:
+    OptimizerLike: TypeAlias = Config | Callable[[Iterable[nn.Parameter]], Optimizer]
+    SchedulerLike: TypeAlias = Config | Callable[[Optimizer], LRScheduler]
+else:  # the command line gives the descriptions, which jsonargparse is to leave as they are
+    OptimizerLike = SchedulerLike = Config
 
 _FIRST = {Optimizer: "params", LRScheduler: "optimizer"}
 

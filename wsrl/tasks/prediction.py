@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from wsrl.encoders import Encoder, EncoderFactory, embed
+from wsrl.encoders import Encoder, embed
+from wsrl.encoders.base import EncoderLike
 from wsrl.rnn import RNNSpec, RNNWeights
 from wsrl.tasks.base import COLUMNS, TaskModule
 from wsrl.tasks.evaluation import evaluation_data, has_data
-from wsrl.tasks.heads import HeadFactory, PredictionHead, RunningScale, make_head
+from wsrl.tasks.heads import HeadLike, PredictionHead, RunningScale, make_head
 from wsrl.tasks.metrics import everywhere, log_loss, log_metrics, mean, update
 from wsrl.tasks.optimizers import OptimizerLike, SchedulerLike
 from wsrl.tasks.pretrained import check_same_encoder, load_pretrained_encoder, make_encoder
@@ -72,7 +73,7 @@ class PredictionModule(TaskModule):
         target: str,
         targets: dict[str, dict[str, Any]],
         spec: dict[str, Any],
-        encoder: EncoderFactory | str | None = None,
+        encoder: EncoderLike | None = None,
         pretrained: str | None = None,
         mode: str = "frozen",
         class_loss: str = "binary_cross_entropy",
@@ -82,7 +83,7 @@ class PredictionModule(TaskModule):
         weight_decay: float = 0.01,
         warmup_steps: int = 0,
         encoder_defaults: dict[str, Any] | None = None,
-        head: HeadFactory | str | None = None,
+        head: HeadLike | None = None,
         kind: str | None = None,
         optimizer: OptimizerLike | None = None,
         lr_scheduler: SchedulerLike | None = None,
@@ -269,7 +270,7 @@ class PredictionModule(TaskModule):
 
 
 def _find_encoder(
-    encoder: EncoderFactory | str | None,
+    encoder: EncoderLike | None,
     defaults: dict[str, Any] | None,
     pretrained: str | None,
     mode: str,

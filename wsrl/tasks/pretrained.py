@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from wsrl.encoders import Encoder, EncoderFactory, build_encoder, get_encoder
+from wsrl.encoders import Encoder, build_encoder, get_encoder
+from wsrl.encoders.base import EncoderLike
 from wsrl.recorded import class_path
 from wsrl.rnn import RNNSpec
 from wsrl.tasks.state_dicts import load_checked, not_finite
@@ -16,7 +17,7 @@ _ENCODER_PREFIX = "encoder."
 
 
 def make_encoder(
-    encoder: EncoderFactory | str | Mapping[str, Any],
+    encoder: EncoderLike,
     spec: RNNSpec,
     defaults: Mapping[str, Any] | None = None,
 ) -> Encoder:
@@ -109,7 +110,7 @@ def describe_encoder(encoder: Encoder) -> str:
     return f"{type(encoder).__name__}({', '.join(f'{k}={v!r}' for k, v in options.items())})"
 
 
-def _name(encoder: EncoderFactory | str | Mapping[str, Any]) -> str:
+def _name(encoder: EncoderLike) -> str:
     if isinstance(encoder, str):
         return encoder
     if isinstance(encoder, Mapping):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentError
+from argparse import SUPPRESS, ArgumentError
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 import yaml
+from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -27,7 +28,7 @@ from wsrl.studies.options import add_run_options, check_devices
 from wsrl.studies.tables import print_metrics
 from wsrl.studies.training.callbacks import BestCheckpoint, DataRemarks, SaveRunConfig
 from wsrl.studies.training.checkpoint_io import with_checkpoint_io
-from wsrl.studies.training.checkpoints import LINKED, CheckpointRecord, seen_splits
+from wsrl.studies.training.checkpoints import LINKED, OPTIMIZERS, CheckpointRecord, seen_splits
 from wsrl.studies.training.cost import TrainingCost
 from wsrl.studies.training.divergence import (
     DivergedError,
@@ -125,13 +126,13 @@ class TrainingCLI(LightningCLI):
         """Add trainer, model and data; the model is any task, short names included."""
         parser.add_lightning_class_args(Trainer, "trainer")
         parser.set_defaults({f"trainer.{k}": v for k, v in self.trainer_defaults.items()})
-        # Not add_lightning_class_args, whose errors are hard to read. Encoders of other people may
-        # have a constructor without annotations.
+        # Encoders of other people may have a constructor without annotations.
         parser.add_subclass_arguments(
             TaskModule,
             "model",
             fail_untyped=False,
             required=True,
+            default=SUPPRESS,  # None would make it optional, and errors hard to read
             help="what is trained, and its options",
         )
         parser.add_lightning_class_args(ZooDataModule, "data")
@@ -140,8 +141,10 @@ class TrainingCLI(LightningCLI):
         """Add the run's options, and hand the zoo's spec and targets to the model."""
         for name in LINKED:
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
-        parser.add_optimizer_args((Optimizer,), link_to="model.init_args.optimizer")
-        parser.add_lr_scheduler_args(link_to="model.init_args.lr_scheduler")
+        parser.add_optimizer_args((Optimizer,))
+        parser.add_lr_scheduler_args()
+        for name in OPTIMIZERS:
+            parser.link_arguments(name, f"model.init_args.{name}", compute_fn=_as_values)
         add_run_options(parser, self.command)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -315,6 +318,11 @@ class TrainingCLI(LightningCLI):
         return BestCheckpoint(
             self.run.checkpoints, "best", monitor=self.model.monitor, enable_version_counter=False
         )
+
+
+def _as_values(given: Namespace | None) -> dict[str, Any] | None:
+    """Return what the parser found as plain values."""
+    return None if given is None else given.as_dict()
 
 
 def _trainer_defaults(command: str) -> dict[str, Any]:
