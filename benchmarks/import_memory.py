@@ -22,7 +22,7 @@ import numpy as np
 
 from wsrl.rnn import RNNSpec
 from wsrl.zoos import export_official, import_official
-from wsrl.zoos.npy import header_of
+from wsrl.zoos.published.npy import Header
 
 STEPS = (0, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
 SPEC = RNNSpec("lstm", 16, 32, 2, 10)
@@ -37,7 +37,7 @@ def write_sparse(folder: Path, runs: int) -> int:
         "logits": ("f2", (rows, 100, 50, SPEC.output_size)),
     }
     for name, (dtype, shape) in shapes.items():
-        header = header_of(np.dtype(dtype), shape).encode("latin-1")
+        header = Header.of(np.dtype(dtype), shape).text.encode("latin-1")
         size = len(header) + int(np.prod(shape)) * np.dtype(dtype).itemsize
         with (folder / f"{name}.npy").open("wb") as file:
             file.write(header)

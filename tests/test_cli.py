@@ -228,7 +228,7 @@ def test_an_error_that_nobody_foresaw_is_one_line(
     def recurse(path: str) -> str:
         return recurse(path)
 
-    monkeypatch.setattr("wsrl.studies.zoo_commands.summarize", recurse)
+    monkeypatch.setattr("wsrl.studies.zoo_summary.summarize", recurse)
     monkeypatch.delenv("WSRL_TRACEBACK", raising=False)
     capsys.readouterr()
     assert main(["zoo", "info", str(zoo_path)]) == 70
@@ -665,7 +665,7 @@ def test_later_configs_beat_earlier_ones(config: Path, zoo_path: Path, tmp_path:
         (["--model", "Nope"], "unknown model 'Nope'; choose one of EmulationModule, Prediction"),
         (
             ["--model.encoder", "FlattenedWeights", "--model.encoder.probing_length", "3"],
-            "FlattenedWeights has no option 'probing_length'; it has: embedding_dim, width, depth",
+            "model.encoder: Option 'probing_length' is not accepted",
         ),
         (["--model.encoder.probing_length", "x"], "model.encoder.probing_length: Expected a"),
         (["--model.loss", "nope"], "total_variation"),

@@ -12,8 +12,6 @@ import pytest
 from wsrl.cli import main
 from wsrl.environment import check_training
 from wsrl.studies.launch import several_processes
-from wsrl.studies.training import processes
-from wsrl.studies.training.processes import check_sizes, requeue
 
 ROOT = Path(__file__).parents[1]
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "x"}
@@ -141,50 +139,3 @@ def test_nothing_is_imported_that_reads_the_variables_before_they_are_checked() 
         "wsrl fit: error: the environment variable RANK is 'first': expected a whole number, as a "
         "launcher sets it; unset RANK where none did\n"
     )
-
-
-@pytest.mark.parametrize(
-    ("accelerator", "devices", "nodes", "said"),
-    [
-        ("cpu", -3, 1, "at least 1 process on a CPU, not -3"),
-        ("cpu", "-1", 1, "at least 1 process on a CPU, not -1"),
-        ("cpu", [0], 1, "at least 1 process on a CPU, not [0]"),
-        ("cpu", "many", 1, "at least 1 process on a CPU, not many"),
-        ("cuda", -3, 1, "-1 for all devices, or a number from 1, not -3"),
-        ("cuda", 0, 1, "-1 for all devices, or a number from 1, not 0"),
-        ("cpu", 1, 0, "--trainer.num_nodes must be at least 1, not 0"),
-        ("cpu", 2, 2, None),
-        ("cpu", "auto", 1, None),
-        ("cpu", "2", 1, None),
-        ("cuda", -1, 1, None),
-        ("cuda", [0, 1], 1, None),
-    ],
-)
-def test_sizes_of_a_trainer(
-    accelerator: str, devices: object, nodes: int, said: str | None
-) -> None:
-    options = {"accelerator": accelerator, "devices": devices, "num_nodes": nodes}
-    if said is None:
-        check_sizes(options)
-        return
-    with pytest.raises(ValueError, match=r"--trainer\.") as raised:
-        check_sizes(options)
-    assert said in str(raised.value)
-
-
-def test_auto_is_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    options = {"accelerator": "auto", "devices": -1, "num_nodes": 1}
-    monkeypatch.setattr(processes, "_accelerator", lambda: "cuda")
-    check_sizes(options)
-    monkeypatch.setattr(processes, "_accelerator", lambda: "cpu")
-    with pytest.raises(ValueError, match="on a CPU, not -1"):
-        check_sizes(options)
-
-
-def test_a_job_without_a_number_cannot_be_queued_again_and_that_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
-    requeue()
-    assert "queue the job yourself" in capsys.readouterr().err

@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     from wsrl.encoders import create_encoder as create_encoder
     from wsrl.encoders import list_encoders as list_encoders
     from wsrl.encoders import register_encoder as register_encoder
+    from wsrl.rnn import Cell as Cell
     from wsrl.rnn import RNNSpec as RNNSpec
     from wsrl.rnn import RNNWeights as RNNWeights
+    from wsrl.rnn import list_cells as list_cells
+    from wsrl.rnn import register_cell as register_cell
     from wsrl.rnn import run_population as run_population
+    from wsrl.studies.embeddings import read_embeddings as read_embeddings
     from wsrl.studies.inspection import Inspection as Inspection
     from wsrl.studies.inspection import inspect_rnn as inspect_rnn
     from wsrl.tasks import EmulationModule as EmulationModule
@@ -29,6 +33,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Cell": "wsrl.rnn",
+    "list_cells": "wsrl.rnn",
+    "register_cell": "wsrl.rnn",
     "RNNSpec": "wsrl.rnn",
     "RNNWeights": "wsrl.rnn",
     "run_population": "wsrl.rnn",
@@ -40,6 +47,7 @@ _HOMES = {
     "register_encoder": "wsrl.encoders",
     "EmulationModule": "wsrl.tasks",
     "PredictionModule": "wsrl.tasks",
+    "read_embeddings": "wsrl.studies.embeddings",
     "Inspection": "wsrl.studies.inspection",
     "inspect_rnn": "wsrl.studies.inspection",
 }

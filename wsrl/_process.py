@@ -15,8 +15,10 @@ from pathlib import Path
 from wsrl.stopping import is_launched
 
 RUNNING = Path("/proc/loadavg")
+named_modules: list[str] = []
+"""Modules that the command line names."""
+
 _PARENT_DEATH_SIGNAL = 1  # of Linux's prctl
-_named_modules: list[str] = []
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of glibc's mallopt
 
 
@@ -49,7 +51,7 @@ def take_imports(words: Sequence[str]) -> list[str]:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--import", dest="modules", action="append", default=[], metavar="MODULE")
     known, rest = parser.parse_known_args(list(words))
-    _named_modules[:] = known.modules
+    named_modules[:] = known.modules
     return rest
 
 
@@ -61,10 +63,10 @@ def find_own_modules() -> None:
     """
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
-    if _named_modules:
+    if named_modules:
         from wsrl.class_paths import import_own
 
-        for name in _named_modules:
+        for name in named_modules:
             import_own(name)
 
 

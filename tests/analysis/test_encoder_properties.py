@@ -81,7 +81,7 @@ def test_a_late_difference_is_none_before_and_one_from_then_on(spec: RNNSpec) ->
 
 
 def test_a_rare_difference_needs_a_first_input_near_one() -> None:
-    pair = rare_difference(random_rnns(LSTM, 3, torch.Generator().manual_seed(0)))
+    pair = rare_difference(random_rnns(LSTM, 3, torch.Generator().manual_seed(0)), LSTM.kind)
     inputs = 0.8 * torch.rand(20, 12, 3, dtype=torch.float64)
     one, other = outputs(pair, inputs)
     torch.testing.assert_close(one, other, rtol=0, atol=1e-7)

@@ -158,5 +158,5 @@ def test_bad_circuits_are_refused() -> None:
         circuit(own, np.ones((8, 3)))
     with pytest.raises(ValueError, match="independent"):
         circuit(own, np.ones((8, 4)))
-    with pytest.raises(ValueError, match="linear or tanh"):
+    with pytest.raises(ValueError, match="linear near zero"):
         circuit(own, np.eye(8)[:, :4], "lstm")

@@ -10,8 +10,10 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from wsrl.analysis.figures import (
+    confusion_matrices,
     embedding_map,
     output_comparison,
+    predicted_against_true,
     principal_components,
     probing_dialogue,
 )
@@ -62,12 +64,15 @@ def test_real_outputs_share_a_symmetric_scale(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [1, 3])
 def test_probing_has_a_column_for_every_rnn(tmp_path: Path, count: int) -> None:
     inputs, outputs = probabilities(count, 7, 5), probabilities(count, 7, 4)
-    figure = probing_dialogue(inputs, outputs, True, [f"RNN {number}" for number in range(count)])
+    titles = [f"RNN {number}" for number in range(count)]
+    figure = probing_dialogue(inputs, outputs, True, titles, "abcde", "wxyz")
     for column in range(count):
         asked, answered = figure.axes[column], figure.axes[count + column]
         np.testing.assert_array_equal(asked.images[0].get_array(), inputs[column].T)
         np.testing.assert_array_equal(answered.images[0].get_array(), outputs[column].T)
         assert f"RNN {column}\nprobing inputs" in texts(figure)
+        for axis, letters in ((asked, "abcde"), (answered, "wxyz")):
+            assert "".join(label.get_text() for label in axis.get_yticklabels()) == letters
     check_draws(figure, tmp_path)
 
 
@@ -149,3 +154,36 @@ def test_a_performance_that_nobody_knows_is_not_drawn(tmp_path: Path) -> None:
     assert "performance" in texts(partly)
     check_draws(unknown, tmp_path)
     check_draws(partly, tmp_path)
+
+
+def test_a_single_input_is_a_line(tmp_path: Path) -> None:
+    inputs, outputs = rng.normal(size=(2, 9, 1)), probabilities(2, 9, 3)
+    figure = probing_dialogue(inputs, outputs, True, ["a", "b"])
+    for axis, values in zip(figure.axes[:2], inputs, strict=True):
+        assert not axis.images
+        np.testing.assert_array_equal(axis.lines[0].get_ydata(), values[:, 0])
+    check_draws(figure, tmp_path)
+
+
+def test_task_entries_are_called_by_their_names() -> None:
+    embeddings, tasks = rng.normal(size=(4, 3)), np.array([[1, 2], [3, 1], [1, 3], [2, 1]])
+    figure = embedding_map(embeddings, np.ones(4), tasks, ["a"] * 4, task_entries=("age", "weight"))
+    assert "age and weight" in texts(figure)
+
+
+def test_a_confusion_matrix_has_the_shares_of_every_true_class(tmp_path: Path) -> None:
+    target = np.array([[0, 1], [0, 1], [2, 0], [2, 2]])
+    figure = confusion_matrices(target, np.array([[0, 1], [1, 1], [2, 0], [2, 0]]))
+    first, second = (axis.images[0].get_array() for axis in figure.axes[:2])
+    np.testing.assert_array_equal(first, [[0.5, 0.5, 0], [0, 0, 0], [0, 0, 1]])
+    np.testing.assert_array_equal(second, [[1, 0, 0], [0, 1, 0], [1, 0, 0]])
+    check_draws(figure, tmp_path)
+
+
+def test_predictions_are_drawn_over_what_is_true(tmp_path: Path) -> None:
+    target, predicted = rng.normal(size=(9, 2)), rng.normal(size=(9, 2))
+    figure = predicted_against_true(target, predicted)
+    for part, axis in enumerate(figure.axes):
+        points = axis.collections[0].get_offsets()
+        np.testing.assert_array_equal(points, np.column_stack([target, predicted])[:, part::2])
+    check_draws(figure, tmp_path)

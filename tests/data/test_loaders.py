@@ -64,11 +64,6 @@ def test_a_pass_reads_every_row_once_and_each_pass_in_another_order() -> None:
     assert (passes[0] != passes[1]).any()
 
 
-def test_a_step_larger_than_the_split_reads_several_passes() -> None:
-    rows = np.arange(4)
-    assert (np.bincount(RowOrder(rows, 10, seed=0).of_step(1)) >= 2).all()
-
-
 def test_a_step_is_a_function_of_seed_and_number() -> None:
     straight = RowOrder(ROWS, 10, seed=0)
     forward = [straight.of_step(step) for step in range(20)]

@@ -4,6 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from wsrl.data.splits import random_criterion, split_rows, split_tasks, unique_tasks
 from wsrl.problems import FormalLanguages
@@ -68,17 +70,6 @@ def test_splits_do_not_depend_on_the_order_of_rows() -> None:
         assert set(order[shuffled[name]]) == set(rows)
 
 
-def test_a_task_is_in_one_split_only() -> None:
-    tasks = np.random.default_rng(3).integers(-3, 3, (300, 2))
-    found, index = unique_tasks(tasks)
-    rows = split_rows(index, split_tasks(found[:, 0], test_fraction=0.1))
-    assert sorted(np.concatenate(list(rows.values()))) == list(range(300))
-    seen = [{tuple(task) for task in tasks[part]} for part in rows.values()]
-    assert len(rows) == 4
-    for one, other in itertools.combinations(seen, 2):
-        assert not one & other
-
-
 def test_the_test_share_comes_out_of_training() -> None:
     criterion = np.random.default_rng(4).random(100)
     without, splits = split_tasks(criterion), split_tasks(criterion, test_fraction=0.1)
@@ -110,3 +101,31 @@ def test_too_few_tasks_are_an_error_with_the_numbers() -> None:
         split_tasks(np.arange(10), test_fraction=0.05)
     with pytest.raises(ValueError, match="test_fraction must be"):
         split_tasks(np.arange(10), test_fraction=0.7)
+
+
+TASKS = st.lists(
+    st.tuples(st.integers(-5, 5), st.sampled_from([0.0, 0.5, float("inf")])),
+    min_size=1,
+    max_size=80,
+).map(lambda rows: [*rows, *((number, 1.0) for number in range(20)), *rows[::3]])
+FRACTIONS = st.just(0.0) | st.floats(0.05, 0.6)
+
+
+@given(TASKS, st.integers(0, 2**32 - 1), FRACTIONS, st.booleans())
+def test_splits_partition_rows_and_tasks(
+    drawn: list[tuple[float, float]], seed: int, test_fraction: float, ood_to_train: bool
+) -> None:
+    rows = np.array(drawn)
+    tasks, index = unique_tasks(rows)
+    assert np.array_equal(tasks[index], rows)
+    criterion = tasks.sum(1)
+    splits = split_tasks(criterion, seed, test_fraction, ood_to_train)
+    parts = np.concatenate(list(splits.values()))
+    assert np.array_equal(np.sort(parts), np.arange(len(tasks)))
+    assert all(len(part) for part in splits.values())
+    of_rows = split_rows(index, splits)
+    assert np.array_equal(np.sort(np.concatenate(list(of_rows.values()))), np.arange(len(rows)))
+    where = {name: {tuple(row) for row in rows[chosen]} for name, chosen in of_rows.items()}
+    assert sum(map(len, where.values())) == len(set(drawn))
+    again = split_tasks(criterion, seed, test_fraction, ood_to_train)
+    assert all(np.array_equal(splits[name], again[name]) for name in splits)

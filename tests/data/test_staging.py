@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from tests.zoos.building import FORK
-from tests.zoos.test_official import write_images, write_languages
+from tests.zoos.test_published import write_images, write_languages
 from wsrl.data import ZooDataModule, staging
 from wsrl.zoos import ZooError, open_zoo
 
@@ -43,9 +43,11 @@ def files(folder: Path) -> list[str]:
 
 
 def test_a_copy_is_read_in_the_place_of_the_zoo(source: Path, tmp_path: Path) -> None:
-    expected = ZooDataModule(str(source), batch_size=8).train_dataloader().batch(3)
+    plain = ZooDataModule(str(source), batch_size=8, eval_batch_size=8)
+    expected = plain.train_dataloader().batch(3)
     data = staged(source, tmp_path / "disk" / "zoos")
     source.rename(tmp_path / "gone")
+    assert dict(data.hparams) == dict(plain.hparams)  # a copy is no part of what a run is
     batch = data.train_dataloader().batch(3)
     assert torch.equal(batch.weights.flat, expected.weights.flat)
     assert torch.equal(batch.outputs, expected.outputs)
@@ -54,26 +56,14 @@ def test_a_copy_is_read_in_the_place_of_the_zoo(source: Path, tmp_path: Path) ->
     assert files(copy.parent) == [f"{copy.name}/{name}" for name in ("manifest.json", *SHARDS)]
 
 
-def test_a_copy_is_no_part_of_what_a_run_is(source: Path, tmp_path: Path) -> None:
-    plain = dict(ZooDataModule(str(source), batch_size=8, eval_batch_size=8).hparams)
-    data = staged(source, tmp_path / "disk")
-    assert dict(data.hparams) == plain  # what a checkpoint keeps of the data
-    assert plain["zoo"] == str(source)
-
-
-def test_a_whole_copy_is_used_again(source: Path, tmp_path: Path) -> None:
-    copy = staged(source, tmp_path / "disk").zoo.path
-    before = {name: (copy / name).stat().st_ino for name in files(copy)}
-    assert staged(source, tmp_path / "disk").zoo.path == copy
-    assert {name: (copy / name).stat().st_ino for name in files(copy)} == before
-
-
-def test_a_whole_copy_needs_no_writing(
+def test_a_whole_copy_is_used_again_without_writing(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = staged(source, tmp_path / "disk").zoo.path
+    before = {name: (copy / name).stat().st_ino for name in files(copy)}
     monkeypatch.setattr(staging, "sole", lambda *_: pytest.fail("it is taken for writing"))
     assert staged(source, tmp_path / "disk").zoo.path == copy
+    assert {name: (copy / name).stat().st_ino for name in files(copy)} == before
 
 
 def test_a_copy_that_was_damaged_is_made_again(source: Path, tmp_path: Path) -> None:
@@ -160,14 +150,14 @@ def test_space_that_runs_out_while_copying_leaves_nothing(source: Path, tmp_path
 
 STAGE = """
 import sys
-from wsrl.data import ZooDataModule, staging
-copied = staging._copy_file
+import shutil
+from wsrl.data import ZooDataModule
+copied = shutil.copyfile
 def copy(*files):
-    result = copied(*files)
+    copied(*files)
     print("copied one", flush=True)
     sys.stdin.readline()
-    return result
-staging._copy_file = copy
+shutil.copyfile = copy
 data = ZooDataModule(sys.argv[1], batch_size=8, eval_batch_size=8, stage_to=sys.argv[2])
 data.prepare_data()
 """

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tests.encoders.encoder_cases import random_weights, replace, small_encoder
-from wsrl.rnn import CELLS, RNNSpec, RNNWeights, run_population
+from wsrl.rnn import RNNSpec, RNNWeights, list_cells, run_population
 
 BATCH = 4
 
@@ -107,7 +107,7 @@ def test_repeated_eigenvalues_are_read_the_same_in_every_basis() -> None:
     assert (encoder(parted) - encoder(weights)).abs().amax(1).min() > 1e-5
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", list_cells())
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("scale", [0, 1e-20, 1, 1e3, 1e10, 1e30])
 def test_any_finite_weights_give_finite_embeddings(cell: str, layers: int, scale: float) -> None:
@@ -143,7 +143,7 @@ def test_what_is_not_finite_stays_with_its_rnn_and_is_seen() -> None:
     torch.testing.assert_close(spoiled[[0, 3]], expected[[0, 3]])
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", list_cells())
 def test_surroundings_do_not_matter(cell: str) -> None:
     spec = RNNSpec(cell, 3, 5, 2, 4)
     encoder, weights = small_encoder("Spectral", spec), random_weights(spec)

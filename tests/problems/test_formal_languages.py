@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.conftest import DATA
 from wsrl.problems import FormalLanguages
 from wsrl.rnn import RNNWeights, State
 from wsrl.zoos.group import initial_weights
@@ -162,3 +163,30 @@ def test_the_most_even_tasks_are_out_of_distribution() -> None:
 def test_settings_that_make_no_sense(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         FormalLanguages(**settings)
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_the_acceptor_equals_one_written_string_by_string(ordered: bool) -> None:
+    problem = FormalLanguages()
+    folder = DATA / "official" / "formal_languages"
+    if not folder.is_dir():
+        pytest.skip(f"no published sample at {folder}")
+    stored, tasks = (
+        torch.from_numpy(np.load(folder / f"{name}.npy")).long() for name in ("sequences", "tasks")
+    )
+    for row, task in enumerate(tasks.tolist()):
+        wanted = [accepted(problem, string, task, ordered) for string in stored[row].tolist()]
+        found = problem.accepts(stored[row][None], tasks[row][None], ordered)
+        assert found[0].tolist() == wanted
+
+
+def accepted(problem: FormalLanguages, string: list[int], task: list[int], ordered: bool) -> bool:
+    if problem.eos not in string:
+        return False
+    string = string[: string.index(problem.eos)]
+    repeats = {string.count(token) - m for token, m in enumerate(task)}
+    if len(repeats) > 1:
+        return False
+    (k,) = repeats
+    wanted = [token for token, m in enumerate(task) for _ in range(k + m)]
+    return not ordered or string == [problem.bos, *wanted]

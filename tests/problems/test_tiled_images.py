@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torchvision.transforms import InterpolationMode
-from torchvision.transforms.functional import pil_to_tensor
 from torchvision.transforms.v2.functional import rotate
 
 from tests.conftest import DATA
@@ -20,8 +17,7 @@ from wsrl.problems import TiledImages
 from wsrl.problems.image_sources import trains_on
 from wsrl.problems.rotation import TiledRotation, tile_order
 from wsrl.rnn import RNNWeights, State, run_population
-from wsrl.rnn.kernels import cpu
-from wsrl.zoos import BuildSettings, Zoo, ZooError, build_zoo, open_zoo, verify_zoo
+from wsrl.zoos import BuildSettings, build_zoo, open_zoo, verify_zoo
 from wsrl.zoos.group import Group, initial_weights
 
 OFFICIAL = DATA / "official" / "sequential_mnist"
@@ -47,19 +43,6 @@ def test_rotation_is_torchvisions(size: int, interpolation: str) -> None:
     assert not torch.equal(other, ours)
 
 
-def test_rotation_is_pils_but_for_one_pixel_in_ten_thousand(mnist: Path) -> None:
-    """The official script rotates with PIL."""
-    images = TiledImages("mnist", image_folder=str(mnist)).images.pixels[:200]
-    angles = np.random.default_rng(0).uniform(0, 360, 200)
-    rotation = TiledRotation(28, 28, "nearest")
-    ours = rotation.apply(images.float()[:, None], torch.from_numpy(angles))[:, 0, 0]
-    different = 0
-    for image, angle, found in zip(images.view(-1, 28, 28), angles, ours, strict=True):
-        pil = pil_to_tensor(Image.fromarray(image.numpy()).rotate(angle))
-        different += int((pil.flatten() != found).sum())
-    assert different <= 200 * 784 / 10_000
-
-
 def test_tiles_are_read_row_by_row() -> None:
     image = torch.arange(16).view(4, 4)
     tiles = image.flatten()[tile_order(4, 2)]
@@ -77,12 +60,6 @@ def test_sequences_are_bos_and_normalised_tiles_and_back() -> None:
     wanted = torch.stack([pixels[[3, 7]], pixels[[0, 9]].rot90(1, (1, 2))])
     torch.testing.assert_close(images * 0.3760 + 0.3053, wanted)
     assert PROBLEM.as_images(sequences[:, :, :5]) is None
-
-
-def test_the_digits_are_normalised() -> None:
-    pixels = PROBLEM.images.pixels / 16
-    assert float(pixels.mean()) == pytest.approx(0.3053, abs=1e-4)
-    assert float(pixels.std()) == pytest.approx(0.3760, abs=1e-4)
 
 
 def test_the_published_split() -> None:
@@ -191,69 +168,6 @@ def test_what_is_stored_is_of_the_right_images() -> None:
     assert torch.equal(columns["outputs"], outputs.half())
 
 
-def test_outputs_of_other_weights_are_caught(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
-    read = Zoo.read
-
-    def other(zoo: Zoo, column: str, rows: torch.Tensor | None = None) -> torch.Tensor:
-        values = read(zoo, column, rows)
-        return values.roll(1, 0) if column == "weights" else values
-
-    monkeypatch.setattr(Zoo, "read", other)
-    with pytest.raises(ZooError, match="do not follow from their weights"):
-        verify_zoo(tmp_path / "zoo")
-
-
-def test_an_interrupted_build_of_images_ends_like_another(tmp_path: Path) -> None:
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    build_zoo(whole, PROBLEM, SETTINGS, quiet=True)
-
-    class Stopped(Exception):
-        pass
-
-    steps = iter(range(7))
-
-    def train_step(group: Group) -> None:
-        if next(steps, None) is None:
-            raise Stopped
-        original(group)
-
-    original = Group._train_step
-    with pytest.MonkeyPatch.context() as context:
-        context.setattr(Group, "_train_step", train_step)
-        with pytest.raises(Stopped):
-            build_zoo(broken, PROBLEM, SETTINGS, checkpoint_seconds=0, quiet=True)
-    build_zoo(broken, PROBLEM, SETTINGS, quiet=True)
-    for path in (whole / "shards").iterdir():
-        assert (broken / "shards" / path.name).read_bytes() == path.read_bytes()
-
-
-def test_fashion_mnist_is_read_by_torchvision_too(tmp_path: Path) -> None:
-    raw = tmp_path / "FashionMNIST" / "raw"
-    raw.mkdir(parents=True)
-    pixels = np.arange(3 * 784, dtype=np.uint8)
-    for name, head, values in (
-        ("train-images-idx3-ubyte", (2051, 3, 28, 28), pixels),
-        ("train-labels-idx1-ubyte", (2049, 3), np.array([4, 0, 9], np.uint8)),
-        ("t10k-images-idx3-ubyte", (2051, 3, 28, 28), pixels),
-        ("t10k-labels-idx1-ubyte", (2049, 3), np.array([4, 0, 9], np.uint8)),
-    ):
-        (raw / name).write_bytes(np.array(head, ">i4").tobytes() + values.tobytes())
-    problem = TiledImages("fashion_mnist", image_folder=str(tmp_path))
-    assert problem.images.labels.tolist() == [4, 0, 9]
-    sequence = problem.sequences(torch.tensor([[1]]), torch.zeros(1))
-    images = problem.as_images(sequence)
-    assert images is not None
-    torch.testing.assert_close(
-        (images * 0.3530 + 0.2860).flatten() * 255, torch.from_numpy(pixels[784:1568]).float()
-    )
-    (raw / "train-images-idx3-ubyte").write_bytes(b"")
-    with pytest.raises(ValueError, match="cannot read the FashionMNIST images"):
-        TiledImages("fashion_mnist", image_folder=str(tmp_path)).prepare()
-
-
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
@@ -282,19 +196,6 @@ def test_images_are_checked_before_anything_reads_them(
     problem = TiledImages(source="fashion_mnist", image_folder=str(tmp_path), stored_sequences=1)
     with pytest.raises(ValueError, match=message):
         problem.prepare()
-
-
-def test_compiled_code_reads_only_images_of_the_right_size() -> None:
-    rows, sources, table = torch.zeros(2, 1).long(), torch.zeros(2, 4).int(), torch.zeros(256)
-    for images in (torch.zeros(3, 5).byte(), torch.zeros(3, 3).byte(), torch.zeros(3, 4)):
-        with pytest.raises(ValueError, match=r"sources \(2, 4\)"):
-            cpu.look_up(images, rows, sources, table, lead=0)
-
-
-def test_a_batch_larger_than_the_set_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="batch_size is 5000, but there are"):
-        build_zoo(tmp_path / "zoo", PROBLEM, replace(SETTINGS, batch_size=5000), quiet=True)
-    assert not (tmp_path / "zoo").exists()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from wsrl.cli import main
 from wsrl.problems import VariableBinding
 from wsrl.problems.binding_tasks import BindingTask
 from wsrl.rnn import RNNSpec, RNNWeights, run_population
@@ -164,21 +163,6 @@ def test_clones_are_scored_by_their_signs() -> None:
     scores = PROBLEM.clone_scores(run, tasks, 8, [torch.Generator() for _ in tasks])
     # The other's second output changes its sign with every round of three, right in every second.
     assert scores.tolist() == [1.0, 0.75]
-
-
-def test_encoders_learn_from_its_zoos_like_from_others(tmp_path: Path) -> None:
-    zoo = str(tmp_path / "zoo")
-    settings = replace(SETTINGS, runs=16, group_size=16, snapshots=(0, 2))
-    build_zoo(zoo, PROBLEM, settings, quiet=True)
-    quick = ["--trainer.fast_dev_run", "1", "--trainer.enable_model_summary", "false"]
-    quick += ["--data.zoo", zoo, "--model.encoder", "LayerwiseStatistics"]
-    emulation = ["fit", "--config", "configs/emulation_small.yaml", *quick, "--model.loss"]
-    assert main([*emulation, "mean_squared_error", "--run", str(tmp_path / "e")]) == 0
-    assert main([*emulation, "kl", "--run", str(tmp_path / "e2")]) == 1  # of values, not of logits
-    for target in ("source", "sign"):
-        prediction = ["fit", "--config", "configs/prediction.yaml", *quick, "--model.mode"]
-        run = ["--run", str(tmp_path / target), "--model.target", target]
-        assert main([*prediction, "scratch", *run]) == 0
 
 
 def test_degenerate_tasks_are_reported_and_left_out(caplog: pytest.LogCaptureFixture) -> None:

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from wsrl.rnn import (
-    CELLS,
     RNNSpec,
     RNNWeights,
     backends,
+    list_cells,
     population_cross_entropy,
     run_population,
 )
@@ -43,7 +43,7 @@ class Case:
 class Sizes:
     """What sizes are drawn from; by default what are and are not multiples of a vector."""
 
-    cells: Sequence[str] = tuple(CELLS)
+    cells: Sequence[str] = tuple(list_cells())
     inputs: Sequence[int] = (1, 3, 6, 16, 17)
     outputs: Sequence[int] = (1, 6, 10, 16, 19)
     hidden: Sequence[int] = (1, 5, 8, 16, 24, 32, 33)

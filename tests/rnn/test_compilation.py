@@ -26,16 +26,25 @@ exec {} "$@"
 """A compiler that does not begin before another process compiles too."""
 
 
+@pytest.fixture
+def little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The source of a library whose answer is 42."""
+    monkeypatch.setattr(compilation, "SOURCES", tmp_path / "source")
+    (tmp_path / "source").mkdir()
+    source = tmp_path / "source" / "elementwise.cpp"
+    source.write_text(LITTLE)
+    compilation._warn_of_others.cache_clear()
+    return source
+
+
 @needs_kernels
+@pytest.mark.usefixtures("little")
 def test_processes_that_compile_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source, cache, meeting = (tmp_path / name for name in ("source", "cache", "meeting"))
-    source.mkdir()
+    cache, meeting = (tmp_path / name for name in ("cache", "meeting"))
     meeting.mkdir()
-    (source / "elementwise.cpp").write_text(LITTLE)
     compiler = tmp_path / "compiler"
     compiler.write_text(MEETING.format(*compilation.find_compiler()))
     compiler.chmod(0o755)
-    monkeypatch.setattr(compilation, "SOURCES", source)
     monkeypatch.setenv("CXX", str(compiler))
     monkeypatch.setenv("MEETING", str(meeting))
 
@@ -52,14 +61,12 @@ def test_processes_that_compile_at_once(tmp_path: Path, monkeypatch: pytest.Monk
 
 @needs_kernels
 def test_a_changed_source_is_compiled_anew_and_a_broken_one_explained(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    little: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(compilation, "SOURCES", tmp_path / "source")
-    (tmp_path / "source").mkdir()
     for value in (42, 43):
-        (tmp_path / "source" / "elementwise.cpp").write_text(LITTLE.replace("42", str(value)))
+        little.write_text(LITTLE.replace("42", str(value)))
         assert compilation.load(tmp_path / "cache", "elementwise").answer() == value
-    (tmp_path / "source" / "elementwise.cpp").write_text("no C++ at all")
+    little.write_text("no C++ at all")
     with pytest.raises(
         compilation.CompilationError, match=r"could not compile the kernels \(.*error"
     ):
@@ -71,13 +78,11 @@ def test_a_changed_source_is_compiled_anew_and_a_broken_one_explained(
 
 
 @needs_kernels
+@pytest.mark.usefixtures("little")
 @pytest.mark.parametrize("damage", ["half", "one byte", "empty"])
 def test_a_damaged_library_is_compiled_once_more(
-    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(compilation, "SOURCES", tmp_path / "source")
-    (tmp_path / "source").mkdir()
-    (tmp_path / "source" / "elementwise.cpp").write_text(LITTLE)
     cache = tmp_path / "cache"
     compilation.load(cache, "elementwise")
     (path,) = cache.iterdir()
@@ -94,12 +99,10 @@ def test_a_damaged_library_is_compiled_once_more(
 
 @needs_kernels
 def test_the_compiler_may_be_named_with_options(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    little: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiler, *_ = compilation.find_compiler()
-    monkeypatch.setattr(compilation, "SOURCES", tmp_path / "source")
-    (tmp_path / "source").mkdir()
-    (tmp_path / "source" / "elementwise.cpp").write_text(LITTLE.replace("42", "ANSWER"))
+    little.write_text(LITTLE.replace("42", "ANSWER"))
     for value in (42, 43):
         monkeypatch.setenv("CXX", f"{compiler} -O1 '-DANSWER={value} + 0'")
         assert compilation.load(tmp_path / "cache", "elementwise").answer() == value
@@ -108,17 +111,6 @@ def test_the_compiler_may_be_named_with_options(
         monkeypatch.setenv("CXX", wrong)
         with pytest.raises(compilation.CompilationError, match=message):
             compilation.load(tmp_path / "cache", "elementwise")
-
-
-@pytest.fixture
-def little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The source of a library whose answer is 42."""
-    monkeypatch.setattr(compilation, "SOURCES", tmp_path / "source")
-    (tmp_path / "source").mkdir()
-    source = tmp_path / "source" / "elementwise.cpp"
-    source.write_text(LITTLE)
-    compilation._warn_of_others.cache_clear()
-    return source
 
 
 def forged(cache: Path, source: Path) -> Path:

@@ -12,12 +12,12 @@ from torch import Tensor
 from tests.rnn.test_linearization import check_differences
 from wsrl.problems import FormalLanguages
 from wsrl.rnn import (
-    CELLS,
     RNNSpec,
     RNNWeights,
     advance,
     find_fixed_points,
     flatten_state,
+    list_cells,
     random_starts,
     run_population,
     settled_states,
@@ -115,7 +115,7 @@ def test_where_there_is_a_line_of_them_each_search_ends_near_its_start() -> None
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", list_cells())
 def test_of_random_rnns_a_step_leaves_them_where_they_are(
     cell: str, layers: int, method: Method
 ) -> None:

@@ -18,7 +18,14 @@ from tests.rnn.cases import (
     run_and_gradients,
 )
 from wsrl.problems import FormalLanguages, TiledImages, tiled_images
-from wsrl.rnn import CELLS, RNNSpec, RNNWeights, backends, population_cross_entropy, run_population
+from wsrl.rnn import (
+    RNNSpec,
+    RNNWeights,
+    backends,
+    list_cells,
+    population_cross_entropy,
+    run_population,
+)
 from wsrl.rnn.kernels import compilation, cpu
 from wsrl.zoos import BuildSettings, build_zoo, group, open_zoo
 from wsrl.zoos.optimizer import PopulationAdamW
@@ -60,7 +67,7 @@ def test_a_graph_can_be_used_twice_and_gradients_differentiated() -> None:
 
 
 @needs_kernels
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", list_cells())
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_what_is_not_finite_stays_with_its_member_and_is_seen(cell: str, bad: float) -> None:
     spec = RNNSpec(cell, 3, 8, 2, 4)

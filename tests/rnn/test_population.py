@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from wsrl.rnn import CELLS, RNNSpec, RNNWeights, run_population
+from wsrl.rnn import RNNSpec, RNNWeights, get_cell, list_cells, run_population
 
 B, S, T = 3, 4, 6
 
@@ -17,9 +17,8 @@ def random_weights(spec: RNNSpec, batch: int = B) -> RNNWeights:
 
 
 def random_state(spec: RNNSpec) -> tuple[Tensor, ...]:
-    count = 2 if spec.cell == "lstm" else 1
     shape = (spec.num_layers, B, S, spec.hidden_size)
-    return tuple(torch.randn(shape, dtype=torch.float64) for _ in range(count))
+    return tuple(torch.randn(shape, dtype=torch.float64) for _ in spec.kind.state)
 
 
 def reference(
@@ -39,7 +38,7 @@ def reference(
     return torch.stack(outputs), parts
 
 
-@pytest.mark.parametrize("cell", [cell for cell in CELLS if cell != "linear"])
+@pytest.mark.parametrize("cell", [cell for cell in list_cells() if get_cell(cell).torch_form])
 @pytest.mark.parametrize(("layers", "bias"), [(1, True), (2, False), (3, True)])
 def test_equals_torch_nn(cell: str, layers: int, bias: bool) -> None:
     spec = RNNSpec(cell, 3, 5, layers, 4, bias)
@@ -88,7 +87,7 @@ def test_linear_rnns_superpose_and_tanh_rnns_do_not(layers: int) -> None:
         assert (difference < 1e-12) == (cell == "linear")
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", list_cells())
 def test_state_carries_a_sequence_over(cell: str) -> None:
     spec = RNNSpec(cell, 3, 5, 2, 4)
     weights = random_weights(spec)
@@ -125,25 +124,6 @@ def test_wrong_state_is_named() -> None:
     inputs = torch.zeros(B, S, T, 3, dtype=torch.float64)
     with pytest.raises(ValueError, match=r"2 tensor\(s\) \(L, B, S, H\)"):
         run_population(weights, inputs, torch.zeros(1, B, S, 5, dtype=torch.float64))
-
-
-def test_float32_runs_too() -> None:
-    spec = RNNSpec("lstm", 3, 5, 2, 4)
-    weights = random_weights(spec)
-    inputs = torch.randn(B, S, T, 3, dtype=torch.float64)
-    double, _ = run_population(weights, inputs)
-    single, _ = run_population(weights.to(torch.float32), inputs.float())
-    assert single.dtype == torch.float32
-    torch.testing.assert_close(single.double(), double, rtol=1e-4, atol=1e-4)
-
-
-def test_a_module_read_and_written_is_the_same() -> None:
-    rnn, linear = nn.GRU(3, 5, 2), nn.Linear(5, 4)
-    weights = RNNWeights.from_module(rnn, linear)
-    again = weights.to_module()
-    for name, value in rnn.state_dict().items():
-        assert torch.equal(again.rnn.state_dict()[name], value)
-    assert torch.equal(again.linear.weight, linear.weight)
 
 
 def test_dtypes_that_differ_are_named() -> None:

@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.strategies import SPECS
-from wsrl.rnn import RNNSpec, RNNWeights, random_permutations, weights_from_state_dict
+from wsrl.rnn import RNNSpec, RNNWeights, random_permutations, read_state_dict
 
 
 def numbered(spec: RNNSpec, count: int = 2) -> RNNWeights:
@@ -27,13 +27,13 @@ def test_offsets_tile_the_vector(spec: RNNSpec) -> None:
 
 @given(SPECS)
 def test_modules_and_state_dicts_round_trip(spec: RNNSpec) -> None:
-    assume(spec.cell != "linear")  # which torch.nn does not have
+    assume(spec.kind.torch_form)
     weights = numbered(spec)
     module = weights.to_module(1)
     assert [name for name, _ in module.named_parameters()] == [t.name for t in spec.tensors]
     for found in (
         RNNWeights.from_module(module),
-        weights_from_state_dict(module.state_dict(), spec.cell),
+        read_state_dict(module.state_dict(), spec.cell),
     ):
         assert found.spec == spec
         assert torch.equal(found.flat, weights.flat[1:])
@@ -43,7 +43,7 @@ def test_modules_and_state_dicts_round_trip(spec: RNNSpec) -> None:
 def test_a_state_dict_without_module_round_trips(spec: RNNSpec) -> None:
     weights = numbered(spec, 1)
     state = {name: value[0] for name, value in weights.tensors().items()}
-    found = weights_from_state_dict(dict(reversed(state.items())), spec.cell)
+    found = read_state_dict(dict(reversed(state.items())), spec.cell)
     assert found.spec == spec
     assert torch.equal(found.flat, weights.flat)
 

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def test_checks_pass(where: str) -> None:
     assert re.search(r"\d+ passed|\.{20}", done.stdout), done.stdout
 
 
-def compiled(kernel: Any, hidden: int, warps: int) -> Any:
+def compiled(kernel: Any, hidden: int, warps: int, options: Mapping[str, str]) -> Any:
     """Compile a kernel for an H100 or H200, with every tensor given."""
     import triton
     from triton.backends.compiler import GPUTarget
@@ -55,7 +56,7 @@ def compiled(kernel: Any, hidden: int, warps: int) -> Any:
 
     fixed = {
         "H": hidden, "SIZE": hidden, "ROWS": 16, "HAS_BIAS": True, "CLASSES": 6,
-        "WITH_GRADIENT": True,
+        "WITH_GRADIENT": True, **options,
     }  # fmt: skip
     numbers = {"beta1", "beta2", "epsilon", "rate", "correction"}
     kinds = {"targets": "*i64"} | dict.fromkeys(numbers, "fp32") | dict.fromkeys("NST", "i32")
@@ -92,20 +93,22 @@ def test_kernels_compile_for_hopper_within_its_registers_and_shared_memory(
     from wsrl.rnn.kernels import gpu, triton_training
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    cells = [*gpu.FORWARD.values(), *gpu.BACKWARD.values()]
-    cases = [(kernel, 32, 4, 65536) for kernel in cells]
-    cases += [
-        (kernels["lstm"], 64, 8, backends.SHARED_MEMORY) for kernels in (gpu.FORWARD, gpu.BACKWARD)
+    cases = [
+        (kernel, 32, 4, 65536, cell.options)
+        for cell in gpu.KERNELS.values()
+        for kernel in (cell.forward, cell.backward)
     ]
-    cases += [
-        (kernel, 8, 4, 65536) for kernel in (triton_training.adamw, triton_training.cross_entropy)
-    ]
-    for kernel, hidden, warps, memory in cases:
-        result = compiled(kernel, hidden, warps)
+    lstm = gpu.KERNELS["lstm"]
+    cases += [(kernel, 64, 8, backends.SHARED_MEMORY, {}) for kernel in lstm[:2]]
+    others = (triton_training.adamw, triton_training.cross_entropy)
+    cases += [(kernel, 8, 4, 65536, {}) for kernel in others]
+    for kernel, hidden, warps, memory, options in cases:
+        result = compiled(kernel, hidden, warps, options)
         assert spilled(result.asm["cubin"], tmp_path) == 0, kernel
         assert result.metadata.shared <= memory, kernel
         assert "tf32" not in result.asm["ptx"], kernel  # right to three digits only
-    larger = compiled(gpu.FORWARD["tanh"], 2 * backends.LARGEST_ON_GPU, 8)
+    tanh = gpu.KERNELS["tanh"]
+    larger = compiled(tanh.forward, 2 * backends.LARGEST_ON_GPU, 8, tanh.options)
     assert spilled(larger.asm["cubin"], tmp_path) > 0  # why there is a largest size
 
 
@@ -132,21 +135,6 @@ def test_a_release_of_triton_that_crashes_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(gpu, "INTERPRETED", False)
     with pytest.raises(ImportError, match=r"Triton 3\.9\.0 crashes on the kernels"):
         raise backends.triton_kernels.__wrapped__()
-
-
-def test_linear_cells_are_refused_by_name_and_left_to_pytorch_otherwise(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    spec = RNNSpec("linear", 3, 4, 1, 2)
-    weights = RNNWeights(torch.rand(2, spec.num_parameters), spec)
-    monkeypatch.setattr(backends, "check_backend", lambda *_: None)
-    monkeypatch.setattr(backends, "_obstacle", lambda *_: None)
-    with pytest.raises(ValueError, match="cannot run this: there are no Triton kernels of linear"):
-        backends.choose_backend("triton", weights)
-    monkeypatch.setattr(backends, "choose_elementwise", lambda *_, **__: "triton")
-    assert backends.choose_backend("auto", weights) == "eager"
-    tanh = RNNWeights(weights.flat, RNNSpec("tanh", 3, 4, 1, 2))
-    assert backends.choose_backend("auto", tanh) == "triton"
 
 
 WITHOUT = """

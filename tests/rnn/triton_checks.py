@@ -33,7 +33,7 @@ from wsrl.zoos import BuildSettings, build_zoo, open_zoo
 from wsrl.zoos.optimizer import PopulationAdamW
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-TRITON_CELLS = ("lstm", "gru", "tanh")
+TRITON_CELLS = sorted(backends.cells_with_kernels("triton"))
 INTERPRETED = Sizes(
     cells=TRITON_CELLS,
     inputs=(1, 3, 17),
@@ -70,8 +70,8 @@ def test_agrees_with_eager_in_double_precision(seed: int) -> None:
 def test_only_the_gradients_asked_for_of_only_the_results_used(cell: str) -> None:
     weights, inputs = small(cell, layers=2)
     weights, inputs = weights[:1], inputs[:1]
-    count = 1 + (cell == "lstm")
-    state = tuple(torch.randn(2, 1, 2, 5, device=DEVICE) for _ in range(count))
+    parts = range(weights.spec.state_parts)
+    state = tuple(torch.randn(2, 1, 2, 5, device=DEVICE) for _ in parts)
     arguments = [weights.flat, inputs, *state]
     used = ["state"] * len(arguments) + ["outputs"]
     for asked, result in zip([*range(len(arguments)), 1], used, strict=True):
@@ -230,6 +230,9 @@ def test_what_the_kernels_cannot_do_is_refused_by_name_and_left_to_eager_by_auto
             backends.choose_backend("triton", refused)
         if DEVICE == "cuda":
             assert backends.choose_backend("auto", refused) == "eager"
+    linear = RNNSpec("linear", 3, 4, 1, 2)
+    flat = torch.rand(2, linear.num_parameters, device=DEVICE)
+    assert backends.choose_backend("triton", RNNWeights(flat, linear)) == "eager"
     with torch.autocast(DEVICE), pytest.raises(ValueError, match="autocast is on"):
         backends.choose_backend("triton", weights)
     with pytest.raises(ValueError, match=r"a transform of torch\.func"):

@@ -118,9 +118,9 @@ def test_the_seed_fixes_the_files_and_matters_only_where_something_is_random(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nope", "--target", "step"], "choose from"),
+        (["nope", "--target", "step"], "unknown baseline 'nope'; choose one of"),
         (["mean", "--target", "nope"], "unknown target 'nope'; choose one of task, performance"),
-        (["mean", "--target", "step", "--seed", "-1"], "--seed must be at least 0"),
+        (["mean", "--target", "step", "--seed", "-1"], "--seed: Not of type a whole number"),
         (["mean", "--target", "step", "--data.batch_size", "3"], "--data.batch_size"),
         (["mean", "--target", "step", "--data.split_seed", "x"], "data.split_seed"),
         (["mean", "--target", "step", "--data.test_fraction", "0.9"], "test_fraction"),

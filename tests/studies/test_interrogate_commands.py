@@ -136,11 +136,9 @@ def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("options", "status", "message"),
     [
-        (["--rnns", "1"], 2, "--rnns: expected a whole number from 2 to"),
-        (["--probes", "0"], 2, "--probes: expected a whole number from 1 to"),
-        (["--budget", "-1"], 2, "--budget: expected a whole number from 0 to"),
-        (["--seed", str(2**64)], 2, "--seed: expected a whole number from -9"),
-        (["--rows", "1" * 5000], 2, "--rows: expected a whole number from 0 to"),
+        (["--rnns", "0"], 2, "--rnns: Not of type a whole number from 1"),
+        (["--seed", str(2**64)], 2, "--seed: Not of type a seed"),
+        (["--rows", "1" * 5000], 2, "--rows"),
         (["--tolerance", "-1"], 1, "tolerance must be at least 0, not -1"),
         (["--tolerance", "1"], 1, "tolerance must be below 1, not 1"),
         (["--rows", "3"], 1, "at least two RNNs to tell apart, not 1"),
@@ -148,7 +146,7 @@ def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
         (["--step", "7"], 1, "no snapshots at step 7, but at 0, 20, 60"),
         (["--rows", "1", "2", "--step", "0"], 2, "leave out --rnns, --step"),
         (["--rows", "1", "2", "--rnns", "2"], 2, "leave out --rnns, --step"),
-        (["--rnns", "x"], 2, "--rnns: expected a whole number from 2 to"),
+        (["--rnns", "x"], 2, "--rnns: Not of type a whole number"),
         (["--nonsense"], 2, "unrecognized arguments: --nonsense"),
         (["--out", "no/such/folder/found.json", "--rnns", "2"], 1, "no/such/folder"),
         (["--out", ".", "--tolerance", "1"], 1, "--out must be a file in a folder that exists"),

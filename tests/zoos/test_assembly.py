@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,7 @@ from tests.zoos.building import (
     whole,  # noqa: F401
 )
 from wsrl.problems import FormalLanguages
-from wsrl.zoos import Manifest, ZooError, assembly, build_zoo, group, open_zoo, verify_zoo
+from wsrl.zoos import Manifest, ZooError, build_zoo, group, open_zoo, verify_zoo
 from wsrl.zoos.assembly import shares, whats_left
 from wsrl.zoos.leases import Leases
 from wsrl.zoos.records import PROGRESS, Record
@@ -93,19 +91,6 @@ def test_a_process_that_waits_for_others_hears_signals(tmp_path: Path) -> None:
         until(lambda: len(names(zoo, "*.json")) == SHARDS - 1)
         builder.terminate()
         assert end(builder) == 128 + signal.SIGTERM
-
-
-def test_told_to_end_before_its_first_shard_a_process_ends_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Comparing what is finished with its checksums takes minutes where there is much of it."""
-
-    def signalled(*_: Any) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-        pytest.fail("it went on")
-
-    monkeypatch.setattr(assembly, "check_shards", signalled)
-    assert ended_by(tmp_path / "zoo") == 128 + signal.SIGTERM
 
 
 def test_told_to_end_in_an_evaluation_nothing_is_lost(
@@ -196,38 +181,6 @@ def test_a_part_that_is_none_leaves_nothing_behind(part: tuple[int, int], tmp_pa
 def test_every_shard_is_of_one_part(shards: int, parts: int) -> None:
     dealt = [index for part in range(parts) for index in shares(shards, (part + 1, parts))]
     assert sorted(dealt) == list(range(shards))
-
-
-def test_a_share_of_very_many_is_one_shard_or_none(tmp_path: Path) -> None:
-    zoo, many = tmp_path / "zoo", 10**20
-    build_zoo(zoo, PROBLEM, SETTINGS, quiet=True, part=(2, many))
-    left = [f"1 of part {which}/{many}" for which in (1, 3, 4, 5)]
-    assert whats_left(zoo, SHARDS, many) == ["4 of 5 shards are missing", *left]
-
-
-def test_an_unfinished_zoo_of_an_earlier_wsrl_is_gone_on_with(
-    whole: Path,  # noqa: F811
-    tmp_path: Path,
-) -> None:
-    zoo = Path(shutil.copytree(whole, tmp_path / "zoo"))
-    manifest = Manifest.read(zoo)
-    backend = manifest.versions["backend"]
-    manifest.versions["backend"] = "eager on cuda"
-    replace(manifest, shards=manifest.shards[:2], complete=False).write(zoo)
-    for index in range(2, SHARDS):
-        (zoo / "shards" / f"{index:05d}.safetensors").unlink()
-    (zoo / "shards" / "00002.safetensors.partial").write_bytes(b"a write that was killed")
-    (zoo / "manifest.backup.json").unlink()
-    with pytest.raises(ZooError, match=r"unfinished \(2 shards are done\)"):
-        open_zoo(zoo)
-    kept = [(zoo / "shards" / f"0000{index}.safetensors").stat().st_mtime_ns for index in range(2)]
-    assert end(start(zoo)) == 0
-    assert_same(zoo, whole)
-    assert [
-        (zoo / "shards" / f"0000{index}.safetensors").stat().st_mtime_ns for index in range(2)
-    ] == kept
-    assert Manifest.read(zoo).versions["backend"] == ", ".join(sorted([backend, "eager on cuda"]))
-    verify_zoo(zoo)
 
 
 def test_a_users_own_folder_is_neither_a_zoo_nor_removed(tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.zoos.test_official import write_languages
+from tests.zoos.test_published import write_languages
 from wsrl.data import ZooDataModule
 from wsrl.problems.base import DTYPES
 from wsrl.zoos import ZooError, disk_tensors, open_zoo
 from wsrl.zoos.disk_tensors import DiskTensor
-from wsrl.zoos.npy import Expected, NpyFile
+from wsrl.zoos.published.npy import Expected, NpyFile
 from wsrl.zoos.tensors import write_tensors
 
 SHAPE = (7, 5, 3)

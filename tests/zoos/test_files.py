@@ -55,23 +55,6 @@ def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a", b"one")]
 
 
-def test_several_writers_of_one_file_do_not_mix(tmp_path: Path) -> None:
-    contents = [bytes([letter]) * 100_000 for letter in b"abcd"]
-
-    def write(content: bytes) -> None:
-        for _ in range(10):
-            write_atomically(tmp_path / "a", content)
-            assert (tmp_path / "a").read_bytes() in contents
-
-    threads = [threading.Thread(target=write, args=[content]) for content in contents]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [file.name for file in tmp_path.iterdir()] == ["a"]
-    assert (tmp_path / "a").read_bytes() in contents
-
-
 @pytest.mark.parametrize("links", [True, False])
 def test_of_several_creators_one_succeeds(
     links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from tests.conftest import SMALL_PROBLEM
-from tests.zoos.test_official import write_languages
+from tests.zoos.test_published import write_languages
 from wsrl.cli import main
 from wsrl.problems import FormalLanguages
 from wsrl.zoos import (

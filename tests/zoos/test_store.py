@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import operator
 import shutil
+from functools import reduce
 from pathlib import Path
 
 import pytest
 import torch
 
-from wsrl.zoos import Manifest, Zoo, ZooError, open_zoo, verify_zoo
+from wsrl.zoos import Zoo, ZooError, open_zoo, verify_zoo
 from wsrl.zoos.tensors import read_tensors, write_tensors
 
 
@@ -52,12 +54,6 @@ def test_a_sound_zoo_verifies(zoo_path: Path) -> None:
         verify_zoo(zoo_path, sequences=0)
 
 
-def test_manifest_round_trip(zoo_path: Path, tmp_path: Path) -> None:
-    manifest = Manifest.read(zoo_path)
-    manifest.write(tmp_path)
-    assert Manifest.read(tmp_path) == manifest
-
-
 def test_missing_folder_and_missing_manifest(tmp_path: Path) -> None:
     with pytest.raises(ZooError, match="no such folder"):
         open_zoo(tmp_path / "nowhere")
@@ -77,38 +73,33 @@ def test_newer_schema(copy: Path) -> None:
         open_zoo(copy)
 
 
-def test_manifest_cut_short(copy: Path) -> None:
-    file = copy / "manifest.json"
-    file.write_text(file.read_text()[:300])
-    with pytest.raises(ZooError, match="damaged"):
-        open_zoo(copy)
-
-
-def test_any_flipped_bit_of_the_manifest_is_seen(copy: Path) -> None:
-    file = copy / "manifest.json"
-    content = file.read_bytes()
-    for position in range(len(content)):
-        flipped = bytearray(content)
-        flipped[position] ^= 1 << (position % 8)
-        file.write_bytes(flipped)
-        with pytest.raises(ZooError, match=r"manifest\.json"):
-            Manifest.read(copy)
-
-
 @pytest.mark.parametrize(
-    "changes", [{"spec": {"cell": "lstm"}}, {"build": {"runs": 3}}, {"build": None}, {"columns": 3}]
+    ("path", "value", "message"),
+    [
+        (("spec",), {"cell": "lstm"}, "spec: .*input_size"),
+        (("build",), {"runs": 3}, "snapshots is missing"),
+        (("build",), None, "build must be an object"),
+        (("build", "seed"), 1.5, "seed must be a whole number, not 1.5"),
+        (("columns",), 3, "columns must be an object, .*, not 3"),
+        (("columns", "run", "dtype"), "I63", r"columns.run.dtype must match .*F16.*, not 'I63'"),
+        (("columns", "task", "shape"), [0], r"columns.task.shape\[0\] must be at least 1, not 0"),
+        (("shards", 0, "file"), "../../secret.safetensors", r"shards\[0\].file must match"),
+        (("shards", 0, "rows"), 1, "its shards hold"),
+        (("shards", 1), 7, r"shards\[1\] must be an object"),
+        (("failed",), {"../x": 1}, r"failed.'../x' must match"),
+        (("versions", "torch"), 2, "versions.torch must be text, not 2"),
+        (("origin",), "moon", "origin must be 'built', 'official' or 'packed', not 'moon'"),
+        (("secret",), 1, "secret is unknown"),
+    ],
 )
-def test_manifest_that_lacks_something(copy: Path, changes: dict[str, object]) -> None:
-    edit_manifest(copy, **changes)
-    with pytest.raises(ZooError, match="damaged"):
-        open_zoo(copy)
-
-
-def test_manifest_pointing_elsewhere(copy: Path) -> None:
-    shards = json.loads((copy / "manifest.json").read_text())["shards"]
-    shards[0]["file"] = "../../secret.safetensors"
-    edit_manifest(copy, shards=shards)
-    with pytest.raises(ZooError, match=r"shards\[0\].file must match"):
+def test_what_a_manifest_must_not_say(
+    copy: Path, path: tuple[str | int, ...], value: object, message: str
+) -> None:
+    content = json.loads((copy / "manifest.json").read_text())
+    *parents, last = path
+    reduce(operator.getitem, parents, content)[last] = value
+    edit_manifest(copy, **content)
+    with pytest.raises(ZooError, match=f"manifest.json is damaged: {message}"):
         open_zoo(copy)
 
 
@@ -116,23 +107,6 @@ def test_missing_shard(copy: Path) -> None:
     shard(copy).unlink()
     with pytest.raises(ZooError, match=r"00001\.safetensors is missing"):
         open_zoo(copy)
-
-
-def test_truncated_shard(copy: Path) -> None:
-    content = shard(copy).read_bytes()
-    shard(copy).write_bytes(content[:-100])
-    with pytest.raises(ZooError, match=r"00001\.safetensors has .* bytes"):
-        open_zoo(copy)
-
-
-def test_flipped_bit(copy: Path) -> None:
-    content = bytearray(shard(copy).read_bytes())
-    content[-1000] ^= 1
-    shard(copy).write_bytes(content)
-    with pytest.raises(ZooError, match=r"checksums differ\): 00001\.safetensors"):
-        open_zoo(copy).check()
-    with pytest.raises(ZooError, match="checksums differ"):
-        verify_zoo(copy)
 
 
 def rewrite(path: Path, name: str, value: torch.Tensor) -> None:
@@ -195,11 +169,3 @@ def test_a_file_that_is_not_listed(copy: Path) -> None:
 def test_unknown_column(zoo: Zoo) -> None:
     with pytest.raises(ZooError, match="no column 'angle', but weights, run, step"):
         zoo.read("angle")
-
-
-def test_unknown_dtype(copy: Path) -> None:
-    columns = json.loads((copy / "manifest.json").read_text())["columns"]
-    columns["run"]["dtype"] = "I63"
-    edit_manifest(copy, columns=columns)
-    with pytest.raises(ZooError, match=r"columns.run.dtype must match .*F16.*, not 'I63'"):
-        open_zoo(copy)

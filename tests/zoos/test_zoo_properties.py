@@ -18,7 +18,7 @@ from wsrl.problems.packed import PackedRNNs
 from wsrl.problems.variable_binding import VariableBinding
 from wsrl.rnn import RNNSpec, RNNWeights, run_population
 from wsrl.zoos import BuildSettings, Manifest, export_official, import_official, open_zoo
-from wsrl.zoos.npy import Expected, NpyFile, NpyWriter
+from wsrl.zoos.published.npy import Expected, NpyFile, NpyWriter
 from wsrl.zoos.writer import write_zoo
 
 SMALL = st.integers(1, 4)

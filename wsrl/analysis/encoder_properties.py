@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,6 +75,17 @@ class EncoderProperties:
         return {
             "parameters": growth_exponent(sizes, [cost.parameters for cost in self.costs.values()]),
             "seconds": growth_exponent(sizes, [cost.seconds for cost in self.costs.values()]),
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what was measured as plain values by name."""
+        return {
+            "changes": {kind: change.largest for kind, change in self.changes.items()},
+            "same_function": list(self.same_function),
+            "tells_apart": {kind: change.told_apart for kind, change in self.changes.items()},
+            "parameters": {str(size): cost.parameters for size, cost in self.costs.items()},
+            "seconds": {str(size): cost.seconds for size, cost in self.costs.items()},
+            "growth": self.growth,
         }
 
 

@@ -18,7 +18,7 @@ from scipy.special import logsumexp, softmax
 
 from wsrl.analysis.spectra import Matrix
 from wsrl.analysis.variable_memory import Interactions
-from wsrl.rnn import RNNSpec, RNNWeights
+from wsrl.rnn import RNNSpec, RNNWeights, linearize, state_size
 
 Vector: TypeAlias = NDArray[np.float64]
 
@@ -159,28 +159,35 @@ def circuit(interactions: Interactions, memories: Matrix, cell: str = "linear") 
     Args:
         interactions: the task's.
         memories: ``Psi (n, r)``, independent columns.
-        cell: ``linear`` or ``tanh``.
+        cell: an Elman cell that is linear near zero: ``linear``, ``tanh``.
 
     Returns:
         One RNN without biases, float64, with ``n`` hidden neurons.
 
     Raises:
-        ValueError: for memories of another number, or that depend on each other.
+        ValueError: for memories of another number, or that depend on each other; for another cell.
     """
     rank = interactions.rank
     if memories.ndim != 2 or memories.shape[1] != rank:
         raise ValueError(f"the task has {rank} variables: memories (n, {rank}), {memories.shape}")
     if np.linalg.matrix_rank(memories) < rank:
         raise ValueError(f"{rank} memories of {len(memories)} neurons must be independent")
-    if cell not in ("linear", "tanh"):
-        raise ValueError(f"circuits are of the cells linear or tanh, not {cell!r}")
     dual = np.linalg.pinv(memories)
     inputs = np.zeros((len(memories), interactions.dims))
     inputs[:, interactions.newest] = memories[:, interactions.newest_places]
     parts = (inputs, memories @ interactions.reduced @ dual, interactions.readout @ dual)
     spec = RNNSpec(cell, interactions.dims, len(memories), 1, interactions.dims, bias=False)
-    flat = np.concatenate([part.ravel() for part in parts])
-    return RNNWeights(torch.from_numpy(flat)[None], spec)
+    flat = torch.from_numpy(np.concatenate([part.ravel() for part in parts]))
+    weights = RNNWeights(flat[None], spec) if flat.numel() == spec.num_parameters else None
+    if weights is None or not _is_linear_near_zero(weights):
+        raise ValueError(f"circuits need a cell that is linear near zero, as tanh is, not {cell!r}")
+    return weights
+
+
+def _is_linear_near_zero(weights: RNNWeights) -> bool:
+    """Say whether the second matrix of an RNN is the Jacobian of its step at zero."""
+    line = linearize(weights, weights.flat.new_zeros(1, state_size(weights.spec)))
+    return torch.allclose(line.recurrent, weights.tensor(weights.spec.tensors[1]))
 
 
 def _approach(value: Vector, target: Vector, time: float, constant: float) -> Vector:

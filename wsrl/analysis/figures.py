@@ -17,6 +17,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
+from sklearn.metrics import confusion_matrix
 
 Array: TypeAlias = NDArray[Any]
 
@@ -24,6 +25,7 @@ _PROBABILITIES = "magma"
 _VALUES = "RdBu_r"
 _MARKERS = "o^sDvP"
 _DPI = 120
+_MOST_PARTS = 6
 
 
 def output_comparison(
@@ -31,7 +33,7 @@ def output_comparison(
     emulated: Array,
     categorical: bool,
     title: str = "",
-    labels: Sequence[str] | None = None,
+    labels: Sequence[str] = (),
 ) -> Figure:
     """Draw the outputs of an RNN over time, those of its emulation, and how far they are apart.
 
@@ -40,7 +42,7 @@ def output_comparison(
         emulated: the same of the emulation.
         categorical: whether outputs are probabilities or values.
         title: over the figure: which RNN it is.
-        labels: names of the ``O`` outputs.
+        labels: names of the ``O`` outputs, if they have some.
 
     Returns:
         A figure with three axes: original, emulation, and the distance at every step (total
@@ -57,7 +59,8 @@ def output_comparison(
         axis.set_ylabel("output")
     top.set_title("original RNN", loc="left")
     middle.set_title("emulator", loc="left")
-    _colour_bar(figure, image, [top, middle], "probability" if categorical else "output")
+    if isinstance(image, AxesImage):
+        _colour_bar(figure, image, [top, middle], "probability" if categorical else "output")
     if categorical:
         distance, name = 0.5 * np.abs(original - emulated).sum(1), "total variation"
         bottom.set_ylim(0, 1.02)
@@ -77,7 +80,8 @@ def probing_dialogue(
     outputs: Array,
     categorical: bool,
     titles: Sequence[str],
-    labels: Sequence[str] | None = None,
+    input_names: Sequence[str] = (),
+    output_names: Sequence[str] = (),
     images: Array | None = None,
 ) -> Figure:
     """Draw what a probing encoder asks RNNs and what they answer, one column an RNN.
@@ -87,7 +91,8 @@ def probing_dialogue(
         outputs: their answers ``(R, T, O)``; probabilities where ``categorical``.
         categorical: whether answers are probabilities or values.
         titles: ``R`` titles of columns.
-        labels: names of the ``O`` outputs, and of the inputs where there are as many.
+        input_names: names of the ``I`` inputs, if they have some.
+        output_names: names of the ``O`` outputs, if they have some.
         images: the inputs as images ``(R, H, W)``, drawn in their place.
 
     Returns:
@@ -98,12 +103,17 @@ def probing_dialogue(
     axes = figure.subplots(2, count, sharex=images is None, squeeze=False)
     asked = inputs.min() >= 0 and inputs.max() <= 1
     rows = (
-        (inputs, asked, "probing inputs", "input"),
-        (outputs, categorical, "answers", "probability" if categorical else "output"),
+        (inputs, asked, "probing inputs", "input", input_names),
+        (
+            outputs,
+            categorical,
+            "answers",
+            "probability" if categorical else "output",
+            output_names,
+        ),
     )
-    for row, (values, bounded, name, unit) in enumerate(rows):
+    for row, (values, bounded, name, unit, named) in enumerate(rows):
         norm = _norm(bool(bounded), values)
-        named = labels if labels is not None and len(labels) == values.shape[2] else None
         for column in range(count):
             if images is not None and row == 0:
                 image = axes[row, column].imshow(images[column], cmap="gray", norm=norm)
@@ -113,7 +123,8 @@ def probing_dialogue(
             axes[row, column].set_title(name if row else f"{titles[column]}\n{name}", fontsize=10)
         if images is None or row:
             axes[row, 0].set_ylabel(unit.replace("probability", "output"))
-        _colour_bar(figure, image, list(axes[row]), unit)
+        if isinstance(image, AxesImage):
+            _colour_bar(figure, image, list(axes[row]), unit)
     for axis in axes[1]:
         axis.set_xlabel("time step")
     return figure
@@ -125,6 +136,7 @@ def embedding_map(
     tasks: Array,
     splits: Sequence[str],
     task_period: float | None = None,
+    task_entries: Sequence[str] = (),
 ) -> Figure:
     """Draw embeddings on their first two principal components, coloured in two ways.
 
@@ -138,6 +150,7 @@ def embedding_map(
             are those of the first.
         task_period: of a task that is one number on a circle, what goes once round it; its colours
             then do so too.
+        task_entries: names of the ``K`` entries of a task, if they have some.
 
     Returns:
         A figure with one axis coloured by performance and one by task.
@@ -145,7 +158,7 @@ def embedding_map(
     names = list(dict.fromkeys(splits))
     membership = np.asarray(splits)
     points, explained = principal_components(embeddings, membership == names[0])
-    colours, legend, by_task = _task_colours(tasks, task_period)
+    colours, legend, by_task = _task_colours(tasks, task_period, task_entries)
     panels = [("task" + ("" if by_task else f":\n{legend}"), legend, colours, by_task)]
     known = performance[np.isfinite(performance)]
     if len(known):
@@ -169,6 +182,59 @@ def embedding_map(
     axes[0].set_ylabel(f"component 2 ({explained[1]:.0%} of variance)")
     figure.legend(*axes[-1].get_legend_handles_labels(), title="split", loc="outside right upper")
     return figure
+
+
+def confusion_matrices(target: Array, prediction: Array) -> Figure:
+    """Draw how often each class is taken for each other.
+
+    Args:
+        target: class indices ``(n, parts)``.
+        prediction: the same, as predicted.
+
+    Returns:
+        A figure with an axis for each part; rows are true classes and sum to 1.
+    """
+    count = int(max(target.max(), prediction.max())) + 1
+    figure, axes = _parts(target.shape[1])
+    for part, axis in enumerate(axes):
+        matrix = confusion_matrix(
+            target[:, part], prediction[:, part], labels=np.arange(count), normalize="true"
+        )
+        image = axis.imshow(matrix, cmap=_PROBABILITIES, norm=Normalize(0, 1))
+        axis.set(xlabel="predicted class", ylabel="true class" if part == 0 else "")
+        for side in (axis.xaxis, axis.yaxis):
+            side.set_major_locator(MaxNLocator(integer=True))
+    _colour_bar(figure, image, axes, "share of the true class")
+    return figure
+
+
+def predicted_against_true(target: Array, prediction: Array) -> Figure:
+    """Draw predicted numbers over true ones, with the diagonal where they are equal.
+
+    Args:
+        target: ``(n, parts)``.
+        prediction: the same, as predicted.
+
+    Returns:
+        A figure with an axis for each part.
+    """
+    figure, axes = _parts(target.shape[1])
+    for part, axis in enumerate(axes):
+        axis.scatter(target[:, part], prediction[:, part], s=16, alpha=0.7, linewidths=0)
+        axis.axline((float(np.nanmean(target[:, part])),) * 2, slope=1, color="0.6", linewidth=0.8)
+        axis.set(xlabel="true", ylabel="predicted" if part == 0 else "")
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _parts(count: int) -> tuple[Figure, list[Axes]]:
+    """Return a figure with an axis for each part of a property; of many, the first ones."""
+    shown = min(count, _MOST_PARTS)
+    figure = Figure(figsize=(0.8 + 3.4 * shown, 3.6), dpi=_DPI, layout="constrained")
+    axes = list(figure.subplots(1, shown, squeeze=False)[0])
+    for part, axis in enumerate(axes):
+        axis.set_title(f"part {part + 1} of {count}" if count > 1 else "", loc="left")
+    return figure, axes
 
 
 def principal_components(
@@ -196,26 +262,30 @@ def principal_components(
     return points, shares
 
 
-def _task_colours(tasks: Array, period: float | None) -> tuple[Array, str, dict[str, Any]]:
+def _task_colours(
+    tasks: Array, period: float | None, names: Sequence[str]
+) -> tuple[Array, str, dict[str, Any]]:
     """Return colours ``(n,)`` or ``(n, 3)``, what they stand for, and how to map the former."""
     if period is not None:
         around = {"cmap": "hsv", "norm": Normalize(0, period)}
         return tasks[:, 0].astype(float) % period, f"task, modulo {period:g}", around
-    varying = np.flatnonzero(np.ptp(tasks, 0) > 0)
+    varying = np.flatnonzero(np.ptp(tasks, 0) > 0).tolist()
+    if len(names) != tasks.shape[1]:
+        names = [f"entry {place + 1}" for place in range(tasks.shape[1])]
     if len(varying) <= 1:
-        position = int(varying[0]) if len(varying) else 0
+        position = varying[0] if varying else 0
         values = tasks[:, position].astype(float)
         norm = Normalize(*_range(values))
-        return values, f"task, entry {position + 1}", {"cmap": "turbo", "norm": norm}
+        return values, f"task, {names[position]}", {"cmap": "turbo", "norm": norm}
     values = tasks[:, varying].astype(float)
-    legend = "entries " + ", ".join(str(entry + 1) for entry in varying) + " as red, green, blue"
+    legend = ", ".join(names[entry] for entry in varying) + " as red, green, blue"
     if len(varying) > 3:
         values, _ = principal_components(values, count=3)
         legend = "main directions as red, green, blue"
     elif len(varying) == 2:
         # Blue where the first is low: no mixture of the two is white or black.
         values = np.column_stack([values, -values[:, 0]])
-        legend = f"entries {varying[0] + 1} and {varying[1] + 1}"
+        legend = f"{names[varying[0]]} and {names[varying[1]]}"
     low, high = values.min(0), values.max(0)
     shades = (values - low) / np.where(high > low, high - low, 1)
     return 0.05 + 0.8 * shades, legend, {}
@@ -234,16 +304,21 @@ def _range(values: Array) -> tuple[float, float]:
 
 
 def _heatmap(
-    axis: Axes, values: Array, bounded: bool, norm: Normalize, labels: Sequence[str] | None
-) -> AxesImage:
-    """Draw ``values (T, n)`` with time to the right."""
+    axis: Axes, values: Array, bounded: bool, norm: Normalize, labels: Sequence[str]
+) -> AxesImage | None:
+    """Draw ``values (T, n)`` with time to the right; a single one as a line, without an image."""
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if values.shape[1] == 1:
+        axis.plot(values[:, 0])
+        low, high = float(norm.vmin or 0), float(norm.vmax or 1)
+        axis.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+        return None
     colours = _PROBABILITIES if bounded else _VALUES
     image = axis.imshow(values.T, aspect="auto", cmap=colours, norm=norm, interpolation="nearest")
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if labels is None:
-        axis.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    else:
+    if len(labels) == values.shape[1]:
         axis.set_yticks(np.arange(len(labels)), labels)
+    else:
+        axis.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     return image
 
 

@@ -7,13 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from wsrl.rnn import RNNSpec, RNNWeights, random_permutations
-from wsrl.rnn.spec import hidden_axis
+from wsrl.rnn import RNNSpec, RNNWeights, TensorSpec, random_permutations
+from wsrl.rnn.cells import MatrixCell
+from wsrl.rnn.spec import INPUT, hidden_axis
 
-_CANDIDATE = {"lstm": 2, "gru": 2, "tanh": 0, "linear": 0}
-"""The gate whose sum is what a neuron is to become."""
-_GAIN = {"lstm": 8.0, "gru": 8.0, "tanh": 2.0, "linear": 1.0}
-"""Weight by which a neuron passes on that the one before it is active, without loss."""
 _STEEP = 200.0
 _FIRST = hidden_axis(0)
 
@@ -53,32 +50,38 @@ def make_pairs(weights: RNNWeights, generator: torch.Generator) -> dict[str, Pai
         raise ValueError(f"pairs need at least 3 hidden neurons, not {spec.hidden_size}")
     orders = random_permutations(spec, len(weights), generator)
     moved = weights.permute(orders)
-    recurrent = f"rnn.weight_hh_l{spec.num_layers - 1}"
+    coupling = _last_coupling(spec).name
     columns = orders[-1].argsort(1)[:, None, :]
-    broken = moved.tensors()[recurrent].gather(2, columns.expand_as(moved.tensors()[recurrent]))
+    broken = moved.tensors()[coupling].gather(2, columns.expand_as(moved.tensors()[coupling]))
     pairs = {
         "neurons reordered": Pair(weights, moved, True),
-        "one coupling left out": Pair(weights, _with(moved, {recurrent: broken}), False),
+        "one coupling left out": Pair(weights, _with(moved, {coupling: broken}), False),
         "an unused neuron wired otherwise": unused_neuron(weights, generator),
         "one weight changed": _one_weight(weights),
         "entries of one tensor shuffled": _shuffled(weights, generator),
         "inputs permuted": _inputs_rolled(weights),
-        f"differ after {spec.hidden_size - 1} steps alone": late_difference(weights),
     }
-    if spec.bias:
-        pairs["biases split otherwise"] = split_biases(weights, generator)
-    if spec.bias and spec.cell == "lstm":
-        pairs["differ on rare inputs alone"] = rare_difference(weights)
+    if isinstance(cell := spec.kind, MatrixCell):
+        late = f"differ after {spec.hidden_size - 1} steps alone"
+        pairs[late] = late_difference(weights, cell)
+        if spec.bias:
+            pairs["biases split otherwise"] = split_biases(weights, cell, generator)
+        if spec.bias and cell.input_gate is not None:
+            pairs["differ on rare inputs alone"] = rare_difference(weights, cell)
     return pairs
 
 
-def split_biases(weights: RNNWeights, generator: torch.Generator) -> Pair:
-    """Add to one of the two biases what is taken from the other, where a cell adds both up.
+def _last_coupling(spec: RNNSpec) -> TensorSpec:
+    """Return the recurrent matrix of the last layer, or the readout's where there is none."""
+    last = hidden_axis(spec.num_layers - 1)
+    readers = [tensor for tensor in spec.tensors if tensor.axes[1:] == (last,)]
+    return min(readers, key=lambda tensor: tensor.axes[0] != last)
 
-    A GRU's candidate does not: the reset gate acts on the recurrent bias alone.
-    """
+
+def split_biases(weights: RNNWeights, cell: MatrixCell, generator: torch.Generator) -> Pair:
+    """Add to one of the two biases what is taken from the other, where the cell adds both up."""
     spec, tensors = weights.spec, weights.tensors()
-    summed = (spec.gates - (spec.cell == "gru")) * spec.hidden_size
+    summed = cell.summed * spec.hidden_size
     new: dict[str, Tensor] = {}
     for layer in range(spec.num_layers):
         one, other = (f"rnn.bias_{kind}_l{layer}" for kind in ("ih", "hh"))
@@ -107,7 +110,7 @@ def unused_neuron(weights: RNNWeights, generator: torch.Generator) -> Pair:
     return Pair(_with(weights, parts[0]), _with(weights, parts[1]), True)
 
 
-def late_difference(weights: RNNWeights) -> Pair:
+def late_difference(weights: RNNWeights, cell: MatrixCell) -> Pair:
     """Make RNNs that are the same for ``H - 1`` steps on any input, and differ from then on.
 
     In the first layer each neuron but the first hears the one before it alone, so that neuron ``k``
@@ -119,40 +122,40 @@ def late_difference(weights: RNNWeights) -> Pair:
         if tensor.axes[0] != _FIRST:
             continue
         value = weights.gated(tensor).clone()
-        value[:, _CANDIDATE[spec.cell], 1:] = 0
+        value[:, cell.candidate, 1:] = 0
         if tensor.axes[-1] == _FIRST and len(tensor.axes) == 2:
-            chain = value[:, _CANDIDATE[spec.cell]]
-            chain.diagonal(-1, 1, 2).fill_(_GAIN[spec.cell])
+            value[:, cell.candidate].diagonal(-1, 1, 2).fill_(cell.gain)
         new[tensor.name] = value.flatten(1, 2)
     return _read_otherwise(_with(weights, new))
 
 
-def rare_difference(weights: RNNWeights) -> Pair:
-    """Make LSTMs that differ only after inputs whose first value is near 1.
+def rare_difference(weights: RNNWeights, cell: MatrixCell) -> Pair:
+    """Make RNNs with an input gate that differ only after inputs whose first value is near 1.
 
-    The last neuron of the first layer takes something in (its input gate) only then; below 0.8 what
+    The last neuron of the first layer takes something in only then; of an LSTM, below 0.8 what
     comes through is less than 1e-8. The two RNNs differ in what it does to its reader.
     """
-    tensors = weights.tensors()
-    last = weights.spec.hidden_size - 1
-    new = {}
-    for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-        value = tensors[f"rnn.{kind}_l0"].unflatten(1, (4, -1)).clone()  # gates i, f, g, o
-        value[:, (0, 2), last] = 0
-        new[f"rnn.{kind}_l0"] = value
-    new["rnn.weight_ih_l0"][:, 0, last, 0] = _STEEP
-    new["rnn.bias_ih_l0"][:, 0, last] = -0.9 * _STEEP
-    new["rnn.bias_ih_l0"][:, 2, last] = 1
+    gate, last, new = cell.input_gate, weights.spec.hidden_size - 1, {}
+    for tensor in weights.spec.tensors:
+        if tensor.axes[0] == _FIRST:
+            value = weights.gated(tensor).clone()
+            value[:, (gate, cell.candidate), last] = 0
+            if tensor.axes[-1] == INPUT:
+                value[:, gate, last, 0] = _STEEP
+            new[tensor.name] = value
+    new["rnn.bias_ih_l0"][:, gate, last] = -0.9 * _STEEP
+    new["rnn.bias_ih_l0"][:, cell.candidate, last] = 1
     return _read_otherwise(_with(weights, {n: value.flatten(1, 2) for n, value in new.items()}))
 
 
 def _read_otherwise(weights: RNNWeights) -> Pair:
     """Change what the last neuron of the first layer does to what reads the layer."""
-    spec = weights.spec
-    name = "linear.weight" if spec.num_layers == 1 else "rnn.weight_ih_l1"
-    value = weights.tensors()[name].clone()
-    value[:, :, -1] += 1
-    return Pair(weights, _with(weights, {name: value}), False)
+    new = {}
+    for tensor in weights.spec.tensors:
+        if tensor.axes[-1] == _FIRST and tensor.axes[0] != _FIRST:
+            new[tensor.name] = weights.tensor(tensor).clone()
+            new[tensor.name][:, :, -1] += 1
+    return Pair(weights, _with(weights, new), False)
 
 
 def _one_weight(weights: RNNWeights) -> Pair:
@@ -163,17 +166,18 @@ def _one_weight(weights: RNNWeights) -> Pair:
 
 def _shuffled(weights: RNNWeights, generator: torch.Generator) -> Pair:
     """Shuffle the entries of the last layer's recurrent weights: their statistics stay."""
-    name = f"rnn.weight_hh_l{weights.spec.num_layers - 1}"
-    value = weights.tensors()[name]
-    entries = torch.randperm(value[0].numel(), generator=generator)
+    tensor = _last_coupling(weights.spec)
+    value = weights.tensor(tensor)
+    entries = torch.randperm(tensor.numel, generator=generator)
     shuffled = value.flatten(1)[:, entries].view_as(value)
-    return Pair(weights, _with(weights, {name: shuffled}), False)
+    return Pair(weights, _with(weights, {tensor.name: shuffled}), False)
 
 
 def _inputs_rolled(weights: RNNWeights) -> Pair:
     """Have every input play the part of the next."""
-    rolled = weights.tensors()["rnn.weight_ih_l0"].roll(1, 2)
-    return Pair(weights, _with(weights, {"rnn.weight_ih_l0": rolled}), False)
+    readers = [tensor for tensor in weights.spec.tensors if tensor.axes[-1] == INPUT]
+    rolled = {tensor.name: weights.tensor(tensor).roll(1, 2) for tensor in readers}
+    return Pair(weights, _with(weights, rolled), False)
 
 
 def _with(weights: RNNWeights, new: dict[str, Tensor]) -> RNNWeights:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,11 +23,20 @@ from wsrl.data.splits import (
 )
 from wsrl.data.staging import open_staged, stage_zoo
 from wsrl.problems import InputKind, Problem
+from wsrl.resources import check_fits
+from wsrl.validation import check_arguments, check_size
 from wsrl.zoos import open_zoo
-from wsrl.zoos.memory import check_fits
 
 _LARGEST = 2**63 - 1
 _LARGEST_BATCH = 1 << 24  # RNNs: their weights alone would be many GB
+_SIZES = {
+    "batch_size": (1, _LARGEST_BATCH),
+    "sequences_per_rnn": (1, _LARGEST),
+    "steps_per_epoch": (1, _LARGEST),
+    "eval_batch_size": (2, _LARGEST_BATCH),
+    "seed": (0, 2**32 - 1),
+    "split_seed": (0, 2**32 - 1),
+}
 
 
 class ZooDataModule(LightningDataModule):
@@ -79,36 +89,13 @@ class ZooDataModule(LightningDataModule):
         split_by: Literal["task", "nothing"] = "task",
         stage_to: str | None = None,
     ) -> None:
+        given = {name: value for name, value in locals().items() if name in _RECORDED}
         super().__init__()
-        arguments = {
-            # Absolute, so that a checkpoint finds its data from any folder.
-            "zoo": str(Path(zoo).resolve()),
-            "batch_size": batch_size,
-            "sequences_per_rnn": sequences_per_rnn,
-            "steps_per_epoch": steps_per_epoch,
-            "eval_batch_size": eval_batch_size,
-            "split_seed": split_seed,
-            "seed": seed,
-            "ood_criterion": ood_criterion,
-            "test_fraction": test_fraction,
-            "ood_to_train": ood_to_train,
-            "permute": permute,
-            "in_memory": in_memory,
-            "split_by": split_by,
-        }
-        _check_sizes(
-            batch_size=batch_size,
-            sequences_per_rnn=sequences_per_rnn,
-            steps_per_epoch=steps_per_epoch,
-            eval_batch_size=eval_batch_size,
-        )
-        for name, value in (("seed", seed), ("split_seed", split_seed)):
-            if not 0 <= value < 2**32:
-                raise ValueError(f"{name} must be at least 0 and below 2**32, not {value}")
-        if split_by not in ("task", "nothing"):
-            raise ValueError(f"unknown split_by {split_by!r}; choose task or nothing")
-        if ood_criterion not in ("published", "random"):
-            raise ValueError(f"unknown ood_criterion {ood_criterion!r}; choose published or random")
+        # Absolute, so that a checkpoint finds its data from any folder.
+        given["zoo"] = str(Path(zoo).resolve())
+        check_arguments(ZooDataModule, given)
+        for name, (least, most) in _SIZES.items():
+            check_size(name, given[name], least, most)
         self.zoo = self._original = open_zoo(zoo)
         if sequences_per_rnn > self.zoo.sequences_stored:
             raise ValueError(
@@ -119,7 +106,7 @@ class ZooDataModule(LightningDataModule):
         check_fits(f"batch_size {batch_size}", drawn, "choose a smaller one")
         # Not among the hyper-parameters: where a copy is says nothing about a run.
         self.stage_to = stage_to
-        self.save_hyperparameters(arguments)
+        self.save_hyperparameters(given)
         self._rows: dict[str, Indices] = {}
         self._reader: ZooReader | None = None
 
@@ -313,10 +300,4 @@ def suited_options(kind: InputKind | None) -> dict[str, Any]:
     return {"input_activation": activation} | length
 
 
-def _check_sizes(**sizes: int) -> None:
-    for name, value in sizes.items():
-        least = 2 if name == "eval_batch_size" else 1
-        most = _LARGEST_BATCH if name.endswith("batch_size") else _LARGEST
-        if not least <= value <= most:
-            bound = f"at least {least}" if value < least else f"at most {most}"
-            raise ValueError(f"{name} must be {bound}, not {value}")
+_RECORDED = inspect.signature(ZooDataModule).parameters.keys() - {"stage_to"}

@@ -13,14 +13,12 @@ from pathlib import Path
 from wsrl.safe_files import read_regular
 from wsrl.strict_json import LARGEST_JSON
 from wsrl.zoos import Zoo, ZooError, open_zoo
-from wsrl.zoos.files import PARTIAL
+from wsrl.zoos.files import PARTIAL, checksum, remove
 from wsrl.zoos.folder import check_name
 from wsrl.zoos.leases import LeaseLostError, Standing
 from wsrl.zoos.manifest import MANIFEST, SHARDS
-from wsrl.zoos.official_spec import ARGUMENTS
-from wsrl.zoos.sole import remove_unfinished, sole
-
-_PIECE = 1 << 22
+from wsrl.zoos.published.hints import ARGUMENTS
+from wsrl.zoos.sole import sole
 
 _log = logging.getLogger("wsrl")
 
@@ -75,12 +73,12 @@ def stage_zoo(zoo: Zoo, stage_to: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with sole(target.parent, target.name, partial(_wait, [])) as lease:
         unfinished = target.with_name(f"{target.name}{PARTIAL}")
-        remove_unfinished(unfinished)
+        remove(unfinished)
         if _is_copy(zoo, target):  # another job made it meanwhile
             return
         if os.path.lexists(target):
             target.rename(unfinished)  # at once: nobody opens half of it
-            remove_unfinished(unfinished)
+            remove(unfinished)
         _check_space(zoo, target.parent)
         try:
             unfinished.mkdir()
@@ -138,26 +136,17 @@ def _is_copy(zoo: Zoo, folder: Path) -> bool:
 def _copy(zoo: Zoo, folder: Path) -> None:
     wanted = {f"{SHARDS}/{shard.file}": shard.sha256 for shard in zoo.manifest.shards}
     for name in _files(zoo):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        found = _copy_file(zoo.path / name, folder / name)
-        if wanted.get(name, found) != found:
-            raise ZooError(f"the zoo is damaged: the checksum of {zoo.path / name} differs")
+        source, target = zoo.path / name, folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copyfile(source, target)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise type(error)(error.errno, f"{reason}, copying {source}", str(target)) from error
+        if name in wanted and wanted[name] != checksum(target):
+            raise ZooError(f"the zoo is damaged: the checksum of {source} differs")
     if not wanted:
         open_zoo(folder).check()
-
-
-def _copy_file(source: Path, target: Path) -> str:
-    """Copy a file; return the SHA-256 of what was read."""
-    digest = hashlib.sha256()
-    try:
-        with source.open("rb") as read, target.open("xb") as written:
-            while piece := read.read(_PIECE):
-                digest.update(piece)
-                written.write(piece)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise type(error)(error.errno, f"{reason}, copying {source}", str(target)) from error
-    return digest.hexdigest()
 
 
 def _check_space(zoo: Zoo, folder: Path) -> None:

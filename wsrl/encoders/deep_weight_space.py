@@ -126,9 +126,9 @@ class DeepWeightSpaceLayer(nn.Module):
 class DeepWeightSpace(Encoder):
     """Equivariant layers, the mean over all positions of every tensor, an MLP.
 
-    Gates are channels; the readout, which has none, is repeated over them. ReLU follows every
-    layer, the last one too: without it the mean over positions would undo all but the global part
-    of the last layer.
+    Gates are channels; a tensor without gates, as the readout, is repeated over them. ReLU follows
+    every layer, the last one too: without it the mean over positions would undo all but the global
+    part of the last layer.
 
     Args:
         spec: the RNNs it reads.
@@ -169,12 +169,15 @@ class DeepWeightSpace(Encoder):
 def as_channels(weights: RNNWeights) -> list[Tensor]:
     """Return every tensor with its gates as channels, ``(B, *sizes, gates)``.
 
-    A tensor without gates (the readout) is repeated over the channels.
+    A tensor without gates (the readout) is repeated over the channels; one with fewer gates than
+    the cell has zeros in the others.
     """
     gates = weights.spec.gates
     parts = []
     for tensor in weights.spec.tensors:
         value = weights.gated(tensor).movedim(1, -1)
+        if 1 < tensor.gates < gates:
+            value = nn.functional.pad(value, (0, gates - tensor.gates))
         parts.append(value.expand(*value.shape[:-1], gates))
     return parts
 

@@ -97,7 +97,7 @@ def _spectrum(weights: RNNWeights) -> tuple[Tensor, Tensor]:
     ``(B, 2 n, O (I + 1))``. An RNN whose numbers are not finite has NaN in the first.
     """
     own, size = weights.to(torch.float64), state_size(weights.spec)
-    steps = 0 if weights.spec.cell == "linear" else SETTLING
+    steps = 0 if weights.spec.kind.affine else SETTLING
     point = settled_states(own, own.flat.new_zeros(len(own), 1, size), steps=steps)[:, 0]
     line = linearize(own, point)
     drift = line.image[:, :, None] - line.recurrent @ line.point[:, :, None]

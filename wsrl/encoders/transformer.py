@@ -17,9 +17,10 @@ from wsrl.rnn import RNNSpec, RNNWeights, TensorSpec
 class ParameterTransformer(Encoder):
     """A transformer on the rows of all weight matrices, each with its entry of the bias.
 
-    Each matrix has its own linear map from a row to a token; positions are learned. A summary
-    token is appended, and its output gives the embedding. Not invariant to permutations of hidden
-    neurons, because of the positions: train it on randomly permuted RNNs.
+    A vector that is no matrix's bias, such as time constants, is one row for each gate. Each matrix
+    has its own linear map from a row to a token; positions are learned. A summary token is
+    appended, and its output gives the embedding. Not invariant to permutations of hidden neurons,
+    because of the positions: train it on randomly permuted RNNs.
 
     Args:
         spec: the RNNs it reads.
@@ -52,9 +53,9 @@ class ParameterTransformer(Encoder):
             raise ValueError(f"dropout must be at least 0 and below 1, not {dropout}")
         self._pairs = _matrices_with_biases(spec)
         self.to_tokens = nn.ModuleList(
-            nn.Linear(matrix.shape[1] + (bias is not None), width) for matrix, bias in self._pairs
+            nn.Linear(matrix.sizes[-1] + (bias is not None), width) for matrix, bias in self._pairs
         )
-        num_tokens = sum(matrix.shape[0] for matrix, _ in self._pairs)
+        num_tokens = sum(matrix.numel // matrix.sizes[-1] for matrix, _ in self._pairs)
         self.positions = nn.Parameter(0.02 * torch.randn(num_tokens, width))
         self.summary = nn.Parameter(0.02 * torch.randn(width))
         # Made one by one: nn.TransformerEncoder would start all layers as copies of one. They hold
@@ -81,7 +82,7 @@ class ParameterTransformer(Encoder):
         """Return the rows' tokens and the summary token, ``(B, rows + 1, width)``."""
         parts = []
         for linear, (matrix, bias) in zip(self.to_tokens, self._pairs, strict=True):
-            rows = weights.tensor(matrix)
+            rows = weights.gated(matrix).flatten(1, -2)
             if bias is not None:
                 rows = torch.cat([rows, weights.tensor(bias)[:, :, None]], 2)
             parts.append(linear(rows))
@@ -91,8 +92,13 @@ class ParameterTransformer(Encoder):
 
 def _matrices_with_biases(spec: RNNSpec) -> list[tuple[TensorSpec, TensorSpec | None]]:
     named = {tensor.name: tensor for tensor in spec.tensors}
+    matrices = {tensor.name: tensor for tensor in spec.tensors if len(tensor.axes) == 2}
+    biases = {
+        name: named.get(name.replace("weight", "bias")) for name in matrices if "weight" in name
+    }
+    paired = {*matrices.values(), *biases.values()}
     return [
-        (tensor, named.get(tensor.name.replace("weight", "bias")))
+        (tensor, biases.get(tensor.name))
         for tensor in spec.tensors
-        if len(tensor.axes) == 2
+        if tensor.name in matrices or tensor not in paired
     ]

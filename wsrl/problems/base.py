@@ -243,6 +243,18 @@ class Problem(ABC):
         """Return inputs ``(..., T, I)`` as images ``(..., H, W)``, where that is what they are."""
         return None
 
+    def input_names(self) -> tuple[str, ...]:
+        """Return what the entries of an input stand for, as tokens; empty where nobody says."""
+        return ()
+
+    def output_names(self) -> tuple[str, ...]:
+        """Return what the entries of an output stand for; empty where nobody says."""
+        return ()
+
+    def task_entries(self) -> tuple[str, ...]:
+        """Return the names of a task's ``K`` entries; empty where there are none."""
+        return ()
+
     def task_name(self, task: Sequence[float]) -> str:
         """Return a task ``(K,)`` to read."""
         return ", ".join(f"{value:g}" for value in task)

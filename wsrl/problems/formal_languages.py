@@ -230,11 +230,26 @@ class FormalLanguages(TrainableProblem):
         finished = (sequences == self.eos).any(2).sum(1)
         return accepted / finished.clamp(min=1)
 
+    def input_names(self) -> tuple[str, ...]:
+        """Return the tokens: letters, ``^`` where a string begins, ``$`` where it ends."""
+        return (*self._letters(), "^", "$")
+
+    output_names = input_names
+
+    def task_entries(self) -> tuple[str, ...]:
+        """Return what a task says of each letter: its count, less ``n``."""
+        return tuple(f"count of {letter}, less n" for letter in self._letters())
+
     def task_name(self, task: Sequence[float]) -> str:
         """Return a language as its exponents: ``a^n b^(n+1) c^(n-2)``."""
-        letters = [chr(ord("a") + token) for token in range(len(task))]
         exponents = [f"(n{int(m):+d})" if m else "n" for m in task]
-        return " ".join(f"{letter}^{n}" for letter, n in zip(letters, exponents, strict=True))
+        pairs = zip(self._letters(), exponents, strict=True)
+        return " ".join(f"{letter}^{n}" for letter, n in pairs)
+
+    def _letters(self) -> list[str]:
+        """Return ``a``, ``b`` ...; of larger alphabets numbers."""
+        few = self.num_tokens <= 26
+        return [chr(ord("a") + k) if few else str(k) for k in range(self.num_tokens)]
 
     def score_text(self, task: Sequence[float], score: float) -> str:
         """Say how many of the strings are in the language."""

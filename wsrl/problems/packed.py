@@ -35,8 +35,8 @@ class PackedRNNs(Problem):
         sequences_stored: sequences ``S`` stored of every RNN.
         inputs: how the sequences came about: ``normal``, ``uniform``, ``one_hot`` or ``given``.
         properties: what is known of every RNN, in the order of the table: a ``name``, a ``kind``
-            (``real`` or ``classes``) and, for ``classes``, what they are called (``classes``): the
-            column holds the positions in that list.
+            (``real``, ``angle`` or ``classes``) and, for ``classes``, what they are called
+            (``classes``): the column holds the positions in that list.
         task: names of the properties that make up a task; by default every run has its own.
         performance: whether a performance is known.
 
@@ -87,7 +87,7 @@ class PackedRNNs(Problem):
         ``task`` holds the properties that make it up, or else the run. ``performance`` is NaN where
         it is not known.
         """
-        dtypes = {"real": "F64", "classes": "I64"}
+        dtypes = {"real": "F64", "angle": "F64", "classes": "I64"}
         sequences = (self.sequences_stored, self.length)
         return {
             "task": Column("F64", (len(self.task) or 1,)),
@@ -99,6 +99,10 @@ class PackedRNNs(Problem):
             "sequences": Column("F32", (*sequences, self.input_size)),
             "outputs": Column("F32", (*sequences, self.output_size)),
         }
+
+    def task_entries(self) -> tuple[str, ...]:
+        """Return the names of the properties that make up a task."""
+        return self.task or ("run",)
 
     def task_name(self, task: Sequence[float]) -> str:
         """Return the properties that make up a task, by name; of a task of its own, the run."""
@@ -123,7 +127,7 @@ class PackedRNNs(Problem):
         Where it is a class, or every run is its own task, an order without a meaning that is always
         the same: OOD tasks are then no different from the others.
         """
-        if self.task and self.properties[self.task[0]]["kind"] == "real":
+        if self.task and self.properties[self.task[0]]["kind"] != "classes":
             return super().ood_criterion(tasks)
         return np.random.RandomState(0).random_sample(len(tasks))
 
@@ -137,6 +141,8 @@ def _class_name(known: Mapping[str, Any], position: float) -> str:
 
 def _target(known: Mapping[str, Any]) -> Target:
     column = property_column(known["name"])
+    if known["kind"] == "angle":
+        return Target(column, "angle", period=360.0)
     if known["kind"] == "real":
         return Target(column, "real")
     classes = tuple(known["classes"])

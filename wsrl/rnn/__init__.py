@@ -1,6 +1,7 @@
 """The subject networks: their specification, their weights and the runtime for many at once."""
 
 from wsrl.rnn.backends import Backend
+from wsrl.rnn.cells import Cell, get_cell, list_cells, register_cell
 from wsrl.rnn.cross_entropy import population_cross_entropy, sequence_cross_entropy
 from wsrl.rnn.fixed_points import (
     FixedPoints,
@@ -20,13 +21,18 @@ from wsrl.rnn.linearization import (
 )
 from wsrl.rnn.population import State, run_population
 from wsrl.rnn.prepared import PreparedPopulation
-from wsrl.rnn.spec import CELLS, RNNSpec, TensorSpec
-from wsrl.rnn.state_dicts import OpenCellError, read_state_dict, weights_from_state_dict
-from wsrl.rnn.weights import RecurrentNetwork, RNNWeights, random_permutations
+from wsrl.rnn.spec import RNNSpec, TensorSpec
+from wsrl.rnn.state_dicts import OpenCellError, read_state_dict
+from wsrl.rnn.weights import (
+    RecurrentNetwork,
+    RNNWeights,
+    random_permutations,
+    with_initial_values,
+)
 
 __all__ = [
-    "CELLS",
     "Backend",
+    "Cell",
     "FixedPoints",
     "Linearization",
     "OpenCellError",
@@ -39,11 +45,14 @@ __all__ = [
     "advance",
     "find_fixed_points",
     "flatten_state",
+    "get_cell",
     "linearize",
+    "list_cells",
     "population_cross_entropy",
     "random_permutations",
     "random_starts",
     "read_state_dict",
+    "register_cell",
     "run_population",
     "sequence_cross_entropy",
     "settled_states",
@@ -51,5 +60,5 @@ __all__ = [
     "state_size",
     "unflatten_state",
     "visited_states",
-    "weights_from_state_dict",
+    "with_initial_values",
 ]

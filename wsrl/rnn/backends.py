@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from functools import cache
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
 from wsrl.rnn.kernels import cpu
-from wsrl.rnn.kernels.compilation import library, warn_once
+from wsrl.rnn.kernels.compilation import LIBRARIES, library, warn_once
 from wsrl.rnn.kernels.functions import Kernels
-from wsrl.rnn.spec import RNNSpec
 from wsrl.rnn.weights import RNNWeights
 
 Backend: TypeAlias = Literal["auto", "eager", "cpu", "triton"]
+BACKENDS = get_args(Backend)
+
+ELEMENTWISE = "elementwise"
+"""The kind of work that every backend's kernels do: optimizer steps, losses, look-ups."""
 
 LARGEST_HIDDEN = 128
 """Above this size PyTorch's products on all cores are as fast as a core per RNN."""
@@ -27,99 +31,90 @@ LARGEST_ON_GPU = 64
 SMALL_ON_GPU, SHARED_MEMORY = 32, 163840
 """Up to this size every GPU has the shared memory; above it, this many bytes are needed."""
 
+_NOTHING = torch.empty(0)
+
 _log = logging.getLogger("wsrl")
 
 
-def check_backend(
-    backend: str, kind: str = "elementwise", device: torch.device | None = None
-) -> None:
-    """Make sure that a backend exists, and can be had if it is asked for by name.
+def check_backend(backend: str, kind: str = ELEMENTWISE, *tensors: Tensor) -> None:
+    """Make sure that a backend exists, and can do this if it is asked for by name.
 
     Args:
         backend: its name.
         kind: the library of the compiled kernels that is needed, such as a cell.
-        device: where it is to compute, if that is known.
+        tensors: what it is to compute with, if that is known.
 
     Raises:
         ValueError: saying why not.
     """
-    if backend not in get_args(Backend):
-        raise ValueError(f"unknown backend {backend!r}; choose {', '.join(get_args(Backend))}")
-    found = library(kind) if backend == "cpu" else triton_kernels() if backend == "triton" else None
-    if isinstance(found, Exception):
-        raise ValueError(f"backend {backend!r} cannot be used here: {found}; try auto")
-    if device is not None and backend not in ("auto", "eager"):
-        _refuse(backend, _obstacle(backend, (torch.empty(1, device=device),)))
-
-
-def check_elementwise(backend: str, *tensors: Tensor, kind: str = "elementwise") -> None:
-    """Make sure that elementwise work goes where it is told to, if a backend is named.
-
-    Args:
-        backend: its name.
-        tensors: what is worked on.
-        kind: the library of the compiled kernels that does it.
-
-    Raises:
-        ValueError: for a backend that is unknown, not here, or cannot do this.
-    """
-    check_backend(backend, kind)
+    if backend not in BACKENDS:
+        raise ValueError(f"unknown backend {backend!r}; choose {', '.join(BACKENDS)}")
     if backend in ("cpu", "triton"):
-        _refuse(backend, _obstacle(backend, tensors))
+        if isinstance(missing := _kernels(backend, kind), Exception):
+            raise ValueError(f"backend {backend!r} cannot be used here: {missing}; try auto")
+        if reason := _obstacle(backend, tensors):
+            raise ValueError(f"backend {backend!r} cannot run this: {reason}; try auto")
 
 
 def choose_backend(backend: Backend, weights: RNNWeights, *others: Tensor) -> str:
     """Return ``eager``, ``cpu`` or ``triton``.
 
     Args:
-        backend: ``auto``, or what must be taken.
+        backend: ``auto``, or what is to be taken. A cell that it has no kernels of is left to
+            PyTorch, and a warning says so once.
         weights: the RNNs.
         others: the other tensors of the computation.
 
     Raises:
         ValueError: for a backend that is unknown, not here, or cannot do this.
     """
-    check_backend(backend, weights.spec.cell)
-    tensors = (weights.flat, *others)
-    if backend in ("cpu", "triton"):
-        reason = _obstacle(backend, tensors)
-        if backend == "triton":
-            reason = reason or _unfit_for_triton(weights.spec, weights.flat.device)
-        _refuse(backend, reason)
-        return backend
-    if weights.flat.is_cpu and weights.spec.hidden_size > LARGEST_HIDDEN:
+    spec, tensors = weights.spec, (weights.flat, *others)
+    named = backend in ("cpu", "triton")
+    if named and spec.cell not in cells_with_kernels(backend):
+        check_backend(backend)
+        _log_once(f"Backend {backend!r} has no kernels of {spec.cell} RNNs; PyTorch runs them.")
         return "eager"
-    chosen = choose_elementwise(backend, *tensors, kind=weights.spec.cell)
-    if chosen == "triton" and (reason := _unfit_for_triton(weights.spec, weights.flat.device)):
-        _say_once(reason)
+    check_backend(backend, spec.cell, *tensors)
+    if backend == "auto" and weights.flat.is_cpu and spec.hidden_size > LARGEST_HIDDEN:
+        return "eager"
+    chosen = backend if named else choose_elementwise(backend, *tensors, kind=spec.cell)
+    if chosen == "triton" and (reason := _too_large(spec.hidden_size, weights.flat.device)):
+        if named:
+            raise ValueError(f"backend {backend!r} cannot run this: {reason}; try auto")
+        _log_once(f"{reason}. {_SLOWER}")
         return "eager"
     return chosen
 
 
-def choose_elementwise(backend: Backend, *tensors: Tensor, kind: str = "elementwise") -> str:
-    """Return what does elementwise work on tensors: ``eager``, ``cpu`` or ``triton``.
+def cells_with_kernels(backend: str) -> Collection[str]:
+    """Return the names of the cells that a backend has kernels of."""
+    kernels = cpu if backend == "cpu" else triton_kernels()
+    return () if isinstance(kernels, Exception) else kernels.KERNELS.keys()
+
+
+def choose_elementwise(backend: Backend, *tensors: Tensor, kind: str = ELEMENTWISE) -> str:
+    """Return what does work on tensors: ``eager``, ``cpu`` or ``triton``.
 
     Args:
         backend: ``auto``, or what is to be taken where it can be.
         tensors: what is worked on.
-        kind: the library of the compiled kernels that does it.
+        kind: the library of the compiled kernels that does it; those of Triton are of cells, and
+            elementwise.
     """
     natural = {"cpu": "cpu", "cuda": "triton"}.get(tensors[0].device.type, "eager")
     wanted = natural if backend == "auto" else backend
     if wanted == "eager" or _obstacle(wanted, tensors):
         return "eager"
-    return wanted if backend == wanted or _found(wanted, kind) else "eager"
+    known = LIBRARIES if wanted == "cpu" else (ELEMENTWISE, *cells_with_kernels(wanted))
+    if isinstance(missing := _kernels(wanted, kind), Exception):
+        warn_once(str(missing)) if wanted == "cpu" else _log_once(f"{missing}. {_SLOWER}")
+        return "eager"
+    return wanted if kind in known else "eager"
 
 
-def kernels_serve(backend: Backend, *tensors: Tensor, kind: str = "elementwise") -> bool:
-    """Say whether work on tensors, of the kind of a kernel library, goes to the kernels.
-
-    Triton has kernels of the kind ``elementwise`` alone.
-    """
-    if kind != "elementwise" and not tensors[0].is_cpu:
-        return False
-    chosen = choose_elementwise(backend, *tensors, kind=kind)
-    return chosen == "cpu" or (chosen == "triton" and kind == "elementwise")
+def kernels_serve(backend: Backend, *tensors: Tensor, kind: str = ELEMENTWISE) -> bool:
+    """Say whether work on tensors, of the kind of a kernel library, goes to the kernels."""
+    return choose_elementwise(backend, *tensors, kind=kind) != "eager"
 
 
 def kernels_of(chosen: str) -> Kernels:
@@ -128,12 +123,17 @@ def kernels_of(chosen: str) -> Kernels:
     Raises:
         ImportError: where there are none.
     """
-    if chosen == "cpu":
-        return cpu
-    kernels = triton_kernels()
+    kernels = cpu if chosen == "cpu" else triton_kernels()
     if isinstance(kernels, Exception):
         raise kernels
     return kernels
+
+
+def _kernels(backend: str, kind: str) -> object:
+    """Return the kernels of a backend, or the error that says why there are none."""
+    if backend == "triton":
+        return triton_kernels()
+    return library(kind) if kind in LIBRARIES else cpu
 
 
 @cache
@@ -150,22 +150,17 @@ def triton_kernels() -> Kernels | ImportError:
     return gpu if torch.cuda.is_available() else ImportError("PyTorch finds no CUDA GPU")
 
 
-def _refuse(backend: str, reason: str | None) -> None:
-    if reason:
-        raise ValueError(f"backend {backend!r} cannot run this: {reason}; try auto")
+_SLOWER = "Populations of RNNs on the GPU run in PyTorch instead, far slower."
 
 
 @cache
-def _say_once(reason: str) -> None:
-    """Say why populations on a GPU do without kernels; a process says each reason once."""
-    _log.warning("%s. Populations of RNNs on the GPU run in PyTorch instead, far slower.", reason)
+def _log_once(message: str) -> None:
+    """Log a warning; a process logs each once."""
+    _log.warning(message)
 
 
-def _unfit_for_triton(spec: RNNSpec, device: torch.device) -> str | None:
-    """Say why the Triton kernels cannot run RNNs of this cell and size, if so."""
-    if spec.cell == "linear":
-        return "there are no Triton kernels of linear cells"
-    size = spec.hidden_size
+def _too_large(size: int, device: torch.device) -> str | None:
+    """Say why the Triton kernels cannot run layers of this size, if so."""
     if size > LARGEST_ON_GPU:
         return f"the Triton kernels have room for {LARGEST_ON_GPU} neurons a layer, not {size}"
     if size > SMALL_ON_GPU and device.type == "cuda":
@@ -174,19 +169,6 @@ def _unfit_for_triton(spec: RNNSpec, device: torch.device) -> str | None:
         if room < SHARED_MEMORY:
             return f"{size} neurons a layer need {SHARED_MEMORY} bytes of shared memory, not {room}"
     return None
-
-
-def _found(backend: str, kind: str) -> bool:
-    """Say whether there are kernels of a kind, and if not, why, once."""
-    if backend == "triton":
-        if isinstance(reason := triton_kernels(), Exception):
-            _say_once(str(reason))
-            return False
-        return True
-    if isinstance(found := library(kind), Exception):
-        warn_once(str(found))
-        return False
-    return True
 
 
 def _obstacle(backend: str, tensors: tuple[Tensor, ...]) -> str | None:
@@ -200,11 +182,31 @@ def _obstacle(backend: str, tensors: tuple[Tensor, ...]) -> str | None:
             return f"a tensor is {value.dtype}, not torch.float32"
         if value.numel() == 0:
             return f"a tensor is empty: {tuple(value.shape)}"
+    if not tensors:
+        return None
     if torch.is_autocast_enabled(tensors[0].device.type):
         return "autocast is on"
-    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
-        return "a transform of torch.func, or forward-mode differentiation, is active"
+    try:
+        _Probe.apply(_NOTHING)  # type: ignore[no-untyped-call]
+    except RuntimeError:
+        return "a transform of torch.func is active"
+    if any(forward_ad.unpack_dual(value).tangent is not None for value in tensors):
+        return "forward-mode differentiation is active"
     return None
+
+
+class _Probe(torch.autograd.Function):
+    """Does nothing, and as the kernels' functions cannot be called in transforms of torch.func."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        """Return the tensor."""
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """Return the gradient."""
+        return gradient
 
 
 def _reaches(backend: str, device: torch.device) -> bool:
@@ -213,8 +215,6 @@ def _reaches(backend: str, device: torch.device) -> bool:
         return device.type == "cpu"
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (7, 0)  # Triton's oldest
-    if device.type != "cpu" or isinstance(triton_kernels(), Exception):
-        return False
-    from wsrl.rnn.kernels import gpu
-
-    return gpu.INTERPRETED
+    kernels = triton_kernels()
+    interpreted = not isinstance(kernels, Exception) and kernels.INTERPRETED
+    return device.type == "cpu" and bool(interpreted)

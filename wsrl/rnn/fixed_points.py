@@ -15,7 +15,7 @@ from wsrl.rnn.linearization import (
     linearize,
     state_size,
 )
-from wsrl.rnn.population import zero_state
+from wsrl.rnn.population import start_state
 from wsrl.rnn.prepared import PreparedPopulation
 from wsrl.rnn.spec import RNNSpec
 from wsrl.rnn.weights import RNNWeights
@@ -144,7 +144,7 @@ def visited_states(
 
     Args:
         weights: ``B`` RNNs.
-        inputs: ``(B, S, T, I)``; they start at zero, which is among the states.
+        inputs: ``(B, S, T, I)``; their start is among the states.
         count: how many to draw of each RNN; the same more than once where there are fewer.
         generator: of the draw.
 
@@ -153,7 +153,7 @@ def visited_states(
     """
     with torch.no_grad():
         run = PreparedPopulation(weights)
-        state = zero_state(weights, inputs)
+        state = start_state(weights, inputs)
         visited = [flatten_state(state)]
         for step in inputs.split(1, 2):
             _, state = run(step, state)

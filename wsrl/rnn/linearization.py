@@ -1,19 +1,19 @@
 """RNNs linearised: the whole state as one vector, and the Jacobians of a step at a point.
 
-A step is ``x' = F(x, u)`` and ``y = R x' + r``: the readout reads the NEW state. Near a point
-``x*`` with input ``u*`` it is ``x' - F(x*, u*) = A (x - x*) + B (u - u*)``.
+A step is ``x' = F(x, u)`` and ``y = G(x')``: the readout reads the NEW state. Near a point ``x*``
+with input ``u*`` it is ``x' - F(x*, u*) = A (x - x*) + B (u - u*)``, and ``G`` has the slope ``R``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from wsrl.rnn.population import State, run_population
+from wsrl.rnn.population import State, read_state, run_population
 from wsrl.rnn.spec import RNNSpec
 from wsrl.rnn.weights import RNNWeights
 
@@ -77,7 +77,7 @@ class Linearization:
         image: ``F(x*, u*)``, ``(B, n)``: the point itself where it is a fixed point.
         recurrent: ``A = dF/dx``, ``(B, n, n)``.
         input: ``B = dF/du``, ``(B, n, I)``.
-        readout: ``R = dy/dx'``, ``(B, O, n)``, ``y`` being read from the new state.
+        readout: ``R = dy/dx'`` at the image, ``(B, O, n)``.
     """
 
     point: Tensor
@@ -111,18 +111,34 @@ def linearize(weights: RNNWeights, points: Tensor, inputs: Tensor | None = None)
     _check(inputs, (len(weights), spec.input_size), "inputs", "(B, I)")
     with exact_gradients(weights.flat.device):
         own = RNNWeights(weights.flat.detach().clone(), spec)
-        # As many copies of the state as it has numbers: of copy i only the gradient of number i of
-        # its image is asked for, so that one pass back gives all rows of all Jacobians.
-        copies = points.detach().to(own.flat)[:, None].repeat(1, size, 1).requires_grad_()
-        driving = inputs.detach().to(own.flat)[:, None].repeat(1, size, 1).requires_grad_()
-        images = advance(own, copies, driving)
-        rows = images.diagonal(dim1=1, dim2=2).sum()
-        recurrent, inward = torch.autograd.grad(rows, (copies, driving))
-        readout = own.flat.new_zeros(len(own), spec.output_size, size)
-        top = (spec.num_layers - 1) * spec.hidden_size  # h of the last layer
-        readout[:, :, top : top + spec.hidden_size] = own.tensors()["linear.weight"]
-        point, image = copies.detach()[:, 0].clone(), images.detach()[:, 0].clone()
-    return Linearization(point, image, recurrent, inward, readout)
+        start = points.detach().to(own.flat)
+        images, (recurrent, inward) = _jacobians(
+            lambda states, driving: advance(own, states, driving),
+            size,
+            (start, inputs.detach().to(own.flat)),
+        )
+        image = images.detach()[:, 0].clone()
+        _, (readout, _) = _jacobians(
+            lambda states, driving: read_state(own, driving, unflatten_state(spec, states)),
+            spec.output_size,
+            (image, inputs.detach().to(own.flat)),
+        )
+    return Linearization(start.clone(), image, recurrent, inward, readout)
+
+
+def _jacobians(
+    function: Callable[[Tensor, Tensor], Tensor], size: int, at: tuple[Tensor, Tensor]
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Return a function's values and its Jacobians by both arguments.
+
+    There are as many copies of the arguments ``(B, n)`` as values ``(B, size)``. Of copy ``i`` only
+    the gradient of value ``i`` is asked for, so that one pass back gives all rows.
+    """
+    copies = [part[:, None].repeat(1, size, 1).requires_grad_() for part in at]
+    values = function(*copies)
+    rows = values.diagonal(dim1=1, dim2=2).sum()
+    first, second = torch.autograd.grad(rows, copies, allow_unused=True, materialize_grads=True)
+    return values, (first, second)
 
 
 def spectral_residues(line: Linearization) -> tuple[Tensor, Tensor]:

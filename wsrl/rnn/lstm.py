@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from wsrl.rnn.backends import kernels_serve
 from wsrl.rnn.kernels import cpu
+from wsrl.rnn.kernels.functions import differentiable_gradients
 
 
 def fused_cells_serve(*tensors: Tensor) -> bool:
@@ -148,7 +149,10 @@ class _Layer(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         driven, recurrent, h, c, gates, hidden, memory, squashed = ctx.saved_tensors
         if torch.is_grad_enabled():  # the gradients themselves are to be differentiated
-            return _differentiable((driven, recurrent, h, c), (d_hidden, d_memory))
+            again = differentiable_gradients(
+                _run_eagerly, (driven, recurrent, h, c), (d_hidden, d_memory)
+            )
+            return tuple(again)
         h, c = h.contiguous(), c.contiguous()
         d_gates, d_h = torch.empty_like(gates), h.new_zeros(h.shape)
         d_c = torch.zeros_like(c)
@@ -173,17 +177,3 @@ class _Layer(torch.autograd.Function):
             d_h if wanted[2] else None,
             d_c if wanted[3] else None,
         )
-
-
-def _differentiable(
-    arguments: tuple[Tensor, ...], d_results: tuple[Tensor | None, ...]
-) -> tuple[Tensor | None, ...]:
-    """Return the gradients of ``_Layer`` such that they can be differentiated in turn."""
-    wanted = [part for part in arguments if part.requires_grad]
-    results = zip(_run_eagerly(*arguments), d_results, strict=True)
-    pairs = [(result, d) for result, d in results if d is not None]
-    outputs, directions = zip(*pairs, strict=True)
-    found = iter(
-        torch.autograd.grad(outputs, wanted, directions, create_graph=True, allow_unused=True)
-    )
-    return tuple(next(found) if part.requires_grad else None for part in arguments)

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from wsrl.rnn.cells import get_cell, list_cells
 from wsrl.rnn.module_trials import Trial, run_trial
 from wsrl.rnn.spec import RNNSpec
 from wsrl.rnn.weights import RNNWeights
 
-_CELLS = {"LSTM": "lstm", "GRU": "gru", "RNN_TANH": "tanh"}
 _HARMLESS = (
     *(nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
     *(nn.AlphaDropout, nn.FeatureAlphaDropout),
@@ -52,7 +52,7 @@ class _Chain(nn.Module):
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         super().__init__()
         # torch.compile wraps a module: the one inside is run, without compiling it.
-        own = [module._modules.get("_orig_mod", module) or module for module in modules]
+        own = [dict(module.named_children()).get("_orig_mod", module) for module in modules]
         if len(own) == 1 and isinstance(own[0], nn.ModuleDict | nn.ModuleList):
             own = list(own[0].children())  # these compute nothing themselves
         own.sort(key=lambda module: not any(isinstance(m, nn.RNNBase) for m in module.modules()))
@@ -115,8 +115,10 @@ def _find_parts(chain: _Chain) -> _Parts:
 
 
 def _spec_of(rnn: nn.RNNBase, linear: nn.Linear) -> RNNSpec:
-    if rnn.mode not in _CELLS:
-        raise ValueError(f"nn.RNN with ReLU is not supported (mode {rnn.mode}); use tanh")
+    forms = {name: get_cell(name).torch_form for name in list_cells()}
+    cells = [name for name, form in forms.items() if form is not None and form.reads(rnn)]
+    if not cells:
+        raise ValueError(f"no registered cell is {rnn}; the cells are {', '.join(forms)}")
     if rnn.bidirectional:
         raise ValueError("a bidirectional RNN is not supported: it reads ahead")
     if rnn.proj_size:
@@ -131,7 +133,7 @@ def _spec_of(rnn: nn.RNNBase, linear: nn.Linear) -> RNNSpec:
             f"the readout reads {linear.in_features} values, the RNN has {rnn.hidden_size} hidden"
         )
     return RNNSpec(
-        _CELLS[rnn.mode],
+        cells[0],
         rnn.input_size,
         rnn.hidden_size,
         rnn.num_layers,

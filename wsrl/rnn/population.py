@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
 from wsrl.rnn.backends import Backend, choose_backend, kernels_of
+from wsrl.rnn.cells import LayerState, Tensors, project
 from wsrl.rnn.kernels import functions
 from wsrl.rnn.spec import RNNSpec
 from wsrl.rnn.weights import RNNWeights
 
 State: TypeAlias = tuple[Tensor, ...]
-"""A population's hidden state: ``(h, c)`` of LSTMs, else ``(h,)``; each ``(L, B, S, H)``."""
+"""A population's state, a tensor ``(L, B, S, H)`` for each part: ``(h, c)`` of LSTMs."""
 
 CORES_PER_RNN = 4
 """A kernel runs an RNN on one core, about as fast as PyTorch on this many."""
-
-Cell: TypeAlias = Callable[[Tensor, Tensor, Tensor | None, State], State]
 
 
 def run_population(
@@ -35,10 +33,12 @@ def run_population(
     Args:
         weights: the RNNs.
         inputs: ``(B, S, T, I)``.
-        state: the state to start from, each tensor ``(L, B, S, H)``; zeros by default.
+        state: the state to start from, each tensor ``(L, B, S, H)``; by default the cell's own,
+            which is zero unless it learns one.
         backend: ``eager`` (PyTorch), ``cpu`` (compiled kernels; float32 on the CPU), ``triton``
             (kernels for GPUs; float32, up to 64 neurons a layer), or ``auto``, the kernels where
-            they can be had and are faster.
+            they can be had and are faster. A cell that a backend has no kernels for runs in
+            PyTorch.
 
     Returns:
         The outputs ``(B, S, T, O)`` (the readout's values, not normalised) and the state after the
@@ -70,112 +70,66 @@ def choose_for_run(
     return choose_backend(backend, weights, inputs, *(start or ()))
 
 
-class TurnedWeights(NamedTuple):
+class ReadyWeights(NamedTuple):
     """Weights as the products in PyTorch take them.
 
     Attributes:
-        layers: of each layer, input weights ``(B, in, gates * H)``, recurrent weights, and the
-            biases of both, as far as they are there and not in the first.
+        layers: of each layer, what ``Cell.prepare`` makes of its tensors.
         readout: ``(B, H, O)``.
-        bias: of the readout.
+        bias: of the readout, ``(B, O)``.
     """
 
-    layers: list[tuple[Tensor, Tensor, Tensor | None, Tensor | None]]
+    layers: list[Tensors]
     readout: Tensor
     bias: Tensor | None
 
 
-def turn(weights: RNNWeights) -> TurnedWeights:
-    """Turn weights for ``run_turned``; differentiable."""
-    tensors, spec = weights.tensors(), weights.spec
-    layers = []
-    for layer in range(spec.num_layers):
-        b_ih, b_hh = (tensors.get(f"rnn.bias_{kind}_l{layer}") for kind in ("ih", "hh"))
-        if spec.cell != "gru" and b_ih is not None and b_hh is not None:
-            b_ih, b_hh = b_ih + b_hh, None  # added anyway: once for all steps, not in each
-        w_ih, w_hh = (tensors[f"rnn.weight_{kind}_l{layer}"] for kind in ("ih", "hh"))
-        layers.append((w_ih.transpose(1, 2), w_hh.transpose(1, 2), b_ih, b_hh))
-    readout = tensors["linear.weight"].transpose(1, 2)
-    return TurnedWeights(layers, readout, tensors.get("linear.bias"))
+def make_ready(weights: RNNWeights) -> ReadyWeights:
+    """Do what depends on the weights alone; differentiable."""
+    spec, tensors = weights.spec, weights.tensors()
+    layers = [spec.kind.prepare(weights.layer(layer)) for layer in range(spec.num_layers)]
+    return ReadyWeights(layers, tensors["linear.weight"].mT, tensors.get("linear.bias"))
 
 
 def run_eagerly(
     weights: RNNWeights, inputs: Tensor, state: State | None = None
 ) -> tuple[Tensor, State]:
     """Do the same in PyTorch: every device and dtype, and the truth for the kernels."""
-    start = zero_state(weights, inputs) if state is None else state
-    return run_turned(weights.spec, turn(weights), inputs, start)
+    start = start_state(weights, inputs) if state is None else state
+    return run_ready(weights.spec, make_ready(weights), inputs, start)
 
 
-def run_turned(
-    spec: RNNSpec, turned: TurnedWeights, inputs: Tensor, start: State
+def run_ready(
+    spec: RNNSpec, ready: ReadyWeights, inputs: Tensor, start: State
 ) -> tuple[Tensor, State]:
-    """Run in PyTorch, with weights that have been turned."""
+    """Run in PyTorch, with weights that have been made ready."""
     hidden = inputs.permute(2, 0, 1, 3)  # (T, B, S, I)
     ends = []
-    for layer, (w_ih, w_hh, b_ih, b_hh) in enumerate(turned.layers):
-        driven = _project(hidden, w_ih, b_ih)
-        own = tuple(part[layer] for part in start)
-        hidden, end = _run_layer(CELL_STEPS[spec.cell], driven, w_hh, b_hh, own)
+    for layer, weights in enumerate(ready.layers):
+        hidden, end = _run_layer(spec, weights, hidden, tuple(part[layer] for part in start))
         ends.append(end)
-    outputs = _project(hidden, turned.readout, turned.bias)
+    outputs = project(hidden, ready.readout, ready.bias)
     final = tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
     return outputs.permute(1, 2, 0, 3), final
 
 
-def _project(values: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
-    """``values (T, B, S, in)`` times each RNN's ``matrix (B, in, out)``: ``(T, B, S, out)``."""
-    steps, batch, sequences, size = values.shape
-    rows = values.transpose(0, 1).reshape(batch, steps * sequences, size)
-    result = torch.bmm(rows, matrix) if bias is None else torch.baddbmm(bias[:, None], rows, matrix)
-    return result.view(batch, steps, sequences, matrix.shape[2]).transpose(0, 1)
-
-
 def _run_layer(
-    cell: Cell, driven: Tensor, w_hh: Tensor, b_hh: Tensor | None, state: State
-) -> tuple[Tensor, State]:
-    outputs = []
-    for step in driven.unbind(0):
-        state = cell(step, w_hh, b_hh, state)
-        outputs.append(state[0])
+    spec: RNNSpec, weights: Tensors, values: Tensor, state: LayerState
+) -> tuple[Tensor, LayerState]:
+    cell, outputs = spec.kind, []
+    for driven in cell.drive(weights, values).unbind(0):
+        state = cell.step(weights, driven, state)
+        outputs.append(cell.read(weights, driven, state))
     return torch.stack(outputs), state
 
 
-def _lstm_step(driven: Tensor, w_hh: Tensor, b_hh: Tensor | None, state: State) -> State:
-    hidden, memory = state
-    gates = torch.baddbmm(driven, hidden, w_hh)
-    i, f, g, o = gates.chunk(4, -1)
-    memory = torch.sigmoid(f) * memory + torch.sigmoid(i) * torch.tanh(g)
-    return torch.sigmoid(o) * torch.tanh(memory), memory
-
-
-def _gru_step(driven: Tensor, w_hh: Tensor, b_hh: Tensor | None, state: State) -> State:
-    (hidden,) = state
-    # The reset gate acts on the recurrent part with its bias, so that bias stays apart.
-    recurrent = torch.bmm(hidden, w_hh)
-    if b_hh is not None:
-        recurrent = recurrent + b_hh[:, None]
-    r_in, z_in, n_in = driven.chunk(3, -1)
-    r_rec, z_rec, n_rec = recurrent.chunk(3, -1)
-    reset, update = torch.sigmoid(r_in + r_rec), torch.sigmoid(z_in + z_rec)
-    fresh = torch.tanh(n_in + reset * n_rec)
-    return (fresh + update * (hidden - fresh),)
-
-
-def _tanh_step(driven: Tensor, w_hh: Tensor, b_hh: Tensor | None, state: State) -> State:
-    return (torch.tanh(torch.baddbmm(driven, state[0], w_hh)),)
-
-
-def _linear_step(driven: Tensor, w_hh: Tensor, b_hh: Tensor | None, state: State) -> State:
-    return (torch.baddbmm(driven, state[0], w_hh),)
-
-
-CELL_STEPS: dict[str, Cell] = {
-    "lstm": _lstm_step,
-    "gru": _gru_step,
-    "tanh": _tanh_step,
-    "linear": _linear_step,
-}
+def read_state(weights: RNNWeights, inputs: Tensor, state: State) -> Tensor:
+    """Return the outputs ``(B, S, O)`` of RNNs that ``inputs (B, S, I)`` have led to a state."""
+    ready, cell, hidden = make_ready(weights), weights.spec.kind, inputs[None]
+    for layer, own in enumerate(ready.layers):
+        (driven,) = cell.drive(own, hidden)
+        hidden = cell.read(own, driven, tuple(part[layer] for part in state))[None]
+    return project(hidden, ready.readout, ready.bias)[0]
 
 
 def check_run(weights: RNNWeights, inputs: Tensor, state: State | Tensor | None) -> State | None:
@@ -208,9 +162,14 @@ def _state_shape(weights: RNNWeights, inputs: Tensor) -> tuple[int, ...]:
     return (weights.spec.num_layers, inputs.shape[0], inputs.shape[1], weights.spec.hidden_size)
 
 
-def zero_state(weights: RNNWeights, inputs: Tensor) -> State:
-    """Return the state that RNNs start from unless told otherwise."""
-    return (inputs.new_zeros(_state_shape(weights, inputs)),) * weights.spec.state_parts
+def start_state(weights: RNNWeights, inputs: Tensor) -> State:
+    """Return the state that RNNs start from unless told otherwise: the cell's, or zero."""
+    shape, cell = _state_shape(weights, inputs), weights.spec.kind
+    if not cell.start:
+        return (inputs.new_zeros(shape),) * len(cell.state)
+    layers = [weights.layer(layer) for layer in range(shape[0])]
+    learned = (torch.stack([layer[name] for layer in layers]) for name in cell.start)
+    return tuple(part[:, :, None].expand(shape) for part in learned)
 
 
 def _checked_state(weights: RNNWeights, inputs: Tensor, state: State | Tensor) -> State:

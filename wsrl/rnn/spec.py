@@ -1,18 +1,18 @@
 """What an RNN is made of: cell, sizes, and the names, shapes and offsets of its flat vector.
 
-The layout is spelled here and nowhere else: the order in which ``torch.nn.LSTM`` (or ``GRU``,
-``RNN``) and then ``torch.nn.Linear`` list their parameters.
+The layout is spelled here and nowhere else: layer by layer the tensors of the cell, then those of
+the readout. Of the cells of ``torch.nn`` it is the order in which their parameters are listed.
 """
 
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-CELLS = {"lstm": 4, "gru": 3, "tanh": 1, "linear": 1}
-"""Known cells and how many gates each has (rows of a weight matrix per hidden neuron)."""
+from wsrl.rnn.cells import BELOW, HIDDEN, Axis, Cell, CellTensor, get_cell
 
 MAX_LAYERS = 1000
 """No RNN has more; a file that says so would have lists made for every layer of them."""
@@ -22,6 +22,12 @@ MAX_SIZE = 1 << 24
 
 INPUT = "input"
 OUTPUT = "output"
+_OUT = Axis(OUTPUT)
+
+
+def layer_name(tensor: str, layer: int) -> str:
+    """Return the name in an RNN of a cell's tensor: ``weight_ih`` is ``rnn.weight_ih_l0``."""
+    return f"rnn.{tensor}_l{layer}"
 
 
 def hidden_axis(layer: int) -> str:
@@ -35,11 +41,13 @@ class TensorSpec:
 
     Attributes:
         name: as in a module with the children ``rnn`` and ``linear``: ``rnn.weight_ih_l0``.
-        axes: for every axis, whose neurons it runs over: ``input``, ``output`` or
-            ``hidden_<layer>``. Axes with one label are the same neurons and permute together.
+        axes: for every axis, whose neurons it runs over: ``input``, ``output``, ``hidden_<layer>``
+            or an axis of the cell's own. Axes with one label are the same neurons and permute
+            together.
         sizes: the number of neurons along each axis.
         gates: blocks of rows, one per gate; 1 for the readout.
         offset: where the tensor starts in the flat vector.
+        trained: whether training changes it.
     """
 
     name: str
@@ -47,6 +55,7 @@ class TensorSpec:
     sizes: tuple[int, ...]
     gates: int
     offset: int
+    trained: bool = True
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -67,7 +76,7 @@ class RNNSpec:
     """A recurrent network with a linear readout.
 
     Attributes:
-        cell: ``lstm``, ``gru``, ``tanh`` (Elman) or ``linear`` (Elman without its tanh).
+        cell: a registered cell (``list_cells``), with its options as in ``low_rank(rank=2)``.
         input_size: size ``I`` of an input vector.
         hidden_size: neurons ``H`` of every layer.
         num_layers: stacked layers ``L``.
@@ -87,8 +96,9 @@ class RNNSpec:
     bias: bool = True
 
     def __post_init__(self) -> None:
-        if not isinstance(self.cell, str) or self.cell not in CELLS:
-            raise ValueError(f"unknown cell {self.cell!r}; choose one of {', '.join(CELLS)}")
+        if not isinstance(self.cell, str):
+            raise ValueError(f"a cell is given by its name, not as {self.cell!r}")
+        object.__setattr__(self, "cell", str(get_cell(self.cell)))  # one spelling for one cell
         for name in ("input_size", "hidden_size", "num_layers", "output_size"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
@@ -100,39 +110,44 @@ class RNNSpec:
             raise ValueError(f"bias must be True or False, not {self.bias!r}")
 
     @property
+    def kind(self) -> Cell:
+        """What is known of the cell."""
+        return get_cell(self.cell)
+
+    @property
     def gates(self) -> int:
-        """Gates of the cell: 4 (i, f, g, o), 3 (r, z, n) or 1."""
-        return CELLS[self.cell]
+        """Blocks of rows of the tensor that has most: 4 of an LSTM, 3 of a GRU, 1 of tanh."""
+        return max(tensor.gates for tensor in self.tensors)
 
     @property
     def state_parts(self) -> int:
-        """Vectors of ``H`` numbers in a layer's state: ``h`` and ``c`` of an LSTM, else ``h``."""
-        return 2 if self.cell == "lstm" else 1
+        """Vectors of ``H`` numbers in a layer's state: ``h`` and ``c`` of an LSTM."""
+        return len(self.kind.state)
 
     @cached_property
     def tensors(self) -> tuple[TensorSpec, ...]:
         """Every tensor in the order of the flat vector."""
         tensors: list[TensorSpec] = []
-        sizes = {INPUT: self.input_size, OUTPUT: self.output_size}
-        sizes |= {hidden_axis(layer): self.hidden_size for layer in range(self.num_layers)}
 
-        def add(name: str, *axes: str, gates: int) -> None:
+        def add(tensor: CellTensor, name: str, axes: Mapping[Axis, tuple[str, int]]) -> None:
             offset = tensors[-1].offset + tensors[-1].numel if tensors else 0
-            axis_sizes = tuple(sizes[axis] for axis in axes)
-            tensors.append(TensorSpec(name, axes, axis_sizes, gates, offset))
+            labels, sizes = zip(*(axes[axis] for axis in tensor.axes), strict=True)
+            tensors.append(TensorSpec(name, labels, sizes, tensor.gates, offset, tensor.trained))
 
-        below = INPUT
+        below = (INPUT, self.input_size)
         for layer in range(self.num_layers):
-            here = hidden_axis(layer)
-            add(f"rnn.weight_ih_l{layer}", here, below, gates=self.gates)
-            add(f"rnn.weight_hh_l{layer}", here, here, gates=self.gates)
-            if self.bias:
-                add(f"rnn.bias_ih_l{layer}", here, gates=self.gates)
-                add(f"rnn.bias_hh_l{layer}", here, gates=self.gates)
+            here = (hidden_axis(layer), self.hidden_size)
+            for tensor in self.kind.tensors(self.bias):
+                own = {
+                    axis: (f"{axis.name}_{layer}", axis.size or self.hidden_size)
+                    for axis in tensor.axes
+                }
+                add(tensor, layer_name(tensor.name, layer), own | {HIDDEN: here, BELOW: below})
             below = here
-        add("linear.weight", OUTPUT, below, gates=1)
+        readout = {_OUT: (OUTPUT, self.output_size), BELOW: below}
+        add(CellTensor("weight", (_OUT, BELOW)), "linear.weight", readout)
         if self.bias:
-            add("linear.bias", OUTPUT, gates=1)
+            add(CellTensor("bias", (_OUT,)), "linear.bias", readout)
         return tuple(tensors)
 
     @property

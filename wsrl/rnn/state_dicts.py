@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
-from wsrl.rnn.spec import CELLS, MAX_LAYERS, RNNSpec
+from wsrl.rnn.cells import HIDDEN, Cell, get_cell, list_cells
+from wsrl.rnn.spec import MAX_LAYERS, RNNSpec
 from wsrl.rnn.weights import RNNWeights
-
-_RECURRENT = re.compile(
-    r"(?P<prefix>(?:.*\.)?)(?P<part>(?:weight|bias)_(?:ih|hh|hr)_l(?P<layer>[0-9]+).*)", re.DOTALL
-)
 
 _SHARED_BYTES = 1 << 26
 """Bytes that the tensors of a state dict may claim beyond those that are stored."""
@@ -24,33 +20,17 @@ class OpenCellError(ValueError):
     """A state dict that is of one of several cells, and it was not said of which."""
 
 
-def weights_from_state_dict(state: Mapping[str, Tensor], cell: str | None = None) -> RNNWeights:
-    """Do what ``read_state_dict`` does, but take an ``nn.RNN`` for one with tanh, with a warning.
-
-    Args:
-        state: as there.
-        cell: as there.
-
-    Raises:
-        ValueError: as there, but for a cell that is left open.
-    """
-    try:
-        return read_state_dict(state, cell)
-    except OpenCellError as error:
-        warnings.warn(f"taken for tanh: {error}", stacklevel=2)
-        return read_state_dict(state, "tanh")
-
-
 def read_state_dict(state: Mapping[str, Tensor], cell: str | None = None) -> RNNWeights:
     """Read one RNN out of the state dict of a model; ``B = 1``.
 
-    The model is an ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` and an ``nn.Linear`` on its outputs, each
-    under any name: ``lstm.weight_ih_l0``, ``fc.weight``. A state dict does not tell an ``nn.RNN``
-    with tanh from one with ReLU, or from a linear RNN: for these ``cell`` must be given.
+    The model is a recurrent module, such as ``nn.LSTM``, and an ``nn.Linear`` on its outputs, each
+    under any name: ``lstm.weight_ih_l0``, ``fc.weight``. Several cells may have the same tensors,
+    as the ``nn.RNN`` with tanh, the one with ReLU, and the linear RNN: for these ``cell`` must be
+    given.
 
     Args:
         state: tensors by name.
-        cell: one of ``CELLS``; needed where several have as many gates.
+        cell: a registered cell; needed where several have such tensors.
 
     Returns:
         The weights ``(1, N)``, of the state dict's dtype.
@@ -62,10 +42,15 @@ def read_state_dict(state: Mapping[str, Tensor], cell: str | None = None) -> RNN
             those of the cell given, or claim more numbers than are stored.
     """
     _check_stored(state)
-    rnn, rest = _recurrent_part(state)
+    known = [get_cell(name) for name in list_cells()]
+    said = known if cell is None else [get_cell(cell)]
+    rnn, rest, layers = _recurrent_part(state, [*known, *said])
     readout = _readout(state, rest)
-    bias = _has_biases(rnn, readout)
-    spec = _spec_of(state, rnn, readout["weight"], bias, cell)
+    bias = _has_biases(rnn, readout, layers, said)
+    _check_names(rnn, [_names(cell, bias, layers) for cell in said])
+    kind, inputs, hidden = _kind_of(state, rnn, bias, said, known)
+    outputs = state[readout["weight"]].shape[0]
+    spec = RNNSpec(str(kind), inputs, hidden, layers, outputs, bias)
     keys = {f"rnn.{part}": key for part, key in rnn.items()}
     keys |= {f"linear.{part}": key for part, key in readout.items()}
     _check_shapes(state, spec, keys)
@@ -87,12 +72,19 @@ def _check_stored(state: Mapping[str, Tensor]) -> None:
         )
 
 
-def _recurrent_part(state: Mapping[str, Tensor]) -> tuple[dict[str, str], list[str]]:
-    """Return the recurrent keys by their last part, ``weight_ih_l0``, and all other keys."""
+def _recurrent_part(
+    state: Mapping[str, Tensor], cells: Iterable[Cell]
+) -> tuple[dict[str, str], list[str], int]:
+    """Return recurrent keys by their last part (``weight_ih_l0``), all others, and the layers."""
+    names = {tensor.name for cell in cells for tensor in cell.tensors(bias=True)} | {"weight_hr"}
+    listed = "|".join(map(re.escape, sorted(names)))
+    pattern = re.compile(
+        rf"(?P<prefix>(?:.*\.)?)(?P<part>(?:{listed})_l(?P<layer>[0-9]+).*)", re.DOTALL
+    )
     found: dict[str, dict[str, str]] = {}
-    rest = []
+    rest, layers = [], 0
     for key in state:
-        match = _RECURRENT.fullmatch(key)
+        match = pattern.fullmatch(key)
         if match is None:
             rest.append(key)
         else:
@@ -100,9 +92,10 @@ def _recurrent_part(state: Mapping[str, Tensor]) -> tuple[dict[str, str], list[s
             layer = match["layer"].lstrip("0")
             if len(layer) > len(str(MAX_LAYERS)) or int(layer or "0") >= MAX_LAYERS:
                 raise ValueError(f"an RNN has at most {MAX_LAYERS} layers: {_list([key])}")
+            layers = max(layers, int(layer or "0") + 1)
     if not found:
         raise ValueError(
-            "no key is of an nn.LSTM, nn.GRU or nn.RNN (such as rnn.weight_ih_l0); there are "
+            "no key is of an nn.LSTM or another cell (such as rnn.weight_ih_l0); there are "
             f"{_list(state)}"
         )
     if len(found) > 1:
@@ -112,7 +105,7 @@ def _recurrent_part(state: Mapping[str, Tensor]) -> tuple[dict[str, str], list[s
     for sign, meaning in (("_reverse", "bidirectional RNNs"), ("weight_hr", "LSTM projections")):
         if keys := [key for part, key in rnn.items() if sign in part]:
             raise ValueError(f"{meaning} are not supported: {_list(keys)}")
-    return rnn, rest
+    return rnn, rest, layers
 
 
 def _readout(state: Mapping[str, Tensor], rest: list[str]) -> dict[str, str]:
@@ -134,8 +127,18 @@ def _readout(state: Mapping[str, Tensor], rest: list[str]) -> dict[str, str]:
     return readout
 
 
-def _has_biases(rnn: Mapping[str, str], readout: Mapping[str, str]) -> bool:
-    inside = [key for part, key in rnn.items() if part.startswith("bias")]
+def _names(cell: Cell, bias: bool, layers: int) -> list[str]:
+    """Return the last parts of the keys of a cell: ``weight_ih_l0``."""
+    return [f"{t.name}_l{layer}" for layer in range(layers) for t in cell.tensors(bias)]
+
+
+def _has_biases(
+    rnn: Mapping[str, str], readout: Mapping[str, str], layers: int, cells: list[Cell]
+) -> bool:
+    biases: set[str] = set()
+    for cell in cells:
+        biases |= {*_names(cell, True, layers)} - {*_names(cell, False, layers)}
+    inside = [key for part, key in rnn.items() if part in biases]
     if bool(inside) != ("bias" in readout):
         there = inside or [readout["bias"]]
         lacks = "the readout" if inside else "the recurrent part"
@@ -143,48 +146,43 @@ def _has_biases(rnn: Mapping[str, str], readout: Mapping[str, str]) -> bool:
     return bool(inside)
 
 
-def _spec_of(
+def _check_names(rnn: Mapping[str, str], expected: list[list[str]]) -> None:
+    """Make sure that the keys are those of a cell; a fault is told beside the nearest one."""
+    nearest = min(expected, key=lambda names: len(rnn.keys() ^ set(names)))
+    if unknown := [key for part, key in rnn.items() if part not in nearest]:
+        raise ValueError(f"unknown keys: {_list(unknown)}")
+    if missing := [part for part in nearest if part not in rnn]:
+        raise ValueError(f"missing keys: {_list(missing)} beside {_list(rnn.values())}")
+
+
+def _kind_of(
     state: Mapping[str, Tensor],
     rnn: Mapping[str, str],
-    readout: str,
     bias: bool,
-    cell: str | None,
-) -> RNNSpec:
-    """Find the spec whose names are those of the keys."""
-    layers = 1 + max(int(_RECURRENT.fullmatch(part)["layer"]) for part in rnn)  # type: ignore[index]
-    names = [f"weight_{side}" for side in ("ih", "hh")]
-    names += [f"bias_{side}" for side in ("ih", "hh")] if bias else []
-    expected = [f"{name}_l{layer}" for layer in range(layers) for name in names]
-    known = set(expected)
-    if unknown := [key for part, key in rnn.items() if part not in known]:
-        raise ValueError(f"unknown keys: {_list(unknown)}")
-    if missing := [part for part in expected if part not in rnn]:
-        raise ValueError(f"missing keys: {_list(missing)} beside {_list(rnn.values())}")
-    for key in (rnn["weight_ih_l0"], rnn["weight_hh_l0"]):
-        if state[key].ndim != 2 or 0 in state[key].shape:
-            raise ValueError(f"{_list([key])} must be a matrix, not {tuple(state[key].shape)}")
-    rows, hidden = state[rnn["weight_hh_l0"]].shape
-    cell = _cell_of(f"{_list([rnn['weight_hh_l0']])} is {rows} x {hidden}", rows / hidden, cell)
-    inputs = state[rnn["weight_ih_l0"]].shape[1]
-    return RNNSpec(cell, inputs, hidden, layers, state[readout].shape[0], bias)
-
-
-def _cell_of(matrix: str, gates: float, cell: str | None) -> str:
-    """Return the cell with so many gates: the one that is said where there are several."""
-    cells = [name for name, count in CELLS.items() if count == gates]
-    if not cells:
-        raise ValueError(
-            f"{matrix}: its rows must be 4 (LSTM), 3 (GRU) or 1 (RNN) times its columns"
-        )
-    if cell is not None and cell not in cells:
-        relu = "; ReLU is not supported" if "tanh" in cells else ""
-        raise ValueError(f"{matrix}: the cell is {' or '.join(cells)}, not {cell!r}{relu}")
-    if cell is None and len(cells) > 1:
+    said: list[Cell],
+    known: list[Cell],
+) -> tuple[Cell, int, int]:
+    """Return the one cell, of those that it may be, that has such tensors; and ``I`` and ``H``."""
+    first = {part.removesuffix("_l0"): key for part, key in rnn.items() if part.endswith("_l0")}
+    shapes = {name: tuple(state[key].shape) for name, key in first.items()}
+    named = [cell for cell in {*said, *known} if {t.name for t in cell.tensors(bias)} == {*first}]
+    sizes = {cell: found for cell in named if (found := cell.sizes(shapes, bias)) is not None}
+    fitting = [cell for cell in said if cell in sizes]
+    if len(fitting) == 1:
+        return fitting[0], *sizes[fitting[0]]
+    recurrent = [t.name for t in named[0].tensors(bias) if t.axes[1:] == (HIDDEN,)]
+    shown = recurrent[0] if recurrent else next(iter(first))
+    matrix = f"{_list([first[shown]])} is {' x '.join(map(str, shapes[shown]))}"
+    choices = " or ".join(sorted(map(str, sizes)))
+    if fitting:
         raise OpenCellError(
-            f"{matrix}, of an nn.RNN: a state dict does not tell tanh from ReLU, which is not "
-            f"supported. Say which cell it is: --cell {' or '.join(cells)} (cell=... in Python)"
+            f"{matrix}: a state dict does not tell tanh from ReLU, nor other cells with the same "
+            f"tensors. Say which cell it is: --cell {choices} (cell=... in Python)"
         )
-    return cell or cells[0]
+    if sizes:
+        raise ValueError(f"{matrix}: the cell is {choices}, not '{said[0]}'")
+    rows = sorted(f"{t.gates} ({cell})" for cell in named for t in cell.tensors(bias)[:1])
+    raise ValueError(f"{matrix}: its rows must be {', '.join(rows)} times the neurons")
 
 
 def _check_shapes(state: Mapping[str, Tensor], spec: RNNSpec, keys: Mapping[str, str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from wsrl.rnn.backends import Backend, check_elementwise, kernels_serve
+from wsrl.rnn.backends import Backend, check_backend, kernels_serve
 from wsrl.rnn.kernels import cpu
 from wsrl.rnn.weights import RNNWeights
 
@@ -31,7 +31,7 @@ def weight_statistics(weights: RNNWeights, backend: Backend = "auto") -> Tensor:
     flat = weights.flat
     if backend == "triton":
         raise ValueError("backend 'triton' has no kernels for statistics; try auto")
-    check_elementwise(backend, flat, kind="statistics")
+    check_backend(backend, "statistics", flat)
     wanted = torch.is_grad_enabled() and flat.requires_grad
     if not wanted and kernels_serve(backend, flat, kind="statistics"):
         return cpu.statistics(weights.spec, flat.contiguous())

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wsrl.rnn.spec import RNNSpec, TensorSpec, hidden_axis
+from wsrl.rnn.cells import Symmetry
+from wsrl.rnn.spec import RNNSpec, TensorSpec, hidden_axis, layer_name
 
 
 class RecurrentNetwork(nn.Module):
@@ -18,20 +19,18 @@ class RecurrentNetwork(nn.Module):
     Unpacks into the two: ``rnn, linear = weights.to_module()``.
 
     Raises:
-        ValueError: for linear cells, which ``torch.nn`` does not have.
+        ValueError: for cells that ``torch.nn`` does not have, such as linear ones.
     """
 
     def __init__(self, spec: RNNSpec) -> None:
         super().__init__()
-        if spec.cell == "linear":
+        form = spec.kind.torch_form
+        if form is None:
             raise ValueError(
-                "torch.nn has no linear RNN; run one with run_population, or copy its tensors "
-                "(weights.tensors())"
+                f"torch.nn has no {spec.cell} RNN; run one with run_population, or copy its "
+                "tensors (weights.tensors())"
             )
-        kinds: dict[str, Any] = {"lstm": nn.LSTM, "gru": nn.GRU, "tanh": nn.RNN}
-        self.rnn: nn.RNNBase = kinds[spec.cell](
-            spec.input_size, spec.hidden_size, spec.num_layers, bias=spec.bias, batch_first=True
-        )
+        self.rnn = form.make(spec.input_size, spec.hidden_size, spec.num_layers, spec.bias)
         self.linear = nn.Linear(spec.hidden_size, spec.output_size, bias=spec.bias)
 
     def __iter__(self) -> Iterator[nn.Module]:
@@ -86,6 +85,11 @@ class RNNWeights:
         part = self.flat[:, tensor.offset : tensor.offset + tensor.numel]
         return part.view(len(self), tensor.gates, *tensor.sizes)
 
+    def layer(self, layer: int) -> dict[str, Tensor]:
+        """Return views of the tensors of one layer, by the names that its cell gives them."""
+        named, known = self.tensors(), self.spec.kind.tensors(self.spec.bias)
+        return {tensor.name: named[layer_name(tensor.name, layer)] for tensor in known}
+
     def tensors(self) -> dict[str, Tensor]:
         """Return views of all tensors by name, each ``(B, *shape)``."""
         return {tensor.name: self.tensor(tensor) for tensor in self.spec.tensors}
@@ -109,7 +113,7 @@ class RNNWeights:
 
         Raises:
             ValueError: where the modules are no such pair, use what a spec does not have
-                (bidirectional, projections, ReLU, a bias in only one of the two), compute
+                (bidirectional, projections, a bias in only one of the two), compute
                 something else than the weights do, or cannot be run on such sequences.
         """
         from wsrl.rnn.modules import read_modules  # which runs weights, and so imports this file
@@ -133,7 +137,7 @@ class RNNWeights:
         """Return a copy of one RNN as ``torch.nn`` modules (``batch_first``).
 
         Raises:
-            ValueError: for linear cells, which ``torch.nn`` does not have.
+            ValueError: for cells that ``torch.nn`` does not have, such as linear ones.
         """
         module = RecurrentNetwork(self.spec).to(self.flat.device, self.flat.dtype)
         state = {name: value[index].detach().clone() for name, value in self.tensors().items()}
@@ -160,6 +164,24 @@ class RNNWeights:
             parts.append(value.flatten(1))
         return RNNWeights(torch.cat(parts, 1), self.spec)
 
+    def transform(self, symmetry: Symmetry, generator: torch.Generator | None = None) -> RNNWeights:
+        """Change every layer at random by a symmetry of the cell; no RNN's function changes.
+
+        Args:
+            symmetry: one of ``spec.kind.symmetries``.
+            generator: of what is drawn.
+        """
+        new = self.tensors()
+        for layer in range(self.spec.num_layers):
+            maps = symmetry.draw(len(self), self.spec.hidden_size, generator).to(self.flat)
+            own = {name: new[layer_name(name, layer)] for name in self.layer(layer)}
+            changed = symmetry.change(own, maps)
+            new |= {layer_name(name, layer): value for name, value in changed.items()}
+            for reader in self.spec.tensors:
+                if reader.axes[-1] == hidden_axis(layer) != reader.axes[0]:
+                    new[reader.name] = new[reader.name] @ torch.linalg.inv(maps)
+        return RNNWeights(torch.cat([value.flatten(1) for value in new.values()], 1), self.spec)
+
     def _checked(self, permutations: Sequence[Tensor]) -> dict[str, Tensor]:
         layers, size = self.spec.num_layers, self.spec.hidden_size
         if len(permutations) != layers:
@@ -182,6 +204,25 @@ class RNNWeights:
                 raise ValueError(f"layer {layer}: each of 0..{size - 1} must occur exactly once")
             order[hidden_axis(layer)] = rows
         return order
+
+
+def with_initial_values(spec: RNNSpec, drawn: Tensor) -> RNNWeights:
+    """Turn random numbers into the weights that training starts from.
+
+    Args:
+        spec: of the RNNs.
+        drawn: ``(B, N)``, uniform in ``+-1/sqrt(H)``. Most are initial weights as they are, as in
+            ``torch.nn``; a cell's tensors may have other initial values.
+    """
+    flat = drawn.clone()
+    weights = RNNWeights(flat, spec)
+    for layer in range(spec.num_layers):
+        values = weights.layer(layer)
+        for tensor in spec.kind.tensors(spec.bias):
+            if tensor.initial is not None:
+                value = values[tensor.name]
+                value.copy_(tensor.initial(value * spec.hidden_size**0.5))
+    return weights
 
 
 def random_permutations(

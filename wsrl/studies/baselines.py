@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -18,6 +19,9 @@ from wsrl.data import ZooDataModule
 from wsrl.data.splits import Indices
 from wsrl.rnn import RNNWeights
 from wsrl.rnn.statistics import weight_statistics
+from wsrl.studies.tables import print_metrics
+from wsrl.studies.training.predictions import write_metrics, write_predictions
+from wsrl.studies.training.runs import Run
 from wsrl.tasks.remarks import remarks_on_target
 from wsrl.tasks.targets import TargetKind, make_target
 from wsrl.terminal import note
@@ -162,3 +166,58 @@ BASELINES = {
     ),
 }
 """Every baseline by name."""
+
+TRAINING_ONLY = {
+    "batch_size",
+    "sequences_per_rnn",
+    "steps_per_epoch",
+    "eval_batch_size",
+    "seed",
+    "permute",
+    "in_memory",
+}
+"""Options of the data that say how an encoder's training reads it."""
+
+
+def write_baseline(
+    name: str,
+    data: ZooDataModule,
+    target: str,
+    folder: str | Path,
+    seed: int = 0,
+    steps: int | None = None,
+) -> Path:
+    """Train and test a baseline; print its metrics, and keep what ``wsrl test`` keeps.
+
+    Args:
+        name: one of ``BASELINES``.
+        data: the zoo and its splits.
+        target: the property to predict.
+        folder: where to write ``test.json`` and ``test.safetensors``.
+        seed: of what is random.
+        steps: of training the network, where there is one; 2000 by default.
+
+    Returns:
+        The path of ``test.json``.
+
+    Raises:
+        ValueError: for an unknown baseline or target, numbers out of range, or a folder that holds
+            a training run.
+    """
+    run, steps = Run(Path(folder)), STEPS if steps is None else steps
+    if run.holds_a_run():
+        raise ValueError(f"{run.folder} holds a training run; choose another folder (--run DIR)")
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be at least 0 and below 2**32, not {seed}")
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, not {steps}")
+    run.remove_leftovers()
+    metrics, batches = evaluate_baseline(name, data, target, seed, steps)
+    source = {"checkpoint": None, "zoo": data.hparams["zoo"]}
+    source |= {"baseline": name, "target": target, "seed": seed, "steps": steps}
+    print_metrics(metrics)
+    out = run.folder / "test.json"
+    out.unlink(missing_ok=True)  # of another baseline; written last
+    write_predictions(out.with_suffix(".safetensors"), batches, data.eval_splits("test"), source)
+    write_metrics(out, source, metrics)
+    return out

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -124,6 +126,36 @@ def configs_apart(args: Sequence[str]) -> tuple[list[Config], list[str]]:
     parser.add_argument("-c", "--config", action="append", default=[])
     known, rest = parser.parse_known_args(list(args))
     return [Config.read(path) for path in known.config], rest
+
+
+@contextmanager
+def one_line_errors(configs: Sequence[Config] = ()) -> Iterator[None]:
+    """Shorten what jsonargparse says of a command line that it refuses.
+
+    Left are the setting, with dots between its levels, the config file that has it last, what was
+    expected, and what was given.
+
+    Args:
+        configs: the config files that are read with it.
+
+    Raises:
+        argparse.ArgumentError: the shorter one.
+    """
+    try:
+        yield
+    except argparse.ArgumentError as error:
+        text = str(error).split(". Got value: Namespace")[0]
+        key = ".".join(re.findall(r'Parser key "([^"]+)"', text))
+        lines = [line.strip(" -") for line in text.splitlines() if line.strip()]
+        expected = [line for line in lines if line.startswith("Expected")][:1]  # of several kinds
+        reason = ". ".join(dict.fromkeys([*expected, lines[-1].split("callable class: ")[-1]]))
+        setting = key or next(iter(reason.split("'")[1:2]), "")  # as in: Option 'x' is not accepted
+        files = [config.path for config in configs if setting and config.holds(setting)]
+        place = f" (in {files[-1]})" if files else ""
+        setting = key if files else f"--{key}"
+        raise argparse.ArgumentError(
+            None, f"{setting}: {reason}{place}" if key else f"{reason}{place}"
+        ) from error
 
 
 def check_yaml(text: str) -> None:

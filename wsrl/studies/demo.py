@@ -23,7 +23,7 @@ from wsrl.problems import FormalLanguages
 from wsrl.safe_files import naming
 from wsrl.studies.tables import print_table
 from wsrl.tasks import EmulationModule, PredictionModule
-from wsrl.tasks.tensorboard import draw_outputs, draw_probing
+from wsrl.tasks.figures import draw_outputs, draw_probing
 from wsrl.terminal import say
 from wsrl.zoos import BuildSettings, build_zoo
 
@@ -162,7 +162,7 @@ def draw(folder: Path, checkpoint: Path) -> None:
     batches = [next(iter(loader)) for loader in data.val_dataloader()]  # one whole split each
     embeddings = torch.cat([module.embed(batch.weights) for batch in batches])
     figures = {
-        "outputs": draw_outputs(module, batches[0]),
+        "outputs": draw_outputs(module, batches[0], PROBLEM),
         "probing": draw_probing(module, module.encoder, batches[0], PROBLEM),
         "embeddings": embedding_map(
             embeddings.numpy(),
@@ -173,6 +173,7 @@ def draw(folder: Path, checkpoint: Path) -> None:
                 for split, batch in zip(SPLITS, batches, strict=True)
                 for _ in range(len(batch))
             ],
+            task_entries=PROBLEM.task_entries(),
         ),
     }
     for name, figure in figures.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,8 +19,10 @@ from wsrl.problems.variable_binding import VariableBinding
 from wsrl.rnn import RNNWeights, state_size
 from wsrl.safe_files import naming
 from wsrl.strict_json import to_json
-from wsrl.zoos import Zoo, ZooError
+from wsrl.studies.tables import write_csv
+from wsrl.zoos import Zoo, ZooError, open_zoo
 from wsrl.zoos.files import remove_leftovers, write_atomically
+from wsrl.zoos.packing.models import read_model
 
 Record = dict[str, Any]
 
@@ -32,18 +33,92 @@ SHOWN_STEPS = 40
 """Steps of one sequence that are drawn."""
 
 
-def analyze_model(
-    weights: RNNWeights, task: BindingTask, settings: MemorySettings
-) -> MemoryAnalysis:
-    """Analyse one RNN.
+def study_file(
+    path: str,
+    task: BindingTask,
+    settings: MemorySettings,
+    cell: str | None = None,
+    out: str | None = None,
+    film: str | None = None,
+) -> tuple[Record, list[Path]]:
+    """Analyse a user's RNN; write tables and pictures if a folder is given.
+
+    Args:
+        path: its state dict.
+        task: that it was trained on.
+        settings: how it is analysed.
+        cell: of the RNN, where its state dict does not say.
+        out: folder for ``memory.json``, ``memory.csv`` and pictures.
+        film: ``gif`` or ``mp4``; None for no animation.
+
+    Returns:
+        What was found, and the pictures.
 
     Raises:
         ValueError: as ``analyze_memory``, and where no basis can exist: the task's variables are
             more than the RNN's state has dimensions.
     """
+    weights = read_model(Path(path), cell)
+    _make_folder(out)
     interactions = Interactions.of_task(task.matrix())
     check_rank(state_size(weights.spec), interactions)
-    return analyze_memory(weights, [interactions], settings)[0]
+    (analysis,) = analyze_memory(weights, [interactions], settings)
+    about: Record = {"source": path, "task": task_name(task), "rnn": str(weights.spec)}
+    return _keep(about | record(analysis), analysis, settings, out, film)
+
+
+def study_row(
+    path: str, row: int, settings: MemorySettings, out: str | None = None, film: str | None = None
+) -> tuple[Record, list[Path]]:
+    """Analyse one snapshot of a zoo; the rest as ``study_file``.
+
+    Raises:
+        ZooError: for a zoo of another problem.
+        ValueError: for a row that is not there.
+    """
+    zoo = open_zoo(path)
+    problem_of(zoo)
+    _make_folder(out)
+    ((about, analysis),) = analyze_zoo(zoo, settings, [row])
+    return _keep({"source": path, "rnn": str(zoo.spec), **about}, analysis, settings, out, film)
+
+
+def study_zoo(path: str, settings: MemorySettings, out: str | None = None) -> Record:
+    """Analyse all snapshots of a zoo; write tables if a folder is given.
+
+    Raises:
+        ZooError: for a zoo of another problem.
+    """
+    zoo = open_zoo(path)
+    problem_of(zoo)
+    _make_folder(out)
+    records = [about for about, _ in analyze_zoo(zoo, settings)]
+    content = {"source": path, "settings": vars(settings), "snapshots": records}
+    if out:
+        write_tables(Path(out), records, content)
+    return content
+
+
+def _keep(
+    about: Record,
+    analysis: MemoryAnalysis,
+    settings: MemorySettings,
+    out: str | None,
+    film: str | None,
+) -> tuple[Record, list[Path]]:
+    """Write the tables and pictures of one RNN, if anywhere."""
+    content = about | {"settings": vars(settings)}
+    if not out:
+        return content, []
+    write_tables(Path(out), [about], content)
+    title = f"{about['rnn'].split(',')[0]}, task {about['task']}: {analysis.verdict}"
+    return content, draw(Path(out), analysis, title, film)
+
+
+def _make_folder(path: str | None) -> None:
+    """Make the folder before the work, which would be lost where it cannot be made."""
+    if path:
+        Path(path).mkdir(parents=True, exist_ok=True)
 
 
 def problem_of(zoo: Zoo) -> VariableBinding:
@@ -128,18 +203,14 @@ def spectrum_text(found: Record) -> str:
     return str(SpectralMatch(found["rank_found"], found["rank_expected"], error, None))
 
 
-def write_tables(folder: Path, name: str, records: Sequence[Record], content: object) -> None:
-    """Write ``name.json``, whatever the content, and ``name.csv``, a row a record."""
-    folder.mkdir(parents=True, exist_ok=True)
+def write_tables(folder: Path, records: Sequence[Record], content: object) -> None:
+    """Write ``memory.json``, whatever the content, and ``memory.csv``, a row a record."""
     remove_leftovers(folder)
-    write_atomically(folder / f"{name}.json", (to_json(content, indent=2) + "\n").encode())
-    path = folder / f"{name}.csv"
-    with naming(path), path.open("w", newline="") as file:
-        columns = [key for key in records[0] if key != "residual_components"]
-        writer = csv.DictWriter(file, columns, extrasaction="ignore")
-        writer.writeheader()
-        for one in records:
-            writer.writerow({**one, "reasons": "; ".join(one["reasons"])})
+    write_atomically(folder / "memory.json", (to_json(content, indent=2) + "\n").encode())
+    rows = [{**one, "reasons": "; ".join(one["reasons"])} for one in records]
+    for row in rows:
+        del row["residual_components"]
+    write_csv(folder / "memory.csv", rows)
 
 
 def draw(folder: Path, analysis: MemoryAnalysis, title: str, film: str | None) -> list[Path]:
@@ -156,7 +227,6 @@ def draw(folder: Path, analysis: MemoryAnalysis, title: str, film: str | None) -
     """
     from wsrl.analysis import memory_figures as figures  # matplotlib, only where it is needed
 
-    folder.mkdir(parents=True, exist_ok=True)
     task, threshold = analysis.interactions, analysis.threshold
     found = np.linalg.eigvals(analysis.rnn.system.recurrent)
     expected = lasting_eigenvalues(task.reduced, threshold)

@@ -1,48 +1,49 @@
-"""Options of commands: numbers with their bounds, and what concerns a run.
-
-``wsrl fit``, ``validate``, ``test`` and ``predict`` have those of a run beside Lightning's.
-"""
+"""The options that ``wsrl fit``, ``validate``, ``test`` and ``predict`` have beside Lightning's."""
 
 from __future__ import annotations
 
 import argparse
 import os
-import reprlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, TypeGuard
+
+from jsonargparse import DefaultHelpFormatter
+
+from wsrl.studies.configs import Config
 
 if TYPE_CHECKING:
     from lightning.pytorch.cli import LightningArgumentParser
 
-LARGEST = 2**63 - 1
-"""The largest whole number that a tensor holds."""
+
+class RawHelp(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """Shows the description of a command as it is."""
 
 
-def whole(least: int = 0, most: int = LARGEST) -> Callable[[str], int]:
-    """Return a type for ``add_argument``: a whole number within bounds.
+DESCRIPTIONS = {
+    "fit": """\
+Train a model: emulation (pre-training) or prediction of a property. The main options:
 
-    Args:
-        least: the smallest that is taken.
-        most: the largest.
-    """
+  --model EmulationModule | PredictionModule, or in a --config
+  --model.encoder NAME      an encoder (of wsrl encoders); its options: --model.encoder.OPTION
+  --model.target NAME       what is predicted, of those that wsrl zoo info lists
+  --model.pretrained CKPT   whose encoder predicts
+  --data.zoo DIR            what it is trained on
+  --run DIR                 the folder for checkpoints, logs and settings
+  --ckpt_path last          go on with the run
+  --trainer.max_steps N     how long
 
-    def read(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = None
-        if value is None or not least <= value <= most:
-            raise argparse.ArgumentTypeError(
-                f"expected a whole number from {least} to {most}, not {reprlib.repr(text)}"
-            )
-        return value
-
-    return read
-
-
-def seed(text: str) -> int:
-    """Read a seed, as PyTorch's generators take it."""
-    return whole(-(2**63), 2**64 - 1)(text)
+  wsrl fit --config configs/emulation_small.yaml --model.encoder Spectral --data.zoo zoos/small
+  wsrl fit --model EmulationModule --model.help EmulationModule    all options of a model""",
+    "validate": """\
+Evaluate a checkpoint (--run DIR --ckpt_path best) on the validation and OOD splits.""",
+    "test": """\
+Evaluate a checkpoint (--run DIR --ckpt_path best) on the validation, OOD (and test) splits, and
+keep the numbers in DIR/test.json.""",
+    "predict": """\
+Write the embeddings (and predictions) of a whole zoo to one file: --run DIR --ckpt_path best,
+--data.zoo ZOO for another zoo, --out FILE.""",
+}
+"""What the help of the training commands says first."""
 
 
 def check_devices(option: str, devices: object) -> None:
@@ -61,6 +62,43 @@ def check_devices(option: str, devices: object) -> None:
     most = max(64, 4 * (os.cpu_count() or 1), torch.cuda.device_count())
     if isinstance(wanted, int) and wanted > most:
         raise ValueError(f"{option} is {wanted}: this machine has room for at most {most}")
+
+
+def check_names(configs: Sequence[Config], options: Sequence[str]) -> None:
+    """Check the names of the model and of the encoder before the parser reads all.
+
+    Args:
+        configs: config files of a training command.
+        options: its other words.
+
+    Raises:
+        ValueError: naming the choices.
+    """
+    from wsrl.encoders import get_encoder
+    from wsrl.tasks import TaskModule
+
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--model")
+    parser.add_argument("--model.encoder", "--model.init_args.encoder", dest="encoder")
+    known, _ = parser.parse_known_args(list(options))
+    models, encoders = [known.model], [known.encoder]
+    for config in configs:
+        model = config.content.get("model")
+        given = model if isinstance(model, dict) else {"class_path": model}
+        models.append(given.get("class_path"))
+        encoder = given.get("encoder", (given.get("init_args") or {}).get("encoder"))
+        encoders.append(encoder.get("class_path") if isinstance(encoder, dict) else encoder)
+    choices = sorted(task.__name__ for task in TaskModule.__subclasses__())
+    for name in filter(_is_short, models):
+        if name not in choices:
+            raise ValueError(f"unknown model {name!r}; choose one of {', '.join(choices)}")
+    for name in filter(_is_short, encoders):
+        get_encoder(name)
+
+
+def _is_short(name: object) -> TypeGuard[str]:
+    """Whether it is the name of a class without its module, rather than a path or a config."""
+    return isinstance(name, str) and name.isidentifier()
 
 
 def add_run_options(parser: LightningArgumentParser, command: str) -> None:
@@ -105,5 +143,6 @@ def add_run_options(parser: LightningArgumentParser, command: str) -> None:
         parser.add_argument(
             "--out",
             type=str | None,
-            help="the safetensors file to write; by default embeddings.safetensors in the run",
+            help="the file to write, .safetensors, .parquet or .csv (wsrl.read_embeddings reads "
+            "all); by default embeddings.safetensors in the run",
         )

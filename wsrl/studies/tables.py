@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -10,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from wsrl.rnn import RNNSpec
+from wsrl.safe_files import naming
 from wsrl.terminal import printable
 
 PUBLISHED_SPEC = RNNSpec("lstm", 6, 32, 2, 6)
@@ -81,6 +84,19 @@ def spreadsheet_cell(value: Any) -> Any:
         value = printable(value, keep="\n")
         return f"'{value}" if value.startswith(tuple("=+-@")) else value
     return value
+
+
+def write_csv(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    """Write records to a CSV file, a row each; without any the file is empty.
+
+    Raises:
+        OSError: naming the file, where it cannot be written.
+    """
+    with naming(path), path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(records[0]) if records else [])
+        writer.writeheader()
+        for record in records:
+            writer.writerow({name: spreadsheet_cell(value) for name, value in record.items()})
 
 
 def _shown(text: str) -> Text:

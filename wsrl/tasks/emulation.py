@@ -17,6 +17,7 @@ from wsrl.tasks.base import COLUMNS, TaskModule, check_not_negative
 from wsrl.tasks.clones import chosen_rows, score_clones
 from wsrl.tasks.emulator import ConditionedEmulator
 from wsrl.tasks.evaluation import evaluation_data, has_data, partners
+from wsrl.tasks.figures import EmulationFigures
 from wsrl.tasks.losses import get_loss
 from wsrl.tasks.metrics import (
     EMULATION_METRICS,
@@ -30,7 +31,6 @@ from wsrl.tasks.metrics import (
 from wsrl.tasks.optimizers import OptimizerLike, SchedulerLike
 from wsrl.tasks.pretrained import make_encoder
 from wsrl.tasks.remarks import Remark, remarks_on_shuffling
-from wsrl.tasks.tensorboard import EmulationFigures
 
 if TYPE_CHECKING:
     from wsrl.data.batch import ZooBatch
@@ -72,7 +72,7 @@ class EmulationModule(TaskModule):
             none at any time; nor does a problem that cannot.
         clone_sequences: sequences each of them is scored on.
         evaluation_seed: seeds, with the row in the zoo, what clones and originals sample.
-        figures: draw figures at the end of evaluations, where there is a TensorBoard logger.
+        figures: draw figures at the end of evaluations, where a logger takes pictures.
         encoder_defaults: what suits the zoo's problem, for those options of the encoder that are
             left at ``None``.
         optimizer: another optimiser than AdamW: its class, or ``functools.partial`` of it, or its

@@ -24,6 +24,15 @@ class EvaluatedProblem(CloneScorer, Protocol):
     def task_period(self) -> float | None:
         """For tasks that are one number on a circle, what goes once round it."""
 
+    def input_names(self) -> tuple[str, ...]:
+        """Return what the entries of an input stand for; empty where nobody says."""
+
+    def output_names(self) -> tuple[str, ...]:
+        """Return what the entries of an output stand for; empty where nobody says."""
+
+    def task_entries(self) -> tuple[str, ...]:
+        """Return the names of a task's entries; empty where there are none."""
+
     def prepare(self) -> None:
         """Make sure that what ``clone_scores`` needs is there."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from lightning.pytorch import Callback
 from torch import Tensor, nn
 
 from wsrl.encoders import Encoder, embed
@@ -13,6 +14,7 @@ from wsrl.encoders.base import EncoderLike
 from wsrl.rnn import RNNSpec, RNNWeights
 from wsrl.tasks.base import COLUMNS, TaskModule
 from wsrl.tasks.evaluation import evaluation_data, has_data
+from wsrl.tasks.figures import PredictionFigures
 from wsrl.tasks.heads import HeadLike, PredictionHead, RunningScale, make_head
 from wsrl.tasks.metrics import everywhere, log_loss, log_metrics, mean, update
 from wsrl.tasks.optimizers import OptimizerLike, SchedulerLike
@@ -220,17 +222,23 @@ class PredictionModule(TaskModule):
         log_loss(self, loss, len(batch))
         return loss
 
-    def validation_step(self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Measure one batch."""
-        self._measure(batch, evaluation_data(self).eval_splits("validate")[dataloader_idx])
+    def configure_callbacks(self) -> list[Callback]:
+        """Return the callback that draws."""
+        return [PredictionFigures()]
+
+    def validation_step(
+        self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
+    ) -> dict[str, dict[str, Tensor]]:
+        """Measure one batch; return predictions and targets as ``COLUMNS``, for figures."""
+        split = evaluation_data(self).eval_splits("validate")[dataloader_idx]
+        return {COLUMNS: self._measure(batch, split)}
 
     def test_step(
         self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
     ) -> dict[str, dict[str, Tensor]]:
         """Measure one batch; return predictions and targets ``(B, parts)`` as ``COLUMNS``."""
         split = evaluation_data(self).eval_splits("test")[dataloader_idx]
-        predicted = self._measure(batch, split)
-        return {COLUMNS: {**predicted, "target": batch.targets[self.target], **batch.labels()}}
+        return {COLUMNS: {**self._measure(batch, split), **batch.labels()}}
 
     def predict_step(
         self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
@@ -253,7 +261,7 @@ class PredictionModule(TaskModule):
         return self.kind.losses(values, target)
 
     def _measure(self, batch: ZooBatch, split: str) -> dict[str, Tensor]:
-        """Measure a batch; return the columns of the prediction."""
+        """Measure a batch; return the columns of the prediction, and ``target``."""
         target = batch.targets[self.target]
         values = self(self.embed(batch.weights))
         losses = self._losses(values, target)
@@ -266,7 +274,7 @@ class PredictionModule(TaskModule):
         for name in metrics:
             update(metrics, name, *((losses,) if name == "loss" else (judged, target)))
         log_metrics(self, split, metrics, shown="loss")
-        return columns
+        return {**columns, "target": target}
 
 
 def _find_encoder(

@@ -1,28 +1,35 @@
-"""Zoos: problems, the builder, and the zoo on disk."""
+"""Zoos: the builder, the zoo on disk, and published zoos."""
 
 from wsrl.zoos.build import build_zoo
 from wsrl.zoos.manifest import Manifest, ZooError
-from wsrl.zoos.official import open_official
-from wsrl.zoos.official_export import export_official
-from wsrl.zoos.official_import import import_official
-from wsrl.zoos.official_spec import OfficialHints
 from wsrl.zoos.open import open_zoo
 from wsrl.zoos.pack import pack_zoo
+from wsrl.zoos.published.exporting import export_published
+from wsrl.zoos.published.hints import PublishedHints
+from wsrl.zoos.published.importing import import_published
+from wsrl.zoos.published.reading import open_published
 from wsrl.zoos.repair import repair_zoo
 from wsrl.zoos.settings import BuildSettings
 from wsrl.zoos.store import Zoo
 from wsrl.zoos.verify import verify_zoo
 
+OfficialHints = PublishedHints  # the names until 0.1
+open_official, import_official, export_official = open_published, import_published, export_published
+
 __all__ = [
     "BuildSettings",
     "Manifest",
     "OfficialHints",
+    "PublishedHints",
     "Zoo",
     "ZooError",
     "build_zoo",
     "export_official",
+    "export_published",
     "import_official",
+    "import_published",
     "open_official",
+    "open_published",
     "open_zoo",
     "pack_zoo",
     "repair_zoo",

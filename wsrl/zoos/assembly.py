@@ -129,14 +129,16 @@ def check_finished(folder: Path, manifest: Manifest, which: Sequence[int]) -> No
     """
     done = finished(folder, manifest)
     ours = [index for index in which if index in done]
-    listed = [manifest.shards[index] for index in ours if index < len(manifest.shards)]
     try:
-        records = read_records(folder, manifest, ours)
+        if manifest.complete:
+            shards = [manifest.shards[index] for index in ours]
+        else:
+            shards = [record.shard for record in read_records(folder, ours).values()]
     except FileNotFoundError:
         if not (manifest := Manifest.read(folder)).complete:
             raise
-        records, listed = {}, manifest.shards  # completed meanwhile
-    check_shards(folder, [*listed, *(record.shard for record in records.values())])
+        shards = manifest.shards  # completed meanwhile
+    check_shards(folder, shards)
 
 
 def whats_left(path: str | Path, shards: int, parts: int) -> list[str]:
@@ -196,7 +198,7 @@ def _attempt(folder: Path, index: int, leases: Leases, standing: Standing, make:
 def _complete(folder: Path, manifest: Manifest, shards: int) -> None:
     """Write the manifest of a zoo whose shards are all there; the same one whoever does it."""
     try:
-        complete = _completed(manifest, read_records(folder, manifest, range(shards)))
+        complete = _completed(manifest, read_records(folder, range(shards)))
         complete.write(folder, BACKUP)  # first: whoever sees the manifest tidies up
         complete.write(folder)
     except FileNotFoundError:
@@ -216,7 +218,7 @@ def _completed(manifest: Manifest, records: Mapping[int, Record]) -> Manifest:
     versions = manifest.versions | ({"backend": ", ".join(sorted(backends))} if backends else {})
     return replace(
         manifest,
-        shards=[*manifest.shards, *(record.shard for record in records.values())],
+        shards=[record.shard for record in records.values()],
         failed={run: failed[run] for run in sorted(failed, key=int)},
         versions=versions,
         complete=True,

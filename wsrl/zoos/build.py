@@ -14,15 +14,15 @@ from pathlib import Path
 import torch
 
 from wsrl.problems import TrainableProblem, get_trainable_problem
+from wsrl.resources import check_fits
 from wsrl.rnn import Backend
-from wsrl.rnn.backends import check_backend
+from wsrl.rnn.backends import ELEMENTWISE, check_backend
 from wsrl.stopping import StopRequests
 from wsrl.zoos.assembly import Made, Part, assemble, shares
 from wsrl.zoos.folder import open_or_create
 from wsrl.zoos.group import Group
 from wsrl.zoos.leases import Lease, LeaseLostError
 from wsrl.zoos.manifest import Manifest
-from wsrl.zoos.memory import check_fits
 from wsrl.zoos.overview import Overview
 from wsrl.zoos.progress import BuildProgress
 from wsrl.zoos.records import state_path
@@ -72,7 +72,7 @@ def build_zoo(
     """
     get_trainable_problem(problem.name)  # by its name the zoo will be opened
     folder, place = Path(out), _device(device)
-    check_backend(backend, device=place)
+    check_backend(backend, ELEMENTWISE, torch.empty(1, device=place))
     problem.prepare()
     _check_stream(problem, settings)
     spec = problem.spec(settings.cell, settings.hidden_size, settings.num_layers, settings.bias)

@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -173,6 +174,14 @@ def _create_without_links(path: Path, content: bytes) -> bool:
         path.unlink()
         raise
     return True
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder that may be there; of a link the link alone."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def checksum(path: Path) -> str:

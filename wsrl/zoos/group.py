@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from torch import Tensor
 
 from wsrl.problems import TrainableProblem
 from wsrl.problems.streams import Purpose, stream
-from wsrl.rnn import Backend, PreparedPopulation, RNNSpec, RNNWeights
-from wsrl.rnn.backends import kernels_serve
+from wsrl.rnn import Backend, PreparedPopulation, RNNSpec, RNNWeights, with_initial_values
+from wsrl.rnn.backends import choose_backend
 from wsrl.zoos.leases import LeaseLostError
 from wsrl.zoos.manifest import ZooError
 from wsrl.zoos.optimizer import PopulationAdamW, clip_norms
@@ -43,6 +44,8 @@ class Group:
         self.members = list(members)
         self.tasks = problem.draw_tasks(settings.seed, self.members).to(device)
         self.flat = initial_weights(spec, settings.seed, self.members).to(device)
+        fixed = [range(t.offset, t.offset + t.numel) for t in spec.tensors if not t.trained]
+        self.fixed = torch.tensor([*chain(*fixed)], dtype=torch.long, device=device)
         decay = problem.weight_decays(settings.seed, self.members, settings.weight_decay)
         decay = decay.to(device, torch.float32) if isinstance(decay, Tensor) else decay
         self.optimizer = PopulationAdamW(self.flat, decay, backend)
@@ -55,8 +58,8 @@ class Group:
         )
         self.failed_at = torch.full((len(self.members),), -1, device=device)
         self.snapshots: list[dict[str, Tensor]] = []
-        kernels = kernels_serve(backend, torch.empty(1, device=device))
-        self.backends = {f"{'kernels' if kernels else 'eager'} on {device.type}"}
+        chosen = choose_backend(backend, RNNWeights(self.flat, spec))
+        self.backends = {f"{'eager' if chosen == 'eager' else 'kernels'} on {device.type}"}
 
     @property
     def step_count(self) -> int:
@@ -122,9 +125,13 @@ class Group:
         with torch.no_grad():
             if accuracy is not None:
                 self.data.observe(accuracy)
+            if len(self.fixed):
+                gradient, kept = gradient.index_fill(1, self.fixed, 0), self.flat[:, self.fixed]
             if self.settings.clip_norm is not None:
                 gradient = clip_norms(gradient, self.settings.clip_norm)
             self.optimizer.step(gradient, self.settings.learning_rate(step))
+            if len(self.fixed):
+                self.flat[:, self.fixed] = kept  # without their weight decay
             fresh = ~losses.isfinite() & (self.failed_at < 0)
             self.failed_at.masked_fill_(fresh, step)
 
@@ -212,13 +219,10 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def initial_weights(spec: RNNSpec, seed: int, members: Sequence[int]) -> Tensor:
-    """Draw weights as ``torch.nn`` does, uniform in ``+-1/sqrt(H)``: ``(P, N)``.
-
-    Cells and readout have the same bound, since the readout's fan-in is ``H`` as well.
-    """
+    """Draw the weights that training starts from, ``(P, N)``, each member from its own stream."""
     bound = spec.hidden_size**-0.5
     drawn = [
         stream(seed, Purpose.WEIGHTS, member).uniform(-bound, bound, spec.num_parameters)
         for member in members
     ]
-    return torch.from_numpy(np.stack(drawn).astype(np.float32))
+    return with_initial_values(spec, torch.from_numpy(np.stack(drawn))).flat.float()

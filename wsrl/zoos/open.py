@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from wsrl.zoos.manifest import BACKUP, MANIFEST, ZooError
-from wsrl.zoos.official import is_official, open_official
+from wsrl.zoos.published.reading import is_published, open_published
 from wsrl.zoos.store import Zoo, open_store
 
 
@@ -20,8 +20,8 @@ def open_zoo(path: str | Path, include_failed: bool = False) -> Zoo:
         ZooError: for a folder that holds no finished, readable zoo.
     """
     folder = Path(path)
-    if is_official(folder):
-        return open_official(folder, include_failed)
+    if is_published(folder):
+        return open_published(folder, include_failed)
     if folder.is_dir() and not (folder / MANIFEST).exists() and not (folder / BACKUP).exists():
         raise ZooError(
             f"no zoo at {folder}: it holds no {MANIFEST}, and no .npy files of a published zoo"

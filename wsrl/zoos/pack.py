@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Collection, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ from torch import Tensor
 
 from wsrl.problems.base import Column
 from wsrl.problems.packed import PackedRNNs
+from wsrl.resources import check_fits
 from wsrl.rnn import RNNSpec, RNNWeights, run_population
 from wsrl.zoos.manifest import Manifest
 from wsrl.zoos.packing.inputs import Given, Inputs, make_inputs
-from wsrl.zoos.packing.labels import LabelOptions, Labels, make_labels
+from wsrl.zoos.packing.labels import Labels, make_labels
 from wsrl.zoos.packing.models import Model, Models, Survey, find_models, survey_models
-from wsrl.zoos.packing.table import Table
+from wsrl.zoos.packing.table import Table, TableOptions
 from wsrl.zoos.tensors import digest
 from wsrl.zoos.writer import write_zoo
 
@@ -38,47 +39,68 @@ def pack_zoo(
     seed: int = 0,
     file_column: str = "file",
     categorical: Collection[str] = (),
+    real: Collection[str] = (),
+    angle: Collection[str] = (),
+    leave_out: Collection[str] = (),
     run: str | None = None,
     step: str | None = None,
     performance: str | None = None,
     task: Sequence[str] = (),
+    separator: str | None = None,
+    decimal: str | None = None,
     shard_rows: int = 256,
     cell: str | None = None,
+    say: Callable[[str], object] = warnings.warn,
 ) -> Manifest:
     """Make a zoo of a user's RNNs, or go on with one whose making was interrupted.
 
     The RNNs are ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` (tanh) with one linear readout, all of one
-    spec. They are run on sequences, and what they answer is stored with them. Every column of the
+    spec. They are run on sequences, and their outputs are stored with them. Every column of the
     table without a meaning of its own becomes a target that can be predicted: numbers a real one,
-    everything else (and numbers that ``categorical`` names) a class. RNNs with parameters that are
-    not finite are counted as failed, and with them their runs.
+    everything else a class. A column of which most entries are numbers, but not all, is refused
+    until ``categorical`` or ``real`` says what it is; so is a column with a missing entry (empty,
+    ``NA``, ``none``, ...). RNNs with parameters that are not finite are counted as failed, and with
+    them their runs.
 
     Args:
-        models: a folder of state dicts (``*.pt``, ``*.pth``, ``*.safetensors``; in the order of
-            their names, read a shard at a time), or state dicts, modules, ``RNNWeights`` of one
-            or ``(name, any of these)`` pairs (held in memory as flat vectors). A module is run and
-            compared with the weights that were read (``RNNWeights.from_module``).
+        models: a folder with state dicts in it or in folders below (``*.pt``, ``*.pth``,
+            ``*.safetensors`` that are not hidden; in the order of their names, such as
+            ``seed0/model.pt``, read a shard at a time), or state dicts, modules, ``RNNWeights`` of
+            one or ``(name, any of these)`` pairs (held in memory as flat vectors). A module is run
+            and compared with the weights that were read (``RNNWeights.from_module``).
         out: the zoo's folder; new, empty, or holding this very zoo.
         output_kind: ``categorical`` (the readout's values are logits) or ``real``.
         inputs: what the RNNs are run on. Drawn for each of them: ``normal`` (standard),
             ``uniform`` (0 to 1) or ``one_hot`` (tokens, all as likely). Or given, as values or a
             ``.npy`` or ``.safetensors`` file: ``(S, T, I)`` for all RNNs, or ``(n, S, T, I)``.
-        table: what is known of the RNNs: a CSV file, a Parquet file (needs pyarrow), or values by
-            column. With no table, only the zoo's outputs can be learnt.
+        table: what is known of the RNNs: a file of separated columns (``.csv``, ``.tsv``,
+            ``.txt``; UTF-8 or UTF-16), a Parquet file (needs pyarrow), a DataFrame, or values by
+            column. Columns without any value are left out, and so is an index without a name. With
+            no table, only the zoo's outputs can be learnt.
         length: steps ``T`` of drawn sequences.
         sequences_stored: drawn sequences ``S`` of every RNN; 100 by default.
         seed: of drawn sequences.
-        file_column: the column that names the files (or the models, where these have names).
-        categorical: numeric columns that are classes nevertheless.
+        file_column: the column that names the files (or the models, where these have names), with
+            or without suffix; paths that end in these names will do.
+        categorical: columns that are classes, whatever they hold; ``NA`` and its like are then
+            classes of these names.
+        real: columns that are numbers, even where they are strings or have leading zeros.
+        angle: columns that are angles in degrees, where 360 is 0.
+        leave_out: columns that are left out.
         run: the column of the training run that an RNN is a snapshot of; by default ``run`` if
             there is one, else every RNN is a run of its own.
         step: the column of the training step; by default ``step`` if there is one, else all are 0.
         performance: the column of the performance; by default ``performance`` if there is one.
         task: the columns that make up a task, by which the zoo is split; by default every run is
             a task of its own. If the first is numeric, its largest values are out of distribution.
+        separator: of the columns of a text file; by default the one of comma, semicolon, tab and
+            ``|`` that splits the first line into the most parts.
+        decimal: the decimal sign in a text file, ``.`` or ``,``; by default a comma where commas do
+            not separate columns and a column's numbers have no other sense.
         shard_rows: RNNs of a shard, at most.
         cell: of the RNNs; needed for state dicts of an ``nn.RNN``, which do not say whether it is
             ``tanh``.
+        say: told which columns are left out, and from which nothing can be learned.
 
     Returns:
         The manifest of the finished zoo.
@@ -91,8 +113,20 @@ def pack_zoo(
     if shard_rows < 1:
         raise ValueError(f"shard_rows must be at least 1, not {shard_rows}")
     found = find_models(models, cell)
-    options = LabelOptions(file_column, categorical, run, step, performance, task)
-    labels = make_labels(table, found, options)
+    options = TableOptions(
+        file_column=file_column,
+        categorical=categorical,
+        real=real,
+        angle=angle,
+        leave_out=leave_out,
+        run=run,
+        step=step,
+        performance=performance,
+        task=task,
+        separator=separator,
+        decimal=decimal,
+    )
+    labels = make_labels(table, found, options, say)
     survey = survey_models(found)
     if not survey.finite.any():
         raise ValueError("every model has parameters that are not finite")
@@ -142,6 +176,8 @@ def _manifest(
         "run_names": labels.runs,
         "read_from": models.kinds,
     }
+    if labels.runs != models.names:
+        source["names"] = models.names
     failed: dict[str, int] = {}
     for row in (~survey.finite).nonzero().flatten().tolist():
         run, step = str(columns["run"][row].item()), int(columns["step"][row])
@@ -186,13 +222,11 @@ def _outputs(weights: RNNWeights, sequences: Tensor) -> Tensor:
 def _check_memory(spec: RNNSpec, inputs: Inputs, models: int) -> None:
     """Refuse sequences of which one RNN's are more than the machine's memory, with its outputs."""
     needed = 4 * inputs.count * inputs.length * (spec.input_size + spec.output_size)
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > memory:
-        raise ValueError(
-            f"{inputs.count} sequences of length {inputs.length} need {needed / 1e9:.1f} GB for "
-            f"each of {models} RNNs, and this machine has {memory / 1e9:.1f} GB of memory: choose "
-            "a smaller length, or fewer sequences_stored"
-        )
+    check_fits(
+        f"each of {models} RNNs with {inputs.count} sequences of length {inputs.length}",
+        needed,
+        "choose a smaller length, or fewer sequences_stored",
+    )
 
 
 def _rows_in_a_shard(spec: RNNSpec, inputs: Inputs) -> int:

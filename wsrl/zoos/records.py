@@ -31,6 +31,7 @@ PROGRESS = "progress"
 _TEMPORARY = rf"(\.[0-9a-f]{{8}})?{re.escape(PARTIAL)}"
 _MANIFESTS = re.compile(rf"({re.escape(MANIFEST)}|{re.escape(BACKUP)})({_TEMPORARY})?")
 _OURS = re.compile(rf"\d{{5,}}\.(json|safetensors|lease\.\d+)({_TEMPORARY})?")
+_RECORD = re.compile(r"\d{5,}\.json")
 _UNFINISHED = re.compile(rf".+{_TEMPORARY}")
 
 
@@ -91,27 +92,21 @@ def state_path(folder: Path, index: int) -> Path:
 
 
 def finished(folder: Path, manifest: Manifest) -> set[int]:
-    """Return which shards are finished: those of the manifest, and those with a record.
-
-    An unfinished manifest of an earlier wsrl lists the shards that were finished, the first ones.
-    """
-    found = set(range(len(manifest.shards)))
-    return found | {
-        int(name.removesuffix(".json"))
-        for name in _names(folder / PROGRESS)
-        if re.fullmatch(r"\d{5,}\.json", name)
-    }
+    """Return which shards are finished: all of a complete zoo, else those with a record."""
+    if manifest.complete:
+        return set(range(len(manifest.shards)))
+    names = _names(folder / PROGRESS)
+    return {int(name.removesuffix(".json")) for name in names if _RECORD.fullmatch(name)}
 
 
-def read_records(folder: Path, manifest: Manifest, which: Iterable[int]) -> dict[int, Record]:
-    """Read the records of finished shards; a manifest's own entries need none.
+def read_records(folder: Path, which: Iterable[int]) -> dict[int, Record]:
+    """Read the records of finished shards.
 
     Raises:
         ZooError: for a damaged one.
         FileNotFoundError: where one is gone, since the zoo has been completed meanwhile.
     """
-    listed = len(manifest.shards)
-    return {i: Record.read(folder, i) for i in which if i >= listed}
+    return {index: Record.read(folder, index) for index in which}
 
 
 def remove_unfinished(folder: Path, index: int) -> None:

@@ -116,7 +116,7 @@ def _whole_records(folder: Path, manifest: Manifest, found: list[str]) -> dict[i
     records: dict[int, Record] = {}
     for index in sorted(finished(folder, manifest)):
         try:
-            if index < len(manifest.shards):
+            if manifest.complete:
                 members = groups[index] if groups else ()
                 failed = {run: step for run, step in manifest.failed.items() if int(run) in members}
                 record = Record(manifest.shards[index], failed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -54,11 +53,3 @@ def _take(leases: Leases, name: str, busy: Callable[[Standing], None]) -> Lease 
         if not leases.folder.is_dir():
             raise
         return None  # the holder before tidied up at the same time
-
-
-def remove_unfinished(path: Path) -> None:
-    """Remove a file or a folder that a killed process left; of a link the link alone."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

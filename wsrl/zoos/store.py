@@ -47,6 +47,11 @@ class Zoo:
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def positions(self) -> Tensor:
+        """Where each row is among all snapshots that are stored, failed ones included, ``(n,)``."""
+        return self._rows
+
     @cached_property
     def spec(self) -> RNNSpec:
         """The spec of the RNNs."""

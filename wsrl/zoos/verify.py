@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 
-from wsrl.zoos.labels import check_labels
 from wsrl.zoos.manifest import SHARDS, ZooError
 from wsrl.zoos.open import open_zoo
-from wsrl.zoos.outputs import output_error
+from wsrl.zoos.soundness import check_labels, output_error
 from wsrl.zoos.store import Zoo
 
 _CHUNK = 64  # snapshots recomputed at once

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.studies.benchmark.conftest import QUICK, Grid
+from wsrl import resources
 from wsrl.cli import main
 from wsrl.encoders import create_encoder
 from wsrl.studies.benchmark import checks, memory
@@ -28,7 +29,10 @@ def zoo(**settings: Any) -> dict[str, Any]:
 
 WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "encoder": ({"encoders": ["InteractiveProbing", "Interactive"]}, ["Interactive", "FlattenedW"]),
-    "twice": ({"encoders": ["InteractiveProbing"] * 2}, ["encoders", "each once"]),
+    "twice": (
+        {"encoders": ["InteractiveProbing"] * 2},
+        ["encoders", "more than once: InteractiveProbing"],
+    ),
     "no seeds": ({"seeds": []}, ["seeds", "one or more"]),
     "seed": ({"seeds": [0, -1]}, ["seeds", "from 0", "-1"]),
     "mode twice": ({"modes": ["frozen", "frozen"]}, ["modes", "more than once: frozen"]),
@@ -44,7 +48,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "ablated": ({"ablations": {"Spectral": {"x": [1]}}}, ["ablations", "'Spectral'"]),
     "ablated option": (
         {"ablations": {"InteractiveProbing": {"probes": [1]}}},
-        ["InteractiveProbing has no option 'probes'", "num_probes"],
+        ["InteractiveProbing-probes=1", "model.encoder: Option 'probes' is not accepted"],
     ),
     "ablated value": (
         {"ablations": {"InteractiveProbing": {"num_probes": [0]}}},
@@ -53,8 +57,14 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "option": ({"emulation": emulation(**{"trainer.steps": 3})}, ["trainer.steps"]),
     "value": ({"emulation": emulation(**{"model.loss": "tv"})}, ["loss", "total_variation"]),
     "config": ({"prediction": {"config": "predict.yaml"}}, ["no config predict.yaml"]),
-    "zoo's setting": ({"zoos": zoo(colour="red")}, ["zoo z has no colour", "target"]),
-    "no target": ({"zoos": {"z": {"build": LANGUAGES}}}, ["zoo z needs a `target`"]),
+    "zoo's setting": (
+        {"zoos": zoo(colour="red")},
+        ["zoos: Option 'colour' is not accepted", "grid.yaml"],
+    ),
+    "no target": (
+        {"zoos": {"z": {"build": LANGUAGES}}},
+        ["zoos: the following arguments are required: target"],
+    ),
     "both": ({"zoos": zoo(path="here")}, ["zoo z", "either `build`"]),
     "target": ({"zoos": zoo(target="angle")}, ["target of zoo z", "'angle'", "task"]),
     "target twice": ({"zoos": zoo(targets=["task"])}, ["zoo z", "task"]),
@@ -102,7 +112,7 @@ def test_the_same_without_the_mistake_is_fine(grid: Grid) -> None:
         (["--tier", "huge", "--out", "x"], "unknown tier 'huge'"),
         (["--tier", "smoke"], "out"),
         (["--tier", "smoke", "--out", "x", "--zoo", "langs=y"], "--zoo langs=y"),
-        (["--tier", "smoke", "--out", "x", "--workers", "-1"], "--workers"),
+        (["--tier", "smoke", "--out", "x", "--workers", "-1"], "workers"),
     ],
 )
 def test_command_lines_that_make_no_sense(
@@ -139,7 +149,7 @@ def test_too_little_memory_is_said_before_any_work(
 ) -> None:
     limit = tmp_path / "limit"
     limit.write_text("1000000000\n")
-    monkeypatch.setattr(memory, "_CGROUPS", (tmp_path / "absent", limit))
+    monkeypatch.setattr(resources, "CGROUPS", (tmp_path / "absent", limit))
     assert main(["benchmark", *grid(), "--workers", "2"]) == 1
     said = capsys.readouterr().err
     assert "each of 2 workers has 0.5 GB of memory" in said

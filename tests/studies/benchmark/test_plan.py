@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from wsrl.cli.commands import read
 from wsrl.encoders import InteractiveProbing, create_encoder
 from wsrl.rnn import RNNSpec
 from wsrl.studies.benchmark.plan import PlannedTrial, plan, shown, variants
@@ -17,9 +18,7 @@ from wsrl.studies.benchmark.settings import (
     BenchmarkZoo,
     Training,
     find_config,
-    tier_config,
 )
-from wsrl.studies.benchmark_commands import _parser, _settings
 
 
 def settings(**changes: Any) -> BenchmarkSettings:
@@ -34,7 +33,8 @@ def settings(**changes: Any) -> BenchmarkSettings:
 
 
 def tier(name: str) -> BenchmarkSettings:
-    return _settings(_parser().parse_args(["--config", tier_config(name), "--out", "out"]))
+    found: BenchmarkSettings = read(["benchmark", "--tier", name, "--out", "out"])["settings"]
+    return found
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,7 @@ from tests.studies.benchmark.conftest import QUICK, Grid
 from tests.studies.benchmark.gated_encoder import AT, GATE
 from tests.waiting import HANG_SECONDS, Gate, until
 from wsrl.cli import main
+from wsrl.cli.commands import read, run
 from wsrl.stopping import StopRequests
 from wsrl.studies.benchmark import running
 from wsrl.studies.benchmark.plan import plan
@@ -30,7 +31,6 @@ from wsrl.studies.benchmark.results import (
 )
 from wsrl.studies.benchmark.running import LEASES, GridRunner
 from wsrl.studies.benchmark.work import LOG, make_folder
-from wsrl.studies.benchmark_commands import _parser, _settings
 from wsrl.zoos.leases import Leases, Standing
 
 ROOT = Path(__file__).parents[3]
@@ -238,10 +238,10 @@ def test_what_fails_elsewhere_meanwhile_is_left_to_the_next_command(
     grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words, out = grid(**ONE | {"modes": []}, other_modes=[]), tmp_path / "out"
-    (planned,) = plan(_settings(_parser().parse_args(words)), out)
+    (planned,) = plan(read(["benchmark", *words])["settings"], out)
     name, folder = planned.trial.name, out / TRIALS / planned.trial.name
     folder.mkdir(parents=True)
-    runner = GridRunner(out, [planned], workers=1, devices=[], threads=1)
+    runner = GridRunner(out, [planned], workers=1, devices=[], threads=1, command=run)
     lease = Leases(out / LEASES).take(name.replace("/", "~"), Standing())
     assert lease is not None
 
@@ -253,7 +253,7 @@ def test_what_fails_elsewhere_meanwhile_is_left_to_the_next_command(
         patch.setattr(running.time, "sleep", end_elsewhere)
         assert runner.run(StopRequests()) == {name: "no luck"}
     assert not (folder / LOG).exists()
-    assert GridRunner(out, [planned], 1, [], 1).run(StopRequests()) == {}
+    assert GridRunner(out, [planned], 1, [], 1, run).run(StopRequests()) == {}
     assert [result.error for result in read_results(out)] == [None]
 
 

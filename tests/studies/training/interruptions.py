@@ -6,13 +6,13 @@ that take seconds.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import random
 import resource
 import signal
 import socket
+import subprocess
 import sys
 import traceback
 from pathlib import Path
@@ -31,6 +31,12 @@ from wsrl.encoders import Encoder
 from wsrl.rnn import RNNSpec, RNNWeights
 
 ROOT = Path(__file__).parents[3]
+HERE = "tests.studies.training.interruptions"
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+EMULATION = ["--model", "wsrl.EmulationModule", "--model.clone_rnns", "2"]
+EMULATION += ["--model.clone_sequences", "2", "--model.emulator_width", "6"]
+EMULATION += ["--model.emulator_layers", "1", "--model.figures", "false"]
+NEVER = "no 0 0 0"
 
 
 class Drawing(Encoder):
@@ -58,7 +64,7 @@ class Interrupt(Callback):
     """
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        self.moment, step, self.what, rank = os.environ.get("INTERRUPT", "no 0 0 0").split()
+        self.moment, step, self.what, rank = os.environ.get("INTERRUPT", NEVER).split()
         self.step = int(step)
         if trainer.global_rank != int(rank):
             self.moment = "no"
@@ -124,6 +130,39 @@ class Interrupt(Callback):
         self._at("saved", trainer)
 
 
+def fit(zoo: Path, folder: Path, model: list[str], *options: str) -> list[str]:
+    """Return a command of 12 steps with a validation after every third."""
+    settings = (
+        "--data.batch_size 4 --data.steps_per_epoch 6 --data.eval_batch_size 7 "
+        "--trainer.val_check_interval 3 --trainer.limit_val_batches 2 --trainer.max_steps 12 "
+        "--trainer.log_every_n_steps 1 --trainer.accelerator cpu "
+        "--trainer.enable_model_summary false --ckpt_path auto "
+        f"--trainer.callbacks {HERE}.Interrupt"
+    )
+    place = ["fit", "--run", str(folder), "--data.zoo", str(zoo)]
+    return [*place, *settings.split(), *model, "--model.encoder", f"{HERE}.Drawing", *options]
+
+
+def log(folder: Path) -> Path:
+    return folder.with_suffix(".log")
+
+
+def carry_out(runs: list[dict[str, Any]]) -> list[list[int]]:
+    """Carry out runs as ``run_all`` does, in a process of their own; return its statuses."""
+    done = subprocess.run(
+        [sys.executable, "-m", HERE],
+        input=json.dumps(runs),
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        check=True,
+        start_new_session=True,  # GROUP is for these processes only
+    )
+    statuses: list[list[int]] = json.loads(done.stdout.splitlines()[-1])
+    return statuses
+
+
 def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """Read every scalar of a run, with its steps."""
     events = EventAccumulator(str(folder / "logs"), {"scalars": 0}).Reload()
@@ -143,8 +182,7 @@ def run_all(runs: list[dict[str, Any]]) -> None:
     """Carry out runs one after another; print the exit statuses of each one's processes.
 
     Each is ``{"args", "interrupt", "log"}`` and, if wanted, ``processes`` (started as ``torchrun``
-    does), ``folders`` that each works in, ``environment`` and ``unprivileged`` (even
-    the superuser must heed permissions).
+    does), ``folders`` that each works in, and ``environment``.
     """
     import wsrl.studies.training.command  # noqa: F401 imported once for all
 
@@ -177,8 +215,6 @@ def _start(run: dict[str, Any], rank: int, count: int, port: int) -> int:
             os.environ["MASTER_ADDR"] = "127.0.0.1"
         if "folders" in run:  # what the processes of a run see as one folder need not be one
             os.chdir(run["folders"][rank])
-        if run.get("unprivileged"):
-            _drop_capabilities()
         status = main(run["args"])
     except BaseException:
         traceback.print_exc()
@@ -192,13 +228,6 @@ def _free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
-
-
-def _drop_capabilities() -> None:
-    """Give up all privileges of the superuser (capset, version 3, of the kernel)."""
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    if ctypes.CDLL(None).capset(header, (ctypes.c_uint32 * 6)()) != 0:
-        raise OSError("capset failed")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from torch import nn, optim
 from torch.optim import Optimizer
 
 from wsrl.studies.training.optimizer_state import check_optimizer_state, is_dense
-from wsrl.torch_files import read_torch_file, tensors_in
+from wsrl.torch_files import read_torch_file
 
 
 class Grown(optim.AdamW):
@@ -52,12 +52,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "SGD": {},
     "SGD, momentum": {"momentum": 0.9, "nesterov": True},
     "SGD, fused": {"momentum": 0.9, "fused": True},
-    "Adam, amsgrad": {"amsgrad": True},
     "Adam, fused": {"amsgrad": True, "fused": True},
     "AdamW, fused": {"fused": True},
     "AdamW, a tensor": {"lr": torch.tensor(0.01)},
     "Adagrad, fused": {"fused": True},
-    "Adadelta, a step at a time": {"foreach": False},
     "RMSprop, all": {"momentum": 0.9, "centered": True},
 }
 CLASSES: dict[str, type[Optimizer]] = {
@@ -66,7 +64,7 @@ CLASSES: dict[str, type[Optimizer]] = {
     if inspect.isclass(cls) and issubclass(cls, Optimizer) and cls is not Optimizer
 }
 CASES = sorted({*CLASSES, *OPTIONS, "Grown", "Plain"} - {"SparseAdam"})
-KEEPS_NOTHING = {"SGD"}
+UNKNOWN = ("LBFGS", "Plain")  # what they keep has no shape of its own
 
 
 def make(case: str) -> tuple[Optimizer, list[nn.Parameter]]:
@@ -77,9 +75,8 @@ def make(case: str) -> tuple[Optimizer, list[nn.Parameter]]:
         parameters[0].data = parameters[0].data.T  # lies in memory by its columns
     cls = {"Grown": Grown, "Plain": Plain, **CLASSES}[case.split(",")[0]]
     groups = [{"params": parameters[:1]}, {"params": parameters[1:], "lr": 0.02}]
-    return cls(
-        parameters if cls is optim.LBFGS else groups, **{"lr": 0.01} | OPTIONS.get(case, {})
-    ), parameters
+    options = {"lr": 0.01} | OPTIONS.get(case, {})
+    return cls(parameters if cls is optim.LBFGS else groups, **options), parameters
 
 
 def step(optimizer: Optimizer, parameters: list[nn.Parameter]) -> None:
@@ -109,22 +106,24 @@ def saved(case: str, tmp_path: Path) -> dict[str, Any]:
     return found
 
 
-def test_every_optimiser_goes_on(case: str, saved: dict[str, Any]) -> None:
-    optimizer, parameters = make(case)
-    check_optimizer_state(optimizer, optimizer.state_dict(), began=False)
-    check_optimizer_state(optimizer, saved, began=True)
-    optimizer.load_state_dict(saved)
-    step(optimizer, parameters)
-
-
 def refused(case: str, saved: Any) -> bool:
     message = ""
     try:
         check_optimizer_state(make(case)[0], saved, began=True)
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         message = str(error)
     assert "\n" not in message
     return bool(message)
+
+
+def test_every_optimiser_goes_on(case: str, saved: dict[str, Any]) -> None:
+    optimizer, parameters = make(case)
+    check_optimizer_state(optimizer, optimizer.state_dict(), began=False)
+    before = copy.deepcopy(optimizer.state_dict())
+    check_optimizer_state(optimizer, saved, began=True)
+    assert str(optimizer.state_dict()) == str(before)  # a copy made the step
+    optimizer.load_state_dict(saved)
+    step(optimizer, parameters)
 
 
 CHANGES: dict[str, Callable[[torch.Tensor], Any]] = {
@@ -142,32 +141,16 @@ CHANGES: dict[str, Callable[[torch.Tensor], Any]] = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_state_of_another_kind_is_refused(case: str, saved: dict[str, Any], change: str) -> None:
     """Of every tensor of every state that PyTorch's own optimisers keep."""
-    if case in ("LBFGS", "Plain"):
-        pytest.skip("what they keep has no shape of its own, and no fused step reads it")
-    changed = 0
-    for index, state in saved["state"].items():
+    for index, state in saved["state"].items() if case not in UNKNOWN else ():
         for name, value in state.items():
-            own = case == "Grown" and name == "norms"
             scalar = isinstance(value, torch.Tensor) and value.ndim == 0
-            if not isinstance(value, torch.Tensor) or own or (scalar and "again" in change):
+            if not isinstance(value, torch.Tensor) or name == "norms":
                 continue
-            if case == "Adafactor" and name in ("row_var", "col_var") and "number" in change:
-                continue  # of no shape of their own: PyTorch compares it at each step
+            if scalar and "again" in change:
+                continue  # one number is seen once
             other = copy.deepcopy(saved)
             other["state"][index][name] = CHANGES[change](value)
             assert refused(case, other), name
-            changed += 1
-    assert changed or case in KEEPS_NOTHING
-
-
-def test_a_state_that_is_not_there_is_refused(case: str, saved: dict[str, Any]) -> None:
-    assert not refused(case, saved)
-    if case not in KEEPS_NOTHING and case not in ("LBFGS", "Plain"):
-        assert refused(case, saved | {"state": {}})
-        for name in list(saved["state"][0]):
-            other = copy.deepcopy(saved)
-            del other["state"][0][name]
-            assert refused(case, other) or (case == "Grown" and name == "norms")
 
 
 def bomb() -> list[Any]:
@@ -175,6 +158,14 @@ def bomb() -> list[Any]:
     for _ in range(30):
         inside = [inside] * 10
     return inside
+
+
+def option(name: str, value: Any) -> Callable[[dict[str, Any]], Any]:
+    def change(saved: dict[str, Any]) -> Any:
+        saved["param_groups"][0][name] = value
+        return saved
+
+    return change
 
 
 WHOLE: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -186,7 +177,13 @@ WHOLE: dict[str, Callable[[dict[str, Any]], Any]] = {
     "states in a list": lambda saved: saved | {"state": list(saved["state"].values())},
     "a state of another kind": lambda saved: saved | {"state": {0: torch.ones(3)}},
     "a parameter more": lambda saved: saved | {"state": {**saved["state"], 99: {}}},
-    "text for a parameter": lambda saved: saved | {"state": {**saved["state"], "0": {}}},
+    "no parameters": option("params", None),
+    "other parameters": option("params", [1]),
+    "a rate in text": option("lr", "0.1"),
+    "several rates": option("lr", torch.zeros(3)),
+    "a rate by name": option("lr", {"lr": 1}),
+    "a rate of endless size": option("lr", bomb()),
+    "a rate that is true": option("lr", True),
 }
 
 
@@ -195,39 +192,25 @@ def test_a_whole_of_another_kind_is_refused(case: str, saved: dict[str, Any], ch
     assert refused(case, WHOLE[change](saved))
 
 
-@pytest.mark.parametrize(
-    "value", ["0.1", torch.zeros(3), [0.1, 0.1], {"lr": 1}, bomb(), True], ids=lambda v: type(v)
-)
-def test_options_of_another_kind_are_refused(
-    case: str, saved: dict[str, Any], value: object
-) -> None:
-    saved["param_groups"][0]["lr"] = value
-    assert refused(case, saved)
-
-
-def test_an_option_that_is_not_there_is_refused(case: str, saved: dict[str, Any]) -> None:
-    """But those that PyTorch itself adds to groups of older releases."""
+def test_what_is_not_there_is_refused(case: str, saved: dict[str, Any]) -> None:
+    """But options that PyTorch itself adds to groups of older releases."""
+    assert not refused(case, saved)
+    if case in UNKNOWN:
+        return
+    for name in list(saved["state"].get(0, {})):
+        other = copy.deepcopy(saved)
+        del other["state"][0][name]
+        assert refused(case, other) or name == "norms"
+    assert refused(case, saved | {"state": {}}) or case == "SGD"  # which keeps nothing
     optimizer, _ = make(case)
-    for name in set(saved["param_groups"][0]) - {"params"}:
+    for name in set(saved["param_groups"][0]) - {"params", "pull"}:
         other = copy.deepcopy(saved)
         del other["param_groups"][0][name]
-        if not refused(case, other) and case not in ("LBFGS", "Plain", "Grown"):
+        if not refused(case, other):
             optimizer.load_state_dict(other)
             assert name in optimizer.param_groups[0]
-    if case not in ("LBFGS", "Plain"):
-        del saved["param_groups"][0]["lr"]
-        assert refused(case, saved)
-
-
-def test_a_group_may_be_empty_and_a_rate_a_tensor() -> None:
-    parameter = nn.Parameter(torch.ones(3))
-    parameter.grad = torch.ones(3)
-    optimizer = optim.AdamW([{"params": [parameter]}, {"params": [], "weight_decay": 0.0}])
-    optimizer.step()
-    saved = optimizer.state_dict()
-    check_optimizer_state(optimizer, saved, began=True)
-    saved["param_groups"][1]["lr"] = torch.tensor(1e-3)
-    check_optimizer_state(optimizer, saved, began=True)
+    del saved["param_groups"][0]["lr"]
+    assert refused(case, saved)
 
 
 @pytest.mark.parametrize(
@@ -242,12 +225,6 @@ def test_options_with_which_no_step_can_be_made_are_refused(options: dict[str, A
         check_optimizer_state(optimizer, saved, began=True)
 
 
-@pytest.mark.parametrize("params", [None, [], [1], [torch.zeros(2)], torch.zeros(1), [0, 0]])
-def test_other_parameters_are_refused(case: str, saved: dict[str, Any], params: object) -> None:
-    saved["param_groups"][0]["params"] = params
-    assert refused(case, saved)
-
-
 def test_dense_tensors() -> None:
     base = torch.randn(4, 6, 2)
     dense = [base, base.mT, base.permute(1, 0, 2), base[1], base[:0], base[:1], torch.tensor(1.0)]
@@ -255,6 +232,4 @@ def test_dense_tensors() -> None:
     assert all(map(is_dense, dense))
     assert not any(map(is_dense, apart))
     for tensor in (*dense, *apart):  # as PyTorch itself sees it: a copy of the same layout
-        same = torch.empty_like(tensor, memory_format=torch.preserve_format)
-        assert is_dense(same)
-    assert len(list(tensors_in(dense))) == len(dense)
+        assert is_dense(torch.empty_like(tensor, memory_format=torch.preserve_format))

@@ -8,16 +8,19 @@ from pathlib import Path
 import lightning.pytorch  # noqa: F401 here, since its log keeps the stderr it finds at import
 import pytest
 
-from tests.studies.training.interruptions import curves, weights
-from tests.studies.training.test_stopping_runs import carry_out, fit, log
+from tests.studies.training.interruptions import (
+    EMULATION,
+    NEVER,
+    carry_out,
+    curves,
+    fit,
+    log,
+    weights,
+)
 from tests.zoos.building import FORK
 from wsrl.cli import main
 from wsrl.studies.training.run_lock import own_run
 from wsrl.studies.training.runs import Run
-
-EMULATION = ["--model", "wsrl.EmulationModule", "--model.emulator_width", "4"]
-EMULATION += ["--model.clone_rnns", "0", "--model.emulator_layers", "1"]
-EMULATION += ["--model.figures", "false"]
 
 
 def hold(folder: Path, said: Connection) -> None:
@@ -104,7 +107,7 @@ def test_processes_that_see_different_runs_do_not_begin(zoo_path: Path, tmp_path
     folders = [str(tmp_path / name) for name in ("first", "second")]
     for folder in folders:
         Path(folder).mkdir()
-    common = {"interrupt": "no 0 0 0", "log": str(log(tmp_path))}
+    common = {"interrupt": NEVER, "log": str(log(tmp_path))}
     began, failed = carry_out(
         [
             {"args": args, "folders": folders, **common},

@@ -55,6 +55,15 @@ def test_only_regular_files_are_read(folder: Path) -> None:
             read_model(folder / name)
 
 
+def test_folders_below_are_read_and_hidden_files_are_not(folder: Path) -> None:
+    for name in ("seed1/model.pt", "seed0/m.PTH", "._a.pt", ".git/b.pt", "seed0/._m.pth"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        torch.save(Model().state_dict(), folder / name)
+    found = find_models(folder)
+    assert found.names == ["a.pt", "seed0/m.PTH", "seed1/model.pt"]
+    assert torch.equal(found.read(2).flat, read_model(folder / "seed1/model.pt").flat)
+
+
 def test_a_name_that_is_no_utf8_is_shown(folder: Path) -> None:
     try:
         (folder / "a.pt").rename(folder / os.fsdecode(b"m\xff.pt"))

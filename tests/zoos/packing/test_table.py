@@ -1,116 +1,281 @@
-"""Files of tables: what is read, and that nothing larger than the models need is."""
+"""Tables: what is read of them, what is left out, and that no more is read than models need."""
 
 from __future__ import annotations
 
 import os
 import resource
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 from wsrl.zoos.packing import table as table_module
-from wsrl.zoos.packing.table import ROWS_TO_NAME, match_rows, read_table
+from wsrl.zoos.packing.columns import Column
+from wsrl.zoos.packing.table import ROWS_TO_NAME, TableOptions, match_rows, read_table
+
+
+def read(table: Any, models: int = 3, **options: Any) -> tuple[dict[str, Column], list[str]]:
+    """Return the columns, and what was said."""
+    said: list[str] = []
+    return read_table(table, models, TableOptions(**options), said.append), said
+
+
+def entries(table: Any, **options: Any) -> dict[str, Any]:
+    return {name: column.entries for name, column in read(table, **options)[0].items()}
+
+
+def written(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
 
 
 def test_entries_are_read_as_they_are_written(tmp_path: Path) -> None:
+    """Pandas by itself would make 7, NaN, True and 1.0 of some of these."""
+    content = 'file,x,y,z\na, 007 ,None,True\n\n,,,\n"b","1,000",none,1\n'
+    columns, said = read(written(tmp_path / "t.csv", content), categorical=["y"])
+    assert columns["x"].text
+    assert {name: column.entries for name, column in columns.items()} == {
+        "file": ["a", "b"],
+        "x": ["007", "1,000"],
+        "y": ["None", "none"],
+        "z": ["True", "1"],
+    }
+    assert said == []
+    large = [str(2**63 - 1), "0.1"]
+    assert entries(written(tmp_path / "t.csv", "x\n" + "\n".join(large))) == {"x": large}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_separators_and_encodings_are_found(separator: str, encoding: str, tmp_path: Path) -> None:
+    lines = [("file", "animal"), ("été.pt", "cat, dog; mouse"), ("a.pt", "c")]
+    text = "".join(f'"{one}"{separator}"{other}"\r\n' for one, other in lines)
+    found = entries(written(tmp_path / "t.csv", text.encode(encoding)))
+    assert found == {"file": ["été.pt", "a.pt"], "animal": ["cat, dog; mouse", "c"]}
+
+
+def test_separators_may_be_given(tmp_path: Path) -> None:
+    path = written(tmp_path / "t.txt", "a;b~c\n1~2\n")
+    tabs = written(tmp_path / "t.tsv", "a;b;c\td\n1\t2\n")
+    assert entries(tabs, separator="\\t") == {"a;b;c": ["1"], "d": ["2"]}
+    assert entries(path, separator="~") == {"a;b": ["1"], "c": ["2"]}
+    for separator in ("", "~~", "\n", '"', "é"):
+        with pytest.raises(ValueError, match=r"t\.txt .*a separator is one character"):
+            read(path, separator=separator)
+    with pytest.raises(ValueError, match="the decimal sign is"):
+        read(path, decimal=";")
+
+
+@pytest.mark.parametrize(
+    ("content", "decimal", "expected"),
+    [
+        ("x;y\n0,5;a\n1,250;b\n", None, [0.5, 1.25]),
+        ("x;y\n1,5e-3;a\n-,5;b\n", None, [0.0015, -0.5]),
+        ("x;y\n0.5;a\n2;b\n", None, [0.5, 2.0]),
+        ("x;y\n1,000;a\n2,500;b\n", ",", [1.0, 2.5]),
+        ("x;y\n1,000;a\n2,500;b\n", None, None),  # may be thousands
+        ("x;y\n0,5;a\n2.5;b\n", None, None),
+        ('x,y\n"0,5",a\n"0,25",b\n', None, None),
+        ('x,y\n"0,5",a\n"0,25",b\n', ",", [0.5, 0.25]),
+    ],
+)
+def test_decimal_commas(
+    content: str, decimal: str | None, expected: list[float] | None, tmp_path: Path
+) -> None:
+    columns, _ = read(written(tmp_path / "t.csv", content), decimal=decimal)
+    if expected is None:
+        with pytest.raises(ValueError, match="no number, among entries that are"):
+            columns["x"].is_real()
+    else:
+        assert columns["x"].is_real()
+        assert columns["x"].reals() == expected
+    assert not columns["y"].is_real()
+
+
+def test_an_index_and_empty_columns_are_left_out_and_said(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"file": ["a", "b", "c"], "tags": ["", None, "NA"], "n": [1, 2, 3]})
     path = tmp_path / "t.csv"
-    path.write_text('file,x\na, 007 \n\n"b","1,000"\n')
-    columns = read_table(path, 2)
-    assert [column.entries for column in columns.values()] == [["a", "b"], ["007", "1,000"]]
-    assert not columns["x"].typed
-    matched = match_rows(columns, ["b", "a"], "file", from_files=True)
-    assert matched["x"].entries == ["1,000", "007"]
-    assert matched["x"].models == ["b", "a"]
+    frame.to_csv(path)
+    columns, said = read(path)
+    assert list(columns) == ["file", "n"]
+    assert list(read(path, categorical=["tags"], leave_out=["n"])[0]) == ["file", "tags"]
+    with pytest.raises(
+        ValueError, match="leave_out: the table has no such column m; it has , file"
+    ):
+        read(path, leave_out=["m"])
+    assert said == [
+        "column '' holds whole numbers without a name, an index: left out",
+        "column 'tags' holds no value: left out",
+    ]
+    pd.read_csv(path).to_csv(path)  # twice the same mistake
+    assert list(read(path)[0]) == ["file", "n"]
+    written(path, "file,x,\na,1,\nb,2,\n")  # as spreadsheets end their lines
+    assert list(read(path)[0]) == ["file", "x"]
+    frame.set_index("file")[["n"]].to_csv(path)
+    assert list(read(path)[0]) == ["file", "n"]
+    for content in (",n\na,1\n", "file,x,x\na,1,2\n"):
+        with pytest.raises(ValueError, match=r"must name each column once.*index=False"):
+            read(written(path, content))
+
+
+@pytest.mark.parametrize("suffix", [".parquet", None])
+def test_frames_keep_their_types(suffix: str | None, tmp_path: Path) -> None:
+    columns = {
+        "digits": ["007", "1", "None"],
+        "flag": [True, False, True],
+        "large": [2**63 - 1, 2**53 + 1, 0],
+        "some": pd.array([2**53 + 1, None, 3], dtype="Int64"),
+        "kind": pd.Categorical(["a", "b", "a"]),
+        "file": ["x", "y", "z"],
+    }
+    frame: Any = pd.DataFrame(columns).set_index("file")
+    if suffix:
+        frame.to_parquet(tmp_path / f"t{suffix}")
+        frame = tmp_path / f"t{suffix}"
+    found = entries(frame)
+    assert found.keys() == columns.keys()
+    assert found["digits"] == ["007", "1", "None"]
+    assert found["flag"] == [True, False, True]
+    assert {type(value) for value in found["flag"]} == {bool}
+    assert found["large"] == [2**63 - 1, 2**53 + 1, 0]
+    assert found["some"][::2] == [2**53 + 1, 3]
+    assert found["kind"] == ["a", "b", "a"]
+    assert found["file"] == ["x", "y", "z"]
+
+
+def test_values_in_memory_become_those_of_python() -> None:
+    found = entries(
+        {
+            "numpy": np.array([2**63, 1], np.uint64),
+            "torch": torch.tensor([0.5, 2.0]),
+            "scalars": [torch.tensor(1), np.float32(0.5)],
+            "mixed": [1, "a"],
+            "flags": np.array([True, False]),
+        }
+    )
+    assert found == {
+        "numpy": [2**63, 1],
+        "torch": [0.5, 2.0],
+        "scalars": [1, 0.5],
+        "mixed": [1, "a"],
+        "flags": [True, False],
+    }
+    kinds = {type(value) for values in found.values() for value in values}
+    assert kinds == {int, float, str, bool}
+    for values in (5, "abc", np.float64(1), np.zeros((2, 2))):
+        with pytest.raises(ValueError, match="column 'c' must be a sequence"):
+            read({"c": values})
+    with pytest.raises(ValueError, match="columns of different lengths"):
+        read({"a": [1], "b": [1, 2]})
+
+
+@pytest.mark.parametrize(
+    ("written", "names", "expected"),
+    [
+        (["b.pt", "a.pt"], ["a.pt", "b.pt"], [1, 0]),
+        (["./b.pt", "models/a.pt"], ["a.pt", "b.pt"], [1, 0]),
+        (["C:\\runs\\b.pt", "a.pt"], ["a.pt", "b.pt"], [1, 0]),
+        (["a", "b"], ["a.pt", "b.PTH"], [0, 1]),
+        (["x/seed0/m.pt", "seed1/m.pt"], ["seed0/m.pt", "seed1/m.pt"], [0, 1]),
+        (["e\u0301.pt", "\xe9a.pt"], ["\xe9.pt", "e\u0301a.pt"], [0, 1]),
+        (["m.pt", "s/m.pt"], ["m.pt", "s/m.pt"], [0, 1]),
+        ([1, 2.5], ["1", "2.5"], [0, 1]),
+        (["m.pt", "m"], ["m", "m.pt"], [1, 0]),
+    ],
+)
+def test_rows_are_matched_by_names_or_paths(
+    written: list[Any], names: list[str], expected: list[int]
+) -> None:
+    table = {"file": Column("file", written), "x": Column("x", expected)}
+    found = match_rows(table, names, "file", from_files=True)["x"]
+    assert found.entries == list(range(len(names)))
+    assert found.models == names
+
+
+@pytest.mark.parametrize(
+    ("written", "names", "message"),
+    [
+        (["m.pt", "s1/m.pt"], ["s0/m.pt", "s1/m.pt"], r"rows of no model: m\.pt\. models without"),
+        (["a/m.pt", "b/m.pt"], ["m.pt"], r"several rows: m\.pt"),
+        (["e\u0301"], ["e\u0301.pt", "\xe9.pt"], "rows of no model"),  # of which one?
+        (["xa.pt"], ["a.pt"], r"rows of no model: xa\.pt"),
+    ],
+)
+def test_what_may_be_of_another_model_is_not_matched(
+    written: list[str], names: list[str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        match_rows({"file": Column("file", written)}, names, "file", from_files=True)
 
 
 def test_many_more_rows_than_models_are_not_read(tmp_path: Path) -> None:
-    path = tmp_path / "t.csv"
-    path.write_text("file\n" + "a\n" * (ROWS_TO_NAME + 4))
+    path = written(tmp_path / "t.csv", "file\n" + "a\n" * (ROWS_TO_NAME + 4))
     with pytest.raises(ValueError, match=r"t\.csv .* more than 10003 rows, but there are 3 models"):
-        read_table(path, 3)
-    assert len(read_table(path, 4)["file"].entries) == ROWS_TO_NAME + 4
+        read(path)
+    assert len(entries(path, models=4)["file"]) == ROWS_TO_NAME + 4
 
 
 def test_large_files_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "t.csv"
-    path.write_text("file\na\n")
+    path = written(tmp_path / "t.csv", "file\na\n")
     monkeypatch.setattr(table_module, "LARGEST_TABLE", 6)
     with pytest.raises(ValueError, match=r"t\.csv .*more than 6 bytes"):
-        read_table(path, 1)
+        read(path)
     monkeypatch.setattr(table_module, "LARGEST_TABLE", 7)
-    assert read_table(path, 1)["file"].entries == ["a"]
+    assert entries(path) == {"file": ["a"]}
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
 def test_pipes_and_devices_are_refused_unread(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)  # to open it for reading would wait for a writer
-    with pytest.raises(ValueError, match=rf"{name} is no regular file"):
-        read_table(tmp_path / name, 1)
     (tmp_path / f"zero{name}").symlink_to("/dev/zero")
-    with pytest.raises(ValueError, match="no regular file"):
-        read_table(tmp_path / f"zero{name}", 1)
-
-
-def test_messages_are_of_bounded_length(tmp_path: Path) -> None:
-    path = tmp_path / "t.csv"
-    for content in ("a," * 100_000, "file,x\n" + "a," * 100_000, "x" * 200_000):
-        path.write_text(content)
-        with pytest.raises(ValueError, match=r"t\.csv") as said:
-            read_table(path, 1)
-        assert len(str(said.value)) < 1000
-
-
-def stub_of(rows: int, size: int = 10, values: int | None = None) -> Any:
-    """What pyarrow says of a file of one column; its rows must not be read."""
-    column = SimpleNamespace(num_values=values or rows, path_in_schema="x")
-    group = SimpleNamespace(
-        num_rows=rows, total_byte_size=size, num_columns=1, column=lambda _: column
-    )
-    metadata = SimpleNamespace(num_rows=rows, num_row_groups=1, row_group=lambda _: group)
-    return SimpleNamespace(ParquetFile=lambda _: SimpleNamespace(metadata=metadata))
+    for file in (name, f"zero{name}"):
+        with pytest.raises(ValueError, match="is no regular file"):
+            read(tmp_path / file)
 
 
 @pytest.mark.parametrize(
-    ("stub", "message"),
+    "content",
     [
-        (stub_of(300_000_000), "it has 300000000 rows, but there are 12 models"),
-        (stub_of(12, values=300_000_000), "column 'x' holds 300000000 values in 12 rows"),
-        (stub_of(12, size=1 << 40), "it unpacks to 1099511627776 bytes"),
+        *("", "\n\n", "a," * 100_000, "file,x\n" + "a," * 100_000, "x" * 200_000),
+        *(
+            "file,x\na,b,c\n",
+            'file,x\n"a,b\n',
+            b"file,x\n\xe9,1\n",
+            b"\xff\xfea",
+            b"\xff\xfe\0\xd8",
+        ),
     ],
 )
+def test_a_text_that_is_no_table_is_one_short_message(content: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"t\.csv is no CSV table of these models") as said:
+        read(written(tmp_path / "t.csv", content))
+    assert len(str(said.value)) < 500
+    assert "\n" not in str(said.value)
+
+
 def test_a_parquet_file_is_judged_by_its_metadata(
-    stub: Any, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "t.parquet"
-    path.write_bytes(b"PAR1")
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", stub)
-    with pytest.raises(ValueError, match=rf"t\.parquet is no Parquet table .*{message}"):
-        read_table(path, 12)
-
-
-def test_a_small_parquet_file_of_many_rows(tmp_path: Path) -> None:
-    parquet, arrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
     rows = 30_000_000
-    table = arrow.table({"x": arrow.array(np.zeros(rows, np.int8))})
-    parquet.write_table(table, tmp_path / "t.parquet", compression="zstd")
-    del table
+    pd.DataFrame({"x": np.zeros(rows, np.int8)}).to_parquet(path, compression="zstd")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(ValueError, match="it has 30000000 rows, but there are 12 models"):
-        read_table(tmp_path / "t.parquet", 12)
+    with pytest.raises(ValueError, match="it has 30000000 rows, but there are 3 models"):
+        read(path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB
-    lists = arrow.table({"x": arrow.array([[0] * 100_000, [1]])})
-    parquet.write_table(lists, tmp_path / "lists.parquet")
+    pd.DataFrame({"x": [[0] * 100_000, [1]]}).to_parquet(path)
     with pytest.raises(ValueError, match="holds 100001 values in 2 rows"):
-        read_table(tmp_path / "lists.parquet", 2)
+        read(path)
+    pd.DataFrame({"x": ["a" * 100_000] * 3}).to_parquet(path, use_dictionary=False)
+    monkeypatch.setattr(table_module, "LARGEST_TABLE", 50_000)
+    with pytest.raises(ValueError, match="it unpacks to 3000"):
+        read(path)
 
 
-def test_a_damaged_parquet_file_is_one_message(tmp_path: Path) -> None:
-    pytest.importorskip("pyarrow.parquet")
-    for content in (b"PAR1", b"", b"PAR1" + bytes(100) + b"PAR1"):
-        (tmp_path / "t.parquet").write_bytes(content)
-        with pytest.raises(ValueError, match=r"t\.parquet is no Parquet table"):
-            read_table(tmp_path / "t.parquet", 1)
+@pytest.mark.parametrize("content", [b"PAR1", b"", b"PAR1" + bytes(100) + b"PAR1"])
+def test_a_damaged_parquet_file_is_one_message(content: bytes, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"t\.parquet is no Parquet table"):
+        read(written(tmp_path / "t.parquet", content))

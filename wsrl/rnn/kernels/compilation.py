@@ -27,12 +27,17 @@ from pathlib import Path
 from wsrl.safe_files import read_regular, who_else_writes
 
 SOURCES = Path(__file__).parent / "source"
+CELLS = {
+    "lstm": "LSTM",
+    "gru": "GRU",
+    "tanh": "Elman<Tanh>",
+    "linear": "Elman<Identity>",
+}
+"""The class in ``cells.h`` of each cell that has kernels."""
+
 POPULATION = ("population.cpp", "products.cpp")
 LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "lstm": (POPULATION, ("-DCELL=LSTM",)),
-    "gru": (POPULATION, ("-DCELL=GRU",)),
-    "tanh": (POPULATION, ("-DCELL=Tanh",)),
-    "linear": (POPULATION, ("-DCELL=Linear",)),
+    **{name: (POPULATION, (f"-DCELL={made}",)) for name, made in CELLS.items()},
     "elementwise": (("elementwise.cpp",), ()),
     "lstm_cell": (("lstm_cell.cpp",), ()),
     "statistics": (("statistics.cpp",), ()),

@@ -7,14 +7,18 @@ threads as PyTorch uses; what an RNN computes depends on neither the threads nor
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping
 from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from wsrl.rnn.kernels.compilation import library
+from wsrl.rnn.kernels.compilation import CELLS, library
 from wsrl.rnn.spec import RNNSpec
+
+KERNELS: Mapping[str, Any] = CELLS
+"""What the kernels know of each cell."""
 
 LEAST_ELEMENTS = 1 << 14
 """Element-wise work on fewer is done before other threads have woken."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -15,58 +16,8 @@ Eager: TypeAlias = Callable[..., Any]
 """The same computation in PyTorch, for gradients of gradients."""
 
 
-class RunKernels(Protocol):
-    """What runs a population; as the functions of ``cpu``."""
-
-    def run(
-        self,
-        spec: RNNSpec,
-        flat: Tensor,
-        inputs: Tensor,
-        state: tuple[Tensor, ...] | None,
-        save: bool,
-    ) -> tuple[Tensor, tuple[Tensor, ...], Tensor | None]:
-        """Run a population."""
-
-    def run_backward(
-        self,
-        spec: RNNSpec,
-        flat: Tensor,
-        inputs: Tensor,
-        saved: Tensor,
-        d_outputs: Tensor | None,
-        d_last: tuple[Tensor | None, ...],
-        d_flat: Tensor | None,
-        d_inputs: Tensor | None,
-        d_first: tuple[Tensor, ...] | None,
-    ) -> None:
-        """Write the gradients of ``run``."""
-
-
-class Kernels(RunKernels, Protocol):
-    """What a module of kernels must have: the functions of ``cpu``, for tensors where it can."""
-
-    def cross_entropy(
-        self,
-        spec: RNNSpec,
-        flat: Tensor,
-        inputs: Tensor,
-        targets: Tensor,
-        weights: Tensor,
-        gradient: bool,
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return losses and their gradient."""
-
-    def adamw(
-        self,
-        flat: Tensor,
-        mean: Tensor,
-        square: Tensor,
-        gradient: Tensor,
-        kept: Tensor,
-        numbers: tuple[float, float, float, float, float],
-    ) -> None:
-        """Update weights in place."""
+Kernels: TypeAlias = Any
+"""A module of kernels: ``cpu``, or ``gpu`` with functions of the same signatures."""
 
 
 class CrossEntropy(torch.autograd.Function):
@@ -85,6 +36,7 @@ class CrossEntropy(torch.autograd.Function):
         inputs, targets, weights = (part.contiguous() for part in data)
         dense = flat.detach().contiguous()
         wanted = ctx.needs_input_grad[0]
+        losses: Tensor
         losses, gradient = kernels.cross_entropy(spec, dense, inputs, targets, weights, wanted)
         ctx.spec, ctx.eager, ctx.data = spec, eager, data
         ctx.save_for_backward(flat, gradient)
@@ -95,8 +47,9 @@ class CrossEntropy(torch.autograd.Function):
         """Scale each RNN's gradient by that of its loss."""
         flat, gradient = ctx.saved_tensors
         if torch.is_grad_enabled():  # the gradient itself is to be differentiated
-            losses = ctx.eager(RNNWeights(flat, ctx.spec), *ctx.data)
-            (again,) = torch.autograd.grad(losses, flat, d_losses, create_graph=True)
+            (again,) = differentiable_gradients(
+                lambda own: [ctx.eager(RNNWeights(own, ctx.spec), *ctx.data)], [flat], [d_losses]
+            )
             return again, None, None, None, None
         if d_losses.is_cpu and bool(d_losses.eq(1).all()):  # looking at a GPU would wait for it
             return gradient, None, None, None, None
@@ -112,7 +65,7 @@ class Run(torch.autograd.Function):
         flat: Tensor,
         inputs: Tensor,
         spec: RNNSpec,
-        kernels: RunKernels,
+        kernels: Kernels,
         eager: Eager,
         *state: Tensor,
     ) -> tuple[Tensor, ...]:
@@ -134,7 +87,10 @@ class Run(torch.autograd.Function):
         flat, inputs, saved, *state = ctx.saved_tensors
         needed = ctx.needs_input_grad
         if torch.is_grad_enabled():
-            return _differentiable(ctx, (flat, inputs, *state), (d_outputs, *d_last))
+            d_flat, d_inputs, *d_state = differentiable_gradients(
+                partial(_run_again, ctx), (flat, inputs, *state), (d_outputs, *d_last)
+            )
+            return d_flat, d_inputs, None, None, None, *d_state
         given = [None if part is None else part.contiguous() for part in (d_outputs, *d_last)]
         d_flat = flat.new_empty(flat.shape) if needed[0] else None
         d_inputs = inputs.new_empty(inputs.shape) if needed[1] else None
@@ -145,17 +101,28 @@ class Run(torch.autograd.Function):
         return d_flat, d_inputs, None, None, None, *(d_first or (None,) * len(state))
 
 
-def _differentiable(
-    ctx: Any, arguments: tuple[Tensor, ...], d_results: tuple[Tensor | None, ...]
-) -> tuple[Tensor | None, ...]:
-    """Return the gradients of ``Run`` such that they can be differentiated in turn."""
-    flat, inputs, *state = arguments
-    outputs, last = ctx.eager(RNNWeights(flat, ctx.spec), inputs, tuple(state) or None)
-    pairs = [(r, d) for r, d in zip((outputs, *last), d_results, strict=True) if d is not None]
+def _run_again(ctx: Any, flat: Tensor, inputs: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+    """Do in PyTorch what ``Run`` has done."""
+    outputs, last = ctx.eager(RNNWeights(flat, ctx.spec), inputs, state or None)
+    return outputs, *last
+
+
+def differentiable_gradients(
+    function: Callable[..., Sequence[Tensor]],
+    arguments: Sequence[Tensor],
+    d_results: Sequence[Tensor | None],
+) -> list[Tensor | None]:
+    """Return gradients that can be differentiated in turn.
+
+    Args:
+        function: the computation in PyTorch.
+        arguments: of the function, of which those that require it get a gradient.
+        d_results: the gradients of its results.
+    """
+    pairs = zip(function(*arguments), d_results, strict=True)
+    results, directions = zip(*((r, d) for r, d in pairs if d is not None), strict=True)
     wanted = [part for part in arguments if part.requires_grad]
-    results, directions = zip(*pairs, strict=True)
     found = iter(
         torch.autograd.grad(results, wanted, directions, create_graph=True, allow_unused=True)
     )
-    d_flat, d_inputs, *d_state = (next(found) if p.requires_grad else None for p in arguments)
-    return d_flat, d_inputs, None, None, None, *d_state
+    return [next(found) if part.requires_grad else None for part in arguments]

@@ -8,6 +8,7 @@ for the GPU.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +20,7 @@ from wsrl.rnn.kernels.cpu import empty_state
 from wsrl.rnn.spec import RNNSpec
 from wsrl.rnn.weights import RNNWeights
 
-__all__ = ["INTERPRETED", "adamw", "cross_entropy", "empty_state", "run", "run_backward"]
+__all__ = ["INTERPRETED", "KERNELS", "adamw", "cross_entropy", "empty_state", "run", "run_backward"]
 
 INTERPRETED = not isinstance(triton_training.adamw, triton.JITFunction)
 """Whether Triton interprets its kernels (``TRITON_INTERPRET=1``): on the CPU, for tests."""
@@ -34,21 +35,35 @@ ROWS = 16
 LOSS_ROWS, ADAMW_SIZE = 64, 1024
 """How much of an RNN's logits, and of its weights, a program works on at once."""
 
-FORWARD = {
-    "lstm": triton_cells.lstm_forward,
-    "gru": triton_cells.gru_forward,
-    "tanh": triton_cells.tanh_forward,
-}
-BACKWARD = {
-    "lstm": triton_cells.lstm_backward,
-    "gru": triton_cells.gru_backward,
-    "tanh": triton_cells.tanh_backward,
-}
-BLOCKS = {"lstm": 4, "gru": 4, "tanh": 1}
-"""Blocks of ``H`` in a row of gates. The first belong to the inputs' weights, in order."""
 
-RECURRENT_BLOCKS = {"lstm": ((0, 4, 0),), "gru": ((0, 2, 0), (3, 4, 2)), "tanh": ((0, 1, 0),)}
-"""Which blocks (from, to) belong to the recurrent weights from which gate on."""
+class CellKernels(NamedTuple):
+    """What is to be known of a cell.
+
+    Attributes:
+        forward: runs a layer.
+        backward: goes back through it.
+        blocks: of ``H`` in a row of gates. The first belong to the inputs' weights, in order.
+        recurrent: which blocks (from, to) belong to the recurrent weights from which gate on.
+        options: of both kernels.
+    """
+
+    forward: Any
+    backward: Any
+    blocks: int
+    recurrent: tuple[tuple[int, int, int], ...]
+    options: Mapping[str, str] = {}
+
+
+_ELMAN = (triton_cells.elman_forward, triton_cells.elman_backward, 1, ((0, 1, 0),))
+
+KERNELS: Mapping[str, Any] = {
+    "lstm": CellKernels(triton_cells.lstm_forward, triton_cells.lstm_backward, 4, ((0, 4, 0),)),
+    "gru": CellKernels(
+        triton_cells.gru_forward, triton_cells.gru_backward, 4, ((0, 2, 0), (3, 4, 2))
+    ),
+    "tanh": CellKernels(*_ELMAN, {"ACTIVATION": "tanh"}),
+}
+"""By the names of the cells."""
 
 
 class _Tape(NamedTuple):
@@ -92,7 +107,7 @@ def run(
     Returns:
         The outputs, the last state and, where asked to save it, what ``run_backward`` needs.
     """
-    weights = RNNWeights(flat, spec).tensors()
+    weights, cell = RNNWeights(flat, spec).tensors(), KERNELS[spec.cell]
     shape = inputs.shape[:3]
     size = _tape_size(spec, shape)
     saved = flat.new_empty(spec.num_layers, size) if save else None
@@ -111,7 +126,8 @@ def run(
         if state is None:
             tape.first.zero_()
         data = (tape.gates, tape.hidden, tape.memory, *_pair(tape.first))
-        _launch(FORWARD[spec.cell], spec, shape, flat, *where, *data, HAS_BIAS=spec.bias)
+        options: dict[str, bool | str] = {"HAS_BIAS": spec.bias, **cell.options}
+        _launch(cell.forward, spec, shape, flat, *where, *data, **options)
         last[0][layer] = tape.hidden[:, :, -1]
         if tape.memory is not None:
             last[1][layer] = tape.memory[:, :, -1]
@@ -134,7 +150,7 @@ def run_backward(
     d_first: tuple[Tensor, ...] | None,
 ) -> None:
     """Write the gradients of ``run`` to those of ``d_flat``, ``d_inputs`` and ``d_first`` given."""
-    weights, shape = RNNWeights(flat, spec).tensors(), inputs.shape[:3]
+    weights, cell, shape = RNNWeights(flat, spec).tensors(), KERNELS[spec.cell], inputs.shape[:3]
     gradients = None if d_flat is None else RNNWeights(d_flat, spec).tensors()
     tapes = [_tape(spec, shape, room) for room in saved]
     if gradients is not None:
@@ -147,7 +163,7 @@ def run_backward(
         known = (tape.gates, tape.hidden, tape.memory, *_pair(tape.first))
         given = (above, *_pair(_of_layer(d_last, layer)))
         wanted = (d_gates, *_pair(_of_layer(d_first or (), layer)))
-        _launch(BACKWARD[spec.cell], spec, shape, flat, *where, *known, *given, *wanted)
+        _launch(cell.backward, spec, shape, flat, *where, *known, *given, *wanted, **cell.options)
         d_driven = _rows(d_gates)[:, :, : spec.gates * spec.hidden_size]
         if gradients is not None:
             below = tapes[layer - 1].hidden if layer else inputs
@@ -181,7 +197,7 @@ def _launch(
     spec: RNNSpec,
     shape: torch.Size,
     *data: Tensor | int | None,
-    **fixed: bool,
+    **fixed: bool | str,
 ) -> None:
     """Run a layer's kernel, a program for every ``ROWS`` sequences of an RNN."""
     population, sequences, steps = shape
@@ -221,7 +237,7 @@ def _recurrent_gradients(
 ) -> None:
     size = spec.hidden_size
     before = torch.cat([tape.first[0][:, :, None], tape.hidden[:, :, :-1]], 2)
-    for first, last, gate in RECURRENT_BLOCKS[spec.cell]:
+    for first, last, gate in KERNELS[spec.cell].recurrent:
         part = _rows(d_gates)[:, :, first * size : last * size]
         rows = slice(gate * size, (gate + last - first) * size)
         weight = gradients[f"rnn.weight_hh_l{layer}"][:, rows]
@@ -234,18 +250,19 @@ def _tape_size(spec: RNNSpec, shape: torch.Size) -> int:
     """Return how many numbers of tape a layer needs."""
     sequences = shape[:2].numel() * spec.hidden_size
     states = spec.state_parts
-    apart = 0 if spec.cell == "tanh" else states
-    return sequences * (shape[2] * (BLOCKS[spec.cell] + apart) + states)
+    blocks: int = KERNELS[spec.cell].blocks
+    apart = 0 if blocks == 1 else states
+    return sequences * (shape[2] * (blocks + apart) + states)
 
 
 def _tape(spec: RNNSpec, shape: torch.Size, room: Tensor) -> _Tape:
     """Divide a layer's room."""
-    width, size = BLOCKS[spec.cell] * spec.hidden_size, spec.hidden_size
-    states = spec.state_parts
+    blocks, states, size = KERNELS[spec.cell].blocks, spec.state_parts, spec.hidden_size
+    width = blocks * size
     first, room = room.tensor_split([states * shape[:2].numel() * size])
     gates, room = room.tensor_split([shape.numel() * width])
     first, gates = first.view(states, *shape[:2], size), gates.view(*shape, width)
-    if spec.cell == "tanh":
+    if blocks == 1:
         return _Tape(gates, gates, None, first)
     apart = room.view(states, *shape, size)
     return _Tape(gates, apart[0], apart[1] if states == 2 else None, first)

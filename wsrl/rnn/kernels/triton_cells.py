@@ -241,10 +241,27 @@ def gru_backward(
         tl.store(d_first_h + state_at, d_h, mask=exists)
 
 
+@triton.jit
+def _activated(x, ACTIVATION: tl.constexpr):
+    """Return what an Elman cell makes of its sum."""
+    if ACTIVATION == "tanh":
+        x = tanh(x)
+    return x
+
+
+@triton.jit
+def _activated_backward(h, d_h, ACTIVATION: tl.constexpr):
+    """Return the gradient of the sum from that of what was made of it."""
+    if ACTIVATION == "tanh":
+        d_h *= 1 - h * h
+    return d_h
+
+
 @triton.jit(do_not_specialize=["S", "T"])
-def tanh_forward(
+def elman_forward(
     flat, N, weight_at, bias_ih_at, bias_hh_at, gates, hidden, memory, first_h, first_c, S, T,
     HAS_BIAS: tl.constexpr, H: tl.constexpr, SIZE: tl.constexpr, ROWS: tl.constexpr,
+    ACTIVATION: tl.constexpr,
 ):  # fmt: skip
     """Do the same for an Elman RNN, whose one gate is its state: ``gates`` become ``hidden``."""
     rnn, row, neuron, exists = _place(S, H, SIZE, ROWS)
@@ -255,15 +272,15 @@ def tanh_forward(
     for t in range(T):
         at = gates + (row * T + t) * H + neuron
         driven = tl.load(at, mask=exists, other=0.0) + bias
-        h = tanh(tl.dot(h, weight, driven, input_precision=PRECISION))
+        h = _activated(tl.dot(h, weight, driven, input_precision=PRECISION), ACTIVATION)
         tl.store(at, h, mask=exists)
 
 
 @triton.jit(do_not_specialize=["S", "T"])
-def tanh_backward(
+def elman_backward(
     flat, N, weight_at, gates, hidden, memory, first_h, first_c, above, d_last_h, d_last_c,
     d_gates, d_first_h, d_first_c, S, T,
-    H: tl.constexpr, SIZE: tl.constexpr, ROWS: tl.constexpr,
+    H: tl.constexpr, SIZE: tl.constexpr, ROWS: tl.constexpr, ACTIVATION: tl.constexpr,
 ):  # fmt: skip
     """Do the same for an Elman RNN."""
     rnn, row, neuron, exists = _place(S, H, SIZE, ROWS)
@@ -273,7 +290,7 @@ def tanh_backward(
     for back in range(T):
         at = (row * T + T - 1 - back) * H + neuron
         h = tl.load(gates + at, mask=exists, other=0.0)
-        d_gate = (d_h + _gradient(above, at, exists)) * (1 - h * h)
+        d_gate = _activated_backward(h, d_h + _gradient(above, at, exists), ACTIVATION)
         tl.store(d_gates + at, d_gate, mask=exists)
         d_h = tl.dot(d_gate, weight, input_precision=PRECISION)
     if d_first_h is not None:

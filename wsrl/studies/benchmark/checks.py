@@ -16,12 +16,11 @@ from wsrl.problems import Problem
 from wsrl.rnn import RNNSpec
 from wsrl.stopping import StopRequests
 from wsrl.studies.benchmark.memory import Estimate, available_memory, estimate
-from wsrl.studies.benchmark.plan import PlannedTrial, Words, zoo_command, zoo_folder
-from wsrl.studies.benchmark.setting_checks import check_choice
-from wsrl.studies.benchmark.settings import BenchmarkSettings, BenchmarkZoo
-from wsrl.studies.build_commands import read_build
-from wsrl.studies.messages import explain, quiet
+from wsrl.studies.benchmark.plan import Commands, PlannedTrial, Words, zoo_command, zoo_folder
+from wsrl.studies.benchmark.settings import BenchmarkSettings, BenchmarkZoo, check_choice
+from wsrl.studies.configs import one_line_errors
 from wsrl.studies.training.command import TrainingCLI
+from wsrl.studies.training.quiet import quiet
 from wsrl.studies.training.runs import Request
 from wsrl.tasks import EmulationModule, PredictionModule
 from wsrl.zoos import open_zoo
@@ -57,21 +56,26 @@ class ZooFacts:
 
 
 def check_grid(
-    settings: BenchmarkSettings, trials: Sequence[PlannedTrial], out: Path, workers: int
+    settings: BenchmarkSettings,
+    trials: Sequence[PlannedTrial],
+    out: Path,
+    workers: int,
+    commands: Commands,
 ) -> None:
     """Check everything that can be known before hours are spent.
 
     Args:
-        settings: what is compared, as ``check_settings`` lets it pass.
+        settings: what is compared.
         trials: the trials of it that are to be run.
         out: the benchmark's folder.
         workers: trials that run at once on this machine.
+        commands: those that trials run.
 
     Raises:
         ValueError: saying what is wrong: a name, an option, a target that the zoo does not have, a
             zoo that is missing or too small, too little disk or memory.
     """
-    zoos = {name: _zoo_facts(name, zoo, out) for name, zoo in settings.zoos.items()}
+    zoos = {name: _zoo_facts(name, zoo, out, commands) for name, zoo in settings.zoos.items()}
     for name, zoo in settings.zoos.items():
         for target in (zoo.target, *zoo.targets):
             check_choice(f"target of zoo {name}", target, list(zoos[name].targets))
@@ -85,7 +89,7 @@ def check_grid(
     _check_memory(sizes, workers)
 
 
-def _zoo_facts(name: str, zoo: BenchmarkZoo, out: Path) -> ZooFacts:
+def _zoo_facts(name: str, zoo: BenchmarkZoo, out: Path, commands: Commands) -> ZooFacts:
     folder = zoo_folder(out, name, zoo)
     if zoo.path is not None or (folder / "manifest.json").is_file():
         try:
@@ -98,10 +102,10 @@ def _zoo_facts(name: str, zoo: BenchmarkZoo, out: Path) -> ZooFacts:
             _check_splits(name, opened.problem, opened.read("task").numpy())
             return ZooFacts(opened.problem, opened.spec, _plain(targets), 0)
     try:
-        build = read_build(zoo_command(name, zoo, out)[2:])
+        build = commands.read(zoo_command(name, zoo, out))
     except (ValueError, ArgumentError) as error:
         raise ValueError(f"zoo {name}: {error}") from error
-    problem, how = build.problem, build.settings
+    problem, how = build["problem"], build["settings"]
     problem.prepare()
     _check_splits(name, problem, problem.draw_tasks(how.seed, range(how.runs)).numpy())
     spec = problem.spec(how.cell, how.hidden_size, how.num_layers, how.bias)
@@ -155,10 +159,9 @@ def _distinct(
 def _named(planned: PlannedTrial) -> Iterator[None]:
     """Say which trial is meant by an error."""
     try:
-        yield
-    except ArgumentError as error:
-        raise ValueError(f"{planned.trial.name}: {explain(str(error))}") from error
-    except (ValueError, TypeError, RuntimeError) as error:
+        with one_line_errors():
+            yield
+    except (ArgumentError, ValueError, TypeError, RuntimeError) as error:
         raise ValueError(f"{planned.trial.name}: {error}") from error
 
 

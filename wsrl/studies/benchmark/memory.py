@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import sys
 from dataclasses import astuple, dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from wsrl.problems import Problem
+from wsrl.resources import machine_memory
 from wsrl.rnn import RNNWeights
 from wsrl.tasks import EmulationModule, PredictionModule
 
@@ -20,10 +19,6 @@ from wsrl.tasks import EmulationModule, PredictionModule
 # share in part, the data, and what evaluation and clones take.
 _PROCESS = 3 << 28
 _RNNS = 2  # of the step that is measured
-_CGROUPS = (
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
 
 
 @dataclass(frozen=True)
@@ -85,7 +80,7 @@ def available_memory(workers: int) -> tuple[int, str]:
     gpus = gpu_memory()
     if gpus:
         return min(gpus) // -(-workers // len(gpus)), "GPU memory"
-    return _machine_memory() // workers, "memory"
+    return (machine_memory() or sys.maxsize) // workers, "memory"
 
 
 def gpu_memory() -> list[int]:
@@ -101,12 +96,3 @@ def gpu_memory() -> list[int]:
         found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         return [int(line) for line in found.stdout.split()]
     return []
-
-
-def _machine_memory() -> int:
-    """Return the bytes of memory of this machine, or of the container it stands for."""
-    sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for path in _CGROUPS:
-        with contextlib.suppress(OSError, ValueError):  # not here, or "max"
-            sizes.append(int(path.read_text()))
-    return min(sizes)

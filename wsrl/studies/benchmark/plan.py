@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -11,14 +11,14 @@ from typing import Any
 
 from wsrl.analysis.encoder_properties import HIDDEN_SIZES
 from wsrl.encoders import list_encoders
-from wsrl.studies.baseline_commands import TRAINING_ONLY
-from wsrl.studies.baselines import BASELINES
+from wsrl.studies.baselines import BASELINES, TRAINING_ONLY
 from wsrl.studies.benchmark.results import TRIALS, Ablation, Trial
 from wsrl.studies.benchmark.settings import (
     CONFIGS,
     BenchmarkSettings,
     BenchmarkZoo,
     Training,
+    check_once,
     find_config,
 )
 from wsrl.studies.configs import read_config
@@ -26,6 +26,22 @@ from wsrl.tasks.prediction import FRESH
 
 Words = list[str]
 """The words of a command after ``wsrl``."""
+
+
+@dataclass(frozen=True)
+class Commands:
+    """The commands that trials run: the very ones that a user types.
+
+    The caller gives them, since a study knows no command line. Other processes get them by
+    reference, so both are functions of a module.
+
+    Attributes:
+        read: checks the words of a command; returns the arguments that they stand for.
+        run: runs a command in this process; returns its exit status, or raises why it failed.
+    """
+
+    read: Callable[[Words], Mapping[str, Any]]
+    run: Callable[[Words], int]
 
 
 @dataclass(frozen=True)
@@ -80,7 +96,11 @@ def zoo_folder(out: Path, name: str, zoo: BenchmarkZoo) -> Path:
 
 
 def variants(settings: BenchmarkSettings) -> list[Variant]:
-    """Return the encoders, then their ablations."""
+    """Return the encoders, then their ablations.
+
+    Raises:
+        ValueError: for names that are given twice, or cannot be names of folders.
+    """
     words = {settings.encoder_name(e): settings.encoder_words(e) for e in settings.encoders}
     found = [Variant(name, chosen) for name, chosen in words.items()]
     for name, options in settings.ablations.items():
@@ -93,6 +113,11 @@ def variants(settings: BenchmarkSettings) -> list[Variant]:
                     found.append(Variant(called, [*words[name], *said], ablation=ablation))
                 else:
                     found.append(Variant(called, words[name], said, ablation))
+    names = [variant.name for variant in found]
+    check_once("encoders with their ablations", names)
+    for name in (*names, *settings.zoos):
+        if not name or set(name) & set("/\\") or name.startswith("."):
+            raise ValueError(f"{name!r} cannot be the name of a folder")
     return found
 
 

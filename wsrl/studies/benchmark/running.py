@@ -5,15 +5,16 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+from wsrl._process import named_modules
 from wsrl.stopping import StopRequests
-from wsrl.studies.benchmark.plan import PlannedTrial
+from wsrl.studies.benchmark.plan import PlannedTrial, Words
 from wsrl.studies.benchmark.progress import Progress
 from wsrl.studies.benchmark.results import RESULT, TRIALS, Result, read_result, write_result
 from wsrl.studies.benchmark.work import LOG, Task, work
@@ -47,6 +48,7 @@ class GridRunner:
         workers: trials that run at once here.
         devices: numbers of the GPUs to deal out; none for CPUs.
         threads: of every worker.
+        command: runs a command by its words.
     """
 
     def __init__(
@@ -56,9 +58,11 @@ class GridRunner:
         workers: int,
         devices: Sequence[str],
         threads: int,
+        command: Callable[[Words], int],
     ) -> None:
         self.out, self.trials = out, trials
         self.workers, self.devices, self.threads = workers, devices, threads
+        self.command = command
         self.progress = Progress([planned.trial for planned in trials], workers)
         self.pending = list(trials)
         self.running: list[_Running] = []
@@ -123,7 +127,10 @@ class GridRunner:
         place = next(i for i in range(self.workers) if i not in taken)
         device = self.devices[place % len(self.devices)] if self.devices else None
         process = self.context.Process(
-            target=work, args=(Task(planned, self.out, self.threads, device),)
+            target=work,
+            args=(
+                Task(planned, self.out, self.threads, device, self.command, tuple(named_modules)),
+            ),
         )
         try:
             process.start()

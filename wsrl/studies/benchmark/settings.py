@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
 import wsrl
 from wsrl.analysis.encoder_properties import HIDDEN_SIZES
+from wsrl.studies.baselines import BASELINES
 from wsrl.studies.configs import read_config
-from wsrl.validation import check_arguments
+from wsrl.tasks.prediction import MODES
+from wsrl.validation import checked
 
 CONFIGS = Path(wsrl.__file__).parent / "configs"
 """The configs that come with the package: those of the repository's ``configs/``."""
@@ -19,7 +22,7 @@ CONFIGS = Path(wsrl.__file__).parent / "configs"
 TIERS = ("smoke", "small", "paper")
 
 
-@dataclass(frozen=True)
+@checked
 class Training:
     """How models of one kind are trained: by ``wsrl fit`` with a config and options.
 
@@ -32,7 +35,7 @@ class Training:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@checked
 class BenchmarkZoo:
     """A zoo of a benchmark: built for it, or one that is there.
 
@@ -57,7 +60,7 @@ class BenchmarkZoo:
     ablations: bool = True
 
 
-@dataclass(frozen=True)
+@checked
 class BenchmarkSettings:
     """All that defines a benchmark.
 
@@ -77,6 +80,9 @@ class BenchmarkSettings:
             pre-training: ``{InteractiveProbing: {model.learning_rate: [0.001]}}``.
         compare_with: the encoder against which the others' differences are reported.
         properties: hidden sizes at which the encoders' properties are measured; none for not.
+
+    Raises:
+        ValueError: naming the setting that makes no sense; zoos are not looked at.
     """
 
     zoos: dict[str, BenchmarkZoo]
@@ -92,6 +98,52 @@ class BenchmarkSettings:
     compare_with: str = "InteractiveProbing"
     properties: list[int] = field(default_factory=lambda: list(HIDDEN_SIZES))
 
+    def __post_init__(self) -> None:
+        names = [self.encoder_name(entry) for entry in self.encoders]
+        for what, given in (("encoders", names), ("seeds", self.seeds), ("zoos", self.zoos)):
+            if not given:
+                raise ValueError(f"{what}: expected one or more")
+        for what, given in (
+            ("encoders", names),
+            ("seeds", self.seeds),
+            ("modes", self.modes),
+            ("other_modes", self.other_modes),
+            ("baselines", self.baselines),
+        ):
+            check_once(what, given)
+        for name, zoo in self.zoos.items():
+            if (zoo.build is None) == (zoo.path is None):
+                raise ValueError(f"zoo {name}: give either `build`, a config, or `path`, a folder")
+            check_once(f"targets of zoo {name}", [zoo.target, *zoo.targets])
+        if not all(0 <= seed < 2**32 for seed in self.seeds):
+            raise ValueError(f"seeds: expected numbers from 0 to 2**32 - 1; given: {self.seeds}")
+        for mode in (*self.modes, *self.other_modes):
+            check_choice("mode", mode, MODES)
+        for baseline in self.baselines:
+            check_choice("baseline", baseline, list(BASELINES))
+        if self.properties and len(set(self.properties)) < 2:
+            raise ValueError(f"properties: expected two hidden sizes or more: {self.properties}")
+        check_choice("compare_with", self.compare_with, names)
+        for name in self.ablations:
+            check_choice("encoder of ablations", name, names)
+
+    def with_zoos(self, given: Sequence[str]) -> BenchmarkSettings:
+        """Take zoos that are there rather than building them.
+
+        Args:
+            given: each ``NAME=FOLDER``.
+
+        Raises:
+            ValueError: for an unknown zoo.
+        """
+        zoos = dict(self.zoos)
+        for text in given:
+            name, _, folder = text.partition("=")
+            if name not in zoos or not folder:
+                raise ValueError(f"--zoo {text}: expected NAME=DIR with one of {', '.join(zoos)}")
+            zoos[name] = replace(zoos[name], build=None, path=folder)
+        return replace(self, zoos=zoos)
+
     def encoder_name(self, entry: str) -> str:
         """Return the name under which an entry of ``encoders`` is reported."""
         if entry.endswith((".yaml", ".yml")):
@@ -106,22 +158,6 @@ class BenchmarkSettings:
         if preset.is_file():
             return ["--config", str(preset)]
         return ["--model.encoder", entry]
-
-
-def read_zoo(name: str, given: Mapping[str, Any]) -> BenchmarkZoo:
-    """Read the settings of a zoo.
-
-    Raises:
-        ValueError: naming what is unknown, missing or of another type.
-    """
-    known = [field.name for field in fields(BenchmarkZoo)]
-    unknown = [key for key in given if key not in known]
-    if unknown:
-        raise ValueError(f"zoo {name} has no {', '.join(unknown)}; it has: {', '.join(known)}")
-    if "target" not in given:
-        raise ValueError(f"zoo {name} needs a `target`")
-    check_arguments(BenchmarkZoo, given)
-    return BenchmarkZoo(**given)
 
 
 def find_config(name: str) -> str:
@@ -156,3 +192,23 @@ def contents(words: Sequence[str]) -> dict[str, Any]:
 def _placed(file: str) -> str:
     """Return the path of a config from any folder; of one of the package as in the repository."""
     return os.path.abspath(file).replace(str(CONFIGS), "configs")
+
+
+def check_choice(what: str, given: str, choices: Sequence[str]) -> None:
+    """Check that a name is one of those that there are.
+
+    Raises:
+        ValueError: naming what is wrong and the choices.
+    """
+    if given not in choices:
+        raise ValueError(f"unknown {what} {given!r}; choose one of {', '.join(choices)}")
+
+
+def check_once(what: str, given: Sequence[Any]) -> None:
+    """Check that nothing is given more than once.
+
+    Raises:
+        ValueError: naming what is.
+    """
+    if twice := [str(value) for value, count in Counter(given).items() if count > 1]:
+        raise ValueError(f"{what}: given more than once: {', '.join(twice)}")

@@ -10,25 +10,20 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from wsrl import __version__
-from wsrl._process import find_own_modules, hear_of_parents_death
+from wsrl._process import find_own_modules, hear_of_parents_death, named_modules
 from wsrl.failures import attempt, describe
 from wsrl.safe_files import check_inside
 from wsrl.strict_json import numbers, read_json
-from wsrl.studies.baseline_commands import baseline_from_arguments
 from wsrl.studies.benchmark.curves import read_curves
-from wsrl.studies.benchmark.plan import PlannedTrial, shown
+from wsrl.studies.benchmark.plan import PlannedTrial, Words, shown
 from wsrl.studies.benchmark.results import RESULT, TRIALS, Cost, Result, Trial, write_result
-from wsrl.studies.build_commands import build_from_arguments
-from wsrl.studies.encoder_commands import encoders_from_arguments
-from wsrl.studies.training.command import run_training
 from wsrl.studies.training.runs import Run
 from wsrl.terminal import complain, guarded, say
 from wsrl.zoos.files import remove_leftovers
@@ -37,16 +32,6 @@ LOG = "output.log"
 """What a trial's commands print, in its folder."""
 
 _FRAMES = 30  # of a traceback, the innermost ones
-
-COMMANDS: dict[str, Callable[[Sequence[str]], Any]] = {
-    "fit": lambda words: run_training("fit", words),
-    "test": lambda words: run_training("test", words),
-    "predict": lambda words: run_training("predict", words),
-    "baseline": baseline_from_arguments,
-    "zoo": lambda words: build_from_arguments(words[1:]),
-    "encoders": encoders_from_arguments,
-}
-"""What trials run, by the first word: the very commands that one types."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +43,16 @@ class Task:
         out: the benchmark's folder.
         threads: of this process.
         device: the number of the GPU it may see, as the environment numbers them.
+        command: runs a command by its words.
+        modules: that the command line names.
     """
 
     planned: PlannedTrial
     out: Path
     threads: int
     device: str | None
+    command: Callable[[Words], int]
+    modules: tuple[str, ...] = ()
 
 
 def work(task: Task) -> None:
@@ -101,11 +90,12 @@ def _work(task: Task) -> int:
     if task.device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = task.device
     torch.set_num_threads(task.threads)
+    named_modules[:] = task.modules
     find_own_modules()
     folder = make_folder(task.out, task.planned.trial)
     _print_to(folder / LOG)
     start = time.monotonic()
-    error = _run(task.planned)
+    error = _run(task)
     seconds = time.monotonic() - start
     write_result(folder, _result(task, folder, error, seconds))
     return 0 if error is None else 1
@@ -122,12 +112,12 @@ def _end_with_the_command() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _run(planned: PlannedTrial) -> str | None:
+def _run(task: Task) -> str | None:
     """Run the commands; return why one failed."""
-    for words in planned.commands:
+    for words in task.planned.commands:
         say(f"$ {shown(words)}")
         try:
-            COMMANDS[words[0]](words[1:])
+            task.command(words)
         except Exception as error:  # a trial that fails, as by an encoder's bug, ends no other
             reason = describe(error).reason
             traceback.print_exc(limit=-_FRAMES)  # into the log

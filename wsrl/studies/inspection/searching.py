@@ -15,7 +15,7 @@ from wsrl.analysis.calibration import angular_residuals
 from wsrl.problems import Target
 from wsrl.studies.inspection.inspector import Inspector
 from wsrl.studies.inspection.records import Inspection, Property
-from wsrl.zoos.packing.models import SUFFIXES
+from wsrl.zoos.packing.models import SUFFIXES, model_files
 
 EVERY = 10.0
 """Seconds after which a search says again how far it is."""
@@ -137,7 +137,7 @@ def search(
 
 
 def find_files(given: Iterable[str | Path]) -> list[Path]:
-    """Return files as they are given, and of folders all that may be RNNs, by name.
+    """Return files as they are given, and of folders all that may be RNNs (``model_files``).
 
     Raises:
         ValueError: for a path where nothing is, or where there are none at all.
@@ -145,8 +145,7 @@ def find_files(given: Iterable[str | Path]) -> list[Path]:
     files: dict[Path, None] = {}
     for path in map(Path, given):
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-            files |= dict.fromkeys(p for p in inside if p.is_file())
+            files |= dict.fromkeys(file for file in model_files(path) if file.is_file())
         elif path.is_file():
             files[path] = None
         else:

@@ -1,100 +1,228 @@
-"""A report as one HTML page that needs nothing beside it."""
+"""A report as one HTML page that needs nothing beside it, and as Markdown."""
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterator
+from html import unescape
+from typing import Any
 
-from wsrl.studies.report.layout import Figure, Folded, Part, Section, Table, Value, html_text
-from wsrl.studies.report.style import STYLE
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+from plotly.offline import get_plotlyjs
 
-_LONG = 40  # characters from which a text may break into lines
+from wsrl.studies.report.charts import (
+    Chart,
+    ablation_charts,
+    dots,
+    lead_trades,
+    learning_curves,
+    trades,
+)
+from wsrl.studies.report.probing import probing_charts
+from wsrl.studies.report.properties import flat, property_tables
+from wsrl.studies.report.ranking import Ranking
+from wsrl.studies.report.reading import AND, Benchmark, rows_of
+from wsrl.studies.report.rnns import maps, scores
+from wsrl.studies.report.tables import (
+    Table,
+    ablation_tables,
+    cost_tables,
+    difference_tables,
+    facts_table,
+    failed_table,
+    main_tables,
+    rank_table,
+    target_tables,
+)
+from wsrl.studies.report.words import markdown_line, markdown_text
+from wsrl.terminal import printable
+
+_READING = (
+    "Means over seeds with 95% percentile-bootstrap intervals. Bold: the best of the column; ≈: "
+    "its interval overlaps that of the best. Arrows say which way is better. With few seeds an "
+    "interval is little more than their range (of 3 it is that range, and holds the true mean in "
+    "about 3 of 4 cases rather than 19 of 20); with one there is none."
+)
+_DIFFERING = (
+    "An encoder's number less that of the encoder compared with, seed by seed, over the seeds that "
+    "both have. Better and worse: significant at 5% by the exact sign-flip test, which takes 6 "
+    "seeds or more. Otherwise an encoder leans to one side where its interval does not hold 0, "
+    "which proves little: of two equal encoders all of 3 seeds fall on one side in 1 of 4 cases. "
+    "There is no correction for how many differences are looked at."
+)
+_SEEDS = 6  # from which the sign-flip test can be significant
+_SEED_WORD = r"(seed(?:_everything)?[ =]?){}\b"
 
 
-def to_html(title: str, sections: Sequence[Section], runs: str, anchors: Mapping[str, str]) -> str:
-    """Return the page.
+class Report:
+    """What the templates read: the parts of a report, each made where it is asked for."""
 
-    Args:
-        title: its title.
-        sections: what is in it.
-        runs: the list of all runs, as ``run_list.list_runs`` makes it.
-        anchors: where in that list a setting is.
-    """
-    links = [(section.anchor, section.title) for section in sections] + [("runs", "Runs")]
-    nav = "".join(f'<li><a href="#{html_text(a)}">{html_text(text)}</a></li>' for a, text in links)
-    body = "".join(_section(section, anchors) for section in sections)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html_text(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        f'<nav aria-label="Sections"><ul>{nav}</ul></nav>\n'
-        f"<header><h1>{html_text(title)}</h1></header>\n<main>\n{body}"
-        f'<section id="runs"><h2>Runs</h2>\n{runs}</section>\n</main>\n</body>\n</html>\n'
+    def __init__(self, benchmark: Benchmark, ranking: Ranking, properties: pd.DataFrame) -> None:
+        self.benchmark, self.ranking = benchmark, ranking
+        self.reading, self.differing = _READING, _DIFFERING
+        self.title = f"Benchmark {benchmark.name}: encoders of RNN weights"
+        self.states = benchmark.runs.state.value_counts()
+        made_with = [words for words in benchmark.runs.made_with.unique() if words]
+        self.made_with = list(dict.fromkeys(w for words in made_with for w in words.split("; ")))
+        self.ranks = rank_table(benchmark, ranking)
+        self.main: list[Table | str] = list(main_tables(benchmark, ranking))
+        self.differences: list[Table | str] = list(difference_tables(benchmark, ranking))
+        self.targets: list[Table | str] = list(target_tables(benchmark, ranking))
+        self.ablations: list[Table | str] = list(ablation_tables(benchmark, ranking))
+        self.costs: list[Table | str] = list(cost_tables(benchmark))
+        self.properties = list(property_tables(properties))
+        self.failed = failed_table(benchmark)
+        self.missing = list(benchmark.runs.folder[benchmark.runs.state == "missing"])
+        settings = {name: {"value": text} for name, text in flat(benchmark.settings).items()}
+        self.settings = facts_table("Settings", settings, "setting")
+
+    @property
+    def significance(self) -> str:
+        """Say what the ranking proves."""
+        seeds, chosen = len(self.benchmark.seeds), self.benchmark.compare_with
+        if chosen is None:
+            return ""
+        said = (
+            f"Wins and losses against {chosen}: in how many contests an encoder is significantly "
+            "better (+) or worse (-) at 5%; in brackets: where only the interval does not hold 0."
+        )
+        if seeds >= _SEEDS:
+            return said
+        takes = f"The sign-flip test takes {_SEEDS} seeds: with {seeds} nothing is significant."
+        return f"{said} {takes}"
+
+    def sections(self) -> list[tuple[str, list[Table | str], str]]:
+        """Return the tables of the Markdown file: title, tables, and a text over them."""
+        failed: list[Table | str] = [self.failed] if self.failed else []
+        return [
+            ("Failed", failed, ""),
+            ("Main results", self.main, ""),
+            ("Differences", self.differences, self.differing),
+            ("All targets", self.targets, ""),
+            ("Ablations", self.ablations, ""),
+            ("Properties of the encoders", self.properties, ""),
+            ("Cost", self.costs, ""),
+            ("Settings", [self.settings], ""),
+        ]
+
+    def charts(self) -> dict[str, Any]:
+        """Return the charts of each section."""
+        benchmark, ranking = self.benchmark, self.ranking
+        return {
+            "lead": list(lead_trades(benchmark, ranking)),
+            "dots": list(dots(benchmark, ranking)),
+            "learning": list(learning_curves(benchmark, ranking)),
+            "maps": list(maps(benchmark)),
+            "scores": list(scores(benchmark)),
+            "probing": list(probing_charts(benchmark)),
+            "ablations": list(ablation_charts(benchmark, ranking)),
+            "trades": list(trades(benchmark, ranking)),
+        }
+
+    def run_groups(self) -> dict[str, dict[str, list[tuple[str, str, list[str], bool]]]]:
+        """Return the runs by zoo and encoder, then by setting.
+
+        Of each run: folder, state, commands, and whether these are those of the first seed but for
+        the seed.
+        """
+        groups: dict[str, dict[str, list[tuple[str, str, list[str], bool]]]] = {}
+        for setting, runs in self.benchmark.runs.groupby("setting", sort=False):
+            first = runs.iloc[0]
+            title = f"{first.zoo or first.kind} / {first.label or first.kind}"
+            rows = []
+            for run in rows_of(runs):
+                commands = _commands(run.command)
+                theirs = _reseeded(first.command, first.seed, run.seed)[: len(commands)]
+                # Shorter, where embeddings are written for the first seed only.
+                same = run.Index != runs.index[0] and bool(commands) and commands == theirs
+                rows.append((run.folder, run.state, commands, same))
+            groups.setdefault(title, {})[str(setting)] = rows
+        return groups
+
+    def anchors(self) -> dict[str, str]:
+        """Return the identifier of each setting in the list of runs."""
+        return {name: f"run-{i}" for i, name in enumerate(self.benchmark.runs.setting.unique())}
+
+
+def to_html(report: Report) -> str:
+    """Return the page."""
+    environment = _environment(_visible, autoescape=True)
+    environment.filters |= {"breakable": _breakable, "id": id, "plain": unescape}
+    charts = report.charts()
+    numbered = list(_charts(charts))
+    figures = [_plain(chart) for chart in numbered]
+    compressed = gzip.compress(get_plotlyjs().encode(), 9, mtime=0)
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        charts=charts,
+        numbers={id(chart): number for number, chart in enumerate(numbered)},
+        figures=figures,
+        anchors=report.anchors(),
+        plotly=base64.b64encode(compressed).decode(),
     )
 
 
-def _section(section: Section, anchors: Mapping[str, str]) -> str:
-    parts = "".join(_parts(section.parts, anchors))
-    head = f"<h2>{html_text(section.title)}</h2>"
-    return f'<section id="{html_text(section.anchor)}">{head}\n{parts}</section>\n'
+def to_markdown(report: Report) -> str:
+    """Return the tables as Markdown; charts are on the HTML page only."""
+    environment = _environment(_as_markdown, autoescape=False)
+    environment.filters["line"] = markdown_line
+    return environment.get_template("report.md.j2").render(report=report)
 
 
-def _parts(parts: Sequence[Part], anchors: Mapping[str, str]) -> Iterator[str]:
-    """Yield parts; figures that follow each other share a grid."""
-    for kind, group in groupby(parts, _figure_class):
-        content = "".join(_part(part, anchors) for part in group)
-        yield f'<div class="{kind}">{content}</div>\n' if kind else content
-
-
-def _figure_class(part: Part) -> str:
-    if not isinstance(part, Figure):
-        return ""
-    return "figures small" if part.small else "figures"
-
-
-def _part(part: Part, anchors: Mapping[str, str]) -> str:
-    if isinstance(part, Table):
-        return _table(part, anchors)
-    if isinstance(part, Figure):
-        return f"<figure><figcaption>{html_text(part.caption)}</figcaption>{part.svg}</figure>\n"
-    if isinstance(part, Folded):
-        inner = "".join(_parts(part.parts, anchors))
-        return f"<details><summary>{html_text(part.title)}</summary>\n{inner}</details>\n"
-    return f"<p>{html_text(part)}</p>\n"
-
-
-def _table(table: Table, anchors: Mapping[str, str]) -> str:
-    heads = "".join(f'<th scope="col">{html_text(name)}</th>' for name in table.columns)
-    rows = "".join(
-        f'<tr><th scope="row">{_breakable(name)}</th>'
-        f"{''.join(_value(value, anchors) for value in values)}</tr>\n"
-        for name, values in table.rows
-    )
-    caption = html_text(table.caption)
-    # To be scrolled by keyboard, it must take the focus.
-    return (
-        f'<div class="wide" role="region" tabindex="0" aria-label="{caption}"><table>'
-        f"<caption><span>{caption}</span></caption>\n"
-        f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
+def _environment(finalize: Callable[[Any], Any], autoescape: bool) -> Environment:
+    return Environment(
+        loader=PackageLoader("wsrl.studies.report"),
+        undefined=StrictUndefined,
+        finalize=finalize,
+        autoescape=autoescape,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
 
 
-def _breakable(name: str) -> str:
+def _as_markdown(value: Any) -> Any:
+    return value if isinstance(value, Markup) else markdown_text(value)
+
+
+def _visible(value: Any) -> Any:
+    """Escape what cannot be seen; the template escapes HTML."""
+    return value if isinstance(value, Markup) else printable(str(value))
+
+
+def _breakable(name: str) -> Markup:
     """Let a long name break between its words: ``InteractiveProbing-num_probes=2``."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[-=/_,])", "<wbr>", html_text(name))
+    text = str(escape(printable(name)))
+    return Markup(re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[-=/_,])", "<wbr>", text))
 
 
-def _value(value: Value, anchors: Mapping[str, str]) -> str:
-    text = html_text(value.text)
-    near = ' <span title="its interval overlaps that of the best">≈</span>' if value.close else ""
-    if " (" in text and value.text[-1] == ")":
-        mean, _, rest = text.partition(" (")
-        text = f'{mean}{near} <span class="range">({rest}</span>'
-    if value.setting in anchors:
-        text = f'<a href="#{anchors[value.setting]}">{text}</a>'
-    if value.note:
-        text += f"<small>{html_text(value.note)}</small>"
-    names = ["best"] * value.best + ["long"] * (len(value.text) > _LONG)
-    kind = f' class="{" ".join(names)}"' if names else ""
-    return f"<td{kind}>{text}</td>"
+def _charts(parts: Any) -> Iterator[Chart]:
+    if isinstance(parts, Chart):
+        yield parts
+    elif isinstance(parts, list | tuple):
+        for part in parts:
+            yield from _charts(part)
+    elif isinstance(parts, dict):
+        yield from _charts(list(parts.values()))
+
+
+def _plain(chart: Chart) -> dict[str, Any]:
+    content = json.loads(chart.figure.to_json())
+    return {**content, "encoder": chart.encoder, "group": chart.group, "height": chart.height}
+
+
+def _commands(text: str) -> list[str]:
+    return text.split(AND) if text else []
+
+
+def _reseeded(commands: str, before: Any, seed: Any) -> list[str]:
+    """Return commands with another seed in place of their own."""
+    lines = _commands(commands)
+    if pd.isna(before) or pd.isna(seed):
+        return lines
+    pattern = re.compile(_SEED_WORD.format(before))
+    return [pattern.sub(rf"\g<1>{seed}", line) for line in lines]

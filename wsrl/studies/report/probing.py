@@ -2,62 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
+import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from wsrl.analysis.svg import heatmap
 from wsrl.encoders import ProbingEncoder, list_encoders
 from wsrl.failures import describe
 from wsrl.rnn import RNNWeights
-from wsrl.studies.benchmark.results import Trial
-from wsrl.studies.report.layout import Figure, Folded, Part
-from wsrl.studies.report.maps import EMBEDDINGS, first_runs
+from wsrl.studies.report.charts import Chart, figure
 from wsrl.studies.report.reading import Benchmark
+from wsrl.studies.report.rnns import EMBEDDINGS, open_source
+from wsrl.studies.report.words import chart_text
 from wsrl.studies.training.runs import Run
 from wsrl.tasks.pretrained import load_pretrained_encoder
-from wsrl.zoos import Zoo, open_zoo
-from wsrl.zoos.tensors import read_metadata
+from wsrl.zoos import Zoo
 
 _SHOWN = 3
 """RNNs that are asked: the best, the middling and the worst."""
 
+_FEW = 2
+"""Entries of a step up to which values are lines and not colours."""
 
-def probing_sequences(benchmark: Benchmark) -> Iterator[Part]:
+
+def probing_charts(benchmark: Benchmark) -> Iterator[Chart | str]:
     """Yield what the probing encoders ask, one run of each; nothing where checkpoints are gone.
 
     A checkpoint or a zoo that cannot be read is said, and does not stop the report.
     """
     list_encoders()  # loads other packages' encoders, so that they are found by name
     for zoo in benchmark.zoos:
-        for cell in first_runs(benchmark, zoo):
-            checkpoint = Run(benchmark.path(cell)).checkpoint("best")
-            source = _zoo_of(benchmark, cell)
-            if source is None or not checkpoint.is_file():
-                continue
-            title = f"{zoo}: {cell.encoder}"
+        for label, path in benchmark.first_runs(zoo, EMBEDDINGS):
+            checkpoint = Run(path.parent).checkpoint("best")
             try:
-                figures = tuple(_dialogues(checkpoint, open_zoo(source)))
+                source = open_source(path) if checkpoint.is_file() else None
+                if source is None:
+                    continue
+                index = benchmark.entrants.index(label)
+                for title, made in _dialogues(checkpoint, source):
+                    yield Chart(f"{zoo}: {label}, {title}", made, encoder=index)
             except Exception as error:  # as of one's own encoder that has changed since
-                yield Folded(title, (f"Not drawn: {describe(error).reason}",))
-                continue
-            if figures:
-                yield Folded(title, figures)
+                yield f"{zoo}: {label}: not drawn: {describe(error).reason}"
 
 
-def _zoo_of(benchmark: Benchmark, cell: Trial) -> Path | None:
-    """Return the folder of the RNNs that a run embedded, if it is there."""
-    path = benchmark.path(cell) / EMBEDDINGS
-    if not path.is_file():
-        return None
-    folder = Path(str(read_metadata(path).get("zoo", "")))
-    return folder if folder.is_dir() else None
-
-
-def _dialogues(checkpoint: Path, zoo: Zoo) -> Iterator[Figure]:
+def _dialogues(checkpoint: Path, zoo: Zoo) -> Iterator[tuple[str, go.Figure]]:
     encoder = load_pretrained_encoder(str(checkpoint), zoo.spec).eval()
     if not isinstance(encoder, ProbingEncoder):
         return
@@ -65,19 +55,19 @@ def _dialogues(checkpoint: Path, zoo: Zoo) -> Iterator[Figure]:
     with torch.no_grad():
         asked, answered = encoder.probes(RNNWeights(zoo.read("weights", rows), zoo.spec))
     asked, answered = asked[:, 0], answered[:, 0]  # the first of those that run in parallel
-    if zoo.problem.output_kind == "categorical":
+    problem = zoo.problem
+    if problem.output_kind == "categorical":
         answered = answered.softmax(-1)
-    images = zoo.problem.as_images(asked)
+    images = problem.as_images(asked)
     columns = [zoo.read(name, rows).tolist() for name in ("run", "step", "performance")]
     for index, (run, step, performance) in enumerate(zip(*columns, strict=True)):
         who = f"run {run}, step {step}, performance {performance:.2f}"
         if images is None:
-            yield _heatmap(f"{who}: asked", asked[index], "input")
+            yield f"{who}: asked", _drawn(asked[index], "input", problem.input_names())
         else:
-            picture = images[index].mT
-            svg = heatmap(who, _numpy(picture), _bounds(picture), (), "", square=True)
-            yield Figure(f"{who}: asked", svg)
-        yield _heatmap(f"{who}: answered", answered[index], "output")
+            picture = _heatmap(images[index].mT).update_yaxes(scaleanchor="x", autorange="reversed")
+            yield f"{who}: asked", picture
+        yield f"{who}: answered", _drawn(answered[index], "output", problem.output_names())
 
 
 def _chosen(zoo: Zoo) -> Tensor:
@@ -85,19 +75,24 @@ def _chosen(zoo: Zoo) -> Tensor:
     return order[torch.linspace(0, len(order) - 1, min(_SHOWN, len(order))).long()]
 
 
-def _heatmap(title: str, values: Tensor, kind: str) -> Figure:
-    """Draw ``(T, n)``."""
-    bounds = _bounds(values)
-    caption = f"{title} ({bounds[0]:.2g} to {bounds[1]:.2g})"
-    labels = [f"{kind} {index + 1}" for index in range(values.shape[1])]
-    return Figure(caption, heatmap(caption, _numpy(values), bounds, labels, "time step"))
+def _drawn(values: Tensor, kind: str, names: Sequence[str]) -> go.Figure:
+    """Draw ``(T, n)``: as lines where ``n`` is small, else as colours."""
+    if values.shape[1] > _FEW:
+        labels = [chart_text(name) for name in names or map(str, range(1, values.shape[1] + 1))]
+        made = _heatmap(values).update_yaxes(title_text=kind, autorange="reversed")
+        places = list(range(len(labels)))
+        return made.update_yaxes(tickvals=places, ticktext=labels).update_xaxes(title_text="step")
+    lines = [
+        go.Scatter(y=line.tolist(), mode="lines", name=f"{kind} {place + 1}", meta={"line": place})
+        for place, line in enumerate(values.T)
+    ]
+    return figure("step", kind, lines)
 
 
-def _bounds(values: Tensor) -> tuple[float, float]:
-    """Return 0 and 1 where values are within, as probabilities are; else their range."""
+def _heatmap(values: Tensor) -> go.Figure:
+    """Draw ``(T, n)`` with time to the right; on a scale from 0 to 1 where values are within."""
     low, high = float(values.min()), float(values.max())
-    return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
-
-
-def _numpy(values: Tensor) -> Any:
-    return values.detach().float().cpu().numpy()
+    low, high = (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
+    shown = values.mT.float().numpy().round(4)
+    trace = go.Heatmap(z=shown, zmin=low, zmax=high, hovertemplate="step %{x}: %{z}<extra></extra>")
+    return figure("", "", [trace])

@@ -1,17 +1,24 @@
-"""Tables of facts: what was measured of each encoder, and a benchmark's settings."""
+"""What was measured of the encoders, whatever that is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import pandas as pd
+
 from wsrl.recorded import is_plain
 from wsrl.strict_json import read_json, to_json
-from wsrl.studies.report.layout import Part, Table, Value, number
-from wsrl.studies.report.reading import Benchmark, distinct, without_seed
+from wsrl.studies.report.reading import Benchmark, read_csv, rows_of
+from wsrl.studies.report.tables import Table, facts_table
+from wsrl.studies.report.words import number
 
 PROPERTIES = "properties.json"
-"""The file in the folder of a properties cell."""
+"""The file in the folder of a trial that measures properties."""
+
+TABLE = "properties.csv"
+COLUMNS = ("encoder", "group", "fact", "value")
+"""The table of all properties, as text."""
 
 _CAPTIONS = {
     "changes": "Relative change of the embedding from one RNN of a pair to the other",
@@ -23,27 +30,46 @@ _CAPTIONS = {
 _NAME = "name"
 
 
-def properties(benchmark: Benchmark) -> Iterator[Part]:
-    """Yield what was measured of the encoders, whatever that is: a table for each group of facts.
+def read_properties(benchmark: Benchmark) -> pd.DataFrame:
+    """Return the properties of all encoders as text: ``COLUMNS``.
 
-    A list that is the same for all is a paragraph.
+    Raises:
+        ValueError: naming a file that holds no properties.
     """
-    found = dict(_measured(benchmark))
-    settings = {c.encoder: without_seed(c) for c in benchmark.cells if c.kind == "properties"}
-    for name in distinct(name for facts in found.values() for name in facts):
-        own = {encoder: facts[name] for encoder, facts in found.items() if name in facts}
-        values = list(own.values())
-        words = name.replace("_", " ")
-        if isinstance(values[0], list) and all(value == values[0] for value in values):
-            yield f"{words}: {', '.join(map(str, values[0]))}."
-        elif name != _NAME:
-            caption = _CAPTIONS.get(name, words)
-            rows = {e: flat(v if isinstance(v, dict) else {words: v}) for e, v in own.items()}
-            yield _table(caption, rows, settings)
+    if not benchmark.stored:
+        path = benchmark.folder / TABLE
+        return read_csv(path, COLUMNS) if path.is_file() else pd.DataFrame(columns=list(COLUMNS))
+    rows = [
+        (encoder, group, fact, text)
+        for encoder, found in _measured(benchmark)
+        for group, value in found.items()
+        if group != _NAME
+        for fact, text in flat(value if isinstance(value, dict) else {group: value}).items()
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def property_tables(properties: pd.DataFrame) -> Iterator[Table | str]:
+    """Yield a table for each group of facts; a sentence where there is one fact, equal for all."""
+    for group, own in properties.groupby("group", sort=False):
+        name = str(group)
+        caption = _CAPTIONS.get(name, name.replace("_", " "))
+        if list(own.fact.unique()) == [name] and own["value"].nunique() == 1 and len(own) > 1:
+            yield f"{caption}: {own['value'].iloc[0]}."
+            continue
+        facts = {
+            str(encoder): dict(zip(rows.fact, rows["value"], strict=True))
+            for encoder, rows in own.groupby("encoder", sort=False)
+        }
+        yield facts_table(caption, facts, "encoder")
 
 
 def flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return facts within facts as words, by their names one after the other."""
+    """Return facts within facts as words, by their names one after the other.
+
+    >>> flat({"a": {"b": True, "c": 1500}, "d": [1, 2]})
+    {'a: b': 'yes', 'a: c': '1,500', 'd': '1, 2'}
+    """
     found: dict[str, str] = {}
     for name, value in facts.items():
         label = f"{prefix}{name}"
@@ -55,27 +81,17 @@ def flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def _measured(benchmark: Benchmark) -> Iterator[tuple[str, dict[str, Any]]]:
-    for cell in benchmark.cells:
-        path = benchmark.path(cell) / PROPERTIES
-        if cell.kind == "properties" and benchmark.state(cell) == "done" and path.is_file():
+    runs = benchmark.runs
+    for run in rows_of(runs[(runs.kind == "properties") & (runs.state == "done")]):
+        path = benchmark.folder / run.folder / PROPERTIES
+        if path.is_file():
             try:
                 facts = read_json(path)
                 if not is_plain(facts):
                     raise ValueError("it holds too many facts, or too deep ones")
-                yield cell.encoder, facts
             except ValueError as error:
                 raise ValueError(f"{path} is no table of properties: {error}") from error
-
-
-def _table(
-    caption: str, facts: Mapping[str, Mapping[str, str]], settings: Mapping[str, str]
-) -> Table:
-    names = distinct(name for own in facts.values() for name in own)
-    rows = tuple(
-        (encoder, tuple(Value(own.get(name, ""), settings[encoder]) for name in names))
-        for encoder, own in facts.items()
-    )
-    return Table(caption, ("encoder", *names), rows)
+            yield run.encoder, facts
 
 
 def _words(value: Any) -> str:
@@ -85,4 +101,6 @@ def _words(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return number(value)
+    if isinstance(value, list) and not any(isinstance(each, list | dict) for each in value):
+        return ", ".join(map(_words, value))
     return value if isinstance(value, str) else to_json(value)

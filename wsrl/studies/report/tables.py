@@ -1,204 +1,261 @@
-"""Tables of standings."""
+"""Tables of a report."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from wsrl.analysis.comparison import BETTER, Estimate
-from wsrl.studies.report.layout import Table, Value, head_of, interval
-from wsrl.studies.report.reading import distinct
-from wsrl.studies.report.standings import Contest, Standing
-
-EMULATION = ("total_variation", "mean_squared_error")
-"""The loss that emulation is judged by, whichever of the two there is."""
-
-PREDICTION = ("exact_match", "angular_error", "mae")
-"""The metric that a prediction is judged by: the first of these that there is."""
-
-HIDDEN = ("loss",)
-"""Metrics that are in the CSV files only: a loss depends on how one trains."""
-
-VERDICT = 0.05
-"""A difference is called one where chance gives it no oftener: as often as intervals are wrong."""
-
-Columns = Sequence[Contest]
+from wsrl.studies.report.ranking import Contest, Ranking, direction, mean_ranks, verdict, verdicts
+from wsrl.studies.report.reading import COSTS, Benchmark, rows_of
+from wsrl.studies.report.words import head_of, interval, number, work_of
 
 
-def table_of(caption: str, standings: Iterable[Standing], columns: Columns) -> Table:
-    """Return means with intervals, the best in bold; a row for each encoder and baseline."""
-    found = {(s.contest, s.encoder): s for s in standings if not s.is_variant}
-    leaders = {contest: _leader(found.values(), contest) for contest in columns}
+@dataclass(frozen=True)
+class Value:
+    """What stands in one place of a table.
 
-    def value(standing: Standing) -> Value:
-        leader = leaders[standing.contest]
-        best = leader is not None and _same(standing.estimate, leader)
-        close = not best and _overlap(standing.estimate, leader)
-        return value_of(standing, standing.estimate, best, close)
-
-    return _table(caption, found, columns, value)
-
-
-def differences(caption: str, standings: Iterable[Standing], columns: Columns) -> Table:
-    """Return differences against the encoder compared with.
-
-    It is said who is better, and in bold, where the sign-flip test has it, which takes 6 seeds;
-    else, where the interval is beyond 0, that it leans to one side.
+    Attributes:
+        text: the number, as it is shown.
+        range: its interval.
+        setting: which runs it is from; empty for none.
+        best: whether none is better, and some are worse.
+        close: whether its interval overlaps that of the best.
+        note: what else is to be said, as of seeds that failed.
     """
-    found = {
-        (s.contest, s.encoder): s
-        for s in standings
-        if not s.is_variant and (s.difference or not s.estimate)
-    }
 
-    def value(standing: Standing) -> Value:
-        difference = standing.difference
-        low, high = (difference.low, difference.high) if difference else (None, None)
-        better = BETTER.get(standing.contest.metric, 0)
-        apart = low is not None and high is not None and (low > 0 or high < 0)
-        certain = difference is not None and difference.p_value <= VERDICT
-        note = ""
-        if difference and better and (certain or apart):
-            note = "better" if difference.mean * better > 0 else "worse"
-            note = note if certain else f"leans {note}"
-        return value_of(standing, difference, best=note == "better", note=note, signed=True)
-
-    return _table(caption, found, columns, value)
+    text: str = ""
+    range: str = ""
+    setting: str = ""
+    best: bool = False
+    close: bool = False
+    note: str = ""
 
 
-def mean_ranks(standings: Collection[Standing]) -> Table | None:
-    """Return every encoder's mean rank in what each contest is judged by; nothing without ranks.
+@dataclass(frozen=True)
+class Table:
+    """A table.
 
-    Baselines take part in the ranking, but not in all contests: they have no row.
+    Attributes:
+        caption: what it shows.
+        columns: the head, the column of names included.
+        rows: the name of each row, and its values.
     """
-    judged = set(judges(standing.contest for standing in standings))
-    ranks: dict[str, dict[str, list[float]]] = {}
-    for standing in standings:
-        if standing.contest in judged and standing.kind != "baseline" and standing.rank:
-            own = ranks.setdefault(standing.encoder, {})
-            for group in (standing.contest.mode or "emulation", "all"):
-                own.setdefault(group, []).append(standing.rank)
-    if not ranks:
+
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[Value]]]
+
+
+def main_tables(benchmark: Benchmark, ranking: Ranking) -> Iterator[Table]:
+    """Yield for each zoo the means in the contests that matter most."""
+    for zoo in benchmark.zoos:
+        if contests := ranking.lead(benchmark, zoo):
+            yield means(_caption(contests), ranking, contests)
+
+
+def target_tables(benchmark: Benchmark, ranking: Ranking) -> Iterator[Table]:
+    """Yield the means in all contests: a table for each zoo, target and mode."""
+    works = dict.fromkeys(contest[:3] for contest in ranking.found)
+    for work in works:
+        if contests := ranking.contests(*work):
+            yield means(work_of(*work), ranking, contests)
+
+
+def difference_tables(benchmark: Benchmark, ranking: Ranking) -> Iterator[Table]:
+    """Yield for each zoo the differences against the encoder compared with."""
+    for zoo in benchmark.zoos:
+        contests = ranking.lead(benchmark, zoo)
+        if contests and any(ranking.entries(c).difference.notna().any() for c in contests):
+            caption = f"{_caption(contests)}: less that of {benchmark.compare_with}"
+            yield differences(caption, ranking, contests)
+
+
+def means(caption: str, ranking: Ranking, contests: Sequence[Contest]) -> Table:
+    """Return means with intervals, the best marked; a row for each encoder and baseline."""
+    found = {contest: ranking.entries(contest) for contest in contests}
+    return _table(caption, {c: dict(_means(c, rows)) for c, rows in found.items()})
+
+
+def differences(caption: str, ranking: Ranking, contests: Sequence[Contest]) -> Table:
+    """Return differences against the encoder compared with, with verdicts."""
+
+    def values(contest: Contest) -> Iterator[tuple[str, Value]]:
+        for entry in rows_of(ranking.entries(contest)):
+            if pd.isna(entry.difference):
+                if pd.isna(entry.mean) and not entry.values:
+                    yield entry.label, _without_value(entry)
+                continue
+            word = verdict(entry, direction(contest))
+            sign = "+" if entry.difference > 0 else ""
+            yield (
+                entry.label,
+                Value(
+                    f"{sign}{number(entry.difference)}",
+                    interval(entry.difference_low, entry.difference_high),
+                    entry.setting,
+                    best=word == "better",
+                    note="; ".join(filter(None, (word, _lost(entry)))),
+                ),
+            )
+
+    return _table(caption, {contest: dict(values(contest)) for contest in contests})
+
+
+def rank_table(benchmark: Benchmark, ranking: Ranking) -> Table | None:
+    """Return mean ranks, and how often an encoder is better and worse than the one compared with.
+
+    ``None`` without ranks.
+    """
+    found = mean_ranks(ranking)
+    if found.empty:
         return None
-    groups = distinct(group for own in ranks.values() for group in own if group != "all")
-    best = {
-        group: min(float(np.mean(own[group])) for own in ranks.values() if group in own)
-        for group in (*groups, "all")
+    groups = [name for name in found.columns if name != "contests"]
+    rows = {
+        str(label): [_rank(row[group], found[group]) for group in groups]
+        for label, row in found.iterrows()
     }
-    rows = tuple(
-        (encoder, tuple(_mean_rank(own.get(group, []), best[group]) for group in best))
-        for encoder, own in ranks.items()
-    )
-    caption = "Mean rank (1 is best) over zoos, targets and splits; in brackets: of how many"
-    return Table(caption, ("encoder", *best), rows)
+    heads = [*groups]
+    if benchmark.compare_with is not None:
+        heads.append("wins, losses")
+        judged = pd.DataFrame(verdicts(ranking, ranking.all_judging()), columns=["label", "word"])
+        counts = judged.groupby("label").word.value_counts()
+        for label, values in rows.items():
+            certain, leans = (_wins(counts, label, lean) for lean in ("", "leans "))
+            values.append(Value(" ".join(filter(None, (certain, leans and f"({leans})")))))
+    caption = f"Mean rank, 1 is best, in up to {found.contests.max()} contests"
+    return Table(caption, ["encoder", *heads], list(rows.items()))
 
 
-def judges(contests: Iterable[Contest]) -> list[Contest]:
-    """Return the contests by whose metric an encoder is judged: one for each target and split."""
-    found = dict.fromkeys(contests)
-    return [contest for contest in found if contest.metric == _judge(contest, found)]
+def cost_tables(benchmark: Benchmark) -> Iterator[Table]:
+    """Yield for each zoo what training took: medians over seeds."""
+    runs = benchmark.runs
+    runs = runs[(runs.ablation_of == "") & (runs.state == "done") & runs.parameters.notna()]
+    for key, work in runs.groupby(["zoo", "target", "mode"], sort=False):
+        rows = []
+        for label, own in work.groupby("label", sort=False):
+            medians = own[list(COSTS)].median()
+            texts = [f"{v:,.0f}" if v >= 100 else f"{v:,.1f}" for v in medians]
+            rows.append((str(label), [Value(t, setting=own.setting.iloc[0]) for t in texts]))
+        heads = [name.replace("_", " ") for name in COSTS]
+        caption = f"{work_of(*map(str, key))}: median over seeds"
+        yield Table(caption, ["encoder", *heads], rows)
 
 
-def _judge(contest: Contest, others: Mapping[Contest, None]) -> str | None:
-    """Return the metric that is looked at first, of those that there are beside a contest."""
-    metrics = EMULATION if contest.target is None else PREDICTION
-    return next((name for name in metrics if replace(contest, metric=name) in others), None)
+def ablation_tables(benchmark: Benchmark, ranking: Ranking) -> Iterator[Table]:
+    """Yield a table for each zoo, encoder and option that was varied."""
+    for (zoo, encoder, option), contests in ablations(benchmark, ranking).items():
+        columns: dict[Contest, dict[str, Value]] = {}
+        for contest in contests:
+            rows = ranking.entries(contest, variants=True)
+            own = rows[(rows.ablation_of == encoder) & (rows.option == option)]
+            own = own.sort_values("option_value", key=lambda values: values.map(option_value))
+            named = {r.option_value: _mean(r) for r in rows_of(own)}
+            plain = rows[(rows.label == encoder) & (rows.ablation_of == "")]
+            others = [_mean(r) for r in rows_of(plain)]
+            named |= dict(zip(["as in the other tables"], others, strict=False))
+            columns[contest] = named
+        table = _table(f"{zoo}: {encoder}, {option}", columns)
+        yield Table(table.caption, [option, *table.columns[1:]], table.rows)
 
 
-def value_of(
-    standing: Standing,
-    found: Estimate | None,
-    best: bool = False,
-    close: bool = False,
-    note: str = "",
-    signed: bool = False,
-) -> Value:
-    """Write an estimate, or why there is none; seeds that are not in it are always said.
+def ablations(benchmark: Benchmark, ranking: Ranking) -> dict[tuple[str, str, str], list[Contest]]:
+    """Return the zoos, encoders and options that were varied, and the contests that judge them."""
+    runs = benchmark.runs[benchmark.runs.ablation_of != ""]
+    found = {}
+    for zoo, encoder, option in dict.fromkeys(
+        zip(runs.zoo, runs.ablation_of, runs.option, strict=True)
+    ):
+        works = benchmark.works(zoo)[:2]
+        contests = [c for target, mode in works for c in ranking.judging(zoo, target, mode)]
+        if contests:
+            found[zoo, encoder, option] = contests
+    return found
 
-    Args:
-        standing: whose it is.
-        found: its mean, or its difference.
-        best: as of ``Value``.
-        close: as of ``Value``.
-        note: what else is said of it.
-        signed: whether it has a sign in any case.
-    """
-    total, missing = len(standing.cells), standing.states.count("missing")
-    counts = {"failed": standing.failed, "missing": missing}
+
+def option_value(text: str) -> tuple[float, str]:
+    """Return what sorts the values of an option: numbers by size, then text."""
+    try:
+        return (float(text), text)
+    except ValueError:
+        return (float("inf"), text)
+
+
+def failed_table(benchmark: Benchmark) -> Table | None:
+    """Return the runs that failed, with their errors; ``None`` without any."""
+    failed = benchmark.runs[benchmark.runs.state == "failed"]
+    rows = [(row.folder, [Value(row.error, setting=row.setting)]) for row in rows_of(failed)]
+    return Table("Runs that failed", ["run", "error"], rows) if rows else None
+
+
+def facts_table(caption: str, facts: Mapping[str, Mapping[str, str]], corner: str) -> Table:
+    """Return a table of facts by the names of its rows and columns."""
+    columns = list(dict.fromkeys(name for own in facts.values() for name in own))
+    rows = [(name, [Value(own.get(c, "")) for c in columns]) for name, own in facts.items()]
+    return Table(caption, [corner, *columns], rows)
+
+
+def _caption(contests: Sequence[Contest]) -> str:
+    """Say what a table of contests on one zoo shows."""
+    works = dict.fromkeys(contest[:3] for contest in contests)
+    words = [work_of(*work).removeprefix(f"{contests[0].zoo}: ") for work in works]
+    return f"{contests[0].zoo}: {', '.join(words)}"
+
+
+def _table(caption: str, columns: Mapping[Contest, Mapping[str, Value]]) -> Table:
+    names = dict.fromkeys(name for values in columns.values() for name in values)
+    rows = [(name, [values.get(name, Value()) for values in columns.values()]) for name in names]
+    heads = [head_of(contest.metric, contest.split) for contest in columns]
+    return Table(caption, ["encoder", *heads], rows)
+
+
+def _means(contest: Contest, rows: pd.DataFrame) -> Iterator[tuple[str, Value]]:
+    better = direction(contest)
+    finite = rows[np.isfinite(rows["mean"].astype(float))]
+    leader = None
+    if better and finite["mean"].nunique() > 1:  # where all are equal, none is the best
+        leader = finite.iloc[int((better * finite["mean"].astype(float)).argmax())]
+    for entry in rows_of(rows):
+        best = leader is not None and entry.mean == leader["mean"]
+        close = leader is not None and not best and _overlap(entry, leader)
+        yield str(entry.label), _mean(entry, best, close)
+
+
+def _overlap(entry: Any, leader: Any) -> bool:
+    return bool(entry.low <= leader["high"] and leader["low"] <= entry.high)
+
+
+def _mean(entry: Any, best: bool = False, close: bool = False) -> Value:
+    if not entry.values:
+        return _without_value(entry)
+    shown = interval(entry.low, entry.high)
+    return Value(number(entry.mean), shown, entry.setting, best, close, _lost(entry))
+
+
+def _without_value(entry: Any) -> Value:
+    text = "failed" if entry.failed else "missing" if entry.missing else "none"
+    note = _lost(entry) if entry.failed and entry.missing else ""
+    return Value(text, setting=entry.setting, note=note)
+
+
+def _lost(entry: Any) -> str:
+    """Say how many seeds are not in a mean; empty where all are."""
+    counts = {"failed": entry.failed, "missing": entry.missing}
     lost = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    if found is None:
-        text = "failed" if standing.failed else "missing" if missing else "none"
-        return Value(text, standing.setting, note=lost if standing.failed and missing else "")
-    notes = [note, f"{lost} of {total} seeds" if lost else ""]
-    return Value(
-        interval(found, signed), standing.setting, best, close, "; ".join(filter(None, notes))
-    )
+    return f"{lost} of {entry.seeds + entry.failed + entry.missing} seeds" if lost else ""
 
 
-def contests_of(
-    standings: Iterable[Standing], zoo: str, target: str | None, mode: str | None
-) -> list[Contest]:
-    """Return the contests on a target in a mode, without hidden metrics; the judging ones first."""
-    found = dict.fromkeys(
-        s.contest
-        for s in standings
-        if (s.contest.zoo, s.contest.target, s.contest.mode) == (zoo, target, mode)
-        and s.contest.metric not in HIDDEN
-    )
-    metrics = sorted({c.metric for c in found}, key=_order)
-    splits = distinct(c.split for c in found)
-    return [
-        contest
-        for metric in metrics
-        for split in splits
-        if (contest := Contest(zoo, target, mode, split, metric)) in found
-    ]
+def _wins(counts: pd.Series[int], label: str, lean: str) -> str:
+    signs = {"+": "better", "-": "worse"}
+    found = {sign: counts.get((label, lean + word), 0) for sign, word in signs.items()}
+    return " ".join(f"{sign}{count}" for sign, count in found.items() if count)
 
 
-def _order(metric: str) -> tuple[int, str]:
-    known = list(BETTER)
-    judging = metric in (*EMULATION, *PREDICTION)
-    return (-1 if judging else known.index(metric) if metric in known else len(known), metric)
-
-
-def _table(
-    caption: str,
-    found: dict[tuple[Contest, str], Standing],
-    columns: Columns,
-    value: Callable[[Standing], Value],
-) -> Table:
-    names = distinct(encoder for contest, encoder in found if contest in set(columns))
-    rows = []
-    for name in names:
-        places = [found.get((contest, name)) for contest in columns]
-        label = name if any(s and s.kind != "baseline" for s in places) else f"{name} (baseline)"
-        rows.append((label, tuple(Value("") if s is None else value(s) for s in places)))
-    heads = tuple(head_of(contest.metric, contest.split) for contest in columns)
-    return Table(caption, ("encoder", *heads), tuple(rows))
-
-
-def _leader(standings: Iterable[Standing], contest: Contest) -> Estimate | None:
-    better = BETTER.get(contest.metric, 0)
-    means = [
-        s.estimate
-        for s in standings
-        if s.contest == contest and s.estimate and np.isfinite(s.estimate.mean)
-    ]
-    return max(means, key=lambda e: better * e.mean, default=None) if better else None
-
-
-def _same(found: Estimate | None, leader: Estimate) -> bool:
-    return found is not None and found.mean == leader.mean
-
-
-def _overlap(found: Estimate | None, leader: Estimate | None) -> bool:
-    return found is not None and leader is not None and found.overlaps(leader)
-
-
-def _mean_rank(ranks: list[float], best: float) -> Value:
-    if not ranks:
-        return Value("")
-    mean = float(np.mean(ranks))
-    return Value(f"{mean:.2f} ({len(ranks)})", best=mean == best)
+def _rank(value: Any, column: pd.Series[float]) -> Value:
+    if pd.isna(value):
+        return Value()
+    best = value == column.min() and column.nunique() > 1
+    return Value(f"{value:.2f}", best=best)

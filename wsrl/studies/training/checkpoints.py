@@ -91,19 +91,15 @@ class CheckpointRecord:
                 content["wsrl"].get("pretrained"),
                 content["global_step"],
             )
-        except KeyError as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise ValueError(
-                f"{path} is no checkpoint of a model that `wsrl fit` trained ({error} is missing)"
-            ) from error
-        except (TypeError, ValueError, AttributeError) as error:
-            raise ValueError(
-                f"{path} is no checkpoint of a model that `wsrl fit` trained ({error})"
+                f"{path} is no checkpoint of a model that `wsrl fit` trained ({reason})"
             ) from error
         try:
-            record = record._checked(named)
+            return record._checked(named)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is no checkpoint to be trusted: {error}") from error
-        return record
 
     def _checked(self, named: Collection[str]) -> CheckpointRecord:
         """Check that settings are plain values, and name a task and an encoder alone.
@@ -159,18 +155,16 @@ class CheckpointRecord:
         Raises:
             ValueError: naming every setting that differs, with both values.
         """
-        if model["spec"] != self.model["spec"]:
+        specs = [RNNSpec(**settings["spec"]) for settings in (model, self.model)]
+        if specs[0] != specs[1]:
             raise ValueError(
-                f"the zoo's RNNs are ({RNNSpec(**model['spec'])}), but {self.path} was trained on "
-                f"({RNNSpec(**self.model['spec'])}); give a zoo of such RNNs"
+                f"the zoo's RNNs are ({specs[0]}), but {self.path} was trained on ({specs[1]}); "
+                "give a zoo of such RNNs"
             )
-        levels = [
-            ({"model": class_path}, {"model": self.class_path}),
-            (_encoder_class(model), _encoder_class(self.model)),
-            (_options(model), _options(self.model)),
-        ]
+        here, there = _levels(class_path, model), _levels(self.class_path, self.model)
         # Other classes have other options: naming these as well would only hide the reason.
-        differences = next((found for level in levels if (found := _differences(*level))), [])
+        found = (_differences(*level) for level in zip(here, there, strict=True))
+        differences = next(filter(None, found), [])
         if differences:
             raise ValueError(
                 f"the command line contradicts {self.path}:\n  " + "\n  ".join(differences) + "\n"
@@ -275,11 +269,9 @@ def _differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]
     ]
 
 
-def _encoder_class(model: Mapping[str, Any]) -> dict[str, Any]:
-    return {"model.encoder": model["encoder"]["class_path"]}
-
-
-def _options(model: Mapping[str, Any]) -> dict[str, Any]:
+def _levels(class_path: str, model: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the class of a model, that of its encoder, and the options of both."""
+    encoder = model["encoder"]
     options = {f"model.{name}": value for name, value in model.items() if name != "encoder"}
-    encoder = model["encoder"]["init_args"]
-    return options | {f"model.encoder.{name}": value for name, value in encoder.items()}
+    options |= {f"model.encoder.{name}": value for name, value in encoder["init_args"].items()}
+    return [{"model": class_path}, {"model.encoder": encoder["class_path"]}, options]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from argparse import SUPPRESS, ArgumentError
-from collections.abc import Callable, Sequence
+from argparse import SUPPRESS
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,9 @@ from wsrl.data import ZooDataModule
 from wsrl.encoders import list_encoders
 from wsrl.recorded import class_path
 from wsrl.stopping import StopRequests, is_launched
-from wsrl.studies.configs import Config
-from wsrl.studies.messages import explain, quiet
-from wsrl.studies.options import add_run_options, check_devices
+from wsrl.studies.configs import Config, one_line_errors
+from wsrl.studies.embeddings import check_suffix
+from wsrl.studies.options import DESCRIPTIONS, RawHelp, add_run_options, check_devices, check_names
 from wsrl.studies.tables import print_metrics
 from wsrl.studies.training.callbacks import BestCheckpoint, DataRemarks, SaveRunConfig
 from wsrl.studies.training.checkpoint_io import with_checkpoint_io
@@ -39,7 +39,8 @@ from wsrl.studies.training.divergence import (
 )
 from wsrl.studies.training.logs import RunLogger
 from wsrl.studies.training.predictions import ColumnKeeper, write_metrics, write_predictions
-from wsrl.studies.training.processes import check_sizes, is_requeued
+from wsrl.studies.training.processes import is_requeued
+from wsrl.studies.training.quiet import quiet
 from wsrl.studies.training.run_lock import own_run
 from wsrl.studies.training.runs import AUTO, Request, Run
 from wsrl.studies.training.stopping import LastCheckpoint, OwnSignals, reported
@@ -74,11 +75,9 @@ def run_training(
             return run_training(subcommand, args, stop)
     request = Request.read(args)
     try:
-        with quiet(), ExitStack() as held:
+        with one_line_errors(request.configs), quiet(), ExitStack() as held:
             cli = TrainingCLI(subcommand, request, stop, held)
             cli.execute()
-    except ArgumentError as error:
-        raise ArgumentError(None, explain(str(error), request.configs)) from error
     except MisconfigurationException as error:
         raise ValueError(str(error)) from error
     return cli
@@ -97,6 +96,7 @@ class TrainingCLI(LightningCLI):
         self.held = held
         self.record: CheckpointRecord | None = None
         self.cost, self.columns = TrainingCost(), ColumnKeeper()
+        check_names(request.configs, request.options)
         arguments = [config.word for config in request.configs] + request.options
         if not request.wants_help:
             self.run, checkpoint = request.resolve(command)
@@ -117,7 +117,12 @@ class TrainingCLI(LightningCLI):
             # Modules record their own arguments: a checkpoint is the same from Python and here.
             load_from_checkpoint_support=False,
             auto_configure_optimizers=False,
-            parser_kwargs={"prog": f"wsrl {command}", "exit_on_error": False},
+            parser_kwargs={
+                "prog": f"wsrl {command}",
+                "description": DESCRIPTIONS[command],
+                "formatter_class": RawHelp,
+                "exit_on_error": False,
+            },
             args=arguments,
             run=False,
         )
@@ -150,7 +155,6 @@ class TrainingCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, without Lightning's warning that the process has arguments too."""
         self.config = parser.parse_args(args)
-        check_sizes(self.config["trainer"])
         self.seed = self.config["seed_everything"]  # as given: a number, or whether any will do
         if not isinstance(self.seed, bool | None) and not 0 <= self.seed < 2**32:
             raise ValueError(f"seed_everything must be at least 0 and below 2**32, not {self.seed}")
@@ -203,23 +207,22 @@ class TrainingCLI(LightningCLI):
             step = 0 if self.record is None else self.record.step
             last = LastCheckpoint(path, self.config_init["checkpoint_minutes"], self.stop, step)
             checks = [TrainingStateCheck(), DivergenceCheck(), self.cost]
-            best = [self._best_checkpoint()] if saves else []
-            own["callbacks"] = [*checks, *callbacks, *best, last]
-        return super().instantiate_trainer(**own, **kwargs)
+            folder, by = self.run.checkpoints, self.model.monitor
+            best = BestCheckpoint(folder, "best", monitor=by, enable_version_counter=False)
+            own["callbacks"] = [*checks, *callbacks, *([best] if saves else []), last]
+        try:
+            return super().instantiate_trainer(**own, **kwargs)
+        except TypeError as error:  # as of devices that are none
+            raise ValueError(f"trainer: {error}") from error
 
     def execute(self) -> None:
         """Run the command and report."""
-        commands: dict[str, Callable[[], None]] = {
-            "fit": self.fit,
-            "validate": self.evaluate,
-            "test": self.evaluate,
-            "predict": self.predict,
-        }
+        run = {"fit": self.fit, "predict": self.predict}.get(self.command, self.evaluate)
         if self.trainer.is_global_zero:
             self.run.remove_leftovers()
         with reported(self.trainer, self.stop, self.run.folder, self.requeued):
             try:
-                commands[self.command]()
+                run()
             except WeightsError as error:
                 of = "" if self.record is None else f"{self.record.path}: "
                 raise ValueError(f"{of}{error}") from error
@@ -272,16 +275,18 @@ class TrainingCLI(LightningCLI):
                 f"predict writes one file from one process, not {self.trainer.world_size}: "
                 "pass --trainer.devices 1"
             )
+        given = self.config["out"]
+        out = Path(given) if given else self.run.folder / "embeddings.safetensors"
+        check_suffix(out)
         results = self.trainer.predict(
             self.model, self.datamodule, ckpt_path=str(self.record.path), weights_only=True
         )
-        given = self.config["out"]
-        out = Path(given) if given else self.run.folder / "embeddings.safetensors"
         splits = self.datamodule.eval_splits("predict")
         if len(splits) == 1:
             results = [results]  # Lightning leaves out the list of loaders where there is one
         check_embedded(self.record.path, results or [])
-        count = write_predictions(out, results or [], splits, self._source())
+        zoo, target = self.datamodule.zoo, getattr(self.model, "target", None)
+        count = write_predictions(out, results or [], splits, self._source(), zoo, target)
         say(f"written: {out} ({count} snapshots)")
 
     def _source(self) -> dict[str, str]:
@@ -313,12 +318,6 @@ class TrainingCLI(LightningCLI):
             return RunLogger(self.run, self.record.step if self.record and self._goes_on() else 0)
         return given  # type: ignore[no-any-return]  # checked by the parser
 
-    def _best_checkpoint(self) -> BestCheckpoint:
-        """Keep the best by the model's own measure."""
-        return BestCheckpoint(
-            self.run.checkpoints, "best", monitor=self.model.monitor, enable_version_counter=False
-        )
-
 
 def _as_values(given: Namespace | None) -> dict[str, Any] | None:
     """Return what the parser found as plain values."""
@@ -326,11 +325,6 @@ def _as_values(given: Namespace | None) -> dict[str, Any] | None:
 
 
 def _trainer_defaults(command: str) -> dict[str, Any]:
-    defaults: dict[str, Any] = {
-        "enable_progress_bar": sys.stderr.isatty(),
-        "enable_model_summary": command == "fit",
-    }
-    if command != "fit":
-        defaults["enable_checkpointing"] = False
-        defaults["devices"] = 1  # one process sees every snapshot exactly once
-    return defaults
+    shown = {"enable_progress_bar": sys.stderr.isatty(), "enable_model_summary": command == "fit"}
+    # Evaluations run on one process, which sees every snapshot exactly once.
+    return shown if command == "fit" else {**shown, "enable_checkpointing": False, "devices": 1}

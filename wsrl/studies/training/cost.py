@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -121,10 +122,8 @@ def median_speed(stretches: Sequence[tuple[int, float]]) -> float:
     Args:
         stretches: steps and seconds of each.
     """
-    speeds = sorted((steps / seconds, steps) for steps, seconds in stretches if steps and seconds)
-    left = sum(steps for _, steps in speeds) / 2
-    for speed, steps in speeds:
-        left -= steps
-        if left <= 0:
-            return speed
-    raise ValueError("no step was measured")
+    steps = np.array([steps for steps, seconds in stretches if steps and seconds])
+    speeds = np.array([steps / seconds for steps, seconds in stretches if steps and seconds])
+    order = speeds.argsort()
+    until = steps[order].cumsum()  # steps made no faster
+    return float(speeds[order][np.searchsorted(until, until[-1] / 2)])

@@ -6,13 +6,13 @@ fewer they write beyond its memory.
 
 from __future__ import annotations
 
-import inspect
+import copy
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import LBFGS, Optimizer, SparseAdam
 
 from wsrl.recorded import is_plain
@@ -32,7 +32,6 @@ def check_optimizer_state(optimizer: Optimizer, saved: Any, began: bool) -> None
 
     Raises:
         ValueError: saying what does not fit.
-        TypeError: the same, from an optimiser that refuses its options.
     """
     if type(optimizer).load_state_dict is not Optimizer.load_state_dict:
         return  # in a format of its own, which it reads itself
@@ -49,75 +48,51 @@ def check_optimizer_state(optimizer: Optimizer, saved: Any, began: bool) -> None
         raise ValueError(f"its state is not by parameter, 0 to {len(known) - 1}")
     if not all(isinstance(state, dict) for state in states.values()):
         raise ValueError("the state of a parameter is not by name")
-    for group, here in zip(groups, optimizer.param_groups, strict=True):
-        if not here["params"]:
-            continue
-        _check_options(optimizer, group, here["params"][0])
-        parameters = dict(zip(group["params"], here["params"], strict=True))
-        examples = {index: _example(optimizer, group, each) for index, each in parameters.items()}
-        if began and any(examples.values()) and not any(map(states.get, parameters)):
-            raise ValueError("it is empty after the first step")
-        exact = type(optimizer) is _torch_class(optimizer)
-        for index, parameter in parameters.items():
-            if state := states.get(index):
-                _check_state(state, parameter, examples[index], exact)
-
-
-_SIZES = (5, 7, 3, 2)
-"""Of the axes of a parameter that an optimiser is tried on: no state has them by chance."""
-
-
-def _torch_class(optimizer: Optimizer) -> type[Optimizer] | None:
-    """Return the class of ``torch.optim`` that an optimiser is of, or is derived from."""
-    classes = type(optimizer).__mro__
-    found = next(c for c in classes if f"{c.__module__}.".startswith("torch.optim."))
-    # What LBFGS keeps changes its kind; SparseAdam takes no gradients like those tried here.
-    return None if found in (Optimizer, LBFGS, SparseAdam) else found
-
-
-def _check_options(optimizer: Optimizer, group: Mapping[str, Any], parameter: Tensor) -> None:
-    """Check that a group lacks no option, but those that PyTorch adds to older groups."""
-    cls = _torch_class(optimizer)
-    if cls is None:
+    for tensor in tensors_in(states):
+        if tensor.layout is not torch.strided or tensor.is_meta or not is_dense(tensor):
+            raise ValueError("a tensor of it is not dense")
+    if (expected := _after_one_step(optimizer, groups)) is None:
         return
-    make: Callable[..., Optimizer] = cls
-    tried = make([nn.Parameter(parameter.new_ones(_small(parameter)))])
-    wanted = tried.param_groups[0].keys()
-    tried.load_state_dict({"state": {}, "param_groups": [{**group, "params": [0]}]})
-    if lacking := sorted(wanted - tried.param_groups[0].keys()):
-        raise ValueError(f"a group of it lacks {', '.join(lacking)}")
+    for group in groups:
+        kept, wanted = ([found.get(i) for i in group["params"]] for found in (states, expected))
+        if began and any(wanted) and not any(kept):
+            raise ValueError("it is empty after the first step")
+    for index, state in states.items():
+        if state:
+            _check_state(state, expected.get(index, {}))
 
 
-def _example(
-    optimizer: Optimizer, group: Mapping[str, Any], parameter: Tensor
-) -> dict[str, Any] | None:
-    """Return the state that one step with a group's options makes for a small parameter.
+def _after_one_step(
+    optimizer: Optimizer, groups: Sequence[Mapping[str, Any]]
+) -> dict[int, dict[str, Any]] | None:
+    """Return the states, by parameter, that one step with the groups' options makes in a copy.
 
     Returns:
-        ``None`` where that is not known: for others' optimisers.
+        ``None`` where that tells nothing: what LBFGS keeps changes its kind, SparseAdam takes no
+        dense gradients, and of others' optimisers nothing is known.
 
     Raises:
         ValueError: where no step can be made with these options.
     """
-    cls = _torch_class(optimizer)
-    if cls is None:
+    classes = [c for c in type(optimizer).__mro__ if f"{c.__module__}.".startswith("torch.optim.")]
+    if classes[0] in (Optimizer, LBFGS, SparseAdam):
         return None
-    names = inspect.signature(cls).parameters.keys() - {"params"}
-    options = {name: value for name, value in group.items() if name in names}
-    small = nn.Parameter(parameter.new_ones(_small(parameter)))
-    small.grad = torch.ones_like(small)
+    tried = copy.deepcopy(optimizer)
+    for group in tried.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = torch.ones_like(parameter)
     try:
-        tried = cls([small], **options)
+        tried.load_state_dict({"state": {}, "param_groups": copy.deepcopy(groups)})
+        for group, wanted in zip(tried.param_groups, optimizer.param_groups, strict=True):
+            if lacking := sorted(wanted.keys() - group.keys()):  # which PyTorch does not add
+                raise ValueError(f"a group lacks {', '.join(lacking)}")
         with torch.enable_grad():
             tried.step(lambda: 0.0)
     except Exception as error:  # options can be wrong in any way
         reason = (str(error).splitlines() or [""])[0]
         raise ValueError(f"with its options no step can be made: {reason:.200}") from error
-    return dict(tried.state[small])
-
-
-def _small(parameter: Tensor) -> tuple[int, ...]:
-    return (*_SIZES, *[1] * parameter.ndim)[: parameter.ndim]
+    found: dict[int, dict[str, Any]] = tried.state_dict()["state"]
+    return found
 
 
 def _check_group(group: Any, own: Mapping[str, Any]) -> None:
@@ -130,42 +105,26 @@ def _check_group(group: Any, own: Mapping[str, Any]) -> None:
             raise ValueError(f"its {reprlib.repr(name)} is {reprlib.repr(value)}")
 
 
-def _check_state(
-    state: dict[str, Any], parameter: Tensor, example: Mapping[str, Any] | None, exact: bool
-) -> None:
-    """Check the state of one parameter; ``exact`` says that it has no other names."""
-    for tensor in tensors_in(state):
-        if tensor.layout is not torch.strided or tensor.is_meta or not is_dense(tensor):
-            raise ValueError("a tensor of it is not dense")
-    if example is None:
-        return
-    if lacking := sorted(example.keys() - state.keys()):
+def _check_state(state: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Check the state of one parameter; an optimiser of one's own may keep more than PyTorch's."""
+    if lacking := sorted(expected.keys() - state.keys()):
         raise ValueError(f"it lacks {', '.join(lacking)}")
-    for name, value in state.items():
-        if name not in example:
-            if exact and value is not None:
-                raise ValueError(f"it has an unknown {reprlib.repr(name)}")
-        elif isinstance(example[name], Tensor):
-            _check_tensor(name, value, example[name], parameter)
-        elif not is_alike(value, example[name]):
+    for name, wanted in expected.items():
+        value = state[name]
+        if isinstance(wanted, Tensor) and isinstance(value, Tensor):
+            kinds = [(each.is_floating_point(), each.is_complex()) for each in (value, wanted)]
+            if value.shape != wanted.shape or kinds[0] != kinds[1]:
+                raise ValueError(
+                    f"its {name} is {value.dtype} of shape {tuple(value.shape)}, its parameter "
+                    f"needs {wanted.dtype} of shape {tuple(wanted.shape)}"
+                )
+        elif not (_is_number(wanted) and _is_number(value)) and not is_alike(value, wanted):
             raise ValueError(f"its {name} is {reprlib.repr(value)}")
 
 
-def _check_tensor(name: str, value: Any, example: Tensor, parameter: Tensor) -> None:
-    """Check a tensor of a state: of its parameter's shape, or one number, as the example has it."""
-    if not isinstance(value, Tensor):
-        if example.ndim == 0 and type(value) in (int, float):  # as written by PyTorch before 1.12
-            return
-        raise ValueError(f"its {name} is {reprlib.repr(value)}")
-    kinds = [(each.is_floating_point(), each.is_complex()) for each in (value, example)]
-    if kinds[0] != kinds[1]:
-        raise ValueError(f"its {name} is of {value.dtype}")
-    shapes = {_small(parameter): parameter.shape, (): parameter.shape[:0]}
-    wanted = shapes.get(tuple(example.shape), value.shape)
-    if value.shape != wanted:
-        raise ValueError(
-            f"its {name} has shape {tuple(value.shape)}, its parameter needs {tuple(wanted)}"
-        )
+def _is_number(value: Any) -> bool:
+    """Whether a value is one number, as steps are counted: a plain one before PyTorch 1.12."""
+    return type(value) in (int, float) or (isinstance(value, Tensor) and value.ndim == 0)
 
 
 def is_dense(tensor: Tensor) -> bool:
@@ -191,12 +150,9 @@ def is_alike(saved: Any, own: Any) -> bool:
     if isinstance(own, list | tuple):
         if not isinstance(saved, list | tuple):
             return False
-        if len(saved) != len(own):
-            return is_plain(list(saved))
-        return all(map(is_alike, saved, own))
+        return all(map(is_alike, saved, own)) if len(saved) == len(own) else is_plain(list(saved))
     if isinstance(own, Tensor):
         return isinstance(saved, Tensor) and saved.shape == own.shape
     if type(own) in (int, float):  # PyTorch takes some options as a tensor of one number, too
-        one = isinstance(saved, Tensor) and saved.ndim == 0 and not saved.is_meta
-        return one or type(saved) in (int, float)
+        return _is_number(saved) and not (isinstance(saved, Tensor) and saved.is_meta)
     return type(saved) is type(own)

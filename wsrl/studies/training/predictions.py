@@ -1,8 +1,8 @@
-"""What evaluations leave in files: columns of snapshots (safetensors) and metrics (JSON).
+"""What evaluations leave in files: columns of snapshots and metrics.
 
-A number that is not defined, as the performance of an RNN of which none was given, or that is not
-finite, as the predictions of a model that diverged, is NaN or infinite in the columns. JSON has no
-such numbers: a metric of that kind is ``null``.
+A number that is not defined, such as an unknown performance, or not finite, such as a prediction of
+a model that diverged, is NaN or infinite in the columns. JSON has no such numbers: a metric of that
+kind is ``null``.
 """
 
 from __future__ import annotations
@@ -17,14 +17,21 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from wsrl.strict_json import to_json
+from wsrl.studies.embeddings import write_embeddings
 from wsrl.tasks.base import COLUMNS
 from wsrl.terminal import note
 from wsrl.zoos.files import remove_leftovers, write_atomically
+from wsrl.zoos.store import Zoo
 from wsrl.zoos.tensors import write_tensors
 
 
 def write_predictions(
-    path: Path, results: Sequence[Any], splits: Sequence[str], source: Mapping[str, Any]
+    path: Path,
+    results: Sequence[Any],
+    splits: Sequence[str],
+    source: Mapping[str, Any],
+    zoo: Zoo | None = None,
+    target: str | None = None,
 ) -> int:
     """Write the batches of all splits, ordered as in the zoo.
 
@@ -33,6 +40,9 @@ def write_predictions(
         results: for every split, the batches' dictionaries of tensors ``(B, ...)``.
         splits: the splits' names; the column ``split`` holds indices into them.
         source: what the metadata says beside them.
+        zoo: given, all that it knows of the RNNs is written, too, in the format of the path's
+            suffix (``write_embeddings``); else the batches alone, as safetensors.
+        target: what is predicted, if anything.
 
     Returns:
         How many snapshots were written.
@@ -46,8 +56,10 @@ def write_predictions(
         )
     remove_leftovers(path.parent, path.name)
     tensors = gather(results)
-    metadata = {**source, "splits": list(splits)}
-    write_tensors(path, tensors, metadata)
+    if zoo is None:
+        write_tensors(path, tensors, {**source, "splits": list(splits)})
+    else:
+        write_embeddings(path, tensors, splits, source, zoo, target)
     return len(tensors["row"])
 
 

@@ -1,10 +1,10 @@
-"""The processes of one run: what they agree on, how many there may be, and jobs of a cluster."""
+"""The processes of one run: what they agree on, and how their job is queued again."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -34,45 +34,6 @@ def largest(trainer: Trainer, values: Sequence[int]) -> list[int]:
 def smallest(trainer: Trainer, values: Sequence[int]) -> list[int]:
     """Return the smallest of each value over all processes, as ``largest`` does."""
     return [-value for value in largest(trainer, [-value for value in values])]
-
-
-def check_sizes(trainer: Mapping[str, Any]) -> None:
-    """Check how many processes a trainer is to have.
-
-    Args:
-        trainer: its options, as given.
-
-    Raises:
-        ValueError: naming the option and what it can be.
-    """
-    accelerator, devices, nodes = (trainer[n] for n in ("accelerator", "devices", "num_nodes"))
-    if not isinstance(nodes, int) or nodes < 1:
-        raise ValueError(f"--trainer.num_nodes must be at least 1, not {nodes}")
-    if devices in ("auto", None):
-        return
-    on_cpu = accelerator == "cpu" or (accelerator == "auto" and _accelerator() == "cpu")
-    count = _count(devices)
-    if on_cpu and (count is None or count < 1):
-        raise ValueError(
-            f"--trainer.devices must be auto or at least 1 process on a CPU, not {devices}"
-        )
-    if count is not None and (count < -1 or count == 0):
-        raise ValueError(
-            f"--trainer.devices must be auto, -1 for all devices, or a number from 1, not {devices}"
-        )
-
-
-def _accelerator() -> str:
-    found = torch.accelerator.current_accelerator(check_available=True)
-    return "cpu" if found is None else found.type
-
-
-def _count(devices: Any) -> int | None:
-    """Return a number of devices; ``None`` where single ones are named."""
-    try:
-        return int(devices)
-    except (TypeError, ValueError):
-        return None
 
 
 def is_requeued(plugins: Sequence[Any]) -> bool:

@@ -1,9 +1,9 @@
-"""What a packed zoo says of its rows: run, step, task, performance and the user's properties."""
+"""Labels of models: which run and step each is of, its task, its performance, its properties."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,7 @@ from torch import Tensor
 from wsrl.problems.packed import property_column
 from wsrl.zoos.packing.columns import Column
 from wsrl.zoos.packing.models import Models
-from wsrl.zoos.packing.table import Table, match_rows, read_table
-from wsrl.zoos.packing.texts import some
-
-
-@dataclass(frozen=True)
-class LabelOptions:
-    """Which columns of a table mean what; as the arguments of ``pack_zoo``."""
-
-    file_column: str = "file"
-    categorical: Collection[str] = ()
-    run: str | None = None
-    step: str | None = None
-    performance: str | None = None
-    task: Sequence[str] = ()
+from wsrl.zoos.packing.table import Table, TableOptions, check_known, match_rows, read_table
 
 
 @dataclass(frozen=True)
@@ -47,8 +34,19 @@ class Labels:
     performance: bool
 
 
-def make_labels(table: str | Path | Table | None, models: Models, options: LabelOptions) -> Labels:
+def make_labels(
+    table: str | Path | Table | None,
+    models: Models,
+    options: TableOptions,
+    say: Callable[[str], object],
+) -> Labels:
     """Read a table of models.
+
+    Args:
+        table: the table, if there is one.
+        models: whose it is.
+        options: how to read it.
+        say: told which columns are left out, and which tell nothing.
 
     Raises:
         ValueError: naming the column and the row of what does not fit.
@@ -56,37 +54,35 @@ def make_labels(table: str | Path | Table | None, models: Models, options: Label
     names = models.names
     known: dict[str, Column] = {}
     if table is not None:
-        rows = read_table(table, len(names))
+        rows = read_table(table, len(names), options, say)
         known = match_rows(rows, names, options.file_column, models.from_files)
     special = {
         meaning: _special(known, meaning, getattr(options, meaning))
         for meaning in ("run", "step", "performance")
     }
-    described = {
-        name: replace(column, may_be_classes=True)
-        for name, column in known.items()
-        if name not in special.values()
-    }
-    _check_known("categorical", options.categorical, described)
-    _check_known("task", options.task, described)
-    columns, properties = _properties(described, options.categorical)
-    columns["run"], runs = _runs(known, special["run"], names)
-    step, performance = special["step"], special["performance"]
+    described = {name: column for name, column in known.items() if name not in special.values()}
+    for choice in ("categorical", "real", "angle", "task"):
+        check_known(choice, getattr(options, choice), described)
+    columns, properties = {}, []
+    for name, column in described.items():
+        values, found = _read_property(column, options, say)
+        columns[property_column(name)] = values
+        properties.append({"name": name, **found})
+    run, step, performance = special["run"], special["step"], special["performance"]
     count = len(names)
-    columns["step"] = torch.zeros(count, dtype=torch.long)
-    if step is not None:
-        columns["step"] = torch.tensor(known[step].whole_numbers())
-    columns["performance"] = torch.full((count,), torch.nan)
-    if performance is not None:
-        columns["performance"] = torch.tensor(known[performance].reals())
-        if (large := columns["performance"].isinf()).any():
-            raise ValueError(
-                f"column {performance!r} holds a value for {names[int(large.nonzero()[0])]} that "
-                "is too large for float32"
-            )
+    numbers, runs = known[run].run_numbers() if run else (range(count), list(names))
+    columns["run"] = torch.tensor(numbers)
+    columns["step"] = torch.tensor(known[step].whole_numbers() if step else [0] * count)
+    columns["performance"] = torch.tensor(
+        known[performance].reals() if performance else [torch.nan] * count
+    )
+    if (large := columns["performance"].isinf()).any():
+        raise ValueError(
+            f"column {performance!r} holds a value for {names[int(large.nonzero()[0])]} that "
+            "is too large for float32"
+        )
     columns["task"] = _tasks(columns, options.task)
-    _check_snapshots(columns, names, step)
-    _check_tasks(columns, names, options.task)
+    _check_snapshots(columns, names, step, options.task)
     return Labels(columns, runs, properties, performance is not None)
 
 
@@ -94,34 +90,26 @@ def _special(known: Mapping[str, Any], meaning: str, given: str | None) -> str |
     """Return the column with a meaning: the one that is named, or the one of that very name."""
     if given is None:
         return meaning if meaning in known else None
-    _check_known(meaning, [given], known)
+    check_known(meaning, [given], known)
     return given
 
 
-def _check_known(meaning: str, given: Collection[str], known: Mapping[str, Any]) -> None:
-    if isinstance(given, str):
-        raise ValueError(f"{meaning} must be a list of columns, not {given!r}")
-    if lost := [name for name in given if name not in known]:
-        raise ValueError(
-            f"{meaning}: the table has no such column {some(lost)}; it has "
-            f"{some(list(known), 20) or 'none'}"
-        )
-
-
-def _properties(
-    described: Mapping[str, Column], categorical: Collection[str]
-) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
-    columns, properties = {}, []
-    for name, column in described.items():
-        if name in categorical or not column.is_real():
-            indices, labels = column.classes()
-            columns[property_column(name)] = torch.tensor(indices)
-            properties.append({"name": name, "kind": "classes", "classes": labels})
-        else:
-            real = torch.tensor(column.reals(), dtype=torch.float64)
-            columns[property_column(name)] = real
-            properties.append({"name": name, "kind": "real"})
-    return columns, properties
+def _read_property(
+    column: Column, options: TableOptions, say: Callable[[str], object]
+) -> tuple[Tensor, dict[str, Any]]:
+    """Return a property's values ``(n,)``, and what ``PackedRNNs`` is told of it."""
+    name = column.name
+    kinds = [kind for kind in ("categorical", "real", "angle") if name in getattr(options, kind)]
+    if len(kinds) > 1:
+        raise ValueError(f"column {name!r} is named as {' and as '.join(kinds)}: choose one")
+    if kinds == ["categorical"] or (not kinds and not column.is_real()):
+        indices, labels = column.classes(as_written=bool(kinds))
+        if len(labels) in (1, len(indices)) and name not in options.task:
+            every = "the same class" if len(labels) == 1 else "a class of its own"
+            say(f"column {name!r} gives every RNN {every}: nothing can be learned from it")
+        return torch.tensor(indices), {"kind": "classes", "classes": labels}
+    values = torch.tensor(column.reals(strings=bool(kinds)), dtype=torch.float64)
+    return values, {"kind": kinds[0] if kinds else "real"}
 
 
 def _tasks(columns: Mapping[str, Tensor], task: Sequence[str]) -> Tensor:
@@ -135,31 +123,20 @@ def _tasks(columns: Mapping[str, Tensor], task: Sequence[str]) -> Tensor:
     return torch.stack([part.double() for part in parts], 1)
 
 
-def _runs(
-    known: Mapping[str, Column], column: str | None, names: Sequence[str]
-) -> tuple[Tensor, list[str]]:
-    """Return the run of every model ``(n,)``, and the names of the runs where they have some."""
-    if column is None:
-        return torch.arange(len(names)), list(names)
-    numbers, called = known[column].run_numbers()
-    return torch.tensor(numbers), called
-
-
-def _check_snapshots(columns: Mapping[str, Tensor], names: Sequence[str], step: str | None) -> None:
+def _check_snapshots(
+    columns: Mapping[str, Tensor], names: Sequence[str], step: str | None, task: Sequence[str]
+) -> None:
+    """Check that a run has one snapshot a step, and one task: it must not be in two splits."""
     seen: dict[tuple[int, int], str] = {}
-    for run, at, name in zip(columns["run"].tolist(), columns["step"].tolist(), names, strict=True):
+    first: dict[int, int] = {}
+    runs, steps = columns["run"].tolist(), columns["step"].tolist()
+    for row, (run, at) in enumerate(zip(runs, steps, strict=True)):
         if (run, at) in seen:
             hint = "" if step else "; say which column holds the step of a snapshot"
-            raise ValueError(f"{seen[run, at]} and {name} are of one run at one step ({at}){hint}")
-        seen[run, at] = name
-
-
-def _check_tasks(
-    columns: Mapping[str, Tensor], names: Sequence[str], task: Collection[str]
-) -> None:
-    """A run has one task: its snapshots must not be in two splits."""
-    first: dict[int, int] = {}
-    for row, run in enumerate(columns["run"].tolist()):
+            raise ValueError(
+                f"{seen[run, at]} and {names[row]} are of one run at one step ({at}){hint}"
+            )
+        seen[run, at] = names[row]
         other = first.setdefault(run, row)
         if not torch.equal(columns["task"][row], columns["task"][other]):
             raise ValueError(

@@ -77,23 +77,48 @@ def find_models(
     """
     said = "" if cell is None else f" (the cell {cell} was given)"
     if isinstance(models, str | Path):
-        files = _model_files(Path(models))
-        names = [file.name for file in files]
+        folder = Path(models)
+        if not folder.is_dir():
+            raise ValueError(f"no folder of state dicts at {folder}")
+        files = model_files(folder)
+        if not files:
+            raise ValueError(f"no state dicts in {folder}: expected files *{', *'.join(SUFFIXES)}")
+        names = [file.relative_to(folder).as_posix() for file in files]
+        if strange := [
+            ascii(n) for n, file in zip(names, files, strict=True) if not file.is_file()
+        ]:
+            raise ValueError(
+                f"{folder} holds what is no regular file: {some(strange)}. Move it elsewhere"
+            )
         _check_names(names)
-        kinds = f"state dicts{said}"
-        return Models(names, True, kinds, lambda row: _single(read_model(files[row], cell)))
-    names, flat, found = [], [], []
+        return Models(
+            names, True, f"state dicts{said}", lambda row: _single(read_model(files[row], cell))
+        )
+    names, flat, found = [], [], set()
     for position, item in enumerate(models):
         name, model = item if isinstance(item, tuple) else (position, item)
         names.append(str(name))
         flat.append(_single(_named(names[-1], partial(as_weights, model, cell))))
-        found.append(_kind_of(model, said))
+        found.add(_kind_of(model, said))
     if not names:
         raise ValueError("no models were given")
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise ValueError(f"models of one name: {some(twice)}")
     _check_names(names)
-    return Models(names, False, ", ".join(sorted(set(found))), flat.__getitem__)
+    return Models(names, False, ", ".join(sorted(found)), flat.__getitem__)
+
+
+def model_files(folder: Path) -> list[Path]:
+    """Return what may be state dicts in a folder and in those below, by name.
+
+    Hidden files and folders are left out; macOS, for one, leaves ``._model.pt`` beside
+    ``model.pt``. What is not a folder is returned even if it is no regular file.
+    """
+    found = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES]
+    hidden = [any(p[0] == "." for p in path.relative_to(folder).parts) for path in found]
+    return sorted(
+        p for p, is_hidden in zip(found, hidden, strict=True) if not (is_hidden or p.is_dir())
+    )
 
 
 def read_model(file: Path, cell: str | None = None) -> RNNWeights:
@@ -105,7 +130,8 @@ def read_model(file: Path, cell: str | None = None) -> RNNWeights:
         cell: needed for an ``nn.RNN``, of which a state dict does not say whether it is ``tanh``.
 
     Raises:
-        ValueError: where it is no state dict of an RNN with a readout, or of another cell.
+        ValueError: in one line, where it is no state dict of an RNN with a readout, or of another
+            cell.
     """
     if file.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{file}: expected a state dict, *{', *'.join(SUFFIXES)}")
@@ -113,7 +139,31 @@ def read_model(file: Path, cell: str | None = None) -> RNNWeights:
         raise ValueError(f"no file at {file}")
     if not file.is_file():
         raise ValueError(f"{file} is no regular file")
-    return _named(str(file), partial(_read, file, cell))
+    return _named(str(file), lambda: as_weights(_read(file), cell))
+
+
+def as_weights(model: Any, cell: str | None = None) -> RNNWeights:
+    """Return one model out of memory, ``(1, N)``, on the CPU and in its precision.
+
+    Args:
+        model: a state dict, a module, or weights ``(1, N)``.
+        cell: as of ``read_model``; modules and weights say themselves, and must agree.
+
+    Raises:
+        ValueError: where it is no RNN with a readout, or of another cell.
+    """
+    if isinstance(model, nn.Module):
+        weights = RNNWeights.from_module(model)
+    elif isinstance(model, RNNWeights):
+        if len(model) != 1:
+            raise ValueError(f"expected the weights of one RNN, not of {len(model)}")
+        weights = model
+    else:
+        _check_state_dict(model)
+        weights = read_state_dict(model, cell)
+    if cell is not None and weights.spec.cell != cell:
+        raise ValueError(f"the cell is {weights.spec.cell}, not {cell!r}")
+    return weights.to("cpu")
 
 
 def survey_models(models: Models) -> Survey:
@@ -135,21 +185,6 @@ def survey_models(models: Models) -> Survey:
         digest.update(weights.flat.numpy().tobytes())
         finite.append(bool(weights.flat.isfinite().all()))
     return Survey(spec, torch.tensor(finite), digest.hexdigest())
-
-
-def _model_files(folder: Path) -> list[Path]:
-    """Return the files of a folder that are to be models, by name."""
-    if not folder.is_dir():
-        raise ValueError(f"no folder of state dicts at {folder}")
-    found = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES]
-    files = sorted(file for file in found if not file.is_dir())
-    if not files:
-        raise ValueError(f"no state dicts in {folder}: expected files *{', *'.join(SUFFIXES)}")
-    if strange := [ascii(file.name) for file in files if not file.is_file()]:
-        raise ValueError(
-            f"{folder} holds what is no regular file: {some(strange)}. Move it elsewhere"
-        )
-    return files
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -179,40 +214,15 @@ def _named(name: str, read: Callable[[], RNNWeights]) -> RNNWeights:
         raise ValueError(str(error) if named else f"{name}: {error}") from error
 
 
-def _read(file: Path, cell: str | None = None) -> RNNWeights:
+def _read(file: Path) -> Any:
     if file.suffix.lower() == ".safetensors":
-        return as_weights(read_tensors(file), cell)
+        return read_tensors(file)
     try:
-        content = read_torch_file(file, "a state dict")
+        return read_torch_file(file, "a state dict")
     except ValueError as error:
         raise ValueError(
             f"{error}. A state dict is written with torch.save(model.state_dict(), path)"
         ) from error
-    return as_weights(content, cell)
-
-
-def as_weights(model: Any, cell: str | None = None) -> RNNWeights:
-    """Return one model out of memory, ``(1, N)``, on the CPU and in its precision.
-
-    Args:
-        model: a state dict, a module, or weights ``(1, N)``.
-        cell: as of ``read_model``; modules and weights say themselves, and must agree.
-
-    Raises:
-        ValueError: where it is no RNN with a readout, or of another cell.
-    """
-    if isinstance(model, nn.Module):
-        weights = RNNWeights.from_module(model)
-    elif isinstance(model, RNNWeights):
-        if len(model) != 1:
-            raise ValueError(f"expected the weights of one RNN, not of {len(model)}")
-        weights = model
-    else:
-        _check_state_dict(model)
-        weights = read_state_dict(model, cell)
-    if cell is not None and weights.spec.cell != cell:
-        raise ValueError(f"the cell is {weights.spec.cell}, not {cell!r}")
-    return weights.to("cpu")
 
 
 def _check_state_dict(model: Any) -> None:

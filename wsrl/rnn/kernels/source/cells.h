@@ -85,7 +85,9 @@ struct GRU {
   }
 };
 
-struct Tanh {
+// An Elman cell: h is a function of the pre-activation, whose slope is known from h.
+template <class Activation>
+struct Elman {
   static constexpr long GATES = 1, BLOCKS = 1;
   static constexpr bool MEMORY = false, DIRECT = false;
   static long input_block(long gate) { return gate; }
@@ -94,7 +96,7 @@ struct Tanh {
   static void forward(long size, float* gates, const float*, const float*, float* h, float*,
                       float*) {
     for (long j = 0; j < size; j += WIDTH) {
-      Vector value = tanh_of(load(gates + j));
+      Vector value = Activation::of(load(gates + j));
       store(gates + j, value), store(h + j, value);
     }
   }
@@ -102,25 +104,18 @@ struct Tanh {
   static void backward(long size, const float* gates, const float*, const float*, const float*,
                        const float* above, float* carry_h, float*, float* d_gates) {
     for (long j = 0; j < size; j += WIDTH) {
-      Vector value = load(gates + j), d_h = load(above + j) + load(carry_h + j);
-      store(d_gates + j, d_h * (all(1.0f) - value * value));
+      Vector d_h = load(above + j) + load(carry_h + j);
+      store(d_gates + j, Activation::back(load(gates + j), d_h));
     }
   }
 };
 
-struct Linear {
-  static constexpr long GATES = 1, BLOCKS = 1;
-  static constexpr bool MEMORY = false, DIRECT = false;
-  static long input_block(long gate) { return gate; }
-  static long recurrent_block(long gate) { return gate; }
+struct Tanh {
+  static Vector of(Vector x) { return tanh_of(x); }
+  static Vector back(Vector h, Vector d_h) { return d_h * (all(1.0f) - h * h); }
+};
 
-  static void forward(long size, float* gates, const float*, const float*, float* h, float*,
-                      float*) {
-    for (long j = 0; j < size; j += WIDTH) store(h + j, load(gates + j));
-  }
-
-  static void backward(long size, const float*, const float*, const float*, const float*,
-                       const float* above, float* carry_h, float*, float* d_gates) {
-    for (long j = 0; j < size; j += WIDTH) store(d_gates + j, load(above + j) + load(carry_h + j));
-  }
+struct Identity {
+  static Vector of(Vector x) { return x; }
+  static Vector back(Vector, Vector d_h) { return d_h; }
 };

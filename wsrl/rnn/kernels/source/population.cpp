@@ -1,7 +1,7 @@
 // Populations of small RNNs, each with weights of its own: every thread takes one RNN after the
 // other, and runs it from its flat vector to its result while all of it is in that core's cache.
 //
-// Compiled with -DCELL=LSTM, GRU, Tanh or Linear. The plain C functions are what cpu.py calls. Arrays are
+// Compiled with -DCELL= a class of cells.h. The plain C functions are what cpu.py calls. Arrays are
 // contiguous float32; P RNNs, S sequences each, T steps. Nothing an RNN computes depends on the
 // others or on the thread.
 

@@ -1,0 +1,115 @@
+"""Commands are functions: their options, help and values come from signature and docstring."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from argparse import ArgumentError
+from pathlib import Path
+
+import docstring_parser
+import pytest
+
+from wsrl.cli import main
+from wsrl.cli.commands import COMMANDS, command, read
+from wsrl.cli.parsing import WORDS, Count
+from wsrl.studies.baselines import BASELINES
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_described_and_every_description_is_of_an_option(name: str) -> None:
+    function = COMMANDS[name].function
+    described = {known.arg_name for known in docstring_parser.parse(function.__doc__ or "").params}
+    options = set(inspect.signature(function).parameters)
+    assert described | {WORDS} == options | {WORDS}
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ("--help", ["fit", "Train a model", "zoo", "benchmark"]),
+        ("zoo --help", ["build", "Keep what is whole of a damaged zoo"]),
+        ("zoo pack --help", ["usage: wsrl zoo pack", "--categorical", "columns that are angles"]),
+        ("inspect --help", ["--ckpt", "of the intervals (type: float, default: 0.9)"]),
+        ("search --help", ["--like"]),
+        ("interrogate --help", ["--rows", "a whole number from 0"]),
+    ],
+)
+@pytest.mark.parametrize("module", ["wsrl", "wsrl.cli"])
+def test_help_needs_no_torch(words: str, shown: list[str], module: str) -> None:
+    code = (
+        "import runpy, sys, atexit\n"
+        "atexit.register(lambda: print([m for m in ('torch', 'numpy') if m in sys.modules]))\n"
+        f"sys.argv[1:] = {words.split()}\n"
+        f"runpy.run_module({module!r}, run_name='__main__')"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.returncode == 0
+    assert found.stdout.splitlines()[-1] == "[]"
+    for text in shown:
+        assert text in " ".join(found.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ("benchmark", ["--tier {smoke,small,paper}", "--encoders+"]),
+        ("fit", ["--model.encoder NAME", "--data.zoo DIR", "--ckpt_path"]),
+        ("zoo build --problem tiled_images", ["--tile_size", "--part", "--hidden_size"]),
+        ("baseline", [*BASELINES, "--data.split_seed"]),
+        ("memory analyze", ["--grounding {output,input,observability}", "--animation"]),
+    ],
+)
+def test_main_options_are_in_the_help(
+    words: str, shown: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words.split(), "--help"]) == 0
+    text = capsys.readouterr().out
+    for part in shown:
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    "words", ["nonsense", "zoo nonsense", "zoo", "zoo info", "encoders x", "zoo info z --jso"]
+)
+def test_a_wrong_command_has_status_2(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words.split()) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("wsrl")
+    assert ": error: " in line
+
+
+def test_values_have_the_types_of_the_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wsrl.cli.commands.COMMANDS", {})
+
+    @command("try")
+    def attempt(files: list[str], *, size: Count = 3, rows: list[int] | None = None) -> None:
+        """Try.
+
+        Args:
+            files: some
+            size: 100% of them
+            rows: others
+        """
+
+    del attempt
+    from wsrl.cli import commands
+
+    assert commands.read(["try", "a", "b"]) == {"files": ["a", "b"], "size": 3, "rows": None}
+    found = commands.read(["try", "a", "--rows", "1", "2", "--size", "5"])
+    assert found == {"files": ["a"], "size": 5, "rows": [1, 2]}
+    for words in (["a", "--size", "0"], ["a", "--rows", "x"], [], ["a", "--siz", "4"]):
+        with pytest.raises(ArgumentError):
+            commands.read(["try", *words])
+
+
+def test_a_build_is_read_without_building(tmp_path: Path) -> None:
+    config = tmp_path / "zoo.yaml"
+    config.write_text("problem: formal_languages\nlength: 20\nruns: 3\n")
+    words = ["zoo", "build", "--runs", "5", "-c", str(config), "--out", "nowhere"]
+    found = read([*words, "--quiet", "true"])
+    assert (found["problem"].name, found["problem"].length) == ("formal_languages", 20)
+    assert (found["settings"].runs, found["out"]) == (5, "nowhere")
+    assert found["how"]["quiet"] is True
+    assert found["words"] == [*words[2:], "--quiet", "true"]

@@ -1,0 +1,278 @@
+"""Laws of all registered cells, and a cell of a user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import wsrl
+from tests.encoders.encoder_cases import small_encoder
+from tests.rnn.cases import assert_close
+from tests.rnn.test_linearization import check_differences, random_point, random_weights
+from tests.test_docs import run_page
+from wsrl.analysis.encoder_properties import measure_changes
+from wsrl.analysis.rnn_pairs import make_pairs, random_rnns
+from wsrl.cli import main
+from wsrl.encoders import embed, list_encoders
+from wsrl.problems import FormalLanguages
+from wsrl.rnn import (
+    Cell,
+    RNNSpec,
+    RNNWeights,
+    find_fixed_points,
+    get_cell,
+    list_cells,
+    random_permutations,
+    random_starts,
+    read_state_dict,
+    run_population,
+)
+from wsrl.rnn.cells import BELOW, HIDDEN, Axis, CellTensor, project
+from wsrl.rnn.cells.registry import CELLS
+from wsrl.zoos import BuildSettings, build_zoo, open_zoo
+
+PROBLEM = FormalLanguages(num_tokens=2, length=10, max_n=4, evaluated_strings=4, stored_strings=2)
+every_cell = pytest.mark.parametrize("cell", list_cells())
+
+
+def outputs(weights: RNNWeights, inputs: Tensor) -> Tensor:
+    return run_population(weights, inputs)[0]
+
+
+def drawn(cell: str, layers: int = 2, bias: bool = True) -> tuple[RNNWeights, Tensor]:
+    weights = random_weights(RNNSpec(cell, 3, 5, layers, 4, bias))
+    return weights, torch.randn(3, 2, 6, 3, dtype=torch.float64)
+
+
+def check_permutations(weights: RNNWeights, inputs: Tensor) -> None:
+    """Neurons may be permuted with all their couplings, and not but for one."""
+    expected = outputs(weights, inputs)
+    permuted = weights.permute(random_permutations(weights.spec, len(weights)))
+    torch.testing.assert_close(outputs(permuted, inputs), expected, rtol=1e-10, atol=1e-10)
+    for tensor in weights.spec.tensors:
+        broken = RNNWeights(permuted.flat.clone(), weights.spec)
+        broken.tensor(tensor).copy_(weights.tensor(tensor))
+        if not torch.equal(broken.flat, permuted.flat):
+            assert (outputs(broken, inputs) - expected).abs().max() > 1e-6, tensor.name
+
+
+@every_cell
+@pytest.mark.parametrize("bias", [True, False])
+def test_neurons_permute_with_all_their_couplings_only(cell: str, bias: bool) -> None:
+    check_permutations(*drawn(cell, bias=bias))
+
+
+@every_cell
+def test_symmetries_keep_the_function_and_half_of_one_does_not(cell: str) -> None:
+    weights, inputs = drawn(cell)
+    expected = outputs(weights, inputs)
+    for symmetry in get_cell(cell).symmetries:
+        changed = weights.transform(symmetry, torch.Generator().manual_seed(0))
+        assert (changed.flat - weights.flat).abs().max() > 0.1
+        torch.testing.assert_close(outputs(changed, inputs), expected, rtol=1e-8, atol=1e-8)
+        changed.tensors()["linear.weight"].copy_(weights.tensors()["linear.weight"])
+        assert (outputs(changed, inputs) - expected).abs().max() > 1e-3
+
+
+def test_the_symmetry_of_one_cell_is_none_of_another() -> None:
+    weights, inputs = drawn("lstm")
+    (basis,) = get_cell("linear").symmetries
+    changed = weights.transform(basis)
+    assert (outputs(changed, inputs) - outputs(weights, inputs)).abs().max() > 1e-3
+
+
+@every_cell
+@pytest.mark.parametrize("backend", ["cpu", "eager"])
+def test_no_cell_is_refused_by_a_backend(cell: str, backend: Any) -> None:
+    weights, inputs = drawn(cell)
+    single, values = weights.to(torch.float32), inputs.float()
+    assert_close(run_population(single, values, backend=backend)[0], outputs(weights, inputs))
+
+
+@every_cell
+def test_pairs_of_analysis_are_made_of_every_cell(cell: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    pairs = make_pairs(random_rnns(RNNSpec(cell, 3, 5, 2, 4), 3, generator), generator)
+    inputs = torch.randn(3, 2, 12, 3, dtype=torch.float64)
+    for kind, (one, other, same) in pairs.items():
+        gap = (outputs(one, inputs) - outputs(other, inputs)).abs().amax((1, 2, 3))
+        assert (gap < 1e-8).all() if same else (gap > 1e-8).any(), kind
+
+
+def test_what_is_no_cell_is_not_registered() -> None:
+    with pytest.raises(TypeError, match=r"only subclasses of wsrl\.Cell"):
+        wsrl.register_cell(dict)  # type: ignore[type-var]
+    with pytest.raises(TypeError, match="abstract"):
+
+        @wsrl.register_cell
+        class Lacking(Cell):
+            name = "lacking"
+
+    with pytest.raises(ValueError, match="a cell named 'tanh' is registered already"):
+
+        @wsrl.register_cell
+        class Taken(type(get_cell("tanh"))):  # type: ignore[misc]
+            pass
+
+
+@pytest.fixture
+def leaky() -> Iterator[None]:
+    """The cell of the documentation, known as long as the test runs."""
+    with CELLS.restored():
+        run_page("cell.md")
+        yield
+
+
+@pytest.mark.usefixtures("leaky")
+def test_options_of_a_cell_are_part_of_its_name() -> None:
+    spec = RNNSpec("leaky( mean = 0.2 )", 3, 5, 1, 4)
+    assert spec.cell == "leaky(mean=0.2)"
+    assert spec == RNNSpec(**spec.to_dict()) != RNNSpec("leaky", 3, 5, 1, 4)
+    assert RNNSpec("leaky(mean=0.5)", 3, 5, 1, 4).cell == "leaky"
+    for wrong, message in {
+        "leaky(tau=1.0)": "has no option 'tau', only mean",
+        "leaky(mean=1)": "mean is of type float, not 1",
+        "leaky(mean=open('x'))": "write a cell's options as in",
+        "leaky(": "write a cell's options as in",
+        "lstm(mean=1.0)": "lstm has no option 'mean'",
+        "x" * 10**6: "unknown cell",
+    }.items():
+        with pytest.raises(ValueError, match=message) as error:
+            RNNSpec(wrong, 3, 5, 1, 4)
+        assert len(str(error.value)) < 500
+
+
+@pytest.mark.usefixtures("leaky")
+def test_a_cell_of_ones_own_runs_as_a_loop_does(caplog: pytest.LogCaptureFixture) -> None:
+    weights, inputs = drawn("leaky", layers=1)
+    leaves = [weights.flat.requires_grad_(), inputs.requires_grad_()]
+    named = weights.tensors()
+    h, found = torch.zeros(3, 2, 5, dtype=torch.float64), []
+    for x in inputs.unbind(2):
+        sums = h @ named["rnn.weight_hh_l0"].mT + x @ named["rnn.weight_ih_l0"].mT
+        new = torch.tanh(sums + named["rnn.bias_l0"][:, None])
+        h = (1 - named["rnn.leak_l0"][:, None]) * h + named["rnn.leak_l0"][:, None] * new
+        found.append(h @ named["linear.weight"].mT + named["linear.bias"][:, None])
+    results = []
+    for values in (torch.stack(found, 2), outputs(weights, inputs)):
+        gradients = torch.autograd.grad(values.square().sum(), leaves, retain_graph=True)
+        results.append([values, *gradients])
+    for ours, truth in zip(*results, strict=True):
+        torch.testing.assert_close(ours, truth, rtol=1e-10, atol=1e-12)
+    for _ in range(2):
+        run_population(weights, inputs, backend="cpu")
+    assert caplog.text.count("Backend 'cpu' has no kernels of leaky RNNs; PyTorch runs") == 1
+
+
+@pytest.mark.usefixtures("leaky")
+def test_all_that_holds_of_cells_holds_of_ones_own() -> None:
+    weights, inputs = drawn("leaky")
+    check_permutations(weights, inputs)
+    check_differences(weights, *random_point(weights.spec))
+    small = RNNWeights(weights.flat * 0.2, weights.spec)
+    assert find_fixed_points(small, random_starts(weights.spec, 3, 2)).converged.any(1).all()
+    state = {name: value[0] for name, value in weights.tensors().items()}
+    again = read_state_dict(state)
+    assert again.spec == weights.spec
+    assert torch.equal(again.flat, weights.flat[:1])
+    with pytest.raises(ValueError, match=r"torch\.nn has no leaky RNN"):
+        weights.to_module()
+    test_pairs_of_analysis_are_made_of_every_cell("leaky")
+
+
+@pytest.mark.usefixtures("leaky")
+@pytest.mark.parametrize("name", list_encoders())
+def test_every_encoder_reads_a_cell_of_ones_own(name: str) -> None:
+    weights = drawn("leaky")[0]
+    encoder = small_encoder(name, weights.spec)
+    embedding = embed(encoder, weights)
+    moved = weights.permute(random_permutations(weights.spec, 3))
+    same = torch.allclose(embed(encoder, moved), embedding, atol=1e-8)
+    assert same == (encoder.permutation_invariant or name == "ConstantEmbedding")
+    if name != "ConstantEmbedding":  # the leaks are read
+        weights.tensors()["rnn.leak_l0"].mul_(0.5)
+        assert not torch.allclose(embed(encoder, weights), embedding, atol=1e-6)
+
+
+@pytest.mark.usefixtures("leaky")
+def test_a_zoo_of_a_cell_of_ones_own(tmp_path: Path) -> None:
+    settings = BuildSettings(2, snapshots=[0, 20], cell="leaky(mean=0.25)", hidden_size=4)
+    build_zoo(tmp_path / "zoo", PROBLEM, settings, quiet=True)
+    zoo = open_zoo(tmp_path / "zoo")
+    assert zoo.spec.cell == "leaky(mean=0.25)"
+    assert zoo.manifest.versions["backend"] == "eager on cpu"
+    before, after = (RNNWeights(zoo.read("weights")[part::2], zoo.spec) for part in (0, 1))
+    leaks = before.tensors()["rnn.leak_l0"]
+    assert ((leaks > 0.125) & (leaks < 0.375)).all()
+    assert (after.flat - before.flat).abs().max() > 0.01
+    assert main(["zoo", "verify", str(tmp_path / "zoo")]) == 0
+
+
+@dataclass(frozen=True)
+class Odd(Cell):
+    """What a cell may be: low rank, a mask, no recurrent matrix, two parts of state, a start."""
+
+    name = "odd"
+    state = ("v", "trace")
+    start = ("first_v", "first_trace")
+    rank: int = 2
+
+    def tensors(self, bias: bool) -> tuple[CellTensor, ...]:
+        rank = Axis("rank", self.rank)
+        firsts = (CellTensor(name, (HIDDEN,)) for name in self.start)
+        return (
+            CellTensor("weight_ih", (HIDDEN, BELOW), gates=2),
+            CellTensor("to", (HIDDEN, rank), gates=3),
+            CellTensor("from", (rank, HIDDEN)),
+            CellTensor("mask", (HIDDEN, BELOW), initial=torch.sign, trained=False),
+            CellTensor("gain", (Axis("shared", 1),)),
+            *firsts,
+        )
+
+    def prepare(self, tensors: Any) -> Any:
+        value, gate = tensors["weight_ih"].chunk(2, 1)
+        masked = torch.cat([value * tensors["mask"], gate], 1).mT
+        factors = {"to": tensors["to"].mT, "from": tensors["from"].mT}
+        return {"input": masked, "gain": tensors["gain"][:, None], **factors}
+
+    def drive(self, weights: Any, values: Tensor) -> Tensor:
+        return project(values, weights["input"])
+
+    def step(self, weights: Any, driven: Tensor, state: Any) -> Any:
+        v, trace = state
+        value, gate = driven.chunk(2, -1)
+        one, two, three = (torch.tanh(v) @ weights["from"] @ weights["to"]).chunk(3, -1)
+        v = v + torch.sigmoid(gate + two) * (value + one * weights["gain"] - v)
+        return v, trace + three.sin()
+
+    def read(self, weights: Any, driven: Tensor, state: Any) -> Tensor:
+        return torch.tanh(state[0]) * driven.chunk(2, -1)[1] + state[1]
+
+
+def test_the_interface_takes_what_other_cells_need(tmp_path: Path) -> None:
+    with CELLS.restored():
+        wsrl.register_cell(Odd)
+        weights, inputs = drawn("odd(rank=3)")
+        check_permutations(weights, inputs)
+        check_differences(weights, *random_point(weights.spec))
+        generator = torch.Generator().manual_seed(0)
+        pairs = make_pairs(random_rnns(weights.spec, 2, generator), generator)
+        for name in list_encoders():
+            encoder = small_encoder(name, weights.spec)
+            assert embed(encoder, weights).isfinite().all()
+            found = measure_changes(encoder, pairs)
+            seen = found["neurons reordered"].told_apart
+            assert seen != (encoder.permutation_invariant or name == "ConstantEmbedding"), name
+        settings = BuildSettings(2, snapshots=[0, 9], cell="odd", hidden_size=4, clip_norm=1.0)
+        build_zoo(tmp_path / "zoo", PROBLEM, settings, quiet=True)
+        zoo = open_zoo(tmp_path / "zoo")
+        before, after = (RNNWeights(zoo.read("weights")[part::2], zoo.spec) for part in (0, 1))
+        for tensor in zoo.spec.tensors:
+            same = torch.equal(before.tensor(tensor), after.tensor(tensor))
+            assert same == (not tensor.trained), tensor.name

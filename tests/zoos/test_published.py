@@ -1,0 +1,677 @@
+"""Published zoos: opened as they are, imported, exported byte for byte, refused where wrong."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from wsrl.cli import main
+from wsrl.data import ZooDataModule
+from wsrl.problems import FormalLanguages, TiledImages
+from wsrl.rnn import RNNWeights, run_population
+from wsrl.zoos import (
+    BuildSettings,
+    Manifest,
+    OfficialHints,
+    Zoo,
+    ZooError,
+    assembly,
+    build_zoo,
+    export_official,
+    import_official,
+    open_official,
+    open_zoo,
+    verify_zoo,
+)
+from wsrl.zoos.published.hints import find_specs
+from wsrl.zoos.published.npy import Header
+from wsrl.zoos.soundness import ROUNDED_INPUTS
+
+DATA = Path(os.environ.get("WSRL_DATA", Path(__file__).parents[3] / "shared" / "data"))
+STEPS = (0, 10, 20)
+RUNS, HIDDEN, LAYERS, STORED = 8, 5, 2, 6
+ERRORS = {"formal_languages": 0.02, "sequential_mnist": 0.1}
+"""Largest output errors of the samples: what float16 storage makes of them, and little more."""
+
+TINY = {
+    "model": {
+        "class_path": "wsrl.EmulationModule",
+        "init_args": {
+            "encoder": {
+                "class_path": "LayerwiseStatistics",
+                "init_args": {"width": 8, "depth": 1},
+            },
+            "emulator_width": 8,
+            "emulator_layers": 1,
+            "clone_rnns": 0,
+            "figures": False,
+        },
+    },
+    "data": {"batch_size": 4, "steps_per_epoch": 2, "split_by": "nothing"},
+    "trainer": {"max_steps": 4, "enable_model_summary": False, "logger": False},
+}
+
+Edit = Callable[[NDArray[Any]], NDArray[Any]]
+
+
+def sample(name: str) -> Path:
+    folder = DATA / "official" / name
+    if not folder.is_dir():
+        pytest.skip(f"no official sample at {folder} (set WSRL_DATA)")
+    return folder
+
+
+def run_modules(inputs: Tensor, outputs: int) -> tuple[NDArray[Any], Tensor]:
+    """Run a new ``nn.LSTM`` for each of ``inputs (n, S, T, I)``: flat parameters, outputs."""
+    flat, results = [], []
+    with torch.no_grad():
+        for batch in inputs:
+            rnn = nn.LSTM(inputs.shape[-1], HIDDEN, LAYERS, batch_first=True)
+            linear = nn.Linear(HIDDEN, outputs)
+            parameters = [2 * p for module in (rnn, linear) for p in module.parameters()]
+            for p, value in zip([*rnn.parameters(), *linear.parameters()], parameters, strict=True):
+                p.copy_(value)
+            flat.append(torch.cat([p.flatten() for p in parameters]))
+            results.append(linear(rnn(batch)[0]))
+    return torch.stack(flat).numpy(), torch.stack(results)
+
+
+def labels() -> NDArray[np.int64]:
+    return np.stack([np.repeat(np.arange(RUNS), len(STEPS)), np.tile(STEPS, RUNS)], 1)
+
+
+def write_languages(folder: Path, tokens: int = 3) -> Path:
+    """Write a zoo of languages in the published format, without ``args.json``."""
+    rng, rows, length = np.random.default_rng(0), RUNS * len(STEPS), 3 * tokens + 2
+    sequences = rng.integers(0, tokens + 2, (rows, STORED, length), dtype=np.int16)
+    sequences[:, :, 0] = tokens
+    inputs = nn.functional.one_hot(torch.from_numpy(sequences).long(), tokens + 2).float()
+    parameters, outputs = run_modules(inputs[:, :, :-1], tokens + 2)
+    sequences[:, 0, 0] = tokens + 1  # as in published files: a string without EOS has one here
+    tasks = np.stack([np.zeros(RUNS), np.arange(RUNS) % 5 - 2, np.arange(RUNS) // 5], 1)
+    accepted = rng.integers(0, 1001, (rows, 1))
+    return save(
+        folder,
+        parameters=parameters,
+        sequences=sequences,
+        logits=outputs.log_softmax(-1).half().numpy(),
+        tasks=np.repeat(tasks[:, :tokens], len(STEPS), 0).astype(np.int64),
+        num_step_correct=np.concatenate([labels(), accepted], 1),
+    )
+
+
+def write_images(folder: Path) -> Path:
+    """Write a zoo of 8 x 8 images in the published format, with ``args.json``."""
+    rng, rows = np.random.default_rng(0), RUNS * len(STEPS)
+    sequences = rng.standard_normal((rows, STORED, 17, 4), dtype=np.float32)
+    parameters, outputs = run_modules(torch.from_numpy(sequences), 10)
+    numbers = np.concatenate([rng.random((rows, 3)), np.full((rows, 1), 0.01)], 1)
+    save(
+        folder,
+        parameters=parameters,
+        sequences=sequences.astype(np.float16),
+        logits=outputs.half().numpy(),
+        tasks=np.repeat(rng.random((RUNS, 1)) * 360, len(STEPS), 0),
+        num_step=labels(),
+        accuracy_losses=numbers,
+    )
+    arguments = {"tile_size": 2, "rnn_hidden_size": HIDDEN, "rnn_num_layers": LAYERS}
+    (folder / "args.json").write_text(json.dumps(arguments, indent=1) + "\r\n")
+    return folder
+
+
+def save(folder: Path, **arrays: NDArray[Any]) -> Path:
+    folder.mkdir()
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    return folder
+
+
+def change(folder: Path, name: str, edit: Edit) -> None:
+    path = folder / f"{name}.npy"
+    np.save(path, edit(np.load(path)))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+WRITERS = {"languages": write_languages, "images": write_images}
+
+
+@pytest.fixture
+def languages(tmp_path: Path) -> Path:
+    return write_languages(tmp_path / "languages")
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    return write_images(tmp_path / "images")
+
+
+@pytest.fixture(params=WRITERS)
+def published(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A small published zoo of each kind; a test may damage it."""
+    return WRITERS[request.param](tmp_path / "published")
+
+
+# The samples that the official scripts wrote
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_samples_import_verify_and_export_bit_for_bit(name: str, tmp_path: Path) -> None:
+    source, zoo, out = sample(name), tmp_path / "zoo", tmp_path / "out"
+    assert main(["zoo", "import", str(source), "--out", str(zoo), "--quiet", "true"]) == 0
+    error = verify_zoo(zoo).largest_error
+    assert 0 < error < ERRORS[name]
+    assert verify_zoo(source).largest_error == error
+    command = ["zoo", "export", str(zoo), "--format", "official", "--out", str(out)]
+    assert main(command) == 0
+    assert contents(out) == contents(source)
+
+
+def fit(zoo: Path, tmp_path: Path) -> int:
+    config = tmp_path / "tiny.yaml"
+    config.write_text(yaml.safe_dump(TINY))
+    where = ["--data.zoo", str(zoo), "--run", str(tmp_path / "run")]
+    return main(["fit", "--config", str(config), *where])
+
+
+def swap_gates(flat: NDArray[Any], spec: Any, gates: tuple[int, int]) -> NDArray[Any]:
+    order = list(range(4))
+    order[gates[0]], order[gates[1]] = order[gates[1]], order[gates[0]]
+    for tensor in spec.tensors:
+        if tensor.gates == 4:
+            at = slice(tensor.offset, tensor.offset + tensor.numel)
+            blocks = flat[:, at].reshape(len(flat), 4, -1)
+            flat[:, at] = blocks[:, order].reshape(len(flat), -1)
+    return flat
+
+
+def test_the_tolerance_of_rounded_inputs_is_what_its_docstring_says() -> None:
+    zoo = open_official(sample("sequential_mnist"))
+    stored = zoo.read("outputs").float().log_softmax(-1)
+
+    def errors(flat: Tensor) -> Tensor:
+        inputs = zoo.problem.encode(zoo.read("sequences"))
+        outputs = run_population(RNNWeights(flat, zoo.spec), inputs)[0].log_softmax(-1)
+        error = (outputs - stored).square().flatten(1).mean(1).sqrt()
+        return error / outputs.flatten(1).std(1, correction=0)
+
+    flat, trained = zoo.read("weights"), zoo.read("step") > 0
+    assert errors(flat).max() < 0.002
+    for gates in ((0, 3), (1, 3)):  # the two that change least
+        swapped = torch.from_numpy(swap_gates(flat.numpy().copy(), zoo.spec, gates))
+        assert errors(swapped)[trained].min() > 0.39
+        assert errors(swapped)[~trained].max() < ROUNDED_INPUTS < 0.39  # why trained ones count
+
+
+# Small zoos that the tests write
+
+
+def test_a_published_zoo_is_the_same_zoo_opened_and_imported(
+    published: Path, tmp_path: Path
+) -> None:
+    manifest = import_official(published, tmp_path / "zoo", rows_per_shard=7, quiet=True)
+    assert manifest.complete
+    assert [shard.rows for shard in manifest.shards] == [7, 7, 7, 3]
+    direct, zoo = open_zoo(published), open_zoo(tmp_path / "zoo")
+    assert zoo.problem.settings() == direct.problem.settings()
+    assert str(direct.spec) == str(zoo.spec)
+    assert (direct.spec.hidden_size, direct.spec.num_layers) == (HIDDEN, LAYERS)
+    assert zoo.steps == direct.steps == STEPS
+    assert zoo.manifest.snapshot_updates == direct.manifest.snapshot_updates == "n + 1"
+    assert zoo.manifest.origin == "official"
+    assert zoo.columns == direct.columns
+    for name in zoo.columns:
+        assert torch.equal(zoo.read(name), direct.read(name)), name
+    assert verify_zoo(published) == verify_zoo(tmp_path / "zoo")
+
+
+def test_columns_hold_what_the_files_hold(languages: Path, images: Path) -> None:
+    zoo, counts = open_zoo(languages), np.load(languages / "num_step_correct.npy")
+    for index, name in enumerate(("run", "step", "accepted")):
+        assert zoo.read(name).tolist() == counts[:, index].tolist()
+    assert torch.equal(zoo.read("performance"), zoo.read("accepted") / 1000)
+    settings = zoo.problem.settings()
+    found = {name: settings[name] for name in ("num_tokens", "length", "max_n", "stored_strings")}
+    assert found == {"num_tokens": 3, "length": 11, "max_n": 3, "stored_strings": STORED}
+    assert (settings["min_difference"], settings["max_difference"]) == (-2, 2)
+
+    zoo, numbers = open_zoo(images), np.load(images / "accuracy_losses.npy")
+    names = ("performance", "training_loss", "validation_loss", "weight_decay")
+    for index, name in enumerate(names):
+        assert torch.equal(zoo.read(name), torch.from_numpy(numbers[:, index]))
+    gap = numbers[:, 2] - numbers[:, 1]
+    assert torch.equal(zoo.read("generalization_gap"), torch.from_numpy(gap))
+    settings = zoo.problem.settings()
+    assert (settings["source"], settings["tile_size"]) == ("digits", 2)
+    assert settings["weight_decays"] == [0.0, 0.001, 0.01, 0.1]
+
+
+def test_a_published_folder_is_read_by_the_datamodule_and_trains(
+    published: Path, tmp_path: Path
+) -> None:
+    module = ZooDataModule(str(published), batch_size=4)
+    module.prepare_data()
+    module.setup("fit")
+    batch = module.train_dataloader().batch(0)
+    assert batch.inputs.shape[0] == 4
+    assert fit(published, tmp_path) == 0
+    assert main(["zoo", "info", str(published)]) == 0
+
+
+# What cannot be found
+
+
+def test_the_sizes_are_found_or_given(languages: Path) -> None:
+    problem = open_zoo(languages).problem
+    length = problem.spec("lstm", 32, 2).num_parameters
+    assert find_specs(problem, length) == [problem.spec("lstm", 32, 2)]
+    assert open_official(languages, hints=OfficialHints(hidden_size=HIDDEN)).spec.num_layers == 2
+    near = r"parameters.npy holds .*3 layers \(as given or in args.json\).*Near are: lstm 3x\d+, 5"
+    with pytest.raises(ZooError, match=near):
+        open_official(languages, hints=OfficialHints(num_layers=3))
+
+
+def test_parameters_that_fit_no_spec(published: Path) -> None:
+    change(published, "parameters", lambda flat: flat[:, :-1])
+    (published / "args.json").unlink(missing_ok=True)
+    with pytest.raises(ZooError, match=r"parameters.npy holds \d+ parameters.* lstm 2x5, .* with"):
+        open_zoo(published)
+
+
+def test_of_several_specs_the_outputs_choose(tmp_path: Path) -> None:
+    folder = write_languages(tmp_path / "two", tokens=2)
+    problem = open_zoo(folder).problem
+    specs = [problem.spec("lstm", 8, 1), problem.spec("lstm", HIDDEN, LAYERS)]
+    assert find_specs(problem, specs[0].num_parameters) == specs
+    assert open_zoo(folder).spec == specs[1]
+    with pytest.raises(ZooError, match="do not follow from their weights"):
+        open_official(folder, hints=OfficialHints(num_layers=1)).check()
+    change(folder, "logits", lambda logits: logits + np.arange(4, dtype=np.float16))
+    with pytest.raises(ZooError, match=r"fit several specs \(lstm 1x8.*none .*give --num_layers"):
+        open_zoo(folder)
+    change(folder, "parameters", lambda flat: flat * 0)
+    change(folder, "logits", lambda logits: logits * 0)
+    with pytest.raises(ZooError, match=r"and the outputs all of them: give --num_layers"):
+        open_zoo(folder)
+    assert open_official(folder, hints=OfficialHints(num_layers=1)).spec == specs[0]
+
+
+def test_what_the_files_do_not_say_is_asked_for(languages: Path, images: Path) -> None:
+    change(languages, "sequences", lambda a: a[:, :, :-1])
+    change(languages, "logits", lambda a: a[:, :, :-1])
+    with pytest.raises(ZooError, match=r"max_n cannot be found from 3 tokens .*length 10.*--max_n"):
+        open_zoo(languages)
+    zoo = open_official(languages, hints=OfficialHints(max_n=5, min_difference=-4))
+    assert (zoo.problem.settings()["max_n"], zoo.problem.settings()["min_difference"]) == (5, -4)
+    with pytest.raises(ZooError, match=r"tasks.npy holds differences -2..2, outside of -1..2"):
+        open_official(languages, hints=OfficialHints(max_n=5, min_difference=-1))
+    with pytest.raises(ZooError, match="a zoo of tiled_images does not have: max_n"):
+        open_official(images, hints=OfficialHints(max_n=5))
+    with pytest.raises(ZooError, match="the arrays fit no tiled_images: unknown source 'moon'"):
+        open_official(images, hints=OfficialHints(source="moon"))
+    (images / "args.json").unlink()
+    change(images, "sequences", lambda a: np.concatenate([a] * 4, 3))
+    with pytest.raises(ZooError, match=r"16 x 16 pixels.*--source"):
+        open_zoo(images)
+
+
+def test_arguments_and_arrays_must_agree(images: Path, languages: Path) -> None:
+    (images / "args.json").write_text('{"tile_size": 4}')
+    with pytest.raises(ZooError, match=r"16 steps .* of 4 values: .* tiles of 4 x 4 pixels"):
+        open_zoo(images)
+    for text, message in (
+        ('{"num_tokens": 4}', "num_tokens is 4 as given .* the arrays hold 3"),
+        ('{"rnn_hidden_size": 6}', "fit no LSTM"),
+        ('{"one_hot_input": 0}', "one_hot_input 0: expected 1"),
+        ("[]", "expected JSON, options and their values"),
+        ("{", r"args.json is damaged .* expected JSON"),
+    ):
+        (languages / "args.json").write_text(text)
+        with pytest.raises(ZooError, match=message):
+            open_zoo(languages)
+
+
+# Bad input
+
+
+def test_arrays_that_disagree_in_their_first_axis(published: Path) -> None:
+    change(published, "logits", lambda a: a[1:])
+    with pytest.raises(
+        ZooError, match=r"disagree in their first axis.*parameters.npy 24.*logits.npy 23"
+    ):
+        open_zoo(published)
+
+
+def test_missing_labels_are_named(languages: Path, images: Path) -> None:
+    (languages / "num_step_correct.npy").unlink()
+    with pytest.raises(ZooError, match=r"no published zoo: expected .*num_step_correct.npy"):
+        open_zoo(languages)
+    (images / "accuracy_losses.npy").unlink()
+    with pytest.raises(ZooError, match=r"accuracy_losses.npy is missing"):
+        open_zoo(images)
+    shutil.copy(images / "num_step.npy", languages)
+    shutil.copy(images / "num_step.npy", languages / "num_step_correct.npy")
+    with pytest.raises(ZooError, match="more than one published zoo"):
+        open_zoo(languages)
+
+
+def test_a_folder_that_is_no_zoo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ZooError, match=r"holds no manifest.json, and no .npy files of a published"):
+        open_zoo(tmp_path)
+    with pytest.raises(ZooError, match="there is no such folder"):
+        open_zoo(tmp_path / "none")
+    for path in (tmp_path, tmp_path / "none"):
+        assert main(["zoo", "import", str(path), "--out", str(tmp_path / "zoo")]) == 1
+        assert f"wsrl zoo import: error: {'no zoo at' if path != tmp_path else ''}" in (
+            capsys.readouterr().err
+        )
+    assert not (tmp_path / "zoo").exists()
+
+
+DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "cut": (lambda raw: raw[:-1], r"is damaged: it has \d+ bytes, for .* it must have \d+"),
+    "longer": (lambda raw: raw + b"x", "is damaged: it has"),
+    "no header": (lambda raw: raw[:50], "is damaged or no .npy file"),
+    "empty": (lambda raw: b"", "is damaged or no .npy file"),
+    "other": (lambda raw: b"PK" + raw[2:], "is damaged or no .npy file .*expected axes"),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_damaged_files_are_named(published: Path, how: str) -> None:
+    damage, message = DAMAGE[how]
+    path = published / "logits.npy"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ZooError, match=rf"logits.npy {message}"):
+        open_zoo(published)
+
+
+def test_nothing_is_unpickled(published: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> Any:
+            return pytest.fail, ("unpickled",)
+
+    np.save(published / "tasks.npy", np.array([[Bomb()]] * 24, dtype=object))
+    with pytest.raises(
+        ZooError, match=r"tasks.npy holds Python objects, which are never unpickled"
+    ):
+        open_zoo(published)
+
+
+def test_wrong_axes_dtypes_and_values(languages: Path, images: Path) -> None:
+    cases: list[tuple[Path, str, Edit, str]] = [
+        (images, "parameters", lambda a: a.astype(np.float64), r"of f8: expected axes .* f2, f4"),
+        (images, "tasks", lambda a: a[:, 0], r"tasks.npy holds \(24,\) of f8: .* \(n, 1"),
+        (
+            images,
+            "tasks",
+            lambda a: np.repeat(a, 2, 1),
+            r"tasks.npy holds \(24, 2\) of f8",
+        ),
+        (images, "logits", lambda a: a[..., :9], r"logits.npy holds rows of \(6, 17, 9\): exp"),
+        (images, "sequences", lambda a: a[:0], r"sequences.npy is empty"),
+        (languages, "logits", lambda a: a[:, :, :9], r"logits.npy holds rows of \(6, 9, 5\)"),
+        (languages, "sequences", lambda a: a + 1, r"sequences.npy holds tokens 1..5: expected"),
+        (languages, "num_step_correct", lambda a: a + 1001, r"accepted strings .*expected 0..1000"),
+    ]
+    for folder, name, edit, message in cases:
+        path = folder / f"{name}.npy"
+        before = path.read_bytes()
+        change(folder, name, edit)
+        with pytest.raises(ZooError, match=message):
+            open_zoo(folder)
+        path.write_bytes(before)
+        assert len(open_zoo(folder)) == 24
+
+
+def test_runs_that_failed_are_counted_and_left_out(published: Path, tmp_path: Path) -> None:
+    def spoil(flat: NDArray[Any]) -> NDArray[Any]:
+        flat[5, 3], flat[4, 0], flat[9, 1] = np.nan, np.inf, np.nan
+        return flat
+
+    change(published, "parameters", spoil)
+    import_official(published, tmp_path / "zoo", quiet=True)
+    for path in (published, tmp_path / "zoo"):
+        zoo = open_zoo(path)
+        assert zoo.manifest.failed == {"1": 10, "3": 0}
+        assert len(zoo) == 24 - 2 - 3  # with all that comes after
+        pairs = set(zip(zoo.read("run").tolist(), zoo.read("step").tolist(), strict=True))
+        assert (1, 0) in pairs
+        assert not {(1, 10), (3, 0)} & pairs
+        assert len(open_zoo(path, include_failed=True)) == 24
+        verify_zoo(path)
+    export_official(tmp_path / "zoo", tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(published)
+    change(published, "parameters", lambda flat: flat * np.nan)
+    with pytest.raises(ZooError, match="holds no sound snapshot"):
+        import_official(published, tmp_path / "other", quiet=True)
+
+
+def test_outputs_that_do_not_follow_are_refused(published: Path, tmp_path: Path) -> None:
+    spec = open_zoo(published).spec
+    parameters = (published / "parameters.npy").read_bytes()
+    change(published, "parameters", lambda flat: swap_gates(flat, spec, (0, 1)))
+    with pytest.raises(ZooError, match="do not follow from their weights"):
+        ZooDataModule(str(published)).prepare_data()
+    (published / "parameters.npy").write_bytes(parameters)
+    for worst in (np.nan, np.inf, 100):
+
+        def spoil(outputs: NDArray[Any], worst: float = worst) -> NDArray[Any]:
+            outputs[7, 0, 0, 0] = worst
+            return outputs
+
+        before = (published / "logits.npy").read_bytes()
+        change(published, "logits", spoil)
+        with pytest.raises(ZooError, match=r"of 1 snapshots .* first run 2, step 10: largest"):
+            import_official(published, tmp_path / "zoo", quiet=True)
+        (published / "logits.npy").write_bytes(before)
+    assert not (tmp_path / "zoo").exists()
+
+
+def test_an_import_that_ran_out_of_space_is_finished_by_another(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = assembly.write_shard
+
+    def full(folder: Path, index: int, *rest: Any) -> Any:
+        if index == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(folder, index, *rest)
+
+    out = tmp_path / "zoo"
+    with monkeypatch.context() as context:
+        context.setattr(assembly, "write_shard", full)
+        with pytest.raises(ZooError, match=r"unfinished .*No space left.* run the same command"):
+            import_official(published, out, rows_per_shard=7, quiet=True)
+    with pytest.raises(ZooError, match=r"unfinished \(2 shards are done\).*wsrl zoo import"):
+        open_zoo(out)
+    with pytest.raises(ZooError, match="rows_per_shard: 7 there, 8 asked for"):
+        import_official(published, out, rows_per_shard=8, quiet=True)
+    other = Path(shutil.copytree(published, tmp_path / "other"))
+    change(other, "tasks", lambda tasks: tasks[::-1].copy())
+    with pytest.raises(ZooError, match=r"sha256 of tasks: "):
+        import_official(other, out, rows_per_shard=7, quiet=True)
+    kept = [path.stat().st_mtime_ns for path in sorted((out / "shards").iterdir())]
+    assert import_official(published, out, rows_per_shard=7, quiet=True).complete
+    assert [p.stat().st_mtime_ns for p in sorted((out / "shards").iterdir())][:2] == kept
+    export_official(out, tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(published)
+    with pytest.raises(ValueError, match="rows_per_shard must be at least 1, not 0"):
+        import_official(published, out, rows_per_shard=0)
+
+
+# Our own zoos in the published format
+
+
+def test_our_zoo_is_exported_and_imported(
+    zoo_path: Path, zoo: Zoo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(["zoo", "export", str(zoo_path), "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    for lost in ("column accepted_ordered", "of 40 strings", "n + 1", "how it was built"):
+        assert lost in printed
+    assert "column performance" not in printed
+    path = out / "num_step_correct.npy"
+    assert path.read_bytes().startswith(saved_header(np.load(path)))
+    import_official(out, tmp_path / "back", quiet=True)
+    back = open_zoo(tmp_path / "back")
+    assert back.spec == zoo.spec
+    for name in ("weights", "run", "step", "task", "performance", "sequences", "outputs"):
+        assert torch.equal(back.read(name), zoo.read(name)), name
+    for name in ("num_tokens", "length", "max_n", "min_difference", "max_difference"):
+        assert back.problem.settings()[name] == zoo.problem.settings()[name]
+    verify_zoo(tmp_path / "back")
+
+
+def saved_header(array: NDArray[Any]) -> bytes:
+    return Header.of(array.dtype, array.shape).text.encode("latin-1")
+
+
+def test_our_images_are_exported_and_imported(tmp_path: Path) -> None:
+    problem = TiledImages(interpolation="bilinear", evaluated_images=20, stored_sequences=3)
+    settings = BuildSettings(runs=2, snapshots=[0, 2], hidden_size=3, batch_size=4)
+    build_zoo(tmp_path / "zoo", problem, settings, quiet=True)
+    lost = export_official(tmp_path / "zoo", tmp_path / "out")
+    assert "losses over at most 20 images: read as over 13000" in lost
+    assert not any(line.startswith("column") for line in lost)
+    import_official(tmp_path / "out", tmp_path / "back", quiet=True)
+    zoo, back = open_zoo(tmp_path / "zoo"), open_zoo(tmp_path / "back")
+    assert back.problem.settings() == problem.settings() | {"evaluated_images": 13000}
+    assert (back.spec, back.columns) == (zoo.spec, zoo.columns)
+    for name in zoo.columns:
+        assert torch.equal(back.read(name), zoo.read(name)), name
+
+
+def test_failed_runs_of_ours_are_left_out(zoo_path: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(zoo_path, tmp_path / "copy"))
+    replace(Manifest.read(copy), failed={"3": 20, "23": 60}).write(copy)
+    lost = export_official(copy, tmp_path / "out")
+    assert "2 failed runs are left out: 3, 23" in lost
+    runs = np.load(tmp_path / "out" / "num_step_correct.npy")[:, 0]
+    assert sorted(set(runs.tolist())) == [run for run in range(24) if run not in (3, 23)]
+    assert np.load(tmp_path / "out" / "parameters.npy").shape[0] == 66
+
+
+def test_zoos_the_format_cannot_hold(
+    published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ZooError, match="is in the published format already"):
+        export_official(published, tmp_path / "out")
+    problem = FormalLanguages(2, 8, 3, -2, 1, evaluated_strings=4, stored_strings=2)
+    for name, option in (("gru", {"cell": "gru"}), ("bare", {"bias": False})):
+        settings = BuildSettings(runs=2, snapshots=[0], hidden_size=3, **option)
+        build_zoo(tmp_path / name, problem, settings, quiet=True)
+        with pytest.raises(ZooError, match="the published format holds LSTMs with biases"):
+            export_official(tmp_path / name, tmp_path / "out")
+    manifest = Manifest.read(tmp_path / "gru")
+    manifest = replace(manifest, origin="packed")
+    manifest.write(tmp_path / "gru")
+    with pytest.raises(ZooError, match="holds zoos of formal_languages or tiled_images, not of"):
+        export_official(tmp_path / "gru", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ZooError, match="exists: choose an empty or a new folder"):
+        export_official(tmp_path / "bare", tmp_path)
+    assert main(["zoo", "export", str(tmp_path / "bare"), "--format", "csv", "--out", "x"]) == 2
+    assert (
+        "--format: Expected a typing.Literal['official']. Got value: csv" in capsys.readouterr().err
+    )
+    assert main(["zoo", "export", str(tmp_path / "bare")]) == 2
+
+
+EXPORT = """
+import sys
+import wsrl
+from wsrl.zoos.published import exporting as official_export
+from wsrl.zoos import export_official
+written = official_export.NpyWriter.write
+def write(*arguments):
+    written(*arguments)
+    print("wrote rows", flush=True)
+    sys.stdin.readline()
+official_export.NpyWriter.write = write
+export_official(*sys.argv[1:])
+"""
+
+
+def test_an_export_that_is_killed_is_tidied_up_by_the_next_alone(
+    languages: Path, tmp_path: Path
+) -> None:
+    import_official(languages, tmp_path / "zoo", quiet=True)
+    out = tmp_path / "exports" / "out[1]"
+    command = [sys.executable, "-c", EXPORT, str(tmp_path / "zoo"), str(out)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as killed:
+        assert killed.stdout.readline() == "wrote rows\n"
+        left = {path.name for path in out.parent.iterdir()}
+        with pytest.raises(ZooError, match=rf"process {killed.pid} .* exports to"):
+            export_official(tmp_path / "zoo", out)
+        assert {path.name for path in out.parent.iterdir()} == left
+        killed.kill()
+    assert (
+        left
+        == {path.name for path in out.parent.iterdir()}
+        == {
+            ".out[1].lease.1",
+            ".out[1].partial",
+        }
+    )
+    assert export_official(tmp_path / "zoo", out) == []
+    assert [path.name for path in out.parent.iterdir()] == ["out[1]"]
+    assert contents(out) == contents(languages)
+
+
+def test_an_export_that_ran_out_of_space_leaves_nothing(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_official(published, tmp_path / "zoo", quiet=True)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("wsrl.zoos.published.npy.NpyWriter.write", full)
+    target = tmp_path / "exports" / "out"
+    with pytest.raises(ZooError, match=r"nothing is left of it: .*No space left"):
+        export_official(tmp_path / "zoo", target)
+    assert list(target.parent.iterdir()) == []
+
+
+def test_labels_are_checked_before_anything_is_written(published: Path, tmp_path: Path) -> None:
+    change(published, "tasks", lambda tasks: tasks + np.arange(len(tasks))[:, None] % 2)
+    for look in (
+        lambda: import_official(published, tmp_path / "zoo", quiet=True),
+        lambda: ZooDataModule(str(published)).prepare_data(),
+    ):
+        with pytest.raises(ZooError, match="task changes between snapshots"):
+            look()
+    assert not (tmp_path / "zoo").exists()
+
+
+@pytest.mark.parametrize("hint", [{"hidden_size": 0}, {"num_layers": -1}])
+def test_sizes_that_make_no_sense_are_refused(published: Path, hint: dict[str, int]) -> None:
+    with pytest.raises(ZooError, match="must be a whole number of at least 1"):
+        open_official(published, hints=OfficialHints(**hint))
+
+
+def test_arguments_of_another_type_are_refused(languages: Path) -> None:
+    (languages / "args.json").write_text('{"max_n": "5"}')
+    with pytest.raises(ZooError, match=r"max_n is '5': expected int"):
+        open_zoo(languages)

@@ -1,0 +1,6 @@
+"""``python -m wsrl.cli``, the same as ``wsrl``."""
+
+from wsrl.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,210 @@
+"""``wsrl interrogate`` and ``wsrl memory analyze``: what RNNs of a zoo, or one's own, compute."""
+
+from __future__ import annotations
+
+from argparse import ArgumentError
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from wsrl.cli.commands import command
+from wsrl.cli.parsing import Count, Index, Options, Seed
+from wsrl.strict_json import to_json
+
+if TYPE_CHECKING:
+    from wsrl.analysis.memory_analysis import MemorySettings
+
+
+@command("interrogate")
+def interrogate(
+    zoo: str,
+    *,
+    rnns: Count | None = None,
+    step: Index | None = None,
+    one_per_task: bool = False,
+    rows: list[Index] | None = None,
+    probes: Count = 100,
+    tolerance: float = 0.1,
+    seed: Seed = 0,
+    budget: Index = 500_000,
+    json: bool = False,
+    out: str | None = None,
+) -> str:
+    """Find the strings that tell the RNNs of a zoo apart.
+
+    Finds the fewest strings that tell RNNs apart by their answers: fixed in advance, and one by
+    one, each depending on the answers so far (the strategy is printed as a tree). The strings are
+    drawn from those that the zoo stores with these RNNs. A string tells two RNNs apart if, at any
+    step, their outputs differ by more than the tolerance: the total variation between their
+    distributions where outputs are categorical, else the largest absolute difference.
+
+      wsrl interrogate zoos/small --rnns 20 --probes 100 --tolerance 0.2
+      wsrl interrogate zoos/small --rows 0 5 9 --out interrogation.json
+
+    Args:
+        zoo: the zoo's folder
+        rnns: draw so many RNNs (default: 20)
+        step: draw from the snapshots at this step (default: each run's last)
+        one_per_task: draw at most one RNN of every task
+        rows: these snapshots of the zoo instead
+        probes: strings drawn
+        tolerance: how far answers may be apart
+        seed: of the draws
+        budget: work of a search
+        json: print JSON for scripts
+        out: write the JSON to this file as well
+    """
+    if rows is not None and (rnns, step, one_per_task) != (None, None, False):
+        raise ArgumentError(
+            None, "--rows says which RNNs: leave out --rnns, --step and --one_per_task"
+        )
+    if out is not None and (Path(out).is_dir() or not Path(out).absolute().parent.is_dir()):
+        raise ValueError(f"--out must be a file in a folder that exists, not {out!r}")
+    import torch
+
+    from wsrl.studies.interrogation import choose_rows, interrogate_zoo, summarize
+    from wsrl.zoos import open_zoo
+    from wsrl.zoos.files import remove_leftovers, write_atomically
+
+    opened, generator = open_zoo(zoo), torch.Generator().manual_seed(seed)
+    chosen = choose_rows(opened, generator, rnns, step, one_per_task, rows)
+    facts, found = interrogate_zoo(opened, chosen, probes, tolerance, budget, generator)
+    text = to_json(facts, indent=2)
+    if out is not None:
+        remove_leftovers(Path(out).parent, Path(out).name)
+        write_atomically(Path(out), f"{text}\n".encode())
+    return text if json else summarize(facts, found)
+
+
+@command("memory analyze", settings=Options("wsrl.analysis.memory_analysis:MemorySettings"))
+def analyze(
+    source: str,
+    *,
+    settings: MemorySettings,
+    row: int | None = None,
+    json: bool = False,
+    out: str | None = None,
+    animation: Literal["gif", "mp4", "none"] = "gif",
+    task: str | None = None,
+    steps: int | None = None,
+    dims: int | None = None,
+    cell: str | None = None,
+) -> str:
+    """Look for variable memories, and say whether to trust them.
+
+    Looks for the variables of a task of variable binding in the hidden states of RNNs: how the task
+    moves them (Phi), whether the RNN's recurrent matrix does the same in some basis, how well the
+    variables are read there, and whether to trust that.
+
+      wsrl memory analyze zoos/binding                       every snapshot: a table
+      wsrl memory analyze zoos/binding --row 12 --out look   one of them, with pictures
+      wsrl memory analyze model.pt --task repeat_copy --steps 8 --dims 8 --cell tanh --out look
+
+    Args:
+        source: a zoo's folder, or the state dict of one RNN: an nn.RNN, nn.LSTM or nn.GRU and its
+            nn.Linear (.pt, .safetensors)
+        settings: how RNNs are analysed
+        row: one snapshot of a zoo (its row in the table)
+        json: print one JSON object
+        out: folder for memory.json, memory.csv, and pictures of one RNN
+        animation: of the pictures of one RNN
+        task: of a state dict: a name (repeat_copy, compose_copy, ...) or an id a,b,c
+        steps: of a state dict: s, vectors of input
+        dims: of a state dict: d, numbers of a vector
+        cell: of a state dict; needed for an nn.RNN, which does not say which nonlinearity it has
+    """
+    of_file = {"--task": task, "--steps": steps, "--dims": dims}
+    is_zoo = Path(source).is_dir()
+    given = [name for name, value in {**of_file, "--cell": cell}.items() if value is not None]
+    if is_zoo and given:
+        raise ArgumentError(None, f"a zoo says itself what its RNNs are: no {', '.join(given)}")
+    if not is_zoo and row is not None:
+        raise ArgumentError(None, "--row is for zoos, which are folders")
+    missing = [name for name, value in of_file.items() if value is None]
+    if not is_zoo and missing:
+        raise ArgumentError(None, f"for one RNN, also give {', '.join(missing)}")
+    from wsrl.studies import memory_study as study
+
+    film = None if animation == "none" or not out else animation
+    if film is not None:
+        from wsrl.analysis.memory_figures import check_film
+
+        check_film(film)
+    if is_zoo and row is None:
+        content = study.study_zoo(source, settings, out)
+        return to_json(content, indent=2) if json else _table(content["snapshots"])
+    if is_zoo and row is not None:
+        content, files = study.study_row(source, row, settings, out, film)
+    else:
+        from wsrl.problems.binding_tasks import BindingTask
+
+        wanted = BindingTask.parse(str(task), steps or 0, dims or 0)
+        content, files = study.study_file(source, wanted, settings, cell, out, film)
+    return to_json(content, indent=2) if json else _phrased(content, files)
+
+
+def _table(records: Sequence[dict[str, Any]]) -> str:
+    from wsrl.studies.tables import aligned
+
+    header = ["row", "run", "step", "task", "accuracy", "rank", "spectral error", "variance"]
+    rows = [
+        [
+            *(str(one[name]) for name in ("row", "run", "step", "task")),
+            _number(one["performance"]),
+            f"{one['rank_found']}/{one['rank_expected']}",
+            "-" if one["spectral_error"] is None else f"{one['spectral_error']:.4f}",
+            _number(one["explained_variance"]),
+            _number(one["mean_variables_read"]),
+            one["verdict"],
+        ]
+        for one in records
+    ]
+    counts = Counter(one["verdict"] for one in records)
+    summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+    table = aligned([*header, "read", "verdict"], rows)
+    return f"{table}\n{len(records)} snapshots: {summary}"
+
+
+def _phrased(about: dict[str, Any], files: Sequence[Path]) -> str:
+    from wsrl.studies.memory_study import spectrum_text
+    from wsrl.studies.tables import listed
+
+    settings, started = about["settings"], about["start"] == "variables"
+    lines = {
+        "RNN": about["rnn"],
+        "task": about["task"],
+        "basis": "{grounding} grounded, {dual} dual, {moduli} moduli".format(**settings),
+        "verdict": about["verdict"],
+        "because": "; ".join(about["reasons"]) or "no rule is broken",
+        "started": "in its variables; of its input phase only the input error is judged"
+        if started
+        else "by inputs",
+        "rank": f"{about['rank_found']} lasting eigenvalues, {about['rank_expected']} expected",
+        "spectral error": spectrum_text(about),
+        "modulus error": _number(about["modulus_error"]),
+        "condition number of Psi": _number(about["condition_number"]),
+        "interaction error": _number(about["interaction_error"]),
+        "input error": _number(about["input_error"]),
+        "readout error": _number(about["readout_error"]),
+        "explained variance": _number(about["explained_variance"]),
+        "distance from fixed point": _number(about["distance"]) + " per neuron",
+        "linearisation error": _number(about["linearization_error"]),
+        "step error, worst variable": _number(about["step_error"]),
+        "variables right after input": _pair(about, "variables_read_first"),
+        "variables right afterwards": _pair(about, "variables_read"),
+        "outputs right": _pair(about, "output_right"),
+    }
+    if files:
+        lines["written"] = f"{files[0].parent}: {', '.join(file.name for file in files)}"
+    return listed(lines)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _pair(about: dict[str, Any], name: str) -> str:
+    if about[name] is None:
+        return "-"
+    return f"{about[f'mean_{name}']:.4f} (the worst {about[name]:.4f})"

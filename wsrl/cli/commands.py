@@ -1,0 +1,134 @@
+"""The commands by name: each is a function that is registered by a decorator."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypeVar
+
+from wsrl._process import find_own_modules, named_modules
+from wsrl.cli.parsing import WORDS, Options, make_parser
+from wsrl.studies.configs import Config, configs_apart, one_line_errors
+from wsrl.terminal import say
+
+Function: TypeAlias = Callable[..., str | int | None]
+_Function = TypeVar("_Function", bound=Function)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command.
+
+    Attributes:
+        name: its words, as ``zoo build``.
+        function: does its work, and returns the text to print, or the exit status.
+        options: the parameters that stand for several options.
+        configs: where given, the command takes ``--config`` files; these are replaced by what it
+            returns of them and of the other words.
+        goes_on: run again after an interruption, it goes on with its work.
+        own_modules: modules in the folder one works in are found, as one's own encoders; without,
+            they are where ``--import`` names one. ``None`` where the function finds them.
+    """
+
+    name: str
+    function: Function
+    options: Mapping[str, Options] = field(default_factory=dict)
+    configs: Callable[[Sequence[Config], Sequence[str]], Sequence[Config]] | None = None
+    goes_on: bool = False
+    own_modules: bool | None = False
+
+    @property
+    def summary(self) -> str:
+        """The first line of the docstring."""
+        return (self.function.__doc__ or "").strip().splitlines()[0].rstrip(".")
+
+    def read(self, words: Sequence[str]) -> dict[str, Any]:
+        """Return the arguments of the function that the words after the name stand for.
+
+        Raises:
+            argparse.ArgumentError: for a command line that makes no sense.
+            ValueError: for settings that a class refuses, or a config that cannot be read.
+        """
+        parameters = inspect.signature(self.function).parameters
+        if set(parameters) == {WORDS}:
+            return {WORDS: list(words)}
+        configs: Sequence[Config] | None = None
+        rest = list(words)
+        if self.configs is not None:
+            files, rest = configs_apart(words)
+            configs = self.configs(files, rest)
+        with one_line_errors(configs or ()):
+            parser, made = make_parser(self.function, self.name, self.options, configs, rest)
+            given = parser.parse_args([*(config.word for config in configs or ()), *rest])
+        given = parser.instantiate(given)
+        found = {option: given[option] for option in parameters if option in given}
+        for option, (cls, names) in made.items():
+            if not self.options[option].nested:
+                values = {name: given[name] for name in names}
+                found[option] = cls(**values) if isinstance(cls, type) else values
+        return found | ({WORDS: list(words)} if WORDS in parameters else {})
+
+
+COMMANDS: dict[str, Command] = {}
+"""All commands, in the order of their registration."""
+
+GROUPS = {
+    "zoo": "Zoos: folders of trained RNNs with their sequences, outputs and labels.",
+    "memory": "Variable memories: the basis in which a hidden state is a set of variables.",
+}
+"""First words of commands of two words."""
+
+
+def command(
+    name: str,
+    *,
+    configs: Callable[[Sequence[Config], Sequence[str]], Sequence[Config]] | None = None,
+    goes_on: bool = False,
+    own_modules: bool | None = False,
+    **options: Options,
+) -> Callable[[_Function], _Function]:
+    """Register a function as a command; a decorator, with the attributes of ``Command``."""
+
+    def register(function: _Function) -> _Function:
+        COMMANDS[name] = Command(name, function, options, configs, goes_on, own_modules)
+        return function
+
+    return register
+
+
+def split(words: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the name of a command, and the words after it."""
+    length = 2 if words and words[0] in GROUPS else 1
+    return " ".join(words[:length]), list(words[length:])
+
+
+def read(words: Sequence[str]) -> dict[str, Any]:
+    """Return the arguments that a command line stands for, without running the command.
+
+    Raises:
+        argparse.ArgumentError: for a command line that makes no sense.
+        ValueError: for settings that are refused.
+    """
+    name, rest = split(words)
+    return COMMANDS[name].read(rest)
+
+
+def run(words: Sequence[str]) -> int:
+    """Run a command in this process; print what it returns.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        argparse.ArgumentError: for a command line that makes no sense.
+        Exception: as the command.
+    """
+    name, rest = split(words)
+    chosen = COMMANDS[name]
+    if chosen.own_modules or (named_modules and chosen.own_modules is not None):
+        find_own_modules()
+    found = chosen.function(**chosen.read(rest))
+    if isinstance(found, str):
+        say(found)
+    return found if isinstance(found, int) else 0

@@ -1,0 +1,107 @@
+"""``wsrl benchmark`` and ``wsrl report``: the whole comparison by one command."""
+
+from __future__ import annotations
+
+import argparse
+from argparse import ArgumentError
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from wsrl.cli.commands import command, read, run
+from wsrl.cli.parsing import HELP, Count, Options
+from wsrl.environment import check_training
+from wsrl.studies.configs import Config
+
+if TYPE_CHECKING:
+    from wsrl.studies.benchmark.settings import BenchmarkSettings
+
+
+def _with_tier(configs: Sequence[Config], words: Sequence[str]) -> Sequence[Config]:
+    """Return the config files of a benchmark, that of its tier first.
+
+    Raises:
+        argparse.ArgumentError: where neither a tier nor a config is given.
+        ValueError: for an unknown tier.
+    """
+    from wsrl.studies.benchmark.settings import TIERS, tier_config
+
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--tier")
+    tier = parser.parse_known_args([*words])[0].tier
+    if tier is not None:
+        return [Config.read(tier_config(tier)), *configs]
+    if not configs and not HELP & {*words}:
+        raise ArgumentError(None, f"say which --tier: {', '.join(TIERS)}; or a --config")
+    return configs
+
+
+@command(
+    "benchmark",
+    settings=Options("wsrl.studies.benchmark.settings:BenchmarkSettings"),
+    configs=_with_tier,
+    goes_on=True,
+    own_modules=True,
+)
+def benchmark(
+    *,
+    out: str,
+    settings: BenchmarkSettings,
+    tier: Literal["smoke", "small", "paper"] | None = None,
+    workers: Count | None = None,
+    zoo: list[str] | None = None,
+    list: bool = False,
+) -> int | str:
+    """Compare encoders: train, test and predict with all of them, and report.
+
+    Trains every encoder with every seed on every zoo, predicts every target, and writes a report.
+    The same command goes on after an interruption, leaves out what is done, and shares the work
+    with others that run it on the same folder. Settings come from --tier or from a --config;
+    options beat both.
+
+      wsrl benchmark --tier smoke --out runs/smoke
+      wsrl benchmark --tier small --out runs/comparison --encoders+ my_encoder.TensorNorms
+
+    Args:
+        out: folder for all it makes
+        settings: what is compared
+        tier: smoke (minutes), small (hours on 2 cores) or paper (the published sizes)
+        workers: trials that run at once (default: one a GPU, or a core)
+        zoo: NAME=DIR: take the zoo in DIR rather than building one
+        list: print the trials and their commands, and run none
+
+    Returns:
+        The exit status: 1 where a trial failed.
+    """
+    check_training()
+    from wsrl.encoders import list_encoders
+    from wsrl.stopping import StopRequests
+    from wsrl.studies.benchmark.benchmark import list_trials, run_benchmark
+    from wsrl.studies.benchmark.plan import Commands
+
+    list_encoders()  # loads other packages' encoders, so that they are found by name
+    chosen = settings.with_zoos(zoo or [])
+    if list:
+        return list_trials(chosen, Path(out))
+    with StopRequests(at_once=True) as stop:
+        failed = run_benchmark(chosen, Path(out), Commands(read, run), workers, stop)
+    return 1 if failed else 0
+
+
+@command("report", own_modules=True)
+def report(folder: str, *, out: str | None = None) -> str:
+    """Make the report of a benchmark from its stored results.
+
+    The benchmark may be unfinished. Written are report.html (one page that needs nothing beside
+    it), report.md, results.csv (every number), runs.csv (every run: how it ended, its cost, the
+    commands that made it), summary.csv (means over seeds, ranks, differences) and properties.csv
+    (what was measured of the encoders). From benchmark.json and these tables alone the report can
+    be made anew, without curves and single RNNs.
+
+    Args:
+        folder: the benchmark's folder
+        out: folder for the report (default: the benchmark's)
+    """
+    from wsrl.studies.report.writing import write_report
+
+    return write_report(Path(folder), Path(out or folder))

@@ -1,0 +1,98 @@
+"""``wsrl fit``, ``validate``, ``test``, ``predict`` and ``baseline``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from wsrl._process import end_hard_with_the_launcher, find_own_modules
+from wsrl.cli.commands import command
+from wsrl.cli.parsing import Count, Index, Options
+from wsrl.environment import check_training
+from wsrl.stopping import StopRequests, is_launched
+
+if TYPE_CHECKING:
+    from wsrl.data import ZooDataModule
+
+
+@command("fit", own_modules=None)
+def fit(words: Sequence[str]) -> None:
+    """Train a model: emulation (pre-training) or prediction of a property."""
+    _train("fit", words)
+
+
+@command("validate", own_modules=None)
+def validate(words: Sequence[str]) -> None:
+    """Evaluate a checkpoint on the validation and OOD splits."""
+    _train("validate", words)
+
+
+@command("test", own_modules=None)
+def test(words: Sequence[str]) -> None:
+    """Evaluate a checkpoint on the validation, OOD (and test) splits, and keep the numbers."""
+    _train("test", words)
+
+
+@command("predict", own_modules=None)
+def predict(words: Sequence[str]) -> None:
+    """Write the embeddings (and predictions) of a whole zoo to one file."""
+    _train("predict", words)
+
+
+def _train(subcommand: str, words: Sequence[str]) -> None:
+    check_training()
+    end_hard_with_the_launcher()
+    # From here on, since the imports take seconds, in which a process of several must not die.
+    with StopRequests(at_once=not is_launched()) as stop:
+        from wsrl.studies.training.command import run_training
+
+        find_own_modules()
+        run_training(subcommand, words, stop)
+
+
+@command(
+    "baseline",
+    data=Options(
+        "wsrl.data:ZooDataModule",
+        skip=lambda configs, words: _unread(),
+        nested=True,
+        defaults={"ood_to_train": True},  # as for the published downstream tables
+    ),
+)
+def baseline(
+    name: str,
+    *,
+    target: str,
+    run: str,
+    data: ZooDataModule,
+    seed: Index = 0,
+    steps: Count | None = None,
+) -> str:
+    """Predict a property without any trained encoder.
+
+    On the splits and by the metrics of wsrl test; writes test.json and test.safetensors as that
+    does. Baselines:
+
+      mean           nothing of the weights: the most frequent class, the mean or the circular mean
+      pca            a network on the principal components of the flattened weights
+      random_probes  a network on those of the raw outputs to a fixed random probe set
+      trees          gradient-boosted trees on the layer-wise statistics
+
+    Args:
+        name: which baseline
+        target: what is predicted
+        run: the folder for what it writes
+        data: the zoo and its splits
+        seed: of what is random in it
+        steps: of training its network, if any (default: 2000)
+    """
+    from wsrl.studies.baselines import write_baseline
+
+    return f"written: {write_baseline(name, data, target, run, seed, steps)}"
+
+
+def _unread() -> set[str]:
+    """Return the options of the data that say how an encoder's training reads it."""
+    from wsrl.studies.baselines import TRAINING_ONLY
+
+    return TRAINING_ONLY

@@ -1,0 +1,323 @@
+"""``wsrl zoo``: build, import, export, pack, describe, repair and verify zoos."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from wsrl.cli.commands import command
+from wsrl.cli.parsing import HELP, Count, Options, Seed
+from wsrl.studies.configs import Config
+from wsrl.terminal import complain, note
+
+if TYPE_CHECKING:
+    from wsrl.problems import TrainableProblem
+    from wsrl.zoos import BuildSettings, OfficialHints
+
+
+def _drawn(configs: Sequence[Config], words: Sequence[str]) -> set[str]:
+    """Return the settings that the problem draws for every run: they are no options."""
+    return {"weight_decay"} if _find_problem(configs, words).draws_weight_decay else set()
+
+
+def _problems() -> Sequence[str]:
+    """Return the names of the problems that RNNs can be trained on."""
+    from wsrl.problems import list_trainable_problems
+
+    return list_trainable_problems()
+
+
+def _find_problem(configs: Sequence[Config], words: Sequence[str]) -> type[TrainableProblem]:
+    """Return the class of the problem that a build is of: it says which options there are.
+
+    Raises:
+        argparse.ArgumentError: where no problem is named.
+        ValueError: for an unknown one, with the choices.
+    """
+    from wsrl.problems import get_trainable_problem
+
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--problem")
+    name = parser.parse_known_args(list(words))[0].problem
+    for config in reversed(configs):
+        name = name or config.text_at("problem")
+    if name is None and HELP & set(words):
+        name = _problems()[0]
+    if name is None:
+        raise argparse.ArgumentError(None, f"say which --problem: {', '.join(_problems())}")
+    return get_trainable_problem(name)
+
+
+def _all(*names: str) -> Callable[..., set[str]]:
+    return lambda configs, words: {*names}
+
+
+_GIVEN = ("out", "problem", "settings", "stop", "part")  # to ``build_zoo`` by the commands
+
+
+@command(
+    "zoo build",
+    problem=Options(_find_problem, choices=_problems),
+    settings=Options("wsrl.zoos:BuildSettings", skip=_drawn),
+    how=Options("wsrl.zoos:build_zoo", skip=_all(*_GIVEN, "device")),
+    configs=lambda configs, words: configs,
+    goes_on=True,
+)
+def build(
+    *,
+    out: str,
+    problem: TrainableProblem,
+    settings: BuildSettings,
+    how: dict[str, Any] | None = None,
+    device: str = "auto",
+    devices: int | None = None,
+    nodes: int | None = None,
+    part: str | None = None,
+    words: Sequence[str] = (),
+) -> str | None:
+    """Train a zoo, or go on with one that was interrupted.
+
+    Several processes may build one zoo at once. --problem says on what its RNNs are trained; with
+    it, --help lists the problem's options too.
+
+    Args:
+        out: the zoo's folder; new, empty, or holding this very zoo
+        problem: what the members are trained on
+        settings: how
+        how: other arguments of build_zoo, by name
+        device: auto (GPUs where there are any), cpu, cuda, or for one process any torch device
+        devices: processes on every machine, each with a device of its own (default: as torchrun or
+            srun says, else 1)
+        nodes: machines; without torchrun or srun start the command on each of them, with NODE_RANK
+            set (default: as torchrun or srun says, else 1)
+        part: i/n: train only the i-th of n shares of the shards and do not wait for the others, as
+            in a job array; whoever is last completes the zoo
+        words: of this command, which the processes that it starts are given again
+
+    Returns:
+        What to print; None where another process of the same command prints it.
+    """
+    from wsrl.studies.launch import several_processes
+    from wsrl.zoos import build_zoo
+    from wsrl.zoos.assembly import whats_left
+    from wsrl.zoos.build import shard_members
+
+    share = None if part is None else _share(part)
+    with several_processes(words, device, devices, nodes) as place:
+        given = {**(how or {}), "device": place.device, "stop": place.stop, "part": share}
+        given["quiet"] = given.get("quiet", False) or not place.is_main
+        manifest = build_zoo(out, problem, settings, **given)
+    if not place.is_main:
+        return None
+    if share is not None and not manifest.complete:
+        left = whats_left(out, len(shard_members(settings)), share[1])
+        if left:
+            return "\n  ".join([f"part {share[0]}/{share[1]} of {out} is through", *left])
+    return info(out)
+
+
+@command(
+    "zoo import",
+    hints=Options("wsrl.zoos:OfficialHints"),
+    how=Options("wsrl.zoos:import_official", skip=_all("path", "out", "hints")),
+    goes_on=True,
+)
+def import_(path: str, *, out: str, hints: OfficialHints, how: dict[str, Any] | None = None) -> str:
+    """Import a published zoo (.npy files).
+
+    Its outputs are recomputed from its weights on a sample; a zoo whose outputs do not match is
+    refused. Run the same command again to go on with an interrupted import.
+
+    Args:
+        path: the folder of the .npy files
+        out: the zoo's folder; new, empty, or holding this very zoo
+        hints: what the files do not say
+        how: other arguments of import_official, by name
+    """
+    from wsrl.zoos import import_official
+
+    import_official(path, out, hints, **(how or {}))
+    return info(out)
+
+
+@command("zoo export")
+def export(zoo: str, *, out: str, format: Literal["official"] = "official") -> str:
+    """Write a zoo in the published format.
+
+    The zoo is one of formal languages or tiled images. What .npy files cannot hold of it is listed.
+
+    Args:
+        zoo: the zoo's folder
+        out: a new or empty folder
+        format: the format
+    """
+    from wsrl.zoos import export_official
+
+    lost = export_official(zoo, out)
+    written = f"{out}: written, {'but for' if lost else 'nothing is lost'}"
+    return "\n  ".join([written, *lost])
+
+
+@command("zoo pack", goes_on=True)
+def pack(
+    models: str,
+    *,
+    out: str,
+    output_kind: Literal["categorical", "real"],
+    inputs: str,
+    table: str | None = None,
+    cell: str | None = None,
+    length: int | None = None,
+    sequences_stored: int | None = None,
+    seed: Seed = 0,
+    file_column: str = "file",
+    run: str | None = None,
+    step: str | None = None,
+    performance: str | None = None,
+    task: list[str] | None = None,
+    categorical: list[str] | None = None,
+    real: list[str] | None = None,
+    angle: list[str] | None = None,
+    leave_out: list[str] | None = None,
+    separator: str | None = None,
+    decimal: str | None = None,
+) -> str:
+    """Make a zoo of your own RNNs.
+
+    They are nn.LSTM, nn.GRU or nn.RNN (tanh) with one linear readout, all of the same sizes, saved
+    as state dicts. They are run on sequences, and their outputs are stored. Every column of the
+    table becomes a target that wsrl fit can learn to predict: numbers a real value, everything else
+    a class. Run the same command again to go on after an interruption.
+
+      wsrl zoo pack models --table runs.csv --out zoos/mine --output_kind categorical \\
+        --inputs normal --length 20
+      wsrl zoo info zoos/mine
+
+    Args:
+        models: folder of state dicts, also in folders below: *.pt, *.pth, *.safetensors
+        out: the zoo's folder, new or empty
+        output_kind: what the readout's values are: logits of classes, or real values
+        inputs: sequences to run the RNNs on: drawn from normal (standard), uniform (0 to 1) or
+            one_hot (tokens, all as likely), or a .npy or .safetensors file of (S, T, I) for all
+            RNNs or (n, S, T, I) for each of the n, in the order of the files' names
+        table: what is known of the RNNs: a .csv, .tsv or .parquet file, a row for each
+        cell: such as lstm, gru, tanh or relu; needed where several cells have the same tensors: the
+            state dict of an nn.RNN does not say which nonlinearity it has
+        length: steps of a sequence that is drawn
+        sequences_stored: sequences drawn for every RNN (default: 100)
+        seed: of the sequences that are drawn
+        file_column: the column that names the files
+        run: column of the training run (default: run, else each file is a run)
+        step: column of the training step of a snapshot (default: step, else 0)
+        performance: column that says how well an RNN does (default: performance)
+        task: columns that RNNs of one task have in common: no task is in two splits; the largest
+            values of the first, if it is numeric, are out of distribution (default: each run is a
+            task)
+        categorical: columns that are classes, whatever they hold
+        real: columns that are numbers, even with leading zeros
+        angle: columns that are angles in degrees
+        leave_out: columns that are left out
+        separator: of columns (default: what splits the first line into the most parts)
+        decimal: decimal sign, . or a comma (default: as found)
+    """
+    from wsrl.zoos import pack_zoo
+
+    pack_zoo(
+        models,
+        out,
+        output_kind,
+        inputs,
+        table,
+        length=length,
+        sequences_stored=sequences_stored,
+        seed=seed,
+        file_column=file_column,
+        categorical=categorical or (),
+        real=real or (),
+        angle=angle or (),
+        leave_out=leave_out or (),
+        run=run,
+        step=step,
+        performance=performance,
+        task=task or (),
+        separator=separator,
+        decimal=decimal,
+        cell=cell,
+        say=lambda text: note([text]),
+    )
+    return info(out)
+
+
+@command("zoo info")
+def info(zoo: str, *, json: bool = False) -> str:
+    """Say what a zoo holds.
+
+    Args:
+        zoo: the zoo's folder
+        json: print JSON for scripts
+    """
+    from wsrl.strict_json import to_json
+    from wsrl.studies.zoo_summary import describe, summarize
+
+    return to_json(describe(zoo), indent=2) if json else summarize(zoo)
+
+
+@command("zoo repair", how=Options("wsrl.zoos:build_zoo", skip=_all(*_GIVEN)), goes_on=True)
+def repair(zoo: str, *, how: dict[str, Any] | None = None) -> str:
+    """Keep what is whole of a damaged zoo, and train the rest again.
+
+    Only a zoo that was built here can be trained again; of others the missing shards are named.
+
+    Args:
+        zoo: the zoo's folder
+        how: arguments of build_zoo, by name
+    """
+    from wsrl.problems import TrainableProblem, create_problem
+    from wsrl.zoos import ZooError, build_zoo, repair_zoo
+    from wsrl.zoos.repair import settings_of
+    from wsrl.zoos.store import MAKERS
+
+    found = repair_zoo(zoo)
+    manifest = found.manifest
+    for line in found.found:
+        complain(line)
+    if manifest.complete:
+        return f"{zoo}: {'repaired' if found.found else 'whole, and left as it is'}"
+    if manifest.origin != "built":
+        return (
+            f"{zoo}: what is whole is kept. Run the command that made it again "
+            f"({MAKERS[manifest.origin]}) to make the missing shards"
+        )
+    problem = create_problem(manifest.problem, manifest.problem_settings)
+    if not isinstance(problem, TrainableProblem):
+        raise ZooError(f"{zoo}: nothing can be trained on {manifest.problem} here")
+    build_zoo(zoo, problem, settings_of(manifest), **(how or {}))
+    return f"{zoo}: repaired, the missing shards were trained"
+
+
+@command("zoo verify")
+def verify(zoo: str, *, sequences: Count | None = None) -> str:
+    """Check a zoo's files, labels and stored outputs.
+
+    Checks checksums and labels, and recomputes the stored outputs from the stored weights and
+    sequences. The exit status is 0 only where all agree.
+
+    Args:
+        zoo: the zoo's folder
+        sequences: recompute so many sequences of a snapshot (default: all)
+    """
+    from wsrl.zoos import verify_zoo
+
+    report = verify_zoo(zoo, sequences)
+    return (
+        f"{zoo}: well. {report.snapshots} snapshots, {report.sequences} sequences each; "
+        f"largest error of a recomputed output: {report.largest_error:.2g}"
+    )
+
+
+def _share(text: str) -> tuple[int, int]:
+    if match := re.fullmatch(r"(\d+)/(\d+)", text):
+        return int(match[1]), int(match[2])
+    raise argparse.ArgumentError(None, f"--part {text}: expected i/n, as 1/4 for the first of four")

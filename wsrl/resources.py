@@ -1,0 +1,47 @@
+"""How much memory this machine has, and refusal of what cannot fit in it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+CGROUPS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+"""Where the system tells the limit of a container."""
+
+
+def check_fits(what: str, needed: float, advice: str) -> None:
+    """Refuse what needs more memory than the machine has, before it grows until the system kills.
+
+    Args:
+        what: what takes the memory, for the message.
+        needed: bytes that it takes at least.
+        advice: what to choose instead.
+
+    Raises:
+        ValueError: where it does not fit; memory that others use is not subtracted.
+    """
+    held = machine_memory()
+    if held is not None and needed > held:
+        raise ValueError(
+            f"{what} needs at least {needed / 1e9:,.0f} GB of memory, this machine has "
+            f"{held / 1e9:,.0f} GB: {advice}"
+        )
+
+
+def machine_memory() -> int | None:
+    """Return the bytes of memory of this machine, or of the container it stands for.
+
+    Returns:
+        ``None`` where the system does not tell.
+    """
+    sizes = []
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for path in CGROUPS:
+        with contextlib.suppress(OSError, ValueError):  # not here, or "max"
+            sizes.append(int(path.read_text()))
+    return min(sizes, default=None)

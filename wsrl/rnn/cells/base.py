@@ -1,0 +1,195 @@
+"""What a cell is: its tensors, its state, one step, and how it meets ``torch.nn``."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, TypeAlias, final
+
+import torch
+from torch import Tensor, nn
+
+Tensors: TypeAlias = Mapping[str, Tensor]
+"""Tensors of one layer of ``B`` RNNs by name, each ``(B, *shape)``."""
+
+LayerState: TypeAlias = tuple[Tensor, ...]
+"""The state of one layer: a tensor ``(B, S, H)`` for each part."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis of a tensor. Axes with one name in one layer run over the same units.
+
+    Attributes:
+        name: of the units; a name of the cell's own for other units than neurons, such as the
+            ranks of a factor.
+        size: how many there are; ``None`` for as many as the layer has neurons.
+    """
+
+    name: str
+    size: int | None = None
+
+
+HIDDEN = Axis("hidden")
+"""The neurons of the layer: their values are what the layer above, or the readout, reads."""
+
+BELOW = Axis("below")
+"""What the layer reads: the inputs, or the neurons of the layer below."""
+
+
+@dataclass(frozen=True)
+class CellTensor:
+    """One tensor of a layer.
+
+    Attributes:
+        name: such as ``weight_ih``, which layer 0 of an RNN has as ``rnn.weight_ih_l0``.
+        axes: one, or two: rows and columns.
+        gates: blocks of rows, all along the first axis.
+        initial: turns numbers drawn uniformly from -1 to 1 into initial values; by default they
+            are divided by ``sqrt(H)``, as ``torch.nn`` does.
+        trained: whether training changes it; a mask or a fixed time constant stays as it is.
+    """
+
+    name: str
+    axes: tuple[Axis, ...]
+    gates: int = 1
+    initial: Callable[[Tensor], Tensor] | None = None
+    trained: bool = True
+
+
+@dataclass(frozen=True)
+class Symmetry:
+    """A change of a layer's weights that leaves the function of the RNN as it is.
+
+    Permutations of neurons are no case of it: all cells have them.
+
+    Attributes:
+        name: what is done to the neurons.
+        draw: draws maps ``M (B, H, H)``, given ``B``, ``H`` and a generator.
+        change: given a layer's tensors and maps, returns the tensors of a layer whose outputs are
+            ``M h`` where they were ``h``.
+    """
+
+    name: str
+    draw: Callable[[int, int, torch.Generator | None], Tensor]
+    change: Callable[[Tensors, Tensor], Tensors]
+
+
+@dataclass(frozen=True)
+class TorchForm:
+    """The module of ``torch.nn`` that computes what a cell does.
+
+    Attributes:
+        kind: its class.
+        options: arguments of its constructor, which its attributes repeat.
+    """
+
+    kind: type[nn.RNNBase]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def make(self, inputs: int, hidden: int, layers: int, bias: bool) -> nn.RNNBase:
+        """Return a new module, ``batch_first``."""
+        kind: Any = self.kind
+        module: nn.RNNBase = kind(
+            inputs, hidden, layers, bias=bias, batch_first=True, **self.options
+        )
+        return module
+
+    def reads(self, module: nn.Module) -> bool:
+        """Say whether a module is of this form."""
+        own = isinstance(module, self.kind)
+        return own and all(getattr(module, name) == value for name, value in self.options.items())
+
+
+@dataclass(frozen=True)
+class Cell(ABC):
+    """All that is known of a recurrent cell; see ``docs/extend/cell.md`` for an example.
+
+    A subclass implements the five abstract methods and overrides nothing else. Its dataclass
+    fields, each with a default, are the cell's options: ``low_rank(rank=2)`` names one with them.
+
+    Attributes:
+        name: under which it is registered.
+        state: the parts of a layer's state, each of ``H`` numbers.
+        start: the tensors that hold the first state, one a part; none where it is zero.
+        affine: whether a step is an affine function of input and state.
+        torch_form: the same cell in ``torch.nn``, if it has it.
+        symmetries: beyond permutations of neurons.
+    """
+
+    name: ClassVar[str]
+    state: ClassVar[tuple[str, ...]] = ("h",)
+    start: ClassVar[tuple[str, ...]] = ()
+    affine: ClassVar[bool] = False
+    torch_form: ClassVar[TorchForm | None] = None
+    symmetries: ClassVar[tuple[Symmetry, ...]] = ()
+
+    @abstractmethod
+    def tensors(self, bias: bool) -> tuple[CellTensor, ...]:
+        """Return the tensors of a layer, with or without biases, in the flat vector's order."""
+
+    @abstractmethod
+    def prepare(self, tensors: Tensors) -> Tensors:
+        """Return what depends on the weights alone, such as turned matrices or masked weights.
+
+        It is computed once for many steps, and is what the other methods take as ``weights``.
+        """
+
+    @abstractmethod
+    def drive(self, weights: Tensors, values: Tensor) -> Tensor:
+        """Return what does not depend on the state, for all steps at once.
+
+        Args:
+            weights: from ``prepare``.
+            values: what the layer reads, ``(T, B, S, I)``.
+
+        Returns:
+            ``(T, B, S, D)``, as wide as the cell likes.
+        """
+
+    @abstractmethod
+    def step(self, weights: Tensors, driven: Tensor, state: LayerState) -> LayerState:
+        """Return the next state; ``driven`` is one step ``(B, S, D)`` of what ``drive`` gave."""
+
+    @abstractmethod
+    def read(self, weights: Tensors, driven: Tensor, state: LayerState) -> Tensor:
+        """Return what the layer above reads ``(B, S, H)``, from the state after the step."""
+
+    @final
+    def __str__(self) -> str:
+        """Return the name, with the options that differ from their defaults."""
+        given = ((f.name, getattr(self, f.name), f.default) for f in fields(self))
+        options = [f"{name}={value!r}" for name, value, default in given if value != default]
+        return f"{self.name}({', '.join(options)})" if options else self.name
+
+    @final
+    def sizes(self, shapes: Mapping[str, tuple[int, ...]], bias: bool) -> tuple[int, int] | None:
+        """Return ``(I, H)`` of a layer whose tensors have these shapes; ``None`` if it has none.
+
+        The first tensor that tells a size is believed; others may contradict it.
+        """
+        found: dict[Axis, int] = {}
+        for tensor in sorted(self.tensors(bias), key=lambda t: t.axes != (HIDDEN, HIDDEN)):
+            if found.keys() >= set(tensor.axes):
+                continue
+            shape = shapes[tensor.name]
+            if len(shape) != len(tensor.axes) or 0 in shape or shape[0] % tensor.gates:
+                return None
+            rows = shape[0] // tensor.gates
+            if tensor.axes == (HIDDEN, HIDDEN) and rows != shape[1]:
+                return None
+            found = dict(zip(tensor.axes, (rows, *shape[1:]), strict=True)) | found
+        return (found[BELOW], found[HIDDEN]) if found.keys() >= {BELOW, HIDDEN} else None
+
+
+def project(values: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Multiply ``values (T, B, S, in)`` by each RNN's ``matrix (B, in, out)``, plus its bias.
+
+    Returns:
+        ``(T, B, S, out)``.
+    """
+    steps, batch, sequences, size = values.shape
+    rows = values.transpose(0, 1).reshape(batch, steps * sequences, size)
+    result = torch.bmm(rows, matrix) if bias is None else torch.baddbmm(bias[:, None], rows, matrix)
+    return result.view(batch, steps, sequences, matrix.shape[2]).transpose(0, 1)

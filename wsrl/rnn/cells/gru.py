@@ -1,0 +1,45 @@
+"""The gated recurrent unit of ``torch.nn``, which resets after the product."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor, nn
+
+from wsrl.rnn.cells.base import LayerState, Symmetry, Tensors, TorchForm
+from wsrl.rnn.cells.matrix import MatrixCell, random_signs, remixed
+from wsrl.rnn.cells.registry import register_cell
+
+
+@final
+@register_cell
+@dataclass(frozen=True)
+class GRU(MatrixCell):
+    """A GRU with gates r, z, n: ``n = tanh(U x + b + r (W h + b'))``, ``h' = n + z (h - n)``.
+
+    The reset gate acts on the recurrent part with its bias, so that bias stays apart.
+
+    Source: Cho et al. 2014. As ``torch.nn.GRU``.
+    """
+
+    name: ClassVar[str] = "gru"
+    gates: ClassVar[int] = 3
+    summed: ClassVar[int] = 2
+    candidate: ClassVar[int] = 2
+    gain: ClassVar[float] = 8.0
+    torch_form: ClassVar[TorchForm | None] = TorchForm(nn.GRU)
+    symmetries: ClassVar[tuple[Symmetry, ...]] = (remixed("sign flips", random_signs, gate=2),)
+
+    def step(self, weights: Tensors, driven: Tensor, state: LayerState) -> LayerState:
+        """Return ``h'``."""
+        (h,) = state
+        recurrent = torch.bmm(h, weights["recurrent"])
+        if "recurrent_bias" in weights:
+            recurrent = recurrent + weights["recurrent_bias"]
+        r_in, z_in, n_in = driven.chunk(3, -1)
+        r_rec, z_rec, n_rec = recurrent.chunk(3, -1)
+        reset, update = torch.sigmoid(r_in + r_rec), torch.sigmoid(z_in + z_rec)
+        fresh = torch.tanh(n_in + reset * n_rec)
+        return (fresh + update * (h - fresh),)

@@ -1,0 +1,129 @@
+"""Cells with the four tensors of ``torch.nn``: two matrices and two biases, all in gates."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor
+
+from wsrl.rnn.cells.base import (
+    BELOW,
+    HIDDEN,
+    Cell,
+    CellTensor,
+    LayerState,
+    Symmetry,
+    Tensors,
+    project,
+)
+
+
+@dataclass(frozen=True)
+class MatrixCell(Cell):
+    """A cell with ``weight_ih``, ``weight_hh``, ``bias_ih`` and ``bias_hh``.
+
+    Attributes:
+        gates: blocks of rows of each tensor.
+        summed: from the first gate on, so many whose two biases are added up.
+        candidate: the gate whose sum is what a neuron is to become.
+        input_gate: the gate that lets a neuron take its candidate in, if there is one.
+        gain: weight by which a neuron passes on, without loss, that another one is active.
+    """
+
+    gates: ClassVar[int]
+    summed: ClassVar[int]
+    candidate: ClassVar[int] = 0
+    input_gate: ClassVar[int | None] = None
+    gain: ClassVar[float] = 1.0
+
+    @final
+    def tensors(self, bias: bool) -> tuple[CellTensor, ...]:
+        """Return the four tensors, or the two matrices."""
+        matrices = (
+            CellTensor("weight_ih", (HIDDEN, BELOW), self.gates),
+            CellTensor("weight_hh", (HIDDEN, HIDDEN), self.gates),
+        )
+        biases = tuple(CellTensor(f"bias_{k}", (HIDDEN,), self.gates) for k in ("ih", "hh"))
+        return matrices + biases if bias else matrices
+
+    @final
+    def prepare(self, tensors: Tensors) -> Tensors:
+        """Turn the matrices, and add up the biases where no gate needs one of them apart."""
+        weights = {"input": tensors["weight_ih"].mT, "recurrent": tensors["weight_hh"].mT}
+        if "bias_ih" not in tensors:
+            return weights
+        b_ih, b_hh = tensors["bias_ih"], tensors["bias_hh"]
+        if self.summed == self.gates:
+            return weights | {"bias": b_ih + b_hh}  # once for all steps, not in each
+        return weights | {"bias": b_ih, "recurrent_bias": b_hh[:, None]}
+
+    @final
+    def drive(self, weights: Tensors, values: Tensor) -> Tensor:
+        """Return the inputs' part of the sums in all gates."""
+        return project(values, weights["input"], weights.get("bias"))
+
+    @final
+    def read(self, weights: Tensors, driven: Tensor, state: LayerState) -> Tensor:
+        """Return ``h``."""
+        return state[0]
+
+
+@dataclass(frozen=True)
+class Elman(MatrixCell):
+    """An Elman cell, ``h' = f(W_ih x + W_hh h + b)``."""
+
+    gates: ClassVar[int] = 1
+    summed: ClassVar[int] = 1
+
+    @abstractmethod
+    def activation(self, values: Tensor) -> Tensor:
+        """Return ``f`` of each value."""
+
+    @final
+    def step(self, weights: Tensors, driven: Tensor, state: LayerState) -> LayerState:
+        """Return ``h'``."""
+        return (self.activation(torch.baddbmm(driven, state[0], weights["recurrent"])),)
+
+
+def remixed(
+    name: str, draw: Callable[[int, int, torch.Generator | None], Tensor], gate: int = 0
+) -> Symmetry:
+    """Return a symmetry of a matrix cell: rows of one gate by ``M``, recurrent columns by ``M^-1``.
+
+    Args:
+        name: of the symmetry.
+        draw: the maps ``M``.
+        gate: whose sums become ``M`` times what they were.
+    """
+
+    def change(tensors: Tensors, maps: Tensor) -> Tensors:
+        size, changed = maps.shape[1], {}
+        rows = slice(gate * size, (gate + 1) * size)
+        for key, value in tensors.items():
+            value = value.clone()
+            part = value[:, rows] if value.ndim == 3 else value[:, rows, None]
+            part.copy_(maps @ part)
+            changed[key] = value @ torch.linalg.inv(maps) if key == "weight_hh" else value
+        return changed
+
+    return Symmetry(name, draw, change)
+
+
+def random_signs(batch: int, size: int, generator: torch.Generator | None) -> Tensor:
+    """Draw ``+1`` or ``-1`` for each neuron, as maps."""
+    return (torch.rand(batch, size, generator=generator).sub(0.5).sign() + 0.0).diag_embed()
+
+
+def random_scales(batch: int, size: int, generator: torch.Generator | None) -> Tensor:
+    """Draw factors from 1/2 to 2 for the neurons, as maps."""
+    return torch.exp2(2 * torch.rand(batch, size, generator=generator) - 1).diag_embed()
+
+
+def random_bases(batch: int, size: int, generator: torch.Generator | None) -> Tensor:
+    """Draw matrices that are well invertible."""
+    signs = random_signs(batch, size, generator)
+    return signs + 0.5 * torch.randn(batch, size, size, generator=generator) / size

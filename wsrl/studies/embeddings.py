@@ -1,0 +1,207 @@
+"""Files of embeddings, as tables: one row an RNN, with what is known of it."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wsrl.problems import Target
+from wsrl.zoos.files import write_atomically
+from wsrl.zoos.store import Zoo
+from wsrl.zoos.tensors import read_metadata, read_tensors, write_tensors
+
+SUFFIXES = (".safetensors", ".parquet", ".csv")
+
+_AS_THEY_ARE = ("row", "run", "step", "performance")
+_NUMBER = re.compile(r"-?(?:(?!0[0-9])[0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]+)?|inf)?")
+
+
+def check_suffix(path: Path) -> None:
+    """Check that embeddings can be written to a path, before any work.
+
+    Raises:
+        ValueError: for another suffix than those of ``SUFFIXES``.
+        ImportError: for a Parquet file where pyarrow is not installed.
+    """
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"embeddings are written to a file {', '.join(SUFFIXES)}, not {path}")
+    if path.suffix == ".parquet" and find_spec("pyarrow") is None:
+        raise ImportError(f"to write {path}, install pyarrow (pip install pyarrow)")
+
+
+def read_embeddings(path: str | Path) -> pd.DataFrame:
+    """Read what ``wsrl predict`` wrote.
+
+    Columns are ``row`` (in the zoo), ``split``, ``name`` (of the file, in a packed zoo), ``run``,
+    ``step``, ``task``, ``performance``, the properties of the zoo by name, ``predicted_<target>``
+    of a prediction, and ``embedding_0``, ``embedding_1``, ... A column of several parts is several
+    columns, ``_0``, ``_1``, ... CSV has no types: there, what is written in digits is a number.
+
+    Args:
+        path: a ``.safetensors``, ``.parquet`` or ``.csv`` file.
+
+    Returns:
+        A row for every RNN of every split.
+
+    Raises:
+        ValueError: for a file that holds no embeddings.
+        ImportError: for a Parquet file where pyarrow is not installed.
+    """
+    path = Path(path)
+    if not path.is_file() or path.suffix not in SUFFIXES:
+        raise ValueError(f"no file of embeddings ({', '.join(SUFFIXES)}) at {path}")
+    if path.suffix == ".safetensors":
+        return _from_tensors(read_tensors(path), read_metadata(path))
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} holds no embeddings: {str(error).splitlines()[0]}") from error
+    return pd.DataFrame({name: _typed(column) for name, column in frame.items()})
+
+
+def write_embeddings(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    splits: Sequence[str],
+    source: Mapping[str, Any],
+    zoo: Zoo,
+    target: str | None = None,
+) -> None:
+    """Write embeddings in the format of the path's suffix.
+
+    Args:
+        path: the file.
+        tensors: columns ``(n, ...)``: those of ``ZooBatch.labels``, ``split``, ``embedding``, and
+            ``prediction`` where there is one.
+        splits: the splits' names, by the numbers in the column ``split``.
+        source: what the metadata says beside them; only safetensors has some.
+        zoo: the zoo.
+        target: what is predicted.
+    """
+    labels = _labels(tensors, splits, zoo, target)
+    if path.suffix == ".safetensors":
+        columns: dict[str, list[Any] | None] = {}
+        held = dict(tensors)
+        for name in map(str, labels):
+            column, columns[name] = labels[name], None
+            if name in (*_AS_THEY_ARE, "split"):
+                continue
+            values = column.to_numpy()
+            if not pd.api.types.is_numeric_dtype(column) or column.dtype == bool:
+                values, known = pd.factorize(column)
+                columns[name] = known.tolist()
+            held[f"column.{name}"] = torch.from_numpy(values.copy())
+        write_tensors(path, held, {**source, "splits": list(splits), "columns": columns})
+        return
+    frame = _with_embeddings([labels], tensors)
+    content = io.BytesIO()
+    if path.suffix == ".parquet":
+        frame.to_parquet(content, index=False)
+    else:
+        frame.to_csv(content, index=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, content.getvalue())
+
+
+def _labels(
+    tensors: Mapping[str, Tensor], splits: Sequence[str], zoo: Zoo, target: str | None
+) -> pd.DataFrame:
+    """Return what is known and predicted of every RNN."""
+    rows = tensors["row"]
+    known: dict[str, Any] = {
+        "row": rows,
+        "split": [splits[index] for index in tensors["split"].tolist()],
+        "name": _names(zoo, rows),
+        "run": tensors["run"],
+        "step": tensors["step"],
+        "task": [zoo.problem.task_name(task) for task in tensors["task"].tolist()],
+        "performance": tensors["performance"],
+    }
+    labels = pd.DataFrame({name: np.asarray(values) for name, values in known.items()})
+    found = [labels]
+    targets = zoo.problem.targets(zoo.steps)
+    for name, each in targets.items():
+        if name in ("step", "performance"):
+            continue
+        column = zoo.read(each.column, rows).reshape(len(rows), -1)
+        values = column[:, each.first : each.first + each.parts]  # in the zoo's precision
+        if each.kind == "classes":
+            values = each.of({each.column: column})
+        taken = name in labels or re.match(r"embedding_|predicted_|property\.", name)
+        found.append(_parts(f"property.{name}" if taken else name, _decoded(each, values)))
+    if "prediction" in tensors and target in targets:
+        predicted = _decoded(targets[target], tensors["prediction"])
+        found.append(_parts(f"predicted_{target}", predicted))
+    return pd.concat(found, axis=1)
+
+
+def _names(zoo: Zoo, rows: Tensor) -> list[str]:
+    """Return the names of the files of a packed zoo; of RNNs of another zoo, run and step."""
+    source = zoo.manifest.source or {}
+    names = source.get("names") or source.get("run_names") or []
+    positions = zoo.positions[rows].tolist()
+    if len(names) > max(positions):
+        return [str(names[position]) for position in positions]
+    pairs = zip(zoo.read("run", rows).tolist(), zoo.read("step", rows).tolist(), strict=True)
+    return [f"run {run}, step {step}" for run, step in pairs]
+
+
+def _decoded(target: Target, values: Tensor) -> NDArray[Any]:
+    """Return classes by their names, and other values as they are, ``(n, parts)``."""
+    if target.kind != "classes":
+        return values.numpy()
+    names = list(target.labels or target.values)
+    if len({type(name) for name in names}) > 1:
+        names = [str(name) for name in names]
+    named: NDArray[Any] = np.array(names)[values.numpy()]
+    return named
+
+
+def _parts(name: str, values: Any) -> pd.DataFrame:
+    """Return ``(n, parts)`` as columns."""
+    values = np.asarray(values)
+    single = values.shape[1] == 1 and name != "embedding"
+    names = [name] if single else [f"{name}_{part}" for part in range(values.shape[1])]
+    return pd.DataFrame(values, columns=names)
+
+
+def _from_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> pd.DataFrame:
+    columns = metadata.get("columns")
+    if columns is None:  # written before there were names
+        columns = dict.fromkeys(name for name in tensors if name != "embedding")
+    found = []
+    for name, known in columns.items():
+        values = tensors[f"column.{name}" if f"column.{name}" in tensors else name].numpy()
+        if name == "split":
+            known = metadata["splits"]
+        values = values if known is None else np.array(known)[values]
+        found.append(_parts(name, values.reshape(len(values), -1)))
+    return _with_embeddings(found, tensors)
+
+
+def _with_embeddings(labels: Sequence[pd.DataFrame], tensors: Mapping[str, Tensor]) -> pd.DataFrame:
+    embedding = tensors.get("embedding")  # other packages' tasks may write none
+    found = [] if embedding is None else [_parts("embedding", embedding)]
+    return pd.concat([*labels, *found], axis=1)
+
+
+def _typed(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a column of a CSV file as numbers if all its entries are; float32 of embeddings."""
+    if column.name in ("split", "name", "task") or not column.str.fullmatch(_NUMBER).all():
+        return column
+    if column.str.fullmatch("-?[0-9]+").all():
+        return pd.Series([int(entry) for entry in column])
+    numbers = pd.Series([float(entry or "nan") for entry in column])
+    return numbers.astype(np.float32) if str(column.name).startswith("embedding_") else numbers

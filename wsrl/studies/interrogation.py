@@ -1,0 +1,200 @@
+"""Interrogate RNNs of a zoo: which strings tell them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from wsrl.analysis.interrogation import Interrogation, tell_apart
+from wsrl.rnn import RNNWeights
+from wsrl.zoos import Zoo
+
+RNNS = 20
+"""RNNs that are drawn by default."""
+
+
+def interrogate_zoo(
+    zoo: Zoo,
+    rows: Tensor,
+    probes: int = 100,
+    tolerance: float = 0.1,
+    budget: int = 500_000,
+    generator: Generator | None = None,
+) -> tuple[dict[str, Any], Interrogation]:
+    """Find the strings that tell RNNs of a zoo apart.
+
+    Args:
+        zoo: the zoo.
+        rows: ``(B,)``, the snapshots; see ``choose_rows``.
+        probes: strings that are drawn from those stored with the snapshots.
+        tolerance: how far answers of RNNs that are alike may be apart.
+        budget: work of a search.
+        generator: of the draw.
+
+    Returns:
+        What was found as plain values, with the rows, runs and steps of the RNNs; and as it is.
+
+    Raises:
+        ValueError: for fewer than two RNNs, or a tolerance out of range.
+    """
+    picks, inputs = draw_probes(zoo, rows, probes, generator or torch.Generator())
+    weights = RNNWeights(zoo.read("weights", rows), zoo.spec)
+    found = tell_apart(weights, inputs, tolerance, zoo.problem.output_kind, budget)
+    return describe(zoo, rows, picks, inputs, found), found
+
+
+def choose_rows(
+    zoo: Zoo,
+    generator: Generator,
+    count: int | None = None,
+    step: int | None = None,
+    one_per_task: bool = False,
+    rows: Sequence[int] | None = None,
+) -> Tensor:
+    """Return the rows of the zoo to tell apart, ascending.
+
+    Args:
+        zoo: the zoo.
+        generator: of the draw.
+        count: RNNs to draw; 20 by default.
+        step: of the snapshots that are drawn from; each run's last by default.
+        one_per_task: draw at most one of every task.
+        rows: these rows, and no others.
+
+    Raises:
+        ValueError: for rows or a step that the zoo does not have.
+    """
+    if rows is not None:
+        wrong = [row for row in rows if not 0 <= row < len(zoo)]
+        if wrong:
+            raise ValueError(f"the zoo at {zoo.path} has rows 0 to {len(zoo) - 1}, not {wrong[0]}")
+        return torch.tensor(sorted(set(rows)))
+    runs, steps = zoo.read("run"), zoo.read("step")
+    if step is None:
+        _, which = runs.unique(return_inverse=True)
+        last = torch.full((int(which.max()) + 1,), -1).scatter_reduce(0, which, steps, "amax")
+        chosen = (steps == last[which]).nonzero().flatten()
+    else:
+        chosen = (steps == step).nonzero().flatten()
+        if len(chosen) == 0:
+            known = ", ".join(map(str, zoo.steps))
+            raise ValueError(
+                f"the zoo at {zoo.path} has no snapshots at step {step}, but at {known}"
+            )
+    if one_per_task:
+        _, which = zoo.read("task", chosen).unique(dim=0, return_inverse=True)
+        firsts = {int(task): row for row, task in reversed(list(enumerate(which)))}
+        chosen = chosen[sorted(firsts.values())]
+    drawn = torch.randperm(len(chosen), generator=generator)
+    return chosen[drawn[: count or RNNS].sort().values]
+
+
+def draw_probes(zoo: Zoo, rows: Tensor, count: int, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Draw different sequences from those stored with snapshots.
+
+    Args:
+        zoo: the zoo.
+        rows: ``(B,)``, the snapshots.
+        count: how many; all, if there are fewer.
+        generator: of the draw.
+
+    Returns:
+        Which they are, ``(S, 2)`` (a row and the sequence's index there), and the RNN inputs
+        ``(S, T, I)``.
+    """
+    stored = zoo.sequences_stored
+    drawn = torch.randperm(len(rows) * stored, generator=generator)
+    picks: list[Tensor] = []
+    inputs: list[Tensor] = []
+    seen: set[bytes] = set()
+    for some in drawn.split(count):
+        where = torch.stack([rows[some // stored], some % stored], 1)
+        sequences, _ = zoo.read_sequences(where[:, 0], where[:, 1:])
+        for pick, probe in zip(where, zoo.problem.encode(sequences)[:, 0], strict=True):
+            if len(picks) < count and probe.numpy().tobytes() not in seen:
+                seen.add(probe.numpy().tobytes())
+                picks.append(pick)
+                inputs.append(probe)
+        if len(picks) == count:
+            break
+    return torch.stack(picks), torch.stack(inputs)
+
+
+def describe(
+    zoo: Zoo, rows: Tensor, picks: Tensor, probes: Tensor, found: Interrogation
+) -> dict[str, Any]:
+    """Return the result as plain values, with the rows, runs and steps of the RNNs."""
+    columns = {name: zoo.read(name, rows).tolist() for name in ("run", "step", "task")}
+    return {
+        "zoo": str(zoo.path),
+        "rnns": [
+            {"row": row, "run": run, "step": step, "task": task}
+            for row, run, step, task in zip(rows.tolist(), *columns.values(), strict=True)
+        ],
+        "probes": [
+            {"row": row, "sequence": sequence, "text": _text(zoo, probe)}
+            for (row, sequence), probe in zip(picks.tolist(), probes, strict=True)
+        ],
+        **{name: v for name, v in found.to_dict().items() if name not in ("rnns", "probes")},
+    }
+
+
+def summarize(facts: dict[str, Any], found: Interrogation) -> str:
+    """Return the result to read."""
+    rnns, probes = facts["rnns"], facts["probes"]
+    pairs = len(rnns) * (len(rnns) - 1) // 2
+    kind = "total variation" if found.output_kind == "categorical" else "largest difference"
+    fixed, adaptive = found.noninteractive, found.interactive
+    strategy = adaptive.strategy
+
+    def name_rnn(index: int) -> str:
+        return f"row {rnns[index]['row']}"
+
+    def name_probe(index: int) -> str:
+        return f"probe {index}"
+
+    def name_group(group: Sequence[int]) -> str:
+        return ", ".join(name_rnn(index) for index in group)
+
+    def spell(index: int) -> str:
+        probe = probes[index]
+        text = f"  {probe['text']}" if probe["text"] else ""
+        return f"  {name_probe(index)} (row {probe['row']}, sequence {probe['sequence']}){text}"
+
+    used = sorted({n.query for n in strategy.nodes if n.query is not None} | set(fixed.queries))
+    return "\n".join(
+        [
+            f"{len(rnns)} RNNs of {facts['zoo']}, {len(probes)} probes, "
+            f"tolerance {found.tolerance:g} ({kind})",
+            f"told apart: {pairs - len(found.alike)} of {pairs} pairs",
+            *(f"  alike on all probes: {name_group(group)}" for group in found.groups),
+            f"fixed in advance: {_counted(fixed.lower, fixed.upper)}: "
+            f"{', '.join(map(name_probe, fixed.queries)) or 'none'}",
+            f"one by one: {_counted(adaptive.lower, adaptive.upper)} in the worst case, "
+            f"{strategy.expected:.2f} on average",
+            "probes:" if used else "probes: none",
+            *map(spell, used),
+            "strategy:",
+            strategy.render(name_probe, name_rnn),
+        ]
+    )
+
+
+def _counted(lower: int, upper: int) -> str:
+    probes = f"{upper} probe{'' if upper == 1 else 's'}"
+    return f"{probes} (the fewest)" if lower == upper else f"{probes} (at least {lower})"
+
+
+def _text(zoo: Zoo, probe: Tensor) -> str | None:
+    """Return a sequence of tokens to read, where a probe ``(T, I)`` is one."""
+    tokens = probe.argmax(1).tolist()
+    if not bool(((probe == 0) | (probe == 1)).all() and (probe.sum(1) == 1).all()):
+        return None
+    if zoo.manifest.problem != "formal_languages":
+        return " ".join(map(str, tokens))
+    letters = "".join(chr(ord("a") + token) for token in range(probe.shape[1] - 2)) + "^$"
+    text = "".join(letters[token] for token in tokens[1:])  # after BOS, the last but one
+    return f"{text.rstrip('$')}$" if text.endswith("$") else text

@@ -1,0 +1,219 @@
+"""Charts of single RNNs: how well each is emulated, and where its embedding lies."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import torch
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from torch import Tensor
+
+from wsrl.studies.report.charts import Chart, figure
+from wsrl.studies.report.ranking import EMULATION
+from wsrl.studies.report.reading import Benchmark
+from wsrl.studies.report.words import chart_text, name_of, number
+from wsrl.zoos import Zoo, open_zoo
+from wsrl.zoos.tensors import read_metadata, read_tensors
+
+TEST, EMBEDDINGS = "test.safetensors", "embeddings.safetensors"
+"""What a run leaves behind of every RNN."""
+
+_DIMENSIONS = {
+    **dict.fromkeys(("split", "performance", "step", "run", "clone_score", "original_score"), 1),
+    **dict.fromkeys(EMULATION, 1),
+    "embedding": 2,
+}
+"""Of columns that are drawn."""
+
+_SCATTERED, _MAPPED = 400, 300  # RNNs that are drawn: more would hide each other
+_ENTRIES = 3  # of a task that colour a map
+_SEED = 0
+_FEWEST = 5  # RNNs of which a map is drawn
+_SAME = 1e-5  # embeddings have norm 1; rounding differs between batches
+
+Columns = dict[str, NDArray[Any]]
+
+
+def scores(benchmark: Benchmark) -> Iterator[Chart]:
+    """Yield for each zoo how well its RNNs are emulated and cloned, by one run each."""
+    for zoo in benchmark.zoos:
+        for label, path in benchmark.first_runs(zoo, TEST):
+            columns = _columns(path, _SCATTERED, ("split", "performance"))
+            splits = _splits(path)
+            loss = next((name for name in EMULATION if name in columns), None)
+            pairs = [("performance", loss), ("original_score", "clone_score")]
+            titles = ("emulation", "clones")
+            for title, (x, y) in zip(titles, pairs, strict=True):
+                if y in columns and x in columns and np.isfinite(columns[y]).any():
+                    traces = list(_by_split(columns, splits, x, y))
+                    made = figure(f"{name_of(x)} of the RNN", name_of(y), traces)
+                    index = benchmark.entrants.index(label)
+                    yield Chart(f"{zoo}: {label}, {title}", made, encoder=index)
+
+
+def maps(benchmark: Benchmark) -> Iterator[tuple[str, list[str], list[Chart | str]]]:
+    """Yield for each zoo the maps of one run of each encoder.
+
+    Yields:
+        The zoo, the names of what may colour its maps, and the maps; or why there is none.
+    """
+    for zoo in benchmark.zoos:
+        charts: list[Chart | str] = []
+        labels: dict[str, None] = {}
+        for label, path in benchmark.first_runs(zoo, EMBEDDINGS):
+            columns = _columns(path, _MAPPED, ("embedding", "task", "performance", "step"))
+            if reason := _unfit(columns["embedding"]):
+                charts.append(f"{label}: no map, since {reason}.")
+                continue
+            made = _map(columns, _splits(path), _zoo_of(path))
+            made.update_layout(meta={**made.layout.meta, "group": zoo})
+            labels |= dict.fromkeys(made.layout.meta["colours"])
+            index = benchmark.entrants.index(label)
+            charts.append(Chart(f"{zoo}: {label}", made, encoder=index, group=zoo))
+        if charts:
+            yield zoo, list(labels), charts
+
+
+def open_source(path: Path) -> Zoo | None:
+    """Open the zoo whose RNNs a file holds, if it is there."""
+    folder = Path(str(read_metadata(path).get("zoo", "")))
+    return open_zoo(folder) if folder.is_dir() else None
+
+
+def _zoo_of(path: Path) -> Zoo | None:
+    try:
+        return open_source(path)
+    except (OSError, ValueError):  # moved or damaged: tasks are shown by their numbers
+        return None
+
+
+def _by_split(columns: Columns, splits: list[str], x: str, y: str) -> Iterator[Any]:
+    told = _told(columns, splits, None)
+    for place, split in enumerate(splits):
+        rows = columns["split"] == place
+        if rows.any():
+            yield go.Scatter(
+                x=columns[x][rows].round(4),
+                y=columns[y][rows].round(4),
+                text=[text for text, chosen in zip(told, rows, strict=True) if chosen],
+                name=chart_text(name_of(split)),
+                mode="markers",
+                hovertemplate="%{text}<br>%{x}, %{y}<extra></extra>",
+                meta={"split": place},
+            )
+
+
+def _unfit(embedding: NDArray[Any]) -> str:
+    """Say why embeddings have no map; empty where they have one."""
+    if len(embedding) < _FEWEST:
+        return "there are too few RNNs"
+    if not np.isfinite(embedding).all():
+        return "embeddings are not finite"
+    if embedding.shape[1] < 2:
+        return "embeddings have one entry only"
+    return "all embeddings are the same" if np.ptp(embedding, 0).max() < _SAME else ""
+
+
+def _map(columns: Columns, splits: list[str], zoo: Zoo | None) -> go.Figure:
+    """Draw embeddings by principal components, with t-SNE and other colours to choose."""
+    embedding = columns["embedding"].astype(np.float64)
+    pca = PCA(2, svd_solver="full").fit(embedding)
+    tsne = TSNE(perplexity=min(30, (len(embedding) - 1) / 3), init="pca", random_state=_SEED)
+    positions = {"PCA": pca.transform(embedding), "t-SNE": tsne.fit_transform(embedding)}
+    first, second = pca.explained_variance_ratio_
+    trace = go.Scatter(
+        mode="markers",
+        text=_told(columns, splits, zoo),
+        hovertemplate="%{text}<extra></extra>",
+        marker={"symbol": [_symbol(split) for split in columns.get("split", [0] * len(embedding))]},
+    )
+    made = figure("", "", [trace])
+    colours, cyclic = _colours(columns, zoo)
+    meta = {
+        "positions": {k: np.round(v, 4).T.tolist() for k, v in positions.items()},
+        "shares": f"PCA shows {first:.0%} and {second:.0%} of the variance",
+        "colours": {k: [_plain(x) for x in v] for k, v in colours.items()},
+        "cyclic": cyclic,
+    }
+    return made.update_layout(meta=meta).update_xaxes(visible=False).update_yaxes(visible=False)
+
+
+def _symbol(split: float) -> str:
+    return ("circle", "diamond", "square", "cross")[int(split) % 4]
+
+
+def _plain(value: float) -> float | None:
+    return round(float(value), 4) if np.isfinite(value) else None
+
+
+def _colours(columns: Columns, zoo: Zoo | None) -> tuple[Columns, list[str]]:
+    """Return what may colour a map by name, and which of these go round a circle."""
+    tasks = columns["task"].reshape(len(columns["task"]), -1)
+    names = zoo.problem.task_entries() if zoo is not None else ()
+    if len(names) != tasks.shape[1]:
+        several = tasks.shape[1] > 1
+        names = tuple(f"task, entry {i + 1}" if several else "task" for i in range(tasks.shape[1]))
+    varying = [i for i in range(tasks.shape[1]) if len(np.unique(tasks[:, i])) > 1]
+    found = {chart_text(names[i]): tasks[:, i] for i in varying[:_ENTRIES]}
+    period = zoo.problem.task_period if zoo is not None else None
+    cyclic = list(found) if period is not None else []
+    return found | {"performance": columns["performance"], "step": columns["step"]}, cyclic
+
+
+def _told(columns: Columns, splits: list[str], zoo: Zoo | None) -> list[str]:
+    """Say which RNN a point is."""
+    name: Callable[[Any], str] = zoo.problem.task_name if zoo is not None else _numbers
+    told = []
+    for row in range(len(columns["performance"])):
+        known = {k: v[row] for k, v in columns.items()}
+        lines = [f"task {name(known['task'].reshape(-1).tolist())}"] if "task" in known else []
+        lines += [f"{key} {int(known[key])}" for key in ("run", "step") if key in known]
+        lines.append(f"performance {number(float(known['performance']))}")
+        if "split" in known and int(known["split"]) < len(splits):
+            lines.append(name_of(splits[int(known["split"])]))
+        told.append("<br>".join(map(chart_text, lines)))
+    return told
+
+
+def _numbers(task: list[float]) -> str:
+    return ", ".join(f"{value:g}" for value in task)
+
+
+def _splits(path: Path) -> list[str]:
+    splits = read_metadata(path).get("splits", [])
+    if not isinstance(splits, list) or not all(isinstance(split, str) for split in splits):
+        raise ValueError(f"{path}: splits are {reprlib.repr(splits)}: expected their names")
+    return splits
+
+
+def _columns(path: Path, most: int, needed: tuple[str, ...]) -> Columns:
+    """Return the columns of a file of RNNs, of so many of them at most, the same ones always."""
+    tensors: dict[str, Tensor] = read_tensors(path)
+    if lacking := [name for name in needed if name not in tensors]:
+        raise ValueError(f"{path} has no column {', '.join(lacking)}; run the cell again")
+    _check_columns(path, tensors)
+    count = len(tensors[needed[0]])
+    rows = np.arange(count)
+    if count > most:
+        rows = np.sort(np.random.default_rng(_SEED).choice(count, most, replace=False))
+    chosen = torch.from_numpy(rows)
+    return {name: tensor[chosen].double().numpy() for name, tensor in tensors.items()}
+
+
+def _check_columns(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Check that a file holds real numbers, a row for each RNN."""
+    counts = {len(tensor) if tensor.ndim else None for tensor in tensors.values()}
+    for name, tensor in tensors.items():
+        fits = tensor.ndim == _DIMENSIONS.get(name, tensor.ndim)
+        if tensor.is_complex() or not fits or len(counts) > 1:
+            raise ValueError(
+                f"{path}: column {reprlib.repr(name)} is {tuple(tensor.shape)} of {tensor.dtype}: "
+                "expected real numbers, a row for each RNN; run the cell again"
+            )

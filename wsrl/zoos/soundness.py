@@ -1,0 +1,91 @@
+"""Whether what a zoo stores fits together: labels, and outputs recomputed from weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from wsrl.rnn import RNNWeights, run_population
+from wsrl.zoos.manifest import ZooError
+from wsrl.zoos.store import Zoo
+
+ABSOLUTE, RELATIVE = 2e-3, 1e-3
+"""Tolerance of every recomputed output: stored ones are float16, whose relative step is 1e-3."""
+
+ROUNDED_INPUTS = 0.05
+"""Tolerance where stored inputs are rounded and the RNN read the exact ones, as in the published
+MNIST zoos (inputs float32, stored as float16): what an error grows to depends on the RNN, so a
+snapshot's errors are judged together. Their root mean square may be ``ABSOLUTE`` and this share of
+the outputs' standard deviation. In the sample written by the official script it is at most 0.002
+of it (single outputs differ by up to 0.083); with two gates swapped, 0.39 and more once trained."""
+
+
+@torch.no_grad()
+def output_error(zoo: Zoo, rows: Tensor, count: int) -> float:
+    """Recompute the outputs of snapshots on their first stored sequences.
+
+    Args:
+        zoo: the zoo.
+        rows: ``(B,)`` indices of snapshots.
+        count: how many sequences of each.
+
+    Returns:
+        The largest absolute error, of log-probabilities where outputs are categorical.
+
+    Raises:
+        ZooError: where stored outputs do not follow from the weights, within the tolerance.
+    """
+    picks = torch.arange(count).expand(len(rows), count)
+    sequences, stored = zoo.read_sequences(rows, picks)
+    weights = RNNWeights(zoo.read("weights", rows), zoo.spec)
+    outputs, _ = run_population(weights, zoo.problem.encode(sequences))
+    stored = stored.float()
+    if zoo.problem.output_kind == "categorical":
+        outputs, stored = outputs.log_softmax(-1), stored.log_softmax(-1)
+    error = (outputs - stored).abs().flatten(1)
+    wrong = ~_within(zoo, error, outputs.flatten(1))
+    if wrong.any():
+        snapshot = rows[wrong][0]
+        run, step = zoo.read("run", snapshot[None]).item(), zoo.read("step", snapshot[None]).item()
+        raise ZooError(
+            f"stored outputs of {int(wrong.sum())} snapshots do not follow from their weights in "
+            f"the zoo at {zoo.path}, first run {run}, step {step}: largest error "
+            f"{error[wrong].max():.3g}"
+        )
+    return float(error.max())
+
+
+def _within(zoo: Zoo, error: Tensor, outputs: Tensor) -> Tensor:
+    """Say which snapshots are right, ``(B,)``; one whose stored outputs hold a NaN is wrong."""
+    inputs = zoo.columns["sequences"].torch_dtype
+    if zoo.manifest.origin == "official" and inputs.is_floating_point:
+        spread = outputs.std(1, correction=0)
+        return error.square().mean(1).sqrt() <= ABSOLUTE + ROUNDED_INPUTS * spread
+    return (error <= ABSOLUTE + RELATIVE * outputs.abs()).all(1)
+
+
+def check_labels(where: Path, columns: Mapping[str, Tensor]) -> None:
+    """Check run, step and task of all rows.
+
+    Args:
+        where: the zoo, for messages.
+        columns: ``run`` and ``step`` ``(n,)``, ``task (n, K)``.
+
+    Raises:
+        ZooError: for negative runs or steps, two snapshots of one run at one step, or a task that
+            changes within a run.
+    """
+    pairs = torch.stack([columns["run"], columns["step"]], 1)
+    if pairs.min() < 0:
+        raise ZooError(f"{where} has negative runs or steps")
+    if len(pairs.unique(dim=0)) < len(pairs):
+        raise ZooError(f"{where} holds two snapshots of one run at one step")
+    runs, index = pairs[:, 0].unique(return_inverse=True)
+    tasks = columns["task"].nan_to_num()
+    of_run = torch.empty((len(runs), *tasks.shape[1:]), dtype=tasks.dtype)
+    of_run[index] = tasks  # any snapshot's: all have to agree with it
+    if not torch.equal(of_run[index], tasks):
+        raise ZooError(f"{where} has runs whose task changes between snapshots")
