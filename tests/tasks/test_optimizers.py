@@ -72,7 +72,7 @@ def test_reduction_on_a_plateau_waits_for_a_validation(
     datamodule: ZooDataModule, tmp_path: Path
 ) -> None:
     plateau: Any = partial(
-        ReduceLROnPlateau, monitor="validation/total_variation", patience=0, threshold=1.0
+        ReduceLROnPlateau, monitor="validation/total_variation", patience=0, threshold=0.99
     )
     module, rates = make(datamodule, optimizer=MOMENTUM, lr_scheduler=plateau), Rates()
     trainer = small_trainer(tmp_path, max_epochs=3, callbacks=[rates])
