@@ -6,8 +6,11 @@ import re
 from contextlib import ExitStack
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from tests.test_readme import commands
+from wsrl.cli import main
 from wsrl.encoders.registry import ENCODERS
 from wsrl.problems.registry import PROBLEMS
 from wsrl.rnn.cells.registry import CELLS
@@ -38,6 +41,29 @@ def test_the_code_of_a_page_runs(
         for registry in registries:
             restored.enter_context(registry.restored())
         run_page(page.name)
+
+
+def test_fifty_rnns_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = DOCS / "howto" / "own_rnns.md"
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "__main__"}
+    for language, block in re.findall(
+        r"^```(python|bash)\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE
+    ):
+        if language == "python":
+            exec(compile(block, str(page), "exec", dont_inherit=True), names)
+            continue
+        for words in commands(block):
+            assert main(words) == 0, words
+    said = capsys.readouterr().out
+    assert "threshold  real\n  optimiser  2 classes: Adam, SGD" in said
+    found = pd.read_csv("predictions.csv")
+    assert found["name"].tolist() == [f"seed{seed:02d}/model.pt" for seed in range(50)]
+    assert found["optimiser"].tolist() == ["Adam", "SGD"] * 25
+    assert set(found["predicted_optimiser"]) <= {"Adam", "SGD"}
+    assert said.endswith("gru 1x8, 1 inputs, 2 outputs ('Adam', 'SGD')\n")
 
 
 def test_a_problem_of_ones_own_is_short() -> None:

@@ -18,6 +18,7 @@ from wsrl.rnn import (
     population_cross_entropy,
     run_population,
 )
+from wsrl.zoos.optimizer import PopulationAdamW
 
 TOLERANCE = 1e-5
 """Of each tensor's largest magnitude."""
@@ -119,3 +120,54 @@ def check_graphs_used_twice_and_differentiated_twice(
             results.append(torch.autograd.grad(again.square().sum(), flat)[0])
     for ours, truth in zip(results[2:], results[:2], strict=True):
         assert_close(ours, truth)
+
+
+def check_what_is_not_finite_stays(
+    cell: str, backend: backends.Backend, bad: float = float("nan"), device: str = "cpu"
+) -> None:
+    """One RNN's bad weights change nothing of others, and are seen in all that is its own."""
+    spec = RNNSpec(cell, 3, 8, 2, 4)
+    flat = (torch.rand(3, spec.num_parameters) - 0.5).to(device)
+    inputs, targets = torch.randn(3, 5, 6, 3).to(device), torch.randint(4, (3, 5, 6)).to(device)
+    results = []
+    for spoiled in (False, True):
+        own = flat.clone()
+        if spoiled:
+            own[1, -5] = bad  # a weight of the readout
+            own[1, 0] = float("nan")
+        own.requires_grad_()
+        shares = torch.full((3, 5), 0.2, device=device)
+        data = (inputs, targets, shares)
+        losses = population_cross_entropy(RNNWeights(own, spec), *data, backend=backend)
+        (gradient,) = torch.autograd.grad(losses.sum(), own)
+        optimizer = PopulationAdamW(own.detach(), 0.01, backend)
+        optimizer.step(gradient, 0.1)
+        outputs, _ = run_population(RNNWeights(own.detach(), spec), inputs, backend=backend)
+        results.append((losses.detach(), gradient, own.detach(), outputs))
+    for before, after in zip(*results, strict=True):
+        assert torch.equal(before[[0, 2]], after[[0, 2]])
+        assert not after[1].isfinite().all()
+
+
+def check_adamw(decay: Tensor | float, backend: backends.Backend, device: str = "cpu") -> None:
+    """The optimizer's steps in one pass are those of PyTorch."""
+    own = decay.to(device) if isinstance(decay, Tensor) else decay
+    flat = torch.randn(3, 1025, device=device)
+    ours, truth = (PopulationAdamW(flat.clone(), own, b) for b in (backend, "eager"))
+    assert (ours.backend, truth.backend) == (backend, "eager")
+    for step in range(6):
+        gradient = torch.randn(3, 1025, device=device) * 10.0**-step
+        for optimizer in (ours, truth):
+            optimizer.step(gradient, 0.1 / (step + 1))
+    for name in ("flat", "mean", "square"):
+        torch.testing.assert_close(getattr(ours, name), getattr(truth, name))
+
+
+def check_extreme_weights(cell: str, backend: backends.Backend, device: str = "cpu") -> None:
+    """They saturate, as in PyTorch."""
+    spec = RNNSpec(cell, 3, 8, 1, 4)
+    weights = RNNWeights((torch.rand(2, spec.num_parameters) - 0.5).to(device) * 1e6, spec)
+    inputs = torch.randn(2, 5, 3, 3).to(device)
+    ours, truth = (run_population(weights, inputs, backend=b)[0] for b in (backend, "eager"))
+    assert ours.isfinite().all()
+    assert_close(ours, truth)

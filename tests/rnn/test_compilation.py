@@ -206,11 +206,3 @@ def test_without_any_safe_folder_nothing_is_loaded(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
     with pytest.raises(compilation.CompilationError, match="no safe folder"):
         compilation.load(tmp_path / "cache", "elementwise")
-
-
-def test_the_warning_is_true_of_every_library(caplog: pytest.LogCaptureFixture) -> None:
-    compilation.warn_once.cache_clear()
-    compilation.warn_once("the statistics cannot be loaded")
-    compilation.warn_once.cache_clear()
-    assert "PyTorch does the kernels' work instead" in caplog.text
-    assert "Populations of RNNs run in PyTorch" not in caplog.text

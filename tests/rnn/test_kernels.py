@@ -12,7 +12,10 @@ from torch import Tensor
 
 from tests.rnn.cases import (
     assert_close,
+    check_adamw,
+    check_extreme_weights,
     check_graphs_used_twice_and_differentiated_twice,
+    check_what_is_not_finite_stays,
     losses_and_gradient,
     random_case,
     run_and_gradients,
@@ -70,49 +73,19 @@ def test_a_graph_can_be_used_twice_and_gradients_differentiated() -> None:
 @pytest.mark.parametrize("cell", list_cells())
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_what_is_not_finite_stays_with_its_member_and_is_seen(cell: str, bad: float) -> None:
-    spec = RNNSpec(cell, 3, 8, 2, 4)
-    flat = torch.rand(3, spec.num_parameters) - 0.5
-    data = (torch.randn(3, 5, 6, 3), torch.randint(4, (3, 5, 6)), torch.full((3, 5), 0.2))
-    results = []
-    for spoiled in (False, True):
-        own = flat.clone()
-        if spoiled:
-            own[1, -5] = bad  # a weight of the readout
-            own[1, spec.tensors[0].offset] = float("nan")
-        own.requires_grad_()
-        losses = population_cross_entropy(RNNWeights(own, spec), *data, backend="cpu")
-        (gradient,) = torch.autograd.grad(losses.sum(), own)
-        optimizer = PopulationAdamW(own.detach(), 0.01, "cpu")
-        optimizer.step(gradient, 0.1)
-        outputs, _ = run_population(RNNWeights(own.detach(), spec), data[0], backend="cpu")
-        results.append((losses.detach(), gradient, own.detach(), outputs))
-    for before, after in zip(*results, strict=True):
-        assert torch.equal(before[[0, 2]], after[[0, 2]])
-        assert not after[1].isfinite().all()
+    check_what_is_not_finite_stays(cell, "cpu", bad)
 
 
 @needs_kernels
-def test_extreme_weights_saturate() -> None:
-    spec = RNNSpec("lstm", 3, 8, 1, 4)
-    weights = RNNWeights((torch.rand(2, spec.num_parameters) - 0.5) * 1e6, spec)
-    inputs = torch.randn(2, 5, 6, 3)
-    results = [run_population(weights, inputs, backend=b)[0] for b in ("cpu", "eager")]
-    assert results[0].isfinite().all()
-    assert_close(*results)
+@pytest.mark.parametrize("cell", list_cells())
+def test_extreme_weights_saturate(cell: str) -> None:
+    check_extreme_weights(cell, "cpu")
 
 
 @needs_kernels
 @pytest.mark.parametrize("decay", [0.01, torch.tensor([[0.0], [0.1], [0.5]])])
 def test_adamw_in_one_pass(decay: Tensor | float) -> None:
-    flat = torch.randn(3, 1001)
-    ours, truth = (PopulationAdamW(flat.clone(), decay, b) for b in ("cpu", "eager"))
-    assert (ours.backend, truth.backend) == ("cpu", "eager")
-    for step in range(6):
-        gradient = torch.randn(3, 1001) * 10.0**-step
-        for optimizer in (ours, truth):
-            optimizer.step(gradient, 0.1 / (step + 1))
-    for name in ("flat", "mean", "square"):
-        torch.testing.assert_close(getattr(ours, name), getattr(truth, name))
+    check_adamw(decay, "cpu")
 
 
 @needs_kernels

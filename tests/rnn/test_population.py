@@ -77,14 +77,13 @@ def test_a_linear_rnn_is_sums_of_matrix_powers(bias: bool) -> None:
 
 
 @pytest.mark.parametrize("layers", [1, 3])
-def test_linear_rnns_superpose_and_tanh_rnns_do_not(layers: int) -> None:
-    for cell in ("linear", "tanh"):
-        spec = RNNSpec(cell, 3, 5, layers, 4, bias=False)
-        weights = random_weights(spec)
-        one, other = torch.randn(2, B, S, T, 3, dtype=torch.float64)
-        parts = [run_population(weights, inputs)[0] for inputs in (one, other, 2 * one - other)]
-        difference = (2 * parts[0] - parts[1] - parts[2]).abs().max() / parts[2].abs().max()
-        assert (difference < 1e-12) == (cell == "linear")
+@pytest.mark.parametrize("cell", list_cells())
+def test_affine_cells_superpose_and_others_do_not(cell: str, layers: int) -> None:
+    weights = random_weights(RNNSpec(cell, 3, 5, layers, 4))
+    one, other = torch.randn(2, B, S, T, 3, dtype=torch.float64)
+    parts = [run_population(weights, inputs)[0] for inputs in (one, other, 2 * one - other)]
+    difference = (2 * parts[0] - parts[1] - parts[2]).abs().max() / parts[2].abs().max()
+    assert (difference < 1e-12) == weights.spec.kind.affine
 
 
 @pytest.mark.parametrize("cell", list_cells())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -98,22 +96,6 @@ def test_backends_that_cannot_do_it_are_refused() -> None:
     assert torch.equal(weight_statistics(double), weight_statistics(double, "eager"))
     with pytest.raises(ValueError, match="backend 'cpu' cannot"):
         weight_statistics(double, "cpu")
-
-
-def test_without_a_compiler_only_cpu_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WSRL_CACHE", str(tmp_path))
-    monkeypatch.setenv("CXX", str(tmp_path / "missing"))
-    spec = RNNSpec("gru", 2, 3, 1, 2)
-    weights = RNNWeights(torch.randn(2, spec.num_parameters), spec)
-    compilation.library.cache_clear()
-    try:
-        assert torch.equal(weight_statistics(weights), weight_statistics(weights, "eager"))
-        with pytest.raises(ValueError, match="backend 'cpu' cannot be used here: no C"):
-            weight_statistics(weights, "cpu")
-    finally:
-        compilation.library.cache_clear()
 
 
 @needs_kernels

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,21 +10,13 @@ from torch import Tensor
 
 from wsrl.encoders.probing import InteractiveProbing, NoninteractiveProbing
 from wsrl.encoders.statistics import LayerwiseStatistics
-from wsrl.rnn import RNNSpec, RNNWeights
+from wsrl.rnn import RNNSpec, RNNWeights, run_population
 from wsrl.rnn.kernels import compilation
 from wsrl.tasks.emulator import ConditionedEmulator
 
 KINDS = ("lstm", "lstm_cell", "statistics")
 SPEC = RNNSpec("lstm", 3, 6, 2, 3)
 SIZES = {"embedding_dim": 4, "probing_length": 5, "probe_width": 8, "reader_width": 16}
-WITHOUT = """
-import sys, torch
-from tests.rnn.test_without_compiler import KINDS, results
-from wsrl.rnn.kernels import compilation
-torch.set_num_threads(1)
-torch.save(results(), sys.argv[1])
-assert all(isinstance(compilation.library(kind), Exception) for kind in KINDS)
-"""
 
 
 def results() -> dict[str, list[Tensor]]:
@@ -56,27 +45,29 @@ def _with_gradients(module: torch.nn.Module, outputs: Tensor) -> list[Tensor]:
     ]
 
 
-def test_results_are_those_of_the_kernels(tmp_path: Path) -> None:
+def test_results_are_those_of_the_kernels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     for kind in KINDS:
         if isinstance(missing := compilation.library(kind), Exception):
             pytest.skip(str(missing))
-    cache = tmp_path / "cache"
-    command = [sys.executable, "-c", WITHOUT, str(tmp_path / "results")]
-    environment = os.environ | {"CXX": "/nonexistent", "WSRL_CACHE": str(cache)}
-    root = Path(__file__).parents[2]
-    done = subprocess.run(
-        command, cwd=root, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "no C++ compiler (/nonexistent) was found" in done.stderr
-    assert not cache.exists()
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # with many, auto would take PyTorch for few RNNs
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # with many, few RNNs go to PyTorch
+    ours = results()
+    monkeypatch.setenv("CXX", "/nonexistent")
+    monkeypatch.setenv("WSRL_CACHE", str(tmp_path / "cache"))
+    compilation.library.cache_clear()
+    compilation.warn_once.cache_clear()
     try:
-        ours = results()
+        theirs = results()
+        assert all(isinstance(compilation.library(kind), Exception) for kind in KINDS)
+        weights = RNNWeights(torch.zeros(2, SPEC.num_parameters), SPEC)
+        with pytest.raises(ValueError, match="backend 'cpu' cannot be used here: no C"):
+            run_population(weights, torch.zeros(2, 1, 1, 3), backend="cpu")
     finally:
-        torch.set_num_threads(before)
-    theirs = torch.load(tmp_path / "results")
+        compilation.library.cache_clear()
+    assert caplog.text.count("no C++ compiler (/nonexistent) was found") == 1
+    assert "PyTorch does the kernels' work instead" in caplog.text
+    assert not (tmp_path / "cache").exists()
     assert ours.keys() == theirs.keys()
     for name, values in ours.items():
         for value, other in zip(values, theirs[name], strict=True):

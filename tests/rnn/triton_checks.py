@@ -15,7 +15,10 @@ from torch import Tensor
 from tests.rnn.cases import (
     Sizes,
     assert_close,
+    check_adamw,
+    check_extreme_weights,
     check_graphs_used_twice_and_differentiated_twice,
+    check_what_is_not_finite_stays,
     losses_and_gradient,
     random_case,
     run_and_gradients,
@@ -110,35 +113,12 @@ def test_the_reset_gate_acts_on_the_recurrent_bias_and_not_on_the_other() -> Non
 
 @pytest.mark.parametrize("cell", TRITON_CELLS)
 def test_what_is_not_finite_stays_with_its_member_and_is_seen(cell: str) -> None:
-    weights, inputs = small(cell)
-    targets = torch.randint(4, inputs.shape[:3], device=DEVICE)
-    shares = torch.full((3, 2), 0.5, device=DEVICE)
-    results = []
-    for spoiled in (False, True):
-        flat = weights.flat.clone()
-        if spoiled:
-            flat[1, -5] = float("inf")  # a weight of the readout
-            flat[1, 0] = float("nan")
-        flat.requires_grad_()
-        own = RNNWeights(flat, weights.spec)
-        losses = population_cross_entropy(own, inputs, targets, shares, "triton")
-        (gradient,) = torch.autograd.grad(losses.sum(), flat)
-        optimizer = PopulationAdamW(flat.detach(), 0.01, "triton")
-        optimizer.step(gradient, 0.1)
-        outputs, _ = run_population(RNNWeights(flat.detach(), weights.spec), inputs, None, "triton")
-        results.append((losses.detach(), gradient, flat.detach(), outputs))
-    for before, after in zip(*results, strict=True):
-        assert torch.equal(before[[0, 2]], after[[0, 2]])
-        assert not after[1].isfinite().all()
+    check_what_is_not_finite_stays(cell, "triton", float("inf"), DEVICE)
 
 
 @pytest.mark.parametrize("cell", TRITON_CELLS)
 def test_extreme_weights_saturate(cell: str) -> None:
-    weights, inputs = small(cell)
-    extreme = RNNWeights(weights.flat * 1e6, weights.spec)
-    ours, truth = (run_population(extreme, inputs, backend=b)[0] for b in ("triton", "eager"))
-    assert ours.isfinite().all()
-    assert_close(ours, truth)
+    check_extreme_weights(cell, "triton", DEVICE)
 
 
 def test_sequences_without_weight_count_nothing_whatever_they_hold() -> None:
@@ -168,16 +148,7 @@ def test_a_target_that_is_no_class_makes_the_loss_nan() -> None:
 
 @pytest.mark.parametrize("decay", [0.01, torch.tensor([[0.0], [0.1], [0.5]])])
 def test_adamw_in_one_pass(decay: Tensor | float) -> None:
-    own = decay.to(DEVICE) if isinstance(decay, Tensor) else decay
-    flat = torch.randn(3, 1025, device=DEVICE)
-    ours, truth = (PopulationAdamW(flat.clone(), own, b) for b in ("triton", "eager"))
-    assert (ours.backend, truth.backend) == ("triton", "eager")
-    for step in range(6):
-        gradient = torch.randn(3, 1025, device=DEVICE) * 10.0**-step
-        for optimizer in (ours, truth):
-            optimizer.step(gradient, 0.1 / (step + 1))
-    for name in ("flat", "mean", "square"):
-        torch.testing.assert_close(getattr(ours, name), getattr(truth, name))
+    check_adamw(decay, "triton", DEVICE)
 
 
 def test_neighbours_change_nothing() -> None:

@@ -68,22 +68,22 @@ class ZooBatch:
             dtype: of the floating point tensors, integers keep theirs; ``None`` keeps all. What is
                 known of the RNNs is never held in less than float32: an angle would change.
         """
-        fine = dtype if dtype is None or dtype.itemsize >= 4 else torch.float32
+        label_dtype = dtype if dtype is None or dtype.itemsize >= 4 else torch.float32
 
-        def move(tensor: Tensor) -> Tensor:
+        def cast(tensor: Tensor) -> Tensor:
             return tensor.to(device, dtype if tensor.is_floating_point() else None)
 
-        def know(tensor: Tensor) -> Tensor:
-            return tensor.to(device, fine if tensor.is_floating_point() else None)
+        def cast_label(tensor: Tensor) -> Tensor:
+            return tensor.to(device, label_dtype if tensor.is_floating_point() else None)
 
         return ZooBatch(
-            weights=RNNWeights(move(self.weights.flat), self.weights.spec),
-            inputs=move(self.inputs),
-            outputs=move(self.outputs),
-            targets={name: know(target) for name, target in self.targets.items()},
-            task=know(self.task),
-            performance=know(self.performance),
-            run=move(self.run),
-            step=move(self.step),
-            row=move(self.row),
+            weights=RNNWeights(cast(self.weights.flat), self.weights.spec),
+            inputs=cast(self.inputs),
+            outputs=cast(self.outputs),
+            targets={name: cast_label(target) for name, target in self.targets.items()},
+            task=cast_label(self.task),
+            performance=cast_label(self.performance),
+            run=cast(self.run),
+            step=cast(self.step),
+            row=cast(self.row),
         )

@@ -23,6 +23,9 @@ from wsrl.rnn import (
 SETTLING = 16
 """Steps without input from the zero state to the point where an RNN is linearised."""
 
+FARTHEST = 1e6
+"""An RNN whose state has grown beyond this does not settle, and is linearised at zero."""
+
 
 @register_encoder
 class Spectral(Encoder):
@@ -99,6 +102,7 @@ def _spectrum(weights: RNNWeights) -> tuple[Tensor, Tensor]:
     own, size = weights.to(torch.float64), state_size(weights.spec)
     steps = 0 if weights.spec.kind.affine else SETTLING
     point = settled_states(own, own.flat.new_zeros(len(own), 1, size), steps=steps)[:, 0]
+    point = torch.where(point.abs().amax(1, keepdim=True) <= FARTHEST, point, 0)
     line = linearize(own, point)
     drift = line.image[:, :, None] - line.recurrent @ line.point[:, :, None]
     broken = ~torch.cat([line.recurrent, line.input, drift], 2).isfinite().flatten(1).all(1)

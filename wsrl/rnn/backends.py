@@ -78,6 +78,8 @@ def choose_backend(backend: Backend, weights: RNNWeights, *others: Tensor) -> st
     if backend == "auto" and weights.flat.is_cpu and spec.hidden_size > LARGEST_HIDDEN:
         return "eager"
     chosen = backend if named else choose_elementwise(backend, *tensors, kind=spec.cell)
+    if chosen != "eager" and spec.cell not in cells_with_kernels(chosen):
+        return "eager"
     if chosen == "triton" and (reason := _too_large(spec.hidden_size, weights.flat.device)):
         if named:
             raise ValueError(f"backend {backend!r} cannot run this: {reason}; try auto")
@@ -93,13 +95,12 @@ def cells_with_kernels(backend: str) -> Collection[str]:
 
 
 def choose_elementwise(backend: Backend, *tensors: Tensor, kind: str = ELEMENTWISE) -> str:
-    """Return what does work on tensors: ``eager``, ``cpu`` or ``triton``.
+    """Return the backend for a kind of work: ``eager``, ``cpu`` or ``triton``.
 
     Args:
-        backend: ``auto``, or what is to be taken where it can be.
-        tensors: what is worked on.
-        kind: the library of the compiled kernels that does it; those of Triton are of cells, and
-            elementwise.
+        backend: ``auto``, or a backend that is taken where it can do this.
+        tensors: of the computation.
+        kind: a library of compiled kernels. Triton has kernels of cells and elementwise ones.
     """
     natural = {"cpu": "cpu", "cuda": "triton"}.get(tensors[0].device.type, "eager")
     wanted = natural if backend == "auto" else backend
@@ -113,7 +114,7 @@ def choose_elementwise(backend: Backend, *tensors: Tensor, kind: str = ELEMENTWI
 
 
 def kernels_serve(backend: Backend, *tensors: Tensor, kind: str = ELEMENTWISE) -> bool:
-    """Say whether work on tensors, of the kind of a kernel library, goes to the kernels."""
+    """Say whether kernels do a kind of work on these tensors; see ``choose_elementwise``."""
     return choose_elementwise(backend, *tensors, kind=kind) != "eager"
 
 
@@ -160,7 +161,7 @@ def _log_once(message: str) -> None:
 
 
 def _too_large(size: int, device: torch.device) -> str | None:
-    """Say why the Triton kernels cannot run layers of this size, if so."""
+    """Return why the Triton kernels cannot run layers of this size, or ``None``."""
     if size > LARGEST_ON_GPU:
         return f"the Triton kernels have room for {LARGEST_ON_GPU} neurons a layer, not {size}"
     if size > SMALL_ON_GPU and device.type == "cuda":
@@ -172,7 +173,7 @@ def _too_large(size: int, device: torch.device) -> str | None:
 
 
 def _obstacle(backend: str, tensors: tuple[Tensor, ...]) -> str | None:
-    """Say why a backend's kernels cannot compute with these tensors, if so."""
+    """Return why a backend's kernels cannot compute with these tensors, or ``None``."""
     if torch.compiler.is_compiling():  # first: it cannot trace all that follows
         return "torch.compile is tracing"
     for value in tensors:
@@ -196,7 +197,7 @@ def _obstacle(backend: str, tensors: tuple[Tensor, ...]) -> str | None:
 
 
 class _Probe(torch.autograd.Function):
-    """Does nothing, and as the kernels' functions cannot be called in transforms of torch.func."""
+    """Cannot be applied in transforms of torch.func, as the kernels' functions cannot."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:

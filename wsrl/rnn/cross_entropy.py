@@ -36,7 +36,7 @@ def population_cross_entropy(
     """Return each RNN's ``sequence_cross_entropy`` on its own sequences.
 
     Gradients go to the weights only. The kernels compute them together with the losses, sequence by
-    sequence; what has a weight of 0 they leave out.
+    sequence, and skip sequences with a weight of 0.
 
     Args:
         weights: the RNNs.

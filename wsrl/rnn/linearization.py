@@ -101,6 +101,12 @@ def linearize(weights: RNNWeights, points: Tensor, inputs: Tensor | None = None)
     Returns:
         The Jacobians, of the weights' dtype.
 
+    >>> spec = RNNSpec("linear", 3, 8, 1, 2)
+    >>> weights = RNNWeights(torch.randn(5, spec.num_parameters), spec)
+    >>> line = linearize(weights, torch.zeros(5, state_size(spec)))
+    >>> torch.equal(line.recurrent, weights.tensors()["rnn.weight_hh_l0"])
+    True
+
     Raises:
         ValueError: for shapes that do not fit the spec.
     """
@@ -170,7 +176,7 @@ def spectral_residues(line: Linearization) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def exact_gradients(device: torch.device) -> Iterator[None]:
-    """Allow gradients, and no lower precision, whatever the surroundings allow."""
+    """Enable gradients and disable autocast, whatever the caller's modes are."""
     with (
         torch.inference_mode(False),
         torch.enable_grad(),

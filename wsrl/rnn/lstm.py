@@ -1,6 +1,6 @@
 """One wide LSTM layer for the networks that learn (emulator, readers): fused cells on the CPU.
 
-A subject RNN is small and one of many (``population``); this is the other case, one network with a
+Subject RNNs are small and many (``population``). This is for one network with a
 large batch. Its products are PyTorch's, everything between two products is one pass of the kernels,
 and the gradient of the recurrent weights is one product over all steps.
 """
@@ -114,7 +114,7 @@ def _check(driven: Tensor, recurrent: Tensor, state: tuple[Tensor, Tensor]) -> N
 
 
 def _run_eagerly(driven: Tensor, recurrent: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """Do what ``_Layer`` does in PyTorch, for gradients of gradients."""
+    """Compute in PyTorch what ``_Layer`` does, for gradients of gradients."""
     outputs = []
     for step in driven.unbind():
         i, f, g, o = torch.addmm(step, h, recurrent.t()).chunk(4, 1)

@@ -17,7 +17,7 @@ State: TypeAlias = tuple[Tensor, ...]
 """A population's state, a tensor ``(L, B, S, H)`` for each part: ``(h, c)`` of LSTMs."""
 
 CORES_PER_RNN = 4
-"""A kernel runs an RNN on one core, about as fast as PyTorch on this many."""
+"""A kernel runs an RNN on one core about as fast as PyTorch on this many."""
 
 
 def run_population(
@@ -43,6 +43,12 @@ def run_population(
     Returns:
         The outputs ``(B, S, T, O)`` (the readout's values, not normalised) and the state after the
         last step.
+
+    >>> spec = RNNSpec("gru", input_size=3, hidden_size=8, num_layers=1, output_size=2)
+    >>> weights = RNNWeights(torch.randn(5, spec.num_parameters), spec)
+    >>> outputs, state = run_population(weights, torch.randn(5, 4, 10, 3))
+    >>> outputs.shape, state[0].shape
+    (torch.Size([5, 4, 10, 2]), torch.Size([1, 5, 4, 8]))
 
     Raises:
         ValueError: for shapes that do not fit the spec, dtypes that differ, or a backend that
@@ -87,14 +93,14 @@ class ReadyWeights(NamedTuple):
 def make_ready(weights: RNNWeights) -> ReadyWeights:
     """Do what depends on the weights alone; differentiable."""
     spec, tensors = weights.spec, weights.tensors()
-    layers = [spec.kind.prepare(weights.layer(layer)) for layer in range(spec.num_layers)]
+    layers = [spec.kind.prepare(layer) for layer in weights.layers()]
     return ReadyWeights(layers, tensors["linear.weight"].mT, tensors.get("linear.bias"))
 
 
 def run_eagerly(
     weights: RNNWeights, inputs: Tensor, state: State | None = None
 ) -> tuple[Tensor, State]:
-    """Do the same in PyTorch: every device and dtype, and the truth for the kernels."""
+    """Run in PyTorch: on every device, in every dtype. The kernels are tested against it."""
     start = start_state(weights, inputs) if state is None else state
     return run_ready(weights.spec, make_ready(weights), inputs, start)
 
@@ -167,7 +173,7 @@ def start_state(weights: RNNWeights, inputs: Tensor) -> State:
     shape, cell = _state_shape(weights, inputs), weights.spec.kind
     if not cell.start:
         return (inputs.new_zeros(shape),) * len(cell.state)
-    layers = [weights.layer(layer) for layer in range(shape[0])]
+    layers = weights.layers()
     learned = (torch.stack([layer[name] for layer in layers]) for name in cell.start)
     return tuple(part[:, :, None].expand(shape) for part in learned)
 

@@ -21,13 +21,13 @@ from wsrl.rnn.weights import RNNWeights
 
 
 class PreparedPopulation:
-    """RNNs to be run many times, as where each input depends on the outputs before.
+    """RNNs that are run many times, as where each input depends on the outputs before.
 
-    Runs as ``run_population`` does, with the same gradients; what only depends on the weights is
-    done once, when it is first needed.
+    Runs as ``run_population`` does, with the same gradients. What depends on the weights alone is
+    computed once.
 
     Args:
-        weights: the RNNs as they are now; what changes them later does not reach this.
+        weights: the RNNs. They are copied: later changes in place have no effect.
         backend: as of ``run_population``.
 
     Raises:

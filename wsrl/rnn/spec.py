@@ -83,6 +83,9 @@ class RNNSpec:
         output_size: size ``O`` of an output vector.
         bias: whether cells and readout have biases (all or none).
 
+    >>> print(RNNSpec("lstm", 6, 32, 2, 6), RNNSpec("lstm", 6, 32, 2, 6).num_parameters)
+    lstm 2x32, 6 inputs, 6 outputs 13766
+
     Raises:
         ValueError: for an unknown cell, a size below 1 or above ``MAX_SIZE``, or more than
             ``MAX_LAYERS`` layers.

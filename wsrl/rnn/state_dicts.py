@@ -35,6 +35,10 @@ def read_state_dict(state: Mapping[str, Tensor], cell: str | None = None) -> RNN
     Returns:
         The weights ``(1, N)``, of the state dict's dtype.
 
+    >>> model = torch.nn.ModuleDict({"core": torch.nn.RNN(3, 8), "out": torch.nn.Linear(8, 2)})
+    >>> print(read_state_dict(model.state_dict(), cell="tanh").spec)
+    tanh 1x8, 3 inputs, 2 outputs
+
     Raises:
         OpenCellError: where ``cell`` is needed and not given.
         ValueError: naming the keys, where they are not exactly those of one such model, need what

@@ -85,10 +85,13 @@ class RNNWeights:
         part = self.flat[:, tensor.offset : tensor.offset + tensor.numel]
         return part.view(len(self), tensor.gates, *tensor.sizes)
 
-    def layer(self, layer: int) -> dict[str, Tensor]:
-        """Return views of the tensors of one layer, by the names that its cell gives them."""
+    def layers(self) -> list[dict[str, Tensor]]:
+        """Return views of the tensors of each layer, by the names that the cell gives them."""
         named, known = self.tensors(), self.spec.kind.tensors(self.spec.bias)
-        return {tensor.name: named[layer_name(tensor.name, layer)] for tensor in known}
+        return [
+            {tensor.name: named[layer_name(tensor.name, layer)] for tensor in known}
+            for layer in range(self.spec.num_layers)
+        ]
 
     def tensors(self) -> dict[str, Tensor]:
         """Return views of all tensors by name, each ``(B, *shape)``."""
@@ -173,11 +176,11 @@ class RNNWeights:
         """
         new = self.tensors()
         for layer in range(self.spec.num_layers):
-            maps = symmetry.draw(len(self), self.spec.hidden_size, generator).to(self.flat)
-            own = {name: new[layer_name(name, layer)] for name in self.layer(layer)}
-            changed = symmetry.change(own, maps)
+            known = self.spec.kind.tensors(self.spec.bias)
+            own = {tensor.name: new[layer_name(tensor.name, layer)] for tensor in known}
+            changed, maps = symmetry.change(own, generator)
             new |= {layer_name(name, layer): value for name, value in changed.items()}
-            for reader in self.spec.tensors:
+            for reader in self.spec.tensors if maps is not None else ():
                 if reader.axes[-1] == hidden_axis(layer) != reader.axes[0]:
                     new[reader.name] = new[reader.name] @ torch.linalg.inv(maps)
         return RNNWeights(torch.cat([value.flatten(1) for value in new.values()], 1), self.spec)
@@ -216,8 +219,7 @@ def with_initial_values(spec: RNNSpec, drawn: Tensor) -> RNNWeights:
     """
     flat = drawn.clone()
     weights = RNNWeights(flat, spec)
-    for layer in range(spec.num_layers):
-        values = weights.layer(layer)
+    for values in weights.layers():
         for tensor in spec.kind.tensors(spec.bias):
             if tensor.initial is not None:
                 value = values[tensor.name]
@@ -228,7 +230,7 @@ def with_initial_values(spec: RNNSpec, drawn: Tensor) -> RNNWeights:
 def random_permutations(
     spec: RNNSpec, batch: int, generator: torch.Generator | None = None
 ) -> list[Tensor]:
-    """Draw a permutation ``(batch, H)`` for every layer, uniformly, each RNN its own."""
+    """Draw a permutation ``(batch, H)`` for every layer, uniformly, one for each RNN."""
     return [
         torch.rand(batch, spec.hidden_size, generator=generator).argsort(1)
         for _ in range(spec.num_layers)

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from wsrl.problems.base import DTYPES
 from wsrl.zoos.manifest import ZooError
-from wsrl.zoos.tensors import check_tensors
+from wsrl.zoos.tensors import open_tensors
 
 Index: TypeAlias = Tensor | tuple[Tensor, Tensor]
 
@@ -133,8 +133,7 @@ def disk_tensors(path: Path) -> dict[str, DiskTensor]:
         OSError: where it cannot be read.
         ZooError: for a file that is none.
     """
-    check_tensors(path)
-    with path.open("rb") as file:
+    with open_tensors(path), path.open("rb") as file:  # the library checks header and size
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
     header.pop("__metadata__", None)

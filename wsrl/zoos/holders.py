@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from pydantic import Field
+
+from wsrl.validation import checked
 
 
-@dataclass(frozen=True)
+@checked
 class Holder:
     """A process that cannot be taken for another one, not even for a later one with its number.
 
@@ -24,7 +27,7 @@ class Holder:
     host: str
     boot: str
     namespace: str
-    pid: int
+    pid: Annotated[int, Field(ge=1)]
     started: str
 
     @classmethod
@@ -55,25 +58,6 @@ class Holder:
             pass  # another user's
         found = _state_and_start(self.pid)
         return found is not None and (found[0] in "ZX" or found[1] != self.started)
-
-    @classmethod
-    def from_dict(cls, plain: dict[str, Any]) -> Holder:
-        """Return what ``to_dict`` made into plain values.
-
-        Raises:
-            ValueError, KeyError, TypeError: for anything else.
-        """
-        host, boot, namespace, started = (
-            str(plain[name]) for name in ("host", "boot", "namespace", "started")
-        )
-        pid = int(plain["pid"])
-        if pid < 1:
-            raise ValueError(f"no process has number {pid}")
-        return cls(host, boot, namespace, pid, started)
-
-    def to_dict(self) -> dict[str, str | int]:
-        """Return plain values."""
-        return asdict(self)
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"

@@ -15,11 +15,12 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 
 from wsrl.safe_files import read_regular
+from wsrl.validation import from_json
 from wsrl.zoos.files import PARTIAL, create_atomically
 from wsrl.zoos.holders import Holder
 
@@ -233,7 +234,7 @@ def _names(folder: Path) -> set[str]:
 
 
 def _content(holder: Holder, count: int, done: int, released: bool = False) -> bytes:
-    plain = {"holder": holder.to_dict(), "count": count, "done": done, "released": released}
+    plain = {"holder": asdict(holder), "count": count, "done": done, "released": released}
     return json.dumps(plain).encode().ljust(_LENGTH - 1) + b"\n"
 
 
@@ -241,6 +242,6 @@ def _parse(content: bytes) -> tuple[Holder | None, int, bool]:
     """Return holder, how far it got, and whether it released; an unreadable file has no holder."""
     try:
         plain = json.loads(content)
-        return Holder.from_dict(plain["holder"]), int(plain["done"]), plain["released"] is True
+        return from_json(Holder, plain["holder"]), int(plain["done"]), plain["released"] is True
     except (ValueError, KeyError, TypeError, AttributeError):
         return None, 0, False

@@ -14,7 +14,7 @@ from pydantic import FailFast, Field, model_validator
 
 import wsrl
 from wsrl.problems.base import Column, Problem
-from wsrl.rnn import RNNSpec
+from wsrl.rnn import RNNSpec, list_cells
 from wsrl.strict_json import read_json
 from wsrl.validation import checked, from_json, short
 from wsrl.zoos.files import create_atomically, write_atomically
@@ -235,6 +235,14 @@ class Manifest:
         claimed = content.pop("sha256", None)
         if claimed is not None and claimed != checksum_of(content):
             raise ValueError("its checksum differs")
+        spec = content.get("spec")
+        cell = spec.get("cell") if isinstance(spec, dict) else None
+        word = cell.partition("(")[0] if isinstance(cell, str) else ""
+        if word.isidentifier() and len(word) < 100 and word not in list_cells():
+            raise ZooError(
+                f"holds RNNs of the cell {word!r}, which is not registered: install its package, "
+                "or import the module that registers it (--import MODULE)"
+            )
         return from_json(cls, content)
 
 

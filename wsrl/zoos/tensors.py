@@ -19,17 +19,6 @@ from wsrl.zoos.files import written_atomically
 from wsrl.zoos.manifest import ZooError
 
 
-def check_tensors(path: Path) -> None:
-    """Make sure that a file is a safetensors file, from its header and its size.
-
-    Raises:
-        OSError: where it cannot be read.
-        ZooError: for a file that is none.
-    """
-    with _opened(path):
-        pass
-
-
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file, memory-mapped.
 
@@ -37,7 +26,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         OSError: where it cannot be read.
         ZooError: for a file that is none.
     """
-    with _opened(path) as file:
+    with open_tensors(path) as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 not a dict
 
 
@@ -48,13 +37,18 @@ def read_metadata(path: Path) -> dict[str, Any]:
         OSError: where it cannot be read.
         ZooError: for a file that has none.
     """
-    with _opened(path) as file:
+    with open_tensors(path) as file:
         return parse_json(file.metadata()["wsrl"].encode())
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """Open a safetensors file; whatever its content raises is damage, and nothing else is."""
+def open_tensors(path: Path) -> Iterator[Any]:
+    """Open a safetensors file; whatever its content raises, also in the body, is damage.
+
+    Raises:
+        OSError: where it cannot be read.
+        ZooError: for a file that is none.
+    """
     if not path.is_file():
         raise ZooError(f"{path} is no regular file")
     with path.open("rb"):  # what the system refuses says so in its own words

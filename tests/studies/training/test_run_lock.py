@@ -70,6 +70,12 @@ def test_a_run_that_was_not_begun_leaves_no_folder(tmp_path: Path) -> None:
     with own_run(Run(tmp_path / "a" / "run"), goes_on=False, auto=False, overwrite=False):
         assert (tmp_path / "a" / "run" / "fit.lock").exists()
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(OSError, match=r"'.*/file/run'"),
+        own_run(Run(tmp_path / "file" / "run"), goes_on=False, auto=False, overwrite=False),
+    ):
+        pass
 
 
 def test_auto_goes_on_with_the_run_it_began_alone(

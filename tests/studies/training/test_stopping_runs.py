@@ -30,6 +30,8 @@ PREDICTION = ["--model", "wsrl.PredictionModule", "--model.target", "performance
 PREDICTION += ["--model.mode", "scratch"]
 FIGURES = [*EMULATION, "--model.figures", "true"]
 ONE_VALIDATION = [*FIGURES, "--trainer.max_steps", "3"]
+EPOCHS = [*EMULATION, "--trainer.max_steps", "-1", "--trainer.max_epochs", "2"]
+ACCUMULATED = [*EMULATION, "--trainer.accumulate_grad_batches", "2", "--trainer.max_steps", "6"]
 EVERY_STEP = ["--checkpoint_minutes", "0"]
 PLANS: dict[str, tuple[str, list[str], list[tuple[str, int]]]] = {
     # A run like which it must end, its options, and when it is interrupted with which exit status;
@@ -68,6 +70,13 @@ PLANS: dict[str, tuple[str, list[str], list[tuple[str, int]]]] = {
             ("write 3 SIGKILL 0", -9),
             ("write 3 LIMIT 0", 1),
         ],
+    ),
+    "epochs": ("whole", EPOCHS, [("validated 12 SIGKILL 0", -9), ("end 12 SIGKILL 0", -9)]),
+    "accumulated": ("accumulated", ACCUMULATED, []),
+    "accumulating": (
+        "accumulated",
+        [*ACCUMULATED, *EVERY_STEP],
+        [("backward 1 SIGTERM 0", 143), ("batch 4 SIGKILL 0", -9), ("batch 5 SIGINT 0", 130)],
     ),
     "predicted": ("predicted", PREDICTION, []),
     "prediction": ("predicted", PREDICTION, [("batch 4 SIGTERM 0", 143)]),

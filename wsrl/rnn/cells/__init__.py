@@ -17,6 +17,7 @@ from wsrl.rnn.cells.linear import Linear
 from wsrl.rnn.cells.lstm import LSTM
 from wsrl.rnn.cells.matrix import Elman, MatrixCell
 from wsrl.rnn.cells.registry import get_cell, list_cells, register_cell
+from wsrl.rnn.cells.relu import ReLU
 from wsrl.rnn.cells.tanh import Tanh
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "LayerState",
     "Linear",
     "MatrixCell",
+    "ReLU",
     "Symmetry",
     "Tanh",
     "Tensors",

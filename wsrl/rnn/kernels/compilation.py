@@ -1,11 +1,11 @@
 """Compile the C++ kernels for the machine this runs on, once, and load them.
 
-There are several small libraries, each compiled when it is first used: nobody waits for cells they
-do not train. A library lies in a cache folder under a name made of everything it depends on, so
-that a home folder shared by unlike machines stays right, and a changed source is compiled anew.
+There are several small libraries. Each is compiled when it is first used. Its name in the cache
+folder is a hash of all that it depends on: machines that share a home folder have their own
+libraries, and a changed source is compiled again.
 
-A library is code that this process runs. It is loaded only from where nobody but the user and root
-can write; a cache folder that others can write is not used.
+A library is code that this process runs. It is loaded only from folders that nobody but the user
+and root can write to.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ CELLS = {
     "gru": "GRU",
     "tanh": "Elman<Tanh>",
     "linear": "Elman<Identity>",
+    "relu": "Elman<ReLU>",
 }
 """The class in ``cells.h`` of each cell that has kernels."""
 
@@ -52,11 +53,11 @@ OPTIONS = (
 )
 
 DIGEST = hashlib.sha256().digest_size
-"""A library in the cache ends with so many bytes, the hash of those before. It tells a library that
-was written in part from a whole one, and protects from nobody: a forger can compute it, too."""
+"""A library in the cache ends with its hash, so many bytes. The hash detects a library that was
+written in part. It is no protection from others, who can compute it too."""
 
 LARGEST = 1 << 26
-"""Bytes of a library, at most; ours have less than a megabyte."""
+"""Bytes of the largest library that is loaded; ours have less than a megabyte."""
 
 _log = logging.getLogger("wsrl")
 
@@ -67,7 +68,7 @@ class CompilationError(RuntimeError):
 
 @cache
 def library(name: str) -> ctypes.CDLL | CompilationError:
-    """Return a loaded library, or why there is none; what failed once is not tried again."""
+    """Return a loaded library, or the error; a library that failed is not tried again."""
     try:
         return load(cache_folder(), name)
     except CompilationError as error:
@@ -76,7 +77,7 @@ def library(name: str) -> ctypes.CDLL | CompilationError:
 
 @cache
 def warn_once(reason: str) -> None:
-    """Say why there are no kernels and what that means; a process says so once for a reason."""
+    """Log why there are no kernels and what that means, once for each reason."""
     _log.warning(
         "%s. PyTorch does the kernels' work instead, slower (populations of RNNs about five "
         "times); install g++ to change that.",

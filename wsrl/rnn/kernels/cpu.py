@@ -1,7 +1,7 @@
 """The compiled kernels as functions of tensors; without gradients, see ``functions`` for these.
 
-All tensors are contiguous float32 on the CPU (but ``targets``). RNNs are shared out among as many
-threads as PyTorch uses; what an RNN computes depends on neither the threads nor the other RNNs.
+All tensors are contiguous float32 on the CPU (but ``targets``). RNNs are distributed over as many
+threads as PyTorch uses. Results depend neither on the threads nor on the other RNNs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ KERNELS: Mapping[str, Any] = CELLS
 """What the kernels know of each cell."""
 
 LEAST_ELEMENTS = 1 << 14
-"""Element-wise work on fewer is done before other threads have woken."""
+"""With fewer elements, one thread is done before others have started."""
 
 
 class _Spec(ctypes.Structure):
@@ -203,7 +203,7 @@ def adamw(
 
 
 def look_up(images: Tensor, rows: Tensor, sources: Tensor, table: Tensor, lead: int) -> Tensor:
-    """Read picked images pixel by pixel, each member in an order of its own.
+    """Gather pixels of chosen images, each member in an order of its own.
 
     Args:
         images: ``(N, J)`` bytes.
@@ -241,7 +241,7 @@ def statistics(spec: RNNSpec, flat: Tensor) -> Tensor:
 def lstm_cell(
     driven: Tensor, gates: Tensor, c: Tensor, out: tuple[Tensor, Tensor, Tensor] | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Do the element-wise part of one step of an LSTM layer, as wide as one likes.
+    """Do the element-wise part of one step of an LSTM layer of any width.
 
     Args:
         driven: ``(R, 4H)``, the input's part of the pre-activations in the order i, f, g, o; only

@@ -1,4 +1,4 @@
-"""The kernels with their gradients, as functions that autograd knows."""
+"""The kernels as functions of autograd."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Kernels: TypeAlias = Any
 
 
 class CrossEntropy(torch.autograd.Function):
-    """The losses; their gradient to the weights is computed along with them and waits."""
+    """The losses. The forward pass also computes and keeps their gradient to the weights."""
 
     @staticmethod
     def forward(
@@ -102,7 +102,7 @@ class Run(torch.autograd.Function):
 
 
 def _run_again(ctx: Any, flat: Tensor, inputs: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-    """Do in PyTorch what ``Run`` has done."""
+    """Compute in PyTorch what ``Run`` returned."""
     outputs, last = ctx.eager(RNNWeights(flat, ctx.spec), inputs, state or None)
     return outputs, *last
 

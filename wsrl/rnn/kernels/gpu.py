@@ -62,6 +62,7 @@ KERNELS: Mapping[str, Any] = {
         triton_cells.gru_forward, triton_cells.gru_backward, 4, ((0, 2, 0), (3, 4, 2))
     ),
     "tanh": CellKernels(*_ELMAN, {"ACTIVATION": "tanh"}),
+    "relu": CellKernels(*_ELMAN, {"ACTIVATION": "relu"}),
 }
 """By the names of the cells."""
 

@@ -246,6 +246,8 @@ def _activated(x, ACTIVATION: tl.constexpr):
     """Return what an Elman cell makes of its sum."""
     if ACTIVATION == "tanh":
         x = tanh(x)
+    if ACTIVATION == "relu":
+        x = tl.where(x <= 0, 0.0, x)  # NaN stays NaN
     return x
 
 
@@ -254,6 +256,8 @@ def _activated_backward(h, d_h, ACTIVATION: tl.constexpr):
     """Return the gradient of the sum from that of what was made of it."""
     if ACTIVATION == "tanh":
         d_h *= 1 - h * h
+    if ACTIVATION == "relu":
+        d_h = tl.where(h <= 0, 0.0, d_h)
     return d_h
 
 

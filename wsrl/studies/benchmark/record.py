@@ -11,20 +11,41 @@ from typing import Any
 
 from wsrl.strict_json import read_json, to_json
 from wsrl.studies.benchmark.plan import PlannedTrial, shown
-from wsrl.studies.benchmark.result_checks import check_record
 from wsrl.studies.benchmark.results import (
     RECORD,
     RESULT,
     TRIALS,
     Result,
+    Trial,
     read_result,
-    read_trial,
 )
 from wsrl.studies.benchmark.settings import BenchmarkSettings, Training, contents, find_config
 from wsrl.studies.configs import read_config
+from wsrl.validation import checked, from_json
 from wsrl.zoos.files import checksum, remove_leftovers, write_atomically
 
 _PATHS = ("--config", "--data.zoo", "--run", "--out", "--model.pretrained")  # what follows is one
+
+
+@checked
+class Common:
+    """What must be the same for all trials, whichever seeds and encoders they are of."""
+
+    size: str
+    zoos: dict[str, dict[str, Any]]
+    emulation: dict[str, Any]
+    prediction: dict[str, Any]
+
+
+@checked
+class Record:
+    """What ``benchmark.json`` says."""
+
+    settings: dict[str, Any]
+    common: Common
+    cells: list[Trial]
+    commands: dict[str, list[str]]
+    configs: dict[str, Any]
 
 
 def record_grid(out: Path, settings: BenchmarkSettings, trials: Sequence[PlannedTrial]) -> None:
@@ -54,9 +75,7 @@ def record_grid(out: Path, settings: BenchmarkSettings, trials: Sequence[Planned
     if path.is_file():
         try:
             known = read_json(path)
-            check_record(known)
-            for trial in known["cells"]:
-                read_trial(trial)
+            from_json(Record, known)
         except (ValueError, TypeError) as error:
             raise ValueError(
                 f"{path} is no record of a benchmark, or of another version's: {error}; choose "

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from lightning.fabric.plugins import CheckpointIO, TorchCheckpointIO
 from lightning.pytorch.strategies import Strategy
 
 from wsrl.torch_files import MapLocation, read_torch_file
-from wsrl.zoos.files import partial_file, written_atomically
+from wsrl.zoos.files import written_atomically
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -89,35 +87,6 @@ def with_checkpoint_io(plugins: Any, strategy: Any) -> list[Any]:
     if type(strategy.checkpoint_io) is TorchCheckpointIO:  # Lightning's default
         strategy.checkpoint_io = AtomicCheckpointIO()
     return given
-
-
-@contextlib.contextmanager
-def made(folder: Path) -> Iterator[None]:
-    """Have a folder; those that are made for it and stay empty are deleted in the end."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
-    finally:
-        for path in missing:
-            with contextlib.suppress(OSError):
-                path.rmdir()
-
-
-def check_writable(folder: Path) -> None:
-    """Write into a folder, so that a disk that refuses does so before any work.
-
-    Folders that are not there yet are made and deleted again: a run may still be refused.
-
-    Raises:
-        OSError: naming the folder.
-    """
-    try:
-        with made(folder), partial_file(folder / "trial"):
-            pass
-    except OSError as error:
-        reason = f"the run cannot be written: {error.strerror}"
-        raise type(error)(error.errno, reason, str(folder)) from error
 
 
 def _local(path: str | Path) -> Path:

@@ -26,7 +26,7 @@ from wsrl.studies.configs import Config, one_line_errors
 from wsrl.studies.embeddings import check_suffix
 from wsrl.studies.options import DESCRIPTIONS, RawHelp, add_run_options, check_devices, check_names
 from wsrl.studies.tables import print_metrics
-from wsrl.studies.training.callbacks import BestCheckpoint, DataRemarks, SaveRunConfig
+from wsrl.studies.training.callbacks import BestCheckpoint, DataRemarks, ProgressLine, SaveRunConfig
 from wsrl.studies.training.checkpoint_io import with_checkpoint_io
 from wsrl.studies.training.checkpoints import LINKED, OPTIMIZERS, CheckpointRecord, seen_splits
 from wsrl.studies.training.cost import TrainingCost
@@ -198,7 +198,7 @@ class TrainingCLI(LightningCLI):
         self.requeued = is_requeued(own["plugins"])
         callbacks = given["callbacks"] or []
         callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
-        callbacks = [OwnSignals(self.stop), DataRemarks(), *callbacks]
+        callbacks = [OwnSignals(self.stop), DataRemarks(), ProgressLine(), *callbacks]
         own["callbacks"] = [*callbacks, self.columns] if self.command == "test" else callbacks
         if self.command == "fit":
             saves = given["enable_checkpointing"] is not False and not given["fast_dev_run"]

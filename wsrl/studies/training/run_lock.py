@@ -11,7 +11,6 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from wsrl.safe_files import check_inside, read_regular
-from wsrl.studies.training.checkpoint_io import check_writable, made
 from wsrl.studies.training.runs import Run
 
 _LOCK = "fit.lock"
@@ -37,8 +36,7 @@ def own_run(run: Run, goes_on: bool, auto: bool, overwrite: bool) -> Iterator[No
             "--overwrite deletes the run that --ckpt_path goes on with: leave one of them out"
         )
     check_inside(run.folder, _LOCK, *run.written())
-    check_writable(run.folder)
-    with made(run.folder), _locked(run.folder):
+    with _made(run.folder), _locked(run.folder):
         if run.holds_a_run() and not goes_on and not overwrite and not (auto and run.is_begun()):
             raise ValueError(
                 f"{run.folder} holds a run already: go on with it (--ckpt_path last), "
@@ -46,9 +44,20 @@ def own_run(run: Run, goes_on: bool, auto: bool, overwrite: bool) -> Iterator[No
             )
         if overwrite and run.holds_a_run():
             run.clear()
-        if run.checkpoints.exists():
-            check_writable(run.checkpoints)
         yield
+
+
+@contextlib.contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Have a folder; those that are made for it and stay empty are deleted in the end."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        for path in missing:
+            with contextlib.suppress(OSError):
+                path.rmdir()
 
 
 @contextlib.contextmanager

@@ -251,10 +251,11 @@ class LastCheckpoint(Checkpoint):
 
 def is_over(trainer: Trainer) -> bool:
     """Say whether training ends with this batch, as far as is known while it ends."""
-    last_step = 0 <= trainer.max_steps <= trainer.global_step
-    epochs = trainer.max_epochs
-    last_epoch = epochs is not None and 0 <= epochs <= trainer.current_epoch + 1
-    return trainer.should_stop or last_step or (last_epoch and trainer.is_last_batch)
+    steps, epochs = trainer.global_step, trainer.current_epoch + trainer.is_last_batch
+    enough = steps >= (trainer.min_steps or 0) and epochs >= (trainer.min_epochs or 0)
+    last_step = 0 <= trainer.max_steps <= steps
+    last_epoch = trainer.max_epochs is not None and 0 <= trainer.max_epochs <= epochs
+    return (trainer.should_stop and enough) or last_step or last_epoch
 
 
 def may_validate(trainer: Trainer, batch_idx: int) -> bool:

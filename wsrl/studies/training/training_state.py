@@ -97,9 +97,7 @@ def check_training_state(trainer: Trainer, checkpoint: Mapping[str, Any]) -> Non
         _check_scheduler(config.scheduler, saved)
     loops = checkpoint["loops"]
     found = loops.get("fit_loop") if isinstance(loops, dict) else None
-    wanted_loops = trainer.fit_loop.state_dict()
-    alike = is_alike(found, wanted_loops) and _holds_all(found, wanted_loops)
-    if not (are_counters(found) and alike):
+    if not (are_counters(found) and _holds_all(found, trainer.fit_loop.state_dict())):
         raise ValueError("its loops are no counters of training")
 
 
@@ -119,9 +117,9 @@ def _check_scheduler(scheduler: Any, saved: Any) -> None:
 
 
 def _holds_all(found: Any, own: Any) -> bool:
-    """Whether nested dictionaries have all the names of others."""
+    """Whether nested dictionaries have all the names of others, and values where these do."""
     if not isinstance(own, dict):
-        return True
+        return isinstance(found, dict | list) == isinstance(own, list)
     return isinstance(found, dict) and all(
         name in found and _holds_all(found[name], own[name]) for name in own
     )

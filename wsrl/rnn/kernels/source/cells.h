@@ -119,3 +119,9 @@ struct Identity {
   static Vector of(Vector x) { return x; }
   static Vector back(Vector, Vector d_h) { return d_h; }
 };
+
+// What is NaN passes: a comparison with it is false.
+struct ReLU {
+  static Vector of(Vector x) { return x <= Vector{} ? Vector{} : x; }
+  static Vector back(Vector h, Vector d_h) { return h <= Vector{} ? Vector{} : d_h; }
+};
