@@ -8,7 +8,7 @@ from typing import ClassVar, final
 from torch import Tensor
 
 from wsrl.rnn.cells.base import Symmetry
-from wsrl.rnn.cells.matrix import Elman, random_bases, remixed
+from wsrl.rnn.cells.matrix import Elman, random_bases, remixed, split_biases
 from wsrl.rnn.cells.registry import register_cell
 
 
@@ -20,7 +20,10 @@ class Linear(Elman):
 
     name: ClassVar[str] = "linear"
     affine: ClassVar[bool] = True
-    symmetries: ClassVar[tuple[Symmetry, ...]] = (remixed("changes of basis", random_bases),)
+    symmetries: ClassVar[tuple[Symmetry, ...]] = (
+        remixed("changes of basis", random_bases),
+        split_biases(1, 1),
+    )
 
     def activation(self, values: Tensor) -> Tensor:
         """Return the values."""

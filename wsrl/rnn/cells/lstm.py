@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from wsrl.rnn.cells.base import LayerState, Symmetry, Tensors, TorchForm
-from wsrl.rnn.cells.matrix import MatrixCell, random_signs, remixed
+from wsrl.rnn.cells.matrix import MatrixCell, random_signs, remixed, split_biases
 from wsrl.rnn.cells.registry import register_cell
 
 
@@ -30,7 +30,10 @@ class LSTM(MatrixCell):
     input_gate: ClassVar[int | None] = 0
     gain: ClassVar[float] = 8.0
     torch_form: ClassVar[TorchForm | None] = TorchForm(nn.LSTM)
-    symmetries: ClassVar[tuple[Symmetry, ...]] = (remixed("sign flips", random_signs, gate=2),)
+    symmetries: ClassVar[tuple[Symmetry, ...]] = (
+        remixed("sign flips", random_signs, gate=2),
+        split_biases(4, 4),
+    )
 
     def step(self, weights: Tensors, driven: Tensor, state: LayerState) -> LayerState:
         """Return ``h'`` and ``c'``."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from wsrl.rnn.cells.base import Symmetry, TorchForm
-from wsrl.rnn.cells.matrix import Elman, random_scales, remixed
+from wsrl.rnn.cells.matrix import Elman, random_scales, remixed, split_biases
 from wsrl.rnn.cells.registry import register_cell
 
 
@@ -21,7 +21,10 @@ class ReLU(Elman):
 
     name: ClassVar[str] = "relu"
     torch_form: ClassVar[TorchForm | None] = TorchForm(nn.RNN, {"nonlinearity": "relu"})
-    symmetries: ClassVar[tuple[Symmetry, ...]] = (remixed("positive scaling", random_scales),)
+    symmetries: ClassVar[tuple[Symmetry, ...]] = (
+        remixed("positive scaling", random_scales),
+        split_biases(1, 1),
+    )
 
     def activation(self, values: Tensor) -> Tensor:
         """Return the values that are positive, and 0 in the place of the others."""

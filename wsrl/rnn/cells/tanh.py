@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from wsrl.rnn.cells.base import Symmetry, TorchForm
-from wsrl.rnn.cells.matrix import Elman, random_signs, remixed
+from wsrl.rnn.cells.matrix import Elman, random_signs, remixed, split_biases
 from wsrl.rnn.cells.registry import register_cell
 
 
@@ -22,7 +22,10 @@ class Tanh(Elman):
     name: ClassVar[str] = "tanh"
     gain: ClassVar[float] = 2.0
     torch_form: ClassVar[TorchForm | None] = TorchForm(nn.RNN, {"nonlinearity": "tanh"})
-    symmetries: ClassVar[tuple[Symmetry, ...]] = (remixed("sign flips", random_signs),)
+    symmetries: ClassVar[tuple[Symmetry, ...]] = (
+        remixed("sign flips", random_signs),
+        split_biases(1, 1),
+    )
 
     def activation(self, values: Tensor) -> Tensor:
         """Return the hyperbolic tangent."""
