@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean
 
 from wsrl.studies.benchmark.results import Trial
@@ -40,6 +40,11 @@ class Progress:
     def leave_out(self, name: str, needed: str) -> None:
         """Say that a trial cannot be run."""
         self.fail(name, f"left out, since {needed} failed")
+
+    def show(self, running: Sequence[str]) -> None:
+        """Say how many trials are through, and which are being run here."""
+        through = len(self.seconds) + len(self.failed)
+        say(f"{through} of {len(self.trials)} trials are through; running: {', '.join(running)}")
 
     def time_left(self) -> float | None:
         """Return the seconds that the rest may take; ``None`` where nothing is known."""

@@ -13,6 +13,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from wsrl._process import named_modules
+from wsrl.minutes import Minutes
 from wsrl.stopping import StopRequests
 from wsrl.studies.benchmark.plan import PlannedTrial, Words
 from wsrl.studies.benchmark.progress import Progress
@@ -84,12 +85,15 @@ class GridRunner:
                 self.failed_before[planned.trial.name] = self._written(planned)
             elif result is not None:
                 self._done_elsewhere(planned, result)
+        minutes = Minutes()
         try:
             while self.pending or self.running:
                 stop.raise_if_any()
                 self._reap()
                 if not self._start_next():
                     self._wait()
+                if minutes.passed():
+                    self.progress.show([running.planned.trial.name for running in self.running])
         except OSError:
             stop.raise_if_any()  # told to end together with the process that starts the trials
             raise

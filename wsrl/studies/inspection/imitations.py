@@ -10,7 +10,7 @@ from wsrl.problems import Problem
 from wsrl.rnn import RNNWeights, run_population
 from wsrl.studies.inspection.records import Imitation
 from wsrl.tasks import EmulationModule
-from wsrl.tasks.losses import LOSSES
+from wsrl.tasks.losses import get_loss
 from wsrl.tasks.metrics import EMULATION_METRICS
 
 SEQUENCES = 16
@@ -33,7 +33,7 @@ def imitation_error(
         inputs: what they read.
         answers: what they answered, ``(B, S, T, O)``.
     """
-    metric = LOSSES[imitation_metric(module)]
+    metric = get_loss(imitation_metric(module), module.output_kind)
     return metric(module.emulate(embedding, inputs), answers).mean((1, 2))
 
 
