@@ -26,15 +26,15 @@ MAY_IMPORT = {
         *("rnn", "problems", "zoos"),
         *("safe_files", "strict_json", "resources", "validation"),
     },
-    "encoders": {"rnn", "plugins", "class_paths"},
+    "encoders": {"rnn", "plugins", "class_paths", "recorded"},
     "tasks": {
         *("rnn", "encoders", "data.batch", "analysis.figures"),
-        *("class_paths", "plugins", "torch_files", "safe_files"),
+        *("class_paths", "plugins", "recorded", "torch_files", "safe_files"),
     },
     "analysis": {"rnn", "encoders", "terminal"},
     "studies": {
         *("_process", "environment", "stopping", "torch_files", "safe_files", "strict_json"),
-        *("class_paths", "terminal", "failures", "resources", "validation"),
+        *("class_paths", "recorded", "terminal", "failures", "resources", "validation"),
         *("rnn", "problems", "zoos", "data", "encoders", "tasks", "analysis", "minutes"),
     },
 }

@@ -62,6 +62,4 @@ class HeadGuesser:
         del own_runs
         values = self._module(torch.from_numpy(embedding).to(self._module.dtype))
         decided = self._module.decide(values).double().numpy()
-        if self._module.kind != "classes":
-            return Guess(decided, np.ones_like(decided))
-        return Guess(decided, values.softmax(-1).amax(-1).double().numpy())
+        return Guess(decided, self._module.kind.confidence(values).double().numpy())

@@ -11,7 +11,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from wsrl.encoders.base import is_plain
+from wsrl.recorded import is_plain
 from wsrl.studies.training.optimizer_state import check_optimizer_state, is_alike
 
 
