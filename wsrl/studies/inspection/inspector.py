@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from wsrl.analysis.calibration import Standing
+from wsrl.analysis.calibration import Placement
 from wsrl.analysis.neighbours import nearest
 from wsrl.problems import Target
 from wsrl.rnn import RNNWeights
@@ -116,7 +116,7 @@ class Inspector:
             reference.zoo_imitation,
             reference.own_imitation,
         )
-        distance = Standing.among(neighbours[0].distance, reference.distance)
+        distance = Placement.among(neighbours[0].distance, reference.distance)
         held_out = self.data.rows("validation")
         return Inspection(
             source=source,
