@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wsrl.analysis.calibration import Standing
+from wsrl.analysis.calibration import Placement
 from wsrl.analysis.neighbours import nearest
 from wsrl.problems import Target
 from wsrl.rnn import RNNWeights
@@ -118,7 +118,7 @@ class Inspector:
             reference.zoo_imitation,
             reference.own_imitation,
         )
-        distance = Standing.among(neighbours[0].distance, reference.distance)
+        distance = Placement.among(neighbours[0].distance, reference.distance)
         held_out = self.data.rows("validation")
         return Inspection(
             source=source,
