@@ -51,7 +51,12 @@ class Baseline(NamedTuple):
 
 
 def evaluate_baseline(
-    name: str, data: ZooDataModule, target: str, seed: int = 0, steps: int = STEPS
+    name: str,
+    data: ZooDataModule,
+    target: str,
+    seed: int = 0,
+    steps: int = STEPS,
+    kind: str | None = None,
 ) -> tuple[dict[str, float], list[list[dict[str, Tensor]]]]:
     """Train a baseline on all training snapshots and test it on the other splits.
 
@@ -61,6 +66,7 @@ def evaluate_baseline(
         target: the property to predict.
         seed: of what is random.
         steps: of training the network, where there is one.
+        kind: the kind of target to read it as, where not the one that the data say.
 
     Returns:
         The metrics as ``<split>/<name>``, all of a prediction but ``loss``, and for every split of
@@ -76,11 +82,11 @@ def evaluate_baseline(
             raise ValueError(f"unknown {what} {given!r}; choose one of {', '.join(known)}")
     data.prepare_data()
     data.setup("test")
-    kind, baseline = make_target(data.targets[target]), BASELINES[name]
+    chosen, baseline = make_target(data.targets[target], kind), BASELINES[name]
     features = baseline.features(data, seed)
-    readout = baseline.readout(kind, seed, steps)
+    readout = baseline.readout(chosen, seed, steps)
     splits = data.eval_splits("test")
-    remarks = remarks_on_target(data, ["train", *splits], target, kind.needs_variation)
+    remarks = remarks_on_target(data, ["train", *splits], target, chosen.needs_variation)
     note(remark.text for remark in remarks)
     truths = {split: data.read_target(target, split) for split in ("train", *splits)}
     readout.fit(features(_weights(data, data.rows("train"))), truths["train"].numpy())
@@ -91,7 +97,9 @@ def evaluate_baseline(
         predicted = torch.from_numpy(readout.predict(features(_weights(data, rows))))
         predicted = predicted.to(truth.dtype)
         columns = {"prediction": predicted, "target": truth}
-        metrics |= {f"{split}/{n}": value for n, value in _measure(kind, predicted, truth).items()}
+        metrics |= {
+            f"{split}/{n}": value for n, value in _measure(chosen, predicted, truth).items()
+        }
         batches.append([{**columns, **_labels(data, rows)}])
     return metrics, batches
 

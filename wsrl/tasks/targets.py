@@ -157,7 +157,7 @@ class Classes(TargetKind):
 
     def encode(self, target: Tensor) -> Tensor:
         """Return one-hot codes of at least two numbers: one alone would be yes or no."""
-        return functional.one_hot(target, max(self.classes, 2)).double()
+        return functional.one_hot(target.long(), max(self.classes, 2)).double()
 
     def decode(self, values: Tensor) -> Tensor:
         """Return the index of the largest value."""

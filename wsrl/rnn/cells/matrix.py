@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import ClassVar, final
 
 import torch
@@ -22,7 +21,6 @@ from wsrl.rnn.cells.base import (
 )
 
 
-@dataclass(frozen=True)
 class MatrixCell(Cell):
     """A cell with ``weight_ih``, ``weight_hh``, ``bias_ih`` and ``bias_hh``.
 
@@ -72,12 +70,11 @@ class MatrixCell(Cell):
         return state[0]
 
 
-@dataclass(frozen=True)
 class Elman(MatrixCell):
     """An Elman cell, ``h' = f(W_ih x + W_hh h + b)``."""
 
-    gates: ClassVar[int] = 1
-    summed: ClassVar[int] = 1
+    gates = 1
+    summed = 1
 
     @abstractmethod
     def activation(self, values: Tensor) -> Tensor:

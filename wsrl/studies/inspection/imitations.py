@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from wsrl.analysis.calibration import Standing
+from wsrl.analysis.calibration import Placement
 from wsrl.problems import Problem
 from wsrl.rnn import RNNWeights, run_population
 from wsrl.studies.inspection.records import Imitation
@@ -69,5 +69,5 @@ def imitate(
     )
     own = None
     if written is not None:
-        own = Standing.among(error(problem.encode(written)), on_own)
-    return Imitation(imitation_metric(module), Standing.among(error(probes[None]), on_probes), own)
+        own = Placement.among(error(problem.encode(written)), on_own)
+    return Imitation(imitation_metric(module), Placement.among(error(probes[None]), on_probes), own)
