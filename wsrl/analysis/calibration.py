@@ -74,7 +74,7 @@ def share_right(
 
 
 @dataclass(frozen=True)
-class Standing:
+class Placement:
     """A value of an RNN among those of the RNNs held out.
 
     Attributes:
@@ -91,7 +91,7 @@ class Standing:
     percentile: float
 
     @classmethod
-    def among(cls, value: float, others: ArrayLike) -> Standing:
+    def among(cls, value: float, others: ArrayLike) -> Placement:
         """Place a value among others ``(n,)``, at least one."""
         held = np.asarray(others, np.float64).ravel()
         bound = np.quantile(held, EXTREME, method="higher") if len(held) >= FEWEST else math.inf

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+from scipy.stats import circmean
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -34,17 +36,12 @@ def nearest(
     count = min(count, len(points))
     distances, indices = [], []
     for start in range(0, max(len(queries), 1), _CHUNK):
-        part = queries[start : start + _CHUNK]
-        square = np.square(part).sum(1)[:, None] - 2 * part @ points.T + np.square(points).sum(1)
+        apart = cdist(queries[start : start + _CHUNK], points)
         if groups is not None and own is not None:
-            square[own[start : start + _CHUNK, None] == groups] = np.inf
-        chosen = np.argpartition(square, count - 1, 1)[:, :count]
-        # Anew, since the difference of large numbers above rounds away what small distances are.
-        exact = np.sqrt(np.square(points[chosen] - part[:, None]).sum(2))
-        exact[np.isinf(np.take_along_axis(square, chosen, 1))] = np.inf
-        order = np.lexsort((chosen, exact), axis=1)
-        distances.append(np.take_along_axis(exact, order, 1))
-        indices.append(np.take_along_axis(chosen, order, 1))
+            apart[own[start : start + _CHUNK, None] == groups] = np.inf
+        order = np.argsort(apart, 1, kind="stable")[:, :count]
+        distances.append(np.take_along_axis(apart, order, 1))
+        indices.append(order)
     return np.concatenate(distances), np.concatenate(indices)
 
 
@@ -66,5 +63,4 @@ def circular_mean(values: Array, period: float) -> Array:
 
     In ``[0, period)``.
     """
-    turns = np.exp(2j * np.pi * values / period).mean(1)
-    return np.asarray((np.angle(turns) / (2 * np.pi) * period) % period, np.float64)
+    return np.asarray(circmean(values, high=period, axis=1), np.float64)

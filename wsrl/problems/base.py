@@ -70,7 +70,7 @@ class Target:
         column = columns[self.column]
         column = column[:, None] if column.ndim == 1 else column.flatten(1)
         column = column[:, self.first : self.first + self.parts]
-        if self.kind != "classes":
+        if not self.values:
             return column.float()
         values = torch.tensor(self.values, dtype=column.dtype, device=column.device)
         column = column.contiguous()

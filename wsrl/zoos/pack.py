@@ -172,7 +172,7 @@ def _manifest(
     source: dict[str, Any] = {
         "models_sha256": survey.digest,
         "labels_sha256": digest(columns, {}),
-        **inputs.source(),
+        **inputs.source,
         "run_names": labels.runs,
         "read_from": models.kinds,
     }

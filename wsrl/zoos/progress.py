@@ -7,9 +7,11 @@ from types import TracebackType
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from wsrl.minutes import Minutes
+
 
 class BuildProgress:
-    """Shows how far a build is, redrawn at most a few times a second.
+    """Shows how far a build is: a bar in a terminal, elsewhere a line a minute.
 
     Args:
         total: RNN-steps of the whole zoo.
@@ -20,6 +22,7 @@ class BuildProgress:
     def __init__(self, total: int, members: int, quiet: bool) -> None:
         self._total, self._members = total, members
         self._done, self._started, self._shown = 0, 0, 0.0
+        self._quiet, self._minutes = quiet, Minutes()
         self._progress = Progress(
             TextColumn("members {task.fields[members]}"),
             BarColumn(),
@@ -57,3 +60,7 @@ class BuildProgress:
             members=f"{self._started}/{self._members}",
             speed=f"{speed:,.0f}" if speed else "-",
         )
+        console = self._progress.console
+        if not console.is_terminal and not self._quiet and self._minutes.passed():
+            share = f"{self._done / self._total:.0%}" if self._total else "all"
+            console.print(f"{share} built: {self._started} of {self._members} members")

@@ -10,8 +10,7 @@ import pytest
 
 import wsrl
 from wsrl.cli import main
-from wsrl.studies.benchmark.result_checks import KINDS
-from wsrl.studies.benchmark.results import read_results
+from wsrl.studies.benchmark.results import KINDS, read_results
 
 
 def test_the_smoke_tier_runs_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ import torch
 
 from wsrl.zoos.packing import table as table_module
 from wsrl.zoos.packing.columns import Column
-from wsrl.zoos.packing.table import ROWS_TO_NAME, TableOptions, match_rows, read_table
+from wsrl.zoos.packing.table import ROWS_TO_NAME, TableOptions, read_table
 
 
 def read(table: Any, models: int = 3, **options: Any) -> tuple[dict[str, Column], list[str]]:
@@ -65,6 +65,10 @@ def test_separators_may_be_given(tmp_path: Path) -> None:
     for separator in ("", "~~", "\n", '"', "é"):
         with pytest.raises(ValueError, match=r"t\.txt .*a separator is one character"):
             read(path, separator=separator)
+    assert entries(written(tmp_path / "t.csv", "sep=;\r\na,b;c\r\n1;2\r\n")) == {
+        "a,b": ["1"],
+        "c": ["2"],
+    }
     with pytest.raises(ValueError, match="the decimal sign is"):
         read(path, decimal=";")
 
@@ -170,45 +174,8 @@ def test_values_in_memory_become_those_of_python() -> None:
             read({"c": values})
     with pytest.raises(ValueError, match="columns of different lengths"):
         read({"a": [1], "b": [1, 2]})
-
-
-@pytest.mark.parametrize(
-    ("written", "names", "expected"),
-    [
-        (["b.pt", "a.pt"], ["a.pt", "b.pt"], [1, 0]),
-        (["./b.pt", "models/a.pt"], ["a.pt", "b.pt"], [1, 0]),
-        (["C:\\runs\\b.pt", "a.pt"], ["a.pt", "b.pt"], [1, 0]),
-        (["a", "b"], ["a.pt", "b.PTH"], [0, 1]),
-        (["x/seed0/m.pt", "seed1/m.pt"], ["seed0/m.pt", "seed1/m.pt"], [0, 1]),
-        (["e\u0301.pt", "\xe9a.pt"], ["\xe9.pt", "e\u0301a.pt"], [0, 1]),
-        (["m.pt", "s/m.pt"], ["m.pt", "s/m.pt"], [0, 1]),
-        ([1, 2.5], ["1", "2.5"], [0, 1]),
-        (["m.pt", "m"], ["m", "m.pt"], [1, 0]),
-    ],
-)
-def test_rows_are_matched_by_names_or_paths(
-    written: list[Any], names: list[str], expected: list[int]
-) -> None:
-    table = {"file": Column("file", written), "x": Column("x", expected)}
-    found = match_rows(table, names, "file", from_files=True)["x"]
-    assert found.entries == list(range(len(names)))
-    assert found.models == names
-
-
-@pytest.mark.parametrize(
-    ("written", "names", "message"),
-    [
-        (["m.pt", "s1/m.pt"], ["s0/m.pt", "s1/m.pt"], r"rows of no model: m\.pt\. models without"),
-        (["a/m.pt", "b/m.pt"], ["m.pt"], r"several rows: m\.pt"),
-        (["e\u0301"], ["e\u0301.pt", "\xe9.pt"], "rows of no model"),  # of which one?
-        (["xa.pt"], ["a.pt"], r"rows of no model: xa\.pt"),
-    ],
-)
-def test_what_may_be_of_another_model_is_not_matched(
-    written: list[str], names: list[str], message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        match_rows({"file": Column("file", written)}, names, "file", from_files=True)
+    with pytest.raises(ValueError, match="a DataFrame or values by column, not a list"):
+        read([{"a": 1}])
 
 
 def test_many_more_rows_than_models_are_not_read(tmp_path: Path) -> None:

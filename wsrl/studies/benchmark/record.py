@@ -11,24 +11,45 @@ from typing import Any
 
 from wsrl.strict_json import read_json, to_json
 from wsrl.studies.benchmark.plan import PlannedTrial, shown
-from wsrl.studies.benchmark.result_checks import check_record
 from wsrl.studies.benchmark.results import (
     RECORD,
     RESULT,
     TRIALS,
     Result,
+    Trial,
     read_result,
-    read_trial,
 )
 from wsrl.studies.benchmark.settings import BenchmarkSettings, Training, contents, find_config
 from wsrl.studies.configs import read_config
+from wsrl.validation import checked, from_json
 from wsrl.zoos.files import checksum, remove_leftovers, write_atomically
 
 _PATHS = ("--config", "--data.zoo", "--run", "--out", "--model.pretrained")  # what follows is one
 
 
+@checked
+class Common:
+    """What must be the same for all trials, whichever seeds and encoders they are of."""
+
+    size: str
+    zoos: dict[str, dict[str, Any]]
+    emulation: dict[str, Any]
+    prediction: dict[str, Any]
+
+
+@checked
+class Record:
+    """What ``benchmark.json`` says."""
+
+    settings: dict[str, Any]
+    common: Common
+    cells: list[Trial]
+    commands: dict[str, list[str]]
+    configs: dict[str, Any]
+
+
 def record_grid(out: Path, settings: BenchmarkSettings, trials: Sequence[PlannedTrial]) -> None:
-    """Note in the folder what it holds; a grid may grow, but not become another.
+    """Write ``benchmark.json``; a grid may grow, but not become another.
 
     Zoos, encoders, seeds, targets, modes, ablations and baselines may be added to a folder. How all
     are trained, the zoos that it knows and what a trial that it knows runs must stay the same, the
@@ -54,9 +75,7 @@ def record_grid(out: Path, settings: BenchmarkSettings, trials: Sequence[Planned
     if path.is_file():
         try:
             known = read_json(path)
-            check_record(known)
-            for trial in known["cells"]:
-                read_trial(trial)
+            from_json(Record, known)
         except (ValueError, TypeError) as error:
             raise ValueError(
                 f"{path} is no record of a benchmark, or of another version's: {error}; choose "
@@ -123,30 +142,26 @@ def _check_same(
     commands: dict[str, list[str]],
     configs: dict[str, Any],
 ) -> None:
-    shared = known["common"]["zoos"].keys() & common["zoos"].keys()
-    was, is_now = (
-        {**ways, "zoos": {name: ways["zoos"][name] for name in shared}}
-        for ways in (known["common"], common)
-    )
+    advice = "Choose another --out, or go back to what it was"
+    zoos = common["zoos"].keys() & known["common"]["zoos"].keys()
+    was, is_now = (_of_zoos(ways, zoos) for ways in (known["common"], common))
     if was != is_now:
-        raise ValueError(
-            f"{out} holds another benchmark: {_difference(was, is_now)}. Choose another --out, or "
-            "go back to what it was"
-        )
+        raise ValueError(f"{out} holds another benchmark: {_difference(was, is_now)}. {advice}")
     for name in sorted(configs.keys() & known["configs"].keys()):
         if configs[name] != known["configs"][name]:
             difference = _difference(known["configs"][name], configs[name])
-            raise ValueError(
-                f"{out} was begun with another {name}: {difference}. Choose another --out, or go "
-                "back to what it was"
-            )
+            raise ValueError(f"{out} was begun with another {name}: {difference}. {advice}")
     for name in sorted(commands.keys() & known["commands"].keys()):
         for before, now in zip(known["commands"][name], commands[name], strict=False):
             if before != now:
                 raise ValueError(
                     f"{out} holds another benchmark. Its trial {name} ran\n  {before}\n"
-                    f"and would now run\n  {now}\nChoose another --out, or go back to what it was"
+                    f"and would now run\n  {now}\n{advice}"
                 )
+
+
+def _of_zoos(common: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {**common, "zoos": {name: common["zoos"][name] for name in names}}
 
 
 def _difference(before: Any, now: Any, name: str = "") -> str:

@@ -9,13 +9,16 @@ run as ``wsrl fit`` writes it, with ``test.json``, ``test.safetensors`` and, of 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+import re
+from dataclasses import asdict, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
-from wsrl.strict_json import numbers, read_json, to_json
-from wsrl.studies.benchmark.result_checks import check_numbers, check_result, check_trial
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from wsrl.recorded import is_plain
+from wsrl.strict_json import read_json, to_json
+from wsrl.validation import checked, from_json, short
 from wsrl.zoos.files import write_atomically
 
 RECORD = "benchmark.json"
@@ -28,41 +31,86 @@ TRIALS = "cells"
 """The folder of all trials."""
 
 
-@dataclass(frozen=True)
+Kind = Literal["zoo", "emulation", "prediction", "baseline", "properties"]
+KINDS: tuple[str, ...] = get_args(Kind)
+"""Kinds of trials."""
+
+_NEEDED = {
+    "zoo": ("zoo",),
+    "emulation": ("zoo", "encoder"),
+    "prediction": ("zoo", "encoder", "target", "mode"),
+    "baseline": ("zoo", "encoder", "target"),
+    "properties": ("encoder",),
+}
+
+
+def _is_folder(name: str) -> str:
+    if "\0" in name or not all(part.strip(".") for part in re.split(r"[/\\]", name)):
+        raise ValueError(f"expected a folder under cells/, not {short(name)}")
+    return name
+
+
+def _plain(value: Any) -> Any:
+    if not is_plain([value]):
+        raise ValueError(f"expected plain values, not {short(value)}")
+    return value
+
+
+def _as_long(curve: tuple[list[int], list[float]]) -> tuple[list[int], list[float]]:
+    if len(curve[0]) != len(curve[1]):
+        raise ValueError("a curve needs as many steps as values")
+    return curve
+
+
+Whole = Annotated[int, Field(ge=0, lt=2**63)]
+Defined = Annotated[float, Field(allow_inf_nan=False)]
+Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
+"""A number that JSON has as ``null`` where it is not defined."""
+
+
+@checked
 class Ablation:
     """How an encoder differs from the one that it is a variant of."""
 
     of: str
     option: str
-    value: Any
+    value: Annotated[Any, AfterValidator(_plain)]
 
 
-@dataclass(frozen=True)
+@checked
 class Trial:
     """One piece of work of a benchmark.
 
     Attributes:
         name: its folder under ``cells/``, as ``languages/InteractiveProbing/seed0/task-frozen``.
-        kind: one of ``result_checks.KINDS``.
+        kind: what is done.
         zoo: the zoo's name; empty for ``properties``.
         encoder: the name of the encoder in the benchmark, or of the baseline.
         seed: of training.
         target: what is predicted, if anything.
         mode: ``frozen``, ``finetune``, ``scratch`` or ``untrained``, of predictions.
         ablation: which variant the encoder is, if it is one.
+
+    Raises:
+        ValueError: where one of them is of another kind, or missing.
     """
 
-    name: str
-    kind: str
+    name: Annotated[str, AfterValidator(_is_folder)]
+    kind: Kind
     zoo: str = ""
     encoder: str = ""
-    seed: int = 0
+    seed: Whole = 0
     target: str | None = None
     mode: str | None = None
     ablation: Ablation | None = None
 
+    def __post_init__(self) -> None:
+        for name in _NEEDED[self.kind]:
+            if not getattr(self, name):
+                raise ValueError(f"a trial of kind {self.kind} needs {name}")
 
-@dataclass(frozen=True)
+
+@checked
 class Cost:
     """What training a trial took.
 
@@ -74,14 +122,14 @@ class Cost:
         steps_per_second: the median over training.
     """
 
-    parameters: int
-    encoder_parameters: int
-    steps: int
-    seconds: float
-    steps_per_second: float
+    parameters: Whole
+    encoder_parameters: Whole
+    steps: Whole
+    seconds: Number
+    steps_per_second: Number
 
 
-@dataclass(frozen=True)
+@checked
 class Result:
     """How a trial ended.
 
@@ -100,11 +148,31 @@ class Result:
     trial: Trial
     error: str | None = None
     commands: tuple[str, ...] = ()
-    metrics: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, Number] = field(default_factory=dict)
     cost: Cost | None = None
-    curves: dict[str, tuple[list[int], list[float]]] = field(default_factory=dict)
+    curves: dict[str, Annotated[tuple[list[int], list[Number]], AfterValidator(_as_long)]] = field(
+        default_factory=dict
+    )
     made_with: dict[str, str] = field(default_factory=dict)
-    wall_seconds: float = 0.0
+    wall_seconds: Defined = 0.0
+
+
+def _settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Check the settings of a benchmark as far as its report reads them."""
+    zoos = _plain(settings).get("zoos", {})
+    if not isinstance(settings.get("compare_with", ""), str | None):
+        raise ValueError(f"compare_with must be text, not {short(settings['compare_with'])}")
+    if not isinstance(zoos, dict) or not all(isinstance(zoo, dict) for zoo in zoos.values()):
+        raise ValueError(f"zoos must be settings by name, not {short(zoos)}")
+    return settings
+
+
+@checked
+class Description:
+    """What the report reads of ``benchmark.json``: the settings, and the planned trials."""
+
+    settings: Annotated[dict[str, Any], AfterValidator(_settings)]
+    cells: list[Trial]
 
 
 def write_result(folder: Path, result: Result) -> None:
@@ -122,40 +190,24 @@ def read_result(path: Path) -> Result:
     """
     try:
         found = read_json(path)
-        known = {f.name for f in fields(Result)} - {"trial", "cost"}
-        rest = {name: value for name, value in found.items() if name in known}
-        check_result(rest)
-        # Not left out: a run that diverged would no longer count.
-        rest["metrics"] = numbers(found.get("metrics", {}))
-        cost = found["cost"]
-        if cost is not None:
-            check_numbers("cost", cost)
-        rest["curves"] = {name: (x, _numbers(y)) for name, (x, y) in found["curves"].items()}
-        rest["commands"] = tuple(found["commands"])
-        return Result(trial=read_trial(found["cell"]), cost=cost and Cost(**cost), **rest)
+        known = {known.name for known in fields(Result)} & found.keys()
+        return from_json(Result, {name: found[name] for name in known} | {"trial": found["cell"]})
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"{path} is no result of a benchmark: {error}. Delete it, and its trial is run again"
         ) from error
 
 
-def _numbers(values: Iterable[float | None]) -> list[float]:
-    return [math.nan if value is None else value for value in values]
-
-
-def read_trial(content: Mapping[str, Any]) -> Trial:
-    """Read a trial from plain values, as ``dataclasses.asdict`` makes them.
+def read_description(path: Path) -> Description:
+    """Read what the report needs of a ``benchmark.json``.
 
     Raises:
-        TypeError: where they are no trial's.
-        ValueError: where one of them is of another kind.
+        OSError: where it cannot be read.
+        ValueError: in one line, what is wrong with it.
     """
-    if not isinstance(content, Mapping):
-        raise TypeError(f"{content!r:.100} is no trial")
-    ablation = content.get("ablation")
-    trial = Trial(**{**content, "ablation": None if ablation is None else Ablation(**ablation)})
-    check_trial(trial)
-    return trial
+    found = read_json(path)
+    names = {known.name for known in fields(Description)} & found.keys()
+    return from_json(Description, {name: found[name] for name in names})
 
 
 def read_results(folder: Path) -> list[Result]:

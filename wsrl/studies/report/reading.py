@@ -14,16 +14,15 @@ from typing import Any
 
 import pandas as pd
 
-from wsrl.strict_json import read_json
-from wsrl.studies.benchmark.result_checks import KINDS, check_settings_read
 from wsrl.studies.benchmark.results import (
+    KINDS,
     RECORD,
     TRIALS,
     Cost,
     Result,
     Trial,
+    read_description,
     read_results,
-    read_trial,
 )
 from wsrl.terminal import printable
 
@@ -80,10 +79,8 @@ class Benchmark:
         """
         path = folder / RECORD
         try:
-            found = read_json(path)
-            planned = [read_trial(content) for content in found["cells"]]
-            settings = found["settings"]
-            check_settings_read(settings)
+            found = read_description(path)
+            planned, settings = found.cells, found.settings
         except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{path} does not describe a benchmark: {error!s}; give the folder that a "

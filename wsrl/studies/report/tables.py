@@ -225,6 +225,9 @@ def _means(contest: Contest, rows: pd.DataFrame) -> Iterator[tuple[str, Value]]:
 
 
 def _overlap(entry: Any, leader: Any) -> bool:
+    ends = (entry.low, entry.high, leader["low"], leader["high"])
+    if any(end is None for end in ends):  # of one seed
+        return False
     return bool(entry.low <= leader["high"] and leader["low"] <= entry.high)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -21,26 +21,23 @@ DISTRIBUTIONS = ("normal", "uniform", "one_hot")
 Given: TypeAlias = Tensor | NDArray[Any]
 
 
-class Inputs(Protocol):
-    """Sequences of every RNN."""
+@dataclass(frozen=True)
+class Inputs:
+    """Sequences of every RNN.
 
-    @property
-    def kind(self) -> str:
-        """A distribution's name, or ``given``."""
+    Attributes:
+        kind: a distribution's name, or ``given``.
+        count: sequences ``S`` of each RNN.
+        length: steps ``T`` of a sequence.
+        source: what tells these sequences from others, as plain values.
+        of: returns the sequences of some RNNs, ``(n, S, T, I)`` float32; no others are read.
+    """
 
-    @property
-    def count(self) -> int:
-        """Sequences ``S`` of each RNN."""
-
-    @property
-    def length(self) -> int:
-        """Steps ``T`` of a sequence."""
-
-    def of(self, rows: range) -> Tensor:
-        """Return the sequences of some RNNs, ``(n, S, T, I)`` float32."""
-
-    def source(self) -> dict[str, Any]:
-        """Return what tells these sequences from others, as plain values."""
+    kind: str
+    count: int
+    length: int
+    source: dict[str, Any]
+    of: Callable[[range], Tensor]
 
 
 def make_inputs(
@@ -52,6 +49,10 @@ def make_inputs(
     seed: int,
 ) -> Inputs:
     """Return the sequences of RNNs.
+
+    ``normal`` is standard normal, ``uniform`` between 0 and 1, both independent in every entry;
+    ``one_hot`` has at every step one of the ``I`` entries at 1, each as likely. Every RNN's are
+    drawn from a stream that is named by the RNN's own name.
 
     Args:
         inputs: a distribution's name, a ``.npy`` or ``.safetensors`` file, or values
@@ -68,13 +69,20 @@ def make_inputs(
     if isinstance(inputs, str) and inputs in DISTRIBUTIONS:
         if length is None:
             raise ValueError(f"say the length of sequences that are drawn ({inputs})")
-        count = 100 if count is None else count
-        for name, value in (("sequences_stored", count), ("length", length)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}")
-        if seed < 0:
-            raise ValueError(f"seed must not be negative: {seed}")
-        return DrawnInputs(inputs, names, size, count, length, seed)
+        shape = (100 if count is None else count, length, size)
+        for name, value, least in (
+            ("sequences_stored", shape[0], 1),
+            ("length", length, 1),
+            ("seed", seed, 0),
+        ):
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}, not {value}")
+
+        def draw(rows: range) -> Tensor:
+            drawn = [_draw(inputs, names[row], seed, shape) for row in rows]
+            return torch.from_numpy(np.stack(drawn))
+
+        return Inputs(inputs, shape[0], length, {"seed": seed}, draw)
     if isinstance(inputs, str | Path):
         values = _read(Path(inputs))
     else:  # of a tensor the values alone, in a dtype that numpy has
@@ -83,97 +91,46 @@ def make_inputs(
     for name, option in (("length", length), ("sequences_stored", count)):
         if option is not None:
             raise ValueError(f"{name} goes with drawn sequences; those that are given have theirs")
-    return GivenInputs.checked(values, len(names), size)
+    digest = _check(values, len(names), size)
+
+    def take(rows: range) -> Tensor:
+        part = values[rows.start : rows.stop] if values.ndim == 4 else values[None]
+        taken = torch.from_numpy(np.array(part, np.float32))
+        return taken.expand(len(rows), *taken.shape[1:])
+
+    count, length = values.shape[-3:-1]
+    return Inputs("given", int(count), int(length), {"inputs_sha256": digest}, take)
 
 
-@dataclass
-class DrawnInputs:
-    """Sequences drawn for every RNN from a stream that is named by the RNN's own name.
-
-    ``normal`` is standard normal, ``uniform`` between 0 and 1, both independent in every entry;
-    ``one_hot`` has at every step one of the ``I`` entries at 1, each as likely.
-    """
-
-    kind: str
-    names: Sequence[str]
-    size: int
-    count: int
-    length: int
-    seed: int
-
-    def of(self, rows: range) -> Tensor:
-        """Draw the sequences of some RNNs, ``(n, S, T, I)``."""
-        return torch.from_numpy(np.stack([self._draw(self.names[row]) for row in rows]))
-
-    def source(self) -> dict[str, Any]:
-        """Return the seed; the rest is in the problem's settings."""
-        return {"seed": self.seed}
-
-    def _draw(self, name: str) -> NDArray[np.float32]:
-        key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
-        generator = stream(self.seed, Purpose.INPUTS, key)
-        shape = (self.count, self.length, self.size)
-        if self.kind == "normal":
-            return generator.standard_normal(shape, dtype=np.float32)
-        if self.kind == "uniform":
-            return generator.random(shape, dtype=np.float32)
-        tokens = generator.integers(0, self.size, shape[:2])
-        hot: NDArray[np.float32] = np.eye(self.size, dtype=np.float32)[tokens]
-        return hot
+def _draw(kind: str, name: str, seed: int, shape: tuple[int, int, int]) -> NDArray[np.float32]:
+    """Draw the sequences of one RNN, ``(S, T, I)``."""
+    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+    generator = stream(seed, Purpose.INPUTS, key)
+    if kind == "normal":
+        return generator.standard_normal(shape, dtype=np.float32)
+    if kind == "uniform":
+        return generator.random(shape, dtype=np.float32)
+    hot: NDArray[np.float32] = np.eye(shape[2], dtype=np.float32)
+    return hot[generator.integers(0, shape[2], shape[:2])]
 
 
-@dataclass
-class GivenInputs:
-    """Sequences from the user, ``(S, T, I)`` of all RNNs or ``(n, S, T, I)`` of each."""
-
-    values: NDArray[Any]
-    digest: str
-    kind: str = "given"
-
-    @classmethod
-    def checked(cls, values: NDArray[Any], models: int, size: int) -> GivenInputs:
-        """Look through the values, part by part.
-
-        Raises:
-            ValueError: for another shape, or values that are not finite real numbers.
-        """
-        own = values.ndim == 4
-        fits = values.ndim in (3, 4) and values.shape[-1] == size and values.size > 0
-        if not fits or (own and len(values) != models):
-            raise ValueError(
-                f"sequences must be (S, T, {size}) for all RNNs, or ({models}, S, T, {size}) for "
-                f"each its own, not {values.shape}"
-            )
-        if values.dtype.kind not in "fiu":
-            raise ValueError(f"sequences must be real numbers, not {values.dtype}")
-        digest = hashlib.sha256(str(values.shape).encode())
-        for part in values:
-            part = np.asarray(part, np.float32)
-            if not np.isfinite(part).all():
-                raise ValueError("sequences hold values that are not finite in float32")
-            digest.update(part.tobytes())
-        return cls(values, digest.hexdigest())
-
-    @property
-    def count(self) -> int:
-        """Sequences of each RNN."""
-        return int(self.values.shape[-3])
-
-    @property
-    def length(self) -> int:
-        """Steps of a sequence."""
-        return int(self.values.shape[-2])
-
-    def of(self, rows: range) -> Tensor:
-        """Return the sequences of some RNNs, ``(n, S, T, I)``; no others are read."""
-        own = self.values.ndim == 4
-        part = self.values[rows.start : rows.stop] if own else self.values[None]
-        values = torch.from_numpy(np.array(part, np.float32))
-        return values.expand(len(rows), *values.shape[1:])
-
-    def source(self) -> dict[str, Any]:
-        """Return the SHA-256 of the values."""
-        return {"inputs_sha256": self.digest}
+def _check(values: NDArray[Any], models: int, size: int) -> str:
+    """Look through given values, part by part; return their SHA-256."""
+    fits = values.ndim in (3, 4) and values.shape[-1] == size and values.size > 0
+    if not fits or (values.ndim == 4 and len(values) != models):
+        raise ValueError(
+            f"sequences must be (S, T, {size}) for all RNNs, or ({models}, S, T, {size}) for "
+            f"each its own, not {values.shape}"
+        )
+    if values.dtype.kind not in "fiu":
+        raise ValueError(f"sequences must be real numbers, not {values.dtype}")
+    digest = hashlib.sha256(str(values.shape).encode())
+    for part in values:
+        part = np.asarray(part, np.float32)
+        if not np.isfinite(part).all():
+            raise ValueError("sequences hold values that are not finite in float32")
+        digest.update(part.tobytes())
+    return digest.hexdigest()
 
 
 def _read(path: Path) -> NDArray[Any]:

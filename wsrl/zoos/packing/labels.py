@@ -13,7 +13,8 @@ from torch import Tensor
 from wsrl.problems.packed import property_column
 from wsrl.zoos.packing.columns import Column
 from wsrl.zoos.packing.models import Models
-from wsrl.zoos.packing.table import Table, TableOptions, check_known, match_rows, read_table
+from wsrl.zoos.packing.rows import match_rows
+from wsrl.zoos.packing.table import Table, TableOptions, check_known, read_table
 
 
 @dataclass(frozen=True)

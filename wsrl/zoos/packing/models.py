@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,17 @@ class Models:
     from_files: bool
     kinds: str
     read: Callable[[int], RNNWeights]
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            raise ValueError("no models were given")
+        if twice := [name for name, count in Counter(self.names).items() if count > 1]:
+            raise ValueError(f"models of one name: {some(twice)}")
+        for name in self.names:  # those of files may be any bytes
+            try:
+                name.encode()
+            except UnicodeEncodeError as error:
+                raise ValueError(f"the name {name!a} of a model is no UTF-8: rename it") from error
 
     def rows(self, rows: Iterable[int]) -> RNNWeights:
         """Return several models."""
@@ -90,21 +101,22 @@ def find_models(
             raise ValueError(
                 f"{folder} holds what is no regular file: {some(strange)}. Move it elsewhere"
             )
-        _check_names(names)
         return Models(
-            names, True, f"state dicts{said}", lambda row: _single(read_model(files[row], cell))
+            names,
+            True,
+            f"state dicts{said}",
+            lambda row: read_model(files[row], cell).to(dtype=torch.float32),
         )
     names, flat, found = [], [], set()
     for position, item in enumerate(models):
         name, model = item if isinstance(item, tuple) else (position, item)
         names.append(str(name))
-        flat.append(_single(_named(names[-1], partial(as_weights, model, cell))))
-        found.add(_kind_of(model, said))
-    if not names:
-        raise ValueError("no models were given")
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise ValueError(f"models of one name: {some(twice)}")
-    _check_names(names)
+        weights = _named(names[-1], partial(as_weights, model, cell))
+        flat.append(weights.to(dtype=torch.float32))
+        if isinstance(model, nn.Module):
+            found.add("modules, compared by running them")
+        else:
+            found.add("weights" if isinstance(model, RNNWeights) else f"state dicts{said}")
     return Models(names, False, ", ".join(sorted(found)), flat.__getitem__)
 
 
@@ -185,25 +197,6 @@ def survey_models(models: Models) -> Survey:
         digest.update(weights.flat.numpy().tobytes())
         finite.append(bool(weights.flat.isfinite().all()))
     return Survey(spec, torch.tensor(finite), digest.hexdigest())
-
-
-def _check_names(names: Sequence[str]) -> None:
-    """Refuse names that cannot be written: those of files may be any bytes."""
-    for name in names:
-        try:
-            name.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(f"the name {name!a} of a model is no UTF-8: rename it") from error
-
-
-def _kind_of(model: Any, said: str) -> str:
-    if isinstance(model, nn.Module):
-        return "modules, compared by running them"
-    return "weights" if isinstance(model, RNNWeights) else f"state dicts{said}"
-
-
-def _single(weights: RNNWeights) -> RNNWeights:
-    return weights.to("cpu", torch.float32)
 
 
 def _named(name: str, read: Callable[[], RNNWeights]) -> RNNWeights:

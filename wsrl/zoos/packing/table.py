@@ -1,14 +1,12 @@
-"""A user's table of what is known of every model: read, tidied, and matched with the models."""
+"""A user's table of what is known of every model: read and tidied."""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
-import unicodedata
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,7 +17,6 @@ from torch import Tensor
 
 from wsrl.safe_files import read_regular
 from wsrl.zoos.packing.columns import Column, as_number, decimal_sign, is_missing
-from wsrl.zoos.packing.models import SUFFIXES
 from wsrl.zoos.packing.texts import quoted, short, some
 
 Table: TypeAlias = pd.DataFrame | Mapping[str, Sequence[Any]]
@@ -34,7 +31,7 @@ ROWS_TO_NAME = 10_000
 """Rows beyond those of the models that are read, to name the models that they are of."""
 
 SEPARATORS = (",", ";", "\t", "|")
-_SUFFIX = re.compile(rf"({'|'.join(map(re.escape, SUFFIXES))})$", re.IGNORECASE)
+_EXCEL = re.compile(r"sep=([^\w\n])\n")  # its first line may name the separator
 TEXT, PARQUET = (".csv", ".tsv", ".txt"), (".parquet", ".pq")
 
 
@@ -89,6 +86,9 @@ def read_table(
         frame = frame.to_pandas() if hasattr(frame, "to_pandas") else frame
         if isinstance(frame, pd.DataFrame) and any(frame.index.names):
             frame = frame.reset_index()
+        if not isinstance(frame, pd.DataFrame | Mapping):
+            kind = type(table).__name__
+            raise ValueError(f"a table is a file, a DataFrame or values by column, not a {kind}")
         columns = [Column(str(name), _plain(name, values)) for name, values in frame.items()]
     lengths = {short(column.name): len(column.entries) for column in columns}
     if len(set(lengths.values())) > 1:
@@ -102,79 +102,6 @@ def read_table(
             "as a column without a name, unless index=False)"
         )
     return {column.name: column for column in kept}
-
-
-def match_rows(
-    table: Mapping[str, Column], names: Sequence[str], file_column: str, from_files: bool
-) -> dict[str, Column]:
-    """Put a table's rows into the order of the models.
-
-    Rows are matched by the column of names: the models' names, with or without suffix, or paths
-    that end in them. A table without one, of models that are no files, has its rows in the models'
-    order already.
-
-    Returns:
-        The other columns.
-
-    Raises:
-        ValueError: where rows and models do not match one to one, naming those that do not.
-    """
-    others = [column for name, column in table.items() if name != file_column]
-    if file_column not in table:
-        count = len(others[0].entries) if others else 0
-        if from_files:
-            raise ValueError(
-                f"the table has no column {quoted(file_column)} that names the files; it has "
-                f"{some(list(table), 20)}. Say which one does with file_column"
-            )
-        if count != len(names):
-            raise ValueError(f"the table has {count} rows, but there are {len(names)} models")
-        return {column.name: replace(column, models=names) for column in others}
-    written = [str(entry) for entry in table[file_column].entries]
-    models = _find_models(written, names)
-    counts = Counter(models)
-    problems = {
-        "rows of no model": [
-            entry for entry, model in zip(written, models, strict=True) if model is None
-        ],
-        "models without a row": [name for row, name in enumerate(names) if counts[row] == 0],
-        "models with several rows": [name for row, name in enumerate(names) if counts[row] > 1],
-    }
-    found = [f"{what}: {some(which)}" for what, which in problems.items() if which]
-    if found:
-        raise ValueError(
-            f"the table's column {quoted(file_column)} does not match the models. "
-            f"{'. '.join(found)}"
-        )
-    row_of = {model: row for row, model in enumerate(models)}
-    return {
-        column.name: replace(
-            column,
-            entries=[column.entries[row_of[model]] for model in range(len(names))],
-            models=names,
-        )
-        for column in others
-    }
-
-
-def _find_models(written: Iterable[str], names: Sequence[str]) -> list[int | None]:
-    """Return the position of the model that each entry names: its whole name, or the end of it."""
-    paths = [_as_path(name) for name in names]
-    position: dict[str, int] = {}
-    for keys in ([_SUFFIX.sub("", path) for path in paths], paths, names):
-        counts = Counter(keys)
-        position |= {key: row for row, key in enumerate(keys) if counts[key] == 1}
-    found = []
-    for entry in written:
-        parts = _as_path(entry).split("/")
-        ends = [entry, *("/".join(parts[start:]) for start in range(len(parts)))]
-        found.append(next((position[end] for end in ends if end in position), None))
-    return found
-
-
-def _as_path(name: str) -> str:
-    """Return a path as POSIX writes it, in the Unicode form that most tables have."""
-    return unicodedata.normalize("NFC", name).replace("\\", "/")
 
 
 def check_known(option: str, given: Collection[str], known: Collection[str]) -> None:
@@ -244,12 +171,18 @@ def _read_text(content: bytes, models: int, options: TableOptions) -> list[Colum
     if options.decimal not in (None, ".", ","):
         raise ValueError(f"the decimal sign is . or a comma, not {quoted(options.decimal)}")
     wide = content[:2] in (b"\xff\xfe", b"\xfe\xff")
-    text = content.decode("utf-16" if wide else "utf-8-sig").lstrip("\r\n")
+    try:
+        decoded = content.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"save it as UTF-8 ({error})") from error
+    text = io.StringIO(decoded, newline=None).read().lstrip("\n")  # any sign ends a line
+    if found := _EXCEL.match(text):
+        separator, text = separator or found[1], text[found.end() :]
     if not text.strip():
         raise ValueError("it is empty: its first line must name the columns")
 
     def split_by(separator: str) -> int:
-        return len(next(csv.reader(io.StringIO(text, newline=""), delimiter=separator)))
+        return len(next(csv.reader(io.StringIO(text), delimiter=separator)))
 
     separator = separator or max(SEPARATORS, key=split_by)
     if split_by(separator) > MOST_COLUMNS:
