@@ -1,7 +1,7 @@
 """The processes of one command: started by Lightning Fabric, by torchrun, by srun, or one alone.
 
-They talk to nobody: what they work on together lies on the disk. So none waits for another to be
-there, and none falls with another.
+Processes are independent: they share their work through files, and no process waits for another to
+start or fails with it.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ STOPPING_SECONDS = 25.0
 
 @dataclass(frozen=True)
 class Place:
-    """Where a process stands among those of its command.
+    """The part of one process of a command.
 
     Attributes:
         device: what it computes on.
-        is_main: whether it is the one that speaks for all.
+        is_main: whether this process prints for all.
         stop: the signals that tell it to end.
     """
 
@@ -51,8 +51,8 @@ def several_processes(
 ) -> Iterator[Place]:
     """Run the body in as many processes as wanted; the main one ends last.
 
-    Of the processes of a machine the first one says that they were told to end, and the others end
-    with status 0. A process that fails says why, and the others go on.
+    Stopped by a signal, the first process of a machine reports it; the others end with status 0.
+    A process that fails says why, and the others go on.
 
     Args:
         args: the words of this command, which the processes started here are given again.
@@ -62,7 +62,7 @@ def several_processes(
             with its number from 0 in ``NODE_RANK``.
 
     Raises:
-        ValueError: for sizes or devices that cannot be had.
+        ValueError: for numbers or devices that this machine does not have.
     """
     with StopRequests(at_once=True) as stop:
         if outer := _outer_launcher():
@@ -182,7 +182,7 @@ def _launch(accelerator: str, devices: int, nodes: int) -> tuple[str, list[Child
     from lightning.fabric.strategies.ddp import DDPStrategy
 
     class Apart(DDPStrategy):
-        """Processes that do not talk, and so do not wait for one another to be there."""
+        """Independent processes: no process group is made."""
 
         def setup_environment(self) -> None:
             super(DDPStrategy, self).setup_environment()
@@ -207,7 +207,7 @@ def _launch(accelerator: str, devices: int, nodes: int) -> tuple[str, list[Child
 
 @contextmanager
 def _first_reports(local_rank: int) -> Iterator[None]:
-    """Leave it to the first process of a machine to say that all were told to end."""
+    """Have only the first process of a machine report that all were stopped."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
@@ -218,7 +218,7 @@ def _first_reports(local_rank: int) -> Iterator[None]:
 
 @contextmanager
 def _ending_last(stop: StopRequests, children: Sequence[Child]) -> Iterator[None]:
-    """Have the children end when this process does, and not before they are through."""
+    """Wait for the children, and end them if this process is stopped."""
     ended = threading.Event()
     forwarding = threading.Thread(target=_forward, args=(stop, children, ended), daemon=True)
     forwarding.start()
@@ -234,7 +234,7 @@ def _ending_last(stop: StopRequests, children: Sequence[Child]) -> Iterator[None
 
 
 def _forward(stop: StopRequests, children: Sequence[Child], ended: threading.Event) -> None:
-    """Tell the children to end as soon as this process is told."""
+    """Pass a signal that stops this process on to the children."""
     while not ended.wait(0.1):
         if stop.signal is not None:
             _tell(children)
@@ -248,7 +248,7 @@ def _tell(children: Sequence[Child]) -> None:
 
 
 def _end(children: Sequence[Child]) -> None:
-    """End what still runs, in time for a cluster that kills half a minute after its warning."""
+    """End the children within 25 s: clusters kill half a minute after their warning."""
     _tell(children)
     end = time.monotonic() + STOPPING_SECONDS
     while any(child.poll() is None for child in children):

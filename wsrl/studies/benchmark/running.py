@@ -1,4 +1,4 @@
-"""Run the trials of a grid, several at once, and share them with whoever else is at it."""
+"""Run the trials of a grid, several at once; other commands may share them."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class GridRunner:
         self.running.append(_Running(planned, process, held, place, lease))
 
     def _reap(self) -> None:
-        """Take note of the trials that ended."""
+        """Record the trials that ended."""
         for running in [r for r in self.running if not r.process.is_alive()]:
             self.running.remove(running)
             running.process.join()
@@ -163,7 +163,7 @@ class GridRunner:
             running.lease.close()
 
     def _wait(self) -> None:
-        """Wait until a trial ends here; where none runs, for others."""
+        """Wait until a trial ends, here or elsewhere."""
         if self.running:
             wait([running.process.sentinel for running in self.running], _LOOK_SECONDS)
         elif self.pending:
@@ -208,7 +208,7 @@ class GridRunner:
         return self.out / TRIALS / planned.trial.name / RESULT
 
     def _end(self) -> None:
-        """Have the trials that run save their work and end; kill those that take too long."""
+        """Stop running trials, which save their work; kill those that take too long."""
         end = time.monotonic() + _END_SECONDS
         try:
             for running in self.running:
