@@ -15,9 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsrl.data import ZooDataModule
-from wsrl.encoders import list_encoders
-from wsrl.encoders.base import build_encoder, class_path
-from wsrl.encoders.registry import get_encoder
+from wsrl.encoders import build_encoder, get_encoder, list_encoders
+from wsrl.recorded import class_path
 from wsrl.rnn import RNNSpec
 from wsrl.stopping import StopRequests
 from wsrl.studies.training.command import TrainingCLI

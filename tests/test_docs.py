@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
@@ -10,8 +11,12 @@ import pytest
 
 from tests.test_readme import commands
 from wsrl.cli import main
+from wsrl.encoders.registry import ENCODERS
 from wsrl.problems.registry import PROBLEMS
 from wsrl.rnn.cells.registry import CELLS
+from wsrl.tasks.heads import HEADS
+from wsrl.tasks.losses import LOSSES
+from wsrl.tasks.targets import TARGETS
 
 DOCS = Path(__file__).parent.parent / "docs"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -31,7 +36,10 @@ def test_the_code_of_a_page_runs(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with PROBLEMS.restored(), CELLS.restored():
+    registries = (PROBLEMS, CELLS, ENCODERS, TARGETS, HEADS, *LOSSES.values())
+    with ExitStack() as restored:
+        for registry in registries:
+            restored.enter_context(registry.restored())
         run_page(page.name)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import subprocess
@@ -16,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsrl.terminal import CommandParser, complain, guarded, note, printable, say
+from wsrl.terminal import complain, guarded, note, printable, say
 
 HOSTILE = "\x1b[2J\x1b]0;title\x07a\rb\x00\x85\u202e\u2066\ud800"
 
@@ -99,14 +98,6 @@ def test_what_others_set_is_there_again_afterwards() -> None:
     with guarded():
         assert logging.getLogRecordFactory() is not before[1]
     assert (warnings.showwarning, logging.getLogRecordFactory(), threading.excepthook) == before
-
-
-def test_a_wrong_command_line_is_raised_once() -> None:
-    parser = CommandParser(prog="wsrl x")
-    parser.add_argument("name")
-    with pytest.raises(argparse.ArgumentError) as error:
-        parser.parse_args([])
-    assert str(error.value) == "the following arguments are required: name; see wsrl x --help"
 
 
 def run(redirected: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:

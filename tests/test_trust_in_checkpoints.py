@@ -157,6 +157,15 @@ CHANGES = {
     "a folder to copy to": lambda content: content["datamodule_hyper_parameters"].update(
         stage_to="copies"
     ),
+    "an optimiser of a script": option(optimizer={"class_path": "script.Sums"}),
+    "a program as schedule": option(lr_scheduler={"class_path": "subprocess.Popen"}),
+    "an optimiser without its options": option(
+        optimizer={"class_path": "torch.optim.SGD", "init_args": [1]}
+    ),
+    "a head of a script": lambda content: (
+        content["wsrl"].update(class_path="wsrl.tasks.prediction.PredictionModule")
+        or content["hyper_parameters"].update(head={"class_path": "script.Sums"})
+    ),
     "no weights": lambda content: content.pop("state_dict"),
     "weights in a list": lambda content: content.update(state_dict=[1]),
     "weights that are text": lambda content: content["state_dict"].update({"encoder.scale": "1"}),

@@ -1,7 +1,7 @@
-"""What torchrun, SLURM and Lightning say in environment variables, checked before it is read.
+"""Checks of the environment variables of torchrun, SLURM and Lightning, before they are used.
 
-A launcher sets several variables together. Where some are missing, as those that a shell inherited
-from another job, libraries fail in the middle of their work, or wait for processes that never come.
+A launcher sets several variables together. If some are missing, for example because a shell
+inherited the others from another job, libraries fail in the middle of their work or wait forever.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def srun_numbers(*names: str) -> list[int]:
 
 
 def check_training() -> None:
-    """Check that this process knows its place among those that train together.
+    """Check that the variables of a launcher are complete and agree.
 
     Raises:
         ValueError: naming the variable that is missing or contradicts another, and what to do.

@@ -1,4 +1,4 @@
-"""What an exception is to who runs a command: one message and an exit status."""
+"""Exceptions as users of a command see them: one message and an exit status."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EXPECTED = (ValueError, OSError, ImportError, argparse.ArgumentError)
 """Kinds of errors whose text is written for users: by wsrl, or by the operating system."""
 
 UNEXPECTED = 70
-"""Exit status of an error that nobody foresaw (``EX_SOFTWARE`` of ``sysexits.h``)."""
+"""Exit status of an unexpected error (``EX_SOFTWARE`` of ``sysexits.h``)."""
 
 _SIGNALLED = 128  # shells report a process that a signal ended by this much more than its number
 _LONGEST = 4000  # characters of an expected message, which may list several settings
@@ -71,7 +71,7 @@ def describe(error: BaseException) -> Failure:
 
 
 def attempt(command: str, run: Callable[[], int | None], goes_on: bool = False) -> int:
-    """Run a command; where it ends early, say in one message why.
+    """Run a command; if it fails, print why in one message.
 
     Args:
         command: its name, for the message.
@@ -107,9 +107,9 @@ def attempt(command: str, run: Callable[[], int | None], goes_on: bool = False) 
 
 
 def status_with_threads(status: int, threads: ThreadErrors) -> int:
-    """Say which threads failed, and return the exit status of the whole command.
+    """Report threads that failed, and return the exit status of the whole command.
 
-    A command that failed itself has said why: what ended its threads is the cause, or the same.
+    Threads are not reported where the command itself failed and has said why.
 
     Args:
         status: of the command itself.
@@ -125,7 +125,7 @@ def status_with_threads(status: int, threads: ThreadErrors) -> int:
 
 
 def _lack_of_memory(error: BaseException) -> str | None:
-    """Say how memory lacked, if that is what an exception is about."""
+    """Return what is known of a lack of memory; ``None`` for other exceptions."""
     names = {kind.__name__ for kind in type(error).__mro__}
     text = str(error)
     if not {"MemoryError", "OutOfMemoryError"} & names:

@@ -43,6 +43,7 @@ class Registry(Generic[Part]):
         group: the entry point group, as ``wsrl.encoders``.
         name: the name of a part; by default that of its class or function.
         check: raises ``TypeError`` for an object that is no such part.
+        base: the class of which all parts are subclasses, where they are classes.
 
     >>> greetings: Registry[Callable[[], str]] = Registry("greeting", "wsrl.greetings")
     >>> @greetings.register
@@ -58,9 +59,10 @@ class Registry(Generic[Part]):
         group: str,
         name: Callable[[Any], str] = lambda part: str(part.__name__),
         check: Callable[[Any], object] = lambda part: None,
+        base: type = object,
     ) -> None:
         self.kind, self.group = kind, group
-        self._name, self._check = name, check
+        self.base, self._name, self._check = base, name, check
         self._parts: dict[str, Part] = {}
         self._loaded = False
 
@@ -71,6 +73,10 @@ class Registry(Generic[Part]):
             TypeError: for an object that is no such part.
             ValueError: where the name is taken.
         """
+        if self.base is not object and not _is_subclass(part, self.base):
+            raise TypeError(
+                f"only subclasses of {self.base.__name__} can be registered, not {part!r}"
+            )
         self._check(part)
         name = self._name(part)
         if name in self._parts:
@@ -79,7 +85,7 @@ class Registry(Generic[Part]):
                 f"{article} {self.kind} named {name!r} is registered already "
                 f"({describe(self._parts[name])}); give {describe(part)} another name"
             )
-        self._parts[name] = part  # type: ignore[assignment]  # ``check`` has seen it
+        self._parts[name] = part  # type: ignore[assignment]  # its base was checked
         return part
 
     def names(self) -> list[str]:
@@ -118,6 +124,10 @@ class Registry(Generic[Part]):
         if not self._loaded:
             self._loaded = True
             load_plugins(self.group, lambda part: None if part in self else self.register(part))
+
+
+def _is_subclass(part: object, base: type) -> bool:
+    return isinstance(part, type) and issubclass(part, base)
 
 
 def describe(part: object) -> str:

@@ -7,7 +7,6 @@ another one. So everything that is printed is escaped here.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import logging
 import os
@@ -17,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, TextIO
+from typing import Any, TextIO
 
 _LAYOUT = "\n\t"  # of what the command prints itself
 
@@ -74,25 +73,6 @@ def note(lines: Iterable[str]) -> None:
 def complain(text: str) -> None:
     """Print an error on stderr; on stdout where stderr is closed."""
     _write(sys.stdout if _is_closed(sys.stderr) else sys.stderr, text)
-
-
-class CommandParser(argparse.ArgumentParser):
-    """Reads a command's options; what is wrong with them is raised, not printed.
-
-    Args:
-        options: as ``argparse.ArgumentParser`` takes them.
-    """
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options, exit_on_error=False)
-
-    def error(self, message: str) -> NoReturn:
-        """Refuse a command line.
-
-        Raises:
-            argparse.ArgumentError: always.
-        """
-        raise argparse.ArgumentError(None, f"{message}; see {self.prog} --help")
 
 
 @dataclass

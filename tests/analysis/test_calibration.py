@@ -9,8 +9,7 @@ import pytest
 from scipy import stats
 
 from wsrl.analysis.calibration import (
-    Standing,
-    angular_residuals,
+    Placement,
     conformal_radius,
     share_right,
 )
@@ -44,11 +43,6 @@ def test_too_few_promise_nothing() -> None:
         conformal_radius([0.1], 1.0)
 
 
-def test_residuals_on_a_circle_go_the_short_way() -> None:
-    found = angular_residuals([359.0, 10.0, 90.0], [1.0, 350.0, 270.0], 360.0)
-    assert found.tolist() == [2.0, 20.0, 180.0]
-
-
 def test_shares_are_those_of_decisions_of_like_confidence() -> None:
     draws = np.random.default_rng(1)
     confidence = draws.random(20_000)
@@ -63,25 +57,25 @@ def test_shares_are_those_of_decisions_of_like_confidence() -> None:
 
 def test_a_standing_is_a_percentile() -> None:
     others = np.random.default_rng(2).normal(size=500)
-    found = Standing.among(0.3, others)
+    found = Placement.among(0.3, others)
     assert found.percentile == pytest.approx(stats.percentileofscore(others, 0.3, "weak"))
     assert found.typical == np.median(others)
     assert not found.extreme
-    assert Standing.among(4.0, others).extreme
-    assert Standing.among(math.nan, others).extreme
-    assert Standing.among(math.nan, others).percentile == 100
-    few = Standing.among(2.5, range(19))
+    assert Placement.among(4.0, others).extreme
+    assert Placement.among(math.nan, others).extreme
+    assert Placement.among(math.nan, others).percentile == 100
+    few = Placement.among(2.5, range(19))
     assert few.bound == math.inf
-    assert not Standing.among(100.0, range(19)).extreme
-    assert Standing.among(19.5, range(20)).extreme
-    assert not Standing.among(18.5, range(20)).extreme
+    assert not Placement.among(100.0, range(19)).extreme
+    assert Placement.among(19.5, range(20)).extreme
+    assert not Placement.among(18.5, range(20)).extreme
 
 
 def test_what_is_ordinary_is_seldom_extreme() -> None:
     draws = np.random.default_rng(3)
     for held_out in (20, 60, 400):
         trials = [
-            Standing.among(draws.gamma(2), draws.gamma(2, size=held_out)) for _ in range(2000)
+            Placement.among(draws.gamma(2), draws.gamma(2, size=held_out)) for _ in range(2000)
         ]
         rate = np.mean([found.extreme for found in trials])
         expected = max(1 / (held_out + 1), 0.01)  # the largest of all, or one in a hundred

@@ -14,16 +14,16 @@ from sklearn.decomposition import PCA
 from torch import nn
 
 from wsrl.analysis import random_probes
-from wsrl.analysis.coding import TargetCode
 from wsrl.analysis.random_probes import answers, draw_probes
 from wsrl.analysis.readouts import ComponentReadout, MeanReadout, Readout
 from wsrl.analysis.tree_readout import TreeReadout
 from wsrl.rnn import RNNWeights
+from wsrl.tasks.targets import Angle, Classes, Real
 
 CODES = {
-    "classes": TargetCode("classes", 2, 3),
-    "real": TargetCode("real", 2),
-    "angle": TargetCode("angle", 2),
+    "classes": Classes(2, 3),
+    "real": Real(2),
+    "angle": Angle(2),
 }
 READOUTS = [partial(ComponentReadout, steps=300), TreeReadout]
 
@@ -107,12 +107,11 @@ def _most_frequent(classes: NDArray[Any]) -> NDArray[Any]:
 def test_codes_decode_to_what_they_are_of(kind: str) -> None:
     target = targets(kind, features())
     code = CODES[kind]
-    values = code.encode(target)
-    assert values.shape == (len(target), {"classes": 6, "real": 2, "angle": 4}[kind])
+    values = code.encode(torch.from_numpy(target))
+    assert values.shape == (len(target), 2, {"classes": 3, "real": 1, "angle": 2}[kind])
     np.testing.assert_allclose(code.decode(values), target, atol=1e-6)
-    assert CODES["angle"].decode(np.array([[1, -1e-20, 1, 1]])).tolist() == [[0, 45]]
-    with pytest.raises(ValueError, match="choose one of classes, real, angle"):
-        TargetCode("complex", 1)
+    points = torch.tensor([[[1, -1e-20], [1, 1]]], dtype=torch.float64)
+    assert CODES["angle"].decode(points).tolist() == [[0, 45]]
 
 
 def test_the_components_are_those_of_an_exact_decomposition() -> None:
@@ -126,11 +125,11 @@ def test_the_components_are_those_of_an_exact_decomposition() -> None:
 
 
 def test_one_row_or_one_class_is_enough() -> None:
-    one = TargetCode("classes", 1, 1)
+    one = Classes(1, 1)
     for readout in (ComponentReadout(one, steps=10), TreeReadout(one), MeanReadout(one)):
         readout.fit(np.random.rand(5, 2), np.zeros((5, 1), dtype=int))  # noqa: NPY002
         assert readout.predict(np.zeros((3, 2))).tolist() == [[0]] * 3
-    few = ComponentReadout(TargetCode("real", 1))
+    few = ComponentReadout(Real(1))
     few.fit(np.ones((1, 4)), np.array([[7.0]]))
     np.testing.assert_allclose(few.predict(np.ones((2, 4))), [[7.0]] * 2, atol=0.1)
 

@@ -28,8 +28,8 @@ def test_every_option_is_described_and_every_description_is_of_an_option(name: s
 @pytest.mark.parametrize(
     ("words", "shown"),
     [
-        ("--help", ["fit", "Train a model", "zoo", "benchmark"]),
-        ("zoo --help", ["build", "Keep what is whole of a damaged zoo"]),
+        ("--help", ["fit Train a model", "zoo Zoos: folders", "benchmark Compare", "--import"]),
+        ("zoo --help", ["build Train a zoo", "Keep what is whole of a damaged zoo"]),
         ("zoo pack --help", ["usage: wsrl zoo pack", "--categorical", "columns that are angles"]),
         ("inspect --help", ["--ckpt", "of the intervals (type: float, default: 0.9)"]),
         ("search --help", ["--like"]),

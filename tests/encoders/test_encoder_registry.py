@@ -79,7 +79,7 @@ def test_a_taken_name_is_an_error() -> None:
 
 
 def test_only_encoders_can_be_registered() -> None:
-    with pytest.raises(TypeError, match=r"subclasses of wsrl\.Encoder"):
+    with pytest.raises(TypeError, match=r"subclasses of Encoder"):
         register_encoder(nn.Linear)
 
 
@@ -121,7 +121,7 @@ def test_bad_choices_are_refused() -> None:
     [
         ("wsrl.encoders.Nothing", "no encoder at"),
         ("no_such_package.Encoder", "no encoder at"),
-        ("LayerwiseStatistics", "no encoder at"),
+        ("NoSuchEncoder", "unknown encoder 'NoSuchEncoder'; choose one of"),
         ("torch.nn.Linear", "no subclass"),
     ],
 )

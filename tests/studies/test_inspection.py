@@ -15,7 +15,7 @@ from torch import nn
 
 import wsrl
 from tests.studies.conftest import Own
-from tests.test_readme import ROOT, block, commands
+from tests.test_readme import ROOT
 from wsrl.cli import main
 from wsrl.rnn import RNNWeights, random_permutations
 from wsrl.studies.inspection import Inspector
@@ -364,24 +364,6 @@ def test_a_zoo_that_moved(
     finally:
         (language_runs / "gone").rename(language_runs / "zoo")
     assert again == facts | {"zoo": str(moved)}
-
-
-def test_the_readme_inspects(
-    file: Path, language_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs/interactive").symlink_to(language_runs / "emulation")
-    (tmp_path / "models").mkdir()
-    shutil.copy(file, tmp_path / "models")
-    run = commands(block("bash", "wsrl inspect"))
-    assert len(run) == 3
-    for words in run:
-        assert main(words) == 0, words
-    assert (tmp_path / "found.csv").is_file()
-    names: dict[str, Any] = {}
-    exec(block("python", "inspect_rnn"), names)
-    assert names["found"].skill.performs is True
 
 
 def test_every_key_of_the_json_is_documented(file: Path, language_runs: Path) -> None:

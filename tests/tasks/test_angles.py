@@ -13,37 +13,9 @@ import wsrl
 from wsrl.encoders import ConstantEmbedding, InteractiveProbing, NoninteractiveProbing
 from wsrl.problems import TiledImages
 from wsrl.tasks import EmulationModule, PredictionModule
-from wsrl.tasks.head import on_circle, to_degrees
-from wsrl.tasks.metrics import prediction_metrics, update_prediction_metrics
 
 SPEC = wsrl.RNNSpec("lstm", 3, 4, 1, 3).to_dict()
 TARGETS = {"angle": {"kind": "angle", "parts": 1, "classes": 0, "period": 360.0}}
-
-
-def test_degrees_go_to_the_circle_and_back() -> None:
-    degrees = torch.tensor([[0.0], [45.0], [180.0], [359.5]])
-    points = on_circle(degrees)
-    torch.testing.assert_close(points[1, 0], torch.full((2,), 0.5**0.5))
-    torch.testing.assert_close(to_degrees(3 * points), degrees)
-    assert torch.equal(to_degrees(torch.tensor([[1.0, -1e-9]])), torch.zeros(1))
-
-
-def test_the_angular_error_goes_the_short_way_round() -> None:
-    metrics = prediction_metrics("angle", 360.0)
-    predicted = torch.tensor([[359.0], [10.0], [180.0]])
-    target = torch.tensor([[2.0], [350.0], [0.0]])
-    update_prediction_metrics(metrics, torch.zeros(3), predicted, target)
-    assert float(metrics["angular_error"].compute()) == pytest.approx((3 + 20 + 180) / 3)
-
-
-def test_an_angle_as_a_number_is_judged_the_short_way_round_too() -> None:
-    metrics = prediction_metrics("real", 360.0)
-    update_prediction_metrics(
-        metrics, torch.zeros(2), torch.tensor([[359.0], [10.0]]), torch.tensor([[1.0], [14.0]])
-    )
-    assert float(metrics["angular_error"].compute()) == 3
-    assert float(metrics["mae"].compute()) == 181
-    assert "angular_error" not in prediction_metrics("real")
 
 
 def test_an_angle_is_learned_across_the_wrap() -> None:

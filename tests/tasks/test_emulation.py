@@ -13,7 +13,7 @@ from tests.tasks.conftest import SMALL_ENCODER, small_emulation, small_trainer
 from wsrl.data import ZooBatch, ZooDataModule
 from wsrl.encoders import ConstantEmbedding, FlattenedWeights, NoninteractiveProbing
 from wsrl.tasks import EmulationModule
-from wsrl.tasks.losses import LOSSES
+from wsrl.tasks.losses import get_loss, total_variation
 
 
 def split_batch(datamodule: ZooDataModule, split: int = 0) -> ZooBatch:
@@ -27,7 +27,7 @@ def trained_on(batch: ZooBatch, module: EmulationModule, steps: int, folder: Pat
     )
     with torch.no_grad():
         outputs = module(batch.weights, batch.inputs)
-    return float(LOSSES["total_variation"](outputs, batch.outputs).mean())
+    return float(total_variation(outputs, batch.outputs).mean())
 
 
 def test_training_makes_embeddings_worth_something(
@@ -39,7 +39,7 @@ def test_training_makes_embeddings_worth_something(
     after = trained_on(batch, module, 250, tmp_path)
     with torch.no_grad():
         others = module.embed(batch.weights).roll(3, 0)
-        shuffled = LOSSES["total_variation"](module.emulate(others, batch.inputs), batch.outputs)
+        shuffled = total_variation(module.emulate(others, batch.inputs), batch.outputs)
     assert after < 0.3 * float(shuffled.mean())
     constant = small_emulation(datamodule, encoder=ConstantEmbedding, **faster)
     assert after < 0.5 * trained_on(batch, constant, 250, tmp_path)
@@ -95,18 +95,18 @@ def test_metrics_are_means_over_a_whole_split(zoo_path: Path, tmp_path: Path, lo
         batches = list(datamodule.val_dataloader()[number])
         lengths |= {len(batch) for batch in batches}
         for name in ("total_variation", "reverse_kl"):
-            right, wrong = [], []
+            right, wrong, measure = [], [], get_loss(name, "categorical")
             with torch.no_grad():
                 for batch in batches:
                     z = module.embed(batch.weights)
-                    right.append(LOSSES[name](module.emulate(z, batch.inputs), batch.outputs))
+                    right.append(measure(module.emulate(z, batch.inputs), batch.outputs))
                     pairs = [*range(len(z))]  # (0 1) (2 3) ... and three at the end if odd
                     pairs[0 : len(z) - len(z) % 2 : 2] = range(1, len(z), 2)
                     pairs[1::2] = range(0, len(z) - len(z) % 2, 2)
                     if len(z) % 2:
                         pairs[-3:] = [len(z) - 2, len(z) - 1, len(z) - 3]
                     moved = z[pairs]
-                    wrong.append(LOSSES[name](module.emulate(moved, batch.inputs), batch.outputs))
+                    wrong.append(measure(module.emulate(moved, batch.inputs), batch.outputs))
             logged = trainer.callback_metrics
             torch.testing.assert_close(logged[f"{split}/{name}"], torch.cat(right).mean())
             torch.testing.assert_close(logged[f"{split}/shuffled_{name}"], torch.cat(wrong).mean())
@@ -207,7 +207,7 @@ def test_predictions_are_unit_embeddings_and_whose_they_are(
 
 
 def test_bad_options_are_errors(datamodule: ZooDataModule, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="choose one of total_variation"):
+    with pytest.raises(ValueError, match="choose one of cosine"):
         small_emulation(datamodule, loss="nope")
     with pytest.raises(ValueError, match="gradient_clip must be at least 0"):
         small_emulation(datamodule, gradient_clip=-1.0)
@@ -223,5 +223,5 @@ def test_bad_options_are_errors(datamodule: ZooDataModule, tmp_path: Path) -> No
 def test_gradients_reach_the_probing_inputs(datamodule: ZooDataModule) -> None:
     encoder = partial(NoninteractiveProbing, probing_length=4, probe_width=8, reader_width=8)
     module, batch = small_emulation(datamodule, encoder=encoder), split_batch(datamodule)
-    LOSSES["total_variation"](module(batch.weights, batch.inputs), batch.outputs).sum().backward()
+    total_variation(module(batch.weights, batch.inputs), batch.outputs).sum().backward()
     assert all(parameter.grad is not None for parameter in module.parameters())

@@ -6,14 +6,8 @@ from scipy.stats import kendalltau
 from sklearn.metrics import mean_absolute_error, r2_score
 from torch import Tensor
 
-from wsrl.tasks.head import to_degrees
-from wsrl.tasks.metrics import (
-    emulation_metrics,
-    kendall_tau,
-    prediction_metrics,
-    r2,
-    update_prediction_metrics,
-)
+from wsrl.tasks.metrics import emulation_metrics, kendall_tau, r2
+from wsrl.tasks.targets import Angle, Classes, Real, TargetKind
 
 
 def with_ties(count: int, parts: int = 1) -> tuple[Tensor, Tensor]:
@@ -22,13 +16,20 @@ def with_ties(count: int, parts: int = 1) -> tuple[Tensor, Tensor]:
     return truth, truth + torch.randn(count, parts).round(decimals=1)
 
 
+def measured(
+    kind: TargetKind, predicted: Tensor, truth: Tensor, size: int = 8
+) -> dict[str, Tensor]:
+    metrics = kind.metrics()
+    for rows in torch.arange(len(truth)).split(size):
+        for metric in metrics.values():
+            metric.update(predicted[rows], truth[rows])
+    return {name: metric.compute() for name, metric in metrics.items()}
+
+
 @pytest.mark.parametrize("parts", [1, 3])
 def test_metrics_of_real_values_equal_scipy_and_sklearn(parts: int) -> None:
     truth, predicted = with_ties(31, parts)
-    metrics = prediction_metrics("real")
-    for rows in torch.arange(31).split(8):
-        update_prediction_metrics(metrics, torch.ones(len(rows)), predicted[rows], truth[rows])
-    values = {name: metric.compute().mean().item() for name, metric in metrics.items()}
+    values = {n: float(value) for n, value in measured(Real(parts), predicted, truth).items()}
     taus = [kendalltau(predicted[:, part], truth[:, part]).statistic for part in range(parts)]
     assert values["kendall_tau"] == pytest.approx(sum(taus) / parts, abs=1e-5)
     assert values["r2"] == pytest.approx(r2_score(truth, predicted), abs=1e-5)
@@ -36,14 +37,10 @@ def test_metrics_of_real_values_equal_scipy_and_sklearn(parts: int) -> None:
 
 
 def test_exact_match_needs_all_parts() -> None:
-    metrics = prediction_metrics("classes")
     truth = torch.tensor([[0, 1], [2, 2], [1, 0]])
     predicted = torch.tensor([[0, 1], [2, 0], [0, 1]])
-    losses = torch.tensor([1.0, 2.0, 6.0])
-    update_prediction_metrics(metrics, losses[:1], predicted[:1], truth[:1])
-    update_prediction_metrics(metrics, losses[1:], predicted[1:], truth[1:])
-    values = {name: metric.compute().item() for name, metric in metrics.items()}
-    assert values == pytest.approx({"loss": 3.0, "exact_match": 1 / 3, "part_accuracy": 0.5})
+    values = measured(Classes(2, 3), predicted, truth, size=2)
+    assert values == {"exact_match": pytest.approx(1 / 3), "part_accuracy": 0.5}
 
 
 def test_nan_is_not_hidden() -> None:
@@ -76,10 +73,7 @@ UNDEFINED = {
 @pytest.mark.parametrize("name", UNDEFINED)
 def test_what_is_not_defined_is_nan_and_nothing_else_is(name: str) -> None:
     predicted, truth, undefined = UNDEFINED[name]
-    metrics = prediction_metrics("real")
-    pair = (torch.tensor(predicted)[:, None], torch.tensor(truth)[:, None])
-    update_prediction_metrics(metrics, torch.ones(len(truth)), *pair)
-    values = {name: metric.compute() for name, metric in metrics.items() if name != "loss"}
+    values = measured(Real(), torch.tensor(predicted)[:, None], torch.tensor(truth)[:, None])
     assert {name for name, value in values.items() if value.isnan()} == undefined
 
 
@@ -92,21 +86,21 @@ def test_one_constant_part_of_several_is_enough() -> None:
     assert kendall_tau(predicted, truth).isnan()
 
 
-@pytest.mark.parametrize("diverged", [False, True])
-def test_a_class_that_comes_of_nan_is_no_hit(diverged: bool) -> None:
-    losses = torch.tensor([torch.nan if diverged else 1.0, 1.0])
-    metrics = prediction_metrics("classes")
-    update_prediction_metrics(metrics, losses, torch.zeros(2, 1).long(), torch.tensor([[0], [1]]))
-    for name in ("exact_match", "part_accuracy"):
-        value = metrics[name].compute()
-        assert value.isnan() if diverged else value == 0.5
+@pytest.mark.parametrize("undefined", [False, True])
+def test_a_class_that_is_not_predicted_is_neither_right_nor_wrong(undefined: bool) -> None:
+    predicted = torch.tensor([[torch.nan if undefined else 0.0], [0.0]])
+    for value in measured(Classes(1, 2), predicted, torch.tensor([[0], [1]])).values():
+        assert value.isnan() if undefined else value == 0.5
 
 
-def test_an_angle_that_comes_of_nan_stays_nan() -> None:
-    points = torch.tensor([[torch.nan, 1.0], [1.0, -1e-9], [0.0, 1.0]])
-    found = to_degrees(points)
-    assert found[0].isnan()
-    assert found[1:].tolist() == pytest.approx([0.0, 90.0])
-    metrics = prediction_metrics("angle", 360.0)
-    update_prediction_metrics(metrics, torch.ones(3), found[:, None], torch.zeros(3, 1))
-    assert metrics["angular_error"].compute().isnan()
+def test_the_angular_error_goes_the_short_way_round() -> None:
+    predicted = torch.tensor([[359.0], [10.0], [180.0]])
+    target = torch.tensor([[2.0], [350.0], [0.0]])
+    expected = pytest.approx((3 + 20 + 180) / 3)
+    assert measured(Angle(1, 0, 360.0), predicted, target) == {"angular_error": expected}
+    as_number = measured(Real(1, 0, 360.0), predicted, target)
+    assert as_number["angular_error"] == expected
+    assert as_number["mae"] == pytest.approx((357 + 340 + 180) / 3)
+    assert "angular_error" not in measured(Real(), predicted, target)
+    predicted[0] = torch.nan
+    assert measured(Angle(1, 0, 360.0), predicted, target)["angular_error"].isnan()

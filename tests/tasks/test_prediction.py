@@ -17,7 +17,7 @@ from wsrl.data import ZooBatch, ZooDataModule
 from wsrl.encoders import FlattenedWeights, ParameterTransformer
 from wsrl.rnn import RNNSpec
 from wsrl.tasks import EmulationModule, PredictionModule
-from wsrl.tasks.head import PredictionHead, RunningScale
+from wsrl.tasks.heads import PredictionHead, RunningScale
 
 TRANSFORMER = partial(ParameterTransformer, embedding_dim=4, width=8, depth=1)
 
@@ -128,7 +128,7 @@ def repeat(module: PredictionModule, batch: ZooBatch, steps: int, folder: Path) 
 def test_losses_of_classes_equal_torchs(datamodule: ZooDataModule) -> None:
     values, target = torch.randn(5, 2, 4), torch.randint(4, (5, 2))
     module = scratch(datamodule)
-    assert (module.parts, module.classes) == (2, 4)
+    assert (module.kind.parts, module.kind.classes) == (2, 4)
     losses = module._losses(values, target)
     right = torch.zeros(5, 2, 4).scatter(2, target[..., None], 1.0)
     expected = functional.binary_cross_entropy(values.sigmoid(), right)
@@ -160,7 +160,7 @@ def test_every_target_is_trained_measured_and_predicted(
     part: dict[str, Tensor] = loaders[1][0]
     assert set(part) == {"prediction", "embedding", "run", "step", "task", "performance", "row"}
     assert part["prediction"].is_floating_point() is (target == "performance")
-    assert part["prediction"].shape == (len(part["row"]), module.parts)
+    assert part["prediction"].shape == (len(part["row"]), module.kind.parts)
     # What is logged is about these predictions.
     if target != "performance":
         trainer.test(module, datamodule=datamodule, verbose=False)
@@ -271,7 +271,7 @@ def test_running_scale_is_that_of_all_values() -> None:
         scale.update(part)
     torch.testing.assert_close(scale.mean, values.mean(0))
     torch.testing.assert_close(scale.variance, values.var(0, correction=0))
-    torch.testing.assert_close(scale.restore(scale.standardise(values)), values)
+    torch.testing.assert_close(scale.restore(scale.standardise(values)[..., None])[..., 0], values)
 
 
 def test_head_is_an_mlp() -> None:
@@ -286,7 +286,7 @@ def test_targets_are_the_given_ones() -> None:
     spec = RNNSpec("gru", 3, 4, 1, 2).to_dict()
     targets = {"angle": {"kind": "real", "parts": 2, "classes": 0}}
     module = PredictionModule("angle", targets, spec, encoder=FlattenedWeights, mode="scratch")
-    assert module(torch.randn(5, 16)).shape == (5, 2)
+    assert module(torch.randn(5, 16)).shape == (5, 2, 1)
     bad = {"angle": {"kind": "complex", "parts": 2, "classes": 0}}
-    with pytest.raises(ValueError, match="choose one of classes, real"):
+    with pytest.raises(ValueError, match="choose one of angle, classes"):
         PredictionModule("angle", bad, spec, encoder=FlattenedWeights, mode="scratch")

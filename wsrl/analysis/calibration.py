@@ -43,13 +43,6 @@ def conformal_radius(residuals: ArrayLike, coverage: float = 0.9) -> float:
     return float(ordered[rank - 1]) if rank <= len(ordered) else math.inf
 
 
-def angular_residuals(predicted: ArrayLike, truth: ArrayLike, period: float) -> Array:
-    """Return how far apart numbers on a circle are, the short way round."""
-    half = period / 2
-    apart = (np.asarray(predicted, np.float64) - np.asarray(truth, np.float64) + half) % period
-    return np.abs(apart - half)
-
-
 def share_right(
     confidences: ArrayLike, right: ArrayLike, confidence: float, nearby: int = 50
 ) -> float:
@@ -74,7 +67,7 @@ def share_right(
 
 
 @dataclass(frozen=True)
-class Standing:
+class Placement:
     """A value of an RNN among those of the RNNs held out.
 
     Attributes:
@@ -91,7 +84,7 @@ class Standing:
     percentile: float
 
     @classmethod
-    def among(cls, value: float, others: ArrayLike) -> Standing:
+    def among(cls, value: float, others: ArrayLike) -> Placement:
         """Place a value among others ``(n,)``, at least one."""
         held = np.asarray(others, np.float64).ravel()
         bound = np.quantile(held, EXTREME, method="higher") if len(held) >= FEWEST else math.inf

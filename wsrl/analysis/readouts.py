@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from math import ceil
 from typing import Any
 
+import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.decomposition import PCA
@@ -42,17 +44,27 @@ class Readout(ABC):
     def predict(self, features: NDArray[Any]) -> NDArray[Any]:
         """Return targets ``(n, parts)`` for features ``(n, F)``; as ``TargetCode.decode``."""
 
+    def _encode(self, target: NDArray[Any]) -> NDArray[np.float64]:
+        """Return targets ``(n, parts)`` as columns of numbers, ``(n, parts * numbers)``."""
+        codes = self.code.encode(torch.from_numpy(target)).flatten(1)
+        return np.asarray(codes.double().numpy())
+
+    def _decode(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Undo ``_encode``."""
+        by_part = torch.from_numpy(values).unflatten(1, (self.code.parts, -1))
+        return np.asarray(self.code.decode(by_part).numpy())
+
 
 class MeanReadout(Readout):
     """Predicts the same of all: most frequent class, mean or circular mean of every part."""
 
     def fit(self, features: NDArray[Any], target: NDArray[Any]) -> None:
         """Learn from the targets alone."""
-        self._mean = self.code.encode(target).mean(0, keepdims=True)
+        self._mean = self._encode(target).mean(0, keepdims=True)
 
     def predict(self, features: NDArray[Any]) -> NDArray[Any]:
         """Return the same for every row."""
-        return self.code.decode(self._mean).repeat(len(features), 0)
+        return self._decode(self._mean).repeat(len(features), 0)
 
 
 class ComponentReadout(Readout):
@@ -90,13 +102,13 @@ class ComponentReadout(Readout):
             "n_iter_no_change": epochs,  # else it would stop early
             "random_state": self.seed,
         }
-        if self.code.kind == "classes":
+        if self.code.discrete:
             self._network = MLPClassifier(**options)
         else:  # values of any unit, learned where they are around 0 and 1
             self._network = TransformedTargetRegressor(
                 MLPRegressor(**options), transformer=StandardScaler()
             )
-        values = self.code.encode(target)
+        values = self._encode(target)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # as many steps as are wanted
             self._network.fit(inputs, values[:, 0] if values.shape[1] == 1 else values)
@@ -104,6 +116,6 @@ class ComponentReadout(Readout):
     def predict(self, features: NDArray[Any]) -> NDArray[Any]:
         """Return what the network says of the components."""
         inputs = self._components.transform(features)
-        if self.code.kind == "classes":
-            return self.code.decode(self._network.predict_proba(inputs))
-        return self.code.decode(self._network.predict(inputs).reshape(len(inputs), -1))
+        if self.code.discrete:
+            return self._decode(self._network.predict_proba(inputs))
+        return self._decode(self._network.predict(inputs).reshape(len(inputs), -1))

@@ -64,12 +64,12 @@ def make_pairs(weights: RNNWeights, generator: torch.Generator) -> dict[str, Pai
     if isinstance(cell := spec.kind, MatrixCell):
         late = f"differ after {spec.hidden_size - 1} steps alone"
         pairs[late] = late_difference(weights, cell)
-        if spec.bias:
-            pairs["biases split otherwise"] = split_biases(weights, cell, generator)
         if spec.bias and cell.input_gate is not None:
             pairs["differ on rare inputs alone"] = rare_difference(weights, cell)
     for symmetry in spec.kind.symmetries:
-        pairs[symmetry.name] = Pair(weights, weights.transform(symmetry, generator), True)
+        other = weights.transform(symmetry, generator)
+        if not torch.equal(other.flat, weights.flat):  # as without biases to be split
+            pairs[symmetry.name] = Pair(weights, other, True)
     return pairs
 
 
@@ -78,20 +78,6 @@ def _last_coupling(spec: RNNSpec) -> TensorSpec:
     last = hidden_axis(spec.num_layers - 1)
     readers = [tensor for tensor in spec.tensors if tensor.axes[1:] == (last,)]
     return min(readers, key=lambda tensor: tensor.axes[0] != last)
-
-
-def split_biases(weights: RNNWeights, cell: MatrixCell, generator: torch.Generator) -> Pair:
-    """Add to one of the two biases what is taken from the other, where the cell adds both up."""
-    spec, tensors = weights.spec, weights.tensors()
-    summed = cell.summed * spec.hidden_size
-    new: dict[str, Tensor] = {}
-    for layer in range(spec.num_layers):
-        one, other = (f"rnn.bias_{kind}_l{layer}" for kind in ("ih", "hh"))
-        shift = torch.zeros_like(tensors[one])
-        drawn = torch.randn(len(weights), summed, generator=generator, dtype=torch.float64)
-        shift[:, :summed] = drawn.to(shift)
-        new |= {one: tensors[one] + shift, other: tensors[other] - shift}
-    return Pair(weights, _with(weights, new), True)
 
 
 def unused_neuron(weights: RNNWeights, generator: torch.Generator) -> Pair:

@@ -21,7 +21,7 @@ class TreeReadout(Readout):
 
     def fit(self, features: NDArray[Any], target: NDArray[Any]) -> None:
         """Grow the trees."""
-        columns = target if self.code.kind == "classes" else self.code.encode(target)
+        columns = target if self.code.discrete else self._encode(target)
         self._trees = [self._grow(features, column) for column in columns.T]
 
     def predict(self, features: NDArray[Any]) -> NDArray[Any]:
@@ -31,11 +31,11 @@ class TreeReadout(Readout):
             for trees in self._trees
         ]
         values = np.stack(columns, 1)
-        return values if self.code.kind == "classes" else self.code.decode(values)
+        return values if self.code.discrete else self._decode(values)
 
     def _grow(self, features: NDArray[Any], values: NDArray[Any]) -> Trees | int:
         """Return trees for one column ``(n,)``, or the one class that there is."""
-        if self.code.kind != "classes":
+        if not self.code.discrete:
             return HistGradientBoostingRegressor(early_stopping=False).fit(features, values)
         if (values == values[0]).all():
             return int(values[0])

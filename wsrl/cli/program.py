@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from argparse import ArgumentError
 from collections.abc import Sequence
 from importlib import import_module
 
+from wsrl import __version__
 from wsrl._process import take_imports, tune_process
 from wsrl.cli.commands import COMMANDS, GROUPS, run, split
+from wsrl.cli.parsing import HELP
 from wsrl.environment import check_numbers
 from wsrl.failures import attempt, status_with_threads
-from wsrl.terminal import CommandParser, flush, guarded, printable
+from wsrl.terminal import flush, guarded, printable, say
 
 for _module in ["training", "zoo", "comparison", "encoders", "inspection", "analysis", "demo"]:
     import_module(f"wsrl.cli.{_module}")  # registers its commands, listed in this order
@@ -49,7 +51,8 @@ def _wsrl(words: list[str]) -> int:
     words = take_imports(words)
     name, _ = split(words)
     if name not in COMMANDS:
-        return _help(words)
+        group = f"wsrl {words[0]}" if words and words[0] in GROUPS else "wsrl"
+        return attempt(group, lambda: _list(words))
 
     def command() -> int:
         check_numbers()  # Lightning reads them when it is imported
@@ -58,26 +61,29 @@ def _wsrl(words: list[str]) -> int:
     return attempt(f"wsrl {name}", command, COMMANDS[name].goes_on)
 
 
-def _help(words: Sequence[str]) -> int:
-    """List the commands, all or those of a group; refuse an unknown one."""
-    group = words[0] if words and words[0] in GROUPS else ""
-    prog = f"wsrl {group}".strip()
-    parser = CommandParser(
-        prog=prog,
-        description=GROUPS.get(group, DESCRIPTION),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    sub = parser.add_subparsers(title="commands", metavar="command", required=True)
-    listed = {name: command.summary for name, command in COMMANDS.items()}
-    listed = {**listed, **({} if group else GROUPS)}
-    for name, text in listed.items():
-        if name.startswith(f"{group} ") if group else " " not in name:
-            sub.add_parser(name.removeprefix(f"{group} "), help=text.replace("%", "%%"))
-    if not group:
-        from wsrl import __version__
+def _list(words: Sequence[str]) -> None:
+    """List the commands, all or those of a group.
 
-        parser.add_argument("--version", action="version", version=f"wsrl {__version__}")
-    return attempt(prog, lambda: bool(parser.parse_args(words[1:] if group else words)))
+    Raises:
+        argparse.ArgumentError: where the words name an unknown command, or none.
+    """
+    group = words[0] if words and words[0] in GROUPS else ""
+    prog, asked = f"wsrl {group}".strip(), list(words[1:] if group else words)
+    listed = {name: command.summary for name, command in COMMANDS.items()} | GROUPS
+    known = {
+        name.removeprefix(group).strip(): text
+        for name, text in listed.items()
+        if (name.startswith(f"{group} ") if group else " " not in name)
+    }
+    if asked == ["--version"] and not group:
+        say(f"wsrl {__version__}")
+    elif asked and asked[0] in HELP:
+        lines = [f"  {name:12} {text}" for name, text in known.items()]
+        usage = f"usage: {prog} command ...\n\n{GROUPS.get(group, DESCRIPTION)}"
+        say("\n".join([usage, "\ncommands:", *lines]))
+    else:
+        wrong = f"there is no command {asked[0]!r}" if asked else "say which command"
+        raise ArgumentError(None, f"{wrong}; choose one of {', '.join(known)}")
 
 
 def _check_words(words: Sequence[str]) -> None:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from inspect import isabstract
 from typing import Any, TypeVar
 
 from wsrl.class_paths import import_class
-from wsrl.encoders.base import Encoder, check_options
+from wsrl.encoders.base import Encoder
 from wsrl.plugins import Registry
+from wsrl.recorded import check_options, read_config
 from wsrl.rnn import RNNSpec
 
 _EncoderClass = TypeVar("_EncoderClass", bound=type[Encoder])
 
 
-def _check(cls: Any) -> None:
-    if not (isinstance(cls, type) and issubclass(cls, Encoder)):
-        raise TypeError(f"only subclasses of wsrl.Encoder can be registered, not {cls!r}")
-
-
-ENCODERS: Registry[type[Encoder]] = Registry("encoder", "wsrl.encoders", check=_check)
+ENCODERS: Registry[type[Encoder]] = Registry("encoder", "wsrl.encoders", base=Encoder)
 """Every encoder by the name of its class."""
 
 
@@ -67,3 +64,17 @@ def create_encoder(name: str, spec: RNNSpec, embedding_dim: int = 16, **options:
     cls = get_encoder(name)
     check_options(cls, options)
     return cls(spec=spec, embedding_dim=embedding_dim, **options)
+
+
+def build_encoder(config: Mapping[str, Any], spec: RNNSpec) -> Encoder:
+    """Build the encoder that ``Encoder.config`` describes, with fresh weights.
+
+    Args:
+        config: ``{"class_path": ..., "init_args": {...}}``; without ``init_args``, the defaults.
+        spec: the RNNs it is to read.
+
+    Raises:
+        ValueError: where the path leads to no encoder, or for an option it does not have.
+    """
+    cls, options = read_config(config, ENCODERS)
+    return cls(spec=spec, **options)

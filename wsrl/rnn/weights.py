@@ -176,12 +176,11 @@ class RNNWeights:
         """
         new = self.tensors()
         for layer in range(self.spec.num_layers):
-            maps = symmetry.draw(len(self), self.spec.hidden_size, generator).to(self.flat)
             known = self.spec.kind.tensors(self.spec.bias)
             own = {tensor.name: new[layer_name(tensor.name, layer)] for tensor in known}
-            changed = symmetry.change(own, maps)
+            changed, maps = symmetry.change(own, generator)
             new |= {layer_name(name, layer): value for name, value in changed.items()}
-            for reader in self.spec.tensors:
+            for reader in self.spec.tensors if maps is not None else ():
                 if reader.axes[-1] == hidden_axis(layer) != reader.axes[0]:
                     new[reader.name] = new[reader.name] @ torch.linalg.inv(maps)
         return RNNWeights(torch.cat([value.flatten(1) for value in new.values()], 1), self.spec)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics import Metric
 
 from wsrl.analysis.coding import TargetCode
 from wsrl.analysis.random_probes import answers, draw_probes
@@ -23,8 +22,8 @@ from wsrl.rnn.statistics import weight_statistics
 from wsrl.studies.tables import print_metrics
 from wsrl.studies.training.predictions import write_metrics, write_predictions
 from wsrl.studies.training.runs import Run
-from wsrl.tasks.metrics import prediction_metrics, update_prediction_metrics
 from wsrl.tasks.remarks import remarks_on_target
+from wsrl.tasks.targets import TargetKind, make_target
 from wsrl.terminal import note
 
 PROBES, PROBING_LENGTH = 8, 22
@@ -52,7 +51,12 @@ class Baseline(NamedTuple):
 
 
 def evaluate_baseline(
-    name: str, data: ZooDataModule, target: str, seed: int = 0, steps: int = STEPS
+    name: str,
+    data: ZooDataModule,
+    target: str,
+    seed: int = 0,
+    steps: int = STEPS,
+    kind: str | None = None,
 ) -> tuple[dict[str, float], list[list[dict[str, Tensor]]]]:
     """Train a baseline on all training snapshots and test it on the other splits.
 
@@ -62,6 +66,7 @@ def evaluate_baseline(
         target: the property to predict.
         seed: of what is random.
         steps: of training the network, where there is one.
+        kind: the kind of target to read it as, where not the one that the data say.
 
     Returns:
         The metrics as ``<split>/<name>``, all of a prediction but ``loss``, and for every split of
@@ -77,12 +82,11 @@ def evaluate_baseline(
             raise ValueError(f"unknown {what} {given!r}; choose one of {', '.join(known)}")
     data.prepare_data()
     data.setup("test")
-    facts, baseline = data.targets[target], BASELINES[name]
+    chosen, baseline = make_target(data.targets[target], kind), BASELINES[name]
     features = baseline.features(data, seed)
-    code = TargetCode(facts["kind"], facts["parts"], facts["classes"])
-    readout = baseline.readout(code, seed, steps)
+    readout = baseline.readout(chosen, seed, steps)
     splits = data.eval_splits("test")
-    remarks = remarks_on_target(data, ["train", *splits], target, facts["kind"])
+    remarks = remarks_on_target(data, ["train", *splits], target, chosen.needs_variation)
     note(remark.text for remark in remarks)
     truths = {split: data.read_target(target, split) for split in ("train", *splits)}
     readout.fit(features(_weights(data, data.rows("train"))), truths["train"].numpy())
@@ -91,16 +95,20 @@ def evaluate_baseline(
     for split in splits:
         rows, truth = data.rows(split), truths[split]
         predicted = torch.from_numpy(readout.predict(features(_weights(data, rows))))
-        columns = {"prediction": predicted.to(truth.dtype), "target": truth}
-        metrics |= {f"{split}/{n}": value for n, value in _measure(facts, **columns).items()}
+        predicted = predicted.to(truth.dtype)
+        columns = {"prediction": predicted, "target": truth}
+        metrics |= {
+            f"{split}/{n}": value for n, value in _measure(chosen, predicted, truth).items()
+        }
         batches.append([{**columns, **_labels(data, rows)}])
     return metrics, batches
 
 
-def _measure(facts: Mapping[str, Any], prediction: Tensor, target: Tensor) -> dict[str, float]:
-    metrics = prediction_metrics(facts["kind"], facts.get("period"), loss=False)
-    update_prediction_metrics(metrics, None, prediction, target)
-    return {name: float(cast(Metric, metric).compute()) for name, metric in metrics.items()}
+def _measure(kind: TargetKind, predicted: Tensor, target: Tensor) -> dict[str, float]:
+    metrics = kind.metrics()
+    for metric in metrics.values():
+        metric.update(predicted, target)
+    return {name: float(metric.compute()) for name, metric in metrics.items()}
 
 
 def _labels(data: ZooDataModule, rows: Indices) -> dict[str, Tensor]:

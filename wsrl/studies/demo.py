@@ -54,6 +54,10 @@ ENCODERS: dict[str, dict[str, Any]] = {
 }
 EMULATION_STEPS, PREDICTION_STEPS = 1000, 400
 SPLITS = ("validation", "ood")
+MEASURES = {
+    "total_variation": "emulation: TV",
+    "clone_difference": "clones: score difference",
+}
 
 
 def run_demo(out: str | Path) -> None:
@@ -133,20 +137,10 @@ def print_results(
     encoder, baseline = (emulation[name] for name in ENCODERS)
     classes = len(PROBLEM.targets(BUILD.snapshots)["task"].values)
     cells = []
-    for split in SPLITS:
-        name = f"{split}/total_variation"
-        cells.append(
-            [
-                f"emulation: TV, {split}",
-                f"{encoder[name]:.3f}",
-                f"{baseline[name]:.3f}",
-            ]
-        )
-    for split in SPLITS:
-        name = f"{split}/clone_difference"
-        cells.append(
-            [f"clones: score difference, {split}", f"{encoder[name]:.3f}", f"{baseline[name]:.3f}"]
-        )
+    for name, title in MEASURES.items():
+        for split in SPLITS:
+            values = [f"{metrics[f'{split}/{name}']:.3f}" for metrics in (encoder, baseline)]
+            cells.append([f"{title}, {split}", *values])
     for split in SPLITS:
         accuracy = f"{prediction[f'{split}/part_accuracy']:.1%}"
         cells.append([f"task: each difference, {split}", accuracy, f"{1 / classes:.1%}"])

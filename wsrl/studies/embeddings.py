@@ -160,7 +160,7 @@ def _names(zoo: Zoo, rows: Tensor) -> list[str]:
 
 def _decoded(target: Target, values: Tensor) -> NDArray[Any]:
     """Return classes by their names, and other values as they are, ``(n, parts)``."""
-    if target.kind != "classes":
+    if not target.values:
         return values.numpy()
     names = list(target.labels or target.values)
     if len({type(name) for name in names}) > 1:

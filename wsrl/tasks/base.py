@@ -1,4 +1,4 @@
-"""What every training task has: a measure to choose checkpoints by, and its name in them."""
+"""What every training task has: an optimiser, and a metric to choose checkpoints by."""
 
 from __future__ import annotations
 
@@ -14,10 +14,19 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import nn
 from torch.optim import AdamW, Optimizer
-from torch.optim.lr_scheduler import LinearLR
+from torch.optim.lr_scheduler import LinearLR, ReduceLROnPlateau
 
 import wsrl
+from wsrl.tasks.optimizers import (
+    Config,
+    OptimizerLike,
+    SchedulerLike,
+    build,
+    describe_optimizer,
+    describe_scheduler,
+)
 from wsrl.tasks.remarks import Remark
 from wsrl.tasks.state_dicts import load_checked
 from wsrl.torch_files import read_torch_file
@@ -36,19 +45,23 @@ class TaskModule(LightningModule, ABC):
     rebuilds it.
 
     What is drawn at random in a training step, as by dropout, is a function of the seed that
-    training began with, the number of the step's batch and the process: a run that goes on draws
-    what it would have drawn. An encoder that draws in evaluations too draws the same in each. Who
-    trains or evaluates draws afterwards what they would have drawn without.
+    training began with, the number of the step's batch and the process: a resumed run draws what
+    it would have drawn. An encoder that draws in evaluations too draws the same in each. The
+    caller's random state is restored afterwards.
 
     Attributes:
-        learning_rate: of AdamW.
+        learning_rate: of AdamW, the default optimiser.
         weight_decay: of AdamW.
         warmup_steps: steps over which the learning rate rises to its full value; 0 for none.
+        optimizer: the description of another optimiser.
+        lr_scheduler: the description of what changes the learning rate after the warm-up too.
     """
 
     learning_rate: float
     weight_decay: float
     warmup_steps: int
+    optimizer: Config | None = None
+    lr_scheduler: Config | None = None
     _seed: int | None = None
     _outside: tuple[Any, ...] | None = None
 
@@ -65,24 +78,56 @@ class TaskModule(LightningModule, ABC):
         """
         return []
 
+    def set_training(
+        self,
+        learning_rate: float,
+        weight_decay: float,
+        warmup_steps: int,
+        optimizer: OptimizerLike | None = None,
+        lr_scheduler: SchedulerLike | None = None,
+    ) -> dict[str, Any]:
+        """Set the attributes that say how the module is trained.
+
+        Returns:
+            The same as plain values, for the hyper-parameters.
+
+        Raises:
+            ValueError: for a negative number of steps, or options that a class does not take.
+            TypeError: for an optimiser or a schedule that cannot go into a checkpoint.
+        """
+        check_not_negative(warmup_steps=warmup_steps)
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.warmup_steps = warmup_steps
+        self.optimizer = describe_optimizer(optimizer)
+        self.lr_scheduler = describe_scheduler(lr_scheduler)
+        names = ("learning_rate", "weight_decay", "warmup_steps", "optimizer", "lr_scheduler")
+        return {name: getattr(self, name) for name in names}
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return one AdamW for all parameters that are trained, and its warm-up if there is one.
+        """Return one optimiser for all parameters that are trained, and its schedules.
 
         With ``w`` warm-up steps, step ``n`` uses ``n / (w + 1)`` of the learning rate for
-        ``n <= w``, and all of it from then on.
+        ``n <= w``, and all of it from then on. Schedules advance with every optimiser step;
+        ``ReduceLROnPlateau`` after every validation, by ``monitor``.
         """
-        optimizer = self._make_adamw()
-        if not self.warmup_steps:
-            return optimizer
-        warmup = LinearLR(optimizer, 1 / (self.warmup_steps + 1), total_iters=self.warmup_steps)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": warmup, "interval": "step"},
-        }
-
-    def _make_adamw(self) -> Optimizer:
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        mixed = self._trainer is not None and "mixed" in str(self._trainer.precision)
+        optimizer = build(self.optimizer, trained) if self.optimizer else self._make_adamw(trained)
+        schedules: list[dict[str, Any]] = []
+        if self.warmup_steps:
+            warmup = LinearLR(optimizer, 1 / (self.warmup_steps + 1), total_iters=self.warmup_steps)
+            schedules.append({"scheduler": warmup, "interval": "step"})
+        if self.lr_scheduler:
+            given = build(self.lr_scheduler, optimizer)
+            waits = isinstance(given, ReduceLROnPlateau)
+            how = {"monitor": getattr(given, "monitor", self.monitor), "interval": "epoch"}
+            schedules.append({"scheduler": given, **(how if waits else {"interval": "step"})})
+        return ([optimizer], schedules) if schedules else optimizer  # type: ignore[return-value]
+
+    def _make_adamw(self, trained: list[nn.Parameter]) -> Optimizer:
+        try:
+            mixed = "mixed" in str(self.trainer.precision)
+        except RuntimeError:  # there is no trainer
+            mixed = False
         # Several times faster on the CPU, but Lightning does not clip for it in mixed precision.
         fused = True if self.device.type == "cpu" and not mixed else None  # or as PyTorch chooses
         return AdamW(trained, self.learning_rate, weight_decay=self.weight_decay, fused=fused)
@@ -134,30 +179,30 @@ class TaskModule(LightningModule, ABC):
         )
 
     def on_train_start(self) -> None:
-        """Take over the random state's seed, where training does not go on with one."""
+        """Take the seed of the random state, unless a checkpoint gave one."""
         self._outside = self._random_states()
         if self._seed is None:
             self._seed = self.trainer.strategy.broadcast(torch.initial_seed())
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Seed all that draws at random, by the number of this batch in the whole run."""
+        """Seed all random generators, by the number of this batch in the whole run."""
         done = self.trainer.fit_loop.epoch_loop.batch_progress.total.completed
         self._seed_generators(f"{self._seed} {done} {self.global_rank}")
 
     def on_train_end(self) -> None:
-        """Leave the random state as it was before."""
-        self._go_back()
+        """Restore the random state."""
+        self._restore()
 
     def on_validation_start(self) -> None:
-        """Seed all that draws at random, always alike."""
+        """Seed all random generators, always alike."""
         if self.trainer.state.fn != TrainerFn.FITTING:  # there every batch begins anew
             self._outside = self._random_states()
         self._seed_generators(f"validation {self.global_rank}")
 
     def on_validation_end(self) -> None:
-        """Leave the random state as it was before."""
+        """Restore the random state."""
         if self.trainer.state.fn != TrainerFn.FITTING:
-            self._go_back()
+            self._restore()
 
     on_test_start, on_test_end = on_validation_start, on_validation_end
     on_predict_start, on_predict_end = on_validation_start, on_validation_end
@@ -180,7 +225,7 @@ class TaskModule(LightningModule, ABC):
         device = None if on_cpu else torch.get_device_module(self.device).get_rng_state(self.device)
         return random.getstate(), np.random.get_state(), torch.get_rng_state(), device  # noqa: NPY002
 
-    def _go_back(self) -> None:
+    def _restore(self) -> None:
         if self._outside is None:
             return
         python, numpy, cpu, device = self._outside

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
-from wsrl.encoders import EncoderFactory, embed
+from wsrl.encoders import embed
+from wsrl.encoders.base import EncoderLike
 from wsrl.rnn import RNNSpec, RNNWeights
 from wsrl.tasks.base import COLUMNS, TaskModule, check_not_negative
 from wsrl.tasks.clones import chosen_rows, score_clones
@@ -27,6 +28,7 @@ from wsrl.tasks.metrics import (
     update,
     update_emulation_metrics,
 )
+from wsrl.tasks.optimizers import OptimizerLike, SchedulerLike
 from wsrl.tasks.pretrained import make_encoder
 from wsrl.tasks.remarks import Remark, remarks_on_shuffling
 
@@ -49,8 +51,9 @@ class EmulationModule(TaskModule):
     number of processes and in batches of any size.
 
     Args:
-        encoder: makes the encoder for the zoo's RNNs: an encoder class, or any callable that takes
-            the spec. A checkpoint gives back the plain description it holds, which goes here too.
+        encoder: its registered name, its class, or any callable that makes it of the spec, as
+            ``functools.partial(wsrl.FreeRunningProbing, num_probes=2)``. A checkpoint gives back
+            the plain description it holds, which goes here too.
         spec: the zoo's RNNs, as ``RNNSpec.to_dict`` returns them.
         output_kind: ``categorical`` (outputs are logits) or ``real``.
         loss: what is minimised; a name in ``wsrl.tasks.losses``.
@@ -58,7 +61,7 @@ class EmulationModule(TaskModule):
         emulator_layers: the emulator's LSTM layers.
         condition_every_step: tell the emulator the embedding at every step, not only at the first.
         open_forget_gates: start the emulator with open forget gates.
-        learning_rate: of AdamW.
+        learning_rate: of AdamW, the default optimiser.
         weight_decay: of AdamW.
         warmup_steps: steps over which the learning rate rises to its full value; 0 for none, as
             published.
@@ -72,6 +75,10 @@ class EmulationModule(TaskModule):
         figures: draw figures at the end of evaluations, where a logger takes pictures.
         encoder_defaults: what suits the zoo's problem, for those options of the encoder that are
             left at ``None``.
+        optimizer: another optimiser than AdamW: its class, or ``functools.partial`` of it, or its
+            description ``{"class_path": ..., "init_args": ...}``. On the command line
+            ``--optimizer`` says it.
+        lr_scheduler: changes the learning rate after every step; given as the optimiser is.
 
     Raises:
         ValueError: for an unknown loss or output kind, or an option out of range.
@@ -79,7 +86,7 @@ class EmulationModule(TaskModule):
 
     def __init__(
         self,
-        encoder: EncoderFactory,
+        encoder: EncoderLike,
         spec: dict[str, Any],
         output_kind: str = "categorical",
         loss: str = "total_variation",
@@ -96,16 +103,19 @@ class EmulationModule(TaskModule):
         evaluation_seed: int = 0,
         figures: bool = True,
         encoder_defaults: dict[str, Any] | None = None,
+        optimizer: OptimizerLike | None = None,
+        lr_scheduler: SchedulerLike | None = None,
     ) -> None:
         super().__init__()
         self._loss = get_loss(loss, output_kind)
         check_not_negative(gradient_clip=gradient_clip, clone_rnns=clone_rnns)
-        check_not_negative(warmup_steps=warmup_steps)
         if clone_sequences < 1:
             raise ValueError(f"clone_sequences must be at least 1, not {clone_sequences}")
         self.output_kind = output_kind
-        self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.warmup_steps, self.gradient_clip = warmup_steps, gradient_clip
+        training = self.set_training(
+            learning_rate, weight_decay, warmup_steps, optimizer, lr_scheduler
+        )
+        self.gradient_clip = gradient_clip
         self.clone_rnns, self.clone_sequences = clone_rnns, clone_sequences
         self.evaluation_seed, self.figures = evaluation_seed, figures
         self.spec = RNNSpec(**spec)
@@ -131,9 +141,7 @@ class EmulationModule(TaskModule):
                 "emulator_layers": emulator_layers,
                 "condition_every_step": condition_every_step,
                 "open_forget_gates": open_forget_gates,
-                "learning_rate": learning_rate,
-                "weight_decay": weight_decay,
-                "warmup_steps": warmup_steps,
+                **training,
                 "gradient_clip": gradient_clip,
                 "clone_rnns": clone_rnns,
                 "clone_sequences": clone_sequences,

@@ -1,42 +1,76 @@
 """How far a student's outputs are from a teacher's: the published emulation losses.
 
-Every function takes the student's and the teacher's outputs ``(..., O)`` and returns one number a
-position, ``(...)``. For categorical outputs both are logits (log-probabilities are logits too);
-adding a constant to all ``O`` of a position changes nothing.
+A loss takes the student's and the teacher's outputs ``(..., O)`` and returns one number a
+position, ``(...)``. Categorical outputs are logits (log-probabilities are logits too): a constant
+added to all ``O`` of a position changes nothing. A new loss is one function with one
+``@register_loss``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from torch import Tensor
 from torch.nn import functional
 
+from wsrl.plugins import Registry
+
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
+_Loss = TypeVar("_Loss", bound=Loss)
 
+LOSSES: dict[str, Registry[Loss]] = {
+    kind: Registry("loss", f"wsrl.losses.{kind}") for kind in ("categorical", "real")
+}
+"""Every loss by name, by the kind of outputs: logits, or values."""
+
+
+def _registry(output_kind: str) -> Registry[Loss]:
+    if output_kind not in LOSSES:
+        kinds = ", ".join(LOSSES)
+        raise ValueError(f"unknown output kind {output_kind!r}; choose one of {kinds}")
+    return LOSSES[output_kind]
+
+
+def register_loss(output_kind: str) -> Callable[[_Loss], _Loss]:
+    """Register a loss under the name of its function; a decorator with an argument.
+
+    Args:
+        output_kind: of the outputs that it compares: ``categorical`` or ``real``.
+
+    Raises:
+        ValueError: for an unknown kind of outputs, or where the name is taken.
+    """
+    return _registry(output_kind).register
+
+
+@register_loss("categorical")
 def total_variation(student: Tensor, teacher: Tensor) -> Tensor:
     """Half the summed difference of the probabilities: 0 where equal, at most 1."""
     return 0.5 * (student.softmax(-1) - teacher.softmax(-1)).abs().sum(-1)
 
 
+@register_loss("categorical")
 def kl(student: Tensor, teacher: Tensor) -> Tensor:
     """``KL(teacher || student)`` in nats, summed over the classes."""
     student, teacher = student.log_softmax(-1), teacher.log_softmax(-1)
     return (teacher.exp() * (teacher - student)).sum(-1)
 
 
+@register_loss("categorical")
 def reverse_kl(student: Tensor, teacher: Tensor) -> Tensor:
     """``KL(student || teacher)`` in nats, summed over the classes."""
     return kl(teacher, student)
 
 
+@register_loss("categorical")
 def symmetric_kl(student: Tensor, teacher: Tensor) -> Tensor:
     """Half the sum of both KLs; published under the name JS, which it is not."""
     return 0.5 * (kl(student, teacher) + reverse_kl(student, teacher))
 
 
+@register_loss("categorical")
 def cross_entropy(student: Tensor, teacher: Tensor) -> Tensor:
     """The student's cross-entropy with the teacher's most likely symbol.
 
@@ -47,37 +81,28 @@ def cross_entropy(student: Tensor, teacher: Tensor) -> Tensor:
     return -student.log_softmax(-1).gather(-1, chosen)[..., 0]
 
 
+@register_loss("categorical")
 def cosine(student: Tensor, teacher: Tensor) -> Tensor:
     """1 minus the cosine of the log-probabilities, as published."""
     return 1 - functional.cosine_similarity(student.log_softmax(-1), teacher.log_softmax(-1), -1)
 
 
+@register_loss("categorical")
 def l2_log_probabilities(student: Tensor, teacher: Tensor) -> Tensor:
     """Squared difference of the log-probabilities, averaged over the classes as published."""
     return (student.log_softmax(-1) - teacher.log_softmax(-1)).square().mean(-1)
 
 
+@register_loss("real")
 def mean_squared_error(student: Tensor, teacher: Tensor) -> Tensor:
     """Squared difference averaged over the outputs; for real outputs."""
     return (student - teacher).square().mean(-1)
 
 
-CATEGORICAL_LOSSES: dict[str, Loss] = {
-    "total_variation": total_variation,
-    "kl": kl,
-    "reverse_kl": reverse_kl,
-    "symmetric_kl": symmetric_kl,
-    "js": symmetric_kl,
-    "cross_entropy": cross_entropy,
-    "cosine": cosine,
-    "l2_log_probabilities": l2_log_probabilities,
-}
-REAL_LOSSES: dict[str, Loss] = {"mean_squared_error": mean_squared_error}
-LOSSES: dict[str, Loss] = CATEGORICAL_LOSSES | REAL_LOSSES
-"""Every loss by name; ``js`` is the published name of ``symmetric_kl``."""
-
-OUTPUT_KINDS: dict[str, dict[str, Loss]] = {"categorical": CATEGORICAL_LOSSES, "real": REAL_LOSSES}
-"""The losses that suit outputs which are logits, and outputs which are values."""
+@register_loss("categorical")
+def js(student: Tensor, teacher: Tensor) -> Tensor:
+    """``symmetric_kl`` under its published name."""
+    return symmetric_kl(student, teacher)
 
 
 def get_loss(name: str, output_kind: str) -> Loss:
@@ -86,13 +111,12 @@ def get_loss(name: str, output_kind: str) -> Loss:
     Raises:
         ValueError: for an unknown kind or loss, or a loss made for outputs of the other kind.
     """
-    if output_kind not in OUTPUT_KINDS:
-        kinds = ", ".join(OUTPUT_KINDS)
-        raise ValueError(f"unknown output kind {output_kind!r}; choose one of {kinds}")
-    suited = OUTPUT_KINDS[output_kind]
-    if name not in suited:
-        problem = "is for other outputs" if name in LOSSES else "is unknown"
+    suited = _registry(output_kind)
+    known = suited.names()
+    if name not in known:
+        other = any(name in losses.names() for losses in LOSSES.values())
+        problem = "is for other outputs" if other else "is unknown"
         raise ValueError(
-            f"loss {name!r} {problem}; for {output_kind} outputs choose one of {', '.join(suited)}"
+            f"loss {name!r} {problem}; for {output_kind} outputs choose one of {', '.join(known)}"
         )
-    return suited[name]
+    return suited.get(name)

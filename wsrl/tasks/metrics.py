@@ -13,11 +13,11 @@ from typing import cast
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, distributed, nn
-from torchmetrics import MeanAbsoluteError, MeanMetric, Metric
+from torchmetrics import MeanMetric, Metric
 from torchmetrics.functional.regression import kendall_rank_corrcoef
 from torchmetrics.utilities import dim_zero_cat
 
-from wsrl.tasks.losses import LOSSES
+from wsrl.tasks.losses import get_loss
 
 EMULATION_METRICS: dict[str, tuple[str, ...]] = {
     "categorical": ("total_variation", "reverse_kl"),
@@ -37,7 +37,7 @@ def emulation_metrics(output_kind: str, clones: bool) -> nn.ModuleDict:
     """
     losses = EMULATION_METRICS[output_kind]
     names = (*losses, *(f"shuffled_{name}" for name in losses), *(CLONE_METRICS if clones else ()))
-    return nn.ModuleDict({name: _mean() for name in names})
+    return nn.ModuleDict({name: mean() for name in names})
 
 
 def update_emulation_metrics(
@@ -55,7 +55,8 @@ def update_emulation_metrics(
     Returns:
         The losses that were measured, ``(B, S, T)``.
     """
-    losses = {name: LOSSES[name](emulated, outputs) for name in EMULATION_METRICS[output_kind]}
+    names = EMULATION_METRICS[output_kind]
+    losses = {name: get_loss(name, output_kind)(emulated, outputs) for name in names}
     for name, values in losses.items():
         update(metrics, prefix + name, values)
     return losses
@@ -66,77 +67,27 @@ def of_each(measured: Tensor) -> Tensor:
     return measured.flatten(1).mean(1) if measured.ndim > 1 else measured
 
 
-def prediction_metrics(kind: str, period: float | None = None, loss: bool = True) -> nn.ModuleDict:
-    """Return the metrics of a predicted property.
-
-    Args:
-        kind: of the target. ``classes``: ``exact_match`` (all parts right) and ``part_accuracy``
-            (a part right). ``real``: ``mae``, ``r2`` and ``kendall_tau`` (tau-b), averaged over the
-            parts of a target.
-        period: of numbers on a circle: adds ``angular_error``, the mean absolute one the short way
-            round, at most half a period.
-        loss: whether to add the mean of its ``loss``.
-    """
-    metrics: dict[str, nn.Module] = {"loss": _mean()} if loss else {}
-    if kind == "classes":
-        metrics |= {"exact_match": _mean(), "part_accuracy": _mean()}
-    elif kind == "real":
-        metrics |= {"mae": MeanAbsoluteError(), "r2": SplitScore(r2)}
-        metrics["kendall_tau"] = SplitScore(kendall_tau)
-    if period is not None:
-        metrics["angular_error"] = AngularError(period)
-    return nn.ModuleDict(metrics)
-
-
-def update_prediction_metrics(
-    metrics: nn.ModuleDict, losses: Tensor | None, predicted: Tensor, target: Tensor
-) -> None:
-    """Add a batch to what ``prediction_metrics`` returned.
-
-    Args:
-        metrics: the metrics.
-        losses: ``(B,)``; ``None`` where they are not among the metrics. A class that is predicted
-            with a loss of NaN is neither right nor wrong.
-        predicted: ``(B, parts)``, class indices, real values or degrees.
-        target: the same of the truth.
-    """
-    if losses is not None:
-        update(metrics, "loss", losses)
-    if "exact_match" in metrics:
-        right = (predicted == target).float()
-        if losses is not None:
-            right[losses.isnan()] = torch.nan
-        update(metrics, "exact_match", right.prod(1))
-        update(metrics, "part_accuracy", right)
-    if "angular_error" in metrics:
-        update(metrics, "angular_error", predicted, target)
-    if "mae" in metrics:
-        for name in ("mae", "r2", "kendall_tau"):
-            update(metrics, name, predicted, target)
-
-
 def update(metrics: nn.ModuleDict, name: str, *values: Tensor) -> None:
     """Give a batch's values to one of several metrics."""
     cast(Metric, metrics[name]).update(*values)
 
 
-def everywhere(module: LightningModule, values: Tensor) -> Tensor:
+def everywhere(values: Tensor) -> Tensor:
     """Return the values of all processes, ``(processes, *shape)``; the same shape on each.
 
     Lightning's own ways to do so wait for the GPU, or warn of what will be removed from PyTorch.
     """
-    processes = module.trainer.world_size if module._trainer is not None else 1
-    if processes == 1:
+    if not distributed.is_initialized():
         return values[None]
     values = values.contiguous()
-    gathered = [torch.empty_like(values) for _ in range(processes)]
+    gathered = [torch.empty_like(values) for _ in range(distributed.get_world_size())]
     distributed.all_gather(gathered, values)
     return torch.stack(gathered)
 
 
 def log_loss(module: LightningModule, loss: Tensor, batch_size: int) -> None:
     """Log a training step's loss as ``train/loss``: its mean over all processes."""
-    mean = everywhere(module, loss.detach()).mean()  # their shares are equal
+    mean = everywhere(loss.detach()).mean()  # their shares are equal
     module.log("train/loss", mean, batch_size=batch_size)
 
 
@@ -159,6 +110,22 @@ def log_metrics(module: LightningModule, split: str, metrics: nn.ModuleDict, sho
             prog_bar=name == shown,
             add_dataloader_idx=False,
         )
+
+
+class MeanOf(MeanMetric):
+    """The mean of a measure of predictions and targets; NaN of nothing.
+
+    Args:
+        measure: maps both, ``(B, parts)``, to any number of values.
+    """
+
+    def __init__(self, measure: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__(nan_strategy="disable")
+        self.measure = measure
+
+    def update(self, predicted: Tensor, target: Tensor) -> None:  # type: ignore[override]
+        """Add a batch ``(B, parts)``."""
+        super().update(self.measure(predicted, target))
 
 
 class SplitScore(Metric):
@@ -233,32 +200,6 @@ def is_constant(values: Tensor) -> Tensor:
     return (values == values[:1]).all(0)
 
 
-class AngularError(Metric):
-    """Mean absolute difference of numbers on a circle, the short way round.
-
-    Args:
-        period: what goes once round the circle.
-    """
-
-    total: Tensor
-    count: Tensor
-
-    def __init__(self, period: float) -> None:
-        super().__init__()
-        self.period = period
-        self.add_state("total", torch.zeros(()), "sum")
-        self.add_state("count", torch.zeros(()), "sum")
-
-    def update(self, predicted: Tensor, target: Tensor) -> None:
-        """Add a batch of any shape."""
-        half = self.period / 2
-        self.total += ((predicted - target + half) % self.period - half).abs().sum()
-        self.count += target.numel()
-
-    def compute(self) -> Tensor:
-        """Return the mean, at most half a period."""
-        return self.total / self.count
-
-
-def _mean() -> MeanMetric:
+def mean() -> MeanMetric:
+    """Return a mean that keeps NaN."""
     return MeanMetric(nan_strategy="disable")

@@ -8,23 +8,19 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from lightning.pytorch import Callback
 from torch import Tensor, nn
-from torch.nn import functional
 
-from wsrl.encoders import Encoder, EncoderFactory, embed
+from wsrl.encoders import Encoder, embed
+from wsrl.encoders.base import EncoderLike
 from wsrl.rnn import RNNSpec, RNNWeights
-from wsrl.tasks.base import COLUMNS, TaskModule, check_not_negative
+from wsrl.tasks.base import COLUMNS, TaskModule
 from wsrl.tasks.evaluation import evaluation_data, has_data
 from wsrl.tasks.figures import PredictionFigures
-from wsrl.tasks.head import PredictionHead, RunningScale, on_circle, to_degrees
-from wsrl.tasks.metrics import (
-    everywhere,
-    log_loss,
-    log_metrics,
-    prediction_metrics,
-    update_prediction_metrics,
-)
+from wsrl.tasks.heads import HeadLike, PredictionHead, RunningScale, make_head
+from wsrl.tasks.metrics import everywhere, log_loss, log_metrics, mean, update
+from wsrl.tasks.optimizers import OptimizerLike, SchedulerLike
 from wsrl.tasks.pretrained import check_same_encoder, load_pretrained_encoder, make_encoder
 from wsrl.tasks.remarks import Remark, remarks_on_target
+from wsrl.tasks.targets import CLASS_LOSSES, make_target
 
 if TYPE_CHECKING:
     from wsrl.data.batch import ZooBatch
@@ -33,25 +29,21 @@ MODES = ("frozen", "finetune", "scratch", "untrained")
 FRESH, FIXED = ("scratch", "untrained"), ("frozen", "untrained")
 """Modes whose encoder starts from random weights, and those whose encoder is not trained."""
 
-KINDS = ("classes", "real", "angle")
-CLASS_LOSSES = ("binary_cross_entropy", "cross_entropy")
-
 
 class PredictionModule(TaskModule):
     """Trains a small network that predicts a property of RNNs from their embeddings.
 
-    Logged for every evaluated split: ``loss``; of classes ``exact_match`` and ``part_accuracy``,
-    of real values ``mae``, ``r2`` and ``kendall_tau``, of numbers on a circle ``angular_error``
-    (the mean absolute one, the short way round). Of the kind ``angle`` they are learned as points
-    on the circle.
+    Logged for every evaluated split: ``loss``, and the metrics of the target's kind: of classes
+    ``exact_match`` and ``part_accuracy``, of real values ``mae``, ``r2`` and ``kendall_tau``, of
+    numbers on a circle ``angular_error`` (the mean absolute one, the short way round).
 
     Args:
         target: which property; a name in ``targets``.
         targets: what the zoo's problem offers, by name: ``{"kind", "parts", "classes"}``, and of
             numbers on a circle ``period``.
         spec: the zoo's RNNs, as ``RNNSpec.to_dict`` returns them.
-        encoder: makes the encoder, as for ``EmulationModule``. Left out with ``pretrained``, whose
-            encoder it would have to be.
+        encoder: as for ``EmulationModule``. Left out with ``pretrained``, whose encoder it would
+            have to be.
         pretrained: a checkpoint of an ``EmulationModule`` to take the encoder from, with its
             weights. It is read once: this module's own checkpoints hold all they need.
         mode: ``frozen`` (the encoder stays as it was pre-trained), ``finetune`` (it is trained
@@ -59,12 +51,18 @@ class PredictionModule(TaskModule):
             baseline, which shows what its architecture alone gives).
         class_loss: for classes. ``binary_cross_entropy`` treats every class of every part as a
             yes-or-no question, as published; ``cross_entropy`` has the classes of a part compete.
-        head_width: neurons of each of the head's hidden layers.
-        head_layers: hidden layers of the head.
-        learning_rate: of AdamW.
+        head_width: neurons of each of the hidden layers, of the default head.
+        head_layers: its hidden layers.
+        learning_rate: as for ``EmulationModule``, like the two that follow.
         weight_decay: of AdamW.
         warmup_steps: steps over which the learning rate rises to its full value; 0 for none.
         encoder_defaults: as for ``EmulationModule``.
+        head: the head's class or another callable of its inputs and outputs, or its registered
+            name; by default a ``PredictionHead``. A checkpoint's own description goes here too.
+        kind: the kind of target to learn the property as, a name in ``wsrl.tasks.targets.TARGETS``;
+            by default the one that the data say.
+        optimizer: as for ``EmulationModule``, like ``lr_scheduler``.
+        lr_scheduler: changes the learning rate.
 
     Raises:
         ValueError: for an unknown target, mode or loss, or an encoder, a checkpoint and a mode
@@ -77,7 +75,7 @@ class PredictionModule(TaskModule):
         target: str,
         targets: dict[str, dict[str, Any]],
         spec: dict[str, Any],
-        encoder: EncoderFactory | None = None,
+        encoder: EncoderLike | None = None,
         pretrained: str | None = None,
         mode: str = "frozen",
         class_loss: str = "binary_cross_entropy",
@@ -87,29 +85,30 @@ class PredictionModule(TaskModule):
         weight_decay: float = 0.01,
         warmup_steps: int = 0,
         encoder_defaults: dict[str, Any] | None = None,
+        head: HeadLike | None = None,
+        kind: str | None = None,
+        optimizer: OptimizerLike | None = None,
+        lr_scheduler: SchedulerLike | None = None,
     ) -> None:
         super().__init__()
         _check_choice("target", target, tuple(targets))
         _check_choice("mode", mode, MODES)
         _check_choice("class_loss", class_loss, CLASS_LOSSES)
-        self.target, self.mode, self.class_loss = target, mode, class_loss
-        check_not_negative(warmup_steps=warmup_steps)
-        self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.warmup_steps = warmup_steps
-        self.kind = str(targets[target]["kind"])
-        self.period: float | None = targets[target].get("period")
-        self.parts, self.classes = int(targets[target]["parts"]), int(targets[target]["classes"])
-        _check_choice(f"kind of target {target!r}", self.kind, KINDS)
+        self.target, self.mode = target, mode
+        self.kind = make_target(targets[target], kind, class_loss=class_loss)
+        training = self.set_training(
+            learning_rate, weight_decay, warmup_steps, optimizer, lr_scheduler
+        )
         self.spec = RNNSpec(**spec)
         self.encoder = _find_encoder(encoder, encoder_defaults, pretrained, mode, self.spec)
         self.pretrained = None if pretrained is None else str(Path(pretrained).resolve())
-        self.head = PredictionHead(
-            self.encoder.embedding_dim,
-            self.parts * self._values_per_part,
-            head_width,
-            head_layers,
+        sizes = (self.encoder.embedding_dim, self.kind.parts * self.kind.width)
+        self.head = (
+            PredictionHead(*sizes, head_width, head_layers)
+            if head is None
+            else make_head(head, *sizes)
         )
-        self.scale = RunningScale(self.parts)  # of a real target
+        self.scale = RunningScale(self.kind.parts)  # of a scaled kind
         self.split_metrics = nn.ModuleDict()
         if mode in FIXED:
             self.encoder.requires_grad_(False)
@@ -126,9 +125,9 @@ class PredictionModule(TaskModule):
                 "class_loss": class_loss,
                 "head_width": head_width,
                 "head_layers": head_layers,
-                "learning_rate": learning_rate,
-                "weight_decay": weight_decay,
-                "warmup_steps": warmup_steps,
+                "head": None if head is None else self.head.config(),
+                "kind": kind,
+                **training,
             }
         )
 
@@ -141,12 +140,11 @@ class PredictionModule(TaskModule):
         """Read embeddings ``(B, D)``.
 
         Returns:
-            Of classes, logits ``(B, parts, classes)``. Of an angle, a point of the plane
-            ``(B, parts, 2)``. Of a real target, the values in the scale of the training targets,
-            ``(B, parts)``.
+            ``(B, parts, width)``, of a scaled kind in the scale of the training targets: of classes
+            logits, of an angle a point of the plane, of a real target one value.
         """
         values: Tensor = self.head(embedding)
-        return values if self.kind == "real" else values.view(-1, self.parts, self._values_per_part)
+        return values.view(-1, self.kind.parts, self.kind.width)
 
     def embed(self, weights: RNNWeights) -> Tensor:
         """Return the embeddings of ``B`` RNNs, ``(B, D)`` of unit norm."""
@@ -159,9 +157,7 @@ class PredictionModule(TaskModule):
 
     def decide(self, values: Tensor) -> Tensor:
         """Return what the head's values, as of ``forward``, stand for; as ``predict``."""
-        if self.kind == "classes":
-            return values.argmax(-1)
-        return to_degrees(values) if self.kind == "angle" else self.scale.restore(values)
+        return self.kind.decode(self._unscaled(values))
 
     def predict(self, weights: RNNWeights) -> Tensor:
         """Predict the property of ``B`` RNNs.
@@ -185,14 +181,14 @@ class PredictionModule(TaskModule):
             return
         splits = evaluation_data(self).eval_splits("test" if stage == "test" else "validate")
         self.split_metrics = nn.ModuleDict(
-            {split: prediction_metrics(self.kind, self.period) for split in splits}
+            {split: nn.ModuleDict({"loss": mean(), **self.kind.metrics()}) for split in splits}
         )
 
     def remarks(self, stage: str) -> list[Remark]:
         """Say where the target is constant, and which metrics are then not defined."""
         data = evaluation_data(self)
         splits = ["train"] * (stage == "fit") + data.eval_splits(stage)
-        return remarks_on_target(data, splits, self.target, self.kind)
+        return remarks_on_target(data, splits, self.target, self.kind.needs_variation)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note where the encoder is from; its weights are in the checkpoint."""
@@ -219,9 +215,9 @@ class PredictionModule(TaskModule):
     def training_step(self, batch: ZooBatch, batch_idx: int) -> Tensor:
         """Return the mean loss on one batch."""
         target = batch.targets[self.target]
-        if self.kind == "real":
+        if self.kind.scaled:
             # All processes' targets, so that every process has the scale that one would have.
-            self.scale.update(everywhere(self, target).flatten(0, 1))
+            self.scale.update(everywhere(target).flatten(0, 1))
         loss = self._losses(self(self.embed(batch.weights)), target).mean()
         log_loss(self, loss, len(batch))
         return loss
@@ -235,17 +231,14 @@ class PredictionModule(TaskModule):
     ) -> dict[str, dict[str, Tensor]]:
         """Measure one batch; return predictions and targets as ``COLUMNS``, for figures."""
         split = evaluation_data(self).eval_splits("validate")[dataloader_idx]
-        predicted = self._measure(batch, split)
-        return {COLUMNS: {"prediction": predicted, "target": batch.targets[self.target]}}
+        return {COLUMNS: self._measure(batch, split)}
 
     def test_step(
         self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
     ) -> dict[str, dict[str, Tensor]]:
         """Measure one batch; return predictions and targets ``(B, parts)`` as ``COLUMNS``."""
         split = evaluation_data(self).eval_splits("test")[dataloader_idx]
-        predicted = self._measure(batch, split)
-        known = {"prediction": predicted, "target": batch.targets[self.target]}
-        return {COLUMNS: {**known, **batch.labels()}}
+        return {COLUMNS: {**self._measure(batch, split), **batch.labels()}}
 
     def predict_step(
         self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
@@ -253,41 +246,39 @@ class PredictionModule(TaskModule):
         """Return predictions ``(B, parts)``, embeddings ``(B, D)`` and whose they are."""
         embedding = self.embed(batch.weights)
         return {
-            "prediction": self.decide(self(embedding)),
+            **self.kind.columns(self._unscaled(self(embedding))),
             "embedding": embedding,
             **batch.labels(),
         }
 
-    @property
-    def _values_per_part(self) -> int:
-        return {"classes": self.classes, "real": 1, "angle": 2}[self.kind]
+    def _unscaled(self, values: Tensor) -> Tensor:
+        """Return the head's values in the target's own unit."""
+        return self.scale.restore(values) if self.kind.scaled else values
 
     def _losses(self, values: Tensor, target: Tensor) -> Tensor:
-        """Return each RNN's loss, ``(B,)``; of a real target in the training targets' scale."""
-        if self.kind == "real":
-            return (values - self.scale.standardise(target)).square().mean(1)
-        if self.kind == "angle":
-            return (values - on_circle(target)).square().mean((1, 2))
-        if self.class_loss == "cross_entropy":
-            losses = functional.cross_entropy(values.mT, target, reduction="none")
-            return losses.mean(1)
-        right = functional.one_hot(target, self.classes).to(values.dtype)
-        losses = functional.binary_cross_entropy_with_logits(values, right, reduction="none")
-        return losses.mean((1, 2))
+        """Return each RNN's loss, ``(B,)``; of a scaled kind in the training targets' scale."""
+        target = self.scale.standardise(target) if self.kind.scaled else target
+        return self.kind.losses(values, target)
 
-    def _measure(self, batch: ZooBatch, split: str) -> Tensor:
-        """Measure a batch; return what is predicted, as ``predict``."""
+    def _measure(self, batch: ZooBatch, split: str) -> dict[str, Tensor]:
+        """Measure a batch; return the columns of the prediction, and ``target``."""
         target = batch.targets[self.target]
         values = self(self.embed(batch.weights))
+        losses = self._losses(values, target)
+        columns = self.kind.columns(self._unscaled(values))
+        # A class that is predicted with a loss of NaN is neither right nor wrong.
+        undefined = losses.isnan()[:, None]
+        predicted = columns["prediction"]
+        judged = torch.where(undefined, torch.nan, predicted) if undefined.any() else predicted
         metrics = cast(nn.ModuleDict, self.split_metrics[split])
-        predicted = self.decide(values)
-        update_prediction_metrics(metrics, self._losses(values, target), predicted, target)
+        for name in metrics:
+            update(metrics, name, *((losses,) if name == "loss" else (judged, target)))
         log_metrics(self, split, metrics, shown="loss")
-        return predicted
+        return {**columns, "target": target}
 
 
 def _find_encoder(
-    encoder: EncoderFactory | None,
+    encoder: EncoderLike | None,
     defaults: dict[str, Any] | None,
     pretrained: str | None,
     mode: str,

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from wsrl.encoders import Encoder, EncoderFactory, build_encoder
-from wsrl.encoders.base import class_path
+from wsrl.encoders import Encoder, build_encoder, get_encoder
+from wsrl.encoders.base import EncoderLike
+from wsrl.recorded import class_path
 from wsrl.rnn import RNNSpec
 from wsrl.tasks.state_dicts import load_checked, not_finite
 from wsrl.torch_files import read_torch_file
@@ -16,14 +17,14 @@ _ENCODER_PREFIX = "encoder."
 
 
 def make_encoder(
-    encoder: EncoderFactory | Mapping[str, Any],
+    encoder: EncoderLike,
     spec: RNNSpec,
     defaults: Mapping[str, Any] | None = None,
 ) -> Encoder:
     """Build an encoder for RNNs of a spec.
 
     Args:
-        encoder: a callable that takes the spec, or what ``Encoder.config`` returned.
+        encoder: its name, a callable that takes the spec, or what ``Encoder.config`` returned.
         spec: the RNNs it will read.
         defaults: values for those of its options that were left at ``None``.
 
@@ -31,9 +32,8 @@ def make_encoder(
         ValueError: when the callable does not return an encoder, or fails.
     """
     try:
-        built: object = (
-            build_encoder(encoder, spec) if isinstance(encoder, Mapping) else encoder(spec)
-        )
+        make = get_encoder(encoder) if isinstance(encoder, str) else encoder
+        built: object = build_encoder(make, spec) if isinstance(make, Mapping) else make(spec)
     except ValueError:
         raise
     except Exception as error:  # of a class of one's own, which may have changed since
@@ -110,7 +110,9 @@ def describe_encoder(encoder: Encoder) -> str:
     return f"{type(encoder).__name__}({', '.join(f'{k}={v!r}' for k, v in options.items())})"
 
 
-def _name(encoder: EncoderFactory | Mapping[str, Any]) -> str:
+def _name(encoder: EncoderLike) -> str:
+    if isinstance(encoder, str):
+        return encoder
     if isinstance(encoder, Mapping):
         return str(encoder["class_path"])
     inside = (encoder, *getattr(encoder, "args", ()))  # the command line's are partial functions

@@ -1,4 +1,4 @@
-"""What a task says of the data before any work: metrics that are not defined, constant targets."""
+"""Remarks on the data before any work: metrics that are not defined, constant targets."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from torch import Tensor
 
 from wsrl.tasks.evaluation import EvaluationData
 from wsrl.tasks.metrics import is_constant
-
-OF_VARIATION = ("r2", "kendall_tau")
-"""Metrics of real targets that are not defined where the target does not vary."""
 
 
 class Remark(NamedTuple):
@@ -27,7 +24,7 @@ class Remark(NamedTuple):
 
 
 def remarks_on_target(
-    data: EvaluationData, splits: Sequence[str], name: str, kind: str
+    data: EvaluationData, splits: Sequence[str], name: str, lost: tuple[str, ...]
 ) -> list[Remark]:
     """Say where a property that is predicted is the same of all RNNs.
 
@@ -35,9 +32,8 @@ def remarks_on_target(
         data: the data.
         splits: those to look at; ``train`` among them where something is to be learned.
         name: of the property.
-        kind: ``classes``, ``real`` or ``angle``.
+        lost: metrics that are not defined where all RNNs have the same value.
     """
-    lost = OF_VARIATION if kind == "real" else ()
     found = (_on_target(split, name, lost, data.read_target(name, split)) for split in splits)
     return [remark for remark in found if remark]
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from wsrl.encoders import Encoder
-from wsrl.encoders.base import class_path
+from wsrl.recorded import class_path
 
 _Result = TypeVar("_Result")
 
@@ -68,7 +68,7 @@ def not_finite(module: nn.Module) -> str | None:
 
 
 def _describe(module: nn.Module, reasons: Iterable[str]) -> str:
-    encoder, of = module._modules.get("encoder"), ""
+    encoder, of = dict(module.named_children()).get("encoder"), ""
     if isinstance(encoder, Encoder):
         of = f" with the encoder {class_path(type(encoder))}"
     first, *others = reasons

@@ -3,7 +3,7 @@
 Members are trained in groups; a group is one shard. A running group keeps its weights, optimiser
 state and finished snapshots beside the zoo, so that a build that is killed goes on from there when
 the same command is run again. Random streams are functions of seed, member and step, so the step is
-all the random state there is, and it is the same who trains which group.
+all the random state there is, and any process may train any group.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def build_zoo(
         OSError: naming the file, where it cannot be written.
         ValueError: for a device or a backend that is not here, a part that is not in 1..``n``, what
             does not fit in memory, or a problem that nothing can be trained on.
-        KeyboardInterrupt, SystemExit: told to end by a signal; the state is saved.
+        KeyboardInterrupt, SystemExit: at a signal to end; the state is saved.
     """
     get_trainable_problem(problem.name)  # by its name the zoo will be opened
     folder, place = Path(out), _device(device)

@@ -7,9 +7,11 @@ from types import TracebackType
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from wsrl.minutes import Minutes
+
 
 class BuildProgress:
-    """Shows how far a build is.
+    """Shows how far a build is: a bar in a terminal, elsewhere a line a minute.
 
     Args:
         members: RNNs of every shard.
@@ -20,6 +22,7 @@ class BuildProgress:
     def __init__(self, members: Sequence[int], steps: int, quiet: bool) -> None:
         self._members, self._steps = members, steps
         self._made: dict[int, int] = {}
+        self._quiet, self._minutes = quiet, Minutes()
         self._progress = Progress(
             TextColumn("members {task.fields[members]}"),
             BarColumn(),
@@ -51,9 +54,20 @@ class BuildProgress:
         shard, step = made
         self._made[shard] = step
         speed = self._progress.tasks[0].speed
+        completed = sum(self._members[i] * n for i, n in self._made.items())
+        members = f"{sum(self._members[i] for i in self._made)}/{sum(self._members)}"
         self._progress.update(
             self._task,
-            completed=sum(self._members[i] * n for i, n in self._made.items()),
-            members=f"{sum(self._members[i] for i in self._made)}/{sum(self._members)}",
+            completed=completed,
+            members=members,
             speed=f"{speed:,.0f}" if speed else "-",
         )
+        console = self._progress.console
+        if not console.is_terminal and not self._quiet and self._minutes.passed():
+            total = sum(self._members) * self._steps
+            share = f"{completed / total:.0%}" if total else "all"
+            console.print(f"{share} built: {members} members")
+        console = self._progress.console
+        if not console.is_terminal and not self._quiet and self._minutes.passed():
+            share = f"{self._done / self._total:.0%}" if self._total else "all"
+            console.print(f"{share} built: {self._started} of {self._members} members")

@@ -137,7 +137,7 @@ def _reopen(folder: Path, records: dict[int, Record]) -> None:
     failed = {} if known.origin == "built" else known.failed  # of ours the records tell
     content = replace(known, shards=[], complete=False, failed=failed)
     content.write(folder)
-    _record(folder, records)  # again: who saw a complete zoo until now may have tidied up
+    _record(folder, records)  # again: a process that saw a complete zoo may have tidied up
     content.write(folder, BACKUP)
 
 

@@ -76,7 +76,7 @@ def _check_labels(zoo: Zoo) -> None:
             )
     check_labels(zoo.path, columns)
     for name, target in zoo.problem.targets(zoo.steps).items():
-        if target.kind != "classes":
+        if not target.values:
             continue
         try:
             target.of({target.column: zoo.read(target.column)})

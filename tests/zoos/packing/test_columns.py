@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from wsrl.zoos.packing.columns import MISSING, Column, as_number
 
+NUMBER = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"
 WHOLE = st.integers(-(2**63), 2**63 - 1)
 
 
@@ -38,6 +40,15 @@ def test_numbers_are_read_as_python_writes_them(number: float) -> None:
         assert as_number(written) == float(written)
         assert as_number(written.replace(".", ","), ",") == float(written)
     assert as_number(repr(number)) == number
+
+
+@given(st.lists(st.from_regex(re.compile(NUMBER, re.ASCII), fullmatch=True), min_size=1))
+def test_what_is_a_number_throughout_is_no_class(entries: list[str]) -> None:
+    if any(re.match("[+-]?0[0-9]", entry) for entry in entries):
+        with pytest.raises(ValueError, match="leading zero"):
+            text(entries).is_real()
+    else:
+        assert text(entries).is_real()
 
 
 @pytest.mark.parametrize(

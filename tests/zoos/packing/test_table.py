@@ -65,6 +65,10 @@ def test_separators_may_be_given(tmp_path: Path) -> None:
     for separator in ("", "~~", "\n", '"', "é"):
         with pytest.raises(ValueError, match=r"t\.txt .*a separator is one character"):
             read(path, separator=separator)
+    assert entries(written(tmp_path / "t.csv", "sep=;\r\na,b;c\r\n1;2\r\n")) == {
+        "a,b": ["1"],
+        "c": ["2"],
+    }
     with pytest.raises(ValueError, match="the decimal sign is"):
         read(path, decimal=";")
 
@@ -170,6 +174,8 @@ def test_values_in_memory_become_those_of_python() -> None:
             read({"c": values})
     with pytest.raises(ValueError, match="columns of different lengths"):
         read({"a": [1], "b": [1, 2]})
+    with pytest.raises(ValueError, match="a DataFrame or values by column, not a list"):
+        read([{"a": 1}])
 
 
 def test_many_more_rows_than_models_are_not_read(tmp_path: Path) -> None:

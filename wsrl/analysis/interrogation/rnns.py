@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from wsrl.analysis.interrogation.answers import Answers, members, to_masks
@@ -176,7 +178,7 @@ def tell_apart(
         search_interactive(answers, budget, fixed.queries),
         fixed,
         tuple(pairs),
-        _joined(answers.never),
+        _joined(pairs, len(weights)),
     )
 
 
@@ -227,23 +229,13 @@ def _distances(outputs: Tensor, output_kind: str) -> Tensor:
     return result
 
 
-def _joined(never: list[int]) -> tuple[tuple[int, ...], ...]:
-    """Return the groups of two and more that pairs join."""
-    groups, seen = [], 0
-    for function, mask in enumerate(never):
-        if seen >> function & 1:
-            continue
-        group, new = 0, mask
-        while new:
-            group |= new
-            reached = 0
-            for member in members(new):
-                reached |= never[member]
-            new = reached & ~group
-        seen |= group
-        if group.bit_count() > 1:
-            groups.append(tuple(members(group)))
-    return tuple(groups)
+def _joined(pairs: list[tuple[int, int]], count: int) -> tuple[tuple[int, ...], ...]:
+    """Return the groups of two and more of ``count`` RNNs that pairs join."""
+    graph = np.zeros((count, count), bool)
+    graph[tuple(np.array(pairs, np.intp).reshape(-1, 2).T)] = True
+    number, group = connected_components(csr_array(graph), directed=False)
+    groups = (tuple(np.flatnonzero(group == k).tolist()) for k in range(number))
+    return tuple(each for each in groups if len(each) > 1)
 
 
 def _check(weights: RNNWeights, probes: Tensor, tolerance: float, output_kind: str) -> None:

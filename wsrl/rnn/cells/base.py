@@ -66,14 +66,12 @@ class Symmetry:
 
     Attributes:
         name: what is done to the neurons.
-        draw: draws maps ``M (B, H, H)``, given ``B``, ``H`` and a generator.
-        change: given a layer's tensors and maps, returns the tensors of a layer whose outputs are
-            ``M h`` where they were ``h``.
+        change: draws a change of a layer's tensors. It returns the new tensors, and maps
+            ``M (B, H, H)`` where the layer's outputs become ``M h``; ``None`` where they stay.
     """
 
     name: str
-    draw: Callable[[int, int, torch.Generator | None], Tensor]
-    change: Callable[[Tensors, Tensor], Tensors]
+    change: Callable[[Tensors, torch.Generator | None], tuple[Tensors, Tensor | None]]
 
 
 @dataclass(frozen=True)

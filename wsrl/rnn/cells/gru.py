@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
 
-from wsrl.rnn.cells.base import LayerState, Symmetry, Tensors, TorchForm
-from wsrl.rnn.cells.matrix import MatrixCell, random_signs, remixed
+from wsrl.rnn.cells.base import LayerState, Tensors, TorchForm
+from wsrl.rnn.cells.matrix import MatrixCell, random_signs, remixed, split_biases
 from wsrl.rnn.cells.registry import register_cell
 
 
 @final
 @register_cell
-@dataclass(frozen=True)
 class GRU(MatrixCell):
     """A GRU with gates r, z, n: ``n = tanh(U x + b + r (W h + b'))``, ``h' = n + z (h - n)``.
 
@@ -24,13 +22,13 @@ class GRU(MatrixCell):
     Source: Cho et al. 2014. As ``torch.nn.GRU``.
     """
 
-    name: ClassVar[str] = "gru"
-    gates: ClassVar[int] = 3
-    summed: ClassVar[int] = 2
-    candidate: ClassVar[int] = 2
-    gain: ClassVar[float] = 8.0
-    torch_form: ClassVar[TorchForm | None] = TorchForm(nn.GRU)
-    symmetries: ClassVar[tuple[Symmetry, ...]] = (remixed("sign flips", random_signs, gate=2),)
+    name = "gru"
+    gates = 3
+    summed = 2
+    candidate = 2
+    gain = 8.0
+    torch_form = TorchForm(nn.GRU)
+    symmetries = (remixed("sign flips", random_signs, gate=2), split_biases(2, 3))
 
     def step(self, weights: Tensors, driven: Tensor, state: LayerState) -> LayerState:
         """Return ``h'``."""

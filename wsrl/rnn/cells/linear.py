@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import final
 
 from torch import Tensor
 
-from wsrl.rnn.cells.base import Symmetry
-from wsrl.rnn.cells.matrix import Elman, random_bases, remixed
+from wsrl.rnn.cells.matrix import Elman, random_bases, remixed, split_biases
 from wsrl.rnn.cells.registry import register_cell
 
 
 @final
 @register_cell
-@dataclass(frozen=True)
 class Linear(Elman):
     """``h' = W_ih x + W_hh h + b``; ``torch.nn`` does not have it."""
 
-    name: ClassVar[str] = "linear"
-    affine: ClassVar[bool] = True
-    symmetries: ClassVar[tuple[Symmetry, ...]] = (remixed("changes of basis", random_bases),)
+    name = "linear"
+    affine = True
+    symmetries = (remixed("changes of basis", random_bases), split_biases(1, 1))
 
     def activation(self, values: Tensor) -> Tensor:
         """Return the values."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import ClassVar, final
 
 import torch
@@ -22,7 +21,6 @@ from wsrl.rnn.cells.base import (
 )
 
 
-@dataclass(frozen=True)
 class MatrixCell(Cell):
     """A cell with ``weight_ih``, ``weight_hh``, ``bias_ih`` and ``bias_hh``.
 
@@ -72,12 +70,11 @@ class MatrixCell(Cell):
         return state[0]
 
 
-@dataclass(frozen=True)
 class Elman(MatrixCell):
     """An Elman cell, ``h' = f(W_ih x + W_hh h + b)``."""
 
-    gates: ClassVar[int] = 1
-    summed: ClassVar[int] = 1
+    gates = 1
+    summed = 1
 
     @abstractmethod
     def activation(self, values: Tensor) -> Tensor:
@@ -96,21 +93,46 @@ def remixed(
 
     Args:
         name: of the symmetry.
-        draw: the maps ``M``.
+        draw: draws maps ``M (B, H, H)``, given ``B``, ``H`` and a generator.
         gate: whose sums become ``M`` times what they were.
     """
 
-    def change(tensors: Tensors, maps: Tensor) -> Tensors:
-        size, changed = maps.shape[1], {}
-        rows = slice(gate * size, (gate + 1) * size)
+    def change(
+        tensors: Tensors, generator: torch.Generator | None
+    ) -> tuple[Tensors, Tensor | None]:
+        batch, _, size = tensors["weight_hh"].shape
+        maps = draw(batch, size, generator).to(tensors["weight_hh"])
+        rows, changed = slice(gate * size, (gate + 1) * size), {}
         for key, value in tensors.items():
             value = value.clone()
             part = value[:, rows] if value.ndim == 3 else value[:, rows, None]
             part.copy_(maps @ part)
             changed[key] = value @ torch.linalg.inv(maps) if key == "weight_hh" else value
-        return changed
+        return changed, maps
 
-    return Symmetry(name, draw, change)
+    return Symmetry(name, change)
+
+
+def split_biases(summed: int, gates: int) -> Symmetry:
+    """Return a symmetry: what one bias of the first gates loses, the other gains.
+
+    Args:
+        summed: of so many gates the two biases are added up.
+        gates: of the cell.
+    """
+
+    def change(
+        tensors: Tensors, generator: torch.Generator | None
+    ) -> tuple[Tensors, Tensor | None]:
+        if "bias_ih" not in tensors:
+            return tensors, None
+        bias = tensors["bias_ih"]
+        shift = torch.randn(bias.shape, generator=generator, dtype=torch.float64).to(bias)
+        shift[:, bias.shape[1] // gates * summed :] = 0
+        moved = {"bias_ih": bias + shift, "bias_hh": tensors["bias_hh"] - shift}
+        return {**tensors, **moved}, None
+
+    return Symmetry("biases split otherwise", change)
 
 
 def random_signs(batch: int, size: int, generator: torch.Generator | None) -> Tensor:

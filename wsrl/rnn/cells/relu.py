@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
 
-from wsrl.rnn.cells.base import Symmetry, TorchForm
-from wsrl.rnn.cells.matrix import Elman, random_scales, remixed
+from wsrl.rnn.cells.base import TorchForm
+from wsrl.rnn.cells.matrix import Elman, random_scales, remixed, split_biases
 from wsrl.rnn.cells.registry import register_cell
 
 
 @final
 @register_cell
-@dataclass(frozen=True)
 class ReLU(Elman):
     """``h' = max(0, W_ih x + W_hh h + b)``, as ``torch.nn.RNN`` with ``nonlinearity="relu"``."""
 
-    name: ClassVar[str] = "relu"
-    torch_form: ClassVar[TorchForm | None] = TorchForm(nn.RNN, {"nonlinearity": "relu"})
-    symmetries: ClassVar[tuple[Symmetry, ...]] = (remixed("positive scaling", random_scales),)
+    name = "relu"
+    torch_form = TorchForm(nn.RNN, {"nonlinearity": "relu"})
+    symmetries = (remixed("positive scaling", random_scales), split_biases(1, 1))
 
     def activation(self, values: Tensor) -> Tensor:
         """Return the values that are positive, and 0 in the place of the others."""

@@ -177,10 +177,8 @@ class _Check(TrainingCLI):
     def __init__(self, request: Request, held: ExitStack, zoo: ZooFacts) -> None:
         self.zoo = zoo
         request.ckpt_path = None
+        request.options += ["--seed_everything", "false"]  # this process's random state stays
         super().__init__("fit", request, StopRequests(), held)
-
-    def _set_seed(self) -> None:
-        """Leave this process's random state as it is, and say nothing of it."""
 
     def instantiate_classes(self) -> None:
         """Make the module alone."""

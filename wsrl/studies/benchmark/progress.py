@@ -1,8 +1,8 @@
-"""How far a benchmark is, and how long the rest may take."""
+"""Progress of a benchmark, and an estimate of the time left."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean
 
 from wsrl.studies.benchmark.results import Trial
@@ -10,7 +10,7 @@ from wsrl.terminal import say
 
 
 class Progress:
-    """Says of every trial how it ended, and of the whole grid what is left.
+    """Reports how each trial ended, and how much of the grid is left.
 
     Args:
         trials: all trials of the grid.
@@ -24,25 +24,30 @@ class Progress:
         self.failed: dict[str, str] = {}
 
     def know(self, name: str, seconds: float) -> None:
-        """Take note of a trial that is done."""
+        """Record a finished trial without printing."""
         self.seconds[name] = seconds
 
     def done(self, name: str, seconds: float) -> None:
-        """Say that a trial is done."""
+        """Record and report a finished trial."""
         self.know(name, seconds)
         self._say(name, f"done in {duration(seconds)}")
 
     def fail(self, name: str, reason: str) -> None:
-        """Say that a trial failed."""
+        """Record and report a failed trial."""
         self.failed[name] = reason
         self._say(name, f"FAILED: {reason}")
 
     def leave_out(self, name: str, needed: str) -> None:
-        """Say that a trial cannot be run."""
+        """Record and report a trial that cannot be run."""
         self.fail(name, f"left out, since {needed} failed")
 
+    def show(self, running: Sequence[str]) -> None:
+        """Say how many trials are through, and which are being run here."""
+        through = len(self.seconds) + len(self.failed)
+        say(f"{through} of {len(self.trials)} trials are through; running: {', '.join(running)}")
+
     def time_left(self) -> float | None:
-        """Return the seconds that the rest may take; ``None`` where nothing is known."""
+        """Return the estimated seconds left; ``None`` if no similar trial has finished."""
         left = [c for n, c in self.trials.items() if n not in self.seconds and n not in self.failed]
         times = _times(self.trials, self.seconds)
         known = [self._guess(trial, times) for trial in left]
@@ -52,7 +57,7 @@ class Progress:
         return mean(guesses) * len(left) / self.workers if left else 0.0
 
     def _guess(self, trial: Trial, times: Mapping[tuple[str, ...], list[float]]) -> float | None:
-        """Return how long a trial takes by those done that are most like it."""
+        """Return the mean time of the most similar finished trials."""
         return next((mean(times[key]) for key in _likenesses(trial) if key in times), None)
 
     def _say(self, name: str, text: str) -> None:
@@ -74,7 +79,7 @@ def duration(seconds: float) -> str:
 
 
 def _likenesses(trial: Trial) -> list[tuple[str, ...]]:
-    """Return what a trial has in common with others, the most first."""
+    """Return keys by which trials are similar, the most specific first."""
     mode = trial.mode or ""
     alike = [(trial.zoo, trial.kind, trial.encoder, mode), (trial.zoo, trial.kind, mode)]
     return [*alike, (trial.zoo, trial.kind), (trial.kind,)]

@@ -49,7 +49,7 @@ class Record:
 
 
 def record_grid(out: Path, settings: BenchmarkSettings, trials: Sequence[PlannedTrial]) -> None:
-    """Note in the folder what it holds; a grid may grow, but not become another.
+    """Write ``benchmark.json``; a grid may grow, but not become another.
 
     Zoos, encoders, seeds, targets, modes, ablations and baselines may be added to a folder. How all
     are trained, the zoos that it knows and what a trial that it knows runs must stay the same, the
@@ -142,30 +142,26 @@ def _check_same(
     commands: dict[str, list[str]],
     configs: dict[str, Any],
 ) -> None:
-    shared = known["common"]["zoos"].keys() & common["zoos"].keys()
-    was, is_now = (
-        {**ways, "zoos": {name: ways["zoos"][name] for name in shared}}
-        for ways in (known["common"], common)
-    )
+    advice = "Choose another --out, or go back to what it was"
+    zoos = common["zoos"].keys() & known["common"]["zoos"].keys()
+    was, is_now = (_of_zoos(ways, zoos) for ways in (known["common"], common))
     if was != is_now:
-        raise ValueError(
-            f"{out} holds another benchmark: {_difference(was, is_now)}. Choose another --out, or "
-            "go back to what it was"
-        )
+        raise ValueError(f"{out} holds another benchmark: {_difference(was, is_now)}. {advice}")
     for name in sorted(configs.keys() & known["configs"].keys()):
         if configs[name] != known["configs"][name]:
             difference = _difference(known["configs"][name], configs[name])
-            raise ValueError(
-                f"{out} was begun with another {name}: {difference}. Choose another --out, or go "
-                "back to what it was"
-            )
+            raise ValueError(f"{out} was begun with another {name}: {difference}. {advice}")
     for name in sorted(commands.keys() & known["commands"].keys()):
         for before, now in zip(known["commands"][name], commands[name], strict=False):
             if before != now:
                 raise ValueError(
                     f"{out} holds another benchmark. Its trial {name} ran\n  {before}\n"
-                    f"and would now run\n  {now}\nChoose another --out, or go back to what it was"
+                    f"and would now run\n  {now}\n{advice}"
                 )
+
+
+def _of_zoos(common: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {**common, "zoos": {name: common["zoos"][name] for name in names}}
 
 
 def _difference(before: Any, now: Any, name: str = "") -> str:

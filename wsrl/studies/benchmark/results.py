@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from wsrl.encoders.base import is_plain
+from wsrl.recorded import is_plain
 from wsrl.strict_json import read_json, to_json
 from wsrl.validation import checked, from_json, short
 from wsrl.zoos.files import write_atomically

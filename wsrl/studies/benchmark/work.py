@@ -1,4 +1,4 @@
-"""Work on one trial, in a process of its own: run its commands, note how it ended."""
+"""One trial in a process of its own: run its commands, write its result."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FRAMES = 30  # of a traceback, the innermost ones
 
 @dataclass(frozen=True)
 class Task:
-    """What a process is told.
+    """The arguments of a trial's process.
 
     Attributes:
         planned: the trial.

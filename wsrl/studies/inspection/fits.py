@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wsrl.analysis.calibration import FEWEST, Standing
+from wsrl.analysis.calibration import FEWEST, Placement
 from wsrl.rnn import RNNWeights
 from wsrl.studies.inspection.records import Fit, Imitation
 
@@ -20,7 +20,7 @@ def tensor_sizes(weights: RNNWeights) -> Tensor:
 
 def judge(
     weights: RNNWeights,
-    distance: Standing,
+    distance: Placement,
     imitation: Imitation,
     sizes: Tensor,
     held_out: NDArray[np.int64],
@@ -37,7 +37,7 @@ def judge(
     mean, spread = sizes.mean(0), sizes.std(0).clamp(min=1e-6)
     deviations = ((tensor_sizes(weights) - mean) / spread)[0]
     theirs = ((sizes[torch.from_numpy(held_out)] - mean) / spread).abs().amax(1)
-    size = Standing.among(float(deviations.abs().max()), theirs)
+    size = Placement.among(float(deviations.abs().max()), theirs)
     names = [tensor.name for tensor in weights.spec.tensors]
     reasons = []
     if distance.extreme:

@@ -6,17 +6,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wsrl.analysis.neighbours import circular_mean, nearest, votes
-from wsrl.problems import Target
+from wsrl.analysis.neighbours import nearest
 from wsrl.studies.inspection.readers import Array, Guess
 from wsrl.tasks import PredictionModule
+from wsrl.tasks.targets import TargetKind
 
 
 class NeighbourGuesser:
     """Lets the nearest RNNs of the zoo vote, or takes their mean.
 
     Args:
-        target: what is read.
+        kind: of what is read.
         truth: ``(n, parts)``, what the zoo's RNNs are; NaN where that is not known.
         embedding: ``(n, D)``, theirs.
         run: ``(n,)``, the run that each is a snapshot of.
@@ -26,23 +26,21 @@ class NeighbourGuesser:
     source = "neighbours"
 
     def __init__(
-        self, target: Target, truth: Array, embedding: Array, run: NDArray[np.int64], count: int
+        self, kind: TargetKind, truth: Array, embedding: Array, run: NDArray[np.int64], count: int
     ) -> None:
         known = np.isfinite(truth).all(1)
-        self._target, self._count = target, count
-        self._truth, self._embedding, self._run = truth[known], embedding[known], run[known]
+        self._kind, self._count = kind, count
+        self._codes = kind.encode(torch.from_numpy(truth[known]))
+        self._embedding, self._run = embedding[known], run[known]
 
     def __call__(self, embedding: Array, own_runs: NDArray[np.int64] | None = None) -> Guess:
         """Read embeddings ``(m, D)``; the neighbours of each are of other runs than its own."""
         groups = None if own_runs is None else self._run
         _, indices = nearest(self._embedding, embedding, self._count, groups, own_runs)
-        theirs = self._truth[indices]
-        if self._target.kind == "classes":
-            shares = votes(theirs.astype(np.int64), len(self._target.values))
-            return Guess(shares.argmax(2).astype(np.float64), shares.max(2))
-        period = self._target.period
-        values = theirs.mean(1) if period is None else circular_mean(theirs, period)
-        return Guess(values, np.ones_like(values))
+        codes = self._codes[torch.from_numpy(indices)].mean(1)  # (m, parts, numbers)
+        values = self._kind.decode(codes).double().numpy()
+        shares = codes.amax(2).numpy() if self._kind.discrete else np.ones_like(values)
+        return Guess(values, shares)
 
 
 class HeadGuesser:
@@ -62,6 +60,4 @@ class HeadGuesser:
         del own_runs
         values = self._module(torch.from_numpy(embedding).to(self._module.dtype))
         decided = self._module.decide(values).double().numpy()
-        if self._module.kind != "classes":
-            return Guess(decided, np.ones_like(decided))
-        return Guess(decided, values.softmax(-1).amax(-1).double().numpy())
+        return Guess(decided, self._module.kind.confidence(values).double().numpy())

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from wsrl.encoders import Encoder
-from wsrl.encoders.base import class_path
 from wsrl.problems import Target
+from wsrl.recorded import class_path
 from wsrl.studies.inspection.sources import find_checkpoint, load_module
 from wsrl.studies.training.checkpoints import CheckpointRecord
 from wsrl.studies.training.runs import Run
@@ -51,8 +51,8 @@ class Head:
                 f"--model.pretrained {of} and --model.mode frozen"
             )
         target = targets.get(self.module.target)
-        held = (self.module.kind, self.module.parts, self.module.classes)
-        if target is None or held != (target.kind, target.parts, len(target.values)):
+        held = (self.module.kind.parts, self.module.kind.classes)
+        if target is None or held != (target.parts, len(target.values)):
             raise ValueError(
                 f"{self.path} predicts {self.module.target!r}, which the zoo does not have; it "
                 f"has {', '.join(targets)}"

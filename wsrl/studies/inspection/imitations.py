@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from wsrl.analysis.calibration import Standing
+from wsrl.analysis.calibration import Placement
 from wsrl.problems import Problem
 from wsrl.rnn import RNNWeights, run_population
 from wsrl.studies.inspection.records import Imitation
 from wsrl.tasks import EmulationModule
-from wsrl.tasks.losses import LOSSES
+from wsrl.tasks.losses import get_loss
 from wsrl.tasks.metrics import EMULATION_METRICS
 
 SEQUENCES = 16
@@ -33,7 +33,7 @@ def imitation_error(
         inputs: what they read.
         answers: what they answered, ``(B, S, T, O)``.
     """
-    metric = LOSSES[imitation_metric(module)]
+    metric = get_loss(imitation_metric(module), module.output_kind)
     return metric(module.emulate(embedding, inputs), answers).mean((1, 2))
 
 
@@ -69,5 +69,5 @@ def imitate(
     )
     own = None
     if written is not None:
-        own = Standing.among(error(problem.encode(written)), on_own)
-    return Imitation(imitation_metric(module), Standing.among(error(probes[None]), on_probes), own)
+        own = Placement.among(error(problem.encode(written)), on_own)
+    return Imitation(imitation_metric(module), Placement.among(error(probes[None]), on_probes), own)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from wsrl.analysis.calibration import Standing
+from wsrl.analysis.calibration import Placement
 from wsrl.analysis.neighbours import nearest
 from wsrl.problems import Target
 from wsrl.rnn import RNNWeights
@@ -31,6 +32,7 @@ from wsrl.studies.inspection.sources import (
     read_rnn,
 )
 from wsrl.tasks import EmulationModule
+from wsrl.tasks.targets import make_target
 
 NEIGHBOURS = 5
 COVERAGE = 0.9
@@ -116,7 +118,7 @@ class Inspector:
             reference.zoo_imitation,
             reference.own_imitation,
         )
-        distance = Standing.among(neighbours[0].distance, reference.distance)
+        distance = Placement.among(neighbours[0].distance, reference.distance)
         held_out = self.data.rows("validation")
         return Inspection(
             source=source,
@@ -162,25 +164,27 @@ class Inspector:
     def _readers(self) -> list[PropertyReader]:
         """A reader for every property, by its head if there is one."""
         heads = {head.module.target: head for head in self._heads}
-        known = [
-            (name, target)
-            for name, target in self.targets.items()
-            if name in heads or not (target.kind == "real" and target.period)  # the angle again
-        ]
-        return [self._make_reader(name, target, heads.get(name)) for name, target in known]
+        known: dict[tuple[Any, ...], str] = {}
+        for name, target in self.targets.items():  # one may be another again, as another kind
+            known.setdefault((target.column, target.first, target.parts, target.values), name)
+        names = [name for name in self.targets if name in heads or name in known.values()]
+        return [self._make_reader(name, self.targets[name], heads.get(name)) for name in names]
 
     def _make_reader(self, name: str, target: Target, head: Head | None) -> PropertyReader:
         truth = target.of(self._columns).double().numpy()
         run = self._columns["run"].numpy()
         guesser: Guesser
         if head is None:
-            guesser = NeighbourGuesser(target, truth, self._points, run, self._neighbours)
+            kind = make_target(target.to_dict())
+            guesser = NeighbourGuesser(kind, truth, self._points, run, self._neighbours)
             rows = held_out_rows(self.data)
         else:
+            kind = head.module.kind
             guesser = HeadGuesser(head.module, str(head.path))
             rows = held_out_rows(open_data(head.record, self.zoo.path), self.data)
         held_out = guesser(self._points[rows], run[rows])
-        return PropertyReader(name, target, guesser, held_out, truth[rows], self._speller(target))
+        spell = self._speller(target)
+        return PropertyReader(name, target, kind, guesser, held_out, truth[rows], spell)
 
     def _speller(self, target: Target) -> Callable[[Sequence[float]], str] | None:
         """Return what names a target's values, where they say all of a task that differs at all."""

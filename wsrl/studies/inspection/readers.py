@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from wsrl.analysis.calibration import angular_residuals, conformal_radius, share_right
+from wsrl.analysis.calibration import conformal_radius, share_right
 from wsrl.problems import Target
 from wsrl.studies.inspection.records import Property
+from wsrl.tasks.targets import TargetKind
 
 Array = NDArray[np.float64]
 
@@ -44,6 +46,7 @@ class PropertyReader:
     Args:
         name: of the property.
         target: what it is.
+        kind: its kind.
         guesser: reads it.
         held_out: what it reads off validation RNNs.
         truth: what they are, ``(v, parts)``.
@@ -54,12 +57,14 @@ class PropertyReader:
         self,
         name: str,
         target: Target,
+        kind: TargetKind,
         guesser: Guesser,
         held_out: Guess,
         truth: Array,
         spell: Callable[[Sequence[float]], str] | None = None,
     ) -> None:
-        self.name, self.target, self._guesser, self._spell = name, target, guesser, spell
+        self.name, self.target, self.kind = name, target, kind
+        self._guesser, self._spell = guesser, spell
         known = np.isfinite(truth).all(1)
         self._held = Guess(held_out.values[known], held_out.confidence[known])
         self._truth = truth[known]
@@ -72,7 +77,7 @@ class PropertyReader:
             coverage: of intervals.
         """
         guess = self._guesser(embedding)
-        if self.target.kind == "classes":
+        if self.kind.discrete:
             return self._classified(guess)
         return self._measured(guess, coverage)
 
@@ -88,17 +93,15 @@ class PropertyReader:
         )
         values = tuple((self.target.labels or self.target.values)[index] for index in indices)
         if self._spell is None:
-            text = ", ".join(map(_shown, values))
+            text = self.kind.spell(values)
         else:
             text = self._spell([self.target.values[index] for index in indices])
         return self._property(values, text, (), (), tuple(parts), exact)
 
     def _measured(self, guess: Guess, coverage: float) -> Property:
         values, target = guess.values[0], self.target
-        if target.period is None:
-            errors = np.abs(self._held.values - self._truth)
-        else:
-            errors = angular_residuals(self._held.values, self._truth, target.period)
+        held, truth = torch.from_numpy(self._held.values), torch.from_numpy(self._truth)
+        errors = self.kind.difference(held, truth).numpy()
         radii = np.array([conformal_radius(part, coverage) for part in errors.T])
         if target.period is not None:
             radii = np.minimum(radii, target.period / 2)  # the whole circle
@@ -115,12 +118,8 @@ class PropertyReader:
         probabilities: tuple[float, ...],
         exact: float | None,
     ) -> Property:
-        kind, source = self.target.kind, self._guesser.source
+        kind, source = self.kind.name, self._guesser.source
         return Property(self.name, kind, values, text, low, high, probabilities, exact, source)
-
-
-def _shown(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _with_interval(value: float, low: float, high: float) -> str:

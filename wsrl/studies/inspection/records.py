@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from wsrl.analysis.calibration import Standing
+from wsrl.analysis.calibration import Placement
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class Imitation:
     """
 
     metric: str
-    zoo: Standing
-    own: Standing | None
+    zoo: Placement
+    own: Placement | None
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,8 @@ class Fit:
 
     verdict: str
     reasons: tuple[str, ...]
-    distance: Standing
-    weights: Standing
+    distance: Placement
+    weights: Placement
     tensors: dict[str, float]
 
 

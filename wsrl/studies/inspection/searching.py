@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
 
-from wsrl.analysis.calibration import angular_residuals
 from wsrl.problems import Target
 from wsrl.studies.inspection.inspector import Inspector
 from wsrl.studies.inspection.records import Inspection, Property
+from wsrl.tasks.targets import make_target
 from wsrl.zoos.packing.models import SUFFIXES, model_files
 
 EVERY = 10.0
@@ -86,13 +86,11 @@ class Wanted:
     def difference(self, found: Property) -> float:
         """Return how far an RNN's predicted property is from this one."""
         pairs = zip(found.values, self.values, strict=True)
-        if self.target.kind == "classes":
+        kind = make_target(self.target.to_dict())
+        if kind.discrete:
             return float(sum(one != other for one, other in pairs))
-        numbers = np.array(list(pairs), np.float64)
-        if self.target.period is not None:
-            apart = angular_residuals(numbers[:, 0], numbers[:, 1], self.target.period)
-            return float(apart.mean())
-        return float(np.abs(numbers[:, 0] - numbers[:, 1]).mean())
+        one, other = torch.tensor(list(pairs), dtype=torch.float64).unbind(1)
+        return float(kind.difference(one, other).mean())
 
 
 def search(
@@ -158,7 +156,7 @@ def find_files(given: Iterable[str | Path]) -> list[Path]:
 def _columns(found: Property) -> dict[str, Any]:
     """Return the columns of one property: its text, or one number with its interval."""
     name = f"predicted_{found.name}"
-    if found.kind == "classes":
+    if found.exact is not None:  # of classes
         return {name: found.text, f"{name}_right": found.exact}
     if len(found.values) > 1:
         return {name: found.text}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from wsrl.data import ZooDataModule
-from wsrl.encoders.base import class_path
+from wsrl.recorded import class_path
 from wsrl.rnn import RNNSpec, RNNWeights
 from wsrl.studies.training.checkpoints import CheckpointRecord
 from wsrl.studies.training.runs import Run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from wsrl.analysis.calibration import FEWEST, Standing
+from wsrl.analysis.calibration import FEWEST, Placement
 from wsrl.rnn import RNNSpec
 from wsrl.studies.inspection.records import Inspection, Property
 from wsrl.studies.tables import aligned, listed
@@ -25,13 +25,13 @@ def render(found: Inspection) -> str:
         "RNN": f"{found.source or 'from memory'} ({spec})",
         "performs": found.skill.text,
         **{each.name: _property(each, found.coverage) for each in found.properties},
-        f"imitation, {metric}": _standing(imitation.zoo) + " on the zoo's sequences",
+        f"imitation, {metric}": _placed(imitation.zoo) + " on the zoo's sequences",
     }
     if imitation.own is not None:
-        lines["  on its own sequences"] = _standing(imitation.own)
+        lines["  on its own sequences"] = _placed(imitation.own)
     lines |= {
-        "nearest RNN of the zoo": f"distance {_standing(fit.distance)}",
-        "sizes of its weights": f"{_standing(fit.weights)} standard deviations from the zoo's",
+        "nearest RNN of the zoo": f"distance {_placed(fit.distance)}",
+        "sizes of its weights": f"{_placed(fit.weights)} standard deviations from the zoo's",
         "verdict": _VERDICTS[fit.verdict],
     }
     if fit.reasons:
@@ -56,9 +56,9 @@ def render(found: Inspection) -> str:
 
 def _property(found: Property, coverage: float) -> str:
     source = "" if found.source == "neighbours" else f", by {found.source}"
-    if found.kind != "classes":
+    if found.exact is None:  # of numbers
         return f"{found.text} at {coverage:.0%}{source}"
-    if found.exact is None or math.isnan(found.exact):
+    if math.isnan(found.exact):
         return f"{found.text}, how often right no RNN held out tells{source}"
     if len(found.probabilities) == 1:
         return f"{found.text}, right {found.probabilities[0]:.0%} of the time{source}"
@@ -66,5 +66,5 @@ def _property(found: Property, coverage: float) -> str:
     return f"{found.text}, right {found.exact:.0%} of the time (its parts {parts}){source}"
 
 
-def _standing(found: Standing) -> str:
+def _placed(found: Placement) -> str:
     return f"{found.value:.3f} (typical {found.typical:.3f}, percentile {found.percentile:.0f})"

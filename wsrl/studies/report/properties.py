@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from wsrl.encoders.base import is_plain
+from wsrl.recorded import is_plain
 from wsrl.strict_json import read_json, to_json
 from wsrl.studies.report.reading import Benchmark, read_csv, rows_of
 from wsrl.studies.report.tables import Table, facts_table

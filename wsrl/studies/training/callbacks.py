@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import SaveConfigCallback
 from torch import Tensor
 
+from wsrl.minutes import Minutes
 from wsrl.studies.training.runs import Run
 from wsrl.tasks import TaskModule
 from wsrl.terminal import note
@@ -63,6 +65,25 @@ class DataRemarks(Callback):
                     f"{type(callback).__name__} monitors {callback.monitor}, which is not defined "
                     f"({undefined[callback.monitor]}): monitor {pl_module.monitor}"
                 )
+
+
+class ProgressLine(Callback):
+    """Says once a minute how far training is, where there is no progress bar."""
+
+    def __init__(self) -> None:
+        self._minutes = Minutes()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Print a line when its time has come."""
+        shown = trainer.progress_bar_callback is not None or not trainer.is_global_zero
+        if shown or not self._minutes.passed():
+            return
+        loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
+        said = f", loss {float(loss):.4g}" if isinstance(loss, Tensor) else ""
+        of = f" of {trainer.max_steps}" if trainer.max_steps > 0 else ""
+        note([f"step {trainer.global_step}{of}, epoch {trainer.current_epoch}{said}"])
 
 
 class BestCheckpoint(ModelCheckpoint):

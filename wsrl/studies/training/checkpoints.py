@@ -14,24 +14,30 @@ from torch import Tensor
 
 from wsrl.class_paths import find_class
 from wsrl.data import ZooDataModule
-from wsrl.encoders.base import is_plain, read_config
+from wsrl.encoders.registry import ENCODERS
+from wsrl.recorded import is_plain, read_config
 from wsrl.rnn import RNNSpec
 from wsrl.studies.training.training_state import are_counters
 from wsrl.tasks import PredictionModule, TaskModule
+from wsrl.tasks.heads import HEADS
+from wsrl.tasks.optimizers import describe_optimizer, describe_scheduler
 from wsrl.torch_files import read_torch_file
 from wsrl.validation import check_arguments
 
 LINKED = ("spec", "targets", "output_kind", "encoder_defaults")
 """Arguments of the models that come from the data, never from the user."""
 
-CHECKED = ("encoder", "spec")
-"""Settings of a model with checks of their own, which its annotations do not say."""
+OPTIMIZERS = {"optimizer": describe_optimizer, "lr_scheduler": describe_scheduler}
+"""Arguments of the models that have options of their own, and what checks them."""
+
+CHECKED = ("encoder", "head", "spec", *OPTIMIZERS)
+"""Settings of a model that are checked by functions of their own, not by their annotations."""
 
 NOT_RECORDED = ("stage_to",)
-"""Arguments of the data that are no settings of a run: a checkpoint that names one was changed."""
+"""Arguments of the data that checkpoints never hold: one that does was tampered with."""
 
 SPLIT_OPTIONS = ("split_by", "split_seed", "ood_criterion", "test_fraction")
-"""Settings of the data that say which tasks are held out."""
+"""Settings of the data that decide which tasks are held out."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,13 @@ class CheckpointRecord:
             raise ValueError(f"global_step must be a whole number, not {self.step!r:.200}")
         base: type[TaskModule] = TaskModule  # type: ignore[type-abstract]  # never made itself
         task = find_class(self.class_path, base, named)
-        encoder, options = read_config(self.model["encoder"], named)
+        encoder, options = read_config(self.model["encoder"], ENCODERS, named)
+        if self.model.get("head") is not None:
+            read_config(self.model["head"], HEADS, named)
+        for name, describe in OPTIMIZERS.items():
+            if not isinstance(self.model.get(name), dict | None):
+                raise ValueError(f"{name} is no description: {self.model[name]!r:.200}")
+            describe(self.model.get(name))
         RNNSpec(**self.model["spec"])
         for what, settings in (("model", self.model), ("data", self.data)):
             if not is_plain(settings):
@@ -127,8 +139,11 @@ class CheckpointRecord:
 
     def as_config(self) -> dict[str, Any]:
         """Return the settings as a config, without what comes from the data."""
-        own = {name: value for name, value in self.model.items() if name not in LINKED}
-        return {"model": {"class_path": self.class_path, "init_args": own}, "data": self.data}
+        apart = {name: self.model[name] for name in OPTIMIZERS if self.model.get(name)}
+        left_out = {*LINKED, *OPTIMIZERS}
+        own = {name: value for name, value in self.model.items() if name not in left_out}
+        model = {"class_path": self.class_path, "init_args": own}
+        return {"model": model, "data": self.data, **apart}
 
     def check_model(self, class_path: str, model: Mapping[str, Any]) -> None:
         """Check that a model is the one in the checkpoint.

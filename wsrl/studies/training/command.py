@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from argparse import SUPPRESS
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,22 +11,24 @@ from typing import Any
 
 import torch
 import yaml
+from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
+from torch.optim import Optimizer
 
 from wsrl.data import ZooDataModule
 from wsrl.encoders import list_encoders
-from wsrl.encoders.base import class_path
+from wsrl.recorded import class_path
 from wsrl.stopping import StopRequests, is_launched
 from wsrl.studies.configs import Config, one_line_errors
 from wsrl.studies.embeddings import check_suffix
 from wsrl.studies.options import DESCRIPTIONS, RawHelp, add_run_options, check_devices, check_names
 from wsrl.studies.tables import print_metrics
-from wsrl.studies.training.callbacks import BestCheckpoint, DataRemarks, SaveRunConfig
+from wsrl.studies.training.callbacks import BestCheckpoint, DataRemarks, ProgressLine, SaveRunConfig
 from wsrl.studies.training.checkpoint_io import with_checkpoint_io
-from wsrl.studies.training.checkpoints import LINKED, CheckpointRecord, seen_splits
+from wsrl.studies.training.checkpoints import LINKED, OPTIMIZERS, CheckpointRecord, seen_splits
 from wsrl.studies.training.cost import TrainingCost
 from wsrl.studies.training.divergence import (
     DivergedError,
@@ -128,9 +131,14 @@ class TrainingCLI(LightningCLI):
         """Add trainer, model and data; the model is any task, short names included."""
         parser.add_lightning_class_args(Trainer, "trainer")
         parser.set_defaults({f"trainer.{k}": v for k, v in self.trainer_defaults.items()})
-        # Not add_lightning_class_args: that makes the model optional and its errors hard to read.
-        parser.add_argument(
-            "--model", type=TaskModule, required=True, help="what is trained, and its options"
+        # Encoders of other people may have a constructor without annotations.
+        parser.add_subclass_arguments(
+            TaskModule,
+            "model",
+            fail_untyped=False,
+            required=True,
+            default=SUPPRESS,  # None would make it optional, and errors hard to read
+            help="what is trained, and its options",
         )
         parser.add_lightning_class_args(ZooDataModule, "data")
 
@@ -138,6 +146,10 @@ class TrainingCLI(LightningCLI):
         """Add the run's options, and hand the zoo's spec and targets to the model."""
         for name in LINKED:
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+        parser.add_optimizer_args((Optimizer,))
+        parser.add_lr_scheduler_args()
+        for name in OPTIMIZERS:
+            parser.link_arguments(name, f"model.init_args.{name}", compute_fn=_as_values)
         add_run_options(parser, self.command)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -186,7 +198,7 @@ class TrainingCLI(LightningCLI):
         self.requeued = is_requeued(own["plugins"])
         callbacks = given["callbacks"] or []
         callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
-        callbacks = [OwnSignals(self.stop), DataRemarks(), *callbacks]
+        callbacks = [OwnSignals(self.stop), DataRemarks(), ProgressLine(), *callbacks]
         own["callbacks"] = [*callbacks, self.columns] if self.command == "test" else callbacks
         if self.command == "fit":
             saves = given["enable_checkpointing"] is not False and not given["fast_dev_run"]
@@ -305,6 +317,11 @@ class TrainingCLI(LightningCLI):
         if given is None or given is True:
             return RunLogger(self.run, self.record.step if self.record and self._goes_on() else 0)
         return given  # type: ignore[no-any-return]  # checked by the parser
+
+
+def _as_values(given: Namespace | None) -> dict[str, Any] | None:
+    """Return what the parser found as plain values."""
+    return None if given is None else given.as_dict()
 
 
 def _trainer_defaults(command: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.optim import LBFGS, Optimizer, SparseAdam
 
-from wsrl.encoders.base import is_plain
+from wsrl.recorded import is_plain
 from wsrl.torch_files import tensors_in
 
 

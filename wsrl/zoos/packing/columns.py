@@ -27,7 +27,7 @@ _LIMIT = 1 << 63
 _EXACT = 1 << 53  # floats hold whole numbers exactly up to here
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _PADDED = re.compile(r"[+-]?0[0-9].*")
-_ALMOST = re.compile(  # percent, thousands, decimal commas, exponents as in Fortran
+_ALMOST = re.compile(  # numbers, and those with percent, thousands, decimal commas, Fortran's D
     r"(?=.*[0-9])[+-]?[0-9]*(?:[,.' ][0-9]{3})*(?:[.,][0-9]*)?(?:[eEdD][+-]?[0-9]+)? ?%?"
 )
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+")
@@ -63,20 +63,16 @@ class Column:
                 not, such as ``?``, ``50%``, ``1,000`` or ``007``.
         """
         self._check()
-        known = [as_number(entry, self.decimal) is not None for entry in self.entries]
+        numbers = [as_number(entry, self.decimal) is not None for entry in self.entries]
         strings = [isinstance(entry, str) for entry in self.entries]
-        if not self.text and all(known) and all(strings):
+        if not self.text and all(numbers) and all(strings):
             return False  # the table says that they are strings
-        looks = [
-            number or (string and _ALMOST.fullmatch(entry.translate(_TYPESET)) is not None)
-            for entry, number, string in zip(self.entries, known, strings, strict=True)
-        ]
-        if 2 * sum(looks) <= len(looks):
+        if 2 * sum(map(_looks_like_a_number, self.entries)) <= len(numbers):
             return False
         for row, entry in enumerate(self.entries):
             if not self._is_number(entry):
                 name, why = short(self.name), "which is no number, among entries that are"
-                if self.text and known[row]:
+                if self.text and numbers[row]:
                     why = f"which is a number (say --real {name}) or, with its leading zero, a name"
                 hint = f". If its entries are classes, say --categorical {name}"
                 raise self._error(row, why + hint)
@@ -236,6 +232,12 @@ def decimal_sign(entries: Sequence[str]) -> str:
     commas = [entry for entry in entries if "," in entry]
     found = all(is_missing(entry) or as_number(entry, ",") is not None for entry in entries)
     return "," if found and not all(map(_THOUSANDS.fullmatch, commas)) else "."
+
+
+def _looks_like_a_number(entry: Any) -> bool:
+    if isinstance(entry, str):
+        return _ALMOST.fullmatch(entry.translate(_TYPESET)) is not None
+    return as_number(entry) is not None
 
 
 def _called(entry: str) -> int | float | None:

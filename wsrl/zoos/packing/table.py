@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -30,6 +31,7 @@ ROWS_TO_NAME = 10_000
 """Rows beyond those of the models that are read, to name the models that they are of."""
 
 SEPARATORS = (",", ";", "\t", "|")
+_EXCEL = re.compile(r"sep=([^\w\n])\n")  # its first line may name the separator
 TEXT, PARQUET = (".csv", ".tsv", ".txt"), (".parquet", ".pq")
 
 
@@ -84,6 +86,9 @@ def read_table(
         frame = frame.to_pandas() if hasattr(frame, "to_pandas") else frame
         if isinstance(frame, pd.DataFrame) and any(frame.index.names):
             frame = frame.reset_index()
+        if not isinstance(frame, pd.DataFrame | Mapping):
+            kind = type(table).__name__
+            raise ValueError(f"a table is a file, a DataFrame or values by column, not a {kind}")
         columns = [Column(str(name), _plain(name, values)) for name, values in frame.items()]
     lengths = {short(column.name): len(column.entries) for column in columns}
     if len(set(lengths.values())) > 1:
@@ -166,12 +171,18 @@ def _read_text(content: bytes, models: int, options: TableOptions) -> list[Colum
     if options.decimal not in (None, ".", ","):
         raise ValueError(f"the decimal sign is . or a comma, not {quoted(options.decimal)}")
     wide = content[:2] in (b"\xff\xfe", b"\xfe\xff")
-    text = content.decode("utf-16" if wide else "utf-8-sig").lstrip("\r\n")
+    try:
+        decoded = content.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"save it as UTF-8 ({error})") from error
+    text = io.StringIO(decoded, newline=None).read().lstrip("\n")  # any sign ends a line
+    if found := _EXCEL.match(text):
+        separator, text = separator or found[1], text[found.end() :]
     if not text.strip():
         raise ValueError("it is empty: its first line must name the columns")
 
     def split_by(separator: str) -> int:
-        return len(next(csv.reader(io.StringIO(text, newline=""), delimiter=separator)))
+        return len(next(csv.reader(io.StringIO(text), delimiter=separator)))
 
     separator = separator or max(SEPARATORS, key=split_by)
     if split_by(separator) > MOST_COLUMNS:

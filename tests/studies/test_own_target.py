@@ -1,0 +1,52 @@
+"""A kind of target from outside is trained, tested, read by baselines and by ``wsrl inspect``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+import wsrl
+from tests.studies.conftest import Own
+from tests.test_docs import run_page
+from wsrl.cli import main
+from wsrl.encoders.registry import ENCODERS
+from wsrl.studies.baselines import evaluate_baseline
+from wsrl.studies.training.checkpoints import CheckpointRecord
+from wsrl.tasks.targets import TARGETS
+
+
+@pytest.fixture(autouse=True)
+def interval() -> Iterator[None]:
+    """The kind of the documentation: a real number with an interval."""
+    with TARGETS.restored(), ENCODERS.restored():
+        run_page("target.md")
+        yield
+
+
+def test_a_kind_from_outside_goes_all_the_way(
+    language_runs: Path, own_rnns: list[tuple[tuple[int, ...], Own]], tmp_path: Path
+) -> None:
+    emulation = language_runs / "emulation"
+    record = CheckpointRecord.read(emulation / "checkpoints/best.ckpt")
+    zoo, run = record.data["zoo"], tmp_path / "run"
+    words = ["--model", "PredictionModule", "--model.target", "performance", "--data.zoo", zoo]
+    words += ["--model.pretrained", str(emulation / "checkpoints/best.ckpt")]
+    words += ["--trainer.max_steps", "4", "--data.steps_per_epoch", "2", "--run", str(run)]
+    assert main(["fit", *words, "--model.kind", "interval"]) == 0
+    for command in ("test", "predict"):
+        assert main([command, "--run", str(run), "--ckpt_path", "best"]) == 0
+    for file in ("test.safetensors", "embeddings.safetensors"):
+        columns = load_file(run / file)
+        assert columns["low"].shape == columns["prediction"].shape == columns["high"].shape
+    data = wsrl.ZooDataModule(zoo)
+    for baseline in ("mean", "trees"):
+        metrics, _ = evaluate_baseline(baseline, data, "performance", kind="interval")
+        assert set(metrics) == {"validation/mae", "ood/mae"}
+    save_file(own_rnns[2][1].state_dict(), tmp_path / "model.safetensors")
+    found = wsrl.inspect_rnn(tmp_path / "model.safetensors", emulation, predict=[run])
+    (performance,) = [each for each in found.properties if each.name == "performance"]
+    assert performance.kind == "interval"
+    assert performance.low[0] <= performance.values[0] <= performance.high[0]

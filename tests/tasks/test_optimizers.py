@@ -1,0 +1,125 @@
+"""Other optimisers and schedules than the default, from Python and from the command line."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from lightning.pytorch.cli import ReduceLROnPlateau
+from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, LambdaLR
+
+from tests.tasks.conftest import small_emulation, small_trainer
+from tests.tasks.test_warmup import Rates, fit, same_weights
+from wsrl.cli import main
+from wsrl.data import ZooDataModule
+from wsrl.tasks import EmulationModule
+from wsrl.tasks.optimizers import describe_optimizer, describe_scheduler
+from wsrl.torch_files import read_torch_file
+
+MOMENTUM = partial(SGD, lr=0.01, momentum=0.9)
+HALVED: Any = partial(ExponentialLR, gamma=0.5)
+
+
+def make(datamodule: ZooDataModule, **options: Any) -> EmulationModule:
+    torch.manual_seed(0)
+    return small_emulation(datamodule, clone_rnns=0, **options)
+
+
+def test_a_callable_becomes_plain_values() -> None:
+    assert describe_optimizer(SGD) == {"class_path": "torch.optim.sgd.SGD", "init_args": {}}
+    described = describe_optimizer(MOMENTUM)
+    assert described == {
+        "class_path": "torch.optim.sgd.SGD",
+        "init_args": {"lr": 0.01, "momentum": 0.9},
+    }
+    assert describe_optimizer(described) == described
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (lambda parameters: SGD(parameters, lr=1.0), "must be a class, functools.partial"),
+        (torch.nn.Linear, "must be a subclass of torch.optim.optimizer.Optimizer"),
+        (partial(SGD, lr=-1.0), "cannot be made: Invalid learning rate"),
+        (partial(SGD, speed=1.0), "cannot be made: .*speed"),
+        (partial(SGD, lr=torch.ones(())), "must be plain values"),
+        ({"class_path": "script.Own"}, "registered or installed"),
+        ({"class_path": "subprocess.Popen"}, "no subclass of Optimizer"),
+    ],
+)
+def test_what_no_checkpoint_could_rebuild_is_refused(given: Any, reason: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=reason):
+        describe_optimizer(given)
+    with pytest.raises(ValueError, match="plain values"):
+        describe_scheduler(partial(LambdaLR, lr_lambda=lambda step: 1.0))
+
+
+def test_a_schedule_advances_with_every_step_beside_the_warmup(
+    datamodule: ZooDataModule, tmp_path: Path
+) -> None:
+    module = make(datamodule, optimizer=MOMENTUM, lr_scheduler=HALVED)
+    assert fit(module, datamodule, tmp_path, 3).used == [0.01, 0.005, 0.0025]
+    module = make(datamodule, optimizer=MOMENTUM, lr_scheduler=HALVED, warmup_steps=1)
+    assert fit(module, datamodule, tmp_path, 3).used == pytest.approx([0.005, 0.005, 0.0025])
+
+
+def test_reduction_on_a_plateau_waits_for_a_validation(
+    datamodule: ZooDataModule, tmp_path: Path
+) -> None:
+    plateau: Any = partial(
+        ReduceLROnPlateau, monitor="validation/total_variation", patience=0, threshold=0.99
+    )
+    module, rates = make(datamodule, optimizer=MOMENTUM, lr_scheduler=plateau), Rates()
+    trainer = small_trainer(tmp_path, max_epochs=3, callbacks=[rates])
+    trainer.fit(module, datamodule=datamodule)
+    assert rates.used == pytest.approx([0.01] * 8 + [0.001] * 4)
+
+
+def test_a_resumed_run_goes_on_bit_for_bit(datamodule: ZooDataModule, tmp_path: Path) -> None:
+    options = {"optimizer": MOMENTUM, "lr_scheduler": partial(CosineAnnealingLR, T_max=9)}
+    straight = make(datamodule, **options)
+    fit(straight, datamodule, tmp_path, 5)
+    fit(make(datamodule, **options), datamodule, tmp_path, 2)
+    resumed = EmulationModule.load_from_checkpoint(tmp_path / "2.ckpt")
+    fit(resumed, datamodule, tmp_path, 5, ckpt_path=tmp_path / "2.ckpt")
+    assert same_weights(resumed, straight)
+    assert isinstance(resumed.optimizers(use_pl_optimizer=False), SGD | Optimizer)
+    default = make(datamodule)
+    fit(default, datamodule, tmp_path, 5)
+    assert not same_weights(default, straight)
+
+
+def test_the_command_line_has_lightnings_options(
+    zoo_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = {
+        "model": {
+            "class_path": "EmulationModule",
+            "init_args": {"encoder": "LayerwiseStatistics", "emulator_width": 4, "clone_rnns": 0},
+        },
+        "data": {"zoo": str(zoo_path), "batch_size": 4, "steps_per_epoch": 2},
+        "trainer": {"limit_val_batches": 0, "logger": False, "enable_model_summary": False},
+    }
+    Path("config.yaml").write_text(yaml.safe_dump(config))
+    words = ["fit", "--config", "config.yaml", "--run", "run", "--trainer.max_steps", "2"]
+    schedule = ["--lr_scheduler", "CosineAnnealingLR", "--lr_scheduler.T_max", "10"]
+    optimizer = ["--optimizer", "SGD", "--optimizer.momentum", "0.9"]
+    assert main([*words, *optimizer, *schedule]) == 0
+    last = tmp_path / "run/checkpoints/last.ckpt"
+    settings = read_torch_file(last)["hyper_parameters"]
+    assert settings["optimizer"]["init_args"] == {"momentum": 0.9}
+    assert settings["lr_scheduler"]["init_args"] == {"T_max": 10}
+    go_on = ["fit", "--run", "run", "--ckpt_path", "last", "--trainer.max_steps", "4"]
+    assert main(go_on) == 0
+    assert read_torch_file(last)["lr_schedulers"][0]["last_epoch"] == 4
+    assert main([*go_on, "--optimizer", "Adam"]) == 1
+    assert "contradicts run/checkpoints/last.ckpt" in capsys.readouterr().err

@@ -1,0 +1,98 @@
+"""Optimisers and schedules as plain values, so that a checkpoint can rebuild its module."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from wsrl.class_paths import find_class
+from wsrl.recorded import class_path, is_plain
+
+Config: TypeAlias = dict[str, Any]
+"""``{"class_path": ..., "init_args": {...}}``; without ``init_args``, the defaults."""
+
+if TYPE_CHECKING:
+    OptimizerLike: TypeAlias = Config | Callable[[Iterable[nn.Parameter]], Optimizer]
+    SchedulerLike: TypeAlias = Config | Callable[[Optimizer], LRScheduler]
+else:  # the command line gives the descriptions, which jsonargparse is to leave as they are
+    OptimizerLike = SchedulerLike = Config
+
+_FIRST = {Optimizer: "params", LRScheduler: "optimizer"}
+
+
+def describe_optimizer(given: OptimizerLike | None) -> Config | None:
+    """Describe an optimiser in plain values.
+
+    Args:
+        given: its class, a ``functools.partial`` of it, or its description.
+
+    Raises:
+        TypeError: for another callable: it could not go into a checkpoint.
+        ValueError: for another class, or options that it does not take.
+
+    >>> describe_optimizer(partial(torch.optim.SGD, lr=0.1))
+    {'class_path': 'torch.optim.sgd.SGD', 'init_args': {'lr': 0.1}}
+    """
+    config = _describe(given, "optimizer", Optimizer)
+    if config is not None:
+        build(config, [nn.Parameter(torch.zeros(1))])  # a wrong option is an error now
+    return config
+
+
+def describe_scheduler(given: SchedulerLike | None) -> Config | None:
+    """Describe a schedule of the learning rate; as ``describe_optimizer``."""
+    config = _describe(given, "lr_scheduler", LRScheduler)
+    if config is not None:
+        build(config, torch.optim.SGD([nn.Parameter(torch.zeros(1))]))
+    return config
+
+
+def build(config: Config, of: Iterable[Tensor] | Optimizer) -> Any:
+    """Build what was described.
+
+    Args:
+        config: the description.
+        of: the parameters of an optimiser, or the optimiser of a schedule.
+
+    Raises:
+        ValueError: for options that the class does not take.
+    """
+    base = LRScheduler if isinstance(of, Optimizer) else Optimizer
+    cls: Callable[..., Any] = find_class(config["class_path"], base)
+    try:
+        return cls(of, **config["init_args"])
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise ValueError(f"{config['class_path']} cannot be made: {error}") from error
+
+
+def _describe(given: Any, what: str, base: type) -> Config | None:
+    if given is None:
+        return None
+    cls: Any
+    options: Any
+    if isinstance(given, dict) and isinstance(given.get("class_path"), str):
+        cls, options = find_class(given["class_path"], base), given.get("init_args") or {}
+    elif isinstance(given, partial) and not given.args:
+        cls, options = given.func, given.keywords
+    else:
+        cls, options = given, {}
+    if not isinstance(cls, type):
+        raise TypeError(
+            f"{what} must be a class, functools.partial of a class with named options, or a "
+            "dictionary of class_path and init_args, to go into a checkpoint; given: "
+            f"{given!r:.200}"
+        )
+    if not issubclass(cls, base):
+        raise ValueError(f"{what} must be a subclass of {class_path(base)}, not {class_path(cls)}")
+    if not isinstance(options, dict) or not is_plain(options):
+        raise ValueError(f"the options of {what} must be plain values, not {options!r:.200}")
+    known = inspect.signature(cls).parameters
+    own = {n: v for n, v in options.items() if n not in known or known[n].default != v}
+    return {"class_path": class_path(cls), "init_args": own}

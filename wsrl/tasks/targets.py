@@ -1,0 +1,277 @@
+"""Kinds of targets: how a property of RNNs is learned from embeddings, measured and read.
+
+A new kind is one subclass of ``TargetKind`` with one ``@register_target``. A property is of the
+kind that its problem says; ``PredictionModule(kind=...)`` chooses another.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torchmetrics import MeanAbsoluteError, Metric
+
+from wsrl.plugins import Registry
+from wsrl.tasks.metrics import MeanOf, SplitScore, kendall_tau, r2
+
+CLASS_LOSSES = ("binary_cross_entropy", "cross_entropy")
+
+
+@dataclass(frozen=True)
+class TargetKind(ABC):
+    """One kind of target.
+
+    A property of ``B`` RNNs is ``(B, parts)``. A head gives ``width`` values for each part.
+
+    Attributes:
+        parts: numbers that the property has.
+        classes: how many classes a part has; 0 where it is not one of several.
+        period: for numbers on a circle, what goes once round it.
+        class_loss: how classes are learned; other kinds do not read it.
+    """
+
+    name: ClassVar[str]
+    discrete: ClassVar[bool] = False
+    """Whether a part is the index of a class."""
+    scaled: ClassVar[bool] = False
+    """Whether heads learn the property with mean 0 and standard deviation 1."""
+    needs_variation: ClassVar[tuple[str, ...]] = ()
+    """Metrics that are not defined where all RNNs have the same value."""
+
+    parts: int = 1
+    classes: int = 0
+    period: float | None = None
+    class_loss: str = CLASS_LOSSES[0]
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """How many values a head gives for each part."""
+
+    @abstractmethod
+    def losses(self, values: Tensor, target: Tensor) -> Tensor:
+        """Return each RNN's loss, ``(B,)``.
+
+        Args:
+            values: ``(B, parts, width)``, of a head.
+            target: ``(B, parts)``; of a scaled kind in the scale of the training targets.
+        """
+
+    @abstractmethod
+    def decode(self, values: Tensor) -> Tensor:
+        """Return the property ``(B, parts)`` that values of a head, or codes, stand for.
+
+        Args:
+            values: ``(B, parts, width)``, or means of what ``encode`` returns; of a scaled kind in
+                the property's own unit.
+        """
+
+    @abstractmethod
+    def metrics(self) -> dict[str, Metric]:
+        """Return new metrics by name; each is updated with predictions and targets."""
+
+    def encode(self, target: Tensor) -> Tensor:
+        """Return a property as numbers that any regressor can learn: ``(B, parts, numbers)``.
+
+        The mean of several RNNs' codes decodes to what is typical of them.
+        """
+        return target.double()[..., None]
+
+    def columns(self, values: Tensor) -> dict[str, Tensor]:
+        """Return what is kept of a prediction by name; ``prediction`` is ``(B, parts)``.
+
+        Args:
+            values: as of ``decode``.
+        """
+        return {"prediction": self.decode(values)}
+
+    def confidence(self, values: Tensor) -> Tensor:
+        """Return how sure a head is of each part, ``(B, parts)``; ones where it does not say."""
+        return torch.ones(values.shape[:2])
+
+    def difference(self, one: Tensor, other: Tensor) -> Tensor:
+        """Return how far apart two properties are, part by part: the short way round a circle."""
+        return circle_distance(one, other, self.period)
+
+    def spell(self, values: Sequence[float | str]) -> str:
+        """Write a property."""
+        return ", ".join(f"{value:.4g}" for value in values)
+
+
+_Kind = TypeVar("_Kind", bound=type[TargetKind])
+
+
+TARGETS: Registry[type[TargetKind]] = Registry(
+    "kind of target", "wsrl.targets", lambda cls: str(cls.name), base=TargetKind
+)
+"""Every kind of target by its ``name``."""
+
+
+def register_target(cls: _Kind) -> _Kind:
+    """Register a kind of target under its ``name``; a decorator."""
+    return TARGETS.register(cls)
+
+
+def make_target(facts: Mapping[str, Any], kind: str | None = None, **options: Any) -> TargetKind:
+    """Return the kind of a property.
+
+    Args:
+        facts: what the data say of it: ``{"kind", "parts", "classes"}`` and maybe ``period``.
+        kind: another kind than that of ``facts``.
+        options: further fields of the kind.
+
+    Raises:
+        ValueError: for an unknown kind, or one of classes where there are none, or the reverse.
+    """
+    cls = TARGETS.get(str(kind or facts["kind"]))
+    if cls.discrete != TARGETS.get(str(facts["kind"])).discrete:
+        raise ValueError(f"a target of the kind {facts['kind']} cannot be read as {kind}")
+    return cls(int(facts["parts"]), int(facts["classes"]), facts.get("period"), **options)
+
+
+@register_target
+class Classes(TargetKind):
+    """Every part is one of several classes."""
+
+    name: ClassVar[str] = "classes"
+    discrete: ClassVar[bool] = True
+
+    @property
+    def width(self) -> int:
+        """One logit for each class."""
+        return self.classes
+
+    def losses(self, values: Tensor, target: Tensor) -> Tensor:
+        """Return the mean over parts of the cross-entropy, or of a yes-or-no one of each class."""
+        if self.class_loss == "cross_entropy":
+            return functional.cross_entropy(values.mT, target, reduction="none").mean(1)
+        right = functional.one_hot(target, self.classes).to(values.dtype)
+        losses = functional.binary_cross_entropy_with_logits(values, right, reduction="none")
+        return losses.mean((1, 2))
+
+    def encode(self, target: Tensor) -> Tensor:
+        """Return one-hot codes of at least two numbers: one alone would be yes or no."""
+        return functional.one_hot(target.long(), max(self.classes, 2)).double()
+
+    def decode(self, values: Tensor) -> Tensor:
+        """Return the index of the largest value."""
+        return values.argmax(-1)
+
+    def metrics(self) -> dict[str, Metric]:
+        """Return ``exact_match`` (all parts right) and ``part_accuracy`` (a part right)."""
+        return {"exact_match": MeanOf(_all_right), "part_accuracy": MeanOf(_right)}
+
+    def confidence(self, values: Tensor) -> Tensor:
+        """Return the probability of the most likely class."""
+        return values.softmax(-1).amax(-1)
+
+    def difference(self, one: Tensor, other: Tensor) -> Tensor:
+        """Return 1 where two classes differ."""
+        return (one != other).double()
+
+    def spell(self, values: Sequence[float | str]) -> str:
+        """Write the names of classes, or what they stand for in full."""
+        return ", ".join(value if isinstance(value, str) else f"{value:g}" for value in values)
+
+
+@register_target
+class Real(TargetKind):
+    """Every part is a number, learned by squared error."""
+
+    name: ClassVar[str] = "real"
+    scaled: ClassVar[bool] = True
+    needs_variation: ClassVar[tuple[str, ...]] = ("r2", "kendall_tau")
+
+    @property
+    def width(self) -> int:
+        """The number itself."""
+        return 1
+
+    def losses(self, values: Tensor, target: Tensor) -> Tensor:
+        """Return the mean squared error over parts."""
+        return (values[..., 0] - target).square().mean(1)
+
+    def decode(self, values: Tensor) -> Tensor:
+        """Return the number."""
+        return values[..., 0]
+
+    def metrics(self) -> dict[str, Metric]:
+        """Return ``mae``, ``r2`` and ``kendall_tau``; on a circle ``angular_error`` too."""
+        scores = {"mae": MeanAbsoluteError(), "r2": SplitScore(r2)}
+        return {**scores, "kendall_tau": SplitScore(kendall_tau), **_on_circle_too(self.period)}
+
+
+@register_target
+class Angle(TargetKind):
+    """Every part is an angle in degrees, learned as a point on the unit circle."""
+
+    name: ClassVar[str] = "angle"
+
+    @property
+    def width(self) -> int:
+        """Both coordinates of the point."""
+        return 2
+
+    def losses(self, values: Tensor, target: Tensor) -> Tensor:
+        """Return the mean squared error of the coordinates."""
+        return (values - on_circle(target)).square().mean((1, 2))
+
+    def encode(self, target: Tensor) -> Tensor:
+        """Return points of the circle, whose mean points in the mean direction."""
+        return on_circle(target.double())
+
+    def decode(self, values: Tensor) -> Tensor:
+        """Return angles in [0, 360) degrees."""
+        return to_degrees(values)
+
+    def metrics(self) -> dict[str, Metric]:
+        """Return ``angular_error``, the mean absolute error the short way round."""
+        return _on_circle_too(self.period)
+
+
+def on_circle(degrees: Tensor) -> Tensor:
+    """Return angles ``(...)`` as points of the unit circle, ``(..., 2)``."""
+    radians = degrees.deg2rad()
+    return torch.stack([radians.cos(), radians.sin()], -1)
+
+
+def to_degrees(points: Tensor) -> Tensor:
+    """Return the angles of points ``(..., 2)``, in [0, 360) degrees: ``(...)``.
+
+    >>> to_degrees(torch.tensor([[0.0, 2.0], [-1.0, 0.0]])).tolist()
+    [90.0, 180.0]
+    """
+    angles = torch.atan2(points[..., 1], points[..., 0]).rad2deg() % 360
+    return torch.where(angles == 360, 0, angles)  # just below 0 rounds up to 360
+
+
+def circle_distance(one: Tensor, other: Tensor, period: float | None) -> Tensor:
+    """Return absolute differences, the short way round where numbers are on a circle.
+
+    >>> circle_distance(torch.tensor([10.0]), torch.tensor([350.0]), 360.0).tolist()
+    [20.0]
+    """
+    if period is None:
+        return (one - other).abs()
+    return ((one - other + period / 2) % period - period / 2).abs()
+
+
+def _on_circle_too(period: float | None) -> dict[str, Metric]:
+    if period is None:
+        return {}
+    return {"angular_error": MeanOf(partial(circle_distance, period=period))}
+
+
+def _right(predicted: Tensor, target: Tensor) -> Tensor:
+    """Return 1 where a part is right, NaN where there is no prediction: ``(B, parts)``."""
+    return torch.where(predicted.isnan(), torch.nan, (predicted == target).double())
+
+
+def _all_right(predicted: Tensor, target: Tensor) -> Tensor:
+    return _right(predicted, target).prod(1)
