@@ -6,8 +6,9 @@
 Small valid inputs are made first, by wsrl itself: zoos, runs, models, a table, configs, a
 benchmark. Each attempt changes one of them and runs one command that reads it, in a process of its
 own. Whatever the input, a command must end with status 0, 1 or 2, in at most 20 s more than with
-the valid input (time in which it waits for a core does not count), take at most 4 GiB of memory, print no traceback, no control characters and at most a few
-lines on stderr, change nothing outside of the folders that it names, and accept no flipped weight.
+the valid input (time in which it waits for a core does not count), take at most 4 GiB of memory,
+print no traceback, no control characters and at most a few lines on stderr, change
+nothing outside of the folders that it names, and accept no flipped weight.
 
 The same seed gives the same attempts. Each finding keeps its input, command and output in
 ``DIR/findings``. The exit status is 1 where there are findings. Linux only.

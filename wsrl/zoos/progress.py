@@ -67,7 +67,3 @@ class BuildProgress:
             total = sum(self._members) * self._steps
             share = f"{completed / total:.0%}" if total else "all"
             console.print(f"{share} built: {members} members")
-        console = self._progress.console
-        if not console.is_terminal and not self._quiet and self._minutes.passed():
-            share = f"{self._done / self._total:.0%}" if self._total else "all"
-            console.print(f"{share} built: {self._started} of {self._members} members")
