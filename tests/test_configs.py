@@ -144,7 +144,7 @@ def test_benchmark_configs_are_checked_whole(
     usage = shutil.disk_usage(tmp_path)._replace(free=10**12)  # the published tier's 15 seeds
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     ran: list[int] = []
-    monkeypatch.setattr(GridRunner, "run", lambda self, stop: ran.append(len(self.cells)) or {})
+    monkeypatch.setattr(GridRunner, "run", lambda self, stop: ran.append(len(self.trials)) or {})
     out = ["--out", str(tmp_path / "out"), "--seeds", "[0]"]  # all seeds have the same cells
     # The smoke tier is run for real in tests/studies/benchmark.
     assert main(["benchmark", "--config", str(CONFIGS / name), *out, "--workers", "1"]) == 0

@@ -72,6 +72,7 @@ class Made:
         pairs: Sequence[tuple[int, float]] = (),
         kinds: Sequence[Mapping[str, Any]] = (),
         way: Literal["up", "down"] = "up",
+        size: Annotated[int, Field(ge=1)] = 1,
         other: Made | None = None,
         untyped=None,  # type: ignore[no-untyped-def]
     ) -> None: ...
@@ -95,12 +96,12 @@ def test_arguments_of_the_annotated_kinds_pass(fits: Mapping[str, Any]) -> None:
     [
         *({"count": True}, {"count": 1.0}, {"count": "1"}, {"count": None}, {"share": "x"}),
         *({"share": True}, {"name": 1}, {"pairs": [[0]]}, {"pairs": [["0", 1]]}, {"pairs": "ab"}),
-        *({"kinds": [1]}, {"way": "left"}, {"way": 10**5000}),
+        *({"kinds": [1]}, {"way": "left"}, {"size": 0}, {"way": 10**5000}),
     ],
 )
 def test_arguments_of_other_kinds_are_named(wrong: Mapping[str, Any]) -> None:
     (name,) = wrong
-    with pytest.raises(ValueError, match=f"^{name} is .*: expected "):
+    with pytest.raises(ValueError, match=rf"^{name}(\[.*)? (must|is missing)"):
         check_arguments(Made, wrong)
 
 

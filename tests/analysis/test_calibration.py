@@ -10,7 +10,6 @@ from scipy import stats
 
 from wsrl.analysis.calibration import (
     Placement,
-    angular_residuals,
     conformal_radius,
     share_right,
 )
@@ -42,11 +41,6 @@ def test_too_few_promise_nothing() -> None:
     assert conformal_radius([], 0.5) == math.inf
     with pytest.raises(ValueError, match="coverage must be between 0 and 1, not 1"):
         conformal_radius([0.1], 1.0)
-
-
-def test_residuals_on_a_circle_go_the_short_way() -> None:
-    found = angular_residuals([359.0, 10.0, 90.0], [1.0, 350.0, 270.0], 360.0)
-    assert found.tolist() == [2.0, 20.0, 180.0]
 
 
 def test_shares_are_those_of_decisions_of_like_confidence() -> None:

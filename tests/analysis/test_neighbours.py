@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats
 from sklearn.neighbors import NearestNeighbors
 
-from wsrl.analysis.neighbours import circular_mean, nearest, votes
+from wsrl.analysis.neighbours import nearest
 
 
 def test_neighbours_are_the_nearest() -> None:
@@ -36,14 +35,3 @@ def test_the_own_group_is_left_out() -> None:
     assert nearest(points, queries, 2)[1].tolist() == [[0, 1], [5, 4]]
     alone, _ = nearest(points[:2], queries[:1], 2, groups[:2], own[:1])
     assert np.isinf(alone).all()
-
-
-def test_votes_are_shares() -> None:
-    shares = votes(np.array([[[0, 2], [1, 2], [1, 2], [1, 0]]]), 3)
-    assert shares.tolist() == [[[0.25, 0.75, 0.0], [0.25, 0.0, 0.75]]]
-
-
-def test_a_mean_on_a_circle() -> None:
-    values = np.random.default_rng(0).uniform(300, 420, (20, 9, 1)) % 360
-    truth = stats.circmean(values, high=360, axis=1)
-    np.testing.assert_allclose(circular_mean(values, 360.0), truth)

@@ -113,7 +113,7 @@ def test_bad_input_is_an_error_before_work(zoo_path: str, tmp_path: Path) -> Non
         ZooDataModule(zoo_path, steps_per_epoch=0)
     with pytest.raises(ValueError, match="split_seed must be at least 0"):
         ZooDataModule(zoo_path, split_seed=-1)
-    with pytest.raises(ValueError, match="ood_criterion is 'smallest': expected"):
+    with pytest.raises(ValueError, match="ood_criterion must be 'published' or 'random'"):
         ZooDataModule(zoo_path, ood_criterion="smallest")
     with pytest.raises(ZooError, match="no such folder"):
         ZooDataModule(str(tmp_path / "nothing"))

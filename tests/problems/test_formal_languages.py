@@ -155,8 +155,8 @@ def test_the_most_even_tasks_are_out_of_distribution() -> None:
         ({"num_tokens": 40000}, "num_tokens must be at most 32765"),
         ({"length": 40000}, "length must be at most 32767"),
         ({"evaluated_strings": 10**9}, "evaluated_strings must be at most"),
-        ({"acceptor": "exact"}, "choose counts or ordered"),
-        ({"stored_strings": 2000}, "stored_strings must be 1..1000"),
+        ({"acceptor": "exact"}, "acceptor must be 'counts' or 'ordered', not 'exact'"),
+        ({"stored_strings": 2000}, "stored_strings must be at most 1000"),
         ({"min_difference": 1}, "differences must include 0"),
     ],
 )

@@ -203,9 +203,9 @@ def test_images_are_checked_before_anything_reads_them(
     [
         ({"source": "cifar"}, "unknown source 'cifar'; choose one of mnist"),
         ({"tile_size": 3}, "tiles of 3 x 3 do not divide the images of digits, 8 x 8"),
-        ({"interpolation": "cubic"}, "unknown interpolation 'cubic'"),
-        ({"weight_decays": []}, "weight_decays must be"),
-        ({"weight_decays": [-1.0]}, "weight_decays must be"),
+        ({"interpolation": "cubic"}, "interpolation must be .*bilinear'"),
+        ({"weight_decays": []}, "weight_decays must have at least 1"),
+        ({"weight_decays": [-1.0]}, r"weight_decays\[0\] must be at least"),
         ({"evaluated_images": 0}, "evaluated_images must be at least 1"),
     ],
 )

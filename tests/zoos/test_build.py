@@ -91,7 +91,7 @@ def test_members_evaluated_a_few_at_a_time_are_the_same(
     assert {2, 3, 8} <= set(evaluated)
 
 
-@pytest.mark.parametrize("dies_at", [1, 3, 5, 12])
+@pytest.mark.parametrize("dies_at", [3, 12])
 def test_a_killed_build_goes_on_bit_for_bit(
     dies_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

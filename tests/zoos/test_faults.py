@@ -21,7 +21,7 @@ from tests.zoos.building import whole as whole  # a fixture
 from wsrl.cli import main
 from wsrl.zoos import BuildSettings, build_zoo
 from wsrl.zoos.files import PARTIAL
-from wsrl.zoos.manifest import BACKUP, MANIFEST
+from wsrl.zoos.manifest import MANIFEST
 
 ZOO = ["zoo", "build", "--problem", "formal_languages", "--quiet", "true"]
 for _name, _value in (SMALL_PROBLEM | SETTINGS.to_dict()).items():
@@ -136,26 +136,6 @@ def test_what_may_not_be_read_is_not_called_damaged(
         assert (tmp_path / "err").read_text().startswith(f"wsrl zoo {command}: error: {said}")
     (zoo / unreadable).chmod(0o755)
     assert contents(zoo) == before
-
-
-@pytest.mark.parametrize("finished", [True, False])
-@pytest.mark.parametrize("length", [0, 100, -1])
-def test_a_manifest_cut_short_is_restored_from_its_copy(
-    finished: bool, length: int, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    zoo = tmp_path / "zoo"
-    assert end(start(zoo, part=(1, 1 if finished else 2))) == 0
-    manifest, kept = zoo / MANIFEST, times(zoo)
-    manifest.write_bytes(manifest.read_bytes()[:length])
-    assert main([*ZOO, "--out", str(zoo)]) == 1
-    err = capsys.readouterr().err
-    assert err.startswith(f"wsrl zoo build: error: {manifest} is damaged: ")
-    assert err.endswith(f". Run: wsrl zoo repair {zoo}\n")
-    assert times(zoo) == kept
-    assert run(lambda: None, ["zoo", "repair", str(zoo), "--quiet", "true"], tmp_path / "err") == 0
-    assert contents(zoo) == contents(whole)
-    assert times(zoo).items() >= kept.items()
-    assert manifest.read_bytes() == (zoo / BACKUP).read_bytes()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda n: n.name)

@@ -673,5 +673,5 @@ def test_sizes_that_make_no_sense_are_refused(published: Path, hint: dict[str, i
 
 def test_arguments_of_another_type_are_refused(languages: Path) -> None:
     (languages / "args.json").write_text('{"max_n": "5"}')
-    with pytest.raises(ZooError, match=r"max_n is '5': expected int"):
+    with pytest.raises(ZooError, match=r"max_n must be a whole number, not '5'"):
         open_zoo(languages)

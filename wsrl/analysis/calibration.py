@@ -43,13 +43,6 @@ def conformal_radius(residuals: ArrayLike, coverage: float = 0.9) -> float:
     return float(ordered[rank - 1]) if rank <= len(ordered) else math.inf
 
 
-def angular_residuals(predicted: ArrayLike, truth: ArrayLike, period: float) -> Array:
-    """Return how far apart numbers on a circle are, the short way round."""
-    half = period / 2
-    apart = (np.asarray(predicted, np.float64) - np.asarray(truth, np.float64) + half) % period
-    return np.abs(apart - half)
-
-
 def share_right(
     confidences: ArrayLike, right: ArrayLike, confidence: float, nearby: int = 50
 ) -> float:

@@ -1,11 +1,10 @@
-"""Nearest neighbours of embeddings, and what can be read off them."""
+"""Nearest neighbours of embeddings."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
-from scipy.stats import circmean
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -43,24 +42,3 @@ def nearest(
         distances.append(np.take_along_axis(apart, order, 1))
         indices.append(order)
     return np.concatenate(distances), np.concatenate(indices)
-
-
-def votes(classes: Indices, count: int) -> Array:
-    """Return the share of ``k`` neighbours in each class.
-
-    Args:
-        classes: ``(m, k, parts)``, class indices of the neighbours.
-        count: how many classes there are.
-
-    Returns:
-        ``(m, parts, count)``.
-    """
-    return np.asarray((classes[..., None] == np.arange(count)).mean(1), np.float64)
-
-
-def circular_mean(values: Array, period: float) -> Array:
-    """Return the mean direction ``(m, parts)`` of numbers on a circle ``(m, k, parts)``.
-
-    In ``[0, period)``.
-    """
-    return np.asarray(circmean(values, high=period, axis=1), np.float64)

@@ -65,7 +65,7 @@ class ZooDataModule(LightningDataModule):
             zoo, and from where all then read; ``~`` and variables such as ``$TMPDIR`` are expanded.
             A copy that is there and whole is used again. Left out, the zoo is read where it is.
         split_by: ``task``, as published; or ``nothing``, for zoos of too few tasks: every split is
-            then the whole zoo, and what is measured there is how well it is learned by heart.
+            then the whole zoo, and metrics measure how well it is memorised.
 
     Raises:
         ZooError: when the folder holds no finished, readable zoo.

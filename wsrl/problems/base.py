@@ -29,7 +29,7 @@ from wsrl.rnn import (
     population_cross_entropy,
     run_population,
 )
-from wsrl.validation import checked
+from wsrl.validation import check_arguments, checked
 
 _Self = TypeVar("_Self", bound="Problem")
 
@@ -178,7 +178,8 @@ class Problem(ABC):
     """A family of tasks that small RNNs were trained on: what reading a zoo needs.
 
     The arguments of a subclass's constructor are recorded as its settings, so they must be plain
-    values: numbers, strings, booleans, lists and dictionaries of these.
+    values: numbers, strings, booleans, lists and dictionaries of these. They are checked by their
+    annotations, as ``Annotated[int, pydantic.Field(ge=1)]``.
     """
 
     name: ClassVar[str]
@@ -203,11 +204,12 @@ class Problem(ABC):
     _settings: dict[str, Any]
 
     def __new__(cls: type[_Self], *args: Any, **kwargs: Any) -> _Self:
-        """Record the constructor's arguments; copies and pickles come here without any."""
+        """Check and record the constructor's arguments; copies and pickles come without any."""
         problem = super().__new__(cls)
         bound = inspect.signature(cls.__init__).bind_partial(problem, *args, **kwargs)
         bound.apply_defaults()
         problem._settings = dict(list(bound.arguments.items())[1:])
+        check_arguments(cls, problem._settings)
         return problem
 
     def settings(self) -> dict[str, Any]:
@@ -217,7 +219,7 @@ class Problem(ABC):
             TypeError: for an argument that is no plain value.
         """
         known = {n: value for n, value in self._settings.items() if n not in self.not_recorded}
-        settings: dict[str, Any] = json.loads(json.dumps(known))
+        settings: dict[str, Any] = json.loads(json.dumps(known, default=list))
         return settings
 
     def spec(self, cell: str, hidden_size: int, num_layers: int, bias: bool = True) -> RNNSpec:

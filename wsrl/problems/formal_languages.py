@@ -7,11 +7,12 @@ string of the language, and EOS up to the length ``T``; an RNN learns to predict
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
@@ -33,6 +34,8 @@ _INT16 = (1 << 15) - 1  # a zoo holds tokens, and counts them, in 16 bits
 
 MOST_STRINGS = 10**6
 """Strings of a language, and strings that are sampled to judge an RNN, at most."""
+
+_Strings = Annotated[int, Field(ge=1, le=MOST_STRINGS)]
 
 
 @register_problem
@@ -59,19 +62,16 @@ class FormalLanguages(TrainableProblem):
 
     def __init__(
         self,
-        num_tokens: int = 4,
+        num_tokens: Annotated[int, Field(ge=2, le=_INT16 - 2)] = 4,
         length: int = 42,
-        max_n: int = 10,
+        max_n: _Strings = 10,
         min_difference: int = -3,
         max_difference: int = 2,
         acceptor: Literal["counts", "ordered"] = "counts",
-        evaluated_strings: int = 1000,
-        stored_strings: int = 100,
+        evaluated_strings: _Strings = 1000,
+        stored_strings: _Strings = 100,
     ) -> None:
-        check_size("num_tokens", num_tokens, 2, _INT16 - 2)
         check_size("length", length, num_tokens + 2, _INT16)
-        check_size("max_n", max_n, 1, MOST_STRINGS)
-        check_size("evaluated_strings", evaluated_strings, 1, MOST_STRINGS)
         if not min_difference <= 0 <= max_difference or min_difference == max_difference:
             raise ValueError(
                 "differences must include 0 and another number, not "
@@ -84,12 +84,7 @@ class FormalLanguages(TrainableProblem):
             )
         if max_n <= -min_difference:
             raise ValueError(f"max_n must exceed {-min_difference} (-min_difference), not {max_n}")
-        if acceptor not in {"counts", "ordered"}:
-            raise ValueError(f"unknown acceptor {acceptor!r}; choose counts or ordered")
-        if not 1 <= stored_strings <= evaluated_strings:
-            raise ValueError(
-                f"stored_strings must be 1..{evaluated_strings} (evaluated), not {stored_strings}"
-            )
+        check_size("stored_strings", stored_strings, 1, evaluated_strings)
         self.num_tokens, self.length, self.max_n = num_tokens, length, max_n
         self.min_difference, self.max_difference = min_difference, max_difference
         self.acceptor = acceptor

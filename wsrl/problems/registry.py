@@ -7,7 +7,6 @@ from typing import Any
 
 from wsrl.plugins import Registry, describe
 from wsrl.problems.base import Problem, TrainableProblem
-from wsrl.validation import check_arguments
 
 
 def _check(cls: Any) -> None:
@@ -55,7 +54,6 @@ def create_problem(name: str, settings: Mapping[str, Any]) -> Problem:
     """
     problem = get_problem(name)
     try:
-        check_arguments(problem, settings)
         return problem(**settings)
     except TypeError as error:
         raise ValueError(f"settings of problem {name!r} do not fit: {error}") from error

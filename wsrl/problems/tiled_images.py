@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
@@ -34,6 +35,9 @@ from wsrl.rnn.kernels import cpu
 
 _CHUNK = 1 << 18
 """Steps that are run at once when a group is judged; each takes a kilobyte or so."""
+
+_Count = Annotated[int, Field(ge=1)]
+_Decay = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @register_problem
@@ -67,9 +71,9 @@ class TiledImages(TrainableProblem):
         source: str = "digits",
         tile_size: int | None = None,
         interpolation: Literal["nearest", "bilinear"] = "nearest",
-        weight_decays: Sequence[float] = (0.0, 0.001, 0.01, 0.1),
-        evaluated_images: int = 13000,
-        stored_sequences: int = 100,
+        weight_decays: Annotated[Sequence[_Decay], Field(min_length=1)] = (0.0, 0.001, 0.01, 0.1),
+        evaluated_images: _Count = 13000,
+        stored_sequences: _Count = 100,
         image_folder: str | None = None,
         download: bool = False,
     ) -> None:
@@ -82,16 +86,6 @@ class TiledImages(TrainableProblem):
                 f"tiles of {tile_size} x {tile_size} do not divide the images of {source}, "
                 f"{size} x {size} pixels"
             )
-        if interpolation not in ("nearest", "bilinear"):
-            raise ValueError(f"unknown interpolation {interpolation!r}; nearest or bilinear")
-        if not weight_decays or any(not 0 <= decay < np.inf for decay in weight_decays):
-            raise ValueError(f"weight_decays must be numbers of at least 0, not {weight_decays}")
-        for name, value in (
-            ("evaluated_images", evaluated_images),
-            ("stored_sequences", stored_sequences),
-        ):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}")
         self.source, self.tile_size, self.interpolation = source, tile_size, interpolation
         self.decays = tuple(sorted({float(decay) for decay in weight_decays}))
         self._settings |= {"tile_size": tile_size, "weight_decays": self.decays}  # as they are used

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
@@ -74,31 +75,20 @@ class VariableBinding(TrainableProblem):
         dims: int = 8,
         tasks: Sequence[str] = (),
         horizons: Sequence[int] = (10, 20, 40, 60, 100),
-        threshold: float = 0.96,
-        l2: float = 0.0,
+        threshold: Annotated[float, Field(ge=0, lt=1)] = 0.96,
+        l2: Annotated[float, Field(ge=0)] = 0.0,
         evaluated_horizons: Sequence[int] = (10, 20, 40, 60, 100, 200),
-        evaluated_sequences: int = 256,
+        evaluated_sequences: Annotated[int, Field(ge=1, le=MOST_SEQUENCES)] = 256,
         stored_sequences: int = 100,
         stored_horizon: int = 32,
     ) -> None:
         check_sizes(steps, dims)
-        check_size("evaluated_sequences", evaluated_sequences, 1, MOST_SEQUENCES)
         for name, ascending in (("horizons", horizons), ("evaluated_horizons", evaluated_horizons)):
             if not ascending or min(ascending) < 1 or list(ascending) != sorted(set(ascending)):
                 raise ValueError(f"{name} must ascend from 1 or later, not {list(ascending)}")
             check_size(f"the last of {name}", ascending[-1], 1, MOST_STEPS)
-        if not 1 <= stored_horizon <= evaluated_horizons[-1]:
-            raise ValueError(
-                f"stored_horizon must be 1..{evaluated_horizons[-1]} (evaluated), "
-                f"not {stored_horizon}"
-            )
-        if not 1 <= stored_sequences <= evaluated_sequences:
-            raise ValueError(
-                f"stored_sequences must be 1..{evaluated_sequences} (evaluated), "
-                f"not {stored_sequences}"
-            )
-        if not 0 <= threshold < 1 or not l2 >= 0:
-            raise ValueError(f"threshold must be in [0, 1) and l2 not negative: {threshold}, {l2}")
+        check_size("stored_horizon", stored_horizon, 1, evaluated_horizons[-1])
+        check_size("stored_sequences", stored_sequences, 1, evaluated_sequences)
         self.steps, self.dims, self.tasks = steps, dims, tuple(tasks)
         self.horizons, self.threshold, self.l2 = tuple(horizons), threshold, l2
         self.evaluated_horizons = tuple(evaluated_horizons)

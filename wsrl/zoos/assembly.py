@@ -2,7 +2,7 @@
 
 Every process does the same: it takes the next shard that is neither finished nor another's, makes
 it, records it, and in the end waits until the zoo is complete. Whoever sees all the records writes
-the manifest. Nobody talks to anybody but through the zoo's folder, so a process may die at any
+the manifest. Processes communicate through the zoo's folder alone, so a process may die at any
 moment, and others may join.
 """
 
@@ -142,7 +142,7 @@ def check_finished(folder: Path, manifest: Manifest, which: Sequence[int]) -> No
 
 
 def whats_left(path: str | Path, shards: int, parts: int) -> list[str]:
-    """Say in lines to read what a zoo still lacks, if anything, and who is to make it."""
+    """Return lines that say which shards a zoo lacks and which part they belong to."""
     folder = Path(path)
     done = finished(folder, Manifest.read(folder))
     missing = [index for index in range(shards) if index not in done]
@@ -196,10 +196,10 @@ def _attempt(folder: Path, index: int, leases: Leases, standing: Standing, make:
 
 
 def _complete(folder: Path, manifest: Manifest, shards: int) -> None:
-    """Write the manifest of a zoo whose shards are all there; the same one whoever does it."""
+    """Write the manifest of a zoo whose shards are all there; every process writes the same one."""
     try:
         complete = _completed(manifest, read_records(folder, range(shards)))
-        complete.write(folder, BACKUP)  # first: whoever sees the manifest tidies up
+        complete.write(folder, BACKUP)  # first: a process that sees the manifest tidies up
         complete.write(folder)
     except FileNotFoundError:
         if not Manifest.read(folder).complete:

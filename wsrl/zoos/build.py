@@ -3,7 +3,7 @@
 Members are trained in groups; a group is one shard. A running group keeps its weights, optimiser
 state and finished snapshots beside the zoo, so that a build that is killed goes on from there when
 the same command is run again. Random streams are functions of seed, member and step, so the step is
-all the random state there is, and it is the same who trains which group.
+all the random state there is, and any process may train any group.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def build_zoo(
     """Build a zoo, or go on with one that was interrupted, alone or together with others.
 
     Any number of processes may build one zoo at once, on any machines that share its folder: each
-    takes the next group that nobody has. Told to end by a signal, a process saves the state of its
+    takes the next free group. At a signal to end, a process saves the state of its
     group first.
 
     Args:
@@ -57,7 +57,7 @@ def build_zoo(
             manifest notes which it was.
         quiet: show no progress.
         part: ``(i, n)``: train only every ``n``-th group from the ``i``-th on, and do not wait for
-            the others; whoever is last completes the zoo.
+            the others; the last process completes the zoo.
         stop: signals that the caller notes; by default they are noted here.
 
     Returns:
@@ -68,7 +68,7 @@ def build_zoo(
         OSError: naming the file, where it cannot be written.
         ValueError: for a device or a backend that is not here, a part that is not in 1..``n``, what
             does not fit in memory, or a problem that nothing can be trained on.
-        KeyboardInterrupt, SystemExit: told to end by a signal; the state is saved.
+        KeyboardInterrupt, SystemExit: at a signal to end; the state is saved.
     """
     get_trainable_problem(problem.name)  # by its name the zoo will be opened
     folder, place = Path(out), _device(device)

@@ -37,7 +37,7 @@ _OPEN = 128
 
 
 class _Handle:
-    """An open file; closed when nobody holds it any more."""
+    """An open file; closed when the last reference to it is gone."""
 
     def __init__(self, path: Path) -> None:
         self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -152,7 +152,7 @@ def disk_tensors(path: Path) -> dict[str, DiskTensor]:
 
 @lru_cache(_OPEN)
 def _opened(path: Path, identity: tuple[int, int]) -> _Handle:
-    """Open a file, or return it from before; whoever reads it keeps it open meanwhile."""
+    """Open a file, or return the open one; a reader keeps it open while it reads."""
     handle = _Handle(path)
     if handle.identity() != identity:
         raise ZooError(f"{path} is another file than the one that was opened: read the zoo anew")

@@ -20,7 +20,7 @@ PARTIAL = ".partial"
 """Ends the names of files that are being written; one that stays is of a process that died.
 
 A writer holds a lock (``flock``) on such a file until it is through. The system releases the lock
-when the process dies, so whoever gets the lock may delete the file.
+when the process dies, so a process that gets the lock may delete the file.
 """
 
 _PARTIAL_NAME = re.compile(rf"(.+)\.[0-9a-f]{{8}}{re.escape(PARTIAL)}", re.DOTALL)
@@ -78,7 +78,7 @@ def _create_locked(path: Path) -> tuple[Path, BinaryIO]:
     while True:
         partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
         file = partial.open("xb")
-        with contextlib.suppress(OSError):  # no locks here: then nobody deletes it either
+        with contextlib.suppress(OSError):  # a file system without locks: nothing is deleted there
             fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file.fileno()).st_nlink:
             return partial, file
@@ -145,7 +145,7 @@ def _link(partial: Path, path: Path, content: bytes) -> bool:
         # A network file system may repeat a request that it has already carried out.
         return partial.exists() and partial.stat().st_nlink > 1
     except FileNotFoundError:
-        if path.exists():  # and whoever finished with it has tidied up
+        if path.exists():  # the process that made it has tidied up
             return False
         raise
     except OSError as error:
@@ -194,7 +194,7 @@ def checksum(path: Path) -> str:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have the new name survive the machine, where the file system can be asked to."""
+    """Flush the new name to the disk, where the file system allows it."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

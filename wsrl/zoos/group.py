@@ -199,7 +199,7 @@ def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read the state of a group in training, and be sure of it: nobody could tell afterwards.
+    """Read the state of a group in training and compare it with its checksum.
 
     Raises:
         ZooError: for a damaged one.

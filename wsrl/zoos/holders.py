@@ -18,10 +18,10 @@ class Holder:
 
     Attributes:
         host: name of the machine.
-        boot: the machine's running since it was started; empty where that is not told.
+        boot: names the machine's last start; empty where the system does not tell.
         namespace: in which process numbers are unique, as a container has its own.
         pid: number of the process.
-        started: when it started, in the machine's own ticks; empty where that is not told.
+        started: when it started, in the machine's ticks; empty where the system does not tell.
     """
 
     host: str
@@ -64,7 +64,7 @@ class Holder:
 
 
 def _state_and_start(pid: int) -> tuple[str, str] | None:
-    """Return a process's state (``Z`` once it ended) and start; ``None`` where nobody tells."""
+    """Return a process's state (``Z`` once it ended) and start; ``None`` if unknown."""
     try:
         content = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -1,7 +1,7 @@
 """Leases: which of several processes works on what, so that nothing is done twice.
 
 A lease is a file. Its holder raises a counter in it every few seconds, so that it is known to live
-on any machine that shares the disk; nobody compares clocks. A lease whose holder died is succeeded
+on any machine that shares the disk; clocks are not compared. A lease whose holder died is succeeded
 by another of the next generation, which only one process can create. Nothing is deleted, so that a
 holder that was paused for long finds the higher generation and knows that it has lost.
 """
@@ -118,7 +118,7 @@ class Leases:
             content = read_regular(path, 4 * _LENGTH)
         except FileNotFoundError:  # somebody tidies up, since all is done; or a link to nothing
             return Standing(generation, free=path.is_symlink())
-        except ValueError:  # a pipe, say, or something longer: no lease that anybody took
+        except ValueError:  # a pipe, or a longer file: no lease
             return Standing(generation)
         holder, done, released = _parse(content)
         if released or (holder is not None and holder.has_died(self.me)):

@@ -53,7 +53,7 @@ class PopulationAdamW:
         state = (self.flat.detach(), self.mean, self.square)
         rows = rows.to(torch.float32).expand(len(self.flat)).contiguous()
         kernels_of(self.backend).adamw(*state, gradient, rows, numbers)
-        # The kernels write behind autograd's back; whoever relies on the old weights must see it.
+        # Autograd does not see what the kernels write, and must know that the weights changed.
         torch.autograd.graph.increment_version(self.flat)
 
 

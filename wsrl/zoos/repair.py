@@ -95,7 +95,7 @@ def _readable_manifest(folder: Path, found: list[str]) -> Manifest:
 
 
 def _refuse_company(folder: Path) -> None:
-    """Make sure that nobody works on the zoo, which may take a while to find out."""
+    """Raise an error if another process works on the zoo; waits until that is known."""
     leases = Leases(folder / PROGRESS)
     while True:
         standings = leases.survey(leases.names()).values()
@@ -152,7 +152,7 @@ def _reopen(folder: Path, records: dict[int, Record]) -> None:
     failed = {} if known.origin == "built" else known.failed  # of ours the records tell
     content = replace(known, shards=[], complete=False, failed=failed)
     content.write(folder)
-    _record(folder, records)  # again: who saw a complete zoo until now may have tidied up
+    _record(folder, records)  # again: a process that saw a complete zoo may have tidied up
     content.write(folder, BACKUP)
 
 

@@ -61,7 +61,7 @@ def open_tensors(path: Path) -> Iterator[Any]:
 
 
 def digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of what a file is to hold, whatever the order it is written in."""
+    """Return the SHA-256 of a file's content; the order of the tensors does not count."""
     result = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         result.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -153,7 +153,6 @@ def test_all_processes_end_together(zoo_path: Path, tmp_path: Path) -> None:
         text=True,
         cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        timeout=280,
     )
     assert done.returncode == 1
     errors = [line for line in done.stderr.splitlines() if line.startswith("wsrl fit: error: ")]

@@ -31,13 +31,13 @@ OPTIMIZERS = {"optimizer": describe_optimizer, "lr_scheduler": describe_schedule
 """Arguments of the models that have options of their own, and what checks them."""
 
 CHECKED = ("encoder", "head", "spec", *OPTIMIZERS)
-"""Settings of a model with checks of their own, which its annotations do not say."""
+"""Settings of a model that are checked by functions of their own, not by their annotations."""
 
 NOT_RECORDED = ("stage_to",)
-"""Arguments of the data that are no settings of a run: a checkpoint that names one was changed."""
+"""Arguments of the data that checkpoints never hold: one that does was tampered with."""
 
 SPLIT_OPTIONS = ("split_by", "split_seed", "ood_criterion", "test_fraction")
-"""Settings of the data that say which tasks are held out."""
+"""Settings of the data that decide which tasks are held out."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What training takes: parameters, steps and seconds, over all interruptions."""
+"""What training costs: parameters, steps and seconds, over all interruptions."""
 
 from __future__ import annotations
 
@@ -17,18 +17,16 @@ from wsrl.studies.benchmark.results import Cost
 from wsrl.zoos.files import write_atomically
 
 STRETCH = 10.0
-"""Seconds of training over which a speed is measured, at least where nothing comes between."""
+"""Seconds of training over which a speed is measured."""
 
 
 class TrainingCost(Callback):
-    """Measures training steps: reading their data, and all that is done with it.
+    """Measures the time of training steps, reading of data included.
 
-    Time is taken in stretches of many steps, which a validation or a checkpoint ends: what these
-    take belongs to none. A checkpoint holds the stretches up to its step, so a run that goes on
-    from it forgets the steps that it makes again. A GPU is waited for only where a stretch is ended
-    by what would wait for it anyway.
-
-    It comes after the callbacks that save when a step begins.
+    Time is measured over stretches of many steps. A validation or a checkpoint ends a stretch, and
+    its own time is not counted. A checkpoint holds the stretches up to its step, so steps that are
+    made again after a restart count once. The GPU is waited for only before validations and
+    checkpoints, which wait for it anyway.
     """
 
     def __init__(self) -> None:

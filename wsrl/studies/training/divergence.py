@@ -1,4 +1,4 @@
-"""Training that ends where its loss is no longer finite, rather than going on with nothing."""
+"""Training ends with an error when its loss or its weights are no longer finite."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wsrl.tasks import TaskModule
 from wsrl.tasks.state_dicts import not_finite
 
 EVERY = 50
-"""Batches after which losses are looked at. At every batch a GPU would have to be waited for."""
+"""Losses are checked after so many batches: each check waits for the GPU."""
 
 _NEVER = 2**62
 
@@ -27,10 +27,10 @@ class DivergedError(ValueError):
 
 
 class DivergenceCheck(Callback):
-    """Ends training that diverged, in all processes at once, and keeps it out of checkpoints.
+    """Ends training that diverged, in all processes at once, before it gets into a checkpoint.
 
-    Losses are looked at after some batches, before validations and before checkpoints; the weights
-    before training and before checkpoints; what checkpoints are chosen by, after validations.
+    Losses are checked every ``EVERY`` batches, before validations and before checkpoints; weights
+    before training and before checkpoints; the monitored metric after validations.
 
     Raises:
         DivergedError: in the hooks, naming the step.
@@ -40,7 +40,7 @@ class DivergenceCheck(Callback):
         self._losses: list[tuple[int, Tensor]] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Check the weights to begin with: a checkpoint may be of a run that diverged.
+        """Check the first weights: a checkpoint may be of a run that diverged.
 
         Raises:
             ValueError: where they are not finite.
@@ -54,7 +54,7 @@ class DivergenceCheck(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Keep the loss, and look at all that are kept if there are many."""
+        """Keep the loss, and check all kept losses now and then."""
         loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
         if isinstance(loss, Tensor):
             self._losses.append((trainer.global_step, loss.detach()))
@@ -62,12 +62,12 @@ class DivergenceCheck(Callback):
             self._check_losses(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at the losses."""
+        """Check the losses."""
         if not trainer.sanity_checking:
             self._check_losses(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at what checkpoints are chosen by; all processes have the same value."""
+        """Check the monitored metric, which is the same in all processes."""
         if trainer.sanity_checking or not isinstance(pl_module, TaskModule):
             return
         measure = trainer.callback_metrics.get(pl_module.monitor)
@@ -80,11 +80,11 @@ class DivergenceCheck(Callback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Look at losses and weights before they are saved."""
+        """Check losses and weights before they are saved."""
         self._check_all(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at the last losses and weights."""
+        """Check the last losses and weights."""
         self._check_all(trainer, pl_module)
 
     def _check_losses(self, trainer: Trainer) -> None:
@@ -116,7 +116,7 @@ def _of(trainer: Trainer) -> str:
 
 
 def how_on(run: Run, model: LightningModule) -> str:
-    """Say what there is of a run that diverged, and what may help."""
+    """Say which checkpoints a diverged run has, and what may help."""
     kept = [str(path) for path in map(run.checkpoint, WORDS) if path.exists()]
     held = f"{' and '.join(kept)} hold what was before" if kept else "no checkpoint was kept"
     rate = getattr(model, "learning_rate", None)

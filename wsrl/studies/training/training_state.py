@@ -1,6 +1,6 @@
-"""The training state in a checkpoint, checked before a trainer goes on with it.
+"""The training state in a checkpoint, checked before a trainer loads it.
 
-Lightning takes what there is: without an optimiser's state, training would begin again unnoticed.
+Lightning does not: without an optimiser's state, training would silently begin again.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def check_training_state(trainer: Trainer, checkpoint: Mapping[str, Any]) -> Non
 
 
 def _check_scheduler(scheduler: Any, saved: Any) -> None:
-    """Check a scheduler's state: it would take over whatever there is as its own attributes."""
+    """Check a scheduler's state, every entry of which becomes an attribute of the scheduler."""
     if not isinstance(saved, dict):
         raise ValueError(f"its lr_schedulers hold a {type(saved).__name__}")
     own = scheduler.state_dict()
@@ -126,7 +126,7 @@ def _holds_all(found: Any, own: Any) -> bool:
 
 
 def are_counters(found: object) -> bool:
-    """Whether nested dictionaries and lists hold whole numbers, true and false alone."""
+    """Whether nested dictionaries and lists hold nothing but whole numbers and booleans."""
     return is_plain(found) and _counts(found)
 
 

@@ -154,15 +154,12 @@ class NpyFile:
         """
         if self.header.fortran_order:
             return np.array(self.map()[start:stop])
-        stop = min(stop, self.shape[0])
-        numbers = np.empty((stop - start, *self.shape[1:]), self.header.dtype)
-        target = numbers.reshape(-1).view(np.uint8).data
-        with self.path.open("rb") as file:
-            row_bytes = self.header.dtype.itemsize * prod(self.shape[1:])
-            file.seek(len(self.header.text) + start * row_bytes)
-            if file.readinto(target) != len(target):
-                raise ZooError(f"{self.path} is damaged: it was cut short while it was read")
-        return numbers
+        stop, row = min(stop, self.shape[0]), prod(self.shape[1:])
+        offset = len(self.header.text) + start * row * self.header.dtype.itemsize
+        numbers = np.fromfile(self.path, self.header.dtype, (stop - start) * row, offset=offset)
+        if len(numbers) < (stop - start) * row:
+            raise ZooError(f"{self.path} is damaged: it was cut short while it was read")
+        return numbers.reshape(stop - start, *self.shape[1:])
 
     def tensor(self, dtype: torch.dtype) -> Tensor | DiskTensor:
         """Return the array as a tensor of a dtype, which stays on the disk where it can."""
