@@ -47,7 +47,7 @@ def inputs(zoo_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     moments = {0: {"step": torch.tensor(4.0), "exp_avg": torch.randn(8, 2)}}
     checkpoint = {"epoch": 1, "state_dict": state, "optimizer_states": [{"state": moments}]}
     checkpoint["hyper_parameters"] = {"spec": {"cell": "lstm", "hidden_size": 2}}
-    for place in ("run/checkpoints", "models", "zoo/progress"):
+    for place in ("run/checkpoints", "bench", "models", "zoo/progress"):
         (folder / place).mkdir(parents=True)
     for name in ("best.ckpt", "last.ckpt"):
         torch.save(checkpoint, folder / "run/checkpoints" / name)

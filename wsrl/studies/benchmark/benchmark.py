@@ -58,7 +58,6 @@ def run_benchmark(
         threads = max(1, _cores() // workers)
         stop.at_once = False
         failed = run_grid(out, trials, workers, devices, threads, commands.run, stop)
-        stop.at_once = True
         say(write_report(out, out))
     total = sum(result.wall_seconds for result in finished(out, trials).values())
     say(f"{len(trials) - len(failed)} of {len(trials)} trials are done; {duration(total)} in all")
