@@ -61,7 +61,6 @@ def test_the_order_of_seeds_is_irrelevant(values: dict[int, float]) -> None:
 
 def test_one_seed_has_no_interval_and_none_is_an_error() -> None:
     assert estimate([0.5]) == Estimate(0.5, None, None, 1)
-    assert not estimate([0.5]).overlaps(estimate([0.5, 0.6]))
     with pytest.raises(ValueError, match="no values"):
         estimate([])
     with pytest.raises(ValueError, match="between 0 and 1"):
@@ -74,13 +73,6 @@ def test_a_run_that_diverged_is_not_left_out_of_the_mean(bad: float) -> None:
     assert math.isnan(found.mean)
     assert found.low is None
     assert found.seeds == 3
-
-
-def test_overlap_is_of_closed_intervals_and_symmetric() -> None:
-    first, touching, apart = (Estimate(0, a, b, 3) for a, b in [(0, 1), (1, 2), (1.1, 2)])
-    assert first.overlaps(touching)
-    assert touching.overlaps(first)
-    assert not first.overlaps(apart)
 
 
 @given(SEEDS, SEEDS, FINITE)
@@ -104,7 +96,6 @@ def test_a_constant_added_to_one_moves_the_difference() -> None:
     ours, theirs = {0: 1.0, 1: 5.0, 2: 9.0}, {0: 0.5, 1: 4.5, 2: 8.5}
     found = paired_difference(ours, theirs)
     assert found == Difference(0.5, 0.5, 0.5, 3, 0.25)  # whatever the seeds did, it did to both
-    assert estimate(list(ours.values())).overlaps(estimate(list(theirs.values())))
     moved = paired_difference({seed: value + 1 for seed, value in ours.items()}, theirs)
     assert moved == Difference(1.5, 1.5, 1.5, 3, 0.25)
 

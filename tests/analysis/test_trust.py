@@ -22,7 +22,7 @@ from tests.analysis.circuits import (
 )
 from wsrl.analysis.episodic_memory import circuit
 from wsrl.analysis.memory_analysis import MemoryAnalysis, MemorySettings, Start, analyze_memory
-from wsrl.analysis.trust import RULES, Figures, residual_components
+from wsrl.analysis.trust import RULES, Figures, residual_figures
 from wsrl.analysis.variable_memory import Dual, Grounding, Moduli
 from wsrl.problems.binding_tasks import BindingTask
 from wsrl.rnn import RNNSpec, RNNWeights
@@ -330,11 +330,11 @@ def test_what_is_outside_of_the_basis_is_summarised() -> None:
     states = rng.normal(size=(20, 30, 8)) * np.array([4, 3, 2, 1, 1, 0, 0, 0])
     residual = states.copy()
     residual[..., :2] = 0
-    directions, shares = residual_components(residual, states, 3)
+    figures = residual_figures(residual, states)
     total = np.square(states - states.mean((0, 1))).sum()
-    expected = np.linalg.svd((residual - residual.mean((0, 1))).reshape(-1, 8))[1][:3] ** 2 / total
-    np.testing.assert_allclose(shares, expected)
-    assert np.abs(directions[0]).argmax() == 2
+    expected = np.linalg.svd((residual - residual.mean((0, 1))).reshape(-1, 8))[1] ** 2 / total
+    np.testing.assert_allclose(figures["residual_components"], expected, atol=1e-12)
+    assert figures["explained_variance"] == pytest.approx(1 - expected.sum())
 
 
 def test_every_rule_is_about_a_figure_and_breaks_on_its_far_side() -> None:

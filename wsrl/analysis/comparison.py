@@ -52,12 +52,6 @@ class Estimate:
     high: float | None
     seeds: int
 
-    def overlaps(self, other: Estimate) -> bool:
-        """Whether both have an interval, and the two share a point."""
-        if self.low is None or self.high is None or other.low is None or other.high is None:
-            return False
-        return self.low <= other.high and other.low <= self.high
-
 
 def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate:
     """Return the mean with its percentile bootstrap interval.
