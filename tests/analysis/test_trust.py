@@ -73,14 +73,10 @@ def test_exact_circuits_are_trusted(
     assert figures.variables_read == figures.output_right == 1
     assert figures.explained_variance == pytest.approx(1)
     assert figures.step_error == pytest.approx(0, abs=1e-6)
-
-
-@pytest.mark.parametrize("grounding", ["input", "observability"])
-@pytest.mark.parametrize("task", [*published(), *drawn(3)], ids=lambda task: f"{task.sources}"[:20])
-def test_so_they_are_in_any_injective_basis(task: BindingTask, grounding: Grounding) -> None:
-    own = interactions_of(task)
-    weights = circuit(own, rng.normal(size=(128, own.rank)))
-    assert analyze(weights, task, grounding).verdict == "trusted"
+    if grounding != "output":  # right in any injective basis
+        own = interactions_of(task)
+        weights = circuit(own, rng.normal(size=(128, own.rank)))
+        assert analyze(weights, task, grounding, moduli=moduli).verdict == "trusted"
 
 
 def test_fed_with_inputs_only_repeat_copy_can_be_linear() -> None:
@@ -275,14 +271,6 @@ def test_an_unrelated_readout_or_input_is_not_trusted() -> None:
         assert analyze(weights, task, grounding, start="inputs").verdict == "trusted"
         for broken in (deaf, mute):
             assert analyze(broken, task, grounding, start="inputs").verdict != "trusted"
-
-
-def test_too_small_a_state_is_no_basis() -> None:
-    task = BindingTask.from_name("repeat_copy", 3, 3)
-    spec = RNNSpec("tanh", 3, 8, 1, 3, False)
-    found = analyze(RNNWeights(torch.randn(1, spec.num_parameters), spec), task)
-    assert found.verdict == "no basis"
-    assert any("9 variables" in reason and "8 dimensions" in reason for reason in found.reasons)
 
 
 def test_with_biases_it_is_linearised_at_a_fixed_point() -> None:
