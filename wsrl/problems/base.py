@@ -204,9 +204,9 @@ class Problem(Recorded, ABC):
 
     def __new__(cls: type[_Self], *args: Any, **kwargs: Any) -> _Self:
         """Check and record the constructor's arguments; copies and pickles come without any."""
-        problem = super().__new__(cls, *args, **kwargs)
-        check_arguments(cls, problem._recorded)
-        return problem
+        self = super().__new__(cls, *args, **kwargs)
+        check_arguments(cls, self._recorded)
+        return self
 
     def settings(self) -> dict[str, Any]:
         """Return the constructor's arguments as plain values, as JSON would give them back.
