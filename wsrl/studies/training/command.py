@@ -208,7 +208,14 @@ class TrainingCLI(LightningCLI):
             last = LastCheckpoint(path, self.config_init["checkpoint_minutes"], self.stop, step)
             checks = [TrainingStateCheck(), DivergenceCheck(), self.cost]
             folder, by = self.run.checkpoints, self.model.monitor
-            best = BestCheckpoint(folder, "best", monitor=by, enable_version_counter=False)
+            # At the end of the epoch, the score would be missing in the ``last`` of its validation.
+            best = BestCheckpoint(
+                folder,
+                "best",
+                monitor=by,
+                enable_version_counter=False,
+                save_on_train_epoch_end=False,
+            )
             own["callbacks"] = [*checks, *callbacks, *([best] if saves else []), last]
         try:
             return super().instantiate_trainer(**own, **kwargs)
