@@ -91,9 +91,12 @@ def test_the_parts_of_a_zoo_are_counted_as_the_command_counts_them(tmp_path: Pat
     assert first == "1"  # --part is from 1/n to n/n
 
 
-def test_every_job_of_a_benchmark_runs_the_same_command(tmp_path: Path) -> None:
+def test_srun_alone_shares_out_a_zoo_and_a_benchmark_is_one_process_s(tmp_path: Path) -> None:
+    _, (zoo,) = submitted(FOLDER / "build_nodes.sbatch", tmp_path)
+    assert not {"--part", "--devices", "--nodes"} & set(zoo[zoo.index("wsrl") :])
     script = FOLDER / "benchmark.sbatch"
-    calls = [submitted(script, tmp_path, SLURM_ARRAY_TASK_ID=task)[1] for task in ("1", "16")]
-    assert calls[0] == calls[1]  # they share the cells out among themselves
-    words = ["--tier", "paper", "--out", "runs/my x", "--workers", "1", "--seeds", "[0]"]
-    assert calls[0][0][-10:] == ["wsrl", "benchmark", *words]
+    assert "#SBATCH --ntasks=1" in script.read_text().splitlines()
+    assert "--array" not in script.read_text()  # a folder is one command's at a time
+    _, (benchmark,) = submitted(script, tmp_path)
+    words = ["--tier", "paper", "--out", "runs/my x", "--seeds", "[0]"]
+    assert benchmark[-8:] == ["wsrl", "benchmark", *words]

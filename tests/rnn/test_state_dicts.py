@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import pytest
@@ -14,6 +15,7 @@ from wsrl.rnn import (
     RNNWeights,
     read_state_dict,
     run_population,
+    weights_from_state_dict,
 )
 
 KINDS = {"lstm": nn.LSTM, "gru": nn.GRU, "tanh": nn.RNN}
@@ -82,6 +84,19 @@ def test_a_cell_is_never_guessed() -> None:
     assert read_state_dict(gru_state(), "gru").spec.cell == "gru"
     with pytest.raises(ValueError, match="is 12 x 4: the cell is gru, not 'linear'"):
         read_state_dict(gru_state(), "linear")
+
+
+def test_a_guess_is_a_warning() -> None:
+    state = Model(nn.RNN(3, 4)).state_dict()
+    with pytest.warns(UserWarning, match="taken for tanh: .*tanh from ReLU"):
+        assert weights_from_state_dict(state).spec.cell == "tanh"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert weights_from_state_dict(state, "relu").spec.cell == "relu"
+        found = weights_from_state_dict(gru_state())
+    assert found.spec.cell == "gru"
+    with pytest.raises(ValueError, match="no key is of"):
+        weights_from_state_dict({})
 
 
 @pytest.mark.parametrize("number", ["1000", "999999999999", "9" * 5000])
