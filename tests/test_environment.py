@@ -19,12 +19,17 @@ RANKS = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}
 MEETING = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
 JOB = {"SLURM_NTASKS": "4", "SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "x"}
 PLACE = {"SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_NODEID": "1"}
-STEP = {"SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "3"}
+STEP = {"SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "3", "SLURM_STEP_NUM_NODES": "2"}
+GROUPS = {"LOCAL_WORLD_SIZE": "2", "GROUP_WORLD_SIZE": "1"}
 
 REFUSED = {
     # What is there, what the line says, and which commands it ends.
     "only torchrun's name": (TORCHRUN, "RANK is not set", "fit build benchmark"),
-    "no WORLD_SIZE": (TORCHRUN | {"RANK": "0", "LOCAL_RANK": "0"}, "WORLD_SIZE is not", "fit"),
+    "no WORLD_SIZE": (
+        TORCHRUN | {"RANK": "0", "LOCAL_RANK": "0"},
+        "WORLD_SIZE is not",
+        "fit build",
+    ),
     "no LOCAL_RANK": (TORCHRUN | {"RANK": "0", "WORLD_SIZE": "2"}, "LOCAL_RANK is not set", "fit"),
     "no MASTER_ADDR": (TORCHRUN | RANKS | {"MASTER_PORT": "1"}, "MASTER_ADDR is not set", "fit"),
     "no MASTER_PORT": (TORCHRUN | RANKS | {"MASTER_ADDR": "x"}, "MASTER_PORT is not set", "fit"),
@@ -44,14 +49,22 @@ REFUSED = {
         "fit",
     ),
     "a step without a place": (STEP, "SLURM_PROCID is not set", "build"),
+    "a step of one task too many": (STEP | PLACE, "part 4/3: expected i/n", "build"),
 }
 ACCEPTED = {
     "nothing": {},
-    "torchrun": TORCHRUN | RANKS | MEETING,
-    "torchrun of one process": TORCHRUN | {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"},
+    "torchrun": TORCHRUN | RANKS | MEETING | GROUPS,
+    "torchrun of one process": TORCHRUN
+    | GROUPS
+    | {"RANK": "0", "LOCAL_RANK": "0"}
+    | {"WORLD_SIZE": "1"},
     "Lightning": {"LOCAL_RANK": "1", "NODE_RANK": "0", "WORLD_SIZE": "2"} | MEETING,
     "one task": {"SLURM_NTASKS": "1", "SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "x"},
-    "srun": JOB | PLACE | STEP | {"SLURM_NTASKS_PER_NODE": "2"},
+    "srun": JOB
+    | PLACE
+    | STEP
+    | {"SLURM_NTASKS_PER_NODE": "2"}
+    | {"SLURM_STEP_TASKS_PER_NODE": "2,1"},
     "an interactive job": JOB | {"SLURM_JOB_NAME": "interactive"},
 }
 COMMANDS = {
@@ -67,7 +80,8 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [*os.environ]:
         if name.startswith(("SLURM_", "TORCHELASTIC_", "MASTER_")) or name.endswith("RANK"):
             monkeypatch.delenv(name)
-    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def place(known: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,9 +18,9 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 from torch.optim import Optimizer
 
+from wsrl.class_paths import class_path
 from wsrl.data import ZooDataModule
 from wsrl.encoders import list_encoders
-from wsrl.recorded import class_path
 from wsrl.stopping import StopRequests, is_launched
 from wsrl.studies.configs import Config, one_line_errors
 from wsrl.studies.embeddings import check_suffix
@@ -208,7 +208,14 @@ class TrainingCLI(LightningCLI):
             last = LastCheckpoint(path, self.config_init["checkpoint_minutes"], self.stop, step)
             checks = [TrainingStateCheck(), DivergenceCheck(), self.cost]
             folder, by = self.run.checkpoints, self.model.monitor
-            best = BestCheckpoint(folder, "best", monitor=by, enable_version_counter=False)
+            # At the end of the epoch, the score would be missing in the ``last`` of its validation.
+            best = BestCheckpoint(
+                folder,
+                "best",
+                monitor=by,
+                enable_version_counter=False,
+                save_on_train_epoch_end=False,
+            )
             own["callbacks"] = [*checks, *callbacks, *([best] if saves else []), last]
         try:
             return super().instantiate_trainer(**own, **kwargs)
