@@ -65,7 +65,7 @@ def test_what_is_no_number(written: str) -> None:
     assert text([written, "a"]).classes()[1] == sorted([written, "a"])
 
 
-@pytest.mark.parametrize("missing", [*MISSING, "NA", None, float("nan")])
+@pytest.mark.parametrize("missing", [*sorted(MISSING), "NA", None, float("nan")])
 @pytest.mark.parametrize("others", [["cat", "dog"], ["1", "2"]])
 @pytest.mark.parametrize("make", [text, typed])
 def test_what_is_missing_is_missing_among_numbers_and_classes(
