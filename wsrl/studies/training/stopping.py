@@ -25,7 +25,7 @@ from wsrl.terminal import complain
 
 
 class Stopped(SystemExit):
-    """Training ended at a step, told to by a signal, with the step of the last checkpoint if any."""
+    """A signal ended training at a step; ``saved`` is that of the last checkpoint, if any."""
 
     def __init__(self, number: int, step: int, saved: int | None) -> None:
         super().__init__(0 if is_launched() else 128 + number)
