@@ -510,38 +510,6 @@ def test_a_run_that_is_refused_leaves_its_folder_free(
     assert main(["fit", *args, "--model.mode", "scratch"]) == 0
 
 
-ENCODER = """
-import torch
-import wsrl
-
-class SumWeights(wsrl.Encoder):
-    permutation_invariant = True
-
-    def __init__(self, spec: wsrl.RNNSpec, embedding_dim: int = 16, scale: float = 1.0):
-        super().__init__(spec, embedding_dim)
-        self.linear = torch.nn.Linear(1, embedding_dim)
-        self.scale = scale
-
-    def forward(self, weights):
-        return self.linear(self.scale * weights.flat.sum(1, keepdim=True))
-"""
-
-
-def test_an_encoder_of_another_package_is_found_by_class_path(
-    tmp_path: Path, config: Path, zoo_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "somebodys_package.py").write_text(ENCODER)
-    monkeypatch.syspath_prepend(tmp_path)
-    options = ["--model.encoder", "somebodys_package.SumWeights", "--model.encoder.scale", "0.5"]
-    assert fit(config, zoo_path, *options, "--run", str(tmp_path / "run")) == 0
-    last = load(tmp_path / "run" / "checkpoints" / "last.ckpt")
-    assert last["hyper_parameters"]["encoder"] == {
-        "class_path": "somebodys_package.SumWeights",
-        "init_args": {"embedding_dim": 16, "scale": 0.5},
-    }
-    assert main(["test", "--run", str(tmp_path / "run"), "--ckpt_path", "last"]) == 0
-
-
 def test_fast_dev_run_leaves_no_run(
     config: Path, zoo_path: Path, run: Path, tmp_path: Path
 ) -> None:
