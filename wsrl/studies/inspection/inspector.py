@@ -35,10 +35,9 @@ from wsrl.studies.inspection.sources import (
     find_checkpoint,
     find_heads,
     held_out_rows,
-    load_module,
     open_data,
-    read_emulation,
     read_rnn,
+    read_run,
 )
 from wsrl.tasks import EmulationModule
 from wsrl.tasks.targets import make_target
@@ -84,8 +83,7 @@ class Inspector:
         if not 0 < coverage < 1:
             raise ValueError(f"coverage must be between 0 and 1, not {coverage}")
         self.checkpoint = find_checkpoint(ckpt)
-        record = read_emulation(self.checkpoint)
-        self.module = load_module(EmulationModule, self.checkpoint)
+        record, self.module = read_run(EmulationModule, self.checkpoint)
         self.spec = self.module.spec
         self.data = open_data(record, zoo)
         self.zoo, self.problem = self.data.zoo, self.data.problem

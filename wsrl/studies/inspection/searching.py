@@ -168,20 +168,15 @@ def _columns(found: Property) -> dict[str, Any]:
 
 def _value(target: Target, name: str, word: str) -> float | str:
     """Return the value that a word stands for."""
-    known = target.labels or target.values
-    for value in known:
-        if word == value or (not isinstance(value, str) and _number(word) == value):
-            return value
-    if known:
-        raise ValueError(f"{name} is one of {', '.join(map(str, known))}, not {word!r}")
-    if (number := _number(word)) is None:
-        raise ValueError(f"{name} is a number, not {word!r}")
-    return number
-
-
-def _number(word: str) -> float | None:
     try:
         number = float(word)
     except ValueError:
-        return None
-    return number if math.isfinite(number) else None
+        number = math.nan
+    if known := target.labels or target.values:
+        for value in known:
+            if value in (word, number):
+                return value
+        raise ValueError(f"{name} is one of {', '.join(map(str, known))}, not {word!r}")
+    if not math.isfinite(number):
+        raise ValueError(f"{name} is a number, not {word!r}")
+    return number

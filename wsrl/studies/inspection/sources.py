@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from wsrl.problems import Target
 from wsrl.rnn import RNNSpec, RNNWeights
 from wsrl.studies.training.checkpoints import CheckpointRecord
 from wsrl.studies.training.runs import Run
-from wsrl.tasks import EmulationModule, PredictionModule, TaskModule
+from wsrl.tasks import PredictionModule, TaskModule
 from wsrl.zoos.packing.models import as_weights, read_model
 
 OwnRNN: TypeAlias = str | Path | Mapping[str, Tensor] | nn.Module | RNNWeights
@@ -45,29 +45,21 @@ def find_checkpoint(given: str | Path) -> Path:
     return found[0]
 
 
-def read_emulation(checkpoint: Path) -> CheckpointRecord:
-    """Read the settings of an emulation run.
+def read_run(task: type[_Task], checkpoint: Path) -> tuple[CheckpointRecord, _Task]:
+    """Read a run's settings, and rebuild what it trained, for evaluation on the CPU.
 
     Raises:
-        ValueError: for another kind of run.
+        ValueError: for a run of another task, or weights that are not those of the model that the
+            checkpoint describes.
     """
     record = CheckpointRecord.read(checkpoint)
-    if record.class_path != class_path(EmulationModule):
+    if record.class_path != class_path(task):
         of = f": its encoder is from {record.pretrained}" if record.pretrained else ""
         raise ValueError(
             f"{checkpoint} is of a {record.class_path.rpartition('.')[2]}{of}; --ckpt takes the "
-            "run of an EmulationModule, and --predict those of predictions"
+            "run of an EmulationModule, and --predict those of a PredictionModule"
         )
-    return record
-
-
-def load_module(task: type[_Task], checkpoint: Path) -> _Task:
-    """Rebuild what a checkpoint holds, for evaluation on the CPU.
-
-    Raises:
-        ValueError: where its weights are not those of the model that it describes.
-    """
-    return task.load_from_checkpoint(checkpoint, map_location="cpu").eval()
+    return record, task.load_from_checkpoint(checkpoint, map_location="cpu").eval()
 
 
 def open_data(record: CheckpointRecord, zoo: str | Path | None = None) -> ZooDataModule:
@@ -146,47 +138,12 @@ def read_rnn(
     return weights, name
 
 
-class Head:
-    """A prediction run.
+class Head(NamedTuple):
+    """A prediction run: its checkpoint, its settings, and what it trained."""
 
-    Attributes:
-        path: its checkpoint.
-        record: its settings.
-        module: what it trained.
-    """
-
-    def __init__(self, path: Path) -> None:
-        """Read a run.
-
-        Raises:
-            ValueError: for a checkpoint that is damaged, or of another task.
-        """
-        self.path, self.record = path, CheckpointRecord.read(path)
-        if self.record.class_path != class_path(PredictionModule):
-            kind = self.record.class_path.rpartition(".")[2]
-            raise ValueError(f"{path} is of a {kind}; --predict takes runs of a PredictionModule")
-        self.module = load_module(PredictionModule, path)
-
-    def check(self, encoder: Encoder, of: Path, targets: dict[str, Target]) -> None:
-        """Check that the head reads this very encoder's embeddings, and predicts what the zoo has.
-
-        Raises:
-            ValueError: naming both checkpoints, or the target.
-        """
-        if not _equal(self.module.encoder, encoder):
-            origin = self.record.pretrained or "random weights"
-            raise ValueError(
-                f"{self.path} predicts from another encoder (from {origin}, mode "
-                f"{self.module.mode}) than that in {of}; --predict takes runs with "
-                f"--model.pretrained {of} and --model.mode frozen"
-            )
-        target = targets.get(self.module.target)
-        held = (self.module.kind.parts, self.module.kind.classes)
-        if target is None or held != (target.parts, len(target.values)):
-            raise ValueError(
-                f"{self.path} predicts {self.module.target!r}, which the zoo does not have; it "
-                f"has {', '.join(targets)}"
-            )
+    path: Path
+    record: CheckpointRecord
+    module: PredictionModule
 
 
 def find_heads(
@@ -202,30 +159,40 @@ def find_heads(
     """
     heads: dict[str, Head] = {}
     for run in given:
-        head = Head(find_checkpoint(run))
-        head.check(encoder, checkpoint, targets)
+        head = _read_head(find_checkpoint(run), encoder, checkpoint, targets)
         if (other := heads.setdefault(head.module.target, head)) is not head:
             raise ValueError(
                 f"{other.path} and {head.path} both predict {head.module.target!r}; give one"
             )
-    for path in _beside(checkpoint):
+    own = Run.of_checkpoint(checkpoint.resolve()).folder
+    for path in sorted(own.parent.glob("*/checkpoints/best.ckpt")):
+        if not path.is_file() or path.parent.parent == own:
+            continue
         try:
-            head = Head(path)
-            head.check(encoder, checkpoint, targets)
+            head = _read_head(path, encoder, checkpoint, targets)
         except (ValueError, OSError):  # another encoder's, or damaged: nobody asked for it
             continue
         heads.setdefault(head.module.target, head)
     return list(heads.values())
 
 
-def _beside(checkpoint: Path) -> Iterable[Path]:
-    """Return the best checkpoints of the runs beside a checkpoint's."""
-    own = Run.of_checkpoint(checkpoint.resolve()).folder
-    return sorted(
-        path
-        for path in own.parent.glob("*/checkpoints/best.ckpt")
-        if path.is_file() and path.parent.parent != own
-    )
+def _read_head(path: Path, encoder: Encoder, of: Path, targets: dict[str, Target]) -> Head:
+    """Read a head that reads this very encoder's embeddings, and predicts what the zoo has."""
+    record, module = read_run(PredictionModule, path)
+    if not _equal(module.encoder, encoder):
+        raise ValueError(
+            f"{path} predicts from another encoder (from {record.pretrained or 'random weights'}, "
+            f"mode {module.mode}) than that in {of}; --predict takes runs with "
+            f"--model.pretrained {of} and --model.mode frozen"
+        )
+    target = targets.get(module.target)
+    held = (module.kind.parts, module.kind.classes)
+    if target is None or held != (target.parts, len(target.values)):
+        raise ValueError(
+            f"{path} predicts {module.target!r}, which the zoo does not have; it has "
+            f"{', '.join(targets)}"
+        )
+    return Head(path, record, module)
 
 
 def _equal(one: Encoder, other: Encoder) -> bool:
