@@ -14,9 +14,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wsrl.class_paths import class_path
 from wsrl.data import ZooDataModule
 from wsrl.encoders import build_encoder, get_encoder, list_encoders
-from wsrl.recorded import class_path
 from wsrl.rnn import RNNSpec
 from wsrl.stopping import StopRequests
 from wsrl.studies.training.command import TrainingCLI

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent / "wsrl"
 MAY_IMPORT = {
     "rnn": {"plugins", "safe_files"},
     "jobs": set(),
-    "problems": {"rnn", "plugins", "safe_files", "validation"},
+    "problems": {"rnn", "plugins", "class_paths", "recorded", "safe_files", "validation"},
     "zoos": {
         "minutes",
         *("rnn", "problems", "jobs", "plugins", "stopping", "torch_files", "safe_files"),

@@ -13,10 +13,15 @@ from importlib import import_module
 from importlib.metadata import Distribution, distributions
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlparse
 
 _Class = TypeVar("_Class")
+
+
+def class_path(part: Any) -> str:
+    """Return the path by which a class or function is imported: ``package.module.Name``."""
+    return f"{part.__module__}.{part.__qualname__}"
 
 
 def import_class(path: str, base: type[_Class]) -> type[_Class]:

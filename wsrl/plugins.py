@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
+from wsrl.class_paths import class_path
+
 Part = TypeVar("Part")
 _Given = TypeVar("_Given")
 
@@ -41,9 +43,9 @@ class Registry(Generic[Part]):
     Args:
         kind: what a part is called in messages, as ``encoder``.
         group: the entry point group, as ``wsrl.encoders``.
-        name: the name of a part; by default that of its class or function.
-        check: raises ``TypeError`` for an object that is no such part.
-        base: the class of which all parts are subclasses, where they are classes.
+        base: the class of which all parts are subclasses; ``object`` where they are functions.
+        name: returns the name of a part, by default that of its class or function; raises
+            ``TypeError`` for a part that lacks what all need.
 
     >>> greetings: Registry[Callable[[], str]] = Registry("greeting", "wsrl.greetings")
     >>> @greetings.register
@@ -57,12 +59,10 @@ class Registry(Generic[Part]):
         self,
         kind: str,
         group: str,
-        name: Callable[[Any], str] = lambda part: str(part.__name__),
-        check: Callable[[Any], object] = lambda part: None,
         base: type = object,
+        name: Callable[[Any], str] = lambda part: str(part.__name__),
     ) -> None:
-        self.kind, self.group = kind, group
-        self.base, self._name, self._check = base, name, check
+        self.kind, self.group, self.base, self._name = kind, group, base, name
         self._parts: dict[str, Part] = {}
         self._loaded = False
 
@@ -73,17 +73,15 @@ class Registry(Generic[Part]):
             TypeError: for an object that is no such part.
             ValueError: where the name is taken.
         """
-        if self.base is not object and not _is_subclass(part, self.base):
-            raise TypeError(
-                f"only subclasses of {self.base.__name__} can be registered, not {part!r}"
-            )
-        self._check(part)
+        base = self.base
+        if base is not object and not (isinstance(part, type) and issubclass(part, base)):
+            raise TypeError(f"only subclasses of {base.__name__} can be registered, not {part!r}")
         name = self._name(part)
         if name in self._parts:
             article = "an" if self.kind[0] in "aeiou" else "a"
             raise ValueError(
                 f"{article} {self.kind} named {name!r} is registered already "
-                f"({describe(self._parts[name])}); give {describe(part)} another name"
+                f"({class_path(self._parts[name])}); give {class_path(part)} another name"
             )
         self._parts[name] = part  # type: ignore[assignment]  # its base was checked
         return part
@@ -124,13 +122,3 @@ class Registry(Generic[Part]):
         if not self._loaded:
             self._loaded = True
             load_plugins(self.group, lambda part: None if part in self else self.register(part))
-
-
-def _is_subclass(part: object, base: type) -> bool:
-    return isinstance(part, type) and issubclass(part, base)
-
-
-def describe(part: object) -> str:
-    """Return where a class or function is defined: ``package.module.name``."""
-    name = getattr(part, "__qualname__", type(part).__qualname__)
-    return f"{getattr(part, '__module__', '')}.{name}"

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, TypeVar
 
-from wsrl.class_paths import find_class
+from wsrl.class_paths import class_path, find_class
 from wsrl.plugins import Registry
 
 _Self = TypeVar("_Self", bound="Recorded")
@@ -89,23 +89,13 @@ def read_config(
     return cls, dict(options)
 
 
-def class_path(cls: type) -> str:
-    """Return the path by which a class is imported: ``package.module.Name``."""
-    return f"{cls.__module__}.{cls.__qualname__}"
-
-
-def option_names(cls: type[Recorded]) -> list[str]:
-    """Name the options of a class."""
-    return [name for name in _constructor(cls).parameters if name not in cls.GIVEN]
-
-
 def check_options(cls: type[Recorded], options: Mapping[str, Any]) -> None:
     """Check that a class has these options.
 
     Raises:
         ValueError: naming the unknown ones and those there are.
     """
-    known = option_names(cls)
+    known = [name for name in _constructor(cls).parameters if name not in cls.GIVEN]
     if unknown := [name for name in options if name not in known]:
         raise ValueError(
             f"{cls.__name__} has no option {', '.join(unknown)}; it has: {', '.join(known)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from inspect import isabstract
-from typing import Any, TypeVar
+from typing import Any
 
 from wsrl.class_paths import import_class
 from wsrl.encoders.base import Encoder
@@ -12,26 +12,14 @@ from wsrl.plugins import Registry
 from wsrl.recorded import check_options, read_config
 from wsrl.rnn import RNNSpec
 
-_EncoderClass = TypeVar("_EncoderClass", bound=type[Encoder])
-
-
 ENCODERS: Registry[type[Encoder]] = Registry("encoder", "wsrl.encoders", base=Encoder)
 """Every encoder by the name of its class."""
 
+register_encoder = ENCODERS.register
+"""Register an encoder under the name of its class; a decorator. Raises as ``Registry.register``."""
 
-def register_encoder(cls: _EncoderClass) -> _EncoderClass:
-    """Register an encoder under the name of its class; a decorator.
-
-    Raises:
-        TypeError: where the class is no ``Encoder``.
-        ValueError: where the name is taken.
-    """
-    return ENCODERS.register(cls)
-
-
-def list_encoders() -> list[str]:
-    """Return the names of all registered encoders, other packages' included, in order."""
-    return ENCODERS.names()
+list_encoders = ENCODERS.names
+"""Return the names of all registered encoders, other packages' included, in order."""
 
 
 def get_encoder(name: str) -> type[Encoder]:

@@ -7,7 +7,6 @@ problem is one file with one subclass, registered by decorator, or announced by 
 
 from __future__ import annotations
 
-import inspect
 import json
 import math
 from abc import ABC, abstractmethod
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from wsrl.recorded import Recorded
 from wsrl.rnn import (
     Backend,
     RNNSpec,
@@ -174,7 +174,7 @@ class Column:
         return math.prod(self.shape) * self.torch_dtype.itemsize
 
 
-class Problem(ABC):
+class Problem(Recorded, ABC):
     """A family of tasks that small RNNs were trained on: what reading a zoo needs.
 
     The arguments of a subclass's constructor are recorded as its settings, so they must be plain
@@ -201,16 +201,12 @@ class Problem(ABC):
 
     input_size: int
     output_size: int
-    _settings: dict[str, Any]
 
     def __new__(cls: type[_Self], *args: Any, **kwargs: Any) -> _Self:
         """Check and record the constructor's arguments; copies and pickles come without any."""
-        problem = super().__new__(cls)
-        bound = inspect.signature(cls.__init__).bind_partial(problem, *args, **kwargs)
-        bound.apply_defaults()
-        problem._settings = dict(list(bound.arguments.items())[1:])
-        check_arguments(cls, problem._settings)
-        return problem
+        self = super().__new__(cls, *args, **kwargs)
+        check_arguments(cls, self._recorded)
+        return self
 
     def settings(self) -> dict[str, Any]:
         """Return the constructor's arguments as plain values, as JSON would give them back.
@@ -218,7 +214,7 @@ class Problem(ABC):
         Raises:
             TypeError: for an argument that is no plain value.
         """
-        known = {n: value for n, value in self._settings.items() if n not in self.not_recorded}
+        known = {n: value for n, value in self._recorded.items() if n not in self.not_recorded}
         settings: dict[str, Any] = json.loads(json.dumps(known, default=list))
         return settings
 
@@ -274,7 +270,7 @@ class Problem(ABC):
         """
         return None
 
-    def prepare(self) -> None:  # noqa: B027 most problems need nothing
+    def prepare(self) -> None:
         """Make sure that the data of training and of ``clone_scores`` are there, before any work.
 
         Raises:

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from wsrl.plugins import Registry, describe
+from wsrl.class_paths import class_path
+from wsrl.plugins import Registry
 from wsrl.problems.base import Problem, TrainableProblem
 
 
-def _check(cls: Any) -> None:
-    if not (isinstance(cls, type) and issubclass(cls, Problem)):
-        raise TypeError(f"only subclasses of Problem can be registered, not {cls!r}")
+def _name(cls: type[Problem]) -> str:
     if not isinstance(getattr(cls, "name", None), str):
-        raise TypeError(f"{describe(cls)} needs a class attribute `name`")
+        raise TypeError(f"{class_path(cls)} needs a class attribute `name`")
+    return cls.name
 
 
-PROBLEMS: Registry[type[Problem]] = Registry(
-    "problem", "wsrl.problems", name=lambda cls: cls.name, check=_check
-)
+PROBLEMS: Registry[type[Problem]] = Registry("problem", "wsrl.problems", Problem, _name)
 register_problem = PROBLEMS.register
 list_problems = PROBLEMS.names
 get_problem = PROBLEMS.get

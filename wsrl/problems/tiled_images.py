@@ -88,7 +88,7 @@ class TiledImages(TrainableProblem):
             )
         self.source, self.tile_size, self.interpolation = source, tile_size, interpolation
         self.decays = tuple(sorted({float(decay) for decay in weight_decays}))
-        self._settings |= {"tile_size": tile_size, "weight_decays": self.decays}  # as they are used
+        self._recorded |= {"tile_size": tile_size, "weight_decays": self.decays}  # as they are used
         self.evaluated_images, self.stored_sequences = evaluated_images, stored_sequences
         self.image_folder, self.download = image_folder, download
         self.tiles = (size // tile_size) ** 2

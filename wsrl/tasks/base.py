@@ -19,6 +19,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LinearLR, ReduceLROnPlateau
 
 import wsrl
+from wsrl.class_paths import class_path
 from wsrl.tasks.optimizers import (
     Config,
     OptimizerLike,
@@ -210,7 +211,7 @@ class TaskModule(LightningModule, ABC):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note which module this is, so that the checkpoint alone is enough to rebuild it."""
         checkpoint["wsrl"] = {
-            "class_path": f"{type(self).__module__}.{type(self).__qualname__}",
+            "class_path": class_path(type(self)),
             "version": wsrl.__version__,
             "seed": self._seed,
         }

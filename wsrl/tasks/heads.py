@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -46,16 +46,11 @@ if TYPE_CHECKING:
 else:  # as of ``EncoderLike``
     HeadLike = HeadFactory
 
-_HeadClass = TypeVar("_HeadClass", bound=type[Head])
-
-
 HEADS: Registry[type[Head]] = Registry("head", "wsrl.heads", base=Head)
 """Every head by the name of its class."""
 
-
-def register_head(cls: _HeadClass) -> _HeadClass:
-    """Register a head under the name of its class; a decorator."""
-    return HEADS.register(cls)
+register_head = HEADS.register
+"""Register a head under the name of its class; a decorator."""
 
 
 def make_head(head: HeadLike, inputs: int, outputs: int) -> Head:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from wsrl.class_paths import find_class
-from wsrl.recorded import class_path, is_plain
+from wsrl.class_paths import class_path, find_class
+from wsrl.recorded import is_plain
 
 Config: TypeAlias = dict[str, Any]
 """``{"class_path": ..., "init_args": {...}}``; without ``init_args``, the defaults."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from wsrl.class_paths import class_path
 from wsrl.encoders import Encoder, build_encoder, get_encoder
 from wsrl.encoders.base import EncoderLike
-from wsrl.recorded import class_path
 from wsrl.rnn import RNNSpec
 from wsrl.tasks.state_dicts import load_checked, not_finite
 from wsrl.torch_files import read_torch_file

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
+from wsrl.class_paths import class_path
 from wsrl.encoders import Encoder
-from wsrl.recorded import class_path
 
 _Result = TypeVar("_Result")
 

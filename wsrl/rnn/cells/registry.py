@@ -6,7 +6,7 @@ import ast
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 from wsrl.plugins import Registry
 from wsrl.rnn.cells.base import Cell
@@ -14,33 +14,22 @@ from wsrl.rnn.cells.base import Cell
 LONGEST_NAME = 200
 """Characters of a cell's name with its options."""
 
-_CellClass = TypeVar("_CellClass", bound=type[Cell])
+
+def _name(cls: type[Cell]) -> str:
+    name = cls().name  # raises TypeError where a method or a default of an option is missing
+    if not name.isidentifier():
+        raise TypeError(f"a cell's name is one word of letters and digits, not {name!r}")
+    return name
 
 
-def _check(cls: Any) -> None:
-    if not (isinstance(cls, type) and issubclass(cls, Cell)):
-        raise TypeError(f"only subclasses of wsrl.Cell can be registered, not {cls!r}")
-    if not cls().name.isidentifier():  # also raises TypeError where a method is missing
-        raise TypeError(f"a cell's name is one word of letters and digits, not {cls.name!r}")
-
-
-CELLS: Registry[type[Cell]] = Registry("cell", "wsrl.cells", lambda cls: str(cls.name), _check)
+CELLS: Registry[type[Cell]] = Registry("cell", "wsrl.cells", Cell, _name)
 """Every cell by its name."""
 
+register_cell = CELLS.register
+"""Register a cell under its ``name``; a decorator. Raises as ``Registry.register``."""
 
-def register_cell(cls: _CellClass) -> _CellClass:
-    """Register a cell under its ``name``; a decorator.
-
-    Raises:
-        TypeError: where the class is no ``Cell``, or lacks a method or a default of an option.
-        ValueError: where the name is taken.
-    """
-    return CELLS.register(cls)
-
-
-def list_cells() -> list[str]:
-    """Return the names of all registered cells, other packages' included, in order."""
-    return CELLS.names()
+list_cells = CELLS.names
+"""Return the names of all registered cells, other packages' included, in order."""
 
 
 def get_cell(name: str) -> Cell:

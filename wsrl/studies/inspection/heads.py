@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
+from wsrl.class_paths import class_path
 from wsrl.encoders import Encoder
 from wsrl.problems import Target
-from wsrl.recorded import class_path
 from wsrl.studies.inspection.sources import find_checkpoint, load_module
 from wsrl.studies.training.checkpoints import CheckpointRecord
 from wsrl.studies.training.runs import Run

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from wsrl.class_paths import class_path
 from wsrl.data import ZooDataModule
-from wsrl.recorded import class_path
 from wsrl.rnn import RNNSpec, RNNWeights
 from wsrl.studies.training.checkpoints import CheckpointRecord
 from wsrl.studies.training.runs import Run
