@@ -130,27 +130,18 @@ def option(**options: Any) -> Callable[[dict[str, Any]], object]:
 
 CHANGES = {
     "a script as encoder": encoder("script.Sums"),
-    "a program": encoder("subprocess.Popen", args=["touch", "ran"]),
     "a function": encoder("os.system", command="touch ran"),
-    "a function by name": option(encoder="os.system"),
     "a function of a script": option(encoder="script.Sums"),
     "a path of a config": option(encoder="config.yaml"),
-    "no encoder": option(encoder=None),
     "a script as model": model("script.EmulationModule"),
-    "no model": model("subprocess.Popen"),
     "a datamodule": model("wsrl.data.datamodule.ZooDataModule"),
     "no path": lambda content: content["wsrl"].update(class_path=["os.system"]),
     "more than can be read": option(hook=bomb()),
     "what holds itself": option(hook=endless()),
-    "an encoder that holds itself": encoder("own_encoders.Sums", embedding_dim=endless()),
     "no such option": option(hook="ls"),
     "a tensor": option(emulator_width=torch.zeros(3)),
-    "an encoder in an encoder": encoder(
-        "own_encoders.Sums", embedding_dim={"class_path": "script.Sums"}
-    ),
     "no settings": lambda content: content.update(hyper_parameters=[1]),
     "no data": lambda content: content.update(datamodule_hyper_parameters=3),
-    "strange data": lambda content: content["datamodule_hyper_parameters"].update(hook="ls"),
     "a callback": lambda content: content["datamodule_hyper_parameters"].update(
         zoo={"class_path": "script.Sums"}
     ),
@@ -167,7 +158,6 @@ CHANGES = {
         or content["hyper_parameters"].update(head={"class_path": "script.Sums"})
     ),
     "no weights": lambda content: content.pop("state_dict"),
-    "weights in a list": lambda content: content.update(state_dict=[1]),
     "weights that are text": lambda content: content["state_dict"].update({"encoder.scale": "1"}),
     "callbacks in a list": lambda content: content.update(callbacks=[1]),
     "another Lightning": lambda content: content.update({"pytorch-lightning_version": "0.7.1"}),
@@ -175,9 +165,7 @@ CHANGES = {
         "total"
     ].update(ready="1"),
     "loops that hold themselves": lambda content: content.update(loops={"fit_loop": endless()}),
-    "no Lightning": lambda content: content.update({"pytorch-lightning_version": endless()}),
     "nothing of ours": lambda content: content.pop("wsrl"),
-    "no object": lambda content: content.update(wsrl=3),
 }
 
 
@@ -242,15 +230,12 @@ def test_every_command_takes_what_did_not_change(command: str, own: Path, zoo_pa
 
 ENCODER_CHANGES = {
     "an option less": ("embedding_dim: int = 16", "size: int = 16"),
-    "an option more": ("embedding_dim: int = 16", "embedding_dim: int = 16, *, more: int"),
     "no spec": ("spec: wsrl.RNNSpec, ", ""),
     "a scalar": ("ones(1)", "ones(())"),
-    "a larger tensor": ("ones(1)", "ones(2)"),
     "another name": ("self.scale", "self.factor"),
     "a tensor more": ("self.scale = ", "self.bias = self.scale = "),
     "no syntax": ("def forward(", "def forward(("),
     "an import that fails": ("import wsrl", "import wsrl, nothing_of_that_name"),
-    "a module that fails": ("import wsrl", "import wsrl\n1 / 0"),
     "a module that ends": ("import wsrl", "import wsrl\nraise SystemExit(3)"),
     "another class": ("class Sums", "class Products"),
     "no encoder": ("(wsrl.Encoder)", ""),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from tests.tasks.conftest import SMALL_ENCODER, small_emulation, small_trainer
+from tests.tasks.conftest import small_emulation, small_trainer
 from wsrl.data import ZooBatch, ZooDataModule
 from wsrl.encoders import ConstantEmbedding, FlattenedWeights, NoninteractiveProbing
 from wsrl.tasks import EmulationModule
@@ -149,34 +149,6 @@ def test_checkpoint_alone_rebuilds_the_module(
     )
     fresh.load_state_dict(checkpoint["state_dict"])
     assert torch.equal(fresh(batch.weights, batch.inputs), module(batch.weights, batch.inputs))
-
-
-def test_a_resumed_run_equals_an_uninterrupted_one(zoo_path: Path, tmp_path: Path) -> None:
-    def data() -> ZooDataModule:
-        return ZooDataModule(str(zoo_path), batch_size=8, steps_per_epoch=3, eval_batch_size=32)
-
-    def module() -> EmulationModule:
-        torch.manual_seed(1)
-        return small_emulation(data())
-
-    straight = module()
-    small_trainer(tmp_path, max_epochs=2).fit(straight, datamodule=data())
-    trainer = small_trainer(tmp_path, max_epochs=1)
-    trainer.fit(module(), datamodule=data())
-    trainer.save_checkpoint(tmp_path / "half.ckpt")
-    resumed = EmulationModule(SMALL_ENCODER, data().spec, emulator_width=12, clone_rnns=0)
-    small_trainer(tmp_path, max_epochs=2).fit(
-        resumed, datamodule=data(), ckpt_path=tmp_path / "half.ckpt", weights_only=True
-    )
-    for name, value in straight.state_dict().items():
-        torch.testing.assert_close(resumed.state_dict()[name], value)
-
-
-def test_double_precision(datamodule: ZooDataModule, tmp_path: Path) -> None:
-    module = small_emulation(datamodule)
-    small_trainer(tmp_path, precision="64-true").fit(module, datamodule=datamodule)
-    batch = split_batch(datamodule).to(dtype=torch.float64)
-    assert module(batch.weights, batch.inputs).dtype == torch.float64
 
 
 def test_real_outputs_are_measured_by_their_squared_error(

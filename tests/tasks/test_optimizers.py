@@ -10,11 +10,11 @@ import pytest
 import torch
 import yaml
 from lightning.pytorch.cli import ReduceLROnPlateau
-from torch.optim import SGD, Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, LambdaLR
+from torch.optim import SGD
+from torch.optim.lr_scheduler import ExponentialLR, LambdaLR
 
 from tests.tasks.conftest import small_emulation, small_trainer
-from tests.tasks.test_warmup import Rates, fit, same_weights
+from tests.tasks.test_warmup import Rates, fit
 from wsrl.cli import main
 from wsrl.data import ZooDataModule
 from wsrl.tasks import EmulationModule
@@ -78,20 +78,6 @@ def test_reduction_on_a_plateau_waits_for_a_validation(
     trainer = small_trainer(tmp_path, max_epochs=3, callbacks=[rates])
     trainer.fit(module, datamodule=datamodule)
     assert rates.used == pytest.approx([0.01] * 8 + [0.001] * 4)
-
-
-def test_a_resumed_run_goes_on_bit_for_bit(datamodule: ZooDataModule, tmp_path: Path) -> None:
-    options = {"optimizer": MOMENTUM, "lr_scheduler": partial(CosineAnnealingLR, T_max=9)}
-    straight = make(datamodule, **options)
-    fit(straight, datamodule, tmp_path, 5)
-    fit(make(datamodule, **options), datamodule, tmp_path, 2)
-    resumed = EmulationModule.load_from_checkpoint(tmp_path / "2.ckpt")
-    fit(resumed, datamodule, tmp_path, 5, ckpt_path=tmp_path / "2.ckpt")
-    assert same_weights(resumed, straight)
-    assert isinstance(resumed.optimizers(use_pl_optimizer=False), SGD | Optimizer)
-    default = make(datamodule)
-    fit(default, datamodule, tmp_path, 5)
-    assert not same_weights(default, straight)
 
 
 def test_the_command_line_has_lightnings_options(

@@ -86,17 +86,6 @@ def test_a_run_interrupted_in_its_warmup_goes_on_bit_for_bit(
 
 
 @every_task
-def test_a_checkpoint_from_before_there_was_a_warmup_loads(
-    kind: type[TaskModule], datamodule: ZooDataModule, tmp_path: Path
-) -> None:
-    fit(make(kind, datamodule, 0), datamodule, tmp_path, 1)
-    content = torch.load(tmp_path / "1.ckpt", weights_only=True)
-    assert content["hyper_parameters"].pop("warmup_steps") == 0
-    torch.save(content, tmp_path / "1.ckpt")
-    assert kind.load_from_checkpoint(tmp_path / "1.ckpt").warmup_steps == 0
-
-
-@every_task
 def test_a_negative_warmup_is_an_error(kind: type[TaskModule], datamodule: ZooDataModule) -> None:
     with pytest.raises(ValueError, match="warmup_steps must be at least 0, not -1"):
         make(kind, datamodule, -1)
