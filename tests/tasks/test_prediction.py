@@ -52,6 +52,17 @@ def test_only_fine_tuning_changes_a_pretrained_encoder(
     assert not same(head, module.head)
 
 
+def test_a_fixed_encoder_stays_in_evaluation_mode(
+    datamodule: ZooDataModule, emulation_checkpoint: Path
+) -> None:
+    for mode in ("frozen", "finetune"):
+        module = prediction(datamodule, pretrained=str(emulation_checkpoint), mode=mode).train()
+        assert module.head.training
+        assert {child.training for child in module.encoder.modules()} == {mode == "finetune"}
+        batch = next(iter(datamodule.val_dataloader()[0]))
+        assert module.embed(batch.weights).requires_grad is (mode == "finetune")
+
+
 @pytest.mark.parametrize("mode", ["untrained", "scratch"])
 def test_an_untrained_encoder_keeps_the_random_weights_of_the_seed(
     datamodule: ZooDataModule, tmp_path: Path, mode: str
@@ -76,26 +87,6 @@ def test_an_untrained_encoder_keeps_the_random_weights_of_the_seed(
     assert same(copy_of(module), loaded)
     small_trainer(tmp_path).fit(loaded, datamodule=datamodule)  # goes on from there
     assert same(fresh, loaded.encoder) is (mode == "untrained")
-
-
-def test_a_frozen_encoder_stays_in_evaluation_mode(
-    datamodule: ZooDataModule, tmp_path: Path
-) -> None:
-    emulation = EmulationModule(TRANSFORMER, datamodule.spec, emulator_width=8, clone_rnns=0)
-    trainer = small_trainer(tmp_path)
-    trainer.fit(emulation, datamodule=datamodule)
-    trainer.save_checkpoint(tmp_path / "transformer.ckpt")
-    for mode, trained in (("frozen", False), ("finetune", True)):
-        module = prediction(datamodule, pretrained=str(tmp_path / "transformer.ckpt"), mode=mode)
-        module.train()
-        assert [child.training for child in module.encoder.modules()][1:] == [trained] * (
-            len(list(module.encoder.modules())) - 1
-        )
-        assert module.head.training
-        batch = next(iter(datamodule.val_dataloader()[0]))
-        repeats = torch.equal(module.embed(batch.weights), module.embed(batch.weights))
-        assert repeats is (mode == "frozen")  # dropout is off, or on
-        assert module.embed(batch.weights).requires_grad is trained
 
 
 @pytest.mark.parametrize("class_loss", ["binary_cross_entropy", "cross_entropy"])
