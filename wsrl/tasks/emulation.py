@@ -19,7 +19,7 @@ from wsrl.tasks.emulator import ConditionedEmulator
 from wsrl.tasks.evaluation import partners
 from wsrl.tasks.figures import EmulationFigures
 from wsrl.tasks.losses import get_loss
-from wsrl.tasks.metrics import CLONE_METRICS, EMULATION_METRICS, mean, of_each
+from wsrl.tasks.metrics import CLONE_METRICS, EMULATION_METRICS, mean
 from wsrl.tasks.optimizers import OptimizerLike, SchedulerLike
 from wsrl.tasks.pretrained import make_encoder
 from wsrl.tasks.remarks import Remark, remarks_on_shuffling
@@ -208,7 +208,7 @@ class EmulationModule(TaskModule):
         """
         split = self.evaluation_data.eval_splits("test")[dataloader_idx]
         found = self._evaluate(batch, split, torch.ones_like(batch.row, dtype=torch.bool))
-        measured = {name: of_each(values) for name, values in found["measured"].items()}
+        measured = {n: v.reshape(len(v), -1).mean(1) for n, v in found["measured"].items()}
         return {**found, COLUMNS: {**measured, **batch.labels()}}
 
     def predict_step(

@@ -25,11 +25,6 @@ EMULATION_METRICS: dict[str, tuple[str, ...]] = {
 CLONE_METRICS = ("clone_score", "original_score", "clone_difference")
 
 
-def of_each(measured: Tensor) -> Tensor:
-    """Return the mean of each RNN's measurements ``(B, ...)``: ``(B,)``."""
-    return measured.flatten(1).mean(1) if measured.ndim > 1 else measured
-
-
 def everywhere(values: Tensor) -> Tensor:
     """Return the values of all processes, ``(processes, *shape)``; the same shape on each.
 
