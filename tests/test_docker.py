@@ -177,21 +177,6 @@ def accepted(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command[1:], "--print_config"]) == 0, (command, capsys.readouterr().err)
 
 
-def test_other_options_are_not_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    fit = ["fit", "--config", "configs/emulation.yaml", "--data.zoo", "zoos/small"]
-    assert main([*fit, "--trainer.node_num", "2", "--print_config"]) == 2
-    build = ["zoo", "build", "--config", "configs/zoo/formal_languages.yaml", "--out", "zoos/x"]
-    assert main([*build, "--parts", "1/8", "--print_config"]) == 2
-
-
-def test_a_run_goes_on_where_there_is_one(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["fit", "--help"]) == 0
-    described = re.search(r"\n  --ckpt_path.*?\n  --", capsys.readouterr().out, re.DOTALL)
-    assert described is not None
-    assert re.search(r"\bauto\b", described[0]), described[0]
-
-
 def compose(*names: str) -> list[dict[str, Any]]:
     return [yaml.safe_load((DOCKER / name).read_text())["services"] for name in names]
 

@@ -8,20 +8,10 @@ import pytest
 
 from wsrl import minutes
 from wsrl.cli import main
-from wsrl.studies.benchmark.progress import Progress
-from wsrl.studies.benchmark.results import Trial
 
 BUILD = ["zoo", "build", "--problem", "formal_languages", "--runs", "2", "--snapshots", "[0, 3]"]
-BUILD += [
-    "--evaluated_strings",
-    "4",
-    "--stored_strings",
-    "2",
-    "--hidden_size",
-    "3",
-    "--length",
-    "8",
-]
+BUILD += ["--evaluated_strings", "4", "--stored_strings", "2", "--hidden_size", "3"]
+BUILD += ["--length", "8"]
 FIT = ["fit", "--model", "EmulationModule", "--model.encoder", "LayerwiseStatistics"]
 FIT += ["--trainer.max_steps", "2", "--data.steps_per_epoch", "2", "--trainer.logger", "false"]
 FIT += ["--trainer.limit_val_batches", "0"]
@@ -38,13 +28,6 @@ def test_a_build_and_a_fit_say_how_far_they_are(
 ) -> None:
     monkeypatch.setattr(minutes, "MINUTE", seconds)
     assert main([*BUILD, "--out", str(tmp_path / "zoo")]) == 0
-    assert ("100% built: 2 of 2 members" in capsys.readouterr().out) == said
+    assert ("100% built: 2/2 members" in capsys.readouterr().out) == said
     assert main([*FIT, "--data.zoo", str(zoo_path), "--run", str(tmp_path / "run")]) == 0
     assert ("note: step 2 of 2, epoch 0, loss " in capsys.readouterr().err) == said
-
-
-def test_a_benchmark_names_what_is_running(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress([Trial("a", "zoo", "z"), Trial("b", "zoo", "z")], workers=1)
-    progress.know("a", 3.0)
-    progress.show(["b"])
-    assert capsys.readouterr().out == "1 of 2 trials are through; running: b\n"

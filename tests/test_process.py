@@ -65,7 +65,7 @@ def test_other_running_threads_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of a parent's death")
 def test_a_training_process_dies_with_the_one_that_started_it() -> None:
     child = (
-        "import os, signal; from wsrl import _process; _process.end_hard_with_the_launcher();"
+        "import os, signal; from wsrl import _process; _process.tune_process();"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN); print(os.getpid(), flush=True);"
         "[signal.pause() for _ in iter(int, 1)]"
     )

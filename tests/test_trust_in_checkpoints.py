@@ -132,6 +132,7 @@ CHANGES = {
     "a script as encoder": encoder("script.Sums"),
     "a function": encoder("os.system", command="touch ran"),
     "a function of a script": option(encoder="script.Sums"),
+    "a function by name": option(encoder="os.system"),
     "a path of a config": option(encoder="config.yaml"),
     "a script as model": model("script.EmulationModule"),
     "a datamodule": model("wsrl.data.datamodule.ZooDataModule"),
@@ -161,9 +162,6 @@ CHANGES = {
     "weights that are text": lambda content: content["state_dict"].update({"encoder.scale": "1"}),
     "callbacks in a list": lambda content: content.update(callbacks=[1]),
     "another Lightning": lambda content: content.update({"pytorch-lightning_version": "0.7.1"}),
-    "a count that is text": lambda content: content["loops"]["test_loop"]["batch_progress"][
-        "total"
-    ].update(ready="1"),
     "loops that hold themselves": lambda content: content.update(loops={"fit_loop": endless()}),
     "nothing of ours": lambda content: content.pop("wsrl"),
 }

@@ -29,10 +29,10 @@ def tune_process() -> None:
     as sleeping for many tiny operations, and several times slower where another process needs the
     core. So they sleep where the cores are not all free at the start.
     """
-    if "LOCAL_RANK" in os.environ:
-        _end_with_the_launcher()
     if "torch" in sys.modules:
         return  # called from Python, whose process is not ours; OpenMP has read its settings
+    if "LOCAL_RANK" in os.environ:
+        _end_with_the_launcher()
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     cores = os.cpu_count() or 1
     threads = int(wanted) if wanted.isdigit() else cores
@@ -71,28 +71,19 @@ def find_own_modules() -> None:
 
 
 def _end_with_the_launcher() -> None:
-    """Have a process that another one started for this end when that one dies, however it does."""
-    hear_of_parents_death(signal.SIGTERM)
+    """Have the kernel end this process when the one that launched it dies, however it does.
+
+    A training process that another one of this command started may then wait for that one in a
+    library, where no signal is noticed, and has nothing to save: it is killed.
+    """
+    number = signal.SIGKILL if is_launched() else signal.SIGTERM
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # a C library without it
+            ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, number)
     if is_launched() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         # Told to end before it began, or while it ends: well, since Lightning kills all as soon as
         # one does not; and at once, since an exception may be too late for anybody to see.
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-
-
-def end_hard_with_the_launcher() -> None:
-    """Have the kernel kill this process when the one that started it for training dies.
-
-    It may wait for that one in a library then, where no signal is heard, and has nothing to save.
-    """
-    if is_launched():
-        hear_of_parents_death(signal.SIGKILL)
-
-
-def hear_of_parents_death(number: signal.Signals) -> None:
-    """Have the kernel send this process a signal when the one that started it dies, if it can."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # a C library without it
-            ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, number)
 
 
 def busy_cores() -> int:

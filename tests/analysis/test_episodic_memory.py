@@ -5,101 +5,11 @@ import pytest
 import torch
 
 from tests.analysis.circuits import continuation, drawn, interactions_of, orthonormal
-from wsrl.analysis.episodic_memory import (
-    IDENTITY,
-    SOFTMAX,
-    TANH,
-    EpisodicMemoryModel,
-    Lagrangian,
-    ModelState,
-    circuit,
-)
+from wsrl.analysis.episodic_memory import circuit
 from wsrl.problems.binding_tasks import BindingTask
-from wsrl.rnn import RNNSpec, RNNWeights, run_population
+from wsrl.rnn import run_population
 
 rng = np.random.default_rng(0)
-SIZE, COUNT = 9, 4
-
-
-def model(feature: Lagrangian, hidden: Lagrangian, **options: object) -> EpisodicMemoryModel:
-    memories, interactions = rng.normal(size=(SIZE, COUNT)), rng.normal(size=(COUNT, COUNT))
-    return EpisodicMemoryModel(memories, interactions, feature, hidden, **options)
-
-
-def some_state() -> ModelState:
-    return ModelState(rng.normal(size=SIZE), rng.normal(size=COUNT), rng.normal(size=SIZE))
-
-
-@pytest.mark.parametrize("lagrangian", [IDENTITY, TANH, SOFTMAX])
-def test_activations_are_gradients(lagrangian: Lagrangian) -> None:
-    for scale in (1.0, 30.0):
-        point = rng.normal(size=6) * scale
-        numeric = [
-            (lagrangian.value(point + step) - lagrangian.value(point - step)) / 2e-5
-            for step in np.eye(6) * 1e-5
-        ]
-        np.testing.assert_allclose(lagrangian.activation(point), numeric, atol=1e-5)
-
-
-@pytest.mark.parametrize("feature", [TANH, IDENTITY])
-@pytest.mark.parametrize("hidden", [SOFTMAX, TANH])
-@pytest.mark.parametrize("times", [(1.0, 0.5, 2.0), (1.0, 0.0, 0.0)])
-def test_the_energy_never_rises_while_the_delayed_signal_is_frozen(
-    feature: Lagrangian, hidden: Lagrangian, times: tuple[float, float, float]
-) -> None:
-    system = model(feature, hidden, times=times, strength=0.7, sequence_strength=1.3)
-    state = system.step(some_state(), 4e-3, frozen=True)  # what is instant is now in its place
-    energies = []
-    for _ in range(500):
-        energies.append(system.energy(state))
-        state = system.step(state, 4e-3, frozen=True)
-    assert np.diff(energies).max() < 1e-9
-    assert energies[-1] < energies[0] - 1e-3
-
-
-def test_it_may_rise_while_the_delayed_signal_moves() -> None:
-    system = model(TANH, SOFTMAX, times=(1.0, 0.1, 1.0), sequence_strength=3.0)
-    rises = []
-    for _ in range(3):
-        state = some_state()
-        for _ in range(200):
-            before, state = system.energy(state), system.step(state, 1e-2)
-            rises.append(system.energy(state) - before)
-    assert max(rises) > 1e-3
-
-
-def test_the_limit_is_a_unit_step_without_inertia_of_hidden_and_delayed() -> None:
-    system = model(TANH, IDENTITY)
-    state = some_state()
-    limit = system.limit(state.features)
-    np.testing.assert_allclose(system.step(state).features, limit)
-    shown = np.tanh(state.features)
-    inner = system.memories.T @ shown
-    closed = system.memories @ (inner + system.interactions.T @ inner)
-    np.testing.assert_allclose(limit, closed)
-    slow = model(TANH, IDENTITY, times=(1.0, 0.0, 5.0))
-    assert not np.allclose(slow.step(state).features, slow.limit(state.features))
-
-
-@pytest.mark.parametrize(("feature", "cell"), [(TANH, "tanh"), (IDENTITY, "linear")])
-def test_the_limit_is_an_rnn_through_the_activation(feature: Lagrangian, cell: str) -> None:
-    system = model(feature, IDENTITY)
-    spec = RNNSpec(cell, 1, SIZE, 1, SIZE, bias=False)
-    parts = (np.zeros(SIZE), system.limit_weights().ravel(), np.eye(SIZE).ravel())
-    weights = RNNWeights(torch.from_numpy(np.concatenate(parts))[None], spec)
-    features = rng.normal(size=SIZE) * 0.1
-    start = torch.from_numpy(feature.activation(features))[None, None, None]
-    outputs, _ = run_population(weights, torch.zeros(1, 1, 5, 1, dtype=torch.float64), start)
-    for step in range(5):
-        features = system.limit(features)
-        np.testing.assert_allclose(outputs[0, 0, step], feature.activation(features), rtol=1e-9)
-
-
-def test_bad_models_are_refused() -> None:
-    with pytest.raises(ValueError, match="do not fit each other"):
-        EpisodicMemoryModel(np.ones((4, 2)), np.ones((3, 3)))
-    with pytest.raises(ValueError, match="no less than 0"):
-        EpisodicMemoryModel(np.ones((4, 2)), np.ones((2, 2)), times=(0.0, 1.0, 1.0))
 
 
 def twice_read() -> BindingTask:

@@ -15,8 +15,7 @@ from torch import nn
 
 from wsrl.analysis import random_probes
 from wsrl.analysis.random_probes import answers, draw_probes
-from wsrl.analysis.readouts import ComponentReadout, MeanReadout, Readout
-from wsrl.analysis.tree_readout import TreeReadout
+from wsrl.analysis.readouts import ComponentReadout, MeanReadout, Readout, TreeReadout
 from wsrl.rnn import RNNWeights
 from wsrl.tasks.targets import Angle, Classes, Real
 

@@ -22,7 +22,7 @@ from tests.analysis.circuits import (
 )
 from wsrl.analysis.episodic_memory import circuit
 from wsrl.analysis.memory_analysis import MemoryAnalysis, MemorySettings, Start, analyze_memory
-from wsrl.analysis.trust import RULES, Figures, residual_components
+from wsrl.analysis.trust import RULES, Figures, residual_figures
 from wsrl.analysis.variable_memory import Dual, Grounding, Moduli
 from wsrl.problems.binding_tasks import BindingTask
 from wsrl.rnn import RNNSpec, RNNWeights
@@ -73,14 +73,10 @@ def test_exact_circuits_are_trusted(
     assert figures.variables_read == figures.output_right == 1
     assert figures.explained_variance == pytest.approx(1)
     assert figures.step_error == pytest.approx(0, abs=1e-6)
-
-
-@pytest.mark.parametrize("grounding", ["input", "observability"])
-@pytest.mark.parametrize("task", [*published(), *drawn(3)], ids=lambda task: f"{task.sources}"[:20])
-def test_so_they_are_in_any_injective_basis(task: BindingTask, grounding: Grounding) -> None:
-    own = interactions_of(task)
-    weights = circuit(own, rng.normal(size=(128, own.rank)))
-    assert analyze(weights, task, grounding).verdict == "trusted"
+    if grounding != "output":  # right in any injective basis
+        own = interactions_of(task)
+        weights = circuit(own, rng.normal(size=(128, own.rank)))
+        assert analyze(weights, task, grounding, moduli=moduli).verdict == "trusted"
 
 
 def test_fed_with_inputs_only_repeat_copy_can_be_linear() -> None:
@@ -277,14 +273,6 @@ def test_an_unrelated_readout_or_input_is_not_trusted() -> None:
             assert analyze(broken, task, grounding, start="inputs").verdict != "trusted"
 
 
-def test_too_small_a_state_is_no_basis() -> None:
-    task = BindingTask.from_name("repeat_copy", 3, 3)
-    spec = RNNSpec("tanh", 3, 8, 1, 3, False)
-    found = analyze(RNNWeights(torch.randn(1, spec.num_parameters), spec), task)
-    assert found.verdict == "no basis"
-    assert any("9 variables" in reason and "8 dimensions" in reason for reason in found.reasons)
-
-
 def test_with_biases_it_is_linearised_at_a_fixed_point() -> None:
     """A linear circuit moved away from the origin: ``h' = W (h - p) + p``, ``y = R (h - p)``."""
     task = drawn(1, seed=6)[0]
@@ -330,11 +318,11 @@ def test_what_is_outside_of_the_basis_is_summarised() -> None:
     states = rng.normal(size=(20, 30, 8)) * np.array([4, 3, 2, 1, 1, 0, 0, 0])
     residual = states.copy()
     residual[..., :2] = 0
-    directions, shares = residual_components(residual, states, 3)
+    figures = residual_figures(residual, states)
     total = np.square(states - states.mean((0, 1))).sum()
-    expected = np.linalg.svd((residual - residual.mean((0, 1))).reshape(-1, 8))[1][:3] ** 2 / total
-    np.testing.assert_allclose(shares, expected)
-    assert np.abs(directions[0]).argmax() == 2
+    expected = np.linalg.svd((residual - residual.mean((0, 1))).reshape(-1, 8))[1] ** 2 / total
+    np.testing.assert_allclose(figures["residual_components"], expected, atol=1e-12)
+    assert figures["explained_variance"] == pytest.approx(1 - expected.sum())
 
 
 def test_every_rule_is_about_a_figure_and_breaks_on_its_far_side() -> None:

@@ -112,4 +112,3 @@ def test_a_build_is_read_without_building(tmp_path: Path) -> None:
     assert (found["problem"].name, found["problem"].length) == ("formal_languages", 20)
     assert (found["settings"].runs, found["out"]) == (5, "nowhere")
     assert found["how"]["quiet"] is True
-    assert found["words"] == [*words[2:], "--quiet", "true"]

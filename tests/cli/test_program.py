@@ -603,7 +603,7 @@ def test_bad_training_settings_are_errors_before_any_work(
     [
         (["test"], "--ckpt_path"),
         (["fit"], "--run DIR"),
-        (["fit", "--run", "x"], "required: model, data.zoo"),
+        (["fit", "--run", "x"], "arguments are required: "),
         (["test", "--ckpt_path", __file__], "cannot be read as a checkpoint"),
     ],
 )

@@ -24,8 +24,9 @@ from tests.zoos.building import (
     whole,  # noqa: F401
 )
 from wsrl.problems import FormalLanguages
-from wsrl.zoos import Manifest, ZooError, build_zoo, group, open_zoo, verify_zoo
+from wsrl.zoos import BuildSettings, Manifest, ZooError, build_zoo, group, open_zoo, verify_zoo
 from wsrl.zoos.assembly import shares, whats_left
+from wsrl.zoos.folder import locked_zoo
 from wsrl.zoos.manifest import BACKUP, MANIFEST
 from wsrl.zoos.records import PROGRESS, Record
 
@@ -131,6 +132,29 @@ def test_parts_do_not_wait_and_the_last_completes(tmp_path: Path, whole: Path) -
     assert whats_left(zoo, SHARDS, 3) == []
 
 
+def test_parts_that_complete_a_zoo_at_once_all_end_well(tmp_path: Path) -> None:
+    """None falls over what another has removed, as it tidied up."""
+    small = BuildSettings(runs=5, snapshots=[0], hidden_size=2, group_size=1)
+    for attempt in range(2):
+        zoo = tmp_path / str(attempt)
+        builders = [start(zoo, small, part=(i + 1, 5), backend="eager") for i in range(5)]
+        assert [end(builder) for builder in builders] == [0] * 5
+        assert sorted(path.name for path in zoo.iterdir()) == [BACKUP, MANIFEST, "shards"]
+        assert (zoo / BACKUP).read_bytes() == (zoo / MANIFEST).read_bytes()
+
+
+def test_parts_of_another_number_wait_for_their_turn(tmp_path: Path) -> None:
+    """Their shares overlap; those of one number do not."""
+    with locked_zoo(tmp_path, (1, 2)):
+        with locked_zoo(tmp_path, (2, 2)):
+            pass
+        for part in (None, (1, 2), (1, 3), (2, 12)):
+            refused = pytest.raises(ZooError, match=f"process {os.getpid()} on .* is working on")
+            with refused, locked_zoo(tmp_path, part):
+                pass
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("part", [(0, 2), (3, 2), (1, 0)])
 def test_a_part_that_is_none_leaves_nothing_behind(part: tuple[int, int], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"expected i/n with i from 1 to n"):
@@ -167,7 +191,6 @@ def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
         zoo / "shards" / "00003.safetensors.0123abcd.partial",
         zoo / PROGRESS / "00003.safetensors.0123abcd.partial",
         zoo / PROGRESS / "00003.json.0123abcd.partial",
-        zoo / PROGRESS / "00003.lease.1",  # of earlier builds
         zoo / "part-2-of-2.lock",
     ]
     for file in left:

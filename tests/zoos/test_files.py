@@ -17,7 +17,6 @@ from typing import BinaryIO
 import pytest
 
 from wsrl.zoos.files import (
-    create_atomically,
     remove_leftovers,
     write_atomically,
     written_atomically,
@@ -53,34 +52,6 @@ def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert f"File too large: '{tmp_path / 'a'}'" in ended.stderr.splitlines()[-1]
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a", b"one")]
-
-
-@pytest.mark.parametrize("links", [True, False])
-def test_of_several_creators_one_succeeds(
-    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(errno.ENOTSUP, "no links here")
-
-    if not links:
-        monkeypatch.setattr(os, "link", refuse)
-    made: list[bool] = []
-    start = threading.Barrier(8)
-
-    def create(letter: int) -> None:
-        start.wait()
-        made.append(create_atomically(tmp_path / "a", bytes([letter]) * 1000))
-
-    threads = [threading.Thread(target=create, args=[letter]) for letter in b"abcdefgh"]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(made) == [False] * 7 + [True]
-    assert [file.name for file in tmp_path.iterdir()] == ["a"]
-    assert len(set((tmp_path / "a").read_bytes())) == 1
-    with pytest.raises(FileNotFoundError, match="missing/a"):
-        create_atomically(tmp_path / "missing" / "a", b"")
 
 
 def partial_files(folder: Path) -> list[str]:
@@ -152,7 +123,6 @@ def test_writers_do_not_lose_their_file_to_one_that_tidies_up(tmp_path: Path) ->
     try:
         for i in range(300):
             write_atomically(tmp_path / "a", str(i).encode())
-            assert create_atomically(tmp_path / f"b{i}", b"")
             assert (tmp_path / "a").read_text() == str(i)
     finally:
         done.set()

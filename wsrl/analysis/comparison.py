@@ -52,28 +52,19 @@ class Estimate:
     high: float | None
     seeds: int
 
-    def overlaps(self, other: Estimate) -> bool:
-        """Whether both have an interval, and the two share a point."""
-        if self.low is None or self.high is None or other.low is None or other.high is None:
-            return False
-        return self.low <= other.high and other.low <= self.high
 
-
-def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate:
-    """Return the mean with its percentile bootstrap interval.
+def estimate(values: Sequence[float]) -> Estimate:
+    """Return the mean with its percentile bootstrap interval of 95%.
 
     Args:
         values: one a seed, at least one; their order is irrelevant.
-        confidence: of the interval, between 0 and 1.
 
     Raises:
-        ValueError: without values, or for another confidence.
+        ValueError: without values.
 
     >>> estimate([0.25, 0.5, 0.75])
     Estimate(mean=0.5, low=0.25, high=0.75, seeds=3)
     """
-    if not 0 < confidence < 1:
-        raise ValueError(f"a confidence is between 0 and 1, not {confidence}")
     if len(values) == 0:
         raise ValueError("no values to take the mean of")
     found = np.sort(np.asarray(values, dtype=np.float64))  # the resamples are always the same
@@ -85,7 +76,6 @@ def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate:
     interval = stats.bootstrap(
         (found,),
         np.mean,
-        confidence_level=confidence,
         method="percentile",
         random_state=np.random.default_rng(_SEED),
     ).confidence_interval

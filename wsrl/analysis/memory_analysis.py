@@ -206,8 +206,7 @@ def _run(
     start: Start,
 ) -> list[MemoryAnalysis]:
     """Run RNNs freely from states ``(B, S, n)``, and report."""
-    run = run_freely(weights, starts, settings.horizon)
-    states, outputs = run.states.numpy(), run.outputs.numpy()
+    states, outputs = (part.numpy() for part in run_freely(weights, starts, settings.horizon))
     return [
         _report(case, states[row], outputs[row], values, settings, start)
         for row, case in enumerate(cases)
@@ -283,7 +282,9 @@ def _report(
     rnn, task, found = case
     expected = lasting_eigenvalues(task.reduced, settings.threshold)
     lasting = lasting_eigenvalues(rnn.system.recurrent, settings.threshold)
-    figures: dict[str, Any] = trust.spectral_figures(match_spectra(lasting, expected))
+    match = match_spectra(lasting, expected)
+    figures: dict[str, Any] = {"rank_found": match.found, "rank_expected": match.expected}
+    figures |= {"spectral_error": match.error, "modulus_error": match.modulus}
     truth = task.follow(values, settings.horizon)
     away, basis = states - rnn.point, found.basis
     with np.errstate(over="ignore", invalid="ignore"):

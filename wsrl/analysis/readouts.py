@@ -1,29 +1,53 @@
-"""Readers of a property that need no trained encoder: the mean, and a network on components."""
+"""Readers of a property that need no trained encoder: mean, trees, a network on components."""
 
 from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
 from math import ceil
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.decomposition import PCA
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-
-from wsrl.analysis.coding import TargetCode
+from torch import Tensor
 
 COMPONENTS = 16
 """As many as the numbers of a published embedding."""
 
 WIDTH, LAYERS, STEPS, BATCH = 128, 2, 2000, 64
 """Of the network and its training: by default as of the head that reads an encoder's embeddings."""
+
+Trees: TypeAlias = "HistGradientBoostingClassifier | HistGradientBoostingRegressor"
+
+
+class TargetCode(Protocol):
+    """How a target of RNNs becomes numbers that any regressor can learn, and back.
+
+    The mean of codes decodes to the most frequent class, the mean value or the circular mean. The
+    kinds of targets in ``wsrl.tasks.targets`` are such codes.
+    """
+
+    @property
+    def discrete(self) -> bool:
+        """Whether a part of the target is the index of a class."""
+
+    @property
+    def parts(self) -> int:
+        """How many numbers a target has."""
+
+    def encode(self, target: Tensor) -> Tensor:
+        """Return targets ``(n, parts)`` as numbers: ``(n, parts, numbers)``."""
+
+    def decode(self, values: Tensor) -> Tensor:
+        """Return the targets that numbers ``(n, parts, numbers)`` stand for: ``(n, parts)``."""
 
 
 class Readout(ABC):
@@ -119,3 +143,32 @@ class ComponentReadout(Readout):
         if self.code.discrete:
             return self._decode(self._network.predict_proba(inputs))
         return self._decode(self._network.predict(inputs).reshape(len(inputs), -1))
+
+
+class TreeReadout(Readout):
+    """Gradient-boosted trees for each part of classes, or each number of another target's code.
+
+    Nothing in it is random.
+    """
+
+    def fit(self, features: NDArray[Any], target: NDArray[Any]) -> None:
+        """Grow the trees."""
+        columns = target if self.code.discrete else self._encode(target)
+        self._trees = [self._grow(features, column) for column in columns.T]
+
+    def predict(self, features: NDArray[Any]) -> NDArray[Any]:
+        """Return what the trees say."""
+        columns = [
+            np.full(len(features), trees) if isinstance(trees, int) else trees.predict(features)
+            for trees in self._trees
+        ]
+        values = np.stack(columns, 1)
+        return values if self.code.discrete else self._decode(values)
+
+    def _grow(self, features: NDArray[Any], values: NDArray[Any]) -> Trees | int:
+        """Return trees for one column ``(n,)``, or the one class that there is."""
+        if not self.code.discrete:
+            return HistGradientBoostingRegressor(early_stopping=False).fit(features, values)
+        if (values == values[0]).all():
+            return int(values[0])
+        return HistGradientBoostingClassifier(early_stopping=False).fit(features, values)

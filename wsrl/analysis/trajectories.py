@@ -29,19 +29,6 @@ SETTLING = 200
 
 
 @dataclass(frozen=True)
-class Trajectories:
-    """States and outputs of ``B`` RNNs while their input is zero.
-
-    Attributes:
-        states: ``(B, S, 1 + T, n)``: at the start, and after each step.
-        outputs: ``(B, S, T, O)``: what each step outputs, read from the new state.
-    """
-
-    states: Tensor
-    outputs: Tensor
-
-
-@dataclass(frozen=True)
 class LinearizedRNN:
     """An RNN near a point, which is a fixed point where the residual is zero.
 
@@ -66,13 +53,17 @@ def states_after(weights: RNNWeights, inputs: Tensor) -> Tensor:
         return flatten_state(run_population(weights, inputs)[1])
 
 
-def run_freely(weights: RNNWeights, starts: Tensor, horizon: int) -> Trajectories:
+def run_freely(weights: RNNWeights, starts: Tensor, horizon: int) -> tuple[Tensor, Tensor]:
     """Let RNNs run with no input.
 
     Args:
         weights: ``B`` RNNs.
         starts: states ``(B, S, n)`` of each, of the weights' dtype.
         horizon: ``T``, how many steps.
+
+    Returns:
+        States ``(B, S, 1 + T, n)``, at the start and after each step, and outputs ``(B, S, T, O)``,
+        read from the state after each step.
     """
     states, outputs = [starts], []
     nothing = starts.new_zeros(*starts.shape[:2], 1, weights.spec.input_size)
@@ -82,7 +73,7 @@ def run_freely(weights: RNNWeights, starts: Tensor, horizon: int) -> Trajectorie
             output, state = run_population(weights, nothing, state)
             outputs.append(output)
             states.append(flatten_state(state))
-    return Trajectories(torch.stack(states, 2), torch.cat(outputs, 2))
+    return torch.stack(states, 2), torch.cat(outputs, 2)
 
 
 def linearize_rnns(weights: RNNWeights, visited: Tensor) -> list[LinearizedRNN]:

@@ -12,7 +12,6 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from wsrl.analysis.spectra import SpectralMatch
 from wsrl.analysis.trajectories import LinearizedRNN
 from wsrl.analysis.variable_bases import LinearSystem, VariableBasis
 from wsrl.analysis.variable_memory import Interactions
@@ -130,16 +129,6 @@ class Figures:
     mean_output_right: float | None = None
 
 
-def spectral_figures(match: SpectralMatch) -> dict[str, float | int | None]:
-    """Return the figures that a match of spectra gives."""
-    return {
-        "rank_found": match.found,
-        "rank_expected": match.expected,
-        "spectral_error": match.error,
-        "modulus_error": match.modulus,
-    }
-
-
 def basis_figures(
     basis: VariableBasis, system: LinearSystem, task: Interactions
 ) -> dict[str, float | None]:
@@ -209,36 +198,17 @@ def residual_figures(residual: Array, states: Array) -> dict[str, float | tuple[
 
     Args:
         residual: ``h - Psi Psi^* h``, ``(..., n)``.
-        states: ``h``.
+        states: ``h``, whose variance is the whole.
     """
     rest, whole = _centred(residual), _centred(states)
     unexplained = _ratio(rest, whole)
     if unexplained is None or np.linalg.norm(whole) < CONSTANT * np.linalg.norm(states):
         return {"explained_variance": None, "residual_components": ()}
-    shares = residual_components(rest, whole)[1]
+    shares = np.linalg.eigvalsh(rest.T @ rest)[::-1][:COMPONENTS] / np.vdot(whole, whole)
     return {
         "explained_variance": 1 - unexplained**2,
-        "residual_components": tuple(float(share) for share in shares),
+        "residual_components": tuple(shares.clip(min=0).tolist()),
     }
-
-
-def residual_components(
-    residual: Array, states: Array, count: int = COMPONENTS
-) -> tuple[Array, Array]:
-    """Return the principal components of what is outside of a basis.
-
-    Args:
-        residual: ``h - Psi Psi^* h``, ``(..., n)``.
-        states: ``h``, whose variance is the whole.
-        count: how many; fewer where there are not as many dimensions.
-
-    Returns:
-        Directions ``(count, n)``, and the share of the variance of the states on each.
-    """
-    rest, whole = _centred(residual), _centred(states)
-    values, directions = np.linalg.eigh(rest.T @ rest)
-    shares = values[::-1][:count].clip(min=0) / (float(np.vdot(whole, whole)) or 1.0)
-    return directions.T[::-1][:count], shares
 
 
 def judge(
@@ -252,9 +222,8 @@ def judge(
         why_none: if there is none.
     """
     reasons = []
-    match = SpectralMatch(figures.rank_found, figures.rank_expected, figures.spectral_error, None)
-    if match.error is None:
-        reasons.append(str(match))
+    if figures.spectral_error is None:
+        reasons.append(f"rank mismatch: {figures.rank_found} against {figures.rank_expected}")
     if basis is None:
         reasons.append(why_none)
     elif figures.condition_number is None:

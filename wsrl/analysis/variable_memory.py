@@ -16,6 +16,8 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_sylvester
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 from wsrl.analysis.spectra import Matrix
 
@@ -139,19 +141,9 @@ class Interactions:
         signed = np.isin(sizes, (0.0, 1.0)).all()
         if not signed or (sizes.sum(0) != once).any() or (sizes.sum(1) != once).any():
             return None
-        target = sizes.argmax(0)
-        signs = self.reduced.sum(0)
-        unseen, period = set(range(self.rank)), 1
-        while unseen:
-            place = start = min(unseen)
-            length, sign = 0, 1.0
-            while length == 0 or place != start:
-                unseen.discard(place)
-                sign *= signs[place]
-                place = int(target[place])
-                length += 1
-            period = math.lcm(period, length if sign > 0 else 2 * length)
-        return period
+        _, circles = connected_components(csr_array(sizes), directed=False)
+        turned = np.bincount(circles, self.reduced.sum(0) < 0) % 2
+        return math.lcm(*(np.bincount(circles) * (1 + turned)).astype(int).tolist())
 
     def composed(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what a linear circuit holds after its input, since it composes all the while.

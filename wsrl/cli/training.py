@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from wsrl._process import end_hard_with_the_launcher, find_own_modules
+from wsrl._process import find_own_modules
 from wsrl.cli.commands import command
 from wsrl.cli.parsing import Count, Index, Options
 from wsrl.environment import check_training
@@ -41,7 +41,6 @@ def predict(words: Sequence[str]) -> None:
 
 def _train(subcommand: str, words: Sequence[str]) -> None:
     check_training()
-    end_hard_with_the_launcher()
     # From here on, since the imports take seconds, in which a process of several must not die.
     with StopRequests(at_once=not is_launched()) as stop:
         from wsrl.studies.training.command import run_training

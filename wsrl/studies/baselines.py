@@ -11,10 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wsrl.analysis.coding import TargetCode
 from wsrl.analysis.random_probes import answers, draw_probes
-from wsrl.analysis.readouts import STEPS, ComponentReadout, MeanReadout, Readout
-from wsrl.analysis.tree_readout import TreeReadout
+from wsrl.analysis.readouts import (
+    STEPS,
+    ComponentReadout,
+    MeanReadout,
+    Readout,
+    TargetCode,
+    TreeReadout,
+)
 from wsrl.data import ZooDataModule
 from wsrl.data.splits import Indices
 from wsrl.rnn import RNNWeights

@@ -9,7 +9,7 @@ import torch
 
 from wsrl.environment import check_numbers, srun_numbers, torchrun_numbers
 from wsrl.studies.options import check_devices
-from wsrl.zoos.assembly import Part
+from wsrl.zoos.folder import Part
 
 
 @dataclass(frozen=True)

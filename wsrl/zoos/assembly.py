@@ -6,67 +6,16 @@ at any moment and go on later. Whoever finds all records writes the manifest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeAlias
 
 from torch import Tensor
 
-from wsrl.jobs import locked
-from wsrl.zoos.manifest import BACKUP, Manifest, ZooError
-from wsrl.zoos.records import (
-    PROGRESS,
-    Record,
-    finished,
-    read_records,
-    remove_unfinished,
-    state_path,
-    tidy,
-)
+from wsrl.zoos.folder import Part, alone
+from wsrl.zoos.manifest import BACKUP, Manifest
+from wsrl.zoos.records import Record, finished, read_records, state_path, tidy
 from wsrl.zoos.shards import check_shards, write_shard
-
-Part: TypeAlias = tuple[int, int]
-"""``(i, n)``: the ``i``-th of ``n`` shares of the shards, from 1."""
-
-_BUILD = "build.lock"
-
-
-@dataclass(frozen=True)
-class Made:
-    """What a shard is to hold.
-
-    Attributes:
-        columns: ``(rows, *shape)`` each.
-        failed: members in which something was not finite, as in the manifest.
-        backends: what computed it, as in the manifest's ``versions``.
-    """
-
-    columns: Mapping[str, Tensor]
-    failed: dict[str, int] = field(default_factory=dict)
-    backends: list[str] = field(default_factory=list)
-
-
-@contextmanager
-def locked_zoo(folder: Path, part: Part | None = None) -> Iterator[None]:
-    """Have a zoo's folder, or one share of its shards, for one command.
-
-    Raises:
-        ZooError: naming the process that works on the same.
-        OSError: naming the file, where it cannot be written.
-    """
-
-    def refuse(holder: str) -> None:
-        raise ZooError(f"{holder} is working on {folder}: wait for it or stop it")
-
-    name = _BUILD if part is None else f"part-{part[0]}-of-{part[1]}.lock"
-    with locked(folder / name, refuse):
-        others = "part-*.lock" if part is None else _BUILD
-        with ExitStack() as held:  # none of the others may work now
-            for path in sorted(folder.glob(others)):
-                held.enter_context(locked(path, refuse))
-        yield
 
 
 def missing_shards(folder: Path, shards: int, part: Part | None = None) -> list[int]:
@@ -76,26 +25,40 @@ def missing_shards(folder: Path, shards: int, part: Part | None = None) -> list[
         ZooError: naming finished shards or records that are damaged.
         ValueError: where ``i`` of a part is not in 1..``n``.
     """
-    manifest, share = Manifest.read(folder), shares(shards, part)
-    if manifest.complete:
-        check_shards(folder, manifest.shards)
-        return []
-    done = finished(folder, manifest)
-    records = read_records(folder, [i for i in share if i in done])
-    check_shards(folder, [record.shard for record in records.values()])
+    share = shares(shards, part)
+    with alone(folder):
+        manifest = Manifest.read(folder)
+        done = finished(folder, manifest)
+        if manifest.complete:
+            known = manifest.shards
+        else:
+            records = read_records(folder, [index for index in share if index in done])
+            known = [record.shard for record in records.values()]
+    check_shards(folder, known)
     return [index for index in share if index not in done]
 
 
-def write_made(folder: Path, index: int, made: Made) -> None:
+def write_finished(
+    folder: Path,
+    index: int,
+    columns: Mapping[str, Tensor],
+    failed: Mapping[str, int] | None = None,
+    backends: Sequence[str] = (),
+) -> None:
     """Write a shard and its record.
+
+    Args:
+        folder: the zoo's.
+        index: of the shard.
+        columns: ``(rows, *shape)`` each.
+        failed: members in which something was not finite, as in the manifest.
+        backends: what computed it, as in the manifest's ``versions``.
 
     Raises:
         OSError: naming the file, as where the disk is full.
     """
-    remove_unfinished(folder, index)
-    shard = write_shard(folder, index, made.columns)
-    (folder / PROGRESS).mkdir(exist_ok=True)
-    Record(shard, made.failed, made.backends).create(folder, index)
+    shard = write_shard(folder, index, columns)
+    Record(shard, dict(failed or {}), list(backends)).write(folder, index)
     state_path(folder, index).unlink(missing_ok=True)
 
 
@@ -105,19 +68,15 @@ def complete(folder: Path, shards: int) -> Manifest:
     Returns:
         The manifest.
     """
-    manifest = Manifest.read(folder)
-    if not manifest.complete:
-        if len(finished(folder, manifest)) < shards:
-            return manifest
-        try:
+    with alone(folder):
+        manifest = Manifest.read(folder)
+        if not manifest.complete:
+            if len(finished(folder, manifest)) < shards:
+                return manifest
             manifest = _completed(manifest, read_records(folder, range(shards)))
-            manifest.write(folder, BACKUP)  # first: whoever sees the manifest tidies up
+            manifest.write(folder, BACKUP)
             manifest.write(folder)
-        except FileNotFoundError:
-            manifest = Manifest.read(folder)
-            if not manifest.complete:
-                raise  # else the process of another part was faster
-    tidy(folder)
+        tidy(folder)
     return manifest
 
 
@@ -138,9 +97,10 @@ def shares(shards: int, part: Part | None) -> Sequence[int]:
 def whats_left(path: str | Path, shards: int, parts: int) -> list[str]:
     """Say in lines to read what a zoo still lacks, if anything, and whose part it is."""
     folder = Path(path)
-    done = finished(folder, Manifest.read(folder))
+    with alone(folder):
+        done = finished(folder, Manifest.read(folder))
     missing = [index for index in range(shards) if index not in done]
-    if not missing or Manifest.read(folder).complete:  # by now, and what was counted is gone
+    if not missing:
         return []
     lines = [f"{len(missing)} of {shards} shards are missing"]
     for which in sorted({index % parts for index in missing}):

@@ -19,16 +19,8 @@ from wsrl.resources import check_fits
 from wsrl.rnn import Backend
 from wsrl.rnn.backends import ELEMENTWISE, check_backend
 from wsrl.stopping import StopRequests
-from wsrl.zoos.assembly import (
-    Made,
-    Part,
-    complete,
-    locked_zoo,
-    missing_shards,
-    shares,
-    write_made,
-)
-from wsrl.zoos.folder import open_or_create
+from wsrl.zoos.assembly import complete, missing_shards, shares, write_finished
+from wsrl.zoos.folder import Part, locked_zoo, open_or_create
 from wsrl.zoos.group import Group
 from wsrl.zoos.manifest import Manifest
 from wsrl.zoos.progress import BuildProgress
@@ -87,9 +79,7 @@ def build_zoo(
     shares(len(groups), part)
     manifest = Manifest.of(problem, spec, settings.to_dict(), problem.columns())
     _check_memory(manifest, settings)
-    if open_or_create(folder, manifest).complete:
-        missing_shards(folder, len(groups), part)  # checks those that are there
-        return complete(folder, len(groups))
+    open_or_create(folder, manifest)
     with StopRequests(at_once=True), locked_zoo(folder, part):
         missing = missing_shards(folder, len(groups), part)
         how = (folder, problem, settings, checkpoint_seconds, str(place), backend)
@@ -129,7 +119,7 @@ def train_shard(
         group = Group(problem, spec, settings, members, torch.device(device), backend)
         group.train(state_path(folder, index), checkpoint_seconds, between)
         report((index, max(settings.snapshots)))
-        write_made(folder, index, Made(group.columns(), group.failures(), sorted(group.backends)))
+        write_finished(folder, index, group.columns(), group.failures(), sorted(group.backends))
 
 
 def _engine(workers: int, device: torch.device) -> Here | LocalPool:

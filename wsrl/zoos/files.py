@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import os
@@ -112,68 +111,6 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write a file's whole content as ``written_atomically`` does."""
     with written_atomically(path) as file:
         file.write(content)
-
-
-def create_atomically(path: Path, content: bytes) -> bool:
-    """Write a file that is not there yet, whole or not at all; of several processes one succeeds.
-
-    Args:
-        path: the file; its folder must exist.
-        content: all of it.
-
-    Returns:
-        Whether this call made the file; otherwise it is another's, and left as it is.
-
-    Raises:
-        OSError: naming the file, as where the disk is full.
-    """
-    try:
-        with partial_file(path) as (partial, file):
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            return _link(partial, path, content)
-    except OSError as error:
-        raise type(error)(error.errno, error.strerror or str(error), str(path)) from error
-
-
-def _link(partial: Path, path: Path, content: bytes) -> bool:
-    """Give a whole file its name, unless that is taken; return whether it was free."""
-    try:
-        os.link(partial, path)
-    except FileExistsError:
-        # A network file system may repeat a request that it has already carried out.
-        return partial.exists() and partial.stat().st_nlink > 1
-    except FileNotFoundError:
-        if path.exists():  # the process that made it has tidied up
-            return False
-        raise
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        return _create_without_links(path, content)
-    _sync_folder(path.parent)
-    return True
-
-
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-
-
-def _create_without_links(path: Path, content: bytes) -> bool:
-    """Do the same where a file cannot have two names: readers may see it unfinished."""
-    try:
-        file = path.open("xb")
-    except FileExistsError:
-        return False
-    try:
-        with file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError:
-        path.unlink()
-        raise
-    return True
 
 
 def remove(path: Path) -> None:

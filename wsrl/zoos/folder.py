@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
 import reprlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
+from wsrl.jobs import locked
 from wsrl.safe_files import check_inside
 from wsrl.zoos.manifest import BACKUP, MANIFEST, SHARDS, Manifest, ZooError
-from wsrl.zoos.records import PROGRESS, is_new
+from wsrl.zoos.records import PROGRESS, remove_partial
+
+Part: TypeAlias = tuple[int, int]
+"""``(i, n)``: the ``i``-th of ``n`` shares of the shards, from 1."""
 
 _NOTES = {"read_from"}
 """What says how a zoo was made, not what it is: the same RNNs read otherwise are the same zoo."""
+
+_BUILD, _MANIFEST = "build.lock", "manifest.lock"
+_OF_BEGINNERS = re.compile(rf"{re.escape(MANIFEST)}\.[0-9a-f]{{8}}\.partial|[\w-]+\.lock")
+"""What a process that begins a zoo writes before the manifest is there."""
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 200
@@ -47,37 +59,68 @@ def check_name(folder: Path) -> None:
         raise ZooError(f"{str(folder)!r} is no UTF-8: choose a folder of another name") from error
 
 
-def open_or_create(folder: Path, wanted: Manifest) -> Manifest:
-    """Begin a zoo in a new or empty folder, or go on with the same one.
+@contextmanager
+def locked_zoo(folder: Path, part: Part | None = None) -> Iterator[None]:
+    """Have a zoo's folder, or one share of its shards, for one command.
 
-    Several processes may do so at once: one begins it.
+    What killed processes were writing is removed. A finished zoo that this process cannot write is
+    not locked.
 
-    Returns:
-        The manifest in the folder.
+    Raises:
+        ZooError: naming the process that works on the same.
+        OSError: naming the file, where it cannot be written.
+    """
+
+    def refuse(holder: str) -> None:
+        raise ZooError(f"{holder} is working on {folder}: wait for it or stop it")
+
+    if not os.access(folder, os.W_OK) and Manifest.read(folder).complete:
+        yield
+        return
+    own = _BUILD if part is None else f"part-{part[0]}-of-{part[1]}.lock"
+    with locked(folder / own, refuse):
+        friends = own if part is None else f"part-*-of-{part[1]}.lock"
+        with ExitStack() as held:  # none of the others may work now
+            for path in sorted({*folder.glob(_BUILD), *folder.glob("part-*.lock")}):
+                if not path.match(friends):
+                    held.enter_context(locked(path, refuse))
+        remove_partial(folder)
+        yield
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Have a zoo's manifest and records for a moment; processes of other parts wait."""
+    if not os.access(folder, os.W_OK):
+        yield
+        return
+    with locked(folder / _MANIFEST, lambda holder: None):
+        yield
+
+
+def open_or_create(folder: Path, wanted: Manifest) -> None:
+    """Begin a zoo in a new or empty folder, or see that it holds the same one.
 
     Raises:
         ZooError: where the folder holds another zoo, or something else, or a link in it leads out
             of it.
     """
     check_folder(folder)
-    if not (folder / MANIFEST).exists():
-        if folder.exists() and not folder.is_dir():
-            raise ZooError(f"{folder} exists and is no folder: choose an empty or a new one")
-        folder.mkdir(parents=True, exist_ok=True)
-        # Asked again: another process may have begun between the two questions.
-        if not is_new(folder) and not (folder / MANIFEST).exists():
-            if (folder / BACKUP).is_file():
-                Manifest.read(folder)  # says how to go on
-            raise ZooError(f"{folder} exists and holds no zoo: choose an empty or a new folder")
-        if wanted.create(folder):
-            # Not over one that is there: others may have completed the zoo meanwhile.
-            wanted.create(folder, BACKUP)
-            return wanted
-    found = Manifest.read(folder)
-    _check_same(found, wanted, folder)
-    if not found.complete and not (folder / BACKUP).exists():
-        found.create(folder, BACKUP)  # its creator was killed, or is about to write the same
-    return found
+    if folder.exists() and not folder.is_dir():
+        raise ZooError(f"{folder} exists and is no folder: choose an empty or a new one")
+    folder.mkdir(parents=True, exist_ok=True)
+    names = os.listdir(folder)
+    if MANIFEST not in names and not all(map(_OF_BEGINNERS.fullmatch, names)):
+        if (folder / BACKUP).is_file():
+            Manifest.read(folder)  # says how to go on
+        raise ZooError(f"{folder} exists and holds no zoo: choose an empty or a new folder")
+    with alone(folder):
+        if not (folder / MANIFEST).exists():
+            wanted.write(folder)
+        found = Manifest.read(folder)
+        _check_same(found, wanted, folder)
+        if not found.complete and not (folder / BACKUP).exists():
+            found.write(folder, BACKUP)
 
 
 def _check_same(found: Manifest, wanted: Manifest, folder: Path) -> None:

@@ -17,7 +17,7 @@ from wsrl.problems.base import Column, Problem
 from wsrl.rnn import RNNSpec, list_cells
 from wsrl.strict_json import read_json
 from wsrl.validation import checked, from_json, short
-from wsrl.zoos.files import create_atomically, write_atomically
+from wsrl.zoos.files import write_atomically
 from wsrl.zoos.settings import BuildSettings, Size, Step
 
 SCHEMA = 1
@@ -195,16 +195,9 @@ class Manifest:
             folder: the zoo's.
             name: the file: the manifest itself, or ``BACKUP``, a second copy of it.
         """
-        write_atomically(folder / name, self._content())
-
-    def create(self, folder: Path, name: str = MANIFEST) -> bool:
-        """Write it where there is none yet; of several processes one succeeds."""
-        return create_atomically(folder / name, self._content())
-
-    def _content(self) -> bytes:
         content = json.loads(json.dumps(asdict(self)))  # as it will be read
         content["sha256"] = checksum_of(content)  # of all the rest
-        return json.dumps(content, indent=2).encode()
+        write_atomically(folder / name, json.dumps(content, indent=2).encode())
 
     @classmethod
     def read(cls, folder: Path, name: str = MANIFEST) -> Manifest:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, field
@@ -14,26 +15,13 @@ from pathlib import Path
 
 from wsrl.strict_json import read_json
 from wsrl.validation import checked, from_json
-from wsrl.zoos.files import PARTIAL, create_atomically
-from wsrl.zoos.manifest import (
-    BACKUP,
-    MANIFEST,
-    SHARDS,
-    Failed,
-    Manifest,
-    Shard,
-    ZooError,
-    checksum_of,
-)
+from wsrl.zoos.files import remove_leftovers, write_atomically
+from wsrl.zoos.manifest import SHARDS, Failed, Manifest, Shard, ZooError, checksum_of
 
 PROGRESS = "progress"
 
-_TEMPORARY = rf"(\.[0-9a-f]{{8}})?{re.escape(PARTIAL)}"
-_MANIFESTS = re.compile(rf"({re.escape(MANIFEST)}|{re.escape(BACKUP)})({_TEMPORARY})?")
-# Earlier builds left files of leases.
-_OURS = re.compile(rf"\d{{5,}}\.(json|safetensors|lease\.\d+)({_TEMPORARY})?")
+_OURS = re.compile(r"\d{5,}\.(json|safetensors)")
 _RECORD = re.compile(r"\d{5,}\.json")
-_UNFINISHED = re.compile(rf".+{_TEMPORARY}")
 
 
 @checked
@@ -50,11 +38,13 @@ class Record:
     failed: Failed = field(default_factory=dict)
     backends: list[str] = field(default_factory=list)
 
-    def create(self, folder: Path, index: int) -> bool:
-        """Record the shard; ``False`` where it is recorded already, which stays."""
+    def write(self, folder: Path, index: int) -> None:
+        """Record the shard."""
         content = asdict(self)
         content["sha256"] = checksum_of(content)
-        return create_atomically(record_path(folder, index), json.dumps(content, indent=2).encode())
+        path = record_path(folder, index)
+        path.parent.mkdir(exist_ok=True)
+        write_atomically(path, json.dumps(content, indent=2).encode())
 
     @classmethod
     def read(cls, folder: Path, index: int) -> Record:
@@ -105,44 +95,24 @@ def read_records(folder: Path, which: Iterable[int]) -> dict[int, Record]:
 
     Raises:
         ZooError: for a damaged one.
-        FileNotFoundError: where one is gone, since the zoo has been completed meanwhile.
     """
     return {index: Record.read(folder, index) for index in which}
 
 
-def remove_unfinished(folder: Path, index: int) -> None:
-    """Remove the files of a shard that were being written when their writer died."""
-    for where in (folder / PROGRESS, folder / SHARDS):
-        for name in _names(where):
-            of_shard = name.startswith(f"{index:05d}.")
-            if of_shard and _UNFINISHED.fullmatch(name):
-                (where / name).unlink(missing_ok=True)
+def remove_partial(folder: Path) -> None:
+    """Remove what processes that died were writing into a zoo."""
+    for where in (folder, folder / SHARDS, folder / PROGRESS):
+        remove_leftovers(where)
 
 
 def tidy(folder: Path) -> None:
     """Remove what a finished zoo does not need; only what we made, known by its name."""
+    progress = folder / PROGRESS
     with contextlib.suppress(OSError):  # a finished zoo may be read where nothing can be written
-        for name in _names(folder):
-            if _MANIFESTS.fullmatch(name) and _UNFINISHED.fullmatch(name):
-                (folder / name).unlink(missing_ok=True)
-        for name in _names(folder / SHARDS):
-            if _OURS.fullmatch(name) and _UNFINISHED.fullmatch(name):
-                (folder / SHARDS / name).unlink(missing_ok=True)
-        for name in _names(folder / PROGRESS):
-            if _OURS.fullmatch(name):
-                (folder / PROGRESS / name).unlink(missing_ok=True)
-        if (folder / PROGRESS).is_dir():
-            (folder / PROGRESS).rmdir()
-
-
-def is_new(folder: Path) -> bool:
-    """Say whether a folder holds nothing yet but what a process that begins a zoo writes first."""
-    names = _names(folder)
-    return all(_MANIFESTS.fullmatch(name) and _UNFINISHED.fullmatch(name) for name in names)
+        for name in filter(_OURS.fullmatch, _names(progress)):
+            (progress / name).unlink()
+        progress.rmdir()
 
 
 def _names(folder: Path) -> list[str]:
-    try:
-        return [file.name for file in folder.iterdir()]
-    except FileNotFoundError:
-        return []
+    return os.listdir(folder) if folder.is_dir() else []

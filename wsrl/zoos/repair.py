@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wsrl.zoos.assembly import locked_zoo
 from wsrl.zoos.build import shard_members
-from wsrl.zoos.folder import check_folder
+from wsrl.zoos.folder import check_folder, locked_zoo
 from wsrl.zoos.group import read_state
 from wsrl.zoos.manifest import BACKUP, MANIFEST, SHARDS, Manifest, ZooError
 from wsrl.zoos.records import PROGRESS, Record, finished, record_path, state_path, tidy
@@ -47,8 +44,7 @@ def repair_zoo(path: str | Path) -> Repair:
     """
     folder, found = Path(path), list[str]()
     check_folder(folder)
-    # Where nothing can be written, a whole zoo can be looked at all the same.
-    with locked_zoo(folder) if os.access(folder, os.W_OK) else nullcontext():
+    with locked_zoo(folder):
         manifest = _readable_manifest(folder, found)
         records = _whole_records(folder, manifest, found)
         _drop_damaged_states(folder, found)
@@ -132,16 +128,10 @@ def _drop_damaged_states(folder: Path, found: list[str]) -> None:
 
 def _reopen(folder: Path, records: dict[int, Record]) -> None:
     """Make a zoo unfinished again; whenever this is interrupted it can be repeated."""
-    _record(folder, records)
+    for index, record in records.items():
+        record.write(folder, index)
     known = Manifest.read(folder)
     failed = {} if known.origin == "built" else known.failed  # of ours the records tell
     content = replace(known, shards=[], complete=False, failed=failed)
     content.write(folder)
-    _record(folder, records)  # again: a process that saw a complete zoo may have tidied up
     content.write(folder, BACKUP)
-
-
-def _record(folder: Path, records: dict[int, Record]) -> None:
-    (folder / PROGRESS).mkdir(exist_ok=True)
-    for index, record in records.items():
-        record.create(folder, index)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -13,18 +13,10 @@ from wsrl.zoos.records import shard_name
 from wsrl.zoos.tensors import write_tensors
 
 
-def write_shard(
-    folder: Path,
-    index: int,
-    columns: Mapping[str, Tensor],
-    check: Callable[[], None] = lambda: None,
-) -> Shard:
-    """Write the snapshots of one group and return its entry for the manifest.
-
-    ``check`` is called as by ``write_tensors``.
-    """
+def write_shard(folder: Path, index: int, columns: Mapping[str, Tensor]) -> Shard:
+    """Write the snapshots of one group and return its entry for the manifest."""
     path = folder / SHARDS / shard_name(index)
-    write_tensors(path, columns, {"group": index}, check)
+    write_tensors(path, columns, {"group": index})
     rows = len(columns["weights"])
     return Shard(path.name, rows, path.stat().st_size, checksum(path))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from wsrl.strict_json import parse_json, to_json
-from wsrl.zoos.files import written_atomically
+from wsrl.zoos.files import write_atomically
 from wsrl.zoos.manifest import ZooError
 
 
@@ -70,22 +70,14 @@ def digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
     return result.hexdigest()
 
 
-def write_tensors(
-    path: Path,
-    tensors: Mapping[str, Tensor],
-    metadata: Mapping[str, Any],
-    check: Callable[[], None] = lambda: None,
-) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     """Write a safetensors file atomically.
 
     Args:
         path: the file; its folder is made if need be.
         tensors: by name.
         metadata: plain values for its header.
-        check: called when all is written, before it takes the file's place; may raise.
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    with written_atomically(path) as file:
-        file.write(save(plain, {"wsrl": to_json(metadata)}))
-        check()
+    write_atomically(path, save(plain, {"wsrl": to_json(metadata)}))

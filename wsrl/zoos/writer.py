@@ -8,8 +8,8 @@ from pathlib import Path
 from torch import Tensor
 
 from wsrl.stopping import StopRequests
-from wsrl.zoos.assembly import Made, complete, locked_zoo, missing_shards, write_made
-from wsrl.zoos.folder import open_or_create
+from wsrl.zoos.assembly import complete, missing_shards, write_finished
+from wsrl.zoos.folder import locked_zoo, open_or_create
 from wsrl.zoos.manifest import Manifest
 
 
@@ -37,11 +37,9 @@ def write_zoo(
             the zoo is damaged.
     """
     folder = Path(out)
-    if open_or_create(folder, manifest).complete:
-        missing_shards(folder, shards)  # checks them
-        return complete(folder, shards)
+    open_or_create(folder, manifest)
     with StopRequests() as stop, locked_zoo(folder):
         for index in missing_shards(folder, shards):
             stop.raise_if_any()
-            write_made(folder, index, Made(columns(index)))
+            write_finished(folder, index, columns(index))
         return complete(folder, shards)

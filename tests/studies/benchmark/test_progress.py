@@ -23,9 +23,9 @@ def trials() -> list[Trial]:
 def test_the_rest_takes_what_its_like_took() -> None:
     progress = Progress(trials(), workers=2)
     assert progress.time_left() is None
-    progress.know("z/A/seed0/emulation", 100)
-    progress.know("z/B/seed0/emulation", 10)
-    progress.know("z/A/seed0/task-frozen", 4)
+    progress.seconds["z/A/seed0/emulation"] = 100
+    progress.seconds["z/B/seed0/emulation"] = 10
+    progress.seconds["z/A/seed0/task-frozen"] = 4
     left = 2 * 100 + 2 * 10 + 5 * 4  # B's prediction is like A's: of the same kind on the same zoo
     assert progress.time_left() == pytest.approx(left / 2)
 
@@ -33,7 +33,7 @@ def test_the_rest_takes_what_its_like_took() -> None:
 def test_failed_trials_take_no_time(capsys: pytest.CaptureFixture[str]) -> None:
     progress = Progress(trials(), workers=1)
     for trial in trials()[1:]:
-        progress.know(trial.name, 1)
+        progress.seconds[trial.name] = 1
     assert progress.time_left() == pytest.approx(1)
     progress.fail("z/A/seed0/emulation", "no luck")
     assert progress.time_left() == 0

@@ -78,55 +78,32 @@ class SeparatingSearch:
         best, forced = self.greedy(), len(self._forced)
         lower = max(self._bound_by_reach(), forced + self._bound_by_pairs())
         lower = max(lower, forced + self._bound_by_gains(len(best) - forced))
-        alike = self._still_alike(self._forced, [self.answers.everyone] * self.answers.functions)
         while lower < len(best) <= DEEPEST and self.budget > 0:
-            found = self._cover(self._rest, lower - forced, alike)
+            found = self._cover(self._rest, lower - forced)
             if found is not None:
                 best = [*self._forced, *found]
             elif self.budget > 0:
                 lower += 1
         return lower, sorted(best)
 
-    def _cover(self, left: int, size: int, alike: list[int]) -> list[int] | None:
-        """Return so many queries that cover the pairs left, or ``None``.
-
-        Args:
-            left: the pairs.
-            size: how many queries at most.
-            alike: by function, those that the queries so far do not tell apart from it.
-        """
+    def _cover(self, left: int, size: int) -> list[int] | None:
+        """Return at most ``size`` queries that cover the pairs left, or ``None``."""
         if not left:
             return []
         if size <= self._failed.get(left, 0) or self.budget <= 0:
             return None
         self.budget -= self._work
         gains = {query: (self._masks[query] & left).bit_count() for query in self._queries}
-        if (
-            sum(sorted(gains.values(), reverse=True)[:size]) >= left.bit_count()
-            and self._largest_class(alike) <= self._reach[size]
-        ):
+        if sum(sorted(gains.values(), reverse=True)[:size]) >= left.bit_count():
             rarest = left & -left
             ways = [query for query in self._queries if self._masks[query] & rarest]
             for query in sorted(ways, key=lambda query: -gains[query]):
-                after = self._still_alike([query], alike)
-                found = self._cover(left & ~self._masks[query], size - 1, after)
+                found = self._cover(left & ~self._masks[query], size - 1)
                 if found is not None:
                     return [query, *found]
         if self.budget > 0:
             self._failed[left] = size
         return None
-
-    def _still_alike(self, queries: list[int], alike: list[int]) -> list[int]:
-        for query in queries:
-            close = self.answers.close[query]
-            alike = [mask & more for mask, more in zip(alike, close, strict=True)]
-        return alike
-
-    def _largest_class(self, alike: list[int]) -> int:
-        """Return how many functions are not told apart pair by pair, where that is plain."""
-        if self.answers.table is None:
-            return 1  # alike to one function is not alike to each other
-        return max(mask.bit_count() for mask in alike)
 
     def _needed_by_some_pair(self) -> list[int]:
         """Return the queries without which some pair is not told apart."""

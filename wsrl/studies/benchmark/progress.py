@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable
 from statistics import mean
 
 from wsrl.studies.benchmark.results import Trial
@@ -23,13 +24,9 @@ class Progress:
         self.seconds: dict[str, float] = {}
         self.failed: dict[str, str] = {}
 
-    def know(self, name: str, seconds: float) -> None:
-        """Record a finished trial without printing."""
-        self.seconds[name] = seconds
-
     def done(self, name: str, seconds: float) -> None:
-        """Record and report a finished trial."""
-        self.know(name, seconds)
+        """Record and report a finished trial; those finished before go into ``seconds``."""
+        self.seconds[name] = seconds
         self._say(name, f"done in {duration(seconds)}")
 
     def fail(self, name: str, reason: str) -> None:
@@ -37,28 +34,18 @@ class Progress:
         self.failed[name] = reason
         self._say(name, f"FAILED: {reason}")
 
-    def leave_out(self, name: str, needed: str) -> None:
-        """Record and report a trial that cannot be run."""
-        self.fail(name, f"left out, since {needed} failed")
-
-    def show(self, running: Sequence[str]) -> None:
-        """Say how many trials are through, and which are being run here."""
-        through = len(self.seconds) + len(self.failed)
-        say(f"{through} of {len(self.trials)} trials are through; running: {', '.join(running)}")
-
     def time_left(self) -> float | None:
         """Return the estimated seconds left; ``None`` if no similar trial has finished."""
-        left = [c for n, c in self.trials.items() if n not in self.seconds and n not in self.failed]
-        times = _times(self.trials, self.seconds)
-        known = [self._guess(trial, times) for trial in left]
-        guesses = [guess for guess in known if guess is not None]
+        left = [t for n, t in self.trials.items() if n not in self.seconds and n not in self.failed]
+        times = defaultdict(list)
+        for name, taken in self.seconds.items():
+            for key in _likenesses(self.trials[name]):
+                times[key].append(taken)
+        likest = [next((key for key in _likenesses(t) if key in times), None) for t in left]
+        guesses = [mean(times[key]) for key in likest if key is not None]
         if left and not guesses:
             return None
         return mean(guesses) * len(left) / self.workers if left else 0.0
-
-    def _guess(self, trial: Trial, times: Mapping[tuple[str, ...], list[float]]) -> float | None:
-        """Return the mean time of the most similar finished trials."""
-        return next((mean(times[key]) for key in _likenesses(trial) if key in times), None)
 
     def _say(self, name: str, text: str) -> None:
         through = len(self.seconds) + len(self.failed)
@@ -83,13 +70,3 @@ def _likenesses(trial: Trial) -> list[tuple[str, ...]]:
     mode = trial.mode or ""
     alike = [(trial.zoo, trial.kind, trial.encoder, mode), (trial.zoo, trial.kind, mode)]
     return [*alike, (trial.zoo, trial.kind), (trial.kind,)]
-
-
-def _times(
-    trials: Mapping[str, Trial], seconds: Mapping[str, float]
-) -> dict[tuple[str, ...], list[float]]:
-    times: dict[tuple[str, ...], list[float]] = {}
-    for name, taken in seconds.items():
-        for key in _likenesses(trials[name]):
-            times.setdefault(key, []).append(taken)
-    return times

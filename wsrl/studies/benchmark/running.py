@@ -11,7 +11,7 @@ from wsrl.stopping import StopRequests
 from wsrl.studies.benchmark.plan import PlannedTrial, Words
 from wsrl.studies.benchmark.progress import Progress
 from wsrl.studies.benchmark.results import RESULT, TRIALS, Result, read_result, write_result
-from wsrl.studies.benchmark.work import LOG, Task, run_trial
+from wsrl.studies.benchmark.work import LOG, run_trial
 
 _TRIES = 2  # of a trial whose process died, as for lack of memory beside others
 
@@ -49,10 +49,10 @@ def run_grid(
     for planned in trials:
         result = _result(out, planned)
         if result is not None and result.error is None:
-            progress.know(planned.trial.name, result.wall_seconds)
+            progress.seconds[planned.trial.name] = result.wall_seconds
         else:
-            task = Task(planned, out, command, tuple(named_modules))
-            jobs.append(Job(planned.trial.name, run_trial, (task,), tuple(planned.needs)))
+            given = (planned, out, command, tuple(named_modules))
+            jobs.append(Job(planned.trial.name, run_trial, given, planned.needs))
     by_name = {planned.trial.name: planned for planned in trials}
 
     def ended(name: str, result: Result | None, error: Exception | None) -> None:

@@ -7,18 +7,17 @@ import platform
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
 
 from wsrl import __version__
 from wsrl._process import find_own_modules, named_modules
 from wsrl.failures import describe
 from wsrl.safe_files import check_inside
 from wsrl.strict_json import numbers, read_json
-from wsrl.studies.benchmark.curves import read_curves
 from wsrl.studies.benchmark.plan import PlannedTrial, Words, shown
 from wsrl.studies.benchmark.results import RESULT, TRIALS, Cost, Result, Trial, write_result
 from wsrl.studies.training.runs import Run
@@ -29,43 +28,35 @@ LOG = "output.log"
 """What a trial's commands print, in its folder."""
 
 _FRAMES = 30  # of a traceback, the innermost ones
-
-
-@dataclass(frozen=True)
-class Task:
-    """The arguments of a trial's process.
-
-    Attributes:
-        planned: the trial.
-        out: the benchmark's folder.
-        command: runs a command by its words.
-        modules: that the command line names.
-    """
-
-    planned: PlannedTrial
-    out: Path
-    command: Callable[[Words], int]
-    modules: tuple[str, ...] = ()
+_POINTS = 100  # of a curve, at most
 
 
 class TrialError(RuntimeError):
     """A trial failed; its result says so too."""
 
 
-def run_trial(task: Task) -> Result:
+def run_trial(
+    planned: PlannedTrial, out: Path, command: Callable[[Words], int], modules: Sequence[str]
+) -> Result:
     """Run a trial in this process, which is its own, and note how it ended.
+
+    Args:
+        planned: the trial.
+        out: the benchmark's folder.
+        command: runs a command by its words.
+        modules: that the command line names.
 
     Raises:
         TrialError: saying why it failed.
     """
-    named_modules[:] = task.modules
+    named_modules[:] = modules
     find_own_modules()
-    folder = make_folder(task.out, task.planned.trial)
+    folder = make_folder(out, planned.trial)
     _print_to(folder / LOG)
     start = time.monotonic()
     with guarded():
-        error = _run(task)
-    result = _result(task, folder, error, time.monotonic() - start)
+        error = _run(planned.commands, command)
+    result = _result(planned, folder, error, time.monotonic() - start)
     write_result(folder, result)
     if error is not None:
         raise TrialError(error)
@@ -87,12 +78,12 @@ def make_folder(out: Path, trial: Trial) -> Path:
     return folder
 
 
-def _run(task: Task) -> str | None:
+def _run(commands: Sequence[Words], command: Callable[[Words], int]) -> str | None:
     """Run the commands; return why one failed."""
-    for words in task.planned.commands:
+    for words in commands:
         say(f"$ {shown(words)}")
         try:
-            task.command(words)
+            command(words)
         except Exception as error:  # a trial that fails, as by an encoder's bug, ends no other
             reason = describe(error).reason
             traceback.print_exc(limit=-_FRAMES)  # into the log
@@ -101,19 +92,19 @@ def _run(task: Task) -> str | None:
     return None
 
 
-def _result(task: Task, folder: Path, error: str | None, seconds: float) -> Result:
+def _result(planned: PlannedTrial, folder: Path, error: str | None, seconds: float) -> Result:
     run, metrics, cost = Run(folder), {}, None
     if error is None and (folder / "test.json").is_file():
         metrics = numbers(read_json(folder / "test.json")["metrics"])
     if error is None and (folder / "cost.json").is_file():
         cost = Cost(**read_json(folder / "cost.json"))
     return Result(
-        trial=task.planned.trial,
+        trial=planned.trial,
         error=error,
-        commands=tuple(shown(words) for words in task.planned.commands),
+        commands=tuple(shown(words) for words in planned.commands),
         metrics=metrics,
         cost=cost,
-        curves=read_curves(run.logs) if run.logs.is_dir() else {},
+        curves=_read_curves(run.logs) if run.logs.is_dir() else {},
         made_with={
             "wsrl": __version__,
             "torch": torch.__version__,
@@ -122,6 +113,22 @@ def _result(task: Task, folder: Path, error: str | None, seconds: float) -> Resu
         },
         wall_seconds=seconds,
     )
+
+
+def _read_curves(logs: Path) -> dict[str, tuple[list[int], list[float]]]:
+    """Return the losses of a run, thinned out: by logged name, steps and values."""
+    events = EventAccumulator(str(logs), size_guidance={SCALARS: 0})
+    events.Reload()
+    curves = {}
+    for name in events.Tags()[SCALARS]:
+        split, _, metric = name.partition("/")
+        if not metric or (split == "train" and metric != "loss"):
+            continue
+        found = events.Scalars(name)
+        stride = -(-len(found) // _POINTS)
+        kept = found[::stride] if (len(found) - 1) % stride == 0 else [*found[::stride], found[-1]]
+        curves[name] = ([event.step for event in kept], [float(f"{e.value:.6g}") for e in kept])
+    return curves
 
 
 def _device() -> str:

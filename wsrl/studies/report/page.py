@@ -6,7 +6,7 @@ import base64
 import gzip
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from html import unescape
 from typing import Any
 
@@ -29,7 +29,6 @@ from wsrl.studies.report.ranking import Ranking
 from wsrl.studies.report.reading import AND, Benchmark, rows_of
 from wsrl.studies.report.rnns import maps, scores
 from wsrl.studies.report.tables import (
-    Table,
     ablation_tables,
     cost_tables,
     difference_tables,
@@ -42,20 +41,6 @@ from wsrl.studies.report.tables import (
 from wsrl.studies.report.words import markdown_line, markdown_text
 from wsrl.terminal import printable
 
-_READING = (
-    "Means over seeds with 95% percentile-bootstrap intervals. Bold: the best of the column; ≈: "
-    "its interval overlaps that of the best. Arrows say which way is better. With few seeds an "
-    "interval is little more than their range (of 3 it is that range, and holds the true mean in "
-    "about 3 of 4 cases rather than 19 of 20); with one there is none."
-)
-_DIFFERING = (
-    "An encoder's number less that of the encoder compared with, seed by seed, over the seeds that "
-    "both have. Better and worse: significant at 5% by the exact sign-flip test, which takes 6 "
-    "seeds or more. Otherwise an encoder leans to one side where its interval does not hold 0, "
-    "which proves little: of two equal encoders all of 3 seeds fall on one side in 1 of 4 cases. "
-    "There is no correction for how many differences are looked at."
-)
-_SEEDS = 6  # from which the sign-flip test can be significant
 _SEED_WORD = r"(seed(?:_everything)?[ =]?){}\b"
 
 
@@ -64,51 +49,23 @@ class Report:
 
     def __init__(self, benchmark: Benchmark, ranking: Ranking, properties: pd.DataFrame) -> None:
         self.benchmark, self.ranking = benchmark, ranking
-        self.reading, self.differing = _READING, _DIFFERING
         self.title = f"Benchmark {benchmark.name}: encoders of RNN weights"
         self.states = benchmark.runs.state.value_counts()
         made_with = [words for words in benchmark.runs.made_with.unique() if words]
         self.made_with = list(dict.fromkeys(w for words in made_with for w in words.split("; ")))
         self.ranks = rank_table(benchmark, ranking)
-        self.main: list[Table | str] = list(main_tables(benchmark, ranking))
-        self.differences: list[Table | str] = list(difference_tables(benchmark, ranking))
-        self.targets: list[Table | str] = list(target_tables(benchmark, ranking))
-        self.ablations: list[Table | str] = list(ablation_tables(benchmark, ranking))
-        self.costs: list[Table | str] = list(cost_tables(benchmark))
-        self.properties = list(property_tables(properties))
         self.failed = failed_table(benchmark)
         self.missing = list(benchmark.runs.folder[benchmark.runs.state == "missing"])
         settings = {name: {"value": text} for name, text in flat(benchmark.settings).items()}
-        self.settings = facts_table("Settings", settings, "setting")
-
-    @property
-    def significance(self) -> str:
-        """Say what the ranking proves."""
-        seeds, chosen = len(self.benchmark.seeds), self.benchmark.compare_with
-        if chosen is None:
-            return ""
-        said = (
-            f"Wins and losses against {chosen}: in how many contests an encoder is significantly "
-            "better (+) or worse (-) at 5%; in brackets: where only the interval does not hold 0."
-        )
-        if seeds >= _SEEDS:
-            return said
-        takes = f"The sign-flip test takes {_SEEDS} seeds: with {seeds} nothing is significant."
-        return f"{said} {takes}"
-
-    def sections(self) -> list[tuple[str, list[Table | str], str]]:
-        """Return the tables of the Markdown file: title, tables, and a text over them."""
-        failed: list[Table | str] = [self.failed] if self.failed else []
-        return [
-            ("Failed", failed, ""),
-            ("Main results", self.main, ""),
-            ("Differences", self.differences, self.differing),
-            ("All targets", self.targets, ""),
-            ("Ablations", self.ablations, ""),
-            ("Properties of the encoders", self.properties, ""),
-            ("Cost", self.costs, ""),
-            ("Settings", [self.settings], ""),
-        ]
+        self.sections: dict[str, list[Any]] = {
+            "Main results": list(main_tables(benchmark, ranking)),
+            "Differences": list(difference_tables(benchmark, ranking)),
+            "All targets": list(target_tables(benchmark, ranking)),
+            "Ablations": list(ablation_tables(benchmark, ranking)),
+            "Properties of the encoders": list(property_tables(properties)),
+            "Cost": list(cost_tables(benchmark)),
+            "Settings": [facts_table("Settings", settings, "setting")],
+        }
 
     def charts(self) -> dict[str, Any]:
         """Return the charts of each section."""
@@ -151,16 +108,20 @@ class Report:
 
 def to_html(report: Report) -> str:
     """Return the page."""
+    figures: list[dict[str, Any]] = []
+
+    def place(chart: Chart) -> int:
+        """Keep a chart's figure for the page's script; return its number."""
+        own = {"encoder": chart.encoder, "group": chart.group, "height": chart.height}
+        figures.append({**json.loads(chart.figure.to_json()), **own})
+        return len(figures) - 1
+
     environment = _environment(_visible, autoescape=True)
-    environment.filters |= {"breakable": _breakable, "id": id, "plain": unescape}
-    charts = report.charts()
-    numbered = list(_charts(charts))
-    figures = [_plain(chart) for chart in numbered]
+    environment.filters |= {"breakable": _breakable, "place": place, "plain": unescape}
     compressed = gzip.compress(get_plotlyjs().encode(), 9, mtime=0)
     return environment.get_template("report.html.j2").render(
         report=report,
-        charts=charts,
-        numbers={id(chart): number for number, chart in enumerate(numbered)},
+        charts=report.charts(),
         figures=figures,
         anchors=report.anchors(),
         plotly=base64.b64encode(compressed).decode(),
@@ -198,21 +159,6 @@ def _breakable(name: str) -> Markup:
     """Let a long name break between its words: ``InteractiveProbing-num_probes=2``."""
     text = str(escape(printable(name)))
     return Markup(re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[-=/_,])", "<wbr>", text))
-
-
-def _charts(parts: Any) -> Iterator[Chart]:
-    if isinstance(parts, Chart):
-        yield parts
-    elif isinstance(parts, list | tuple):
-        for part in parts:
-            yield from _charts(part)
-    elif isinstance(parts, dict):
-        yield from _charts(list(parts.values()))
-
-
-def _plain(chart: Chart) -> dict[str, Any]:
-    content = json.loads(chart.figure.to_json())
-    return {**content, "encoder": chart.encoder, "group": chart.group, "height": chart.height}
 
 
 def _commands(text: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +79,7 @@ class ProgressLine(Callback):
         shown = trainer.progress_bar_callback is not None or not trainer.is_global_zero
         if shown or not self._minutes.passed():
             return
-        loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
+        loss = outputs.get("loss")
         said = f", loss {float(loss):.4g}" if isinstance(loss, Tensor) else ""
         of = f" of {trainer.max_steps}" if trainer.max_steps > 0 else ""
         note([f"step {trainer.global_step}{of}, epoch {trainer.current_epoch}{said}"])

@@ -6,7 +6,7 @@ import inspect
 import re
 import reprlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from wsrl.tasks import PredictionModule, TaskModule
 from wsrl.tasks.heads import HEADS
 from wsrl.tasks.optimizers import describe_optimizer, describe_scheduler
 from wsrl.torch_files import read_torch_file
-from wsrl.validation import check_arguments
+from wsrl.validation import check_arguments, checked
 
 LINKED = ("spec", "targets", "output_kind", "encoder_defaults")
 """Arguments of the models that come from the data, never from the user."""
@@ -40,7 +40,7 @@ SPLIT_OPTIONS = ("split_by", "split_seed", "ood_criterion", "test_fraction")
 """Settings of the data that decide which tasks are held out."""
 
 
-@dataclass(frozen=True)
+@checked
 class CheckpointRecord:
     """The settings in a checkpoint.
 
@@ -86,8 +86,8 @@ class CheckpointRecord:
             record = cls(
                 path,
                 content["wsrl"]["class_path"],
-                dict(content["hyper_parameters"]),
-                dict(content["datamodule_hyper_parameters"]),
+                content["hyper_parameters"],
+                content["datamodule_hyper_parameters"],
                 content["wsrl"].get("pretrained"),
                 content["global_step"],
             )
@@ -102,16 +102,7 @@ class CheckpointRecord:
             raise ValueError(f"{path} is no checkpoint to be trusted: {error}") from error
 
     def _checked(self, named: Collection[str]) -> CheckpointRecord:
-        """Check that settings are plain values, and name a task and an encoder alone.
-
-        Returns:
-            The same with the defaults of options that were not there yet when it was written.
-        """
-        texts = (self.class_path, self.pretrained or "")
-        if not all(isinstance(name, str) for name in texts):
-            raise ValueError(f"class_path and pretrained must be text, not {texts!r:.200}")
-        if type(self.step) is not int:
-            raise ValueError(f"global_step must be a whole number, not {self.step!r:.200}")
+        """Check the settings, and add the defaults of options that were not there yet."""
         base: type[TaskModule] = TaskModule  # type: ignore[type-abstract]  # never made itself
         task = find_class(self.class_path, base, named)
         encoder, options = read_config(self.model["encoder"], ENCODERS, named)
@@ -234,12 +225,7 @@ def seen_splits(pretrained: Path, data: Mapping[str, Any]) -> list[str]:
 
 
 def _check_parts(content: Any) -> None:
-    """Check the parts of a checkpoint that Lightning reads without a check of its own.
-
-    Raises:
-        KeyError: naming a part that is missing.
-        ValueError: naming one of another kind.
-    """
+    """Check the parts of a checkpoint that Lightning reads without a check of its own."""
     if not isinstance(content, dict):
         raise ValueError(f"it holds a {type(content).__name__}")
     weights, version = content["state_dict"], content["pytorch-lightning_version"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from argparse import SUPPRESS
 from collections.abc import Sequence
@@ -30,13 +31,7 @@ from wsrl.studies.training.callbacks import BestCheckpoint, DataRemarks, Progres
 from wsrl.studies.training.checkpoint_io import with_checkpoint_io
 from wsrl.studies.training.checkpoints import LINKED, OPTIMIZERS, CheckpointRecord, seen_splits
 from wsrl.studies.training.cost import TrainingCost
-from wsrl.studies.training.divergence import (
-    DivergedError,
-    DivergenceCheck,
-    check_embedded,
-    check_measured,
-    how_on,
-)
+from wsrl.studies.training.divergence import DivergedError, DivergenceCheck, how_on
 from wsrl.studies.training.logs import RunLogger
 from wsrl.studies.training.predictions import ColumnKeeper, write_metrics, write_predictions
 from wsrl.studies.training.processes import is_requeued
@@ -263,7 +258,12 @@ class TrainingCLI(LightningCLI):
             weights_only=True,
         )
         metrics = {name: value for result in results for name, value in result.items()}
-        check_measured(self.record.path, self.model.monitor, metrics)
+        measured = metrics.get(self.model.monitor, 0.0)
+        if not math.isfinite(measured):
+            raise ValueError(
+                f"{self.record.path}: {self.model.monitor} is {measured}, as of a model whose "
+                "training diverged; nothing is written"
+            )
         if not self.trainer.is_global_zero:
             return
         print_metrics(metrics)
@@ -291,7 +291,14 @@ class TrainingCLI(LightningCLI):
         splits = self.datamodule.eval_splits("predict")
         if len(splits) == 1:
             results = [results]  # Lightning leaves out the list of loaders where there is one
-        check_embedded(self.record.path, results or [])
+        embedded = [
+            b["embedding"] for batches in results or [] for b in batches if "embedding" in b
+        ]
+        if embedded and not any(bool(each.isfinite().all(-1).any()) for each in embedded):
+            raise ValueError(  # single RNNs may have none
+                f"{self.record.path} gives no finite embedding, as of a model whose training "
+                "diverged; nothing is written"
+            )
         zoo, target = self.datamodule.zoo, getattr(self.model, "target", None)
         count = write_predictions(out, results or [], splits, self._source(), zoo, target)
         say(f"written: {out} ({count} snapshots)")

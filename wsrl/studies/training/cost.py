@@ -56,17 +56,20 @@ class TrainingCost(Callback):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """End the stretch."""
-        self._pause(trainer, pl_module)
+        if self._since is None:
+            return
+        if pl_module.device.type != "cpu":
+            torch.get_device_module(pl_module.device).synchronize(pl_module.device)
+        self._end_stretch(trainer, time.perf_counter())
+        self._since = None
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """End the last stretch."""
-        self._pause(trainer, pl_module)
+    on_train_end = on_validation_start
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """End the stretch, and have the checkpoint hold all there are."""
-        self._pause(trainer, pl_module)
+        self.on_validation_start(trainer, pl_module)
         checkpoint["cost"] = [list(stretch) for stretch in self._stretches]
 
     def on_load_checkpoint(
@@ -98,14 +101,6 @@ class TrainingCost(Callback):
             steps_per_second=median_speed(self._stretches),
         )
         write_atomically(path, (to_json(asdict(cost), indent=2) + "\n").encode())
-
-    def _pause(self, trainer: Trainer, module: LightningModule) -> None:
-        if self._since is None:
-            return
-        if module.device.type != "cpu":
-            torch.get_device_module(module.device).synchronize(module.device)
-        self._end_stretch(trainer, time.perf_counter())
-        self._since = None
 
     def _end_stretch(self, trainer: Trainer, now: float) -> None:
         assert self._since is not None

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -47,17 +45,17 @@ class DivergenceCheck(Callback):
         """
         if name := not_finite(pl_module):
             raise ValueError(
-                f"{name} is not finite before the first step{_of(trainer)}; nothing can be trained "
-                "from it"
+                f"{name} is not finite before the first step"
+                + (f", in {trainer.ckpt_path}" if trainer.ckpt_path else "")
+                + "; nothing can be trained from it"
             )
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Keep the loss, and check all kept losses now and then."""
-        loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
-        if isinstance(loss, Tensor):
-            self._losses.append((trainer.global_step, loss.detach()))
+        if isinstance(loss := outputs.get("loss"), Tensor):
+            self._losses.append((trainer.global_step, loss.detach().float().mean()))
         if (batch_idx + 1) % EVERY == 0:
             self._check_losses(trainer)
 
@@ -81,38 +79,28 @@ class DivergenceCheck(Callback):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Check losses and weights before they are saved."""
-        self._check_all(trainer, pl_module)
+        self.on_train_end(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check the last losses and weights."""
-        self._check_all(trainer, pl_module)
-
-    def _check_losses(self, trainer: Trainer) -> None:
-        step, value = _NEVER, math.nan
-        if self._losses:
-            values = torch.stack([loss.float().mean() for _, loss in self._losses]).cpu()
-            for (at, _), found in zip(self._losses, values.tolist(), strict=True):
-                if not math.isfinite(found):
-                    step, value = at, found
-                    break
-            self._losses = []
-        (first,) = smallest(trainer, [step])
-        if first < _NEVER:
-            of = "" if step == first else " in another process"
-            raise DivergedError(f"training diverged: the loss is {value} at step {first}{of}")
-
-    def _check_all(self, trainer: Trainer, module: LightningModule) -> None:
         self._check_losses(trainer)
-        name = not_finite(module)
+        name = not_finite(pl_module)
         if smallest(trainer, [_NEVER if name is None else 0]) == [0]:
             raise DivergedError(
                 f"training diverged: {name or 'a weight'} is not finite at step "
                 f"{trainer.global_step}"
             )
 
-
-def _of(trainer: Trainer) -> str:
-    return f", in {trainer.ckpt_path}" if trainer.ckpt_path else ""
+    def _check_losses(self, trainer: Trainer) -> None:
+        losses, self._losses = self._losses, []
+        values = torch.stack([loss for _, loss in losses]).tolist() if losses else []
+        found = zip((step for step, _ in losses), values, strict=True)
+        bad = ((step, value) for step, value in found if not math.isfinite(value))
+        step, value = next(bad, (_NEVER, math.nan))
+        (first,) = smallest(trainer, [step])
+        if first < _NEVER:
+            of = "" if step == first else " in another process"
+            raise DivergedError(f"training diverged: the loss is {value} at step {first}{of}")
 
 
 def how_on(run: Run, model: LightningModule) -> str:
@@ -121,42 +109,3 @@ def how_on(run: Run, model: LightningModule) -> str:
     held = f"{' and '.join(kept)} hold what was before" if kept else "no checkpoint was kept"
     rate = getattr(model, "learning_rate", None)
     return f"{held}. Try a lower --model.learning_rate" + (f" than {rate:g}" if rate else "")
-
-
-def check_measured(checkpoint: Path, monitor: str, metrics: Mapping[str, float]) -> None:
-    """Check that an evaluation measured something.
-
-    Args:
-        checkpoint: that was evaluated.
-        monitor: the metric that checkpoints are chosen by.
-        metrics: by name.
-
-    Raises:
-        ValueError: where that metric is not finite.
-    """
-    value = metrics.get(monitor, 0.0)
-    if not math.isfinite(value):
-        raise ValueError(
-            f"{checkpoint}: {monitor} is {value}, as of a model whose training diverged; nothing "
-            "is written"
-        )
-
-
-def check_embedded(checkpoint: Path, results: Sequence[Sequence[Mapping[str, Tensor]]]) -> None:
-    """Check that a prediction gave any finite embedding; single RNNs may have none.
-
-    Args:
-        checkpoint: that predicted.
-        results: for every split, its batches.
-
-    Raises:
-        ValueError: where it gave none.
-    """
-    embeddings = [
-        batch["embedding"] for batches in results for batch in batches if "embedding" in batch
-    ]
-    if embeddings and not any(bool(each.isfinite().all(-1).any()) for each in embeddings):
-        raise ValueError(
-            f"{checkpoint} gives no finite embedding, as of a model whose training diverged; "
-            "nothing is written"
-        )

@@ -65,16 +65,10 @@ def check_optimizer_state(optimizer: Optimizer, saved: Any, began: bool) -> None
 def _after_one_step(
     optimizer: Optimizer, groups: Sequence[Mapping[str, Any]]
 ) -> dict[int, dict[str, Any]] | None:
-    """Return the states, by parameter, that one step with the groups' options makes in a copy.
-
-    Returns:
-        ``None`` where that tells nothing: what LBFGS keeps changes its kind, SparseAdam takes no
-        dense gradients, and of others' optimisers nothing is known.
-
-    Raises:
-        ValueError: where no step can be made with these options.
-    """
+    """Return the states that one step makes in a copy, or ``None`` where that tells nothing."""
     classes = [c for c in type(optimizer).__mro__ if f"{c.__module__}.".startswith("torch.optim.")]
+    # What LBFGS keeps changes its kind, SparseAdam takes no dense gradients; of others' optimisers
+    # nothing is known.
     if classes[0] in (Optimizer, LBFGS, SparseAdam):
         return None
     tried = copy.deepcopy(optimizer)
@@ -129,13 +123,8 @@ def _is_number(value: Any) -> bool:
 
 def is_dense(tensor: Tensor) -> bool:
     """Whether a tensor's numbers lie side by side in memory, in whatever order of its axes."""
-    expected = 1
-    axes = zip(tensor.stride(), tensor.shape, strict=True)
-    for stride, size in sorted(axis for axis in axes if axis[1] != 1):
-        if stride != expected:
-            return tensor.numel() == 0
-        expected *= size
-    return True
+    alike = torch.empty_like(tensor, device="meta")  # keeps the strides of dense tensors alone
+    return tensor.numel() == 0 or alike.stride() == tensor.stride()
 
 
 def is_alike(saved: Any, own: Any) -> bool:

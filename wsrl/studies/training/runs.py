@@ -91,10 +91,6 @@ class Run:
         for folder in (self.folder, self.checkpoints):
             remove_leftovers(folder)
 
-    def written(self) -> list[str]:
-        """Name the folders in it that are written to."""
-        return [self.checkpoints.name, self.logs.name]
-
     def clear(self) -> None:
         """Delete what a run wrote here, and nothing else."""
         for folder in (self.checkpoints, self.logs):
@@ -182,7 +178,11 @@ class Request:
         if self.ckpt_path is not None and path is None:
             path = run.checkpoint(self.ckpt_path)
         if path is not None and not path.is_file():
-            raise ValueError(_nothing_there(path, subcommand))
+            others = ", ".join(map(str, sorted(path.parent.glob("*.ckpt"))))
+            further = f"; there are {others}" if others else ""
+            if not others and subcommand == "fit":
+                further = ": nothing to resume. Leave --ckpt_path out to train from the start"
+            raise ValueError(f"no checkpoint at {path}{further}")
         return run, path
 
     def _named_run(self) -> Run:
@@ -198,11 +198,7 @@ class Request:
 
 
 def _check_sections(config: Config) -> None:
-    """Check what each part of a training config is, before the parser reads it.
-
-    Raises:
-        ValueError: naming the file and the part.
-    """
+    """Check what each part of a training config is, before the parser reads it."""
     for name in ("trainer", "model", "data"):
         value = config.content.get(name, {})
         if not isinstance(value, dict | str):  # text names a class, or another file
@@ -210,13 +206,3 @@ def _check_sections(config: Config) -> None:
                 f"{config.path}: {name} must hold settings by name, not {to_json(value):.100}: "
                 "leave it out where there is nothing to set"
             )
-
-
-def _nothing_there(path: Path, subcommand: str) -> str:
-    message = f"no checkpoint at {path}"
-    others = sorted(path.parent.glob("*.ckpt")) if path.parent.is_dir() else []
-    if others:
-        return f"{message}; there are {', '.join(str(other) for other in others)}"
-    if subcommand == "fit":
-        return f"{message}: nothing to resume. Leave --ckpt_path out to train from the start"
-    return message

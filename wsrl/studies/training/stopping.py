@@ -62,7 +62,10 @@ def reported(trainer: Trainer, stop: StopRequests, folder: Path, requeued: bool)
         if trainer.is_global_zero:
             if end.signal == signal.SIGUSR1 and requeued:
                 requeue()
-            _say(end.signal, f"at step {end.step}; {_further(end, folder)}")
+            since = "" if end.saved == end.step else f" from step {end.saved}"
+            further = f"go on{since} with `wsrl fit --run {folder} --ckpt_path last`"
+            further = "nothing is saved" if end.saved is None else further
+            complain(f"wsrl: {end.signal.name}: stopped at step {end.step}; {further}")
         raise
     except DivergedError as error:  # all processes end by it, at the same step
         if is_launched():
@@ -71,22 +74,11 @@ def reported(trainer: Trainer, stop: StopRequests, folder: Path, requeued: bool)
     except BaseException as error:
         if stop.at_once and stop.signal is not None:  # the reason, whatever else failed by it
             if stop.signal is not signal.SIGINT:
-                _say(stop.signal, "with nothing to save")
+                complain(f"wsrl: {stop.signal.name}: stopped with nothing to save")
             stop.raise_if_any()
         if isinstance(error.__context__, KeyboardInterrupt):
             raise error.__context__ from None  # Lightning makes it a status of 1
         raise
-
-
-def _further(end: Stopped, folder: Path) -> str:
-    if end.saved is None:
-        return "nothing is saved"
-    since = "" if end.saved == end.step else f" from step {end.saved}"
-    return f"go on{since} with `wsrl fit --run {folder} --ckpt_path last`"
-
-
-def _say(number: signal.Signals, where: str) -> None:
-    complain(f"wsrl: {number.name}: stopped {where}")
 
 
 class OwnSignals(Callback):
