@@ -48,7 +48,7 @@ def to_json(content: Any, indent: int | None = None) -> str:
     >>> to_json({"r2": float("nan"), "mae": 0.5})
     '{"r2": null, "mae": 0.5}'
     """
-    return json.dumps(_finite(content), indent=indent, allow_nan=False)
+    return json.dumps(finite(content), indent=indent, allow_nan=False)
 
 
 def numbers(content: Mapping[str, float | None]) -> dict[str, float]:
@@ -68,9 +68,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _finite(content: Any) -> Any:
+def finite(content: Any) -> Any:
+    """Return plain values with ``None`` for NaN and infinities, and lists for tuples."""
     if isinstance(content, dict):
-        return {name: _finite(value) for name, value in content.items()}
+        return {name: finite(value) for name, value in content.items()}
     if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
+        return [finite(value) for value in content]
     return None if isinstance(content, float) and not math.isfinite(content) else content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -77,6 +78,14 @@ def test_a_constant_added_to_one_moves_the_difference() -> None:
     assert found == Difference(0.5, 0.5, 0.5, 3, 0.25)  # whatever the seeds did, it did to both
     moved = paired_difference({seed: value + 1 for seed, value in ours.items()}, theirs)
     assert moved == Difference(1.5, 1.5, 1.5, 3, 0.25)
+
+
+def test_the_sign_flip_test_counts_all_choices_of_signs() -> None:
+    for count in (2, 5, 6, 9):
+        values = np.random.default_rng(count).normal(0.5, size=count)
+        sums = np.array([np.dot(values, signs) for signs in product((-1, 1), repeat=count)])
+        share = (np.abs(sums) >= abs(values.sum()) - 1e-9).mean()
+        assert sign_flip_test(values.tolist()) == pytest.approx(share)
 
 
 def test_two_equal_methods_are_told_apart_in_1_of_20_cases_at_most() -> None:

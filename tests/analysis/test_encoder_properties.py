@@ -204,7 +204,6 @@ def test_the_command_measures(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         (["--out", "x.json"], "give --measure"),
         (["--hidden_sizes", "8", "16"], "--hidden_sizes is for what --measure finds"),
         (["--measure", "ConstantEmbedding", "--out", "no/such/x.json"], "no folder no/such"),
-        (["--measure", "ConstantEmbedding", "--device", "abacus"], "--device abacus"),
     ],
 )
 def test_wrong_commands_are_clear_errors(

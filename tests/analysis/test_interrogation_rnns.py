@@ -296,9 +296,7 @@ def test_a_result_can_be_written() -> None:
     [
         ({"weights": some_rnns(1)}, "at least two RNNs to tell apart, not 1"),
         ({"probes": torch.zeros(2, 3)}, r"\(S, T, I\) .* I = 3, not \(2, 3\)"),
-        ({"probes": torch.zeros(0, 4, 3)}, r"not \(0, 4, 3\)"),
         ({"probes": torch.zeros(2, 4, 4)}, r"not \(2, 4, 4\)"),
-        ({"tolerance": -0.1}, "at least 0, not -0.1"),
         ({"tolerance": float("nan")}, "at least 0, not nan"),
         ({"tolerance": 1.0}, "below 1, not 1: two distributions are never further"),
         ({"output_kind": "words"}, "categorical or real .* not 'words'"),

@@ -21,7 +21,6 @@ from wsrl.rnn import (
     settled_states,
     visited_states,
 )
-from wsrl.rnn.fixed_points import spectral_radius
 from wsrl.zoos import BuildSettings, build_zoo, open_zoo
 
 
@@ -155,7 +154,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def test_trained_rnns_at_their_fixed_points(trained: RNNWeights) -> None:
-    """The issue's demand: fixed points and Jacobians of trained LSTMs and GRUs, all layers."""
+    """Fixed points and Jacobians of trained LSTMs and GRUs, all layers."""
     spec = trained.spec
     tokens = torch.eye(spec.input_size, dtype=torch.float64)
     sequences = tokens[torch.randint(spec.input_size, (3, 5, 12), generator=generator())]
@@ -220,12 +219,6 @@ def test_surroundings_without_gradients_do_not_matter() -> None:
         found = find_fixed_points(own, starts_of(spec), inputs.clone())
     assert torch.equal(found.states, wanted.states)
     assert found.converged.all()
-
-
-def test_spectral_radius_equals_numpy() -> None:
-    matrices = torch.randn(2, 3, 5, 5, dtype=torch.float64)
-    wanted = np.abs(np.linalg.eigvals(matrices.numpy())).max(-1)
-    np.testing.assert_allclose(spectral_radius(matrices).numpy(), wanted, rtol=1e-12)
 
 
 def test_bad_arguments_are_named() -> None:

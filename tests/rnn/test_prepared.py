@@ -12,10 +12,9 @@ from wsrl.rnn import (
     RNNSpec,
     RNNWeights,
     list_cells,
-    prepared,
     run_population,
 )
-from wsrl.rnn.kernels import compilation, cpu
+from wsrl.rnn.kernels import compilation
 
 kernels = compilation.library("lstm")
 needs_kernels = pytest.mark.skipif(isinstance(kernels, Exception), reason=str(kernels))
@@ -120,26 +119,6 @@ def test_what_does_not_fit_is_refused(backend: Backend) -> None:
         run(torch.zeros(3, 2, 1, 5, dtype=torch.float64))
     with pytest.raises(ValueError, match="unknown backend"):
         PreparedPopulation(weights, "quick")
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_weights_are_prepared_once(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    weights, inputs = population("lstm", 8), torch.randn(3, 2, 1, 5)
-    where, name = (cpu, "pack") if backend == "cpu" else (prepared, "make_ready")
-    real, calls = getattr(where, name), []
-
-    def counted(*arguments: object) -> object:
-        calls.append(arguments)
-        return real(*arguments)
-
-    monkeypatch.setattr(where, name, counted)
-    run = PreparedPopulation(weights, backend)
-    state = None
-    for _ in range(STEPS):
-        _, state = run(inputs, state)
-    assert len(calls) == 1
-    PreparedPopulation(weights, backend)(inputs)
-    assert len(calls) == 2
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -129,13 +129,6 @@ def test_json_is_whole_and_what_python_says(
     assert facts["skill"]["task"] == [0, -1, 1]
 
 
-def test_an_unbounded_interval_is_null(file: Path, language_runs: Path) -> None:
-    found = wsrl.inspect_rnn(file, language_runs / "emulation", coverage=0.99)
-    (performance,) = (each for each in found.properties if each.name == "performance")
-    assert performance.high == (math.inf,)  # validation has too few RNNs for that
-    assert found.to_dict()["properties"]["performance"]["high"] == [None]
-
-
 def test_the_order_of_neurons_changes_nothing(inspector: Inspector, own_rnns: Rnns) -> None:
     weights = RNNWeights.from_module(own_rnns[0][1])
     order = random_permutations(weights.spec, 1, torch.Generator().manual_seed(0))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,41 +11,22 @@ import torch
 from torch import nn
 
 from tests.studies.conftest import EMULATION, fit
-from wsrl.cli import main
 from wsrl.problems import TiledImages
 from wsrl.rnn import RNNWeights
 from wsrl.studies.inspection import Inspector
-from wsrl.studies.inspection.text import render
+from wsrl.studies.inspection.records import render
 from wsrl.zoos import BuildSettings, build_zoo, open_zoo, pack_zoo
-
-OWN_ENCODER = """
-from torch import nn
-from wsrl import Encoder, RNNSpec
-
-class OwnEncoder(Encoder):
-    def __init__(self, spec: RNNSpec, embedding_dim: int = 16):
-        super().__init__(spec, embedding_dim)
-        self.linear = nn.Linear(spec.num_parameters, embedding_dim)
-
-    def forward(self, weights):
-        return self.linear(weights.flat)
-"""
-
-
-def train(folder: Path, loss: str, encoder: str, *options: str) -> None:
-    """Train an encoder on ``folder/zoo``, hardly."""
-    config = copy.deepcopy(EMULATION)
-    model = config["model"]["init_args"]
-    assert isinstance(model, dict)
-    model |= {"encoder": encoder, "loss": loss}
-    config["trainer"] |= {"max_steps": 4}
-    config["data"] |= {"steps_per_epoch": 4}
-    fit(folder, "run", config, *options)
 
 
 def trained(folder: Path, loss: str, *options: str) -> Inspector:
     """Train an encoder on ``folder/zoo``, hardly."""
-    train(folder, loss, "LayerwiseStatistics", *options)
+    config = copy.deepcopy(EMULATION)
+    model = config["model"]["init_args"]
+    assert isinstance(model, dict)
+    model |= {"encoder": "LayerwiseStatistics", "loss": loss}
+    config["trainer"] |= {"max_steps": 4}
+    config["data"] |= {"steps_per_epoch": 4}
+    fit(folder, "run", config, *options)
     return Inspector(folder / "run")
 
 
@@ -137,25 +117,3 @@ def test_without_held_out_rnns_nothing_is_promised(zoo_path: Path, tmp_path: Pat
     assert properties["task"]["exact"] is None
     assert "how often right no RNN held out tells" in render(found)
     assert "nan%" not in render(found)
-
-
-def test_an_encoder_in_the_folder_one_works_in(
-    zoo_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "own_encoder.py").write_text(OWN_ENCODER)
-    (tmp_path / "zoo").symlink_to(zoo_path)
-    zoo = open_zoo(zoo_path)
-    names = {tensor.name: tensor for tensor in zoo.spec.tensors}
-    weights = RNNWeights(zoo.read("weights", torch.tensor([0])), zoo.spec)
-    state = {name: weights.tensor(tensor)[0].clone() for name, tensor in names.items()}
-    torch.save(state, tmp_path / "own.pt")
-    elsewhere = [path for path in sys.path if path not in ("", str(tmp_path))]
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delitem(sys.modules, "own_encoder", raising=False)  # another test's
-    for command in ([], ["inspect", "own.pt"], ["search", "own.pt"]):
-        monkeypatch.setattr(sys, "path", list(elsewhere))
-        if not command:
-            train(tmp_path, "kl", "own_encoder.OwnEncoder")
-        else:
-            assert main([*command, "--ckpt", "run"]) == 0
-        monkeypatch.delitem(sys.modules, "own_encoder")

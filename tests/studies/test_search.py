@@ -14,9 +14,10 @@ from safetensors.torch import save_file
 
 import wsrl
 from tests.studies.conftest import Own
+from wsrl import minutes
 from wsrl.cli import main
 from wsrl.problems import Target
-from wsrl.studies.inspection import searching
+from wsrl.studies.inspection.records import Property
 from wsrl.studies.inspection.searching import Wanted
 
 Rnns = list[tuple[tuple[int, ...], Own]]
@@ -103,7 +104,7 @@ def test_a_long_search_says_how_far_it_is(
     files = [models / "0.safetensors", models / "1.safetensors"]
     command = [*files, "--ckpt", language_runs / "emulation"]
     assert "RNNs inspected" not in search(capsys, *command)[1]
-    monkeypatch.setattr(searching, "EVERY", 0.0)
+    monkeypatch.setattr(minutes, "MINUTE", 0.0)
     assert "note: 1 of 2 RNNs inspected\n" in search(capsys, *command)[1]
 
 
@@ -155,7 +156,5 @@ def test_bad_requests_are_one_error(
 def test_angles_differ_the_short_way_round() -> None:
     targets = {"angle": Target("task", "angle", period=360.0)}
     wanted = Wanted.read(targets, "angle", ["350"])
-    from wsrl.studies.inspection.records import Property
-
     found = Property("angle", "angle", (10.0,), "", (0.0,), (20.0,), (), None, "neighbours")
     assert wanted.difference(found) == pytest.approx(20)

@@ -56,17 +56,6 @@ def test_a_zoo_is_one_command_s(whole: Path, tmp_path: Path) -> None:  # noqa: F
     assert contents(zoo) == contents(whole)
 
 
-def test_told_to_end_it_saves_and_another_goes_on(whole: Path, tmp_path: Path) -> None:  # noqa: F811
-    zoo = tmp_path / "zoo"
-    builder = start(zoo, held_before=5, checkpoint_seconds=0)
-    until(lambda: gate_of(zoo).waiting() == [builder.pid])
-    builder.terminate()
-    assert end(builder) == 128 + signal.SIGTERM
-    assert not Manifest.read(zoo).complete
-    assert end(start(zoo)) == 0
-    assert contents(zoo) == contents(whole)
-
-
 def test_told_to_end_in_an_evaluation_nothing_is_lost(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

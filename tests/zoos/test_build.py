@@ -91,23 +91,30 @@ def test_members_evaluated_a_few_at_a_time_are_the_same(
     assert {2, 3, 8} <= set(evaluated)
 
 
-@pytest.mark.parametrize("dies_at", [3, 12])
-def test_a_killed_build_goes_on_bit_for_bit(
-    dies_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    build_zoo(tmp_path / "whole", PROBLEM, SETTINGS, quiet=True)
+def interrupted(path: Path, at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Build until so many updates are made: 8 of each of two groups."""
     step, made = group.Group._train_step, 0
 
     def dying(members: group.Group) -> None:
         nonlocal made
-        if made == dies_at:
+        if made == at:
             raise KeyboardInterrupt
         made += 1
         step(members)
 
     monkeypatch.setattr(group.Group, "_train_step", dying)
     with pytest.raises(KeyboardInterrupt):
-        build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, checkpoint_seconds=0, quiet=True)
+        build_zoo(path, PROBLEM, SETTINGS, checkpoint_seconds=0, quiet=True)
+    monkeypatch.setattr(group.Group, "_train_step", step)
+
+
+@pytest.mark.parametrize("dies_at", [3, 12])
+def test_a_killed_build_goes_on_bit_for_bit(
+    dies_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_zoo(tmp_path / "whole", PROBLEM, SETTINGS, quiet=True)
+    step = group.Group._train_step
+    interrupted(tmp_path / "zoo", dies_at, monkeypatch)
     with pytest.raises(ZooError, match="unfinished"):
         open_zoo(tmp_path / "zoo")
     again = 0
@@ -182,32 +189,12 @@ def test_outputs_beyond_their_stored_dtype_are_recorded(
     verify_zoo(tmp_path / "zoo")
 
 
-def interrupted(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Build until the second group has made three of its updates."""
-    step, made = group.Group._train_step, 0
-
-    def dying(members: group.Group) -> None:
-        nonlocal made
-        if made == 11:
-            raise KeyboardInterrupt
-        made += 1
-        step(members)
-
-    monkeypatch.setattr(group.Group, "_train_step", dying)
-    with pytest.raises(KeyboardInterrupt):
-        build_zoo(path, PROBLEM, SETTINGS, checkpoint_seconds=0, quiet=True)
-    monkeypatch.setattr(group.Group, "_train_step", step)
-
-
-@pytest.mark.parametrize("damage", ["flipped", "short", "junk"])
 def test_a_damaged_state_is_never_gone_on_from(
-    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    interrupted(tmp_path / "zoo", monkeypatch)
+    interrupted(tmp_path / "zoo", 11, monkeypatch)
     state = tmp_path / "zoo" / PROGRESS / "00001.safetensors"
-    content = bytearray(state.read_bytes())
-    content[-1000] ^= 64
-    state.write_bytes({"flipped": content, "short": content[:-50], "junk": b"hello"}[damage])
+    state.write_bytes(b"hello")  # flipped bits and cuts: test_damage
     with pytest.raises(ZooError, match=r"00001\.safetensors is damaged.*delete it to train that"):
         build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
     state.unlink()
@@ -219,7 +206,7 @@ def test_a_damaged_state_is_never_gone_on_from(
 def test_no_training_on_top_of_a_lost_or_damaged_shard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    interrupted(tmp_path / "zoo", monkeypatch)
+    interrupted(tmp_path / "zoo", 11, monkeypatch)
     shard = tmp_path / "zoo" / "shards" / "00000.safetensors"
     content = bytearray(shard.read_bytes())
     content[-1] ^= 1
@@ -272,15 +259,10 @@ def test_learning_rate_is_piecewise_linear() -> None:
     ("settings", "message"),
     [
         ({"runs": 0}, "runs must be at least 1"),
-        ({"snapshots": []}, "snapshots must ascend"),
         ({"snapshots": [100, 0]}, "snapshots must ascend"),
-        ({"seed": -1}, "seed"),
         ({"snapshots": [0, 1 << 63]}, r"snapshots\[1\] must be at most"),
         ({"runs": 10**12}, "are 15625000000 shards, more than 1000000"),
         ({"runs": 2.0}, "runs must be a whole number, not 2.0"),
-        ({"snapshots": None}, "snapshots must be .*, not None"),
-        ({"runs": True}, "runs must be a whole number, not True"),
-        ({"weight_decay": float("nan")}, "weight_decay must be .*, not nan"),
         ({"learning_rates": [(0, -0.1)]}, r"learning_rates\[0\]\[1\] must be at least 0.0"),
     ],
 )

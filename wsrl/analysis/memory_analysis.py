@@ -153,19 +153,18 @@ def analyze_memory(
     _check(weights, known)
     weights = weights.to("cpu", torch.float64)
     inputs = _inputs(known[0], settings)
-    driven = torch.from_numpy(inputs).expand(len(weights), *inputs.shape)
-    after = states_after(weights, driven)
+    after = states_after(weights, torch.from_numpy(inputs).expand(len(weights), *inputs.shape))
     rnns = linearize_rnns(weights, after)
     found = [_find(rnn, own, settings) for rnn, own in zip(rnns, known, strict=True)]
     cases = list(zip(rnns, known, found, strict=True))
     values = inputs.reshape(len(inputs), -1)
     if settings.start == "variables":
-        return _from_variables(weights, cases, values, settings)
-    analyses = _run(weights, cases, after, values, settings, "inputs")
-    if settings.start == "auto":
-        rows = [row for row, analysis in enumerate(analyses) if _composes_early(analysis, values)]
-        some = weights[torch.tensor(rows, dtype=torch.long)]
-        again = _from_variables(some, [cases[row] for row in rows], values, settings)
+        return _run(weights, cases, values, settings)
+    analyses = _run(weights, cases, values, settings, after)
+    auto = settings.start == "auto"
+    rows = [row for row, a in enumerate(analyses) if auto and _composes_early(a, values)]
+    if rows:
+        again = _run(weights[torch.tensor(rows)], [cases[row] for row in rows], values, settings)
         for row, analysis in zip(rows, again, strict=True):
             analyses[row] = analysis
     return analyses
@@ -187,26 +186,19 @@ def _composes_early(analysis: MemoryAnalysis, values: Array) -> bool:
     return connected and bool(alike.all()) and not np.array_equal(held, values[:, task.kept])
 
 
-def _from_variables(
-    weights: RNNWeights, cases: Sequence[_Case], values: Array, settings: MemorySettings
-) -> list[MemoryAnalysis]:
-    """Start RNNs at the states at which they hold the variables ``(S, s d)``."""
-    if not cases:
-        return []
-    starts = np.stack([_placed(rnn, own, what.basis, values) for rnn, own, what in cases])
-    return _run(weights, cases, torch.from_numpy(starts), values, settings, "variables")
-
-
 def _run(
     weights: RNNWeights,
     cases: Sequence[_Case],
-    starts: Tensor,
     values: Array,
     settings: MemorySettings,
-    start: Start,
+    driven: Tensor | None = None,
 ) -> list[MemoryAnalysis]:
-    """Run RNNs freely from states ``(B, S, n)``, and report."""
-    states, outputs = (part.numpy() for part in run_freely(weights, starts, settings.horizon))
+    """Run RNNs freely from ``driven (B, S, n)``, or where they hold ``values (S, s d)``; report."""
+    start: Start = "inputs"
+    if driven is None:
+        start = "variables"
+        driven = torch.from_numpy(np.stack([_placed(*case, values) for case in cases]))
+    states, outputs = (part.numpy() for part in run_freely(weights, driven, settings.horizon))
     return [
         _report(case, states[row], outputs[row], values, settings, start)
         for row, case in enumerate(cases)
@@ -262,13 +254,11 @@ def _find(rnn: LinearizedRNN, task: Interactions, settings: MemorySettings) -> _
         return _Found(system, None, str(error))
 
 
-def _placed(
-    rnn: LinearizedRNN, task: Interactions, basis: VariableBasis | None, start: Array
-) -> Array:
-    """Return the states ``(S, n)`` at which an RNN holds the variables; the point if none can."""
-    if basis is None:
-        return np.broadcast_to(rnn.point, (len(start), len(rnn.point)))
-    return np.asarray(rnn.point + start[:, task.kept] @ basis.memories.T, np.float64)
+def _placed(rnn: LinearizedRNN, task: Interactions, found: _Found, values: Array) -> Array:
+    """Return the states ``(S, n)`` at which an RNN holds the values; the point if none can."""
+    if found.basis is None:
+        return np.broadcast_to(rnn.point, (len(values), len(rnn.point)))
+    return np.asarray(rnn.point + values[:, task.kept] @ found.basis.memories.T, np.float64)
 
 
 def _report(

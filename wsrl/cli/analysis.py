@@ -22,7 +22,6 @@ def interrogate(
     *,
     rnns: Count | None = None,
     step: Index | None = None,
-    one_per_task: bool = False,
     rows: list[Index] | None = None,
     probes: Count = 100,
     tolerance: float = 0.1,
@@ -46,7 +45,6 @@ def interrogate(
         zoo: the zoo's folder
         rnns: draw so many RNNs (default: 20)
         step: draw from the snapshots at this step (default: each run's last)
-        one_per_task: draw at most one RNN of every task
         rows: these snapshots of the zoo instead
         probes: strings drawn
         tolerance: how far answers may be apart
@@ -55,10 +53,8 @@ def interrogate(
         json: print JSON for scripts
         out: write the JSON to this file as well
     """
-    if rows is not None and (rnns, step, one_per_task) != (None, None, False):
-        raise ArgumentError(
-            None, "--rows says which RNNs: leave out --rnns, --step and --one_per_task"
-        )
+    if rows is not None and (rnns, step) != (None, None):
+        raise ArgumentError(None, "--rows says which RNNs: leave out --rnns and --step")
     if out is not None and (Path(out).is_dir() or not Path(out).absolute().parent.is_dir()):
         raise ValueError(f"--out must be a file in a folder that exists, not {out!r}")
     import torch
@@ -68,7 +64,7 @@ def interrogate(
     from wsrl.zoos.files import remove_leftovers, write_atomically
 
     opened, generator = open_zoo(zoo), torch.Generator().manual_seed(seed)
-    chosen = choose_rows(opened, generator, rnns, step, one_per_task, rows)
+    chosen = choose_rows(opened, generator, rnns, step, rows)
     facts, found = interrogate_zoo(opened, chosen, probes, tolerance, budget, generator)
     text = to_json(facts, indent=2)
     if out is not None:

@@ -11,8 +11,6 @@ from wsrl.strict_json import to_json
 from wsrl.terminal import say
 
 if TYPE_CHECKING:
-    import torch
-
     from wsrl.analysis.encoder_properties import EncoderProperties
 
 
@@ -23,7 +21,6 @@ def encoders(
     measure: list[str] | None = None,
     out: str | None = None,
     hidden_sizes: list[Count] | None = None,
-    device: str | None = None,
 ) -> str | None:
     """List the encoders, or measure what they tell apart.
 
@@ -39,13 +36,11 @@ def encoders(
         measure: names or class paths of encoders
         out: write what was measured to this file too, as JSON (of several encoders: a list)
         hidden_sizes: at which the cost is measured
-        device: where to measure (default: cpu)
     """
-    given = {"out": out, "hidden_sizes": hidden_sizes, "device": device}
-    for name, value in given.items():
+    for name, value in {"out": out, "hidden_sizes": hidden_sizes}.items():
         if measure is None and value is not None:
             raise ValueError(f"--{name} is for what --measure finds; give --measure NAME")
-    return _list(json) if measure is None else _measure(measure, out, hidden_sizes, device, json)
+    return _list(json) if measure is None else _measure(measure, out, hidden_sizes, json)
 
 
 def _list(json: bool) -> str | None:
@@ -63,7 +58,7 @@ def _list(json: bool) -> str | None:
 
 
 def _measure(
-    names: list[str], out: str | None, sizes: list[Count] | None, device: str | None, json: bool
+    names: list[str], out: str | None, sizes: list[Count] | None, json: bool
 ) -> str | None:
     from wsrl.analysis.encoder_properties import HIDDEN_SIZES, measure_encoder
     from wsrl.encoders import get_encoder
@@ -75,11 +70,7 @@ def _measure(
     file = None if out is None else Path(out)
     if file is not None and not file.parent.is_dir():
         raise FileNotFoundError(f"no folder {file.parent} to write {file.name} to (--out)")
-    place = _device(device or "cpu")
-    found = {
-        name: measure_encoder(name, PUBLISHED_SPEC, sizes or HIDDEN_SIZES, device=place)
-        for name in names
-    }
+    found = {name: measure_encoder(name, PUBLISHED_SPEC, sizes or HIDDEN_SIZES) for name in names}
     facts = [{"name": name, **properties.to_dict()} for name, properties in found.items()]
     text = to_json(facts[0] if len(facts) == 1 else facts, indent=1)
     if file is not None:
@@ -91,16 +82,6 @@ def _measure(
         say(name)
         _print(properties)
     return None
-
-
-def _device(name: str) -> torch.device:
-    import torch
-
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:  # the latter where torch has no such devices
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"--device {name} cannot be used here: {reason}") from error
 
 
 def _print(properties: EncoderProperties) -> None:

@@ -49,7 +49,7 @@ def inspect(
         json: print one JSON object
     """
     from wsrl.studies.inspection.inspector import Inspector
-    from wsrl.studies.inspection.text import render
+    from wsrl.studies.inspection.records import render
 
     found = Inspector(ckpt, zoo, predict or (), neighbours, coverage, _note, cell).inspect(file)
     return to_json(found.to_dict(), indent=2) if json else render(found)

@@ -70,20 +70,14 @@ class ZooBatch:
         """
         label_dtype = dtype if dtype is None or dtype.itemsize >= 4 else torch.float32
 
-        def cast(tensor: Tensor) -> Tensor:
-            return tensor.to(device, dtype if tensor.is_floating_point() else None)
+        def cast(tensor: Tensor, kept: torch.dtype | None = dtype) -> Tensor:
+            return tensor.to(device, kept if tensor.is_floating_point() else None)
 
-        def cast_label(tensor: Tensor) -> Tensor:
-            return tensor.to(device, label_dtype if tensor.is_floating_point() else None)
-
+        labels = {name: cast(label, label_dtype) for name, label in self.labels().items()}
         return ZooBatch(
             weights=RNNWeights(cast(self.weights.flat), self.weights.spec),
             inputs=cast(self.inputs),
             outputs=cast(self.outputs),
-            targets={name: cast_label(target) for name, target in self.targets.items()},
-            task=cast_label(self.task),
-            performance=cast_label(self.performance),
-            run=cast(self.run),
-            step=cast(self.step),
-            row=cast(self.row),
+            targets={name: cast(target, label_dtype) for name, target in self.targets.items()},
+            **labels,
         )

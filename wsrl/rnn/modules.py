@@ -35,15 +35,14 @@ def read_modules(modules: Sequence[nn.Module]) -> RNNWeights:
     """
     chain = _Chain(modules)
     parts = _find_parts(chain)
-    spec = parts.spec
     place = parts.linear.weight
     for device, dtype in ((torch.device("cpu"), torch.float64), (place.device, place.dtype)):
-        trial = run_trial(chain, parts.weights_of, spec, parts.rnn.batch_first, device, dtype)
+        trial = run_trial(chain, parts.weights_of, parts.spec, parts.rnn.batch_first, device, dtype)
         if trial.ran:
             break
     if trial.flat is None:
         raise ValueError(_refusal(chain, parts, trial))
-    return RNNWeights(trial.flat[None].to(place.device, place.dtype), spec)
+    return RNNWeights(trial.flat[None].to(place.device, place.dtype), parts.spec)
 
 
 class _Chain(nn.Module):
@@ -67,30 +66,18 @@ class _Chain(nn.Module):
 
 @dataclass(frozen=True)
 class _Parts:
-    """The recurrent layer and the readout of a chain, and their paths in it."""
+    """The recurrent layer and the readout of a chain, their paths in it, and what they are."""
 
     rnn: nn.RNNBase
     rnn_path: str
     linear: nn.Linear
     linear_path: str
-
-    @property
-    def spec(self) -> RNNSpec:
-        """What the two modules are.
-
-        Raises:
-            ValueError: for what no spec has.
-        """
-        return _spec_of(self.rnn, self.linear)
+    spec: RNNSpec
 
     def weights_of(self, chain: nn.Module) -> Tensor:
         """Return the weights of a copy of the chain, ``(N,)``, as its last run used them."""
-        both = nn.ModuleDict(
-            {
-                "rnn": chain.get_submodule(self.rnn_path),
-                "linear": chain.get_submodule(self.linear_path),
-            }
-        )
+        paths = {"rnn": self.rnn_path, "linear": self.linear_path}
+        both = nn.ModuleDict({name: chain.get_submodule(path) for name, path in paths.items()})
         # Attributes, not parameters: hooks and parametrisations set the weight that acts.
         values: list[Tensor] = [
             operator.attrgetter(tensor.name)(both) for tensor in self.spec.tensors
@@ -111,7 +98,7 @@ def _find_parts(chain: _Chain) -> _Parts:
     own = {id(value) for part in (rnn, linear) for value in part.parameters()}
     if others := [_shown(name) for name, v in chain.named_parameters() if id(v) not in own]:
         raise ValueError(f"parameters outside of the RNN and its readout: {', '.join(others)}")
-    return _Parts(rnn, rnn_path, linear, linear_path)
+    return _Parts(rnn, rnn_path, linear, linear_path, _spec_of(rnn, linear))
 
 
 def _spec_of(rnn: nn.RNNBase, linear: nn.Linear) -> RNNSpec:
@@ -132,14 +119,8 @@ def _spec_of(rnn: nn.RNNBase, linear: nn.Linear) -> RNNSpec:
         raise ValueError(
             f"the readout reads {linear.in_features} values, the RNN has {rnn.hidden_size} hidden"
         )
-    return RNNSpec(
-        cells[0],
-        rnn.input_size,
-        rnn.hidden_size,
-        rnn.num_layers,
-        linear.out_features,
-        bool(rnn.bias),
-    )
+    sizes = (rnn.input_size, rnn.hidden_size, rnn.num_layers, linear.out_features)
+    return RNNSpec(cells[0], *sizes, bool(rnn.bias))
 
 
 def _refusal(chain: _Chain, parts: _Parts, trial: Trial) -> str:

@@ -51,7 +51,6 @@ def choose_rows(
     generator: Generator,
     count: int | None = None,
     step: int | None = None,
-    one_per_task: bool = False,
     rows: Sequence[int] | None = None,
 ) -> Tensor:
     """Return the rows of the zoo to tell apart, ascending.
@@ -61,7 +60,6 @@ def choose_rows(
         generator: of the draw.
         count: RNNs to draw; 20 by default.
         step: of the snapshots that are drawn from; each run's last by default.
-        one_per_task: draw at most one of every task.
         rows: these rows, and no others.
 
     Raises:
@@ -84,10 +82,6 @@ def choose_rows(
             raise ValueError(
                 f"the zoo at {zoo.path} has no snapshots at step {step}, but at {known}"
             )
-    if one_per_task:
-        _, which = zoo.read("task", chosen).unique(dim=0, return_inverse=True)
-        firsts = {int(task): row for row, task in reversed(list(enumerate(which)))}
-        chosen = chosen[sorted(firsts.values())]
     drawn = torch.randperm(len(chosen), generator=generator)
     return chosen[drawn[: count or RNNS].sort().values]
 

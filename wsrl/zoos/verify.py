@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -23,10 +22,6 @@ class Report:
     snapshots: int
     sequences: int
     largest_error: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values."""
-        return asdict(self)
 
 
 def verify_zoo(path: str | Path, sequences: int | None = None) -> Report:

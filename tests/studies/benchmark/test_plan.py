@@ -20,6 +20,8 @@ from wsrl.studies.benchmark.settings import (
     find_config,
 )
 
+RATE = "model.learning_rate=0.1"
+
 
 def settings(**changes: Any) -> BenchmarkSettings:
     given: dict[str, Any] = {
@@ -102,15 +104,20 @@ def test_ablations_change_one_option_where_they_are_wanted() -> None:
         "a": BenchmarkZoo("task", path="zoo"),
         "b": BenchmarkZoo("angle", path="other", ablations=False),
     }
-    ablations = {"Own": {"width": [8], "model.learning_rate": [0.1]}}
+    ablations = {"Own": {"width": [8], "model.encoder.depth": [2], "model.learning_rate": [0.1]}}
     trials = by_name(plan(settings(zoos=zoos, ablations=ablations), Path("out")))
     names = {planned.trial.encoder for planned in trials.values() if planned.trial.ablation}
-    assert names == {"Own-width=8", "Own-model.learning_rate=0.1"}
+    assert names == {f"Own-{name}" for name in ("width=8", "model.encoder.depth=2", RATE)}
     assert not any(n.startswith("b/Own-") for n in trials)
-    words = trials["a/Own-width=8/seed3/emulation"].commands[0]
-    assert words[words.index("--model.encoder.width") + 1] == "8"
-    words = trials["a/Own-model.learning_rate=0.1/seed3/emulation"].commands[0]
-    assert words[words.index("--model.learning_rate") + 1] == "0.1"
+    for name, option, value in (
+        ("width=8", "--model.encoder.width", "8"),
+        ("model.encoder.depth=2", "--model.encoder.depth", "2"),
+        (RATE, "--model.learning_rate", "0.1"),
+    ):
+        words = trials[f"a/Own-{name}/seed3/emulation"].commands[0]
+        assert words[words.index(option) + 1] == value
+        # What only pre-training is told goes to no prediction.
+        assert (option in trials[f"a/Own-{name}/seed3/task-frozen"].commands[0]) == (name != RATE)
 
 
 def test_the_options_of_a_zoo_beat_those_of_the_benchmark() -> None:
@@ -141,17 +148,6 @@ def test_the_published_tier_is_as_published() -> None:
     assert isinstance(encoder, InteractiveProbing)
     # What else is published: 1 of 1, 2, 4, 8 and 22 of 7, 12, 22, 42.
     assert (encoder.num_probes, encoder.probing_length) == (1, 22)
-
-
-def test_what_is_varied_in_pretraining_alone_goes_to_no_prediction() -> None:
-    ablations = {"Own": {"width": [8], "model.encoder.depth": [2], "model.learning_rate": [0.1]}}
-    trials = by_name(plan(settings(ablations=ablations), Path("out")))
-    of_encoder = trials["a/Own-width=8/seed3/task-frozen"].commands[0]
-    assert "--model.encoder.width" in of_encoder
-    of_encoder = trials["a/Own-model.encoder.depth=2/seed3/task-frozen"].commands[0]
-    assert "--model.encoder.depth" in of_encoder
-    of_training = trials["a/Own-model.learning_rate=0.1/seed3/task-frozen"].commands[0]
-    assert "--model.learning_rate" not in of_training
 
 
 def test_baselines_are_split_and_trained_as_predictions_are() -> None:

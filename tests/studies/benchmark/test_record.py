@@ -165,12 +165,3 @@ def test_trials_that_failed_are_not_done(out: Path) -> None:
         write_result(folder, Result(planned.trial, error, wall_seconds=2.5))
     assert set(finished(out, trials)) == {trials[0].trial.name}
     assert {result.error for result in read_results(out)} == {None, "no luck"}
-
-
-def test_a_damaged_result_is_named(out: Path) -> None:
-    trials = plan(settings(out), out)
-    folder = out / TRIALS / trials[0].trial.name
-    folder.mkdir(parents=True)
-    (folder / "cell.json").write_text('{"cell": 3}')
-    with pytest.raises(ValueError, match=r"cell.json is no result"):
-        finished(out, trials)

@@ -17,13 +17,7 @@ from tests.studies.benchmark.gated_encoder import AT, GATE
 from tests.waiting import HANG_SECONDS, Gate, until
 from wsrl.cli import main
 from wsrl.jobs import locked
-from wsrl.studies.benchmark.results import (
-    RESULT,
-    TRIALS,
-    Result,
-    Trial,
-    read_results,
-)
+from wsrl.studies.benchmark.results import RESULT, TRIALS, Trial, read_results
 from wsrl.studies.benchmark.work import LOG, make_folder
 
 ROOT = Path(__file__).parents[3]
@@ -106,6 +100,8 @@ def test_what_is_done_is_left_out(
     for result in results:
         test = json.loads((out / "cells" / result.trial.name / "test.json").read_text())
         assert result.metrics == test["metrics"]
+        assert result.wall_seconds > 0
+        assert result.made_with["torch"]
         assert result.cost is not None
         assert result.cost.steps == QUICK["trainer.max_steps"]
         assert set(result.curves) >= {"validation/loss"} or result.trial.kind == "emulation"
@@ -221,11 +217,3 @@ def test_a_trial_that_does_not_end_is_killed_when_one_asks_twice(
     process.send_signal(signal.SIGINT)
     said = process.communicate()[1]
     assert process.returncode == 128 + signal.SIGINT, said
-
-
-def test_results_come_back_as_they_were_written(grid: Grid, tmp_path: Path) -> None:
-    assert main(["benchmark", *grid(**ONE, other_modes=[])]) == 0
-    for result in read_results(tmp_path / "out"):
-        assert isinstance(result, Result)
-        assert result.wall_seconds > 0
-        assert result.made_with["torch"]

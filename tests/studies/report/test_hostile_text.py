@@ -171,10 +171,8 @@ WRONG_CELLS = [
     ({"seed": 2**64}, "seed must be below 9223"),
     ({"name": "../../outside"}, "name: expected a folder under cells/, not '../../outside'"),
     ({"kind": "other"}, "kind must be 'zoo', "),
-    ({"zoo": ["z"]}, "zoo must be text, not ['z']"),
     ({"mode": None}, "a trial of kind prediction needs mode"),
     ({"ablation": {"of": 1, "option": "b", "value": 1}}, "ablation.of must be text, not 1"),
-    ({"other": 7}, "other"),
 ]
 
 
@@ -199,9 +197,7 @@ def test_cells_of_other_kinds_are_one_line_that_names_the_file(
 @pytest.mark.parametrize(
     ("result", "message"),
     [
-        ({"cost": "much"}, "cost must be "),
         ({"cost": {"parameters": "x"}}, "cost.parameters must be a whole number, not 'x'"),
-        ({"metrics": {"ood/r2": "x"}}, "metrics.'ood/r2' must be a number, not 'x'"),
         ({"curves": {"ood/r2": [[1], ["x"]]}}, "curves.'ood/r2'[1][0] must be a number, not 'x'"),
         ({"curves": {"ood/r2": [[1, 2], [1]]}}, "needs as many steps as values"),
         ({"commands": [7]}, "commands[0] must be text, not 7"),
@@ -220,9 +216,7 @@ def test_results_of_other_kinds_are_one_line_that_names_the_file(
 @pytest.mark.parametrize(
     "settings",
     [
-        [],
         None,
-        {"zoos": []},
         {"zoos": {"z": []}},
         {"compare_with": ["a"]},
         {"deep": json.loads("[" * 200 + "]" * 200)},

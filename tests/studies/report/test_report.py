@@ -165,13 +165,6 @@ def test_a_page_that_is_cut_short_is_found_out() -> None:
         Page("<div><p>text</div>")
 
 
-def test_texts_are_escaped(report: Path) -> None:
-    content = (report / "report.html").read_text()
-    assert "tiny &lt;comparison&gt; &amp; more" in content
-    assert "<comparison>" not in content
-    assert "two &lt;languages&gt;" in content
-
-
 def test_the_same_results_give_the_same_bytes(
     benchmark_path: Path, report: Path, tmp_path: Path
 ) -> None:
@@ -239,16 +232,6 @@ def test_a_seed_that_diverged_makes_no_winner(copy: Path) -> None:
     markdown = (copy / "report.md").read_text()
     assert "**NaN**" not in markdown
     assert "| NaN |" in markdown
-
-
-@pytest.mark.parametrize("cells", [["no cell"], [{"name": "a"}], [3], {"a": 1}])
-def test_a_record_of_other_things_is_one_clear_error(
-    copy: Path, cells: object, capsys: pytest.CaptureFixture[str]
-) -> None:
-    content = json.loads((copy / "benchmark.json").read_text())
-    (copy / "benchmark.json").write_text(json.dumps(content | {"cells": cells}))
-    assert main(["report", str(copy)]) == 1
-    assert "does not describe a benchmark" in capsys.readouterr().err
 
 
 def test_runs_with_embeddings_are_drawn_in_whichever_order_the_seeds_are(

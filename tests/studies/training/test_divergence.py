@@ -23,21 +23,21 @@ HERE = "tests.studies.training.test_divergence"
 class Spoil(Callback):
     """Spoils training: the weights after a step, or the outputs of a process's batch before it."""
 
-    def __init__(self, step: int, value: float = float("nan"), rank: int = -1) -> None:
-        self.step, self.value, self.rank = step, value, rank
+    def __init__(self, step: int, rank: int = -1) -> None:
+        self.step, self.rank = step, rank
 
     def on_train_batch_start(
         self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
     ) -> None:
         if trainer.global_step + 1 == self.step and trainer.global_rank == self.rank:
-            batch.outputs.fill_(self.value)
+            batch.outputs.fill_(float("nan"))
 
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if trainer.global_step == self.step and self.rank < 0:
             with torch.no_grad():
-                next(pl_module.emulator.parameters()).fill_(self.value)
+                next(pl_module.emulator.parameters()).fill_(float("nan"))
 
 
 def fit(zoo: Path, run: Path, *options: str) -> list[str]:
@@ -80,24 +80,17 @@ def test_a_learning_rate_that_is_too_high(
 
 
 @pytest.mark.parametrize(
-    ("step", "value", "reason"),
+    ("step", "reason"),
     [
-        (7, ".nan", "the loss is nan at step 8"),
-        (7, ".inf", "the loss is nan at step 8"),
-        (6, ".nan", "validation/total_variation is nan after step 6"),
-        (9, ".nan", "validation/total_variation is nan after step 9"),
+        (7, "the loss is nan at step 8"),
+        (6, "validation/total_variation is nan after step 6"),
     ],
 )
 def test_what_was_good_is_kept(
-    step: int,
-    value: str,
-    reason: str,
-    zoo_path: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    step: int, reason: str, zoo_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
-    error = failed(capsys, fit(zoo_path, run, *spoiled(step, value=value)))
+    error = failed(capsys, fit(zoo_path, run, *spoiled(step)))
     assert f"training diverged: {reason}" in error
     for name in ("best", "last"):
         path = run / f"checkpoints/{name}.ckpt"

@@ -10,26 +10,34 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wsrl.analysis.calibration import Placement
 from wsrl.analysis.neighbours import nearest
 from wsrl.problems import Target
 from wsrl.rnn import RNNWeights
-from wsrl.studies.inspection.fits import judge
-from wsrl.studies.inspection.guessers import HeadGuesser, NeighbourGuesser
-from wsrl.studies.inspection.heads import Head, find_heads
-from wsrl.studies.inspection.imitations import imitate
-from wsrl.studies.inspection.readers import Array, Guesser, PropertyReader
+from wsrl.studies.inspection.readers import (
+    Array,
+    Guesser,
+    HeadGuesser,
+    NeighbourGuesser,
+    PropertyReader,
+)
 from wsrl.studies.inspection.records import Inspection, Neighbour, Property, Skill
-from wsrl.studies.inspection.reference import Reference, as_points, load_reference
+from wsrl.studies.inspection.reference import (
+    Reference,
+    as_points,
+    imitate,
+    judge,
+    load_reference,
+)
 from wsrl.studies.inspection.skills import MOST, find_skill
 from wsrl.studies.inspection.sources import (
+    Head,
     OwnRNN,
     find_checkpoint,
+    find_heads,
     held_out_rows,
-    load_module,
     open_data,
-    read_emulation,
     read_rnn,
+    read_run,
 )
 from wsrl.tasks import EmulationModule
 from wsrl.tasks.targets import make_target
@@ -75,8 +83,7 @@ class Inspector:
         if not 0 < coverage < 1:
             raise ValueError(f"coverage must be between 0 and 1, not {coverage}")
         self.checkpoint = find_checkpoint(ckpt)
-        record = read_emulation(self.checkpoint)
-        self.module = load_module(EmulationModule, self.checkpoint)
+        record, self.module = read_run(EmulationModule, self.checkpoint)
         self.spec = self.module.spec
         self.data = open_data(record, zoo)
         self.zoo, self.problem = self.data.zoo, self.data.problem
@@ -109,16 +116,7 @@ class Inspector:
         point = as_points(embedding)
         neighbours = self._find_neighbours(point)
         properties = [reader.read(point, self._coverage) for reader in self._readers]
-        imitation = imitate(
-            self.module,
-            self.problem,
-            weights,
-            embedding,
-            reference.probes,
-            reference.zoo_imitation,
-            reference.own_imitation,
-        )
-        distance = Placement.among(neighbours[0].distance, reference.distance)
+        imitation = imitate(self.module, self.problem, weights, embedding, reference)
         held_out = self.data.rows("validation")
         return Inspection(
             source=source,
@@ -130,7 +128,7 @@ class Inspector:
             neighbours=tuple(neighbours),
             imitation=imitation,
             skill=self._find_skill(weights, point, properties),
-            fit=judge(weights, distance, imitation, reference.sizes, held_out),
+            fit=judge(weights, neighbours[0].distance, imitation, reference, held_out),
             coverage=self._coverage,
         )
 

@@ -1,25 +1,28 @@
-"""Properties read off embeddings, with what the validation RNNs say of their certainty."""
+"""Properties read off embeddings, with what the validation RNNs say of their certainty.
+
+A property is read by the head of a prediction run, or off the nearest RNNs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from wsrl.analysis.calibration import conformal_radius, share_right
+from wsrl.analysis.neighbours import nearest
 from wsrl.problems import Target
 from wsrl.studies.inspection.records import Property
+from wsrl.tasks import PredictionModule
 from wsrl.tasks.targets import TargetKind
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Guess:
+class Guess(NamedTuple):
     """What is read off ``m`` embeddings.
 
     Attributes:
@@ -38,6 +41,57 @@ class Guesser(Protocol):
 
     def __call__(self, embedding: Array, own_runs: NDArray[np.int64] | None = None) -> Guess:
         """Read embeddings ``(m, D)``; of RNNs of the zoo, without help of their own run."""
+
+
+class NeighbourGuesser:
+    """Lets the nearest RNNs of the zoo vote, or takes their mean.
+
+    Args:
+        kind: of what is read.
+        truth: ``(n, parts)``, what the zoo's RNNs are; NaN where that is not known.
+        embedding: ``(n, D)``, theirs.
+        run: ``(n,)``, the run that each is a snapshot of.
+        count: how many neighbours.
+    """
+
+    source = "neighbours"
+
+    def __init__(
+        self, kind: TargetKind, truth: Array, embedding: Array, run: NDArray[np.int64], count: int
+    ) -> None:
+        known = np.isfinite(truth).all(1)
+        self._kind, self._count = kind, count
+        self._codes = kind.encode(torch.from_numpy(truth[known]))
+        self._embedding, self._run = embedding[known], run[known]
+
+    def __call__(self, embedding: Array, own_runs: NDArray[np.int64] | None = None) -> Guess:
+        """Read embeddings ``(m, D)``; the neighbours of each are of other runs than its own."""
+        groups = None if own_runs is None else self._run
+        _, indices = nearest(self._embedding, embedding, self._count, groups, own_runs)
+        codes = self._codes[torch.from_numpy(indices)].mean(1)  # (m, parts, numbers)
+        values = self._kind.decode(codes).double().numpy()
+        shares = codes.amax(2).numpy() if self._kind.discrete else np.ones_like(values)
+        return Guess(values, shares)
+
+
+class HeadGuesser:
+    """Asks the head of a prediction run that was trained on this very encoder.
+
+    Args:
+        module: of the run.
+        source: its checkpoint.
+    """
+
+    def __init__(self, module: PredictionModule, source: str) -> None:
+        self._module, self.source = module, source
+
+    @torch.no_grad()
+    def __call__(self, embedding: Array, own_runs: NDArray[np.int64] | None = None) -> Guess:
+        """Read embeddings ``(m, D)``; the head was not trained on validation RNNs anyway."""
+        del own_runs
+        values = self._module(torch.from_numpy(embedding).to(self._module.dtype))
+        decided = self._module.decide(values).double().numpy()
+        return Guess(decided, self._module.kind.confidence(values).double().numpy())
 
 
 class PropertyReader:
@@ -96,36 +150,23 @@ class PropertyReader:
             text = self.kind.spell(values)
         else:
             text = self._spell([self.target.values[index] for index in indices])
-        return self._property(values, text, (), (), tuple(parts), exact)
+        kind, source = self.kind.name, self._guesser.source
+        return Property(self.name, kind, values, text, (), (), tuple(parts), exact, source)
 
     def _measured(self, guess: Guess, coverage: float) -> Property:
-        values, target = guess.values[0], self.target
+        values, period = guess.values[0], self.target.period
         held, truth = torch.from_numpy(self._held.values), torch.from_numpy(self._truth)
         errors = self.kind.difference(held, truth).numpy()
         radii = np.array([conformal_radius(part, coverage) for part in errors.T])
-        if target.period is not None:
-            radii = np.minimum(radii, target.period / 2)  # the whole circle
+        if period is not None:
+            radii = np.minimum(radii, period / 2)  # the whole circle
         low, high = values - radii, values + radii
         text = ", ".join(map(_with_interval, values, low, high))
-        return self._property(_floats(values), text, _floats(low), _floats(high), (), None)
-
-    def _property(
-        self,
-        values: tuple[float | str, ...],
-        text: str,
-        low: tuple[float, ...],
-        high: tuple[float, ...],
-        probabilities: tuple[float, ...],
-        exact: float | None,
-    ) -> Property:
-        kind, source = self.kind.name, self._guesser.source
-        return Property(self.name, kind, values, text, low, high, probabilities, exact, source)
+        numbers, low, high = (tuple(each.tolist()) for each in (values, low, high))
+        source = self._guesser.source
+        return Property(self.name, self.kind.name, numbers, text, low, high, (), None, source)
 
 
 def _with_interval(value: float, low: float, high: float) -> str:
     known = f"{low:.4g} to {high:.4g}" if np.isfinite(high) else "too few RNNs for an interval"
     return f"{value:.4g} ({known})"
-
-
-def _floats(values: Array) -> tuple[float, ...]:
-    return tuple(float(value) for value in values)

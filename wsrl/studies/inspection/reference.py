@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from wsrl.analysis.calibration import FEWEST, Placement
 from wsrl.analysis.neighbours import nearest
 from wsrl.data import ZooDataModule
 from wsrl.data.order import fixed_picks
+from wsrl.problems import Problem
 from wsrl.rnn import RNNWeights, run_population
-from wsrl.studies.inspection.fits import tensor_sizes
-from wsrl.studies.inspection.imitations import SEQUENCES, imitation_error
+from wsrl.studies.inspection.records import Fit, Imitation
 from wsrl.studies.training.checkpoints import SPLIT_OPTIONS
 from wsrl.tasks import EmulationModule
 from wsrl.tasks.clones import chosen_rows
+from wsrl.tasks.losses import get_loss
+from wsrl.tasks.metrics import EMULATION_METRICS
 from wsrl.zoos import Zoo, ZooError
 from wsrl.zoos.files import checksum, remove_leftovers
 from wsrl.zoos.manifest import checksum_of
@@ -34,10 +37,13 @@ from wsrl.zoos.tensors import digest, read_metadata, read_tensors, write_tensors
 FILE = "inspection.safetensors"
 """The file's name."""
 
+SEQUENCES = 16
+"""How many sequences an imitation is measured on."""
+
 IMITATED = 512
 """How many validation RNNs it is measured of, at most."""
 
-_LAYOUT = 2
+_LAYOUT = 3
 _BATCH = 128
 
 
@@ -49,8 +55,7 @@ class Reference:
         embedding: ``(n, D)``.
         sizes: ``(n, tensors)``, the logarithm of the root mean square of every weight tensor.
         distance: ``(v,)``, of the validation RNNs, to the nearest RNN of another run.
-        imitated: ``(i,)``, rows of the validation RNNs whose imitation was measured.
-        zoo_imitation: ``(i,)``, how far the emulator is from each on ``probes``.
+        zoo_imitation: ``(i,)``, how far the emulator is from some validation RNNs on ``probes``.
         own_imitation: ``(i,)``, the same on the sequences stored with each.
         probes: ``(SEQUENCES, T, I)``, inputs drawn from those of training RNNs.
     """
@@ -58,7 +63,6 @@ class Reference:
     embedding: Tensor
     sizes: Tensor
     distance: Tensor
-    imitated: Tensor
     zoo_imitation: Tensor
     own_imitation: Tensor
     probes: Tensor
@@ -104,7 +108,7 @@ def load_reference(
             f"the encoder in {checkpoint} gives no finite embedding of the zoo's RNNs, as after "
             "training that diverged"
         )
-    tensors = _tensors(reference)
+    tensors = vars(reference)
     remove_leftovers(path.parent, path.name)
     with contextlib.suppress(OSError):
         write_tensors(path, tensors, key | {"sha256": digest(tensors, key)})
@@ -136,10 +140,107 @@ def measure(module: EmulationModule, data: ZooDataModule) -> Reference:
         embedding=embedding,
         sizes=torch.cat(sizes),
         distance=torch.from_numpy(apart[:, 0]),
-        imitated=chosen,
         zoo_imitation=torch.cat(on_zoo),
         own_imitation=torch.cat(on_own),
         probes=probes,
+    )
+
+
+def tensor_sizes(weights: RNNWeights) -> Tensor:
+    """Return the log root mean square of every weight tensor of ``B`` RNNs, ``(B, tensors)``."""
+    parts = [tensor.flatten(1).double() for tensor in weights.tensors().values()]
+    return torch.stack([part.square().mean(1).sqrt() for part in parts], 1).clamp(min=1e-12).log()
+
+
+def imitation_error(
+    module: EmulationModule, embedding: Tensor, inputs: Tensor, answers: Tensor
+) -> Tensor:
+    """Return how far the emulator is from ``B`` RNNs on ``inputs (B, S, T, I)``: ``(B,)``.
+
+    It is measured by the loss that checkpoints are chosen by.
+
+    Args:
+        module: with the emulator.
+        embedding: ``(B, D)``, of the RNNs.
+        inputs: what they read.
+        answers: what they answered, ``(B, S, T, O)``.
+    """
+    metric = get_loss(EMULATION_METRICS[module.output_kind][0], module.output_kind)
+    return metric(module.emulate(embedding, inputs), answers).mean((1, 2))
+
+
+def imitate(
+    module: EmulationModule,
+    problem: Problem,
+    weights: RNNWeights,
+    embedding: Tensor,
+    reference: Reference,
+) -> Imitation:
+    """Compare the emulator with one RNN, on the zoo's sequences and on those that it writes.
+
+    Args:
+        module: with the emulator.
+        problem: knows whether RNNs write sequences.
+        weights: the RNN, ``(1, N)``.
+        embedding: its own, ``(1, D)``.
+        reference: of the zoo.
+    """
+
+    def error(inputs: Tensor) -> float:
+        answers, _ = run_population(weights, inputs)
+        return float(imitation_error(module, embedding, inputs, answers))
+
+    written = problem.write_sequences(
+        lambda inputs, state: run_population(weights, inputs, state),
+        SEQUENCES,
+        torch.Generator().manual_seed(0),
+    )
+    own = None
+    if written is not None:
+        own = Placement.among(error(problem.encode(written)), reference.own_imitation)
+    zoo = Placement.among(error(reference.probes[None]), reference.zoo_imitation)
+    return Imitation(EMULATION_METRICS[module.output_kind][0], zoo, own)
+
+
+def judge(
+    weights: RNNWeights,
+    nearest_of_zoo: float,
+    imitation: Imitation,
+    reference: Reference,
+    held_out: NDArray[np.int64],
+) -> Fit:
+    """Judge one RNN by its place among the zoo's, the sizes of its weights and its imitation.
+
+    Args:
+        weights: the RNN, ``(1, N)``.
+        nearest_of_zoo: the distance to its nearest RNN of the zoo.
+        imitation: by the emulator.
+        reference: of the zoo.
+        held_out: rows of the validation RNNs.
+    """
+    distance = Placement.among(nearest_of_zoo, reference.distance)
+    sizes = reference.sizes
+    mean, spread = sizes.mean(0), sizes.std(0).clamp(min=1e-6)
+    deviations = ((tensor_sizes(weights) - mean) / spread)[0]
+    theirs = ((sizes[torch.from_numpy(held_out)] - mean) / spread).abs().amax(1)
+    size = Placement.among(float(deviations.abs().max()), theirs)
+    names = [tensor.name for tensor in weights.spec.tensors]
+    reasons = []
+    if distance.extreme:
+        reasons.append("its embedding is further from all RNNs of the zoo than theirs are")
+    if size.extreme:
+        largest = names[int(deviations.abs().argmax())]
+        reasons.append(f"its weights are of another size than the zoo's, {largest} most of all")
+    if imitation.zoo.extreme:
+        reasons.append("the emulator imitates it worse than the zoo's on the zoo's sequences")
+    if imitation.own is not None and imitation.own.extreme:
+        reasons.append("the emulator imitates it worse than the zoo's on its own sequences")
+    return Fit(
+        verdict="outside" if reasons else "within" if len(held_out) >= FEWEST else "unknown",
+        reasons=tuple(reasons),
+        distance=distance,
+        weights=size,
+        tensors=dict(zip(names, deviations.tolist(), strict=True)),
     )
 
 
@@ -174,10 +275,6 @@ def _identity(zoo: Zoo) -> str:
     return checksum_of({"manifest": asdict(zoo.manifest), "files": changed})
 
 
-def _tensors(reference: Reference) -> dict[str, Tensor]:
-    return {field.name: getattr(reference, field.name) for field in fields(Reference)}
-
-
 def _kept(path: Path, key: dict[str, Any], data: ZooDataModule) -> Reference | None:
     """Return what a file holds, where it is of this checkpoint and zoo.
 
@@ -195,7 +292,7 @@ def _kept(path: Path, key: dict[str, Any], data: ZooDataModule) -> Reference | N
         return None
     every, held_out = len(data.zoo), len(data.rows("validation"))
     imitated = min(held_out, IMITATED)
-    rows = {"embedding": every, "sizes": every, "distance": held_out, "imitated": imitated}
+    rows = {"embedding": every, "sizes": every, "distance": held_out}
     rows |= {"zoo_imitation": imitated, "own_imitation": imitated}
     fits = tensors.keys() == rows.keys() | {"probes"} and all(
         tensors[name].shape[:1] == (count,) for name, count in rows.items()

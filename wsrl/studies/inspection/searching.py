@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +10,12 @@ from typing import Any
 
 import torch
 
+from wsrl.minutes import Minutes
 from wsrl.problems import Target
 from wsrl.studies.inspection.inspector import Inspector
 from wsrl.studies.inspection.records import Inspection, Property
 from wsrl.tasks.targets import make_target
 from wsrl.zoos.packing.models import SUFFIXES, model_files
-
-EVERY = 10.0
-"""Seconds after which a search says again how far it is."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +105,7 @@ def search(
         like: of an RNN; the others are put in the order of their likeness to it.
         wanted: a property; they are put in the order in which they come near it, of two as near
             the surer one first.
-        say: told now and then how far the search is.
+        say: told once a minute how far the search is.
 
     Returns:
         The RNNs, and the files that were left out with the reason.
@@ -120,18 +117,23 @@ def search(
     _ = inspector.reference  # what is wrong with it is one error, not one for each file
     example = None if like is None else inspector.inspect(like)
     hits, skipped = [], []
-    told = time.monotonic()
+    minutes = Minutes()
     for done, file in enumerate(files):
-        if time.monotonic() - told >= EVERY:
+        if minutes.passed():
             say(f"{done} of {len(files)} RNNs inspected")
-            told = time.monotonic()
         try:
             found = inspector.inspect(file)
         except (ValueError, OSError) as error:
             skipped.append((file, str(error)))
             continue
-        hits.append(Hit(found, _difference(found, example, wanted)))
-    return sorted(hits, key=lambda hit: _order(hit, wanted)), skipped
+        difference, doubt = None, 0.0
+        if example is not None:
+            difference = math.dist(found.embedding, example.embedding)
+        elif wanted is not None:
+            read = next(each for each in found.properties if each.name == wanted.name)
+            difference, doubt = wanted.difference(read), -(read.exact or 0.0)
+        hits.append(((difference or 0.0, doubt), Hit(found, difference)))
+    return [hit for _, hit in sorted(hits, key=lambda each: each[0])], skipped
 
 
 def find_files(given: Iterable[str | Path]) -> list[Path]:
@@ -164,44 +166,17 @@ def _columns(found: Property) -> dict[str, Any]:
     return {name: found.values[0], **ends}
 
 
-def _difference(
-    found: Inspection, example: Inspection | None, wanted: Wanted | None
-) -> float | None:
-    if example is not None:
-        return math.dist(found.embedding, example.embedding)
-    if wanted is None:
-        return None
-    return wanted.difference(_property(found, wanted))
-
-
-def _property(found: Inspection, wanted: Wanted) -> Property:
-    return next(each for each in found.properties if each.name == wanted.name)
-
-
-def _order(hit: Hit, wanted: Wanted | None) -> tuple[float, float]:
-    """Return what RNNs are sorted by; all alike where nothing is looked for."""
-    if hit.difference is None:
-        return 0.0, 0.0
-    sure = None if wanted is None else _property(hit.found, wanted).exact
-    return hit.difference, -(sure or 0.0)
-
-
 def _value(target: Target, name: str, word: str) -> float | str:
     """Return the value that a word stands for."""
-    known = target.labels or target.values
-    for value in known:
-        if word == value or (not isinstance(value, str) and _number(word) == value):
-            return value
-    if known:
-        raise ValueError(f"{name} is one of {', '.join(map(str, known))}, not {word!r}")
-    if (number := _number(word)) is None:
-        raise ValueError(f"{name} is a number, not {word!r}")
-    return number
-
-
-def _number(word: str) -> float | None:
     try:
         number = float(word)
     except ValueError:
-        return None
-    return number if math.isfinite(number) else None
+        number = math.nan
+    if known := target.labels or target.values:
+        for value in known:
+            if value in (word, number):
+                return value
+        raise ValueError(f"{name} is one of {', '.join(map(str, known))}, not {word!r}")
+    if not math.isfinite(number):
+        raise ValueError(f"{name} is a number, not {word!r}")
+    return number

@@ -1,10 +1,10 @@
-"""What is inspected, and by what: the user's RNN, the checkpoint, its zoo."""
+"""What is inspected, and by what: the user's RNN, the checkpoint, its heads and its zoo."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -13,10 +13,12 @@ from torch import Tensor, nn
 
 from wsrl.class_paths import class_path
 from wsrl.data import ZooDataModule
+from wsrl.encoders import Encoder
+from wsrl.problems import Target
 from wsrl.rnn import RNNSpec, RNNWeights
 from wsrl.studies.training.checkpoints import CheckpointRecord
 from wsrl.studies.training.runs import Run
-from wsrl.tasks import EmulationModule, TaskModule
+from wsrl.tasks import PredictionModule, TaskModule
 from wsrl.zoos.packing.models import as_weights, read_model
 
 OwnRNN: TypeAlias = str | Path | Mapping[str, Tensor] | nn.Module | RNNWeights
@@ -43,29 +45,21 @@ def find_checkpoint(given: str | Path) -> Path:
     return found[0]
 
 
-def read_emulation(checkpoint: Path) -> CheckpointRecord:
-    """Read the settings of an emulation run.
+def read_run(task: type[_Task], checkpoint: Path) -> tuple[CheckpointRecord, _Task]:
+    """Read a run's settings, and rebuild what it trained, for evaluation on the CPU.
 
     Raises:
-        ValueError: for another kind of run.
+        ValueError: for a run of another task, or weights that are not those of the model that the
+            checkpoint describes.
     """
     record = CheckpointRecord.read(checkpoint)
-    if record.class_path != class_path(EmulationModule):
+    if record.class_path != class_path(task):
         of = f": its encoder is from {record.pretrained}" if record.pretrained else ""
         raise ValueError(
             f"{checkpoint} is of a {record.class_path.rpartition('.')[2]}{of}; --ckpt takes the "
-            "run of an EmulationModule, and --predict those of predictions"
+            "run of an EmulationModule, and --predict those of a PredictionModule"
         )
-    return record
-
-
-def load_module(task: type[_Task], checkpoint: Path) -> _Task:
-    """Rebuild what a checkpoint holds, for evaluation on the CPU.
-
-    Raises:
-        ValueError: where its weights are not those of the model that it describes.
-    """
-    return task.load_from_checkpoint(checkpoint, map_location="cpu").eval()
+    return record, task.load_from_checkpoint(checkpoint, map_location="cpu").eval()
 
 
 def open_data(record: CheckpointRecord, zoo: str | Path | None = None) -> ZooDataModule:
@@ -142,3 +136,70 @@ def read_rnn(
     if not bool(weights.flat.isfinite().all()):
         raise ValueError(f"{called} has weights that are not finite")
     return weights, name
+
+
+class Head(NamedTuple):
+    """A prediction run: its checkpoint, its settings, and what it trained."""
+
+    path: Path
+    record: CheckpointRecord
+    module: PredictionModule
+
+
+def find_heads(
+    given: Sequence[str | Path], checkpoint: Path, encoder: Encoder, targets: dict[str, Target]
+) -> list[Head]:
+    """Read the prediction runs that are given, and find those beside the encoder's run.
+
+    Those found are runs in folders beside it, trained on its encoder as it is in the checkpoint.
+    One that is given counts more, and else the first by name.
+
+    Raises:
+        ValueError: for a run given that does not predict from this encoder, or two for one target.
+    """
+    heads: dict[str, Head] = {}
+    for run in given:
+        head = _read_head(find_checkpoint(run), encoder, checkpoint, targets)
+        if (other := heads.setdefault(head.module.target, head)) is not head:
+            raise ValueError(
+                f"{other.path} and {head.path} both predict {head.module.target!r}; give one"
+            )
+    own = Run.of_checkpoint(checkpoint.resolve()).folder
+    for path in sorted(own.parent.glob("*/checkpoints/best.ckpt")):
+        if not path.is_file() or path.parent.parent == own:
+            continue
+        try:
+            head = _read_head(path, encoder, checkpoint, targets)
+        except (ValueError, OSError):  # another encoder's, or damaged: nobody asked for it
+            continue
+        heads.setdefault(head.module.target, head)
+    return list(heads.values())
+
+
+def _read_head(path: Path, encoder: Encoder, of: Path, targets: dict[str, Target]) -> Head:
+    """Read a head that reads this very encoder's embeddings, and predicts what the zoo has."""
+    record, module = read_run(PredictionModule, path)
+    if not _equal(module.encoder, encoder):
+        raise ValueError(
+            f"{path} predicts from another encoder (from {record.pretrained or 'random weights'}, "
+            f"mode {module.mode}) than that in {of}; --predict takes runs with "
+            f"--model.pretrained {of} and --model.mode frozen"
+        )
+    target = targets.get(module.target)
+    held = (module.kind.parts, module.kind.classes)
+    if target is None or held != (target.parts, len(target.values)):
+        raise ValueError(
+            f"{path} predicts {module.target!r}, which the zoo does not have; it has "
+            f"{', '.join(targets)}"
+        )
+    return Head(path, record, module)
+
+
+def _equal(one: Encoder, other: Encoder) -> bool:
+    """Whether two encoders are the same function: options and weights."""
+    mine, theirs = one.state_dict(), other.state_dict()
+    return (
+        one.config() == other.config()
+        and mine.keys() == theirs.keys()
+        and all(torch.equal(mine[name], theirs[name]) for name in mine)
+    )

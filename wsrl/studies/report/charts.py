@@ -124,7 +124,7 @@ def ablation_charts(benchmark: Benchmark, ranking: Ranking) -> Iterator[Chart]:
             trace = go.Scatter(
                 x=[chart_text(value) for value in own.option_value],
                 y=own["mean"],
-                error_y=_error(own),
+                error_y=_error(own["mean"], own["low"], own["high"]),
                 text=[_told(entry) for entry in rows_of(own)],
                 mode="lines+markers",
                 hovertemplate="%{text}<extra></extra>",
@@ -158,9 +158,7 @@ def _dot(benchmark: Benchmark, entry: Any, contest: Contest, place: int, offset:
     return go.Scatter(
         x=[entry.mean],
         y=[0],
-        error_x=_error(
-            pd.DataFrame([(entry.mean, entry.low, entry.high)], columns=["mean", "low", "high"])
-        ),
+        error_x=_error(entry.mean, entry.low, entry.high),
         mode="markers",
         marker={"symbol": _SPLITS[place % len(_SPLITS)], "size": 10},
         text=[_told(entry)],
@@ -169,12 +167,10 @@ def _dot(benchmark: Benchmark, entry: Any, contest: Contest, place: int, offset:
     )
 
 
-def _error(entries: pd.DataFrame) -> dict[str, Any]:
-    """Return the interval of a mean as Plotly takes it."""
-    low, high = entries["low"].astype(float), entries["high"].astype(float)
-    mean = entries["mean"].astype(float)
-    ends = ((high - mean).fillna(0).tolist(), (mean - low).fillna(0).tolist())
-    return {"type": "data", "array": ends[0], "arrayminus": ends[1], "width": 0, "thickness": 1.5}
+def _error(mean: Any, low: Any, high: Any) -> dict[str, Any]:
+    """Return the interval of a mean, or of several, as Plotly takes it."""
+    up, down = (np.nan_to_num(np.atleast_1d(size)).tolist() for size in (high - mean, mean - low))
+    return {"type": "data", "array": up, "arrayminus": down, "width": 0, "thickness": 1.5}
 
 
 def _told(entry: Any) -> str:
@@ -230,7 +226,7 @@ def _trade(benchmark: Benchmark, ranking: Ranking, contest: Contest, cost: str) 
     medians = trained.groupby("label")[cost].median()
     entries = ranking.entries(contest)
     entries = entries.assign(cost=entries.label.map(medians).clip(lower=1e-3))
-    entries = entries[entries["cost"].notna() & np.isfinite(entries["mean"].astype(float))]
+    entries = entries[entries["cost"].notna() & np.isfinite(entries["mean"])]
     if entries["mean"].nunique() < 2 or not direction(contest):
         return None
     front = _front(entries, direction(contest))
@@ -263,7 +259,7 @@ def _trade(benchmark: Benchmark, ranking: Ranking, contest: Contest, cost: str) 
 
 def _front(entries: pd.DataFrame, better: int) -> pd.DataFrame:
     """Return the entries that are better than all cheaper ones, the cheapest first."""
-    ordered = entries.assign(quality=better * entries["mean"].astype(float))
+    ordered = entries.assign(quality=better * entries["mean"])
     ordered = ordered.sort_values(["cost", "quality"], ascending=[True, False])
     before = ordered.quality.cummax().shift(fill_value=-np.inf)
     return ordered[ordered.quality > before]

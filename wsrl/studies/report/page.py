@@ -26,7 +26,7 @@ from wsrl.studies.report.charts import (
 from wsrl.studies.report.probing import probing_charts
 from wsrl.studies.report.properties import flat, property_tables
 from wsrl.studies.report.ranking import Ranking
-from wsrl.studies.report.reading import AND, Benchmark, rows_of
+from wsrl.studies.report.reading import AND, Benchmark
 from wsrl.studies.report.rnns import maps, scores
 from wsrl.studies.report.tables import (
     ablation_tables,
@@ -40,8 +40,6 @@ from wsrl.studies.report.tables import (
 )
 from wsrl.studies.report.words import markdown_line, markdown_text
 from wsrl.terminal import printable
-
-_SEED_WORD = r"(seed(?:_everything)?[ =]?){}\b"
 
 
 class Report:
@@ -81,24 +79,13 @@ class Report:
             "trades": list(trades(benchmark, ranking)),
         }
 
-    def run_groups(self) -> dict[str, dict[str, list[tuple[str, str, list[str], bool]]]]:
-        """Return the runs by zoo and encoder, then by setting.
-
-        Of each run: folder, state, commands, and whether these are those of the first seed but for
-        the seed.
-        """
-        groups: dict[str, dict[str, list[tuple[str, str, list[str], bool]]]] = {}
+    def run_groups(self) -> dict[str, dict[str, pd.DataFrame]]:
+        """Return the runs by zoo and encoder, then by setting."""
+        groups: dict[str, dict[str, pd.DataFrame]] = {}
         for setting, runs in self.benchmark.runs.groupby("setting", sort=False):
             first = runs.iloc[0]
             title = f"{first.zoo or first.kind} / {first.label or first.kind}"
-            rows = []
-            for run in rows_of(runs):
-                commands = _commands(run.command)
-                theirs = _reseeded(first.command, first.seed, run.seed)[: len(commands)]
-                # Shorter, where embeddings are written for the first seed only.
-                same = run.Index != runs.index[0] and bool(commands) and commands == theirs
-                rows.append((run.folder, run.state, commands, same))
-            groups.setdefault(title, {})[str(setting)] = rows
+            groups.setdefault(title, {})[str(setting)] = runs
         return groups
 
     def anchors(self) -> dict[str, str]:
@@ -112,8 +99,7 @@ def to_html(report: Report) -> str:
 
     def place(chart: Chart) -> int:
         """Keep a chart's figure for the page's script; return its number."""
-        own = {"encoder": chart.encoder, "group": chart.group, "height": chart.height}
-        figures.append({**json.loads(chart.figure.to_json()), **own})
+        figures.append({**json.loads(chart.figure.to_json()), "group": chart.group})
         return len(figures) - 1
 
     environment = _environment(_visible, autoescape=True)
@@ -124,6 +110,7 @@ def to_html(report: Report) -> str:
         charts=report.charts(),
         figures=figures,
         anchors=report.anchors(),
+        between=AND,
         plotly=base64.b64encode(compressed).decode(),
     )
 
@@ -159,16 +146,3 @@ def _breakable(name: str) -> Markup:
     """Let a long name break between its words: ``InteractiveProbing-num_probes=2``."""
     text = str(escape(printable(name)))
     return Markup(re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[-=/_,])", "<wbr>", text))
-
-
-def _commands(text: str) -> list[str]:
-    return text.split(AND) if text else []
-
-
-def _reseeded(commands: str, before: Any, seed: Any) -> list[str]:
-    """Return commands with another seed in place of their own."""
-    lines = _commands(commands)
-    if pd.isna(before) or pd.isna(seed):
-        return lines
-    pattern = re.compile(_SEED_WORD.format(before))
-    return [pattern.sub(rf"\g<1>{seed}", line) for line in lines]

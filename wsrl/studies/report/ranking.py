@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from wsrl.analysis.comparison import BETTER, estimate, paired_difference, ranks
-from wsrl.studies.report.reading import Benchmark, rows_of
+from wsrl.studies.report.reading import Benchmark
 
 EMULATION = ("total_variation", "mean_squared_error")
 """The loss that emulation is judged by, whichever of the two there is."""
@@ -32,6 +32,11 @@ SUMMARY = (
     *("difference", "difference_low", "difference_high", "difference_seeds", "p_value"),
 )
 """Columns of the table of a ranking."""
+
+_MEASURED = (
+    *("mean", "low", "high", "rank"),
+    *("difference", "difference_low", "difference_high", "p_value"),
+)
 
 
 class Contest(NamedTuple):
@@ -92,10 +97,12 @@ class Ranking:
         }
         return [contest for contest in found if contest.metric == first[contest.split]]
 
-    def all_judging(self) -> list[Contest]:
-        """Return the contests by which encoders are judged, on all zoos and targets."""
+    def judged(self) -> pd.DataFrame:
+        """Return who competes in what encoders are judged by, on all zoos and targets."""
         works = dict.fromkeys(contest[:3] for contest in self.found)
-        return [contest for work in works for contest in self.judging(*work)]
+        judging = [contest for work in works for contest in self.judging(*work)]
+        found = self.table.merge(pd.DataFrame(judging, columns=list(CONTEST)))
+        return found[found.ablation_of == ""]
 
     def lead(self, benchmark: Benchmark, zoo: str) -> list[Contest]:
         """Return what a zoo's main table shows: emulation, clones, the main target's first mode."""
@@ -128,7 +135,8 @@ def rank(benchmark: Benchmark) -> Ranking:
         for row in _compete(contest, benchmark.compare_with)
     ]
     beside = ("label", "setting", "ablation_of", "option", "option_value", "values")
-    return Ranking(pd.DataFrame(rows, columns=[*SUMMARY, *beside]))
+    table = pd.DataFrame(rows, columns=[*SUMMARY, *beside])
+    return Ranking(table.astype(dict.fromkeys(_MEASURED, float)))
 
 
 def direction(contest: Contest) -> int:
@@ -136,7 +144,7 @@ def direction(contest: Contest) -> int:
     return BETTER.get(contest.metric, 0)
 
 
-def verdict(entry: Any, better: int) -> str:
+def verdict(entry: Any) -> str:
     """Say whether an entry differs from the encoder compared with.
 
     ``better`` or ``worse`` by the sign-flip test, which takes 6 seeds; ``leans`` to one side where
@@ -144,8 +152,8 @@ def verdict(entry: Any, better: int) -> str:
 
     Args:
         entry: a row of the ranking.
-        better: as of ``direction``.
     """
+    better = BETTER.get(entry.metric)
     if not better or pd.isna(entry.difference):
         return ""
     certain = entry.p_value <= SIGNIFICANT
@@ -234,26 +242,12 @@ def mean_ranks(ranking: Ranking) -> pd.DataFrame:
         A row for each encoder's label, the best first; columns ``all``, ``emulation`` and modes
         with means, and ``contests``, of how many ``all`` is the mean.
     """
-    judging = ranking.all_judging()
-    rows = [r for c in judging for r in rows_of(ranking.entries(c)) if _is_ranked(r)]
-    found = pd.DataFrame(
-        [(r.label, r.mode or "emulation", r.rank) for r in rows],
-        columns=["label", "mode", "rank"],
-    )
+    found = ranking.judged()
+    found = found[(found.kind != "baseline") & found["rank"].notna()]
+    found = found.assign(mode=found["mode"].replace("", "emulation"))
     if found.empty:
         return found
     table = found.pivot_table(index="label", columns="mode", values="rank", sort=False)
     of_all = found.groupby("label", sort=False)["rank"].agg(["mean", "count"])
     table.insert(0, "all", of_all["mean"])
     return table.assign(contests=of_all["count"]).sort_values("all", kind="stable")
-
-
-def _is_ranked(entry: Any) -> bool:
-    return entry.kind != "baseline" and not pd.isna(entry.rank)
-
-
-def verdicts(ranking: Ranking, contests: Iterable[Contest]) -> Iterator[tuple[str, str]]:
-    """Yield label and verdict of every encoder in every contest."""
-    for contest in contests:
-        for entry in rows_of(ranking.entries(contest)):
-            yield str(entry.label), verdict(entry, direction(contest))

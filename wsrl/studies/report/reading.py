@@ -7,7 +7,7 @@ without the runs' own folders, but with the tables of an earlier report, is read
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -190,43 +190,30 @@ def rows_of(table: pd.DataFrame) -> Iterator[Any]:
 
 def _run(trial: Trial, result: Result | None) -> dict[str, Any]:
     ablation = trial.ablation
-    setting = trial.name.replace(f"/seed{trial.seed}/", "/")
-    row = {
-        "zoo": trial.zoo,
-        "kind": trial.kind,
-        "encoder": trial.encoder,
-        "target": trial.target or "",
-        "mode": trial.mode or "",
-        "ablation_of": ablation.of if ablation else "",
-        "option": ablation.option if ablation else "",
-        "option_value": str(ablation.value) if ablation else "",
-        "state": "missing",
-    }
-    if result is not None:
-        made_with = "; ".join(f"{name} {value}" for name, value in result.made_with.items())
-        row |= {"state": "done" if result.error is None else "failed", "error": result.error or ""}
-        row["made_with"] = made_with
-    shown = {name: printable(value) for name, value in row.items()}
-    if result is not None:
-        shown["command"] = AND.join(map(printable, result.commands))
-    numbers: dict[str, Any] = {"seed": trial.seed if setting != trial.name else None}
-    if result is not None:
-        numbers |= {"wall_seconds": result.wall_seconds}
-        numbers |= {name: getattr(result.cost, name) for name in COSTS if result.cost}
-    return {"folder": f"{TRIALS}/{trial.name}", **shown, **numbers}
+    row: dict[str, Any] = {"folder": f"{TRIALS}/{trial.name}", "state": "missing"}
+    row |= {name: getattr(trial, name) for name in ("zoo", "kind", "encoder", "target", "mode")}
+    row["seed"] = trial.seed if f"/seed{trial.seed}/" in trial.name else None
+    if ablation is not None:
+        row |= {"ablation_of": ablation.of, "option": ablation.option}
+        row["option_value"] = str(ablation.value)
+    if result is None:
+        return row
+    row |= {"state": "done" if result.error is None else "failed", "error": result.error}
+    row["made_with"] = "; ".join(f"{name} {value}" for name, value in result.made_with.items())
+    row |= {"command": AND.join(result.commands), "wall_seconds": result.wall_seconds}
+    return row | (asdict(result.cost) if result.cost else {})
 
 
 def _described(runs: pd.DataFrame) -> pd.DataFrame:
-    """Give columns their types; add ``setting`` and ``label``."""
-    text = [name for name in RUN if name not in _NUMBERS]
+    """Give columns their types, and text without controls; add ``setting`` and ``label``."""
+    text = [name for name in RUN if name not in ("folder", *_NUMBERS)]
     kinds: dict[str, Any] = {"seed": "Int64", "wall_seconds": float}
     kinds |= {f.name: "Int64" if f.type == "int" else float for f in fields(Cost)}
     runs = runs.astype({**dict.fromkeys(text, object), **kinds})
-    runs[text] = runs[text].where(runs[text].notna(), "")
+    runs[text] = runs[text].where(runs[text].notna(), "").map(printable)
     pairs = zip(runs.folder, runs.seed, strict=True)
     runs["setting"] = [folder.replace(f"/seed{seed}/", "/") for folder, seed in pairs]
-    named = zip(runs.kind, runs.encoder, strict=True)
-    runs["label"] = [f"{name} (baseline)" if kind == "baseline" else name for kind, name in named]
+    runs["label"] = runs.encoder.where(runs.kind != "baseline", runs.encoder + " (baseline)")
     return runs
 
 

@@ -35,6 +35,7 @@ _DIMENSIONS = {
 _SCATTERED, _MAPPED = 400, 300  # RNNs that are drawn: more would hide each other
 _ENTRIES = 3  # of a task that colour a map
 _SEED = 0
+_SYMBOLS = ("circle", "diamond", "square", "cross")
 _FEWEST = 5  # RNNs of which a map is drawn
 _SAME = 1e-5  # embeddings have norm 1; rounding differs between batches
 
@@ -73,7 +74,6 @@ def maps(benchmark: Benchmark) -> Iterator[tuple[str, list[str], list[Chart | st
                 charts.append(f"{label}: no map, since {reason}.")
                 continue
             made = _map(columns, _splits(path), _zoo_of(path))
-            made.update_layout(meta={**made.layout.meta, "group": zoo})
             labels |= dict.fromkeys(made.layout.meta["colours"])
             index = benchmark.entrants.index(label)
             charts.append(Chart(f"{zoo}: {label}", made, encoder=index, group=zoo))
@@ -128,29 +128,25 @@ def _map(columns: Columns, splits: list[str], zoo: Zoo | None) -> go.Figure:
     tsne = TSNE(perplexity=min(30, (len(embedding) - 1) / 3), init="pca", random_state=_SEED)
     positions = {"PCA": pca.transform(embedding), "t-SNE": tsne.fit_transform(embedding)}
     first, second = pca.explained_variance_ratio_
+    unsplit = np.zeros(len(embedding))
     trace = go.Scatter(
         mode="markers",
         text=_told(columns, splits, zoo),
         hovertemplate="%{text}<extra></extra>",
-        marker={"symbol": [_symbol(split) for split in columns.get("split", [0] * len(embedding))]},
+        marker={"symbol": [_SYMBOLS[int(split) % 4] for split in columns.get("split", unsplit)]},
     )
     made = figure("", "", [trace])
     colours, cyclic = _colours(columns, zoo)
     meta = {
         "positions": {k: np.round(v, 4).T.tolist() for k, v in positions.items()},
         "shares": f"PCA shows {first:.0%} and {second:.0%} of the variance",
-        "colours": {k: [_plain(x) for x in v] for k, v in colours.items()},
+        "colours": {
+            name: [value if np.isfinite(value) else None for value in column.round(4).tolist()]
+            for name, column in colours.items()
+        },
         "cyclic": cyclic,
     }
     return made.update_layout(meta=meta).update_xaxes(visible=False).update_yaxes(visible=False)
-
-
-def _symbol(split: float) -> str:
-    return ("circle", "diamond", "square", "cross")[int(split) % 4]
-
-
-def _plain(value: float) -> float | None:
-    return round(float(value), 4) if np.isfinite(value) else None
 
 
 def _colours(columns: Columns, zoo: Zoo | None) -> tuple[Columns, list[str]]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from wsrl.studies.report.ranking import Contest, Ranking, direction, mean_ranks, verdict, verdicts
+from wsrl.studies.report.ranking import Contest, Ranking, direction, mean_ranks, verdict
 from wsrl.studies.report.reading import COSTS, Benchmark, rows_of
 from wsrl.studies.report.words import head_of, interval, number, work_of
 
@@ -89,7 +89,7 @@ def differences(caption: str, ranking: Ranking, contests: Sequence[Contest]) -> 
                 if pd.isna(entry.mean) and not entry.values:
                     yield entry.label, _without_value(entry)
                 continue
-            word = verdict(entry, direction(contest))
+            word = verdict(entry)
             sign = "+" if entry.difference > 0 else ""
             yield (
                 entry.label,
@@ -121,8 +121,9 @@ def rank_table(benchmark: Benchmark, ranking: Ranking) -> Table | None:
     heads = [*groups]
     if benchmark.compare_with is not None:
         heads.append("wins, losses")
-        judged = pd.DataFrame(verdicts(ranking, ranking.all_judging()), columns=["label", "word"])
-        counts = judged.groupby("label").word.value_counts()
+        judged = ranking.judged()
+        words = judged.assign(word=[verdict(entry) for entry in rows_of(judged)])
+        counts = words.groupby("label").word.value_counts()
         for label, values in rows.items():
             certain, leans = (_wins(counts, label, lean) for lean in ("", "leans "))
             values.append(Value(" ".join(filter(None, (certain, leans and f"({leans})")))))
@@ -213,22 +214,14 @@ def _table(caption: str, columns: Mapping[Contest, Mapping[str, Value]]) -> Tabl
 
 
 def _means(contest: Contest, rows: pd.DataFrame) -> Iterator[tuple[str, Value]]:
-    better = direction(contest)
-    finite = rows[np.isfinite(rows["mean"].astype(float))]
-    leader = None
-    if better and finite["mean"].nunique() > 1:  # where all are equal, none is the best
-        leader = finite.iloc[int((better * finite["mean"].astype(float)).argmax())]
+    score = direction(contest) * rows["mean"].where(np.isfinite(rows["mean"]))
+    some_better = score.nunique() > 1  # where all are equal, none is the best
+    leader: Any = rows.iloc[int(score.argmax())] if some_better else None
     for entry in rows_of(rows):
         best = leader is not None and entry.mean == leader["mean"]
-        close = leader is not None and not best and _overlap(entry, leader)
+        close = leader is not None and not best
+        close = close and bool(entry.low <= leader["high"] and leader["low"] <= entry.high)
         yield str(entry.label), _mean(entry, best, close)
-
-
-def _overlap(entry: Any, leader: Any) -> bool:
-    ends = (entry.low, entry.high, leader["low"], leader["high"])
-    if any(end is None for end in ends):  # of one seed
-        return False
-    return bool(entry.low <= leader["high"] and leader["low"] <= entry.high)
 
 
 def _mean(entry: Any, best: bool = False, close: bool = False) -> Value:

@@ -15,7 +15,6 @@ _EXPECTED_WARNINGS = (
     "Be aware that when using `ckpt_path`, callbacks",  # evaluation needs none of them
     r"Found \d+ module\(s\) in eval mode",  # a frozen encoder
     ".*method of metric MeanMetric was called before",  # a mean of nothing is NaN, and said
-    ".*could not find the monitored key",  # goes on from the very end of an epoch
 )
 
 

@@ -154,18 +154,12 @@ class Request:
         Raises:
             ValueError: when the command line does not say, or there is no such checkpoint.
         """
-        if subcommand != "fit" and self.ckpt_path is None:
+        if subcommand != "fit" and self.ckpt_path in (None, AUTO):
             raise ValueError(
-                f"say what to {subcommand}: --ckpt_path RUN/checkpoints/best.ckpt, "
-                "or --run RUN --ckpt_path best"
+                f"say which to {subcommand}: best or last (--run RUN --ckpt_path best), or a path "
+                "(--ckpt_path RUN/checkpoints/best.ckpt)"
             )
-        if subcommand != "fit" and self.ckpt_path == AUTO:
-            raise ValueError(
-                f"--ckpt_path auto is for fit; say which to {subcommand}: best or last"
-            )
-        path = None
-        if self.ckpt_path is not None and self.ckpt_path not in (*WORDS, AUTO):
-            path = Path(self.ckpt_path)
+        path = None if self.ckpt_path in (None, *WORDS, AUTO) else Path(str(self.ckpt_path))
         if self.run is not None:
             run = Run(Path(self.run))
         elif path is not None and not (subcommand == "fit" and self.configs):
@@ -175,8 +169,8 @@ class Request:
         if self.ckpt_path == AUTO:
             last = run.checkpoint("last")
             return run, last if last.is_file() else None
-        if self.ckpt_path is not None and path is None:
-            path = run.checkpoint(self.ckpt_path)
+        if self.ckpt_path in WORDS:
+            path = run.checkpoint(str(self.ckpt_path))
         if path is not None and not path.is_file():
             others = ", ".join(map(str, sorted(path.parent.glob("*.ckpt"))))
             further = f"; there are {others}" if others else ""

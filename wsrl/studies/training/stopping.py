@@ -25,13 +25,7 @@ from wsrl.terminal import complain
 
 
 class Stopped(SystemExit):
-    """Training ended because it was told to; the status is the one by which shells report it.
-
-    Args:
-        number: the signal.
-        step: optimiser steps that were made.
-        saved: the step of the last checkpoint; ``None`` where there is none.
-    """
+    """A signal ended training at a step; ``saved`` is that of the last checkpoint, if any."""
 
     def __init__(self, number: int, step: int, saved: int | None) -> None:
         super().__init__(0 if is_launched() else 128 + number)
@@ -164,8 +158,8 @@ class LastCheckpoint(Checkpoint):
         accumulated = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         self._between_steps = accumulated or trainer.is_last_batch
         self._agree(trainer)
-        wanted = self._due or self._told or is_over(trainer)
-        if wanted and self._between_steps and not may_validate(trainer, batch_idx):
+        wanted = self._due or self._told or _is_over(trainer)
+        if wanted and self._between_steps and not _may_validate(trainer, batch_idx):
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -185,7 +179,7 @@ class LastCheckpoint(Checkpoint):
             self._agree(trainer)
             if self._told:
                 self._validating = True
-                if self._between_steps and not is_over(trainer):
+                if self._between_steps and not _is_over(trainer):
                     self._save(trainer)
                 self._end(trainer)
 
@@ -225,7 +219,7 @@ class LastCheckpoint(Checkpoint):
     def _save(self, trainer: Trainer) -> None:
         if self._path is None:
             return
-        self._at_end = is_over(trainer)
+        self._at_end = _is_over(trainer)
         trainer.save_checkpoint(self._end_path() if self._at_end else self._path, False)
         if not self._at_end:
             self._step_saved = trainer.global_step
@@ -241,7 +235,7 @@ class LastCheckpoint(Checkpoint):
         return self._path.with_suffix(".end")
 
 
-def is_over(trainer: Trainer) -> bool:
+def _is_over(trainer: Trainer) -> bool:
     """Say whether training ends with this batch, as far as is known while it ends."""
     steps, epochs = trainer.global_step, trainer.current_epoch + trainer.is_last_batch
     enough = steps >= (trainer.min_steps or 0) and epochs >= (trainer.min_epochs or 0)
@@ -250,13 +244,8 @@ def is_over(trainer: Trainer) -> bool:
     return (trainer.should_stop and enough) or last_step or last_epoch
 
 
-def may_validate(trainer: Trainer, batch_idx: int) -> bool:
-    """Say whether a validation may follow a batch: Lightning would leave it out after a restart.
-
-    Args:
-        trainer: has made the batch.
-        batch_idx: the number of the batch in its epoch, from 0.
-    """
+def _may_validate(trainer: Trainer, batch_idx: int) -> bool:
+    """Say whether a validation may follow a batch: Lightning would leave it out after a restart."""
     if not trainer.enable_validation:
         return False
     if trainer.is_last_batch or trainer.should_stop:

@@ -69,35 +69,30 @@ class TrainingStateCheck(Callback):
 def check_training_state(trainer: Trainer, checkpoint: Mapping[str, Any]) -> None:
     """Check what a trainer is about to load, against its optimisers, schedulers and loops.
 
+    That its counters are whole numbers was checked when the checkpoint's settings were read.
+
     Raises:
         ValueError: saying what does not fit.
     """
     wanted = ("callbacks", "loops", "optimizer_states", "lr_schedulers", "global_step")
     if lacking := [name for name in wanted if name not in checkpoint]:
         raise ValueError(f"it holds no {', '.join(lacking)}")
-    pairs: tuple[tuple[str, list[Any]], ...] = (
-        ("optimizer_states", trainer.optimizers),
-        ("lr_schedulers", [config.scheduler for config in trainer.lr_scheduler_configs]),
-    )
-    for name, own in pairs:
+    schedulers: list[Any] = [config.scheduler for config in trainer.lr_scheduler_configs]
+    for name, own in (("optimizer_states", trainer.optimizers), ("lr_schedulers", schedulers)):
         saved = checkpoint[name]
         if not isinstance(saved, list) or len(saved) != len(own):
             held = len(saved) if isinstance(saved, list) else f"a {type(saved).__name__}"
             raise ValueError(f"its {name} hold {held}, the model needs {len(own)}")
-    if type(steps := checkpoint["global_step"]) is not int:
-        raise ValueError(f"its global_step is {reprlib.repr(steps)}")
     for optimizer, saved in zip(trainer.optimizers, checkpoint["optimizer_states"], strict=True):
         try:
-            check_optimizer_state(optimizer, saved, began=steps > 0)
+            check_optimizer_state(optimizer, saved, began=checkpoint["global_step"] > 0)
         except (ValueError, TypeError) as error:
             raise ValueError(f"its optimiser's state does not fit the model ({error})") from error
-    for config, saved in zip(
-        trainer.lr_scheduler_configs, checkpoint["lr_schedulers"], strict=True
-    ):
-        _check_scheduler(config.scheduler, saved)
+    for scheduler, saved in zip(schedulers, checkpoint["lr_schedulers"], strict=True):
+        _check_scheduler(scheduler, saved)
     loops = checkpoint["loops"]
     found = loops.get("fit_loop") if isinstance(loops, dict) else None
-    if not (are_counters(found) and _holds_all(found, trainer.fit_loop.state_dict())):
+    if not _holds_all(found, trainer.fit_loop.state_dict()):
         raise ValueError("its loops are no counters of training")
 
 
