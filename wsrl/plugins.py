@@ -14,26 +14,6 @@ Part = TypeVar("Part")
 _Given = TypeVar("_Given")
 
 
-def load_plugins(group: str, register: Callable[[Any], object]) -> None:
-    """Load the parts that other packages announce.
-
-    A part that does not load is a warning that names it; the others load all the same.
-
-    Args:
-        group: the entry point group.
-        register: takes each part that was loaded.
-    """
-    for point in entry_points(group=group):
-        try:
-            register(point.load())
-        except Exception as error:  # another package's code may raise anything
-            warnings.warn(
-                f"{point.name!r}, announced as {point.value!r} under {group}, does not load "
-                f"({type(error).__name__}: {error}); mend or uninstall the package it is from",
-                stacklevel=2,
-            )
-
-
 class Registry(Generic[Part]):
     """The parts of one kind by name, as all encoders.
 
@@ -118,7 +98,18 @@ class Registry(Generic[Part]):
             self._parts, self._loaded = before, True
 
     def _load(self) -> None:
-        """Import other packages' parts, once; the import may register them itself."""
-        if not self._loaded:
-            self._loaded = True
-            load_plugins(self.group, lambda part: None if part in self else self.register(part))
+        """Import other packages' parts, once; one that does not load is a warning that names it."""
+        if self._loaded:
+            return
+        self._loaded = True
+        for point in entry_points(group=self.group):
+            try:
+                part = point.load()
+                if part not in self:  # the import may have registered it
+                    self.register(part)
+            except Exception as error:  # another package's code may raise anything
+                warnings.warn(
+                    f"{point.name!r}, announced as {point.value!r} under {self.group}, does not "
+                    f"load ({type(error).__name__}: {error}); mend or uninstall its package",
+                    stacklevel=2,
+                )

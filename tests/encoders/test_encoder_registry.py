@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from torch import Tensor, nn
 from tests.encoders.encoder_cases import SMALL, SPECS, random_weights
 from wsrl.encoders import (
     Encoder,
-    LayerwiseStatistics,
     build_encoder,
     create_encoder,
     get_encoder,
@@ -61,32 +59,13 @@ def test_a_users_encoder_is_used_like_the_others() -> None:
     weights = random_weights(SPEC)
     torch.testing.assert_close(encoder(weights), 2 * weights.flat[:, :3])
     assert build_encoder(encoder.config(), SPEC).config() == encoder.config()
-    assert not FirstWeights.permutation_invariant
-
-
-def test_positional_arguments_are_recorded_too() -> None:
-    config = FirstWeights(SPEC, 4, 0.5).config()
-    assert config["init_args"] == {"embedding_dim": 4, "scale": 0.5, "note": None}
-
-
-def test_a_taken_name_is_an_error() -> None:
-    with pytest.raises(ValueError, match="LayerwiseStatistics' is registered already"):
-        register_encoder(LayerwiseStatistics)
-    twin = type("LayerwiseStatistics", (FirstWeights,), {})
-    with pytest.raises(ValueError, match=r"wsrl\.encoders\.statistics\.LayerwiseStatistics"):
-        register_encoder(twin)
-    assert get_encoder("LayerwiseStatistics") is LayerwiseStatistics
+    positional = FirstWeights(SPEC, 4, 0.5).config()["init_args"]
+    assert positional == {"embedding_dim": 4, "scale": 0.5, "note": None}
 
 
 def test_only_encoders_can_be_registered() -> None:
     with pytest.raises(TypeError, match=r"subclasses of Encoder"):
         register_encoder(nn.Linear)
-
-
-def test_an_unknown_name_lists_the_choices() -> None:
-    with pytest.raises(ValueError, match="unknown encoder 'DeepSets'") as caught:
-        create_encoder("DeepSets", SPEC)
-    assert all(name in str(caught.value) for name in list_encoders())
 
 
 @pytest.mark.parametrize("name", sorted(SMALL))
@@ -145,43 +124,6 @@ def test_a_constructor_must_name_its_arguments() -> None:
 
     with pytest.raises(TypeError, match=r"Vague: .* must name all its arguments"):
         Vague(SPEC)
-
-
-def write_package(folder: Path, value: str) -> None:
-    """Write an installed package that announces an encoder."""
-    (folder / "weight_norms.py").write_text(
-        "import wsrl\n\n\n"
-        "class WeightNorm(wsrl.Encoder):\n"
-        "    def forward(self, weights):\n"
-        "        return weights.flat.norm(dim=1, keepdim=True).expand(-1, self.embedding_dim)\n"
-    )
-    info = folder / "weight_norms-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: weight-norms\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[wsrl.encoders]\nWeightNorm = {value}\n")
-
-
-def test_an_entry_point_announces_an_encoder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_package(tmp_path, "weight_norms:WeightNorm")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    encoder = create_encoder("WeightNorm", SPEC, embedding_dim=2)
-    weights = random_weights(SPEC)
-    torch.testing.assert_close(encoder(weights)[:, 1], weights.flat.norm(dim=1))
-    assert encoder.config()["class_path"] == "weight_norms.WeightNorm"
-    assert build_encoder(encoder.config(), SPEC).config() == encoder.config()
-
-
-def test_an_entry_point_that_does_not_load_is_named_and_harms_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_package(tmp_path, "weight_norms:NoSuchThing")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.warns(UserWarning, match="weight_norms:NoSuchThing.*does not load"):
-        assert "FlattenedWeights" in list_encoders()
-    with pytest.raises(ValueError, match="unknown encoder 'WeightNorm'"):
-        create_encoder("WeightNorm", SPEC)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -1,4 +1,4 @@
-"""Probing encoders: what they ask, what they hear, what they must not see."""
+"""Probing encoders: what they ask, what they read, what they must not see."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_fixed_probing_inputs_alone_are_the_same_for_all_rnns(name: str, spec: R
     if isinstance(encoder, FixedProbing):
         assert torch.equal(own, own[:1].expand_as(own))
         return
-    assert torch.equal(own[:, :, 0], own[:1, :, 0].expand_as(own[:, :, 0]))  # nothing heard yet
+    assert torch.equal(own[:, :, 0], own[:1, :, 0].expand_as(own[:, :, 0]))  # no answer yet
     for index in range(1, 4):
         assert (own[index, :, 1:] - own[0, :, 1:]).abs().max() > 1e-6
 
@@ -104,12 +104,12 @@ def test_input_activations(name: str) -> None:
 
 
 @every_probing_encoder
-def test_all_sequences_and_steps_are_heard(name: str) -> None:
+def test_all_sequences_and_steps_are_read(name: str) -> None:
     encoder, weights = probing_encoder(name, SPECS[0]), random_weights(SPECS[0])
-    heard: list[Tensor] = []
-    encoder.from_answers.register_forward_pre_hook(lambda _, args: heard.append(args[0]))
+    given: list[Tensor] = []
+    encoder.from_answers.register_forward_pre_hook(lambda _, args: given.append(args[0]))
     _, outputs = encoder.probes(weights)
-    steps = torch.cat([part.reshape(4, -1, 2 * 4) for part in heard], 1)  # (B, T, P * O)
+    steps = torch.cat([part.reshape(4, -1, 2 * 4) for part in given], 1)  # (B, T, P * O)
     torch.testing.assert_close(steps.unflatten(-1, (2, 4)).transpose(1, 2), outputs)
 
 
@@ -178,11 +178,11 @@ def test_an_echo_alone_lets_the_rnn_run_freely() -> None:
         torch.nn.init.zeros_(parameter)
     inputs, outputs = encoder.probes(weights)
     torch.testing.assert_close(inputs[:, :, 1:], outputs[:, :, :-1].softmax(-1))
-    asking, answers = echoing(TOKENS).probes(weights)  # here the reader has its say
+    asking, answers = echoing(TOKENS).probes(weights)  # here the reader decides too
     assert (asking[:, :, 1:] - answers[:, :, :-1].softmax(-1)).abs().max() > 1e-3
 
 
-def test_free_running_is_free_but_for_what_all_are_pushed_to() -> None:
+def test_free_running_adds_nothing_but_the_pushes() -> None:
     weights = random_weights(TOKENS)
     encoder = probing_encoder("FreeRunningProbing", TOKENS)
     last = [parameter for name, parameter in encoder.named_parameters() if "decoder" in name][-2:]
@@ -190,7 +190,7 @@ def test_free_running_is_free_but_for_what_all_are_pushed_to() -> None:
         parameter.data.zero_()
     inputs, outputs = encoder.probes(weights)
     torch.testing.assert_close(inputs[:, :, 1:], outputs[:, :, :-1].softmax(-1))
-    encoder.get_parameter("echo.weight").data.mul_(0.5)  # twice as warm
+    encoder.get_parameter("echo.weight").data.mul_(0.5)  # twice the temperature
     inputs, outputs = encoder.probes(weights)
     torch.testing.assert_close(inputs[:, :, 1:], (outputs[:, :, :-1] / 2).softmax(-1))
     push = torch.linspace(-1, 1, last[1].numel(), dtype=torch.float64)
@@ -201,7 +201,7 @@ def test_free_running_is_free_but_for_what_all_are_pushed_to() -> None:
     assert torch.equal(inputs[:, :, 0], inputs[:1, :, 0].expand_as(inputs[:, :, 0]))
 
 
-def test_what_goes_round_is_bounded_without_softmax() -> None:
+def test_feedback_is_bounded_without_softmax() -> None:
     spec = RNNSpec("linear", 2, 2, 1, 2, bias=False)
     gain = {"rnn.weight_ih_l0": 1e4, "rnn.weight_hh_l0": 0.0, "linear.weight": 1e4}
     flat = torch.cat([torch.eye(2).flatten() * gain[tensor.name] for tensor in spec.tensors])
@@ -243,12 +243,12 @@ def test_with_the_weights_beside_the_probes_flipped_signs_are_seen(layer: int) -
 def test_step_by_step_reading_equals_reading_at_once() -> None:
     torch.manual_seed(0)
     whole, stepwise = SequenceReader(5, 3).double(), StepReader(5, 3).double()
-    state = whole.state_dict()
-    stepwise.load_state_dict({name.removesuffix("_l0"): value for name, value in state.items()})
+    weights = whole.state_dict()
+    stepwise.load_state_dict({name.removesuffix("_l0"): value for name, value in weights.items()})
     values = torch.randn(4, 6, 5, dtype=torch.float64)
-    memory, read = stepwise.start(values[:, 0]), []
+    state, read = stepwise.start(values[:, 0]), []
     for step in values.unbind(1):
-        output, memory = stepwise(step, memory)
+        output, state = stepwise(step, state)
         read.append(output)
     torch.testing.assert_close(torch.stack(read, 1), whole(values))
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tests.encoders.encoder_cases import SPECS, random_weights
 from wsrl.encoders import ParameterTransformer
-from wsrl.encoders.transformer_layer import _attend, _dropout, apply_layer
+from wsrl.encoders.transformer_layer import _dropout, apply_layer
 from wsrl.rnn import RNNWeights
 
 WIDTH, TOKENS = 12, 7
@@ -102,16 +102,6 @@ def test_the_gradient_goes_through_what_is_kept_alone() -> None:
     dropped = _dropout(values, 0.3)
     dropped.sum().backward()
     assert torch.equal(values.grad, dropped.detach())
-
-
-def test_attention_with_dropout_is_right_on_average_and_not_each_time() -> None:
-    torch.manual_seed(0)
-    query, key, value = torch.randn(3, 1, 2, 5, 4, dtype=torch.float64)
-    expected = _attend(query, key, value, 0.0)
-    many = [part.expand(20_000, -1, -1, -1) for part in (query, key, value)]
-    results = _attend(*many, 0.2)
-    torch.testing.assert_close(results.mean(0, keepdim=True), expected, rtol=0, atol=0.03)
-    assert (results[0] - results[1]).abs().max() > 0.01
 
 
 def test_dropout_as_strong_as_in_the_layer_of_torch() -> None:

@@ -58,7 +58,7 @@ def test_what_an_rnn_samples_depends_on_its_seed_alone(datamodule: ZooDataModule
         with torch.no_grad():
             return torch.stack(
                 score_clones(
-                    datamodule.problem,
+                    datamodule.problem.clone_scores,
                     module.emulator,
                     module.embed(batch.weights[torch.tensor(picks)]),
                     batch.weights[torch.tensor(picks)],
@@ -107,27 +107,31 @@ def test_clones_and_originals_run_freely_through_their_own_models(
     batch, module = split_batch(datamodule), small_emulation(datamodule)
     embedding = module.embed(batch.weights).detach()
 
-    class Scorer:
-        def clone_scores(
-            self, run: Any, tasks: Tensor, samples: int, generators: list[torch.Generator]
-        ) -> Tensor:
-            first, state = run(batch.inputs[:, :, :3], None)
-            rest, _ = run(batch.inputs[:, :, 3:], state)
-            self.outputs = [*getattr(self, "outputs", []), torch.cat([first, rest], 2)]
-            scores = torch.full((len(tasks),), 0.5)
-            scores[0] = torch.nan
-            return scores
+    found = []
 
-    scorer = Scorer()
+    def clone_scores(run: Any, tasks: Tensor, samples: int, generators: Any) -> Tensor:
+        first, state = run(batch.inputs[:, :, :3], None)
+        rest, _ = run(batch.inputs[:, :, 3:], state)
+        found.append(torch.cat([first, rest], 2))
+        scores = torch.full((len(tasks),), 0.5)
+        scores[0] = torch.nan
+        return scores
+
     with torch.no_grad():
         scores = score_clones(
-            scorer, module.emulator, embedding, batch.weights, batch.task, 2, range(len(batch))
+            clone_scores,
+            module.emulator,
+            embedding,
+            batch.weights,
+            batch.task,
+            2,
+            range(len(batch)),
         )
         expected = [
             run_population(batch.weights, batch.inputs)[0],
             module.emulate(embedding, batch.inputs),
         ]
-    torch.testing.assert_close(scorer.outputs, expected)
+    torch.testing.assert_close(found, expected)
     for score in scores:  # NaN, where no sequence could be judged, counts as 0
         assert score[0] == 0
         assert (score[1:] == 0.5).all()

@@ -30,9 +30,9 @@ def test_emulator_is_an_lstm_with_the_embedding_added_to_its_input(every_step: b
     outputs, _ = emulator(embedding, inputs)
     for rnn in range(B):
         driven = inputs[rnn] @ emulator.input_projection.weight.T + emulator.input_projection.bias
-        told = emulator.embedding_projection(embedding[rnn])
+        added = emulator.embedding_projection(embedding[rnn])
         for step in range(T if every_step else 1):
-            driven[:, step] += told
+            driven[:, step] += added
         hidden, _ = emulator.lstm(driven)
         torch.testing.assert_close(outputs[rnn], emulator.readout(hidden))
 

@@ -1,4 +1,4 @@
-"""Other optimisers and schedules than the default, from Python and from the command line."""
+"""Optimisers, schedules and the warm-up, from Python and from the command line."""
 
 from __future__ import annotations
 
@@ -9,20 +9,58 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ReduceLROnPlateau
-from torch.optim import SGD, Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, LambdaLR
+from torch.optim import SGD
+from torch.optim.lr_scheduler import ExponentialLR, LambdaLR
 
-from tests.tasks.conftest import small_emulation, small_trainer
-from tests.tasks.test_warmup import Rates, fit, same_weights
+from tests.tasks.conftest import SMALL_ENCODER, small_emulation, small_trainer
 from wsrl.cli import main
 from wsrl.data import ZooDataModule
-from wsrl.tasks import EmulationModule
+from wsrl.tasks import EmulationModule, PredictionModule, TaskModule
 from wsrl.tasks.optimizers import describe_optimizer, describe_scheduler
 from wsrl.torch_files import read_torch_file
 
+RATE = 0.01
 MOMENTUM = partial(SGD, lr=0.01, momentum=0.9)
 HALVED: Any = partial(ExponentialLR, gamma=0.5)
+every_task = pytest.mark.parametrize("kind", [EmulationModule, PredictionModule])
+
+
+class Rates(Callback):
+    """Notes the learning rate that every step uses."""
+
+    def __init__(self) -> None:
+        self.used: list[float] = []
+
+    def on_before_optimizer_step(self, trainer: Trainer, module: Any, optimizer: Any) -> None:
+        self.used.append(optimizer.param_groups[0]["lr"])
+
+
+def with_warmup(kind: type[TaskModule], datamodule: ZooDataModule, warmup_steps: int) -> TaskModule:
+    torch.manual_seed(0)
+    options: dict[str, Any] = {"learning_rate": RATE, "warmup_steps": warmup_steps}
+    if kind is EmulationModule:
+        return small_emulation(datamodule, clone_rnns=0, **options)
+    given = (datamodule.targets, datamodule.spec, SMALL_ENCODER)
+    return PredictionModule("task", *given, mode="scratch", **options)
+
+
+def fit(
+    module: TaskModule, datamodule: ZooDataModule, folder: Path, steps: int, **options: Any
+) -> Rates:
+    rates = Rates()
+    trainer = small_trainer(
+        folder, max_epochs=-1, max_steps=steps, limit_val_batches=0, callbacks=[rates]
+    )
+    trainer.fit(module, datamodule=datamodule, weights_only=True, **options)
+    trainer.save_checkpoint(folder / f"{steps}.ckpt")
+    return rates
+
+
+def same_weights(one: TaskModule, other: TaskModule) -> bool:
+    found = other.state_dict()
+    return all(torch.equal(found[name], value) for name, value in one.state_dict().items())
 
 
 def make(datamodule: ZooDataModule, **options: Any) -> EmulationModule:
@@ -80,20 +118,6 @@ def test_reduction_on_a_plateau_waits_for_a_validation(
     assert rates.used == pytest.approx([0.01] * 8 + [0.001] * 4)
 
 
-def test_a_resumed_run_goes_on_bit_for_bit(datamodule: ZooDataModule, tmp_path: Path) -> None:
-    options = {"optimizer": MOMENTUM, "lr_scheduler": partial(CosineAnnealingLR, T_max=9)}
-    straight = make(datamodule, **options)
-    fit(straight, datamodule, tmp_path, 5)
-    fit(make(datamodule, **options), datamodule, tmp_path, 2)
-    resumed = EmulationModule.load_from_checkpoint(tmp_path / "2.ckpt")
-    fit(resumed, datamodule, tmp_path, 5, ckpt_path=tmp_path / "2.ckpt")
-    assert same_weights(resumed, straight)
-    assert isinstance(resumed.optimizers(use_pl_optimizer=False), SGD | Optimizer)
-    default = make(datamodule)
-    fit(default, datamodule, tmp_path, 5)
-    assert not same_weights(default, straight)
-
-
 def test_the_command_line_has_lightnings_options(
     zoo_path: Path,
     tmp_path: Path,
@@ -123,3 +147,39 @@ def test_the_command_line_has_lightnings_options(
     assert read_torch_file(last)["lr_schedulers"][0]["last_epoch"] == 4
     assert main([*go_on, "--optimizer", "Adam"]) == 1
     assert "contradicts run/checkpoints/last.ckpt" in capsys.readouterr().err
+
+
+@every_task
+def test_the_rate_rises_linearly_and_stays(
+    kind: type[TaskModule], datamodule: ZooDataModule, tmp_path: Path
+) -> None:
+    used = fit(with_warmup(kind, datamodule, 4), datamodule, tmp_path, 7).used
+    assert used == pytest.approx([RATE * min(step / 5, 1) for step in range(1, 8)])
+    assert fit(with_warmup(kind, datamodule, 0), datamodule, tmp_path, 7).used == [RATE] * 7
+
+
+@every_task
+def test_a_run_interrupted_in_its_warmup_goes_on_bit_for_bit(
+    kind: type[TaskModule], datamodule: ZooDataModule, tmp_path: Path
+) -> None:
+    straight = with_warmup(kind, datamodule, 5)
+    fit(straight, datamodule, tmp_path, 7)
+    path = tmp_path / "2.ckpt"
+    fit(with_warmup(kind, datamodule, 5), datamodule, tmp_path, 2)
+    resumed = kind.load_from_checkpoint(path)
+    assert resumed.warmup_steps == 5
+    fit(resumed, datamodule, tmp_path, 7, ckpt_path=path)
+    assert same_weights(resumed, straight)
+    # Had the scheduler forgotten its steps, the rate would rise for longer.
+    content = torch.load(path, weights_only=True)
+    content["lr_schedulers"][0]["last_epoch"] = 0
+    torch.save(content, path)
+    again = kind.load_from_checkpoint(path)
+    fit(again, datamodule, tmp_path, 7, ckpt_path=path)
+    assert not same_weights(again, straight)
+
+
+@every_task
+def test_a_negative_warmup_is_an_error(kind: type[TaskModule], datamodule: ZooDataModule) -> None:
+    with pytest.raises(ValueError, match="warmup_steps must be at least 0, not -1"):
+        with_warmup(kind, datamodule, -1)

@@ -15,7 +15,6 @@ from torch.utils.data import DataLoader
 from tests.tasks.conftest import SMALL_ENCODER, small_trainer
 from wsrl.data import ZooBatch, ZooDataModule
 from wsrl.encoders import FlattenedWeights, ParameterTransformer
-from wsrl.rnn import RNNSpec
 from wsrl.tasks import EmulationModule, PredictionModule
 from wsrl.tasks.heads import PredictionHead, RunningScale
 
@@ -53,6 +52,17 @@ def test_only_fine_tuning_changes_a_pretrained_encoder(
     assert not same(head, module.head)
 
 
+def test_a_fixed_encoder_stays_in_evaluation_mode(
+    datamodule: ZooDataModule, emulation_checkpoint: Path
+) -> None:
+    for mode in ("frozen", "finetune"):
+        module = prediction(datamodule, pretrained=str(emulation_checkpoint), mode=mode).train()
+        assert module.head.training
+        assert {child.training for child in module.encoder.modules()} == {mode == "finetune"}
+        batch = next(iter(datamodule.val_dataloader()[0]))
+        assert module.embed(batch.weights).requires_grad is (mode == "finetune")
+
+
 @pytest.mark.parametrize("mode", ["untrained", "scratch"])
 def test_an_untrained_encoder_keeps_the_random_weights_of_the_seed(
     datamodule: ZooDataModule, tmp_path: Path, mode: str
@@ -77,26 +87,6 @@ def test_an_untrained_encoder_keeps_the_random_weights_of_the_seed(
     assert same(copy_of(module), loaded)
     small_trainer(tmp_path).fit(loaded, datamodule=datamodule)  # goes on from there
     assert same(fresh, loaded.encoder) is (mode == "untrained")
-
-
-def test_a_frozen_encoder_stays_in_evaluation_mode(
-    datamodule: ZooDataModule, tmp_path: Path
-) -> None:
-    emulation = EmulationModule(TRANSFORMER, datamodule.spec, emulator_width=8, clone_rnns=0)
-    trainer = small_trainer(tmp_path)
-    trainer.fit(emulation, datamodule=datamodule)
-    trainer.save_checkpoint(tmp_path / "transformer.ckpt")
-    for mode, trained in (("frozen", False), ("finetune", True)):
-        module = prediction(datamodule, pretrained=str(tmp_path / "transformer.ckpt"), mode=mode)
-        module.train()
-        assert [child.training for child in module.encoder.modules()][1:] == [trained] * (
-            len(list(module.encoder.modules())) - 1
-        )
-        assert module.head.training
-        batch = next(iter(datamodule.val_dataloader()[0]))
-        repeats = torch.equal(module.embed(batch.weights), module.embed(batch.weights))
-        assert repeats is (mode == "frozen")  # dropout is off, or on
-        assert module.embed(batch.weights).requires_grad is trained
 
 
 @pytest.mark.parametrize("class_loss", ["binary_cross_entropy", "cross_entropy"])
@@ -228,7 +218,7 @@ def test_contradictions_are_errors(
 def test_bad_checkpoints_are_errors(
     datamodule: ZooDataModule, emulation_checkpoint: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(FileNotFoundError, match="no checkpoint at missing"):
+    with pytest.raises(FileNotFoundError, match="`pretrained`: no file at missing"):
         prediction(datamodule, pretrained="missing.ckpt")
     spec = datamodule.spec | {"hidden_size": 9}
     with pytest.raises(ValueError, match=r"trained on RNNs of the spec \(lstm 2x6.*has \(lstm 2x9"):
@@ -238,7 +228,7 @@ def test_bad_checkpoints_are_errors(
     with pytest.raises(ValueError, match="cannot be read as a checkpoint"):
         prediction(datamodule, pretrained=str(bad))
     torch.save({"weights": torch.zeros(3)}, bad)
-    with pytest.raises(ValueError, match="not a Lightning checkpoint"):
+    with pytest.raises(ValueError, match="not a checkpoint of an EmulationModule"):
         prediction(datamodule, pretrained=str(bad))
     trainer = small_trainer(tmp_path)
     trainer.fit(scratch(datamodule), datamodule=datamodule)
@@ -254,14 +244,6 @@ def test_the_trainer_can_clip_in_mixed_precision_too(
     trainer = small_trainer(tmp_path, precision=precision, gradient_clip_val=0.5)
     trainer.fit(scratch(datamodule), datamodule=datamodule)
     assert trainer.optimizers[0].defaults["fused"] is fused
-
-
-def test_double_precision(datamodule: ZooDataModule, tmp_path: Path) -> None:
-    for target in ("task", "performance"):
-        module = scratch(datamodule, target)
-        small_trainer(tmp_path, precision="64-true").fit(module, datamodule=datamodule)
-        batch = next(iter(datamodule.val_dataloader()[0])).to(dtype=torch.float64)
-        assert module(module.embed(batch.weights)).dtype == torch.float64
 
 
 def test_running_scale_is_that_of_all_values() -> None:
@@ -280,13 +262,3 @@ def test_head_is_an_mlp() -> None:
     assert len(PredictionHead(4, 3, layers=0)) == 1
     with pytest.raises(ValueError, match="head_layers"):
         PredictionHead(4, 3, layers=-1)
-
-
-def test_targets_are_the_given_ones() -> None:
-    spec = RNNSpec("gru", 3, 4, 1, 2).to_dict()
-    targets = {"angle": {"kind": "real", "parts": 2, "classes": 0}}
-    module = PredictionModule("angle", targets, spec, encoder=FlattenedWeights, mode="scratch")
-    assert module(torch.randn(5, 16)).shape == (5, 2, 1)
-    bad = {"angle": {"kind": "complex", "parts": 2, "classes": 0}}
-    with pytest.raises(ValueError, match="choose one of angle, classes"):
-        PredictionModule("angle", bad, spec, encoder=FlattenedWeights, mode="scratch")

@@ -1,4 +1,4 @@
-"""The baseline: an embedding that knows nothing of the RNN."""
+"""The baseline: one embedding for all RNNs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Free running: let the RNN go on by itself, and read what it says."""
+"""Free running: feed the RNN's outputs back as its inputs, and read them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from wsrl.rnn import PreparedPopulation, RNNWeights
 class FreeRunningProbing(ProbingEncoder):
     """Gives every RNN its own answers back, through ``Echo``, and the same learned pushes.
 
-    Of RNNs that predict their next token this is the soft form of sampling from them: what they
-    were trained to do shows in what they say. The pushes, one a step and the same for all, are
-    made as the sequences of ``NoninteractiveProbing`` and added to the echo before activation: they
-    start small, and learn to lead RNNs to where they differ. Nothing decides on inputs while the
-    RNN runs, so that the answers are read all at once, and a step costs less than in
-    ``InteractiveProbing``.
+    For RNNs that predict their next token this is a soft form of sampling from them. The pushes,
+    one a step and the same for all RNNs, are made as the sequences of ``NoninteractiveProbing`` and
+    added to the echo before activation: they start small, and learn to lead RNNs to where they
+    differ. The reader chooses no inputs, so it reads all answers at once, and a step costs less
+    than in ``InteractiveProbing``.
 
     Options as of ``ProbingEncoder``.
     """
@@ -28,8 +27,8 @@ class FreeRunningProbing(ProbingEncoder):
     def _prepare(self, probe_width: int, reader_width: int, reader_layers: int) -> None:
         self.codes = nn.Parameter(torch.randn(self.probing_length, probe_width))
         self.decoder = self._make_decoder(probe_width, probe_width)
-        goes_round = self.probing_length > 1  # else nothing would ever train it
-        self.echo = Echo(self.spec, self.input_activation) if goes_round else None
+        fed_back = self.probing_length > 1  # else it would get no gradient
+        self.echo = Echo(self.spec, self.input_activation) if fed_back else None
         self.reader = SequenceReader(reader_width, reader_layers)
 
     def interrogate(self, weights: RNNWeights) -> Interrogation:

@@ -39,7 +39,7 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class Interrogation(NamedTuple):
-    """What was asked, what was answered and what the reader made of it.
+    """The probing inputs, the answers and the reader's summary of them.
 
     Attributes:
         inputs: probing inputs, ``(B, P, T, I)``.
@@ -57,7 +57,7 @@ class Echo(nn.Linear):
 
     Where inputs and answers are the same tokens it starts as the identity: softmax then gives the
     RNN its own answer to read, as when it runs freely. Elsewhere it starts small, and answers are
-    squashed: without softmax nothing else would bound what goes round.
+    squashed: without softmax nothing else bounds the feedback; tanh does.
     """
 
     def __init__(self, spec: RNNSpec, activation: str) -> None:
@@ -76,7 +76,7 @@ class Echo(nn.Linear):
 
 
 class ProbingEncoder(Encoder):
-    """Asks an RNN probing inputs and encodes its answers; how it asks is the subclass's matter.
+    """Gives an RNN probing inputs, which a subclass chooses, and encodes its outputs (its answers).
 
     Gradients flow through the probed RNN into the probing inputs.
 
@@ -162,19 +162,19 @@ class ProbingEncoder(Encoder):
         """Turn ``(..., I)`` into probing inputs."""
         return _ACTIVATIONS[self.input_activation](values)
 
-    def _hear(self, answers: Tensor) -> Tensor:
-        """Turn answers ``(..., P, O)`` into what the reader reads, ``(..., reader_width)``."""
+    def _embed_answers(self, answers: Tensor) -> Tensor:
+        """Turn answers ``(..., P, O)`` into the reader's input, ``(..., reader_width)``."""
         return torch.tanh(self.from_answers(answers.flatten(-2)))
 
     def _read(self, inputs: Tensor, outputs: Tensor) -> Interrogation:
         """Read whole sequences of answers at once, by ``self.reader``, and the end step."""
-        heard = self._hear(outputs.transpose(1, 2))
-        read = self.reader(torch.cat([heard, self.end.expand(len(heard), 1, -1)], 1))
+        steps = self._embed_answers(outputs.transpose(1, 2))
+        read = self.reader(torch.cat([steps, self.end.expand(len(steps), 1, -1)], 1))
         return Interrogation(inputs, outputs, read[:, -1])
 
 
 class FixedProbing(ProbingEncoder):
-    """Asks every RNN the same sequences; how these are made is the subclass's matter."""
+    """Gives every RNN the same sequences, which a subclass makes."""
 
     @abstractmethod
     def sequences(self) -> Tensor:
@@ -210,7 +210,7 @@ class InteractiveProbing(ProbingEncoder):
     along: one rollout of ``T`` steps, ``P`` of them in parallel.
 
     With ``echo``, what the reader asks is added to the RNN's last answer (``Echo``), before
-    activation: the RNN starts near to running freely, and the reader learns where to step in.
+    activation: the RNN starts almost free-running, and the reader learns where to change that.
 
     Args:
         spec: the RNNs it reads.
@@ -248,8 +248,8 @@ class InteractiveProbing(ProbingEncoder):
             reader_layers,
             input_activation,
         )
-        goes_round = echo and self.probing_length > 1  # else nothing would ever train it
-        self.echo = Echo(spec, self.input_activation) if goes_round else None
+        fed_back = echo and self.probing_length > 1  # else it would get no gradient
+        self.echo = Echo(spec, self.input_activation) if fed_back else None
 
     def _prepare(self, probe_width: int, reader_width: int, reader_layers: int) -> None:
         self.start = nn.Parameter(torch.randn(reader_width))
@@ -272,6 +272,6 @@ class InteractiveProbing(ProbingEncoder):
             outputs, state = run(inputs[:, :, None], state)
             asked.append(inputs)
             answered.append(outputs[:, :, 0])
-            read, reader_state = self.reader(self._hear(answered[-1]), reader_state)
+            read, reader_state = self.reader(self._embed_answers(answered[-1]), reader_state)
         summary, _ = self.reader(self.end.expand(batch, -1), reader_state)
         return Interrogation(torch.stack(asked, 2), torch.stack(answered, 2), summary)

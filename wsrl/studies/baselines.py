@@ -1,4 +1,4 @@
-"""Baselines of predictions: what can be said of RNNs without any trained encoder."""
+"""Baselines of predictions: they predict properties of RNNs without a trained encoder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from wsrl.studies.tables import print_metrics
 from wsrl.studies.training.predictions import write_metrics, write_predictions
 from wsrl.studies.training.runs import Run
 from wsrl.tasks.remarks import remarks_on_target
-from wsrl.tasks.targets import TargetKind, make_target
+from wsrl.tasks.targets import make_target
 from wsrl.terminal import note
 
 PROBES, PROBING_LENGTH = 8, 22
@@ -101,19 +101,11 @@ def evaluate_baseline(
         rows, truth = data.rows(split), truths[split]
         predicted = torch.from_numpy(readout.predict(features(_weights(data, rows))))
         predicted = predicted.to(truth.dtype)
-        columns = {"prediction": predicted, "target": truth}
-        metrics |= {
-            f"{split}/{n}": value for n, value in _measure(chosen, predicted, truth).items()
-        }
-        batches.append([{**columns, **_labels(data, rows)}])
+        for measured, metric in chosen.metrics().items():
+            metric.update(predicted, truth)
+            metrics[f"{split}/{measured}"] = float(metric.compute())
+        batches.append([{"prediction": predicted, "target": truth, **_labels(data, rows)}])
     return metrics, batches
-
-
-def _measure(kind: TargetKind, predicted: Tensor, target: Tensor) -> dict[str, float]:
-    metrics = kind.metrics()
-    for metric in metrics.values():
-        metric.update(predicted, target)
-    return {name: float(metric.compute()) for name, metric in metrics.items()}
 
 
 def _labels(data: ZooDataModule, rows: Indices) -> dict[str, Tensor]:

@@ -7,23 +7,26 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LinearLR, ReduceLROnPlateau
+from torchmetrics import Metric
 
 import wsrl
 from wsrl.class_paths import class_path
+from wsrl.encoders import Encoder, embed
+from wsrl.rnn import RNNSpec, RNNWeights
+from wsrl.tasks.evaluation import EvaluationData
+from wsrl.tasks.metrics import everywhere
 from wsrl.tasks.optimizers import (
     Config,
-    OptimizerLike,
-    SchedulerLike,
     build,
     describe_optimizer,
     describe_scheduler,
@@ -51,18 +54,24 @@ class TaskModule(LightningModule, ABC):
     caller's random state is restored afterwards.
 
     Attributes:
+        spec: the RNNs that it reads.
+        encoder: maps them to embeddings.
         learning_rate: of AdamW, the default optimiser.
         weight_decay: of AdamW.
         warmup_steps: steps over which the learning rate rises to its full value; 0 for none.
         optimizer: the description of another optimiser.
         lr_scheduler: the description of what changes the learning rate after the warm-up too.
+        split_metrics: the metrics of every split that is evaluated, by name.
     """
 
+    spec: RNNSpec
+    encoder: Encoder
     learning_rate: float
     weight_decay: float
     warmup_steps: int
     optimizer: Config | None = None
     lr_scheduler: Config | None = None
+    split_metrics: nn.ModuleDict
     _seed: int | None = None
     _outside: tuple[Any, ...] | None = None
 
@@ -79,30 +88,91 @@ class TaskModule(LightningModule, ABC):
         """
         return []
 
-    def set_training(
-        self,
-        learning_rate: float,
-        weight_decay: float,
-        warmup_steps: int,
-        optimizer: OptimizerLike | None = None,
-        lr_scheduler: SchedulerLike | None = None,
-    ) -> dict[str, Any]:
-        """Set the attributes that say how the module is trained.
+    def make_metrics(self) -> dict[str, Metric]:
+        """Return new metrics of one split by name; nothing by default."""
+        return {}
 
-        Returns:
-            The same as plain values, for the hyper-parameters.
+    def keep_arguments(self, arguments: dict[str, Any], **plain: Any) -> None:
+        """Set how the module is trained, and keep all arguments as its hyper-parameters.
+
+        Args:
+            arguments: the constructor's ``locals()``, taken before anything else.
+            plain: what those that are no plain values are kept as, beside the encoder.
 
         Raises:
             ValueError: for a negative number of steps, or options that a class does not take.
             TypeError: for an optimiser or a schedule that cannot go into a checkpoint.
         """
-        check_not_negative(warmup_steps=warmup_steps)
-        self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.warmup_steps = warmup_steps
-        self.optimizer = describe_optimizer(optimizer)
-        self.lr_scheduler = describe_scheduler(lr_scheduler)
-        names = ("learning_rate", "weight_decay", "warmup_steps", "optimizer", "lr_scheduler")
-        return {name: getattr(self, name) for name in names}
+        check_not_negative(warmup_steps=arguments["warmup_steps"])
+        self.split_metrics = nn.ModuleDict()
+        training = {
+            **{name: arguments[name] for name in ("learning_rate", "weight_decay", "warmup_steps")},
+            "optimizer": describe_optimizer(arguments["optimizer"]),
+            "lr_scheduler": describe_scheduler(arguments["lr_scheduler"]),
+        }
+        for name, value in training.items():
+            setattr(self, name, value)
+        known = {n: value for n, value in arguments.items() if n not in ("self", "__class__")}
+        encoder = {"encoder": self.encoder.config(), "encoder_defaults": None}  # taken in by it
+        spec = {"spec": self.spec.to_dict()}
+        self.save_hyperparameters({**known, **spec, **encoder, **training, **plain})
+
+    def embed(self, weights: RNNWeights) -> Tensor:
+        """Return the embeddings of ``B`` RNNs, ``(B, D)`` of unit norm."""
+        if len(weights) == 0:  # a process without a share of a small split
+            return weights.flat.new_zeros(0, self.encoder.embedding_dim)
+        return embed(self.encoder, weights)
+
+    @property
+    def has_data(self) -> bool:
+        """Whether the trainer was given a datamodule."""
+        return self.trainer.datamodule is not None  # type: ignore[attr-defined]
+
+    @property
+    def evaluation_data(self) -> EvaluationData:
+        """The datamodule that the module is evaluated on.
+
+        Raises:
+            RuntimeError: when the trainer was given bare loaders.
+        """
+        if not self.has_data:
+            raise RuntimeError(
+                f"{type(self).__name__} is evaluated split by split: give the trainer a "
+                "ZooDataModule (datamodule=...), not bare loaders"
+            )
+        return cast(EvaluationData, self.trainer.datamodule)  # type: ignore[attr-defined]
+
+    def setup(self, stage: str) -> None:
+        """Make the metrics of every split that will be evaluated."""
+        if stage != "predict" and self.has_data:
+            splits = self.evaluation_data.eval_splits("test" if stage == "test" else "validate")
+            metrics = {split: nn.ModuleDict(self.make_metrics()) for split in splits}
+            self.split_metrics = nn.ModuleDict(metrics)
+
+    def update_metrics(self, split: str, values: Mapping[str, tuple[Tensor, ...]]) -> None:
+        """Give a batch's values to metrics of a split, by name."""
+        metrics = cast(nn.ModuleDict, self.split_metrics[split])
+        for name, given in values.items():
+            cast(Metric, metrics[name]).update(*given)
+
+    def log_metrics(self, split: str, shown: str) -> None:
+        """Log the metrics of a split as ``<split>/<name>``, out of an evaluation step.
+
+        Lightning computes and resets them at the end of the epoch. All are logged at every step,
+        used or not: every process must log the same ones.
+
+        Args:
+            split: the split.
+            shown: the metric that the progress bar shows.
+        """
+        for name, metric in cast(nn.ModuleDict, self.split_metrics[split]).items():
+            bar, logged = name == shown, cast(Metric, metric)
+            self.log(f"{split}/{name}", logged, prog_bar=bar, add_dataloader_idx=False)
+
+    def log_loss(self, loss: Tensor, batch_size: int) -> None:
+        """Log a training step's loss as ``train/loss``: its mean over all processes."""
+        mean = everywhere(loss.detach()).mean()  # their shares are equal
+        self.log("train/loss", mean, batch_size=batch_size)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return one optimiser for all parameters that are trained, and its schedules.

@@ -1,9 +1,9 @@
-"""Clones: the emulator running freely in the place of an RNN."""
+"""Clones: the emulator runs freely in the place of an RNN."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias, cast
+from typing import TypeAlias, cast
 
 import numpy as np
 import torch
@@ -20,13 +20,8 @@ Runner: TypeAlias = Callable[[Tensor, State | None], tuple[Tensor, State]]
 _GOLDEN = 0.6180339887498949
 
 
-class CloneScorer(Protocol):
-    """The part of a problem that judges free-running models."""
-
-    def clone_scores(
-        self, run: Runner, tasks: Tensor, samples: int, generators: Sequence[torch.Generator]
-    ) -> Tensor:
-        """Score ``B`` models on their tasks ``(B, K)``, each with its generator: ``(B,)``."""
+ScoreClones: TypeAlias = Callable[[Runner, Tensor, int, Sequence[torch.Generator]], Tensor]
+"""A problem's ``clone_scores``: scores ``(B,)`` of models on their tasks ``(B, K)``."""
 
 
 def chosen_rows(rows: NDArray[np.int64], count: int) -> Tensor:
@@ -34,20 +29,20 @@ def chosen_rows(rows: NDArray[np.int64], count: int) -> Tensor:
 
     Args:
         rows: ``(R,)``, the rows of the split.
-        count: how many; all where there are no more.
+        count: how many; at most all.
 
     Returns:
         ``(count,)``, one out of each of ``count`` equal parts of the split. They are not evenly
-        spaced: these could all come to one batch or one process.
+        spaced: evenly spaced rows could all be in one batch or in one process.
     """
     count = min(count, len(rows))
     parts = np.arange(count + 1) * len(rows) // max(count, 1)
-    within = np.arange(count) * _GOLDEN % 1  # as even as can be without a period
+    within = np.arange(count) * _GOLDEN % 1  # a low-discrepancy sequence without a period
     return torch.from_numpy(rows[parts[:-1] + (within * np.diff(parts)).astype(np.int64)])
 
 
 def score_clones(
-    scorer: CloneScorer,
+    clone_scores: ScoreClones,
     emulator: ConditionedEmulator,
     embedding: Tensor,
     weights: RNNWeights,
@@ -58,14 +53,14 @@ def score_clones(
     """Let RNNs and their clones run freely and score both.
 
     Args:
-        scorer: the problem that the RNNs were trained on.
-        emulator: plays the clones.
-        embedding: tells it of each RNN, ``(B, D)``.
+        clone_scores: of the problem that the RNNs were trained on.
+        emulator: runs as the clones.
+        embedding: of each RNN, ``(B, D)``.
         weights: the ``B`` RNNs.
         tasks: what each was trained for, ``(B, K)``.
         samples: sequences a model is scored on.
-        seeds: ``B`` of them, of what each RNN samples; its clone draws the same numbers, so that
-            only the models make them differ.
+        seeds: ``B`` seeds, one for what each RNN samples; its clone draws the same numbers, so that
+            only the models differ.
 
     Returns:
         The scores of the originals and of the clones, each ``(B,)``. A score that is not defined
@@ -84,6 +79,6 @@ def score_clones(
     scores = []
     for run in (original, clone):
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        score = scorer.clone_scores(run, tasks, samples, generators)
+        score = clone_scores(run, tasks, samples, generators)
         scores.append(score.to(embedding.dtype).nan_to_num(nan=0.0))
     return scores[0], scores[1]

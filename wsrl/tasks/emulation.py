@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import Callback
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
+from torchmetrics import Metric
 
-from wsrl.encoders import embed
 from wsrl.encoders.base import EncoderLike
 from wsrl.rnn import RNNSpec, RNNWeights
 from wsrl.tasks.base import COLUMNS, TaskModule, check_not_negative
 from wsrl.tasks.clones import chosen_rows, score_clones
 from wsrl.tasks.emulator import ConditionedEmulator
-from wsrl.tasks.evaluation import evaluation_data, has_data, partners
+from wsrl.tasks.evaluation import partners
 from wsrl.tasks.figures import EmulationFigures
 from wsrl.tasks.losses import get_loss
-from wsrl.tasks.metrics import (
-    EMULATION_METRICS,
-    emulation_metrics,
-    log_loss,
-    log_metrics,
-    of_each,
-    update,
-    update_emulation_metrics,
-)
+from wsrl.tasks.metrics import CLONE_METRICS, EMULATION_METRICS, mean
 from wsrl.tasks.optimizers import OptimizerLike, SchedulerLike
 from wsrl.tasks.pretrained import make_encoder
 from wsrl.tasks.remarks import Remark, remarks_on_shuffling
@@ -106,15 +98,13 @@ class EmulationModule(TaskModule):
         optimizer: OptimizerLike | None = None,
         lr_scheduler: SchedulerLike | None = None,
     ) -> None:
+        arguments = dict(locals())
         super().__init__()
         self._loss = get_loss(loss, output_kind)
         check_not_negative(gradient_clip=gradient_clip, clone_rnns=clone_rnns)
         if clone_sequences < 1:
             raise ValueError(f"clone_sequences must be at least 1, not {clone_sequences}")
         self.output_kind = output_kind
-        training = self.set_training(
-            learning_rate, weight_decay, warmup_steps, optimizer, lr_scheduler
-        )
         self.gradient_clip = gradient_clip
         self.clone_rnns, self.clone_sequences = clone_rnns, clone_sequences
         self.evaluation_seed, self.figures = evaluation_seed, figures
@@ -129,26 +119,7 @@ class EmulationModule(TaskModule):
             condition_every_step,
             open_forget_gates,
         )
-        self.split_metrics = nn.ModuleDict()
-        self.save_hyperparameters(
-            {
-                "encoder": self.encoder.config(),
-                "spec": self.spec.to_dict(),
-                "output_kind": output_kind,
-                "encoder_defaults": None,  # the encoder's config has taken them in
-                "loss": loss,
-                "emulator_width": emulator_width,
-                "emulator_layers": emulator_layers,
-                "condition_every_step": condition_every_step,
-                "open_forget_gates": open_forget_gates,
-                **training,
-                "gradient_clip": gradient_clip,
-                "clone_rnns": clone_rnns,
-                "clone_sequences": clone_sequences,
-                "evaluation_seed": evaluation_seed,
-                "figures": figures,
-            }
-        )
+        self.keep_arguments(arguments)
 
     @property
     def monitor(self) -> str:
@@ -158,12 +129,6 @@ class EmulationModule(TaskModule):
     def forward(self, weights: RNNWeights, inputs: Tensor) -> Tensor:
         """Emulate ``B`` RNNs on ``inputs (B, S, T, I)``; return ``(B, S, T, O)``."""
         return self.emulate(self.embed(weights), inputs)
-
-    def embed(self, weights: RNNWeights) -> Tensor:
-        """Return the embeddings of ``B`` RNNs, ``(B, D)`` of unit norm."""
-        if len(weights) == 0:  # a process without a share of a small split
-            return weights.flat.new_zeros(0, self.encoder.embedding_dim)
-        return embed(self.encoder, weights)
 
     def emulate(self, embedding: Tensor, inputs: Tensor) -> Tensor:
         """Emulate RNNs from embeddings ``(B, D)`` on ``inputs (B, S, T, I)``: ``(B, S, T, O)``."""
@@ -176,12 +141,7 @@ class EmulationModule(TaskModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip the gradient norms of encoder and emulator, each on its own.
-
-        Raises:
-            ValueError: when the trainer is told to clip as well.
-        """
-        self._check_clipping(gradient_clip_val, gradient_clip_algorithm)
+        """Clip the gradient norms of encoder and emulator, each on its own."""
         if self.gradient_clip:
             clip_grad_norm_(self.encoder.parameters(), self.gradient_clip)
             clip_grad_norm_(self.emulator.parameters(), self.gradient_clip)
@@ -191,44 +151,50 @@ class EmulationModule(TaskModule):
         return [EmulationFigures()] if self.figures else []
 
     def setup(self, stage: str) -> None:
-        """Make the metrics of every split that will be evaluated.
+        """Make the metrics of every split that will be evaluated, and the data of clones ready.
 
         Raises:
             ValueError: when what clones are scored on is not there.
         """
-        if stage == "predict" or not has_data(self):
-            return
-        if self._scores_clones:
-            evaluation_data(self).problem.prepare()
-        splits = evaluation_data(self).eval_splits("test" if stage == "test" else "validate")
-        self.split_metrics = nn.ModuleDict(
-            {split: emulation_metrics(self.output_kind, self._scores_clones) for split in splits}
-        )
+        if stage != "predict" and self.has_data and self._scores_clones:
+            self.evaluation_data.problem.prepare()
+        super().setup(stage)
+
+    def make_metrics(self) -> dict[str, Metric]:
+        """Return means of the losses, with shuffled embeddings too, and of the clones' scores."""
+        losses = EMULATION_METRICS[self.output_kind]
+        clones = CLONE_METRICS if self._scores_clones else ()
+        return {name: mean() for name in (*losses, *(f"shuffled_{n}" for n in losses), *clones)}
 
     def remarks(self, stage: str) -> list[Remark]:
         """Say which splits are too small for what is measured with others' embeddings."""
-        data, losses = evaluation_data(self), EMULATION_METRICS[self.output_kind]
+        data, losses = self.evaluation_data, EMULATION_METRICS[self.output_kind]
         return remarks_on_shuffling(data, data.eval_splits(stage), losses)
 
     def on_fit_start(self) -> None:
         """Refuse a trainer that clips as well, before any work.
 
         Raises:
-            ValueError: as ``configure_gradient_clipping``.
+            ValueError: when the trainer is told to clip.
         """
-        self._check_clipping(self.trainer.gradient_clip_val, self.trainer.gradient_clip_algorithm)
+        value = self.trainer.gradient_clip_val
+        if value is not None or self.trainer.gradient_clip_algorithm is not None:
+            raise ValueError(
+                f"the trainer's gradient_clip_val={value} would clip both parts as one; set the "
+                f"module's gradient_clip (now {self.gradient_clip}) instead"
+            )
 
     def training_step(self, batch: ZooBatch, batch_idx: int) -> Tensor:
         """Return the loss on one batch, a mean over RNNs, sequences and steps."""
         loss = self._loss(self(batch.weights, batch.inputs), batch.outputs).mean()
-        log_loss(self, loss, len(batch))
+        self.log_loss(loss, len(batch))
         return loss
 
     def validation_step(
         self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
     ) -> dict[str, Any]:
-        """Measure one batch; return its split and embeddings, for figures."""
-        data = evaluation_data(self)
+        """Measure one batch; return its embeddings, for figures."""
+        data = self.evaluation_data
         split = data.eval_splits("validate")[dataloader_idx]
         chosen = chosen_rows(data.rows(split), self.clone_rnns).to(batch.row.device)
         return self._evaluate(batch, split, torch.isin(batch.row, chosen))
@@ -240,69 +206,53 @@ class EmulationModule(TaskModule):
             As ``validation_step``, and what was measured of every RNN as ``COLUMNS``: its losses
             are means over its sequences and steps.
         """
-        split = evaluation_data(self).eval_splits("test")[dataloader_idx]
+        split = self.evaluation_data.eval_splits("test")[dataloader_idx]
         found = self._evaluate(batch, split, torch.ones_like(batch.row, dtype=torch.bool))
-        measured = {name: of_each(values) for name, values in found["measured"].items()}
+        measured = {n: v.reshape(len(v), -1).mean(1) for n, v in found["measured"].items()}
         return {**found, COLUMNS: {**measured, **batch.labels()}}
 
     def predict_step(
         self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
     ) -> dict[str, Tensor]:
         """Return the embeddings ``(B, D)`` and whose they are."""
-        return {
-            "embedding": self.embed(batch.weights),
-            **batch.labels(),
-        }
+        return {"embedding": self.embed(batch.weights), **batch.labels()}
 
     @property
     def _scores_clones(self) -> bool:
-        return self.clone_rnns > 0 and evaluation_data(self).problem.scores_clones
-
-    def _check_clipping(self, value: float | None, algorithm: str | None) -> None:
-        if value is not None or algorithm is not None:
-            raise ValueError(
-                f"the trainer's gradient_clip_val={value} would clip both parts as one; set the "
-                f"module's gradient_clip (now {self.gradient_clip}) instead"
-            )
+        return self.clone_rnns > 0 and self.evaluation_data.problem.scores_clones
 
     def _evaluate(self, batch: ZooBatch, split: str, cloned: Tensor) -> dict[str, Any]:
         """Measure a batch, and the clones of those of its RNNs that ``cloned (B,)`` says."""
         embedding = self.embed(batch.weights)
         measured: dict[str, Tensor] = {}
         if len(batch):
-            measured |= self._measure(batch, embedding, split)
-        if len(batch) and self._scores_clones:
-            picks = cloned.nonzero().squeeze(1)
-            measured |= self._score_clones(batch, embedding, split, picks)
-        shown = EMULATION_METRICS[self.output_kind][0]
-        log_metrics(self, split, cast(nn.ModuleDict, self.split_metrics[split]), shown)
-        return {"split": split, "embedding": embedding, "measured": measured}
+            measured = self._losses(embedding, batch)
+            found = dict(measured)
+            if len(batch) > 1:
+                others = embedding[partners(len(batch)).to(embedding.device)]
+                wrong = self._losses(others, batch)
+                found |= {f"shuffled_{name}": losses for name, losses in wrong.items()}
+            if self._scores_clones:
+                scores = self._score_clones(batch, embedding, cloned.nonzero().squeeze(1))
+                measured |= scores
+                difference = scores["clone_score"] - scores["original_score"]
+                found |= {**scores, "clone_difference": difference.abs()}
+            self.update_metrics(split, {name: (values,) for name, values in found.items()})
+        self.log_metrics(split, EMULATION_METRICS[self.output_kind][0])
+        return {"embedding": embedding, "measured": measured}
 
-    def _measure(self, batch: ZooBatch, embedding: Tensor, split: str) -> dict[str, Tensor]:
-        """Measure the emulator with the right and with other RNNs' embeddings.
+    def _losses(self, embedding: Tensor, batch: ZooBatch) -> dict[str, Tensor]:
+        """Return the losses by name, ``(B, S, T)``, of emulation from embeddings ``(B, D)``."""
+        emulated, kind = self.emulate(embedding, batch.inputs), self.output_kind
+        names = EMULATION_METRICS[kind]
+        return {name: get_loss(name, kind)(emulated, batch.outputs) for name in names}
 
-        Returns:
-            What was measured with the right ones, ``(B, S, T)``.
-        """
-        metrics = cast(nn.ModuleDict, self.split_metrics[split])
-        emulated = self.emulate(embedding, batch.inputs)
-        measured = update_emulation_metrics(metrics, emulated, batch.outputs, self.output_kind)
-        if len(batch) > 1:
-            others = embedding[partners(len(batch)).to(embedding.device)]
-            emulated = self.emulate(others, batch.inputs)
-            update_emulation_metrics(
-                metrics, emulated, batch.outputs, self.output_kind, "shuffled_"
-            )
-        return measured
-
-    def _score_clones(
-        self, batch: ZooBatch, embedding: Tensor, split: str, picks: Tensor
-    ) -> dict[str, Tensor]:
-        """Score clones and originals of some RNNs of a batch, ``picks (n,)``; maybe of none."""
+    def _score_clones(self, batch: ZooBatch, embedding: Tensor, picks: Tensor) -> dict[str, Tensor]:
+        """Score originals and clones of some RNNs of a batch, ``picks (n,)``; maybe of none."""
         original = clone = embedding.new_zeros(0)
         if len(picks):
             original, clone = score_clones(
-                evaluation_data(self).problem,
+                self.evaluation_data.problem.clone_scores,
                 self.emulator,
                 embedding[picks],
                 batch.weights[picks],
@@ -310,8 +260,4 @@ class EmulationModule(TaskModule):
                 self.clone_sequences,
                 [1_000_003 * self.evaluation_seed + row for row in batch.row[picks].tolist()],
             )
-        metrics = cast(nn.ModuleDict, self.split_metrics[split])
-        update(metrics, "original_score", original)
-        update(metrics, "clone_score", clone)
-        update(metrics, "clone_difference", (clone - original).abs())
         return {"original_score": original, "clone_score": clone}

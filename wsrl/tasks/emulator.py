@@ -1,4 +1,4 @@
-"""The emulator: one LSTM that plays any RNN of a zoo, told by an embedding which one."""
+"""The emulator: one LSTM that emulates any RNN of a zoo, given the RNN's embedding."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ EmulatorState: TypeAlias = tuple[Tensor, Tensor]
 class ConditionedEmulator(nn.Module):
     """An LSTM whose first projected input has the projected embedding added to it.
 
-    As published (Herrmann et al. 2024): what the embedding says is read once, at the first step
-    (for strings, at the token that begins them), and has to be remembered.
+    As published (Herrmann et al. 2024), the embedding is read once, at the first step (for strings,
+    at their start token); the LSTM's state has to keep it.
 
     Args:
         input_size: ``I``.
@@ -54,19 +54,19 @@ class ConditionedEmulator(nn.Module):
     def forward(
         self, embedding: Tensor, inputs: Tensor, state: EmulatorState | None = None
     ) -> tuple[Tensor, EmulatorState]:
-        """Play ``B`` RNNs on ``S`` sequences each.
+        """Emulate ``B`` RNNs on ``S`` sequences each.
 
         Args:
             embedding: ``(B, D)``.
             inputs: ``(B, S, T, I)``.
-            state: where an earlier call ended; the sequence goes on there and its first step was
-                then. ``None`` at the start.
+            state: what an earlier call returned, whose sequences these continue; ``None`` at the
+                start of sequences.
 
         Returns:
             Outputs ``(B, S, T, O)`` and the state to go on from.
         """
         batch, sequences, steps, _ = inputs.shape
-        values = self._tell(embedding, inputs, self.condition_every_step or state is None)
+        values = self._condition(embedding, inputs, state is None)
         start = None if state is None else (state[0].flatten(1, 2), state[1].flatten(1, 2))
         fused = fused_cells_serve(values, self.readout.weight, *(start or ()))
         hidden, end = (self._run_fused if fused else self._run)(values.flatten(0, 1), start)
@@ -74,22 +74,18 @@ class ConditionedEmulator(nn.Module):
         shape = (-1, batch, sequences, self.lstm.hidden_size)
         return outputs, (end[0].view(shape), end[1].view(shape))
 
-    def _tell(self, embedding: Tensor, inputs: Tensor, told: bool) -> Tensor:
-        """Put the embedding and a 1 (for its bias) beside the inputs of the steps that hear it.
-
-        Returns:
-            ``(B, S, T, I + D + 1)``; zeros where nothing is heard.
-        """
+    def _condition(self, embedding: Tensor, inputs: Tensor, starts: bool) -> Tensor:
+        """Append the embedding and a 1 (for its bias), or zeros: ``(B, S, T, I + D + 1)``."""
         steps = inputs.shape[2]
-        heard = (steps if self.condition_every_step else 1) if told else 0
-        known = functional.pad(embedding, (0, 1), value=1.0)[:, None, None]
-        known = known.expand(-1, inputs.shape[1], heard, -1)
-        return torch.cat([inputs, functional.pad(known, (0, 0, 0, steps - heard))], 3)
+        count = steps if self.condition_every_step else int(starts)  # of steps that read it
+        condition = functional.pad(embedding, (0, 1), value=1.0)[:, None, None]
+        condition = condition.expand(-1, inputs.shape[1], count, -1)
+        return torch.cat([inputs, functional.pad(condition, (0, 0, 0, steps - count))], 3)
 
     def _projections(self) -> tuple[Tensor, Tensor]:
-        """Both projections as one matrix ``(width, I + D + 1)``, and the bias of all steps."""
-        told = self.embedding_projection
-        parts = [self.input_projection.weight, told.weight, told.bias[:, None]]
+        """Return both projections as one matrix ``(width, I + D + 1)``, and all steps' bias."""
+        added = self.embedding_projection
+        parts = [self.input_projection.weight, added.weight, added.bias[:, None]]
         return torch.cat(parts, 1), self.input_projection.bias
 
     def _run(self, values: Tensor, state: EmulatorState | None) -> tuple[Tensor, EmulatorState]:
@@ -100,10 +96,7 @@ class ConditionedEmulator(nn.Module):
     def _run_fused(
         self, values: Tensor, state: EmulatorState | None
     ) -> tuple[Tensor, EmulatorState]:
-        """Do the same on the CPU, with the projections as a part of the first layer's weights.
-
-        Two products with nothing between them are one: the widest product of all steps falls away.
-        """
+        """Do the same on the CPU, the projections multiplied into the first layer's weights."""
         matrix, bias = self._projections()
         matrix = cast(Tensor, self.lstm.weight_ih_l0) @ matrix
         driven = functional.linear(values.transpose(0, 1), matrix, project(self.lstm, 0, bias))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol, cast
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wsrl.tasks.clones import CloneScorer
+from wsrl.tasks.clones import Runner
 
 
-class EvaluatedProblem(CloneScorer, Protocol):
+class EvaluatedProblem(Protocol):
     """The part of a problem that evaluation reads."""
 
     @property
@@ -23,6 +23,11 @@ class EvaluatedProblem(CloneScorer, Protocol):
     @property
     def task_period(self) -> float | None:
         """For tasks that are one number on a circle, what goes once round it."""
+
+    def clone_scores(
+        self, run: Runner, tasks: Tensor, samples: int, generators: Sequence[torch.Generator]
+    ) -> Tensor:
+        """Score ``B`` models on their tasks ``(B, K)``, each with its generator: ``(B,)``."""
 
     def input_names(self) -> tuple[str, ...]:
         """Return what the entries of an input stand for; empty where nobody says."""
@@ -70,27 +75,3 @@ def partners(count: int) -> Tensor:
     if count % 2:
         index[-3:] = torch.arange(count - 3, count).roll(-1)
     return index
-
-
-def has_data(module: LightningModule) -> bool:
-    """Whether the trainer was given a datamodule."""
-    return _datamodule(module) is not None
-
-
-def evaluation_data(module: LightningModule) -> EvaluationData:
-    """Return the datamodule that a module is evaluated on.
-
-    Raises:
-        RuntimeError: when the trainer was given bare loaders.
-    """
-    data = _datamodule(module)
-    if data is None:
-        raise RuntimeError(
-            f"{type(module).__name__} is evaluated split by split: give the trainer a "
-            "ZooDataModule (datamodule=...), not bare loaders"
-        )
-    return data
-
-
-def _datamodule(module: LightningModule) -> EvaluationData | None:
-    return cast(EvaluationData | None, module.trainer.datamodule)  # type: ignore[attr-defined]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -21,8 +22,8 @@ from torch import Tensor
 
 from wsrl.encoders import ProbingEncoder
 from wsrl.safe_files import naming
-from wsrl.tasks.base import COLUMNS
-from wsrl.tasks.evaluation import EvaluatedProblem, evaluation_data
+from wsrl.tasks.base import COLUMNS, TaskModule
+from wsrl.tasks.evaluation import EvaluatedProblem
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -64,20 +65,19 @@ def picture_loggers(trainer: Trainer) -> list[Logger]:
     return [logger for logger in trainer.loggers if isinstance(logger, kinds)]
 
 
-class PredictionFigures(Callback):
-    """Draws what a ``PredictionModule`` predicts, where a logger takes pictures.
-
-    At the end of training, of the last validation, and of a test: of classes the confusion matrix
-    of each part, of numbers the predicted against the true ones. Only the first process draws, from
-    the RNNs that it evaluated.
-    """
+class _Figures(Callback):
+    """Keeps what the batches of an evaluation give, on the CPU, where a logger takes pictures."""
 
     def __init__(self) -> None:
-        self._columns: list[Mapping[str, Tensor]] = []
+        self._parts: list[dict[str, Tensor]] = []
+
+    @abstractmethod
+    def _select(self, outputs: Any, batch: ZooBatch) -> dict[str, Tensor]:
+        """Return the columns ``(B, ...)`` of a batch that are drawn later."""
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget the last evaluation."""
-        self._columns = []
+        self._parts = []
 
     def on_validation_batch_end(
         self,
@@ -88,30 +88,45 @@ class PredictionFigures(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep predictions and targets."""
-        if isinstance(outputs, Mapping) and COLUMNS in outputs and picture_loggers(trainer):
-            known = outputs[COLUMNS]
-            split = torch.full((len(known["target"]),), dataloader_idx)
-            kept = {"prediction": known["prediction"].cpu(), "target": known["target"].cpu()}
-            self._columns.append({**kept, "split": split})
+        """Keep the columns, and the index of the split."""
+        if picture_loggers(trainer):
+            columns = self._select(outputs, batch).items()
+            split = torch.full((len(batch),), dataloader_idx)
+            self._parts.append({**{name: v.cpu() for name, v in columns}, "split": split})
 
     on_test_epoch_start = on_validation_epoch_start
     on_test_batch_end = on_validation_batch_end
 
+    def _columns(self) -> dict[str, Tensor]:
+        """Return the columns of the whole evaluation, ``(n, ...)``."""
+        return {name: torch.cat([part[name] for part in self._parts]) for name in self._parts[0]}
+
+
+class PredictionFigures(_Figures):
+    """Draws what a ``PredictionModule`` predicts, where a logger takes pictures.
+
+    At the end of training, of the last validation, and of a test: of classes the confusion matrix
+    of each part, of numbers the predicted against the true ones. Only the first process draws, from
+    the RNNs that it evaluated.
+    """
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the predictions of the last validation."""
-        self._draw(trainer, pl_module, "validate")
+        self._draw(trainer, cast(TaskModule, pl_module), "validate")
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the predictions of a test."""
-        self._draw(trainer, pl_module, "test")
+        self._draw(trainer, cast(TaskModule, pl_module), "test")
 
-    def _draw(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
+    def _select(self, outputs: Any, batch: ZooBatch) -> dict[str, Tensor]:
+        return {name: outputs[COLUMNS][name] for name in ("prediction", "target")}
+
+    def _draw(self, trainer: Trainer, module: TaskModule, stage: str) -> None:
         loggers = picture_loggers(trainer)
-        if not loggers or not self._columns:
+        if not loggers or not self._parts:
             return
-        columns = {name: torch.cat([c[name] for c in self._columns]) for name in self._columns[0]}
-        for place, split in enumerate(evaluation_data(module).eval_splits(stage)):
+        columns = self._columns()
+        for place, split in enumerate(module.evaluation_data.eval_splits(stage)):
             rows = columns["split"] == place
             if rows.any():
                 figure = draw_predictions(columns["target"][rows], columns["prediction"][rows])
@@ -127,18 +142,7 @@ def draw_predictions(target: Tensor, prediction: Tensor) -> Figure:
     return confusion_matrices(target.numpy(), prediction.numpy())
 
 
-class _Gathered(NamedTuple):
-    """Embeddings of one batch and what is known of their RNNs, on the CPU."""
-
-    split: str
-    embedding: Tensor
-    run: Tensor
-    step: Tensor
-    performance: Tensor
-    task: Tensor
-
-
-class EmulationFigures(Callback):
+class EmulationFigures(_Figures):
     """Draws what an ``EmulationModule`` does, where a logger takes pictures.
 
     At the end of a validation or test: the distributions of one RNN and of its emulation, the
@@ -148,95 +152,73 @@ class EmulationFigures(Callback):
     Only the first process draws, from the RNNs that it evaluated.
     """
 
-    def __init__(self) -> None:
-        self._gathered: list[_Gathered] = []
-        self._example: ZooBatch | None = None
-
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget the last evaluation."""
-        self._gathered, self._example = [], None
-
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Keep the embeddings."""
-        if not picture_loggers(trainer):
-            return
-        if self._example is None:
-            self._example = batch
-        known = (batch.run, batch.step, batch.performance.float(), batch.task.float())
-        self._gathered.append(
-            _Gathered(
-                outputs["split"],
-                outputs["embedding"].float().cpu(),
-                *(value.cpu() for value in known),
-            )
-        )
-
-    on_test_epoch_start = on_validation_epoch_start
-    on_test_batch_end = on_validation_batch_end
-
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw."""
-        self._draw(trainer, cast("EmulationModule", pl_module))
+        self._draw(trainer, cast("EmulationModule", pl_module), "validate")
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw, and send the embeddings to the projector."""
-        self._draw(trainer, cast("EmulationModule", pl_module))
-        self._project(trainer, "test_embeddings")
+        self._draw(trainer, cast("EmulationModule", pl_module), "test")
+        self._project(trainer, cast(TaskModule, pl_module), "test", "test_embeddings")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Send the last validation's embeddings to the projector."""
-        self._project(trainer, "validation_embeddings")
+        self._project(trainer, cast(TaskModule, pl_module), "validate", "validation_embeddings")
 
-    def _draw(self, trainer: Trainer, module: EmulationModule) -> None:
+    def _select(self, outputs: Any, batch: ZooBatch) -> dict[str, Tensor]:
+        if not self._parts:
+            self._example = batch
+        floats = {"performance": batch.performance.float(), "task": batch.task.float()}
+        embedding = outputs["embedding"].float()
+        return {"embedding": embedding, "run": batch.run, "step": batch.step, **floats}
+
+    def _draw(self, trainer: Trainer, module: EmulationModule, stage: str) -> None:
+        from wsrl.analysis.figures import embedding_map
+
         loggers = picture_loggers(trainer)
-        if not loggers or self._example is None:
+        if not loggers or not self._parts:
             return
-        problem = evaluation_data(module).problem
+        problem, columns = module.evaluation_data.problem, self._columns()
         figures = {
             "outputs": draw_outputs(module, self._example, problem),
-            "embeddings": self._draw_embeddings(problem),
+            "embeddings": embedding_map(
+                columns["embedding"].numpy(),
+                columns["performance"].numpy(),
+                columns["task"].numpy(),
+                self._splits(module, stage),
+                problem.task_period,
+                problem.task_entries(),
+            ),
         }
         if isinstance(module.encoder, ProbingEncoder):
             figures["probing"] = draw_probing(module, module.encoder, self._example, problem)
         for name, figure in figures.items():
             log_figure(loggers, name, figure, trainer.global_step)
 
-    def _draw_embeddings(self, problem: EvaluatedProblem) -> Figure:
-        from wsrl.analysis.figures import embedding_map
+    def _splits(self, module: TaskModule, stage: str) -> list[str]:
+        """Name the split of every RNN that was kept."""
+        names = module.evaluation_data.eval_splits(stage)
+        return [names[place] for place in self._columns()["split"].tolist()]
 
-        return embedding_map(
-            torch.cat([part.embedding for part in self._gathered]).numpy(),
-            torch.cat([part.performance for part in self._gathered]).numpy(),
-            torch.cat([part.task for part in self._gathered]).numpy(),
-            [part.split for part in self._gathered for _ in part.run],
-            problem.task_period,
-            problem.task_entries(),
-        )
-
-    def _project(self, trainer: Trainer, tag: str) -> None:
+    def _project(self, trainer: Trainer, module: TaskModule, stage: str, tag: str) -> None:
         boards = [x for x in picture_loggers(trainer) if isinstance(x, TensorBoardLogger)]
-        if not boards or not self._gathered:
+        if not boards or not self._parts:
             return
-        writer = cast("SummaryWriter", boards[0].experiment)
+        writer, columns = cast("SummaryWriter", boards[0].experiment), self._columns()
         header = ["split", "run", "step", "performance", "task"]
-        rows = [
-            [part.split, int(run), int(step), round(float(performance), 4), task.tolist()]
-            for part in self._gathered
-            for run, step, performance, task in zip(*part[2:], strict=True)
-        ]
+        performance = [round(value, 4) for value in columns["performance"].tolist()]
+        rows = zip(
+            self._splits(module, stage),
+            *(columns[name].tolist() for name in ("run", "step")),
+            performance,
+            columns["task"].tolist(),
+            strict=True,
+        )
         folder = Path(writer.get_logdir(), f"{trainer.global_step:05}", tag)
         # What a killed run left there is written again, which the writer would warn of.
         with naming(folder), contextlib.redirect_stdout(io.StringIO()):
             writer.add_embedding(
-                torch.cat([part.embedding for part in self._gathered]),
+                columns["embedding"],
                 metadata=[[str(value) for value in row] for row in rows],
                 metadata_header=header,
                 global_step=trainer.global_step,
@@ -266,7 +248,7 @@ def draw_outputs(module: EmulationModule, batch: ZooBatch, problem: EvaluatedPro
 def draw_probing(
     module: EmulationModule, encoder: ProbingEncoder, batch: ZooBatch, problem: EvaluatedProblem
 ) -> Figure:
-    """Draw what the encoder asks the best, the middling and the worst RNN, and their answers."""
+    """Draw what the encoder asks the best, the median and the worst RNN, and their answers."""
     from wsrl.analysis.figures import probing_dialogue
 
     order = batch.performance.argsort(descending=True)

@@ -11,13 +11,10 @@ from collections.abc import Callable
 from typing import cast
 
 import torch
-from lightning.pytorch import LightningModule
-from torch import Tensor, distributed, nn
+from torch import Tensor, distributed
 from torchmetrics import MeanMetric, Metric
 from torchmetrics.functional.regression import kendall_rank_corrcoef
 from torchmetrics.utilities import dim_zero_cat
-
-from wsrl.tasks.losses import get_loss
 
 EMULATION_METRICS: dict[str, tuple[str, ...]] = {
     "categorical": ("total_variation", "reverse_kl"),
@@ -26,50 +23,6 @@ EMULATION_METRICS: dict[str, tuple[str, ...]] = {
 """Losses measured of every emulator whatever it was trained with, by the kind of outputs."""
 
 CLONE_METRICS = ("clone_score", "original_score", "clone_difference")
-
-
-def emulation_metrics(output_kind: str, clones: bool) -> nn.ModuleDict:
-    """Return a mean for every loss that is measured and for its partner with shuffled embeddings.
-
-    Args:
-        output_kind: ``categorical`` or ``real``.
-        clones: whether to add means for the scores of the clones.
-    """
-    losses = EMULATION_METRICS[output_kind]
-    names = (*losses, *(f"shuffled_{name}" for name in losses), *(CLONE_METRICS if clones else ()))
-    return nn.ModuleDict({name: mean() for name in names})
-
-
-def update_emulation_metrics(
-    metrics: nn.ModuleDict, emulated: Tensor, outputs: Tensor, output_kind: str, prefix: str = ""
-) -> dict[str, Tensor]:
-    """Add a batch to what ``emulation_metrics`` returned.
-
-    Args:
-        metrics: the metrics.
-        emulated: ``(B, S, T, O)``, what the emulator said.
-        outputs: what the RNNs said.
-        output_kind: ``categorical`` or ``real``.
-        prefix: ``shuffled_`` where the embeddings were others'.
-
-    Returns:
-        The losses that were measured, ``(B, S, T)``.
-    """
-    names = EMULATION_METRICS[output_kind]
-    losses = {name: get_loss(name, output_kind)(emulated, outputs) for name in names}
-    for name, values in losses.items():
-        update(metrics, prefix + name, values)
-    return losses
-
-
-def of_each(measured: Tensor) -> Tensor:
-    """Return the mean of each RNN's measurements ``(B, ...)``: ``(B,)``."""
-    return measured.flatten(1).mean(1) if measured.ndim > 1 else measured
-
-
-def update(metrics: nn.ModuleDict, name: str, *values: Tensor) -> None:
-    """Give a batch's values to one of several metrics."""
-    cast(Metric, metrics[name]).update(*values)
 
 
 def everywhere(values: Tensor) -> Tensor:
@@ -83,33 +36,6 @@ def everywhere(values: Tensor) -> Tensor:
     gathered = [torch.empty_like(values) for _ in range(distributed.get_world_size())]
     distributed.all_gather(gathered, values)
     return torch.stack(gathered)
-
-
-def log_loss(module: LightningModule, loss: Tensor, batch_size: int) -> None:
-    """Log a training step's loss as ``train/loss``: its mean over all processes."""
-    mean = everywhere(loss.detach()).mean()  # their shares are equal
-    module.log("train/loss", mean, batch_size=batch_size)
-
-
-def log_metrics(module: LightningModule, split: str, metrics: nn.ModuleDict, shown: str) -> None:
-    """Log the metrics of a split as ``<split>/<name>``, out of an evaluation step.
-
-    Lightning computes and resets them at the end of the epoch. All are logged at every step, used
-    or not: every process must log the same ones.
-
-    Args:
-        module: whose they are.
-        split: the split.
-        metrics: its metrics.
-        shown: the one that the progress bar shows.
-    """
-    for name, metric in metrics.items():
-        module.log(
-            f"{split}/{name}",
-            cast(Metric, metric),
-            prog_bar=name == shown,
-            add_dataloader_idx=False,
-        )
 
 
 class MeanOf(MeanMetric):

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 else:  # the command line gives the descriptions, which jsonargparse is to leave as they are
     OptimizerLike = SchedulerLike = Config
 
-_FIRST = {Optimizer: "params", LRScheduler: "optimizer"}
-
 
 def describe_optimizer(given: OptimizerLike | None) -> Config | None:
     """Describe an optimiser in plain values.

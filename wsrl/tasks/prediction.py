@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import Callback
-from torch import Tensor, nn
+from torch import Tensor
+from torchmetrics import Metric
 
-from wsrl.encoders import Encoder, embed
+from wsrl.encoders import Encoder
 from wsrl.encoders.base import EncoderLike
 from wsrl.rnn import RNNSpec, RNNWeights
 from wsrl.tasks.base import COLUMNS, TaskModule
-from wsrl.tasks.evaluation import evaluation_data, has_data
 from wsrl.tasks.figures import PredictionFigures
 from wsrl.tasks.heads import HeadLike, PredictionHead, RunningScale, make_head
-from wsrl.tasks.metrics import everywhere, log_loss, log_metrics, mean, update
+from wsrl.tasks.metrics import everywhere, mean
 from wsrl.tasks.optimizers import OptimizerLike, SchedulerLike
 from wsrl.tasks.pretrained import check_same_encoder, load_pretrained_encoder, make_encoder
 from wsrl.tasks.remarks import Remark, remarks_on_target
@@ -90,15 +90,13 @@ class PredictionModule(TaskModule):
         optimizer: OptimizerLike | None = None,
         lr_scheduler: SchedulerLike | None = None,
     ) -> None:
+        arguments = dict(locals())
         super().__init__()
         _check_choice("target", target, tuple(targets))
         _check_choice("mode", mode, MODES)
         _check_choice("class_loss", class_loss, CLASS_LOSSES)
         self.target, self.mode = target, mode
         self.kind = make_target(targets[target], kind, class_loss=class_loss)
-        training = self.set_training(
-            learning_rate, weight_decay, warmup_steps, optimizer, lr_scheduler
-        )
         self.spec = RNNSpec(**spec)
         self.encoder = _find_encoder(encoder, encoder_defaults, pretrained, mode, self.spec)
         self.pretrained = None if pretrained is None else str(Path(pretrained).resolve())
@@ -109,26 +107,14 @@ class PredictionModule(TaskModule):
             else make_head(head, *sizes)
         )
         self.scale = RunningScale(self.kind.parts)  # of a scaled kind
-        self.split_metrics = nn.ModuleDict()
         if mode in FIXED:
             self.encoder.requires_grad_(False)
             self.encoder.eval()
-        self.save_hyperparameters(
-            {
-                "target": target,
-                "targets": {name: dict(known) for name, known in targets.items()},
-                "spec": self.spec.to_dict(),
-                "encoder": self.encoder.config(),
-                "encoder_defaults": None,  # the encoder's config has taken them in
-                "pretrained": None,  # the encoder's weights are in the checkpoint
-                "mode": mode,
-                "class_loss": class_loss,
-                "head_width": head_width,
-                "head_layers": head_layers,
-                "head": None if head is None else self.head.config(),
-                "kind": kind,
-                **training,
-            }
+        self.keep_arguments(
+            arguments,
+            targets={name: dict(known) for name, known in targets.items()},
+            pretrained=None,  # the encoder's weights are in the checkpoint
+            head=None if head is None else self.head.config(),
         )
 
     @property
@@ -145,15 +131,6 @@ class PredictionModule(TaskModule):
         """
         values: Tensor = self.head(embedding)
         return values.view(-1, self.kind.parts, self.kind.width)
-
-    def embed(self, weights: RNNWeights) -> Tensor:
-        """Return the embeddings of ``B`` RNNs, ``(B, D)`` of unit norm."""
-        if len(weights) == 0:  # a process without a share of a small split
-            return weights.flat.new_zeros(0, self.encoder.embedding_dim)
-        if self.mode in FIXED:
-            with torch.no_grad():
-                return embed(self.encoder, weights)
-        return embed(self.encoder, weights)
 
     def decide(self, values: Tensor) -> Tensor:
         """Return what the head's values, as of ``forward``, stand for; as ``predict``."""
@@ -175,18 +152,13 @@ class PredictionModule(TaskModule):
             self.encoder.eval()
         return self
 
-    def setup(self, stage: str) -> None:
-        """Make the metrics of every split that will be evaluated."""
-        if stage == "predict" or not has_data(self):
-            return
-        splits = evaluation_data(self).eval_splits("test" if stage == "test" else "validate")
-        self.split_metrics = nn.ModuleDict(
-            {split: nn.ModuleDict({"loss": mean(), **self.kind.metrics()}) for split in splits}
-        )
+    def make_metrics(self) -> dict[str, Metric]:
+        """Return the metrics of the target's kind, and ``loss``."""
+        return {"loss": mean(), **self.kind.metrics()}
 
     def remarks(self, stage: str) -> list[Remark]:
         """Say where the target is constant, and which metrics are then not defined."""
-        data = evaluation_data(self)
+        data = self.evaluation_data
         splits = ["train"] * (stage == "fit") + data.eval_splits(stage)
         return remarks_on_target(data, splits, self.target, self.kind.needs_variation)
 
@@ -219,7 +191,7 @@ class PredictionModule(TaskModule):
             # All processes' targets, so that every process has the scale that one would have.
             self.scale.update(everywhere(target).flatten(0, 1))
         loss = self._losses(self(self.embed(batch.weights)), target).mean()
-        log_loss(self, loss, len(batch))
+        self.log_loss(loss, len(batch))
         return loss
 
     def configure_callbacks(self) -> list[Callback]:
@@ -230,14 +202,14 @@ class PredictionModule(TaskModule):
         self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
     ) -> dict[str, dict[str, Tensor]]:
         """Measure one batch; return predictions and targets as ``COLUMNS``, for figures."""
-        split = evaluation_data(self).eval_splits("validate")[dataloader_idx]
+        split = self.evaluation_data.eval_splits("validate")[dataloader_idx]
         return {COLUMNS: self._measure(batch, split)}
 
     def test_step(
         self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
     ) -> dict[str, dict[str, Tensor]]:
         """Measure one batch; return predictions and targets ``(B, parts)`` as ``COLUMNS``."""
-        split = evaluation_data(self).eval_splits("test")[dataloader_idx]
+        split = self.evaluation_data.eval_splits("test")[dataloader_idx]
         return {COLUMNS: {**self._measure(batch, split), **batch.labels()}}
 
     def predict_step(
@@ -270,10 +242,9 @@ class PredictionModule(TaskModule):
         undefined = losses.isnan()[:, None]
         predicted = columns["prediction"]
         judged = torch.where(undefined, torch.nan, predicted) if undefined.any() else predicted
-        metrics = cast(nn.ModuleDict, self.split_metrics[split])
-        for name in metrics:
-            update(metrics, name, *((losses,) if name == "loss" else (judged, target)))
-        log_metrics(self, split, metrics, shown="loss")
+        scores = dict.fromkeys(self.kind.metrics(), (judged, target))
+        self.update_metrics(split, {"loss": (losses,), **scores})
+        self.log_metrics(split, shown="loss")
         return {**columns, "target": target}
 
 

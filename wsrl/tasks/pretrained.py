@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from wsrl.class_paths import class_path
@@ -12,8 +11,6 @@ from wsrl.encoders.base import EncoderLike
 from wsrl.rnn import RNNSpec
 from wsrl.tasks.state_dicts import load_checked, not_finite
 from wsrl.torch_files import read_torch_file
-
-_ENCODER_PREFIX = "encoder."
 
 
 def make_encoder(
@@ -64,26 +61,31 @@ def load_pretrained_encoder(path: str, spec: RNNSpec) -> Encoder:
         FileNotFoundError: when there is no such file.
         ValueError: when it is no emulation checkpoint, or one for another spec.
     """
-    checkpoint = _load_checkpoint(path)
-    hparams = checkpoint.get("hyper_parameters")
-    if not isinstance(hparams, dict) or not {"encoder", "spec", "emulator_width"} <= hparams.keys():
+    try:
+        checkpoint = read_torch_file(path)
+    except (FileNotFoundError, ValueError) as error:
+        raise type(error)(f"`pretrained`: {error}") from error
+    content: dict[str, Any] = checkpoint if isinstance(checkpoint, dict) else {}
+    hparams: Any = content.get("hyper_parameters")
+    state: Any = content.get("state_dict")
+    wanted = {"encoder", "spec", "emulator_width"}
+    known = isinstance(hparams, dict) and wanted <= hparams.keys()
+    if not known or not isinstance(state, Mapping):
         raise ValueError(
             f"{path} is not a checkpoint of an EmulationModule; give `pretrained` one that "
             "`wsrl fit` wrote for an emulation"
         )
     try:
         trained_on = RNNSpec(**hparams["spec"])
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path} holds no spec of RNNs: {error}") from error
-    if trained_on != spec:
-        raise ValueError(
-            f"the encoder in {path} was trained on RNNs of the spec ({trained_on}), the data has "
-            f"({spec}); pre-train an encoder on such RNNs"
-        )
-    try:
+        if trained_on != spec:
+            raise ValueError(
+                f"it was trained on RNNs of the spec ({trained_on}), the data has ({spec}); "
+                "pre-train an encoder on such RNNs"
+            )
         encoder = make_encoder(hparams["encoder"], spec)
-        state = _encoder_state(checkpoint["state_dict"])
-        load_checked(encoder, state, lambda: encoder.load_state_dict(state))
+        own = {str(n): v for n, v in state.items() if str(n).startswith("encoder.")}
+        own = {name.removeprefix("encoder."): value for name, value in own.items()}
+        load_checked(encoder, own, lambda: encoder.load_state_dict(own))
         if unusable := not_finite(encoder):
             raise ValueError(f"{unusable} is not finite, as after training that diverged")
     except (TypeError, ValueError) as error:
@@ -97,17 +99,16 @@ def check_same_encoder(given: Encoder, pretrained: Encoder, path: str) -> None:
     Raises:
         ValueError: naming both, when class or options differ.
     """
-    if given.config() != pretrained.config():
-        raise ValueError(
-            f"two different encoders: `encoder` is {describe_encoder(given)}, the one in {path} is "
-            f"{describe_encoder(pretrained)}; leave `encoder` out to use the checkpoint's"
-        )
-
-
-def describe_encoder(encoder: Encoder) -> str:
-    """Return class and options in one line."""
-    options = encoder.config()["init_args"]
-    return f"{type(encoder).__name__}({', '.join(f'{k}={v!r}' for k, v in options.items())})"
+    if given.config() == pretrained.config():
+        return
+    names = []
+    for encoder in (given, pretrained):
+        options = ", ".join(f"{k}={v!r}" for k, v in encoder.config()["init_args"].items())
+        names.append(f"{type(encoder).__name__}({options})")
+    raise ValueError(
+        f"two different encoders: `encoder` is {names[0]}, the one in {path} is {names[1]}; leave "
+        "`encoder` out to use the checkpoint's"
+    )
 
 
 def _name(encoder: EncoderLike) -> str:
@@ -118,22 +119,3 @@ def _name(encoder: EncoderLike) -> str:
     inside = (encoder, *getattr(encoder, "args", ()))  # the command line's are partial functions
     classes = [class_path(each) for each in inside if isinstance(each, type)]
     return classes[0] if classes else repr(encoder)[:200]
-
-
-def _load_checkpoint(path: str) -> dict[str, Any]:
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no checkpoint at {path} (`pretrained`)")
-    try:
-        checkpoint = read_torch_file(path)
-    except ValueError as error:
-        raise ValueError(f"`pretrained`: {error}") from error
-    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
-        raise ValueError(f"{path} (`pretrained`) is not a Lightning checkpoint")
-    return checkpoint
-
-
-def _encoder_state(state: Any) -> dict[str, Any]:
-    if not isinstance(state, Mapping):
-        raise ValueError(f"its state_dict is a {type(state).__name__}")
-    prefix = _ENCODER_PREFIX
-    return {n.removeprefix(prefix): v for n, v in state.items() if str(n).startswith(prefix)}
