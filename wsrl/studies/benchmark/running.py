@@ -13,6 +13,9 @@ from wsrl.studies.benchmark.progress import Progress
 from wsrl.studies.benchmark.results import RESULT, TRIALS, Result, read_result, write_result
 from wsrl.studies.benchmark.work import LOG, run_trial
 
+_PRELOADED = ("wsrl.studies.training.command", "wsrl.studies.baselines", run_trial.__module__)
+"""Imported once rather than by every trial, for which it would take seconds."""
+
 _TRIES = 2  # of a trial whose process died, as for lack of memory beside others
 
 
@@ -66,7 +69,7 @@ def run_grid(
             write_result(folder, Result(by_name[name].trial, error=reason))
         progress.fail(name, reason)
 
-    with LocalPool(workers, devices, threads, [run_trial.__module__]) as pool:
+    with LocalPool(workers, devices, threads, (*_PRELOADED, command.__module__)) as pool:
         run_jobs(jobs, pool, stop.raise_if_any, ended, _TRIES)
     return progress.failed
 
