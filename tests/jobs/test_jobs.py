@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.waiting import until
-from wsrl.jobs import Engine, Here, Job, LocalPool, locked, run_jobs
+from wsrl.jobs import Engine, Here, Job, LocalPool, ProcessDiedError, locked, run_jobs
 
 
 def note(path: Path, text: str) -> str:
@@ -81,6 +81,20 @@ def test_a_job_runs_after_those_it_needs_and_others_go_on_when_one_fails(
 def test_names_are_unique() -> None:
     with pytest.raises(ValueError, match="two jobs are named a"):
         run_jobs([Job("a", int), Job("a", int)], Here())
+
+
+def test_jobs_that_need_one_another_are_refused() -> None:
+    jobs = [Job("first", int), Job("a", int, needs=("b",)), Job("b", int, needs=("a",))]
+    with pytest.raises(ValueError, match="in a circle: a, b"):
+        run_jobs(jobs, Here())
+
+
+def test_nothing_begins_in_a_pool_that_is_shut_down(tmp_path: Path) -> None:
+    with LocalPool(1, threads=1) as pool:
+        pass
+    with pytest.raises(ProcessDiedError, match="shut down"):
+        pool._run(note, (tmp_path / "log", "never"), {})
+    assert not (tmp_path / "log").exists()
 
 
 def test_a_job_whose_process_died_is_begun_again_but_not_for_ever(tmp_path: Path) -> None:

@@ -37,8 +37,9 @@ class LocalPool(Executor):
     Args:
         workers: jobs that run at once.
         devices: numbers of GPUs to deal out, as ``CUDA_VISIBLE_DEVICES`` names them; none for CPUs.
-        threads: OpenMP threads of every process; by default this process's, shared out.
-        preload: modules that the process from which the others are forked imports once.
+        threads: PyTorch's threads in every process; by default as many as it takes by itself.
+        preload: modules that the process from which the others are forked imports once. Python has
+            one such process for each of its own, so only the first pool's modules count.
     """
 
     def __init__(
@@ -57,6 +58,8 @@ class LocalPool(Executor):
         self._context.set_forkserver_preload(["wsrl.jobs.preload", *preload])
         self._waiting = ThreadPoolExecutor(workers)
         self._processes: set[ForkServerProcess] = set()
+        self._closed = False
+        self._starting = threading.Lock()  # no process starts unseen while the pool is shut down
 
     def submit(
         self, function: Callable[..., _Result], /, *args: Any, **kwargs: Any
@@ -71,7 +74,9 @@ class LocalPool(Executor):
         """Tell running jobs to end, and wait until they have."""
         self._waiting.shutdown(wait=False, cancel_futures=True)
         end = time.monotonic() + STOPPING_SECONDS
-        running = list(self._processes)
+        with self._starting:
+            self._closed = True
+            running = list(self._processes)
         try:
             for process in running:
                 process.terminate()
@@ -97,9 +102,12 @@ class LocalPool(Executor):
             process = self._context.Process(
                 target=_work, args=(send, device, self._threads, function, args, kwargs)
             )
-            process.start()
+            with self._starting:
+                if self._closed:
+                    raise ProcessDiedError("the pool was shut down before it began")
+                process.start()
+                self._processes.add(process)
             send.close()
-            self._processes.add(process)
             try:
                 return self._result(process, receive)
             finally:

@@ -81,7 +81,7 @@ def run_jobs(
         Why jobs failed, by name. A job whose need failed is left out, and says so.
 
     Raises:
-        ValueError: where names are not unique.
+        ValueError: where names are not unique, or jobs need one another in a circle.
 
     >>> jobs = [Job("a", int, ("1",)), Job("b", int, ("x",)), Job("c", int, needs=("b",))]
     >>> for name, error in run_jobs(jobs, Here()).items():
@@ -113,6 +113,12 @@ def run_jobs(
                 del pending[job.name]
                 begun[job.name] = begun.get(job.name, 0) + 1
                 running[engine.submit(job.function, *job.arguments)] = job
+        if (
+            pending
+            and not running
+            and not any(n in failed for j in pending.values() for n in j.needs)
+        ):
+            raise ValueError(f"jobs need one another in a circle: {', '.join(pending)}")
         done, _ = wait(running, _LOOK_SECONDS, FIRST_COMPLETED)
         for future in done:
             job, error = running.pop(future), future.exception()
