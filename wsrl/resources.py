@@ -1,4 +1,4 @@
-"""How much memory this machine has, and refusal of what cannot fit in it."""
+"""What this machine has: memory, with refusal of what cannot fit in it, and GPUs."""
 
 from __future__ import annotations
 
@@ -45,3 +45,13 @@ def machine_memory() -> int | None:
         with contextlib.suppress(OSError, ValueError):  # not here, or "max"
             sizes.append(int(path.read_text()))
     return min(sizes, default=None)
+
+
+def visible_gpus() -> list[str]:
+    """Return the GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
+    import torch  # takes seconds, for those who need it only
+
+    count = torch.cuda.device_count()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    given = [number.strip() for number in named.split(",") if number.strip()]
+    return given if given and count else [str(number) for number in range(count)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 from multiprocessing.context import ForkProcess
 from pathlib import Path
@@ -11,10 +12,9 @@ import pytest
 import torch
 
 from tests.conftest import SMALL_PROBLEM
-from tests.gated_cli import hold_before_step
 from tests.waiting import HANG_SECONDS, Gate
 from wsrl.problems import FormalLanguages
-from wsrl.zoos import BuildSettings, build_zoo
+from wsrl.zoos import BuildSettings, build_zoo, group
 from wsrl.zoos.records import PROGRESS
 
 PROBLEM = FormalLanguages(**SMALL_PROBLEM)
@@ -26,6 +26,18 @@ FORK = multiprocessing.get_context("fork")  # a real process, and there at once
 def gate_of(folder: Path) -> Gate:
     """Return the gate of those who build a zoo."""
     return Gate(folder.with_name(f"{folder.name}-gate"))
+
+
+def hold_before_step(step: int, gate: Gate) -> None:
+    """Have this process wait at a gate before its ``step``-th update of any group, from 1."""
+    train, count = group.Group._train_step, itertools.count(1)
+
+    def training(members: group.Group) -> None:
+        if next(count) == step:
+            gate.wait()
+        train(members)
+
+    group.Group._train_step = training  # type: ignore[method-assign]
 
 
 def _build(

@@ -23,6 +23,7 @@ from tests.zoos.building import (
     start,
     whole,  # noqa: F401
 )
+from wsrl.jobs import Job, ProcessDiedError
 from wsrl.problems import FormalLanguages
 from wsrl.zoos import BuildSettings, Manifest, ZooError, build_zoo, group, open_zoo, verify_zoo
 from wsrl.zoos.assembly import shares, whats_left
@@ -54,6 +55,33 @@ def test_a_zoo_is_one_command_s(whole: Path, tmp_path: Path) -> None:  # noqa: F
     assert names(zoo, "*.safetensors") == ["00000.safetensors"]
     build_zoo(zoo, PROBLEM, SETTINGS, quiet=True)
     assert contents(zoo) == contents(whole)
+
+
+def test_the_first_error_ends_a_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails for one shard, as on a full disk, is not tried for all the others."""
+    begun: list[list[int]] = []
+
+    def failing(members: group.Group, *_: Any) -> None:
+        begun.append(members.members)
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(group.Group, "train", failing)
+        with pytest.raises(OSError, match="No space left"):
+            build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
+    assert begun == [[0, 1]]
+    assert build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True).complete
+
+
+def test_a_worker_that_dies_again_and_again_is_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dying(jobs: list[Job], *_: Any, **options: Any) -> None:
+        options["ended"](jobs[0].name, None, ProcessDiedError("its process was ended by SIGKILL"))
+
+    monkeypatch.setattr("wsrl.zoos.build.run_jobs", dying)
+    with pytest.raises(ZooError, match="shard 0: its process was ended by SIGKILL; run the same"):
+        build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True, workers=2)
 
 
 def test_told_to_end_in_an_evaluation_nothing_is_lost(

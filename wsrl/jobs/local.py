@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
-from types import TracebackType
 from typing import Any, TypeVar
 
 from wsrl.jobs.reports import listening, report
@@ -86,14 +85,6 @@ class LocalPool(Executor):
             for process in running:
                 process.kill()
                 process.join()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.shutdown()
 
     def _run(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         device = self._places.get()

@@ -8,21 +8,20 @@ all the random state there is, and any process may train any group.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
 
-from wsrl.jobs import Here, Job, LocalPool, listening, report, run_jobs
+from wsrl.jobs import Here, Job, LocalPool, ProcessDiedError, listening, report, run_jobs
 from wsrl.problems import TrainableProblem, get_trainable_problem
-from wsrl.resources import check_fits
+from wsrl.resources import check_fits, visible_gpus
 from wsrl.rnn import Backend
 from wsrl.rnn.backends import ELEMENTWISE, check_backend
 from wsrl.stopping import StopRequests
 from wsrl.zoos.assembly import complete, missing_shards, shares, write_finished
 from wsrl.zoos.folder import Part, locked_zoo, open_or_create
 from wsrl.zoos.group import Group
-from wsrl.zoos.manifest import Manifest
+from wsrl.zoos.manifest import Manifest, ZooError
 from wsrl.zoos.progress import BuildProgress
 from wsrl.zoos.records import state_path
 from wsrl.zoos.settings import BuildSettings
@@ -62,8 +61,8 @@ def build_zoo(
         The manifest: of a complete zoo, unless the rest is others' part.
 
     Raises:
-        ZooError: when the folder holds something else, another process builds the same, or a file
-            of the zoo is damaged.
+        ZooError: when the folder holds something else, another process builds the same, a file of
+            the zoo is damaged, or a process of this build died again and again.
         OSError: naming the file, where it cannot be written.
         ValueError: for a device or a backend that is not here, a part that is not in 1..``n``, what
             does not fit in memory, or a problem that nothing can be trained on.
@@ -87,9 +86,7 @@ def build_zoo(
         progress = BuildProgress([len(group) for group in groups], max(settings.snapshots), quiet)
         progress.skip(i for i in range(len(groups)) if i not in missing)
         with progress, listening(progress.show), _engine(workers, place) as engine:
-            failed = run_jobs(jobs, engine)
-        if failed:
-            raise next(iter(failed.values()))
+            run_jobs(jobs, engine, ended=_end_with_the_first_error)
         return complete(folder, len(groups))
 
 
@@ -122,19 +119,21 @@ def train_shard(
         write_finished(folder, index, group.columns(), group.failures(), sorted(group.backends))
 
 
+def _end_with_the_first_error(name: str, result: object, error: Exception | None) -> None:
+    """A full disk or a bug meets all shards: the others save their states rather than go on."""
+    if isinstance(error, ProcessDiedError):
+        raise ZooError(f"{name}: {error}; run the same command again to go on") from error
+    if error is not None:
+        raise error
+
+
 def _engine(workers: int, device: torch.device) -> Here | LocalPool:
     """Return what trains groups: this process, or several."""
     if workers == 1:
         return Here()
     threads = max(1, torch.get_num_threads() // workers)
-    gpus = _gpus() if device.type == "cuda" else []
+    gpus = visible_gpus() if device.type == "cuda" else []
     return LocalPool(workers, gpus, threads, preload=[__name__])
-
-
-def _gpus() -> list[str]:
-    """Return the GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return named.split(",") if named else [str(i) for i in range(torch.cuda.device_count())]
 
 
 def shard_members(settings: BuildSettings) -> list[range]:

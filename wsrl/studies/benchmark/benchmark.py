@@ -6,9 +6,8 @@ import os
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from wsrl.jobs import locked
+from wsrl.resources import visible_gpus
 from wsrl.stopping import StopRequests
 from wsrl.studies.benchmark.checks import check_grid
 from wsrl.studies.benchmark.plan import Commands, plan, shown
@@ -47,7 +46,7 @@ def run_benchmark(
         KeyboardInterrupt, SystemExit: told to end; the same call goes on.
     """
     stop = StopRequests() if stop is None else stop
-    trials, devices = plan(settings, out), _devices()
+    trials, devices = plan(settings, out), visible_gpus()
     workers = (len(devices) or _cores()) if workers is None else workers
     done = finished(out, trials)
     left = [planned for planned in trials if planned.trial.name not in done]
@@ -81,11 +80,3 @@ def list_trials(settings: BenchmarkSettings, out: Path) -> str:
 def _cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _devices() -> list[str]:
-    """Return how the environment numbers the GPUs that may be used."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None and torch.cuda.device_count() > 0:
-        return [number.strip() for number in visible.split(",") if number.strip()]
-    return [str(number) for number in range(torch.cuda.device_count())]

@@ -10,7 +10,8 @@ from wsrl.jobs import Job, LocalPool, ProcessDiedError, run_jobs
 from wsrl.stopping import StopRequests
 from wsrl.studies.benchmark.plan import PlannedTrial, Words
 from wsrl.studies.benchmark.progress import Progress
-from wsrl.studies.benchmark.results import RESULT, TRIALS, Result, read_result, write_result
+from wsrl.studies.benchmark.record import finished
+from wsrl.studies.benchmark.results import TRIALS, Result, write_result
 from wsrl.studies.benchmark.work import LOG, run_trial
 
 _PRELOADED = ("wsrl.studies.training.command", "wsrl.studies.baselines", run_trial.__module__)
@@ -48,15 +49,13 @@ def run_grid(
         KeyboardInterrupt, SystemExit: told to end; the trials that ran have saved their work.
     """
     progress = Progress([planned.trial for planned in trials], workers)
-    jobs = []
-    for planned in trials:
-        result = _result(out, planned)
-        if result is not None and result.error is None:
-            progress.seconds[planned.trial.name] = result.wall_seconds
-        else:
-            given = (planned, out, command, tuple(named_modules))
-            jobs.append(Job(planned.trial.name, run_trial, given, planned.needs))
-    by_name = {planned.trial.name: planned for planned in trials}
+    done = finished(out, trials)
+    progress.seconds |= {name: result.wall_seconds for name, result in done.items()}
+    left = {planned.trial.name: planned for planned in trials if planned.trial.name not in done}
+    jobs = [
+        Job(name, run_trial, (planned, out, command, tuple(named_modules)), planned.needs)
+        for name, planned in left.items()
+    ]
 
     def ended(name: str, result: Result | None, error: Exception | None) -> None:
         if result is not None:
@@ -66,14 +65,9 @@ def run_grid(
         if isinstance(error, ProcessDiedError):
             folder = out / TRIALS / name
             reason = f"{reason}; see {folder / LOG}"
-            write_result(folder, Result(by_name[name].trial, error=reason))
+            write_result(folder, Result(left[name].trial, error=reason))
         progress.fail(name, reason)
 
     with LocalPool(workers, devices, threads, (*_PRELOADED, command.__module__)) as pool:
         run_jobs(jobs, pool, stop.raise_if_any, ended, _TRIES)
     return progress.failed
-
-
-def _result(out: Path, planned: PlannedTrial) -> Result | None:
-    path = out / TRIALS / planned.trial.name / RESULT
-    return read_result(path) if path.is_file() else None
