@@ -13,7 +13,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class StopRequests:
-    """Notes the signals that ask this process to end, for whoever asks between two steps.
+    """Notes the signals that ask this process to end, for code that asks between two steps.
 
     A second interruption at the keyboard is obeyed at once. Signals that are ignored stay so, and
     where signals cannot be caught, outside of the main thread, they act as before.
@@ -23,7 +23,7 @@ class StopRequests:
 
     Attributes:
         signal: the first signal that came; ``None`` until then.
-        at_once: as given; whoever begins with steps sets it to ``False``.
+        at_once: as given; set to ``False`` when the first step begins.
     """
 
     def __init__(self, at_once: bool = False) -> None:

@@ -90,7 +90,7 @@ def build(
         devices: processes on this machine, each with a device of its own (default: 1)
         nodes: machines; start the command on each of them, with its number from 0 in NODE_RANK
             (default: 1)
-        part: i/n: train only the i-th of n shares of the zoo, as in a job array; whoever is last
+        part: i/n: train only the i-th of n shares of the zoo, as in a job array; the last part
             completes the zoo
     """
     from wsrl.studies.launch import find_place

@@ -1,4 +1,4 @@
-"""A lock on a file: one command at a time where two would mix what they write."""
+"""A lock on a file, for work that only one process may do at a time."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def locked(path: Path, busy: Callable[[str], None]) -> Iterator[None]:
 
 
 def _sign(path: Path) -> None:
-    """Say in the file who holds it; a disk without room for a line does no harm."""
+    """Write the holder into the file; on a full disk it stays unnamed."""
     with contextlib.suppress(OSError):
         handle = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:

@@ -1,4 +1,4 @@
-"""How far a job is, told by the job to whoever runs it, across processes."""
+"""Progress of a job, reported to the process that runs it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _listeners: list[Callable[[Any], None]] = []
 
 
 def report(value: Any) -> None:
-    """Tell how far the running job is; nothing happens where nobody listens.
+    """Report the progress of the running job; without a listener nothing happens.
 
     Args:
         value: what the listener understands; plain, since it may go to another process.

@@ -1,7 +1,7 @@
 """Make a zoo shard by shard, and complete it when all shards are there.
 
-Every finished shard has a record beside the unfinished zoo, so that whoever makes the zoo may end
-at any moment and go on later. Whoever finds all records writes the manifest.
+Every finished shard has a record beside the unfinished zoo, so that a build may end at any moment
+and go on later. The process that finds all records writes the manifest.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def write_finished(
 
 
 def complete(folder: Path, shards: int) -> Manifest:
-    """Write the manifest of a zoo, if its shards are all there; the same one whoever does it.
+    """Write the manifest of a zoo if all its shards are there; every process writes the same.
 
     Returns:
         The manifest.
@@ -95,7 +95,7 @@ def shares(shards: int, part: Part | None) -> Sequence[int]:
 
 
 def whats_left(path: str | Path, shards: int, parts: int) -> list[str]:
-    """Say in lines to read what a zoo still lacks, if anything, and whose part it is."""
+    """Return lines that say how many shards a zoo lacks, and of which parts."""
     folder = Path(path)
     with alone(folder):
         done = finished(folder, Manifest.read(folder))

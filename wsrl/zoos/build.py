@@ -53,7 +53,7 @@ def build_zoo(
             manifest notes which it was.
         quiet: show no progress.
         part: ``(i, n)``: train only every ``n``-th group from the ``i``-th on. Processes of other
-            parts may work at the same time; whoever is last completes the zoo.
+            parts may work at the same time; the last of them completes the zoo.
         workers: processes of this machine that train groups at once, each on a GPU of its own where
             there are GPUs. The zoo is the same for any number.
 
