@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, TypeGuard
 
@@ -44,24 +43,6 @@ Write the embeddings (and predictions) of a whole zoo to one file: --run DIR --c
 --data.zoo ZOO for another zoo, --out FILE.""",
 }
 """What the help of the training commands says first."""
-
-
-def check_devices(option: str, devices: object) -> None:
-    """Refuse numbers of processes that no machine could start.
-
-    Args:
-        option: its name, for the message.
-        devices: as it is given: a number of processes, or something else.
-
-    Raises:
-        ValueError: naming the bound.
-    """
-    import torch
-
-    wanted = int(devices) if isinstance(devices, str) and devices.isdigit() else devices
-    most = max(64, 4 * (os.cpu_count() or 1), torch.cuda.device_count())
-    if isinstance(wanted, int) and wanted > most:
-        raise ValueError(f"{option} is {wanted}: this machine has room for at most {most}")
 
 
 def check_names(configs: Sequence[Config], options: Sequence[str]) -> None:

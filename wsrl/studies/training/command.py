@@ -22,10 +22,11 @@ from torch.optim import Optimizer
 from wsrl.class_paths import class_path
 from wsrl.data import ZooDataModule
 from wsrl.encoders import list_encoders
+from wsrl.resources import check_devices
 from wsrl.stopping import StopRequests, is_launched
 from wsrl.studies.configs import Config, one_line_errors
 from wsrl.studies.embeddings import check_suffix
-from wsrl.studies.options import DESCRIPTIONS, RawHelp, add_run_options, check_devices, check_names
+from wsrl.studies.options import DESCRIPTIONS, RawHelp, add_run_options, check_names
 from wsrl.studies.tables import print_metrics
 from wsrl.studies.training.callbacks import BestCheckpoint, DataRemarks, ProgressLine, SaveRunConfig
 from wsrl.studies.training.checkpoint_io import with_checkpoint_io
