@@ -61,7 +61,7 @@ def test_a_whole_copy_is_used_again_without_writing(
 ) -> None:
     copy = staged(source, tmp_path / "disk").zoo.path
     before = {name: (copy / name).stat().st_ino for name in files(copy)}
-    monkeypatch.setattr(staging, "locked", lambda *_: pytest.fail("it is taken for writing"))
+    monkeypatch.setattr(staging, "write_folder", lambda *_: pytest.fail("it is taken for writing"))
     assert staged(source, tmp_path / "disk").zoo.path == copy
     assert {name: (copy / name).stat().st_ino for name in files(copy)} == before
 
@@ -217,7 +217,7 @@ def test_links_in_the_place_of_copies_lead_nowhere(
     outside = tmp_path / "outside"
     (outside / "shards").mkdir(parents=True)
     (outside / SHARDS[0]).write_bytes(b"precious")
-    link = copy if place == "the copy" else copy.with_name(f"{copy.name}.partial")
+    link = copy if place == "the copy" else copy.with_name(f".{copy.name}.partial")
     link.symlink_to(outside)
     staged(source, tmp_path / "disk").zoo.check()
     assert [path.name for path in (tmp_path / "disk").iterdir()] == [copy.name]

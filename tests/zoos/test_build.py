@@ -23,8 +23,8 @@ from wsrl.zoos import (
     open_zoo,
     verify_zoo,
 )
+from wsrl.zoos.manifest import PROGRESS
 from wsrl.zoos.optimizer import PopulationAdamW
-from wsrl.zoos.records import PROGRESS
 
 PROBLEM = FormalLanguages(**SMALL_PROBLEM)
 SETTINGS = BuildSettings(runs=5, snapshots=[0, 3, 8], hidden_size=4, group_size=3)

@@ -27,8 +27,7 @@ from wsrl.zoos import (
     pack_zoo,
     repair_zoo,
 )
-from wsrl.zoos.manifest import BACKUP, MANIFEST, SHARDS
-from wsrl.zoos.records import PROGRESS
+from wsrl.zoos.manifest import BACKUP, MANIFEST, PROGRESS, SHARDS
 
 PROBLEM = FormalLanguages(**SMALL_PROBLEM)
 SETTINGS = BuildSettings(runs=6, snapshots=[0, 2], hidden_size=3, num_layers=1, group_size=2)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 import wsrl
 from wsrl.cli import main
 from wsrl.rnn import RNNSpec
-from wsrl.zoos import Manifest, ZooError, assembly, open_zoo, pack_zoo, verify_zoo
+from wsrl.zoos import Manifest, ZooError, open_zoo, pack_zoo, shards, verify_zoo
 
 KINDS = {"lstm": nn.LSTM, "gru": nn.GRU, "tanh": nn.RNN}
 COUNT = 12
@@ -343,7 +343,7 @@ def test_packing_goes_on_where_it_was_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models, written = make_models(), []
-    write = assembly.write_shard
+    write = shards.write_shard
 
     def fail_at_two(folder: Path, index: int, *rest: Any) -> Any:
         if index == 2:
@@ -351,7 +351,7 @@ def test_packing_goes_on_where_it_was_interrupted(
         written.append(index)
         return write(folder, index, *rest)
 
-    monkeypatch.setattr(assembly, "write_shard", fail_at_two)
+    monkeypatch.setattr(shards, "write_shard", fail_at_two)
     with pytest.raises(OSError, match="no space left"):
         pack(models, tmp_path / "zoo", shard_rows=3)
     monkeypatch.undo()

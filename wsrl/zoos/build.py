@@ -18,13 +18,13 @@ from wsrl.resources import check_fits, visible_gpus
 from wsrl.rnn import Backend
 from wsrl.rnn.backends import ELEMENTWISE, check_backend
 from wsrl.stopping import StopRequests
-from wsrl.zoos.assembly import complete, missing_shards, shares, write_finished
+from wsrl.zoos.assembly import complete, missing_shards, shares
 from wsrl.zoos.folder import Part, locked_zoo, open_or_create
 from wsrl.zoos.group import Group
 from wsrl.zoos.manifest import Manifest, ZooError
 from wsrl.zoos.progress import BuildProgress
-from wsrl.zoos.records import state_path
 from wsrl.zoos.settings import BuildSettings
+from wsrl.zoos.shards import state_path, write_finished
 
 
 def build_zoo(

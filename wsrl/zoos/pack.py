@@ -15,13 +15,13 @@ from wsrl.problems.base import Column
 from wsrl.problems.packed import PackedRNNs
 from wsrl.resources import check_fits
 from wsrl.rnn import RNNSpec, RNNWeights, run_population
+from wsrl.zoos.assembly import write_zoo
 from wsrl.zoos.manifest import Manifest
 from wsrl.zoos.packing.inputs import Given, Inputs, make_inputs
 from wsrl.zoos.packing.labels import Labels, make_labels
 from wsrl.zoos.packing.models import Model, Models, Survey, find_models, survey_models
 from wsrl.zoos.packing.table import Table, TableOptions
 from wsrl.zoos.tensors import digest
-from wsrl.zoos.writer import write_zoo
 
 _SHARD_BYTES = 1 << 27
 _CHUNK = 1 << 24  # numbers of a layer that are computed at once

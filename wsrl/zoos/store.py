@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,10 +12,9 @@ from torch import Tensor
 
 from wsrl.problems import Column, Problem, create_problem
 from wsrl.rnn import RNNSpec
-from wsrl.zoos.disk_tensors import DiskTensor, disk_tensors
-from wsrl.zoos.manifest import MANIFEST, Manifest, Shard, ZooError
-from wsrl.zoos.records import finished
-from wsrl.zoos.shards import again, check_shards, shard_file
+from wsrl.zoos.manifest import MANIFEST, SHARDS, Manifest, Shard, ZooError
+from wsrl.zoos.shards import again, check_shards, finished
+from wsrl.zoos.tensors import DiskTensor, disk_tensors
 
 
 class Zoo:
@@ -176,7 +176,8 @@ def open_store(folder: Path, include_failed: bool = False) -> Zoo:
             f"the zoo at {folder} is unfinished ({done} shards are done): run the command that "
             f"makes it again to finish it ({MAKERS[manifest.origin]})"
         )
-    shards = [_open_shard(folder, manifest, shard) for shard in manifest.shards]
+    home = os.path.realpath(folder)
+    shards = [_open_shard(folder, manifest, shard, home) for shard in manifest.shards]
     return Zoo(
         folder, manifest, shards, lambda: check_shards(folder, manifest.shards), include_failed
     )
@@ -190,8 +191,14 @@ MAKERS = {
 """The command that makes a zoo, by its origin."""
 
 
-def _open_shard(folder: Path, manifest: Manifest, shard: Shard) -> dict[str, DiskTensor]:
-    path = shard_file(folder, shard)
+def _open_shard(folder: Path, manifest: Manifest, shard: Shard, home: str) -> dict[str, DiskTensor]:
+    path = folder / SHARDS / shard.file
+    if not path.is_file():
+        raise ZooError(f"the zoo is damaged: shard {path} is missing. {again(folder)}")
+    if not Path(os.path.realpath(path)).is_relative_to(home):
+        raise ZooError(
+            f"shard {path} is a link that leads out of the zoo's folder: put the file itself there"
+        )
     if path.stat().st_size != shard.bytes:
         raise ZooError(
             f"the zoo is damaged: shard {path} has {path.stat().st_size} bytes, "
