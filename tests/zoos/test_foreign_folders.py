@@ -162,17 +162,6 @@ def test_a_lock_that_is_no_file_does_no_harm(make: Callable[[Path], None], tmp_p
         open_zoo(tmp_path / "zoo").check()
 
 
-@pytest.mark.parametrize("command", [build, pack, published])
-def test_a_name_that_is_no_utf8_is_refused_at_once(
-    command: Callable[[Path], None], tmp_path: Path
-) -> None:
-    folder = tmp_path / os.fsdecode(b"z\xff")
-    with pytest.raises(ZooError, match="is no UTF-8") as caught:
-        command(folder)
-    str(caught.value).encode()  # it can be printed
-    assert not folder.exists()
-
-
 def test_a_complete_zoo_lists_a_shard(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pack(tmp_path / "zoo")
     content = json.loads((tmp_path / "zoo" / MANIFEST).read_text())

@@ -406,9 +406,9 @@ def test_wrong_axes_dtypes_and_values(languages: Path, images: Path) -> None:
             lambda a: np.repeat(a, 2, 1),
             r"tasks.npy holds \(24, 2\) of f8",
         ),
-        (images, "logits", lambda a: a[..., :9], r"logits.npy holds rows of \(6, 17, 9\): exp"),
+        (images, "logits", lambda a: a[..., :9], r"column outputs is \(6, 17, 9\)"),
         (images, "sequences", lambda a: a[:0], r"sequences.npy holds \(0, "),
-        (languages, "logits", lambda a: a[:, :, :9], r"logits.npy holds rows of \(6, 9, 5\)"),
+        (languages, "logits", lambda a: a[:, :, :9], r"column outputs is \(6, 9, 5\), but its"),
         (languages, "num_step_correct", lambda a: a + 1001, r"accepted strings .*expected 0..1000"),
     ]
     for folder, name, edit, message in cases:

@@ -13,7 +13,7 @@ from wsrl.safe_files import read_regular
 from wsrl.strict_json import LARGEST_JSON
 from wsrl.zoos import Zoo, ZooError, open_zoo
 from wsrl.zoos.files import checksum, remove
-from wsrl.zoos.folder import check_name, write_folder
+from wsrl.zoos.folder import write_folder
 from wsrl.zoos.manifest import MANIFEST, SHARDS
 from wsrl.zoos.published.reading import ARGUMENTS
 
@@ -64,7 +64,6 @@ def stage_zoo(zoo: Zoo, stage_to: str) -> None:
         ValueError: as ``staged_path``.
     """
     target, waiting = staged_path(zoo, stage_to), list[str]()
-    check_name(target)
 
     def wait(holder: str) -> None:
         if not waiting:

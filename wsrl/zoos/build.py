@@ -72,13 +72,8 @@ def build_zoo(
     folder, place = Path(out), _device(device)
     check_backend(backend, ELEMENTWISE, torch.empty(1, device=place))
     problem.prepare()
-    problem.training_stream(  # which may refuse a batch size, before anything is written
-        problem.draw_tasks(settings.seed, [0]),
-        [0],
-        settings.seed,
-        settings.batch_size,
-        settings.unique_sequences,
-    )
+    how = (settings.seed, settings.batch_size, settings.unique_sequences)
+    problem.training_stream(problem.draw_tasks(settings.seed, [0]), [0], *how)  # may refuse them
     spec = problem.spec(settings.cell, settings.hidden_size, settings.num_layers, settings.bias)
     groups = shard_members(settings)
     shares(len(groups), part)
@@ -93,8 +88,8 @@ def build_zoo(
     open_or_create(folder, manifest)
     with StopRequests(at_once=True), locked_zoo(folder, part):
         missing = missing_shards(folder, len(groups), part)
-        how = (folder, problem, settings, checkpoint_seconds, str(place), backend)
-        jobs = [Job(f"shard {i}", train_shard, (*how, i)) for i in missing]
+        given = (folder, problem, settings, checkpoint_seconds, str(place), backend)
+        jobs = [Job(f"shard {i}", train_shard, (*given, i)) for i in missing]
         steps = max(settings.snapshots)
         made = {i: steps for i in range(len(groups)) if i not in missing}
         progress = BuildProgress([len(group) for group in groups], steps, made, quiet)

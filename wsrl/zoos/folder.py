@@ -36,9 +36,8 @@ def check_folder(folder: Path) -> None:
 
     Raises:
         OSError: where it cannot be listed.
-        ZooError: where a link in it leads out of it, or its path is no UTF-8.
+        ZooError: where a link in it leads out of it.
     """
-    check_name(folder)
     try:
         check_inside(folder, MANIFEST, BACKUP, SHARDS, PROGRESS)
         for place in (folder / SHARDS, folder / PROGRESS):
@@ -46,14 +45,6 @@ def check_folder(folder: Path) -> None:
             check_inside(folder, *(f"{place.name}/{name}" for name in names))
     except ValueError as error:
         raise ZooError(str(error)) from error
-
-
-def check_name(folder: Path) -> None:
-    """Refuse a folder whose path is no UTF-8: safetensors could not open the files in it."""
-    try:
-        os.path.realpath(folder).encode()
-    except UnicodeEncodeError as error:
-        raise ZooError(f"{str(folder)!r} is no UTF-8: choose a folder of another name") from error
 
 
 @contextmanager

@@ -65,21 +65,17 @@ class Manifest:
         build: ``runs`` and ``snapshots`` (the steps there are); where we trained it, the rest of
             ``BuildSettings``.
         columns: dtype and row shape by name.
-        versions: of the packages that made it, and the backend (``kernels on cpu``, say), on which
-            the last bits of the weights depend; several where a build went on elsewhere.
+        versions: of the packages that made it, and the backends (``kernels on cpu``, say), on which
+            the last bits of the weights depend.
         shards: the finished files in the order of their members.
         failed: runs with a loss, weights or outputs that were not finite (as stored), with the
             number of updates after which it was seen. Of runs trained elsewhere only the snapshots
             from that step on are left out.
         origin: ``built`` by us, ``official`` (a published zoo) or ``packed`` (a user's RNNs).
         source: what its origin has to say: plain values.
-        complete: whether every shard is there; of a published zoo that is read as it is, which has
-            none, ``False``.
+        complete: whether every shard is there; ``False`` of a published zoo that is read as it is.
         snapshot_updates: how many updates a snapshot labelled ``n`` has seen.
         schema: version of this layout.
-
-    Raises:
-        ValueError: naming what is out of range, or does not fit together.
     """
 
     problem: str

@@ -62,16 +62,11 @@ class Record:
         path = record_path(folder, index)
         try:
             record = from_json(cls, read_with_checksum(path, required=True))
-            if record.shard.file != shard_name(index):
+            if record.shard.file != state_path(folder, index).name:
                 raise ValueError(f"it is the record of {record.shard.file}")
             return record
         except ValueError as error:
             raise ZooError(f"{path} is damaged ({error}). Run: wsrl zoo repair {folder}") from error
-
-
-def shard_name(index: int) -> str:
-    """Return the file name of a shard."""
-    return f"{index:05d}.safetensors"
 
 
 def record_path(folder: Path, index: int) -> Path:
@@ -81,7 +76,7 @@ def record_path(folder: Path, index: int) -> Path:
 
 def state_path(folder: Path, index: int) -> Path:
     """Return where the state of a group in training lies."""
-    return folder / PROGRESS / shard_name(index)
+    return folder / PROGRESS / f"{index:05d}.safetensors"
 
 
 def finished(folder: Path, manifest: Manifest) -> set[int]:
@@ -111,7 +106,7 @@ def write_finished(
 
 def write_shard(folder: Path, index: int, columns: Mapping[str, Tensor]) -> Shard:
     """Write the snapshots of one group and return its entry for the manifest."""
-    path = folder / SHARDS / shard_name(index)
+    path = folder / SHARDS / state_path(folder, index).name
     write_tensors(path, columns, {"group": index})
     return Shard(path.name, len(columns["weights"]), path.stat().st_size, checksum(path))
 

@@ -138,12 +138,7 @@ class DiskTensor:
 
 
 def disk_tensors(path: Path) -> dict[str, DiskTensor]:
-    """Return the tensors of a safetensors file that a column of a zoo can be.
-
-    Raises:
-        OSError: where it cannot be read.
-        ZooError: for a file that is none.
-    """
+    """Return the tensors of a safetensors file that a column can be; raises as ``read_tensors``."""
     with _safetensors(path), path.open("rb") as file:  # the library checks header and size
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))

@@ -51,17 +51,8 @@ def make_labels(
 ) -> Labels:
     """Read a table of models, as ``pack_zoo`` says.
 
-    Args:
-        table: the table, if there is one.
-        models: whose it is.
-        say: told which columns are left out, and which tell nothing.
-        file_column: names the models.
-        kinds: columns that are ``categorical``, ``real`` or ``angle``.
-        meanings: the columns that are ``run``, ``step`` and ``performance``, where they are named.
-        task: columns that make up a task.
-        leave_out: columns.
-        separator: of columns.
-        decimal: sign of numbers.
+    ``kinds`` are the columns that are ``categorical``, ``real`` or ``angle``, ``meanings`` those of
+    ``run``, ``step`` and ``performance``, where they are named.
 
     Raises:
         ValueError: naming the column and the row of what does not fit.

@@ -44,8 +44,7 @@ class Kind(ABC):
     arguments: ClassVar[dict[str, str]]
     """Options of the problem that hints and ``args.json`` may give: our name by theirs."""
 
-    constants: ClassVar[dict[str, Any]] = {}
-    """What else ``args.json`` says of every such zoo."""
+    constants: ClassVar[dict[str, Any]] = {}  # which ``args.json`` has, too
 
     held: ClassVar[frozenset[str]]
     """Columns that the files hold or that follow from them."""
