@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -46,24 +45,6 @@ STEPS = (0, 10, 20)
 RUNS, HIDDEN, LAYERS, STORED = 8, 5, 2, 6
 ERRORS = {"formal_languages": 0.02, "sequential_mnist": 0.1}
 """Largest output errors of the samples: what float16 storage makes of them, and little more."""
-
-TINY = {
-    "model": {
-        "class_path": "wsrl.EmulationModule",
-        "init_args": {
-            "encoder": {
-                "class_path": "LayerwiseStatistics",
-                "init_args": {"width": 8, "depth": 1},
-            },
-            "emulator_width": 8,
-            "emulator_layers": 1,
-            "clone_rnns": 0,
-            "figures": False,
-        },
-    },
-    "data": {"batch_size": 4, "steps_per_epoch": 2, "split_by": "nothing"},
-    "trainer": {"max_steps": 4, "enable_model_summary": False, "logger": False},
-}
 
 Edit = Callable[[NDArray[Any]], NDArray[Any]]
 
@@ -184,13 +165,6 @@ def test_samples_import_verify_and_export_bit_for_bit(name: str, tmp_path: Path)
     assert contents(out) == contents(source)
 
 
-def fit(zoo: Path, tmp_path: Path) -> int:
-    config = tmp_path / "tiny.yaml"
-    config.write_text(yaml.safe_dump(TINY))
-    where = ["--data.zoo", str(zoo), "--run", str(tmp_path / "run")]
-    return main(["fit", "--config", str(config), *where])
-
-
 def swap_gates(flat: NDArray[Any], spec: Any, gates: tuple[int, int]) -> NDArray[Any]:
     order = list(range(4))
     order[gates[0]], order[gates[1]] = order[gates[1]], order[gates[0]]
@@ -263,15 +237,12 @@ def test_columns_hold_what_the_files_hold(languages: Path, images: Path) -> None
     assert settings["weight_decays"] == [0.0, 0.001, 0.01, 0.1]
 
 
-def test_a_published_folder_is_read_by_the_datamodule_and_trains(
-    published: Path, tmp_path: Path
-) -> None:
+def test_a_published_folder_is_read_by_the_datamodule(published: Path) -> None:
     module = ZooDataModule(str(published), batch_size=4)
     module.prepare_data()
     module.setup("fit")
     batch = module.train_dataloader().batch(0)
     assert batch.inputs.shape[0] == 4
-    assert fit(published, tmp_path) == 0
     assert main(["zoo", "info", str(published)]) == 0
 
 
