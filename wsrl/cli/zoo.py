@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from wsrl.cli.commands import command
 from wsrl.cli.parsing import HELP, Count, Options, Seed
+from wsrl.environment import find_place
 from wsrl.studies.configs import Config
 from wsrl.terminal import complain, note
 
@@ -93,7 +94,6 @@ def build(
         part: i/n: train only the i-th of n shares of the zoo, as in a job array; the last part
             completes the zoo
     """
-    from wsrl.studies.launch import find_place
     from wsrl.zoos import build_zoo
     from wsrl.zoos.assembly import whats_left
     from wsrl.zoos.build import shard_members
