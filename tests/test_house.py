@@ -32,7 +32,7 @@ MAY_IMPORT = {
         *("rnn", "encoders", "data.batch", "analysis.figures"),
         *("class_paths", "plugins", "recorded", "torch_files", "safe_files"),
     },
-    "analysis": {"rnn", "encoders", "terminal"},
+    "analysis": {"rnn", "encoders", "validation"},
     "studies": {
         *("_process", "environment", "stopping", "torch_files", "safe_files", "strict_json"),
         *("class_paths", "recorded", "terminal", "failures", "resources", "validation"),

@@ -21,9 +21,15 @@ from tests.analysis.circuits import (
     with_matrices,
 )
 from wsrl.analysis.episodic_memory import circuit
-from wsrl.analysis.memory_analysis import MemoryAnalysis, MemorySettings, Start, analyze_memory
+from wsrl.analysis.memory_analysis import (
+    MemoryAnalysis,
+    MemorySettings,
+    Moduli,
+    Start,
+    analyze_memory,
+)
 from wsrl.analysis.trust import RULES, Figures, residual_figures
-from wsrl.analysis.variable_memory import Dual, Grounding, Moduli
+from wsrl.analysis.variable_bases import Dual, Grounding
 from wsrl.problems.binding_tasks import BindingTask
 from wsrl.rnn import RNNSpec, RNNWeights
 
@@ -64,12 +70,8 @@ def test_exact_circuits_are_trusted(
     found = analyze(some_circuit(task), task, grounding, moduli=moduli)
     assert found.verdict == "trusted"
     figures = found.figures
-    rank = task.lasting()
-    assert (figures.rank_found, figures.rank_expected) == (rank, rank)
-    assert figures.spectral_error is not None
-    assert figures.spectral_error < 1e-6
-    assert figures.interaction_error is not None
-    assert figures.interaction_error < 1e-6
+    assert figures.rank_found == figures.rank_expected == task.lasting()
+    assert max(figures.spectral_error, figures.interaction_error) < 1e-6
     assert figures.variables_read == figures.output_right == 1
     assert figures.explained_variance == pytest.approx(1)
     assert figures.step_error == pytest.approx(0, abs=1e-6)
@@ -178,7 +180,6 @@ def test_another_task_of_the_same_spectrum_is_not_trusted(
         while other == task:
             other = relabelled(task, random.permutation(task.dims))
         found = analyze(some_circuit(other), task, grounding, **options)
-        assert found.figures.spectral_error is not None
         assert found.figures.spectral_error < 1e-6
         assert found.verdict != "trusted"
 
@@ -191,7 +192,6 @@ def test_two_swapped_outputs_of_many_are_noticed(grounding: Grounding) -> None:
     signs = (1, 1, *task.signs[2:])
     other = BindingTask(sources, signs, 2)
     found = analyze(some_circuit(other), task, grounding, start="inputs")
-    assert found.figures.mean_variables_read is not None
     assert found.figures.mean_variables_read > 0.85
     assert found.verdict != "trusted"
 
@@ -235,9 +235,8 @@ def test_memories_that_hardly_differ_cost_trust() -> None:
         if condition < 1e12:
             weights = circuit(own, memories)
         else:  # too far gone to be inverted: an input of dependent columns does it
-            weights = with_matrices(circuit(own, left @ right), *parts)
-            inward = matrices(weights)[0] * 0 + parts[0][:, :1]
-            weights = with_matrices(weights, inward, *parts[1:])
+            inward = np.repeat(parts[0][:, :1], task.dims, 1)
+            weights = with_matrices(circuit(own, left @ right), inward, *parts[1:])
         assert analyze(weights, task).verdict == verdict
 
 
@@ -281,7 +280,6 @@ def test_with_biases_it_is_linearised_at_a_fixed_point() -> None:
     flat = torch.from_numpy(np.concatenate([part.ravel() for part in parts]))
     found = analyze(RNNWeights(flat[None], spec), task)
     np.testing.assert_allclose(found.rnn.point, point, atol=1e-4)
-    assert found.rnn.converged
     assert found.verdict == "trusted"
 
 
@@ -292,7 +290,6 @@ def test_a_search_without_end_is_reported() -> None:
     eye = np.eye(2).ravel()
     flat = np.concatenate([eye, eye, [1.0, 2.0], np.zeros(2), eye, np.zeros(2)])
     found = analyze(RNNWeights(torch.from_numpy(flat)[None], spec), task)
-    assert not found.rnn.converged
     assert found.verdict == "doubtful"
     assert any("stand still" in reason for reason in found.reasons)
 
@@ -339,23 +336,15 @@ def test_the_documented_bounds_are_the_rules() -> None:
 
 
 def test_bad_settings_and_weights_are_refused() -> None:
-    for options in (
-        {"grounding": "x"},
-        {"start": "x"},
-        {"threshold": 1.5},
-        {"cutoff": 0.0},
-        {"horizon": 0},
-        {"sequences": 0},
-        {"power": -1},
-        {"seed": -1},
-    ):
-        with pytest.raises(ValueError, match=str(next(iter(options)))):
-            MemorySettings(**options)
+    bad = {"start": "x", "threshold": 1.5, "cutoff": 0.0, "horizon": 0, "power": -1, "seed": -1}
+    for name, value in bad.items():
+        with pytest.raises(ValueError, match=name):
+            MemorySettings(**{name: value})
     task = BindingTask.from_name("repeat_copy", 2, 2)
     weights = some_circuit(task, 8)
     with pytest.raises(ValueError, match="a task for each of 1 RNNs"):
         analyze_memory(weights, [task.matrix()] * 2)
-    with pytest.raises(ValueError, match="the task has 3 inputs and outputs"):
+    with pytest.raises(ValueError, match="2 inputs and 2 outputs"):
         analyze_memory(weights, [BindingTask.from_name("repeat_copy", 2, 3).matrix()])
     weights.flat[0, 0] = torch.nan
     with pytest.raises(ValueError, match="not all finite"):

@@ -8,8 +8,13 @@ import pytest
 from tests.analysis.circuits import drawn, interactions_of, orthonormal, published, system_of
 from wsrl.analysis.episodic_memory import circuit
 from wsrl.analysis.spectra import NoBasisError, lasting_eigenvalues, match_spectra
-from wsrl.analysis.variable_bases import LinearSystem, variable_basis, with_unit_moduli
-from wsrl.analysis.variable_memory import Dual, Grounding
+from wsrl.analysis.variable_bases import (
+    Dual,
+    Grounding,
+    LinearSystem,
+    variable_basis,
+    with_unit_moduli,
+)
 from wsrl.problems.binding_tasks import BindingTask
 
 rng = np.random.default_rng(0)
@@ -145,7 +150,7 @@ def test_where_there_is_no_basis_it_is_said_why() -> None:
     with pytest.raises(NoBasisError, match=r"keeps 6 variables .* 5 dimensions"):
         variable_basis(small, own)
     wrong = LinearSystem(np.eye(8), np.ones((8, 3)), np.ones((2, 8)))
-    with pytest.raises(ValueError, match="3 inputs and 2 outputs, the task 2 of each"):
+    with pytest.raises(ValueError, match="3 inputs and 2 outputs, the task 2"):
         variable_basis(wrong, own)
     fading = LinearSystem(0.1 * np.eye(8), np.ones((8, 2)), np.ones((2, 8)))
     with pytest.raises(NoBasisError, match="nothing lasts"):
@@ -157,3 +162,6 @@ def test_where_there_is_no_basis_it_is_said_why() -> None:
         LinearSystem(np.eye(3), np.ones((2, 2)), np.ones((2, 3)))
     with pytest.raises(ValueError, match="power is a number of periods"):
         variable_basis(fading, own, power=-1)
+    for choices in (("new", "eigenspace"), ("input", "x")):
+        with pytest.raises(ValueError, match="choose one of"):
+            variable_basis(fading, own, *choices)

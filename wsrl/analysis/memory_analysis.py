@@ -4,37 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 
 from wsrl.analysis import trust
-from wsrl.analysis.spectra import (
-    THRESHOLD,
-    Matrix,
-    NoBasisError,
-    lasting_eigenvalues,
-    match_spectra,
-)
+from wsrl.analysis.spectra import THRESHOLD, Matrix, NoBasisError
 from wsrl.analysis.trajectories import LinearizedRNN, linearize_rnns, run_freely, states_after
 from wsrl.analysis.variable_bases import (
     CUTOFF,
+    Dual,
+    Grounding,
     LinearSystem,
     VariableBasis,
+    check_sizes,
     variable_basis,
     with_unit_moduli,
 )
-from wsrl.analysis.variable_memory import (
-    Dual,
-    Grounding,
-    Interactions,
-    Moduli,
-    check_choices,
-)
+from wsrl.analysis.variable_memory import Interactions
 from wsrl.rnn import RNNWeights
+from wsrl.validation import checked
+
+Moduli: TypeAlias = Literal["found", "unit"]
+"""Of the lasting eigenvalues, when a basis is derived: as they are, or all 1."""
 
 Start: TypeAlias = Literal["auto", "inputs", "variables"]
 Array: TypeAlias = NDArray[np.float64]
@@ -46,7 +42,11 @@ COMPOSED = 0.8
 """From this cosine on, over sequences, a variable is taken to be what a circuit composes."""
 
 
-@dataclass(frozen=True)
+_Share = Annotated[float, Field(gt=0, lt=1)]
+_Count = Annotated[int, Field(ge=1)]
+
+
+@checked
 class MemorySettings:
     """How RNNs are analysed.
 
@@ -73,27 +73,13 @@ class MemorySettings:
     grounding: Grounding = "output"
     dual: Dual = "eigenspace"
     moduli: Moduli = "found"
-    power: int | None = None
-    threshold: float = THRESHOLD
-    cutoff: float = CUTOFF
+    power: Annotated[int, Field(ge=0)] | None = None
+    threshold: _Share = THRESHOLD
+    cutoff: _Share = CUTOFF
     start: Start = "auto"
-    horizon: int = 200
-    sequences: int = 32
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_choices(self.grounding, self.dual, self.moduli)
-        if self.start not in get_args(Start):
-            choices = ", ".join(get_args(Start))
-            raise ValueError(f"unknown start {self.start!r}; choose one of {choices}")
-        if self.power is not None and self.power < 0:
-            raise ValueError(f"power is a number of periods, 0 or more, not {self.power}")
-        for name in ("threshold", "cutoff"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
-        for name, least in (("horizon", 1), ("sequences", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+    horizon: _Count = 200
+    sequences: _Count = 32
+    seed: Annotated[int, Field(ge=0)] = 0
 
 
 @dataclass(frozen=True)
@@ -152,7 +138,9 @@ def analyze_memory(
     ]
     _check(weights, known)
     weights = weights.to("cpu", torch.float64)
-    inputs = _inputs(known[0], settings)
+    generator = np.random.default_rng(settings.seed)
+    shape = (settings.sequences, known[0].steps, known[0].dims)
+    inputs = generator.choice([-1.0, 1.0], shape)
     after = states_after(weights, torch.from_numpy(inputs).expand(len(weights), *inputs.shape))
     rnns = linearize_rnns(weights, after)
     found = [_find(rnn, own, settings) for rnn, own in zip(rnns, known, strict=True)]
@@ -206,32 +194,18 @@ def _run(
 
 
 def _check(weights: RNNWeights, known: Sequence[Interactions]) -> None:
-    spec = weights.spec
     sizes = {(task.steps, task.dims) for task in known}
     if len(known) != len(weights) or len(sizes) != 1:
         raise ValueError(
             f"a task for each of {len(weights)} RNNs, all of one size: {len(known)} tasks with "
             f"(s, d) of {sorted(sizes)}"
         )
-    dims = known[0].dims
-    if (spec.input_size, spec.output_size) != (dims, dims):
-        raise ValueError(
-            f"the task has {dims} inputs and outputs, but the RNN ({spec}) has "
-            f"{spec.input_size} and {spec.output_size}"
-        )
+    check_sizes(weights.spec.input_size, weights.spec.output_size, known[0])
     if not weights.flat.isfinite().all():
         raise ValueError("the weights are not all finite")
 
 
-def _inputs(task: Interactions, settings: MemorySettings) -> Array:
-    """Draw ``(S, s, d)`` of -1 and 1."""
-    generator = np.random.default_rng(settings.seed)
-    shape = (settings.sequences, task.steps, task.dims)
-    return np.asarray(generator.choice([-1.0, 1.0], shape), np.float64)
-
-
-@dataclass(frozen=True)
-class _Found:
+class _Found(NamedTuple):
     """A basis with the system it was derived from, or why there is none."""
 
     system: LinearSystem
@@ -269,22 +243,11 @@ def _report(
     settings: MemorySettings,
     start: Start,
 ) -> MemoryAnalysis:
-    rnn, task, found = case
-    expected = lasting_eigenvalues(task.reduced, settings.threshold)
-    lasting = lasting_eigenvalues(rnn.system.recurrent, settings.threshold)
-    match = match_spectra(lasting, expected)
-    figures: dict[str, Any] = {"rank_found": match.found, "rank_expected": match.expected}
-    figures |= {"spectral_error": match.error, "modulus_error": match.modulus}
+    rnn, task, (system, basis, why_none) = case
     truth = task.follow(values, settings.horizon)
-    away, basis = states - rnn.point, found.basis
+    measured = (states, outputs, truth, settings.threshold, start == "inputs")
     with np.errstate(over="ignore", invalid="ignore"):
-        figures |= trust.trajectory_figures(rnn, states)
-        figures |= trust.output_figures(outputs, truth[:, 1:, -task.dims :])
-        if basis is not None:
-            figures |= trust.basis_figures(basis, found.system, task)
-            figures |= trust.reading_figures(basis, task, away, truth, start == "inputs")
-            figures |= trust.residual_figures(basis.residual(away), away)
-    complete = trust.Figures(**figures)
-    verdict, reasons = trust.judge(complete, basis, found.why_none)
-    shown = (task, rnn, found.system, basis, away, truth, settings.threshold)
-    return MemoryAnalysis(complete, verdict, tuple(reasons), start, *shown)
+        figures = trust.measure(rnn, system, basis, task, *measured)
+    verdict, reasons = trust.judge(figures, basis, why_none)
+    shown = (task, rnn, system, basis, states - rnn.point, truth, settings.threshold)
+    return MemoryAnalysis(figures, verdict, tuple(reasons), start, *shown)
