@@ -27,24 +27,24 @@ class Property:
         kind: ``classes``, ``real`` or ``angle`` (degrees).
         values: one for each part: the class's value or name, or the number.
         text: the values to read.
+        source: ``neighbours``, or the checkpoint of the prediction run.
         low: of numbers, the lower ends of the intervals; minus infinity where validation has too
             few RNNs to say, or training saw them too.
         high: the upper ends. Of an angle both may lie outside of [0, 360).
         probabilities: of classes, for each part the share of validation RNNs that were right at
             such a confidence; NaN where there are none.
         exact: the same for all parts at once.
-        source: ``neighbours``, or the checkpoint of the prediction run.
     """
 
     name: str
     kind: str
     values: tuple[float | str, ...]
     text: str
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    probabilities: tuple[float, ...]
-    exact: float | None
     source: str
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    probabilities: tuple[float, ...] = ()
+    exact: float | None = None
 
 
 @dataclass(frozen=True)
@@ -174,11 +174,10 @@ class Inspection:
 
 def render(found: Inspection) -> str:
     """Return an inspection as lines of text."""
-    spec = RNNSpec(**found.spec)
     imitation, fit = found.imitation, found.fit
     metric = imitation.metric.replace("_", " ")
     lines = {
-        "RNN": f"{found.source or 'from memory'} ({spec})",
+        "RNN": f"{found.source or 'from memory'} ({RNNSpec(**found.spec)})",
         "performs": found.skill.text,
         **{each.name: _property(each, found.coverage) for each in found.properties},
         f"imitation, {metric}": _placed(imitation.zoo) + " on the zoo's sequences",
@@ -193,21 +192,17 @@ def render(found: Inspection) -> str:
     if fit.reasons:
         lines["because"] = "; ".join(fit.reasons)
     lines["embedding"] = " ".join(f"{value:.3f}" for value in found.embedding)
-    header = ["row", "run", "step", "split", "performance", "distance", "cosine", "task"]
-    rows = [
-        [
-            str(each.row),
-            str(each.run),
-            str(each.step),
-            each.split,
-            "-" if math.isnan(each.performance) else f"{each.performance:.3f}",
-            f"{each.distance:.3f}",
-            f"{each.cosine:.3f}",
-            each.name,
-        ]
-        for each in found.neighbours
-    ]
+    names = ["row", "run", "step", "split", "performance", "distance", "cosine", "name"]
+    rows = [[cell(getattr(each, name)) for name in names] for each in found.neighbours]
+    header = [*names[:-1], "task"]
     return f"{listed(lines)}\n\nNearest RNNs of {found.zoo}:\n{aligned(header, rows)}"
+
+
+def cell(value: Any) -> str:
+    """Return a value for a table to read."""
+    if value is None or value != value:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _property(found: Property, coverage: float) -> str:
