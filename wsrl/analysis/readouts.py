@@ -13,7 +13,7 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.decomposition import PCA
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
@@ -100,7 +100,9 @@ class ComponentReadout(Readout):
         options = {"hidden_layer_sizes": (WIDTH,) * LAYERS, "random_state": seed}
         network: Any = MLPClassifier(**options)
         if not code.discrete:  # values of any unit, learned where they are around 0 and 1
-            network = TransformedTargetRegressor(MLPRegressor(**options), StandardScaler())
+            network = TransformedTargetRegressor(
+                MLPRegressor(**options), transformer=StandardScaler()
+            )
         # Of thousands of rows and columns a few components: an exact decomposition takes minutes.
         pca = PCA(svd_solver="randomized", random_state=seed)
         super().__init__(code, make_pipeline(pca, StandardScaler(), network))
@@ -119,6 +121,7 @@ class ComponentReadout(Readout):
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # as many steps as are wanted
+            warnings.simplefilter("ignore", DataConversionWarning)  # of a single column
             super().fit(features, target)
 
     def predict(self, features: NDArray[Any]) -> NDArray[Any]:
