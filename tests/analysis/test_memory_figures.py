@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from tests.analysis.circuits import drawn, interactions_of
 from wsrl.analysis.memory_figures import (
     interactions_beside,
-    read_against_true,
     spectra,
     variables_over_time,
 )
@@ -63,14 +62,7 @@ def test_a_long_title_touches_nothing(tmp_path: Path) -> None:
     assert extent.x1 < figure.bbox.x1
 
 
-def test_variables_are_shown_over_time_and_against_the_truth(tmp_path: Path) -> None:
+def test_variables_are_shown_over_time_over_the_truth(tmp_path: Path) -> None:
     figure = variables_over_time(READ[0], TRUTH[0], OWN.kept, OWN.dims, "title")
     np.testing.assert_array_equal(figure.axes[1].images[0].get_array(), TRUTH[0].T)
-    check_draws(figure, tmp_path)
-    wrong = READ.copy()
-    wrong[..., 0] *= -1
-    figure = read_against_true(wrong, TRUTH, "title")
-    everything, worst = figure.axes[1].lines[:2]
-    np.testing.assert_allclose(everything.get_ydata(), 1 - 1 / OWN.rank)
-    np.testing.assert_array_equal(worst.get_ydata(), 0)
     check_draws(figure, tmp_path)

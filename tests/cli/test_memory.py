@@ -164,7 +164,7 @@ def test_tables_and_pictures_are_written(
     assert main(["memory", "analyze", str(model), *REPEAT, *FAST, "--out", str(out)]) == 0
     assert "trusted" in capsys.readouterr().out
     names = {file.name for file in out.iterdir()}
-    pictures = {"interactions.png", "spectra.png", "hidden_state.png", "variables.png"}
+    pictures = {"interactions.png", "spectra.png", "hidden_state.png"}
     assert names == pictures | {"memory.json", "memory.csv"}
     content = json.loads((out / "memory.json").read_text())
     (row,) = csv.DictReader((out / "memory.csv").open())

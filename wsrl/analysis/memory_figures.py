@@ -12,7 +12,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -42,7 +41,8 @@ def interactions_beside(phi: Array, found: Array, kept: Array, dims: int, title:
         axis.set_title(name)
         axis.set_xlabel("from vector")
     axes[0].set_ylabel("to vector")
-    _colour_bar(figure, image, list(axes), "weight", float(np.abs(found).max()) > reach)
+    extend = "both" if np.abs(found).max() > reach else "neither"
+    figure.colorbar(image, ax=axes, label="weight", fraction=0.05, pad=0.02, extend=extend)
     figure.suptitle(title)
     return figure
 
@@ -97,35 +97,8 @@ def variables_over_time(read: Array, truth: Array, kept: Array, dims: int, title
         axis.set_ylabel("variables of vector")
     axes[1].xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[1].set_xlabel("steps after the input")
-    _colour_bar(figure, image, list(axes), "value", bool(np.abs(read).max() > 1.4 * size))
-    figure.suptitle(title)
-    return figure
-
-
-def read_against_true(read: Array, truth: Array, title: str) -> Figure:
-    """Draw how the values read ``(S, 1 + T, r)`` spread, and how often their signs are right."""
-    figure = Figure(figsize=(9.2, 3.8), dpi=_DPI, layout="constrained")
-    left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": (2, 3)})
-    reach = float(np.percentile(np.abs(read), 99.5)) * 1.1 or 1.0
-    bins = np.linspace(-reach, reach, 61)
-    for sign, colour in ((-1, _EXPECTED), (1, _FOUND)):
-        chosen = read[np.sign(truth) == sign].clip(-reach, reach)
-        left.hist(chosen, bins, color=colour, alpha=0.7, density=True, label=f"true {sign:+d}")
-    left.axvline(0, color="0.3", linewidth=0.8)
-    left.set(xlabel="value read", ylabel="density")
-    left.margins(y=0.2)
-    left.legend(frameon=False, loc="upper center", ncols=2)
-    correct = (np.sign(read) == np.sign(truth)).mean(0)
-    time = np.arange(len(correct))
-    right.plot(time, correct.mean(1), color="0.15", label="all variables")
-    right.plot(time, correct.min(1), color=_FOUND, linewidth=0.9, label="the worst at each step")
-    right.axhline(0.5, color=_FAINT, linestyle="--", linewidth=0.8)
-    right.annotate("chance", (time[-1], 0.5), ha="right", va="bottom", color="0.5", fontsize=8)
-    right.set(xlabel="steps after the input", ylabel="signs right", ylim=(-0.02, 1.05))
-    right.xaxis.set_major_locator(MaxNLocator(integer=True))
-    right.legend(frameon=False, loc="lower left")
-    for axis in (left, right):
-        axis.spines[["top", "right"]].set_visible(False)
+    extend = "both" if np.abs(read).max() > 1.4 * size else "neither"
+    figure.colorbar(image, ax=axes, label="value", fraction=0.05, pad=0.02, extend=extend)
     figure.suptitle(title)
     return figure
 
@@ -144,10 +117,3 @@ def _name_blocks(axis: Axes, kept: Array, dims: int, side: str) -> None:
     line = axis.axvline if side == "x" else axis.axhline
     for first in np.flatnonzero(np.diff(blocks)) + 0.5:
         line(first, color="0.5", linewidth=0.6)
-
-
-def _colour_bar(
-    figure: Figure, image: AxesImage, axes: list[Axes], label: str, beyond: bool
-) -> None:
-    extend = "both" if beyond else "neither"
-    figure.colorbar(image, ax=axes, label=label, fraction=0.05, pad=0.02, extend=extend)

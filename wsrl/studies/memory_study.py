@@ -182,7 +182,6 @@ def draw(folder: Path, analysis: MemoryAnalysis, title: str) -> list[Path]:
             "hidden_state": figures.variables_over_time(
                 read[0, first], truth[0, first], *places, title
             ),
-            "variables": figures.read_against_true(read, truth, title),
         }
     for name, figure in drawn.items():
         with naming(folder / f"{name}.png"):

@@ -51,16 +51,8 @@ class Property:
 class Neighbour:
     """An RNN of the zoo: where it is in the zoo, what it is, and how near it lies.
 
-    Attributes:
-        row: its row in the zoo.
-        run: the training run it is a snapshot of.
-        step: the training step.
-        split: the split of the encoder's run that it was in.
-        task: what it was trained on, as the zoo holds it.
-        name: the task to read.
-        performance: its own; NaN where it is not known.
-        distance: Euclidean, of the embeddings of unit norm.
-        cosine: of the same.
+    ``split`` is the one of the encoder's run, ``name`` the task to read; ``performance`` is NaN
+    where it is not known. ``distance`` is Euclidean, of the embeddings of unit norm.
     """
 
     row: int
@@ -76,12 +68,10 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Imitation:
-    """How far the emulator is from the RNN, beside validation RNNs.
+    """How far the emulator is from the RNN, on average over steps, beside validation RNNs.
 
-    Attributes:
-        metric: what is measured, a mean over sequences and steps.
-        zoo: on sequences of the zoo, the same for all RNNs.
-        own: on sequences that each RNN wrote itself; ``None`` where RNNs do not write.
+    On sequences of the ``zoo``, the same for all RNNs, and on those that each RNN wrote itself
+    (``own``; ``None`` where RNNs do not write).
     """
 
     metric: str
@@ -211,10 +201,9 @@ def _property(found: Property, coverage: float) -> str:
         return f"{found.text} at {coverage:.0%}{source}"
     if math.isnan(found.exact):
         return f"{found.text}, how often right no RNN held out tells{source}"
-    if len(found.probabilities) == 1:
-        return f"{found.text}, right {found.probabilities[0]:.0%} of the time{source}"
     parts = ", ".join(f"{share:.0%}" for share in found.probabilities)
-    return f"{found.text}, right {found.exact:.0%} of the time (its parts {parts}){source}"
+    each = f" (its parts {parts})" if len(found.probabilities) > 1 else ""
+    return f"{found.text}, right {found.exact:.0%} of the time{each}{source}"
 
 
 def _placed(found: Placement) -> str:
