@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -19,8 +19,6 @@ from wsrl.analysis.variable_bases import (
     CUTOFF,
     Dual,
     Grounding,
-    LinearSystem,
-    VariableBasis,
     check_sizes,
     variable_basis,
     with_unit_moduli,
@@ -83,7 +81,7 @@ class MemorySettings:
 
 
 @dataclass(frozen=True)
-class MemoryAnalysis:
+class MemoryAnalysis(trust.Case):
     """What was found in one RNN.
 
     Attributes:
@@ -91,27 +89,17 @@ class MemoryAnalysis:
         verdict: ``trusted``, ``doubtful`` or ``no basis``.
         reasons: against trusting it.
         start: how it was started, ``inputs`` or ``variables``.
-        interactions: the task's.
-        rnn: linearised.
-        system: what the basis was derived from: ``rnn.system``, or with unit moduli.
-        basis: of the variables, if there is one.
         states: relative to the fixed point, ``(S, 1 + T, n)``: at the start of the output phase and
             after each step.
         truth: ``(S, 1 + T, s d)``, the values ``u(t - s + 1..t)`` that the task has there.
-        threshold: modulus above which an eigenvalue lasts.
     """
 
-    figures: trust.Figures
-    verdict: trust.Verdict
-    reasons: tuple[str, ...]
-    start: Start
-    interactions: Interactions
-    rnn: LinearizedRNN
-    system: LinearSystem
-    basis: VariableBasis | None
-    states: Array
-    truth: Array
-    threshold: float
+    figures: trust.Figures = field(kw_only=True)
+    verdict: trust.Verdict = field(kw_only=True)
+    reasons: tuple[str, ...] = field(kw_only=True)
+    start: Start = field(kw_only=True)
+    states: Array = field(kw_only=True)
+    truth: Array = field(kw_only=True)
 
 
 def analyze_memory(
@@ -143,8 +131,7 @@ def analyze_memory(
     inputs = generator.choice([-1.0, 1.0], shape)
     after = states_after(weights, torch.from_numpy(inputs).expand(len(weights), *inputs.shape))
     rnns = linearize_rnns(weights, after)
-    found = [_find(rnn, own, settings) for rnn, own in zip(rnns, known, strict=True)]
-    cases = list(zip(rnns, known, found, strict=True))
+    cases = [_find(rnn, own, settings) for rnn, own in zip(rnns, known, strict=True)]
     values = inputs.reshape(len(inputs), -1)
     if settings.start == "variables":
         return _run(weights, cases, values, settings)
@@ -176,7 +163,7 @@ def _composes_early(analysis: MemoryAnalysis, values: Array) -> bool:
 
 def _run(
     weights: RNNWeights,
-    cases: Sequence[_Case],
+    cases: Sequence[trust.Case],
     values: Array,
     settings: MemorySettings,
     driven: Tensor | None = None,
@@ -185,7 +172,7 @@ def _run(
     start: Start = "inputs"
     if driven is None:
         start = "variables"
-        driven = torch.from_numpy(np.stack([_placed(*case, values) for case in cases]))
+        driven = torch.from_numpy(np.stack([_placed(case, values) for case in cases]))
     states, outputs = (part.numpy() for part in run_freely(weights, driven, settings.horizon))
     return [
         _report(case, states[row], outputs[row], values, settings, start)
@@ -205,49 +192,44 @@ def _check(weights: RNNWeights, known: Sequence[Interactions]) -> None:
         raise ValueError("the weights are not all finite")
 
 
-class _Found(NamedTuple):
-    """A basis with the system it was derived from, or why there is none."""
-
-    system: LinearSystem
-    basis: VariableBasis | None
-    why_none: str = ""
-
-
-_Case: TypeAlias = tuple[LinearizedRNN, Interactions, _Found]
-
-
-def _find(rnn: LinearizedRNN, task: Interactions, settings: MemorySettings) -> _Found:
+def _find(rnn: LinearizedRNN, task: Interactions, settings: MemorySettings) -> trust.Case:
     options = (settings.grounding, settings.dual, settings.power)
     bounds = (settings.threshold, settings.cutoff)
-    system = rnn.system
+    case = trust.Case(rnn, task, settings.threshold, rnn.system)
     try:
         if settings.moduli == "unit":
-            system = with_unit_moduli(system, settings.threshold)
-        return _Found(system, variable_basis(system, task, *options, *bounds))
+            case = replace(case, system=with_unit_moduli(rnn.system, settings.threshold))
+        return replace(case, basis=variable_basis(case.system, task, *options, *bounds))
     except NoBasisError as error:
-        return _Found(system, None, str(error))
+        return replace(case, why_none=str(error))
 
 
-def _placed(rnn: LinearizedRNN, task: Interactions, found: _Found, values: Array) -> Array:
+def _placed(case: trust.Case, values: Array) -> Array:
     """Return the states ``(S, n)`` at which an RNN holds the values; the point if none can."""
-    if found.basis is None:
-        return np.broadcast_to(rnn.point, (len(values), len(rnn.point)))
-    return np.asarray(rnn.point + values[:, task.kept] @ found.basis.memories.T, np.float64)
+    point, basis = case.rnn.point, case.basis
+    if basis is None:
+        return np.broadcast_to(point, (len(values), len(point)))
+    return np.asarray(point + values[:, case.interactions.kept] @ basis.memories.T)
 
 
 def _report(
-    case: _Case,
+    case: trust.Case,
     states: Array,
     outputs: Array,
     values: Array,
     settings: MemorySettings,
     start: Start,
 ) -> MemoryAnalysis:
-    rnn, task, (system, basis, why_none) = case
-    truth = task.follow(values, settings.horizon)
-    measured = (states, outputs, truth, settings.threshold, start == "inputs")
+    truth = case.interactions.follow(values, settings.horizon)
     with np.errstate(over="ignore", invalid="ignore"):
-        figures = trust.measure(rnn, system, basis, task, *measured)
-    verdict, reasons = trust.judge(figures, basis, why_none)
-    shown = (task, rnn, system, basis, states - rnn.point, truth, settings.threshold)
-    return MemoryAnalysis(figures, verdict, tuple(reasons), start, *shown)
+        figures = trust.measure(case, states, outputs, truth, start == "inputs")
+    verdict, reasons = trust.judge(figures, case)
+    return MemoryAnalysis(
+        **vars(case),
+        figures=figures,
+        verdict=verdict,
+        reasons=reasons,
+        start=start,
+        states=states - case.rnn.point,
+        truth=truth,
+    )

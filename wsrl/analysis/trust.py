@@ -69,6 +69,27 @@ worst variable or output, so that a single wrong one counts whatever their numbe
 
 
 @dataclass(frozen=True)
+class Case:
+    """An RNN, a task, and the basis of the task's variables in the RNN.
+
+    Attributes:
+        rnn: linearised.
+        interactions: the task's.
+        threshold: modulus above which an eigenvalue lasts.
+        system: what the basis was derived from: ``rnn.system``, or with unit moduli.
+        basis: of the variables, if there is one.
+        why_none: else the reason.
+    """
+
+    rnn: LinearizedRNN
+    interactions: Interactions
+    threshold: float
+    system: LinearSystem
+    basis: VariableBasis | None = None
+    why_none: str = ""
+
+
+@dataclass(frozen=True)
 class Figures:
     """Figures of merit of a basis; None where one does not exist.
 
@@ -123,32 +144,20 @@ class Figures:
     mean_output_right: float | None = None
 
 
-def measure(
-    rnn: LinearizedRNN,
-    system: LinearSystem,
-    basis: VariableBasis | None,
-    task: Interactions,
-    states: Array,
-    outputs: Array,
-    truth: Array,
-    threshold: float,
-    from_inputs: bool,
-) -> Figures:
+def measure(case: Case, states: Array, outputs: Array, truth: Array, from_inputs: bool) -> Figures:
     """Return all figures of merit, of an RNN that runs without input.
 
     Args:
-        rnn: linearised.
-        system: what the basis was derived from.
-        basis: ``None`` where there is none.
-        task: what the variables should be.
+        case: the RNN and the basis.
         states: ``(S, 1 + T, n)``.
         outputs: ``(S, T, d)``, after each step.
         truth: ``u(t - s + 1..t)`` at each state, ``(S, 1 + T, s d)``.
-        threshold: modulus above which an eigenvalue lasts.
         from_inputs: whether the first state is one that the input phase led to.
     """
-    expected = lasting_eigenvalues(task.reduced, threshold)
-    match = match_spectra(lasting_eigenvalues(rnn.system.recurrent, threshold), expected)
+    rnn, task, basis = case.rnn, case.interactions, case.basis
+    match = match_spectra(
+        *(lasting_eigenvalues(a, case.threshold) for a in (rnn.system.recurrent, task.reduced))
+    )
     away = states - rnn.point
     step = states[:, 1:] - rnn.image - away[:, :-1] @ rnn.system.recurrent.T
     output, worst_output = _right(outputs, truth[:, 1:, -task.dims :])
@@ -162,7 +171,7 @@ def measure(
         "mean_output_right": output,
     }
     if basis is not None:
-        figures |= _basis_figures(basis, system, task)
+        figures |= _basis_figures(basis, case.system, task)
         figures |= _reading_figures(basis, task, away, truth[..., task.kept], from_inputs)
         figures |= residual_figures(basis.residual(away), away)
     return Figures(match.found, match.expected, **figures)
@@ -218,19 +227,17 @@ def residual_figures(residual: Array, states: Array) -> dict[str, float | tuple[
     }
 
 
-def judge(
-    figures: Figures, basis: VariableBasis | None, why_none: str
-) -> tuple[Verdict, list[str]]:
-    """Return the verdict on a basis and the reasons against it (``why_none``: if there is none)."""
+def judge(figures: Figures, case: Case) -> tuple[Verdict, tuple[str, ...]]:
+    """Return the verdict on a basis, and the reasons against trusting it."""
     reasons = []
     if figures.spectral_error is None:
         reasons.append(f"rank mismatch: {figures.rank_found} against {figures.rank_expected}")
-    if basis is None:
-        reasons.append(why_none)
+    if case.basis is None:
+        reasons.append(case.why_none)
     elif figures.condition_number is None:
         reasons.append("the memories depend on each other")
     if reasons:
-        return "no basis", reasons
+        return "no basis", tuple(reasons)
     driven = figures.variables_read_first is not None
     left_out = "input_error" if driven else "variables_read_first"
     rules = [rule for rule in RULES if rule.figure != left_out]
@@ -239,7 +246,7 @@ def judge(
     unknown = [rule.figure for rule in rules if getattr(figures, rule.figure) is None]
     if unknown:
         reasons.append(f"not to be had, since values were zero or not finite: {', '.join(unknown)}")
-    return ("doubtful" if reasons else "trusted"), reasons
+    return ("doubtful" if reasons else "trusted"), tuple(reasons)
 
 
 def _right(values: Array, truth: Array) -> tuple[float, float]:
