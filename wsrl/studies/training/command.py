@@ -22,10 +22,11 @@ from torch.optim import Optimizer
 from wsrl.class_paths import class_path
 from wsrl.data import ZooDataModule
 from wsrl.encoders import list_encoders
+from wsrl.resources import check_devices
 from wsrl.stopping import StopRequests, is_launched
-from wsrl.studies.configs import Config, one_line_errors
+from wsrl.studies.configs import one_line_errors
 from wsrl.studies.embeddings import check_suffix
-from wsrl.studies.options import DESCRIPTIONS, RawHelp, add_run_options, check_devices, check_names
+from wsrl.studies.options import DESCRIPTIONS, RawHelp, add_run_options
 from wsrl.studies.tables import print_metrics
 from wsrl.studies.training.callbacks import BestCheckpoint, DataRemarks, ProgressLine, SaveRunConfig
 from wsrl.studies.training.checkpoint_io import with_checkpoint_io
@@ -64,13 +65,14 @@ def run_training(
         SystemExit: when it was told to end, with the status by which shells report that.
         KeyboardInterrupt: when it was interrupted before there was a step to end after.
     """
-    list_encoders()  # loads other packages' encoders, so that they are found by name
+    names = {"model.encoder": list_encoders()}  # loads other packages' encoders
+    names["model"] = sorted(task.__name__ for task in TaskModule.__subclasses__())
     if stop is None:
         with StopRequests(at_once=not is_launched()) as stop:
             return run_training(subcommand, args, stop)
     request = Request.read(args)
     try:
-        with one_line_errors(request.configs), quiet(), ExitStack() as held:
+        with one_line_errors(request.configs, names), quiet(), ExitStack() as held:
             cli = TrainingCLI(subcommand, request, stop, held)
             cli.execute()
     except MisconfigurationException as error:
@@ -91,7 +93,6 @@ class TrainingCLI(LightningCLI):
         self.held = held
         self.record: CheckpointRecord | None = None
         self.cost, self.columns = TrainingCost(), ColumnKeeper()
-        check_names(request.configs, request.options)
         arguments = [config.word for config in request.configs] + request.options
         if not request.wants_help:
             self.run, checkpoint = request.resolve(command)
@@ -322,7 +323,7 @@ class TrainingCLI(LightningCLI):
         settings = ["--config", yaml.safe_dump(self.record.as_config())]
         own = Run.of_checkpoint(self.record.path)
         if self.command == "fit" and not request.configs and own.config.exists():
-            return [Config.read(str(own.config)).word, *settings]
+            return [f"--config={own.config}", *settings]
         return settings
 
     def _logger(self, given: Any) -> Logger | bool | list[Logger]:

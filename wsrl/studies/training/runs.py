@@ -182,8 +182,6 @@ class Request:
     def _named_run(self) -> Run:
         if not self.configs:
             raise ValueError("say where the run is: --run DIR, or a --config whose name it gets")
-        if pipes := [config.path for config in self.configs if config.text is not None]:
-            raise ValueError(f"{pipes[0]} is a pipe, whose name says nothing: pass --run DIR")
         paths = [Path(config.path) for config in self.configs]
         for path in paths:
             if path.name == Run(path.parent).config.name:
