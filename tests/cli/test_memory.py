@@ -72,12 +72,8 @@ def refused(capsys: pytest.CaptureFixture[str], *args: str | Path, status: int =
     return captured.err
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "model.pt"])
-def test_one_json_object_for_scripts(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
-) -> None:
-    file = save(tmp_path, circuit_of(BindingTask.from_name("repeat_copy", 4, 4)), name)
-    found = analyze(capsys, file, *REPEAT)
+def test_one_json_object_for_scripts(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = analyze(capsys, model, *REPEAT)
     assert set(found) >= {rule.figure for rule in RULES}
     assert (found["rank_found"], found["rank_expected"]) == (16, 16)
     assert found["spectral_error"] < 1e-6
@@ -119,22 +115,23 @@ def test_ranks_that_differ_give_null(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "rank mismatch" in capsys.readouterr().out
 
 
-def test_a_linear_circuit_is_started_in_its_variables(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("options", "verdict"),
+    [
+        ("--start inputs", "doubtful"),
+        ("--grounding observability --moduli unit", "trusted"),
+        ("--power 1 --dual pseudo_inverse", "trusted"),
+    ],
+)
+def test_a_linear_circuit_is_started_in_its_variables_unless_told_otherwise(
+    options: str, verdict: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    task = BindingTask.from_name("compose_copy", 4, 4)
-    file = save(tmp_path, circuit_of(task, scale=1.0))
+    file = save(tmp_path, circuit_of(BindingTask.from_name("compose_copy", 4, 4), scale=1.0))
     args = [file, "--task", "compose_copy", "--steps", "4", "--dims", "4", "--cell", "linear"]
-    started = analyze(capsys, *args, "--start", "variables")
-    assert started["verdict"] == "trusted"
-    assert started["variables_read_first"] is None
-    assert analyze(capsys, *args, "--start", "inputs")["verdict"] == "doubtful"
-    by_itself = analyze(capsys, *args)
-    assert (by_itself["verdict"], by_itself["start"]) == ("trusted", "variables")
-    for options in (["--grounding", "observability", "--moduli", "unit"], ["--power", "1"]):
-        found = analyze(capsys, *args, "--start", "variables", *options)
-        assert found["verdict"] == "trusted"
-        assert found["interaction_error"] < 1e-5
+    found = analyze(capsys, *args, *options.split())
+    assert found["verdict"] == verdict
+    assert (found["variables_read_first"] is None) == (verdict == "trusted")
+    assert found["interaction_error"] < 1e-5
 
 
 @pytest.mark.parametrize(("kind", "gates"), [(nn.LSTM, "lstm"), (nn.GRU, "gru"), (nn.RNN, "tanh")])
