@@ -32,12 +32,8 @@ def random_rnns(spec: RNNSpec, count: int, generator: torch.Generator) -> RNNWei
 def make_pairs(weights: RNNWeights, generator: torch.Generator) -> dict[str, Pair]:
     """Make a pair of each kind that the cell and sizes allow, by name.
 
-    Args:
-        weights: ``B`` RNNs on the CPU, of at least 3 hidden neurons.
-        generator: draws permutations, and what is put in the place of weights.
-
     Raises:
-        ValueError: for fewer hidden neurons.
+        ValueError: for fewer than 3 hidden neurons.
     """
     spec = weights.spec
     if spec.hidden_size < 3:

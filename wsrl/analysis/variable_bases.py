@@ -170,9 +170,6 @@ def with_unit_moduli(system: LinearSystem, threshold: float = THRESHOLD) -> Line
     Of trained tanh RNNs the lasting moduli are above 1 (up to 1.4), and saturation holds their
     amplitude. A basis derived from this system has variables that keep their size; those of
     circuits are the same either way. For tasks that copy with signs, whose moduli are all 1.
-
-    Raises:
-        NoBasisError: as ``lasting_eigenspace`` and ``Eigenspace.with_unit_moduli``.
     """
     space = lasting_eigenspace(system.recurrent, threshold)
     return LinearSystem(space.with_unit_moduli(), system.input, system.readout)

@@ -24,15 +24,7 @@ def interrogate_zoo(
     budget: int = 500_000,
     generator: Generator | None = None,
 ) -> tuple[dict[str, Any], Interrogation]:
-    """Find the strings that tell RNNs of a zoo apart.
-
-    Args:
-        zoo: the zoo.
-        rows: ``(B,)``, the snapshots; see ``choose_rows``.
-        probes: strings that are drawn from those stored with the snapshots.
-        tolerance: how far answers of RNNs that are alike may be apart.
-        budget: work of a search.
-        generator: of the draw.
+    """Find the strings, drawn from those stored with them, that tell snapshots of a zoo apart.
 
     Returns:
         What was found as plain values, with the rows, runs and steps of the RNNs; and as it is.
@@ -64,14 +56,9 @@ def choose_rows(
     step: int | None = None,
     rows: Sequence[int] | None = None,
 ) -> Tensor:
-    """Return the rows of the zoo to tell apart, ascending.
+    """Return the rows of the zoo to tell apart, ascending: ``rows``, or some that are drawn.
 
-    Args:
-        zoo: the zoo.
-        generator: of the draw.
-        count: RNNs to draw; 20 by default.
-        step: of the snapshots that are drawn from; each run's last by default.
-        rows: these rows, and no others.
+    They are drawn from the snapshots at a step, or each run's last.
 
     Raises:
         ValueError: for rows or a step that the zoo does not have.

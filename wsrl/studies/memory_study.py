@@ -41,14 +41,7 @@ def study_file(
     cell: str | None = None,
     out: str | None = None,
 ) -> tuple[Record, list[Path]]:
-    """Analyse a user's RNN; write tables and pictures if a folder is given.
-
-    Args:
-        path: its state dict.
-        task: that it was trained on.
-        settings: how it is analysed.
-        cell: of the RNN, where its state dict does not say.
-        out: folder for ``memory.json``, ``memory.csv`` and pictures.
+    """Analyse the RNN in a file; write tables and pictures if a folder ``out`` is given.
 
     Returns:
         What was found, and the pictures.

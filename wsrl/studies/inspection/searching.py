@@ -59,11 +59,7 @@ class Wanted(NamedTuple):
 
     @classmethod
     def read(cls, targets: dict[str, Target], name: str, words: Sequence[str]) -> Wanted:
-        """Read what a command line asks for.
-
-        Raises:
-            ValueError: for a target that there is not, or values that it does not have.
-        """
+        """Read what a command line asks for, and check it against the targets."""
         if name not in targets:
             raise ValueError(f"no target {name!r}; the zoo has {', '.join(targets)}")
         target = targets[name]
@@ -127,11 +123,7 @@ def search(
 
 
 def find_files(given: Iterable[str | Path]) -> list[Path]:
-    """Return files as they are given, and of folders all that may be RNNs (``model_files``).
-
-    Raises:
-        ValueError: for a path where nothing is, or where there are none at all.
-    """
+    """Return files as they are given, and of folders all that may be RNNs (``model_files``)."""
     files: dict[Path, None] = {}
     for path in map(Path, given):
         if path.is_dir():
