@@ -15,8 +15,6 @@ from torch import Tensor
 from wsrl.analysis.interrogation import (
     Interrogation,
     answer_distances,
-    interactive,
-    noninteractive,
     tell_apart,
 )
 from wsrl.analysis.interrogation.answers import Answers, alike_sets, to_masks
@@ -212,15 +210,6 @@ def test_no_strategy_asks_more_than_what_is_fixed_in_advance() -> None:
         answers = Answers([to_masks(rows) for rows in alike])
         fixed = search_noninteractive(answers, 1000)
         assert search_interactive(answers, 0, fixed.queries).upper <= fixed.upper
-
-
-def test_classes_give_what_a_table_gives() -> None:
-    rng = np.random.default_rng(1)
-    for _ in range(50):
-        table = np.unique(rng.integers(0, 3, (7, 5)), axis=0)
-        answers = Answers([to_masks(column[:, None] == column) for column in table.T])
-        assert search_interactive(answers, 10_000).upper == interactive(table).upper
-        assert search_noninteractive(answers, 10_000).upper == noninteractive(table).upper
 
 
 def test_sets_of_alike_are_the_maximal_cliques_or_contain_them() -> None:
