@@ -56,7 +56,7 @@ def test_the_basis_of_a_circuit_is_the_one_it_was_made_of(
     if orthogonal and grounding == "output":  # and no other basis
         memories = memories_of(own.rank, False)
         basis = variable_basis(system_of(circuit(own, memories)), own, grounding, dual)
-        assert np.abs(basis.memories - memories).max() > 0.1
+        assert np.abs(basis.memories - memories).max() > 1e-3
 
 
 def with_transients(task: BindingTask) -> tuple[LinearSystem, np.ndarray, np.ndarray]:
