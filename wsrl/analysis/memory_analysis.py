@@ -82,7 +82,7 @@ class MemorySettings:
 
 @dataclass(frozen=True)
 class MemoryAnalysis(trust.Case):
-    """What was found in one RNN.
+    """What was found in one RNN, beside the task and the basis (``trust.Case``).
 
     Attributes:
         figures: of merit.

@@ -49,7 +49,7 @@ class Strategy:
     @cached_property
     def depth(self) -> int:
         """The most queries it asks."""
-        return self._heights[0]
+        return max(self._longest.values())
 
     @cached_property
     def size(self) -> int:
@@ -125,23 +125,14 @@ class Strategy:
         return "\n".join([*text, *(["..."] if pending else [])])
 
     @cached_property
-    def _heights(self) -> list[int]:
-        heights = [0] * len(self.nodes)
-        for index in reversed(range(len(self.nodes))):
-            below = [heights[branch.node] for branch in self.nodes[index].branches]
-            heights[index] = 1 + max(below) if below else 0
-        return heights
-
-    @cached_property
     def _longest(self) -> dict[int, int]:
         """The most queries asked of each function."""
         levels, longest = [0] * len(self.nodes), dict.fromkeys(self.nodes[0].functions, 0)
         for index, node in enumerate(self.nodes):
             for branch in node.branches:
                 levels[branch.node] = max(levels[branch.node], levels[index] + 1)
-            if node.query is None:
-                for function in node.functions:
-                    longest[function] = max(longest[function], levels[index])
+            for function in node.functions if node.query is None else ():
+                longest[function] = max(longest[function], levels[index])
         return longest
 
 
