@@ -146,18 +146,18 @@ def check_table(table: ArrayLike) -> NDArray[Any]:
             "a table of functions is (functions, queries), a row for each function and a column "
             f"for each query, not of shape {values.shape}"
         )
-    if values.shape[0] == 0:
-        raise ValueError("the table holds no function: it needs at least one row")
-    if values.shape[1] == 0:
-        raise ValueError("the table holds no query: it needs at least one column")
+    if 0 in values.shape:
+        what, part = ("query", "column") if values.shape[0] else ("function", "row")
+        raise ValueError(f"the table holds no {what}: it needs at least one {part}")
     if values.dtype.kind not in "iub":
         raise ValueError(
             f"answers must be whole numbers, not {values.dtype}: number the answers there are, "
             "or use tell_apart for outputs of RNNs with a tolerance"
         )
-    _, which = np.unique(values, axis=0, return_inverse=True)
-    groups = [np.flatnonzero(which.reshape(-1) == g) for g in range(int(which.max()) + 1)]
-    equal = [group.tolist() for group in groups if len(group) > 1]
+    _, which, counts = np.unique(values, axis=0, return_inverse=True, return_counts=True)
+    equal = [
+        np.flatnonzero(which.reshape(-1) == row).tolist() for row in np.flatnonzero(counts > 1)
+    ]
     if equal:
         named = "; ".join(", ".join(map(str, group)) for group in equal[:5])
         raise ValueError(

@@ -71,7 +71,6 @@ class SeparatingSearch:
         """Return a lower bound and the smallest set found, ascending."""
         best, forced = self.greedy(), len(self._forced)
         lower = max(self._bound_by_reach(), forced + self._bound_by_pairs())
-        lower = max(lower, forced + self._bound_by_gains(len(best) - forced))
         while lower < len(best) <= DEEPEST and self.budget > 0:
             found = self._cover(self._rest, lower - forced)
             if found is not None:
@@ -106,12 +105,6 @@ class SeparatingSearch:
             several |= once & self._masks[query]
             once |= self._masks[query]
         return [query for query in self._queries if self._masks[query] & ~several]
-
-    def _bound_by_gains(self, most: int) -> int:
-        """Return how many queries the rest takes if no two told the same pair apart."""
-        gains = [(self._masks[query] & self._rest).bit_count() for query in self._queries]
-        total = np.cumsum([0, *sorted(gains, reverse=True)])
-        return min(most, int(np.searchsorted(total, self._rest.bit_count())))
 
     def _bound_by_reach(self) -> int:
         """Return how many queries have enough answers for all functions told apart."""
