@@ -25,13 +25,13 @@ from wsrl.rnn import RNNWeights, run_population
 from wsrl.zoos import (
     BuildSettings,
     Manifest,
-    OfficialHints,
+    PublishedHints,
     Zoo,
     ZooError,
     build_zoo,
-    export_official,
-    import_official,
-    open_official,
+    export_published,
+    import_published,
+    open_published,
     open_zoo,
     shards,
     verify_zoo,
@@ -177,7 +177,7 @@ def swap_gates(flat: NDArray[Any], spec: Any, gates: tuple[int, int]) -> NDArray
 
 
 def test_the_tolerance_of_rounded_inputs_is_what_its_docstring_says() -> None:
-    zoo = open_official(sample("sequential_mnist"))
+    zoo = open_published(sample("sequential_mnist"))
     stored = zoo.read("outputs").float().log_softmax(-1)
 
     def errors(flat: Tensor) -> Tensor:
@@ -200,7 +200,7 @@ def test_the_tolerance_of_rounded_inputs_is_what_its_docstring_says() -> None:
 def test_a_published_zoo_is_the_same_zoo_opened_and_imported(
     published: Path, tmp_path: Path
 ) -> None:
-    manifest = import_official(published, tmp_path / "zoo", rows_per_shard=7, quiet=True)
+    manifest = import_published(published, tmp_path / "zoo", rows_per_shard=7, quiet=True)
     assert manifest.complete
     assert [shard.rows for shard in manifest.shards] == [7, 7, 7, 3]
     direct, zoo = open_zoo(published), open_zoo(tmp_path / "zoo")
@@ -253,10 +253,10 @@ def test_the_sizes_are_found_or_given(languages: Path) -> None:
     problem = open_zoo(languages).problem
     for spec in (problem.spec("lstm", 32, 2), problem.spec("lstm", 7, 3)):
         assert find_spec(problem, spec.num_parameters, None, spec.num_layers) == spec
-    assert open_official(languages, hints=OfficialHints(hidden_size=HIDDEN)).spec.num_layers == 2
-    for hints in (OfficialHints(num_layers=3), OfficialHints(hidden_size=6)):
+    assert open_published(languages, hints=PublishedHints(hidden_size=HIDDEN)).spec.num_layers == 2
+    for hints in (PublishedHints(num_layers=3), PublishedHints(hidden_size=6)):
         with pytest.raises(ZooError, match=r"parameters.npy holds \d+ parameters .*fit no LSTM"):
-            open_official(languages, hints=hints)
+            open_published(languages, hints=hints)
     change(languages, "parameters", lambda flat: flat[:, :-1])
     with pytest.raises(ZooError, match=r"fit no LSTM .*--num_layers"):
         open_zoo(languages)
@@ -267,14 +267,14 @@ def test_what_the_files_do_not_say_is_asked_for(languages: Path, images: Path) -
     change(languages, "logits", lambda a: a[:, :, :-1])
     with pytest.raises(ZooError, match=r"max_n cannot be found from 3 tokens .*length 10.*--max_n"):
         open_zoo(languages)
-    zoo = open_official(languages, hints=OfficialHints(max_n=5, min_difference=-4))
+    zoo = open_published(languages, hints=PublishedHints(max_n=5, min_difference=-4))
     assert (zoo.problem.settings()["max_n"], zoo.problem.settings()["min_difference"]) == (5, -4)
     with pytest.raises(ZooError, match=r"tasks.npy holds differences -2..2, outside of -1..2"):
-        open_official(languages, hints=OfficialHints(max_n=5, min_difference=-1))
+        open_published(languages, hints=PublishedHints(max_n=5, min_difference=-1))
     with pytest.raises(ZooError, match="a zoo of tiled_images does not have: max_n"):
-        open_official(images, hints=OfficialHints(max_n=5))
+        open_published(images, hints=PublishedHints(max_n=5))
     with pytest.raises(ZooError, match="the arrays fit no tiled_images: unknown source 'moon'"):
-        open_official(images, hints=OfficialHints(source="moon"))
+        open_published(images, hints=PublishedHints(source="moon"))
     (images / "args.json").unlink()
     change(images, "sequences", lambda a: np.concatenate([a] * 4, 3))
     with pytest.raises(ZooError, match=r"16 x 16 pixels.*--source"):
@@ -324,7 +324,7 @@ def test_missing_labels_are_named(languages: Path, images: Path) -> None:
 
 
 def test_a_folder_that_is_no_zoo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ZooError, match=r"holds no manifest.json, and no .npy files of a published"):
+    with pytest.raises(ZooError, match=r"holds no manifest.json"):
         open_zoo(tmp_path)
     with pytest.raises(ZooError, match="there is no such folder"):
         open_zoo(tmp_path / "none")
@@ -398,7 +398,7 @@ def test_runs_that_failed_are_counted_and_left_out(published: Path, tmp_path: Pa
         return flat
 
     change(published, "parameters", spoil)
-    import_official(published, tmp_path / "zoo", quiet=True)
+    import_published(published, tmp_path / "zoo", quiet=True)
     for path in (published, tmp_path / "zoo"):
         zoo = open_zoo(path)
         assert zoo.manifest.failed == {"1": 10, "3": 0}
@@ -408,11 +408,11 @@ def test_runs_that_failed_are_counted_and_left_out(published: Path, tmp_path: Pa
         assert not {(1, 10), (3, 0)} & pairs
         assert len(open_zoo(path, include_failed=True)) == 24
         verify_zoo(path)
-    export_official(tmp_path / "zoo", tmp_path / "out")
+    export_published(tmp_path / "zoo", tmp_path / "out")
     assert contents(tmp_path / "out") == contents(published)
     change(published, "parameters", lambda flat: flat * np.nan)
     with pytest.raises(ZooError, match="holds no sound snapshot"):
-        import_official(published, tmp_path / "other", quiet=True)
+        import_published(published, tmp_path / "other", quiet=True)
 
 
 def test_outputs_that_do_not_follow_are_refused(published: Path, tmp_path: Path) -> None:
@@ -431,7 +431,7 @@ def test_outputs_that_do_not_follow_are_refused(published: Path, tmp_path: Path)
         before = (published / "logits.npy").read_bytes()
         change(published, "logits", spoil)
         with pytest.raises(ZooError, match=r"of 1 snapshots .* first run 2, step 10: largest"):
-            import_official(published, tmp_path / "zoo", quiet=True)
+            import_published(published, tmp_path / "zoo", quiet=True)
         (published / "logits.npy").write_bytes(before)
     assert not (tmp_path / "zoo").exists()
 
@@ -450,18 +450,18 @@ def test_an_import_that_ran_out_of_space_is_finished_by_another(
     with monkeypatch.context() as context:
         context.setattr(shards, "write_shard", full)
         with pytest.raises(ZooError, match=r"unfinished .*No space left.* run the same command"):
-            import_official(published, out, rows_per_shard=7, quiet=True)
+            import_published(published, out, rows_per_shard=7, quiet=True)
     with pytest.raises(ZooError, match=r"unfinished \(2 shards are done\).*wsrl zoo import"):
         open_zoo(out)
     with pytest.raises(ZooError, match="rows_per_shard: 7 there, 8 asked for"):
-        import_official(published, out, rows_per_shard=8, quiet=True)
+        import_published(published, out, rows_per_shard=8, quiet=True)
     kept = [path.stat().st_mtime_ns for path in sorted((out / "shards").iterdir())]
-    assert import_official(published, out, rows_per_shard=7, quiet=True).complete
+    assert import_published(published, out, rows_per_shard=7, quiet=True).complete
     assert [p.stat().st_mtime_ns for p in sorted((out / "shards").iterdir())][:2] == kept
-    export_official(out, tmp_path / "out")
+    export_published(out, tmp_path / "out")
     assert contents(tmp_path / "out") == contents(published)
     with pytest.raises(ValueError, match="rows_per_shard must be at least 1, not 0"):
-        import_official(published, out, rows_per_shard=0)
+        import_published(published, out, rows_per_shard=0)
 
 
 # Our own zoos in the published format
@@ -478,7 +478,7 @@ def test_our_zoo_is_exported_and_imported(
     assert "column performance" not in printed
     np.save(tmp_path / "saved.npy", np.load(out / "num_step_correct.npy"))
     assert (tmp_path / "saved.npy").read_bytes() == (out / "num_step_correct.npy").read_bytes()
-    import_official(out, tmp_path / "back", quiet=True)
+    import_published(out, tmp_path / "back", quiet=True)
     back = open_zoo(tmp_path / "back")
     assert back.spec == zoo.spec
     for name in ("weights", "run", "step", "task", "performance", "sequences", "outputs"):
@@ -492,10 +492,10 @@ def test_our_images_are_exported_and_imported(tmp_path: Path) -> None:
     problem = TiledImages(interpolation="bilinear", evaluated_images=20, stored_sequences=3)
     settings = BuildSettings(runs=2, snapshots=[0, 2], hidden_size=3, batch_size=4)
     build_zoo(tmp_path / "zoo", problem, settings, quiet=True)
-    lost = export_official(tmp_path / "zoo", tmp_path / "out")
+    lost = export_published(tmp_path / "zoo", tmp_path / "out")
     assert lost[0].startswith("evaluated_images 20:")
     assert not any(line.startswith("column") for line in lost)
-    import_official(tmp_path / "out", tmp_path / "back", quiet=True)
+    import_published(tmp_path / "out", tmp_path / "back", quiet=True)
     zoo, back = open_zoo(tmp_path / "zoo"), open_zoo(tmp_path / "back")
     assert back.problem.settings() == problem.settings() | {"evaluated_images": 13000}
     assert (back.spec, back.columns) == (zoo.spec, zoo.columns)
@@ -506,7 +506,7 @@ def test_our_images_are_exported_and_imported(tmp_path: Path) -> None:
 def test_failed_runs_of_ours_are_left_out(zoo_path: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(zoo_path, tmp_path / "copy"))
     replace(Manifest.read(copy), failed={"3": 20, "23": 60}).write(copy)
-    lost = export_official(copy, tmp_path / "out")
+    lost = export_published(copy, tmp_path / "out")
     assert "2 failed runs are left out: 3, 23" in lost
     runs = np.load(tmp_path / "out" / "num_step_correct.npy")[:, 0]
     assert sorted(set(runs.tolist())) == [run for run in range(24) if run not in (3, 23)]
@@ -515,32 +515,32 @@ def test_failed_runs_of_ours_are_left_out(zoo_path: Path, tmp_path: Path) -> Non
 
 def test_zoos_the_format_cannot_hold(published: Path, tmp_path: Path) -> None:
     with pytest.raises(ZooError, match="is in the published format already"):
-        export_official(published, tmp_path / "out")
+        export_published(published, tmp_path / "out")
     problem = FormalLanguages(2, 8, 3, -2, 1, evaluated_strings=4, stored_strings=2)
     for name, option in (("gru", {"cell": "gru"}), ("bare", {"bias": False})):
         settings = BuildSettings(runs=2, snapshots=[0], hidden_size=3, **option)
         build_zoo(tmp_path / name, problem, settings, quiet=True)
         with pytest.raises(ZooError, match="the published format holds LSTMs with biases"):
-            export_official(tmp_path / name, tmp_path / "out")
+            export_published(tmp_path / name, tmp_path / "out")
     manifest = Manifest.read(tmp_path / "gru")
     manifest = replace(manifest, origin="packed")
     manifest.write(tmp_path / "gru")
     with pytest.raises(ZooError, match="holds zoos of formal_languages or tiled_images, not of"):
-        export_official(tmp_path / "gru", tmp_path / "out")
+        export_published(tmp_path / "gru", tmp_path / "out")
     assert not (tmp_path / "out").exists()
     with pytest.raises(ZooError, match="exists: choose an empty or a new folder"):
-        export_official(tmp_path / "bare", tmp_path)
+        export_published(tmp_path / "bare", tmp_path)
 
 
 def test_an_export_is_one_process_s(languages: Path, tmp_path: Path) -> None:
-    import_official(languages, tmp_path / "zoo", quiet=True)
+    import_published(languages, tmp_path / "zoo", quiet=True)
     out = tmp_path / "exports" / "out[1]"
     out.parent.mkdir()
     refused = pytest.raises(ZooError, match=rf"process {os.getpid()} .* exports to")
     with locked(out.with_name(".out[1].lock"), pytest.fail), refused:
-        export_official(tmp_path / "zoo", out)
+        export_published(tmp_path / "zoo", out)
     (out.with_name(".out[1].partial") / "half").mkdir(parents=True)  # of one that was killed
-    assert export_official(tmp_path / "zoo", out) == []
+    assert export_published(tmp_path / "zoo", out) == []
     assert [path.name for path in out.parent.iterdir()] == ["out[1]"]
     assert contents(out) == contents(languages)
 
@@ -548,7 +548,7 @@ def test_an_export_is_one_process_s(languages: Path, tmp_path: Path) -> None:
 def test_an_export_that_ran_out_of_space_leaves_nothing(
     published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import_official(published, tmp_path / "zoo", quiet=True)
+    import_published(published, tmp_path / "zoo", quiet=True)
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -556,14 +556,14 @@ def test_an_export_that_ran_out_of_space_leaves_nothing(
     monkeypatch.setattr(exporting, "_write", full)
     target = tmp_path / "exports" / "out"
     with pytest.raises(ZooError, match=r"nothing is left of it: .*No space left"):
-        export_official(tmp_path / "zoo", target)
+        export_published(tmp_path / "zoo", target)
     assert list(target.parent.iterdir()) == []
 
 
 def test_labels_are_checked_before_anything_is_written(published: Path, tmp_path: Path) -> None:
     change(published, "tasks", lambda tasks: tasks + np.arange(len(tasks))[:, None] % 2)
     for look in (
-        lambda: import_official(published, tmp_path / "zoo", quiet=True),
+        lambda: import_published(published, tmp_path / "zoo", quiet=True),
         lambda: ZooDataModule(str(published)).prepare_data(),
     ):
         with pytest.raises(ZooError, match="task changes between snapshots"):

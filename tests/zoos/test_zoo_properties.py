@@ -18,7 +18,14 @@ from wsrl.problems import FormalLanguages, Problem, TiledImages, create_problem
 from wsrl.problems.packed import PackedRNNs
 from wsrl.problems.variable_binding import VariableBinding
 from wsrl.rnn import RNNSpec, RNNWeights, run_population
-from wsrl.zoos import BuildSettings, Manifest, ZooError, export_official, import_official, open_zoo
+from wsrl.zoos import (
+    BuildSettings,
+    Manifest,
+    ZooError,
+    export_published,
+    import_published,
+    open_zoo,
+)
 from wsrl.zoos.assembly import write_zoo
 from wsrl.zoos.published.npy import Expected, Header, read_header
 from wsrl.zoos.tensors import DiskTensor
@@ -220,7 +227,7 @@ def test_any_published_zoo_is_exported_as_it_was_imported(
             np.save(folder / "published" / f"{file}.npy", array)
         arguments = f'{{"max_n": 2, "rnn_num_layers": {layers}, "min_difference": -1}}'
         (folder / "published/args.json").write_text(arguments)
-        import_official(folder / "published", folder / "zoo", rows_per_shard=rows, quiet=True)
-        assert export_official(folder / "zoo", folder / "again") == []
+        import_published(folder / "published", folder / "zoo", rows_per_shard=rows, quiet=True)
+        assert export_published(folder / "zoo", folder / "again") == []
         for file in (folder / "published").iterdir():
             assert (folder / "again" / file.name).read_bytes() == file.read_bytes()

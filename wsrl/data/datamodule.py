@@ -141,9 +141,6 @@ class ZooDataModule(LightningDataModule):
 
         Args:
             stage: ``fit`` or ``validate``, ``test``, ``predict``.
-
-        Raises:
-            ValueError: for another stage.
         """
         test = ["test"] if self.hparams["test_fraction"] > 0 else []
         stages = {

@@ -12,22 +12,15 @@ from wsrl.zoos.settings import BuildSettings
 from wsrl.zoos.store import Zoo
 from wsrl.zoos.verify import verify_zoo
 
-OfficialHints = PublishedHints  # the names until 0.1
-open_official, import_official, export_official = open_published, import_published, export_published
-
 __all__ = [
     "BuildSettings",
     "Manifest",
-    "OfficialHints",
     "PublishedHints",
     "Zoo",
     "ZooError",
     "build_zoo",
-    "export_official",
     "export_published",
-    "import_official",
     "import_published",
-    "open_official",
     "open_published",
     "open_zoo",
     "pack_zoo",

@@ -33,13 +33,6 @@ def write_zoo(
         manifest: what it will hold; without shards.
         shards: how many there will be.
         columns: returns the columns of shard ``n``, ``(rows, *shape)`` each.
-
-    Returns:
-        The manifest of the finished zoo.
-
-    Raises:
-        ZooError: where the folder holds something else, another process works on it, or a file of
-            the zoo is damaged.
     """
     folder = Path(out)
     open_or_create(folder, manifest)
@@ -51,12 +44,7 @@ def write_zoo(
 
 
 def missing_shards(folder: Path, shards: int, part: Part | None = None) -> list[int]:
-    """Return the numbers of the shards of a share that are not finished; check those that are.
-
-    Raises:
-        ZooError: naming finished shards or records that are damaged.
-        ValueError: where ``i`` of a part is not in 1..``n``.
-    """
+    """Return the numbers of the shards of a share that are not finished; check those that are."""
     share = shares(shards, part)
     with alone(folder):
         manifest = Manifest.read(folder)
@@ -83,11 +71,7 @@ def complete(folder: Path, shards: int) -> Manifest:
 
 
 def shares(shards: int, part: Part | None) -> Sequence[int]:
-    """Return which shards are a part's; all where there are no parts.
-
-    Raises:
-        ValueError: where ``i`` is not in 1..``n``.
-    """
+    """Return which shards are a part's; all where there are no parts."""
     which, parts = part or (1, 1)
     if not 1 <= which <= parts:
         raise ValueError(f"part {which}/{parts}: expected i/n with i from 1 to n")

@@ -156,9 +156,6 @@ class Manifest:
         """Describe a zoo that is about to be written by this process.
 
         Of ``columns`` those that every zoo has are left out: ``weights``, ``run`` and ``step``.
-
-        Raises:
-            ZooError: for a zoo that ``read`` would refuse.
         """
         versions = {
             "wsrl": wsrl.__version__,
@@ -238,12 +235,7 @@ def write_with_checksum(path: Path, values: dict[str, Any]) -> None:
 
 
 def read_with_checksum(path: Path, required: bool = False) -> dict[str, Any]:
-    """Read what ``write_with_checksum`` wrote; one written by hand may have no checksum.
-
-    Raises:
-        OSError: where it cannot be read.
-        ValueError: where it is damaged.
-    """
+    """Read what ``write_with_checksum`` wrote; one written by hand may have no checksum."""
     content = read_json(path)
     claimed = content.pop("sha256", None)
     if (required or claimed is not None) and claimed != checksum_of(content):

@@ -53,12 +53,7 @@ class Record:
 
     @classmethod
     def read(cls, folder: Path, index: int) -> Record:
-        """Read a shard's record.
-
-        Raises:
-            ZooError: for a damaged one.
-            FileNotFoundError: where there is none.
-        """
+        """Read a shard's record."""
         path = record_path(folder, index)
         try:
             record = from_json(cls, read_with_checksum(path, required=True))
@@ -93,11 +88,7 @@ def write_finished(
     failed: Mapping[str, int] | None = None,
     backends: Sequence[str] = (),
 ) -> None:
-    """Write a shard, ``(rows, *shape)`` a column, and its record.
-
-    Raises:
-        OSError: naming the file, as where the disk is full.
-    """
+    """Write a shard, ``(rows, *shape)`` a column, and its record."""
     Record(write_shard(folder, index, columns), dict(failed or {}), list(backends)).write(
         folder, index
     )
@@ -120,11 +111,7 @@ def tidy(folder: Path) -> None:
 
 
 def check_shards(folder: Path, shards: Sequence[Shard]) -> None:
-    """Compare shards with their checksums.
-
-    Raises:
-        ZooError: naming the files that are missing or differ.
-    """
+    """Compare shards with their checksums."""
     path = folder / SHARDS
     if lost := [s.file for s in shards if not (path / s.file).is_file()]:
         raise ZooError(

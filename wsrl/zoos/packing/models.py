@@ -61,9 +61,6 @@ def find_models(
     """Find the models in a folder (by name), or take them as they come, with or without names.
 
     A folder's files are read when they are needed; other models are kept as flat vectors.
-
-    Raises:
-        ValueError: where there are none, two have one name, or one is no such model.
     """
     if isinstance(models, str | Path):
         folder = Path(models)
@@ -129,9 +126,6 @@ def as_weights(model: Any, cell: str | None = None) -> RNNWeights:
     Args:
         model: a state dict, a module, or weights ``(1, N)``.
         cell: as of ``read_model``; modules and weights say themselves, and must agree.
-
-    Raises:
-        ValueError: where it is no RNN with a readout, or of another cell.
     """
     if isinstance(model, nn.Module):
         weights = RNNWeights.from_module(model)
@@ -153,9 +147,6 @@ def survey_models(models: Models) -> tuple[RNNSpec, Tensor, str]:
     Returns:
         The spec of all; whether all parameters of each are finite, ``(n,)``; and the SHA-256 of
         names and parameters.
-
-    Raises:
-        ValueError: naming the first that is no RNN with a readout, or of another spec.
     """
     digest, finite = hashlib.sha256(), []
     spec = models.read(0).spec
