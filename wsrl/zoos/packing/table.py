@@ -167,14 +167,14 @@ def _read_text(
     if not text.strip():
         raise ValueError("it is empty: its first line must name the columns")
 
-    def rows(separator: str) -> Iterator[list[str]]:
-        return csv.reader(
-            io.StringIO(text), delimiter=separator, skipinitialspace=True, strict=True
-        )
+    def rows(separator: str, strict: bool = False) -> Iterator[list[str]]:
+        source = io.StringIO(text)
+        return csv.reader(source, delimiter=separator, skipinitialspace=True, strict=strict)
 
     separator = separator or max(SEPARATORS, key=lambda each: len(next(rows(each))))
     most = models + ROWS_TO_NAME
-    stripped = ([entry.strip() for entry in row] for row in islice(rows(separator), most + 2))
+    read = islice(rows(separator, strict=True), most + 2)
+    stripped = ([entry.strip() for entry in row] for row in read)
     header, *body = (row for row in stripped if any(row))
     if len(body) > most:
         raise ValueError(_too_long(f"more than {most}", models))
