@@ -24,9 +24,9 @@ from tests.zoos.building import (
 )
 from wsrl.problems import FormalLanguages
 from wsrl.zoos import BuildSettings, Manifest, ZooError, build_zoo, group, open_zoo
-from wsrl.zoos.assembly import shares, whats_left
 from wsrl.zoos.folder import locked_zoo
 from wsrl.zoos.manifest import BACKUP, MANIFEST, PROGRESS
+from wsrl.zoos.shards import shares, whats_left
 
 
 def test_several_workers_build_the_zoo_of_one(whole: Path, tmp_path: Path) -> None:  # noqa: F811

@@ -26,8 +26,8 @@ from wsrl.zoos import (
     import_published,
     open_zoo,
 )
-from wsrl.zoos.assembly import write_zoo
 from wsrl.zoos.published.npy import Expected, Header, read_header
+from wsrl.zoos.shards import write_zoo
 from wsrl.zoos.tensors import DiskTensor
 
 SMALL = st.integers(1, 4)

@@ -95,8 +95,8 @@ def build(
             completes the zoo
     """
     from wsrl.zoos import build_zoo
-    from wsrl.zoos.assembly import whats_left
     from wsrl.zoos.build import shard_members
+    from wsrl.zoos.shards import whats_left
 
     place = find_place(device, devices, nodes, None if part is None else _share(part))
     given = {**(how or {}), **vars(place)}

@@ -4,8 +4,7 @@ from wsrl.zoos.build import build_zoo
 from wsrl.zoos.manifest import Manifest, ZooError
 from wsrl.zoos.open import open_zoo
 from wsrl.zoos.pack import pack_zoo
-from wsrl.zoos.published.exporting import export_published
-from wsrl.zoos.published.importing import import_published
+from wsrl.zoos.published.exchange import export_published, import_published
 from wsrl.zoos.published.reading import PublishedHints, open_published
 from wsrl.zoos.repair import repair_zoo
 from wsrl.zoos.settings import BuildSettings

@@ -114,12 +114,11 @@ class Manifest:
                     f"column {name} is {self.columns[name]}, but RNNs ({spec}) need {column}"
                 )
         sequences, outputs = self.columns["sequences"].shape, self.columns["outputs"].shape
-        if len(sequences) < 2 or len(outputs) != 3 or sequences[0] != outputs[0]:
+        if len(sequences) < 2 or outputs != (sequences[0], *outputs[1:2], spec.output_size):
             raise ValueError(
-                f"columns sequences {sequences} and outputs {outputs} do not fit together"
+                f"column sequences is {sequences}, column outputs is {outputs}, and the RNNs are "
+                f"({spec})"
             )
-        if outputs[-1] != spec.output_size:
-            raise ValueError(f"column outputs is {outputs}, but the RNNs are ({spec})")
 
     def _check_build(self) -> None:
         """Check runs and snapshots, and of a finished zoo that so many are there."""

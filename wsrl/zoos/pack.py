@@ -15,12 +15,12 @@ from wsrl.problems.base import Column
 from wsrl.problems.packed import PackedRNNs
 from wsrl.resources import check_fits
 from wsrl.rnn import RNNWeights, run_population
-from wsrl.zoos.assembly import write_zoo
 from wsrl.zoos.manifest import Manifest
 from wsrl.zoos.packing.inputs import Given, Inputs, make_inputs
 from wsrl.zoos.packing.labels import Labels, make_labels
 from wsrl.zoos.packing.models import Model, Models, find_models, survey_models
 from wsrl.zoos.packing.table import Table
+from wsrl.zoos.shards import write_zoo
 from wsrl.zoos.soundness import failed_runs
 from wsrl.zoos.tensors import digest
 

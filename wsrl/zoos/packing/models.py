@@ -113,10 +113,8 @@ def read_model(file: Path, cell: str | None = None) -> RNNWeights:
     """
     if file.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{file}: expected a state dict, *{', *'.join(SUFFIXES)}")
-    if not file.exists():
-        raise ValueError(f"no file at {file}")
     if not file.is_file():
-        raise ValueError(f"{file} is no regular file")
+        raise ValueError(f"{file} is no regular file" if file.exists() else f"no file at {file}")
     return _named(str(file), lambda: as_weights(_read(file), cell))
 
 
@@ -174,12 +172,7 @@ def _named(name: str, read: Callable[[], RNNWeights]) -> RNNWeights:
 def _read(file: Path) -> Any:
     if file.suffix.lower() == ".safetensors":
         return read_tensors(file)
-    try:
-        return read_torch_file(file, "a state dict")
-    except ValueError as error:
-        raise ValueError(
-            f"{error}. A state dict is written with torch.save(model.state_dict(), path)"
-        ) from error
+    return read_torch_file(file, "a state dict, written by torch.save(model.state_dict(), path)")
 
 
 def _check_state_dict(model: Any) -> None:

@@ -174,20 +174,11 @@ def find_spec(
 
 
 def _find_kind(folder: Path) -> Kind:
-    if not folder.is_dir():
-        raise ZooError(f"no zoo at {folder}: there is no such folder")
-    found = [
-        kind for kind in KINDS if any((folder / f"{mark}.npy").is_file() for mark in kind.marks)
-    ]
-    if len(found) != 1:
-        marks = "; ".join(
-            f"{kind.problem}: {', '.join(f'{mark}.npy' for mark in kind.marks)}" for kind in KINDS
-        )
-        raise ZooError(
-            f"{folder} holds {'no' if not found else 'more than one'} published zoo: expected the "
-            f"files of one kind ({marks})"
-        )
-    return found[0]
+    for kind in KINDS:
+        if any((folder / f"{mark}.npy").is_file() for mark in kind.marks):
+            return kind
+    marks = (f"{kind.problem} has {', '.join(f'{m}.npy' for m in kind.marks)}" for kind in KINDS)
+    raise ZooError(f"no published zoo at {folder}: expected its .npy files ({'; '.join(marks)})")
 
 
 def _columns(
