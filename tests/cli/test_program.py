@@ -280,7 +280,6 @@ def test_nothing_to_resume_is_an_error(
     args = ["fit", "--config", str(config), "--data.zoo", str(zoo_path), "--ckpt_path", "last"]
     message = failed(capsys, *args)
     assert "runs/tiny/checkpoints/last.ckpt" in message
-    assert "nothing to resume" in message
     assert not (tmp_path / "runs").exists()
 
 

@@ -43,24 +43,17 @@ def same(before: dict[str, Tensor], module: torch.nn.Module) -> bool:
 def test_only_fine_tuning_changes_a_pretrained_encoder(
     datamodule: ZooDataModule, emulation_checkpoint: Path, tmp_path: Path, mode: str
 ) -> None:
-    module = prediction(datamodule, pretrained=str(emulation_checkpoint), mode=mode)
+    module = prediction(datamodule, pretrained=str(emulation_checkpoint), mode=mode).train()
+    assert module.head.training
+    assert {part.training for part in module.encoder.modules()} == {mode == "finetune"}
+    batch = next(iter(datamodule.val_dataloader()[0]))
+    assert module.embed(batch.weights).requires_grad is (mode == "finetune")
     emulation = EmulationModule.load_from_checkpoint(emulation_checkpoint)
     pretrained, head = copy_of(emulation.encoder), copy_of(module.head)
     assert same(pretrained, module.encoder)
     small_trainer(tmp_path, max_epochs=2).fit(module, datamodule=datamodule)
     assert same(pretrained, module.encoder) is (mode == "frozen")
     assert not same(head, module.head)
-
-
-def test_a_fixed_encoder_stays_in_evaluation_mode(
-    datamodule: ZooDataModule, emulation_checkpoint: Path
-) -> None:
-    for mode in ("frozen", "finetune"):
-        module = prediction(datamodule, pretrained=str(emulation_checkpoint), mode=mode).train()
-        assert module.head.training
-        assert {child.training for child in module.encoder.modules()} == {mode == "finetune"}
-        batch = next(iter(datamodule.val_dataloader()[0]))
-        assert module.embed(batch.weights).requires_grad is (mode == "finetune")
 
 
 @pytest.mark.parametrize("mode", ["untrained", "scratch"])
@@ -192,27 +185,24 @@ def test_contradictions_are_errors(
     datamodule: ZooDataModule, emulation_checkpoint: Path, tmp_path: Path
 ) -> None:
     path = str(emulation_checkpoint)
-    with pytest.raises(ValueError, match="unknown target 'nope'; choose one of task, performance"):
-        scratch(datamodule, "nope")
-    with pytest.raises(ValueError, match="unknown mode 'nope'; choose one of frozen"):
-        prediction(datamodule, mode="nope")
-    with pytest.raises(ValueError, match="choose one of binary_cross_entropy"):
-        scratch(datamodule, class_loss="nope")
-    for mode in ("frozen", "finetune"):
-        with pytest.raises(ValueError, match="needs `pretrained`"):
-            prediction(datamodule, mode=mode)
-        module = prediction(datamodule, mode=mode, encoder=SMALL_ENCODER)
-        with pytest.raises(ValueError, match="needs `pretrained`"):
-            small_trainer(tmp_path).fit(module, datamodule=datamodule)
-    for mode in ("scratch", "untrained"):
-        with pytest.raises(ValueError, match=f"'{mode}' needs an `encoder`"):
-            prediction(datamodule, mode=mode)
-        with pytest.raises(ValueError, match="starts from random weights, but pretrained="):
-            prediction(datamodule, mode=mode, encoder=SMALL_ENCODER, pretrained=path)
-    other = partial(FlattenedWeights, embedding_dim=6, width=16)
-    with pytest.raises(ValueError, match=r"FlattenedWeights\(embedding_dim=6, .*=5, width=16"):
-        prediction(datamodule, encoder=other, pretrained=path)
+    fresh = {"mode": "scratch", "encoder": SMALL_ENCODER}
+    for options, reason in [
+        ({"target": "nope", **fresh}, "unknown target 'nope'; choose one of task, performance"),
+        ({"mode": "nope"}, "unknown mode 'nope'; choose one of frozen"),
+        ({"class_loss": "nope", **fresh}, "choose one of binary_cross_entropy"),
+        ({"mode": "frozen"}, "needs `pretrained`"),
+        ({"mode": "finetune"}, "needs `pretrained`"),
+        ({"mode": "scratch"}, "'scratch' needs an `encoder`"),
+        ({"mode": "untrained"}, "'untrained' needs an `encoder`"),
+        ({**fresh, "pretrained": path}, "starts from random weights, but pretrained="),
+        ({"encoder": FlattenedWeights, "pretrained": path}, "two different encoders"),
+    ]:
+        with pytest.raises(ValueError, match=reason):
+            prediction(datamodule, **options)
     prediction(datamodule, encoder=SMALL_ENCODER, pretrained=path)  # the same one is no error
+    module = prediction(datamodule, mode="frozen", encoder=SMALL_ENCODER)
+    with pytest.raises(ValueError, match="needs `pretrained`"):
+        small_trainer(tmp_path).fit(module, datamodule=datamodule)
 
 
 def test_bad_checkpoints_are_errors(
@@ -227,14 +217,10 @@ def test_bad_checkpoints_are_errors(
     bad.write_bytes(b"no checkpoint")
     with pytest.raises(ValueError, match="cannot be read as a checkpoint"):
         prediction(datamodule, pretrained=str(bad))
-    torch.save({"weights": torch.zeros(3)}, bad)
-    with pytest.raises(ValueError, match="not a checkpoint of an EmulationModule"):
-        prediction(datamodule, pretrained=str(bad))
-    trainer = small_trainer(tmp_path)
-    trainer.fit(scratch(datamodule), datamodule=datamodule)
-    trainer.save_checkpoint(bad)
-    with pytest.raises(ValueError, match="not a checkpoint of an EmulationModule"):
-        prediction(datamodule, pretrained=str(bad))
+    for hyper_parameters in ({}, dict(scratch(datamodule).hparams)):
+        torch.save({"state_dict": {}, "hyper_parameters": hyper_parameters}, bad)
+        with pytest.raises(ValueError, match="not a checkpoint of an EmulationModule"):
+            prediction(datamodule, pretrained=str(bad))
 
 
 @pytest.mark.parametrize(("precision", "fused"), [("32-true", True), ("bf16-mixed", None)])
