@@ -93,13 +93,27 @@ def test_what_no_checkpoint_could_rebuild_is_refused(given: Any, reason: str) ->
         describe_scheduler(partial(LambdaLR, lr_lambda=lambda step: 1.0))
 
 
-def test_a_schedule_advances_with_every_step_beside_the_warmup(
-    datamodule: ZooDataModule, tmp_path: Path
+RATES: dict[str, tuple[dict[str, Any], list[float]]] = {
+    "neither": ({}, [RATE] * 4),
+    "a warm-up": ({"warmup_steps": 4}, [RATE * min(step / 5, 1) for step in range(1, 8)]),
+    "a schedule": ({"optimizer": MOMENTUM, "lr_scheduler": HALVED}, [0.01, 0.005, 0.0025]),
+    "both": (
+        {"optimizer": MOMENTUM, "lr_scheduler": HALVED, "warmup_steps": 1},
+        [0.005, 0.005, 0.0025],
+    ),
+}
+
+
+@every_task
+@pytest.mark.parametrize("case", RATES)
+def test_the_rate_of_every_step(
+    kind: type[TaskModule], case: str, datamodule: ZooDataModule, tmp_path: Path
 ) -> None:
-    module = make(datamodule, optimizer=MOMENTUM, lr_scheduler=HALVED)
-    assert fit(module, datamodule, tmp_path, 3).used == [0.01, 0.005, 0.0025]
-    module = make(datamodule, optimizer=MOMENTUM, lr_scheduler=HALVED, warmup_steps=1)
-    assert fit(module, datamodule, tmp_path, 3).used == pytest.approx([0.005, 0.005, 0.0025])
+    options, expected = RATES[case]
+    used = fit(make(datamodule, kind, **options), datamodule, tmp_path, len(expected)).used
+    assert used == pytest.approx(expected)
+    with pytest.raises(ValueError, match="warmup_steps must be at least 0, not -1"):
+        make(datamodule, kind, warmup_steps=-1)
 
 
 def test_reduction_on_a_plateau_waits_for_a_validation(
@@ -133,17 +147,6 @@ def test_the_command_line_has_lightnings_options(
     assert read_torch_file(last)["lr_schedulers"][0]["last_epoch"] == 4
     assert main([*go_on, "--optimizer", "Adam"]) == 1
     assert f"contradicts {last}" in capsys.readouterr().err
-
-
-@every_task
-def test_the_rate_rises_linearly_and_stays(
-    kind: type[TaskModule], datamodule: ZooDataModule, tmp_path: Path
-) -> None:
-    with pytest.raises(ValueError, match="warmup_steps must be at least 0, not -1"):
-        make(datamodule, kind, warmup_steps=-1)
-    used = fit(make(datamodule, kind, warmup_steps=4), datamodule, tmp_path, 7).used
-    assert used == pytest.approx([RATE * min(step / 5, 1) for step in range(1, 8)])
-    assert fit(make(datamodule, kind), datamodule, tmp_path, 7).used == [RATE] * 7
 
 
 @every_task

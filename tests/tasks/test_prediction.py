@@ -17,6 +17,7 @@ from wsrl.data import ZooBatch, ZooDataModule
 from wsrl.encoders import FlattenedWeights, ParameterTransformer
 from wsrl.tasks import EmulationModule, PredictionModule
 from wsrl.tasks.heads import PredictionHead, RunningScale
+from wsrl.tasks.prediction import FIXED, FRESH, MODES
 
 TRANSFORMER = partial(ParameterTransformer, embedding_dim=4, width=8, depth=1)
 
@@ -39,47 +40,45 @@ def same(before: dict[str, Tensor], module: torch.nn.Module) -> bool:
     return all(torch.equal(before[name], value) for name, value in module.state_dict().items())
 
 
-@pytest.mark.parametrize("mode", ["frozen", "finetune"])
-def test_only_fine_tuning_changes_a_pretrained_encoder(
+@pytest.mark.parametrize("mode", MODES)
+def test_a_mode_says_where_the_encoder_is_from_and_whether_it_is_trained(
     datamodule: ZooDataModule, emulation_checkpoint: Path, tmp_path: Path, mode: str
 ) -> None:
-    module = prediction(datamodule, pretrained=str(emulation_checkpoint), mode=mode).train()
-    assert module.head.training
-    assert {part.training for part in module.encoder.modules()} == {mode == "finetune"}
-    batch = next(iter(datamodule.val_dataloader()[0]))
-    assert module.embed(batch.weights).requires_grad is (mode == "finetune")
-    emulation = EmulationModule.load_from_checkpoint(emulation_checkpoint)
-    pretrained, head = copy_of(emulation.encoder), copy_of(module.head)
-    assert same(pretrained, module.encoder)
-    small_trainer(tmp_path, max_epochs=2).fit(module, datamodule=datamodule)
-    assert same(pretrained, module.encoder) is (mode == "frozen")
-    assert not same(head, module.head)
+    source, path = tmp_path / "pretrained.ckpt", tmp_path / "prediction.ckpt"
+    shutil.copy(emulation_checkpoint, source)
 
-
-@pytest.mark.parametrize("mode", ["untrained", "scratch"])
-def test_an_untrained_encoder_keeps_the_random_weights_of_the_seed(
-    datamodule: ZooDataModule, tmp_path: Path, mode: str
-) -> None:
     def make(seed: int) -> PredictionModule:
         torch.manual_seed(seed)
-        return prediction(datamodule, mode=mode, encoder=TRANSFORMER)
+        given = {"encoder": TRANSFORMER} if mode in FRESH else {"pretrained": str(source)}
+        return prediction(datamodule, mode=mode, **given)
 
-    module, again, other = make(5), make(5), make(6)
-    fresh, head = copy_of(module.encoder), copy_of(module.head)
-    assert same(fresh, again.encoder)
-    assert not same(fresh, other.encoder)
+    module, is_trained = make(5).train(), mode not in FIXED
+    first, head = copy_of(module.encoder), copy_of(module.head)
+    assert same(first, make(5).encoder)
+    assert same(first, make(6).encoder) is (mode not in FRESH)
+    emulation = EmulationModule.load_from_checkpoint(emulation_checkpoint)
+    assert mode in FRESH or same(first, emulation.encoder)
+    assert module.head.training
+    assert {part.training for part in module.encoder.modules()} == {is_trained}  # as its dropout
+    batch = next(iter(datamodule.val_dataloader()[0]))
+    assert module.embed(batch.weights).requires_grad is is_trained
     trainer = small_trainer(tmp_path)
     trainer.fit(module, datamodule=datamodule)
+    assert same(first, module.encoder) is not is_trained
     assert not same(head, module.head)
-    assert same(fresh, module.encoder) is (mode == "untrained")
-    module.train()
-    assert module.encoder.training is (mode != "untrained")  # its dropout is off
-    trainer.save_checkpoint(tmp_path / "prediction.ckpt")
-    loaded = PredictionModule.load_from_checkpoint(tmp_path / "prediction.ckpt")
+    # A checkpoint needs neither arguments nor the pretrained file.
+    trainer.save_checkpoint(path)
+    source.unlink()
+    hparams = torch.load(path, weights_only=True)["hyper_parameters"]
+    assert json.loads(json.dumps(hparams)) == hparams
+    loaded = PredictionModule.load_from_checkpoint(path)
     assert loaded.mode == mode
     assert same(copy_of(module), loaded)
-    small_trainer(tmp_path).fit(loaded, datamodule=datamodule)  # goes on from there
-    assert same(fresh, loaded.encoder) is (mode == "untrained")
+    small_trainer(tmp_path).fit(loaded, datamodule=datamodule)
+    assert same(copy_of(module.encoder), loaded.encoder) is not is_trained
+    resumed, further = PredictionModule(**hparams), small_trainer(tmp_path, max_epochs=2)
+    further.fit(resumed, datamodule=datamodule, ckpt_path=path, weights_only=True)
+    assert same(copy_of(module.encoder), resumed.encoder) is not is_trained
 
 
 @pytest.mark.parametrize("class_loss", ["binary_cross_entropy", "cross_entropy"])
@@ -153,32 +152,6 @@ def test_every_target_is_trained_measured_and_predicted(
         truth = datamodule.problem.targets(datamodule.zoo.steps)[target].of(columns)
         exact = (predicted == truth).all(1).float().mean()
         torch.testing.assert_close(trainer.callback_metrics["validation/exact_match"], exact)
-
-
-def test_a_checkpoint_needs_neither_arguments_nor_the_pretrained_file(
-    datamodule: ZooDataModule, emulation_checkpoint: Path, tmp_path: Path
-) -> None:
-    source = tmp_path / "pretrained.ckpt"
-    shutil.copy(emulation_checkpoint, source)
-    module = prediction(datamodule, pretrained=str(source))
-    trainer = small_trainer(tmp_path)
-    trainer.fit(module, datamodule=datamodule)
-    trainer.save_checkpoint(tmp_path / "prediction.ckpt")
-    source.unlink()
-    hparams = torch.load(tmp_path / "prediction.ckpt", weights_only=True)["hyper_parameters"]
-    assert json.loads(json.dumps(hparams)) == hparams
-    again = PredictionModule.load_from_checkpoint(tmp_path / "prediction.ckpt")
-    assert isinstance(again.encoder, FlattenedWeights)
-    assert same(copy_of(module), again)
-    assert again.mode == "frozen"
-    before = copy_of(again.encoder)
-    small_trainer(tmp_path).fit(again, datamodule=datamodule)  # its weights are there: no error
-    assert same(before, again.encoder)
-    resumed = PredictionModule(**hparams)
-    small_trainer(tmp_path, max_epochs=2).fit(
-        resumed, datamodule=datamodule, ckpt_path=tmp_path / "prediction.ckpt", weights_only=True
-    )
-    assert same(before, resumed.encoder)
 
 
 def test_contradictions_are_errors(

@@ -151,13 +151,10 @@ def carry_out(runs: list[dict[str, Any]]) -> list[list[int]]:
 
 
 def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """Read every scalar of a run, and the size of every picture, with its steps."""
-    events = EventAccumulator(str(folder / "logs"), {"scalars": 0, "images": 0}).Reload()
-    scalars, images = events.Tags()["scalars"], events.Tags()["images"]
-    return {
-        **{tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in scalars},
-        **{tag: [(event.step, event.width) for event in events.Images(tag)] for tag in images},
-    }
+    """Read every scalar of a run, with its steps."""
+    events = EventAccumulator(str(folder / "logs"), {"scalars": 0}).Reload()
+    tags = events.Tags()["scalars"]
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in tags}
 
 
 def weights(folder: Path, word: str = "last") -> dict[str, Any]:

@@ -31,7 +31,6 @@ from wsrl.studies.training.processes import is_requeued, requeue
 TWO_PROCESSES = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
 PREDICTION = ["--model", "wsrl.PredictionModule", "--model.target", "performance"]
 PREDICTION += ["--model.mode", "scratch"]
-ONE_VALIDATION = [*PREDICTION, "--trainer.max_steps", "3"]  # with figures when it ends
 EPOCHS = [*EMULATION, "--trainer.max_steps", "-1", "--trainer.max_epochs", "2"]
 ACCUMULATED = [*EMULATION, "--trainer.accumulate_grad_batches", "2", "--trainer.max_steps", "6"]
 EVERY_STEP = ["--checkpoint_minutes", "0"]
@@ -80,14 +79,9 @@ PLANS: dict[str, tuple[str, list[str], list[tuple[str, int]]]] = {
         [*ACCUMULATED, *EVERY_STEP],
         [("backward 1 SIGTERM 0", 143), ("batch 4 SIGKILL 0", -9), ("batch 5 SIGINT 0", 130)],
     ),
-    "figures": ("figures", PREDICTION, []),
-    "prediction": ("figures", PREDICTION, [("batch 4 SIGTERM 0", 143)]),
-    "before figures": ("figures", PREDICTION, [("end 12 SIGKILL 0", -9)]),
-    "before cost": ("figures", PREDICTION, [("saved 12 SIGKILL 0", -9)]),
-    "all before figures": ("figures", [*PREDICTION, *EVERY_STEP], [("end 12 SIGKILL 0", -9)]),
-    "short": ("short", ONE_VALIDATION, []),
-    "short before figures": ("short", ONE_VALIDATION, [("end 3 SIGKILL 0", -9)]),
-    "short in the end": ("short", ONE_VALIDATION, [("write 4 SIGKILL 0", -9)]),
+    "predicted": ("predicted", PREDICTION, []),
+    "prediction": ("predicted", PREDICTION, [("batch 4 SIGTERM 0", 143)]),
+    "before cost": ("predicted", PREDICTION, [("saved 12 SIGKILL 0", -9)]),
 }
 
 
@@ -159,7 +153,7 @@ def assert_same_run(whole: Path, resumed: Path) -> None:
         assert expected.keys() == found.keys()
         for name, value in expected.items():
             torch.testing.assert_close(found[name], value, rtol=0, atol=0)
-    left = [path for path in resumed.rglob("*") if path.suffix in (".partial", ".end", ".lock")]
+    left = [path for path in resumed.rglob("*") if path.suffix in (".partial", ".lock")]
     assert left == []
 
 
@@ -178,7 +172,6 @@ def test_the_same_command_again_ends_like_a_run_that_was_not_interrupted(
 def test_the_runs_have_what_is_compared(runs: Runs) -> None:
     base, _ = runs
     assert len(curves(base / "whole")["train/loss"]) == 12
-    assert [step for step, _ in curves(base / "short")["predictions/validation"]] == [3]
     one, two = (curves(base / name)["train/loss"] for name in ("whole", "whole two"))
     assert one != two  # other draws would be noticed
     assert int(weights(base / "prediction")["scale.count"]) == 12 * 4

@@ -7,7 +7,6 @@ interrupted, the checkpoint says that it has just begun.
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Iterator
@@ -90,11 +89,9 @@ class OwnSignals(Callback):
 class LastCheckpoint(Checkpoint):
     """Keeps ``last.ckpt``, and ends training by agreement of all processes.
 
-    It saves after every validation, and between two steps when some minutes have passed, when an
-    epoch ended, and when any process was told to stop. The end of training replaces ``last.ckpt``
-    after all else that other callbacks do then: a run that is killed before goes on from an earlier
-    checkpoint, so that what belongs to its end, as figures, is made. So this must be the last of
-    the callbacks.
+    It saves after every validation, at the end of training, and between two steps when some minutes
+    have passed, when an epoch ended, and when any process was told to stop. It must be the last of
+    the callbacks, so that it saves what the others kept.
 
     Args:
         path: the file; ``None`` to end when told to without saving.
@@ -107,10 +104,9 @@ class LastCheckpoint(Checkpoint):
         if not minutes >= 0:
             raise ValueError(f"checkpoint_minutes must be at least 0, not {minutes}")
         self._path, self._seconds, self._stop = path, 60 * minutes, stop
-        self._end_path = None if path is None else path.with_suffix(".end")
         self._first = step
         self._step_saved: int | None = step or None
-        self._due = self._validating = self._at_end = False
+        self._due = self._validating = False
         self._between_steps = True
         self._told = 0
         self._saved = time.monotonic()
@@ -179,13 +175,9 @@ class LastCheckpoint(Checkpoint):
                 counts.update(ready=done + 1, started=done + 1, processed=done, completed=done)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Have the end of training take the place of the last checkpoint."""
-        if self._path is None or self._end_path is None:
-            return
-        if not self._at_end:
-            trainer.save_checkpoint(self._path)
-        elif trainer.is_global_zero:
-            os.replace(self._end_path, self._path)
+        """Save, where nothing before knew that training would end."""
+        if self._step_saved != trainer.global_step:
+            self._save(trainer)
 
     def _agree(self, trainer: Trainer) -> None:
         due = self._due or time.monotonic() - self._saved >= self._seconds
@@ -193,13 +185,10 @@ class LastCheckpoint(Checkpoint):
         self._due = bool(due_somewhere)
 
     def _save(self, trainer: Trainer) -> None:
-        """Save; the end of training lies elsewhere until all that belongs to it is made."""
-        if self._path is None or self._end_path is None:
+        if self._path is None:
             return
-        self._at_end = _is_over(trainer)
-        trainer.save_checkpoint(self._end_path if self._at_end else self._path, False)
-        if not self._at_end:
-            self._step_saved = trainer.global_step
+        trainer.save_checkpoint(self._path)
+        self._step_saved = trainer.global_step
         self._due, self._saved = False, time.monotonic()
 
     def _end(self, trainer: Trainer) -> None:

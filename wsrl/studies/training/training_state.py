@@ -8,7 +8,6 @@ write beyond its memory.
 from __future__ import annotations
 
 import copy
-import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -112,7 +111,16 @@ def check_optimizer_state(optimizer: Optimizer, saved: Any, began: bool) -> None
     if type(optimizer).load_state_dict is not Optimizer.load_state_dict:
         return  # in a format of its own, which it reads itself
     own = optimizer.state_dict()["param_groups"]
-    states, groups = _parts(saved, own)
+    held = saved if isinstance(saved, dict) else {}
+    states, groups = held.get("state"), held.get("param_groups")
+    if not isinstance(states, dict) or not isinstance(groups, list) or len(groups) != len(own):
+        raise ValueError(f"it has no state and {len(own)} param_groups")
+    if not _fits(groups, own):
+        raise ValueError("the options of its param_groups are of another kind")
+    params = [group.get("params") for group in groups]
+    more = [group[name] for group in groups for name in group if name not in own[0]]
+    if not is_plain([params, more]) or params != [group["params"] for group in own]:
+        raise ValueError("its param_groups have other parameters")
     known = {index for group in own for index in group["params"]}
     if not states.keys() <= known or not all(isinstance(each, dict) for each in states.values()):
         raise ValueError(f"its state is not by parameter, 0 to {len(known) - 1}, and by name")
@@ -127,24 +135,8 @@ def check_optimizer_state(optimizer: Optimizer, saved: Any, began: bool) -> None
     for index, state in states.items():
         # An optimiser of one's own may keep more than PyTorch's.
         for name, wanted in expected.get(index, {}).items() if state else ():
-            if name not in state or not _is_state(state[name], wanted):
+            if name not in state or not _fits(state[name], wanted):
                 raise ValueError(f"the {name} of parameter {index} is missing or does not fit")
-
-
-def _parts(saved: Any, own: Sequence[Mapping[str, Any]]) -> tuple[dict[Any, Any], list[Any]]:
-    """Return the states and the groups, whose options are checked."""
-    held = saved if isinstance(saved, dict) else {}
-    states, groups = held.get("state"), held.get("param_groups")
-    if not isinstance(states, dict) or not isinstance(groups, list) or len(groups) != len(own):
-        raise ValueError(f"it has no state, and {len(own)} param_groups")
-    for group, wanted in zip(groups, own, strict=True):
-        params = group.get("params") if isinstance(group, dict) else None
-        if not is_plain(params) or params != wanted["params"]:
-            raise ValueError(f"a group of it does not have {len(wanted['params'])} parameters")
-        for name, value in group.items():
-            if not (_fits(value, wanted[name]) if name in wanted else is_plain(value)):
-                raise ValueError(f"its {reprlib.repr(name)} is {reprlib.repr(value)}")
-    return states, groups
 
 
 def _after_one_step(
@@ -174,23 +166,13 @@ def _after_one_step(
     return found
 
 
-def _is_state(value: Any, wanted: Any) -> bool:
-    """Whether an entry of a state has the kind and the shape of another."""
-    if isinstance(wanted, Tensor) and isinstance(value, Tensor):
-        kinds = [(each.is_floating_point(), each.is_complex()) for each in (value, wanted)]
-        return value.shape == wanted.shape and kinds[0] == kinds[1]
-    return (_is_number(wanted) and _is_number(value)) or _fits(value, wanted)
-
-
 def _check_scheduler(scheduler: Any, saved: Any) -> None:
     """Check a scheduler's state, every entry of which becomes an attribute of the scheduler."""
     own = scheduler.state_dict()
-    if not isinstance(saved, dict) or ("last_epoch" in own and "last_epoch" not in saved):
-        raise ValueError("its lr_schedulers hold no state of a scheduler")
-    for name, value in saved.items():
-        new = isinstance(name, str) and not hasattr(type(scheduler), name)
-        if not (_fits(value, own[name]) if name in own else new):
-            raise ValueError(f"its scheduler's {reprlib.repr(name)} is {reprlib.repr(value)}")
+    if not _fits(saved, own) or not own.keys() & {"last_epoch"} <= saved.keys():
+        raise ValueError("its lr_schedulers hold no state of such a scheduler")
+    if any(not isinstance(n, str) or hasattr(type(scheduler), n) for n in saved.keys() - own):
+        raise ValueError("its lr_schedulers would replace methods")
 
 
 def is_dense(tensor: Tensor) -> bool:
@@ -203,7 +185,8 @@ def is_dense(tensor: Tensor) -> bool:
 
 def _is_number(value: Any) -> bool:
     """Whether a value is one number, as steps are counted: a plain one before PyTorch 1.12."""
-    return type(value) in (int, float) or (isinstance(value, Tensor) and value.ndim == 0)
+    known = isinstance(value, Tensor) and value.ndim == 0 and not value.is_meta
+    return type(value) in (int, float) or known
 
 
 def _fits(saved: Any, own: Any, whole: bool = False) -> bool:
@@ -220,8 +203,9 @@ def _fits(saved: Any, own: Any, whole: bool = False) -> bool:
         if not isinstance(saved, list | tuple):
             return False
         return all(map(_fits, saved, own)) if len(saved) == len(own) else is_plain(list(saved))
-    if isinstance(own, Tensor):
-        return isinstance(saved, Tensor) and saved.shape == own.shape
-    if type(own) in (int, float):  # PyTorch takes some options as a tensor of one number, too
-        return _is_number(saved) and not (isinstance(saved, Tensor) and saved.is_meta)
+    if isinstance(own, Tensor) and isinstance(saved, Tensor):
+        kinds = [(each.is_floating_point(), each.is_complex()) for each in (saved, own)]
+        return saved.shape == own.shape and kinds[0] == kinds[1]
+    if _is_number(own):  # PyTorch takes some options as a tensor of one number, too
+        return _is_number(saved)
     return type(saved) is type(own)
