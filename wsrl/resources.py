@@ -55,3 +55,15 @@ def visible_gpus() -> list[str]:
     named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     given = [number.strip() for number in named.split(",") if number.strip()]
     return given if given and count else [str(number) for number in range(count)]
+
+
+def check_devices(option: str, devices: object) -> None:
+    """Refuse a number of processes that no machine could start.
+
+    Raises:
+        ValueError: naming the option and the bound; other settings of devices pass.
+    """
+    wanted = int(devices) if isinstance(devices, str) and devices.isdigit() else devices
+    most = max(64, 4 * (os.cpu_count() or 1))
+    if isinstance(wanted, int) and wanted > most:
+        raise ValueError(f"{option} is {wanted}: this machine has room for at most {most}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from wsrl.cli.commands import command, read, run
 from wsrl.cli.parsing import HELP, Count, Options
 from wsrl.environment import check_training
-from wsrl.studies.configs import Config
+from wsrl.studies.configs import Config, read_config
 
 if TYPE_CHECKING:
     from wsrl.studies.benchmark.settings import BenchmarkSettings
@@ -30,7 +30,8 @@ def _with_tier(configs: Sequence[Config], words: Sequence[str]) -> Sequence[Conf
     parser.add_argument("--tier")
     tier = parser.parse_known_args([*words])[0].tier
     if tier is not None:
-        return [Config.read(tier_config(tier)), *configs]
+        path = tier_config(tier)
+        return [Config(path, read_config(path)), *configs]
     if not configs and not HELP & {*words}:
         raise ArgumentError(None, f"say which --tier: {', '.join(TIERS)}; or a --config")
     return configs

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from wsrl.cli.commands import command
 from wsrl.cli.parsing import HELP, Count, Options, Seed
+from wsrl.environment import find_place
 from wsrl.studies.configs import Config
 from wsrl.terminal import complain, note
 
@@ -93,7 +94,6 @@ def build(
         part: i/n: train only the i-th of n shares of the zoo, as in a job array; the last part
             completes the zoo
     """
-    from wsrl.studies.launch import find_place
     from wsrl.zoos import build_zoo
     from wsrl.zoos.assembly import whats_left
     from wsrl.zoos.build import shard_members
@@ -267,7 +267,6 @@ def repair(zoo: str, *, how: dict[str, Any] | None = None) -> str:
     """
     from wsrl.problems import TrainableProblem, create_problem
     from wsrl.zoos import ZooError, build_zoo, repair_zoo
-    from wsrl.zoos.repair import settings_of
     from wsrl.zoos.store import MAKERS
 
     found = repair_zoo(zoo)
@@ -284,7 +283,7 @@ def repair(zoo: str, *, how: dict[str, Any] | None = None) -> str:
     problem = create_problem(manifest.problem, manifest.problem_settings)
     if not isinstance(problem, TrainableProblem):
         raise ZooError(f"{zoo}: nothing can be trained on {manifest.problem} here")
-    build_zoo(zoo, problem, settings_of(manifest), **(how or {}))
+    build_zoo(zoo, problem, manifest.settings, **(how or {}))
     return f"{zoo}: repaired, the missing shards were trained"
 
 

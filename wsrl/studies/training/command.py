@@ -22,10 +22,11 @@ from torch.optim import Optimizer
 from wsrl.class_paths import class_path
 from wsrl.data import ZooDataModule
 from wsrl.encoders import list_encoders
+from wsrl.resources import check_devices
 from wsrl.stopping import StopRequests
-from wsrl.studies.configs import Config, one_line_errors
+from wsrl.studies.configs import one_line_errors
 from wsrl.studies.embeddings import check_suffix
-from wsrl.studies.options import DESCRIPTIONS, RawHelp, add_run_options, check_devices, check_names
+from wsrl.studies.options import DESCRIPTIONS, RawHelp, add_run_options
 from wsrl.studies.tables import print_metrics
 from wsrl.studies.training.callbacks import (
     BestCheckpoint,
@@ -63,10 +64,11 @@ def run_training(command: str, args: Sequence[str], stop: StopRequests) -> None:
         SystemExit: when it was told to end, with the status by which shells report that.
         KeyboardInterrupt: when it was interrupted before there was a step to end after.
     """
-    list_encoders()  # loads other packages' encoders, so that they are found by name
+    names = {"model.encoder": list_encoders()}  # loads other packages' encoders
+    names["model"] = sorted(task.__name__ for task in TaskModule.__subclasses__())
     request = Request.read(args)
     try:
-        with one_line_errors(request.configs), quiet(), ExitStack() as held:
+        with one_line_errors(request.configs, names), quiet(), ExitStack() as held:
             TrainingCLI(command, request, stop, held).execute()
     except MisconfigurationException as error:
         raise ValueError(str(error)) from error
@@ -83,7 +85,6 @@ class TrainingCLI(LightningCLI):
         self.command, self.stop, self.held = command, stop, held
         self.record: CheckpointRecord | None = None
         self.cost, self.columns = TrainingCost(), ColumnKeeper()
-        check_names(request.configs, request.options)
         arguments = [config.word for config in request.configs] + request.options
         if not request.wants_help:
             self.run, checkpoint = request.resolve(command)
@@ -94,7 +95,7 @@ class TrainingCLI(LightningCLI):
                 before = ["--config", yaml.safe_dump(self.record.as_config())]
                 own = Run.of_checkpoint(checkpoint).config
                 if command == "fit" and not request.configs and own.exists():
-                    before = [Config.read(str(own)).word, *before]
+                    before = [f"--config={own}", *before]
                 arguments = [*before, *arguments, "--ckpt_path", str(checkpoint)]
         shown = {"enable_progress_bar": sys.stderr.isatty()}
         # Evaluations run on one process, which sees every snapshot exactly once.

@@ -212,8 +212,6 @@ class Request:
         """Return the run of a run's own config, or the one named after the config files."""
         if not self.configs:
             raise ValueError("say where the run is: --run DIR, or a --config whose name it gets")
-        if pipes := [config.path for config in self.configs if config.text is not None]:
-            raise ValueError(f"{pipes[0]} is a pipe, whose name says nothing: pass --run DIR")
         paths = [Path(config.path) for config in self.configs]
         own = [path.parent for path in paths if path.name == Run(path.parent).config.name]
         return Run(own[0] if own else Path("runs") / "-".join(path.stem for path in paths))
