@@ -24,6 +24,7 @@ _TEXTS: Mapping[str, str] = {
     "int_type": "must be a whole number",
     "float_type": "must be a number",
     "string_type": "must be text",
+    "dict_type": "must be an object, by name",
     "list_type": "must be a list",
     "tuple_type": "must be a list",
     "greater_than_equal": "must be at least {ge}",

@@ -12,8 +12,8 @@ import docstring_parser
 import pytest
 
 from wsrl.cli import main
-from wsrl.cli.commands import COMMANDS, command, read
-from wsrl.cli.parsing import WORDS, Count
+from wsrl.cli.commands import COMMANDS, WORDS, command, read
+from wsrl.cli.parsing import Count
 from wsrl.studies.baselines import BASELINES
 
 
