@@ -19,8 +19,8 @@ class Job:
 
     Attributes:
         name: unique among the jobs that run together.
-        function: what is called; a function of a module, so that other processes can import it.
-        arguments: of the function; plain values or what can be pickled.
+        function: a function of a module, so that other processes can import it.
+        arguments: of the function; they can be pickled.
         needs: names of the jobs that must be done before.
     """
 
@@ -42,10 +42,7 @@ class Engine(Protocol):
 
 
 class Here(Executor):
-    """Runs each job at once, in this process and thread.
-
-    ``KeyboardInterrupt`` and ``SystemExit`` of a job end the caller.
-    """
+    """Runs each job at once, in this process; interruptions of a job end the caller."""
 
     workers = 1
 
@@ -113,11 +110,8 @@ def run_jobs(
                 del pending[job.name]
                 begun[job.name] = begun.get(job.name, 0) + 1
                 running[engine.submit(job.function, *job.arguments)] = job
-        if (
-            pending
-            and not running
-            and not any(n in failed for j in pending.values() for n in j.needs)
-        ):
+        needed = {need for job in pending.values() for need in job.needs}
+        if pending and not running and not needed & failed.keys():
             raise ValueError(f"jobs need one another in a circle: {', '.join(pending)}")
         done, _ = wait(running, _LOOK_SECONDS, FIRST_COMPLETED)
         for future in done:
