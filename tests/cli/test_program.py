@@ -202,16 +202,16 @@ def test_a_folder_that_holds_a_run_is_refused(
 
 
 def test_overwrite_starts_anew_and_leaves_other_files_alone(
-    tmp_path: Path, config: Path, zoo_path: Path
+    run: Path, tmp_path: Path, config: Path, zoo_path: Path
 ) -> None:
-    where = ["--run", str(tmp_path / "run"), "--trainer.limit_val_batches", "1"]
-    assert fit(config, zoo_path, *where) == 0
-    (tmp_path / "run" / "notes.txt").write_text("mine")
-    (tmp_path / "run" / "test.json").write_text("{}")
+    folder = shutil.copytree(run, tmp_path / "run")
+    (folder / "notes.txt").write_text("mine")
+    (folder / "test.json").write_text("{}")
+    where = ["--run", str(folder), "--trainer.limit_val_batches", "1"]
     assert fit(config, zoo_path, *where, "--overwrite", "--trainer.max_steps", "2") == 0
-    assert load(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"] == 2
-    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
-    assert not (tmp_path / "run" / "test.json").exists()
+    assert load(folder / "checkpoints" / "last.ckpt")["global_step"] == 2
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert not (folder / "test.json").exists()
 
 
 def test_a_resumed_run_ends_like_one_that_was_not_interrupted(
@@ -232,38 +232,33 @@ def test_a_resumed_run_ends_like_one_that_was_not_interrupted(
 
 
 def test_a_run_from_before_an_option_was_there_goes_on(
-    tmp_path: Path, config: Path, zoo_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = tmp_path / "run"
-    assert fit(config, zoo_path, "--run", str(folder), "--trainer.max_steps", "2") == 0
-    last = folder / "checkpoints" / "last.ckpt"
+    last = shutil.copytree(run, tmp_path / "run") / "checkpoints/last.ckpt"
     content = load(last)
     assert content["hyper_parameters"].pop("warmup_steps") == 0
     assert content["hyper_parameters"]["encoder"]["init_args"].pop("echo") is False
     torch.save(content, last)
-    (folder / "config.yaml").unlink()  # it would name them
-    options = ["--ckpt_path", str(last), "--trainer.max_steps", "3"]
+    (tmp_path / "run/config.yaml").unlink()  # it would name them
+    options = ["--ckpt_path", str(last), "--trainer.max_steps", "6"]
     for other in (["--model.warmup_steps", "1"], ["--model.encoder.echo", "true"]):
         assert "contradicts" in failed(capsys, "fit", *options, *other)
     assert main(["fit", *options]) == 0
-    assert load(last)["global_step"] == 3
+    assert load(last)["global_step"] == 6
 
 
 def test_the_best_checkpoint_survives_a_move_and_a_worse_validation(
-    tmp_path: Path, config: Path, zoo_path: Path
+    run: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "run"
-    assert fit(config, zoo_path, "--run", str(folder), "--trainer.max_steps", "2") == 0
-    moved = folder.rename(tmp_path / "moved")
-    best = (moved / "checkpoints" / "best.ckpt").read_bytes()
-    last = moved / "checkpoints" / "last.ckpt"
+    moved = shutil.copytree(run, tmp_path / "moved") / "checkpoints"
+    best, last = (moved / "best.ckpt").read_bytes(), moved / "last.ckpt"
     spoiled = load(last)
     for name, value in spoiled["state_dict"].items():
         if name.startswith("emulator") and value.is_floating_point():
             value.mul_(30)
     torch.save(spoiled, last)
-    assert main(["fit", "--ckpt_path", str(last), "--trainer.max_steps", "4"]) == 0
-    assert (moved / "checkpoints" / "best.ckpt").read_bytes() == best
+    assert main(["fit", "--ckpt_path", str(last), "--trainer.max_steps", "6"]) == 0
+    assert (moved / "best.ckpt").read_bytes() == best
 
 
 def test_a_checkpoint_is_enough_to_test_from_any_folder(
@@ -553,10 +548,10 @@ def test_compiled_training_gives_the_same_model(
     config: Path, zoo_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All is traced and differentiated as for the default backend, but no machine code is made."""
-    compiled_parts, compile_part = [], torch.nn.Module.compile
+    compiled_parts, compile_part = set(), torch.nn.Module.compile
 
     def compile_quickly(part: torch.nn.Module, mode: str) -> None:
-        compiled_parts.append((type(part).__name__, mode))
+        compiled_parts.add((type(part).__name__, mode))
         compile_part(part, backend="aot_eager")
 
     monkeypatch.setattr(torch.nn.Module, "compile", compile_quickly)
@@ -568,10 +563,9 @@ def test_compiled_training_gives_the_same_model(
     for number, options in enumerate([[], ["--compile", "default"], ["--data.seed", "1"]]):
         folder = tmp_path / str(number)
         assert fit(config, zoo_path, "--run", str(folder), *small, *options) == 0
-        last = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
-        states.append(torch.cat([value.flatten() for value in last["state_dict"].values()]))
-    expected = {("FlattenedWeights", "default"), ("ConditionedEmulator", "default")}
-    assert expected <= set(compiled_parts)
+        state = load(folder / "checkpoints" / "last.ckpt")["state_dict"]
+        states.append(torch.cat([value.flatten() for value in state.values()]))
+    assert {("FlattenedWeights", "default"), ("ConditionedEmulator", "default")} <= compiled_parts
     eager, compiled, other = states
     torch.testing.assert_close(compiled, eager, rtol=0, atol=1e-9)
     assert not torch.allclose(other, eager, rtol=0, atol=1e-4)
