@@ -84,10 +84,7 @@ class LocalPool(Executor):
     def submit(
         self, function: Callable[..., _Result], /, *args: Any, **kwargs: Any
     ) -> Future[_Result]:
-        """Run a job in a process; its exception is the future's.
-
-        A process that ends without a result is a ``ProcessDiedError``.
-        """
+        """Run a job; a process that ends without a result is a ``ProcessDiedError``."""
         return self._waiting.submit(self._run, function, args, kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -184,10 +181,7 @@ def _reporter(send: Connection) -> Callable[[Any], None]:
 
 
 def _end_with_the_command() -> None:
-    """End this process when the command that started it dies, however it does.
-
-    The process that forks the others lives on as long as any of them does.
-    """
+    """End this process when the command dies; the one that forks the others would live on."""
     command = multiprocessing.parent_process()
     if command is not None:
         command.join()

@@ -41,10 +41,9 @@ def locked(path: Path, busy: Callable[[str], None]) -> Iterator[None]:
     False
     """
     lock = FileLock(path, blocking=False)
-    while True:
+    while not lock.is_locked:
         try:
             lock.acquire()
-            break
         except Timeout:
             busy(_holder(path))
             time.sleep(_POLL_SECONDS)

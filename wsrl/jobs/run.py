@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-from wsrl.jobs.local import ProcessDiedError
+from wsrl.jobs.local import LocalPool, ProcessDiedError
 
 _LOOK_SECONDS = 0.2  # at whether this process was told to stop
 _Result = TypeVar("_Result")
@@ -30,17 +30,6 @@ class Job:
     needs: tuple[str, ...] = ()
 
 
-class Engine(Protocol):
-    """An executor of the standard library that knows how many jobs it runs at once."""
-
-    workers: int
-
-    def submit(
-        self, function: Callable[..., _Result], /, *args: Any, **kwargs: Any
-    ) -> Future[_Result]:
-        """As ``concurrent.futures.Executor``."""
-
-
 class Here(Executor):
     """Runs each job at once, in this process; interruptions of a job end the caller."""
 
@@ -56,6 +45,10 @@ class Here(Executor):
         except Exception as error:
             future.set_exception(error)
         return future
+
+
+Engine: TypeAlias = Here | LocalPool
+"""An executor of the standard library that knows how many jobs it runs at once."""
 
 
 def run_jobs(
