@@ -20,8 +20,7 @@ UNEXPECTED = 70
 """Exit status of an unexpected error (``EX_SOFTWARE`` of ``sysexits.h``)."""
 
 _SIGNALLED = 128  # shells report a process that a signal ended by this much more than its number
-_LONGEST = 4000  # characters of an expected message, which may list several settings
-_SHORT = 200  # characters of any other
+_LONGEST, _SHORT = 4000, 200  # characters of an expected message, and of any other
 _OUT_OF_MEMORY = re.compile(
     r"(can't|cannot) allocate memory|out of memory|Storage size calculation overflowed|bad_alloc"
     r"|numel: integer multiplication overflow|array is too big",
@@ -49,9 +48,8 @@ class Failure:
 def describe(error: BaseException) -> Failure:
     """Return what to say of an exception, and the status to end with.
 
-    Expected errors say what to do and end with 1, or with 2 for a command line that makes no sense.
-    So do a lack of memory and numbers that are too large for the machine. All others are named by
-    their kind, and end with 70.
+    That is 2 for a command line that makes no sense; 1 for other errors that say what to do, a lack
+    of memory and numbers too large for the machine; 70 for all others, named by their kind.
     """
     line = _first_line(error)
     if _is_lack_of_memory(error):
