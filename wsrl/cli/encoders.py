@@ -38,8 +38,9 @@ def encoders(
         hidden_sizes: at which the cost is measured
     """
     if measure is None:
-        if (out, hidden_sizes) != (None, None):
-            raise ValueError("--out and --hidden_sizes are for what --measure NAME finds")
+        for name, value in {"out": out, "hidden_sizes": hidden_sizes}.items():
+            if value is not None:
+                raise ValueError(f"--{name} is for what --measure finds; give --measure NAME")
         return _list(json)
     from wsrl.analysis.encoder_properties import HIDDEN_SIZES, measure_encoder
     from wsrl.encoders import get_encoder
