@@ -227,7 +227,6 @@ def repair(zoo: str, *, how: dict[str, Any] | None = None) -> str:
     """
     from wsrl.problems import TrainableProblem, create_problem
     from wsrl.zoos import ZooError, build_zoo, repair_zoo
-    from wsrl.zoos.repair import settings_of
     from wsrl.zoos.store import MAKERS
 
     found = repair_zoo(zoo)
@@ -244,7 +243,7 @@ def repair(zoo: str, *, how: dict[str, Any] | None = None) -> str:
     problem = create_problem(manifest.problem, manifest.problem_settings)
     if not isinstance(problem, TrainableProblem):
         raise ZooError(f"{zoo}: nothing can be trained on {manifest.problem} here")
-    build_zoo(zoo, problem, settings_of(manifest), **(how or {}))
+    build_zoo(zoo, problem, manifest.settings, **(how or {}))
     return f"{zoo}: repaired, the missing shards were trained"
 
 
