@@ -19,10 +19,8 @@ from safetensors.torch import save_file
 
 from benchmarks.mutations.attempts import WORK, lay_out, plan
 from benchmarks.mutations.folders import OUTSIDE
-from benchmarks.mutations.judging import judge, leftovers, pages_with_markup, state_of
-from benchmarks.mutations.kinds import Command
+from benchmarks.mutations.judging import judge, state_of
 from benchmarks.mutations.processes import Outcome
-from benchmarks.mutations.trees import MARKUP
 
 GIBI = 2**30
 WELL = Outcome(0, None, 1.0, GIBI, None, "well\n", "")
@@ -111,14 +109,3 @@ def test_what_must_be_refused_and_what_must_stay_is_seen(inputs: Path, tmp_path:
     (tmp_path / OUTSIDE / "keep.txt").write_text("precious\n")  # the same again
     found = judge(None, WELL, WELL, before, state_of(tmp_path, "new"))
     assert found == ["changed: outside/keep.txt"]
-
-
-def test_pages_and_leftovers(inputs: Path, tmp_path: Path) -> None:
-    lay_out(inputs, tmp_path)
-    attempt = replace(next(plan(inputs, 0)), command=Command("report bench", "bench", "bench"))
-    page = tmp_path / WORK / "bench/report.html"
-    page.write_text(MARKUP.replace("<", "&lt;"))
-    assert (pages_with_markup(tmp_path, attempt), leftovers(tmp_path)) == ([], set())
-    page.write_text(MARKUP)
-    (tmp_path / WORK / "bench/x.partial").touch()
-    assert len(pages_with_markup(tmp_path, attempt)) == len(leftovers(tmp_path)) == 1

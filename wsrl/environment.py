@@ -27,11 +27,7 @@ _LAUNCHERS = (
 
 
 def check_numbers() -> None:
-    """Check that ranks and counts are whole numbers; Lightning reads them when it is imported.
-
-    Raises:
-        ValueError: naming the variable and what to do.
-    """
+    """Check that ranks and counts are whole numbers; Lightning reads them when it is imported."""
     for name in _NUMBERS:
         given = os.environ.get(name, "0")
         if not (given.isascii() and given.isdigit()):

@@ -109,12 +109,7 @@ def test_rnns_with_real_outputs(tmp_path: Path, capsys: pytest.CaptureFixture[st
         nn.init.constant_(parts["readout"].weight, 0.0)
         torch.save(parts.state_dict(), tmp_path / f"models/{number}.pt")
     np.save(tmp_path / "inputs.npy", np.zeros((2, 3, 2), np.float32))
-    pack_zoo(
-        tmp_path / "models",
-        tmp_path / "zoo",
-        output_kind="real",
-        inputs=str(tmp_path / "inputs.npy"),
-    )
+    pack_zoo(tmp_path / "models", tmp_path / "zoo", "real", str(tmp_path / "inputs.npy"))
     facts = interrogate(capsys, str(tmp_path / "zoo"), "--tolerance", "0.2")
     assert facts["alike"] == [[0, 1]]
     assert facts["output_kind"] == "real"
@@ -126,8 +121,8 @@ def test_rnns_with_real_outputs(tmp_path: Path, capsys: pytest.CaptureFixture[st
     ("options", "status", "message"),
     [
         (["--rnns", "0"], 2, "--rnns: Not of type a whole number from 1"),
-        (["--tolerance", "-1"], 1, "tolerance must be at least 0, not -1"),
-        (["--rows", "3"], 1, "at least two RNNs to tell apart, not 1"),
+        (["--seed", str(2**64)], 2, "--seed: Not of type a seed"),
+        (["--tolerance", "1"], 1, "tolerance must be below 1"),
         (["--rows", "3", "72"], 1, "has rows 0 to 71, not 72"),
         (["--step", "7"], 1, "no snapshots at step 7, but at 0, 20, 60"),
         (["--rows", "1", "2", "--step", "0"], 2, "leave out --rnns and --step"),

@@ -18,12 +18,7 @@ if TYPE_CHECKING:
 
 
 def _with_tier(configs: Sequence[Config], words: Sequence[str]) -> Sequence[Config]:
-    """Return the config files of a benchmark, that of its tier first.
-
-    Raises:
-        argparse.ArgumentError: where neither a tier nor a config is given.
-        ValueError: for an unknown tier.
-    """
+    """Return the config files of a benchmark, that of its tier first."""
     from wsrl.studies.benchmark.settings import TIERS, tier_config
 
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
