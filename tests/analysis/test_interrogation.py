@@ -170,45 +170,29 @@ def test_a_strange_function_is_refused_or_taken_for_one_it_is_consistent_with() 
     assert taken > 20
 
 
-def needs_every_query(table: NDArray[Any]) -> bool:
-    queries = range(table.shape[1])
-    return not any(separates(table, [q for q in queries if q != left_out]) for left_out in queries)
+FAMILIES = [
+    *((point_functions(count), count - 1) for count in (2, 3, 5, 8, 40)),
+    *((path_functions(depth), depth) for depth in (1, 2, 3, 5)),
+    *((all_functions(*sizes), sizes[0]) for sizes in ((1, 2), (3, 2), (6, 2), (2, 3), (4, 3))),
+]
 
 
-@pytest.mark.parametrize("functions", [2, 3, 5, 8, 40])
-def test_point_functions_need_all_but_one(functions: int) -> None:
-    table = point_functions(functions)
-    check_family(table, functions, functions - 1, functions - 1)
-    assert needs_every_query(table)
-
-
-@pytest.mark.parametrize("depth", [1, 2, 3, 5])
-def test_path_functions_have_the_largest_gap(depth: int) -> None:
-    table = path_functions(depth)
-    check_family(table, 2**depth, depth, 2**depth - 1)
-    assert needs_every_query(table)
-
-
-@pytest.mark.parametrize(("queries", "answers"), [(1, 2), (3, 2), (6, 2), (2, 3), (4, 3), (2, 7)])
-def test_all_functions_have_no_gap(queries: int, answers: int) -> None:
-    table = all_functions(queries, answers)
-    check_family(table, answers**queries, queries, queries)
-    assert queries < len(table) - 1 or (queries, answers) == (1, 2)
-
-
-def check_family(table: NDArray[Any], functions: int, one_by_one: int, fixed: int) -> None:
-    asked, chosen = interactive(table), noninteractive(table)
-    assert len(table) == functions
+@pytest.mark.parametrize(("table", "one_by_one"), FAMILIES, ids=lambda value: str(np.shape(value)))
+def test_families_need_what_they_say_and_all_queries_in_advance(
+    table: NDArray[Any], one_by_one: int
+) -> None:
+    asked, chosen, fixed = interactive(table), noninteractive(table), table.shape[1]
     assert asked.lower == asked.upper == one_by_one
     assert chosen.lower == chosen.upper == fixed
-    if functions <= 9:
+    for left_out in range(fixed):
+        assert not separates(table, [query for query in range(fixed) if query != left_out])
+    if len(table) <= 9:
         wide = table.astype(np.int64)
         assert (fewest_interactive(wide), fewest_noninteractive(wide)) == (one_by_one, fixed)
     for number, row in enumerate(table):
-        asked_queries: list[int] = []
-        found, count = asked.strategy.identify(black_box(row, asked_queries))
-        assert found == number
-        assert count == len(asked_queries) <= one_by_one
+        queries: list[int] = []
+        assert asked.strategy.identify(black_box(row, queries)) == (number, len(queries))
+        assert len(queries) <= one_by_one
 
 
 def test_large_tables_take_the_greedy_way() -> None:
