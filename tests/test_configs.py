@@ -125,7 +125,7 @@ def test_prediction_configs_train(name: str, zoo_path: Path, tmp_path: Path) -> 
 STUDIES = sorted(str(path) for path in (CONFIGS.parent / "benchmarks").glob("*.yaml"))
 
 
-@pytest.mark.parametrize("name", [*BENCHMARKS, *STUDIES])
+@pytest.mark.parametrize("name", [n for n in (*BENCHMARKS, *STUDIES) if "smoke" not in n])
 def test_benchmark_configs_are_checked_whole(
     name: str,
     zoo_path: Path,

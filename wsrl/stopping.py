@@ -49,7 +49,7 @@ class StopRequests:
         self._before = {}
 
     def raise_if_any(self) -> None:
-        """End, if a signal came: by ``KeyboardInterrupt``, or ``SystemExit`` as shells report it."""
+        """End by ``KeyboardInterrupt`` or ``SystemExit``, if a signal came."""
         if self.signal is signal.SIGINT:
             raise KeyboardInterrupt
         if self.signal is not None:
