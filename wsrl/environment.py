@@ -59,7 +59,7 @@ def check_training() -> None:
         _check_set("srun", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NODEID")
     elif "RANK" in known:
         _check_rank("torchrun", "RANK", "RANK", "WORLD_SIZE")
-    elif int(known.get("LOCAL_RANK", "0")) > 0:
+    if int(known.get("LOCAL_RANK", "0")) > 0:
         _check_set("torchrun", "LOCAL_RANK", "MASTER_PORT")
 
 
