@@ -16,12 +16,11 @@ import pandas as pd
 
 from wsrl.studies.benchmark.results import (
     KINDS,
-    RECORD,
     TRIALS,
     Cost,
     Result,
     Trial,
-    read_description,
+    read_record,
     read_results,
 )
 from wsrl.terminal import printable
@@ -77,15 +76,8 @@ class Benchmark:
         Raises:
             ValueError: where it is none, or one of its files is damaged; naming the file.
         """
-        path = folder / RECORD
-        try:
-            found = read_description(path)
-            planned, settings = found.cells, found.settings
-        except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{path} does not describe a benchmark: {error!s}; give the folder that a "
-                "benchmark was written into"
-            ) from error
+        record = read_record(folder)
+        planned, settings = record.cells, record.settings
         if not (folder / TRIALS).is_dir() and (folder / RUNS).is_file():
             runs = _described(read_csv(folder / RUNS, RUN, _NUMBERS))
             results = read_csv(folder / RESULTS, NUMBER, ["value"])
