@@ -202,6 +202,7 @@ def test_cells_of_other_kinds_are_one_line_that_names_the_file(
         ({"curves": {"ood/r2": [[1, 2], [1]]}}, "needs as many steps as values"),
         ({"commands": [7]}, "commands[0] must be text, not 7"),
         ({"cell": []}, "trial must be"),
+        ({"wall_seconds": -1e999}, "wall_seconds must be"),
     ],
 )
 def test_results_of_other_kinds_are_one_line_that_names_the_file(
