@@ -29,8 +29,6 @@ class Chart(NamedTuple):
     """A chart.
 
     Attributes:
-        title: its caption.
-        figure: the figure.
         encoder: the index of the only encoder that it shows; ``None`` of several.
         group: which of the page's controls work on it; empty for none.
         height: in pixels; ``None`` for the page's own.

@@ -46,10 +46,9 @@ RUN = ("folder", *ABOUT, "state", "error", "wall_seconds", *COSTS, "made_with", 
 """Columns of the table of runs."""
 
 NUMBER = ("folder", "split", "metric", "value")
-"""Columns of the table of results."""
-
+POINT = ("folder", "split", "metric", "step", "value")
 PROPERTY = ("encoder", "group", "fact", "value")
-"""Columns of the table of properties."""
+"""Columns of the tables of results, curves and properties."""
 
 _NUMBERS = ("seed", "wall_seconds", *COSTS)
 _TRAINED = ("emulation", "prediction")
@@ -58,16 +57,12 @@ _KNOWN = {"kind": KINDS, "state": ("done", "failed", "missing")}
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A benchmark, finished or not.
+    """A benchmark, finished or not, as tables with the columns that are named above.
 
     Attributes:
-        folder: where it is.
-        settings: its settings.
-        runs: a row for each run in the order planned: ``RUN``; also ``setting``, the folder without
-            the seed, and ``label``, the encoder's name or ``NAME (baseline)``.
-        results: each number of each run: ``NUMBER``.
-        curves: each point: ``folder``, ``split``, ``metric``, ``step`` and ``value``.
-        properties: what was measured of the encoders, as text: ``PROPERTY``.
+        runs: a row for each run in the order planned; also ``setting``, the folder without the
+            seed, and ``label``, the encoder's name or ``NAME (baseline)``.
+        properties: what was measured of the encoders, as text.
         stored: whether the runs' folders are there.
     """
 
@@ -137,17 +132,11 @@ class Benchmark:
         return given if given in set(self.runs.encoder) else None
 
     @cached_property
-    def encoders(self) -> list[str]:
-        """The encoders' names, without their variants and the baselines."""
-        own = self.runs[(self.runs.ablation_of == "") & ~self.runs.kind.isin(("zoo", "baseline"))]
-        trained = own[own.kind.isin(_TRAINED)]  # in the order of training
-        return list(dict.fromkeys([*trained.encoder, *own.encoder]))
-
-    @cached_property
     def entrants(self) -> list[str]:
-        """The labels of encoders, then of baselines; without variants of encoders."""
-        baselines = self.runs.label[self.runs.kind == "baseline"]
-        return list(dict.fromkeys([*self.encoders, *baselines]))
+        """The labels of encoders in the order of training, then of baselines; no variants."""
+        own = self.runs[(self.runs.ablation_of == "") & (self.runs.kind != "zoo")]
+        place = own.kind.map({"properties": 1, "baseline": 2}).fillna(0)
+        return list(own.label[place.sort_values(kind="stable").index].unique())
 
     def index(self, label: str) -> int | None:
         """Return the index of an entrant; ``None`` of a variant."""
@@ -177,12 +166,8 @@ class Benchmark:
 
     def first_runs(self, zoo: str, file: str) -> Iterator[tuple[str, Path]]:
         """Yield for each encoder its first emulation that left a file: its label and the path."""
-        runs = self.runs[
-            (self.runs.zoo == zoo)
-            & (self.runs.kind == "emulation")
-            & (self.runs.ablation_of == "")
-            & (self.runs.state == "done")
-        ]
+        runs = self.runs[(self.runs.kind == "emulation") & (self.runs.state == "done")]
+        runs = runs[(runs.zoo == zoo) & (runs.ablation_of == "")]
         for label, own in runs.groupby("label", sort=False):
             paths = (self.folder / folder / file for folder in own.folder)
             if self.stored and (found := next((p for p in paths if p.is_file()), None)):
@@ -236,7 +221,7 @@ def _points(results: Iterable[Result]) -> pd.DataFrame:
         for name, curve in result.curves.items()
         for step, value in zip(*curve, strict=True)
     )
-    return _table(points, ["folder", "split", "metric", "step", "value"], ["step", "value"])
+    return _table(points, POINT, ["step", "value"])
 
 
 def _split_and_metric(name: str) -> tuple[str, str]:

@@ -22,15 +22,10 @@ _CAPTIONS = {
 
 
 class Value(NamedTuple):
-    """What stands in one place of a table.
+    """What stands in one place of a table: a number, its interval, and which runs it is from.
 
-    Attributes:
-        text: the number, as it is shown.
-        range: its interval.
-        setting: which runs it is from; empty for none.
-        best: whether none is better, and some are worse.
-        close: whether its interval overlaps that of the best.
-        note: what else is to be said, as of seeds that failed.
+    It is ``best`` where none is better and some are worse, ``close`` where its interval overlaps
+    that of the best.
     """
 
     text: str = ""

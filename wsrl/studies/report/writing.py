@@ -115,6 +115,7 @@ def _html(ranking: Ranking, said: dict[str, Any]) -> str:
     return environment.get_template("report.html.j2").render(
         **said,
         charts={name: list(each) for name, each in found.items()},
+        encoders=sum(label in set(runs.encoder) for label in benchmark.entrants),
         figures=figures,
         runs=runs.assign(title=titles),
         anchors={name: f"run-{i}" for i, name in enumerate(runs.setting.unique())},
