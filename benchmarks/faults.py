@@ -314,7 +314,8 @@ def references(folder: Path) -> dict[Job, tuple[Result, float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--faults", type=int, default=20, help="of each of the eight kinds")
-    parser.add_argument("--jobs", nargs="+", default=["zoo build", "fit"], help="which of the two")
+    jobs = ["zoo build", "fit"]
+    parser.add_argument("--jobs", nargs="+", default=jobs, choices=jobs, help="which of the two")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="keep all zoos and runs in this folder")
     options = parser.parse_args()

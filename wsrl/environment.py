@@ -1,4 +1,4 @@
-"""Checks of the environment variables of torchrun, SLURM and Lightning, before they are used.
+"""What the environment variables of torchrun, SLURM and Lightning say, checked before it is used.
 
 A launcher sets several variables together. If some are missing, for example because a shell
 inherited the others from another job, libraries fail in the middle of their work or wait forever.
@@ -7,7 +7,9 @@ inherited the others from another job, libraries fail in the middle of their wor
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from dataclasses import dataclass
+
+from wsrl.resources import check_devices
 
 _NUMBERS = (
     *("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK"),
@@ -16,15 +18,16 @@ _NUMBERS = (
     *("SLURM_NNODES", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NUM_NODES", "SLURM_JOB_ID"),
     "JSM_NAMESPACE_RANK",
 )
-_TORCHRUN, _SRUN = "start it with torchrun, or unset TORCHELASTIC_RUN_ID", "start it with srun"
+_LAUNCHERS = (
+    ("torchrun", "TORCHELASTIC_RUN_ID", "RANK", "LOCAL_RANK", "WORLD_SIZE"),
+    # Within a job of SLURM, but not of srun, there is one process.
+    ("srun", "SLURM_STEP_ID", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_NUM_TASKS"),
+)
+"""Name, the variable by which it is known, and those of rank, local rank and processes."""
 
 
 def check_numbers() -> None:
-    """Check that ranks and counts are whole numbers; Lightning reads them when it is imported.
-
-    Raises:
-        ValueError: naming the variable and what to do.
-    """
+    """Check that ranks and counts are whole numbers; Lightning reads them when it is imported."""
     for name in _NUMBERS:
         given = os.environ.get(name, "0")
         if not (given.isascii() and given.isdigit()):
@@ -32,34 +35,6 @@ def check_numbers() -> None:
                 f"the environment variable {name} is {given!r}: expected a whole number, as a "
                 f"launcher sets it; unset {name} where none did"
             )
-
-
-def numbers(launcher: str, names: Iterable[str], advice: str) -> list[int]:
-    """Return the numbers that a launcher sets.
-
-    Args:
-        launcher: that started this process.
-        names: of the variables.
-        advice: what to do where one is missing.
-
-    Raises:
-        ValueError: naming a variable that is missing.
-    """
-    check_numbers()
-    for name in names:
-        if name not in os.environ:
-            raise ValueError(f"started by {launcher}, but {name} is not set: {advice}")
-    return [int(os.environ[name]) for name in names]
-
-
-def torchrun_numbers(*names: str) -> list[int]:
-    """Return numbers that torchrun sets, as ``numbers`` does."""
-    return numbers("torchrun (TORCHELASTIC_RUN_ID is set)", names, _TORCHRUN)
-
-
-def srun_numbers(*names: str) -> list[int]:
-    """Return numbers that srun sets for one of several tasks, as ``numbers`` does."""
-    return numbers("SLURM as one of several tasks", names, _SRUN)
 
 
 def check_training() -> None:
@@ -70,41 +45,119 @@ def check_training() -> None:
     """
     check_numbers()
     known = os.environ
+    tasks = int(known.get("SLURM_NTASKS", "1"))
     if "TORCHELASTIC_RUN_ID" in known:
-        _check_torchrun()
-    elif "SLURM_NTASKS" in known and known.get("SLURM_JOB_NAME") not in ("bash", "interactive"):
-        _check_slurm()
-    elif "RANK" in known and "WORLD_SIZE" not in known:
+        _check_rank("torchrun", "TORCHELASTIC_RUN_ID", "RANK", "WORLD_SIZE")
+        _check_set("torchrun", "TORCHELASTIC_RUN_ID", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+    elif tasks > 1 and known.get("SLURM_JOB_NAME") not in ("bash", "interactive"):
+        if "SLURM_NTASKS_PER_NODE" not in known:
+            raise ValueError(
+                f"SLURM was asked for {tasks} tasks, but not for how many on each node: use "
+                f"--ntasks-per-node={tasks} instead of --ntasks={tasks} (sbatch)"
+            )
+        _check_rank("srun", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_NTASKS")
+        _check_set("srun", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NODEID")
+    elif "RANK" in known:
+        _check_rank("torchrun", "RANK", "RANK", "WORLD_SIZE")
+    elif int(known.get("LOCAL_RANK", "0")) > 0:
+        _check_set("torchrun", "LOCAL_RANK", "MASTER_PORT")
+
+
+def _check_set(launcher: str, sign: str, *names: str) -> None:
+    for name in names:
+        if name not in os.environ:
+            raise ValueError(
+                f"{sign} is set, but {name} is not set: start the command with {launcher}, or "
+                f"unset {sign}"
+            )
+
+
+def _check_rank(launcher: str, sign: str, rank: str, count: str) -> None:
+    _check_set(launcher, sign, rank, count)
+    given, most = os.environ[rank], os.environ[count]
+    if int(given) >= int(most):
         raise ValueError(
-            "RANK is set, but WORLD_SIZE is not: start the command with torchrun, or unset RANK"
+            f"{rank} is {given}, but {count} is {most}: start the command with {launcher}"
         )
-    elif int(known.get("LOCAL_RANK", "0")) > 0 and "MASTER_PORT" not in known:
+
+
+@dataclass(frozen=True)
+class Place:
+    """What is this process's to do.
+
+    Attributes:
+        device: what it computes on.
+        workers: processes that it starts.
+        part: its share of the shards, ``(i, n)``; ``None`` for all.
+    """
+
+    device: str
+    workers: int
+    part: tuple[int, int] | None
+
+
+def find_place(
+    device: str,
+    devices: int | None = None,
+    nodes: int | None = None,
+    part: tuple[int, int] | None = None,
+) -> Place:
+    """Return the share of a zoo that this process builds.
+
+    Started by torchrun or srun with others, it has the share of its rank, and the device of its
+    local rank. Else it has the share of its node (``NODE_RANK``, from 0), or ``part``.
+
+    Args:
+        device: ``auto``, ``cpu`` or ``cuda``; any torch device where there is one process.
+        devices: processes on every machine, by default 1.
+        nodes: machines, by default 1.
+        part: a share given by the user.
+
+    Raises:
+        ValueError: for sizes or devices that cannot be had, or where two things say which share.
+    """
+    check_numbers()
+    launched = _launched()
+    workers, nodes_here = 1 if devices is None else devices, 1 if nodes is None else nodes
+    if workers < 1 or nodes_here < 1:
+        raise ValueError(f"devices and nodes must be at least 1, not {workers} and {nodes_here}")
+    if (launched or workers > 1) and device not in ("auto", "cpu", "cuda"):
         raise ValueError(
-            f"LOCAL_RANK is {known['LOCAL_RANK']}, so this is one of several processes, but "
-            "MASTER_PORT, where they meet, is not set: start the command with torchrun, or unset "
-            "LOCAL_RANK"
+            f"--device {device} is one device, and several processes need one each: expected auto, "
+            "cpu or cuda"
         )
+    if sum((bool(launched), part is not None, nodes_here > 1)) > 1 or (launched and devices):
+        by = f"{launched[0]} starts the processes and" if launched else "--nodes and --part each"
+        raise ValueError(f"{by} shares out the work: leave --part, --devices or --nodes out")
+    check_devices("--devices", workers)
+    if launched:
+        _, rank, local_rank, processes = launched
+        return Place(_own_device(device, local_rank), 1, (rank + 1, processes))
+    if device == "cuda" and workers > (found := _cuda_devices()):
+        raise ValueError(f"--devices {workers} on cuda, but there are {found} here")
+    if nodes_here > 1:
+        part = (int(os.environ.get("NODE_RANK", "0")) + 1, nodes_here)
+    return Place(device, workers, part)
 
 
-def _check_torchrun() -> None:
-    rank, _, world_size = torchrun_numbers("RANK", "LOCAL_RANK", "WORLD_SIZE")
-    if rank >= world_size:
-        raise ValueError(f"RANK is {rank}, but WORLD_SIZE is {world_size}: {_TORCHRUN}")
-    if world_size > 1:
-        torchrun_numbers("MASTER_PORT")
-        if "MASTER_ADDR" not in os.environ:
-            raise ValueError(f"started by torchrun, but MASTER_ADDR is not set: {_TORCHRUN}")
+def _launched() -> tuple[str, int, int, int] | None:
+    """Return what started this process with others: name, rank, local rank, processes."""
+    for launcher, sign, *names in _LAUNCHERS:
+        if sign in os.environ:
+            _check_set(launcher, sign, *names)
+            rank, local_rank, processes = (int(os.environ[name]) for name in names)
+            if processes > 1:  # one alone may start others
+                return launcher, rank, local_rank, processes
+    return None
 
 
-def _check_slurm() -> None:
-    tasks = int(os.environ["SLURM_NTASKS"])
-    if tasks <= 1:
-        return
-    if "SLURM_NTASKS_PER_NODE" not in os.environ:
-        raise ValueError(
-            f"SLURM was asked for {tasks} tasks, but not for how many on each node: use "
-            f"--ntasks-per-node={tasks} instead of --ntasks={tasks} (sbatch)"
-        )
-    rank, *_ = srun_numbers("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID")
-    if rank >= tasks:
-        raise ValueError(f"SLURM_PROCID is {rank}, but SLURM_NTASKS is {tasks}: {_SRUN}")
+def _own_device(device: str, local_rank: int) -> str:
+    """Deal out the devices that this process sees: SLURM may show it just one."""
+    count = 0 if device == "cpu" else _cuda_devices()
+    return f"cuda:{local_rank % count}" if count else device
+
+
+def _cuda_devices() -> int:
+    import torch  # takes seconds
+
+    return torch.cuda.device_count()

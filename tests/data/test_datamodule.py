@@ -100,12 +100,6 @@ def test_every_stage_reads_its_splits(zoo_path: str) -> None:
         module.eval_splits("sleep")
 
 
-def test_training_reads_training_rows_only(datamodule: ZooDataModule) -> None:
-    seen = {int(row) for batch in datamodule.train_dataloader() for row in batch.row}
-    assert len(seen) == 40
-    assert seen <= set(datamodule.rows("train").tolist())
-
-
 def test_bad_input_is_an_error_before_work(zoo_path: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="stores 5 sequences"):
         ZooDataModule(zoo_path, sequences_per_rnn=6)
@@ -157,21 +151,6 @@ def test_batches_come_in_the_precision_of_the_module(
     probe = Probe()
     trainer.fit(probe, datamodule)
     assert probe.seen == [(dtype, torch.int64, "cpu")] * 2
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("in_memory", [False, True])
-def test_batches_come_on_the_device_of_the_trainer(
-    zoo_path: str, tmp_path: Path, in_memory: bool
-) -> None:
-    module = ZooDataModule(zoo_path, batch_size=8, in_memory=in_memory)
-    probe = Probe()
-    trainer = Trainer(
-        accelerator="cuda", devices=1, fast_dev_run=2, default_root_dir=tmp_path, logger=False
-    )
-    trainer.fit(probe, module)
-    assert probe.seen == [(torch.float32, torch.int64, "cuda")] * 2
-    assert next(iter(module.train_dataloader())).row.is_cuda == in_memory
 
 
 def test_a_flipped_byte_is_an_error_before_any_work(zoo_path: Path, tmp_path: Path) -> None:

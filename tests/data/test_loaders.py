@@ -72,20 +72,14 @@ def test_a_step_is_a_function_of_seed_and_number() -> None:
     assert (RowOrder(ROWS, 10, seed=1).of_step(0) != forward[0]).any()
 
 
-def test_training_picks_are_different_sequences_of_an_rnn() -> None:
-    picks = training_picks(seed=0, step=3, batch=50, stored=9, count=4)
-    assert picks.shape == (50, 4)
-    assert all(len(set(row.tolist())) == 4 for row in picks)
-    assert set(picks.flatten().tolist()) == set(range(9))
-    assert not torch.equal(picks, training_picks(seed=0, step=4, batch=50, stored=9, count=4))
-
-
-def test_evaluation_picks_depend_on_seed_and_row_alone() -> None:
+def test_picks_are_different_and_those_of_evaluation_depend_on_seed_and_row() -> None:
     rows = np.arange(1000)
     picks = fixed_picks(1, rows, 10, 2)
     assert torch.equal(fixed_picks(1, rows[[500, 3]], 10, 2), picks[[500, 3]])
     assert (picks[:, 0] != picks[:, 1]).all()
     assert not torch.equal(fixed_picks(2, rows, 10, 2), picks)
+    drawn = training_picks(seed=0, step=3, batch=50, stored=9, count=4)
+    assert all(len(set(row.tolist())) == 4 for row in drawn)
     counts = torch.bincount(picks.flatten(), minlength=10)  # 200 expected of each
     assert ((counts - 200).abs() < 60).all()
 
@@ -111,15 +105,6 @@ def test_an_epoch_goes_on_where_the_progress_says(reader: ZooReader) -> None:
     assert len(batches) == 2
     for step, batch in zip((8, 9), batches, strict=True):
         assert_same(batch, alone.batch(step))
-
-
-def test_stored_outputs_are_what_the_stored_weights_answer(reader: ZooReader) -> None:
-    batch = loader(reader).batch(0)
-    outputs, _ = run_population(batch.weights, batch.inputs)
-    assert batch.outputs.dtype == torch.float32
-    torch.testing.assert_close(outputs.log_softmax(-1), batch.outputs, rtol=2e-3, atol=2e-3)
-    wrong, _ = run_population(batch.weights, batch.inputs.roll(1, 0))
-    assert (wrong.log_softmax(-1) - batch.outputs).abs().max() > 2e-2
 
 
 def test_permuting_changes_the_weights_and_not_the_functions(reader: ZooReader) -> None:

@@ -45,26 +45,6 @@ class Learner(LightningModule):
         return torch.optim.AdamW(self.parameters(), 0.01)
 
 
-class TwoOptimizers(Learner):
-    """Counts two optimiser steps for every batch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.automatic_optimization = False
-
-    def training_step(self, batch: ZooBatch, batch_idx: int) -> Tensor:
-        loss = super().training_step(batch, batch_idx)
-        optimizers: Any = self.optimizers()
-        self.manual_backward(loss)
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
-        return loss
-
-    def configure_optimizers(self) -> Any:
-        return [torch.optim.AdamW(part.parameters(), 0.01) for part in (self.weights, self.outputs)]
-
-
 class SaveAt(Callback):
     """Saves a checkpoint when so many batches are done, as ``ModelCheckpoint`` does in training."""
 
@@ -128,10 +108,9 @@ def assert_continues(straight: Learner, resumed: Learner, done: int) -> None:
         (Learner, 6, (2, 6, 10, 12), {"max_epochs": 3, "accumulate_grad_batches": 2}),
         # the last batch of an epoch of 5 steps alone, so batches are not steps times 2
         (Learner, 5, (2, 5, 7, 10), {"max_epochs": 3, "accumulate_grad_batches": 2}),
-        (TwoOptimizers, 6, (1, 6, 9), {"max_epochs": 3}),
         (Learner, 6, (2, 4, 5), {"max_epochs": 3, "limit_train_batches": 4}),
     ],
-    ids=["epochs", "steps", "accumulate", "odd-accumulate", "two-optimizers", "limited"],
+    ids=["epochs", "steps", "accumulate", "odd-accumulate", "limited"],
 )
 def test_a_resumed_run_is_the_straight_run(
     zoo_path: str,

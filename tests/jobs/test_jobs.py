@@ -78,12 +78,9 @@ def test_a_job_runs_after_those_it_needs_and_others_go_on_when_one_fails(
     assert ended["bad"] is None
 
 
-def test_names_are_unique() -> None:
+def test_names_are_unique_and_needs_go_in_no_circle() -> None:
     with pytest.raises(ValueError, match="two jobs are named a"):
         run_jobs([Job("a", int), Job("a", int)], Here())
-
-
-def test_jobs_that_need_one_another_are_refused() -> None:
     jobs = [Job("first", int), Job("a", int, needs=("b",)), Job("b", int, needs=("a",))]
     with pytest.raises(ValueError, match="in a circle: a, b"):
         run_jobs(jobs, Here())

@@ -6,6 +6,7 @@ import dataclasses
 import random
 from collections.abc import Sequence
 
+import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -101,25 +102,50 @@ def run_and_gradients(case: Case, backend: backends.Backend, stateful: bool) -> 
     return [outputs, *end, *torch.autograd.grad(total, leaves)]
 
 
-def check_graphs_used_twice_and_differentiated_twice(
-    backend: backends.Backend, sizes: Sizes | None = None, device: str = "cpu"
-) -> None:
-    """A graph gives the same gradient twice, and the gradient has the right gradient."""
-    results = []
-    for own, dtype in (("eager", torch.float64), (backend, torch.float32)):
-        case = random_case(12, sizes).to(dtype, device)
-        flat = case.weights.flat
-        data = (case.inputs, case.targets, case.sequence_weights)
-        outputs, _ = run_population(case.weights, case.inputs, case.state, own)
-        for value in (outputs.square(), population_cross_entropy(case.weights, *data, own)):
-            first, second = (
-                torch.autograd.grad(value.sum(), flat, retain_graph=True)[0] for _ in range(2)
-            )
-            assert torch.equal(first, second)
-            (again,) = torch.autograd.grad(value.sum(), flat, create_graph=True)
-            results.append(torch.autograd.grad(again.square().sum(), flat)[0])
-    for ours, truth in zip(results[2:], results[:2], strict=True):
-        assert_close(ours, truth)
+def check_agreement(seed: int, backend: backends.Backend, sizes: Sizes, device: str) -> None:
+    """Losses, outputs, states and all gradients are those of PyTorch in double precision."""
+    case = random_case(seed, sizes)
+    ours, truth = case.to(torch.float32, device), case.to(torch.float64)
+    pairs = [(losses_and_gradient(ours, backend), losses_and_gradient(truth, "eager"))]
+    for stateful in (True, False):
+        found = run_and_gradients(ours, backend, stateful)
+        pairs.append((found, run_and_gradients(truth, "eager", stateful)))
+    for found, wanted in pairs:
+        for one, other in zip(found, wanted, strict=True):
+            assert_close(one, other)
+
+
+def check_parts_of_gradients(cell: str, backend: backends.Backend, device: str) -> None:
+    """Only the gradients asked for, of only the results used."""
+    spec = RNNSpec(cell, 3, 5, 2, 4)
+    drawn = torch.rand(1, spec.num_parameters) - 0.5, torch.randn(1, 2, 3, 3)
+    state = tuple(torch.randn(2, 1, 2, 5) for _ in range(spec.state_parts))
+    for asked in range(-1, 2 + len(state)):
+        results = []
+        for own, dtype in ((backend, torch.float32), ("eager", torch.float64)):
+            parts = [part.to(device, dtype) for part in (*drawn, *state)]
+            leaf = parts[max(asked, 0)].requires_grad_()
+            weights = RNNWeights(parts[0], spec)
+            outputs, end = run_population(weights, parts[1], tuple(parts[2:]), own)
+            value = outputs if asked < 0 else end[-1][-1]
+            results += torch.autograd.grad(value.square().sum(), leaf)
+        assert_close(*results)
+
+
+def check_a_graph_used_twice(backend: backends.Backend, device: str) -> None:
+    """It gives the same gradient twice; the gradient of a gradient is an error, not a wrong one."""
+    spec = RNNSpec("gru", 3, 5, 2, 4)
+    flat = (torch.rand(2, spec.num_parameters) - 0.5).to(device).requires_grad_()
+    data = (torch.randn(2, 3, 4, 3), torch.randint(4, (2, 3, 4)), torch.rand(2, 3))
+    inputs, targets, shares = (part.to(device) for part in data)
+    weights = RNNWeights(flat, spec)
+    outputs, _ = run_population(weights, inputs, backend=backend)
+    losses = population_cross_entropy(weights, inputs, targets, shares, backend)
+    for value in (outputs.square().sum(), losses.sum()):
+        first, second = (torch.autograd.grad(value, flat, retain_graph=True)[0] for _ in range(2))
+        assert torch.equal(first, second)
+        with pytest.raises(RuntimeError, match="cannot be differentiated in turn"):
+            torch.autograd.grad(value, flat, create_graph=True)
 
 
 def check_what_is_not_finite_stays(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import numpy as np
 import pytest
 import torch
@@ -23,10 +21,7 @@ from wsrl.rnn import (
     settled_states,
     visited_states,
 )
-from wsrl.rnn.fixed_points import Method
 from wsrl.zoos import BuildSettings, build_zoo, open_zoo
-
-METHODS = get_args(Method)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -48,11 +43,10 @@ def scalar(cell: str, recurrent: float, bias: float = 0.0) -> RNNWeights:
     return RNNWeights(torch.tensor([[1.0, recurrent, bias, 0, 1, 0]], dtype=torch.float64), spec)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_of_a_linear_rnn_it_solves_the_linear_equation(method: Method) -> None:
+def test_of_a_linear_rnn_it_solves_the_linear_equation() -> None:
     spec = RNNSpec("linear", 3, 6, 1, 2)
     weights, inputs = random_weights(spec), torch.randn(3, 3, dtype=torch.float64)
-    found = find_fixed_points(weights, starts_of(spec), inputs, method)
+    found = find_fixed_points(weights, starts_of(spec), inputs)
     assert found.converged.all()
     assert found.distinct.sum(1).tolist() == [1, 1, 1]
     named = {name: value.numpy() for name, value in weights.tensors().items()}
@@ -64,7 +58,7 @@ def test_of_a_linear_rnn_it_solves_the_linear_equation(method: Method) -> None:
         np.testing.assert_allclose(found.of(rnn)[0].numpy(), wanted, rtol=0, atol=1e-7)
         radius = np.abs(np.linalg.eigvals(recurrent)).max()
         np.testing.assert_allclose(found.spectral_radius[rnn].numpy(), radius, rtol=1e-9)
-    elsewhere = find_fixed_points(weights, starts_of(spec), None, method)
+    elsewhere = find_fixed_points(weights, starts_of(spec))
     assert (elsewhere.states - found.states).abs().max() > 0.1  # the input has its say
 
 
@@ -85,11 +79,10 @@ def test_three_points_of_one_neuron_that_holds_a_bit() -> None:
     assert forgetful.stable.all()
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_tanh_rnn_without_biases_rests_at_zero(method: Method) -> None:
+def test_a_tanh_rnn_without_biases_rests_at_zero() -> None:
     spec = RNNSpec("tanh", 3, 6, 2, 2, bias=False)
     weights = random_weights(spec)
-    found = find_fixed_points(weights, starts_of(spec), method=method)
+    found = find_fixed_points(weights, starts_of(spec))
     assert found.converged.all()
     assert found.distinct.sum() == 3
     assert found.states.abs().max() < 1e-7
@@ -113,16 +106,13 @@ def test_where_there_is_a_line_of_them_each_search_ends_near_its_start() -> None
     assert merged.distinct.tolist() == [[True, False, False, False, False]]
 
 
-@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("cell", list_cells())
-def test_of_random_rnns_a_step_leaves_them_where_they_are(
-    cell: str, layers: int, method: Method
-) -> None:
+def test_of_random_rnns_a_step_leaves_them_where_they_are(cell: str, layers: int) -> None:
     spec = RNNSpec(cell, 3, 6, layers, 2)
     for dtype, allowed in ((torch.float64, 1e-9), (torch.float32, 1e-6)):
         weights = random_weights(spec).to(dtype)
-        found = find_fixed_points(weights, starts_of(spec), method=method)
+        found = find_fixed_points(weights, starts_of(spec))
         assert found.states.dtype == dtype
         assert found.converged.all()
         moved = advance(weights, found.states) - found.states
@@ -130,20 +120,19 @@ def test_of_random_rnns_a_step_leaves_them_where_they_are(
         assert (found.residual <= 1e-9).all()
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_what_does_not_converge_is_reported_and_not_raised(method: Method) -> None:
+def test_what_does_not_converge_is_reported_and_not_raised() -> None:
     weights = RNNWeights.cat([scalar("linear", 1.0, 1.0), scalar("linear", 0.5, 1.0)] * 2)
     weights.flat[2] = float("nan")  # x + 1, then x / 2 + 1; once more, the first of them spoiled
     starts = torch.randn(4, 2, 1)
-    found = find_fixed_points(weights, starts, method=method)
+    found = find_fixed_points(weights, starts)
     assert found.converged.tolist() == [[False] * 2, [True] * 2, [False] * 2, [True] * 2]
     assert found.distinct.sum(1).tolist() == [0, 1, 0, 1]
     assert found.of(0).shape == (0, 1)
     torch.testing.assert_close(found.residual[0], torch.ones(2, dtype=torch.float64))
     assert found.spectral_radius[2].isinf().all()
     assert not found.stable[2].any()
-    hasty = find_fixed_points(random_weights(RNNSpec("lstm", 3, 6, 1, 2)), starts_of(
-        RNNSpec("lstm", 3, 6, 1, 2)), method=method, steps=1)  # fmt: skip
+    lstm = RNNSpec("lstm", 3, 6, 1, 2)
+    hasty = find_fixed_points(random_weights(lstm), starts_of(lstm), steps=1)
     assert not hasty.converged.any()
     assert hasty.residual.isfinite().all()
 
@@ -221,14 +210,13 @@ def test_settling_is_running_under_a_constant_input() -> None:
     assert not torch.allclose(settled_states(weights, starts, steps=7), settled)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_surroundings_without_gradients_do_not_matter(method: Method) -> None:
+def test_surroundings_without_gradients_do_not_matter() -> None:
     spec = RNNSpec("gru", 3, 5, 2, 4)
     weights, inputs = random_weights(spec), torch.randn(3, 3, dtype=torch.float64)
-    wanted = find_fixed_points(weights, starts_of(spec), inputs, method)
+    wanted = find_fixed_points(weights, starts_of(spec), inputs)
     with torch.inference_mode():
         own = RNNWeights(weights.flat.clone(), spec)
-        found = find_fixed_points(own, starts_of(spec), inputs.clone(), method)
+        found = find_fixed_points(own, starts_of(spec), inputs.clone())
     assert torch.equal(found.states, wanted.states)
     assert found.converged.all()
 
@@ -240,5 +228,3 @@ def test_bad_arguments_are_named() -> None:
         find_fixed_points(weights, starts[0])
     with pytest.raises(ValueError, match=r"inputs must be \(B, I\) = \(3, 3\), not \(3, 2\)"):
         find_fixed_points(weights, starts, torch.zeros(3, 2))
-    with pytest.raises(ValueError, match="unknown method 'guess'; choose newton or gradient"):
-        find_fixed_points(weights, starts, method="guess")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,15 +11,18 @@ import torch
 from torch import Tensor
 
 from tests.rnn.cases import (
+    Sizes,
     assert_close,
+    check_a_graph_used_twice,
     check_adamw,
+    check_agreement,
     check_extreme_weights,
-    check_graphs_used_twice_and_differentiated_twice,
+    check_parts_of_gradients,
     check_what_is_not_finite_stays,
     losses_and_gradient,
     random_case,
-    run_and_gradients,
 )
+from wsrl.encoders.reader import SequenceReader
 from wsrl.problems import FormalLanguages, TiledImages, tiled_images
 from wsrl.rnn import (
     RNNSpec,
@@ -30,6 +33,7 @@ from wsrl.rnn import (
     run_population,
 )
 from wsrl.rnn.kernels import compilation, cpu
+from wsrl.rnn.statistics import weight_statistics
 from wsrl.zoos import BuildSettings, build_zoo, group, open_zoo
 from wsrl.zoos.optimizer import PopulationAdamW
 
@@ -40,33 +44,18 @@ needs_kernels = pytest.mark.skipif(isinstance(kernels, Exception), reason=str(ke
 @needs_kernels
 @pytest.mark.parametrize("seed", range(60))
 def test_agrees_with_eager_in_double_precision(seed: int) -> None:
-    case = random_case(seed)
-    ours, truth = case.to(torch.float32), case.to(torch.float64)
-    pairs = [
-        (losses_and_gradient(ours, "cpu"), losses_and_gradient(truth, "eager")),
-        (run_and_gradients(ours, "cpu", True), run_and_gradients(truth, "eager", True)),
-        (run_and_gradients(ours, "cpu", False), run_and_gradients(truth, "eager", False)),
-    ]
-    for found, wanted in pairs:
-        for one, other in zip(found, wanted, strict=True):
-            assert_close(one, other)
+    check_agreement(seed, "cpu", Sizes(), "cpu")
 
 
 @needs_kernels
-def test_gradients_to_inputs_alone_and_to_a_part_of_the_results() -> None:
-    case = random_case(4).to(torch.float32)
-    frozen = RNNWeights(case.weights.flat.detach(), case.weights.spec)
-    results = []
-    for backend in ("eager", "cpu"):
-        inputs = case.inputs.clone().requires_grad_()
-        _, end = run_population(frozen, inputs, backend=backend)
-        results.append(torch.autograd.grad(end[-1].sum(), inputs)[0])
-    assert_close(results[1], results[0])
+@pytest.mark.parametrize("cell", list_cells())
+def test_only_the_gradients_asked_for_of_only_the_results_used(cell: str) -> None:
+    check_parts_of_gradients(cell, "cpu", "cpu")
 
 
 @needs_kernels
-def test_a_graph_can_be_used_twice_and_gradients_differentiated() -> None:
-    check_graphs_used_twice_and_differentiated_twice("cpu")
+def test_a_graph_can_be_used_twice() -> None:
+    check_a_graph_used_twice("cpu", "cpu")
 
 
 @needs_kernels
@@ -129,24 +118,10 @@ def test_threads_and_neighbours_change_nothing() -> None:
     ],
     ids=["languages", "images"],
 )
-def test_zoos_of_both_backends_agree(
-    problem: FormalLanguages | TiledImages, tmp_path: Path
+def test_zoos_of_both_backends_agree_and_one_of_both_says_so(
+    problem: FormalLanguages | TiledImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = BuildSettings(runs=3, snapshots=[0, 50], hidden_size=8, group_size=2)
-    for backend in ("eager", "cpu"):
-        build_zoo(tmp_path / backend, problem, settings, backend=backend, quiet=True)
-    ours, truth = (open_zoo(tmp_path / backend) for backend in ("cpu", "eager"))
-    torch.testing.assert_close(ours.read("weights"), truth.read("weights"), rtol=0, atol=1e-4)
-    assert ours.manifest.versions["backend"] == "kernels on cpu"
-    assert truth.manifest.versions["backend"] == "eager on cpu"
-
-
-@needs_kernels
-def test_a_build_that_goes_on_with_another_backend_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    problem = FormalLanguages(num_tokens=2, length=10, evaluated_strings=5, stored_strings=2)
-    settings = BuildSettings(runs=2, snapshots=[0, 6], hidden_size=4)
     step = group.Group._train_step
 
     def dying(members: group.Group) -> None:
@@ -157,12 +132,14 @@ def test_a_build_that_goes_on_with_another_backend_says_so(
     with monkeypatch.context() as patched:
         patched.setattr(group.Group, "_train_step", dying)
         with pytest.raises(KeyboardInterrupt):
-            build_zoo(tmp_path / "zoo", problem, settings, 0.0, backend="eager", quiet=True)
-    build_zoo(tmp_path / "zoo", problem, settings, backend="cpu", quiet=True)
-    build_zoo(tmp_path / "whole", problem, settings, backend="cpu", quiet=True)
-    both, whole = (open_zoo(tmp_path / name) for name in ("zoo", "whole"))
-    assert both.manifest.versions["backend"] == "eager on cpu, kernels on cpu"
-    torch.testing.assert_close(both.read("weights"), whole.read("weights"), rtol=0, atol=1e-5)
+            build_zoo(tmp_path / "both", problem, settings, 0.0, backend="eager", quiet=True)
+    versions = {"eager": "eager on cpu", "cpu": "kernels on cpu"}
+    for name, backend in (("eager", "eager"), ("cpu", "cpu"), ("both", "cpu")):
+        build_zoo(tmp_path / name, problem, settings, backend=backend, quiet=True)
+        zoo, truth = open_zoo(tmp_path / name), open_zoo(tmp_path / "eager")
+        torch.testing.assert_close(zoo.read("weights"), truth.read("weights"), rtol=0, atol=1e-4)
+        wanted = versions.get(name, "eager on cpu, kernels on cpu")
+        assert zoo.manifest.versions["backend"] == wanted
 
 
 @needs_kernels
@@ -185,8 +162,11 @@ def test_auto_leaves_to_eager_what_kernels_cannot() -> None:
     assert backends.choose_backend("auto", weights.to(torch.float64)) == "eager"
     with torch.autocast("cpu"):
         assert backends.choose_backend("auto", weights) == "eager"
-    with pytest.raises(ValueError, match=r"cannot run this: a tensor is torch\.float64"):
+    with pytest.raises(ValueError, match=r"cannot be used here: a tensor is torch\.float64"):
         backends.choose_backend("cpu", weights.to(torch.float64))
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(weights.flat, weights.flat)
+        assert backends.choose_backend("auto", RNNWeights(dual, weights.spec)) == "eager"
     inputs = torch.randn(2, 3, 4, 3)
     jacobian = torch.func.jacrev(lambda x: run_population(weights, x)[0].sum((1, 2)))(inputs)
     assert jacobian.shape == (2, 2, 2, 3, 4, 3)
@@ -206,7 +186,7 @@ def test_unknown_backends_and_wrong_data_are_named(tmp_path: Path) -> None:
         )
     with pytest.raises(ValueError, match=r"sequence_weights \(P, S\) = \(2, 5\)"):
         population_cross_entropy(weights, inputs, targets, torch.ones(2, 4))
-    with pytest.raises(ValueError, match=r"inputs must be \(P, S, T, I\) = \(2, S, T, 3\)"):
+    with pytest.raises(ValueError, match=r"inputs must be \(B, S, T, I\) = \(2, S, T, 3\)"):
         population_cross_entropy(weights, inputs[0], targets, torch.ones(2, 5))
     problem = FormalLanguages(num_tokens=2, length=10)
     with pytest.raises(ValueError, match="unknown backend"):
@@ -217,7 +197,7 @@ def test_unknown_backends_and_wrong_data_are_named(tmp_path: Path) -> None:
 @pytest.fixture
 def forgetful() -> Iterator[None]:
     """Let the kernels be looked for anew, here and afterwards."""
-    kept = (compilation.library, compilation.warn_once, cpu._function)
+    kept = (compilation.library, compilation.log_once, cpu._function)
     for function in kept:
         function.cache_clear()
     yield
@@ -233,20 +213,22 @@ def test_without_a_compiler_eager_does_it_and_says_so_once(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setenv("WSRL_CACHE", str(tmp_path))
+    monkeypatch.setenv("WSRL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv(variable, str(tmp_path / "missing"))
-    weights = RNNWeights(
-        torch.rand(2, RNNSpec("gru", 3, 4, 1, 2).num_parameters), RNNSpec("gru", 3, 4, 1, 2)
-    )
-    inputs = torch.randn(2, 3, 4, 3)
-    with caplog.at_level(logging.WARNING, "wsrl"):
-        results = [run_population(weights, inputs)[0] for _ in range(3)]
-    assert torch.equal(results[0], run_population(weights, inputs, backend="eager")[0])
-    assert len(caplog.records) == 1
-    assert "no C++ compiler" in caplog.text
+    spec = RNNSpec("gru", 3, 4, 1, 2)
+    weights, inputs = RNNWeights(torch.rand(2, spec.num_parameters), spec), torch.randn(2, 3, 4, 3)
+    for name in ("auto", "eager"):
+        wanted = run_population(weights.to(torch.float64), inputs.double())[0]
+        assert_close(run_population(weights, inputs, backend=name)[0], wanted)
+    reader, values = SequenceReader(9, 2), torch.randn(3, 5, 9)
+    truth = copy.deepcopy(reader).double()(values.double())
+    assert_close(reader(values), truth)
+    weight_statistics(weights)
+    assert caplog.text.count("no C++ compiler") == 1
     assert "install g++" in caplog.text
     with pytest.raises(ValueError, match="backend 'cpu' cannot be used here: no C"):
         run_population(weights, inputs, backend="cpu")
+    assert not (tmp_path / "cache").exists()
 
 
 @needs_kernels

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from wsrl.rnn import RNNSpec, RNNWeights, get_cell, list_cells, run_population
+from tests.rnn.cases import assert_close
+from wsrl.rnn import (
+    Backend,
+    PreparedPopulation,
+    RNNSpec,
+    RNNWeights,
+    get_cell,
+    list_cells,
+    run_population,
+)
+from wsrl.rnn.kernels import compilation
 
 B, S, T = 3, 4, 6
+kernels = compilation.library("lstm")
+needs_kernels = pytest.mark.skipif(isinstance(kernels, Exception), reason=str(kernels))
+every_cell = pytest.mark.parametrize("cell", list_cells())
+every_backend = pytest.mark.parametrize(
+    "backend", ["eager", pytest.param("cpu", marks=needs_kernels)]
+)
 
 
 def random_weights(spec: RNNSpec, batch: int = B) -> RNNWeights:
@@ -61,23 +79,20 @@ def test_a_linear_rnn_is_sums_of_matrix_powers(bias: bool) -> None:
     spec = RNNSpec("linear", 3, 5, 1, 4, bias)
     weights, (start,) = random_weights(spec), random_state(spec)
     inputs = torch.randn(B, S, T, 3, dtype=torch.float64)
-    outputs, (end,) = run_population(weights, inputs, start)
-    for rnn, named in enumerate(zip(*weights.tensors().values(), strict=True)):
-        part = dict(zip(weights.tensors(), (value.numpy() for value in named), strict=True))
-        recurrent, readout = part["rnn.weight_hh_l0"], part["linear.weight"]
+    outputs, _ = run_population(weights, inputs, start)
+    for rnn in range(B):
+        part = {name: value[rnn].numpy() for name, value in weights.tensors().items()}
         driven = inputs[rnn].numpy() @ part["rnn.weight_ih_l0"].T
         driven = driven + part.get("rnn.bias_ih_l0", 0) + part.get("rnn.bias_hh_l0", 0)
-        for t in range(T):
-            powers = [np.linalg.matrix_power(recurrent, t - k) for k in range(t + 1)]
-            hidden = start[0, rnn].numpy() @ np.linalg.matrix_power(recurrent, t + 1).T
-            hidden = hidden + sum(driven[:, k] @ powers[k].T for k in range(t + 1))
-            read = hidden @ readout.T + part.get("linear.bias", 0)
-            np.testing.assert_allclose(outputs[rnn, :, t].numpy(), read, rtol=1e-10, atol=1e-10)
-        np.testing.assert_allclose(end[0, rnn].numpy(), hidden, rtol=1e-10, atol=1e-10)
+        power = [np.linalg.matrix_power(part["rnn.weight_hh_l0"].T, k) for k in range(T + 1)]
+        hidden = start[0, rnn].numpy() @ power[T]
+        hidden = hidden + sum(driven[:, k] @ power[T - 1 - k] for k in range(T))
+        read = hidden @ part["linear.weight"].T + part.get("linear.bias", 0)
+        np.testing.assert_allclose(outputs[rnn, :, -1].numpy(), read, rtol=1e-10, atol=1e-10)
 
 
+@every_cell
 @pytest.mark.parametrize("layers", [1, 3])
-@pytest.mark.parametrize("cell", list_cells())
 def test_affine_cells_superpose_and_others_do_not(cell: str, layers: int) -> None:
     weights = random_weights(RNNSpec(cell, 3, 5, layers, 4))
     one, other = torch.randn(2, B, S, T, 3, dtype=torch.float64)
@@ -86,57 +101,120 @@ def test_affine_cells_superpose_and_others_do_not(cell: str, layers: int) -> Non
     assert (difference < 1e-12) == weights.spec.kind.affine
 
 
-@pytest.mark.parametrize("cell", list_cells())
-def test_state_carries_a_sequence_over(cell: str) -> None:
-    spec = RNNSpec(cell, 3, 5, 2, 4)
-    weights = random_weights(spec)
-    inputs = torch.randn(B, S, T, 3, dtype=torch.float64)
-    whole, end = run_population(weights, inputs)
-    first, state = run_population(weights, inputs[:, :, :2])
-    second, last = run_population(weights, inputs[:, :, 2:], state)
-    torch.testing.assert_close(torch.cat([first, second], 2), whole)
-    torch.testing.assert_close(last, end)
-    restarted, _ = run_population(weights, inputs[:, :, 2:])
-    assert not torch.allclose(restarted, whole[:, :, 2:])
+def single(cell: str, hidden: int = 8, bias: bool = True, rnns: int = B) -> RNNWeights:
+    spec = RNNSpec(cell, 5, hidden, 2, 6, bias=bias)
+    return RNNWeights((torch.rand(rnns, spec.num_parameters) * 2 - 1) * hidden**-0.5, spec)
 
 
-def test_members_do_not_mix() -> None:
-    spec = RNNSpec("lstm", 3, 5, 2, 4)
-    weights = random_weights(spec)
-    inputs = torch.randn(B, S, T, 3, dtype=torch.float64)
+@every_cell
+@every_backend
+def test_state_carries_a_sequence_over_prepared_or_not(cell: str, backend: Backend) -> None:
+    weights, inputs = single(cell), torch.randn(B, S, T, 5)
+    run = PreparedPopulation(weights, backend)
+    truth, true_end = run_population(weights, inputs, backend=backend)
+    whole, end = run(inputs)
+    assert torch.equal(whole, truth)
+    assert all(torch.equal(one, other) for one, other in zip(end, true_end, strict=True))
+    state, parts = None, []
+    for step in inputs.split(1, 2):
+        part, state = run(step, state)
+        parts.append(part)
+    assert_close(torch.cat(parts, 2), truth)
+    assert_close(state[-1], end[-1])
+    forgetful = torch.cat([run(step)[0] for step in inputs.split(1, 2)], 2)
+    assert (forgetful - truth).abs().max() > 1e-3
+
+
+@every_backend
+@every_cell
+@pytest.mark.parametrize(
+    ("hidden", "bias", "sequences"), [(16, True, 1), (7, True, 30), (32, False, 1)]
+)
+def test_a_prepared_rollout_equals_that_in_double_precision(
+    backend: Backend, cell: str, hidden: int, bias: bool, sequences: int
+) -> None:
+    """Each input is made of the outputs before; all gradients."""
+    weights = single(cell, hidden, bias)
+    inputs = torch.randn(B, sequences, T, 5)
+    start = [torch.randn(2, B, sequences, hidden) for _ in weights.spec.kind.state]
+    found = []
+    for dtype, own in ((torch.float32, backend), (torch.float64, "eager")):
+        leaves = [part.to(dtype).requires_grad_() for part in (weights.flat, inputs, *start)]
+        run = PreparedPopulation(RNNWeights(leaves[0], weights.spec), own)
+        state, outputs = tuple(leaves[2:]), [torch.zeros(B, sequences, 1, 6).to(leaves[1])]
+        for step in leaves[1].split(1, 2):
+            answer, state = run(step + torch.tanh(outputs[-1][..., :5]), state)
+            outputs.append(answer)
+        results = [torch.cat(outputs, 2), *state]
+        total = sum((result * result.detach().cos()).sum() for result in results)
+        found.append([*results, *torch.autograd.grad(total, leaves)])
+    for ours, truth in zip(*found, strict=True):
+        assert_close(ours, truth)
+
+
+@every_backend
+def test_a_prepared_population_keeps_the_weights_and_serves_every_mode(backend: Backend) -> None:
+    weights, inputs = single("gru"), torch.randn(B, 2, 1, 5)
+    run, truth = PreparedPopulation(weights, backend), run_population(weights, inputs)[0]
+    weights.flat.mul_(2)  # does not reach it
+    torch.testing.assert_close(run(inputs)[0], truth)
+    assert not torch.allclose(PreparedPopulation(weights, backend)(inputs)[0], truth)
+    weights.flat.requires_grad_()
+    run = PreparedPopulation(weights, backend)
+    with torch.inference_mode():
+        run(inputs)
+    with torch.no_grad():
+        assert not run(inputs)[0].requires_grad
+    ours = torch.autograd.grad(run(inputs)[0].sum(), weights.flat)[0]
+    truth = torch.autograd.grad(run_population(weights, inputs)[0].sum(), weights.flat)[0]
+    torch.testing.assert_close(ours, truth)
+    for _ in range(2):  # graphs of two calls do not hang together
+        run(inputs)[0].sum().backward()
+
+
+@pytest.mark.parametrize("backend", ["auto", "eager"])
+def test_torch_compile_traces_it_whole(backend: Backend) -> None:
+    weights, inputs = single("lstm"), torch.randn(B, 2, T, 5)
+    flat = weights.flat.requires_grad_()
+
+    def play(inputs: Tensor) -> Tensor:
+        run = PreparedPopulation(weights, backend)
+        state, answers = None, []
+        for step in inputs.split(1, 2):
+            answer, state = run(step, state)
+            answers.append(answer)
+        return torch.cat(answers, 2)
+
+    compiled = torch.compile(play, backend="eager", fullgraph=True)
+    results = [function(inputs) for function in (compiled, play)]
+    torch.testing.assert_close(*results)
+    torch.testing.assert_close(*(torch.autograd.grad(r.sum(), flat)[0] for r in results))
+
+
+def test_members_do_not_mix_and_there_may_be_none() -> None:
+    weights, inputs = single("lstm"), torch.randn(B, S, T, 5)
     outputs, _ = run_population(weights, inputs)
     weights.flat[1] = float("nan")
     spoiled, _ = run_population(weights, inputs)
     assert spoiled[1].isnan().all()
     assert torch.equal(spoiled[[0, 2]], outputs[[0, 2]])
+    for run in (PreparedPopulation(weights[:0]), partial(run_population, weights[:0])):
+        assert run(inputs[:0])[0].shape == (0, S, T, 6)
 
 
-@pytest.mark.parametrize("shape", [(B, S, T), (B + 1, S, T, 3), (B, S, T, 2), (B, 0, T, 3)])
-def test_wrong_inputs_are_named(shape: tuple[int, ...]) -> None:
-    weights = random_weights(RNNSpec("gru", 3, 5, 1, 4))
-    with pytest.raises(ValueError, match=r"inputs must be \(B, S, T, I\) = \(3, S, T, 3\)"):
-        run_population(weights, torch.zeros(shape, dtype=torch.float64))
-
-
-def test_wrong_state_is_named() -> None:
-    weights = random_weights(RNNSpec("lstm", 3, 5, 1, 4))
-    inputs = torch.zeros(B, S, T, 3, dtype=torch.float64)
-    with pytest.raises(ValueError, match=r"2 tensor\(s\) \(L, B, S, H\)"):
-        run_population(weights, inputs, torch.zeros(1, B, S, 5, dtype=torch.float64))
-
-
-def test_dtypes_that_differ_are_named() -> None:
-    spec = RNNSpec("lstm", 3, 5, 2, 4)
-    weights = RNNWeights(torch.zeros(3, spec.num_parameters), spec)
-    inputs = torch.zeros(3, 2, 4, 3)
-    with pytest.raises(ValueError, match=r"inputs are torch\.float64, the weights torch\.float32"):
-        run_population(weights, inputs.double())
-    _, state = run_population(weights, inputs)
-    with pytest.raises(ValueError, match=r"states are torch\.float64"):
-        run_population(weights, inputs, tuple(part.double() for part in state))
-
-
-def test_no_rnns_give_no_outputs() -> None:
-    spec = RNNSpec("lstm", 3, 5, 2, 4)
-    weights = RNNWeights(torch.zeros(0, spec.num_parameters), spec)
-    assert run_population(weights, torch.zeros(0, 2, 4, 3))[0].shape == (0, 2, 4, 4)
+def test_what_does_not_fit_is_named() -> None:
+    weights, good = single("lstm"), torch.zeros(B, S, T, 5)
+    h, wide = torch.zeros(2, B, S, 8), torch.zeros(2, B, S, 8, dtype=torch.float64)
+    shapes = [(B, S, T), (B + 1, S, T, 5), (B, S, T, 2), (B, 0, T, 5)]
+    wrong = [(torch.zeros(shape), None, r"\(B, S, T, I\) = \(3, S, T, 5\)") for shape in shapes]
+    wrong += [
+        (good, h, r"2 tensor\(s\) \(L, B, S, H\)"),
+        (good.double(), None, r"inputs are torch\.float64, the weights torch\.float32"),
+        (good, (wide, wide), r"states are torch\.float64"),
+    ]
+    for run in (PreparedPopulation(weights), partial(run_population, weights)):
+        for inputs, state, message in wrong:
+            with pytest.raises(ValueError, match=message):
+                run(inputs, state)
+    with pytest.raises(ValueError, match="unknown backend"):
+        PreparedPopulation(weights, "quick")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -55,25 +54,22 @@ def test_the_spec_is_found_and_the_weights_run_as_torch_does(
     torch.testing.assert_close(weights.flat, RNNWeights.from_module(model).flat, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("prefixes", [("rnn.", "linear."), ("", "fc."), ("module.a.", "module.b.")])
-def test_round_trip_under_any_prefix(prefixes: tuple[str, str]) -> None:
+@pytest.mark.parametrize("prefixes", [("", "fc."), ("module.a.", "module.b.")])
+def test_any_prefix(prefixes: tuple[str, str]) -> None:
     spec = RNNSpec("lstm", 2, 3, 2, 4)
     weights = RNNWeights(torch.randn(1, spec.num_parameters), spec)
+    names = ("rnn.", "linear.")
     state = {
-        name.replace("rnn.", prefixes[0]).replace("linear.", prefixes[1]): value
-        for name, value in weights.to_module().state_dict().items()
+        name.replace(names[0], prefixes[0]).replace(names[1], prefixes[1]): value[0]
+        for name, value in weights.tensors().items()
     }
-    found = read_state_dict(state)
-    assert found.spec == spec
-    assert torch.equal(found.flat, weights.flat)
-    for name, value in found.to_module().state_dict().items():
-        assert torch.equal(value, weights.to_module().state_dict()[name])
+    assert torch.equal(read_state_dict(state).flat, weights.flat)
 
 
 def test_a_cell_is_never_guessed() -> None:
     """The keys of an ``nn.RNN`` are the same with tanh, with ReLU, and of a linear RNN."""
     state = Model(nn.RNN(3, 4, nonlinearity="relu")).state_dict()
-    with pytest.raises(OpenCellError, match=r"4 x 4: .*tanh from ReLU, .*--cell linear or "):
+    with pytest.raises(OpenCellError, match=r"tanh from ReLU, .*--cell linear or "):
         read_state_dict(state)
     with pytest.raises(ValueError, match="unknown cell 'rnn'; choose one of gru, linear"):
         read_state_dict(state, "rnn")
@@ -82,7 +78,7 @@ def test_a_cell_is_never_guessed() -> None:
     assert linear.spec == RNNSpec("linear", 3, 4, 1, 2)
     assert torch.equal(tanh.flat, linear.flat)
     assert read_state_dict(gru_state(), "gru").spec.cell == "gru"
-    with pytest.raises(ValueError, match="is 12 x 4: the cell is gru, not 'linear'"):
+    with pytest.raises(ValueError, match="the cell is gru, not 'linear'"):
         read_state_dict(gru_state(), "linear")
 
 
@@ -137,74 +133,64 @@ def test_keys_are_shown_without_control_characters() -> None:
     assert "\x1b" not in str(said.value)
 
 
-def without(state: State, key: str) -> State:
-    return {name: value for name, value in state.items() if name != key}
+def without(key: str) -> State:
+    return {name: value for name, value in gru_state().items() if name != key}
 
 
-def renamed(state: State, old: str, new: str) -> State:
-    return {name.replace(old, new): value for name, value in state.items()}
-
-
-BAD: dict[str, tuple[Callable[[], State], str]] = {
-    "no recurrent part": (lambda: nn.Linear(3, 2).state_dict(), "no key is of an nn.LSTM.*weight"),
-    "empty": (dict, r"no key is of .* \(none\)"),
-    "cells": (lambda: nn.LSTMCell(3, 2).state_dict(), "no key is of .*weight_ih, weight_hh"),
-    "no readout": (lambda: nn.GRU(3, 4).state_dict(), r"no linear readout .*\(none\)"),
+BAD: dict[str, tuple[State, str]] = {
+    "no recurrent part": (nn.Linear(3, 2).state_dict(), "no key is of an nn.LSTM.*weight"),
+    "empty": ({}, r"no key is of .* \(none\)"),
+    "cells": (nn.LSTMCell(3, 2).state_dict(), "no key is of .*weight_ih, weight_hh"),
+    "no readout": (nn.GRU(3, 4).state_dict(), r"no key is the linear readout's .*\(none\)"),
     "two readouts": (
-        lambda: gru_state() | {"embed.weight": torch.randn(9, 3)},
+        gru_state() | {"embed.weight": torch.randn(9, 3)},
         r"more than one .*head\.1\.weight, embed\.weight",
     ),
     "a layer norm": (
-        lambda: gru_state() | {"norm.weight": torch.randn(4), "norm.bias": torch.randn(4)},
+        gru_state() | {"norm.weight": torch.randn(4), "norm.bias": torch.randn(4)},
         r"unknown keys: norm\.weight, norm\.bias",
     ),
     "two recurrent parts": (
-        lambda: gru_state() | {f"b.{k}": v for k, v in nn.GRU(3, 4).state_dict().items()},
-        r"several recurrent modules: core\.weight_ih_l0, b\.weight_ih_l0",
+        gru_state() | {f"b.{k}": v for k, v in nn.GRU(3, 4).state_dict().items()},
+        r"several recurrent modules: .*\.weight_ih_l0, .*\.weight_ih_l0",
     ),
     "bidirectional": (
-        lambda: Model(nn.LSTM(3, 4, bidirectional=True)).state_dict(),
-        r"bidirectional .*core\.weight_ih_l0_reverse",
+        Model(nn.LSTM(3, 4, bidirectional=True)).state_dict(),
+        r"unknown keys: core\.weight_ih_l0_reverse.* in one direction",
     ),
     "projections": (
-        lambda: Model(nn.LSTM(3, 4, proj_size=2)).state_dict(),
-        r"projections .*core\.weight_hr_l0",
+        Model(nn.LSTM(3, 4, proj_size=2)).state_dict(),
+        r"unknown keys: core\.weight_hr_l0.*without projections",
     ),
-    "bias in the RNN alone": (
-        lambda: without(gru_state(), "head.1.bias"),
-        r"biases in all parts or in none: core\.bias_ih_l0.*none in the readout",
-    ),
+    "bias in the RNN alone": (without("head.1.bias"), "missing keys: bias .*both or in none"),
     "bias in the readout alone": (
-        lambda: Model(nn.GRU(3, 4, bias=False)).state_dict(),
-        r"biases in all parts or in none: head\.1\.bias, but none in the recurrent",
+        Model(nn.GRU(3, 4, bias=False)).state_dict(),
+        r"unknown keys: head\.1\.bias.*both or in none",
     ),
-    "a missing key": (
-        lambda: without(gru_state(), "core.weight_hh_l1"),
-        "missing keys: weight_hh_l1",
-    ),
-    "a missing bias": (lambda: without(gru_state(), "core.bias_hh_l0"), "missing keys: bias_hh_l0"),
+    "a missing key": (without("core.weight_hh_l1"), "missing keys: weight_hh_l1"),
+    "a missing bias": (without("core.bias_hh_l0"), "missing keys: bias_hh_l0"),
     "a missing layer": (
-        lambda: renamed(gru_state(), "_l1", "_l2"),
+        {name.replace("_l1", "_l2"): value for name, value in gru_state().items()},
         "missing keys: weight_ih_l1, weight_hh_l1",
     ),
     "an unknown name": (
-        lambda: gru_state() | {"core.weight_ih_l0_g": torch.randn(3)},
+        gru_state() | {"core.weight_ih_l0_g": torch.randn(3)},
         r"unknown keys: core\.weight_ih_l0_g",
     ),
     "rows of no cell": (
-        lambda: gru_state() | {"core.weight_hh_l0": torch.randn(8, 4)},
-        r"core\.weight_hh_l0 is 8 x 4: its rows must be 1 \(linear\), .*4 \(lstm\) times",
+        gru_state() | {"core.weight_hh_l0": torch.randn(8, 4)},
+        r"of no cell: .*core\.weight_hh_l0 is \(8, 4\)",
     ),
     "a vector": (
-        lambda: gru_state() | {"core.weight_hh_l0": torch.randn(8)},
-        r"core\.weight_hh_l0 is 8: its rows must be",
+        gru_state() | {"core.weight_hh_l0": torch.randn(8)},
+        r"of no cell: .*core\.weight_hh_l0 is \(8,\)",
     ),
     "a readout of other hidden neurons": (
-        lambda: gru_state() | {"head.1.weight": torch.randn(2, 5)},
+        gru_state() | {"head.1.weight": torch.randn(2, 5)},
         r"head\.1\.weight is \(2, 5\), not \(2, 4\)",
     ),
     "whole numbers": (
-        lambda: gru_state() | {"head.1.bias": torch.arange(2)},
+        gru_state() | {"head.1.bias": torch.arange(2)},
         r"floating point numbers: head\.1\.bias",
     ),
 }
@@ -212,6 +198,6 @@ BAD: dict[str, tuple[Callable[[], State], str]] = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_what_is_no_rnn_with_a_readout_is_refused_by_name(case: str) -> None:
-    make, message = BAD[case]
+    state, message = BAD[case]
     with pytest.raises(ValueError, match=message):
-        read_state_dict(make())
+        read_state_dict(state)

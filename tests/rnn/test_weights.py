@@ -1,73 +1,47 @@
-"""The flat vector: its order, permutations of neurons, and modules that do not fit."""
+"""The flat vector: its order, permutations, and every way of writing it, for any spec."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
-from wsrl.rnn import RNNSpec, RNNWeights
-from wsrl.rnn.spec import TensorSpec
+from tests.strategies import SPECS
+from wsrl.rnn import RNNSpec, RNNWeights, random_permutations, read_state_dict
 
 
-def random_weights(cell: str, bias: bool = True) -> RNNWeights:
-    spec = RNNSpec(cell, 3, 5, 2, 4, bias)
-    return RNNWeights(torch.randn(3, spec.num_parameters, dtype=torch.float64), spec)
+def numbered(spec: RNNSpec, count: int = 2) -> RNNWeights:
+    """Weights of which no two are equal."""
+    return RNNWeights(torch.randperm(count * spec.num_parameters).double().view(count, -1), spec)
 
 
 def test_a_linear_rnn_is_no_torch_module() -> None:
     with pytest.raises(ValueError, match=r"torch\.nn has no linear RNN; run one with"):
-        random_weights("linear").to_module()
-
-
-def test_the_published_spec_has_its_published_size() -> None:
-    assert RNNSpec("lstm", 6, 32, 2, 6).num_parameters == 13766
+        numbered(RNNSpec("linear", 3, 5, 2, 4)).to_module()
 
 
 def test_permutation_reads_as_an_index() -> None:
-    weights = random_weights("lstm")
+    weights = numbered(RNNSpec("lstm", 3, 5, 2, 4))
     first, second = torch.randperm(5), torch.randperm(5)
     permuted = weights.permute([first, second])
-
-    def gated(batch: RNNWeights, name: str) -> torch.Tensor:
-        tensor: TensorSpec = next(t for t in batch.spec.tensors if t.name == name)
-        return batch.gated(tensor)
-
-    hidden = gated(weights, "rnn.weight_hh_l0")
-    assert torch.equal(gated(permuted, "rnn.weight_hh_l0"), hidden[:, :, first][..., first])
+    hidden, moved = (
+        batch.tensors()["rnn.weight_hh_l0"].unflatten(1, (4, 5)) for batch in (weights, permuted)
+    )
+    assert torch.equal(moved, hidden[:, :, first][..., first])
     readout = weights.tensors()["linear.weight"]
     assert torch.equal(permuted.tensors()["linear.weight"], readout[..., second])
 
 
 @pytest.mark.parametrize(
-    ("permutations", "message"),
-    [
-        ([torch.arange(5)], "2 expected, 1 given"),
-        ([torch.arange(5), torch.arange(4)], r"must be \(5,\)"),
-        ([torch.arange(5), torch.tensor([0, 0, 1, 2, 3])], "layer 1: each of 0..4"),
-        ([torch.arange(5.0), torch.arange(5)], "layer 0: indices are whole numbers"),
-    ],
+    "wrong", [torch.arange(4), torch.tensor([0, 0, 1, 2, 3]), torch.arange(5.0)], ids=str
 )
-def test_no_permutation_is_an_error(permutations: list[torch.Tensor], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        random_weights("lstm").permute(permutations)
-
-
-@pytest.mark.parametrize(
-    ("rnn", "linear", "message"),
-    [
-        (nn.LSTM(3, 5, proj_size=2), nn.Linear(2, 4), "projections"),
-        (nn.LSTM(3, 5, bidirectional=True), nn.Linear(10, 4), "bidirectional"),
-        (nn.GRU(3, 5, bias=False), nn.Linear(5, 4), "all parts or in none"),
-        (nn.GRU(3, 5), nn.Linear(6, 4), "the RNN has 5 hidden"),
-        (nn.GRU(3, 5), nn.GRU(3, 5), "found 2 and 0"),
-    ],
-)
-def test_modules_that_do_not_fit_are_refused(
-    rnn: nn.Module, linear: nn.Module, message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        RNNWeights.from_module(rnn, linear)
+def test_no_permutation_is_an_error(wrong: torch.Tensor) -> None:
+    weights = numbered(RNNSpec("lstm", 3, 5, 2, 4))
+    with pytest.raises(ValueError, match=r"permutation of layer 1 must hold each of 0\.\.4 once"):
+        weights.permute([torch.arange(5), wrong])
+    with pytest.raises(ValueError, match="2 expected, 1 given"):
+        weights.permute([torch.arange(5)])
 
 
 def test_specs_that_make_no_sense_are_refused() -> None:
@@ -81,11 +55,46 @@ def test_specs_that_make_no_sense_are_refused() -> None:
         RNNWeights(torch.zeros(2, 7), RNNSpec("gru", 3, 5, 1, 4))
 
 
-def test_one_module_may_hold_both() -> None:
-    weights = random_weights("tanh")
-    again = RNNWeights.from_module(weights.to_module(1))
-    assert torch.equal(again.flat[0], weights.flat[1])
-    rnn, linear = weights.to_module(1)
-    assert torch.equal(RNNWeights.from_module(rnn, linear).flat, again.flat)
-    joined = RNNWeights.cat([weights[:1], again])
-    assert torch.equal(joined.flat, weights.flat[:2])
+@given(SPECS)
+def test_offsets_tile_the_vector(spec: RNNSpec) -> None:
+    ends = [tensor.offset + tensor.numel for tensor in spec.tensors]
+    assert [tensor.offset for tensor in spec.tensors] == [0, *ends[:-1]]
+    assert ends[-1] == spec.num_parameters
+    weights = numbered(spec)
+    parts = [value.flatten(1) for value in weights.tensors().values()]
+    assert torch.equal(torch.cat(parts, 1), weights.flat)
+
+
+@given(SPECS)
+def test_modules_round_trip(spec: RNNSpec) -> None:
+    assume(spec.kind.torch_form)
+    weights = numbered(spec)
+    module = weights.to_module(1)
+    assert [name for name, _ in module.named_parameters()] == [t.name for t in spec.tensors]
+    found = RNNWeights.from_module(module)
+    assert found.spec == spec
+    assert torch.equal(RNNWeights.cat([weights[:1], found]).flat, weights.flat)
+
+
+@given(SPECS)
+def test_state_dicts_round_trip(spec: RNNSpec) -> None:
+    weights = numbered(spec, 1)
+    state = {name: value[0] for name, value in weights.tensors().items()}
+    found = read_state_dict(dict(reversed(state.items())), spec.cell)
+    assert found.spec == spec
+    assert torch.equal(found.flat, weights.flat)
+
+
+@given(SPECS, st.integers(0, 2**32))
+def test_permutations_are_undone_by_their_inverses(spec: RNNSpec, seed: int) -> None:
+    weights = numbered(spec)
+    permutations = random_permutations(spec, 2, torch.Generator().manual_seed(seed))
+    permuted = weights.permute(permutations)
+    inverse = [permutation.argsort(-1) for permutation in permutations]
+    assert torch.equal(permuted.permute(inverse).flat, weights.flat)
+    assert torch.equal(permuted.flat.sort(1).values, weights.flat.sort(1).values)
+
+
+@given(SPECS)
+def test_a_spec_is_its_plain_values(spec: RNNSpec) -> None:
+    assert RNNSpec(**spec.to_dict()) == spec

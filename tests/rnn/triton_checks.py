@@ -14,18 +14,15 @@ from torch import Tensor
 
 from tests.rnn.cases import (
     Sizes,
-    assert_close,
+    check_a_graph_used_twice,
     check_adamw,
+    check_agreement,
     check_extreme_weights,
-    check_graphs_used_twice_and_differentiated_twice,
+    check_parts_of_gradients,
     check_what_is_not_finite_stays,
-    losses_and_gradient,
-    random_case,
-    run_and_gradients,
 )
 from wsrl.problems import FormalLanguages
 from wsrl.rnn import (
-    PreparedPopulation,
     RNNSpec,
     RNNWeights,
     backends,
@@ -58,57 +55,16 @@ def small(cell: str, layers: int = 1) -> tuple[RNNWeights, Tensor]:
 
 @pytest.mark.parametrize("seed", range(6 if DEVICE == "cpu" else 60))
 def test_agrees_with_eager_in_double_precision(seed: int) -> None:
-    case = random_case(seed, SIZES)
-    ours, truth = case.to(torch.float32, DEVICE), case.to(torch.float64)
-    pairs = [(losses_and_gradient(ours, "triton"), losses_and_gradient(truth, "eager"))]
-    for stateful in (True, False):
-        found = run_and_gradients(ours, "triton", stateful)
-        pairs.append((found, run_and_gradients(truth, "eager", stateful)))
-    for found, wanted in pairs:
-        for one, other in zip(found, wanted, strict=True):
-            assert_close(one, other)
+    check_agreement(seed, "triton", SIZES, DEVICE)
 
 
 @pytest.mark.parametrize("cell", TRITON_CELLS)
 def test_only_the_gradients_asked_for_of_only_the_results_used(cell: str) -> None:
-    weights, inputs = small(cell, layers=2)
-    weights, inputs = weights[:1], inputs[:1]
-    parts = range(weights.spec.state_parts)
-    state = tuple(torch.randn(2, 1, 2, 5, device=DEVICE) for _ in parts)
-    arguments = [weights.flat, inputs, *state]
-    used = ["state"] * len(arguments) + ["outputs"]
-    for asked, result in zip([*range(len(arguments)), 1], used, strict=True):
-        results = []
-        for backend, dtype in (("triton", torch.float32), ("eager", torch.float64)):
-            own = [part.to(dtype) for part in arguments]
-            own[asked].requires_grad_()
-            population = RNNWeights(own[0], weights.spec)
-            outputs, end = run_population(population, own[1], tuple(own[2:]), backend)
-            value = outputs if result == "outputs" else end[-1][-1]
-            results.append(torch.autograd.grad(value.square().sum(), own[asked])[0])
-        assert_close(*results)
+    check_parts_of_gradients(cell, "triton", DEVICE)
 
 
-def test_a_graph_can_be_used_twice_and_gradients_differentiated() -> None:
-    check_graphs_used_twice_and_differentiated_twice("triton", INTERPRETED, DEVICE)
-
-
-def test_the_reset_gate_acts_on_the_recurrent_bias_and_not_on_the_other() -> None:
-    weights, inputs = small("gru")
-    offset = {tensor.name: tensor.offset for tensor in weights.spec.tensors}
-    moved = weights.flat.clone()  # what is added to n is the same, but for the reset gate
-    ih, hh = (slice(offset[f"rnn.bias_{kind}_l0"] + 10, None) for kind in ("ih", "hh"))
-    moved[:, ih][:, :5] += 1
-    moved[:, hh][:, :5] -= 1
-    results = []
-    for flat in (weights.flat, moved):
-        pair = [
-            run_population(RNNWeights(flat, weights.spec), inputs, backend=backend)[0]
-            for backend in ("triton", "eager")
-        ]
-        assert_close(*pair)
-        results.append(pair[0])
-    assert (results[0] - results[1]).abs().max() > 1e-3
+def test_a_graph_can_be_used_twice() -> None:
+    check_a_graph_used_twice("triton", DEVICE)
 
 
 @pytest.mark.parametrize("cell", TRITON_CELLS)
@@ -151,24 +107,6 @@ def test_adamw_in_one_pass(decay: Tensor | float) -> None:
     check_adamw(decay, "triton", DEVICE)
 
 
-def test_neighbours_change_nothing() -> None:
-    weights, inputs = small("gru")
-    together, _ = run_population(weights, inputs, backend="triton")
-    alone, _ = run_population(weights[1:2], inputs[1:2], backend="triton")
-    assert_close(alone[0], together[1])
-
-
-def test_a_prepared_population_runs_the_same() -> None:
-    weights, inputs = small("gru")
-    inputs.requires_grad_()
-    results = []
-    for run in (PreparedPopulation(weights, "triton"), PreparedPopulation(weights, "eager")):
-        outputs, end = run(inputs, None)
-        results.append((outputs, *torch.autograd.grad(outputs.sum() + end[0].sum(), inputs)))
-    for one, other in zip(*results, strict=True):
-        assert_close(one, other)
-
-
 def test_zoos_of_both_backends_agree(tmp_path: Path) -> None:
     problem = FormalLanguages(
         num_tokens=2, length=4, max_n=2, min_difference=0, max_difference=1,
@@ -197,7 +135,7 @@ def test_what_the_kernels_cannot_do_is_refused_by_name_and_left_to_eager_by_auto
         (RNNWeights(torch.rand(2, large.num_parameters, device=DEVICE), large), "64 neurons a"),
     ]
     for refused, reason in cases:
-        with pytest.raises(ValueError, match=f"'triton' cannot run this: .*{reason}"):
+        with pytest.raises(ValueError, match=f"'triton' cannot be used here: .*{reason}"):
             backends.choose_backend("triton", refused)
         if DEVICE == "cuda":
             assert backends.choose_backend("auto", refused) == "eager"

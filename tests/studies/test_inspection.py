@@ -15,7 +15,7 @@ from torch import nn
 
 import wsrl
 from tests.studies.conftest import Own
-from tests.test_readme import ROOT
+from tests.test_docs import ROOT
 from wsrl.cli import main
 from wsrl.rnn import RNNWeights, random_permutations
 from wsrl.studies.inspection import Inspector

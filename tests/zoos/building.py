@@ -15,7 +15,7 @@ from tests.conftest import SMALL_PROBLEM
 from tests.waiting import HANG_SECONDS, Gate
 from wsrl.problems import FormalLanguages
 from wsrl.zoos import BuildSettings, build_zoo, group
-from wsrl.zoos.records import PROGRESS
+from wsrl.zoos.manifest import PROGRESS
 
 PROBLEM = FormalLanguages(**SMALL_PROBLEM)
 SETTINGS = BuildSettings(runs=10, snapshots=[0, 20, 40], hidden_size=4, group_size=2)

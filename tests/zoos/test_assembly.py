@@ -23,13 +23,12 @@ from tests.zoos.building import (
     start,
     whole,  # noqa: F401
 )
-from wsrl.jobs import Job, ProcessDiedError
 from wsrl.problems import FormalLanguages
 from wsrl.zoos import BuildSettings, Manifest, ZooError, build_zoo, group, open_zoo, verify_zoo
 from wsrl.zoos.assembly import shares, whats_left
 from wsrl.zoos.folder import locked_zoo
-from wsrl.zoos.manifest import BACKUP, MANIFEST
-from wsrl.zoos.records import PROGRESS, Record
+from wsrl.zoos.manifest import BACKUP, MANIFEST, PROGRESS
+from wsrl.zoos.shards import Record
 
 
 def test_several_workers_build_the_zoo_of_one(whole: Path, tmp_path: Path) -> None:  # noqa: F811
@@ -71,17 +70,6 @@ def test_the_first_error_ends_a_build(tmp_path: Path, monkeypatch: pytest.Monkey
             build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
     assert begun == [[0, 1]]
     assert build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True).complete
-
-
-def test_a_worker_that_dies_again_and_again_is_one_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def dying(jobs: list[Job], *_: Any, **options: Any) -> None:
-        options["ended"](jobs[0].name, None, ProcessDiedError("its process was ended by SIGKILL"))
-
-    monkeypatch.setattr("wsrl.zoos.build.run_jobs", dying)
-    with pytest.raises(ZooError, match="shard 0: its process was ended by SIGKILL; run the same"):
-        build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True, workers=2)
 
 
 def test_told_to_end_in_an_evaluation_nothing_is_lost(
@@ -198,23 +186,6 @@ def test_a_users_own_folder_is_neither_a_zoo_nor_removed(tmp_path: Path) -> None
     build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
     assert [file.name for file in notes.parent.iterdir()] == ["notes.txt"]
     verify_zoo(tmp_path / "zoo")
-
-
-def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
-    zoo = tmp_path / "zoo"
-    build_zoo(zoo, PROBLEM, SETTINGS, quiet=True, part=(1, 2))
-    left = [
-        zoo / "manifest.json.0123abcd.partial",
-        zoo / "shards" / "00003.safetensors.0123abcd.partial",
-        zoo / PROGRESS / "00003.safetensors.0123abcd.partial",
-        zoo / PROGRESS / "00003.json.0123abcd.partial",
-        zoo / "part-2-of-2.lock",
-    ]
-    for file in left:
-        file.write_bytes(b"half of it")
-    build_zoo(zoo, PROBLEM, SETTINGS, quiet=True)
-    assert sorted(file.name for file in zoo.iterdir()) == [BACKUP, MANIFEST, "shards"]
-    assert not any(file.exists() for file in left)
 
 
 @pytest.mark.parametrize("damage", ["flipped", "short", "another's"])

@@ -23,8 +23,8 @@ from wsrl.zoos import (
     open_zoo,
     verify_zoo,
 )
+from wsrl.zoos.manifest import PROGRESS
 from wsrl.zoos.optimizer import PopulationAdamW
-from wsrl.zoos.records import PROGRESS
 
 PROBLEM = FormalLanguages(**SMALL_PROBLEM)
 SETTINGS = BuildSettings(runs=5, snapshots=[0, 3, 8], hidden_size=4, group_size=3)
@@ -68,27 +68,6 @@ def test_members_do_not_depend_on_their_group(zoo_path: Path, tmp_path: Path) ->
     assert torch.equal(first.read("weights")[start], second.read("weights")[start])
     # Rounding differs with the shape of a batched product, so later weights agree to rounding.
     torch.testing.assert_close(first.read("weights"), second.read("weights"), rtol=0.02, atol=2e-3)
-
-
-@pytest.mark.skipif(isinstance(library("lstm"), Exception), reason="no compiler here")
-def test_members_evaluated_a_few_at_a_time_are_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    evaluated = []
-    evaluate = FormalLanguages.evaluate
-
-    def note(self: FormalLanguages, *arguments: Any) -> dict[str, torch.Tensor]:
-        evaluated.append(len(arguments[2]))
-        return evaluate(self, *arguments)
-
-    monkeypatch.setattr(FormalLanguages, "evaluate", note)
-    monkeypatch.setattr(group, "EVALUATED_TOGETHER", 3)
-    settings = BuildSettings(**(SMALL_BUILD | {"group_size": 8}))
-    build_zoo(tmp_path / "few", PROBLEM, settings, backend="cpu", quiet=True)
-    monkeypatch.setattr(group, "EVALUATED_TOGETHER", 64)
-    build_zoo(tmp_path / "all", PROBLEM, settings, backend="cpu", quiet=True)
-    assert_equal(open_zoo(tmp_path / "few"), open_zoo(tmp_path / "all"))
-    assert {2, 3, 8} <= set(evaluated)
 
 
 def interrupted(path: Path, at: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,20 +166,6 @@ def test_outputs_beyond_their_stored_dtype_are_recorded(
     monkeypatch.setattr(FormalLanguages, "evaluate", overflowing)
     assert build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True).failed == {"0": 0, "3": 0}
     verify_zoo(tmp_path / "zoo")
-
-
-def test_a_damaged_state_is_never_gone_on_from(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    interrupted(tmp_path / "zoo", 11, monkeypatch)
-    state = tmp_path / "zoo" / PROGRESS / "00001.safetensors"
-    state.write_bytes(b"hello")  # flipped bits and cuts: test_damage
-    with pytest.raises(ZooError, match=r"00001\.safetensors is damaged.*delete it to train that"):
-        build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
-    state.unlink()
-    build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
-    build_zoo(tmp_path / "whole", PROBLEM, SETTINGS, quiet=True)
-    assert_equal(open_zoo(tmp_path / "zoo"), open_zoo(tmp_path / "whole"))
 
 
 def test_no_training_on_top_of_a_lost_or_damaged_shard(

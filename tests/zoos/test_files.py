@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import resource
 import signal
@@ -12,14 +10,12 @@ import sys
 import textwrap
 import threading
 from pathlib import Path
-from typing import BinaryIO
 
 import pytest
 
 from wsrl.zoos.files import (
     remove_leftovers,
     write_atomically,
-    written_atomically,
 )
 
 
@@ -27,13 +23,6 @@ def test_a_file_is_written_and_nothing_else(tmp_path: Path) -> None:
     write_atomically(tmp_path / "a", b"one")
     write_atomically(tmp_path / "a", b"two")
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a", b"two")]
-
-
-def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
-    write_atomically(tmp_path / "a", b"one")
-    with pytest.raises(TypeError), written_atomically(tmp_path / "a") as file:
-        file.writelines([b"tw", None])
-    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a", b"one")]
 
 
 def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
@@ -128,35 +117,3 @@ def test_writers_do_not_lose_their_file_to_one_that_tidies_up(tmp_path: Path) ->
         done.set()
         for thread in tidying:
             thread.join()
-
-
-def test_a_partial_file_that_is_deleted_before_it_is_locked_is_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lock = fcntl.flock
-    deleted: list[Path] = []
-
-    def delete_first(file: BinaryIO, how: int) -> None:
-        if not deleted:
-            deleted.extend(tmp_path.iterdir())
-            deleted[0].unlink()
-        lock(file, how)
-
-    monkeypatch.setattr(fcntl, "flock", delete_first)
-    write_atomically(tmp_path / "a", b"one")
-    assert len(deleted) == 1
-    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a", b"one")]
-
-
-def test_without_locks_files_are_written_and_none_is_deleted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(errno.ENOLCK, "no locks here")
-
-    (tmp_path / "b.0123abcd.partial").write_text("half")
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    write_atomically(tmp_path / "a", b"one")
-    assert (tmp_path / "a").read_bytes() == b"one"
-    remove_leftovers(tmp_path)
-    assert partial_files(tmp_path) == ["b.0123abcd.partial"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -16,7 +15,6 @@ from torch import nn
 
 from tests.conftest import SMALL_PROBLEM
 from tests.zoos.test_published import write_languages
-from wsrl.cli import main
 from wsrl.problems import FormalLanguages
 from wsrl.zoos import (
     BuildSettings,
@@ -27,8 +25,7 @@ from wsrl.zoos import (
     pack_zoo,
     repair_zoo,
 )
-from wsrl.zoos.manifest import BACKUP, MANIFEST, SHARDS
-from wsrl.zoos.records import PROGRESS
+from wsrl.zoos.manifest import BACKUP, MANIFEST, PROGRESS, SHARDS
 
 PROBLEM = FormalLanguages(**SMALL_PROBLEM)
 SETTINGS = BuildSettings(runs=6, snapshots=[0, 2], hidden_size=3, num_layers=1, group_size=2)
@@ -144,43 +141,3 @@ def test_what_is_no_file_is_never_waited_for(
         for command in (repair_zoo, go_on, open_zoo):
             with contextlib.suppress(ZooError, OSError):
                 command(copy)
-
-
-def dangling(path: Path) -> None:
-    path.symlink_to("nothing is here")
-
-
-@pytest.mark.parametrize("make", [os.mkfifo, dangling])
-def test_a_lock_that_is_no_file_does_no_harm(make: Callable[[Path], None], tmp_path: Path) -> None:
-    build(tmp_path / "zoo", part=(1, 3))
-    make(tmp_path / "zoo" / "build.lock")
-    if make is dangling:  # a lock is not made where a link leads
-        with pytest.raises(OSError, match=r"build\.lock"):
-            build(tmp_path / "zoo")
-        assert not (tmp_path / "zoo" / "nothing is here").exists()
-    else:
-        build(tmp_path / "zoo")
-        open_zoo(tmp_path / "zoo").check()
-
-
-@pytest.mark.parametrize("command", [build, pack, published])
-def test_a_name_that_is_no_utf8_is_refused_at_once(
-    command: Callable[[Path], None], tmp_path: Path
-) -> None:
-    folder = tmp_path / os.fsdecode(b"z\xff")
-    with pytest.raises(ZooError, match="is no UTF-8") as caught:
-        command(folder)
-    str(caught.value).encode()  # it can be printed
-    assert not folder.exists()
-
-
-def test_a_complete_zoo_lists_a_shard(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pack(tmp_path / "zoo")
-    content = json.loads((tmp_path / "zoo" / MANIFEST).read_text())
-    content.pop("sha256")
-    content["shards"] = []
-    for name in (MANIFEST, BACKUP):
-        (tmp_path / "zoo" / name).write_text(json.dumps(content))
-    for command in ("info", "verify", "repair"):
-        assert main(["zoo", command, str(tmp_path / "zoo")]) == 1
-        assert "it is complete, but lists no shards" in capsys.readouterr().err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import wsrl
-from wsrl.cli import main
 from wsrl.rnn import RNNSpec
-from wsrl.zoos import Manifest, ZooError, assembly, open_zoo, pack_zoo, verify_zoo
+from wsrl.zoos import Manifest, ZooError, open_zoo, pack_zoo, shards, verify_zoo
 
 KINDS = {"lstm": nn.LSTM, "gru": nn.GRU, "tanh": nn.RNN}
 COUNT = 12
@@ -271,7 +269,6 @@ def test_a_cell_that_a_state_dict_does_not_tell_must_be_said(tmp_path: Path) -> 
     with pytest.raises(ValueError, match=r"m00\.pt: .* tanh from ReLU, .*--cell linear or "):
         pack(folder, tmp_path / "zoo")
     zoo = pack(folder, tmp_path / "zoo", cell="tanh")
-    assert zoo.manifest.source["read_from"] == "state dicts (the cell tanh was given)"
     inputs = zoo.read("sequences")[1]
     torch.testing.assert_close(zoo.read("outputs")[1], models[1](inputs), rtol=1e-5, atol=1e-6)
     named = list(zip(files_of(folder), models, strict=True))
@@ -303,12 +300,6 @@ def test_parameters_that_are_not_finite_are_counted_and_left_out(tmp_path: Path)
         pack([models[3]], tmp_path / "none")
 
 
-def test_the_rnns_of_a_zoo_have_one_spec(tmp_path: Path) -> None:
-    folder = save_models(tmp_path / "models", [Model(), Model(), Model(hidden=5)])
-    with pytest.raises(ValueError, match=r"m00\.pt is gru 1x4.*but m02\.safetensors is gru 1x5"):
-        pack(folder, tmp_path / "zoo")
-
-
 def test_what_is_no_model_is_refused_by_name(tmp_path: Path) -> None:
     def refused(models: Any, message: str) -> None:
         with pytest.raises(ValueError, match=message):
@@ -320,6 +311,7 @@ def test_what_is_no_model_is_refused_by_name(tmp_path: Path) -> None:
     refused([nn.Linear(2, 3)], "0: expected exactly one nn.LSTM")
     refused(tmp_path / "none", "no folder of state dicts")
     refused(tmp_path, r"expected files \*\.pt, \*\.pth, \*\.safetensors")
+    refused([Model(), Model(hidden=5)], "0 is gru 1x4.*but 1 is gru 1x5")
     state = Model().state_dict()
     cases: list[tuple[Any, str]] = [
         ({"epoch": 3, "model": state}, "tensors alone: epoch, model is something else"),
@@ -343,7 +335,7 @@ def test_packing_goes_on_where_it_was_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models, written = make_models(), []
-    write = assembly.write_shard
+    write = shards.write_shard
 
     def fail_at_two(folder: Path, index: int, *rest: Any) -> Any:
         if index == 2:
@@ -351,7 +343,7 @@ def test_packing_goes_on_where_it_was_interrupted(
         written.append(index)
         return write(folder, index, *rest)
 
-    monkeypatch.setattr(assembly, "write_shard", fail_at_two)
+    monkeypatch.setattr(shards, "write_shard", fail_at_two)
     with pytest.raises(OSError, match="no space left"):
         pack(models, tmp_path / "zoo", shard_rows=3)
     monkeypatch.undo()
@@ -384,86 +376,3 @@ def test_another_zoo_than_the_one_in_the_folder_is_refused(tmp_path: Path) -> No
 
 
 # The command, and training on a zoo of GRUs that are trained here.
-
-
-def train_gru(threshold: float, optimiser: str) -> nn.Module:
-    """Train a GRU for some steps to say whether the running mean is above a threshold."""
-    model = Model()
-    kinds = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
-    steps = kinds[optimiser](model.parameters(), lr=0.05)
-    for _ in range(8):
-        inputs = torch.rand(16, 6, 3)
-        means = inputs[..., 0].cumsum(1) / torch.arange(1, 7)
-        loss = nn.functional.cross_entropy(model(inputs).mT, (means > threshold).long())
-        steps.zero_grad()
-        loss.backward()
-        steps.step()
-    return model
-
-
-@pytest.fixture(scope="module")
-def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A zoo that the command packed; tests must not write to it."""
-    base = tmp_path_factory.mktemp("packed")
-    thresholds = [0.3 + index / 60 for index in range(24)]
-    optimisers = ["adam", "sgd"] * 12
-    trained = map(train_gru, thresholds, optimisers)
-    folder = save_models(base / "models", list(trained))
-    table = {"file": files_of(folder), "threshold": thresholds, "optimiser": optimisers}
-    path = write_csv(base / "runs.csv", table)
-    args = ["zoo", "pack", str(folder), "--table", str(path), "--out", str(base / "zoo")]
-    args += ["--output_kind", "categorical", "--inputs", "uniform", "--length", "6"]
-    args += ["--sequences_stored", "8", "--task", "threshold"]
-    assert main(args) == 0
-    assert main(args) == 0  # nothing left to do
-    return base / "zoo"
-
-
-def test_info_and_verify(packed: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["zoo", "verify", str(packed)]) == 0
-    assert "24 snapshots, 8 sequences" in capsys.readouterr().out
-    assert main(["zoo", "info", str(packed)]) == 0
-    said = capsys.readouterr().out
-    assert "gru 1x4, 3 inputs, 2 outputs" in said
-    assert "performance  not known" in said
-    assert "  threshold  real\n  optimiser  2 classes: adam, sgd" in said
-    assert main(["zoo", "pack", str(packed.parent / "models"), "--out", str(packed)]) == 2
-    assert "output_kind" in capsys.readouterr().err
-
-
-def test_fit_on_a_packed_zoo(packed: Path, tmp_path: Path) -> None:
-    quick = ["--data.zoo", str(packed), "--data.steps_per_epoch", "3", "--trainer.max_steps", "3"]
-    quick += ["--data.batch_size", "8", "--trainer.enable_model_summary", "false"]
-    emulation = ["--model", "EmulationModule", "--model.encoder", "InteractiveProbing"]
-    emulation += ["--model.encoder.reader_width", "8", "--model.emulator_width", "8"]
-    run = tmp_path / "emulation"
-    # Figures are drawn, too: nobody knows these RNNs' performance.
-    assert main(["fit", *emulation, *quick, "--run", str(run)]) == 0
-    assert main(["test", "--run", str(run), "--ckpt_path", "best"]) == 0
-    data = wsrl.ZooDataModule(str(packed))
-    assert data.zoo.read("property.threshold")[data.rows("ood")].min() > 0.6
-    metrics = json.loads((run / "test.json").read_text())["metrics"]
-    assert 0 < metrics["ood/total_variation"] < 1
-    assert not any("clone" in name for name in metrics)
-    module = wsrl.EmulationModule.load_from_checkpoint(run / "checkpoints" / "best.ckpt")
-    assert module.encoder.config()["init_args"]["input_activation"] == "sigmoid"
-
-    pretrained = str(run / "checkpoints" / "best.ckpt")
-    for target, metric in (("threshold", "mae"), ("optimiser", "exact_match")):
-        folder = tmp_path / target
-        prediction = ["--model", "PredictionModule", "--model.target", target]
-        prediction += ["--model.pretrained", pretrained, "--trainer.logger", "false"]
-        assert main(["fit", *prediction, *quick, "--run", str(folder)]) == 0
-        assert main(["test", "--run", str(folder), "--ckpt_path", "best"]) == 0
-        metrics = json.loads((folder / "test.json").read_text())["metrics"]
-        assert metrics[f"ood/{metric}"] >= 0
-    predict = ["predict", "--run", str(folder), "--ckpt_path", "best", "--out"]
-    assert main([*predict, str(tmp_path / "e.csv")]) == 0
-    frame = wsrl.read_embeddings(tmp_path / "e.csv")
-    known = pd.read_csv(packed.parent / "runs.csv")
-    assert frame["name"].tolist() == known["file"].tolist()
-    assert frame["threshold"].tolist() == known["threshold"].tolist()
-    assert frame["optimiser"].tolist() == known["optimiser"].tolist()
-    assert set(frame["predicted_optimiser"]) <= {"adam", "sgd"}
-    assert set(frame["split"]) == {"train", "validation", "ood"}
-    assert main([*predict, str(tmp_path / "e.xlsx")]) == 1

@@ -54,19 +54,6 @@ def test_a_sound_zoo_verifies(zoo_path: Path) -> None:
         verify_zoo(zoo_path, sequences=0)
 
 
-def test_missing_folder_and_missing_manifest(tmp_path: Path) -> None:
-    with pytest.raises(ZooError, match="no such folder"):
-        open_zoo(tmp_path / "nowhere")
-    with pytest.raises(ZooError, match=r"holds no manifest\.json"):
-        open_zoo(tmp_path)
-
-
-def test_unfinished(copy: Path) -> None:
-    edit_manifest(copy, complete=False)
-    with pytest.raises(ZooError, match="unfinished"):
-        open_zoo(copy)
-
-
 def test_newer_schema(copy: Path) -> None:
     edit_manifest(copy, schema=99)
     with pytest.raises(ZooError, match=r"schema 99.*newer wsrl"):
@@ -78,17 +65,9 @@ def test_newer_schema(copy: Path) -> None:
     [
         (("spec",), {"cell": "lstm"}, "spec: .*input_size"),
         (("build",), {"runs": 3}, "snapshots is missing"),
-        (("build",), None, "build must be an object"),
-        (("build", "seed"), 1.5, "seed must be a whole number, not 1.5"),
-        (("columns",), 3, "columns must be an object, .*, not 3"),
         (("columns", "run", "dtype"), "I63", r"columns.run.dtype must match .*F16.*, not 'I63'"),
-        (("columns", "task", "shape"), [0], r"columns.task.shape\[0\] must be at least 1, not 0"),
         (("shards", 0, "file"), "../../secret.safetensors", r"shards\[0\].file must match"),
-        (("shards", 0, "rows"), 1, "its shards hold"),
-        (("shards", 1), 7, r"shards\[1\] must be an object"),
         (("failed",), {"../x": 1}, r"failed.'../x' must match"),
-        (("versions", "torch"), 2, "versions.torch must be text, not 2"),
-        (("origin",), "moon", "origin must be 'built', 'official' or 'packed', not 'moon'"),
         (("secret",), 1, "secret is unknown"),
     ],
 )
@@ -100,12 +79,6 @@ def test_what_a_manifest_must_not_say(
     reduce(operator.getitem, parents, content)[last] = value
     edit_manifest(copy, **content)
     with pytest.raises(ZooError, match=f"manifest.json is damaged: {message}"):
-        open_zoo(copy)
-
-
-def test_missing_shard(copy: Path) -> None:
-    shard(copy).unlink()
-    with pytest.raises(ZooError, match=r"00001\.safetensors is missing"):
         open_zoo(copy)
 
 

@@ -11,26 +11,22 @@ from typing import TYPE_CHECKING, Literal
 from wsrl.cli.commands import command, read, run
 from wsrl.cli.parsing import HELP, Count, Options
 from wsrl.environment import check_training
-from wsrl.studies.configs import Config
+from wsrl.studies.configs import Config, read_config
 
 if TYPE_CHECKING:
     from wsrl.studies.benchmark.settings import BenchmarkSettings
 
 
 def _with_tier(configs: Sequence[Config], words: Sequence[str]) -> Sequence[Config]:
-    """Return the config files of a benchmark, that of its tier first.
-
-    Raises:
-        argparse.ArgumentError: where neither a tier nor a config is given.
-        ValueError: for an unknown tier.
-    """
+    """Return the config files of a benchmark, that of its tier first."""
     from wsrl.studies.benchmark.settings import TIERS, tier_config
 
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--tier")
     tier = parser.parse_known_args([*words])[0].tier
     if tier is not None:
-        return [Config.read(tier_config(tier)), *configs]
+        path = tier_config(tier)
+        return [Config(path, read_config(path)), *configs]
     if not configs and not HELP & {*words}:
         raise ArgumentError(None, f"say which --tier: {', '.join(TIERS)}; or a --config")
     return configs

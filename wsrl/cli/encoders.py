@@ -37,10 +37,34 @@ def encoders(
         out: write what was measured to this file too, as JSON (of several encoders: a list)
         hidden_sizes: at which the cost is measured
     """
-    for name, value in {"out": out, "hidden_sizes": hidden_sizes}.items():
-        if measure is None and value is not None:
-            raise ValueError(f"--{name} is for what --measure finds; give --measure NAME")
-    return _list(json) if measure is None else _measure(measure, out, hidden_sizes, json)
+    if measure is None:
+        for name, value in {"out": out, "hidden_sizes": hidden_sizes}.items():
+            if value is not None:
+                raise ValueError(f"--{name} is for what --measure finds; give --measure NAME")
+        return _list(json)
+    from wsrl.analysis.encoder_properties import HIDDEN_SIZES, measure_encoder
+    from wsrl.encoders import get_encoder
+    from wsrl.studies.tables import PUBLISHED_SPEC
+    from wsrl.zoos.files import remove_leftovers, write_atomically
+
+    for name in measure:
+        get_encoder(name)  # all of them before the first is measured
+    file = None if out is None else Path(out)
+    if file is not None and not file.parent.is_dir():
+        raise FileNotFoundError(f"no folder {file.parent} to write {file.name} to (--out)")
+    sizes = hidden_sizes or HIDDEN_SIZES
+    found = {name: measure_encoder(name, PUBLISHED_SPEC, sizes) for name in measure}
+    facts = [{"name": name, **properties.to_dict()} for name, properties in found.items()]
+    text = to_json(facts[0] if len(facts) == 1 else facts, indent=1)
+    if file is not None:
+        remove_leftovers(file.parent, file.name)
+        write_atomically(file, f"{text}\n".encode())
+    if json:
+        return text
+    for name, properties in found.items():
+        say(name)
+        _print(properties)
+    return None
 
 
 def _list(json: bool) -> str | None:
@@ -54,33 +78,6 @@ def _list(json: bool) -> str | None:
         for row in rows
     ]
     print_table(["encoder", "parameters", "permutation invariant"], cells)
-    return None
-
-
-def _measure(
-    names: list[str], out: str | None, sizes: list[Count] | None, json: bool
-) -> str | None:
-    from wsrl.analysis.encoder_properties import HIDDEN_SIZES, measure_encoder
-    from wsrl.encoders import get_encoder
-    from wsrl.studies.tables import PUBLISHED_SPEC
-    from wsrl.zoos.files import remove_leftovers, write_atomically
-
-    for name in names:
-        get_encoder(name)  # all of them before the first is measured
-    file = None if out is None else Path(out)
-    if file is not None and not file.parent.is_dir():
-        raise FileNotFoundError(f"no folder {file.parent} to write {file.name} to (--out)")
-    found = {name: measure_encoder(name, PUBLISHED_SPEC, sizes or HIDDEN_SIZES) for name in names}
-    facts = [{"name": name, **properties.to_dict()} for name, properties in found.items()]
-    text = to_json(facts[0] if len(facts) == 1 else facts, indent=1)
-    if file is not None:
-        remove_leftovers(file.parent, file.name)
-        write_atomically(file, f"{text}\n".encode())
-    if json:
-        return text
-    for name, properties in found.items():
-        say(name)
-        _print(properties)
     return None
 
 

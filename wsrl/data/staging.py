@@ -7,17 +7,15 @@ import hashlib
 import logging
 import os
 import shutil
-from functools import partial
 from pathlib import Path
 
-from wsrl.jobs import locked
 from wsrl.safe_files import read_regular
 from wsrl.strict_json import LARGEST_JSON
 from wsrl.zoos import Zoo, ZooError, open_zoo
-from wsrl.zoos.files import PARTIAL, checksum, remove
-from wsrl.zoos.folder import check_name
+from wsrl.zoos.files import checksum, remove
+from wsrl.zoos.folder import write_folder
 from wsrl.zoos.manifest import MANIFEST, SHARDS
-from wsrl.zoos.published.hints import ARGUMENTS
+from wsrl.zoos.published.reading import ARGUMENTS
 
 _log = logging.getLogger("wsrl")
 
@@ -65,32 +63,17 @@ def stage_zoo(zoo: Zoo, stage_to: str) -> None:
         OSError: where the folder cannot be written or has too little space.
         ValueError: as ``staged_path``.
     """
-    target = staged_path(zoo, stage_to)
-    check_name(target)
-    if _is_copy(zoo, target):  # nothing needs to be written then
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with locked(target.with_name(f"{target.name}.lock"), partial(_wait, [])):
-        unfinished = target.with_name(f"{target.name}{PARTIAL}")
-        remove(unfinished)
-        if _is_copy(zoo, target):  # another job made it meanwhile
-            return
-        if os.path.lexists(target):
-            target.rename(unfinished)  # at once: nobody opens half of it
-            remove(unfinished)
-        _check_space(zoo, target.parent)
-        try:
-            unfinished.mkdir()
-            _copy(zoo, unfinished)
-            unfinished.rename(target)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+    target, waiting = staged_path(zoo, stage_to), list[str]()
 
+    def wait(holder: str) -> None:
+        if not waiting:
+            _log.warning("Waiting for %s, which stages the same zoo.", holder)
+            waiting.append(holder)
 
-def _wait(said: list[str], holder: str) -> None:
-    if not said:
-        _log.warning("Waiting for %s, which stages the same zoo.", holder)
-        said.append(holder)
+    if not _is_copy(zoo, target):  # else nothing needs to be written
+        write_folder(
+            target, lambda folder: _copy(zoo, target, folder), wait, lambda: _is_copy(zoo, target)
+        )
 
 
 def open_staged(zoo: Zoo, stage_to: str) -> Zoo:
@@ -128,7 +111,13 @@ def _is_copy(zoo: Zoo, folder: Path) -> bool:
     return copy.manifest == zoo.manifest
 
 
-def _copy(zoo: Zoo, folder: Path) -> None:
+def _copy(zoo: Zoo, place: Path, folder: Path) -> None:
+    """Copy a zoo into a new folder, and remove what is in the place that it will get."""
+    if os.path.lexists(place):
+        old = folder / "old"
+        place.rename(old)  # at once: nobody opens half of it
+        remove(old)
+    _check_space(zoo, folder)
     wanted = {f"{SHARDS}/{shard.file}": shard.sha256 for shard in zoo.manifest.shards}
     for name in _files(zoo):
         source, target = zoo.path / name, folder / name

@@ -19,8 +19,7 @@ from wsrl.rnn.linearization import (
     state_size,
     unflatten_state,
 )
-from wsrl.rnn.population import State, run_population
-from wsrl.rnn.prepared import PreparedPopulation
+from wsrl.rnn.population import PreparedPopulation, State, run_population
 from wsrl.rnn.spec import RNNSpec, TensorSpec
 from wsrl.rnn.state_dicts import OpenCellError, read_state_dict, weights_from_state_dict
 from wsrl.rnn.weights import (

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection
 from functools import cache
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
 from wsrl.rnn.kernels import cpu
-from wsrl.rnn.kernels.compilation import LIBRARIES, library, warn_once
+from wsrl.rnn.kernels.compilation import LIBRARIES, library, log_once
 from wsrl.rnn.kernels.functions import Kernels
 from wsrl.rnn.weights import RNNWeights
 
@@ -31,9 +30,11 @@ LARGEST_ON_GPU = 64
 SMALL_ON_GPU, SHARED_MEMORY = 32, 163840
 """Up to this size every GPU has the shared memory; above it, this many bytes are needed."""
 
-_NOTHING = torch.empty(0)
-
-_log = logging.getLogger("wsrl")
+_SLOWER = {
+    "cpu": "PyTorch does the kernels' work instead, slower (populations of RNNs about five times); "
+    "install g++ to change that.",
+    "triton": "Populations of RNNs on the GPU run in PyTorch instead, far slower.",
+}
 
 
 def check_backend(backend: str, kind: str = ELEMENTWISE, *tensors: Tensor) -> None:
@@ -50,10 +51,7 @@ def check_backend(backend: str, kind: str = ELEMENTWISE, *tensors: Tensor) -> No
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}; choose {', '.join(BACKENDS)}")
     if backend in ("cpu", "triton"):
-        if isinstance(missing := _kernels(backend, kind), Exception):
-            raise ValueError(f"backend {backend!r} cannot be used here: {missing}; try auto")
-        if reason := _obstacle(backend, tensors):
-            raise ValueError(f"backend {backend!r} cannot run this: {reason}; try auto")
+        _require(backend, _missing(backend, kind) or _obstacle(backend, tensors))
 
 
 def choose_backend(backend: Backend, weights: RNNWeights, *others: Tensor) -> str:
@@ -72,7 +70,7 @@ def choose_backend(backend: Backend, weights: RNNWeights, *others: Tensor) -> st
     named = backend in ("cpu", "triton")
     if named and spec.cell not in cells_with_kernels(backend):
         check_backend(backend)
-        _log_once(f"Backend {backend!r} has no kernels of {spec.cell} RNNs; PyTorch runs them.")
+        log_once(f"Backend {backend!r} has no kernels of {spec.cell} RNNs; PyTorch runs them.")
         return "eager"
     check_backend(backend, spec.cell, *tensors)
     if backend == "auto" and weights.flat.is_cpu and spec.hidden_size > LARGEST_HIDDEN:
@@ -82,8 +80,8 @@ def choose_backend(backend: Backend, weights: RNNWeights, *others: Tensor) -> st
         return "eager"
     if chosen == "triton" and (reason := _too_large(spec.hidden_size, weights.flat.device)):
         if named:
-            raise ValueError(f"backend {backend!r} cannot run this: {reason}; try auto")
-        _log_once(f"{reason}. {_SLOWER}")
+            _require(backend, reason)
+        log_once(f"{reason}. {_SLOWER[chosen]}")
         return "eager"
     return chosen
 
@@ -106,10 +104,10 @@ def choose_elementwise(backend: Backend, *tensors: Tensor, kind: str = ELEMENTWI
     wanted = natural if backend == "auto" else backend
     if wanted == "eager" or _obstacle(wanted, tensors):
         return "eager"
-    known = LIBRARIES if wanted == "cpu" else (ELEMENTWISE, *cells_with_kernels(wanted))
-    if isinstance(missing := _kernels(wanted, kind), Exception):
-        warn_once(str(missing)) if wanted == "cpu" else _log_once(f"{missing}. {_SLOWER}")
+    if missing := _missing(wanted, kind):
+        log_once(f"{missing}. {_SLOWER[wanted]}")
         return "eager"
+    known = LIBRARIES if wanted == "cpu" else (ELEMENTWISE, *cells_with_kernels(wanted))
     return wanted if kind in known else "eager"
 
 
@@ -130,13 +128,6 @@ def kernels_of(chosen: str) -> Kernels:
     return kernels
 
 
-def _kernels(backend: str, kind: str) -> object:
-    """Return the kernels of a backend, or the error that says why there are none."""
-    if backend == "triton":
-        return triton_kernels()
-    return library(kind) if kind in LIBRARIES else cpu
-
-
 @cache
 def triton_kernels() -> Kernels | ImportError:
     """Return the Triton kernels, or why there are none."""
@@ -151,13 +142,18 @@ def triton_kernels() -> Kernels | ImportError:
     return gpu if torch.cuda.is_available() else ImportError("PyTorch finds no CUDA GPU")
 
 
-_SLOWER = "Populations of RNNs on the GPU run in PyTorch instead, far slower."
+def _require(backend: str, obstacle: object) -> None:
+    if obstacle:
+        raise ValueError(f"backend {backend!r} cannot be used here: {obstacle}; try auto")
 
 
-@cache
-def _log_once(message: str) -> None:
-    """Log a warning; a process logs each once."""
-    _log.warning(message)
+def _missing(backend: str, kind: str) -> Exception | None:
+    """Return why a backend has no kernels on this machine, or ``None``."""
+    if backend == "triton":
+        found = triton_kernels()
+    else:
+        found = library(kind) if kind in LIBRARIES else None
+    return found if isinstance(found, Exception) else None
 
 
 def _too_large(size: int, device: torch.device) -> str | None:
@@ -183,31 +179,15 @@ def _obstacle(backend: str, tensors: tuple[Tensor, ...]) -> str | None:
             return f"a tensor is {value.dtype}, not torch.float32"
         if value.numel() == 0:
             return f"a tensor is empty: {tuple(value.shape)}"
-    if not tensors:
-        return None
-    if torch.is_autocast_enabled(tensors[0].device.type):
+        try:
+            value.data_ptr()
+        except RuntimeError:  # wrapped, it has no memory of its own
+            return "a transform of torch.func is active"
+        if forward_ad.unpack_dual(value).tangent is not None:
+            return "forward-mode differentiation is active"
+    if tensors and torch.is_autocast_enabled(tensors[0].device.type):
         return "autocast is on"
-    try:
-        _Probe.apply(_NOTHING)  # type: ignore[no-untyped-call]
-    except RuntimeError:
-        return "a transform of torch.func is active"
-    if any(forward_ad.unpack_dual(value).tangent is not None for value in tensors):
-        return "forward-mode differentiation is active"
     return None
-
-
-class _Probe(torch.autograd.Function):
-    """Cannot be applied in transforms of torch.func, as the kernels' functions cannot."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor) -> Tensor:
-        """Return the tensor."""
-        return value
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        """Return the gradient."""
-        return gradient
 
 
 def _reaches(backend: str, device: torch.device) -> bool:

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from wsrl.rnn.backends import Backend, choose_backend, kernels_of
 from wsrl.rnn.kernels import functions
-from wsrl.rnn.population import run_eagerly, run_population
+from wsrl.rnn.population import check_run, run_eagerly
 from wsrl.rnn.weights import RNNWeights
 
 
@@ -36,7 +36,7 @@ def population_cross_entropy(
     """Return each RNN's ``sequence_cross_entropy`` on its own sequences.
 
     Gradients go to the weights only. The kernels compute them together with the losses, sequence by
-    sequence, and skip sequences with a weight of 0.
+    sequence, and skip sequences with a weight of 0; they are not differentiable in turn.
 
     Args:
         weights: the RNNs.
@@ -55,26 +55,18 @@ def population_cross_entropy(
     _check(weights, inputs, targets, sequence_weights)
     chosen = choose_backend(backend, weights, inputs, sequence_weights)
     if chosen == "eager":
-        outputs, _ = run_population(weights, inputs, backend="eager")
+        outputs, _ = run_eagerly(weights, inputs)
         return sequence_cross_entropy(outputs, targets, sequence_weights)
     data = (inputs, targets, sequence_weights)
     losses: Tensor = functions.CrossEntropy.apply(  # type: ignore[no-untyped-call]
-        weights.flat, weights.spec, kernels_of(chosen), _eager, data
+        weights.flat, weights.spec, kernels_of(chosen), *data
     )
     return losses
 
 
-def _eager(weights: RNNWeights, inputs: Tensor, targets: Tensor, wanted: Tensor) -> Tensor:
-    return sequence_cross_entropy(run_eagerly(weights, inputs)[0], targets, wanted)
-
-
 def _check(weights: RNNWeights, inputs: Tensor, targets: Tensor, sequence_weights: Tensor) -> None:
+    check_run(weights, inputs, None)
     wanted = (len(weights), *inputs.shape[1:3])
-    if inputs.ndim != 4 or inputs.shape[0] != wanted[0] or 0 in inputs.shape[1:3]:
-        raise ValueError(
-            f"inputs must be (P, S, T, I) = ({wanted[0]}, S, T, {weights.spec.input_size}) with S, "
-            f"T >= 1, not {tuple(inputs.shape)}"
-        )
     if targets.shape != wanted or sequence_weights.shape != wanted[:2]:
         raise ValueError(
             f"targets must be (P, S, T) = {wanted} and sequence_weights (P, S) = {wanted[:2]}, "

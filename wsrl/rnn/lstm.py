@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from wsrl.rnn.backends import kernels_serve
 from wsrl.rnn.kernels import cpu
-from wsrl.rnn.kernels.functions import differentiable_gradients
+from wsrl.rnn.kernels.functions import differentiate_once
 
 
 def fused_cells_serve(*tensors: Tensor) -> bool:
@@ -24,12 +24,7 @@ def fused_cells_serve(*tensors: Tensor) -> bool:
 
 
 def run_lstm(layer: nn.LSTM, values: Tensor) -> Tensor:
-    """Run a module on ``values (T, R, I)`` from zeros; return ``(T, R, H)``.
-
-    Args:
-        layer: one layer in one direction, with biases, time first.
-        values: the input.
-    """
+    """Run one layer in one direction, with biases, on ``values (T, R, I)``: ``(T, R, H)``."""
     if fused_cells_serve(values, cast(Tensor, layer.weight_ih_l0)):
         return run_lstm_layer(project(layer, 0, values), cast(Tensor, layer.weight_hh_l0))[0]
     hidden: Tensor = layer(values)[0]
@@ -39,16 +34,7 @@ def run_lstm(layer: nn.LSTM, values: Tensor) -> Tensor:
 def run_lstm_cell(
     cell: nn.LSTMCell, values: Tensor, state: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Run a module with biases for one step.
-
-    Args:
-        cell: the module.
-        values: ``(R, I)``.
-        state: ``(h, c)``, each ``(R, H)``.
-
-    Returns:
-        The new state.
-    """
+    """Return the state ``(h, c)``, each ``(R, H)``, after one step with ``values (R, I)``."""
     if not fused_cells_serve(values, *state, cell.weight_ih):
         new_state: tuple[Tensor, Tensor] = cell(values, state)
         return new_state
@@ -79,49 +65,28 @@ def run_lstm_layer(
     if state is None:
         zeros = driven.new_zeros(driven.shape[1], recurrent.shape[1])
         state = (zeros, zeros)
-    _check(driven, recurrent, state)
+    given, (rows, size) = (driven, recurrent, *state), state[0].shape
+    wanted = [(len(driven), rows, 4 * size), (4 * size, size), (rows, size), (rows, size)]
+    if [part.shape for part in given] != wanted or not fused_cells_serve(*given):
+        kinds = ", ".join(f"{tuple(part.shape)} {part.dtype} on {part.device}" for part in given)
+        raise ValueError(
+            "driven, recurrent, h and c must be (T, R, 4H), (4H, H), (R, H) and (R, H), float32 on "
+            f"the CPU outside autocast, not {kinds}"
+        )
     hidden, memory = _Layer.apply(driven, recurrent, *state)  # type: ignore[no-untyped-call]
     return hidden, (hidden[-1], memory)
 
 
 def project(layer: nn.LSTM | nn.LSTMCell, index: int | None, values: Tensor) -> Tensor:
-    """Return what drives a layer: ``values (..., I)`` times its input weights, plus both biases.
+    """Return ``values (..., I)`` times a layer's input weights, plus both biases.
 
-    Args:
-        layer: the module whose weights these are.
-        index: which layer of an ``nn.LSTM``; ``None`` for a cell.
-        values: the layer's input.
+    ``index`` says which layer of an ``nn.LSTM``; it is ``None`` for a cell.
     """
     suffix = "" if index is None else f"_l{index}"
     matrix, b_ih, b_hh = (
         getattr(layer, f"{name}{suffix}") for name in ("weight_ih", "bias_ih", "bias_hh")
     )
     return functional.linear(values, matrix, b_ih + b_hh)
-
-
-def _check(driven: Tensor, recurrent: Tensor, state: tuple[Tensor, Tensor]) -> None:
-    size, rows = recurrent.shape[-1], driven.shape[1]
-    wanted = [(driven.shape[0], rows, 4 * size), (4 * size, size), (rows, size), (rows, size)]
-    given = (driven, recurrent, *state)
-    if [tuple(part.shape) for part in given] != wanted:
-        raise ValueError(
-            "driven, recurrent, h and c must be (T, R, 4H), (4H, H), (R, H) and (R, H), not "
-            + ", ".join(str(tuple(part.shape)) for part in given)
-        )
-    if not fused_cells_serve(*given):
-        kinds = {f"{part.dtype} on {part.device}" for part in given}
-        raise ValueError(f"fused cells take float32 on the CPU outside autocast, not {kinds}")
-
-
-def _run_eagerly(driven: Tensor, recurrent: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute in PyTorch what ``_Layer`` does, for gradients of gradients."""
-    outputs = []
-    for step in driven.unbind():
-        i, f, g, o = torch.addmm(step, h, recurrent.t()).chunk(4, 1)
-        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-        h = o.sigmoid() * c.tanh()
-        outputs.append(h)
-    return torch.stack(outputs), c
 
 
 class _Layer(torch.autograd.Function):
@@ -139,7 +104,7 @@ class _Layer(torch.autograd.Function):
             torch.mm(before[0], turned, out=own)
             cpu.lstm_cell(step, own, before[1], tuple(results))
             before = (results[0], results[1])
-        ctx.save_for_backward(driven, recurrent, h, c, gates, hidden, memory, squashed)
+        ctx.save_for_backward(recurrent, h, c, gates, hidden, memory, squashed)
         ctx.set_materialize_grads(False)
         return hidden, memory[-1].clone()
 
@@ -147,12 +112,8 @@ class _Layer(torch.autograd.Function):
     def backward(
         ctx: Any, d_hidden: Tensor | None, d_memory: Tensor | None
     ) -> tuple[Tensor | None, ...]:
-        driven, recurrent, h, c, gates, hidden, memory, squashed = ctx.saved_tensors
-        if torch.is_grad_enabled():  # the gradients themselves are to be differentiated
-            again = differentiable_gradients(
-                _run_eagerly, (driven, recurrent, h, c), (d_hidden, d_memory)
-            )
-            return tuple(again)
+        differentiate_once()
+        recurrent, h, c, gates, hidden, memory, squashed = ctx.saved_tensors
         h, c = h.contiguous(), c.contiguous()
         d_gates, d_h = torch.empty_like(gates), h.new_zeros(h.shape)
         d_c = torch.zeros_like(c)
@@ -163,7 +124,7 @@ class _Layer(torch.autograd.Function):
         for t in reversed(range(len(gates))):
             if d_hidden is not None:
                 d_h = d_h + d_hidden[t]
-            cpu.lstm_cell_backward(kept[0][t], before[t], kept[1][t], d_h, d_c, (to[t], d_c))
+            cpu.lstm_cell_backward(kept[0][t], before[t], kept[1][t], d_h, d_c, to[t])
             if t or ctx.needs_input_grad[2]:
                 d_h = to[t] @ recurrent
         d_recurrent = None

@@ -8,23 +8,39 @@ beyond 30, is not seen.
 
 from __future__ import annotations
 
+import copy
+import math
 import operator
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import product
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from wsrl.rnn.cells import get_cell, list_cells
-from wsrl.rnn.module_trials import Trial, run_trial
+from wsrl.rnn.population import run_eagerly
 from wsrl.rnn.spec import RNNSpec
 from wsrl.rnn.weights import RNNWeights
 
-_HARMLESS = (
-    *(nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
-    *(nn.AlphaDropout, nn.FeatureAlphaDropout),
-)
+LENGTHS = (5, 17, 1)
+"""Steps of the sequences that a module is run on; short, since chaotic RNNs amplify rounding."""
+
+SEQUENCES = 3
+"""Sequences of a batch; no length is the same, so that axes cannot be mistaken."""
+
+SCALES = (1.0, 10.0, 0.1)
+"""Standard deviations of the inputs from step to step."""
+
+
+_Layout: TypeAlias = Callable[[Tensor], Tensor]
+"""Puts sequences ``(S, T, ...)`` into the order that modules take."""
+
+
+class _NotRun(ValueError):
+    """Modules cannot be run on sequences."""
 
 
 def read_modules(modules: Sequence[nn.Module]) -> RNNWeights:
@@ -34,15 +50,28 @@ def read_modules(modules: Sequence[nn.Module]) -> RNNWeights:
     otherwise where and as they are.
     """
     chain = _Chain(modules)
-    parts = _find_parts(chain)
-    place = parts.linear.weight
-    for device, dtype in ((torch.device("cpu"), torch.float64), (place.device, place.dtype)):
-        trial = run_trial(chain, parts.weights_of, parts.spec, parts.rnn.batch_first, device, dtype)
-        if trial.ran:
-            break
-    if trial.flat is None:
-        raise ValueError(_refusal(chain, parts, trial))
-    return RNNWeights(trial.flat[None].to(place.device, place.dtype), parts.spec)
+    rnn, linear = (_only_child(chain, kind) for kind in (nn.RNNBase, nn.Linear))
+    own = {id(value) for part in (rnn, linear) for value in chain.get_submodule(part).parameters()}
+    if others := [name for name, value in chain.named_parameters() if id(value) not in own]:
+        shown = ", ".join(name.split(".", 2)[2] for name in others)
+        raise ValueError(f"parameters outside of the RNN and its readout: {shown}")
+    readout = chain.get_submodule(linear)
+    assert isinstance(readout, nn.Linear)
+    spec = _spec_of(chain.get_submodule(rnn), readout)
+    place = readout.weight
+    try:
+        try:
+            flat = _trial(chain, (rnn, linear), spec, torch.device("cpu"), torch.float64)
+        except _NotRun:
+            flat = _trial(chain, (rnn, linear), spec, place.device, place.dtype)
+    except ValueError as error:
+        kinds = ", ".join(type(part).__name__ for part in chain.parts)
+        raise ValueError(
+            f"{kinds} is not taken for its RNN and its readout: {error}. The readout's own values "
+            "are wanted, not their softmax. Where these two alone are meant, give "
+            "RNNWeights.from_module(rnn, linear)"
+        ) from error
+    return RNNWeights(flat[None].to(place.device, place.dtype), spec)
 
 
 class _Chain(nn.Module):
@@ -64,52 +93,25 @@ class _Chain(nn.Module):
         return value
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """The recurrent layer and the readout of a chain, their paths in it, and what they are."""
-
-    rnn: nn.RNNBase
-    rnn_path: str
-    linear: nn.Linear
-    linear_path: str
-    spec: RNNSpec
-
-    def weights_of(self, chain: nn.Module) -> Tensor:
-        """Return the weights of a copy of the chain, ``(N,)``, as its last run used them."""
-        paths = {"rnn": self.rnn_path, "linear": self.linear_path}
-        both = nn.ModuleDict({name: chain.get_submodule(path) for name, path in paths.items()})
-        # Attributes, not parameters: hooks and parametrisations set the weight that acts.
-        values: list[Tensor] = [
-            operator.attrgetter(tensor.name)(both) for tensor in self.spec.tensors
-        ]
-        return torch.cat([value.detach().reshape(-1) for value in values])
-
-
-def _find_parts(chain: _Chain) -> _Parts:
-    inside = list(chain.named_modules())
-    rnns = [(path, child) for path, child in inside if isinstance(child, nn.RNNBase)]
-    linears = [(path, child) for path, child in inside if isinstance(child, nn.Linear)]
-    if len(rnns) != 1 or len(linears) != 1:
+def _only_child(chain: _Chain, kind: type[nn.Module]) -> str:
+    """Return the path of the one module of a kind."""
+    found = [path for path, child in chain.named_modules() if isinstance(child, kind)]
+    if len(found) != 1:
         raise ValueError(
             "expected exactly one nn.LSTM, nn.GRU or nn.RNN and one nn.Linear as its readout, "
-            f"found {len(rnns)} and {len(linears)}"
+            f"found {len(found)} of {kind.__name__}"
         )
-    ((rnn_path, rnn),), ((linear_path, linear),) = rnns, linears
-    own = {id(value) for part in (rnn, linear) for value in part.parameters()}
-    if others := [_shown(name) for name, v in chain.named_parameters() if id(v) not in own]:
-        raise ValueError(f"parameters outside of the RNN and its readout: {', '.join(others)}")
-    return _Parts(rnn, rnn_path, linear, linear_path, _spec_of(rnn, linear))
+    return str(found[0])
 
 
-def _spec_of(rnn: nn.RNNBase, linear: nn.Linear) -> RNNSpec:
+def _spec_of(rnn: Any, linear: nn.Linear) -> RNNSpec:
     forms = {name: get_cell(name).torch_form for name in list_cells()}
     cells = [name for name, form in forms.items() if form is not None and form.reads(rnn)]
-    if not cells:
-        raise ValueError(f"no registered cell is {rnn}; the cells are {', '.join(forms)}")
-    if rnn.bidirectional:
-        raise ValueError("a bidirectional RNN is not supported: it reads ahead")
-    if rnn.proj_size:
-        raise ValueError(f"an LSTM with projections is not supported (proj_size={rnn.proj_size})")
+    if not cells or rnn.bidirectional or rnn.proj_size:
+        raise ValueError(
+            f"no registered cell is {rnn} (bidirectional RNNs and projections are not supported); "
+            f"the cells are {', '.join(forms)}"
+        )
     if bool(rnn.bias) != (linear.bias is not None):
         raise ValueError(
             f"biases in all parts or in none: the RNN has bias={bool(rnn.bias)}, "
@@ -123,25 +125,134 @@ def _spec_of(rnn: nn.RNNBase, linear: nn.Linear) -> RNNSpec:
     return RNNSpec(cells[0], *sizes, bool(rnn.bias))
 
 
-def _refusal(chain: _Chain, parts: _Parts, trial: Trial) -> str:
-    kind = ", ".join(type(part).__name__ for part in chain.parts)
-    inside = (f"{parts.rnn_path}.", f"{parts.linear_path}.")
-    beside = [
-        f"{_shown(path)} ({type(child).__name__})"
-        for path, child in chain.named_modules()
-        if next(child.children(), None) is None and not isinstance(child, _HARMLESS)
-        if not f"{path}.".startswith(inside)
-    ]
-    buffers = [name for name, _ in chain.named_buffers() if not name.startswith(inside)]
-    beside += [f"{_shown(name)} (buffer)" for name in buffers]
-    besides = f". Besides them it has {', '.join(beside[:8])}" if beside else ""
-    return (
-        f"{kind} is not taken for its {type(parts.rnn).__name__} and its readout: {trial.seen}"
-        f"{besides}. Where these two alone are meant, give RNNWeights.from_module(rnn, linear)"
-    )
+def _trial(
+    chain: _Chain, paths: tuple[str, str], spec: RNNSpec, device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    """Return the weights ``(N,)`` that modules use, if they compute what the modules do.
+
+    Sequences are given as vectors or as the numbers of one-hot vectors, batch first or time first,
+    alone or with ``None`` for a state. One sequence without a batch is only for modules that take
+    no batch: fewer faults would show.
+    """
+    batches: list[_Layout] = [lambda values: values, lambda values: values.transpose(0, 1)]
+    gaps, errors = {}, []
+    for layouts, tokens in product((batches, [lambda values: values[0]]), (False, True)):
+        for layout, others in product(layouts, ((), (None,))):
+            try:
+                run = partial(_run, chain, paths, spec, tokens=tokens, layout=layout, others=others)
+                flat, gap, seen = run(device=device, dtype=dtype)
+            except Exception as error:  # somebody's code, handed what it may not be made for
+                line = (str(error).splitlines() or [""])[0]
+                errors.append(f"{type(error).__name__}: {line[:200].rstrip('.')}")
+                continue
+            if gap <= torch.finfo(dtype).eps ** 0.5:  # half of the digits agree
+                return flat
+            gaps[gap] = seen
+        if gaps:
+            raise ValueError(gaps[min(gaps)])
+    raise _NotRun(f"it runs on sequences neither of vectors nor of tokens ({errors[0]})")
 
 
-def _shown(path: str) -> str:
-    """Return a path in a chain as it is in the user's module."""
-    inner = path.removeprefix("parts.")
-    return inner.partition(".")[2] or inner
+def _run(
+    chain: _Chain,
+    paths: tuple[str, str],
+    spec: RNNSpec,
+    tokens: bool,
+    layout: _Layout,
+    others: tuple[None, ...],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> tuple[Tensor, float, str]:
+    """Run a copy of the modules, and the weights that it used, on the same sequences.
+
+    One copy is run on all sequences: a module that keeps a state from run to run differs, too.
+
+    Returns:
+        The weights ``(N,)``, the largest difference in units of the outputs' size, and the same to
+        read.
+    """
+    generator = torch.Generator().manual_seed(0)
+    model = _copy_of(chain).eval().to(device, dtype)
+    rnn, linear = map(model.get_submodule, paths)
+    both = nn.ModuleDict({"rnn": rnn, "linear": linear})
+    largest, said = -1.0, ""
+    for length in LENGTHS:
+        inputs = _inputs(length, spec.input_size, tokens, generator).to(device, dtype)
+        given = layout(inputs.argmax(-1) if tokens else inputs)
+        with _alone(device, dtype):
+            outputs = model(given, *others)
+            # Attributes, not parameters: hooks and parametrisations set the weight that acts.
+            values = [operator.attrgetter(tensor.name)(both) for tensor in spec.tensors]
+            flat = torch.cat([value.detach().reshape(-1) for value in values])
+            wanted = run_eagerly(RNNWeights(flat[None], spec), inputs[None])[0][0]
+        alone = layout(inputs).ndim == 2
+        gap, seen = _difference(outputs, wanted[:1] if alone else wanted)
+        if gap > largest:
+            largest, said = gap, seen
+    return flat, largest, said
+
+
+def _inputs(length: int, size: int, tokens: bool, generator: torch.Generator) -> Tensor:
+    """Draw sequences ``(S, T, I)``: one-hot, or from step to step of another scale."""
+    if tokens:
+        return torch.eye(size)[torch.randint(size, (SEQUENCES, length), generator=generator)]
+    scale = torch.tensor(SCALES)[torch.arange(SEQUENCES * length) % len(SCALES)]
+    values = torch.randn(SEQUENCES, length, size, generator=generator)
+    return values * scale.view(SEQUENCES, length, 1)
+
+
+def _difference(outputs: Any, wanted: Tensor) -> tuple[float, str]:
+    """Compare what a module returned with outputs ``(S, T, O)``, in any order of their axes.
+
+    All steps are accepted, or the last step alone.
+    """
+    if not isinstance(outputs, Tensor):
+        return math.inf, f"it returns a {type(outputs).__name__}, not a tensor"
+    gaps = []
+    for order in (wanted, wanted.transpose(0, 1), wanted.transpose(1, 2), wanted[:, -1]):
+        if order.numel() == outputs.numel():
+            found = outputs.reshape(order.shape)
+            same = (found == order) | (found.isnan() & order.isnan())
+            apart = (found - order).abs().masked_fill(same, 0).nan_to_num(math.inf)
+            gaps.append(float(apart.max()))
+    if not gaps:
+        return math.inf, (
+            f"its outputs are {tuple(outputs.shape)} where those of the RNN and its readout are "
+            f"(S, T, O) = {tuple(wanted.shape)}"
+        )
+    size = float(wanted.nan_to_num(0, 0, 0).abs().max()) or 1.0
+    return min(gaps) / size, f"its outputs differ by {min(gaps):.2g} (theirs reach {size:.2g})"
+
+
+def _copy_of(modules: nn.Module) -> nn.Module:
+    """Copy modules, and the tensors that a run left in them, without autograd's graph.
+
+    Hooks of ``weight_norm`` and pruning leave such weights, which ``deepcopy`` alone refuses.
+    """
+    computed: dict[int, Any] = {}
+    for module in modules.modules():
+        for value in vars(module).values():
+            for item in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(item, Tensor) and not item.is_leaf:
+                    computed[id(item)] = item.detach().clone()
+    return copy.deepcopy(modules, computed)
+
+
+@contextmanager
+def _alone(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
+    """Run without gradients or autocast; random state and default dtype are restored afterwards.
+
+    The default dtype is changed since many models make their first state by ``torch.zeros``.
+    """
+    before = torch.get_default_dtype()
+    cuda = [device] if device.type == "cuda" else []
+    with (
+        torch.no_grad(),
+        torch.autocast(device.type, enabled=False),
+        torch.random.fork_rng(devices=cuda),
+    ):
+        torch.set_default_dtype(dtype)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(before)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from wsrl.rnn.backends import Backend, choose_backend, kernels_of
-from wsrl.rnn.cells import LayerState, Tensors, project
-from wsrl.rnn.kernels import functions
-from wsrl.rnn.spec import RNNSpec
+from wsrl.rnn.backends import Backend, check_backend, choose_backend, kernels_of
+from wsrl.rnn.cells import Cell, LayerState, Tensors, project
+from wsrl.rnn.kernels import cpu, functions
 from wsrl.rnn.weights import RNNWeights
 
 State: TypeAlias = tuple[Tensor, ...]
 """A population's state, a tensor ``(L, B, S, H)`` for each part: ``(h, c)`` of LSTMs."""
+
+Ready: TypeAlias = tuple[list[Tensors], Tensor, Tensor | None]
+"""Weights as PyTorch takes them: what ``Cell.prepare`` makes of each layer's tensors, the readout
+``(B, H, O)`` and its bias ``(B, O)``."""
 
 CORES_PER_RNN = 4
 """A kernel runs an RNN on one core about as fast as PyTorch on this many."""
@@ -28,7 +31,8 @@ def run_population(
 ) -> tuple[Tensor, State]:
     """Run ``B`` RNNs with ``B`` different weights, each on its own ``S`` sequences.
 
-    The values, and the gradients to inputs, state and weights, are those of ``torch.nn``.
+    The values, and the gradients to inputs, state and weights, are those of ``torch.nn``. Gradients
+    of kernels cannot be differentiated in turn; those of ``eager`` can.
 
     Args:
         weights: the RNNs.
@@ -44,6 +48,7 @@ def run_population(
         The outputs ``(B, S, T, O)`` (the readout's values, not normalised) and the state after the
         last step.
 
+    >>> from wsrl.rnn import RNNSpec
     >>> spec = RNNSpec("gru", input_size=3, hidden_size=8, num_layers=1, output_size=2)
     >>> weights = RNNWeights(torch.randn(5, spec.num_parameters), spec)
     >>> outputs, state = run_population(weights, torch.randn(5, 4, 10, 3))
@@ -55,117 +60,87 @@ def run_population(
             cannot run this.
     """
     start = check_run(weights, inputs, state)
-    chosen = choose_for_run(backend, weights, inputs, start)
+    chosen = _choose(backend, weights, inputs, start)
     if chosen == "eager":
         return run_eagerly(weights, inputs, start)
-    outputs, *last = functions.Run.apply(  # type: ignore[no-untyped-call]
-        weights.flat, inputs, weights.spec, kernels_of(chosen), run_eagerly, *(start or ())
-    )
-    return outputs, tuple(last)
+    return _run_kernels(kernels_of(chosen), weights, inputs, start)
 
 
-def choose_for_run(
-    backend: Backend, weights: RNNWeights, inputs: Tensor, start: State | None
-) -> str:
-    """Return ``eager``, ``cpu`` or ``triton``; arguments and errors as of ``run_population``."""
-    if backend == "auto" and inputs.is_cpu:
-        # torch.compile cannot trace a count of threads, and takes PyTorch anyway.
-        tracing = torch.compiler.is_compiling()
-        if tracing or len(weights) * CORES_PER_RNN < torch.get_num_threads():
-            backend = "eager"
-    return choose_backend(backend, weights, inputs, *(start or ()))
+class PreparedPopulation:
+    """RNNs that are run many times, as where each input depends on the outputs before.
 
+    Runs as ``run_population`` does, with the same gradients. What depends on the weights alone is
+    computed once.
 
-class ReadyWeights(NamedTuple):
-    """Weights as the products in PyTorch take them.
+    Args:
+        weights: the RNNs. They are copied: later changes in place have no effect.
+        backend: as of ``run_population``.
 
-    Attributes:
-        layers: of each layer, what ``Cell.prepare`` makes of its tensors.
-        readout: ``(B, H, O)``.
-        bias: of the readout, ``(B, O)``.
+    Raises:
+        ValueError: for a backend that is unknown or not here.
     """
 
-    layers: list[Tensors]
-    readout: Tensor
-    bias: Tensor | None
+    def __init__(self, weights: RNNWeights, backend: Backend = "auto") -> None:
+        check_backend(backend, weights.spec.cell)
+        self.weights, self.backend = RNNWeights(weights.flat.clone(), weights.spec), backend
+        self._packed: cpu.Packed | None = None
+        self._kept: dict[bool, Ready] = {}
+
+    def __call__(self, inputs: Tensor, state: State | Tensor | None = None) -> tuple[Tensor, State]:
+        """Run as ``run_population``, whose arguments, results and errors these are."""
+        weights = self.weights
+        start = check_run(weights, inputs, state)
+        chosen = _choose(self.backend, weights, inputs, start)
+        if chosen == "eager":
+            return run_eagerly(weights, inputs, start, self._ready())
+        if chosen != "cpu":
+            return _run_kernels(kernels_of(chosen), weights, inputs, start)
+        if self._packed is None:
+            self._packed = cpu.Packed(weights.spec, weights.flat.detach().contiguous())
+        return _run_kernels(self._packed, weights, inputs, start)
+
+    def _ready(self) -> Ready:
+        """Return the weights for PyTorch; kept where no graph, which is used once, is wanted."""
+        wanted = torch.is_grad_enabled() and self.weights.flat.requires_grad
+        if wanted or torch.compiler.is_compiling():  # which drops repeated work itself
+            return make_ready(self.weights)
+        mode = torch.is_inference_mode_enabled()
+        if mode not in self._kept:
+            self._kept[mode] = make_ready(self.weights)
+        return self._kept[mode]
 
 
-def make_ready(weights: RNNWeights) -> ReadyWeights:
+def make_ready(weights: RNNWeights) -> Ready:
     """Do what depends on the weights alone; differentiable."""
     spec, tensors = weights.spec, weights.tensors()
     layers = [spec.kind.prepare(layer) for layer in weights.layers()]
-    return ReadyWeights(layers, tensors["linear.weight"].mT, tensors.get("linear.bias"))
+    return layers, tensors["linear.weight"].mT, tensors.get("linear.bias")
 
 
 def run_eagerly(
-    weights: RNNWeights, inputs: Tensor, state: State | None = None
+    weights: RNNWeights, inputs: Tensor, state: State | None = None, ready: Ready | None = None
 ) -> tuple[Tensor, State]:
     """Run in PyTorch: on every device, in every dtype. The kernels are tested against it."""
     start = start_state(weights, inputs) if state is None else state
-    return run_ready(weights.spec, make_ready(weights), inputs, start)
-
-
-def run_ready(
-    spec: RNNSpec, ready: ReadyWeights, inputs: Tensor, start: State
-) -> tuple[Tensor, State]:
-    """Run in PyTorch, with weights that have been made ready."""
+    layers, readout, bias = ready or make_ready(weights)
     hidden = inputs.permute(2, 0, 1, 3)  # (T, B, S, I)
     ends = []
-    for layer, weights in enumerate(ready.layers):
-        hidden, end = _run_layer(spec, weights, hidden, tuple(part[layer] for part in start))
+    for layer, tensors in enumerate(layers):
+        end = tuple(part[layer] for part in start)
+        hidden, end = _run_layer(weights.spec.kind, tensors, hidden, end)
         ends.append(end)
-    outputs = project(hidden, ready.readout, ready.bias)
+    outputs = project(hidden, readout, bias)
     final = tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
     return outputs.permute(1, 2, 0, 3), final
 
 
-def _run_layer(
-    spec: RNNSpec, weights: Tensors, values: Tensor, state: LayerState
-) -> tuple[Tensor, LayerState]:
-    cell, outputs = spec.kind, []
-    for driven in cell.drive(weights, values).unbind(0):
-        state = cell.step(weights, driven, state)
-        outputs.append(cell.read(weights, driven, state))
-    return torch.stack(outputs), state
-
-
 def read_state(weights: RNNWeights, inputs: Tensor, state: State) -> Tensor:
     """Return the outputs ``(B, S, O)`` of RNNs that ``inputs (B, S, I)`` have led to a state."""
-    ready, cell, hidden = make_ready(weights), weights.spec.kind, inputs[None]
-    for layer, own in enumerate(ready.layers):
+    (layers, readout, bias), cell, hidden = make_ready(weights), weights.spec.kind, inputs[None]
+    for layer, own in enumerate(layers):
         (driven,) = cell.drive(own, hidden)
         hidden = cell.read(own, driven, tuple(part[layer] for part in state))[None]
-    return project(hidden, ready.readout, ready.bias)[0]
-
-
-def check_run(weights: RNNWeights, inputs: Tensor, state: State | Tensor | None) -> State | None:
-    """Check the arguments of ``run_population``; return the state as a tuple."""
-    _check_inputs(weights, inputs)
-    return None if state is None else _checked_state(weights, inputs, state)
-
-
-def _check_inputs(weights: RNNWeights, inputs: Tensor) -> None:
-    wanted = (len(weights), "S", "T", weights.spec.input_size)
-    fits = inputs.ndim == 4 and inputs.shape[0] == wanted[0] and inputs.shape[3] == wanted[3]
-    if not fits or 0 in inputs.shape[1:3]:
-        raise ValueError(
-            f"inputs must be (B, S, T, I) = ({wanted[0]}, S, T, {wanted[3]}) S, T >= 1, "
-            f"not {tuple(inputs.shape)}"
-        )
-    _check_dtype("inputs", inputs, weights)
-
-
-def _check_dtype(name: str, value: Tensor, weights: RNNWeights) -> None:
-    if value.dtype == weights.flat.dtype or torch.is_autocast_enabled(value.device.type):
-        return
-    raise ValueError(
-        f"{name} are {value.dtype}, the weights {weights.flat.dtype}: "
-        "convert one of them (weights.to(dtype) or tensor.to(dtype))"
-    )
-
-
-def _state_shape(weights: RNNWeights, inputs: Tensor) -> tuple[int, ...]:
-    return (weights.spec.num_layers, inputs.shape[0], inputs.shape[1], weights.spec.hidden_size)
+    return project(hidden, readout, bias)[0]
 
 
 def start_state(weights: RNNWeights, inputs: Tensor) -> State:
@@ -178,15 +153,60 @@ def start_state(weights: RNNWeights, inputs: Tensor) -> State:
     return tuple(part[:, :, None].expand(shape) for part in learned)
 
 
-def _checked_state(weights: RNNWeights, inputs: Tensor, state: State | Tensor) -> State:
-    shape = _state_shape(weights, inputs)
-    count = weights.spec.state_parts
-    parts = (state,) if isinstance(state, Tensor) else tuple(state)
-    if len(parts) != count or any(part.shape != shape for part in parts):
+def check_run(weights: RNNWeights, inputs: Tensor, state: State | Tensor | None) -> State | None:
+    """Check the arguments of ``run_population``; return the state as a tuple."""
+    rnns, size = len(weights), weights.spec.input_size
+    fits = inputs.ndim == 4 and inputs.shape[0] == rnns and inputs.shape[3] == size
+    if not fits or 0 in inputs.shape[1:3]:
+        raise ValueError(
+            f"inputs must be (B, S, T, I) = ({rnns}, S, T, {size}) with S, T >= 1, "
+            f"not {tuple(inputs.shape)}"
+        )
+    parts = () if state is None else (state,) if isinstance(state, Tensor) else tuple(state)
+    shape, count = _state_shape(weights, inputs), weights.spec.state_parts
+    if state is not None and [part.shape for part in parts] != [shape] * count:
         raise ValueError(
             f"the state of {weights.spec} is {count} tensor(s) (L, B, S, H) = {shape}, "
             f"not {[tuple(part.shape) for part in parts]}"
         )
-    for part in parts:
-        _check_dtype("states", part, weights)
-    return parts
+    for name, value in (("inputs", inputs), *(("states", part) for part in parts)):
+        same = value.dtype == weights.flat.dtype
+        if not (same or torch.is_autocast_enabled(value.device.type)):
+            raise ValueError(
+                f"{name} are {value.dtype}, the weights {weights.flat.dtype}: "
+                "convert one of them (weights.to(dtype) or tensor.to(dtype))"
+            )
+    return parts or None
+
+
+def _choose(backend: Backend, weights: RNNWeights, inputs: Tensor, start: State | None) -> str:
+    """Return ``eager``, ``cpu`` or ``triton``."""
+    if backend == "auto" and inputs.is_cpu:
+        # torch.compile cannot trace a count of threads, and takes PyTorch anyway.
+        tracing = torch.compiler.is_compiling()
+        if tracing or len(weights) * CORES_PER_RNN < torch.get_num_threads():
+            backend = "eager"
+    return choose_backend(backend, weights, inputs, *(start or ()))
+
+
+def _run_kernels(
+    kernels: functions.Kernels, weights: RNNWeights, inputs: Tensor, start: State | None
+) -> tuple[Tensor, State]:
+    outputs, *last = functions.Run.apply(  # type: ignore[no-untyped-call]
+        weights.flat, inputs, weights.spec, kernels, *(start or ())
+    )
+    return outputs, tuple(last)
+
+
+def _run_layer(
+    cell: Cell, weights: Tensors, values: Tensor, state: LayerState
+) -> tuple[Tensor, LayerState]:
+    outputs = []
+    for driven in cell.drive(weights, values).unbind(0):
+        state = cell.step(weights, driven, state)
+        outputs.append(cell.read(weights, driven, state))
+    return torch.stack(outputs), state
+
+
+def _state_shape(weights: RNNWeights, inputs: Tensor) -> tuple[int, ...]:
+    return (weights.spec.num_layers, inputs.shape[0], inputs.shape[1], weights.spec.hidden_size)

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from wsrl.rnn.cells import HIDDEN, Cell, get_cell, list_cells
-from wsrl.rnn.spec import MAX_LAYERS, RNNSpec
+from wsrl.rnn.cells import Cell, get_cell, list_cells
+from wsrl.rnn.spec import MAX_LAYERS, RNNSpec, layer_name
 from wsrl.rnn.weights import RNNWeights
 
 _SHARED_BYTES = 1 << 26
@@ -49,16 +49,27 @@ def read_state_dict(state: Mapping[str, Tensor], cell: str | None = None) -> RNN
     _check_stored(state)
     known = [get_cell(name) for name in list_cells()]
     said = known if cell is None else [get_cell(cell)]
-    rnn, rest, layers = _recurrent_part(state, [*known, *said])
-    readout = _readout(state, rest)
-    bias = _has_biases(rnn, readout, layers, said)
-    _check_names(rnn, [_names(cell, bias, layers) for cell in said])
-    kind, inputs, hidden = _kind_of(state, rnn, bias, said, known)
-    outputs = state[readout["weight"]].shape[0]
-    spec = RNNSpec(str(kind), inputs, hidden, layers, outputs, bias)
-    keys = {f"rnn.{part}": key for part, key in rnn.items()}
-    keys |= {f"linear.{part}": key for part, key in readout.items()}
-    _check_shapes(state, spec, keys)
+    keys, layers = _keys_by_name(state, {*known, *said})
+    found = {kind: _nearest(state, keys, layers, kind) for kind in dict.fromkeys([*said, *known])}
+    fitting = {kind: spec for kind, (_, spec) in found.items() if isinstance(spec, RNNSpec)}
+    chosen = [spec for kind, spec in fitting.items() if kind in said]
+    choices = " or ".join(sorted(map(str, fitting)))
+    if len(chosen) > 1:
+        raise OpenCellError(
+            f"{_list(keys.values())}: a state dict does not tell tanh from ReLU, nor other cells "
+            f"with the same tensors. Say which cell it is: --cell {choices} (cell=... in Python)"
+        )
+    if not chosen and fitting:
+        raise ValueError(f"{_list(keys.values())}: the cell is {choices}, not '{said[0]}'")
+    if not chosen:
+        _, faults = min((found[kind] for kind in said), key=lambda result: result[0])
+        raise ValueError(
+            f"{faults}. Expected one recurrent module, in one direction and without projections, "
+            "and one linear readout of its outputs, with biases in both or in none"
+        )
+    (spec,) = chosen
+    if other := [key for key in keys.values() if not state[key].is_floating_point()]:
+        raise ValueError(f"weights must be floating point numbers: {_list(other)}")
     parts = [state[keys[tensor.name]].detach().reshape(-1) for tensor in spec.tensors]
     return RNNWeights(torch.cat(parts)[None], spec)
 
@@ -103,130 +114,74 @@ def _check_stored(state: Mapping[str, Tensor]) -> None:
         )
 
 
-def _recurrent_part(
-    state: Mapping[str, Tensor], cells: Iterable[Cell]
-) -> tuple[dict[str, str], list[str], int]:
-    """Return recurrent keys by their last part (``weight_ih_l0``), all others, and the layers."""
-    names = {tensor.name for cell in cells for tensor in cell.tensors(bias=True)} | {"weight_hr"}
+def _keys_by_name(state: Mapping[str, Tensor], cells: Iterable[Cell]) -> tuple[dict[str, str], int]:
+    """Return the keys by the names that a spec gives their tensors, and the number of layers.
+
+    Keys that belong to neither part go by names that no spec has.
+    """
+    names = {tensor.name for cell in cells for tensor in cell.tensors(bias=True)}
     listed = "|".join(map(re.escape, sorted(names)))
     pattern = re.compile(
-        rf"(?P<prefix>(?:.*\.)?)(?P<part>(?:{listed})_l(?P<layer>[0-9]+).*)", re.DOTALL
+        rf"(?P<prefix>(?:.*\.)?)(?P<name>(?:{listed})_l(?P<layer>[0-9]{{1,4}}).*)", re.DOTALL
     )
-    found: dict[str, dict[str, str]] = {}
-    rest, layers = [], 0
-    for key in state:
-        match = pattern.fullmatch(key)
-        if match is None:
-            rest.append(key)
-        else:
-            found.setdefault(match["prefix"], {})[match["part"]] = key
-            layer = match["layer"].lstrip("0")
-            if len(layer) > len(str(MAX_LAYERS)) or int(layer or "0") >= MAX_LAYERS:
-                raise ValueError(f"an RNN has at most {MAX_LAYERS} layers: {_list([key])}")
-            layers = max(layers, int(layer or "0") + 1)
+    found = {key: match for key in state if (match := pattern.fullmatch(key))}
     if not found:
         raise ValueError(
             "no key is of an nn.LSTM or another cell (such as rnn.weight_ih_l0); there are "
             f"{_list(state)}"
         )
-    if len(found) > 1:
-        firsts = [next(iter(keys.values())) for keys in found.values()]
-        raise ValueError(f"several recurrent modules: {_list(firsts)}; an RNN of a zoo has one")
-    (rnn,) = found.values()
-    for sign, meaning in (("_reverse", "bidirectional RNNs"), ("weight_hr", "LSTM projections")):
-        if keys := [key for part, key in rnn.items() if sign in part]:
-            raise ValueError(f"{meaning} are not supported: {_list(keys)}")
-    return rnn, rest, layers
-
-
-def _readout(state: Mapping[str, Tensor], rest: list[str]) -> dict[str, str]:
-    """Return the readout's keys by ``weight`` and ``bias``; all keys but the RNN's are its."""
-    matrices = [key for key in rest if key.rpartition(".")[2] == "weight" and state[key].ndim == 2]
-    if not matrices:
-        raise ValueError(f"no linear readout (such as linear.weight) among the keys {_list(rest)}")
-    if len(matrices) > 1:
-        raise ValueError(
-            f"more than one key may be the readout's: {_list(matrices)}; an RNN of a zoo has one "
-            "linear layer, which reads its outputs"
-        )
-    prefix = matrices[0].removesuffix("weight")
-    readout = {"weight": matrices[0]}
-    if prefix + "bias" in rest:
-        readout["bias"] = prefix + "bias"
-    if unknown := [key for key in rest if key not in readout.values()]:
-        raise ValueError(f"unknown keys: {_list(unknown)}; expected an RNN and its linear readout")
-    return readout
-
-
-def _names(cell: Cell, bias: bool, layers: int) -> list[str]:
-    """Return the last parts of the keys of a cell: ``weight_ih_l0``."""
-    return [f"{t.name}_l{layer}" for layer in range(layers) for t in cell.tensors(bias)]
-
-
-def _has_biases(
-    rnn: Mapping[str, str], readout: Mapping[str, str], layers: int, cells: list[Cell]
-) -> bool:
-    biases: set[str] = set()
-    for cell in cells:
-        biases |= {*_names(cell, True, layers)} - {*_names(cell, False, layers)}
-    inside = [key for part, key in rnn.items() if part in biases]
-    if bool(inside) != ("bias" in readout):
-        there = inside or [readout["bias"]]
-        lacks = "the readout" if inside else "the recurrent part"
-        raise ValueError(f"biases in all parts or in none: {_list(there)}, but none in {lacks}")
-    return bool(inside)
-
-
-def _check_names(rnn: Mapping[str, str], expected: list[list[str]]) -> None:
-    """Make sure that the keys are those of a cell; a fault is told beside the nearest one."""
-    nearest = min(expected, key=lambda names: len(rnn.keys() ^ set(names)))
-    if unknown := [key for part, key in rnn.items() if part not in nearest]:
-        raise ValueError(f"unknown keys: {_list(unknown)}")
-    if missing := [part for part in nearest if part not in rnn]:
-        raise ValueError(f"missing keys: {_list(missing)} beside {_list(rnn.values())}")
-
-
-def _kind_of(
-    state: Mapping[str, Tensor],
-    rnn: Mapping[str, str],
-    bias: bool,
-    said: list[Cell],
-    known: list[Cell],
-) -> tuple[Cell, int, int]:
-    """Return the one cell, of those that it may be, that has such tensors; and ``I`` and ``H``."""
-    first = {part.removesuffix("_l0"): key for part, key in rnn.items() if part.endswith("_l0")}
-    shapes = {name: tuple(state[key].shape) for name, key in first.items()}
-    named = [cell for cell in {*said, *known} if {t.name for t in cell.tensors(bias)} == {*first}]
-    sizes = {cell: found for cell in named if (found := cell.sizes(shapes, bias)) is not None}
-    fitting = [cell for cell in said if cell in sizes]
-    if len(fitting) == 1:
-        return fitting[0], *sizes[fitting[0]]
-    recurrent = [t.name for t in named[0].tensors(bias) if t.axes[1:] == (HIDDEN,)]
-    shown = recurrent[0] if recurrent else next(iter(first))
-    matrix = f"{_list([first[shown]])} is {' x '.join(map(str, shapes[shown]))}"
-    choices = " or ".join(sorted(map(str, sizes)))
-    if fitting:
-        raise OpenCellError(
-            f"{matrix}: a state dict does not tell tanh from ReLU, nor other cells with the same "
-            f"tensors. Say which cell it is: --cell {choices} (cell=... in Python)"
-        )
-    if sizes:
-        raise ValueError(f"{matrix}: the cell is {choices}, not '{said[0]}'")
-    rows = sorted(f"{t.gates} ({cell})" for cell in named for t in cell.tensors(bias)[:1])
-    raise ValueError(f"{matrix}: its rows must be {', '.join(rows)} times the neurons")
-
-
-def _check_shapes(state: Mapping[str, Tensor], spec: RNNSpec, keys: Mapping[str, str]) -> None:
-    wrong = [
-        f"{_list([keys[tensor.name]])} is {tuple(state[keys[tensor.name]].shape)}, "
-        f"not {tensor.shape}"
-        for tensor in spec.tensors
-        if tuple(state[keys[tensor.name]].shape) != tensor.shape
+    firsts = {match["prefix"]: key for key, match in reversed(found.items())}
+    if len(firsts) > 1:
+        raise ValueError(f"several recurrent modules: {_list(firsts.values())}")
+    last = max(found, key=lambda key: int(found[key]["layer"]))
+    layers = int(found[last]["layer"]) + 1
+    if layers > MAX_LAYERS:
+        raise ValueError(f"an RNN has at most {MAX_LAYERS} layers: {_list([last])}")
+    matrices = [
+        key
+        for key in state
+        if key not in found and key.rpartition(".")[2] == "weight" and state[key].ndim == 2
     ]
-    if wrong:
-        raise ValueError(f"shapes do not fit one RNN ({spec}): {'; '.join(wrong)}")
-    if other := [key for key in keys.values() if not state[key].is_floating_point()]:
-        raise ValueError(f"weights must be floating point numbers: {_list(other)}")
+    if len(matrices) != 1:
+        rest = matrices or [key for key in state if key not in found]
+        problem = "more than one key may be" if matrices else "no key is"
+        raise ValueError(f"{problem} the linear readout's (as linear.weight is): {_list(rest)}")
+    prefix = matrices[0].removesuffix("weight")
+    keys = {f"rnn.{match['name']}": key for key, match in found.items()}
+    others = {key: key for key in state if key not in found}
+    for part in {"weight", "bias"}:
+        if key := others.pop(prefix + part, None):
+            keys[f"linear.{part}"] = key
+    return keys | {f"other {key}": key for key in others}, layers
+
+
+def _nearest(
+    state: Mapping[str, Tensor], keys: Mapping[str, str], layers: int, cell: Cell
+) -> tuple[int, RNNSpec | str]:
+    """Return the spec of a cell's RNNs with these tensors, or what differs least, and how much."""
+    found: list[tuple[int, str]] = []
+    shapes = {name: tuple(state[key].shape) for name, key in keys.items()}
+    for bias in (True, False):
+        names = [t.name for t in RNNSpec(str(cell), 1, 1, layers, 1, bias).tensors]
+        unknown = [key for name, key in keys.items() if name not in names]
+        if missing := [name.partition(".")[2] for name in names if name not in keys]:
+            lacking = f"missing keys: {_list(missing)} beside {_list(keys.values())}"
+            found.append((len(unknown) + len(missing), lacking))
+        if unknown:
+            found.append((len(unknown) + len(missing), f"unknown keys: {_list(unknown)}"))
+        if unknown or missing:
+            continue
+        first = {t.name: shapes[layer_name(t.name, 0)] for t in cell.tensors(bias)}
+        if (sizes := cell.sizes(first, bias)) is None:
+            listed = ", ".join(f"{_list([keys[name]])} is {shapes[name]}" for name in names[:4])
+            return len(names), f"such shapes are of no cell: {listed}"
+        spec = RNNSpec(str(cell), *sizes, layers, shapes["linear.weight"][0], bias)
+        wrong = [tensor for tensor in spec.tensors if shapes[tensor.name] != tensor.shape]
+        listed = "; ".join(
+            f"{_list([keys[t.name]])} is {shapes[t.name]}, not {t.shape}" for t in wrong[:8]
+        )
+        return len(wrong), f"shapes do not fit one RNN ({spec}): {listed}" if wrong else spec
+    return min(found)
 
 
 def _list(keys: Iterable[str]) -> str:

@@ -192,20 +192,17 @@ class RNNWeights:
                 f"one permutation a layer: {layers} expected, {len(permutations)} given"
             )
         order = {}
-        for layer, permutation in enumerate(permutations):
-            if permutation.shape not in {(size,), (len(self), size)}:
+        for layer, rows in enumerate(permutations):
+            known = torch.arange(size, device=rows.device)
+            fits = rows.shape in {(size,), (len(self), size)} and not rows.is_floating_point()
+            if not fits or not bool((rows.sort(-1).values == known).all()):
                 raise ValueError(
-                    f"permutation of layer {layer} must be ({size},) or ({len(self)}, {size}), "
-                    f"not {tuple(permutation.shape)}"
+                    f"permutation of layer {layer} must hold each of 0..{size - 1} once, as whole "
+                    f"numbers ({size},) or ({len(self)}, {size}), not {rows.dtype} "
+                    f"{tuple(rows.shape)}"
                 )
-            if permutation.is_floating_point():
-                raise ValueError(f"layer {layer}: indices are whole numbers: {permutation.dtype}")
-            rows = permutation.to(self.flat.device, torch.long).expand(len(self), size)
-            if not torch.equal(
-                rows.sort(1).values, torch.arange(size, device=rows.device).expand_as(rows)
-            ):
-                raise ValueError(f"layer {layer}: each of 0..{size - 1} must occur exactly once")
-            order[hidden_axis(layer)] = rows
+            rows = rows.to(self.flat.device, torch.long)
+            order[hidden_axis(layer)] = rows.expand(len(self), size)
         return order
 
 

@@ -150,17 +150,6 @@ BASELINES = {
 }
 """Every baseline by name."""
 
-TRAINING_ONLY = {
-    "batch_size",
-    "sequences_per_rnn",
-    "steps_per_epoch",
-    "eval_batch_size",
-    "seed",
-    "permute",
-    "in_memory",
-}
-"""Options of the data that say how an encoder's training reads it."""
-
 
 def write_baseline(
     name: str,

@@ -7,13 +7,10 @@ reads YAML, here or in jsonargparse, counts what there will be before anything i
 from __future__ import annotations
 
 import argparse
-import os
 import re
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +25,19 @@ LARGEST = 1 << 20
 MOST, DEEPEST = 50_000, 50
 """Values in a config, those repeated by aliases included, and how deep they may be nested."""
 
-_NAMED = 2  # levels of settings by name; below, numbers may stand for something, as for epochs
-_SHELL = ("/dev/fd/", "/proc/self/fd/", "/dev/stdin")  # how a shell names what it has opened
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_PLAIN = ("null", "bool", "int", "float", "str", "seq", "map")
 
 
 class _Loader(_Base):  # type: ignore[misc]  # of C where there is one
     """Makes plain values only; a date stays the text that it is."""
 
 
+_Loader.yaml_constructors = {
+    tag: make
+    for tag, make in _Base.yaml_constructors.items()
+    if tag is None or tag.rpartition(":")[2] in _PLAIN  # that of None refuses
+}
 _Loader.yaml_implicit_resolvers = {
     letter: [found for found in resolvers if found[0] != "tag:yaml.org,2002:timestamp"]
     for letter, resolvers in _Base.yaml_implicit_resolvers.items()
@@ -50,39 +51,15 @@ class Config:
     Attributes:
         path: as it was given.
         content: its settings by name.
-        text: the whole file, where it can be read only once, as a pipe; else ``None``.
     """
 
     path: str
     content: dict[str, Any]
-    text: str | None = None
 
     @property
     def word(self) -> str:
         """The option by which jsonargparse takes the file."""
-        return f"--config={self.path if self.text is None else self.text}"
-
-    @classmethod
-    def read(cls, path: str) -> Config:
-        """Read a config: a regular file, or a pipe that the shell has opened (``<(...)``).
-
-        Raises:
-            ValueError: naming the file, where it is not there, is no YAML mapping of plain values,
-                or is larger than any config.
-            OSError: where it must not be read.
-        """
-        text, is_pipe = _read(path)
-        try:
-            check_yaml(text)
-            content = yaml.load(text, _Loader)
-        except yaml.YAMLError as error:
-            raise ValueError(f"{path} is no YAML: {_in_short(error)}") from error
-        except (ValueError, RecursionError) as error:  # as of a number of too many digits
-            raise ValueError(f"{path} is no config: {error}") from error
-        if not isinstance(content, dict):
-            raise ValueError(f"{path} must hold settings by name, as in 'data: ...'")
-        _check_plain(content, path)
-        return cls(path, content, text if is_pipe else None)
+        return f"--config={self.path}"
 
     def text_at(self, name: str) -> str | None:
         """Return a setting that must be text, if it is there.
@@ -111,25 +88,41 @@ def read_config(path: str) -> dict[str, Any]:
     """Return the settings of a config file.
 
     Raises:
-        ValueError: as ``Config.read``.
+        ValueError: naming the file, where it is not there, is no YAML mapping of plain values,
+            or is larger than any config.
+        OSError: where it must not be read.
     """
-    return Config.read(path).content
+    try:
+        text = read_regular(Path(path), LARGEST).decode()
+        check_yaml(text)
+        content = yaml.load(text, _Loader)
+    except FileNotFoundError:
+        raise ValueError(f"no config file at {path}") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is no YAML: {_in_short(error)}") from error
+    except (ValueError, RecursionError) as error:  # as of a number of too many digits
+        raise ValueError(f"{path} is no config: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold settings by name, as in 'data: ...'")
+    for settings in (content, *content.values()):  # below, numbers may stand for epochs
+        for name in settings if isinstance(settings, dict) else ():
+            if not isinstance(name, str):
+                raise ValueError(f"{path}: the name of a setting must be text, not {name!r}")
+    return content
 
 
 def configs_apart(args: Sequence[str]) -> tuple[list[Config], list[str]]:
-    """Take the ``--config`` files, in order, out of a command line, and read them.
-
-    Raises:
-        ValueError: as ``Config.read``.
-    """
+    """Take the ``--config`` files, in order, out of a command line, and read them."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("-c", "--config", action="append", default=[])
     known, rest = parser.parse_known_args(list(args))
-    return [Config.read(path) for path in known.config], rest
+    return [Config(path, read_config(path)) for path in known.config], rest
 
 
 @contextmanager
-def one_line_errors(configs: Sequence[Config] = ()) -> Iterator[None]:
+def one_line_errors(
+    configs: Sequence[Config] = (), choices: Mapping[str, Sequence[str]] | None = None
+) -> Iterator[None]:
     """Shorten what jsonargparse says of a command line that it refuses.
 
     Left are the setting, with dots between its levels, the config file that has it last, what was
@@ -137,6 +130,7 @@ def one_line_errors(configs: Sequence[Config] = ()) -> Iterator[None]:
 
     Args:
         configs: the config files that are read with it.
+        choices: by setting, the names that it may have instead of a class path.
 
     Raises:
         argparse.ArgumentError: the shorter one.
@@ -149,6 +143,10 @@ def one_line_errors(configs: Sequence[Config] = ()) -> Iterator[None]:
         lines = [line.strip(" -") for line in text.splitlines() if line.strip()]
         expected = [line for line in lines if line.startswith("Expected")][:1]  # of several kinds
         reason = ". ".join(dict.fromkeys([*expected, lines[-1].split("callable class: ")[-1]]))
+        names, given = (choices or {}).get(key), re.search(r"import path string: (\w+)$", reason)
+        if names and given:
+            kind = key.rpartition(".")[2]
+            reason = f"unknown {kind} {given[1]!r}; choose one of {', '.join(names)}"
         setting = key or next(iter(reason.split("'")[1:2]), "")  # as in: Option 'x' is not accepted
         files = [config.path for config in configs if setting and config.holds(setting)]
         place = f" (in {files[-1]})" if files else ""
@@ -188,35 +186,6 @@ def check_yaml(text: str) -> None:
             raise yaml.YAMLError(f"it is nested more than {DEEPEST} levels deep")
         if count > MOST:
             raise yaml.YAMLError(f"it stands for more than {MOST} values")
-
-
-def _read(path: str) -> tuple[str, bool]:
-    """Return a file's text, and whether it is a pipe."""
-    if not os.path.exists(path):
-        raise ValueError(f"no config file at {path}")
-    is_pipe = path.startswith(_SHELL) and stat.S_ISFIFO(os.stat(path).st_mode)
-    try:
-        if is_pipe:
-            with open(path, "rb") as file:  # its other end is a command of the same user
-                content = file.read(LARGEST + 1)
-        else:
-            content = read_regular(Path(path), LARGEST)
-        return content.decode(), is_pipe
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no YAML: no UTF-8 at byte {error.start}") from error
-    except ValueError as error:
-        raise ValueError(f"{path} is no config: {error}") from error
-
-
-def _check_plain(value: Any, where: str, key: str = "", depth: int = 0) -> None:
-    """Refuse what YAML can say beside numbers, text, lists and mappings."""
-    if isinstance(value, bytes | date | set | tuple):
-        raise ValueError(f"{where}: {key} is a {type(value).__name__}: write it as text")
-    if isinstance(value, dict | list):
-        for name, item in value.items() if isinstance(value, dict) else enumerate(value):
-            if isinstance(value, dict) and depth < _NAMED and not isinstance(name, str):
-                raise ValueError(f"{where}: the name of a setting must be text, not {name!r}")
-            _check_plain(item, where, f"{key}.{name}" if key else str(name), depth + 1)
 
 
 def _in_short(error: yaml.YAMLError) -> str:

@@ -43,15 +43,8 @@ BUILD = BuildSettings(
     learning_rates=((0, 0.02), (1200, 0.002)),
     group_size=128,
 )
-ENCODERS: dict[str, dict[str, Any]] = {
-    "InteractiveProbing": {
-        "probing_length": 16,
-        "probe_width": 64,
-        "reader_width": 64,
-        "reader_layers": 1,
-    },
-    "ConstantEmbedding": {},
-}
+PROBING = {"probing_length": 16, "probe_width": 64, "reader_width": 64, "reader_layers": 1}
+ENCODERS: dict[str, dict[str, Any]] = {"InteractiveProbing": PROBING, "ConstantEmbedding": {}}
 EMULATION_STEPS, PREDICTION_STEPS = 1000, 400
 SPLITS = ("validation", "ood")
 MEASURES = {
@@ -71,37 +64,24 @@ def run_demo(out: str | Path) -> None:
     results = {}
     for number, (name, options) in enumerate(ENCODERS.items(), 2):
         say(f"{number}/4  emulation: train {name} and the emulator that reads its embeddings")
-        results[name] = pretrain(folder, name, options)
+        seed_everything(0, verbose=False)
+        data = ZooDataModule(str(folder / "zoo"), steps_per_epoch=500)
+        emulation = EmulationModule(
+            partial(get_encoder(name), **options),
+            data.spec,
+            loss="kl",
+            emulator_width=96,
+            emulator_layers=1,
+            learning_rate=2e-3,
+            clone_sequences=16,
+            figures=False,
+        )
+        results[name] = fit_and_test(emulation, data, EMULATION_STEPS, folder / f"{name}.ckpt")
     say("4/4  prediction: the task, from the frozen embeddings of InteractiveProbing")
-    prediction = predict(folder, folder / "InteractiveProbing.ckpt")
-    print_results(results, prediction)
-    draw(folder, folder / "InteractiveProbing.ckpt")
-
-
-def pretrain(folder: Path, name: str, options: Mapping[str, Any]) -> Mapping[str, float]:
-    """Train one encoder by emulation, keep its checkpoint; return its test metrics."""
-    seed_everything(0, verbose=False)
-    data = ZooDataModule(str(folder / "zoo"), steps_per_epoch=500)
-    module = EmulationModule(
-        partial(get_encoder(name), **options),
-        data.spec,
-        loss="kl",
-        emulator_width=96,
-        emulator_layers=1,
-        learning_rate=2e-3,
-        clone_sequences=16,
-        figures=False,
-    )
-    trainer = fit_and_test(module, data, EMULATION_STEPS)
-    trainer.save_checkpoint(folder / f"{name}.ckpt")
-    return {key: float(value) for key, value in trainer.callback_metrics.items()}
-
-
-def predict(folder: Path, checkpoint: Path) -> Mapping[str, float]:
-    """Train a linear head on frozen embeddings to tell the task; return its test metrics."""
     seed_everything(0, verbose=False)
     data = ZooDataModule(str(folder / "zoo"), steps_per_epoch=500, ood_to_train=True)
-    module = PredictionModule(
+    checkpoint = folder / "InteractiveProbing.ckpt"
+    prediction = PredictionModule(
         "task",
         data.targets,
         data.spec,
@@ -109,12 +89,14 @@ def predict(folder: Path, checkpoint: Path) -> Mapping[str, float]:
         head_layers=0,  # a larger head learns the few languages by heart
         learning_rate=1e-2,
     )
-    trainer = fit_and_test(module, data, PREDICTION_STEPS)
-    return {key: float(value) for key, value in trainer.callback_metrics.items()}
+    print_results(results, fit_and_test(prediction, data, PREDICTION_STEPS))
+    draw(folder, checkpoint)
 
 
-def fit_and_test(module: LightningModule, data: ZooDataModule, steps: int) -> Trainer:
-    """Train for so many steps and test; return the trainer."""
+def fit_and_test(
+    module: LightningModule, data: ZooDataModule, steps: int, checkpoint: Path | None = None
+) -> Mapping[str, float]:
+    """Train for so many steps, test, and keep a checkpoint; return the metrics."""
     trainer = Trainer(
         max_steps=steps,
         accelerator="auto",
@@ -127,7 +109,9 @@ def fit_and_test(module: LightningModule, data: ZooDataModule, steps: int) -> Tr
     )
     trainer.fit(module, data)
     trainer.test(module, data, verbose=False)
-    return trainer
+    if checkpoint is not None:
+        trainer.save_checkpoint(checkpoint)
+    return {key: float(value) for key, value in trainer.callback_metrics.items()}
 
 
 def print_results(
@@ -154,21 +138,17 @@ def draw(folder: Path, checkpoint: Path) -> None:
     assert isinstance(module.encoder, ProbingEncoder)
     data = ZooDataModule(str(folder / "zoo"), eval_batch_size=10_000)
     batches = [next(iter(loader)) for loader in data.val_dataloader()]  # one whole split each
-    embeddings = torch.cat([module.embed(batch.weights) for batch in batches])
+    maps = embedding_map(
+        torch.cat([module.embed(batch.weights) for batch in batches]).numpy(),
+        torch.cat([batch.performance for batch in batches]).numpy(),
+        torch.cat([batch.task for batch in batches]).numpy(),
+        [split for split, batch in zip(SPLITS, batches, strict=True) for _ in batch.task],
+        task_entries=PROBLEM.task_entries(),
+    )
     figures = {
         "outputs": draw_outputs(module, batches[0], PROBLEM),
         "probing": draw_probing(module, module.encoder, batches[0], PROBLEM),
-        "embeddings": embedding_map(
-            embeddings.numpy(),
-            torch.cat([batch.performance for batch in batches]).numpy(),
-            torch.cat([batch.task for batch in batches]).numpy(),
-            [
-                split
-                for split, batch in zip(SPLITS, batches, strict=True)
-                for _ in range(len(batch))
-            ],
-            task_entries=PROBLEM.task_entries(),
-        ),
+        "embeddings": maps,
     }
     for name, figure in figures.items():
         path = folder / f"{name}.png"

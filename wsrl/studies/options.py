@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, TypeGuard
+from typing import TYPE_CHECKING, Literal
 
 from jsonargparse import DefaultHelpFormatter
-
-from wsrl.studies.configs import Config
 
 if TYPE_CHECKING:
     from lightning.pytorch.cli import LightningArgumentParser
@@ -18,6 +14,11 @@ if TYPE_CHECKING:
 class RawHelp(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
     """Shows the description of a command as it is."""
 
+
+TRAINING_ONLY = frozenset(
+    ("batch_size", "sequences_per_rnn", "steps_per_epoch", "eval_batch_size", "seed", "permute")
+) | {"in_memory"}
+"""Options of the data that say how an encoder's training reads it."""
 
 DESCRIPTIONS = {
     "fit": """\
@@ -44,61 +45,6 @@ Write the embeddings (and predictions) of a whole zoo to one file: --run DIR --c
 --data.zoo ZOO for another zoo, --out FILE.""",
 }
 """What the help of the training commands says first."""
-
-
-def check_devices(option: str, devices: object) -> None:
-    """Refuse numbers of processes that no machine could start.
-
-    Args:
-        option: its name, for the message.
-        devices: as it is given: a number of processes, or something else.
-
-    Raises:
-        ValueError: naming the bound.
-    """
-    import torch
-
-    wanted = int(devices) if isinstance(devices, str) and devices.isdigit() else devices
-    most = max(64, 4 * (os.cpu_count() or 1), torch.cuda.device_count())
-    if isinstance(wanted, int) and wanted > most:
-        raise ValueError(f"{option} is {wanted}: this machine has room for at most {most}")
-
-
-def check_names(configs: Sequence[Config], options: Sequence[str]) -> None:
-    """Check the names of the model and of the encoder before the parser reads all.
-
-    Args:
-        configs: config files of a training command.
-        options: its other words.
-
-    Raises:
-        ValueError: naming the choices.
-    """
-    from wsrl.encoders import get_encoder
-    from wsrl.tasks import TaskModule
-
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--model")
-    parser.add_argument("--model.encoder", "--model.init_args.encoder", dest="encoder")
-    known, _ = parser.parse_known_args(list(options))
-    models, encoders = [known.model], [known.encoder]
-    for config in configs:
-        model = config.content.get("model")
-        given = model if isinstance(model, dict) else {"class_path": model}
-        models.append(given.get("class_path"))
-        encoder = given.get("encoder", (given.get("init_args") or {}).get("encoder"))
-        encoders.append(encoder.get("class_path") if isinstance(encoder, dict) else encoder)
-    choices = sorted(task.__name__ for task in TaskModule.__subclasses__())
-    for name in filter(_is_short, models):
-        if name not in choices:
-            raise ValueError(f"unknown model {name!r}; choose one of {', '.join(choices)}")
-    for name in filter(_is_short, encoders):
-        get_encoder(name)
-
-
-def _is_short(name: object) -> TypeGuard[str]:
-    """Whether it is the name of a class without its module, rather than a path or a config."""
-    return isinstance(name, str) and name.isidentifier()
 
 
 def add_run_options(parser: LightningArgumentParser, command: str) -> None:

@@ -5,9 +5,8 @@ from wsrl.zoos.manifest import Manifest, ZooError
 from wsrl.zoos.open import open_zoo
 from wsrl.zoos.pack import pack_zoo
 from wsrl.zoos.published.exporting import export_published
-from wsrl.zoos.published.hints import PublishedHints
 from wsrl.zoos.published.importing import import_published
-from wsrl.zoos.published.reading import open_published
+from wsrl.zoos.published.reading import PublishedHints, open_published
 from wsrl.zoos.repair import repair_zoo
 from wsrl.zoos.settings import BuildSettings
 from wsrl.zoos.store import Zoo

@@ -6,16 +6,48 @@ and go on later. The process that finds all records writes the manifest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
 
-from wsrl.zoos.folder import Part, alone
+from wsrl.stopping import StopRequests
+from wsrl.zoos.folder import Part, alone, locked_zoo, open_or_create
 from wsrl.zoos.manifest import BACKUP, Manifest
-from wsrl.zoos.records import Record, finished, read_records, state_path, tidy
-from wsrl.zoos.shards import check_shards, write_shard
+from wsrl.zoos.shards import Record, check_shards, finished, tidy, write_finished
+
+
+def write_zoo(
+    out: str | Path,
+    manifest: Manifest,
+    shards: int,
+    columns: Callable[[int], Mapping[str, Tensor]],
+) -> Manifest:
+    """Write a zoo that comes from elsewhere, or go on with one whose writing was interrupted.
+
+    A zoo is unfinished until its last shard is there, and is recognised as such.
+
+    Args:
+        out: the zoo's folder; new, empty, or holding the same zoo.
+        manifest: what it will hold; without shards.
+        shards: how many there will be.
+        columns: returns the columns of shard ``n``, ``(rows, *shape)`` each.
+
+    Returns:
+        The manifest of the finished zoo.
+
+    Raises:
+        ZooError: where the folder holds something else, another process works on it, or a file of
+            the zoo is damaged.
+    """
+    folder = Path(out)
+    open_or_create(folder, manifest)
+    with StopRequests() as stop, locked_zoo(folder):
+        for index in missing_shards(folder, shards):
+            stop.raise_if_any()
+            write_finished(folder, index, columns(index))
+        return complete(folder, shards)
 
 
 def missing_shards(folder: Path, shards: int, part: Part | None = None) -> list[int]:
@@ -29,51 +61,21 @@ def missing_shards(folder: Path, shards: int, part: Part | None = None) -> list[
     with alone(folder):
         manifest = Manifest.read(folder)
         done = finished(folder, manifest)
-        if manifest.complete:
-            known = manifest.shards
-        else:
-            records = read_records(folder, [index for index in share if index in done])
-            known = [record.shard for record in records.values()]
+        known = manifest.shards
+        if not manifest.complete:
+            known = [Record.read(folder, index).shard for index in share if index in done]
     check_shards(folder, known)
     return [index for index in share if index not in done]
 
 
-def write_finished(
-    folder: Path,
-    index: int,
-    columns: Mapping[str, Tensor],
-    failed: Mapping[str, int] | None = None,
-    backends: Sequence[str] = (),
-) -> None:
-    """Write a shard and its record.
-
-    Args:
-        folder: the zoo's.
-        index: of the shard.
-        columns: ``(rows, *shape)`` each.
-        failed: members in which something was not finite, as in the manifest.
-        backends: what computed it, as in the manifest's ``versions``.
-
-    Raises:
-        OSError: naming the file, as where the disk is full.
-    """
-    shard = write_shard(folder, index, columns)
-    Record(shard, dict(failed or {}), list(backends)).write(folder, index)
-    state_path(folder, index).unlink(missing_ok=True)
-
-
 def complete(folder: Path, shards: int) -> Manifest:
-    """Write the manifest of a zoo if all its shards are there; every process writes the same.
-
-    Returns:
-        The manifest.
-    """
+    """Write the manifest of a zoo if all its shards are there; every process writes the same."""
     with alone(folder):
         manifest = Manifest.read(folder)
         if not manifest.complete:
             if len(finished(folder, manifest)) < shards:
                 return manifest
-            manifest = _completed(manifest, read_records(folder, range(shards)))
+            manifest = _completed(manifest, [Record.read(folder, i) for i in range(shards)])
             manifest.write(folder, BACKUP)
             manifest.write(folder)
         tidy(folder)
@@ -86,9 +88,7 @@ def shares(shards: int, part: Part | None) -> Sequence[int]:
     Raises:
         ValueError: where ``i`` is not in 1..``n``.
     """
-    if part is None:
-        return range(shards)
-    which, parts = part
+    which, parts = part or (1, 1)
     if not 1 <= which <= parts:
         raise ValueError(f"part {which}/{parts}: expected i/n with i from 1 to n")
     return range(which - 1, shards, parts)
@@ -100,28 +100,23 @@ def whats_left(path: str | Path, shards: int, parts: int) -> list[str]:
     with alone(folder):
         done = finished(folder, Manifest.read(folder))
     missing = [index for index in range(shards) if index not in done]
-    if not missing:
-        return []
-    lines = [f"{len(missing)} of {shards} shards are missing"]
-    for which in sorted({index % parts for index in missing}):
-        count = len([index for index in missing if index % parts == which])
-        lines.append(f"{count} of part {which + 1}/{parts}")
-    return lines
+    of_parts = [index % parts for index in missing]
+    lines = [f"{of_parts.count(i)} of part {i + 1}/{parts}" for i in sorted({*of_parts})]
+    return [f"{len(missing)} of {shards} shards are missing", *lines] if missing else []
 
 
-def _completed(manifest: Manifest, records: Mapping[int, Record]) -> Manifest:
+def _completed(manifest: Manifest, records: Sequence[Record]) -> Manifest:
     """Return an unfinished zoo's manifest with what the records of its shards add."""
     failed = dict(manifest.failed)
     known = manifest.versions.get("backend")
     backends = set(known.split(", ") if known else ())
-    for record in records.values():
+    for record in records:
         failed |= record.failed
         backends |= set(record.backends)
-    versions = manifest.versions | ({"backend": ", ".join(sorted(backends))} if backends else {})
     return replace(
         manifest,
-        shards=[record.shard for record in records.values()],
+        shards=[record.shard for record in records],
         failed={run: failed[run] for run in sorted(failed, key=int)},
-        versions=versions,
+        versions=manifest.versions | ({"backend": ", ".join(sorted(backends))} if backends else {}),
         complete=True,
     )

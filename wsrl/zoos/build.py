@@ -18,13 +18,13 @@ from wsrl.resources import check_fits, visible_gpus
 from wsrl.rnn import Backend
 from wsrl.rnn.backends import ELEMENTWISE, check_backend
 from wsrl.stopping import StopRequests
-from wsrl.zoos.assembly import complete, missing_shards, shares, write_finished
+from wsrl.zoos.assembly import complete, missing_shards, shares
 from wsrl.zoos.folder import Part, locked_zoo, open_or_create
 from wsrl.zoos.group import Group
 from wsrl.zoos.manifest import Manifest, ZooError
 from wsrl.zoos.progress import BuildProgress
-from wsrl.zoos.records import state_path
 from wsrl.zoos.settings import BuildSettings
+from wsrl.zoos.shards import state_path, write_finished
 
 
 def build_zoo(
@@ -72,20 +72,28 @@ def build_zoo(
     folder, place = Path(out), _device(device)
     check_backend(backend, ELEMENTWISE, torch.empty(1, device=place))
     problem.prepare()
-    _check_stream(problem, settings)
+    how = (settings.seed, settings.batch_size, settings.unique_sequences)
+    problem.training_stream(problem.draw_tasks(settings.seed, [0]), [0], *how)  # may refuse them
     spec = problem.spec(settings.cell, settings.hidden_size, settings.num_layers, settings.bias)
     groups = shard_members(settings)
     shares(len(groups), part)
     manifest = Manifest.of(problem, spec, settings.to_dict(), problem.columns())
-    _check_memory(manifest, settings)
+    check_fits(
+        f"a group of {len(groups[0])} RNNs with {len(settings.snapshots)} snapshots",
+        len(groups[0])
+        * len(settings.snapshots)
+        * sum(column.row_bytes for column in manifest.columns.values()),
+        "choose a smaller group_size, smaller RNNs, or fewer sequences to store",
+    )
     open_or_create(folder, manifest)
     with StopRequests(at_once=True), locked_zoo(folder, part):
         missing = missing_shards(folder, len(groups), part)
-        how = (folder, problem, settings, checkpoint_seconds, str(place), backend)
-        jobs = [Job(f"shard {i}", train_shard, (*how, i)) for i in missing]
-        progress = BuildProgress([len(group) for group in groups], max(settings.snapshots), quiet)
-        progress.skip(i for i in range(len(groups)) if i not in missing)
-        with progress, listening(progress.show), _engine(workers, place) as engine:
+        given = (folder, problem, settings, checkpoint_seconds, str(place), backend)
+        jobs = [Job(f"shard {i}", train_shard, (*given, i)) for i in missing]
+        steps = max(settings.snapshots)
+        made = {i: steps for i in range(len(groups)) if i not in missing}
+        progress = BuildProgress([len(group) for group in groups], steps, made, quiet)
+        with progress.bar, listening(progress.show), _engine(workers, place) as engine:
             run_jobs(jobs, engine, ended=_end_with_the_first_error)
         return complete(folder, len(groups))
 
@@ -99,11 +107,7 @@ def train_shard(
     backend: Backend,
     index: int,
 ) -> None:
-    """Train the members of one shard, or go on with them, and write it.
-
-    Raises:
-        KeyboardInterrupt, SystemExit: told to end by a signal; the state is saved.
-    """
+    """Train the members of one shard, or go on with them, and write it; see ``build_zoo``."""
     spec = problem.spec(settings.cell, settings.hidden_size, settings.num_layers, settings.bias)
     members = shard_members(settings)[index]
 
@@ -140,25 +144,6 @@ def shard_members(settings: BuildSettings) -> list[range]:
     """Return the members of every shard."""
     size = settings.group_size
     return [range(s, min(s + size, settings.runs)) for s in range(0, settings.runs, size)]
-
-
-def _check_memory(manifest: Manifest, settings: BuildSettings) -> None:
-    """Refuse groups whose snapshots, which stay in memory until they are written, do not fit."""
-    row = sum(column.row_bytes for column in manifest.columns.values())
-    members = min(settings.group_size, settings.runs)
-    check_fits(
-        f"a group of {members} RNNs with {len(settings.snapshots)} snapshots",
-        members * len(settings.snapshots) * row,
-        "choose a smaller group_size, smaller RNNs, or fewer sequences to store",
-    )
-
-
-def _check_stream(problem: TrainableProblem, settings: BuildSettings) -> None:
-    """Let a problem refuse a batch size before anything is written."""
-    tasks = problem.draw_tasks(settings.seed, [0])
-    problem.training_stream(
-        tasks, [0], settings.seed, settings.batch_size, settings.unique_sequences
-    )
 
 
 def _device(name: str) -> torch.device:

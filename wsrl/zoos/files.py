@@ -26,15 +26,11 @@ _PARTIAL_NAME = re.compile(rf"(.+)\.[0-9a-f]{{8}}{re.escape(PARTIAL)}", re.DOTAL
 
 
 def remove_leftovers(folder: Path, name: str | None = None) -> None:
-    """Delete the partial files that processes which died left in a folder.
+    """Delete the partial files, of ``name`` or of any file, that dead processes left in a folder.
 
     Files that are being written stay, and so does all that is not named as ``partial_file`` does.
     Nothing is deleted where the file system has no locks, or does not let this process write. Of
     writers on other machines the locks must be seen here, as they are on NFS.
-
-    Args:
-        folder: where to look, not below; it need not exist.
-        name: of the file whose partial files are meant; of any file by default.
     """
     with contextlib.suppress(OSError):  # there is no such folder, or it cannot be read
         for found in os.listdir(folder):
@@ -58,11 +54,7 @@ def _remove_if_free(path: Path) -> None:
 def partial_file(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
     """Create a file beside another one, locked while the body writes it and deleted afterwards.
 
-    Args:
-        path: the file that it is to become; its folder must exist.
-
-    Returns:
-        Its path and the open file. The body may rename it.
+    Yields its path and the open file; the body may rename it.
     """
     partial, file = _create_locked(path)
     try:
@@ -89,9 +81,6 @@ def written_atomically(path: Path) -> Iterator[BinaryIO]:
     """Write a file that is there whole or not at all, whenever the process or the machine dies.
 
     Several processes may write one path at once: the last to end wins.
-
-    Args:
-        path: the file; its folder must exist.
 
     Raises:
         OSError: naming the file, as where the disk is full; what was there before stays.
@@ -122,7 +111,7 @@ def remove(path: Path) -> None:
 
 
 def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file, read in pieces."""
+    """Return the SHA-256 of a file."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while piece := file.read(1 << 20):

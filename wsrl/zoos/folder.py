@@ -1,19 +1,20 @@
-"""A zoo's folder when its writing begins or goes on: whether it is that very zoo's."""
+"""A folder that is written: a zoo's, whether it is that very zoo's; or one that is made at once."""
 
 from __future__ import annotations
 
 import os
 import re
 import reprlib
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
 from wsrl.jobs import locked
 from wsrl.safe_files import check_inside
-from wsrl.zoos.manifest import BACKUP, MANIFEST, SHARDS, Manifest, ZooError
-from wsrl.zoos.records import PROGRESS, remove_partial
+from wsrl.zoos.files import PARTIAL, remove, remove_leftovers
+from wsrl.zoos.manifest import BACKUP, MANIFEST, PROGRESS, SHARDS, Manifest, ZooError
 
 Part: TypeAlias = tuple[int, int]
 """``(i, n)``: the ``i``-th of ``n`` shares of the shards, from 1."""
@@ -35,9 +36,8 @@ def check_folder(folder: Path) -> None:
 
     Raises:
         OSError: where it cannot be listed.
-        ZooError: where a link in it leads out of it, or its path is no UTF-8.
+        ZooError: where a link in it leads out of it.
     """
-    check_name(folder)
     try:
         check_inside(folder, MANIFEST, BACKUP, SHARDS, PROGRESS)
         for place in (folder / SHARDS, folder / PROGRESS):
@@ -45,18 +45,6 @@ def check_folder(folder: Path) -> None:
             check_inside(folder, *(f"{place.name}/{name}" for name in names))
     except ValueError as error:
         raise ZooError(str(error)) from error
-
-
-def check_name(folder: Path) -> None:
-    """Refuse a folder whose path is no UTF-8: safetensors could not open the files in it.
-
-    Raises:
-        ZooError: for such a path.
-    """
-    try:
-        os.path.realpath(folder).encode()
-    except UnicodeEncodeError as error:
-        raise ZooError(f"{str(folder)!r} is no UTF-8: choose a folder of another name") from error
 
 
 @contextmanager
@@ -84,17 +72,17 @@ def locked_zoo(folder: Path, part: Part | None = None) -> Iterator[None]:
             for path in sorted({*folder.glob(_BUILD), *folder.glob("part-*.lock")}):
                 if not path.match(friends):
                     held.enter_context(locked(path, refuse))
-        remove_partial(folder)
+        for where in (folder, folder / SHARDS, folder / PROGRESS):
+            remove_leftovers(where)
         yield
 
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Have a zoo's manifest and records for a moment; processes of other parts wait."""
-    if not os.access(folder, os.W_OK):
-        yield
-        return
-    with locked(folder / _MANIFEST, lambda holder: None):
+    with ExitStack() as held:
+        if os.access(folder, os.W_OK):
+            held.enter_context(locked(folder / _MANIFEST, lambda holder: None))
         yield
 
 
@@ -124,19 +112,50 @@ def open_or_create(folder: Path, wanted: Manifest) -> None:
 
 
 def _check_same(found: Manifest, wanted: Manifest, folder: Path) -> None:
-    differences = []
-    if found.problem != wanted.problem:
-        differences.append(f"problem: {found.problem} there, {wanted.problem} asked for")
-    for part in ("problem_settings", "spec", "build", "source"):
+    different = []
+    for part in ("problem", "problem_settings", "spec", "build", "source"):
         there, asked = getattr(found, part), getattr(wanted, part)
-        differences += [
+        if isinstance(there, str):
+            there, asked = {part: there}, {part: asked}
+        different += [
             f"{name}: {_short.repr(there.get(name))} there, "
             f"{_short.repr(asked.get(name))} asked for"
             for name in sorted((there.keys() | asked.keys()) - _NOTES)
             if there.get(name) != asked.get(name)
         ]
-    if differences:
+    if different:
         raise ZooError(
             f"{folder} holds a zoo of other settings; choose another folder or the same "
-            "settings:\n  " + "\n  ".join(differences)
+            "settings:\n  " + "\n  ".join(different)
         )
+
+
+def write_folder(
+    target: Path,
+    write: Callable[[Path], None],
+    busy: Callable[[str], None],
+    is_there: Callable[[], bool] = lambda: False,
+) -> None:
+    """Make a folder that is there whole or not at all; one process at a time.
+
+    Args:
+        target: the folder; what ``write`` leaves under its name must be nothing, or empty.
+        write: fills a new folder beside it, which then gets its name.
+        busy: as of ``locked``.
+        is_there: asked when nobody else makes the folder; where it is, nothing is written.
+
+    Raises:
+        OSError: where something cannot be written; nothing is left of it.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with locked(target.with_name(f".{target.name}.lock"), busy):
+        partial = target.with_name(f".{target.name}{PARTIAL}")
+        remove(partial)  # of a process that was killed
+        if is_there():
+            return
+        try:
+            partial.mkdir()
+            write(partial)
+            partial.replace(target)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)

@@ -47,22 +47,12 @@ class Group:
         decay = problem.weight_decays(settings.seed, self.members, settings.weight_decay)
         decay = decay.to(device, torch.float32) if isinstance(decay, Tensor) else decay
         self.optimizer = PopulationAdamW(self.flat, decay, backend)
-        self.data = problem.training_stream(
-            self.tasks,
-            self.members,
-            settings.seed,
-            settings.batch_size,
-            settings.unique_sequences,
-        )
+        how = (settings.seed, settings.batch_size, settings.unique_sequences)
+        self.data = problem.training_stream(self.tasks, self.members, *how)
         self.failed_at = torch.full((len(self.members),), -1, device=device)
         self.snapshots: list[dict[str, Tensor]] = []
         chosen = choose_backend(backend, RNNWeights(self.flat, spec))
         self.backends = {f"{'eager' if chosen == 'eager' else 'kernels'} on {device.type}"}
-
-    @property
-    def step_count(self) -> int:
-        """Updates made so far."""
-        return self.optimizer.step_count
 
     def train(
         self,
@@ -70,14 +60,11 @@ class Group:
         checkpoint_seconds: float,
         between: Callable[[int], None],
     ) -> None:
-        """Train to the last snapshot, going on from ``state``, which is kept up to date.
+        """Train to the last snapshot, going on from a file ``state``, which is kept up to date.
 
-        Args:
-            state: a file.
-            checkpoint_seconds: how often it is written.
-            between: called with the updates made, between two of them and between the parts of an
-                evaluation. Where it ends the process (``KeyboardInterrupt`` or ``SystemExit``) the
-                state is saved; whatever else it raises ends training at once.
+        ``between`` is called with the updates made, between two of them and between the parts of an
+        evaluation. Where it ends the process (``KeyboardInterrupt`` or ``SystemExit``) the state is
+        saved; whatever else it raises ends training at once.
         """
         if state.exists():
             self._restore(state)
@@ -85,13 +72,13 @@ class Group:
 
         def rest() -> None:
             try:
-                between(self.step_count)
+                between(self.optimizer.step_count)
             except (KeyboardInterrupt, SystemExit):
                 self._save(state)
                 raise
 
         for snapshot in self.settings.snapshots[len(self.snapshots) :]:
-            while self.step_count < snapshot:
+            while self.optimizer.step_count < snapshot:
                 rest()
                 self._train_step()
                 if time.monotonic() - saved > checkpoint_seconds:
@@ -111,7 +98,7 @@ class Group:
         return {str(member): step for member, step in steps if step >= 0}
 
     def _train_step(self) -> None:
-        step = self.step_count
+        step = self.optimizer.step_count
         flat = self.flat.requires_grad_()
         batch = self.data.batch(step)
         weights = RNNWeights(flat, self.spec)
@@ -135,52 +122,46 @@ class Group:
         count = len(self.members)
         cores = torch.get_num_threads() if self.flat.device.type == "cpu" else count
         together = max(EVALUATED_TOGETHER, cores)
-        starts = range(0, count, together)
         parts = []
-        for start in starts:
+        for start in range(0, count, together):
             rest()
-            parts.append(self._evaluate(slice(start, start + together), step))
+            part = slice(start, start + together)
+            weights = RNNWeights(self.flat.detach()[part], self.spec)
+            run = PreparedPopulation(weights, self.backend)
+            about = (self.tasks[part], self.members[part], self.settings.seed, step)
+            parts.append(self.problem.evaluate(run, *about))
         columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         flat = self.flat.detach()
         for value in (flat, *columns.values()):
             # Weights can overflow in the last update, and finite outputs in their stored dtype.
             fresh = ~value.isfinite().flatten(1).all(1) if value.ndim > 1 else ~value.isfinite()
             self.failed_at.masked_fill_(fresh & (self.failed_at < 0), step)
-        own = {
-            "weights": flat,
-            "run": torch.tensor(self.members),
-            "step": torch.full((count,), step),
-        }
+        labels = {"run": torch.tensor(self.members), "step": torch.full((count,), step)}
+        own = {"weights": flat, **labels}
         # Copies: weights go on changing, and a task stands in every snapshot of its group.
         return {name: value.detach().cpu().clone() for name, value in (own | columns).items()}
 
-    def _evaluate(self, part: slice, step: int) -> dict[str, Tensor]:
-        """Evaluate some of the members."""
-        run = PreparedPopulation(RNNWeights(self.flat.detach()[part], self.spec), self.backend)
-        members, seed = self.members[part], self.settings.seed
-        return self.problem.evaluate(run, self.tasks[part], members, seed, step)
+    def _state(self) -> dict[str, Tensor]:
+        mean, square = self.optimizer.mean, self.optimizer.square
+        return {"flat": self.flat, "mean": mean, "square": square, "failed_at": self.failed_at}
 
     def _save(self, path: Path) -> None:
-        tensors = {
-            "state.flat": self.flat,
-            "state.mean": self.optimizer.mean,
-            "state.square": self.optimizer.square,
-            "state.failed_at": self.failed_at,
-        }
+        tensors = {f"state.{name}": tensor for name, tensor in self._state().items()}
         tensors |= {f"stream.{name}": value for name, value in self.data.state_dict().items()}
         for index, snapshot in enumerate(self.snapshots):
             tensors |= {f"snapshot.{index}.{name}": value for name, value in snapshot.items()}
-        about: dict[str, Any] = {"step": self.step_count, "snapshots": len(self.snapshots)}
+        about: dict[str, Any] = {
+            "step": self.optimizer.step_count,
+            "snapshots": len(self.snapshots),
+        }
         about["backends"] = sorted(self.backends)
         write_tensors(path, tensors, about | {"sha256": digest(tensors, about)})
 
     def _restore(self, path: Path) -> None:
         tensors, metadata = read_state(path)
         with torch.no_grad():
-            self.flat.copy_(tensors["state.flat"])
-            self.optimizer.mean.copy_(tensors["state.mean"])
-            self.optimizer.square.copy_(tensors["state.square"])
-            self.failed_at.copy_(tensors["state.failed_at"])
+            for name, tensor in self._state().items():
+                tensor.copy_(tensors[f"state.{name}"])
         self.optimizer.step_count = metadata["step"]
         self.backends |= set(metadata.get("backends", ()))  # earlier states do not tell
         self.data.load_state_dict(_named(tensors, "stream."))

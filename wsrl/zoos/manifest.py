@@ -23,7 +23,7 @@ from wsrl.zoos.settings import BuildSettings, Size, Step
 SCHEMA = 1
 MANIFEST = "manifest.json"
 BACKUP = "manifest.backup.json"
-SHARDS = "shards"
+SHARDS, PROGRESS = "shards", "progress"
 
 _OWN = {"weights", "run", "step", "task", "performance", "sequences", "outputs"}
 
@@ -65,21 +65,17 @@ class Manifest:
         build: ``runs`` and ``snapshots`` (the steps there are); where we trained it, the rest of
             ``BuildSettings``.
         columns: dtype and row shape by name.
-        versions: of the packages that made it, and the backend (``kernels on cpu``, say), on which
-            the last bits of the weights depend; several where a build went on elsewhere.
+        versions: of the packages that made it, and the backends (``kernels on cpu``, say), on which
+            the last bits of the weights depend.
         shards: the finished files in the order of their members.
         failed: runs with a loss, weights or outputs that were not finite (as stored), with the
             number of updates after which it was seen. Of runs trained elsewhere only the snapshots
             from that step on are left out.
         origin: ``built`` by us, ``official`` (a published zoo) or ``packed`` (a user's RNNs).
         source: what its origin has to say: plain values.
-        complete: whether every shard is there; of a published zoo that is read as it is, which has
-            none, ``False``.
+        complete: whether every shard is there; ``False`` of a published zoo that is read as it is.
         snapshot_updates: how many updates a snapshot labelled ``n`` has seen.
         schema: version of this layout.
-
-    Raises:
-        ValueError: naming what is out of range, or does not fit together.
     """
 
     problem: str
@@ -102,8 +98,6 @@ class Manifest:
             raise ValueError("it lists one shard twice")
         self._check_columns()
         self._check_build()
-        if len(self.failed) > self.build["runs"]:
-            raise ValueError(f"{len(self.failed)} of {self.build['runs']} runs failed")
         return self
 
     def _check_columns(self) -> None:
@@ -135,20 +129,20 @@ class Manifest:
         if said.snapshots != sorted(set(said.snapshots)):
             raise ValueError(f"snapshots must ascend: {short(said.snapshots)}")
         if built:
-            BuildSettings(
-                **{f.name: build[f.name] for f in fields(BuildSettings) if f.name in build}
-            )
+            _ = self.settings  # which checks them
             other = [n for n in self.spec.keys() & build.keys() if self.spec[n] != build[n]]
             if other:
                 raise ValueError(f"build and spec differ in {', '.join(sorted(other))}")
-        if self.complete and built and rows != runs * count:
+        if len(self.failed) > runs:
+            raise ValueError(f"{len(self.failed)} of {runs} runs failed")
+        if not self.complete:
+            return
+        if not rows:
+            raise ValueError("it is complete, but lists no shards")
+        if max(runs, count) > rows or (built and rows != runs * count):
             raise ValueError(
                 f"its shards hold {rows} rows: expected {runs} runs x {count} snapshots"
             )
-        if self.complete and not rows:
-            raise ValueError("it is complete, but lists no shards")
-        if self.complete and max(runs, count) > rows:
-            raise ValueError(f"{runs} runs and {count} steps in {rows} rows")
 
     @classmethod
     def of(
@@ -161,12 +155,7 @@ class Manifest:
     ) -> Manifest:
         """Describe a zoo that is about to be written by this process.
 
-        Args:
-            problem: what its RNNs were trained on.
-            spec: the RNNs.
-            build: as the attribute.
-            columns: all but ``weights``, ``run`` and ``step``, which every zoo has.
-            rest: further attributes.
+        Of ``columns`` those that every zoo has are left out: ``weights``, ``run`` and ``step``.
 
         Raises:
             ZooError: for a zoo that ``read`` would refuse.
@@ -188,16 +177,15 @@ class Manifest:
         """The spec of the RNNs."""
         return RNNSpec(**self.spec)
 
-    def write(self, folder: Path, name: str = MANIFEST) -> None:
-        """Replace the manifest of a folder; a reader sees the old one or the new one whole.
+    @property
+    def settings(self) -> BuildSettings:
+        """How a zoo that was built here is built."""
+        known = [f.name for f in fields(BuildSettings) if f.name in self.build]
+        return BuildSettings(**{name: self.build[name] for name in known})
 
-        Args:
-            folder: the zoo's.
-            name: the file: the manifest itself, or ``BACKUP``, a second copy of it.
-        """
-        content = json.loads(json.dumps(asdict(self)))  # as it will be read
-        content["sha256"] = checksum_of(content)  # of all the rest
-        write_atomically(folder / name, json.dumps(content, indent=2).encode())
+    def write(self, folder: Path, name: str = MANIFEST) -> None:
+        """Replace a folder's manifest, or its copy ``BACKUP``; a reader sees a whole one."""
+        write_with_checksum(folder / name, asdict(self))
 
     @classmethod
     def read(cls, folder: Path, name: str = MANIFEST) -> Manifest:
@@ -209,34 +197,31 @@ class Manifest:
         path = folder / name
         if not folder.is_dir():
             raise ZooError(f"no zoo at {folder}: there is no such folder")
+        repair = f". Run: wsrl zoo repair {folder}" if (folder / BACKUP).is_file() else ""
         if not path.is_file():
-            raise ZooError(f"no zoo at {folder}: it holds no {name}{_advice(folder)}")
+            raise ZooError(f"no zoo at {folder}: it holds no {name}{repair}")
         try:
-            return cls._of_content(read_json(path))
+            content = read_with_checksum(path)
+            _check_readable(content)
+            return from_json(cls, content)
         except ZooError as error:
             raise ZooError(f"{path} {error}") from error
         except (ValueError, RecursionError) as error:
-            raise ZooError(f"{path} is damaged: {error}{_advice(folder)}") from error
+            raise ZooError(f"{path} is damaged: {error}{repair}") from error
 
-    @classmethod
-    def _of_content(cls, content: dict[str, Any]) -> Manifest:
-        schema = content.get("schema")
-        if isinstance(schema, int) and schema > SCHEMA:
-            raise ZooError(
-                f"has schema {schema}, this wsrl reads up to {SCHEMA}: install a newer wsrl"
-            )
-        claimed = content.pop("sha256", None)
-        if claimed is not None and claimed != checksum_of(content):
-            raise ValueError("its checksum differs")
-        spec = content.get("spec")
-        cell = spec.get("cell") if isinstance(spec, dict) else None
-        word = cell.partition("(")[0] if isinstance(cell, str) else ""
-        if word.isidentifier() and len(word) < 100 and word not in list_cells():
-            raise ZooError(
-                f"holds RNNs of the cell {word!r}, which is not registered: install its package, "
-                "or import the module that registers it (--import MODULE)"
-            )
-        return from_json(cls, content)
+
+def _check_readable(content: dict[str, Any]) -> None:
+    """Refuse manifests of a later schema, or of RNNs that are not known here."""
+    schema, spec = content.get("schema"), content.get("spec")
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise ZooError(f"has schema {schema}, this wsrl reads up to {SCHEMA}: install a newer wsrl")
+    cell = spec.get("cell") if isinstance(spec, dict) else None
+    word = cell.partition("(")[0] if isinstance(cell, str) else ""
+    if word.isidentifier() and len(word) < 100 and word not in list_cells():
+        raise ZooError(
+            f"holds RNNs of the cell {word!r}, which is not registered: install its package, "
+            "or import the module that registers it (--import MODULE)"
+        )
 
 
 def _every(spec: RNNSpec) -> dict[str, Column]:
@@ -245,9 +230,25 @@ def _every(spec: RNNSpec) -> dict[str, Column]:
     return {"weights": Column("F32", (spec.num_parameters,)), "run": one, "step": one}
 
 
-def _advice(folder: Path) -> str:
-    """Say how a manifest can be had again, where it can."""
-    return f". Run: wsrl zoo repair {folder}" if (folder / BACKUP).is_file() else ""
+def write_with_checksum(path: Path, values: dict[str, Any]) -> None:
+    """Write plain values as JSON, with the checksum of all the rest."""
+    content = json.loads(json.dumps(values))  # as it will be read
+    content["sha256"] = checksum_of(content)
+    write_atomically(path, json.dumps(content, indent=2).encode())
+
+
+def read_with_checksum(path: Path, required: bool = False) -> dict[str, Any]:
+    """Read what ``write_with_checksum`` wrote; one written by hand may have no checksum.
+
+    Raises:
+        OSError: where it cannot be read.
+        ValueError: where it is damaged.
+    """
+    content = read_json(path)
+    claimed = content.pop("sha256", None)
+    if (required or claimed is not None) and claimed != checksum_of(content):
+        raise ValueError("its checksum differs")
+    return content
 
 
 def checksum_of(content: dict[str, Any]) -> str:

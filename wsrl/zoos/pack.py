@@ -14,14 +14,14 @@ from torch import Tensor
 from wsrl.problems.base import Column
 from wsrl.problems.packed import PackedRNNs
 from wsrl.resources import check_fits
-from wsrl.rnn import RNNSpec, RNNWeights, run_population
+from wsrl.rnn import RNNWeights, run_population
+from wsrl.zoos.assembly import write_zoo
 from wsrl.zoos.manifest import Manifest
 from wsrl.zoos.packing.inputs import Given, Inputs, make_inputs
 from wsrl.zoos.packing.labels import Labels, make_labels
-from wsrl.zoos.packing.models import Model, Models, Survey, find_models, survey_models
-from wsrl.zoos.packing.table import Table, TableOptions
+from wsrl.zoos.packing.models import Model, Models, find_models, survey_models
+from wsrl.zoos.packing.table import Table
 from wsrl.zoos.tensors import digest
-from wsrl.zoos.writer import write_zoo
 
 _SHARD_BYTES = 1 << 27
 _CHUNK = 1 << 24  # numbers of a layer that are computed at once
@@ -113,30 +113,32 @@ def pack_zoo(
     if shard_rows < 1:
         raise ValueError(f"shard_rows must be at least 1, not {shard_rows}")
     found = find_models(models, cell)
-    options = TableOptions(
+    labels = make_labels(
+        table,
+        found,
+        say,
         file_column=file_column,
-        categorical=categorical,
-        real=real,
-        angle=angle,
-        leave_out=leave_out,
-        run=run,
-        step=step,
-        performance=performance,
+        kinds={"categorical": categorical, "real": real, "angle": angle},
+        meanings={"run": run, "step": step, "performance": performance},
         task=task,
+        leave_out=leave_out,
         separator=separator,
         decimal=decimal,
     )
-    labels = make_labels(table, found, options, say)
-    survey = survey_models(found)
-    if not survey.finite.any():
+    spec, finite, models_sha256 = survey_models(found)
+    if not finite.any():
         raise ValueError("every model has parameters that are not finite")
-    sequences = make_inputs(
-        inputs, found.names, survey.spec.input_size, sequences_stored, length, seed
+    sequences = make_inputs(inputs, found.names, spec.input_size, sequences_stored, length, seed)
+    values = sequences.count * sequences.length * (spec.input_size + spec.output_size)
+    check_fits(
+        f"each of {len(found.names)} RNNs with {sequences.count} sequences of length "
+        f"{sequences.length}",
+        4 * values,
+        "choose a smaller length, or fewer sequences_stored",
     )
-    _check_memory(survey.spec, sequences, len(found.names))
     problem = PackedRNNs(
-        input_size=survey.spec.input_size,
-        output_size=survey.spec.output_size,
+        input_size=spec.input_size,
+        output_size=spec.output_size,
         output_kind=output_kind,
         length=sequences.length,
         sequences_stored=sequences.count,
@@ -145,54 +147,50 @@ def pack_zoo(
         task=task,
         performance=labels.performance,
     )
-    size = min(shard_rows, _rows_in_a_shard(survey.spec, sequences))
+    size = min(shard_rows, max(1, _SHARD_BYTES // (4 * (values + spec.num_parameters))))
     parts = [range(s, min(s + size, len(found.names))) for s in range(0, len(found.names), size)]
+    columns = labels.columns
+    build = {
+        "runs": len(columns["run"].unique()),
+        "snapshots": columns["step"].unique().tolist(),
+        "shard_rows": size,
+    }
+    source: dict[str, Any] = {
+        "models_sha256": models_sha256,
+        "labels_sha256": digest(columns, {}),
+        **sequences.source,
+        "run_names": labels.runs,
+    }
+    if labels.runs != found.names:
+        source["names"] = found.names
+    manifest = Manifest.of(
+        problem,
+        spec,
+        build,
+        problem.columns() | {"task": _task_column(columns["task"])},
+        origin="packed",
+        source=source,
+        failed=_failed(columns, finite),
+    )
     return write_zoo(
         out,
-        _manifest(problem, found, survey, labels, sequences, size),
+        manifest,
         len(parts),
         lambda shard: _columns(found, labels, sequences, parts[shard]),
     )
 
 
-def _manifest(
-    problem: PackedRNNs,
-    models: Models,
-    survey: Survey,
-    labels: Labels,
-    inputs: Inputs,
-    shard_rows: int,
-) -> Manifest:
-    columns = labels.columns
-    build = {
-        "runs": len(columns["run"].unique()),
-        "snapshots": columns["step"].unique().tolist(),
-        "shard_rows": shard_rows,
-    }
-    source: dict[str, Any] = {
-        "models_sha256": survey.digest,
-        "labels_sha256": digest(columns, {}),
-        **inputs.source,
-        "run_names": labels.runs,
-        "read_from": models.kinds,
-    }
-    if labels.runs != models.names:
-        source["names"] = models.names
+def _task_column(task: Tensor) -> Column:
+    return Column("F64" if task.is_floating_point() else "I64", (task.shape[1],))
+
+
+def _failed(columns: dict[str, Tensor], finite: Tensor) -> dict[str, int]:
+    """Return the runs with parameters that are not finite, and the first step of one."""
     failed: dict[str, int] = {}
-    for row in (~survey.finite).nonzero().flatten().tolist():
-        run, step = str(columns["run"][row].item()), int(columns["step"][row])
-        failed[run] = min(step, failed.get(run, step))
-    shape = problem.columns()["task"].shape
-    dtype = "F64" if columns["task"].is_floating_point() else "I64"
-    return Manifest.of(
-        problem,
-        survey.spec,
-        build,
-        problem.columns() | {"task": Column(dtype, shape)},
-        origin="packed",
-        source=source,
-        failed=failed,
-    )
+    labels = torch.stack([columns["run"], columns["step"]], 1)
+    for run, step in labels[~finite].tolist():
+        failed[str(run)] = min(step, failed.get(str(run), step))
+    return failed
 
 
 def _columns(models: Models, labels: Labels, inputs: Inputs, rows: range) -> dict[str, Tensor]:
@@ -217,19 +215,3 @@ def _outputs(weights: RNNWeights, sequences: Tensor) -> Tensor:
         for start in range(0, len(weights), rows)
     ]
     return torch.cat(parts)
-
-
-def _check_memory(spec: RNNSpec, inputs: Inputs, models: int) -> None:
-    """Refuse sequences of which one RNN's are more than the machine's memory, with its outputs."""
-    needed = 4 * inputs.count * inputs.length * (spec.input_size + spec.output_size)
-    check_fits(
-        f"each of {models} RNNs with {inputs.count} sequences of length {inputs.length}",
-        needed,
-        "choose a smaller length, or fewer sequences_stored",
-    )
-
-
-def _rows_in_a_shard(spec: RNNSpec, inputs: Inputs) -> int:
-    """Return how many RNNs fill a shard of the size that is held in memory."""
-    values = inputs.count * inputs.length * (spec.input_size + spec.output_size)
-    return max(1, _SHARD_BYTES // (4 * (values + spec.num_parameters)))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsrl.zoos.build import shard_members
 from wsrl.zoos.folder import check_folder, locked_zoo
 from wsrl.zoos.group import read_state
-from wsrl.zoos.manifest import BACKUP, MANIFEST, SHARDS, Manifest, ZooError
-from wsrl.zoos.records import PROGRESS, Record, finished, record_path, state_path, tidy
-from wsrl.zoos.settings import BuildSettings
-from wsrl.zoos.shards import is_whole
+from wsrl.zoos.manifest import BACKUP, MANIFEST, PROGRESS, SHARDS, Manifest, ZooError
+from wsrl.zoos.shards import Record, finished, is_whole, record_path, state_path, tidy
 
 
 @dataclass(frozen=True)
@@ -55,45 +52,31 @@ def repair_zoo(path: str | Path) -> Repair:
         return Repair(Manifest.read(folder), found)
 
 
-def settings_of(manifest: Manifest) -> BuildSettings:
-    """Return how a zoo that was built here is built.
-
-    Raises:
-        ZooError: for a manifest that does not say so.
-    """
-    try:
-        return BuildSettings(**manifest.build)
-    except (TypeError, ValueError) as error:
-        raise ZooError(f"the manifest does not say how its zoo is built: {error}") from error
-
-
 def _readable_manifest(folder: Path, found: list[str]) -> Manifest:
-    """Read the manifest, or restore it; and see to its second copy."""
-    try:
-        manifest = Manifest.read(folder)
-    except ZooError as error:
+    """Read the manifest or its second copy, and write the other where that is damaged."""
+    read: dict[str, Manifest] = {}
+    errors = []
+    for name in (MANIFEST, BACKUP):
         try:
-            manifest = Manifest.read(folder, BACKUP)
-        except ZooError as second:
-            raise ZooError(
-                f"nothing can be repaired at {folder}: its {MANIFEST} and {BACKUP} cannot be read "
-                f"({error}; {second}). Restore one of them from a copy, or make the zoo again in "
-                "another folder"
-            ) from second
-        manifest.write(folder)
-        found.append(f"{MANIFEST} could not be read: restored from {BACKUP}")
-        return manifest
-    try:
-        Manifest.read(folder, BACKUP)
-    except ZooError:
-        manifest.write(folder, BACKUP)
-        found.append(f"{BACKUP} could not be read, or was missing: written from {MANIFEST}")
+            read[name] = Manifest.read(folder, name)
+        except ZooError as error:
+            errors.append(str(error))
+    if not read:
+        raise ZooError(
+            f"nothing can be repaired at {folder}: its {MANIFEST} and {BACKUP} cannot be read "
+            f"({'; '.join(errors)}). Restore one of them from a copy, or make the zoo again in "
+            "another folder"
+        )
+    source, manifest = next(iter(read.items()))
+    for name in {MANIFEST, BACKUP} - read.keys():
+        manifest.write(folder, name)
+        found.append(f"{name} could not be read, or was missing: written from {source}")
     return manifest
 
 
 def _whole_records(folder: Path, manifest: Manifest, found: list[str]) -> dict[int, Record]:
     """Return the records of all shards that are whole; drop those of others."""
-    groups = shard_members(settings_of(manifest)) if manifest.origin == "built" else []
+    groups = shard_members(manifest.settings) if manifest.origin == "built" else []
     records: dict[int, Record] = {}
     for index in sorted(finished(folder, manifest)):
         try:
@@ -117,7 +100,7 @@ def _whole_records(folder: Path, manifest: Manifest, found: list[str]) -> dict[i
 
 def _drop_damaged_states(folder: Path, found: list[str]) -> None:
     for path in sorted((folder / PROGRESS).glob("*.safetensors")):
-        if not re.fullmatch(r"\d{5,}", path.stem) or path != state_path(folder, int(path.stem)):
+        if not path.stem.isdecimal() or path != state_path(folder, int(path.stem)):
             continue
         try:
             read_state(path)

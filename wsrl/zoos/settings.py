@@ -42,9 +42,6 @@ class BuildSettings:
         clip_norm: the largest norm of a member's gradient, to which larger ones are scaled.
         unique_sequences: train on distinct sequences with weights where the problem can.
         group_size: members that train together and become one shard.
-
-    Raises:
-        ValueError: for numbers out of range or snapshots that do not ascend.
     """
 
     runs: Size = 1000

@@ -1,41 +1,122 @@
-"""The files of a zoo's shards: written, and whether they are there, its own, and whole."""
+"""The shards of a zoo, and what lies beside an unfinished one: their records, and states.
+
+A record says of a finished shard what the manifest will say of it. Records and the states of groups
+in training are in the folder ``progress``, under names that begin with the number of a shard.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, field
 from pathlib import Path
 
 from torch import Tensor
 
+from wsrl.validation import checked, from_json
 from wsrl.zoos.files import checksum
-from wsrl.zoos.manifest import SHARDS, Shard, ZooError
-from wsrl.zoos.records import shard_name
+from wsrl.zoos.manifest import (
+    PROGRESS,
+    SHARDS,
+    Failed,
+    Manifest,
+    Shard,
+    ZooError,
+    read_with_checksum,
+    write_with_checksum,
+)
 from wsrl.zoos.tensors import write_tensors
+
+_RECORD, _OURS = re.compile(r"\d{5,}\.json"), re.compile(r"\d{5,}\.(json|safetensors)")
+
+
+@checked
+class Record:
+    """A finished shard: its entry for the manifest, and what else its maker knows.
+
+    Attributes:
+        shard: the file.
+        failed: members in which something was not finite, as in the manifest.
+        backends: what computed it, as in the manifest's ``versions``.
+    """
+
+    shard: Shard
+    failed: Failed = field(default_factory=dict)
+    backends: list[str] = field(default_factory=list)
+
+    def write(self, folder: Path, index: int) -> None:
+        """Record the shard."""
+        (folder / PROGRESS).mkdir(exist_ok=True)
+        write_with_checksum(record_path(folder, index), asdict(self))
+
+    @classmethod
+    def read(cls, folder: Path, index: int) -> Record:
+        """Read a shard's record.
+
+        Raises:
+            ZooError: for a damaged one.
+            FileNotFoundError: where there is none.
+        """
+        path = record_path(folder, index)
+        try:
+            record = from_json(cls, read_with_checksum(path, required=True))
+            if record.shard.file != state_path(folder, index).name:
+                raise ValueError(f"it is the record of {record.shard.file}")
+            return record
+        except ValueError as error:
+            raise ZooError(f"{path} is damaged ({error}). Run: wsrl zoo repair {folder}") from error
+
+
+def record_path(folder: Path, index: int) -> Path:
+    """Return where the record of a shard lies."""
+    return folder / PROGRESS / f"{index:05d}.json"
+
+
+def state_path(folder: Path, index: int) -> Path:
+    """Return where the state of a group in training lies."""
+    return folder / PROGRESS / f"{index:05d}.safetensors"
+
+
+def finished(folder: Path, manifest: Manifest) -> set[int]:
+    """Return which shards are finished: all of a complete zoo, else those with a record."""
+    if manifest.complete:
+        return set(range(len(manifest.shards)))
+    return {int(name.removesuffix(".json")) for name in _names(folder) if _RECORD.fullmatch(name)}
+
+
+def write_finished(
+    folder: Path,
+    index: int,
+    columns: Mapping[str, Tensor],
+    failed: Mapping[str, int] | None = None,
+    backends: Sequence[str] = (),
+) -> None:
+    """Write a shard, ``(rows, *shape)`` a column, and its record.
+
+    Raises:
+        OSError: naming the file, as where the disk is full.
+    """
+    Record(write_shard(folder, index, columns), dict(failed or {}), list(backends)).write(
+        folder, index
+    )
+    state_path(folder, index).unlink(missing_ok=True)
 
 
 def write_shard(folder: Path, index: int, columns: Mapping[str, Tensor]) -> Shard:
     """Write the snapshots of one group and return its entry for the manifest."""
-    path = folder / SHARDS / shard_name(index)
+    path = folder / SHARDS / state_path(folder, index).name
     write_tensors(path, columns, {"group": index})
-    rows = len(columns["weights"])
-    return Shard(path.name, rows, path.stat().st_size, checksum(path))
+    return Shard(path.name, len(columns["weights"]), path.stat().st_size, checksum(path))
 
 
-def shard_file(folder: Path, shard: Shard) -> Path:
-    """Return the path of a shard that is there.
-
-    Raises:
-        ZooError: where it is missing, or a link leads out of the zoo's folder.
-    """
-    path = folder / SHARDS / shard.file
-    if not path.is_file():
-        raise ZooError(f"the zoo is damaged: shard {path} is missing. {again(folder)}")
-    linked = path.is_symlink() or path.parent.is_symlink()
-    if linked and not path.resolve().is_relative_to(folder.resolve()):
-        raise ZooError(
-            f"shard {path} is a link that leads out of the zoo's folder: put the file itself there"
-        )
-    return path
+def tidy(folder: Path) -> None:
+    """Remove what a finished zoo does not need; only what we made, known by its name."""
+    with contextlib.suppress(OSError):  # a finished zoo may be read where nothing can be written
+        for name in filter(_OURS.fullmatch, _names(folder)):
+            (folder / PROGRESS / name).unlink()
+        (folder / PROGRESS).rmdir()
 
 
 def check_shards(folder: Path, shards: Sequence[Shard]) -> None:
@@ -45,13 +126,11 @@ def check_shards(folder: Path, shards: Sequence[Shard]) -> None:
         ZooError: naming the files that are missing or differ.
     """
     path = folder / SHARDS
-    lost = [s.file for s in shards if not (path / s.file).is_file()]
-    if lost:
+    if lost := [s.file for s in shards if not (path / s.file).is_file()]:
         raise ZooError(
             f"the zoo is damaged: missing from {path}: {', '.join(lost)}. {again(folder)}"
         )
-    wrong = [s.file for s in shards if not is_whole(folder, s)]
-    if wrong:
+    if wrong := [s.file for s in shards if not is_whole(folder, s)]:
         raise ZooError(
             f"damaged shards in {path} (checksums differ): {', '.join(wrong)}. {again(folder)}"
         )
@@ -68,3 +147,7 @@ def is_whole(folder: Path, shard: Shard) -> bool:
 def again(folder: Path) -> str:
     """Say how a file of a zoo that is missing or damaged can be had again."""
     return f"Restore it from a copy, or have it made again: wsrl zoo repair {folder}"
+
+
+def _names(folder: Path) -> list[str]:
+    return os.listdir(folder / PROGRESS) if (folder / PROGRESS).is_dir() else []

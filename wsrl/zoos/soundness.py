@@ -25,15 +25,9 @@ of it (single outputs differ by up to 0.083); with two gates swapped, 0.39 and m
 
 @torch.no_grad()
 def output_error(zoo: Zoo, rows: Tensor, count: int) -> float:
-    """Recompute the outputs of snapshots on their first stored sequences.
+    """Recompute the outputs of snapshots ``(B,)`` on their first ``count`` stored sequences.
 
-    Args:
-        zoo: the zoo.
-        rows: ``(B,)`` indices of snapshots.
-        count: how many sequences of each.
-
-    Returns:
-        The largest absolute error, of log-probabilities where outputs are categorical.
+    Returns the largest absolute error, of log-probabilities where outputs are categorical.
 
     Raises:
         ZooError: where stored outputs do not follow from the weights, within the tolerance.
@@ -68,11 +62,7 @@ def _within(zoo: Zoo, error: Tensor, outputs: Tensor) -> Tensor:
 
 
 def check_labels(where: Path, columns: Mapping[str, Tensor]) -> None:
-    """Check run, step and task of all rows.
-
-    Args:
-        where: the zoo, for messages.
-        columns: ``run`` and ``step`` ``(n,)``, ``task (n, K)``.
+    """Check ``run`` and ``step`` ``(n,)`` and ``task (n, K)`` of all rows.
 
     Raises:
         ZooError: for negative runs or steps, two snapshots of one run at one step, or a task that

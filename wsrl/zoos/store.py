@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,10 +12,9 @@ from torch import Tensor
 
 from wsrl.problems import Column, Problem, create_problem
 from wsrl.rnn import RNNSpec
-from wsrl.zoos.disk_tensors import DiskTensor, disk_tensors
-from wsrl.zoos.manifest import MANIFEST, Manifest, Shard, ZooError
-from wsrl.zoos.records import finished
-from wsrl.zoos.shards import again, check_shards, shard_file
+from wsrl.zoos.manifest import MANIFEST, SHARDS, Manifest, Shard, ZooError
+from wsrl.zoos.shards import again, check_shards, finished
+from wsrl.zoos.tensors import DiskTensor, disk_tensors
 
 
 class Zoo:
@@ -62,9 +62,29 @@ class Zoo:
         """The problem the RNNs were trained on.
 
         Raises:
-            ZooError: for a problem that is not known here, or does not fit the zoo's columns.
+            ZooError: for an unknown problem, settings that it does not have or that are no part of
+                a zoo, or another shape of rows than the problem's.
         """
-        return _problem_of(self.path, self.manifest)
+        path, manifest = self.path / MANIFEST, self.manifest
+        try:
+            problem = create_problem(manifest.problem, manifest.problem_settings)
+            known, columns = problem.settings(), problem.columns()
+        except Exception as error:  # a constructor not meant for such values raises anything
+            raise ZooError(f"{path}: {str(error)[:500] or type(error).__name__}") from error
+        if strange := sorted(manifest.problem_settings.keys() - known.keys()):
+            raise ZooError(
+                f"{path}: settings that no zoo of {manifest.problem} has: {', '.join(strange)}"
+            )
+        for name in ("task", "performance", "sequences", "outputs"):
+            held, wanted = manifest.columns[name].shape, columns[name].shape
+            if held != wanted:
+                raise ZooError(f"{path}: column {name} is {held}, but its problem says {wanted}")
+        sizes = (problem.input_size, problem.output_size)
+        if sizes != (self.spec.input_size, self.spec.output_size):
+            raise ZooError(
+                f"{path}: the problem has {sizes} inputs and outputs, the RNNs are ({self.spec})"
+            )
+        return problem
 
     @property
     def columns(self) -> dict[str, Column]:
@@ -82,14 +102,7 @@ class Zoo:
         return self.columns["sequences"].shape[0]
 
     def read(self, column: str, rows: Tensor | None = None) -> Tensor:
-        """Return one column.
-
-        Args:
-            column: its name.
-            rows: ``(n,)`` indices of snapshots; all by default.
-
-        Returns:
-            ``(n, *shape)``, a copy.
+        """Return a copy ``(n, *shape)`` of one column, of rows ``(n,)`` or of all.
 
         Raises:
             ZooError: for an unknown column.
@@ -105,12 +118,8 @@ class Zoo:
     def read_sequences(self, rows: Tensor, picks: Tensor) -> tuple[Tensor, Tensor]:
         """Return chosen sequences of snapshots and the outputs on them; no others are touched.
 
-        Args:
-            rows: ``(B,)`` indices of snapshots.
-            picks: ``(B, S)``, which of the stored sequences of each.
-
-        Returns:
-            ``(B, S, *sequence)`` and ``(B, S, T, O)``.
+        Of rows ``(B,)`` and picks ``(B, S)`` among the stored sequences of each: ``(B, S,
+        *sequence)`` and ``(B, S, T, O)``.
         """
         results = []
         for column in ("sequences", "outputs"):
@@ -122,11 +131,7 @@ class Zoo:
         return results[0], results[1]
 
     def check(self) -> None:
-        """Check that the files are undamaged: against their checksums, where there are any.
-
-        Raises:
-            ZooError: naming what is wrong.
-        """
+        """Check that the files are undamaged (``ZooError``), by checksums where there are any."""
         self._check()
 
     def _column(self, name: str) -> Column:
@@ -176,7 +181,8 @@ def open_store(folder: Path, include_failed: bool = False) -> Zoo:
             f"the zoo at {folder} is unfinished ({done} shards are done): run the command that "
             f"makes it again to finish it ({MAKERS[manifest.origin]})"
         )
-    shards = [_open_shard(folder, manifest, shard) for shard in manifest.shards]
+    home = os.path.realpath(folder)
+    shards = [_open_shard(folder, manifest, shard, home) for shard in manifest.shards]
     return Zoo(
         folder, manifest, shards, lambda: check_shards(folder, manifest.shards), include_failed
     )
@@ -190,8 +196,14 @@ MAKERS = {
 """The command that makes a zoo, by its origin."""
 
 
-def _open_shard(folder: Path, manifest: Manifest, shard: Shard) -> dict[str, DiskTensor]:
-    path = shard_file(folder, shard)
+def _open_shard(folder: Path, manifest: Manifest, shard: Shard, home: str) -> dict[str, DiskTensor]:
+    path = folder / SHARDS / shard.file
+    if not path.is_file():
+        raise ZooError(f"the zoo is damaged: shard {path} is missing. {again(folder)}")
+    if not Path(os.path.realpath(path)).is_relative_to(home):
+        raise ZooError(
+            f"shard {path} is a link that leads out of the zoo's folder: put the file itself there"
+        )
     if path.stat().st_size != shard.bytes:
         raise ZooError(
             f"the zoo is damaged: shard {path} has {path.stat().st_size} bytes, "
@@ -204,34 +216,3 @@ def _open_shard(folder: Path, manifest: Manifest, shard: Shard) -> dict[str, Dis
         if tensor is None or tensor.shape != wanted or tensor.dtype != column.torch_dtype:
             raise ZooError(f"the zoo is damaged: {path} has no column {name} of {wanted}")
     return tensors
-
-
-def _problem_of(folder: Path, manifest: Manifest) -> Problem:
-    """Make the problem that a manifest names, and check that it is the zoo's.
-
-    Raises:
-        ZooError: for an unknown problem, settings that it does not have or that are no part of a
-            zoo, or another shape of rows than the problem's.
-    """
-    path, settings = folder / MANIFEST, manifest.problem_settings
-    try:
-        problem = create_problem(manifest.problem, settings)
-        known, columns = problem.settings(), problem.columns()
-    except Exception as error:  # a constructor that was not meant for such values raises anything
-        raise ZooError(f"{path}: {str(error)[:500] or type(error).__name__}") from error
-    if strange := sorted(settings.keys() - known.keys()):
-        raise ZooError(
-            f"{path}: settings that no zoo of {manifest.problem} has: {', '.join(strange)}"
-        )
-    for name in _SHAPED:
-        held, wanted = manifest.columns[name].shape, columns[name].shape
-        if held != wanted:
-            raise ZooError(f"{path}: column {name} is {held}, but its problem says {wanted}")
-    sizes = (problem.input_size, problem.output_size)
-    spec = manifest.rnn_spec
-    if sizes != (spec.input_size, spec.output_size):
-        raise ZooError(f"{path}: the problem has {sizes} inputs and outputs, the RNNs are ({spec})")
-    return problem
-
-
-_SHAPED = ("task", "performance", "sequences", "outputs")

@@ -42,22 +42,16 @@ def verify_zoo(path: str | Path, sequences: int | None = None) -> Report:
     zoo.check()
     if len(zoo) == 0:
         raise ZooError(f"the zoo at {zoo.path} holds no sound run: all failed in training")
-    _check_files(zoo)
+    known = {shard.file for shard in zoo.manifest.shards}  # none of a published zoo
+    if known and (extra := {file.name for file in (zoo.path / SHARDS).iterdir()} - known):
+        extra_names = ", ".join(sorted(extra))
+        raise ZooError(f"files in {zoo.path / SHARDS} that no manifest lists: {extra_names}")
     _check_labels(open_zoo(path, include_failed=True))
     count = zoo.sequences_stored if sequences is None else min(sequences, zoo.sequences_stored)
     largest = 0.0
     for rows in torch.arange(len(zoo)).split(_CHUNK):
         largest = max(largest, output_error(zoo, rows, count))
     return Report(len(zoo), count, largest)
-
-
-def _check_files(zoo: Zoo) -> None:
-    known = {shard.file for shard in zoo.manifest.shards}
-    if not known:
-        return  # a published zoo, read as it is
-    extra = sorted({file.name for file in (zoo.path / SHARDS).iterdir()} - known)
-    if extra:
-        raise ZooError(f"files in {zoo.path / SHARDS} that no manifest lists: {', '.join(extra)}")
 
 
 def _check_labels(zoo: Zoo) -> None:

@@ -75,16 +75,6 @@ def test_a_name_that_is_no_utf8_is_shown(folder: Path) -> None:
         find_models([("\udcff", Model())])
 
 
-def test_what_models_were_read_from_is_said(folder: Path) -> None:
-    tanh = Model(nn.RNN)
-    weights = RNNWeights.from_module(tanh)
-    assert find_models(folder).kinds == "state dicts"
-    assert find_models([tanh.state_dict()], "tanh").kinds == "state dicts (the cell tanh was given)"
-    found = find_models([tanh, weights])
-    assert found.kinds == "modules, compared by running them, weights"
-    assert torch.equal(found.read(0).flat, found.read(1).flat)
-
-
 def test_a_cell_must_be_said_and_agree() -> None:
     tanh = Model(nn.RNN)
     assert as_weights(tanh).spec.cell == "tanh"  # a module says itself
@@ -95,9 +85,6 @@ def test_a_cell_must_be_said_and_agree() -> None:
     for model in (tanh, RNNWeights.from_module(tanh)):
         with pytest.raises(ValueError, match="the cell is tanh, not 'linear'"):
             as_weights(model, "linear")
-
-
-def test_weights_are_of_one_rnn() -> None:
     weights = RNNWeights.from_module(Model())
     with pytest.raises(ValueError, match="expected the weights of one RNN, not of 2"):
         as_weights(RNNWeights.cat([weights, weights]))

@@ -14,13 +14,13 @@ import torch
 
 from wsrl.zoos.packing import table as table_module
 from wsrl.zoos.packing.columns import Column
-from wsrl.zoos.packing.table import ROWS_TO_NAME, TableOptions, read_table
+from wsrl.zoos.packing.table import ROWS_TO_NAME, read_table
 
 
 def read(table: Any, models: int = 3, **options: Any) -> tuple[dict[str, Column], list[str]]:
     """Return the columns, and what was said."""
     said: list[str] = []
-    return read_table(table, models, TableOptions(**options), said.append), said
+    return read_table(table, models, said.append, **options), said
 
 
 def entries(table: Any, **options: Any) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def written(path: Path, content: str | bytes) -> Path:
 def test_entries_are_read_as_they_are_written(tmp_path: Path) -> None:
     """Pandas by itself would make 7, NaN, True and 1.0 of some of these."""
     content = 'file,x,y,z\na, 007 ,None,True\n\n,,,\n"b","1,000",none,1\n'
-    columns, said = read(written(tmp_path / "t.csv", content), categorical=["y"])
+    columns, said = read(written(tmp_path / "t.csv", content), named=["y"])
     assert columns["x"].text
     assert {name: column.entries for name, column in columns.items()} == {
         "file": ["a", "b"],
@@ -59,16 +59,10 @@ def test_separators_and_encodings_are_found(separator: str, encoding: str, tmp_p
 
 def test_separators_may_be_given(tmp_path: Path) -> None:
     path = written(tmp_path / "t.txt", "a;b~c\n1~2\n")
-    tabs = written(tmp_path / "t.tsv", "a;b;c\td\n1\t2\n")
-    assert entries(tabs, separator="\\t") == {"a;b;c": ["1"], "d": ["2"]}
     assert entries(path, separator="~") == {"a;b": ["1"], "c": ["2"]}
-    for separator in ("", "~~", "\n", '"', "é"):
+    for separator in ("", "~~", "\n", '"'):
         with pytest.raises(ValueError, match=r"t\.txt .*a separator is one character"):
             read(path, separator=separator)
-    assert entries(written(tmp_path / "t.csv", "sep=;\r\na,b;c\r\n1;2\r\n")) == {
-        "a,b": ["1"],
-        "c": ["2"],
-    }
     with pytest.raises(ValueError, match="the decimal sign is"):
         read(path, decimal=";")
 
@@ -105,7 +99,7 @@ def test_an_index_and_empty_columns_are_left_out_and_said(tmp_path: Path) -> Non
     frame.to_csv(path)
     columns, said = read(path)
     assert list(columns) == ["file", "n"]
-    assert list(read(path, categorical=["tags"], leave_out=["n"])[0]) == ["file", "tags"]
+    assert list(read(path, named=["tags"], leave_out=["n"])[0]) == ["file", "tags"]
     with pytest.raises(
         ValueError, match="leave_out: the table has no such column m; it has , file"
     ):
@@ -178,35 +172,26 @@ def test_values_in_memory_become_those_of_python() -> None:
         read([{"a": 1}])
 
 
-def test_many_more_rows_than_models_are_not_read(tmp_path: Path) -> None:
+def test_more_than_models_need_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path / "t.csv", "file\n" + "a\n" * (ROWS_TO_NAME + 4))
     with pytest.raises(ValueError, match=r"t\.csv .* more than 10003 rows, but there are 3 models"):
         read(path)
     assert len(entries(path, models=4)["file"]) == ROWS_TO_NAME + 4
-
-
-def test_large_files_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = written(tmp_path / "t.csv", "file\na\n")
-    monkeypatch.setattr(table_module, "LARGEST_TABLE", 6)
-    with pytest.raises(ValueError, match=r"t\.csv .*more than 6 bytes"):
-        read(path)
-    monkeypatch.setattr(table_module, "LARGEST_TABLE", 7)
-    assert entries(path) == {"file": ["a"]}
-
-
-@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
-def test_pipes_and_devices_are_refused_unread(tmp_path: Path, name: str) -> None:
-    os.mkfifo(tmp_path / name)  # to open it for reading would wait for a writer
-    (tmp_path / f"zero{name}").symlink_to("/dev/zero")
-    for file in (name, f"zero{name}"):
-        with pytest.raises(ValueError, match="is no regular file"):
-            read(tmp_path / file)
+    monkeypatch.setattr(table_module, "LARGEST_TABLE", path.stat().st_size - 1)
+    with pytest.raises(ValueError, match=r"t\.csv .*more than \d+ bytes"):
+        read(path, models=4)
+    for name in ("p.csv", "p.parquet"):
+        os.mkfifo(tmp_path / name)  # to open it for reading would wait for a writer
+        (tmp_path / f"zero{name}").symlink_to("/dev/zero")
+        for file in (name, f"zero{name}"):
+            with pytest.raises(ValueError, match="is no regular file"):
+                read(tmp_path / file)
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        *("", "\n\n", "a," * 100_000, "file,x\n" + "a," * 100_000, "x" * 200_000),
+        *("", "\n\n", "file,x\n" + "a," * 100_000, "x" * 200_000),
         *(
             "file,x\na,b,c\n",
             'file,x\n"a,b\n',
@@ -234,7 +219,7 @@ def test_a_parquet_file_is_judged_by_its_metadata(
         read(path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB
     pd.DataFrame({"x": [[0] * 100_000, [1]]}).to_parquet(path)
-    with pytest.raises(ValueError, match="holds 100001 values in 2 rows"):
+    with pytest.raises(ValueError, match="holds 100001 values: expected one a row"):
         read(path)
     pd.DataFrame({"x": ["a" * 100_000] * 3}).to_parquet(path, use_dictionary=False)
     monkeypatch.setattr(table_module, "LARGEST_TABLE", 50_000)

@@ -1,8 +1,8 @@
 """Compile the C++ kernels for the machine this runs on, once, and load them.
 
-There are several small libraries. Each is compiled when it is first used. Its name in the cache
-folder is a hash of all that it depends on: machines that share a home folder have their own
-libraries, and a changed source is compiled again.
+Each library is compiled when it is first used. Its name in the cache folder is a hash of all that
+it depends on: machines that share a home folder have their own, and a changed source is compiled
+again.
 
 A library is code that this process runs. It is loaded only from folders that nobody but the user
 and root can write to.
@@ -15,7 +15,6 @@ import hashlib
 import logging
 import os
 import platform
-import secrets
 import shlex
 import shutil
 import subprocess
@@ -76,13 +75,9 @@ def library(name: str) -> ctypes.CDLL | CompilationError:
 
 
 @cache
-def warn_once(reason: str) -> None:
-    """Log why there are no kernels and what that means, once for each reason."""
-    _log.warning(
-        "%s. PyTorch does the kernels' work instead, slower (populations of RNNs about five "
-        "times); install g++ to change that.",
-        reason,
-    )
+def log_once(message: str) -> None:
+    """Log a warning; a process logs each once."""
+    _log.warning(message)
 
 
 def cache_folder() -> Path:
@@ -91,13 +86,10 @@ def cache_folder() -> Path:
 
 
 def load(folder: Path, name: str) -> ctypes.CDLL:
-    """Load a library from a cache folder, compiled into it first where it is not there and whole.
+    """Load one of ``LIBRARIES`` from a cache folder, compiled first if it is not there and whole.
 
-    Where others can write the folder, the library is compiled for this process alone.
-
-    Args:
-        folder: the cache folder; made if need be, for the user alone.
-        name: one of ``LIBRARIES``.
+    The folder is made for the user alone. Where others can write it, the library is compiled for
+    this process alone.
 
     Raises:
         CompilationError: without a compiler, or when it fails, or where nothing can be written.
@@ -110,34 +102,38 @@ def load(folder: Path, name: str) -> ctypes.CDLL:
         place = folder.resolve()
         shared = who_else_writes(place)
         if shared:
-            _warn_of_others(place, shared)
+            log_once(
+                f"Kernels in {place} are not used: {shared}, and they are code that is run. They "
+                "are compiled for this process alone (seconds, every time). To keep them, take the "
+                "others' right away (chmod go-w), or name a folder of your own (variable "
+                "WSRL_CACHE)."
+            )
         elif _is_usable(place / file):
             return ctypes.CDLL(str(place / file))
         else:
             _log.warning(
                 "Compiling the %s kernels for this machine into %s (seconds; once).", name, place
             )
-        kept_in = None if shared else place
         # Its mode is 0700.
-        with tempfile.TemporaryDirectory(prefix="wsrl-", dir=kept_in) as scratch:
-            private = Path(scratch).resolve()
-            if reason := who_else_writes(private):
+        with tempfile.TemporaryDirectory(prefix="wsrl-", dir=None if shared else place) as scratch:
+            made = Path(scratch).resolve() / file
+            if reason := who_else_writes(made.parent):
                 raise CompilationError(
                     f"there is no safe folder to compile the kernels in: {reason}"
                 )
-            made = _compile(compiler, name, private / file)
+            _compile(compiler, name, made)
             if not shared:
-                made = _keep(made, place / file)
+                with made.open("ab") as end:  # loaders do not mind what comes after
+                    end.write(hashlib.sha256(made.read_bytes()).digest())
+                made.chmod(0o600)
+                made = made.replace(place / file)  # others see all of it or nothing
             return ctypes.CDLL(str(made))  # once it is loaded, its file may go
     except OSError as error:
         raise CompilationError(f"the kernels cannot be written or loaded ({error})") from error
 
 
 def find_compiler() -> list[str]:
-    """Return the C++ compiler: ``CXX``, or the first of g++, clang++ and c++ there is.
-
-    Returns:
-        Its path and, as of ``CXX="g++ -O2"``, the options to start with.
+    """Return the C++ compiler and its first options: ``CXX``, or g++, clang++ or c++.
 
     Raises:
         CompilationError: where there is none.
@@ -171,22 +167,8 @@ def _processor() -> str:
     return "\n".join([platform.system(), platform.machine(), platform.processor(), *sorted(known)])
 
 
-@cache
-def _warn_of_others(folder: Path, reason: str) -> None:
-    _log.warning(
-        "Kernels in %s are not used: %s, and they are code that is run. They are compiled for this "
-        "process alone (seconds, every time). To keep them, take the others' right away (chmod "
-        "go-w), or name a folder of your own (variable WSRL_CACHE).",
-        folder,
-        reason,
-    )
-
-
 def _is_usable(path: Path) -> bool:
-    """Say whether a library is there (no link), the user's alone, and whole as it was written.
-
-    Loading half of one would end the process.
-    """
+    """Say whether a library is there (no link), the user's alone, and whole (or it would crash)."""
     try:
         if who_else_writes(path):
             return False
@@ -196,21 +178,7 @@ def _is_usable(path: Path) -> bool:
     return hashlib.sha256(code[:-DIGEST]).digest() == code[-DIGEST:]
 
 
-def _keep(made: Path, path: Path) -> Path:
-    """Copy a library to its place in the cache: others see all of it or nothing."""
-    code = made.read_bytes()
-    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(code + hashlib.sha256(code).digest())  # loaders do not mind what comes after
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
-
-
-def _compile(compiler: list[str], name: str, path: Path) -> Path:
+def _compile(compiler: list[str], name: str, path: Path) -> None:
     """Compile a library in the folder of this process's own in which it is to lie."""
     sources, options = LIBRARIES[name]
     objects = [str(path.with_name(f"{source}.o")) for source in sources]
@@ -221,7 +189,6 @@ def _compile(compiler: list[str], name: str, path: Path) -> Path:
     with ThreadPoolExecutor() as pool:
         list(pool.map(_output, commands))
     _output([*compiler, *OPTIONS, "-shared", "-o", str(path), *objects])
-    return path
 
 
 def _output(command: list[str]) -> str:

@@ -107,11 +107,7 @@ def _saved_size(spec: RNNSpec, steps: int) -> int:
 
 
 def pack(spec: RNNSpec, flat: Tensor) -> Tensor:
-    """Return weights in the form in which they are run, for RNNs that are run many times.
-
-    Returns:
-        ``(P, M)`` to be given to ``run`` and ``run_backward``.
-    """
+    """Return weights ``(P, M)`` in the form in which they are run, for many runs."""
     packed = flat.new_empty(len(flat), _call(spec.cell, "wsrl_packed_size", _described(spec)))
     shape = (len(flat), threads_for(len(flat)))
     _call(spec.cell, "wsrl_pack", _described(spec), *shape, flat, packed)
@@ -126,15 +122,7 @@ def run(
     save: bool,
     packed: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...], Tensor | None]:
-    """Run a population, as ``run_population``.
-
-    Args:
-        spec: of the RNNs.
-        flat: their weights.
-        inputs: ``(P, S, T, I)``.
-        state: to start from.
-        save: whether ``run_backward`` will follow.
-        packed: the weights as by ``pack``, which is faster, if there is such.
+    """Run a population, as ``run_population``; with weights as by ``pack``, which is faster.
 
     Returns:
         The outputs, the last state and, where asked to save it, what ``run_backward`` needs.
@@ -171,7 +159,7 @@ def run_backward(
 
 
 class Packed:
-    """``run`` and ``run_backward`` of RNNs whose weights are packed once, for many calls."""
+    """``run`` and ``run_backward`` of RNNs whose weights are packed once."""
 
     def __init__(self, spec: RNNSpec, flat: Tensor) -> None:
         packed = pack(spec, flat)
@@ -189,31 +177,20 @@ def adamw(
 ) -> None:
     """Update ``flat``, ``mean`` and ``square (P, N)`` in place.
 
-    Args:
-        flat: the weights.
-        mean: the running mean of the gradient.
-        square: the running mean of its square.
-        gradient: of this step.
-        kept: ``(P,)``, the factor that weight decay leaves of each member's weights.
-        numbers: both betas, epsilon, the learning rate with its correction for the first steps, and
-            the correction that ``square`` is divided by.
+    ``kept (P,)`` is the factor that weight decay leaves of each member's weights. ``numbers`` are
+    both betas, epsilon, the learning rate with its correction for the first steps, and the
+    correction that ``square`` is divided by.
     """
     shape = (*flat.shape, threads_for(len(flat)))
     _call("elementwise", "wsrl_adamw", *shape, flat, mean, square, gradient, kept, *numbers)
 
 
 def look_up(images: Tensor, rows: Tensor, sources: Tensor, table: Tensor, lead: int) -> Tensor:
-    """Gather pixels of chosen images, each member in an order of its own.
-
-    Args:
-        images: ``(N, J)`` bytes.
-        rows: ``(P, S)`` int64, images.
-        sources: ``(P, J)`` int32, pixels; -1 reads a 0.
-        table: ``(256,)``, what each byte becomes.
-        lead: zeros before the first pixel.
+    """Gather pixels ``sources (P, J)`` int32 of images ``rows (P, S)`` int64, -1 reading a 0.
 
     Returns:
-        ``(P, S, lead + J)``, a copy of values of ``table``: the same bits as by PyTorch.
+        Values of ``table (256,)`` for bytes ``images (N, J)``: ``(P, S, lead + J)``, the first
+        ``lead`` being 0; the same bits as by PyTorch.
 
     Raises:
         ValueError: for images that are no bytes, or of another size than ``sources``.
@@ -238,9 +215,7 @@ def statistics(spec: RNNSpec, flat: Tensor) -> Tensor:
     return result
 
 
-def lstm_cell(
-    driven: Tensor, gates: Tensor, c: Tensor, out: tuple[Tensor, Tensor, Tensor] | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
+def lstm_cell(driven: Tensor, gates: Tensor, c: Tensor, out: tuple[Tensor, Tensor, Tensor]) -> None:
     """Do the element-wise part of one step of an LSTM layer of any width.
 
     Args:
@@ -248,43 +223,28 @@ def lstm_cell(
             its rows must be contiguous.
         gates: ``(R, 4H)``, the recurrent part; the activations are written here.
         c: ``(R, H)``, of the step before.
-        out: where to write the results; new tensors by default.
-
-    Returns:
-        ``h``, ``c`` and ``tanh(c)`` of this step, each ``(R, H)``.
+        out: where ``h``, ``c`` and ``tanh(c)`` of this step are written, each ``(R, H)``.
     """
-    rows, size = c.shape
-    results = out or (torch.empty_like(c), torch.empty_like(c), torch.empty_like(c))
-    shape = (rows, size, _threads_for_elements(c.numel()))
-    data = (driven, driven.stride(0), gates, c, *results)
-    _call("lstm_cell", "wsrl_lstm_cell", *shape, *data)
-    return results
+    shape = (*c.shape, _threads_for_elements(c.numel()))
+    _call("lstm_cell", "wsrl_lstm_cell", *shape, driven, driven.stride(0), gates, c, *out)
 
 
 def lstm_cell_backward(
-    activations: Tensor,
-    c: Tensor,
-    tanh_c: Tensor,
-    d_h: Tensor | None,
-    d_c: Tensor | None,
-    out: tuple[Tensor, Tensor] | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Return the gradients of ``lstm_cell`` to the pre-activations and to its ``c``.
+    activations: Tensor, c: Tensor, tanh_c: Tensor, d_h: Tensor, d_c: Tensor, out: Tensor
+) -> None:
+    """Write the gradients of ``lstm_cell`` to the pre-activations and to its ``c``.
 
     Args:
         activations: ``(R, 4H)``, what ``gates`` became.
         c: ``(R, H)``, of the step before.
         tanh_c: ``(R, H)``, of this step.
-        d_h: gradient of this step's ``h``, ``(R, H)``; ``None`` for zeros.
-        d_c: gradient of this step's ``c``, ``(R, H)``; ``None`` for zeros.
-        out: where to write the results, the second may be ``d_c``; new tensors by default.
+        d_h: gradient of this step's ``h``, ``(R, H)``.
+        d_c: gradient of this step's ``c``, ``(R, H)``; that of the step before is written here.
+        out: where the gradients of the pre-activations are written, ``(R, 4H)``.
     """
-    rows, size = c.shape
-    results = out or (torch.empty_like(activations), torch.empty_like(c))
-    shape = (rows, size, _threads_for_elements(c.numel()))
-    data = (activations, c, tanh_c, d_h, d_c)
-    _call("lstm_cell", "wsrl_lstm_cell_backward", *shape, *data, *results)
-    return results
+    shape = (*c.shape, _threads_for_elements(c.numel()))
+    data = (activations, c, tanh_c, d_h, d_c, out, d_c)
+    _call("lstm_cell", "wsrl_lstm_cell_backward", *shape, *data)
 
 
 def _threads_for_elements(count: int) -> int:

@@ -14,8 +14,8 @@ from wsrl.stopping import StopRequests
 from wsrl.studies.benchmark.plan import Commands, PlannedTrial, Words, zoo_command, zoo_folder
 from wsrl.studies.benchmark.settings import BenchmarkSettings, BenchmarkZoo, check_choice
 from wsrl.studies.configs import one_line_errors
+from wsrl.studies.training.callbacks import quiet
 from wsrl.studies.training.command import TrainingCLI
-from wsrl.studies.training.quiet import quiet
 from wsrl.studies.training.runs import Request
 from wsrl.tasks import EmulationModule, PredictionModule
 from wsrl.zoos import open_zoo

@@ -11,7 +11,7 @@ from typing import Any
 
 from wsrl.analysis.encoder_properties import HIDDEN_SIZES
 from wsrl.encoders import list_encoders
-from wsrl.studies.baselines import BASELINES, TRAINING_ONLY
+from wsrl.studies.baselines import BASELINES
 from wsrl.studies.benchmark.results import TRIALS, Ablation, Trial
 from wsrl.studies.benchmark.settings import (
     CONFIGS,
@@ -22,6 +22,7 @@ from wsrl.studies.benchmark.settings import (
     find_config,
 )
 from wsrl.studies.configs import read_config
+from wsrl.studies.options import TRAINING_ONLY
 from wsrl.tasks.prediction import FRESH
 
 Words = list[str]

@@ -48,58 +48,36 @@ def make_inputs(
     length: int | None,
     seed: int,
 ) -> Inputs:
-    """Return the sequences of RNNs.
+    """Return the sequences of the ``n`` RNNs of these names, as ``pack_zoo`` says.
 
     ``normal`` is standard normal, ``uniform`` between 0 and 1, both independent in every entry;
     ``one_hot`` has at every step one of the ``I`` entries at 1, each as likely. Every RNN's are
     drawn from a stream that is named by the RNN's own name.
 
-    Args:
-        inputs: a distribution's name, a ``.npy`` or ``.safetensors`` file, or values
-            ``(S, T, I)`` for all RNNs or ``(n, S, T, I)`` for each its own.
-        names: of the ``n`` RNNs.
-        size: ``I``.
-        count: ``S``; only with a distribution.
-        length: ``T``; only with a distribution, which needs it.
-        seed: of the distribution.
-
     Raises:
         ValueError: for values that do not fit, and options that are missing or mean nothing here.
     """
-    if isinstance(inputs, str) and inputs in DISTRIBUTIONS:
-        if length is None:
-            raise ValueError(f"say the length of sequences that are drawn ({inputs})")
-        shape = (100 if count is None else count, length, size)
-        for name, value, least in (
-            ("sequences_stored", shape[0], 1),
-            ("length", length, 1),
-            ("seed", seed, 0),
-        ):
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}, not {value}")
+    if not (isinstance(inputs, str) and inputs in DISTRIBUTIONS):
+        if length is not None or count is not None:
+            raise ValueError("length and sequences_stored go with drawn sequences")
+        return _given(inputs, len(names), size)
+    if length is None:
+        raise ValueError(f"say the length of sequences that are drawn ({inputs})")
+    count = 100 if count is None else count
+    for name, value, least in (
+        ("sequences_stored", count, 1),
+        ("length", length, 1),
+        ("seed", seed, 0),
+    ):
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, not {value}")
+    shape = (count, length, size)
 
-        def draw(rows: range) -> Tensor:
-            drawn = [_draw(inputs, names[row], seed, shape) for row in rows]
-            return torch.from_numpy(np.stack(drawn))
+    def draw(rows: range) -> Tensor:
+        drawn = [_draw(inputs, names[row], seed, shape) for row in rows]
+        return torch.from_numpy(np.stack(drawn))
 
-        return Inputs(inputs, shape[0], length, {"seed": seed}, draw)
-    if isinstance(inputs, str | Path):
-        values = _read(Path(inputs))
-    else:  # of a tensor the values alone, in a dtype that numpy has
-        given = inputs.detach().cpu() if isinstance(inputs, Tensor) else inputs
-        values = np.asarray(given.float() if isinstance(given, Tensor) else given)
-    for name, option in (("length", length), ("sequences_stored", count)):
-        if option is not None:
-            raise ValueError(f"{name} goes with drawn sequences; those that are given have theirs")
-    digest = _check(values, len(names), size)
-
-    def take(rows: range) -> Tensor:
-        part = values[rows.start : rows.stop] if values.ndim == 4 else values[None]
-        taken = torch.from_numpy(np.array(part, np.float32))
-        return taken.expand(len(rows), *taken.shape[1:])
-
-    count, length = values.shape[-3:-1]
-    return Inputs("given", int(count), int(length), {"inputs_sha256": digest}, take)
+    return Inputs(inputs, count, length, {"seed": seed}, draw)
 
 
 def _draw(kind: str, name: str, seed: int, shape: tuple[int, int, int]) -> NDArray[np.float32]:
@@ -112,6 +90,24 @@ def _draw(kind: str, name: str, seed: int, shape: tuple[int, int, int]) -> NDArr
         return generator.random(shape, dtype=np.float32)
     hot: NDArray[np.float32] = np.eye(shape[2], dtype=np.float32)
     return hot[generator.integers(0, shape[2], shape[:2])]
+
+
+def _given(inputs: str | Path | Given, models: int, size: int) -> Inputs:
+    if isinstance(inputs, str | Path):
+        values = _read(Path(inputs))
+    elif isinstance(inputs, Tensor):
+        values = inputs.detach().cpu().float().numpy()  # numpy does not have every dtype
+    else:
+        values = np.asarray(inputs)
+    digest = _check(values, models, size)
+
+    def take(rows: range) -> Tensor:
+        part = values[rows.start : rows.stop] if values.ndim == 4 else values[None]
+        taken = torch.from_numpy(np.array(part, np.float32))
+        return taken.expand(len(rows), *taken.shape[1:])
+
+    count, length = values.shape[-3:-1]
+    return Inputs("given", int(count), int(length), {"inputs_sha256": digest}, take)
 
 
 def _check(values: NDArray[Any], models: int, size: int) -> str:
@@ -139,18 +135,15 @@ def _read(path: Path) -> NDArray[Any]:
             f"no file of sequences at {path}; inputs is a file, or one of "
             f"{', '.join(DISTRIBUTIONS)}"
         )
-    if path.suffix == ".npy":
-        try:
-            values: Any = np.load(path, mmap_mode="r", allow_pickle=False)
-        except Exception as error:  # a header is Python source to numpy: it can fail in any way
-            raise ValueError(f"{path} is damaged or no .npy file ({str(error)[:500]})") from error
-        if not isinstance(values, np.ndarray):
-            raise ValueError(f"{path} is no .npy file of one array")
-        return values
     if path.suffix == ".safetensors":
         tensors = read_tensors(path)
         if len(tensors) != 1:
             raise ValueError(f"{path} must hold one tensor of sequences, not {', '.join(tensors)}")
-        (tensor,) = tensors.values()
-        return tensor.float().numpy()
-    raise ValueError(f"sequences come as .npy or .safetensors, not {path}")
+        return next(iter(tensors.values())).float().numpy()
+    try:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+        return np.asanyarray(values.view())  # an archive of arrays has none
+    except Exception as error:  # a header is Python source to numpy: it can fail in any way
+        raise ValueError(
+            f"{path} is damaged, or neither .npy nor .safetensors ({str(error)[:500]})"
+        ) from error

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from wsrl.rnn import RNNSpec, RNNWeights, read_state_dict
 from wsrl.torch_files import read_torch_file
-from wsrl.zoos.packing.texts import some
+from wsrl.zoos.packing.columns import some
 from wsrl.zoos.tensors import read_tensors
 
 Model: TypeAlias = Mapping[str, Tensor] | nn.Module | RNNWeights
@@ -32,13 +32,11 @@ class Models:
     Attributes:
         names: of each.
         from_files: whether the names are those of files.
-        kinds: what they are read from, to read: how sure it is that they are such RNNs.
         read: returns the model at a position, ``(1, N)`` float32.
     """
 
     names: list[str]
     from_files: bool
-    kinds: str
     read: Callable[[int], RNNWeights]
 
     def __post_init__(self) -> None:
@@ -57,36 +55,16 @@ class Models:
         return RNNWeights.cat([self.read(row) for row in rows])
 
 
-@dataclass(frozen=True)
-class Survey:
-    """What a first look at all models finds.
-
-    Attributes:
-        spec: of all.
-        finite: ``(n,)``, whether all parameters of each are finite.
-        digest: SHA-256 of names and parameters.
-    """
-
-    spec: RNNSpec
-    finite: Tensor
-    digest: str
-
-
 def find_models(
     models: str | Path | Iterable[Model | tuple[str, Model]], cell: str | None = None
 ) -> Models:
-    """Find the models in a folder (by name), or take them as they come.
+    """Find the models in a folder (by name), or take them as they come, with or without names.
 
     A folder's files are read when they are needed; other models are kept as flat vectors.
-
-    Args:
-        models: the folder, or the models with or without their names.
-        cell: as of ``read_model``.
 
     Raises:
         ValueError: where there are none, two have one name, or one is no such model.
     """
-    said = "" if cell is None else f" (the cell {cell} was given)"
     if isinstance(models, str | Path):
         folder = Path(models)
         if not folder.is_dir():
@@ -94,30 +72,19 @@ def find_models(
         files = model_files(folder)
         if not files:
             raise ValueError(f"no state dicts in {folder}: expected files *{', *'.join(SUFFIXES)}")
-        names = [file.relative_to(folder).as_posix() for file in files]
-        if strange := [
-            ascii(n) for n, file in zip(names, files, strict=True) if not file.is_file()
-        ]:
+        if strange := [ascii(str(f.relative_to(folder))) for f in files if not f.is_file()]:
             raise ValueError(
                 f"{folder} holds what is no regular file: {some(strange)}. Move it elsewhere"
             )
-        return Models(
-            names,
-            True,
-            f"state dicts{said}",
-            lambda row: read_model(files[row], cell).to(dtype=torch.float32),
-        )
-    names, flat, found = [], [], set()
+        names = [file.relative_to(folder).as_posix() for file in files]
+        return Models(names, True, lambda i: read_model(files[i], cell).to(dtype=torch.float32))
+    names, flat = [], []
     for position, item in enumerate(models):
         name, model = item if isinstance(item, tuple) else (position, item)
         names.append(str(name))
         weights = _named(names[-1], partial(as_weights, model, cell))
         flat.append(weights.to(dtype=torch.float32))
-        if isinstance(model, nn.Module):
-            found.add("modules, compared by running them")
-        else:
-            found.add("weights" if isinstance(model, RNNWeights) else f"state dicts{said}")
-    return Models(names, False, ", ".join(sorted(found)), flat.__getitem__)
+    return Models(names, False, flat.__getitem__)
 
 
 def model_files(folder: Path) -> list[Path]:
@@ -126,10 +93,12 @@ def model_files(folder: Path) -> list[Path]:
     Hidden files and folders are left out; macOS, for one, leaves ``._model.pt`` beside
     ``model.pt``. What is not a folder is returned even if it is no regular file.
     """
-    found = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES]
-    hidden = [any(p[0] == "." for p in path.relative_to(folder).parts) for path in found]
     return sorted(
-        p for p, is_hidden in zip(found, hidden, strict=True) if not (is_hidden or p.is_dir())
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and not any(part[0] == "." for part in path.relative_to(folder).parts)
+        and not path.is_dir()
     )
 
 
@@ -178,8 +147,12 @@ def as_weights(model: Any, cell: str | None = None) -> RNNWeights:
     return weights.to("cpu")
 
 
-def survey_models(models: Models) -> Survey:
+def survey_models(models: Models) -> tuple[RNNSpec, Tensor, str]:
     """Read every model once.
+
+    Returns:
+        The spec of all; whether all parameters of each are finite, ``(n,)``; and the SHA-256 of
+        names and parameters.
 
     Raises:
         ValueError: naming the first that is no RNN with a readout, or of another spec.
@@ -196,7 +169,7 @@ def survey_models(models: Models) -> Survey:
         digest.update(name.encode())
         digest.update(weights.flat.numpy().tobytes())
         finite.append(bool(weights.flat.isfinite().all()))
-    return Survey(spec, torch.tensor(finite), digest.hexdigest())
+    return spec, torch.tensor(finite), digest.hexdigest()
 
 
 def _named(name: str, read: Callable[[], RNNWeights]) -> RNNWeights:

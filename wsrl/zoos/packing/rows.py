@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from wsrl.zoos.packing.columns import Column
+from wsrl.validation import short
+from wsrl.zoos.packing.columns import Column, some
 from wsrl.zoos.packing.models import SUFFIXES
-from wsrl.zoos.packing.texts import quoted, some
 
 _SUFFIX = re.compile(rf"({'|'.join(map(re.escape, SUFFIXES))})$", re.IGNORECASE)
 
@@ -18,57 +18,51 @@ _SUFFIX = re.compile(rf"({'|'.join(map(re.escape, SUFFIXES))})$", re.IGNORECASE)
 def match_rows(
     table: Mapping[str, Column], names: Sequence[str], file_column: str, from_files: bool
 ) -> dict[str, Column]:
-    """Put a table's rows into the order of the models.
+    """Put a table's rows into the order of the models, and return its other columns.
 
     Rows are matched by the column of names: the models' names, with or without suffix, or paths
     that end in them. A table without one, of models that are no files, has its rows in the models'
     order already.
 
-    Returns:
-        The other columns.
-
     Raises:
         ValueError: where rows and models do not match one to one, naming those that do not.
     """
     others = [column for name, column in table.items() if name != file_column]
-    if file_column not in table:
-        count = len(others[0].entries) if others else 0
-        if from_files:
-            raise ValueError(
-                f"the table has no column {quoted(file_column)} that names the files; it has "
-                f"{some(list(table), 20)}. Say which one does with file_column"
-            )
-        if count != len(names):
-            raise ValueError(f"the table has {count} rows, but there are {len(names)} models")
-        return {column.name: replace(column, models=names) for column in others}
-    written = [str(entry) for entry in table[file_column].entries]
-    models = _find_models(written, names)
-    counts = Counter(models)
-    problems = {
-        "rows of no model": [
-            entry for entry, model in zip(written, models, strict=True) if model is None
-        ],
-        "models without a row": [name for row, name in enumerate(names) if counts[row] == 0],
-        "models with several rows": [name for row, name in enumerate(names) if counts[row] > 1],
-    }
-    found = [f"{what}: {some(which)}" for what, which in problems.items() if which]
-    if found:
+    order: Sequence[int] = range(len(names))
+    if file_column in table:
+        order = _order(table[file_column], names)
+    elif from_files:
         raise ValueError(
-            f"the table's column {quoted(file_column)} does not match the models. "
-            f"{'. '.join(found)}"
+            f"the table has no column {short(file_column)} that names the files; it has "
+            f"{some(list(table), 20)}. Say which one does with file_column"
         )
-    row_of = {model: row for row, model in enumerate(models)}
+    elif (count := len(others[0].entries) if others else 0) != len(names):
+        raise ValueError(f"the table has {count} rows, but there are {len(names)} models")
     return {
-        column.name: replace(
-            column,
-            entries=[column.entries[row_of[model]] for model in range(len(names))],
-            models=names,
-        )
+        column.name: replace(column, entries=[column.entries[i] for i in order], models=names)
         for column in others
     }
 
 
-def _find_models(written: Iterable[str], names: Sequence[str]) -> list[int | None]:
+def _order(column: Column, names: Sequence[str]) -> list[int]:
+    """Return the row of every model."""
+    written = [str(entry) for entry in column.entries]
+    models = _find_models(written, names)
+    counts = Counter(models)
+    problems = {
+        "rows of no model": [entry for entry, i in zip(written, models, strict=True) if i is None],
+        "models without a row": [name for i, name in enumerate(names) if counts[i] == 0],
+        "models with several rows": [name for i, name in enumerate(names) if counts[i] > 1],
+    }
+    if found := [f"{what}: {some(which)}" for what, which in problems.items() if which]:
+        raise ValueError(
+            f"the table's column {short(column.name)} does not match the models. {'. '.join(found)}"
+        )
+    row_of = {model: row for row, model in enumerate(models)}
+    return [row_of[model] for model in range(len(names))]
+
+
+def _find_models(written: Sequence[str], names: Sequence[str]) -> list[int | None]:
     """Return the position of the model that each entry names: its whole name, or the end of it."""
     paths = [_as_path(name) for name in names]
     position: dict[str, int] = {}

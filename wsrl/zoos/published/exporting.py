@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from wsrl.jobs import locked
-from wsrl.zoos.disk_tensors import disk_tensors
-from wsrl.zoos.files import PARTIAL, remove
-from wsrl.zoos.manifest import SHARDS, ZooError
+from wsrl.zoos.folder import write_folder
+from wsrl.zoos.manifest import ZooError
 from wsrl.zoos.open import open_zoo
-from wsrl.zoos.published.hints import ARGUMENTS, PUBLISHED_CELL, SIZES
-from wsrl.zoos.published.kinds import EVALUATED_IMAGES, EVALUATED_STRINGS, KINDS, Kind
-from wsrl.zoos.published.npy import Header, NpyWriter, checked_header
-from wsrl.zoos.published.reading import is_published
+from wsrl.zoos.published.kinds import EVALUATED_IMAGES, EVALUATED_STRINGS, KINDS, LARGE, Kind
+from wsrl.zoos.published.npy import Header
+from wsrl.zoos.published.reading import ARGUMENTS, PUBLISHED_CELL, SIZES, is_published
 from wsrl.zoos.store import Zoo
 
 _CHUNK = 64  # rows written at once
@@ -52,27 +49,21 @@ def export_published(path: str | Path, out: str | Path) -> list[str]:
     zoo = open_zoo(source, include_failed=True)
     kind = _kind(zoo)
     zoo.check()
-    if not _kept(zoo).any():
+    rows = torch.arange(len(zoo))
+    if zoo.manifest.origin == "built":
+        failed = torch.tensor([int(run) for run in zoo.manifest.failed], dtype=torch.int64)
+        rows = rows[~torch.isin(zoo.read("run"), failed)]
+    if not len(rows):
         raise ZooError(f"all runs in {source} failed in training: nothing is left to export")
-    lost = [] if zoo.manifest.origin == "official" else _lost(zoo, kind)
+
+    def refuse(holder: str) -> None:
+        raise ZooError(f"{holder} exports to {target} right now: wait for it or stop it")
+
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with locked(target.parent / f".{target.name}.lock", partial(_refuse, target)):
-            whole = target.with_name(f".{target.name}{PARTIAL}")
-            remove(whole)
-            try:
-                whole.mkdir()
-                _write(zoo, kind, whole)
-                whole.replace(target)
-            finally:
-                shutil.rmtree(whole, ignore_errors=True)
+        write_folder(target, lambda folder: _write(zoo, kind, rows, folder), refuse)
     except OSError as error:
         raise ZooError(f"the export to {target} failed, nothing is left of it: {error}") from error
-    return lost
-
-
-def _refuse(target: Path, holder: str) -> None:
-    raise ZooError(f"{holder} exports to {target} right now: wait for it or stop it")
+    return [] if zoo.manifest.origin == "official" else list(_lost(zoo, kind))
 
 
 def _kind(zoo: Zoo) -> Kind:
@@ -91,61 +82,56 @@ def _kind(zoo: Zoo) -> Kind:
     return kind
 
 
-def _lost(zoo: Zoo, kind: Kind) -> list[str]:
-    settings, failed = zoo.manifest.problem_settings, zoo.manifest.failed
-    lost = [f"column {name}" for name in zoo.columns if name not in kind.held]
-    count = settings.get("evaluated_strings", EVALUATED_STRINGS)
-    if count != EVALUATED_STRINGS:
-        lost.append(f"accepted of {count} strings: written as if of {EVALUATED_STRINGS}, rounded")
-    images = settings.get("evaluated_images", EVALUATED_IMAGES)
-    if images != EVALUATED_IMAGES:
-        lost.append(f"losses over at most {images} images: read as over {EVALUATED_IMAGES}")
+def _lost(zoo: Zoo, kind: Kind) -> Iterator[str]:
+    settings, failed = zoo.problem.settings(), zoo.manifest.failed
+    yield from (f"column {name}" for name in zoo.columns if name not in kind.held)
+    for name, count in (
+        ("evaluated_strings", EVALUATED_STRINGS),
+        ("evaluated_images", EVALUATED_IMAGES),
+    ):
+        if settings.get(name, count) != count:
+            yield f"{name} {settings[name]}: what was counted is written as if over {count}"
     if settings.get("acceptor", "counts") != "counts":
-        lost.append("performance by order: only the strings accepted by counts are written")
+        yield "performance by order: only the strings accepted by counts are written"
     if failed:
-        lost.append(f"{len(failed)} failed runs are left out: {', '.join(failed)}")
-    lost.append("how it was built (settings, seeds, versions): only args.json says a little")
-    lost.append("snapshot n is after n updates here: in published zoos it is after n + 1")
-    return lost
+        yield f"{len(failed)} failed runs are left out: {', '.join(failed)}"
+    yield "how it was built (settings, seeds, versions): only args.json says a little"
+    yield "snapshot n is after n updates here: in published zoos it is after n + 1"
 
 
-def _write(zoo: Zoo, kind: Kind, folder: Path) -> None:
-    headers = zoo.manifest.source.get("headers")
-    if not isinstance(headers, dict | None):
+def _write(zoo: Zoo, kind: Kind, rows: Tensor, folder: Path) -> None:
+    headers = zoo.manifest.source.get("headers", {})
+    if not isinstance(headers, dict):
         raise ZooError(f"the headers in the manifest of {zoo.path} are no object")
-    writers: dict[str, NpyWriter] = {}
-    for columns in _chunks(zoo, kept := _kept(zoo)):
-        for name, array in kind.arrays(columns, zoo.problem).items():
-            if name not in writers:
-                header = Header.of(array.dtype, (int(kept.sum()), *array.shape[1:]))
-                if headers is not None:
-                    known = headers.get(name)
-                    header = checked_header(known, header.shape, kind.files[name].dtypes, name)
-                writers[name] = NpyWriter(folder / f"{name}.npy", header)
-            writers[name].write(array)
-    arguments = _arguments(zoo, kind)
-    if arguments is not None:
+    for chunk in rows.split(_CHUNK):
+        columns = {name: zoo.read(name, chunk) for name in zoo.columns}
+        files = {file: columns[name] for name, file in (LARGE | {"task": "tasks"}).items()}
+        for name, values in (files | kind.label_files(columns, zoo.problem)).items():
+            array, path = values.numpy(), folder / f"{name}.npy"
+            header = Header.of(array.dtype, (len(rows), *array.shape[1:]))
+            if zoo.manifest.origin == "official":
+                header = _known_header(headers.get(name), header.shape, kind, name)
+            with path.open("ab") as file:
+                if not file.tell():
+                    file.write(header.text.encode("latin-1"))
+                file.write(np.ascontiguousarray(array, header.dtype).tobytes())
+    if (arguments := _arguments(zoo, kind)) is not None:
         (folder / ARGUMENTS).write_bytes(arguments.encode())
 
 
-def _kept(zoo: Zoo) -> Tensor:
-    """Say which rows are written, ``(rows,)``: of an imported zoo all."""
-    runs = zoo.read("run")
-    if zoo.manifest.origin == "official":
-        return torch.ones_like(runs, dtype=torch.bool)
-    failed = torch.tensor([int(run) for run in zoo.manifest.failed], dtype=runs.dtype)
-    return ~torch.isin(runs, failed)
-
-
-def _chunks(zoo: Zoo, kept: Tensor) -> Iterator[Mapping[str, Tensor]]:
-    """Yield the rows to write, some at a time."""
-    start = 0
-    for shard in zoo.manifest.shards:
-        columns = disk_tensors(zoo.path / SHARDS / shard.file)
-        rows = kept[start : start + shard.rows].nonzero().squeeze(1)
-        start += shard.rows
-        for chunk in rows.split(_CHUNK):
-            yield {name: column[chunk] for name, column in columns.items()}
+def _known_header(text: object, shape: tuple[int, ...], kind: Kind, name: str) -> Header:
+    """Read the header that an imported file had; it is what the zoo's manifest says."""
+    try:
+        raw = str(text).encode("latin-1")
+        header = Header.read(BytesIO(raw))
+    except Exception as error:  # as where one is read from a file
+        raise ZooError(f"the header of {name}.npy in the manifest is none: {error}") from error
+    if header.shape != shape or len(header.text) != len(raw) or not kind.files[name].fits(header):
+        raise ZooError(
+            f"the header of {name}.npy in the manifest is of {header.shape} {header.dtype}, but to "
+            f"be written are {shape}, {kind.files[name]}"
+        )
+    return header
 
 
 def _arguments(zoo: Zoo, kind: Kind) -> str | None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from rich.progress import Progress
 from torch import Tensor
 
+from wsrl.zoos.assembly import write_zoo
 from wsrl.zoos.files import checksum
 from wsrl.zoos.manifest import Manifest, ZooError
-from wsrl.zoos.published.hints import PublishedHints
-from wsrl.zoos.published.reading import read_publication
-from wsrl.zoos.writer import write_zoo
+from wsrl.zoos.published.reading import PublishedHints, open_published
 
 
 def import_published(
@@ -45,26 +45,25 @@ def import_published(
     """
     if rows_per_shard < 1:
         raise ValueError(f"rows_per_shard must be at least 1, not {rows_per_shard}")
-    published = read_publication(Path(path), hints or PublishedHints())
-    published.check()
-    rows = len(published)
-    sums = {f"sha256 of {name}": checksum(file.path) for name, file in published.files.items()}
-    source = published.manifest.source | {"rows_per_shard": rows_per_shard} | sums
-    manifest = replace(published.manifest, source=source, complete=False)
+    zoo = open_published(path, include_failed=True, hints=hints)
+    zoo.check()
+    names = zoo.manifest.source["headers"]
+    sums = {f"sha256 of {name}": checksum(zoo.path / f"{name}.npy") for name in names}
+    source = zoo.manifest.source | {"rows_per_shard": rows_per_shard} | sums
+    shards = torch.arange(len(zoo)).split(rows_per_shard)
     with Progress(disable=quiet) as progress:
-        bar = progress.add_task("snapshots", total=rows)
+        bar = progress.add_task("shards", total=len(shards))
 
         def columns(index: int) -> dict[str, Tensor]:
-            start = index * rows_per_shard
-            progress.update(bar, completed=start)
-            return published.columns(start, start + rows_per_shard)
+            progress.update(bar, completed=index)
+            return {name: zoo.read(name, shards[index]) for name in zoo.columns}
 
         try:
-            found = write_zoo(out, manifest, -(-rows // rows_per_shard), columns)
+            found = write_zoo(out, replace(zoo.manifest, source=source), len(shards), columns)
         except OSError as error:
             raise ZooError(
                 f"the import of {path} stopped, {out} is unfinished ({error}): see to it (a full "
                 "disk?) and run the same command again to go on"
             ) from error
-        progress.update(bar, completed=rows)
+        progress.update(bar, completed=len(shards))
     return found

@@ -7,26 +7,33 @@ snapshot ``n`` was taken after ``n + 1`` updates.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from wsrl.problems import Column
+from wsrl.problems import Column, Problem, create_problem
 from wsrl.problems.base import DTYPES
+from wsrl.rnn import RNNSpec
 from wsrl.safe_files import read_regular
 from wsrl.strict_json import LARGEST_JSON, parse_json
-from wsrl.zoos.disk_tensors import DiskTensor
+from wsrl.validation import check_arguments
 from wsrl.zoos.manifest import MANIFEST, Manifest, ZooError
-from wsrl.zoos.published.hints import ARGUMENTS, PublishedHints, find_specs, make_problem
 from wsrl.zoos.published.kinds import KINDS, LARGE, Kind
-from wsrl.zoos.published.npy import Array, NpyFile
+from wsrl.zoos.published.npy import Header, read_header
 from wsrl.zoos.soundness import check_labels, output_error
 from wsrl.zoos.store import Zoo
+from wsrl.zoos.tensors import DiskTensor
+
+ARGUMENTS = "args.json"
+
+SIZES = {"rnn_hidden_size": "hidden_size", "rnn_num_layers": "num_layers"}
+"""Sizes of the RNNs: our name by that in ``args.json``."""
+
+PUBLISHED_CELL, PUBLISHED_LAYERS = "lstm", 2
+"""Of all published zoos; their files do not name them."""
 
 CHECKED_SNAPSHOTS, CHECKED_SEQUENCES = 64, 4
 """Outputs of so many snapshots, spread over the zoo, and sequences of each are recomputed."""
@@ -36,64 +43,44 @@ _OWN = ("weights", "run", "step")  # columns that every zoo has
 
 
 @dataclass(frozen=True)
-class Publication:
-    """A published zoo: its files, and the manifest that describes it as one of ours.
+class PublishedHints:
+    """What cannot be found in a published zoo's files, or only in its ``args.json``.
 
-    Attributes:
-        folder: where it is.
-        kind: which of the two it is.
-        files: by name without ``.npy``.
-        manifest: without shards.
+    Args:
+        hidden_size: neurons of a layer.
+        num_layers: layers of the RNNs; 2 by default.
+        max_n: languages: ``k`` goes up to ``max_n - 1``.
+        min_difference: languages: the smallest difference that was drawn.
+        max_difference: languages: the largest difference that was drawn.
+        tile_size: images: pixels of a tile's side.
+        source: images: where they are from, as ``wsrl zoo build`` names it.
+        interpolation: images: how they were rotated.
     """
 
-    folder: Path
-    kind: Kind
-    files: Mapping[str, NpyFile]
-    manifest: Manifest
+    hidden_size: int | None = None
+    num_layers: int | None = None
+    max_n: int | None = None
+    min_difference: int | None = None
+    max_difference: int | None = None
+    tile_size: int | None = None
+    source: str | None = None
+    interpolation: str | None = None
 
-    def __len__(self) -> int:
-        return self.files["parameters"].shape[0]
-
-    def columns(self, start: int, stop: int) -> dict[str, Tensor]:
-        """Return copies of some rows of every column."""
-        return self.kind.columns({name: f.rows(start, stop) for name, f in self.files.items()})
-
-    def open(self, include_failed: bool = False) -> Zoo:
-        """Return the zoo; its large columns are read from the disk when they are asked for."""
-        columns: dict[str, Tensor | DiskTensor] = dict(self.kind.labels(self._labels()))
-        for name, source in LARGE.items():
-            file, dtype = self.files[source], self.manifest.columns[name].torch_dtype
-            columns[name] = file.tensor(dtype)
-        return Zoo(self.folder, self.manifest, [columns], self.check, include_failed)
-
-    def check(self) -> float:
-        """Check the labels of all rows, and the outputs of a sample of them.
-
-        Returns:
-            The largest error of an output.
+    def over(self, arguments: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
+        """Return what these hints and ``args.json`` say, by our names, hints first.
 
         Raises:
-            ZooError: where labels make no sense, stored outputs do not follow from the weights, or
-                no snapshot is sound.
+            ValueError: for a hint that means nothing here, or a value of another type.
         """
-        labels = self.kind.labels(self._labels())
-        check_labels(self.folder, labels)
-        failed = {int(run): step for run, step in self.manifest.failed.items()}
-        pairs = zip(labels["run"].tolist(), labels["step"].tolist(), strict=True)
-        sound = [row for row, (run, step) in enumerate(pairs) if step < failed.get(run, step + 1)]
-        if not sound:
-            raise ZooError(f"the zoo at {self.folder} holds no sound snapshot")
-        picks = torch.linspace(0, len(sound) - 1, min(CHECKED_SNAPSHOTS, len(sound))).long()
-        rows = [self.columns(sound[pick], sound[pick] + 1) for pick in picks.unique().tolist()]
-        sample = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
-        zoo = Zoo(self.folder, replace(self.manifest, failed={}), [sample], lambda: None)
-        return output_error(
-            zoo, torch.arange(len(rows)), min(CHECKED_SEQUENCES, zoo.sequences_stored)
-        )
-
-    def _labels(self) -> dict[str, Array]:
-        small = self.files.keys() - LARGE.values()
-        return {name: self.files[name].rows(0, len(self)) for name in small}
+        names = SIZES | kind.arguments
+        said = {ours: arguments[name] for name, ours in names.items() if name in arguments}
+        told = {name: value for name, value in asdict(self).items() if value is not None}
+        if strange := sorted(told.keys() - names.values()):
+            raise ZooError(
+                f"options that a zoo of {kind.problem} does not have: {', '.join(strange)}"
+            )
+        check_arguments(PublishedHints, said | told)
+        return {name: value for name, value in (said | told).items() if value is not None}
 
 
 def is_published(folder: Path) -> bool:
@@ -109,8 +96,8 @@ def open_published(
 ) -> Zoo:
     """Open a published zoo without importing it.
 
-    Its large columns are read from the files when they are asked for (all at once from a file in
-    Fortran order, whose rows lie scattered). ``check`` recomputes outputs on a sample.
+    Its large columns are read from the files when they are asked for. ``check`` checks the labels
+    of all rows, and recomputes outputs on a sample.
 
     Args:
         folder: the folder of its files.
@@ -121,50 +108,77 @@ def open_published(
         ZooError: for files that are missing, damaged or do not fit one another, and for what can
             be found neither in them nor in ``hints``.
     """
-    return read_publication(Path(folder), hints or PublishedHints()).open(include_failed)
-
-
-def read_publication(folder: Path, hints: PublishedHints) -> Publication:
-    """Find out what a published zoo is.
-
-    Raises:
-        ZooError: as ``open_published``.
-    """
+    folder = Path(folder)
     kind = _find_kind(folder)
-    files = {
-        name: NpyFile.open(folder / f"{name}.npy", expected)
-        for name, expected in kind.files.items()
-    }
-    _check_lengths(folder, files)
+    headers = {name: read_header(folder / f"{name}.npy", e) for name, e in kind.files.items()}
+    if len({header.shape[0] for header in headers.values()}) > 1:
+        lengths = sorted(f"{name}.npy {header.shape[0]}" for name, header in headers.items())
+        raise ZooError(
+            f"the files in {folder} disagree in their first axis, the number of snapshots: "
+            f"{', '.join(lengths)}"
+        )
+    labels, large = _columns(folder, kind, headers)
+    columns: dict[str, Tensor | DiskTensor] = {**labels, **large}
     text = _read_arguments(folder)
-    arguments = parse_json(text.encode()) if text else {}
-    arrays = {name: file.map() for name, file in files.items()}
     try:
-        given = hints.over(arguments, kind)
-        sizes = (given.pop("hidden_size", None), given.pop("num_layers", None))
-        problem = make_problem(kind, arrays, given)
-        specs = find_specs(problem, files["parameters"].shape[1], *sizes)
+        given = (hints or PublishedHints()).over(parse_json(text.encode()) if text else {}, kind)
+        sizes = (given.pop("hidden_size", None), given.pop("num_layers", PUBLISHED_LAYERS))
+        problem = _make_problem(kind, labels, large, given)
+        spec = find_spec(problem, large["weights"].shape[1], *sizes)
     except ValueError as error:
         raise ZooError(f"{folder}: {error} (options: those of `wsrl zoo import`)") from error
-    labels = kind.labels(arrays)
-    first = kind.columns({name: file.rows(0, 1) for name, file in files.items()})
-    rest: dict[str, Any] = {
-        "build": {
-            "runs": len(labels["run"].unique()),
-            "snapshots": labels["step"].unique().tolist(),
-        },
-        "columns": {name: _column(c) for name, c in first.items() if name not in _OWN},
-        "failed": _failed(files["parameters"], labels),
-        "origin": "official",
-        "source": {
+    steps = labels["step"].unique().tolist()
+    names = {dtype: name for name, dtype in DTYPES.items()}
+    described = {n: Column(names[c.dtype], tuple(c.shape[1:])) for n, c in columns.items()}
+    manifest = Manifest.of(
+        problem,
+        spec,
+        {"runs": len(labels["run"].unique()), "snapshots": steps},
+        {name: column for name, column in described.items() if name not in _OWN},
+        failed=_failed(large["weights"], labels),
+        origin="official",
+        source={
             "kind": kind.problem,
-            "headers": {name: file.header.text for name, file in files.items()},
+            "headers": {name: header.text for name, header in headers.items()},
             "arguments": text,
         },
-        "snapshot_updates": "n + 1",
-    }
-    manifests = [Manifest.of(problem, spec, **rest) for spec in specs]
-    return _only_one([Publication(folder, kind, files, manifest) for manifest in manifests])
+        snapshot_updates="n + 1",
+    )
+
+    def check() -> None:
+        check_labels(folder, labels)
+        sound = Zoo(folder, manifest, [columns], lambda: None)
+        if not len(sound):
+            raise ZooError(f"the zoo at {folder} holds no sound snapshot")
+        rows = torch.linspace(0, len(sound) - 1, min(CHECKED_SNAPSHOTS, len(sound))).long().unique()
+        output_error(sound, rows, min(CHECKED_SEQUENCES, sound.sequences_stored))
+
+    zoo = Zoo(folder, manifest, [columns], check, include_failed)
+    _ = zoo.problem  # which compares the shapes of rows
+    return zoo
+
+
+def find_spec(
+    problem: Problem, length: int, hidden_size: int | None, num_layers: int = PUBLISHED_LAYERS
+) -> RNNSpec:
+    """Return the spec of LSTMs with so many parameters.
+
+    Raises:
+        ZooError: where there is none.
+    """
+    size = hidden_size or 1
+    while hidden_size is None:  # the largest that does not have more
+        if problem.spec(PUBLISHED_CELL, size + 1, num_layers).num_parameters > length:
+            break
+        size += 1
+    spec = problem.spec(PUBLISHED_CELL, size, num_layers)
+    if spec.num_parameters != length:
+        raise ZooError(
+            f"parameters.npy holds {length} parameters a snapshot, which fit no LSTM of these "
+            f"inputs, outputs and layers: {spec} has {spec.num_parameters}. Give its sizes "
+            "(--num_layers, --hidden_size)"
+        )
+    return spec
 
 
 def _find_kind(folder: Path) -> Kind:
@@ -184,13 +198,28 @@ def _find_kind(folder: Path) -> Kind:
     return found[0]
 
 
-def _check_lengths(folder: Path, files: Mapping[str, NpyFile]) -> None:
-    lengths = {f"{name}.npy": file.shape[0] for name, file in files.items()}
-    if len(set(lengths.values())) > 1:
-        held = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise ZooError(
-            f"the files in {folder} disagree in their first axis, the number of snapshots: {held}"
-        )
+def _columns(
+    folder: Path, kind: Kind, headers: Mapping[str, Header]
+) -> tuple[dict[str, Tensor], dict[str, DiskTensor]]:
+    """Return the labels, in memory, and the large columns, on the disk."""
+    files = {}
+    for name, header in headers.items():
+        start, dtype = len(header.text), _held_as(name, header.kind)
+        path = folder / f"{name}.npy"
+        files[name] = DiskTensor(path, start, header.dtype, header.shape, dtype)
+    large = {column: files.pop(name) for column, name in LARGE.items()}
+    labels = kind.labels({n: file[torch.arange(len(file))] for n, file in files.items()})
+    return labels, large
+
+
+def _held_as(name: str, stored: str) -> torch.dtype:
+    """Return the dtype in which a file's numbers are held: of labels the largest there is."""
+    if name == "parameters":
+        return torch.float32
+    if stored[0] != "f":
+        small = name == "sequences" and stored in ("i1", "u1", "i2")
+        return torch.int16 if small else torch.int64
+    return DTYPES[f"F{8 * int(stored[1:])}"] if name in LARGE.values() else torch.float64
 
 
 def _read_arguments(folder: Path) -> str | None:
@@ -199,51 +228,46 @@ def _read_arguments(folder: Path) -> str | None:
         return None
     try:
         text = read_regular(path, LARGEST_JSON).decode()
-        content = parse_json(text.encode())
+        if parse_json(text.encode()).get("one_hot_input", 1) != 1:
+            raise ValueError("one_hot_input must be 1")
     except ValueError as error:
         raise ZooError(
             f"{path} is damaged ({error}): expected JSON, options and their values"
         ) from error
-    if content.get("one_hot_input", 1) != 1:
-        raise ZooError(f"{path} has one_hot_input {content['one_hot_input']!r}: expected 1")
     return text
 
 
-def _column(tensor: Tensor) -> Column:
-    names = {dtype: name for name, dtype in DTYPES.items()}
-    return Column(names[tensor.dtype], tuple(tensor.shape[1:]))
+def _make_problem(
+    kind: Kind,
+    labels: Mapping[str, Tensor],
+    large: Mapping[str, DiskTensor],
+    given: Mapping[str, Any],
+) -> Problem:
+    """Make the problem of a published zoo, as its columns and what is given say."""
+    try:
+        settings = kind.settings(labels, large["sequences"].shape, given)
+        problem = create_problem(kind.problem, settings)
+    except ZooError:
+        raise
+    except ValueError as error:
+        raise ZooError(f"the arrays fit no {kind.problem}: {error}") from error
+    settings = problem.settings()
+    for theirs, ours in kind.arguments.items():
+        if ours in given and given[ours] != settings[ours]:
+            raise ZooError(
+                f"{theirs} is {given[ours]!r} as given (args.json or an option), but the arrays "
+                f"hold {settings[ours]!r}"
+            )
+    return problem
 
 
-def _failed(parameters: NpyFile, columns: Mapping[str, Tensor]) -> dict[str, int]:
+def _failed(weights: DiskTensor, labels: Mapping[str, Tensor]) -> dict[str, int]:
     """Runs with a parameter, task or measurement that is not finite, and the first step of one."""
-    finite = torch.cat(
-        [
-            torch.from_numpy(np.isfinite(parameters.rows(start, start + _CHUNK))).all(1)
-            for start in range(0, parameters.shape[0], _CHUNK)
-        ]
-    )
-    for name, column in columns.items():
-        if column.is_floating_point() and (column.ndim == 1 or name == "task"):
-            finite &= column.isfinite().view(len(column), -1).all(1)
+    chunks = torch.arange(len(weights)).split(_CHUNK)
+    finite = torch.cat([weights[rows].isfinite().all(1) for rows in chunks])
+    for label in labels.values():
+        finite &= label.isfinite().view(len(label), -1).all(1)
     failed: dict[str, int] = {}
-    for run, step in torch.stack([columns["run"], columns["step"]], 1)[~finite].tolist():
+    for run, step in torch.stack([labels["run"], labels["step"]], 1)[~finite].tolist():
         failed[str(run)] = min(step, failed.get(str(run), step))
     return failed
-
-
-def _only_one(candidates: list[Publication]) -> Publication:
-    """Choose the one whose outputs follow from its weights."""
-    if len(candidates) == 1:
-        return candidates[0]
-    fitting = []
-    for candidate in candidates:
-        with suppress(ZooError):
-            candidate.check()
-            fitting.append(candidate)
-    if len(fitting) != 1:
-        specs = "; ".join(str(candidate.manifest.rnn_spec) for candidate in candidates)
-        raise ZooError(
-            f"the parameters in {candidates[0].folder} fit several specs ({specs}), and the "
-            f"outputs {'all' if fitting else 'none'} of them: give --num_layers"
-        )
-    return fitting[0]

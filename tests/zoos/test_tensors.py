@@ -6,7 +6,6 @@ import os
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -15,12 +14,11 @@ from hypothesis import strategies as st
 from tests.zoos.test_published import write_languages
 from wsrl.data import ZooDataModule
 from wsrl.problems.base import DTYPES
-from wsrl.zoos import ZooError, disk_tensors, open_zoo
-from wsrl.zoos.disk_tensors import DiskTensor
-from wsrl.zoos.published.npy import Expected, NpyFile
-from wsrl.zoos.tensors import write_tensors
+from wsrl.zoos import ZooError, open_zoo, tensors
+from wsrl.zoos.tensors import DiskTensor, disk_tensors, write_tensors
 
 SHAPE = (7, 5, 3)
+ALL = torch.arange(7)
 
 
 def numbers(dtype: torch.dtype, seed: int = 0) -> torch.Tensor:
@@ -39,37 +37,25 @@ def test_rows_and_parts_are_those_of_a_tensor_in_memory(
     tmp_path: Path, dtype: str, rows: list[int], count: int, seed: int, worth: int
 ) -> None:
     held = {"other": numbers(torch.int64), "this": numbers(DTYPES[dtype], seed)}
-    path = tmp_path / "tensors"
+    path = tmp_path / "t"
     write_tensors(path, held, {})
-    found = disk_tensors.disk_tensors(path)
+    found = disk_tensors(path)
     assert found.keys() == held.keys()
     where = torch.tensor(rows, dtype=torch.int64)
     picks = torch.randint(SHAPE[1], (len(rows), count))
     for name, tensor in held.items():
         assert found[name].dtype == tensor.dtype
-        assert torch.equal(found[name].read(), tensor)
+        assert torch.equal(found[name][ALL], tensor)
         assert torch.equal(found[name][where], tensor[where])
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(disk_tensors, "_WORTH_A_CALL", worth)  # parts one by one, or whole rows
+            patch.setattr(tensors, "_WORTH_A_CALL", worth)  # parts one by one, or whole rows
             assert torch.equal(found[name][where[:, None], picks], tensor[where[:, None], picks])
-
-
-@pytest.mark.parametrize("stored", ["<f2", ">f4", "<i4", ">i8", "|i1", "<u2"])
-@pytest.mark.parametrize("fortran", [False, True])
-def test_arrays_of_any_order_are_converted(stored: str, fortran: bool, tmp_path: Path) -> None:
-    array = np.abs(numbers(torch.int64).numpy()).astype(stored)
-    np.save(tmp_path / "a.npy", np.asfortranarray(array) if fortran else array)
-    file = NpyFile.open(tmp_path / "a.npy", Expected(("n", "S", "T"), (stored[1:],)))
-    assert np.array_equal(file.rows(2, 99), array[2:])
-    rows = torch.tensor([4, 0, 0])
-    wanted = torch.from_numpy(array.astype(np.float64))
-    assert torch.equal(file.tensor(torch.float64)[rows], wanted[rows])
 
 
 @pytest.mark.parametrize("where", [-1, SHAPE[0]])
 def test_what_lies_beside_a_tensor_is_not_read(where: int, tmp_path: Path) -> None:
     write_tensors(tmp_path / "t", {"a": numbers(torch.int64), "b": numbers(torch.int64)}, {})
-    found = disk_tensors.disk_tensors(tmp_path / "t")["a"]
+    found = disk_tensors(tmp_path / "t")["a"]
     with pytest.raises(IndexError, match=f"of {SHAPE[0]}"):
         found[torch.tensor([0, where])]
     for rows, pick in ((where, 0), (1, SHAPE[1]), (1, -1)):
@@ -79,42 +65,42 @@ def test_what_lies_beside_a_tensor_is_not_read(where: int, tmp_path: Path) -> No
 
 def opened(path: Path) -> DiskTensor:
     write_tensors(path, {"a": numbers(torch.int64)}, {})
-    return disk_tensors.disk_tensors(path)["a"]
+    return disk_tensors(path)["a"]
 
 
 def test_a_file_that_is_cut_short_is_an_error(tmp_path: Path) -> None:
     """Of a memory map the same would end this process by a signal."""
     found = opened(tmp_path / "t")
-    kept = found.read()
+    kept = found[ALL]
     os.truncate(tmp_path / "t", (tmp_path / "t").stat().st_size - 1)
     assert torch.equal(found[torch.arange(3)], kept[:3])  # they are still there
     with pytest.raises(ZooError, match=f"{tmp_path / 't'} is damaged: it was cut short"):
-        found.read()
+        found[ALL]
 
 
 def test_another_file_in_its_place_is_not_taken_for_it(tmp_path: Path) -> None:
     found = opened(tmp_path / "t")
-    kept = found.read()
+    kept = found[ALL]
     write_tensors(tmp_path / "t", {"a": kept + 1}, {})
-    assert torch.equal(found.read(), kept)  # it is still open
-    disk_tensors._opened.cache_clear()
+    assert torch.equal(found[ALL], kept)  # it is still open
+    tensors._opened.cache_clear()
     with pytest.raises(ZooError, match="another file"):
-        found.read()
-    assert torch.equal(disk_tensors.disk_tensors(tmp_path / "t")["a"].read(), kept + 1)
+        found[ALL]
+    assert torch.equal(disk_tensors(tmp_path / "t")["a"][ALL], kept + 1)
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files in /proc")
 def test_a_zoo_of_many_files_keeps_few_of_them_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = [opened(tmp_path / str(number)) for number in range(2 * disk_tensors._OPEN)]
-    disk_tensors._opened.cache_clear()
+    files = [opened(tmp_path / str(number)) for number in range(2 * tensors._OPEN)]
+    tensors._opened.cache_clear()
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(2):
         for file in files:
-            file.read()
-    assert len(os.listdir("/proc/self/fd")) == before + disk_tensors._OPEN
-    disk_tensors._opened.cache_clear()
+            file[ALL]
+    assert len(os.listdir("/proc/self/fd")) == before + tensors._OPEN
+    tensors._opened.cache_clear()
     assert len(os.listdir("/proc/self/fd")) == before
 
 
