@@ -89,7 +89,7 @@ def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) ->
     differences = [ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
     if not differences:
         return None
-    return estimate(differences)._replace(p_value=sign_flip_test(differences))
+    return Estimate(*estimate(differences)[:4], sign_flip_test(differences))
 
 
 def sign_flip_test(differences: Sequence[float]) -> float:
