@@ -425,10 +425,10 @@ def test_nothing_big_is_allocated_for_a_manifest(bad: Path, tmp_path: Path) -> N
 def test_a_published_zoo_that_says_strange_things(
     here: Path, zoo_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from wsrl.zoos import export_official
+    from wsrl.zoos import export_published
 
     published = tmp_path / "published"
-    export_official(zoo_path, published)
+    export_published(zoo_path, published)
     for text in (
         "[" * 10**5,
         '{"rnn_num_layers": 1000000000}',
@@ -444,11 +444,11 @@ def test_a_published_zoo_that_says_strange_things(
 def test_an_imported_zoo_chooses_neither_what_nor_how_much_is_exported(
     here: Path, zoo_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from wsrl.zoos import export_official, import_official
+    from wsrl.zoos import export_published, import_published
 
-    export_official(zoo_path, tmp_path / "published")
+    export_published(zoo_path, tmp_path / "published")
     zoo = tmp_path / "imported"
-    manifest = import_official(tmp_path / "published", zoo, quiet=True)
+    manifest = import_published(tmp_path / "published", zoo, quiet=True)
     sound = manifest.source["headers"]["tasks"]
     export = ["zoo", "export", str(zoo), "--out", "out"]
     for header in (

@@ -462,7 +462,7 @@ def test_later_configs_beat_earlier_ones(config: Path, zoo_path: Path, tmp_path:
         (["--trainer.gradient_clip_val", "1", "--trainer.logger", "false"], "gradient_clip_val=1"),
         (["--config", "nope.yaml"], "no config file at nope.yaml"),
         (["--ckpt_path", "nope.ckpt"], "no checkpoint at nope.ckpt"),
-        (["--ckpt_path", "last"], "last.ckpt: nothing to resume"),
+        (["--ckpt_path", "last"], "no checkpoint at"),
     ],
 )
 def test_bad_training_settings_are_errors_before_any_work(

@@ -26,7 +26,7 @@ from wsrl.rnn import RNNWeights, run_population
 from wsrl.studies.inspection.records import Fit, Imitation
 from wsrl.studies.training.checkpoints import SPLIT_OPTIONS
 from wsrl.tasks import EmulationModule
-from wsrl.tasks.clones import chosen_rows
+from wsrl.tasks.evaluation import chosen_rows
 from wsrl.tasks.losses import get_loss
 from wsrl.tasks.metrics import EMULATION_METRICS
 from wsrl.zoos import Zoo, ZooError
