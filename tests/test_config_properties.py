@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from wsrl.class_paths import class_path
 from wsrl.data import ZooDataModule
-from wsrl.encoders import build_encoder, get_encoder, list_encoders
+from wsrl.encoders import get_encoder
 from wsrl.rnn import RNNSpec
 from wsrl.stopping import StopRequests
 from wsrl.studies.training.command import TrainingCLI
@@ -92,14 +92,6 @@ def test_a_checkpoint_gives_the_model_back(
     again = EmulationModule(**kept)
     assert dict(again.hparams) == dict(module.hparams)
     again.load_state_dict(module.state_dict())
-
-
-@given(st.sampled_from(list_encoders()), DIMS)
-def test_any_encoder_is_rebuilt_from_its_description(name: str, dims: int) -> None:
-    encoder = get_encoder(name)(spec=SPEC, embedding_dim=dims)
-    again = build_encoder(through_a_file(encoder.config()), SPEC)
-    assert again.config() == encoder.config()
-    again.load_state_dict(encoder.state_dict())
 
 
 def parsed(config: Path, run: Path) -> dict[str, Any]:

@@ -13,53 +13,45 @@ import pytest
 from tests.waiting import runs, until
 from wsrl import _process
 
-SHOW = "import os; from wsrl import _process; {0}; _process.tune_process(); "
-SHOW += "print(os.environ.get('OMP_WAIT_POLICY'))"
 
-
-def policy(busy: int, **environment: str) -> str:
-    """Return the policy chosen by a new process that finds some cores busy."""
-    known = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "OMP_NUM_THREADS")}
-    set_up = f"_process.busy_cores = lambda: {busy}; os.cpu_count = lambda: 4"
-    command = [sys.executable, "-c", SHOW.format(set_up)]
-    done = subprocess.run(command, env=known | environment, capture_output=True, text=True)
-    return done.stdout.strip()
-
-
-def test_threads_sleep_only_where_cores_are_busy() -> None:
-    assert policy(0) == "None"
-    assert policy(1) == "PASSIVE"
-    assert policy(2, OMP_NUM_THREADS="2") == "None"
-    assert policy(3, OMP_NUM_THREADS="2") == "PASSIVE"
-    assert policy(4, OMP_NUM_THREADS="1") == "None"  # there is nobody to wait for
-    assert policy(4, OMP_WAIT_POLICY="ACTIVE") == "ACTIVE"
-    assert policy(4, GOMP_SPINCOUNT="1000") == "None"
-
-
-def test_a_process_that_has_torch_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch  # noqa: F401
-
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    monkeypatch.setattr(_process, "busy_cores", lambda: 1000)
+@pytest.mark.parametrize(
+    ("busy", "environment", "policy"),
+    [
+        (0, {}, None),
+        (1, {}, "PASSIVE"),
+        (2, {"OMP_NUM_THREADS": "2"}, None),
+        (3, {"OMP_NUM_THREADS": "2"}, "PASSIVE"),
+        (4, {"OMP_NUM_THREADS": "1"}, None),  # there is nobody to wait for
+        (4, {"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE"),
+        (4, {"GOMP_SPINCOUNT": "1000"}, None),
+    ],
+)
+def test_threads_sleep_only_where_cores_are_busy(
+    busy: int,
+    environment: dict[str, str],
+    policy: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("OMP_WAIT_POLICY", "OMP_NUM_THREADS", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"MALLOC_": "left alone", **environment}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(_process, "busy_cores", lambda: busy)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    _process.tune_process()  # this process has torch, which has read its settings
+    assert os.environ.get("OMP_WAIT_POLICY") == environment.get("OMP_WAIT_POLICY")
+    monkeypatch.delitem(sys.modules, "torch")
     _process.tune_process()
-    assert "OMP_WAIT_POLICY" not in os.environ
+    assert os.environ.get("OMP_WAIT_POLICY") == policy
 
 
-@pytest.mark.skipif(not _process.RUNNING.exists(), reason="no /proc here")
-def test_other_running_threads_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "print(flush=True)\nwhile True: pass"]
-    loops = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
-    try:
-        for loop in loops:
-            assert loop.stdout is not None
-            loop.stdout.readline()  # from now on it runs
-        assert _process.busy_cores() >= 1
-    finally:
-        for loop in loops:
-            loop.kill()
-            loop.communicate()
-    monkeypatch.setattr(_process, "RUNNING", tmp_path / "nothing")
-    assert _process.busy_cores() == 0
+def test_busy_cores_are_none_where_nobody_tells(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for text, busy in (("0.1 0.2 0.3 4/250 99\n", 3), ("0.1 0.2 0.3 1/250 99\n", 0), ("", 0)):
+        (tmp_path / "loadavg").write_text(text)
+        monkeypatch.setattr(_process, "RUNNING", tmp_path / "loadavg")
+        assert _process.busy_cores() == busy
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of a parent's death")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,19 +20,15 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def flip(path: Path, at: int, bit: int) -> None:
-    content = bytearray(path.read_bytes())
-    content[at] ^= 1 << bit
-    path.write_bytes(content)
-
-
 @pytest.mark.parametrize("mmap", [False, True])
 @pytest.mark.parametrize("bit", [0, 6])
 def test_a_flipped_bit_is_found(path: Path, bit: int, mmap: bool) -> None:
     assert torch.equal(read_torch_file(path, mmap=mmap)["a"], WEIGHTS)
     at = path.read_bytes().find(WEIGHTS.numpy().tobytes())
     assert at > 0
-    flip(path, at + 17, bit)
+    content = bytearray(path.read_bytes())
+    content[at + 17] ^= 1 << bit
+    path.write_bytes(content)
     assert not torch.equal(torch.load(path, weights_only=True)["a"], WEIGHTS)  # PyTorch is silent
     with pytest.raises(ValueError, match=r"weights\.pt cannot be read .*data/0 in it has changed"):
         read_torch_file(path, mmap=mmap)
@@ -55,7 +49,6 @@ def test_a_file_without_checksums_is_read(tmp_path: Path) -> None:
     "tensor",
     [
         torch.zeros(1).expand(1 << 40),
-        torch.zeros(1, 4).expand(3, 4),
         torch.zeros(8).unfold(0, 4, 1),
         torch.zeros(2, device="meta"),
         torch.nn.Parameter(torch.zeros(1).expand(1 << 30)),
@@ -96,22 +89,16 @@ def test_what_holds_itself_ends() -> None:
 
 def test_a_file_that_must_not_be_read_is_not_called_damaged(path: Path) -> None:
     path.chmod(0)
-    with _without_rights(), pytest.raises(PermissionError, match="Permission denied"):
-        read_torch_file(path)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)  # no mode keeps root from reading
+    try:
+        with pytest.raises(PermissionError, match="Permission denied"):
+            read_torch_file(path)
+    finally:
+        if user == 0:
+            os.seteuid(user)
     path.write_bytes(b"nothing of PyTorch's")
     path.chmod(0o600)
     with pytest.raises(ValueError, match="damaged"):
         read_torch_file(path)
-
-
-@contextmanager
-def _without_rights() -> Iterator[None]:
-    """Be somebody else than root, whom no mode keeps from reading."""
-    user = os.geteuid()
-    if user == 0:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        if user == 0:
-            os.seteuid(user)

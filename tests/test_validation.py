@@ -31,7 +31,6 @@ class Whole:
     [
         ({"rows": 0}, "parts.x.rows must be at least 1, not 0"),
         ({"rows": True}, "parts.x.rows must be a whole number, not True"),
-        ({"rows": 1.0}, "parts.x.rows must be a whole number, not 1.0"),
         ({}, "parts.x.rows is missing"),
         ({"rows": 1, "more": 2}, "parts.x.more is unknown"),
         ({"rows": 1, "kind": "c"}, "parts.x.kind must be 'a' or 'b', not 'c'"),
@@ -78,17 +77,9 @@ class Made:
     ) -> None: ...
 
 
-@pytest.mark.parametrize(
-    "fits",
-    [
-        {"count": 1, "share": 1, "name": None},
-        {"share": float("nan")},
-        {"pairs": [[0, 0.1], (1, 2)], "kinds": [{"name": 1}]},
-        {"untyped": object(), "unknown": 1},
-    ],
-)
-def test_arguments_of_the_annotated_kinds_pass(fits: Mapping[str, Any]) -> None:
-    check_arguments(Made, fits)
+def test_arguments_of_the_annotated_kinds_pass() -> None:
+    check_arguments(Made, {"count": 1, "share": 1, "name": None, "pairs": [[0, 0.1], (1, 2)]})
+    check_arguments(Made, {"share": float("nan"), "kinds": [{"name": 1}], "untyped": object()})
 
 
 @pytest.mark.parametrize(

@@ -32,25 +32,16 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "Cell": "wsrl.rnn",
-    "list_cells": "wsrl.rnn",
-    "register_cell": "wsrl.rnn",
-    "RNNSpec": "wsrl.rnn",
-    "RNNWeights": "wsrl.rnn",
-    "run_population": "wsrl.rnn",
-    "open_zoo": "wsrl.zoos",
-    "ZooDataModule": "wsrl.data",
-    "Encoder": "wsrl.encoders",
-    "create_encoder": "wsrl.encoders",
-    "list_encoders": "wsrl.encoders",
-    "register_encoder": "wsrl.encoders",
-    "EmulationModule": "wsrl.tasks",
-    "PredictionModule": "wsrl.tasks",
-    "read_embeddings": "wsrl.studies.embeddings",
-    "Inspection": "wsrl.studies.inspection",
-    "inspect_rnn": "wsrl.studies.inspection",
+_PUBLIC = {
+    "rnn": "Cell RNNSpec RNNWeights list_cells register_cell run_population",
+    "zoos": "open_zoo",
+    "data": "ZooDataModule",
+    "encoders": "Encoder create_encoder list_encoders register_encoder",
+    "tasks": "EmulationModule PredictionModule",
+    "studies.embeddings": "read_embeddings",
+    "studies.inspection": "Inspection inspect_rnn",
 }
+_HOMES = {name: f"wsrl.{home}" for home, names in _PUBLIC.items() for name in names.split()}
 
 __all__ = ["__version__", *_HOMES]
 

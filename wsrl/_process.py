@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from wsrl.class_paths import import_own
 from wsrl.stopping import is_launched
 
 RUNNING = Path("/proc/loadavg")
@@ -43,11 +44,7 @@ def tune_process() -> None:
 
 
 def take_imports(words: Sequence[str]) -> list[str]:
-    """Take ``--import MODULE`` out of a command line; ``find_own_modules`` imports the modules.
-
-    Raises:
-        argparse.ArgumentError: where the name of the module is missing.
-    """
+    """Take ``--import MODULE`` out of a command line; ``find_own_modules`` imports the modules."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--import", dest="modules", action="append", default=[], metavar="MODULE")
     known, rest = parser.parse_known_args(list(words))
@@ -56,18 +53,11 @@ def take_imports(words: Sequence[str]) -> list[str]:
 
 
 def find_own_modules() -> None:
-    """Find modules in the working folder, and import those that the command line names.
-
-    Raises:
-        ValueError: for a module that cannot be imported.
-    """
+    """Find modules in the working folder, and import those that the command line names."""
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
-    if named_modules:
-        from wsrl.class_paths import import_own
-
-        for name in named_modules:
-            import_own(name)
+    for name in named_modules:
+        import_own(name)
 
 
 def _end_with_the_launcher() -> None:
@@ -89,25 +79,18 @@ def _end_with_the_launcher() -> None:
 def busy_cores() -> int:
     """Return how many other threads are running on this machine; 0 where nobody tells."""
     counts = []
-    for _ in range(5):
-        try:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for _ in range(5):
             counts.append(int(RUNNING.read_text().split()[3].split("/")[0]))
-        except (OSError, ValueError, IndexError):
-            return 0
-        time.sleep(0.01)
-    return max(min(counts) - 1, 0)  # without this one; the least, since some run for a moment only
+            time.sleep(0.01)
+    return max(min(counts, default=1) - 1, 0)  # the least, since some run for a moment only
 
 
 def _keep_freed_memory() -> None:
-    """Have large blocks reused rather than returned: every step needs the same ones again.
-
-    Returned, each of their pages would be a page fault in every step.
-    """
+    """Have large blocks reused rather than returned, which costs a page fault in every step."""
     if any(name.startswith("MALLOC_") for name in os.environ):
         return
-    try:
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # not glibc
         mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError, TypeError):
-        return  # not glibc
-    mallopt(_MMAP_MAX, 0)
-    mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_MMAP_MAX, 0)
+        mallopt(_TRIM_THRESHOLD, 2**31 - 1)

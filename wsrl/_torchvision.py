@@ -1,10 +1,8 @@
 """Let ``import torchvision`` succeed beside a CPU-only torch.
 
 The wheels of torchvision on PyPI carry operators compiled for CUDA. Beside a CPU build of torch
-that library does not load, and torchvision then fails at its first line that mentions one of them:
-so does torchmetrics, which imports torchvision, and Lightning, which imports torchmetrics. Only the
-pure-Python parts are needed here. So the operators are declared, without any implementation, just
-before torchvision is imported for the first time, and only where the compiled ones do not load.
+they do not load, and importing torchvision fails, which torchmetrics and so Lightning do. Here they
+are declared, without any implementation, just before torchvision is imported for the first time.
 """
 
 from __future__ import annotations

@@ -20,15 +20,12 @@ UNEXPECTED = 70
 """Exit status of an unexpected error (``EX_SOFTWARE`` of ``sysexits.h``)."""
 
 _SIGNALLED = 128  # shells report a process that a signal ended by this much more than its number
-_LONGEST = 4000  # characters of an expected message, which may list several settings
-_SHORT = 200  # characters of any other
+_LONGEST, _SHORT = 4000, 200  # characters of an expected message, and of any other
 _OUT_OF_MEMORY = re.compile(
-    r"can't allocate memory|DefaultCPUAllocator|out of memory|Storage size calculation overflowed"
-    r"|cannot allocate memory|bad_alloc|numel: integer multiplication overflow"
-    r"|array is too big",
+    r"(can't|cannot) allocate memory|out of memory|Storage size calculation overflowed|bad_alloc"
+    r"|numel: integer multiplication overflow|array is too big",
     re.IGNORECASE,
 )
-_WANTED = re.compile(r"tried to allocate (\d+) bytes", re.IGNORECASE)
 _TOO_LARGE = re.compile(
     r"int too (large|big) to convert|too (large|big) to (convert|fit)|cannot fit 'int'"
 )
@@ -36,12 +33,7 @@ _TOO_LARGE = re.compile(
 
 @dataclass(frozen=True)
 class Failure:
-    """How a command ends by an exception.
-
-    Attributes:
-        reason: what is wrong.
-        status: the exit status.
-    """
+    """How a command ends by an exception: what is wrong, and the exit status."""
 
     reason: str
     status: int
@@ -56,30 +48,24 @@ class Failure:
 def describe(error: BaseException) -> Failure:
     """Return what to say of an exception, and the status to end with.
 
-    Expected errors say what to do and end with 1, or with 2 for a command line that makes no sense.
-    So do a lack of memory and numbers that are too large for the machine. All others are named by
-    their kind, and end with 70.
+    That is 2 for a command line that makes no sense; 1 for other errors that say what to do, a lack
+    of memory and numbers too large for the machine; 70 for all others, named by their kind.
     """
-    if (lack := _lack_of_memory(error)) is not None:
-        return Failure(f"not enough memory{f' ({lack})' if lack else ''}", 1)
+    line = _first_line(error)
+    if _is_lack_of_memory(error):
+        return Failure(f"not enough memory{f' ({line})' if line else ''}", 1)
     if isinstance(error, OverflowError) and _TOO_LARGE.search(str(error)):
-        return Failure(f"a number is too large ({_first_line(error)})", 1)
+        return Failure(f"a number is too large ({line})", 1)
     if isinstance(error, EXPECTED):
         status = 2 if isinstance(error, argparse.ArgumentError) else 1
         return Failure(_cut(str(error), _LONGEST) or type(error).__name__, status)
-    return Failure(f"{type(error).__name__}: {_first_line(error)}", UNEXPECTED)
+    return Failure(f"{type(error).__name__}: {line}", UNEXPECTED)
 
 
 def attempt(command: str, run: Callable[[], int | None], goes_on: bool = False) -> int:
-    """Run a command; if it fails, print why in one message.
+    """Run a command; if it fails, print why in one message. Return the exit status.
 
-    Args:
-        command: its name, for the message.
-        run: does the work; returns the exit status, where it is not 0.
-        goes_on: whether it goes on with its work when it is run again.
-
-    Returns:
-        The exit status.
+    A command that ``goes_on`` with its work when it is run again says so if it was stopped.
     """
     again = "; run the same command again to go on" if goes_on else ""
     try:
@@ -110,40 +96,27 @@ def status_with_threads(status: int, threads: ThreadErrors) -> int:
     """Report threads that failed, and return the exit status of the whole command.
 
     Threads are not reported where the command itself failed and has said why.
-
-    Args:
-        status: of the command itself.
-        threads: what ended threads meanwhile.
     """
     if 0 < status < _SIGNALLED:
         return status
-    for name, error in threads.found:
+    for name, error in threads:
         failure = describe(error)
         complain(f"wsrl: error in thread {name}: {failure.message}")
         status = status or failure.status
     return status
 
 
-def _lack_of_memory(error: BaseException) -> str | None:
-    """Return what is known of a lack of memory; ``None`` for other exceptions."""
-    names = {kind.__name__ for kind in type(error).__mro__}
-    text = str(error)
-    if not {"MemoryError", "OutOfMemoryError"} & names:
-        # PyTorch has a class of its own for devices, and none for the CPU.
-        known = isinstance(error, RuntimeError | ValueError | OSError)
-        if not known or not _OUT_OF_MEMORY.search(text):
-            return None
-    wanted = _WANTED.search(text)
-    if wanted and not isinstance(error, EXPECTED):  # whose text may name a file
-        return f"{int(wanted[1]) / 1e9:,.1f} GB were asked for at once"
-    return _first_line(error)
+def _is_lack_of_memory(error: BaseException) -> bool:
+    """PyTorch has an error of its own for a lack of memory on devices, and none for the CPU."""
+    if {"MemoryError", "OutOfMemoryError"} & {kind.__name__ for kind in type(error).__mro__}:
+        return True
+    known = isinstance(error, RuntimeError | ValueError | OSError)
+    return known and _OUT_OF_MEMORY.search(str(error)) is not None
 
 
 def _first_line(error: BaseException) -> str:
     """Return the line that says what is wrong: the last one of another process's traceback."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if not lines:
-        return ""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
     return _cut(lines[-1 if any("Traceback (" in line for line in lines) else 0], _SHORT)
 
 

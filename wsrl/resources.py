@@ -18,11 +18,8 @@ def check_fits(what: str, needed: float, advice: str) -> None:
 
     Args:
         what: what takes the memory, for the message.
-        needed: bytes that it takes at least.
-        advice: what to choose instead.
-
-    Raises:
-        ValueError: where it does not fit; memory that others use is not subtracted.
+        needed: bytes; memory that others use is not subtracted.
+        advice: what to choose instead, for the message.
     """
     held = machine_memory()
     if held is not None and needed > held:
@@ -33,11 +30,7 @@ def check_fits(what: str, needed: float, advice: str) -> None:
 
 
 def machine_memory() -> int | None:
-    """Return the bytes of memory of this machine, or of the container it stands for.
-
-    Returns:
-        ``None`` where the system does not tell.
-    """
+    """Return the bytes of memory of this machine or container, if the system tells."""
     sizes = []
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -43,23 +43,13 @@ class StopRequests:
         for number in self._before:
             signal.signal(number, self._note)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
 
     def raise_if_any(self) -> None:
-        """End, if a signal came, in the way that it would have ended the process.
-
-        Raises:
-            KeyboardInterrupt: after an interruption at the keyboard.
-            SystemExit: after another signal, with the status by which shells report it.
-        """
+        """End by ``KeyboardInterrupt`` or ``SystemExit``, if a signal came."""
         if self.signal is signal.SIGINT:
             raise KeyboardInterrupt
         if self.signal is not None:

@@ -41,10 +41,6 @@ def parse_json(content: bytes) -> dict[str, Any]:
 def to_json(content: Any, indent: int | None = None) -> str:
     """Return plain values as JSON. NaN and infinities, which JSON does not have, become ``null``.
 
-    Args:
-        content: dicts, lists, tuples, text, numbers, booleans and ``None``.
-        indent: as of ``json.dumps``.
-
     >>> to_json({"r2": float("nan"), "mae": 0.5})
     '{"r2": null, "mae": 0.5}'
     """
@@ -52,11 +48,7 @@ def to_json(content: Any, indent: int | None = None) -> str:
 
 
 def numbers(content: Mapping[str, float | None]) -> dict[str, float]:
-    """Return numbers that were read from JSON by name; ``null`` becomes NaN.
-
-    >>> numbers({"r2": None, "mae": 0.5})
-    {'r2': nan, 'mae': 0.5}
-    """
+    """Return numbers that were read from JSON by name; ``null`` becomes NaN."""
     return {name: math.nan if value is None else value for name, value in content.items()}
 
 

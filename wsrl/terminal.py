@@ -13,10 +13,9 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeAlias
 
 _LAYOUT = "\n\t"  # of what the command prints itself
 
@@ -34,9 +33,9 @@ def printable(text: str, keep: str = "") -> str:
     >>> printable("\x1b[2Jwell")
     '\\x1b[2Jwell'
     """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c in keep else _escape(c) for c in text)
+    return "".join(
+        c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 def say(text: str) -> None:
@@ -50,11 +49,7 @@ def say(text: str) -> None:
 
 
 def flush() -> None:
-    """Have all that was printed on stdout written.
-
-    Raises:
-        OSError: where it cannot be.
-    """
+    """Have all that was printed on stdout written, or raise ``OSError``."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -64,33 +59,19 @@ def flush() -> None:
 
 
 def note(lines: Iterable[str]) -> None:
-    """Point things out on stderr, a line each; nothing where stderr is closed."""
+    """Point things out on stderr, a line each."""
     for line in lines:
-        if sys.stderr is not None:
-            _write(sys.stderr, f"note: {line}")
+        _write(sys.stderr, f"note: {line}")
 
 
 def complain(text: str) -> None:
     """Print an error on stderr; on stdout where stderr is closed."""
-    _write(sys.stdout if _is_closed(sys.stderr) else sys.stderr, text)
+    closed = sys.stderr is None or getattr(sys.stderr, "name", "") == os.devnull
+    _write(sys.stdout if closed else sys.stderr, text)
 
 
-@dataclass
-class ThreadErrors:
-    """The exceptions that ended threads of this process.
-
-    Attributes:
-        found: each with the name of its thread.
-    """
-
-    found: list[tuple[str, BaseException]] = field(default_factory=list)
-
-    def note(self, args: threading.ExceptHookArgs) -> None:
-        """Take note of an exception, as ``threading.excepthook`` is told."""
-        if os.environ.get("WSRL_TRACEBACK"):
-            threading.__excepthook__(args)
-        if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
-            self.found.append(("" if args.thread is None else args.thread.name, args.exc_value))
+ThreadErrors: TypeAlias = list[tuple[str, BaseException]]
+"""The exceptions that ended threads of this process, each with the name of its thread."""
 
 
 @contextmanager
@@ -100,17 +81,26 @@ def guarded() -> Iterator[ThreadErrors]:
     Warnings and logs are escaped. A thread that fails prints no traceback; its error is noted.
     """
     _open_streams()
-    errors = ThreadErrors()
+    errors: ThreadErrors = []
     before = warnings.showwarning, logging.getLogRecordFactory(), threading.excepthook
-    warnings.showwarning = _escaping(before[0])
+
+    def show(message: Warning | str, category: type[Warning], *a: Any, **more: Any) -> None:
+        text = printable(str(message), _LAYOUT)
+        before[0](message if text == str(message) else UserWarning(text), category, *a, **more)
+
+    def note_error(args: threading.ExceptHookArgs) -> None:
+        if os.environ.get("WSRL_TRACEBACK"):
+            threading.__excepthook__(args)
+        if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
+            errors.append(("" if args.thread is None else args.thread.name, args.exc_value))
+
+    warnings.showwarning, threading.excepthook = show, note_error
     logging.setLogRecordFactory(_Record)
-    threading.excepthook = errors.note
     try:
         yield errors
     finally:
-        warnings.showwarning = before[0]
+        warnings.showwarning, threading.excepthook = before[0], before[2]
         logging.setLogRecordFactory(before[1])
-        threading.excepthook = before[2]
 
 
 class _Record(logging.LogRecord):
@@ -120,16 +110,6 @@ class _Record(logging.LogRecord):
         return printable(super().getMessage(), _LAYOUT)
 
 
-def _escaping(show: Callable[..., None]) -> Callable[..., None]:
-    """Return a ``warnings.showwarning`` that escapes the message and hands it on."""
-
-    def show_escaped(message: Warning | str, category: type[Warning], *where: Any) -> None:
-        text = printable(str(message), _LAYOUT)
-        show(message if text == str(message) else UserWarning(text), category, *where)
-
-    return show_escaped
-
-
 def _open_streams() -> None:
     """Have streams that are closed lead to nowhere.
 
@@ -137,30 +117,16 @@ def _open_streams() -> None:
     stream cannot encode is escaped, too.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
-        try:
-            os.fstat(number)
-        except OSError:
+        if getattr(sys, name) is None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
-        stream = getattr(sys, name)
-        if stream is None:
-            stream = open(os.devnull, "w" if number else "r", encoding="utf-8")  # noqa: SIM115 kept
-            setattr(sys, name, stream)
-        if number and hasattr(stream, "reconfigure"):
+            setattr(sys, name, open(os.devnull, "w" if number else "r"))  # noqa: SIM115 kept
+        if number and hasattr(stream := getattr(sys, name), "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-
-
-def _is_closed(stream: TextIO | None) -> bool:
-    return stream is None or getattr(stream, "name", None) == os.devnull  # as _open_streams has it
 
 
 def _write(stream: TextIO | None, text: str) -> None:
     """Write lines; those after the first are set in, so that none looks like another message."""
     first, *others = printable(text, _LAYOUT).split("\n")
     lines = [first, *(f"{'' if line[:1] in (' ', '') else '  '}{line}" for line in others)]
-    if stream is not None:
-        with contextlib.suppress(OSError, ValueError):  # closed or full: there is no other place
-            print("\n".join(lines), file=stream, flush=True)
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
+    with contextlib.suppress(OSError, ValueError):  # closed or full: there is no other place
+        print("\n".join(lines), file=stream, flush=True)

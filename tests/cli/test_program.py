@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,28 +11,21 @@ import lightning.pytorch  # noqa: F401 here, since its log keeps the stderr it f
 import pytest
 import torch
 import yaml
-from safetensors import safe_open
 
 import wsrl
 from wsrl.cli import main
+from wsrl.zoos.tensors import read_metadata, read_tensors
 
 TINY_ZOO = ["--num_tokens", "2", "--length", "8", "--max_n", "3", "--min_difference", "-2"]
 TINY_ZOO += ["--evaluated_strings", "8", "--stored_strings", "4", "--hidden_size", "4"]
 TINY_ZOO += ["--num_layers", "1", "--runs", "6", "--snapshots", "[0, 3]", "--quiet", "true"]
 
+PROBING = {"probing_length": 3, "probe_width": 8, "reader_width": 8, "reader_layers": 1}
 CONFIG = {
     "model": {
         "class_path": "wsrl.EmulationModule",
         "init_args": {
-            "encoder": {
-                "class_path": "InteractiveProbing",
-                "init_args": {
-                    "probing_length": 3,
-                    "probe_width": 8,
-                    "reader_width": 8,
-                    "reader_layers": 1,
-                },
-            },
+            "encoder": {"class_path": "InteractiveProbing", "init_args": PROBING},
             "emulator_width": 8,
             "emulator_layers": 1,
             "learning_rate": 0.01,
@@ -63,11 +57,12 @@ def run(tmp_path_factory: pytest.TempPathFactory, config: Path, zoo_path: Path) 
 @pytest.fixture(scope="module")
 def other_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A zoo of RNNs of another spec."""
-    path = tmp_path_factory.mktemp("zoos") / "other"
-    assert (
-        main(["zoo", "build", "--problem", "formal_languages", "--out", str(path), *TINY_ZOO]) == 0
-    )
-    return path
+    folder = tmp_path_factory.mktemp("zoos")
+    config = folder / "zoo.yaml"
+    config.write_text("problem: formal_languages\nruns: 3\nhidden_size: 5\nseed: 8\n")
+    build = ["zoo", "build", *TINY_ZOO, "--out", str(folder / "other"), "--config", str(config)]
+    assert main(build) == 0
+    return folder / "other"
 
 
 def fit(config: Path, zoo: Path, *options: str) -> int:
@@ -107,51 +102,36 @@ def test_a_zoo_is_built_described_and_verified(
 ) -> None:
     assert main(["zoo", "info", str(other_zoo), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert facts["spec"] == {
-        "cell": "lstm",
-        "input_size": 4,
-        "hidden_size": 4,
-        "num_layers": 1,
-        "output_size": 4,
-        "bias": True,
-    }
+    assert facts["spec"] == wsrl.RNNSpec("lstm", 4, 4, 1, 4).to_dict()  # not as the config says
     assert (facts["runs"], facts["steps"], facts["snapshots"]) == (6, [0, 3], 12)
+    assert facts["build"]["seed"] == 8  # as it says
     assert main(["zoo", "info", str(other_zoo)]) == 0
     assert "lstm 1x4" in capsys.readouterr().out
     assert main(["zoo", "verify", str(other_zoo)]) == 0
 
 
-def test_the_command_line_beats_a_zoo_config_wherever_it_stands(tmp_path: Path) -> None:
-    config = tmp_path / "zoo.yaml"
-    config.write_text("problem: formal_languages\nruns: 3\nhidden_size: 5\nseed: 7\n")
-    zoo = str(tmp_path / "zoo")
-    options = [*TINY_ZOO, "--seed", "8", "--out", zoo]
-    assert main(["zoo", "build", *options, "--config", str(config)]) == 0
-    build = wsrl.open_zoo(zoo).manifest.build
-    assert (build["runs"], build["hidden_size"], build["seed"]) == (6, 4, 8)
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "say which --problem: formal_languages"),
-        (["--problem", "nope"], "unknown problem 'nope'; choose one of formal_languages"),
-        (["--problem", "formal_languages", "--runs", "x"], "runs"),
-        (
-            ["--problem", "formal_languages", "--cell", "nope"],
-            "unknown cell 'nope'; choose one of gru, linear, lstm",
-        ),
-        (
-            ["--problem", "formal_languages", "--devices", "100000"],
-            "--devices is 100000: this machine has room for at most",
-        ),
+        ("", "say which --problem: formal_languages"),
+        ("--problem nope", "unknown problem 'nope'; choose one of formal_languages"),
+        ("--problem formal_languages --runs x", "runs"),
+        ("--problem formal_languages --cell nope", "unknown cell 'nope'; choose one of gru, "),
+        ("--problem formal_languages --devices 100000", "--devices is 100000: this machine"),
+        ("--problem tiled_images --weight_decay 0.7", "weight_decay"),  # drawn
+        ("--problem tiled_images --source mnist", "cannot read the MNIST images at"),
     ],
 )
-def test_bad_zoo_settings_are_errors(
-    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_bad_zoo_settings_are_errors_before_any_work(
+    options: str,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setenv("WSRL_IMAGES", str(tmp_path))
     zoo = tmp_path / "zoo"
-    assert message in failed(capsys, "zoo", "build", "--out", str(zoo), *options)
+    assert message in failed(capsys, "zoo", "build", "--out", str(zoo), *options.split())
     assert not zoo.exists()
 
 
@@ -192,46 +172,42 @@ def test_what_a_zoo_says_is_shown_as_text(
     assert json.loads(capsys.readouterr().out)["path"] == str(folder)
 
 
-def test_a_run_has_one_folder(run: Path, zoo_path: Path) -> None:
-    assert sorted(path.name for path in run.iterdir()) == [
+def test_a_run_has_one_folder_and_no_other_run_gets_it(
+    run: Path, config: Path, zoo_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert {path.name for path in run.iterdir()} == {
         *("checkpoints", "config.yaml", "cost.json", "logs")
-    ]
-    assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+    }
+    assert {p.name for p in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     assert list((run / "logs").glob("events.*"))
-    config = yaml.safe_load((run / "config.yaml").read_text())
-    assert config["model"]["init_args"]["encoder"]["init_args"]["probing_length"] == 3
-    assert config["model"]["init_args"]["weight_decay"] == 0.01  # a default, resolved
-    assert config["data"]["zoo"] == str(zoo_path)
-    assert config["seed_everything"] == 0
+    written = yaml.safe_load((run / "config.yaml").read_text())
+    assert written["model"]["init_args"]["encoder"]["init_args"]["probing_length"] == 3
+    assert written["model"]["init_args"]["weight_decay"] == 0.01  # a default, resolved
+    assert written["data"]["zoo"] == str(zoo_path)
     last = load(run / "checkpoints" / "last.ckpt")
     assert last["global_step"] == 4
     assert last["hyper_parameters"]["spec"] == wsrl.open_zoo(zoo_path).spec.to_dict()
     module = wsrl.EmulationModule.load_from_checkpoint(run / "checkpoints" / "best.ckpt")
     assert type(module.encoder).__name__ == "InteractiveProbing"
-
-
-def test_a_folder_that_holds_a_run_is_refused(
-    run: Path, config: Path, zoo_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
     before = (run / "checkpoints" / "last.ckpt").read_bytes()
-    args = ["fit", "--config", str(config), "--data.zoo", str(zoo_path), "--run", str(run)]
-    message = failed(capsys, *args)
+    args = ["--config", str(config), "--data.zoo", str(zoo_path), "--run", str(run)]
+    message = failed(capsys, "fit", *args)
     assert "--ckpt_path last" in message
     assert "--overwrite" in message
     assert (run / "checkpoints" / "last.ckpt").read_bytes() == before
 
 
 def test_overwrite_starts_anew_and_leaves_other_files_alone(
-    tmp_path: Path, config: Path, zoo_path: Path
+    run: Path, tmp_path: Path, config: Path, zoo_path: Path
 ) -> None:
-    where = ["--run", str(tmp_path / "run"), "--trainer.limit_val_batches", "1"]
-    assert fit(config, zoo_path, *where) == 0
-    (tmp_path / "run" / "notes.txt").write_text("mine")
-    (tmp_path / "run" / "test.json").write_text("{}")
+    folder = shutil.copytree(run, tmp_path / "run")
+    (folder / "notes.txt").write_text("mine")
+    (folder / "test.json").write_text("{}")
+    where = ["--run", str(folder), "--trainer.limit_val_batches", "1"]
     assert fit(config, zoo_path, *where, "--overwrite", "--trainer.max_steps", "2") == 0
-    assert load(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"] == 2
-    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
-    assert not (tmp_path / "run" / "test.json").exists()
+    assert load(folder / "checkpoints" / "last.ckpt")["global_step"] == 2
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert not (folder / "test.json").exists()
 
 
 def test_a_resumed_run_ends_like_one_that_was_not_interrupted(
@@ -252,53 +228,33 @@ def test_a_resumed_run_ends_like_one_that_was_not_interrupted(
 
 
 def test_a_run_from_before_an_option_was_there_goes_on(
-    tmp_path: Path, config: Path, zoo_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = tmp_path / "run"
-    assert fit(config, zoo_path, "--run", str(folder), "--trainer.max_steps", "2") == 0
-    last = folder / "checkpoints" / "last.ckpt"
+    last = shutil.copytree(run, tmp_path / "run") / "checkpoints/last.ckpt"
     content = load(last)
     assert content["hyper_parameters"].pop("warmup_steps") == 0
     assert content["hyper_parameters"]["encoder"]["init_args"].pop("echo") is False
     torch.save(content, last)
-    (folder / "config.yaml").unlink()  # it would name them
-    options = ["--ckpt_path", str(last), "--trainer.max_steps", "3"]
+    (tmp_path / "run/config.yaml").unlink()  # it would name them
+    options = ["--ckpt_path", str(last), "--trainer.max_steps", "6"]
     for other in (["--model.warmup_steps", "1"], ["--model.encoder.echo", "true"]):
         assert "contradicts" in failed(capsys, "fit", *options, *other)
     assert main(["fit", *options]) == 0
-    assert load(last)["global_step"] == 3
-
-
-def test_nothing_to_resume_is_an_error(
-    tmp_path: Path,
-    config: Path,
-    zoo_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    args = ["fit", "--config", str(config), "--data.zoo", str(zoo_path), "--ckpt_path", "last"]
-    message = failed(capsys, *args)
-    assert "runs/tiny/checkpoints/last.ckpt" in message
-    assert "nothing to resume" in message
-    assert not (tmp_path / "runs").exists()
+    assert load(last)["global_step"] == 6
 
 
 def test_the_best_checkpoint_survives_a_move_and_a_worse_validation(
-    tmp_path: Path, config: Path, zoo_path: Path
+    run: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "run"
-    assert fit(config, zoo_path, "--run", str(folder), "--trainer.max_steps", "2") == 0
-    moved = folder.rename(tmp_path / "moved")
-    best = (moved / "checkpoints" / "best.ckpt").read_bytes()
-    last = moved / "checkpoints" / "last.ckpt"
+    moved = shutil.copytree(run, tmp_path / "moved") / "checkpoints"
+    best, last = (moved / "best.ckpt").read_bytes(), moved / "last.ckpt"
     spoiled = load(last)
     for name, value in spoiled["state_dict"].items():
         if name.startswith("emulator") and value.is_floating_point():
             value.mul_(30)
     torch.save(spoiled, last)
-    assert main(["fit", "--ckpt_path", str(last), "--trainer.max_steps", "4"]) == 0
-    assert (moved / "checkpoints" / "best.ckpt").read_bytes() == best
+    assert main(["fit", "--ckpt_path", str(last), "--trainer.max_steps", "6"]) == 0
+    assert (moved / "best.ckpt").read_bytes() == best
 
 
 def test_a_checkpoint_is_enough_to_test_from_any_folder(
@@ -311,7 +267,7 @@ def test_a_checkpoint_is_enough_to_test_from_any_folder(
     content = json.loads((tmp_path / "elsewhere" / "test.json").read_text())
     assert content["checkpoint"] == str(checkpoint)
     assert {"validation/total_variation", "ood/reverse_kl"} <= set(content["metrics"])
-    assert main(["validate", "--run", str(run), "--ckpt_path", "best"]) == 0
+    assert main(["validate", "--config", str(run / "config.yaml"), "--ckpt_path", "best"]) == 0
     validated = json.loads((run / "validate.json").read_text())["metrics"]
     (run / "validate.json").unlink()
     name = "validation/total_variation"
@@ -321,20 +277,16 @@ def test_a_checkpoint_is_enough_to_test_from_any_folder(
 def test_predict_writes_every_snapshot_with_its_split(
     run: Path, tmp_path: Path, zoo: wsrl.zoos.Zoo
 ) -> None:
-    out = tmp_path / "embeddings.safetensors"
-    checkpoint = str(run / "checkpoints" / "best.ckpt")
+    out, checkpoint = tmp_path / "embeddings.safetensors", str(run / "checkpoints/best.ckpt")
     assert main(["predict", "--ckpt_path", checkpoint, "--out", str(out)]) == 0
-    with safe_open(out, "pt") as file:
-        metadata = json.loads(file.metadata()["wsrl"])
-        found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 not a dict
+    found, metadata = read_tensors(out), read_metadata(out)
     assert metadata["splits"] == ["train", "validation", "ood"]
     assert metadata["checkpoint"] == checkpoint
     data = wsrl.ZooDataModule(str(zoo.path))
     for index, split in enumerate(metadata["splits"]):
         assert found["row"][found["split"] == index].tolist() == list(data.rows(split))
-    for name in ("run", "step", "task"):
-        assert torch.equal(found[name].long(), zoo.read(name).long())
-    assert torch.equal(found["performance"], zoo.read("performance").float())
+    for name in ("run", "step", "task", "performance"):
+        assert torch.equal(found[name].double(), zoo.read(name).float().double())
     module = wsrl.EmulationModule.load_from_checkpoint(checkpoint).eval()
     with torch.no_grad():
         embedding = module.embed(wsrl.RNNWeights(zoo.read("weights"), zoo.spec))
@@ -342,168 +294,132 @@ def test_predict_writes_every_snapshot_with_its_split(
 
 
 @pytest.mark.parametrize(
-    ("options", "both"),
+    ("command", "options", "both"),
     [
-        (["--model.encoder", "FlattenedWeights"], ["FlattenedWeights", "InteractiveProbing"]),
-        (["--model.encoder.probing_length", "4"], ["probing_length: 4 given, 3"]),
-        (["--model.emulator_width", "9"], ["emulator_width: 9 given, 8"]),
-        (
-            ["--model", "PredictionModule", "--model.target", "task", "--model.mode", "scratch"],
-            ["PredictionModule", "EmulationModule"],
-        ),
+        ("test", "encoder FlattenedWeights", ["FlattenedWeights", "InteractiveProbing"]),
+        ("fit", "encoder.probing_length 4", ["probing_length: 4 given, 3"]),
+        ("test", "emulator_width 9", ["emulator_width: 9 given, 8"]),
     ],
 )
-@pytest.mark.parametrize("command", ["test", "fit"])
 def test_contradicting_a_checkpoint_is_an_error_that_names_both(
-    command: str,
-    options: list[str],
-    both: list[str],
-    run: Path,
-    capsys: pytest.CaptureFixture[str],
+    command: str, options: str, both: list[str], run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    checkpoint = run / "checkpoints" / "last.ckpt"
-    message = failed(capsys, command, "--ckpt_path", str(checkpoint), *options)
+    words = ["--ckpt_path", str(run / "checkpoints/last.ckpt"), *f"--model.{options}".split()]
+    message = failed(capsys, command, *words)
     assert "contradicts" in message
-    for part in both:
-        assert part in message
+    assert all(part in message for part in both)
     assert not (run / "test.json").exists()
 
 
-def test_what_agrees_with_the_checkpoint_may_be_said(
-    run: Path, config: Path, tmp_path: Path
+def test_what_agrees_with_the_checkpoint_may_be_said_and_other_data_are_pointed_out(
+    run: Path,
+    config: Path,
+    zoo_path: Path,
+    other_zoo: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    checkpoint = str(run / "checkpoints" / "best.ckpt")
-    args = ["--ckpt_path", checkpoint, "--config", str(config), "--run", str(tmp_path)]
-    assert main(["test", *args, "--model.encoder", "InteractiveProbing"]) == 0
-
-
-def test_another_zoo_must_be_of_the_same_spec(
-    run: Path, zoo_path: Path, other_zoo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    copy = tmp_path / "copy"
-    copy.symlink_to(zoo_path)
-    args = ["test", "--ckpt_path", str(run / "checkpoints" / "best.ckpt"), "--run", str(tmp_path)]
-    assert main([*args, "--data.zoo", str(copy)]) == 0
-    message = failed(capsys, *args, "--data.zoo", str(other_zoo))
+    (tmp_path / "copy").symlink_to(zoo_path)
+    words = ["test", "--ckpt_path", str(run / "checkpoints/best.ckpt"), "--run", str(tmp_path)]
+    same = ["--config", str(config), "--model.encoder", "InteractiveProbing"]
+    other = ["--data.zoo", str(tmp_path / "copy"), "--data.split_seed", "5"]
+    assert main([*words, *same, *other]) == 0
+    assert "data.split_seed: 5 given, 1 in the checkpoint" in capsys.readouterr().err
+    message = failed(capsys, *words, "--data.zoo", str(other_zoo))
     assert "lstm 1x4, 4 inputs, 4 outputs" in message
     assert str(wsrl.open_zoo(zoo_path).spec) in message
 
 
-def test_other_data_settings_are_pointed_out(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    checkpoint = str(run / "checkpoints" / "best.ckpt")
-    args = ["--ckpt_path", checkpoint, "--run", str(tmp_path), "--data.split_seed", "5"]
-    assert main(["test", *args]) == 0
-    assert "data.split_seed: 5 given, 1 in the checkpoint" in capsys.readouterr().err
+PREDICTION = ["--model", "PredictionModule", "--model.target", "task"]
+PREDICTION += ["--data.steps_per_epoch", "2", "--trainer.max_steps", "2"]
+PREDICTION += ["--trainer.logger", "false", "--trainer.enable_model_summary", "false"]
 
 
-@pytest.fixture
-def prediction(run: Path, zoo_path: Path, tmp_path: Path) -> tuple[Path, Path, list[str]]:
-    """A finished run, the checkpoint that its encoder is from, and the words that made it."""
-    folder, pretrained = tmp_path / "prediction", tmp_path / "pretrained.ckpt"
-    pretrained.write_bytes((run / "checkpoints" / "best.ckpt").read_bytes())
-    args = ["--model", "PredictionModule", "--model.target", "task", "--data.zoo", str(zoo_path)]
-    args += ["--model.pretrained", str(pretrained), "--data.steps_per_epoch", "2"]
-    args += ["--trainer.max_steps", "2", "--run", str(folder), "--trainer.logger", "false"]
-    args += ["--trainer.enable_model_summary", "false"]
-    assert main(["fit", *args]) == 0
-    return folder, pretrained, args
+@pytest.fixture(scope="module")
+def predicted(
+    run: Path, zoo_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, str]:
+    """A finished run, and the checkpoint that its encoder is from, which is gone."""
+    folder = tmp_path_factory.mktemp("prediction")
+    pretrained = folder / "pretrained.ckpt"
+    shutil.copy(run / "checkpoints/best.ckpt", pretrained)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        words = ["--model.pretrained", pretrained.name, "--run", "run"]  # paths from here
+        assert main(["fit", *PREDICTION, *words, "--data.zoo", str(zoo_path)]) == 0
+    pretrained.unlink()
+    return folder / "run", str(pretrained)
 
 
 def test_a_property_is_predicted_from_a_pretrained_encoder(
-    prediction: tuple[Path, Path, list[str]], zoo_path: Path
+    predicted: tuple[Path, str], zoo_path: Path, tmp_path: Path
 ) -> None:
-    folder, pretrained, _ = prediction
-    pretrained.unlink()
+    folder = shutil.copytree(predicted[0], tmp_path / "run")
     assert main(["test", "--run", str(folder), "--ckpt_path", "best"]) == 0
     metrics = json.loads((folder / "test.json").read_text())["metrics"]
     assert {"validation/exact_match", "ood/part_accuracy"} <= set(metrics)
     assert main(["predict", "--run", str(folder), "--ckpt_path", "best"]) == 0
-    with safe_open(folder / "embeddings.safetensors", "pt") as file:
-        shapes = [file.get_slice(name).get_shape() for name in ("prediction", "embedding")]
-    rows = len(wsrl.open_zoo(zoo_path))
-    assert shapes == [[rows, 2], [rows, 16]]
+    found, rows = read_tensors(folder / "embeddings.safetensors"), len(wsrl.open_zoo(zoo_path))
+    assert (found["prediction"].shape, found["embedding"].shape) == ((rows, 2), (rows, 16))
 
 
 @pytest.mark.parametrize("command", ["the same", "run", "config"])
 def test_a_prediction_goes_on_without_the_checkpoint_its_encoder_is_from(
-    prediction: tuple[Path, Path, list[str]], command: str
+    predicted: tuple[Path, str], command: str, zoo_path: Path, tmp_path: Path
 ) -> None:
-    folder, pretrained, args = prediction
-    pretrained.unlink()
+    folder = shutil.copytree(predicted[0], tmp_path / "run")
+    same = ["--run", str(folder), *PREDICTION, "--model.pretrained", predicted[1]]
     args = {
-        "the same": args,
+        "the same": [*same, "--data.zoo", str(zoo_path)],
         "run": ["--run", str(folder)],
         "config": ["--config", str(folder / "config.yaml")],
     }[command]
     assert main(["fit", *args, "--ckpt_path", "last", "--trainer.max_steps", "4"]) == 0
     checkpoint = load(folder / "checkpoints" / "last.ckpt")
     assert checkpoint["global_step"] == 4
-    assert checkpoint["wsrl"]["pretrained"] == str(pretrained)
+    assert checkpoint["wsrl"]["pretrained"] == predicted[1]
     config = yaml.safe_load((folder / "config.yaml").read_text())["model"]["init_args"]
-    assert config["pretrained"] == str(pretrained)
+    assert config["pretrained"] == predicted[1]
 
 
 @pytest.mark.parametrize("command", ["fit", "test"])
 def test_another_pretrained_encoder_than_the_checkpoints_is_an_error(
-    prediction: tuple[Path, Path, list[str]],
-    run: Path,
-    command: str,
-    capsys: pytest.CaptureFixture[str],
+    predicted: tuple[Path, str], run: Path, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, pretrained, _ = prediction
     other = str(run / "checkpoints" / "last.ckpt")
-    args = ["--run", str(folder), "--ckpt_path", "best", "--model.pretrained", other]
+    args = ["--run", str(predicted[0]), "--ckpt_path", "best", "--model.pretrained", other]
     message = failed(capsys, command, *args)
     assert other in message
-    assert str(pretrained) in message
+    assert predicted[1] in message
 
 
 def test_an_encoder_that_has_seen_what_is_held_out_is_pointed_out(
-    prediction: tuple[Path, Path, list[str]], capsys: pytest.CaptureFixture[str]
+    run: Path, zoo_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, _, args = prediction
-    assert "held out" not in capsys.readouterr().err
-    assert main(["fit", *args, "--overwrite", "--data.split_seed", "5"]) == 0
-    error = capsys.readouterr().err
-    assert "data.split_seed: 5 given, 1 in the checkpoint" in error
-    assert "has seen tasks that are held out" in error
-
-
-def test_an_encoder_pretrained_on_bare_loaders_is_as_good(
-    prediction: tuple[Path, Path, list[str]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    _, pretrained, args = prediction
-    content = load(pretrained)
-    del content["datamodule_hyper_parameters"]  # as Lightning writes it without a datamodule
-    torch.save(content, pretrained)
-    assert main(["fit", *args, "--overwrite", "--data.split_seed", "5"]) == 0
-    assert "held out" not in capsys.readouterr().err
-
-
-def test_a_prediction_from_a_relative_path_goes_on_from_any_folder(
-    run: Path, zoo_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "pretrained.ckpt").write_bytes((run / "checkpoints" / "best.ckpt").read_bytes())
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path)
-    args = ["--model", "PredictionModule", "--model.target", "task", "--data.zoo", str(zoo_path)]
-    args += ["--model.pretrained", "pretrained.ckpt", "--data.steps_per_epoch", "2"]
-    args += ["--trainer.max_steps", "2", "--run", "task", "--trainer.logger", "false"]
-    assert main(["fit", *args]) == 0
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    args = ["--run", str(tmp_path / "task"), "--ckpt_path", "last", "--trainer.max_steps", "4"]
-    assert main(["fit", *args]) == 0
-    assert load(tmp_path / "task" / "checkpoints" / "last.ckpt")["global_step"] == 4
+    bare = load(run / "checkpoints/best.ckpt")
+    del bare["datamodule_hyper_parameters"]  # as Lightning writes it without a datamodule
+    torch.save(bare, tmp_path / "bare.ckpt")
+    words = [*PREDICTION, "--data.zoo", str(zoo_path), "--run", str(tmp_path / "run")]
+    for pretrained, split_seed, said in (
+        (run / "checkpoints/best.ckpt", "1", False),
+        (run / "checkpoints/best.ckpt", "5", True),
+        (tmp_path / "bare.ckpt", "5", False),
+    ):
+        capsys.readouterr()
+        given = ["--model.pretrained", str(pretrained), "--data.split_seed", split_seed]
+        assert main(["fit", *words, *given, "--overwrite"]) == 0
+        error = capsys.readouterr().err
+        assert ("has seen tasks that are held out" in error) == said
+        assert ("data.split_seed: 5 given, 1 in the checkpoint" in error) == said
 
 
 def test_a_run_that_is_refused_leaves_its_folder_free(
-    zoo_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Path, zoo_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    args = ["--model", "PredictionModule", "--model.target", "task", "--data.zoo", str(zoo_path)]
-    args += ["--model.encoder", "LayerwiseStatistics", "--run", str(tmp_path / "run")]
-    args += ["--data.steps_per_epoch", "2", "--trainer.max_steps", "2"]
+    args = [*PREDICTION, "--data.zoo", str(zoo_path), "--run", str(tmp_path / "run")]
+    unknown = ["--model.target", "nope", "--model.pretrained", str(run / "checkpoints/best.ckpt")]
+    assert "choose one of task, performance, step" in failed(capsys, "fit", *args, *unknown)
+    args += ["--model.encoder", "LayerwiseStatistics"]
     assert "needs `pretrained`" in failed(capsys, "fit", *args)
     assert main(["fit", *args, "--model.mode", "scratch"]) == 0
 
@@ -546,6 +462,7 @@ def test_later_configs_beat_earlier_ones(config: Path, zoo_path: Path, tmp_path:
         (["--trainer.gradient_clip_val", "1", "--trainer.logger", "false"], "gradient_clip_val=1"),
         (["--config", "nope.yaml"], "no config file at nope.yaml"),
         (["--ckpt_path", "nope.ckpt"], "no checkpoint at nope.ckpt"),
+        (["--ckpt_path", "last"], "no checkpoint at"),
     ],
 )
 def test_bad_training_settings_are_errors_before_any_work(
@@ -577,71 +494,26 @@ def test_saying_too_little_is_an_error(
     assert message in failed(capsys, *args)
 
 
-def test_a_checkpoint_of_something_else_is_an_error(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
-    message = failed(capsys, "test", "--ckpt_path", str(tmp_path / "other.ckpt"))
-    assert "no checkpoint of a model that `wsrl fit` trained" in message
-
-
-def test_unknown_targets_list_the_choices(
-    run: Path, zoo_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pretrained = str(run / "checkpoints" / "best.ckpt")
-    args = ["--model", "PredictionModule", "--model.target", "nope", "--data.zoo", str(zoo_path)]
-    args += ["--model.pretrained", pretrained, "--run", str(tmp_path / "run")]
-    assert "choose one of task, performance, step" in failed(capsys, "fit", *args)
-
-
 def test_image_classifiers_are_emulated_and_their_angle_predicted(
-    tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch
+    digits: Path, tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    build = ["zoo", "build", "--problem", "tiled_images", "--out", "digits", "--quiet", "true"]
-    build += ["--runs", "10", "--snapshots", "[0, 5]", "--hidden_size", "4", "--num_layers", "1"]
-    build += ["--evaluated_images", "20", "--stored_sequences", "2", "--group_size", "10"]
-    assert main(build) == 0
-    assert main(["zoo", "verify", "digits"]) == 0
-    args = ["--run", "emulation", "--model.figures", "true", "--trainer.logger", "true"]
-    args += ["--model.clone_sequences", "40"]
     settings = yaml.safe_load(config.read_text())
     del settings["model"]["init_args"]["encoder"]["init_args"]["probing_length"]
-    open_length = tmp_path / "open_length.yaml"
-    open_length.write_text(yaml.safe_dump(settings))
-    assert fit(open_length, Path("digits"), *args) == 0
+    Path("open_length.yaml").write_text(yaml.safe_dump(settings))
+    args = ["--run", "emulation", "--model.figures", "true", "--trainer.logger", "true"]
+    args += ["--model.clone_sequences", "40"]
+    assert fit(Path("open_length.yaml"), digits, *args) == 0
     record = load(Path("emulation/checkpoints/best.ckpt"))["hyper_parameters"]["encoder"]
     assert record["init_args"]["probing_length"] == 17
     assert main(["test", "--run", "emulation", "--ckpt_path", "best"]) == 0
     metrics = json.loads(Path("emulation/test.json").read_text())["metrics"]
     assert 0 < metrics["ood/original_score"] <= 1  # accuracy on validation images
-    args = ["--model", "PredictionModule", "--model.target", "angle", "--data.zoo", "digits"]
-    args += ["--model.pretrained", "emulation/checkpoints/best.ckpt", "--run", "angle"]
-    args += ["--data.steps_per_epoch", "2", "--trainer.max_steps", "2", "--trainer.logger", "false"]
-    assert main(["fit", *args]) == 0
+    args = [*PREDICTION, "--model.target", "angle", "--data.zoo", str(digits), "--run", "angle"]
+    assert main(["fit", *args, "--model.pretrained", "emulation/checkpoints/best.ckpt"]) == 0
     assert main(["test", "--run", "angle", "--ckpt_path", "best"]) == 0
     metrics = json.loads(Path("angle/test.json").read_text())["metrics"]
     assert 0 <= metrics["ood/angular_error"] <= 180
-
-
-def test_images_that_are_missing_are_an_error_before_any_work(
-    tmp_path: Path,
-    config: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setenv("WSRL_IMAGES", str(tmp_path))
-    build = ["zoo", "build", "--problem", "tiled_images", "--source", "mnist"]
-    message = failed(capsys, *build, "--out", str(tmp_path / "zoo"))
-    assert "cannot read the MNIST images at" in message
-    assert "WSRL_IMAGES" in message
-    assert not (tmp_path / "zoo").exists()
-
-
-def test_a_runs_own_config_serves_evaluation_too(run: Path) -> None:
-    args = ["--config", str(run / "config.yaml"), "--ckpt_path", "best"]
-    assert main(["validate", *args]) == 0
-    (run / "validate.json").unlink()
 
 
 def test_what_was_not_split_is_predicted_once(
@@ -650,25 +522,18 @@ def test_what_was_not_split_is_predicted_once(
     folder = str(tmp_path / "run")
     assert fit(config, zoo_path, "--run", folder, "--data.split_by", "nothing") == 0
     assert main(["predict", "--run", folder, "--ckpt_path", "best"]) == 0
-    with safe_open(tmp_path / "run/embeddings.safetensors", "pt") as file:
-        assert torch.equal(file.get_tensor("row"), torch.arange(len(zoo)))
-
-
-def test_a_weight_decay_that_a_problem_draws_itself_is_no_option(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    build = ["zoo", "build", "--problem", "tiled_images", "--weight_decay", "0.7"]
-    assert "weight_decay" in failed(capsys, *build, "--out", str(tmp_path / "zoo"))
+    found = read_tensors(tmp_path / "run/embeddings.safetensors")
+    assert torch.equal(found["row"], torch.arange(len(zoo)))
 
 
 def test_compiled_training_gives_the_same_model(
     config: Path, zoo_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All is traced and differentiated as for the default backend, but no machine code is made."""
-    compiled_parts, compile_part = [], torch.nn.Module.compile
+    compiled_parts, compile_part = set(), torch.nn.Module.compile
 
     def compile_quickly(part: torch.nn.Module, mode: str) -> None:
-        compiled_parts.append((type(part).__name__, mode))
+        compiled_parts.add((type(part).__name__, mode))
         compile_part(part, backend="aot_eager")
 
     monkeypatch.setattr(torch.nn.Module, "compile", compile_quickly)
@@ -680,10 +545,9 @@ def test_compiled_training_gives_the_same_model(
     for number, options in enumerate([[], ["--compile", "default"], ["--data.seed", "1"]]):
         folder = tmp_path / str(number)
         assert fit(config, zoo_path, "--run", str(folder), *small, *options) == 0
-        last = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
-        states.append(torch.cat([value.flatten() for value in last["state_dict"].values()]))
-    expected = {("FlattenedWeights", "default"), ("ConditionedEmulator", "default")}
-    assert expected <= set(compiled_parts)
+        state = load(folder / "checkpoints" / "last.ckpt")["state_dict"]
+        states.append(torch.cat([value.flatten() for value in state.values()]))
+    assert {("FlattenedWeights", "default"), ("ConditionedEmulator", "default")} <= compiled_parts
     eager, compiled, other = states
     torch.testing.assert_close(compiled, eager, rtol=0, atol=1e-9)
     assert not torch.allclose(other, eager, rtol=0, atol=1e-4)

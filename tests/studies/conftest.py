@@ -20,26 +20,19 @@ LENGTH, LARGEST, HIDDEN = 14, 4, 12
 LANGUAGES = [(0, *rest) for rest in itertools.product((-1, 0, 1), repeat=2)]
 """All of the zoo's: a^k b^(k+m2) c^(k+m3)."""
 
+PROBING = {"probing_length": 8, "probe_width": 24, "reader_width": 24, "reader_layers": 1}
 EMULATION = {
     "model": {
         "class_path": "wsrl.EmulationModule",
         "init_args": {
-            "encoder": {
-                "class_path": "InteractiveProbing",
-                "init_args": {
-                    "probing_length": 8,
-                    "probe_width": 24,
-                    "reader_width": 24,
-                    "reader_layers": 1,
-                },
-            },
+            "encoder": {"class_path": "InteractiveProbing", "init_args": PROBING},
             "loss": "kl",
             "emulator_width": 48,
             "emulator_layers": 1,
+            "figures": False,
             "condition_every_step": True,
             "learning_rate": 4e-3,
             "clone_rnns": 0,
-            "figures": False,
         },
     },
     "data": {"batch_size": 32, "steps_per_epoch": 300},
@@ -107,15 +100,8 @@ def language_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build_zoo(folder / "zoo", problem, settings, quiet=True)
     fit(folder, "emulation", EMULATION)
     for target in ("task", "performance"):
-        fit(
-            folder,
-            target,
-            PREDICTION,
-            "--model.target",
-            target,
-            "--model.pretrained",
-            str(folder / "emulation/checkpoints/best.ckpt"),
-        )
+        pretrained = ["--model.pretrained", str(folder / "emulation/checkpoints/best.ckpt")]
+        fit(folder, target, PREDICTION, "--model.target", target, *pretrained)
     return folder
 
 

@@ -69,9 +69,6 @@ def test_each_process_of_srun_has_a_share(monkeypatch: pytest.MonkeyPatch) -> No
     assert shares == [Place("cpu", 1, (rank + 1, 5)) for rank in range(5)]
     with pytest.raises(ValueError, match="srun starts the processes"):
         find_place("cpu", devices=2)
-    monkeypatch.delenv("SLURM_PROCID")
-    with pytest.raises(ValueError, match="SLURM_PROCID is not set"):
-        find_place("cpu")
 
 
 def test_each_node_has_a_share(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,12 +101,9 @@ def test_processes_that_cannot_be_had(
 def test_a_part_says_what_is_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     build = command(tmp_path / "zoo", "--snapshots", "[0]")
     assert main([*build, "--part", "2/3"]) == 0
-    assert capsys.readouterr().out.splitlines() == [
-        f"part 2/3 of {tmp_path / 'zoo'} is through",
-        "  4 of 6 shards are missing",
-        "  2 of part 1/3",
-        "  2 of part 3/3",
-    ]
+    first, *left = capsys.readouterr().out.splitlines()
+    assert first == f"part 2/3 of {tmp_path / 'zoo'} is through"
+    assert left == ["  4 of 6 shards are missing", "  2 of part 1/3", "  2 of part 3/3"]
     assert main([*build, "--part", "2-3"]) == 2
     assert "expected i/n, as 1/4" in capsys.readouterr().err
     assert main([*build, "--part", "1/3"]) == main([*build, "--part", "3/3"]) == 0

@@ -2,55 +2,49 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from wsrl.cli import main
 from wsrl.tasks import PredictionModule
+from wsrl.zoos import pack_zoo
 from wsrl.zoos.tensors import read_tensors
 
-ROOT = Path(__file__).parents[2]
 FEW, ENOUGH = 12, 40
 
 
-def pack(folder: Path, count: int) -> Path:
-    """Pack so many RNNs with the properties ``size``, which varies, and ``constant``."""
-    models = folder / "models"
-    models.mkdir()
-    rows = []
-    for number in range(count):
-        torch.manual_seed(number)
-        rnn, head = nn.LSTM(3, 4, batch_first=True), nn.Linear(4, 3)
-        state = {f"rnn.{name}": value for name, value in rnn.state_dict().items()}
-        state |= {f"fc.{name}": value for name, value in head.state_dict().items()}
-        save_file(state, models / f"{number:02}.safetensors")
-        rows.append([f"{number:02}.safetensors", number / 8, 0.1])
-    with (folder / "runs.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([["file", "size", "constant"], *rows])
-    words = ["--output_kind", "real", "--inputs", "normal", "--length", "4"]
-    words += ["--sequences_stored", "2", "--table", str(folder / "runs.csv")]
-    assert main(["zoo", "pack", str(models), *words, "--out", str(folder / "zoo")]) == 0
-    return folder / "zoo"
-
-
 @pytest.fixture(scope="module")
-def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A zoo whose validation split holds one RNN."""
-    return pack(tmp_path_factory.mktemp("few"), FEW)
+def zoos(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """Zoos of so many RNNs with the properties ``size``, which varies, and ``constant``."""
+    found = {}
+    for count in (FEW, ENOUGH):
+        folder = tmp_path_factory.mktemp("zoos")
+        models = []
+        for number in range(count):
+            torch.manual_seed(number)
+            parts = nn.ModuleDict({"rnn": nn.LSTM(3, 4, batch_first=True), "fc": nn.Linear(4, 3)})
+            models.append((f"{number:02}", parts.state_dict()))
+        table = {"size": [number / 8 for number in range(count)], "constant": [0.1] * count}
+        how: dict[str, Any] = {"length": 4, "sequences_stored": 2}
+        pack_zoo(models, folder / "zoo", "real", "normal", table, **how)
+        found[count] = folder / "zoo"
+    return found
 
 
-@pytest.fixture(scope="module")
-def enough(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pack(tmp_path_factory.mktemp("enough"), ENOUGH)
+@pytest.fixture
+def few(zoos: dict[int, Path]) -> Path:
+    """Its validation split holds one RNN."""
+    return zoos[FEW]
+
+
+@pytest.fixture
+def enough(zoos: dict[int, Path]) -> Path:
+    return zoos[ENOUGH]
 
 
 def fit(zoo: Path, run: Path, *options: str) -> list[str]:
@@ -119,29 +113,24 @@ def test_a_split_of_one_rnn_ends_no_run(
     )
 
 
-def test_a_constant_target_is_noted(
+def test_a_constant_target_is_noted_and_where_all_is_defined_nothing_is_said(
     enough: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(fit(enough, tmp_path, *predict("constant"))) == 0
+    assert main(fit(enough, tmp_path / "constant", *predict("constant"))) == 0
     train, validation, ood = notes(capsys.readouterr().err)
     assert train == "note: all 28 RNNs of train have the same constant: there is nothing to learn"
     lost = "have the same constant: r2 and kendall_tau are not defined there (null)"
     assert validation == f"note: all 6 RNNs of validation {lost}"
     assert ood == f"note: all 6 RNNs of ood {lost}"
-
-
-def test_where_all_is_defined_nothing_is_said_and_nothing_is_null(
-    enough: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(fit(enough, tmp_path, *predict("size"))) == 0
-    assert main(["validate", "--run", str(tmp_path), "--ckpt_path", "best"]) == 0
+    assert main(fit(enough, tmp_path / "size", *predict("size"))) == 0
+    assert main(["validate", "--run", str(tmp_path / "size"), "--ckpt_path", "best"]) == 0
     assert notes(capsys.readouterr().err) == []
-    assert None not in metrics_of(tmp_path, "validate.json").values()
+    assert None not in metrics_of(tmp_path / "size", "validate.json").values()
 
 
-@pytest.mark.parametrize(("target", "defined"), [("size", "mae"), ("constant", "mae")])
+@pytest.mark.parametrize("target", ["size", "constant"])
 def test_a_baseline_says_the_same(
-    target: str, defined: str, few: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    target: str, few: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--data.zoo", str(few), "--target", target, "--run", str(tmp_path)]
     assert main(["baseline", "mean", *words]) == 0
@@ -150,7 +139,7 @@ def test_a_baseline_says_the_same(
     assert found["validation/r2"] is found["validation/kendall_tau"] is None
     assert found["ood/kendall_tau"] is None  # the mean says the same of all RNNs
     assert (found["ood/r2"] is None) is (target == "constant")
-    assert found[f"validation/{defined}"] is not None
+    assert found["validation/mae"] is not None
 
 
 def test_an_emulation_names_what_needs_two_rnns(
@@ -187,24 +176,3 @@ def test_nothing_goes_by_a_metric_that_is_not_defined(
     assert "monitor validation/loss" in said.splitlines()[-1]
     assert not (tmp_path / "few" / "checkpoints").exists()
     assert main(fit(enough, tmp_path / "enough", *predict("size"), *goes_by)) == 0
-
-
-def test_two_processes_say_it_once_and_measure_the_same(few: Path, tmp_path: Path) -> None:
-    two = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
-    words = fit(few, tmp_path, *predict("size"), *two)
-    done = subprocess.run(
-        [sys.executable, "-m", "wsrl.cli", *words], capture_output=True, text=True, cwd=ROOT
-    )
-    assert done.returncode == 0, done.stderr
-    assert len(notes(done.stderr)) == 1
-    assert main(["validate", "--run", str(tmp_path), "--ckpt_path", "last"]) == 0
-    one = metrics_of(tmp_path, "validate.json")
-    words = ["validate", "--run", str(tmp_path), "--ckpt_path", "last", *two]
-    done = subprocess.run(
-        [sys.executable, "-m", "wsrl.cli", *words], capture_output=True, text=True, cwd=ROOT
-    )
-    assert done.returncode == 0, done.stderr
-    several = metrics_of(tmp_path, "validate.json")
-    undefined = {"validation/r2", "validation/kendall_tau"}
-    for name, value in one.items():
-        assert several[name] == (None if name in undefined else pytest.approx(value, rel=1e-4))

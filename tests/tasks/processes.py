@@ -24,14 +24,14 @@ from wsrl.tasks import PredictionModule, TaskModule
 Results: TypeAlias = dict[str, dict[str, torch.Tensor]]
 """Tensors by name, by what was run."""
 
-ENCODERS = list_encoders()
-"""All that are there before any test adds one."""
-
 MODES = {"frozen": "task", "finetune": "performance", "scratch": "angle"}
 """What a prediction of each mode reads: classes, a number, a number on a circle."""
 
 DRAWN = "InteractiveProbing"
-"""The encoder whose emulation writes to TensorBoard."""
+"""The encoder whose emulation writes to TensorBoard, and that properties are predicted from."""
+
+TRAINED = [(name, "emulation") for name in list_encoders()] + [(DRAWN, mode) for mode in MODES]
+"""All encoders that are there before any test adds one."""
 
 
 class FirstGradients(Callback):
@@ -50,15 +50,8 @@ class FirstGradients(Callback):
 
 def small_data(zoo: str, seed: int = 0, stage_to: str | None = None) -> ZooDataModule:
     """Splits of 3 and 15 RNNs: one leaves a process without any, the other is odd."""
-    return ZooDataModule(
-        zoo,
-        batch_size=8,
-        steps_per_epoch=3,
-        eval_batch_size=4,
-        test_fraction=0.1,
-        seed=seed,
-        stage_to=stage_to,
-    )
+    sizes = {"batch_size": 8, "steps_per_epoch": 3, "eval_batch_size": 4, "test_fraction": 0.1}
+    return ZooDataModule(zoo, **sizes, seed=seed, stage_to=stage_to)
 
 
 def make_module(name: str, task: str, data: ZooDataModule, pretrained: Path) -> TaskModule:
@@ -69,19 +62,21 @@ def make_module(name: str, task: str, data: ZooDataModule, pretrained: Path) -> 
     if task == "emulation":
         module = small_emulation(data, encoder=encoder, learning_rate=1e-2, figures=name == DRAWN)
     else:
-        angle = {"kind": "angle", "parts": 1, "classes": 0, "period": 360.0}
-        if MODES[task] == "angle":
-            target, targets = "performance", {"performance": angle}
-        else:
-            target, targets = MODES[task], data.targets
-        where: dict[str, Any] = (
-            {"encoder": encoder} if task == "scratch" else {"pretrained": str(pretrained)}
-        )
-        module = PredictionModule(target, targets, data.spec, mode=task, **where)
+        angle = {"performance": {"kind": "angle", "parts": 1, "classes": 0, "period": 360.0}}
+        target, targets = MODES[task], data.targets
+        target, targets = ("performance", angle) if target == "angle" else (target, targets)
+        source = {"encoder": encoder} if task == "scratch" else {"pretrained": str(pretrained)}
+        module = PredictionModule(target, targets, data.spec, mode=task, **source)
     for part in module.modules():
         if isinstance(part, nn.Dropout):
             part.p = 0.0  # each process has its own
     return module
+
+
+def processes_trainer(folder: Path, processes: int, **options: Any) -> Trainer:
+    strategy = "ddp" if processes > 1 else "auto"
+    options = {"devices": processes, "strategy": strategy, "precision": "64-true"} | options
+    return small_trainer(folder, **options)
 
 
 def train(
@@ -90,18 +85,11 @@ def train(
     """Train for three steps; return what was logged, the first gradients and the parameters."""
     data = small_data(zoo, seed)
     pretrained = folder / f"{name}-{processes}.ckpt"
-    module = make_module(name, task, data, pretrained)
-    gradients = FirstGradients()
-    drawn = task == "emulation" and name == DRAWN
-    trainer = small_trainer(
-        folder,
-        devices=processes,
-        strategy="ddp" if processes > 1 else "auto",
-        precision="64-true",
-        callbacks=[gradients],
-        logger=TensorBoardLogger(folder / f"logs-{processes}", "", "") if drawn else False,
-        log_every_n_steps=1,
-    )
+    module, gradients = make_module(name, task, data, pretrained), FirstGradients()
+    drawn = (name, task) == (DRAWN, "emulation")
+    logger = TensorBoardLogger(folder / f"logs-{processes}", "", "") if drawn else False
+    options = {"callbacks": [gradients], "logger": logger, "log_every_n_steps": 1}
+    trainer = processes_trainer(folder, processes, **options)
     trainer.fit(module, datamodule=data)
     if task == "emulation":
         trainer.save_checkpoint(pretrained)
@@ -118,22 +106,14 @@ def evaluate(zoo: str, folder: Path, processes: int) -> dict[str, torch.Tensor]:
     for task in ("emulation", "scratch"):
         data = small_data(zoo, stage_to=str(folder / "disk") if processes > 1 else None)
         module = make_module("FlattenedWeights", task, data, folder)
-        strategy = "ddp" if processes > 1 else "auto"
-        trainer = small_trainer(
-            folder, devices=processes, strategy=strategy, precision="64-true", logger=False
-        )
+        trainer = processes_trainer(folder, processes)
         trainer.test(module, datamodule=data, verbose=False)
         measured |= {f"{task} {name}": value for name, value in trainer.callback_metrics.items()}
     return measured
 
 
 def train_all(zoo: str, folder: Path, processes: int) -> Results:
-    """Train every encoder in every task."""
-    return {
-        f"{name} {task}": train(zoo, folder, processes, name, task)
-        for name in ENCODERS
-        for task in ("emulation", *MODES)
-    }
+    return {f"{n} {task}": train(zoo, folder, processes, n, task) for n, task in TRAINED}
 
 
 def meet(rank: int, folder: Path) -> None:

@@ -23,11 +23,14 @@ def data() -> tuple[Tensor, Tensor]:
     return torch.randn(B, D).double(), torch.randn(B, S, T, I).double()
 
 
-@pytest.mark.parametrize("every_step", [False, True])
+every_condition = pytest.mark.parametrize("every_step", [False, True])
+
+
+@every_condition
 def test_emulator_is_an_lstm_with_the_embedding_added_to_its_input(every_step: bool) -> None:
     emulator = build(condition_every_step=every_step)
     embedding, inputs = data()
-    outputs, _ = emulator(embedding, inputs)
+    outputs, end = emulator(embedding, inputs)
     for rnn in range(B):
         driven = inputs[rnn] @ emulator.input_projection.weight.T + emulator.input_projection.bias
         added = emulator.embedding_projection(embedding[rnn])
@@ -35,24 +38,17 @@ def test_emulator_is_an_lstm_with_the_embedding_added_to_its_input(every_step: b
             driven[:, step] += added
         hidden, _ = emulator.lstm(driven)
         torch.testing.assert_close(outputs[rnn], emulator.readout(hidden))
-
-
-@pytest.mark.parametrize("every_step", [False, True])
-def test_step_by_step_equals_the_whole_sequence(every_step: bool) -> None:
-    emulator = build(condition_every_step=every_step)
-    embedding, inputs = data()
-    whole, end = emulator(embedding, inputs)
     state, steps = None, []
-    for step in inputs.unbind(2):
-        outputs, state = emulator(embedding, step[:, :, None], state)
-        steps.append(outputs)
-    torch.testing.assert_close(torch.cat(steps, 2), whole)
-    assert state is not None
-    torch.testing.assert_close(state, end)
-    assert state[0].shape == (2, B, S, WIDTH)
+    for step in inputs.unbind(2):  # and step by step
+        output, state = emulator(embedding, step[:, :, None], state)
+        steps.append(output)
+    torch.testing.assert_close((torch.cat(steps, 2), state), (outputs, end))
+    assert end[0].shape == (2, B, S, WIDTH)
+    alone, _ = emulator(embedding[1:2], inputs[1:2, 1:])  # each RNN and sequence is on its own
+    torch.testing.assert_close(outputs[1:2, 1:], alone)
 
 
-@pytest.mark.parametrize("every_step", [False, True])
+@every_condition
 def test_embedding_is_read_at_the_first_step_only(every_step: bool) -> None:
     emulator = build(condition_every_step=every_step)
     embedding, inputs = data()
@@ -72,14 +68,7 @@ def test_forget_gates_start_open_unless_told_otherwise() -> None:
     assert not (plain.lstm.bias_hh_l0[gates] == 1).any()
 
 
-def test_each_rnn_and_sequence_is_on_its_own() -> None:
-    emulator = build()
-    embedding, inputs = data()
-    alone, _ = emulator(embedding[1:2], inputs[1:2, 1:])
-    torch.testing.assert_close(emulator(embedding, inputs)[0][1:2, 1:], alone)
-
-
-@pytest.mark.parametrize("every_step", [False, True])
+@every_condition
 def test_fused_cells_compute_the_same_with_all_gradients(every_step: bool) -> None:
     truth = build(condition_every_step=every_step)
     ours = copy.deepcopy(truth).float()

@@ -35,25 +35,6 @@ def test_figures_are_drawn_at_every_validation(
     assert drawn(logger.log_dir) == expected
 
 
-def test_embeddings_reach_the_projector_with_what_is_known(
-    datamodule: ZooDataModule, tmp_path: Path
-) -> None:
-    logger = TensorBoardLogger(tmp_path)
-    trainer = small_trainer(tmp_path, logger=logger)
-    module = small_emulation(datamodule)
-    trainer.fit(module, datamodule=datamodule)
-    trainer.test(module, datamodule=datamodule, verbose=False)
-    assert "probing" not in drawn(logger.log_dir)  # this encoder asks nothing
-    rows = sum(len(datamodule.rows(split)) for split in ("validation", "ood"))
-    for tag in ("validation_embeddings", "test_embeddings"):
-        (folder,) = Path(logger.log_dir).rglob(f"{tag}*")
-        header, *metadata = (folder / "metadata.tsv").read_text().strip().split("\n")
-        assert header.split("\t") == ["split", "run", "step", "performance", "task"]
-        assert len(metadata) == rows
-        assert {line.split("\t")[0] for line in metadata} == {"validation", "ood"}
-        assert len((folder / "tensors.tsv").read_text().strip().split("\n")) == rows
-
-
 def test_nothing_is_drawn_unless_wanted_and_possible(
     datamodule: ZooDataModule, tmp_path: Path
 ) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ReduceLROnPlateau
 from torch.optim import SGD
@@ -37,9 +36,11 @@ class Rates(Callback):
         self.used.append(optimizer.param_groups[0]["lr"])
 
 
-def with_warmup(kind: type[TaskModule], datamodule: ZooDataModule, warmup_steps: int) -> TaskModule:
+def make(
+    datamodule: ZooDataModule, kind: type[TaskModule] = EmulationModule, **options: Any
+) -> TaskModule:
     torch.manual_seed(0)
-    options: dict[str, Any] = {"learning_rate": RATE, "warmup_steps": warmup_steps}
+    options = {"learning_rate": RATE, **options}
     if kind is EmulationModule:
         return small_emulation(datamodule, clone_rnns=0, **options)
     given = (datamodule.targets, datamodule.spec, SMALL_ENCODER)
@@ -61,11 +62,6 @@ def fit(
 def same_weights(one: TaskModule, other: TaskModule) -> bool:
     found = other.state_dict()
     return all(torch.equal(found[name], value) for name, value in one.state_dict().items())
-
-
-def make(datamodule: ZooDataModule, **options: Any) -> EmulationModule:
-    torch.manual_seed(0)
-    return small_emulation(datamodule, clone_rnns=0, **options)
 
 
 def test_a_callable_becomes_plain_values() -> None:
@@ -97,13 +93,27 @@ def test_what_no_checkpoint_could_rebuild_is_refused(given: Any, reason: str) ->
         describe_scheduler(partial(LambdaLR, lr_lambda=lambda step: 1.0))
 
 
-def test_a_schedule_advances_with_every_step_beside_the_warmup(
-    datamodule: ZooDataModule, tmp_path: Path
+RATES: dict[str, tuple[dict[str, Any], list[float]]] = {
+    "neither": ({}, [RATE] * 4),
+    "a warm-up": ({"warmup_steps": 4}, [RATE * min(step / 5, 1) for step in range(1, 8)]),
+    "a schedule": ({"optimizer": MOMENTUM, "lr_scheduler": HALVED}, [0.01, 0.005, 0.0025]),
+    "both": (
+        {"optimizer": MOMENTUM, "lr_scheduler": HALVED, "warmup_steps": 1},
+        [0.005, 0.005, 0.0025],
+    ),
+}
+
+
+@every_task
+@pytest.mark.parametrize("case", RATES)
+def test_the_rate_of_every_step(
+    kind: type[TaskModule], case: str, datamodule: ZooDataModule, tmp_path: Path
 ) -> None:
-    module = make(datamodule, optimizer=MOMENTUM, lr_scheduler=HALVED)
-    assert fit(module, datamodule, tmp_path, 3).used == [0.01, 0.005, 0.0025]
-    module = make(datamodule, optimizer=MOMENTUM, lr_scheduler=HALVED, warmup_steps=1)
-    assert fit(module, datamodule, tmp_path, 3).used == pytest.approx([0.005, 0.005, 0.0025])
+    options, expected = RATES[case]
+    used = fit(make(datamodule, kind, **options), datamodule, tmp_path, len(expected)).used
+    assert used == pytest.approx(expected)
+    with pytest.raises(ValueError, match="warmup_steps must be at least 0, not -1"):
+        make(datamodule, kind, warmup_steps=-1)
 
 
 def test_reduction_on_a_plateau_waits_for_a_validation(
@@ -119,53 +129,34 @@ def test_reduction_on_a_plateau_waits_for_a_validation(
 
 
 def test_the_command_line_has_lightnings_options(
-    zoo_path: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    zoo_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    config = {
-        "model": {
-            "class_path": "EmulationModule",
-            "init_args": {"encoder": "LayerwiseStatistics", "emulator_width": 4, "clone_rnns": 0},
-        },
-        "data": {"zoo": str(zoo_path), "batch_size": 4, "steps_per_epoch": 2},
-        "trainer": {"limit_val_batches": 0, "logger": False, "enable_model_summary": False},
-    }
-    Path("config.yaml").write_text(yaml.safe_dump(config))
-    words = ["fit", "--config", "config.yaml", "--run", "run", "--trainer.max_steps", "2"]
+    words = ["fit", "--run", str(tmp_path), "--data.zoo", str(zoo_path), "--model"]
+    words += ["EmulationModule", "--model.encoder", "LayerwiseStatistics", "--model.clone_rnns"]
+    words += ["0", "--trainer.limit_val_batches", "0", "--trainer.logger", "false"]
     schedule = ["--lr_scheduler", "CosineAnnealingLR", "--lr_scheduler.T_max", "10"]
     optimizer = ["--optimizer", "SGD", "--optimizer.momentum", "0.9"]
-    assert main([*words, *optimizer, *schedule]) == 0
-    last = tmp_path / "run/checkpoints/last.ckpt"
+    assert main([*words, *optimizer, *schedule, "--trainer.max_steps", "2"]) == 0
+    last = tmp_path / "checkpoints/last.ckpt"
     settings = read_torch_file(last)["hyper_parameters"]
     assert settings["optimizer"]["init_args"] == {"momentum": 0.9}
     assert settings["lr_scheduler"]["init_args"] == {"T_max": 10}
-    go_on = ["fit", "--run", "run", "--ckpt_path", "last", "--trainer.max_steps", "4"]
+    go_on = ["fit", "--run", str(tmp_path), "--config", str(tmp_path / "config.yaml")]
+    go_on += ["--ckpt_path", "last", "--trainer.max_steps", "4"]
     assert main(go_on) == 0
     assert read_torch_file(last)["lr_schedulers"][0]["last_epoch"] == 4
     assert main([*go_on, "--optimizer", "Adam"]) == 1
-    assert "contradicts run/checkpoints/last.ckpt" in capsys.readouterr().err
-
-
-@every_task
-def test_the_rate_rises_linearly_and_stays(
-    kind: type[TaskModule], datamodule: ZooDataModule, tmp_path: Path
-) -> None:
-    used = fit(with_warmup(kind, datamodule, 4), datamodule, tmp_path, 7).used
-    assert used == pytest.approx([RATE * min(step / 5, 1) for step in range(1, 8)])
-    assert fit(with_warmup(kind, datamodule, 0), datamodule, tmp_path, 7).used == [RATE] * 7
+    assert f"contradicts {last}" in capsys.readouterr().err
 
 
 @every_task
 def test_a_run_interrupted_in_its_warmup_goes_on_bit_for_bit(
     kind: type[TaskModule], datamodule: ZooDataModule, tmp_path: Path
 ) -> None:
-    straight = with_warmup(kind, datamodule, 5)
+    straight = make(datamodule, kind, warmup_steps=5)
     fit(straight, datamodule, tmp_path, 7)
     path = tmp_path / "2.ckpt"
-    fit(with_warmup(kind, datamodule, 5), datamodule, tmp_path, 2)
+    fit(make(datamodule, kind, warmup_steps=5), datamodule, tmp_path, 2)
     resumed = kind.load_from_checkpoint(path)
     assert resumed.warmup_steps == 5
     fit(resumed, datamodule, tmp_path, 7, ckpt_path=path)
@@ -177,9 +168,3 @@ def test_a_run_interrupted_in_its_warmup_goes_on_bit_for_bit(
     again = kind.load_from_checkpoint(path)
     fit(again, datamodule, tmp_path, 7, ckpt_path=path)
     assert not same_weights(again, straight)
-
-
-@every_task
-def test_a_negative_warmup_is_an_error(kind: type[TaskModule], datamodule: ZooDataModule) -> None:
-    with pytest.raises(ValueError, match="warmup_steps must be at least 0, not -1"):
-        with_warmup(kind, datamodule, -1)

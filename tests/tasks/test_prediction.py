@@ -17,6 +17,7 @@ from wsrl.data import ZooBatch, ZooDataModule
 from wsrl.encoders import FlattenedWeights, ParameterTransformer
 from wsrl.tasks import EmulationModule, PredictionModule
 from wsrl.tasks.heads import PredictionHead, RunningScale
+from wsrl.tasks.prediction import FIXED, FRESH, MODES
 
 TRANSFORMER = partial(ParameterTransformer, embedding_dim=4, width=8, depth=1)
 
@@ -39,54 +40,45 @@ def same(before: dict[str, Tensor], module: torch.nn.Module) -> bool:
     return all(torch.equal(before[name], value) for name, value in module.state_dict().items())
 
 
-@pytest.mark.parametrize("mode", ["frozen", "finetune"])
-def test_only_fine_tuning_changes_a_pretrained_encoder(
+@pytest.mark.parametrize("mode", MODES)
+def test_a_mode_says_where_the_encoder_is_from_and_whether_it_is_trained(
     datamodule: ZooDataModule, emulation_checkpoint: Path, tmp_path: Path, mode: str
 ) -> None:
-    module = prediction(datamodule, pretrained=str(emulation_checkpoint), mode=mode)
-    emulation = EmulationModule.load_from_checkpoint(emulation_checkpoint)
-    pretrained, head = copy_of(emulation.encoder), copy_of(module.head)
-    assert same(pretrained, module.encoder)
-    small_trainer(tmp_path, max_epochs=2).fit(module, datamodule=datamodule)
-    assert same(pretrained, module.encoder) is (mode == "frozen")
-    assert not same(head, module.head)
+    source, path = tmp_path / "pretrained.ckpt", tmp_path / "prediction.ckpt"
+    shutil.copy(emulation_checkpoint, source)
 
-
-def test_a_fixed_encoder_stays_in_evaluation_mode(
-    datamodule: ZooDataModule, emulation_checkpoint: Path
-) -> None:
-    for mode in ("frozen", "finetune"):
-        module = prediction(datamodule, pretrained=str(emulation_checkpoint), mode=mode).train()
-        assert module.head.training
-        assert {child.training for child in module.encoder.modules()} == {mode == "finetune"}
-        batch = next(iter(datamodule.val_dataloader()[0]))
-        assert module.embed(batch.weights).requires_grad is (mode == "finetune")
-
-
-@pytest.mark.parametrize("mode", ["untrained", "scratch"])
-def test_an_untrained_encoder_keeps_the_random_weights_of_the_seed(
-    datamodule: ZooDataModule, tmp_path: Path, mode: str
-) -> None:
     def make(seed: int) -> PredictionModule:
         torch.manual_seed(seed)
-        return prediction(datamodule, mode=mode, encoder=TRANSFORMER)
+        given = {"encoder": TRANSFORMER} if mode in FRESH else {"pretrained": str(source)}
+        return prediction(datamodule, mode=mode, **given)
 
-    module, again, other = make(5), make(5), make(6)
-    fresh, head = copy_of(module.encoder), copy_of(module.head)
-    assert same(fresh, again.encoder)
-    assert not same(fresh, other.encoder)
+    module, is_trained = make(5).train(), mode not in FIXED
+    first, head = copy_of(module.encoder), copy_of(module.head)
+    assert same(first, make(5).encoder)
+    assert same(first, make(6).encoder) is (mode not in FRESH)
+    emulation = EmulationModule.load_from_checkpoint(emulation_checkpoint)
+    assert mode in FRESH or same(first, emulation.encoder)
+    assert module.head.training
+    assert {part.training for part in module.encoder.modules()} == {is_trained}  # as its dropout
+    batch = next(iter(datamodule.val_dataloader()[0]))
+    assert module.embed(batch.weights).requires_grad is is_trained
     trainer = small_trainer(tmp_path)
     trainer.fit(module, datamodule=datamodule)
+    assert same(first, module.encoder) is not is_trained
     assert not same(head, module.head)
-    assert same(fresh, module.encoder) is (mode == "untrained")
-    module.train()
-    assert module.encoder.training is (mode != "untrained")  # its dropout is off
-    trainer.save_checkpoint(tmp_path / "prediction.ckpt")
-    loaded = PredictionModule.load_from_checkpoint(tmp_path / "prediction.ckpt")
+    # A checkpoint needs neither arguments nor the pretrained file.
+    trainer.save_checkpoint(path)
+    source.unlink()
+    hparams = torch.load(path, weights_only=True)["hyper_parameters"]
+    assert json.loads(json.dumps(hparams)) == hparams
+    loaded = PredictionModule.load_from_checkpoint(path)
     assert loaded.mode == mode
     assert same(copy_of(module), loaded)
-    small_trainer(tmp_path).fit(loaded, datamodule=datamodule)  # goes on from there
-    assert same(fresh, loaded.encoder) is (mode == "untrained")
+    small_trainer(tmp_path).fit(loaded, datamodule=datamodule)
+    assert same(copy_of(module.encoder), loaded.encoder) is not is_trained
+    resumed, further = PredictionModule(**hparams), small_trainer(tmp_path, max_epochs=2)
+    further.fit(resumed, datamodule=datamodule, ckpt_path=path, weights_only=True)
+    assert same(copy_of(module.encoder), resumed.encoder) is not is_trained
 
 
 @pytest.mark.parametrize("class_loss", ["binary_cross_entropy", "cross_entropy"])
@@ -162,57 +154,28 @@ def test_every_target_is_trained_measured_and_predicted(
         torch.testing.assert_close(trainer.callback_metrics["validation/exact_match"], exact)
 
 
-def test_a_checkpoint_needs_neither_arguments_nor_the_pretrained_file(
-    datamodule: ZooDataModule, emulation_checkpoint: Path, tmp_path: Path
-) -> None:
-    source = tmp_path / "pretrained.ckpt"
-    shutil.copy(emulation_checkpoint, source)
-    module = prediction(datamodule, pretrained=str(source))
-    trainer = small_trainer(tmp_path)
-    trainer.fit(module, datamodule=datamodule)
-    trainer.save_checkpoint(tmp_path / "prediction.ckpt")
-    source.unlink()
-    hparams = torch.load(tmp_path / "prediction.ckpt", weights_only=True)["hyper_parameters"]
-    assert json.loads(json.dumps(hparams)) == hparams
-    again = PredictionModule.load_from_checkpoint(tmp_path / "prediction.ckpt")
-    assert isinstance(again.encoder, FlattenedWeights)
-    assert same(copy_of(module), again)
-    assert again.mode == "frozen"
-    before = copy_of(again.encoder)
-    small_trainer(tmp_path).fit(again, datamodule=datamodule)  # its weights are there: no error
-    assert same(before, again.encoder)
-    resumed = PredictionModule(**hparams)
-    small_trainer(tmp_path, max_epochs=2).fit(
-        resumed, datamodule=datamodule, ckpt_path=tmp_path / "prediction.ckpt", weights_only=True
-    )
-    assert same(before, resumed.encoder)
-
-
 def test_contradictions_are_errors(
     datamodule: ZooDataModule, emulation_checkpoint: Path, tmp_path: Path
 ) -> None:
     path = str(emulation_checkpoint)
-    with pytest.raises(ValueError, match="unknown target 'nope'; choose one of task, performance"):
-        scratch(datamodule, "nope")
-    with pytest.raises(ValueError, match="unknown mode 'nope'; choose one of frozen"):
-        prediction(datamodule, mode="nope")
-    with pytest.raises(ValueError, match="choose one of binary_cross_entropy"):
-        scratch(datamodule, class_loss="nope")
-    for mode in ("frozen", "finetune"):
-        with pytest.raises(ValueError, match="needs `pretrained`"):
-            prediction(datamodule, mode=mode)
-        module = prediction(datamodule, mode=mode, encoder=SMALL_ENCODER)
-        with pytest.raises(ValueError, match="needs `pretrained`"):
-            small_trainer(tmp_path).fit(module, datamodule=datamodule)
-    for mode in ("scratch", "untrained"):
-        with pytest.raises(ValueError, match=f"'{mode}' needs an `encoder`"):
-            prediction(datamodule, mode=mode)
-        with pytest.raises(ValueError, match="starts from random weights, but pretrained="):
-            prediction(datamodule, mode=mode, encoder=SMALL_ENCODER, pretrained=path)
-    other = partial(FlattenedWeights, embedding_dim=6, width=16)
-    with pytest.raises(ValueError, match=r"FlattenedWeights\(embedding_dim=6, .*=5, width=16"):
-        prediction(datamodule, encoder=other, pretrained=path)
+    fresh = {"mode": "scratch", "encoder": SMALL_ENCODER}
+    for options, reason in [
+        ({"target": "nope", **fresh}, "unknown target 'nope'; choose one of task, performance"),
+        ({"mode": "nope"}, "unknown mode 'nope'; choose one of frozen"),
+        ({"class_loss": "nope", **fresh}, "choose one of binary_cross_entropy"),
+        ({"mode": "frozen"}, "needs `pretrained`"),
+        ({"mode": "finetune"}, "needs `pretrained`"),
+        ({"mode": "scratch"}, "'scratch' needs an `encoder`"),
+        ({"mode": "untrained"}, "'untrained' needs an `encoder`"),
+        ({**fresh, "pretrained": path}, "starts from random weights, but pretrained="),
+        ({"encoder": FlattenedWeights, "pretrained": path}, "two different encoders"),
+    ]:
+        with pytest.raises(ValueError, match=reason):
+            prediction(datamodule, **options)
     prediction(datamodule, encoder=SMALL_ENCODER, pretrained=path)  # the same one is no error
+    module = prediction(datamodule, mode="frozen", encoder=SMALL_ENCODER)
+    with pytest.raises(ValueError, match="needs `pretrained`"):
+        small_trainer(tmp_path).fit(module, datamodule=datamodule)
 
 
 def test_bad_checkpoints_are_errors(
@@ -227,14 +190,10 @@ def test_bad_checkpoints_are_errors(
     bad.write_bytes(b"no checkpoint")
     with pytest.raises(ValueError, match="cannot be read as a checkpoint"):
         prediction(datamodule, pretrained=str(bad))
-    torch.save({"weights": torch.zeros(3)}, bad)
-    with pytest.raises(ValueError, match="not a checkpoint of an EmulationModule"):
-        prediction(datamodule, pretrained=str(bad))
-    trainer = small_trainer(tmp_path)
-    trainer.fit(scratch(datamodule), datamodule=datamodule)
-    trainer.save_checkpoint(bad)
-    with pytest.raises(ValueError, match="not a checkpoint of an EmulationModule"):
-        prediction(datamodule, pretrained=str(bad))
+    for hyper_parameters in ({}, dict(scratch(datamodule).hparams)):
+        torch.save({"state_dict": {}, "hyper_parameters": hyper_parameters}, bad)
+        with pytest.raises(ValueError, match="not a checkpoint of an EmulationModule"):
+            prediction(datamodule, pretrained=str(bad))
 
 
 @pytest.mark.parametrize(("precision", "fused"), [("32-true", True), ("bf16-mixed", None)])

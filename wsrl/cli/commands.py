@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 from wsrl._process import find_own_modules, named_modules
-from wsrl.cli.parsing import WORDS, Options, make_parser
-from wsrl.studies.configs import Config, configs_apart, one_line_errors
+from wsrl.cli.parsing import Options, read_arguments
+from wsrl.studies.configs import Config, configs_apart
 from wsrl.terminal import say
 
 Function: TypeAlias = Callable[..., str | int | None]
+ConfigFiles: TypeAlias = Callable[[Sequence[Config], Sequence[str]], Sequence[Config]]
 _Function = TypeVar("_Function", bound=Function)
+
+WORDS = "words"
+"""A function with this parameter alone gets the words of the command line as they are."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +32,15 @@ class Command:
             returns of them and of the other words.
         goes_on: run again after an interruption, it goes on with its work.
         own_modules: modules in the folder one works in are found, as one's own encoders; without,
-            they are where ``--import`` names one. ``None`` where the function finds them.
+            they are where ``--import`` names one.
     """
 
     name: str
     function: Function
-    options: Mapping[str, Options] = field(default_factory=dict)
-    configs: Callable[[Sequence[Config], Sequence[str]], Sequence[Config]] | None = None
-    goes_on: bool = False
-    own_modules: bool | None = False
+    options: Mapping[str, Options]
+    configs: ConfigFiles | None
+    goes_on: bool
+    own_modules: bool
 
     @property
     def summary(self) -> str:
@@ -44,30 +48,14 @@ class Command:
         return (self.function.__doc__ or "").strip().splitlines()[0].rstrip(".")
 
     def read(self, words: Sequence[str]) -> dict[str, Any]:
-        """Return the arguments of the function that the words after the name stand for.
-
-        Raises:
-            argparse.ArgumentError: for a command line that makes no sense.
-            ValueError: for settings that a class refuses, or a config that cannot be read.
-        """
-        parameters = inspect.signature(self.function).parameters
-        if set(parameters) == {WORDS}:
-            return {WORDS: list(words)}
-        configs: Sequence[Config] | None = None
-        rest = list(words)
-        if self.configs is not None:
-            files, rest = configs_apart(words)
-            configs = self.configs(files, rest)
-        with one_line_errors(configs or ()):
-            parser, made = make_parser(self.function, self.name, self.options, configs, rest)
-            given = parser.parse_args([*(config.word for config in configs or ()), *rest])
-        given = parser.instantiate(given)
-        found = {option: given[option] for option in parameters if option in given}
-        for option, (cls, names) in made.items():
-            if not self.options[option].nested:
-                values = {name: given[name] for name in names}
-                found[option] = cls(**values) if isinstance(cls, type) else values
-        return found
+        """Return the arguments of the function that the words after the name stand for."""
+        if [*inspect.signature(self.function).parameters] == [WORDS]:
+            return {WORDS: [*words]}
+        if self.configs is None:
+            return read_arguments(self.function, self.name, self.options, None, words)
+        files, rest = configs_apart(words)
+        configs = self.configs(files, rest)
+        return read_arguments(self.function, self.name, self.options, configs, rest)
 
 
 COMMANDS: dict[str, Command] = {}
@@ -83,9 +71,9 @@ GROUPS = {
 def command(
     name: str,
     *,
-    configs: Callable[[Sequence[Config], Sequence[str]], Sequence[Config]] | None = None,
+    configs: ConfigFiles | None = None,
     goes_on: bool = False,
-    own_modules: bool | None = False,
+    own_modules: bool = False,
     **options: Options,
 ) -> Callable[[_Function], _Function]:
     """Register a function as a command; a decorator, with the attributes of ``Command``."""
@@ -104,31 +92,17 @@ def split(words: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def read(words: Sequence[str]) -> dict[str, Any]:
-    """Return the arguments that a command line stands for, without running the command.
-
-    Raises:
-        argparse.ArgumentError: for a command line that makes no sense.
-        ValueError: for settings that are refused.
-    """
+    """Return the arguments that a command line stands for, without running the command."""
     name, rest = split(words)
     return COMMANDS[name].read(rest)
 
 
 def run(words: Sequence[str]) -> int:
-    """Run a command in this process; print what it returns.
-
-    Returns:
-        The exit status.
-
-    Raises:
-        argparse.ArgumentError: for a command line that makes no sense.
-        Exception: as the command.
-    """
-    name, rest = split(words)
-    chosen = COMMANDS[name]
-    if chosen.own_modules or (named_modules and chosen.own_modules is not None):
+    """Run a command in this process; print what it returns. Return the exit status."""
+    chosen = COMMANDS[split(words)[0]]
+    if chosen.own_modules or named_modules:
         find_own_modules()
-    found = chosen.function(**chosen.read(rest))
+    found = chosen.function(**read(words))
     if isinstance(found, str):
         say(found)
     return found if isinstance(found, int) else 0

@@ -37,10 +37,34 @@ def encoders(
         out: write what was measured to this file too, as JSON (of several encoders: a list)
         hidden_sizes: at which the cost is measured
     """
-    for name, value in {"out": out, "hidden_sizes": hidden_sizes}.items():
-        if measure is None and value is not None:
-            raise ValueError(f"--{name} is for what --measure finds; give --measure NAME")
-    return _list(json) if measure is None else _measure(measure, out, hidden_sizes, json)
+    if measure is None:
+        for name, value in {"out": out, "hidden_sizes": hidden_sizes}.items():
+            if value is not None:
+                raise ValueError(f"--{name} is for what --measure finds; give --measure NAME")
+        return _list(json)
+    from wsrl.analysis.encoder_properties import HIDDEN_SIZES, measure_encoder
+    from wsrl.encoders import get_encoder
+    from wsrl.studies.tables import PUBLISHED_SPEC
+    from wsrl.zoos.files import remove_leftovers, write_atomically
+
+    for name in measure:
+        get_encoder(name)  # all of them before the first is measured
+    file = None if out is None else Path(out)
+    if file is not None and not file.parent.is_dir():
+        raise FileNotFoundError(f"no folder {file.parent} to write {file.name} to (--out)")
+    sizes = hidden_sizes or HIDDEN_SIZES
+    found = {name: measure_encoder(name, PUBLISHED_SPEC, sizes) for name in measure}
+    facts = [{"name": name, **properties.to_dict()} for name, properties in found.items()]
+    text = to_json(facts[0] if len(facts) == 1 else facts, indent=1)
+    if file is not None:
+        remove_leftovers(file.parent, file.name)
+        write_atomically(file, f"{text}\n".encode())
+    if json:
+        return text
+    for name, properties in found.items():
+        say(name)
+        _print(properties)
+    return None
 
 
 def _list(json: bool) -> str | None:
@@ -57,33 +81,6 @@ def _list(json: bool) -> str | None:
     return None
 
 
-def _measure(
-    names: list[str], out: str | None, sizes: list[Count] | None, json: bool
-) -> str | None:
-    from wsrl.analysis.encoder_properties import HIDDEN_SIZES, measure_encoder
-    from wsrl.encoders import get_encoder
-    from wsrl.studies.tables import PUBLISHED_SPEC
-    from wsrl.zoos.files import remove_leftovers, write_atomically
-
-    for name in names:
-        get_encoder(name)  # all of them before the first is measured
-    file = None if out is None else Path(out)
-    if file is not None and not file.parent.is_dir():
-        raise FileNotFoundError(f"no folder {file.parent} to write {file.name} to (--out)")
-    found = {name: measure_encoder(name, PUBLISHED_SPEC, sizes or HIDDEN_SIZES) for name in names}
-    facts = [{"name": name, **properties.to_dict()} for name, properties in found.items()]
-    text = to_json(facts[0] if len(facts) == 1 else facts, indent=1)
-    if file is not None:
-        remove_leftovers(file.parent, file.name)
-        write_atomically(file, f"{text}\n".encode())
-    if json:
-        return text
-    for name, properties in found.items():
-        say(name)
-        _print(properties)
-    return None
-
-
 def _print(properties: EncoderProperties) -> None:
     """Print what is told apart, and the cost."""
     from wsrl.studies.tables import print_table
@@ -96,8 +93,8 @@ def _print(properties: EncoderProperties) -> None:
     print_table(["pairs of RNNs", "function", "embedding", "largest change"], cells)
     growth = properties.growth
     cells = [
-        [str(size), f"{cost.parameters:,}", f"{1e3 * cost.seconds:.1f}"]
-        for size, cost in properties.costs.items()
+        [str(size), f"{number:,}", f"{1e3 * properties.seconds[size]:.1f}"]
+        for size, number in properties.parameters.items()
     ]
     cells.append(["growth: H to the", *(f"{growth[of]:.2f}" for of in ("parameters", "seconds"))])
     print_table(["hidden size H", "parameters", "ms for 64 RNNs"], cells)

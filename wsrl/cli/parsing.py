@@ -13,7 +13,7 @@ import docstring_parser
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import restricted_number_type
 
-from wsrl.studies.configs import Config
+from wsrl.studies.configs import Config, one_line_errors
 from wsrl.studies.options import RawHelp
 
 if TYPE_CHECKING:
@@ -25,31 +25,24 @@ else:
     Count = restricted_number_type("a whole number from 1", int, [(">=", 1), ("<", 2**63)])
     Index = restricted_number_type("a whole number from 0", int, [(">=", 0), ("<", 2**63)])
 
-WORDS = "words"
-"""A function with this parameter alone gets the words of the command line as they are."""
-
 HELP = {"-h", "--help"}
-
-Chosen: TypeAlias = Callable[[Sequence[Config], Sequence[str]], Any]
-"""Chooses a class or a function by the config files and words of a command line."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """A parameter of a command that stands for several options.
+    """A parameter of a command that stands for all parameters of a class or function.
 
     Attributes:
-        of: the class or function whose parameters they are: ``module:name``, so that it is imported
-            when the command is used; or what chooses it.
-        skip: finds the parameters that are no options.
-        choices: of an option of the parameter's own name, which says the class.
+        of: the class or function: ``module:name``, so that it is imported when the command is used;
+            or what returns it for the config files and words of a command line. These then have an
+            option of the parameter's own name, too.
+        skip: the parameters that are no options.
         nested: the options are named ``parameter.option``.
         defaults: other defaults than the class has.
     """
 
-    of: str | Chosen
-    skip: Callable[[Sequence[Config], Sequence[str]], set[str]] = lambda configs, words: set()
-    choices: Callable[[], Sequence[str]] | None = None
+    of: str | Callable[[Sequence[Config], Sequence[str]], Any]
+    skip: frozenset[str] = frozenset()
     nested: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
@@ -60,33 +53,36 @@ class Options:
         module, name = self.of.split(":")
         return getattr(import_module(module), name)
 
+    def add(self, parser: ArgumentParser, name: str, cls: Any) -> list[str]:
+        """Add the options to a parser; return their names without the parameter's."""
+        add = parser.add_class_arguments if isinstance(cls, type) else parser.add_function_arguments
+        added = add(cls, name if self.nested else None, skip={*self.skip})
+        prefix = f"{name}." if self.nested else ""
+        parser.set_defaults({f"{prefix}{known}": value for known, value in self.defaults.items()})
+        return [option.removeprefix(prefix) for option in added]
 
-def make_parser(
+
+def read_arguments(
     function: Callable[..., object],
     name: str,
     options: Mapping[str, Options],
     configs: Sequence[Config] | None,
     words: Sequence[str],
-) -> tuple[ArgumentParser, dict[str, tuple[Any, list[str]]]]:
-    """Make the parser of a command from its function's signature and docstring.
+) -> dict[str, Any]:
+    """Return the arguments of a command's function that a command line stands for.
 
-    Args:
-        function: the command's.
-        name: of the command.
-        options: the parameters that stand for several options.
-        configs: the config files of its command line; ``None`` where it takes none.
-        words: the other words.
+    Options and help are made from the function's signature and docstring. ``configs`` is ``None``
+    where the command takes no config files; ``words`` are the other ones after its name.
 
-    Returns:
-        The parser; and by parameter that stands for several options the class or function, and the
-        names of its options.
+    Raises:
+        argparse.ArgumentError: for a command line that makes no sense.
+        ValueError: for settings that a class refuses.
     """
     doc = docstring_parser.parse(function.__doc__ or "")
-    texts = {known.arg_name: known.description or "" for known in doc.params}
-    about = [doc.short_description or "", doc.long_description or ""]
+    texts = {known.arg_name: _plain(known.description or "") for known in doc.params}
     parser = ArgumentParser(
         prog=f"wsrl {name}",
-        description=_plain("\n\n".join(about)).strip(),
+        description=_plain(f"{doc.short_description}\n\n{doc.long_description or ''}").strip(),
         formatter_class=RawHelp,
         exit_on_error=False,
         allow_abbrev=False,
@@ -99,18 +95,24 @@ def make_parser(
         function, localns={k.removesuffix(" | None"): v for k, v in unknown.items()}
     )
     made: dict[str, tuple[Any, list[str]]] = {}
-    for parameter in parameters.values():
-        several, text = options.get(parameter.name), _plain(texts.get(parameter.name, ""))
-        if several is not None:
+    with one_line_errors(configs or ()):
+        for known, parameter in parameters.items():
+            several, text = options.get(known), texts.get(known, "")
+            if several is None:
+                _add(parser, parameter, hints[known], text)
+                continue
+            if callable(several.of):
+                parser.add_argument(f"--{known}", type=str, help=text)
             cls = several.find(configs or (), words)
-            if several.choices is not None:
-                text = f"{text}: {', '.join(several.choices())}"
-                parser.add_argument(f"--{parameter.name}", type=str, help=text)
-            skip = several.skip(configs or (), words)
-            made[parameter.name] = cls, _add_several(parser, parameter.name, several, cls, skip)
-        else:
-            _add(parser, parameter, hints[parameter.name], text)
-    return parser, made
+            made[known] = cls, several.add(parser, known, cls)
+        given = parser.parse_args([*(config.word for config in configs or ()), *words])
+    given = parser.instantiate(given)
+    found = {option: given[option] for option in parameters if option in given}
+    for option, (cls, names) in made.items():
+        if not options[option].nested:
+            values = {name: given[name] for name in names}
+            found[option] = cls(**values) if isinstance(cls, type) else values
+    return found
 
 
 def _add(parser: ArgumentParser, parameter: inspect.Parameter, kind: Any, text: str) -> None:
@@ -131,18 +133,6 @@ def _add(parser: ArgumentParser, parameter: inspect.Parameter, kind: Any, text: 
     if is_option:
         how |= {"required": True} if is_required else {"default": parameter.default}
     parser.add_argument(*names, type=kind, **how)
-
-
-def _add_several(
-    parser: ArgumentParser, name: str, several: Options, cls: Any, skip: set[str]
-) -> list[str]:
-    """Add the options that a parameter stands for; return their names without the parameter's."""
-    nested = name if several.nested else None
-    add = parser.add_class_arguments if isinstance(cls, type) else parser.add_function_arguments
-    added = add(cls, nested, skip=set(skip))
-    prefix = f"{name}." if several.nested else ""
-    parser.set_defaults({f"{prefix}{option}": value for option, value in several.defaults.items()})
-    return [option.removeprefix(prefix) for option in added]
 
 
 def _plain(text: str) -> str:

@@ -62,41 +62,30 @@ def _wsrl(words: list[str]) -> int:
 
 
 def _list(words: Sequence[str]) -> None:
-    """List the commands, all or those of a group.
-
-    Raises:
-        argparse.ArgumentError: where the words name an unknown command, or none.
-    """
+    """List the commands, all or those of a group, where the words ask for help; else refuse."""
     group = words[0] if words and words[0] in GROUPS else ""
-    prog, asked = f"wsrl {group}".strip(), list(words[1:] if group else words)
+    asked = words[1 if group else 0 :]
     listed = {name: command.summary for name, command in COMMANDS.items()} | GROUPS
     known = {
         name.removeprefix(group).strip(): text
         for name, text in listed.items()
         if (name.startswith(f"{group} ") if group else " " not in name)
     }
-    if asked == ["--version"] and not group:
+    if [*words] == ["--version"]:
         say(f"wsrl {__version__}")
     elif asked and asked[0] in HELP:
-        lines = [f"  {name:12} {text}" for name, text in known.items()]
-        usage = f"usage: {prog} command ...\n\n{GROUPS.get(group, DESCRIPTION)}"
-        say("\n".join([usage, "\ncommands:", *lines]))
+        usage = f"usage: {f'wsrl {group}'.strip()} command ...\n\n{GROUPS.get(group, DESCRIPTION)}"
+        say("\n".join([usage, "\ncommands:", *(f"  {name:12} {known[name]}" for name in known)]))
     else:
         wrong = f"there is no command {asked[0]!r}" if asked else "say which command"
         raise ArgumentError(None, f"{wrong}; choose one of {', '.join(known)}")
 
 
 def _check_words(words: Sequence[str]) -> None:
-    """Refuse names that no result could hold, before any work is done.
-
-    Raises:
-        ValueError: naming the word.
-    """
+    """Refuse names that no result could hold, before any work is done."""
     for word in words:
-        try:
-            word.encode()
-        except UnicodeEncodeError as error:
+        if not word.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in word):
             raise ValueError(
                 f"{printable(word)} is no UTF-8, which names in zoos, checkpoints and results must "
                 "be: give the file or folder another name"
-            ) from error
+            )

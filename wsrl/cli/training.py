@@ -5,35 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from wsrl._process import find_own_modules
 from wsrl.cli.commands import command
 from wsrl.cli.parsing import Count, Index, Options
 from wsrl.environment import check_training
 from wsrl.stopping import StopRequests, is_launched
+from wsrl.studies.options import TRAINING_ONLY
 
 if TYPE_CHECKING:
     from wsrl.data import ZooDataModule
 
 
-@command("fit", own_modules=None)
+@command("fit", own_modules=True)
 def fit(words: Sequence[str]) -> None:
     """Train a model: emulation (pre-training) or prediction of a property."""
     _train("fit", words)
 
 
-@command("validate", own_modules=None)
+@command("validate", own_modules=True)
 def validate(words: Sequence[str]) -> None:
     """Evaluate a checkpoint on the validation and OOD splits."""
     _train("validate", words)
 
 
-@command("test", own_modules=None)
+@command("test", own_modules=True)
 def test(words: Sequence[str]) -> None:
     """Evaluate a checkpoint on the validation, OOD (and test) splits, and keep the numbers."""
     _train("test", words)
 
 
-@command("predict", own_modules=None)
+@command("predict", own_modules=True)
 def predict(words: Sequence[str]) -> None:
     """Write the embeddings (and predictions) of a whole zoo to one file."""
     _train("predict", words)
@@ -45,18 +45,13 @@ def _train(subcommand: str, words: Sequence[str]) -> None:
     with StopRequests(at_once=not is_launched()) as stop:
         from wsrl.studies.training.command import run_training
 
-        find_own_modules()
         run_training(subcommand, words, stop)
 
 
+# The out-of-distribution tasks are trained on as for the published downstream tables.
 @command(
     "baseline",
-    data=Options(
-        "wsrl.data:ZooDataModule",
-        skip=lambda configs, words: _unread(),
-        nested=True,
-        defaults={"ood_to_train": True},  # as for the published downstream tables
-    ),
+    data=Options("wsrl.data:ZooDataModule", TRAINING_ONLY, True, {"ood_to_train": True}),
 )
 def baseline(
     name: str,
@@ -88,10 +83,3 @@ def baseline(
     from wsrl.studies.baselines import write_baseline
 
     return f"written: {write_baseline(name, data, target, run, seed, steps)}"
-
-
-def _unread() -> set[str]:
-    """Return the options of the data that say how an encoder's training reads it."""
-    from wsrl.studies.baselines import TRAINING_ONLY
-
-    return TRAINING_ONLY

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from wsrl.cli.commands import command
@@ -15,54 +15,34 @@ from wsrl.terminal import complain, note
 
 if TYPE_CHECKING:
     from wsrl.problems import TrainableProblem
-    from wsrl.zoos import BuildSettings, OfficialHints
-
-
-def _drawn(configs: Sequence[Config], words: Sequence[str]) -> set[str]:
-    """Return the settings that the problem draws for every run: they are no options."""
-    return {"weight_decay"} if _find_problem(configs, words).draws_weight_decay else set()
-
-
-def _problems() -> Sequence[str]:
-    """Return the names of the problems that RNNs can be trained on."""
-    from wsrl.problems import list_trainable_problems
-
-    return list_trainable_problems()
+    from wsrl.zoos import BuildSettings, PublishedHints
 
 
 def _find_problem(configs: Sequence[Config], words: Sequence[str]) -> type[TrainableProblem]:
-    """Return the class of the problem that a build is of: it says which options there are.
-
-    Raises:
-        argparse.ArgumentError: where no problem is named.
-        ValueError: for an unknown one, with the choices.
-    """
-    from wsrl.problems import get_trainable_problem
+    """Return the class of the problem that a build is of: it says which options there are."""
+    from wsrl.problems import get_trainable_problem, list_trainable_problems
 
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--problem")
     name = parser.parse_known_args(list(words))[0].problem
     for config in reversed(configs):
         name = name or config.text_at("problem")
-    if name is None and HELP & set(words):
-        name = _problems()[0]
+    choices = list_trainable_problems()
+    if name is None and HELP & {*words}:
+        name = choices[0]
     if name is None:
-        raise argparse.ArgumentError(None, f"say which --problem: {', '.join(_problems())}")
+        raise argparse.ArgumentError(None, f"say which --problem: {', '.join(choices)}")
     return get_trainable_problem(name)
 
 
-def _all(*names: str) -> Callable[..., set[str]]:
-    return lambda configs, words: {*names}
-
-
-_GIVEN = ("out", "problem", "settings", "part", "workers")  # to ``build_zoo`` by the commands
+_GIVEN = frozenset(("out", "problem", "settings", "part", "workers"))  # to ``build_zoo``
 
 
 @command(
     "zoo build",
-    problem=Options(_find_problem, choices=_problems),
-    settings=Options("wsrl.zoos:BuildSettings", skip=_drawn),
-    how=Options("wsrl.zoos:build_zoo", skip=_all(*_GIVEN, "device")),
+    problem=Options(_find_problem),
+    settings=Options("wsrl.zoos:BuildSettings"),
+    how=Options("wsrl.zoos:build_zoo", _GIVEN | {"device"}),
     configs=lambda configs, words: configs,
     goes_on=True,
 )
@@ -84,7 +64,7 @@ def build(
 
     Args:
         out: the zoo's folder; new, empty, or holding this very zoo
-        problem: what the members are trained on
+        problem: what the members are trained on (without, the choices are named)
         settings: how
         how: other arguments of build_zoo, by name
         device: auto (GPUs where there are any), cpu, cuda, or for one process any torch device
@@ -95,12 +75,13 @@ def build(
             completes the zoo
     """
     from wsrl.zoos import build_zoo
-    from wsrl.zoos.assembly import whats_left
     from wsrl.zoos.build import shard_members
+    from wsrl.zoos.shards import whats_left
 
+    if problem.draws_weight_decay and settings.weight_decay != type(settings).weight_decay:
+        raise ValueError(f"{problem.name} draws every member's weight_decay: leave it out")
     place = find_place(device, devices, nodes, None if part is None else _share(part))
-    given = {**(how or {}), **vars(place)}
-    manifest = build_zoo(out, problem, settings, **given)
+    manifest = build_zoo(out, problem, settings, **(how or {}), **vars(place))
     if place.part is not None and not manifest.complete:
         which, parts = place.part
         left = whats_left(out, len(shard_members(settings)), parts)
@@ -111,11 +92,13 @@ def build(
 
 @command(
     "zoo import",
-    hints=Options("wsrl.zoos:OfficialHints"),
-    how=Options("wsrl.zoos:import_official", skip=_all("path", "out", "hints")),
+    hints=Options("wsrl.zoos:PublishedHints"),
+    how=Options("wsrl.zoos:import_published", frozenset(("path", "out", "hints"))),
     goes_on=True,
 )
-def import_(path: str, *, out: str, hints: OfficialHints, how: dict[str, Any] | None = None) -> str:
+def import_(
+    path: str, *, out: str, hints: PublishedHints, how: dict[str, Any] | None = None
+) -> str:
     """Import a published zoo (.npy files).
 
     Its outputs are recomputed from its weights on a sample; a zoo whose outputs do not match is
@@ -125,11 +108,11 @@ def import_(path: str, *, out: str, hints: OfficialHints, how: dict[str, Any] | 
         path: the folder of the .npy files
         out: the zoo's folder; new, empty, or holding this very zoo
         hints: what the files do not say
-        how: other arguments of import_official, by name
+        how: other arguments of import_published, by name
     """
-    from wsrl.zoos import import_official
+    from wsrl.zoos import import_published
 
-    import_official(path, out, hints, **(how or {}))
+    import_published(path, out, hints, **(how or {}))
     return info(out)
 
 
@@ -144,9 +127,9 @@ def export(zoo: str, *, out: str, format: Literal["official"] = "official") -> s
         out: a new or empty folder
         format: the format
     """
-    from wsrl.zoos import export_official
+    from wsrl.zoos import export_published
 
-    lost = export_official(zoo, out)
+    lost = export_published(zoo, out)
     written = f"{out}: written, {'but for' if lost else 'nothing is lost'}"
     return "\n  ".join([written, *lost])
 
@@ -213,31 +196,10 @@ def pack(
         separator: of columns (default: what splits the first line into the most parts)
         decimal: decimal sign, . or a comma (default: as found)
     """
+    given = {name: value for name, value in locals().items() if value is not None}
     from wsrl.zoos import pack_zoo
 
-    pack_zoo(
-        models,
-        out,
-        output_kind,
-        inputs,
-        table,
-        length=length,
-        sequences_stored=sequences_stored,
-        seed=seed,
-        file_column=file_column,
-        categorical=categorical or (),
-        real=real or (),
-        angle=angle or (),
-        leave_out=leave_out or (),
-        run=run,
-        step=step,
-        performance=performance,
-        task=task or (),
-        separator=separator,
-        decimal=decimal,
-        cell=cell,
-        say=lambda text: note([text]),
-    )
+    pack_zoo(**given, say=lambda text: note([text]))
     return info(out)
 
 
@@ -255,11 +217,11 @@ def info(zoo: str, *, json: bool = False) -> str:
     return to_json(describe(zoo), indent=2) if json else summarize(zoo)
 
 
-@command("zoo repair", how=Options("wsrl.zoos:build_zoo", skip=_all(*_GIVEN)), goes_on=True)
+@command("zoo repair", how=Options("wsrl.zoos:build_zoo", _GIVEN), goes_on=True)
 def repair(zoo: str, *, how: dict[str, Any] | None = None) -> str:
     """Keep what is whole of a damaged zoo, and train the rest again.
 
-    Only a zoo that was built here can be trained again; of others the missing shards are named.
+    Only a zoo that was built here can be trained again.
 
     Args:
         zoo: the zoo's folder

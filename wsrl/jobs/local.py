@@ -8,19 +8,40 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from typing import Any, TypeVar
-
-from wsrl.jobs.reports import listening, report
 
 STOPPING_SECONDS = 25.0
 """How long processes that were told to end may take to save; clusters kill after thirty."""
 
 _REPORT_SECONDS = 0.5
 _Result = TypeVar("_Result")
+_listeners: list[Callable[[Any], None]] = []
+
+
+def report(value: Any) -> None:
+    """Report the progress of the running job, in plain values, to who listens."""
+    if _listeners:
+        _listeners[-1](value)
+
+
+@contextmanager
+def listening(listener: Callable[[Any], None]) -> Iterator[None]:
+    """Have a function called with what jobs report while the body runs.
+
+    >>> with listening(print):
+    ...     report("step 3")
+    step 3
+    """
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
 
 
 class ProcessDiedError(RuntimeError):
@@ -63,10 +84,7 @@ class LocalPool(Executor):
     def submit(
         self, function: Callable[..., _Result], /, *args: Any, **kwargs: Any
     ) -> Future[_Result]:
-        """Run a job in a process; its exception is the future's.
-
-        A process that ends without a result is a ``ProcessDiedError``.
-        """
+        """Run a job; a process that ends without a result is a ``ProcessDiedError``."""
         return self._waiting.submit(self._run, function, args, kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -139,7 +157,7 @@ def _work(
 
         torch.set_num_threads(threads)
     try:
-        with listening(_Reports(send)):
+        with listening(_reporter(send)):
             result, failure = function(*args, **kwargs), None
     except Exception as error:
         result, failure = None, error
@@ -149,23 +167,21 @@ def _work(
         send.send(("end", None, RuntimeError(str(failure or error))))
 
 
-class _Reports:
-    """Sends what a job reports, a few times a second at most."""
+def _reporter(send: Connection) -> Callable[[Any], None]:
+    """Return what sends the reports of a job, a few times a second at most."""
+    last = 0.0
 
-    def __init__(self, send: Connection) -> None:
-        self._send, self._last = send, 0.0
+    def send_report(value: Any) -> None:
+        nonlocal last
+        if time.monotonic() - last > _REPORT_SECONDS:
+            last = time.monotonic()
+            send.send(("report", value))
 
-    def __call__(self, value: Any) -> None:
-        if time.monotonic() - self._last > _REPORT_SECONDS:
-            self._last = time.monotonic()
-            self._send.send(("report", value))
+    return send_report
 
 
 def _end_with_the_command() -> None:
-    """End this process when the command that started it dies, however it does.
-
-    The process that forks the others lives on as long as any of them does.
-    """
+    """End this process when the command dies; the one that forks the others would live on."""
     command = multiprocessing.parent_process()
     if command is not None:
         command.join()

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
@@ -40,10 +41,9 @@ def locked(path: Path, busy: Callable[[str], None]) -> Iterator[None]:
     False
     """
     lock = FileLock(path, blocking=False)
-    while True:
+    while not lock.is_locked:
         try:
             lock.acquire()
-            break
         except Timeout:
             busy(_holder(path))
             time.sleep(_POLL_SECONDS)
@@ -57,21 +57,18 @@ def locked(path: Path, busy: Callable[[str], None]) -> Iterator[None]:
 
 def _sign(path: Path) -> None:
     """Write the holder into the file; on a full disk it stays unnamed."""
-    with contextlib.suppress(OSError):
-        handle = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
-            os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
-        finally:
-            os.close(handle)
+    with contextlib.suppress(OSError), _opened(path, os.O_WRONLY) as file:
+        file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
 
 
 def _holder(path: Path) -> str:
     """Return who holds a lock, for a message."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
-            return os.read(handle, _LONGEST).decode(errors="replace") or "another process"
-        finally:
-            os.close(handle)
-    except OSError:
-        return "another process"
+    found = b""
+    with contextlib.suppress(OSError), _opened(path, os.O_RDONLY) as file:
+        found = file.read(_LONGEST)
+    return found.decode(errors="replace") or "another process"
+
+
+def _opened(path: Path, mode: int) -> BinaryIO:
+    handle = os.open(path, mode | os.O_NOFOLLOW | os.O_NONBLOCK)
+    return os.fdopen(handle, "wb" if mode == os.O_WRONLY else "rb")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-from wsrl.jobs.local import ProcessDiedError
+from wsrl.jobs.local import LocalPool, ProcessDiedError
 
 _LOOK_SECONDS = 0.2  # at whether this process was told to stop
 _Result = TypeVar("_Result")
@@ -19,8 +19,8 @@ class Job:
 
     Attributes:
         name: unique among the jobs that run together.
-        function: what is called; a function of a module, so that other processes can import it.
-        arguments: of the function; plain values or what can be pickled.
+        function: a function of a module, so that other processes can import it.
+        arguments: of the function; they can be pickled.
         needs: names of the jobs that must be done before.
     """
 
@@ -30,22 +30,8 @@ class Job:
     needs: tuple[str, ...] = ()
 
 
-class Engine(Protocol):
-    """An executor of the standard library that knows how many jobs it runs at once."""
-
-    workers: int
-
-    def submit(
-        self, function: Callable[..., _Result], /, *args: Any, **kwargs: Any
-    ) -> Future[_Result]:
-        """As ``concurrent.futures.Executor``."""
-
-
 class Here(Executor):
-    """Runs each job at once, in this process and thread.
-
-    ``KeyboardInterrupt`` and ``SystemExit`` of a job end the caller.
-    """
+    """Runs each job at once, in this process; interruptions of a job end the caller."""
 
     workers = 1
 
@@ -59,6 +45,10 @@ class Here(Executor):
         except Exception as error:
             future.set_exception(error)
         return future
+
+
+Engine: TypeAlias = Here | LocalPool
+"""An executor of the standard library that knows how many jobs it runs at once."""
 
 
 def run_jobs(
@@ -113,11 +103,8 @@ def run_jobs(
                 del pending[job.name]
                 begun[job.name] = begun.get(job.name, 0) + 1
                 running[engine.submit(job.function, *job.arguments)] = job
-        if (
-            pending
-            and not running
-            and not any(n in failed for j in pending.values() for n in j.needs)
-        ):
+        needed = {need for job in pending.values() for need in job.needs}
+        if pending and not running and not needed & failed.keys():
             raise ValueError(f"jobs need one another in a circle: {', '.join(pending)}")
         done, _ = wait(running, _LOOK_SECONDS, FIRST_COMPLETED)
         for future in done:

@@ -27,12 +27,7 @@ _NUMBER = re.compile(r"-?(?:(?!0[0-9])[0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]+)?|inf)?
 
 
 def check_suffix(path: Path) -> None:
-    """Check that embeddings can be written to a path, before any work.
-
-    Raises:
-        ValueError: for another suffix than those of ``SUFFIXES``.
-        ImportError: for a Parquet file where pyarrow is not installed.
-    """
+    """Check that embeddings can be written to a path, before any work."""
     if path.suffix not in SUFFIXES:
         raise ValueError(f"embeddings are written to a file {', '.join(SUFFIXES)}, not {path}")
     if path.suffix == ".parquet" and find_spec("pyarrow") is None:
@@ -87,7 +82,7 @@ def write_embeddings(
             ``prediction`` where there is one.
         splits: the splits' names, by the numbers in the column ``split``.
         source: what the metadata says beside them; only safetensors has some.
-        zoo: the zoo.
+        zoo: whose RNNs they are.
         target: what is predicted.
     """
     labels = _labels(tensors, splits, zoo, target)
@@ -120,17 +115,12 @@ def _labels(
 ) -> pd.DataFrame:
     """Return what is known and predicted of every RNN."""
     rows = tensors["row"]
-    known: dict[str, Any] = {
-        "row": rows,
-        "split": [splits[index] for index in tensors["split"].tolist()],
-        "name": _names(zoo, rows),
-        "run": tensors["run"],
-        "step": tensors["step"],
-        "task": [zoo.problem.task_name(task) for task in tensors["task"].tolist()],
-        "performance": tensors["performance"],
-    }
-    labels = pd.DataFrame({name: np.asarray(values) for name, values in known.items()})
-    found = [labels]
+    known = {name: tensors[name].numpy() for name in _AS_THEY_ARE}
+    known["split"] = np.array([splits[index] for index in tensors["split"].tolist()])
+    known["name"] = np.array(_names(zoo, rows))
+    known["task"] = np.array([zoo.problem.task_name(task) for task in tensors["task"].tolist()])
+    order = ["row", "split", "name", "run", "step", "task", "performance"]
+    found = [pd.DataFrame(known)[order]]
     targets = zoo.problem.targets(zoo.steps)
     for name, each in targets.items():
         if name in ("step", "performance"):
@@ -139,7 +129,7 @@ def _labels(
         values = column[:, each.first : each.first + each.parts]  # in the zoo's precision
         if each.kind == "classes":
             values = each.of({each.column: column})
-        taken = name in labels or re.match(r"embedding_|predicted_|property\.", name)
+        taken = name in order or re.match(r"embedding_|predicted_|property\.", name)
         found.append(_parts(f"property.{name}" if taken else name, _decoded(each, values)))
     if "prediction" in tensors and target in targets:
         predicted = _decoded(targets[target], tensors["prediction"])

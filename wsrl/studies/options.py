@@ -15,6 +15,11 @@ class RawHelp(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
     """Shows the description of a command as it is."""
 
 
+TRAINING_ONLY = frozenset(
+    ("batch_size", "sequences_per_rnn", "steps_per_epoch", "eval_batch_size", "seed", "permute")
+) | {"in_memory"}
+"""Options of the data that say how an encoder's training reads it."""
+
 DESCRIPTIONS = {
     "fit": """\
 Train a model: emulation (pre-training) or prediction of a property. The main options:

@@ -7,15 +7,11 @@ from typing import Any
 
 from wsrl.problems import Target
 from wsrl.studies.tables import listed
-from wsrl.zoos import Zoo, open_zoo
+from wsrl.zoos import open_zoo
 
 
 def describe(path: str | Path) -> dict[str, Any]:
-    """Return what a finished zoo holds, as plain values.
-
-    Raises:
-        ZooError: for a folder that holds no finished zoo, or a damaged one.
-    """
+    """Return what a finished zoo holds, as plain values, or raise ``ZooError``."""
     zoo = open_zoo(path)
     zoo.check()
     manifest = zoo.manifest
@@ -37,7 +33,7 @@ def describe(path: str | Path) -> dict[str, Any]:
         "tasks": len(zoo.read("task").unique(dim=0)),
         "sequences_stored": zoo.sequences_stored,
         "performance_at_last_step": None if last.isnan().all() else float(last.mean()),
-        "targets": {name: _plain(target) for name, target in _targets(zoo).items()},
+        "targets": {name: _plain(one) for name, one in zoo.problem.targets(zoo.steps).items()},
         "columns": {
             name: {"dtype": column.dtype, "shape": list(column.shape)}
             for name, column in zoo.columns.items()
@@ -51,42 +47,35 @@ def describe(path: str | Path) -> dict[str, Any]:
 
 
 def summarize(path: str | Path) -> str:
-    """Return what a finished zoo holds, to read.
-
-    Raises:
-        ZooError: for a folder that holds no finished, readable zoo.
-    """
+    """Return what ``describe`` does, to read."""
     facts = describe(path)
     known = facts["problem_settings"].items()
     # Descriptions of a packed zoo's properties would fill the screen; they come as targets.
     settings = ", ".join(f"{name}={value}" for name, value in known if name != "properties")
-    failed, built = len(facts["failed"]), facts["origin"] == "built"
+    runs, snapshots, performance = f"{facts['runs']}", f"{facts['snapshots']}", "not known"
+    if "seed" in facts["build"]:
+        runs += f" (seed {facts['build']['seed']})"
+    if failed := len(facts["failed"]):
+        built = facts["origin"] == "built"
+        runs += f", of which {failed} {'failed' if built else 'have values that are not finite'}"
+    if facts["left_out"]:
+        snapshots += f" ({facts['left_out']} others are left out)"
+    if (mean := facts["performance_at_last_step"]) is not None:
+        performance = f"{mean:.3f} on average at the last step"
+    files = f"{facts['shards']} shards" if facts["shards"] else "published files"
     lines = {
         "zoo": facts["path"],
         "problem": f"{facts['problem']} ({settings})",
         "RNNs": str(open_zoo(path).spec),
         "origin": facts["origin"],
-        "runs": str(facts["runs"])
-        + (f" (seed {facts['build']['seed']})" if "seed" in facts["build"] else "")
-        + (f", of which {failed} failed and are left out" if failed and built else "")
-        + (f", of which {failed} have values that are not finite" if failed and not built else ""),
-        "snapshots": f"{facts['snapshots']}"
-        + (f" ({facts['left_out']} others are left out)" if facts["left_out"] else "")
-        + f" at steps {', '.join(map(str, facts['steps']))}",
+        "runs": runs,
+        "snapshots": f"{snapshots} at steps {', '.join(map(str, facts['steps']))}",
         "tasks": str(facts["tasks"]),
-        "performance": "not known"
-        if facts["performance_at_last_step"] is None
-        else f"{facts['performance_at_last_step']:.3f} on average at the last step",
-        "size": f"{facts['bytes'] / 1e6:.1f} MB in "
-        + (f"{facts['shards']} shards" if facts["shards"] else "published files"),
+        "performance": performance,
+        "size": f"{facts['bytes'] / 1e6:.1f} MB in {files}",
     }
     targets = {f"  {name}": _phrase(target) for name, target in facts["targets"].items()}
-    lines |= {"targets": "" if targets else "none", **targets}
-    return listed(lines)
-
-
-def _targets(zoo: Zoo) -> dict[str, Target]:
-    return zoo.problem.targets(zoo.steps)
+    return listed({**lines, "targets": "" if targets else "none", **targets})
 
 
 def _plain(target: Target) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import hashlib
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.seed import isolate_rng
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
@@ -25,14 +27,9 @@ from wsrl.encoders import Encoder, embed
 from wsrl.rnn import RNNSpec, RNNWeights
 from wsrl.tasks.evaluation import EvaluationData
 from wsrl.tasks.metrics import everywhere
-from wsrl.tasks.optimizers import (
-    Config,
-    build,
-    describe_optimizer,
-    describe_scheduler,
-)
+from wsrl.tasks.optimizers import Config, build, describe_optimizer, describe_scheduler
 from wsrl.tasks.remarks import Remark
-from wsrl.tasks.state_dicts import load_checked
+from wsrl.tasks.state_dicts import checked_load
 from wsrl.torch_files import read_torch_file
 
 COLUMNS = "columns"
@@ -56,11 +53,6 @@ class TaskModule(LightningModule, ABC):
     Attributes:
         spec: the RNNs that it reads.
         encoder: maps them to embeddings.
-        learning_rate: of AdamW, the default optimiser.
-        weight_decay: of AdamW.
-        warmup_steps: steps over which the learning rate rises to its full value; 0 for none.
-        optimizer: the description of another optimiser.
-        lr_scheduler: the description of what changes the learning rate after the warm-up too.
         split_metrics: the metrics of every split that is evaluated, by name.
     """
 
@@ -73,7 +65,7 @@ class TaskModule(LightningModule, ABC):
     lr_scheduler: Config | None = None
     split_metrics: nn.ModuleDict
     _seed: int | None = None
-    _outside: tuple[Any, ...] | None = None
+    _outside: ExitStack | None = None
 
     @property
     @abstractmethod
@@ -98,10 +90,6 @@ class TaskModule(LightningModule, ABC):
         Args:
             arguments: the constructor's ``locals()``, taken before anything else.
             plain: what those that are no plain values are kept as, beside the encoder.
-
-        Raises:
-            ValueError: for a negative number of steps, or options that a class does not take.
-            TypeError: for an optimiser or a schedule that cannot go into a checkpoint.
         """
         check_not_negative(warmup_steps=arguments["warmup_steps"])
         self.split_metrics = nn.ModuleDict()
@@ -130,11 +118,7 @@ class TaskModule(LightningModule, ABC):
 
     @property
     def evaluation_data(self) -> EvaluationData:
-        """The datamodule that the module is evaluated on.
-
-        Raises:
-            RuntimeError: when the trainer was given bare loaders.
-        """
+        """The datamodule that the module is evaluated on; bare loaders are a ``RuntimeError``."""
         if not self.has_data:
             raise RuntimeError(
                 f"{type(self).__name__} is evaluated split by split: give the trainer a "
@@ -156,14 +140,10 @@ class TaskModule(LightningModule, ABC):
             cast(Metric, metrics[name]).update(*given)
 
     def log_metrics(self, split: str, shown: str) -> None:
-        """Log the metrics of a split as ``<split>/<name>``, out of an evaluation step.
+        """Log the metrics of a split as ``<split>/<name>``; one is ``shown`` in the progress bar.
 
         Lightning computes and resets them at the end of the epoch. All are logged at every step,
         used or not: every process must log the same ones.
-
-        Args:
-            split: the split.
-            shown: the metric that the progress bar shows.
         """
         for name, metric in cast(nn.ModuleDict, self.split_metrics[split]).items():
             bar, logged = name == shown, cast(Metric, metric)
@@ -210,12 +190,7 @@ class TaskModule(LightningModule, ABC):
         map_location: torch.device | str | None = None,
         strict: bool | None = None,
     ) -> _Task:
-        """Rebuild a module from a checkpoint alone.
-
-        Args:
-            checkpoint_path: a checkpoint that a trainer wrote.
-            map_location: the device to load to.
-            strict: whether the weights must match by name; they must, by default.
+        """Rebuild a module from a checkpoint alone, as Lightning does.
 
         Raises:
             FileNotFoundError: where there is no file.
@@ -238,20 +213,13 @@ class TaskModule(LightningModule, ABC):
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:
-        """Load weights, as ``torch.nn.Module`` does.
-
-        Raises:
-            WeightsError: for those of another model, in one line.
-        """
-        return load_checked(
-            self,
-            state_dict,
-            lambda: super(TaskModule, self).load_state_dict(state_dict, strict, assign),
-        )
+        """Load weights, as ``torch.nn.Module`` does; those of another are a ``WeightsError``."""
+        with checked_load(self, state_dict):
+            return super().load_state_dict(state_dict, strict, assign)
 
     def on_train_start(self) -> None:
         """Take the seed of the random state, unless a checkpoint gave one."""
-        self._outside = self._random_states()
+        self._keep_random_state()
         if self._seed is None:
             self._seed = self.trainer.strategy.broadcast(torch.initial_seed())
 
@@ -262,18 +230,20 @@ class TaskModule(LightningModule, ABC):
 
     def on_train_end(self) -> None:
         """Restore the random state."""
-        self._restore()
+        if self._outside is not None:
+            self._outside.close()
+            self._outside = None
 
     def on_validation_start(self) -> None:
         """Seed all random generators, always alike."""
         if self.trainer.state.fn != TrainerFn.FITTING:  # there every batch begins anew
-            self._outside = self._random_states()
+            self._keep_random_state()
         self._seed_generators(f"validation {self.global_rank}")
 
     def on_validation_end(self) -> None:
         """Restore the random state."""
         if self.trainer.state.fn != TrainerFn.FITTING:
-            self._restore()
+            TaskModule.on_train_end(self)
 
     on_test_start, on_test_end = on_validation_start, on_validation_end
     on_predict_start, on_predict_end = on_validation_start, on_validation_end
@@ -290,22 +260,13 @@ class TaskModule(LightningModule, ABC):
         """Go on with the seed of the random state."""
         self._seed = checkpoint["wsrl"].get("seed")
 
-    def _random_states(self) -> tuple[Any, ...]:
-        """Return the states of all that ``_seed_generators`` seeds."""
-        on_cpu = self.device.type == "cpu"
-        device = None if on_cpu else torch.get_device_module(self.device).get_rng_state(self.device)
-        return random.getstate(), np.random.get_state(), torch.get_rng_state(), device  # noqa: NPY002
-
-    def _restore(self) -> None:
-        if self._outside is None:
-            return
-        python, numpy, cpu, device = self._outside
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
-        torch.set_rng_state(cpu)
-        if device is not None:
-            torch.get_device_module(self.device).set_rng_state(device, self.device)
-        self._outside = None
+    def _keep_random_state(self) -> None:
+        """Have ``on_train_end`` restore the states of all that ``_seed_generators`` seeds."""
+        self._outside = ExitStack()
+        self._outside.enter_context(isolate_rng(include_cuda=False))
+        if (device := self.device).type != "cpu":
+            own = torch.random.fork_rng([device], device_type=device.type)
+            self._outside.enter_context(own)
 
     def _seed_generators(self, key: str) -> None:
         """Seed Python's, numpy's and torch's generators; microseconds in all."""
@@ -319,11 +280,7 @@ class TaskModule(LightningModule, ABC):
 
 
 def check_not_negative(**values: float) -> None:
-    """Check that options are at least 0.
-
-    Raises:
-        ValueError: naming the first that is not.
-    """
+    """Check that options are at least 0; another is a ``ValueError``."""
     for name, value in values.items():
         if value < 0:
             raise ValueError(f"{name} must be at least 0, not {value}")

@@ -14,9 +14,8 @@ from torchmetrics import Metric
 from wsrl.encoders.base import EncoderLike
 from wsrl.rnn import RNNSpec, RNNWeights
 from wsrl.tasks.base import COLUMNS, TaskModule, check_not_negative
-from wsrl.tasks.clones import chosen_rows, score_clones
 from wsrl.tasks.emulator import ConditionedEmulator
-from wsrl.tasks.evaluation import partners
+from wsrl.tasks.evaluation import chosen_rows, partners, score_clones
 from wsrl.tasks.figures import EmulationFigures
 from wsrl.tasks.losses import get_loss
 from wsrl.tasks.metrics import CLONE_METRICS, EMULATION_METRICS, mean
@@ -104,8 +103,7 @@ class EmulationModule(TaskModule):
         check_not_negative(gradient_clip=gradient_clip, clone_rnns=clone_rnns)
         if clone_sequences < 1:
             raise ValueError(f"clone_sequences must be at least 1, not {clone_sequences}")
-        self.output_kind = output_kind
-        self.gradient_clip = gradient_clip
+        self.output_kind, self.gradient_clip = output_kind, gradient_clip
         self.clone_rnns, self.clone_sequences = clone_rnns, clone_sequences
         self.evaluation_seed, self.figures = evaluation_seed, figures
         self.spec = RNNSpec(**spec)
@@ -131,7 +129,7 @@ class EmulationModule(TaskModule):
         return self.emulate(self.embed(weights), inputs)
 
     def emulate(self, embedding: Tensor, inputs: Tensor) -> Tensor:
-        """Emulate RNNs from embeddings ``(B, D)`` on ``inputs (B, S, T, I)``: ``(B, S, T, O)``."""
+        """Emulate RNNs from embeddings ``(B, D)``, as ``forward``."""
         outputs: Tensor = self.emulator(embedding, inputs)[0]
         return outputs
 
@@ -151,11 +149,7 @@ class EmulationModule(TaskModule):
         return [EmulationFigures()] if self.figures else []
 
     def setup(self, stage: str) -> None:
-        """Make the metrics of every split that will be evaluated, and the data of clones ready.
-
-        Raises:
-            ValueError: when what clones are scored on is not there.
-        """
+        """Make the metrics of every split that will be evaluated, and the data of clones ready."""
         if stage != "predict" and self.has_data and self._scores_clones:
             self.evaluation_data.problem.prepare()
         super().setup(stage)
@@ -172,11 +166,7 @@ class EmulationModule(TaskModule):
         return remarks_on_shuffling(data, data.eval_splits(stage), losses)
 
     def on_fit_start(self) -> None:
-        """Refuse a trainer that clips as well, before any work.
-
-        Raises:
-            ValueError: when the trainer is told to clip.
-        """
+        """Refuse a trainer that clips as well, before any work."""
         value = self.trainer.gradient_clip_val
         if value is not None or self.trainer.gradient_clip_algorithm is not None:
             raise ValueError(
@@ -202,9 +192,7 @@ class EmulationModule(TaskModule):
     def test_step(self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
         """Measure one batch, with the clones of all its RNNs.
 
-        Returns:
-            As ``validation_step``, and what was measured of every RNN as ``COLUMNS``: its losses
-            are means over its sequences and steps.
+        What was measured of every RNN is returned as ``COLUMNS``: means over sequences and steps.
         """
         split = self.evaluation_data.eval_splits("test")[dataloader_idx]
         found = self._evaluate(batch, split, torch.ones_like(batch.row, dtype=torch.bool))
@@ -252,7 +240,7 @@ class EmulationModule(TaskModule):
         original = clone = embedding.new_zeros(0)
         if len(picks):
             original, clone = score_clones(
-                self.evaluation_data.problem.clone_scores,
+                self.evaluation_data.problem,
                 self.emulator,
                 embedding[picks],
                 batch.weights[picks],

@@ -28,8 +28,7 @@ class ConditionedEmulator(nn.Module):
         layers: LSTM layers.
         condition_every_step: add the embedding to every step's input, not only to the first.
         open_forget_gates: start with 1 in both biases of the forget gates, so that the embedding
-            lasts through a sequence from the beginning of training. The published configurations
-            do not open them.
+            lasts through a sequence from the beginning of training; the published ones do not.
     """
 
     def __init__(
@@ -48,22 +47,17 @@ class ConditionedEmulator(nn.Module):
         self.embedding_projection = nn.Linear(embedding_dim, width)
         self.lstm = nn.LSTM(width, width, layers, batch_first=True)
         self.readout = nn.Linear(width, output_size)
-        if open_forget_gates:
-            self._open_forget_gates()
+        for name, bias in self.lstm.named_parameters():
+            if open_forget_gates and name.startswith("bias"):
+                nn.init.ones_(bias[width : 2 * width])  # gate order i, f, g, o
 
     def forward(
         self, embedding: Tensor, inputs: Tensor, state: EmulatorState | None = None
     ) -> tuple[Tensor, EmulatorState]:
-        """Emulate ``B`` RNNs on ``S`` sequences each.
+        """Emulate ``B`` RNNs of embeddings ``(B, D)`` on ``S`` sequences each, ``(B, S, T, I)``.
 
-        Args:
-            embedding: ``(B, D)``.
-            inputs: ``(B, S, T, I)``.
-            state: what an earlier call returned, whose sequences these continue; ``None`` at the
-                start of sequences.
-
-        Returns:
-            Outputs ``(B, S, T, O)`` and the state to go on from.
+        The sequences continue those of an earlier call that returned ``state``, if one is given.
+        Returned are outputs ``(B, S, T, O)`` and the state to go on from.
         """
         batch, sequences, steps, _ = inputs.shape
         values = self._condition(embedding, inputs, state is None)
@@ -110,10 +104,3 @@ class ConditionedEmulator(nn.Module):
                 driven = project(self.lstm, layer + 1, hidden)
         h, c = (torch.stack(parts) for parts in zip(*ends, strict=True))
         return hidden.transpose(0, 1), (h, c)
-
-    def _open_forget_gates(self) -> None:
-        width = self.lstm.hidden_size
-        with torch.no_grad():
-            for name, value in self.lstm.named_parameters():
-                if name.startswith("bias"):
-                    value[width : 2 * width] = 1  # gate order i, f, g, o

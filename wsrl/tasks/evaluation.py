@@ -1,16 +1,26 @@
-"""What the modules need of the data beside its batches."""
+"""What the modules are evaluated on beside batches: the data, the problem, and clones.
+
+A clone is the emulator that runs freely in the place of an RNN.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wsrl.tasks.clones import Runner
+from wsrl.rnn import PreparedPopulation, RNNWeights, State
+from wsrl.tasks.emulator import ConditionedEmulator, EmulatorState
+
+Runner: TypeAlias = Callable[[Tensor, State | None], tuple[Tensor, State]]
+"""Runs ``B`` models: inputs ``(B, S, T, I)`` and a state to outputs ``(B, S, T, O)`` and a state.
+"""
+
+_GOLDEN = 0.6180339887498949
 
 
 class EvaluatedProblem(Protocol):
@@ -63,15 +73,65 @@ class EvaluationData(Protocol):
 
 
 def partners(count: int) -> Tensor:
-    """Return the other RNN ``(count,)`` of each in a batch of evaluation.
+    """Return the other RNN ``(count,)`` of each in a batch of evaluation of at least two.
 
     Such a batch holds one pair after the other; an odd one at the end makes three with the last
     pair, in a circle.
-
-    Args:
-        count: RNNs in the batch, at least 2.
     """
     index = torch.arange(count) ^ 1
     if count % 2:
         index[-3:] = torch.arange(count - 3, count).roll(-1)
     return index
+
+
+def chosen_rows(rows: NDArray[np.int64], count: int) -> Tensor:
+    """Choose at most ``count`` rows ``(R,)`` of a split: a function of the split alone.
+
+    One is out of each of as many equal parts of the split. They are not evenly spaced: evenly
+    spaced rows could all be in one batch or in one process.
+    """
+    count = min(count, len(rows))
+    parts = np.arange(count + 1) * len(rows) // max(count, 1)
+    within = np.arange(count) * _GOLDEN % 1  # a low-discrepancy sequence without a period
+    return torch.from_numpy(rows[parts[:-1] + (within * np.diff(parts)).astype(np.int64)])
+
+
+def score_clones(
+    problem: EvaluatedProblem,
+    emulator: ConditionedEmulator,
+    embedding: Tensor,
+    weights: RNNWeights,
+    tasks: Tensor,
+    samples: int,
+    seeds: Sequence[int],
+) -> tuple[Tensor, Tensor]:
+    """Let RNNs and their clones run freely and score both.
+
+    Args:
+        problem: that the RNNs were trained on.
+        emulator: runs as the clones.
+        embedding: of each RNN, ``(B, D)``.
+        weights: the ``B`` RNNs.
+        tasks: what each was trained for, ``(B, K)``.
+        samples: sequences a model is scored on.
+        seeds: ``B`` seeds, one for what each RNN samples; its clone draws the same numbers, so that
+            only the models differ.
+
+    Returns:
+        The scores of the originals and of the clones, each ``(B,)``; 0 for one that is not defined.
+    """
+    originals = PreparedPopulation(weights)
+
+    def original(inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
+        return originals(inputs.to(weights.flat.dtype), state)
+
+    def clone(inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
+        given = inputs.to(embedding.dtype), cast(EmulatorState, state)
+        return cast(tuple[Tensor, State], emulator(embedding, *given))
+
+    scores = []
+    for run in (original, clone):
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        score = problem.clone_scores(run, tasks, samples, generators)
+        scores.append(score.to(embedding.dtype).nan_to_num(nan=0.0))
+    return scores[0], scores[1]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from abc import abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -21,7 +18,6 @@ from lightning.pytorch.loggers import (
 from torch import Tensor
 
 from wsrl.encoders import ProbingEncoder
-from wsrl.safe_files import naming
 from wsrl.tasks.base import COLUMNS, TaskModule
 from wsrl.tasks.evaluation import EvaluatedProblem
 
@@ -32,23 +28,14 @@ if TYPE_CHECKING:
     from wsrl.data.batch import ZooBatch
     from wsrl.tasks.emulation import EmulationModule
 
+_TAKE_PICTURES = (TensorBoardLogger, WandbLogger, MLFlowLogger, CometLogger)
+
 
 def log_figure(loggers: Sequence[Logger], name: str, figure: Figure, step: int) -> None:
-    """Send a figure to the loggers that take pictures.
-
-    These are TensorBoard, Weights & Biases, MLflow and Comet; others are left out.
-
-    Args:
-        loggers: a trainer's.
-        name: what the figure shows.
-        figure: the figure.
-        step: the training step that it belongs to.
-    """
+    """Send a figure of a training step to those of a trainer's loggers that take pictures."""
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
-            writer = cast("SummaryWriter", logger.experiment)
-            with naming(event_file(writer)):
-                writer.add_figure(name, figure, step)
+            cast("SummaryWriter", logger.experiment).add_figure(name, figure, step)
         elif isinstance(logger, WandbLogger):
             logger.log_image(name, [figure], step)
         elif isinstance(logger, MLFlowLogger):
@@ -57,16 +44,11 @@ def log_figure(loggers: Sequence[Logger], name: str, figure: Figure, step: int) 
             logger.experiment.log_figure(name, figure, step=step)
 
 
-def picture_loggers(trainer: Trainer) -> list[Logger]:
-    """Return the loggers that take pictures, where this process is to draw now."""
-    if trainer.sanity_checking or not trainer.is_global_zero:
-        return []
-    kinds = (TensorBoardLogger, WandbLogger, MLFlowLogger, CometLogger)
-    return [logger for logger in trainer.loggers if isinstance(logger, kinds)]
-
-
 class _Figures(Callback):
-    """Keeps what the batches of an evaluation give, on the CPU, where a logger takes pictures."""
+    """Keeps what the batches of an evaluation give, on the CPU, and draws it in the end.
+
+    Where a logger takes pictures, the first process draws, from the RNNs that it evaluated.
+    """
 
     def __init__(self) -> None:
         self._parts: list[dict[str, Tensor]] = []
@@ -74,6 +56,12 @@ class _Figures(Callback):
     @abstractmethod
     def _select(self, outputs: Any, batch: ZooBatch) -> dict[str, Tensor]:
         """Return the columns ``(B, ...)`` of a batch that are drawn later."""
+
+    @abstractmethod
+    def _figures(
+        self, module: Any, columns: dict[str, Tensor], splits: list[str]
+    ) -> dict[str, Figure]:
+        """Draw the columns ``(n, ...)`` of ``n`` RNNs, each of a split; return figures by name."""
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget the last evaluation."""
@@ -89,7 +77,8 @@ class _Figures(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep the columns, and the index of the split."""
-        if picture_loggers(trainer):
+        drawn = any(isinstance(logger, _TAKE_PICTURES) for logger in trainer.loggers)
+        if drawn and trainer.is_global_zero and not trainer.sanity_checking:
             columns = self._select(outputs, batch).items()
             split = torch.full((len(batch),), dataloader_idx)
             self._parts.append({**{name: v.cpu() for name, v in columns}, "split": split})
@@ -97,133 +86,86 @@ class _Figures(Callback):
     on_test_epoch_start = on_validation_epoch_start
     on_test_batch_end = on_validation_batch_end
 
-    def _columns(self) -> dict[str, Tensor]:
-        """Return the columns of the whole evaluation, ``(n, ...)``."""
-        return {name: torch.cat([part[name] for part in self._parts]) for name in self._parts[0]}
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw what was tested."""
+        self._draw(trainer, pl_module, "test")
+
+    def _draw(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
+        if not self._parts:
+            return
+        columns = {name: torch.cat([part[name] for part in self._parts]) for name in self._parts[0]}
+        names = cast(TaskModule, module).evaluation_data.eval_splits(stage)
+        splits = [names[place] for place in columns["split"].tolist()]
+        for name, figure in self._figures(module, columns, splits).items():
+            log_figure(trainer.loggers, name, figure, trainer.global_step)
 
 
 class PredictionFigures(_Figures):
-    """Draws what a ``PredictionModule`` predicts, where a logger takes pictures.
+    """Draws what a ``PredictionModule`` predicts, at the end of training and of a test.
 
-    At the end of training, of the last validation, and of a test: of classes the confusion matrix
-    of each part, of numbers the predicted against the true ones. Only the first process draws, from
-    the RNNs that it evaluated.
+    Of classes the confusion matrix of each part, of numbers the predicted against the true ones.
     """
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the predictions of the last validation."""
-        self._draw(trainer, cast(TaskModule, pl_module), "validate")
-
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the predictions of a test."""
-        self._draw(trainer, cast(TaskModule, pl_module), "test")
+        self._draw(trainer, pl_module, "validate")
 
     def _select(self, outputs: Any, batch: ZooBatch) -> dict[str, Tensor]:
         return {name: outputs[COLUMNS][name] for name in ("prediction", "target")}
 
-    def _draw(self, trainer: Trainer, module: TaskModule, stage: str) -> None:
-        loggers = picture_loggers(trainer)
-        if not loggers or not self._parts:
-            return
-        columns = self._columns()
-        for place, split in enumerate(module.evaluation_data.eval_splits(stage)):
-            rows = columns["split"] == place
-            if rows.any():
-                figure = draw_predictions(columns["target"][rows], columns["prediction"][rows])
-                log_figure(loggers, f"predictions/{split}", figure, trainer.global_step)
+    def _figures(
+        self, module: Any, columns: dict[str, Tensor], splits: list[str]
+    ) -> dict[str, Figure]:
+        from wsrl.analysis.figures import confusion_matrices, predicted_against_true
 
-
-def draw_predictions(target: Tensor, prediction: Tensor) -> Figure:
-    """Draw predictions ``(n, parts)``: confusion matrices of class indices, else a scatter plot."""
-    from wsrl.analysis.figures import confusion_matrices, predicted_against_true
-
-    if target.is_floating_point():
-        return predicted_against_true(_numpy(target), _numpy(prediction))
-    return confusion_matrices(target.numpy(), prediction.numpy())
+        draw = confusion_matrices
+        if columns["target"].is_floating_point():
+            draw = predicted_against_true
+        found = {}
+        for split in dict.fromkeys(splits):
+            rows = torch.tensor([name == split for name in splits])
+            pair = columns["target"][rows], columns["prediction"][rows]
+            found[f"predictions/{split}"] = draw(*(values.numpy() for values in pair))
+        return found
 
 
 class EmulationFigures(_Figures):
-    """Draws what an ``EmulationModule`` does, where a logger takes pictures.
+    """Draws what an ``EmulationModule`` does, at the end of a validation or test.
 
-    At the end of a validation or test: the distributions of one RNN and of its emulation, the
-    probing inputs and outputs of a probing encoder, and a map of all embeddings. At the end of
-    training and of a test, the embeddings also go to TensorBoard's projector.
-
-    Only the first process draws, from the RNNs that it evaluated.
+    The distributions of one RNN and of its emulation, the probing inputs and outputs of a probing
+    encoder, and a map of all embeddings.
     """
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw."""
-        self._draw(trainer, cast("EmulationModule", pl_module), "validate")
-
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw, and send the embeddings to the projector."""
-        self._draw(trainer, cast("EmulationModule", pl_module), "test")
-        self._project(trainer, cast(TaskModule, pl_module), "test", "test_embeddings")
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Send the last validation's embeddings to the projector."""
-        self._project(trainer, cast(TaskModule, pl_module), "validate", "validation_embeddings")
+        """Draw what was validated."""
+        self._draw(trainer, pl_module, "validate")
 
     def _select(self, outputs: Any, batch: ZooBatch) -> dict[str, Tensor]:
         if not self._parts:
             self._example = batch
-        floats = {"performance": batch.performance.float(), "task": batch.task.float()}
-        embedding = outputs["embedding"].float()
-        return {"embedding": embedding, "run": batch.run, "step": batch.step, **floats}
+        known = {"performance": batch.performance.float(), "task": batch.task.float()}
+        return {"embedding": outputs["embedding"].float(), **known}
 
-    def _draw(self, trainer: Trainer, module: EmulationModule, stage: str) -> None:
+    def _figures(
+        self, module: EmulationModule, columns: dict[str, Tensor], splits: list[str]
+    ) -> dict[str, Figure]:
         from wsrl.analysis.figures import embedding_map
 
-        loggers = picture_loggers(trainer)
-        if not loggers or not self._parts:
-            return
-        problem, columns = module.evaluation_data.problem, self._columns()
+        problem = module.evaluation_data.problem
         figures = {
             "outputs": draw_outputs(module, self._example, problem),
             "embeddings": embedding_map(
                 columns["embedding"].numpy(),
                 columns["performance"].numpy(),
                 columns["task"].numpy(),
-                self._splits(module, stage),
+                splits,
                 problem.task_period,
                 problem.task_entries(),
             ),
         }
         if isinstance(module.encoder, ProbingEncoder):
             figures["probing"] = draw_probing(module, module.encoder, self._example, problem)
-        for name, figure in figures.items():
-            log_figure(loggers, name, figure, trainer.global_step)
-
-    def _splits(self, module: TaskModule, stage: str) -> list[str]:
-        """Name the split of every RNN that was kept."""
-        names = module.evaluation_data.eval_splits(stage)
-        return [names[place] for place in self._columns()["split"].tolist()]
-
-    def _project(self, trainer: Trainer, module: TaskModule, stage: str, tag: str) -> None:
-        boards = [x for x in picture_loggers(trainer) if isinstance(x, TensorBoardLogger)]
-        if not boards or not self._parts:
-            return
-        writer, columns = cast("SummaryWriter", boards[0].experiment), self._columns()
-        header = ["split", "run", "step", "performance", "task"]
-        performance = [round(value, 4) for value in columns["performance"].tolist()]
-        rows = zip(
-            self._splits(module, stage),
-            *(columns[name].tolist() for name in ("run", "step")),
-            performance,
-            columns["task"].tolist(),
-            strict=True,
-        )
-        folder = Path(writer.get_logdir(), f"{trainer.global_step:05}", tag)
-        # What a killed run left there is written again, which the writer would warn of.
-        with naming(folder), contextlib.redirect_stdout(io.StringIO()):
-            writer.add_embedding(
-                columns["embedding"],
-                metadata=[[str(value) for value in row] for row in rows],
-                metadata_header=header,
-                global_step=trainer.global_step,
-                tag=tag,
-            )
+        return figures
 
 
 def draw_outputs(module: EmulationModule, batch: ZooBatch, problem: EvaluatedProblem) -> Figure:
@@ -232,17 +174,10 @@ def draw_outputs(module: EmulationModule, batch: ZooBatch, problem: EvaluatedPro
 
     best = batch.performance.argmax()[None]
     emulated = module(batch.weights[best], batch.inputs[best, :1])[0, 0]
-    original = batch.outputs[best][0, 0]
+    categorical = module.output_kind == "categorical"
+    original, emulated = (_shown(v, categorical) for v in (batch.outputs[best][0, 0], emulated))
     title = _name(batch, best)
-    if module.output_kind == "categorical":
-        original, emulated = original.softmax(-1), emulated.softmax(-1)
-    return output_comparison(
-        _numpy(original),
-        _numpy(emulated),
-        module.output_kind == "categorical",
-        title,
-        problem.output_names(),
-    )
+    return output_comparison(original, emulated, categorical, title, problem.output_names())
 
 
 def draw_probing(
@@ -253,35 +188,29 @@ def draw_probing(
 
     order = batch.performance.argsort(descending=True)
     picks = order[torch.linspace(0, len(order) - 1, min(3, len(order))).long()]
-    inputs, outputs = encoder.probes(batch.weights[picks])
+    inputs, outputs = (values[:, 0] for values in encoder.probes(batch.weights[picks]))
     categorical = module.output_kind == "categorical"
+    scores = [f": performance {value:.2f}" for value in batch.performance[picks]]
     titles = [
-        _name(batch, row)
-        + ("" if batch.performance[row].isnan() else f": performance {batch.performance[row]:.2f}")
-        for row in picks
+        _name(batch, row) + ("" if score.endswith("nan") else score)
+        for row, score in zip(picks, scores, strict=True)
     ]
-    answers = outputs.softmax(-1) if categorical else outputs
-    images = problem.as_images(inputs[:, 0])
+    images = problem.as_images(inputs)
     return probing_dialogue(
-        _numpy(inputs[:, 0]),
-        _numpy(answers[:, 0]),
+        _shown(inputs),
+        _shown(outputs, categorical),
         categorical,
         titles,
         problem.input_names(),
         problem.output_names(),
-        images=None if images is None else _numpy(images),
+        images=None if images is None else _shown(images),
     )
-
-
-def event_file(writer: SummaryWriter) -> Path:
-    """Return the newest event file in a writer's folder; the folder where there is none."""
-    folder = Path(writer.get_logdir())
-    return max(folder.glob("events.out.tfevents.*"), default=folder)
 
 
 def _name(batch: ZooBatch, row: Tensor) -> str:
     return f"run {int(batch.run[row])}, step {int(batch.step[row])}"
 
 
-def _numpy(values: Tensor) -> Any:
+def _shown(values: Tensor, logits: bool = False) -> Any:
+    values = values.softmax(-1) if logits else values
     return values.detach().float().cpu().numpy()

@@ -109,12 +109,9 @@ class PredictionHead(Head, nn.Sequential):
 
 
 class RunningScale(nn.Module):
-    """Mean and standard deviation of all values seen so far.
+    """Mean and standard deviation of all values ``(B, parts)`` seen so far, part by part.
 
     Lets a network predict values of any unit in a scale where they are around 0 and 1.
-
-    Args:
-        parts: how many numbers a value has, each with its own scale.
     """
 
     count: Tensor

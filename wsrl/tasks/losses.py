@@ -29,8 +29,7 @@ LOSSES: dict[str, Registry[Loss]] = {
 
 def _registry(output_kind: str) -> Registry[Loss]:
     if output_kind not in LOSSES:
-        kinds = ", ".join(LOSSES)
-        raise ValueError(f"unknown output kind {output_kind!r}; choose one of {kinds}")
+        raise ValueError(f"unknown output kind {output_kind!r}; choose one of {', '.join(LOSSES)}")
     return LOSSES[output_kind]
 
 
@@ -39,9 +38,6 @@ def register_loss(output_kind: str) -> Callable[[_Loss], _Loss]:
 
     Args:
         output_kind: of the outputs that it compares: ``categorical`` or ``real``.
-
-    Raises:
-        ValueError: for an unknown kind of outputs, or where the name is taken.
     """
     return _registry(output_kind).register
 
@@ -107,9 +103,5 @@ def js(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def get_loss(name: str, output_kind: str) -> Loss:
-    """Return a loss for outputs of a kind.
-
-    Raises:
-        ValueError: for an unknown kind, or a loss that outputs of this kind do not have.
-    """
+    """Return a loss for outputs of a kind; an unknown one is a ``ValueError``."""
     return _registry(output_kind).get(name)

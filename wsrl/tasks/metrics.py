@@ -39,11 +39,7 @@ def everywhere(values: Tensor) -> Tensor:
 
 
 class MeanOf(MeanMetric):
-    """The mean of a measure of predictions and targets; NaN of nothing.
-
-    Args:
-        measure: maps both, ``(B, parts)``, to any number of values.
-    """
+    """The mean of a measure of predictions and targets ``(B, parts)``; NaN of nothing."""
 
     def __init__(self, measure: Callable[[Tensor, Tensor], Tensor]) -> None:
         super().__init__(nan_strategy="disable")
@@ -55,11 +51,7 @@ class MeanOf(MeanMetric):
 
 
 class SplitScore(Metric):
-    """A score of all predictions of a split together.
-
-    Args:
-        score: maps predictions and targets ``(n, parts)`` to a number; ``n`` may be 0.
-    """
+    """A score of all predictions and targets ``(n, parts)`` of a split together; ``n`` may be 0."""
 
     predicted: list[Tensor]
     target: list[Tensor]
@@ -83,14 +75,9 @@ class SplitScore(Metric):
 
 
 def r2(predicted: Tensor, target: Tensor) -> Tensor:
-    """Return the coefficient of determination, averaged over parts.
+    """Return the coefficient of determination of ``(n, parts)``, averaged over parts.
 
-    Args:
-        predicted: ``(n, parts)``.
-        target: ``(n, parts)``.
-
-    Returns:
-        ``()``; NaN where a part of the target is the same in all rows, as in a single one.
+    It is NaN where a part of the target is the same in all rows, as in a single one.
 
     >>> float(r2(torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0], [3.0]])))
     0.5
@@ -105,14 +92,9 @@ def r2(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def kendall_tau(predicted: Tensor, target: Tensor) -> Tensor:
-    """Return Kendall's tau-b, averaged over parts.
+    """Return Kendall's tau-b of ``(n, parts)``, averaged over parts.
 
-    Args:
-        predicted: ``(n, parts)``.
-        target: ``(n, parts)``.
-
-    Returns:
-        ``()``; NaN where a part of either is the same in all rows, or has a NaN.
+    It is NaN where a part of either is the same in all rows, or has a NaN.
     """
     constant = is_constant(predicted) | is_constant(target)
     if constant.any() or predicted.isnan().any() or target.isnan().any():

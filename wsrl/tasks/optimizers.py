@@ -38,26 +38,17 @@ def describe_optimizer(given: OptimizerLike | None) -> Config | None:
     >>> describe_optimizer(partial(torch.optim.SGD, lr=0.1))
     {'class_path': 'torch.optim.sgd.SGD', 'init_args': {'lr': 0.1}}
     """
-    config = _describe(given, "optimizer", Optimizer)
-    if config is not None:
-        build(config, [nn.Parameter(torch.zeros(1))])  # a wrong option is an error now
-    return config
+    return _describe(given, "optimizer", Optimizer, [nn.Parameter(torch.zeros(1))])
 
 
 def describe_scheduler(given: SchedulerLike | None) -> Config | None:
     """Describe a schedule of the learning rate; as ``describe_optimizer``."""
-    config = _describe(given, "lr_scheduler", LRScheduler)
-    if config is not None:
-        build(config, torch.optim.SGD([nn.Parameter(torch.zeros(1))]))
-    return config
+    of = torch.optim.SGD([nn.Parameter(torch.zeros(1))])
+    return _describe(given, "lr_scheduler", LRScheduler, of)
 
 
 def build(config: Config, of: Iterable[Tensor] | Optimizer) -> Any:
-    """Build what was described.
-
-    Args:
-        config: the description.
-        of: the parameters of an optimiser, or the optimiser of a schedule.
+    """Build an optimiser of these parameters, or a schedule of this optimiser.
 
     Raises:
         ValueError: for options that the class does not take.
@@ -70,17 +61,16 @@ def build(config: Config, of: Iterable[Tensor] | Optimizer) -> Any:
         raise ValueError(f"{config['class_path']} cannot be made: {error}") from error
 
 
-def _describe(given: Any, what: str, base: type) -> Config | None:
+def _describe(given: Any, what: str, base: type, of: Any) -> Config | None:
+    """Describe what the command line or Python gives; one is built, to see that its options fit."""
     if given is None:
         return None
-    cls: Any
-    options: Any
+    cls: Any = given
+    options: Any = {}
     if isinstance(given, dict) and isinstance(given.get("class_path"), str):
         cls, options = find_class(given["class_path"], base), given.get("init_args") or {}
     elif isinstance(given, partial) and not given.args:
         cls, options = given.func, given.keywords
-    else:
-        cls, options = given, {}
     if not isinstance(cls, type):
         raise TypeError(
             f"{what} must be a class, functools.partial of a class with named options, or a "
@@ -93,4 +83,6 @@ def _describe(given: Any, what: str, base: type) -> Config | None:
         raise ValueError(f"the options of {what} must be plain values, not {options!r:.200}")
     known = inspect.signature(cls).parameters
     own = {n: v for n, v in options.items() if n not in known or known[n].default != v}
-    return {"class_path": class_path(cls), "init_args": own}
+    config = {"class_path": class_path(cls), "init_args": own}
+    build(config, of)
+    return config

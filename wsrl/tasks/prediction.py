@@ -123,12 +123,7 @@ class PredictionModule(TaskModule):
         return "validation/loss"
 
     def forward(self, embedding: Tensor) -> Tensor:
-        """Read embeddings ``(B, D)``.
-
-        Returns:
-            ``(B, parts, width)``, of a scaled kind in the scale of the training targets: of classes
-            logits, of an angle a point of the plane, of a real target one value.
-        """
+        """Read embeddings ``(B, D)``; return what ``TargetKind.losses`` takes."""
         values: Tensor = self.head(embedding)
         return values.view(-1, self.kind.parts, self.kind.width)
 
@@ -137,11 +132,9 @@ class PredictionModule(TaskModule):
         return self.kind.decode(self._unscaled(values))
 
     def predict(self, weights: RNNWeights) -> Tensor:
-        """Predict the property of ``B`` RNNs.
+        """Predict the property of ``B`` RNNs, ``(B, parts)``.
 
-        Returns:
-            ``(B, parts)``: class indices (long), or values in the target's own unit (an angle in
-            [0, 360) degrees).
+        Class indices (long), or values in the target's own unit (an angle in [0, 360) degrees).
         """
         return self.decide(self(self.embed(weights)))
 
@@ -173,11 +166,7 @@ class PredictionModule(TaskModule):
         self.pretrained = checkpoint["wsrl"]["pretrained"]
 
     def on_fit_start(self) -> None:
-        """Check that the encoder is what the mode says; a checkpoint to resume is loaded by now.
-
-        Raises:
-            ValueError: when an encoder that was never trained is to be frozen or fine-tuned.
-        """
+        """Refuse to freeze or fine-tune what was never trained; a checkpoint is loaded by now."""
         if self.mode not in FRESH and self.pretrained is None:
             raise ValueError(
                 f"mode {self.mode!r} needs `pretrained`, the checkpoint of an EmulationModule; "

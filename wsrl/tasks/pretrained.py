@@ -9,21 +9,16 @@ from wsrl.class_paths import class_path
 from wsrl.encoders import Encoder, build_encoder, get_encoder
 from wsrl.encoders.base import EncoderLike
 from wsrl.rnn import RNNSpec
-from wsrl.tasks.state_dicts import load_checked, not_finite
+from wsrl.tasks.state_dicts import checked_load, not_finite
 from wsrl.torch_files import read_torch_file
 
 
 def make_encoder(
-    encoder: EncoderLike,
-    spec: RNNSpec,
-    defaults: Mapping[str, Any] | None = None,
+    encoder: EncoderLike, spec: RNNSpec, defaults: Mapping[str, Any] | None = None
 ) -> Encoder:
     """Build an encoder for RNNs of a spec.
 
-    Args:
-        encoder: its name, a callable that takes the spec, or what ``Encoder.config`` returned.
-        spec: the RNNs it will read.
-        defaults: values for those of its options that were left at ``None``.
+    Options of it that were left at ``None`` take the values of ``defaults``, where there are some.
 
     Raises:
         ValueError: when the callable does not return an encoder, or fails.
@@ -51,11 +46,7 @@ def make_encoder(
 
 
 def load_pretrained_encoder(path: str, spec: RNNSpec) -> Encoder:
-    """Rebuild the encoder of an emulation checkpoint, with its weights.
-
-    Args:
-        path: a checkpoint of an ``EmulationModule``.
-        spec: the RNNs it will read; they must be of the spec it was trained on.
+    """Rebuild the encoder of an emulation checkpoint for RNNs of its spec, with its weights.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -68,9 +59,8 @@ def load_pretrained_encoder(path: str, spec: RNNSpec) -> Encoder:
     content: dict[str, Any] = checkpoint if isinstance(checkpoint, dict) else {}
     hparams: Any = content.get("hyper_parameters")
     state: Any = content.get("state_dict")
-    wanted = {"encoder", "spec", "emulator_width"}
-    known = isinstance(hparams, dict) and wanted <= hparams.keys()
-    if not known or not isinstance(state, Mapping):
+    known = isinstance(hparams, dict) and isinstance(state, Mapping)
+    if not known or not {"encoder", "spec", "emulator_width"} <= hparams.keys():
         raise ValueError(
             f"{path} is not a checkpoint of an EmulationModule; give `pretrained` one that "
             "`wsrl fit` wrote for an emulation"
@@ -85,7 +75,8 @@ def load_pretrained_encoder(path: str, spec: RNNSpec) -> Encoder:
         encoder = make_encoder(hparams["encoder"], spec)
         own = {str(n): v for n, v in state.items() if str(n).startswith("encoder.")}
         own = {name.removeprefix("encoder."): value for name, value in own.items()}
-        load_checked(encoder, own, lambda: encoder.load_state_dict(own))
+        with checked_load(encoder, own):
+            encoder.load_state_dict(own)
         if unusable := not_finite(encoder):
             raise ValueError(f"{unusable} is not finite, as after training that diverged")
     except (TypeError, ValueError) as error:
@@ -94,21 +85,12 @@ def load_pretrained_encoder(path: str, spec: RNNSpec) -> Encoder:
 
 
 def check_same_encoder(given: Encoder, pretrained: Encoder, path: str) -> None:
-    """Check that an encoder given beside a checkpoint is the checkpoint's.
-
-    Raises:
-        ValueError: naming both, when class or options differ.
-    """
-    if given.config() == pretrained.config():
-        return
-    names = []
-    for encoder in (given, pretrained):
-        options = ", ".join(f"{k}={v!r}" for k, v in encoder.config()["init_args"].items())
-        names.append(f"{type(encoder).__name__}({options})")
-    raise ValueError(
-        f"two different encoders: `encoder` is {names[0]}, the one in {path} is {names[1]}; leave "
-        "`encoder` out to use the checkpoint's"
-    )
+    """Check that an encoder given beside a checkpoint has the class and options of its encoder."""
+    if given.config() != pretrained.config():
+        raise ValueError(
+            f"two different encoders: `encoder` is {given.config()}, the one in {path} is "
+            f"{pretrained.config()}; leave `encoder` out to use the checkpoint's"
+        )
 
 
 def _name(encoder: EncoderLike) -> str:

@@ -2,60 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 from torch import Tensor, nn
 
 from wsrl.class_paths import class_path
 from wsrl.encoders import Encoder
 
-_Result = TypeVar("_Result")
-
 
 class WeightsError(ValueError):
     """Weights of another model than the one that they are loaded into."""
 
 
-def load_checked(
-    module: nn.Module, state: Mapping[str, Any], load: Callable[[], _Result]
-) -> _Result:
-    """Load weights into a module.
+@contextmanager
+def checked_load(module: nn.Module, state: Mapping[str, Any]) -> Iterator[None]:
+    """Have weights loaded in the body, as PyTorch does, if they are those of a module.
 
-    Args:
-        module: the module.
-        state: the weights by name.
-        load: loads them as PyTorch does, which takes the first number of a vector for a scalar, and
-            the real part of complex numbers.
+    PyTorch takes the first number of a vector for a scalar, and the real part of complex numbers.
 
     Raises:
         WeightsError: naming the encoder, and the weights that are missing, unknown or of another
             shape.
     """
     own = module.state_dict()
-    both = [
-        (name, own[name], value)
-        for name, value in state.items()
-        if isinstance(own.get(name), Tensor) and isinstance(value, Tensor)
+    both = [(n, v, own[n]) for n, v in state.items() if isinstance(own.get(n), Tensor)]
+    wrong = [
+        f"{name} of {found.dtype} and shape {tuple(found.shape)} instead of {mine.dtype} and "
+        f"{tuple(mine.shape)}"
+        for name, found, mine in both
+        if isinstance(found, Tensor)
+        and (mine.shape != found.shape or found.is_complex() > mine.is_complex())
     ]
-    shapes = [
-        f"{name} of shape {tuple(found.shape)} instead of {tuple(mine.shape)}"
-        for name, mine, found in both
-        if mine.shape != found.shape
-    ]
-    kinds = [
-        f"{name} of {found.dtype} instead of {mine.dtype}"
-        for name, mine, found in both
-        if found.is_complex() and not mine.is_complex()
-    ]
-    missing = [f"{name} is missing" for name in own if name not in state]
-    unknown = [f"{name} is unknown" for name in state if name not in own]
-    if shapes or kinds:
-        raise WeightsError(_describe(module, [*shapes, *kinds, *missing, *unknown]))
+    names = [f"{name} is missing" for name in own if name not in state]
+    names += [f"{name} is unknown" for name in state if name not in own]
+    if wrong:
+        raise WeightsError(_describe(module, wrong + names))
     try:
-        return load()
+        yield
     except RuntimeError as error:
-        reasons = [*missing, *unknown] or [" ".join(str(error).split())[:200]]
+        reasons = names or [" ".join(str(error).split())[:200]]
         raise WeightsError(_describe(module, reasons)) from error
 
 
@@ -67,12 +54,11 @@ def not_finite(module: nn.Module) -> str | None:
     return None
 
 
-def _describe(module: nn.Module, reasons: Iterable[str]) -> str:
-    encoder, of = dict(module.named_children()).get("encoder"), ""
-    if isinstance(encoder, Encoder):
-        of = f" with the encoder {class_path(type(encoder))}"
-    first, *others = reasons
-    shown = ", ".join([first, *others[:4]])
-    more = f" and {len(others) - 4} more" if len(others) > 4 else ""
-    what = class_path(type(module)) if isinstance(module, Encoder) else type(module).__name__
-    return f"its weights are of another model than {what}{of} is now: {shown}{more}"
+def _describe(module: nn.Module, reasons: list[str]) -> str:
+    encoder = dict(module.named_children()).get("encoder", module)
+    of = f" with the encoder {class_path(type(encoder))}" if isinstance(encoder, Encoder) else ""
+    more = f" and {len(reasons) - 5} more" if len(reasons) > 5 else ""
+    return (
+        f"its weights are of another model than {type(module).__name__}{of} is now: "
+        f"{', '.join(reasons[:5])}{more}"
+    )

@@ -84,11 +84,7 @@ class TargetKind(ABC):
         return target.double()[..., None]
 
     def columns(self, values: Tensor) -> dict[str, Tensor]:
-        """Return what is kept of a prediction by name; ``prediction`` is ``(B, parts)``.
-
-        Args:
-            values: as of ``decode``.
-        """
+        """Return what is kept of ``decode``'s values by name; ``prediction`` is ``(B, parts)``."""
         return {"prediction": self.decode(values)}
 
     def confidence(self, values: Tensor) -> Tensor:
@@ -114,15 +110,10 @@ register_target = TARGETS.register
 
 
 def make_target(facts: Mapping[str, Any], kind: str | None = None, **options: Any) -> TargetKind:
-    """Return the kind of a property.
+    """Return the kind of a property, with further fields.
 
-    Args:
-        facts: what the data say of it: ``{"kind", "parts", "classes"}`` and maybe ``period``.
-        kind: another kind than that of ``facts``.
-        options: further fields of the kind.
-
-    Raises:
-        ValueError: for an unknown kind, or one of classes where there are none, or the reverse.
+    The data's ``facts`` are ``{"kind", "parts", "classes"}`` and maybe ``period``. Another ``kind``
+    is a ``ValueError`` where it is unknown, or of classes where there are none, or the reverse.
     """
     cls = TARGETS.get(str(kind or facts["kind"]))
     if cls.discrete != TARGETS.get(str(facts["kind"])).discrete:

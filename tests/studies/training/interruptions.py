@@ -59,8 +59,9 @@ class Drawing(Encoder):
 class Interrupt(Callback):
     """Sends this process a signal, at the moment that ``INTERRUPT`` names.
 
-    It is "moment step signal rank"; ``write n`` means the n-th file that is being written. Besides
-    signals there are TWICE (Ctrl-C), GROUP (Ctrl-C, to all processes) and LIMIT (the disk is full).
+    It is "moment step signal rank"; ``write n`` means the n-th file that is being written, ``log``
+    just before values are logged. Besides signals there are TWICE (Ctrl-C), GROUP (Ctrl-C, to all
+    processes) and LIMIT (the disk is full).
     """
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
@@ -79,6 +80,14 @@ class Interrupt(Callback):
                 sync(handle)
 
             os.fsync = fsync
+        if self.moment == "log":
+            log_metrics = trainer.logger.log_metrics
+
+            def act_and_log(*metrics: Any, **more: Any) -> None:
+                self.at("log", trainer)
+                log_metrics(*metrics, **more)
+
+            trainer.logger.log_metrics = act_and_log
 
     def _act(self) -> None:
         if self.what == "LIMIT":
@@ -91,43 +100,30 @@ class Interrupt(Callback):
         else:
             os.kill(os.getpid(), signal.Signals[self.what])
 
-    def _at(self, moment: str, trainer: Any) -> None:
-        if self.moment == moment and trainer.global_step == self.step:
+    def at(self, moment: str, trainer: Any) -> None:
+        checking = trainer.sanity_checking and moment != "sanity"
+        if self.moment == moment and trainer.global_step == self.step and not checking:
             self._act()
 
-    def on_sanity_check_start(self, trainer: Any, pl_module: Any) -> None:
-        self._at("sanity", trainer)
 
-    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        self._at("start", trainer)
+def hook(moment: str) -> Any:
+    return lambda self, trainer, *rest: self.at(moment, trainer)
 
-    def on_train_batch_start(self, trainer: Any, *rest: Any) -> None:
-        self._at("batch", trainer)
 
-    def on_before_optimizer_step(self, trainer: Any, *rest: Any) -> None:
-        self._at("backward", trainer)
-
-    def on_train_batch_end(self, trainer: Any, *rest: Any) -> None:
-        self._at("batch_end", trainer)
-
-    def on_validation_batch_start(
-        self, trainer: Any, module: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        if batch_idx == dataloader_idx == 0 and not trainer.sanity_checking:
-            self._at("validation", trainer)
-
-    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        if not trainer.sanity_checking:
-            self._at("validated", trainer)
-
-    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        self._at("epoch", trainer)
-
-    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        self._at("end", trainer)
-
-    def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
-        self._at("saved", trainer)
+HOOKS = {
+    "on_sanity_check_start": "sanity",
+    "on_train_start": "start",
+    "on_train_batch_start": "batch",
+    "on_before_optimizer_step": "backward",
+    "on_train_batch_end": "batch_end",
+    "on_validation_batch_start": "validation",
+    "on_validation_end": "validated",
+    "on_train_epoch_end": "epoch",
+    "on_train_end": "end",
+    "on_fit_end": "saved",
+}
+for name, moment in HOOKS.items():
+    setattr(Interrupt, name, hook(moment))
 
 
 def fit(zoo: Path, folder: Path, model: list[str], *options: str) -> list[str]:
@@ -166,10 +162,8 @@ def carry_out(runs: list[dict[str, Any]]) -> list[list[int]]:
 def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """Read every scalar of a run, with its steps."""
     events = EventAccumulator(str(folder / "logs"), {"scalars": 0}).Reload()
-    return {
-        tag: [(event.step, event.value) for event in events.Scalars(tag)]
-        for tag in events.Tags()["scalars"]
-    }
+    tags = events.Tags()["scalars"]
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in tags}
 
 
 def weights(folder: Path, word: str = "last") -> dict[str, Any]:

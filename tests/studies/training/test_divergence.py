@@ -41,14 +41,13 @@ class Spoil(Callback):
 
 
 def fit(zoo: Path, run: Path, *options: str) -> list[str]:
-    return [
-        *("fit", "--run", str(run), "--data.zoo", str(zoo), "--model", "wsrl.EmulationModule"),
-        *("--model.encoder", "LayerwiseStatistics", "--model.emulator_width", "6"),
-        *("--model.clone_rnns", "0", "--model.figures", "false", "--data.batch_size", "4"),
-        *("--data.steps_per_epoch", "3", "--trainer.max_steps", "9"),
-        *("--trainer.accelerator", "cpu", "--trainer.enable_model_summary", "false"),
-        *("--trainer.logger", "false", *options),
-    ]
+    words = (
+        "--model wsrl.EmulationModule --model.encoder LayerwiseStatistics --model.emulator_width 6 "
+        "--model.clone_rnns 0 --model.figures false --data.batch_size 4 --data.steps_per_epoch 3 "
+        "--trainer.max_steps 9 --trainer.accelerator cpu --trainer.enable_model_summary false "
+        "--trainer.logger false"
+    )
+    return ["fit", "--run", str(run), "--data.zoo", str(zoo), *words.split(), *options]
 
 
 def spoiled(step: int, **options: object) -> list[str]:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
 from tests.studies.training.interruptions import (
     EMULATION,
@@ -24,12 +26,11 @@ from tests.studies.training.interruptions import (
     weights,
 )
 from tests.waiting import until
+from wsrl.studies.training.processes import is_requeued, requeue
 
 TWO_PROCESSES = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
 PREDICTION = ["--model", "wsrl.PredictionModule", "--model.target", "performance"]
 PREDICTION += ["--model.mode", "scratch"]
-FIGURES = [*EMULATION, "--model.figures", "true"]
-ONE_VALIDATION = [*FIGURES, "--trainer.max_steps", "3"]
 EPOCHS = [*EMULATION, "--trainer.max_steps", "-1", "--trainer.max_epochs", "2"]
 ACCUMULATED = [*EMULATION, "--trainer.accumulate_grad_batches", "2", "--trainer.max_steps", "6"]
 EVERY_STEP = ["--checkpoint_minutes", "0"]
@@ -67,6 +68,7 @@ PLANS: dict[str, tuple[str, list[str], list[tuple[str, int]]]] = {
         [
             ("write 4 SIGTERM 0", 143),  # while a checkpoint is written
             ("batch_end 5 SIGKILL 0", -9),
+            ("log 5 SIGKILL 0", -9),  # after it was saved
             ("write 3 SIGKILL 0", -9),
             ("write 3 LIMIT 0", 1),
         ],
@@ -80,13 +82,7 @@ PLANS: dict[str, tuple[str, list[str], list[tuple[str, int]]]] = {
     ),
     "predicted": ("predicted", PREDICTION, []),
     "prediction": ("predicted", PREDICTION, [("batch 4 SIGTERM 0", 143)]),
-    "figures": ("figures", FIGURES, []),
-    "before figures": ("figures", FIGURES, [("end 12 SIGKILL 0", -9)]),
-    "before cost": ("figures", FIGURES, [("saved 12 SIGKILL 0", -9)]),
-    "all before figures": ("figures", [*FIGURES, *EVERY_STEP], [("end 12 SIGKILL 0", -9)]),
-    "short": ("short", ONE_VALIDATION, []),
-    "short before figures": ("short", ONE_VALIDATION, [("end 3 SIGKILL 0", -9)]),
-    "short in the end": ("short", ONE_VALIDATION, [("write 4 SIGKILL 0", -9)]),
+    "before cost": ("predicted", PREDICTION, [("saved 12 SIGKILL 0", -9)]),
 }
 
 
@@ -150,7 +146,6 @@ def make_cluster(base: Path) -> list[tuple[str, str, dict[str, str]]]:
 
 def assert_same_run(whole: Path, resumed: Path) -> None:
     assert curves(resumed) == curves(whole)
-    assert projected(resumed) == projected(whole)
     # Steps that were made again count once; how long they took differs.
     steps = [json.loads((run / "cost.json").read_text())["steps"] for run in (whole, resumed)]
     assert steps == [len(curves(whole)["train/loss"])] * 2
@@ -159,14 +154,8 @@ def assert_same_run(whole: Path, resumed: Path) -> None:
         assert expected.keys() == found.keys()
         for name, value in expected.items():
             torch.testing.assert_close(found[name], value, rtol=0, atol=0)
-    left = [path for path in resumed.rglob("*") if path.suffix in (".partial", ".end", ".lock")]
+    left = [path for path in resumed.rglob("*") if path.suffix in (".new", ".partial", ".lock")]
     assert left == []
-
-
-def projected(folder: Path) -> dict[str, str]:
-    """Return the files of TensorBoard's projector."""
-    files = [*folder.rglob("*.tsv"), *folder.rglob("*.pbtxt")]
-    return {str(path.relative_to(folder)): path.read_text() for path in files}
 
 
 @pytest.mark.parametrize("name", PLANS)
@@ -184,9 +173,6 @@ def test_the_same_command_again_ends_like_a_run_that_was_not_interrupted(
 def test_the_runs_have_what_is_compared(runs: Runs) -> None:
     base, _ = runs
     assert len(curves(base / "whole")["train/loss"]) == 12
-    assert {"logs/projector_config.pbtxt", "logs/00003/validation_embeddings/tensors.tsv"} <= set(
-        projected(base / "short")
-    )
     one, two = (curves(base / name)["train/loss"] for name in ("whole", "whole two"))
     assert one != two  # other draws would be noticed
     assert int(weights(base / "prediction")["scale.count"]) == 12 * 4
@@ -210,7 +196,7 @@ def test_what_an_interrupted_run_says(runs: Runs) -> None:
         "wsrl fit: interrupted",
         f"wsrl: SIGTERM: stopped at step 12; go on from step 9 {further}",
     ]
-    full = f"wsrl fit: error: [Errno 27] File too large: '{base / 'saved'}/checkpoints/last.ckpt'"
+    full = f"wsrl fit: error: [Errno 27] File too large: '{base / 'saved'}/checkpoints/last.new'"
     assert log(base / "saved").read_text().count(full) == 1
 
 
@@ -257,3 +243,19 @@ def test_a_job_that_is_warned_of_its_end_is_queued_again(runs: Runs) -> None:
     assert ended == [[[138]], [[138]], [[143]]]
     assert (base / "asked").read_text() == "requeue 77\nrequeue 70_3\n"
     assert [weights(base / name)["step"] for name in ("job", "array")] == [3, 3]
+
+
+def test_a_job_is_queued_again_unless_its_trainer_says_no(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not is_requeued([])
+    monkeypatch.setenv("SLURM_NTASKS", "1")
+    monkeypatch.setenv("SLURM_JOB_NAME", "train")
+    assert is_requeued([])
+    assert not is_requeued([SLURMEnvironment(auto_requeue=False)])
+    assert not is_requeued([LightningEnvironment()])
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "run")
+    assert not is_requeued([])
+    monkeypatch.setenv("PATH", str(tmp_path))  # without scontrol
+    requeue()
+    assert "queue the job yourself" in capsys.readouterr().err

@@ -1,13 +1,19 @@
-"""What a training run leaves in its folder: its settings and its checkpoints."""
+"""What a training run leaves in its folder and on the terminal."""
 
 from __future__ import annotations
 
+import logging
+import warnings
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import SaveConfigCallback
+from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from wsrl.minutes import Minutes
@@ -15,6 +21,55 @@ from wsrl.studies.training.runs import Run
 from wsrl.tasks import TaskModule
 from wsrl.terminal import note
 from wsrl.zoos.files import write_atomically
+
+_EXPECTED_WARNINGS = (
+    r".*isinstance\(treespec, LeafSpec\)",  # torch, of Lightning
+    ".*does not have many workers",  # batches are read at once, without workers
+    "Checkpoint directory .* exists and is not empty",  # when a run goes on
+    "The dirpath has changed",  # it was moved
+    "Be aware that when using `ckpt_path`, callbacks",  # evaluation needs none of them
+    r"Found \d+ module\(s\) in eval mode",  # a frozen encoder
+    ".*method of metric MeanMetric was called before",  # a mean of nothing is NaN, and said
+)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Leave out the warnings that are expected, and advertisements."""
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # for developers of other libraries
+        for message in _EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message)
+        yield
+
+
+def _is_no_advertisement(record: logging.LogRecord) -> bool:
+    return "Tip: For seamless cloud" not in record.getMessage()
+
+
+class RunLogger(TensorBoardLogger):
+    """Writes a run's curves into its folder.
+
+    Each process that trains writes a file of its own. A run that goes on from a checkpoint of some
+    ``step`` tells readers to leave out what was logged after it, since it will log that again.
+    """
+
+    def __init__(self, run: Run, step: int = 0) -> None:
+        super().__init__(run.folder, run.logs.name, "", filename_suffix=".fit", purge_step=step)
+        self._goes_on = step > 0
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *rest: Any, **more: Any) -> None:
+        """Log hyper-parameters once; a run that goes on has them already."""
+        if not self._goes_on:
+            super().log_hyperparams(params, *rest, **more)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log values; Lightning takes a full disk for a value that cannot be logged."""
+        try:
+            super().log_metrics(metrics, step)
+        except ValueError as error:
+            raise (error.__cause__ if isinstance(error.__cause__, OSError) else error) from None
 
 
 class SaveRunConfig(SaveConfigCallback):
@@ -38,7 +93,6 @@ class SaveRunConfig(SaveConfigCallback):
             config.pop("model.init_args.encoder", None)
         for name in ("run", "ckpt_path", "overwrite", "checkpoint_minutes"):
             config.pop(name, None)
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, self.parser.dump(config, skip_none=False).encode())
 
 
@@ -46,11 +100,7 @@ class DataRemarks(Callback):
     """Says before any work which metrics are not defined on these data, and why."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Print what the task has to say.
-
-        Raises:
-            ValueError: where a callback goes by a metric that is not defined.
-        """
+        """Print what the task has to say; refuse callbacks that go by what is not defined."""
         if not isinstance(pl_module, TaskModule) or stage == "predict":
             return
         remarks = pl_module.remarks(stage)
@@ -87,6 +137,16 @@ class ProgressLine(Callback):
 
 class BestCheckpoint(ModelCheckpoint):
     """Keeps the best checkpoint, also when a run goes on after its folder was moved."""
+
+    def __init__(self, folder: Path, monitor: str) -> None:
+        super().__init__(
+            folder,
+            "best",
+            monitor=monitor,
+            enable_version_counter=False,
+            # At the end of the epoch, the score would be missing in the ``last`` of its validation.
+            save_on_train_epoch_end=False,
+        )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the best score, where the best checkpoint lies in this folder.

@@ -19,22 +19,13 @@ class AtomicCheckpointIO(CheckpointIO):
 
     Lightning's own writes to another folder first and syncs nothing: where that is another file
     system, or where the machine dies, half a file can take the place of the former checkpoint.
+    A path that is not on a disk, and storage options, are a ``ValueError``.
     """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        """Write a checkpoint; where that fails, the former one at this path stays.
-
-        Args:
-            checkpoint: what a trainer collected.
-            path: the file; its folder is made.
-            storage_options: must be left out.
-
-        Raises:
-            ValueError: for a path that is not on a disk, and for storage options.
-            OSError: naming the file, as where the disk is full.
-        """
+        """Write a checkpoint; where that fails, the former one at this path stays."""
         if storage_options is not None:
             raise ValueError("storage_options are for remote files; checkpoints go to local ones")
         file = _local(path)
@@ -45,22 +36,9 @@ class AtomicCheckpointIO(CheckpointIO):
             target.write(content.getbuffer())
 
     def load_checkpoint(
-        self,
-        path: str | Path,
-        map_location: MapLocation = "cpu",
-        weights_only: bool | None = True,
+        self, path: str | Path, map_location: MapLocation = "cpu", weights_only: bool | None = True
     ) -> dict[str, Any]:
-        """Read a checkpoint of tensors and plain values.
-
-        Args:
-            path: the file.
-            map_location: the device to load to.
-            weights_only: not asked: nothing is ever unpickled.
-
-        Raises:
-            ValueError: for a path that is not on a disk, and for anything but tensors and plain
-                values.
-        """
+        """Read a checkpoint; whatever ``weights_only`` says, nothing is ever unpickled."""
         content: dict[str, Any] = read_torch_file(_local(path), map_location=map_location)
         return content
 
@@ -70,14 +48,9 @@ class AtomicCheckpointIO(CheckpointIO):
 
 
 def with_checkpoint_io(plugins: Any, strategy: Any) -> list[Any]:
-    """Have a trainer write checkpoints this way, unless another one was chosen.
+    """Have a trainer of these arguments write checkpoints this way, unless another was chosen.
 
-    Args:
-        plugins: as they were given to the trainer: one, a list or ``None``.
-        strategy: as it was given to the trainer: a name, or an object, which is changed here.
-
-    Returns:
-        The plugins for the trainer.
+    A strategy that is an object is changed. The trainer's plugins are returned.
     """
     given = plugins if isinstance(plugins, list) else [plugins] if plugins else []
     if any(isinstance(plugin, CheckpointIO) for plugin in given):

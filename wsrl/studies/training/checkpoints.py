@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import reprlib
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,21 +16,17 @@ from wsrl.data import ZooDataModule
 from wsrl.encoders.registry import ENCODERS
 from wsrl.recorded import is_plain, read_config
 from wsrl.rnn import RNNSpec
-from wsrl.studies.training.training_state import are_counters
 from wsrl.tasks import PredictionModule, TaskModule
 from wsrl.tasks.heads import HEADS
 from wsrl.tasks.optimizers import describe_optimizer, describe_scheduler
 from wsrl.torch_files import read_torch_file
-from wsrl.validation import check_arguments, checked
+from wsrl.validation import check_arguments, checked, short
 
 LINKED = ("spec", "targets", "output_kind", "encoder_defaults")
 """Arguments of the models that come from the data, never from the user."""
 
 OPTIMIZERS = {"optimizer": describe_optimizer, "lr_scheduler": describe_scheduler}
 """Arguments of the models that have options of their own, and what checks them."""
-
-CHECKED = ("encoder", "head", "spec", *OPTIMIZERS)
-"""Settings of a model that are checked by functions of their own, not by their annotations."""
 
 NOT_RECORDED = ("stage_to",)
 """Arguments of the data that checkpoints never hold: one that does was tampered with."""
@@ -91,18 +86,19 @@ class CheckpointRecord:
                 content["wsrl"].get("pretrained"),
                 content["global_step"],
             )
+            return record._checked(named)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise ValueError(
-                f"{path} is no checkpoint of a model that `wsrl fit` trained ({reason})"
+                f"{path} is no checkpoint of a model that `wsrl fit` trained, or not to be trusted "
+                f"({reason})"
             ) from error
-        try:
-            return record._checked(named)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is no checkpoint to be trusted: {error}") from error
 
     def _checked(self, named: Collection[str]) -> CheckpointRecord:
         """Check the settings, and add the defaults of options that were not there yet."""
+        for what, settings in (("model", self.model), ("data", self.data)):
+            if not is_plain(settings):
+                raise ValueError(f"the settings of its {what} are no plain values")
         base: type[TaskModule] = TaskModule  # type: ignore[type-abstract]  # never made itself
         task = find_class(self.class_path, base, named)
         encoder, options = read_config(self.model["encoder"], ENCODERS, named)
@@ -113,11 +109,9 @@ class CheckpointRecord:
                 raise ValueError(f"{name} is no description: {self.model[name]!r:.200}")
             describe(self.model.get(name))
         RNNSpec(**self.model["spec"])
-        for what, settings in (("model", self.model), ("data", self.data)):
-            if not is_plain(settings):
-                raise ValueError(f"the settings of its {what} are no plain values")
+        apart = {"encoder", "head", "spec", *OPTIMIZERS}  # which are checked by now
         for cls, settings in ((task, self.model), (ZooDataModule, self.data)):
-            check_arguments(cls, {n: v for n, v in settings.items() if n not in CHECKED})
+            check_arguments(cls, {n: v for n, v in settings.items() if n not in apart})
         known = inspect.signature(ZooDataModule).parameters.keys() - set(NOT_RECORDED)
         if unknown := sorted(self.data.keys() - known):
             raise ValueError(
@@ -131,48 +125,37 @@ class CheckpointRecord:
     def as_config(self) -> dict[str, Any]:
         """Return the settings as a config, without what comes from the data."""
         apart = {name: self.model[name] for name in OPTIMIZERS if self.model.get(name)}
-        left_out = {*LINKED, *OPTIMIZERS}
-        own = {name: value for name, value in self.model.items() if name not in left_out}
+        own = {n: value for n, value in self.model.items() if n not in (*LINKED, *OPTIMIZERS)}
         model = {"class_path": self.class_path, "init_args": own}
         return {"model": model, "data": self.data, **apart}
 
     def check_model(self, class_path: str, model: Mapping[str, Any]) -> None:
-        """Check that a model is the one in the checkpoint.
-
-        Args:
-            class_path: of the model.
-            model: its constructor arguments.
+        """Check that a model of a class, and of such arguments, is the one in the checkpoint.
 
         Raises:
             ValueError: naming every setting that differs, with both values.
         """
-        specs = [RNNSpec(**settings["spec"]) for settings in (model, self.model)]
-        if specs[0] != specs[1]:
+        here, there = RNNSpec(**model["spec"]), RNNSpec(**self.model["spec"])
+        if here != there:
             raise ValueError(
-                f"the zoo's RNNs are ({specs[0]}), but {self.path} was trained on ({specs[1]}); "
-                "give a zoo of such RNNs"
+                f"the zoo's RNNs are ({here}), but {self.path} was trained on ({there}); give a "
+                "zoo of such RNNs"
             )
-        here, there = _levels(class_path, model), _levels(self.class_path, self.model)
+        differences = _differences(_flat(class_path, model), _flat(self.class_path, self.model))
         # Other classes have other options: naming these as well would only hide the reason.
-        found = (_differences(*level) for level in zip(here, there, strict=True))
-        differences = next(filter(None, found), [])
-        if differences:
-            raise ValueError(
-                f"the command line contradicts {self.path}:\n  " + "\n  ".join(differences) + "\n"
-                "leave these options out to use the checkpoint's"
-            )
+        classes = [each for each in differences if each.startswith(("model:", "model.encoder:"))]
+        self._refuse(
+            "the command line contradicts {}",
+            classes or differences,
+            "leave these options out to use the checkpoint's",
+        )
 
     def check_pretrained(self, given: str) -> None:
-        """Check that a checkpoint given to take the encoder from is the one it was taken from.
-
-        Raises:
-            ValueError: naming both, where it is another.
-        """
+        """Check that the encoder was once taken from this checkpoint."""
         if str(Path(given).resolve()) != self.pretrained:
             raise ValueError(
-                f"model.pretrained is {given}, but the encoder in {self.path} "
-                + (f"is from {self.pretrained}" if self.pretrained else "was not pre-trained")
-                + "; leave it out to use the checkpoint's"
+                f"model.pretrained is {given}, but the encoder in {self.path} is from "
+                f"{self.pretrained or 'no checkpoint'}; leave it out to use the checkpoint's"
             )
 
     def check_repeated(self, data: Mapping[str, Any], seed: int | None, began_with: Any) -> None:
@@ -189,12 +172,11 @@ class CheckpointRecord:
         differences = self.data_differences(data, self.data.keys())
         if seed is not None and began_with is not None:
             differences += _differences({"seed_everything": seed}, {"seed_everything": began_with})
-        if differences:
-            raise ValueError(
-                f"auto goes on with the run it began, but {self.path} is of another:\n  "
-                + "\n  ".join(differences)
-                + "\nchoose another folder (--run DIR); or go on all the same (--ckpt_path last)"
-            )
+        self._refuse(
+            "auto goes on with the run it began, but {} is of another",
+            differences,
+            "choose another folder (--run DIR); or go on all the same (--ckpt_path last)",
+        )
 
     def data_differences(
         self, data: Mapping[str, Any], only: Collection[str] | None = None
@@ -206,14 +188,14 @@ class CheckpointRecord:
         )
         return _differences(here, there)
 
+    def _refuse(self, what: str, differences: list[str], advice: str) -> None:
+        if differences:
+            found = "\n  ".join([f"{what.format(self.path)}:", *differences])
+            raise ValueError(f"{found}\n{advice}")
+
 
 def seen_splits(pretrained: Path, data: Mapping[str, Any]) -> list[str]:
-    """Describe where an encoder has seen tasks that are held out now.
-
-    Args:
-        pretrained: the checkpoint that the encoder is from.
-        data: the settings of the data now.
-    """
+    """Describe where the encoder of a checkpoint has seen tasks that these data hold out now."""
     try:
         source = CheckpointRecord.read(pretrained)
     except ValueError:  # trained from Python on bare loaders: it knows of no split
@@ -235,11 +217,19 @@ def _check_parts(content: Any) -> None:
         if not isinstance(value, Tensor) and not name.endswith("_extra_state"):
             raise ValueError(f"in its state_dict {name!r:.200} is a {type(value).__name__}")
     if not isinstance(version, str) or not re.match(r"[2-9]\.|[1-9]\d+\.", version):
-        raise ValueError(f"its pytorch-lightning_version is {reprlib.repr(version)}")
+        raise ValueError(f"its pytorch-lightning_version is {short(version)}")
     if not isinstance(content.get("callbacks", {}), dict):
         raise ValueError(f"its callbacks are a {type(content['callbacks']).__name__}")
-    if not are_counters(content.get("loops", {})):
+    loops = content.get("loops", {})
+    if not is_plain(loops) or not _counts(loops):
         raise ValueError("its loops are no counters")
+
+
+def _counts(found: Any) -> bool:
+    """Whether plain values are nothing but whole numbers and booleans."""
+    if isinstance(found, dict | list):
+        return all(map(_counts, found.values() if isinstance(found, dict) else found))
+    return type(found) in (int, bool)
 
 
 def _defaults(cls: type) -> dict[str, Any]:
@@ -255,9 +245,9 @@ def _differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]
     ]
 
 
-def _levels(class_path: str, model: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the class of a model, that of its encoder, and the options of both."""
+def _flat(class_path: str, model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the class of a model, that of its encoder, and the options of both, by name."""
     encoder = model["encoder"]
-    options = {f"model.{name}": value for name, value in model.items() if name != "encoder"}
+    options = {f"model.{name}": value for name, value in model.items()}
     options |= {f"model.encoder.{name}": value for name, value in encoder["init_args"].items()}
-    return [{"model": class_path}, {"model.encoder": encoder["class_path"]}, options]
+    return {**options, "model": class_path, "model.encoder": encoder["class_path"]}

@@ -14,7 +14,7 @@ import torch
 import yaml
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 from torch.optim import Optimizer
@@ -23,22 +23,26 @@ from wsrl.class_paths import class_path
 from wsrl.data import ZooDataModule
 from wsrl.encoders import list_encoders
 from wsrl.resources import check_devices
-from wsrl.stopping import StopRequests, is_launched
+from wsrl.stopping import StopRequests
 from wsrl.studies.configs import one_line_errors
 from wsrl.studies.embeddings import check_suffix
 from wsrl.studies.options import DESCRIPTIONS, RawHelp, add_run_options
 from wsrl.studies.tables import print_metrics
-from wsrl.studies.training.callbacks import BestCheckpoint, DataRemarks, ProgressLine, SaveRunConfig
+from wsrl.studies.training.callbacks import (
+    BestCheckpoint,
+    DataRemarks,
+    ProgressLine,
+    RunLogger,
+    SaveRunConfig,
+    quiet,
+)
 from wsrl.studies.training.checkpoint_io import with_checkpoint_io
 from wsrl.studies.training.checkpoints import LINKED, OPTIMIZERS, CheckpointRecord, seen_splits
 from wsrl.studies.training.cost import TrainingCost
-from wsrl.studies.training.divergence import DivergedError, DivergenceCheck, how_on
-from wsrl.studies.training.logs import RunLogger
+from wsrl.studies.training.divergence import DivergedError, DivergenceCheck
 from wsrl.studies.training.predictions import ColumnKeeper, write_metrics, write_predictions
 from wsrl.studies.training.processes import is_requeued
-from wsrl.studies.training.quiet import quiet
-from wsrl.studies.training.run_lock import own_run
-from wsrl.studies.training.runs import AUTO, Request, Run
+from wsrl.studies.training.runs import AUTO, WORDS, Request, Run
 from wsrl.studies.training.stopping import LastCheckpoint, OwnSignals, reported
 from wsrl.studies.training.training_state import TrainingStateCheck
 from wsrl.tasks import TaskModule
@@ -46,18 +50,13 @@ from wsrl.tasks.state_dicts import WeightsError
 from wsrl.terminal import note, say
 
 
-def run_training(
-    subcommand: str, args: Sequence[str], stop: StopRequests | None = None
-) -> TrainingCLI:
+def run_training(command: str, args: Sequence[str], stop: StopRequests) -> None:
     """Run one of the four commands.
 
     Args:
-        subcommand: ``fit``, ``validate``, ``test`` or ``predict``.
+        command: ``fit``, ``validate``, ``test`` or ``predict``.
         args: the words after it.
-        stop: notes the signals to this process, if that has begun already.
-
-    Returns:
-        The finished command: its trainer, model and datamodule.
+        stop: notes the signals to this process.
 
     Raises:
         ValueError: where settings are wrong, or contradict a checkpoint or a folder.
@@ -67,17 +66,12 @@ def run_training(
     """
     names = {"model.encoder": list_encoders()}  # loads other packages' encoders
     names["model"] = sorted(task.__name__ for task in TaskModule.__subclasses__())
-    if stop is None:
-        with StopRequests(at_once=not is_launched()) as stop:
-            return run_training(subcommand, args, stop)
     request = Request.read(args)
     try:
         with one_line_errors(request.configs, names), quiet(), ExitStack() as held:
-            cli = TrainingCLI(subcommand, request, stop, held)
-            cli.execute()
+            TrainingCLI(command, request, stop, held).execute()
     except MisconfigurationException as error:
         raise ValueError(str(error)) from error
-    return cli
 
 
 class TrainingCLI(LightningCLI):
@@ -88,9 +82,7 @@ class TrainingCLI(LightningCLI):
     """
 
     def __init__(self, command: str, request: Request, stop: StopRequests, held: ExitStack) -> None:
-        self.command = command
-        self.stop = stop
-        self.held = held
+        self.command, self.stop, self.held = command, stop, held
         self.record: CheckpointRecord | None = None
         self.cost, self.columns = TrainingCost(), ColumnKeeper()
         arguments = [config.word for config in request.configs] + request.options
@@ -100,15 +92,21 @@ class TrainingCLI(LightningCLI):
             arguments += ["--run", str(self.run.folder)]
             if checkpoint is not None:
                 self.record = CheckpointRecord.read(checkpoint, request.names())
-                arguments = [*self._from_checkpoint(request), *arguments]
-                arguments += ["--ckpt_path", str(checkpoint)]
+                before = ["--config", yaml.safe_dump(self.record.as_config())]
+                own = Run.of_checkpoint(checkpoint).config
+                if command == "fit" and not request.configs and own.exists():
+                    before = [f"--config={own}", *before]
+                arguments = [*before, *arguments, "--ckpt_path", str(checkpoint)]
+        shown = {"enable_progress_bar": sys.stderr.isatty()}
+        # Evaluations run on one process, which sees every snapshot exactly once.
+        alone = {"enable_checkpointing": False, "devices": 1, "enable_model_summary": False}
         super().__init__(
             model_class=TaskModule,
             datamodule_class=ZooDataModule,
             subclass_mode_model=True,
             save_config_callback=SaveRunConfig if command == "fit" else None,
             save_config_kwargs={"save_to_log_dir": False},
-            trainer_defaults=_trainer_defaults(command),
+            trainer_defaults=shown if command == "fit" else shown | alone,
             seed_everything_default=0,
             # Modules record their own arguments: a checkpoint is the same from Python and here.
             load_from_checkpoint_support=False,
@@ -164,9 +162,13 @@ class TrainingCLI(LightningCLI):
         """Refuse to write over another run, or to contradict the checkpoint, before any work."""
         writes = self.command == "fit" and not self.config["trainer"]["fast_dev_run"]
         if writes and self.trainer.is_global_zero:
-            own = own_run(self.run, self._goes_on(), self.auto, self.config["overwrite"])
+            own = self.run.owned(self._goes_on(), self.auto, self.config["overwrite"])
             self.held.enter_context(own)
-        self._choose_arithmetic()
+        if precision := self.config["float32_matmul_precision"]:
+            torch.set_float32_matmul_precision(precision)
+        for part in self.model.children() if self.config["compile"] else ():
+            if any(True for _ in part.parameters()):  # not metrics
+                part.compile(mode=self.config["compile"])
         data = dict(self.datamodule.hparams)
         if self.record is not None:
             self.record.check_model(class_path(type(self.model)), dict(self.model.hparams))
@@ -177,154 +179,34 @@ class TrainingCLI(LightningCLI):
         elif getattr(self.model, "pretrained", None):
             note(seen_splits(Path(self.model.pretrained), data))
 
-    def _choose_arithmetic(self) -> None:
-        if precision := self.config["float32_matmul_precision"]:
-            torch.set_float32_matmul_precision(precision)
-        for part in self.model.children() if self.config["compile"] else ():
-            if any(True for _ in part.parameters()):  # not metrics
-                part.compile(mode=self.config["compile"])
-
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make the trainer, writing into the run's folder unless told otherwise."""
         given = self.config_init["trainer"]
         own: dict[str, Any] = {"logger": self._logger(given["logger"])}
-        if given["default_root_dir"] is None:
-            own["default_root_dir"] = str(self.run.folder)
+        own["default_root_dir"] = given["default_root_dir"] or str(self.run.folder)
         own["plugins"] = with_checkpoint_io(given["plugins"], given["strategy"])
+        own["callbacks"] = self._callbacks(given)
         self.requeued = is_requeued(own["plugins"])
-        callbacks = given["callbacks"] or []
-        callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
-        callbacks = [OwnSignals(self.stop), DataRemarks(), ProgressLine(), *callbacks]
-        own["callbacks"] = [*callbacks, self.columns] if self.command == "test" else callbacks
         if self.command == "fit":
-            saves = given["enable_checkpointing"] is not False and not given["fast_dev_run"]
             own["enable_checkpointing"] = True  # ``last`` is there even if it saves nothing
-            path = self.run.checkpoint("last") if saves else None
-            step = 0 if self.record is None else self.record.step
-            last = LastCheckpoint(path, self.config_init["checkpoint_minutes"], self.stop, step)
-            checks = [TrainingStateCheck(), DivergenceCheck(), self.cost]
-            folder, by = self.run.checkpoints, self.model.monitor
-            # At the end of the epoch, the score would be missing in the ``last`` of its validation.
-            best = BestCheckpoint(
-                folder,
-                "best",
-                monitor=by,
-                enable_version_counter=False,
-                save_on_train_epoch_end=False,
-            )
-            own["callbacks"] = [*checks, *callbacks, *([best] if saves else []), last]
         try:
             return super().instantiate_trainer(**own, **kwargs)
         except TypeError as error:  # as of devices that are none
             raise ValueError(f"trainer: {error}") from error
 
-    def execute(self) -> None:
-        """Run the command and report."""
-        run = {"fit": self.fit, "predict": self.predict}.get(self.command, self.evaluate)
-        if self.trainer.is_global_zero:
-            self.run.remove_leftovers()
-        with reported(self.trainer, self.stop, self.run.folder, self.requeued):
-            try:
-                run()
-            except WeightsError as error:
-                of = "" if self.record is None else f"{self.record.path}: "
-                raise ValueError(f"{of}{error}") from error
-
-    def fit(self) -> None:
-        """Train, and say where the run is."""
-        path = None if self.record is None else str(self.record.path)
-        try:
-            self.trainer.fit(self.model, self.datamodule, ckpt_path=path, weights_only=True)
-        except DivergedError as error:
-            raise DivergedError(f"{error}; {how_on(self.run, self.model)}") from error
-        if not self.trainer.is_global_zero or self.config["trainer"]["fast_dev_run"]:
-            return
-        self.cost.write(self.run.cost, self.model)
-        say(f"{self.run.folder}: {self.trainer.global_step} steps")
-        for kept in self.trainer.checkpoint_callbacks:
-            if isinstance(kept, BestCheckpoint) and kept.best_model_score is not None:
-                say(f"best {kept.monitor}: {float(kept.best_model_score):.4f}")
-        if not self.run.checkpoint("best").exists():
-            note(["no best.ckpt, since training ended before a validation"])
-
-    def evaluate(self) -> None:
-        """Evaluate the checkpoint, print its metrics and keep them in the run's folder."""
-        assert self.record is not None
-        evaluate = self.trainer.test if self.command == "test" else self.trainer.validate
-        results = evaluate(
-            self.model,
-            datamodule=self.datamodule,
-            ckpt_path=str(self.record.path),
-            verbose=False,
-            weights_only=True,
-        )
-        metrics = {name: value for result in results for name, value in result.items()}
-        measured = metrics.get(self.model.monitor, 0.0)
-        if not math.isfinite(measured):
-            raise ValueError(
-                f"{self.record.path}: {self.model.monitor} is {measured}, as of a model whose "
-                "training diverged; nothing is written"
-            )
-        if not self.trainer.is_global_zero:
-            return
-        print_metrics(metrics)
-        out = self.run.folder / f"{self.command}.json"
-        if self.command == "test":
-            splits, path = self.datamodule.eval_splits("test"), out.with_suffix(".safetensors")
-            self.columns.write(path, splits, self._source(), self.trainer.world_size)
-        write_metrics(out, self._source(), metrics)
-        say(f"written: {out}")
-
-    def predict(self) -> None:
-        """Write embeddings and predictions of the whole zoo to one file."""
-        assert self.record is not None
-        if self.trainer.world_size > 1:
-            raise ValueError(
-                f"predict writes one file from one process, not {self.trainer.world_size}: "
-                "pass --trainer.devices 1"
-            )
-        given = self.config["out"]
-        out = Path(given) if given else self.run.folder / "embeddings.safetensors"
-        check_suffix(out)
-        results = self.trainer.predict(
-            self.model, self.datamodule, ckpt_path=str(self.record.path), weights_only=True
-        )
-        splits = self.datamodule.eval_splits("predict")
-        if len(splits) == 1:
-            results = [results]  # Lightning leaves out the list of loaders where there is one
-        embedded = [
-            b["embedding"] for batches in results or [] for b in batches if "embedding" in b
-        ]
-        if embedded and not any(bool(each.isfinite().all(-1).any()) for each in embedded):
-            raise ValueError(  # single RNNs may have none
-                f"{self.record.path} gives no finite embedding, as of a model whose training "
-                "diverged; nothing is written"
-            )
-        zoo, target = self.datamodule.zoo, getattr(self.model, "target", None)
-        count = write_predictions(out, results or [], splits, self._source(), zoo, target)
-        say(f"written: {out} ({count} snapshots)")
-
-    def _source(self) -> dict[str, str]:
-        """What results are of, in paths that hold in any folder."""
-        assert self.record is not None
-        return {
-            "checkpoint": str(self.record.path.resolve()),
-            "zoo": self.datamodule.hparams["zoo"],
-        }
-
-    def _goes_on(self) -> bool:
-        """Whether the checkpoint is of the run that the folder holds."""
-        own = self.run.checkpoints.resolve()
-        return self.record is not None and self.record.path.parent.resolve() == own
-
-    def _from_checkpoint(self, request: Request) -> list[str]:
-        """The config files that stand for what is not said on the command line."""
-        assert self.record is not None
-        settings = ["--config", yaml.safe_dump(self.record.as_config())]
-        own = Run.of_checkpoint(self.record.path)
-        if self.command == "fit" and not request.configs and own.config.exists():
-            return [f"--config={own.config}", *settings]
-        return settings
+    def _callbacks(self, trainer: Namespace) -> list[Callback]:
+        given = trainer["callbacks"] or []
+        given = given if isinstance(given, list) else [given]
+        callbacks = [OwnSignals(self.stop), DataRemarks(), ProgressLine(), *given, self.columns]
+        if self.command != "fit":
+            return callbacks
+        checks = [TrainingStateCheck(), DivergenceCheck(), self.cost]
+        saves = trainer["enable_checkpointing"] is not False and not trainer["fast_dev_run"]
+        best = [BestCheckpoint(self.run.checkpoints, self.model.monitor)] if saves else []
+        path = self.run.checkpoint("last") if saves else None
+        step = 0 if self.record is None else self.record.step
+        last = LastCheckpoint(path, self.config_init["checkpoint_minutes"], self.stop, step)
+        return [*checks, *callbacks, *best, last]
 
     def _logger(self, given: Any) -> Logger | bool | list[Logger]:
         if self.command != "fit":
@@ -333,13 +215,99 @@ class TrainingCLI(LightningCLI):
             return RunLogger(self.run, self.record.step if self.record and self._goes_on() else 0)
         return given  # type: ignore[no-any-return]  # checked by the parser
 
+    def _goes_on(self) -> bool:
+        """Whether the checkpoint is of the run that the folder holds."""
+        own = self.run.checkpoints.resolve()
+        return self.record is not None and self.record.path.parent.resolve() == own
+
+    def execute(self) -> None:
+        """Run the command and report."""
+        if self.trainer.is_global_zero:
+            self.run.remove_leftovers()
+        with reported(self.trainer, self.stop, self.run.folder, self.requeued):
+            try:
+                {"fit": self.fit, "predict": self.predict}.get(self.command, self.evaluate)()
+            except WeightsError as error:
+                of = "" if self.record is None else f"{self.record.path}: "
+                raise ValueError(f"{of}{error}") from error
+
+    def fit(self) -> None:
+        """Train, and say where the run is."""
+        path = None if self.record is None else self.record.path
+        try:
+            self.trainer.fit(self.model, self.datamodule, ckpt_path=path, weights_only=True)
+        except DivergedError as error:
+            kept = " and ".join(str(p) for p in map(self.run.checkpoint, WORDS) if p.exists())
+            raise DivergedError(
+                f"{error}; {kept or 'no checkpoint'} was kept from before. Try a lower "
+                f"--model.learning_rate than {getattr(self.model, 'learning_rate', 0):g}"
+            ) from error
+        if not self.trainer.is_global_zero or self.config["trainer"]["fast_dev_run"]:
+            return
+        self.cost.write(self.run.cost, self.model)
+        say(f"{self.run.folder}: {self.trainer.global_step} steps")
+        for best in self.trainer.checkpoint_callbacks:
+            if isinstance(best, BestCheckpoint) and best.best_model_score is not None:
+                say(f"best {best.monitor}: {float(best.best_model_score):.4f}")
+        if not self.run.checkpoint("best").exists():
+            note(["no best.ckpt, since training ended before a validation"])
+
+    def evaluate(self) -> None:
+        """Evaluate the checkpoint, print its metrics and keep them in the run's folder."""
+        path, source = self._source()
+        evaluate = self.trainer.test if self.command == "test" else self.trainer.validate
+        results = evaluate(
+            self.model, datamodule=self.datamodule, ckpt_path=path, verbose=False, weights_only=True
+        )
+        metrics = {name: value for result in results for name, value in result.items()}
+        if not math.isfinite(measured := metrics.get(self.model.monitor, 0.0)):
+            raise ValueError(
+                f"{path}: {self.model.monitor} is {measured}, as of a model whose training "
+                "diverged; nothing is written"
+            )
+        if not self.trainer.is_global_zero:
+            return
+        print_metrics(metrics)
+        out = self.run.folder / f"{self.command}.json"
+        if self.command == "test":
+            splits = self.datamodule.eval_splits("test")
+            columns = out.with_suffix(".safetensors")
+            self.columns.write(columns, splits, source, self.trainer.world_size)
+        write_metrics(out, source, metrics)
+        say(f"written: {out}")
+
+    def predict(self) -> None:
+        """Write embeddings and predictions of the whole zoo to one file."""
+        path, source = self._source()
+        if self.trainer.world_size > 1:
+            raise ValueError(
+                f"predict writes one file from one process, not {self.trainer.world_size}: "
+                "pass --trainer.devices 1"
+            )
+        out = Path(self.config["out"] or self.run.folder / "embeddings.safetensors")
+        check_suffix(out)
+        results = self.trainer.predict(
+            self.model, self.datamodule, ckpt_path=path, weights_only=True
+        )
+        splits = self.datamodule.eval_splits("predict")
+        results = [results] if len(splits) == 1 else results  # Lightning leaves out a single list
+        found = [b["embedding"] for part in results or [] for b in part if "embedding" in b]
+        if found and not any(bool(each.isfinite().all(-1).any()) for each in found):
+            raise ValueError(  # single RNNs may have none
+                f"{path} gives no finite embedding, as of a model whose training diverged; nothing "
+                "is written"
+            )
+        zoo, target = self.datamodule.zoo, getattr(self.model, "target", None)
+        count = write_predictions(out, results or [], splits, source, zoo, target)
+        say(f"written: {out} ({count} snapshots)")
+
+    def _source(self) -> tuple[Path, dict[str, str]]:
+        """Return the checkpoint, and what results are of, in paths that hold in any folder."""
+        assert self.record is not None
+        path, zoo = self.record.path, self.datamodule.hparams["zoo"]
+        return path, {"checkpoint": str(path.resolve()), "zoo": zoo}
+
 
 def _as_values(given: Namespace | None) -> dict[str, Any] | None:
     """Return what the parser found as plain values."""
     return None if given is None else given.as_dict()
-
-
-def _trainer_defaults(command: str) -> dict[str, Any]:
-    shown = {"enable_progress_bar": sys.stderr.isatty(), "enable_model_summary": command == "fit"}
-    # Evaluations run on one process, which sees every snapshot exactly once.
-    return shown if command == "fit" else {**shown, "enable_checkpointing": False, "devices": 1}

@@ -38,16 +38,12 @@ class TrainingCost(Callback):
         """Count from here."""
         self._since, self._first = None, trainer.global_step
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         """Begin a stretch, where the last one was ended."""
         if self._since is None:
             self._since = time.perf_counter()
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         """Begin another stretch after some time."""
         now = time.perf_counter()
         if self._since is not None and now - self._since >= STRETCH:
@@ -75,11 +71,7 @@ class TrainingCost(Callback):
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Go on from the stretches up to the checkpoint.
-
-        Raises:
-            ValueError: where it holds something else in their place.
-        """
+        """Go on from the stretches up to the checkpoint; a damaged one is a ``ValueError``."""
         known = checkpoint.get("cost", [])
         try:
             self._stretches = [(int(steps), float(seconds)) for steps, seconds in known]
@@ -91,11 +83,10 @@ class TrainingCost(Callback):
         steps = sum(steps for steps, _ in self._stretches)
         if steps == 0:
             return
+        own = dict(module.named_children()).get("encoder")
         cost = Cost(
             parameters=sum(p.numel() for p in module.parameters() if p.requires_grad),
-            encoder_parameters=sum(
-                p.numel() for name, p in module.named_parameters() if name.startswith("encoder.")
-            ),
+            encoder_parameters=sum(p.numel() for p in own.parameters()) if own else 0,
             steps=steps,
             seconds=sum(seconds for _, seconds in self._stretches),
             steps_per_second=median_speed(self._stretches),
@@ -110,13 +101,9 @@ class TrainingCost(Callback):
 
 
 def median_speed(stretches: Sequence[tuple[int, float]]) -> float:
-    """Return the steps a second at which half of all steps were made no faster, half no slower.
-
-    Args:
-        stretches: steps and seconds of each.
-    """
-    steps = np.array([steps for steps, seconds in stretches if steps and seconds])
-    speeds = np.array([steps / seconds for steps, seconds in stretches if steps and seconds])
+    """Return the steps a second at which half of all steps were made no faster, half no slower."""
+    steps, seconds = np.array([each for each in stretches if all(each)]).T
+    speeds = steps / seconds
     order = speeds.argsort()
     until = steps[order].cumsum()  # steps made no faster
     return float(speeds[order][np.searchsorted(until, until[-1] / 2)])

@@ -10,7 +10,6 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from wsrl.studies.training.processes import smallest
-from wsrl.studies.training.runs import WORDS, Run
 from wsrl.tasks import TaskModule
 from wsrl.tasks.state_dicts import not_finite
 
@@ -28,26 +27,19 @@ class DivergenceCheck(Callback):
     """Ends training that diverged, in all processes at once, before it gets into a checkpoint.
 
     Losses are checked every ``EVERY`` batches, before validations and before checkpoints; weights
-    before training and before checkpoints; the monitored metric after validations.
-
-    Raises:
-        DivergedError: in the hooks, naming the step.
+    before training and before checkpoints; the monitored metric after validations. The hooks raise
+    ``DivergedError``, naming the step.
     """
 
     def __init__(self) -> None:
         self._losses: list[tuple[int, Tensor]] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Check the first weights: a checkpoint may be of a run that diverged.
-
-        Raises:
-            ValueError: where they are not finite.
-        """
+        """Check the first weights: a checkpoint may be of a run that diverged."""
         if name := not_finite(pl_module):
+            of = f", in {trainer.ckpt_path}" if trainer.ckpt_path else ""
             raise ValueError(
-                f"{name} is not finite before the first step"
-                + (f", in {trainer.ckpt_path}" if trainer.ckpt_path else "")
-                + "; nothing can be trained from it"
+                f"{name} is not finite before the first step{of}; nothing can be trained from it"
             )
 
     def on_train_batch_end(
@@ -66,13 +58,11 @@ class DivergenceCheck(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check the monitored metric, which is the same in all processes."""
-        if trainer.sanity_checking or not isinstance(pl_module, TaskModule):
-            return
-        measure = trainer.callback_metrics.get(pl_module.monitor)
-        if measure is not None and not math.isfinite(measure):
+        name = pl_module.monitor if isinstance(pl_module, TaskModule) else ""
+        measure = float(trainer.callback_metrics.get(name, 0.0))
+        if not trainer.sanity_checking and not math.isfinite(measure):
             raise DivergedError(
-                f"training diverged: {pl_module.monitor} is {float(measure)} after step "
-                f"{trainer.global_step}"
+                f"training diverged: {name} is {measure} after step {trainer.global_step}"
             )
 
     def on_save_checkpoint(
@@ -101,11 +91,3 @@ class DivergenceCheck(Callback):
         if first < _NEVER:
             of = "" if step == first else " in another process"
             raise DivergedError(f"training diverged: the loss is {value} at step {first}{of}")
-
-
-def how_on(run: Run, model: LightningModule) -> str:
-    """Say which checkpoints a diverged run has, and what may help."""
-    kept = [str(path) for path in map(run.checkpoint, WORDS) if path.exists()]
-    held = f"{' and '.join(kept)} hold what was before" if kept else "no checkpoint was kept"
-    rate = getattr(model, "learning_rate", None)
-    return f"{held}. Try a lower --model.learning_rate" + (f" than {rate:g}" if rate else "")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback
 from torch import Tensor
 
 from wsrl.strict_json import to_json
@@ -55,7 +55,7 @@ def write_predictions(
             f"nothing to write to {path}: no RNN was read; raise --trainer.limit_predict_batches"
         )
     remove_leftovers(path.parent, path.name)
-    tensors = gather(results)
+    tensors = _gather(results)
     if zoo is None:
         write_tensors(path, tensors, {**source, "splits": list(splits)})
     else:
@@ -63,28 +63,25 @@ def write_predictions(
     return len(tensors["row"])
 
 
-def gather(results: Sequence[Sequence[Mapping[str, Tensor]]]) -> dict[str, Tensor]:
+def _gather(results: Sequence[Sequence[Mapping[str, Tensor]]]) -> dict[str, Tensor]:
     """Join batches of several splits into columns ``(n, ...)`` in the order of ``row``.
 
     A row that is in several splits (``split_by: nothing``) is there once for each. Numbers of fewer
     than 32 bits become float32: NumPy has no bfloat16.
     """
-    batches = [(split, batch) for split, part in enumerate(results) for batch in part]
-    columns = {
-        name: _widened(torch.cat([batch[name].cpu() for _, batch in batches]))
-        for name in batches[0][1]
-    }
-    columns["split"] = torch.cat(
-        [torch.full((len(batch["row"]),), split) for split, batch in batches]
-    )
+    batches = [
+        {**batch, "split": torch.full((len(batch["row"]),), split)}
+        for split, part in enumerate(results)
+        for batch in part
+    ]
+    columns = {name: torch.cat([batch[name].cpu() for batch in batches]) for name in batches[0]}
     order = columns["row"].argsort(stable=True)
-    return {name: column[order] for name, column in columns.items()}
-
-
-def _widened(column: Tensor) -> Tensor:
-    if not column.is_floating_point():
-        return column
-    return column.to(torch.promote_types(column.dtype, torch.float32))
+    return {
+        name: column[order].to(torch.promote_types(column.dtype, torch.float32))
+        if column.is_floating_point()
+        else column[order]
+        for name, column in columns.items()
+    }
 
 
 class ColumnKeeper(Callback):
@@ -94,29 +91,20 @@ class ColumnKeeper(Callback):
         self._batches: dict[int, list[Mapping[str, Tensor]]] = {}
 
     def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, split: int = 0
     ) -> None:
         """Keep those of a batch; other packages' tasks may return none."""
         columns = outputs.get(COLUMNS) if isinstance(outputs, Mapping) else None
         if columns is not None and len(columns["row"]):
-            self._batches.setdefault(dataloader_idx, []).append(columns)
+            self._batches.setdefault(split, []).append(columns)
 
     def write(
         self, path: Path, splits: Sequence[str], source: Mapping[str, Any], processes: int
     ) -> None:
-        """Write them; or delete the file of another test, where this process has not seen all.
+        """Write them as ``write_predictions`` does.
 
-        Args:
-            path: the file.
-            splits: as of ``write_predictions``.
-            source: as of ``write_predictions``.
-            processes: that the test ran on.
+        Of a test on several ``processes``, this one has not seen all: the file of another test is
+        deleted, and a note says why there is none.
         """
         path.with_suffix(".json").unlink(missing_ok=True)  # written last, of the same test
         if self._batches and processes == 1:

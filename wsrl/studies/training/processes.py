@@ -17,14 +17,7 @@ from wsrl.terminal import note
 
 
 def largest(trainer: Trainer, values: Sequence[int]) -> list[int]:
-    """Return the largest of each value over all processes of a run.
-
-    All processes must ask at the same moments.
-
-    Args:
-        trainer: of the run.
-        values: whole numbers that this process knows.
-    """
+    """Return the largest of each value over all processes, which must ask at the same moments."""
     if trainer.world_size == 1:
         return list(values)
     together = torch.tensor(values, device=trainer.strategy.root_device)
@@ -37,11 +30,7 @@ def smallest(trainer: Trainer, values: Sequence[int]) -> list[int]:
 
 
 def is_requeued(plugins: Sequence[Any]) -> bool:
-    """Say whether a SLURM job that is warned of its end is to be queued again.
-
-    Args:
-        plugins: of the trainer; a ``SLURMEnvironment`` among them can say no.
-    """
+    """Say whether a trainer with these plugins runs in a SLURM job that is to be queued again."""
     for plugin in plugins:
         if isinstance(plugin, ClusterEnvironment):
             return isinstance(plugin, SLURMEnvironment) and plugin.auto_requeue
@@ -55,11 +44,7 @@ def requeue() -> None:
         job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     command = ["scontrol", "requeue", job]
     try:
-        done = subprocess.run(command, capture_output=True, text=True)
-    except OSError as error:
-        reason = str(error)
-    else:
-        reason = done.stderr.strip() or f"status {done.returncode}"
-        if done.returncode == 0:
-            return
-    note([f"{' '.join(command)} failed ({reason}): queue the job yourself"])
+        subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = getattr(error, "stderr", "") or error
+        note([f"{' '.join(command)} failed ({reason}): queue the job yourself"])

@@ -8,13 +8,15 @@ found: ``test.json`` the metrics, ``test.safetensors`` the same of every RNN.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wsrl.jobs import locked
 from wsrl.safe_files import check_inside
 from wsrl.strict_json import to_json
 from wsrl.studies.configs import Config, configs_apart, read_config
@@ -26,44 +28,24 @@ WORDS = ("best", "last")
 AUTO = "auto"
 """Stands for the last checkpoint if there is one, and for none if there is not."""
 
-WRITTEN = (
-    "config.yaml",
-    "cost.json",
-    "test.json",
-    "test.safetensors",
-    "validate.json",
-    "embeddings.safetensors",
-)
-"""Files that commands write into a run's folder."""
-
+_RESULTS = ("test.json", "test.safetensors", "validate.json", "embeddings.safetensors")
+_LOCK = "fit.lock"
 _HELP = ("-h", "--help", "--print_config", "--model.help", "--model.encoder.help")
 
 
-@dataclass(frozen=True)
 class Run:
-    """The folder of one run."""
+    """The folder of one run, and the paths in it."""
 
-    folder: Path
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.checkpoints, self.logs = folder / "checkpoints", folder / "logs"
+        self.config, self.cost = folder / "config.yaml", folder / "cost.json"
 
-    @property
-    def checkpoints(self) -> Path:
-        """Folder of the checkpoints."""
-        return self.folder / "checkpoints"
-
-    @property
-    def logs(self) -> Path:
-        """Folder of the TensorBoard logs."""
-        return self.folder / "logs"
-
-    @property
-    def config(self) -> Path:
-        """The resolved settings of the run."""
-        return self.folder / "config.yaml"
-
-    @property
-    def cost(self) -> Path:
-        """What training took."""
-        return self.folder / "cost.json"
+    @classmethod
+    def of_checkpoint(cls, path: Path) -> Run:
+        """The run that a checkpoint belongs to."""
+        inside = path.parent.name == "checkpoints"
+        return cls(path.parent.parent if inside else path.parent)
 
     def checkpoint(self, word: str) -> Path:
         """Path of the ``best`` or the ``last`` checkpoint."""
@@ -95,14 +77,58 @@ class Run:
         """Delete what a run wrote here, and nothing else."""
         for folder in (self.checkpoints, self.logs):
             shutil.rmtree(folder, ignore_errors=True)
-        for name in WRITTEN:
-            (self.folder / name).unlink(missing_ok=True)
+        for path in (self.config, self.cost, *map(self.folder.joinpath, _RESULTS)):
+            path.unlink(missing_ok=True)
 
-    @classmethod
-    def of_checkpoint(cls, path: Path) -> Run:
-        """The run that a checkpoint belongs to."""
-        inside = path.parent.name == "checkpoints"
-        return cls(path.parent.parent if inside else path.parent)
+    @contextlib.contextmanager
+    def owned(
+        self, goes_on: bool = False, auto: bool = False, overwrite: bool = False
+    ) -> Iterator[None]:
+        """Have the folder for one command: two would mix their checkpoints and curves.
+
+        Args:
+            goes_on: whether the command goes on with what the folder holds.
+            auto: whether it does so if there is something to go on with.
+            overwrite: whether it deletes what the folder holds.
+
+        Raises:
+            ValueError: where another command trains there, it holds another run, or a link in it
+                leads out of it.
+            OSError: naming the folder, where it cannot be written.
+        """
+        if overwrite and (auto or goes_on):
+            raise ValueError(
+                "--overwrite deletes the run that --ckpt_path goes on with: leave one of them out"
+            )
+        check_inside(self.folder, _LOCK, self.checkpoints.name, self.logs.name)
+        with _made(self.folder), locked(self.folder / _LOCK, self._refuse):
+            if self.holds_a_run() and not (goes_on or overwrite or (auto and self.is_begun())):
+                raise ValueError(
+                    f"{self.folder} holds a run already: go on with it (--ckpt_path last), "
+                    "choose another folder (--run DIR), or delete what it holds (--overwrite)"
+                )
+            if overwrite:
+                self.clear()
+            yield
+
+    def _refuse(self, holder: str) -> None:
+        raise ValueError(
+            f"{holder} trains in {self.folder} right now: choose another folder (--run DIR), or "
+            "end it first"
+        )
+
+
+@contextlib.contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Have a folder; those that are made for it and stay empty are deleted in the end."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        for path in missing:
+            with contextlib.suppress(OSError):
+                path.rmdir()
 
 
 @dataclass
@@ -110,19 +136,19 @@ class Request:
     """A training command line, split into what concerns the run and all the rest.
 
     Attributes:
+        options: all but the others.
         configs: the config files in order; they come before every other option, so that the
             command line beats them wherever it stands.
-        options: the other options.
         run: folder of the run as given, if it was.
         ckpt_path: checkpoint as given: a path, ``best``, ``last`` or ``auto``.
         wants_help: whether help or the resolved config is asked for and nothing is run.
     """
 
     options: list[str]
-    configs: list[Config] = field(default_factory=list)
-    run: str | None = None
-    ckpt_path: str | None = None
-    wants_help: bool = False
+    configs: list[Config]
+    run: str | None
+    ckpt_path: str | None
+    wants_help: bool
 
     @classmethod
     def read(cls, args: Sequence[str]) -> Request:
@@ -136,11 +162,17 @@ class Request:
         parser.add_argument("--run")
         parser.add_argument("--ckpt_path")
         known, options = parser.parse_known_args(rest)
-        wants_help = any(option.split("=")[0] in _HELP for option in options)
         for config in reversed(configs):  # the later one wins
-            _check_sections(config)
+            for name in ("trainer", "model", "data"):
+                value = config.content.get(name, {})
+                if not isinstance(value, dict | str):  # text names a class, or another file
+                    raise ValueError(
+                        f"{config.path}: {name} must hold settings by name, not "
+                        f"{to_json(value):.100}: leave it out where there is nothing to set"
+                    )
             run, checkpoint = config.text_at("run"), config.text_at("ckpt_path")
             known.run, known.ckpt_path = known.run or run, known.ckpt_path or checkpoint
+        wants_help = any(option.split("=")[0] in _HELP for option in options)
         return cls(options, configs, known.run, known.ckpt_path, wants_help)
 
     def names(self) -> set[str]:
@@ -148,21 +180,21 @@ class Request:
         words = [*self.options, *(to_json(config.content) for config in self.configs)]
         return set(re.findall(r"[A-Za-z_][\w.]*", " ".join(words)))
 
-    def resolve(self, subcommand: str) -> tuple[Run, Path | None]:
+    def resolve(self, command: str) -> tuple[Run, Path | None]:
         """Say which folder and which checkpoint are meant.
 
         Raises:
             ValueError: when the command line does not say, or there is no such checkpoint.
         """
-        if subcommand != "fit" and self.ckpt_path in (None, AUTO):
+        if command != "fit" and self.ckpt_path in (None, AUTO):
             raise ValueError(
-                f"say which to {subcommand}: best or last (--run RUN --ckpt_path best), or a path "
+                f"say which to {command}: best or last (--run RUN --ckpt_path best), or a path "
                 "(--ckpt_path RUN/checkpoints/best.ckpt)"
             )
         path = None if self.ckpt_path in (None, *WORDS, AUTO) else Path(str(self.ckpt_path))
         if self.run is not None:
             run = Run(Path(self.run))
-        elif path is not None and not (subcommand == "fit" and self.configs):
+        elif path is not None and not (command == "fit" and self.configs):
             run = Run.of_checkpoint(path)
         else:
             run = self._named_run()
@@ -173,28 +205,13 @@ class Request:
             path = run.checkpoint(str(self.ckpt_path))
         if path is not None and not path.is_file():
             others = ", ".join(map(str, sorted(path.parent.glob("*.ckpt"))))
-            further = f"; there are {others}" if others else ""
-            if not others and subcommand == "fit":
-                further = ": nothing to resume. Leave --ckpt_path out to train from the start"
-            raise ValueError(f"no checkpoint at {path}{further}")
+            raise ValueError(f"no checkpoint at {path}{f'; there are {others}' if others else ''}")
         return run, path
 
     def _named_run(self) -> Run:
+        """Return the run of a run's own config, or the one named after the config files."""
         if not self.configs:
             raise ValueError("say where the run is: --run DIR, or a --config whose name it gets")
         paths = [Path(config.path) for config in self.configs]
-        for path in paths:
-            if path.name == Run(path.parent).config.name:
-                return Run(path.parent)  # the settings that a run keeps
-        return Run(Path("runs") / "-".join(path.stem for path in paths))
-
-
-def _check_sections(config: Config) -> None:
-    """Check what each part of a training config is, before the parser reads it."""
-    for name in ("trainer", "model", "data"):
-        value = config.content.get(name, {})
-        if not isinstance(value, dict | str):  # text names a class, or another file
-            raise ValueError(
-                f"{config.path}: {name} must hold settings by name, not {to_json(value):.100}: "
-                "leave it out where there is nothing to set"
-            )
+        own = [path.parent for path in paths if path.name == Run(path.parent).config.name]
+        return Run(own[0] if own else Path("runs") / "-".join(path.stem for path in paths))

@@ -38,13 +38,7 @@ def reported(trainer: Trainer, stop: StopRequests, folder: Path, requeued: bool)
     """Say how a run that was told to stop goes on, and keep what ended it as the reason.
 
     A process that another one started ends well after an agreed end: Lightning kills all processes
-    as soon as one of them does not.
-
-    Args:
-        trainer: does the work.
-        stop: notes the signals to this process.
-        folder: of the run.
-        requeued: whether a cluster's job is queued again when it is warned of its end.
+    as soon as one of them does not. A job that is ``requeued`` is queued again when it is warned.
 
     Raises:
         SystemExit: when the run was told to stop, or ``stop`` ended it before its first step.
@@ -80,9 +74,6 @@ class OwnSignals(Callback):
 
     Lightning's handler speaks to the other processes from within the handler, which hangs where
     these do something else at that moment.
-
-    Args:
-        stop: notes the signals to this process.
     """
 
     def __init__(self, stop: StopRequests) -> None:
@@ -99,20 +90,16 @@ class OwnSignals(Callback):
 class LastCheckpoint(Checkpoint):
     """Keeps ``last.ckpt``, and ends training by agreement of all processes.
 
-    It saves after every validation, and between two steps when some minutes have passed, when an
-    epoch ended, and when any process was told to stop. The end of training replaces ``last.ckpt``
-    after all else that other callbacks do then: a run that is killed before goes on from an earlier
-    checkpoint, so that what belongs to its end, as figures, is made. So this must be the last of
-    the callbacks.
+    It saves after every validation, at the end of training, and between two steps when some minutes
+    have passed, when an epoch ended, and when any process was told to stop. It must be the last of
+    the callbacks, so that it saves what the others kept. Lightning logs a step after its callbacks:
+    a checkpoint lies beside ``last.ckpt`` until that is done, and then replaces it.
 
     Args:
         path: the file; ``None`` to end when told to without saving.
-        minutes: between two checkpoints at most.
+        minutes: between two checkpoints at most; below 0 is a ``ValueError``.
         stop: notes the signals to this process.
         step: that this process goes on from.
-
-    Raises:
-        ValueError: for a number of minutes below 0.
     """
 
     def __init__(self, path: Path | None, minutes: float, stop: StopRequests, step: int) -> None:
@@ -121,17 +108,13 @@ class LastCheckpoint(Checkpoint):
         self._path, self._seconds, self._stop = path, 60 * minutes, stop
         self._first = step
         self._step_saved: int | None = step or None
-        self._due = self._validating = self._at_end = False
+        self._due = self._validating = self._unpublished = False
         self._between_steps = True
         self._told = 0
         self._saved = time.monotonic()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Compare this process with the others.
-
-        Raises:
-            ValueError: where they do not go on from the same step.
-        """
+        """Refuse processes that do not go on from the same step."""
         first, last = smallest(trainer, [self._first]), largest(trainer, [self._first])
         if first != last:
             raise ValueError(
@@ -144,10 +127,9 @@ class LastCheckpoint(Checkpoint):
         self._stop.at_once = False
         self._saved = time.monotonic()
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         """Stop, if that was agreed, when the last step is saved and logged."""
+        self._publish(trainer)
         if self._told and (self._path is None or self._step_saved == trainer.global_step):
             self._end(trainer)
 
@@ -166,14 +148,7 @@ class LastCheckpoint(Checkpoint):
         """Save at the end of the next step, where no validation has saved this one."""
         self._due |= self._step_saved != trainer.global_step
 
-    def on_validation_batch_start(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def on_validation_batch_start(self, trainer: Trainer, *_: Any) -> None:
         """Stop if it is time to; all processes have the same number of batches."""
         if not trainer.sanity_checking:
             self._agree(trainer)
@@ -181,6 +156,7 @@ class LastCheckpoint(Checkpoint):
                 self._validating = True
                 if self._between_steps and not _is_over(trainer):
                     self._save(trainer)
+                    self._publish(trainer)
                 self._end(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -203,13 +179,10 @@ class LastCheckpoint(Checkpoint):
                 counts.update(ready=done + 1, started=done + 1, processed=done, completed=done)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Have the end of training take the place of the last checkpoint."""
-        if self._path is None:
-            return
-        if not self._at_end:
-            trainer.save_checkpoint(self._path)
-        elif trainer.is_global_zero:
-            os.replace(self._end_path(), self._path)
+        """Save, where nothing before knew that training would end."""
+        if self._step_saved != trainer.global_step:
+            self._save(trainer)
+        self._publish(trainer)
 
     def _agree(self, trainer: Trainer) -> None:
         due = self._due or time.monotonic() - self._saved >= self._seconds
@@ -219,20 +192,18 @@ class LastCheckpoint(Checkpoint):
     def _save(self, trainer: Trainer) -> None:
         if self._path is None:
             return
-        self._at_end = _is_over(trainer)
-        trainer.save_checkpoint(self._end_path() if self._at_end else self._path, False)
-        if not self._at_end:
-            self._step_saved = trainer.global_step
+        trainer.save_checkpoint(self._path.with_suffix(".new"))
+        self._step_saved, self._unpublished = trainer.global_step, True
         self._due, self._saved = False, time.monotonic()
+
+    def _publish(self, trainer: Trainer) -> None:
+        if self._unpublished and self._path is not None and trainer.is_global_zero:
+            os.replace(self._path.with_suffix(".new"), self._path)
+        self._unpublished = False
 
     def _end(self, trainer: Trainer) -> None:
         saved = None if self._path is None else self._step_saved
         raise Stopped(self._told, trainer.global_step, saved)
-
-    def _end_path(self) -> Path:
-        """Where the end lies until all that belongs to it is made."""
-        assert self._path is not None
-        return self._path.with_suffix(".end")
 
 
 def _is_over(trainer: Trainer) -> bool:

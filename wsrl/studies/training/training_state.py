@@ -1,18 +1,23 @@
 """The training state in a checkpoint, checked before a trainer loads it.
 
-Lightning does not: without an optimiser's state, training would silently begin again.
+Lightning does not: without an optimiser's state, training would silently begin again. PyTorch's
+fused optimisers take for granted that a state has as many numbers as its parameter: with fewer they
+write beyond its memory.
 """
 
 from __future__ import annotations
 
-import reprlib
-from collections.abc import Mapping
+import copy
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+from torch.optim import LBFGS, Optimizer, SparseAdam
 
 from wsrl.recorded import is_plain
-from wsrl.studies.training.optimizer_state import check_optimizer_state, is_alike
+from wsrl.torch_files import tensors_in
 
 
 class TrainingStateCheck(Callback):
@@ -32,11 +37,7 @@ class TrainingStateCheck(Callback):
         self._checkpoint = checkpoint
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Check it.
-
-        Raises:
-            ValueError: naming the checkpoint and what does not fit.
-        """
+        """Check it."""
         checkpoint, self._checkpoint = self._checkpoint, None
         # Strategies that share out the optimisers read their states in formats of their own.
         if trainer.ckpt_path is None or not trainer.strategy.lightning_restore_optimizer:
@@ -45,25 +46,24 @@ class TrainingStateCheck(Callback):
             if checkpoint is None:
                 raise ValueError("it holds no callbacks")
             check_training_state(trainer, checkpoint)
-            self._steps = checkpoint["global_step"]
         except ValueError as error:
-            raise ValueError(
-                f"{trainer.ckpt_path} is damaged or not to be trusted, training cannot go on from "
-                f"it: {error}"
-            ) from error
+            raise _damaged(trainer, str(error)) from error
+        self._steps = checkpoint["global_step"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Check that the counters say what the checkpoint says.
-
-        Raises:
-            ValueError: where training would begin at another step.
-        """
+        """Check that the counters say what the checkpoint says."""
         steps, self._steps = self._steps, None
         if steps is not None and trainer.global_step != steps:
-            raise ValueError(
-                f"{trainer.ckpt_path} is damaged or not to be trusted: it is of step {steps}, but "
-                f"its loops count {trainer.global_step}"
+            raise _damaged(
+                trainer, f"it is of step {steps}, but its loops count {trainer.global_step}"
             )
+
+
+def _damaged(trainer: Trainer, reason: str) -> ValueError:
+    return ValueError(
+        f"{trainer.ckpt_path} is damaged or not to be trusted, training cannot go on from it: "
+        f"{reason}"
+    )
 
 
 def check_training_state(trainer: Trainer, checkpoint: Mapping[str, Any]) -> None:
@@ -81,8 +81,7 @@ def check_training_state(trainer: Trainer, checkpoint: Mapping[str, Any]) -> Non
     for name, own in (("optimizer_states", trainer.optimizers), ("lr_schedulers", schedulers)):
         saved = checkpoint[name]
         if not isinstance(saved, list) or len(saved) != len(own):
-            held = len(saved) if isinstance(saved, list) else f"a {type(saved).__name__}"
-            raise ValueError(f"its {name} hold {held}, the model needs {len(own)}")
+            raise ValueError(f"its {name} are not a list of {len(own)}")
     for optimizer, saved in zip(trainer.optimizers, checkpoint["optimizer_states"], strict=True):
         try:
             check_optimizer_state(optimizer, saved, began=checkpoint["global_step"] > 0)
@@ -90,42 +89,123 @@ def check_training_state(trainer: Trainer, checkpoint: Mapping[str, Any]) -> Non
             raise ValueError(f"its optimiser's state does not fit the model ({error})") from error
     for scheduler, saved in zip(schedulers, checkpoint["lr_schedulers"], strict=True):
         _check_scheduler(scheduler, saved)
-    loops = checkpoint["loops"]
-    found = loops.get("fit_loop") if isinstance(loops, dict) else None
-    if not _holds_all(found, trainer.fit_loop.state_dict()):
+    loops = checkpoint["loops"] if isinstance(checkpoint["loops"], dict) else {}
+    if not _fits(loops.get("fit_loop"), trainer.fit_loop.state_dict(), whole=True):
         raise ValueError("its loops are no counters of training")
+
+
+def check_optimizer_state(optimizer: Optimizer, saved: Any, began: bool) -> None:
+    """Check what ``optimizer.state_dict()`` once returned against the parameters that it is for.
+
+    Tensors must be dense and without overlap. For the optimisers of ``torch.optim``, and for those
+    derived from them, names and shapes must be those that one step of such an optimiser makes.
+
+    Args:
+        optimizer: will load the state.
+        saved: the state.
+        began: whether steps had been made.
+
+    Raises:
+        ValueError: saying what does not fit.
+    """
+    if type(optimizer).load_state_dict is not Optimizer.load_state_dict:
+        return  # in a format of its own, which it reads itself
+    own = optimizer.state_dict()["param_groups"]
+    held = saved if isinstance(saved, dict) else {}
+    states, groups = held.get("state"), held.get("param_groups")
+    if not isinstance(states, dict) or not isinstance(groups, list) or len(groups) != len(own):
+        raise ValueError(f"it has no state and {len(own)} param_groups")
+    if not _fits(groups, own):
+        raise ValueError("the options of its param_groups are of another kind")
+    params = [group.get("params") for group in groups]
+    more = [group[name] for group in groups for name in group if name not in own[0]]
+    if not is_plain([params, more]) or params != [group["params"] for group in own]:
+        raise ValueError("its param_groups have other parameters")
+    known = {index for group in own for index in group["params"]}
+    if not states.keys() <= known or not all(isinstance(each, dict) for each in states.values()):
+        raise ValueError(f"its state is not by parameter, 0 to {len(known) - 1}, and by name")
+    if not all(map(is_dense, tensors_in(states))):
+        raise ValueError("a tensor of it is not dense")
+    if (expected := _after_one_step(optimizer, groups)) is None:
+        return
+    for group in groups:
+        kept, wanted = ([found.get(i) for i in group["params"]] for found in (states, expected))
+        if began and any(wanted) and not any(kept):
+            raise ValueError("it is empty after the first step")
+    for index, state in states.items():
+        # An optimiser of one's own may keep more than PyTorch's.
+        for name, wanted in expected.get(index, {}).items() if state else ():
+            if name not in state or not _fits(state[name], wanted):
+                raise ValueError(f"the {name} of parameter {index} is missing or does not fit")
+
+
+def _after_one_step(
+    optimizer: Optimizer, groups: Sequence[Mapping[str, Any]]
+) -> dict[int, dict[str, Any]] | None:
+    """Return the states that one step makes in a copy, or ``None`` where that tells nothing."""
+    classes = [c for c in type(optimizer).__mro__ if f"{c.__module__}.".startswith("torch.optim.")]
+    # What LBFGS keeps changes its kind, SparseAdam takes no dense gradients; of others' optimisers
+    # nothing is known.
+    if classes[0] in (Optimizer, LBFGS, SparseAdam):
+        return None
+    tried = copy.deepcopy(optimizer)
+    for group in tried.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = torch.ones_like(parameter)
+    try:
+        tried.load_state_dict({"state": {}, "param_groups": copy.deepcopy(groups)})
+        for group, wanted in zip(tried.param_groups, optimizer.param_groups, strict=True):
+            if lacking := sorted(wanted.keys() - group.keys()):  # which PyTorch does not add
+                raise ValueError(f"a group lacks {', '.join(lacking)}")
+        with torch.enable_grad():
+            tried.step(lambda: 0.0)
+    except Exception as error:  # options can be wrong in any way
+        reason = (str(error).splitlines() or [""])[0]
+        raise ValueError(f"with its options no step can be made: {reason:.200}") from error
+    found: dict[int, dict[str, Any]] = tried.state_dict()["state"]
+    return found
 
 
 def _check_scheduler(scheduler: Any, saved: Any) -> None:
     """Check a scheduler's state, every entry of which becomes an attribute of the scheduler."""
-    if not isinstance(saved, dict):
-        raise ValueError(f"its lr_schedulers hold a {type(saved).__name__}")
     own = scheduler.state_dict()
-    for name, value in saved.items():
-        if not isinstance(name, str):
-            raise ValueError("its scheduler's state is not by name")
-        fits = is_alike(value, own[name]) if name in own else not hasattr(type(scheduler), name)
-        if not fits:
-            raise ValueError(f"its scheduler's {name} is {reprlib.repr(value)}")
-    if "last_epoch" in own and "last_epoch" not in saved:
-        raise ValueError("its scheduler has no last_epoch")
+    if not _fits(saved, own) or not own.keys() & {"last_epoch"} <= saved.keys():
+        raise ValueError("its lr_schedulers hold no state of such a scheduler")
+    if any(not isinstance(n, str) or hasattr(type(scheduler), n) for n in saved.keys() - own):
+        raise ValueError("its lr_schedulers would replace methods")
 
 
-def _holds_all(found: Any, own: Any) -> bool:
-    """Whether nested dictionaries have all the names of others, and values where these do."""
-    if not isinstance(own, dict):
-        return isinstance(found, dict | list) == isinstance(own, list)
-    return isinstance(found, dict) and all(
-        name in found and _holds_all(found[name], own[name]) for name in own
-    )
+def is_dense(tensor: Tensor) -> bool:
+    """Whether a tensor's numbers lie side by side in memory, in whatever order of its axes."""
+    if tensor.layout is not torch.strided or tensor.is_meta:
+        return False
+    alike = torch.empty_like(tensor, device="meta")  # keeps the strides of dense tensors alone
+    return tensor.numel() == 0 or alike.stride() == tensor.stride()
 
 
-def are_counters(found: object) -> bool:
-    """Whether nested dictionaries and lists hold nothing but whole numbers and booleans."""
-    return is_plain(found) and _counts(found)
+def _is_number(value: Any) -> bool:
+    """Whether a value is one number, as steps are counted: a plain one before PyTorch 1.12."""
+    known = isinstance(value, Tensor) and value.ndim == 0 and not value.is_meta
+    return type(value) in (int, float) or known
 
 
-def _counts(found: Any) -> bool:
-    if isinstance(found, dict | list):
-        return all(map(_counts, found.values() if isinstance(found, dict) else found))
-    return type(found) in (int, bool)
+def _fits(saved: Any, own: Any, whole: bool = False) -> bool:
+    """Whether a value is of the kind of another, the same inside; if ``whole``, with all names."""
+    if isinstance(own, dict):
+        return isinstance(saved, dict) and all(
+            _fits(saved[name], own[name], whole) if name in saved else not whole for name in own
+        )
+    if own is None:
+        return isinstance(saved, Tensor) or is_plain(saved)
+    if saved is None:
+        return not whole
+    if isinstance(own, list | tuple):
+        if not isinstance(saved, list | tuple):
+            return False
+        return all(map(_fits, saved, own)) if len(saved) == len(own) else is_plain(list(saved))
+    if isinstance(own, Tensor) and isinstance(saved, Tensor):
+        kinds = [(each.is_floating_point(), each.is_complex()) for each in (saved, own)]
+        return saved.shape == own.shape and kinds[0] == kinds[1]
+    if _is_number(own):  # PyTorch takes some options as a tensor of one number, too
+        return _is_number(saved)
+    return type(saved) is type(own)
