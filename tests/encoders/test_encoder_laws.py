@@ -122,7 +122,7 @@ def test_training_lowers_the_loss(name: str) -> None:
     weights.flat.mul_(scales)
     optimizer = torch.optim.Adam(encoder.parameters(), lr=0.01)
     losses = []
-    for _ in range(40):
+    for _ in range(60):
         loss = (encoder(weights)[:, :1] - scales).square().mean()
         optimizer.zero_grad()
         loss.backward()

@@ -22,7 +22,6 @@ from wsrl.problems import (
     get_trainable_problem,
     list_problems,
     list_trainable_problems,
-    register_problem,
 )
 from wsrl.problems.registry import PROBLEMS
 from wsrl.zoos import BuildSettings, build_zoo, open_zoo
@@ -96,13 +95,6 @@ def test_a_problem_that_does_not_load_is_named_and_harms_no_other(
         assert "formal_languages" in list_problems()
     with pytest.raises(ValueError, match="unknown problem 'echo'"):
         get_problem("echo")
-
-
-def test_only_problems_can_be_registered_and_once() -> None:
-    with pytest.raises(TypeError, match="subclasses of Problem"):
-        register_problem(int)
-    with pytest.raises(ValueError, match=r"'formal_languages' is registered already \(wsrl\."):
-        register_problem(type("Twin", (FormalLanguages,), {}))
 
 
 def test_an_unknown_problem_lists_the_choices() -> None:

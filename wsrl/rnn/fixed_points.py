@@ -172,10 +172,7 @@ def settled_states(
 
 
 def spectral_radius(matrices: Tensor) -> Tensor:
-    """Return the largest modulus of an eigenvalue, ``(..., n, n)`` to ``(...)``.
-
-    It is infinite for matrices that are not finite.
-    """
+    """Return the largest modulus of an eigenvalue; infinite for matrices that are not finite."""
     finite = matrices.isfinite().flatten(-2).all(-1)
     safe = torch.where(finite[..., None, None], matrices, 0)
     radius: Tensor = torch.linalg.eigvals(safe).abs().amax(-1)
