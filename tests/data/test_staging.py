@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.zoos.building import FORK
 from tests.zoos.test_published import write_images, write_languages
 from wsrl.data import ZooDataModule, staging
 from wsrl.zoos import ZooError, open_zoo
