@@ -400,7 +400,8 @@ REFUSED = {
     f"{FIT} --ckpt_path nope.ckpt": "no checkpoint at nope.ckpt",
     f"{FIT} --ckpt_path last": "last.ckpt: nothing to resume",
     f"{FIT} --run RUN": "--overwrite",  # which holds one
-    f"{FIT} --model PredictionModule --model.target nope": "nope",
+    "fit --model PredictionModule --data.zoo ZOO --run NEW --model.target nope "
+    "--model.pretrained RUN/checkpoints/best.ckpt": "choose one of task, performance, step",
     "fit": "--run DIR",
     "fit --run NEW": "arguments are required: ",
     "test": "--ckpt_path",
