@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from wsrl._process import find_own_modules
 from wsrl.cli.commands import COMMANDS, command
 from wsrl.cli.parsing import Count, Index, Options
 from wsrl.environment import check_training
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from wsrl.data import ZooDataModule
 
 
-@command("fit", own_modules=True)
+@command("fit")
 def fit(words: Sequence[str]) -> None:
     """Train a model: emulation (pre-training) or prediction of a property.
 
@@ -37,13 +38,13 @@ def fit(words: Sequence[str]) -> None:
     _train("fit", words)
 
 
-@command("validate", own_modules=True)
+@command("validate")
 def validate(words: Sequence[str]) -> None:
     """Evaluate a checkpoint (--run DIR --ckpt_path best) on the validation and OOD splits."""
     _train("validate", words)
 
 
-@command("test", own_modules=True)
+@command("test")
 def test(words: Sequence[str]) -> None:
     """Evaluate a checkpoint on the validation, OOD (and test) splits, and keep the numbers.
 
@@ -52,7 +53,7 @@ def test(words: Sequence[str]) -> None:
     _train("test", words)
 
 
-@command("predict", own_modules=True)
+@command("predict")
 def predict(words: Sequence[str]) -> None:
     """Write the embeddings (and predictions) of a whole zoo to one file.
 
@@ -67,6 +68,7 @@ def _train(name: str, words: Sequence[str]) -> None:
     with StopRequests(at_once=not is_launched()) as stop:
         from wsrl.studies.training.command import run_training
 
+        find_own_modules()  # not before: libraries look for optional ones of other names
         run_training(name, words, stop, inspect.getdoc(COMMANDS[name].function) or "")
 
 
