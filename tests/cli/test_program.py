@@ -398,7 +398,7 @@ REFUSED = {
     f"{FIT} --trainer.gradient_clip_val 1": "gradient_clip_val=1",
     f"{FIT} --config nope.yaml": "no config file at nope.yaml",
     f"{FIT} --ckpt_path nope.ckpt": "no checkpoint at nope.ckpt",
-    f"{FIT} --ckpt_path last": "last.ckpt: nothing to resume",
+    f"{FIT} --ckpt_path last": "no checkpoint at ",
     f"{FIT} --run RUN": "--overwrite",  # which holds one
     "fit --model PredictionModule --data.zoo ZOO --run NEW --model.target nope "
     "--model.pretrained RUN/checkpoints/best.ckpt": "choose one of task, performance, step",
