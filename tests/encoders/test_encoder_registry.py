@@ -69,17 +69,13 @@ def test_only_encoders_can_be_registered() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(SMALL))
-def test_an_unknown_option_lists_the_options(name: str) -> None:
+def test_unknown_options_and_sizes_below_one_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match="no option hidden_size; it has: embedding_dim") as caught:
         create_encoder(name, SPEC, hidden_size=3)
     assert all(option in str(caught.value) for option in SMALL[name])
     config = {"class_path": f"wsrl.encoders.{name}", "init_args": {"hidden_size": 3}}
     with pytest.raises(ValueError, match="no option hidden_size"):
         build_encoder(config, SPEC)
-
-
-@pytest.mark.parametrize("name", sorted(SMALL))
-def test_sizes_below_one_are_refused(name: str) -> None:
     for option in ("embedding_dim", *SMALL[name]):
         options = SMALL[name] | {option: 0}
         with pytest.raises(ValueError, match=f"{option} must be a whole number of at least 1"):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from wsrl.problems import Column, Problem, create_problem
-from wsrl.problems.base import DTYPES
+from wsrl.problems.columns import DTYPES
 from wsrl.rnn import RNNSpec
 from wsrl.safe_files import read_regular
 from wsrl.strict_json import LARGEST_JSON, parse_json
