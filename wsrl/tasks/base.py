@@ -25,10 +25,9 @@ import wsrl
 from wsrl.class_paths import class_path
 from wsrl.encoders import Encoder, embed
 from wsrl.rnn import RNNSpec, RNNWeights
-from wsrl.tasks.evaluation import EvaluationData
+from wsrl.tasks.evaluation import EvaluationData, Remark
 from wsrl.tasks.metrics import everywhere
 from wsrl.tasks.optimizers import Config, build, describe_optimizer, describe_scheduler
-from wsrl.tasks.remarks import Remark
 from wsrl.tasks.state_dicts import checked_load
 from wsrl.torch_files import read_torch_file
 

@@ -14,12 +14,12 @@ from wsrl.encoders import Encoder
 from wsrl.encoders.base import EncoderLike
 from wsrl.rnn import RNNSpec, RNNWeights
 from wsrl.tasks.base import COLUMNS, TaskModule
+from wsrl.tasks.evaluation import Remark, remarks_on_target
 from wsrl.tasks.figures import PredictionFigures
 from wsrl.tasks.heads import HeadLike, PredictionHead, RunningScale, make_head
 from wsrl.tasks.metrics import everywhere, mean
 from wsrl.tasks.optimizers import OptimizerLike, SchedulerLike
 from wsrl.tasks.pretrained import check_same_encoder, load_pretrained_encoder, make_encoder
-from wsrl.tasks.remarks import Remark, remarks_on_target
 from wsrl.tasks.targets import CLASS_LOSSES, make_target
 
 if TYPE_CHECKING:

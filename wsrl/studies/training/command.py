@@ -51,12 +51,7 @@ from wsrl.terminal import note, say
 
 
 def run_training(command: str, args: Sequence[str], stop: StopRequests) -> None:
-    """Run one of the four commands.
-
-    Args:
-        command: ``fit``, ``validate``, ``test`` or ``predict``.
-        args: the words after it.
-        stop: notes the signals to this process.
+    """Run one of the four commands on the words after it; ``stop`` notes the signals.
 
     Raises:
         ValueError: where settings are wrong, or contradict a checkpoint or a folder.
@@ -286,17 +281,9 @@ class TrainingCLI(LightningCLI):
             )
         out = Path(self.config["out"] or self.run.folder / "embeddings.safetensors")
         check_suffix(out)
-        results = self.trainer.predict(
-            self.model, self.datamodule, ckpt_path=path, weights_only=True
-        )
+        found = self.trainer.predict(self.model, self.datamodule, ckpt_path=path, weights_only=True)
         splits = self.datamodule.eval_splits("predict")
-        results = [results] if len(splits) == 1 else results  # Lightning leaves out a single list
-        found = [b["embedding"] for part in results or [] for b in part if "embedding" in b]
-        if found and not any(bool(each.isfinite().all(-1).any()) for each in found):
-            raise ValueError(  # single RNNs may have none
-                f"{path} gives no finite embedding, as of a model whose training diverged; nothing "
-                "is written"
-            )
+        results = [found] if len(splits) == 1 else found  # Lightning leaves out a single list
         zoo, target = self.datamodule.zoo, getattr(self.model, "target", None)
         count = write_predictions(out, results or [], splits, source, zoo, target)
         say(f"written: {out} ({count} snapshots)")
