@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from wsrl.rnn import RNNSpec
-from wsrl.zoos import export_official, import_official
+from wsrl.zoos import export_published, import_published
 from wsrl.zoos.published.npy import Header
 
 STEPS = (0, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
@@ -55,9 +55,9 @@ def measured(what: str, source: str, out: str) -> None:
     start = time.perf_counter()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if what == "import":
-        import_official(source, out, quiet=True)
+        import_published(source, out, quiet=True)
     else:
-        export_official(source, out)
+        export_published(source, out)
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(f"{what}: {seconds:.1f} s, peak {peak / 1024:.0f} MB ({before / 1024:.0f} at the start)")

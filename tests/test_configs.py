@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -125,7 +124,7 @@ def test_prediction_configs_train(name: str, zoo_path: Path, tmp_path: Path) -> 
 STUDIES = sorted(str(path) for path in (CONFIGS.parent / "benchmarks").glob("*.yaml"))
 
 
-@pytest.mark.parametrize("name", [*BENCHMARKS, *STUDIES])
+@pytest.mark.parametrize("name", [n for n in (*BENCHMARKS, *STUDIES) if "smoke" not in n])
 def test_benchmark_configs_are_checked_whole(
     name: str,
     zoo_path: Path,
@@ -134,8 +133,6 @@ def test_benchmark_configs_are_checked_whole(
     request: pytest.FixtureRequest,
 ) -> None:
     monkeypatch.setenv("WSRL_IMAGES", str(request.getfixturevalue("mnist")))
-    usage = shutil.disk_usage(tmp_path)._replace(free=10**12)  # the published tier's 15 seeds
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     ran: list[int] = []
     monkeypatch.setattr(benchmark, "run_grid", lambda *given: ran.append(len(given[1])) or {})
     out = ["--out", str(tmp_path / "out"), "--seeds", "[0]"]  # all seeds have the same cells

@@ -59,7 +59,7 @@ def check_training() -> None:
         _check_set("srun", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NODEID")
     elif "RANK" in known:
         _check_rank("torchrun", "RANK", "RANK", "WORLD_SIZE")
-    elif int(known.get("LOCAL_RANK", "0")) > 0:
+    if int(known.get("LOCAL_RANK", "0")) > 0:
         _check_set("torchrun", "LOCAL_RANK", "MASTER_PORT")
 
 
@@ -83,13 +83,7 @@ def _check_rank(launcher: str, sign: str, rank: str, count: str) -> None:
 
 @dataclass(frozen=True)
 class Place:
-    """What is this process's to do.
-
-    Attributes:
-        device: what it computes on.
-        workers: processes that it starts.
-        part: its share of the shards, ``(i, n)``; ``None`` for all.
-    """
+    """What is this process's to do: a part ``(i, n)`` of the shards, or all, by its workers."""
 
     device: str
     workers: int
@@ -102,16 +96,10 @@ def find_place(
     nodes: int | None = None,
     part: tuple[int, int] | None = None,
 ) -> Place:
-    """Return the share of a zoo that this process builds.
+    """Return the share of a zoo that this process builds; arguments as of ``wsrl zoo build``.
 
     Started by torchrun or srun with others, it has the share of its rank, and the device of its
     local rank. Else it has the share of its node (``NODE_RANK``, from 0), or ``part``.
-
-    Args:
-        device: ``auto``, ``cpu`` or ``cuda``; any torch device where there is one process.
-        devices: processes on every machine, by default 1.
-        nodes: machines, by default 1.
-        part: a share given by the user.
 
     Raises:
         ValueError: for sizes or devices that cannot be had, or where two things say which share.

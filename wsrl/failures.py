@@ -63,15 +63,9 @@ def describe(error: BaseException) -> Failure:
 
 
 def attempt(command: str, run: Callable[[], int | None], goes_on: bool = False) -> int:
-    """Run a command; if it fails, print why in one message.
+    """Run a command; if it fails, print why in one message. Return the exit status.
 
-    Args:
-        command: its name, for the message.
-        run: does the work; returns the exit status, where it is not 0.
-        goes_on: whether it goes on with its work when it is run again.
-
-    Returns:
-        The exit status.
+    A command that ``goes_on`` with its work when it is run again says so if it was stopped.
     """
     again = "; run the same command again to go on" if goes_on else ""
     try:

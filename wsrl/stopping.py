@@ -49,12 +49,7 @@ class StopRequests:
         self._before = {}
 
     def raise_if_any(self) -> None:
-        """End, if a signal came, in the way that it would have ended the process.
-
-        Raises:
-            KeyboardInterrupt: after an interruption at the keyboard.
-            SystemExit: after another signal, with the status by which shells report it.
-        """
+        """End by ``KeyboardInterrupt`` or ``SystemExit``, if a signal came."""
         if self.signal is signal.SIGINT:
             raise KeyboardInterrupt
         if self.signal is not None:

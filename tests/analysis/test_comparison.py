@@ -13,7 +13,6 @@ from scipy import stats
 
 from wsrl.analysis.comparison import (
     BETTER,
-    Difference,
     Estimate,
     estimate,
     paired_difference,
@@ -75,9 +74,9 @@ def test_a_constant_added_to_both_leaves_paired_differences(
 def test_a_constant_added_to_one_moves_the_difference() -> None:
     ours, theirs = {0: 1.0, 1: 5.0, 2: 9.0}, {0: 0.5, 1: 4.5, 2: 8.5}
     found = paired_difference(ours, theirs)
-    assert found == Difference(0.5, 0.5, 0.5, 3, 0.25)  # whatever the seeds did, it did to both
+    assert found == Estimate(0.5, 0.5, 0.5, 3, 0.25)  # whatever the seeds did, it did to both
     moved = paired_difference({seed: value + 1 for seed, value in ours.items()}, theirs)
-    assert moved == Difference(1.5, 1.5, 1.5, 3, 0.25)
+    assert moved == Estimate(1.5, 1.5, 1.5, 3, 0.25)
 
 
 def test_the_sign_flip_test_counts_all_choices_of_signs() -> None:

@@ -11,10 +11,10 @@ import lightning.pytorch  # noqa: F401 here, since its log keeps the stderr it f
 import pytest
 import torch
 import yaml
-from safetensors import safe_open
 
 import wsrl
 from wsrl.cli import main
+from wsrl.zoos.tensors import read_metadata, read_tensors
 
 TINY_ZOO = ["--num_tokens", "2", "--length", "8", "--max_n", "3", "--min_difference", "-2"]
 TINY_ZOO += ["--evaluated_strings", "8", "--stored_strings", "4", "--hidden_size", "4"]
@@ -172,30 +172,26 @@ def test_what_a_zoo_says_is_shown_as_text(
     assert json.loads(capsys.readouterr().out)["path"] == str(folder)
 
 
-def test_a_run_has_one_folder(run: Path, zoo_path: Path) -> None:
-    assert sorted(path.name for path in run.iterdir()) == [
+def test_a_run_has_one_folder_and_no_other_run_gets_it(
+    run: Path, config: Path, zoo_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert {path.name for path in run.iterdir()} == {
         *("checkpoints", "config.yaml", "cost.json", "logs")
-    ]
-    assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+    }
+    assert {p.name for p in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     assert list((run / "logs").glob("events.*"))
-    config = yaml.safe_load((run / "config.yaml").read_text())
-    assert config["model"]["init_args"]["encoder"]["init_args"]["probing_length"] == 3
-    assert config["model"]["init_args"]["weight_decay"] == 0.01  # a default, resolved
-    assert config["data"]["zoo"] == str(zoo_path)
-    assert config["seed_everything"] == 0
+    written = yaml.safe_load((run / "config.yaml").read_text())
+    assert written["model"]["init_args"]["encoder"]["init_args"]["probing_length"] == 3
+    assert written["model"]["init_args"]["weight_decay"] == 0.01  # a default, resolved
+    assert written["data"]["zoo"] == str(zoo_path)
     last = load(run / "checkpoints" / "last.ckpt")
     assert last["global_step"] == 4
     assert last["hyper_parameters"]["spec"] == wsrl.open_zoo(zoo_path).spec.to_dict()
     module = wsrl.EmulationModule.load_from_checkpoint(run / "checkpoints" / "best.ckpt")
     assert type(module.encoder).__name__ == "InteractiveProbing"
-
-
-def test_a_folder_that_holds_a_run_is_refused(
-    run: Path, config: Path, zoo_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
     before = (run / "checkpoints" / "last.ckpt").read_bytes()
-    args = ["fit", "--config", str(config), "--data.zoo", str(zoo_path), "--run", str(run)]
-    message = failed(capsys, *args)
+    args = ["--config", str(config), "--data.zoo", str(zoo_path), "--run", str(run)]
+    message = failed(capsys, "fit", *args)
     assert "--ckpt_path last" in message
     assert "--overwrite" in message
     assert (run / "checkpoints" / "last.ckpt").read_bytes() == before
@@ -281,20 +277,16 @@ def test_a_checkpoint_is_enough_to_test_from_any_folder(
 def test_predict_writes_every_snapshot_with_its_split(
     run: Path, tmp_path: Path, zoo: wsrl.zoos.Zoo
 ) -> None:
-    out = tmp_path / "embeddings.safetensors"
-    checkpoint = str(run / "checkpoints" / "best.ckpt")
+    out, checkpoint = tmp_path / "embeddings.safetensors", str(run / "checkpoints/best.ckpt")
     assert main(["predict", "--ckpt_path", checkpoint, "--out", str(out)]) == 0
-    with safe_open(out, "pt") as file:
-        metadata = json.loads(file.metadata()["wsrl"])
-        found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 not a dict
+    found, metadata = read_tensors(out), read_metadata(out)
     assert metadata["splits"] == ["train", "validation", "ood"]
     assert metadata["checkpoint"] == checkpoint
     data = wsrl.ZooDataModule(str(zoo.path))
     for index, split in enumerate(metadata["splits"]):
         assert found["row"][found["split"] == index].tolist() == list(data.rows(split))
-    for name in ("run", "step", "task"):
-        assert torch.equal(found[name].long(), zoo.read(name).long())
-    assert torch.equal(found["performance"], zoo.read("performance").float())
+    for name in ("run", "step", "task", "performance"):
+        assert torch.equal(found[name].double(), zoo.read(name).float().double())
     module = wsrl.EmulationModule.load_from_checkpoint(checkpoint).eval()
     with torch.no_grad():
         embedding = module.embed(wsrl.RNNWeights(zoo.read("weights"), zoo.spec))
@@ -367,10 +359,8 @@ def test_a_property_is_predicted_from_a_pretrained_encoder(
     metrics = json.loads((folder / "test.json").read_text())["metrics"]
     assert {"validation/exact_match", "ood/part_accuracy"} <= set(metrics)
     assert main(["predict", "--run", str(folder), "--ckpt_path", "best"]) == 0
-    with safe_open(folder / "embeddings.safetensors", "pt") as file:
-        shapes = [file.get_slice(name).get_shape() for name in ("prediction", "embedding")]
-    rows = len(wsrl.open_zoo(zoo_path))
-    assert shapes == [[rows, 2], [rows, 16]]
+    found, rows = read_tensors(folder / "embeddings.safetensors"), len(wsrl.open_zoo(zoo_path))
+    assert (found["prediction"].shape, found["embedding"].shape) == ((rows, 2), (rows, 16))
 
 
 @pytest.mark.parametrize("command", ["the same", "run", "config"])
@@ -505,30 +495,22 @@ def test_saying_too_little_is_an_error(
 
 
 def test_image_classifiers_are_emulated_and_their_angle_predicted(
-    tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch
+    digits: Path, tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    build = ["zoo", "build", "--problem", "tiled_images", "--out", "digits", "--quiet", "true"]
-    build += ["--runs", "10", "--snapshots", "[0, 5]", "--hidden_size", "4", "--num_layers", "1"]
-    build += ["--evaluated_images", "20", "--stored_sequences", "2", "--group_size", "10"]
-    assert main(build) == 0
-    assert main(["zoo", "verify", "digits"]) == 0
-    args = ["--run", "emulation", "--model.figures", "true", "--trainer.logger", "true"]
-    args += ["--model.clone_sequences", "40"]
     settings = yaml.safe_load(config.read_text())
     del settings["model"]["init_args"]["encoder"]["init_args"]["probing_length"]
-    open_length = tmp_path / "open_length.yaml"
-    open_length.write_text(yaml.safe_dump(settings))
-    assert fit(open_length, Path("digits"), *args) == 0
+    Path("open_length.yaml").write_text(yaml.safe_dump(settings))
+    args = ["--run", "emulation", "--model.figures", "true", "--trainer.logger", "true"]
+    args += ["--model.clone_sequences", "40"]
+    assert fit(Path("open_length.yaml"), digits, *args) == 0
     record = load(Path("emulation/checkpoints/best.ckpt"))["hyper_parameters"]["encoder"]
     assert record["init_args"]["probing_length"] == 17
     assert main(["test", "--run", "emulation", "--ckpt_path", "best"]) == 0
     metrics = json.loads(Path("emulation/test.json").read_text())["metrics"]
     assert 0 < metrics["ood/original_score"] <= 1  # accuracy on validation images
-    args = ["--model", "PredictionModule", "--model.target", "angle", "--data.zoo", "digits"]
-    args += ["--model.pretrained", "emulation/checkpoints/best.ckpt", "--run", "angle"]
-    args += ["--data.steps_per_epoch", "2", "--trainer.max_steps", "2", "--trainer.logger", "false"]
-    assert main(["fit", *args]) == 0
+    args = [*PREDICTION, "--model.target", "angle", "--data.zoo", str(digits), "--run", "angle"]
+    assert main(["fit", *args, "--model.pretrained", "emulation/checkpoints/best.ckpt"]) == 0
     assert main(["test", "--run", "angle", "--ckpt_path", "best"]) == 0
     metrics = json.loads(Path("angle/test.json").read_text())["metrics"]
     assert 0 <= metrics["ood/angular_error"] <= 180
@@ -540,8 +522,8 @@ def test_what_was_not_split_is_predicted_once(
     folder = str(tmp_path / "run")
     assert fit(config, zoo_path, "--run", folder, "--data.split_by", "nothing") == 0
     assert main(["predict", "--run", folder, "--ckpt_path", "best"]) == 0
-    with safe_open(tmp_path / "run/embeddings.safetensors", "pt") as file:
-        assert torch.equal(file.get_tensor("row"), torch.arange(len(zoo)))
+    found = read_tensors(tmp_path / "run/embeddings.safetensors")
+    assert torch.equal(found["row"], torch.arange(len(zoo)))
 
 
 def test_compiled_training_gives_the_same_model(

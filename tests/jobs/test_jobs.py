@@ -52,7 +52,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     if request.param == "here":
         yield Here()
         return
-    with LocalPool(2, threads=1) as pool:
+    with LocalPool(2) as pool:
         yield pool
 
 
@@ -87,7 +87,7 @@ def test_names_are_unique_and_needs_go_in_no_circle() -> None:
 
 
 def test_nothing_begins_in_a_pool_that_is_shut_down(tmp_path: Path) -> None:
-    with LocalPool(1, threads=1) as pool:
+    with LocalPool(1) as pool:
         pass
     with pytest.raises(ProcessDiedError, match="shut down"):
         pool._run(note, (tmp_path / "log", "never"), {})
@@ -96,7 +96,7 @@ def test_nothing_begins_in_a_pool_that_is_shut_down(tmp_path: Path) -> None:
 
 def test_a_job_whose_process_died_is_begun_again_but_not_for_ever(tmp_path: Path) -> None:
     jobs = [Job("once", die_once, (tmp_path / "once",)), Job("always", die, (tmp_path / "all",))]
-    with LocalPool(1, threads=1) as pool:
+    with LocalPool(1) as pool:
         failed = run_jobs(jobs, pool, tries=2)
     assert list(failed) == ["always"]
     assert "SIGKILL (out of memory?)" in str(failed["always"])
@@ -110,7 +110,7 @@ def test_jobs_save_their_work_when_the_command_is_told_to_end(tmp_path: Path) ->
         if path.exists() and path.read_text():
             raise SystemExit(143)
 
-    with pytest.raises(SystemExit), LocalPool(1, threads=1) as pool:
+    with pytest.raises(SystemExit), LocalPool(1) as pool:
         run_jobs([Job("long", wait_to_be_told, (path,))], pool, stop)
     assert path.read_text().split()[-1] == "saved"
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,6 @@ from wsrl.tasks import PredictionModule
 from wsrl.zoos import pack_zoo
 from wsrl.zoos.tensors import read_tensors
 
-ROOT = Path(__file__).parents[2]
 FEW, ENOUGH = 12, 40
 
 
@@ -179,11 +176,3 @@ def test_nothing_goes_by_a_metric_that_is_not_defined(
     assert "monitor validation/loss" in said.splitlines()[-1]
     assert not (tmp_path / "few" / "checkpoints").exists()
     assert main(fit(enough, tmp_path / "enough", *predict("size"), *goes_by)) == 0
-
-
-def test_two_processes_say_it_once(few: Path, tmp_path: Path) -> None:
-    two = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
-    words = [sys.executable, "-m", "wsrl.cli", *fit(few, tmp_path, *predict("size"), *two)]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    assert len(notes(done.stderr)) == 1

@@ -142,32 +142,6 @@ def test_a_member_that_diverges_spoils_no_other(
     assert verify_zoo(tmp_path / "zoo").snapshots == 12
 
 
-def test_a_member_that_overflows_in_its_last_update_is_recorded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(BuildSettings, "learning_rate", lambda *_: float("inf"))
-    settings = BuildSettings(runs=2, snapshots=[0, 1], hidden_size=4)  # no loss follows to tell
-    assert build_zoo(tmp_path / "zoo", PROBLEM, settings, quiet=True).failed == {"0": 1, "1": 1}
-    assert len(open_zoo(tmp_path / "zoo")) == 0
-    with pytest.raises(ZooError, match="no sound run"):
-        verify_zoo(tmp_path / "zoo")
-
-
-def test_outputs_beyond_their_stored_dtype_are_recorded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    evaluate = FormalLanguages.evaluate
-
-    def overflowing(*args: Any) -> dict[str, torch.Tensor]:
-        columns = evaluate(*args)
-        columns["outputs"][:1, 0, 0, 0] = -1e6  # float16 ends at -65504
-        return columns
-
-    monkeypatch.setattr(FormalLanguages, "evaluate", overflowing)
-    assert build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True).failed == {"0": 0, "3": 0}
-    verify_zoo(tmp_path / "zoo")
-
-
 def test_no_training_on_top_of_a_lost_or_damaged_shard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,6 +155,28 @@ def test_no_training_on_top_of_a_lost_or_damaged_shard(
     shard.unlink()
     with pytest.raises(ZooError, match="missing from"):
         build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
+
+
+def test_what_overflows_after_the_last_loss_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights in the last update, and outputs in the dtype in which they are stored."""
+    evaluate = FormalLanguages.evaluate
+
+    def overflowing(*args: Any) -> dict[str, torch.Tensor]:
+        columns = evaluate(*args)
+        columns["outputs"][:1, 0, 0, 0] = -1e6  # float16 ends at -65504
+        return columns
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FormalLanguages, "evaluate", overflowing)
+        assert build_zoo(tmp_path / "a", PROBLEM, SETTINGS, quiet=True).failed == {"0": 0, "3": 0}
+    verify_zoo(tmp_path / "a")
+    monkeypatch.setattr(BuildSettings, "learning_rate", lambda *_: float("inf"))
+    settings = BuildSettings(runs=2, snapshots=[0, 1], hidden_size=4)
+    assert build_zoo(tmp_path / "b", PROBLEM, settings, quiet=True).failed == {"0": 1, "1": 1}
+    with pytest.raises(ZooError, match="no sound run"):
+        verify_zoo(tmp_path / "b")
 
 
 @pytest.mark.parametrize("device", ["quux", "cuda:99"])

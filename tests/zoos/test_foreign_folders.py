@@ -20,7 +20,7 @@ from wsrl.zoos import (
     BuildSettings,
     ZooError,
     build_zoo,
-    import_official,
+    import_published,
     open_zoo,
     pack_zoo,
     repair_zoo,
@@ -48,7 +48,7 @@ def published(folder: Path) -> None:
     source = folder.with_name("published")
     if not source.exists():
         write_languages(source)
-    import_official(source, folder, rows_per_shard=7, quiet=True)
+    import_published(source, folder, rows_per_shard=7, quiet=True)
 
 
 MAKERS: dict[str, Callable[[Path], None]] = {"build": build, "pack": pack, "import": published}

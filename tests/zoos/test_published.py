@@ -20,23 +20,23 @@ from torch import Tensor, nn
 from wsrl.cli import main
 from wsrl.data import ZooDataModule
 from wsrl.jobs import locked
-from wsrl.problems import FormalLanguages, TiledImages
+from wsrl.problems import FormalLanguages
 from wsrl.rnn import RNNWeights, run_population
 from wsrl.zoos import (
     BuildSettings,
     Manifest,
-    OfficialHints,
+    PublishedHints,
     Zoo,
     ZooError,
     build_zoo,
-    export_official,
-    import_official,
-    open_official,
+    export_published,
+    import_published,
+    open_published,
     open_zoo,
     shards,
     verify_zoo,
 )
-from wsrl.zoos.published import exporting
+from wsrl.zoos.published import exchange
 from wsrl.zoos.published.reading import find_spec
 from wsrl.zoos.soundness import ROUNDED_INPUTS
 
@@ -139,11 +139,6 @@ def languages(tmp_path: Path) -> Path:
     return write_languages(tmp_path / "languages")
 
 
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    return write_images(tmp_path / "images")
-
-
 @pytest.fixture(params=WRITERS)
 def published(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A small published zoo of each kind; a test may damage it."""
@@ -177,7 +172,7 @@ def swap_gates(flat: NDArray[Any], spec: Any, gates: tuple[int, int]) -> NDArray
 
 
 def test_the_tolerance_of_rounded_inputs_is_what_its_docstring_says() -> None:
-    zoo = open_official(sample("sequential_mnist"))
+    zoo = open_published(sample("sequential_mnist"))
     stored = zoo.read("outputs").float().log_softmax(-1)
 
     def errors(flat: Tensor) -> Tensor:
@@ -200,7 +195,7 @@ def test_the_tolerance_of_rounded_inputs_is_what_its_docstring_says() -> None:
 def test_a_published_zoo_is_the_same_zoo_opened_and_imported(
     published: Path, tmp_path: Path
 ) -> None:
-    manifest = import_official(published, tmp_path / "zoo", rows_per_shard=7, quiet=True)
+    manifest = import_published(published, tmp_path / "zoo", rows_per_shard=7, quiet=True)
     assert manifest.complete
     assert [shard.rows for shard in manifest.shards] == [7, 7, 7, 3]
     direct, zoo = open_zoo(published), open_zoo(tmp_path / "zoo")
@@ -216,7 +211,7 @@ def test_a_published_zoo_is_the_same_zoo_opened_and_imported(
     assert verify_zoo(published) == verify_zoo(tmp_path / "zoo")
 
 
-def test_columns_hold_what_the_files_hold(languages: Path, images: Path) -> None:
+def test_columns_hold_what_the_files_hold(languages: Path, tmp_path: Path) -> None:
     zoo, counts = open_zoo(languages), np.load(languages / "num_step_correct.npy")
     for index, name in enumerate(("run", "step", "accepted")):
         assert zoo.read(name).tolist() == counts[:, index].tolist()
@@ -226,6 +221,7 @@ def test_columns_hold_what_the_files_hold(languages: Path, images: Path) -> None
     assert found == {"num_tokens": 3, "length": 11, "max_n": 3, "stored_strings": STORED}
     assert (settings["min_difference"], settings["max_difference"]) == (-2, 2)
 
+    images = write_images(tmp_path / "images")
     zoo, numbers = open_zoo(images), np.load(images / "accuracy_losses.npy")
     names = ("performance", "training_loss", "validation_loss", "weight_decay")
     for index, name in enumerate(names):
@@ -246,150 +242,104 @@ def test_a_published_folder_is_read_by_the_datamodule(published: Path) -> None:
     assert main(["zoo", "info", str(published)]) == 0
 
 
-# What cannot be found
+# What cannot be found, and bad input
 
 
 def test_the_sizes_are_found_or_given(languages: Path) -> None:
     problem = open_zoo(languages).problem
     for spec in (problem.spec("lstm", 32, 2), problem.spec("lstm", 7, 3)):
         assert find_spec(problem, spec.num_parameters, None, spec.num_layers) == spec
-    assert open_official(languages, hints=OfficialHints(hidden_size=HIDDEN)).spec.num_layers == 2
-    for hints in (OfficialHints(num_layers=3), OfficialHints(hidden_size=6)):
-        with pytest.raises(ZooError, match=r"parameters.npy holds \d+ parameters .*fit no LSTM"):
-            open_official(languages, hints=hints)
-    change(languages, "parameters", lambda flat: flat[:, :-1])
-    with pytest.raises(ZooError, match=r"fit no LSTM .*--num_layers"):
-        open_zoo(languages)
-
-
-def test_what_the_files_do_not_say_is_asked_for(languages: Path, images: Path) -> None:
+    assert open_published(languages, hints=PublishedHints(hidden_size=HIDDEN)).spec.num_layers == 2
     change(languages, "sequences", lambda a: a[:, :, :-1])
     change(languages, "logits", lambda a: a[:, :, :-1])
     with pytest.raises(ZooError, match=r"max_n cannot be found from 3 tokens .*length 10.*--max_n"):
         open_zoo(languages)
-    zoo = open_official(languages, hints=OfficialHints(max_n=5, min_difference=-4))
+    zoo = open_published(languages, hints=PublishedHints(max_n=5, min_difference=-4))
     assert (zoo.problem.settings()["max_n"], zoo.problem.settings()["min_difference"]) == (5, -4)
-    with pytest.raises(ZooError, match=r"tasks.npy holds differences -2..2, outside of -1..2"):
-        open_official(languages, hints=OfficialHints(max_n=5, min_difference=-1))
-    with pytest.raises(ZooError, match="a zoo of tiled_images does not have: max_n"):
-        open_official(images, hints=OfficialHints(max_n=5))
-    with pytest.raises(ZooError, match="the arrays fit no tiled_images: unknown source 'moon'"):
-        open_official(images, hints=OfficialHints(source="moon"))
-    (images / "args.json").unlink()
-    change(images, "sequences", lambda a: np.concatenate([a] * 4, 3))
-    with pytest.raises(ZooError, match=r"16 x 16 pixels.*--source"):
-        open_zoo(images)
 
 
-def test_arguments_and_arrays_must_agree(images: Path, languages: Path) -> None:
-    (images / "args.json").write_text('{"tile_size": 4}')
-    with pytest.raises(ZooError, match=r"16 steps .* of 4 values: .* tiles of 4 x 4 pixels"):
-        open_zoo(images)
-    for text, message in (
+@pytest.mark.parametrize(
+    ("kind", "hint", "message"),
+    [
+        ("languages", {"num_layers": 3}, r"parameters.npy holds \d+ parameters .*fit no LSTM"),
+        ("languages", {"hidden_size": 6}, "fit no LSTM"),
+        ("languages", {"min_difference": -1}, r"tasks.npy holds differences -2..2, outside of -1"),
+        ("images", {"max_n": 5}, "a zoo of tiled_images does not have: max_n"),
+        ("images", {"source": "moon"}, "the arrays fit no tiled_images: unknown source 'moon'"),
+        ("images", {"tile_size": 4}, r"16 steps .* of 4 values: .* tiles of 4 x 4 pixels"),
+    ],
+)
+def test_hints_must_fit(kind: str, hint: dict[str, Any], message: str, tmp_path: Path) -> None:
+    folder = WRITERS[kind](tmp_path / "zoo")
+    with pytest.raises(ZooError, match=message):
+        open_published(folder, hints=PublishedHints(**hint))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
         ('{"num_tokens": 4}', "num_tokens is 4 as given .* the arrays hold 3"),
-        ('{"rnn_hidden_size": 6}', "fit no LSTM"),
         ('{"one_hot_input": 0}', "one_hot_input must be 1"),
         ('{"max_n": "5"}', "max_n must be a whole number, not '5'"),
         ('{"rnn_num_layers": 0}', "must be a whole number of at least 1"),
         ("[]", "expected JSON, options and their values"),
         ("{", r"args.json is damaged .* expected JSON"),
-    ):
-        (languages / "args.json").write_text(text)
-        with pytest.raises(ZooError, match=message):
-            open_zoo(languages)
-
-
-# Bad input
-
-
-def test_arrays_that_disagree_in_their_first_axis(published: Path) -> None:
-    change(published, "logits", lambda a: a[1:])
-    with pytest.raises(
-        ZooError, match=r"disagree in their first axis.*logits.npy 23.*parameters.npy 24"
-    ):
-        open_zoo(published)
-
-
-def test_missing_labels_are_named(languages: Path, images: Path) -> None:
-    (languages / "num_step_correct.npy").unlink()
-    with pytest.raises(ZooError, match=r"no published zoo: expected .*num_step_correct.npy"):
-        open_zoo(languages)
-    (images / "accuracy_losses.npy").unlink()
-    with pytest.raises(ZooError, match=r"accuracy_losses.npy is missing"):
-        open_zoo(images)
-    shutil.copy(images / "num_step.npy", languages)
-    shutil.copy(images / "num_step.npy", languages / "num_step_correct.npy")
-    with pytest.raises(ZooError, match="more than one published zoo"):
+    ],
+)
+def test_arguments_must_fit(text: str, message: str, languages: Path) -> None:
+    (languages / "args.json").write_text(text)
+    with pytest.raises(ZooError, match=message):
         open_zoo(languages)
 
 
-def test_a_folder_that_is_no_zoo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ZooError, match=r"holds no manifest.json, and no .npy files of a published"):
-        open_zoo(tmp_path)
-    with pytest.raises(ZooError, match="there is no such folder"):
-        open_zoo(tmp_path / "none")
-    for path in (tmp_path, tmp_path / "none"):
-        assert main(["zoo", "import", str(path), "--out", str(tmp_path / "zoo")]) == 1
-        assert f"wsrl zoo import: error: {'no zoo at' if path != tmp_path else ''}" in (
-            capsys.readouterr().err
-        )
-    assert not (tmp_path / "zoo").exists()
+class Bomb:
+    def __reduce__(self) -> Any:
+        return pytest.fail, ("unpickled",)
 
 
-DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
-    "cut": (lambda raw: raw[:-1], r"is damaged: it has \d+ bytes, for .* it must have \d+"),
-    "longer": (lambda raw: raw + b"x", "is damaged: it has"),
-    "no header": (lambda raw: raw[:50], "cannot be read as an .npy file"),
-    "empty": (lambda raw: b"", "cannot be read as an .npy file"),
-    "other": (lambda raw: b"PK" + raw[2:], "cannot be read as an .npy file .*expected axes"),
-    "turned": (lambda raw: raw.replace(b"False", b"True "), ".*in Fortran order"),
-}
+def raw(edit: Callable[[bytes], bytes]) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(edit(path.read_bytes()))
 
 
-@pytest.mark.parametrize("how", DAMAGE)
-def test_damaged_files_are_named(published: Path, how: str) -> None:
-    damage, message = DAMAGE[how]
-    path = published / "logits.npy"
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ZooError, match=rf"logits.npy {message}"):
-        open_zoo(published)
+def array(edit: Edit) -> Callable[[Path], object]:
+    return lambda path: np.save(path, edit(np.load(path)))
 
 
-def test_nothing_is_unpickled(published: Path) -> None:
-    class Bomb:
-        def __reduce__(self) -> Any:
-            return pytest.fail, ("unpickled",)
+WRONG: list[tuple[str, str, Callable[[Path], object], str]] = [
+    ("languages", "logits", raw(lambda raw: raw[:-1]), r"has \d+ bytes, for .* it must have \d+"),
+    ("languages", "logits", raw(lambda raw: raw + b"x"), "is damaged: it has"),
+    ("images", "logits", raw(lambda raw: raw[:50]), "cannot be read as an .npy file"),
+    ("images", "logits", raw(lambda raw: b""), "cannot be read as an .npy file"),
+    ("images", "logits", raw(lambda raw: b"PK" + raw[2:]), "cannot be read .*expected axes"),
+    ("images", "logits", raw(lambda raw: raw.replace(b"False", b"True ")), "in Fortran order"),
+    ("images", "logits", array(lambda a: a[1:]), "logits.npy 23.*parameters.npy 24"),
+    ("images", "logits", array(lambda a: a[..., :9]), r"column outputs is \(6, 17, 9\)"),
+    ("languages", "logits", array(lambda a: a[:, :, :9]), r"column outputs is \(6, 9, 5\)"),
+    ("images", "parameters", array(lambda a: a.astype("f8")), r"of f8: expected axes .* f2, f4"),
+    ("images", "parameters", array(lambda a: a[:, :-1]), "fit no LSTM"),
+    ("images", "tasks", array(lambda a: a[:, 0]), r"tasks.npy holds \(24,\) of f8: .* \(n, 1"),
+    ("images", "tasks", array(lambda a: np.repeat(a, 2, 1)), r"tasks.npy holds \(24, 2\) of f8"),
+    ("images", "sequences", array(lambda a: a[:0]), r"sequences.npy holds \(0, "),
+    ("languages", "num_step_correct", array(lambda a: a + 1001), r"expected 0..1000"),
+    ("images", "accuracy_losses", Path.unlink, "accuracy_losses.npy is missing"),
+    ("languages", "num_step_correct", Path.unlink, "no published zoo at .*step_correct.npy"),
+    (
+        "images",
+        "tasks",
+        lambda path: np.save(path, np.array([[Bomb()]] * 24, dtype=object)),
+        "holds Python objects, which are never unpickled",
+    ),
+]
 
-    np.save(published / "tasks.npy", np.array([[Bomb()]] * 24, dtype=object))
-    with pytest.raises(
-        ZooError, match=r"tasks.npy .*holds Python objects, which are never unpickled"
-    ):
-        open_zoo(published)
 
-
-def test_wrong_axes_dtypes_and_values(languages: Path, images: Path) -> None:
-    cases: list[tuple[Path, str, Edit, str]] = [
-        (images, "parameters", lambda a: a.astype(np.float64), r"of f8: expected axes .* f2, f4"),
-        (images, "tasks", lambda a: a[:, 0], r"tasks.npy holds \(24,\) of f8: .* \(n, 1"),
-        (
-            images,
-            "tasks",
-            lambda a: np.repeat(a, 2, 1),
-            r"tasks.npy holds \(24, 2\) of f8",
-        ),
-        (images, "logits", lambda a: a[..., :9], r"column outputs is \(6, 17, 9\)"),
-        (images, "sequences", lambda a: a[:0], r"sequences.npy holds \(0, "),
-        (languages, "logits", lambda a: a[:, :, :9], r"column outputs is \(6, 9, 5\), but its"),
-        (languages, "num_step_correct", lambda a: a + 1001, r"accepted strings .*expected 0..1000"),
-    ]
-    for folder, name, edit, message in cases:
-        path = folder / f"{name}.npy"
-        before = path.read_bytes()
-        change(folder, name, edit)
-        with pytest.raises(ZooError, match=message):
-            open_zoo(folder)
-        path.write_bytes(before)
-        assert len(open_zoo(folder)) == 24
+@pytest.mark.parametrize(("kind", "name", "spoil", "message"), WRONG)
+def test_wrong_files_are_named(
+    kind: str, name: str, spoil: Callable[[Path], object], message: str, tmp_path: Path
+) -> None:
+    folder = WRITERS[kind](tmp_path / "zoo")
+    spoil(folder / f"{name}.npy")
+    with pytest.raises(ZooError, match=message):
+        open_zoo(folder)
 
 
 def test_runs_that_failed_are_counted_and_left_out(published: Path, tmp_path: Path) -> None:
@@ -398,7 +348,7 @@ def test_runs_that_failed_are_counted_and_left_out(published: Path, tmp_path: Pa
         return flat
 
     change(published, "parameters", spoil)
-    import_official(published, tmp_path / "zoo", quiet=True)
+    import_published(published, tmp_path / "zoo", quiet=True)
     for path in (published, tmp_path / "zoo"):
         zoo = open_zoo(path)
         assert zoo.manifest.failed == {"1": 10, "3": 0}
@@ -408,11 +358,11 @@ def test_runs_that_failed_are_counted_and_left_out(published: Path, tmp_path: Pa
         assert not {(1, 10), (3, 0)} & pairs
         assert len(open_zoo(path, include_failed=True)) == 24
         verify_zoo(path)
-    export_official(tmp_path / "zoo", tmp_path / "out")
+    export_published(tmp_path / "zoo", tmp_path / "out")
     assert contents(tmp_path / "out") == contents(published)
     change(published, "parameters", lambda flat: flat * np.nan)
     with pytest.raises(ZooError, match="holds no sound snapshot"):
-        import_official(published, tmp_path / "other", quiet=True)
+        import_published(published, tmp_path / "other", quiet=True)
 
 
 def test_outputs_that_do_not_follow_are_refused(published: Path, tmp_path: Path) -> None:
@@ -431,7 +381,7 @@ def test_outputs_that_do_not_follow_are_refused(published: Path, tmp_path: Path)
         before = (published / "logits.npy").read_bytes()
         change(published, "logits", spoil)
         with pytest.raises(ZooError, match=r"of 1 snapshots .* first run 2, step 10: largest"):
-            import_official(published, tmp_path / "zoo", quiet=True)
+            import_published(published, tmp_path / "zoo", quiet=True)
         (published / "logits.npy").write_bytes(before)
     assert not (tmp_path / "zoo").exists()
 
@@ -450,18 +400,18 @@ def test_an_import_that_ran_out_of_space_is_finished_by_another(
     with monkeypatch.context() as context:
         context.setattr(shards, "write_shard", full)
         with pytest.raises(ZooError, match=r"unfinished .*No space left.* run the same command"):
-            import_official(published, out, rows_per_shard=7, quiet=True)
+            import_published(published, out, rows_per_shard=7, quiet=True)
     with pytest.raises(ZooError, match=r"unfinished \(2 shards are done\).*wsrl zoo import"):
         open_zoo(out)
     with pytest.raises(ZooError, match="rows_per_shard: 7 there, 8 asked for"):
-        import_official(published, out, rows_per_shard=8, quiet=True)
+        import_published(published, out, rows_per_shard=8, quiet=True)
     kept = [path.stat().st_mtime_ns for path in sorted((out / "shards").iterdir())]
-    assert import_official(published, out, rows_per_shard=7, quiet=True).complete
+    assert import_published(published, out, rows_per_shard=7, quiet=True).complete
     assert [p.stat().st_mtime_ns for p in sorted((out / "shards").iterdir())][:2] == kept
-    export_official(out, tmp_path / "out")
+    export_published(out, tmp_path / "out")
     assert contents(tmp_path / "out") == contents(published)
     with pytest.raises(ValueError, match="rows_per_shard must be at least 1, not 0"):
-        import_official(published, out, rows_per_shard=0)
+        import_published(published, out, rows_per_shard=0)
 
 
 # Our own zoos in the published format
@@ -478,7 +428,7 @@ def test_our_zoo_is_exported_and_imported(
     assert "column performance" not in printed
     np.save(tmp_path / "saved.npy", np.load(out / "num_step_correct.npy"))
     assert (tmp_path / "saved.npy").read_bytes() == (out / "num_step_correct.npy").read_bytes()
-    import_official(out, tmp_path / "back", quiet=True)
+    import_published(out, tmp_path / "back", quiet=True)
     back = open_zoo(tmp_path / "back")
     assert back.spec == zoo.spec
     for name in ("weights", "run", "step", "task", "performance", "sequences", "outputs"):
@@ -488,25 +438,10 @@ def test_our_zoo_is_exported_and_imported(
     verify_zoo(tmp_path / "back")
 
 
-def test_our_images_are_exported_and_imported(tmp_path: Path) -> None:
-    problem = TiledImages(interpolation="bilinear", evaluated_images=20, stored_sequences=3)
-    settings = BuildSettings(runs=2, snapshots=[0, 2], hidden_size=3, batch_size=4)
-    build_zoo(tmp_path / "zoo", problem, settings, quiet=True)
-    lost = export_official(tmp_path / "zoo", tmp_path / "out")
-    assert lost[0].startswith("evaluated_images 20:")
-    assert not any(line.startswith("column") for line in lost)
-    import_official(tmp_path / "out", tmp_path / "back", quiet=True)
-    zoo, back = open_zoo(tmp_path / "zoo"), open_zoo(tmp_path / "back")
-    assert back.problem.settings() == problem.settings() | {"evaluated_images": 13000}
-    assert (back.spec, back.columns) == (zoo.spec, zoo.columns)
-    for name in zoo.columns:
-        assert torch.equal(back.read(name), zoo.read(name)), name
-
-
 def test_failed_runs_of_ours_are_left_out(zoo_path: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(zoo_path, tmp_path / "copy"))
     replace(Manifest.read(copy), failed={"3": 20, "23": 60}).write(copy)
-    lost = export_official(copy, tmp_path / "out")
+    lost = export_published(copy, tmp_path / "out")
     assert "2 failed runs are left out: 3, 23" in lost
     runs = np.load(tmp_path / "out" / "num_step_correct.npy")[:, 0]
     assert sorted(set(runs.tolist())) == [run for run in range(24) if run not in (3, 23)]
@@ -515,32 +450,32 @@ def test_failed_runs_of_ours_are_left_out(zoo_path: Path, tmp_path: Path) -> Non
 
 def test_zoos_the_format_cannot_hold(published: Path, tmp_path: Path) -> None:
     with pytest.raises(ZooError, match="is in the published format already"):
-        export_official(published, tmp_path / "out")
+        export_published(published, tmp_path / "out")
     problem = FormalLanguages(2, 8, 3, -2, 1, evaluated_strings=4, stored_strings=2)
     for name, option in (("gru", {"cell": "gru"}), ("bare", {"bias": False})):
         settings = BuildSettings(runs=2, snapshots=[0], hidden_size=3, **option)
         build_zoo(tmp_path / name, problem, settings, quiet=True)
         with pytest.raises(ZooError, match="the published format holds LSTMs with biases"):
-            export_official(tmp_path / name, tmp_path / "out")
+            export_published(tmp_path / name, tmp_path / "out")
     manifest = Manifest.read(tmp_path / "gru")
     manifest = replace(manifest, origin="packed")
     manifest.write(tmp_path / "gru")
     with pytest.raises(ZooError, match="holds zoos of formal_languages or tiled_images, not of"):
-        export_official(tmp_path / "gru", tmp_path / "out")
+        export_published(tmp_path / "gru", tmp_path / "out")
     assert not (tmp_path / "out").exists()
     with pytest.raises(ZooError, match="exists: choose an empty or a new folder"):
-        export_official(tmp_path / "bare", tmp_path)
+        export_published(tmp_path / "bare", tmp_path)
 
 
 def test_an_export_is_one_process_s(languages: Path, tmp_path: Path) -> None:
-    import_official(languages, tmp_path / "zoo", quiet=True)
+    import_published(languages, tmp_path / "zoo", quiet=True)
     out = tmp_path / "exports" / "out[1]"
     out.parent.mkdir()
     refused = pytest.raises(ZooError, match=rf"process {os.getpid()} .* exports to")
     with locked(out.with_name(".out[1].lock"), pytest.fail), refused:
-        export_official(tmp_path / "zoo", out)
+        export_published(tmp_path / "zoo", out)
     (out.with_name(".out[1].partial") / "half").mkdir(parents=True)  # of one that was killed
-    assert export_official(tmp_path / "zoo", out) == []
+    assert export_published(tmp_path / "zoo", out) == []
     assert [path.name for path in out.parent.iterdir()] == ["out[1]"]
     assert contents(out) == contents(languages)
 
@@ -548,22 +483,22 @@ def test_an_export_is_one_process_s(languages: Path, tmp_path: Path) -> None:
 def test_an_export_that_ran_out_of_space_leaves_nothing(
     published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import_official(published, tmp_path / "zoo", quiet=True)
+    import_published(published, tmp_path / "zoo", quiet=True)
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(exporting, "_write", full)
+    monkeypatch.setattr(exchange, "_write", full)
     target = tmp_path / "exports" / "out"
     with pytest.raises(ZooError, match=r"nothing is left of it: .*No space left"):
-        export_official(tmp_path / "zoo", target)
+        export_published(tmp_path / "zoo", target)
     assert list(target.parent.iterdir()) == []
 
 
 def test_labels_are_checked_before_anything_is_written(published: Path, tmp_path: Path) -> None:
     change(published, "tasks", lambda tasks: tasks + np.arange(len(tasks))[:, None] % 2)
     for look in (
-        lambda: import_official(published, tmp_path / "zoo", quiet=True),
+        lambda: import_published(published, tmp_path / "zoo", quiet=True),
         lambda: ZooDataModule(str(published)).prepare_data(),
     ):
         with pytest.raises(ZooError, match="task changes between snapshots"):

@@ -132,16 +132,6 @@ def test_an_unfinished_zoo_is_repaired_and_finished(
     assert contents(zoo) == contents(whole)
 
 
-def test_repair_waits_for_nobody_who_works(tmp_path: Path) -> None:
-    builder = start(tmp_path / "zoo", held_before=1)
-    until(lambda: gate_of(tmp_path / "zoo").waiting() == [builder.pid])
-    with pytest.raises(ZooError, match=rf"process {builder.pid} on .* is working"):
-        repair_zoo(tmp_path / "zoo")
-    gate_of(tmp_path / "zoo").open()
-    assert end(builder) == 0
-    repair_zoo(tmp_path / "zoo")
-
-
 def test_a_repair_that_was_interrupted_is_repeated(
     zoo: Path, whole: Path, trained: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,8 +10,7 @@ Read it as what the seeds did, not as a test.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,21 +35,21 @@ _EXACT = 16  # differences of which all signs are tried
 _SEED = 0
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over seeds.
+class Estimate(NamedTuple):
+    """A mean over seeds, with the interval of it.
 
     Attributes:
         mean: NaN where a value is not finite: a run that diverged is not left out.
-        low: lower end of the interval; ``None`` where there is none: of one seed, or of NaN.
-        high: upper end.
+        low, high: ``None`` where there is no interval: of one seed, or of NaN.
         seeds: how many values it is the mean of.
+        p_value: of differences, that of the sign-flip test; NaN where one is not finite.
     """
 
     mean: float
     low: float | None
     high: float | None
     seeds: int
+    p_value: float | None = None
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -62,39 +61,23 @@ def estimate(values: Sequence[float]) -> Estimate:
     Raises:
         ValueError: without values.
 
-    >>> estimate([0.25, 0.5, 0.75])
-    Estimate(mean=0.5, low=0.25, high=0.75, seeds=3)
+    >>> estimate([0.25, 0.5, 0.75])[:4]
+    (0.5, 0.25, 0.75, 3)
     """
     if len(values) == 0:
         raise ValueError("no values to take the mean of")
     found = np.sort(np.asarray(values, dtype=np.float64))  # the resamples are always the same
-    if not np.isfinite(found).all():
-        return Estimate(float("nan"), None, None, len(found))
-    mean = float(found.mean())
-    if len(found) == 1:
-        return Estimate(mean, None, None, 1)
-    interval = stats.bootstrap(
-        (found,),
-        np.mean,
-        method="percentile",
-        random_state=np.random.default_rng(_SEED),
-    ).confidence_interval
-    return Estimate(mean, float(interval.low), float(interval.high), len(found))
+    mean = float(found.mean()) if np.isfinite(found).all() else float("nan")
+    if len(found) == 1 or np.isnan(mean):
+        return Estimate(mean, None, None, len(found))
+    random = np.random.default_rng(_SEED)
+    resampled = stats.bootstrap((found,), np.mean, method="percentile", random_state=random)
+    low, high = map(float, resampled.confidence_interval)
+    return Estimate(mean, low, high, len(found))
 
 
-@dataclass(frozen=True)
-class Difference(Estimate):
-    """A mean difference over seeds.
-
-    Attributes:
-        p_value: of the sign-flip test (``sign_flip_test``); NaN where a difference is not finite.
-    """
-
-    p_value: float
-
-
-def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Difference | None:
-    """Return the mean of ``ours - theirs`` over the seeds that both have.
+def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Estimate | None:
+    """Return the mean of ``ours - theirs`` over the seeds that both have; ``None`` without any.
 
     Seeds share their data's order and split, so the difference of two encoders varies less than
     each of them does.
@@ -102,17 +85,11 @@ def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) ->
     Args:
         ours: a value a seed.
         theirs: the same of what is compared with.
-
-    Returns:
-        The estimate; ``None`` where there is no common seed.
     """
-    common = sorted(ours.keys() & theirs.keys())
-    if not common:
+    differences = [ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
+    if not differences:
         return None
-    differences = [ours[seed] - theirs[seed] for seed in common]
-    found = estimate(differences)
-    p_value = sign_flip_test(differences)
-    return Difference(found.mean, found.low, found.high, found.seeds, p_value)
+    return Estimate(*estimate(differences)[:4], sign_flip_test(differences))
 
 
 def sign_flip_test(differences: Sequence[float]) -> float:

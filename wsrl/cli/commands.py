@@ -98,15 +98,7 @@ def read(words: Sequence[str]) -> dict[str, Any]:
 
 
 def run(words: Sequence[str]) -> int:
-    """Run a command in this process; print what it returns.
-
-    Returns:
-        The exit status.
-
-    Raises:
-        argparse.ArgumentError: for a command line that makes no sense.
-        Exception: as the command.
-    """
+    """Run a command in this process; print what it returns. Return the exit status."""
     chosen = COMMANDS[split(words)[0]]
     if chosen.own_modules or named_modules:
         find_own_modules()

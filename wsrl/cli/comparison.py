@@ -45,7 +45,6 @@ def benchmark(
     settings: BenchmarkSettings,
     tier: Literal["smoke", "small", "paper"] | None = None,
     workers: Count | None = None,
-    zoo: list[str] | None = None,
     list: bool = False,
 ) -> int | str:
     """Compare encoders: train, test and predict with all of them, and report.
@@ -62,7 +61,6 @@ def benchmark(
         settings: what is compared
         tier: smoke (minutes), small (hours on 2 cores) or paper (the published sizes)
         workers: trials that run at once (default: one a GPU, or a core)
-        zoo: NAME=DIR: take the zoo in DIR rather than building one
         list: print the trials and their commands, and run none
 
     Returns:
@@ -75,11 +73,10 @@ def benchmark(
     from wsrl.studies.benchmark.plan import Commands
 
     list_encoders()  # loads other packages' encoders, so that they are found by name
-    chosen = settings.with_zoos(zoo or [])
     if list:
-        return list_trials(chosen, Path(out))
+        return list_trials(settings, Path(out))
     with StopRequests(at_once=True) as stop:
-        failed = run_benchmark(chosen, Path(out), Commands(read, run), workers, stop)
+        failed = run_benchmark(settings, Path(out), Commands(read, run), workers, stop)
     return 1 if failed else 0
 
 

@@ -1,19 +1,130 @@
-"""``wsrl demo``: the whole way, in minutes."""
+"""``wsrl demo``: the whole way, in minutes, command by command."""
 
 from __future__ import annotations
 
-from wsrl.cli.commands import command
+import shlex
+from pathlib import Path
+
+from wsrl.cli.commands import command, run
+from wsrl.terminal import say
+
+ZOO = """
+--problem formal_languages --length 22 --max_n 5 --min_difference -1 --max_difference 1
+--evaluated_strings 200 --stored_strings 50 --runs 256 --snapshots [0,100,200,400,800,1200]
+--hidden_size 12 --num_layers 1 --learning_rates [[0,0.02],[1200,0.002]] --group_size 128
+"""
+EMULATION = """
+--model EmulationModule --model.loss kl --model.emulator_width 96 --model.emulator_layers 1
+--model.learning_rate 2e-3 --model.clone_sequences 16 --trainer.max_steps 1000
+--data.steps_per_epoch 1000
+"""
+ENCODERS = {
+    "InteractiveProbing": """
+        --model.encoder.probing_length 16 --model.encoder.probe_width 64
+        --model.encoder.reader_width 64 --model.encoder.reader_layers 1
+    """,
+    "ConstantEmbedding": "",
+}
+# A larger head than a linear one would learn the few languages by heart.
+PREDICTION = """
+--model PredictionModule --model.target task --model.head_layers 0 --model.learning_rate 1e-2
+--data.ood_to_train true --trainer.max_steps 400 --data.steps_per_epoch 400
+"""
+QUIET = "--trainer.logger false --trainer.enable_model_summary false"
+SPLITS = ("validation", "ood")
+MEASURES = {
+    "total_variation": "emulation: TV",
+    "clone_difference": "clones: score difference",
+    "part_accuracy": "task: each difference",
+}
 
 
-@command("demo")
+@command("demo", goes_on=True)
 def demo(*, out: str = "demo") -> None:
     """Make a zoo, an encoder and a prediction from it, in minutes.
 
-    Builds a small zoo, pre-trains InteractiveProbing on it, and predicts the task from embeddings.
+    Builds a small zoo (27 languages, short strings, small LSTMs), pre-trains InteractiveProbing on
+    it and a constant beside it, and predicts the task from embeddings.
 
     Args:
         out: folder for all it makes
     """
-    from wsrl.studies.demo import run_demo
+    import torch
 
-    run_demo(out)
+    torch.set_num_threads(1)  # for steps this small, more threads wait longer than they work
+    folder = Path(out)
+    zoo = f"--data.zoo {shlex.quote(str(folder / 'zoo'))}"
+    _run("zoo build", ZOO, out=folder / "zoo")
+    for name, options in ENCODERS.items():
+        fit = f"{EMULATION} --model.encoder {name} {options} {zoo}"
+        _run("fit --ckpt_path auto", fit, QUIET, run=folder / name)
+        _run("test --ckpt_path best", run=folder / name)
+    pretrained = folder / "InteractiveProbing/checkpoints/best.ckpt"
+    fit = f"{PREDICTION} --model.pretrained {shlex.quote(str(pretrained))} {zoo}"
+    _run("fit --ckpt_path auto", fit, QUIET, run=folder / "task")
+    _run("test --ckpt_path best", run=folder / "task")
+    _summarize(folder)
+    _draw(folder, pretrained)
+
+
+def _run(name: str, *options: str, **where: Path) -> None:
+    """Show a command, and run it."""
+    text = " ".join([name, *options, *(f"--{k} {shlex.quote(str(v))}" for k, v in where.items())])
+    words = shlex.split(text)
+    say(f"\n$ wsrl {shlex.join(words)}")
+    run(words)
+
+
+def _summarize(folder: Path) -> None:
+    """Print what was learned beside what knows nothing of the weights: a constant, or chance."""
+    from wsrl.strict_json import read_json
+    from wsrl.studies.tables import print_table
+
+    names = [*ENCODERS, "task"]
+    found, constant, task = (read_json(folder / name / "test.json")["metrics"] for name in names)
+    cells = []
+    for measure, title in MEASURES.items():
+        for split in SPLITS:
+            name = f"{split}/{measure}"
+            values = (task[name], 1 / 3) if name in task else (found[name], constant[name])
+            cells.append([f"{title}, {split}", *(f"{value:.3f}" for value in values)])
+    print_table(["", "embeddings", "baseline"], cells)
+
+
+def _draw(folder: Path, checkpoint: Path) -> None:
+    """Write the figures of an emulation as PNG files."""
+    import torch
+
+    from wsrl.analysis.figures import embedding_map
+    from wsrl.data import ZooDataModule
+    from wsrl.encoders import ProbingEncoder
+    from wsrl.problems import FormalLanguages
+    from wsrl.safe_files import naming
+    from wsrl.tasks import EmulationModule
+    from wsrl.tasks.figures import draw_outputs, draw_probing
+
+    module = EmulationModule.load_from_checkpoint(checkpoint, map_location="cpu").eval()
+    data = ZooDataModule(str(folder / "zoo"), eval_batch_size=10_000)
+    batches = [next(iter(loader)) for loader in data.val_dataloader()]  # one whole split each
+    splits = [split for split, b in zip(SPLITS, batches, strict=True) for _ in range(len(b))]
+    problem = data.zoo.problem
+    assert isinstance(module.encoder, ProbingEncoder)
+    assert isinstance(problem, FormalLanguages)
+    with torch.no_grad():
+        maps = embedding_map(
+            torch.cat([module.embed(batch.weights) for batch in batches]).numpy(),
+            torch.cat([batch.performance for batch in batches]).numpy(),
+            torch.cat([batch.task for batch in batches]).numpy(),
+            splits,
+            task_entries=problem.task_entries(),
+        )
+        figures = {
+            "outputs": draw_outputs(module, batches[0], problem),
+            "probing": draw_probing(module, module.encoder, batches[0], problem),
+            "embeddings": maps,
+        }
+    for name, figure in figures.items():
+        path = folder / f"{name}.png"
+        with naming(path):
+            figure.savefig(path)
+        say(f"written: {path}")

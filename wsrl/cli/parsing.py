@@ -71,12 +71,8 @@ def read_arguments(
 ) -> dict[str, Any]:
     """Return the arguments of a command's function that a command line stands for.
 
-    Args:
-        function: options and help are made from its signature and docstring.
-        name: of the command.
-        options: the parameters that stand for several options.
-        configs: the config files of the command line; ``None`` where the command takes none.
-        words: the other words after the name.
+    Options and help are made from the function's signature and docstring. ``configs`` is ``None``
+    where the command takes no config files; ``words`` are the other ones after its name.
 
     Raises:
         argparse.ArgumentError: for a command line that makes no sense.

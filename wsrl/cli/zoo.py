@@ -15,7 +15,7 @@ from wsrl.terminal import complain, note
 
 if TYPE_CHECKING:
     from wsrl.problems import TrainableProblem
-    from wsrl.zoos import BuildSettings, OfficialHints
+    from wsrl.zoos import BuildSettings, PublishedHints
 
 
 def _find_problem(configs: Sequence[Config], words: Sequence[str]) -> type[TrainableProblem]:
@@ -75,8 +75,8 @@ def build(
             completes the zoo
     """
     from wsrl.zoos import build_zoo
-    from wsrl.zoos.assembly import whats_left
     from wsrl.zoos.build import shard_members
+    from wsrl.zoos.shards import whats_left
 
     if problem.draws_weight_decay and settings.weight_decay != type(settings).weight_decay:
         raise ValueError(f"{problem.name} draws every member's weight_decay: leave it out")
@@ -92,11 +92,13 @@ def build(
 
 @command(
     "zoo import",
-    hints=Options("wsrl.zoos:OfficialHints"),
-    how=Options("wsrl.zoos:import_official", frozenset(("path", "out", "hints"))),
+    hints=Options("wsrl.zoos:PublishedHints"),
+    how=Options("wsrl.zoos:import_published", frozenset(("path", "out", "hints"))),
     goes_on=True,
 )
-def import_(path: str, *, out: str, hints: OfficialHints, how: dict[str, Any] | None = None) -> str:
+def import_(
+    path: str, *, out: str, hints: PublishedHints, how: dict[str, Any] | None = None
+) -> str:
     """Import a published zoo (.npy files).
 
     Its outputs are recomputed from its weights on a sample; a zoo whose outputs do not match is
@@ -106,11 +108,11 @@ def import_(path: str, *, out: str, hints: OfficialHints, how: dict[str, Any] | 
         path: the folder of the .npy files
         out: the zoo's folder; new, empty, or holding this very zoo
         hints: what the files do not say
-        how: other arguments of import_official, by name
+        how: other arguments of import_published, by name
     """
-    from wsrl.zoos import import_official
+    from wsrl.zoos import import_published
 
-    import_official(path, out, hints, **(how or {}))
+    import_published(path, out, hints, **(how or {}))
     return info(out)
 
 
@@ -125,9 +127,9 @@ def export(zoo: str, *, out: str, format: Literal["official"] = "official") -> s
         out: a new or empty folder
         format: the format
     """
-    from wsrl.zoos import export_official
+    from wsrl.zoos import export_published
 
-    lost = export_official(zoo, out)
+    lost = export_published(zoo, out)
     written = f"{out}: written, {'but for' if lost else 'nothing is lost'}"
     return "\n  ".join([written, *lost])
 

@@ -34,21 +34,16 @@ class ZooBatch:
         inputs: Tensor,
         outputs: Tensor,
         targets: dict[str, Tensor],
+        *,
         task: Tensor,
         performance: Tensor,
         run: Tensor,
         step: Tensor,
         row: Tensor,
     ) -> None:
-        self.weights = weights
-        self.inputs = inputs
-        self.outputs = outputs
-        self.targets = targets
-        self.task = task
-        self.performance = performance
-        self.run = run
-        self.step = step
-        self.row = row
+        self.weights, self.inputs, self.outputs, self.targets = weights, inputs, outputs, targets
+        self.task, self.performance = task, performance
+        self.run, self.step, self.row = run, step, row
 
     def __len__(self) -> int:
         return len(self.weights)

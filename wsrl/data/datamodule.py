@@ -10,17 +10,11 @@ import numpy as np
 import torch
 from lightning import LightningDataModule
 
+from wsrl.data import splits
 from wsrl.data.batch import ZooBatch
 from wsrl.data.loaders import EvaluationLoader, TrainingLoader
 from wsrl.data.reader import ZooReader
-from wsrl.data.splits import (
-    SPLITS,
-    Indices,
-    random_criterion,
-    split_rows,
-    split_tasks,
-    unique_tasks,
-)
+from wsrl.data.splits import SPLITS, Indices
 from wsrl.data.staging import open_staged, stage_zoo
 from wsrl.problems import InputKind, Problem
 from wsrl.resources import check_fits
@@ -137,26 +131,15 @@ class ZooDataModule(LightningDataModule):
         return suited_options(self.problem.input_kind)
 
     def eval_splits(self, stage: str) -> list[str]:
-        """Name the splits of the evaluation loaders, in their order.
-
-        Args:
-            stage: ``fit`` or ``validate``, ``test``, ``predict``.
-
-        Raises:
-            ValueError: for another stage.
-        """
+        """Name the splits of a stage's evaluation loaders, in their order."""
         test = ["test"] if self.hparams["test_fraction"] > 0 else []
-        stages = {
-            "fit": ["validation", "ood"],
-            "validate": ["validation", "ood"],
-            "test": ["validation", "ood", *test],
-            "predict": ["train", "validation", "ood", *test],
-        }
+        if stage in ("fit", "validate"):
+            return ["validation", "ood"]
+        if stage == "test":
+            return ["validation", "ood", *test]
         if self.hparams["split_by"] == "nothing":
-            stages["predict"] = ["train"]  # every row once
-        if stage not in stages:
-            raise ValueError(f"unknown stage {stage!r}; choose one of {', '.join(stages)}")
-        return stages[stage]
+            return ["train"]  # every row once
+        return ["train", "validation", "ood", *test]
 
     def rows(self, split: str) -> Indices:
         """Return the zoo's rows in one split, sorted.
@@ -180,12 +163,7 @@ class ZooDataModule(LightningDataModule):
         return target.of({target.column: column})
 
     def prepare_data(self) -> None:
-        """Compare the shards with their checksums, once a node, before any work; maybe copy them.
-
-        Raises:
-            ZooError: naming the files that are damaged.
-            OSError: when the folder to copy to cannot be written or is too small.
-        """
+        """Compare the shards with their checksums, once a node before any work; or copy them."""
         if self.stage_to is None:
             self.zoo.check()
         else:
@@ -199,18 +177,13 @@ class ZooDataModule(LightningDataModule):
 
     def train_dataloader(self) -> TrainingLoader:
         """Return the training stream of this process."""
-        rank, world_size = self._process()
         return TrainingLoader(
-            reader=self._get_reader(),
             rows=self.rows("train"),
             batch_size=self.hparams["batch_size"],
-            sequences=self.hparams["sequences_per_rnn"],
             steps_per_epoch=self.hparams["steps_per_epoch"],
-            seed=self.hparams["seed"],
             permute=self.hparams["permute"],
             progress=self._progress,
-            rank=rank,
-            world_size=world_size,
+            **self._common(),
         )
 
     def val_dataloader(self) -> list[EvaluationLoader]:
@@ -235,42 +208,36 @@ class ZooDataModule(LightningDataModule):
     def _split(self) -> dict[str, Indices]:
         if self.hparams["split_by"] == "nothing":
             return {split: np.arange(len(self.zoo)) for split in SPLITS}
-        tasks, index = unique_tasks(self.zoo.read("task").numpy())
+        tasks, index = splits.unique_tasks(self.zoo.read("task").numpy())
         seed = self.hparams["split_seed"]
         if self.hparams["ood_criterion"] == "random":
-            criterion = random_criterion(len(tasks), seed)
+            criterion = splits.random_criterion(len(tasks), seed)
         else:
             criterion = self.problem.ood_criterion(tasks)
-        splits = split_tasks(
-            criterion, seed, self.hparams["test_fraction"], self.hparams["ood_to_train"]
-        )
-        return split_rows(index, splits)
+        how = (self.hparams["test_fraction"], self.hparams["ood_to_train"])
+        return splits.split_rows(index, splits.split_tasks(criterion, seed, *how))
 
     def _eval_loaders(self, stage: str) -> list[EvaluationLoader]:
-        rank, world_size = self._process()
+        size, common = self.hparams["eval_batch_size"], self._common()
         return [
-            EvaluationLoader(
-                reader=self._get_reader(),
-                rows=self.rows(split),
-                batch_size=self.hparams["eval_batch_size"],
-                sequences=self.hparams["sequences_per_rnn"],
-                seed=self.hparams["seed"],
-                rank=rank,
-                world_size=world_size,
-            )
+            EvaluationLoader(rows=self.rows(split), batch_size=size, **common)
             for split in self.eval_splits(stage)
         ]
 
-    def _get_reader(self) -> ZooReader:
+    def _common(self) -> dict[str, Any]:
+        """Return the arguments of every loader; there is one reader."""
         device = None
         if self.hparams["in_memory"]:
             device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         if self._reader is None or self._reader.hold_on != device:
             self._reader = ZooReader(self.zoo, device)
-        return self._reader
-
-    def _process(self) -> tuple[int, int]:
-        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return {
+            "reader": self._reader,
+            "sequences": self.hparams["sequences_per_rnn"],
+            "seed": self.hparams["seed"],
+            "rank": self.trainer.global_rank if self.trainer else 0,
+            "world_size": self.trainer.world_size if self.trainer else 1,
+        }
 
     def _progress(self) -> tuple[int, int]:
         """Batches completed in all and in this epoch.

@@ -6,15 +6,9 @@ from collections.abc import Callable, Iterator
 
 import torch
 
+from wsrl.data import order
 from wsrl.data.batch import ZooBatch
-from wsrl.data.order import (
-    Indices,
-    RowOrder,
-    deal_pairs,
-    fixed_picks,
-    step_permutations,
-    training_picks,
-)
+from wsrl.data.order import Indices, RowOrder, deal_pairs
 from wsrl.data.reader import ZooReader
 
 
@@ -58,14 +52,9 @@ class TrainingLoader:
                 f"batch_size is the number of RNNs a step over all processes: {batch_size} cannot "
                 f"be dealt out evenly to {world_size}; choose a multiple of {world_size}"
             )
-        self._reader = reader
-        self._order = RowOrder(rows, batch_size, seed)
-        self._batch_size = batch_size
-        self._sequences = sequences
-        self._steps_per_epoch = steps_per_epoch
-        self._seed = seed
-        self._permute = permute
-        self._progress = progress
+        self._reader, self._order = reader, RowOrder(rows, batch_size, seed)
+        self._batch_size, self._sequences, self._seed = batch_size, sequences, seed
+        self._steps_per_epoch, self._permute, self._progress = steps_per_epoch, permute, progress
         share = batch_size // world_size
         self._slice = slice(rank * share, (rank + 1) * share)
 
@@ -83,11 +72,11 @@ class TrainingLoader:
         """Return this process's share of step ``n``, counted from 0 over all epochs."""
         rows = torch.from_numpy(self._order.of_step(step)[self._slice])
         stored = self._reader.zoo.sequences_stored
-        picks = training_picks(self._seed, step, self._batch_size, stored, self._sequences)
+        picks = order.training_picks(self._seed, step, self._batch_size, stored, self._sequences)
         batch = self._reader.read(rows, picks[self._slice])
         if self._permute:
             spec = batch.weights.spec
-            drawn = step_permutations(self._seed, step, self._batch_size, spec)
+            drawn = order.step_permutations(self._seed, step, self._batch_size, spec)
             batch.weights = batch.weights.permute([layer[self._slice] for layer in drawn])
         return batch
 
@@ -131,12 +120,9 @@ class EvaluationLoader:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        self._reader = reader
-        self._batches = [
-            rows[dealt] for dealt in deal_pairs(len(rows), batch_size, rank, world_size)
-        ]
-        self._sequences = sequences
-        self._seed = seed
+        dealt = deal_pairs(len(rows), batch_size, rank, world_size)
+        self._reader, self._batches = reader, [rows[positions] for positions in dealt]
+        self._sequences, self._seed = sequences, seed
 
     def __len__(self) -> int:
         return len(self._batches)
@@ -144,5 +130,5 @@ class EvaluationLoader:
     def __iter__(self) -> Iterator[ZooBatch]:
         stored = self._reader.zoo.sequences_stored
         for rows in self._batches:
-            picks = fixed_picks(self._seed, rows, stored, self._sequences)
+            picks = order.fixed_picks(self._seed, rows, stored, self._sequences)
             yield self._reader.read(torch.from_numpy(rows), picks)

@@ -32,9 +32,7 @@ class RowOrder:
     """
 
     def __init__(self, rows: Indices, batch_size: int, seed: int) -> None:
-        self.rows = rows
-        self.batch_size = batch_size
-        self.seed = seed
+        self.rows, self.batch_size, self.seed = rows, batch_size, seed
         self._pass, self._order = -1, rows  # the last pass dealt from
 
     def of_step(self, step: int) -> Indices:
@@ -43,16 +41,12 @@ class RowOrder:
         position, end = step * self.batch_size, (step + 1) * self.batch_size
         while position < end:
             number, start = divmod(position, len(self.rows))
-            part = self._order_of(number)[start : start + end - position]
-            parts.append(part)
-            position += len(part)
+            if number != self._pass:
+                self._order = stream(self.seed, Purpose.ORDER, number).permutation(self.rows)
+                self._pass = number
+            parts.append(self._order[start : start + end - position])
+            position += len(parts[-1])
         return np.concatenate(parts)
-
-    def _order_of(self, number: int) -> Indices:
-        if number != self._pass:
-            self._order = stream(self.seed, Purpose.ORDER, number).permutation(self.rows)
-            self._pass = number
-        return self._order
 
 
 def deal_pairs(count: int, batch_size: int, rank: int = 0, world_size: int = 1) -> list[Indices]:
@@ -63,15 +57,12 @@ def deal_pairs(count: int, batch_size: int, rank: int = 0, world_size: int = 1) 
     ``count`` alone. Every position is dealt out once, in as many batches to each process, and each
     batch has positions from all over the split.
 
-    Args:
-        count: rows of the split.
-        batch_size: rows of a batch at most, at least 2 (then three can still come together).
-        rank: of the process asked for.
-        world_size: number of processes.
+    A batch has at most ``batch_size`` rows, at least 2 (then three can still come together).
 
     Returns:
-        Its batches: positions ``(b,)``, one pair after the other, the odd one at the end. Some are
-        empty where pairs are too few to be dealt out evenly, never those of the first process.
+        The batches of a process: positions ``(b,)``, one pair after the other, the odd one at the
+        end. Some are empty where pairs are too few to be dealt out evenly, never those of the
+        first process.
     """
     half = count // 2
     pairs = max(1, half)
@@ -92,11 +83,7 @@ def _positions(pairs: Indices, count: int) -> Indices:
 
 
 def training_picks(seed: int, step: int, batch: int, stored: int, count: int) -> Tensor:
-    """Choose ``count`` different ones of ``stored`` sequences for every RNN of a step.
-
-    Returns:
-        ``(batch, count)`` int64.
-    """
+    """Choose ``count`` different ones of ``stored`` sequences for each of ``batch`` RNNs."""
     draws = stream(seed, Purpose.SEQUENCES, step).random((batch, stored), dtype=np.float32)
     return torch.from_numpy(draws.argsort(1)[:, :count])
 
@@ -104,11 +91,8 @@ def training_picks(seed: int, step: int, batch: int, stored: int, count: int) ->
 def fixed_picks(seed: int, rows: Indices, stored: int, count: int) -> Tensor:
     """Choose ``count`` different ones of ``stored`` sequences, a function of seed and row alone.
 
-    The numbers come from a hash (splitmix64, Steele et al. 2014) of the row: neither a generator a
-    row nor a table of all rows is needed.
-
-    Returns:
-        ``(len(rows), count)`` int64.
+    Returns ``(len(rows), count)``. The numbers come from a hash (splitmix64, Steele et al. 2014) of
+    the row: neither a generator a row nor a table of all rows is needed.
     """
     key = np.random.SeedSequence([seed, int(Purpose.SEQUENCES)]).generate_state(1, np.uint64)
     counter = (rows[:, None] * stored + np.arange(stored)).astype(np.uint64)

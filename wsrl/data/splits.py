@@ -15,10 +15,7 @@ SPLITS = ("train", "validation", "ood", "test")
 
 
 def unique_tasks(tasks: NDArray[np.generic]) -> tuple[NDArray[np.generic], Indices]:
-    """Find the different tasks.
-
-    Args:
-        tasks: ``(R, K)``, the task of every row.
+    """Find the different ones of the tasks ``(R, K)`` of all rows.
 
     Returns:
         The tasks ``(n, K)`` in lexicographic order, whatever the order of the rows, and for every
@@ -82,24 +79,16 @@ def split_tasks(
         moved = np.random.RandomState([seed, 2]).permutation(ood)
         splits["train"] = np.concatenate([splits["train"], moved[: len(ood) // 2]])
         splits["ood"] = moved[len(ood) // 2 :]
-    _check_sizes(splits, count, ood_to_train and len(ood) < 2)
+    _check_sizes(splits, count)
     return {name: np.sort(indices) for name, indices in splits.items()}
 
 
 def split_rows(index: Indices, splits: dict[str, Indices]) -> dict[str, Indices]:
-    """Turn splits of tasks into splits of rows.
-
-    Args:
-        index: ``(R,)``, the task of every row (see :func:`unique_tasks`).
-        splits: the tasks of every split.
-
-    Returns:
-        For every split its rows, sorted. Each row is in exactly one.
-    """
+    """Turn splits of tasks into sorted splits of rows; ``index (R,)`` is the task of every row."""
     return {name: np.flatnonzero(np.isin(index, tasks)) for name, tasks in splits.items()}
 
 
-def _check_sizes(splits: dict[str, Indices], count: int, nothing_to_move: bool) -> None:
+def _check_sizes(splits: dict[str, Indices], count: int) -> None:
     sizes = ", ".join(f"{len(indices)} {name}" for name, indices in splits.items())
     if any(len(indices) == 0 for indices in splits.values()):
         raise ValueError(
@@ -107,9 +96,4 @@ def _check_sizes(splits: dict[str, Indices], count: int, nothing_to_move: bool) 
             "at least one (7 tasks do). Build a zoo with more runs, or of more tasks, or (to try "
             "things out) split_by nothing"
             + (", or raise test_fraction" if "test" in splits else "")
-        )
-    if nothing_to_move:
-        raise ValueError(
-            f"ood_to_train moves half of the OOD tasks, and there is only one ({count} different "
-            "tasks); build a zoo with more tasks or set ood_to_train to false"
         )

@@ -23,12 +23,8 @@ _log = logging.getLogger("wsrl")
 def staged_path(zoo: Zoo, stage_to: str) -> Path:
     """Return where the copy of a zoo is, or would be: it depends on its path and its content.
 
-    Args:
-        zoo: the zoo.
-        stage_to: a folder of this node; ``~`` and environment variables are expanded.
-
-    Raises:
-        ValueError: for a variable that is not set here.
+    In ``stage_to``, a folder of this node, ``~`` and environment variables are expanded; one that
+    is not set here is a ``ValueError``.
     """
     folder = os.path.expanduser(os.path.expandvars(stage_to))
     if "$" in folder:
@@ -54,14 +50,9 @@ def stage_zoo(zoo: Zoo, stage_to: str) -> None:
     none, as ``Zoo.check`` does). Of several jobs that do this at once one makes the copy, and the
     others wait for it and use it.
 
-    Args:
-        zoo: the zoo.
-        stage_to: as for ``staged_path``.
-
     Raises:
         ZooError: naming the file of the zoo that is damaged.
         OSError: where the folder cannot be written or has too little space.
-        ValueError: as ``staged_path``.
     """
     target, waiting = staged_path(zoo, stage_to), list[str]()
 
@@ -77,12 +68,7 @@ def stage_zoo(zoo: Zoo, stage_to: str) -> None:
 
 
 def open_staged(zoo: Zoo, stage_to: str) -> Zoo:
-    """Open the copy that ``stage_zoo`` made on this node.
-
-    Raises:
-        ZooError: where there is none, or it is damaged.
-        ValueError: as ``staged_path``.
-    """
+    """Open the copy that ``stage_zoo`` made on this node."""
     target = staged_path(zoo, stage_to)
     if not target.exists():
         raise ZooError(

@@ -21,7 +21,6 @@ from wsrl.analysis.readouts import (
     TreeReadout,
 )
 from wsrl.data import ZooDataModule
-from wsrl.data.splits import Indices
 from wsrl.rnn import RNNWeights
 from wsrl.rnn.statistics import weight_statistics
 from wsrl.studies.tables import print_metrics
@@ -35,22 +34,20 @@ PROBES, PROBING_LENGTH = 8, 22
 """Sequences in the probe set, as many as are published at most, and their steps where the zoo's
 problem suggests no other number."""
 
-Features: TypeAlias = Callable[[RNNWeights], NDArray[Any]]
+Features: TypeAlias = Callable[[RNNWeights, ZooDataModule, int], NDArray[Any]]
 
 
 class Baseline(NamedTuple):
     """A baseline.
 
     Attributes:
-        summary: what it reads and how, in short.
-        features: given the data and the seed, maps ``B`` RNNs to features ``(B, F)``.
+        features: maps ``B`` RNNs, given the data and the seed, to features ``(B, F)``.
         readout: given the target's code, the seed and the steps of training a network, predicts the
             target from features.
         random: whether the seed, and the steps, play a part.
     """
 
-    summary: str
-    features: Callable[[ZooDataModule, int], Features]
+    features: Features
     readout: Callable[[TargetCode, int, int], Readout]
     random: bool
 
@@ -88,51 +85,38 @@ def evaluate_baseline(
     data.prepare_data()
     data.setup("test")
     chosen, baseline = make_target(data.targets[target], kind), BASELINES[name]
-    features = baseline.features(data, seed)
-    readout = baseline.readout(chosen, seed, steps)
     splits = data.eval_splits("test")
     remarks = remarks_on_target(data, ["train", *splits], target, chosen.needs_variation)
     note(remark.text for remark in remarks)
+
+    def features(split: str) -> NDArray[Any]:
+        flat = data.zoo.read("weights", torch.from_numpy(data.rows(split)))
+        return baseline.features(RNNWeights(flat, data.zoo.spec), data, seed)
+
+    readout = baseline.readout(chosen, seed, steps)
     truths = {split: data.read_target(target, split) for split in ("train", *splits)}
-    readout.fit(features(_weights(data, data.rows("train"))), truths["train"].numpy())
+    readout.fit(features("train"), truths["train"].numpy())
     metrics: dict[str, float] = {}
     batches = []
     for split in splits:
-        rows, truth = data.rows(split), truths[split]
-        predicted = torch.from_numpy(readout.predict(features(_weights(data, rows))))
-        predicted = predicted.to(truth.dtype)
+        truth = truths[split]
+        predicted = torch.from_numpy(readout.predict(features(split))).to(truth.dtype)
         for measured, metric in chosen.metrics().items():
             metric.update(predicted, truth)
             metrics[f"{split}/{measured}"] = float(metric.compute())
-        batches.append([{"prediction": predicted, "target": truth, **_labels(data, rows)}])
+        labels = _labels(data, torch.from_numpy(data.rows(split)))
+        batches.append([{"prediction": predicted, "target": truth, **labels}])
     return metrics, batches
 
 
-def _labels(data: ZooDataModule, rows: Indices) -> dict[str, Tensor]:
+def _labels(data: ZooDataModule, rows: Tensor) -> dict[str, Tensor]:
     """Return whose weights the rows are, as ``ZooBatch.labels``."""
-    index = torch.from_numpy(rows)
-    columns = {name: data.zoo.read(name, index) for name in ("run", "step", "task", "performance")}
+    columns = {name: data.zoo.read(name, rows) for name in ("run", "step", "task", "performance")}
     floats = {name: columns[name].float() for name in ("task", "performance")}
-    return {**columns, **floats, "row": index}
+    return {**columns, **floats, "row": rows}
 
 
-def _weights(data: ZooDataModule, rows: Indices) -> RNNWeights:
-    return RNNWeights(data.zoo.read("weights", torch.from_numpy(rows)), data.zoo.spec)
-
-
-def _none(data: ZooDataModule, seed: int) -> Features:
-    return lambda weights: np.zeros((len(weights), 0))
-
-
-def _all_weights(data: ZooDataModule, seed: int) -> Features:
-    return lambda weights: weights.flat.numpy()
-
-
-def _statistics(data: ZooDataModule, seed: int) -> Features:
-    return lambda weights: weight_statistics(weights).flatten(1).numpy()
-
-
-def _answers(data: ZooDataModule, seed: int) -> Features:
+def _answers(weights: RNNWeights, data: ZooDataModule, seed: int) -> NDArray[Any]:
     suited = data.encoder_defaults
     probes = draw_probes(
         PROBES,
@@ -141,31 +125,25 @@ def _answers(data: ZooDataModule, seed: int) -> Features:
         suited.get("input_activation", "softmax"),
         torch.Generator().manual_seed(seed),
     )
-    return lambda weights: answers(weights, probes).flatten(1).numpy()
+    return answers(weights, probes).flatten(1).numpy()
 
 
 BASELINES = {
+    # Nothing of the weights: the most frequent class, the mean or the circular mean.
     "mean": Baseline(
-        "nothing of the weights: the most frequent class, the mean or the circular mean",
-        _none,
+        lambda weights, data, seed: np.zeros((len(weights), 0)),
         lambda code, seed, steps: MeanReadout(code),
         random=False,
     ),
+    # A network on the principal components of the flattened weights.
     "pca": Baseline(
-        "a network on the principal components of the flattened weights",
-        _all_weights,
-        ComponentReadout,
-        random=True,
+        lambda weights, data, seed: weights.flat.numpy(), ComponentReadout, random=True
     ),
-    "random_probes": Baseline(
-        "a network on the principal components of the raw outputs to a fixed random probe set",
-        _answers,
-        ComponentReadout,
-        random=True,
-    ),
+    # A network on the principal components of the raw outputs to a fixed random probe set.
+    "random_probes": Baseline(_answers, ComponentReadout, random=True),
+    # Gradient-boosted trees on the layer-wise statistics.
     "trees": Baseline(
-        "gradient-boosted trees on the layer-wise statistics",
-        _statistics,
+        lambda weights, data, seed: weight_statistics(weights).flatten(1).numpy(),
         lambda code, seed, steps: TreeReadout(code),
         random=False,
     ),
@@ -181,30 +159,27 @@ def write_baseline(
     seed: int = 0,
     steps: int | None = None,
 ) -> Path:
-    """Train and test a baseline; print its metrics, and keep what ``wsrl test`` keeps.
+    """Evaluate a baseline; print its metrics, and keep what ``wsrl test`` keeps.
 
     Args:
-        name: one of ``BASELINES``.
-        data: the zoo and its splits.
-        target: the property to predict.
+        name: as of ``evaluate_baseline``.
+        data: as there.
+        target: as there.
         folder: where to write ``test.json`` and ``test.safetensors``.
-        seed: of what is random.
-        steps: of training the network, where there is one; 2000 by default.
+        seed: as there.
+        steps: as there; 2000 by default.
 
     Returns:
         The path of ``test.json``.
 
     Raises:
-        ValueError: for an unknown baseline or target, numbers out of range, or a folder that holds
-            a training run.
+        ValueError: as there, or for a folder that holds a training run.
     """
     run, steps = Run(Path(folder)), STEPS if steps is None else steps
     if run.holds_a_run():
         raise ValueError(f"{run.folder} holds a training run; choose another folder (--run DIR)")
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed must be at least 0 and below 2**32, not {seed}")
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, not {steps}")
     run.remove_leftovers()
     metrics, batches = evaluate_baseline(name, data, target, seed, steps)
     source = {"checkpoint": None, "zoo": data.hparams["zoo"]}

@@ -126,14 +126,8 @@ def one_line_errors(
     """Shorten what jsonargparse says of a command line that it refuses.
 
     Left are the setting, with dots between its levels, the config file that has it last, what was
-    expected, and what was given.
-
-    Args:
-        configs: the config files that are read with it.
-        choices: by setting, the names that it may have instead of a class path.
-
-    Raises:
-        argparse.ArgumentError: the shorter one.
+    expected, and what was given; and the names that may stand for a class, of a setting that has
+    such ``choices``.
     """
     try:
         yield

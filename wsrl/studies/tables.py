@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -14,6 +13,9 @@ from rich.text import Text
 from wsrl.rnn import RNNSpec
 from wsrl.safe_files import naming
 from wsrl.terminal import printable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PUBLISHED_SPEC = RNNSpec("lstm", 6, 32, 2, 6)
 """The RNNs of the published formal-language zoo."""
@@ -86,17 +88,21 @@ def spreadsheet_cell(value: Any) -> Any:
     return value
 
 
+def to_csv(table: pd.DataFrame) -> str:
+    """Return a table as CSV; text that a spreadsheet would compute is marked as text."""
+    return str(table.map(spreadsheet_cell).to_csv(index=False, lineterminator="\n"))
+
+
 def write_csv(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     """Write records to a CSV file, a row each; without any the file is empty.
 
     Raises:
         OSError: naming the file, where it cannot be written.
     """
-    with naming(path), path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(records[0]) if records else [])
-        writer.writeheader()
-        for record in records:
-            writer.writerow({name: spreadsheet_cell(value) for name, value in record.items()})
+    import pandas as pd
+
+    with naming(path):
+        path.write_text(to_csv(pd.DataFrame(records, dtype=object)) if records else "")
 
 
 def _shown(text: str) -> Text:

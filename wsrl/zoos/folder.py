@@ -32,12 +32,7 @@ _short.maxlist = _short.maxdict = 12
 
 
 def check_folder(folder: Path) -> None:
-    """Check a zoo's folder before anything is written or deleted in it.
-
-    Raises:
-        OSError: where it cannot be listed.
-        ZooError: where a link in it leads out of it.
-    """
+    """Check a zoo's folder before anything is written or deleted in it."""
     try:
         check_inside(folder, MANIFEST, BACKUP, SHARDS, PROGRESS)
         for place in (folder / SHARDS, folder / PROGRESS):
@@ -87,12 +82,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def open_or_create(folder: Path, wanted: Manifest) -> None:
-    """Begin a zoo in a new or empty folder, or see that it holds the same one.
-
-    Raises:
-        ZooError: where the folder holds another zoo, or something else, or a link in it leads out
-            of it.
-    """
+    """Begin a zoo in a new or empty folder, or see that it holds the same one."""
     check_folder(folder)
     if folder.exists() and not folder.is_dir():
         raise ZooError(f"{folder} exists and is no folder: choose an empty or a new one")

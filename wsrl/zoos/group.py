@@ -175,11 +175,7 @@ def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read the state of a group in training and compare it with its checksum.
-
-    Raises:
-        ZooError: for a damaged one.
-    """
+    """Read the state of a group in training and compare it with its checksum."""
     try:
         tensors = {name: value.clone() for name, value in read_tensors(path).items()}
         metadata = read_metadata(path)

@@ -114,12 +114,11 @@ class Manifest:
                     f"column {name} is {self.columns[name]}, but RNNs ({spec}) need {column}"
                 )
         sequences, outputs = self.columns["sequences"].shape, self.columns["outputs"].shape
-        if len(sequences) < 2 or len(outputs) != 3 or sequences[0] != outputs[0]:
+        if len(sequences) < 2 or outputs != (sequences[0], *outputs[1:2], spec.output_size):
             raise ValueError(
-                f"columns sequences {sequences} and outputs {outputs} do not fit together"
+                f"column sequences is {sequences}, column outputs is {outputs}, and the RNNs are "
+                f"({spec})"
             )
-        if outputs[-1] != spec.output_size:
-            raise ValueError(f"column outputs is {outputs}, but the RNNs are ({spec})")
 
     def _check_build(self) -> None:
         """Check runs and snapshots, and of a finished zoo that so many are there."""
@@ -156,9 +155,6 @@ class Manifest:
         """Describe a zoo that is about to be written by this process.
 
         Of ``columns`` those that every zoo has are left out: ``weights``, ``run`` and ``step``.
-
-        Raises:
-            ZooError: for a zoo that ``read`` would refuse.
         """
         versions = {
             "wsrl": wsrl.__version__,
@@ -238,12 +234,7 @@ def write_with_checksum(path: Path, values: dict[str, Any]) -> None:
 
 
 def read_with_checksum(path: Path, required: bool = False) -> dict[str, Any]:
-    """Read what ``write_with_checksum`` wrote; one written by hand may have no checksum.
-
-    Raises:
-        OSError: where it cannot be read.
-        ValueError: where it is damaged.
-    """
+    """Read what ``write_with_checksum`` wrote; one written by hand may have no checksum."""
     content = read_json(path)
     claimed = content.pop("sha256", None)
     if (required or claimed is not None) and claimed != checksum_of(content):

@@ -15,12 +15,13 @@ from wsrl.problems.base import Column
 from wsrl.problems.packed import PackedRNNs
 from wsrl.resources import check_fits
 from wsrl.rnn import RNNWeights, run_population
-from wsrl.zoos.assembly import write_zoo
 from wsrl.zoos.manifest import Manifest
 from wsrl.zoos.packing.inputs import Given, Inputs, make_inputs
 from wsrl.zoos.packing.labels import Labels, make_labels
 from wsrl.zoos.packing.models import Model, Models, find_models, survey_models
 from wsrl.zoos.packing.table import Table
+from wsrl.zoos.shards import write_zoo
+from wsrl.zoos.soundness import failed_runs
 from wsrl.zoos.tensors import digest
 
 _SHARD_BYTES = 1 << 27
@@ -163,14 +164,15 @@ def pack_zoo(
     }
     if labels.runs != found.names:
         source["names"] = found.names
+    dtype = "F64" if columns["task"].is_floating_point() else "I64"
     manifest = Manifest.of(
         problem,
         spec,
         build,
-        problem.columns() | {"task": _task_column(columns["task"])},
+        problem.columns() | {"task": Column(dtype, (columns["task"].shape[1],))},
         origin="packed",
         source=source,
-        failed=_failed(columns, finite),
+        failed=failed_runs(finite, columns),
     )
     return write_zoo(
         out,
@@ -178,19 +180,6 @@ def pack_zoo(
         len(parts),
         lambda shard: _columns(found, labels, sequences, parts[shard]),
     )
-
-
-def _task_column(task: Tensor) -> Column:
-    return Column("F64" if task.is_floating_point() else "I64", (task.shape[1],))
-
-
-def _failed(columns: dict[str, Tensor], finite: Tensor) -> dict[str, int]:
-    """Return the runs with parameters that are not finite, and the first step of one."""
-    failed: dict[str, int] = {}
-    labels = torch.stack([columns["run"], columns["step"]], 1)
-    for run, step in labels[~finite].tolist():
-        failed[str(run)] = min(step, failed.get(str(run), step))
-    return failed
 
 
 def _columns(models: Models, labels: Labels, inputs: Inputs, rows: range) -> dict[str, Tensor]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from wsrl.zoos.build import shard_members
 from wsrl.zoos.folder import check_folder, locked_zoo
@@ -12,14 +13,9 @@ from wsrl.zoos.manifest import BACKUP, MANIFEST, PROGRESS, SHARDS, Manifest, Zoo
 from wsrl.zoos.shards import Record, finished, is_whole, record_path, state_path, tidy
 
 
-@dataclass(frozen=True)
-class Repair:
-    """What became of a damaged zoo.
-
-    Attributes:
-        manifest: as it is now; complete unless shards are to be made again.
-        found: what was wrong, a line each; empty where all was well.
-    """
+class Repair(NamedTuple):
+    """A damaged zoo's manifest as it is now, complete unless shards are to be made again; and what
+    was wrong, a line each."""
 
     manifest: Manifest
     found: list[str]
@@ -79,21 +75,20 @@ def _whole_records(folder: Path, manifest: Manifest, found: list[str]) -> dict[i
     groups = shard_members(manifest.settings) if manifest.origin == "built" else []
     records: dict[int, Record] = {}
     for index in sorted(finished(folder, manifest)):
+        members = groups[index] if groups else ()
+        failed = {run: step for run, step in manifest.failed.items() if int(run) in members}
         try:
             if manifest.complete:
-                members = groups[index] if groups else ()
-                failed = {run: step for run, step in manifest.failed.items() if int(run) in members}
                 record = Record(manifest.shards[index], failed)
             else:
                 record = Record.read(folder, index)
-        except ZooError:
-            found.append(f"{record_path(folder, index)} is damaged: its shard is dropped")
-        else:
             if is_whole(folder, record.shard):
                 records[index] = record
                 continue
             file = folder / SHARDS / record.shard.file
             found.append(f"{file} is {'damaged: dropped' if file.is_file() else 'missing'}")
+        except ZooError:
+            found.append(f"{record_path(folder, index)} is damaged: its shard is dropped")
         record_path(folder, index).unlink(missing_ok=True)
     return records
 

@@ -1,7 +1,9 @@
-"""The shards of a zoo, and what lies beside an unfinished one: their records, and states.
+"""Make a zoo shard by shard, and complete it when all shards are there.
 
-A record says of a finished shard what the manifest will say of it. Records and the states of groups
-in training are in the folder ``progress``, under names that begin with the number of a shard.
+A record says of a finished shard what the manifest will say of it, so that a build may end at any
+moment and go on later; the process that finds all records writes the manifest. Records and the
+states of groups in training are in the folder ``progress``, under names that begin with the number
+of a shard.
 """
 
 from __future__ import annotations
@@ -9,15 +11,18 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, field, replace
 from pathlib import Path
 
 from torch import Tensor
 
+from wsrl.stopping import StopRequests
 from wsrl.validation import checked, from_json
 from wsrl.zoos.files import checksum
+from wsrl.zoos.folder import Part, alone, locked_zoo, open_or_create
 from wsrl.zoos.manifest import (
+    BACKUP,
     PROGRESS,
     SHARDS,
     Failed,
@@ -53,12 +58,7 @@ class Record:
 
     @classmethod
     def read(cls, folder: Path, index: int) -> Record:
-        """Read a shard's record.
-
-        Raises:
-            ZooError: for a damaged one.
-            FileNotFoundError: where there is none.
-        """
+        """Read a shard's record."""
         path = record_path(folder, index)
         try:
             record = from_json(cls, read_with_checksum(path, required=True))
@@ -93,11 +93,7 @@ def write_finished(
     failed: Mapping[str, int] | None = None,
     backends: Sequence[str] = (),
 ) -> None:
-    """Write a shard, ``(rows, *shape)`` a column, and its record.
-
-    Raises:
-        OSError: naming the file, as where the disk is full.
-    """
+    """Write a shard, ``(rows, *shape)`` a column, and its record."""
     Record(write_shard(folder, index, columns), dict(failed or {}), list(backends)).write(
         folder, index
     )
@@ -120,11 +116,7 @@ def tidy(folder: Path) -> None:
 
 
 def check_shards(folder: Path, shards: Sequence[Shard]) -> None:
-    """Compare shards with their checksums.
-
-    Raises:
-        ZooError: naming the files that are missing or differ.
-    """
+    """Compare shards with their checksums."""
     path = folder / SHARDS
     if lost := [s.file for s in shards if not (path / s.file).is_file()]:
         raise ZooError(
@@ -151,3 +143,91 @@ def again(folder: Path) -> str:
 
 def _names(folder: Path) -> list[str]:
     return os.listdir(folder / PROGRESS) if (folder / PROGRESS).is_dir() else []
+
+
+def write_zoo(
+    out: str | Path,
+    manifest: Manifest,
+    shards: int,
+    columns: Callable[[int], Mapping[str, Tensor]],
+) -> Manifest:
+    """Write a zoo that comes from elsewhere, or go on with one whose writing was interrupted.
+
+    A zoo is unfinished until its last shard is there, and is recognised as such.
+
+    Args:
+        out: the zoo's folder; new, empty, or holding the same zoo.
+        manifest: what it will hold; without shards.
+        shards: how many there will be.
+        columns: returns the columns of shard ``n``, ``(rows, *shape)`` each.
+    """
+    folder = Path(out)
+    open_or_create(folder, manifest)
+    with StopRequests() as stop, locked_zoo(folder):
+        for index in missing_shards(folder, shards):
+            stop.raise_if_any()
+            write_finished(folder, index, columns(index))
+        return complete(folder, shards)
+
+
+def missing_shards(folder: Path, shards: int, part: Part | None = None) -> list[int]:
+    """Return the numbers of the shards of a share that are not finished; check those that are."""
+    share = shares(shards, part)
+    with alone(folder):
+        manifest = Manifest.read(folder)
+        done = finished(folder, manifest)
+        known = manifest.shards
+        if not manifest.complete:
+            known = [Record.read(folder, index).shard for index in share if index in done]
+    check_shards(folder, known)
+    return [index for index in share if index not in done]
+
+
+def complete(folder: Path, shards: int) -> Manifest:
+    """Write the manifest of a zoo if all its shards are there; every process writes the same."""
+    with alone(folder):
+        manifest = Manifest.read(folder)
+        if not manifest.complete:
+            if len(finished(folder, manifest)) < shards:
+                return manifest
+            manifest = _completed(manifest, [Record.read(folder, i) for i in range(shards)])
+            manifest.write(folder, BACKUP)
+            manifest.write(folder)
+        tidy(folder)
+    return manifest
+
+
+def shares(shards: int, part: Part | None) -> Sequence[int]:
+    """Return which shards are a part's; all where there are no parts."""
+    which, parts = part or (1, 1)
+    if not 1 <= which <= parts:
+        raise ValueError(f"part {which}/{parts}: expected i/n with i from 1 to n")
+    return range(which - 1, shards, parts)
+
+
+def whats_left(path: str | Path, shards: int, parts: int) -> list[str]:
+    """Return lines that say how many shards a zoo lacks, and of which parts."""
+    folder = Path(path)
+    with alone(folder):
+        done = finished(folder, Manifest.read(folder))
+    missing = [index for index in range(shards) if index not in done]
+    of_parts = [index % parts for index in missing]
+    lines = [f"{of_parts.count(i)} of part {i + 1}/{parts}" for i in sorted({*of_parts})]
+    return [f"{len(missing)} of {shards} shards are missing", *lines] if missing else []
+
+
+def _completed(manifest: Manifest, records: Sequence[Record]) -> Manifest:
+    """Return an unfinished zoo's manifest with what the records of its shards add."""
+    failed = dict(manifest.failed)
+    known = manifest.versions.get("backend")
+    backends = set(known.split(", ") if known else ())
+    for record in records:
+        failed |= record.failed
+        backends |= set(record.backends)
+    return replace(
+        manifest,
+        shards=[record.shard for record in records],
+        failed={run: failed[run] for run in sorted(failed, key=int)},
+        versions=manifest.versions | ({"backend": ", ".join(sorted(backends))} if backends else {}),
+        complete=True,
+    )

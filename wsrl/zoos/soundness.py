@@ -61,6 +61,14 @@ def _within(zoo: Zoo, error: Tensor, outputs: Tensor) -> Tensor:
     return (error <= ABSOLUTE + RELATIVE * outputs.abs()).all(1)
 
 
+def failed_runs(finite: Tensor, columns: Mapping[str, Tensor]) -> dict[str, int]:
+    """Return the runs of which something is not finite, with the first step at which that is."""
+    failed: dict[str, int] = {}
+    for run, step in torch.stack([columns["run"], columns["step"]], 1)[~finite].tolist():
+        failed[str(run)] = min(step, failed.get(str(run), step))
+    return failed
+
+
 def check_labels(where: Path, columns: Mapping[str, Tensor]) -> None:
     """Check ``run`` and ``step`` ``(n,)`` and ``task (n, K)`` of all rows.
 

@@ -102,11 +102,7 @@ class Zoo:
         return self.columns["sequences"].shape[0]
 
     def read(self, column: str, rows: Tensor | None = None) -> Tensor:
-        """Return a copy ``(n, *shape)`` of one column, of rows ``(n,)`` or of all.
-
-        Raises:
-            ZooError: for an unknown column.
-        """
+        """Return a copy ``(n, *shape)`` of one column, of rows ``(n,)`` or of all."""
         spec = self._column(column)
         result = torch.empty(
             (len(self if rows is None else rows), *spec.shape), dtype=spec.torch_dtype
@@ -169,11 +165,7 @@ class Zoo:
 
 
 def open_store(folder: Path, include_failed: bool = False) -> Zoo:
-    """Open a zoo in our own format.
-
-    Raises:
-        ZooError: for a folder that holds no finished, readable zoo.
-    """
+    """Open a zoo in our own format."""
     manifest = Manifest.read(folder)
     if not manifest.complete:
         done = len(finished(folder, manifest))
@@ -183,9 +175,11 @@ def open_store(folder: Path, include_failed: bool = False) -> Zoo:
         )
     home = os.path.realpath(folder)
     shards = [_open_shard(folder, manifest, shard, home) for shard in manifest.shards]
-    return Zoo(
-        folder, manifest, shards, lambda: check_shards(folder, manifest.shards), include_failed
-    )
+
+    def check() -> None:
+        check_shards(folder, manifest.shards)
+
+    return Zoo(folder, manifest, shards, check, include_failed)
 
 
 MAKERS = {

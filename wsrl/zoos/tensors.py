@@ -84,9 +84,6 @@ class DiskTensor:
         stored: the dtype of its numbers in the file, for NumPy.
         shape: of all of it.
         dtype: to which the numbers are converted.
-
-    Raises:
-        OSError: where the file is not there.
     """
 
     def __init__(

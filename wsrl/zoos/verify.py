@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -15,8 +15,7 @@ from wsrl.zoos.store import Zoo
 _CHUNK = 64  # snapshots recomputed at once
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """What was verified: snapshots, sequences of each, and the largest output error found."""
 
     snapshots: int
@@ -44,8 +43,8 @@ def verify_zoo(path: str | Path, sequences: int | None = None) -> Report:
         raise ZooError(f"the zoo at {zoo.path} holds no sound run: all failed in training")
     known = {shard.file for shard in zoo.manifest.shards}  # none of a published zoo
     if known and (extra := {file.name for file in (zoo.path / SHARDS).iterdir()} - known):
-        extra_names = ", ".join(sorted(extra))
-        raise ZooError(f"files in {zoo.path / SHARDS} that no manifest lists: {extra_names}")
+        names = ", ".join(sorted(extra))
+        raise ZooError(f"files in {zoo.path / SHARDS} that no manifest lists: {names}")
     _check_labels(open_zoo(path, include_failed=True))
     count = zoo.sequences_stored if sequences is None else min(sequences, zoo.sequences_stored)
     largest = 0.0

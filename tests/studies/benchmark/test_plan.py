@@ -17,15 +17,15 @@ from wsrl.studies.benchmark.settings import (
     BenchmarkSettings,
     BenchmarkZoo,
     Training,
-    find_config,
 )
 
 RATE = "model.learning_rate=0.1"
+ZOOS = {"a": BenchmarkZoo("task", path="zoo"), "b": BenchmarkZoo("angle", path="other")}
 
 
 def settings(**changes: Any) -> BenchmarkSettings:
     given: dict[str, Any] = {
-        "zoos": {"a": BenchmarkZoo("task", path="zoo"), "b": BenchmarkZoo("angle", path="other")},
+        "zoos": ZOOS,
         "encoders": ["InteractiveProbing", "my.Own", "mine.yaml"],
         "seeds": [3, 5],
         "emulation": Training("emulation_small.yaml", {"trainer.max_steps": 7}),
@@ -59,26 +59,27 @@ def test_every_trial_comes_once_and_after_what_it_needs(name: str) -> None:
 
 
 def test_the_grid_is_the_product_of_what_is_asked_for() -> None:
-    asked = settings(modes=["frozen", "scratch"], baselines=["mean", "pca"], properties=[])
-    names = set(by_name(plan(asked, Path("out"))))
-    folders = product(["a", "b"], ["InteractiveProbing", "Own", "mine"], ["seed3", "seed5"])
-    expected = {
-        f"{zoo}/{encoder}/{seed}/{what}"
-        for zoo, encoder, seed in folders
-        for target in [{"a": "task", "b": "angle"}[zoo]]
-        for what in ("emulation", f"{target}-frozen", f"{target}-scratch")
+    zoos = {"a": BenchmarkZoo("task", path="zoo", targets=["step"]), "b": ZOOS["b"]}
+    asked = settings(
+        zoos=zoos,
+        modes=["frozen", "scratch"],
+        other_modes=["finetune"],
+        baselines=["mean", "pca"],
+        properties=[],
+    )
+    trained = {
+        "a": ["emulation", "task-frozen", "task-scratch", "step-finetune"],
+        "b": ["emulation", "angle-frozen", "angle-scratch"],
     }
-    expected |= {f"a/baselines/pca/seed{seed}/task" for seed in (3, 5)}
-    expected |= {f"b/baselines/pca/seed{seed}/angle" for seed in (3, 5)}
-    expected |= {"a/baselines/mean/task", "b/baselines/mean/angle"}  # nothing random in it
-    assert names == expected
-
-
-def test_modes_of_other_targets_are_their_own() -> None:
-    zoos = {"a": BenchmarkZoo("task", path="zoo", targets=["step"])}
-    trials = by_name(plan(settings(zoos=zoos, modes=["finetune"]), Path("out")))
-    predictions = {n.rsplit("/", 1)[1] for n, p in trials.items() if p.trial.kind == "prediction"}
-    assert predictions == {"task-finetune", "step-frozen"}
+    expected = {
+        f"{zoo}/{encoder}/seed{seed}/{what}"
+        for zoo, encoder, seed in product(trained, ["InteractiveProbing", "Own", "mine"], (3, 5))
+        for what in trained[zoo]
+    }
+    for zoo, target in (("a", "task"), ("a", "step"), ("b", "angle")):
+        expected |= {f"{zoo}/baselines/pca/seed{seed}/{target}" for seed in (3, 5)}
+        expected.add(f"{zoo}/baselines/mean/{target}")  # nothing random in it
+    assert set(by_name(plan(asked, Path("out")))) == expected
 
 
 def test_only_what_reads_a_pretrained_encoder_waits_for_it() -> None:
@@ -100,10 +101,7 @@ def test_encoders_are_presets_names_or_files() -> None:
 
 
 def test_ablations_change_one_option_where_they_are_wanted() -> None:
-    zoos = {
-        "a": BenchmarkZoo("task", path="zoo"),
-        "b": BenchmarkZoo("angle", path="other", ablations=False),
-    }
+    zoos = {"a": ZOOS["a"], "b": BenchmarkZoo("angle", path="other", ablations=False)}
     ablations = {"Own": {"width": [8], "model.encoder.depth": [2], "model.learning_rate": [0.1]}}
     trials = by_name(plan(settings(zoos=zoos, ablations=ablations), Path("out")))
     names = {planned.trial.encoder for planned in trials.values() if planned.trial.ablation}
@@ -120,17 +118,13 @@ def test_ablations_change_one_option_where_they_are_wanted() -> None:
         assert (option in trials[f"a/Own-{name}/seed3/task-frozen"].commands[0]) == (name != RATE)
 
 
-def test_the_options_of_a_zoo_beat_those_of_the_benchmark() -> None:
+def test_commands_are_as_one_types_them_with_the_options_of_the_zoo() -> None:
     zoos = {"a": BenchmarkZoo("task", path="zoo", emulation={"trainer.max_steps": 9})}
     trials = by_name(plan(settings(zoos=zoos), Path("out")))
-    words = trials["a/Own/seed3/emulation"].commands[0]
+    words = shown(trials["a/Own/seed3/emulation"].commands[0])
+    assert words.startswith("wsrl fit --config configs/emulation_small.yaml --model.encoder my.Own")
+    assert "--trainer.max_steps 9" in words
     assert words.count("--trainer.max_steps") == 1
-    assert words[words.index("--trainer.max_steps") + 1] == "9"
-
-
-def test_commands_are_shown_as_one_types_them() -> None:
-    words = ["fit", "--config", find_config("prediction.yaml"), "--model.target", "a b"]
-    assert shown(words) == "wsrl fit --config configs/prediction.yaml --model.target 'a b'"
 
 
 def test_the_published_tier_is_as_published() -> None:
@@ -162,9 +156,6 @@ def test_baselines_are_split_and_trained_as_predictions_are() -> None:
     assert "--data.batch_size" not in words
     fixed = trials["a/baselines/mean/task"].commands[0]
     assert not {"--seed", "--steps"} & set(fixed)
-
-
-def test_baselines_have_the_defaults_of_predictions_where_nothing_is_said() -> None:
     Path("bare.yaml").write_text("trainer: {max_steps: -1}\n")
     asked = settings(prediction=Training("bare.yaml"), baselines=["pca"])
     words = by_name(plan(asked, Path("out")))["a/baselines/pca/seed3/task"].commands[0]

@@ -89,7 +89,7 @@ def start(words: list[str], **options: Any) -> subprocess.Popen[str]:
     )
 
 
-def test_what_is_done_is_left_out(
+def test_what_is_done_is_left_out_and_a_folder_is_one_command_s(
     grid: Grid, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = grid(**ONE, other_modes=[])
@@ -110,6 +110,9 @@ def test_what_is_done_is_left_out(
     assert main(["benchmark", *words]) == 0
     assert "2 trials, 2 of them done" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in out.glob("cells/**/*.*")} == times
+    with locked(out / "benchmark.lock", print):
+        assert main(["benchmark", *words]) == 1
+    assert f"process {os.getpid()} on " in capsys.readouterr().err
 
 
 def test_a_trial_that_fails_ends_no_other_and_is_tried_again(
@@ -121,8 +124,8 @@ def test_a_trial_that_fails_ends_no_other_and_is_tried_again(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "broken_encoder.py").write_text(OWN)
-    words = grid(encoders=["LayerwiseStatistics", "broken_encoder.Own"], other_modes=[],
-                 compare_with="LayerwiseStatistics", modes=["frozen"])  # fmt: skip
+    own = "broken_encoder.Own"
+    words = grid(**GATED | {"encoders": ["LayerwiseStatistics", own], "modes": ["frozen"]})
     assert main(["benchmark", *words]) == 1
     said = capsys.readouterr()
     assert "Own/seed0/emulation: FAILED: RuntimeError: this one is broken" in said.out
@@ -191,16 +194,6 @@ def test_interrupted_again_and_again_it_gives_the_same_numbers(
     out.rename(tmp_path / "interrupted")
     assert main(["benchmark", *words]) == 0
     assert portable(numbers(out), out) == interrupted
-
-
-def test_a_benchmark_is_one_command_s(
-    grid: Grid, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = grid(**ONE | {"modes": []}, other_modes=[])
-    assert main(["benchmark", *words]) == 0
-    with locked(tmp_path / "out/benchmark.lock", print):
-        assert main(["benchmark", *words]) == 1
-    assert f"process {os.getpid()} on " in capsys.readouterr().err
 
 
 def test_a_trial_that_does_not_end_is_killed_when_one_asks_twice(

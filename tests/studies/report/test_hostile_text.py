@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import unicodedata
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 import torch
 from markupsafe import escape
 
+from tests.studies.report.conftest import write_record
 from wsrl.cli import main
 from wsrl.studies.benchmark.results import TRIALS, Ablation, Cost, Result, Trial, write_result
 from wsrl.studies.report.words import chart_text, markdown_text
@@ -71,9 +71,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = folder / TRIALS / cells[0].name / "test.safetensors"
     write_tensors(path, columns, {"splits": [hostile("drawn")]})
     settings = {"compare_with": hostile("of"), hostile("setting"): hostile("said")}
-    record = {"settings": settings, "cells": [asdict(cell) for cell in cells]}
-    (folder / "benchmark.json").write_text(json.dumps(record))
-    assert main(["report", str(folder)]) == 0
+    assert main(["report", str(write_record(folder, cells, settings))]) == 0
     return folder
 
 
@@ -123,50 +121,29 @@ def test_spreadsheets_compute_nothing(report: Path, tmp_path: Path) -> None:
     for cell in cells:
         (folder / TRIALS / cell.name).mkdir(parents=True)
         write_result(folder / TRIALS / cell.name, Result(cell, None, (), {"ood/r2": -0.5}))
-    record = {"settings": {}, "cells": [asdict(cell) for cell in cells]}
-    (folder / "benchmark.json").write_text(json.dumps(record))
-    assert main(["report", str(folder)]) == 0
+    assert main(["report", str(write_record(folder, cells, {}))]) == 0
     with (folder / "results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["zoo"] for row in rows] == ["'=1+1", "'+1+1", "'-1+1", "'@1+1"]
     assert {row["value"] for row in rows} == {"-0.5"}  # a number stays one
 
 
-Change = Callable[[dict[str, Any]], object]
-
-
-def changed(path: Path, change: Change) -> None:
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
-
-
-def refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    """Return the one line by which a report is refused."""
-    capsys.readouterr()
-    assert main(["report", str(folder)]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert not (folder / "report.html").exists()
-    return line
-
-
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    """A benchmark of one cell, to be changed."""
-    cell = Trial("z/a/seed0/p", "prediction", "z", "a", 0, "task", "frozen", Ablation("a", "b", 1))
+    """A benchmark of one trial, to be changed."""
+    cell = Trial("p/seed0/a", "prediction", "z", "a", 0, "task", "frozen", Ablation("a", "b", 1))
     folder = tmp_path / "small"
     (folder / TRIALS / cell.name).mkdir(parents=True)
     curves = {"ood/r2": ([1], [0.5])}
-    result = Result(
-        cell, None, ("x",), {"ood/r2": 0.5}, Cost(1, 1, 1, 1.0, 1.0), curves, {"a": "b"}
-    )
+    cost = Cost(1, 1, 1, 1.0, 1.0)
+    result = Result(cell, None, ("x",), {"ood/r2": 0.5}, cost, curves, {"a": "b"})
     write_result(folder / TRIALS / cell.name, result)
-    record = {"settings": {"zoos": {"z": {"target": "task"}}}, "cells": [asdict(cell)]}
-    (folder / "benchmark.json").write_text(json.dumps(record))
-    return folder
+    return write_record(folder, [cell], {"zoos": {"z": {"target": "task"}}})
 
 
-WRONG_CELLS = [
+RESULT = f"{TRIALS}/p/seed0/a/cell.json"
+DEEP = json.loads("[" * 200 + "]" * 200)
+WRONG_CELLS: list[tuple[dict[str, Any], str]] = [
     ({"seed": "0"}, "seed must be a whole number, not '0'"),
     ({"seed": 2**64}, "seed must be below 9223"),
     ({"name": "../../outside"}, "name: expected a folder under cells/, not '../../outside'"),
@@ -174,65 +151,48 @@ WRONG_CELLS = [
     ({"mode": None}, "a trial of kind prediction needs mode"),
     ({"ablation": {"of": 1, "option": "b", "value": 1}}, "ablation.of must be text, not 1"),
 ]
+WRONG: list[tuple[str, dict[str, Any], str]] = [
+    *((RESULT, {"cell": cell}, message) for cell, message in WRONG_CELLS),
+    *(("benchmark.json", {"cells": [cell]}, message) for cell, message in WRONG_CELLS),
+    (RESULT, {"cost": {"parameters": "x"}}, "cost.parameters must be a whole number, not 'x'"),
+    (RESULT, {"curves": {"ood/r2": [[1], ["x"]]}}, "'ood/r2'[1][0] must be a number, not 'x'"),
+    (RESULT, {"curves": {"ood/r2": [[1, 2], [1]]}}, "needs as many steps as values"),
+    (RESULT, {"commands": [7]}, "commands[0] must be text, not 7"),
+    (RESULT, {"cell": []}, "trial must be"),
+    ("benchmark.json", {"settings": None}, "settings must be"),
+    ("benchmark.json", {"settings": {"zoos": {"z": []}}}, "zoos must be"),
+    ("benchmark.json", {"settings": {"compare_with": ["a"]}}, "compare_with must be text"),
+    ("benchmark.json", {"settings": {"deep": DEEP}}, "exceeded"),
+]
 
 
-@pytest.mark.parametrize(("cell", "message"), WRONG_CELLS)
-def test_cells_of_other_kinds_are_one_line_that_names_the_file(
-    cell: dict[str, Any], message: str, small: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("file", "changes", "message"), WRONG)
+def test_files_of_other_kinds_are_one_line_that_names_the_file(
+    file: str,
+    changes: dict[str, Any],
+    message: str,
+    small: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["report", str(small), "--out", str(small / "as it was")]) == 0
-    record = small / "benchmark.json"
-    before = record.read_bytes()
-    changed(record, lambda content: content["cells"][0].update(cell))
-    line = refused(small, capsys)
-    assert "benchmark.json does not describe a benchmark" in line
+    content = json.loads((small / file).read_text())
+    whole = content["cell"] if file == RESULT else content["cells"][0]
+    if isinstance(changes.get("cell"), dict):
+        changes = {"cell": whole | changes["cell"]}
+    if "cells" in changes:
+        changes = {"cells": [whole | changes["cells"][0]]}
+    (small / file).write_text(json.dumps(content | changes))
+    assert main(["report", str(small)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{small / file} " in line
     assert message in line
-    record.write_bytes(before)
-    changed(small / TRIALS / "z/a/seed0/p/cell.json", lambda content: content["cell"].update(cell))
-    line = refused(small, capsys)
-    assert "cell.json is no result of a benchmark" in line
-    assert message in line
-
-
-@pytest.mark.parametrize(
-    ("result", "message"),
-    [
-        ({"cost": {"parameters": "x"}}, "cost.parameters must be a whole number, not 'x'"),
-        ({"curves": {"ood/r2": [[1], ["x"]]}}, "curves.'ood/r2'[1][0] must be a number, not 'x'"),
-        ({"curves": {"ood/r2": [[1, 2], [1]]}}, "needs as many steps as values"),
-        ({"commands": [7]}, "commands[0] must be text, not 7"),
-        ({"cell": []}, "trial must be"),
-    ],
-)
-def test_results_of_other_kinds_are_one_line_that_names_the_file(
-    result: dict[str, Any], message: str, small: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    changed(small / TRIALS / "z/a/seed0/p/cell.json", lambda content: content.update(result))
-    line = refused(small, capsys)
-    assert "cell.json is no result of a benchmark" in line
-    assert message in line
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        None,
-        {"zoos": {"z": []}},
-        {"compare_with": ["a"]},
-        {"deep": json.loads("[" * 200 + "]" * 200)},
-    ],
-)
-def test_settings_of_other_kinds_are_one_line(
-    settings: object, small: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    changed(small / "benchmark.json", lambda content: content.update(settings=settings))
-    assert "benchmark.json does not describe a benchmark" in refused(small, capsys)
+    assert not (small / "report.html").exists()
 
 
 def test_what_is_not_defined_is_nan_and_not_left_out(small: Path) -> None:
-    path = small / TRIALS / "z/a/seed0/p/cell.json"
-    changed(path, lambda content: content["metrics"].update({"validation/r2": None}))
-    assert main(["report", str(small)]) == 0
+    content = json.loads((small / RESULT).read_text())
+    content["metrics"]["validation/r2"] = None
+    (small / RESULT).write_text(json.dumps(content))
+    assert main(["report", str(small)]) == 0  # which is whole but for that
     with (small / "results.csv").open(newline="") as file:
         values = {row["split"]: row["value"] for row in csv.DictReader(file)}
-    assert values["validation"] == "nan"
+    assert values == {"ood": "0.5", "validation": "nan"}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from wsrl.studies.benchmark.results import Result, Trial
 from wsrl.studies.report.ranking import Contest, Ranking, rank
 from wsrl.studies.report.reading import Benchmark, rows_of
-from wsrl.studies.report.tables import Value, differences, means, rank_table
+from wsrl.studies.report.tables import Value, differences, means, rank_table, table
 
 SPLIT = "ood"
 FROZEN = ("z", "task", "frozen")
@@ -33,7 +33,7 @@ def baseline(name: str, value: float) -> dict[Trial, Outcome]:
     return {Trial(f"z/baselines/{name}/task", "baseline", "z", name, 0, "task"): value}
 
 
-def benchmark(*groups: dict[Trial, Outcome], metric: str = "exact_match") -> Benchmark:
+def ranking(*groups: dict[Trial, Outcome], metric: str = "exact_match") -> Ranking:
     outcomes = {trial: outcome for group in groups for trial, outcome in group.items()}
     results = [
         Result(trial, outcome if isinstance(outcome, str) else None)
@@ -42,11 +42,7 @@ def benchmark(*groups: dict[Trial, Outcome], metric: str = "exact_match") -> Ben
         for trial, outcome in outcomes.items()
         if outcome is not None
     ]
-    return Benchmark.of(Path(), {"compare_with": "A"}, list(outcomes), results)
-
-
-def ranking(*groups: dict[Trial, Outcome], metric: str = "exact_match") -> Ranking:
-    return rank(benchmark(*groups, metric=metric))
+    return rank(Benchmark.of(Path(), {"compare_with": "A"}, list(outcomes), results))
 
 
 def entries(found: Ranking) -> dict[str, Any]:
@@ -101,14 +97,13 @@ def test_a_baseline_competes_in_every_mode_and_one_without_seeds_is_compared_wit
     }
     row = found["frozen", "mean"]
     assert (row.difference, row.difference_seeds) == (pytest.approx(-0.2), 2)
-
-
-def test_baselines_alone_are_ranked_too() -> None:
+    # Baselines alone are ranked too.
     assert ranks(ranking(baseline("mean", 0.5), baseline("trees", 0.7))) == {"mean": 2, "trees": 1}
 
 
-def values(rows: Any) -> dict[str, Value]:
-    return {name: row[0] for name, row in rows}
+def values(found: Ranking, shown: Any = means, metric: str = "exact_match") -> dict[str, Value]:
+    made = table("t", found, [contest(metric)], shown)
+    return {name: row[0] for name, row in made.rows.items()}
 
 
 def test_the_best_is_marked_and_what_overlaps_with_it() -> None:
@@ -120,7 +115,7 @@ def test_the_best_is_marked_and_what_overlaps_with_it() -> None:
         predictions("E", {0: 0.2, 1: "broken"}),
         predictions("F", {0: "broken", 1: "broken"}),
     )
-    shown = values(means("t", found, [contest()]).rows)
+    shown = values(found)
     assert {name for name, value in shown.items() if value.best} == {"A"}
     assert {name for name, value in shown.items() if value.close} == {"B"}
     assert (shown["A"].text, shown["A"].range) == ("0.600", "0.500 to 0.700")
@@ -128,12 +123,8 @@ def test_the_best_is_marked_and_what_overlaps_with_it() -> None:
     assert shown["E"].note == "1 failed of 2 seeds"
     assert shown["F"].text == "failed"
     assert shown["A"].setting == "cells/z/A/task-frozen"
-
-
-def test_where_all_are_equal_none_is_the_best() -> None:
-    found = ranking(predictions("A", {0: 0.5}), predictions("B", {0: 0.5}))
-    shown = values(means("t", found, [contest()]).rows)
-    assert not any(value.best or value.close for value in shown.values())
+    shown = values(ranking(predictions("A", {0: 0.5}), predictions("B", {0: 0.5})))
+    assert not any(value.best or value.close for value in shown.values())  # where all are equal
 
 
 @pytest.mark.parametrize(("metric", "word"), [("exact_match", "worse"), ("mae", "better")])
@@ -149,7 +140,7 @@ def test_differences_beyond_zero_are_better_or_worse(
         ),
         metric=metric,
     )
-    shown = values(differences("t", found, [contest(metric)]).rows)
+    shown = values(found, differences, metric)
     assert list(shown) == ["B", "C"]
     assert shown["B"].note == lean + word
     assert shown["B"].best == (lean + word == "better")
@@ -157,22 +148,20 @@ def test_differences_beyond_zero_are_better_or_worse(
 
 
 def test_mean_ranks_are_over_what_a_target_is_judged_by() -> None:
-    groups = predictions("A", {0: 0.5}), predictions("B", {0: 0.9}), baseline("mean", 1.0)
-    table = rank_table(benchmark(*groups), ranking(*groups))
-    assert table is not None
-    assert table.columns == ["encoder", "all", "frozen", "wins, losses"]
-    shown = values(table.rows)
-    assert {name: value.text for name, value in shown.items()} == {"B": "2.00", "A": "3.00"}
-    other = benchmark(predictions("A", {0: 0.5}), metric="kendall_tau")
-    assert rank_table(other, rank(other)) is None
+    made = rank_table(
+        ranking(predictions("A", {0: 0.5}), predictions("B", {0: 0.9}), baseline("mean", 1.0))
+    )
+    assert made is not None
+    assert made.columns == ["encoder", "all", "frozen", "wins, losses"]
+    assert {name: row[0].text for name, row in made.rows.items()} == {"B": "2.00", "A": "3.00"}
+    assert rank_table(ranking(predictions("A", {0: 0.5}), metric="kendall_tau")) is None
 
 
 def test_a_target_is_judged_by_one_metric() -> None:
     (trial,) = predictions("A", {0: None})
     metrics = {f"{s}/{m}": 1.0 for s in ("validation", "ood") for m in ("mae", "r2", "exact_match")}
     found = rank(Benchmark.of(Path(), {}, [trial], [Result(trial, None, metrics=metrics)]))
-    judging = found.judging(*FROZEN)
-    assert [(c.split, c.metric) for c in judging] == [
+    assert [c[3:] for c in found.judging(*FROZEN)] == [
         ("validation", "exact_match"),
         ("ood", "exact_match"),
     ]

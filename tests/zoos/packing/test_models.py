@@ -64,17 +64,6 @@ def test_folders_below_are_read_and_hidden_files_are_not(folder: Path) -> None:
     assert torch.equal(found.read(2).flat, read_model(folder / "seed1/model.pt").flat)
 
 
-def test_a_name_that_is_no_utf8_is_shown(folder: Path) -> None:
-    try:
-        (folder / "a.pt").rename(folder / os.fsdecode(b"m\xff.pt"))
-    except OSError:
-        pytest.skip("this file system has UTF-8 names alone")
-    with pytest.raises(ValueError, match=r"the name 'm\\udcff\.pt' of a model is no UTF-8: rename"):
-        find_models(folder)
-    with pytest.raises(ValueError, match="no UTF-8"):
-        find_models([("\udcff", Model())])
-
-
 def test_a_cell_must_be_said_and_agree() -> None:
     tanh = Model(nn.RNN)
     assert as_weights(tanh).spec.cell == "tanh"  # a module says itself

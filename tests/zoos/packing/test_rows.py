@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from wsrl.zoos.packing.columns import Column
-from wsrl.zoos.packing.rows import match_rows
+from wsrl.zoos.packing.table import match_rows
 
 
 @pytest.mark.parametrize(

@@ -82,13 +82,8 @@ def plan(settings: BenchmarkSettings, out: Path) -> list[PlannedTrial]:
 
     Encoders come seed by seed, so that a benchmark that is ended early has whole comparisons;
     ablations come last.
-
-    Args:
-        settings: what is compared.
-        out: the benchmark's folder.
     """
-    planner = _Planner(settings, out)
-    return list(planner.trials())
+    return list(_Planner(settings, out).trials())
 
 
 def zoo_folder(out: Path, name: str, zoo: BenchmarkZoo) -> Path:
@@ -105,15 +100,14 @@ def variants(settings: BenchmarkSettings) -> list[Variant]:
     words = {settings.encoder_name(e): settings.encoder_words(e) for e in settings.encoders}
     found = [Variant(name, chosen) for name, chosen in words.items()]
     for name, options in settings.ablations.items():
-        for option, values in options.items():
-            for value in values:
-                full = option if "." in option else f"model.encoder.{option}"
-                said = [f"--{full}", _word(value)]
-                called, ablation = f"{name}-{option}={value}", Ablation(name, option, value)
-                if full.startswith("model.encoder"):
-                    found.append(Variant(called, [*words[name], *said], ablation=ablation))
-                else:
-                    found.append(Variant(called, words[name], said, ablation))
+        for option, value in ((o, value) for o, values in options.items() for value in values):
+            full = option if "." in option else f"model.encoder.{option}"
+            said = _options({full: value})
+            called, ablation = f"{name}-{option}={value}", Ablation(name, option, value)
+            if full.startswith("model.encoder"):
+                found.append(Variant(called, [*words[name], *said], ablation=ablation))
+            else:
+                found.append(Variant(called, words[name], said, ablation))
     names = [variant.name for variant in found]
     check_once("encoders with their ablations", names)
     for name in (*names, *settings.zoos):
@@ -143,7 +137,7 @@ class _Planner:
         settings = self.settings
         for name, zoo in settings.zoos.items():
             if zoo.path is None:
-                trial = Trial(_name(name, "zoo"), "zoo", name)
+                trial = Trial(f"{name}/zoo", "zoo", name)
                 yield PlannedTrial(trial, (zoo_command(name, zoo, self.out),))
         if settings.properties:
             yield from self._properties()
@@ -162,143 +156,99 @@ class _Planner:
     def _properties(self) -> Iterator[PlannedTrial]:
         sizes = self.settings.properties
         for entry in self.settings.encoders:
-            name = self.settings.encoder_name(entry)
             words = self.settings.encoder_words(entry)
-            out = str(self.out / TRIALS / "properties" / name / "properties.json")
-            measured = words[1] if words[0] == "--model.encoder" else entry
             if words[0] == "--config" and entry not in list_encoders():
                 continue  # another preset of an encoder, or a file that may change any option
-            command = ["encoders", "--measure", measured, "--out", out]
+            name = self.settings.encoder_name(entry)
+            trial = Trial(f"properties/{name}", "properties", encoder=name)
+            measured = words[1] if words[0] == "--model.encoder" else entry
+            command = ["encoders", "--measure", measured]
+            command += ["--out", str(self._folder(trial) / "properties.json")]
             if sizes != list(HIDDEN_SIZES):
                 command += ["--hidden_sizes", *map(str, sizes)]
-            yield PlannedTrial(
-                Trial(_name("properties", name), "properties", encoder=name), (command,)
-            )
+            yield PlannedTrial(trial, (command,))
 
     def _encoder(self, zoo_name: str, variant: Variant, seed: int) -> Iterator[PlannedTrial]:
         settings, zoo = self.settings, self.settings.zoos[zoo_name]
-        place = (zoo_name, variant.name, f"seed{seed}")
-        emulation = Trial(
-            _name(*place, "emulation"),
-            "emulation",
-            zoo_name,
-            variant.name,
-            seed,
-            ablation=variant.ablation,
-        )
-        run = str(self._folder(emulation))
-        config = ["--config", find_config(settings.emulation.config)]
-        options = _options(settings.emulation.options | zoo.emulation)
-        fit = [*config, *variant.words, *self._data(zoo_name, seed), *options]
-        fit += variant.pretraining
-        commands = [
-            ["fit", *fit, "--run", run, "--ckpt_path", "auto"],
-            ["test", "--run", run, "--ckpt_path", "best"],
-        ]
+        place, of = f"{zoo_name}/{variant.name}/seed{seed}", (zoo_name, variant.name, seed)
+        built = self._needs_zoo(zoo_name)
+        emulation = Trial(f"{place}/emulation", "emulation", *of, ablation=variant.ablation)
+        options = settings.emulation.options | zoo.emulation
+        words = [*_options(options), *variant.pretraining]
+        commands = self._training(emulation, settings.emulation, variant, words)
         if seed == settings.seeds[0]:
-            commands.append(["predict", "--run", run, "--ckpt_path", "best"])
-        yield PlannedTrial(emulation, tuple(commands), self._needs_zoo(zoo_name))
+            run = str(self._folder(emulation))
+            commands = (*commands, ["predict", "--run", run, "--ckpt_path", "best"])
+        yield PlannedTrial(emulation, commands, built)
+        best = str(self._folder(emulation) / "checkpoints" / "best.ckpt")
         for target, mode in self._predictions(zoo, variant):
-            trial = Trial(
-                _name(*place, f"{target}-{mode}"),
-                "prediction",
-                zoo_name,
-                variant.name,
-                seed,
-                target,
-                mode,
-                variant.ablation,
-            )
-            yield self._prediction(trial, zoo, variant.words, emulation)
+            name = f"{place}/{target}-{mode}"
+            trial = Trial(name, "prediction", *of, target, mode, variant.ablation)
+            words = ["--model.target", target, "--model.mode", mode]
+            words += [] if mode in FRESH else ["--model.pretrained", best]
+            words += _options(settings.prediction.options | zoo.prediction)
+            commands = self._training(trial, settings.prediction, variant, words)
+            yield PlannedTrial(trial, commands, built if mode in FRESH else (emulation.name,))
 
     def _predictions(self, zoo: BenchmarkZoo, variant: Variant) -> list[tuple[str, str]]:
         if variant.ablation is not None:
-            return [(zoo.target, self.settings.modes[0])] if self.settings.modes else []
+            return [(zoo.target, mode) for mode in self.settings.modes[:1]]
         main = [(zoo.target, mode) for mode in self.settings.modes]
         return main + list(product(zoo.targets, self.settings.other_modes))
 
-    def _prediction(
-        self, trial: Trial, zoo: BenchmarkZoo, words: Words, emulation: Trial
-    ) -> PlannedTrial:
-        training = self.settings.prediction
-        assert trial.target is not None
-        assert trial.mode is not None
-        run = str(self._folder(trial))
-        fit = ["--config", find_config(training.config), *words, *self._data(trial.zoo, trial.seed)]
-        fit += ["--model.target", trial.target, "--model.mode", trial.mode]
-        needs = self._needs_zoo(trial.zoo)
-        if trial.mode not in FRESH:
-            best = self._folder(emulation) / "checkpoints" / "best.ckpt"
-            fit += ["--model.pretrained", str(best)]
-            needs = (emulation.name,)
-        fit += _options(training.options | zoo.prediction)
-        commands = (
-            ["fit", *fit, "--run", run, "--ckpt_path", "auto"],
-            ["test", "--run", run, "--ckpt_path", "best"],
-        )
-        return PlannedTrial(trial, commands, needs)
+    def _training(
+        self, trial: Trial, training: Training, variant: Variant, words: Words
+    ) -> tuple[Words, ...]:
+        """Return the commands that train and test; ``words`` beat those of the encoder."""
+        zoo = zoo_folder(self.out, trial.zoo, self.settings.zoos[trial.zoo])
+        seed, run = str(trial.seed), ["--run", str(self._folder(trial)), "--ckpt_path"]
+        fit = ["--config", find_config(training.config), *variant.words, "--data.zoo", str(zoo)]
+        fit += ["--seed_everything", seed, "--data.seed", seed, *words]
+        return ["fit", *fit, *run, "auto"], ["test", *run, "best"]
 
     def _baselines(self, zoo_name: str, seed: int | None) -> Iterator[PlannedTrial]:
         """Yield the baselines of a seed, or those in which nothing is random."""
         zoo = self.settings.zoos[zoo_name]
-        alike = _split(self.settings.prediction, zoo.prediction)
-        steps = _steps(self.settings.prediction, zoo.prediction)
-        baselines = [
-            b for b in self.settings.baselines if BASELINES[b].random == (seed is not None)
-        ]
-        for baseline, target in product(baselines, [zoo.target, *zoo.targets]):
-            place = [] if seed is None else [f"seed{seed}"]
-            name = _name(zoo_name, "baselines", baseline, *place, target)
-            trial = Trial(name, "baseline", zoo_name, baseline, seed or 0, target)
+        options = _prediction_options(self.settings.prediction, zoo)
+        steps = options.get("trainer.max_steps")
+        for name, target in product(self.settings.baselines, [zoo.target, *zoo.targets]):
+            if BASELINES[name].random != (seed is not None):
+                continue
+            place = f"{zoo_name}/baselines/{name}" + ("" if seed is None else f"/seed{seed}")
+            trial = Trial(f"{place}/{target}", "baseline", zoo_name, name, seed or 0, target)
             folder = str(zoo_folder(self.out, zoo_name, zoo))
-            words = ["baseline", baseline, "--data.zoo", folder, "--target", target]
+            words = ["baseline", name, "--data.zoo", folder, "--target", target]
             if seed is not None:
-                words += ["--seed", str(seed), *([] if steps is None else ["--steps", str(steps)])]
-            words += ["--run", str(self._folder(trial)), *_options(alike)]
+                words += ["--seed", str(seed)]
+                words += ["--steps", str(steps)] if isinstance(steps, int) and steps > 0 else []
+            words += ["--run", str(self._folder(trial))]
+            words += _options({k: v for k, v in options.items() if k.startswith("data.")})
             yield PlannedTrial(trial, (words,), self._needs_zoo(zoo_name))
 
-    def _data(self, zoo_name: str, seed: int) -> Words:
-        zoo = zoo_folder(self.out, zoo_name, self.settings.zoos[zoo_name])
-        return ["--data.zoo", str(zoo), "--seed_everything", str(seed), "--data.seed", str(seed)]
-
     def _needs_zoo(self, zoo_name: str) -> tuple[str, ...]:
-        return () if self.settings.zoos[zoo_name].path else (_name(zoo_name, "zoo"),)
+        return () if self.settings.zoos[zoo_name].path else (f"{zoo_name}/zoo",)
 
     def _folder(self, trial: Trial) -> Path:
         return self.out / TRIALS / trial.name
 
 
-def _split(training: Training, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options by which a baseline has the splits of predictions."""
-    given = {"data.ood_to_train": False}  # of `wsrl fit`; `wsrl baseline` has another default
-    given |= {f"data.{name}": value for name, value in _section(training, "data").items()}
-    given |= {**training.options, **options}
+def _prediction_options(training: Training, zoo: BenchmarkZoo) -> dict[str, Any]:
+    """Return the options of predictions that a baseline has too: its splits and its steps."""
+    given: dict[str, Any] = {"data.ood_to_train": False}  # as of `wsrl fit`
+    config = read_config(find_config(training.config))
+    for section in ("data", "trainer"):
+        found = config.get(section)
+        if isinstance(found, Mapping):
+            given |= {f"{section}.{name}": value for name, value in found.items()}
     unread = {f"data.{name}" for name in ("zoo", *TRAINING_ONLY)}
-    return {k: v for k, v in given.items() if k.startswith("data.") and k not in unread}
-
-
-def _steps(training: Training, options: Mapping[str, Any]) -> int | None:
-    """Return how many steps predictions are trained, if they are counted."""
-    given = {**training.options, **options}
-    steps = given.get("trainer.max_steps", _section(training, "trainer").get("max_steps"))
-    return steps if isinstance(steps, int) and steps > 0 else None
-
-
-def _section(training: Training, name: str) -> Mapping[str, Any]:
-    found = read_config(find_config(training.config)).get(name)
-    return found if isinstance(found, Mapping) else {}
-
-
-def _name(*parts: str) -> str:
-    return "/".join(parts)
+    given |= training.options | zoo.prediction
+    return {name: value for name, value in given.items() if name not in unread}
 
 
 def _options(options: Mapping[str, Any]) -> Words:
-    return [word for name, value in options.items() for word in (f"--{name}", _word(value))]
-
-
-def _word(value: Any) -> str:
-    """Write a value as the command line's parser reads it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "null" if value is None else str(value)
+    """Write options as the command line's parser reads them."""
+    words = []
+    for name, value in options.items():
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        words += [f"--{name}", "null" if value is None else text]
+    return words

@@ -1,18 +1,19 @@
-"""What a trial of a benchmark leaves behind for the report: one JSON file in its folder.
+"""A benchmark's folder as files, which anybody may have written; what they say is checked.
 
-A benchmark's folder holds ``benchmark.json`` (its settings and the trials it has), ``zoos/``, and
-under ``cells/`` a folder for each trial, named by the trial. A training trial's folder is that of a
-run as ``wsrl fit`` writes it, with ``test.json``, ``test.safetensors`` and, of emulations,
-``embeddings.safetensors`` in it.
+A folder holds ``benchmark.json`` (settings, trials, and how these are made), ``zoos/``, and under
+``cells/`` a folder for each trial, named by the trial, with its ``cell.json``. A training trial's
+folder is that of a run as ``wsrl fit`` writes it, with ``test.json``, ``test.safetensors`` and, of
+emulations, ``embeddings.safetensors`` in it.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -30,7 +31,6 @@ RESULT = "cell.json"
 TRIALS = "cells"
 """The folder of all trials."""
 
-
 Kind = Literal["zoo", "emulation", "prediction", "baseline", "properties"]
 KINDS: tuple[str, ...] = get_args(Kind)
 """Kinds of trials."""
@@ -42,6 +42,7 @@ _NEEDED = {
     "baseline": ("zoo", "encoder", "target"),
     "properties": ("encoder",),
 }
+_Class = TypeVar("_Class")
 
 
 def _is_folder(name: str) -> str:
@@ -66,6 +67,7 @@ Whole = Annotated[int, Field(ge=0, lt=2**63)]
 Defined = Annotated[float, Field(allow_inf_nan=False)]
 Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 """A number that JSON has as ``null`` where it is not defined."""
+Curve = Annotated[tuple[list[int], list[Number]], AfterValidator(_as_long)]
 
 
 @checked
@@ -112,7 +114,7 @@ class Trial:
 
 @checked
 class Cost:
-    """What training a trial took.
+    """What training took.
 
     Attributes:
         parameters: trained ones, of encoder, emulator and head together.
@@ -137,10 +139,9 @@ class Result:
         trial: the trial.
         error: why it failed; ``None`` where it did not.
         commands: what it ran, as one would type it.
-        metrics: ``split/metric`` of its test; NaN, ``null`` in the file, where it is not defined or
-            not finite.
+        metrics: ``split/metric`` of its test; NaN where it is not defined or not finite.
         cost: of training; ``None`` where nothing was trained by steps.
-        curves: by logged name, the steps and the values ``[[...], [...]]``, thinned out.
+        curves: by logged name, the steps and the values, thinned out.
         made_with: versions and device.
         wall_seconds: of the whole trial, when it was last begun.
     """
@@ -150,9 +151,7 @@ class Result:
     commands: tuple[str, ...] = ()
     metrics: dict[str, Number] = field(default_factory=dict)
     cost: Cost | None = None
-    curves: dict[str, Annotated[tuple[list[int], list[Number]], AfterValidator(_as_long)]] = field(
-        default_factory=dict
-    )
+    curves: dict[str, Curve] = field(default_factory=dict)
     made_with: dict[str, str] = field(default_factory=dict)
     wall_seconds: Defined = 0.0
 
@@ -168,11 +167,19 @@ def _settings(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 @checked
-class Description:
-    """What the report reads of ``benchmark.json``: the settings, and the planned trials."""
+class Record:
+    """What ``benchmark.json`` says.
+
+    Attributes:
+        settings: of the benchmark.
+        cells: its trials.
+        fixed: what must stay as it is, by name (``wsrl.studies.benchmark.record``); ``None`` in
+            the record of another version, which has a report but does not go on.
+    """
 
     settings: Annotated[dict[str, Any], AfterValidator(_settings)]
     cells: list[Trial]
+    fixed: dict[str, Any] | None = None
 
 
 def write_result(folder: Path, result: Result) -> None:
@@ -190,24 +197,11 @@ def read_result(path: Path) -> Result:
     """
     try:
         found = read_json(path)
-        known = {known.name for known in fields(Result)} & found.keys()
-        return from_json(Result, {name: found[name] for name in known} | {"trial": found["cell"]})
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        return _known(Result, found | {"trial": found["cell"]})
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} is no result of a benchmark: {error}. Delete it, and its trial is run again"
         ) from error
-
-
-def read_description(path: Path) -> Description:
-    """Read what the report needs of a ``benchmark.json``.
-
-    Raises:
-        OSError: where it cannot be read.
-        ValueError: in one line, what is wrong with it.
-    """
-    found = read_json(path)
-    names = {known.name for known in fields(Description)} & found.keys()
-    return from_json(Description, {name: found[name] for name in names})
 
 
 def read_results(folder: Path) -> list[Result]:
@@ -217,3 +211,25 @@ def read_results(folder: Path) -> list[Result]:
         ValueError: where one of the files is damaged.
     """
     return [read_result(path) for path in sorted((folder / TRIALS).rglob(RESULT))]
+
+
+def read_record(folder: Path) -> Record:
+    """Read the ``benchmark.json`` of a folder.
+
+    Raises:
+        ValueError: naming the file, where it is not there, or is no such file.
+    """
+    path = folder / RECORD
+    try:
+        return _known(Record, read_json(path))
+    except (FileNotFoundError, ValueError, TypeError) as error:
+        raise ValueError(
+            f"{path} does not describe a benchmark: {error!s}; give the folder that a benchmark "
+            "was written into"
+        ) from error
+
+
+def _known(cls: type[_Class], content: Mapping[str, Any]) -> _Class:
+    """Make a class of what a file says, without what other versions say beside."""
+    names = {known.name for known in fields(cls)}  # type: ignore[arg-type]  # a checked class
+    return from_json(cls, {name: content[name] for name in names & content.keys()})

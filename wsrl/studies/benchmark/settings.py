@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import field, replace
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 import wsrl
 from wsrl.analysis.encoder_properties import HIDDEN_SIZES
 from wsrl.studies.baselines import BASELINES
-from wsrl.studies.configs import read_config
 from wsrl.tasks.prediction import MODES
 from wsrl.validation import checked
 
@@ -100,49 +98,34 @@ class BenchmarkSettings:
 
     def __post_init__(self) -> None:
         names = [self.encoder_name(entry) for entry in self.encoders]
-        for what, given in (("encoders", names), ("seeds", self.seeds), ("zoos", self.zoos)):
-            if not given:
+        given: dict[str, Sequence[Any]] = {
+            "encoders": names,
+            "seeds": self.seeds,
+            "zoos": list(self.zoos),
+            "modes": self.modes,
+            "other_modes": self.other_modes,
+            "baselines": self.baselines,
+        }
+        for what in ("encoders", "seeds", "zoos"):
+            if not given[what]:
                 raise ValueError(f"{what}: expected one or more")
-        for what, given in (
-            ("encoders", names),
-            ("seeds", self.seeds),
-            ("modes", self.modes),
-            ("other_modes", self.other_modes),
-            ("baselines", self.baselines),
-        ):
-            check_once(what, given)
         for name, zoo in self.zoos.items():
             if (zoo.build is None) == (zoo.path is None):
                 raise ValueError(f"zoo {name}: give either `build`, a config, or `path`, a folder")
-            check_once(f"targets of zoo {name}", [zoo.target, *zoo.targets])
+            given[f"targets of zoo {name}"] = [zoo.target, *zoo.targets]
+        for what, values in given.items():
+            check_once(what, values)
         if not all(0 <= seed < 2**32 for seed in self.seeds):
             raise ValueError(f"seeds: expected numbers from 0 to 2**32 - 1; given: {self.seeds}")
+        if self.properties and len(set(self.properties)) < 2:
+            raise ValueError(f"properties: expected two hidden sizes or more: {self.properties}")
         for mode in (*self.modes, *self.other_modes):
             check_choice("mode", mode, MODES)
         for baseline in self.baselines:
             check_choice("baseline", baseline, list(BASELINES))
-        if self.properties and len(set(self.properties)) < 2:
-            raise ValueError(f"properties: expected two hidden sizes or more: {self.properties}")
         check_choice("compare_with", self.compare_with, names)
         for name in self.ablations:
             check_choice("encoder of ablations", name, names)
-
-    def with_zoos(self, given: Sequence[str]) -> BenchmarkSettings:
-        """Take zoos that are there rather than building them.
-
-        Args:
-            given: each ``NAME=FOLDER``.
-
-        Raises:
-            ValueError: for an unknown zoo.
-        """
-        zoos = dict(self.zoos)
-        for text in given:
-            name, _, folder = text.partition("=")
-            if name not in zoos or not folder:
-                raise ValueError(f"--zoo {text}: expected NAME=DIR with one of {', '.join(zoos)}")
-            zoos[name] = replace(zoos[name], build=None, path=folder)
-        return replace(self, zoos=zoos)
 
     def encoder_name(self, entry: str) -> str:
         """Return the name under which an entry of ``encoders`` is reported."""
@@ -183,32 +166,13 @@ def tier_config(tier: str) -> str:
     return find_config(f"benchmark/{tier}.yaml")
 
 
-def contents(words: Sequence[str]) -> dict[str, Any]:
-    """Return what the config files among the words of a command hold, by their paths."""
-    files = [words[i + 1] for i, word in enumerate(words[:-1]) if word == "--config"]
-    return {_placed(file): read_config(file) for file in files}
-
-
-def _placed(file: str) -> str:
-    """Return the path of a config from any folder; of one of the package as in the repository."""
-    return os.path.abspath(file).replace(str(CONFIGS), "configs")
-
-
 def check_choice(what: str, given: str, choices: Sequence[str]) -> None:
-    """Check that a name is one of those that there are.
-
-    Raises:
-        ValueError: naming what is wrong and the choices.
-    """
+    """Check that a name is one of those that there are."""
     if given not in choices:
         raise ValueError(f"unknown {what} {given!r}; choose one of {', '.join(choices)}")
 
 
 def check_once(what: str, given: Sequence[Any]) -> None:
-    """Check that nothing is given more than once.
-
-    Raises:
-        ValueError: naming what is.
-    """
+    """Check that nothing is given more than once."""
     if twice := [str(value) for value, count in Counter(given).items() if count > 1]:
         raise ValueError(f"{what}: given more than once: {', '.join(twice)}")

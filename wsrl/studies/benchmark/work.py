@@ -66,8 +66,7 @@ def run_trial(
 def make_folder(out: Path, trial: Trial) -> Path:
     """Return a trial's folder, without what was left by the last time, when it failed.
 
-    Raises:
-        ValueError: where a link leads out of the benchmark's folder.
+    A link that leads out of the benchmark's folder is refused.
     """
     name = f"{TRIALS}/{trial.name}"
     check_inside(out, *(f"{name}/{file}" for file in (LOG, RESULT)))

@@ -8,29 +8,27 @@ filter knows; ``row``, the offset of points from the encoder's row; ``band``, wh
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from itertools import product
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from wsrl.studies.report.ranking import Contest, Ranking, direction
-from wsrl.studies.report.reading import Benchmark, rows_of
-from wsrl.studies.report.tables import ablations, option_value
+from wsrl.studies.report.ranking import Contest, Ranking
+from wsrl.studies.report.reading import rows_of
+from wsrl.studies.report.tables import ablations
 from wsrl.studies.report.words import chart_text, head_of, interval, name_of, number, work_of
 
 _MOST = 60  # points of a curve: more are not seen
-_SPLITS = ("circle-open", "circle", "diamond-open", "diamond")
+_SPLITS = {"circle-open": "○", "circle": "●", "diamond-open": "◇", "diamond": "◆"}
+_UNITS = {"seconds": "seconds of pre-training", "encoder_parameters": "parameters of the encoder"}
 
 
-@dataclass(frozen=True)
-class Chart:
+class Chart(NamedTuple):
     """A chart.
 
     Attributes:
-        title: its caption.
-        figure: the figure.
         encoder: the index of the only encoder that it shows; ``None`` of several.
         group: which of the page's controls work on it; empty for none.
         height: in pixels; ``None`` for the page's own.
@@ -50,121 +48,110 @@ def figure(x: str, y: str, traces: Sequence[Any] = (), **layout: Any) -> go.Figu
     return made.update_xaxes(title_text=chart_text(x)).update_yaxes(title_text=chart_text(y))
 
 
-def dots(benchmark: Benchmark, ranking: Ranking) -> Iterator[Chart]:
+def points(x: Any, y: Any, told: Sequence[str], **more: Any) -> go.Scatter:
+    """Return points, and what is told of each when one points at it."""
+    hover = "%{customdata}<extra></extra>"
+    options = {"mode": "markers", "customdata": list(told), "hovertemplate": hover} | more
+    return go.Scatter(x=x, y=y, **options)
+
+
+def dots(ranking: Ranking) -> Iterator[Chart]:
     """Yield means with intervals: a row for each encoder, a symbol for each split."""
-    for zoo in benchmark.zoos:
-        for work in benchmark.works(zoo):
-            contests = ranking.judging(zoo, *work)
-            rows = _rows(benchmark, ranking, contests)
-            traces = [
-                _dot(benchmark, entry, contest, place, (place - (len(contests) - 1) / 2) * 0.3)
-                for place, contest in enumerate(contests)
-                for entry in rows_of(ranking.entries(contest))
-                if entry.values and np.isfinite(entry.mean)
+    benchmark = ranking.benchmark
+    for work, contests in _judged(ranking):
+        found = [ranking.entries(contest) for contest in contests]
+        found = [rows[np.isfinite(rows["mean"])] for rows in found]
+        traces = [
+            points(
+                [entry.mean],
+                [0],
+                [_told(entry)],
+                error_x=_error(entry.mean, entry.low, entry.high),
+                marker={"symbol": list(_SPLITS)[place % len(_SPLITS)], "size": 10},
+                meta={
+                    "encoder": benchmark.index(entry.label),
+                    "row": ((len(contests) - 1) / 2 - place) * 0.3,
+                },
+            )
+            for place, rows in enumerate(found)
+            for entry in rows_of(rows)
+        ]
+        if traces:
+            shown = pd.concat(found[::-1]).drop_duplicates("label")
+            better = contests[-1].direction > 0  # the worst in the last contest comes first
+            shown = shown.sort_values("mean", ascending=better, kind="stable")
+            rows = [
+                {"encoder": benchmark.index(label), "name": chart_text(label)}
+                for label in shown.label
             ]
-            if not traces:
-                continue
-            splits = [name_of(contest.split) for contest in contests]
-            symbols = ("○", "●", "◇", "◆")
-            legend = ", ".join(map("{} {}".format, symbols, splits))
+            pairs = zip(_SPLITS.values(), contests, strict=False)
+            legend = ", ".join(f"{symbol} {name_of(contest.split)}" for symbol, contest in pairs)
             head = head_of(contests[0].metric, "").strip()
             made = figure(head, "", traces, meta={"rows": rows})
             height = 110 + 34 * len(rows)
-            yield Chart(f"{work_of(zoo, *work)} ({legend})", made, height=height)
+            yield Chart(f"{work_of(*work)} ({legend})", made, height=height)
 
 
-def learning_curves(benchmark: Benchmark, ranking: Ranking) -> Iterator[Chart]:
+def learning_curves(ranking: Ranking) -> Iterator[Chart]:
     """Yield the metrics during training: an encoder's median over seeds, and its range."""
-    for zoo in benchmark.zoos:
-        for work in benchmark.works(zoo):
-            for contest in ranking.judging(zoo, *work):
-                traces = list(_curves(benchmark, contest))
-                values = np.concatenate([trace.y for trace in traces]) if traces else np.empty(0)
-                if len(np.unique(values)) < 2:
-                    continue
-                made = figure("training step", name_of(contest.metric), traces)
-                if not contest.target and (values > 0).all():  # losses fall by factors
-                    made.update_yaxes(type="log")
-                yield Chart(f"{work_of(zoo, *work)}, {name_of(contest.split)}", made)
-
-
-def lead_trades(benchmark: Benchmark, ranking: Ranking) -> Iterator[Chart]:
-    """Yield for each zoo the main result of its last split against seconds of pre-training."""
-    for zoo in benchmark.zoos:
-        for work in reversed(benchmark.works(zoo)[:2]):
-            contests = ranking.judging(zoo, *work)
-            chart = _trade(benchmark, ranking, contests[-1], "seconds") if contests else None
-            if chart is not None:
-                yield chart
-                break
-
-
-def trades(benchmark: Benchmark, ranking: Ranking) -> Iterator[Chart]:
-    """Yield for each zoo what encoders cost against how good they are."""
-    for zoo in benchmark.zoos:
-        for work in benchmark.works(zoo)[:2]:
-            for contest in ranking.judging(zoo, *work):
-                for cost in ("seconds", "encoder_parameters"):
-                    chart = _trade(benchmark, ranking, contest, cost)
-                    if chart is not None:
-                        yield chart
-
-
-def ablation_charts(benchmark: Benchmark, ranking: Ranking) -> Iterator[Chart]:
-    """Yield how results change with an option of an encoder."""
-    for (zoo, encoder, option), contests in ablations(benchmark, ranking).items():
+    for work, contests in _judged(ranking):
         for contest in contests:
-            rows = ranking.entries(contest, variants=True)
-            own = rows[
-                (rows.ablation_of == encoder) & (rows.option == option) & rows["mean"].notna()
-            ]
+            traces = list(_curves(ranking, contest))
+            values = np.concatenate([trace.y for trace in traces]) if traces else np.empty(0)
+            if len(np.unique(values)) < 2:
+                continue
+            made = figure("training step", name_of(contest.metric), traces)
+            if not contest.target and (values > 0).all():  # losses fall by factors
+                made.update_yaxes(type="log")
+            yield Chart(f"{work_of(*work)}, {name_of(contest.split)}", made)
+
+
+def lead_trades(ranking: Ranking) -> Iterator[Chart]:
+    """Yield for each zoo the main result of its last split against seconds of pre-training."""
+    for zoo in ranking.benchmark.zoos:
+        last = [contests[-1] for _, contests in _judged(ranking, zoo, 2) if contests]
+        charts = (_trade(ranking, contest, "seconds") for contest in reversed(last))
+        yield from [chart for chart in charts if chart is not None][:1]
+
+
+def trades(ranking: Ranking) -> Iterator[Chart]:
+    """Yield for each zoo what encoders cost against how good they are."""
+    for zoo in ranking.benchmark.zoos:
+        contests = (contest for _, found in _judged(ranking, zoo, 2) for contest in found)
+        charts = (_trade(ranking, contest, cost) for contest, cost in product(contests, _UNITS))
+        yield from (chart for chart in charts if chart is not None)
+
+
+def ablation_charts(ranking: Ranking) -> Iterator[Chart]:
+    """Yield how results change with an option of an encoder."""
+    for (zoo, encoder, option), contests in ablations(ranking).items():
+        for contest in contests:
+            own = ranking.varied(contest, encoder, option)
+            own = own[own["mean"].notna()]
             if len(own) < 2:
                 continue
-            own = own.sort_values("option_value", key=lambda values: values.map(option_value))
-            trace = go.Scatter(
-                x=[chart_text(value) for value in own.option_value],
-                y=own["mean"],
-                error_y=_error(own["mean"], own["low"], own["high"]),
-                text=[_told(entry) for entry in rows_of(own)],
+            index = ranking.benchmark.index(encoder)
+            trace = points(
+                [chart_text(value) for value in own.option_value],
+                own["mean"],
+                [_told(entry) for entry in rows_of(own)],
+                error_y=_error(own["mean"], own.low, own.high),
                 mode="lines+markers",
-                hovertemplate="%{text}<extra></extra>",
-                meta={"encoder": _index(benchmark, encoder)},
+                meta={"encoder": index},
             )
             made = figure(option, head_of(contest.metric, contest.split), [trace])
             made.update_xaxes(type="category")
             title = f"{work_of(zoo, contest.target, contest.mode)}: {encoder}, {option}"
-            yield Chart(title, made, encoder=_index(benchmark, encoder))
+            yield Chart(title, made, encoder=index)
 
 
-def _index(benchmark: Benchmark, label: str) -> int | None:
-    return benchmark.entrants.index(label) if label in benchmark.entrants else None
-
-
-def _rows(
-    benchmark: Benchmark, ranking: Ranking, contests: Sequence[Contest]
-) -> list[dict[str, Any]]:
-    """Return the rows of a chart from its bottom: the worst in the last contest comes first."""
-    if not contests:
-        return []
-    found = pd.concat([ranking.entries(contest) for contest in contests[::-1]])
-    found = found[found["mean"].notna()].drop_duplicates("label")
-    found = found.sort_values("mean", ascending=direction(contests[-1]) > 0, kind="stable")
-    return [
-        {"encoder": _index(benchmark, label), "name": chart_text(label)} for label in found.label
-    ]
-
-
-def _dot(benchmark: Benchmark, entry: Any, contest: Contest, place: int, offset: float) -> Any:
-    return go.Scatter(
-        x=[entry.mean],
-        y=[0],
-        error_x=_error(entry.mean, entry.low, entry.high),
-        mode="markers",
-        marker={"symbol": _SPLITS[place % len(_SPLITS)], "size": 10},
-        text=[_told(entry)],
-        hovertemplate="%{text}<extra></extra>",
-        meta={"encoder": _index(benchmark, entry.label), "row": -offset},
-    )
+def _judged(
+    ranking: Ranking, zoo: str | None = None, most: int | None = None
+) -> Iterator[tuple[tuple[str, str, str], list[Contest]]]:
+    """Yield the first works on a zoo, or on all, and the contests that judge them."""
+    for each in ranking.benchmark.zoos if zoo is None else [zoo]:
+        for work in ranking.benchmark.works(each)[:most]:
+            yield work, ranking.judging(*work)
 
 
 def _error(mean: Any, low: Any, high: Any) -> dict[str, Any]:
@@ -174,7 +161,7 @@ def _error(mean: Any, low: Any, high: Any) -> dict[str, Any]:
 
 
 def _told(entry: Any) -> str:
-    """Say all that is known of an entry, when one points at it."""
+    """Say all that is known of an entry."""
     shown = interval(entry.low, entry.high)
     lines = [
         f"<b>{chart_text(entry.label)}</b>",
@@ -186,18 +173,18 @@ def _told(entry: Any) -> str:
     return "<br>".join(filter(None, lines))
 
 
-def _curves(benchmark: Benchmark, contest: Contest) -> Iterator[Any]:
+def _curves(ranking: Ranking, contest: Contest) -> Iterator[Any]:
     """Yield a band and a line for each encoder."""
-    runs, curves = benchmark.runs, benchmark.curves
+    runs, curves = ranking.benchmark.runs, ranking.benchmark.curves
     place = (runs.zoo == contest.zoo) & (runs.target == contest.target)
-    own = runs[place & (runs["mode"] == contest.mode) & (runs.ablation_of == "")]
-    points = curves[(curves.split == contest.split) & (curves.metric == contest.metric)]
-    points = points.merge(own[["folder", "label"]], on="folder")
-    for label, found in points.groupby("label", sort=False):
-        over = found.groupby("step")["value"].agg(["median", "min", "max"]).dropna()
+    place &= (runs["mode"] == contest.mode) & (runs.ablation_of == "")
+    found = curves[(curves.split == contest.split) & (curves.metric == contest.metric)]
+    found = found.merge(runs[place][["folder", "label"]], on="folder")
+    for label, own in found.groupby("label", sort=False):
+        over = own.groupby("step")["value"].agg(["median", "min", "max"]).dropna()
         if len(over) > _MOST:
             over = over.iloc[np.linspace(0, len(over) - 1, _MOST).round().astype(int)]
-        known = {"encoder": _index(benchmark, str(label))}
+        known = {"encoder": ranking.benchmark.index(str(label))}
         steps = over.index.to_numpy()
         if over["min"].lt(over["max"]).any():
             yield go.Scatter(
@@ -219,39 +206,34 @@ def _curves(benchmark: Benchmark, contest: Contest) -> Iterator[Any]:
         )
 
 
-def _trade(benchmark: Benchmark, ranking: Ranking, contest: Contest, cost: str) -> Chart | None:
+def _trade(ranking: Ranking, contest: Contest, cost: str) -> Chart | None:
     """Draw cost against quality; of those who are not dominated, names and the line between."""
-    runs = benchmark.runs
+    runs = ranking.benchmark.runs
     trained = runs[(runs.zoo == contest.zoo) & (runs.kind == "emulation") & (runs.state == "done")]
     medians = trained.groupby("label")[cost].median()
     entries = ranking.entries(contest)
     entries = entries.assign(cost=entries.label.map(medians).clip(lower=1e-3))
     entries = entries[entries["cost"].notna() & np.isfinite(entries["mean"])]
-    if entries["mean"].nunique() < 2 or not direction(contest):
+    if entries["mean"].nunique() < 2 or not contest.direction:
         return None
-    front = _front(entries, direction(contest))
-    unit = {"seconds": "seconds of pre-training", "encoder_parameters": "parameters of the encoder"}
+    front = _front(entries, contest.direction)
     line = go.Scatter(x=front["cost"], y=front["mean"], mode="lines", hoverinfo="skip")
-    line.update(line={"dash": "dot", "width": 1}, meta={"front": True})
-    traces = [line]
-    named_ones = _apart(front, entries)
+    traces = [line.update(line={"dash": "dot", "width": 1}, meta={"front": True})]
+    named = _apart(front, entries)
     middle = np.sqrt(entries["cost"].min() * entries["cost"].max())
     for entry in rows_of(entries):
-        named = entry.label in named_ones
-        traces.append(
-            go.Scatter(
-                x=[entry.cost],
-                y=[entry.mean],
-                mode="markers+text" if named else "markers",
-                text=[chart_text(entry.label)],
-                textposition="top right" if entry.cost < middle else "top left",
-                cliponaxis=False,
-                customdata=[f"{_told(entry)}<br>{number(entry.cost)} {unit[cost]}"],
-                hovertemplate="%{customdata}<extra></extra>",
-                meta={"encoder": _index(benchmark, entry.label)},
-            )
+        trace = points(
+            [entry.cost],
+            [entry.mean],
+            [f"{_told(entry)}<br>{number(entry.cost)} {_UNITS[cost]}"],
+            mode="markers+text" if entry.label in named else "markers",
+            text=[chart_text(entry.label)],
+            textposition="top right" if entry.cost < middle else "top left",
+            cliponaxis=False,
+            meta={"encoder": ranking.benchmark.index(entry.label)},
         )
-    made = figure(unit[cost], head_of(contest.metric, contest.split), traces)
+        traces.append(trace)
+    made = figure(_UNITS[cost], head_of(contest.metric, contest.split), traces)
     made.update_xaxes(type="log")
     title = f"{work_of(contest.zoo, contest.target, contest.mode)}, {name_of(contest.split)}"
     return Chart(title, made)
@@ -267,13 +249,11 @@ def _front(entries: pd.DataFrame, better: int) -> pd.DataFrame:
 
 def _apart(front: pd.DataFrame, entries: pd.DataFrame) -> set[str]:
     """Return the labels that are written: from the best, those that meet no other."""
-    every = entries[["cost", "mean"]].astype(float).to_numpy()
-    points = front[["cost", "mean"]].astype(float).to_numpy()
-    sizes = np.log(every[:, 0].max() / every[:, 0].min()), np.ptp(every[:, 1])
-    x, y = np.log(points[:, 0]) / (sizes[0] or 1.0), points[:, 1] / sizes[1]
-    chosen: list[int] = []
-    for place in range(len(front) - 1, -1, -1):
-        gaps = [(abs(x[place] - x[k]), abs(y[place] - y[k])) for k in chosen]
-        if all(along > 0.3 or up > 0.12 for along, up in gaps):
+    places = pd.DataFrame({"x": np.log(entries["cost"].astype(float)), "y": entries["mean"]})
+    places /= (places.max() - places.min()).replace(0.0, 1.0)
+    chosen: list[Any] = []
+    for place in front.index[::-1]:
+        gaps = (places.loc[chosen] - places.loc[place]).abs()
+        if (gaps.gt([0.3, 0.12])).any(axis=1).all():
             chosen.append(place)
-    return set(front.label.iloc[chosen])
+    return set(front.label[chosen])

@@ -6,7 +6,7 @@ without the runs' own folders, but with the tables of an earlier report, is read
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -14,23 +14,26 @@ from typing import Any
 
 import pandas as pd
 
+from wsrl.recorded import is_plain
+from wsrl.strict_json import read_json
 from wsrl.studies.benchmark.results import (
     KINDS,
-    RECORD,
     TRIALS,
     Cost,
     Result,
     Trial,
-    read_description,
+    read_record,
     read_results,
 )
+from wsrl.studies.report.words import flat
 from wsrl.terminal import printable
 
-RUNS, RESULTS = "runs.csv", "results.csv"
+RUNS, RESULTS, PROPERTIES = "runs.csv", "results.csv", "properties.csv"
+MEASURED = "properties.json"
+"""The file in the folder of a trial that measures properties."""
+
 AND = " && "
 """Between the commands of a run."""
-
-STATES = ("done", "failed", "missing")
 
 ABOUT = (
     *("zoo", "kind", "encoder", "target", "mode"),
@@ -43,23 +46,23 @@ RUN = ("folder", *ABOUT, "state", "error", "wall_seconds", *COSTS, "made_with", 
 """Columns of the table of runs."""
 
 NUMBER = ("folder", "split", "metric", "value")
-"""Columns of the table of results."""
+POINT = ("folder", "split", "metric", "step", "value")
+PROPERTY = ("encoder", "group", "fact", "value")
+"""Columns of the tables of results, curves and properties."""
 
 _NUMBERS = ("seed", "wall_seconds", *COSTS)
 _TRAINED = ("emulation", "prediction")
+_KNOWN = {"kind": KINDS, "state": ("done", "failed", "missing")}
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A benchmark, finished or not.
+    """A benchmark, finished or not, as tables with the columns that are named above.
 
     Attributes:
-        folder: where it is.
-        settings: its settings.
-        runs: a row for each run in the order planned: ``RUN``; also ``setting``, the folder without
-            the seed, and ``label``, the encoder's name or ``NAME (baseline)``.
-        results: ``folder``, ``split``, ``metric`` and ``value`` of each number of each run.
-        curves: ``folder``, ``split``, ``metric``, ``step`` and ``value`` of each point.
+        runs: a row for each run in the order planned; also ``setting``, the folder without the
+            seed, and ``label``, the encoder's name or ``NAME (baseline)``.
+        properties: what was measured of the encoders, as text.
         stored: whether the runs' folders are there.
     """
 
@@ -68,6 +71,7 @@ class Benchmark:
     runs: pd.DataFrame
     results: pd.DataFrame
     curves: pd.DataFrame
+    properties: pd.DataFrame
     stored: bool = True
 
     @classmethod
@@ -77,46 +81,44 @@ class Benchmark:
         Raises:
             ValueError: where it is none, or one of its files is damaged; naming the file.
         """
-        path = folder / RECORD
-        try:
-            found = read_description(path)
-            planned, settings = found.cells, found.settings
-        except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{path} does not describe a benchmark: {error!s}; give the folder that a "
-                "benchmark was written into"
-            ) from error
-        if not (folder / TRIALS).is_dir() and (folder / RUNS).is_file():
-            runs = _described(read_csv(folder / RUNS, RUN, _NUMBERS))
-            results = read_csv(folder / RESULTS, NUMBER, ["value"])
-            return cls(folder, settings, runs, results, _curves(()), stored=False)
-        return cls.of(folder, settings, planned, read_results(folder))
+        record = read_record(folder)
+        if (folder / TRIALS).is_dir() or not (folder / RUNS).is_file():
+            return cls.of(folder, record.settings, record.cells, read_results(folder))
+        runs = _described(_read_csv(folder / RUNS, RUN, _NUMBERS))
+        results = _read_csv(folder / RESULTS, NUMBER, ["value"])
+        curves, properties = _points(()), _table((), PROPERTY)
+        if (path := folder / PROPERTIES).is_file():
+            properties = _read_csv(path, PROPERTY)
+        return cls(folder, record.settings, runs, results, curves, properties, stored=False)
 
     @classmethod
     def of(
         cls,
         folder: Path,
         settings: dict[str, Any],
-        planned: Sequence[Trial],
+        planned: Iterable[Trial],
         done: Sequence[Result],
     ) -> Benchmark:
         """Make the tables of planned runs and of results, also of those that were not planned."""
+        trials = {trial.name: trial for trial in planned}
+        trials |= {r.trial.name: r.trial for r in done if r.trial.name not in trials}
         results = {result.trial.name: result for result in done}
-        names = {trial.name for trial in planned}
-        trials = [*planned, *(result.trial for result in done if result.trial.name not in names)]
-        rows = [_run(trial, results.get(trial.name)) for trial in trials]
-        runs = _described(pd.DataFrame(rows, columns=list(RUN), dtype=object))
-        ended = [results[trial.name] for trial in trials if trial.name in results]
-        ended = [result for result in ended if result.error is None]
-        numbers = [
+        runs = _table((_run(t, results.get(name)) for name, t in trials.items()), RUN)
+        ended = [results[n] for n in trials if n in results and results[n].error is None]
+        numbers = (
             (f"{TRIALS}/{result.trial.name}", *_split_and_metric(name), value)
             for result in ended
             for name, value in result.metrics.items()
-        ]
-        measured = pd.DataFrame(numbers, columns=list(NUMBER), dtype=object).astype(
-            {"value": float}
         )
-        return cls(folder, settings, runs, measured, _curves(ended))
+        properties = (
+            (printable(result.trial.encoder), *row)
+            for result in ended
+            if result.trial.kind == "properties"
+            for row in _measured(folder / TRIALS / result.trial.name / MEASURED)
+        )
+        measured = _table(numbers, NUMBER, ["value"])
+        described = _table(properties, PROPERTY)
+        return cls(folder, settings, _described(runs), measured, _points(ended), described)
 
     @property
     def name(self) -> str:
@@ -130,17 +132,15 @@ class Benchmark:
         return given if given in set(self.runs.encoder) else None
 
     @cached_property
-    def encoders(self) -> list[str]:
-        """The encoders' names, without their variants and the baselines."""
-        own = self.runs[(self.runs.ablation_of == "") & ~self.runs.kind.isin(("zoo", "baseline"))]
-        trained = own[own.kind.isin(_TRAINED)]  # in the order of training
-        return list(dict.fromkeys([*trained.encoder, *own.encoder]))
-
-    @cached_property
     def entrants(self) -> list[str]:
-        """The labels of encoders, then of baselines; without variants of encoders."""
-        baselines = self.runs.label[self.runs.kind == "baseline"]
-        return list(dict.fromkeys([*self.encoders, *baselines]))
+        """The labels of encoders in the order of training, then of baselines; no variants."""
+        own = self.runs[(self.runs.ablation_of == "") & (self.runs.kind != "zoo")]
+        place = own.kind.map({"properties": 1, "baseline": 2}).fillna(0)
+        return list(own.label[place.sort_values(kind="stable").index].unique())
+
+    def index(self, label: str) -> int | None:
+        """Return the index of an entrant; ``None`` of a variant."""
+        return self.entrants.index(label) if label in self.entrants else None
 
     @property
     def zoos(self) -> list[str]:
@@ -150,33 +150,24 @@ class Benchmark:
     @property
     def seeds(self) -> list[int]:
         """The seeds of training."""
-        seeds = self.runs.seed[self.runs.kind.isin(_TRAINED)].dropna()
-        return sorted(int(seed) for seed in seeds.unique())
+        return sorted(self.runs.seed[self.runs.kind.isin(_TRAINED)].dropna().unique())
 
-    def main_target(self, zoo: str) -> str:
-        """Return the target that encoders are first judged by; by default the first one."""
+    def works(self, zoo: str) -> list[tuple[str, str, str]]:
+        """Return zoo, target and mode: of emulation, and of the main target in each mode.
+
+        Of emulation target and mode are empty. The main target is by default the first one.
+        """
+        own = self.runs[(self.runs.zoo == zoo) & (self.runs.target != "")]
         given = self.settings.get("zoos", {}).get(zoo, {}).get("target")
-        targets = [t for t in self.runs.target[self.runs.zoo == zoo].unique() if t]
-        return given if given in targets else next(iter(targets), "")
-
-    def modes(self, zoo: str, target: str) -> list[str]:
-        """Return the modes in which a target is predicted."""
-        own = self.runs[(self.runs.zoo == zoo) & (self.runs.target == target)]
-        return [mode for mode in own["mode"].unique() if mode]
-
-    def works(self, zoo: str) -> list[tuple[str, str]]:
-        """Return emulation, ``("", "")``, and the main target in each of its modes."""
-        target = self.main_target(zoo)
-        return [("", ""), *((target, mode) for mode in self.modes(zoo, target))]
+        targets = list(own.target.unique())
+        target = given if given in targets else next(iter(targets), "")
+        modes = own["mode"][(own.target == target) & (own["mode"] != "")].unique()
+        return [(zoo, "", ""), *((zoo, target, mode) for mode in modes)]
 
     def first_runs(self, zoo: str, file: str) -> Iterator[tuple[str, Path]]:
         """Yield for each encoder its first emulation that left a file: its label and the path."""
-        runs = self.runs[
-            (self.runs.zoo == zoo)
-            & (self.runs.kind == "emulation")
-            & (self.runs.ablation_of == "")
-            & (self.runs.state == "done")
-        ]
+        runs = self.runs[(self.runs.kind == "emulation") & (self.runs.state == "done")]
+        runs = runs[(runs.zoo == zoo) & (runs.ablation_of == "")]
         for label, own in runs.groupby("label", sort=False):
             paths = (self.folder / folder / file for folder in own.folder)
             if self.stored and (found := next((p for p in paths if p.is_file()), None)):
@@ -188,12 +179,18 @@ def rows_of(table: pd.DataFrame) -> Iterator[Any]:
     return iter(table.itertuples())
 
 
+def _table(
+    rows: Iterable[Any], columns: Sequence[str], numeric: Sequence[str] = ()
+) -> pd.DataFrame:
+    table = pd.DataFrame(list(rows), columns=list(columns), dtype=object)
+    return table.astype(dict.fromkeys(numeric, float))
+
+
 def _run(trial: Trial, result: Result | None) -> dict[str, Any]:
-    ablation = trial.ablation
     row: dict[str, Any] = {"folder": f"{TRIALS}/{trial.name}", "state": "missing"}
     row |= {name: getattr(trial, name) for name in ("zoo", "kind", "encoder", "target", "mode")}
     row["seed"] = trial.seed if f"/seed{trial.seed}/" in trial.name else None
-    if ablation is not None:
+    if (ablation := trial.ablation) is not None:
         row |= {"ablation_of": ablation.of, "option": ablation.option}
         row["option_value"] = str(ablation.value)
     if result is None:
@@ -217,17 +214,14 @@ def _described(runs: pd.DataFrame) -> pd.DataFrame:
     return runs
 
 
-def _curves(results: Sequence[Result]) -> pd.DataFrame:
-    points = [
+def _points(results: Iterable[Result]) -> pd.DataFrame:
+    points = (
         (f"{TRIALS}/{result.trial.name}", *_split_and_metric(name), step, value)
         for result in results
         for name, curve in result.curves.items()
         for step, value in zip(*curve, strict=True)
-    ]
-    columns = ["folder", "split", "metric", "step", "value"]
-    return pd.DataFrame(points, columns=columns, dtype=object).astype(
-        {"step": float, "value": float}
     )
+    return _table(points, POINT, ["step", "value"])
 
 
 def _split_and_metric(name: str) -> tuple[str, str]:
@@ -235,14 +229,24 @@ def _split_and_metric(name: str) -> tuple[str, str]:
     return printable(split), printable(metric)
 
 
-def read_csv(path: Path, columns: Sequence[str], numeric: Sequence[str] = ()) -> pd.DataFrame:
-    """Return columns of a table of an earlier report as text, some as numbers.
+def _measured(path: Path) -> Iterator[tuple[str, str, str]]:
+    """Yield the groups, facts and values of a file of properties, if it is there."""
+    if not path.is_file():
+        return
+    try:
+        found = read_json(path)
+        if not is_plain(found):
+            raise ValueError("it holds too many facts, or too deep ones")
+    except ValueError as error:
+        raise ValueError(f"{path} is no table of properties: {error}") from error
+    found.pop("name", None)
+    for group, value in found.items():
+        facts = value if isinstance(value, dict) else {group: value}
+        yield from ((group, fact, text) for fact, text in flat(facts).items())
 
-    Columns that are not there are empty.
 
-    Raises:
-        ValueError: naming the file, where it is none.
-    """
+def _read_csv(path: Path, columns: Sequence[str], numeric: Sequence[str] = ()) -> pd.DataFrame:
+    """Return columns of a table of an earlier report; those that are not there are empty."""
     try:
         found = pd.read_csv(path, dtype=str, keep_default_na=False)
         # Undo what keeps spreadsheets from computing text.
@@ -250,8 +254,7 @@ def read_csv(path: Path, columns: Sequence[str], numeric: Sequence[str] = ()) ->
         found = found.reindex(columns=list(columns), fill_value="").astype(object)
         for name in numeric:
             found[name] = found[name].replace("", "nan").astype(float)
-        known = {"kind": KINDS, "state": STATES}
-        if not all(found[name].isin(known[name]).all() for name in known if name in found):
+        if not all(found[name].isin(_KNOWN[name]).all() for name in _KNOWN if name in found):
             raise ValueError("unknown kinds or states of runs")
         return found
     except (OSError, ValueError, TypeError, OverflowError) as error:

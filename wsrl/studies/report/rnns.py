@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from torch import Tensor
 
-from wsrl.studies.report.charts import Chart, figure
+from wsrl.studies.report.charts import Chart, figure, points
 from wsrl.studies.report.ranking import EMULATION
 from wsrl.studies.report.reading import Benchmark
 from wsrl.studies.report.words import chart_text, name_of, number
@@ -46,17 +46,25 @@ def scores(benchmark: Benchmark) -> Iterator[Chart]:
     """Yield for each zoo how well its RNNs are emulated and cloned, by one run each."""
     for zoo in benchmark.zoos:
         for label, path in benchmark.first_runs(zoo, TEST):
-            columns = _columns(path, _SCATTERED, ("split", "performance"))
-            splits = _splits(path)
-            loss = next((name for name in EMULATION if name in columns), None)
-            pairs = [("performance", loss), ("original_score", "clone_score")]
-            titles = ("emulation", "clones")
-            for title, (x, y) in zip(titles, pairs, strict=True):
-                if y in columns and x in columns and np.isfinite(columns[y]).any():
-                    traces = list(_by_split(columns, splits, x, y))
-                    made = figure(f"{name_of(x)} of the RNN", name_of(y), traces)
-                    index = benchmark.entrants.index(label)
-                    yield Chart(f"{zoo}: {label}, {title}", made, encoder=index)
+            columns, splits = _read(path, _SCATTERED, ("split", "performance"))
+            told = np.array(_told(columns, splits, None), dtype=object)
+            loss = next((name for name in EMULATION if name in columns), "")
+            pairs = {
+                "emulation": ("performance", loss),
+                "clones": ("original_score", "clone_score"),
+            }
+            for title, (x, y) in pairs.items():
+                if not {x, y} <= columns.keys() or not np.isfinite(columns[y]).any():
+                    continue
+                traces = [
+                    points(columns[x][rows].round(4), columns[y][rows].round(4), told[rows])
+                    .update(hovertemplate="%{customdata}<br>%{x}, %{y}<extra></extra>")
+                    .update(name=chart_text(name_of(split)), meta={"split": place})
+                    for place, split in enumerate(splits)
+                    if (rows := columns["split"] == place).any()
+                ]
+                made = figure(f"{name_of(x)} of the RNN", name_of(y), traces)
+                yield Chart(f"{zoo}: {label}, {title}", made, encoder=benchmark.index(label))
 
 
 def maps(benchmark: Benchmark) -> Iterator[tuple[str, list[str], list[Chart | str]]]:
@@ -69,45 +77,24 @@ def maps(benchmark: Benchmark) -> Iterator[tuple[str, list[str], list[Chart | st
         charts: list[Chart | str] = []
         labels: dict[str, None] = {}
         for label, path in benchmark.first_runs(zoo, EMBEDDINGS):
-            columns = _columns(path, _MAPPED, ("embedding", "task", "performance", "step"))
+            columns, splits = _read(path, _MAPPED, ("embedding", "task", "performance", "step"))
             if reason := _unfit(columns["embedding"]):
                 charts.append(f"{label}: no map, since {reason}.")
                 continue
-            made = _map(columns, _splits(path), _zoo_of(path))
+            made = _map(columns, splits, _zoo_of(path))
             labels |= dict.fromkeys(made.layout.meta["colours"])
-            index = benchmark.entrants.index(label)
-            charts.append(Chart(f"{zoo}: {label}", made, encoder=index, group=zoo))
+            charts.append(Chart(f"{zoo}: {label}", made, benchmark.index(label), zoo))
         if charts:
             yield zoo, list(labels), charts
 
 
-def open_source(path: Path) -> Zoo | None:
-    """Open the zoo whose RNNs a file holds, if it is there."""
-    folder = Path(str(read_metadata(path).get("zoo", "")))
-    return open_zoo(folder) if folder.is_dir() else None
-
-
 def _zoo_of(path: Path) -> Zoo | None:
+    """Open the zoo whose RNNs a file holds, if it is there and whole."""
+    folder = Path(str(read_metadata(path).get("zoo", "")))
     try:
-        return open_source(path)
-    except (OSError, ValueError):  # moved or damaged: tasks are shown by their numbers
+        return open_zoo(folder) if folder.is_dir() else None
+    except (OSError, ValueError):  # tasks are shown by their numbers
         return None
-
-
-def _by_split(columns: Columns, splits: list[str], x: str, y: str) -> Iterator[Any]:
-    told = _told(columns, splits, None)
-    for place, split in enumerate(splits):
-        rows = columns["split"] == place
-        if rows.any():
-            yield go.Scatter(
-                x=columns[x][rows].round(4),
-                y=columns[y][rows].round(4),
-                text=[text for text, chosen in zip(told, rows, strict=True) if chosen],
-                name=chart_text(name_of(split)),
-                mode="markers",
-                hovertemplate="%{text}<br>%{x}, %{y}<extra></extra>",
-                meta={"split": place},
-            )
 
 
 def _unfit(embedding: NDArray[Any]) -> str:
@@ -123,19 +110,14 @@ def _unfit(embedding: NDArray[Any]) -> str:
 
 def _map(columns: Columns, splits: list[str], zoo: Zoo | None) -> go.Figure:
     """Draw embeddings by principal components, with t-SNE and other colours to choose."""
-    embedding = columns["embedding"].astype(np.float64)
+    embedding = columns["embedding"]
     pca = PCA(2, svd_solver="full").fit(embedding)
     tsne = TSNE(perplexity=min(30, (len(embedding) - 1) / 3), init="pca", random_state=_SEED)
     positions = {"PCA": pca.transform(embedding), "t-SNE": tsne.fit_transform(embedding)}
     first, second = pca.explained_variance_ratio_
-    unsplit = np.zeros(len(embedding))
-    trace = go.Scatter(
-        mode="markers",
-        text=_told(columns, splits, zoo),
-        hovertemplate="%{text}<extra></extra>",
-        marker={"symbol": [_SYMBOLS[int(split) % 4] for split in columns.get("split", unsplit)]},
-    )
-    made = figure("", "", [trace])
+    split = columns.get("split", np.zeros(len(embedding)))
+    trace = points(None, None, _told(columns, splits, zoo))
+    trace.update(marker={"symbol": [_SYMBOLS[int(place) % 4] for place in split]})
     colours, cyclic = _colours(columns, zoo)
     meta = {
         "positions": {k: np.round(v, 4).T.tolist() for k, v in positions.items()},
@@ -146,7 +128,8 @@ def _map(columns: Columns, splits: list[str], zoo: Zoo | None) -> go.Figure:
         },
         "cyclic": cyclic,
     }
-    return made.update_layout(meta=meta).update_xaxes(visible=False).update_yaxes(visible=False)
+    made = figure("", "", [trace], meta=meta)
+    return made.update_xaxes(visible=False).update_yaxes(visible=False)
 
 
 def _colours(columns: Columns, zoo: Zoo | None) -> tuple[Columns, list[str]]:
@@ -165,11 +148,14 @@ def _colours(columns: Columns, zoo: Zoo | None) -> tuple[Columns, list[str]]:
 
 def _told(columns: Columns, splits: list[str], zoo: Zoo | None) -> list[str]:
     """Say which RNN a point is."""
-    name: Callable[[Any], str] = zoo.problem.task_name if zoo is not None else _numbers
     told = []
     for row in range(len(columns["performance"])):
-        known = {k: v[row] for k, v in columns.items()}
-        lines = [f"task {name(known['task'].reshape(-1).tolist())}"] if "task" in known else []
+        known = {name: column[row] for name, column in columns.items()}
+        lines = []
+        if "task" in known:
+            task = known["task"].reshape(-1).tolist()
+            name = zoo.problem.task_name(task) if zoo else ", ".join(f"{v:g}" for v in task)
+            lines.append(f"task {name}")
         lines += [f"{key} {int(known[key])}" for key in ("run", "step") if key in known]
         lines.append(f"performance {number(float(known['performance']))}")
         if "split" in known and int(known["split"]) < len(splits):
@@ -178,38 +164,29 @@ def _told(columns: Columns, splits: list[str], zoo: Zoo | None) -> list[str]:
     return told
 
 
-def _numbers(task: list[float]) -> str:
-    return ", ".join(f"{value:g}" for value in task)
+def _read(path: Path, most: int, needed: tuple[str, ...]) -> tuple[Columns, list[str]]:
+    """Return the columns of a file of RNNs, of so many at most, the same ones always; the splits.
 
-
-def _splits(path: Path) -> list[str]:
+    Raises:
+        ValueError: naming the file, where it does not hold real numbers, a row for each RNN.
+    """
+    tensors: dict[str, Tensor] = read_tensors(path)
     splits = read_metadata(path).get("splits", [])
     if not isinstance(splits, list) or not all(isinstance(split, str) for split in splits):
         raise ValueError(f"{path}: splits are {reprlib.repr(splits)}: expected their names")
-    return splits
-
-
-def _columns(path: Path, most: int, needed: tuple[str, ...]) -> Columns:
-    """Return the columns of a file of RNNs, of so many of them at most, the same ones always."""
-    tensors: dict[str, Tensor] = read_tensors(path)
     if lacking := [name for name in needed if name not in tensors]:
-        raise ValueError(f"{path} has no column {', '.join(lacking)}; run the cell again")
-    _check_columns(path, tensors)
-    count = len(tensors[needed[0]])
-    rows = np.arange(count)
-    if count > most:
-        rows = np.sort(np.random.default_rng(_SEED).choice(count, most, replace=False))
-    chosen = torch.from_numpy(rows)
-    return {name: tensor[chosen].double().numpy() for name, tensor in tensors.items()}
-
-
-def _check_columns(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Check that a file holds real numbers, a row for each RNN."""
+        raise ValueError(f"{path} has no column {', '.join(lacking)}; run the trial again")
     counts = {len(tensor) if tensor.ndim else None for tensor in tensors.values()}
     for name, tensor in tensors.items():
         fits = tensor.ndim == _DIMENSIONS.get(name, tensor.ndim)
         if tensor.is_complex() or not fits or len(counts) > 1:
             raise ValueError(
                 f"{path}: column {reprlib.repr(name)} is {tuple(tensor.shape)} of {tensor.dtype}: "
-                "expected real numbers, a row for each RNN; run the cell again"
+                "expected real numbers, a row for each RNN; run the trial again"
             )
+    count = len(tensors[needed[0]])
+    rows = np.arange(count)
+    if count > most:
+        rows = np.sort(np.random.default_rng(_SEED).choice(count, most, replace=False))
+    chosen = torch.from_numpy(rows)
+    return {name: t[chosen].double().numpy() for name, t in tensors.items()}, splits

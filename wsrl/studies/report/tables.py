@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from wsrl.studies.report.ranking import Contest, Ranking, direction, mean_ranks, verdict
+from wsrl.studies.report.ranking import Contest, Ranking
 from wsrl.studies.report.reading import COSTS, Benchmark, rows_of
 from wsrl.studies.report.words import head_of, interval, number, work_of
 
+_CAPTIONS = {
+    "changes": "Relative change of the embedding from one RNN of a pair to the other",
+    "tells_apart": "Which pairs of RNNs have different embeddings",
+    "parameters": "Parameters by hidden size of the RNNs",
+    "seconds": "Seconds of a forward and backward pass by hidden size of the RNNs",
+    "growth": "Exponents of the growth with the hidden size",
+}
 
-@dataclass(frozen=True)
-class Value:
-    """What stands in one place of a table.
 
-    Attributes:
-        text: the number, as it is shown.
-        range: its interval.
-        setting: which runs it is from; empty for none.
-        best: whether none is better, and some are worse.
-        close: whether its interval overlaps that of the best.
-        note: what else is to be said, as of seeds that failed.
+class Value(NamedTuple):
+    """What stands in one place of a table: a number, its interval, and which runs it is from.
+
+    It is ``best`` where none is better and some are worse, ``close`` where its interval overlaps
+    that of the best.
     """
 
     text: str = ""
@@ -35,100 +36,98 @@ class Value:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table.
-
-    Attributes:
-        caption: what it shows.
-        columns: the head, the column of names included.
-        rows: the name of each row, and its values.
-    """
+class Table(NamedTuple):
+    """A table: its head, the column of names included, and the values of each row by name."""
 
     caption: str
     columns: Sequence[str]
-    rows: Sequence[tuple[str, Sequence[Value]]]
+    rows: Mapping[str, Sequence[Value]]
 
 
-def main_tables(benchmark: Benchmark, ranking: Ranking) -> Iterator[Table]:
+def main_tables(ranking: Ranking) -> Iterator[Table]:
     """Yield for each zoo the means in the contests that matter most."""
-    for zoo in benchmark.zoos:
-        if contests := ranking.lead(benchmark, zoo):
-            yield means(_caption(contests), ranking, contests)
+    for zoo in ranking.benchmark.zoos:
+        if contests := ranking.lead(zoo):
+            yield table(_caption(contests), ranking, contests, means)
 
 
-def target_tables(benchmark: Benchmark, ranking: Ranking) -> Iterator[Table]:
+def target_tables(ranking: Ranking) -> Iterator[Table]:
     """Yield the means in all contests: a table for each zoo, target and mode."""
-    works = dict.fromkeys(contest[:3] for contest in ranking.found)
-    for work in works:
+    for work in dict.fromkeys(contest[:3] for contest in ranking.found):
         if contests := ranking.contests(*work):
-            yield means(work_of(*work), ranking, contests)
+            yield table(work_of(*work), ranking, contests, means)
 
 
-def difference_tables(benchmark: Benchmark, ranking: Ranking) -> Iterator[Table]:
+def difference_tables(ranking: Ranking) -> Iterator[Table]:
     """Yield for each zoo the differences against the encoder compared with."""
-    for zoo in benchmark.zoos:
-        contests = ranking.lead(benchmark, zoo)
-        if contests and any(ranking.entries(c).difference.notna().any() for c in contests):
-            caption = f"{_caption(contests)}: less that of {benchmark.compare_with}"
-            yield differences(caption, ranking, contests)
+    for zoo in ranking.benchmark.zoos:
+        contests = ranking.lead(zoo)
+        if any(ranking.entries(contest).difference.notna().any() for contest in contests):
+            caption = f"{_caption(contests)}: less that of {ranking.benchmark.compare_with}"
+            yield table(caption, ranking, contests, differences)
 
 
-def means(caption: str, ranking: Ranking, contests: Sequence[Contest]) -> Table:
-    """Return means with intervals, the best marked; a row for each encoder and baseline."""
-    found = {contest: ranking.entries(contest) for contest in contests}
-    return _table(caption, {c: dict(_means(c, rows)) for c, rows in found.items()})
+def table(
+    caption: str,
+    ranking: Ranking,
+    contests: Sequence[Contest],
+    shown: Callable[[Contest, pd.DataFrame], Mapping[str, Value]],
+) -> Table:
+    """Return a table of contests; a row for each encoder and baseline."""
+    return _table(caption, {c: shown(c, ranking.entries(c)) for c in contests}, "encoder")
 
 
-def differences(caption: str, ranking: Ranking, contests: Sequence[Contest]) -> Table:
+def means(contest: Contest, rows: pd.DataFrame) -> dict[str, Value]:
+    """Return means with intervals, the best marked, and what overlaps with it."""
+    score = contest.direction * rows["mean"].where(np.isfinite(rows["mean"]))
+    if score.nunique() < 2:  # where all are equal, none is the best
+        return {entry.label: _mean(entry) for entry in rows_of(rows)}
+    leader = rows.iloc[int(score.argmax())]
+    best = rows["mean"] == leader["mean"]
+    close = ~best & (rows.low <= leader.high) & (leader.low <= rows.high)
+    marked = zip(rows_of(rows), best, close, strict=True)
+    return {entry.label: _mean(entry, *marks) for entry, *marks in marked}
+
+
+def differences(contest: Contest, rows: pd.DataFrame) -> dict[str, Value]:
     """Return differences against the encoder compared with, with verdicts."""
-
-    def values(contest: Contest) -> Iterator[tuple[str, Value]]:
-        for entry in rows_of(ranking.entries(contest)):
-            if pd.isna(entry.difference):
-                if pd.isna(entry.mean) and not entry.values:
-                    yield entry.label, _without_value(entry)
-                continue
-            word = verdict(entry)
-            sign = "+" if entry.difference > 0 else ""
-            yield (
-                entry.label,
-                Value(
-                    f"{sign}{number(entry.difference)}",
-                    interval(entry.difference_low, entry.difference_high),
-                    entry.setting,
-                    best=word == "better",
-                    note="; ".join(filter(None, (word, _lost(entry)))),
-                ),
-            )
-
-    return _table(caption, {contest: dict(values(contest)) for contest in contests})
+    return {
+        entry.label: Value(
+            f"{'+' if entry.difference > 0 else ''}{number(entry.difference)}",
+            interval(entry.difference_low, entry.difference_high),
+            entry.setting,
+            best=entry.verdict == "better",
+            note="; ".join(filter(None, (entry.verdict, _lost(entry)))),
+        )
+        if entry.difference_seeds
+        else _mean(entry)
+        for entry in rows_of(rows)
+        if entry.difference_seeds or not entry.values
+    }
 
 
-def rank_table(benchmark: Benchmark, ranking: Ranking) -> Table | None:
+def rank_table(ranking: Ranking) -> Table | None:
     """Return mean ranks, and how often an encoder is better and worse than the one compared with.
 
     ``None`` without ranks.
     """
-    found = mean_ranks(ranking)
+    found = ranking.mean_ranks()
     if found.empty:
         return None
-    groups = [name for name in found.columns if name != "contests"]
+    groups = found.drop(columns="contests")
     rows = {
-        str(label): [_rank(row[group], found[group]) for group in groups]
-        for label, row in found.iterrows()
+        str(label): [_rank(value, groups[group]) for group, value in own.items()]
+        for label, own in groups.iterrows()
     }
-    heads = [*groups]
-    if benchmark.compare_with is not None:
+    heads = [str(group) for group in groups]
+    if ranking.benchmark.compare_with is not None:
         heads.append("wins, losses")
-        judged = ranking.judged()
-        words = judged.assign(word=[verdict(entry) for entry in rows_of(judged)])
-        counts = words.groupby("label").word.value_counts()
+        counts = ranking.judged().groupby("label").verdict.value_counts()
         for label, values in rows.items():
             certain, leans = (_wins(counts, label, lean) for lean in ("", "leans "))
             values.append(Value(" ".join(filter(None, (certain, leans and f"({leans})")))))
     caption = f"Mean rank, 1 is best, in up to {found.contests.max()} contests"
-    return Table(caption, ["encoder", *heads], list(rows.items()))
+    return Table(caption, ["encoder", *heads], rows)
 
 
 def cost_tables(benchmark: Benchmark) -> Iterator[Table]:
@@ -136,102 +135,88 @@ def cost_tables(benchmark: Benchmark) -> Iterator[Table]:
     runs = benchmark.runs
     runs = runs[(runs.ablation_of == "") & (runs.state == "done") & runs.parameters.notna()]
     for key, work in runs.groupby(["zoo", "target", "mode"], sort=False):
-        rows = []
-        for label, own in work.groupby("label", sort=False):
-            medians = own[list(COSTS)].median()
-            texts = [f"{v:,.0f}" if v >= 100 else f"{v:,.1f}" for v in medians]
-            rows.append((str(label), [Value(t, setting=own.setting.iloc[0]) for t in texts]))
+        rows = {
+            str(label): [
+                Value(f"{v:,.0f}" if v >= 100 else f"{v:,.1f}", setting=own.setting.iloc[0])
+                for v in own[list(COSTS)].median()
+            ]
+            for label, own in work.groupby("label", sort=False)
+        }
         heads = [name.replace("_", " ") for name in COSTS]
         caption = f"{work_of(*map(str, key))}: median over seeds"
         yield Table(caption, ["encoder", *heads], rows)
 
 
-def ablation_tables(benchmark: Benchmark, ranking: Ranking) -> Iterator[Table]:
+def ablation_tables(ranking: Ranking) -> Iterator[Table]:
     """Yield a table for each zoo, encoder and option that was varied."""
-    for (zoo, encoder, option), contests in ablations(benchmark, ranking).items():
-        columns: dict[Contest, dict[str, Value]] = {}
+    for (zoo, encoder, option), contests in ablations(ranking).items():
+        columns = {}
         for contest in contests:
-            rows = ranking.entries(contest, variants=True)
-            own = rows[(rows.ablation_of == encoder) & (rows.option == option)]
-            own = own.sort_values("option_value", key=lambda values: values.map(option_value))
-            named = {r.option_value: _mean(r) for r in rows_of(own)}
-            plain = rows[(rows.label == encoder) & (rows.ablation_of == "")]
-            others = [_mean(r) for r in rows_of(plain)]
-            named |= dict(zip(["as in the other tables"], others, strict=False))
-            columns[contest] = named
-        table = _table(f"{zoo}: {encoder}, {option}", columns)
-        yield Table(table.caption, [option, *table.columns[1:]], table.rows)
+            rows, own = ranking.entries(contest), ranking.varied(contest, encoder, option)
+            columns[contest] = {entry.option_value: _mean(entry) for entry in rows_of(own)}
+            for entry in rows_of(rows[rows.label == encoder]):
+                columns[contest]["as in the other tables"] = _mean(entry)
+        yield _table(f"{zoo}: {encoder}, {option}", columns, option)
 
 
-def ablations(benchmark: Benchmark, ranking: Ranking) -> dict[tuple[str, str, str], list[Contest]]:
+def ablations(ranking: Ranking) -> dict[tuple[str, str, str], list[Contest]]:
     """Return the zoos, encoders and options that were varied, and the contests that judge them."""
+    benchmark = ranking.benchmark
     runs = benchmark.runs[benchmark.runs.ablation_of != ""]
     found = {}
-    for zoo, encoder, option in dict.fromkeys(
-        zip(runs.zoo, runs.ablation_of, runs.option, strict=True)
-    ):
+    for zoo, encoder, option in zip(runs.zoo, runs.ablation_of, runs.option, strict=True):
         works = benchmark.works(zoo)[:2]
-        contests = [c for target, mode in works for c in ranking.judging(zoo, target, mode)]
-        if contests:
+        if contests := [c for work in works for c in ranking.judging(*work)]:
             found[zoo, encoder, option] = contests
     return found
 
 
-def option_value(text: str) -> tuple[float, str]:
-    """Return what sorts the values of an option: numbers by size, then text."""
-    try:
-        return (float(text), text)
-    except ValueError:
-        return (float("inf"), text)
+def property_tables(properties: pd.DataFrame) -> Iterator[Table | str]:
+    """Yield a table for each group of facts; a sentence where there is one fact, equal for all."""
+    for group, own in properties.groupby("group", sort=False):
+        caption = _CAPTIONS.get(str(group), str(group).replace("_", " "))
+        if (own.fact == group).all() and own["value"].nunique() == 1 and len(own) > 1:
+            yield f"{caption}: {own['value'].iloc[0]}."
+            continue
+        facts = {
+            str(encoder): dict(zip(rows.fact, rows["value"], strict=True))
+            for encoder, rows in own.groupby("encoder", sort=False)
+        }
+        yield facts_table(caption, facts, "encoder")
 
 
 def failed_table(benchmark: Benchmark) -> Table | None:
     """Return the runs that failed, with their errors; ``None`` without any."""
     failed = benchmark.runs[benchmark.runs.state == "failed"]
-    rows = [(row.folder, [Value(row.error, setting=row.setting)]) for row in rows_of(failed)]
+    rows = {row.folder: [Value(row.error, setting=row.setting)] for row in rows_of(failed)}
     return Table("Runs that failed", ["run", "error"], rows) if rows else None
 
 
 def facts_table(caption: str, facts: Mapping[str, Mapping[str, str]], corner: str) -> Table:
     """Return a table of facts by the names of its rows and columns."""
     columns = list(dict.fromkeys(name for own in facts.values() for name in own))
-    rows = [(name, [Value(own.get(c, "")) for c in columns]) for name, own in facts.items()]
+    rows = {name: [Value(own.get(c, "")) for c in columns] for name, own in facts.items()}
     return Table(caption, [corner, *columns], rows)
 
 
 def _caption(contests: Sequence[Contest]) -> str:
     """Say what a table of contests on one zoo shows."""
-    works = dict.fromkeys(contest[:3] for contest in contests)
-    words = [work_of(*work).removeprefix(f"{contests[0].zoo}: ") for work in works]
-    return f"{contests[0].zoo}: {', '.join(words)}"
+    zoo = contests[0].zoo
+    works = dict.fromkeys(work_of(*contest[:3]).removeprefix(f"{zoo}: ") for contest in contests)
+    return f"{zoo}: {', '.join(works)}"
 
 
-def _table(caption: str, columns: Mapping[Contest, Mapping[str, Value]]) -> Table:
+def _table(caption: str, columns: Mapping[Contest, Mapping[str, Value]], corner: str) -> Table:
     names = dict.fromkeys(name for values in columns.values() for name in values)
-    rows = [(name, [values.get(name, Value()) for values in columns.values()]) for name in names]
+    rows = {name: [values.get(name, Value()) for values in columns.values()] for name in names}
     heads = [head_of(contest.metric, contest.split) for contest in columns]
-    return Table(caption, ["encoder", *heads], rows)
-
-
-def _means(contest: Contest, rows: pd.DataFrame) -> Iterator[tuple[str, Value]]:
-    score = direction(contest) * rows["mean"].where(np.isfinite(rows["mean"]))
-    some_better = score.nunique() > 1  # where all are equal, none is the best
-    leader: Any = rows.iloc[int(score.argmax())] if some_better else None
-    for entry in rows_of(rows):
-        best = leader is not None and entry.mean == leader["mean"]
-        close = leader is not None and not best
-        close = close and bool(entry.low <= leader["high"] and leader["low"] <= entry.high)
-        yield str(entry.label), _mean(entry, best, close)
+    return Table(caption, [corner, *heads], rows)
 
 
 def _mean(entry: Any, best: bool = False, close: bool = False) -> Value:
-    if not entry.values:
-        return _without_value(entry)
-    shown = interval(entry.low, entry.high)
-    return Value(number(entry.mean), shown, entry.setting, best, close, _lost(entry))
-
-
-def _without_value(entry: Any) -> Value:
+    if entry.values:
+        shown = interval(entry.low, entry.high)
+        return Value(number(entry.mean), shown, entry.setting, best, close, _lost(entry))
     text = "failed" if entry.failed else "missing" if entry.missing else "none"
     note = _lost(entry) if entry.failed and entry.missing else ""
     return Value(text, setting=entry.setting, note=note)
@@ -251,7 +236,5 @@ def _wins(counts: pd.Series[int], label: str, lean: str) -> str:
 
 
 def _rank(value: Any, column: pd.Series[float]) -> Value:
-    if pd.isna(value):
-        return Value()
     best = value == column.min() and column.nunique() > 1
-    return Value(f"{value:.2f}", best=best)
+    return Value() if pd.isna(value) else Value(f"{value:.2f}", best=best)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from wsrl.analysis.comparison import BETTER
+from wsrl.strict_json import to_json
 from wsrl.terminal import printable
 
 _NAMES = {
@@ -74,6 +76,31 @@ def work_of(zoo: str, target: str, mode: str) -> str:
     """
     named = ", ".join(filter(None, (name_of(target), mode)))
     return f"{zoo}: {named or 'emulation'}"
+
+
+def flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return facts within facts as words, by their names one after the other.
+
+    >>> flat({"a": {"b": True, "c": 1500}, "d": [1, 2]})
+    {'a: b': 'yes', 'a: c': '1,500', 'd': '1, 2'}
+    """
+    found: dict[str, str] = {}
+    for name, value in facts.items():
+        label = f"{prefix}{name}"
+        found |= flat(value, f"{label}: ") if isinstance(value, dict) else {label: _words(value)}
+    return found
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, list) and not any(isinstance(each, list | dict) for each in value):
+        return ", ".join(map(_words, value))
+    return value if isinstance(value, str) else to_json(value)
 
 
 def markdown_text(text: Any) -> str:

@@ -53,9 +53,6 @@ def make_inputs(
     ``normal`` is standard normal, ``uniform`` between 0 and 1, both independent in every entry;
     ``one_hot`` has at every step one of the ``I`` entries at 1, each as likely. Every RNN's are
     drawn from a stream that is named by the RNN's own name.
-
-    Raises:
-        ValueError: for values that do not fit, and options that are missing or mean nothing here.
     """
     if not (isinstance(inputs, str) and inputs in DISTRIBUTIONS):
         if length is not None or count is not None:

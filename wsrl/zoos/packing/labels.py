@@ -14,8 +14,7 @@ from torch import Tensor
 from wsrl.problems.packed import property_column
 from wsrl.zoos.packing.columns import Column
 from wsrl.zoos.packing.models import Models
-from wsrl.zoos.packing.rows import match_rows
-from wsrl.zoos.packing.table import Table, check_known, read_table
+from wsrl.zoos.packing.table import Table, check_known, match_rows, read_table
 
 
 @dataclass(frozen=True)
@@ -53,9 +52,6 @@ def make_labels(
 
     ``kinds`` are the columns that are ``categorical``, ``real`` or ``angle``, ``meanings`` those of
     ``run``, ``step`` and ``performance``, where they are named.
-
-    Raises:
-        ValueError: naming the column and the row of what does not fit.
     """
     names, known = models.names, dict[str, Column]()
     chosen = {**kinds, "task": task}

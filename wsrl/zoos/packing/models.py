@@ -61,9 +61,6 @@ def find_models(
     """Find the models in a folder (by name), or take them as they come, with or without names.
 
     A folder's files are read when they are needed; other models are kept as flat vectors.
-
-    Raises:
-        ValueError: where there are none, two have one name, or one is no such model.
     """
     if isinstance(models, str | Path):
         folder = Path(models)
@@ -116,10 +113,8 @@ def read_model(file: Path, cell: str | None = None) -> RNNWeights:
     """
     if file.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{file}: expected a state dict, *{', *'.join(SUFFIXES)}")
-    if not file.exists():
-        raise ValueError(f"no file at {file}")
     if not file.is_file():
-        raise ValueError(f"{file} is no regular file")
+        raise ValueError(f"{file} is no regular file" if file.exists() else f"no file at {file}")
     return _named(str(file), lambda: as_weights(_read(file), cell))
 
 
@@ -129,9 +124,6 @@ def as_weights(model: Any, cell: str | None = None) -> RNNWeights:
     Args:
         model: a state dict, a module, or weights ``(1, N)``.
         cell: as of ``read_model``; modules and weights say themselves, and must agree.
-
-    Raises:
-        ValueError: where it is no RNN with a readout, or of another cell.
     """
     if isinstance(model, nn.Module):
         weights = RNNWeights.from_module(model)
@@ -153,9 +145,6 @@ def survey_models(models: Models) -> tuple[RNNSpec, Tensor, str]:
     Returns:
         The spec of all; whether all parameters of each are finite, ``(n,)``; and the SHA-256 of
         names and parameters.
-
-    Raises:
-        ValueError: naming the first that is no RNN with a readout, or of another spec.
     """
     digest, finite = hashlib.sha256(), []
     spec = models.read(0).spec
@@ -183,12 +172,7 @@ def _named(name: str, read: Callable[[], RNNWeights]) -> RNNWeights:
 def _read(file: Path) -> Any:
     if file.suffix.lower() == ".safetensors":
         return read_tensors(file)
-    try:
-        return read_torch_file(file, "a state dict")
-    except ValueError as error:
-        raise ValueError(
-            f"{error}. A state dict is written with torch.save(model.state_dict(), path)"
-        ) from error
+    return read_torch_file(file, "a state dict, written by torch.save(model.state_dict(), path)")
 
 
 def _check_state_dict(model: Any) -> None:

@@ -1,11 +1,16 @@
-"""A user's table of what is known of every model: read and tidied."""
+"""A user's table of what is known of every model: read, tidied, and matched to the models."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Collection, Mapping, Sequence
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,6 +21,7 @@ from torch import Tensor
 from wsrl.safe_files import read_regular
 from wsrl.validation import short
 from wsrl.zoos.packing.columns import Column, as_number, decimal_sign, is_missing, some
+from wsrl.zoos.packing.models import SUFFIXES
 
 Table: TypeAlias = pd.DataFrame | Mapping[str, Sequence[Any]]
 """Values by column, all of one length."""
@@ -27,6 +33,7 @@ ROWS_TO_NAME = 10_000
 """Rows beyond those of the models that are read, to name the models that they are of."""
 
 SEPARATORS = (",", ";", "\t", "|")
+_SUFFIX = re.compile(rf"({'|'.join(map(re.escape, SUFFIXES))})$", re.IGNORECASE)
 TEXT, PARQUET = (".csv", ".tsv", ".txt"), (".parquet", ".pq")
 
 
@@ -44,11 +51,6 @@ def read_table(
     Left out are, beside ``leave_out``, an index that was written as a column without a name, and
     columns without any value that no option has ``named``; of these ``say`` is told. A file with
     many more rows than there are ``models`` is not read.
-
-    Raises:
-        ValueError: for a file that is no table or too large, or columns of different lengths or
-            without a name.
-        ImportError: for a Parquet file where pyarrow is not installed.
     """
     if isinstance(table, str | Path):
         columns = _read_file(Path(table), models, separator, decimal)
@@ -75,12 +77,34 @@ def read_table(
     return {column.name: column for column in kept}
 
 
-def check_known(option: str, given: Collection[str], known: Collection[str]) -> None:
-    """Check that a table has the columns that an option names.
+def match_rows(
+    table: Mapping[str, Column], names: Sequence[str], file_column: str, from_files: bool
+) -> dict[str, Column]:
+    """Put a table's rows into the order of the models, and return its other columns.
 
-    Raises:
-        ValueError: naming those that it has not.
+    Rows are matched by the column of names: the models' names, with or without suffix, or paths
+    that end in them. A table without one, of models that are no files, has its rows in the models'
+    order already.
     """
+    others = [column for name, column in table.items() if name != file_column]
+    order: Sequence[int] = range(len(names))
+    if file_column in table:
+        order = _order(table[file_column], names)
+    elif from_files:
+        raise ValueError(
+            f"the table has no column {short(file_column)} that names the files; it has "
+            f"{some(list(table), 20)}. Say which one does with file_column"
+        )
+    elif (count := len(others[0].entries) if others else 0) != len(names):
+        raise ValueError(f"the table has {count} rows, but there are {len(names)} models")
+    return {
+        column.name: replace(column, entries=[column.entries[i] for i in order], models=names)
+        for column in others
+    }
+
+
+def check_known(option: str, given: Collection[str], known: Collection[str]) -> None:
+    """Check that a table has the columns that an option names."""
     if isinstance(given, str):
         raise ValueError(f"{option} must be a list of columns, not {given!r}")
     if lost := [name for name in given if name not in known]:
@@ -129,7 +153,7 @@ def _read_file(path: Path, models: int, separator: str | None, decimal: str | No
 def _read_text(
     content: bytes, models: int, separator: str | None, decimal: str | None
 ) -> list[Column]:
-    """Read separated columns as text, so that pandas guesses nothing."""
+    """Read separated columns as text: nothing is guessed."""
     if separator is not None and (len(separator) != 1 or separator in '"\r\n'):
         raise ValueError(f"a separator is one character such as ; not {short(separator)}")
     if decimal not in (None, ".", ","):
@@ -143,30 +167,21 @@ def _read_text(
     if not text.strip():
         raise ValueError("it is empty: its first line must name the columns")
 
-    def split_by(separator: str) -> int:
-        return len(next(csv.reader(io.StringIO(text), delimiter=separator)))
+    def rows(separator: str, strict: bool = False) -> Iterator[list[str]]:
+        source = io.StringIO(text)
+        return csv.reader(source, delimiter=separator, skipinitialspace=True, strict=strict)
 
-    separator = separator or max(SEPARATORS, key=split_by)
+    separator = separator or max(SEPARATORS, key=lambda each: len(next(rows(each))))
     most = models + ROWS_TO_NAME
-    frame = pd.read_csv(
-        io.StringIO(text),
-        sep=separator,
-        header=None,
-        dtype=object,
-        keep_default_na=False,
-        skipinitialspace=True,
-        nrows=most + 2,
-        engine="python",  # which tells where a row ends early
-    )
-    if (short_rows := frame.isna().any(axis=1)).any():
-        row = frame[short_rows].iloc[0].dropna().tolist()
-        raise ValueError(f"{len(frame.columns)} columns, but {len(row)} in row {short(row)}")
-    frame = frame.map(str.strip)
-    frame = frame[(frame != "").any(axis=1)]
-    if len(frame) > most + 1:
+    read = islice(rows(separator, strict=True), most + 2)
+    stripped = ([entry.strip() for entry in row] for row in read)
+    header, *body = (row for row in stripped if any(row))
+    if len(body) > most:
         raise ValueError(_too_long(f"more than {most}", models))
+    if other := [row for row in body if len(row) != len(header)]:
+        raise ValueError(f"{len(header)} columns, but {len(other[0])} in row {short(other[0])}")
     columns = []
-    for name, *entries in (frame[at].tolist() for at in frame):
+    for name, *entries in zip(header, *body, strict=True):
         sign = decimal or ("." if separator == "," else decimal_sign(entries))
         columns.append(Column(name, entries, text=True, decimal=sign))
     return columns
@@ -204,3 +219,41 @@ def _plain(name: object, values: Any) -> list[Any]:
 
 def _too_long(rows: str, models: int) -> str:
     return f"it has {rows} rows, but there are {models} models: expected one row for each"
+
+
+def _order(column: Column, names: Sequence[str]) -> list[int]:
+    """Return the row of every model."""
+    written = [str(entry) for entry in column.entries]
+    models = _find_models(written, names)
+    counts = Counter(models)
+    problems = {
+        "rows of no model": [entry for entry, i in zip(written, models, strict=True) if i is None],
+        "models without a row": [name for i, name in enumerate(names) if counts[i] == 0],
+        "models with several rows": [name for i, name in enumerate(names) if counts[i] > 1],
+    }
+    if found := [f"{what}: {some(which)}" for what, which in problems.items() if which]:
+        raise ValueError(
+            f"the table's column {short(column.name)} does not match the models. {'. '.join(found)}"
+        )
+    row_of = {model: row for row, model in enumerate(models)}
+    return [row_of[model] for model in range(len(names))]
+
+
+def _find_models(written: Sequence[str], names: Sequence[str]) -> list[int | None]:
+    """Return the position of the model that each entry names: its whole name, or the end of it."""
+    paths = [_as_path(name) for name in names]
+    position: dict[str, int] = {}
+    for keys in ([_SUFFIX.sub("", path) for path in paths], paths, names):
+        counts = Counter(keys)
+        position |= {key: row for row, key in enumerate(keys) if counts[key] == 1}
+    found = []
+    for entry in written:
+        parts = _as_path(entry).split("/")
+        ends = [entry, *("/".join(parts[start:]) for start in range(len(parts)))]
+        found.append(next((position[end] for end in ends if end in position), None))
+    return found
+
+
+def _as_path(name: str) -> str:
+    """Return a path as POSIX writes it, in the Unicode form that most tables have."""
+    return unicodedata.normalize("NFC", name).replace("\\", "/")

@@ -1,11 +1,15 @@
-"""The two kinds of published zoos: which files they have, and what their columns are here."""
+"""The two kinds of published zoos: which files they have, and what their columns are here.
+
+A kind says its ``files``, with ``marks`` that no other kind has; which options of the ``problem``
+may be given as ``arguments`` of ``args.json`` (our name by theirs), and which ``constants`` that
+has; and the columns that are ``held`` in its files or follow from them.
+"""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from math import isqrt
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
@@ -33,42 +37,7 @@ _SOURCES = {28: "mnist", 8: "digits"}
 """Image sources by the pixels of a side."""
 
 
-class Kind(ABC):
-    """One kind of published zoo."""
-
-    problem: ClassVar[str]
-    files: ClassVar[dict[str, Expected]]
-    marks: ClassVar[tuple[str, ...]]
-    """Files that no other kind has."""
-
-    arguments: ClassVar[dict[str, str]]
-    """Options of the problem that hints and ``args.json`` may give: our name by theirs."""
-
-    constants: ClassVar[dict[str, Any]] = {}  # which ``args.json`` has, too
-
-    held: ClassVar[frozenset[str]]
-    """Columns that the files hold or that follow from them."""
-
-    @abstractmethod
-    def labels(self, files: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Turn the small files, int64 or float64, into the columns that say what the rows are."""
-
-    @abstractmethod
-    def label_files(self, columns: Mapping[str, Tensor], problem: Problem) -> dict[str, Tensor]:
-        """Return the small files but ``tasks``; undoes ``labels``."""
-
-    @abstractmethod
-    def settings(
-        self, labels: Mapping[str, Tensor], shape: tuple[int, ...], given: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Find the problem's settings in labels, the shape of all sequences, and given options.
-
-        Raises:
-            ZooError: for what cannot be found.
-        """
-
-
-class Languages(Kind):
+class Languages:
     """Zoos of formal languages."""
 
     problem = "formal_languages"
@@ -91,7 +60,7 @@ class Languages(Kind):
     held = _EVERY | {"accepted"}
 
     def labels(self, files: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Turn files into columns."""
+        """Turn the small files, int64 or float64, into the columns that say what the rows are."""
         run, step, accepted = files["num_step_correct"].unbind(1)
         if accepted.min() < 0 or accepted.max() > EVALUATED_STRINGS:
             raise ZooError(
@@ -107,7 +76,7 @@ class Languages(Kind):
         }
 
     def label_files(self, columns: Mapping[str, Tensor], problem: Problem) -> dict[str, Tensor]:
-        """Return them; the accepted are counted as if of 1000 strings."""
+        """Return the small files but ``tasks``; accepted strings are counted as if of 1000."""
         share = EVALUATED_STRINGS / problem.settings()["evaluated_strings"]
         accepted = (columns["accepted"] * share).round().long()
         return {"num_step_correct": torch.stack([columns["run"], columns["step"], accepted], 1)}
@@ -115,7 +84,10 @@ class Languages(Kind):
     def settings(
         self, labels: Mapping[str, Tensor], shape: tuple[int, ...], given: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Find them: the differences are at least those published, and all that occur."""
+        """Find the problem's settings in labels, the shape of all sequences, and given options.
+
+        Differences are at least those published, and all that occur.
+        """
         (_, stored, length), tokens = shape, labels["task"].shape[1]
         # In the published zoos the longest string of equal counts just fits: BOS, string, EOS.
         longest, left = divmod(length - 2, tokens)
@@ -145,7 +117,7 @@ class Languages(Kind):
         }
 
 
-class Images(Kind):
+class Images:
     """Zoos of tiled images."""
 
     problem = "tiled_images"
@@ -165,11 +137,12 @@ class Images(Kind):
         "source": "source",
         "interpolation": "interpolation",
     }
+    constants: ClassVar[dict[str, Any]] = {}
     _measured = ("performance", "training_loss", "validation_loss", "weight_decay")
     held = _EVERY | {*_measured, "generalization_gap"}
 
     def labels(self, files: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Turn files into columns."""
+        """Return the columns that say what the rows are."""
         run, step = files["num_step"].unbind(1)
         measured = dict(zip(self._measured, files["accuracy_losses"].unbind(1), strict=True))
         gap = measured["validation_loss"] - measured["training_loss"]
@@ -177,7 +150,7 @@ class Images(Kind):
         return labels | measured | {"generalization_gap": gap}
 
     def label_files(self, columns: Mapping[str, Tensor], problem: Problem) -> dict[str, Tensor]:
-        """Return them."""
+        """Return the small files but ``tasks``."""
         return {
             "num_step": torch.stack([columns["run"], columns["step"]], 1),
             "accuracy_losses": torch.stack([columns[name] for name in self._measured], 1),
@@ -186,7 +159,7 @@ class Images(Kind):
     def settings(
         self, labels: Mapping[str, Tensor], shape: tuple[int, ...], given: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Find them: the weight decays are those published and all that occur."""
+        """Find the problem's settings; weight decays are those published and all that occur."""
         _, stored, length, size = shape
         tile_size, tiles = given.get("tile_size", isqrt(size)), isqrt(length - 1)
         if tile_size**2 != size or tiles**2 != length - 1:
@@ -215,4 +188,5 @@ class Images(Kind):
         }
 
 
+Kind: TypeAlias = Languages | Images
 KINDS: tuple[Kind, ...] = (Languages(), Images())

@@ -84,12 +84,7 @@ class Header:
 
 
 def read_header(path: Path, expected: Expected) -> Header:
-    """Read a file's header and compare it with what is expected, and with the file's size.
-
-    Raises:
-        OSError: for a file that cannot be read.
-        ZooError: for one that is missing, damaged, or not as expected.
-    """
+    """Read a file's header and compare it with what is expected, and with the file's size."""
     if not path.is_file():
         raise ZooError(f"{path} is missing: expected an .npy file with {expected}")
     try:

@@ -23,7 +23,7 @@ from wsrl.validation import check_arguments
 from wsrl.zoos.manifest import MANIFEST, Manifest, ZooError
 from wsrl.zoos.published.kinds import KINDS, LARGE, Kind
 from wsrl.zoos.published.npy import Header, read_header
-from wsrl.zoos.soundness import check_labels, output_error
+from wsrl.zoos.soundness import check_labels, failed_runs, output_error
 from wsrl.zoos.store import Zoo
 from wsrl.zoos.tensors import DiskTensor
 
@@ -67,11 +67,7 @@ class PublishedHints:
     interpolation: str | None = None
 
     def over(self, arguments: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
-        """Return what these hints and ``args.json`` say, by our names, hints first.
-
-        Raises:
-            ValueError: for a hint that means nothing here, or a value of another type.
-        """
+        """Return what these hints and ``args.json`` say, by our names, hints first."""
         names = SIZES | kind.arguments
         said = {ours: arguments[name] for name, ours in names.items() if name in arguments}
         told = {name: value for name, value in asdict(self).items() if value is not None}
@@ -135,7 +131,7 @@ def open_published(
         spec,
         {"runs": len(labels["run"].unique()), "snapshots": steps},
         {name: column for name, column in described.items() if name not in _OWN},
-        failed=_failed(large["weights"], labels),
+        failed=failed_runs(_are_finite(large["weights"], labels), labels),
         origin="official",
         source={
             "kind": kind.problem,
@@ -161,11 +157,7 @@ def open_published(
 def find_spec(
     problem: Problem, length: int, hidden_size: int | None, num_layers: int = PUBLISHED_LAYERS
 ) -> RNNSpec:
-    """Return the spec of LSTMs with so many parameters.
-
-    Raises:
-        ZooError: where there is none.
-    """
+    """Return the spec of LSTMs with so many parameters."""
     size = hidden_size or 1
     while hidden_size is None:  # the largest that does not have more
         if problem.spec(PUBLISHED_CELL, size + 1, num_layers).num_parameters > length:
@@ -182,20 +174,11 @@ def find_spec(
 
 
 def _find_kind(folder: Path) -> Kind:
-    if not folder.is_dir():
-        raise ZooError(f"no zoo at {folder}: there is no such folder")
-    found = [
-        kind for kind in KINDS if any((folder / f"{mark}.npy").is_file() for mark in kind.marks)
-    ]
-    if len(found) != 1:
-        marks = "; ".join(
-            f"{kind.problem}: {', '.join(f'{mark}.npy' for mark in kind.marks)}" for kind in KINDS
-        )
-        raise ZooError(
-            f"{folder} holds {'no' if not found else 'more than one'} published zoo: expected the "
-            f"files of one kind ({marks})"
-        )
-    return found[0]
+    for kind in KINDS:
+        if any((folder / f"{mark}.npy").is_file() for mark in kind.marks):
+            return kind
+    marks = (f"{kind.problem} has {', '.join(f'{m}.npy' for m in kind.marks)}" for kind in KINDS)
+    raise ZooError(f"no published zoo at {folder}: expected its .npy files ({'; '.join(marks)})")
 
 
 def _columns(
@@ -261,13 +244,10 @@ def _make_problem(
     return problem
 
 
-def _failed(weights: DiskTensor, labels: Mapping[str, Tensor]) -> dict[str, int]:
-    """Runs with a parameter, task or measurement that is not finite, and the first step of one."""
+def _are_finite(weights: DiskTensor, labels: Mapping[str, Tensor]) -> Tensor:
+    """Say of which rows parameters, task and measurements are finite, ``(n,)``."""
     chunks = torch.arange(len(weights)).split(_CHUNK)
     finite = torch.cat([weights[rows].isfinite().all(1) for rows in chunks])
     for label in labels.values():
         finite &= label.isfinite().view(len(label), -1).all(1)
-    failed: dict[str, int] = {}
-    for run, step in torch.stack([labels["run"], labels["step"]], 1)[~finite].tolist():
-        failed[str(run)] = min(step, failed.get(str(run), step))
-    return failed
+    return finite
