@@ -84,15 +84,6 @@ def load_pretrained_encoder(path: str, spec: RNNSpec) -> Encoder:
     return encoder
 
 
-def check_same_encoder(given: Encoder, pretrained: Encoder, path: str) -> None:
-    """Check that an encoder given beside a checkpoint has the class and options of its encoder."""
-    if given.config() != pretrained.config():
-        raise ValueError(
-            f"two different encoders: `encoder` is {given.config()}, the one in {path} is "
-            f"{pretrained.config()}; leave `encoder` out to use the checkpoint's"
-        )
-
-
 def _name(encoder: EncoderLike) -> str:
     if isinstance(encoder, str):
         return encoder
