@@ -72,11 +72,7 @@ class TaskModule(LightningModule, ABC):
         """The logged name by which the best checkpoint is chosen; smaller is better."""
 
     def remarks(self, stage: str) -> list[Remark]:
-        """Return what is to be said of the data before any work; nothing by default.
-
-        Args:
-            stage: ``fit``, ``validate`` or ``test``; the data are set up for it.
-        """
+        """Return what is to be said of the data, set up for a stage, before any work."""
         return []
 
     def make_metrics(self) -> dict[str, Metric]:
@@ -86,9 +82,8 @@ class TaskModule(LightningModule, ABC):
     def keep_arguments(self, arguments: dict[str, Any], **plain: Any) -> None:
         """Set how the module is trained, and keep all arguments as its hyper-parameters.
 
-        Args:
-            arguments: the constructor's ``locals()``, taken before anything else.
-            plain: what those that are no plain values are kept as, beside the encoder.
+        They are the constructor's ``locals()``, taken before anything else. Those that are no plain
+        values, beside the encoder, are kept as ``plain`` says.
         """
         check_not_negative(warmup_steps=arguments["warmup_steps"])
         self.split_metrics = nn.ModuleDict()

@@ -19,9 +19,7 @@ def make_encoder(
     """Build an encoder for RNNs of a spec.
 
     Options of it that were left at ``None`` take the values of ``defaults``, where there are some.
-
-    Raises:
-        ValueError: when the callable does not return an encoder, or fails.
+    A callable that returns no encoder, or fails, is a ``ValueError``.
     """
     try:
         make = get_encoder(encoder) if isinstance(encoder, str) else encoder
