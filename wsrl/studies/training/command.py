@@ -26,7 +26,7 @@ from wsrl.resources import check_devices
 from wsrl.stopping import StopRequests
 from wsrl.studies.configs import one_line_errors
 from wsrl.studies.embeddings import check_suffix
-from wsrl.studies.options import DESCRIPTIONS, RawHelp, add_run_options
+from wsrl.studies.options import RawHelp, add_run_options
 from wsrl.studies.tables import print_metrics
 from wsrl.studies.training.callbacks import (
     BestCheckpoint,
@@ -50,21 +50,20 @@ from wsrl.tasks.state_dicts import WeightsError
 from wsrl.terminal import note, say
 
 
-def run_training(command: str, args: Sequence[str], stop: StopRequests) -> None:
+def run_training(
+    command: str, args: Sequence[str], stop: StopRequests, description: str = ""
+) -> None:
     """Run one of the four commands on the words after it; ``stop`` notes the signals.
 
-    Raises:
-        ValueError: where settings are wrong, or contradict a checkpoint or a folder.
-        argparse.ArgumentError: for a command line that cannot be read.
-        SystemExit: when it was told to end, with the status by which shells report that.
-        KeyboardInterrupt: when it was interrupted before there was a step to end after.
+    The ``description`` is what the command's help says first. Settings that are wrong, or
+    contradict a checkpoint or a folder, are a ``ValueError``.
     """
     names = {"model.encoder": list_encoders()}  # loads other packages' encoders
     names["model"] = sorted(task.__name__ for task in TaskModule.__subclasses__())
     request = Request.read(args)
     try:
         with one_line_errors(request.configs, names), quiet(), ExitStack() as held:
-            TrainingCLI(command, request, stop, held).execute()
+            TrainingCLI(command, request, stop, held, description).execute()
     except MisconfigurationException as error:
         raise ValueError(str(error)) from error
 
@@ -76,14 +75,21 @@ class TrainingCLI(LightningCLI):
     then differs from the checkpoint's is an error.
     """
 
-    def __init__(self, command: str, request: Request, stop: StopRequests, held: ExitStack) -> None:
+    def __init__(
+        self,
+        command: str,
+        request: Request,
+        stop: StopRequests,
+        held: ExitStack,
+        description: str = "",
+    ) -> None:
         self.command, self.stop, self.held = command, stop, held
         self.record: CheckpointRecord | None = None
         self.cost, self.columns = TrainingCost(), ColumnKeeper()
         arguments = [config.word for config in request.configs] + request.options
         if not request.wants_help:
             self.run, checkpoint = request.resolve(command)
-            self.auto = request.ckpt_path == AUTO
+            self.auto, self.goes_on = request.ckpt_path == AUTO, self.run.owns(checkpoint)
             arguments += ["--run", str(self.run.folder)]
             if checkpoint is not None:
                 self.record = CheckpointRecord.read(checkpoint, request.names())
@@ -108,7 +114,7 @@ class TrainingCLI(LightningCLI):
             auto_configure_optimizers=False,
             parser_kwargs={
                 "prog": f"wsrl {command}",
-                "description": DESCRIPTIONS[command],
+                "description": description,
                 "formatter_class": RawHelp,
                 "exit_on_error": False,
             },
@@ -157,8 +163,8 @@ class TrainingCLI(LightningCLI):
         """Refuse to write over another run, or to contradict the checkpoint, before any work."""
         writes = self.command == "fit" and not self.config["trainer"]["fast_dev_run"]
         if writes and self.trainer.is_global_zero:
-            own = self.run.owned(self._goes_on(), self.auto, self.config["overwrite"])
-            self.held.enter_context(own)
+            overwrite = self.config["overwrite"]
+            self.held.enter_context(self.run.owned(self.goes_on, self.auto, overwrite))
         if precision := self.config["float32_matmul_precision"]:
             torch.set_float32_matmul_precision(precision)
         for part in self.model.children() if self.config["compile"] else ():
@@ -207,13 +213,8 @@ class TrainingCLI(LightningCLI):
         if self.command != "fit":
             return given or False
         if given is None or given is True:
-            return RunLogger(self.run, self.record.step if self.record and self._goes_on() else 0)
+            return RunLogger(self.run, self.record.step if self.record and self.goes_on else 0)
         return given  # type: ignore[no-any-return]  # checked by the parser
-
-    def _goes_on(self) -> bool:
-        """Whether the checkpoint is of the run that the folder holds."""
-        own = self.run.checkpoints.resolve()
-        return self.record is not None and self.record.path.parent.resolve() == own
 
     def execute(self) -> None:
         """Run the command and report."""
@@ -223,8 +224,7 @@ class TrainingCLI(LightningCLI):
             try:
                 {"fit": self.fit, "predict": self.predict}.get(self.command, self.evaluate)()
             except WeightsError as error:
-                of = "" if self.record is None else f"{self.record.path}: "
-                raise ValueError(f"{of}{error}") from error
+                raise ValueError(f"{self._source()[0]}: {error}") from error
 
     def fit(self) -> None:
         """Train, and say where the run is."""

@@ -51,6 +51,10 @@ class Run:
         """Path of the ``best`` or the ``last`` checkpoint."""
         return self.checkpoints / f"{word}.ckpt"
 
+    def owns(self, checkpoint: Path | None) -> bool:
+        """Whether a checkpoint is one of the run's own."""
+        return checkpoint is not None and checkpoint.parent.resolve() == self.checkpoints.resolve()
+
     def holds_a_run(self) -> bool:
         """Whether something was trained here."""
         return self.config.exists() or self.checkpoints.exists()
