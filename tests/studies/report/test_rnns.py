@@ -14,7 +14,7 @@ from wsrl.cli import main
 from wsrl.studies.benchmark.results import TRIALS
 from wsrl.studies.report.charts import Chart
 from wsrl.studies.report.reading import Benchmark
-from wsrl.studies.report.rnns import maps, scores
+from wsrl.studies.report.rnns import maps
 from wsrl.zoos.tensors import read_metadata, read_tensors, write_tensors
 
 RUN = "languages/InteractiveProbing/seed0/emulation"
@@ -82,14 +82,6 @@ def test_embeddings_without_a_map_say_why(
     assert isinstance(second, Chart)
 
 
-def test_scores_are_of_every_rnn_that_was_scored(benchmark_path: Path) -> None:
-    found = {chart.title: chart.figure for chart in scores(Benchmark.read(benchmark_path))}
-    columns = read_tensors(benchmark_path / TRIALS / RUN / "test.safetensors")
-    emulated = found["languages: InteractiveProbing, emulation"].data
-    assert sum(len(trace.x) for trace in emulated) == len(columns["row"])
-    assert "languages: InteractiveProbing, clones" in found
-
-
 @pytest.mark.parametrize(
     ("how", "said"),
     [
@@ -103,18 +95,18 @@ def test_scores_are_of_every_rnn_that_was_scored(benchmark_path: Path) -> None:
 def test_columns_of_other_kinds_are_an_error_that_names_the_file(
     how: Change, said: str, copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    change(copy, "test.safetensors", how)
+    change(copy, "embeddings.safetensors", how)
     assert main(["report", str(copy)]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "test.safetensors" in line
+    assert "embeddings.safetensors" in line
     assert said in line
 
 
 def test_splits_without_names_are_an_error_that_names_the_file(
     copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = copy / TRIALS / RUN / "test.safetensors"
+    path = copy / TRIALS / RUN / "embeddings.safetensors"
     tensors = {name: tensor.clone() for name, tensor in read_tensors(path).items()}
     write_tensors(path, tensors, {"splits": [3]})
     assert main(["report", str(copy)]) == 1
-    assert "test.safetensors: splits are [3]: expected their names" in capsys.readouterr().err
+    assert "embeddings.safetensors: splits are [3]: expected their names" in capsys.readouterr().err

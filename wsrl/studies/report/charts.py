@@ -17,10 +17,8 @@ import plotly.graph_objects as go
 
 from wsrl.studies.report.ranking import Contest, Ranking
 from wsrl.studies.report.reading import rows_of
-from wsrl.studies.report.tables import ablations
 from wsrl.studies.report.words import chart_text, head_of, interval, name_of, number, work_of
 
-_MOST = 60  # points of a curve: more are not seen
 _SPLITS = {"circle-open": "○", "circle": "●", "diamond-open": "◇", "diamond": "◆"}
 _UNITS = {"seconds": "seconds of pre-training", "encoder_parameters": "parameters of the encoder"}
 
@@ -122,29 +120,6 @@ def trades(ranking: Ranking) -> Iterator[Chart]:
         yield from (chart for chart in charts if chart is not None)
 
 
-def ablation_charts(ranking: Ranking) -> Iterator[Chart]:
-    """Yield how results change with an option of an encoder."""
-    for (zoo, encoder, option), contests in ablations(ranking).items():
-        for contest in contests:
-            own = ranking.varied(contest, encoder, option)
-            own = own[own["mean"].notna()]
-            if len(own) < 2:
-                continue
-            index = ranking.benchmark.index(encoder)
-            trace = points(
-                [chart_text(value) for value in own.option_value],
-                own["mean"],
-                [_told(entry) for entry in rows_of(own)],
-                error_y=_error(own["mean"], own.low, own.high),
-                mode="lines+markers",
-                meta={"encoder": index},
-            )
-            made = figure(option, head_of(contest.metric, contest.split), [trace])
-            made.update_xaxes(type="category")
-            title = f"{work_of(zoo, contest.target, contest.mode)}: {encoder}, {option}"
-            yield Chart(title, made, encoder=index)
-
-
 def _judged(
     ranking: Ranking, zoo: str | None = None, most: int | None = None
 ) -> Iterator[tuple[tuple[str, str, str], list[Contest]]]:
@@ -182,8 +157,6 @@ def _curves(ranking: Ranking, contest: Contest) -> Iterator[Any]:
     found = found.merge(runs[place][["folder", "label"]], on="folder")
     for label, own in found.groupby("label", sort=False):
         over = own.groupby("step")["value"].agg(["median", "min", "max"]).dropna()
-        if len(over) > _MOST:
-            over = over.iloc[np.linspace(0, len(over) - 1, _MOST).round().astype(int)]
         known = {"encoder": ranking.benchmark.index(str(label))}
         steps = over.index.to_numpy()
         if over["min"].lt(over["max"]).any():

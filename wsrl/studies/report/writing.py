@@ -102,8 +102,6 @@ def _html(ranking: Ranking, said: dict[str, Any]) -> str:
         "dots": charts.dots(ranking),
         "learning": charts.learning_curves(ranking),
         "maps": rnns.maps(benchmark),
-        "scores": rnns.scores(benchmark),
-        "ablations": charts.ablation_charts(ranking),
         "trades": charts.trades(ranking),
     }
     runs = benchmark.runs
