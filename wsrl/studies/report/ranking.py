@@ -99,9 +99,8 @@ class Ranking:
     def judged(self) -> pd.DataFrame:
         """Return who competes in what encoders are judged by, on all zoos and targets."""
         works = dict.fromkeys(contest[:3] for contest in self.found)
-        judging = [contest for work in works for contest in self.judging(*work)]
-        found = self.table.merge(pd.DataFrame(judging, columns=list(CONTEST)))
-        return found[found.ablation_of == ""]
+        found = [self.entries(contest) for work in works for contest in self.judging(*work)]
+        return pd.concat(found) if found else self.table[:0]
 
     def lead(self, zoo: str) -> list[Contest]:
         """Return what a zoo's main table shows: emulation, clones, the main target's first mode."""
@@ -115,13 +114,6 @@ class Ranking:
     def entries(self, contest: Contest) -> pd.DataFrame:
         """Return who competes in a contest, without variants of encoders."""
         return self.found[contest].loc[lambda rows: rows.ablation_of == ""]
-
-    def varied(self, contest: Contest, encoder: str, option: str) -> pd.DataFrame:
-        """Return the variants of an encoder in an option; numbers by size, then text."""
-        rows = self.found[contest]
-        own = rows[(rows.ablation_of == encoder) & (rows.option == option)]
-        sizes = pd.to_numeric(own.option_value, errors="coerce")
-        return own.assign(size=sizes).sort_values(["size", "option_value"])
 
     def mean_ranks(self) -> pd.DataFrame:
         """Return every encoder's mean rank in what it is judged by; empty without ranks.
