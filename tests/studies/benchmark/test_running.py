@@ -123,10 +123,10 @@ def test_a_trial_that_fails_or_dies_ends_no_other_and_is_tried_again(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    (tmp_path / "broken.py").write_text(OWN)
+    (tmp_path / "broken_encoder.py").write_text(OWN)
     dying = OWN.replace(RAISES, "os.kill(os.getpid(), signal.SIGKILL)")
-    (tmp_path / "dying.py").write_text(dying.replace("class Own", "class Dying"))
-    encoders = ["LayerwiseStatistics", "broken.Own", "dying.Dying"]
+    (tmp_path / "dying_encoder.py").write_text(dying.replace("class Own", "class Dying"))
+    encoders = ["LayerwiseStatistics", "broken_encoder.Own", "dying_encoder.Dying"]
     words = grid(**GATED | {"encoders": encoders, "modes": ["frozen"]})
     assert main(["benchmark", *words]) == 1
     said = capsys.readouterr()
