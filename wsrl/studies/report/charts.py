@@ -104,28 +104,21 @@ def learning_curves(ranking: Ranking) -> Iterator[Chart]:
             yield Chart(f"{work_of(*work)}, {name_of(contest.split)}", made)
 
 
-def lead_trades(ranking: Ranking) -> Iterator[Chart]:
-    """Yield for each zoo the main result of its last split against seconds of pre-training."""
+def trades(ranking: Ranking, lead: bool = False) -> Iterator[Chart]:
+    """Yield for each zoo what encoders cost against how good they are, or the main one of these."""
     for zoo in ranking.benchmark.zoos:
-        last = [contests[-1] for _, contests in _judged(ranking, zoo, 2) if contests]
-        charts = (_trade(ranking, contest, "seconds") for contest in reversed(last))
-        yield from [chart for chart in charts if chart is not None][:1]
+        works = ranking.benchmark.works(zoo)[:2]
+        contests = [contest for work in works for contest in ranking.judging(*work)]
+        costs = ["seconds"] if lead else list(_UNITS)
+        charts = (_trade(ranking, contest, cost) for contest, cost in product(contests, costs))
+        found = [chart for chart in charts if chart is not None]
+        yield from found[-1:] if lead else found
 
 
-def trades(ranking: Ranking) -> Iterator[Chart]:
-    """Yield for each zoo what encoders cost against how good they are."""
+def _judged(ranking: Ranking) -> Iterator[tuple[tuple[str, str, str], list[Contest]]]:
+    """Yield what was trained, and the contests that judge it."""
     for zoo in ranking.benchmark.zoos:
-        contests = (contest for _, found in _judged(ranking, zoo, 2) for contest in found)
-        charts = (_trade(ranking, contest, cost) for contest, cost in product(contests, _UNITS))
-        yield from (chart for chart in charts if chart is not None)
-
-
-def _judged(
-    ranking: Ranking, zoo: str | None = None, most: int | None = None
-) -> Iterator[tuple[tuple[str, str, str], list[Contest]]]:
-    """Yield the first works on a zoo, or on all, and the contests that judge them."""
-    for each in ranking.benchmark.zoos if zoo is None else [zoo]:
-        for work in ranking.benchmark.works(each)[:most]:
+        for work in ranking.benchmark.works(zoo):
             yield work, ranking.judging(*work)
 
 
