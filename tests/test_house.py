@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "encoders": "rnn plugins class_paths recorded",
     "tasks": "rnn encoders data.batch analysis.figures class_paths plugins recorded torch_files "
     "safe_files",
-    "analysis": "rnn encoders terminal",
+    "analysis": "rnn encoders validation",
     "studies": "rnn problems jobs zoos data encoders tasks analysis class_paths recorded "
     "torch_files safe_files strict_json validation environment stopping resources minutes "
     "terminal failures _process",

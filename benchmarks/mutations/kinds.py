@@ -92,7 +92,7 @@ COMMANDS = (
         "memory analyze own.safetensors --task 31,0,0 --steps 2 --dims 5 --json", "own.safetensors"
     ),
     Command("memory analyze binding", "binding"),
-    Command("memory analyze binding --row 1 --out new --animation none", "binding", "new"),
+    Command("memory analyze binding --row 1 --out new", "binding", "new"),
     Command("interrogate zoo --rnns 3 --probes 8 --out new.json", "zoo", "new.json"),
     Command("baseline mean --data.zoo zoo --target task --run new", "zoo", "new"),
     Command(

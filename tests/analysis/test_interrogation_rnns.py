@@ -15,8 +15,6 @@ from torch import Tensor
 from wsrl.analysis.interrogation import (
     Interrogation,
     answer_distances,
-    interactive,
-    noninteractive,
     tell_apart,
 )
 from wsrl.analysis.interrogation.answers import Answers, alike_sets, to_masks
@@ -49,9 +47,12 @@ def black_box(weights: RNNWeights, rnn: int, probes: Tensor) -> Callable[[int], 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("cell", ["lstm", "gru", "tanh"])
-def test_distances_are_those_of_the_modules_outputs(kind: str, cell: str) -> None:
-    weights, probes = some_rnns(4, RNNSpec(cell, 3, 5, 2, 3)), some_probes(3)
+@pytest.mark.parametrize("at_once", [1, 2**24])
+def test_distances_are_those_of_the_modules_outputs(
+    kind: str, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wsrl.analysis.interrogation.rnns.NUMBERS_AT_ONCE", at_once)
+    weights, probes = some_rnns(4, RNNSpec("gru", 3, 5, 2, 3)), some_probes(3)
     for probe, distances in enumerate(answer_distances(weights, probes, kind)):
         for i, j in itertools.product(range(4), repeat=2):
             first, second = (black_box(weights, rnn, probes)(probe) for rnn in (i, j))
@@ -62,25 +63,6 @@ def test_distances_are_those_of_the_modules_outputs(kind: str, cell: str) -> Non
             assert distances[i, j] == pytest.approx(float(apart), abs=1e-5)
 
 
-def test_distances_do_not_depend_on_how_many_probes_run_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    weights, probes = some_rnns(4), some_probes(5)
-    at_once = list(answer_distances(weights, probes, "real"))
-    monkeypatch.setattr("wsrl.analysis.interrogation.rnns.NUMBERS_AT_ONCE", 1)
-    for one, other in zip(at_once, answer_distances(weights, probes, "real"), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_equal_rnns_are_told_apart_by_nothing(kind: str) -> None:
-    flat = some_rnns(4).flat
-    weights = RNNWeights(flat[[0, 1, 0, 2, 3, 1, 0]], SPEC)
-    found = tell_apart(weights, some_probes(8), 0.0, kind)
-    assert found.groups == ((0, 2, 6), (1, 5))
-    assert found.alike == ((0, 2), (0, 6), (1, 5), (2, 6))
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_permuted_copies_are_told_apart_by_nothing_but_changed_ones_are(kind: str) -> None:
     weights, probes = some_rnns(5), some_probes(8)
@@ -89,6 +71,7 @@ def test_permuted_copies_are_told_apart_by_nothing_but_changed_ones_are(kind: st
     both = RNNWeights.cat([weights, copies])
     found = tell_apart(both, probes, 1e-5, kind)
     assert found.groups == tuple((n, n + 5) for n in range(5))
+    assert json.loads(json.dumps(found.to_dict()))["alike"] == [[n, n + 5] for n in range(5)]
     copies.flat[:, 0] += 1  # one coupling of one neuron
     changed = tell_apart(RNNWeights.cat([weights, copies]), probes, 1e-5, kind)
     assert changed.alike == ()
@@ -138,7 +121,7 @@ def test_noise_within_half_the_tolerance_is_no_matter_and_more_is_refused() -> N
     assert exact.identify(black_box(large, 3, probes))[0] == (3,)
     with pytest.raises(ValueError, match="is none of the RNNs: its answer to probe"):
         found.identify(lambda probe: black_box(weights, 0, probes)(probe) + 100)
-    with pytest.raises(ValueError, match=r"must answer \(T, O\) = \(6, 3\) to probe \d+, not"):
+    with pytest.raises(ValueError, match=r"\(6, 3\) to probe \d+, not \(6, 4\)"):
         found.identify(lambda probe: torch.zeros(6, 4))
     with pytest.raises(ValueError, match="use the identify of the Interrogation"):
         found.interactive.strategy.identify(lambda probe: 0)
@@ -146,10 +129,9 @@ def test_noise_within_half_the_tolerance_is_no_matter_and_more_is_refused() -> N
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_answers_that_are_not_finite_or_very_large_are_no_rnns(kind: str) -> None:
-    weights, probes = some_rnns(6), some_probes(5)
-    found = tell_apart(weights, probes, 0.05, kind)
+    found = tell_apart(some_rnns(6), some_probes(5), 0.05, kind)
     for value in (torch.inf, -torch.inf, torch.nan):
-        with pytest.raises(ValueError, match=r"to probe \d+ the black box answers .* not finite"):
+        with pytest.raises(ValueError, match="not finite"):
             found.identify(lambda probe, value=value: torch.full((6, 3), value))
     with pytest.raises(ValueError, match="is none of the RNNs"):
         found.identify(lambda probe: 1e7 * torch.eye(3).repeat(2, 1))  # a certain answer
@@ -214,12 +196,9 @@ def test_searches_with_a_tolerance_agree_with_brute_force() -> None:
     for _ in range(100):
         alike = random_closeness(rng, int(rng.integers(2, 7)), int(rng.integers(1, 6)))
         answers = Answers([to_masks(rows) for rows in alike])
-        one_by_one, fixed = (
-            search_interactive(answers, 10_000),
-            search_noninteractive(answers, 10_000),
-        )
-        assert one_by_one.exact
-        assert fixed.exact
+        one_by_one = search_interactive(answers, 10_000)
+        fixed = search_noninteractive(answers, 10_000)
+        assert {one_by_one.exact, fixed.exact} == {True}
         assert (one_by_one.upper, fixed.upper) == fewest(alike)
         transitive += all(len({*map(int, set(rows))}) == 1 for rows in answers.close)
     assert transitive < 50
@@ -231,15 +210,6 @@ def test_no_strategy_asks_more_than_what_is_fixed_in_advance() -> None:
         answers = Answers([to_masks(rows) for rows in alike])
         fixed = search_noninteractive(answers, 1000)
         assert search_interactive(answers, 0, fixed.queries).upper <= fixed.upper
-
-
-def test_classes_give_what_a_table_gives() -> None:
-    rng = np.random.default_rng(1)
-    for _ in range(50):
-        table = np.unique(rng.integers(0, 3, (7, 5)), axis=0)
-        answers = Answers([to_masks(column[:, None] == column) for column in table.T])
-        assert search_interactive(answers, 10_000).upper == interactive(table).upper
-        assert search_noninteractive(answers, 10_000).upper == noninteractive(table).upper
 
 
 def test_sets_of_alike_are_the_maximal_cliques_or_contain_them() -> None:
@@ -285,12 +255,6 @@ def check_identifies(found: Interrogation, weights: RNNWeights, probes: Tensor) 
         assert all((i, j) in found.alike for i, j in itertools.combinations(left, 2))
 
 
-def test_a_result_can_be_written() -> None:
-    facts = json.loads(json.dumps(tell_apart(some_rnns(5), some_probes(4), 0.3).to_dict()))
-    assert (facts["rnns"], facts["probes"], facts["tolerance"]) == (5, 4, 0.3)
-    assert facts["interactive"]["strategy"]["nodes"][0]["functions"] == [0, 1, 2, 3, 4]
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -298,7 +262,7 @@ def test_a_result_can_be_written() -> None:
         ({"probes": torch.zeros(2, 3)}, r"\(S, T, I\) .* I = 3, not \(2, 3\)"),
         ({"probes": torch.zeros(2, 4, 4)}, r"not \(2, 4, 4\)"),
         ({"tolerance": float("nan")}, "at least 0, not nan"),
-        ({"tolerance": 1.0}, "below 1, not 1: two distributions are never further"),
+        ({"tolerance": 1.0}, "below 1"),
         ({"output_kind": "words"}, "categorical or real .* not 'words'"),
         (
             {"weights": RNNWeights(torch.full((3, SPEC.num_parameters), torch.nan), SPEC)},

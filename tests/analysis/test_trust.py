@@ -21,9 +21,15 @@ from tests.analysis.circuits import (
     with_matrices,
 )
 from wsrl.analysis.episodic_memory import circuit
-from wsrl.analysis.memory_analysis import MemoryAnalysis, MemorySettings, Start, analyze_memory
+from wsrl.analysis.memory_analysis import (
+    MemoryAnalysis,
+    MemorySettings,
+    Moduli,
+    Start,
+    analyze_memory,
+)
 from wsrl.analysis.trust import RULES, Figures, residual_figures
-from wsrl.analysis.variable_memory import Dual, Grounding, Moduli
+from wsrl.analysis.variable_bases import Dual, Grounding
 from wsrl.problems.binding_tasks import BindingTask
 from wsrl.rnn import RNNSpec, RNNWeights
 
@@ -64,12 +70,8 @@ def test_exact_circuits_are_trusted(
     found = analyze(some_circuit(task), task, grounding, moduli=moduli)
     assert found.verdict == "trusted"
     figures = found.figures
-    rank = task.lasting()
-    assert (figures.rank_found, figures.rank_expected) == (rank, rank)
-    assert figures.spectral_error is not None
-    assert figures.spectral_error < 1e-6
-    assert figures.interaction_error is not None
-    assert figures.interaction_error < 1e-6
+    assert figures.rank_found == figures.rank_expected == task.lasting()
+    assert max(figures.spectral_error, figures.interaction_error) < 1e-6
     assert figures.variables_read == figures.output_right == 1
     assert figures.explained_variance == pytest.approx(1)
     assert figures.step_error == pytest.approx(0, abs=1e-6)
@@ -178,7 +180,6 @@ def test_another_task_of_the_same_spectrum_is_not_trusted(
         while other == task:
             other = relabelled(task, random.permutation(task.dims))
         found = analyze(some_circuit(other), task, grounding, **options)
-        assert found.figures.spectral_error is not None
         assert found.figures.spectral_error < 1e-6
         assert found.verdict != "trusted"
 
@@ -191,81 +192,65 @@ def test_two_swapped_outputs_of_many_are_noticed(grounding: Grounding) -> None:
     signs = (1, 1, *task.signs[2:])
     other = BindingTask(sources, signs, 2)
     found = analyze(some_circuit(other), task, grounding, start="inputs")
-    assert found.figures.mean_variables_read is not None
     assert found.figures.mean_variables_read > 0.85
     assert found.verdict != "trusted"
 
 
-def test_noise_on_the_weights_costs_trust() -> None:
-    task = drawn(1, seed=5)[0]
-    inward, recurrent, readout = matrices(some_circuit(task))
-    verdicts = []
-    for size in (0.0, 1e-3, 0.3):
-        noise = size * rng.normal(size=recurrent.shape) / 8
-        weights = with_matrices(some_circuit(task), inward, recurrent + noise, readout)
-        found = analyze(weights, task, horizon=200)
-        verdicts.append(found.verdict)
-    assert verdicts == ["trusted", "trusted", "doubtful"]
+def changed(
+    weights: RNNWeights, noise: float = 0.0, gain: float = 1.0, bonus: float = 0.0
+) -> RNNWeights:
+    """Noise on the recurrent weights, all of them multiplied, and a direction that lasts."""
+    inward, recurrent, readout = matrices(weights)
+    free = np.linalg.svd(recurrent)[2][-1]  # which the circuit does not use
+    noisy = gain * recurrent + noise * rng.normal(size=recurrent.shape) / 8
+    return with_matrices(weights, inward, noisy + bonus * np.outer(free, free), readout)
 
 
-def test_saturation_costs_trust() -> None:
+@pytest.mark.parametrize(
+    ("grounding", "cell", "change", "verdict"),
+    [
+        ("input", "linear", {"noise": 0.001}, "trusted"),
+        ("input", "linear", {"noise": 0.3}, "doubtful"),
+        ("observability", "tanh", {"gain": 1.05}, "trusted"),
+        ("observability", "tanh", {"gain": 2.0}, "doubtful"),  # saturated
+        ("input", "linear", {"gain": 0.8}, "no basis"),  # all decays
+        ("input", "linear", {"bonus": 1.0}, "no basis"),  # more lasts than should
+    ],
+)
+def test_trust_is_lost_by_degrees(
+    grounding: Grounding, cell: str, change: dict[str, float], verdict: str
+) -> None:
     task = drawn(1, seed=5)[0]
-    inward, recurrent, readout = matrices(some_circuit(task, cell="tanh", scale=0.5))
-    verdicts, errors = [], []
-    for gain in (1.0, 1.05, 2.0):
-        weights = with_matrices(some_circuit(task, cell="tanh"), inward, gain * recurrent, readout)
-        found = analyze(weights, task, "observability", horizon=200)
-        verdicts.append(found.verdict)
-        errors.append(found.figures.linearization_error)
-    assert verdicts == ["trusted", "trusted", "doubtful"]
-    assert errors == sorted(errors, key=lambda error: error or 0.0)
+    weights = some_circuit(task, cell=cell, scale=0.5 if cell == "tanh" else 1.0)
+    found = analyze(changed(weights, **change), task, grounding, horizon=200)
+    assert found.verdict == verdict
+    lasting = found.figures.rank_found == task.lasting()
+    assert lasting == (found.figures.spectral_error is not None) == (verdict != "no basis")
+    assert lasting == (not any("rank mismatch" in reason for reason in found.reasons))
 
 
 def test_memories_that_hardly_differ_cost_trust() -> None:
     task = drawn(1, seed=5)[0]
     own = interactions_of(task)
     left, right = orthonormal(rng, 64, own.rank), orthonormal(rng, own.rank, own.rank)
-    for condition, verdict in ((10.0, "trusted"), (1e5, "doubtful"), (1e13, "no basis")):
-        memories = left * np.geomspace(1, 1 / condition, own.rank) @ right
-        parts = (
-            memories[:, own.newest_places],
-            left @ right @ own.reduced @ right.T @ left.T,
-            own.readout @ right.T @ left.T,
-        )
-        if condition < 1e12:
-            weights = circuit(own, memories)
-        else:  # too far gone to be inverted: an input of dependent columns does it
-            weights = with_matrices(circuit(own, left @ right), *parts)
-            inward = matrices(weights)[0] * 0 + parts[0][:, :1]
-            weights = with_matrices(weights, inward, *parts[1:])
+    for condition, verdict in ((10.0, "trusted"), (1e5, "doubtful")):
+        weights = circuit(own, left * np.geomspace(1, 1 / condition, own.rank) @ right)
         assert analyze(weights, task).verdict == verdict
+    inward, *others = matrices(circuit(own, left @ right))
+    dependent = with_matrices(weights, np.repeat(inward[:, :1], task.dims, 1), *others)
+    assert analyze(dependent, task).verdict == "no basis"
 
 
-def test_too_many_or_too_few_lasting_eigenvalues_are_no_basis() -> None:
-    task = drawn(1, seed=5)[0]
-    rank = task.lasting()
-    weights = some_circuit(task)
-    inward, recurrent, readout = matrices(weights)
-    free = np.linalg.svd(recurrent)[2][-1]  # a direction that the circuit does not use
-    more = with_matrices(weights, inward, recurrent + np.outer(free, free), readout)
-    fewer = with_matrices(weights, inward, 0.8 * recurrent, readout)
-    for changed, count in ((more, rank + 1), (fewer, 0)):
-        found = analyze(changed, task)
-        assert found.verdict == "no basis"
-        assert found.reasons[0] == f"rank mismatch: {count} against {rank}"
-        assert found.figures.spectral_error is None
-
-
-def test_an_unrelated_readout_or_input_is_not_trusted() -> None:
+@pytest.mark.parametrize("grounding", GROUNDINGS)
+def test_an_unrelated_readout_or_input_is_not_trusted(grounding: Grounding) -> None:
     task = BindingTask.from_name("repeat_copy", 3, 3)
     weights = some_circuit(task)
     inward, recurrent, readout = matrices(weights)
     deaf = with_matrices(weights, rng.normal(size=inward.shape), recurrent, readout)
     mute = with_matrices(weights, inward, recurrent, rng.normal(size=readout.shape))
-    for grounding in GROUNDINGS:
-        assert analyze(weights, task, grounding, start="inputs").verdict == "trusted"
-        for broken in (deaf, mute):
-            assert analyze(broken, task, grounding, start="inputs").verdict != "trusted"
+    assert analyze(weights, task, grounding, start="inputs").verdict == "trusted"
+    for broken in (deaf, mute):
+        assert analyze(broken, task, grounding, start="inputs").verdict != "trusted"
 
 
 def test_with_biases_it_is_linearised_at_a_fixed_point() -> None:
@@ -281,7 +266,6 @@ def test_with_biases_it_is_linearised_at_a_fixed_point() -> None:
     flat = torch.from_numpy(np.concatenate([part.ravel() for part in parts]))
     found = analyze(RNNWeights(flat[None], spec), task)
     np.testing.assert_allclose(found.rnn.point, point, atol=1e-4)
-    assert found.rnn.converged
     assert found.verdict == "trusted"
 
 
@@ -292,7 +276,6 @@ def test_a_search_without_end_is_reported() -> None:
     eye = np.eye(2).ravel()
     flat = np.concatenate([eye, eye, [1.0, 2.0], np.zeros(2), eye, np.zeros(2)])
     found = analyze(RNNWeights(torch.from_numpy(flat)[None], spec), task)
-    assert not found.rnn.converged
     assert found.verdict == "doubtful"
     assert any("stand still" in reason for reason in found.reasons)
 
@@ -339,23 +322,15 @@ def test_the_documented_bounds_are_the_rules() -> None:
 
 
 def test_bad_settings_and_weights_are_refused() -> None:
-    for options in (
-        {"grounding": "x"},
-        {"start": "x"},
-        {"threshold": 1.5},
-        {"cutoff": 0.0},
-        {"horizon": 0},
-        {"sequences": 0},
-        {"power": -1},
-        {"seed": -1},
-    ):
-        with pytest.raises(ValueError, match=str(next(iter(options)))):
-            MemorySettings(**options)
+    bad = {"start": "x", "threshold": 1.5, "cutoff": 0.0, "horizon": 0, "power": -1, "seed": -1}
+    for name, value in bad.items():
+        with pytest.raises(ValueError, match=name):
+            MemorySettings(**{name: value})
     task = BindingTask.from_name("repeat_copy", 2, 2)
     weights = some_circuit(task, 8)
     with pytest.raises(ValueError, match="a task for each of 1 RNNs"):
         analyze_memory(weights, [task.matrix()] * 2)
-    with pytest.raises(ValueError, match="the task has 3 inputs and outputs"):
+    with pytest.raises(ValueError, match="2 inputs and 2 outputs"):
         analyze_memory(weights, [BindingTask.from_name("repeat_copy", 2, 3).matrix()])
     weights.flat[0, 0] = torch.nan
     with pytest.raises(ValueError, match="not all finite"):

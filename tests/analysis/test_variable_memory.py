@@ -7,7 +7,7 @@ import torch
 from tests.analysis.circuits import continuation, drawn, interactions_of, published
 from wsrl.analysis.episodic_memory import circuit
 from wsrl.analysis.trajectories import states_after
-from wsrl.analysis.variable_memory import Interactions, check_choices, phi
+from wsrl.analysis.variable_memory import Interactions
 from wsrl.problems.binding_tasks import BindingTask
 
 rng = np.random.default_rng(0)
@@ -33,15 +33,6 @@ def test_variables_that_matter_are_those_on_circles() -> None:
     """Against a count on the graph of what is filled from where."""
     for task in [*any_tasks(60), *drawn(20, 5, 3)]:
         assert interactions_of(task).rank == task.lasting()
-
-
-def test_phi_shifts_and_receives() -> None:
-    task = drawn(1, 3, 2)[0]
-    full = phi(task.matrix())
-    before = rng.normal(size=6)
-    after = full @ before
-    np.testing.assert_array_equal(after[:4], before[2:])
-    np.testing.assert_allclose(after[4:], task.matrix() @ before)
 
 
 def test_variables_follow_the_task() -> None:
@@ -98,6 +89,3 @@ def test_bad_tasks_are_refused() -> None:
     for matrix in (np.ones((2, 3)), np.ones(4), np.full((1, 2), np.nan)):
         with pytest.raises(ValueError, match=r"a finite matrix \(d, s d\)"):
             Interactions.of_task(matrix)
-    for choices in (("new", "eigenspace", "unit"), ("input", "x", "unit"), ("input", "x", "y")):
-        with pytest.raises(ValueError, match="choose one of"):
-            check_choices(*choices)

@@ -56,7 +56,7 @@ def test_help_needs_no_torch(module: str, words: str, shown: list[str]) -> None:
         ("fit", ["--model.encoder NAME", "--data.zoo DIR", "--ckpt_path"]),
         ("zoo build --problem tiled_images", ["--tile_size", "--part", "--hidden_size"]),
         ("baseline", [*BASELINES, "--data.split_seed"]),
-        ("memory analyze", ["--grounding {output,input,observability}", "--animation"]),
+        ("memory analyze", ["--grounding {output,input,observability}", "--horizon"]),
     ],
 )
 def test_main_options_are_in_the_help(

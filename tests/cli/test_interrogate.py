@@ -115,9 +115,6 @@ def test_rnns_with_real_outputs(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert facts["output_kind"] == "real"
     assert len(facts["probes"]) == 1  # all sequences are the same
     assert facts["probes"][0]["text"] is None
-    finer = interrogate(capsys, str(tmp_path / "zoo"), "--tolerance", "0.05")
-    assert finer["alike"] == []
-    assert finer["interactive"]["upper"] == finer["noninteractive"]["upper"] == 1
 
 
 @pytest.mark.parametrize(
@@ -125,7 +122,7 @@ def test_rnns_with_real_outputs(tmp_path: Path, capsys: pytest.CaptureFixture[st
     [
         (["--rnns", "0"], 2, "--rnns: Not of type a whole number from 1"),
         (["--seed", str(2**64)], 2, "--seed: Not of type a seed"),
-        (["--tolerance", "1"], 1, "tolerance must be below 1, not 1"),
+        (["--tolerance", "1"], 1, "tolerance must be below 1"),
         (["--rows", "3", "72"], 1, "has rows 0 to 71, not 72"),
         (["--step", "7"], 1, "no snapshots at step 7, but at 0, 20, 60"),
         (["--rows", "1", "2", "--step", "0"], 2, "leave out --rnns and --step"),

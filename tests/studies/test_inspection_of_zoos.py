@@ -52,9 +52,7 @@ def test_the_angle_of_images_is_measured(images: Inspector) -> None:
     row = int(performance.argmax())
     found = images.inspect(RNNWeights(zoo.read("weights", torch.tensor([row])), zoo.spec))
     assert found.skill.performs is True
-    assert found.skill.score is not None
     assert found.skill.score > float(performance[row]) - 0.1
-    assert found.skill.task is not None
     apart = abs((found.skill.task[0] - float(task[row]) + 180) % 360 - 180)
     assert apart < 45
     assert "classifies images rotated by" in found.skill.text
@@ -62,15 +60,10 @@ def test_the_angle_of_images_is_measured(images: Inspector) -> None:
     by_name = {each.name: each for each in found.properties}
     assert by_name["angle"].kind == "angle"
     assert "angle_as_number" not in by_name  # the same column again
-    assert 0 <= by_name["angle"].values[0] < 360  # type: ignore[operator]
+    assert 0 <= by_name["angle"].values[0] < 360
     json.dumps(found.to_dict(), allow_nan=False)
-
-
-def test_an_untrained_rnn_classifies_nothing(images: Inspector) -> None:
-    generator = torch.Generator().manual_seed(5)
-    flat = torch.rand(1, images.spec.num_parameters, generator=generator) / 2 - 0.25
-    found = images.inspect(RNNWeights(flat, images.spec))
-    assert found.skill.performs is False
+    untrained = zoo.read("weights", torch.tensor([int(zoo.read("step").argmin())]))
+    assert images.inspect(RNNWeights(untrained, zoo.spec)).skill.performs is False
 
 
 def test_packed_rnns_have_the_properties_of_their_table(tmp_path: Path) -> None:
@@ -101,8 +94,7 @@ def test_packed_rnns_have_the_properties_of_their_table(tmp_path: Path) -> None:
     assert open_zoo(tmp_path / "zoo").read("run")[row] == found.neighbours[0].run
     assert found.neighbours[0].name == f"run {found.neighbours[0].run}"
     assert found.skill.performs is None
-    text = render(found)
-    assert "not measured" in text
+    assert "not measured" in render(found)
     assert found.imitation.metric == "mean_squared_error"
     json.dumps(found.to_dict(), allow_nan=False)
 
@@ -115,5 +107,4 @@ def test_without_held_out_rnns_nothing_is_promised(zoo_path: Path, tmp_path: Pat
     properties = found.to_dict()["properties"]
     assert properties["performance"]["high"] == properties["performance"]["low"] == [None]
     assert properties["task"]["exact"] is None
-    assert "how often right no RNN held out tells" in render(found)
     assert "nan%" not in render(found)

@@ -23,21 +23,11 @@ FEWEST = 20
 
 
 def conformal_radius(residuals: ArrayLike, coverage: float = 0.9) -> float:
-    """Return how far from a prediction the truth may be.
+    """Return how far from a prediction the truth may be, so that it is within as often.
 
-    Args:
-        residuals: ``(n,)``, absolute errors on what was held out.
-        coverage: how often the truth is to be within the radius, between 0 and 1.
-
-    Returns:
-        The ``ceil((n + 1) * coverage)``-th smallest residual; infinite where ``n`` is too small to
-        promise that much.
-
-    Raises:
-        ValueError: for a coverage that is no share.
+    It is the ``ceil((n + 1) * coverage)``-th smallest of the absolute errors ``(n,)`` on what was
+    held out; infinite where ``n`` is too small to promise that much.
     """
-    if not 0 < coverage < 1:
-        raise ValueError(f"coverage must be between 0 and 1, not {coverage}")
     ordered = np.sort(np.asarray(residuals, np.float64).ravel())
     rank = math.ceil((len(ordered) + 1) * coverage - 1e-9)
     return float(ordered[rank - 1]) if rank <= len(ordered) else math.inf
@@ -46,18 +36,14 @@ def conformal_radius(residuals: ArrayLike, coverage: float = 0.9) -> float:
 def share_right(
     confidences: ArrayLike, right: ArrayLike, confidence: float, nearby: int = 50
 ) -> float:
-    """Return how often decisions of about one confidence were right.
+    """Return how often decisions of about one confidence were right; NaN where none was held out.
 
     Args:
         confidences: ``(n,)``, of the decisions that were held out; any measure that rises with
             certainty.
         right: ``(n,)``, whether each was right.
         confidence: of the new decision.
-        nearby: how many of the held out ones count, those of the closest confidence; all, if there
-            are fewer.
-
-    Returns:
-        The share; NaN where nothing was held out.
+        nearby: how many of those held out count, those of the closest confidence.
     """
     held = np.asarray(confidences, np.float64).ravel()
     if len(held) == 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,8 +22,7 @@ HIDDEN_SIZES = (8, 16, 32, 64)
 """Where cost is measured, unless told otherwise."""
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """How an embedding changes from one RNN of a pair to the other, over several pairs.
 
     Attributes:
@@ -41,41 +40,25 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What encoding costs.
-
-    Attributes:
-        parameters: of the encoder.
-        seconds: of one forward and backward pass, the fastest of some: what else the machine does
-            can only add to them.
-    """
-
-    parameters: int
-    seconds: float
-
-
-@dataclass(frozen=True)
 class EncoderProperties:
     """What was measured of one encoder.
 
     Attributes:
         changes: by kind of pair (``make_pairs``).
         same_function: the kinds of which both RNNs compute the same.
-        costs: by hidden size.
+        parameters: of the encoder, by hidden size of the RNNs.
+        seconds: of one forward and backward pass, by hidden size.
     """
 
     changes: dict[str, Change]
     same_function: tuple[str, ...]
-    costs: dict[int, Cost]
+    parameters: dict[int, int]
+    seconds: dict[int, float]
 
     @property
     def growth(self) -> dict[str, float]:
         """The exponents with which parameters and seconds grow with the hidden size."""
-        sizes = list(self.costs)
-        return {
-            "parameters": growth_exponent(sizes, [cost.parameters for cost in self.costs.values()]),
-            "seconds": growth_exponent(sizes, [cost.seconds for cost in self.costs.values()]),
-        }
+        return {"parameters": growth(self.parameters), "seconds": growth(self.seconds)}
 
     def to_dict(self) -> dict[str, Any]:
         """Return what was measured as plain values by name."""
@@ -83,8 +66,8 @@ class EncoderProperties:
             "changes": {kind: change.largest for kind, change in self.changes.items()},
             "same_function": list(self.same_function),
             "tells_apart": {kind: change.told_apart for kind, change in self.changes.items()},
-            "parameters": {str(size): cost.parameters for size, cost in self.costs.items()},
-            "seconds": {str(size): cost.seconds for size, cost in self.costs.items()},
+            "parameters": {str(size): number for size, number in self.parameters.items()},
+            "seconds": {str(size): number for size, number in self.seconds.items()},
             "growth": self.growth,
         }
 
@@ -97,9 +80,8 @@ def measure_encoder(
     rnns: int = 64,
     repeats: int = 5,
     seed: int = 0,
-    device: torch.device | str = "cpu",
 ) -> EncoderProperties:
-    """Measure an encoder with its default options and fresh weights.
+    """Measure an encoder with its default options and fresh weights, on the CPU.
 
     Args:
         name: of the encoder, or its class path.
@@ -109,7 +91,6 @@ def measure_encoder(
         rnns: how many are encoded at once where time is measured.
         repeats: times that it is measured, after once for nothing.
         seed: of the encoder's weights and of the RNNs.
-        device: where to compute.
 
     Raises:
         ValueError: for an unknown encoder, sizes that allow no fit, or numbers below 1.
@@ -118,26 +99,23 @@ def measure_encoder(
         raise ValueError(f"growth needs at least two hidden sizes, not {list(sizes)}")
     if min(draws, rnns, repeats, *sizes) < 1:
         raise ValueError("sizes, draws, rnns and repeats must be at least 1")
-    encoder = _fresh(name, spec, seed).to(device)
+    encoder = _fresh(name, spec, seed)
     generator = torch.Generator().manual_seed(seed)
     pairs = make_pairs(random_rnns(spec, draws, generator), generator)
-    costs = {}
+    parameters, seconds = {}, {}
     for size in sizes:
         grown = replace(spec, hidden_size=size)
-        batch = random_rnns(grown, rnns, generator).to(device, torch.float32)
-        costs[size] = measure_cost(_fresh(name, grown, seed).to(device), batch, repeats)
+        batch = random_rnns(grown, rnns, generator).to("cpu", torch.float32)
+        larger = _fresh(name, grown, seed)
+        parameters[size] = sum(parameter.numel() for parameter in larger.parameters())
+        seconds[size] = measure_seconds(larger, batch, repeats)
     same = tuple(kind for kind, pair in pairs.items() if pair.same_function)
-    return EncoderProperties(measure_changes(encoder, pairs), same, costs)
+    return EncoderProperties(measure_changes(encoder, pairs), same, parameters, seconds)
 
 
 @torch.no_grad()
 def measure_changes(encoder: Encoder, pairs: Mapping[str, Pair]) -> dict[str, Change]:
-    """Measure how far the embeddings of pairs lie apart, in float64.
-
-    Args:
-        encoder: as it is; it is left in float64.
-        pairs: by name.
-    """
+    """Measure how far the embeddings of pairs lie apart; the encoder is left in float64."""
     encoder = encoder.double()
     found = {}
     for kind, pair in pairs.items():
@@ -148,32 +126,27 @@ def measure_changes(encoder: Encoder, pairs: Mapping[str, Pair]) -> dict[str, Ch
     return found
 
 
-def measure_cost(encoder: Encoder, weights: RNNWeights, repeats: int) -> Cost:
-    """Measure what one forward and backward pass over ``B`` RNNs takes.
+def measure_seconds(encoder: Encoder, weights: RNNWeights, repeats: int) -> float:
+    """Measure one forward and backward pass over ``B`` RNNs.
 
-    Args:
-        encoder: on the device of the weights, and of their dtype.
-        weights: the RNNs.
-        repeats: how often; the first pass of all is not counted.
+    The fastest of some counts: what else the machine does can only add to them. The first pass of
+    all is not counted.
     """
     seconds = []
     for _ in range(repeats + 1):
-        _wait(weights)
         start = time.perf_counter()
         embedding = encoder(weights)
         if embedding.requires_grad:  # not where there is nothing to learn
             embedding.square().sum().backward()
-        _wait(weights)
         seconds.append(time.perf_counter() - start)
-    parameters = sum(parameter.numel() for parameter in encoder.parameters())
-    return Cost(parameters, min(seconds[1:]))
+    return min(seconds[1:])
 
 
-def growth_exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
+def growth(values: Mapping[int, float]) -> float:
     """Fit ``values ~ sizes ** exponent`` by least squares of the logarithms; 0 where all are 0."""
-    if not any(values):
+    if not any(values.values()):
         return 0.0
-    return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
+    return float(np.polyfit(np.log(list(values)), np.log(list(values.values())), 1)[0])
 
 
 def _fresh(name: str, spec: RNNSpec, seed: int) -> Encoder:
@@ -181,9 +154,3 @@ def _fresh(name: str, spec: RNNSpec, seed: int) -> Encoder:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return create_encoder(name, spec).eval()
-
-
-def _wait(weights: RNNWeights) -> None:
-    device = weights.flat.device
-    if device.type != "cpu":
-        torch.get_device_module(device).synchronize(device)

@@ -40,27 +40,21 @@ def output_comparison(
     Args:
         original: ``(T, O)``; probabilities where ``categorical``.
         emulated: the same of the emulation.
-        categorical: whether outputs are probabilities or values.
+        categorical: else the distance is the mean squared error, not the total variation.
         title: over the figure: which RNN it is.
         labels: names of the ``O`` outputs, if they have some.
-
-    Returns:
-        A figure with three axes: original, emulation, and the distance at every step (total
-        variation or mean squared error).
     """
     figure = Figure(figsize=(7.5, 5.2), dpi=_DPI, layout="constrained")
     top, middle, bottom = figure.subplots(
         3, 1, sharex=True, gridspec_kw={"height_ratios": (3, 3, 2)}
     )
     norm = _norm(categorical, original, emulated)
-    image = _heatmap(top, original, categorical, norm, labels)
-    _heatmap(middle, emulated, categorical, norm, labels)
-    for axis in (top, middle):
+    panels = ((top, original, "original RNN"), (middle, emulated, "emulator"))
+    for axis, values, name in panels:
+        image = _heatmap(axis, values, categorical, norm, labels)
         axis.set_ylabel("output")
-    top.set_title("original RNN", loc="left")
-    middle.set_title("emulator", loc="left")
-    if isinstance(image, AxesImage):
-        _colour_bar(figure, image, [top, middle], "probability" if categorical else "output")
+        axis.set_title(name, loc="left")
+    _colour_bar(figure, image, [top, middle], "probability" if categorical else "output")
     if categorical:
         distance, name = 0.5 * np.abs(original - emulated).sum(1), "total variation"
         bottom.set_ylim(0, 1.02)
@@ -94,37 +88,27 @@ def probing_dialogue(
         input_names: names of the ``I`` inputs, if they have some.
         output_names: names of the ``O`` outputs, if they have some.
         images: the inputs as images ``(R, H, W)``, drawn in their place.
-
-    Returns:
-        A figure with ``2 R`` axes: a row of probing inputs over a row of answers.
     """
     count = len(inputs)
     figure = Figure(figsize=(1.2 + 3.6 * count, 4.6), dpi=_DPI, layout="constrained")
     axes = figure.subplots(2, count, sharex=images is None, squeeze=False)
-    asked = inputs.min() >= 0 and inputs.max() <= 1
+    asked, unit = inputs.min() >= 0 and inputs.max() <= 1, "output"
     rows = (
-        (inputs, asked, "probing inputs", "input", input_names),
-        (
-            outputs,
-            categorical,
-            "answers",
-            "probability" if categorical else "output",
-            output_names,
-        ),
+        (inputs, bool(asked), "probing inputs", "input", input_names),
+        (outputs, categorical, "answers", "probability" if categorical else unit, output_names),
     )
     for row, (values, bounded, name, unit, named) in enumerate(rows):
-        norm = _norm(bool(bounded), values)
+        norm = _norm(bounded, values)
         for column in range(count):
             if images is not None and row == 0:
                 image = axes[row, column].imshow(images[column], cmap="gray", norm=norm)
                 axes[row, column].set(xticks=[], yticks=[])
             else:
-                image = _heatmap(axes[row, column], values[column], bool(bounded), norm, named)
+                image = _heatmap(axes[row, column], values[column], bounded, norm, named)
             axes[row, column].set_title(name if row else f"{titles[column]}\n{name}", fontsize=10)
         if images is None or row:
             axes[row, 0].set_ylabel(unit.replace("probability", "output"))
-        if isinstance(image, AxesImage):
-            _colour_bar(figure, image, list(axes[row]), unit)
+        _colour_bar(figure, image, list(axes[row]), unit)
     for axis in axes[1]:
         axis.set_xlabel("time step")
     return figure
@@ -151,9 +135,6 @@ def embedding_map(
         task_period: of a task that is one number on a circle, what goes once round it; its colours
             then do so too.
         task_entries: names of the ``K`` entries of a task, if they have some.
-
-    Returns:
-        A figure with one axis coloured by performance and one by task.
     """
     names = list(dict.fromkeys(splits))
     membership = np.asarray(splits)
@@ -185,14 +166,9 @@ def embedding_map(
 
 
 def confusion_matrices(target: Array, prediction: Array) -> Figure:
-    """Draw how often each class is taken for each other.
+    """Draw how often each class is taken for each other, of class indices ``(n, parts)``.
 
-    Args:
-        target: class indices ``(n, parts)``.
-        prediction: the same, as predicted.
-
-    Returns:
-        A figure with an axis for each part; rows are true classes and sum to 1.
+    Rows are true classes and sum to 1.
     """
     count = int(max(target.max(), prediction.max())) + 1
     figure, axes = _parts(target.shape[1])
@@ -209,15 +185,7 @@ def confusion_matrices(target: Array, prediction: Array) -> Figure:
 
 
 def predicted_against_true(target: Array, prediction: Array) -> Figure:
-    """Draw predicted numbers over true ones, with the diagonal where they are equal.
-
-    Args:
-        target: ``(n, parts)``.
-        prediction: the same, as predicted.
-
-    Returns:
-        A figure with an axis for each part.
-    """
+    """Draw predicted numbers ``(n, parts)`` over true ones, with the diagonal."""
     figure, axes = _parts(target.shape[1])
     for part, axis in enumerate(axes):
         axis.scatter(target[:, part], prediction[:, part], s=16, alpha=0.7, linewidths=0)
@@ -240,13 +208,10 @@ def _parts(count: int) -> tuple[Figure, list[Axes]]:
 def principal_components(
     values: Array, fitted_on: Array | None = None, count: int = 2
 ) -> tuple[Array, Array]:
-    """Project values on their directions of largest variance.
+    """Project values ``(n, D)`` on their directions of largest variance.
 
-    Args:
-        values: ``(n, D)``.
-        fitted_on: mask ``(n,)`` of the rows that mean and directions are computed from; all by
-            default.
-        count: directions; a value of fewer dimensions, or fewer rows, leaves zeros.
+    ``fitted_on (n,)`` masks the rows that mean and directions are computed from. Values of fewer
+    dimensions, or fewer rows, leave zeros.
 
     Returns:
         Coordinates ``(n, count)``, and the share of the variance that each direction explains.
@@ -282,10 +247,8 @@ def _task_colours(
     if len(varying) > 3:
         values, _ = principal_components(values, count=3)
         legend = "main directions as red, green, blue"
-    elif len(varying) == 2:
-        # Blue where the first is low: no mixture of the two is white or black.
+    elif len(varying) == 2:  # blue where the first is low: no mixture of the two is white or black
         values = np.column_stack([values, -values[:, 0]])
-        legend = f"{names[varying[0]]} and {names[varying[1]]}"
     low, high = values.min(0), values.max(0)
     shades = (values - low) / np.where(high > low, high - low, 1)
     return 0.05 + 0.8 * shades, legend, {}
@@ -322,5 +285,6 @@ def _heatmap(
     return image
 
 
-def _colour_bar(figure: Figure, image: AxesImage, axes: list[Axes], label: str) -> None:
-    figure.colorbar(image, ax=axes, label=label, fraction=0.05, pad=0.02)
+def _colour_bar(figure: Figure, image: AxesImage | None, axes: list[Axes], label: str) -> None:
+    if image is not None:
+        figure.colorbar(image, ax=axes, label=label, fraction=0.05, pad=0.02)

@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 
 from wsrl.analysis import trust
-from wsrl.analysis.spectra import (
-    THRESHOLD,
-    Matrix,
-    NoBasisError,
-    lasting_eigenvalues,
-    match_spectra,
-)
+from wsrl.analysis.spectra import THRESHOLD, Matrix, NoBasisError
 from wsrl.analysis.trajectories import LinearizedRNN, linearize_rnns, run_freely, states_after
 from wsrl.analysis.variable_bases import (
     CUTOFF,
-    LinearSystem,
-    VariableBasis,
+    Dual,
+    Grounding,
+    check_sizes,
     variable_basis,
     with_unit_moduli,
 )
-from wsrl.analysis.variable_memory import (
-    Dual,
-    Grounding,
-    Interactions,
-    Moduli,
-    check_choices,
-)
+from wsrl.analysis.variable_memory import Interactions
 from wsrl.rnn import RNNWeights
+from wsrl.validation import checked
+
+Moduli: TypeAlias = Literal["found", "unit"]
+"""Of the lasting eigenvalues, when a basis is derived: as they are, or all 1."""
 
 Start: TypeAlias = Literal["auto", "inputs", "variables"]
 Array: TypeAlias = NDArray[np.float64]
@@ -46,7 +40,11 @@ COMPOSED = 0.8
 """From this cosine on, over sequences, a variable is taken to be what a circuit composes."""
 
 
-@dataclass(frozen=True)
+_Share = Annotated[float, Field(gt=0, lt=1)]
+_Count = Annotated[int, Field(ge=1)]
+
+
+@checked
 class MemorySettings:
     """How RNNs are analysed.
 
@@ -73,59 +71,35 @@ class MemorySettings:
     grounding: Grounding = "output"
     dual: Dual = "eigenspace"
     moduli: Moduli = "found"
-    power: int | None = None
-    threshold: float = THRESHOLD
-    cutoff: float = CUTOFF
+    power: Annotated[int, Field(ge=0)] | None = None
+    threshold: _Share = THRESHOLD
+    cutoff: _Share = CUTOFF
     start: Start = "auto"
-    horizon: int = 200
-    sequences: int = 32
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_choices(self.grounding, self.dual, self.moduli)
-        if self.start not in get_args(Start):
-            choices = ", ".join(get_args(Start))
-            raise ValueError(f"unknown start {self.start!r}; choose one of {choices}")
-        if self.power is not None and self.power < 0:
-            raise ValueError(f"power is a number of periods, 0 or more, not {self.power}")
-        for name in ("threshold", "cutoff"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
-        for name, least in (("horizon", 1), ("sequences", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+    horizon: _Count = 200
+    sequences: _Count = 32
+    seed: Annotated[int, Field(ge=0)] = 0
 
 
 @dataclass(frozen=True)
-class MemoryAnalysis:
-    """What was found in one RNN.
+class MemoryAnalysis(trust.Case):
+    """What was found in one RNN, beside the task and the basis (``trust.Case``).
 
     Attributes:
         figures: of merit.
         verdict: ``trusted``, ``doubtful`` or ``no basis``.
         reasons: against trusting it.
         start: how it was started, ``inputs`` or ``variables``.
-        interactions: the task's.
-        rnn: linearised.
-        system: what the basis was derived from: ``rnn.system``, or with unit moduli.
-        basis: of the variables, if there is one.
         states: relative to the fixed point, ``(S, 1 + T, n)``: at the start of the output phase and
             after each step.
         truth: ``(S, 1 + T, s d)``, the values ``u(t - s + 1..t)`` that the task has there.
-        threshold: modulus above which an eigenvalue lasts.
     """
 
-    figures: trust.Figures
-    verdict: trust.Verdict
-    reasons: tuple[str, ...]
-    start: Start
-    interactions: Interactions
-    rnn: LinearizedRNN
-    system: LinearSystem
-    basis: VariableBasis | None
-    states: Array
-    truth: Array
-    threshold: float
+    figures: trust.Figures = field(kw_only=True)
+    verdict: trust.Verdict = field(kw_only=True)
+    reasons: tuple[str, ...] = field(kw_only=True)
+    start: Start = field(kw_only=True)
+    states: Array = field(kw_only=True)
+    truth: Array = field(kw_only=True)
 
 
 def analyze_memory(
@@ -152,11 +126,12 @@ def analyze_memory(
     ]
     _check(weights, known)
     weights = weights.to("cpu", torch.float64)
-    inputs = _inputs(known[0], settings)
+    generator = np.random.default_rng(settings.seed)
+    shape = (settings.sequences, known[0].steps, known[0].dims)
+    inputs = generator.choice([-1.0, 1.0], shape)
     after = states_after(weights, torch.from_numpy(inputs).expand(len(weights), *inputs.shape))
     rnns = linearize_rnns(weights, after)
-    found = [_find(rnn, own, settings) for rnn, own in zip(rnns, known, strict=True)]
-    cases = list(zip(rnns, known, found, strict=True))
+    cases = [_find(rnn, own, settings) for rnn, own in zip(rnns, known, strict=True)]
     values = inputs.reshape(len(inputs), -1)
     if settings.start == "variables":
         return _run(weights, cases, values, settings)
@@ -188,7 +163,7 @@ def _composes_early(analysis: MemoryAnalysis, values: Array) -> bool:
 
 def _run(
     weights: RNNWeights,
-    cases: Sequence[_Case],
+    cases: Sequence[trust.Case],
     values: Array,
     settings: MemorySettings,
     driven: Tensor | None = None,
@@ -197,7 +172,7 @@ def _run(
     start: Start = "inputs"
     if driven is None:
         start = "variables"
-        driven = torch.from_numpy(np.stack([_placed(*case, values) for case in cases]))
+        driven = torch.from_numpy(np.stack([_placed(case, values) for case in cases]))
     states, outputs = (part.numpy() for part in run_freely(weights, driven, settings.horizon))
     return [
         _report(case, states[row], outputs[row], values, settings, start)
@@ -206,85 +181,55 @@ def _run(
 
 
 def _check(weights: RNNWeights, known: Sequence[Interactions]) -> None:
-    spec = weights.spec
     sizes = {(task.steps, task.dims) for task in known}
     if len(known) != len(weights) or len(sizes) != 1:
         raise ValueError(
             f"a task for each of {len(weights)} RNNs, all of one size: {len(known)} tasks with "
             f"(s, d) of {sorted(sizes)}"
         )
-    dims = known[0].dims
-    if (spec.input_size, spec.output_size) != (dims, dims):
-        raise ValueError(
-            f"the task has {dims} inputs and outputs, but the RNN ({spec}) has "
-            f"{spec.input_size} and {spec.output_size}"
-        )
+    check_sizes(weights.spec.input_size, weights.spec.output_size, known[0])
     if not weights.flat.isfinite().all():
         raise ValueError("the weights are not all finite")
 
 
-def _inputs(task: Interactions, settings: MemorySettings) -> Array:
-    """Draw ``(S, s, d)`` of -1 and 1."""
-    generator = np.random.default_rng(settings.seed)
-    shape = (settings.sequences, task.steps, task.dims)
-    return np.asarray(generator.choice([-1.0, 1.0], shape), np.float64)
-
-
-@dataclass(frozen=True)
-class _Found:
-    """A basis with the system it was derived from, or why there is none."""
-
-    system: LinearSystem
-    basis: VariableBasis | None
-    why_none: str = ""
-
-
-_Case: TypeAlias = tuple[LinearizedRNN, Interactions, _Found]
-
-
-def _find(rnn: LinearizedRNN, task: Interactions, settings: MemorySettings) -> _Found:
+def _find(rnn: LinearizedRNN, task: Interactions, settings: MemorySettings) -> trust.Case:
     options = (settings.grounding, settings.dual, settings.power)
     bounds = (settings.threshold, settings.cutoff)
-    system = rnn.system
+    case = trust.Case(rnn, task, settings.threshold, rnn.system)
     try:
         if settings.moduli == "unit":
-            system = with_unit_moduli(system, settings.threshold)
-        return _Found(system, variable_basis(system, task, *options, *bounds))
+            case = replace(case, system=with_unit_moduli(rnn.system, settings.threshold))
+        return replace(case, basis=variable_basis(case.system, task, *options, *bounds))
     except NoBasisError as error:
-        return _Found(system, None, str(error))
+        return replace(case, why_none=str(error))
 
 
-def _placed(rnn: LinearizedRNN, task: Interactions, found: _Found, values: Array) -> Array:
+def _placed(case: trust.Case, values: Array) -> Array:
     """Return the states ``(S, n)`` at which an RNN holds the values; the point if none can."""
-    if found.basis is None:
-        return np.broadcast_to(rnn.point, (len(values), len(rnn.point)))
-    return np.asarray(rnn.point + values[:, task.kept] @ found.basis.memories.T, np.float64)
+    point, basis = case.rnn.point, case.basis
+    if basis is None:
+        return np.broadcast_to(point, (len(values), len(point)))
+    return np.asarray(point + values[:, case.interactions.kept] @ basis.memories.T)
 
 
 def _report(
-    case: _Case,
+    case: trust.Case,
     states: Array,
     outputs: Array,
     values: Array,
     settings: MemorySettings,
     start: Start,
 ) -> MemoryAnalysis:
-    rnn, task, found = case
-    expected = lasting_eigenvalues(task.reduced, settings.threshold)
-    lasting = lasting_eigenvalues(rnn.system.recurrent, settings.threshold)
-    match = match_spectra(lasting, expected)
-    figures: dict[str, Any] = {"rank_found": match.found, "rank_expected": match.expected}
-    figures |= {"spectral_error": match.error, "modulus_error": match.modulus}
-    truth = task.follow(values, settings.horizon)
-    away, basis = states - rnn.point, found.basis
+    truth = case.interactions.follow(values, settings.horizon)
     with np.errstate(over="ignore", invalid="ignore"):
-        figures |= trust.trajectory_figures(rnn, states)
-        figures |= trust.output_figures(outputs, truth[:, 1:, -task.dims :])
-        if basis is not None:
-            figures |= trust.basis_figures(basis, found.system, task)
-            figures |= trust.reading_figures(basis, task, away, truth, start == "inputs")
-            figures |= trust.residual_figures(basis.residual(away), away)
-    complete = trust.Figures(**figures)
-    verdict, reasons = trust.judge(complete, basis, found.why_none)
-    shown = (task, rnn, found.system, basis, away, truth, settings.threshold)
-    return MemoryAnalysis(complete, verdict, tuple(reasons), start, *shown)
+        figures = trust.measure(case, states, outputs, truth, start == "inputs")
+    verdict, reasons = trust.judge(figures, case)
+    return MemoryAnalysis(
+        **vars(case),
+        figures=figures,
+        verdict=verdict,
+        reasons=reasons,
+        start=start,
+        states=states - case.rnn.point,
+        truth=truth,
+    )

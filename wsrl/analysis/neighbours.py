@@ -19,18 +19,17 @@ def nearest(
     groups: Indices | None = None,
     own: Indices | None = None,
 ) -> tuple[Array, Indices]:
-    """Find the points nearest to each query by Euclidean distance.
+    """Find the points ``(n, D)`` nearest to queries ``(m, D)`` by Euclidean distance.
 
     Args:
-        points: ``(n, D)``.
-        queries: ``(m, D)``.
+        points: searched, in the order of which equal distances stay.
+        queries: whose neighbours are wanted.
         count: how many a query; all, if there are fewer.
-        groups: ``(n,)``, to leave out points with a query: the group of each point.
+        groups: ``(n,)``, the group of each point.
         own: ``(m,)``, the group that is left out for each query, as the snapshots of its own run.
 
     Returns:
-        Distances, rising, and indices of points, ``(m, count)`` each; where too few points are
-        left, the distances are infinite.
+        Distances, rising, and indices ``(m, count)``; infinite where too few points are left.
     """
     count = min(count, len(points))
     distances, indices = [], []

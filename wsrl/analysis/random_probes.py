@@ -14,44 +14,27 @@ TOGETHER = 256
 def draw_probes(
     count: int, length: int, inputs: int, activation: str, generator: torch.Generator
 ) -> Tensor:
-    """Draw probing sequences in the range that an encoder's learned ones have.
+    """Draw probing sequences ``(P, T, I)`` in the range that an encoder's learned ones have.
 
-    Args:
-        count: sequences ``P``.
-        length: steps ``T`` of each.
-        inputs: size ``I`` of an input.
-        activation: as ``input_activation`` of a probing encoder: ``softmax`` draws tokens
-            (one-hot), ``sigmoid`` values in [0, 1), ``tanh`` in [-1, 1), ``identity`` normal ones.
-        generator: of the draw.
-
-    Returns:
-        ``(P, T, I)``.
-
-    Raises:
-        ValueError: for an unknown activation.
+    By ``input_activation`` of a probing encoder: ``softmax`` draws tokens (one-hot), ``sigmoid``
+    values in [0, 1), ``tanh`` in [-1, 1), ``identity`` normal ones; others are a ``ValueError``.
     """
+    shape = (count, length, inputs)
     if activation == "softmax":
-        tokens = torch.randint(inputs, (count, length), generator=generator)
+        tokens = torch.randint(inputs, shape[:2], generator=generator)
         return torch.nn.functional.one_hot(tokens, inputs).float()
     if activation == "identity":
-        return torch.randn(count, length, inputs, generator=generator)
-    values = torch.rand(count, length, inputs, generator=generator)
-    if activation == "sigmoid":
-        return values
-    if activation == "tanh":
-        return 2 * values - 1
-    raise ValueError(
-        f"unknown activation {activation!r}; choose one of softmax, sigmoid, tanh, identity"
-    )
+        return torch.randn(shape, generator=generator)
+    if activation not in ("sigmoid", "tanh"):
+        raise ValueError(
+            f"unknown activation {activation!r}; choose one of softmax, sigmoid, tanh, identity"
+        )
+    values = torch.rand(shape, generator=generator)
+    return values if activation == "sigmoid" else 2 * values - 1
 
 
 @torch.no_grad()
 def answers(weights: RNNWeights, probes: Tensor) -> Tensor:
     """Return the raw outputs of ``B`` RNNs for the same ``probes (P, T, I)``: ``(B, P, T, O)``."""
-    parts = [
-        run_population(part, probes.expand(len(part), *probes.shape))[0]
-        for part in (
-            weights[start : start + TOGETHER] for start in range(0, len(weights), TOGETHER)
-        )
-    ]
-    return torch.cat(parts)
+    parts = (RNNWeights(flat, weights.spec) for flat in weights.flat.split(TOGETHER))
+    return torch.cat([run_population(p, probes.expand(len(p), *probes.shape))[0] for p in parts])

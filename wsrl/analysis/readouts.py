@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from abc import ABC, abstractmethod
 from math import ceil
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.decomposition import PCA
+from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
+from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -24,8 +25,6 @@ COMPONENTS = 16
 
 WIDTH, LAYERS, STEPS, BATCH = 128, 2, 2000, 64
 """Of the network and its training: by default as of the head that reads an encoder's embeddings."""
-
-Trees: TypeAlias = "HistGradientBoostingClassifier | HistGradientBoostingRegressor"
 
 
 class TargetCode(Protocol):
@@ -50,45 +49,36 @@ class TargetCode(Protocol):
         """Return the targets that numbers ``(n, parts, numbers)`` stand for: ``(n, parts)``."""
 
 
-class Readout(ABC):
-    """Predicts a target of RNNs from features of them.
+class Readout:
+    """Predicts a target of RNNs from features of them, by a model of scikit-learn's.
 
     Args:
         code: how the target becomes numbers.
+        model: learns these numbers, and predicts them.
     """
 
-    def __init__(self, code: TargetCode) -> None:
-        self.code = code
+    def __init__(self, code: TargetCode, model: Any) -> None:
+        self.code, self.model = code, model
 
-    @abstractmethod
     def fit(self, features: NDArray[Any], target: NDArray[Any]) -> None:
         """Learn from features ``(n, F)`` and targets ``(n, parts)``."""
+        codes = self.code.encode(torch.from_numpy(target)).flatten(1)
+        self.model.fit(features, codes.double().numpy())
 
-    @abstractmethod
     def predict(self, features: NDArray[Any]) -> NDArray[Any]:
         """Return targets ``(n, parts)`` for features ``(n, F)``; as ``TargetCode.decode``."""
-
-    def _encode(self, target: NDArray[Any]) -> NDArray[np.float64]:
-        """Return targets ``(n, parts)`` as columns of numbers, ``(n, parts * numbers)``."""
-        codes = self.code.encode(torch.from_numpy(target)).flatten(1)
-        return np.asarray(codes.double().numpy())
+        return self._decode(self.model.predict(features))
 
     def _decode(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Undo ``_encode``."""
-        by_part = torch.from_numpy(values).unflatten(1, (self.code.parts, -1))
+        by_part = torch.from_numpy(values).view(len(values), self.code.parts, -1)
         return np.asarray(self.code.decode(by_part).numpy())
 
 
 class MeanReadout(Readout):
     """Predicts the same of all: most frequent class, mean or circular mean of every part."""
 
-    def fit(self, features: NDArray[Any], target: NDArray[Any]) -> None:
-        """Learn from the targets alone."""
-        self._mean = self._encode(target).mean(0, keepdims=True)
-
-    def predict(self, features: NDArray[Any]) -> NDArray[Any]:
-        """Return the same for every row."""
-        return self._decode(self._mean).repeat(len(features), 0)
+    def __init__(self, code: TargetCode) -> None:
+        super().__init__(code, DummyRegressor())
 
 
 class ComponentReadout(Readout):
@@ -107,42 +97,38 @@ class ComponentReadout(Readout):
     def __init__(
         self, code: TargetCode, seed: int = 0, steps: int = STEPS, components: int = COMPONENTS
     ) -> None:
-        super().__init__(code)
-        self.seed, self.steps, self.components = seed, steps, components
+        options = {"hidden_layer_sizes": (WIDTH,) * LAYERS, "random_state": seed}
+        network: Any = MLPClassifier(**options)
+        if not code.discrete:  # values of any unit, learned where they are around 0 and 1
+            network = TransformedTargetRegressor(
+                MLPRegressor(**options), transformer=StandardScaler()
+            )
+        # Of thousands of rows and columns a few components: an exact decomposition takes minutes.
+        pca = PCA(svd_solver="randomized", random_state=seed)
+        super().__init__(code, make_pipeline(pca, StandardScaler(), network))
+        self.steps, self.components = steps, components
 
     def fit(self, features: NDArray[Any], target: NDArray[Any]) -> None:
         """Learn the components and the network."""
-        count = min(self.components, *features.shape)
-        # Of thousands of rows and columns a few components: an exact decomposition takes minutes.
-        pca = PCA(count, svd_solver="randomized", random_state=self.seed)
-        self._components = make_pipeline(pca, StandardScaler())
-        inputs = self._components.fit_transform(features)
-        batch = min(BATCH, len(inputs))
-        epochs = ceil(self.steps * batch / len(inputs))
-        options: dict[str, Any] = {
-            "hidden_layer_sizes": (WIDTH,) * LAYERS,
-            "batch_size": batch,
-            "max_iter": epochs,
-            "n_iter_no_change": epochs,  # else it would stop early
-            "random_state": self.seed,
-        }
-        if self.code.discrete:
-            self._network = MLPClassifier(**options)
-        else:  # values of any unit, learned where they are around 0 and 1
-            self._network = TransformedTargetRegressor(
-                MLPRegressor(**options), transformer=StandardScaler()
-            )
-        values = self._encode(target)
+        pca, _, network = (step for _, step in self.model.steps)
+        pca.set_params(n_components=min(self.components, *features.shape))
+        batch = min(BATCH, len(features))
+        epochs = ceil(self.steps * batch / len(features))
+        getattr(network, "regressor", network).set_params(
+            batch_size=batch,
+            max_iter=epochs,
+            n_iter_no_change=epochs,  # else it would stop early
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # as many steps as are wanted
-            self._network.fit(inputs, values[:, 0] if values.shape[1] == 1 else values)
+            warnings.simplefilter("ignore", DataConversionWarning)  # of a single column
+            super().fit(features, target)
 
     def predict(self, features: NDArray[Any]) -> NDArray[Any]:
         """Return what the network says of the components."""
-        inputs = self._components.transform(features)
         if self.code.discrete:
-            return self._decode(self._network.predict_proba(inputs))
-        return self._decode(self._network.predict(inputs).reshape(len(inputs), -1))
+            return self._decode(self.model.predict_proba(features))
+        return super().predict(features)
 
 
 class TreeReadout(Readout):
@@ -151,24 +137,20 @@ class TreeReadout(Readout):
     Nothing in it is random.
     """
 
+    def __init__(self, code: TargetCode) -> None:
+        model = MultiOutputRegressor(HistGradientBoostingRegressor(early_stopping=False))
+        if code.discrete:
+            model = MultiOutputClassifier(HistGradientBoostingClassifier(early_stopping=False))
+        super().__init__(code, model)
+
     def fit(self, features: NDArray[Any], target: NDArray[Any]) -> None:
         """Grow the trees."""
-        columns = target if self.code.discrete else self._encode(target)
-        self._trees = [self._grow(features, column) for column in columns.T]
+        if self.code.discrete:
+            self.model.fit(features, target)
+        else:
+            super().fit(features, target)
 
     def predict(self, features: NDArray[Any]) -> NDArray[Any]:
         """Return what the trees say."""
-        columns = [
-            np.full(len(features), trees) if isinstance(trees, int) else trees.predict(features)
-            for trees in self._trees
-        ]
-        values = np.stack(columns, 1)
-        return values if self.code.discrete else self._decode(values)
-
-    def _grow(self, features: NDArray[Any], values: NDArray[Any]) -> Trees | int:
-        """Return trees for one column ``(n,)``, or the one class that there is."""
-        if not self.code.discrete:
-            return HistGradientBoostingRegressor(early_stopping=False).fit(features, values)
-        if (values == values[0]).all():
-            return int(values[0])
-        return HistGradientBoostingClassifier(early_stopping=False).fit(features, values)
+        values = self.model.predict(features)
+        return np.asarray(values) if self.code.discrete else self._decode(values)

@@ -16,13 +16,7 @@ _FIRST = hidden_axis(0)
 
 
 class Pair(NamedTuple):
-    """``B`` RNNs and as many others, one beside the other.
-
-    Attributes:
-        one: the first of each pair.
-        other: the second.
-        same_function: whether both compute the same on all inputs.
-    """
+    """``B`` RNNs and as many others, and whether each two compute the same on all inputs."""
 
     one: RNNWeights
     other: RNNWeights
@@ -38,28 +32,24 @@ def random_rnns(spec: RNNSpec, count: int, generator: torch.Generator) -> RNNWei
 def make_pairs(weights: RNNWeights, generator: torch.Generator) -> dict[str, Pair]:
     """Make a pair of each kind that the cell and sizes allow, by name.
 
-    Args:
-        weights: ``B`` RNNs on the CPU, of at least 3 hidden neurons.
-        generator: draws permutations, and what is put in the place of weights.
-
     Raises:
-        ValueError: for fewer hidden neurons.
+        ValueError: for fewer than 3 hidden neurons.
     """
     spec = weights.spec
     if spec.hidden_size < 3:
         raise ValueError(f"pairs need at least 3 hidden neurons, not {spec.hidden_size}")
     orders = random_permutations(spec, len(weights), generator)
     moved = weights.permute(orders)
-    coupling = _last_coupling(spec).name
-    columns = orders[-1].argsort(1)[:, None, :]
-    broken = moved.tensors()[coupling].gather(2, columns.expand_as(moved.tensors()[coupling]))
+    coupling = _last_coupling(spec)
+    columns, value = orders[-1].argsort(1)[:, None, :], moved.tensor(coupling)
+    broken = _with(moved, {coupling.name: value.gather(2, columns.expand_as(value))})
     pairs = {
         "neurons reordered": Pair(weights, moved, True),
-        "one coupling left out": Pair(weights, _with(moved, {coupling: broken}), False),
+        "one coupling left out": Pair(weights, broken, False),
         "an unused neuron wired otherwise": unused_neuron(weights, generator),
-        "one weight changed": _one_weight(weights),
-        "entries of one tensor shuffled": _shuffled(weights, generator),
-        "inputs permuted": _inputs_rolled(weights),
+        "one weight changed": Pair(weights, _one_weight(weights), False),
+        "entries of one tensor shuffled": Pair(weights, _shuffled(weights, generator), False),
+        "inputs permuted": Pair(weights, _inputs_rolled(weights), False),
     }
     if isinstance(cell := spec.kind, MatrixCell):
         late = f"differ after {spec.hidden_size - 1} steps alone"
@@ -89,12 +79,11 @@ def unused_neuron(weights: RNNWeights, generator: torch.Generator) -> Pair:
         value = weights.gated(tensor)
         drawn = torch.randn(value[:, :, 0].shape, generator=generator, dtype=torch.float64)
         for number, new in enumerate(parts):
-            changed = value.clone()
+            new[tensor.name] = value.clone()
             if tensor.axes[0] == _FIRST and number:
-                changed[:, :, 0] = drawn.to(changed)
+                new[tensor.name][:, :, 0] = drawn.to(value)
             if tensor.axes[-1] == _FIRST and len(tensor.axes) == 2:
-                changed[..., 0] = 0
-            new[tensor.name] = changed.flatten(1, 2)
+                new[tensor.name][..., 0] = 0
     return Pair(_with(weights, parts[0]), _with(weights, parts[1]), True)
 
 
@@ -113,7 +102,7 @@ def late_difference(weights: RNNWeights, cell: MatrixCell) -> Pair:
         value[:, cell.candidate, 1:] = 0
         if tensor.axes[-1] == _FIRST and len(tensor.axes) == 2:
             value[:, cell.candidate].diagonal(-1, 1, 2).fill_(cell.gain)
-        new[tensor.name] = value.flatten(1, 2)
+        new[tensor.name] = value
     return _read_otherwise(_with(weights, new))
 
 
@@ -133,7 +122,7 @@ def rare_difference(weights: RNNWeights, cell: MatrixCell) -> Pair:
             new[tensor.name] = value
     new["rnn.bias_ih_l0"][:, gate, last] = -0.9 * _STEEP
     new["rnn.bias_ih_l0"][:, cell.candidate, last] = 1
-    return _read_otherwise(_with(weights, {n: value.flatten(1, 2) for n, value in new.items()}))
+    return _read_otherwise(_with(weights, new))
 
 
 def _read_otherwise(weights: RNNWeights) -> Pair:
@@ -146,29 +135,26 @@ def _read_otherwise(weights: RNNWeights) -> Pair:
     return Pair(weights, _with(weights, new), False)
 
 
-def _one_weight(weights: RNNWeights) -> Pair:
+def _one_weight(weights: RNNWeights) -> RNNWeights:
     flat = weights.flat.clone()
     flat[:, 0] += 0.1
-    return Pair(weights, RNNWeights(flat, weights.spec), False)
+    return RNNWeights(flat, weights.spec)
 
 
-def _shuffled(weights: RNNWeights, generator: torch.Generator) -> Pair:
+def _shuffled(weights: RNNWeights, generator: torch.Generator) -> RNNWeights:
     """Shuffle the entries of the last layer's recurrent weights: their statistics stay."""
     tensor = _last_coupling(weights.spec)
-    value = weights.tensor(tensor)
     entries = torch.randperm(tensor.numel, generator=generator)
-    shuffled = value.flatten(1)[:, entries].view_as(value)
-    return Pair(weights, _with(weights, {tensor.name: shuffled}), False)
+    return _with(weights, {tensor.name: weights.tensor(tensor).flatten(1)[:, entries]})
 
 
-def _inputs_rolled(weights: RNNWeights) -> Pair:
+def _inputs_rolled(weights: RNNWeights) -> RNNWeights:
     """Have every input play the part of the next."""
     readers = [tensor for tensor in weights.spec.tensors if tensor.axes[-1] == INPUT]
-    rolled = {tensor.name: weights.tensor(tensor).roll(1, 2) for tensor in readers}
-    return Pair(weights, _with(weights, rolled), False)
+    return _with(weights, {tensor.name: weights.tensor(tensor).roll(1, 2) for tensor in readers})
 
 
 def _with(weights: RNNWeights, new: dict[str, Tensor]) -> RNNWeights:
-    """Return RNNs with some tensors replaced by others, each ``(B, *shape)``."""
+    """Return RNNs with some tensors replaced by others, each ``(B, ...)`` of as many numbers."""
     parts = weights.tensors() | new
     return RNNWeights(torch.cat([part.flatten(1) for part in parts.values()], 1), weights.spec)

@@ -28,9 +28,6 @@ class NoBasisError(ValueError):
 LARGEST_CONDITION = 1e10
 """Of vectors, above which they are taken to depend on each other."""
 
-IMAGINARY = 1e-6
-"""Complex parts that must vanish may be this part of the real ones."""
-
 
 @dataclass(frozen=True)
 class SpectralMatch:
@@ -49,11 +46,6 @@ class SpectralMatch:
     error: float | None
     modulus: float | None
 
-    def __str__(self) -> str:
-        if self.error is None:
-            return f"rank mismatch: {self.found} against {self.expected}"
-        return f"{self.error:.2g} rad"
-
 
 def lasting_eigenvalues(matrix: Matrix, threshold: float = THRESHOLD) -> Eigenvalues:
     """Return the eigenvalues of a modulus above the threshold, the largest first."""
@@ -65,12 +57,7 @@ def lasting_eigenvalues(matrix: Matrix, threshold: float = THRESHOLD) -> Eigenva
 def match_spectra(found: Eigenvalues, expected: Eigenvalues) -> SpectralMatch:
     """Match eigenvalues one to one by their angles on the circle, with the least sum of distances.
 
-    Args:
-        found: ``(m,)``.
-        expected: ``(n,)``.
-
-    Returns:
-        The match, which for ``m != n`` (or none at all) has no error.
+    Of two numbers of eigenvalues that differ, or of none at all, the match has no error.
     """
     sizes = len(found), len(expected)
     if sizes[0] != sizes[1] or not sizes[0]:
@@ -78,9 +65,8 @@ def match_spectra(found: Eigenvalues, expected: Eigenvalues) -> SpectralMatch:
     turned = np.angle(found[:, None] * expected[None].conj())  # within -pi and pi: the short way
     rows, columns = linear_sum_assignment(np.abs(turned))
     moduli = np.abs(found)[rows] - np.abs(expected)[columns]
-    return SpectralMatch(
-        *sizes, float(np.abs(turned[rows, columns]).mean()), float(np.abs(moduli).mean())
-    )
+    angles = float(np.abs(turned[rows, columns]).mean())
+    return SpectralMatch(*sizes, angles, float(np.abs(moduli).mean()))
 
 
 @dataclass(frozen=True)
@@ -114,18 +100,14 @@ class Eigenspace:
         if not np.linalg.cond(vectors) < LARGEST_CONDITION:
             raise NoBasisError("moduli cannot be corrected: eigenvectors depend on each other")
         turned = (vectors * (values / np.abs(values))) @ np.linalg.inv(vectors)
-        if not np.abs(turned.imag).max() <= IMAGINARY * np.abs(turned.real).max():
-            left = np.abs(turned.imag).max()
+        left = np.abs(turned.imag).max()
+        if not left <= 1e-6 * np.abs(turned.real).max():
             raise NoBasisError(f"a complex part of {left:.2g} is left, which must vanish")
         return np.asarray(self.basis @ turned.real @ self.dual, np.float64)
 
 
 def lasting_eigenspace(matrix: Matrix, threshold: float = THRESHOLD) -> Eigenspace:
-    """Return the space of the eigenvalues of a modulus above the threshold.
-
-    Args:
-        matrix: ``A (n, n)``.
-        threshold: of the moduli.
+    """Return the space of the eigenvalues of ``A (n, n)`` of a modulus above the threshold.
 
     Raises:
         NoBasisError: where no eigenvalue is above it, or the space cannot be told from the rest.

@@ -37,29 +37,23 @@ class LinearizedRNN:
         point: ``x* (n,)``.
         image: ``F(x*) (n,)``.
         residual: Euclidean norm of ``F(x*) - x*``.
-        converged: whether the search for a fixed point said so.
     """
 
     system: LinearSystem
     point: NDArray[np.float64]
     image: NDArray[np.float64]
     residual: float
-    converged: bool
 
 
+@torch.no_grad()
 def states_after(weights: RNNWeights, inputs: Tensor) -> Tensor:
     """Return the states ``(B, S, n)`` that inputs ``(B, S, T, I)`` lead to from zero."""
-    with torch.no_grad():
-        return flatten_state(run_population(weights, inputs)[1])
+    return flatten_state(run_population(weights, inputs)[1])
 
 
+@torch.no_grad()
 def run_freely(weights: RNNWeights, starts: Tensor, horizon: int) -> tuple[Tensor, Tensor]:
-    """Let RNNs run with no input.
-
-    Args:
-        weights: ``B`` RNNs.
-        starts: states ``(B, S, n)`` of each, of the weights' dtype.
-        horizon: ``T``, how many steps.
+    """Let ``B`` RNNs run ``T`` steps with no input, from states ``(B, S, n)`` of each.
 
     Returns:
         States ``(B, S, 1 + T, n)``, at the start and after each step, and outputs ``(B, S, T, O)``,
@@ -67,12 +61,11 @@ def run_freely(weights: RNNWeights, starts: Tensor, horizon: int) -> tuple[Tenso
     """
     states, outputs = [starts], []
     nothing = starts.new_zeros(*starts.shape[:2], 1, weights.spec.input_size)
-    with torch.no_grad():
-        state = unflatten_state(weights.spec, starts)
-        for _ in range(horizon):
-            output, state = run_population(weights, nothing, state)
-            outputs.append(output)
-            states.append(flatten_state(state))
+    state = unflatten_state(weights.spec, starts)
+    for _ in range(horizon):
+        output, state = run_population(weights, nothing, state)
+        outputs.append(output)
+        states.append(flatten_state(state))
     return torch.stack(states, 2), torch.cat(outputs, 2)
 
 
@@ -80,30 +73,29 @@ def linearize_rnns(weights: RNNWeights, visited: Tensor) -> list[LinearizedRNN]:
     """Linearise RNNs at a fixed point without input, of those found the nearest to their states.
 
     RNNs without biases have one at zero. Of others it is searched for; where no search converges
-    the point is the one that moves least, and is said not to have converged.
+    the point is the one that moves least.
 
     Args:
         weights: ``B`` RNNs.
         visited: states ``(B, K, n)`` that each has passed.
     """
-    size = state_size(weights.spec)
-    points = visited.new_zeros(len(weights), size)
-    converged = torch.ones(len(weights), dtype=torch.bool)
     if weights.spec.bias:
-        points, converged = _nearest_fixed_points(weights, visited)
+        points = _nearest_fixed_points(weights, visited)
+    else:
+        points = visited.new_zeros(len(weights), state_size(weights.spec))
     with torch.no_grad():
         line = linearize(weights, points)
     moved = (line.image - line.point).norm(dim=1)
     parts = (line.recurrent, line.input, line.readout, line.point, line.image)
     arrays = [part.double().numpy() for part in parts]
     return [
-        LinearizedRNN(LinearSystem(*three), point, image, float(moved[row]), bool(converged[row]))
-        for row, (*three, point, image) in enumerate(zip(*arrays, strict=True))
+        LinearizedRNN(LinearSystem(*three), point, image, residual)
+        for *three, point, image, residual in zip(*arrays, moved.tolist(), strict=True)
     ]
 
 
-def _nearest_fixed_points(weights: RNNWeights, visited: Tensor) -> tuple[Tensor, Tensor]:
-    """Return points ``(B, n)`` and whether they are fixed points ``(B,)``."""
+def _nearest_fixed_points(weights: RNNWeights, visited: Tensor) -> Tensor:
+    """Return points ``(B, n)``."""
     zero = torch.zeros_like(visited[:, :1])
     starts = torch.cat([zero, visited[:, :SEARCHES]], 1)
     settled = settled_states(weights, starts, steps=SETTLING)
@@ -113,5 +105,4 @@ def _nearest_fixed_points(weights: RNNWeights, visited: Tensor) -> tuple[Tensor,
     last = distance.nan_to_num(torch.inf).amax(1, keepdim=True) + 1
     order = torch.where(found.converged, distance, last + found.residual.to(distance))
     best = order.nan_to_num(torch.inf).argmin(1, keepdim=True)
-    points = found.states.gather(1, best[:, :, None].expand(-1, -1, visited.shape[2]))[:, 0]
-    return points, found.converged.gather(1, best)[:, 0]
+    return found.states.gather(1, best[:, :, None].expand(-1, -1, visited.shape[2]))[:, 0]

@@ -7,11 +7,12 @@ ours; their bounds were fixed on constructed circuits, exact and disturbed ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsrl.analysis.spectra import lasting_eigenvalues, match_spectra
 from wsrl.analysis.trajectories import LinearizedRNN
 from wsrl.analysis.variable_bases import LinearSystem, VariableBasis
 from wsrl.analysis.variable_memory import Interactions
@@ -28,14 +29,7 @@ COMPONENTS = 10
 
 @dataclass(frozen=True)
 class Rule:
-    """A bound on a figure of merit.
-
-    Attributes:
-        figure: its name in ``Figures``.
-        bound: what it must not pass.
-        at_least: whether the bound is the least it may be, not the most.
-        says: what it means when it does pass.
-    """
+    """A bound on a figure of ``Figures``, and what it means when it is passed."""
 
     figure: str
     bound: float
@@ -72,6 +66,27 @@ There is no basis at all where the number of lasting eigenvalues is not that of 
 the memories depend on each other, or where none could be found. Bounds on accuracies are for the
 worst variable or output, so that a single wrong one counts whatever their number.
 """
+
+
+@dataclass(frozen=True)
+class Case:
+    """An RNN, a task, and the basis of the task's variables in the RNN.
+
+    Attributes:
+        rnn: linearised.
+        interactions: the task's.
+        threshold: modulus above which an eigenvalue lasts.
+        system: what the basis was derived from: ``rnn.system``, or with unit moduli.
+        basis: of the variables, if there is one.
+        why_none: else the reason.
+    """
+
+    rnn: LinearizedRNN
+    interactions: Interactions
+    threshold: float
+    system: LinearSystem
+    basis: VariableBasis | None = None
+    why_none: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,13 +144,46 @@ class Figures:
     mean_output_right: float | None = None
 
 
-def basis_figures(
+def measure(case: Case, states: Array, outputs: Array, truth: Array, from_inputs: bool) -> Figures:
+    """Return all figures of merit, of an RNN that runs without input.
+
+    Args:
+        case: the RNN and the basis.
+        states: ``(S, 1 + T, n)``.
+        outputs: ``(S, T, d)``, after each step.
+        truth: ``u(t - s + 1..t)`` at each state, ``(S, 1 + T, s d)``.
+        from_inputs: whether the first state is one that the input phase led to.
+    """
+    rnn, task, basis = case.rnn, case.interactions, case.basis
+    match = match_spectra(
+        *(lasting_eigenvalues(a, case.threshold) for a in (rnn.system.recurrent, task.reduced))
+    )
+    away = states - rnn.point
+    step = states[:, 1:] - rnn.image - away[:, :-1] @ rnn.system.recurrent.T
+    output, worst_output = _right(outputs, truth[:, 1:, -task.dims :])
+    figures: dict[str, Any] = {
+        "spectral_error": match.error,
+        "modulus_error": match.modulus,
+        "distance": _known(float(np.sqrt(np.square(away).mean()))),
+        "linearization_error": _ratio(step, away[:, 1:]),
+        "fixed_point_residual": _known(rnn.residual),
+        "output_right": worst_output,
+        "mean_output_right": output,
+    }
+    if basis is not None:
+        figures |= _basis_figures(basis, case.system, task)
+        figures |= _reading_figures(basis, task, away, truth[..., task.kept], from_inputs)
+        figures |= residual_figures(basis.residual(away), away)
+    return Figures(match.found, match.expected, **figures)
+
+
+def _basis_figures(
     basis: VariableBasis, system: LinearSystem, task: Interactions
 ) -> dict[str, float | None]:
-    """Return the figures of a basis beside a task, whatever the RNN runs through."""
+    """Return the figures of a basis, whatever the RNN runs through."""
     phi, newest = task.reduced, np.zeros((task.rank, task.dims))
     newest[task.newest_places, task.newest] = 1
-    written = basis.read(system.input.T).T
+    written = basis.dual @ system.input
     return {
         "condition_number": _known(basis.condition),
         "interaction_error": _ratio(basis.interactions(system.recurrent) - phi, phi),
@@ -144,37 +192,14 @@ def basis_figures(
     }
 
 
-def trajectory_figures(rnn: LinearizedRNN, states: Array) -> dict[str, float | None]:
-    """Return the figures of how linear an RNN is along ``states (S, 1 + T, n)`` without input."""
-    away = states - rnn.point
-    error = states[:, 1:] - rnn.image - away[:, :-1] @ rnn.system.recurrent.T
-    return {
-        "distance": _known(float(np.sqrt(np.square(away).mean()))),
-        "linearization_error": _ratio(error, states[:, 1:] - rnn.point),
-        "fixed_point_residual": _known(rnn.residual),
-    }
-
-
-def reading_figures(
-    basis: VariableBasis,
-    interactions: Interactions,
-    away: Array,
-    truth: Array,
-    from_inputs: bool,
+def _reading_figures(
+    basis: VariableBasis, task: Interactions, away: Array, truth: Array, from_inputs: bool
 ) -> dict[str, float | None]:
-    """Return the figures of reading variables.
-
-    Args:
-        basis: to read with.
-        interactions: the task's.
-        away: states relative to the fixed point, ``(S, 1 + T, n)``.
-        truth: ``u(t - s + 1..t)`` at each, ``(S, 1 + T, s d)``.
-        from_inputs: whether the first state is one that the input phase led to.
-    """
+    """Return the figures of reading variables, ``truth (S, 1 + T, r)``, in states."""
     read = basis.read(away)
-    first, worst_first = _right(read[:, :1], truth[:, :1, interactions.kept])
-    mean, worst = _right(read[:, 1:], truth[:, 1:, interactions.kept])
-    error = np.square(read[:, 1:] - read[:, :-1] @ interactions.reduced.T).mean((0, 1))
+    first, worst_first = _right(read[:, :1], truth[:, :1])
+    mean, worst = _right(read[:, 1:], truth[:, 1:])
+    error = np.square(read[:, 1:] - read[:, :-1] @ task.reduced.T).mean((0, 1))
     size = np.square(read[:, 1:]).mean((0, 1))
     # A variable that is always zero is a wrong one.
     steps = np.sqrt(np.divide(error, size, out=np.full_like(error, np.inf), where=size > 0))
@@ -187,20 +212,11 @@ def reading_figures(
     }
 
 
-def output_figures(outputs: Array, truth: Array) -> dict[str, float | None]:
-    """Return the figures of ``outputs (S, T, d)`` beside the task's ``truth``."""
-    mean, worst = _right(outputs, truth)
-    return {"output_right": worst, "mean_output_right": mean}
-
-
 def residual_figures(residual: Array, states: Array) -> dict[str, float | tuple[float, ...] | None]:
-    """Return the figures of what of ``states (..., n)`` is outside of a basis.
-
-    Args:
-        residual: ``h - Psi Psi^* h``, ``(..., n)``.
-        states: ``h``, whose variance is the whole.
-    """
-    rest, whole = _centred(residual), _centred(states)
+    """Return the figures of what of ``states (..., n)`` is outside of a basis, ``residual``."""
+    rest, whole = (
+        rows - rows.mean(0) for rows in (v.reshape(-1, v.shape[-1]) for v in (residual, states))
+    )
     unexplained = _ratio(rest, whole)
     if unexplained is None or np.linalg.norm(whole) < CONSTANT * np.linalg.norm(states):
         return {"explained_variance": None, "residual_components": ()}
@@ -211,25 +227,17 @@ def residual_figures(residual: Array, states: Array) -> dict[str, float | tuple[
     }
 
 
-def judge(
-    figures: Figures, basis: VariableBasis | None, why_none: str
-) -> tuple[Verdict, list[str]]:
-    """Return the verdict on a basis and the reasons for it; a trusted one has none against it.
-
-    Args:
-        figures: of the basis.
-        basis: itself, if there is one.
-        why_none: if there is none.
-    """
+def judge(figures: Figures, case: Case) -> tuple[Verdict, tuple[str, ...]]:
+    """Return the verdict on a basis, and the reasons against trusting it."""
     reasons = []
     if figures.spectral_error is None:
         reasons.append(f"rank mismatch: {figures.rank_found} against {figures.rank_expected}")
-    if basis is None:
-        reasons.append(why_none)
+    if case.basis is None:
+        reasons.append(case.why_none)
     elif figures.condition_number is None:
         reasons.append("the memories depend on each other")
     if reasons:
-        return "no basis", reasons
+        return "no basis", tuple(reasons)
     driven = figures.variables_read_first is not None
     left_out = "input_error" if driven else "variables_read_first"
     rules = [rule for rule in RULES if rule.figure != left_out]
@@ -238,7 +246,7 @@ def judge(
     unknown = [rule.figure for rule in rules if getattr(figures, rule.figure) is None]
     if unknown:
         reasons.append(f"not to be had, since values were zero or not finite: {', '.join(unknown)}")
-    return ("doubtful" if reasons else "trusted"), reasons
+    return ("doubtful" if reasons else "trusted"), tuple(reasons)
 
 
 def _right(values: Array, truth: Array) -> tuple[float, float]:
@@ -251,11 +259,6 @@ def _right(values: Array, truth: Array) -> tuple[float, float]:
     shares = right.sum((0, 1)) / np.maximum(counts, 1)
     told = shares[counts > 0]
     return (float(told.mean()), float(told.min())) if len(told) else (0.0, 0.0)
-
-
-def _centred(values: Array) -> Array:
-    rows = values.reshape(-1, values.shape[-1])
-    return np.asarray(rows - rows.mean(0), np.float64)
 
 
 def _ratio(part: Array, whole: Array) -> float | None:

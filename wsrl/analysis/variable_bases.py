@@ -8,18 +8,19 @@ linear RNN without biases ``A = W_hh``, ``B = W_ih``, ``C = W_r`` (at the origin
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsrl.analysis.spectra import (
-    THRESHOLD,
-    Eigenspace,
-    Matrix,
-    NoBasisError,
-    lasting_eigenspace,
-)
-from wsrl.analysis.variable_memory import Dual, Grounding, Interactions, check_choices
+from wsrl.analysis.spectra import THRESHOLD, Eigenspace, Matrix, NoBasisError, lasting_eigenspace
+from wsrl.analysis.variable_memory import Interactions
+
+Grounding: TypeAlias = Literal["output", "input", "observability"]
+"""What a basis is derived from: see ``variable_basis``."""
+
+Dual: TypeAlias = Literal["pseudo_inverse", "eigenspace"]
+"""How variables are read: see there as well."""
 
 CUTOFF = 1e-10
 """Singular values below this part of the largest count as zero in pseudo-inverses."""
@@ -51,11 +52,6 @@ class LinearSystem:
                 f"{self.recurrent.shape}, {self.input.shape}, {self.readout.shape}"
             )
 
-    @property
-    def size(self) -> int:
-        """``n``."""
-        return len(self.recurrent)
-
 
 @dataclass(frozen=True)
 class VariableBasis:
@@ -64,13 +60,11 @@ class VariableBasis:
     Attributes:
         memories: ``Psi (n, r)``, a column for each variable.
         dual: ``Psi^* (r, n)``, which reads the variables.
-        grounding: what they were derived from.
         cutoff: singular values below this part of the largest were zero.
     """
 
     memories: Matrix
     dual: Matrix
-    grounding: Grounding
     cutoff: float = CUTOFF
 
     @property
@@ -127,8 +121,8 @@ def variable_basis(
     Args:
         system: the RNN, linearised.
         interactions: the task's.
-        grounding: as above.
-        dual: as above.
+        grounding: what the memories are derived from.
+        dual: how the variables are read.
         power: the memories' transients die out in so many periods of the reduced ``Phi`` (the
             paper's power iteration); 0 leaves them in; None projects on the eigenspace of what
             lasts. Observability is in that space anyway.
@@ -139,8 +133,11 @@ def variable_basis(
         NoBasisError: where there is none, as in a state of fewer dimensions than variables.
         ValueError: for inputs or outputs that do not fit the task, or a choice that there is not.
     """
-    check_choices(grounding, dual, "found")
-    check_sizes(system, interactions)
+    for given, known in ((grounding, get_args(Grounding)), (dual, get_args(Dual))):
+        if given not in known:
+            raise ValueError(f"{given!r} is not known; choose one of {', '.join(known)}")
+    check_sizes(system.input.shape[1], len(system.readout), interactions)
+    check_rank(len(system.recurrent), interactions)
     observed = grounding == "observability"
     space = None
     if power is None or observed or dual == "eigenspace":
@@ -150,7 +147,7 @@ def variable_basis(
     else:
         newest = interactions.newest
         if grounding == "output":
-            ground = pseudo_inverse(system.readout[newest], cutoff)
+            ground = _pinv(system.readout[newest], cutoff)
         else:
             ground = system.input[:, newest]
         if power is None and space is not None:
@@ -161,10 +158,10 @@ def variable_basis(
     if not np.isfinite(memories).all():
         raise NoBasisError("the memories grow beyond all numbers: take fewer powers, or none")
     if dual == "eigenspace" and space is not None:
-        inverse = pseudo_inverse(space.dual @ memories, cutoff) @ space.dual
+        inverse = _pinv(space.dual @ memories, cutoff) @ space.dual
     else:
-        inverse = pseudo_inverse(memories, cutoff)
-    return VariableBasis(memories, inverse, grounding, cutoff)
+        inverse = _pinv(memories, cutoff)
+    return VariableBasis(memories, inverse, cutoff)
 
 
 def with_unit_moduli(system: LinearSystem, threshold: float = THRESHOLD) -> LinearSystem:
@@ -173,41 +170,24 @@ def with_unit_moduli(system: LinearSystem, threshold: float = THRESHOLD) -> Line
     Of trained tanh RNNs the lasting moduli are above 1 (up to 1.4), and saturation holds their
     amplitude. A basis derived from this system has variables that keep their size; those of
     circuits are the same either way. For tasks that copy with signs, whose moduli are all 1.
-
-    Raises:
-        NoBasisError: as ``lasting_eigenspace`` and ``Eigenspace.with_unit_moduli``.
     """
     space = lasting_eigenspace(system.recurrent, threshold)
     return LinearSystem(space.with_unit_moduli(), system.input, system.readout)
 
 
-def pseudo_inverse(matrix: Matrix, cutoff: float = CUTOFF) -> Matrix:
-    """Return the Moore-Penrose inverse; singular values below the cut-off's part are zero."""
+def _pinv(matrix: Matrix, cutoff: float) -> Matrix:
     return np.asarray(np.linalg.pinv(matrix, rcond=cutoff), np.float64)
 
 
-def check_sizes(system: LinearSystem, interactions: Interactions) -> None:
-    """Check that a task's variables can be in an RNN at all.
-
-    Raises:
-        NoBasisError: for a state of fewer dimensions than variables.
-        ValueError: for other inputs or outputs than the task's.
-    """
+def check_sizes(inputs: int, outputs: int, interactions: Interactions) -> None:
+    """Refuse an RNN of other inputs or outputs than the task's by a ``ValueError``."""
     dims = interactions.dims
-    if system.input.shape[1] != dims or len(system.readout) != dims:
-        raise ValueError(
-            f"the RNN has {system.input.shape[1]} inputs and {len(system.readout)} outputs, the "
-            f"task {dims} of each"
-        )
-    check_rank(system.size, interactions)
+    if (inputs, outputs) != (dims, dims):
+        raise ValueError(f"the RNN has {inputs} inputs and {outputs} outputs, the task {dims} each")
 
 
 def check_rank(size: int, interactions: Interactions) -> None:
-    """Check that a state of ``n`` dimensions has room for a task's variables.
-
-    Raises:
-        NoBasisError: where it has not.
-    """
+    """Refuse a state of fewer dimensions than the task has variables by a ``NoBasisError``."""
     if interactions.rank > size:
         raise NoBasisError(
             f"no basis can exist: the task keeps {interactions.rank} variables (the rank of its "
@@ -263,5 +243,5 @@ def _observed(
     telling = np.concatenate(tells)
     if np.linalg.matrix_rank(telling) < interactions.rank:
         raise NoBasisError(f"the next {interactions.steps} outputs do not tell the variables")
-    inside = pseudo_inverse(telling) @ np.concatenate(sees)  # (r, k)
-    return space.basis @ pseudo_inverse(inside, cutoff)
+    inside = _pinv(telling, CUTOFF) @ np.concatenate(sees)  # (r, k)
+    return space.basis @ _pinv(inside, cutoff)

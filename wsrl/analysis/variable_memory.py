@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,34 +18,10 @@ from scipy.linalg import solve_sylvester
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from wsrl.analysis.spectra import Matrix
-
-Grounding: TypeAlias = Literal["output", "input", "observability"]
-"""What a basis is derived from: see ``variable_bases.variable_basis``."""
-
-Dual: TypeAlias = Literal["pseudo_inverse", "eigenspace"]
-"""How variables are read: see there as well."""
-
-Moduli: TypeAlias = Literal["found", "unit"]
-"""Of the lasting eigenvalues, when a basis is derived: as they are, or all 1."""
+from wsrl.analysis.spectra import Matrix, lasting_eigenvalues
 
 REDUCTION_THRESHOLD = 0.8
 """Modulus above which an eigenvalue of ``Phi`` counts when variables are left out."""
-
-
-def check_choices(grounding: str, dual: str, moduli: str) -> None:
-    """Check how a basis is to be derived.
-
-    Raises:
-        ValueError: for a choice that there is not.
-    """
-    for name, given, known in (
-        ("grounding", grounding, get_args(Grounding)),
-        ("dual", dual, get_args(Dual)),
-        ("moduli", moduli, get_args(Moduli)),
-    ):
-        if given not in known:
-            raise ValueError(f"unknown {name} {given!r}; choose one of {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -69,14 +44,10 @@ class Interactions:
 
     @classmethod
     def of_task(cls, matrix: Matrix, threshold: float = REDUCTION_THRESHOLD) -> Interactions:
-        """Return the interactions of a task.
+        """Return the interactions of a task ``f (d, s d)``.
 
         A variable is left out if, without its row and column, as many eigenvalues of ``Phi`` have a
         modulus above the threshold as before; the oldest are tried first.
-
-        Args:
-            matrix: ``f (d, s d)``.
-            threshold: of the moduli.
 
         Raises:
             ValueError: for another shape, values that are not finite, or a task of which nothing
@@ -152,10 +123,7 @@ class Interactions:
         itself only where the task copies nothing but the oldest vector.
 
         Args:
-            inputs: ``u(1..s)``, ``(..., s d)``, the oldest first.
-
-        Returns:
-            The variables that matter, ``(..., r)``.
+            inputs: ``u(1..s)``, ``(..., s d)``, the oldest first; ``(..., r)`` is returned.
         """
         held = np.zeros((*inputs.shape[:-1], self.rank))
         for vector in np.split(inputs, self.steps, -1):
@@ -164,15 +132,7 @@ class Interactions:
         return held
 
     def follow(self, start: NDArray[np.float64], horizon: int) -> NDArray[np.float64]:
-        """Let the variables move.
-
-        Args:
-            start: ``u(1..s)``, ``(..., s d)``, the oldest first.
-            horizon: how many steps.
-
-        Returns:
-            ``(..., 1 + horizon, s d)``: the start and what comes after.
-        """
+        """Let the variables ``u(1..s)``, ``(..., s d)``, move: ``(..., 1 + horizon, s d)``."""
         steps = [start]
         for _ in range(horizon):
             steps.append(steps[-1] @ self.full.T)
@@ -200,9 +160,7 @@ def phi(matrix: Matrix) -> Matrix:
 
 def _needed(full: Matrix, threshold: float) -> NDArray[np.int64]:
     def lasting(places: list[int]) -> int:
-        if not places:
-            return 0
-        return int((np.abs(np.linalg.eigvals(full[np.ix_(places, places)])) > threshold).sum())
+        return len(lasting_eigenvalues(full[np.ix_(places, places)], threshold))
 
     kept = list(range(len(full)))
     count = lasting(kept)

@@ -6,7 +6,7 @@ from argparse import ArgumentError
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from wsrl.cli.commands import command
 from wsrl.cli.parsing import Count, Index, Options, Seed
@@ -81,7 +81,6 @@ def analyze(
     row: int | None = None,
     json: bool = False,
     out: str | None = None,
-    animation: Literal["gif", "mp4", "none"] = "gif",
     task: str | None = None,
     steps: int | None = None,
     dims: int | None = None,
@@ -104,7 +103,6 @@ def analyze(
         row: one snapshot of a zoo (its row in the table)
         json: print one JSON object
         out: folder for memory.json, memory.csv, and pictures of one RNN
-        animation: of the pictures of one RNN
         task: of a state dict: a name (repeat_copy, compose_copy, ...) or an id a,b,c
         steps: of a state dict: s, vectors of input
         dims: of a state dict: d, numbers of a vector
@@ -122,22 +120,16 @@ def analyze(
         raise ArgumentError(None, f"for one RNN, also give {', '.join(missing)}")
     from wsrl.studies import memory_study as study
 
-    film = None if animation == "none" or not out else animation
-    if film is not None:
-        from wsrl.analysis.memory_figures import check_film
-
-        check_film(film)
-    if is_zoo and row is None:
-        content = study.study_zoo(source, settings, out)
-        return to_json(content, indent=2) if json else _table(content["snapshots"])
-    if is_zoo and row is not None:
-        content, files = study.study_row(source, row, settings, out, film)
+    if is_zoo:
+        content, files = study.study_zoo(source, settings, row, out)
     else:
         from wsrl.problems.binding_tasks import BindingTask
 
         wanted = BindingTask.parse(str(task), steps or 0, dims or 0)
-        content, files = study.study_file(source, wanted, settings, cell, out, film)
-    return to_json(content, indent=2) if json else _phrased(content, files)
+        content, files = study.study_file(source, wanted, settings, cell, out)
+    if json:
+        return to_json(content, indent=2)
+    return _table(content["snapshots"]) if is_zoo and row is None else _phrased(content, files)
 
 
 def _table(records: Sequence[dict[str, Any]]) -> str:
@@ -149,9 +141,7 @@ def _table(records: Sequence[dict[str, Any]]) -> str:
             *(str(one[name]) for name in ("row", "run", "step", "task")),
             _number(one["performance"]),
             f"{one['rank_found']}/{one['rank_expected']}",
-            "-" if one["spectral_error"] is None else f"{one['spectral_error']:.4f}",
-            _number(one["explained_variance"]),
-            _number(one["mean_variables_read"]),
+            *map(_number, (one[name] for name in _SHOWN)),
             one["verdict"],
         ]
         for one in records
@@ -162,8 +152,10 @@ def _table(records: Sequence[dict[str, Any]]) -> str:
     return f"{table}\n{len(records)} snapshots: {summary}"
 
 
+_SHOWN = ("spectral_error", "explained_variance", "mean_variables_read")
+
+
 def _phrased(about: dict[str, Any], files: Sequence[Path]) -> str:
-    from wsrl.studies.memory_study import spectrum_text
     from wsrl.studies.tables import listed
 
     settings, started = about["settings"], about["start"] == "variables"
@@ -177,16 +169,7 @@ def _phrased(about: dict[str, Any], files: Sequence[Path]) -> str:
         if started
         else "by inputs",
         "rank": f"{about['rank_found']} lasting eigenvalues, {about['rank_expected']} expected",
-        "spectral error": spectrum_text(about),
-        "modulus error": _number(about["modulus_error"]),
-        "condition number of Psi": _number(about["condition_number"]),
-        "interaction error": _number(about["interaction_error"]),
-        "input error": _number(about["input_error"]),
-        "readout error": _number(about["readout_error"]),
-        "explained variance": _number(about["explained_variance"]),
-        "distance from fixed point": _number(about["distance"]) + " per neuron",
-        "linearisation error": _number(about["linearization_error"]),
-        "step error, worst variable": _number(about["step_error"]),
+        **{text: _number(about[name]) for name, text in _FIGURES.items()},
         "variables right after input": _pair(about, "variables_read_first"),
         "variables right afterwards": _pair(about, "variables_read"),
         "outputs right": _pair(about, "output_right"),
@@ -194,6 +177,20 @@ def _phrased(about: dict[str, Any], files: Sequence[Path]) -> str:
     if files:
         lines["written"] = f"{files[0].parent}: {', '.join(file.name for file in files)}"
     return listed(lines)
+
+
+_FIGURES = {
+    "spectral_error": "spectral error (rad)",
+    "modulus_error": "modulus error",
+    "condition_number": "condition number of Psi",
+    "interaction_error": "interaction error",
+    "input_error": "input error",
+    "readout_error": "readout error",
+    "explained_variance": "explained variance",
+    "distance": "distance from fixed point",
+    "linearization_error": "linearisation error",
+    "step_error": "step error, worst variable",
+}
 
 
 def _number(value: float | None) -> str:

@@ -93,8 +93,8 @@ def _print(properties: EncoderProperties) -> None:
     print_table(["pairs of RNNs", "function", "embedding", "largest change"], cells)
     growth = properties.growth
     cells = [
-        [str(size), f"{cost.parameters:,}", f"{1e3 * cost.seconds:.1f}"]
-        for size, cost in properties.costs.items()
+        [str(size), f"{number:,}", f"{1e3 * properties.seconds[size]:.1f}"]
+        for size, number in properties.parameters.items()
     ]
     cells.append(["growth: H to the", *(f"{growth[of]:.2f}" for of in ("parameters", "seconds"))])
     print_table(["hidden size H", "parameters", "ms for 64 RNNs"], cells)

@@ -141,6 +141,7 @@ def _note(text: str) -> None:
 
 def _table(lines: Sequence[dict[str, Any]]) -> str:
     """Return the RNNs as a table for the terminal and for pipes."""
+    from wsrl.studies.inspection.records import cell
     from wsrl.studies.tables import aligned
 
     if not lines:
@@ -148,11 +149,5 @@ def _table(lines: Sequence[dict[str, Any]]) -> str:
     ends = ("_low", "_high")  # of intervals: the file has them
     known = [name for name in lines[0] if any(line[name] is not None for line in lines)]
     names = [name for name in known if not name.endswith(ends)]
-    cells = [[_cell(line[name]) for name in names] for line in lines]
+    cells = [[cell(line[name]) for name in names] for line in lines]
     return aligned([name.replace("_", " ") for name in names], cells)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -24,15 +24,7 @@ def interrogate_zoo(
     budget: int = 500_000,
     generator: Generator | None = None,
 ) -> tuple[dict[str, Any], Interrogation]:
-    """Find the strings that tell RNNs of a zoo apart.
-
-    Args:
-        zoo: the zoo.
-        rows: ``(B,)``, the snapshots; see ``choose_rows``.
-        probes: strings that are drawn from those stored with the snapshots.
-        tolerance: how far answers of RNNs that are alike may be apart.
-        budget: work of a search.
-        generator: of the draw.
+    """Find the strings, drawn from those stored with them, that tell snapshots of a zoo apart.
 
     Returns:
         What was found as plain values, with the rows, runs and steps of the RNNs; and as it is.
@@ -40,10 +32,21 @@ def interrogate_zoo(
     Raises:
         ValueError: for fewer than two RNNs, or a tolerance out of range.
     """
-    picks, inputs = draw_probes(zoo, rows, probes, generator or torch.Generator())
+    picks, inputs = _draw_probes(zoo, rows, probes, generator or torch.Generator())
     weights = RNNWeights(zoo.read("weights", rows), zoo.spec)
     found = tell_apart(weights, inputs, tolerance, zoo.problem.output_kind, budget)
-    return describe(zoo, rows, picks, inputs, found), found
+    names = ("row", "run", "step", "task")
+    columns = (rows.tolist(), *(zoo.read(name, rows).tolist() for name in names[1:]))
+    facts = {
+        **found.to_dict(),
+        "zoo": str(zoo.path),
+        "rnns": [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)],
+        "probes": [
+            {"row": row, "sequence": sequence, "text": _text(zoo, probe)}
+            for (row, sequence), probe in zip(picks.tolist(), inputs, strict=True)
+        ],
+    }
+    return facts, found
 
 
 def choose_rows(
@@ -53,14 +56,9 @@ def choose_rows(
     step: int | None = None,
     rows: Sequence[int] | None = None,
 ) -> Tensor:
-    """Return the rows of the zoo to tell apart, ascending.
+    """Return the rows of the zoo to tell apart, ascending: ``rows``, or some that are drawn.
 
-    Args:
-        zoo: the zoo.
-        generator: of the draw.
-        count: RNNs to draw; 20 by default.
-        step: of the snapshots that are drawn from; each run's last by default.
-        rows: these rows, and no others.
+    They are drawn from the snapshots at a step, or each run's last.
 
     Raises:
         ValueError: for rows or a step that the zoo does not have.
@@ -86,14 +84,8 @@ def choose_rows(
     return chosen[drawn[: count or RNNS].sort().values]
 
 
-def draw_probes(zoo: Zoo, rows: Tensor, count: int, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Draw different sequences from those stored with snapshots.
-
-    Args:
-        zoo: the zoo.
-        rows: ``(B,)``, the snapshots.
-        count: how many; all, if there are fewer.
-        generator: of the draw.
+def _draw_probes(zoo: Zoo, rows: Tensor, count: int, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Draw different sequences from those stored with snapshots, all where there are fewer.
 
     Returns:
         Which they are, ``(S, 2)`` (a row and the sequence's index there), and the RNN inputs
@@ -101,39 +93,16 @@ def draw_probes(zoo: Zoo, rows: Tensor, count: int, generator: Generator) -> tup
     """
     stored = zoo.sequences_stored
     drawn = torch.randperm(len(rows) * stored, generator=generator)
-    picks: list[Tensor] = []
-    inputs: list[Tensor] = []
-    seen: set[bytes] = set()
+    found: dict[bytes, tuple[Tensor, Tensor]] = {}
     for some in drawn.split(count):
         where = torch.stack([rows[some // stored], some % stored], 1)
         sequences, _ = zoo.read_sequences(where[:, 0], where[:, 1:])
         for pick, probe in zip(where, zoo.problem.encode(sequences)[:, 0], strict=True):
-            if len(picks) < count and probe.numpy().tobytes() not in seen:
-                seen.add(probe.numpy().tobytes())
-                picks.append(pick)
-                inputs.append(probe)
-        if len(picks) == count:
+            found.setdefault(probe.numpy().tobytes(), (pick, probe))
+        if len(found) >= count:
             break
+    picks, inputs = zip(*list(found.values())[:count], strict=True)
     return torch.stack(picks), torch.stack(inputs)
-
-
-def describe(
-    zoo: Zoo, rows: Tensor, picks: Tensor, probes: Tensor, found: Interrogation
-) -> dict[str, Any]:
-    """Return the result as plain values, with the rows, runs and steps of the RNNs."""
-    columns = {name: zoo.read(name, rows).tolist() for name in ("run", "step", "task")}
-    return {
-        "zoo": str(zoo.path),
-        "rnns": [
-            {"row": row, "run": run, "step": step, "task": task}
-            for row, run, step, task in zip(rows.tolist(), *columns.values(), strict=True)
-        ],
-        "probes": [
-            {"row": row, "sequence": sequence, "text": _text(zoo, probe)}
-            for (row, sequence), probe in zip(picks.tolist(), probes, strict=True)
-        ],
-        **{name: v for name, v in found.to_dict().items() if name not in ("rnns", "probes")},
-    }
 
 
 def summarize(facts: dict[str, Any], found: Interrogation) -> str:
@@ -141,38 +110,29 @@ def summarize(facts: dict[str, Any], found: Interrogation) -> str:
     rnns, probes = facts["rnns"], facts["probes"]
     pairs = len(rnns) * (len(rnns) - 1) // 2
     kind = "total variation" if found.output_kind == "categorical" else "largest difference"
-    fixed, adaptive = found.noninteractive, found.interactive
-    strategy = adaptive.strategy
-
-    def name_rnn(index: int) -> str:
-        return f"row {rnns[index]['row']}"
-
-    def name_probe(index: int) -> str:
-        return f"probe {index}"
-
-    def name_group(group: Sequence[int]) -> str:
-        return ", ".join(name_rnn(index) for index in group)
-
-    def spell(index: int) -> str:
-        probe = probes[index]
-        text = f"  {probe['text']}" if probe["text"] else ""
-        return f"  {name_probe(index)} (row {probe['row']}, sequence {probe['sequence']}){text}"
-
+    fixed, strategy = found.noninteractive, found.interactive.strategy
+    rnn_names, probe_name = [f"row {rnn['row']}" for rnn in rnns], "probe {}".format
+    groups = [", ".join(rnn_names[rnn] for rnn in group) for group in found.groups]
     used = sorted({n.query for n in strategy.nodes if n.query is not None} | set(fixed.queries))
+    spelled = [
+        f"  probe {index} (row {probes[index]['row']}, sequence {probes[index]['sequence']})  "
+        f"{probes[index]['text'] or ''}".rstrip()
+        for index in used
+    ]
     return "\n".join(
         [
             f"{len(rnns)} RNNs of {facts['zoo']}, {len(probes)} probes, "
             f"tolerance {found.tolerance:g} ({kind})",
             f"told apart: {pairs - len(found.alike)} of {pairs} pairs",
-            *(f"  alike on all probes: {name_group(group)}" for group in found.groups),
+            *(f"  alike on all probes: {group}" for group in groups),
             f"fixed in advance: {_counted(fixed.lower, fixed.upper)}: "
-            f"{', '.join(map(name_probe, fixed.queries)) or 'none'}",
-            f"one by one: {_counted(adaptive.lower, adaptive.upper)} in the worst case, "
-            f"{strategy.expected:.2f} on average",
+            f"{', '.join(map(probe_name, fixed.queries)) or 'none'}",
+            f"one by one: {_counted(found.interactive.lower, found.interactive.upper)} in the "
+            f"worst case, {strategy.expected:.2f} on average",
             "probes:" if used else "probes: none",
-            *map(spell, used),
+            *spelled,
             "strategy:",
-            strategy.render(name_probe, name_rnn),
+            strategy.render(probe_name, rnn_names.__getitem__),
         ]
     )
 
@@ -184,11 +144,10 @@ def _counted(lower: int, upper: int) -> str:
 
 def _text(zoo: Zoo, probe: Tensor) -> str | None:
     """Return a sequence of tokens to read, where a probe ``(T, I)`` is one."""
-    tokens = probe.argmax(1).tolist()
     if not bool(((probe == 0) | (probe == 1)).all() and (probe.sum(1) == 1).all()):
         return None
-    if zoo.manifest.problem != "formal_languages":
+    tokens, names = probe.argmax(1).tolist(), zoo.problem.input_names()
+    if not names:
         return " ".join(map(str, tokens))
-    letters = "".join(chr(ord("a") + token) for token in range(probe.shape[1] - 2)) + "^$"
-    text = "".join(letters[token] for token in tokens[1:])  # after BOS, the last but one
+    text = "".join(names[token] for token in tokens).removeprefix("^")
     return f"{text.rstrip('$')}$" if text.endswith("$") else text

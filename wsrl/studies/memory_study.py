@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 
 from wsrl.analysis.memory_analysis import MemoryAnalysis, MemorySettings, analyze_memory
-from wsrl.analysis.spectra import SpectralMatch, lasting_eigenvalues
+from wsrl.analysis.spectra import lasting_eigenvalues
 from wsrl.analysis.variable_bases import check_rank
 from wsrl.analysis.variable_memory import Interactions
 from wsrl.problems.binding_tasks import BindingTask
@@ -39,17 +40,8 @@ def study_file(
     settings: MemorySettings,
     cell: str | None = None,
     out: str | None = None,
-    film: str | None = None,
 ) -> tuple[Record, list[Path]]:
-    """Analyse a user's RNN; write tables and pictures if a folder is given.
-
-    Args:
-        path: its state dict.
-        task: that it was trained on.
-        settings: how it is analysed.
-        cell: of the RNN, where its state dict does not say.
-        out: folder for ``memory.json``, ``memory.csv`` and pictures.
-        film: ``gif`` or ``mp4``; None for no animation.
+    """Analyse the RNN in a file; write tables and pictures if a folder ``out`` is given.
 
     Returns:
         What was found, and the pictures.
@@ -63,56 +55,52 @@ def study_file(
     interactions = Interactions.of_task(task.matrix())
     check_rank(state_size(weights.spec), interactions)
     (analysis,) = analyze_memory(weights, [interactions], settings)
-    about: Record = {"source": path, "task": task_name(task), "rnn": str(weights.spec)}
-    return _keep(about | record(analysis), analysis, settings, out, film)
+    about = {"source": path, "task": task_name(task), "rnn": str(weights.spec)}
+    return _keep(about | record(analysis), analysis, settings, out)
 
 
-def study_row(
-    path: str, row: int, settings: MemorySettings, out: str | None = None, film: str | None = None
+def study_zoo(
+    path: str, settings: MemorySettings, row: int | None = None, out: str | None = None
 ) -> tuple[Record, list[Path]]:
-    """Analyse one snapshot of a zoo; the rest as ``study_file``.
+    """Analyse all snapshots of a zoo, or that of one row; the rest as ``study_file``.
+
+    Returns:
+        What was found (of all snapshots: as a list, ``snapshots``), and the pictures of one row.
 
     Raises:
         ZooError: for a zoo of another problem.
         ValueError: for a row that is not there.
     """
     zoo = open_zoo(path)
-    problem_of(zoo)
+    if not isinstance(zoo.problem, VariableBinding):
+        raise ZooError(
+            f"{zoo.path} is a zoo of {zoo.manifest.problem}: variable memories are looked for in "
+            f"zoos of {VariableBinding.name}, or in one RNN (FILE --task ID --steps S --dims D)"
+        )
+    if row is not None and not 0 <= row < len(zoo):
+        raise ValueError(f"the zoo has the rows 0..{len(zoo) - 1}, not {row}")
     _make_folder(out)
-    ((about, analysis),) = analyze_zoo(zoo, settings, [row])
-    return _keep({"source": path, "rnn": str(zoo.spec), **about}, analysis, settings, out, film)
-
-
-def study_zoo(path: str, settings: MemorySettings, out: str | None = None) -> Record:
-    """Analyse all snapshots of a zoo; write tables if a folder is given.
-
-    Raises:
-        ZooError: for a zoo of another problem.
-    """
-    zoo = open_zoo(path)
-    problem_of(zoo)
-    _make_folder(out)
-    records = [about for about, _ in analyze_zoo(zoo, settings)]
-    content = {"source": path, "settings": vars(settings), "snapshots": records}
+    found = _analyze_zoo(zoo, zoo.problem, settings, range(len(zoo)) if row is None else [row])
+    if row is not None:
+        ((about, analysis),) = found
+        return _keep({"source": path, "rnn": str(zoo.spec), **about}, analysis, settings, out)
+    records = [about for about, _ in found]
+    content = {"source": path, "settings": asdict(settings), "snapshots": records}
     if out:
         write_tables(Path(out), records, content)
-    return content
+    return content, []
 
 
 def _keep(
-    about: Record,
-    analysis: MemoryAnalysis,
-    settings: MemorySettings,
-    out: str | None,
-    film: str | None,
+    about: Record, analysis: MemoryAnalysis, settings: MemorySettings, out: str | None
 ) -> tuple[Record, list[Path]]:
     """Write the tables and pictures of one RNN, if anywhere."""
-    content = about | {"settings": vars(settings)}
+    content = about | {"settings": asdict(settings)}
     if not out:
         return content, []
     write_tables(Path(out), [about], content)
     title = f"{about['rnn'].split(',')[0]}, task {about['task']}: {analysis.verdict}"
-    return content, draw(Path(out), analysis, title, film)
+    return content, draw(Path(out), analysis, title)
 
 
 def _make_folder(path: str | None) -> None:
@@ -121,58 +109,23 @@ def _make_folder(path: str | None) -> None:
         Path(path).mkdir(parents=True, exist_ok=True)
 
 
-def problem_of(zoo: Zoo) -> VariableBinding:
-    """Return the problem of a zoo of variable binding.
-
-    Raises:
-        ZooError: for a zoo of another problem.
-    """
-    if not isinstance(zoo.problem, VariableBinding):
-        raise ZooError(
-            f"{zoo.path} is a zoo of {zoo.manifest.problem}: variable memories are looked for in "
-            f"zoos of {VariableBinding.name}, or in one RNN (FILE --task ID --steps S --dims D)"
-        )
-    return zoo.problem
-
-
-def analyze_zoo(
-    zoo: Zoo, settings: MemorySettings, rows: Sequence[int] | None = None
+def _analyze_zoo(
+    zoo: Zoo, problem: VariableBinding, settings: MemorySettings, rows: Sequence[int]
 ) -> Iterator[tuple[Record, MemoryAnalysis]]:
-    """Analyse snapshots of a zoo; yield each with what the zoo says of it, in order.
-
-    Args:
-        zoo: of variable binding.
-        settings: how.
-        rows: which snapshots; all by default.
-
-    Raises:
-        ZooError: for a zoo of another problem.
-        ValueError: for a row that is not there.
-    """
-    problem = problem_of(zoo)
-    chosen = list(range(len(zoo))) if rows is None else list(rows)
-    if outside := [row for row in chosen if not 0 <= row < len(zoo)]:
-        raise ValueError(f"the zoo has the rows 0..{len(zoo) - 1}, not {outside[0]}")
+    """Analyse snapshots of a zoo; yield each with what the zoo says of it, in order."""
     known: dict[BindingTask, Interactions] = {}
     numbers = settings.sequences * (1 + settings.horizon) * state_size(zoo.spec)
-    size = max(1, AT_ONCE // numbers)
-    for first in range(0, len(chosen), size):
-        index = torch.tensor(chosen[first : first + size])
+    for index in torch.tensor(rows).split(max(1, AT_ONCE // numbers)):
         columns = {name: zoo.read(name, index) for name in ("run", "step", "performance", "task")}
-        tasks = [problem.task(row) for row in columns["task"].tolist()]
-        for task in tasks:
-            if task not in known:
-                known[task] = Interactions.of_task(task.matrix())
+        tasks = [problem.task(row) for row in columns.pop("task").tolist()]
+        for task in set(tasks) - known.keys():
+            known[task] = Interactions.of_task(task.matrix())
         weights = RNNWeights(zoo.read("weights", index), zoo.spec)
         found = analyze_memory(weights, [known[task] for task in tasks], settings)
-        for position, analysis in enumerate(found):
-            about = {
-                "row": int(index[position]),
-                "run": int(columns["run"][position]),
-                "step": int(columns["step"][position]),
-                "performance": _known(float(columns["performance"][position])),
-                "task": task_name(tasks[position]),
-            }
+        facts = zip(index.tolist(), *(column.tolist() for column in columns.values()), strict=True)
+        for (row, run, step, performance), task, analysis in zip(facts, tasks, found, strict=True):
+            about = {"row": row, "run": run, "step": step, "task": task_name(task)}
+            about["performance"] = performance if math.isfinite(performance) else None
             yield about | record(analysis), analysis
 
 
@@ -187,20 +140,10 @@ def task_name(task: BindingTask) -> str:
 
 def record(analysis: MemoryAnalysis) -> Record:
     """Return verdict, reasons and figures as plain values; what does not exist is None."""
-    figures = asdict(analysis.figures)
-    figures["residual_components"] = list(figures["residual_components"])
     judged = {"verdict": analysis.verdict, "reasons": list(analysis.reasons)}
-    return judged | {"start": analysis.start} | figures
-
-
-def _known(value: float) -> float | None:
-    return value if np.isfinite(value) else None
-
-
-def spectrum_text(found: Record) -> str:
-    """Return the spectral error, or that ranks differ, in words."""
-    error = found["spectral_error"]
-    return str(SpectralMatch(found["rank_found"], found["rank_expected"], error, None))
+    figures = asdict(analysis.figures)
+    components = list(figures.pop("residual_components"))
+    return judged | {"start": analysis.start, **figures, "residual_components": components}
 
 
 def write_tables(folder: Path, records: Sequence[Record], content: object) -> None:
@@ -213,47 +156,27 @@ def write_tables(folder: Path, records: Sequence[Record], content: object) -> No
     write_csv(folder / "memory.csv", rows)
 
 
-def draw(folder: Path, analysis: MemoryAnalysis, title: str, film: str | None) -> list[Path]:
-    """Write the pictures of one RNN; without a basis there is only that of the spectra.
-
-    Args:
-        folder: where to.
-        analysis: of the RNN.
-        title: over the pictures.
-        film: ``gif`` or ``mp4``; None for no animation.
-
-    Returns:
-        The files.
-    """
+def draw(folder: Path, analysis: MemoryAnalysis, title: str) -> list[Path]:
+    """Write the pictures of one RNN; without a basis there is only that of the spectra."""
     from wsrl.analysis import memory_figures as figures  # matplotlib, only where it is needed
 
-    task, threshold = analysis.interactions, analysis.threshold
+    task, basis, threshold = analysis.interactions, analysis.basis, analysis.threshold
     found = np.linalg.eigvals(analysis.rnn.system.recurrent)
     expected = lasting_eigenvalues(task.reduced, threshold)
     drawn = {"spectra": figures.spectra(found, expected, threshold, title)}
-    basis = analysis.basis
     with np.errstate(over="ignore", invalid="ignore"):
-        read = None if basis is None else basis.read(analysis.states)
-    if basis is not None and read is not None and np.isfinite(read).all():
+        read = np.array(np.nan) if basis is None else basis.read(analysis.states)
+    if basis is not None and np.isfinite(read).all():
         truth = analysis.truth[..., task.kept]
-        shown = slice(0, SHOWN_STEPS + 1)
-        ours = basis.interactions(analysis.system.recurrent)
-        places = (task.kept, task.dims)
+        ours, places = basis.interactions(analysis.system.recurrent), (task.kept, task.dims)
+        first = slice(SHOWN_STEPS + 1)
         drawn |= {
             "interactions": figures.interactions_beside(task.reduced, ours, *places, title),
             "hidden_state": figures.variables_over_time(
-                read[0, shown], truth[0, shown], *places, title
+                read[0, first], truth[0, first], *places, title
             ),
-            "variables": figures.read_against_true(read, truth, title),
         }
-    files = []
     for name, figure in drawn.items():
-        files.append(folder / f"{name}.png")
-        with naming(files[-1]):
-            figure.savefig(files[-1])
-    if film is not None and len(drawn) > 1 and read is not None:
-        files.append(folder / f"variables.{film}")
-        sizes = (task.steps, task.dims)
-        with naming(files[-1]):
-            figures.write_circle_film(files[-1], read[0, shown], task.kept, *sizes, title)
-    return files
+        with naming(folder / f"{name}.png"):
+            figure.savefig(folder / f"{name}.png")
+    return [folder / f"{name}.png" for name in drawn]

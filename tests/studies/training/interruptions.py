@@ -59,8 +59,9 @@ class Drawing(Encoder):
 class Interrupt(Callback):
     """Sends this process a signal, at the moment that ``INTERRUPT`` names.
 
-    It is "moment step signal rank"; ``write n`` means the n-th file that is being written. Besides
-    signals there are TWICE (Ctrl-C), GROUP (Ctrl-C, to all processes) and LIMIT (the disk is full).
+    It is "moment step signal rank"; ``write n`` means the n-th file that is being written, ``log``
+    just before values are logged. Besides signals there are TWICE (Ctrl-C), GROUP (Ctrl-C, to all
+    processes) and LIMIT (the disk is full).
     """
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
@@ -79,6 +80,14 @@ class Interrupt(Callback):
                 sync(handle)
 
             os.fsync = fsync
+        if self.moment == "log":
+            log_metrics = trainer.logger.log_metrics
+
+            def act_and_log(*metrics: Any, **more: Any) -> None:
+                self.at("log", trainer)
+                log_metrics(*metrics, **more)
+
+            trainer.logger.log_metrics = act_and_log
 
     def _act(self) -> None:
         if self.what == "LIMIT":

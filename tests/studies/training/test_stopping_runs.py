@@ -68,6 +68,7 @@ PLANS: dict[str, tuple[str, list[str], list[tuple[str, int]]]] = {
         [
             ("write 4 SIGTERM 0", 143),  # while a checkpoint is written
             ("batch_end 5 SIGKILL 0", -9),
+            ("log 5 SIGKILL 0", -9),  # after it was saved
             ("write 3 SIGKILL 0", -9),
             ("write 3 LIMIT 0", 1),
         ],
@@ -153,7 +154,7 @@ def assert_same_run(whole: Path, resumed: Path) -> None:
         assert expected.keys() == found.keys()
         for name, value in expected.items():
             torch.testing.assert_close(found[name], value, rtol=0, atol=0)
-    left = [path for path in resumed.rglob("*") if path.suffix in (".partial", ".lock")]
+    left = [path for path in resumed.rglob("*") if path.suffix in (".new", ".partial", ".lock")]
     assert left == []
 
 
@@ -195,7 +196,7 @@ def test_what_an_interrupted_run_says(runs: Runs) -> None:
         "wsrl fit: interrupted",
         f"wsrl: SIGTERM: stopped at step 12; go on from step 9 {further}",
     ]
-    full = f"wsrl fit: error: [Errno 27] File too large: '{base / 'saved'}/checkpoints/last.ckpt'"
+    full = f"wsrl fit: error: [Errno 27] File too large: '{base / 'saved'}/checkpoints/last.new'"
     assert log(base / "saved").read_text().count(full) == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 from wsrl.analysis.interrogation.answers import Answers
 from wsrl.analysis.interrogation.strategy import Strategy, build_strategy
@@ -34,9 +35,9 @@ class AdaptiveSearch:
     def run(self, greedy: Strategy) -> tuple[int, Strategy]:
         """Return a lower bound and the best strategy found, beginning with a greedy one."""
         everyone, best = self.answers.everyone, greedy
-        lower = self.bound()
+        lower, search = self._bound(everyone), self.budget > 0
         try:
-            while lower < best.depth <= DEEPEST:
+            while search and lower < best.depth <= DEEPEST:
                 if self._solvable(everyone, lower):
                     found = build_strategy(self.answers, self._plan.__getitem__)
                     assert found is not None  # no limit is set
@@ -45,13 +46,8 @@ class AdaptiveSearch:
                     lower += 1
         except OutOfBudget:
             pass
-        return (min(lower, 1) if self.answers.coarse else lower), best
-
-    def bound(self) -> int:
-        """Return a lower bound from the first query alone."""
-        lower = self._bound(self.answers.everyone)
         # Sets larger than need be make strategies, but no bound on other strategies.
-        return min(lower, 1) if self.answers.coarse else lower
+        return (min(lower, 1) if self.answers.coarse else lower), best
 
     def _solvable(self, candidates: int, depth: int) -> bool:
         """Return whether so many queries settle a set; if so, ``_plan`` says how."""
@@ -107,14 +103,11 @@ def _cost(parts: Sequence[int]) -> tuple[int, int]:
 def lower_bound(ways: Sequence[tuple[int, Sequence[int]]], core: int) -> int:
     """Return a number of queries that no strategy for a set can do without.
 
-    The larger of two bounds. A tree with at most ``b`` branches at a node and one leaf for each of
-    ``m`` functions is at least ``log_b m`` deep. And whatever is asked, let the answer be the one
-    that leaves the most: ``q`` then rules out ``r_q``, so the ``r_q`` of all queries that are asked
-    must sum to ``m - 1``.
-
-    Args:
-        ways: every way to split the set: a query and the parts.
-        core: those of the set that can all be told apart.
+    The larger of two bounds, from every way to split the set, on those of it that can all be told
+    apart (``core``). A tree with at most ``b`` branches at a node and one leaf for each of ``m``
+    functions is at least ``log_b m`` deep. And whatever is asked, let the answer be the one that
+    leaves the most: ``q`` then rules out ``r_q``, so the ``r_q`` of all queries that are asked must
+    sum to ``m - 1``.
     """
     count = core.bit_count()
     if count <= 1:
@@ -124,12 +117,8 @@ def lower_bound(ways: Sequence[tuple[int, Sequence[int]]], core: int) -> int:
     information, leaves = 0, 1
     while leaves < count:
         leaves, information = leaves * most, information + 1
-    ruled_out = sorted((count - max(parts) for parts in sizes), reverse=True)
-    adversary, left = 0, count - 1
-    for number in ruled_out:
-        if left <= 0:
-            break
-        left, adversary = left - number, adversary + 1
+    ruled_out = accumulate(sorted((count - max(parts) for parts in sizes), reverse=True))
+    adversary = next((n for n, out in enumerate(ruled_out, 1) if out >= count - 1), len(sizes))
     return max(information, adversary)
 
 

@@ -60,10 +60,9 @@ class Answers:
         values = check_table(table)
         close = []
         for column in values.T:
-            _, codes = np.unique(column, return_inverse=True)
-            codes = codes.reshape(-1)
-            masks = to_masks(codes == np.arange(codes.max() + 1)[:, None])
-            close.append([masks[code] for code in codes])
+            classes, codes = np.unique(column, return_inverse=True)
+            masks = to_masks(column == classes[:, None])
+            close.append([masks[code] for code in codes.reshape(-1)])
         return cls(close, values)
 
     def settled(self, candidates: int) -> bool:
@@ -124,24 +123,19 @@ class Answers:
 
     def apart(self, query: int) -> NDArray[np.bool_]:
         """Return which pairs ``i < j`` a query tells apart, in the order of ``triu_indices``."""
-        first, second = self._pairs
-        if self.table is not None:
-            column = self.table[:, query]
-            return np.asarray(column[first] != column[second])
         size = (self.functions + 7) // 8
         raw = b"".join(mask.to_bytes(size, "little") for mask in self.close[query])
         packed = np.frombuffer(raw, np.uint8).reshape(self.functions, size)
         alike = np.unpackbits(packed, axis=1, bitorder="little")
-        return np.asarray(alike[first, second] == 0)
-
-    @cached_property
-    def _pairs(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        first, second = np.triu_indices(self.functions, 1)
-        return first, second
+        return np.asarray(alike[self._pairs] == 0)
 
     @property
     def _limit(self) -> int:
         return max(SETS, self.functions)  # numbers on a line need one a function at most
+
+    @cached_property
+    def _pairs(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        return np.triu_indices(self.functions, 1)
 
 
 def check_table(table: ArrayLike) -> NDArray[Any]:
@@ -152,18 +146,18 @@ def check_table(table: ArrayLike) -> NDArray[Any]:
             "a table of functions is (functions, queries), a row for each function and a column "
             f"for each query, not of shape {values.shape}"
         )
-    if values.shape[0] == 0:
-        raise ValueError("the table holds no function: it needs at least one row")
-    if values.shape[1] == 0:
-        raise ValueError("the table holds no query: it needs at least one column")
+    if 0 in values.shape:
+        what, part = ("query", "column") if values.shape[0] else ("function", "row")
+        raise ValueError(f"the table holds no {what}: it needs at least one {part}")
     if values.dtype.kind not in "iub":
         raise ValueError(
             f"answers must be whole numbers, not {values.dtype}: number the answers there are, "
             "or use tell_apart for outputs of RNNs with a tolerance"
         )
-    _, which = np.unique(values, axis=0, return_inverse=True)
-    groups = [np.flatnonzero(which.reshape(-1) == g) for g in range(int(which.max()) + 1)]
-    equal = [group.tolist() for group in groups if len(group) > 1]
+    _, which, counts = np.unique(values, axis=0, return_inverse=True, return_counts=True)
+    equal = [
+        np.flatnonzero(which.reshape(-1) == row).tolist() for row in np.flatnonzero(counts > 1)
+    ]
     if equal:
         named = "; ".join(", ".join(map(str, group)) for group in equal[:5])
         raise ValueError(
@@ -192,11 +186,6 @@ def maximal(sets: Iterable[int]) -> list[int]:
 
 def alike_sets(close: Sequence[int], candidates: int, limit: int) -> tuple[list[int], bool, int]:
     """Return sets that contain every clique of a graph, none with all candidates if avoidable.
-
-    Args:
-        close: the neighbours of each function, itself included, as masks.
-        candidates: the functions to look at.
-        limit: of how many sets at most.
 
     Returns:
         The maximal cliques and true; or, beyond the limit, fewer and larger sets and false. And how

@@ -19,14 +19,8 @@ def point_functions(functions: int) -> NDArray[np.int8]:
 
     Fewest queries: interactive ``functions - 1``, non-interactive ``functions - 1``.
 
-    Args:
-        functions: ``|D|``, at least 2.
-
-    Returns:
-        ``(functions, functions - 1)`` of 0 and 1.
-
-    Raises:
-        ValueError: for fewer than 2 functions.
+    >>> point_functions(3).tolist()
+    [[0, 0], [1, 0], [0, 1]]
     """
     _at_least("functions", functions, 2)
     return np.eye(functions, functions - 1, -1, dtype=np.int8)
@@ -44,14 +38,10 @@ def path_functions(depth: int) -> NDArray[np.int8]:
     Fewest queries: interactive ``depth`` (which is ``log2 |D|``, the least for answers of two
     kinds), non-interactive ``2**depth - 1`` (which is ``|D| - 1``, the most): no gap is larger.
 
-    Args:
-        depth: of the tree, at least 1; ``|D| = 2**depth``.
+    The nodes are ordered level by level from the root.
 
-    Returns:
-        ``(2**depth, 2**depth - 1)`` of 0 and 1; the nodes level by level from the root.
-
-    Raises:
-        ValueError: for a depth below 1.
+    >>> path_functions(2).tolist()
+    [[0, 0, 0], [0, 1, 0], [1, 0, 0], [1, 0, 1]]
     """
     _at_least("depth", depth, 1)
     leaves = np.arange(2**depth)[:, None]
@@ -71,15 +61,8 @@ def all_functions(queries: int, answers: int = 2) -> NDArray[np.int64]:
     Fewest queries: interactive ``queries``, non-interactive ``queries`` (``log |D|`` to the base
     ``answers``; less than ``|D| - 1``, but for a single query with two answers).
 
-    Args:
-        queries: at least 1.
-        answers: at least 2; ``|D| = answers**queries``.
-
-    Returns:
-        ``(answers**queries, queries)`` of 0 to ``answers - 1``; row ``i`` is ``i`` in that base.
-
-    Raises:
-        ValueError: for fewer queries or answers.
+    >>> all_functions(2).tolist()
+    [[0, 0], [0, 1], [1, 0], [1, 1]]
     """
     _at_least("queries", queries, 1)
     _at_least("answers", answers, 2)

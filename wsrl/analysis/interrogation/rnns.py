@@ -99,17 +99,13 @@ class Interrogation:
         The size is at most that of the RNNs' answers: a larger one is no matter of rounding.
         """
         own = _outputs(self.weights[torch.tensor(rnns)], self.probes[probe][None])[:, 0]
-        if outputs.shape != own.shape[1:]:
+        if outputs.shape != own.shape[1:] or not outputs.isfinite().all():
             raise ValueError(
-                f"the black box must answer (T, O) = {tuple(own.shape[1:])} to probe {probe}, "
-                f"not {tuple(outputs.shape)}"
+                f"the black box must answer finite (T, O) = {tuple(own.shape[1:])} to probe "
+                f"{probe}, not {tuple(outputs.shape)} with {int((~outputs.isfinite()).sum())} "
+                "values that are not finite"
             )
-        if not outputs.isfinite().all():
-            raise ValueError(
-                f"to probe {probe} the black box answers values that are not finite, as none of "
-                "the RNNs does"
-            )
-        every = _comparable(torch.cat([outputs[None].to(own), own]), self.output_kind)
+        every = torch.cat([outputs[None].to(own), own])
         distances = _distances(every, self.output_kind)[0, 1:].tolist()
         size = min(float(outputs.abs().max()), float(own.abs().max()))
         return dict(zip(rnns, distances, strict=True)), size
@@ -121,8 +117,8 @@ class Interrogation:
             "probes": len(self.probes),
             "tolerance": self.tolerance,
             "output_kind": self.output_kind,
-            "alike": [list(pair) for pair in self.alike],
-            "groups": [list(group) for group in self.groups],
+            "alike": [*map(list, self.alike)],
+            "groups": [*map(list, self.groups)],
             "noninteractive": self.noninteractive.to_dict(),
             "interactive": self.interactive.to_dict(),
         }
@@ -170,16 +166,9 @@ def tell_apart(
     answers = Answers(close)
     pairs = [(i, j) for i, mask in enumerate(answers.never) for j in members(mask) if i < j]
     fixed = search_noninteractive(answers, budget)
-    return Interrogation(
-        weights,
-        probes,
-        tolerance,
-        output_kind,
-        search_interactive(answers, budget, fixed.queries),
-        fixed,
-        tuple(pairs),
-        _joined(pairs, len(weights)),
-    )
+    adaptive = search_interactive(answers, budget, fixed.queries)
+    alike = tuple(pairs), _joined(pairs, len(weights))
+    return Interrogation(weights, probes, tolerance, output_kind, adaptive, fixed, *alike)
 
 
 @torch.no_grad()
@@ -198,7 +187,7 @@ def answer_distances(
     per_step += spec.num_layers * spec.hidden_size * (spec.gates + 1)
     at_once = max(1, NUMBERS_AT_ONCE // (len(weights) * probes.shape[1] * per_step))
     for some in probes.split(at_once):
-        outputs = _comparable(_outputs(weights, some), output_kind)
+        outputs = _outputs(weights, some)
         for index in range(len(some)):
             yield _distances(outputs[:, index], output_kind).numpy()
 
@@ -214,17 +203,13 @@ def _outputs(weights: RNNWeights, probes: Tensor) -> Tensor:
     return outputs.cpu()
 
 
-def _comparable(outputs: Tensor, output_kind: str) -> Tensor:
-    return outputs.softmax(-1) if output_kind == "categorical" else outputs
-
-
 def _distances(outputs: Tensor, output_kind: str) -> Tensor:
     """Return ``(B, B)`` of outputs ``(B, T, O)`` to one probe."""
     if output_kind == "real":
         flat = outputs.flatten(1)
         return torch.cdist(flat, flat, p=torch.inf)
     result = outputs.new_zeros(len(outputs), len(outputs))
-    for step in outputs.unbind(1):
+    for step in outputs.softmax(-1).unbind(1):
         result = torch.maximum(result, torch.cdist(step, step, p=1.0) / 2)
     return result
 
@@ -247,14 +232,9 @@ def _check(weights: RNNWeights, probes: Tensor, tolerance: float, output_kind: s
             f"not {tuple(probes.shape)}"
         )
     if output_kind not in OUTPUT_KINDS:
-        raise ValueError(
-            f"output_kind must be {' or '.join(OUTPUT_KINDS)} (logits, or values), "
-            f"not {output_kind!r}"
-        )
+        known = " or ".join(OUTPUT_KINDS)
+        raise ValueError(f"output_kind must be {known} (logits, or values), not {output_kind!r}")
     if not tolerance >= 0:
         raise ValueError(f"tolerance must be at least 0, not {tolerance}")
     if output_kind == "categorical" and tolerance >= 1:
-        raise ValueError(
-            f"tolerance must be below 1, not {tolerance:g}: two distributions are never further "
-            "apart, so nothing would be told apart"
-        )
+        raise ValueError(f"tolerance must be below 1, as far as distributions are, not {tolerance}")

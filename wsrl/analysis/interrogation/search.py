@@ -18,21 +18,16 @@ WORK = 1_500_000
 
 
 @dataclass(frozen=True)
-class Interactive:
-    """What an interactive interrogator needs.
+class Bounds:
+    """How many queries an interrogator needs.
 
     Attributes:
-        lower: no strategy gets by with fewer queries in the worst case.
-        strategy: the best found.
+        lower: nobody gets by with fewer in the worst case.
+        upper: of what was found.
     """
 
     lower: int
-    strategy: Strategy
-
-    @property
-    def upper(self) -> int:
-        """Queries of the strategy in the worst case."""
-        return self.strategy.depth
+    upper: int
 
     @property
     def exact(self) -> bool:
@@ -41,36 +36,29 @@ class Interactive:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
-        bounds = {"lower": self.lower, "upper": self.upper, "exact": self.exact}
-        return {**bounds, "strategy": self.strategy.to_dict()}
+        return {"lower": self.lower, "upper": self.upper, "exact": self.exact}
 
 
 @dataclass(frozen=True)
-class Noninteractive:
-    """What a non-interactive interrogator needs.
+class Interactive(Bounds):
+    """What an interactive interrogator needs, and the best ``strategy`` found."""
 
-    Attributes:
-        lower: no smaller set of queries tells all functions apart.
-        queries: the smallest set found, ascending.
-    """
-
-    lower: int
-    queries: tuple[int, ...]
-
-    @property
-    def upper(self) -> int:
-        """How many queries there are in the set found."""
-        return len(self.queries)
-
-    @property
-    def exact(self) -> bool:
-        """Whether ``upper`` is the fewest there are."""
-        return self.lower == self.upper
+    strategy: Strategy
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
-        bounds = {"lower": self.lower, "upper": self.upper, "exact": self.exact}
-        return {**bounds, "queries": list(self.queries)}
+        return {**super().to_dict(), "strategy": self.strategy.to_dict()}
+
+
+@dataclass(frozen=True)
+class Noninteractive(Bounds):
+    """What a non-interactive interrogator needs: the smallest set of ``queries`` found."""
+
+    queries: tuple[int, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {**super().to_dict(), "queries": list(self.queries)}
 
 
 def interactive(table: ArrayLike, budget: int = BUDGET) -> Interactive:
@@ -135,26 +123,23 @@ def search_interactive(
 ) -> Interactive:
     """Do what ``interactive`` does, of answers that may be alike within a tolerance.
 
-    Args:
-        answers: of the functions.
-        budget: as of ``interactive``.
-        otherwise: queries that settle everything, to be asked whatever the answers where sets of
-            candidates overlap so much that a tree would be too large, or no better one is found.
+    ``otherwise`` are queries that settle everything, to be asked whatever the answers where sets of
+    candidates overlap so much that a tree would be too large, or no better one is found.
     """
     fixed = fixed_strategy(answers, range(answers.queries) if otherwise is None else otherwise)
     limit = None if answers.table is not None else WORK
     greedy = build_strategy(answers, lambda left: greedy_query(answers, left), limit)
     if greedy is None:
-        return Interactive(1, fixed)
-    search = AdaptiveSearch(answers, budget)
-    lower, best = (search.bound(), greedy) if budget == 0 else search.run(greedy)
-    return Interactive(lower, fixed if best.depth > fixed.depth else best)
+        return Interactive(1, fixed.depth, fixed)
+    lower, best = AdaptiveSearch(answers, budget).run(greedy)
+    best = fixed if best.depth > fixed.depth else best
+    return Interactive(lower, best.depth, best)
 
 
 def search_noninteractive(answers: Answers, budget: int) -> Noninteractive:
     """Do what ``noninteractive`` does, of answers that may be alike within a tolerance."""
     lower, queries = SeparatingSearch(answers, budget).run()
-    return Noninteractive(lower, tuple(queries))
+    return Noninteractive(lower, len(queries), tuple(queries))
 
 
 def _checked(budget: int) -> int:

@@ -6,7 +6,8 @@ that can be told apart: a set cover. Sets of pairs are bit masks.
 
 from __future__ import annotations
 
-from math import prod
+from itertools import accumulate
+from operator import mul
 
 import numpy as np
 
@@ -23,11 +24,7 @@ LOW = 2**4096 - 1
 
 
 def check_size(functions: int, queries: int) -> None:
-    """Check, before any work, that a search can hold which pairs each query tells apart.
-
-    Raises:
-        ValueError: where they are too many.
-    """
+    """Refuse, before any work, more pairs that queries tell apart than a search can hold."""
     pairs = functions * (functions - 1) // 2
     if pairs * queries > MOST_BITS:
         raise ValueError(
@@ -39,9 +36,7 @@ def check_size(functions: int, queries: int) -> None:
 class SeparatingSearch:
     """Set cover by greedy choice, and exactly by branch and bound.
 
-    Args:
-        answers: of the functions.
-        budget: how often the pairs that a query tells apart may be counted.
+    The budget says how often the pairs that a query tells apart may be counted.
     """
 
     def __init__(self, answers: Answers, budget: int) -> None:
@@ -56,7 +51,6 @@ class SeparatingSearch:
         self._masks = [to_masks(answers.apart(q)[order][None])[0] for q in range(answers.queries)]
         self._all = (1 << len(order)) - 1
         self._queries = _needed(self._masks)
-        self._reach = _reaches(answers, self._queries)
         self._work = 1 + len(self._queries) * (1 + len(order) // 2000) // 10
         self._forced = self._needed_by_some_pair()
         self._rest = self._all
@@ -77,7 +71,6 @@ class SeparatingSearch:
         """Return a lower bound and the smallest set found, ascending."""
         best, forced = self.greedy(), len(self._forced)
         lower = max(self._bound_by_reach(), forced + self._bound_by_pairs())
-        lower = max(lower, forced + self._bound_by_gains(len(best) - forced))
         while lower < len(best) <= DEEPEST and self.budget > 0:
             found = self._cover(self._rest, lower - forced)
             if found is not None:
@@ -113,16 +106,12 @@ class SeparatingSearch:
             once |= self._masks[query]
         return [query for query in self._queries if self._masks[query] & ~several]
 
-    def _bound_by_gains(self, most: int) -> int:
-        """Return how many queries the rest takes if no two told the same pair apart."""
-        gains = [(self._masks[query] & self._rest).bit_count() for query in self._queries]
-        total = np.cumsum([0, *sorted(gains, reverse=True)])
-        return min(most, int(np.searchsorted(total, self._rest.bit_count())))
-
     def _bound_by_reach(self) -> int:
         """Return how many queries have enough answers for all functions told apart."""
+        branching = sorted(map(self.answers.branching, self._queries), reverse=True)
+        reaches = accumulate(branching, mul, initial=1)
         count = self.answers.core.bit_count()
-        return next(size for size, reach in enumerate(self._reach) if reach >= count)
+        return next(size for size, reach in enumerate(reaches) if reach >= count)
 
     def _bound_by_pairs(self) -> int:
         """Return a number of pairs in the rest of which no query tells two apart."""
@@ -146,9 +135,3 @@ def _needed(masks: list[int]) -> list[int]:
         if all(low & ~other or mask & ~larger for other, larger in kept):
             kept.append((low, mask))
     return sorted(first[mask] for _, mask in kept)
-
-
-def _reaches(answers: Answers, queries: list[int]) -> list[int]:
-    """Return how many functions so many queries can tell apart by their answers, at most."""
-    branching = sorted((answers.branching(query) for query in queries), reverse=True)
-    return [prod(branching[:size]) for size in range(len(branching) + 1)]

@@ -12,12 +12,10 @@ from wsrl.analysis.interrogation.answers import Answers, members
 
 @dataclass(frozen=True)
 class Branch:
-    """Where an answer leads: to the node of that number.
+    """Where an answer leads: to a node, by its index in ``Strategy.nodes``.
 
-    Attributes:
-        answer: the answer; ``None`` where answers are compared within a tolerance, and the answers
-            of the functions at the node are meant.
-        node: its index in ``Strategy.nodes``.
+    The answer is ``None`` where answers are compared within a tolerance, and those of the functions
+    at the node are meant.
     """
 
     answer: int | None
@@ -51,7 +49,7 @@ class Strategy:
     @cached_property
     def depth(self) -> int:
         """The most queries it asks."""
-        return self._heights[0]
+        return max(self._longest.values())
 
     @cached_property
     def size(self) -> int:
@@ -111,10 +109,7 @@ class Strategy:
     ) -> str:
         """Return the tree to read, a line for each answer, indented by the queries before it.
 
-        Args:
-            query_name: what to call a query.
-            function_name: what to call a function.
-            lines: after so many the rest is left out, and said to be.
+        After so many lines the rest is left out, and said to be.
         """
         text: list[str] = []
         pending = [(0, 0, "")]
@@ -130,23 +125,14 @@ class Strategy:
         return "\n".join([*text, *(["..."] if pending else [])])
 
     @cached_property
-    def _heights(self) -> list[int]:
-        heights = [0] * len(self.nodes)
-        for index in reversed(range(len(self.nodes))):
-            below = [heights[branch.node] for branch in self.nodes[index].branches]
-            heights[index] = 1 + max(below) if below else 0
-        return heights
-
-    @cached_property
     def _longest(self) -> dict[int, int]:
         """The most queries asked of each function."""
         levels, longest = [0] * len(self.nodes), dict.fromkeys(self.nodes[0].functions, 0)
         for index, node in enumerate(self.nodes):
             for branch in node.branches:
                 levels[branch.node] = max(levels[branch.node], levels[index] + 1)
-            if node.query is None:
-                for function in node.functions:
-                    longest[function] = max(longest[function], levels[index])
+            for function in node.functions if node.query is None else ():
+                longest[function] = max(longest[function], levels[index])
         return longest
 
 
@@ -159,52 +145,37 @@ def _label(branch: Branch, strategy: Strategy) -> str:
 def build_strategy(
     answers: Answers, choose: Callable[[int], int], most_work: int | None = None
 ) -> Strategy | None:
-    """Follow a rule that says which query to ask of which candidates.
-
-    Args:
-        answers: of the functions.
-        choose: the query for a mask of candidates of which some can be told apart.
-        most_work: give up after so much ``work`` of the answers.
+    """Follow a rule that says which query to ask of a mask of candidates.
 
     Returns:
-        The strategy, or ``None`` where that was given up.
+        The strategy, or ``None`` where it would take more ``work`` of the answers.
     """
-    order = _candidates(answers, choose, most_work)
-    if order is None:
-        return None
-    # Larger sets first: a part is smaller than what it is a part of, so children follow parents.
-    ranked = sorted(order, key=lambda mask: (-mask.bit_count(), mask))
-    number = {mask: index for index, mask in enumerate(ranked)}
-    nodes = []
-    for mask in ranked:
-        query, parts = order[mask]
-        branches: tuple[Branch, ...] = ()
-        if query is not None:
-            branches = tuple(Branch(answers.answer(part, query), number[part]) for part in parts)
-        nodes.append(Node(tuple(members(mask)), query, branches))
-    return Strategy(tuple(nodes))
-
-
-def _candidates(
-    answers: Answers, choose: Callable[[int], int], most_work: int | None
-) -> dict[int, tuple[int | None, list[int]]] | None:
-    """Return every set of candidates that is reached, with its query and the parts after it."""
     pending, before = [answers.everyone], answers.work
-    found: dict[int, tuple[int | None, list[int]]] = {}
+    order: dict[int, tuple[int | None, list[int]]] = {}
     while pending:
         mask = pending.pop()
-        if mask in found:
+        if mask in order:
             continue
         if answers.settled(mask):
-            found[mask] = (None, [])
+            order[mask] = (None, [])
             continue
         if most_work is not None and answers.work - before > most_work:
             return None
         query = choose(mask)
         parts = answers.parts(mask, query)
-        found[mask] = (query, parts)
+        order[mask] = (query, parts)
         pending += parts
-    return found
+    # Larger sets first: a part is smaller than what it is a part of, so children follow parents.
+    ranked = sorted(order, key=lambda mask: (-mask.bit_count(), mask))
+    number = {mask: index for index, mask in enumerate(ranked)}
+    nodes = []
+    for mask in ranked:
+        asked, parts = order[mask]
+        branches: tuple[Branch, ...] = ()
+        if asked is not None:
+            branches = tuple(Branch(answers.answer(part, asked), number[part]) for part in parts)
+        nodes.append(Node(tuple(members(mask)), asked, branches))
+    return Strategy(tuple(nodes))
 
 
 def fixed_strategy(answers: Answers, queries: Sequence[int]) -> Strategy:

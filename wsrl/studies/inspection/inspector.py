@@ -7,19 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from wsrl.analysis.neighbours import nearest
 from wsrl.problems import Target
 from wsrl.rnn import RNNWeights
-from wsrl.studies.inspection.readers import (
-    Array,
-    Guesser,
-    HeadGuesser,
-    NeighbourGuesser,
-    PropertyReader,
-)
+from wsrl.studies.inspection.readers import Array, PropertyReader, by_head, by_neighbours
 from wsrl.studies.inspection.records import Inspection, Neighbour, Property, Skill
 from wsrl.studies.inspection.reference import (
     Reference,
@@ -47,25 +42,10 @@ COVERAGE = 0.9
 
 
 class Inspector:
-    """An encoder with its emulator, its zoo and the heads that read it.
+    """An encoder with its emulator, its zoo and the heads that read it; see ``inspect_rnn``.
 
-    Reads all settings at once; the zoo's RNNs are measured when the first RNN is inspected, and
-    the measures kept beside the checkpoint.
-
-    Args:
-        ckpt: the folder of an emulation run (its best checkpoint) or a checkpoint.
-        zoo: the zoo's folder, where it is not the one that the run was trained on, or moved.
-        predict: prediction runs, or their checkpoints; those beside the encoder's run are found.
-            A property that none of them predicts is read off the nearest RNNs.
-        neighbours: how many of the nearest RNNs are named, and read.
-        coverage: of the intervals.
-        say: told when the zoo's RNNs are measured.
-        cell: of the RNNs to inspect; needed for state dicts of an ``nn.RNN``, which do not say
-            whether it is ``tanh``.
-
-    Raises:
-        ValueError: for a run that is none of an emulation, a zoo that is not there or one of other
-            RNNs, or a prediction run of another encoder.
+    Reads all settings at once; the zoo's RNNs are measured when the first RNN is inspected, of
+    which ``say`` is told, and the measures kept beside the checkpoint.
     """
 
     def __init__(
@@ -95,29 +75,16 @@ class Inspector:
 
     @torch.no_grad()
     def inspect(self, rnn: OwnRNN) -> Inspection:
-        """Inspect one RNN.
-
-        Args:
-            rnn: a file (``.safetensors``, ``.pt``, ``.pth``), a state dict, a module with one
-                ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` and one ``nn.Linear``, or weights
-                ``(1, N)``.
-
-        Raises:
-            ValueError: for what is no RNN, one of another spec than the zoo's, or one with weights
-                that nothing can be computed with.
-        """
+        """Inspect one RNN."""
         weights, source = read_rnn(rnn, self.spec, self.checkpoint, self._cell)
         embedding = self.module.embed(weights)
         reference = self.reference  # first: an encoder that embeds none of the zoo's is no use
         if not bool(embedding.isfinite().all()):
-            raise ValueError(
-                f"{source or 'the RNN'} has weights so large that its embedding is nan"
-            )
+            raise ValueError(f"{source or 'the RNN'} has weights so large: its embedding is nan")
         point = as_points(embedding)
         neighbours = self._find_neighbours(point)
         properties = [reader.read(point, self._coverage) for reader in self._readers]
         imitation = imitate(self.module, self.problem, weights, embedding, reference)
-        held_out = self.data.rows("validation")
         return Inspection(
             source=source,
             checkpoint=str(self.checkpoint.resolve()),
@@ -128,7 +95,7 @@ class Inspector:
             neighbours=tuple(neighbours),
             imitation=imitation,
             skill=self._find_skill(weights, point, properties),
-            fit=judge(weights, neighbours[0].distance, imitation, reference, held_out),
+            fit=judge(weights, neighbours[0].distance, imitation, reference, self.data),
             coverage=self._coverage,
         )
 
@@ -150,13 +117,10 @@ class Inspector:
         }
 
     @cached_property
-    def _split(self) -> list[str]:
-        """The split that each of the zoo's RNNs is in."""
-        splits = [""] * len(self.zoo)
-        for name in self.data.eval_splits("predict"):
-            for row in self.data.rows(name).tolist():
-                splits[row] = name
-        return splits
+    def _split(self) -> dict[int, str]:
+        """The split that each row of the zoo is in."""
+        names = self.data.eval_splits("predict")
+        return {row: name for name in names for row in self.data.rows(name).tolist()}
 
     @cached_property
     def _readers(self) -> list[PropertyReader]:
@@ -169,20 +133,18 @@ class Inspector:
         return [self._make_reader(name, self.targets[name], heads.get(name)) for name in names]
 
     def _make_reader(self, name: str, target: Target, head: Head | None) -> PropertyReader:
-        truth = target.of(self._columns).double().numpy()
-        run = self._columns["run"].numpy()
-        guesser: Guesser
+        truth, run = target.of(self._columns).double().numpy(), self._columns["run"].numpy()
         if head is None:
-            kind = make_target(target.to_dict())
-            guesser = NeighbourGuesser(kind, truth, self._points, run, self._neighbours)
+            kind, source = make_target(target.to_dict()), "neighbours"
+            guess = by_neighbours(kind, truth, self._points, run, self._neighbours)
             rows = held_out_rows(self.data)
         else:
-            kind = head.module.kind
-            guesser = HeadGuesser(head.module, str(head.path))
+            kind, source, guess = head.module.kind, str(head.path), by_head(head.module)
             rows = held_out_rows(open_data(head.record, self.zoo.path), self.data)
-        held_out = guesser(self._points[rows], run[rows])
+        rows = rows[np.isfinite(truth[rows]).all(1)]
+        held_out = guess(self._points[rows], run[rows])
         spell = self._speller(target)
-        return PropertyReader(name, target, kind, guesser, held_out, truth[rows], spell)
+        return PropertyReader(name, target, kind, source, guess, held_out, truth[rows], spell)
 
     def _speller(self, target: Target) -> Callable[[Sequence[float]], str] | None:
         """Return what names a target's values, where they say all of a task that differs at all."""
@@ -194,24 +156,24 @@ class Inspector:
         return lambda values: self.problem.task_name([*before.tolist(), *values])
 
     def _find_neighbours(self, point: Array) -> list[Neighbour]:
-        distances, rows = nearest(self._points, point, self._neighbours)
-        found = []
-        for distance, row in zip(distances[0].tolist(), rows[0].tolist(), strict=True):
-            task = self._columns["task"][row].tolist()
-            found.append(
-                Neighbour(
-                    row=row,
-                    run=int(self._columns["run"][row]),
-                    step=int(self._columns["step"][row]),
-                    split=self._split[row],
-                    task=tuple(task),
-                    name=self.problem.task_name(task),
-                    performance=float(self._columns["performance"][row]),
-                    distance=distance,
-                    cosine=1 - distance**2 / 2,
-                )
+        (distances,), (rows,) = nearest(self._points, point, self._neighbours)
+        columns = {name: self._columns[name][rows].tolist() for name in ("run", "step", "task")}
+        performances = self._columns["performance"][rows].double().tolist()
+        facts = zip(rows.tolist(), *columns.values(), performances, distances.tolist(), strict=True)
+        return [
+            Neighbour(
+                row,
+                run,
+                step,
+                self._split.get(row, ""),
+                tuple(task),
+                self.problem.task_name(task),
+                performance,
+                distance,
+                cosine=1 - distance**2 / 2,
             )
-        return found
+            for row, run, step, task, performance, distance in facts
+        ]
 
     def _find_skill(
         self, weights: RNNWeights, point: Array, properties: Sequence[Property]
@@ -245,15 +207,20 @@ def inspect_rnn(
     """Say what an encoder trained on a zoo sees in one RNN; ``wsrl inspect`` from Python.
 
     Args:
-        rnn: as of ``Inspector.inspect``.
-        ckpt: as of ``Inspector``, like all that follows.
-        zoo: the zoo's folder, where it moved.
-        predict: prediction runs.
+        rnn: a file (``.safetensors``, ``.pt``, ``.pth``), a state dict, a module with one
+            ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` and one ``nn.Linear``, or weights ``(1, N)``.
+        ckpt: the folder of an emulation run (its best checkpoint) or a checkpoint.
+        zoo: the zoo's folder, where it is not the one that the run was trained on, or moved.
+        predict: prediction runs, or their checkpoints; those beside the encoder's run are found.
+            A property that none of them predicts is read off the nearest RNNs.
         neighbours: how many of the nearest RNNs are named, and read.
         coverage: of the intervals.
-        cell: of the RNN, where its state dict does not tell.
+        cell: of the RNN; needed for the state dict of an ``nn.RNN``, which does not say whether
+            it is ``tanh``.
 
     Raises:
-        ValueError: for an RNN, a run or a zoo that do not fit together.
+        ValueError: for a run that is none of an emulation, a zoo that is not there or one of other
+            RNNs, a prediction run of another encoder, what is no RNN, one of another spec than the
+            zoo's, or one with weights that nothing can be computed with.
     """
     return Inspector(ckpt, zoo, predict, neighbours, coverage, cell=cell).inspect(rnn)

@@ -27,40 +27,32 @@ class Property:
         kind: ``classes``, ``real`` or ``angle`` (degrees).
         values: one for each part: the class's value or name, or the number.
         text: the values to read.
+        source: ``neighbours``, or the checkpoint of the prediction run.
         low: of numbers, the lower ends of the intervals; minus infinity where validation has too
             few RNNs to say, or training saw them too.
         high: the upper ends. Of an angle both may lie outside of [0, 360).
         probabilities: of classes, for each part the share of validation RNNs that were right at
             such a confidence; NaN where there are none.
         exact: the same for all parts at once.
-        source: ``neighbours``, or the checkpoint of the prediction run.
     """
 
     name: str
     kind: str
     values: tuple[float | str, ...]
     text: str
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    probabilities: tuple[float, ...]
-    exact: float | None
     source: str
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    probabilities: tuple[float, ...] = ()
+    exact: float | None = None
 
 
 @dataclass(frozen=True)
 class Neighbour:
     """An RNN of the zoo: where it is in the zoo, what it is, and how near it lies.
 
-    Attributes:
-        row: its row in the zoo.
-        run: the training run it is a snapshot of.
-        step: the training step.
-        split: the split of the encoder's run that it was in.
-        task: what it was trained on, as the zoo holds it.
-        name: the task to read.
-        performance: its own; NaN where it is not known.
-        distance: Euclidean, of the embeddings of unit norm.
-        cosine: of the same.
+    ``split`` is the one of the encoder's run, ``name`` the task to read; ``performance`` is NaN
+    where it is not known. ``distance`` is Euclidean, of the embeddings of unit norm.
     """
 
     row: int
@@ -76,12 +68,10 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Imitation:
-    """How far the emulator is from the RNN, beside validation RNNs.
+    """How far the emulator is from the RNN, on average over steps, beside validation RNNs.
 
-    Attributes:
-        metric: what is measured, a mean over sequences and steps.
-        zoo: on sequences of the zoo, the same for all RNNs.
-        own: on sequences that each RNN wrote itself; ``None`` where RNNs do not write.
+    On sequences of the ``zoo``, the same for all RNNs, and on those that each RNN wrote itself
+    (``own``; ``None`` where RNNs do not write).
     """
 
     metric: str
@@ -174,11 +164,10 @@ class Inspection:
 
 def render(found: Inspection) -> str:
     """Return an inspection as lines of text."""
-    spec = RNNSpec(**found.spec)
     imitation, fit = found.imitation, found.fit
     metric = imitation.metric.replace("_", " ")
     lines = {
-        "RNN": f"{found.source or 'from memory'} ({spec})",
+        "RNN": f"{found.source or 'from memory'} ({RNNSpec(**found.spec)})",
         "performs": found.skill.text,
         **{each.name: _property(each, found.coverage) for each in found.properties},
         f"imitation, {metric}": _placed(imitation.zoo) + " on the zoo's sequences",
@@ -193,21 +182,17 @@ def render(found: Inspection) -> str:
     if fit.reasons:
         lines["because"] = "; ".join(fit.reasons)
     lines["embedding"] = " ".join(f"{value:.3f}" for value in found.embedding)
-    header = ["row", "run", "step", "split", "performance", "distance", "cosine", "task"]
-    rows = [
-        [
-            str(each.row),
-            str(each.run),
-            str(each.step),
-            each.split,
-            "-" if math.isnan(each.performance) else f"{each.performance:.3f}",
-            f"{each.distance:.3f}",
-            f"{each.cosine:.3f}",
-            each.name,
-        ]
-        for each in found.neighbours
-    ]
+    names = ["row", "run", "step", "split", "performance", "distance", "cosine", "name"]
+    rows = [[cell(getattr(each, name)) for name in names] for each in found.neighbours]
+    header = [*names[:-1], "task"]
     return f"{listed(lines)}\n\nNearest RNNs of {found.zoo}:\n{aligned(header, rows)}"
+
+
+def cell(value: Any) -> str:
+    """Return a value for a table to read."""
+    if value is None or value != value:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _property(found: Property, coverage: float) -> str:
@@ -216,10 +201,9 @@ def _property(found: Property, coverage: float) -> str:
         return f"{found.text} at {coverage:.0%}{source}"
     if math.isnan(found.exact):
         return f"{found.text}, how often right no RNN held out tells{source}"
-    if len(found.probabilities) == 1:
-        return f"{found.text}, right {found.probabilities[0]:.0%} of the time{source}"
     parts = ", ".join(f"{share:.0%}" for share in found.probabilities)
-    return f"{found.text}, right {found.exact:.0%} of the time (its parts {parts}){source}"
+    each = f" (its parts {parts})" if len(found.probabilities) > 1 else ""
+    return f"{found.text}, right {found.exact:.0%} of the time{each}{source}"
 
 
 def _placed(found: Placement) -> str:

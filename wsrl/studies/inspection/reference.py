@@ -76,12 +76,6 @@ def load_reference(
 ) -> Reference:
     """Return the measures of a zoo: those that are kept, where they are of this very checkpoint.
 
-    Args:
-        checkpoint: the encoder's.
-        module: what is in it.
-        data: the zoo and its splits.
-        say: told when work begins.
-
     Raises:
         ZooError: for a damaged zoo.
         ValueError: where the encoder gives no finite embedding, as after training that diverged.
@@ -108,10 +102,9 @@ def load_reference(
             f"the encoder in {checkpoint} gives no finite embedding of the zoo's RNNs, as after "
             "training that diverged"
         )
-    tensors = vars(reference)
     remove_leftovers(path.parent, path.name)
     with contextlib.suppress(OSError):
-        write_tensors(path, tensors, key | {"sha256": digest(tensors, key)})
+        write_tensors(path, vars(reference), key | {"sha256": digest(vars(reference), key)})
     return reference
 
 
@@ -127,15 +120,16 @@ def measure(module: EmulationModule, data: ZooDataModule) -> Reference:
     embedding = torch.cat(embeddings)
     run = zoo.read("run").numpy()
     apart, _ = nearest(as_points(embedding), as_points(embedding[rows]), 1, run, run[rows])
-    chosen = chosen_rows(rows, IMITATED)
-    probes = _draw_probes(data)
+    # One stored sequence from each of some training RNNs.
+    probes = _stored(data, chosen_rows(data.rows("train"), SEQUENCES), 1)[0][:, 0]
     on_zoo, on_own = [], []
-    for part in chosen.split(_BATCH):
+    for part in chosen_rows(rows, IMITATED).split(_BATCH):
         weights = RNNWeights(zoo.read("weights", part), zoo.spec)
         shared = probes.expand(len(part), *probes.shape)
         answers, _ = run_population(weights, shared)
         on_zoo.append(imitation_error(module, embedding[part], shared, answers))
-        on_own.append(_imitate_stored(module, data, embedding, part))
+        stored = _stored(data, part, min(SEQUENCES, zoo.sequences_stored))
+        on_own.append(imitation_error(module, embedding[part], *stored))
     return Reference(
         embedding=embedding,
         sizes=torch.cat(sizes),
@@ -158,12 +152,6 @@ def imitation_error(
     """Return how far the emulator is from ``B`` RNNs on ``inputs (B, S, T, I)``: ``(B,)``.
 
     It is measured by the loss that checkpoints are chosen by.
-
-    Args:
-        module: with the emulator.
-        embedding: ``(B, D)``, of the RNNs.
-        inputs: what they read.
-        answers: what they answered, ``(B, S, T, O)``.
     """
     metric = get_loss(EMULATION_METRICS[module.output_kind][0], module.output_kind)
     return metric(module.emulate(embedding, inputs), answers).mean((1, 2))
@@ -176,15 +164,7 @@ def imitate(
     embedding: Tensor,
     reference: Reference,
 ) -> Imitation:
-    """Compare the emulator with one RNN, on the zoo's sequences and on those that it writes.
-
-    Args:
-        module: with the emulator.
-        problem: knows whether RNNs write sequences.
-        weights: the RNN, ``(1, N)``.
-        embedding: its own, ``(1, D)``.
-        reference: of the zoo.
-    """
+    """Compare the emulator with one RNN, on the zoo's sequences and on those that it writes."""
 
     def error(inputs: Tensor) -> float:
         answers, _ = run_population(weights, inputs)
@@ -207,7 +187,7 @@ def judge(
     nearest_of_zoo: float,
     imitation: Imitation,
     reference: Reference,
-    held_out: NDArray[np.int64],
+    data: ZooDataModule,
 ) -> Fit:
     """Judge one RNN by its place among the zoo's, the sizes of its weights and its imitation.
 
@@ -216,8 +196,9 @@ def judge(
         nearest_of_zoo: the distance to its nearest RNN of the zoo.
         imitation: by the emulator.
         reference: of the zoo.
-        held_out: rows of the validation RNNs.
+        data: says which of its RNNs validate.
     """
+    held_out = data.rows("validation")
     distance = Placement.among(nearest_of_zoo, reference.distance)
     sizes = reference.sizes
     mean, spread = sizes.mean(0), sizes.std(0).clamp(min=1e-6)
@@ -225,16 +206,15 @@ def judge(
     theirs = ((sizes[torch.from_numpy(held_out)] - mean) / spread).abs().amax(1)
     size = Placement.among(float(deviations.abs().max()), theirs)
     names = [tensor.name for tensor in weights.spec.tensors]
-    reasons = []
-    if distance.extreme:
-        reasons.append("its embedding is further from all RNNs of the zoo than theirs are")
-    if size.extreme:
-        largest = names[int(deviations.abs().argmax())]
-        reasons.append(f"its weights are of another size than the zoo's, {largest} most of all")
-    if imitation.zoo.extreme:
-        reasons.append("the emulator imitates it worse than the zoo's on the zoo's sequences")
-    if imitation.own is not None and imitation.own.extreme:
-        reasons.append("the emulator imitates it worse than the zoo's on its own sequences")
+    largest = names[int(deviations.abs().argmax())]
+    worse = "the emulator imitates it worse than the zoo's on"
+    placements = {
+        "its embedding is further from all RNNs of the zoo than theirs are": distance,
+        f"its weights are of another size than the zoo's, {largest} most of all": size,
+        f"{worse} the zoo's sequences": imitation.zoo,
+        f"{worse} its own sequences": imitation.own,
+    }
+    reasons = [why for why, place in placements.items() if place is not None and place.extreme]
     return Fit(
         verdict="outside" if reasons else "within" if len(held_out) >= FEWEST else "unknown",
         reasons=tuple(reasons),
@@ -249,23 +229,11 @@ def as_points(embedding: Tensor) -> NDArray[np.float64]:
     return embedding.double().numpy()
 
 
-def _draw_probes(data: ZooDataModule) -> Tensor:
-    """Draw one stored sequence from each of some training RNNs: inputs ``(SEQUENCES, T, I)``."""
-    rows = chosen_rows(data.rows("train"), SEQUENCES)
-    picks = fixed_picks(data.hparams["seed"], rows.numpy(), data.zoo.sequences_stored, 1)
-    sequences, _ = data.zoo.read_sequences(rows, picks)
-    return data.problem.encode(sequences)[:, 0]
-
-
-def _imitate_stored(
-    module: EmulationModule, data: ZooDataModule, embedding: Tensor, rows: Tensor
-) -> Tensor:
-    zoo = data.zoo
-    count = min(SEQUENCES, zoo.sequences_stored)
-    picks = fixed_picks(data.hparams["seed"], rows.numpy(), zoo.sequences_stored, count)
-    sequences, outputs = zoo.read_sequences(rows, picks)
-    inputs = data.problem.encode(sequences)
-    return imitation_error(module, embedding[rows], inputs, outputs.float())
+def _stored(data: ZooDataModule, rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Draw sequences stored with RNNs: inputs ``(B, count, T, I)`` and outputs."""
+    picks = fixed_picks(data.hparams["seed"], rows.numpy(), data.zoo.sequences_stored, count)
+    sequences, outputs = data.zoo.read_sequences(rows, picks)
+    return data.problem.encode(sequences), outputs.float()
 
 
 def _identity(zoo: Zoo) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -18,8 +17,7 @@ from wsrl.tasks.targets import make_target
 from wsrl.zoos.packing.models import SUFFIXES, model_files
 
 
-@dataclass(frozen=True)
-class Hit:
+class Hit(NamedTuple):
     """One RNN of a search.
 
     Attributes:
@@ -52,15 +50,8 @@ class Hit:
         }
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """A property that is looked for.
-
-    Attributes:
-        target: what it is.
-        name: of the target.
-        values: ``parts`` of them: numbers, or the names of classes.
-    """
+class Wanted(NamedTuple):
+    """A property that is looked for, and its values: numbers, or the names of classes."""
 
     target: Target
     name: str
@@ -68,11 +59,7 @@ class Wanted:
 
     @classmethod
     def read(cls, targets: dict[str, Target], name: str, words: Sequence[str]) -> Wanted:
-        """Read what a command line asks for.
-
-        Raises:
-            ValueError: for a target that there is not, or values that it does not have.
-        """
+        """Read what a command line asks for, and check it against the targets."""
         if name not in targets:
             raise ValueError(f"no target {name!r}; the zoo has {', '.join(targets)}")
         target = targets[name]
@@ -116,8 +103,7 @@ def search(
     """
     _ = inspector.reference  # what is wrong with it is one error, not one for each file
     example = None if like is None else inspector.inspect(like)
-    hits, skipped = [], []
-    minutes = Minutes()
+    hits, skipped, minutes = [], [], Minutes()
     for done, file in enumerate(files):
         if minutes.passed():
             say(f"{done} of {len(files)} RNNs inspected")
@@ -137,11 +123,7 @@ def search(
 
 
 def find_files(given: Iterable[str | Path]) -> list[Path]:
-    """Return files as they are given, and of folders all that may be RNNs (``model_files``).
-
-    Raises:
-        ValueError: for a path where nothing is, or where there are none at all.
-    """
+    """Return files as they are given, and of folders all that may be RNNs (``model_files``)."""
     files: dict[Path, None] = {}
     for path in map(Path, given):
         if path.is_dir():

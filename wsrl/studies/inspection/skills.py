@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -22,17 +24,11 @@ _AT_ONCE = 64
 
 
 @torch.no_grad()
-def find_skill(problem: Problem, weights: RNNWeights, tasks: Tensor, seed: int = 0) -> Skill:
+def find_skill(problem: Problem, weights: RNNWeights, tasks: Tensor) -> Skill:
     """Let one RNN run freely and score it on candidate tasks.
 
-    All are tried on a few sequences; the best of them on many others, beside RNNs of random
-    weights: the empty string, say, is in a language, and nobody needs training to write that.
-
-    Args:
-        problem: scores.
-        weights: the RNN, ``(1, N)``.
-        tasks: ``(C, K)``, the candidates.
-        seed: of what is drawn.
+    All ``(C, K)`` are tried on a few sequences; the best of them on many others, beside RNNs of
+    random weights: the empty string, say, is in a language, and nobody needs training to write it.
     """
     if not problem.scores_clones:
         return Skill(None, "not measured: the zoo's problem does not say what its tasks are")
@@ -40,10 +36,10 @@ def find_skill(problem: Problem, weights: RNNWeights, tasks: Tensor, seed: int =
         problem.prepare()
     except (ValueError, OSError) as error:
         return Skill(None, f"not measured: {error}")
-    screened = score_models(problem, _copies(weights, len(tasks)), tasks, _SCREENED, seed)
+    screened = score_models(problem, _copies(weights, len(tasks)), tasks, _SCREENED, 0)
     finalists = tasks[screened.argsort(descending=True, stable=True)[:_FINALISTS]]
-    scores = score_models(problem, _copies(weights, len(finalists)), finalists, _FINAL, seed + 1)
-    chances = _chances(problem, weights.spec, finalists, seed + 2)
+    scores = score_models(problem, _copies(weights, len(finalists)), finalists, _FINAL, 1)
+    chances = _chances(problem, weights.spec, finalists, 2)
     above = (scores - chances) / (1 - chances).clamp(min=1e-6)
     best = int(above.argmax())
     task, score = tuple(finalists[best].tolist()), float(scores[best])
@@ -56,15 +52,8 @@ def find_skill(problem: Problem, weights: RNNWeights, tasks: Tensor, seed: int =
             f"{problem.task_name(task)}: score {score:.2f}, where untrained RNNs reach "
             f"{float(chances[best]):.2f}"
         )
-    return Skill(
-        performs,
-        text,
-        task,
-        problem.task_name(task),
-        score,
-        float(chances[best]),
-        len(tasks),
-    )
+    chance = float(chances[best])
+    return Skill(performs, text, task, problem.task_name(task), score, chance, len(tasks))
 
 
 def score_models(
@@ -76,29 +65,22 @@ def score_models(
     """
     scores = []
     for part, own in zip(tasks.split(_AT_ONCE), weights.flat.split(_AT_ONCE), strict=True):
-        population = PreparedPopulation(RNNWeights(own, weights.spec))
-
-        def run(
-            inputs: Tensor, state: State | None, models: PreparedPopulation = population
-        ) -> tuple[Tensor, State]:
-            return models(inputs.to(models.weights.flat.dtype), state)
-
+        models = PreparedPopulation(RNNWeights(own, weights.spec))
         generators = [torch.Generator().manual_seed(seed) for _ in range(len(part))]
-        scores.append(problem.clone_scores(run, part, samples, generators).double())
-    return torch.cat(scores).nan_to_num(nan=0.0)
+        scores.append(problem.clone_scores(partial(_run, models), part, samples, generators))
+    return torch.cat(scores).double().nan_to_num(nan=0.0)
 
 
-def untrained_rnns(spec: RNNSpec, count: int, seed: int) -> RNNWeights:
-    """Draw RNNs as ``torch.nn`` initialises them: uniform within ``1 / sqrt(H)``."""
-    generator = torch.Generator().manual_seed(seed)
-    flat = 2 * torch.rand(count, spec.num_parameters, generator=generator) - 1
-    return RNNWeights(flat / spec.hidden_size**0.5, spec)
+def _run(models: PreparedPopulation, inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
+    return models(inputs.to(models.weights.flat.dtype), state)
 
 
 def _chances(problem: Problem, spec: RNNSpec, tasks: Tensor, seed: int) -> Tensor:
-    """Return the best score of some untrained RNNs on each task, ``(C,)``."""
-    untrained = untrained_rnns(spec, _UNTRAINED, seed)
-    every = RNNWeights(untrained.flat.repeat_interleave(len(tasks), 0), spec)
+    """Return the best score on each task ``(C,)`` of RNNs as ``torch.nn`` initialises them."""
+    generator = torch.Generator().manual_seed(seed)
+    flat = 2 * torch.rand(_UNTRAINED, spec.num_parameters, generator=generator) - 1
+    untrained = flat / spec.hidden_size**0.5  # uniform within 1 / sqrt(H)
+    every = RNNWeights(untrained.repeat_interleave(len(tasks), 0), spec)
     scores = score_models(problem, every, tasks.repeat(_UNTRAINED, 1), _SCREENED, seed)
     return scores.view(_UNTRAINED, len(tasks)).amax(0)
 

@@ -63,11 +63,7 @@ def read_run(task: type[_Task], checkpoint: Path) -> tuple[CheckpointRecord, _Ta
 
 
 def open_data(record: CheckpointRecord, zoo: str | Path | None = None) -> ZooDataModule:
-    """Open the zoo that a run was trained on, split as it was then.
-
-    Args:
-        record: of the run.
-        zoo: where the zoo is now, if it is not where it was.
+    """Open the zoo that a run was trained on, maybe at another place, split as it was then.
 
     Raises:
         ValueError: where it is not there, or is one of other RNNs.
@@ -98,13 +94,7 @@ def held_out_rows(data: ZooDataModule, *others: ZooDataModule) -> NDArray[np.int
 def read_rnn(
     rnn: OwnRNN, spec: RNNSpec, trained: Path, cell: str | None = None
 ) -> tuple[RNNWeights, str | None]:
-    """Read one RNN and check that an encoder can read it.
-
-    Args:
-        rnn: the RNN.
-        spec: what the encoder was trained on.
-        trained: the encoder's checkpoint, for the message.
-        cell: needed for the state dict of an ``nn.RNN``, which does not say whether it is ``tanh``.
+    """Read one RNN and check that the encoder of a checkpoint can read it.
 
     Returns:
         The weights ``(1, N)``, float32 on the CPU, and the name of the file.
@@ -114,12 +104,7 @@ def read_rnn(
             finite.
     """
     name = str(rnn) if isinstance(rnn, str | Path) else None
-    if isinstance(rnn, RNNWeights):
-        weights = rnn
-    elif isinstance(rnn, str | Path):
-        weights = read_model(Path(rnn), cell)
-    else:
-        weights = as_weights(rnn, cell)
+    weights = read_model(Path(rnn), cell) if isinstance(rnn, str | Path) else as_weights(rnn, cell)
     called = name or "the RNN"
     if weights.spec != spec:
         here, there = weights.spec.to_dict(), spec.to_dict()
@@ -130,8 +115,6 @@ def read_rnn(
             f"{called} is ({weights.spec}), but the encoder in {trained} was trained on ({spec}): "
             f"{'; '.join(differ)}"
         )
-    if len(weights) != 1:
-        raise ValueError(f"one RNN is inspected at a time, not {len(weights)}")
     weights = weights.to("cpu", torch.float32)
     if not bool(weights.flat.isfinite().all()):
         raise ValueError(f"{called} has weights that are not finite")
@@ -149,9 +132,8 @@ class Head(NamedTuple):
 def find_heads(
     given: Sequence[str | Path], checkpoint: Path, encoder: Encoder, targets: dict[str, Target]
 ) -> list[Head]:
-    """Read the prediction runs that are given, and find those beside the encoder's run.
+    """Read the prediction runs that are given, and find those in folders beside the encoder's run.
 
-    Those found are runs in folders beside it, trained on its encoder as it is in the checkpoint.
     One that is given counts more, and else the first by name.
 
     Raises:
@@ -198,8 +180,6 @@ def _read_head(path: Path, encoder: Encoder, of: Path, targets: dict[str, Target
 def _equal(one: Encoder, other: Encoder) -> bool:
     """Whether two encoders are the same function: options and weights."""
     mine, theirs = one.state_dict(), other.state_dict()
-    return (
-        one.config() == other.config()
-        and mine.keys() == theirs.keys()
-        and all(torch.equal(mine[name], theirs[name]) for name in mine)
-    )
+    if one.config() != other.config() or mine.keys() != theirs.keys():
+        return False
+    return all(torch.equal(value, theirs[name]) for name, value in mine.items())

@@ -7,6 +7,7 @@ interrupted, the checkpoint says that it has just begun.
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -91,7 +92,8 @@ class LastCheckpoint(Checkpoint):
 
     It saves after every validation, at the end of training, and between two steps when some minutes
     have passed, when an epoch ended, and when any process was told to stop. It must be the last of
-    the callbacks, so that it saves what the others kept.
+    the callbacks, so that it saves what the others kept. Lightning logs a step after its callbacks:
+    a checkpoint lies beside ``last.ckpt`` until that is done, and then replaces it.
 
     Args:
         path: the file; ``None`` to end when told to without saving.
@@ -106,7 +108,7 @@ class LastCheckpoint(Checkpoint):
         self._path, self._seconds, self._stop = path, 60 * minutes, stop
         self._first = step
         self._step_saved: int | None = step or None
-        self._due = self._validating = False
+        self._due = self._validating = self._unpublished = False
         self._between_steps = True
         self._told = 0
         self._saved = time.monotonic()
@@ -127,6 +129,7 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         """Stop, if that was agreed, when the last step is saved and logged."""
+        self._publish(trainer)
         if self._told and (self._path is None or self._step_saved == trainer.global_step):
             self._end(trainer)
 
@@ -153,6 +156,7 @@ class LastCheckpoint(Checkpoint):
                 self._validating = True
                 if self._between_steps and not _is_over(trainer):
                     self._save(trainer)
+                    self._publish(trainer)
                 self._end(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -178,6 +182,7 @@ class LastCheckpoint(Checkpoint):
         """Save, where nothing before knew that training would end."""
         if self._step_saved != trainer.global_step:
             self._save(trainer)
+        self._publish(trainer)
 
     def _agree(self, trainer: Trainer) -> None:
         due = self._due or time.monotonic() - self._saved >= self._seconds
@@ -187,9 +192,14 @@ class LastCheckpoint(Checkpoint):
     def _save(self, trainer: Trainer) -> None:
         if self._path is None:
             return
-        trainer.save_checkpoint(self._path)
-        self._step_saved = trainer.global_step
+        trainer.save_checkpoint(self._path.with_suffix(".new"))
+        self._step_saved, self._unpublished = trainer.global_step, True
         self._due, self._saved = False, time.monotonic()
+
+    def _publish(self, trainer: Trainer) -> None:
+        if self._unpublished and self._path is not None and trainer.is_global_zero:
+            os.replace(self._path.with_suffix(".new"), self._path)
+        self._unpublished = False
 
     def _end(self, trainer: Trainer) -> None:
         saved = None if self._path is None else self._step_saved
