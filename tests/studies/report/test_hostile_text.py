@@ -66,9 +66,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_result(folder / TRIALS / cell.name, result)
     facts = {hostile("fact"): {"a": hostile("measured")}, "list": [hostile("list")]}
     (folder / TRIALS / "c" / "properties.json").write_text(json.dumps(facts))
-    columns = {name: torch.rand(6) for name in ("performance", "total_variation")}
-    columns["split"] = torch.zeros(6, dtype=torch.long)
-    path = folder / TRIALS / cells[0].name / "test.safetensors"
+    columns = {name: torch.rand(6) for name in ("performance", "task", "step")}
+    columns |= {"embedding": torch.rand(6, 3), "split": torch.zeros(6, dtype=torch.long)}
+    path = folder / TRIALS / cells[0].name / "embeddings.safetensors"
     write_tensors(path, columns, {"splits": [hostile("drawn")]})
     settings = {"compare_with": hostile("of"), hostile("setting"): hostile("said")}
     assert main(["report", str(write_record(folder, cells, settings))]) == 0
