@@ -89,7 +89,7 @@ def test_charts_show_what_files_say_as_text(field: str, report: Path) -> None:
     start = page.index(">", page.index('id="figures"')) + 1
     content = page[start : page.index("</script>", start)]
     assert not set("<>&'") & set(content)
-    texts = set(strings(json.loads(content)))
+    texts = {t for made in json.loads(content) for t in strings([made["data"], made["layout"]])}
     assert any(chart_text(hostile(field)) in text for text in texts)
     assert not any("<i" in text for text in texts)
 
