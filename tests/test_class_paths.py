@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -49,12 +50,6 @@ def install(folder: Path, source: Path | None = None) -> None:
     importlib.invalidate_caches()
 
 
-def test_the_class_of_an_installed_package_is_found(site: Path) -> None:
-    install(site)
-    assert is_installed("gadgets")
-    assert find_class("gadgets.Own", Encoder).__name__ == "Own"  # type: ignore[type-abstract]
-
-
 def test_a_file_in_the_working_folder_is_not_installed(here: Path) -> None:
     (here / "gadgets.py").write_text(CODE)
     assert not is_installed("gadgets")
@@ -65,18 +60,18 @@ def test_a_file_in_the_working_folder_is_not_installed(here: Path) -> None:
     assert find_class("gadgets.Own", Encoder) is named  # type: ignore[type-abstract]
 
 
-def test_a_folder_that_says_it_is_installed_is_not(here: Path) -> None:
-    """A download that is unpacked in the working folder may hold metadata too."""
-    install(here)
+def test_what_an_installer_put_there_is_installed_and_what_says_so_here_is_not(
+    here: Path, site: Path
+) -> None:
+    install(here)  # as a download that is unpacked here, with metadata
     assert not is_installed("gadgets")
-
-
-def test_a_file_does_not_stand_in_for_an_installed_package(here: Path, site: Path) -> None:
-    """The working folder comes first here: an import would take its file."""
-    install(site)
-    (here / "gadgets.py").write_text(CODE)
+    shutil.rmtree(here / "gadgets-1.0.dist-info")
+    install(site)  # the file here comes first: an import would take that
+    assert not is_installed("gadgets")
+    (here / "gadgets.py").unlink()
     importlib.invalidate_caches()
-    assert not is_installed("gadgets")
+    assert is_installed("gadgets")
+    assert find_class("gadgets.Own", Encoder).__name__ == "Own"  # type: ignore[type-abstract]
 
 
 def test_a_package_in_editable_mode_is_installed(here: Path, site: Path) -> None:

@@ -73,18 +73,14 @@ def through_a_file(values: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-@given(DATA)
-def test_a_checkpoint_gives_the_data_back(zoo_path: Path, options: dict[str, Any]) -> None:
-    data = ZooDataModule(str(zoo_path), **options)
-    kept = through_a_file(dict(data.hparams))
-    assert options.items() <= kept.items()
-    assert dict(ZooDataModule(**kept).hparams) == dict(data.hparams)
-
-
-@given(MODEL, ENCODERS, DIMS)
-def test_a_checkpoint_gives_the_model_back(
-    options: dict[str, Any], encoder: str, dims: int
+@given(DATA, MODEL, ENCODERS, DIMS)
+def test_a_checkpoint_gives_data_and_model_back(
+    zoo_path: Path, given: dict[str, Any], options: dict[str, Any], encoder: str, dims: int
 ) -> None:
+    data = ZooDataModule(str(zoo_path), **given)
+    kept = through_a_file(dict(data.hparams))
+    assert given.items() <= kept.items()
+    assert dict(ZooDataModule(**kept).hparams) == dict(data.hparams)
     made = {"class_path": class_path(get_encoder(encoder)), "init_args": {"embedding_dim": dims}}
     module = EmulationModule(made, SPEC.to_dict(), **options)
     kept = through_a_file(dict(module.hparams))

@@ -32,7 +32,6 @@ REFUSED = {
     "RANK alone": ({"RANK": "0"}, "WORLD_SIZE is not", "fit benchmark"),
     "LOCAL_RANK alone": ({"LOCAL_RANK": "1"}, "MASTER_PORT", "fit"),
     "a rank of text": ({"RANK": "first"}, "RANK is 'first'", "fit build baseline"),
-    "an empty LOCAL_RANK": ({"LOCAL_RANK": ""}, "LOCAL_RANK is ''", "fit"),
     "tasks anywhere": (JOB, "--ntasks-per-node=4", "fit benchmark"),
     "tasks without srun": (JOB | {"SLURM_NTASKS_PER_NODE": "4"}, "SLURM_PROCID is not set", "fit"),
     "a task too many": (

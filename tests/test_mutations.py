@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks.mutations.attempts import WORK, lay_out, plan
 from benchmarks.mutations.folders import OUTSIDE
@@ -18,15 +19,19 @@ from benchmarks.mutations.judging import judge, state_of
 from benchmarks.mutations.processes import Outcome
 
 GIBI = 2**30
+KINDS = ["manifests", "state dicts", "tables", "shards", "flipped bits"]
 WELL = Outcome(0, None, 1.0, GIBI, None, "well\n", "")
 
 
 @pytest.fixture
 def inputs(zoo_path: Path, tmp_path: Path) -> Path:
-    shutil.copytree(zoo_path, tmp_path / "inputs/zoo")
-    table = "file,animal,size\n0.pt,dog,1\n1.pt,cat,2\n2.pt,dog,3\n"
-    (tmp_path / "inputs/table.csv").write_text(table)
-    return tmp_path / "inputs"
+    """A zoo, and a state dict in a folder, which some command reads with the table."""
+    folder = tmp_path / "inputs"
+    shutil.copytree(zoo_path, folder / "zoo")
+    (folder / "models").mkdir()
+    torch.save({"rnn.weight_hh_l0": torch.ones(8, 2)}, folder / "models/m01.pt")
+    (folder / "table.csv").write_text("file,animal,size\n0.pt,dog,1\n1.pt,cat,2\n2.pt,dog,3\n")
+    return folder
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
@@ -36,7 +41,8 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 def test_one_seed_changes_copies_alike(inputs: Path, tmp_path: Path) -> None:
     as_it_was, changed = contents(inputs), 0
-    first, again, other = (list(itertools.islice(plan(inputs, seed), 20)) for seed in (0, 0, 1))
+    drawn = (plan(inputs, seed, KINDS) for seed in (0, 0, 1))
+    first, again, other = (list(itertools.islice(one, 20)) for one in drawn)
     assert first == again
     assert first != other
     for attempt in first:

@@ -14,11 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-_SCHEMAS = {
-    "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-}
-_libraries: list[object] = []  # a collected torch.library.Library undoes its work
+_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
 def declare_before_import() -> None:
@@ -48,8 +44,6 @@ def _declare_missing() -> None:
                 torch.ops.load_library(str(library))
             except OSError:
                 continue  # built for a CUDA that is not here
-    fragment = torch.library.Library("torchvision", "FRAGMENT")
-    for name, schema in _SCHEMAS.items():
+    for name in ("nms", "qnms"):
         if not hasattr(torch.ops.torchvision, name):
-            fragment.define(schema)
-    _libraries.append(fragment)
+            torch.library.define(f"torchvision::{name}", _SCHEMA)

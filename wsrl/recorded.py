@@ -18,7 +18,8 @@ class Recorded:
     """Records the arguments of its constructor, those of subclasses included.
 
     Attributes:
-        GIVEN: arguments that are not options: the data or the owner of the object say them.
+        GIVEN: arguments that are not options: the data, the owner of the object or the machine
+            say them.
     """
 
     GIVEN: ClassVar[tuple[str, ...]] = ()
@@ -33,6 +34,10 @@ class Recorded:
         object.__setattr__(made, "_recorded", dict(bound.arguments))
         return made
 
+    def options(self) -> dict[str, Any]:
+        """Return the recorded arguments, defaults included, but those ``GIVEN``."""
+        return {name: v for name, v in self._recorded.items() if name not in self.GIVEN}
+
     def config(self) -> dict[str, Any]:
         """Describe the object for a checkpoint, in plain values.
 
@@ -42,7 +47,7 @@ class Recorded:
         Raises:
             TypeError: where an option is no plain value.
         """
-        options = {name: v for name, v in self._recorded.items() if name not in self.GIVEN}
+        options = self.options()
         for name, value in options.items():
             if not is_plain(value):
                 raise TypeError(

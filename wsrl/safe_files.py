@@ -13,15 +13,12 @@ OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def read_regular(path: Path, most: int) -> bytes:
-    """Read a whole regular file; a pipe or a device, which may never end, is refused unread.
-
-    Args:
-        path: the file; it may be a link to one.
-        most: bytes that it may have.
+    """Read a whole regular file, or a link to one, of at most so many bytes.
 
     Raises:
         OSError: where it is not there or must not be read.
-        ValueError: where it is no regular file, larger, or grows meanwhile.
+        ValueError: where it is larger, grows meanwhile, or is a pipe or a device, which may never
+            end: these are refused unread.
     """
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe opens at once
     try:
@@ -41,11 +38,7 @@ def read_regular(path: Path, most: int) -> bytes:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Have errors of the operating system in the body name a file; those of a write name none.
-
-    Raises:
-        OSError: as in the body, naming the file that it named, or else ``path``.
-    """
+    """Have errors of the operating system in the body name a file; those of a write name none."""
     try:
         yield
     except OSError as error:
@@ -55,14 +48,10 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def check_inside(folder: Path, *names: str) -> None:
-    """Refuse to write or delete below a folder where a link leads out of it.
+    """Refuse, by a ``ValueError``, to write or delete below a folder where a link leads out of it.
 
-    Args:
-        folder: where all is to stay; it may itself be reached by links.
-        names: files and folders in it, by their paths from it; they need not exist.
-
-    Raises:
-        ValueError: naming the link.
+    Of files and folders in it, which need not exist, the paths from it are given. The folder may
+    itself be reached by links.
     """
     home = Path(os.path.realpath(folder))
     for name in names:
@@ -80,14 +69,8 @@ def who_else_writes(path: Path) -> str | None:
 
     The file, its folder and all folders above must belong to the user or to root, and nobody else
     may write them. Above the file's folder, one like ``/tmp`` will do: what lies in it can be
-    replaced by its owner alone (the sticky bit).
-
-    Args:
-        path: a file, or a folder for files to come, without links in it (``Path.resolve``): a
-            link could lead elsewhere a moment later.
-
-    Returns:
-        The reason; ``None`` where there is none.
+    replaced by its owner alone (the sticky bit). The path, of a file or of a folder for files to
+    come, must have no links in it (``Path.resolve``): they could lead elsewhere a moment later.
     """
     folder, shared = path if path.is_dir() else path.parent, []
     for place in (path, *path.parents):

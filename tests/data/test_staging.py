@@ -7,14 +7,16 @@ import json
 import os
 import resource
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from tests.zoos.building import FORK
 from tests.zoos.test_published import write_images, write_languages
 from wsrl.data import ZooDataModule, staging
 from wsrl.zoos import ZooError, open_zoo
@@ -150,63 +152,59 @@ def test_space_that_runs_out_while_copying_leaves_nothing(source: Path, tmp_path
     staged(source, tmp_path / "disk").zoo.check()
 
 
-STAGE = """
-import sys
-import shutil
-from wsrl.data import ZooDataModule
-copied = shutil.copyfile
-def copy(*files):
-    copied(*files)
-    print("copied one", flush=True)
-    sys.stdin.readline()
-shutil.copyfile = copy
-data = ZooDataModule(sys.argv[1], batch_size=8, eval_batch_size=8, stage_to=sys.argv[2])
-data.prepare_data()
-"""
-
-
 @pytest.fixture
-def copying(source: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that has copied one file, and waits for a line before every other one."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", STAGE, str(source), str(tmp_path / "disk")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "copied one\n"
-    yield process
+def copying(source: Path, tmp_path: Path) -> Iterator[tuple[ForkProcess, Connection]]:
+    """A process that has copied one file, and waits for a word before every other one."""
+    here, there = FORK.Pipe()
+    copied = shutil.copyfile
+
+    def copy(*files: Any) -> None:
+        copied(*files)
+        there.send("copied one")
+        there.recv()
+
+    def stage() -> None:
+        shutil.copyfile = copy  # type: ignore[assignment]
+        staged(source, tmp_path / "disk")
+
+    process = FORK.Process(target=stage, daemon=True)
+    process.start()
+    assert here.recv() == "copied one"
+    yield process, here
     process.kill()
-    process.wait()
+    process.join()
 
 
 def test_what_a_killed_process_left_is_removed(
-    copying: subprocess.Popen[str], source: Path, tmp_path: Path
+    copying: tuple[ForkProcess, Connection], source: Path, tmp_path: Path
 ) -> None:
     left = {path.name for path in (tmp_path / "disk").iterdir()}
     assert any(name.endswith(".partial") for name in left)
-    copying.kill()
-    copying.wait()
+    copying[0].kill()
+    copying[0].join()
     copy = staged(source, tmp_path / "disk").zoo.path
     assert [path.name for path in (tmp_path / "disk").iterdir()] == [copy.name]
     assert copy.name not in left
 
 
 def test_a_copy_that_a_living_process_makes_is_waited_for(
-    copying: subprocess.Popen[str],
+    copying: tuple[ForkProcess, Connection],
     source: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    process, pipe = copying
+
     def tell(message: str, *arguments: object) -> None:
-        copying.communicate("go\n" * 9)  # once this process waits
-        assert "Waiting for %s" in message
+        assert "Waiting for %s" in message  # once this process waits
+        for _ in range(9):
+            pipe.send("go on")
+        process.join()
 
     monkeypatch.setattr(staging._log, "warning", tell)
     monkeypatch.setattr(staging, "_copy", lambda *_: pytest.fail("copied twice"))
     copy = staged(source, tmp_path / "disk").zoo.path
-    assert copying.returncode == 0
+    assert process.exitcode == 0
     assert [path.name for path in (tmp_path / "disk").iterdir()] == [copy.name]
 
 

@@ -119,11 +119,3 @@ def test_gates_are_channels_and_the_readout_is_repeated() -> None:
     readout = weights.tensors()["linear.weight"]
     for gate in range(4):
         torch.testing.assert_close(parts["linear.weight"][..., gate], readout)
-
-
-def test_parameters_do_not_grow_with_the_hidden_size() -> None:
-    counts = [
-        sum(p.numel() for p in EquivariantLinear(RNNSpec("gru", 2, size, 2, 2), 4, 4).parameters())
-        for size in (4, 9)
-    ]
-    assert counts[0] == counts[1]

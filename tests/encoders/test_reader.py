@@ -48,3 +48,15 @@ def test_values_and_all_gradients_are_those_in_double_precision(
         largest = float(wanted.detach().abs().max())
         assert largest > 0
         torch.testing.assert_close(found.double(), wanted, rtol=0, atol=1e-5 * largest)
+
+
+def test_step_by_step_reading_equals_reading_at_once() -> None:
+    whole, stepwise = SequenceReader(5, 3).double(), StepReader(5, 3).double()
+    weights = whole.state_dict()
+    stepwise.load_state_dict({name.removesuffix("_l0"): value for name, value in weights.items()})
+    values = torch.randn(4, 6, 5, dtype=torch.float64)
+    state, read = stepwise.start(values[:, 0]), []
+    for step in values.unbind(1):
+        output, state = stepwise(step, state)
+        read.append(output)
+    torch.testing.assert_close(torch.stack(read, 1), whole(values))

@@ -70,20 +70,6 @@ def test_the_encoder_equals_a_plain_stack(depth: int, heads: int, train: bool) -
     assert (stack(encoder, weights, 0) - results[0]).abs().max() > 1e-3
 
 
-def test_autocast_is_close_to_float32() -> None:
-    torch.manual_seed(0)
-    encoder = ParameterTransformer(SPECS[0], 6, 8, 2, 2, 2)
-    weights = random_weights(SPECS[0]).to(torch.float32)
-    for dropout_on in (False, True):
-        encoder.train(dropout_on)
-        with torch.autocast("cpu", torch.bfloat16):
-            result = encoder(weights)
-        result.float().sum().backward()
-        assert all(p.grad is not None and p.grad.isfinite().all() for p in encoder.parameters())
-        if not dropout_on:
-            torch.testing.assert_close(result.float(), encoder(weights), rtol=0.1, atol=0.1)
-
-
 def test_dropout_drops_as_often_as_it_says_and_keeps_the_mean() -> None:
     torch.manual_seed(0)
     values = torch.ones(1_000_001, dtype=torch.float64)  # no multiple of four
@@ -95,22 +81,10 @@ def test_dropout_drops_as_often_as_it_says_and_keeps_the_mean() -> None:
         neighbours = torch.corrcoef(torch.stack([dropped[:-1], dropped[1:]]))[0, 1]
         assert abs(neighbours) < 0.01
     assert torch.equal(_dropout(values, 0.0), values)
-
-
-def test_the_gradient_goes_through_what_is_kept_alone() -> None:
-    values = torch.ones(1000, requires_grad=True)
-    dropped = _dropout(values, 0.3)
+    leaf = torch.ones(1000, requires_grad=True)
+    dropped = _dropout(leaf, 0.3)
     dropped.sum().backward()
-    assert torch.equal(values.grad, dropped.detach())
-
-
-def test_dropout_as_strong_as_in_the_layer_of_torch() -> None:
-    """Mean and spread over many draws, which every one of the four places contributes to."""
-    layer, tokens = torch_layer(3, dropout=0.2), random_tokens()[:1].expand(20_000, -1, -1)
-    with torch.no_grad():
-        ours, torchs = apply_layer(layer, tokens, -1), layer(tokens)[:, -1:]
-    torch.testing.assert_close(ours.mean(0), torchs.mean(0), rtol=0, atol=0.05)
-    torch.testing.assert_close(ours.std(0), torchs.std(0), rtol=0.05, atol=0)
+    assert torch.equal(leaf.grad, dropped.detach())  # through what is kept alone
 
 
 def test_training_with_dropout_differs_from_call_to_call() -> None:
@@ -120,7 +94,3 @@ def test_training_with_dropout_differs_from_call_to_call() -> None:
     assert (encoder(weights) - encoder(weights)).abs().max() > 1e-3
     encoder.eval()
     assert torch.equal(encoder(weights), encoder(weights))
-    torch.manual_seed(3)
-    one = encoder.train()(weights)
-    torch.manual_seed(3)
-    assert torch.equal(encoder(weights), one)

@@ -72,17 +72,11 @@ def test_the_published_split() -> None:
     assert torch.equal(both.sort().values, torch.arange(1797))
 
 
-def test_a_pass_shows_every_training_image_once_whatever_the_grouping() -> None:
-    members, tasks = [0, 1, 2], PROBLEM.draw_tasks(1, [0, 1, 2])
-    stream = PROBLEM.training_stream(tasks, members, 1, 40, unique_sequences=True)
+def test_a_pass_shows_every_training_image_once() -> None:
+    stream = PROBLEM.training_stream(PROBLEM.draw_tasks(1, [0, 1]), [0, 1], 1, 40, True)
     steps = len(PROBLEM.images.train) // 40
     seen = torch.cat([stream.batch(step).inputs[1] for step in range(steps)])
     assert len(seen.flatten(1).unique(dim=0)) == len(seen)
-    alone = PROBLEM.training_stream(tasks[1:2], [1], 1, 40, unique_sequences=True)
-    for step in (0, steps + 3, 2):  # in any order: a function of the step
-        mine, ours = alone.batch(step), stream.batch(step)
-        assert torch.equal(mine.inputs[0], ours.inputs[1])
-        assert torch.equal(mine.targets[0], ours.targets[1])
     assert not torch.equal(stream.batch(0).inputs[0], stream.batch(steps).inputs[0])
 
 
@@ -137,11 +131,6 @@ def test_a_zoo_of_digits_is_built_and_verified(tmp_path: Path) -> None:
     assert torch.equal(zoo.read("weight_decay"), decays)
     loss = zoo.read("training_loss").view(5, 3)
     assert (loss[:, 2] < loss[:, 0]).all()
-    targets = zoo.problem.targets(zoo.steps)
-    columns = {name: zoo.read(name) for name in zoo.columns}
-    assert targets["angle"].of(columns).shape == (15, 1)
-    classes = targets["weight_decay"].of(columns)[:, 0]
-    assert torch.equal(torch.tensor(PROBLEM.decays, dtype=torch.float64)[classes], decays)
 
 
 def test_what_is_stored_is_of_the_right_images() -> None:
@@ -152,20 +141,14 @@ def test_what_is_stored_is_of_the_right_images() -> None:
     def run(inputs: torch.Tensor, state: State | None) -> tuple[torch.Tensor, State]:
         return run_population(weights, inputs, state)
 
-    columns = problem.evaluate(run, tasks, [0, 1], 0, 7)
-    assert set(columns) == set(problem.columns())
-    images = problem.images
+    columns, images = problem.evaluate(run, tasks, [0, 1], 0, 7), problem.images
     for name, rows in (("training", images.train), ("validation", images.validation)):
         wanted, accuracy = problem.judge(run, tasks, rows[:30])
         torch.testing.assert_close(columns[f"{name}_loss"], wanted)
-        more, _ = problem.judge(run, tasks, rows[:60])
-        assert not torch.allclose(more, wanted)
     torch.testing.assert_close(columns["performance"], accuracy)
     known = problem.sequences(images.train[None], tasks[:, 0]).half().flatten(2)
     for stored, among in zip(columns["sequences"].flatten(2), known, strict=True):
         assert all((among == sequence).all(1).any() for sequence in stored)
-    outputs, _ = run(columns["sequences"].float(), None)
-    assert torch.equal(columns["outputs"], outputs.half())
 
 
 @pytest.mark.parametrize(
@@ -196,22 +179,6 @@ def test_images_are_checked_before_anything_reads_them(
     problem = TiledImages(source="fashion_mnist", image_folder=str(tmp_path), stored_sequences=1)
     with pytest.raises(ValueError, match=message):
         problem.prepare()
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"source": "cifar"}, "unknown source 'cifar'; choose one of mnist"),
-        ({"tile_size": 3}, "tiles of 3 x 3 do not divide the images of digits, 8 x 8"),
-        ({"interpolation": "cubic"}, "interpolation must be .*bilinear'"),
-        ({"weight_decays": []}, "weight_decays must have at least 1"),
-        ({"weight_decays": [-1.0]}, r"weight_decays\[0\] must be at least"),
-        ({"evaluated_images": 0}, "evaluated_images must be at least 1"),
-    ],
-)
-def test_bad_settings_are_errors(settings: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        TiledImages(**settings)
 
 
 def test_missing_images_are_an_error_before_anything_is_written(tmp_path: Path) -> None:

@@ -117,22 +117,20 @@ def test_a_zoo_is_whole_and_a_killed_build_goes_on_in_its_curriculum(
 def test_members_and_their_curriculum_do_not_depend_on_their_group(tmp_path: Path) -> None:
     easy = VariableBinding(**(PROBLEM.settings() | {"threshold": 0.6}))  # some pass, some do not
     columns = []
-    for size in (1, 2, 4):
+    for size in (1, 4):
         settings = replace(SETTINGS, group_size=size, snapshots=(0, 40))
         build_zoo(tmp_path / str(size), easy, settings, backend="eager", quiet=True)
         zoo = open_zoo(tmp_path / str(size))
         columns.append({name: zoo.read(name) for name in zoo.columns})
-    for other in columns[1:]:
-        for name, values in columns[0].items():
-            torch.testing.assert_close(other[name], values, rtol=1e-4, atol=1e-4, msg=name)
+    for name, values in columns[0].items():
+        torch.testing.assert_close(columns[1][name], values, rtol=1e-4, atol=1e-4, msg=name)
 
 
-@pytest.mark.parametrize("cell", ["tanh", "linear", "lstm", "gru"])
-def test_training_teaches_a_task(cell: str, tmp_path: Path) -> None:
+def test_training_teaches_a_task(tmp_path: Path) -> None:
     problem = VariableBinding(2, 1, tasks=["repeat_copy"], horizons=[2, 4], stored_horizon=4,
                               evaluated_horizons=[4], evaluated_sequences=64,
                               stored_sequences=2)  # fmt: skip
-    settings = replace(SETTINGS, cell=cell, runs=2, snapshots=(0, 400), hidden_size=8,
+    settings = replace(SETTINGS, runs=2, snapshots=(0, 400), hidden_size=8,
                        batch_size=16, learning_rates=[(0, 1e-2)])  # fmt: skip
     build_zoo(tmp_path / "zoo", problem, settings, quiet=True)
     performance = open_zoo(tmp_path / "zoo").read("performance").view(2, 2)
@@ -179,28 +177,6 @@ def test_degenerate_tasks_are_reported_and_left_out(caplog: pytest.LogCaptureFix
     }
     with pytest.raises(ValueError, match="no task remembers a whole vector for ever: 20,1,0"):
         VariableBinding(3, 2, tasks=[forgetful])
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"horizons": [4, 2]}, "horizons must ascend"),
-        ({"horizons": []}, "horizons must ascend"),
-        ({"evaluated_horizons": [0, 2]}, "evaluated_horizons must ascend from 1"),
-        ({"horizons": [4, 10**9]}, "the last of horizons must be at most"),
-        ({"evaluated_horizons": [10**9]}, "the last of evaluated_horizons must be at most"),
-        ({"evaluated_sequences": 10**9}, "evaluated_sequences must be at most"),
-        ({"stored_horizon": 7}, "stored_horizon must be at most 6"),
-        ({"stored_sequences": 9}, "stored_sequences must be at most 8"),
-        ({"threshold": 1.0}, "threshold must be below"),
-        ({"l2": -1.0}, "l2 must be at least"),
-        ({"tasks": ["7,0,0"]}, "must have 2 set bits"),
-        ({"steps": 0}, "at least 1 step"),
-    ],
-)
-def test_settings_that_make_no_sense(settings: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        VariableBinding(**(PROBLEM.settings() | settings))
 
 
 def test_gradients_are_clipped_each_by_itself() -> None:

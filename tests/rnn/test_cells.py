@@ -84,13 +84,6 @@ def test_symmetries_keep_the_function_and_half_of_one_does_not(cell: str) -> Non
             assert (outputs(half, inputs) - expected).abs().max() > 1e-6, tensor.name
 
 
-def test_the_symmetry_of_one_cell_is_none_of_another() -> None:
-    weights, inputs = drawn("lstm")
-    basis = get_cell("linear").symmetries[0]
-    changed = weights.transform(basis)
-    assert (outputs(changed, inputs) - outputs(weights, inputs)).abs().max() > 1e-3
-
-
 @every_cell
 @pytest.mark.parametrize("backend", ["cpu", "eager"])
 def test_no_cell_is_refused_by_a_backend(cell: str, backend: Any) -> None:
@@ -188,20 +181,6 @@ def test_all_that_holds_of_cells_holds_of_ones_own() -> None:
     with pytest.raises(ValueError, match=r"torch\.nn has no leaky RNN"):
         weights.to_module()
     test_pairs_of_analysis_are_made_of_every_cell("leaky")
-
-
-@pytest.mark.usefixtures("leaky")
-@pytest.mark.parametrize("name", list_encoders())
-def test_every_encoder_reads_a_cell_of_ones_own(name: str) -> None:
-    weights = drawn("leaky")[0]
-    encoder = small_encoder(name, weights.spec)
-    embedding = embed(encoder, weights)
-    moved = weights.permute(random_permutations(weights.spec, 3))
-    same = torch.allclose(embed(encoder, moved), embedding, atol=1e-8)
-    assert same == (encoder.permutation_invariant or name == "ConstantEmbedding")
-    if name != "ConstantEmbedding":  # the leaks are read
-        weights.tensors()["rnn.leak_l0"].mul_(0.5)
-        assert not torch.allclose(embed(encoder, weights), embedding, atol=1e-6)
 
 
 def test_a_zoo_of_a_cell_of_ones_own(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from wsrl.rnn import (
 )
 
 B = 3
+every_cell = pytest.mark.parametrize("cell", list_cells())
 
 
 def random_weights(spec: RNNSpec, scale: float = 0.6) -> RNNWeights:
@@ -69,29 +70,25 @@ def check_differences(weights: RNNWeights, point: Tensor, inputs: Tensor) -> Non
     torch.testing.assert_close(line.image, step_of(weights, point, inputs)[0])
 
 
-@pytest.mark.parametrize("cell", list_cells())
+@every_cell
 @pytest.mark.parametrize(("layers", "bias"), [(1, False), (2, True), (3, True)])
 def test_equals_finite_differences(cell: str, layers: int, bias: bool) -> None:
     spec = RNNSpec(cell, 3, 5, layers, 4, bias)
     check_differences(random_weights(spec), *random_point(spec))
 
 
-@pytest.mark.parametrize("cell", list_cells())
+@every_cell
 def test_the_order_is_part_layer_neuron(cell: str) -> None:
     spec = RNNSpec(cell, 3, 5, 2, 4)
-    assert state_size(spec) == 10 * spec.state_parts
     state = tuple(torch.randn(2, B, 6, 5) for _ in range(spec.state_parts))
     vectors = flatten_state(state)
-    assert vectors.shape == (B, 6, state_size(spec))
-    for part, whole in enumerate(state):
-        for layer in range(2):
-            at = (part * 2 + layer) * 5
-            assert torch.equal(vectors[:, :, at : at + 5], whole[layer])
+    layers = [layer for part in state for layer in part]
+    assert torch.equal(vectors, torch.cat(layers, 2))
     again = unflatten_state(spec, vectors)
     assert all(torch.equal(one, other) for one, other in zip(again, state, strict=True))
 
 
-@pytest.mark.parametrize("cell", list_cells())
+@every_cell
 def test_a_step_is_the_runtimes_and_zero_input_the_default(cell: str) -> None:
     spec = RNNSpec(cell, 3, 5, 2, 4)
     weights, (point, inputs) = random_weights(spec), random_point(spec)
@@ -103,30 +100,7 @@ def test_a_step_is_the_runtimes_and_zero_input_the_default(cell: str) -> None:
     torch.testing.assert_close(linearize(weights, point).image, alone)
 
 
-def test_of_linear_cells_it_is_the_weights_and_of_tanh_at_zero_only() -> None:
-    for cell in ("linear", "tanh"):
-        spec = RNNSpec(cell, 3, 5, 1, 4, bias=False)
-        weights, (point, inputs) = random_weights(spec), random_point(spec)
-        named = weights.tensors()
-        for at, driving in ((point, inputs), (point * 0, inputs * 0)):
-            line = linearize(weights, at, driving)
-            same = torch.allclose(line.recurrent, named["rnn.weight_hh_l0"], rtol=0, atol=1e-14)
-            assert same == (cell == "linear" or not at.any())
-            assert torch.equal(line.readout, named["linear.weight"])
-        torch.testing.assert_close(line.input, named["rnn.weight_ih_l0"])
-
-
-def test_memory_cells_of_an_lstm_belong_to_its_state() -> None:
-    spec = RNNSpec("lstm", 3, 5, 1, 4)
-    line = linearize(random_weights(spec), *random_point(spec))
-    forget = line.recurrent[:, 5:, 5:]  # dc'/dc is the forget gate, of each neuron its own
-    gates = forget.diagonal(dim1=1, dim2=2)
-    torch.testing.assert_close(forget, torch.diag_embed(gates))
-    assert ((gates > 0) & (gates < 1)).all()
-    assert line.recurrent[:, :5, 5:].abs().max() > 0.01
-
-
-@pytest.mark.parametrize("cell", list_cells())
+@every_cell
 def test_permuting_neurons_permutes_the_jacobian(cell: str) -> None:
     spec = RNNSpec(cell, 3, 5, 2, 4)
     weights, (point, inputs) = random_weights(spec), random_point(spec)
@@ -141,7 +115,7 @@ def test_permuting_neurons_permutes_the_jacobian(cell: str) -> None:
     assert not torch.allclose(unmoved.recurrent, wanted) or spec.kind.affine
 
 
-@pytest.mark.parametrize("cell", list_cells())
+@every_cell
 def test_single_precision_and_surroundings_without_gradients(cell: str) -> None:
     spec = RNNSpec(cell, 3, 8, 2, 4)
     weights, (point, inputs) = random_weights(spec), random_point(spec)
@@ -161,7 +135,7 @@ def response(line: Linearization, steps: int) -> Tensor:
     return line.readout @ torch.linalg.matrix_power(line.recurrent, steps) @ line.input
 
 
-@pytest.mark.parametrize("cell", list_cells())
+@every_cell
 def test_residues_add_up_to_what_inputs_lead_to(cell: str) -> None:
     spec = RNNSpec(cell, 3, 5, 2, 4)
     line = linearize(random_weights(spec), *random_point(spec))

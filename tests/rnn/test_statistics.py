@@ -41,7 +41,7 @@ def draw(kind: str, shape: tuple[int, int]) -> Tensor:
     normal = torch.randn(shape, generator=generator)
     return {
         "normal": normal,
-        "uniform": torch.rand(shape, generator=generator) * 0.3 + 7,
+        "far from zero": normal + 1e6,
         "heavy": normal**9,  # nearly all numbers are near 0
         "tied": normal.mul(2).round(),
         "equal": torch.full(shape, -0.7),
@@ -51,7 +51,9 @@ def draw(kind: str, shape: tuple[int, int]) -> Tensor:
 
 
 @needs_kernels
-@pytest.mark.parametrize("kind", ["normal", "uniform", "heavy", "tied", "equal", "tiny", "vast"])
+@pytest.mark.parametrize(
+    "kind", ["normal", "far from zero", "heavy", "tied", "equal", "tiny", "vast"]
+)
 @pytest.mark.parametrize("spec", specs(), ids=str)
 def test_kernels_equal_torch_in_double_precision(kind: str, spec: RNNSpec) -> None:
     weights = RNNWeights(draw(kind, (5, spec.num_parameters)), spec)
@@ -65,24 +67,10 @@ def test_kernels_equal_torch_in_double_precision(kind: str, spec: RNNSpec) -> No
         torch.testing.assert_close(ours[:, position, 0], values.mean(1), **close)
         torch.testing.assert_close(ours[:, position, 2:], wanted, **close)
         if kind not in ("vast", "tiny"):  # squares of these are no float32
-            close = {"rtol": 1e-5, "atol": 1e-12 * scale**2}
+            # As if there were no offset.
+            close = {"rtol": 1e-5, "atol": 1e-12 * float((values - values.mean()).abs().max()) ** 2}
             variance = values.var(1, correction=0)
             torch.testing.assert_close(ours[:, position, 1], variance, **close)
-
-
-@needs_kernels
-@pytest.mark.parametrize("offset", [10.0, -1e3, 1e6])
-@pytest.mark.parametrize("hidden", [3, 32, 61])
-def test_moments_far_from_zero(offset: float, hidden: int) -> None:
-    spec = RNNSpec("lstm", 6, hidden, 1, 2)
-    weights = RNNWeights(torch.randn(5, spec.num_parameters) + offset, spec)
-    ours = weight_statistics(weights, "cpu").double()
-    for position, tensor in enumerate(spec.tensors):
-        values = weights.tensor(tensor).flatten(1).double()
-        truth = torch.stack([values.mean(1), values.var(1, correction=0)], 1)
-        # The mean to float32's last digit, the variance as if there were no offset.
-        torch.testing.assert_close(ours[:, position, 0], truth[:, 0], rtol=1e-7, atol=0)
-        torch.testing.assert_close(ours[:, position, 1], truth[:, 1], rtol=1e-5, atol=0)
 
 
 def test_backends_that_cannot_do_it_are_refused() -> None:
@@ -115,18 +103,6 @@ def test_what_is_not_finite_is_as_in_torch_and_stays_with_its_tensor(
         assert not ours[1, 0].isfinite().all()
     assert torch.equal(ours[[0, 2]], clean[[0, 2]])
     assert torch.equal(ours[1, 1:], clean[1, 1:])
-
-
-def test_gradients_to_the_weights() -> None:
-    spec = RNNSpec("gru", 2, 3, 1, 2)
-    flat = torch.randn(2, spec.num_parameters, dtype=torch.float64, requires_grad=True)
-    single = flat.detach().float().requires_grad_()
-    direction = torch.randn(2, len(spec.tensors), 7, dtype=torch.float64)
-    gradients = []
-    for leaf in (flat, single):
-        value = weight_statistics(RNNWeights(leaf, spec))
-        gradients.append(torch.autograd.grad((value * direction.to(leaf)).sum(), leaf)[0])
-    torch.testing.assert_close(gradients[1].double(), gradients[0], rtol=1e-4, atol=1e-4)
 
 
 @needs_kernels

@@ -23,7 +23,7 @@ from tests.zoos.building import (
     whole,  # noqa: F401
 )
 from wsrl.problems import FormalLanguages
-from wsrl.zoos import BuildSettings, Manifest, ZooError, build_zoo, group, open_zoo
+from wsrl.zoos import BuildSettings, ZooError, build_zoo, group, open_zoo
 from wsrl.zoos.folder import locked_zoo
 from wsrl.zoos.manifest import BACKUP, MANIFEST, PROGRESS
 from wsrl.zoos.shards import shares, whats_left
@@ -99,7 +99,7 @@ def test_told_to_end_in_an_evaluation_nothing_is_lost(
         ends.append(ended_by(tmp_path / "zoo"))
     assert ends[:2] == [128 + signal.SIGTERM] * 2
     assert made == SHARDS * max(SETTINGS.snapshots)
-    assert_same(tmp_path / "zoo", tmp_path / "whole")
+    assert contents(tmp_path / "zoo") == contents(tmp_path / "whole")
 
 
 def ended_by(zoo: Path) -> Any:
@@ -109,11 +109,6 @@ def ended_by(zoo: Path) -> Any:
     except SystemExit as ended:
         return ended.code
     return None
-
-
-def assert_same(first: Path, second: Path) -> None:
-    one, other = (Manifest.read(path) for path in (first, second))
-    assert [shard.sha256 for shard in one.shards] == [shard.sha256 for shard in other.shards]
 
 
 def test_parts_do_not_wait_and_the_last_completes(tmp_path: Path, whole: Path) -> None:  # noqa: F811
@@ -158,11 +153,35 @@ def test_parts_of_another_number_wait_for_their_turn(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("part", [(0, 2), (3, 2), (1, 0)])
-def test_a_part_that_is_none_leaves_nothing_behind(part: tuple[int, int], tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"expected i/n with i from 1 to n"):
-        build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True, part=part)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"part": (0, 2)}, "expected i/n with i from 1 to n"),
+        ({"part": (3, 2)}, "expected i/n with i from 1 to n"),
+        ({"device": "quux"}, "device 'quux' cannot be used here"),
+        ({"device": "cuda:99"}, "device 'cuda:99' cannot be used here"),
+    ],
+)
+def test_what_cannot_be_leaves_nothing_behind(
+    options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True, **options)
     assert not (tmp_path / "zoo").exists()
+
+
+def test_no_training_on_top_of_a_lost_or_damaged_shard(tmp_path: Path) -> None:
+    zoo = tmp_path / "zoo"
+    assert end(start(zoo, part=(1, 5))) == 0
+    shard = zoo / "shards" / "00000.safetensors"
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(ZooError, match=r"checksums differ\): 00000"):
+        build_zoo(zoo, PROBLEM, SETTINGS, quiet=True)
+    shard.unlink()
+    with pytest.raises(ZooError, match="missing from"):
+        build_zoo(zoo, PROBLEM, SETTINGS, quiet=True)
 
 
 @pytest.mark.parametrize("shards", [1, 2, 7])

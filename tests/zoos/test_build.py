@@ -15,7 +15,6 @@ from wsrl.rnn.backends import triton_kernels
 from wsrl.rnn.kernels.compilation import library
 from wsrl.zoos import (
     BuildSettings,
-    Manifest,
     Zoo,
     ZooError,
     build_zoo,
@@ -23,7 +22,6 @@ from wsrl.zoos import (
     open_zoo,
     verify_zoo,
 )
-from wsrl.zoos.manifest import PROGRESS
 from wsrl.zoos.optimizer import PopulationAdamW
 
 PROBLEM = FormalLanguages(**SMALL_PROBLEM)
@@ -70,46 +68,6 @@ def test_members_do_not_depend_on_their_group(zoo_path: Path, tmp_path: Path) ->
     torch.testing.assert_close(first.read("weights"), second.read("weights"), rtol=0.02, atol=2e-3)
 
 
-def interrupted(path: Path, at: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Build until so many updates are made: 8 of each of two groups."""
-    step, made = group.Group._train_step, 0
-
-    def dying(members: group.Group) -> None:
-        nonlocal made
-        if made == at:
-            raise KeyboardInterrupt
-        made += 1
-        step(members)
-
-    monkeypatch.setattr(group.Group, "_train_step", dying)
-    with pytest.raises(KeyboardInterrupt):
-        build_zoo(path, PROBLEM, SETTINGS, checkpoint_seconds=0, quiet=True)
-    monkeypatch.setattr(group.Group, "_train_step", step)
-
-
-@pytest.mark.parametrize("dies_at", [3, 12])
-def test_a_killed_build_goes_on_bit_for_bit(
-    dies_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    build_zoo(tmp_path / "whole", PROBLEM, SETTINGS, quiet=True)
-    step = group.Group._train_step
-    interrupted(tmp_path / "zoo", dies_at, monkeypatch)
-    with pytest.raises(ZooError, match="unfinished"):
-        open_zoo(tmp_path / "zoo")
-    again = 0
-
-    def counting(members: group.Group) -> None:
-        nonlocal again
-        again += 1
-        step(members)
-
-    monkeypatch.setattr(group.Group, "_train_step", counting)
-    build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
-    assert_equal(open_zoo(tmp_path / "zoo"), open_zoo(tmp_path / "whole"))
-    assert again == 16 - dies_at  # 8 updates for each of two groups, none made twice
-    assert not (tmp_path / "zoo" / PROGRESS).exists()
-
-
 def test_another_zoo_or_other_files_are_not_overwritten(zoo_path: Path, tmp_path: Path) -> None:
     with pytest.raises(ZooError, match=r"runs: 24 there, 5 asked for"):
         build_zoo(zoo_path, PROBLEM, SETTINGS, quiet=True)
@@ -142,21 +100,6 @@ def test_a_member_that_diverges_spoils_no_other(
     assert verify_zoo(tmp_path / "zoo").snapshots == 12
 
 
-def test_no_training_on_top_of_a_lost_or_damaged_shard(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    interrupted(tmp_path / "zoo", 11, monkeypatch)
-    shard = tmp_path / "zoo" / "shards" / "00000.safetensors"
-    content = bytearray(shard.read_bytes())
-    content[-1] ^= 1
-    shard.write_bytes(content)
-    with pytest.raises(ZooError, match=r"checksums differ\): 00000"):
-        build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
-    shard.unlink()
-    with pytest.raises(ZooError, match="missing from"):
-        build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, quiet=True)
-
-
 def test_what_overflows_after_the_last_loss_is_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,13 +120,6 @@ def test_what_overflows_after_the_last_loss_is_recorded(
     assert build_zoo(tmp_path / "b", PROBLEM, settings, quiet=True).failed == {"0": 1, "1": 1}
     with pytest.raises(ZooError, match="no sound run"):
         verify_zoo(tmp_path / "b")
-
-
-@pytest.mark.parametrize("device", ["quux", "cuda:99"])
-def test_a_device_that_is_not_here_leaves_nothing_behind(device: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=f"device '{device}' cannot be used here"):
-        build_zoo(tmp_path / "zoo", PROBLEM, SETTINGS, device=device, quiet=True)
-    assert not (tmp_path / "zoo").exists()
 
 
 def test_the_manifest_names_the_backend(zoo: Zoo) -> None:
@@ -230,18 +166,6 @@ def test_learning_rate_is_piecewise_linear() -> None:
 def test_settings_that_make_no_sense(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         BuildSettings(**settings)
-
-
-def test_a_manifest_that_would_be_refused_is_not_made(tmp_path: Path) -> None:
-    spec, columns = PROBLEM.spec("lstm", 4, 2), PROBLEM.columns()
-    with pytest.raises(ZooError, match="no zoo can be made so: snapshots is missing"):
-        Manifest.of(PROBLEM, spec, {"runs": 1}, columns)
-    with pytest.raises(ZooError, match=r"no zoo can be made so: snapshots\[1\] must be at most"):
-        Manifest.of(PROBLEM, spec, {"runs": 1, "snapshots": [0, 1 << 63]}, columns)
-    steps = [0, (1 << 63) - 1]
-    manifest = Manifest.of(PROBLEM, spec, {"runs": 1, "snapshots": steps}, columns)
-    manifest.write(tmp_path)
-    assert Manifest.read(tmp_path) == manifest
 
 
 def test_what_does_not_fit_in_memory_is_refused_at_once(

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import wsrl
 from wsrl.rnn import RNNSpec
-from wsrl.zoos import Manifest, ZooError, open_zoo, pack_zoo, shards, verify_zoo
+from wsrl.zoos import Manifest, ZooError, open_zoo, pack_zoo, verify_zoo
 
 KINDS = {"lstm": nn.LSTM, "gru": nn.GRU, "tanh": nn.RNN}
 COUNT = 12
@@ -242,25 +242,6 @@ def test_run_numbers_stay_what_they_are(tmp_path: Path) -> None:
         pack(folder, tmp_path / "other", write_csv(tmp_path / "t.csv", table))
 
 
-def test_a_cell_that_a_state_dict_does_not_tell_must_be_said(tmp_path: Path) -> None:
-    models = make_models("tanh", 3)
-    folder = save_models(tmp_path / "models", models)
-    with pytest.raises(ValueError, match=r"m00\.pt: .* tanh from ReLU, .*--cell linear or "):
-        pack(folder, tmp_path / "zoo")
-    zoo = pack(folder, tmp_path / "zoo", cell="tanh")
-    inputs = zoo.read("sequences")[1]
-    torch.testing.assert_close(zoo.read("outputs")[1], models[1](inputs), rtol=1e-5, atol=1e-6)
-    named = list(zip(files_of(folder), models, strict=True))
-    assert pack(named, tmp_path / "zoo").manifest == zoo.manifest  # the same RNNs, read otherwise
-
-
-def test_sequences_that_no_machine_holds_are_never_begun(tmp_path: Path) -> None:
-    message = r"each of 12 RNNs with 100 sequences of length 10{15} needs at least 2,000,000,000 GB"
-    with pytest.raises(ValueError, match=message):
-        pack(make_models(), tmp_path / "zoo", length=10**15, sequences_stored=None)
-    assert not (tmp_path / "zoo").exists()
-
-
 def test_parameters_that_are_not_finite_are_counted_and_left_out(tmp_path: Path) -> None:
     models = make_models()
     with torch.no_grad():
@@ -310,32 +291,6 @@ def test_what_is_no_model_is_refused_by_name(tmp_path: Path) -> None:
     refused(tmp_path, r"bad\.safetensors")
 
 
-def test_packing_goes_on_where_it_was_interrupted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    models, written = make_models(), []
-    write = shards.write_shard
-
-    def fail_at_two(folder: Path, index: int, *rest: Any) -> Any:
-        if index == 2:
-            raise OSError("no space left on device")
-        written.append(index)
-        return write(folder, index, *rest)
-
-    monkeypatch.setattr(shards, "write_shard", fail_at_two)
-    with pytest.raises(OSError, match="no space left"):
-        pack(models, tmp_path / "zoo", shard_rows=3)
-    monkeypatch.undo()
-    with pytest.raises(ZooError, match=r"unfinished .*wsrl zoo pack"):
-        open_zoo(tmp_path / "zoo")
-    zoo, whole = (pack(models, tmp_path / name, shard_rows=3) for name in ("zoo", "whole"))
-    assert written == [0, 1]
-    assert [shard.sha256 for shard in zoo.manifest.shards] == [
-        shard.sha256 for shard in whole.manifest.shards
-    ]
-    assert pack(models, tmp_path / "zoo", shard_rows=3).manifest == zoo.manifest
-
-
 def test_another_zoo_than_the_one_in_the_folder_is_refused(tmp_path: Path) -> None:
     models, table = make_models(), {"rate": [float(index) for index in range(COUNT)]}
     before = pack(models, tmp_path / "zoo", table).manifest
@@ -352,6 +307,3 @@ def test_another_zoo_than_the_one_in_the_folder_is_refused(tmp_path: Path) -> No
         with pytest.raises(ZooError, match=f"other settings(?s:.*){message}"):
             pack(out=tmp_path / "zoo", **arguments)
     assert Manifest.read(tmp_path / "zoo") == before
-
-
-# The command, and training on a zoo of GRUs that are trained here.

@@ -22,7 +22,7 @@ from tests.zoos.building import (
 )
 from tests.zoos.building import whole as whole  # a fixture
 from wsrl.cli import main
-from wsrl.zoos import Manifest, ZooError, group, open_zoo, pack_zoo, repair_zoo, verify_zoo
+from wsrl.zoos import Manifest, ZooError, group, repair_zoo, verify_zoo
 from wsrl.zoos.manifest import BACKUP, MANIFEST
 
 
@@ -168,30 +168,3 @@ def test_failures_are_kept_by_those_whose_shards_are(zoo: Path, trained: list[li
     assert main(["zoo", "repair", str(zoo), "--quiet", "true"]) == 0
     assert Manifest.read(zoo).failed == {"1": 3}
     assert len(trained) == 1
-
-
-def random_model() -> dict[str, torch.Tensor]:
-    modules = {"rnn": torch.nn.GRU(2, 3, batch_first=True), "readout": torch.nn.Linear(3, 2)}
-    return torch.nn.ModuleDict(modules).state_dict()
-
-
-def test_a_packed_zoo_is_packed_again_where_it_lacks_something(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    models = [random_model() for _ in range(5)]
-
-    def pack() -> Path:
-        pack_zoo(models, tmp_path / "zoo", "real", "normal", length=4, shard_rows=2)
-        return tmp_path / "zoo"
-
-    before = contents(pack())
-    kept = shard(tmp_path / "zoo", 2).stat().st_mtime_ns
-    flip(shard(tmp_path / "zoo", 1))
-    assert main(["zoo", "repair", str(tmp_path / "zoo")]) == 0
-    said = capsys.readouterr()
-    assert "Run the command that made it again (wsrl zoo pack)" in said.out
-    assert "00001.safetensors is damaged: dropped" in said.err
-    with pytest.raises(ZooError, match=r"unfinished \(2 shards are done\)"):
-        open_zoo(tmp_path / "zoo")
-    assert contents(pack()) == before
-    assert shard(tmp_path / "zoo", 2).stat().st_mtime_ns == kept

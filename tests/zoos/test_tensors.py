@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.zoos.test_published import write_languages
 from wsrl.data import ZooDataModule
-from wsrl.problems.base import DTYPES
+from wsrl.problems.columns import DTYPES
 from wsrl.zoos import ZooError, open_zoo, tensors
 from wsrl.zoos.tensors import DiskTensor, disk_tensors, write_tensors
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
@@ -80,7 +80,7 @@ class MemorySettings:
     seed: Annotated[int, Field(ge=0)] = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MemoryAnalysis(trust.Case):
     """What was found in one RNN, beside the task and the basis (``trust.Case``).
 
@@ -94,12 +94,12 @@ class MemoryAnalysis(trust.Case):
         truth: ``(S, 1 + T, s d)``, the values ``u(t - s + 1..t)`` that the task has there.
     """
 
-    figures: trust.Figures = field(kw_only=True)
-    verdict: trust.Verdict = field(kw_only=True)
-    reasons: tuple[str, ...] = field(kw_only=True)
-    start: Start = field(kw_only=True)
-    states: Array = field(kw_only=True)
-    truth: Array = field(kw_only=True)
+    figures: trust.Figures
+    verdict: trust.Verdict
+    reasons: tuple[str, ...]
+    start: Start
+    states: Array
+    truth: Array
 
 
 def analyze_memory(
@@ -173,11 +173,25 @@ def _run(
     if driven is None:
         start = "variables"
         driven = torch.from_numpy(np.stack([_placed(case, values) for case in cases]))
-    states, outputs = (part.numpy() for part in run_freely(weights, driven, settings.horizon))
-    return [
-        _report(case, states[row], outputs[row], values, settings, start)
-        for row, case in enumerate(cases)
-    ]
+    runs = (part.numpy() for part in run_freely(weights, driven, settings.horizon))
+    analyses = []
+    for case, states, outputs in zip(cases, *runs, strict=True):
+        truth = case.interactions.follow(values, settings.horizon)
+        with np.errstate(over="ignore", invalid="ignore"):
+            figures = trust.measure(case, states, outputs, truth, start == "inputs")
+        verdict, reasons = trust.judge(figures, case)
+        analyses.append(
+            MemoryAnalysis(
+                **vars(case),
+                figures=figures,
+                verdict=verdict,
+                reasons=reasons,
+                start=start,
+                states=states - case.rnn.point,
+                truth=truth,
+            )
+        )
+    return analyses
 
 
 def _check(weights: RNNWeights, known: Sequence[Interactions]) -> None:
@@ -210,26 +224,3 @@ def _placed(case: trust.Case, values: Array) -> Array:
     if basis is None:
         return np.broadcast_to(point, (len(values), len(point)))
     return np.asarray(point + values[:, case.interactions.kept] @ basis.memories.T)
-
-
-def _report(
-    case: trust.Case,
-    states: Array,
-    outputs: Array,
-    values: Array,
-    settings: MemorySettings,
-    start: Start,
-) -> MemoryAnalysis:
-    truth = case.interactions.follow(values, settings.horizon)
-    with np.errstate(over="ignore", invalid="ignore"):
-        figures = trust.measure(case, states, outputs, truth, start == "inputs")
-    verdict, reasons = trust.judge(figures, case)
-    return MemoryAnalysis(
-        **vars(case),
-        figures=figures,
-        verdict=verdict,
-        reasons=reasons,
-        start=start,
-        states=states - case.rnn.point,
-        truth=truth,
-    )

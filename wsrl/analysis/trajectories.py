@@ -21,11 +21,9 @@ from wsrl.rnn import (
     unflatten_state,
 )
 
-SEARCHES = 4
-"""States of its trajectories from which a fixed point of an RNN is searched for, as from zero."""
-
-SETTLING = 200
-"""Steps without input after which searches start as well, from where these lead to."""
+SEARCHES, SETTLING = 4, 200
+"""States of its trajectories from which a fixed point of an RNN is searched for, as from zero; and
+steps without input after which searches start as well, from where these lead to."""
 
 
 @dataclass(frozen=True)

@@ -183,7 +183,7 @@ def _basis_figures(
     """Return the figures of a basis, whatever the RNN runs through."""
     phi, newest = task.reduced, np.zeros((task.rank, task.dims))
     newest[task.newest_places, task.newest] = 1
-    written = basis.dual @ system.input
+    written = basis.read(system.input.T).T
     return {
         "condition_number": _known(basis.condition),
         "interaction_error": _ratio(basis.interactions(system.recurrent) - phi, phi),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentError
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,9 +157,11 @@ _SHOWN = ("spectral_error", "explained_variance", "mean_variables_read")
 
 
 def _phrased(about: dict[str, Any], files: Sequence[Path]) -> str:
+    from wsrl.analysis.trust import Figures
     from wsrl.studies.tables import listed
 
     settings, started = about["settings"], about["start"] == "variables"
+    numbers = [field.name for field in fields(Figures) if field.name != "residual_components"]
     lines = {
         "RNN": about["rnn"],
         "task": about["task"],
@@ -168,36 +171,12 @@ def _phrased(about: dict[str, Any], files: Sequence[Path]) -> str:
         "started": "in its variables; of its input phase only the input error is judged"
         if started
         else "by inputs",
-        "rank": f"{about['rank_found']} lasting eigenvalues, {about['rank_expected']} expected",
-        **{text: _number(about[name]) for name, text in _FIGURES.items()},
-        "variables right after input": _pair(about, "variables_read_first"),
-        "variables right afterwards": _pair(about, "variables_read"),
-        "outputs right": _pair(about, "output_right"),
+        **{name.replace("_", " "): _number(about[name]) for name in numbers},
     }
     if files:
         lines["written"] = f"{files[0].parent}: {', '.join(file.name for file in files)}"
     return listed(lines)
 
 
-_FIGURES = {
-    "spectral_error": "spectral error (rad)",
-    "modulus_error": "modulus error",
-    "condition_number": "condition number of Psi",
-    "interaction_error": "interaction error",
-    "input_error": "input error",
-    "readout_error": "readout error",
-    "explained_variance": "explained variance",
-    "distance": "distance from fixed point",
-    "linearization_error": "linearisation error",
-    "step_error": "step error, worst variable",
-}
-
-
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
-
-
-def _pair(about: dict[str, Any], name: str) -> str:
-    if about[name] is None:
-        return "-"
-    return f"{about[f'mean_{name}']:.4f} (the worst {about[name]:.4f})"

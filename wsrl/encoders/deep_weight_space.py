@@ -35,10 +35,7 @@ class EquivariantLinear(nn.Module):
     - for each axis ``a`` of ``t`` and each axis ``b`` of any tensor ``u`` with the same label, a
       linear map of the mean of ``u`` over all its axes but ``b``, laid along ``a``.
 
-    Args:
-        spec: the RNNs whose tensors these are.
-        inputs: channels of every tensor given.
-        outputs: channels of every tensor returned.
+    ``inputs`` and ``outputs`` are the channels of every tensor given and returned.
     """
 
     def __init__(self, spec: RNNSpec, inputs: int, outputs: int) -> None:
@@ -50,12 +47,11 @@ class EquivariantLinear(nn.Module):
         # and one matrix a label those from all axes with the label to all axes with the label.
         tensors = len(self.axes)
         self.from_means = nn.Linear(tensors * inputs, tensors * outputs)
-        self.along_axes = nn.ModuleDict(
-            {
-                label: nn.Linear(count * inputs, count * outputs, bias=False)
-                for label, count in counts.items()
-            }
-        )
+        along = {
+            label: nn.Linear(count * inputs, count * outputs, bias=False)
+            for label, count in counts.items()
+        }
+        self.along_axes = nn.ModuleDict(along)
 
     def forward(self, tensors: list[Tensor]) -> list[Tensor]:
         """Map tensors ``(B, *sizes, inputs)``, in the spec's order, to ``(B, *sizes, outputs)``."""
@@ -95,11 +91,6 @@ class DeepWeightSpaceLayer(nn.Module):
 
     The learned embeddings are added to every tensor that has an axis of such neurons: those
     neurons cannot be permuted, and so become distinguishable.
-
-    Args:
-        spec: the RNNs whose tensors these are.
-        inputs: channels of every tensor given.
-        outputs: channels of every tensor returned.
     """
 
     def __init__(self, spec: RNNSpec, inputs: int, outputs: int) -> None:
@@ -150,12 +141,8 @@ class DeepWeightSpace(Encoder):
     ) -> None:
         super().__init__(spec, embedding_dim)
         check_sizes(channels=channels, depth=depth, width=width)
-        self.layers = nn.Sequential(
-            *(
-                DeepWeightSpaceLayer(spec, channels if layer else spec.gates, channels)
-                for layer in range(depth)
-            )
-        )
+        inputs = [spec.gates] + [channels] * (depth - 1)
+        self.layers = nn.Sequential(*(DeepWeightSpaceLayer(spec, i, channels) for i in inputs))
         self.head = Mlp(len(spec.tensors) * channels, width, 1, embedding_dim)
 
     def forward(self, weights: RNNWeights) -> Tensor:

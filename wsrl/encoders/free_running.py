@@ -34,8 +34,7 @@ class FreeRunningProbing(ProbingEncoder):
     def interrogate(self, weights: RNNWeights) -> Interrogation:
         """Probe ``B`` RNNs, one step after the other; read at the end."""
         run, state = PreparedPopulation(weights), None
-        asked: list[Tensor] = []
-        answered: list[Tensor] = []
+        asked, answered = list[Tensor](), list[Tensor]()
         pushes = self._by_probe(self.decoder(self.codes))  # (T, P, I)
         for push in pushes[:, None].expand(-1, len(weights), -1, -1):
             values = push

@@ -9,13 +9,7 @@ class Mlp(nn.Sequential):
     """Linear layers with ReLU between: ``(..., inputs)`` to ``(..., outputs)``.
 
     Hidden layers start with He's initialisation, which keeps the scale of what passes: the small
-    differences between the weights of RNNs then arrive at the output.
-
-    Args:
-        inputs: size of the input.
-        width: size of every hidden layer.
-        depth: number of hidden layers.
-        outputs: size of the output.
+    differences between the weights of RNNs then arrive at the output. ``depth`` counts them.
     """
 
     def __init__(self, inputs: int, width: int, depth: int, outputs: int) -> None:

@@ -53,16 +53,8 @@ class ProbeGenerators(FixedProbing):
         reader_layers: int = 2,
         input_activation: InputActivation | None = None,
     ) -> None:
-        super().__init__(
-            spec,
-            embedding_dim,
-            num_probes,
-            probing_length,
-            probe_width,
-            reader_width,
-            reader_layers,
-            input_activation,
-        )
+        asked, read = (num_probes, probing_length, probe_width), (reader_width, reader_layers)
+        super().__init__(spec, embedding_dim, *asked, *read, input_activation)
 
     def _prepare(self, probe_width: int, reader_width: int, reader_layers: int) -> None:
         self.codes = nn.Parameter(torch.randn(self.num_probes, probe_width))

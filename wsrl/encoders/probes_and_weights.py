@@ -25,12 +25,7 @@ class NeuronFeatures(nn.Module):
     are kept apart. What a deep-weight-space layer does position by position, and is most of its
     cost, is left out: no gradient is as large as the weights.
 
-    Args:
-        spec: the RNNs it reads.
-        channels: what is made of every neuron, and the hidden layer of the MLPs.
-
-    Attributes:
-        outputs: how many features there are.
+    ``channels`` are made of every neuron; there are ``outputs`` features in all.
     """
 
     def __init__(self, spec: RNNSpec, channels: int) -> None:
@@ -106,16 +101,8 @@ class ProbesAndWeights(Encoder):
     ) -> None:
         super().__init__(spec, embedding_dim)
         check_sizes(probe_width=probe_width, channels=channels)
-        self.probing = FreeRunningProbing(
-            spec,
-            embedding_dim,
-            num_probes,
-            probing_length,
-            probe_width,
-            reader_width,
-            reader_layers,
-            input_activation,
-        )
+        asked, reader = (num_probes, probing_length, probe_width), (reader_width, reader_layers)
+        self.probing = FreeRunningProbing(spec, embedding_dim, *asked, *reader, input_activation)
         self.neurons = NeuronFeatures(spec, channels)
         self.head = Mlp(self.neurons.outputs, probe_width, 1, embedding_dim)
         with torch.no_grad():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
 import torch
@@ -22,34 +23,20 @@ from wsrl.rnn import PreparedPopulation, RNNSpec, RNNWeights, run_population
 InputActivation: TypeAlias = Literal["softmax", "sigmoid", "tanh", "identity"]
 
 
-def _softmax(values: Tensor) -> Tensor:
-    return values.softmax(-1)
-
-
-def _identity(values: Tensor) -> Tensor:
-    return values
-
-
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "softmax": _softmax,
+    "softmax": partial(torch.softmax, dim=-1),
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
-    "identity": _identity,
+    "identity": torch.positive,
 }
 
 
 class Interrogation(NamedTuple):
-    """The probing inputs, the answers and the reader's summary of them.
+    """The probing inputs, the RNN's answers to them and what the reader makes of these."""
 
-    Attributes:
-        inputs: probing inputs, ``(B, P, T, I)``.
-        outputs: the RNN's outputs for them, ``(B, P, T, O)``.
-        summary: the reader's output after the end step, ``(B, reader_width)``.
-    """
-
-    inputs: Tensor
-    outputs: Tensor
-    summary: Tensor
+    inputs: Tensor  # (B, P, T, I)
+    outputs: Tensor  # (B, P, T, O)
+    summary: Tensor  # (B, reader_width), the reader's output after the end step
 
 
 class Echo(nn.Linear):
@@ -122,8 +109,7 @@ class ProbingEncoder(Encoder):
                 f"unknown input_activation {input_activation!r}; "
                 f"choose one of {', '.join(_ACTIVATIONS)}"
             )
-        self.num_probes = num_probes
-        self.probing_length = probing_length
+        self.num_probes, self.probing_length = num_probes, probing_length
         self.input_activation = input_activation
         self.from_answers = nn.Linear(num_probes * spec.output_size, reader_width)
         # Small: it passes the reader's residual connections, beside what was read before.
@@ -238,16 +224,8 @@ class InteractiveProbing(ProbingEncoder):
         input_activation: InputActivation | None = None,
         echo: bool = False,
     ) -> None:
-        super().__init__(
-            spec,
-            embedding_dim,
-            num_probes,
-            probing_length,
-            probe_width,
-            reader_width,
-            reader_layers,
-            input_activation,
-        )
+        asked, read = (num_probes, probing_length, probe_width), (reader_width, reader_layers)
+        super().__init__(spec, embedding_dim, *asked, *read, input_activation)
         fed_back = echo and self.probing_length > 1  # else it would get no gradient
         self.echo = Echo(spec, self.input_activation) if fed_back else None
 
@@ -258,12 +236,10 @@ class InteractiveProbing(ProbingEncoder):
 
     def interrogate(self, weights: RNNWeights) -> Interrogation:
         """Probe ``B`` RNNs, one step after the other."""
-        batch = len(weights)
-        start = self.start.expand(batch, -1)
+        start = self.start.expand(len(weights), -1)
         read, reader_state = self.reader(start, self.reader.start(start))
         run, state = PreparedPopulation(weights), None
-        asked: list[Tensor] = []
-        answered: list[Tensor] = []
+        asked, answered = list[Tensor](), list[Tensor]()
         for _ in range(self.probing_length):
             asked_for = self._by_probe(self.decoder(read))  # (B, P, I)
             if self.echo is not None and answered:
@@ -273,5 +249,5 @@ class InteractiveProbing(ProbingEncoder):
             asked.append(inputs)
             answered.append(outputs[:, :, 0])
             read, reader_state = self.reader(self._embed_answers(answered[-1]), reader_state)
-        summary, _ = self.reader(self.end.expand(batch, -1), reader_state)
+        summary, _ = self.reader(self.end.expand(len(weights), -1), reader_state)
         return Interrogation(torch.stack(asked, 2), torch.stack(answered, 2), summary)

@@ -23,9 +23,7 @@ def _open_forget_gates(name: str, parameter: Tensor) -> None:
 class SequenceReader(nn.Module):
     """An LSTM with residual connections around its layers; reads a whole sequence at once.
 
-    Args:
-        width: size of what is read, of every layer and of the output.
-        layers: number of layers.
+    ``width`` is the size of what is read, of every layer and of the output.
     """
 
     def __init__(self, width: int, layers: int) -> None:
@@ -43,12 +41,7 @@ class SequenceReader(nn.Module):
 
 
 class StepReader(nn.Module):
-    """The same as ``SequenceReader``, one step at a time: for what depends on its outputs.
-
-    Args:
-        width: size of what is read, of every layer and of the output.
-        layers: number of layers.
-    """
+    """The same as ``SequenceReader``, one step at a time: for what depends on its outputs."""
 
     def __init__(self, width: int, layers: int) -> None:
         super().__init__()

@@ -14,13 +14,8 @@ def apply_layer(layer: nn.TransformerEncoderLayer, tokens: Tensor, first: int = 
     every large array in rows of tokens: torch's own layer lays ``(T, B, W)`` out for attention,
     whose kernel then reads rows ``B`` tokens apart, half as fast on a CPU.
 
-    Args:
-        layer: a post-norm layer with ReLU; its parameters, its dropout and whether it trains.
-        tokens: ``(B, T, W)``.
-        first: index of the first token returned, negative from the end.
-
-    Returns:
-        ``(B, T - first, W)``.
+    ``layer`` is a post-norm layer with ReLU. ``tokens`` are ``(B, T, W)``, the result
+    ``(B, T - first, W)``; ``first`` may be negative, from the end.
     """
     attention, dropout = layer.self_attn, layer.dropout.p if layer.training else 0.0
     batch, _, width = tokens.shape

@@ -2,14 +2,13 @@
 
 from wsrl.problems.base import (
     Batch,
-    Column,
     InputKind,
     Problem,
     Runner,
-    Target,
     TrainableProblem,
     TrainingStream,
 )
+from wsrl.problems.columns import Column, Target
 from wsrl.problems.formal_languages import FormalLanguages
 from wsrl.problems.packed import PackedRNNs
 from wsrl.problems.registry import (

@@ -8,18 +8,17 @@ problem is one file with one subclass, registered by decorator, or announced by 
 from __future__ import annotations
 
 import json
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor
 
+from wsrl.problems.columns import Column, Target
 from wsrl.recorded import Recorded
 from wsrl.rnn import (
     Backend,
@@ -29,60 +28,13 @@ from wsrl.rnn import (
     population_cross_entropy,
     run_population,
 )
-from wsrl.validation import check_arguments, checked
+from wsrl.validation import check_arguments
 
 _Self = TypeVar("_Self", bound="Problem")
 
 Runner: TypeAlias = Callable[[Tensor, State | None], tuple[Tensor, State]]
 """Runs ``B`` models: inputs ``(B, S, T, I)`` and a state (``None`` at the start) to outputs
 ``(B, S, T, O)`` and the next state. RNNs and emulators look alike through it."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """A property that can be predicted from an embedding.
-
-    Attributes:
-        column: the zoo's column it is read from.
-        kind: ``classes`` (every part one of ``values``), ``real`` or ``angle`` (degrees, where
-            360 is 0).
-        parts: how many numbers it has.
-        values: for ``classes``, the column value that each class stands for, ascending.
-        first: how many leading entries of the column are left out.
-        labels: what the classes are called, where not by their values.
-        period: for a number on a circle, what goes once round it.
-    """
-
-    column: str
-    kind: str
-    parts: int = 1
-    values: tuple[float, ...] = ()
-    first: int = 0
-    labels: tuple[str | float, ...] = ()
-    period: float | None = None
-
-    def of(self, columns: Mapping[str, Tensor]) -> Tensor:
-        """Return the target of ``n`` snapshots: class indices (long) or float32, ``(n, parts)``.
-
-        Raises:
-            ValueError: when a value is none of the classes.
-        """
-        column = columns[self.column]
-        column = column[:, None] if column.ndim == 1 else column.flatten(1)
-        column = column[:, self.first : self.first + self.parts]
-        if not self.values:
-            return column.float()
-        values = torch.tensor(self.values, dtype=column.dtype, device=column.device)
-        column = column.contiguous()
-        found = torch.searchsorted(values, column).clamp(max=len(values) - 1)
-        if not torch.equal(values[found], column):
-            raise ValueError(f"column {self.column!r} holds values outside of {self.values}")
-        return found
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what a predictor needs to know, as plain values."""
-        plain = {"kind": self.kind, "parts": self.parts, "classes": len(self.values)}
-        return plain | ({} if self.period is None else {"period": self.period})
 
 
 @dataclass(frozen=True)
@@ -136,50 +88,13 @@ class InputKind:
     length: int | None = None
 
 
-DTYPES = {
-    "F16": torch.float16,
-    "F32": torch.float32,
-    "F64": torch.float64,
-    "I16": torch.int16,
-    "I64": torch.int64,
-}
-"""What a column can hold, by safetensors' names."""
-
-
-@checked
-class Column:
-    """One column of a zoo.
-
-    Attributes:
-        dtype: by safetensors' name, one of ``DTYPES``.
-        shape: of a row.
-
-    >>> Column("F32", (100, 42)).row_bytes
-    16800
-    """
-
-    dtype: Annotated[str, Field(pattern=f"^({'|'.join(DTYPES)})$")]
-    shape: Annotated[
-        tuple[Annotated[int, Field(ge=1, lt=1 << 63)], ...], Field(max_length=8, strict=False)
-    ]
-
-    @property
-    def torch_dtype(self) -> torch.dtype:
-        """The dtype as torch names it."""
-        return DTYPES[self.dtype]
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of a row."""
-        return math.prod(self.shape) * self.torch_dtype.itemsize
-
-
 class Problem(Recorded, ABC):
     """A family of tasks that small RNNs were trained on: what reading a zoo needs.
 
     The arguments of a subclass's constructor are recorded as its settings, so they must be plain
     values: numbers, strings, booleans, lists and dictionaries of these. They are checked by their
-    annotations, as ``Annotated[int, pydantic.Field(ge=1)]``.
+    annotations, as ``Annotated[int, pydantic.Field(ge=1)]``. ``GIVEN`` names those that are no
+    settings of a zoo, as where things lie on this machine.
     """
 
     name: ClassVar[str]
@@ -196,9 +111,6 @@ class Problem(Recorded, ABC):
     task_period: ClassVar[float | None] = None
     """For tasks that are one number on a circle, what goes once round it."""
 
-    not_recorded: ClassVar[frozenset[str]] = frozenset()
-    """Arguments that are no settings of a zoo: where things lie on this machine."""
-
     input_size: int
     output_size: int
 
@@ -214,8 +126,7 @@ class Problem(Recorded, ABC):
         Raises:
             TypeError: for an argument that is no plain value.
         """
-        known = {n: value for n, value in self._recorded.items() if n not in self.not_recorded}
-        settings: dict[str, Any] = json.loads(json.dumps(known, default=list))
+        settings: dict[str, Any] = json.loads(json.dumps(self.options(), default=list))
         return settings
 
     def spec(self, cell: str, hidden_size: int, num_layers: int, bias: bool = True) -> RNNSpec:

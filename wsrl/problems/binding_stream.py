@@ -11,36 +11,28 @@ from torch import Tensor
 
 from wsrl.problems.base import Batch, TrainingStream
 from wsrl.problems.binding_tasks import BindingTask
-from wsrl.problems.streams import Purpose, stream
+from wsrl.problems.streams import TrainingDraws
 
 _BLOCK = 64  # steps whose draws come from one stream
 
 
 @dataclass(frozen=True)
 class BindingBatch(Batch):
-    """Inputs ``(P, S, s, d)``, targets ``(P, S, H, d)`` of -1 and 1.
+    """Inputs ``(P, S, s, d)`` and targets ``(P, S, H, d)`` of -1 and 1.
 
-    Attributes:
-        horizons: ``(P,)``, the steps after the input that count for each member, at most ``H``.
+    ``horizons (P,)`` are the steps after the input that count for each member, at most ``H``.
     """
 
     horizons: Tensor
 
 
 class Continuations:
-    """What members are to output: every output is one of the inputs, with a sign.
-
-    Args:
-        tasks: of the members.
-        horizon: the most steps after the input.
-        device: where inputs will be.
-    """
+    """What members are to output after the input: each output is one of the inputs, with a sign."""
 
     def __init__(self, tasks: Sequence[BindingTask], horizon: int, device: torch.device) -> None:
         pairs = [task.unrolled(horizon) for task in tasks]
         origins, signs = (torch.from_numpy(np.stack(part)) for part in zip(*pairs, strict=True))
         self._origins, self._signs = origins.to(device), signs.to(device)
-        self.device = device
 
     def of(self, inputs: Tensor, horizon: int | None = None) -> Tensor:
         """Return the targets ``(P, S, horizon, d)`` of ``inputs (P, S, s, d)``."""
@@ -53,42 +45,29 @@ class Continuations:
 class BindingStream(TrainingStream):
     """Random signs; how many steps after the input count is each member's own (a curriculum).
 
-    Args:
-        continuations: what is to follow.
-        horizons: the steps that count, ascending; a member begins with the first.
-        threshold: the accuracy on a batch above which a member moves on to the next horizon.
-        members: who trains.
-        seed: of the draws.
-        shape: of each member's inputs in a step, ``(S, s, d)``.
+    A member begins with the first of ``horizons``, and moves on after an accuracy on a batch above
+    ``threshold``. ``shape`` is that of its inputs in a step, ``(S, s, d)``.
     """
 
     def __init__(
         self,
-        continuations: Continuations,
+        tasks: Sequence[BindingTask],
         horizons: Sequence[int],
         threshold: float,
         members: Sequence[int],
         seed: int,
         shape: tuple[int, int, int],
+        device: torch.device,
     ) -> None:
-        self._continuations, self._threshold = continuations, threshold
-        self._horizons = torch.tensor(horizons)
+        self._continuations = Continuations(tasks, horizons[-1], device)
+        self._horizons, self._threshold = torch.tensor(horizons), threshold
         self._level = torch.zeros(len(members), dtype=torch.long)
-        self._members, self._seed, self._shape = members, seed, shape
-        self._block, self._draws = -1, torch.empty(0)
+        draws = [lambda own: own.integers(0, 2, (_BLOCK, *shape), np.int8)] * len(members)
+        self._draws = TrainingDraws(draws, members, seed, _BLOCK, device)
 
     def batch(self, step: int) -> BindingBatch:
         """Return the vectors of one step with what is to follow them."""
-        block, within = divmod(step, _BLOCK)
-        if block != self._block:
-            shape = (_BLOCK, *self._shape)
-            drawn = [
-                stream(self._seed, Purpose.TRAINING, member, block).integers(0, 2, shape, np.int8)
-                for member in self._members
-            ]
-            self._draws = 2 * torch.from_numpy(np.stack(drawn)) - 1
-            self._block = block
-        inputs = self._draws[:, within].to(self._continuations.device, torch.float32)
+        inputs = (2 * self._draws.at(step) - 1).float()
         horizons = self._horizons[self._level]
         targets = self._continuations.of(inputs, int(horizons.max()))
         weights = inputs.new_full(inputs.shape[:2], 1 / inputs.shape[1])

@@ -76,27 +76,28 @@ class BindingTask:
             ValueError: for a wrong number of set bits, or a swap with what is not there.
         """
         check_sizes(steps, dims)
-        if len(identity) != 3:
-            raise ValueError(f"a task id is a triple a,b,c, not {tuple(identity)}")
-        if min(identity) < 0:
-            raise ValueError(f"a task id has no negative numbers: {tuple(identity)}")
+        if len(identity) != 3 or min(identity) < 0:
+            raise ValueError(f"a task id is a triple a,b,c of no negative numbers: {identity}")
         chosen, swaps, minus = identity
         sources = [bit for bit in range(chosen.bit_length()) if chosen >> bit & 1]
         if len(sources) != dims or chosen >> (steps * dims):
             raise ValueError(
                 f"the first number of a task id must have {dims} set bits among the lowest "
-                f"{steps * dims} (s d), one for each output; {chosen} has {len(sources)}"
-                + (f", the highest of them bit {sources[-1]}" if sources else "")
+                f"{steps * dims} (s d), one for each output; {chosen} has {len(sources)}: "
+                f"{sources[-8:]}"
             )
-        for position, digit in enumerate(_digits(swaps, dims)):
-            if position + digit >= dims or position >= dims:
-                raise ValueError(
-                    f"the second number of the task id, {swaps}, has the digit {digit} at position "
-                    f"{position} (base {dims}, least significant first): it would swap source "
-                    f"{position} with {position + digit}, but there are only 0..{dims - 1}"
-                )
+        position = 0
+        while swaps:
+            swaps, digit = divmod(swaps, dims) if dims > 1 else (0, swaps)
             other = position + digit
+            if max(position, other) >= dims:
+                raise ValueError(
+                    f"the second number of the task id has the digit {digit} at position "
+                    f"{position} (base {dims}, least significant first): it would swap source "
+                    f"{position} with {other}, but there are only 0..{dims - 1}"
+                )
             sources[position], sources[other] = sources[other], sources[position]
+            position += 1
         if minus >> dims:
             raise ValueError(
                 f"the third number of a task id has a bit for each of {dims} outputs: at most "
@@ -126,14 +127,10 @@ class BindingTask:
             return cls.from_id((2**dims - 1, 0, 0), steps, dims)
         if steps != dims:
             raise ValueError(f"{name} needs as many steps as dimensions, not {steps} and {dims}")
+        if name in _PERMUTED and dims != 8:
+            raise ValueError(f"{name} is defined for 8 steps and dimensions: give an id")
         diagonal = sum(1 << (i * dims + i) for i in range(dims))
-        if name == "compose_copy":
-            return cls.from_id((diagonal, 0, 0), steps, dims)
-        if dims != 8:
-            raise ValueError(
-                f"{name} is defined for 8 steps and dimensions, not {dims}: give an id"
-            )
-        return cls.from_id((diagonal, *_PERMUTED[name]), steps, dims)
+        return cls.from_id((diagonal, *_PERMUTED.get(name, (0, 0))), steps, dims)
 
     @classmethod
     def parse(cls, text: str, steps: int, dims: int) -> BindingTask:
@@ -143,13 +140,9 @@ class BindingTask:
             ValueError: for text that is neither, or a task that does not exist.
         """
         words = [word.strip() for word in text.strip("()[] ").split(",")]
-        if len(words) == 1 and not re.fullmatch(r"-?\d+", words[0]):
-            return cls.from_name(text, steps, dims)
-        if not all(re.fullmatch(r"-?\d+", word) for word in words):
-            raise ValueError(
-                f"a task is a name or an id of three whole numbers a,b,c, not {text!r}"
-            )
-        return cls.from_id([int(word) for word in words], steps, dims)
+        if all(re.fullmatch(r"-?\d+", word) for word in words):
+            return cls.from_id([int(word) for word in words], steps, dims)
+        return cls.from_name(text, steps, dims)
 
     @classmethod
     def draw(cls, random: np.random.Generator, steps: int, dims: int) -> BindingTask:
@@ -231,22 +224,8 @@ class BindingTask:
 
 
 def check_sizes(steps: int, dims: int) -> None:
-    """Check ``s`` and ``d``.
-
-    Raises:
-        ValueError: where there is not at least one of each, or there are more values than any RNN
-            can be asked to remember.
-    """
+    """Check ``s`` and ``d``; no RNN can be asked to remember more values than ``MAX_VALUES``."""
     if steps < 1 or dims < 1:
         raise ValueError(f"a task needs at least 1 step and 1 dimension, not {steps} and {dims}")
     if steps * dims > MAX_VALUES:
         raise ValueError(f"a task has at most {MAX_VALUES} values (s d), not {steps} x {dims}")
-
-
-def _digits(number: int, base: int) -> list[int]:
-    """Return the digits in a base, least significant first; in base 1 any number is one digit."""
-    digits = []
-    while number:
-        number, digit = divmod(number, base) if base > 1 else (0, number)
-        digits.append(digit)
-    return digits

@@ -16,26 +16,16 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from wsrl.problems.base import (
-    Batch,
-    Column,
-    Runner,
-    Target,
-    TrainableProblem,
-    TrainingStream,
-)
+from wsrl.problems.base import Batch, Runner, TrainableProblem, TrainingStream
+from wsrl.problems.columns import Column, Target
 from wsrl.problems.registry import register_problem
-from wsrl.problems.streams import Purpose, stream
+from wsrl.problems.streams import Purpose, TrainingDraws, draw_each
 from wsrl.rnn import State
 from wsrl.validation import check_size
 
 _BLOCK = 256  # steps whose draws come from one stream
 _INT16 = (1 << 15) - 1  # a zoo holds tokens, and counts them, in 16 bits
-
-MOST_STRINGS = 10**6
-"""Strings of a language, and strings that are sampled to judge an RNN, at most."""
-
-_Strings = Annotated[int, Field(ge=1, le=MOST_STRINGS)]
+_Strings = Annotated[int, Field(ge=1, le=10**6)]  # of a language, or sampled to judge an RNN
 
 
 @register_problem
@@ -72,15 +62,11 @@ class FormalLanguages(TrainableProblem):
         stored_strings: _Strings = 100,
     ) -> None:
         check_size("length", length, num_tokens + 2, _INT16)
-        if not min_difference <= 0 <= max_difference or min_difference == max_difference:
+        zero = min_difference <= 0 <= max_difference and min_difference < max_difference
+        if not zero or max(-min_difference, max_difference) >= length:
             raise ValueError(
-                "differences must include 0 and another number, not "
-                f"{min_difference}..{max_difference}"
-            )
-        if max(-min_difference, max_difference) >= length:
-            raise ValueError(
-                f"differences must be smaller than the length {length}, not "
-                f"{min_difference}..{max_difference}"
+                "differences must include 0 and another number, and be smaller than the length "
+                f"{length}, not {min_difference}..{max_difference}"
             )
         if max_n <= -min_difference:
             raise ValueError(f"max_n must exceed {-min_difference} (-min_difference), not {max_n}")
@@ -94,12 +80,9 @@ class FormalLanguages(TrainableProblem):
 
     def draw_tasks(self, seed: int, members: Sequence[int]) -> Tensor:
         """Draw ``m_2 .. m_n`` uniformly and independently; ``m_1`` is 0: ``(P, num_tokens)``."""
-        low, high = self.min_difference, self.max_difference + 1
-        drawn = [
-            stream(seed, Purpose.TASK, member).integers(low, high, self.num_tokens - 1)
-            for member in members
-        ]
-        return functional.pad(torch.from_numpy(np.stack(drawn)), (1, 0))
+        drawn = (self.min_difference, self.max_difference + 1, self.num_tokens - 1)
+        tasks = draw_each(lambda own: own.integers(*drawn), members, seed, Purpose.TASK)
+        return functional.pad(tasks, (1, 0))
 
     def strings(self, task: Sequence[int]) -> Tensor:
         """Return every string of one language as padded sequences, ``(count, T)``, by rising k."""
@@ -141,12 +124,9 @@ class FormalLanguages(TrainableProblem):
     ) -> dict[str, Tensor]:
         """Sample strings from every RNN, count the accepted, keep some with log-probabilities."""
         shape = (self.evaluated_strings, self.length - 1)
-        draws = [
-            stream(seed, Purpose.EVALUATION, member, step).random(shape, dtype=np.float32)
-            for member in members
-        ]
-        uniforms = torch.from_numpy(np.stack(draws)).to(tasks.device)
-        sequences, outputs = self.sample(run, uniforms, self.stored_strings)
+        key = (members, seed, Purpose.EVALUATION, step)
+        uniforms = draw_each(lambda own: own.random(shape, dtype=np.float32), *key)
+        sequences, outputs = self.sample(run, uniforms.to(tasks.device), self.stored_strings)
         counts = self.accepts(sequences, tasks).sum(1)
         ordered = self.accepts(sequences, tasks, ordered=True).sum(1)
         chosen = ordered if self.acceptor == "ordered" else counts
@@ -162,10 +142,7 @@ class FormalLanguages(TrainableProblem):
     def sample(self, run: Runner, uniforms: Tensor, keep: int = 0) -> tuple[Tensor, Tensor]:
         """Let models write strings, each token drawn from the distribution they predict.
 
-        Args:
-            run: the models.
-            uniforms: ``(B, S, T - 1)`` in [0, 1), one for every token drawn.
-            keep: of how many strings the log-probabilities are kept.
+        ``uniforms (B, S, T - 1)`` in [0, 1) decide the tokens.
 
         Returns:
             The sequences ``(B, S, T)`` with BOS, and log-probabilities ``(B, keep, T - 1, O)``.
@@ -193,11 +170,11 @@ class FormalLanguages(TrainableProblem):
         counts = torch.stack([(string == token).sum(2) for token in range(self.num_tokens)], 2)
         shifted = counts - tasks[:, None]
         accepted = ended[:, :, -1] & (shifted == shifted[..., :1]).all(-1)
-        if ordered:
-            body = string[:, :, 1:]
-            rising = (body[:, :, 1:] >= body[:, :, :-1]).all(-1)
-            accepted = accepted & rising & (body != self.bos).all(-1)
-        return accepted
+        if not ordered:
+            return accepted
+        body = string[:, :, 1:]
+        rising = (body[:, :, 1:] >= body[:, :, :-1]).all(-1)
+        return accepted & rising & (body != self.bos).all(-1)
 
     def encode(self, sequences: Tensor) -> Tensor:
         """One-hot of all tokens but the last: ``(..., T)`` to ``(..., T - 1, I)``.
@@ -292,40 +269,24 @@ class _LanguageStream(TrainingStream):
         members: Sequence[int],
         seed: int,
         batch_size: int,
-        unique_sequences: bool,
+        unique: bool,
     ) -> None:
         languages = [problem.strings(task.tolist()) for task in tasks]
-        self._counts = [len(language) for language in languages]
-        padded = [
-            functional.pad(language, (0, 0, 0, problem.max_n - len(language)))
-            for language in languages
-        ]
-        sequences = torch.stack(padded).to(tasks.device)
+        sequences = torch.stack(
+            [functional.pad(own, (0, 0, 0, problem.max_n - len(own))) for own in languages]
+        ).to(tasks.device)
         self._inputs, self._targets = problem.encode(sequences), sequences[:, :, 1:]
-        self._members, self._seed = members, seed
-        self._batch_size, self._unique = batch_size, unique_sequences
-        self._block, self._draws = -1, torch.empty(0)
+        self._batch_size, self._unique = batch_size, unique
+        strings, shape = [len(own) for own in languages], (_BLOCK, batch_size)
+        draws = [lambda own, count=count: own.integers(0, count, shape) for count in strings]
+        self._draws = TrainingDraws(draws, members, seed, _BLOCK, tasks.device)
 
     def batch(self, step: int) -> Batch:
         """Return the strings of one step, distinct with their counts or one by one."""
-        draws = self._draws_of(step)
+        draws = self._draws.at(step)
+        share = torch.full_like(draws, 1 / self._batch_size, dtype=torch.float32)
         if self._unique:
-            weights = draws.new_zeros(self._targets.shape[:2], dtype=torch.float32)
-            share = torch.full_like(draws, 1 / self._batch_size, dtype=torch.float32)
+            weights = share.new_zeros(self._targets.shape[:2])
             return Batch(self._inputs, self._targets, weights.scatter_add(1, draws, share))
         rows = torch.arange(len(draws), device=draws.device)[:, None]
-        weights = torch.full_like(draws, 1 / self._batch_size, dtype=torch.float32)
-        return Batch(self._inputs[rows, draws], self._targets[rows, draws], weights)
-
-    def _draws_of(self, step: int) -> Tensor:
-        """Which string each draw is, ``(P, batch_size)``."""
-        block, within = divmod(step, _BLOCK)
-        if block != self._block:
-            shape = (_BLOCK, self._batch_size)
-            drawn = [
-                stream(self._seed, Purpose.TRAINING, member, block).integers(0, count, shape)
-                for member, count in zip(self._members, self._counts, strict=True)
-            ]
-            self._draws = torch.from_numpy(np.stack(drawn)).to(self._targets.device)
-            self._block = block
-        return self._draws[:, within]
+        return Batch(self._inputs[rows, draws], self._targets[rows, draws], share)

@@ -23,21 +23,11 @@ Loader: TypeAlias = Callable[[Path, bool], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Source:
-    """A set of labelled square images.
-
-    Attributes:
-        size: pixels of a side.
-        classes: number of labels.
-        tile_size: pixels of a tile's side that suit it.
-        white: the largest value of a pixel.
-        mean: of all pixels, on a scale from 0 to 1.
-        std: likewise.
-        load: reads the images.
-    """
+    """A set of labelled square images; mean and spread of pixels are on a scale from 0 to 1."""
 
     size: int
     classes: int
-    tile_size: int
+    tile_size: int  # that suits it
     white: int
     mean: float
     std: float
@@ -46,17 +36,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Images:
-    """Images, split as published.
+    """Images, and the rows to train and to validate on, as published."""
 
-    Attributes:
-        pixels: ``(N, H * W)``, as stored.
-        labels: ``(N,)`` int64.
-        train: ``(n,)`` int64, the images to train on.
-        validation: the others.
-    """
-
-    pixels: Tensor
-    labels: Tensor
+    pixels: Tensor  # (N, H * W), as stored
+    labels: Tensor  # (N,) int64
     train: Tensor
     validation: Tensor
 
@@ -66,36 +49,15 @@ class Images:
 
 
 def load_images(source: str, folder: str | None, download: bool) -> Images:
-    """Load the images of a source.
+    """Load the images of a source, and check what files hold before compiled code reads it.
 
-    Args:
-        source: a name in ``SOURCES``.
-        folder: where they lie; by default where the variable ``WSRL_IMAGES`` says, else
-            ``~/.cache/wsrl``.
-        download: fetch them if they are not there.
+    The folder is by default what the variable ``WSRL_IMAGES`` says, else ``~/.cache/wsrl``.
 
     Raises:
         ValueError: where they are not there, or are of other sizes or classes than the source's.
     """
     place = Path(folder or os.environ.get(FOLDER_VARIABLE) or Path.home() / ".cache" / "wsrl")
     pixels, labels = SOURCES[source].load(place, download)
-    _check_images(source, pixels, labels)
-    trains = trains_on(np.arange(len(labels)))
-    return Images(
-        pixels.flatten(1),
-        labels.long(),
-        torch.from_numpy(np.flatnonzero(trains)),
-        torch.from_numpy(np.flatnonzero(~trains)),
-    )
-
-
-def trains_on(indices: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Say which images train, by their index: the published rule, about 80% of any set."""
-    return (indices ^ 0x04095164213DD204) % 10 < 8
-
-
-def _check_images(source: str, pixels: Tensor, labels: Tensor) -> None:
-    """Check what files hold before compiled code reads it."""
     size, classes = SOURCES[source].size, SOURCES[source].classes
     if pixels.dtype != torch.uint8 or pixels.ndim != 3 or pixels.shape[1:] != (size, size):
         raise ValueError(
@@ -108,6 +70,14 @@ def _check_images(source: str, pixels: Tensor, labels: Tensor) -> None:
         raise ValueError(
             f"labels of {source} must be 0..{classes - 1}, not {labels.min()}..{labels.max()}"
         )
+    trains = torch.from_numpy(trains_on(np.arange(len(labels))))
+    rows = (trains.nonzero()[:, 0], (~trains).nonzero()[:, 0])
+    return Images(pixels.flatten(1), labels.long(), *rows)
+
+
+def trains_on(indices: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Say which images train, by their index: the published rule, about 80% of any set."""
+    return (indices ^ 0x04095164213DD204) % 10 < 8
 
 
 def _from_torchvision(name: str, folder: Path, download: bool) -> tuple[Tensor, Tensor]:

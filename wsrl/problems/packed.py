@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from wsrl.problems.base import Column, InputKind, Problem, Target
+from wsrl.problems.base import InputKind, Problem
+from wsrl.problems.columns import Column, Target
 from wsrl.problems.registry import register_problem
 
 OUTPUT_KINDS = ("categorical", "real")
@@ -108,12 +109,11 @@ class PackedRNNs(Problem):
         """Return the properties that make up a task, by name; of a task of its own, the run."""
         if not self.task:
             return f"run {int(task[0])}"
-        known = [self.properties[name] for name in self.task]
-        shown = [
-            _class_name(each, value) if each["kind"] == "classes" else f"{value:g}"
-            for each, value in zip(known, task, strict=True)
-        ]
-        return ", ".join(f"{name} {value}" for name, value in zip(self.task, shown, strict=True))
+        shown = []
+        for name, value in zip(self.task, task, strict=True):
+            classes = self.properties[name].get("classes")
+            shown.append(f"{name} {classes[int(value)] if classes else f'{value:g}'}")
+        return ", ".join(shown)
 
     def targets(self, steps: Sequence[int]) -> dict[str, Target]:
         """Return every property, and step and performance where there is something to predict."""
@@ -135,15 +135,9 @@ class PackedRNNs(Problem):
 _INPUT_KINDS = {"one_hot": InputKind("tokens"), "uniform": InputKind("range", 0, 1)}
 
 
-def _class_name(known: Mapping[str, Any], position: float) -> str:
-    return str(known["classes"][int(position)])
-
-
 def _target(known: Mapping[str, Any]) -> Target:
     column = property_column(known["name"])
-    if known["kind"] == "angle":
-        return Target(column, "angle", period=360.0)
-    if known["kind"] == "real":
-        return Target(column, "real")
+    if known["kind"] != "classes":
+        return Target(column, known["kind"], period=360.0 if known["kind"] == "angle" else None)
     classes = tuple(known["classes"])
     return Target(column, "classes", values=tuple(range(len(classes))), labels=classes)

@@ -12,11 +12,6 @@ class TiledRotation:
     Rotating is linear in the pixels: every pixel of the result is a weighted sum of at most 4 of
     the image's (1 with ``nearest``). torchvision rotates each single-pixel image once an angle and
     so says which, and every image after that costs a look-up.
-
-    Args:
-        size: pixels of an image's side.
-        tile_size: pixels of a tile's side.
-        interpolation: ``nearest`` or ``bilinear``.
     """
 
     def __init__(self, size: int, tile_size: int, interpolation: str) -> None:
@@ -27,11 +22,7 @@ class TiledRotation:
         self._last: tuple[Tensor, Tensor, Tensor] | None = None  # angles, sources, shares
 
     def apply(self, images: Tensor, angles: Tensor) -> Tensor:
-        """Rotate and tile each member's images.
-
-        Args:
-            images: ``(P, S, H * W)`` floating point.
-            angles: ``(P,)`` degrees, counter-clockwise.
+        """Rotate each member's images ``(P, S, H * W)`` by ``angles (P,)``, counter-clockwise.
 
         Returns:
             ``(P, S, tiles, pixels of a tile)``; what comes from outside of an image is 0.
@@ -44,19 +35,11 @@ class TiledRotation:
         return total.view(*images.shape[:2], *self.order.shape)
 
     def sources(self, angles: Tensor) -> Tensor:
-        """Return the pixel that every pixel of a rotated, tiled image comes from.
-
-        Args:
-            angles: ``(P,)`` degrees.
+        """Return the pixel that each of a rotated, tiled image comes from, where none are mixed.
 
         Returns:
             ``(P, H * W)`` int32; -1 where it comes from outside.
-
-        Raises:
-            ValueError: for an interpolation that mixes pixels.
         """
-        if self.taps != 1:
-            raise ValueError(f"{self.interpolation} interpolation mixes pixels")
         sources, shares = self._maps_of(angles)
         return sources[0].where(shares[0] > 0, -1).int()
 

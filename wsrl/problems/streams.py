@@ -7,9 +7,14 @@ training run that goes on after a kill needs to restore no random state but its 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 
 class Purpose(IntEnum):
@@ -30,3 +35,43 @@ def stream(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:
     """Return the generator named by ``(seed, purpose, *key)``; all are non-negative."""
     entropy = [seed, int(purpose), *key]
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(entropy)))
+
+
+def draw_each(
+    draw: Callable[[np.random.Generator], NDArray[Any]],
+    members: Sequence[int],
+    seed: int,
+    purpose: Purpose,
+    *key: int,
+) -> Tensor:
+    """Return what is drawn for each member out of its own stream, ``(P, ...)``."""
+    drawn = [draw(stream(seed, purpose, member, *key)) for member in members]
+    return torch.from_numpy(np.stack(drawn))
+
+
+class TrainingDraws:
+    """What members draw step by step; ``draws`` has for each what draws a block of steps."""
+
+    def __init__(
+        self,
+        draws: Sequence[Callable[[np.random.Generator], NDArray[Any]]],
+        members: Sequence[int],
+        seed: int,
+        steps: int,
+        device: torch.device,
+    ) -> None:
+        self._draws, self._members, self._seed = draws, members, seed
+        self._steps, self._device = steps, device
+        self._block, self._drawn = -1, torch.empty(0)
+
+    def at(self, step: int) -> Tensor:
+        """Return the numbers of one step, ``(P, ...)``: a function of the step alone."""
+        block, within = divmod(step, self._steps)
+        if block != self._block:
+            drawn = [
+                draw(stream(self._seed, Purpose.TRAINING, member, block))
+                for draw, member in zip(self._draws, self._members, strict=True)
+            ]
+            self._drawn = torch.from_numpy(np.stack(drawn)).to(self._device)
+            self._block = block
+        return self._drawn[:, within]

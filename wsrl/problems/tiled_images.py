@@ -12,23 +12,17 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from wsrl.problems.base import (
-    Batch,
-    Column,
-    InputKind,
-    Runner,
-    Target,
-    TrainableProblem,
-    TrainingStream,
-)
+from wsrl.problems.base import Batch, InputKind, Runner, TrainableProblem, TrainingStream
+from wsrl.problems.columns import Column, Target
 from wsrl.problems.image_sources import SOURCES, Images, load_images
 from wsrl.problems.registry import register_problem
 from wsrl.problems.rotation import TiledRotation
-from wsrl.problems.streams import Purpose, stream
+from wsrl.problems.streams import Purpose, TrainingDraws, draw_each
 from wsrl.rnn import sequence_cross_entropy
 from wsrl.rnn.backends import kernels_serve
 from wsrl.rnn.kernels import cpu
@@ -64,7 +58,7 @@ class TiledImages(TrainableProblem):
     output_kind = "categorical"
     task_period: ClassVar[float | None] = 360.0
     draws_weight_decay: ClassVar[bool] = True
-    not_recorded: ClassVar[frozenset[str]] = frozenset({"image_folder", "download"})
+    GIVEN = ("image_folder", "download")
 
     def __init__(
         self,
@@ -127,40 +121,32 @@ class TiledImages(TrainableProblem):
 
     def draw_tasks(self, seed: int, members: Sequence[int]) -> Tensor:
         """Draw angles uniformly from [0, 360) degrees: ``(P, 1)`` float64."""
-        drawn = [stream(seed, Purpose.TASK, member).uniform(0, 360, 1) for member in members]
-        return torch.from_numpy(np.stack(drawn))
+        return draw_each(lambda own: own.uniform(0, 360, 1), members, seed, Purpose.TASK)
 
     def weight_decays(self, seed: int, members: Sequence[int], default: float) -> Tensor:
         """Draw each member's weight decay: ``(P, 1)``."""
-        drawn = [stream(seed, Purpose.WEIGHT_DECAY, m).choice(self.decays) for m in members]
-        return torch.tensor(drawn, dtype=torch.float64)[:, None]
+        key = (members, seed, Purpose.WEIGHT_DECAY)
+        return draw_each(lambda own: own.choice(self.decays, 1), *key)
 
     def sequences(self, rows: Tensor, angles: Tensor) -> Tensor:
-        """Rotate, normalise and tile images.
-
-        Args:
-            rows: ``(P, S)`` indices of images; ``(1, S)`` for the same ones of every member.
-            angles: ``(P,)`` degrees.
+        """Rotate, normalise and tile images ``rows (P, S)``, or ``(1, S)`` for all members.
 
         Returns:
-            ``(P, S, T, I)``, on the device of ``angles``.
+            ``(P, S, T, I)``, on the device of ``angles (P,)``, in degrees.
         """
         source = SOURCES[self.source]
         moved = self._rotation.taps == 1 and angles.is_cpu
         if moved and kernels_serve("auto", torch.empty(1)):
-            return self._looked_up(rows.expand(len(angles), -1), angles)
+            # In one pass over the memory, to the same bits: pixels are only moved.
+            table = (torch.arange(256.0) / source.white - source.mean) / source.std
+            rows = rows.expand(len(angles), -1).contiguous()
+            sources = self._rotation.sources(angles)
+            found = cpu.look_up(self.images.pixels, rows, sources, table, lead=self.input_size)
+            return found.view(*rows.shape, self.length, self.input_size)
         stored = self._images_on(angles.device).pixels
         pixels = stored[rows.to(angles.device)].float() / source.white
         tiles = self._rotation.apply(pixels.expand(len(angles), -1, -1), angles)
         return functional.pad((tiles - source.mean) / source.std, (0, 0, 1, 0))
-
-    def _looked_up(self, rows: Tensor, angles: Tensor) -> Tensor:
-        """Do the same in one pass over the memory, to the same bits: pixels are only moved."""
-        source = SOURCES[self.source]
-        table = (torch.arange(256.0) / source.white - source.mean) / source.std
-        data = (self.images.pixels, rows.contiguous(), self._rotation.sources(angles))
-        found = cpu.look_up(*data, table, lead=self.input_size)
-        return found.view(*rows.shape, self.length, self.input_size)
 
     def training_stream(
         self,
@@ -191,13 +177,9 @@ class TiledImages(TrainableProblem):
         limit = self.evaluated_images
         training, _ = self.judge(run, tasks, self.images.train[:limit])
         validation, accuracy = self.judge(run, tasks, self.images.validation[:limit])
-        rows = [
-            stream(seed, Purpose.EVALUATION, member, step).choice(
-                self.images.train.numpy(), self.stored_sequences, replace=False
-            )
-            for member in members
-        ]
-        sequences = self.sequences(torch.from_numpy(np.stack(rows)), tasks[:, 0]).half()
+        choice = (self.images.train.numpy(), self.stored_sequences, False)
+        rows = draw_each(lambda own: own.choice(*choice), members, seed, Purpose.EVALUATION, step)
+        sequences = self.sequences(rows, tasks[:, 0]).half()
         outputs, _ = run(sequences.float(), None)  # on what is stored, so that it can be verified
         return {
             "task": tasks,
@@ -211,12 +193,7 @@ class TiledImages(TrainableProblem):
         }
 
     def judge(self, run: Runner, tasks: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Classify images.
-
-        Args:
-            run: ``P`` models.
-            tasks: their angles ``(P, 1)``.
-            rows: ``(S,)``, the images, the same for all; or ``(P, S)``.
+        """Classify images ``rows (S,)``, the same for all models, or ``(P, S)``.
 
         Returns:
             The mean loss over images and steps, and the accuracy at the last step; ``(P,)`` float64
@@ -253,11 +230,9 @@ class TiledImages(TrainableProblem):
 
     def targets(self, steps: Sequence[int]) -> dict[str, Target]:
         """Return the angle (on the circle, and as published as a number) and what was measured."""
-        angle = Target("task", "angle", period=360.0)
-        number = Target("task", "real", period=360.0)
         return {
-            "angle": angle,
-            "angle_as_number": number,
+            "angle": Target("task", "angle", period=360.0),
+            "angle_as_number": Target("task", "real", period=360.0),
             "generalization_gap": Target("generalization_gap", "real"),
             "weight_decay": Target("weight_decay", "classes", values=self.decays),
         } | super().targets(steps)
@@ -283,27 +258,22 @@ class _ImageStream(TrainingStream):
         seed: int,
         batch_size: int,
     ) -> None:
-        self._problem, self._angles = problem, tasks[:, 0]
-        self._members, self._seed, self._batch_size = members, seed, batch_size
-        self._steps = len(problem.images.train) // batch_size
-        if self._steps == 0:
-            raise ValueError(
-                f"batch_size is {batch_size}, but there are {len(problem.images.train)} images"
-            )
-        self._pass, self._orders = -1, torch.empty(0)
+        self._problem, self._angles, self._batch_size = problem, tasks[:, 0], batch_size
+        train = problem.images.train.numpy()
+        steps = len(train) // batch_size
+        if steps == 0:
+            raise ValueError(f"batch_size is {batch_size}, but there are {len(train)} images")
+
+        def a_pass(own: np.random.Generator) -> NDArray[np.int64]:
+            order = train[own.permutation(len(train))]
+            return order[: steps * batch_size].reshape(steps, batch_size)
+
+        draws = [a_pass] * len(members)
+        self._draws = TrainingDraws(draws, members, seed, steps, self._angles.device)
 
     def batch(self, step: int) -> Batch:
         """Return the images of one step."""
-        number, within = divmod(step, self._steps)
-        if number != self._pass:
-            train = self._problem.images.train
-            orders = [
-                stream(self._seed, Purpose.TRAINING, member, number).permutation(len(train))
-                for member in self._members
-            ]
-            self._orders, self._pass = train[torch.from_numpy(np.stack(orders))], number
-        rows = self._orders[:, within * self._batch_size : (within + 1) * self._batch_size]
-        rows = rows.to(self._angles.device)
+        rows = self._draws.at(step)
         labels = self._problem._images_on(self._angles.device).labels[rows]
         return Batch(
             self._problem.sequences(rows, self._angles),

@@ -17,19 +17,12 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from wsrl.problems.base import (
-    Batch,
-    Column,
-    InputKind,
-    Runner,
-    Target,
-    TrainableProblem,
-    TrainingStream,
-)
+from wsrl.problems.base import Batch, InputKind, Runner, TrainableProblem, TrainingStream
 from wsrl.problems.binding_stream import BindingBatch, BindingStream, Continuations
 from wsrl.problems.binding_tasks import BindingTask, check_sizes
+from wsrl.problems.columns import Column, Target
 from wsrl.problems.registry import register_problem
-from wsrl.problems.streams import Purpose, stream
+from wsrl.problems.streams import Purpose, draw_each, stream
 from wsrl.rnn import Backend, RNNWeights, run_population
 from wsrl.validation import check_size
 
@@ -138,9 +131,9 @@ class VariableBinding(TrainableProblem):
         unique_sequences: bool,
     ) -> TrainingStream:
         """Return batches of random vectors; there are too many for any to come twice."""
-        continuations = Continuations(self._tasks(tasks), self.horizons[-1], tasks.device)
         shape = (batch_size, self.steps, self.dims)
-        return BindingStream(continuations, self.horizons, self.threshold, members, seed, shape)
+        own, curriculum = self._tasks(tasks), (self.horizons, self.threshold)
+        return BindingStream(own, *curriculum, members, seed, shape, tasks.device)
 
     def loss(self, weights: RNNWeights, batch: Batch, backend: Backend) -> Tensor:
         """Mean squared error after the input, and ``l2``."""
@@ -160,7 +153,8 @@ class VariableBinding(TrainableProblem):
             outputs, targets = outputs[:, :, self.steps :], batch.targets[rows, :, :horizon]
             errors = (outputs - targets).square().mean((2, 3))
             losses = losses.index_add(0, rows, (errors * batch.weights[rows]).sum(1))
-            accuracy = accuracy.index_add(0, rows, _sign_accuracy(outputs, targets).mean(1))
+            right = (outputs.detach() * targets > 0).float().mean((2, 3)).mean(1)
+            accuracy = accuracy.index_add(0, rows, right)
         if self.l2:
             losses = losses + self.l2 / 2 * weights.flat.square().sum(1)
         return losses, accuracy
@@ -181,11 +175,9 @@ class VariableBinding(TrainableProblem):
     ) -> dict[str, Tensor]:
         """Measure sign accuracy at every horizon on random inputs, and keep some of these."""
         shape = (self.evaluated_sequences, self.steps, self.dims)
-        drawn = [
-            stream(seed, Purpose.EVALUATION, member, step).integers(0, 2, shape, np.int8)
-            for member in members
-        ]
-        sequences = 2 * torch.from_numpy(np.stack(drawn)).to(tasks.device) - 1
+        key = (members, seed, Purpose.EVALUATION, step)
+        drawn = draw_each(lambda own: own.integers(0, 2, shape, np.int8), *key)
+        sequences = 2 * drawn.to(tasks.device) - 1
         outputs, right = self._answers(run, tasks, sequences, self.evaluated_horizons[-1])
         accuracy = [right[:, :, :horizon].mean((1, 2)) for horizon in self.evaluated_horizons]
         kept, length = self.stored_sequences, self.steps + self.stored_horizon
@@ -232,9 +224,3 @@ class VariableBinding(TrainableProblem):
     def ood_criterion(self, tasks: NDArray[Any]) -> NDArray[np.float64]:
         """How many values a task remembers for ever: the most demanding are OOD."""
         return np.array([float(self.task(row).lasting()) for row in tasks])
-
-
-def _sign_accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return the share of right signs of every sequence: ``(P, S, T, d)`` to ``(P, S)``."""
-    right: Tensor = outputs.detach() * targets > 0
-    return right.float().mean((2, 3))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -72,32 +71,6 @@ def read_state_dict(state: Mapping[str, Tensor], cell: str | None = None) -> RNN
         raise ValueError(f"weights must be floating point numbers: {_list(other)}")
     parts = [state[keys[tensor.name]].detach().reshape(-1) for tensor in spec.tensors]
     return RNNWeights(torch.cat(parts)[None], spec)
-
-
-def weights_from_state_dict(state: Mapping[str, Tensor], cell: str | None = None) -> RNNWeights:
-    """Read a state dict as ``read_state_dict`` does, but that of an ``nn.RNN`` as tanh.
-
-    Warns where it takes a state dict for tanh without being told.
-
-    Args:
-        state: tensors by name.
-        cell: a registered cell; one that is given is never replaced.
-
-    Returns:
-        The weights ``(1, N)``, of the state dict's dtype.
-
-    Raises:
-        ValueError: as ``read_state_dict``, but for a cell that is left open.
-
-    >>> model = torch.nn.ModuleDict({"core": torch.nn.GRU(3, 8), "out": torch.nn.Linear(8, 2)})
-    >>> print(weights_from_state_dict(model.state_dict()).spec)
-    gru 1x8, 3 inputs, 2 outputs
-    """
-    try:
-        return read_state_dict(state, cell)
-    except OpenCellError as error:
-        warnings.warn(f"taken for tanh: {error}", stacklevel=2)
-        return read_state_dict(state, "tanh")
 
 
 def _check_stored(state: Mapping[str, Tensor]) -> None:

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wsrl.analysis.random_probes import answers, draw_probes
 from wsrl.analysis.readouts import (
     STEPS,
     ComponentReadout,
@@ -19,6 +18,8 @@ from wsrl.analysis.readouts import (
     Readout,
     TargetCode,
     TreeReadout,
+    answers,
+    draw_probes,
 )
 from wsrl.data import ZooDataModule
 from wsrl.rnn import RNNWeights

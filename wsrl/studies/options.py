@@ -20,32 +20,6 @@ TRAINING_ONLY = frozenset(
 ) | {"in_memory"}
 """Options of the data that say how an encoder's training reads it."""
 
-DESCRIPTIONS = {
-    "fit": """\
-Train a model: emulation (pre-training) or prediction of a property. The main options:
-
-  --model EmulationModule | PredictionModule, or in a --config
-  --model.encoder NAME      an encoder (of wsrl encoders); its options: --model.encoder.OPTION
-  --model.target NAME       what is predicted, of those that wsrl zoo info lists
-  --model.pretrained CKPT   whose encoder predicts
-  --data.zoo DIR            what it is trained on
-  --run DIR                 the folder for checkpoints, logs and settings
-  --ckpt_path last          go on with the run
-  --trainer.max_steps N     how long
-
-  wsrl fit --config configs/emulation_small.yaml --model.encoder Spectral --data.zoo zoos/small
-  wsrl fit --model EmulationModule --model.help EmulationModule    all options of a model""",
-    "validate": """\
-Evaluate a checkpoint (--run DIR --ckpt_path best) on the validation and OOD splits.""",
-    "test": """\
-Evaluate a checkpoint (--run DIR --ckpt_path best) on the validation, OOD (and test) splits, and
-keep the numbers in DIR/test.json.""",
-    "predict": """\
-Write the embeddings (and predictions) of a whole zoo to one file: --run DIR --ckpt_path best,
---data.zoo ZOO for another zoo, --out FILE.""",
-}
-"""What the help of the training commands says first."""
-
 
 def add_run_options(parser: LightningArgumentParser, command: str) -> None:
     """Add what concerns the run rather than its trainer, model or data."""

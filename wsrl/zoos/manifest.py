@@ -13,7 +13,8 @@ import torch
 from pydantic import FailFast, Field, model_validator
 
 import wsrl
-from wsrl.problems.base import Column, Problem
+from wsrl.problems.base import Problem
+from wsrl.problems.columns import Column
 from wsrl.rnn import RNNSpec, list_cells
 from wsrl.strict_json import read_json
 from wsrl.validation import checked, from_json, short

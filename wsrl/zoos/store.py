@@ -26,7 +26,7 @@ class Zoo:
         path: the zoo's folder.
         manifest: what it holds.
         shards: the columns of every shard, ``(rows, *shape)`` each.
-        check: what ``check`` does.
+        check: what ``check`` does; by default it compares the shards with their checksums.
         include_failed: keep the snapshots of runs in which something was not finite.
     """
 
@@ -35,7 +35,7 @@ class Zoo:
         path: Path,
         manifest: Manifest,
         shards: Sequence[Mapping[str, Tensor | DiskTensor]],
-        check: Callable[[], object],
+        check: Callable[[], object] | None = None,
         include_failed: bool = False,
     ) -> None:
         self.path, self.manifest = path, manifest
@@ -128,7 +128,7 @@ class Zoo:
 
     def check(self) -> None:
         """Check that the files are undamaged (``ZooError``), by checksums where there are any."""
-        self._check()
+        check_shards(self.path, self.manifest.shards) if self._check is None else self._check()
 
     def _column(self, name: str) -> Column:
         if name not in self.columns:
@@ -175,11 +175,7 @@ def open_store(folder: Path, include_failed: bool = False) -> Zoo:
         )
     home = os.path.realpath(folder)
     shards = [_open_shard(folder, manifest, shard, home) for shard in manifest.shards]
-
-    def check() -> None:
-        check_shards(folder, manifest.shards)
-
-    return Zoo(folder, manifest, shards, check, include_failed)
+    return Zoo(folder, manifest, shards, include_failed=include_failed)
 
 
 MAKERS = {

@@ -24,7 +24,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from wsrl.problems.base import DTYPES
+from wsrl.problems.columns import DTYPES
 from wsrl.strict_json import parse_json, to_json
 from wsrl.zoos.files import write_atomically
 from wsrl.zoos.manifest import ZooError

@@ -94,10 +94,7 @@ class Interrogation:
     def _distances_to(
         self, outputs: Tensor, rnns: tuple[int, ...], probe: int
     ) -> tuple[dict[int, float], float]:
-        """Return how far the answer of a black box is from that of each RNN, and its size.
-
-        The size is at most that of the RNNs' answers: a larger one is no matter of rounding.
-        """
+        """Return how far an answer is from each RNN's, and its size: at most that of theirs."""
         own = _outputs(self.weights[torch.tensor(rnns)], self.probes[probe][None])[:, 0]
         if outputs.shape != own.shape[1:] or not outputs.isfinite().all():
             raise ValueError(

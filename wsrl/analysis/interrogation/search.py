@@ -90,7 +90,7 @@ def interactive(table: ArrayLike, budget: int = BUDGET) -> Interactive:
         ValueError: for a table without functions or queries, answers that are no whole numbers, or
             functions with equal rows (named), which no query tells apart.
     """
-    return search_interactive(Answers.of_table(table), _checked(budget))
+    return search_interactive(Answers.of_table(table), budget)
 
 
 def noninteractive(table: ArrayLike, budget: int = BUDGET) -> Noninteractive:
@@ -115,7 +115,7 @@ def noninteractive(table: ArrayLike, budget: int = BUDGET) -> Noninteractive:
     """
     values = check_table(table)
     check_size(*values.shape)
-    return search_noninteractive(Answers.of_table(values), _checked(budget))
+    return search_noninteractive(Answers.of_table(values), budget)
 
 
 def search_interactive(
@@ -126,6 +126,8 @@ def search_interactive(
     ``otherwise`` are queries that settle everything, to be asked whatever the answers where sets of
     candidates overlap so much that a tree would be too large, or no better one is found.
     """
+    if budget < 0:
+        raise ValueError(f"budget must be at least 0, not {budget}")
     fixed = fixed_strategy(answers, range(answers.queries) if otherwise is None else otherwise)
     limit = None if answers.table is not None else WORK
     greedy = build_strategy(answers, lambda left: greedy_query(answers, left), limit)
@@ -138,11 +140,7 @@ def search_interactive(
 
 def search_noninteractive(answers: Answers, budget: int) -> Noninteractive:
     """Do what ``noninteractive`` does, of answers that may be alike within a tolerance."""
-    lower, queries = SeparatingSearch(answers, budget).run()
-    return Noninteractive(lower, len(queries), tuple(queries))
-
-
-def _checked(budget: int) -> int:
     if budget < 0:
         raise ValueError(f"budget must be at least 0, not {budget}")
-    return budget
+    lower, queries = SeparatingSearch(answers, budget).run()
+    return Noninteractive(lower, len(queries), tuple(queries))

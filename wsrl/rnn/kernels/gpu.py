@@ -154,8 +154,12 @@ def run_backward(
     weights, cell, shape = RNNWeights(flat, spec).tensors(), KERNELS[spec.cell], inputs.shape[:3]
     gradients = None if d_flat is None else RNNWeights(d_flat, spec).tensors()
     tapes = [_tape(spec, shape, room) for room in saved]
-    if gradients is not None:
-        _read_out_backward(tapes[-1].hidden, d_outputs, gradients)
+    if gradients is not None and d_outputs is not None:
+        names, read = ("linear.weight", "linear.bias"), tapes[-1].hidden
+        _product_gradients(*names, _rows(d_outputs), read, gradients)
+    elif gradients is not None:
+        for name in {"linear.weight", "linear.bias"} & gradients.keys():
+            gradients[name].zero_()
     above = None if d_outputs is None else torch.bmm(_rows(d_outputs), weights["linear.weight"])
     for layer in reversed(range(spec.num_layers)):
         tape = tapes[layer]
@@ -168,7 +172,8 @@ def run_backward(
         d_driven = _rows(d_gates)[:, :, : spec.gates * spec.hidden_size]
         if gradients is not None:
             below = tapes[layer - 1].hidden if layer else inputs
-            _input_gradients(layer, d_driven, below, gradients)
+            names = (f"rnn.weight_ih_l{layer}", f"rnn.bias_ih_l{layer}")
+            _product_gradients(*names, d_driven, below, gradients)
             _recurrent_gradients(spec, layer, d_gates, tape, gradients)
         w_ih = weights[f"rnn.weight_ih_l{layer}"]
         if layer:
@@ -211,26 +216,13 @@ def _launch(
         kernel[(programs,)](*data, sequences, steps, **fixed, **sizes, **launched)
 
 
-def _read_out_backward(
-    hidden: Tensor, d_outputs: Tensor | None, gradients: dict[str, Tensor]
+def _product_gradients(
+    name: str, bias: str, d_values: Tensor, read: Tensor, gradients: dict[str, Tensor]
 ) -> None:
-    if d_outputs is None:
-        for name in {"linear.weight", "linear.bias"} & gradients.keys():
-            gradients[name].zero_()
-        return
-    rows = _rows(d_outputs)
-    torch.bmm(rows.transpose(1, 2), _rows(hidden), out=gradients["linear.weight"])
-    if "linear.bias" in gradients:
-        torch.sum(rows, 1, out=gradients["linear.bias"])
-
-
-def _input_gradients(
-    layer: int, d_driven: Tensor, below: Tensor, gradients: dict[str, Tensor]
-) -> None:
-    name = f"rnn.weight_ih_l{layer}"
-    torch.bmm(d_driven.transpose(1, 2), _rows(below), out=gradients[name])
-    if f"rnn.bias_ih_l{layer}" in gradients:
-        torch.sum(d_driven, 1, out=gradients[f"rnn.bias_ih_l{layer}"])
+    """Write the gradients of a matrix and its bias; ``d_values (P, S * T, size)``."""
+    torch.bmm(d_values.transpose(1, 2), _rows(read), out=gradients[name])
+    if bias in gradients:
+        torch.sum(d_values, 1, out=gradients[bias])
 
 
 def _recurrent_gradients(
@@ -249,11 +241,10 @@ def _recurrent_gradients(
 
 def _tape_size(spec: RNNSpec, shape: torch.Size) -> int:
     """Return how many numbers of tape a layer needs."""
-    sequences = shape[:2].numel() * spec.hidden_size
-    states = spec.state_parts
     blocks: int = KERNELS[spec.cell].blocks
-    apart = 0 if blocks == 1 else states
-    return sequences * (shape[2] * (blocks + apart) + states)
+    apart = 0 if blocks == 1 else spec.state_parts
+    numbers = shape[2] * (blocks + apart) + spec.state_parts
+    return shape[:2].numel() * spec.hidden_size * numbers
 
 
 def _tape(spec: RNNSpec, shape: torch.Size, room: Tensor) -> _Tape:

@@ -1,12 +1,11 @@
 """Triton kernels for the recurrent part of one layer: all steps of a block of sequences at once.
 
 A program belongs to one RNN and ``ROWS`` of its sequences. It loads the recurrent weights once and
-goes through the steps by itself; what does not depend on the step before (the inputs' part of the
-gates, and all gradients of weights) is left to products over all steps at once.
+goes through the steps; what does not depend on the step before is left to products over all steps.
 
 Tensors are float32 and contiguous: ``gates (P, S, T, blocks * H)``, ``hidden`` and ``memory
-(P, S, T, H)``, states ``(P, S, H)``, ``flat (P, N)``. Gates are in the order
-of ``torch.nn``. ``SIZE`` is ``H`` filled up to a power of two; what is filled in is 0 and stays 0.
+(P, S, T, H)``, states ``(P, S, H)``, ``flat (P, N)``; gates are in the order of ``torch.nn``.
+``SIZE`` is ``H`` filled up by zeros to a power of two.
 """
 # mypy: disable-error-code="untyped-decorator, no-untyped-def, no-untyped-call"
 

@@ -88,12 +88,10 @@ def load_reference(
     }
     path = checkpoint.parent / FILE
     try:
-        kept = _kept(path, key, data)
+        if (kept := _kept(path, key, data)) is not None:
+            return kept
     except ValueError as error:
         say(f"{error}: it is made again")
-        kept = None
-    if kept is not None:
-        return kept
     data.zoo.check()
     say(f"measuring the {len(data.zoo)} RNNs of {data.zoo.path}, once")
     reference = measure(module, data)

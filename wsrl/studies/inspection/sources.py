@@ -28,11 +28,7 @@ _Task = TypeVar("_Task", bound=TaskModule)
 
 
 def find_checkpoint(given: str | Path) -> Path:
-    """Return the checkpoint that a run's folder or a path stands for.
-
-    Raises:
-        ValueError: where there is none.
-    """
+    """Return the checkpoint that a run's folder or a path stands for."""
     path = Path(given)
     if not path.is_dir():
         if not path.is_file():

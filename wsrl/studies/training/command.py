@@ -26,7 +26,7 @@ from wsrl.resources import check_devices
 from wsrl.stopping import StopRequests
 from wsrl.studies.configs import one_line_errors
 from wsrl.studies.embeddings import check_suffix
-from wsrl.studies.options import DESCRIPTIONS, RawHelp, add_run_options
+from wsrl.studies.options import RawHelp, add_run_options
 from wsrl.studies.tables import print_metrics
 from wsrl.studies.training.callbacks import (
     BestCheckpoint,
@@ -50,13 +50,16 @@ from wsrl.tasks.state_dicts import WeightsError
 from wsrl.terminal import note, say
 
 
-def run_training(command: str, args: Sequence[str], stop: StopRequests) -> None:
+def run_training(
+    command: str, args: Sequence[str], stop: StopRequests, description: str = ""
+) -> None:
     """Run one of the four commands.
 
     Args:
         command: ``fit``, ``validate``, ``test`` or ``predict``.
         args: the words after it.
         stop: notes the signals to this process.
+        description: what the command's help says first.
 
     Raises:
         ValueError: where settings are wrong, or contradict a checkpoint or a folder.
@@ -69,7 +72,7 @@ def run_training(command: str, args: Sequence[str], stop: StopRequests) -> None:
     request = Request.read(args)
     try:
         with one_line_errors(request.configs, names), quiet(), ExitStack() as held:
-            TrainingCLI(command, request, stop, held).execute()
+            TrainingCLI(command, request, stop, held, description).execute()
     except MisconfigurationException as error:
         raise ValueError(str(error)) from error
 
@@ -81,7 +84,14 @@ class TrainingCLI(LightningCLI):
     then differs from the checkpoint's is an error.
     """
 
-    def __init__(self, command: str, request: Request, stop: StopRequests, held: ExitStack) -> None:
+    def __init__(
+        self,
+        command: str,
+        request: Request,
+        stop: StopRequests,
+        held: ExitStack,
+        description: str = "",
+    ) -> None:
         self.command, self.stop, self.held = command, stop, held
         self.record: CheckpointRecord | None = None
         self.cost, self.columns = TrainingCost(), ColumnKeeper()
@@ -113,7 +123,7 @@ class TrainingCLI(LightningCLI):
             auto_configure_optimizers=False,
             parser_kwargs={
                 "prog": f"wsrl {command}",
-                "description": DESCRIPTIONS[command],
+                "description": description,
                 "formatter_class": RawHelp,
                 "exit_on_error": False,
             },

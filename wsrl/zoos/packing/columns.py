@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -76,22 +76,20 @@ class Column:
 
     def reals(self, strings: bool = False) -> list[float]:
         """Return finite numbers that floats hold exactly; ``strings`` with a type may be some."""
-
-        def fits(number: float) -> bool:
-            return not isinstance(number, int) or int(float(number)) == number
-
-        wrong = "which no real value holds exactly"
-        return [float(number) for number in self._numbers(fits, wrong, strings)]
+        numbers = self._numbers(strings)
+        for row, number in enumerate(numbers):
+            if isinstance(number, int) and int(float(number)) != number:
+                raise self._error(row, "which no real value holds exactly")
+        return [float(number) for number in numbers]
 
     def whole_numbers(self) -> list[int]:
         """Return whole numbers from 0 on, below 2**63."""
-
-        def fits(number: float) -> bool:
+        numbers = self._numbers()
+        for row, number in enumerate(numbers):
             limit = _LIMIT if isinstance(number, int) else _EXACT
-            return 0 <= number < limit and number == int(number)
-
-        wrong = "but must hold whole numbers from 0 on, below 2**63"
-        return [int(number) for number in self._numbers(fits, wrong)]
+            if not 0 <= number < limit or number != int(number):
+                raise self._error(row, "but must hold whole numbers from 0 on, below 2**63")
+        return [int(number) for number in numbers]
 
     def classes(self, as_written: bool = False) -> tuple[list[int], list[Any]]:
         """Return the class of every model, and what the classes are called, in order.
@@ -121,20 +119,17 @@ class Column:
             return self.whole_numbers(), []
         return replace(self, entries=list(map(str, self.entries)), text=False).classes()
 
-    def _numbers(
-        self, fits: Callable[[float], bool], wrong: str, strings: bool = False
-    ) -> Iterator[float]:
+    def _numbers(self, strings: bool = False) -> list[float]:
         self._check()
+        numbers = []
         for row, entry in enumerate(self.entries):
             readable = self.text or strings or not isinstance(entry, str)
             number = as_number(entry, self.decimal) if readable else None
-            if number is None:
-                raise self._error(row, "but must hold numbers alone")
-            if not math.isfinite(number):
-                raise self._error(row, "which is not finite")
-            if not fits(number):
+            if number is None or not math.isfinite(number):
+                wrong = "but must hold numbers alone" if number is None else "which is not finite"
                 raise self._error(row, wrong)
-            yield number
+            numbers.append(number)
+        return numbers
 
     def _is_number(self, entry: Any) -> bool:
         """Whether an entry is a number for sure: no string with a type or a leading zero."""

@@ -110,16 +110,14 @@ def _check_snapshots(
     columns: Mapping[str, Tensor], names: Sequence[str], has_steps: bool, task: Sequence[str]
 ) -> None:
     """Check that a run has one snapshot a step, and one task: it must not be in two splits."""
-    seen: dict[tuple[int, int], str] = {}
-    first: dict[int, int] = {}
-    runs, steps = columns["run"].tolist(), columns["step"].tolist()
-    for row, (run, at) in enumerate(zip(runs, steps, strict=True)):
-        if (run, at) in seen:
+    first: dict[Any, int] = {}
+    labels = zip(columns["run"].tolist(), columns["step"].tolist(), strict=True)
+    for row, (run, at) in enumerate(labels):
+        if (twin := first.setdefault((run, at), row)) != row:
             hint = "" if has_steps else "; say which column holds the step of a snapshot"
             raise ValueError(
-                f"{seen[run, at]} and {names[row]} are of one run at one step ({at}){hint}"
+                f"{names[twin]} and {names[row]} are of one run at one step ({at}){hint}"
             )
-        seen[run, at] = names[row]
         other = first.setdefault(run, row)
         if not torch.equal(columns["task"][row], columns["task"][other]):
             raise ValueError(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from wsrl.problems import Column, Problem, create_problem
-from wsrl.problems.base import DTYPES
+from wsrl.problems.columns import DTYPES
 from wsrl.rnn import RNNSpec
 from wsrl.safe_files import read_regular
 from wsrl.strict_json import LARGEST_JSON, parse_json
@@ -39,7 +39,6 @@ CHECKED_SNAPSHOTS, CHECKED_SEQUENCES = 64, 4
 """Outputs of so many snapshots, spread over the zoo, and sequences of each are recomputed."""
 
 _CHUNK = 256  # rows held at once
-_OWN = ("weights", "run", "step")  # columns that every zoo has
 
 
 @dataclass(frozen=True)
@@ -125,12 +124,11 @@ def open_published(
         raise ZooError(f"{folder}: {error} (options: those of `wsrl zoo import`)") from error
     steps = labels["step"].unique().tolist()
     names = {dtype: name for name, dtype in DTYPES.items()}
-    described = {n: Column(names[c.dtype], tuple(c.shape[1:])) for n, c in columns.items()}
     manifest = Manifest.of(
         problem,
         spec,
         {"runs": len(labels["run"].unique()), "snapshots": steps},
-        {name: column for name, column in described.items() if name not in _OWN},
+        {name: Column(names[c.dtype], tuple(c.shape[1:])) for name, c in columns.items()},
         failed=failed_runs(_are_finite(large["weights"], labels), labels),
         origin="official",
         source={
@@ -143,7 +141,7 @@ def open_published(
 
     def check() -> None:
         check_labels(folder, labels)
-        sound = Zoo(folder, manifest, [columns], lambda: None)
+        sound = Zoo(folder, manifest, [columns])
         if not len(sound):
             raise ZooError(f"the zoo at {folder} holds no sound snapshot")
         rows = torch.linspace(0, len(sound) - 1, min(CHECKED_SNAPSHOTS, len(sound))).long().unique()
