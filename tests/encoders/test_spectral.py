@@ -131,7 +131,7 @@ def test_what_is_not_finite_stays_with_its_rnn_and_is_seen() -> None:
     torch.testing.assert_close(spoiled[[0, 3]], expected[[0, 3]])
 
 
-@pytest.mark.parametrize("cell", list_cells())
+@pytest.mark.parametrize("cell", ["lstm", "linear"])
 def test_surroundings_do_not_matter(cell: str) -> None:
     spec = RNNSpec(cell, 3, 5, 2, 4)
     encoder, weights = small_encoder("Spectral", spec), random_weights(spec)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
@@ -137,8 +136,3 @@ def test_settings_that_make_no_sense(name: str) -> None:
             create_problem(name, PROBLEMS[name].settings() | settings)
     with pytest.raises(ValueError, match=r"settings of problem .* do not fit"):
         create_problem(name, {"no_such": 1})
-
-
-def test_streams_are_named_by_all_of_their_key() -> None:
-    drawn = [problem.draw_tasks(1, np.arange(9)) for problem in PROBLEMS.values()]
-    assert all(len(tasks.unique(dim=0)) > 1 for tasks in drawn)

@@ -184,7 +184,7 @@ def test_settling_is_running_under_a_constant_input() -> None:
 def test_bad_arguments_are_named() -> None:
     spec = RNNSpec("gru", 3, 5, 1, 2)
     weights, starts = random_weights(spec), starts_of(spec)
-    with pytest.raises(ValueError, match=r"starts must be \(B, K, n\) = \(3, K, 5\), K >= 1, not"):
+    with pytest.raises(ValueError, match=r"starts must be \(B, K, n\) = \(3, K, 5\), not"):
         find_fixed_points(weights, starts[0])
     with torch.inference_mode():  # surroundings without gradients do not matter
         assert find_fixed_points(weights, starts).converged.all()

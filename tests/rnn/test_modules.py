@@ -67,9 +67,6 @@ TAKEN: dict[str, Callable[[], Net]] = {
     "float32 inside": lambda: Net(lambda net, x: with_state(net, x, 0.0, dtype=torch.float32)),
     "one sequence": lambda: Net(one_by_one, batch_first=False),
     "tokens": lambda: Net(lambda net, x: plain(net, functional.one_hot(x, INPUTS).float())),
-    "tokens, time first": lambda: Net(
-        lambda net, x: plain(net, functional.one_hot(x, INPUTS).float()), batch_first=False
-    ),
 }
 
 
@@ -121,9 +118,6 @@ REFUSED: dict[str, Callable[[], Net]] = {
     "hidden state": lambda: Net(lambda net, x: net.lstm(x)[0]),
     "log_softmax": lambda: Net(lambda net, x: plain(net, x).log_softmax(-1)),
     "no tensor": lambda: Net(lambda net, x: {"logits": plain(net, x)}),
-    "ReLU of tokens": lambda: Net(
-        lambda net, x: plain(net, functional.one_hot(x, INPUTS).float()).relu()
-    ),
     "images": lambda: Net(lambda net, x: plain(net, x[:, :, None, None].unfold(0, 9, 9))),
 }
 

@@ -45,14 +45,8 @@ class Continuations:
 class BindingStream(TrainingStream):
     """Random signs; how many steps after the input count is each member's own (a curriculum).
 
-    Args:
-        tasks: of the members.
-        horizons: the steps that count, ascending; a member begins with the first.
-        threshold: the accuracy on a batch above which a member moves on to the next horizon.
-        members: who trains.
-        seed: of the draws.
-        shape: of each member's inputs in a step, ``(S, s, d)``.
-        device: where they are wanted.
+    A member begins with the first of ``horizons``, and moves on after an accuracy on a batch above
+    ``threshold``. ``shape`` is that of its inputs in a step, ``(S, s, d)``.
     """
 
     def __init__(

@@ -50,15 +50,7 @@ def draw_each(
 
 
 class TrainingDraws:
-    """What members draw step by step, a block of steps at a time.
-
-    Args:
-        draws: for each member, what draws the numbers of a block, ``(steps, ...)``.
-        members: whose streams these are.
-        seed: of the streams.
-        steps: of a block.
-        device: where the numbers are wanted.
-    """
+    """What members draw step by step; ``draws`` has for each what draws a block of steps."""
 
     def __init__(
         self,

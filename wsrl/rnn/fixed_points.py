@@ -9,6 +9,7 @@ from torch import Tensor
 
 from wsrl.rnn.linearization import (
     advance,
+    check_shape,
     exact_gradients,
     flatten_state,
     linearize,
@@ -75,17 +76,13 @@ def find_fixed_points(
     Raises:
         ValueError: for shapes that do not fit the spec.
     """
-    spec, count = weights.spec, starts.shape[1] if starts.ndim == 3 else 0
-    if starts.shape != (len(weights), count, state_size(spec)) or count == 0:
-        raise ValueError(
-            f"starts must be (B, K, n) = ({len(weights)}, K, {state_size(spec)}), K >= 1, "
-            f"not {tuple(starts.shape)}"
-        )
-    if inputs is not None and inputs.shape != (len(weights), spec.input_size):
-        raise ValueError(
-            f"inputs must be (B, I) = ({len(weights)}, {spec.input_size}), "
-            f"not {tuple(inputs.shape)}"
-        )
+    spec = weights.spec
+    check_shape(starts, (len(weights), "K", state_size(spec)), "starts", "(B, K, n)")
+    count = starts.shape[1]
+    if count == 0:
+        raise ValueError("starts must be (B, K, n) with K >= 1: there is nowhere to start from")
+    if inputs is not None:
+        check_shape(inputs, (len(weights), spec.input_size), "inputs", "(B, I)")
     with exact_gradients(weights.flat.device):
         flat = weights.flat.detach().clone()  # what is made under inference mode has no gradients
         driving = flat.new_zeros(len(weights), spec.input_size) if inputs is None else inputs
@@ -175,10 +172,7 @@ def settled_states(
 
 
 def spectral_radius(matrices: Tensor) -> Tensor:
-    """Return the largest modulus of an eigenvalue, ``(..., n, n)`` to ``(...)``.
-
-    It is infinite for matrices that are not finite.
-    """
+    """Return the largest modulus of an eigenvalue; infinite for matrices that are not finite."""
     finite = matrices.isfinite().flatten(-2).all(-1)
     safe = torch.where(finite[..., None, None], matrices, 0)
     radius: Tensor = torch.linalg.eigvals(safe).abs().amax(-1)

@@ -40,7 +40,7 @@ def unflatten_state(spec: RNNSpec, states: Tensor) -> State:
     Raises:
         ValueError: where the vectors are not as long as the spec's state.
     """
-    _check(states, (states.shape[0], "S", state_size(spec)), "states", "(B, S, n)")
+    check_shape(states, (states.shape[0], "S", state_size(spec)), "states", "(B, S, n)")
     shape = (spec.state_parts, spec.num_layers, spec.hidden_size)
     return tuple(states.unflatten(2, shape).permute(2, 3, 0, 1, 4))
 
@@ -60,10 +60,10 @@ def advance(weights: RNNWeights, states: Tensor, inputs: Tensor | None = None) -
         ValueError: for shapes that do not fit the spec, or dtypes that differ.
     """
     spec = weights.spec
-    _check(states, (len(weights), "S", state_size(spec)), "states", "(B, S, n)")
+    check_shape(states, (len(weights), "S", state_size(spec)), "states", "(B, S, n)")
     if inputs is None:
         inputs = states.new_zeros(*states.shape[:2], spec.input_size)
-    _check(inputs, (*states.shape[:2], spec.input_size), "inputs", "(B, S, I)")
+    check_shape(inputs, (*states.shape[:2], spec.input_size), "inputs", "(B, S, I)")
     _, state = run_population(weights, inputs[:, :, None], unflatten_state(spec, states))
     return flatten_state(state)
 
@@ -111,10 +111,10 @@ def linearize(weights: RNNWeights, points: Tensor, inputs: Tensor | None = None)
         ValueError: for shapes that do not fit the spec.
     """
     spec, size = weights.spec, state_size(weights.spec)
-    _check(points, (len(weights), size), "points", "(B, n)")
+    check_shape(points, (len(weights), size), "points", "(B, n)")
     if inputs is None:
         inputs = points.new_zeros(len(weights), spec.input_size)
-    _check(inputs, (len(weights), spec.input_size), "inputs", "(B, I)")
+    check_shape(inputs, (len(weights), spec.input_size), "inputs", "(B, I)")
     with exact_gradients(weights.flat.device):
         own = RNNWeights(weights.flat.detach().clone(), spec)
         start = points.detach().to(own.flat)
@@ -185,7 +185,7 @@ def exact_gradients(device: torch.device) -> Iterator[None]:
         yield
 
 
-def _check(value: Tensor, wanted: tuple[int | str, ...], name: str, axes: str) -> None:
+def check_shape(value: Tensor, wanted: tuple[int | str, ...], name: str, axes: str) -> None:
     """Compare a shape; where a size may be any, its letter stands in its place."""
     pairs = zip(value.shape, wanted, strict=False)
     if value.ndim != len(wanted) or any(w not in ("S", "K", size) for size, w in pairs):

@@ -46,9 +46,7 @@ def run_lstm_cell(
 def run_lstm_layer(
     driven: Tensor, recurrent: Tensor, state: tuple[Tensor, Tensor] | None = None
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """Run one LSTM layer over its projected inputs, as ``torch.nn.LSTM`` does.
-
-    Call it where ``fused_cells_serve``.
+    """Run one LSTM layer as ``torch.nn.LSTM`` does, where ``fused_cells_serve``.
 
     Args:
         driven: ``(T, R, 4H)``, the input's products with both biases; gates i, f, g, o.

@@ -14,19 +14,12 @@ NUM_STATISTICS = 2 + len(QUANTILES)
 
 
 def weight_statistics(weights: RNNWeights, backend: Backend = "auto") -> Tensor:
-    """Return the ``statistics`` of each parameter tensor of each RNN.
+    """Return the ``statistics`` of the ``K`` tensors of each of ``B`` RNNs, ``(B, K, 7)``.
 
     The kernels take the place of sorting where no gradients to the weights are wanted.
 
-    Args:
-        weights: ``B`` RNNs.
-        backend: as of ``run_population``; there are no Triton kernels for this.
-
-    Returns:
-        ``(B, K, 7)`` for the ``K`` tensors of the spec.
-
     Raises:
-        ValueError: for a backend that is unknown, not here, or cannot do this.
+        ValueError: for a backend that is unknown, not here, or cannot do this, as ``triton``.
     """
     flat = weights.flat
     if backend == "triton":
@@ -40,14 +33,11 @@ def weight_statistics(weights: RNNWeights, backend: Backend = "auto") -> Tensor:
 
 
 def statistics(values: Tensor) -> Tensor:
-    """Return mean, variance (of the population) and the five quantiles of each row.
-
-    Args:
-        values: ``(B, n)``.
+    """Return seven numbers of each row of ``(B, n)``.
 
     Returns:
-        ``(B, 7)``: mean, variance, minimum, lower quartile, median, upper quartile, maximum; the
-        quantiles are interpolated linearly.
+        ``(B, 7)``: mean, variance (of the population), minimum, lower quartile, median, upper
+        quartile, maximum; the quantiles are interpolated linearly.
     """
     # One sort serves all quantiles, and unlike torch.quantile has no limit on the size.
     ordered = values.sort(1).values

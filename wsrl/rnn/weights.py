@@ -168,11 +168,9 @@ class RNNWeights:
         return RNNWeights(torch.cat(parts, 1), self.spec)
 
     def transform(self, symmetry: Symmetry, generator: torch.Generator | None = None) -> RNNWeights:
-        """Change every layer at random by a symmetry of the cell; no RNN's function changes.
+        """Change every layer at random by a symmetry of the cell (``spec.kind.symmetries``).
 
-        Args:
-            symmetry: one of ``spec.kind.symmetries``.
-            generator: of what is drawn.
+        No RNN's function changes.
         """
         new = self.tensors()
         for layer in range(self.spec.num_layers):
@@ -207,12 +205,9 @@ class RNNWeights:
 
 
 def with_initial_values(spec: RNNSpec, drawn: Tensor) -> RNNWeights:
-    """Turn random numbers into the weights that training starts from.
+    """Turn ``drawn (B, N)``, uniform in ``+-1/sqrt(H)``, into the weights to start training from.
 
-    Args:
-        spec: of the RNNs.
-        drawn: ``(B, N)``, uniform in ``+-1/sqrt(H)``. Most are initial weights as they are, as in
-            ``torch.nn``; a cell's tensors may have other initial values.
+    Most stay as they are, as in ``torch.nn``; a cell's tensors may have other initial values.
     """
     flat = drawn.clone()
     weights = RNNWeights(flat, spec)

@@ -114,12 +114,7 @@ def remixed(
 
 
 def split_biases(summed: int, gates: int) -> Symmetry:
-    """Return a symmetry: what one bias of the first gates loses, the other gains.
-
-    Args:
-        summed: of so many gates the two biases are added up.
-        gates: of the cell.
-    """
+    """Return a symmetry: what one bias of the first ``summed`` gates loses, the other gains."""
 
     def change(
         tensors: Tensors, generator: torch.Generator | None

@@ -52,8 +52,8 @@ OPTIONS = (
 )
 
 DIGEST = hashlib.sha256().digest_size
-"""A library in the cache ends with its hash, so many bytes. The hash detects a library that was
-written in part. It is no protection from others, who can compute it too."""
+"""Bytes of the hash that a library in the cache ends with. It detects a library that was written in
+part; it is no protection from others, who can compute it too."""
 
 LARGEST = 1 << 26
 """Bytes of the largest library that is loaded; ours have less than a megabyte."""
