@@ -35,14 +35,10 @@ def output_comparison(
     title: str = "",
     labels: Sequence[str] = (),
 ) -> Figure:
-    """Draw the outputs of an RNN over time, those of its emulation, and how far they are apart.
+    """Draw the outputs ``(T, O)`` of an RNN, those of its emulation, and how far they are apart.
 
-    Args:
-        original: ``(T, O)``; probabilities where ``categorical``.
-        emulated: the same of the emulation.
-        categorical: else the distance is the mean squared error, not the total variation.
-        title: over the figure: which RNN it is.
-        labels: names of the ``O`` outputs, if they have some.
+    The distance is the total variation where they are probabilities (``categorical``), else the
+    mean squared error. ``labels`` are names of the outputs, if they have some.
     """
     figure = Figure(figsize=(7.5, 5.2), dpi=_DPI, layout="constrained")
     top, middle, bottom = figure.subplots(
@@ -80,14 +76,8 @@ def probing_dialogue(
 ) -> Figure:
     """Draw what a probing encoder asks RNNs and what they answer, one column an RNN.
 
-    Args:
-        inputs: probing inputs ``(R, T, I)`` of ``R`` RNNs.
-        outputs: their answers ``(R, T, O)``; probabilities where ``categorical``.
-        categorical: whether answers are probabilities or values.
-        titles: ``R`` titles of columns.
-        input_names: names of the ``I`` inputs, if they have some.
-        output_names: names of the ``O`` outputs, if they have some.
-        images: the inputs as images ``(R, H, W)``, drawn in their place.
+    The inputs are ``(R, T, I)``, the answers ``(R, T, O)``, probabilities where ``categorical``.
+    Inputs that are images are drawn as ``images (R, H, W)``.
     """
     count = len(inputs)
     figure = Figure(figsize=(1.2 + 3.6 * count, 4.6), dpi=_DPI, layout="constrained")

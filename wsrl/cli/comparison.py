@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 def _with_tier(configs: Sequence[Config], words: Sequence[str]) -> Sequence[Config]:
     """Return the config files of a benchmark, that of its tier first."""
-    from wsrl.studies.benchmark.settings import TIERS, tier_config
+    from wsrl.studies.benchmark.settings import find_config
 
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--tier")
     tier = parser.parse_known_args([*words])[0].tier
     if tier is not None:
-        path = tier_config(tier)
+        path = find_config(f"benchmark/{tier}.yaml")
         return [Config(path, read_config(path)), *configs]
     if not configs and not HELP & {*words}:
-        raise ArgumentError(None, f"say which --tier: {', '.join(TIERS)}; or a --config")
+        raise ArgumentError(None, "say which --tier: smoke, small or paper; or a --config")
     return configs
 
 
@@ -70,13 +70,12 @@ def benchmark(
     from wsrl.encoders import list_encoders
     from wsrl.stopping import StopRequests
     from wsrl.studies.benchmark.benchmark import list_trials, run_benchmark
-    from wsrl.studies.benchmark.plan import Commands
 
     list_encoders()  # loads other packages' encoders, so that they are found by name
     if list:
         return list_trials(settings, Path(out))
     with StopRequests(at_once=True) as stop:
-        failed = run_benchmark(settings, Path(out), Commands(read, run), workers, stop)
+        failed = run_benchmark(settings, Path(out), read, run, workers, stop)
     return 1 if failed else 0
 
 
@@ -88,7 +87,7 @@ def report(folder: str, *, out: str | None = None) -> str:
     it), report.md, results.csv (every number), runs.csv (every run: how it ended, its cost, the
     commands that made it), summary.csv (means over seeds, ranks, differences) and properties.csv
     (what was measured of the encoders). From benchmark.json and these tables alone the report can
-    be made anew, without curves and single RNNs.
+    be made anew, without curves and maps.
 
     Args:
         folder: the benchmark's folder

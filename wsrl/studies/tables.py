@@ -25,17 +25,16 @@ def encoder_rows() -> list[dict[str, Any]]:
     """Describe every registered encoder: name, parameters, permutation invariance."""
     from wsrl.encoders import create_encoder, get_encoder, list_encoders  # bring Lightning in
 
-    rows = []
-    for name in list_encoders():
-        encoder = create_encoder(name, spec=PUBLISHED_SPEC)
-        rows.append(
-            {
-                "name": name,
-                "parameters": sum(parameter.numel() for parameter in encoder.parameters()),
-                "permutation_invariant": get_encoder(name).permutation_invariant,
-            }
-        )
-    return rows
+    return [
+        {
+            "name": name,
+            "parameters": sum(
+                each.numel() for each in create_encoder(name, spec=PUBLISHED_SPEC).parameters()
+            ),
+            "permutation_invariant": get_encoder(name).permutation_invariant,
+        }
+        for name in list_encoders()
+    ]
 
 
 def print_metrics(metrics: Mapping[str, float]) -> None:

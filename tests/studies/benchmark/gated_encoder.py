@@ -24,8 +24,7 @@ class Gated(Encoder):
         self.linear = nn.Linear(spec.num_parameters, embedding_dim)
 
     def forward(self, weights: RNNWeights) -> Tensor:
-        if weights.flat.shape[0] > 2:  # else it is being checked, before anything runs
-            Gated.passes += 1
-            if Gated.passes == int(AT.read_text()):
-                Gate(GATE).wait()
+        Gated.passes += 1
+        if Gated.passes == int(AT.read_text()):
+            Gate(GATE).wait()
         return self.linear(weights.flat)

@@ -45,7 +45,7 @@ class Own(wsrl.Encoder):
         self.linear = torch.nn.Linear(spec.num_parameters, embedding_dim)
 
     def forward(self, weights: wsrl.RNNWeights) -> torch.Tensor:
-        if self.training and not pathlib.Path("mended").exists() and weights.flat.shape[0] > 2:
+        if self.training and not pathlib.Path("mended").exists():
             raise RuntimeError("this one is broken")
         return self.linear(weights.flat)
 '''
@@ -115,7 +115,7 @@ def test_what_is_done_is_left_out_and_a_folder_is_one_command_s(
     assert f"process {os.getpid()} on " in capsys.readouterr().err
 
 
-def test_a_trial_that_fails_ends_no_other_and_is_tried_again(
+def test_a_trial_that_fails_or_dies_ends_no_other_and_is_tried_again(
     grid: Grid,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -124,18 +124,19 @@ def test_a_trial_that_fails_ends_no_other_and_is_tried_again(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "broken_encoder.py").write_text(OWN)
-    own = "broken_encoder.Own"
-    words = grid(**GATED | {"encoders": ["LayerwiseStatistics", own], "modes": ["frozen"]})
+    dying = OWN.replace(RAISES, "os.kill(os.getpid(), signal.SIGKILL)")
+    (tmp_path / "dying_encoder.py").write_text(dying.replace("class Own", "class Dying"))
+    encoders = ["LayerwiseStatistics", "broken_encoder.Own", "dying_encoder.Dying"]
+    words = grid(**GATED | {"encoders": encoders, "modes": ["frozen"]})
     assert main(["benchmark", *words]) == 1
     said = capsys.readouterr()
     assert "Own/seed0/emulation: FAILED: RuntimeError: this one is broken" in said.out
     assert "Own/seed0/task-frozen: FAILED: left out, since" in said.out
     assert "failed: languages/Own/seed0/emulation" in said.err
     errors = {r.trial.encoder: r.error for r in read_results(tmp_path / "out")}
-    assert errors == {
-        "LayerwiseStatistics": None,
-        "Own": "RuntimeError: this one is broken",
-    }
+    assert "SIGKILL" in (died := str(errors.pop("Dying")))
+    assert "output.log" in died
+    assert errors == {"LayerwiseStatistics": None, "Own": "RuntimeError: this one is broken"}
     (tmp_path / "mended").touch()
     assert main(["benchmark", *words]) == 0
     assert all(result.error is None for result in read_results(tmp_path / "out"))
@@ -153,21 +154,6 @@ def test_nothing_is_written_through_a_link_that_leads_out(linked: str, tmp_path:
     assert [path.name for path in victim.iterdir()] == [RESULT]
     (out / linked).unlink()
     assert make_folder(out, trial).is_dir()
-
-
-def test_a_process_that_dies_is_a_trial_that_failed(
-    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    own = OWN.replace(RAISES, "os.kill(os.getpid(), signal.SIGKILL)")
-    (tmp_path / "dying_encoder.py").write_text(own)
-    words = grid(encoders=["dying_encoder.Own"], compare_with="Own", modes=[], other_modes=[])
-    assert main(["benchmark", *words]) == 1
-    (result,) = read_results(tmp_path / "out")
-    assert result.error is not None
-    assert "SIGKILL" in result.error
-    assert "output.log" in result.error
 
 
 def test_interrupted_again_and_again_it_gives_the_same_numbers(

@@ -5,34 +5,20 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from wsrl.cli import main
 from wsrl.studies.benchmark.results import TRIALS
 from wsrl.studies.report.charts import Chart
 from wsrl.studies.report.reading import Benchmark
-from wsrl.studies.report.rnns import maps, scores
+from wsrl.studies.report.rnns import maps
 from wsrl.zoos.tensors import read_metadata, read_tensors, write_tensors
 
-RUN = "languages/InteractiveProbing/seed0/emulation"
-Change = Callable[[dict[str, Tensor]], None]
-
-
-@pytest.fixture
-def copy(benchmark_path: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(benchmark_path, tmp_path / "copy")
-
-
-def change(folder: Path, name: str, how: Change) -> None:
-    path = folder / TRIALS / RUN / name
-    tensors, metadata = read_tensors(path), read_metadata(path)
-    tensors = {key: tensor.clone() for key, tensor in tensors.items()}
-    how(tensors)
-    path.unlink()
-    write_tensors(path, tensors, metadata)
+FILE = f"{TRIALS}/languages/InteractiveProbing/seed0/emulation/embeddings.safetensors"
+Columns = dict[str, Any]
 
 
 def drawn(folder: Path) -> list[Chart | str]:
@@ -42,12 +28,24 @@ def drawn(folder: Path) -> list[Chart | str]:
     return charts
 
 
+def changed(folder: Path, out: Path, **changes: Any) -> Path:
+    """Copy a benchmark, with other columns of a run; ``None`` for none, ``splits`` for metadata."""
+    path = shutil.copytree(folder, out) / FILE
+    columns, metadata = read_tensors(path), {**read_metadata(path)}
+    metadata["splits"] = changes.pop("splits", metadata["splits"])
+    made = {name: how and how(columns[name]) for name, how in changes.items()}
+    columns = {k: v.clone() for k, v in (columns | made).items() if v is not None}
+    path.unlink()
+    write_tensors(path, columns, metadata)
+    return out
+
+
 def test_a_map_says_of_every_point_which_rnn_it_is(benchmark_path: Path) -> None:
     first, second = drawn(benchmark_path)
     assert isinstance(first, Chart)
     assert isinstance(second, Chart)
     assert (first.encoder, second.encoder) == (0, 1)
-    columns = read_tensors(benchmark_path / TRIALS / RUN / "embeddings.safetensors")
+    columns = read_tensors(benchmark_path / FILE)
     (trace,) = first.figure.data
     said = [
         f"run {run}<br>step {step}"
@@ -71,50 +69,27 @@ def test_a_map_says_of_every_point_which_rnn_it_is(benchmark_path: Path) -> None
     ],
 )
 def test_embeddings_without_a_map_say_why(
-    how: Callable[[Tensor], Tensor], reason: str, copy: Path
+    how: Callable[[Tensor], Tensor], reason: str, benchmark_path: Path, tmp_path: Path
 ) -> None:
-    def spoil(columns: dict[str, Tensor]) -> None:
-        columns["embedding"] = how(columns["embedding"])
-
-    change(copy, "embeddings.safetensors", spoil)
-    first, second = drawn(copy)
+    first, second = drawn(changed(benchmark_path, tmp_path / "copy", embedding=how))
     assert first == f"InteractiveProbing: no map, since {reason}."
     assert isinstance(second, Chart)
 
 
-def test_scores_are_of_every_rnn_that_was_scored(benchmark_path: Path) -> None:
-    found = {chart.title: chart.figure for chart in scores(Benchmark.read(benchmark_path))}
-    columns = read_tensors(benchmark_path / TRIALS / RUN / "test.safetensors")
-    emulated = found["languages: InteractiveProbing, emulation"].data
-    assert sum(len(trace.x) for trace in emulated) == len(columns["row"])
-    assert "languages: InteractiveProbing, clones" in found
-
-
 @pytest.mark.parametrize(
-    ("how", "said"),
+    ("changes", "said"),
     [
-        (lambda c: c.pop("performance"), "has no column performance"),
-        (lambda c: c.update(performance=c["performance"][:, None]), "real numbers"),
-        (lambda c: c.update(performance=c["performance"][1:].clone()), "a row for each RNN"),
-        (lambda c: c.update(performance=c["performance"] + 0j), "real numbers"),
-        (lambda c: c.update(step=c["step"][0].clone()), "a row for each RNN"),
+        ({"performance": None}, "has no column performance"),
+        ({"performance": lambda values: values[:, None]}, "expected real numbers"),
+        ({"performance": lambda values: values[1:]}, "a row for each RNN"),
+        ({"performance": lambda values: values + 0j}, "expected real numbers"),
+        ({"step": lambda values: values[0]}, "a row for each RNN"),
+        ({"splits": [3]}, r"splits are \[3\]: expected their names"),
     ],
 )
 def test_columns_of_other_kinds_are_an_error_that_names_the_file(
-    how: Change, said: str, copy: Path, capsys: pytest.CaptureFixture[str]
+    changes: Columns, said: str, benchmark_path: Path, tmp_path: Path
 ) -> None:
-    change(copy, "test.safetensors", how)
-    assert main(["report", str(copy)]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "test.safetensors" in line
-    assert said in line
-
-
-def test_splits_without_names_are_an_error_that_names_the_file(
-    copy: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = copy / TRIALS / RUN / "test.safetensors"
-    tensors = {name: tensor.clone() for name, tensor in read_tensors(path).items()}
-    write_tensors(path, tensors, {"splits": [3]})
-    assert main(["report", str(copy)]) == 1
-    assert "test.safetensors: splits are [3]: expected their names" in capsys.readouterr().err
+    folder = changed(benchmark_path, tmp_path / "copy", **changes)
+    with pytest.raises(ValueError, match=f"embeddings.safetensors.*{said}"):
+        drawn(folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from wsrl.jobs import Job, LocalPool, ProcessDiedError, locked, run_jobs
 from wsrl.resources import visible_gpus
 from wsrl.stopping import StopRequests
 from wsrl.studies.benchmark.checks import check_grid
-from wsrl.studies.benchmark.plan import Commands, PlannedTrial, Words, plan, shown
+from wsrl.studies.benchmark.plan import PlannedTrial, Read, Run, plan, shown
 from wsrl.studies.benchmark.record import record_grid
 from wsrl.studies.benchmark.results import RESULT, TRIALS, Result, read_result, write_result
 from wsrl.studies.benchmark.settings import BenchmarkSettings
@@ -32,7 +32,8 @@ _TRIES = 2  # of a trial whose process died, as for lack of memory beside others
 def run_benchmark(
     settings: BenchmarkSettings,
     out: Path,
-    commands: Commands,
+    read: Read,
+    run: Run,
     workers: int | None = None,
     stop: StopRequests | None = None,
 ) -> dict[str, str]:
@@ -41,7 +42,8 @@ def run_benchmark(
     Args:
         settings: what is compared.
         out: folder for all it makes.
-        commands: run the trials.
+        read: reads a command of a trial.
+        run: runs one.
         workers: trials that run at once; by default one for each GPU, else for each core.
         stop: notes the signals to this process.
 
@@ -51,20 +53,21 @@ def run_benchmark(
     Raises:
         ValueError: for settings that make no sense, before any work; naming the process that runs
             the same benchmark.
-        KeyboardInterrupt, SystemExit: told to end; the same call goes on.
+        KeyboardInterrupt, SystemExit: told to end; the trials that ran have saved their work, and
+            the same call goes on.
     """
     stop = StopRequests() if stop is None else stop
     trials, devices = plan(settings, out), visible_gpus()
     workers = (len(devices) or _cores()) if workers is None else workers
     done = finished(out, trials)
     left = [planned for planned in trials if planned.trial.name not in done]
-    check_grid(settings, left, out, commands)
+    check_grid(settings, left, out, read)
     record_grid(out, settings, trials)
     with locked(out / _LOCK, partial(_refuse, out)):
         say(f"{out}: {len(trials)} trials, {len(done)} of them done, {workers} at a time")
         threads = max(1, _cores() // workers)
         stop.at_once = False
-        failed = run_grid(out, trials, workers, devices, threads, commands.run, stop)
+        failed = run_grid(out, trials, workers, devices, threads, run, stop)
         say(write_report(out, out))
     total = sum(result.wall_seconds for result in finished(out, trials).values())
     say(f"{len(trials) - len(failed)} of {len(trials)} trials are done; {_time(total)} in all")
@@ -98,27 +101,13 @@ def run_grid(
     workers: int,
     devices: Sequence[str],
     threads: int,
-    command: Callable[[Words], int],
+    command: Run,
     stop: StopRequests,
 ) -> dict[str, str]:
     """Run trials until all are done, failed, or left out since they need one that failed.
 
-    A trial that failed is tried again by the next command.
-
-    Args:
-        out: the benchmark's folder.
-        trials: in the order in which they are taken.
-        workers: trials that run at once.
-        devices: numbers of the GPUs to deal out; none for CPUs.
-        threads: of every worker.
-        command: runs a command by its words.
-        stop: the signals that end this.
-
-    Returns:
-        Why those that failed did, by name.
-
-    Raises:
-        KeyboardInterrupt, SystemExit: told to end; the trials that ran have saved their work.
+    A trial that failed is tried again by the next command. Returned is why, by name. ``devices``
+    are the numbers of the GPUs to deal out, none for CPUs; ``threads`` those of every worker.
     """
     kinds = {planned.trial.name: planned.trial.kind for planned in trials}
     seconds = {name: result.wall_seconds for name, result in finished(out, trials).items()}

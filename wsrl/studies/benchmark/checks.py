@@ -10,8 +10,9 @@ from typing import Any
 
 from wsrl.data.datamodule import suited_options
 from wsrl.data.splits import split_tasks, unique_tasks
+from wsrl.encoders import list_encoders
 from wsrl.stopping import StopRequests
-from wsrl.studies.benchmark.plan import Commands, PlannedTrial, Words, zoo_command, zoo_folder
+from wsrl.studies.benchmark.plan import PlannedTrial, Read, Words, zoo_command, zoo_folder
 from wsrl.studies.benchmark.settings import BenchmarkSettings, BenchmarkZoo, check_choice
 from wsrl.studies.configs import one_line_errors
 from wsrl.studies.training.callbacks import quiet
@@ -25,15 +26,9 @@ Linked = dict[str, Any]
 
 
 def check_grid(
-    settings: BenchmarkSettings, trials: Sequence[PlannedTrial], out: Path, commands: Commands
+    settings: BenchmarkSettings, trials: Sequence[PlannedTrial], out: Path, read: Read
 ) -> None:
-    """Check everything that can be known before hours are spent.
-
-    Args:
-        settings: what is compared.
-        trials: the trials of it that are to be run.
-        out: the benchmark's folder.
-        commands: those that trials run.
+    """Check everything that can be known of trials before hours are spent.
 
     Raises:
         ValueError: saying what is wrong: a name, an option, a target that the zoo does not have, a
@@ -42,7 +37,7 @@ def check_grid(
     zoos: dict[str, Linked] = {}
     for name, zoo in settings.zoos.items():
         with _named(f"zoo {name}"):
-            zoos[name] = _linked(zoo_folder(out, name, zoo), name, zoo, out, commands)
+            zoos[name] = _linked(zoo_folder(out, name, zoo), name, zoo, out, read)
         for target in (zoo.target, *zoo.targets):
             check_choice(f"target of zoo {name}", target, list(zoos[name]["targets"]))
     checked = set()
@@ -57,7 +52,7 @@ def check_grid(
                 _check_training(planned.commands[0], zoos[trial.zoo])
 
 
-def _linked(folder: Path, name: str, zoo: BenchmarkZoo, out: Path, commands: Commands) -> Linked:
+def _linked(folder: Path, name: str, zoo: BenchmarkZoo, out: Path, read: Read) -> Linked:
     """Return what modules get of a zoo, built or not; refuse one that cannot be split."""
     opened = None
     if zoo.path is not None or (folder / "manifest.json").is_file():
@@ -70,7 +65,7 @@ def _linked(folder: Path, name: str, zoo: BenchmarkZoo, out: Path, commands: Com
         problem, spec, steps = opened.problem, opened.spec, opened.steps
         tasks = opened.read("task").numpy()
     else:
-        build = commands.read(zoo_command(name, zoo, out))
+        build = read(zoo_command(name, zoo, out))
         problem, how = build["problem"], build["settings"]
         problem.prepare()
         spec = problem.spec(how.cell, how.hidden_size, how.num_layers, how.bias)
@@ -88,7 +83,7 @@ def _linked(folder: Path, name: str, zoo: BenchmarkZoo, out: Path, commands: Com
 def _named(what: str) -> Iterator[None]:
     """Say what is meant by an error."""
     try:
-        with one_line_errors():
+        with one_line_errors((), {"model.encoder": list_encoders()}):
             yield
     except (ArgumentError, ValueError, TypeError, RuntimeError) as error:
         raise ValueError(f"{what}: {error}") from error

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from wsrl.analysis.encoder_properties import HIDDEN_SIZES
 from wsrl.encoders import list_encoders
@@ -29,51 +29,34 @@ Words = list[str]
 """The words of a command after ``wsrl``."""
 
 
-@dataclass(frozen=True)
-class Commands:
-    """The commands that trials run: the very ones that a user types.
+Read = Callable[[Words], Mapping[str, Any]]
+Run = Callable[[Words], int]
+"""Check the words of a command, and run it: given by the caller, as a study knows no command line.
 
-    The caller gives them, since a study knows no command line. Other processes get them by
-    reference, so both are functions of a module.
-
-    Attributes:
-        read: checks the words of a command; returns the arguments that they stand for.
-        run: runs a command in this process; returns its exit status, or raises why it failed.
-    """
-
-    read: Callable[[Words], Mapping[str, Any]]
-    run: Callable[[Words], int]
+Other processes get them by reference, so both are functions of a module.
+"""
 
 
 @dataclass(frozen=True)
 class PlannedTrial:
-    """A trial and how it is made.
-
-    Attributes:
-        trial: the trial.
-        commands: what it runs, one after the other.
-        needs: names of the trials that must be done before.
-    """
+    """A trial, the commands that it runs, and the names of those that must be done before."""
 
     trial: Trial
     commands: tuple[Words, ...]
     needs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Variant:
+class Variant(NamedTuple):
     """An encoder of the benchmark, or an ablation of one.
 
     Attributes:
-        name: under which it is reported.
         words: how a training command chooses it.
         pretraining: what only its pre-training is told.
-        ablation: which ablation it is, if it is one.
     """
 
     name: str
     words: Words
-    pretraining: Words = field(default_factory=list)
+    pretraining: Sequence[str] = ()
     ablation: Ablation | None = None
 
 

@@ -28,11 +28,6 @@ def record_grid(out: Path, settings: BenchmarkSettings, trials: Sequence[Planned
     are trained, the zoos that it knows and what a trial that it knows runs must stay the same, the
     config files included: means over seeds are of one thing.
 
-    Args:
-        out: the benchmark's folder; it is made.
-        settings: what is compared.
-        trials: its trials.
-
     Raises:
         ValueError: where the folder holds another grid, or something else; nothing is written.
     """

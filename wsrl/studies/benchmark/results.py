@@ -85,11 +85,8 @@ class Trial:
 
     Attributes:
         name: its folder under ``cells/``, as ``languages/InteractiveProbing/seed0/task-frozen``.
-        kind: what is done.
         zoo: the zoo's name; empty for ``properties``.
         encoder: the name of the encoder in the benchmark, or of the baseline.
-        seed: of training.
-        target: what is predicted, if anything.
         mode: ``frozen``, ``finetune``, ``scratch`` or ``untrained``, of predictions.
         ablation: which variant the encoder is, if it is one.
 

@@ -17,8 +17,6 @@ from wsrl.validation import checked
 CONFIGS = Path(wsrl.__file__).parent / "configs"
 """The configs that come with the package: those of the repository's ``configs/``."""
 
-TIERS = ("smoke", "small", "paper")
-
 
 @checked
 class Training:
@@ -153,17 +151,6 @@ def find_config(name: str) -> str:
         if path.is_file():
             return str(path)
     raise ValueError(f"no config {name}: neither a file here nor in {CONFIGS}")
-
-
-def tier_config(tier: str) -> str:
-    """Return the path of a tier's config.
-
-    Raises:
-        ValueError: for an unknown tier.
-    """
-    if tier not in TIERS:
-        raise ValueError(f"unknown tier {tier!r}; choose one of {', '.join(TIERS)}, or --config")
-    return find_config(f"benchmark/{tier}.yaml")
 
 
 def check_choice(what: str, given: str, choices: Sequence[str]) -> None:

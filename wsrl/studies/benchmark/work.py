@@ -7,9 +7,10 @@ import platform
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
 
@@ -18,9 +19,8 @@ from wsrl._process import find_own_modules, named_modules
 from wsrl.failures import describe
 from wsrl.safe_files import check_inside
 from wsrl.strict_json import numbers, read_json
-from wsrl.studies.benchmark.plan import PlannedTrial, Words, shown
+from wsrl.studies.benchmark.plan import PlannedTrial, Run, Words, shown
 from wsrl.studies.benchmark.results import RESULT, TRIALS, Cost, Result, Trial, write_result
-from wsrl.studies.training.runs import Run
 from wsrl.terminal import complain, guarded, say
 from wsrl.zoos.files import remove_leftovers
 
@@ -31,23 +31,13 @@ _FRAMES = 30  # of a traceback, the innermost ones
 _POINTS = 100  # of a curve, at most
 
 
-class TrialError(RuntimeError):
-    """A trial failed; its result says so too."""
-
-
-def run_trial(
-    planned: PlannedTrial, out: Path, command: Callable[[Words], int], modules: Sequence[str]
-) -> Result:
+def run_trial(planned: PlannedTrial, out: Path, command: Run, modules: Sequence[str]) -> Result:
     """Run a trial in this process, which is its own, and note how it ended.
 
-    Args:
-        planned: the trial.
-        out: the benchmark's folder.
-        command: runs a command by its words.
-        modules: that the command line names.
+    ``modules`` are those that the command line names.
 
     Raises:
-        TrialError: saying why it failed.
+        RuntimeError: saying why it failed, as the result does.
     """
     named_modules[:] = modules
     find_own_modules()
@@ -59,7 +49,7 @@ def run_trial(
     result = _result(planned, folder, error, time.monotonic() - start)
     write_result(folder, result)
     if error is not None:
-        raise TrialError(error)
+        raise RuntimeError(error)
     return result
 
 
@@ -77,7 +67,7 @@ def make_folder(out: Path, trial: Trial) -> Path:
     return folder
 
 
-def _run(commands: Sequence[Words], command: Callable[[Words], int]) -> str | None:
+def _run(commands: Sequence[Words], command: Run) -> str | None:
     """Run the commands; return why one failed."""
     for words in commands:
         say(f"$ {shown(words)}")
@@ -92,7 +82,7 @@ def _run(commands: Sequence[Words], command: Callable[[Words], int]) -> str | No
 
 
 def _result(planned: PlannedTrial, folder: Path, error: str | None, seconds: float) -> Result:
-    run, metrics, cost = Run(folder), {}, None
+    metrics, cost, logs = {}, None, folder / "logs"
     if error is None and (folder / "test.json").is_file():
         metrics = numbers(read_json(folder / "test.json")["metrics"])
     if error is None and (folder / "cost.json").is_file():
@@ -103,7 +93,7 @@ def _result(planned: PlannedTrial, folder: Path, error: str | None, seconds: flo
         commands=tuple(shown(words) for words in planned.commands),
         metrics=metrics,
         cost=cost,
-        curves=_read_curves(run.logs) if run.logs.is_dir() else {},
+        curves=_read_curves(logs) if logs.is_dir() else {},
         made_with={
             "wsrl": __version__,
             "torch": torch.__version__,
@@ -124,8 +114,8 @@ def _read_curves(logs: Path) -> dict[str, tuple[list[int], list[float]]]:
         if not metric or (split == "train" and metric != "loss"):
             continue
         found = events.Scalars(name)
-        stride = -(-len(found) // _POINTS)
-        kept = found[::stride] if (len(found) - 1) % stride == 0 else [*found[::stride], found[-1]]
+        places = np.linspace(0, len(found) - 1, min(len(found), _POINTS)).astype(int)
+        kept = [found[place] for place in places]
         curves[name] = ([event.step for event in kept], [float(f"{e.value:.6g}") for e in kept])
     return curves
 

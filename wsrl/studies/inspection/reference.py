@@ -147,10 +147,7 @@ def tensor_sizes(weights: RNNWeights) -> Tensor:
 def imitation_error(
     module: EmulationModule, embedding: Tensor, inputs: Tensor, answers: Tensor
 ) -> Tensor:
-    """Return how far the emulator is from ``B`` RNNs on ``inputs (B, S, T, I)``: ``(B,)``.
-
-    It is measured by the loss that checkpoints are chosen by.
-    """
+    """Return how far the emulator is from ``B`` RNNs, by the loss that chooses checkpoints."""
     metric = get_loss(EMULATION_METRICS[module.output_kind][0], module.output_kind)
     return metric(module.emulate(embedding, inputs), answers).mean((1, 2))
 
@@ -187,15 +184,7 @@ def judge(
     reference: Reference,
     data: ZooDataModule,
 ) -> Fit:
-    """Judge one RNN by its place among the zoo's, the sizes of its weights and its imitation.
-
-    Args:
-        weights: the RNN, ``(1, N)``.
-        nearest_of_zoo: the distance to its nearest RNN of the zoo.
-        imitation: by the emulator.
-        reference: of the zoo.
-        data: says which of its RNNs validate.
-    """
+    """Judge one RNN by its place among the zoo's, the sizes of its weights and its imitation."""
     held_out = data.rows("validation")
     distance = Placement.among(nearest_of_zoo, reference.distance)
     sizes = reference.sizes

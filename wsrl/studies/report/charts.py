@@ -17,10 +17,8 @@ import plotly.graph_objects as go
 
 from wsrl.studies.report.ranking import Contest, Ranking
 from wsrl.studies.report.reading import rows_of
-from wsrl.studies.report.tables import ablations
 from wsrl.studies.report.words import chart_text, head_of, interval, name_of, number, work_of
 
-_MOST = 60  # points of a curve: more are not seen
 _SPLITS = {"circle-open": "○", "circle": "●", "diamond-open": "◇", "diamond": "◆"}
 _UNITS = {"seconds": "seconds of pre-training", "encoder_parameters": "parameters of the encoder"}
 
@@ -106,51 +104,21 @@ def learning_curves(ranking: Ranking) -> Iterator[Chart]:
             yield Chart(f"{work_of(*work)}, {name_of(contest.split)}", made)
 
 
-def lead_trades(ranking: Ranking) -> Iterator[Chart]:
-    """Yield for each zoo the main result of its last split against seconds of pre-training."""
+def trades(ranking: Ranking, lead: bool = False) -> Iterator[Chart]:
+    """Yield for each zoo what encoders cost against how good they are, or the main one of these."""
     for zoo in ranking.benchmark.zoos:
-        last = [contests[-1] for _, contests in _judged(ranking, zoo, 2) if contests]
-        charts = (_trade(ranking, contest, "seconds") for contest in reversed(last))
-        yield from [chart for chart in charts if chart is not None][:1]
+        works = ranking.benchmark.works(zoo)[:2]
+        contests = [contest for work in works for contest in ranking.judging(*work)]
+        costs = ["seconds"] if lead else list(_UNITS)
+        charts = (_trade(ranking, contest, cost) for contest, cost in product(contests, costs))
+        found = [chart for chart in charts if chart is not None]
+        yield from found[-1:] if lead else found
 
 
-def trades(ranking: Ranking) -> Iterator[Chart]:
-    """Yield for each zoo what encoders cost against how good they are."""
+def _judged(ranking: Ranking) -> Iterator[tuple[tuple[str, str, str], list[Contest]]]:
+    """Yield what was trained, and the contests that judge it."""
     for zoo in ranking.benchmark.zoos:
-        contests = (contest for _, found in _judged(ranking, zoo, 2) for contest in found)
-        charts = (_trade(ranking, contest, cost) for contest, cost in product(contests, _UNITS))
-        yield from (chart for chart in charts if chart is not None)
-
-
-def ablation_charts(ranking: Ranking) -> Iterator[Chart]:
-    """Yield how results change with an option of an encoder."""
-    for (zoo, encoder, option), contests in ablations(ranking).items():
-        for contest in contests:
-            own = ranking.varied(contest, encoder, option)
-            own = own[own["mean"].notna()]
-            if len(own) < 2:
-                continue
-            index = ranking.benchmark.index(encoder)
-            trace = points(
-                [chart_text(value) for value in own.option_value],
-                own["mean"],
-                [_told(entry) for entry in rows_of(own)],
-                error_y=_error(own["mean"], own.low, own.high),
-                mode="lines+markers",
-                meta={"encoder": index},
-            )
-            made = figure(option, head_of(contest.metric, contest.split), [trace])
-            made.update_xaxes(type="category")
-            title = f"{work_of(zoo, contest.target, contest.mode)}: {encoder}, {option}"
-            yield Chart(title, made, encoder=index)
-
-
-def _judged(
-    ranking: Ranking, zoo: str | None = None, most: int | None = None
-) -> Iterator[tuple[tuple[str, str, str], list[Contest]]]:
-    """Yield the first works on a zoo, or on all, and the contests that judge them."""
-    for each in ranking.benchmark.zoos if zoo is None else [zoo]:
-        for work in ranking.benchmark.works(each)[:most]:
+        for work in ranking.benchmark.works(zoo):
             yield work, ranking.judging(*work)
 
 
@@ -182,8 +150,6 @@ def _curves(ranking: Ranking, contest: Contest) -> Iterator[Any]:
     found = found.merge(runs[place][["folder", "label"]], on="folder")
     for label, own in found.groupby("label", sort=False):
         over = own.groupby("step")["value"].agg(["median", "min", "max"]).dropna()
-        if len(over) > _MOST:
-            over = over.iloc[np.linspace(0, len(over) - 1, _MOST).round().astype(int)]
         known = {"encoder": ranking.benchmark.index(str(label))}
         steps = over.index.to_numpy()
         if over["min"].lt(over["max"]).any():

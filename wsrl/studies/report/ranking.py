@@ -12,11 +12,8 @@ import pandas as pd
 from wsrl.analysis.comparison import BETTER, estimate, paired_difference, ranks
 from wsrl.studies.report.reading import Benchmark
 
-EMULATION = ("total_variation", "mean_squared_error")
-"""The loss that emulation is judged by, whichever of the two there is."""
-
-PREDICTION = ("exact_match", "angular_error", "mae")
-"""The metric that a prediction is judged by: the first of these that there is."""
+_JUDGES = ("total_variation", "mean_squared_error", "exact_match", "angular_error", "mae")
+"""What an encoder is judged by: the first of these that there is."""
 
 SIGNIFICANT = 0.05
 """Significance level of the sign-flip test."""
@@ -83,25 +80,23 @@ class Ranking:
     def contests(self, *work: str) -> list[Contest]:
         """Return the contests of a zoo, target and mode, those that judge first; no losses."""
         own = [c for c in self.found if c[:3] == work and c.metric not in _HIDDEN]
-        splits = list(dict.fromkeys(c.split for c in own))
-        return sorted(own, key=lambda c: (_order(c.metric), splits.index(c.split)))
+        order, splits = [*_JUDGES, *BETTER], list(dict.fromkeys(c.split for c in own))
+        order += sorted({c.metric for c in own} - {*order})
+        return sorted(own, key=lambda c: (order.index(c.metric), splits.index(c.split)))
 
     def judging(self, *work: str) -> list[Contest]:
         """Return the contests whose metric an encoder is judged by: one for each split."""
-        found = self.contests(*work)
         first: dict[str, Contest] = {}
-        for metric in PREDICTION if work[1] else EMULATION:
-            for contest in found:
-                if contest.metric == metric:
-                    first.setdefault(contest.split, contest)
-        return [contest for contest in found if first.get(contest.split) == contest]
+        for contest in self.contests(*work):
+            if contest.metric in _JUDGES:
+                first.setdefault(contest.split, contest)
+        return list(first.values())
 
     def judged(self) -> pd.DataFrame:
         """Return who competes in what encoders are judged by, on all zoos and targets."""
         works = dict.fromkeys(contest[:3] for contest in self.found)
-        judging = [contest for work in works for contest in self.judging(*work)]
-        found = self.table.merge(pd.DataFrame(judging, columns=list(CONTEST)))
-        return found[found.ablation_of == ""]
+        found = [self.entries(contest) for work in works for contest in self.judging(*work)]
+        return pd.concat(found) if found else self.table[:0]
 
     def lead(self, zoo: str) -> list[Contest]:
         """Return what a zoo's main table shows: emulation, clones, the main target's first mode."""
@@ -115,13 +110,6 @@ class Ranking:
     def entries(self, contest: Contest) -> pd.DataFrame:
         """Return who competes in a contest, without variants of encoders."""
         return self.found[contest].loc[lambda rows: rows.ablation_of == ""]
-
-    def varied(self, contest: Contest, encoder: str, option: str) -> pd.DataFrame:
-        """Return the variants of an encoder in an option; numbers by size, then text."""
-        rows = self.found[contest]
-        own = rows[(rows.ablation_of == encoder) & (rows.option == option)]
-        sizes = pd.to_numeric(own.option_value, errors="coerce")
-        return own.assign(size=sizes).sort_values(["size", "option_value"])
 
     def mean_ranks(self) -> pd.DataFrame:
         """Return every encoder's mean rank in what it is judged by; empty without ranks.
@@ -157,12 +145,6 @@ def rank(benchmark: Benchmark) -> Ranking:
     columns = [*SUMMARY, *(name for name in _SAME if name not in SUMMARY), "values"]
     table = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(_MEASURED, float))
     return Ranking(benchmark, table.assign(verdict=[_verdict(row) for row in table.itertuples()]))
-
-
-def _order(metric: str) -> tuple[int, str]:
-    known = list(BETTER)
-    judging = metric in (*EMULATION, *PREDICTION)
-    return (-1 if judging else known.index(metric) if metric in known else len(known), metric)
 
 
 def _numbers(benchmark: Benchmark) -> pd.DataFrame:

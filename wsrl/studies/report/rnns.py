@@ -1,4 +1,4 @@
-"""Charts of single RNNs: how well each is emulated, and where its embedding lies."""
+"""Maps of embeddings, in which a point says which RNN it is."""
 
 from __future__ import annotations
 
@@ -16,23 +16,19 @@ from sklearn.manifold import TSNE
 from torch import Tensor
 
 from wsrl.studies.report.charts import Chart, figure, points
-from wsrl.studies.report.ranking import EMULATION
 from wsrl.studies.report.reading import Benchmark
 from wsrl.studies.report.words import chart_text, name_of, number
 from wsrl.zoos import Zoo, open_zoo
 from wsrl.zoos.tensors import read_metadata, read_tensors
 
-TEST, EMBEDDINGS = "test.safetensors", "embeddings.safetensors"
+EMBEDDINGS = "embeddings.safetensors"
 """What a run leaves behind of every RNN."""
 
-_DIMENSIONS = {
-    **dict.fromkeys(("split", "performance", "step", "run", "clone_score", "original_score"), 1),
-    **dict.fromkeys(EMULATION, 1),
-    "embedding": 2,
-}
-"""Of columns that are drawn."""
+_NEEDED = {"embedding": 2, "task": None, "performance": 1, "step": 1}
+_DIMENSIONS = {**_NEEDED, "split": 1, "run": 1}
+"""Of columns that are drawn; ``None`` where they differ."""
 
-_SCATTERED, _MAPPED = 400, 300  # RNNs that are drawn: more would hide each other
+_MOST = 300  # RNNs that are drawn: more would hide each other
 _ENTRIES = 3  # of a task that colour a map
 _SEED = 0
 _SYMBOLS = ("circle", "diamond", "square", "cross")
@@ -40,31 +36,6 @@ _FEWEST = 5  # RNNs of which a map is drawn
 _SAME = 1e-5  # embeddings have norm 1; rounding differs between batches
 
 Columns = dict[str, NDArray[Any]]
-
-
-def scores(benchmark: Benchmark) -> Iterator[Chart]:
-    """Yield for each zoo how well its RNNs are emulated and cloned, by one run each."""
-    for zoo in benchmark.zoos:
-        for label, path in benchmark.first_runs(zoo, TEST):
-            columns, splits = _read(path, _SCATTERED, ("split", "performance"))
-            told = np.array(_told(columns, splits, None), dtype=object)
-            loss = next((name for name in EMULATION if name in columns), "")
-            pairs = {
-                "emulation": ("performance", loss),
-                "clones": ("original_score", "clone_score"),
-            }
-            for title, (x, y) in pairs.items():
-                if not {x, y} <= columns.keys() or not np.isfinite(columns[y]).any():
-                    continue
-                traces = [
-                    points(columns[x][rows].round(4), columns[y][rows].round(4), told[rows])
-                    .update(hovertemplate="%{customdata}<br>%{x}, %{y}<extra></extra>")
-                    .update(name=chart_text(name_of(split)), meta={"split": place})
-                    for place, split in enumerate(splits)
-                    if (rows := columns["split"] == place).any()
-                ]
-                made = figure(f"{name_of(x)} of the RNN", name_of(y), traces)
-                yield Chart(f"{zoo}: {label}, {title}", made, encoder=benchmark.index(label))
 
 
 def maps(benchmark: Benchmark) -> Iterator[tuple[str, list[str], list[Chart | str]]]:
@@ -77,7 +48,7 @@ def maps(benchmark: Benchmark) -> Iterator[tuple[str, list[str], list[Chart | st
         charts: list[Chart | str] = []
         labels: dict[str, None] = {}
         for label, path in benchmark.first_runs(zoo, EMBEDDINGS):
-            columns, splits = _read(path, _MAPPED, ("embedding", "task", "performance", "step"))
+            columns, splits = _read(path)
             if reason := _unfit(columns["embedding"]):
                 charts.append(f"{label}: no map, since {reason}.")
                 continue
@@ -151,11 +122,9 @@ def _told(columns: Columns, splits: list[str], zoo: Zoo | None) -> list[str]:
     told = []
     for row in range(len(columns["performance"])):
         known = {name: column[row] for name, column in columns.items()}
-        lines = []
-        if "task" in known:
-            task = known["task"].reshape(-1).tolist()
-            name = zoo.problem.task_name(task) if zoo else ", ".join(f"{v:g}" for v in task)
-            lines.append(f"task {name}")
+        task = known["task"].reshape(-1).tolist()
+        name = zoo.problem.task_name(task) if zoo else ", ".join(f"{value:g}" for value in task)
+        lines = [f"task {name}"]
         lines += [f"{key} {int(known[key])}" for key in ("run", "step") if key in known]
         lines.append(f"performance {number(float(known['performance']))}")
         if "split" in known and int(known["split"]) < len(splits):
@@ -164,7 +133,7 @@ def _told(columns: Columns, splits: list[str], zoo: Zoo | None) -> list[str]:
     return told
 
 
-def _read(path: Path, most: int, needed: tuple[str, ...]) -> tuple[Columns, list[str]]:
+def _read(path: Path) -> tuple[Columns, list[str]]:
     """Return the columns of a file of RNNs, of so many at most, the same ones always; the splits.
 
     Raises:
@@ -174,19 +143,19 @@ def _read(path: Path, most: int, needed: tuple[str, ...]) -> tuple[Columns, list
     splits = read_metadata(path).get("splits", [])
     if not isinstance(splits, list) or not all(isinstance(split, str) for split in splits):
         raise ValueError(f"{path}: splits are {reprlib.repr(splits)}: expected their names")
-    if lacking := [name for name in needed if name not in tensors]:
+    if lacking := [name for name in _NEEDED if name not in tensors]:
         raise ValueError(f"{path} has no column {', '.join(lacking)}; run the trial again")
     counts = {len(tensor) if tensor.ndim else None for tensor in tensors.values()}
     for name, tensor in tensors.items():
-        fits = tensor.ndim == _DIMENSIONS.get(name, tensor.ndim)
+        fits = tensor.ndim == (_DIMENSIONS.get(name) or tensor.ndim)
         if tensor.is_complex() or not fits or len(counts) > 1:
             raise ValueError(
                 f"{path}: column {reprlib.repr(name)} is {tuple(tensor.shape)} of {tensor.dtype}: "
                 "expected real numbers, a row for each RNN; run the trial again"
             )
-    count = len(tensors[needed[0]])
+    count = len(tensors["embedding"])
     rows = np.arange(count)
-    if count > most:
-        rows = np.sort(np.random.default_rng(_SEED).choice(count, most, replace=False))
+    if count > _MOST:
+        rows = np.sort(np.random.default_rng(_SEED).choice(count, _MOST, replace=False))
     chosen = torch.from_numpy(rows)
     return {name: t[chosen].double().numpy() for name, t in tensors.items()}, splits

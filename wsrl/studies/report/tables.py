@@ -148,27 +148,22 @@ def cost_tables(benchmark: Benchmark) -> Iterator[Table]:
 
 
 def ablation_tables(ranking: Ranking) -> Iterator[Table]:
-    """Yield a table for each zoo, encoder and option that was varied."""
-    for (zoo, encoder, option), contests in ablations(ranking).items():
-        columns = {}
-        for contest in contests:
-            rows, own = ranking.entries(contest), ranking.varied(contest, encoder, option)
+    """Yield a table for each zoo, encoder and option that was varied; numbers by size."""
+    runs = ranking.benchmark.runs
+    varied = runs[runs.ablation_of != ""][["zoo", "ablation_of", "option"]].drop_duplicates()
+    for zoo, encoder, option in varied.itertuples(index=False):
+        columns: dict[Contest, dict[str, Value]] = {}
+        works = ranking.benchmark.works(zoo)[:2]
+        for contest in (contest for work in works for contest in ranking.judging(*work)):
+            rows = ranking.found[contest]
+            own = rows[(rows.ablation_of == encoder) & (rows.option == option)]
+            own = own.assign(size=pd.to_numeric(own.option_value, errors="coerce"))
+            own = own.sort_values(["size", "option_value"])
             columns[contest] = {entry.option_value: _mean(entry) for entry in rows_of(own)}
             for entry in rows_of(rows[rows.label == encoder]):
                 columns[contest]["as in the other tables"] = _mean(entry)
-        yield _table(f"{zoo}: {encoder}, {option}", columns, option)
-
-
-def ablations(ranking: Ranking) -> dict[tuple[str, str, str], list[Contest]]:
-    """Return the zoos, encoders and options that were varied, and the contests that judge them."""
-    benchmark = ranking.benchmark
-    runs = benchmark.runs[benchmark.runs.ablation_of != ""]
-    found = {}
-    for zoo, encoder, option in zip(runs.zoo, runs.ablation_of, runs.option, strict=True):
-        works = benchmark.works(zoo)[:2]
-        if contests := [c for work in works for c in ranking.judging(*work)]:
-            found[zoo, encoder, option] = contests
-    return found
+        if columns:
+            yield _table(f"{zoo}: {encoder}, {option}", columns, option)
 
 
 def property_tables(properties: pd.DataFrame) -> Iterator[Table | str]:

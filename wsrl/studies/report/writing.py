@@ -98,12 +98,10 @@ def _html(ranking: Ranking, said: dict[str, Any]) -> str:
         return len(figures) - 1
 
     found = {
-        "lead": charts.lead_trades(ranking),
+        "lead": charts.trades(ranking, lead=True),
         "dots": charts.dots(ranking),
         "learning": charts.learning_curves(ranking),
         "maps": rnns.maps(benchmark),
-        "scores": rnns.scores(benchmark),
-        "ablations": charts.ablation_charts(ranking),
         "trades": charts.trades(ranking),
     }
     runs = benchmark.runs

@@ -50,22 +50,15 @@
   function styled(trace) {
     const meta = trace.meta || {};
     const own = colour(meta.encoder);
-    if (trace.type === "heatmap") {
-      return Object.assign({ colorscale: "Viridis",
-        colorbar: { thickness: 8, outlinewidth: 0, tickfont: { size: 10 } } }, trace);
-    }
     if (meta.band) return Object.assign({}, trace, { fillcolor: own + "22", line: { width: 0 } });
     if (meta.front) {
       return Object.assign({}, trace, { line: { color: css("--quiet"), width: 1, dash: "dot" } });
     }
-    const place = meta.split != null ? meta.split : meta.line;
-    const paint = place != null ? css(place ? "--e1" : "--e0") : own;
-    const symbol = place != null ? (place ? "circle" : "circle-open")
-      : symbols[Math.floor((meta.encoder || 0) / hues) % symbols.length];
+    const turn = Math.floor((meta.encoder || 0) / hues);
     const found = Object.assign({}, trace, {
-      marker: Object.assign({ size: place != null ? 6 : 9, symbol }, trace.marker, { color: paint }),
-      line: Object.assign({ width: 2, dash: dashes[Math.floor((meta.encoder || 0) / hues) % 4] },
-        trace.line, { color: paint }),
+      marker: Object.assign({ size: 9, symbol: symbols[turn % symbols.length] }, trace.marker,
+        { color: own }),
+      line: Object.assign({ width: 2, dash: dashes[turn % 4] }, trace.line, { color: own }),
     });
     for (const name of ["error_x", "error_y"]) {
       if (trace[name]) found[name] = Object.assign({}, trace[name], { color: own });
