@@ -100,6 +100,12 @@ def test_sampling_follows_the_predicted_distribution() -> None:
     assert (sequences[:, :, 0] == problem.bos).all()
     counts = torch.bincount(sequences[:, :, 1:].flatten(), minlength=4).double()
     assert np.allclose(counts / counts.sum(), probabilities, atol=0.01)
+    one, again, other = (
+        problem.write_sequences(run, 5, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)
+    )
+    assert one.shape == (1, 5, 6)
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
 
 
 def test_clone_scores_count_what_was_finished() -> None:

@@ -1,13 +1,10 @@
-"""What problems say of their tasks, and the sequences that RNNs write."""
+"""What problems say of their tasks."""
 
 from __future__ import annotations
-
-import torch
 
 from wsrl.problems import FormalLanguages, TiledImages
 from wsrl.problems.packed import PackedRNNs
 from wsrl.problems.variable_binding import VariableBinding
-from wsrl.rnn import RNNSpec, RNNWeights, State, run_population
 
 
 def test_tasks_have_names() -> None:
@@ -29,26 +26,3 @@ def test_scores_are_said_in_words() -> None:
     assert said == "generates the language a^n b^(n+1): 97% of the strings it ends are in it"
     assert "by 30.0 degrees: 80% right" in TiledImages().score_text([30.0], 0.8)
     assert "task 0, 1: score 0.50" in VariableBinding(1, 1, ["repeat_copy"]).score_text([0, 1], 0.5)
-
-
-def test_an_rnn_writes_what_it_predicts() -> None:
-    problem = FormalLanguages(num_tokens=2, length=9, max_n=4)
-    spec = RNNSpec("lstm", 4, 3, 1, 4)
-    weights = RNNWeights(torch.zeros(1, spec.num_parameters), spec)
-
-    def run(inputs: torch.Tensor, state: State | None) -> tuple[torch.Tensor, State]:
-        return run_population(weights, inputs, state)
-
-    def write(count: int, seed: int = 0) -> torch.Tensor:
-        written = problem.write_sequences(run, count, torch.Generator().manual_seed(seed))
-        assert written.shape == (1, count, 9)
-        assert bool((written[:, :, 0] == problem.bos).all())
-        return written[0, :, 1:]
-
-    counts = torch.bincount(write(2000).flatten(), minlength=4) / 16000
-    assert bool(((counts - 0.25).abs() < 0.02).all())  # it prefers nothing
-    assert torch.equal(write(5), write(5))
-    assert not torch.equal(write(5), write(5, seed=1))
-    weights.flat[0, -1] = 50.0  # the bias of EOS
-    assert bool((write(20) == problem.eos).all())
-    assert TiledImages().write_sequences(run, 3, torch.Generator()) is None
