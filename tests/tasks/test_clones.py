@@ -50,22 +50,6 @@ def test_clones_are_chosen_from_all_over_a_split(rows: int, count: int) -> None:
             assert shares.min() >= 64 / stride / 2, stride
 
 
-def test_what_an_rnn_samples_depends_on_its_seed_alone(datamodule: ZooDataModule) -> None:
-    batch, module = split_batch(datamodule).to(dtype=torch.float64), small_emulation(datamodule)
-    problem, emulator = datamodule.problem, module.double().emulator
-
-    def scores(rows: list[int], moved: int = 0) -> Tensor:
-        weights, seeds = batch.weights[torch.tensor(rows)], [row + moved for row in rows]
-        embedding = module.embed(weights)
-        given = (problem, emulator, embedding, weights, batch.task[rows], 50, seeds)
-        with torch.no_grad():
-            return torch.stack(score_clones(*given))
-
-    together = scores([*range(len(batch))])
-    torch.testing.assert_close(scores([3, 1]), together[:, [3, 1]])
-    assert not torch.equal(scores([*range(len(batch))], moved=100), together)
-
-
 def test_only_some_clones_are_scored_in_validation_and_all_in_a_test(
     datamodule: ZooDataModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,19 +63,14 @@ def test_only_some_clones_are_scored_in_validation_and_all_in_a_test(
         return torch.cat([torch.rand(1, generator=each) for each in generators])
 
     monkeypatch.setattr(FormalLanguages, "clone_scores", clone_scores)
-    module = small_emulation(datamodule, clone_rnns=4)
-    small_trainer(tmp_path).validate(module, datamodule=datamodule, verbose=False)
-    assert sum(scored) == 2 * 2 * 4  # original and clone, two splits
-    scored.clear()
-    small_trainer(tmp_path).test(module, datamodule=datamodule, verbose=False)
-    rows = [len(datamodule.rows(split)) for split in ("validation", "ood")]
-    assert sum(scored) == 2 * sum(rows)
-    scored.clear()
-    module = small_emulation(datamodule, clone_rnns=0)
-    trainer = small_trainer(tmp_path)
-    trainer.test(module, datamodule=datamodule, verbose=False)
-    assert scored == []
-    assert "ood/clone_score" not in trainer.callback_metrics
+    rows = sum(len(datamodule.rows(split)) for split in ("validation", "ood"))
+    # Original and clone, in two splits.
+    for what, clones, expected in [("validate", 4, 2 * 8), ("test", 4, 2 * rows), ("test", 0, 0)]:
+        scored.clear()
+        module, trainer = small_emulation(datamodule, clone_rnns=clones), small_trainer(tmp_path)
+        getattr(trainer, what)(module, datamodule=datamodule, verbose=False)
+        assert sum(scored) == expected
+        assert ("ood/clone_score" in trainer.callback_metrics) is (clones > 0)
 
 
 def test_clones_and_originals_run_freely_through_their_own_models(

@@ -71,10 +71,9 @@ def test_the_trainer_must_not_clip(datamodule: ZooDataModule, tmp_path: Path) ->
         trainer.fit(small_emulation(datamodule), datamodule=datamodule)
 
 
-@pytest.mark.parametrize("loss", ["total_variation", "kl"])
-def test_metrics_are_means_over_a_whole_split(zoo_path: Path, tmp_path: Path, loss: str) -> None:
+def test_metrics_are_means_over_a_whole_split(zoo_path: Path, tmp_path: Path) -> None:
     datamodule = ZooDataModule(str(zoo_path), eval_batch_size=4)
-    module, lengths = small_emulation(datamodule, loss=loss), set()
+    module, lengths = small_emulation(datamodule, loss="kl"), set()
     trainer = small_trainer(tmp_path)
     trainer.validate(module, datamodule=datamodule, verbose=False)
     for number, split in enumerate(["validation", "ood"]):
@@ -84,15 +83,12 @@ def test_metrics_are_means_over_a_whole_split(zoo_path: Path, tmp_path: Path, lo
             right, wrong, measure = [], [], get_loss(name, "categorical")
             with torch.no_grad():
                 for batch in batches:
-                    z = module.embed(batch.weights)
+                    count, z = len(batch), module.embed(batch.weights)
                     right.append(measure(module.emulate(z, batch.inputs), batch.outputs))
-                    pairs = [*range(len(z))]  # (0 1) (2 3) ... and three at the end if odd
-                    pairs[0 : len(z) - len(z) % 2 : 2] = range(1, len(z), 2)
-                    pairs[1::2] = range(0, len(z) - len(z) % 2, 2)
-                    if len(z) % 2:
-                        pairs[-3:] = [len(z) - 2, len(z) - 1, len(z) - 3]
-                    moved = z[pairs]
-                    wrong.append(measure(module.emulate(moved, batch.inputs), batch.outputs))
+                    pairs = [place + 1 - 2 * (place % 2) for place in range(count)]
+                    if count % 2:  # (0 1) (2 3) ... and three at the end
+                        pairs[-3:] = [count - 2, count - 1, count - 3]
+                    wrong.append(measure(module.emulate(z[pairs], batch.inputs), batch.outputs))
             logged = trainer.callback_metrics
             torch.testing.assert_close(logged[f"{split}/{name}"], torch.cat(right).mean())
             torch.testing.assert_close(logged[f"{split}/shuffled_{name}"], torch.cat(wrong).mean())
@@ -116,17 +112,6 @@ def test_checkpoint_alone_rebuilds_the_module(
     assert not torch.allclose(module(batch.weights, batch.inputs), before)
     fresh.load_state_dict(checkpoint["state_dict"])
     assert torch.equal(fresh(batch.weights, batch.inputs), module(batch.weights, batch.inputs))
-
-
-def test_real_outputs_are_measured_by_their_squared_error(
-    datamodule: ZooDataModule, tmp_path: Path
-) -> None:
-    module = small_emulation(datamodule, output_kind="real", loss="mean_squared_error")
-    trainer = small_trainer(tmp_path)
-    trainer.fit(module, datamodule=datamodule)
-    logged = {name.removeprefix("validation/") for name in trainer.callback_metrics}
-    assert {"mean_squared_error", "shuffled_mean_squared_error"} <= logged
-    assert "total_variation" not in logged
 
 
 def test_predictions_are_unit_embeddings_and_whose_they_are(

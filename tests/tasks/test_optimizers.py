@@ -64,16 +64,6 @@ def same_weights(one: TaskModule, other: TaskModule) -> bool:
     return all(torch.equal(found[name], value) for name, value in one.state_dict().items())
 
 
-def test_a_callable_becomes_plain_values() -> None:
-    assert describe_optimizer(SGD) == {"class_path": "torch.optim.sgd.SGD", "init_args": {}}
-    described = describe_optimizer(MOMENTUM)
-    assert described == {
-        "class_path": "torch.optim.sgd.SGD",
-        "init_args": {"lr": 0.01, "momentum": 0.9},
-    }
-    assert describe_optimizer(described) == described
-
-
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
@@ -89,6 +79,8 @@ def test_a_callable_becomes_plain_values() -> None:
 def test_what_no_checkpoint_could_rebuild_is_refused(given: Any, reason: str) -> None:
     with pytest.raises((TypeError, ValueError), match=reason):
         describe_optimizer(given)
+    described = describe_optimizer(MOMENTUM)
+    assert describe_optimizer(described) == described
     with pytest.raises(ValueError, match="plain values"):
         describe_scheduler(partial(LambdaLR, lr_lambda=lambda step: 1.0))
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from tests.tasks.conftest import SMALL_ENCODER, small_trainer
@@ -81,43 +80,31 @@ def test_a_mode_says_where_the_encoder_is_from_and_whether_it_is_trained(
     assert same(copy_of(module.encoder), resumed.encoder) is not is_trained
 
 
-@pytest.mark.parametrize("class_loss", ["binary_cross_entropy", "cross_entropy"])
-def test_training_learns_classes(
-    datamodule: ZooDataModule, tmp_path: Path, class_loss: str
+LEARNED = [
+    ("task", {"class_loss": "binary_cross_entropy"}),
+    ("task", {"class_loss": "cross_entropy"}),
+    ("performance", {}),
+]
+
+
+@pytest.mark.parametrize(("target", "options"), LEARNED)
+def test_training_learns_classes_and_values_of_any_unit(
+    target: str, options: dict[str, str], datamodule: ZooDataModule, tmp_path: Path
 ) -> None:
     batch = next(iter(datamodule.val_dataloader()[0]))
-    module = scratch(datamodule, class_loss=class_loss, learning_rate=1e-2)
-    assert not torch.equal(module.predict(batch.weights), batch.targets["task"])
-    repeat(module, batch, 120, tmp_path)
-    assert torch.equal(module.predict(batch.weights), batch.targets["task"])
-
-
-def test_training_learns_values_of_any_unit(datamodule: ZooDataModule, tmp_path: Path) -> None:
-    batch = next(iter(datamodule.val_dataloader()[0]))
-    batch.targets["performance"] = 500 + 40 * batch.targets["performance"]
-    module = scratch(datamodule, "performance", learning_rate=1e-2)
+    if target == "performance":
+        batch.targets[target] = 500 + 40 * batch.targets[target]
+    module, wanted = scratch(datamodule, target, learning_rate=1e-2, **options), batch.targets
+    assert not torch.equal(module.predict(batch.weights), wanted[target])
     repeat(module, batch, 150, tmp_path)
-    error = (module.predict(batch.weights) - batch.targets["performance"]).abs()
-    assert error.mean() < 0.1 * batch.targets["performance"].std()
+    error = (module.predict(batch.weights) - wanted[target]).abs().float()
+    assert error.mean() < 0.1 * wanted[target].float().std() * (target == "performance") + 1e-9
 
 
 def repeat(module: PredictionModule, batch: ZooBatch, steps: int, folder: Path) -> None:
     loader = DataLoader([batch] * steps, batch_size=None)
     small_trainer(folder).fit(module, train_dataloaders=loader)
     module.eval()
-
-
-def test_losses_of_classes_equal_torchs(datamodule: ZooDataModule) -> None:
-    values, target = torch.randn(5, 2, 4), torch.randint(4, (5, 2))
-    module = scratch(datamodule)
-    assert (module.kind.parts, module.kind.classes) == (2, 4)
-    losses = module._losses(values, target)
-    right = torch.zeros(5, 2, 4).scatter(2, target[..., None], 1.0)
-    expected = functional.binary_cross_entropy(values.sigmoid(), right)
-    torch.testing.assert_close(losses.mean(), expected)
-    losses = scratch(datamodule, class_loss="cross_entropy")._losses(values, target)
-    expected = functional.cross_entropy(values.view(10, 4), target.view(10))
-    torch.testing.assert_close(losses.mean(), expected)
 
 
 @pytest.mark.parametrize(
@@ -143,15 +130,6 @@ def test_every_target_is_trained_measured_and_predicted(
     assert set(part) == {"prediction", "embedding", "run", "step", "task", "performance", "row"}
     assert part["prediction"].is_floating_point() is (target == "performance")
     assert part["prediction"].shape == (len(part["row"]), module.kind.parts)
-    # What is logged is about these predictions.
-    if target != "performance":
-        trainer.test(module, datamodule=datamodule, verbose=False)
-        predicted = torch.cat([part["prediction"] for part in loaders[1]])
-        rows = torch.cat([part["row"] for part in loaders[1]])
-        columns = {name: datamodule.zoo.read(name, rows) for name in ("task", "step")}
-        truth = datamodule.problem.targets(datamodule.zoo.steps)[target].of(columns)
-        exact = (predicted == truth).all(1).float().mean()
-        torch.testing.assert_close(trainer.callback_metrics["validation/exact_match"], exact)
 
 
 def test_contradictions_are_errors(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from wsrl.tasks.targets import TARGETS, Angle, Classes, make_target
 
@@ -29,6 +30,16 @@ def test_codes_and_losses_are_of_the_same_target(name: str) -> None:
     assert wrong.mean() > 100 * right.mean()
     assert kind.columns(values)["prediction"].shape == (30, 2)
     assert kind.difference(target, target).abs().max() == 0
+
+
+def test_losses_of_classes_equal_torchs() -> None:
+    values, target = torch.randn(5, 2, 4), torch.randint(4, (5, 2))
+    right = torch.zeros(5, 2, 4).scatter(2, target[..., None], 1.0)
+    expected = functional.binary_cross_entropy(values.sigmoid(), right)
+    torch.testing.assert_close(Classes(2, 4).losses(values, target).mean(), expected)
+    losses = Classes(2, 4, class_loss="cross_entropy").losses(values, target)
+    expected = functional.cross_entropy(values.view(10, 4), target.view(10))
+    torch.testing.assert_close(losses.mean(), expected)
 
 
 def test_means_of_codes_decode_to_the_typical_target() -> None:

@@ -78,8 +78,7 @@ def find_fixed_points(
     """
     spec = weights.spec
     check_shape(starts, (len(weights), "K", state_size(spec)), "starts", "(B, K, n)")
-    count = starts.shape[1]
-    if count == 0:
+    if (count := starts.shape[1]) == 0:
         raise ValueError("starts must be (B, K, n) with K >= 1: there is nowhere to start from")
     if inputs is not None:
         check_shape(inputs, (len(weights), spec.input_size), "inputs", "(B, I)")

@@ -129,9 +129,8 @@ def run_eagerly(
         end = tuple(part[layer] for part in start)
         hidden, end = _run_layer(weights.spec.kind, tensors, hidden, end)
         ends.append(end)
-    outputs = project(hidden, readout, bias)
     final = tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
-    return outputs.permute(1, 2, 0, 3), final
+    return project(hidden, readout, bias).permute(1, 2, 0, 3), final
 
 
 def read_state(weights: RNNWeights, inputs: Tensor, state: State) -> Tensor:

@@ -27,7 +27,7 @@ from wsrl.rnn.statistics import weight_statistics
 from wsrl.studies.tables import print_metrics
 from wsrl.studies.training.predictions import write_metrics, write_predictions
 from wsrl.studies.training.runs import Run
-from wsrl.tasks.remarks import remarks_on_target
+from wsrl.tasks.evaluation import remarks_on_target
 from wsrl.tasks.targets import make_target
 from wsrl.terminal import note
 

@@ -25,10 +25,9 @@ import wsrl
 from wsrl.class_paths import class_path
 from wsrl.encoders import Encoder, embed
 from wsrl.rnn import RNNSpec, RNNWeights
-from wsrl.tasks.evaluation import EvaluationData
+from wsrl.tasks.evaluation import EvaluationData, Remark
 from wsrl.tasks.metrics import everywhere
 from wsrl.tasks.optimizers import Config, build, describe_optimizer, describe_scheduler
-from wsrl.tasks.remarks import Remark
 from wsrl.tasks.state_dicts import checked_load
 from wsrl.torch_files import read_torch_file
 
@@ -73,11 +72,7 @@ class TaskModule(LightningModule, ABC):
         """The logged name by which the best checkpoint is chosen; smaller is better."""
 
     def remarks(self, stage: str) -> list[Remark]:
-        """Return what is to be said of the data before any work; nothing by default.
-
-        Args:
-            stage: ``fit``, ``validate`` or ``test``; the data are set up for it.
-        """
+        """Return what is to be said of the data, set up for a stage, before any work."""
         return []
 
     def make_metrics(self) -> dict[str, Metric]:
@@ -87,9 +82,8 @@ class TaskModule(LightningModule, ABC):
     def keep_arguments(self, arguments: dict[str, Any], **plain: Any) -> None:
         """Set how the module is trained, and keep all arguments as its hyper-parameters.
 
-        Args:
-            arguments: the constructor's ``locals()``, taken before anything else.
-            plain: what those that are no plain values are kept as, beside the encoder.
+        They are the constructor's ``locals()``, taken before anything else. Those that are no plain
+        values, beside the encoder, are kept as ``plain`` says.
         """
         check_not_negative(warmup_steps=arguments["warmup_steps"])
         self.split_metrics = nn.ModuleDict()

@@ -15,13 +15,12 @@ from wsrl.encoders.base import EncoderLike
 from wsrl.rnn import RNNSpec, RNNWeights
 from wsrl.tasks.base import COLUMNS, TaskModule, check_not_negative
 from wsrl.tasks.emulator import ConditionedEmulator
-from wsrl.tasks.evaluation import chosen_rows, partners, score_clones
+from wsrl.tasks.evaluation import Remark, chosen_rows, partners, remarks_on_shuffling, score_clones
 from wsrl.tasks.figures import EmulationFigures
 from wsrl.tasks.losses import get_loss
 from wsrl.tasks.metrics import CLONE_METRICS, EMULATION_METRICS, mean
 from wsrl.tasks.optimizers import OptimizerLike, SchedulerLike
 from wsrl.tasks.pretrained import make_encoder
-from wsrl.tasks.remarks import Remark, remarks_on_shuffling
 
 if TYPE_CHECKING:
     from wsrl.data.batch import ZooBatch

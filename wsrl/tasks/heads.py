@@ -54,16 +54,7 @@ register_head = HEADS.register
 
 
 def make_head(head: HeadLike, inputs: int, outputs: int) -> Head:
-    """Build a head.
-
-    Args:
-        head: its class or another callable, its name, or what ``Head.config`` returned.
-        inputs: size of an embedding.
-        outputs: values to predict.
-
-    Raises:
-        ValueError: for an unknown name or option, or a callable that makes no head.
-    """
+    """Build a head: given are its class or a callable, its name, or a ``Head.config``."""
     if isinstance(head, str):
         head = {"class_path": head}
     if isinstance(head, Mapping):
@@ -84,9 +75,6 @@ class PredictionHead(Head, nn.Sequential):
         outputs: values to predict.
         width: neurons of a hidden layer.
         layers: hidden layers; 0 makes it linear.
-
-    Raises:
-        ValueError: for a negative number of layers or an empty one.
     """
 
     def __init__(self, inputs: int, outputs: int, width: int = 128, layers: int = 2) -> None:

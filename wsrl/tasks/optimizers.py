@@ -48,11 +48,7 @@ def describe_scheduler(given: SchedulerLike | None) -> Config | None:
 
 
 def build(config: Config, of: Iterable[Tensor] | Optimizer) -> Any:
-    """Build an optimiser of these parameters, or a schedule of this optimiser.
-
-    Raises:
-        ValueError: for options that the class does not take.
-    """
+    """Build an optimiser of these parameters, or a schedule of this optimiser."""
     base = LRScheduler if isinstance(of, Optimizer) else Optimizer
     cls: Callable[..., Any] = find_class(config["class_path"], base)
     try:

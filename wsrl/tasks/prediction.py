@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from lightning.pytorch import Callback
@@ -14,12 +14,12 @@ from wsrl.encoders import Encoder
 from wsrl.encoders.base import EncoderLike
 from wsrl.rnn import RNNSpec, RNNWeights
 from wsrl.tasks.base import COLUMNS, TaskModule
+from wsrl.tasks.evaluation import Remark, remarks_on_target
 from wsrl.tasks.figures import PredictionFigures
 from wsrl.tasks.heads import HeadLike, PredictionHead, RunningScale, make_head
 from wsrl.tasks.metrics import everywhere, mean
 from wsrl.tasks.optimizers import OptimizerLike, SchedulerLike
-from wsrl.tasks.pretrained import check_same_encoder, load_pretrained_encoder, make_encoder
-from wsrl.tasks.remarks import Remark, remarks_on_target
+from wsrl.tasks.pretrained import load_pretrained_encoder, make_encoder
 from wsrl.tasks.targets import CLASS_LOSSES, make_target
 
 if TYPE_CHECKING:
@@ -250,15 +250,19 @@ def _find_encoder(
             f"mode {mode!r} starts from random weights, but pretrained={pretrained!r} was given; "
             "leave it out, or use mode 'frozen' or 'finetune'"
         )
-    if pretrained is not None:
-        loaded = load_pretrained_encoder(pretrained, spec)
-        if encoder is not None:
-            check_same_encoder(make_encoder(encoder, spec, defaults), loaded, pretrained)
-        return loaded
-    if encoder is None:
+    if encoder is None and pretrained is None:
         needed = "an `encoder`" if mode in FRESH else "`pretrained`, an emulation checkpoint"
         raise ValueError(f"mode {mode!r} needs {needed}")
-    return make_encoder(encoder, spec, defaults)
+    given = None if encoder is None else make_encoder(encoder, spec, defaults)
+    if pretrained is None:
+        return cast(Encoder, given)
+    loaded = load_pretrained_encoder(pretrained, spec)
+    if given is not None and given.config() != loaded.config():
+        raise ValueError(
+            f"two different encoders: `encoder` is {given.config()}, the one in {pretrained} is "
+            f"{loaded.config()}; leave `encoder` out to use the checkpoint's"
+        )
+    return loaded
 
 
 def _check_choice(what: str, given: str, choices: tuple[str, ...]) -> None:

@@ -19,9 +19,7 @@ def make_encoder(
     """Build an encoder for RNNs of a spec.
 
     Options of it that were left at ``None`` take the values of ``defaults``, where there are some.
-
-    Raises:
-        ValueError: when the callable does not return an encoder, or fails.
+    A callable that returns no encoder, or fails, is a ``ValueError``.
     """
     try:
         make = get_encoder(encoder) if isinstance(encoder, str) else encoder
@@ -82,15 +80,6 @@ def load_pretrained_encoder(path: str, spec: RNNSpec) -> Encoder:
     except (TypeError, ValueError) as error:
         raise ValueError(f"the encoder in {path} cannot be rebuilt: {error}") from error
     return encoder
-
-
-def check_same_encoder(given: Encoder, pretrained: Encoder, path: str) -> None:
-    """Check that an encoder given beside a checkpoint has the class and options of its encoder."""
-    if given.config() != pretrained.config():
-        raise ValueError(
-            f"two different encoders: `encoder` is {given.config()}, the one in {path} is "
-            f"{pretrained.config()}; leave `encoder` out to use the checkpoint's"
-        )
 
 
 def _name(encoder: EncoderLike) -> str:

@@ -20,11 +20,8 @@ class WeightsError(ValueError):
 def checked_load(module: nn.Module, state: Mapping[str, Any]) -> Iterator[None]:
     """Have weights loaded in the body, as PyTorch does, if they are those of a module.
 
-    PyTorch takes the first number of a vector for a scalar, and the real part of complex numbers.
-
-    Raises:
-        WeightsError: naming the encoder, and the weights that are missing, unknown or of another
-            shape.
+    PyTorch takes the first number of a vector for a scalar, and the real part of complex numbers. A
+    ``WeightsError`` names the encoder, and weights that are missing, unknown or of another shape.
     """
     own = module.state_dict()
     both = [(n, v, own[n]) for n, v in state.items() if isinstance(own.get(n), Tensor)]

@@ -150,11 +150,11 @@ class Group:
         tensors |= {f"stream.{name}": value for name, value in self.data.state_dict().items()}
         for index, snapshot in enumerate(self.snapshots):
             tensors |= {f"snapshot.{index}.{name}": value for name, value in snapshot.items()}
-        about: dict[str, Any] = {
+        about = {
             "step": self.optimizer.step_count,
             "snapshots": len(self.snapshots),
+            "backends": sorted(self.backends),
         }
-        about["backends"] = sorted(self.backends)
         write_tensors(path, tensors, about | {"sha256": digest(tensors, about)})
 
     def _restore(self, path: Path) -> None:

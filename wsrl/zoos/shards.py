@@ -94,9 +94,8 @@ def write_finished(
     backends: Sequence[str] = (),
 ) -> None:
     """Write a shard, ``(rows, *shape)`` a column, and its record."""
-    Record(write_shard(folder, index, columns), dict(failed or {}), list(backends)).write(
-        folder, index
-    )
+    shard = write_shard(folder, index, columns)
+    Record(shard, dict(failed or {}), list(backends)).write(folder, index)
     state_path(folder, index).unlink(missing_ok=True)
 
 
@@ -153,13 +152,8 @@ def write_zoo(
 ) -> Manifest:
     """Write a zoo that comes from elsewhere, or go on with one whose writing was interrupted.
 
-    A zoo is unfinished until its last shard is there, and is recognised as such.
-
-    Args:
-        out: the zoo's folder; new, empty, or holding the same zoo.
-        manifest: what it will hold; without shards.
-        shards: how many there will be.
-        columns: returns the columns of shard ``n``, ``(rows, *shape)`` each.
+    A zoo is unfinished until its last shard is there, and is recognised as such. ``columns``
+    returns those of shard ``n``, ``(rows, *shape)`` each.
     """
     folder = Path(out)
     open_or_create(folder, manifest)

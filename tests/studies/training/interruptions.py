@@ -36,6 +36,7 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
 EMULATION = ["--model", "wsrl.EmulationModule", "--model.clone_rnns", "2"]
 EMULATION += ["--model.clone_sequences", "2", "--model.emulator_width", "6"]
 EMULATION += ["--model.emulator_layers", "1", "--model.figures", "false"]
+SHORT = [*EMULATION, "--model.warmup_steps", "5", "--trainer.max_steps", "6"]
 NEVER = "no 0 0 0"
 
 

@@ -79,34 +79,33 @@ def test_a_learning_rate_that_is_too_high(
 
 
 @pytest.mark.parametrize(
-    ("step", "reason"),
+    ("step", "options", "reason", "last"),
     [
-        (7, "the loss is nan at step 8"),
-        (6, "validation/total_variation is nan after step 6"),
+        (7, [], "the loss is nan at step 8", 6),
+        (6, [], "validation/total_variation is nan after step 6", 3),
+        (9, ["--trainer.limit_val_batches", "0"], "is not finite at step 9", 7),  # nothing reads it
     ],
 )
 def test_what_was_good_is_kept(
-    step: int, reason: str, zoo_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    step: int,
+    options: list[str],
+    reason: str,
+    last: int,
+    zoo_path: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    run = tmp_path / "run"
-    error = failed(capsys, fit(zoo_path, run, *spoiled(step)))
-    assert f"training diverged: {reason}" in error
-    for name in ("best", "last"):
-        path = run / f"checkpoints/{name}.ckpt"
-        if path.exists():
-            assert str(path) in error
-            content = read_torch_file(path)
-            assert 0 < content["global_step"] < step or (name, step) == ("last", 6)
-            assert all(bool(tensor.isfinite().all()) for tensor in content["state_dict"].values())
-    assert (run / "checkpoints/best.ckpt").exists()
-
-
-def test_weights_that_nothing_has_read_are_not_saved(
-    zoo_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    args = fit(zoo_path, tmp_path / "run", *spoiled(9), "--trainer.limit_val_batches", "0")
-    assert "is not finite at step 9" in failed(capsys, args)
-    assert read_torch_file(tmp_path / "run/checkpoints/last.ckpt")["global_step"] == 7
+    error = failed(capsys, fit(zoo_path, tmp_path / "run", *spoiled(step), *options))
+    assert "training diverged: " in error
+    assert reason in error
+    kept = sorted((tmp_path / "run/checkpoints").glob("*.ckpt"))
+    assert [path.stem for path in kept] == (["last"] if options else ["best", "last"])
+    for path in kept:
+        assert str(path) in error
+        content = read_torch_file(path)
+        assert content["global_step"] <= last
+        assert all(bool(tensor.isfinite().all()) for tensor in content["state_dict"].values())
+    assert content["global_step"] == last
 
 
 def test_a_checkpoint_of_a_run_that_diverged(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from tests.studies.training.interruptions import (
     ENVIRONMENT,
     NEVER,
     ROOT,
+    SHORT,
     carry_out,
     curves,
     fit,
@@ -28,8 +28,7 @@ from wsrl.cli import main
 from wsrl.studies.training.runs import Run
 from wsrl.zoos.files import partial_file
 
-SHORT = [*EMULATION, "--trainer.max_steps", "3"]
-LONGER = [*EMULATION, "--trainer.max_steps", "4"]
+LONGER = [*SHORT, "--trainer.max_steps", "8"]
 KILLED = """
 import os, signal, sys
 from wsrl.cli import main
@@ -44,18 +43,6 @@ def kill(handle):
 os.fsync = kill
 main(sys.argv[2:])
 """
-
-
-@pytest.fixture(scope="module")
-def finished(zoo_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = tmp_path_factory.mktemp("finished") / "run"
-    assert main(fit(zoo_path, run, SHORT)) == 0
-    return run
-
-
-@pytest.fixture
-def run(finished: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(finished, tmp_path / "run"))
 
 
 def refused(capsys: pytest.CaptureFixture[str], args: list[str]) -> str:
@@ -85,12 +72,12 @@ def test_a_run_that_is_being_trained_is_refused_until_its_process_is_gone(
         assert f"trains in {run} right now" in message
         anew = [word for word in further if word not in ("--ckpt_path", "auto")]
         assert "right now" in refused(capsys, [*anew, "--overwrite"])
-        assert weights(run)["step"] == 3
+        assert weights(run)["step"] == 6
     finally:
         holder.kill()
         holder.join()
     assert main(further) == 0  # what a killed process left holds nobody up
-    assert weights(run)["step"] == 4
+    assert weights(run)["step"] == 8
     assert not (run / "fit.lock").exists()
 
 
@@ -114,9 +101,9 @@ def test_auto_goes_on_with_the_run_it_began_alone(
     for word in ("auto", "last"):  # what is gone on with is not deleted
         message = refused(capsys, fit(zoo_path, run, LONGER, "--ckpt_path", word, "--overwrite"))
         assert "leave one of them out" in message
-    assert weights(run)["step"] == 3
+    assert weights(run)["step"] == 6
     assert main(fit(zoo_path, run, others, "--ckpt_path", "last")) == 0
-    assert weights(run)["step"] == 4
+    assert weights(run)["step"] == 8
 
 
 def test_auto_leaves_other_runs_and_other_files_alone(
@@ -130,10 +117,10 @@ def test_auto_leaves_other_runs_and_other_files_alone(
 
 
 def test_curves_outlast_a_while_without_a_logger(zoo_path: Path, run: Path) -> None:
-    for steps, logger in (("4", "false"), ("6", "true")):
+    for steps, logger in (("8", "false"), ("10", "true")):
         options = ["--trainer.max_steps", steps, "--trainer.logger", logger]
-        assert main(fit(zoo_path, run, EMULATION, *options)) == 0
-    assert [step for step, _ in curves(run)["train/loss"]] == [0, 1, 2, 4, 5]
+        assert main(fit(zoo_path, run, SHORT, *options)) == 0
+    assert [step for step, _ in curves(run)["train/loss"]] == [0, 1, 2, 3, 4, 5, 8, 9]
 
 
 def test_processes_that_see_different_runs_do_not_begin(zoo_path: Path, tmp_path: Path) -> None:

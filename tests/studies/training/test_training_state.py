@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn, optim
 from torch.optim import Optimizer
 
-from tests.studies.training.interruptions import EMULATION, fit
 from wsrl.cli import main
 from wsrl.studies.training.runs import Run
 from wsrl.studies.training.training_state import check_optimizer_state, is_dense
@@ -216,20 +215,6 @@ def test_dense_tensors() -> None:
     apart = [base[:, ::2], base[..., 0], torch.zeros(1).expand(3), base[:1].expand(2, 6, 2)]
     assert all(map(is_dense, dense))
     assert not any(map(is_dense, apart))
-
-
-@pytest.fixture(scope="module")
-def finished(zoo_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with a scheduler and curves."""
-    run = tmp_path_factory.mktemp("finished") / "run"
-    args = fit(zoo_path, run, EMULATION, "--model.warmup_steps", "5", "--trainer.max_steps", "6")
-    assert main(args) == 0
-    return run
-
-
-@pytest.fixture
-def run(finished: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(finished, tmp_path / "run"))
 
 
 def go_on(run: Path, *options: str) -> int:

@@ -106,14 +106,6 @@ def _saved_size(spec: RNNSpec, steps: int) -> int:
     return _call(spec.cell, "wsrl_saved_size", _described(spec), steps)
 
 
-def pack(spec: RNNSpec, flat: Tensor) -> Tensor:
-    """Return weights ``(P, M)`` in the form in which they are run, for many runs."""
-    packed = flat.new_empty(len(flat), _call(spec.cell, "wsrl_packed_size", _described(spec)))
-    shape = (len(flat), threads_for(len(flat)))
-    _call(spec.cell, "wsrl_pack", _described(spec), *shape, flat, packed)
-    return packed
-
-
 def run(
     spec: RNNSpec,
     flat: Tensor,
@@ -122,7 +114,7 @@ def run(
     save: bool,
     packed: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...], Tensor | None]:
-    """Run a population, as ``run_population``; with weights as by ``pack``, which is faster.
+    """Run a population, as ``run_population``; faster with weights as of ``Packed``.
 
     Returns:
         The outputs, the last state and, where asked to save it, what ``run_backward`` needs.
@@ -159,10 +151,12 @@ def run_backward(
 
 
 class Packed:
-    """``run`` and ``run_backward`` of RNNs whose weights are packed once."""
+    """``run`` and ``run_backward`` of RNNs whose weights are brought into their form once."""
 
     def __init__(self, spec: RNNSpec, flat: Tensor) -> None:
-        packed = pack(spec, flat)
+        packed = flat.new_empty(len(flat), _call(spec.cell, "wsrl_packed_size", _described(spec)))
+        shape = (len(flat), threads_for(len(flat)))
+        _call(spec.cell, "wsrl_pack", _described(spec), *shape, flat, packed)
         self.run = partial(run, packed=packed)
         self.run_backward = partial(run_backward, packed=packed)
 

@@ -20,8 +20,6 @@ from wsrl.rnn.kernels.cpu import empty_state
 from wsrl.rnn.spec import RNNSpec
 from wsrl.rnn.weights import RNNWeights
 
-__all__ = ["INTERPRETED", "KERNELS", "adamw", "cross_entropy", "empty_state", "run", "run_backward"]
-
 INTERPRETED = not isinstance(triton_training.adamw, triton.JITFunction)
 """Whether Triton interprets its kernels (``TRITON_INTERPRET=1``): on the CPU, for tests."""
 

@@ -37,13 +37,9 @@ SPLIT_OPTIONS = ("split_by", "split_seed", "ood_criterion", "test_fraction")
 
 @checked
 class CheckpointRecord:
-    """The settings in a checkpoint.
+    """The settings in a checkpoint: constructor arguments of the model and of the datamodule.
 
     Attributes:
-        path: the file.
-        class_path: of the model.
-        model: the model's constructor arguments.
-        data: the datamodule's.
         pretrained: the emulation checkpoint that the encoder's weights once came from, if any.
         step: optimiser steps that were made.
     """
@@ -57,17 +53,10 @@ class CheckpointRecord:
 
     @classmethod
     def read(cls, path: Path, named: Collection[str] = frozenset()) -> CheckpointRecord:
-        """Read a checkpoint's settings.
+        """Read a checkpoint's settings; a file that is none of wsrl's is a ``ValueError``.
 
         The parser would import, and even call, whatever a setting names: they are checked here.
-
-        Args:
-            path: the file.
-            named: the words of the user's command line; classes among them may be imported.
-
-        Raises:
-            ValueError: for a file that is damaged, or no checkpoint of a wsrl model trained on a
-                zoo.
+        Classes that are ``named``, words of the user's command line, may be imported.
         """
         try:
             content = read_torch_file(path, mmap=True)
@@ -130,11 +119,7 @@ class CheckpointRecord:
         return {"model": model, "data": self.data, **apart}
 
     def check_model(self, class_path: str, model: Mapping[str, Any]) -> None:
-        """Check that a model of a class, and of such arguments, is the one in the checkpoint.
-
-        Raises:
-            ValueError: naming every setting that differs, with both values.
-        """
+        """Check that a model of a class, and of such arguments, is the one in the checkpoint."""
         here, there = RNNSpec(**model["spec"]), RNNSpec(**self.model["spec"])
         if here != there:
             raise ValueError(
@@ -161,13 +146,7 @@ class CheckpointRecord:
     def check_repeated(self, data: Mapping[str, Any], seed: int | None, began_with: Any) -> None:
         """Check that a command that may be given again and again is the one that began the run.
 
-        Args:
-            data: the settings of its data.
-            seed: of its random numbers; ``None`` where it asks for any.
-            began_with: the run's.
-
-        Raises:
-            ValueError: naming every setting that differs, with both values.
+        The settings of the data must agree, and the seed where both name one.
         """
         differences = self.data_differences(data, self.data.keys())
         if seed is not None and began_with is not None:

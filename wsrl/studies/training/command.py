@@ -53,19 +53,10 @@ from wsrl.terminal import note, say
 def run_training(
     command: str, args: Sequence[str], stop: StopRequests, description: str = ""
 ) -> None:
-    """Run one of the four commands.
+    """Run one of the four commands on the words after it; ``stop`` notes the signals.
 
-    Args:
-        command: ``fit``, ``validate``, ``test`` or ``predict``.
-        args: the words after it.
-        stop: notes the signals to this process.
-        description: what the command's help says first.
-
-    Raises:
-        ValueError: where settings are wrong, or contradict a checkpoint or a folder.
-        argparse.ArgumentError: for a command line that cannot be read.
-        SystemExit: when it was told to end, with the status by which shells report that.
-        KeyboardInterrupt: when it was interrupted before there was a step to end after.
+    The ``description`` is what the command's help says first. Settings that are wrong, or
+    contradict a checkpoint or a folder, are a ``ValueError``.
     """
     names = {"model.encoder": list_encoders()}  # loads other packages' encoders
     names["model"] = sorted(task.__name__ for task in TaskModule.__subclasses__())
@@ -98,7 +89,7 @@ class TrainingCLI(LightningCLI):
         arguments = [config.word for config in request.configs] + request.options
         if not request.wants_help:
             self.run, checkpoint = request.resolve(command)
-            self.auto = request.ckpt_path == AUTO
+            self.auto, self.goes_on = request.ckpt_path == AUTO, self.run.owns(checkpoint)
             arguments += ["--run", str(self.run.folder)]
             if checkpoint is not None:
                 self.record = CheckpointRecord.read(checkpoint, request.names())
@@ -172,8 +163,8 @@ class TrainingCLI(LightningCLI):
         """Refuse to write over another run, or to contradict the checkpoint, before any work."""
         writes = self.command == "fit" and not self.config["trainer"]["fast_dev_run"]
         if writes and self.trainer.is_global_zero:
-            own = self.run.owned(self._goes_on(), self.auto, self.config["overwrite"])
-            self.held.enter_context(own)
+            overwrite = self.config["overwrite"]
+            self.held.enter_context(self.run.owned(self.goes_on, self.auto, overwrite))
         if precision := self.config["float32_matmul_precision"]:
             torch.set_float32_matmul_precision(precision)
         for part in self.model.children() if self.config["compile"] else ():
@@ -222,13 +213,8 @@ class TrainingCLI(LightningCLI):
         if self.command != "fit":
             return given or False
         if given is None or given is True:
-            return RunLogger(self.run, self.record.step if self.record and self._goes_on() else 0)
+            return RunLogger(self.run, self.record.step if self.record and self.goes_on else 0)
         return given  # type: ignore[no-any-return]  # checked by the parser
-
-    def _goes_on(self) -> bool:
-        """Whether the checkpoint is of the run that the folder holds."""
-        own = self.run.checkpoints.resolve()
-        return self.record is not None and self.record.path.parent.resolve() == own
 
     def execute(self) -> None:
         """Run the command and report."""
@@ -238,8 +224,7 @@ class TrainingCLI(LightningCLI):
             try:
                 {"fit": self.fit, "predict": self.predict}.get(self.command, self.evaluate)()
             except WeightsError as error:
-                of = "" if self.record is None else f"{self.record.path}: "
-                raise ValueError(f"{of}{error}") from error
+                raise ValueError(f"{self._source()[0]}: {error}") from error
 
     def fit(self) -> None:
         """Train, and say where the run is."""
@@ -296,17 +281,9 @@ class TrainingCLI(LightningCLI):
             )
         out = Path(self.config["out"] or self.run.folder / "embeddings.safetensors")
         check_suffix(out)
-        results = self.trainer.predict(
-            self.model, self.datamodule, ckpt_path=path, weights_only=True
-        )
+        found = self.trainer.predict(self.model, self.datamodule, ckpt_path=path, weights_only=True)
         splits = self.datamodule.eval_splits("predict")
-        results = [results] if len(splits) == 1 else results  # Lightning leaves out a single list
-        found = [b["embedding"] for part in results or [] for b in part if "embedding" in b]
-        if found and not any(bool(each.isfinite().all(-1).any()) for each in found):
-            raise ValueError(  # single RNNs may have none
-                f"{path} gives no finite embedding, as of a model whose training diverged; nothing "
-                "is written"
-            )
+        results = [found] if len(splits) == 1 else found  # Lightning leaves out a single list
         zoo, target = self.datamodule.zoo, getattr(self.model, "target", None)
         count = write_predictions(out, results or [], splits, source, zoo, target)
         say(f"written: {out} ({count} snapshots)")

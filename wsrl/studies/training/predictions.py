@@ -33,7 +33,7 @@ def write_predictions(
     zoo: Zoo | None = None,
     target: str | None = None,
 ) -> int:
-    """Write the batches of all splits, ordered as in the zoo.
+    """Write the batches of all splits, ordered as in the zoo; return how many snapshots there are.
 
     Args:
         path: the file.
@@ -43,12 +43,6 @@ def write_predictions(
         zoo: given, all that it knows of the RNNs is written, too, in the format of the path's
             suffix (``write_embeddings``); else the batches alone, as safetensors.
         target: what is predicted, if anything.
-
-    Returns:
-        How many snapshots were written.
-
-    Raises:
-        ValueError: where there is no batch.
     """
     if not any(results):
         raise ValueError(
@@ -56,6 +50,11 @@ def write_predictions(
         )
     remove_leftovers(path.parent, path.name)
     tensors = _gather(results)
+    if "embedding" in tensors and not bool(tensors["embedding"].isfinite().all(-1).any()):
+        raise ValueError(  # single RNNs may have none
+            f"{source['checkpoint']} gives no finite embedding, as of a model whose training "
+            "diverged; nothing is written"
+        )
     if zoo is None:
         write_tensors(path, tensors, {**source, "splits": list(splits)})
     else:

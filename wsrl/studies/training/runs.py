@@ -51,6 +51,10 @@ class Run:
         """Path of the ``best`` or the ``last`` checkpoint."""
         return self.checkpoints / f"{word}.ckpt"
 
+    def owns(self, checkpoint: Path | None) -> bool:
+        """Whether a checkpoint is one of the run's own."""
+        return checkpoint is not None and checkpoint.parent.resolve() == self.checkpoints.resolve()
+
     def holds_a_run(self) -> bool:
         """Whether something was trained here."""
         return self.config.exists() or self.checkpoints.exists()
@@ -64,11 +68,7 @@ class Run:
         return read_config(str(self.config)) if self.config.exists() else {}
 
     def remove_leftovers(self) -> None:
-        """Delete what commands that were killed left half written; what is being written stays.
-
-        Raises:
-            ValueError: where a link leads out of the run's folder.
-        """
+        """Delete what commands that were killed left half written; what is being written stays."""
         check_inside(self.folder, self.checkpoints.name)
         for folder in (self.folder, self.checkpoints):
             remove_leftovers(folder)
@@ -86,15 +86,9 @@ class Run:
     ) -> Iterator[None]:
         """Have the folder for one command: two would mix their checkpoints and curves.
 
-        Args:
-            goes_on: whether the command goes on with what the folder holds.
-            auto: whether it does so if there is something to go on with.
-            overwrite: whether it deletes what the folder holds.
-
-        Raises:
-            ValueError: where another command trains there, it holds another run, or a link in it
-                leads out of it.
-            OSError: naming the folder, where it cannot be written.
+        The command goes on with what the folder holds, or does so if there is something
+        (``auto``), or deletes it (``overwrite``). A ``ValueError`` says where another command
+        trains there, it holds another run, or a link in it leads out of it.
         """
         if overwrite and (auto or goes_on):
             raise ValueError(
@@ -136,10 +130,8 @@ class Request:
     """A training command line, split into what concerns the run and all the rest.
 
     Attributes:
-        options: all but the others.
         configs: the config files in order; they come before every other option, so that the
             command line beats them wherever it stands.
-        run: folder of the run as given, if it was.
         ckpt_path: checkpoint as given: a path, ``best``, ``last`` or ``auto``.
         wants_help: whether help or the resolved config is asked for and nothing is run.
     """
@@ -152,11 +144,7 @@ class Request:
 
     @classmethod
     def read(cls, args: Sequence[str]) -> Request:
-        """Read a command line.
-
-        Raises:
-            ValueError: for a config file that is missing, or holds something else.
-        """
+        """Read a command line; a config that is missing, or something else, is a ``ValueError``."""
         configs, rest = configs_apart(args)
         parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
         parser.add_argument("--run")
@@ -181,11 +169,7 @@ class Request:
         return set(re.findall(r"[A-Za-z_][\w.]*", " ".join(words)))
 
     def resolve(self, command: str) -> tuple[Run, Path | None]:
-        """Say which folder and which checkpoint are meant.
-
-        Raises:
-            ValueError: when the command line does not say, or there is no such checkpoint.
-        """
+        """Say which folder and which checkpoint are meant; neither is guessed."""
         if command != "fit" and self.ckpt_path in (None, AUTO):
             raise ValueError(
                 f"say which to {command}: best or last (--run RUN --ckpt_path best), or a path "

@@ -97,7 +97,7 @@ class LastCheckpoint(Checkpoint):
 
     Args:
         path: the file; ``None`` to end when told to without saving.
-        minutes: between two checkpoints at most; below 0 is a ``ValueError``.
+        minutes: between two checkpoints at most.
         stop: notes the signals to this process.
         step: that this process goes on from.
     """

@@ -70,9 +70,6 @@ def check_training_state(trainer: Trainer, checkpoint: Mapping[str, Any]) -> Non
     """Check what a trainer is about to load, against its optimisers, schedulers and loops.
 
     That its counters are whole numbers was checked when the checkpoint's settings were read.
-
-    Raises:
-        ValueError: saying what does not fit.
     """
     wanted = ("callbacks", "loops", "optimizer_states", "lr_schedulers", "global_step")
     if lacking := [name for name in wanted if name not in checkpoint]:
@@ -98,15 +95,8 @@ def check_optimizer_state(optimizer: Optimizer, saved: Any, began: bool) -> None
     """Check what ``optimizer.state_dict()`` once returned against the parameters that it is for.
 
     Tensors must be dense and without overlap. For the optimisers of ``torch.optim``, and for those
-    derived from them, names and shapes must be those that one step of such an optimiser makes.
-
-    Args:
-        optimizer: will load the state.
-        saved: the state.
-        began: whether steps had been made.
-
-    Raises:
-        ValueError: saying what does not fit.
+    derived from them, names and shapes must be those that one step of such an optimiser makes;
+    there must be some if steps had been made (``began``). What does not fit is a ``ValueError``.
     """
     if type(optimizer).load_state_dict is not Optimizer.load_state_dict:
         return  # in a format of its own, which it reads itself

@@ -102,10 +102,9 @@ def model_files(folder: Path) -> list[Path]:
 def read_model(file: Path, cell: str | None = None) -> RNNWeights:
     """Return the model of one file, ``(1, N)``, on the CPU and in the file's precision.
 
-    Args:
-        file: a state dict: ``.pt``, ``.pth`` (read with ``weights_only=True``) or ``.safetensors``
-            (which has no checksums: a bit that flipped in its numbers is not found).
-        cell: needed for an ``nn.RNN``, of which a state dict does not say whether it is ``tanh``.
+    The file is a state dict: ``.pt``, ``.pth`` (read with ``weights_only=True``), or
+    ``.safetensors`` (which has no checksums: a bit that flipped in its numbers is not found). A
+    ``cell`` is needed for an ``nn.RNN``: a state dict does not say whether it is ``tanh``.
 
     Raises:
         ValueError: in one line, where it is no state dict of an RNN with a readout, or of another
@@ -121,9 +120,8 @@ def read_model(file: Path, cell: str | None = None) -> RNNWeights:
 def as_weights(model: Any, cell: str | None = None) -> RNNWeights:
     """Return one model out of memory, ``(1, N)``, on the CPU and in its precision.
 
-    Args:
-        model: a state dict, a module, or weights ``(1, N)``.
-        cell: as of ``read_model``; modules and weights say themselves, and must agree.
+    It is a state dict, a module, or weights ``(1, N)``; the two latter say their ``cell``, and must
+    agree with one that is given.
     """
     if isinstance(model, nn.Module):
         weights = RNNWeights.from_module(model)
