@@ -155,22 +155,18 @@ def copy(benchmark_path: Path, tmp_path: Path) -> Path:
     return shutil.copytree(benchmark_path, tmp_path / "copy", ignore=ignored)
 
 
-def test_a_damaged_result_is_one_error_that_names_the_file(
-    copy: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("name", ["benchmark.json", "cell.json", "properties.json"])
+def test_a_damaged_file_is_one_error_that_names_it(
+    name: str, copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = next((copy / TRIALS).rglob("cell.json"))
+    path = next(copy.rglob(name))
     path.write_text(path.read_text()[:40])
     assert main(["report", str(copy)]) == 1
-    error = capsys.readouterr().err
-    assert str(path) in error
-    assert len(error.splitlines()) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(path) in line
     assert not (copy / "report.html").exists()
-
-
-def test_a_folder_without_a_benchmark_is_an_error(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["report", str(tmp_path)]) == 1
+    (copy / "benchmark.json").unlink()
+    assert main(["report", str(copy)]) == 1
     assert "benchmark.json does not describe a benchmark" in capsys.readouterr().err
 
 
@@ -224,7 +220,7 @@ def test_the_tables_alone_give_the_same_tables(report: Path, copy: Path, tmp_pat
     assert main(["report", str(stored)]) == 1
 
 
-def test_whatever_was_measured_is_shown(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_whatever_was_measured_is_shown(copy: Path) -> None:
     path = copy / TRIALS / "properties" / "LayerwiseStatistics" / "properties.json"
     path.write_text(json.dumps({"name": "x", "same_function": ["third"], "new": 3}))
     assert main(["report", str(copy)]) == 0
@@ -232,6 +228,3 @@ def test_whatever_was_measured_is_shown(copy: Path, capsys: pytest.CaptureFixtur
     assert found["LayerwiseStatistics", "same_function"] == "third"
     assert found["LayerwiseStatistics", "new"] == "3"
     assert found["InteractiveProbing", "permutation_invariant"] == "yes"
-    path.write_text("{")
-    assert main(["report", str(copy)]) == 1
-    assert "properties.json is no table of properties" in capsys.readouterr().err

@@ -53,10 +53,8 @@ class Contest(NamedTuple):
 class Ranking:
     """Every encoder, variant of one and baseline of a benchmark in every contest.
 
-    Attributes:
-        benchmark: the benchmark.
-        table: ``SUMMARY``; also ``label``, ``setting`` and ``ablation_of``, ``option``,
-            ``option_value`` as of the runs, ``values``, by seed, and ``verdict``.
+    Beside ``SUMMARY`` the table has ``label``, ``setting``, ``ablation_of``, ``option`` and
+    ``option_value`` as of the runs, ``values``, by seed, and ``verdict``.
     """
 
     benchmark: Benchmark

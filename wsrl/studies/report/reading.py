@@ -86,10 +86,8 @@ class Benchmark:
             return cls.of(folder, record.settings, record.cells, read_results(folder))
         runs = _described(_read_csv(folder / RUNS, RUN, _NUMBERS))
         results = _read_csv(folder / RESULTS, NUMBER, ["value"])
-        curves, properties = _points(()), _table((), PROPERTY)
-        if (path := folder / PROPERTIES).is_file():
-            properties = _read_csv(path, PROPERTY)
-        return cls(folder, record.settings, runs, results, curves, properties, stored=False)
+        properties = _read_csv(folder / PROPERTIES, PROPERTY)
+        return cls(folder, record.settings, runs, results, _points(()), properties, stored=False)
 
     @classmethod
     def of(
@@ -119,11 +117,6 @@ class Benchmark:
         measured = _table(numbers, NUMBER, ["value"])
         described = _table(properties, PROPERTY)
         return cls(folder, settings, _described(runs), measured, _points(ended), described)
-
-    @property
-    def name(self) -> str:
-        """The benchmark's name."""
-        return self.folder.absolute().name
 
     @property
     def compare_with(self) -> str | None:

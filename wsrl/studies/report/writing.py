@@ -78,7 +78,7 @@ def _said(ranking: Ranking) -> dict[str, Any]:
     states = ("done", "failed", "missing")
     return {
         "benchmark": benchmark,
-        "title": f"Benchmark {benchmark.name}: encoders of RNN weights",
+        "title": f"Benchmark {benchmark.folder.absolute().name}: encoders of RNN weights",
         "states": {state: int((benchmark.runs.state == state).sum()) for state in states},
         "made_with": list(dict.fromkeys(filter(None, made_with.split("; ")))),
         "ranks": tables.rank_table(ranking),
