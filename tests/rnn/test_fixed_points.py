@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -21,6 +23,7 @@ from wsrl.rnn import (
     settled_states,
     visited_states,
 )
+from wsrl.rnn.fixed_points import Method
 from wsrl.zoos import BuildSettings, build_zoo, open_zoo
 
 
@@ -106,6 +109,18 @@ def test_of_random_rnns_a_step_leaves_them_where_they_are(cell: str) -> None:
         moved = advance(weights, found.states) - found.states
         assert moved.norm(dim=2).max() < allowed
         assert (found.residual <= 1e-9).all()
+
+
+def test_both_methods_find_the_same_point() -> None:
+    spec = RNNSpec("lstm", 3, 6, 2, 2)
+    weights, inputs = random_weights(spec), torch.randn(3, 3, dtype=torch.float64)
+    newton, gradient = (
+        find_fixed_points(weights, starts_of(spec), inputs, method) for method in get_args(Method)
+    )
+    assert gradient.converged.all()
+    torch.testing.assert_close(gradient.states, newton.states, rtol=0, atol=1e-7)
+    with pytest.raises(ValueError, match="unknown method 'guess'; choose newton or gradient"):
+        find_fixed_points(weights, starts_of(spec), method="guess")  # type: ignore[arg-type]
 
 
 def test_what_does_not_converge_is_reported_and_not_raised() -> None:

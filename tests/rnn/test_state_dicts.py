@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -10,9 +13,13 @@ from wsrl.rnn import (
     OpenCellError,
     RNNSpec,
     RNNWeights,
+    list_cells,
     read_state_dict,
     run_population,
+    weights_from_state_dict,
 )
+from wsrl.rnn.cells import BELOW, HIDDEN, Cell, CellTensor, LayerState, Tensors
+from wsrl.rnn.cells.registry import CELLS
 
 KINDS = {"lstm": nn.LSTM, "gru": nn.GRU, "tanh": nn.RNN}
 State = dict[str, Tensor]
@@ -33,6 +40,35 @@ class Model(nn.Module):
 
 def gru_state() -> State:
     return Model(nn.GRU(3, 4, 2)).state_dict()
+
+
+class AnotherGRU(Cell):
+    """A cell with the tensors of a GRU but for the biases, of which it has one."""
+
+    name = "another_gru"
+
+    def tensors(self, bias: bool) -> tuple[CellTensor, ...]:
+        axes = {"weight_ih": (HIDDEN, BELOW), "weight_hh": (HIDDEN, HIDDEN), "bias": (HIDDEN,)}
+        return tuple(CellTensor(name, a, 3) for name, a in axes.items() if bias or name != "bias")
+
+    def prepare(self, tensors: Tensors) -> Tensors:
+        return tensors
+
+    def drive(self, weights: Tensors, values: Tensor) -> Tensor:
+        return values
+
+    def step(self, weights: Tensors, driven: Tensor, state: LayerState) -> LayerState:
+        return state
+
+    def read(self, weights: Tensors, driven: Tensor, state: LayerState) -> Tensor:
+        return state[0]
+
+
+@contextmanager
+def another_gru() -> Iterator[None]:
+    with CELLS.restored():
+        CELLS.register(AnotherGRU)
+        yield
 
 
 @pytest.mark.parametrize("layers", [1, 3])
@@ -66,9 +102,10 @@ def test_any_prefix(prefixes: tuple[str, str]) -> None:
 def test_a_cell_is_never_guessed() -> None:
     """The keys of an ``nn.RNN`` are the same with tanh, with ReLU, and of a linear RNN."""
     state = Model(nn.RNN(3, 4, nonlinearity="relu")).state_dict()
-    with pytest.raises(OpenCellError, match=r"tanh from ReLU, .*--cell linear or "):
+    with pytest.raises(OpenCellError, match=r"relu from tanh\. .*--cell relu or tanh "):
         read_state_dict(state)
-    with pytest.raises(ValueError, match="unknown cell 'rnn'; choose one of gru, linear"):
+    known = ", ".join(list_cells())
+    with pytest.raises(ValueError, match=f"unknown cell 'rnn'; choose one of {known}"):
         read_state_dict(state, "rnn")
     tanh, linear = (read_state_dict(state, cell) for cell in ("tanh", "linear"))
     assert tanh.spec == RNNSpec("tanh", 3, 4, 1, 2)
@@ -77,6 +114,22 @@ def test_a_cell_is_never_guessed() -> None:
     assert read_state_dict(gru_state(), "gru").spec.cell == "gru"
     with pytest.raises(ValueError, match="the cell is gru, not 'linear'"):
         read_state_dict(gru_state(), "linear")
+
+
+def test_a_cell_more_leaves_the_files_of_the_others_as_they_are() -> None:
+    state = Model(nn.GRU(3, 4, bias=False), bias=False).state_dict()
+    with another_gru():
+        assert read_state_dict(state).spec.cell == "gru"
+        assert read_state_dict(state, "another_gru").spec.cell == "another_gru"
+        with pytest.raises(ValueError, match="missing keys: weight_ih_l2"):
+            read_state_dict(gru_state() | {"core.weight_ih_l999": torch.zeros(2, 2)})
+
+
+def test_an_nn_rnn_is_taken_for_tanh_with_a_warning_where_that_is_asked_for() -> None:
+    state = Model(nn.RNN(3, 4)).state_dict()
+    with pytest.warns(UserWarning, match="taken for tanh: "):
+        assert weights_from_state_dict(state).spec.cell == "tanh"
+    assert weights_from_state_dict(state, "relu").spec.cell == "relu"
 
 
 @pytest.mark.parametrize("number", ["1000", "999999999999", "9" * 5000])
@@ -168,5 +221,8 @@ BAD: dict[str, tuple[State, str]] = {
 @pytest.mark.parametrize("case", BAD)
 def test_what_is_no_rnn_with_a_readout_is_refused_by_name(case: str) -> None:
     state, message = BAD[case]
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as said:
         read_state_dict(state)
+    with another_gru(), pytest.raises(ValueError, match=message) as again:
+        read_state_dict(state)
+    assert str(again.value) == str(said.value)

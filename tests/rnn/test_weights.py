@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.strategies import SPECS
-from wsrl.rnn import RNNSpec, RNNWeights, random_permutations, read_state_dict
+from wsrl.rnn import RNNSpec, RNNWeights, list_cells, random_permutations, read_state_dict
 
 
 def numbered(spec: RNNSpec, count: int = 2) -> RNNWeights:
@@ -45,7 +45,8 @@ def test_no_permutation_is_an_error(wrong: torch.Tensor) -> None:
 
 
 def test_specs_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(ValueError, match="unknown cell 'rnn'; choose one of gru, linear, lstm"):
+    known = ", ".join(list_cells())
+    with pytest.raises(ValueError, match=f"unknown cell 'rnn'; choose one of {known}"):
         RNNSpec("rnn", 3, 5, 1, 4)
     with pytest.raises(ValueError, match="hidden_size must be a whole number of at least 1, not 0"):
         RNNSpec("gru", 3, 0, 1, 4)

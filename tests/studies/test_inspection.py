@@ -278,7 +278,7 @@ def test_the_state_dict_of_an_nn_rnn_needs_its_cell(
     run = language_runs / "emulation"
     own = nn.ModuleDict({"rnn": nn.RNN(5, 12, nonlinearity="relu"), "out": nn.Linear(12, 5)})
     torch.save(own.state_dict(), tmp_path / "own.pt")
-    open_cell = "a state dict does not tell tanh from ReLU"
+    open_cell = "a state dict does not tell relu from tanh"
     assert open_cell in failed(capsys, tmp_path / "own.pt", "--ckpt", run)
     error = failed(capsys, tmp_path / "own.pt", "--ckpt", run, "--cell", "tanh")
     assert "cell 'tanh', not 'lstm'" in error

@@ -21,7 +21,7 @@ from wsrl.rnn.linearization import (
 )
 from wsrl.rnn.population import PreparedPopulation, State, run_population
 from wsrl.rnn.spec import RNNSpec, TensorSpec
-from wsrl.rnn.state_dicts import OpenCellError, read_state_dict
+from wsrl.rnn.state_dicts import OpenCellError, read_state_dict, weights_from_state_dict
 from wsrl.rnn.weights import (
     RecurrentNetwork,
     RNNWeights,
@@ -59,5 +59,6 @@ __all__ = [
     "state_size",
     "unflatten_state",
     "visited_states",
+    "weights_from_state_dict",
     "with_initial_values",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
@@ -18,6 +19,14 @@ from wsrl.rnn.linearization import (
 from wsrl.rnn.population import PreparedPopulation, start_state
 from wsrl.rnn.spec import RNNSpec
 from wsrl.rnn.weights import RNNWeights
+
+Method: TypeAlias = Literal["newton", "gradient"]
+
+MOST_STEPS = {"newton": 100, "gradient": 2000}
+"""After so many a search gives up, unless told otherwise."""
+
+REMEMBERED = 10
+"""Steps of a gradient search within which it must get better."""
 
 JACOBIAN_NUMBERS = 2**23
 """Numbers in the Jacobians worked on at one time: 64 MiB, and a few times as much beside."""
@@ -53,30 +62,35 @@ def find_fixed_points(
     weights: RNNWeights,
     starts: Tensor,
     inputs: Tensor | None = None,
+    method: Method = "newton",
     tolerance: float = 1e-9,
     same_within: float = 1e-3,
-    steps: int = 100,
+    steps: int | None = None,
 ) -> FixedPoints:
     """Search for states that a step leaves where they are: ``F(x, u) = x``.
 
-    Damped steps of least squares on ``F(x) - x`` (Levenberg-Marquardt), which find unstable points
-    as well and need no inverse, in float64 whatever the weights' dtype. A search that does not
-    converge is reported as such; where fixed points are not isolated (an eigenvalue 1), it ends at
-    one near its start.
+    Searches are in float64 whatever the weights' dtype. One that does not converge is reported as
+    such; where fixed points are not isolated (an eigenvalue 1), it ends at one near its start.
 
     Args:
         weights: ``B`` RNNs.
         starts: ``(B, K, n)``, as of ``random_starts``, ``visited_states`` or
             ``settled_states``.
         inputs: ``(B, I)``, the constant input; zeros by default.
+        method: ``newton``: damped steps of least squares on ``F(x) - x`` (Levenberg-Marquardt),
+            which find unstable points as well and need no inverse; ``gradient``: descend
+            ``|F(x) - x|^2 / 2`` (Sussillo and Barak 2013, "Opening the black box").
         tolerance: the largest Euclidean norm of ``F(x) - x`` that counts as converged.
         same_within: fixed points no further apart (Euclidean) are one.
-        steps: after so many a search gives up.
+        steps: after so many a search gives up; by default 100 of Newton, 2000 of gradients.
 
     Raises:
-        ValueError: for shapes that do not fit the spec.
+        ValueError: for shapes that do not fit the spec, or an unknown method.
     """
-    spec = weights.spec
+    if method not in get_args(Method):
+        raise ValueError(f"unknown method {method!r}; choose {' or '.join(get_args(Method))}")
+    search = _newton if method == "newton" else _descend
+    most, spec = MOST_STEPS[method] if steps is None else steps, weights.spec
     check_shape(starts, (len(weights), "K", state_size(spec)), "starts", "(B, K, n)")
     if (count := starts.shape[1]) == 0:
         raise ValueError("starts must be (B, K, n) with K >= 1: there is nowhere to start from")
@@ -91,7 +105,7 @@ def find_fixed_points(
         for rows in torch.arange(len(points), device=flat.device).split(together):
             own = RNNWeights(flat[rows // count].double(), spec)
             constant = driving.detach()[rows // count].to(own.flat)
-            point = _search(own, points[rows], constant, tolerance, steps)
+            point = search(own, points[rows], constant, tolerance, most)
             line = linearize(own, point, constant)
             found.append(point)
             gaps.append((line.image - point).norm(dim=1))
@@ -178,10 +192,10 @@ def spectral_radius(matrices: Tensor) -> Tensor:
     return radius.masked_fill(~finite, torch.inf)
 
 
-def _search(
+def _newton(
     weights: RNNWeights, point: Tensor, inputs: Tensor, tolerance: float, steps: int
 ) -> Tensor:
-    """Return where a search from ``point (M, n)`` ends."""
+    """Return where damped steps of least squares from ``point (M, n)`` end."""
 
     def look(rows: Tensor, at: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         line = linearize(weights[rows], at, inputs[rows])
@@ -212,6 +226,43 @@ def _search(
         )
         damping[rows] = torch.where(better, damping[rows] / 10, damping[rows] * 10).clamp(min=1e-14)
     return point
+
+
+def _descend(
+    weights: RNNWeights, point: Tensor, inputs: Tensor, tolerance: float, steps: int
+) -> Tensor:
+    """Descend ``q = |F(x) - x|^2 / 2`` by steps of Barzilai and Borwein's length (1988).
+
+    These are not monotone: a step is taken where ``q`` is below the worst of those remembered.
+    """
+
+    def look(at: Tensor) -> tuple[Tensor, Tensor]:
+        at = at.detach().requires_grad_()
+        gap = advance(weights, at[:, None], inputs[:, None])[:, 0] - at
+        value = gap.square().sum(1) / 2
+        return value.detach(), torch.autograd.grad(value.sum(), at)[0]
+
+    value, slope = look(point)
+    best, least = point, value
+    remembered = value.repeat(REMEMBERED, 1)
+    length = torch.full_like(value, 0.1)
+    for step in range(steps):
+        if not (((2 * least).sqrt() > tolerance) & least.isfinite()).any():
+            break
+        at = point - length[:, None] * slope
+        trial, trial_slope = look(at)
+        taken = trial <= remembered.amax(0)
+        moved, turned = at - point, trial_slope - slope
+        along, square = (moved * turned).sum(1), turned.square().sum(1)
+        fitting = torch.where((along > 0) & (square > 0), along / square, 2 * length)
+        length = torch.where(taken, fitting, length / 4).clamp(1e-12, 1e12)
+        point = torch.where(taken[:, None], at, point)
+        slope = torch.where(taken[:, None], trial_slope, slope)
+        value = torch.where(taken, trial, value)
+        remembered[step % REMEMBERED] = value
+        best = torch.where((value < least)[:, None], point, best)
+        least = torch.minimum(least, value)
+    return best
 
 
 def _distinct(states: Tensor, converged: Tensor, same_within: float) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -24,13 +25,14 @@ def read_state_dict(state: Mapping[str, Tensor], cell: str | None = None) -> RNN
     """Read one RNN out of the state dict of a model; ``B = 1``.
 
     The model is a recurrent module, such as ``nn.LSTM``, and an ``nn.Linear`` on its outputs, each
-    under any name: ``lstm.weight_ih_l0``, ``fc.weight``. Several cells may have the same tensors,
-    as the ``nn.RNN`` with tanh, the one with ReLU, and the linear RNN: for these ``cell`` must be
+    under any name: ``lstm.weight_ih_l0``, ``fc.weight``. Where several cells have such tensors,
+    those of ``torch.nn`` come first; of an ``nn.RNN``, which has tanh or ReLU, ``cell`` must be
     given.
 
     Args:
         state: tensors by name.
-        cell: a registered cell; needed where several have such tensors.
+        cell: a registered cell; needed where several have such tensors, and for one that has
+            those of a cell of ``torch.nn``.
 
     Returns:
         The weights ``(1, N)``, of the state dict's dtype.
@@ -50,18 +52,22 @@ def read_state_dict(state: Mapping[str, Tensor], cell: str | None = None) -> RNN
     said = known if cell is None else [get_cell(cell)]
     keys, layers = _keys_by_name(state, {*known, *said})
     found = {kind: _nearest(state, keys, layers, kind) for kind in dict.fromkeys([*said, *known])}
-    fitting = {kind: spec for kind, (_, spec) in found.items() if isinstance(spec, RNNSpec)}
+    fitting = {kind: spec for kind, (*_, spec) in found.items() if isinstance(spec, RNNSpec)}
+    if cell is None and any(kind.torch_form for kind in fitting):
+        fitting = {kind: spec for kind, spec in fitting.items() if kind.torch_form}
     chosen = [spec for kind, spec in fitting.items() if kind in said]
-    choices = " or ".join(sorted(map(str, fitting)))
+    names = sorted(map(str, fitting))
+    choices = " or ".join(names)
     if len(chosen) > 1:
         raise OpenCellError(
-            f"{_list(keys.values())}: a state dict does not tell tanh from ReLU, nor other cells "
-            f"with the same tensors. Say which cell it is: --cell {choices} (cell=... in Python)"
+            f"{_list(keys.values())}: a state dict does not tell {' from '.join(names)}. Say which "
+            f"cell it is: --cell {choices} (cell=... in Python)"
         )
     if not chosen and fitting:
         raise ValueError(f"{_list(keys.values())}: the cell is {choices}, not '{said[0]}'")
     if not chosen:
-        _, faults = min((found[kind] for kind in said), key=lambda result: result[0])
+        near = min(said, key=lambda kind: (found[kind][:-1], kind.torch_form is None))
+        faults = found[near][-1]
         raise ValueError(
             f"{faults}. Expected one recurrent module, in one direction and without projections, "
             "and one linear readout of its outputs, with biases in both or in none"
@@ -71,6 +77,22 @@ def read_state_dict(state: Mapping[str, Tensor], cell: str | None = None) -> RNN
         raise ValueError(f"weights must be floating point numbers: {_list(other)}")
     parts = [state[keys[tensor.name]].detach().reshape(-1) for tensor in spec.tensors]
     return RNNWeights(torch.cat(parts)[None], spec)
+
+
+def weights_from_state_dict(state: Mapping[str, Tensor], cell: str | None = None) -> RNNWeights:
+    """Read a state dict as ``read_state_dict`` does, but that of an ``nn.RNN`` as tanh.
+
+    Warns where it takes a state dict for tanh without being told.
+
+    >>> model = torch.nn.ModuleDict({"core": torch.nn.GRU(3, 8), "out": torch.nn.Linear(8, 2)})
+    >>> print(weights_from_state_dict(model.state_dict()).spec)
+    gru 1x8, 3 inputs, 2 outputs
+    """
+    try:
+        return read_state_dict(state, cell)
+    except OpenCellError as error:
+        warnings.warn(f"taken for tanh: {error}", stacklevel=2)
+        return read_state_dict(state, "tanh")
 
 
 def _check_stored(state: Mapping[str, Tensor]) -> None:
@@ -130,30 +152,33 @@ def _keys_by_name(state: Mapping[str, Tensor], cells: Iterable[Cell]) -> tuple[d
 
 def _nearest(
     state: Mapping[str, Tensor], keys: Mapping[str, str], layers: int, cell: Cell
-) -> tuple[int, RNNSpec | str]:
-    """Return the spec of a cell's RNNs with these tensors, or what differs least, and how much."""
-    found: list[tuple[int, str]] = []
+) -> tuple[int, int, RNNSpec | str]:
+    """Return the spec of a cell's RNNs with these tensors, or what differs least.
+
+    Before it stands how many names differ, and how many shapes.
+    """
+    found: list[tuple[int, int, str]] = []
     shapes = {name: tuple(state[key].shape) for name, key in keys.items()}
     for bias in (True, False):
         names = [t.name for t in RNNSpec(str(cell), 1, 1, layers, 1, bias).tensors]
         unknown = [key for name, key in keys.items() if name not in names]
         if missing := [name.partition(".")[2] for name in names if name not in keys]:
             lacking = f"missing keys: {_list(missing)} beside {_list(keys.values())}"
-            found.append((len(unknown) + len(missing), lacking))
+            found.append((len(unknown) + len(missing), 0, lacking))
         if unknown:
-            found.append((len(unknown) + len(missing), f"unknown keys: {_list(unknown)}"))
+            found.append((len(unknown) + len(missing), 0, f"unknown keys: {_list(unknown)}"))
         if unknown or missing:
             continue
         first = {t.name: shapes[layer_name(t.name, 0)] for t in cell.tensors(bias)}
         if (sizes := cell.sizes(first, bias)) is None:
             listed = ", ".join(f"{_list([keys[name]])} is {shapes[name]}" for name in names[:4])
-            return len(names), f"such shapes are of no cell: {listed}"
+            return 0, len(names), f"such shapes are of no cell: {listed}"
         spec = RNNSpec(str(cell), *sizes, layers, shapes["linear.weight"][0], bias)
         wrong = [tensor for tensor in spec.tensors if shapes[tensor.name] != tensor.shape]
         listed = "; ".join(
             f"{_list([keys[t.name]])} is {shapes[t.name]}, not {t.shape}" for t in wrong[:8]
         )
-        return len(wrong), f"shapes do not fit one RNN ({spec}): {listed}" if wrong else spec
+        return 0, len(wrong), f"shapes do not fit one RNN ({spec}): {listed}" if wrong else spec
     return min(found)
 
 
