@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,10 +42,19 @@ def test_a_kind_from_outside_goes_all_the_way(
     for file in ("test.safetensors", "embeddings.safetensors"):
         columns = load_file(run / file)
         assert columns["low"].shape == columns["prediction"].shape == columns["high"].shape
+    out = ["--out", str(run / "embeddings.csv")]
+    assert main(["predict", "--run", str(run), "--ckpt_path", "best", *out]) == 0
+    kept = columns["low"][:, 0].tolist()
+    for file in ("embeddings.csv", "embeddings.safetensors"):
+        table = wsrl.read_embeddings(run / file)
+        assert table["predicted_performance_low"].tolist() == pytest.approx(kept)
     data = wsrl.ZooDataModule(zoo)
     for baseline in ("mean", "trees"):
         metrics, _ = evaluate_baseline(baseline, data, "performance", kind="interval")
         assert set(metrics) == {"validation/mae", "ood/mae"}
+    words = ["--data.zoo", zoo, "--target", "performance", "--kind", "interval"]
+    assert main(["baseline", "mean", *words, "--run", str(tmp_path / "mean")]) == 0
+    assert set(json.loads((tmp_path / "mean/test.json").read_text())["metrics"]) == set(metrics)
     save_file(own_rnns[2][1].state_dict(), tmp_path / "model.safetensors")
     found = wsrl.inspect_rnn(tmp_path / "model.safetensors", emulation, predict=[run])
     (performance,) = [each for each in found.properties if each.name == "performance"]

@@ -2,33 +2,109 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from wsrl.tasks.targets import TARGETS, Angle, Classes, make_target
+from tests.test_docs import run_page
+from wsrl.tasks.targets import TARGETS, Angle, Classes, Real, TargetKind, ask, make_target
 
-KINDS = TARGETS.names()
+
+@pytest.fixture(scope="module", autouse=True)
+def interval() -> Iterator[None]:
+    """The kind of the documentation."""
+    with TARGETS.restored():
+        run_page("target.md")
+        yield
 
 
-def example(name: str, count: int = 30) -> Tensor:
+def example(cls: type[TargetKind], parts: int, count: int = 30) -> Tensor:
+    shape = (count, parts)
+    return torch.randint(0, 3, shape) if cls.discrete else 300 * torch.rand(shape)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("name", [*TARGETS.names(), "interval"])
+def test_a_kind_holds_to_what_the_page_says(name: str, parts: int) -> None:
     cls = TARGETS.get(name)
-    return torch.randint(0, 3, (count, 2)) if cls.discrete else 300 * torch.rand(count, 2)
+    target = example(cls, parts)
+    try:
+        kind = cls(parts, 3 if cls.discrete else 0)
+    except ValueError as refused:
+        pytest.skip(str(refused))
+    values = torch.randn(30, parts, kind.width, requires_grad=True)
+    losses = ask(kind, "losses", values, target)
+    (gradient,) = torch.autograd.grad(losses[3], values)
+    assert gradient[3].any()
+    assert not torch.cat([gradient[:3], gradient[4:]]).any()  # each RNN's own
+    torch.testing.assert_close(ask(kind, "losses", values[:3], target[:3]), losses[:3])
+    columns = ask(kind, "columns", values)
+    assert torch.equal(columns["prediction"], ask(kind, "decode", values))
+    codes = kind.encode(target)
+    assert codes.shape[:2] == (30, parts)
+    assert codes.ndim == 3
+    for given in (codes, codes.mean(0, keepdim=True)):
+        ask(kind, "decode", given)
+    for metric_name, metric in kind.metrics().items():
+        metric.update(ask(kind, "decode", values.detach()), target)
+        assert metric.compute().ndim == 0
+        assert kind.metrics()[metric_name] is not metric
+    assert set(kind.needs_variation) <= set(kind.metrics())
+    assert kind.difference(target, target).shape == (30, parts)
+    assert kind.confidence(values).shape == (30, parts)
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_codes_and_losses_are_of_the_same_target(name: str) -> None:
-    kind, target = TARGETS.get(name)(2, 3), example(name)
+class Wrong(Real):
+    """Whatever a test replaces is wrong."""
+
+    name = "wrong"
+
+
+@pytest.mark.parametrize(
+    ("method", "returned", "message"),
+    [
+        ("losses", torch.ones(()), r"given \(5, 2, 1\) and \(5, 2\), must return \(5,\), not \(\)"),
+        ("decode", torch.ones(5, 1), r"given \(5, 2, 1\), must return \(5, 2\), not \(5, 1\)"),
+        ("columns", {"low": torch.ones(5, 2)}, ".*must return 'prediction' too, not only low"),
+        (
+            "columns",
+            {"prediction": torch.ones(5, 2), "low": torch.ones(2)},
+            r".*must return \(5, \.\.\.\) as 'low', not \(2,\)",
+        ),
+    ],
+)
+def test_a_wrong_shape_is_named(
+    method: str, returned: Any, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Wrong, method, lambda *given: returned)
+    given = (torch.ones(5, 2, 1), torch.ones(5, 2))[: 2 if method == "losses" else 1]
+    with pytest.raises(ValueError, match=f"^{method} of the kind of target 'wrong', {message}"):
+        ask(Wrong(2), method, *given)
+
+
+def test_a_kind_that_does_not_suit_a_property_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def losses(self: Wrong, values: Tensor, target: Tensor) -> Tensor:
+        low, high = target.unbind(1)
+        return high - low
+
+    monkeypatch.setattr(Wrong, "losses", losses)
+    with pytest.raises(ValueError, match=r"'wrong', given .* \(5, 1\): not enough values"):
+        ask(Wrong(1), "losses", torch.ones(5, 1, 1), torch.ones(5, 1))
+
+
+@pytest.mark.parametrize("cls", [Classes, Real, Angle])
+def test_codes_and_losses_are_of_the_same_target(cls: type[TargetKind]) -> None:
+    kind, target = cls(2, 3), example(cls, 2)
     codes = kind.encode(target)
     torch.testing.assert_close(kind.decode(codes).double(), target.double(), atol=1e-3, rtol=0)
     values = 40 * codes.float() - 20 if kind.discrete else codes.float()
-    assert values.shape == (30, 2, kind.width)
     right, wrong = kind.losses(values, target), kind.losses(values.roll(1, 0), target)
-    assert right.shape == (30,)
     assert right.max() < 1e-3
     assert wrong.mean() > 100 * right.mean()
-    assert kind.columns(values)["prediction"].shape == (30, 2)
     assert kind.difference(target, target).abs().max() == 0
 
 

@@ -85,6 +85,7 @@ def baseline(
     data: ZooDataModule,
     seed: Index = 0,
     steps: Count | None = None,
+    kind: str | None = None,
 ) -> str:
     """Predict a property without any trained encoder.
 
@@ -103,7 +104,8 @@ def baseline(
         data: the zoo and its splits
         seed: of what is random in it
         steps: of training its network, if any (default: 2000)
+        kind: the kind of target to learn it as (default: the one that the data say)
     """
     from wsrl.studies.baselines import write_baseline
 
-    return f"written: {write_baseline(name, data, target, run, seed, steps)}"
+    return f"written: {write_baseline(name, data, target, run, seed, steps, kind)}"

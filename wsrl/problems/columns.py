@@ -57,8 +57,8 @@ class Target:
 
     Attributes:
         column: the zoo's column it is read from.
-        kind: ``classes`` (every part one of ``values``), ``real`` or ``angle`` (degrees, where
-            360 is 0).
+        kind: ``classes`` (every part one of ``values``), ``real``, ``angle`` (degrees, where 360
+            is 0), or any other registered kind of target.
         parts: how many numbers it has.
         values: for ``classes``, the column value that each class stands for, ascending.
         first: how many leading entries of the column are left out.

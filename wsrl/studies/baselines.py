@@ -28,7 +28,7 @@ from wsrl.studies.tables import print_metrics
 from wsrl.studies.training.predictions import write_metrics, write_predictions
 from wsrl.studies.training.runs import Run
 from wsrl.tasks.evaluation import remarks_on_target
-from wsrl.tasks.targets import make_target
+from wsrl.tasks.targets import ask, make_target
 from wsrl.terminal import note
 
 PROBES, PROBING_LENGTH = 8, 22
@@ -96,6 +96,7 @@ def evaluate_baseline(
 
     readout = baseline.readout(chosen, seed, steps)
     truths = {split: data.read_target(target, split) for split in ("train", *splits)}
+    ask(chosen, "decode", chosen.encode(truths["train"]))
     readout.fit(features("train"), truths["train"].numpy())
     metrics: dict[str, float] = {}
     batches = []
@@ -159,6 +160,7 @@ def write_baseline(
     folder: str | Path,
     seed: int = 0,
     steps: int | None = None,
+    kind: str | None = None,
 ) -> Path:
     """Evaluate a baseline; print its metrics, and keep what ``wsrl test`` keeps.
 
@@ -169,6 +171,7 @@ def write_baseline(
         folder: where to write ``test.json`` and ``test.safetensors``.
         seed: as there.
         steps: as there; 2000 by default.
+        kind: as there.
 
     Returns:
         The path of ``test.json``.
@@ -182,9 +185,9 @@ def write_baseline(
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed must be at least 0 and below 2**32, not {seed}")
     run.remove_leftovers()
-    metrics, batches = evaluate_baseline(name, data, target, seed, steps)
+    metrics, batches = evaluate_baseline(name, data, target, seed, steps, kind)
     source = {"checkpoint": None, "zoo": data.hparams["zoo"]}
-    source |= {"baseline": name, "target": target, "seed": seed, "steps": steps}
+    source |= {"baseline": name, "target": target, "seed": seed, "steps": steps, "kind": kind}
     print_metrics(metrics)
     out = run.folder / "test.json"
     out.unlink(missing_ok=True)  # of another baseline; written last

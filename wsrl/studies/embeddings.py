@@ -39,8 +39,9 @@ def read_embeddings(path: str | Path) -> pd.DataFrame:
 
     Columns are ``row`` (in the zoo), ``split``, ``name`` (of the file, in a packed zoo), ``run``,
     ``step``, ``task``, ``performance``, the properties of the zoo by name, ``predicted_<target>``
-    of a prediction, and ``embedding_0``, ``embedding_1``, ... A column of several parts is several
-    columns, ``_0``, ``_1``, ... CSV has no types: there, what is written in digits is a number.
+    of a prediction, what else its kind keeps (``predicted_<target>_low``), and ``embedding_0``,
+    ``embedding_1``, ... A column of several parts is several columns, ``_0``, ``_1``, ... CSV has
+    no types: there, what is written in digits is a number.
 
     Args:
         path: a ``.safetensors``, ``.parquet`` or ``.csv`` file.
@@ -79,7 +80,7 @@ def write_embeddings(
     Args:
         path: the file.
         tensors: columns ``(n, ...)``: those of ``ZooBatch.labels``, ``split``, ``embedding``, and
-            ``prediction`` where there is one.
+            ``prediction`` where there is one, with what else its kind keeps.
         splits: the splits' names, by the numbers in the column ``split``.
         source: what the metadata says beside them; only safetensors has some.
         zoo: whose RNNs they are.
@@ -134,6 +135,11 @@ def _labels(
     if "prediction" in tensors and target in targets:
         predicted = _decoded(targets[target], tensors["prediction"])
         found.append(_parts(f"predicted_{target}", predicted))
+        found += [
+            _parts(f"predicted_{target}_{name}", column.reshape(len(rows), -1))
+            for name, column in tensors.items()
+            if name not in (*known, "prediction", "embedding")  # but of the kind of target
+        ]
     return pd.concat(found, axis=1)
 
 

@@ -20,7 +20,7 @@ from wsrl.tasks.heads import HeadLike, PredictionHead, RunningScale, make_head
 from wsrl.tasks.metrics import everywhere, mean
 from wsrl.tasks.optimizers import OptimizerLike, SchedulerLike
 from wsrl.tasks.pretrained import load_pretrained_encoder, make_encoder
-from wsrl.tasks.targets import CLASS_LOSSES, make_target
+from wsrl.tasks.targets import CLASS_LOSSES, ask, make_target
 
 if TYPE_CHECKING:
     from wsrl.data.batch import ZooBatch
@@ -60,7 +60,7 @@ class PredictionModule(TaskModule):
         head: the head's class or another callable of its inputs and outputs, or its registered
             name; by default a ``PredictionHead``. A checkpoint's own description goes here too.
         kind: the kind of target to learn the property as, a name in ``wsrl.tasks.targets.TARGETS``;
-            by default the one that the data say.
+            or the name of one's own; by default the one that the data say.
         optimizer: as for ``EmulationModule``, like ``lr_scheduler``.
         lr_scheduler: changes the learning rate.
 
@@ -129,7 +129,8 @@ class PredictionModule(TaskModule):
 
     def decide(self, values: Tensor) -> Tensor:
         """Return what the head's values, as of ``forward``, stand for; as ``predict``."""
-        return self.kind.decode(self._unscaled(values))
+        decided: Tensor = ask(self.kind, "decode", self._unscaled(values))
+        return decided
 
     def predict(self, weights: RNNWeights) -> Tensor:
         """Predict the property of ``B`` RNNs, ``(B, parts)``.
@@ -207,7 +208,7 @@ class PredictionModule(TaskModule):
         """Return predictions ``(B, parts)``, embeddings ``(B, D)`` and whose they are."""
         embedding = self.embed(batch.weights)
         return {
-            **self.kind.columns(self._unscaled(self(embedding))),
+            **ask(self.kind, "columns", self._unscaled(self(embedding))),
             "embedding": embedding,
             **batch.labels(),
         }
@@ -219,14 +220,15 @@ class PredictionModule(TaskModule):
     def _losses(self, values: Tensor, target: Tensor) -> Tensor:
         """Return each RNN's loss, ``(B,)``; of a scaled kind in the training targets' scale."""
         target = self.scale.standardise(target) if self.kind.scaled else target
-        return self.kind.losses(values, target)
+        losses: Tensor = ask(self.kind, "losses", values, target)
+        return losses
 
     def _measure(self, batch: ZooBatch, split: str) -> dict[str, Tensor]:
         """Measure a batch; return the columns of the prediction, and ``target``."""
         target = batch.targets[self.target]
         values = self(self.embed(batch.weights))
         losses = self._losses(values, target)
-        columns = self.kind.columns(self._unscaled(values))
+        columns = ask(self.kind, "columns", self._unscaled(values))
         # A class that is predicted with a loss of NaN is neither right nor wrong.
         undefined = losses.isnan()[:, None]
         predicted = columns["prediction"]

@@ -27,7 +27,8 @@ CLASS_LOSSES = ("binary_cross_entropy", "cross_entropy")
 class TargetKind(ABC):
     """One kind of target.
 
-    A property of ``B`` RNNs is ``(B, parts)``. A head gives ``width`` values for each part.
+    A property of ``B`` RNNs is ``(B, parts)``. A head gives ``width`` values for each part. A kind
+    that does not suit every property raises ``ValueError`` in ``__post_init__``.
 
     Attributes:
         parts: numbers that the property has.
@@ -38,11 +39,15 @@ class TargetKind(ABC):
 
     name: ClassVar[str]
     discrete: ClassVar[bool] = False
-    """Whether a part is the index of a class."""
+    """Whether a part is the index of a class, an integer. Such a kind is for properties of classes
+    only, another kind for others only."""
     scaled: ClassVar[bool] = False
-    """Whether heads learn the property with mean 0 and standard deviation 1."""
+    """Whether heads learn each part, by itself, with mean 0 and standard deviation 1.
+
+    These are of all training batches so far; before the first one nothing is scaled. Parts of one
+    unit lose their order so, as the ends of an interval."""
     needs_variation: ClassVar[tuple[str, ...]] = ()
-    """Metrics that are not defined where all RNNs have the same value."""
+    """Metrics that are not defined where all RNNs have the same value: a remark names them."""
 
     parts: int = 1
     classes: int = 0
@@ -84,7 +89,10 @@ class TargetKind(ABC):
         return target.double()[..., None]
 
     def columns(self, values: Tensor) -> dict[str, Tensor]:
-        """Return what is kept of ``decode``'s values by name; ``prediction`` is ``(B, parts)``."""
+        """Return what files keep of ``decode``'s values by name: ``(B, ...)``.
+
+        ``prediction`` among them, ``(B, parts)``.
+        """
         return {"prediction": self.decode(values)}
 
     def confidence(self, values: Tensor) -> Tensor:
@@ -119,6 +127,32 @@ def make_target(facts: Mapping[str, Any], kind: str | None = None, **options: An
     if cls.discrete != TARGETS.get(str(facts["kind"])).discrete:
         raise ValueError(f"a target of the kind {facts['kind']} cannot be read as {kind}")
     return cls(int(facts["parts"]), int(facts["classes"]), facts.get("period"), **options)
+
+
+def ask(kind: TargetKind, method: str, values: Tensor, *target: Tensor) -> Any:
+    """Return what ``losses``, ``decode`` or ``columns`` returns, and check its shape.
+
+    Raises:
+        ValueError: naming the kind and the method.
+    """
+    given = " and ".join(str(tuple(each.shape)) for each in (values, *target))
+    place = f"{method} of the kind of target {kind.name!r}, given {given}"
+    try:
+        found = getattr(kind, method)(values, *target)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error
+    count = len(values)
+    expected = (count,) if method == "losses" else (count, kind.parts)
+    columns = found if method == "columns" else {"prediction": found}
+    if "prediction" not in columns:
+        raise ValueError(f"{place}, must return 'prediction' too, not only {', '.join(columns)}")
+    for name, column in columns.items():
+        shape = tuple(column.shape)
+        if shape != expected and (name == "prediction" or shape[:1] != (count,)):
+            what = f" as {name!r}" if method == "columns" else ""
+            wanted = expected if name == "prediction" else f"({count}, ...)"
+            raise ValueError(f"{place}, must return {wanted}{what}, not {shape}")
+    return found
 
 
 @register_target

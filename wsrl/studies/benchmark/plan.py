@@ -209,6 +209,8 @@ class _Planner:
                 words += ["--seed", str(seed)]
                 words += ["--steps", str(steps)] if isinstance(steps, int) and steps > 0 else []
             words += ["--run", str(self._folder(trial))]
+            if options.get("model.kind"):
+                words += ["--kind", options["model.kind"]]
             words += _options({k: v for k, v in options.items() if k.startswith("data.")})
             yield PlannedTrial(trial, (words,), self._needs_zoo(zoo_name))
 
@@ -220,10 +222,10 @@ class _Planner:
 
 
 def _prediction_options(training: Training, zoo: BenchmarkZoo) -> dict[str, Any]:
-    """Return the options of predictions that a baseline has too: its splits and its steps."""
+    """Return the options of predictions that a baseline has too: splits, steps and kind."""
     given: dict[str, Any] = {"data.ood_to_train": False}  # as of `wsrl fit`
     config = read_config(find_config(training.config))
-    for section in ("data", "trainer"):
+    for section in ("data", "trainer", "model"):
         found = config.get(section)
         if isinstance(found, Mapping):
             given |= {f"{section}.{name}": value for name, value in found.items()}
