@@ -147,11 +147,13 @@ def test_the_published_tier_is_as_published() -> None:
 
 def test_baselines_are_split_and_trained_as_predictions_are() -> None:
     prediction = Training("prediction.yaml", {"data.split_seed": 7, "data.batch_size": 4})
-    zoos = {"a": BenchmarkZoo("task", path="zoo", prediction={"trainer.max_steps": 9})}
+    own = {"trainer.max_steps": 9, "model.kind": "own"}
+    zoos = {"a": BenchmarkZoo("task", path="zoo", prediction=own)}
     asked = settings(zoos=zoos, prediction=prediction, baselines=["mean", "pca"])
     trials = by_name(plan(asked, Path("out")))
     words = trials["a/baselines/pca/seed3/task"].commands[0]
     assert words[words.index("--steps") + 1] == "9"
+    assert words[words.index("--kind") + 1] == "own"
     assert words[words.index("--data.split_seed") + 1] == "7"
     assert words[words.index("--data.ood_to_train") + 1] == "true"  # of the config
     assert "--data.batch_size" not in words
@@ -161,7 +163,7 @@ def test_baselines_are_split_and_trained_as_predictions_are() -> None:
     asked = settings(prediction=Training("bare.yaml"), baselines=["pca"])
     words = by_name(plan(asked, Path("out")))["a/baselines/pca/seed3/task"].commands[0]
     assert words[words.index("--data.ood_to_train") + 1] == "false"  # as of `wsrl fit`
-    assert "--steps" not in words
+    assert not {"--steps", "--kind"} & set(words)
 
 
 def test_own_encoders_are_measured_by_their_class_and_presets_once() -> None:
