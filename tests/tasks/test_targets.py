@@ -33,7 +33,7 @@ def test_a_kind_holds_to_what_the_page_says(name: str, parts: int) -> None:
     cls = TARGETS.get(name)
     target = example(cls, parts)
     try:
-        kind = cls(parts, 3 if cls.discrete else 0)
+        kind = cls(parts, 3 if cls.discrete else 0, 360.0)
     except ValueError as refused:
         pytest.skip(str(refused))
     values = torch.randn(30, parts, kind.width, requires_grad=True)
@@ -53,6 +53,10 @@ def test_a_kind_holds_to_what_the_page_says(name: str, parts: int) -> None:
         metric.update(ask(kind, "decode", values.detach()), target)
         assert metric.compute().ndim == 0
         assert kind.metrics()[metric_name] is not metric
+        if metric_name in kind.better and metric.higher_is_better is not None:
+            assert kind.better[metric_name] == (1 if metric.higher_is_better else -1)
+    assert set(kind.better) <= set(kind.metrics())
+    assert set(kind.better.values()) <= {1, -1}
     assert set(kind.needs_variation) <= set(kind.metrics())
     assert kind.difference(target, target).shape == (30, parts)
     assert kind.confidence(values).shape == (30, parts)

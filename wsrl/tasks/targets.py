@@ -46,6 +46,9 @@ class TargetKind(ABC):
 
     These are of all training batches so far; before the first one nothing is scaled. Parts of one
     unit lose their order so, as the ends of an interval."""
+    better: ClassVar[Mapping[str, int]] = {}
+    """1 for metrics of which more is better, -1 where less is; the first is the main one. A report
+    ranks encoders by these; it only lists other metrics."""
     needs_variation: ClassVar[tuple[str, ...]] = ()
     """Metrics that are not defined where all RNNs have the same value: a remark names them."""
 
@@ -161,6 +164,7 @@ class Classes(TargetKind):
 
     name: ClassVar[str] = "classes"
     discrete: ClassVar[bool] = True
+    better: ClassVar[Mapping[str, int]] = {"exact_match": 1, "part_accuracy": 1}
 
     @property
     def width(self) -> int:
@@ -206,6 +210,7 @@ class Real(TargetKind):
 
     name: ClassVar[str] = "real"
     scaled: ClassVar[bool] = True
+    better: ClassVar[Mapping[str, int]] = {"mae": -1, "r2": 1, "kendall_tau": 1}
     needs_variation: ClassVar[tuple[str, ...]] = ("r2", "kendall_tau")
 
     @property
@@ -232,6 +237,7 @@ class Angle(TargetKind):
     """Every part is an angle in degrees, learned as a point on the unit circle."""
 
     name: ClassVar[str] = "angle"
+    better: ClassVar[Mapping[str, int]] = {"angular_error": -1}
 
     @property
     def width(self) -> int:
