@@ -120,7 +120,9 @@ def test_ablations_change_one_option_where_they_are_wanted() -> None:
 def test_commands_are_as_one_types_them_with_the_options_of_the_zoo() -> None:
     zoos = {"a": BenchmarkZoo("task", path="zoo", emulation={"trainer.max_steps": 9})}
     trials = by_name(plan(settings(zoos=zoos), Path("out")))
-    words = shown(trials["a/Own/seed3/emulation"].commands[0])
+    command = trials["a/Own/seed3/emulation"].commands[0]
+    words = shown(command)
+    assert shown(command, ["mine"]) == f"{words} --import mine"
     assert words.startswith("wsrl fit --config configs/emulation_small.yaml --model.encoder my.Own")
     assert "--trainer.max_steps 9" in words
     assert words.count("--trainer.max_steps") == 1
