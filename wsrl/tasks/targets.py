@@ -27,8 +27,7 @@ CLASS_LOSSES = ("binary_cross_entropy", "cross_entropy")
 class TargetKind(ABC):
     """One kind of target.
 
-    A property of ``B`` RNNs is ``(B, parts)``. A head gives ``width`` values for each part. A kind
-    that does not suit every property raises ``ValueError`` in ``__post_init__``.
+    A property of ``B`` RNNs is ``(B, parts)``. A head gives ``width`` values for each part.
 
     Attributes:
         parts: numbers that the property has.
@@ -56,6 +55,9 @@ class TargetKind(ABC):
     classes: int = 0
     period: float | None = None
     class_loss: str = CLASS_LOSSES[0]
+
+    def __post_init__(self) -> None:  # noqa: B027
+        """Raise ``ValueError`` for a property that the kind does not suit; most suit all."""
 
     @property
     @abstractmethod
@@ -94,7 +96,7 @@ class TargetKind(ABC):
     def columns(self, values: Tensor) -> dict[str, Tensor]:
         """Return what files keep of ``decode``'s values by name: ``(B, ...)``.
 
-        ``prediction`` among them, ``(B, parts)``.
+        ``prediction`` among them is what ``decode`` returns.
         """
         return {"prediction": self.decode(values)}
 
