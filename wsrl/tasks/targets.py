@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -113,13 +113,17 @@ class TargetKind(ABC):
         return ", ".join(f"{value:.4g}" for value in values)
 
 
+_Kind = TypeVar("_Kind", bound=TargetKind)
+
 TARGETS: Registry[type[TargetKind]] = Registry(
     "kind of target", "wsrl.targets", TargetKind, lambda cls: str(cls.name)
 )
 """Every kind of target by its ``name``."""
 
-register_target = TARGETS.register
-"""Register a kind of target under its ``name``; a decorator."""
+
+def register_target(cls: type[_Kind]) -> type[_Kind]:
+    """Register a kind of target under its ``name``; a decorator."""
+    return TARGETS.register(cls)
 
 
 def make_target(facts: Mapping[str, Any], kind: str | None = None, **options: Any) -> TargetKind:
