@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -104,6 +105,15 @@ def test_auto_goes_on_with_the_run_it_began_alone(
     assert weights(run)["step"] == 6
     assert main(fit(zoo_path, run, others, "--ckpt_path", "last")) == 0
     assert weights(run)["step"] == 8
+
+
+def test_a_config_that_is_a_pipe_is_refused_unread(
+    zoo_path: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run / "config.yaml").unlink()
+    os.mkfifo(run / "config.yaml")
+    words = ["fit", "--run", str(run), "--ckpt_path", "last", "--data.zoo", str(zoo_path)]
+    assert "config.yaml is no config: no regular file" in refused(capsys, words)
 
 
 def test_auto_leaves_other_runs_and_other_files_alone(

@@ -94,9 +94,10 @@ class TrainingCLI(LightningCLI):
             if checkpoint is not None:
                 self.record = CheckpointRecord.read(checkpoint, request.names())
                 before = ["--config", yaml.safe_dump(self.record.as_config())]
-                own = Run.of_checkpoint(checkpoint).config
-                if command == "fit" and not request.configs and own.exists():
-                    before = [f"--config={own}", *before]
+                own = Run.of_checkpoint(checkpoint)
+                # Read once before: the parser would wait for ever at a pipe.
+                if command == "fit" and not request.configs and own.settings():
+                    before = [f"--config={own.config}", *before]
                 arguments = [*before, *arguments, "--ckpt_path", str(checkpoint)]
         shown = {"enable_progress_bar": sys.stderr.isatty()}
         # Evaluations run on one process, which sees every snapshot exactly once.
