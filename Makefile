@@ -8,7 +8,7 @@ demo: $(INSTALLED)
 	$(BIN)/wsrl demo --out demo
 
 test: lint docs
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "analysis": "rnn encoders validation",
     "studies": "rnn problems jobs zoos data encoders tasks analysis class_paths recorded "
     "torch_files safe_files strict_json validation environment stopping resources minutes "
-    "terminal failures _process",
+    "terminal failures plugins _process",
 }
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import runpy
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +26,7 @@ def test_a_part_is_found_by_its_name_alone(parts: Registry[Callable[[], int]]) -
     assert parts.register(one) is one
     assert (parts.names(), parts.get("one")) == (["one"], one)
     assert one in parts
-    with pytest.raises(ValueError, match="unknown odd part 'two'; choose one of one"):
+    with pytest.raises(ValueError, match=r"unknown odd part 'two'; choose one of one, or .*--imp"):
         parts.get("two")
     with pytest.raises(ValueError, match=r"an odd part named 'one' is .*plugins\.one"):
         parts.register(one)
@@ -49,3 +52,14 @@ def test_other_packages_announce_parts(
     with pytest.warns(UserWarning, match="other_parts:four.*does not load"):
         assert parts.get("three")() == 3
     assert parts.names() == ["three"]
+
+
+@pytest.mark.parametrize("room", ["wsrl.rnn.cells", "wsrl.encoders", "wsrl.problems"])
+def test_a_file_in_its_room_is_enough(
+    room: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one_file_more.py").write_text("")
+    package = importlib.import_module(room)
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+    runpy.run_path(str(package.__file__), {"__path__": package.__path__}, room)
+    assert sys.modules.pop(f"{room}.one_file_more")

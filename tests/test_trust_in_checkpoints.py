@@ -186,6 +186,20 @@ def test_what_a_checkpoint_says_is_one_error(
     assert not {"script", "antigravity"} & {*sys.modules}
 
 
+def test_an_unknown_name_is_no_matter_of_trust(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = here / "run/checkpoints/last.ckpt"
+    content = read_torch_file(path)
+    content["hyper_parameters"]["spec"]["cell"] = "my_cell"
+    torch.save(content, path)
+    assert main(["test", "--ckpt_path", str(path), *NAMED]) == 1
+    message = capsys.readouterr().err
+    assert "last.ckpt: unknown cell 'my_cell'; choose one of gru, " in message
+    assert "(--import MODULE)" in message
+    assert "trusted" not in message
+
+
 def test_the_settings_that_a_run_records_are_all_that_it_takes(zoo_path: Path) -> None:
     """A new option of the data is either recorded or not taken from a checkpoint."""
     recorded = set(ZooDataModule(str(zoo_path)).hparams)

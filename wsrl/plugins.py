@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.metadata import entry_points
+from pkgutil import iter_modules
 from typing import Any, Generic, TypeVar
 
 from wsrl.class_paths import class_path
 
 Part = TypeVar("Part")
 _Given = TypeVar("_Given")
+
+
+class UnknownNameError(ValueError):
+    """No part of this name is registered."""
+
+    def __init__(self, kind: str, name: str, choices: Iterable[str]) -> None:
+        super().__init__(
+            f"unknown {kind} {name!r}; choose one of {', '.join(choices)}, or name the module that "
+            "registers it (--import MODULE)"
+        )
+
+
+def import_modules(package: str, path: Iterable[str]) -> None:
+    """Import all modules of a package, so that the parts in its files are registered."""
+    for module in iter_modules(path):
+        import_module(f"{package}.{module.name}")
 
 
 class Registry(Generic[Part]):
@@ -75,12 +93,10 @@ class Registry(Generic[Part]):
         """Return the part of a name.
 
         Raises:
-            ValueError: for an unknown name, with the choices.
+            UnknownNameError: for an unknown name, with the choices.
         """
-        if name not in self._parts:
-            choices = ", ".join(self.names())
-            if name not in self._parts:
-                raise ValueError(f"unknown {self.kind} {name!r}; choose one of {choices}")
+        if name not in self._parts and name not in (choices := self.names()):
+            raise UnknownNameError(self.kind, name, choices)
         return self._parts[name]
 
     def __contains__(self, part: object) -> bool:

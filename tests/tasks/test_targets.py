@@ -33,13 +33,12 @@ def test_a_kind_holds_to_what_the_page_says(name: str, parts: int) -> None:
     cls = TARGETS.get(name)
     target = example(cls, parts)
     try:
-        kind = cls(parts, 3 if cls.discrete else 0)
+        kind = cls(parts, 3 if cls.discrete else 0, 360.0)
     except ValueError as refused:
         pytest.skip(str(refused))
     values = torch.randn(30, parts, kind.width, requires_grad=True)
     losses = ask(kind, "losses", values, target)
     (gradient,) = torch.autograd.grad(losses[3], values)
-    assert gradient[3].any()
     assert not torch.cat([gradient[:3], gradient[4:]]).any()  # each RNN's own
     torch.testing.assert_close(ask(kind, "losses", values[:3], target[:3]), losses[:3])
     columns = ask(kind, "columns", values)
@@ -53,6 +52,10 @@ def test_a_kind_holds_to_what_the_page_says(name: str, parts: int) -> None:
         metric.update(ask(kind, "decode", values.detach()), target)
         assert metric.compute().ndim == 0
         assert kind.metrics()[metric_name] is not metric
+        if metric_name in kind.better and metric.higher_is_better is not None:
+            assert kind.better[metric_name] == (1 if metric.higher_is_better else -1)
+    assert set(kind.better) <= set(kind.metrics())
+    assert set(kind.better.values()) <= {1, -1}
     assert set(kind.needs_variation) <= set(kind.metrics())
     assert kind.difference(target, target).shape == (30, parts)
     assert kind.confidence(values).shape == (30, parts)
@@ -94,6 +97,25 @@ def test_a_kind_that_does_not_suit_a_property_is_named(monkeypatch: pytest.Monke
     monkeypatch.setattr(Wrong, "losses", losses)
     with pytest.raises(ValueError, match=r"'wrong', given .* \(5, 1\): not enough values"):
         ask(Wrong(1), "losses", torch.ones(5, 1, 1), torch.ones(5, 1))
+
+
+class Pairs(Real):
+    """Is for two parts only."""
+
+    name = "pairs"
+
+    def __post_init__(self) -> None:
+        if self.parts != 2:
+            raise ValueError(f"pairs have 2 parts, not {self.parts}")
+
+
+def test_a_kind_can_refuse_a_property() -> None:
+    with TARGETS.restored():
+        TARGETS.register(Pairs)
+        facts = {"kind": "real", "parts": 2, "classes": 0}
+        assert make_target(facts, "pairs") == Pairs(2)
+        with pytest.raises(ValueError, match="pairs have 2 parts, not 1"):
+            make_target({**facts, "parts": 1}, "pairs")
 
 
 @pytest.mark.parametrize("cls", [Classes, Real, Angle])

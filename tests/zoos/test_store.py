@@ -98,7 +98,9 @@ def test_outputs_of_other_weights(copy: Path) -> None:
     weights = read_tensors(shard(copy))["weights"].clone()
     weights[4] += 0.1
     rewrite(copy, "weights", weights)
-    with pytest.raises(ZooError, match=r"outputs of 1 snapshots do not follow.*run 11, step 20"):
+    with pytest.raises(
+        ZooError, match=r"outputs of 1 snapshots do not follow.*run 11, step 20: .*may be"
+    ):
         verify_zoo(copy)
 
 

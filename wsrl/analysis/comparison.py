@@ -16,21 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-BETTER: dict[str, int] = {
-    "total_variation": -1,
-    "reverse_kl": -1,
-    "mean_squared_error": -1,
-    "clone_difference": -1,
-    "loss": -1,
-    "mae": -1,
-    "angular_error": -1,
-    "exact_match": 1,
-    "part_accuracy": 1,
-    "r2": 1,
-    "kendall_tau": 1,
-}
-"""1 where more of a metric is better, -1 where less is. Other metrics are not ranked."""
-
 _EXACT = 16  # differences of which all signs are tried
 _SEED = 0
 
@@ -124,22 +109,19 @@ def sign_flip_test(differences: Sequence[float]) -> float:
     return float(test.pvalue)
 
 
-def ranks(values: Sequence[float], metric: str) -> NDArray[Any]:
+def ranks(values: Sequence[float], better: int) -> NDArray[Any]:
     """Rank competitors: 1 is the best, ties share the mean of their ranks.
 
     Args:
         values: a value a competitor; what is not finite comes last.
-        metric: one of ``BETTER``, which says what is better.
+        better: 1 where more is better, -1 where less is.
 
     Returns:
         Ranks ``(len(values),)``.
 
-    Raises:
-        KeyError: for a metric without a direction.
-
-    >>> ranks([0.2, 0.5, float("nan")], "exact_match").tolist()
+    >>> ranks([0.2, 0.5, float("nan")], better=1).tolist()
     [2.0, 1.0, 3.0]
     """
     found = np.asarray(values, dtype=np.float64)
-    score = np.where(np.isfinite(found), -BETTER[metric] * found, np.inf)
+    score = np.where(np.isfinite(found), -better * found, np.inf)
     return np.asarray(stats.rankdata(score))

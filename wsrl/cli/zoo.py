@@ -265,7 +265,7 @@ def verify(zoo: str, *, sequences: Count | None = None) -> str:
     report = verify_zoo(zoo, sequences)
     return (
         f"{zoo}: well. {report.snapshots} snapshots, {report.sequences} sequences each; "
-        f"largest error of a recomputed output: {report.largest_error:.2g}"
+        f"largest error of a recomputed output: {report.largest_error:.2g} ({report.tolerance})"
     )
 
 

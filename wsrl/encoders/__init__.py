@@ -18,6 +18,7 @@ from wsrl.encoders.registry import (
 from wsrl.encoders.spectral import Spectral
 from wsrl.encoders.statistics import LayerwiseStatistics
 from wsrl.encoders.transformer import ParameterTransformer
+from wsrl.plugins import import_modules
 
 __all__ = [
     "ConstantEmbedding",
@@ -41,3 +42,5 @@ __all__ = [
     "list_encoders",
     "register_encoder",
 ]
+
+import_modules(__name__, __path__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from inspect import isabstract
-from typing import Any
+from typing import Any, TypeVar
 
 from wsrl.class_paths import import_class
 from wsrl.encoders.base import Encoder
@@ -12,11 +12,16 @@ from wsrl.plugins import Registry
 from wsrl.recorded import check_options, read_config
 from wsrl.rnn import RNNSpec
 
+_Encoder = TypeVar("_Encoder", bound=Encoder)
+
 ENCODERS: Registry[type[Encoder]] = Registry("encoder", "wsrl.encoders", base=Encoder)
 """Every encoder by the name of its class."""
 
-register_encoder = ENCODERS.register
-"""Register an encoder under the name of its class; a decorator. Raises as ``Registry.register``."""
+
+def register_encoder(cls: type[_Encoder]) -> type[_Encoder]:
+    """Register an encoder under the name of its class; a decorator, as ``Registry.register``."""
+    return ENCODERS.register(cls)
+
 
 list_encoders = ENCODERS.names
 """Return the names of all registered encoders, other packages' included, in order."""

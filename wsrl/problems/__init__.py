@@ -1,5 +1,6 @@
 """The problems of zoos: what their RNNs were trained on, one file each."""
 
+from wsrl.plugins import import_modules
 from wsrl.problems.base import (
     Batch,
     InputKind,
@@ -42,3 +43,5 @@ __all__ = [
     "list_trainable_problems",
     "register_problem",
 ]
+
+import_modules(__name__, __path__)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from wsrl.class_paths import class_path
 from wsrl.plugins import Registry
 from wsrl.problems.base import Problem, TrainableProblem
+
+_Problem = TypeVar("_Problem", bound=Problem)
 
 
 def _name(cls: type[Problem]) -> str:
@@ -17,9 +19,13 @@ def _name(cls: type[Problem]) -> str:
 
 
 PROBLEMS: Registry[type[Problem]] = Registry("problem", "wsrl.problems", Problem, _name)
-register_problem = PROBLEMS.register
 list_problems = PROBLEMS.names
 get_problem = PROBLEMS.get
+
+
+def register_problem(cls: type[_Problem]) -> type[_Problem]:
+    """Register a problem under its ``name``; a decorator. Raises as ``Registry.register``."""
+    return PROBLEMS.register(cls)
 
 
 def list_trainable_problems() -> list[str]:

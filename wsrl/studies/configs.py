@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 from jsonargparse import get_loader, set_loader
 
+from wsrl.plugins import UnknownNameError
 from wsrl.safe_files import read_regular
 
 LARGEST = 1 << 20
@@ -140,7 +141,7 @@ def one_line_errors(
         names, given = (choices or {}).get(key), re.search(r"import path string: (\w+)$", reason)
         if names and given:
             kind = key.rpartition(".")[2]
-            reason = f"unknown {kind} {given[1]!r}; choose one of {', '.join(names)}"
+            reason = str(UnknownNameError(kind, given[1], names))
         elif names and reason.endswith("TaskModule is abstract"):  # options of no model
             reason = f"choose one of {', '.join(names)}"
         setting = key or next(iter(reason.split("'")[1:2]), "")  # as in: Option 'x' is not accepted

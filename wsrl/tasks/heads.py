@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -46,11 +46,15 @@ if TYPE_CHECKING:
 else:  # as of ``EncoderLike``
     HeadLike = HeadFactory
 
+_Head = TypeVar("_Head", bound=Head)
+
 HEADS: Registry[type[Head]] = Registry("head", "wsrl.heads", base=Head)
 """Every head by the name of its class."""
 
-register_head = HEADS.register
-"""Register a head under the name of its class; a decorator."""
+
+def register_head(cls: type[_Head]) -> type[_Head]:
+    """Register a head under the name of its class; a decorator."""
+    return HEADS.register(cls)
 
 
 def make_head(head: HeadLike, inputs: int, outputs: int) -> Head:

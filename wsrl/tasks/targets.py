@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -27,8 +27,7 @@ CLASS_LOSSES = ("binary_cross_entropy", "cross_entropy")
 class TargetKind(ABC):
     """One kind of target.
 
-    A property of ``B`` RNNs is ``(B, parts)``. A head gives ``width`` values for each part. A kind
-    that does not suit every property raises ``ValueError`` in ``__post_init__``.
+    A property of ``B`` RNNs is ``(B, parts)``. A head gives ``width`` values for each part.
 
     Attributes:
         parts: numbers that the property has.
@@ -46,6 +45,9 @@ class TargetKind(ABC):
 
     These are of all training batches so far; before the first one nothing is scaled. Parts of one
     unit lose their order so, as the ends of an interval."""
+    better: ClassVar[Mapping[str, int]] = {}
+    """1 for metrics of which more is better, -1 where less is; the first is the main one. A report
+    ranks encoders by these; it only lists other metrics."""
     needs_variation: ClassVar[tuple[str, ...]] = ()
     """Metrics that are not defined where all RNNs have the same value: a remark names them."""
 
@@ -53,6 +55,9 @@ class TargetKind(ABC):
     classes: int = 0
     period: float | None = None
     class_loss: str = CLASS_LOSSES[0]
+
+    def __post_init__(self) -> None:  # noqa: B027
+        """Raise ``ValueError`` for a property that the kind does not suit; most suit all."""
 
     @property
     @abstractmethod
@@ -91,7 +96,7 @@ class TargetKind(ABC):
     def columns(self, values: Tensor) -> dict[str, Tensor]:
         """Return what files keep of ``decode``'s values by name: ``(B, ...)``.
 
-        ``prediction`` among them, ``(B, parts)``.
+        ``prediction`` among them is what ``decode`` returns.
         """
         return {"prediction": self.decode(values)}
 
@@ -108,13 +113,17 @@ class TargetKind(ABC):
         return ", ".join(f"{value:.4g}" for value in values)
 
 
+_Kind = TypeVar("_Kind", bound=TargetKind)
+
 TARGETS: Registry[type[TargetKind]] = Registry(
     "kind of target", "wsrl.targets", TargetKind, lambda cls: str(cls.name)
 )
 """Every kind of target by its ``name``."""
 
-register_target = TARGETS.register
-"""Register a kind of target under its ``name``; a decorator."""
+
+def register_target(cls: type[_Kind]) -> type[_Kind]:
+    """Register a kind of target under its ``name``; a decorator."""
+    return TARGETS.register(cls)
 
 
 def make_target(facts: Mapping[str, Any], kind: str | None = None, **options: Any) -> TargetKind:
@@ -161,6 +170,7 @@ class Classes(TargetKind):
 
     name: ClassVar[str] = "classes"
     discrete: ClassVar[bool] = True
+    better: ClassVar[Mapping[str, int]] = {"exact_match": 1, "part_accuracy": 1}
 
     @property
     def width(self) -> int:
@@ -206,6 +216,7 @@ class Real(TargetKind):
 
     name: ClassVar[str] = "real"
     scaled: ClassVar[bool] = True
+    better: ClassVar[Mapping[str, int]] = {"mae": -1, "r2": 1, "kendall_tau": 1}
     needs_variation: ClassVar[tuple[str, ...]] = ("r2", "kendall_tau")
 
     @property
@@ -232,6 +243,7 @@ class Angle(TargetKind):
     """Every part is an angle in degrees, learned as a point on the unit circle."""
 
     name: ClassVar[str] = "angle"
+    better: ClassVar[Mapping[str, int]] = {"angular_error": -1}
 
     @property
     def width(self) -> int:

@@ -129,7 +129,8 @@ class Manifest:
         if said.snapshots != sorted(set(said.snapshots)):
             raise ValueError(f"snapshots must ascend: {short(said.snapshots)}")
         if built:
-            _ = self.settings  # which checks them
+            known = {f.name for f in fields(BuildSettings)} & build.keys()
+            BuildSettings(**{name: build[name] for name in known})
             other = [n for n in self.spec.keys() & build.keys() if self.spec[n] != build[n]]
             if other:
                 raise ValueError(f"build and spec differ in {', '.join(sorted(other))}")
@@ -176,9 +177,11 @@ class Manifest:
 
     @property
     def settings(self) -> BuildSettings:
-        """How a zoo that was built here is built."""
-        known = [f.name for f in fields(BuildSettings) if f.name in self.build]
-        return BuildSettings(**{name: self.build[name] for name in known})
+        """How a zoo that was built here is built; settings that are not known are an error."""
+        try:
+            return BuildSettings(**self.build)
+        except ValueError as error:
+            raise ZooError(f"the manifest does not say how its zoo is built: {error}") from error
 
     def write(self, folder: Path, name: str = MANIFEST) -> None:
         """Replace a folder's manifest, or its copy ``BACKUP``; a reader sees a whole one."""

@@ -75,7 +75,7 @@ def _whole_records(folder: Path, manifest: Manifest, found: list[str]) -> dict[i
     groups = shard_members(manifest.settings) if manifest.origin == "built" else []
     records: dict[int, Record] = {}
     for index in sorted(finished(folder, manifest)):
-        members = groups[index] if groups else ()
+        members = groups[index] if index < len(groups) else ()  # a record may be of no group
         failed = {run: step for run, step in manifest.failed.items() if int(run) in members}
         try:
             if manifest.complete:

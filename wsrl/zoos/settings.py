@@ -32,7 +32,7 @@ class BuildSettings:
         runs: members of the zoo.
         seed: the seed from which every member's streams are derived.
         snapshots: snapshot ``n`` is taken after ``n`` updates; ascending.
-        cell: a registered cell, such as ``lstm``, ``gru``, ``tanh`` or ``linear``.
+        cell: a registered cell, such as ``lstm``; where it is unknown, the choices are named.
         hidden_size: neurons of a layer.
         num_layers: layers.
         bias: whether the RNNs have biases.

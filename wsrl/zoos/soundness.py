@@ -47,15 +47,29 @@ def output_error(zoo: Zoo, rows: Tensor, count: int) -> float:
         raise ZooError(
             f"stored outputs of {int(wrong.sum())} snapshots do not follow from their weights in "
             f"the zoo at {zoo.path}, first run {run}, step {step}: largest error "
-            f"{error[wrong].max():.3g}"
+            f"{error[wrong].max():.3g}; {tolerance(zoo)}"
         )
     return float(error.max())
 
 
+def tolerance(zoo: Zoo) -> str:
+    """Return what recomputed outputs are compared with, to read."""
+    if _has_rounded_inputs(zoo):
+        return (
+            "a snapshot's root mean square error may be "
+            f"{ABSOLUTE} + {ROUNDED_INPUTS} x the outputs' standard deviation"
+        )
+    return f"each may be {ABSOLUTE} + {RELATIVE} x the output"
+
+
+def _has_rounded_inputs(zoo: Zoo) -> bool:
+    inputs = zoo.columns["sequences"].torch_dtype
+    return zoo.manifest.origin == "official" and inputs.is_floating_point
+
+
 def _within(zoo: Zoo, error: Tensor, outputs: Tensor) -> Tensor:
     """Say which snapshots are right, ``(B,)``; one whose stored outputs hold a NaN is wrong."""
-    inputs = zoo.columns["sequences"].torch_dtype
-    if zoo.manifest.origin == "official" and inputs.is_floating_point:
+    if _has_rounded_inputs(zoo):
         spread = outputs.std(1, correction=0)
         return error.square().mean(1).sqrt() <= ABSOLUTE + ROUNDED_INPUTS * spread
     return (error <= ABSOLUTE + RELATIVE * outputs.abs()).all(1)

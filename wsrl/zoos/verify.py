@@ -9,18 +9,19 @@ import torch
 
 from wsrl.zoos.manifest import SHARDS, ZooError
 from wsrl.zoos.open import open_zoo
-from wsrl.zoos.soundness import check_labels, output_error
+from wsrl.zoos.soundness import check_labels, output_error, tolerance
 from wsrl.zoos.store import Zoo
 
 _CHUNK = 64  # snapshots recomputed at once
 
 
 class Report(NamedTuple):
-    """What was verified: snapshots, sequences of each, and the largest output error found."""
+    """What was verified: snapshots, sequences of each, the largest output error, what may be."""
 
     snapshots: int
     sequences: int
     largest_error: float
+    tolerance: str
 
 
 def verify_zoo(path: str | Path, sequences: int | None = None) -> Report:
@@ -50,7 +51,7 @@ def verify_zoo(path: str | Path, sequences: int | None = None) -> Report:
     largest = 0.0
     for rows in torch.arange(len(zoo)).split(_CHUNK):
         largest = max(largest, output_error(zoo, rows, count))
-    return Report(len(zoo), count, largest)
+    return Report(len(zoo), count, largest, tolerance(zoo))
 
 
 def _check_labels(zoo: Zoo) -> None:

@@ -120,7 +120,9 @@ def test_ablations_change_one_option_where_they_are_wanted() -> None:
 def test_commands_are_as_one_types_them_with_the_options_of_the_zoo() -> None:
     zoos = {"a": BenchmarkZoo("task", path="zoo", emulation={"trainer.max_steps": 9})}
     trials = by_name(plan(settings(zoos=zoos), Path("out")))
-    words = shown(trials["a/Own/seed3/emulation"].commands[0])
+    command = trials["a/Own/seed3/emulation"].commands[0]
+    words = shown(command)
+    assert shown(command, ["mine"]) == f"{words} --import mine"
     assert words.startswith("wsrl fit --config configs/emulation_small.yaml --model.encoder my.Own")
     assert "--trainer.max_steps 9" in words
     assert words.count("--trainer.max_steps") == 1
@@ -145,11 +147,13 @@ def test_the_published_tier_is_as_published() -> None:
 
 def test_baselines_are_split_and_trained_as_predictions_are() -> None:
     prediction = Training("prediction.yaml", {"data.split_seed": 7, "data.batch_size": 4})
-    zoos = {"a": BenchmarkZoo("task", path="zoo", prediction={"trainer.max_steps": 9})}
+    own = {"trainer.max_steps": 9, "model.kind": "own"}
+    zoos = {"a": BenchmarkZoo("task", path="zoo", prediction=own)}
     asked = settings(zoos=zoos, prediction=prediction, baselines=["mean", "pca"])
     trials = by_name(plan(asked, Path("out")))
     words = trials["a/baselines/pca/seed3/task"].commands[0]
     assert words[words.index("--steps") + 1] == "9"
+    assert words[words.index("--kind") + 1] == "own"
     assert words[words.index("--data.split_seed") + 1] == "7"
     assert words[words.index("--data.ood_to_train") + 1] == "true"  # of the config
     assert "--data.batch_size" not in words
@@ -159,7 +163,7 @@ def test_baselines_are_split_and_trained_as_predictions_are() -> None:
     asked = settings(prediction=Training("bare.yaml"), baselines=["pca"])
     words = by_name(plan(asked, Path("out")))["a/baselines/pca/seed3/task"].commands[0]
     assert words[words.index("--data.ood_to_train") + 1] == "false"  # as of `wsrl fit`
-    assert "--steps" not in words
+    assert not {"--steps", "--kind"} & set(words)
 
 
 def test_own_encoders_are_measured_by_their_class_and_presets_once() -> None:

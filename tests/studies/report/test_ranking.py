@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from wsrl.studies.benchmark.results import Result, Trial
 from wsrl.studies.report.ranking import Contest, Ranking, rank
 from wsrl.studies.report.reading import Benchmark, rows_of
 from wsrl.studies.report.tables import Value, differences, means, rank_table, table
+from wsrl.tasks.targets import TARGETS, TargetKind
 
 SPLIT = "ood"
 FROZEN = ("z", "task", "frozen")
@@ -155,6 +157,31 @@ def test_mean_ranks_are_over_what_a_target_is_judged_by() -> None:
     assert made.columns == ["encoder", "all", "frozen", "wins, losses"]
     assert {name: row[0].text for name, row in made.rows.items()} == {"B": "2.00", "A": "3.00"}
     assert rank_table(ranking(predictions("A", {0: 0.5}), metric="kendall_tau")) is None
+
+
+class Own(TargetKind):
+    """What a report reads of another package's kind."""
+
+    name = "own"
+    better: ClassVar[Mapping[str, int]] = {"coverage": 1, "distance": -1, "mae": -1}
+
+
+def test_a_kind_from_outside_is_judged_by_its_main_metric() -> None:
+    trials = [*predictions("A", {0: None}), *predictions("B", {0: None})]
+    names = ("coverage", "distance", "mae", "other")
+    metrics = [dict.fromkeys((f"{SPLIT}/{name}" for name in names), value) for value in (1.0, 2.0)]
+    results = [Result(t, None, metrics=m) for t, m in zip(trials, metrics, strict=True)]
+    with TARGETS.restored():
+        TARGETS.register(Own)
+        found = rank(Benchmark.of(Path(), {}, trials, results))
+        assert [c.metric for c in found.judging(*FROZEN)] == ["coverage"]
+        assert [c.metric for c in found.lead("z")] == ["coverage"]
+        shown = {name: values(found, metric=name) for name in names}
+    best = {name: [label for label, v in shown[name].items() if v.best] for name in names}
+    assert best == {"coverage": ["B"], "distance": ["A"], "mae": ["A"], "other": []}
+    found = rank(Benchmark.of(Path(), {}, trials, results))  # not registered
+    assert [c.metric for c in found.judging(*FROZEN)] == ["mae"]
+    assert not any(value.best for value in values(found, metric="coverage").values())
 
 
 def test_a_target_is_judged_by_one_metric() -> None:

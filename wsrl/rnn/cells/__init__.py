@@ -1,5 +1,6 @@
 """Cells of RNNs, one file each; a cell is known by being registered."""
 
+from wsrl.plugins import import_modules
 from wsrl.rnn.cells.base import (
     BELOW,
     HIDDEN,
@@ -12,29 +13,19 @@ from wsrl.rnn.cells.base import (
     TorchForm,
     project,
 )
-from wsrl.rnn.cells.gru import GRU
-from wsrl.rnn.cells.linear import Linear
-from wsrl.rnn.cells.lstm import LSTM
 from wsrl.rnn.cells.matrix import Elman, MatrixCell
 from wsrl.rnn.cells.registry import get_cell, list_cells, register_cell
-from wsrl.rnn.cells.relu import ReLU
-from wsrl.rnn.cells.tanh import Tanh
 
 __all__ = [
     "BELOW",
-    "GRU",
     "HIDDEN",
-    "LSTM",
     "Axis",
     "Cell",
     "CellTensor",
     "Elman",
     "LayerState",
-    "Linear",
     "MatrixCell",
-    "ReLU",
     "Symmetry",
-    "Tanh",
     "Tensors",
     "TorchForm",
     "get_cell",
@@ -42,3 +33,5 @@ __all__ = [
     "project",
     "register_cell",
 ]
+
+import_modules(__name__, __path__)

@@ -6,10 +6,12 @@ import ast
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from wsrl.plugins import Registry
 from wsrl.rnn.cells.base import Cell
+
+_Cell = TypeVar("_Cell", bound=Cell)
 
 LONGEST_NAME = 200
 """Characters of a cell's name with its options."""
@@ -25,8 +27,11 @@ def _name(cls: type[Cell]) -> str:
 CELLS: Registry[type[Cell]] = Registry("cell", "wsrl.cells", Cell, _name)
 """Every cell by its name."""
 
-register_cell = CELLS.register
-"""Register a cell under its ``name``; a decorator. Raises as ``Registry.register``."""
+
+def register_cell(cls: type[_Cell]) -> type[_Cell]:
+    """Register a cell under its ``name``; a decorator. Raises as ``Registry.register``."""
+    return CELLS.register(cls)
+
 
 list_cells = CELLS.names
 """Return the names of all registered cells, other packages' included, in order."""

@@ -80,7 +80,8 @@ def list_trials(settings: BenchmarkSettings, out: Path) -> str:
     """Return the trials of a benchmark with their commands, to read."""
     lines = []
     for planned in plan(settings, out):
-        lines += [planned.trial.name, *(f"  {shown(words)}" for words in planned.commands)]
+        commands = (shown(words, named_modules) for words in planned.commands)
+        lines += [planned.trial.name, *(f"  {command}" for command in commands)]
     return "\n".join(lines)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -106,9 +106,13 @@ def zoo_command(name: str, zoo: BenchmarkZoo, out: Path) -> Words:
     return [*words, "--out", str(zoo_folder(out, name, zoo)), *_options(zoo.options)]
 
 
-def shown(words: Sequence[str]) -> str:
-    """Return a command as one types it beside the repository's ``configs/``."""
-    return shlex.join(["wsrl", *(word.replace(str(CONFIGS), "configs") for word in words)])
+def shown(words: Sequence[str], modules: Iterable[str] = ()) -> str:
+    """Return a command as one types it beside the repository's ``configs/``.
+
+    ``modules`` are those to import.
+    """
+    typed = [word.replace(str(CONFIGS), "configs") for word in words]
+    return shlex.join(["wsrl", *typed, *(w for module in modules for w in ("--import", module))])
 
 
 class _Planner:

@@ -70,7 +70,7 @@ def make_folder(out: Path, trial: Trial) -> Path:
 def _run(commands: Sequence[Words], command: Run) -> str | None:
     """Run the commands; return why one failed."""
     for words in commands:
-        say(f"$ {shown(words)}")
+        say(f"$ {shown(words, named_modules)}")
         try:
             command(words)
         except Exception as error:  # a trial that fails, as by an encoder's bug, ends no other
@@ -90,7 +90,7 @@ def _result(planned: PlannedTrial, folder: Path, error: str | None, seconds: flo
     return Result(
         trial=planned.trial,
         error=error,
-        commands=tuple(shown(words) for words in planned.commands),
+        commands=tuple(shown(words, named_modules) for words in planned.commands),
         metrics=metrics,
         cost=cost,
         curves=_read_curves(logs) if logs.is_dir() else {},

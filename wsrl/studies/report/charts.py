@@ -84,7 +84,7 @@ def dots(ranking: Ranking) -> Iterator[Chart]:
             ]
             pairs = zip(_SPLITS.values(), contests, strict=False)
             legend = ", ".join(f"{symbol} {name_of(contest.split)}" for symbol, contest in pairs)
-            head = head_of(contests[0].metric, "").strip()
+            head = head_of(contests[0].metric, "", contests[0].direction).strip()
             made = figure(head, "", traces, meta={"rows": rows})
             height = 110 + 34 * len(rows)
             yield Chart(f"{work_of(*work)} ({legend})", made, height=height)
@@ -199,7 +199,7 @@ def _trade(ranking: Ranking, contest: Contest, cost: str) -> Chart | None:
             meta={"encoder": ranking.benchmark.index(entry.label)},
         )
         traces.append(trace)
-    made = figure(_UNITS[cost], head_of(contest.metric, contest.split), traces)
+    made = figure(_UNITS[cost], head_of(contest.metric, contest.split, contest.direction), traces)
     made.update_xaxes(type="log")
     title = f"{work_of(contest.zoo, contest.target, contest.mode)}, {name_of(contest.split)}"
     return Chart(title, made)

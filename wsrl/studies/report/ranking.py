@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -9,11 +10,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from wsrl.analysis.comparison import BETTER, estimate, paired_difference, ranks
+from wsrl.analysis.comparison import estimate, paired_difference, ranks
 from wsrl.studies.report.reading import Benchmark
+from wsrl.tasks.targets import TARGETS
 
-_JUDGES = ("total_variation", "mean_squared_error", "exact_match", "angular_error", "mae")
-"""What an encoder is judged by: the first of these that there is."""
+_EMULATION = {
+    "total_variation": -1,
+    "mean_squared_error": -1,
+    "reverse_kl": -1,
+    "clone_difference": -1,
+    "loss": -1,
+}
 
 SIGNIFICANT = 0.05
 """Significance level of the sign-flip test."""
@@ -46,7 +53,24 @@ class Contest(NamedTuple):
     @property
     def direction(self) -> int:
         """1 where more is better, -1 where less is, 0 where neither is."""
-        return BETTER.get(self.metric, 0)
+        return directions().get(self.metric, 0)
+
+
+def directions() -> dict[str, int]:
+    """Return 1 for a metric of which more is better, -1 where less is; others are not ranked."""
+    kinds = (TARGETS.get(name).better for name in TARGETS.names())
+    return _EMULATION | {metric: better for kind in kinds for metric, better in kind.items()}
+
+
+def judges() -> list[str]:
+    """Return what an encoder is judged by: the first of these that there is.
+
+    Of a kind of target it is the first of its metrics. One that other kinds have too comes last.
+    """
+    kinds = [list(TARGETS.get(name).better) for name in TARGETS.names()]
+    shared = Counter(metric for kind in kinds for metric in kind)
+    main = sorted((kind[0] for kind in kinds if kind), key=shared.__getitem__)
+    return ["total_variation", "mean_squared_error", *main]
 
 
 @dataclass(frozen=True)
@@ -78,15 +102,16 @@ class Ranking:
     def contests(self, *work: str) -> list[Contest]:
         """Return the contests of a zoo, target and mode, those that judge first; no losses."""
         own = [c for c in self.found if c[:3] == work and c.metric not in _HIDDEN]
-        order, splits = [*_JUDGES, *BETTER], list(dict.fromkeys(c.split for c in own))
+        order, splits = [*judges(), *directions()], list(dict.fromkeys(c.split for c in own))
         order += sorted({c.metric for c in own} - {*order})
         return sorted(own, key=lambda c: (order.index(c.metric), splits.index(c.split)))
 
     def judging(self, *work: str) -> list[Contest]:
         """Return the contests whose metric an encoder is judged by: one for each split."""
         first: dict[str, Contest] = {}
+        known = judges()
         for contest in self.contests(*work):
-            if contest.metric in _JUDGES:
+            if contest.metric in known:
                 first.setdefault(contest.split, contest)
         return list(first.values())
 
@@ -163,9 +188,8 @@ def _compete(contest: pd.DataFrame, compare_with: str | None) -> list[dict[str, 
     """Return who competes in a contest: means, ranks and differences, as of ``Ranking.table``."""
     entries = [_entry(rows) for _, rows in contest.groupby("label", sort=False)]
     ranked = [e for e in entries if not e["ablation_of"] and (e["values"] or e["failed"])]
-    metric = contest.metric.iloc[0]
-    if metric in BETTER:
-        places = ranks([e.get("mean", np.nan) for e in ranked], metric)
+    if better := directions().get(contest.metric.iloc[0]):
+        places = ranks([e.get("mean", np.nan) for e in ranked], better)
         for entry, place in zip(ranked, places, strict=True):
             entry["rank"] = place
     chosen: dict[Any, float]
@@ -201,7 +225,7 @@ def _verdict(entry: Any) -> str:
     ``better`` or ``worse`` by the sign-flip test, which takes 6 seeds; ``leans`` to one side where
     only the interval does not hold 0.
     """
-    better = BETTER.get(entry.metric)
+    better = directions().get(entry.metric)
     if not better or pd.isna(entry.difference):
         return ""
     certain = entry.p_value <= SIGNIFICANT

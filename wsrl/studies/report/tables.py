@@ -204,7 +204,7 @@ def _caption(contests: Sequence[Contest]) -> str:
 def _table(caption: str, columns: Mapping[Contest, Mapping[str, Value]], corner: str) -> Table:
     names = dict.fromkeys(name for values in columns.values() for name in values)
     rows = {name: [values.get(name, Value()) for values in columns.values()] for name in names}
-    heads = [head_of(contest.metric, contest.split) for contest in columns]
+    heads = [head_of(c.metric, c.split, c.direction) for c in columns]
     return Table(caption, [corner, *heads], rows)
 
 

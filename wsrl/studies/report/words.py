@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from wsrl.analysis.comparison import BETTER
 from wsrl.strict_json import to_json
 from wsrl.terminal import printable
 
@@ -59,13 +58,13 @@ def name_of(name: str) -> str:
     return _NAMES.get(name, name.replace("_", " "))
 
 
-def head_of(metric: str, split: str) -> str:
+def head_of(metric: str, split: str, better: int) -> str:
     """Return the head of a column: the metric, which way is better, and the split.
 
-    >>> head_of("total_variation", "ood")
+    >>> head_of("total_variation", "ood", -1)
     'total variation ↓ OOD'
     """
-    return f"{name_of(metric)}{_ARROWS[BETTER.get(metric, 0)]} {name_of(split)}"
+    return f"{name_of(metric)}{_ARROWS[better]} {name_of(split)}"
 
 
 def work_of(zoo: str, target: str, mode: str) -> str:

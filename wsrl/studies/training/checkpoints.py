@@ -14,6 +14,7 @@ from torch import Tensor
 from wsrl.class_paths import find_class
 from wsrl.data import ZooDataModule
 from wsrl.encoders.registry import ENCODERS
+from wsrl.plugins import UnknownNameError
 from wsrl.recorded import is_plain, read_config
 from wsrl.rnn import RNNSpec
 from wsrl.tasks import PredictionModule, TaskModule
@@ -76,6 +77,8 @@ class CheckpointRecord:
                 content["global_step"],
             )
             return record._checked(named)
+        except UnknownNameError as error:
+            raise ValueError(f"{path}: {error}") from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise ValueError(
