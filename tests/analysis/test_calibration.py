@@ -35,6 +35,8 @@ def test_too_few_promise_nothing() -> None:
     assert conformal_radius([0.1] * 8, 0.9) == math.inf  # 9 * 0.9 > 8
     assert conformal_radius([0.1] * 9, 0.9) == 0.1
     assert conformal_radius([], 0.5) == math.inf
+    with pytest.raises(ValueError, match="coverage must be between 0 and 1, not 0"):
+        conformal_radius([0.1, 0.2], 0)
 
 
 def test_shares_are_those_of_decisions_of_like_confidence() -> None:

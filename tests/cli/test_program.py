@@ -404,6 +404,7 @@ REFUSED = {
     "--model.pretrained RUN/checkpoints/best.ckpt": "choose one of task, performance, step",
     "fit": "--run DIR",
     "fit --run NEW": "arguments are required: ",
+    "fit --run NEW --data.zoo ZOO --model.encoder Spectral": "--model: choose one of Emulation",
     "test": "--ckpt_path",
     f"test --ckpt_path {__file__}": "cannot be read as a checkpoint",
     f"test {FROM} --model.encoder FlattenedWeights": "FlattenedWeights",

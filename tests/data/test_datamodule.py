@@ -87,6 +87,8 @@ def test_every_stage_reads_its_splits(zoo_path: str) -> None:
     assert module.eval_splits("test") == ["validation", "ood", "test"]
     assert ZooDataModule(zoo_path).eval_splits("test") == ["validation", "ood"]
     assert [len(module.val_dataloader()), len(module.test_dataloader())] == [2, 3]
+    with pytest.raises(ValueError, match="unknown stage 'testing'"):
+        module.eval_splits("testing")
     for split in module.eval_splits("predict"):
         assert loaded_rows(module, split) == module.rows(split).tolist()
 

@@ -27,7 +27,12 @@ def conformal_radius(residuals: ArrayLike, coverage: float = 0.9) -> float:
 
     It is the ``ceil((n + 1) * coverage)``-th smallest of the absolute errors ``(n,)`` on what was
     held out; infinite where ``n`` is too small to promise that much.
+
+    Raises:
+        ValueError: for a coverage that is not between 0 and 1.
     """
+    if not 0 < coverage < 1:
+        raise ValueError(f"coverage must be between 0 and 1, not {coverage}")
     ordered = np.sort(np.asarray(residuals, np.float64).ravel())
     rank = math.ceil((len(ordered) + 1) * coverage - 1e-9)
     return float(ordered[rank - 1]) if rank <= len(ordered) else math.inf

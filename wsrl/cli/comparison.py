@@ -22,7 +22,7 @@ def _with_tier(configs: Sequence[Config], words: Sequence[str]) -> Sequence[Conf
     from wsrl.studies.benchmark.settings import find_config
 
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--tier")
+    parser.add_argument("--tier", choices=("smoke", "small", "paper"))
     tier = parser.parse_known_args([*words])[0].tier
     if tier is not None:
         path = find_config(f"benchmark/{tier}.yaml")

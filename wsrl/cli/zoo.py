@@ -160,7 +160,7 @@ def pack(
 ) -> str:
     """Make a zoo of your own RNNs.
 
-    They are nn.LSTM, nn.GRU or nn.RNN (tanh) with one linear readout, all of the same sizes, saved
+    They are nn.LSTM, nn.GRU or nn.RNN with one linear readout, all of the same sizes, saved
     as state dicts. They are run on sequences, and their outputs are stored. Every column of the
     table becomes a target that wsrl fit can learn to predict: numbers a real value, everything else
     a class. Run the same command again to go on after an interruption.

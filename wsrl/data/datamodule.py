@@ -131,12 +131,19 @@ class ZooDataModule(LightningDataModule):
         return suited_options(self.problem.input_kind)
 
     def eval_splits(self, stage: str) -> list[str]:
-        """Name the splits of a stage's evaluation loaders, in their order."""
+        """Name the splits of a stage's evaluation loaders, in their order.
+
+        Raises:
+            ValueError: for a stage that is not Lightning's ``fit``, ``validate``, ``test`` or
+                ``predict``.
+        """
         test = ["test"] if self.hparams["test_fraction"] > 0 else []
         if stage in ("fit", "validate"):
             return ["validation", "ood"]
         if stage == "test":
             return ["validation", "ood", *test]
+        if stage != "predict":
+            raise ValueError(f"unknown stage {stage!r}; choose fit, validate, test or predict")
         if self.hparams["split_by"] == "nothing":
             return ["train"]  # every row once
         return ["train", "validation", "ood", *test]

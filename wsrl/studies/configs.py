@@ -142,6 +142,8 @@ def one_line_errors(
         if names and given:
             kind = key.rpartition(".")[2]
             reason = str(UnknownNameError(kind, given[1], names))
+        elif names and reason.endswith("TaskModule is abstract"):  # options of no model
+            reason = f"choose one of {', '.join(names)}"
         setting = key or next(iter(reason.split("'")[1:2]), "")  # as in: Option 'x' is not accepted
         files = [config.path for config in configs if setting and config.holds(setting)]
         place = f" (in {files[-1]})" if files else ""
