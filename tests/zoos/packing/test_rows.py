@@ -40,7 +40,7 @@ def test_rows_are_matched_by_names_or_paths(
         (["a/m.pt", "b/m.pt"], ["m.pt"], r"several rows: m\.pt"),
         (["e\u0301"], ["e\u0301.pt", "\xe9.pt"], "rows of no model"),  # of which one?
         (["xa.pt"], ["a.pt"], r"rows of no model: xa\.pt"),
-        (["\x1b[31m\n"], ["a.pt"], r"rows of no model: \\x1b\[31m\\n\. models"),
+        (["\x1b[31m\n"], ["a.pt"], r"rows of no model: '\\x1b\[31m\\n'\. models"),
     ],
 )
 def test_what_may_be_of_another_model_is_not_matched(

@@ -15,7 +15,6 @@ from typing import Any
 
 import pandas as pd
 
-from wsrl.terminal import printable
 from wsrl.validation import short
 
 MISSING = frozenset(("", "na", "n/a", "#n/a", "nan", "-nan", "<na>", "null", "none"))
@@ -204,7 +203,8 @@ def decimal_sign(entries: Sequence[str]) -> str:
 def some(names: Sequence[object], count: int = 5) -> str:
     """Return the first of some names of a user's to read: they may be many, long, and any text."""
     more = f" and {len(names) - count} more" if len(names) > count else ""
-    return ", ".join(printable(str(name)[:80]) for name in names[:count]) + more
+    shown = [str(name)[:80] for name in names[:count]]
+    return ", ".join(name if name.isprintable() else ascii(name) for name in shown) + more
 
 
 def _looks_like_a_number(entry: Any) -> bool:
