@@ -35,7 +35,7 @@ def read_torch_file(
     Raises:
         FileNotFoundError: where there is no regular file.
         PermissionError: where it must not be read.
-        ValueError: for a file that is none of PyTorch's, is damaged, unpacks to more than its own
+        ValueError: for a file that PyTorch did not write, is damaged, unpacks to more than its own
             size, holds a tensor of more numbers than are stored for it, or holds anything but
             tensors and plain values.
     """

@@ -126,10 +126,10 @@ def write_folder(
     busy: Callable[[str], None],
     is_there: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Make a folder that is there whole or not at all; one process at a time.
+    """Make a folder, whole or not at all; one process at a time.
 
     Args:
-        target: the folder; what ``write`` leaves under its name must be nothing, or empty.
+        target: the folder; it must not exist, or be empty.
         write: fills a new folder beside it, which then gets its name.
         busy: as of ``locked``.
         is_there: asked when nobody else makes the folder; where it is, nothing is written.

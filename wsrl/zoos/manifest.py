@@ -199,7 +199,8 @@ class Manifest:
             raise ZooError(f"no zoo at {folder}: there is no such folder")
         repair = f". Run: wsrl zoo repair {folder}" if (folder / BACKUP).is_file() else ""
         if not path.is_file():
-            raise ZooError(f"no zoo at {folder}: it holds no {name}{repair}")
+            held = f"no {name}, nor arrays of a published zoo"
+            raise ZooError(f"no zoo at {folder}: it holds {held}{repair}")
         try:
             content = read_with_checksum(path)
             _check_readable(content)

@@ -46,7 +46,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
     Raises:
         OSError: where it cannot be read.
-        ZooError: for a file that is none.
+        ZooError: if it is not a safetensors file.
     """
     with _safetensors(path) as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 not a dict

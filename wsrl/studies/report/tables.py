@@ -89,7 +89,7 @@ def means(contest: Contest, rows: pd.DataFrame) -> dict[str, Value]:
     return {entry.label: _mean(entry, *marks) for entry, *marks in marked}
 
 
-def differences(contest: Contest, rows: pd.DataFrame) -> dict[str, Value]:
+def differences(_: Contest, rows: pd.DataFrame) -> dict[str, Value]:
     """Return differences against the encoder compared with, with verdicts."""
     return {
         entry.label: Value(

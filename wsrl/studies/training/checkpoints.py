@@ -54,7 +54,7 @@ class CheckpointRecord:
 
     @classmethod
     def read(cls, path: Path, named: Collection[str] = frozenset()) -> CheckpointRecord:
-        """Read a checkpoint's settings; a file that is none of wsrl's is a ``ValueError``.
+        """Read a checkpoint's settings; ``ValueError`` for a file that wsrl did not write.
 
         The parser would import, and even call, whatever a setting names: they are checked here.
         Classes that are ``named``, words of the user's command line, may be imported.

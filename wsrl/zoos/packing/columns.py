@@ -214,6 +214,6 @@ def _looks_like_a_number(entry: Any) -> bool:
 
 
 def _called(entry: str) -> int | float | None:
-    """Return the number that a class is called by; text that is none, or no exact one, stays."""
+    """Return the number that names a class; ``None`` for text and for inexact numbers."""
     number = None if _PADDED.fullmatch(entry) else as_number(entry)
     return number if number is not None and -_LIMIT <= number < _LIMIT else None
