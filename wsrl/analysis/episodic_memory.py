@@ -32,6 +32,11 @@ def circuit(interactions: Interactions, memories: Matrix, cell: str = "linear") 
 
     Raises:
         ValueError: for memories of another number, or that depend on each other; for another cell.
+
+    >>> from wsrl.analysis.variable_memory import Interactions
+    >>> task = Interactions.of_task(np.eye(1, 2))  # repeat the number before the last
+    >>> str(circuit(task, np.eye(task.rank)).spec)
+    'linear 1x2, 1 inputs, 1 outputs, no biases'
     """
     rank = interactions.rank
     if memories.ndim != 2 or memories.shape[1] != rank:

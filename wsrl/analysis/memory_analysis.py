@@ -119,6 +119,13 @@ def analyze_memory(
     Raises:
         ValueError: for weights that are not finite, as many tasks as there are not RNNs, tasks of
             different sizes, or inputs and outputs that do not fit them.
+
+    >>> from wsrl.analysis.episodic_memory import circuit
+    >>> from wsrl.analysis.variable_memory import Interactions
+    >>> task = Interactions.of_task(np.eye(1, 2))  # repeat the number before the last
+    >>> (analysis,) = analyze_memory(circuit(task, np.eye(task.rank)), [task])
+    >>> analysis.verdict
+    'trusted'
     """
     settings = settings or MemorySettings()
     known = [

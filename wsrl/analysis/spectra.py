@@ -48,7 +48,11 @@ class SpectralMatch:
 
 
 def lasting_eigenvalues(matrix: Matrix, threshold: float = THRESHOLD) -> Eigenvalues:
-    """Return the eigenvalues of a modulus above the threshold, the largest first."""
+    """Return the eigenvalues of a modulus above the threshold, the largest first.
+
+    >>> lasting_eigenvalues(np.diag([0.5, -1.0, 1.1]), 0.9).real.tolist()
+    [1.1, -1.0]
+    """
     values: Eigenvalues = np.linalg.eigvals(matrix).astype(np.complex128)
     values = values[np.abs(values) > threshold]
     return values[np.argsort(-np.abs(values), kind="stable")]
@@ -58,6 +62,9 @@ def match_spectra(found: Eigenvalues, expected: Eigenvalues) -> SpectralMatch:
     """Match eigenvalues one to one by their angles on the circle, with the least sum of distances.
 
     Of two numbers of eigenvalues that differ, or of none at all, the match has no error.
+
+    >>> match_spectra(np.array([1.1, -1.0]), np.array([-1.0, 1.0])).error
+    0.0
     """
     sizes = len(found), len(expected)
     if sizes[0] != sizes[1] or not sizes[0]:
@@ -111,6 +118,9 @@ def lasting_eigenspace(matrix: Matrix, threshold: float = THRESHOLD) -> Eigenspa
 
     Raises:
         NoBasisError: where no eigenvalue is above it, or the space cannot be told from the rest.
+
+    >>> lasting_eigenspace(np.diag([0.5, -1.0]), 0.9).dynamics.tolist()
+    [[-1.0]]
     """
     moduli = np.sort(np.abs(np.linalg.eigvals(matrix)))
     count = int((moduli > threshold).sum())

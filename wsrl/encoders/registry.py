@@ -19,7 +19,11 @@ ENCODERS: Registry[type[Encoder]] = Registry("encoder", "wsrl.encoders", base=En
 
 
 def register_encoder(cls: type[_Encoder]) -> type[_Encoder]:
-    """Register an encoder under the name of its class; a decorator, as ``Registry.register``."""
+    """Register an encoder under the name of its class; a decorator, as ``Registry.register``.
+
+    >>> "FlattenedWeights" in list_encoders()
+    True
+    """
     return ENCODERS.register(cls)
 
 
@@ -53,6 +57,13 @@ def create_encoder(name: str, spec: RNNSpec, embedding_dim: int = 16, **options:
 
     Raises:
         ValueError: for an unknown name or option, with the choices.
+
+    >>> import torch
+    >>> from wsrl.rnn import RNNWeights
+    >>> spec = RNNSpec("lstm", input_size=3, hidden_size=8, num_layers=2, output_size=3)
+    >>> encoder = create_encoder("LayerwiseStatistics", spec, embedding_dim=4)
+    >>> encoder(RNNWeights(torch.randn(5, spec.num_parameters), spec)).shape
+    torch.Size([5, 4])
     """
     cls = get_encoder(name)
     check_options(cls, options)

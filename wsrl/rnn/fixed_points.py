@@ -86,6 +86,14 @@ def find_fixed_points(
 
     Raises:
         ValueError: for shapes that do not fit the spec, or an unknown method.
+
+    >>> from torch import nn
+    >>> rnn, readout = nn.RNN(1, 1, bias=False), nn.Linear(1, 1, bias=False)
+    >>> _ = nn.init.constant_(rnn.weight_hh_l0, 2.0)  # h = tanh(2 h): zero and two stable points
+    >>> weights = RNNWeights.from_module(rnn, readout)
+    >>> found = find_fixed_points(weights, torch.tensor([[[-1.0], [0.0], [1.0]]]))
+    >>> [round(value, 3) for value in found.states.flatten().tolist()], found.stable.tolist()
+    ([-0.958, 0.0, 0.958], [[True, False, True]])
     """
     if method not in get_args(Method):
         raise ValueError(f"unknown method {method!r}; choose {' or '.join(get_args(Method))}")

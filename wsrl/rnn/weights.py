@@ -52,6 +52,14 @@ class RNNWeights:
 
     Raises:
         ValueError: when ``flat`` is not ``(B, spec.num_parameters)``.
+
+    >>> from torch import nn
+    >>> weights = RNNWeights.from_module(nn.GRU(3, 8), nn.Linear(8, 2))  # one RNN
+    >>> weights.flat.shape, str(weights.spec)
+    (torch.Size([1, 330]), 'gru 1x8, 3 inputs, 2 outputs')
+    >>> two = RNNWeights(torch.cat([weights.flat, weights.flat]), weights.spec)
+    >>> two.tensors()["linear.weight"].shape
+    torch.Size([2, 2, 8])
     """
 
     flat: Tensor

@@ -72,6 +72,13 @@ class EmulationModule(TaskModule):
 
     Raises:
         ValueError: for an unknown loss or output kind, or an option out of range.
+
+    >>> import wsrl
+    >>> spec = wsrl.RNNSpec("lstm", input_size=4, hidden_size=6, num_layers=1, output_size=4)
+    >>> module = EmulationModule("FreeRunningProbing", spec.to_dict(), "categorical")
+    >>> weights = wsrl.RNNWeights(torch.randn(3, spec.num_parameters), spec)
+    >>> module.embed(weights).norm(dim=1).allclose(torch.ones(3))  # of unit norm
+    True
     """
 
     def __init__(

@@ -68,6 +68,15 @@ class PredictionModule(TaskModule):
         ValueError: for an unknown target, mode or loss, or an encoder, a checkpoint and a mode
             that contradict each other.
         FileNotFoundError: when there is no file at ``pretrained``.
+
+    >>> import wsrl
+    >>> spec = wsrl.RNNSpec("lstm", input_size=4, hidden_size=6, num_layers=1, output_size=4)
+    >>> targets = {"performance": {"kind": "real", "parts": 1, "classes": 0}}
+    >>> module = PredictionModule(
+    ...     "performance", targets, spec.to_dict(), "LayerwiseStatistics", mode="scratch"
+    ... )
+    >>> module(torch.randn(3, 16)).shape  # (B, parts, width), of embeddings
+    torch.Size([3, 1, 1])
     """
 
     def __init__(

@@ -68,6 +68,14 @@ def build_zoo(
         ValueError: for a device or a backend that is not here, a part that is not in 1..``n``, what
             does not fit in memory, or a problem that nothing can be trained on.
         KeyboardInterrupt, SystemExit: at a signal to end; the state is saved.
+
+    >>> from tempfile import mkdtemp
+    >>> from wsrl.problems import FormalLanguages
+    >>> problem = FormalLanguages(2, 8, evaluated_strings=20, stored_strings=4)
+    >>> settings = BuildSettings(runs=4, hidden_size=4, snapshots=(0, 20))
+    >>> manifest = build_zoo(mkdtemp(), problem, settings, backend="eager", quiet=True)
+    >>> manifest.build["runs"], len(manifest.shards)  # they were trained together
+    (4, 1)
     """
     get_trainable_problem(problem.name)  # by its name the zoo will be opened
     folder, place = Path(out), _device(device)

@@ -17,6 +17,18 @@ def open_zoo(path: str | Path, include_failed: bool = False) -> Zoo:
 
     Raises:
         ZooError: for a folder that holds no finished, readable zoo.
+
+    >>> from tempfile import mkdtemp
+    >>> from wsrl.problems import FormalLanguages
+    >>> from wsrl.zoos import BuildSettings, build_zoo
+    >>> folder, settings = mkdtemp(), BuildSettings(runs=4, hidden_size=4, snapshots=(0, 20))
+    >>> problem = FormalLanguages(2, 8, evaluated_strings=20, stored_strings=4)
+    >>> _ = build_zoo(folder, problem, settings, backend="eager", quiet=True)
+    >>> zoo = open_zoo(folder)
+    >>> zoo.read("step").tolist()
+    [0, 20, 0, 20, 0, 20, 0, 20]
+    >>> zoo.read("weights").shape == (8, zoo.spec.num_parameters)
+    True
     """
     folder = Path(path)
     return (open_published if is_published(folder) else open_store)(folder, include_failed)

@@ -55,7 +55,7 @@ def pack_zoo(
 ) -> Manifest:
     """Make a zoo of a user's RNNs, or go on with one whose making was interrupted.
 
-    The RNNs are ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` (tanh) with one linear readout, all of one
+    The RNNs are ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` with one linear readout, all of one
     spec. They are run on sequences, and their outputs are stored with them. Every column of the
     table without a meaning of its own becomes a target that can be predicted: numbers a real one,
     everything else a class. A column of which most entries are numbers, but not all, is refused

@@ -42,6 +42,9 @@ class BuildSettings:
         clip_norm: the largest norm of a member's gradient, to which larger ones are scaled.
         unique_sequences: train on distinct sequences with weights where the problem can.
         group_size: members that train together and become one shard.
+
+    >>> BuildSettings(runs=100, cell="gru", hidden_size=16).snapshots[:2]
+    (0, 100)
     """
 
     runs: Size = 1000

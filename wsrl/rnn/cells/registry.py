@@ -29,7 +29,11 @@ CELLS: Registry[type[Cell]] = Registry("cell", "wsrl.cells", Cell, _name)
 
 
 def register_cell(cls: type[_Cell]) -> type[_Cell]:
-    """Register a cell under its ``name``; a decorator. Raises as ``Registry.register``."""
+    """Register a cell under its ``name``; a decorator. Raises as ``Registry.register``.
+
+    >>> "lstm" in list_cells()
+    True
+    """
     return CELLS.register(cls)
 
 
