@@ -132,9 +132,10 @@ def test_options_of_a_cell_are_part_of_its_name() -> None:
     assert spec.cell == "leaky(mean=0.2)"
     assert spec == RNNSpec(**spec.to_dict()) != RNNSpec("leaky", 3, 5, 1, 4)
     assert RNNSpec("leaky(mean=0.5)", 3, 5, 1, 4).cell == "leaky"
+    assert RNNSpec("leaky(mean=1)", 3, 5, 1, 4).cell == "leaky(mean=1.0)"
     for wrong, message in {
         "leaky(tau=1.0)": "has no option 'tau', only mean",
-        "leaky(mean=1)": "mean is of type float, not 1",
+        "leaky(mean=True)": "mean is of type float, not True",
         "leaky(mean=open('x'))": "write a cell's options as in",
         "leaky(": "write a cell's options as in",
         "lstm(mean=1.0)": "lstm has no option 'mean'",

@@ -54,11 +54,14 @@ def get_cell(name: str) -> Cell:
     cls = CELLS.get(word)
     if not bracket:
         return cls()
-    options, known = _options(name), {field.name: type(field.default) for field in fields(cls)}
+    options = dict(_options(name))
+    known = {field.name: type(field.default) for field in fields(cls)}
     for option, value in options.items():
         if option not in known:
             raise ValueError(f"{name}: {word} has no option {option!r}, only {', '.join(known)}")
-        if type(value) is not known[option]:
+        if known[option] is float and type(value) is int:
+            options[option] = float(value)
+        elif type(value) is not known[option]:
             raise ValueError(f"{name}: {option} is of type {known[option].__name__}, not {value!r}")
     return cls(**options)
 
