@@ -77,7 +77,7 @@ def _end_with_the_launcher() -> None:
 
 
 def busy_cores() -> int:
-    """Return how many other threads are running on this machine; 0 where nobody tells."""
+    """Return how many other threads are running on this machine; 0 if unknown."""
     counts = []
     with contextlib.suppress(OSError, ValueError, IndexError):
         for _ in range(5):

@@ -33,7 +33,7 @@ _TOO_LARGE = re.compile(
 
 @dataclass(frozen=True)
 class Failure:
-    """How a command ends by an exception: what is wrong, and the exit status."""
+    """The message and the exit status of a command that ends by an exception."""
 
     reason: str
     status: int
@@ -115,7 +115,7 @@ def _is_lack_of_memory(error: BaseException) -> bool:
 
 
 def _first_line(error: BaseException) -> str:
-    """Return the line that says what is wrong: the last one of another process's traceback."""
+    """Return the message: the last line of another process's traceback."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
     return _cut(lines[-1 if any("Traceback (" in line for line in lines) else 0], _SHORT)
 

@@ -8,7 +8,7 @@ MINUTE = 60.0
 
 
 class Minutes:
-    """Tells when a minute has passed since it said so last."""
+    """A clock that says once a minute that a minute has passed."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()

@@ -105,7 +105,7 @@ class Registry(Generic[Part]):
 
     @contextmanager
     def restored(self) -> Iterator[None]:
-        """Forget at the end what was registered within, and look for other packages' anew."""
+        """Restore the registry at the end of the block; entry points are read again."""
         self._load()
         before, self._loaded = dict(self._parts), False
         try:

@@ -10,7 +10,7 @@ CGROUPS = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
-"""Where the system tells the limit of a container."""
+"""Files in which Linux states a container's memory limit."""
 
 
 def check_fits(what: str, needed: float, advice: str) -> None:
@@ -30,7 +30,7 @@ def check_fits(what: str, needed: float, advice: str) -> None:
 
 
 def machine_memory() -> int | None:
-    """Return the bytes of memory of this machine or container, if the system tells."""
+    """Return the bytes of memory of this machine or container, or ``None`` if unknown."""
     sizes = []
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))

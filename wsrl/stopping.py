@@ -39,7 +39,7 @@ class StopRequests:
         return self
 
     def install(self) -> None:
-        """Catch the signals again, after somebody else has put handlers in the place of these."""
+        """Install the handlers again after other code has replaced them."""
         for number in self._before:
             signal.signal(number, self._note)
 

@@ -104,7 +104,7 @@ def _check_size(tensor: Tensor) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Say in one line what is wrong, without PyTorch's advice to unpickle after all."""
+    """Return the error as one line, without PyTorch's advice to unpickle."""
     if found := re.search(r"WeightsUnpickler error: (.{,200}?)(\. |\n|$)", str(error)):
         return found[1]
     if isinstance(error, UnpicklingError):

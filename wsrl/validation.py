@@ -32,7 +32,7 @@ _TEXTS: Mapping[str, str] = {
     "greater_than": "must be above {gt}",
     "less_than": "must be below {lt}",
 }
-"""What is said of an error of pydantic's, by its type; of others in pydantic's own words."""
+"""Messages for errors of pydantic, by type; others keep pydantic's own message."""
 
 _WITHOUT_VALUE = {"missing", "unexpected_keyword_argument"}
 
@@ -67,7 +67,7 @@ def checked(cls: type[_Class]) -> type[_Class]:
 
 
 def from_json(cls: type[_Class], content: Mapping[str, Any]) -> _Class:
-    """Make a ``checked`` class of what was read from a JSON file, or raise ``ValueError``."""
+    """Make a ``checked`` class from the content of a JSON file, or raise ``ValueError``."""
     try:
         return cast(_Class, _adapter(cast(Hashable, cls)).validate_json(json.dumps(content)))
     except ValidationError as error:

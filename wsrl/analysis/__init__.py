@@ -1,1 +1,1 @@
-"""Pure functions on weights, embeddings and what is made of them; figures."""
+"""Pure functions on weights, trajectories and embeddings; figures."""

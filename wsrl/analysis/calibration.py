@@ -84,5 +84,5 @@ class Placement:
 
     @property
     def extreme(self) -> bool:
-        """Whether the value is out of the ordinary; what is no number is, too."""
+        """Whether the value is beyond the bound; a value that is not finite is."""
         return not self.value <= self.bound

@@ -18,7 +18,7 @@ Matrix: TypeAlias = NDArray[np.float64]
 Eigenvalues: TypeAlias = NDArray[np.complex128]
 
 THRESHOLD = 0.9
-"""Modulus above which an eigenvalue is taken to last, where nothing else is said."""
+"""Modulus above which an eigenvalue counts as lasting, by default."""
 
 
 class NoBasisError(ValueError):

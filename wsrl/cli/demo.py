@@ -76,7 +76,7 @@ def _run(name: str, *options: str, **where: Path) -> None:
 
 
 def _summarize(folder: Path) -> None:
-    """Print what was learned beside what knows nothing of the weights: a constant, or chance."""
+    """Print the results beside those of a constant embedding, or chance."""
     from wsrl.strict_json import read_json
     from wsrl.studies.tables import print_table
 

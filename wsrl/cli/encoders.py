@@ -1,4 +1,4 @@
-"""``wsrl encoders``: what encoders there are, or what was measured of some."""
+"""``wsrl encoders``: the registered encoders, or measured properties of some."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _list(json: bool) -> str | None:
 
 
 def _print(properties: EncoderProperties) -> None:
-    """Print what is told apart, and the cost."""
+    """Print which RNNs are told apart, and the cost."""
     from wsrl.studies.tables import print_table
 
     cells = []

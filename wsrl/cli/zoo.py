@@ -219,7 +219,7 @@ def info(zoo: str, *, json: bool = False) -> str:
 
 @command("zoo repair", how=Options("wsrl.zoos:build_zoo", _GIVEN), goes_on=True)
 def repair(zoo: str, *, how: dict[str, Any] | None = None) -> str:
-    """Keep what is whole of a damaged zoo, and train the rest again.
+    """Repair a damaged zoo: keep its sound shards, and train the others again.
 
     Only a zoo that was built here can be trained again.
 

@@ -1,4 +1,4 @@
-"""What a step reads: RNNs, sequences, their outputs on these, and what is known of each."""
+"""A batch: RNNs, sequences, outputs on these, and labels."""
 
 from __future__ import annotations
 

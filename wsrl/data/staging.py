@@ -98,7 +98,7 @@ def _is_copy(zoo: Zoo, folder: Path) -> bool:
 
 
 def _copy(zoo: Zoo, place: Path, folder: Path) -> None:
-    """Copy a zoo into a new folder, and remove what is in the place that it will get."""
+    """Copy a zoo into a new folder, and remove an earlier copy from its place."""
     if os.path.lexists(place):
         old = folder / "old"
         place.rename(old)  # at once: nobody opens half of it

@@ -153,11 +153,11 @@ class Problem(Recorded, ABC):
         return None
 
     def input_names(self) -> tuple[str, ...]:
-        """Return what the entries of an input stand for, as tokens; empty where nobody says."""
+        """Return the names of the entries of an input, as tokens; empty by default."""
         return ()
 
     def output_names(self) -> tuple[str, ...]:
-        """Return what the entries of an output stand for; empty where nobody says."""
+        """Return the names of the entries of an output; empty by default."""
         return ()
 
     def task_entries(self) -> tuple[str, ...]:

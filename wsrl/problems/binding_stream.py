@@ -1,4 +1,4 @@
-"""The training data of variable binding: random inputs, what is to follow, a curriculum."""
+"""The training data of variable binding: random inputs, their targets, a curriculum."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class BindingStream(TrainingStream):
         self._draws = TrainingDraws(draws, members, seed, _BLOCK, device)
 
     def batch(self, step: int) -> BindingBatch:
-        """Return the vectors of one step with what is to follow them."""
+        """Return the vectors of one step and their targets."""
         inputs = (2 * self._draws.at(step) - 1).float()
         horizons = self._horizons[self._level]
         targets = self._continuations.of(inputs, int(horizons.max()))

@@ -44,7 +44,7 @@ def draw_each(
     purpose: Purpose,
     *key: int,
 ) -> Tensor:
-    """Return what is drawn for each member out of its own stream, ``(P, ...)``."""
+    """Return draws for each member from its own stream, ``(P, ...)``."""
     drawn = [draw(stream(seed, purpose, member, *key)) for member in members]
     return torch.from_numpy(np.stack(drawn))
 

@@ -18,7 +18,7 @@ _SHARED_BYTES = 1 << 26
 
 
 class OpenCellError(ValueError):
-    """A state dict that is of one of several cells, and it was not said of which."""
+    """A state dict fits several cells, and none was named."""
 
 
 def read_state_dict(state: Mapping[str, Tensor], cell: str | None = None) -> RNNWeights:

@@ -186,7 +186,7 @@ def check_yaml(text: str) -> None:
 
 
 def _in_short(error: yaml.YAMLError) -> str:
-    """Say in one line what is wrong, and where."""
+    """Return the error as one line with its place in the file."""
     problem, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)
     if problem is None:
         return " ".join(str(error).split())

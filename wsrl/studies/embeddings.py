@@ -1,4 +1,4 @@
-"""Files of embeddings, as tables: one row an RNN, with what is known of it."""
+"""Files of embeddings as tables: a row for each RNN, with its properties."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def write_embeddings(
 def _labels(
     tensors: Mapping[str, Tensor], splits: Sequence[str], zoo: Zoo, target: str | None
 ) -> pd.DataFrame:
-    """Return what is known and predicted of every RNN."""
+    """Return the properties and predictions of every RNN."""
     rows = tensors["row"]
     known = {name: tensors[name].numpy() for name in _AS_THEY_ARE}
     known["split"] = np.array([splits[index] for index in tensors["split"].tolist()])

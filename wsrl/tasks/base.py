@@ -72,7 +72,7 @@ class TaskModule(LightningModule, ABC):
         """The logged name by which the best checkpoint is chosen; smaller is better."""
 
     def remarks(self, stage: str) -> list[Remark]:
-        """Return what is to be said of the data, set up for a stage, before any work."""
+        """Return remarks on the data of a stage, before training or evaluation begins."""
         return []
 
     def make_metrics(self) -> dict[str, Metric]:

@@ -167,7 +167,7 @@ class EmulationModule(TaskModule):
         return {name: mean() for name in (*losses, *(f"shuffled_{n}" for n in losses), *clones)}
 
     def remarks(self, stage: str) -> list[Remark]:
-        """Say which splits are too small for what is measured with others' embeddings."""
+        """Return remarks on splits that are too small for the ``shuffled_...`` metrics."""
         data, losses = self.evaluation_data, EMULATION_METRICS[self.output_kind]
         return remarks_on_shuffling(data, data.eval_splits(stage), losses)
 

@@ -42,13 +42,13 @@ class EvaluatedProblem(Protocol):
         """Score ``B`` models on their tasks ``(B, K)``, each with its generator: ``(B,)``."""
 
     def input_names(self) -> tuple[str, ...]:
-        """Return what the entries of an input stand for; empty where nobody says."""
+        """Return the names of the entries of an input; empty if unknown."""
 
     def output_names(self) -> tuple[str, ...]:
-        """Return what the entries of an output stand for; empty where nobody says."""
+        """Return the names of the entries of an output; empty if unknown."""
 
     def task_entries(self) -> tuple[str, ...]:
-        """Return the names of a task's entries; empty where there are none."""
+        """Return the names of a task's entries; empty if unknown."""
 
     def prepare(self) -> None:
         """Make sure that what ``clone_scores`` needs is there."""
@@ -140,7 +140,7 @@ def score_clones(
 
 
 class Remark(NamedTuple):
-    """A line on the data, and the logged names, ``split/metric``, of what is not defined."""
+    """A remark on the data, and the metrics (``split/metric``) that are undefined for it."""
 
     text: str
     undefined: tuple[str, ...] = ()

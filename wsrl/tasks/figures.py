@@ -87,7 +87,7 @@ class _Figures(Callback):
     on_test_batch_end = on_validation_batch_end
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw what was tested."""
+        """Draw the figures of a test."""
         self._draw(trainer, pl_module, "test")
 
     def _draw(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
@@ -137,7 +137,7 @@ class EmulationFigures(_Figures):
     """
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw what was validated."""
+        """Draw the figures of a validation."""
         self._draw(trainer, pl_module, "validate")
 
     def _select(self, outputs: Any, batch: ZooBatch) -> dict[str, Tensor]:

@@ -176,7 +176,7 @@ class PredictionModule(TaskModule):
         self.pretrained = checkpoint["wsrl"]["pretrained"]
 
     def on_fit_start(self) -> None:
-        """Refuse to freeze or fine-tune what was never trained; a checkpoint is loaded by now."""
+        """Refuse to freeze or fine-tune an untrained encoder; a checkpoint is loaded by now."""
         if self.mode not in FRESH and self.pretrained is None:
             raise ValueError(
                 f"mode {self.mode!r} needs `pretrained`, the checkpoint of an EmulationModule; "
@@ -255,7 +255,7 @@ def _find_encoder(
     mode: str,
     spec: RNNSpec,
 ) -> Encoder:
-    """Build or load the encoder, and check that what was given agrees."""
+    """Build or load the encoder, and check that the arguments agree."""
     if mode in FRESH and pretrained is not None:
         raise ValueError(
             f"mode {mode!r} starts from random weights, but pretrained={pretrained!r} was given; "

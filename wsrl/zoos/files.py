@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and what tells whether they changed."""
+"""Files that are written whole or not at all, and their checksums."""
 
 from __future__ import annotations
 

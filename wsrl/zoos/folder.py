@@ -20,7 +20,7 @@ Part: TypeAlias = tuple[int, int]
 """``(i, n)``: the ``i``-th of ``n`` shares of the shards, from 1."""
 
 _NOTES = {"read_from"}
-"""What says how a zoo was made, not what it is: the same RNNs read otherwise are the same zoo."""
+"""What says how files were read; zoos that differ in this alone are the same."""
 
 _BUILD, _MANIFEST = "build.lock", "manifest.lock"
 _OF_BEGINNERS = re.compile(rf"{re.escape(MANIFEST)}\.[0-9a-f]{{8}}\.partial|[\w-]+\.lock")

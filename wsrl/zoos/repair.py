@@ -1,4 +1,4 @@
-"""Keep what is whole of a damaged zoo, so that only the rest is made again."""
+"""Repair a damaged zoo: keep its sound shards, so that only the others are trained again."""
 
 from __future__ import annotations
 

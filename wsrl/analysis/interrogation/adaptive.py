@@ -13,7 +13,7 @@ DEEPEST = 400
 
 
 class OutOfBudget(Exception):
-    """The search has used up what it may."""
+    """The search has used up its budget."""
 
 
 class AdaptiveSearch:

@@ -59,7 +59,7 @@ class SeparatingSearch:
         self._failed: dict[int, int] = {}
 
     def greedy(self) -> list[int]:
-        """Take what must be taken, then what tells most of the pairs left apart, step by step."""
+        """Take the necessary queries, then always the one that separates most of the pairs left."""
         chosen, left = list(self._forced), self._rest
         while left:
             gains = [(self._masks[query] & left).bit_count() for query in self._queries]
@@ -114,7 +114,7 @@ class SeparatingSearch:
         return next(size for size, reach in enumerate(reaches) if reach >= count)
 
     def _bound_by_pairs(self) -> int:
-        """Return a number of pairs in the rest of which no query tells two apart."""
+        """Return a number of remaining pairs of which no query separates two."""
         count, left = 0, self._rest
         while left:
             rarest = left & -left

@@ -252,7 +252,7 @@ def _activated(x, ACTIVATION: tl.constexpr):
 
 @triton.jit
 def _activated_backward(h, d_h, ACTIVATION: tl.constexpr):
-    """Return the gradient of the sum from that of what was made of it."""
+    """Return the gradient of an activation's input from that of its output."""
     if ACTIVATION == "tanh":
         d_h *= 1 - h * h
     if ACTIVATION == "relu":

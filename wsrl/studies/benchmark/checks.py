@@ -81,7 +81,7 @@ def _linked(folder: Path, name: str, zoo: BenchmarkZoo, out: Path, read: Read) -
 
 @contextmanager
 def _named(what: str) -> Iterator[None]:
-    """Say what is meant by an error."""
+    """Return a message for an error."""
     try:
         with one_line_errors((), {"model.encoder": list_encoders()}):
             yield

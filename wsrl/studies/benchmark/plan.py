@@ -1,4 +1,4 @@
-"""The trials of a benchmark: what is run in each, and what must be there before."""
+"""The trials of a benchmark: the commands of each, and the trials that it needs."""
 
 from __future__ import annotations
 

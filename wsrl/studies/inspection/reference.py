@@ -224,7 +224,7 @@ def _stored(data: ZooDataModule, rows: Tensor, count: int) -> tuple[Tensor, Tens
 
 
 def _identity(zoo: Zoo) -> str:
-    """Return what tells a zoo from others, wherever it lies."""
+    """Return an identifier of a zoo that does not depend on its path."""
     files = [] if zoo.manifest.shards else sorted(zoo.path.glob("*.npy"))
     changed = {file.name: [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
     return checksum_of({"manifest": asdict(zoo.manifest), "files": changed})

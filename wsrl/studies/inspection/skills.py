@@ -12,7 +12,7 @@ from wsrl.rnn import PreparedPopulation, RNNSpec, RNNWeights, State
 from wsrl.studies.inspection.records import Skill
 
 ENOUGH = 0.15
-"""How much of what is left above chance an RNN must score to perform a task."""
+"""Share of the range between chance and 1 by which an RNN must exceed chance to perform a task."""
 
 MOST = 256
 """Tasks that are tried; of a zoo with more, those that the embedding suggests."""

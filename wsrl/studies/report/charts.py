@@ -47,7 +47,7 @@ def figure(x: str, y: str, traces: Sequence[Any] = (), **layout: Any) -> go.Figu
 
 
 def points(x: Any, y: Any, told: Sequence[str], **more: Any) -> go.Scatter:
-    """Return points, and what is told of each when one points at it."""
+    """Return points and their hover texts."""
     hover = "%{customdata}<extra></extra>"
     options = {"mode": "markers", "customdata": list(told), "hovertemplate": hover} | more
     return go.Scatter(x=x, y=y, **options)

@@ -1,4 +1,4 @@
-"""The report of a benchmark, made from what is stored of it: an HTML page, Markdown and CSV.
+"""The report of a benchmark, made from its stored results: an HTML page, Markdown and CSV.
 
 The page needs nothing beside it.
 """

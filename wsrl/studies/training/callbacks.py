@@ -100,7 +100,7 @@ class DataRemarks(Callback):
     """Says before any work which metrics are not defined on these data, and why."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Print what the task has to say; refuse callbacks that go by what is not defined."""
+        """Print remarks on the data; refuse callbacks that monitor an undefined metric."""
         if not isinstance(pl_module, TaskModule) or stage == "predict":
             return
         remarks = pl_module.remarks(stage)

@@ -64,11 +64,11 @@ class Run:
         return {"model", "data"} <= self.settings().keys() and not self.checkpoint("last").is_file()
 
     def settings(self) -> dict[str, Any]:
-        """Return the top level of the resolved settings; nothing where there are none."""
+        """Return the top level of the resolved settings; empty if there are none."""
         return read_config(str(self.config)) if self.config.exists() else {}
 
     def remove_leftovers(self) -> None:
-        """Delete what commands that were killed left half written; what is being written stays."""
+        """Delete partial files of killed commands; files of living processes stay."""
         check_inside(self.folder, self.checkpoints.name)
         for folder in (self.folder, self.checkpoints):
             remove_leftovers(folder)

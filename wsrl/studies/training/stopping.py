@@ -160,7 +160,7 @@ class LastCheckpoint(Checkpoint):
                 self._end(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save what was measured."""
+        """Save after a validation."""
         if not trainer.sanity_checking and self._between_steps:
             self._save(trainer)
 

@@ -33,7 +33,7 @@ class TrainingStateCheck(Callback):
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Keep what is to be loaded."""
+        """Keep the state that is to be loaded."""
         self._checkpoint = checkpoint
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -132,7 +132,7 @@ def check_optimizer_state(optimizer: Optimizer, saved: Any, began: bool) -> None
 def _after_one_step(
     optimizer: Optimizer, groups: Sequence[Mapping[str, Any]]
 ) -> dict[int, dict[str, Any]] | None:
-    """Return the states that one step makes in a copy, or ``None`` where that tells nothing."""
+    """Return the states that one step makes in a copy, or ``None`` for unknown optimisers."""
     classes = [c for c in type(optimizer).__mro__ if f"{c.__module__}.".startswith("torch.optim.")]
     # What LBFGS keeps changes its kind, SparseAdam takes no dense gradients; of others' optimisers
     # nothing is known.

@@ -93,7 +93,7 @@ def make_labels(
 def _read_property(
     column: Column, kinds: Mapping[str, Collection[str]]
 ) -> tuple[Tensor, dict[str, Any]]:
-    """Return a property's values ``(n,)``, and what ``PackedRNNs`` is told of it."""
+    """Return a property's values ``(n,)``, and its description for ``PackedRNNs``."""
     chosen = [kind for kind, names in kinds.items() if column.name in names]
     if len(chosen) > 1:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""A user's table of what is known of every model: read, tidied, and matched to the models."""
+"""A user's table of models: read it, clean it, and match its rows to the models."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def check_known(option: str, given: Collection[str], known: Collection[str]) -> 
 
 
 def _is_empty(column: Column, named: Collection[str], say: Callable[[str], object]) -> bool:
-    """Say whether a column tells nothing: it holds no value, or is an index without a name."""
+    """Whether a column is useless: it has no value, or is an index without a name."""
     name, entries = column.name, column.entries
     if not entries or name in named:
         return False
@@ -188,7 +188,7 @@ def _read_text(
 
 
 def _read_parquet(content: bytes, models: int) -> list[Column]:
-    """Read a Parquet file; what it unpacks to is known from its metadata alone."""
+    """Read a Parquet file; its unpacked size is checked by its metadata before."""
     file = import_module("pyarrow.parquet").ParquetFile(io.BytesIO(content))
     metadata = file.metadata
     if metadata.num_rows > models + ROWS_TO_NAME:

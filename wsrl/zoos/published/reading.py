@@ -224,7 +224,7 @@ def _make_problem(
     large: Mapping[str, DiskTensor],
     given: Mapping[str, Any],
 ) -> Problem:
-    """Make the problem of a published zoo, as its columns and what is given say."""
+    """Make the problem of a published zoo from its columns and the given options."""
     try:
         settings = kind.settings(labels, large["sequences"].shape, given)
         problem = create_problem(kind.problem, settings)
