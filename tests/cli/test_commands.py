@@ -29,7 +29,7 @@ def test_every_option_is_described_and_every_description_is_of_an_option(name: s
     ("module", "words", "shown"),
     [
         ("wsrl", "--help", ["fit Train a model", "zoo Zoos: folders", "--import"]),
-        ("wsrl.cli", "zoo --help", ["build Train a zoo", "Keep what is whole of a damaged zoo"]),
+        ("wsrl.cli", "zoo --help", ["build Train a zoo", "Repair a damaged zoo"]),
         ("wsrl", "zoo pack --help", ["usage: wsrl zoo pack", "columns that are angles"]),
         ("wsrl.cli", "inspect --help", ["of the intervals (type: float, default: 0.9)"]),
         ("wsrl", "interrogate --help", ["--rows", "a whole number from 0"]),
