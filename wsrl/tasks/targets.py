@@ -18,6 +18,7 @@ from torch.nn import functional
 from torchmetrics import MeanAbsoluteError, Metric
 
 from wsrl.plugins import Registry
+from wsrl.tasks.circle import circle_distance, on_circle, to_degrees
 from wsrl.tasks.metrics import MeanOf, SplitScore, kendall_tau, r2
 
 CLASS_LOSSES = ("binary_cross_entropy", "cross_entropy")
@@ -265,33 +266,6 @@ class Angle(TargetKind):
     def metrics(self) -> dict[str, Metric]:
         """Return ``angular_error``, the mean absolute error the short way round."""
         return _on_circle_too(self.period)
-
-
-def on_circle(degrees: Tensor) -> Tensor:
-    """Return angles ``(...)`` as points of the unit circle, ``(..., 2)``."""
-    radians = degrees.deg2rad()
-    return torch.stack([radians.cos(), radians.sin()], -1)
-
-
-def to_degrees(points: Tensor) -> Tensor:
-    """Return the angles of points ``(..., 2)``, in [0, 360) degrees: ``(...)``.
-
-    >>> to_degrees(torch.tensor([[0.0, 2.0], [-1.0, 0.0]])).tolist()
-    [90.0, 180.0]
-    """
-    angles = torch.atan2(points[..., 1], points[..., 0]).rad2deg() % 360
-    return torch.where(angles == 360, 0, angles)  # just below 0 rounds up to 360
-
-
-def circle_distance(one: Tensor, other: Tensor, period: float | None) -> Tensor:
-    """Return absolute differences, the short way round where numbers are on a circle.
-
-    >>> circle_distance(torch.tensor([10.0]), torch.tensor([350.0]), 360.0).tolist()
-    [20.0]
-    """
-    if period is None:
-        return (one - other).abs()
-    return ((one - other + period / 2) % period - period / 2).abs()
 
 
 def _on_circle_too(period: float | None) -> dict[str, Metric]:

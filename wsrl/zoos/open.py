@@ -20,10 +20,12 @@ def open_zoo(path: str | Path, include_failed: bool = False) -> Zoo:
 
     >>> from tempfile import mkdtemp
     >>> from wsrl.problems import FormalLanguages
-    >>> from wsrl.zoos import BuildSettings, build_zoo
+    >>> from wsrl.zoos import BuildSettings, build_zoo, verify_zoo
     >>> folder, settings = mkdtemp(), BuildSettings(runs=4, hidden_size=4, snapshots=(0, 20))
     >>> problem = FormalLanguages(2, 8, evaluated_strings=20, stored_strings=4)
     >>> _ = build_zoo(folder, problem, settings, backend="eager", quiet=True)
+    >>> verify_zoo(folder).snapshots
+    8
     >>> zoo = open_zoo(folder)
     >>> zoo.read("step").tolist()
     [0, 20, 0, 20, 0, 20, 0, 20]

@@ -35,16 +35,6 @@ def verify_zoo(path: str | Path, sequences: int | None = None) -> Report:
     Raises:
         ZooError: naming what is wrong.
         ValueError: for a number of sequences below 1.
-
-    >>> from tempfile import mkdtemp
-    >>> from wsrl.problems import FormalLanguages
-    >>> from wsrl.zoos import BuildSettings, build_zoo
-    >>> folder, settings = mkdtemp(), BuildSettings(runs=4, hidden_size=4, snapshots=(0, 20))
-    >>> problem = FormalLanguages(2, 8, evaluated_strings=20, stored_strings=4)
-    >>> _ = build_zoo(folder, problem, settings, backend="eager", quiet=True)
-    >>> report = verify_zoo(folder)
-    >>> report.snapshots, report.sequences
-    (8, 4)
     """
     if sequences is not None and sequences < 1:
         raise ValueError(f"sequences must be at least 1, not {sequences}")
