@@ -64,7 +64,7 @@ def difference_tables(ranking: Ranking) -> Iterator[Table]:
         contests = ranking.lead(zoo)
         if any(ranking.entries(contest).difference.notna().any() for contest in contests):
             caption = f"{_caption(contests)}: less that of {ranking.benchmark.compare_with}"
-            yield table(caption, ranking, contests, lambda _, rows: differences(rows))
+            yield table(caption, ranking, contests, differences)
 
 
 def table(
@@ -89,7 +89,7 @@ def means(contest: Contest, rows: pd.DataFrame) -> dict[str, Value]:
     return {entry.label: _mean(entry, *marks) for entry, *marks in marked}
 
 
-def differences(rows: pd.DataFrame) -> dict[str, Value]:
+def differences(_: Contest, rows: pd.DataFrame) -> dict[str, Value]:
     """Return differences against the encoder compared with, with verdicts."""
     return {
         entry.label: Value(
