@@ -215,7 +215,7 @@ def test_comparisons_are_planned(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(benchmarks) == 4
     assert report[0] == "report"  # run in tests/studies/report
     for words in benchmarks:
-        assert main([*words, "--list"]) == 0, words
+        assert main([*words, "--plan", "json"]) == 0, words
     planned = capsys.readouterr().out
     assert "mnist/TensorNorms/seed12/angle-finetune" in planned
     assert "--model.encoder my_encoder.TensorNorms" in planned

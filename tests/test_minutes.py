@@ -28,6 +28,6 @@ def test_a_build_and_a_fit_say_how_far_they_are(
 ) -> None:
     monkeypatch.setattr(minutes, "MINUTE", seconds)
     assert main([*BUILD, "--out", str(tmp_path / "zoo")]) == 0
-    assert ("100% built: 2/2 members" in capsys.readouterr().out) == said
+    assert ("shards: 1/1, 100%" in capsys.readouterr().out) == said
     assert main([*FIT, "--data.zoo", str(zoo_path), "--run", str(tmp_path / "run")]) == 0
     assert ("note: step 2 of 2, epoch 0, loss " in capsys.readouterr().err) == said

@@ -50,6 +50,16 @@ def visible_gpus() -> list[str]:
     return given if given and count else [str(number) for number in range(count)]
 
 
+def usable_cores() -> int:
+    """Return how many cores this process may use, by its affinity and by SLURM's word."""
+    counts = [os.cpu_count() or 1]
+    if hasattr(os, "sched_getaffinity"):
+        counts.append(len(os.sched_getaffinity(0)))
+    if (given := os.environ.get("SLURM_CPUS_PER_TASK", "")).isdigit():
+        counts.append(max(1, int(given)))
+    return min(counts)
+
+
 def check_devices(option: str, devices: object) -> None:
     """Refuse a number of processes that no machine could start.
 

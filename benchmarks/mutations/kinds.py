@@ -103,7 +103,7 @@ COMMANDS = (
     Command("baseline pca --data.zoo zoo --target step --run new", "zoo", "new"),
     Command("report bench", "bench", "bench"),
     Command("benchmark --config benchmark.yaml --out bench", "bench benchmark.yaml", "bench"),
-    Command("benchmark --config benchmark.yaml --out new --list", "benchmark.yaml zoo", "new"),
+    Command("benchmark --config benchmark.yaml --out new --plan json", "benchmark.yaml zoo", "new"),
 )
 
 

@@ -45,7 +45,8 @@ def benchmark(
     settings: BenchmarkSettings,
     tier: Literal["smoke", "small", "paper"] | None = None,
     workers: Count | None = None,
-    list: bool = False,
+    cluster: str | None = None,
+    plan: Literal["table", "json"] | None = None,
 ) -> int | str:
     """Compare encoders: train, test and predict with all of them, and report.
 
@@ -60,8 +61,12 @@ def benchmark(
         out: folder for all it makes
         settings: what is compared
         tier: smoke (minutes), small (hours on 2 cores) or paper (the published sizes)
-        workers: trials that run at once (default: one a GPU, or a core)
-        list: print the trials and their commands, and run none
+        workers: trials that run at once (default: one a GPU, or a core); of a cluster that is
+            started here, its workers
+        cluster: have a Dask cluster run the trials: the address of its scheduler, the file in which
+            that wrote its address, or a YAML file that says which cluster to start
+        plan: print the trials, what they need, which are done and the hours of the others, and run
+            none (json: with their commands)
 
     Returns:
         The exit status: 1 where a trial failed.
@@ -69,13 +74,13 @@ def benchmark(
     check_training()
     from wsrl.encoders import list_encoders
     from wsrl.stopping import StopRequests
-    from wsrl.studies.benchmark.benchmark import list_trials, run_benchmark
+    from wsrl.studies.benchmark.benchmark import run_benchmark, show_plan
 
     list_encoders()  # loads other packages' encoders, so that they are found by name
-    if list:
-        return list_trials(settings, Path(out))
+    if plan is not None:
+        return show_plan(settings, Path(out), plan)
     with StopRequests(at_once=True) as stop:
-        failed = run_benchmark(settings, Path(out), read, run, workers, stop)
+        failed = run_benchmark(settings, Path(out), read, run, workers, cluster, stop)
     return 1 if failed else 0
 
 

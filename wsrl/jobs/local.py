@@ -2,57 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import pickle
 import queue
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
+
+from wsrl.jobs.report import Listener, listener, listening
+from wsrl.jobs.run import ProcessDiedError, ProcessToldError
 
 STOPPING_SECONDS = 25.0
 """How long processes that were told to end may take to save; clusters kill after thirty."""
 
 _REPORT_SECONDS = 0.5
-_Result = TypeVar("_Result")
-_listeners: list[Callable[[Any], None]] = []
-
-
-def report(value: Any) -> None:
-    """Report the progress of the running job, in plain values, to who listens."""
-    if _listeners:
-        _listeners[-1](value)
-
-
-@contextmanager
-def listening(listener: Callable[[Any], None]) -> Iterator[None]:
-    """Have a function called with what jobs report while the body runs.
-
-    >>> with listening(print):
-    ...     report("step 3")
-    step 3
-    """
-    _listeners.append(listener)
-    try:
-        yield
-    finally:
-        _listeners.remove(listener)
-
-
-class ProcessDiedError(RuntimeError):
-    """The process of a job ended without a result."""
+_TOLD = {code for n in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT) for code in (-n, 128 + n)}
 
 
 class LocalPool(Executor):
     """Runs every job in a process of its own; one that dies takes no other with it.
 
     Leaving the context tells running jobs to end by SIGTERM, waits until they have saved their
-    work, and kills those that take more than ``STOPPING_SECONDS``.
+    work, and kills those that take more than ``STOPPING_SECONDS``. Where this process is killed,
+    the jobs' processes do so by themselves.
 
     Args:
         workers: jobs that run at once.
@@ -60,6 +41,7 @@ class LocalPool(Executor):
         threads: PyTorch's threads in every process; by default as many as it takes by itself.
         preload: modules that the process from which the others are forked imports once. Python has
             one such process for each of its own, so only the first pool's modules count.
+        hear: called with what jobs report; by default who listens is.
     """
 
     def __init__(
@@ -68,28 +50,34 @@ class LocalPool(Executor):
         devices: Sequence[str] = (),
         threads: int | None = None,
         preload: Sequence[str] = (),
+        hear: Listener | None = None,
     ) -> None:
         self.workers = workers
-        self._threads = threads
+        self._threads, self._hear = threads, hear
         self._places: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         for place in range(workers):
             self._places.put(devices[place % len(devices)] if devices else None)
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["wsrl.jobs.preload", *preload])
-        self._waiting = ThreadPoolExecutor(workers)
         self._processes: set[ForkServerProcess] = set()
         self._closed = False
         self._starting = threading.Lock()  # no process starts unseen while the pool is shut down
 
-    def submit(
-        self, function: Callable[..., _Result], /, *args: Any, **kwargs: Any
-    ) -> Future[_Result]:
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run a job; a process that ends without a result is a ``ProcessDiedError``."""
-        return self._waiting.submit(self._run, function, args, kwargs)
+        future: Future[Any] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(self._run(function, args, kwargs))
+            except Exception as error:
+                future.set_exception(error)
+
+        threading.Thread(target=run, daemon=True).start()  # no thread keeps this process alive
+        return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Tell running jobs to end, and wait until they have."""
-        self._waiting.shutdown(wait=False, cancel_futures=True)
         end = time.monotonic() + STOPPING_SECONDS
         with self._starting:
             self._closed = True
@@ -113,7 +101,7 @@ class LocalPool(Executor):
             )
             with self._starting:
                 if self._closed:
-                    raise ProcessDiedError("the pool was shut down before it began")
+                    raise ProcessToldError("the pool was shut down before it began")
                 process.start()
                 self._processes.add(process)
             send.close()
@@ -128,14 +116,23 @@ class LocalPool(Executor):
     def _result(self, process: ForkServerProcess, receive: Connection) -> Any:
         try:
             while (message := receive.recv())[0] == "report":
-                report(message[1])
+                (self._hear or listener())(message[1])
         except (EOFError, OSError):
             process.join()
-            raise ProcessDiedError(f"its process {_how_it_ended(process.exitcode)}") from None
+            kind = ProcessToldError if process.exitcode in _TOLD else ProcessDiedError
+            raise kind(f"its process {_how_it_ended(process.exitcode)}") from None
         _, result, error = message
         if error is not None:
             raise error
         return result
+
+
+def run_pickled(folder: Path, path: Sequence[str], content: bytes) -> Any:
+    """Run what a command on another machine has pickled, in its folder and with its modules."""
+    os.chdir(folder)
+    sys.path += [place for place in path if place not in sys.path]
+    function, args, kwargs = pickle.loads(content)
+    return function(*args, **kwargs)
 
 
 def _work(
@@ -167,7 +164,7 @@ def _work(
         send.send(("end", None, RuntimeError(str(failure or error))))
 
 
-def _reporter(send: Connection) -> Callable[[Any], None]:
+def _reporter(send: Connection) -> Listener:
     """Return what sends the reports of a job, a few times a second at most."""
     last = 0.0
 
@@ -175,16 +172,19 @@ def _reporter(send: Connection) -> Callable[[Any], None]:
         nonlocal last
         if time.monotonic() - last > _REPORT_SECONDS:
             last = time.monotonic()
-            send.send(("report", value))
+            with contextlib.suppress(OSError):  # the command has died: this process will be told
+                send.send(("report", value))
 
     return send_report
 
 
 def _end_with_the_command() -> None:
-    """End this process when the command dies; the one that forks the others would live on."""
+    """Tell this process to end when the command dies; what forks the others would let it live."""
     command = multiprocessing.parent_process()
     if command is not None:
         command.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(STOPPING_SECONDS)
         os.kill(os.getpid(), signal.SIGKILL)
 
 

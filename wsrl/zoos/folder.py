@@ -43,8 +43,8 @@ def check_folder(folder: Path) -> None:
 
 
 @contextmanager
-def locked_zoo(folder: Path, part: Part | None = None) -> Iterator[None]:
-    """Have a zoo's folder, or one share of its shards, for one command.
+def locked_zoo(folder: Path, part: Part | None = None) -> Iterator[Path]:
+    """Have a zoo's folder, or one share of its shards, for one command; yield the lock file.
 
     What killed processes were writing is removed. A finished zoo that this process cannot write is
     not locked.
@@ -58,7 +58,7 @@ def locked_zoo(folder: Path, part: Part | None = None) -> Iterator[None]:
         raise ZooError(f"{holder} is working on {folder}: wait for it or stop it")
 
     if not os.access(folder, os.W_OK) and Manifest.read(folder).complete:
-        yield
+        yield folder / MANIFEST
         return
     own = _BUILD if part is None else f"part-{part[0]}-of-{part[1]}.lock"
     with locked(folder / own, refuse):
@@ -69,7 +69,7 @@ def locked_zoo(folder: Path, part: Part | None = None) -> Iterator[None]:
                     held.enter_context(locked(path, refuse))
         for where in (folder, folder / SHARDS, folder / PROGRESS):
             remove_leftovers(where)
-        yield
+        yield folder / own
 
 
 @contextmanager

@@ -15,12 +15,12 @@ from wsrl.problems.columns import Column
 from wsrl.problems.packed import PackedRNNs
 from wsrl.resources import check_fits
 from wsrl.rnn import RNNWeights, run_population
+from wsrl.zoos.making import make_shards, write_columns
 from wsrl.zoos.manifest import Manifest
 from wsrl.zoos.packing.inputs import Given, Inputs, make_inputs
 from wsrl.zoos.packing.labels import Labels, make_labels
 from wsrl.zoos.packing.models import Model, Models, find_models, survey_models
 from wsrl.zoos.packing.table import Table
-from wsrl.zoos.shards import write_zoo
 from wsrl.zoos.soundness import failed_runs
 from wsrl.zoos.tensors import digest
 
@@ -174,12 +174,12 @@ def pack_zoo(
         source=source,
         failed=failed_runs(finite, columns),
     )
-    return write_zoo(
-        out,
-        manifest,
-        len(parts),
-        lambda shard: _columns(found, labels, sequences, parts[shard]),
-    )
+    sizes = [len(part) for part in parts]
+
+    def read(shard: int) -> dict[str, Tensor]:
+        return _columns(found, labels, sequences, parts[shard])
+
+    return make_shards(Path(out), manifest, sizes, write_columns, (read,), quiet=True)
 
 
 def _columns(models: Models, labels: Labels, inputs: Inputs, rows: range) -> dict[str, Tensor]:

@@ -11,16 +11,15 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, field, replace
 from pathlib import Path
 
 from torch import Tensor
 
-from wsrl.stopping import StopRequests
 from wsrl.validation import checked, from_json
 from wsrl.zoos.files import checksum
-from wsrl.zoos.folder import Part, alone, locked_zoo, open_or_create
+from wsrl.zoos.folder import Part, alone
 from wsrl.zoos.manifest import (
     BACKUP,
     PROGRESS,
@@ -142,26 +141,6 @@ def again(folder: Path) -> str:
 
 def _names(folder: Path) -> list[str]:
     return os.listdir(folder / PROGRESS) if (folder / PROGRESS).is_dir() else []
-
-
-def write_zoo(
-    out: str | Path,
-    manifest: Manifest,
-    shards: int,
-    columns: Callable[[int], Mapping[str, Tensor]],
-) -> Manifest:
-    """Write a zoo that comes from elsewhere, or go on with one whose writing was interrupted.
-
-    A zoo is unfinished until its last shard is there, and is recognised as such. ``columns``
-    returns those of shard ``n``, ``(rows, *shape)`` each.
-    """
-    folder = Path(out)
-    open_or_create(folder, manifest)
-    with StopRequests() as stop, locked_zoo(folder):
-        for index in missing_shards(folder, shards):
-            stop.raise_if_any()
-            write_finished(folder, index, columns(index))
-        return complete(folder, shards)
 
 
 def missing_shards(folder: Path, shards: int, part: Part | None = None) -> list[int]:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from statistics import mean
+from typing import Literal
+
+import pandas as pd
 
 from wsrl._process import named_modules
-from wsrl.jobs import Job, LocalPool, ProcessDiedError, locked, run_jobs
-from wsrl.resources import visible_gpus
+from wsrl.jobs import Engine, Job, ProcessDiedError, locked, open_engine, run_jobs
+from wsrl.resources import usable_cores, visible_gpus
 from wsrl.stopping import StopRequests
+from wsrl.strict_json import to_json
 from wsrl.studies.benchmark.checks import check_grid
 from wsrl.studies.benchmark.plan import PlannedTrial, Read, Run, plan, shown
 from wsrl.studies.benchmark.record import record_grid
 from wsrl.studies.benchmark.results import RESULT, TRIALS, Result, read_result, write_result
 from wsrl.studies.benchmark.settings import BenchmarkSettings
-from wsrl.studies.benchmark.work import LOG, run_trial
+from wsrl.studies.benchmark.work import LOG, check_place, run_trial
 from wsrl.studies.report.writing import write_report
 from wsrl.terminal import complain, say
 
@@ -35,6 +36,7 @@ def run_benchmark(
     read: Read,
     run: Run,
     workers: int | None = None,
+    cluster: str | None = None,
     stop: StopRequests | None = None,
 ) -> dict[str, str]:
     """Run the trials of a benchmark that are not done, and write its report.
@@ -45,6 +47,7 @@ def run_benchmark(
         read: reads a command of a trial.
         run: runs one.
         workers: trials that run at once; by default one for each GPU, else for each core.
+        cluster: what runs the trials instead of this machine, as of ``build_zoo``.
         stop: notes the signals to this process.
 
     Returns:
@@ -58,16 +61,18 @@ def run_benchmark(
     """
     stop = StopRequests() if stop is None else stop
     trials, devices = plan(settings, out), visible_gpus()
-    workers = (len(devices) or _cores()) if workers is None else workers
+    workers = (len(devices) or usable_cores()) if workers is None else workers
     done = finished(out, trials)
     left = [planned for planned in trials if planned.trial.name not in done]
     check_grid(settings, left, out, read)
     record_grid(out, settings, trials)
     with locked(out / _LOCK, partial(_refuse, out)):
-        say(f"{out}: {len(trials)} trials, {len(done)} of them done, {workers} at a time")
-        threads = max(1, _cores() // workers)
-        stop.at_once = False
-        failed = run_grid(out, trials, workers, devices, threads, run, stop)
+        where = f"{workers} at a time" if cluster is None else f"on {cluster}"
+        say(f"{out}: {len(trials)} trials, {len(done)} of them done, {where}")
+        preload = (*_PRELOADED, run.__module__)
+        with open_engine(workers, cluster, out / _LOCK, devices, preload, here=False) as engine:
+            stop.at_once = False  # from now on trials save their work
+            failed = run_grid(out, trials, engine, run, stop)
         say(write_report(out, out))
     total = sum(result.wall_seconds for result in finished(out, trials).values())
     say(f"{len(trials) - len(failed)} of {len(trials)} trials are done; {_time(total)} in all")
@@ -76,13 +81,39 @@ def run_benchmark(
     return failed
 
 
-def list_trials(settings: BenchmarkSettings, out: Path) -> str:
-    """Return the trials of a benchmark with their commands, to read."""
-    lines = []
-    for planned in plan(settings, out):
-        commands = (shown(words, named_modules) for words in planned.commands)
-        lines += [planned.trial.name, *(f"  {command}" for command in commands)]
-    return "\n".join(lines)
+def show_plan(settings: BenchmarkSettings, out: Path, form: Literal["table", "json"]) -> str:
+    """Return what a benchmark would run, to read or as JSON.
+
+    Of each trial these are its kind, what it needs, whether it is done, the hours it took or will
+    take if it does as those of its kind have (``None`` where none is done), and its commands.
+    """
+    trials = plan(settings, out)
+    taken = {name: result.wall_seconds / 3600 for name, result in finished(out, trials).items()}
+    by_kind: dict[str, list[float]] = {}
+    for planned in trials:
+        if planned.trial.name in taken:
+            by_kind.setdefault(planned.trial.kind, []).append(taken[planned.trial.name])
+    usual = {kind: sum(hours) / len(hours) for kind, hours in by_kind.items()}
+    rows = [
+        {
+            "trial": planned.trial.name,
+            "kind": planned.trial.kind,
+            "needs": planned.needs,
+            "done": planned.trial.name in taken,
+            "hours": taken.get(planned.trial.name, usual.get(planned.trial.kind)),
+            "commands": [shown(words, named_modules) for words in planned.commands],
+        }
+        for planned in trials
+    ]
+    if form == "json":
+        return to_json(rows, indent=1)
+    table = pd.DataFrame(rows).drop(columns="commands").astype({"hours": float})
+    left = table["hours"][~table["done"]]
+    total = f"{left.sum():.2f} hours one after the other" if left.notna().all() else "hours unknown"
+    table["needs"] = table["needs"].map(", ".join)
+    table["done"] = table["done"].map({True: "yes", False: "no"})
+    text: str = table.to_string(index=False, na_rep="?", float_format="{:.2f}".format)
+    return f"{text}\n{len(left)} of {len(table)} trials are to be run: {total}"
 
 
 def finished(out: Path, trials: Iterable[PlannedTrial]) -> dict[str, Result]:
@@ -97,71 +128,43 @@ def finished(out: Path, trials: Iterable[PlannedTrial]) -> dict[str, Result]:
 
 
 def run_grid(
-    out: Path,
-    trials: Sequence[PlannedTrial],
-    workers: int,
-    devices: Sequence[str],
-    threads: int,
-    command: Run,
-    stop: StopRequests,
+    out: Path, trials: Sequence[PlannedTrial], engine: Engine, command: Run, stop: StopRequests
 ) -> dict[str, str]:
     """Run trials until all are done, failed, or left out since they need one that failed.
 
-    A trial that failed is tried again by the next command. Returned is why, by name. ``devices``
-    are the numbers of the GPUs to deal out, none for CPUs; ``threads`` those of every worker.
+    A trial that failed is tried again by the next command. Returned is why, by name.
     """
-    kinds = {planned.trial.name: planned.trial.kind for planned in trials}
-    seconds = {name: result.wall_seconds for name, result in finished(out, trials).items()}
-    left = {planned.trial.name: planned for planned in trials if planned.trial.name not in seconds}
+    named = {planned.trial.name: planned for planned in trials}
     failed: dict[str, str] = {}
 
     def ended(name: str, result: Result | None, error: Exception | None) -> None:
-        if result is not None:
-            seconds[name] = result.wall_seconds
-            how = f"done in {_time(result.wall_seconds)}"
-        else:
-            failed[name] = str(error)
-            if isinstance(error, ProcessDiedError):
-                folder = out / TRIALS / name
-                failed[name] += f"; see {folder / LOG}"
-                write_result(folder, Result(left[name].trial, error=failed[name]))
-            how = f"FAILED: {failed[name]}"
-        through = len(seconds) + len(failed)
-        open_ones = [kinds[name] for name in kinds.keys() - seconds.keys() - failed.keys()]
-        rest = time_left(open_ones, [(kinds[name], taken) for name, taken in seconds.items()])
-        soon = f"; {_time(rest / workers)} left" if rest else ""
-        say(f"[{through:{len(str(len(kinds)))}}/{len(kinds)}] {name}: {how}{soon}")
+        if error is None:
+            took = read_result(out / TRIALS / name / RESULT).wall_seconds
+            say(f"{name}: done in {_time(took)}")
+            return
+        failed[name] = str(error)
+        if isinstance(error, ProcessDiedError):
+            folder = out / TRIALS / name
+            failed[name] += f"; see {folder / LOG}"
+            write_result(folder, Result(named[name].trial, error=failed[name]))
+        say(f"{name}: FAILED: {failed[name]}")
 
-    jobs = [
-        Job(name, run_trial, (planned, out, command, tuple(named_modules)), planned.needs)
-        for name, planned in left.items()
-    ]
-    with LocalPool(workers, devices, threads, (*_PRELOADED, command.__module__)) as pool:
-        run_jobs(jobs, pool, stop.raise_if_any, ended, _TRIES)
+    jobs = []
+    for name, planned in named.items():
+        done = check_place(out, planned.trial) / RESULT
+        arguments = (planned, out, command, tuple(named_modules))
+        jobs.append(Job(name, run_trial, arguments, planned.needs, done, planned.trial.kind))
+    run_jobs(jobs, engine, stop.raise_if_any, ended, _TRIES, quiet=False)
     return failed
-
-
-def time_left(left: Iterable[str], taken: Sequence[tuple[str, float]]) -> float:
-    """Return the seconds that trials of these kinds take, if they do as those of a kind have.
-
-    >>> time_left(["zoo", "zoo"], [("zoo", 2.0), ("zoo", 4.0), ("baseline", 1.0)])
-    6.0
-    """
-    total = 0.0
-    for kind, count in Counter(left).items():
-        alike = [seconds for other, seconds in taken if other == kind]
-        total += count * mean(alike or [seconds for _, seconds in taken] or [0.0])
-    return total
 
 
 def _refuse(out: Path, holder: str) -> None:
     raise ValueError(f"{holder} runs the benchmark in {out}: wait for it or stop it")
 
 
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
 def _time(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
-
-
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,7 +1,8 @@
 """A benchmark's folder as files, which anybody may have written; what they say is checked.
 
 A folder holds ``benchmark.json`` (settings, trials, and how these are made), ``zoos/``, and under
-``cells/`` a folder for each trial, named by the trial, with its ``cell.json``. A training trial's
+``cells/`` a folder for each trial, named by the trial, with ``cell.json`` or, of one that failed,
+``failure.json``. A training trial's
 folder is that of a run as ``wsrl fit`` writes it, with ``test.json``, ``test.safetensors`` and, of
 emulations, ``embeddings.safetensors`` in it.
 """
@@ -25,8 +26,8 @@ from wsrl.zoos.files import write_atomically
 RECORD = "benchmark.json"
 """The file with a benchmark's settings and the trials that it has."""
 
-RESULT = "cell.json"
-"""The file that says how a trial ended."""
+RESULT, FAILURE = "cell.json", "failure.json"
+"""The file of a trial that is done, and that of one that failed."""
 
 TRIALS = "cells"
 """The folder of all trials."""
@@ -180,14 +181,16 @@ class Record:
 
 
 def write_result(folder: Path, result: Result) -> None:
-    """Write a trial's result into its folder, whole or not at all."""
+    """Write a trial's result into its folder, whole or not at all, in place of an earlier one."""
     named = asdict(result)
     content = to_json({"cell": named.pop("trial"), **named}, indent=1) + "\n"
-    write_atomically(folder / RESULT, content.encode())
+    name, other = (RESULT, FAILURE) if result.error is None else (FAILURE, RESULT)
+    write_atomically(folder / name, content.encode())
+    (folder / other).unlink(missing_ok=True)
 
 
 def read_result(path: Path) -> Result:
-    """Read a ``cell.json``.
+    """Read a ``cell.json`` or ``failure.json``.
 
     Raises:
         ValueError: naming the file, where it is no such file.
@@ -207,7 +210,8 @@ def read_results(folder: Path) -> list[Result]:
     Raises:
         ValueError: where one of the files is damaged.
     """
-    return [read_result(path) for path in sorted((folder / TRIALS).rglob(RESULT))]
+    found = [*(folder / TRIALS).rglob(RESULT), *(folder / TRIALS).rglob(FAILURE)]
+    return [read_result(path) for path in sorted(found)]
 
 
 def read_record(folder: Path) -> Record:

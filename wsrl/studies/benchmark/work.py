@@ -20,7 +20,15 @@ from wsrl.failures import describe
 from wsrl.safe_files import check_inside
 from wsrl.strict_json import numbers, read_json
 from wsrl.studies.benchmark.plan import PlannedTrial, Run, Words, shown
-from wsrl.studies.benchmark.results import RESULT, TRIALS, Cost, Result, Trial, write_result
+from wsrl.studies.benchmark.results import (
+    FAILURE,
+    RESULT,
+    TRIALS,
+    Cost,
+    Result,
+    Trial,
+    write_result,
+)
 from wsrl.terminal import complain, guarded, say
 from wsrl.zoos.files import remove_leftovers
 
@@ -31,7 +39,7 @@ _FRAMES = 30  # of a traceback, the innermost ones
 _POINTS = 100  # of a curve, at most
 
 
-def run_trial(planned: PlannedTrial, out: Path, command: Run, modules: Sequence[str]) -> Result:
+def run_trial(planned: PlannedTrial, out: Path, command: Run, modules: Sequence[str]) -> None:
     """Run a trial in this process, which is its own, and note how it ended.
 
     ``modules`` are those that the command line names.
@@ -50,20 +58,21 @@ def run_trial(planned: PlannedTrial, out: Path, command: Run, modules: Sequence[
     write_result(folder, result)
     if error is not None:
         raise RuntimeError(error)
-    return result
+
+
+def check_place(out: Path, trial: Trial) -> Path:
+    """Return a trial's folder; refuse a link in it that leads out of the benchmark's."""
+    name = f"{TRIALS}/{trial.name}"
+    check_inside(out, *(f"{name}/{file}" for file in (LOG, RESULT, FAILURE)))
+    return out / name
 
 
 def make_folder(out: Path, trial: Trial) -> Path:
-    """Return a trial's folder, without what was left by the last time, when it failed.
-
-    A link that leads out of the benchmark's folder is refused.
-    """
-    name = f"{TRIALS}/{trial.name}"
-    check_inside(out, *(f"{name}/{file}" for file in (LOG, RESULT)))
-    folder = out / name
+    """Return a trial's folder, without what was left by the last time, when it failed."""
+    folder = check_place(out, trial)
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
-    (folder / RESULT).unlink(missing_ok=True)
+    (folder / FAILURE).unlink(missing_ok=True)
     return folder
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.progress import Progress
 from torch import Tensor
 
 from wsrl.zoos.files import checksum
 from wsrl.zoos.folder import write_folder
+from wsrl.zoos.making import make_shards, write_columns
 from wsrl.zoos.manifest import Manifest, ZooError
 from wsrl.zoos.open import open_zoo
 from wsrl.zoos.published.kinds import EVALUATED_IMAGES, EVALUATED_STRINGS, KINDS, LARGE, Kind
@@ -27,7 +27,6 @@ from wsrl.zoos.published.reading import (
     is_published,
     open_published,
 )
-from wsrl.zoos.shards import write_zoo
 from wsrl.zoos.store import Zoo
 
 _CHUNK = 64  # rows written at once
@@ -69,22 +68,19 @@ def import_published(
     sums = {f"sha256 of {name}": checksum(zoo.path / f"{name}.npy") for name in names}
     source = zoo.manifest.source | {"rows_per_shard": rows_per_shard} | sums
     shards = torch.arange(len(zoo)).split(rows_per_shard)
-    with Progress(disable=quiet) as progress:
-        bar = progress.add_task("shards", total=len(shards))
 
-        def columns(index: int) -> dict[str, Tensor]:
-            progress.update(bar, completed=index)
-            return {name: zoo.read(name, shards[index]) for name in zoo.columns}
+    def columns(index: int) -> dict[str, Tensor]:
+        return {name: zoo.read(name, shards[index]) for name in zoo.columns}
 
-        try:
-            found = write_zoo(out, replace(zoo.manifest, source=source), len(shards), columns)
-        except OSError as error:
-            raise ZooError(
-                f"the import of {path} stopped, {out} is unfinished ({error}): see to it (a full "
-                "disk?) and run the same command again to go on"
-            ) from error
-        progress.update(bar, completed=len(shards))
-    return found
+    sizes = [len(rows) for rows in shards]
+    try:
+        manifest = replace(zoo.manifest, source=source)
+        return make_shards(Path(out), manifest, sizes, write_columns, (columns,), quiet=quiet)
+    except OSError as error:
+        raise ZooError(
+            f"the import of {path} stopped, {out} is unfinished ({error}): see to it (a full "
+            "disk?) and run the same command again to go on"
+        ) from error
 
 
 def export_published(path: str | Path, out: str | Path) -> list[str]:
