@@ -57,7 +57,7 @@ class Job:
         start = [sys.executable, "-m", "wsrl.cli"]
         if self.zoo is None:
             words = f"zoo build {BUILD} --device cpu --checkpoint_seconds 0.3 --out {folder}"
-            return [*start, *words.split(), "--devices", str(self.processes)]
+            return [*start, *words.split(), "--workers", str(self.processes)]
         words = f"fit {FIT} --data.zoo {self.zoo} --run {folder} --ckpt_path auto"
         words += f" --checkpoint_minutes 0.01 --trainer.devices {self.processes}"
         return [

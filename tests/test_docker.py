@@ -110,7 +110,7 @@ def test_the_command_understands_the_job(script: Path, tmp_path: Path) -> None:
         assert words[-2:] == ["--part", "5/8"]
         assert "#SBATCH --array=1-" in script.read_text()  # as --part counts
     else:
-        assert not {"--part", "--devices", "--nodes"} & {*words}
+        assert not {"--part", "--workers", "--nodes"} & {*words}
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)

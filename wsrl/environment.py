@@ -92,9 +92,10 @@ class Place:
 
 def find_place(
     device: str,
-    devices: int | None = None,
+    workers: int | None = None,
     nodes: int | None = None,
     part: tuple[int, int] | None = None,
+    cluster: str | None = None,
 ) -> Place:
     """Return the share of a zoo that this process builds; arguments as of ``wsrl zoo build``.
 
@@ -106,26 +107,30 @@ def find_place(
     """
     check_numbers()
     launched = _launched()
-    workers, nodes_here = 1 if devices is None else devices, 1 if nodes is None else nodes
-    if workers < 1 or nodes_here < 1:
-        raise ValueError(f"devices and nodes must be at least 1, not {workers} and {nodes_here}")
-    if (launched or workers > 1) and device not in ("auto", "cpu", "cuda"):
+    count, nodes_here = 1 if workers is None else workers, 1 if nodes is None else nodes
+    if count < 1 or nodes_here < 1:
+        raise ValueError(f"workers and nodes must be at least 1, not {count} and {nodes_here}")
+    if (launched or count > 1 or cluster) and device not in ("auto", "cpu", "cuda"):
         raise ValueError(
             f"--device {device} is one device, and several processes need one each: expected auto, "
             "cpu or cuda"
         )
-    if sum((bool(launched), part is not None, nodes_here > 1)) > 1 or (launched and devices):
-        by = f"{launched[0]} starts the processes and" if launched else "--nodes and --part each"
-        raise ValueError(f"{by} shares out the work: leave --part, --devices or --nodes out")
-    check_devices("--devices", workers)
+    shared_out = (bool(launched), part is not None, nodes_here > 1, cluster is not None)
+    if sum(shared_out) > 1 or (launched and workers):
+        by = f"{launched[0]} starts the processes and" if launched else "each of them"
+        raise ValueError(
+            f"{by} shares out the work: leave --part, --nodes, --cluster or --workers out"
+        )
     if launched:
         _, rank, local_rank, processes = launched
         return Place(_own_device(device, local_rank), 1, (rank + 1, processes))
-    if device == "cuda" and workers > (found := _cuda_devices()):
-        raise ValueError(f"--devices {workers} on cuda, but there are {found} here")
+    if cluster is None:
+        check_devices("--workers", count)
+        if device == "cuda" and count > (found := _cuda_devices()):
+            raise ValueError(f"--workers {count} on cuda, but there are {found} here")
     if nodes_here > 1:
         part = (int(os.environ.get("NODE_RANK", "0")) + 1, nodes_here)
-    return Place(device, workers, part)
+    return Place(device, count, part)
 
 
 def _launched() -> tuple[str, int, int, int] | None:

@@ -382,7 +382,7 @@ REFUSED = {
     f"{BUILD} nope": "unknown problem 'nope'; choose one of formal_languages",
     f"{BUILD} formal_languages --runs x": "runs",
     f"{BUILD} formal_languages --cell nope": "unknown cell 'nope'; choose one of gru, ",
-    f"{BUILD} formal_languages --devices 100000": "--devices is 100000: this machine",
+    f"{BUILD} formal_languages --workers 100000": "--workers is 100000: this machine",
     f"{BUILD} tiled_images --weight_decay 0.7": "weight_decay",  # drawn
     f"{BUILD} tiled_images --source mnist": "cannot read the MNIST images at",
     f"{FIT} --model.encoder Nope": "unknown encoder 'Nope'; choose one of ConstantEmbedding, ",

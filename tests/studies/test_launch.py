@@ -41,7 +41,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_stopped_in_two_processes_it_goes_on_under_torchrun(whole: Path, tmp_path: Path) -> None:
     zoo = tmp_path / "zoo"
-    words = command(zoo, "--devices", "2", "--checkpoint_seconds", "0")
+    words = command(zoo, "--workers", "2", "--checkpoint_seconds", "0")
     build = [sys.executable, "-m", "wsrl.cli", *words]
     with subprocess.Popen(build, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         until(lambda: names(zoo, "*.safetensors") != [])  # a group has begun
@@ -68,25 +68,27 @@ def test_each_process_of_srun_has_a_share(monkeypatch: pytest.MonkeyPatch) -> No
         shares.append(find_place("cpu"))
     assert shares == [Place("cpu", 1, (rank + 1, 5)) for rank in range(5)]
     with pytest.raises(ValueError, match="srun starts the processes"):
-        find_place("cpu", devices=2)
+        find_place("cpu", workers=2)
 
 
 def test_each_node_has_a_share(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NODE_RANK", "2")
-    assert find_place("cpu", devices=4, nodes=3) == Place("cpu", 4, (3, 3))
+    assert find_place("cpu", workers=4, nodes=3) == Place("cpu", 4, (3, 3))
     assert find_place("cpu") == Place("cpu", 1, None)
     assert find_place("cpu", part=(1, 4)) == Place("cpu", 1, (1, 4))
     with pytest.raises(ValueError, match="leave --part"):
         find_place("cpu", nodes=3, part=(1, 4))
+    with pytest.raises(ValueError, match="--cluster"):
+        find_place("cpu", part=(1, 4), cluster="tls://host:8786")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--devices", "2", "--device", "cuda:1"], "expected auto, cpu or cuda"),
-        (["--devices", "0"], "devices and nodes must be at least 1"),
-        (["--nodes", "-1"], "devices and nodes must be at least 1"),
-        (["--devices", "64", "--device", "cuda"], "--devices 64 on cuda, but there are"),
+        (["--workers", "2", "--device", "cuda:1"], "expected auto, cpu or cuda"),
+        (["--workers", "0"], "workers and nodes must be at least 1"),
+        (["--nodes", "-1"], "workers and nodes must be at least 1"),
+        (["--workers", "64", "--device", "cuda"], "--workers 64 on cuda, but there are"),
         (["--part", "3/2"], "expected i/n with i from 1 to n"),
     ],
 )

@@ -35,14 +35,14 @@ def _find_problem(configs: Sequence[Config], words: Sequence[str]) -> type[Train
     return get_trainable_problem(name)
 
 
-_GIVEN = frozenset(("out", "problem", "settings", "part", "workers"))  # to ``build_zoo``
+_GIVEN = frozenset(("out", "problem", "settings", "part"))  # to ``build_zoo``
 
 
 @command(
     "zoo build",
     problem=Options(_find_problem),
     settings=Options("wsrl.zoos:BuildSettings"),
-    how=Options("wsrl.zoos:build_zoo", _GIVEN | {"device"}),
+    how=Options("wsrl.zoos:build_zoo", _GIVEN | {"device", "workers"}),
     configs=lambda configs, words: configs,
     goes_on=True,
 )
@@ -53,7 +53,7 @@ def build(
     settings: BuildSettings,
     how: dict[str, Any] | None = None,
     device: str = "auto",
-    devices: int | None = None,
+    workers: int | None = None,
     nodes: int | None = None,
     part: str | None = None,
 ) -> str:
@@ -68,7 +68,8 @@ def build(
         settings: how
         how: other arguments of build_zoo, by name
         device: auto (GPUs where there are any), cpu, cuda, or for one process any torch device
-        devices: processes on this machine, each with a device of its own (default: 1)
+        workers: processes on this machine, or of a cluster that is started; each with a GPU of its
+            own where there are GPUs (default: 1)
         nodes: machines; start the command on each of them, with its number from 0 in NODE_RANK
             (default: 1)
         part: i/n: train only the i-th of n shares of the zoo, as in a job array; the last part
@@ -80,8 +81,10 @@ def build(
 
     if problem.draws_weight_decay and settings.weight_decay != type(settings).weight_decay:
         raise ValueError(f"{problem.name} draws every member's weight_decay: leave it out")
-    place = find_place(device, devices, nodes, None if part is None else _share(part))
-    manifest = build_zoo(out, problem, settings, **(how or {}), **vars(place))
+    how = how or {}
+    share = None if part is None else _share(part)
+    place = find_place(device, workers, nodes, share, how.get("cluster"))
+    manifest = build_zoo(out, problem, settings, **how, **vars(place))
     if place.part is not None and not manifest.complete:
         which, parts = place.part
         left = whats_left(out, len(shard_members(settings)), parts)
