@@ -7,16 +7,20 @@ import contextlib
 import functools
 import inspect
 import multiprocessing
+import os
 import pickle
+import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import CancelledError, Executor, Future
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
+from types import FrameType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,13 +28,14 @@ import yaml
 
 from wsrl.jobs.local import LocalPool, run_pickled
 from wsrl.jobs.report import listener
-from wsrl.jobs.run import EngineError
+from wsrl.jobs.run import EngineError, ProcessDiedError
 from wsrl.resources import usable_cores
 from wsrl.terminal import note
 
 try:
     import dask
-    from distributed import Client, Worker, WorkerPlugin, get_worker
+    from distributed import Client, KilledWorker, Worker, WorkerPlugin, get_worker
+    from distributed.core import Status
     from distributed.deploy.cluster import Cluster as DaskCluster
 except ImportError as missing:
     raise EngineError(
@@ -39,6 +44,7 @@ except ImportError as missing:
 
 _CONNECT_SECONDS, _DISK_SECONDS, _LOOK_SECONDS = 20, 10, 0.2
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_GOODBYE_SECONDS = 0.5  # for the scheduler to hear how jobs ended
 _WORKERS = ("distributed.cli.dask_worker", "dask.__main__")
 """Main modules of workers: each process imports what its parent began with."""
 _ENCRYPTION = "distributed.comm.require-encryption"
@@ -86,7 +92,19 @@ class Cluster(Executor):
             content = pickle.dumps((function, args, kwargs))
         except Exception as error:  # pickle's errors are of many kinds
             raise EngineError(f"{function!r} cannot be sent to a worker: {error}") from error
-        future: Future[Any] = self._executor.submit(_run_on_worker, self._name, content)
+        future: Future[Any] = Future()
+
+        def pass_on(done: Future[Any]) -> None:
+            error = CancelledError() if done.cancelled() else done.exception()
+            if isinstance(error, KilledWorker):
+                error = ProcessDiedError(str(error))
+            if error is None:
+                future.set_result(done.result())
+            else:
+                future.set_exception(error)
+
+        sent = self._executor.submit(_run_on_worker, self._name, content)
+        sent.add_done_callback(pass_on)
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -127,7 +145,7 @@ class Cluster(Executor):
         holder = None if lock is None else lock.read_bytes()
         plugin = JobProcesses(self._name, lock, holder, [*preload])
         self._client.subscribe_topic(self._name, lambda event: listener()(event[1]))
-        with _failing(where):
+        with _failing(f"{where}: a worker cannot run these jobs"):
             self._client.register_plugin(plugin, self._name)
 
 
@@ -159,7 +177,28 @@ class JobProcesses(WorkerPlugin):
         threads = max(1, usable_cores() // slots)
         hear = functools.partial(worker.log_event, self.name)
         preload = [*self._preload, *_WORKERS]
-        self._pool = LocalPool(slots, (), threads, preload, hear)
+        self._pool, self._worker = LocalPool(slots, (), threads, preload, hear), worker
+        if threading.current_thread() is threading.main_thread():
+            self._closing, self._before = False, signal.signal(signal.SIGTERM, self._end)
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        """Have jobs save their work before the worker goes; told again, it goes at once.
+
+        SLURM kills all else when the worker has gone, and a worker that goes by itself counts its
+        jobs as failed.
+        """
+        if self._closing:
+            signal.signal(signal.SIGTERM, self._before)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        self._closing = True
+        self._worker.status = Status.closing_gracefully  # takes no more jobs
+        threading.Thread(target=self._leave).start()
+
+    def _leave(self) -> None:
+        self._pool.shutdown()
+        time.sleep(_GOODBYE_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
 
     async def teardown(self, worker: Worker) -> None:
         """Tell running jobs to end."""
@@ -226,15 +265,17 @@ def _asked(where: str) -> dict[str, Any]:
 
 
 def _start(where: str, asked: dict[str, Any]) -> Any:
-    """Start the cluster that a file describes; with TLS, unless it says otherwise."""
+    """Start the cluster that a file describes, as suits these jobs where it says nothing."""
     module, _, name = str(asked["class_path"]).rpartition(".")
     with _failing(where):
         cls = getattr(import_module(module), name)
         if not (isinstance(cls, type) and issubclass(cls, DaskCluster)):
             raise ValueError(f"{asked['class_path']} is no subclass of distributed.deploy.Cluster")
+        # TLS; and SLURM's signals reach a worker that is the job's own process.
+        usual = {"security": True, "nanny": False, "python": f"exec {sys.executable}"}
         known = inspect.signature(cls).parameters
-        safe = {"security": True} if "security" in known else {}
-        return cls(**safe | asked.get("init_args", {}))
+        options = {name: value for name, value in usual.items() if name in known}
+        return cls(**options | asked.get("init_args", {}))
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from wsrl.jobs.run import ProcessDiedError, ProcessToldError
 STOPPING_SECONDS = 25.0
 """How long processes that were told to end may take to save; clusters kill after thirty."""
 
-_REPORT_SECONDS = 0.5
+_REPORT_SECONDS, _LOOK_SECONDS = 0.5, 0.02
 _TOLD = {code for n in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT) for code in (-n, 128 + n)}
 
 
@@ -78,19 +78,25 @@ class LocalPool(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Tell running jobs to end, and wait until they have."""
-        end = time.monotonic() + STOPPING_SECONDS
         with self._starting:
             self._closed = True
-            running = list(self._processes)
-        try:
-            for process in running:
+            for process in self._processes:
                 process.terminate()
-            for process in running:
-                process.join(max(0.0, end - time.monotonic()))
+        try:
+            self._wait(STOPPING_SECONDS)
         finally:  # also where a second interruption asks for no more patience
-            for process in running:
+            for process in list(self._processes):
                 process.kill()
-                process.join()
+            self._wait(STOPPING_SECONDS)
+
+    def _wait(self, seconds: float) -> None:
+        """Wait until all processes have ended; the thread that started one takes it off the list.
+
+        No other may join it: the first to do so learns how it ended, and only that one.
+        """
+        end = time.monotonic() + seconds
+        while self._processes and time.monotonic() < end:
+            time.sleep(_LOOK_SECONDS)
 
     def _run(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         device = self._places.get()
@@ -109,7 +115,8 @@ class LocalPool(Executor):
                 return self._result(process, receive)
             finally:
                 process.join()
-                self._processes.discard(process)
+                with self._starting:
+                    self._processes.discard(process)
         finally:
             self._places.put(device)
 

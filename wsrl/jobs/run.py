@@ -169,7 +169,7 @@ def _run(
         done, _ = wait(running, _LOOK_SECONDS, FIRST_COMPLETED)
         for future in done:
             job = running.pop(future)
-            error = CancelledError() if future.cancelled() else future.exception()
+            error = future.exception()
             if isinstance(error, CancelledError):
                 raise EngineError("what runs the jobs has gone: run the same command again")
             if isinstance(error, EngineError):
