@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -179,8 +179,8 @@ def _run(
         with np.errstate(over="ignore", invalid="ignore"):
             figures = trust.measure(case, states, outputs, truth, start == "inputs")
         verdict, reasons = trust.judge(figures, case)
-        judged = {"figures": figures, "verdict": verdict, "reasons": reasons, "start": start}
-        seen = {"states": states - case.rnn.point, "truth": truth}
+        seen: dict[str, Any] = {"states": states - case.rnn.point, "truth": truth, "start": start}
+        judged: dict[str, Any] = {"figures": figures, "verdict": verdict, "reasons": reasons}
         analyses.append(MemoryAnalysis(**vars(case), **judged, **seen))
     return analyses
 

@@ -49,11 +49,11 @@ def spectra(found: Array, expected: Array, threshold: float, title: str) -> Figu
     for radius, line, name in ((1, "k-", "unit circle"), (threshold, "k--", "threshold")):
         axis.plot(*_plane(radius * around), line, alpha=0.6, linewidth=0.8, label=name)
     lasting = np.abs(found) > threshold
-    rest, kept, hollow = found[~lasting], found[lasting], {"facecolors": "none", "linewidths": 1.2}
+    hollow: Any = {"facecolors": "none", "edgecolors": "#4c72b0", "linewidths": 1.2}
+    rest, kept = found[~lasting], found[lasting]
     axis.scatter(*_plane(rest), s=10, color="0.75", label=f"RNN, decaying ({len(rest)})")
     axis.scatter(*_plane(kept), s=20, color="#c44e52", label=f"RNN, lasting ({len(kept)})")
-    label = f"task ({len(expected)})"
-    axis.scatter(*_plane(expected), s=80, edgecolors="#4c72b0", label=label, **hollow)
+    axis.scatter(*_plane(expected), s=80, label=f"task ({len(expected)})", **hollow)
     axis.set_aspect("equal")
     axis.set(xlabel="real part", ylabel="imaginary part")
     axis.spines[["top", "right"]].set_visible(False)
@@ -69,7 +69,7 @@ def variables_over_time(read: Array, truth: Array, kept: Array, dims: int, title
     size = float(np.sqrt(np.square(read).mean())) or 1.0
     ours = rf"read in the RNN: $\Psi^{{*}} h(t)$, in units of {size:.2g}"
     for axis, values, name in ((axes[0], read / size, ours), (axes[1], truth, "true")):
-        shades = {"cmap": _VALUES, "norm": Normalize(-_LARGEST, _LARGEST)}
+        shades: Any = {"cmap": _VALUES, "norm": Normalize(-_LARGEST, _LARGEST)}
         image = axis.imshow(values.T, aspect="auto", interpolation="nearest", **shades)
         _name_blocks(axis, kept, dims, "y")
         axis.set_title(name, loc="left")
