@@ -263,7 +263,7 @@ def test_the_sizes_are_found_or_given(languages: Path) -> None:
     [
         ("languages", {"num_layers": 3}, r"parameters.npy holds \d+ parameters .*fit no LSTM"),
         ("languages", {"hidden_size": 6}, "fit no LSTM"),
-        ("languages", {"min_difference": -1}, r"tasks.npy holds differences -2..2, outside of -1"),
+        ("languages", {"min_difference": -1}, r"tasks.npy holds differences -2..2, given -1"),
         ("images", {"max_n": 5}, "a zoo of tiled_images does not have: max_n"),
         ("images", {"source": "moon"}, "the arrays fit no tiled_images: unknown source 'moon'"),
         ("images", {"tile_size": 4}, r"16 steps .* of 4 values: .* tiles of 4 x 4 pixels"),

@@ -124,9 +124,10 @@ class ZooDataModule(LightningDataModule):
     def eval_splits(self, stage: str) -> list[str]:
         """Name the splits of a stage's evaluation loaders, in their order."""
         held_out = ["validation", "ood"]
-        tested = held_out + ["test"] * (self.hparams["test_fraction"] > 0)
-        rows_once = ["train"] + tested * (self.hparams["split_by"] != "nothing")
-        return {"fit": held_out, "validate": held_out, "test": tested, "predict": rows_once}[stage]
+        tested = [*held_out, "test"] if self.hparams["test_fraction"] else held_out
+        rows_once = ["train", *tested] if self.hparams["split_by"] == "task" else ["train"]
+        stages = {"fit": held_out, "validate": held_out, "test": tested, "predict": rows_once}
+        return stages[stage]
 
     def rows(self, split: str) -> Indices:
         """Return the zoo's rows in one split, sorted (``ValueError``: there is no such split)."""
