@@ -126,7 +126,7 @@ def test_rnns_with_real_outputs(tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["--rows", "3", "72"], 1, "has rows 0 to 71, not 72"),
         (["--step", "7"], 1, "no snapshots at step 7, but at 0, 20, 60"),
         (["--rows", "1", "2", "--step", "0"], 2, "leave out --rnns and --step"),
-        (["--out", ".", "--tolerance", "1"], 1, "--out must be a file in a folder that exists"),
+        (["--out", "."], 2, "--out: Not of type Path_fc: File is not creatable"),
     ],
 )
 def test_bad_options_are_errors(

@@ -15,7 +15,7 @@ def test_a_name_stays_in_its_place() -> None:
         f"{'zoo':{len(SHOWN)}}  {SHOWN}",
         f"{SHOWN}  x",
     ]
-    assert aligned(["name"], [[NAME]]).splitlines() == ["name".rjust(len(SHOWN)), SHOWN]
+    assert aligned(["name"], [{"name": NAME}]).splitlines() == ["name".rjust(len(SHOWN)), SHOWN]
 
 
 def test_names_that_look_alike_when_shown_are_both_there() -> None:

@@ -6,12 +6,13 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeAlias, get_args, get_origin, get_type_hints
 
 import docstring_parser
 from jsonargparse import ArgumentParser
-from jsonargparse.typing import restricted_number_type
+from jsonargparse.typing import Path_fc, restricted_number_type
 
 from wsrl.studies.configs import Config, one_line_errors
 from wsrl.studies.options import RawHelp
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
     Seed: TypeAlias = int
     Count: TypeAlias = int
     Index: TypeAlias = int
+    OutFile: TypeAlias = str
 else:
     Seed = restricted_number_type("a seed", int, [(">=", -(2**63)), ("<", 2**64)])
     Count = restricted_number_type("a whole number from 1", int, [(">=", 1), ("<", 2**63)])
     Index = restricted_number_type("a whole number from 0", int, [(">=", 0), ("<", 2**63)])
+    OutFile = Path_fc  # of a folder that exists, so that no work is lost
 
 HELP = {"-h", "--help"}
 
@@ -133,6 +136,14 @@ def _add(parser: ArgumentParser, parameter: inspect.Parameter, kind: Any, text: 
     if is_option:
         how |= {"required": True} if is_required else {"default": parameter.default}
     parser.add_argument(*names, type=kind, **how)
+
+
+def write(out: OutFile, text: str) -> None:
+    """Write a file as a whole."""
+    from wsrl.zoos.files import remove_leftovers, write_atomically
+
+    remove_leftovers(Path(out).parent, Path(out).name)
+    write_atomically(Path(out), f"{text}\n".encode())
 
 
 def _plain(text: str) -> str:

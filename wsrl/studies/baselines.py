@@ -39,13 +39,9 @@ Features: TypeAlias = Callable[[RNNWeights, ZooDataModule, int], NDArray[Any]]
 
 
 class Baseline(NamedTuple):
-    """A baseline.
+    """Features ``(B, F)`` of ``B`` RNNs, given the data and the seed; and what reads them.
 
-    Attributes:
-        features: maps ``B`` RNNs, given the data and the seed, to features ``(B, F)``.
-        readout: given the target's code, the seed and the steps of training a network, predicts the
-            target from features.
-        random: whether the seed, and the steps, play a part.
+    ``random``: whether the seed, and the steps of training a network, play a part.
     """
 
     features: Features
@@ -62,14 +58,6 @@ def evaluate_baseline(
     kind: str | None = None,
 ) -> tuple[dict[str, float], list[list[dict[str, Tensor]]]]:
     """Train a baseline on all training snapshots and test it on the other splits.
-
-    Args:
-        name: one of ``BASELINES``.
-        data: the zoo and its splits.
-        target: the property to predict.
-        seed: of what is random.
-        steps: of training the network, where there is one.
-        kind: the kind of target to read it as, where not the one that the data say.
 
     Returns:
         The metrics as ``<split>/<name>``, all of a prediction but ``loss``, and for every split of
@@ -106,16 +94,11 @@ def evaluate_baseline(
         for measured, metric in chosen.metrics().items():
             metric.update(predicted, truth)
             metrics[f"{split}/{measured}"] = float(metric.compute())
-        labels = _labels(data, torch.from_numpy(data.rows(split)))
-        batches.append([{"prediction": predicted, "target": truth, **labels}])
+        rows = torch.from_numpy(data.rows(split))
+        labels = {name: data.zoo.read(name, rows) for name in ("run", "step")}
+        labels |= {name: data.zoo.read(name, rows).float() for name in ("task", "performance")}
+        batches.append([{"prediction": predicted, "target": truth, **labels, "row": rows}])
     return metrics, batches
-
-
-def _labels(data: ZooDataModule, rows: Tensor) -> dict[str, Tensor]:
-    """Return whose weights the rows are, as ``ZooBatch.labels``."""
-    columns = {name: data.zoo.read(name, rows) for name in ("run", "step", "task", "performance")}
-    floats = {name: columns[name].float() for name in ("task", "performance")}
-    return {**columns, **floats, "row": rows}
 
 
 def _answers(weights: RNNWeights, data: ZooDataModule, seed: int) -> NDArray[Any]:
@@ -164,20 +147,11 @@ def write_baseline(
 ) -> Path:
     """Evaluate a baseline; print its metrics, and keep what ``wsrl test`` keeps.
 
-    Args:
-        name: as of ``evaluate_baseline``.
-        data: as there.
-        target: as there.
-        folder: where to write ``test.json`` and ``test.safetensors``.
-        seed: as there.
-        steps: as there; 2000 by default.
-        kind: as there.
-
     Returns:
         The path of ``test.json``.
 
     Raises:
-        ValueError: as there, or for a folder that holds a training run.
+        ValueError: as of ``evaluate_baseline``, or for a folder that holds a training run.
     """
     run, steps = Run(Path(folder)), STEPS if steps is None else steps
     if run.holds_a_run():

@@ -23,7 +23,6 @@ from wsrl.zoos.tensors import read_metadata, read_tensors, write_tensors
 SUFFIXES = (".safetensors", ".parquet", ".csv")
 
 _AS_THEY_ARE = ("row", "run", "step", "performance")
-_NUMBER = re.compile(r"-?(?:(?!0[0-9])[0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]+)?|inf)?")
 
 
 def check_suffix(path: Path) -> None:
@@ -61,10 +60,15 @@ def read_embeddings(path: str | Path) -> pd.DataFrame:
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        text = dict.fromkeys(("split", "name", "task"), str)
+        # Python's engine alone reads all digits of a number.
+        frame = pd.read_csv(
+            path, dtype=text, engine="python", keep_default_na=False, na_values=[""]
+        )
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} holds no embeddings: {str(error).splitlines()[0]}") from error
-    return pd.DataFrame({name: _typed(column) for name, column in frame.items()})
+    embedding = frame.columns[frame.columns.str.startswith("embedding_")]
+    return frame.astype(dict.fromkeys(embedding, np.float32))
 
 
 def write_embeddings(
@@ -191,13 +195,3 @@ def _with_embeddings(labels: Sequence[pd.DataFrame], tensors: Mapping[str, Tenso
     embedding = tensors.get("embedding")  # other packages' tasks may write none
     found = [] if embedding is None else [_parts("embedding", embedding)]
     return pd.concat([*labels, *found], axis=1)
-
-
-def _typed(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Return a column of a CSV file as numbers if all its entries are; float32 of embeddings."""
-    if column.name in ("split", "name", "task") or not column.str.fullmatch(_NUMBER).all():
-        return column
-    if column.str.fullmatch("-?[0-9]+").all():
-        return pd.Series([int(entry) for entry in column])
-    numbers = pd.Series([float(entry or "nan") for entry in column])
-    return numbers.astype(np.float32) if str(column.name).startswith("embedding_") else numbers

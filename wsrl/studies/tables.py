@@ -21,30 +21,11 @@ PUBLISHED_SPEC = RNNSpec("lstm", 6, 32, 2, 6)
 """The RNNs of the published formal-language zoo."""
 
 
-def encoder_rows() -> list[dict[str, Any]]:
-    """Describe every registered encoder: name, parameters, permutation invariance."""
-    from wsrl.encoders import create_encoder, get_encoder, list_encoders  # bring Lightning in
-
-    return [
-        {
-            "name": name,
-            "parameters": sum(
-                each.numel() for each in create_encoder(name, spec=PUBLISHED_SPEC).parameters()
-            ),
-            "permutation_invariant": get_encoder(name).permutation_invariant,
-        }
-        for name in list_encoders()
-    ]
-
-
 def print_metrics(metrics: Mapping[str, float]) -> None:
     """Print metrics named ``split/metric``: a row a metric, a column a split."""
-    splits = list(dict.fromkeys(name.split("/")[0] for name in metrics))
-    names = list(dict.fromkeys(name.split("/", 1)[1] for name in metrics if "/" in name))
-    cells = []
-    for name in names:
-        values = [metrics.get(f"{split}/{name}") for split in splits]
-        cells.append([name, *("" if value is None else f"{value:.4f}" for value in values)])
+    shown = {name.partition("/")[::2]: f"{value:.4f}" for name, value in metrics.items()}
+    splits, names = dict.fromkeys(s for s, _ in shown), dict.fromkeys(name for _, name in shown)
+    cells = [[name, *(shown.get((split, name), "") for split in splits)] for name in names]
     print_table(["metric", *splits], cells)
 
 
@@ -58,14 +39,23 @@ def print_table(header: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     Console().print(table)
 
 
-def aligned(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+def aligned(names: Sequence[str], records: Sequence[Mapping[str, Any]]) -> str:
     """Return a table for files and pipes, where nothing may be cut: all columns right aligned."""
-    rows = [[printable(word) for word in row] for row in (header, *cells)]
+    rows = [[name.replace("_", " ") for name in names]]
+    rows += [[shown(record[name]) for name in names] for record in records]
+    rows = [[printable(word) for word in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(word.rjust(width) for word, width in zip(row, widths, strict=True))
         for row in rows
     )
+
+
+def shown(value: Any) -> str:
+    """Return a value to read; what is not known is a dash."""
+    if value is None or value != value:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def listed(facts: Mapping[str, str]) -> str:

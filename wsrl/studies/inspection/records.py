@@ -182,17 +182,9 @@ def render(found: Inspection) -> str:
     if fit.reasons:
         lines["because"] = "; ".join(fit.reasons)
     lines["embedding"] = " ".join(f"{value:.3f}" for value in found.embedding)
-    names = ["row", "run", "step", "split", "performance", "distance", "cosine", "name"]
-    rows = [[cell(getattr(each, name)) for name in names] for each in found.neighbours]
-    header = [*names[:-1], "task"]
-    return f"{listed(lines)}\n\nNearest RNNs of {found.zoo}:\n{aligned(header, rows)}"
-
-
-def cell(value: Any) -> str:
-    """Return a value for a table to read."""
-    if value is None or value != value:
-        return "-"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    names = ("row", "run", "step", "split", "performance", "distance", "cosine", "name")
+    near = aligned(names, [vars(each) for each in found.neighbours])
+    return f"{listed(lines)}\n\nNearest RNNs of {found.zoo}:\n{near}"
 
 
 def _property(found: Property, coverage: float) -> str:
