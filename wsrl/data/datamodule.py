@@ -11,10 +11,9 @@ import torch
 from lightning import LightningDataModule
 from pydantic import Field
 
-from wsrl.data import splits
 from wsrl.data.batch import ZooBatch
 from wsrl.data.loaders import EvaluationLoader, TrainingLoader, ZooReader
-from wsrl.data.splits import SPLITS, Indices
+from wsrl.data.splits import SPLITS, Indices, split_tasks, unique_tasks
 from wsrl.data.staging import open_staged, stage_zoo
 from wsrl.problems import InputKind, Problem
 from wsrl.resources import check_fits
@@ -134,10 +133,8 @@ class ZooDataModule(LightningDataModule):
         if not self._rows:
             self._rows = self._split()
         if split not in self._rows:
-            raise ValueError(
-                f"no split {split!r} here; there are {', '.join(self._rows)} of "
-                f"{', '.join(SPLITS)} (test needs a test_fraction above 0)"
-            )
+            known = ", ".join(self._rows)
+            raise ValueError(f"no split {split!r}, but {known} (test needs a test_fraction)")
         return self._rows[split]
 
     def read_target(self, name: str, split: str) -> torch.Tensor:
@@ -192,14 +189,13 @@ class ZooDataModule(LightningDataModule):
     def _split(self) -> dict[str, Indices]:
         if self.hparams["split_by"] == "nothing":
             return {split: np.arange(len(self.zoo)) for split in SPLITS}
-        tasks, index = splits.unique_tasks(self.zoo.read("task").numpy())
-        seed = self.hparams["split_seed"]
-        if self.hparams["ood_criterion"] == "random":
-            criterion = splits.random_criterion(len(tasks), seed)
-        else:
-            criterion = self.problem.ood_criterion(tasks)
+        tasks, index = unique_tasks(self.zoo.read("task").numpy())
+        seed, criterion = self.hparams["split_seed"], self.problem.ood_criterion(tasks)
+        if self.hparams["ood_criterion"] == "random":  # OOD tasks are then no different
+            criterion = np.random.RandomState([seed, 1]).random_sample(len(tasks))
         how = (self.hparams["test_fraction"], self.hparams["ood_to_train"])
-        return splits.split_rows(index, splits.split_tasks(criterion, seed, *how))
+        splits = split_tasks(criterion, seed, *how)
+        return {name: np.flatnonzero(np.isin(index, chosen)) for name, chosen in splits.items()}
 
     def _eval_loaders(self, stage: str) -> list[EvaluationLoader]:
         size, common = self.hparams["eval_batch_size"], self._common()

@@ -20,11 +20,6 @@ def unique_tasks(tasks: NDArray[np.generic]) -> tuple[NDArray[np.generic], Indic
     return found, index.reshape(-1).astype(np.int64)
 
 
-def random_criterion(count: int, seed: int) -> NDArray[np.float64]:
-    """Return a random value ``(count,)`` for every task: OOD tasks are then no different."""
-    return np.random.RandomState([seed, 1]).random_sample(count)
-
-
 def split_tasks(
     criterion: NDArray[np.generic],
     seed: int = 1,
@@ -77,8 +72,3 @@ def split_tasks(
             "test_fraction if there is one, or (to try things out) split_by nothing"
         )
     return {name: np.sort(indices) for name, indices in splits.items()}
-
-
-def split_rows(index: Indices, splits: dict[str, Indices]) -> dict[str, Indices]:
-    """Turn splits of tasks into sorted splits of rows; ``index (R,)`` is the task of every row."""
-    return {name: np.flatnonzero(np.isin(index, tasks)) for name, tasks in splits.items()}

@@ -86,10 +86,7 @@ def _files(zoo: Zoo) -> list[str]:
 
 def _copy(zoo: Zoo, place: Path, folder: Path) -> None:
     """Copy a zoo into a new folder, and remove an earlier copy from its place."""
-    if os.path.lexists(place):
-        old = folder / "old"
-        place.rename(old)  # at once: nobody opens half of it
-        remove(old)
+    remove(place)
     for name in _files(zoo):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(zoo.path / name, folder / name)

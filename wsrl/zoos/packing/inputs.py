@@ -77,40 +77,33 @@ def _draw(kind: str, name: str, seed: int, shape: tuple[int, int, int]) -> NDArr
 
 
 def _given(inputs: str | Path | Given, models: int, size: int) -> Inputs:
+    """Look through given values part by part, and return them."""
     if isinstance(inputs, str | Path):
         values = _read(Path(inputs))
     elif isinstance(inputs, Tensor):
         values = inputs.detach().cpu().float().numpy()  # numpy does not have every dtype
     else:
         values = np.asarray(inputs)
-    digest = _check(values, models, size)
-
-    def take(rows: range) -> Tensor:
-        part = values[rows.start : rows.stop] if values.ndim == 4 else values[None]
-        taken = torch.from_numpy(np.array(part, np.float32))
-        return taken.expand(len(rows), *taken.shape[1:])
-
-    count, length = values.shape[-3:-1]
-    return Inputs("given", int(count), int(length), {"inputs_sha256": digest}, take)
-
-
-def _check(values: NDArray[Any], models: int, size: int) -> str:
-    """Look through given values, part by part; return their SHA-256."""
     fits = values.ndim in (3, 4) and values.shape[-1] == size and values.size > 0
-    if not fits or (values.ndim == 4 and len(values) != models):
+    if not fits or (values.ndim == 4 and len(values) != models) or values.dtype.kind not in "fiu":
         raise ValueError(
-            f"sequences must be (S, T, {size}) for all RNNs, or ({models}, S, T, {size}) for "
-            f"each its own, not {values.shape}"
+            f"sequences must be real numbers, (S, T, {size}) for all RNNs or ({models}, S, T, "
+            f"{size}) for each its own, not {values.shape} of {values.dtype}"
         )
-    if values.dtype.kind not in "fiu":
-        raise ValueError(f"sequences must be real numbers, not {values.dtype}")
     digest = hashlib.sha256(str(values.shape).encode())
     for part in values:
         part = np.asarray(part, np.float32)
         if not np.isfinite(part).all():
             raise ValueError("sequences hold values that are not finite in float32")
         digest.update(part.tobytes())
-    return digest.hexdigest()
+
+    def take(rows: range) -> Tensor:
+        part = values[rows.start : rows.stop] if values.ndim == 4 else values[None]
+        taken = torch.from_numpy(np.array(part, np.float32))
+        return taken.expand(len(rows), *taken.shape[1:])
+
+    count, length = map(int, values.shape[-3:-1])
+    return Inputs("given", count, length, {"inputs_sha256": digest.hexdigest()}, take)
 
 
 def _read(path: Path) -> NDArray[Any]:

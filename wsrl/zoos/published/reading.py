@@ -68,9 +68,9 @@ class PublishedHints:
         said = {ours: arguments[name] for name, ours in names.items() if name in arguments}
         told = {name: value for name, value in asdict(self).items() if value is not None}
         if strange := sorted(told.keys() - names.values()):
-            raise ZooError(
-                f"options that a zoo of {kind.problem} does not have: {', '.join(strange)}"
-            )
+            raise ValueError(f"a zoo of {kind.problem} does not have: {', '.join(strange)}")
+        if any(arguments.get(name, value) != value for name, value in kind.constants.items()):
+            raise ValueError(f"expected {kind.constants}")
         check_arguments(PublishedHints, said | told)
         return {name: value for name, value in (said | told).items() if value is not None}
 
@@ -102,14 +102,20 @@ def open_published(
         )
     labels, large = _columns(folder, kind, headers)
     columns: dict[str, Tensor | DiskTensor] = {**labels, **large}
-    text = _read_arguments(folder)
     try:
-        given = (hints or PublishedHints()).over(parse_json(text.encode()) if text else {}, kind)
+        path = folder / ARGUMENTS
+        text = read_regular(path, LARGEST_JSON).decode() if path.is_file() else None
+        arguments = {} if text is None else parse_json(text.encode())
+        given = (hints or PublishedHints()).over(arguments, kind)
         sizes = (given.pop("hidden_size", None), given.pop("num_layers", PUBLISHED_LAYERS))
-        problem = _make_problem(kind, labels, large, given)
+        settings = kind.settings(labels, large["sequences"].shape, given)
+        problem = create_problem(kind.problem, settings)
+        if wrong := {name for name, value in given.items() if problem.settings()[name] != value}:
+            raise ValueError(f"the arrays do not hold the {', '.join(sorted(wrong))} as given")
         spec = find_spec(problem, large["weights"].shape[1], *sizes)
     except ValueError as error:
-        raise ZooError(f"{folder}: {error} (options: those of `wsrl zoo import`)") from error
+        hint = f"{ARGUMENTS} or options of `wsrl zoo import` say what the arrays do not"
+        raise ZooError(f"{folder}: {error} ({hint})") from error
     steps = labels["step"].unique().tolist()
     names = {dtype: name for name, dtype in DTYPES.items()}
     manifest = Manifest.of(
@@ -185,43 +191,6 @@ def _held_as(name: str, stored: str) -> torch.dtype:
         small = name == "sequences" and stored in ("i1", "u1", "i2")
         return torch.int16 if small else torch.int64
     return DTYPES[f"F{8 * int(stored[1:])}"] if name in LARGE.values() else torch.float64
-
-
-def _read_arguments(folder: Path) -> str | None:
-    path = folder / ARGUMENTS
-    if not path.is_file():
-        return None
-    try:
-        text = read_regular(path, LARGEST_JSON).decode()
-        if parse_json(text.encode()).get("one_hot_input", 1) != 1:
-            raise ValueError("one_hot_input must be 1")
-    except ValueError as error:
-        raise ZooError(
-            f"{path} is damaged ({error}): expected JSON, options and their values"
-        ) from error
-    return text
-
-
-def _make_problem(
-    kind: Kind,
-    labels: Mapping[str, Tensor],
-    large: Mapping[str, DiskTensor],
-    given: Mapping[str, Any],
-) -> Problem:
-    """Make the problem of a published zoo from its columns and the given options."""
-    settings = kind.settings(labels, large["sequences"].shape, given)
-    try:
-        problem = create_problem(kind.problem, settings)
-    except ValueError as error:
-        raise ZooError(f"the arrays fit no {kind.problem}: {error}") from error
-    settings = problem.settings()
-    for theirs, ours in kind.arguments.items():
-        if ours in given and given[ours] != settings[ours]:
-            raise ZooError(
-                f"{theirs} is {given[ours]!r} as given (args.json or an option), but the arrays "
-                f"hold {settings[ours]!r}"
-            )
-    return problem
 
 
 def _are_finite(weights: DiskTensor, labels: Mapping[str, Tensor]) -> Tensor:
