@@ -118,7 +118,7 @@ def test_without_a_basis_the_spectral_error_is_null_and_spectra_are_drawn(
     [
         ("--start inputs", "doubtful"),
         ("--grounding observability --moduli unit", "trusted"),
-        ("--power 1 --dual pseudo_inverse", "trusted"),
+        ("--dual pseudo_inverse", "trusted"),
     ],
 )
 def test_a_linear_circuit_is_started_in_its_variables_unless_told_otherwise(

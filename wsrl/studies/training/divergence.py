@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from wsrl.studies.training.processes import smallest
+from wsrl.studies.training.processes import largest
 from wsrl.tasks import TaskModule
 from wsrl.tasks.state_dicts import not_finite
 
@@ -27,8 +27,7 @@ class DivergenceCheck(Callback):
     """Ends training that diverged, in all processes at once, before it gets into a checkpoint.
 
     Losses are checked every ``EVERY`` batches, before validations and before checkpoints; weights
-    before training and before checkpoints; the monitored metric after validations. The hooks raise
-    ``DivergedError``, naming the step.
+    before training and before checkpoints; the monitored metric after validations.
     """
 
     def __init__(self) -> None:
@@ -45,7 +44,7 @@ class DivergenceCheck(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Keep the loss, and check all kept losses now and then."""
+        """Keep the loss."""
         if isinstance(loss := outputs.get("loss"), Tensor):
             self._losses.append((trainer.global_step, loss.detach().float().mean()))
         if (batch_idx + 1) % EVERY == 0:
@@ -75,7 +74,7 @@ class DivergenceCheck(Callback):
         """Check the last losses and weights."""
         self._check_losses(trainer)
         name = not_finite(pl_module)
-        if smallest(trainer, [_NEVER if name is None else 0]) == [0]:
+        if largest(trainer, [int(name is not None)]) == [1]:
             raise DivergedError(
                 f"training diverged: {name or 'a weight'} is not finite at step "
                 f"{trainer.global_step}"
@@ -84,10 +83,9 @@ class DivergenceCheck(Callback):
     def _check_losses(self, trainer: Trainer) -> None:
         losses, self._losses = self._losses, []
         values = torch.stack([loss for _, loss in losses]).tolist() if losses else []
-        found = zip((step for step, _ in losses), values, strict=True)
-        bad = ((step, value) for step, value in found if not math.isfinite(value))
-        step, value = next(bad, (_NEVER, math.nan))
-        (first,) = smallest(trainer, [step])
+        bad = [i for i, value in enumerate(values) if not math.isfinite(value)]
+        step, value = (losses[bad[0]][0], values[bad[0]]) if bad else (_NEVER, math.nan)
+        first = -largest(trainer, [-step])[0]
         if first < _NEVER:
             of = "" if step == first else " in another process"
             raise DivergedError(f"training diverged: the loss is {value} at step {first}{of}")

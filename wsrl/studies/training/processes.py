@@ -24,11 +24,6 @@ def largest(trainer: Trainer, values: Sequence[int]) -> list[int]:
     return [int(value) for value in trainer.strategy.reduce(together, reduce_op="max")]
 
 
-def smallest(trainer: Trainer, values: Sequence[int]) -> list[int]:
-    """Return the smallest of each value over all processes, as ``largest`` does."""
-    return [-value for value in largest(trainer, [-value for value in values])]
-
-
 def is_requeued(plugins: Sequence[Any]) -> bool:
     """Say whether a trainer with these plugins runs in a SLURM job that is to be queued again."""
     for plugin in plugins:
