@@ -72,11 +72,11 @@ class Wrong(Real):
     [
         ("losses", torch.ones(()), r"given \(5, 2, 1\) and \(5, 2\), must return \(5,\), not \(\)"),
         ("decode", torch.ones(5, 1), r"given \(5, 2, 1\), must return \(5, 2\), not \(5, 1\)"),
-        ("columns", {"low": torch.ones(5, 2)}, ".*must return 'prediction' too, not only low"),
+        ("columns", {"low": torch.ones(5, 2)}, r".* as 'prediction' .*, not \{'low': \(5, 2\)\}"),
         (
             "columns",
             {"prediction": torch.ones(5, 2), "low": torch.ones(2)},
-            r".*must return \(5, \.\.\.\) as 'low', not \(2,\)",
+            r".*\(5, \.\.\.\) as others, not .*'low': \(2,\)",
         ),
     ],
 )

@@ -68,34 +68,21 @@ def _draw(folder: Path, checkpoint: Path) -> None:
     """Write the figures of an emulation as PNG files."""
     import torch
 
-    from wsrl.analysis.figures import embedding_map
     from wsrl.data import ZooDataModule
-    from wsrl.encoders import ProbingEncoder
-    from wsrl.problems import FormalLanguages
     from wsrl.safe_files import naming
     from wsrl.tasks import EmulationModule
-    from wsrl.tasks.figures import draw_outputs, draw_probing
+    from wsrl.tasks.figures import draw_emulation
 
     module = EmulationModule.load_from_checkpoint(checkpoint, map_location="cpu").eval()
     data = ZooDataModule(str(folder / "zoo"), eval_batch_size=10_000)
     batches = [next(iter(loader)) for loader in data.val_dataloader()]  # one whole split each
     names = data.eval_splits("validate")
     splits = [split for split, b in zip(names, batches, strict=True) for _ in range(len(b))]
-    problem = data.zoo.problem
-    assert isinstance(module.encoder, ProbingEncoder)
-    assert isinstance(problem, FormalLanguages)
     with torch.no_grad():
-        figures = {
-            "outputs": draw_outputs(module, batches[0], problem),
-            "probing": draw_probing(module, module.encoder, batches[0], problem),
-            "embeddings": embedding_map(
-                torch.cat([module.embed(batch.weights) for batch in batches]).numpy(),
-                torch.cat([batch.performance for batch in batches]).numpy(),
-                torch.cat([batch.task for batch in batches]).numpy(),
-                splits,
-                task_entries=problem.task_entries(),
-            ),
-        }
+        embeddings = torch.cat([module.embed(batch.weights) for batch in batches])
+        known = {n: torch.cat([getattr(b, n) for b in batches]) for n in ("performance", "task")}
+        columns = {"embedding": embeddings, **known}
+        figures = draw_emulation(module, data.zoo.problem, columns, splits, batches[0])
     for name, figure in figures.items():
         with naming(path := folder / f"{name}.png"):
             figure.savefig(path)

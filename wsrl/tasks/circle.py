@@ -13,21 +13,13 @@ def on_circle(degrees: Tensor) -> Tensor:
 
 
 def to_degrees(points: Tensor) -> Tensor:
-    """Return the angles of points ``(..., 2)``, in [0, 360) degrees: ``(...)``.
-
-    >>> to_degrees(torch.tensor([[0.0, 2.0], [-1.0, 0.0]])).tolist()
-    [90.0, 180.0]
-    """
+    """Return the angles of points ``(..., 2)``, in [0, 360) degrees: ``(...)``."""
     angles = torch.atan2(points[..., 1], points[..., 0]).rad2deg() % 360
     return torch.where(angles == 360, 0, angles)  # just below 0 rounds up to 360
 
 
 def circle_distance(one: Tensor, other: Tensor, period: float | None) -> Tensor:
-    """Return absolute differences, the short way round where numbers are on a circle.
-
-    >>> circle_distance(torch.tensor([10.0]), torch.tensor([350.0]), 360.0).tolist()
-    [20.0]
-    """
+    """Return absolute differences, the short way round where numbers are on a circle."""
     if period is None:
         return (one - other).abs()
     return ((one - other + period / 2) % period - period / 2).abs()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +17,7 @@ from wsrl.rnn import RNNSpec, RNNWeights
 from wsrl.tasks.base import COLUMNS, TaskModule, check_not_negative
 from wsrl.tasks.emulator import ConditionedEmulator
 from wsrl.tasks.evaluation import Remark, chosen_rows, partners, remarks_on_shuffling, score_clones
-from wsrl.tasks.figures import EmulationFigures
+from wsrl.tasks.figures import Columns, DrawFigures, draw_emulation
 from wsrl.tasks.losses import get_loss
 from wsrl.tasks.metrics import CLONE_METRICS, EMULATION_METRICS, mean
 from wsrl.tasks.optimizers import OptimizerLike, SchedulerLike
@@ -152,7 +153,9 @@ class EmulationModule(TaskModule):
 
     def configure_callbacks(self) -> list[Callback]:
         """Return the callback that draws, if wanted."""
-        return [EmulationFigures()] if self.figures else []
+        if not self.figures or not self.has_data:
+            return []
+        return [DrawFigures(_drawn, partial(draw_emulation, self, self.evaluation_data.problem))]
 
     def setup(self, stage: str) -> None:
         """Make the metrics of every split that will be evaluated, and the data of clones ready."""
@@ -219,9 +222,10 @@ class EmulationModule(TaskModule):
         """Measure a batch, and the clones of those of its RNNs that ``cloned (B,)`` says."""
         embedding = self.embed(batch.weights)
         measured: dict[str, Tensor] = {}
+        found: dict[str, Tensor] = {}
         if len(batch):
             measured = self._losses(embedding, batch)
-            found = dict(measured)
+            found |= measured
             if len(batch) > 1:
                 others = embedding[partners(len(batch)).to(embedding.device)]
                 wrong = self._losses(others, batch)
@@ -231,8 +235,7 @@ class EmulationModule(TaskModule):
                 measured |= scores
                 difference = scores["clone_score"] - scores["original_score"]
                 found |= {**scores, "clone_difference": difference.abs()}
-            self.update_metrics(split, {name: (values,) for name, values in found.items()})
-        self.log_metrics(split, EMULATION_METRICS[self.output_kind][0])
+        self.log_metrics(split, {name: (values,) for name, values in found.items()})
         return {"embedding": embedding, "measured": measured}
 
     def _losses(self, embedding: Tensor, batch: ZooBatch) -> dict[str, Tensor]:
@@ -245,13 +248,13 @@ class EmulationModule(TaskModule):
         """Score originals and clones of some RNNs of a batch, ``picks (n,)``; maybe of none."""
         original = clone = embedding.new_zeros(0)
         if len(picks):
-            original, clone = score_clones(
-                self.evaluation_data.problem,
-                self.emulator,
-                embedding[picks],
-                batch.weights[picks],
-                batch.task[picks],
-                self.clone_sequences,
-                [1_000_003 * self.evaluation_seed + row for row in batch.row[picks].tolist()],
-            )
+            models = (self.emulator, embedding[picks], batch.weights[picks], batch.task[picks])
+            seeds = [1_000_003 * self.evaluation_seed + row for row in batch.row[picks].tolist()]
+            how = self.clone_sequences, seeds
+            original, clone = score_clones(self.evaluation_data.problem, *models, *how)
         return {"original_score": original, "clone_score": clone}
+
+
+def _drawn(outputs: dict[str, Any], batch: ZooBatch) -> Columns:
+    known = {"performance": batch.performance, "task": batch.task}
+    return {"embedding": outputs["embedding"], **known}

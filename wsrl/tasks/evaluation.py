@@ -19,8 +19,7 @@ from wsrl.tasks.emulator import ConditionedEmulator, EmulatorState
 from wsrl.tasks.metrics import is_constant
 
 Runner: TypeAlias = Callable[[Tensor, State | None], tuple[Tensor, State]]
-"""Runs ``B`` models: inputs ``(B, S, T, I)`` and a state to outputs ``(B, S, T, O)`` and a state.
-"""
+"""Runs ``B`` models: inputs ``(B, S, T, I)`` and a state to outputs ``(B, S, T, O)`` and a state"""
 
 _GOLDEN = 0.6180339887498949
 
@@ -107,17 +106,10 @@ def score_clones(
     samples: int,
     seeds: Sequence[int],
 ) -> tuple[Tensor, Tensor]:
-    """Let RNNs and their clones run freely and score both.
+    """Let ``B`` RNNs, and the emulator given ``embedding (B, D)``, run freely; score both.
 
-    Args:
-        problem: that the RNNs were trained on.
-        emulator: runs as the clones.
-        embedding: of each RNN, ``(B, D)``.
-        weights: the ``B`` RNNs.
-        tasks: what each was trained for, ``(B, K)``.
-        samples: sequences a model is scored on.
-        seeds: ``B`` seeds, one for what each RNN samples; its clone draws the same numbers, so that
-            only the models differ.
+    Each is scored on ``samples`` sequences of its own task, ``(B, K)``. An RNN and its clone draw
+    the same numbers, from one of ``B`` seeds, so that only the models differ.
 
     Returns:
         The scores of the originals and of the clones, each ``(B,)``; 0 for one that is not defined.
@@ -149,29 +141,20 @@ class Remark(NamedTuple):
 def remarks_on_target(
     data: EvaluationData, splits: Sequence[str], name: str, lost: tuple[str, ...]
 ) -> list[Remark]:
-    """Say where a property that is predicted is the same of all RNNs.
+    """Say in which splits a property that is predicted is the same of all RNNs.
 
-    Args:
-        data: the data.
-        splits: those to look at; ``train`` among them where something is to be learned.
-        name: of the property.
-        lost: metrics that are not defined where all RNNs have the same value.
+    There metrics that are ``lost`` are not defined, and from ``train`` there is nothing to learn.
     """
     found = []
-    effect = f": {' and '.join(lost)} are not defined there (null)" if lost else ""
     for split in splits:
         target = data.read_target(name, split)
         if not bool(is_constant(target).any()):
             continue
         text = f"all {len(target)} RNNs of {split} have the same {name}"
-        undefined = tuple(f"{split}/{metric}" for metric in lost)
         if split == "train":
             found.append(Remark(f"{text}: there is nothing to learn"))
-        elif len(target) > 1:
-            found.append(Remark(f"{text}{effect}", undefined))
-        elif lost:
-            advice = "since they need 2; add RNNs to the zoo to have them"
-            found.append(Remark(f"{split} holds 1 RNN{effect}, {advice}", undefined))
+        elif lost or len(target) > 1:
+            found.append(_undefined(split, lost, text if len(target) > 1 else None))
     return found
 
 
@@ -180,13 +163,10 @@ def remarks_on_shuffling(
 ) -> list[Remark]:
     """Say in which splits, of one RNN, none can be emulated from the embedding of another."""
     names = [f"shuffled_{loss}" for loss in losses]
-    lost = f"holds 1 RNN: {' and '.join(names)} {'need' if len(names) > 1 else 'needs'} 2"
-    return [
-        Remark(
-            f"{split} {lost}, and null stands for what is not defined; add RNNs to the zoo to have "
-            "it",
-            tuple(f"{split}/{name}" for name in names),
-        )
-        for split in splits
-        if len(data.rows(split)) == 1
-    ]
+    return [_undefined(split, names) for split in splits if len(data.rows(split)) == 1]
+
+
+def _undefined(split: str, names: Sequence[str], why: str | None = None) -> Remark:
+    effect = f": {' and '.join(names)} not defined there (null)" if names else ""
+    undefined = tuple(f"{split}/{name}" for name in names)
+    return Remark(f"{why or f'{split} holds 1 RNN'}{effect}", undefined)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,7 +16,7 @@ from wsrl.encoders.base import EncoderLike
 from wsrl.rnn import RNNSpec, RNNWeights
 from wsrl.tasks.base import COLUMNS, TaskModule
 from wsrl.tasks.evaluation import Remark, remarks_on_target
-from wsrl.tasks.figures import PredictionFigures
+from wsrl.tasks.figures import DrawFigures, draw_predictions
 from wsrl.tasks.heads import HeadLike, PredictionHead, RunningScale, make_head
 from wsrl.tasks.metrics import everywhere, mean
 from wsrl.tasks.optimizers import OptimizerLike, SchedulerLike
@@ -110,11 +111,8 @@ class PredictionModule(TaskModule):
         self.encoder = _find_encoder(encoder, encoder_defaults, pretrained, mode, self.spec)
         self.pretrained = None if pretrained is None else str(Path(pretrained).resolve())
         sizes = (self.encoder.embedding_dim, self.kind.parts * self.kind.width)
-        self.head = (
-            PredictionHead(*sizes, head_width, head_layers)
-            if head is None
-            else make_head(head, *sizes)
-        )
+        own = partial(PredictionHead, width=head_width, layers=head_layers)
+        self.head = make_head(head or own, *sizes)
         self.scale = RunningScale(self.kind.parts)  # of a scaled kind
         if mode in FIXED:
             self.encoder.requires_grad_(False)
@@ -142,10 +140,7 @@ class PredictionModule(TaskModule):
         return decided
 
     def predict(self, weights: RNNWeights) -> Tensor:
-        """Predict the property of ``B`` RNNs, ``(B, parts)``.
-
-        Class indices (long), or values in the target's own unit (an angle in [0, 360) degrees).
-        """
+        """Predict ``(B, parts)`` of ``B`` RNNs: class indices, or values in the target's unit."""
         return self.decide(self(self.embed(weights)))
 
     def train(self, mode: bool = True) -> PredictionModule:
@@ -195,7 +190,7 @@ class PredictionModule(TaskModule):
 
     def configure_callbacks(self) -> list[Callback]:
         """Return the callback that draws."""
-        return [PredictionFigures()]
+        return [DrawFigures(_drawn, draw_predictions, last_only=True)]
 
     def validation_step(
         self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
@@ -243,9 +238,12 @@ class PredictionModule(TaskModule):
         predicted = columns["prediction"]
         judged = torch.where(undefined, torch.nan, predicted) if undefined.any() else predicted
         scores = dict.fromkeys(self.kind.metrics(), (judged, target))
-        self.update_metrics(split, {"loss": (losses,), **scores})
-        self.log_metrics(split, shown="loss")
+        self.log_metrics(split, {"loss": (losses,), **scores})
         return {**columns, "target": target}
+
+
+def _drawn(outputs: dict[str, dict[str, Tensor]], batch: ZooBatch) -> dict[str, Tensor]:
+    return {name: outputs[COLUMNS][name] for name in ("prediction", "target")}
 
 
 def _find_encoder(

@@ -28,13 +28,9 @@ CLASS_LOSSES = ("binary_cross_entropy", "cross_entropy")
 class TargetKind(ABC):
     """One kind of target.
 
-    A property of ``B`` RNNs is ``(B, parts)``. A head gives ``width`` values for each part.
-
-    Attributes:
-        parts: numbers that the property has.
-        classes: how many classes a part has; 0 where it is not one of several.
-        period: for numbers on a circle, what goes once round it.
-        class_loss: how classes are learned; other kinds do not read it.
+    A property of ``B`` RNNs is ``(B, parts)``; a part is one of ``classes``, or they are 0. Numbers
+    on a circle have a ``period``. A head gives ``width`` values for each part. ``class_loss`` is
+    for kinds of classes.
     """
 
     name: ClassVar[str]
@@ -42,10 +38,8 @@ class TargetKind(ABC):
     """Whether a part is the index of a class, an integer. Such a kind is for properties of classes
     only, another kind for others only."""
     scaled: ClassVar[bool] = False
-    """Whether heads learn each part, by itself, with mean 0 and standard deviation 1.
-
-    These are of all training batches so far; before the first one nothing is scaled. Parts of one
-    unit lose their order so, as the ends of an interval."""
+    """Whether heads learn each part, by itself, with the mean 0 and standard deviation 1 of all
+    training batches so far. Parts of one unit lose their order so, as the ends of an interval."""
     better: ClassVar[Mapping[str, int]] = {}
     """1 for metrics of which more is better, -1 where less is; the first is the main one. A report
     ranks encoders by these; it only lists other metrics."""
@@ -67,20 +61,17 @@ class TargetKind(ABC):
 
     @abstractmethod
     def losses(self, values: Tensor, target: Tensor) -> Tensor:
-        """Return each RNN's loss, ``(B,)``.
+        """Return each RNN's loss, ``(B,)``, of a head's ``values (B, parts, width)``.
 
-        Args:
-            values: ``(B, parts, width)``, of a head.
-            target: ``(B, parts)``; of a scaled kind in the scale of the training targets.
+        Of a scaled kind the target, ``(B, parts)``, is in the scale of the training targets.
         """
 
     @abstractmethod
     def decode(self, values: Tensor) -> Tensor:
-        """Return the property ``(B, parts)`` that values of a head, or codes, stand for.
+        """Return the property ``(B, parts)`` that values stand for.
 
-        Args:
-            values: ``(B, parts, width)``, or means of what ``encode`` returns; of a scaled kind in
-                the property's own unit.
+        They are ``(B, parts, width)``, of a scaled kind in the property's own unit, or means of
+        what ``encode`` returns.
         """
 
     @abstractmethod
@@ -95,10 +86,7 @@ class TargetKind(ABC):
         return target.double()[..., None]
 
     def columns(self, values: Tensor) -> dict[str, Tensor]:
-        """Return what files keep of ``decode``'s values by name: ``(B, ...)``.
-
-        ``prediction`` among them is what ``decode`` returns.
-        """
+        """Return what files keep, ``(B, ...)`` by name: ``decode``'s, and more."""
         return {"prediction": self.decode(values)}
 
     def confidence(self, values: Tensor) -> Tensor:
@@ -131,7 +119,7 @@ def make_target(facts: Mapping[str, Any], kind: str | None = None, **options: An
     """Return the kind of a property, with further fields.
 
     The data's ``facts`` are ``{"kind", "parts", "classes"}`` and maybe ``period``. Another ``kind``
-    is a ``ValueError`` where it is unknown, or of classes where there are none, or the reverse.
+    is a ``ValueError`` where one of the two is of classes and the other is not.
     """
     cls = TARGETS.get(str(kind or facts["kind"]))
     if cls.discrete != TARGETS.get(str(facts["kind"])).discrete:
@@ -140,10 +128,9 @@ def make_target(facts: Mapping[str, Any], kind: str | None = None, **options: An
 
 
 def ask(kind: TargetKind, method: str, values: Tensor, *target: Tensor) -> Any:
-    """Return what ``losses``, ``decode`` or ``columns`` returns, and check its shape.
+    """Return what ``losses``, ``decode`` or ``columns`` returns; a wrong shape is a ``ValueError``.
 
-    Raises:
-        ValueError: naming the kind and the method.
+    It names the kind and the method.
     """
     given = " and ".join(str(tuple(each.shape)) for each in (values, *target))
     place = f"{method} of the kind of target {kind.name!r}, given {given}"
@@ -151,17 +138,15 @@ def ask(kind: TargetKind, method: str, values: Tensor, *target: Tensor) -> Any:
         found = getattr(kind, method)(values, *target)
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from error
-    count = len(values)
-    expected = (count,) if method == "losses" else (count, kind.parts)
     columns = found if method == "columns" else {"prediction": found}
-    if "prediction" not in columns:
-        raise ValueError(f"{place}, must return 'prediction' too, not only {', '.join(columns)}")
-    for name, column in columns.items():
-        shape = tuple(column.shape)
-        if shape != expected and (name == "prediction" or shape[:1] != (count,)):
-            what = f" as {name!r}" if method == "columns" else ""
-            wanted = expected if name == "prediction" else f"({count}, ...)"
-            raise ValueError(f"{place}, must return {wanted}{what}, not {shape}")
+    wanted = (len(values),) if method == "losses" else (len(values), kind.parts)
+    shapes = {name: tuple(column.shape) for name, column in columns.items()}
+    begin = {shape[:1] for shape in shapes.values()}
+    if shapes.get("prediction") != wanted or begin != {wanted[:1]}:
+        what = f"{wanted} as 'prediction' and ({len(values)}, ...) as others"
+        what = what if method == "columns" else str(wanted)
+        returned = shapes if method == "columns" else shapes["prediction"]
+        raise ValueError(f"{place}, must return {what}, not {returned}")
     return found
 
 

@@ -14,8 +14,7 @@ from wsrl.zoos.shards import Record, finished, is_whole, record_path, state_path
 
 
 class Repair(NamedTuple):
-    """A damaged zoo's manifest as it is now, complete unless shards are to be made again; and what
-    was wrong, a line each."""
+    """A damaged zoo's manifest as it is now, and what was wrong, a line each."""
 
     manifest: Manifest
     found: list[str]

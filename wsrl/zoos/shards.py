@@ -2,8 +2,7 @@
 
 A record says of a finished shard what the manifest will say of it, so that a build may end at any
 moment and go on later; the process that finds all records writes the manifest. Records and the
-states of groups in training are in the folder ``progress``, under names that begin with the number
-of a shard.
+states of groups in training are in ``progress``, named by the number of the shard.
 """
 
 from __future__ import annotations
@@ -39,13 +38,7 @@ _RECORD, _OURS = re.compile(r"\d{5,}\.json"), re.compile(r"\d{5,}\.(json|safeten
 
 @checked
 class Record:
-    """A finished shard: its entry for the manifest, and what else its maker knows.
-
-    Attributes:
-        shard: the file.
-        failed: members in which something was not finite, as in the manifest.
-        backends: what computed it, as in the manifest's ``versions``.
-    """
+    """A finished shard: its entry for the manifest, failed members, and what computed it."""
 
     shard: Shard
     failed: Failed = field(default_factory=dict)
@@ -87,15 +80,10 @@ def finished(folder: Path, manifest: Manifest) -> set[int]:
 
 
 def write_finished(
-    folder: Path,
-    index: int,
-    columns: Mapping[str, Tensor],
-    failed: Mapping[str, int] | None = None,
-    backends: Sequence[str] = (),
+    folder: Path, index: int, columns: Mapping[str, Tensor], failed: Failed, backends: list[str]
 ) -> None:
     """Write a shard, ``(rows, *shape)`` a column, and its record."""
-    shard = write_shard(folder, index, columns)
-    Record(shard, dict(failed or {}), list(backends)).write(folder, index)
+    Record(write_shard(folder, index, columns), failed, backends).write(folder, index)
     state_path(folder, index).unlink(missing_ok=True)
 
 
@@ -116,14 +104,10 @@ def tidy(folder: Path) -> None:
 
 def check_shards(folder: Path, shards: Sequence[Shard]) -> None:
     """Compare shards with their checksums."""
-    path = folder / SHARDS
-    if lost := [s.file for s in shards if not (path / s.file).is_file()]:
+    if wrong := [shard.file for shard in shards if not is_whole(folder, shard)]:
         raise ZooError(
-            f"the zoo is damaged: missing from {path}: {', '.join(lost)}. {again(folder)}"
-        )
-    if wrong := [s.file for s in shards if not is_whole(folder, s)]:
-        raise ZooError(
-            f"damaged shards in {path} (checksums differ): {', '.join(wrong)}. {again(folder)}"
+            f"shards in {folder / SHARDS} are missing or damaged (checksums differ): "
+            f"{', '.join(wrong)}. {again(folder)}"
         )
 
 
@@ -152,15 +136,14 @@ def write_zoo(
 ) -> Manifest:
     """Write a zoo that comes from elsewhere, or go on with one whose writing was interrupted.
 
-    A zoo is unfinished until its last shard is there, and is recognised as such. ``columns``
-    returns those of shard ``n``, ``(rows, *shape)`` each.
+    ``columns`` returns those of shard ``n``, ``(rows, *shape)`` each.
     """
     folder = Path(out)
     open_or_create(folder, manifest)
     with StopRequests() as stop, locked_zoo(folder):
         for index in missing_shards(folder, shards):
             stop.raise_if_any()
-            write_finished(folder, index, columns(index))
+            write_finished(folder, index, columns(index), {}, [])
         return complete(folder, shards)
 
 
