@@ -39,13 +39,9 @@ class TargetCode(Protocol):
     """
 
     @property
-    def discrete(self) -> bool:
-        """Whether a part of the target is the index of a class."""
-
+    def discrete(self) -> bool: ...  # noqa: D102  whether a part is the index of a class
     @property
-    def parts(self) -> int:
-        """How many numbers a target has."""
-
+    def parts(self) -> int: ...  # noqa: D102
     def encode(self, target: Tensor) -> Tensor:
         """Return targets ``(n, parts)`` as numbers: ``(n, parts, numbers)``."""
 
