@@ -92,9 +92,9 @@ def test_a_task_that_forgets_is_degenerate() -> None:
     [
         ("7,0,0", "must have 4 set bits among the lowest 16.*7 has 3"),
         ("65543,0,0", "must have 4 set bits.*16"),
-        ("15,192,0", "digit 3 at position 3.*swap source 3 with 6, but there are only 0..3"),
-        ("15,256,0", "digit 1 at position 4"),
-        ("15,0,16", "at most 15, not 16"),
+        ("15,192,0", "digit 3 at position 3.*there are 4 sources"),
+        ("15,256,0", "has 4 digits in base 4"),
+        ("15,0,16", "a bit for each of 4 outputs"),
         ("15,0", "triple"),
         ("15,-1,0", "no negative numbers"),
         ("15,a,0", "unknown task"),

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2.functional import rotate
 
 from tests.conftest import DATA
@@ -29,16 +28,14 @@ SETTINGS = BuildSettings(
 )
 
 
-@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
 @pytest.mark.parametrize("size", [8, 28])
-def test_rotation_is_torchvisions(size: int, interpolation: str) -> None:
+def test_rotation_is_torchvisions(size: int) -> None:
     images = torch.rand(len(ANGLES), 3, size, size)
-    rotation = TiledRotation(size, size, interpolation)  # one tile: the image
+    rotation = TiledRotation(size, size)  # one tile: the image
     ours = rotation.apply(images.flatten(2), torch.tensor(ANGLES, dtype=torch.float64))
     for index, angle in enumerate(ANGLES):
-        theirs = rotate(images[index], angle, InterpolationMode(interpolation))
-        exact = {"rtol": 0, "atol": 0 if interpolation == "nearest" else 1e-6}
-        torch.testing.assert_close(ours[index].view_as(theirs), theirs, **exact)
+        theirs = rotate(images[index], angle)
+        assert torch.equal(ours[index].view_as(theirs), theirs)
     other = rotation.apply(images.flatten(2), torch.tensor(ANGLES) + 10)
     assert not torch.equal(other, ours)
 
@@ -154,11 +151,11 @@ def test_what_is_stored_is_of_the_right_images() -> None:
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (np.zeros((9, 27, 28), ">u1"), np.zeros(9, ">u1"), r"must be 28 x 28 bytes each, not \(27"),
+        (np.zeros((9, 27, 28), ">u1"), np.zeros(9, ">u1"), r"must be 28 x 28 bytes each.*\(9, 27"),
         (np.zeros((9, 56, 14), ">u1"), np.zeros(9, ">u1"), "must be 28 x 28 bytes each"),
-        (np.zeros((9, 28, 28), ">u1"), np.zeros(8, ">u1"), r"9 images, but \(8,\) labels"),
-        (np.zeros((0, 28, 28), ">u1"), np.zeros(0, ">u1"), "0 images|cannot read"),
-        (np.zeros((9, 28, 28), ">u1"), np.full(9, 10, ">u1"), r"labels .* must be 0\.\.9"),
+        (np.zeros((9, 28, 28), ">u1"), np.zeros(8, ">u1"), "8 labels"),
+        (np.zeros((0, 28, 28), ">u1"), np.zeros(0, ">u1"), "0 labels|cannot read"),
+        (np.zeros((9, 28, 28), ">u1"), np.full(9, 10, ">u1"), r"labels 0\.\.9"),
         (np.zeros((9, 28, 28), ">i4"), np.zeros(9, ">u1"), "cannot read the FashionMNIST images"),
         (np.zeros((9, 784), ">u1"), np.zeros(9, ">u1"), "cannot read the FashionMNIST images"),
         (None, np.zeros(9, ">u1"), "cannot read the FashionMNIST images"),
@@ -203,12 +200,3 @@ def test_the_official_sequences_are_our_training_images(mnist: Path) -> None:
             found = problem.sequences(row.view(1, 1), angle[None])[0, 0].half()
             different = int((found != sequence).sum())
             assert different <= 1
-
-
-def test_mnist_is_read_from_its_own_files_and_normalised(mnist: Path) -> None:
-    images = TiledImages("mnist", image_folder=str(mnist)).images
-    assert images.pixels.shape == (60_000, 784)
-    assert len(images.train) == 47_998
-    pixels = images.pixels.float() / 255
-    assert float(pixels.mean()) == pytest.approx(0.1307, abs=1e-4)
-    assert float(pixels.std()) == pytest.approx(0.3081, abs=1e-4)

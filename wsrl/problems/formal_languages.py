@@ -42,9 +42,6 @@ class FormalLanguages(TrainableProblem):
             before the first EOS are right) or ``ordered`` (their order too).
         evaluated_strings: strings sampled from an RNN at a snapshot.
         stored_strings: how many of these are stored with their log-probabilities.
-
-    Raises:
-        ValueError: for settings that leave a language without a string or a zoo without tasks.
     """
 
     name: ClassVar[str] = "formal_languages"
@@ -97,26 +94,21 @@ class FormalLanguages(TrainableProblem):
         return sequences
 
     def training_stream(
-        self,
-        tasks: Tensor,
-        members: Sequence[int],
-        seed: int,
-        batch_size: int,
-        unique_sequences: bool,
+        self, tasks: Tensor, members: Sequence[int], seed: int, batch_size: int, unique: bool
     ) -> TrainingStream:
         """Return batches of strings; a language has few, so the distinct ones carry counts."""
-        return _LanguageStream(self, tasks, members, seed, batch_size, unique_sequences)
+        return _LanguageStream(self, tasks, members, seed, batch_size, unique)
 
     def columns(self) -> dict[str, Column]:
         """Return the published columns and the count of strings in the right order."""
-        steps = self.length - 1
+        count, length, number = self.stored_strings, self.length, Column("I64", ())
         return {
             "task": Column("I64", (self.num_tokens,)),
             "performance": Column("F32", ()),
-            "accepted": Column("I64", ()),
-            "accepted_ordered": Column("I64", ()),
-            "sequences": Column("I16", (self.stored_strings, self.length)),
-            "outputs": Column("F16", (self.stored_strings, steps, self.output_size)),
+            "accepted": number,
+            "accepted_ordered": number,
+            "sequences": Column("I16", (count, length)),
+            "outputs": Column("F16", (count, length - 1, self.output_size)),
         }
 
     def evaluate(
@@ -140,12 +132,9 @@ class FormalLanguages(TrainableProblem):
         }
 
     def sample(self, run: Runner, uniforms: Tensor, keep: int = 0) -> tuple[Tensor, Tensor]:
-        """Let models write strings, each token drawn from the distribution they predict.
+        """Let models write strings: ``uniforms (B, S, T - 1)`` decide tokens by their predictions.
 
-        ``uniforms (B, S, T - 1)`` in [0, 1) decide the tokens.
-
-        Returns:
-            The sequences ``(B, S, T)`` with BOS, and log-probabilities ``(B, keep, T - 1, O)``.
+        Returns the sequences ``(B, S, T)`` with BOS and log-probabilities ``(B, keep, T - 1, O)``.
         """
         token = torch.full(uniforms.shape[:2], self.bos, device=uniforms.device)
         one_hot = torch.eye(self.input_size, dtype=uniforms.dtype, device=uniforms.device)
@@ -161,8 +150,8 @@ class FormalLanguages(TrainableProblem):
     def accepts(self, sequences: Tensor, tasks: Tensor, ordered: bool = False) -> Tensor:
         """Return which sequences ``(B, S, T)`` are strings of their languages ``(B, K)``.
 
-        A string must contain an EOS, and the counts of its tokens before the first EOS, less
-        ``m``, must all be equal; if ``ordered``, it must also be BOS, all a, all b, ...
+        The counts of tokens before the first EOS, which must be there, less ``m`` must all be
+        equal; if ``ordered``, it must also be BOS, all a, all b, ...
         """
         sequences = sequences.to(torch.int16)  # a quarter of the memory to go through
         ended = (sequences == self.eos).cumsum(2, dtype=torch.int16) > 0
@@ -181,9 +170,6 @@ class FormalLanguages(TrainableProblem):
 
         The first is BOS whatever is stored: in the published files a string without EOS has one
         there instead, which the RNN did not read.
-
-        Raises:
-            ValueError: for what is no token.
         """
         tokens = functional.pad(sequences[..., 1:-1].long(), (1, 0), value=self.bos)
         try:
@@ -276,7 +262,7 @@ class _LanguageStream(TrainingStream):
             [functional.pad(own, (0, 0, 0, problem.max_n - len(own))) for own in languages]
         ).to(tasks.device)
         self._inputs, self._targets = problem.encode(sequences), sequences[:, :, 1:]
-        self._batch_size, self._unique = batch_size, unique
+        self._unique = unique
         strings, shape = [len(own) for own in languages], (_BLOCK, batch_size)
         draws = [lambda own, count=count: own.integers(0, count, shape) for count in strings]
         self._draws = TrainingDraws(draws, members, seed, _BLOCK, tasks.device)
@@ -284,7 +270,7 @@ class _LanguageStream(TrainingStream):
     def batch(self, step: int) -> Batch:
         """Return the strings of one step, distinct with their counts or one by one."""
         draws = self._draws.at(step)
-        share = torch.full_like(draws, 1 / self._batch_size, dtype=torch.float32)
+        share = torch.full_like(draws, 1 / draws.shape[1], dtype=torch.float32)
         if self._unique:
             weights = share.new_zeros(self._targets.shape[:2])
             return Batch(self._inputs, self._targets, weights.scatter_add(1, draws, share))

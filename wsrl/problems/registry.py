@@ -24,7 +24,7 @@ get_problem = PROBLEMS.get
 
 
 def register_problem(cls: type[_Problem]) -> type[_Problem]:
-    """Register a problem under its ``name``; a decorator. Raises as ``Registry.register``."""
+    """Register a problem under its ``name``; a decorator."""
     return PROBLEMS.register(cls)
 
 
@@ -34,11 +34,7 @@ def list_trainable_problems() -> list[str]:
 
 
 def get_trainable_problem(name: str) -> type[TrainableProblem]:
-    """Return the class of a problem on which a zoo can be built.
-
-    Raises:
-        ValueError: for an unknown name, or a problem that RNNs from elsewhere have.
-    """
+    """Return the class of a problem on which a zoo can be built; raises ``ValueError``."""
     problem = get_problem(name)
     if not issubclass(problem, TrainableProblem):
         raise ValueError(
@@ -50,12 +46,7 @@ def get_trainable_problem(name: str) -> type[TrainableProblem]:
 
 
 def create_problem(name: str, settings: Mapping[str, Any]) -> Problem:
-    """Return a problem by name with its settings.
-
-    Raises:
-        ValueError: for an unknown name, or settings that the problem does not have or that are of
-            another kind.
-    """
+    """Return a problem by name with its settings; ``ValueError``: either is not known or fits."""
     problem = get_problem(name)
     try:
         return problem(**settings)

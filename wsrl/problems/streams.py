@@ -1,8 +1,7 @@
 """Random streams that are functions of their key alone.
 
 A stream is named by whole numbers (a seed, what it is for, a member, a block of steps), not by what
-was drawn before. So a member's data do not depend on how many train together, and a build or a
-training run that goes on after a kill needs to restore no random state but its step.
+was drawn before: data do not depend on how many train together, and a step is all random state.
 """
 
 from __future__ import annotations
@@ -45,8 +44,7 @@ def draw_each(
     *key: int,
 ) -> Tensor:
     """Return draws for each member from its own stream, ``(P, ...)``."""
-    drawn = [draw(stream(seed, purpose, member, *key)) for member in members]
-    return torch.from_numpy(np.stack(drawn))
+    return torch.from_numpy(np.stack([draw(stream(seed, purpose, m, *key)) for m in members]))
 
 
 class TrainingDraws:

@@ -42,16 +42,13 @@ class TiledImages(TrainableProblem):
         source: where the images are from: ``mnist``, ``fashion_mnist`` or ``digits`` (8 x 8 pixels,
             always there).
         tile_size: pixels of a tile's side; by default 4, and 2 for ``digits``.
-        interpolation: of the rotation, ``nearest`` (as published) or ``bilinear``.
+        interpolation: of the rotation, ``nearest`` (as published).
         weight_decays: each member draws its weight decay from these.
         evaluated_images: how many images of each split are judged at a snapshot, at most.
         stored_sequences: how many training images are stored with their logits.
         image_folder: where the images lie; by default where the variable ``WSRL_IMAGES`` says,
             else ``~/.cache/wsrl``. No part of the zoo.
         download: fetch images that are not there. No part of the zoo.
-
-    Raises:
-        ValueError: for an unknown source, or settings that do not fit its images.
     """
 
     name: ClassVar[str] = "tiled_images"
@@ -64,7 +61,7 @@ class TiledImages(TrainableProblem):
         self,
         source: str = "digits",
         tile_size: int | None = None,
-        interpolation: Literal["nearest", "bilinear"] = "nearest",
+        interpolation: Literal["nearest"] = "nearest",
         weight_decays: Annotated[Sequence[_Decay], Field(min_length=1)] = (0.0, 0.001, 0.01, 0.1),
         evaluated_images: _Count = 13000,
         stored_sequences: _Count = 100,
@@ -89,16 +86,12 @@ class TiledImages(TrainableProblem):
         self.length = self.tiles + 1
         self.input_size, self.output_size = tile_size**2, SOURCES[source].classes
         self.input_kind = InputKind("range", 0, 1, self.length)
-        self._rotation = TiledRotation(size, tile_size, interpolation)
+        self._rotation = TiledRotation(size, tile_size)
         self._placed: dict[torch.device, Images] = {}
 
     @cached_property
     def images(self) -> Images:
-        """The images, on the CPU.
-
-        Raises:
-            ValueError: where there are none.
-        """
+        """The images, on the CPU; ``ValueError`` where there are none."""
         return load_images(self.source, self.image_folder, self.download)
 
     def _images_on(self, device: torch.device) -> Images:
@@ -107,11 +100,7 @@ class TiledImages(TrainableProblem):
         return self._placed[device]
 
     def prepare(self) -> None:
-        """Make sure that the images are there.
-
-        Raises:
-            ValueError: where there are none, or fewer than are to be stored.
-        """
+        """Make sure that there are images, and as many as are to be stored."""
         count = len(self.images.train)
         if self.stored_sequences > count:
             raise ValueError(
@@ -129,14 +118,12 @@ class TiledImages(TrainableProblem):
         return draw_each(lambda own: own.choice(self.decays, 1), *key)
 
     def sequences(self, rows: Tensor, angles: Tensor) -> Tensor:
-        """Rotate, normalise and tile images ``rows (P, S)``, or ``(1, S)`` for all members.
+        """Rotate by ``angles (P,)``, normalise and tile images ``rows (P, S)`` or ``(1, S)``.
 
-        Returns:
-            ``(P, S, T, I)``, on the device of ``angles (P,)``, in degrees.
+        Returns ``(P, S, T, I)`` on the device of the angles, which are degrees.
         """
         source = SOURCES[self.source]
-        moved = self._rotation.taps == 1 and angles.is_cpu
-        if moved and kernels_serve("auto", torch.empty(1)):
+        if angles.is_cpu and kernels_serve("auto", torch.empty(1)):
             # In one pass over the memory, to the same bits: pixels are only moved.
             table = (torch.arange(256.0) / source.white - source.mean) / source.std
             rows = rows.expand(len(angles), -1).contiguous()
@@ -149,12 +136,7 @@ class TiledImages(TrainableProblem):
         return functional.pad((tiles - source.mean) / source.std, (0, 0, 1, 0))
 
     def training_stream(
-        self,
-        tasks: Tensor,
-        members: Sequence[int],
-        seed: int,
-        batch_size: int,
-        unique_sequences: bool,
+        self, tasks: Tensor, members: Sequence[int], seed: int, batch_size: int, unique: bool
     ) -> TrainingStream:
         """Return passes over the training images; no two of a pass are equal."""
         return _ImageStream(self, tasks, members, seed, batch_size)

@@ -56,8 +56,10 @@ def read_embeddings(path: str | Path) -> pd.DataFrame:
     if not path.is_file() or path.suffix not in SUFFIXES:
         raise ValueError(f"no file of embeddings ({', '.join(SUFFIXES)}) at {path}")
     if path.suffix == ".safetensors":
-        return _from_tensors(read_tensors(path), read_metadata(path))
+        tensors, metadata = read_tensors(path), read_metadata(path)
     try:
+        if path.suffix == ".safetensors":
+            return _from_tensors(tensors, metadata)
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
         text = dict.fromkeys(("split", "name", "task"), str)
@@ -65,8 +67,9 @@ def read_embeddings(path: str | Path) -> pd.DataFrame:
         frame = pd.read_csv(
             path, dtype=text, engine="python", keep_default_na=False, na_values=[""]
         )
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} holds no embeddings: {str(error).splitlines()[0]}") from error
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{path} holds no embeddings: {reason}") from error
     embedding = frame.columns[frame.columns.str.startswith("embedding_")]
     return frame.astype(dict.fromkeys(embedding, np.float32))
 
@@ -178,6 +181,8 @@ def _parts(name: str, values: Any) -> pd.DataFrame:
 
 
 def _from_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> pd.DataFrame:
+    if len({len(t) for t in tensors.values()}) > 1 or any(t.is_complex() for t in tensors.values()):
+        raise ValueError("expected real numbers, a row for each RNN")
     columns = metadata.get("columns")
     if columns is None:  # written before there were names
         columns = dict.fromkeys(name for name in tensors if name != "embedding")

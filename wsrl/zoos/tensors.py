@@ -1,7 +1,7 @@
 """Files of tensors: safetensors with plain values in their header; and tensors that stay on disk.
 
-Tensors on disk are read by position and not through a memory map: a file that is cut short while it
-is read is an error then, where a map would end the process by a signal.
+These are read by position, not through a memory map: of a file that is cut short while it is read a
+map would end the process by a signal.
 """
 
 from __future__ import annotations
@@ -42,12 +42,7 @@ _OPEN = 128
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file, memory-mapped.
-
-    Raises:
-        OSError: where it cannot be read.
-        ZooError: if it is not a safetensors file.
-    """
+    """Return the tensors of a safetensors file, memory-mapped; ``ZooError``: it is none."""
     with _safetensors(path) as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 not a dict
 
@@ -78,12 +73,8 @@ def digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
 class DiskTensor:
     """A tensor in a file. Indexed by rows it is read, and gives what a tensor in memory would.
 
-    Args:
-        path: the file. Another one that takes its place later is noticed.
-        start: of the tensor in the file, in bytes.
-        stored: the dtype of its numbers in the file, for NumPy.
-        shape: of all of it.
-        dtype: to which the numbers are converted.
+    It begins at the byte ``start``; its numbers, ``stored`` in the file as NumPy says it, are
+    converted to ``dtype``. Another file that takes its place later is noticed.
     """
 
     def __init__(
@@ -101,7 +92,6 @@ class DiskTensor:
         Raises:
             IndexError: for a row or a part that there is not.
             ZooError: where the file was cut short or replaced since.
-            OSError: where the disk cannot be read.
         """
         if isinstance(where, Tensor):
             _check_index(where, self.shape[0])
@@ -192,8 +182,6 @@ def _check_index(index: Tensor, size: int) -> None:
 
 def _pieces(blocks: NDArray[np.int64]) -> list[tuple[int, int, int]]:
     """Cut a list of positions where they do not ascend by one: start, end, and first position."""
-    if not len(blocks):
-        return []
-    starts = np.concatenate([[0], np.flatnonzero(np.diff(blocks) != 1) + 1])
+    starts = np.flatnonzero(np.diff(blocks, prepend=-2) != 1)
     ends = [*starts[1:].tolist(), len(blocks)]
-    return list(zip(starts.tolist(), ends, blocks[starts].tolist(), strict=True))
+    return list(zip(starts.tolist(), ends, blocks[starts].tolist(), strict=False))
