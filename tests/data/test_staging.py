@@ -163,18 +163,6 @@ def copying(source: Path, tmp_path: Path) -> Iterator[tuple[ForkProcess, Connect
     process.join()
 
 
-def test_what_a_killed_process_left_is_removed(
-    copying: tuple[ForkProcess, Connection], source: Path, tmp_path: Path
-) -> None:
-    left = {path.name for path in (tmp_path / "disk").iterdir()}
-    assert any(name.endswith(".partial") for name in left)
-    copying[0].kill()
-    copying[0].join()
-    copy = staged(source, tmp_path / "disk").zoo.path
-    assert [path.name for path in (tmp_path / "disk").iterdir()] == [copy.name]
-    assert copy.name not in left
-
-
 def test_a_copy_that_a_living_process_makes_is_waited_for(
     copying: tuple[ForkProcess, Connection],
     source: Path,

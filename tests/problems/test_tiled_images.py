@@ -200,12 +200,3 @@ def test_the_official_sequences_are_our_training_images(mnist: Path) -> None:
             found = problem.sequences(row.view(1, 1), angle[None])[0, 0].half()
             different = int((found != sequence).sum())
             assert different <= 1
-
-
-def test_mnist_is_read_from_its_own_files_and_normalised(mnist: Path) -> None:
-    images = TiledImages("mnist", image_folder=str(mnist)).images
-    assert images.pixels.shape == (60_000, 784)
-    assert len(images.train) == 47_998
-    pixels = images.pixels.float() / 255
-    assert float(pixels.mean()) == pytest.approx(0.1307, abs=1e-4)
-    assert float(pixels.std()) == pytest.approx(0.3081, abs=1e-4)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -112,30 +111,6 @@ def test_a_zoo_is_whole_and_a_killed_build_goes_on_in_its_curriculum(
     verify_zoo(tmp_path / "whole")
     assert whole.read("accuracy").shape == (12, 2)
     assert torch.equal(whole.read("performance"), whole.read("accuracy")[:, 1])
-
-
-def test_members_and_their_curriculum_do_not_depend_on_their_group(tmp_path: Path) -> None:
-    easy = VariableBinding(**(PROBLEM.settings() | {"threshold": 0.6}))  # some pass, some do not
-    columns = []
-    for size in (1, 4):
-        settings = replace(SETTINGS, group_size=size, snapshots=(0, 40))
-        build_zoo(tmp_path / str(size), easy, settings, backend="eager", quiet=True)
-        zoo = open_zoo(tmp_path / str(size))
-        columns.append({name: zoo.read(name) for name in zoo.columns})
-    for name, values in columns[0].items():
-        torch.testing.assert_close(columns[1][name], values, rtol=1e-4, atol=1e-4, msg=name)
-
-
-def test_training_teaches_a_task(tmp_path: Path) -> None:
-    problem = VariableBinding(2, 1, tasks=["repeat_copy"], horizons=[2, 4], stored_horizon=4,
-                              evaluated_horizons=[4], evaluated_sequences=64,
-                              stored_sequences=2)  # fmt: skip
-    settings = replace(SETTINGS, runs=2, snapshots=(0, 400), hidden_size=8,
-                       batch_size=16, learning_rates=[(0, 1e-2)])  # fmt: skip
-    build_zoo(tmp_path / "zoo", problem, settings, quiet=True)
-    performance = open_zoo(tmp_path / "zoo").read("performance").view(2, 2)
-    assert (performance[:, 0] < 0.9).all()
-    assert (performance[:, 1] > 0.95).all()
 
 
 def test_targets_are_sources_and_signs(tmp_path: Path) -> None:

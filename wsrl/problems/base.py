@@ -165,11 +165,7 @@ class Problem(Recorded, ABC):
         return None
 
     def prepare(self) -> None:
-        """Make sure that the data of training and of ``clone_scores`` are there, before any work.
-
-        Raises:
-            ValueError: saying what is missing and where from to take it.
-        """
+        """Check before any work that data of training and ``clone_scores`` are there."""
 
     def clone_scores(
         self, run: Runner, tasks: Tensor, samples: int, generators: Sequence[torch.Generator]
@@ -177,10 +173,7 @@ class Problem(Recorded, ABC):
         """Score ``B`` free-running models on their tasks ``(B, K)``: ``(B,)`` between 0 and 1.
 
         What is random in the score of a model comes out of its own one of ``B`` generators (on the
-        CPU), so that it does not depend on the others.
-
-        Raises:
-            ValueError: by default; ``scores_clones`` is then ``False``.
+        CPU). Where ``scores_clones`` is ``False``, a ``ValueError``.
         """
         raise ValueError(f"clones cannot be scored on {self.name!r}: no score is defined")
 
@@ -212,17 +205,12 @@ class TrainableProblem(Problem):
 
     @abstractmethod
     def training_stream(
-        self,
-        tasks: Tensor,
-        members: Sequence[int],
-        seed: int,
-        batch_size: int,
-        unique_sequences: bool,
+        self, tasks: Tensor, members: Sequence[int], seed: int, batch_size: int, unique: bool
     ) -> TrainingStream:
         """Return the data that members with ``tasks (P, K)`` train on.
 
-        With ``unique_sequences`` the ``batch_size`` draws of a step come as distinct sequences with
-        weights, where the problem can: the same gradient from less work.
+        If ``unique``, the ``batch_size`` draws of a step come as distinct sequences with weights,
+        where the problem can: the same gradient from less work.
         """
 
     def loss(self, weights: RNNWeights, batch: Batch, backend: Backend) -> Tensor:

@@ -94,15 +94,10 @@ class FormalLanguages(TrainableProblem):
         return sequences
 
     def training_stream(
-        self,
-        tasks: Tensor,
-        members: Sequence[int],
-        seed: int,
-        batch_size: int,
-        unique_sequences: bool,
+        self, tasks: Tensor, members: Sequence[int], seed: int, batch_size: int, unique: bool
     ) -> TrainingStream:
         """Return batches of strings; a language has few, so the distinct ones carry counts."""
-        return _LanguageStream(self, tasks, members, seed, batch_size, unique_sequences)
+        return _LanguageStream(self, tasks, members, seed, batch_size, unique)
 
     def columns(self) -> dict[str, Column]:
         """Return the published columns and the count of strings in the right order."""

@@ -136,12 +136,7 @@ class TiledImages(TrainableProblem):
         return functional.pad((tiles - source.mean) / source.std, (0, 0, 1, 0))
 
     def training_stream(
-        self,
-        tasks: Tensor,
-        members: Sequence[int],
-        seed: int,
-        batch_size: int,
-        unique_sequences: bool,
+        self, tasks: Tensor, members: Sequence[int], seed: int, batch_size: int, unique: bool
     ) -> TrainingStream:
         """Return passes over the training images; no two of a pass are equal."""
         return _ImageStream(self, tasks, members, seed, batch_size)

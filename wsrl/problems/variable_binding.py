@@ -114,17 +114,14 @@ class VariableBinding(TrainableProblem):
         numbers = tuple(map(int, row))
         return BindingTask(numbers[: self.dims], numbers[self.dims :], self.steps)
 
-    def continuations(self, tasks: Tensor, horizon: int) -> _Continuations:
-        """Return what members with ``tasks (P, 2 d)`` are to output after their input."""
-        return _Continuations([self.task(row) for row in tasks.tolist()], horizon, tasks.device)
+    def origins(self, tasks: Tensor, horizon: int) -> tuple[Tensor, Tensor]:
+        """Say of members with ``tasks (P, 2 d)`` what ``BindingTask.unrolled`` does."""
+        pairs = [self.task(row).unrolled(horizon) for row in tasks.tolist()]
+        origins, signs = (torch.from_numpy(np.stack(part)) for part in zip(*pairs, strict=True))
+        return origins.to(tasks.device), signs.to(tasks.device)
 
     def training_stream(
-        self,
-        tasks: Tensor,
-        members: Sequence[int],
-        seed: int,
-        batch_size: int,
-        unique_sequences: bool,
+        self, tasks: Tensor, members: Sequence[int], seed: int, batch_size: int, unique: bool
     ) -> TrainingStream:
         """Return batches of random vectors; there are too many for any to come twice."""
         return _BindingStream(self, tasks, members, seed, batch_size)
@@ -189,7 +186,7 @@ class VariableBinding(TrainableProblem):
         """Run models; return all outputs and the share of right signs, ``(P, S, horizon)``."""
         inputs = functional.pad(sequences.float(), (0, 0, 0, horizon))
         outputs, _ = run(inputs, None)
-        targets = self.continuations(tasks, horizon).of(sequences.float())
+        targets = _continued(sequences.float(), *self.origins(tasks, horizon))
         right = (outputs[:, :, self.steps :] * targets > 0).float().mean(3)
         return outputs, right
 
@@ -229,22 +226,6 @@ class _Batch(Batch):
     horizons: Tensor
 
 
-class _Continuations:
-    """What members are to output after the input: each output is one of the inputs, with a sign."""
-
-    def __init__(self, tasks: Sequence[BindingTask], horizon: int, device: torch.device) -> None:
-        pairs = [task.unrolled(horizon) for task in tasks]
-        origins, signs = (torch.from_numpy(np.stack(part)) for part in zip(*pairs, strict=True))
-        self._origins, self._signs = origins.to(device), signs.to(device)
-
-    def of(self, inputs: Tensor, horizon: int | None = None) -> Tensor:
-        """Return the targets ``(P, S, horizon, d)`` of ``inputs (P, S, s, d)``."""
-        origins, signs = self._origins[:, :horizon], self._signs[:, :horizon]
-        where = origins.flatten(1)[:, None].expand(-1, inputs.shape[1], -1)
-        copied = inputs.flatten(2).gather(2, where).view(*inputs.shape[:2], *origins.shape[1:])
-        return copied * signs[:, None]
-
-
 class _BindingStream(TrainingStream):
     """Random signs; how many steps after the input count is each member's own (a curriculum).
 
@@ -256,7 +237,7 @@ class _BindingStream(TrainingStream):
     ) -> None:
         device, shape = tasks.device, (_BLOCK, size, problem.steps, problem.dims)
         self._horizons, self._threshold = torch.tensor(problem.horizons), problem.threshold
-        self._continuations = problem.continuations(tasks, problem.horizons[-1])
+        self._origins, self._signs = problem.origins(tasks, problem.horizons[-1])
         self._level = torch.zeros(len(members), dtype=torch.long)
         draws = [lambda own: own.integers(0, 2, shape, np.int8)] * len(members)
         self._draws = TrainingDraws(draws, members, seed, _BLOCK, device)
@@ -265,7 +246,8 @@ class _BindingStream(TrainingStream):
         """Return the vectors of one step and their targets."""
         inputs = (2 * self._draws.at(step) - 1).float()
         horizons = self._horizons[self._level]
-        targets = self._continuations.of(inputs, int(horizons.max()))
+        end = int(horizons.max())
+        targets = _continued(inputs, self._origins[:, :end], self._signs[:, :end])
         weights = inputs.new_full(inputs.shape[:2], 1 / inputs.shape[1])
         return _Batch(inputs, targets, weights, horizons)
 
@@ -281,3 +263,10 @@ class _BindingStream(TrainingStream):
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on from there."""
         self._level = state["level"]
+
+
+def _continued(inputs: Tensor, origins: Tensor, signs: Tensor) -> Tensor:
+    """Return what follows ``inputs (P, S, s, d)``, each of them with a sign: ``(P, S, H, d)``."""
+    where = origins.flatten(1)[:, None].expand(-1, inputs.shape[1], -1)
+    copied = inputs.flatten(2).gather(2, where).view(*inputs.shape[:2], *origins.shape[1:])
+    return copied * signs[:, None]

@@ -23,13 +23,9 @@ from wsrl.rnn.weights import RNNWeights
 Method: TypeAlias = Literal["newton", "gradient"]
 
 MOST_STEPS = {"newton": 100, "gradient": 2000}
-"""After so many a search gives up, unless told otherwise."""
-
-REMEMBERED = 10
-"""Steps of a gradient search within which it must get better."""
-
+REMEMBERED = 10  # steps of a gradient search within which it must get better
+# Numbers in the Jacobians worked on at one time: 64 MiB, and a few times as much beside.
 JACOBIAN_NUMBERS = 2**23
-"""Numbers in the Jacobians worked on at one time: 64 MiB, and a few times as much beside."""
 
 
 @dataclass(frozen=True)
@@ -121,14 +117,8 @@ def find_fixed_points(
         states = torch.cat(found).view(starts.shape)
         residual, radius = (torch.cat(part).view(starts.shape[:2]) for part in (gaps, radii))
     converged = residual <= tolerance
-    return FixedPoints(
-        states.to(flat.dtype),
-        residual,
-        converged,
-        radius,
-        converged & (radius < 1),
-        _distinct(states, converged, same_within),
-    )
+    distinct, stable = _distinct(states, converged, same_within), converged & (radius < 1)
+    return FixedPoints(states.to(flat.dtype), residual, converged, radius, stable, distinct)
 
 
 def random_starts(
@@ -141,16 +131,10 @@ def random_starts(
 def visited_states(
     weights: RNNWeights, inputs: Tensor, count: int, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Draw states that RNNs pass on their way through inputs, ``(B, count, n)``.
+    """Draw states that ``B`` RNNs pass on their way through ``inputs (B, S, T, I)``.
 
-    Args:
-        weights: ``B`` RNNs.
-        inputs: ``(B, S, T, I)``; their start is among the states.
-        count: how many to draw of each RNN; the same more than once where there are fewer.
-        generator: of the draw.
-
-    Raises:
-        ValueError: for inputs that do not fit the spec.
+    Returns ``(B, count, n)``; their start is among the states, and where there are fewer, the same
+    are there more than once.
     """
     with torch.no_grad():
         run = PreparedPopulation(weights)
@@ -171,19 +155,8 @@ def settled_states(
     """Let RNNs run under a constant input, so that they come near what attracts them.
 
     A search from there finds the stable fixed points, also far ones, as those of trained LSTMs that
-    count; for unstable ones search from the states as well.
-
-    Args:
-        weights: ``B`` RNNs.
-        states: ``(B, K, n)``.
-        inputs: ``(B, I)``; zeros by default.
-        steps: how many to make.
-
-    Returns:
-        The states after the last step, ``(B, K, n)``.
-
-    Raises:
-        ValueError: for shapes that do not fit the spec, or dtypes that differ.
+    count; for unstable ones search from the states ``(B, K, n)`` as well. The input is
+    ``(B, I)``; zeros by default.
     """
     driving = None if inputs is None else inputs[:, None].expand(-1, states.shape[1], -1)
     with torch.no_grad():
@@ -211,8 +184,7 @@ def _newton(
         return gap, identity - line.recurrent, gap.norm(dim=1)
 
     identity = torch.eye(point.shape[1]).to(point)
-    everywhere = torch.arange(len(point), device=point.device)
-    gap, slope, size = look(everywhere, point)
+    gap, slope, size = look(torch.arange(len(point), device=point.device), point)
     damping = torch.full_like(size, 1e-2)
     for _ in range(steps):
         rows = ((size > tolerance) & size.isfinite() & (damping < 1e12)).nonzero()[:, 0]

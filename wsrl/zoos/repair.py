@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -50,22 +51,18 @@ def repair_zoo(path: str | Path) -> Repair:
 def _readable_manifest(folder: Path, found: list[str]) -> Manifest:
     """Read the manifest or its second copy, and write the other where that is damaged."""
     read: dict[str, Manifest] = {}
-    errors = []
     for name in (MANIFEST, BACKUP):
-        try:
+        with suppress(ZooError):
             read[name] = Manifest.read(folder, name)
-        except ZooError as error:
-            errors.append(str(error))
     if not read:
         raise ZooError(
-            f"nothing can be repaired at {folder}: its {MANIFEST} and {BACKUP} cannot be read "
-            f"({'; '.join(errors)}). Restore one of them from a copy, or make the zoo again in "
-            "another folder"
+            f"nothing can be repaired at {folder}: neither {MANIFEST} nor {BACKUP} can be read. "
+            "Restore one of them from a copy, or make the zoo again in another folder"
         )
-    source, manifest = next(iter(read.items()))
+    manifest = next(iter(read.values()))
     for name in {MANIFEST, BACKUP} - read.keys():
         manifest.write(folder, name)
-        found.append(f"{name} could not be read, or was missing: written from {source}")
+        found.append(f"{name} could not be read, or was missing: written from its copy")
     return manifest
 
 
@@ -76,18 +73,15 @@ def _whole_records(folder: Path, manifest: Manifest, found: list[str]) -> dict[i
     for index in sorted(finished(folder, manifest)):
         members = groups[index] if index < len(groups) else ()  # a record may be of no group
         failed = {run: step for run, step in manifest.failed.items() if int(run) in members}
-        try:
-            if manifest.complete:
-                record = Record(manifest.shards[index], failed)
-            else:
-                record = Record.read(folder, index)
+        place = record_path(folder, index)
+        with suppress(ZooError):  # of the record, which is then what is damaged
+            known = Record(manifest.shards[index], failed) if manifest.complete else None
+            record = known or Record.read(folder, index)
+            place = folder / SHARDS / record.shard.file
             if is_whole(folder, record.shard):
                 records[index] = record
                 continue
-            file = folder / SHARDS / record.shard.file
-            found.append(f"{file} is {'damaged: dropped' if file.is_file() else 'missing'}")
-        except ZooError:
-            found.append(f"{record_path(folder, index)} is damaged: its shard is dropped")
+        found.append(f"{place} is {'damaged: dropped' if place.is_file() else 'missing'}")
         record_path(folder, index).unlink(missing_ok=True)
     return records
 

@@ -33,7 +33,7 @@ from wsrl.zoos.manifest import (
 )
 from wsrl.zoos.tensors import write_tensors
 
-_RECORD, _OURS = re.compile(r"\d{5,}\.json"), re.compile(r"\d{5,}\.(json|safetensors)")
+_RECORD, _STATE = re.compile(r"(\d{5,})\.json"), re.compile(r"\d{5,}\.safetensors")
 
 
 @checked
@@ -76,7 +76,7 @@ def finished(folder: Path, manifest: Manifest) -> set[int]:
     """Return which shards are finished: all of a complete zoo, else those with a record."""
     if manifest.complete:
         return set(range(len(manifest.shards)))
-    return {int(name.removesuffix(".json")) for name in _names(folder) if _RECORD.fullmatch(name)}
+    return {int(found[1]) for name in _names(folder) if (found := _RECORD.fullmatch(name))}
 
 
 def write_finished(
@@ -97,8 +97,9 @@ def write_shard(folder: Path, index: int, columns: Mapping[str, Tensor]) -> Shar
 def tidy(folder: Path) -> None:
     """Remove what a finished zoo does not need; only what we made, known by its name."""
     with contextlib.suppress(OSError):  # a finished zoo may be read where nothing can be written
-        for name in filter(_OURS.fullmatch, _names(folder)):
-            (folder / PROGRESS / name).unlink()
+        for name in _names(folder):
+            if _RECORD.fullmatch(name) or _STATE.fullmatch(name):
+                (folder / PROGRESS / name).unlink()
         (folder / PROGRESS).rmdir()
 
 
@@ -114,9 +115,8 @@ def check_shards(folder: Path, shards: Sequence[Shard]) -> None:
 def is_whole(folder: Path, shard: Shard) -> bool:
     """Say whether a shard's file is there and as it was written."""
     path = folder / SHARDS / shard.file
-    if not path.is_file() or path.stat().st_size != shard.bytes:
-        return False
-    return checksum(path) == shard.sha256
+    known = path.is_file() and path.stat().st_size == shard.bytes
+    return known and checksum(path) == shard.sha256
 
 
 def again(folder: Path) -> str:
@@ -152,8 +152,7 @@ def missing_shards(folder: Path, shards: int, part: Part | None = None) -> list[
     share = shares(shards, part)
     with alone(folder):
         manifest = Manifest.read(folder)
-        done = finished(folder, manifest)
-        known = manifest.shards
+        done, known = finished(folder, manifest), manifest.shards
         if not manifest.complete:
             known = [Record.read(folder, index).shard for index in share if index in done]
     check_shards(folder, known)

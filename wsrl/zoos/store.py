@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -65,15 +66,13 @@ class Zoo:
             raise ZooError(
                 f"{path}: settings that no zoo of {manifest.problem} has: {', '.join(strange)}"
             )
+        sizes = (self.spec.input_size, self.spec.output_size)
+        pairs: dict[str, Any] = {"spec": (sizes, (problem.input_size, problem.output_size))}
         for name in ("task", "performance", "sequences", "outputs"):
-            held, wanted = manifest.columns[name].shape, columns[name].shape
+            pairs[f"column {name}"] = manifest.columns[name].shape, columns[name].shape
+        for name, (held, wanted) in pairs.items():
             if held != wanted:
-                raise ZooError(f"{path}: column {name} is {held}, but its problem says {wanted}")
-        sizes = (problem.input_size, problem.output_size)
-        if sizes != (self.spec.input_size, self.spec.output_size):
-            raise ZooError(
-                f"{path}: the problem has {sizes} inputs and outputs, the RNNs are ({self.spec})"
-            )
+                raise ZooError(f"{path}: {name} is {held}, but its problem says {wanted}")
         return problem
 
     @property

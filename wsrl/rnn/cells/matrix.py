@@ -91,10 +91,7 @@ def remixed(
 ) -> Symmetry:
     """Return a symmetry of a matrix cell: rows of one gate by ``M``, recurrent columns by ``M^-1``.
 
-    Args:
-        name: of the symmetry.
-        draw: draws maps ``M (B, H, H)``, given ``B``, ``H`` and a generator.
-        gate: whose sums become ``M`` times what they were.
+    Maps ``M (B, H, H)`` are drawn given ``B``, ``H`` and a generator.
     """
 
     def change(

@@ -97,7 +97,11 @@ def read_model(file: Path, cell: str | None = None) -> RNNWeights:
         raise ValueError(f"{file}: expected a state dict, *{', *'.join(SUFFIXES)}")
     if not file.is_file():
         raise ValueError(f"{file} is no regular file" if file.exists() else f"no file at {file}")
-    return _named(str(file), lambda: as_weights(_read(file), cell))
+    kind = "a state dict, written by torch.save(model.state_dict(), path)"
+    read: Callable[[Path], Any] = partial(read_torch_file, kind=kind)
+    if file.suffix.lower() == ".safetensors":
+        read = read_tensors
+    return _named(str(file), lambda: as_weights(read(file), cell))
 
 
 def as_weights(model: Any, cell: str | None = None) -> RNNWeights:
@@ -123,10 +127,8 @@ def survey_models(models: Models) -> tuple[RNNSpec, Tensor, str]:
     for row, name in enumerate(models.names):
         weights = models.read(row)
         if weights.spec != spec:
-            raise ValueError(
-                f"the RNNs of a zoo have one spec: {models.names[0]} is {spec}, "
-                f"but {name} is {weights.spec}"
-            )
+            first = f"{models.names[0]} is {spec}"
+            raise ValueError(f"RNNs of a zoo have one spec: {first}, but {name} is {weights.spec}")
         digest.update(name.encode())
         digest.update(weights.flat.numpy().tobytes())
         finite.append(bool(weights.flat.isfinite().all()))
@@ -141,17 +143,10 @@ def _named(name: str, read: Callable[[], RNNWeights]) -> RNNWeights:
         raise ValueError(str(error) if named else f"{name}: {error}") from error
 
 
-def _read(file: Path) -> Any:
-    if file.suffix.lower() == ".safetensors":
-        return read_tensors(file)
-    return read_torch_file(file, "a state dict, written by torch.save(model.state_dict(), path)")
-
-
 def _check_state_dict(model: Any) -> None:
     if not isinstance(model, Mapping):
-        raise ValueError(
-            f"expected a state dict, an nn.Module or RNNWeights, not a {type(model).__name__}"
-        )
+        kind = type(model).__name__
+        raise ValueError(f"expected a state dict, an nn.Module or RNNWeights, not a {kind}")
     for key, value in model.items():
         if not isinstance(value, Tensor) or not isinstance(key, str):
             raise ValueError(
