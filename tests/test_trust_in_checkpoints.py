@@ -1,7 +1,5 @@
 """A checkpoint that unpickles well may still say anything: it chooses nothing that is run."""
 
-from __future__ import annotations
-
 import importlib
 import inspect
 import shutil

@@ -1,7 +1,5 @@
 """The compiled kernels equal PyTorch, and where they cannot be had PyTorch does it."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator
 from pathlib import Path

@@ -4,8 +4,6 @@
 anything imports Triton, and stays on.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """A checkpoint to go on from: its training state is whole, and its folder is the run's own."""
 
-from __future__ import annotations
-
 import copy
 import inspect
 import shutil

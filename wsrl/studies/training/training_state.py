@@ -5,8 +5,6 @@ fused optimisers take for granted that a state has as many numbers as its parame
 write beyond its memory.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
