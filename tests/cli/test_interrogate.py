@@ -65,11 +65,9 @@ def test_what_is_printed_names_rows_strings_and_the_strategy(
     text = capsys.readouterr().out
     facts = json.loads(out.read_text())
     assert [rnn["row"] for rnn in facts["rnns"]] == [2, 5, 8, 71]
-    assert "4 RNNs of" in text
     assert f"told apart: {6 - len(facts['alike'])} of 6 pairs" in text
     assert f"fixed in advance: {facts['noninteractive']['upper']} probe" in text
     assert f"one by one: {facts['interactive']['upper']} probe" in text
-    assert "strategy:\nask probe" in text
     probe = facts["probes"][facts["noninteractive"]["queries"][0]]
     assert f"(row {probe['row']}, sequence {probe['sequence']})  {probe['text']}" in text
     sequence = zoo.read("sequences", torch.tensor([probe["row"]]))[0, probe["sequence"]].tolist()
@@ -120,7 +118,6 @@ def test_rnns_with_real_outputs(tmp_path: Path, capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("options", "status", "message"),
     [
-        (["--rnns", "0"], 2, "--rnns: Not of type a whole number from 1"),
         (["--seed", str(2**64)], 2, "--seed: Not of type a seed"),
         (["--tolerance", "1"], 1, "tolerance must be below 1"),
         (["--rows", "3", "72"], 1, "has rows 0 to 71, not 72"),

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from scipy.stats import circmean, kendalltau
 from sklearn.metrics import r2_score
+from torch import Tensor
 
 import wsrl
 from tests.studies.columns import LABELS, found
@@ -155,3 +157,18 @@ def test_the_readers_are_like_the_head_that_reads_encoders() -> None:
     assert isinstance(encoder, wsrl.encoders.NoninteractiveProbing)
     lengths = (encoder.embedding_dim, encoder.probing_length)
     assert lengths == (readouts.COMPONENTS, PROBING_LENGTH)
+
+
+def test_an_untrained_encoder_is_a_function_of_the_seed(zoo_path: Path, tmp_path: Path) -> None:
+    def encoder(target: str, seed: str) -> Tensor:
+        run = tmp_path / f"{target}{seed}"
+        args = ["--config", str(ROOT / "configs/prediction.yaml"), "--data.zoo", str(zoo_path)]
+        args += ["--model.mode", "untrained", "--model.encoder", "LayerwiseStatistics"]
+        args += ["--model.target", target, "--trainer.max_steps", "2", "--trainer.logger", "false"]
+        assert main(["fit", *args, "--seed_everything", seed, "--run", str(run)]) == 0
+        state = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        return torch.cat([v.flatten() for name, v in state.items() if name.startswith("encoder.")])
+
+    one = encoder("step", "1")
+    assert torch.equal(one, encoder("task", "1"))
+    assert not torch.equal(one, encoder("step", "2"))
