@@ -167,8 +167,6 @@ def test_a_measurement_is_a_function_of_its_seed_and_leaves_no_trace() -> None:
     assert flat.growth["parameters"] == growth(flat.parameters) > 0
     with pytest.raises(ValueError, match=r"at least two hidden sizes, not \[8\]"):
         measure_encoder("LayerwiseStatistics", LSTM, sizes=[8])
-    with pytest.raises(ValueError, match="at least 1"):
-        measure_encoder("LayerwiseStatistics", LSTM, draws=0)
     with pytest.raises(ValueError, match="at least 3 hidden neurons, not 2"):
         pairs_of(RNNSpec("tanh", 2, 2, 1, 2))
 

@@ -15,10 +15,11 @@ from torch import Tensor
 from wsrl.analysis.interrogation import (
     Interrogation,
     answer_distances,
+    interactive,
+    noninteractive,
     tell_apart,
 )
 from wsrl.analysis.interrogation.answers import Answers, to_masks
-from wsrl.analysis.interrogation.search import search_interactive, search_noninteractive
 from wsrl.rnn import RNNSpec, RNNWeights, random_permutations
 
 SPEC = RNNSpec("lstm", 3, 5, 1, 3)
@@ -143,9 +144,9 @@ def test_the_time_for_candidates_that_overlap_is_bounded() -> None:
     points = rng.standard_normal((40, 80, 6))
     apart = np.abs(points[:, :, None] - points[:, None]).max(-1)
     answers = Answers([to_masks(rows <= 1.8) for rows in apart])
-    fixed = search_noninteractive(answers, 1000)
+    fixed = noninteractive(answers, 1000)
     before = answers.work
-    found = search_interactive(answers, 1000, fixed.queries)
+    found = interactive(answers, 1000, fixed.queries)
     assert 100_000 < answers.work - before < 3_000_000
     assert found.lower <= found.upper <= fixed.upper
 
@@ -196,8 +197,8 @@ def test_searches_with_a_tolerance_agree_with_brute_force() -> None:
     for _ in range(100):
         alike = random_closeness(rng, int(rng.integers(2, 7)), int(rng.integers(1, 6)))
         answers = Answers([to_masks(rows) for rows in alike])
-        one_by_one = search_interactive(answers, 10_000)
-        fixed = search_noninteractive(answers, 10_000)
+        one_by_one = interactive(answers, 10_000)
+        fixed = noninteractive(answers, 10_000)
         assert {one_by_one.exact, fixed.exact} == {True}
         assert (one_by_one.upper, fixed.upper) == fewest(alike)
         transitive += all(len({*map(int, set(rows))}) == 1 for rows in answers.close)
@@ -208,8 +209,8 @@ def test_no_strategy_asks_more_than_what_is_fixed_in_advance() -> None:
     for seed in range(60):  # twice the greedy strategy alone would
         alike = random_closeness(np.random.default_rng(seed), 9, 8)
         answers = Answers([to_masks(rows) for rows in alike])
-        fixed = search_noninteractive(answers, 1000)
-        assert search_interactive(answers, 0, fixed.queries).upper <= fixed.upper
+        fixed = noninteractive(answers, 1000)
+        assert interactive(answers, 0, fixed.queries).upper <= fixed.upper
 
 
 def test_coarse_sets_still_identify_and_claim_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

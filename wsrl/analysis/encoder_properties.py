@@ -23,12 +23,7 @@ HIDDEN_SIZES = (8, 16, 32, 64)
 
 
 class Change(NamedTuple):
-    """How an embedding changes from one RNN of a pair to the other, over several pairs.
-
-    Attributes:
-        smallest: of the relative changes, each ``|E(other) - E(one)| / |E(one)|``.
-        largest: of them.
-    """
+    """How an embedding changes over several pairs: ``|E(other) - E(one)| / |E(one)|``."""
 
     smallest: float
     largest: float
@@ -41,13 +36,10 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True)
 class EncoderProperties:
-    """What was measured of one encoder.
+    """What was measured of one encoder: changes by kind of pair, cost by hidden size of the RNNs.
 
-    Attributes:
-        changes: by kind of pair (``make_pairs``).
-        same_function: the kinds of which both RNNs compute the same.
-        parameters: of the encoder, by hidden size of the RNNs.
-        seconds: of one forward and backward pass, by hidden size.
+    ``same_function`` are the kinds of which both RNNs compute the same; seconds are those of one
+    forward and backward pass.
     """
 
     changes: dict[str, Change]
@@ -62,10 +54,11 @@ class EncoderProperties:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what was measured as plain values by name."""
+        changes = self.changes.items()
         return {
-            "changes": {kind: change.largest for kind, change in self.changes.items()},
+            "changes": {kind: change.largest for kind, change in changes},
             "same_function": list(self.same_function),
-            "tells_apart": {kind: change.told_apart for kind, change in self.changes.items()},
+            "tells_apart": {kind: change.told_apart for kind, change in changes},
             "parameters": {str(size): number for size, number in self.parameters.items()},
             "seconds": {str(size): number for size, number in self.seconds.items()},
             "growth": self.growth,
@@ -91,14 +84,9 @@ def measure_encoder(
         rnns: how many are encoded at once where time is measured.
         repeats: times that it is measured, after once for nothing.
         seed: of the encoder's weights and of the RNNs.
-
-    Raises:
-        ValueError: for an unknown encoder, sizes that allow no fit, or numbers below 1.
     """
     if len(set(sizes)) < 2:
         raise ValueError(f"growth needs at least two hidden sizes, not {list(sizes)}")
-    if min(draws, rnns, repeats, *sizes) < 1:
-        raise ValueError("sizes, draws, rnns and repeats must be at least 1")
     encoder = _fresh(name, spec, seed)
     generator = torch.Generator().manual_seed(seed)
     pairs = make_pairs(random_rnns(spec, draws, generator), generator)
@@ -127,11 +115,7 @@ def measure_changes(encoder: Encoder, pairs: Mapping[str, Pair]) -> dict[str, Ch
 
 
 def measure_seconds(encoder: Encoder, weights: RNNWeights, repeats: int) -> float:
-    """Measure one forward and backward pass over ``B`` RNNs.
-
-    The fastest of some counts: what else the machine does can only add to them. The first pass of
-    all is not counted.
-    """
+    """Measure one forward and backward pass over RNNs: the fastest, the first one not counted."""
     seconds = []
     for _ in range(repeats + 1):
         start = time.perf_counter()

@@ -23,9 +23,6 @@ Array: TypeAlias = NDArray[np.float64]
 CONSTANT = 1e-10
 """States that vary by less than this part of their size do not vary: it is rounding."""
 
-COMPONENTS = 10
-"""Principal components of what is outside of the basis, as in the public code."""
-
 
 @dataclass(frozen=True)
 class Rule:
@@ -100,7 +97,6 @@ class Figures:
         readout_error: ``|C Psi - R| / |R|``, where ``R`` is the task's ``readout``.
         explained_variance: share of the variance of states over time and sequences that is not in
             ``h - Psi Psi^* h``.
-        residual_components: shares of the same variance on the principal components of that rest.
         distance: root mean square of the states relative to the fixed point, per neuron.
         linearization_error: one step of the RNN against one of ``A``, relative (root mean square).
         fixed_point_residual: ``|F(x*) - x*|``.
@@ -121,7 +117,6 @@ class Figures:
     input_error: float | None = None
     readout_error: float | None = None
     explained_variance: float | None = None
-    residual_components: tuple[float, ...] = ()
     distance: float | None = None
     linearization_error: float | None = None
     fixed_point_residual: float | None = None
@@ -159,7 +154,7 @@ def measure(case: Case, states: Array, outputs: Array, truth: Array, from_inputs
     if basis is not None:
         figures |= _basis_figures(basis, case.system, task)
         figures |= _reading_figures(basis, task, away, truth[..., task.kept], from_inputs)
-        figures |= residual_figures(basis.residual(away), away)
+        figures["explained_variance"] = explained_variance(basis.residual(away), away)
     return Figures(match.found, match.expected, **figures)
 
 
@@ -197,18 +192,14 @@ def _reading_figures(
     }
 
 
-def residual_figures(residual: Array, states: Array) -> dict[str, float | tuple[float, ...] | None]:
-    """Return the figures of what of ``states (..., n)`` is outside of a basis, ``residual``."""
+def explained_variance(residual: Array, states: Array) -> float | None:
+    """Return the share of the variance of ``states (..., n)`` that is not in the residual."""
     flat = (values.reshape(-1, values.shape[-1]) for values in (residual, states))
     rest, whole = (rows - rows.mean(0) for rows in flat)
     unexplained = _ratio(rest, whole)
     if unexplained is None or np.linalg.norm(whole) < CONSTANT * np.linalg.norm(states):
-        return {"explained_variance": None, "residual_components": ()}
-    shares = np.linalg.eigvalsh(rest.T @ rest)[::-1][:COMPONENTS] / np.vdot(whole, whole)
-    return {
-        "explained_variance": 1 - unexplained**2,
-        "residual_components": tuple(shares.clip(min=0).tolist()),
-    }
+        return None
+    return 1 - unexplained**2
 
 
 def judge(figures: Figures, case: Case) -> tuple[Verdict, tuple[str, ...]]:

@@ -139,5 +139,4 @@ def _phrased(about: dict[str, Any], files: Sequence[Path]) -> str:
     lines = {**about, "basis": "{grounding}, {dual}, moduli {moduli}".format(**about["settings"])}
     lines["reasons"] = "; ".join(about["reasons"]) or "no rule is broken"
     lines["written"] = ", ".join(map(str, files)) or "no pictures (--out DIR)"
-    left_out = ("settings", "residual_components")
-    return listed({k.replace("_", " "): shown(lines[k]) for k in lines if k not in left_out})
+    return listed({k.replace("_", " "): shown(lines[k]) for k in lines if k != "settings"})

@@ -141,9 +141,7 @@ def task_name(task: BindingTask) -> str:
 def record(analysis: MemoryAnalysis) -> Record:
     """Return verdict, reasons and figures as plain values; what does not exist is None."""
     judged = {"verdict": analysis.verdict, "reasons": list(analysis.reasons)}
-    figures = asdict(analysis.figures)
-    components = list(figures.pop("residual_components"))
-    return judged | {"start": analysis.start, **figures, "residual_components": components}
+    return judged | {"start": analysis.start, **asdict(analysis.figures)}
 
 
 def write_tables(folder: Path, records: Sequence[Record], content: object) -> None:
@@ -151,8 +149,6 @@ def write_tables(folder: Path, records: Sequence[Record], content: object) -> No
     remove_leftovers(folder)
     write_atomically(folder / "memory.json", (to_json(content, indent=2) + "\n").encode())
     rows = [{**one, "reasons": "; ".join(one["reasons"])} for one in records]
-    for row in rows:
-        del row["residual_components"]
     write_csv(folder / "memory.csv", rows)
 
 

@@ -4,6 +4,7 @@ A clone is the emulator that runs freely in the place of an RNN. Remarks name, b
 metrics that are not defined on the data, and constant targets.
 """
 
+# ruff: noqa: D102  what a protocol's methods return is said where they are written
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -25,52 +26,30 @@ _GOLDEN = 0.6180339887498949
 
 
 class EvaluatedProblem(Protocol):
-    """The part of a problem that evaluation reads."""
+    """The part of a problem (``wsrl.problems.Problem``) that evaluation reads."""
 
     @property
-    def scores_clones(self) -> bool:
-        """Whether ``clone_scores`` can be asked."""
-
+    def scores_clones(self) -> bool: ...
     @property
-    def task_period(self) -> float | None:
-        """For tasks that are one number on a circle, what goes once round it."""
-
+    def task_period(self) -> float | None: ...
     def clone_scores(
         self, run: Runner, tasks: Tensor, samples: int, generators: Sequence[torch.Generator]
-    ) -> Tensor:
-        """Score ``B`` models on their tasks ``(B, K)``, each with its generator: ``(B,)``."""
-
-    def input_names(self) -> tuple[str, ...]:
-        """Return the names of the entries of an input; empty if unknown."""
-
-    def output_names(self) -> tuple[str, ...]:
-        """Return the names of the entries of an output; empty if unknown."""
-
-    def task_entries(self) -> tuple[str, ...]:
-        """Return the names of a task's entries; empty if unknown."""
-
-    def prepare(self) -> None:
-        """Make sure that what ``clone_scores`` needs is there."""
-
-    def as_images(self, inputs: Tensor) -> Tensor | None:
-        """Return inputs ``(..., T, I)`` as images ``(..., H, W)``, where that is what they are."""
+    ) -> Tensor: ...
+    def input_names(self) -> tuple[str, ...]: ...
+    def output_names(self) -> tuple[str, ...]: ...
+    def task_entries(self) -> tuple[str, ...]: ...
+    def prepare(self) -> None: ...
+    def as_images(self, inputs: Tensor) -> Tensor | None: ...
 
 
 class EvaluationData(Protocol):
-    """The part of a datamodule that evaluation reads."""
+    """The part of a datamodule (``wsrl.data.ZooDataModule``) that evaluation reads."""
 
     @property
-    def problem(self) -> EvaluatedProblem:
-        """What the zoo's RNNs were trained on."""
-
-    def eval_splits(self, stage: str) -> list[str]:
-        """Name the splits of the evaluation loaders, in their order."""
-
-    def rows(self, split: str) -> NDArray[np.int64]:
-        """Return the zoo's rows in one split."""
-
-    def read_target(self, name: str, split: str) -> Tensor:
-        """Return a property ``(n, parts)`` of the RNNs of a split."""
+    def problem(self) -> EvaluatedProblem: ...
+    def eval_splits(self, stage: str) -> list[str]: ...
+    def rows(self, split: str) -> NDArray[np.int64]: ...
+    def read_target(self, name: str, split: str) -> Tensor: ...
 
 
 def partners(count: int) -> Tensor:
@@ -132,10 +111,9 @@ def score_clones(
 
 
 class Remark(NamedTuple):
-    """A remark on the data, and the metrics (``split/metric``) that are undefined for it."""
+    """A remark on the data."""
 
     text: str
-    undefined: tuple[str, ...] = ()
 
 
 def remarks_on_target(
@@ -168,5 +146,4 @@ def remarks_on_shuffling(
 
 def _undefined(split: str, names: Sequence[str], why: str | None = None) -> Remark:
     effect = f": {' and '.join(names)} not defined there (null)" if names else ""
-    undefined = tuple(f"{split}/{name}" for name in names)
-    return Remark(f"{why or f'{split} holds 1 RNN'}{effect}", undefined)
+    return Remark(f"{why or f'{split} holds 1 RNN'}{effect}")
