@@ -6,7 +6,6 @@ linear map of the last ``s``: see ``binding_tasks``. arXiv 2310.02430.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
@@ -31,7 +30,6 @@ MOST_STEPS, MOST_SEQUENCES = 10**5, 10**6
 
 _BLOCK = 64  # steps whose draws come from one stream
 _Steps = Annotated[Sequence[Annotated[int, Field(ge=1, le=MOST_STEPS)]], Field(min_length=1)]
-_log = logging.getLogger("wsrl")
 
 
 @register_problem
@@ -42,9 +40,8 @@ class VariableBinding(TrainableProblem):
         steps: ``s``, vectors of input.
         dims: ``d``, numbers of a vector.
         tasks: names (``repeat_copy``, ``compose_copy``, ...) or ids ``a,b,c``, which the members
-            take in turn; by default every member draws its own, with every dimension the source of
-            one output. Degenerate ones, which remember less than one vector for ever, are reported
-            and left out.
+            take in turn, but those that remember less than one vector for ever; by default every
+            member draws its own, with every dimension the source of one output.
         horizons: the curriculum: how many steps after the input count. A member moves on by itself.
         threshold: the sign accuracy on a batch with which it does.
         l2: factor of half the squared norm of the weights in the loss. That is Adam's weight decay
@@ -86,19 +83,14 @@ class VariableBinding(TrainableProblem):
         self.evaluated_sequences, self.stored_sequences = evaluated_sequences, stored_sequences
         self.stored_horizon = stored_horizon
         self.input_size = self.output_size = dims
-        named = [BindingTask.parse(task, steps, dims) for task in tasks]
-        self._named = [task for task in named if not task.degenerate]
-        if named and not self._named:
-            raise ValueError(f"no task remembers a whole vector for ever: {', '.join(tasks)}")
+        self._named = [BindingTask.parse(task, steps, dims) for task in tasks]
 
     def prepare(self) -> None:
-        """Report the degenerate tasks."""
-        for name in self.tasks:
-            if BindingTask.parse(name, self.steps, self.dims).degenerate:
-                _log.warning(
-                    "task %s is left out: it remembers less than a vector's %d values for ever",
-                    *(name, self.dims),
-                )
+        """Refuse degenerate tasks."""
+        pairs = zip(self.tasks, self._named, strict=True)
+        if degenerate := [name for name, task in pairs if task.degenerate]:
+            few = ", ".join(degenerate)
+            raise ValueError(f"tasks that remember less than one vector for ever: {few}")
 
     def draw_tasks(self, seed: int, members: Sequence[int]) -> Tensor:
         """Return sources and signs, ``(P, 2 d)``: the given tasks in turn, or drawn ones."""
