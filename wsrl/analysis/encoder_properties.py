@@ -92,7 +92,7 @@ def measure_encoder(
     pairs = make_pairs(random_rnns(spec, draws, generator), generator)
     parameters, seconds = {}, {}
     for size in sizes:
-        grown = replace(spec, hidden_size=size)
+        grown = replace(spec, hidden_size=int(size))
         batch = random_rnns(grown, rnns, generator).to("cpu", torch.float32)
         larger = _fresh(name, grown, seed)
         parameters[size] = sum(parameter.numel() for parameter in larger.parameters())
