@@ -212,7 +212,7 @@ def test_a_strategy_can_be_written_and_read() -> None:
     assert "  0: row 0" in text
     assert "    -7: row 2" in text
     fixed = noninteractive([[0, 5], [1, 5], [1, -7]]).to_dict()
-    assert fixed == {"lower": 2, "upper": 2, "exact": True, "queries": [0, 1]}
+    assert fixed == {"lower": 2, "upper": 2, "exact": True, "queries": (0, 1)}
 
 
 @pytest.mark.parametrize("question", [interactive, noninteractive])

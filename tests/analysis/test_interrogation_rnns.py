@@ -111,7 +111,7 @@ def test_noise_within_half_the_tolerance_is_no_matter_and_more_is_refused() -> N
         found.identify(lambda probe: black_box(weights, 0, probes)(probe) + 100)
     with pytest.raises(ValueError, match=r"\(6, 3\) to probe \d+, not \(6, 4\)"):
         found.identify(lambda probe: torch.zeros(6, 4))
-    with pytest.raises(ValueError, match="use the identify of the Interrogation"):
+    with pytest.raises(ValueError, match="is none of the functions"):
         found.interactive.strategy.identify(lambda probe: 0)
 
 
