@@ -162,16 +162,3 @@ def test_no_rnn_at_all_is_said(
     assert main(["predict", *words, "--trainer.limit_predict_batches", "0"]) == 1
     assert "no RNN was read" in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "embeddings.safetensors").exists()
-
-
-@pytest.mark.parametrize("name", ["EarlyStopping", "ModelCheckpoint"])
-def test_nothing_goes_by_a_metric_that_is_not_defined(
-    name: str, few: Path, enough: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    goes_by = ["--trainer.callbacks", name, "--trainer.callbacks.monitor", "validation/r2"]
-    assert main(fit(few, tmp_path / "few", *predict("size"), *goes_by)) == 1
-    said = capsys.readouterr().err
-    assert f"wsrl fit: error: {name} monitors validation/r2, which is not defined" in said
-    assert "monitor validation/loss" in said.splitlines()[-1]
-    assert not (tmp_path / "few" / "checkpoints").exists()
-    assert main(fit(enough, tmp_path / "enough", *predict("size"), *goes_by)) == 0

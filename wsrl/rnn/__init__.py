@@ -8,7 +8,6 @@ from wsrl.rnn.fixed_points import (
     find_fixed_points,
     random_starts,
     settled_states,
-    visited_states,
 )
 from wsrl.rnn.linearization import (
     Linearization,
@@ -58,7 +57,6 @@ __all__ = [
     "spectral_residues",
     "state_size",
     "unflatten_state",
-    "visited_states",
     "weights_from_state_dict",
     "with_initial_values",
 ]

@@ -84,14 +84,9 @@ def write_embeddings(
 ) -> None:
     """Write embeddings in the format of the path's suffix.
 
-    Args:
-        path: the file.
-        tensors: columns ``(n, ...)``: those of ``ZooBatch.labels``, ``split``, ``embedding``, and
-            ``prediction`` where there is one, with what else its kind keeps.
-        splits: the splits' names, by the numbers in the column ``split``.
-        source: what the metadata says beside them; only safetensors has some.
-        zoo: whose RNNs they are.
-        target: what is predicted.
+    ``tensors`` are columns ``(n, ...)``: those of ``ZooBatch.labels``, ``split``, ``embedding``,
+    and ``prediction`` of the ``target`` where there is one, with what else its kind keeps.
+    ``source`` is metadata, which only safetensors has.
     """
     labels = _labels(tensors, splits, zoo, target)
     if path.suffix == ".safetensors":

@@ -111,10 +111,9 @@ def score_clones(
 
 
 class Remark(NamedTuple):
-    """A remark on the data, and the metrics (``split/metric``) that are undefined for it."""
+    """A remark on the data."""
 
     text: str
-    undefined: tuple[str, ...] = ()
 
 
 def remarks_on_target(
@@ -147,5 +146,4 @@ def remarks_on_shuffling(
 
 def _undefined(split: str, names: Sequence[str], why: str | None = None) -> Remark:
     effect = f": {' and '.join(names)} not defined there (null)" if names else ""
-    undefined = tuple(f"{split}/{name}" for name in names)
-    return Remark(f"{why or f'{split} holds 1 RNN'}{effect}", undefined)
+    return Remark(f"{why or f'{split} holds 1 RNN'}{effect}")

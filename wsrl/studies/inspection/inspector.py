@@ -44,8 +44,7 @@ COVERAGE = 0.9
 class Inspector:
     """An encoder with its emulator, its zoo and the heads that read it; see ``inspect_rnn``.
 
-    Reads all settings at once; the zoo's RNNs are measured when the first RNN is inspected, of
-    which ``say`` is told, and the measures kept beside the checkpoint.
+    The zoo's RNNs are measured when the first RNN is inspected; ``say`` is told of it.
     """
 
     def __init__(
@@ -68,8 +67,7 @@ class Inspector:
         self.data = open_data(record, zoo)
         self.zoo, self.problem = self.data.zoo, self.data.problem
         self.targets = self.problem.targets(self.zoo.steps)
-        encoder = self.module.encoder
-        self._heads = find_heads(predict, self.checkpoint, encoder, self.targets)
+        self._heads = find_heads(predict, self.checkpoint, self.module.encoder, self.targets)
         self._neighbours, self._coverage, self._say = neighbours, coverage, say
         self._cell = cell
 
@@ -117,12 +115,6 @@ class Inspector:
         }
 
     @cached_property
-    def _split(self) -> dict[int, str]:
-        """The split that each row of the zoo is in."""
-        names = self.data.eval_splits("predict")
-        return {row: name for name in names for row in self.data.rows(name).tolist()}
-
-    @cached_property
     def _readers(self) -> list[PropertyReader]:
         """A reader for every property, by its head if there is one."""
         heads = {head.module.target: head for head in self._heads}
@@ -156,24 +148,17 @@ class Inspector:
         return lambda values: self.problem.task_name([*before.tolist(), *values])
 
     def _find_neighbours(self, point: Array) -> list[Neighbour]:
+        splits = {name: self.data.rows(name) for name in self.data.eval_splits("predict")}
         (distances,), (rows,) = nearest(self._points, point, self._neighbours)
-        columns = {name: self._columns[name][rows].tolist() for name in ("run", "step", "task")}
-        performances = self._columns["performance"][rows].double().tolist()
-        facts = zip(rows.tolist(), *columns.values(), performances, distances.tolist(), strict=True)
-        return [
-            Neighbour(
-                row,
-                run,
-                step,
-                self._split.get(row, ""),
-                tuple(task),
-                self.problem.task_name(task),
-                performance,
-                distance,
-                cosine=1 - distance**2 / 2,
-            )
-            for row, run, step, task, performance, distance in facts
-        ]
+        found = []
+        for row, distance in zip(rows.tolist(), distances.tolist(), strict=True):
+            names = ("run", "step", "task", "performance")
+            known: dict[str, Any] = {name: self._columns[name][row].tolist() for name in names}
+            known |= {"task": tuple(known["task"]), "name": self.problem.task_name(known["task"])}
+            split = ["", *(name for name, own in splits.items() if row in own)][-1]
+            cosine = 1 - distance**2 / 2
+            found.append(Neighbour(row, split=split, distance=distance, cosine=cosine, **known))
+        return found
 
     def _find_skill(
         self, weights: RNNWeights, point: Array, properties: Sequence[Property]

@@ -100,19 +100,9 @@ class DataRemarks(Callback):
     """Says before any work which metrics are not defined on these data, and why."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Print remarks on the data; refuse callbacks that monitor an undefined metric."""
-        if not isinstance(pl_module, TaskModule) or stage == "predict":
-            return
-        remarks = pl_module.remarks(stage)
-        if trainer.is_global_zero:
-            note(remark.text for remark in remarks)
-        undefined = {name: remark.text for remark in remarks for name in remark.undefined}
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if getattr(callback, "monitor", None) in undefined:
-                raise ValueError(
-                    f"{type(callback).__name__} monitors {callback.monitor}, which is not defined "
-                    f"({undefined[callback.monitor]}): monitor {pl_module.monitor}"
-                )
+        """Print remarks on the data."""
+        if isinstance(pl_module, TaskModule) and stage != "predict" and trainer.is_global_zero:
+            note(remark.text for remark in pl_module.remarks(stage))
 
 
 class ProgressLine(Callback):

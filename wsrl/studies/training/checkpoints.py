@@ -54,13 +54,7 @@ class CheckpointRecord:
         The parser would import, and even call, whatever a setting names: they are checked here.
         Classes that are ``named``, words of the user's command line, may be imported.
         """
-        try:
-            content = read_torch_file(path, mmap=True)
-        except ValueError as error:
-            best = path.with_name("best.ckpt")
-            if path == best or not best.is_file():
-                raise
-            raise ValueError(f"{error}; {best} is there as well (--ckpt_path best)") from error
+        content = read_torch_file(path, mmap=True)
         try:
             _check_parts(content)
             own, data = content["wsrl"], content["datamodule_hyper_parameters"]

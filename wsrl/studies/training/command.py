@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from argparse import SUPPRESS
 from collections.abc import Sequence
@@ -38,10 +37,10 @@ from wsrl.studies.training.callbacks import (
 from wsrl.studies.training.checkpoint_io import with_checkpoint_io
 from wsrl.studies.training.checkpoints import LINKED, OPTIMIZERS, CheckpointRecord, seen_splits
 from wsrl.studies.training.cost import TrainingCost
-from wsrl.studies.training.divergence import DivergedError, DivergenceCheck
+from wsrl.studies.training.divergence import DivergenceCheck
 from wsrl.studies.training.predictions import ColumnKeeper, write_metrics, write_predictions
 from wsrl.studies.training.processes import is_requeued
-from wsrl.studies.training.runs import AUTO, WORDS, Request, Run
+from wsrl.studies.training.runs import AUTO, Request, Run
 from wsrl.studies.training.stopping import LastCheckpoint, OwnSignals, reported
 from wsrl.studies.training.training_state import TrainingStateCheck
 from wsrl.tasks import TaskModule
@@ -222,14 +221,7 @@ class TrainingCLI(LightningCLI):
     def fit(self) -> None:
         """Train, and say where the run is."""
         path = None if self.record is None else self.record.path
-        try:
-            self.trainer.fit(self.model, self.datamodule, ckpt_path=path, weights_only=True)
-        except DivergedError as error:
-            kept = " and ".join(str(p) for p in map(self.run.checkpoint, WORDS) if p.exists())
-            raise DivergedError(
-                f"{error}; {kept or 'no checkpoint'} was kept from before. Try a lower "
-                f"--model.learning_rate than {getattr(self.model, 'learning_rate', 0):g}"
-            ) from error
+        self.trainer.fit(self.model, self.datamodule, ckpt_path=path, weights_only=True)
         if not self.trainer.is_global_zero or self.config["trainer"]["fast_dev_run"]:
             return
         self.cost.write(self.run.cost, self.model)
@@ -248,11 +240,6 @@ class TrainingCLI(LightningCLI):
             self.model, datamodule=self.datamodule, ckpt_path=path, verbose=False, weights_only=True
         )
         metrics = {name: value for result in results for name, value in result.items()}
-        if not math.isfinite(measured := metrics.get(self.model.monitor, 0.0)):
-            raise ValueError(
-                f"{path}: {self.model.monitor} is {measured}, as of a model whose training "
-                "diverged; nothing is written"
-            )
         if not self.trainer.is_global_zero:
             return
         print_metrics(metrics)

@@ -97,7 +97,8 @@ class Run:
                 "or end it first"
             )
 
-        with _made(self.folder), locked(self.folder / _LOCK, refuse):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.folder / _LOCK, refuse):
             # A run that was killed before its first checkpoint is begun again.
             killed = auto and not self.checkpoint("last").is_file()
             began = killed and {"model", "data"} <= self.settings().keys()
@@ -109,19 +110,6 @@ class Run:
             if overwrite:
                 self.clear()
             yield
-
-
-@contextlib.contextmanager
-def _made(folder: Path) -> Iterator[None]:
-    """Have a folder; those that are made for it and stay empty are deleted in the end."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
-    finally:
-        for path in missing:
-            with contextlib.suppress(OSError):
-                path.rmdir()
 
 
 @dataclass
