@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from wsrl.problems import VariableBinding
-from wsrl.rnn import RNNSpec, RNNWeights, run_population
+from wsrl.rnn import PreparedPopulation, RNNSpec, RNNWeights
 from wsrl.zoos import BuildSettings, build_zoo, group, open_zoo, verify_zoo
 
 SMALL = {"evaluated_horizons": [3, 6], "evaluated_sequences": 8, "stored_sequences": 2}
@@ -127,10 +127,7 @@ def test_targets_are_sources_and_signs(tmp_path: Path) -> None:
 def test_clones_are_scored_by_their_signs() -> None:
     tasks = torch.tensor([[0, 1, 1, 1], [0, 1, 1, -1]])
     weights = RNNWeights(repeater(3, 2).flat.expand(2, -1), repeater(3, 2).spec)
-
-    def run(inputs: Tensor, _: object) -> tuple[Tensor, tuple[Tensor, ...]]:
-        return run_population(weights, inputs)
-
+    run = PreparedPopulation(weights, "eager")
     scores = PROBLEM.clone_scores(run, tasks, 8, [torch.Generator() for _ in tasks])
     # The other's second output changes its sign with every round of three, right in every second.
     assert scores.tolist() == [1.0, 0.75]

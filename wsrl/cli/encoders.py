@@ -44,7 +44,7 @@ def encoders(
         get_encoder(name)  # all of them before the first is measured
     sizes = [*map(int, hidden_sizes or HIDDEN_SIZES)]  # a Count is a class of its own
     found: list[dict[str, Any]] = [
-        {"name": name, **measure_encoder(name, PUBLISHED_SPEC, sizes).to_dict()} for name in measure
+        {"name": name, **measure_encoder(name, PUBLISHED_SPEC, sizes)} for name in measure
     ]
     text = to_json(found[0] if len(found) == 1 else found, indent=1)
     if out is not None:

@@ -21,7 +21,7 @@ from wsrl.problems.base import Batch, InputKind, Runner, TrainableProblem, Train
 from wsrl.problems.binding_tasks import BindingTask, check_sizes
 from wsrl.problems.columns import Column, Target
 from wsrl.problems.registry import register_problem
-from wsrl.problems.streams import Purpose, TrainingDraws, draw_each, stream
+from wsrl.problems.streams import DrawnStream, Purpose, draw_each, stream
 from wsrl.rnn import Backend, RNNWeights, run_population
 from wsrl.validation import check_size
 
@@ -218,7 +218,7 @@ class _Batch(Batch):
     horizons: Tensor
 
 
-class _BindingStream(TrainingStream):
+class _BindingStream(DrawnStream):
     """Random signs; how many steps after the input count is each member's own (a curriculum).
 
     A member begins with the first horizon, and moves on after an accuracy above the threshold.
@@ -227,16 +227,15 @@ class _BindingStream(TrainingStream):
     def __init__(
         self, problem: VariableBinding, tasks: Tensor, members: Sequence[int], seed: int, size: int
     ) -> None:
-        device, shape = tasks.device, (_BLOCK, size, problem.steps, problem.dims)
+        shape = (_BLOCK, size, problem.steps, problem.dims)
         self._horizons, self._threshold = torch.tensor(problem.horizons), problem.threshold
         self._origins, self._signs = problem.origins(tasks, problem.horizons[-1])
         self._level = torch.zeros(len(members), dtype=torch.long)
         draws = [lambda own: own.integers(0, 2, shape, np.int8)] * len(members)
-        self._draws = TrainingDraws(draws, members, seed, _BLOCK, device)
+        super().__init__(draws, members, seed, _BLOCK, tasks.device, self._targets_of)
 
-    def batch(self, step: int) -> _Batch:
-        """Return the vectors of one step and their targets."""
-        inputs = (2 * self._draws.at(step) - 1).float()
+    def _targets_of(self, drawn: Tensor) -> _Batch:
+        inputs = (2 * drawn - 1).float()
         horizons = self._horizons[self._level]
         end = int(horizons.max())
         targets = _continued(inputs, self._origins[:, :end], self._signs[:, :end])
