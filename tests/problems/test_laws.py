@@ -14,7 +14,7 @@ from wsrl.problems import (
     list_trainable_problems,
 )
 from wsrl.problems.columns import Column
-from wsrl.rnn import RNNWeights, State, run_population
+from wsrl.rnn import PreparedPopulation, RNNWeights
 from wsrl.zoos.group import initial_weights
 
 HORIZONS = {"horizons": [2, 4], "evaluated_horizons": [3, 6]}
@@ -56,10 +56,7 @@ def test_what_is_judged_is_what_the_columns_say(name: str) -> None:
     problem = PROBLEMS[name]
     spec = problem.spec("gru", 4, 1)
     weights = RNNWeights(initial_weights(spec, 0, MEMBERS), spec)
-
-    def run(inputs: torch.Tensor, state: State | None) -> tuple[torch.Tensor, State]:
-        return run_population(weights, inputs, state)
-
+    run = PreparedPopulation(weights, "eager")
     tasks = problem.draw_tasks(0, MEMBERS)
     found = problem.evaluate(run, tasks, MEMBERS, 0, 7)
     wanted = {column: (3, *about.shape) for column, about in problem.columns().items()}

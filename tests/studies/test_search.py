@@ -56,31 +56,24 @@ def test_every_rnn_is_inspected(
     assert facts["rnns"][-1]["skill"]["performs"] is False
 
 
-def test_the_most_like_one_comes_first(
-    models: Path, language_runs: Path, capsys: pytest.CaptureFixture[str]
+def test_the_most_like_one_comes_first_and_the_file_has_what_the_table_has(
+    models: Path, language_runs: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    run = language_runs / "emulation"
-    facts, _ = search(capsys, models, "--ckpt", run, "--like", models / "4.safetensors")
+    out, run, like = tmp_path / "found.csv", language_runs / "emulation", models / "4.safetensors"
+    command = [models, "--ckpt", run, "--like", like, "--csv", out]
+    facts, _ = search(capsys, *command)
     assert facts["rnns"][0]["source"] == str(models / "4.safetensors")
     assert facts["rnns"][0]["difference"] == 0
     example = facts["rnns"][0]["embedding"]
     apart = [math.dist(example, each["embedding"]) for each in facts["rnns"]]
     assert apart == sorted(apart)
     assert apart == pytest.approx([each["difference"] for each in facts["rnns"]])
-
-
-def test_the_file_has_what_the_table_has(
-    models: Path, language_runs: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    out = tmp_path / "found.csv"
-    command = ["search", str(models), "--ckpt", str(language_runs / "emulation"), "--csv", str(out)]
-    facts, _ = search(capsys, *command[1:])
     read = [each["properties"]["performance"]["values"][0] for each in facts["rnns"]]
     with out.open() as file:
         lines = list(csv.DictReader(file))
     assert [line["file"] for line in lines] == [each["source"] for each in facts["rnns"]]
     assert [float(line["predicted_performance"]) for line in lines] == read
-    assert main(command) == 0
+    assert main(["search", *map(str, command)]) == 0
     table = capsys.readouterr().out.splitlines()
     assert len(table) == 12
     assert table[1].split()[0] == lines[0]["file"]

@@ -109,15 +109,11 @@ def analyze(
         raise ArgumentError(None, "a zoo says its RNNs: no --task, --steps, --dims, --cell")
     if not is_zoo and (row is not None or None in (task, steps, dims)):
         raise ArgumentError(None, "for one RNN give --task, --steps, --dims, and no --row")
-    from wsrl.studies import memory_study as study
+    from wsrl.problems.binding_tasks import BindingTask
+    from wsrl.studies.memory_study import study
 
-    if is_zoo:
-        content, files = study.study_zoo(source, settings, row, out)
-    else:
-        from wsrl.problems.binding_tasks import BindingTask
-
-        wanted = BindingTask.parse(str(task), steps or 0, dims or 0)
-        content, files = study.study_file(source, wanted, settings, cell, out)
+    wanted = None if task is None else BindingTask.parse(task, steps or 0, dims or 0)
+    content, files = study(source, settings, row, out, wanted, cell)
     if json:
         return to_json(content, indent=2)
     return _table(content["snapshots"]) if is_zoo and row is None else _phrased(content, files)

@@ -11,8 +11,7 @@ from wsrl.rnn import RNNWeights
 class ZooBatch:
     """``B`` snapshots out of a zoo, with ``S`` stored sequences of each.
 
-    A plain class rather than a dataclass: Lightning takes dataclasses apart to cast them, and
-    stops at the frozen ``RNNSpec`` inside. This one is moved and cast whole, by ``to``.
+    No dataclass, which Lightning takes apart to cast it: this one is moved and cast by ``to``.
 
     Args:
         weights: the ``B`` RNNs.

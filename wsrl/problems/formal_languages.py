@@ -19,7 +19,7 @@ from torch.nn import functional
 from wsrl.problems.base import Batch, Runner, TrainableProblem, TrainingStream
 from wsrl.problems.columns import Column, Target
 from wsrl.problems.registry import register_problem
-from wsrl.problems.streams import Purpose, TrainingDraws, draw_each
+from wsrl.problems.streams import DrawnStream, Purpose, draw_each
 from wsrl.rnn import State
 from wsrl.validation import check_size
 
@@ -97,7 +97,22 @@ class FormalLanguages(TrainableProblem):
         self, tasks: Tensor, members: Sequence[int], seed: int, batch_size: int, unique: bool
     ) -> TrainingStream:
         """Return batches of strings; a language has few, so the distinct ones carry counts."""
-        return _LanguageStream(self, tasks, members, seed, batch_size, unique)
+        languages, shape = [self.strings(task.tolist()) for task in tasks], (_BLOCK, batch_size)
+        padded = [functional.pad(own, (0, 0, 0, self.max_n - len(own))) for own in languages]
+        sequences = torch.stack(padded).to(tasks.device)
+        inputs, targets = self.encode(sequences), sequences[:, :, 1:]
+        counts = [len(own) for own in languages]
+        draws = [lambda own, count=count: own.integers(0, count, shape) for count in counts]
+
+        def make(drawn: Tensor) -> Batch:
+            share = torch.full_like(drawn, 1 / batch_size, dtype=torch.float32)
+            if unique:
+                weights = share.new_zeros(targets.shape[:2])
+                return Batch(inputs, targets, weights.scatter_add(1, drawn, share))
+            rows = torch.arange(len(drawn), device=drawn.device)[:, None]
+            return Batch(inputs[rows, drawn], targets[rows, drawn], share)
+
+        return DrawnStream(draws, members, seed, _BLOCK, tasks.device, make)
 
     def columns(self) -> dict[str, Column]:
         """Return the published columns and the count of strings in the right order."""
@@ -243,36 +258,3 @@ def _draw_tokens(outputs: Tensor, draw: Tensor) -> Tensor:
         passed = passed + share
         token += reached >= passed
     return token
-
-
-class _LanguageStream(TrainingStream):
-    """``batch_size`` strings a step for every member, drawn uniformly from its language."""
-
-    def __init__(
-        self,
-        problem: FormalLanguages,
-        tasks: Tensor,
-        members: Sequence[int],
-        seed: int,
-        batch_size: int,
-        unique: bool,
-    ) -> None:
-        languages = [problem.strings(task.tolist()) for task in tasks]
-        sequences = torch.stack(
-            [functional.pad(own, (0, 0, 0, problem.max_n - len(own))) for own in languages]
-        ).to(tasks.device)
-        self._inputs, self._targets = problem.encode(sequences), sequences[:, :, 1:]
-        self._unique = unique
-        strings, shape = [len(own) for own in languages], (_BLOCK, batch_size)
-        draws = [lambda own, count=count: own.integers(0, count, shape) for count in strings]
-        self._draws = TrainingDraws(draws, members, seed, _BLOCK, tasks.device)
-
-    def batch(self, step: int) -> Batch:
-        """Return the strings of one step, distinct with their counts or one by one."""
-        draws = self._draws.at(step)
-        share = torch.full_like(draws, 1 / draws.shape[1], dtype=torch.float32)
-        if self._unique:
-            weights = share.new_zeros(self._targets.shape[:2])
-            return Batch(self._inputs, self._targets, weights.scatter_add(1, draws, share))
-        rows = torch.arange(len(draws), device=draws.device)[:, None]
-        return Batch(self._inputs[rows, draws], self._targets[rows, draws], share)

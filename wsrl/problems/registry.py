@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from operator import attrgetter
+from typing import Any
 
-from wsrl.class_paths import class_path
 from wsrl.plugins import Registry
 from wsrl.problems.base import Problem, TrainableProblem
 
-_Problem = TypeVar("_Problem", bound=Problem)
-
-
-def _name(cls: type[Problem]) -> str:
-    if not isinstance(getattr(cls, "name", None), str):
-        raise TypeError(f"{class_path(cls)} needs a class attribute `name`")
-    return cls.name
-
-
-PROBLEMS: Registry[type[Problem]] = Registry("problem", "wsrl.problems", Problem, _name)
-list_problems = PROBLEMS.names
-get_problem = PROBLEMS.get
-
-
-def register_problem(cls: type[_Problem]) -> type[_Problem]:
-    """Register a problem under its ``name``; a decorator."""
-    return PROBLEMS.register(cls)
+PROBLEMS: Registry[type[Problem]] = Registry(
+    "problem", "wsrl.problems", Problem, attrgetter("name")
+)
+list_problems, get_problem = PROBLEMS.names, PROBLEMS.get
+register_problem = PROBLEMS.register
 
 
 def list_trainable_problems() -> list[str]:

@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from wsrl.problems.base import Batch, TrainingStream
+
 
 class Purpose(IntEnum):
     """What a stream is for; part of its key, so that no two uses share numbers."""
@@ -47,8 +49,11 @@ def draw_each(
     return torch.from_numpy(np.stack([draw(stream(seed, purpose, m, *key)) for m in members]))
 
 
-class TrainingDraws:
-    """What members draw step by step; ``draws`` has for each what draws a block of steps."""
+class DrawnStream(TrainingStream):
+    """Batches made of what members draw: ``draws`` has for each what draws a block of ``steps``.
+
+    ``make`` turns the numbers of one step, ``(P, ...)``, into a batch.
+    """
 
     def __init__(
         self,
@@ -57,13 +62,14 @@ class TrainingDraws:
         seed: int,
         steps: int,
         device: torch.device,
+        make: Callable[[Tensor], Batch],
     ) -> None:
-        self._draws, self._members, self._seed = draws, members, seed
+        self._draws, self._members, self._seed, self._make = draws, members, seed, make
         self._steps, self._device = steps, device
         self._block, self._drawn = -1, torch.empty(0)
 
-    def at(self, step: int) -> Tensor:
-        """Return the numbers of one step, ``(P, ...)``: a function of the step alone."""
+    def batch(self, step: int) -> Batch:
+        """Return the batch of one step: a function of the step and what ``make`` reads."""
         block, within = divmod(step, self._steps)
         if block != self._block:
             drawn = [
@@ -72,4 +78,4 @@ class TrainingDraws:
             ]
             self._drawn = torch.from_numpy(np.stack(drawn)).to(self._device)
             self._block = block
-        return self._drawn[:, within]
+        return self._make(self._drawn[:, within])

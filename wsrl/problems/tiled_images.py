@@ -22,7 +22,7 @@ from wsrl.problems.columns import Column, Target
 from wsrl.problems.image_sources import SOURCES, Images, load_images
 from wsrl.problems.registry import register_problem
 from wsrl.problems.rotation import TiledRotation
-from wsrl.problems.streams import Purpose, TrainingDraws, draw_each
+from wsrl.problems.streams import DrawnStream, Purpose, draw_each
 from wsrl.rnn import sequence_cross_entropy
 from wsrl.rnn.backends import kernels_serve
 from wsrl.rnn.kernels import cpu
@@ -139,7 +139,23 @@ class TiledImages(TrainableProblem):
         self, tasks: Tensor, members: Sequence[int], seed: int, batch_size: int, unique: bool
     ) -> TrainingStream:
         """Return passes over the training images; no two of a pass are equal."""
-        return _ImageStream(self, tasks, members, seed, batch_size)
+        images, angles = self._images_on(tasks.device), tasks[:, 0]
+        train = self.images.train.numpy()
+        steps = len(train) // batch_size
+        if steps == 0:
+            raise ValueError(f"batch_size is {batch_size}, but there are {len(train)} images")
+
+        def a_pass(own: np.random.Generator) -> NDArray[np.int64]:
+            order = train[own.permutation(len(train))]
+            return order[: steps * batch_size].reshape(steps, batch_size)
+
+        def make(rows: Tensor) -> Batch:
+            labels = images.labels[rows]
+            weights = torch.full_like(labels, 1 / batch_size, dtype=torch.float32)
+            sequences = self.sequences(rows, angles)
+            return Batch(sequences, _at_every_step(labels, self.length), weights)
+
+        return DrawnStream([a_pass] * len(members), members, seed, steps, angles.device, make)
 
     def columns(self) -> dict[str, Column]:
         """Return the published columns, and the generalisation gap."""
@@ -227,41 +243,6 @@ class TiledImages(TrainableProblem):
         size = SOURCES[self.source].size
         images = pixels[..., self._rotation.order.flatten().argsort()]
         return images.view(*images.shape[:-1], size, size)
-
-
-class _ImageStream(TrainingStream):
-    """Every member passes through the training images in orders of its own."""
-
-    def __init__(
-        self,
-        problem: TiledImages,
-        tasks: Tensor,
-        members: Sequence[int],
-        seed: int,
-        batch_size: int,
-    ) -> None:
-        self._problem, self._angles, self._batch_size = problem, tasks[:, 0], batch_size
-        train = problem.images.train.numpy()
-        steps = len(train) // batch_size
-        if steps == 0:
-            raise ValueError(f"batch_size is {batch_size}, but there are {len(train)} images")
-
-        def a_pass(own: np.random.Generator) -> NDArray[np.int64]:
-            order = train[own.permutation(len(train))]
-            return order[: steps * batch_size].reshape(steps, batch_size)
-
-        draws = [a_pass] * len(members)
-        self._draws = TrainingDraws(draws, members, seed, steps, self._angles.device)
-
-    def batch(self, step: int) -> Batch:
-        """Return the images of one step."""
-        rows = self._draws.at(step)
-        labels = self._problem._images_on(self._angles.device).labels[rows]
-        return Batch(
-            self._problem.sequences(rows, self._angles),
-            _at_every_step(labels, self._problem.length),
-            torch.full_like(labels, 1 / self._batch_size, dtype=torch.float32),
-        )
 
 
 def _at_every_step(labels: Tensor, steps: int) -> Tensor:

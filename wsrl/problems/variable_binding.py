@@ -6,7 +6,6 @@ linear map of the last ``s``: see ``binding_tasks``. arXiv 2310.02430.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
@@ -22,7 +21,7 @@ from wsrl.problems.base import Batch, InputKind, Runner, TrainableProblem, Train
 from wsrl.problems.binding_tasks import BindingTask, check_sizes
 from wsrl.problems.columns import Column, Target
 from wsrl.problems.registry import register_problem
-from wsrl.problems.streams import Purpose, TrainingDraws, draw_each, stream
+from wsrl.problems.streams import DrawnStream, Purpose, draw_each, stream
 from wsrl.rnn import Backend, RNNWeights, run_population
 from wsrl.validation import check_size
 
@@ -31,7 +30,6 @@ MOST_STEPS, MOST_SEQUENCES = 10**5, 10**6
 
 _BLOCK = 64  # steps whose draws come from one stream
 _Steps = Annotated[Sequence[Annotated[int, Field(ge=1, le=MOST_STEPS)]], Field(min_length=1)]
-_log = logging.getLogger("wsrl")
 
 
 @register_problem
@@ -42,9 +40,8 @@ class VariableBinding(TrainableProblem):
         steps: ``s``, vectors of input.
         dims: ``d``, numbers of a vector.
         tasks: names (``repeat_copy``, ``compose_copy``, ...) or ids ``a,b,c``, which the members
-            take in turn; by default every member draws its own, with every dimension the source of
-            one output. Degenerate ones, which remember less than one vector for ever, are reported
-            and left out.
+            take in turn, but those that remember less than one vector for ever; by default every
+            member draws its own, with every dimension the source of one output.
         horizons: the curriculum: how many steps after the input count. A member moves on by itself.
         threshold: the sign accuracy on a batch with which it does.
         l2: factor of half the squared norm of the weights in the loss. That is Adam's weight decay
@@ -86,19 +83,14 @@ class VariableBinding(TrainableProblem):
         self.evaluated_sequences, self.stored_sequences = evaluated_sequences, stored_sequences
         self.stored_horizon = stored_horizon
         self.input_size = self.output_size = dims
-        named = [BindingTask.parse(task, steps, dims) for task in tasks]
-        self._named = [task for task in named if not task.degenerate]
-        if named and not self._named:
-            raise ValueError(f"no task remembers a whole vector for ever: {', '.join(tasks)}")
+        self._named = [BindingTask.parse(task, steps, dims) for task in tasks]
 
     def prepare(self) -> None:
-        """Report the degenerate tasks."""
-        for name in self.tasks:
-            if BindingTask.parse(name, self.steps, self.dims).degenerate:
-                _log.warning(
-                    "task %s is left out: it remembers less than a vector's %d values for ever",
-                    *(name, self.dims),
-                )
+        """Refuse degenerate tasks."""
+        pairs = zip(self.tasks, self._named, strict=True)
+        if degenerate := [name for name, task in pairs if task.degenerate]:
+            few = ", ".join(degenerate)
+            raise ValueError(f"tasks that remember less than one vector for ever: {few}")
 
     def draw_tasks(self, seed: int, members: Sequence[int]) -> Tensor:
         """Return sources and signs, ``(P, 2 d)``: the given tasks in turn, or drawn ones."""
@@ -226,7 +218,7 @@ class _Batch(Batch):
     horizons: Tensor
 
 
-class _BindingStream(TrainingStream):
+class _BindingStream(DrawnStream):
     """Random signs; how many steps after the input count is each member's own (a curriculum).
 
     A member begins with the first horizon, and moves on after an accuracy above the threshold.
@@ -235,16 +227,15 @@ class _BindingStream(TrainingStream):
     def __init__(
         self, problem: VariableBinding, tasks: Tensor, members: Sequence[int], seed: int, size: int
     ) -> None:
-        device, shape = tasks.device, (_BLOCK, size, problem.steps, problem.dims)
+        shape = (_BLOCK, size, problem.steps, problem.dims)
         self._horizons, self._threshold = torch.tensor(problem.horizons), problem.threshold
         self._origins, self._signs = problem.origins(tasks, problem.horizons[-1])
         self._level = torch.zeros(len(members), dtype=torch.long)
         draws = [lambda own: own.integers(0, 2, shape, np.int8)] * len(members)
-        self._draws = TrainingDraws(draws, members, seed, _BLOCK, device)
+        super().__init__(draws, members, seed, _BLOCK, tasks.device, self._targets_of)
 
-    def batch(self, step: int) -> _Batch:
-        """Return the vectors of one step and their targets."""
-        inputs = (2 * self._draws.at(step) - 1).float()
+    def _targets_of(self, drawn: Tensor) -> _Batch:
+        inputs = (2 * drawn - 1).float()
         horizons = self._horizons[self._level]
         end = int(horizons.max())
         targets = _continued(inputs, self._origins[:, :end], self._signs[:, :end])

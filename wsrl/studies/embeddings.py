@@ -42,9 +42,6 @@ def read_embeddings(path: str | Path) -> pd.DataFrame:
     ``embedding_1``, ... A column of several parts is several columns, ``_0``, ``_1``, ... CSV has
     no types: there, what is written in digits is a number.
 
-    Args:
-        path: a ``.safetensors``, ``.parquet`` or ``.csv`` file.
-
     Returns:
         A row for every RNN of every split.
 
@@ -84,14 +81,9 @@ def write_embeddings(
 ) -> None:
     """Write embeddings in the format of the path's suffix.
 
-    Args:
-        path: the file.
-        tensors: columns ``(n, ...)``: those of ``ZooBatch.labels``, ``split``, ``embedding``, and
-            ``prediction`` where there is one, with what else its kind keeps.
-        splits: the splits' names, by the numbers in the column ``split``.
-        source: what the metadata says beside them; only safetensors has some.
-        zoo: whose RNNs they are.
-        target: what is predicted.
+    ``tensors`` are columns ``(n, ...)``: those of ``ZooBatch.labels``, ``split``, ``embedding``,
+    and ``prediction`` of the ``target`` where there is one, with what else its kind keeps.
+    ``source`` is metadata, which only safetensors has.
     """
     labels = _labels(tensors, splits, zoo, target)
     if path.suffix == ".safetensors":
@@ -108,12 +100,9 @@ def write_embeddings(
             held[f"column.{name}"] = torch.from_numpy(values.copy())
         write_tensors(path, held, {**source, "splits": list(splits), "columns": columns})
         return
-    frame = _with_embeddings([labels], tensors)
-    content = io.BytesIO()
-    if path.suffix == ".parquet":
-        frame.to_parquet(content, index=False)
-    else:
-        frame.to_csv(content, index=False)
+    frame, content = _with_embeddings([labels], tensors), io.BytesIO()
+    write = frame.to_parquet if path.suffix == ".parquet" else frame.to_csv
+    write(content, index=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, content.getvalue())
 

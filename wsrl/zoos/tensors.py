@@ -25,6 +25,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from wsrl.problems.columns import DTYPES
+from wsrl.safe_files import naming
 from wsrl.strict_json import parse_json, to_json
 from wsrl.zoos.files import write_atomically
 from wsrl.zoos.manifest import ZooError
@@ -109,17 +110,15 @@ class DiskTensor:
         numbers = np.empty((*blocks.shape, *shape), self.stored)
         target = memoryview(numbers.reshape(-1).view(np.uint8).data)
         file = _opened(self.path, self._inode)
-        try:
-            for first, last, position in _pieces(blocks.numpy().reshape(-1)):
-                part, offset = target[first * size : last * size], self.start + position * size
+        for first, last, position in _pieces(blocks.numpy().reshape(-1)):
+            part, offset = target[first * size : last * size], self.start + position * size
+            with naming(self.path):
                 while (count := os.preadv(file.number, [part], offset)) != len(part):
                     if count == 0:
                         raise ZooError(
                             f"{self.path} is damaged: it was cut short while it was read"
                         )
                     part, offset = part[count:], offset + count
-        except OSError as error:
-            raise type(error)(error.errno, error.strerror, str(self.path)) from error
         wanted = torch.empty(0, dtype=self.dtype).numpy().dtype
         return torch.from_numpy(numbers.astype(wanted, copy=False))
 
@@ -130,17 +129,12 @@ def disk_tensors(path: Path) -> dict[str, DiskTensor]:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
     header.pop("__metadata__", None)
-    return {
-        name: DiskTensor(
-            path,
-            8 + length + about["data_offsets"][0],
-            _STORED[about["dtype"]],
-            tuple(about["shape"]),
-            DTYPES[about["dtype"]],
-        )
-        for name, about in header.items()
-        if about["dtype"] in _STORED
-    }
+    found = {}
+    for name, about in header.items():
+        if (kind := about["dtype"]) in _STORED:
+            place = (8 + length + about["data_offsets"][0], _STORED[kind], tuple(about["shape"]))
+            found[name] = DiskTensor(path, *place, DTYPES[kind])
+    return found
 
 
 @contextmanager

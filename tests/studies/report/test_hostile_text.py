@@ -141,10 +141,8 @@ RESULT = f"{TRIALS}/p/seed0/a/cell.json"
 DEEP = json.loads("[" * 200 + "]" * 200)
 WRONG_CELLS: list[tuple[dict[str, Any], str]] = [
     ({"seed": "0"}, "seed must be a whole number, not '0'"),
-    ({"seed": 2**64}, "seed must be below 9223"),
     ({"name": "../../outside"}, "name: expected a folder under cells/, not '../../outside'"),
     ({"kind": "other"}, "kind must be 'zoo', "),
-    ({"mode": None}, "a trial of kind prediction needs mode"),
     ({"ablation": {"of": 1, "option": "b", "value": 1}}, "ablation.of must be text, not 1"),
 ]
 WRONG: list[tuple[str, dict[str, Any], str]] = [
@@ -152,9 +150,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     *(("benchmark.json", {"cells": [cell]}, message) for cell, message in WRONG_CELLS),
     (RESULT, {"cost": {"parameters": "x"}}, "cost.parameters must be a whole number, not 'x'"),
     (RESULT, {"curves": {"ood/r2": [[1], ["x"]]}}, "'ood/r2'[1][0] must be a number, not 'x'"),
-    (RESULT, {"curves": {"ood/r2": [[1, 2], [1]]}}, "needs as many steps as values"),
     (RESULT, {"commands": [7]}, "commands[0] must be text, not 7"),
-    (RESULT, {"cell": []}, "trial must be"),
     ("benchmark.json", {"settings": None}, "settings must be"),
     ("benchmark.json", {"settings": {"zoos": {"z": []}}}, "zoos must be"),
     ("benchmark.json", {"settings": {"compare_with": ["a"]}}, "compare_with must be text"),

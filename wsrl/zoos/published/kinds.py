@@ -84,24 +84,21 @@ class Languages:
         longest, left = divmod(length - 2, tokens)
         if left and "max_n" not in given:
             raise ZooError(
-                f"max_n cannot be found from {tokens} tokens and strings of length {length}: "
-                "give it (--max_n), as one more than the largest k of the languages"
+                f"max_n cannot be found from {tokens} tokens and strings of length {length}: give "
+                "--max_n, one more than the largest k of the languages"
             )
         max_n = given.get("max_n", longest)
         smallest, largest = (int(bound) for bound in labels["task"].aminmax())
-        low = min(smallest, max(DIFFERENCES[0], 1 - max_n))  # k + low must not be below 0
-        low = given.get("min_difference", low)
-        high = given.get("max_difference", max(largest, DIFFERENCES[1]))
+        low = given.get("min_difference", smallest)
+        high = given.get("max_difference", largest)
         if smallest < low or largest > high:
-            raise ZooError(
-                f"tasks.npy holds differences {smallest}..{largest}, given {low}..{high}"
-            )
+            raise ZooError(f"tasks.npy holds differences {smallest}..{largest}: not {low}..{high}")
         return {
             "num_tokens": tokens,
             "length": length,
             "max_n": max_n,
-            "min_difference": low,
-            "max_difference": high,
+            "min_difference": min(low, max(DIFFERENCES[0], 1 - max_n)),  # k + it is not below 0
+            "max_difference": max(high, DIFFERENCES[1]),
             "evaluated_strings": EVALUATED_STRINGS,
             "stored_strings": stored,
         }

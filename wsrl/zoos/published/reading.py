@@ -108,10 +108,8 @@ def open_published(
         arguments = {} if text is None else parse_json(text.encode())
         given = (hints or PublishedHints()).over(arguments, kind)
         sizes = (given.pop("hidden_size", None), given.pop("num_layers", PUBLISHED_LAYERS))
-        settings = kind.settings(labels, large["sequences"].shape, given)
-        problem = create_problem(kind.problem, settings)
-        if wrong := {name for name, value in given.items() if problem.settings()[name] != value}:
-            raise ValueError(f"the arrays do not hold the {', '.join(sorted(wrong))} as given")
+        settings = kind.settings(labels, large["sequences"].shape, given) | given
+        problem = create_problem(kind.problem, settings)  # its shapes are compared below
         spec = find_spec(problem, large["weights"].shape[1], *sizes)
     except ValueError as error:
         hint = f"{ARGUMENTS} or options of `wsrl zoo import` say what the arrays do not"
