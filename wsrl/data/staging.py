@@ -70,9 +70,8 @@ def open_staged(zoo: Zoo, stage_to: str) -> Zoo:
     target = staged_path(zoo, stage_to)
     if not target.exists():
         raise ZooError(
-            f"no copy of the zoo at {zoo.path} in {target.parent}: the first process of every node "
-            "makes one, in a folder that must be the same for all processes of the node "
-            f"(stage_to is {stage_to})"
+            f"no copy of the zoo at {zoo.path} in {target.parent} (stage_to is {stage_to}): the "
+            "first process of every node makes one, in the same folder for all of the node"
         )
     return open_zoo(target)
 
