@@ -25,10 +25,7 @@ def staged_path(zoo: Zoo, stage_to: str) -> Path:
     """
     folder = os.path.expanduser(os.path.expandvars(stage_to))
     if "$" in folder:
-        raise ValueError(
-            f"stage_to is {stage_to}, which is {folder} here: set the variable on every node, or "
-            "give a folder"
-        )
+        raise ValueError(f"stage_to is {folder} here: set the variable on every node")
     path = zoo.path.resolve()
     content = hashlib.sha256(str(path).encode())
     for name in _files(zoo):
