@@ -141,11 +141,6 @@ def test_changes_are_relative_and_the_smallest_decides() -> None:
     assert not Change(0.0, 0.1).told_apart
 
 
-def test_growth_is_the_exponent_of_a_power() -> None:
-    assert growth({size: 3 * size**1.7 for size in (8, 16, 32)}) == pytest.approx(1.7)
-    assert growth({8: 5, 16: 5, 32: 5}) == pytest.approx(0)
-
-
 def test_costs_are_those_of_the_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 9.0, 10.0, 11.0, 20.0, 22.0, 30.0, 33.0])  # the first pass is not counted
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
@@ -161,10 +156,11 @@ def test_a_measurement_is_a_function_of_its_seed_and_leaves_no_trace() -> None:
         measure_encoder("LayerwiseStatistics", LSTM, seed=seed, **few) for seed in (0, 0, 1)
     )
     assert torch.equal(torch.get_rng_state(), state)
-    assert first.changes == again.changes != other.changes
-    assert first.growth["parameters"] == pytest.approx(0)
+    assert first["changes"] == again["changes"] != other["changes"]
+    assert first["growth"]["parameters"] == pytest.approx(0)
     flat = measure_encoder("FlattenedWeights", LSTM, **few)
-    assert flat.growth["parameters"] == growth(flat.parameters) > 0
+    assert flat["growth"]["parameters"] > 0
+    assert growth({size: 3 * size**1.7 for size in (8, 16, 32)}) == pytest.approx(1.7)
     with pytest.raises(ValueError, match=r"at least two hidden sizes, not \[8\]"):
         measure_encoder("LayerwiseStatistics", LSTM, sizes=[8])
     with pytest.raises(ValueError, match="at least 3 hidden neurons, not 2"):

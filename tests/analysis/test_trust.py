@@ -34,8 +34,7 @@ from wsrl.problems.binding_tasks import BindingTask
 from wsrl.rnn import RNNSpec, RNNWeights
 
 rng = np.random.default_rng(0)
-GROUNDINGS, STARTS = get_args(Grounding), get_args(Start)
-DUALS, MODULI = get_args(Dual), get_args(Moduli)
+GROUNDINGS, STARTS, DUALS, MODULI = map(get_args, (Grounding, Start, Dual, Moduli))
 FAST = {"horizon": 60, "sequences": 32}
 
 
@@ -162,18 +161,6 @@ def test_another_task_of_the_same_spectrum_is_not_trusted(
         found = analyze(some_circuit(other), task, grounding, **options)
         assert found.figures.spectral_error < 1e-6
         assert found.verdict != "trusted"
-
-
-@pytest.mark.parametrize("grounding", GROUNDINGS)
-def test_two_swapped_outputs_of_many_are_noticed(grounding: Grounding) -> None:
-    """Most variables are read right; the bounds are for the worst."""
-    task = BindingTask.from_name("repeat_copy", 2, 12)
-    sources = (1, 0, *range(2, 12))
-    signs = (1, 1, *task.signs[2:])
-    other = BindingTask(sources, signs, 2)
-    found = analyze(some_circuit(other), task, grounding, start="inputs")
-    assert found.figures.mean_variables_read > 0.85
-    assert found.verdict != "trusted"
 
 
 def changed(

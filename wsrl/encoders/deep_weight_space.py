@@ -116,8 +116,6 @@ class DeepWeightSpace(Encoder):
     part of the last layer.
 
     Args:
-        spec: the RNNs it reads.
-        embedding_dim: size ``D`` of an embedding.
         channels: channels of every layer.
         depth: number of equivariant layers.
         width: size of the MLP's hidden layer.

@@ -50,8 +50,6 @@ class Spectral(Encoder):
     ``O(B n^3)``, ``n`` being the size of the state: most of the time of an encoding.
 
     Args:
-        spec: the RNNs it reads.
-        embedding_dim: size ``D`` of an embedding.
         functions: learned functions ``f_k`` of an eigenvalue, and as many for the mean.
         width: size of the hidden layers, of the functions' MLP and of that which reads.
         depth: number of hidden layers of each.

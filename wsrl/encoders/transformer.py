@@ -23,8 +23,6 @@ class ParameterTransformer(Encoder):
     because of the positions: train it on randomly permuted RNNs.
 
     Args:
-        spec: the RNNs it reads.
-        embedding_dim: size ``D`` of an embedding.
         width: size of a token.
         depth: number of layers.
         heads: attention heads; they divide the width.

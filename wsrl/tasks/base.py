@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -31,8 +31,11 @@ from wsrl.tasks.optimizers import Config, build, describe_optimizer, describe_sc
 from wsrl.tasks.state_dicts import checked_load
 from wsrl.torch_files import read_torch_file
 
+if TYPE_CHECKING:
+    from wsrl.data.batch import ZooBatch
+
 COLUMNS = "columns"
-"""In what a test step returns: columns ``(B, ...)`` of the RNNs of its batch, with ``row``."""
+"""In what evaluations return: columns ``(B, ...)`` of a batch's RNNs, in a test with ``row``."""
 
 _Task = TypeVar("_Task", bound="TaskModule")
 _SETTINGS = ("hyper_parameters", "hparams", "module_arguments")  # the last two of old Lightning
@@ -69,6 +72,23 @@ class TaskModule(LightningModule, ABC):
     def remarks(self, stage: str) -> list[Remark]:
         """Return remarks on the data of a stage, before training or evaluation begins."""
         return []
+
+    @abstractmethod
+    def measure(self, batch: ZooBatch, split: str, test: bool) -> dict[str, Any]:
+        """Measure a batch of a split; return what figures need, and ``COLUMNS``."""
+
+    def validation_step(
+        self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
+    ) -> dict[str, Any]:
+        """Measure one batch."""
+        split = self.evaluation_data.eval_splits("validate")[dataloader_idx]
+        return self.measure(batch, split, test=False)
+
+    def test_step(self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
+        """Measure one batch; its ``COLUMNS`` say whose they are, too."""
+        split = self.evaluation_data.eval_splits("test")[dataloader_idx]
+        found = self.measure(batch, split, test=True)
+        return {**found, COLUMNS: {**found[COLUMNS], **batch.labels()}}
 
     def make_metrics(self) -> dict[str, Metric]:
         """Return new metrics of one split by name; nothing by default."""

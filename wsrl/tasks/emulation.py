@@ -35,16 +35,14 @@ class EmulationModule(TaskModule):
 
     Logged for every evaluated split, whatever the training loss: ``total_variation`` and
     ``reverse_kl`` (of real outputs ``mean_squared_error``); the same as ``shuffled_...`` when
-    every RNN is emulated from the embedding of another, half the split further on (a split of one
-    RNN has none); and the clones: ``clone_score`` of the emulator running freely,
-    ``original_score`` of the RNN itself and the mean ``clone_difference`` of the two. A model whose
-    score is not defined, as when no string ends, scores 0. All are the same to rounding on any
-    number of processes and in batches of any size.
+    every RNN is emulated from the embedding of another; ``clone_score`` of the emulator running
+    freely, ``original_score`` of the RNN itself and the mean ``clone_difference`` of the two. A
+    model whose score is not defined, as when no string ends, scores 0. All are the same to rounding
+    on any number of processes and in batches of any size.
 
     Args:
         encoder: its registered name, its class, or any callable that makes it of the spec, as
-            ``functools.partial(wsrl.FreeRunningProbing, num_probes=2)``. A checkpoint gives back
-            the plain description it holds, which goes here too.
+            ``functools.partial(wsrl.FreeRunningProbing, num_probes=2)``, or its description.
         spec: the zoo's RNNs, as ``RNNSpec.to_dict`` returns them.
         output_kind: ``categorical`` (outputs are logits) or ``real``.
         loss: what is minimised; a name in ``wsrl.tasks.losses``.
@@ -54,8 +52,7 @@ class EmulationModule(TaskModule):
         open_forget_gates: start the emulator with open forget gates.
         learning_rate: of AdamW, the default optimiser.
         weight_decay: of AdamW.
-        warmup_steps: steps over which the learning rate rises to its full value; 0 for none, as
-            published.
+        warmup_steps: steps over which the learning rate rises to its full value.
         gradient_clip: largest gradient norm, of the encoder and of the emulator each on its own;
             0 for no limit.
         clone_rnns: RNNs of a split whose clones are scored at each validation, spread over the
@@ -67,8 +64,7 @@ class EmulationModule(TaskModule):
         encoder_defaults: what suits the zoo's problem, for those options of the encoder that are
             left at ``None``.
         optimizer: another optimiser than AdamW: its class, or ``functools.partial`` of it, or its
-            description ``{"class_path": ..., "init_args": ...}``. On the command line
-            ``--optimizer`` says it.
+            description ``{"class_path": ..., "init_args": ...}``.
         lr_scheduler: changes the learning rate after every step; given as the optimiser is.
 
     Raises:
@@ -189,25 +185,6 @@ class EmulationModule(TaskModule):
         self.log_loss(loss, len(batch))
         return loss
 
-    def validation_step(
-        self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
-    ) -> dict[str, Any]:
-        """Measure one batch; return its embeddings, for figures."""
-        data = self.evaluation_data
-        split = data.eval_splits("validate")[dataloader_idx]
-        chosen = chosen_rows(data.rows(split), self.clone_rnns).to(batch.row.device)
-        return self._evaluate(batch, split, torch.isin(batch.row, chosen))
-
-    def test_step(self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
-        """Measure one batch, with the clones of all its RNNs.
-
-        What was measured of every RNN is returned as ``COLUMNS``: means over sequences and steps.
-        """
-        split = self.evaluation_data.eval_splits("test")[dataloader_idx]
-        found = self._evaluate(batch, split, torch.ones_like(batch.row, dtype=torch.bool))
-        measured = {n: v.reshape(len(v), -1).mean(1) for n, v in found["measured"].items()}
-        return {**found, COLUMNS: {**measured, **batch.labels()}}
-
     def predict_step(
         self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
     ) -> dict[str, Tensor]:
@@ -218,8 +195,15 @@ class EmulationModule(TaskModule):
     def _scores_clones(self) -> bool:
         return self.clone_rnns > 0 and self.evaluation_data.problem.scores_clones
 
-    def _evaluate(self, batch: ZooBatch, split: str, cloned: Tensor) -> dict[str, Any]:
-        """Measure a batch, and the clones of those of its RNNs that ``cloned (B,)`` says."""
+    def measure(self, batch: ZooBatch, split: str, test: bool) -> dict[str, Any]:
+        """Measure a batch, with the clones of all its RNNs in a test, else of some of the split.
+
+        What was measured of every RNN, means over sequences and steps, is returned as ``COLUMNS``.
+        """
+        cloned = torch.ones_like(batch.row, dtype=torch.bool)
+        if not test:
+            chosen = chosen_rows(self.evaluation_data.rows(split), self.clone_rnns)
+            cloned = torch.isin(batch.row, chosen.to(batch.row.device))
         embedding = self.embed(batch.weights)
         measured: dict[str, Tensor] = {}
         found: dict[str, Tensor] = {}
@@ -236,7 +220,8 @@ class EmulationModule(TaskModule):
                 difference = scores["clone_score"] - scores["original_score"]
                 found |= {**scores, "clone_difference": difference.abs()}
         self.log_metrics(split, {name: (values,) for name, values in found.items()})
-        return {"embedding": embedding, "measured": measured}
+        columns = {n: v if v.ndim == 1 else v.flatten(1).mean(1) for n, v in measured.items()}
+        return {"embedding": embedding, COLUMNS: columns}
 
     def _losses(self, embedding: Tensor, batch: ZooBatch) -> dict[str, Tensor]:
         """Return the losses by name, ``(B, S, T)``, of emulation from embeddings ``(B, D)``."""

@@ -56,12 +56,11 @@ class PredictionModule(TaskModule):
         head_layers: its hidden layers.
         learning_rate: as for ``EmulationModule``, like the two that follow.
         weight_decay: of AdamW.
-        warmup_steps: steps over which the learning rate rises to its full value; 0 for none.
+        warmup_steps: steps over which the learning rate rises to its full value.
         encoder_defaults: as for ``EmulationModule``.
-        head: the head's class or another callable of its inputs and outputs, or its registered
-            name; by default a ``PredictionHead``. A checkpoint's own description goes here too.
-        kind: the kind of target to learn the property as, a name in ``wsrl.tasks.targets.TARGETS``;
-            or the name of one's own; by default the one that the data say.
+        head: the head's class or another callable of its inputs and outputs, its registered name
+            or its description; by default a ``PredictionHead``.
+        kind: the kind of target to learn the property as; by default the one that the data say.
         optimizer: as for ``EmulationModule``, like ``lr_scheduler``.
         lr_scheduler: changes the learning rate.
 
@@ -192,20 +191,6 @@ class PredictionModule(TaskModule):
         """Return the callback that draws."""
         return [DrawFigures(_drawn, draw_predictions, last_only=True)]
 
-    def validation_step(
-        self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
-    ) -> dict[str, dict[str, Tensor]]:
-        """Measure one batch; return predictions and targets as ``COLUMNS``, for figures."""
-        split = self.evaluation_data.eval_splits("validate")[dataloader_idx]
-        return {COLUMNS: self._measure(batch, split)}
-
-    def test_step(
-        self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
-    ) -> dict[str, dict[str, Tensor]]:
-        """Measure one batch; return predictions and targets ``(B, parts)`` as ``COLUMNS``."""
-        split = self.evaluation_data.eval_splits("test")[dataloader_idx]
-        return {COLUMNS: {**self._measure(batch, split), **batch.labels()}}
-
     def predict_step(
         self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
     ) -> dict[str, Tensor]:
@@ -227,8 +212,8 @@ class PredictionModule(TaskModule):
         losses: Tensor = ask(self.kind, "losses", values, target)
         return losses
 
-    def _measure(self, batch: ZooBatch, split: str) -> dict[str, Tensor]:
-        """Measure a batch; return the columns of the prediction, and ``target``."""
+    def measure(self, batch: ZooBatch, split: str, test: bool) -> dict[str, Any]:
+        """Measure a batch; ``COLUMNS`` are those of the prediction, and ``target (B, parts)``."""
         target = batch.targets[self.target]
         values = self(self.embed(batch.weights))
         losses = self._losses(values, target)
@@ -239,7 +224,7 @@ class PredictionModule(TaskModule):
         judged = torch.where(undefined, torch.nan, predicted) if undefined.any() else predicted
         scores = dict.fromkeys(self.kind.metrics(), (judged, target))
         self.log_metrics(split, {"loss": (losses,), **scores})
-        return {**columns, "target": target}
+        return {COLUMNS: {**columns, "target": target}}
 
 
 def _drawn(outputs: dict[str, dict[str, Tensor]], batch: ZooBatch) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ A new kind is one subclass of ``TargetKind`` with one ``@register_target``. A pr
 kind that its problem says; ``PredictionModule(kind=...)`` chooses another.
 """
 
+# ruff: noqa: D102  what methods return is said in TargetKind
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
@@ -152,7 +153,11 @@ def ask(kind: TargetKind, method: str, values: Tensor, *target: Tensor) -> Any:
 
 @register_target
 class Classes(TargetKind):
-    """Every part is one of several classes."""
+    """Every part is one of several classes, with a logit for each: the largest one is predicted.
+
+    The cross-entropy is averaged over parts, or a yes-or-no one over classes as well.
+    ``exact_match`` wants all parts right.
+    """
 
     name: ClassVar[str] = "classes"
     discrete: ClassVar[bool] = True
@@ -160,11 +165,9 @@ class Classes(TargetKind):
 
     @property
     def width(self) -> int:
-        """One logit for each class."""
         return self.classes
 
     def losses(self, values: Tensor, target: Tensor) -> Tensor:
-        """Return the mean over parts of the cross-entropy, or of a yes-or-no one of each class."""
         if self.class_loss == "cross_entropy":
             return functional.cross_entropy(values.mT, target, reduction="none").mean(1)
         right = functional.one_hot(target, self.classes).to(values.dtype)
@@ -172,84 +175,67 @@ class Classes(TargetKind):
         return losses.mean((1, 2))
 
     def encode(self, target: Tensor) -> Tensor:
-        """Return one-hot codes of at least two numbers: one alone would be yes or no."""
+        # At least two numbers: one alone would be yes or no.
         return functional.one_hot(target.long(), max(self.classes, 2)).double()
 
     def decode(self, values: Tensor) -> Tensor:
-        """Return the index of the largest value."""
         return values.argmax(-1)
 
     def metrics(self) -> dict[str, Metric]:
-        """Return ``exact_match`` (all parts right) and ``part_accuracy`` (a part right)."""
         return {"exact_match": MeanOf(_all_right), "part_accuracy": MeanOf(_right)}
 
     def confidence(self, values: Tensor) -> Tensor:
-        """Return the probability of the most likely class."""
         return values.softmax(-1).amax(-1)
 
     def difference(self, one: Tensor, other: Tensor) -> Tensor:
-        """Return 1 where two classes differ."""
         return (one != other).double()
 
     def spell(self, values: Sequence[float | str]) -> str:
-        """Write the names of classes, or what they stand for in full."""
         return ", ".join(value if isinstance(value, str) else f"{value:g}" for value in values)
 
 
 @register_target
 class Real(TargetKind):
-    """Every part is a number, learned by squared error."""
+    """Every part is a number, learned by squared error; on a circle it has an angular error too."""
 
     name: ClassVar[str] = "real"
+    width = 1
     scaled: ClassVar[bool] = True
     better: ClassVar[Mapping[str, int]] = {"mae": -1, "r2": 1, "kendall_tau": 1}
     needs_variation: ClassVar[tuple[str, ...]] = ("r2", "kendall_tau")
 
-    @property
-    def width(self) -> int:
-        """The number itself."""
-        return 1
-
     def losses(self, values: Tensor, target: Tensor) -> Tensor:
-        """Return the mean squared error over parts."""
         return (values[..., 0] - target).square().mean(1)
 
     def decode(self, values: Tensor) -> Tensor:
-        """Return the number."""
         return values[..., 0]
 
     def metrics(self) -> dict[str, Metric]:
-        """Return ``mae``, ``r2`` and ``kendall_tau``; on a circle ``angular_error`` too."""
         scores = {"mae": MeanAbsoluteError(), "r2": SplitScore(r2)}
         return {**scores, "kendall_tau": SplitScore(kendall_tau), **_on_circle_too(self.period)}
 
 
 @register_target
 class Angle(TargetKind):
-    """Every part is an angle in degrees, learned as a point on the unit circle."""
+    """Every part is an angle in degrees, learned as a point on the unit circle.
+
+    The loss is the mean squared error of the coordinates; the mean of points is a mean direction.
+    """
 
     name: ClassVar[str] = "angle"
+    width = 2
     better: ClassVar[Mapping[str, int]] = {"angular_error": -1}
 
-    @property
-    def width(self) -> int:
-        """Both coordinates of the point."""
-        return 2
-
     def losses(self, values: Tensor, target: Tensor) -> Tensor:
-        """Return the mean squared error of the coordinates."""
         return (values - on_circle(target)).square().mean((1, 2))
 
     def encode(self, target: Tensor) -> Tensor:
-        """Return points of the circle, whose mean points in the mean direction."""
         return on_circle(target.double())
 
     def decode(self, values: Tensor) -> Tensor:
-        """Return angles in [0, 360) degrees."""
         return to_degrees(values)
 
     def metrics(self) -> dict[str, Metric]:
-        """Return ``angular_error``, the mean absolute error the short way round."""
         return _on_circle_too(self.period)
 
 

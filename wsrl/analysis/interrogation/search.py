@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -32,7 +32,7 @@ class Bounds:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
-        return {"lower": self.lower, "upper": self.upper, "exact": self.exact}
+        return {**asdict(self), "exact": self.exact}
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,6 @@ class Noninteractive(Bounds):
     """What a non-interactive interrogator needs: the smallest set of ``queries`` found."""
 
     queries: tuple[int, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {**super().to_dict(), "queries": list(self.queries)}
 
 
 def interactive(

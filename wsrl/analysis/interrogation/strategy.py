@@ -74,19 +74,13 @@ class Strategy:
         """
         node, asked = self.nodes[0], 0
         while node.query is not None:
-            if node.branches[0].answer is None:
-                raise ValueError(
-                    "this strategy is for answers with a tolerance, which are no numbers: "
-                    "use the identify of the Interrogation it belongs to"
-                )
             answer = ask(node.query)
             found = [branch.node for branch in node.branches if branch.answer == answer]
             if not found:
-                known = sorted({b.answer for b in node.branches if b.answer is not None})
+                known = {branch.answer for branch in node.branches}
                 raise ValueError(
                     f"the black box is none of the functions: to query {node.query} it answers "
-                    f"{answer!r}, the {len(node.functions)} candidates left answer "
-                    f"{', '.join(map(str, known))}"
+                    f"{answer!r}, the {len(node.functions)} candidates left one of {known}"
                 )
             node, asked = self.nodes[found[0]], asked + 1
         return node.functions[0], asked
