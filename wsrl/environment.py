@@ -4,8 +4,6 @@ A launcher sets several variables together. If some are missing, for example bec
 inherited the others from another job, libraries fail in the middle of their work or wait forever.
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 

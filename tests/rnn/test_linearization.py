@@ -1,7 +1,5 @@
 """Jacobians of the whole state: finite differences, closed forms, what does not matter."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import Tensor

@@ -1,7 +1,5 @@
 """The flat vector: its order, permutations, and every way of writing it, for any spec."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import assume, given

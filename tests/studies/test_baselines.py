@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from scipy.stats import circmean, kendalltau
-from sklearn.metrics import r2_score
+from scipy.stats import circmean
 from torch import Tensor
 
 import wsrl
-from tests.studies.columns import LABELS, found
+from tests.studies.columns import check_predictions, found
 from wsrl.analysis import readouts
 from wsrl.cli import main
 from wsrl.studies.baselines import BASELINES, PROBING_LENGTH
@@ -37,28 +36,8 @@ def test_metrics_follow_from_predictions_and_targets(
 ) -> None:
     zoo = digits if target == "angle" else zoo_path
     options = ["--data.ood_to_train", "false"] if target == "angle" else []
-    metrics, splits = found(baseline(name, zoo, target, tmp_path / "cell", *options))
     data = wsrl.ZooDataModule(str(zoo), ood_to_train=target != "angle")
-    assert list(splits) == ["validation", "ood"]
-    wanted = {}
-    for split, columns in splits.items():
-        assert columns.keys() == LABELS | {"prediction", "target"}
-        assert columns["row"].tolist() == list(data.rows(split))
-        predicted, truth = columns["prediction"], columns["target"]
-        assert predicted.dtype == truth.dtype
-        if target in ("task", "step"):
-            wanted[f"{split}/exact_match"] = (predicted == truth).all(1).mean()
-            wanted[f"{split}/part_accuracy"] = (predicted == truth).mean()
-        elif target == "angle":
-            assert np.array_equal(truth, columns["task"])
-            difference = np.abs(predicted - truth)
-            wanted[f"{split}/angular_error"] = np.minimum(difference, 360 - difference).mean()
-        else:
-            assert np.array_equal(truth[:, 0], columns["performance"])
-            wanted[f"{split}/mae"] = np.abs(predicted - truth).mean()
-            wanted[f"{split}/r2"] = r2_score(truth, predicted)
-            wanted[f"{split}/kendall_tau"] = kendalltau(truth[:, 0], predicted[:, 0]).statistic
-    assert metrics == pytest.approx(wanted, rel=1e-3, abs=1e-5, nan_ok=True)
+    check_predictions(baseline(name, zoo, target, tmp_path / "cell", *options), target, data)
 
 
 @pytest.mark.parametrize("target", TARGETS)

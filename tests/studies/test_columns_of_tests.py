@@ -9,11 +9,9 @@ import lightning.pytorch  # noqa: F401 here, since its log keeps the stderr it f
 import numpy as np
 import pytest
 import torch
-from scipy.stats import kendalltau
-from sklearn.metrics import r2_score
 
 import wsrl
-from tests.studies.columns import LABELS, found
+from tests.studies.columns import LABELS, check_predictions, found
 from wsrl.cli import main
 from wsrl.studies.training.predictions import ColumnKeeper
 from wsrl.zoos.tensors import read_tensors
@@ -77,23 +75,8 @@ def test_metrics_follow_from_predictions_and_targets(
     target: str, zoo_path: Path, digits: Path, tmp_path: Path
 ) -> None:
     path = digits if target == "angle" else zoo_path
-    metrics, splits = found(run(tmp_path / "run", path, *PREDICTION, target))
-    data = wsrl.ZooDataModule(str(path))
-    for split, columns in splits.items():
-        assert columns.keys() == LABELS | {"prediction", "target"}
-        predicted, truth = columns["prediction"], columns["target"]
-        assert predicted.dtype == truth.dtype
-        assert np.array_equal(truth, data.read_target(target, split).numpy())
-        right, difference = predicted == truth, np.abs(predicted - truth)
-        expected = {
-            "task": {"exact_match": right.all(1).mean(), "part_accuracy": right.mean()},
-            "angle": {"angular_error": np.minimum(difference, 360 - difference).mean()},
-            "performance": {"mae": difference.mean(), "r2": r2_score(truth, predicted)},
-        }[target]
-        if target == "performance":
-            expected["kendall_tau"] = kendalltau(truth, predicted).statistic
-        for name, value in expected.items():
-            assert metrics[f"{split}/{name}"] == pytest.approx(value, rel=1e-3, abs=1e-5)
+    folder = run(tmp_path / "run", path, *PREDICTION, target)
+    check_predictions(folder, target, wsrl.ZooDataModule(str(path)))
 
 
 def test_real_outputs_are_measured_by_their_own_loss(tmp_path: Path) -> None:

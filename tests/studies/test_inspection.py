@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load, load_file, save_file
-from torch import nn
 
 import wsrl
 from tests.studies.conftest import Own
@@ -240,21 +239,7 @@ def test_what_does_not_fit_is_one_error(
     assert "is of PredictionModule" in failed(capsys, file, "--ckpt", language_runs / "task")
     assert "is of EmulationModule" in failed(capsys, file, "--ckpt", run, "--predict", run)
     assert "(lstm 2x6, 5 inputs" in failed(capsys, file, "--ckpt", run, "--zoo", zoo_path)
-
-
-def test_the_state_dict_of_an_nn_rnn_needs_its_cell(
-    file: Path, language_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = language_runs / "emulation"
-    own = nn.ModuleDict({"rnn": nn.RNN(5, 12, nonlinearity="relu"), "out": nn.Linear(12, 5)})
-    torch.save(own.state_dict(), tmp_path / "own.pt")
-    open_cell = "a state dict does not tell relu from tanh"
-    assert open_cell in failed(capsys, tmp_path / "own.pt", "--ckpt", run)
-    error = failed(capsys, tmp_path / "own.pt", "--ckpt", run, "--cell", "tanh")
-    assert "cell 'tanh', not 'lstm'" in error
     assert "not 'gru'" in failed(capsys, file, "--ckpt", run, "--cell", "gru")
-    with pytest.raises(ValueError, match="the cell is lstm, not 'gru'"):
-        wsrl.inspect_rnn(Own(), run, cell="gru")
 
 
 def test_a_head_of_another_encoder_is_refused_or_passed_over(

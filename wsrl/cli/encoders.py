@@ -16,7 +16,7 @@ def encoders(
     measure: list[str] | None = None,
     out: OutFile | None = None,
     hidden_sizes: list[Count] | None = None,
-) -> str | None:
+) -> str:
     """List the encoders, or measure what they tell apart.
 
     Lists the registered encoders, other packages' included, with their parameters for the published
@@ -42,7 +42,7 @@ def encoders(
 
     for name in measure:
         get_encoder(name)  # all of them before the first is measured
-    sizes = hidden_sizes or HIDDEN_SIZES
+    sizes = [*map(int, hidden_sizes or HIDDEN_SIZES)]  # a Count is a class of its own
     found: list[dict[str, Any]] = [
         {"name": name, **measure_encoder(name, PUBLISHED_SPEC, sizes)} for name in measure
     ]
@@ -52,9 +52,9 @@ def encoders(
     return text
 
 
-def _list(json: bool) -> str | None:
+def _list(json: bool) -> str:
     from wsrl.encoders import create_encoder, get_encoder, list_encoders
-    from wsrl.studies.tables import PUBLISHED_SPEC, print_table
+    from wsrl.studies.tables import PUBLISHED_SPEC, aligned
 
     rows: list[dict[str, Any]] = [
         {
@@ -66,11 +66,4 @@ def _list(json: bool) -> str | None:
         }
         for name in list_encoders()
     ]
-    if json:
-        return to_json(rows, indent=2)
-    cells = [
-        [row["name"], f"{row['parameters']:,}", "yes" if row["permutation_invariant"] else "no"]
-        for row in rows
-    ]
-    print_table(["encoder", "parameters", "permutation invariant"], cells)
-    return None
+    return to_json(rows, indent=2) if json else aligned([*rows[0]], rows)

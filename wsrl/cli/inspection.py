@@ -60,8 +60,6 @@ def search(
     predict: list[str] | None = None,
     zoo: str | None = None,
     cell: str | None = None,
-    neighbours: Index = 5,
-    coverage: float = 0.9,
     like: str | None = None,
     json: bool = False,
     csv: OutFile | None = None,
@@ -82,8 +80,6 @@ def search(
         zoo: the zoo's folder, where it is not where the run was trained on it
         cell: such as lstm, gru, tanh or relu; needed where several cells have the same tensors: the
             state dict of an nn.RNN does not say which nonlinearity it has
-        neighbours: nearest RNNs
-        coverage: of the intervals
         like: put those first that are most like this RNN
         json: print one JSON object, with all of wsrl inspect
         csv: write the table to this file as well
@@ -94,7 +90,7 @@ def search(
     from wsrl.studies.tables import aligned, write_csv
 
     found_files = find_files(files)
-    inspector = Inspector(ckpt, zoo, predict or (), neighbours, coverage, _note, cell)
+    inspector = Inspector(ckpt, zoo, predict or (), say=_note, cell=cell)
     hits, skipped = search_files(inspector, found_files, like, _note)
     lines = [summary(found, difference) for found, difference in hits]
     if csv is not None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeAlias, get_args, get_origin, get_type_hints
 
@@ -35,26 +35,21 @@ HELP = {"-h", "--help"}
 class Options:
     """A parameter of a command that stands for all parameters of a class or function.
 
-    Attributes:
-        of: the class or function: ``module:name``, so that it is imported when the command is used;
-            or what returns it for the config files and words of a command line. These then have an
-            option of the parameter's own name, too.
-        skip: the parameters that are no options.
-        nested: the options are named ``parameter.option``.
-        defaults: other defaults than the class has.
+    ``of`` is ``module:name``, so that it is imported when the command is used; or what returns it
+    for the config files and words of a command line. These then have an option of the parameter's
+    own name, too.
     """
 
     of: str | Callable[[Sequence[Config], Sequence[str]], Any]
-    skip: frozenset[str] = frozenset()
-    nested: bool = False
-    defaults: Mapping[str, Any] = field(default_factory=dict)
+    skip: frozenset[str] = frozenset()  # parameters that are no options
+    nested: bool = False  # the options are named parameter.option
+    defaults: Mapping[str, Any] = field(default_factory=dict)  # others than the class has
 
     def find(self, configs: Sequence[Config], words: Sequence[str]) -> Any:
         """Return the class or function."""
         if callable(self.of):
             return self.of(configs, words)
-        module, name = self.of.split(":")
-        return getattr(import_module(module), name)
+        return resolve_name(self.of)
 
     def add(self, parser: ArgumentParser, name: str, cls: Any) -> list[str]:
         """Add the options to a parser; return their names without the parameter's."""

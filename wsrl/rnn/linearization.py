@@ -4,8 +4,6 @@ A step is ``x' = F(x, u)`` and ``y = G(x')``: the readout reads the NEW state. N
 with input ``u*`` it is ``x' - F(x*, u*) = A (x - x*) + B (u - u*)``, and ``G`` has the slope ``R``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

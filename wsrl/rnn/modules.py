@@ -6,8 +6,6 @@ that were read compute, on short sequences: what begins only after 17 steps, or 
 beyond 30, is not seen.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 import operator

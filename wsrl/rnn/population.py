@@ -1,7 +1,5 @@
 """Run many RNNs at once, each with its own weights, in batched matrix products."""
 
-from __future__ import annotations
-
 from typing import TypeAlias
 
 import torch

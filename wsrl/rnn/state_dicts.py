@@ -1,7 +1,5 @@
 """State dicts of ``torch.nn`` modules as flat weights: the spec is found from names and shapes."""
 
-from __future__ import annotations
-
 import re
 import warnings
 from collections.abc import Iterable, Mapping

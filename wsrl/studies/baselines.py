@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from wsrl.analysis.readouts import (
     STEPS,
@@ -47,58 +46,6 @@ class Baseline(NamedTuple):
     features: Features
     readout: Callable[[TargetCode, int, int], Readout]
     random: bool
-
-
-def evaluate_baseline(
-    name: str,
-    data: ZooDataModule,
-    target: str,
-    seed: int = 0,
-    steps: int = STEPS,
-    kind: str | None = None,
-) -> tuple[dict[str, float], list[list[dict[str, Tensor]]]]:
-    """Train a baseline on all training snapshots and test it on the other splits.
-
-    Returns:
-        The metrics as ``<split>/<name>``, all of a prediction but ``loss``, and for every split of
-        ``data.eval_splits("test")`` one batch of columns ``(n, ...)``: labels, ``prediction`` and
-        ``target``.
-
-    Raises:
-        ValueError: for an unknown target or baseline.
-        ZooError: where the zoo is damaged.
-    """
-    for what, given, known in (("baseline", name, BASELINES), ("target", target, data.targets)):
-        if given not in known:
-            raise ValueError(f"unknown {what} {given!r}; choose one of {', '.join(known)}")
-    data.prepare_data()
-    data.setup("test")
-    chosen, baseline = make_target(data.targets[target], kind), BASELINES[name]
-    splits = data.eval_splits("test")
-    remarks = remarks_on_target(data, ["train", *splits], target, chosen.needs_variation)
-    note(remark.text for remark in remarks)
-
-    def features(split: str) -> NDArray[Any]:
-        flat = data.zoo.read("weights", torch.from_numpy(data.rows(split)))
-        return baseline.features(RNNWeights(flat, data.zoo.spec), data, seed)
-
-    readout = baseline.readout(chosen, seed, steps)
-    truths = {split: data.read_target(target, split) for split in ("train", *splits)}
-    ask(chosen, "decode", chosen.encode(truths["train"]))
-    readout.fit(features("train"), truths["train"].numpy())
-    metrics: dict[str, float] = {}
-    batches = []
-    for split in splits:
-        truth = truths[split]
-        predicted = torch.from_numpy(readout.predict(features(split))).to(truth.dtype)
-        for measured, metric in chosen.metrics().items():
-            metric.update(predicted, truth)
-            metrics[f"{split}/{measured}"] = float(metric.compute())
-        rows = torch.from_numpy(data.rows(split))
-        labels = {name: data.zoo.read(name, rows) for name in ("run", "step")}
-        labels |= {name: data.zoo.read(name, rows).float() for name in ("task", "performance")}
-        batches.append([{"prediction": predicted, "target": truth, **labels, "row": rows}])
-    return metrics, batches
 
 
 def _answers(weights: RNNWeights, data: ZooDataModule, seed: int) -> NDArray[Any]:
@@ -145,26 +92,59 @@ def write_baseline(
     steps: int | None = None,
     kind: str | None = None,
 ) -> Path:
-    """Evaluate a baseline; print its metrics, and keep what ``wsrl test`` keeps.
+    """Train a baseline on all training snapshots and test it on the other splits.
+
+    Metrics, all of a prediction but ``loss``, are printed, and kept as ``wsrl test`` keeps them.
+    ``kind`` is that of target to read it as, where not the one that the data say.
 
     Returns:
         The path of ``test.json``.
 
     Raises:
-        ValueError: as of ``evaluate_baseline``, or for a folder that holds a training run.
+        ValueError: for an unknown target or baseline, or a folder that holds a training run.
+        ZooError: where the zoo is damaged.
     """
     run, steps = Run(Path(folder)), STEPS if steps is None else steps
     if run.holds_a_run():
         raise ValueError(f"{run.folder} holds a training run; choose another folder (--run DIR)")
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed must be at least 0 and below 2**32, not {seed}")
+    for what, given, known in (("baseline", name, BASELINES), ("target", target, data.targets)):
+        if given not in known:
+            raise ValueError(f"unknown {what} {given!r}; choose one of {', '.join(known)}")
     run.remove_leftovers()
-    metrics, batches = evaluate_baseline(name, data, target, seed, steps, kind)
+    data.prepare_data()
+    data.setup("test")
+    chosen, baseline = make_target(data.targets[target], kind), BASELINES[name]
+    splits = data.eval_splits("test")
+    remarks = remarks_on_target(data, ["train", *splits], target, chosen.needs_variation)
+    note(remark.text for remark in remarks)
+
+    def features(split: str) -> NDArray[Any]:
+        flat = data.zoo.read("weights", torch.from_numpy(data.rows(split)))
+        return baseline.features(RNNWeights(flat, data.zoo.spec), data, seed)
+
+    readout = baseline.readout(chosen, seed, steps)
+    truths = {split: data.read_target(target, split) for split in ("train", *splits)}
+    ask(chosen, "decode", chosen.encode(truths["train"]))
+    readout.fit(features("train"), truths["train"].numpy())
+    metrics: dict[str, float] = {}
+    batches = []
+    for split in splits:
+        truth = truths[split]
+        predicted = torch.from_numpy(readout.predict(features(split))).to(truth.dtype)
+        for measured, metric in chosen.metrics().items():
+            metric.update(predicted, truth)
+            metrics[f"{split}/{measured}"] = float(metric.compute())
+        rows = torch.from_numpy(data.rows(split))
+        labels = {name: data.zoo.read(name, rows) for name in ("run", "step")}
+        labels |= {name: data.zoo.read(name, rows).float() for name in ("task", "performance")}
+        batches.append([{"prediction": predicted, "target": truth, **labels, "row": rows}])
     source = {"checkpoint": None, "zoo": data.hparams["zoo"]}
     source |= {"baseline": name, "target": target, "seed": seed, "steps": steps, "kind": kind}
     print_metrics(metrics)
     out = run.folder / "test.json"
     out.unlink(missing_ok=True)  # of another baseline; written last
-    write_predictions(out.with_suffix(".safetensors"), batches, data.eval_splits("test"), source)
+    write_predictions(out.with_suffix(".safetensors"), batches, splits, source)
     write_metrics(out, source, metrics)
     return out

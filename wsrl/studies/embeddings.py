@@ -42,9 +42,6 @@ def read_embeddings(path: str | Path) -> pd.DataFrame:
     ``embedding_1``, ... A column of several parts is several columns, ``_0``, ``_1``, ... CSV has
     no types: there, what is written in digits is a number.
 
-    Args:
-        path: a ``.safetensors``, ``.parquet`` or ``.csv`` file.
-
     Returns:
         A row for every RNN of every split.
 
@@ -103,12 +100,9 @@ def write_embeddings(
             held[f"column.{name}"] = torch.from_numpy(values.copy())
         write_tensors(path, held, {**source, "splits": list(splits), "columns": columns})
         return
-    frame = _with_embeddings([labels], tensors)
-    content = io.BytesIO()
-    if path.suffix == ".parquet":
-        frame.to_parquet(content, index=False)
-    else:
-        frame.to_csv(content, index=False)
+    frame, content = _with_embeddings([labels], tensors), io.BytesIO()
+    write = frame.to_parquet if path.suffix == ".parquet" else frame.to_csv
+    write(content, index=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, content.getvalue())
 

@@ -6,13 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from wsrl.rnn import RNNSpec
 from wsrl.safe_files import naming
-from wsrl.terminal import printable
+from wsrl.terminal import printable, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,26 +19,18 @@ PUBLISHED_SPEC = RNNSpec("lstm", 6, 32, 2, 6)
 
 def print_metrics(metrics: Mapping[str, float]) -> None:
     """Print metrics named ``split/metric``: a row a metric, a column a split."""
-    shown = {name.partition("/")[::2]: f"{value:.4f}" for name, value in metrics.items()}
-    splits, names = dict.fromkeys(s for s, _ in shown), dict.fromkeys(name for _, name in shown)
-    cells = [[name, *(shown.get((split, name), "") for split in splits)] for name in names]
-    print_table(["metric", *splits], cells)
-
-
-def print_table(header: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    """Print a table: the first column left, the others right aligned."""
-    table = Table()
-    for index, name in enumerate(header):
-        table.add_column(_shown(name), justify="right" if index else "left", no_wrap=True)
-    for row in cells:
-        table.add_row(*map(_shown, row))
-    Console().print(table)
+    rows: dict[str, dict[str, Any]] = {}
+    for name, value in metrics.items():
+        split, _, metric = name.partition("/")
+        rows.setdefault(metric, {"metric": metric})[split] = value
+    splits = dict.fromkeys(name.partition("/")[0] for name in metrics)
+    say(aligned(["metric", *splits], list(rows.values())))
 
 
 def aligned(names: Sequence[str], records: Sequence[Mapping[str, Any]]) -> str:
     """Return a table for files and pipes, where nothing may be cut: all columns right aligned."""
     rows = [[name.replace("_", " ") for name in names]]
-    rows += [[shown(record[name]) for name in names] for record in records]
+    rows += [[shown(record.get(name)) for name in names] for record in records]
     rows = [[printable(word) for word in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
@@ -92,8 +80,3 @@ def write_csv(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
 
     with naming(path):
         path.write_text(to_csv(pd.DataFrame(records, dtype=object)) if records else "")
-
-
-def _shown(text: str) -> Text:
-    """Return text that rich shows as it is: ``[red]`` is no colour."""
-    return Text(printable(text))

@@ -17,16 +17,11 @@ def describe(path: str | Path) -> dict[str, Any]:
     manifest = zoo.manifest
     performance = zoo.read("performance")
     last = performance[zoo.read("step") == max(zoo.steps)]
+    names = ("problem", "problem_settings", "spec", "build", "origin", "source", "failed")
     return {
         "path": str(path),
-        "problem": manifest.problem,
-        "problem_settings": manifest.problem_settings,
-        "spec": manifest.spec,
-        "build": manifest.build,
-        "origin": manifest.origin,
-        "source": manifest.source,
+        **{name: getattr(manifest, name) for name in (*names, "schema", "versions")},
         "runs": manifest.build["runs"],
-        "failed": manifest.failed,
         "snapshots": len(zoo),
         "left_out": len(open_zoo(path, include_failed=True)) - len(zoo),
         "steps": list(zoo.steps),
@@ -44,8 +39,6 @@ def describe(path: str | Path) -> dict[str, Any]:
         "bytes": sum(shard.bytes for shard in manifest.shards)
         or sum(file.stat().st_size for file in Path(path).glob("*.npy")),
         "shards": len(manifest.shards),
-        "schema": manifest.schema,
-        "versions": manifest.versions,
     }
 
 

@@ -1,7 +1,5 @@
 """What callbacks keep of a run, and what they take from a checkpoint that may be anybody's."""
 
-from __future__ import annotations
-
 import resource
 from pathlib import Path
 

@@ -4,8 +4,6 @@ All tensors are contiguous float32 on the CPU (but ``targets``). RNNs are distri
 threads as PyTorch uses. Results depend neither on the threads nor on the other RNNs.
 """
 
-from __future__ import annotations
-
 import ctypes
 from collections.abc import Iterable, Mapping
 from functools import cache, partial

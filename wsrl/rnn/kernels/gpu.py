@@ -6,8 +6,6 @@ follow ``torch.set_float32_matmul_precision`` as those of the backend ``eager`` 
 for the GPU.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 

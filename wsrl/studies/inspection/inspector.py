@@ -109,10 +109,8 @@ class Inspector:
     @cached_property
     def _columns(self) -> dict[str, Tensor]:
         """What is known of the zoo's RNNs."""
-        names = {target.column for target in self.targets.values()}
-        return {
-            name: self.zoo.read(name) for name in names | {"run", "step", "task", "performance"}
-        }
+        names = {"run", "step", "task", "performance", *(t.column for t in self.targets.values())}
+        return {name: self.zoo.read(name) for name in names}
 
     @cached_property
     def _readers(self) -> list[PropertyReader]:
@@ -204,8 +202,7 @@ def inspect_rnn(
             it is ``tanh``.
 
     Raises:
-        ValueError: for a run that is none of an emulation, a zoo that is not there or one of other
-            RNNs, a prediction run of another encoder, what is no RNN, one of another spec than the
-            zoo's, or one with weights that nothing can be computed with.
+        ValueError: for a run, zoo or prediction run that does not fit, and for what is no RNN of
+            the zoo's spec with finite weights.
     """
     return Inspector(ckpt, zoo, predict, neighbours, coverage, cell=cell).inspect(rnn)

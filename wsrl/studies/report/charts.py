@@ -53,39 +53,26 @@ def dots(ranking: pd.DataFrame) -> Iterator[Chart]:
         if own.empty:
             continue
         places = {split: place for place, split in enumerate(own.split.unique())}
-        traces = [
-            points(
-                [entry.mean],
-                [0],
-                [_told(entry)],
-                error_x={
-                    "type": "data",
-                    "symmetric": False,
-                    "width": 0,
-                    "thickness": 1.5,
-                    "array": [np.nan_to_num(entry.high - entry.mean)],
-                    "arrayminus": [np.nan_to_num(entry.mean - entry.low)],
-                },
-                marker={"symbol": list(_SPLITS)[places[entry.split] % len(_SPLITS)], "size": 10},
-                meta={
-                    "encoder": entry.entrant,
-                    "row": ((len(places) - 1) / 2 - places[entry.split]) * 0.3,
-                },
-            )
-            for entry in rows_of(own)
-        ]
         # The worst on the last split comes first.
         last = own[::-1].drop_duplicates("label").assign(score=own["mean"] * own.better)
         rows = [
             {"encoder": entry.entrant, "name": chart_text(entry.label)}
             for entry in rows_of(last.sort_values("score", kind="stable"))
         ]
-        legend = ", ".join(
-            f"{s} {name_of(p)}" for s, p in zip(_SPLITS.values(), places, strict=False)
-        )
-        made = figure(head_of(own.metric.iloc[0], "", own.better.iloc[0]), "", traces)
-        made.update_layout(meta={"rows": rows})
+        traces = [_dot(entry, places[entry.split], len(places)) for entry in rows_of(own)]
+        pairs = zip(_SPLITS.values(), places, strict=False)
+        legend = ", ".join(f"{symbol} {name_of(split)}" for symbol, split in pairs)
+        head = head_of(own.metric.iloc[0], "", own.better.iloc[0])
+        made = figure(head, "", traces, meta={"rows": rows})
         yield Chart(f"{work_of(*work)} ({legend})", made, height=110 + 34 * len(rows))
+
+
+def _dot(entry: Any, place: int, places: int) -> go.Scatter:
+    high, low = np.nan_to_num([entry.high - entry.mean, entry.mean - entry.low])
+    error = {"type": "data", "array": [high], "arrayminus": [low], "width": 0, "thickness": 1.5}
+    meta = {"encoder": entry.entrant, "row": ((places - 1) / 2 - place) * 0.3}
+    marker = {"symbol": list(_SPLITS)[place % len(_SPLITS)], "size": 10}
+    return points([entry.mean], [0], [_told(entry)], error_x=error, marker=marker, meta=meta)
 
 
 def learning_curves(ranking: pd.DataFrame, benchmark: Benchmark) -> Iterator[Chart]:
@@ -113,34 +100,24 @@ def _curve(over: pd.DataFrame, known: dict[str, Any], label: str) -> Iterator[go
     """Yield a band, where seeds differ, and a line."""
     over = over.sort_values("step")
     if over["min"].lt(over["max"]).any():
-        yield go.Scatter(
-            x=pd.concat([over.step, over.step[::-1]]),
-            y=pd.concat([over["max"], over["min"][::-1]]),
-            fill="toself",
-            mode="none",
-            hoverinfo="skip",
-            meta={**known, "band": True},
-        )
-    yield go.Scatter(
-        x=over.step,
-        y=over["median"],
-        mode="lines",
-        name=chart_text(label),
-        customdata=over[["min", "max"]],
-        hovertemplate="step %{x}: %{y:.4g} (%{customdata[0]:.4g} to %{customdata[1]:.4g})",
-        meta=known,
-    )
+        x = pd.concat([over.step, over.step[::-1]])
+        y = pd.concat([over["max"], over["min"][::-1]])
+        band = {"fill": "toself", "mode": "none", "hoverinfo": "skip"}
+        yield go.Scatter(x=x, y=y, meta={**known, "band": True}, **band)
+    hover = "step %{x}: %{y:.4g} (%{customdata[0]:.4g} to %{customdata[1]:.4g})"
+    told = {"customdata": over[["min", "max"]], "hovertemplate": hover, "name": chart_text(label)}
+    yield go.Scatter(x=over.step, y=over["median"], mode="lines", meta=known, **told)
 
 
 def trades(ranking: pd.DataFrame, benchmark: Benchmark) -> Iterator[Chart]:
     """Yield what encoders cost against how good they are."""
     runs = benchmark.runs
     trained = runs[(runs.kind == "emulation") & (runs.state == "done")]
-    medians = trained.groupby(["zoo", "label"])[list(_UNITS)].median().reset_index()
+    medians = trained.groupby(["zoo", "label"])[list(_UNITS)].median().clip(lower=1e-3)
     found = ranking[np.isfinite(ranking["mean"]) & ranking.main.isin((0, 1))]
     for work, rows in _judged(found):
         for (split, metric), own in groups(rows, ["split", "metric"]):
-            entries = own.merge(medians, on=["zoo", "label"])
+            entries = own.merge(medians.dropna().reset_index(), on=["zoo", "label"])
             if entries["mean"].nunique() < 2:
                 continue
             for cost, unit in _UNITS.items():
@@ -155,7 +132,7 @@ def trades(ranking: pd.DataFrame, benchmark: Benchmark) -> Iterator[Chart]:
 
 
 def _mark(entry: Any, cost: str, named: bool) -> go.Scatter:
-    value = max(getattr(entry, cost), 1e-3)
+    value = float(getattr(entry, cost))
     return points(
         [value],
         [entry.mean],

@@ -31,11 +31,10 @@ def maps(benchmark: Benchmark) -> Iterator[tuple[str, list[str], list[Chart | st
     Yields:
         The zoo, the names of what may colour its maps, and the maps; or why there is none.
     """
-    runs = benchmark.runs[(benchmark.runs.ablation_of == "") & (benchmark.runs.state == "done")]
-    runs = runs[runs.kind == "emulation"]
-    paths = [benchmark.folder / folder / EMBEDDINGS for folder in runs.folder]
-    there = np.array([path.is_file() for path in paths], dtype=bool)
-    runs = runs.assign(path=paths)[there].drop_duplicates(["zoo", "label"])
+    runs = benchmark.runs[(benchmark.runs.ablation_of == "") & (benchmark.runs.kind == "emulation")]
+    runs = runs.assign(path=[benchmark.folder / folder / EMBEDDINGS for folder in runs.folder])
+    there = [state == "done" and path.is_file() for state, path in runs[["state", "path"]].values]
+    runs = runs[np.array(there, dtype=bool)].drop_duplicates(["zoo", "label"])
     for zoo, own in groups(runs, "zoo"):
         charts: list[Chart | str] = []
         labels: dict[str, None] = {}

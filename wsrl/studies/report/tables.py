@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from wsrl.studies.report.ranking import CONTEST, WORK
-from wsrl.studies.report.reading import COSTS, Benchmark, groups, rows_of
+from wsrl.studies.report.reading import Benchmark, groups, rows_of
 from wsrl.studies.report.words import head_of, interval, number, work_of
 
 
@@ -132,15 +132,6 @@ def rank_table(ranking: pd.DataFrame, benchmark: Benchmark) -> Table | None:
         heads += words
     caption = f"Mean rank, 1 is best, in up to {of_all['count'].max()} contests"
     return Table(caption, ["encoder", *heads], rows)
-
-
-def cost_tables(benchmark: Benchmark) -> Iterator[Table]:
-    """Yield for each zoo what training took: medians over seeds."""
-    runs = benchmark.runs
-    runs = runs[(runs.ablation_of == "") & (runs.state == "done") & runs.parameters.notna()]
-    for work, own in groups(runs, WORK):
-        medians = own.groupby("label", sort=False)[COSTS].median().rename(columns=_spaced)
-        yield text_table(f"{work_of(*work)}: median over seeds", medians.map(number))
 
 
 def ablation_tables(ranking: pd.DataFrame) -> Iterator[Table]:

@@ -69,7 +69,6 @@ def _said(ranking: pd.DataFrame, benchmark: Benchmark) -> dict[str, Any]:
         "All targets": tables.target_tables(ranking),
         "Ablations": tables.ablation_tables(ranking),
         "Properties of the encoders": tables.property_tables(benchmark.properties),
-        "Cost": tables.cost_tables(benchmark),
     }
     runs = benchmark.runs
     made_with = dict.fromkeys("; ".join(runs.made_with).split("; "))
