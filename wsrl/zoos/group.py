@@ -174,10 +174,8 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if claimed != digest(tensors, metadata):
             raise ZooError(f"{path} is damaged: its checksum differs")
     except ZooError as error:
-        raise ZooError(
-            f"{error}. It holds the state of the group in training: restore it from a copy, or "
-            "delete it to train that group again from its start (finished groups stay)"
-        ) from error
+        hint = "It is the state of a group in training: delete it to train that from its start"
+        raise ZooError(f"{error}. {hint}") from error
     return tensors, metadata
 
 
