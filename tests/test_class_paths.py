@@ -1,10 +1,7 @@
 """What a file may have imported: registered and installed classes, and what the user named."""
 
-from __future__ import annotations
-
 import importlib
-import json
-import shutil
+import site
 import sys
 from pathlib import Path
 
@@ -28,28 +25,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: Path) -> Path:
-    """A folder that packages are installed into."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.setattr(sys, "path", [*sys.path, str(folder)])
-    return folder
-
-
-def install(folder: Path, source: Path | None = None) -> None:
-    """Install ``gadgets.py``, or note that it is installed from elsewhere, to be edited there."""
-    info = folder / "gadgets-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: gadgets\nVersion: 1.0\n")
-    (info / "RECORD").write_text("" if source else "gadgets.py,,\n")
-    if source:
-        told = {"url": source.as_uri(), "dir_info": {"editable": True}}
-        (info / "direct_url.json").write_text(json.dumps(told))
-    ((source or folder) / "gadgets.py").write_text(CODE)
-    importlib.invalidate_caches()
-
-
 def test_a_file_in_the_working_folder_is_not_installed(here: Path) -> None:
     (here / "gadgets.py").write_text(CODE)
     assert not is_installed("gadgets")
@@ -60,25 +35,21 @@ def test_a_file_in_the_working_folder_is_not_installed(here: Path) -> None:
     assert find_class("gadgets.Own", Encoder) is named  # type: ignore[type-abstract]
 
 
-def test_what_an_installer_put_there_is_installed_and_what_says_so_here_is_not(
-    here: Path, site: Path
+def test_what_lies_where_installers_put_it_is_installed_unless_a_file_here_comes_first(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install(here)  # as a download that is unpacked here, with metadata
-    assert not is_installed("gadgets")
-    shutil.rmtree(here / "gadgets-1.0.dist-info")
-    install(site)  # the file here comes first: an import would take that
+    home = tmp_path / "site-packages"
+    home.mkdir()
+    monkeypatch.setattr(sys, "path", [*sys.path, str(home)])
+    for folder in (here, home):
+        (folder / "gadgets.py").write_text(CODE)
+    monkeypatch.setattr(site, "getsitepackages", lambda: [str(home)])
+    importlib.invalidate_caches()
     assert not is_installed("gadgets")
     (here / "gadgets.py").unlink()
     importlib.invalidate_caches()
     assert is_installed("gadgets")
     assert find_class("gadgets.Own", Encoder).__name__ == "Own"  # type: ignore[type-abstract]
-
-
-def test_a_package_in_editable_mode_is_installed(here: Path, site: Path) -> None:
-    install(site, source=here)
-    assert is_installed("gadgets")
-    (here / "other.py").write_text(CODE)
-    assert not is_installed("other")
 
 
 @pytest.mark.parametrize("module", ["antigravity", "no_such_package", "", ".", "torch.__main__"])

@@ -22,7 +22,6 @@ def test_it_builds_trains_predicts_and_draws(
     for _ in range(2):  # the second time all is there
         assert main(["demo", "--out", str(tmp_path / "de mo")]) == 0
         printed = capsys.readouterr().out
-        for row in ("$ wsrl zoo build", "emulation: TV, ood", "task: each difference, validation"):
-            assert row in printed
+        assert all(word in printed for word in ("$ wsrl zoo build", "total_variation", "part_acc"))
     for name in ("outputs", "probing", "embeddings"):
         assert (tmp_path / f"de mo/{name}.png").read_bytes().startswith(b"\x89PNG")

@@ -1,7 +1,5 @@
 """Environments of launchers that are only half there end a command in one line."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -18,7 +16,7 @@ RANKS = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}
 MEETING = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
 JOB = {"SLURM_NTASKS": "4", "SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "x"}
 PLACE = {"SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_NODEID": "1"}
-STEP = {"SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "3", "SLURM_STEP_NUM_NODES": "2"}
+STEP = {"SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_NUM_NODES": "2"}
 
 REFUSED = {
     # What is there, what the line says, and which commands it ends.
@@ -40,7 +38,11 @@ REFUSED = {
         "fit",
     ),
     "a step without a place": (STEP, "SLURM_PROCID is not set", "build"),
-    "a step of one task too many": (STEP | PLACE, "part 4/3: expected i/n", "build"),
+    "a step of one task too many": (
+        STEP | PLACE | {"SLURM_PROCID": "4"},
+        "SLURM_PROCID is 4, but",
+        "build",
+    ),
 }
 ACCEPTED = {
     "nothing": {},

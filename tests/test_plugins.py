@@ -1,7 +1,5 @@
 """Parts by name, whatever kind they are of."""
 
-from __future__ import annotations
-
 import importlib
 import runpy
 import sys
@@ -28,7 +26,7 @@ def test_a_part_is_found_by_its_name_alone(parts: Registry[Callable[[], int]]) -
     assert one in parts
     with pytest.raises(ValueError, match=r"unknown odd part 'two'; choose one of one, or .*--imp"):
         parts.get("two")
-    with pytest.raises(ValueError, match=r"an odd part named 'one' is .*plugins\.one"):
+    with pytest.raises(ValueError, match=r"the odd part 'one' is .*plugins\.one"):
         parts.register(one)
 
 

@@ -4,12 +4,10 @@ A launcher sets several variables together. If some are missing, for example bec
 inherited the others from another job, libraries fail in the middle of their work or wait forever.
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 
-from wsrl.resources import check_devices
+from wsrl.resources import visible_gpus
 
 _NUMBERS = (
     *("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK"),
@@ -19,11 +17,11 @@ _NUMBERS = (
     "JSM_NAMESPACE_RANK",
 )
 _LAUNCHERS = (
-    ("torchrun", "TORCHELASTIC_RUN_ID", "RANK", "LOCAL_RANK", "WORLD_SIZE"),
+    ("torchrun", "TORCHELASTIC_RUN_ID", "RANK", "WORLD_SIZE", "LOCAL_RANK"),
     # Within a job of SLURM, but not of srun, there is one process.
-    ("srun", "SLURM_STEP_ID", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_NUM_TASKS"),
+    ("srun", "SLURM_STEP_ID", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
 )
-"""Name, the variable by which it is known, and those of rank, local rank and processes."""
+"""Name, the variable by which it is known, and those of rank, processes and local rank."""
 
 
 def check_numbers() -> None:
@@ -38,46 +36,38 @@ def check_numbers() -> None:
 
 
 def check_training() -> None:
-    """Check that the variables of a launcher are complete and agree.
-
-    Raises:
-        ValueError: naming the variable that is missing or contradicts another, and what to do.
-    """
+    """Check that the variables of a launcher are complete and agree, or raise ``ValueError``."""
     check_numbers()
     known = os.environ
     tasks = int(known.get("SLURM_NTASKS", "1"))
     if "TORCHELASTIC_RUN_ID" in known:
-        _check_rank("torchrun", "TORCHELASTIC_RUN_ID", "RANK", "WORLD_SIZE")
-        _check_set("torchrun", "TORCHELASTIC_RUN_ID", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+        _check(*_LAUNCHERS[0], "MASTER_ADDR", "MASTER_PORT")
     elif tasks > 1 and known.get("SLURM_JOB_NAME") not in ("bash", "interactive"):
         if "SLURM_NTASKS_PER_NODE" not in known:
             raise ValueError(
                 f"SLURM was asked for {tasks} tasks, but not for how many on each node: use "
                 f"--ntasks-per-node={tasks} instead of --ntasks={tasks} (sbatch)"
             )
-        _check_rank("srun", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_NTASKS")
-        _check_set("srun", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NODEID")
+        places = ("SLURM_LOCALID", "SLURM_NODEID")
+        _check("srun", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_NTASKS", *places)
     elif "RANK" in known:
-        _check_rank("torchrun", "RANK", "RANK", "WORLD_SIZE")
-    if int(known.get("LOCAL_RANK", "0")) > 0:
-        _check_set("torchrun", "LOCAL_RANK", "MASTER_PORT")
+        _check("torchrun", "RANK", "RANK", "WORLD_SIZE")
+    if int(known.get("LOCAL_RANK", "0")) > 0 and "MASTER_PORT" not in known:
+        raise ValueError("LOCAL_RANK is set, but MASTER_PORT is not: unset LOCAL_RANK")
 
 
-def _check_set(launcher: str, sign: str, *names: str) -> None:
-    for name in names:
-        if name not in os.environ:
-            raise ValueError(
-                f"{sign} is set, but {name} is not set: start the command with {launcher}, or "
-                f"unset {sign}"
-            )
-
-
-def _check_rank(launcher: str, sign: str, rank: str, count: str) -> None:
-    _check_set(launcher, sign, rank, count)
-    given, most = os.environ[rank], os.environ[count]
-    if int(given) >= int(most):
+def _check(launcher: str, sign: str, rank: str, count: str, *others: str) -> None:
+    """Check that a launcher's variables are set, and the rank below the number of processes."""
+    known = os.environ
+    if missing := [name for name in (rank, count, *others) if name not in known]:
         raise ValueError(
-            f"{rank} is {given}, but {count} is {most}: start the command with {launcher}"
+            f"{sign} is set, but {missing[0]} is not set: start the command with {launcher}, or "
+            f"unset {sign}"
+        )
+    if int(known[rank]) >= int(known[count]):
+        raise ValueError(
+            f"{rank} is {known[rank]}, but {count} is {known[count]}: start the command with "
+            f"{launcher}"
         )
 
 
@@ -101,9 +91,6 @@ def find_place(
 
     Started by torchrun or srun with others, it has the share of its rank, and the device of its
     local rank. Else it has the share of its node (``NODE_RANK``, from 0), or ``part``.
-
-    Raises:
-        ValueError: for sizes or devices that cannot be had, or where two things say which share.
     """
     check_numbers()
     launched = _launched()
@@ -122,35 +109,23 @@ def find_place(
             f"{by} shares out the work: leave --part, --nodes, --cluster or --workers out"
         )
     if launched:
-        _, rank, local_rank, processes = launched
-        return Place(_own_device(device, local_rank), 1, (rank + 1, processes))
-    if cluster is None:
-        check_devices("--workers", count)
-        if device == "cuda" and count > (found := _cuda_devices()):
-            raise ValueError(f"--workers {count} on cuda, but there are {found} here")
+        _, rank, processes, local_rank = launched
+        seen = 0 if device == "cpu" else len(visible_gpus())  # SLURM may show a process just one
+        own = f"cuda:{local_rank % seen}" if seen else device
+        return Place(own, 1, (rank + 1, processes))
+    if device == "cuda" and cluster is None and count > (found := len(visible_gpus())):
+        raise ValueError(f"--workers {count} on cuda, but there are {found} here")
     if nodes_here > 1:
         part = (int(os.environ.get("NODE_RANK", "0")) + 1, nodes_here)
     return Place(device, count, part)
 
 
 def _launched() -> tuple[str, int, int, int] | None:
-    """Return what started this process with others: name, rank, local rank, processes."""
+    """Return what started this process with others: name, rank, processes, local rank."""
     for launcher, sign, *names in _LAUNCHERS:
         if sign in os.environ:
-            _check_set(launcher, sign, *names)
-            rank, local_rank, processes = (int(os.environ[name]) for name in names)
+            _check(launcher, sign, *names)
+            rank, processes, local_rank = (int(os.environ[name]) for name in names)
             if processes > 1:  # one alone may start others
-                return launcher, rank, local_rank, processes
+                return launcher, rank, processes, local_rank
     return None
-
-
-def _own_device(device: str, local_rank: int) -> str:
-    """Deal out the devices that this process sees: SLURM may show it just one."""
-    count = 0 if device == "cpu" else _cuda_devices()
-    return f"cuda:{local_rank % count}" if count else device
-
-
-def _cuda_devices() -> int:
-    import torch  # takes seconds
-
-    return torch.cuda.device_count()

@@ -1,7 +1,5 @@
 """Exceptions as users of a command see them: one message and an exit status."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import re
@@ -26,9 +24,7 @@ _OUT_OF_MEMORY = re.compile(
     r"|numel: integer multiplication overflow|array is too big",
     re.IGNORECASE,
 )
-_TOO_LARGE = re.compile(
-    r"int too (large|big) to convert|too (large|big) to (convert|fit)|cannot fit 'int'"
-)
+_TOO_LARGE = re.compile("too (large|big) to (convert|fit)|cannot fit 'int'")
 
 
 @dataclass(frozen=True)
@@ -48,8 +44,7 @@ class Failure:
 def describe(error: BaseException) -> Failure:
     """Return what to say of an exception, and the status to end with.
 
-    That is 2 for a command line that makes no sense; 1 for other errors that say what to do, a lack
-    of memory and numbers too large for the machine; 70 for all others, named by their kind.
+    That is 2 for a command line that makes no sense, 70 for errors whose text is not for users.
     """
     line = _first_line(error)
     if _is_lack_of_memory(error):
@@ -93,10 +88,7 @@ def attempt(command: str, run: Callable[[], int | None], goes_on: bool = False) 
 
 
 def status_with_threads(status: int, threads: ThreadErrors) -> int:
-    """Report threads that failed, and return the exit status of the whole command.
-
-    Threads are not reported where the command itself failed and has said why.
-    """
+    """Report threads that failed, unless the command has; return the status of the whole."""
     if 0 < status < _SIGNALLED:
         return status
     for name, error in threads:
@@ -115,7 +107,7 @@ def _is_lack_of_memory(error: BaseException) -> bool:
 
 
 def _first_line(error: BaseException) -> str:
-    """Return the message: the last line of another process's traceback."""
+    """Return the first line of a message; of another process's traceback, the last."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
     return _cut(lines[-1 if any("Traceback (" in line for line in lines) else 0], _SHORT)
 

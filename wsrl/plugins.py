@@ -1,7 +1,5 @@
 """Parts by name: registered by decorator, or announced by another package's entry point."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -41,9 +39,8 @@ class Registry(Generic[Part]):
     Args:
         kind: what a part is called in messages, as ``encoder``.
         group: the entry point group, as ``wsrl.encoders``.
-        base: the class of which all parts are subclasses; ``object`` where they are functions.
-        name: returns the name of a part, by default that of its class or function; raises
-            ``TypeError`` for a part that lacks what all need.
+        base: the class of which all parts are subclasses, unless they are functions.
+        name: returns the name of a part; raises ``TypeError`` where it lacks what all need.
 
     >>> greetings: Registry[Callable[[], str]] = Registry("greeting", "wsrl.greetings")
     >>> @greetings.register
@@ -67,18 +64,15 @@ class Registry(Generic[Part]):
     def register(self, part: _Given) -> _Given:
         """Register a part under its name; a decorator.
 
-        Raises:
-            TypeError: for an object that is no such part.
-            ValueError: where the name is taken.
+        ``TypeError`` for an object that is no such part, ``ValueError`` where the name is taken.
         """
         base = self.base
         if base is not object and not (isinstance(part, type) and issubclass(part, base)):
             raise TypeError(f"only subclasses of {base.__name__} can be registered, not {part!r}")
         name = self._name(part)
         if name in self._parts:
-            article = "an" if self.kind[0] in "aeiou" else "a"
             raise ValueError(
-                f"{article} {self.kind} named {name!r} is registered already "
+                f"the {self.kind} {name!r} is registered already "
                 f"({class_path(self._parts[name])}); give {class_path(part)} another name"
             )
         self._parts[name] = part  # type: ignore[assignment]  # its base was checked
@@ -90,11 +84,7 @@ class Registry(Generic[Part]):
         return sorted(self._parts)
 
     def get(self, name: str) -> Part:
-        """Return the part of a name.
-
-        Raises:
-            UnknownNameError: for an unknown name, with the choices.
-        """
+        """Return the part of a name, or raise ``UnknownNameError`` with the choices."""
         if name not in self._parts and name not in (choices := self.names()):
             raise UnknownNameError(self.kind, name, choices)
         return self._parts[name]

@@ -1,7 +1,5 @@
 """Objects that record the arguments of their constructor, so that a checkpoint can rebuild them."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, TypeVar
@@ -39,13 +37,9 @@ class Recorded:
         return {name: v for name, v in self._recorded.items() if name not in self.GIVEN}
 
     def config(self) -> dict[str, Any]:
-        """Describe the object for a checkpoint, in plain values.
+        """Describe the object for a checkpoint: ``{"class_path": ..., "init_args": {...}}``.
 
-        Returns:
-            ``{"class_path": ..., "init_args": {...}}``: all options, defaults included.
-
-        Raises:
-            TypeError: where an option is no plain value.
+        All options are there, defaults included; one that is no plain value is a ``TypeError``.
         """
         options = self.options()
         for name, value in options.items():
@@ -65,14 +59,8 @@ def read_config(
 ) -> tuple[type[_Part], dict[str, Any]]:
     """Return class and options of what ``Recorded.config`` describes; it may be anybody's.
 
-    Args:
-        config: ``{"class_path": ..., "init_args": {...}}``; without ``init_args``, the defaults.
-            The class is given by its path or its registered name.
-        registry: of such classes.
-        named: paths of classes that the user's command line names.
-
-    Raises:
-        ValueError: where the path leads to no such class, or for options that it does not have.
+    The class is given by its path or its registered name; ``init_args`` may be missing. Classes
+    that are ``named`` on the user's command line are imported. All else is a ``ValueError``.
     """
     if not isinstance(config, Mapping) or not isinstance(config.get("class_path"), str):
         raise ValueError(f"the {registry.kind}'s config needs a class_path; given: {config!r:.500}")
@@ -95,11 +83,7 @@ def read_config(
 
 
 def check_options(cls: type[Recorded], options: Mapping[str, Any]) -> None:
-    """Check that a class has these options.
-
-    Raises:
-        ValueError: naming the unknown ones and those there are.
-    """
+    """Check that a class has these options, or raise ``ValueError`` with those it has."""
     known = [name for name in _constructor(cls).parameters if name not in cls.GIVEN]
     if unknown := [name for name in options if name not in known]:
         raise ValueError(

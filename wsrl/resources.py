@@ -1,7 +1,5 @@
 """What this machine has: memory, with refusal of what cannot fit in it, and GPUs."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from pathlib import Path
@@ -14,12 +12,9 @@ CGROUPS = (
 
 
 def check_fits(what: str, needed: float, advice: str) -> None:
-    """Refuse what needs more memory than the machine has, before it grows until the system kills.
+    """Refuse what needs more bytes than the machine has, before it grows until the system kills.
 
-    Args:
-        what: what takes the memory, for the message.
-        needed: bytes; memory that others use is not subtracted.
-        advice: what to choose instead, for the message.
+    Memory that others use is not subtracted.
     """
     held = machine_memory()
     if held is not None and needed > held:
@@ -61,11 +56,7 @@ def usable_cores() -> int:
 
 
 def check_devices(option: str, devices: object) -> None:
-    """Refuse a number of processes that no machine could start.
-
-    Raises:
-        ValueError: naming the option and the bound; other settings of devices pass.
-    """
+    """Refuse a number of processes that no machine could start; other settings of devices pass."""
     wanted = int(devices) if isinstance(devices, str) and devices.isdigit() else devices
     most = max(64, 4 * (os.cpu_count() or 1))
     if isinstance(wanted, int) and wanted > most:

@@ -1,7 +1,5 @@
 """What a file or a folder from anybody may do: be read where it is a regular file, no more."""
 
-from __future__ import annotations
-
 import os
 import stat
 from collections.abc import Iterator
@@ -15,10 +13,7 @@ OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 def read_regular(path: Path, most: int) -> bytes:
     """Read a whole regular file, or a link to one, of at most so many bytes.
 
-    Raises:
-        OSError: where it is not there or must not be read.
-        ValueError: where it is larger, grows meanwhile, or is a pipe or a device, which may never
-            end: these are refused unread.
+    A larger one, or a pipe or a device, which may never end, is a ``ValueError``, unread.
     """
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe opens at once
     try:
@@ -48,10 +43,9 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def check_inside(folder: Path, *names: str) -> None:
-    """Refuse, by a ``ValueError``, to write or delete below a folder where a link leads out of it.
+    """Refuse, by a ``ValueError``, paths in a folder (they need not exist) that lead out of it.
 
-    Of files and folders in it, which need not exist, the paths from it are given. The folder may
-    itself be reached by links.
+    The folder may itself be reached by links.
     """
     home = Path(os.path.realpath(folder))
     for name in names:

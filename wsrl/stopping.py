@@ -18,12 +18,9 @@ class StopRequests:
     A second interruption at the keyboard is obeyed at once. Signals that are ignored stay so, and
     where signals cannot be caught, outside of the main thread, they act as before.
 
-    Args:
-        at_once: end as soon as a signal comes, for as long as there are no steps to end between.
-
     Attributes:
         signal: the first signal that came; ``None`` until then.
-        at_once: as given; set to ``False`` when the first step begins.
+        at_once: end as soon as one comes; set to ``False`` when the first step begins.
     """
 
     def __init__(self, at_once: bool = False) -> None:

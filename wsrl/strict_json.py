@@ -1,7 +1,5 @@
 """JSON that every reader takes alike: no NaN is written, no name is read twice in one object."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping
@@ -16,19 +14,14 @@ LARGEST_JSON = 1 << 28
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object from a regular file.
-
-    Raises:
-        OSError: where it cannot be read.
-        ValueError: for another file, too large a one, or one with a name twice in one object.
-    """
+    """Read a JSON object from a regular file, or raise ``OSError`` or ``ValueError``."""
     return parse_json(read_regular(path, LARGEST_JSON))
 
 
 def parse_json(content: bytes) -> dict[str, Any]:
     """Read a JSON object, as ``read_json`` does."""
     try:
-        found = json.loads(content.decode(), object_pairs_hook=_object)
+        found = json.loads(content.decode(), object_pairs_hook=_unlike)
     except UnicodeDecodeError as error:
         raise ValueError(f"no UTF-8 at byte {error.start}") from error
     except RecursionError as error:
@@ -52,8 +45,8 @@ def numbers(content: Mapping[str, float | None]) -> dict[str, float]:
     return {name: math.nan if value is None else value for name, value in content.items()}
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object of its pairs; readers differ in which of two values of a name they take."""
+def _unlike(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a name that is there twice: readers differ in which of its values they take."""
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("it has a name twice in one object")

@@ -5,8 +5,6 @@ and messages. A terminal obeys control characters: they could clear the screen, 
 another one. So everything that is printed is escaped here.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os
@@ -21,14 +19,10 @@ _LAYOUT = "\n\t"  # of what the command prints itself
 
 
 def printable(text: str, keep: str = "") -> str:
-    r"""Escape every character that is not simply seen.
+    r"""Escape every character that is not simply seen, but for those to ``keep``.
 
     These are control characters, new lines and tabs included, marks that change the direction of
     writing, separators other than the space, and halves of characters (surrogates).
-
-    Args:
-        text: any text, as a name that a file gives.
-        keep: characters that stay all the same.
 
     >>> printable("\x1b[2Jwell")
     '\\x1b[2Jwell'
@@ -39,11 +33,7 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def say(text: str) -> None:
-    """Print text on stdout.
-
-    Raises:
-        OSError: where stdout cannot be written to, as on a full disk.
-    """
+    """Print text on stdout; ``OSError`` where it cannot be written, as on a full disk."""
     print(printable(text, _LAYOUT))
     flush()
 
@@ -84,9 +74,9 @@ def guarded() -> Iterator[ThreadErrors]:
     errors: ThreadErrors = []
     before = warnings.showwarning, logging.getLogRecordFactory(), threading.excepthook
 
-    def show(message: Warning | str, category: type[Warning], *a: Any, **more: Any) -> None:
+    def show(message: Warning | str, *rest: Any, **more: Any) -> None:
         text = printable(str(message), _LAYOUT)
-        before[0](message if text == str(message) else UserWarning(text), category, *a, **more)
+        before[0](message if text == str(message) else UserWarning(text), *rest, **more)
 
     def note_error(args: threading.ExceptHookArgs) -> None:
         if os.environ.get("WSRL_TRACEBACK"):
@@ -99,23 +89,17 @@ def guarded() -> Iterator[ThreadErrors]:
     try:
         yield errors
     finally:
-        warnings.showwarning, threading.excepthook = before[0], before[2]
+        warnings.showwarning, _, threading.excepthook = before
         logging.setLogRecordFactory(before[1])
 
 
 class _Record(logging.LogRecord):
-    """What was logged, escaped."""
-
     def getMessage(self) -> str:
         return printable(super().getMessage(), _LAYOUT)
 
 
 def _open_streams() -> None:
-    """Have streams that are closed lead to nowhere.
-
-    The next file that is opened would take their numbers, and libraries would print into it. What a
-    stream cannot encode is escaped, too.
-    """
+    """Have closed streams lead to nowhere: else files get their numbers, and libraries' output."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one

@@ -1,7 +1,5 @@
 """The one place where files of ``torch.save`` are read: nothing in them is ever run."""
 
-from __future__ import annotations
-
 import math
 import re
 import warnings
@@ -33,11 +31,9 @@ def read_torch_file(
     With ``mmap`` tensors stay on the disk until they are used; ``kind`` is for the message.
 
     Raises:
-        FileNotFoundError: where there is no regular file.
-        PermissionError: where it must not be read.
-        ValueError: for a file that PyTorch did not write, is damaged, unpacks to more than its own
-            size, holds a tensor of more numbers than are stored for it, or holds anything but
-            tensors and plain values.
+        OSError: where there is no regular file, or it must not be read.
+        ValueError: for one that is damaged, holds anything but tensors and plain values, or whose
+            tensors, or contents, have more numbers than it.
     """
     path = Path(path)
     if not path.is_file():
@@ -105,9 +101,8 @@ def _check_size(tensor: Tensor) -> None:
 
 def _reason(error: Exception) -> str:
     """Return the error as one line, without PyTorch's advice to unpickle."""
-    if found := re.search(r"WeightsUnpickler error: (.{,200}?)(\. |\n|$)", str(error)):
-        return found[1]
     if isinstance(error, UnpicklingError):
-        return "no file that torch.save wrote"
+        found = re.search(r"WeightsUnpickler error: (.{,200}?)(\. |\n|$)", str(error))
+        return found[1] if found else "no file that torch.save wrote"
     lines = str(error).splitlines() or [""]
     return f"{type(error).__name__}: {lines[0][:200]}"

@@ -1,7 +1,5 @@
 """What files from anybody may say: checked by pydantic, refused in one clear line."""
 
-from __future__ import annotations
-
 import json
 import re
 import reprlib
@@ -88,9 +86,7 @@ def explain(error: ValidationError, name: str = "") -> str:
 def check_arguments(cls: type, arguments: Mapping[str, Any]) -> None:
     """Check plain values, as JSON gives them, against the annotations of a class's constructor.
 
-    Raises:
-        ValueError: naming an argument that does not fit; those that the constructor does not have,
-            or has no annotation of plain values for, are left to it.
+    Those that it does not have, or has no annotation of plain values for, are left to it.
     """
     try:
         hints = get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]  # its own

@@ -29,14 +29,6 @@ def test_of_three_seeds_the_interval_is_their_range_as_the_docstring_says() -> N
     draws = np.random.default_rng(0).normal(size=(2000, 3))
     held = ((draws.min(1) <= 0) & (draws.max(1) >= 0)).mean()
     assert held == pytest.approx(0.75, abs=0.03)
-    t_half = stats.t.ppf(0.975, 2) * draws.std(1, ddof=1) / math.sqrt(3)
-    assert np.median(2 * t_half / np.ptp(draws, 1)) == pytest.approx(2.5, abs=0.2)
-
-
-@given(SEEDS)
-def test_the_order_of_seeds_is_irrelevant(values: dict[int, float]) -> None:
-    forwards, backwards = list(values.values()), list(values.values())[::-1]
-    assert estimate(forwards) == estimate(backwards)
 
 
 def test_one_seed_has_no_interval_and_none_is_an_error() -> None:
@@ -46,11 +38,12 @@ def test_one_seed_has_no_interval_and_none_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_run_that_diverged_is_not_left_out_of_the_mean(bad: float) -> None:
+def test_a_run_that_diverged_is_not_left_out(bad: float) -> None:
     found = estimate([0.1, bad, 0.2])
     assert math.isnan(found.mean)
-    assert found.low is None
-    assert found.seeds == 3
+    assert found[1:4] == (None, None, 3)
+    assert math.isnan(sign_flip_test([0.1, bad]))
+    assert sign_flip_test([0.0, 0.0]) == 1
 
 
 @given(SEEDS, SEEDS, FINITE)
@@ -84,19 +77,6 @@ def test_the_sign_flip_test_counts_all_choices_of_signs() -> None:
         sums = np.array([np.dot(values, signs) for signs in product((-1, 1), repeat=count)])
         share = (np.abs(sums) >= abs(values.sum()) - 1e-9).mean()
         assert sign_flip_test(values.tolist()) == pytest.approx(share)
-
-
-def test_two_equal_methods_are_told_apart_in_1_of_20_cases_at_most() -> None:
-    draws = np.random.default_rng(0).normal(size=(2000, 6))
-    assert np.mean([sign_flip_test(draw) <= 0.05 for draw in draws]) <= 0.05
-    # Where the bootstrap's interval leaves out 0 it is far oftener: no verdict is given by that.
-    outside = [not (e.low <= 0 <= e.high) for e in map(estimate, draws[:500].tolist())]
-    assert np.mean(outside) > 0.1
-
-
-def test_no_verdict_over_what_diverged() -> None:
-    assert math.isnan(sign_flip_test([0.1, math.nan]))
-    assert sign_flip_test([0.0, 0.0]) == 1
 
 
 @given(st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0]), min_size=1, max_size=9))

@@ -15,10 +15,11 @@ from torch import Tensor
 from wsrl.analysis.interrogation import (
     Interrogation,
     answer_distances,
+    interactive,
+    noninteractive,
     tell_apart,
 )
 from wsrl.analysis.interrogation.answers import Answers, to_masks
-from wsrl.analysis.interrogation.search import search_interactive, search_noninteractive
 from wsrl.rnn import RNNSpec, RNNWeights, random_permutations
 
 SPEC = RNNSpec("lstm", 3, 5, 1, 3)
@@ -91,19 +92,6 @@ def test_a_larger_tolerance_tells_no_more_pairs_apart(kind: str) -> None:
     assert counts[0] == 0 < counts[-1]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("tolerance", [0.0, 0.1, 0.3])
-def test_every_rnn_is_identified_up_to_those_alike(kind: str, tolerance: float) -> None:
-    weights, probes = some_rnns(12), some_probes(10)
-    found = tell_apart(weights, probes, tolerance, kind)
-    alike = {(i, i) for i in range(12)} | set(found.alike) | {(j, i) for i, j in found.alike}
-    for rnn in range(12):
-        left, asked = found.identify(black_box(weights, rnn, probes))
-        assert rnn in left
-        assert all((i, j) in alike for i in left for j in left)
-        assert asked <= found.interactive.upper
-
-
 def test_noise_within_half_the_tolerance_is_no_matter_and_more_is_refused() -> None:
     weights, probes = some_rnns(10), some_probes(10)
     found = tell_apart(weights, probes, 0.3, "real")
@@ -123,7 +111,7 @@ def test_noise_within_half_the_tolerance_is_no_matter_and_more_is_refused() -> N
         found.identify(lambda probe: black_box(weights, 0, probes)(probe) + 100)
     with pytest.raises(ValueError, match=r"\(6, 3\) to probe \d+, not \(6, 4\)"):
         found.identify(lambda probe: torch.zeros(6, 4))
-    with pytest.raises(ValueError, match="use the identify of the Interrogation"):
+    with pytest.raises(ValueError, match="is none of the functions"):
         found.interactive.strategy.identify(lambda probe: 0)
 
 
@@ -143,9 +131,9 @@ def test_the_time_for_candidates_that_overlap_is_bounded() -> None:
     points = rng.standard_normal((40, 80, 6))
     apart = np.abs(points[:, :, None] - points[:, None]).max(-1)
     answers = Answers([to_masks(rows <= 1.8) for rows in apart])
-    fixed = search_noninteractive(answers, 1000)
+    fixed = noninteractive(answers, 1000)
     before = answers.work
-    found = search_interactive(answers, 1000, fixed.queries)
+    found = interactive(answers, 1000, fixed.queries)
     assert 100_000 < answers.work - before < 3_000_000
     assert found.lower <= found.upper <= fixed.upper
 
@@ -196,20 +184,12 @@ def test_searches_with_a_tolerance_agree_with_brute_force() -> None:
     for _ in range(100):
         alike = random_closeness(rng, int(rng.integers(2, 7)), int(rng.integers(1, 6)))
         answers = Answers([to_masks(rows) for rows in alike])
-        one_by_one = search_interactive(answers, 10_000)
-        fixed = search_noninteractive(answers, 10_000)
+        one_by_one = interactive(answers, 10_000)
+        fixed = noninteractive(answers, 10_000)
         assert {one_by_one.exact, fixed.exact} == {True}
         assert (one_by_one.upper, fixed.upper) == fewest(alike)
         transitive += all(len({*map(int, set(rows))}) == 1 for rows in answers.close)
     assert transitive < 50
-
-
-def test_no_strategy_asks_more_than_what_is_fixed_in_advance() -> None:
-    for seed in range(60):  # twice the greedy strategy alone would
-        alike = random_closeness(np.random.default_rng(seed), 9, 8)
-        answers = Answers([to_masks(rows) for rows in alike])
-        fixed = search_noninteractive(answers, 1000)
-        assert search_interactive(answers, 0, fixed.queries).upper <= fixed.upper
 
 
 def test_coarse_sets_still_identify_and_claim_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,11 +210,19 @@ def test_a_tree_too_large_becomes_a_fixed_list(monkeypatch: pytest.MonkeyPatch) 
     check_identifies(found, weights, probes)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("tolerance", [0.0, 0.1, 0.3])
+def test_every_rnn_is_identified_up_to_those_alike(kind: str, tolerance: float) -> None:
+    weights, probes = some_rnns(12), some_probes(10)
+    check_identifies(tell_apart(weights, probes, tolerance, kind), weights, probes)
+
+
 def check_identifies(found: Interrogation, weights: RNNWeights, probes: Tensor) -> None:
     for rnn in range(len(weights)):
-        left, _ = found.identify(black_box(weights, rnn, probes))
+        left, asked = found.identify(black_box(weights, rnn, probes))
         assert rnn in left
         assert all((i, j) in found.alike for i, j in itertools.combinations(left, 2))
+        assert asked <= found.interactive.upper
 
 
 @pytest.mark.parametrize(

@@ -28,14 +28,13 @@ from wsrl.analysis.memory_analysis import (
     Start,
     analyze_memory,
 )
-from wsrl.analysis.trust import RULES, Figures, residual_figures
+from wsrl.analysis.trust import RULES, Figures, explained_variance
 from wsrl.analysis.variable_bases import Dual, Grounding
 from wsrl.problems.binding_tasks import BindingTask
 from wsrl.rnn import RNNSpec, RNNWeights
 
 rng = np.random.default_rng(0)
-GROUNDINGS, STARTS = get_args(Grounding), get_args(Start)
-DUALS, MODULI = get_args(Dual), get_args(Moduli)
+GROUNDINGS, STARTS, DUALS, MODULI = map(get_args, (Grounding, Start, Dual, Moduli))
 FAST = {"horizon": 60, "sequences": 32}
 
 
@@ -164,18 +163,6 @@ def test_another_task_of_the_same_spectrum_is_not_trusted(
         assert found.verdict != "trusted"
 
 
-@pytest.mark.parametrize("grounding", GROUNDINGS)
-def test_two_swapped_outputs_of_many_are_noticed(grounding: Grounding) -> None:
-    """Most variables are read right; the bounds are for the worst."""
-    task = BindingTask.from_name("repeat_copy", 2, 12)
-    sources = (1, 0, *range(2, 12))
-    signs = (1, 1, *task.signs[2:])
-    other = BindingTask(sources, signs, 2)
-    found = analyze(some_circuit(other), task, grounding, start="inputs")
-    assert found.figures.mean_variables_read > 0.85
-    assert found.verdict != "trusted"
-
-
 def changed(
     weights: RNNWeights, noise: float = 0.0, gain: float = 1.0, bonus: float = 0.0
 ) -> RNNWeights:
@@ -276,11 +263,8 @@ def test_what_is_outside_of_the_basis_is_summarised() -> None:
     states = rng.normal(size=(20, 30, 8)) * np.array([4, 3, 2, 1, 1, 0, 0, 0])
     residual = states.copy()
     residual[..., :2] = 0
-    figures = residual_figures(residual, states)
-    total = np.square(states - states.mean((0, 1))).sum()
-    expected = np.linalg.svd((residual - residual.mean((0, 1))).reshape(-1, 8))[1] ** 2 / total
-    np.testing.assert_allclose(figures["residual_components"], expected, atol=1e-12)
-    assert figures["explained_variance"] == pytest.approx(1 - expected.sum())
+    left, total = (np.square(v - v.mean((0, 1))).sum() for v in (residual, states))
+    assert explained_variance(residual, states) == pytest.approx(1 - left / total)
 
 
 def test_every_rule_is_about_a_figure_and_breaks_on_its_far_side() -> None:
@@ -302,7 +286,7 @@ def test_the_documented_bounds_are_the_rules() -> None:
 
 
 def test_bad_settings_and_weights_are_refused() -> None:
-    bad = {"start": "x", "threshold": 1.5, "cutoff": 0.0, "horizon": 0, "power": -1, "seed": -1}
+    bad = {"start": "x", "threshold": 1.5, "horizon": 0, "seed": -1}
     for name, value in bad.items():
         with pytest.raises(ValueError, match=name):
             MemorySettings(**{name: value})

@@ -23,10 +23,8 @@ def any_tasks(count: int) -> list[BindingTask]:
     return tasks
 
 
-def test_the_published_ranks_and_periods() -> None:
-    found = [interactions_of(task) for task in published()]
-    assert [task.rank for task in found] == [64, 36, 36, 36]
-    assert [task.period for task in found] == [8, 840, 48, 70]
+def test_the_published_ranks() -> None:
+    assert [interactions_of(task).rank for task in published()] == [64, 36, 36, 36]
 
 
 def test_variables_that_matter_are_those_on_circles() -> None:
@@ -66,20 +64,10 @@ def test_the_variables_that_matter_move_by_themselves_and_tell_the_outputs() -> 
         np.testing.assert_allclose(told, followed[:, late, -task.dims :], atol=1e-12)
 
 
-def test_the_period_is_the_smallest_power_that_is_the_identity() -> None:
-    for task in [*any_tasks(40), *drawn(10)]:
-        own = interactions_of(task)
-        power, count = own.reduced, 1
-        while not np.array_equal(power, np.eye(own.rank)):
-            power, count = power @ own.reduced, count + 1
-        assert own.period == count
-
-
-def test_a_real_map_has_no_period_but_is_reduced() -> None:
+def test_a_real_map_is_reduced() -> None:
     """A mean of two: one eigenvalue 1, one -0.5, and neither variable can be left out."""
     own = Interactions.of_task(np.array([[0.5, 0.5]]))
     assert own.rank == 2
-    assert own.period is None
     assert Interactions.of_task(np.array([[0.0, 1.0]])).kept.tolist() == [1]
 
 

@@ -137,10 +137,3 @@ def test_checkpoints_of_validation_and_epoch_end_resume_too(
     straight = fit(zoo_path, tmp_path, 6, (1,), **options)
     resumed = fit(zoo_path, tmp_path, 6, (), tmp_path / f"{name}.ckpt", **options)
     assert_continues(straight, resumed, done)
-
-
-def test_validation_does_not_disturb_training(zoo_path: str, tmp_path: Path) -> None:
-    plain = fit(zoo_path, tmp_path, 6, max_epochs=2, limit_val_batches=0)
-    often = fit(zoo_path, tmp_path, 6, max_epochs=2, val_check_interval=1)
-    assert (plain.validated, often.validated > 0) == (0, True)
-    assert_continues(plain, often, 0)

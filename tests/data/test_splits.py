@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsrl.data.splits import split_rows, split_tasks, unique_tasks
+from wsrl.data.splits import split_tasks, unique_tasks
 from wsrl.problems import FormalLanguages
 
 
@@ -84,7 +84,7 @@ def test_splits_partition_rows_and_tasks(
     parts = np.concatenate(list(splits.values()))
     assert np.array_equal(np.sort(parts), np.arange(len(tasks)))
     assert all(len(part) for part in splits.values())
-    of_rows = split_rows(index, splits)
+    of_rows = {name: np.flatnonzero(np.isin(index, part)) for name, part in splits.items()}
     assert np.array_equal(np.sort(np.concatenate(list(of_rows.values()))), np.arange(len(rows)))
     where = {name: {tuple(row) for row in rows[chosen]} for name, chosen in of_rows.items()}
     assert sum(map(len, where.values())) == len(set(drawn))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import resource
@@ -93,7 +92,7 @@ def test_another_zoo_at_the_same_path_has_a_copy_of_its_own(source: Path, tmp_pa
 
 def test_damage_is_found_while_copying(source: Path, tmp_path: Path) -> None:
     flip(source / SHARDS[2])
-    with pytest.raises(ZooError, match=str(source / SHARDS[2])):
+    with pytest.raises(ZooError, match=f"{source}.*: 00002"):
         staged(source, tmp_path / "disk")
     assert list((tmp_path / "disk").iterdir()) == []
 
@@ -129,22 +128,11 @@ def test_a_process_that_finds_no_copy_says_so(source: Path, tmp_path: Path) -> N
         data.setup("fit")
 
 
-def test_too_little_space_is_an_error_before_copying(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(OSError, match="choose another stage_to") as caught:
-        staged(source, tmp_path / "disk")
-    assert caught.value.errno == errno.ENOSPC
-    assert list((tmp_path / "disk").iterdir()) == []
-
-
 def test_space_that_runs_out_while_copying_leaves_nothing(source: Path, tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
     try:
-        with pytest.raises(OSError, match=r"copying .*00000\.safetensors"):
+        with pytest.raises(OSError, match=r"00000\.safetensors"):
             staged(source, tmp_path / "disk")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -173,18 +161,6 @@ def copying(source: Path, tmp_path: Path) -> Iterator[tuple[ForkProcess, Connect
     yield process, here
     process.kill()
     process.join()
-
-
-def test_what_a_killed_process_left_is_removed(
-    copying: tuple[ForkProcess, Connection], source: Path, tmp_path: Path
-) -> None:
-    left = {path.name for path in (tmp_path / "disk").iterdir()}
-    assert any(name.endswith(".partial") for name in left)
-    copying[0].kill()
-    copying[0].join()
-    copy = staged(source, tmp_path / "disk").zoo.path
-    assert [path.name for path in (tmp_path / "disk").iterdir()] == [copy.name]
-    assert copy.name not in left
 
 
 def test_a_copy_that_a_living_process_makes_is_waited_for(

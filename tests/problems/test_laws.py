@@ -14,7 +14,7 @@ from wsrl.problems import (
     list_trainable_problems,
 )
 from wsrl.problems.columns import Column
-from wsrl.rnn import RNNWeights, State, run_population
+from wsrl.rnn import PreparedPopulation, RNNWeights
 from wsrl.zoos.group import initial_weights
 
 HORIZONS = {"horizons": [2, 4], "evaluated_horizons": [3, 6]}
@@ -56,10 +56,7 @@ def test_what_is_judged_is_what_the_columns_say(name: str) -> None:
     problem = PROBLEMS[name]
     spec = problem.spec("gru", 4, 1)
     weights = RNNWeights(initial_weights(spec, 0, MEMBERS), spec)
-
-    def run(inputs: torch.Tensor, state: State | None) -> tuple[torch.Tensor, State]:
-        return run_population(weights, inputs, state)
-
+    run = PreparedPopulation(weights, "eager")
     tasks = problem.draw_tasks(0, MEMBERS)
     found = problem.evaluate(run, tasks, MEMBERS, 0, 7)
     wanted = {column: (3, *about.shape) for column, about in problem.columns().items()}
@@ -107,24 +104,24 @@ WRONG = {
     "tiled_images": [
         ({"source": "cifar"}, "unknown source 'cifar'; choose one of mnist"),
         ({"tile_size": 3}, "tiles of 3 x 3 do not divide the images of digits, 8 x 8"),
-        ({"interpolation": "cubic"}, "interpolation must be .*bilinear'"),
+        ({"interpolation": "cubic"}, "interpolation must be"),
         ({"weight_decays": []}, "weight_decays must have at least 1"),
         ({"weight_decays": [-1.0]}, r"weight_decays\[0\] must be at least"),
         ({"evaluated_images": 0}, "evaluated_images must be at least 1"),
     ],
     "variable_binding": [
         ({"horizons": [4, 2]}, "horizons must ascend"),
-        ({"horizons": []}, "horizons must ascend"),
-        ({"evaluated_horizons": [0, 2]}, "evaluated_horizons must ascend from 1"),
-        ({"horizons": [4, 10**9]}, "the last of horizons must be at most"),
-        ({"evaluated_horizons": [10**9]}, "the last of evaluated_horizons must be at most"),
+        ({"horizons": []}, "horizons must have at least 1"),
+        ({"evaluated_horizons": [0, 2]}, r"evaluated_horizons\[0\] must be at least 1"),
+        ({"horizons": [4, 10**9]}, r"horizons\[1\] must be at most"),
+        ({"evaluated_horizons": [10**9]}, r"evaluated_horizons\[0\] must be at most"),
         ({"evaluated_sequences": 10**9}, "evaluated_sequences must be at most"),
         ({"stored_horizon": 7}, "stored_horizon must be at most 6"),
         ({"stored_sequences": 9}, "stored_sequences must be at most 8"),
         ({"threshold": 1.0}, "threshold must be below"),
         ({"l2": -1.0}, "l2 must be at least"),
         ({"tasks": ["7,0,0"]}, "must have 2 set bits"),
-        ({"steps": 0}, "at least 1 step"),
+        ({"steps": 0}, "1 to 4096 values"),
     ],
 }
 

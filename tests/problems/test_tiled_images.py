@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2.functional import rotate
 
 from tests.conftest import DATA
 from wsrl.problems import TiledImages
 from wsrl.problems.image_sources import trains_on
-from wsrl.problems.rotation import TiledRotation, tile_order
-from wsrl.rnn import RNNWeights, State, run_population
+from wsrl.problems.rotation import TiledRotation
+from wsrl.rnn import PreparedPopulation, RNNWeights
 from wsrl.zoos import BuildSettings, build_zoo, open_zoo, verify_zoo
 from wsrl.zoos.group import Group, initial_weights
 
@@ -29,24 +28,16 @@ SETTINGS = BuildSettings(
 )
 
 
-@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
 @pytest.mark.parametrize("size", [8, 28])
-def test_rotation_is_torchvisions(size: int, interpolation: str) -> None:
+def test_rotation_is_torchvisions(size: int) -> None:
     images = torch.rand(len(ANGLES), 3, size, size)
-    rotation = TiledRotation(size, size, interpolation)  # one tile: the image
+    rotation = TiledRotation(size, size)  # one tile: the image
     ours = rotation.apply(images.flatten(2), torch.tensor(ANGLES, dtype=torch.float64))
     for index, angle in enumerate(ANGLES):
-        theirs = rotate(images[index], angle, InterpolationMode(interpolation))
-        exact = {"rtol": 0, "atol": 0 if interpolation == "nearest" else 1e-6}
-        torch.testing.assert_close(ours[index].view_as(theirs), theirs, **exact)
+        theirs = rotate(images[index], angle)
+        assert torch.equal(ours[index].view_as(theirs), theirs)
     other = rotation.apply(images.flatten(2), torch.tensor(ANGLES) + 10)
     assert not torch.equal(other, ours)
-
-
-def test_tiles_are_read_row_by_row() -> None:
-    image = torch.arange(16).view(4, 4)
-    tiles = image.flatten()[tile_order(4, 2)]
-    assert tiles.tolist() == [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]]
 
 
 def test_sequences_are_bos_and_normalised_tiles_and_back() -> None:
@@ -85,10 +76,7 @@ def test_judging_is_what_one_computes_by_hand() -> None:
     spec = PROBLEM.spec("gru", 5, 1)
     weights = RNNWeights(initial_weights(spec, 0, [0, 1]), spec)
     rows = PROBLEM.images.validation[:50]
-
-    def run(inputs: torch.Tensor, state: State | None) -> tuple[torch.Tensor, State]:
-        return run_population(weights, inputs, state)
-
+    run = PreparedPopulation(weights, "eager")
     losses, accuracy = PROBLEM.judge(run, tasks, rows)
     for index, angle in enumerate(tasks[:, 0].tolist()):
         pixels = PROBLEM.images.pixels[rows].view(-1, 8, 8) / 16
@@ -137,10 +125,7 @@ def test_what_is_stored_is_of_the_right_images() -> None:
     problem = TiledImages(evaluated_images=30, stored_sequences=6)
     tasks, spec = problem.draw_tasks(0, [0, 1]), problem.spec("lstm", 5, 1)
     weights = RNNWeights(initial_weights(spec, 0, [0, 1]), spec)
-
-    def run(inputs: torch.Tensor, state: State | None) -> tuple[torch.Tensor, State]:
-        return run_population(weights, inputs, state)
-
+    run = PreparedPopulation(weights, "eager")
     columns, images = problem.evaluate(run, tasks, [0, 1], 0, 7), problem.images
     for name, rows in (("training", images.train), ("validation", images.validation)):
         wanted, accuracy = problem.judge(run, tasks, rows[:30])
@@ -154,13 +139,11 @@ def test_what_is_stored_is_of_the_right_images() -> None:
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (np.zeros((9, 27, 28), ">u1"), np.zeros(9, ">u1"), r"must be 28 x 28 bytes each, not \(27"),
-        (np.zeros((9, 56, 14), ">u1"), np.zeros(9, ">u1"), "must be 28 x 28 bytes each"),
-        (np.zeros((9, 28, 28), ">u1"), np.zeros(8, ">u1"), r"9 images, but \(8,\) labels"),
-        (np.zeros((0, 28, 28), ">u1"), np.zeros(0, ">u1"), "0 images|cannot read"),
-        (np.zeros((9, 28, 28), ">u1"), np.full(9, 10, ">u1"), r"labels .* must be 0\.\.9"),
+        (np.zeros((9, 27, 28), ">u1"), np.zeros(9, ">u1"), r"must be 28 x 28 bytes each.*\(9, 27"),
+        (np.zeros((9, 28, 28), ">u1"), np.zeros(8, ">u1"), "8 labels"),
+        (np.zeros((0, 28, 28), ">u1"), np.zeros(0, ">u1"), "0 labels|cannot read"),
+        (np.zeros((9, 28, 28), ">u1"), np.full(9, 10, ">u1"), r"labels 0\.\.9"),
         (np.zeros((9, 28, 28), ">i4"), np.zeros(9, ">u1"), "cannot read the FashionMNIST images"),
-        (np.zeros((9, 784), ">u1"), np.zeros(9, ">u1"), "cannot read the FashionMNIST images"),
         (None, np.zeros(9, ">u1"), "cannot read the FashionMNIST images"),
     ],
 )
@@ -193,22 +176,10 @@ def test_the_official_sequences_are_our_training_images(mnist: Path) -> None:
     problem = TiledImages("mnist", image_folder=str(mnist))
     stored = torch.from_numpy(np.load(OFFICIAL / "sequences.npy")[:1, :20])
     angles = torch.from_numpy(np.load(OFFICIAL / "tasks.npy")[:1, 0])
-    for angle, sequences in zip(angles, stored, strict=True):
-        train = problem.images.train
-        # A few pixels in the middle tell which image it is; then all of them have to agree.
-        ours = problem.sequences(train[None], angle[None])[0, :, 17:33].half()
-        for sequence in sequences:
-            fit = (ours == sequence[17:33]).flatten(1).sum(1)
-            row = train[fit.argmax()]
-            found = problem.sequences(row.view(1, 1), angle[None])[0, 0].half()
-            different = int((found != sequence).sum())
-            assert different <= 1
-
-
-def test_mnist_is_read_from_its_own_files_and_normalised(mnist: Path) -> None:
-    images = TiledImages("mnist", image_folder=str(mnist)).images
-    assert images.pixels.shape == (60_000, 784)
-    assert len(images.train) == 47_998
-    pixels = images.pixels.float() / 255
-    assert float(pixels.mean()) == pytest.approx(0.1307, abs=1e-4)
-    assert float(pixels.std()) == pytest.approx(0.3081, abs=1e-4)
+    train = problem.images.train
+    # A few pixels in the middle tell which image it is; then all of them have to agree.
+    ours = problem.sequences(train[None], angles)[0, :, 17:33].half()
+    for sequence in stored[0]:
+        row = train[(ours == sequence[17:33]).flatten(1).sum(1).argmax()]
+        found = problem.sequences(row.view(1, 1), angles)[0, 0].half()
+        assert int((found != sequence).sum()) <= 1

@@ -1,7 +1,5 @@
 """Laws of all registered cells, and a cell of a user's own."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +109,7 @@ def test_what_is_no_cell_is_not_registered() -> None:
         class Lacking(Cell):
             name = "lacking"
 
-    with pytest.raises(ValueError, match="a cell named 'tanh' is registered already"):
+    with pytest.raises(ValueError, match="the cell 'tanh' is registered already"):
 
         @wsrl.register_cell
         class Taken(type(get_cell("tanh"))):  # type: ignore[misc]

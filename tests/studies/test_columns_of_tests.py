@@ -9,11 +9,9 @@ import lightning.pytorch  # noqa: F401 here, since its log keeps the stderr it f
 import numpy as np
 import pytest
 import torch
-from scipy.stats import kendalltau
-from sklearn.metrics import r2_score
 
 import wsrl
-from tests.studies.columns import LABELS, found
+from tests.studies.columns import LABELS, check_predictions, found
 from wsrl.cli import main
 from wsrl.studies.training.predictions import ColumnKeeper
 from wsrl.zoos.tensors import read_tensors
@@ -72,44 +70,13 @@ def test_a_row_is_of_its_own_rnn(emulation: Path, zoo_path: Path) -> None:
     assert np.ptp(difference) > 0.01  # of another RNN it would be another
 
 
-def test_metrics_of_classes_follow_from_predictions_and_targets(
-    zoo_path: Path, tmp_path: Path
+@pytest.mark.parametrize("target", ["task", "performance", "angle"])
+def test_metrics_follow_from_predictions_and_targets(
+    target: str, zoo_path: Path, digits: Path, tmp_path: Path
 ) -> None:
-    metrics, splits = found(run(tmp_path / "task", zoo_path, *PREDICTION, "task"))
-    zoo = wsrl.open_zoo(zoo_path)
-    for split, columns in splits.items():
-        assert columns.keys() == LABELS | {"prediction", "target"}
-        assert columns["prediction"].dtype == columns["target"].dtype == np.int64
-        right = columns["prediction"] == columns["target"]
-        assert right.all(1).mean() == pytest.approx(metrics[f"{split}/exact_match"])
-        assert right.mean() == pytest.approx(metrics[f"{split}/part_accuracy"])
-        truth = zoo.problem.targets(zoo.steps)["task"].of({"task": torch.tensor(columns["task"])})
-        assert np.array_equal(columns["target"], truth.numpy())
-
-
-def test_metrics_of_values_follow_from_predictions_and_targets(
-    zoo_path: Path, tmp_path: Path
-) -> None:
-    metrics, splits = found(run(tmp_path / "run", zoo_path, *PREDICTION, "performance"))
-    for split, columns in splits.items():
-        predicted, truth = columns["prediction"], columns["target"]
-        assert np.array_equal(truth[:, 0], columns["performance"])
-        expected = {
-            "mae": np.abs(predicted - truth).mean(),
-            "r2": r2_score(truth, predicted),
-            "kendall_tau": kendalltau(truth, predicted).statistic,
-        }
-        for name, value in expected.items():
-            assert metrics[f"{split}/{name}"] == pytest.approx(value, rel=1e-3, abs=1e-5)
-
-
-def test_angles_are_in_degrees(digits: Path, tmp_path: Path) -> None:
-    metrics, splits = found(run(tmp_path / "run", digits, *PREDICTION, "angle"))
-    for split, columns in splits.items():
-        assert np.array_equal(columns["target"], columns["task"])
-        difference = np.abs(columns["prediction"] - columns["target"])
-        error = np.minimum(difference, 360 - difference).mean()
-        assert error == pytest.approx(metrics[f"{split}/angular_error"], rel=1e-4)
+    path = digits if target == "angle" else zoo_path
+    folder = run(tmp_path / "run", path, *PREDICTION, target)
+    check_predictions(folder, target, wsrl.ZooDataModule(str(path)))
 
 
 def test_real_outputs_are_measured_by_their_own_loss(tmp_path: Path) -> None:

@@ -100,15 +100,12 @@ def test_only_a_regular_file_is_read(tmp_path: Path) -> None:
     [
         ("run: 7", "run must be text, not 7"),
         ("trainer: null", "trainer must hold settings by name, not null"),
-        ("model: [1]", "model must hold settings by name, not [1]"),
         ("trainer: {max_steps: x}", "trainer.max_steps: Expected a"),
         (
             "model: {class_path: EmulationModule, init_args: {encoder: Nope}}",
             "choose one of ConstantEmbedding, ",
         ),
         ("nope: 3", "Option 'nope' is not accepted"),
-        ("seed_everything: 18446744073709551616", "seed_everything must be at least 0 and below"),
-        ("trainer: {devices: 100000}", "trainer.devices is 100000: this machine has room for"),
         ("data: {batch_size: 1000000000000000000}", "batch_size must be at most 16777216, not 1"),
     ],
 )
@@ -125,5 +122,5 @@ def test_settings_that_cannot_be_are_one_line(
     errors = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
     assert len(errors) == 1
     assert message in errors[0]
-    assert "mine.yaml" in errors[0] or " must be " in errors[0] or "room for" in errors[0]
+    assert "mine.yaml" in errors[0] or " must be " in errors[0]
     assert not (tmp_path / "run").exists()

@@ -92,10 +92,8 @@ def test_packed_rnns_have_the_properties_of_their_table(tmp_path: Path) -> None:
     assert found.neighbours[0].distance < 1e-5
     row = found.neighbours[0].row
     assert open_zoo(tmp_path / "zoo").read("run")[row] == found.neighbours[0].run
-    assert found.neighbours[0].name == f"run {found.neighbours[0].run}"
     assert found.skill.performs is None
     assert "not measured" in render(found)
-    assert found.imitation.metric == "mean_squared_error"
     json.dumps(found.to_dict(), allow_nan=False)
 
 

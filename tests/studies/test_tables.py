@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from wsrl.studies.tables import aligned, listed, print_table, spreadsheet_cell
+from wsrl.studies.tables import aligned, listed, spreadsheet_cell
 
 NAME = "a\nwsrl: well\x1b[2J\u202e"
 SHOWN = r"a\nwsrl: well\x1b[2J\u202e"
@@ -15,18 +13,11 @@ def test_a_name_stays_in_its_place() -> None:
         f"{'zoo':{len(SHOWN)}}  {SHOWN}",
         f"{SHOWN}  x",
     ]
-    assert aligned(["name"], [[NAME]]).splitlines() == ["name".rjust(len(SHOWN)), SHOWN]
+    assert aligned(["name"], [{"name": NAME}]).splitlines() == ["name".rjust(len(SHOWN)), SHOWN]
 
 
 def test_names_that_look_alike_when_shown_are_both_there() -> None:
     assert len(listed({"\x1b": "1", r"\x1b": "2"}).splitlines()) == 2
-
-
-def test_a_name_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
-    print_table(["[bold]name[/bold]"], [["[red]a[/red]"], ["[/nothing]"], [":smile:"], [NAME[:9]]])
-    shown = capsys.readouterr().out
-    for text in ("[bold]name[/bold]", "[red]a[/red]", "[/nothing]", ":smile:", r"a\nwsrl"):
-        assert text in shown
 
 
 def test_only_text_is_marked_as_no_formula() -> None:

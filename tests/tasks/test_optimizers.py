@@ -67,7 +67,7 @@ def same_weights(one: TaskModule, other: TaskModule) -> bool:
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        (lambda parameters: SGD(parameters, lr=1.0), "must be a class, functools.partial"),
+        (lambda parameters: SGD(parameters, lr=1.0), "functools.partial of one with named"),
         (torch.nn.Linear, "must be a subclass of torch.optim.optimizer.Optimizer"),
         (partial(SGD, lr=-1.0), "cannot be made: Invalid learning rate"),
         (partial(SGD, speed=1.0), "cannot be made: .*speed"),

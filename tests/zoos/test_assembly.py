@@ -180,7 +180,7 @@ def test_no_training_on_top_of_a_lost_or_damaged_shard(tmp_path: Path) -> None:
     with pytest.raises(ZooError, match=r"checksums differ\): 00000"):
         build_zoo(zoo, PROBLEM, SETTINGS, quiet=True)
     shard.unlink()
-    with pytest.raises(ZooError, match="missing from"):
+    with pytest.raises(ZooError, match="missing or damaged"):
         build_zoo(zoo, PROBLEM, SETTINGS, quiet=True)
 
 

@@ -11,8 +11,6 @@ import torch
 from tests.conftest import SMALL_BUILD, SMALL_PROBLEM
 from wsrl import resources
 from wsrl.problems import FormalLanguages
-from wsrl.rnn.backends import triton_kernels
-from wsrl.rnn.kernels.compilation import library
 from wsrl.zoos import (
     BuildSettings,
     Zoo,
@@ -35,17 +33,6 @@ def columns(zoo: Zoo) -> dict[str, torch.Tensor]:
 def assert_equal(first: Zoo, second: Zoo) -> None:
     for name, column in columns(first).items():
         assert torch.equal(column, second.read(name)), name
-
-
-def test_a_zoo_is_whole_and_labelled(zoo: Zoo) -> None:
-    runs, steps = SMALL_BUILD["runs"], SMALL_BUILD["snapshots"]
-    assert len(zoo) == runs * len(steps)
-    assert zoo.read("step").view(runs, -1)[7].tolist() == steps
-    assert zoo.read("run").tolist() == [r for r in range(runs) for _ in steps]
-    assert zoo.read("weights").shape == (len(zoo), zoo.spec.num_parameters)
-    accepted = zoo.read("accepted")
-    assert torch.equal(zoo.read("performance"), accepted / 40)
-    assert (zoo.read("accepted_ordered") <= accepted).all()
 
 
 def test_training_teaches_the_languages(tmp_path: Path) -> None:
@@ -120,13 +107,6 @@ def test_what_overflows_after_the_last_loss_is_recorded(
     assert build_zoo(tmp_path / "b", PROBLEM, settings, quiet=True).failed == {"0": 1, "1": 1}
     with pytest.raises(ZooError, match="no sound run"):
         verify_zoo(tmp_path / "b")
-
-
-def test_the_manifest_names_the_backend(zoo: Zoo) -> None:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    kernels = library("lstm") if device == "cpu" else triton_kernels()
-    wanted = f"eager on {device}" if isinstance(kernels, Exception) else f"kernels on {device}"
-    assert zoo.manifest.versions["backend"] == wanted
 
 
 def test_adamw_equals_torch() -> None:

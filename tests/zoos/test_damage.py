@@ -64,7 +64,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(WHERE, WHAT)
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_a_damaged_manifest_is_refused_or_says_the_same(
     small: Path, where: float, what: tuple[str, int]
 ) -> None:
@@ -83,7 +83,7 @@ def test_a_damaged_manifest_is_refused_or_says_the_same(
 
 
 @given(st.integers(0, 1), WHERE, WHAT)
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_a_damaged_shard_is_refused(
     small: Path, index: int, where: float, what: tuple[str, int]
 ) -> None:

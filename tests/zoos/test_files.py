@@ -15,12 +15,6 @@ from tests.zoos.building import FORK
 from wsrl.zoos.files import partial_file, remove_leftovers, write_atomically, written_atomically
 
 
-def test_a_file_is_written_and_nothing_else(tmp_path: Path) -> None:
-    write_atomically(tmp_path / "a", b"one")
-    write_atomically(tmp_path / "a", b"two")
-    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a", b"two")]
-
-
 def test_a_full_disk_names_the_file_and_leaves_what_was_there(tmp_path: Path) -> None:
     write_atomically(tmp_path / "a", b"one")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

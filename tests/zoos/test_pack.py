@@ -201,18 +201,16 @@ def test_by_default_every_run_is_a_task_of_no_meaning(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [
-        ({"run": [0] * COUNT}, {}, "0 and 1 are of one run at one step .*column holds the step"),
-        ({"run": [0] * COUNT, "step": [1] * COUNT}, {}, r"one run at one step \(1\)$"),
-        ({"step": [0.5] * COUNT}, {}, "'step' holds 0.5 for 0, but must hold whole numbers"),
+        ({"run": [0] * COUNT}, {}, "the table has several snapshots of run 0 at step 0"),
+        ({"run": [0] * COUNT, "step": [1] * COUNT}, {}, "several snapshots of run 0 at step 1"),
         ({}, {"run": "seed"}, "run: the table has no such column seed; it has rate"),
-        ({}, {"task": ["angle"]}, "task: the table has no such column angle; it has rate"),
         ({}, {"categorical": "rate"}, "categorical must be a list of columns, not 'rate'"),
         ({"kind": ["a", ""] * 6}, {}, "'kind' has no value for 1 .and 5 others"),
         ({"epoch": [1] * COUNT, "step": [1] * COUNT}, {"step": "epoch"}, "called 'step': rename"),
         (
             {"run": [0, 0, *range(10)], "step": list(range(COUNT))},
             {"task": ["rate"]},
-            r"0 and 1 are snapshots of one run, but differ in its task \(rate\)",
+            "the table has runs whose task changes .* run 0",
         ),
     ],
 )
@@ -274,21 +272,17 @@ def test_what_is_no_model_is_refused_by_name(tmp_path: Path) -> None:
     refused([Model(), Model(hidden=5)], "0 is gru 1x4.*but 1 is gru 1x5")
     state = Model().state_dict()
     cases: list[tuple[Any, str]] = [
-        ({"epoch": 3, "model": state}, "tensors alone: epoch, model is something else"),
+        ({"epoch": 3, "model": state}, "tensors by name: epoch is something else"),
         (Model(), "cannot be read as a state dict"),
         (state | {"norm.weight": torch.ones(3)}, r"unknown keys: norm\.weight"),
         ({"head.weight": state["head.weight"]}, "no key is of an nn.LSTM"),
-        (dict(enumerate(state.values())), "whose keys are names: 0, 1"),
+        (dict(enumerate(state.values())), "tensors by name: 0 is something else"),
         ({key: value.to("meta") for key, value in state.items()}, "dense tensors|are stored"),
         (state | {"head.weight": state["head.weight"].to_sparse()}, "dense tensors.*head.weight"),
     ]
     for content, message in cases:
         torch.save(content, tmp_path / "bad.pt")
         refused(tmp_path, f"bad.pt:? .*{message}")
-    (tmp_path / "bad.pt").write_bytes(b"not a file of torch")
-    refused(tmp_path, "bad.pt cannot be read")
-    (tmp_path / "bad.pt").rename(tmp_path / "bad.safetensors")
-    refused(tmp_path, r"bad\.safetensors")
 
 
 def test_another_zoo_than_the_one_in_the_folder_is_refused(tmp_path: Path) -> None:
@@ -296,8 +290,6 @@ def test_another_zoo_than_the_one_in_the_folder_is_refused(tmp_path: Path) -> No
     before = pack(models, tmp_path / "zoo", table).manifest
     changes: list[tuple[dict[str, Any], str]] = [
         ({"seed": 1}, "seed: 0 there, 1 asked for"),
-        ({"inputs": "uniform"}, "inputs: 'normal' there, 'uniform' asked for"),
-        ({"length": 6}, "length: 5 there, 6 asked for"),
         ({"models": make_models()}, "models_sha256"),
         ({"table": {"rate": [1.0] * COUNT}}, "labels_sha256"),
         ({"task": ["rate"]}, "task"),

@@ -211,26 +211,25 @@ def test_a_published_zoo_is_the_same_zoo_opened_and_imported(
     assert verify_zoo(published) == verify_zoo(tmp_path / "zoo")
 
 
-def test_columns_hold_what_the_files_hold(languages: Path, tmp_path: Path) -> None:
-    zoo, counts = open_zoo(languages), np.load(languages / "num_step_correct.npy")
-    for index, name in enumerate(("run", "step", "accepted")):
-        assert zoo.read(name).tolist() == counts[:, index].tolist()
-    assert torch.equal(zoo.read("performance"), zoo.read("accepted") / 1000)
-    settings = zoo.problem.settings()
-    found = {name: settings[name] for name in ("num_tokens", "length", "max_n", "stored_strings")}
-    assert found == {"num_tokens": 3, "length": 11, "max_n": 3, "stored_strings": STORED}
-    assert (settings["min_difference"], settings["max_difference"]) == (-2, 2)
+NAMES = {
+    "languages": ("num_step_correct", ("run", "step", "accepted")),
+    "images": (
+        "accuracy_losses",
+        ("performance", "training_loss", "validation_loss", "weight_decay"),
+    ),
+}
+FOUND: dict[str, dict[str, Any]] = {
+    "languages": {"num_tokens": 3, "length": 11, "max_n": 3, "min_difference": -2},
+    "images": {"source": "digits", "tile_size": 2, "weight_decays": [0.0, 0.001, 0.01, 0.1]},
+}
 
-    images = write_images(tmp_path / "images")
-    zoo, numbers = open_zoo(images), np.load(images / "accuracy_losses.npy")
-    names = ("performance", "training_loss", "validation_loss", "weight_decay")
-    for index, name in enumerate(names):
-        assert torch.equal(zoo.read(name), torch.from_numpy(numbers[:, index]))
-    gap = numbers[:, 2] - numbers[:, 1]
-    assert torch.equal(zoo.read("generalization_gap"), torch.from_numpy(gap))
-    settings = zoo.problem.settings()
-    assert (settings["source"], settings["tile_size"]) == ("digits", 2)
-    assert settings["weight_decays"] == [0.0, 0.001, 0.01, 0.1]
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_columns_hold_what_the_files_hold(kind: str, tmp_path: Path) -> None:
+    zoo, (file, names) = open_zoo(WRITERS[kind](tmp_path / "zoo")), NAMES[kind]
+    for name, values in zip(names, np.load(tmp_path / "zoo" / f"{file}.npy").T, strict=True):
+        assert torch.equal(zoo.read(name), torch.from_numpy(values))
+    assert zoo.problem.settings().items() >= FOUND[kind].items()
 
 
 def test_a_published_folder_is_read_by_the_datamodule(published: Path) -> None:
@@ -259,37 +258,29 @@ def test_the_sizes_are_found_or_given(languages: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "hint", "message"),
+    ("kind", "hint", "text", "message"),
     [
-        ("languages", {"num_layers": 3}, r"parameters.npy holds \d+ parameters .*fit no LSTM"),
-        ("languages", {"hidden_size": 6}, "fit no LSTM"),
-        ("languages", {"min_difference": -1}, r"tasks.npy holds differences -2..2, outside of -1"),
-        ("images", {"max_n": 5}, "a zoo of tiled_images does not have: max_n"),
-        ("images", {"source": "moon"}, "the arrays fit no tiled_images: unknown source 'moon'"),
-        ("images", {"tile_size": 4}, r"16 steps .* of 4 values: .* tiles of 4 x 4 pixels"),
+        ("languages", {"num_layers": 3}, "{}", r"parameters.npy holds \d+ parameters, .*no LSTM"),
+        ("languages", {"hidden_size": 6}, "{}", "fit no LSTM"),
+        ("languages", {"min_difference": -1}, "{}", "differences -2..2: not -1"),
+        ("images", {"max_n": 5}, "{}", "a zoo of tiled_images does not have: max_n"),
+        ("images", {"source": "moon"}, "{}", "unknown source 'moon'"),
+        ("images", {"tile_size": 4}, "{}", r"16 steps .* of 4 values, no square"),
+        ("languages", {}, '{"num_tokens": 4}', "fit no LSTM"),
+        ("languages", {}, '{"one_hot_input": 0}', "expected .*one_hot_input.*: 1"),
+        ("languages", {}, '{"max_n": "5"}', "max_n must be a whole number, not '5'"),
+        ("languages", {}, '{"rnn_num_layers": 0}', "must be a whole number of at least 1"),
+        ("languages", {}, "[]", "expected a JSON object, not .*args.json"),
+        ("languages", {}, "{", "Expecting property name .*args.json"),
     ],
 )
-def test_hints_must_fit(kind: str, hint: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_hints_and_arguments_must_fit(
+    kind: str, hint: dict[str, Any], text: str, message: str, tmp_path: Path
+) -> None:
     folder = WRITERS[kind](tmp_path / "zoo")
+    (folder / "args.json").write_text(text)
     with pytest.raises(ZooError, match=message):
         open_published(folder, hints=PublishedHints(**hint))
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ('{"num_tokens": 4}', "num_tokens is 4 as given .* the arrays hold 3"),
-        ('{"one_hot_input": 0}', "one_hot_input must be 1"),
-        ('{"max_n": "5"}', "max_n must be a whole number, not '5'"),
-        ('{"rnn_num_layers": 0}', "must be a whole number of at least 1"),
-        ("[]", "expected JSON, options and their values"),
-        ("{", r"args.json is damaged .* expected JSON"),
-    ],
-)
-def test_arguments_must_fit(text: str, message: str, languages: Path) -> None:
-    (languages / "args.json").write_text(text)
-    with pytest.raises(ZooError, match=message):
-        open_zoo(languages)
 
 
 class Bomb:
@@ -307,9 +298,7 @@ def array(edit: Edit) -> Callable[[Path], object]:
 
 WRONG: list[tuple[str, str, Callable[[Path], object], str]] = [
     ("languages", "logits", raw(lambda raw: raw[:-1]), r"has \d+ bytes, for .* it must have \d+"),
-    ("languages", "logits", raw(lambda raw: raw + b"x"), "is damaged: it has"),
     ("images", "logits", raw(lambda raw: raw[:50]), "cannot be read as an .npy file"),
-    ("images", "logits", raw(lambda raw: b""), "cannot be read as an .npy file"),
     ("images", "logits", raw(lambda raw: b"PK" + raw[2:]), "cannot be read .*expected axes"),
     ("images", "logits", raw(lambda raw: raw.replace(b"False", b"True ")), "in Fortran order"),
     ("images", "logits", array(lambda a: a[1:]), "logits.npy 23.*parameters.npy 24"),
@@ -318,7 +307,6 @@ WRONG: list[tuple[str, str, Callable[[Path], object], str]] = [
     ("images", "parameters", array(lambda a: a.astype("f8")), r"of f8: expected axes .* f2, f4"),
     ("images", "parameters", array(lambda a: a[:, :-1]), "fit no LSTM"),
     ("images", "tasks", array(lambda a: a[:, 0]), r"tasks.npy holds \(24,\) of f8: .* \(n, 1"),
-    ("images", "tasks", array(lambda a: np.repeat(a, 2, 1)), r"tasks.npy holds \(24, 2\) of f8"),
     ("images", "sequences", array(lambda a: a[:0]), r"sequences.npy holds \(0, "),
     ("languages", "num_step_correct", array(lambda a: a + 1001), r"expected 0..1000"),
     ("images", "accuracy_losses", Path.unlink, "accuracy_losses.npy is missing"),

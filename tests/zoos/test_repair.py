@@ -161,24 +161,6 @@ def test_without_any_manifest_nothing_can_be_repaired(zoo: Path, tmp_path: Path)
     assert len(list((zoo / "shards").iterdir())) == SHARDS
 
 
-def test_nothing_is_trained_by_settings_that_are_not_known(zoo: Path) -> None:
-    manifest = Manifest.read(zoo)
-    for name in (MANIFEST, BACKUP):
-        replace(manifest, build=manifest.build | {"dropout": 0.5}).write(zoo, name)
-    shard(zoo, 2).unlink()
-    assert len(Manifest.read(zoo).shards) == SHARDS
-    with pytest.raises(ZooError, match=r"does not say how its zoo is built: .*dropout"):
-        repair_zoo(zoo)
-
-
-def test_a_record_of_no_group_is_dropped(zoo: Path, trained: list[list[int]]) -> None:
-    flip(shard(zoo, 2))
-    repair_zoo(zoo)
-    (zoo / "progress" / "99999.json").write_text("{}")
-    assert main(["zoo", "repair", str(zoo), "--quiet", "true"]) == 0
-    assert trained == [[4, 5]]
-
-
 def test_failures_are_kept_by_those_whose_shards_are(zoo: Path, trained: list[list[int]]) -> None:
     """Members 1 and 9 failed; of the last shard it is found out anew, that none did."""
     replace(Manifest.read(zoo), failed={"1": 3, "9": 5}).write(zoo)

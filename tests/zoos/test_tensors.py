@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,10 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.zoos.test_published import write_languages
-from wsrl.data import ZooDataModule
 from wsrl.problems.columns import DTYPES
-from wsrl.zoos import ZooError, open_zoo, tensors
+from wsrl.zoos import ZooError, tensors
 from wsrl.zoos.tensors import DiskTensor, disk_tensors, write_tensors
 
 SHAPE = (7, 5, 3)
@@ -102,20 +99,3 @@ def test_a_zoo_of_many_files_keeps_few_of_them_open(
     assert len(os.listdir("/proc/self/fd")) == before + tensors._OPEN
     tensors._opened.cache_clear()
     assert len(os.listdir("/proc/self/fd")) == before
-
-
-@pytest.mark.parametrize("published", [False, True])
-def test_training_ends_with_an_error_where_a_shard_is_cut_short(
-    published: bool, zoo_path: Path, tmp_path: Path
-) -> None:
-    zoo = tmp_path / "zoo"
-    write_languages(zoo) if published else shutil.copytree(zoo_path, zoo)
-    data = ZooDataModule(str(zoo), batch_size=8, split_by="nothing")
-    loader = data.train_dataloader()
-    loader.batch(0)
-    file = zoo / ("logits.npy" if published else "shards/00001.safetensors")
-    os.truncate(file, 4096)
-    with pytest.raises(ZooError, match=f"{file} is damaged: it was cut short"):
-        [loader.batch(step) for step in range(20)]
-    with pytest.raises(ZooError, match=f"{file.name}"):
-        open_zoo(zoo)

@@ -13,13 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.strategies import BUILDS, SPECS
+from tests.strategies import SPECS
 from tests.zoos.test_published import change, contents, write_languages
-from wsrl.problems import FormalLanguages, Problem, create_problem
 from wsrl.problems.packed import PackedRNNs
 from wsrl.rnn import RNNSpec
 from wsrl.zoos import (
-    BuildSettings,
     Manifest,
     ZooError,
     export_published,
@@ -61,33 +59,6 @@ PACKED = st.builds(
     properties=PROPERTIES,
     performance=st.booleans(),
 )
-LANGUAGES = st.builds(
-    FormalLanguages,
-    num_tokens=st.integers(2, 5),
-    length=st.integers(12, 30),
-    max_n=st.integers(5, 9),
-    min_difference=st.integers(-4, 0),
-    max_difference=st.integers(1, 4),
-    acceptor=st.sampled_from(["counts", "ordered"]),
-    evaluated_strings=st.integers(10, 20),
-    stored_strings=st.integers(1, 10),
-)
-PROBLEMS = st.one_of(PACKED, LANGUAGES)
-
-
-@given(PROBLEMS, BUILDS)
-def test_any_manifest_is_read_as_it_was_written(problem: Problem, build: BuildSettings) -> None:
-    spec = problem.spec(build.cell, build.hidden_size, build.num_layers, build.bias)
-    failed = {str(run): run for run in range(min(3, build.runs))}
-    manifest = Manifest.of(problem, spec, build.to_dict(), problem.columns(), failed=failed)
-    with tempfile.TemporaryDirectory() as folder:
-        manifest.write(Path(folder))
-        found = Manifest.read(Path(folder))
-    assert found == manifest
-    assert BuildSettings(**found.build).to_dict() == build.to_dict()
-    again = create_problem(found.problem, found.problem_settings)
-    assert again.settings() == problem.settings()
-    assert again.columns() == problem.columns()
 
 
 def columns_of(manifest: Manifest, rows: int, seed: int) -> dict[str, torch.Tensor]:

@@ -27,9 +27,6 @@ def conformal_radius(residuals: ArrayLike, coverage: float = 0.9) -> float:
 
     It is the ``ceil((n + 1) * coverage)``-th smallest of the absolute errors ``(n,)`` on what was
     held out; infinite where ``n`` is too small to promise that much.
-
-    Raises:
-        ValueError: for a coverage that is not between 0 and 1.
     """
     if not 0 < coverage < 1:
         raise ValueError(f"coverage must be between 0 and 1, not {coverage}")
@@ -43,12 +40,7 @@ def share_right(
 ) -> float:
     """Return how often decisions of about one confidence were right; NaN where none was held out.
 
-    Args:
-        confidences: ``(n,)``, of the decisions that were held out; any measure that rises with
-            certainty.
-        right: ``(n,)``, whether each was right.
-        confidence: of the new decision.
-        nearby: how many of those held out count, those of the closest confidence.
+    Of the ``n`` decisions that were held out, some ``right``, those ``nearby`` in confidence count.
     """
     held = np.asarray(confidences, np.float64).ravel()
     if len(held) == 0:
@@ -59,14 +51,11 @@ def share_right(
 
 @dataclass(frozen=True)
 class Placement:
-    """A value of an RNN among those of the RNNs held out.
+    """A value of an RNN among those of the RNNs held out, of which ``typical`` is the median.
 
-    Attributes:
-        value: the value.
-        typical: the median of the others.
-        bound: what is out of the ordinary is above it: the ``EXTREME`` quantile of the others (of
-            fewer than a hundred the largest, of fewer than ``FEWEST`` infinity).
-        percentile: which share of the others is not above it, in per cent.
+    What is out of the ordinary is above ``bound``, the ``EXTREME`` quantile of the others (of fewer
+    than a hundred the largest, of fewer than ``FEWEST`` infinity). ``percentile`` is the share of
+    the others that is not above the value, in per cent.
     """
 
     value: float

@@ -1,10 +1,9 @@
 """Comparing methods over seeds: means with intervals, paired differences, ranks.
 
-With few seeds every interval is a rough one. The percentile bootstrap is what the published tables
-use; it never leaves the range of what was measured, so with 3 seeds it is that range, from the
-smallest to the largest value, and holds the true mean in about three of four cases rather than in
-19 of 20. (Student's t would hold it where the values are normal, and be some 2.5 times as wide.)
-Read it as what the seeds did, not as a test.
+The percentile bootstrap is what the published tables use; it never leaves the range of what was
+measured, so with 3 seeds it is that range, and holds the true mean in about three of four cases
+rather than in 19 of 20. (Student's t would hold it where the values are normal, and be some 2.5
+times as wide.) Read it as what the seeds did, not as a test.
 """
 
 from __future__ import annotations
@@ -21,13 +20,10 @@ _SEED = 0
 
 
 class Estimate(NamedTuple):
-    """A mean over seeds, with the interval of it.
+    """A mean over seeds, with its interval; ``None`` where there is none: of one seed, or of NaN.
 
-    Attributes:
-        mean: NaN where a value is not finite: a run that diverged is not left out.
-        low, high: ``None`` where there is no interval: of one seed, or of NaN.
-        seeds: how many values it is the mean of.
-        p_value: of differences, that of the sign-flip test; NaN where one is not finite.
+    A run that diverged is not left out: the mean, and the ``p_value`` of the sign-flip test (of
+    differences), are NaN where a value is not finite.
     """
 
     mean: float
@@ -38,13 +34,7 @@ class Estimate(NamedTuple):
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Return the mean with its percentile bootstrap interval of 95%.
-
-    Args:
-        values: one a seed, at least one; their order is irrelevant.
-
-    Raises:
-        ValueError: without values.
+    """Return the mean of values, one a seed, with its percentile bootstrap interval of 95%.
 
     >>> estimate([0.25, 0.5, 0.75])[:4]
     (0.5, 0.25, 0.75, 3)
@@ -66,10 +56,6 @@ def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) ->
 
     Seeds share their data's order and split, so the difference of two encoders varies less than
     each of them does.
-
-    Args:
-        ours: a value a seed.
-        theirs: the same of what is compared with.
     """
     differences = [ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
     if not differences:
@@ -80,44 +66,24 @@ def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) ->
 def sign_flip_test(differences: Sequence[float]) -> float:
     """Test whether paired differences are as likely to fall on one side of 0 as on the other.
 
-    The p-value is the share of all choices of signs by which the mean is at least as far from 0 as
-    it is. It is exact up to 16 differences; of more, some choices are drawn.
-
-    Args:
-        differences: one a seed, at least one.
-
-    Returns:
-        The two-sided p-value, at least ``2 / 2^n`` of ``n`` differences; NaN where one is not
-        finite.
-
-    >>> sign_flip_test([0.1, 0.2, 0.3])
-    0.25
+    The two-sided p-value is the share of all choices of signs by which the mean is at least as far
+    from 0 as it is, so at least ``2 / 2^n`` of ``n`` differences. It is exact up to 16; of more,
+    some choices are drawn. It is NaN where a difference is not finite.
     """
     found = np.asarray(differences, dtype=np.float64)
     if not np.isfinite(found).all():
         return float("nan")
     if len(found) == 1:
         return 1.0
-    test = stats.permutation_test(
-        (found,),
-        np.mean,
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=2**_EXACT,
-        random_state=np.random.default_rng(_SEED),
-    )
-    return float(test.pvalue)
+    how = {"permutation_type": "samples", "vectorized": True, "n_resamples": 2**_EXACT}
+    random = np.random.default_rng(_SEED)
+    return float(stats.permutation_test((found,), np.mean, random_state=random, **how).pvalue)
 
 
 def ranks(values: Sequence[float], better: int) -> NDArray[Any]:
     """Rank competitors: 1 is the best, ties share the mean of their ranks.
 
-    Args:
-        values: a value a competitor; what is not finite comes last.
-        better: 1 where more is better, -1 where less is.
-
-    Returns:
-        Ranks ``(len(values),)``.
+    More is better where ``better`` is 1, less where it is -1; what is not finite comes last.
 
     >>> ranks([0.2, 0.5, float("nan")], better=1).tolist()
     [2.0, 1.0, 3.0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,18 +17,12 @@ from wsrl.rnn import RNNSpec, RNNWeights
 ROUNDING = 1e-7
 """Relative changes of an embedding up to this are rounding: all is computed in float64."""
 
-
 HIDDEN_SIZES = (8, 16, 32, 64)
 """Where cost is measured, unless told otherwise."""
 
 
 class Change(NamedTuple):
-    """How an embedding changes from one RNN of a pair to the other, over several pairs.
-
-    Attributes:
-        smallest: of the relative changes, each ``|E(other) - E(one)| / |E(one)|``.
-        largest: of them.
-    """
+    """How an embedding changes over several pairs: ``|E(other) - E(one)| / |E(one)|``."""
 
     smallest: float
     largest: float
@@ -39,39 +33,6 @@ class Change(NamedTuple):
         return self.smallest > ROUNDING
 
 
-@dataclass(frozen=True)
-class EncoderProperties:
-    """What was measured of one encoder.
-
-    Attributes:
-        changes: by kind of pair (``make_pairs``).
-        same_function: the kinds of which both RNNs compute the same.
-        parameters: of the encoder, by hidden size of the RNNs.
-        seconds: of one forward and backward pass, by hidden size.
-    """
-
-    changes: dict[str, Change]
-    same_function: tuple[str, ...]
-    parameters: dict[int, int]
-    seconds: dict[int, float]
-
-    @property
-    def growth(self) -> dict[str, float]:
-        """The exponents with which parameters and seconds grow with the hidden size."""
-        return {"parameters": growth(self.parameters), "seconds": growth(self.seconds)}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what was measured as plain values by name."""
-        return {
-            "changes": {kind: change.largest for kind, change in self.changes.items()},
-            "same_function": list(self.same_function),
-            "tells_apart": {kind: change.told_apart for kind, change in self.changes.items()},
-            "parameters": {str(size): number for size, number in self.parameters.items()},
-            "seconds": {str(size): number for size, number in self.seconds.items()},
-            "growth": self.growth,
-        }
-
-
 def measure_encoder(
     name: str,
     spec: RNNSpec,
@@ -80,7 +41,7 @@ def measure_encoder(
     rnns: int = 64,
     repeats: int = 5,
     seed: int = 0,
-) -> EncoderProperties:
+) -> dict[str, Any]:
     """Measure an encoder with its default options and fresh weights, on the CPU.
 
     Args:
@@ -92,25 +53,36 @@ def measure_encoder(
         repeats: times that it is measured, after once for nothing.
         seed: of the encoder's weights and of the RNNs.
 
-    Raises:
-        ValueError: for an unknown encoder, sizes that allow no fit, or numbers below 1.
+    Returns:
+        Plain values by kind of pair (``make_pairs``): ``changes``, the largest, and
+        ``tells_apart``; ``same_function``, the kinds of which both RNNs compute the same; by hidden
+        size ``parameters``, and ``seconds`` of one forward and backward pass; ``growth``, the
+        exponents with which these two grow with the size.
     """
     if len(set(sizes)) < 2:
         raise ValueError(f"growth needs at least two hidden sizes, not {list(sizes)}")
-    if min(draws, rnns, repeats, *sizes) < 1:
-        raise ValueError("sizes, draws, rnns and repeats must be at least 1")
     encoder = _fresh(name, spec, seed)
     generator = torch.Generator().manual_seed(seed)
     pairs = make_pairs(random_rnns(spec, draws, generator), generator)
-    parameters, seconds = {}, {}
+    parameters: dict[int, float] = {}
+    seconds: dict[int, float] = {}
     for size in sizes:
-        grown = replace(spec, hidden_size=size)
+        grown = replace(spec, hidden_size=int(size))
         batch = random_rnns(grown, rnns, generator).to("cpu", torch.float32)
         larger = _fresh(name, grown, seed)
         parameters[size] = sum(parameter.numel() for parameter in larger.parameters())
         seconds[size] = measure_seconds(larger, batch, repeats)
-    same = tuple(kind for kind, pair in pairs.items() if pair.same_function)
-    return EncoderProperties(measure_changes(encoder, pairs), same, parameters, seconds)
+    changes = measure_changes(encoder, pairs)
+    costs = {"parameters": parameters, "seconds": seconds}
+    return {
+        "changes": {kind: change.largest for kind, change in changes.items()},
+        "tells_apart": {kind: change.told_apart for kind, change in changes.items()},
+        "same_function": [kind for kind, pair in pairs.items() if pair.same_function],
+        **{
+            name: {str(size): value for size, value in cost.items()} for name, cost in costs.items()
+        },
+        "growth": {name: growth(cost) for name, cost in costs.items()},
+    }
 
 
 @torch.no_grad()
@@ -127,11 +99,7 @@ def measure_changes(encoder: Encoder, pairs: Mapping[str, Pair]) -> dict[str, Ch
 
 
 def measure_seconds(encoder: Encoder, weights: RNNWeights, repeats: int) -> float:
-    """Measure one forward and backward pass over ``B`` RNNs.
-
-    The fastest of some counts: what else the machine does can only add to them. The first pass of
-    all is not counted.
-    """
+    """Measure one forward and backward pass over RNNs: the fastest, the first one not counted."""
     seconds = []
     for _ in range(repeats + 1):
         start = time.perf_counter()

@@ -56,6 +56,5 @@ def circuit(interactions: Interactions, memories: Matrix, cell: str = "linear") 
 
 
 def _is_linear_near_zero(weights: RNNWeights) -> bool:
-    """Say whether the second matrix of an RNN is the Jacobian of its step at zero."""
     line = linearize(weights, weights.flat.new_zeros(1, state_size(weights.spec)))
     return torch.allclose(line.recurrent, weights.tensor(weights.spec.tensors[1]))

@@ -41,22 +41,18 @@ def output_comparison(
     mean squared error. ``labels`` are names of the outputs, if they have some.
     """
     figure = Figure(figsize=(7.5, 5.2), dpi=_DPI, layout="constrained")
-    top, middle, bottom = figure.subplots(
-        3, 1, sharex=True, gridspec_kw={"height_ratios": (3, 3, 2)}
-    )
+    heights = {"height_ratios": (3, 3, 2)}
+    top, middle, bottom = figure.subplots(3, 1, sharex=True, gridspec_kw=heights)
     norm = _norm(categorical, original, emulated)
-    panels = ((top, original, "original RNN"), (middle, emulated, "emulator"))
-    for axis, values, name in panels:
+    for axis, values, name in ((top, original, "original RNN"), (middle, emulated, "emulator")):
         image = _heatmap(axis, values, categorical, norm, labels)
         axis.set_ylabel("output")
         axis.set_title(name, loc="left")
     _colour_bar(figure, image, [top, middle], "probability" if categorical else "output")
+    distance, name = np.square(original - emulated).mean(1), "mean squared error"
     if categorical:
         distance, name = 0.5 * np.abs(original - emulated).sum(1), "total variation"
-        bottom.set_ylim(0, 1.02)
-    else:
-        distance, name = np.square(original - emulated).mean(1), "mean squared error"
-        bottom.set_ylim(0, float(distance.max()) * 1.1 or 1.0)
+    bottom.set_ylim(0, 1.02 if categorical else float(distance.max()) * 1.1 or 1.0)
     bottom.bar(np.arange(len(distance)), distance, width=1, color="#c44e52", alpha=0.8)
     bottom.set_title(f"{name}, on average {distance.mean():.3f}", loc="left")
     bottom.set_xlabel("time step")
@@ -82,25 +78,22 @@ def probing_dialogue(
     count = len(inputs)
     figure = Figure(figsize=(1.2 + 3.6 * count, 4.6), dpi=_DPI, layout="constrained")
     axes = figure.subplots(2, count, sharex=images is None, squeeze=False)
-    asked, unit = inputs.min() >= 0 and inputs.max() <= 1, "output"
-    rows = (
-        (inputs, bool(asked), "probing inputs", "input", input_names),
-        (outputs, categorical, "answers", "probability" if categorical else unit, output_names),
-    )
-    for row, (values, bounded, name, unit, named) in enumerate(rows):
-        norm = _norm(bounded, values)
-        for column in range(count):
-            if images is not None and row == 0:
-                image = axes[row, column].imshow(images[column], cmap="gray", norm=norm)
-                axes[row, column].set(xticks=[], yticks=[])
-            else:
-                image = _heatmap(axes[row, column], values[column], bounded, norm, named)
-            axes[row, column].set_title(name if row else f"{titles[column]}\n{name}", fontsize=10)
-        if images is None or row:
-            axes[row, 0].set_ylabel(unit.replace("probability", "output"))
-        _colour_bar(figure, image, list(axes[row]), unit)
-    for axis in axes[1]:
-        axis.set_xlabel("time step")
+    bounded = bool(inputs.min() >= 0 and inputs.max() <= 1), categorical
+    norms = _norm(bounded[0], inputs), _norm(bounded[1], outputs)
+    for column, (asked, answered) in enumerate(axes.T):
+        if images is None:
+            above = _heatmap(asked, inputs[column], bounded[0], norms[0], input_names)
+        else:
+            above = asked.imshow(images[column], cmap="gray", norm=norms[0])
+            asked.set(xticks=[], yticks=[])
+        below = _heatmap(answered, outputs[column], bounded[1], norms[1], output_names)
+        asked.set_title(f"{titles[column]}\nprobing inputs", fontsize=10)
+        answered.set_title("answers", fontsize=10)
+        answered.set_xlabel("time step")
+    axes[0, 0].set_ylabel("input" if images is None else "")
+    axes[1, 0].set_ylabel("output")
+    _colour_bar(figure, above, list(axes[0]), "input")
+    _colour_bar(figure, below, list(axes[1]), "probability" if categorical else "output")
     return figure
 
 
@@ -112,19 +105,12 @@ def embedding_map(
     task_period: float | None = None,
     task_entries: Sequence[str] = (),
 ) -> Figure:
-    """Draw embeddings on their first two principal components, coloured in two ways.
+    """Draw embeddings ``(n, D)`` on their first two principal components, coloured in two ways.
 
-    Args:
-        embeddings: ``(n, D)``.
-        performance: ``(n,)``; NaN where it is not known, and not drawn if it is of none.
-        tasks: ``(n, K)``. One varying entry is a colour scale; several become shades of red, green
-            and blue (their three main directions, where there are more), so that tasks alike have
-            colours alike.
-        splits: the split of each of the ``n``; each split has its own marker, and the components
-            are those of the first.
-        task_period: of a task that is one number on a circle, what goes once round it; its colours
-            then do so too.
-        task_entries: names of the ``K`` entries of a task, if they have some.
+    By performance, ``(n,)``, if any is known (not NaN), and by ``tasks (n, K)``: one varying entry
+    is a colour scale, round a circle where it has a ``task_period``; the three main directions of
+    several are shades of red, green and blue, so that tasks alike have colours alike. Each of the
+    splits, ``n`` names, has its own marker; the components are those of the first.
     """
     names = list(dict.fromkeys(splits))
     membership = np.asarray(splits)
@@ -160,12 +146,11 @@ def confusion_matrices(target: Array, prediction: Array) -> Figure:
 
     Rows are true classes and sum to 1.
     """
-    count = int(max(target.max(), prediction.max())) + 1
+    classes = np.arange(int(max(target.max(), prediction.max())) + 1)
     figure, axes = _parts(target.shape[1])
     for part, axis in enumerate(axes):
-        matrix = confusion_matrix(
-            target[:, part], prediction[:, part], labels=np.arange(count), normalize="true"
-        )
+        pair = target[:, part], prediction[:, part]
+        matrix = confusion_matrix(*pair, labels=classes, normalize="true")
         image = axis.imshow(matrix, cmap=_PROBABILITIES, norm=Normalize(0, 1))
         axis.set(xlabel="predicted class", ylabel="true class" if part == 0 else "")
         for side in (axis.xaxis, axis.yaxis):
@@ -198,13 +183,10 @@ def _parts(count: int) -> tuple[Figure, list[Axes]]:
 def principal_components(
     values: Array, fitted_on: Array | None = None, count: int = 2
 ) -> tuple[Array, Array]:
-    """Project values ``(n, D)`` on their directions of largest variance.
+    """Project values ``(n, D)`` on the directions of largest variance of those ``fitted_on (n,)``.
 
-    ``fitted_on (n,)`` masks the rows that mean and directions are computed from. Values of fewer
-    dimensions, or fewer rows, leave zeros.
-
-    Returns:
-        Coordinates ``(n, count)``, and the share of the variance that each direction explains.
+    Returned are coordinates ``(n, count)``, and the share of the variance that each direction
+    explains. Values of fewer dimensions, or fewer rows, leave zeros.
     """
     chosen = values if fitted_on is None else values[fitted_on]
     used = min(count, *chosen.shape)
@@ -225,23 +207,16 @@ def _task_colours(
         around = {"cmap": "hsv", "norm": Normalize(0, period)}
         return tasks[:, 0].astype(float) % period, f"task, modulo {period:g}", around
     varying = np.flatnonzero(np.ptp(tasks, 0) > 0).tolist()
-    if len(names) != tasks.shape[1]:
-        names = [f"entry {place + 1}" for place in range(tasks.shape[1])]
     if len(varying) <= 1:
         position = varying[0] if varying else 0
         values = tasks[:, position].astype(float)
+        name = names[position] if len(names) == tasks.shape[1] else f"entry {position + 1}"
         norm = Normalize(*_range(values))
-        return values, f"task, {names[position]}", {"cmap": "turbo", "norm": norm}
-    values = tasks[:, varying].astype(float)
-    legend = ", ".join(names[entry] for entry in varying) + " as red, green, blue"
-    if len(varying) > 3:
-        values, _ = principal_components(values, count=3)
-        legend = "main directions as red, green, blue"
-    elif len(varying) == 2:  # blue where the first is low: no mixture of the two is white or black
-        values = np.column_stack([values, -values[:, 0]])
+        return values, f"task, {name}", {"cmap": "turbo", "norm": norm}
+    values, _ = principal_components(tasks[:, varying].astype(float), count=3)
     low, high = values.min(0), values.max(0)
     shades = (values - low) / np.where(high > low, high - low, 1)
-    return 0.05 + 0.8 * shades, legend, {}
+    return 0.05 + 0.8 * shades, "main directions as red, green, blue", {}
 
 
 def _norm(bounded: bool, *values: Array) -> Normalize:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -16,7 +16,6 @@ from wsrl.analysis import trust
 from wsrl.analysis.spectra import THRESHOLD, Matrix, NoBasisError
 from wsrl.analysis.trajectories import LinearizedRNN, linearize_rnns, run_freely, states_after
 from wsrl.analysis.variable_bases import (
-    CUTOFF,
     Dual,
     Grounding,
     check_sizes,
@@ -39,8 +38,6 @@ CONNECTED = 0.1
 COMPOSED = 0.8
 """From this cosine on, over sequences, a variable is taken to be what a circuit composes."""
 
-
-_Share = Annotated[float, Field(gt=0, lt=1)]
 _Count = Annotated[int, Field(ge=1)]
 
 
@@ -53,9 +50,7 @@ class MemorySettings:
         dual: ``eigenspace`` or ``pseudo_inverse``; see there. The default is not the paper's.
         moduli: ``found``, or ``unit``: the basis is derived, and its interactions are judged, with
             lasting eigenvalues moved to the unit circle; see ``with_unit_moduli``.
-        power: how transients die out; see ``variable_basis``.
         threshold: modulus above which an eigenvalue lasts.
-        cutoff: singular values below this part of the largest are zero to pseudo-inverses.
         start: ``inputs``: the RNN receives ``s`` random vectors, as it was trained to. Or
             ``variables``: it is started at ``x* + Psi u(1..s)``, which says nothing of its input
             phase (a linear RNN can have one only for tasks that copy the oldest vector). Or
@@ -71,9 +66,7 @@ class MemorySettings:
     grounding: Grounding = "output"
     dual: Dual = "eigenspace"
     moduli: Moduli = "found"
-    power: Annotated[int, Field(ge=0)] | None = None
-    threshold: _Share = THRESHOLD
-    cutoff: _Share = CUTOFF
+    threshold: Annotated[float, Field(gt=0, lt=1)] = THRESHOLD
     start: Start = "auto"
     horizon: _Count = 200
     sequences: _Count = 32
@@ -84,14 +77,9 @@ class MemorySettings:
 class MemoryAnalysis(trust.Case):
     """What was found in one RNN, beside the task and the basis (``trust.Case``).
 
-    Attributes:
-        figures: of merit.
-        verdict: ``trusted``, ``doubtful`` or ``no basis``.
-        reasons: against trusting it.
-        start: how it was started, ``inputs`` or ``variables``.
-        states: relative to the fixed point, ``(S, 1 + T, n)``: at the start of the output phase and
-            after each step.
-        truth: ``(S, 1 + T, s d)``, the values ``u(t - s + 1..t)`` that the task has there.
+    It was started by ``inputs`` or in its ``variables``. Of the output phase, from its start on,
+    ``states (S, 1 + T, n)`` are relative to the fixed point, and ``truth (S, 1 + T, s d)`` has the
+    values ``u(t - s + 1..t)`` of the task. ``reasons`` are those against trusting it.
     """
 
     figures: trust.Figures
@@ -133,9 +121,8 @@ def analyze_memory(
     ]
     _check(weights, known)
     weights = weights.to("cpu", torch.float64)
-    generator = np.random.default_rng(settings.seed)
     shape = (settings.sequences, known[0].steps, known[0].dims)
-    inputs = generator.choice([-1.0, 1.0], shape)
+    inputs = np.random.default_rng(settings.seed).choice([-1.0, 1.0], shape)
     after = states_after(weights, torch.from_numpy(inputs).expand(len(weights), *inputs.shape))
     rnns = linearize_rnns(weights, after)
     cases = [_find(rnn, own, settings) for rnn, own in zip(rnns, known, strict=True)]
@@ -187,17 +174,9 @@ def _run(
         with np.errstate(over="ignore", invalid="ignore"):
             figures = trust.measure(case, states, outputs, truth, start == "inputs")
         verdict, reasons = trust.judge(figures, case)
-        analyses.append(
-            MemoryAnalysis(
-                **vars(case),
-                figures=figures,
-                verdict=verdict,
-                reasons=reasons,
-                start=start,
-                states=states - case.rnn.point,
-                truth=truth,
-            )
-        )
+        seen: dict[str, Any] = {"states": states - case.rnn.point, "truth": truth, "start": start}
+        judged: dict[str, Any] = {"figures": figures, "verdict": verdict, "reasons": reasons}
+        analyses.append(MemoryAnalysis(**vars(case), **judged, **seen))
     return analyses
 
 
@@ -214,13 +193,12 @@ def _check(weights: RNNWeights, known: Sequence[Interactions]) -> None:
 
 
 def _find(rnn: LinearizedRNN, task: Interactions, settings: MemorySettings) -> trust.Case:
-    options = (settings.grounding, settings.dual, settings.power)
-    bounds = (settings.threshold, settings.cutoff)
+    options = (settings.grounding, settings.dual, settings.threshold)
     case = trust.Case(rnn, task, settings.threshold, rnn.system)
     try:
         if settings.moduli == "unit":
             case = replace(case, system=with_unit_moduli(rnn.system, settings.threshold))
-        return replace(case, basis=variable_basis(case.system, task, *options, *bounds))
+        return replace(case, basis=variable_basis(case.system, task, *options))
     except NoBasisError as error:
         return replace(case, why_none=str(error))
 

@@ -21,12 +21,8 @@ def nearest(
 ) -> tuple[Array, Indices]:
     """Find the points ``(n, D)`` nearest to queries ``(m, D)`` by Euclidean distance.
 
-    Args:
-        points: searched, in the order of which equal distances stay.
-        queries: whose neighbours are wanted.
-        count: how many a query; all, if there are fewer.
-        groups: ``(n,)``, the group of each point.
-        own: ``(m,)``, the group that is left out for each query, as the snapshots of its own run.
+    Points may be in ``groups (n,)``, of which a query leaves its ``own (m,)`` out, as the snapshots
+    of its own run. Equal distances stay in the order of the points.
 
     Returns:
         Distances, rising, and indices ``(m, count)``; infinite where too few points are left.

@@ -33,20 +33,15 @@ WIDTH, LAYERS, STEPS, BATCH = 128, 2, 2000, 64
 
 
 class TargetCode(Protocol):
-    """How a target of RNNs becomes numbers that any regressor can learn, and back.
+    """How a target becomes numbers that any regressor can learn, and back: a kind of target.
 
-    The mean of codes decodes to the most frequent class, the mean value or the circular mean. The
-    kinds of targets in ``wsrl.tasks.targets`` are such codes.
+    The mean of codes decodes to the most frequent class, the mean value or the circular mean.
     """
 
     @property
-    def discrete(self) -> bool:
-        """Whether a part of the target is the index of a class."""
-
+    def discrete(self) -> bool: ...  # noqa: D102  whether a part is the index of a class
     @property
-    def parts(self) -> int:
-        """How many numbers a target has."""
-
+    def parts(self) -> int: ...  # noqa: D102
     def encode(self, target: Tensor) -> Tensor:
         """Return targets ``(n, parts)`` as numbers: ``(n, parts, numbers)``."""
 
@@ -55,12 +50,7 @@ class TargetCode(Protocol):
 
 
 class Readout:
-    """Predicts a target of RNNs from features of them, by a model of scikit-learn's.
-
-    Args:
-        code: how the target becomes numbers.
-        model: learns these numbers, and predicts them.
-    """
+    """Predicts a target of RNNs from features of them, by a model of scikit-learn's."""
 
     def __init__(self, code: TargetCode, model: Any) -> None:
         self.code, self.model = code, model
@@ -90,24 +80,17 @@ class ComponentReadout(Readout):
     """A network with two hidden layers on the first principal components of the features.
 
     Classes are learned by binary cross-entropy, each a yes-or-no question; the rest by squared
-    error.
-
-    Args:
-        code: how the target becomes numbers.
-        seed: of all that is random.
-        steps: of training the network, rounded up to full passes.
-        components: how many; no more than there are rows or features.
+    error. ``steps`` of training are rounded up to full passes; there are no more ``components``
+    than rows or features.
     """
 
     def __init__(
         self, code: TargetCode, seed: int = 0, steps: int = STEPS, components: int = COMPONENTS
     ) -> None:
         options = {"hidden_layer_sizes": (WIDTH,) * LAYERS, "random_state": seed}
-        network: Any = MLPClassifier(**options)
+        network = (MLPClassifier if code.discrete else MLPRegressor)(**options)
         if not code.discrete:  # values of any unit, learned where they are around 0 and 1
-            network = TransformedTargetRegressor(
-                MLPRegressor(**options), transformer=StandardScaler()
-            )
+            network = TransformedTargetRegressor(network, transformer=StandardScaler())
         # Of thousands of rows and columns a few components: an exact decomposition takes minutes.
         pca = PCA(svd_solver="randomized", random_state=seed)
         super().__init__(code, make_pipeline(pca, StandardScaler(), network))
@@ -119,11 +102,8 @@ class ComponentReadout(Readout):
         pca.set_params(n_components=min(self.components, *features.shape))
         batch = min(BATCH, len(features))
         epochs = ceil(self.steps * batch / len(features))
-        getattr(network, "regressor", network).set_params(
-            batch_size=batch,
-            max_iter=epochs,
-            n_iter_no_change=epochs,  # else it would stop early
-        )
+        how = {"batch_size": batch, "max_iter": epochs, "n_iter_no_change": epochs}  # to the end
+        getattr(network, "regressor", network).set_params(**how)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # as many steps as are wanted
             warnings.simplefilter("ignore", DataConversionWarning)  # of a single column
@@ -137,10 +117,7 @@ class ComponentReadout(Readout):
 
 
 class TreeReadout(Readout):
-    """Gradient-boosted trees for each part of classes, or each number of another target's code.
-
-    Nothing in it is random.
-    """
+    """Gradient-boosted trees for each part of classes, or each number of another target's code."""
 
     def __init__(self, code: TargetCode) -> None:
         model = MultiOutputRegressor(HistGradientBoostingRegressor(early_stopping=False))
@@ -157,12 +134,11 @@ class TreeReadout(Readout):
 
     def predict(self, features: NDArray[Any]) -> NDArray[Any]:
         """Return what the trees say."""
-        values = self.model.predict(features)
-        return np.asarray(values) if self.code.discrete else self._decode(values)
+        values = np.asarray(self.model.predict(features))
+        return values if self.code.discrete else self._decode(values)
 
 
-TOGETHER = 256
-"""RNNs that run at once; of more, memory would be all that grows."""
+TOGETHER = 256  # RNNs that run at once; of more, memory would be all that grows
 
 
 def draw_probes(

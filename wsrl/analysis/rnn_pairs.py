@@ -42,14 +42,21 @@ def make_pairs(weights: RNNWeights, generator: torch.Generator) -> dict[str, Pai
     moved = weights.permute(orders)
     coupling = _last_coupling(spec)
     columns, value = orders[-1].argsort(1)[:, None, :], moved.tensor(coupling)
-    broken = _with(moved, {coupling.name: value.gather(2, columns.expand_as(value))})
+    broken = {coupling.name: value.gather(2, columns.expand_as(value))}
+    unused = unused_neuron(weights, generator)
+    entries = torch.randperm(coupling.numel, generator=generator)  # keeps a tensor's statistics
+    shuffled = {coupling.name: weights.tensor(coupling).flatten(1)[:, entries]}
+    readers = [tensor for tensor in spec.tensors if tensor.axes[-1] == INPUT]
+    rolled = {tensor.name: weights.tensor(tensor).roll(1, 2) for tensor in readers}
+    changed = RNNWeights(weights.flat.clone(), spec)
+    changed.flat[:, 0] += 0.1
     pairs = {
         "neurons reordered": Pair(weights, moved, True),
-        "one coupling left out": Pair(weights, broken, False),
-        "an unused neuron wired otherwise": unused_neuron(weights, generator),
-        "one weight changed": Pair(weights, _one_weight(weights), False),
-        "entries of one tensor shuffled": Pair(weights, _shuffled(weights, generator), False),
-        "inputs permuted": Pair(weights, _inputs_rolled(weights), False),
+        "one coupling left out": Pair(weights, _with(moved, broken), False),
+        "an unused neuron wired otherwise": unused,
+        "one weight changed": Pair(weights, changed, False),
+        "entries of one tensor shuffled": Pair(weights, _with(weights, shuffled), False),
+        "inputs permuted": Pair(weights, _with(weights, rolled), False),
     }
     if isinstance(cell := spec.kind, MatrixCell):
         late = f"differ after {spec.hidden_size - 1} steps alone"
@@ -133,25 +140,6 @@ def _read_otherwise(weights: RNNWeights) -> Pair:
             new[tensor.name] = weights.tensor(tensor).clone()
             new[tensor.name][:, :, -1] += 1
     return Pair(weights, _with(weights, new), False)
-
-
-def _one_weight(weights: RNNWeights) -> RNNWeights:
-    flat = weights.flat.clone()
-    flat[:, 0] += 0.1
-    return RNNWeights(flat, weights.spec)
-
-
-def _shuffled(weights: RNNWeights, generator: torch.Generator) -> RNNWeights:
-    """Shuffle the entries of the last layer's recurrent weights: their statistics stay."""
-    tensor = _last_coupling(weights.spec)
-    entries = torch.randperm(tensor.numel, generator=generator)
-    return _with(weights, {tensor.name: weights.tensor(tensor).flatten(1)[:, entries]})
-
-
-def _inputs_rolled(weights: RNNWeights) -> RNNWeights:
-    """Have every input play the part of the next."""
-    readers = [tensor for tensor in weights.spec.tensors if tensor.axes[-1] == INPUT]
-    return _with(weights, {tensor.name: weights.tensor(tensor).roll(1, 2) for tensor in readers})
 
 
 def _with(weights: RNNWeights, new: dict[str, Tensor]) -> RNNWeights:

@@ -31,14 +31,11 @@ LARGEST_CONDITION = 1e10
 
 @dataclass(frozen=True)
 class SpectralMatch:
-    """Lasting eigenvalues of a matrix beside those it should have.
+    """How many lasting eigenvalues a matrix has and should have, and how far they are apart.
 
-    Attributes:
-        found: how many the matrix has.
-        expected: how many it should have.
-        error: mean absolute difference of the angles of matched eigenvalues, in radians; None where
-            their numbers differ.
-        modulus: the same of their moduli: how fast what should last grows or fades.
+    ``error`` is the mean absolute difference of the angles of matched eigenvalues, in radians, and
+    ``modulus`` that of their moduli: how fast what should last grows or fades. Both are None where
+    the numbers differ.
     """
 
     found: int
@@ -80,10 +77,8 @@ def match_spectra(found: Eigenvalues, expected: Eigenvalues) -> SpectralMatch:
 class Eigenspace:
     """The space of the lasting eigenvalues of a matrix ``A``, and how to project on it.
 
-    Attributes:
-        basis: ``V (n, k)``, orthonormal columns.
-        dual: ``L (k, n)`` with ``L V = I``; what decays has no part in it (``L A = M L``).
-        dynamics: ``M = L A V (k, k)``, what ``A`` does there.
+    ``basis`` is ``V (n, k)``, orthonormal columns; ``dual`` is ``L (k, n)`` with ``L V = I``: what
+    decays has no part in it (``L A = M L``); ``dynamics`` is ``M = L A V (k, k)``.
     """
 
     basis: Matrix
@@ -118,9 +113,6 @@ def lasting_eigenspace(matrix: Matrix, threshold: float = THRESHOLD) -> Eigenspa
 
     Raises:
         NoBasisError: where no eigenvalue is above it, or the space cannot be told from the rest.
-
-    >>> lasting_eigenspace(np.diag([0.5, -1.0]), 0.9).dynamics.tolist()
-    [[-1.0]]
     """
     moduli = np.sort(np.abs(np.linalg.eigvals(matrix)))
     count = int((moduli > threshold).sum())

@@ -28,14 +28,7 @@ steps without input after which searches start as well, from where these lead to
 
 @dataclass(frozen=True)
 class LinearizedRNN:
-    """An RNN near a point, which is a fixed point where the residual is zero.
-
-    Attributes:
-        system: ``A``, ``B``, ``C`` there.
-        point: ``x* (n,)``.
-        image: ``F(x*) (n,)``.
-        residual: Euclidean norm of ``F(x*) - x*``.
-    """
+    """An RNN near ``point``, ``x* (n,)``, whose ``image`` is ``F(x*)``; ``residual`` apart."""
 
     system: LinearSystem
     point: NDArray[np.float64]
@@ -53,9 +46,8 @@ def states_after(weights: RNNWeights, inputs: Tensor) -> Tensor:
 def run_freely(weights: RNNWeights, starts: Tensor, horizon: int) -> tuple[Tensor, Tensor]:
     """Let ``B`` RNNs run ``T`` steps with no input, from states ``(B, S, n)`` of each.
 
-    Returns:
-        States ``(B, S, 1 + T, n)``, at the start and after each step, and outputs ``(B, S, T, O)``,
-        read from the state after each step.
+    Returned are states ``(B, S, 1 + T, n)``, at the start and after each step, and outputs
+    ``(B, S, T, O)``, read from the state after each step.
     """
     states, outputs = [starts], []
     nothing = starts.new_zeros(*starts.shape[:2], 1, weights.spec.input_size)
@@ -68,14 +60,10 @@ def run_freely(weights: RNNWeights, starts: Tensor, horizon: int) -> tuple[Tenso
 
 
 def linearize_rnns(weights: RNNWeights, visited: Tensor) -> list[LinearizedRNN]:
-    """Linearise RNNs at a fixed point without input, of those found the nearest to their states.
+    """Linearise RNNs at the fixed point without input that is nearest to ``visited (B, K, n)``.
 
     RNNs without biases have one at zero. Of others it is searched for; where no search converges
     the point is the one that moves least.
-
-    Args:
-        weights: ``B`` RNNs.
-        visited: states ``(B, K, n)`` that each has passed.
     """
     if weights.spec.bias:
         points = _nearest_fixed_points(weights, visited)

@@ -23,9 +23,6 @@ Array: TypeAlias = NDArray[np.float64]
 CONSTANT = 1e-10
 """States that vary by less than this part of their size do not vary: it is rounding."""
 
-COMPONENTS = 10
-"""Principal components of what is outside of the basis, as in the public code."""
-
 
 @dataclass(frozen=True)
 class Rule:
@@ -70,15 +67,10 @@ worst variable or output, so that a single wrong one counts whatever their numbe
 
 @dataclass(frozen=True)
 class Case:
-    """An RNN, a task, and the basis of the task's variables in the RNN.
+    """An RNN, a task, and the basis of the task's variables in the RNN, or why there is none.
 
-    Attributes:
-        rnn: linearised.
-        interactions: the task's.
-        threshold: modulus above which an eigenvalue lasts.
-        system: what the basis was derived from: ``rnn.system``, or with unit moduli.
-        basis: of the variables, if there is one.
-        why_none: else the reason.
+    ``system`` is what the basis was derived from: ``rnn.system``, or with unit moduli. Above the
+    threshold an eigenvalue lasts.
     """
 
     rnn: LinearizedRNN
@@ -91,80 +83,49 @@ class Case:
 
 @dataclass(frozen=True)
 class Figures:
-    """Figures of merit of a basis; None where one does not exist.
+    """Figures of merit of a basis; None where one does not exist. Errors are relative.
 
-    Attributes:
-        rank_found: eigenvalues of the whole ``A`` of a modulus above the threshold.
-        rank_expected: those of the reduced ``Phi``.
-        spectral_error: mean absolute difference of their angles, radians; None where ranks differ.
-        modulus_error: the same of their moduli.
-        condition_number: of ``Psi``; None where its columns depend on each other.
-        interaction_error: ``|Psi^* A Psi - Phi| / |Phi|`` (Frobenius).
-        input_error: how far the worst input is from writing its place in the newest vector and
-            nothing else: the largest column of ``Psi^* B - E``, where ``E`` has 1 in these places,
-            and zeros for inputs that do not matter.
-        readout_error: how far the output is from reading the newest vector and nothing else, ``|C
-            Psi - R| / |R|``, where ``R`` is the task's ``readout``.
-        explained_variance: share of the variance of states over time and sequences that is not in
-            ``h - Psi Psi^* h``.
-        residual_components: shares of the same variance on the principal components of that rest.
-        distance: root mean square of the states relative to the fixed point, per neuron.
-        linearization_error: one step of the RNN against one of ``A``, relative (root mean square).
-        fixed_point_residual: ``|F(x*) - x*|``.
-        step_error: one step of the variables read in the RNN against ``Phi``, relative; the worst
-            variable's.
-        variables_read_first: share of right signs of the variables read after the input, the worst
-            variable's; None where the RNN was started in the basis.
-        variables_read: the same over the output phase.
-        mean_variables_read_first: the mean over variables.
-        mean_variables_read: the mean over variables.
-        output_right: share of right signs of the RNN's outputs, the worst output's.
-        mean_output_right: the mean over outputs: the accuracy.
+    Shares of right signs are those of the worst variable or output, or the mean over them.
     """
 
-    rank_found: int
-    rank_expected: int
-    spectral_error: float | None = None
-    modulus_error: float | None = None
-    condition_number: float | None = None
-    interaction_error: float | None = None
-    input_error: float | None = None
-    readout_error: float | None = None
-    explained_variance: float | None = None
-    residual_components: tuple[float, ...] = ()
-    distance: float | None = None
-    linearization_error: float | None = None
-    fixed_point_residual: float | None = None
-    step_error: float | None = None
-    variables_read_first: float | None = None
-    variables_read: float | None = None
+    rank_found: int  # lasting eigenvalues of the whole A
+    rank_expected: int  # those of the reduced Phi
+    spectral_error: float | None = None  # mean absolute difference of their angles, in radians
+    modulus_error: float | None = None  # the same of their moduli
+    condition_number: float | None = None  # of Psi
+    interaction_error: float | None = None  # |Psi^* A Psi - Phi| / |Phi| (Frobenius)
+    input_error: float | None = None  # largest column of Psi^* B less what writes the newest vector
+    readout_error: float | None = None  # |C Psi - R| / |R|, R being the task's readout
+    explained_variance: float | None = None  # of the states, by h - Psi Psi^* h
+    distance: float | None = None  # of the states from the fixed point, root mean square a neuron
+    linearization_error: float | None = None  # a step of the RNN against one of A
+    fixed_point_residual: float | None = None  # |F(x*) - x*|
+    step_error: float | None = None  # a step of the worst variable read, against Phi
+    variables_read_first: float | None = None  # after the input, where the RNN reads one
+    variables_read: float | None = None  # over the output phase
     mean_variables_read_first: float | None = None
     mean_variables_read: float | None = None
     output_right: float | None = None
-    mean_output_right: float | None = None
+    mean_output_right: float | None = None  # the accuracy
 
 
 def measure(case: Case, states: Array, outputs: Array, truth: Array, from_inputs: bool) -> Figures:
     """Return all figures of merit, of an RNN that runs without input.
 
-    Args:
-        case: the RNN and the basis.
-        states: ``(S, 1 + T, n)``.
-        outputs: ``(S, T, d)``, after each step.
-        truth: ``u(t - s + 1..t)`` at each state, ``(S, 1 + T, s d)``.
-        from_inputs: whether the first state is one that the input phase led to.
+    ``states`` are ``(S, 1 + T, n)``, the outputs after each step ``(S, T, d)``, ``truth`` is
+    ``u(t - s + 1..t)`` at each state, ``(S, 1 + T, s d)``. ``from_inputs`` says whether the first
+    state is one that the input phase led to.
     """
     rnn, task, basis = case.rnn, case.interactions, case.basis
-    match = match_spectra(
-        *(lasting_eigenvalues(a, case.threshold) for a in (rnn.system.recurrent, task.reduced))
-    )
+    matrices = rnn.system.recurrent, task.reduced
+    match = match_spectra(*(lasting_eigenvalues(a, case.threshold) for a in matrices))
     away = states - rnn.point
     step = states[:, 1:] - rnn.image - away[:, :-1] @ rnn.system.recurrent.T
     output, worst_output = _right(outputs, truth[:, 1:, -task.dims :])
     figures: dict[str, Any] = {
         "spectral_error": match.error,
         "modulus_error": match.modulus,
-        "distance": _known(float(np.sqrt(np.square(away).mean()))),
+        "distance": _known(np.sqrt(np.square(away).mean())),
         "linearization_error": _ratio(step, away[:, 1:]),
         "fixed_point_residual": _known(rnn.residual),
         "output_right": worst_output,
@@ -173,21 +134,20 @@ def measure(case: Case, states: Array, outputs: Array, truth: Array, from_inputs
     if basis is not None:
         figures |= _basis_figures(basis, case.system, task)
         figures |= _reading_figures(basis, task, away, truth[..., task.kept], from_inputs)
-        figures |= residual_figures(basis.residual(away), away)
+        figures["explained_variance"] = explained_variance(basis.residual(away), away)
     return Figures(match.found, match.expected, **figures)
 
 
 def _basis_figures(
     basis: VariableBasis, system: LinearSystem, task: Interactions
 ) -> dict[str, float | None]:
-    """Return the figures of a basis, whatever the RNN runs through."""
     phi, newest = task.reduced, np.zeros((task.rank, task.dims))
     newest[task.newest_places, task.newest] = 1
     written = basis.read(system.input.T).T
     return {
         "condition_number": _known(basis.condition),
         "interaction_error": _ratio(basis.interactions(system.recurrent) - phi, phi),
-        "input_error": _known(float(np.linalg.norm(written - newest, axis=0).max())),
+        "input_error": _known(np.linalg.norm(written - newest, axis=0).max()),
         "readout_error": _ratio(system.readout @ basis.memories - task.readout, task.readout),
     }
 
@@ -204,7 +164,7 @@ def _reading_figures(
     # A variable that is always zero is a wrong one.
     steps = np.sqrt(np.divide(error, size, out=np.full_like(error, np.inf), where=size > 0))
     return {
-        "step_error": _known(float(steps.max())),
+        "step_error": _known(steps.max()),
         "variables_read_first": worst_first if from_inputs else None,
         "mean_variables_read_first": first if from_inputs else None,
         "variables_read": worst,
@@ -212,19 +172,14 @@ def _reading_figures(
     }
 
 
-def residual_figures(residual: Array, states: Array) -> dict[str, float | tuple[float, ...] | None]:
-    """Return the figures of what of ``states (..., n)`` is outside of a basis, ``residual``."""
-    rest, whole = (
-        rows - rows.mean(0) for rows in (v.reshape(-1, v.shape[-1]) for v in (residual, states))
-    )
+def explained_variance(residual: Array, states: Array) -> float | None:
+    """Return the share of the variance of ``states (..., n)`` that is not in the residual."""
+    flat = (values.reshape(-1, values.shape[-1]) for values in (residual, states))
+    rest, whole = (rows - rows.mean(0) for rows in flat)
     unexplained = _ratio(rest, whole)
     if unexplained is None or np.linalg.norm(whole) < CONSTANT * np.linalg.norm(states):
-        return {"explained_variance": None, "residual_components": ()}
-    shares = np.linalg.eigvalsh(rest.T @ rest)[::-1][:COMPONENTS] / np.vdot(whole, whole)
-    return {
-        "explained_variance": 1 - unexplained**2,
-        "residual_components": tuple(shares.clip(min=0).tolist()),
-    }
+        return None
+    return 1 - unexplained**2
 
 
 def judge(figures: Figures, case: Case) -> tuple[Verdict, tuple[str, ...]]:
@@ -240,11 +195,9 @@ def judge(figures: Figures, case: Case) -> tuple[Verdict, tuple[str, ...]]:
         return "no basis", tuple(reasons)
     driven = figures.variables_read_first is not None
     left_out = "input_error" if driven else "variables_read_first"
-    rules = [rule for rule in RULES if rule.figure != left_out]
-    broken = [rule.broken(getattr(figures, rule.figure)) for rule in rules]
-    reasons = [reason for reason in broken if reason is not None]
-    unknown = [rule.figure for rule in rules if getattr(figures, rule.figure) is None]
-    if unknown:
+    values = {rule: getattr(figures, rule.figure) for rule in RULES if rule.figure != left_out}
+    reasons = [reason for rule, value in values.items() if (reason := rule.broken(value))]
+    if unknown := [rule.figure for rule, value in values.items() if value is None]:
         reasons.append(f"not to be had, since values were zero or not finite: {', '.join(unknown)}")
     return ("doubtful" if reasons else "trusted"), tuple(reasons)
 
@@ -262,10 +215,10 @@ def _right(values: Array, truth: Array) -> tuple[float, float]:
 
 
 def _ratio(part: Array, whole: Array) -> float | None:
-    size = float(np.linalg.norm(whole))
-    return _known(float(np.linalg.norm(part)) / size) if size > 0 else None
+    size = np.linalg.norm(whole)
+    return _known(np.linalg.norm(part) / size) if size > 0 else None
 
 
-def _known(value: float | None) -> float | None:
-    """Return a finite value, else None."""
-    return value if value is not None and np.isfinite(value) else None
+def _known(value: Any) -> float | None:
+    """Return a finite number, else None."""
+    return float(value) if value is not None and np.isfinite(value) else None

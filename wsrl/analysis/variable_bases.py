@@ -28,16 +28,7 @@ CUTOFF = 1e-10
 
 @dataclass(frozen=True)
 class LinearSystem:
-    """``x(t+1) = A x(t) + B u(t)``, ``y(t) = C x(t+1)``.
-
-    Attributes:
-        recurrent: ``A (n, n)``.
-        input: ``B (n, d)``.
-        readout: ``C (d, n)``.
-
-    Raises:
-        ValueError: for shapes that do not fit each other.
-    """
+    """``A (n, n)``, ``B (n, d)`` and ``C (d, n)``; other shapes are a ``ValueError``."""
 
     recurrent: Matrix
     input: Matrix
@@ -55,27 +46,24 @@ class LinearSystem:
 
 @dataclass(frozen=True)
 class VariableBasis:
-    """Where the variables that matter are in a state.
+    """Where the variables that matter are in a state: ``Psi (n, r)``, and what reads them.
 
-    Attributes:
-        memories: ``Psi (n, r)``, a column for each variable.
-        dual: ``Psi^* (r, n)``, which reads the variables.
-        cutoff: singular values below this part of the largest were zero.
+    A column of ``memories`` is a variable's; ``dual`` is ``Psi^* (r, n)``. States are relative to
+    the fixed point.
     """
 
     memories: Matrix
     dual: Matrix
-    cutoff: float = CUTOFF
 
     @property
     def condition(self) -> float | None:
-        """Condition number of ``Psi``; None where, by the cut-off, columns depend on each other."""
+        """Condition number of ``Psi``; None where columns depend on each other."""
         values = np.linalg.svd(self.memories, compute_uv=False)
-        fits = values.min() > values.max() * self.cutoff
+        fits = values.min() > values.max() * CUTOFF
         return float(values.max() / values.min()) if fits else None
 
     def read(self, states: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the variables ``(..., r)`` of states ``(..., n)`` relative to the fixed point."""
+        """Return the variables ``(..., r)`` of states ``(..., n)``."""
         return states @ self.dual.T
 
     def residual(self, states: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -92,9 +80,7 @@ def variable_basis(
     interactions: Interactions,
     grounding: Grounding = "output",
     dual: Dual = "pseudo_inverse",
-    power: int | None = None,
     threshold: float = THRESHOLD,
-    cutoff: float = CUTOFF,
 ) -> VariableBasis:
     """Find the variables in an RNN.
 
@@ -105,11 +91,12 @@ def variable_basis(
     - ``input`` (the paper's algorithm): they are ``B``; right in any basis, where the input phase
       is linear.
     - ``observability`` (ours): the variables are what will be output, ``C A^n x`` against the
-      task's outputs for the next ``s`` steps, in the space of what lasts; right in any basis, and
-      whatever the input phase does.
+      task's outputs for the next ``s`` steps; right in any basis, and whatever the input phase
+      does.
 
-    The first two go on to older vectors by ``Psi_k = A^(s-k) Psi_s``, less what the task writes
-    back into the newest. Columns are not normalised, so that ``Psi^* A Psi = Phi`` keeps its scale.
+    All are within the eigenspace of what lasts: of a modulus above the threshold. The first two go
+    on to older vectors by ``Psi_k = A^(s-k) Psi_s``, less what the task writes back into the
+    newest. Columns are not normalised, so that ``Psi^* A Psi = Phi`` keeps its scale.
 
     Duals, which are the same for a circuit that does nothing else:
 
@@ -117,17 +104,6 @@ def variable_basis(
     - ``eigenspace`` (ours): that inverse of ``Psi`` which is zero on what decays. A trained RNN's
       state is full of transients at the end of its input, which the pseudo-inverse takes for
       variables.
-
-    Args:
-        system: the RNN, linearised.
-        interactions: the task's.
-        grounding: what the memories are derived from.
-        dual: how the variables are read.
-        power: the memories' transients die out in so many periods of the reduced ``Phi`` (the
-            paper's power iteration); 0 leaves them in; None projects on the eigenspace of what
-            lasts. Observability is in that space anyway.
-        threshold: modulus above which an eigenvalue lasts.
-        cutoff: singular values below this part of the largest are zero to the pseudo-inverses.
 
     Raises:
         NoBasisError: where there is none, as in a state of fewer dimensions than variables.
@@ -138,30 +114,18 @@ def variable_basis(
             raise ValueError(f"{given!r} is not known; choose one of {', '.join(known)}")
     check_sizes(system.input.shape[1], len(system.readout), interactions)
     check_rank(len(system.recurrent), interactions)
-    observed = grounding == "observability"
-    space = None
-    if power is None or observed or dual == "eigenspace":
-        space = lasting_eigenspace(system.recurrent, threshold)
-    if observed and space is not None:
-        memories = _observed(system, interactions, space, cutoff)
+    space, newest = lasting_eigenspace(system.recurrent, threshold), interactions.newest
+    if grounding == "observability":
+        memories = _observed(system, interactions, space)
     else:
-        newest = interactions.newest
-        if grounding == "output":
-            ground = _pinv(system.readout[newest], cutoff)
-        else:
-            ground = system.input[:, newest]
-        if power is None and space is not None:
-            ground = space.project(ground)
-        elif power:
-            ground = _iterated(system, interactions, ground, power)
-        memories = _older(system, interactions, ground)
+        inward = grounding == "input"
+        ground = system.input[:, newest] if inward else _pinv(system.readout[newest])
+        memories = _older(system, interactions, space.project(ground))
     if not np.isfinite(memories).all():
-        raise NoBasisError("the memories grow beyond all numbers: take fewer powers, or none")
-    if dual == "eigenspace" and space is not None:
-        inverse = _pinv(space.dual @ memories, cutoff) @ space.dual
-    else:
-        inverse = _pinv(memories, cutoff)
-    return VariableBasis(memories, inverse, cutoff)
+        raise NoBasisError("the memories grow beyond all numbers")
+    if dual == "eigenspace":
+        return VariableBasis(memories, _pinv(space.dual @ memories) @ space.dual)
+    return VariableBasis(memories, _pinv(memories))
 
 
 def with_unit_moduli(system: LinearSystem, threshold: float = THRESHOLD) -> LinearSystem:
@@ -175,8 +139,8 @@ def with_unit_moduli(system: LinearSystem, threshold: float = THRESHOLD) -> Line
     return LinearSystem(space.with_unit_moduli(), system.input, system.readout)
 
 
-def _pinv(matrix: Matrix, cutoff: float) -> Matrix:
-    return np.asarray(np.linalg.pinv(matrix, rcond=cutoff), np.float64)
+def _pinv(matrix: Matrix) -> Matrix:
+    return np.asarray(np.linalg.pinv(matrix, rcond=CUTOFF), np.float64)
 
 
 def check_sizes(inputs: int, outputs: int, interactions: Interactions) -> None:
@@ -195,31 +159,16 @@ def check_rank(size: int, interactions: Interactions) -> None:
         )
 
 
-def _iterated(
-    system: LinearSystem, interactions: Interactions, ground: Matrix, power: int
-) -> Matrix:
-    """Return ``A^(power * period)`` times the ground."""
-    period = interactions.period
-    if power < 0 or period is None:
-        raise ValueError(
-            f"power is a number of periods, 0 or more, of a task that has a period: not {power} "
-            f"of {period}. Without it transients are projected out"
-        )
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.asarray(np.linalg.matrix_power(system.recurrent, power * period) @ ground)
-
-
 def _older(system: LinearSystem, interactions: Interactions, ground: Matrix) -> Matrix:
     """Go from the newest vector's memories ``(n, m)`` to all, ``(n, r)``.
 
     Column ``(i, k)`` of ``A Psi = Psi Phi`` is memory ``(i, k - 1)``, plus what the task writes
     from ``(i, k)`` into the newest.
     """
-    kept, dims = interactions.kept, interactions.dims
-    rows = interactions.newest_places
+    kept, rows = interactions.kept, interactions.newest_places
     columns = dict(zip(kept[rows].tolist(), ground.T, strict=True))
     for place in [int(place) for place in kept[::-1] if int(place) not in columns]:
-        below = place + dims
+        below = place + interactions.dims
         if below not in columns:
             raise NoBasisError(
                 f"variable {place} matters, but the later one that it comes from, {below}, does not"
@@ -230,9 +179,7 @@ def _older(system: LinearSystem, interactions: Interactions, ground: Matrix) -> 
     return np.stack([columns[place] for place in kept.tolist()], 1)
 
 
-def _observed(
-    system: LinearSystem, interactions: Interactions, space: Eigenspace, cutoff: float
-) -> Matrix:
+def _observed(system: LinearSystem, interactions: Interactions, space: Eigenspace) -> Matrix:
     """Return the memories ``(n, r)`` by which the coming ``s`` outputs are the task's."""
     told, seen = interactions.readout, system.readout @ space.basis
     tells, sees = [], []
@@ -243,5 +190,5 @@ def _observed(
     telling = np.concatenate(tells)
     if np.linalg.matrix_rank(telling) < interactions.rank:
         raise NoBasisError(f"the next {interactions.steps} outputs do not tell the variables")
-    inside = _pinv(telling, CUTOFF) @ np.concatenate(sees)  # (r, k)
-    return space.basis @ _pinv(inside, cutoff)
+    inside = _pinv(telling) @ np.concatenate(sees)  # (r, k)
+    return space.basis @ _pinv(inside)

@@ -8,15 +8,12 @@ the next vector as a linear map of the last ``s`` vectors, the oldest first. ``P
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_sylvester
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
 from wsrl.analysis.spectra import Matrix, lasting_eigenvalues
 
@@ -26,15 +23,12 @@ REDUCTION_THRESHOLD = 0.8
 
 @dataclass(frozen=True)
 class Interactions:
-    """How the variables of a task interact, ``Phi``, with those that matter.
+    """How the variables of a task interact, with those that matter.
 
-    Attributes:
-        full: ``Phi (s d, s d)``: block ``i`` of ``d`` variables moves to block ``i - 1``, the last
-            receives ``f``.
-        kept: ``(r,)`` ascending: variables that matter for ever; ``j * d + i`` is dimension ``i``
-            of the ``j``-th oldest vector.
-        steps: ``s``.
-        dims: ``d``.
+    ``full`` is ``Phi (s d, s d)``: block ``i`` of ``d`` variables moves to block ``i - 1``, the
+    last receives ``f``. ``kept (r,)``, ascending, are the variables that matter for ever:
+    ``j * d + i`` is dimension ``i`` of the ``j``-th oldest vector. ``steps`` is ``s``, ``dims`` is
+    ``d``.
     """
 
     full: Matrix
@@ -47,18 +41,15 @@ class Interactions:
         """Return the interactions of a task ``f (d, s d)``.
 
         A variable is left out if, without its row and column, as many eigenvalues of ``Phi`` have a
-        modulus above the threshold as before; the oldest are tried first.
-
-        Raises:
-            ValueError: for another shape, values that are not finite, or a task of which nothing
-                is remembered for ever.
+        modulus above the threshold as before; the oldest are tried first. A task of which nothing
+        is remembered for ever is a ``ValueError``.
         """
         full = phi(matrix)
         kept = _needed(full, threshold)
         if not len(kept):
             raise ValueError(
-                f"nothing of this task is remembered for ever: no eigenvalue of its Phi has a "
-                f"modulus above {threshold:g}, so there are no variables to look for"
+                "nothing of this task is remembered for ever: no eigenvalue of its Phi has a "
+                f"modulus above {threshold:g}"
             )
         dims = len(matrix)
         return cls(full, kept, len(full) // dims, dims)
@@ -74,15 +65,14 @@ class Interactions:
         return len(self.kept)
 
     @property
-    def newest(self) -> NDArray[np.int64]:
-        """Dimensions of the last block that matter: what is output and read again."""
-        first = (self.steps - 1) * self.dims
-        return self.kept[self.kept >= first] - first
+    def newest_places(self) -> NDArray[np.int64]:
+        """Which of the variables that matter are of the last block."""
+        return np.flatnonzero(self.kept >= (self.steps - 1) * self.dims)
 
     @property
-    def newest_places(self) -> NDArray[np.int64]:
-        """Where those are among the variables that matter."""
-        return np.flatnonzero(self.kept >= (self.steps - 1) * self.dims)
+    def newest(self) -> NDArray[np.int64]:
+        """Their dimensions: what is output and read again."""
+        return self.kept[self.newest_places] - (self.steps - 1) * self.dims
 
     @cached_property
     def readout(self) -> Matrix:
@@ -100,30 +90,11 @@ class Interactions:
             values[places] = solve_sylvester(among, -self.reduced, -written)
         return values[-self.dims :]
 
-    @property
-    def period(self) -> int | None:
-        """After how many steps all variables are back; None unless they are copied with signs.
-
-        The least common multiple over the circles on which variables move, each twice as long where
-        it turns the sign.
-        """
-        sizes = np.abs(self.reduced)
-        once = np.ones(self.rank)
-        signed = np.isin(sizes, (0.0, 1.0)).all()
-        if not signed or (sizes.sum(0) != once).any() or (sizes.sum(1) != once).any():
-            return None
-        _, circles = connected_components(csr_array(sizes), directed=False)
-        turned = np.bincount(circles, self.reduced.sum(0) < 0) % 2
-        return math.lcm(*(np.bincount(circles) * (1 + turned)).astype(int).tolist())
-
     def composed(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return what a linear circuit holds after its input, since it composes all the while.
+        """Return what a linear circuit holds after ``u(1..s)``, ``(..., s d)``: ``(..., r)``.
 
-        That is ``sum_k Phi^(s-k) E u(k)``, where ``E`` writes into the newest vector: ``u(1..s)``
-        itself only where the task copies nothing but the oldest vector.
-
-        Args:
-            inputs: ``u(1..s)``, ``(..., s d)``, the oldest first; ``(..., r)`` is returned.
+        It composes all the while: ``sum_k Phi^(s-k) E u(k)``, where ``E`` writes into the newest
+        vector. That is ``u(1..s)`` itself only where the task copies nothing but the oldest vector.
         """
         held = np.zeros((*inputs.shape[:-1], self.rank))
         for vector in np.split(inputs, self.steps, -1):
@@ -140,11 +111,7 @@ class Interactions:
 
 
 def phi(matrix: Matrix) -> Matrix:
-    """Return ``Phi (s d, s d)`` of a task ``f (d, s d)``.
-
-    Raises:
-        ValueError: for another shape, or values that are not finite.
-    """
+    """Return ``Phi (s d, s d)`` of a task ``f (d, s d)``; another matrix is a ``ValueError``."""
     fits = matrix.ndim == 2 and matrix.size and matrix.shape[1] % matrix.shape[0] == 0
     if not fits or not np.isfinite(matrix).all():
         raise ValueError(

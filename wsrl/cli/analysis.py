@@ -5,12 +5,11 @@ from __future__ import annotations
 from argparse import ArgumentError
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsrl.cli.commands import command
-from wsrl.cli.parsing import Count, Index, Options, Seed
+from wsrl.cli.parsing import Count, Index, Options, OutFile, Seed, write
 from wsrl.strict_json import to_json
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def interrogate(
     seed: Seed = 0,
     budget: Index = 500_000,
     json: bool = False,
-    out: str | None = None,
+    out: OutFile | None = None,
 ) -> str:
     """Find the strings that tell the RNNs of a zoo apart.
 
@@ -56,21 +55,17 @@ def interrogate(
     """
     if rows is not None and (rnns, step) != (None, None):
         raise ArgumentError(None, "--rows says which RNNs: leave out --rnns and --step")
-    if out is not None and (Path(out).is_dir() or not Path(out).absolute().parent.is_dir()):
-        raise ValueError(f"--out must be a file in a folder that exists, not {out!r}")
     import torch
 
     from wsrl.studies.interrogation import choose_rows, interrogate_zoo, summarize
     from wsrl.zoos import open_zoo
-    from wsrl.zoos.files import remove_leftovers, write_atomically
 
     opened, generator = open_zoo(zoo), torch.Generator().manual_seed(seed)
     chosen = choose_rows(opened, generator, rnns, step, rows)
     facts, found = interrogate_zoo(opened, chosen, probes, tolerance, budget, generator)
     text = to_json(facts, indent=2)
     if out is not None:
-        remove_leftovers(Path(out).parent, Path(out).name)
-        write_atomically(Path(out), f"{text}\n".encode())
+        write(out, text)
     return text if json else summarize(facts, found)
 
 
@@ -109,25 +104,16 @@ def analyze(
         dims: of a state dict: d, numbers of a vector
         cell: of a state dict; needed for an nn.RNN, which does not say which nonlinearity it has
     """
-    of_file = {"--task": task, "--steps": steps, "--dims": dims}
     is_zoo = Path(source).is_dir()
-    given = [name for name, value in {**of_file, "--cell": cell}.items() if value is not None]
-    if is_zoo and given:
-        raise ArgumentError(None, f"a zoo says itself what its RNNs are: no {', '.join(given)}")
-    if not is_zoo and row is not None:
-        raise ArgumentError(None, "--row is for zoos, which are folders")
-    missing = [name for name, value in of_file.items() if value is None]
-    if not is_zoo and missing:
-        raise ArgumentError(None, f"for one RNN, also give {', '.join(missing)}")
-    from wsrl.studies import memory_study as study
+    if is_zoo and (task, steps, dims, cell) != (None,) * 4:
+        raise ArgumentError(None, "a zoo says its RNNs: no --task, --steps, --dims, --cell")
+    if not is_zoo and (row is not None or None in (task, steps, dims)):
+        raise ArgumentError(None, "for one RNN give --task, --steps, --dims, and no --row")
+    from wsrl.problems.binding_tasks import BindingTask
+    from wsrl.studies.memory_study import study
 
-    if is_zoo:
-        content, files = study.study_zoo(source, settings, row, out)
-    else:
-        from wsrl.problems.binding_tasks import BindingTask
-
-        wanted = BindingTask.parse(str(task), steps or 0, dims or 0)
-        content, files = study.study_file(source, wanted, settings, cell, out)
+    wanted = None if task is None else BindingTask.parse(task, steps or 0, dims or 0)
+    content, files = study(source, settings, row, out, wanted, cell)
     if json:
         return to_json(content, indent=2)
     return _table(content["snapshots"]) if is_zoo and row is None else _phrased(content, files)
@@ -136,47 +122,17 @@ def analyze(
 def _table(records: Sequence[dict[str, Any]]) -> str:
     from wsrl.studies.tables import aligned
 
-    header = ["row", "run", "step", "task", "accuracy", "rank", "spectral error", "variance"]
-    rows = [
-        [
-            *(str(one[name]) for name in ("row", "run", "step", "task")),
-            _number(one["performance"]),
-            f"{one['rank_found']}/{one['rank_expected']}",
-            *map(_number, (one[name] for name in _SHOWN)),
-            one["verdict"],
-        ]
-        for one in records
-    ]
-    counts = Counter(one["verdict"] for one in records)
-    summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
-    table = aligned([*header, "read", "verdict"], rows)
-    return f"{table}\n{len(records)} snapshots: {summary}"
-
-
-_SHOWN = ("spectral_error", "explained_variance", "mean_variables_read")
+    names = ["row", "run", "step", "task", "performance", "rank_found", "rank_expected"]
+    names += ["spectral_error", "explained_variance", "mean_variables_read", "verdict"]
+    counts = Counter(one["verdict"] for one in records).most_common()
+    summary = ", ".join(f"{count} {verdict}" for verdict, count in counts)
+    return f"{aligned(names, records)}\n{len(records)} snapshots: {summary}"
 
 
 def _phrased(about: dict[str, Any], files: Sequence[Path]) -> str:
-    from wsrl.analysis.trust import Figures
-    from wsrl.studies.tables import listed
+    from wsrl.studies.tables import listed, shown
 
-    settings, started = about["settings"], about["start"] == "variables"
-    numbers = [field.name for field in fields(Figures) if field.name != "residual_components"]
-    lines = {
-        "RNN": about["rnn"],
-        "task": about["task"],
-        "basis": "{grounding} grounded, {dual} dual, {moduli} moduli".format(**settings),
-        "verdict": about["verdict"],
-        "because": "; ".join(about["reasons"]) or "no rule is broken",
-        "started": "in its variables; of its input phase only the input error is judged"
-        if started
-        else "by inputs",
-        **{name.replace("_", " "): _number(about[name]) for name in numbers},
-    }
-    if files:
-        lines["written"] = f"{files[0].parent}: {', '.join(file.name for file in files)}"
-    return listed(lines)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+    lines = {**about, "basis": "{grounding}, {dual}, moduli {moduli}".format(**about["settings"])}
+    lines["reasons"] = "; ".join(about["reasons"]) or "no rule is broken"
+    lines["written"] = ", ".join(map(str, files)) or "no pictures (--out DIR)"
+    return listed({k.replace("_", " "): shown(lines[k]) for k in lines if k != "settings"})

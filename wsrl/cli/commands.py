@@ -22,25 +22,18 @@ WORDS = "words"
 
 @dataclass(frozen=True)
 class Command:
-    """A command.
+    """A command; its function returns the text to print, or the exit status.
 
-    Attributes:
-        name: its words, as ``zoo build``.
-        function: does its work, and returns the text to print, or the exit status.
-        options: the parameters that stand for several options.
-        configs: where given, the command takes ``--config`` files; these are replaced by what it
-            returns of them and of the other words.
-        goes_on: run again after an interruption, it goes on with its work.
-        own_modules: modules in the folder one works in are found, as one's own encoders; without,
-            they are where ``--import`` names one.
+    Where ``configs`` is given, the command takes ``--config`` files; these are replaced by what it
+    returns of them and of the other words.
     """
 
-    name: str
+    name: str  # its words, as "zoo build"
     function: Function
-    options: Mapping[str, Options]
+    options: Mapping[str, Options]  # the parameters that stand for several options
     configs: ConfigFiles | None
-    goes_on: bool
-    own_modules: bool
+    goes_on: bool  # with its work, when it is run again after an interruption
+    own_modules: bool  # of the folder one works in are found, also where --import names none
 
     @property
     def summary(self) -> str:

@@ -18,25 +18,16 @@ EMULATION = """
 --model.learning_rate 2e-3 --model.clone_sequences 16 --trainer.max_steps 1000
 --data.steps_per_epoch 1000
 """
-ENCODERS = {
-    "InteractiveProbing": """
-        --model.encoder.probing_length 16 --model.encoder.probe_width 64
-        --model.encoder.reader_width 64 --model.encoder.reader_layers 1
-    """,
-    "ConstantEmbedding": "",
-}
+ENCODER = """
+--model.encoder InteractiveProbing --model.encoder.probing_length 16 --model.encoder.probe_width 64
+--model.encoder.reader_width 64 --model.encoder.reader_layers 1
+"""
 # A larger head than a linear one would learn the few languages by heart.
 PREDICTION = """
 --model PredictionModule --model.target task --model.head_layers 0 --model.learning_rate 1e-2
 --data.ood_to_train true --trainer.max_steps 400 --data.steps_per_epoch 400
 """
 QUIET = "--trainer.logger false --trainer.enable_model_summary false"
-SPLITS = ("validation", "ood")
-MEASURES = {
-    "total_variation": "emulation: TV",
-    "clone_difference": "clones: score difference",
-    "part_accuracy": "task: each difference",
-}
 
 
 @command("demo", goes_on=True)
@@ -44,7 +35,7 @@ def demo(*, out: str = "demo") -> None:
     """Make a zoo, an encoder and a prediction from it, in minutes.
 
     Builds a small zoo (27 languages, short strings, small LSTMs), pre-trains InteractiveProbing on
-    it and a constant beside it, and predicts the task from embeddings.
+    it, and predicts the task from embeddings.
 
     Args:
         out: folder for all it makes
@@ -55,15 +46,13 @@ def demo(*, out: str = "demo") -> None:
     folder = Path(out)
     zoo = f"--data.zoo {shlex.quote(str(folder / 'zoo'))}"
     _run("zoo build", ZOO, out=folder / "zoo")
-    for name, options in ENCODERS.items():
-        fit = f"{EMULATION} --model.encoder {name} {options} {zoo}"
-        _run("fit --ckpt_path auto", fit, QUIET, run=folder / name)
-        _run("test --ckpt_path best", run=folder / name)
+    fit = f"{EMULATION} {ENCODER} {zoo}"
+    _run("fit --ckpt_path auto", fit, QUIET, run=folder / "InteractiveProbing")
+    _run("test --ckpt_path best", run=folder / "InteractiveProbing")
     pretrained = folder / "InteractiveProbing/checkpoints/best.ckpt"
     fit = f"{PREDICTION} --model.pretrained {shlex.quote(str(pretrained))} {zoo}"
     _run("fit --ckpt_path auto", fit, QUIET, run=folder / "task")
     _run("test --ckpt_path best", run=folder / "task")
-    _summarize(folder)
     _draw(folder, pretrained)
 
 
@@ -75,56 +64,26 @@ def _run(name: str, *options: str, **where: Path) -> None:
     run(words)
 
 
-def _summarize(folder: Path) -> None:
-    """Print the results beside those of a constant embedding, or chance."""
-    from wsrl.strict_json import read_json
-    from wsrl.studies.tables import print_table
-
-    names = [*ENCODERS, "task"]
-    found, constant, task = (read_json(folder / name / "test.json")["metrics"] for name in names)
-    cells = []
-    for measure, title in MEASURES.items():
-        for split in SPLITS:
-            name = f"{split}/{measure}"
-            values = (task[name], 1 / 3) if name in task else (found[name], constant[name])
-            cells.append([f"{title}, {split}", *(f"{value:.3f}" for value in values)])
-    print_table(["", "embeddings", "baseline"], cells)
-
-
 def _draw(folder: Path, checkpoint: Path) -> None:
     """Write the figures of an emulation as PNG files."""
     import torch
 
-    from wsrl.analysis.figures import embedding_map
     from wsrl.data import ZooDataModule
-    from wsrl.encoders import ProbingEncoder
-    from wsrl.problems import FormalLanguages
     from wsrl.safe_files import naming
     from wsrl.tasks import EmulationModule
-    from wsrl.tasks.figures import draw_outputs, draw_probing
+    from wsrl.tasks.figures import draw_emulation
 
     module = EmulationModule.load_from_checkpoint(checkpoint, map_location="cpu").eval()
     data = ZooDataModule(str(folder / "zoo"), eval_batch_size=10_000)
     batches = [next(iter(loader)) for loader in data.val_dataloader()]  # one whole split each
-    splits = [split for split, b in zip(SPLITS, batches, strict=True) for _ in range(len(b))]
-    problem = data.zoo.problem
-    assert isinstance(module.encoder, ProbingEncoder)
-    assert isinstance(problem, FormalLanguages)
+    names = data.eval_splits("validate")
+    splits = [split for split, b in zip(names, batches, strict=True) for _ in range(len(b))]
     with torch.no_grad():
-        maps = embedding_map(
-            torch.cat([module.embed(batch.weights) for batch in batches]).numpy(),
-            torch.cat([batch.performance for batch in batches]).numpy(),
-            torch.cat([batch.task for batch in batches]).numpy(),
-            splits,
-            task_entries=problem.task_entries(),
-        )
-        figures = {
-            "outputs": draw_outputs(module, batches[0], problem),
-            "probing": draw_probing(module, module.encoder, batches[0], problem),
-            "embeddings": maps,
-        }
+        embeddings = torch.cat([module.embed(batch.weights) for batch in batches])
+        known = {n: torch.cat([getattr(b, n) for b in batches]) for n in ("performance", "task")}
+        columns = {"embedding": embeddings, **known}
+        figures = draw_emulation(module, data.zoo.problem, columns, splits, batches[0])
     for name, figure in figures.items():
-        path = folder / f"{name}.png"
-        with naming(path):
+        with naming(path := folder / f"{name}.png"):
             figure.savefig(path)
         say(f"written: {path}")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
+from pathlib import Path
+from pkgutil import resolve_name
 from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeAlias, get_args, get_origin, get_type_hints
 
 import docstring_parser
 from jsonargparse import ArgumentParser
-from jsonargparse.typing import restricted_number_type
+from jsonargparse.typing import Path_fc, restricted_number_type
 
 from wsrl.studies.configs import Config, one_line_errors
 from wsrl.studies.options import RawHelp
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
     Seed: TypeAlias = int
     Count: TypeAlias = int
     Index: TypeAlias = int
+    OutFile: TypeAlias = str
 else:
     Seed = restricted_number_type("a seed", int, [(">=", -(2**63)), ("<", 2**64)])
     Count = restricted_number_type("a whole number from 1", int, [(">=", 1), ("<", 2**63)])
     Index = restricted_number_type("a whole number from 0", int, [(">=", 0), ("<", 2**63)])
+    OutFile = Path_fc  # of a folder that exists, so that no work is lost
 
 HELP = {"-h", "--help"}
 
@@ -32,26 +35,21 @@ HELP = {"-h", "--help"}
 class Options:
     """A parameter of a command that stands for all parameters of a class or function.
 
-    Attributes:
-        of: the class or function: ``module:name``, so that it is imported when the command is used;
-            or what returns it for the config files and words of a command line. These then have an
-            option of the parameter's own name, too.
-        skip: the parameters that are no options.
-        nested: the options are named ``parameter.option``.
-        defaults: other defaults than the class has.
+    ``of`` is ``module:name``, so that it is imported when the command is used; or what returns it
+    for the config files and words of a command line. These then have an option of the parameter's
+    own name, too.
     """
 
     of: str | Callable[[Sequence[Config], Sequence[str]], Any]
-    skip: frozenset[str] = frozenset()
-    nested: bool = False
-    defaults: Mapping[str, Any] = field(default_factory=dict)
+    skip: frozenset[str] = frozenset()  # parameters that are no options
+    nested: bool = False  # the options are named parameter.option
+    defaults: Mapping[str, Any] = field(default_factory=dict)  # others than the class has
 
     def find(self, configs: Sequence[Config], words: Sequence[str]) -> Any:
         """Return the class or function."""
         if callable(self.of):
             return self.of(configs, words)
-        module, name = self.of.split(":")
-        return getattr(import_module(module), name)
+        return resolve_name(self.of)
 
     def add(self, parser: ArgumentParser, name: str, cls: Any) -> list[str]:
         """Add the options to a parser; return their names without the parameter's."""
@@ -133,6 +131,14 @@ def _add(parser: ArgumentParser, parameter: inspect.Parameter, kind: Any, text: 
     if is_option:
         how |= {"required": True} if is_required else {"default": parameter.default}
     parser.add_argument(*names, type=kind, **how)
+
+
+def write(out: OutFile, text: str) -> None:
+    """Write a file as a whole."""
+    from wsrl.zoos.files import remove_leftovers, write_atomically
+
+    remove_leftovers(Path(out).parent, Path(out).name)
+    write_atomically(Path(out), f"{text}\n".encode())
 
 
 def _plain(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from wsrl.data.batch import ZooBatch
 from wsrl.data.datamodule import ZooDataModule
-from wsrl.data.loaders import EvaluationLoader, TrainingLoader
-from wsrl.data.reader import ZooReader
+from wsrl.data.loaders import EvaluationLoader, TrainingLoader, ZooReader
 
 __all__ = ["EvaluationLoader", "TrainingLoader", "ZooBatch", "ZooDataModule", "ZooReader"]

@@ -11,16 +11,13 @@ from wsrl.rnn import RNNWeights
 class ZooBatch:
     """``B`` snapshots out of a zoo, with ``S`` stored sequences of each.
 
-    A plain class rather than a dataclass: Lightning takes dataclasses apart to cast them, and
-    stops at the frozen ``RNNSpec`` inside. This one is moved and cast whole, by ``to``.
+    No dataclass, which Lightning takes apart to cast it: this one is moved and cast by ``to``.
 
     Args:
         weights: the ``B`` RNNs.
         inputs: ``(B, S, T, I)``.
-        outputs: ``(B, S, T, O)`` floating point: what each RNN answers to its inputs (logits or
-            real values).
-        targets: by the target's name, long ``(B, parts)`` (classes) or floating point
-            ``(B, parts)``.
+        outputs: ``(B, S, T, O)`` floating point, logits or real values.
+        targets: by name ``(B, parts)``, long (classes) or floating point.
         task: ``(B, K)`` floating point.
         performance: ``(B,)`` floating point.
         run: ``(B,)`` int64, the training run a snapshot is from.
@@ -58,10 +55,7 @@ class ZooBatch:
     ) -> ZooBatch:
         """Return the batch on a device and with floating point values of a dtype.
 
-        Args:
-            device: where to; ``None`` leaves every tensor where it is.
-            dtype: of the floating point tensors, integers keep theirs; ``None`` keeps all. What is
-                known of the RNNs is never held in less than float32: an angle would change.
+        What is known of the RNNs is never held in less than float32: an angle would change.
         """
         label_dtype = dtype if dtype is None or dtype.itemsize >= 4 else torch.float32
 

@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from lightning import LightningDataModule
+from pydantic import Field
 
-from wsrl.data import splits
 from wsrl.data.batch import ZooBatch
-from wsrl.data.loaders import EvaluationLoader, TrainingLoader
-from wsrl.data.reader import ZooReader
-from wsrl.data.splits import SPLITS, Indices
+from wsrl.data.loaders import EvaluationLoader, TrainingLoader, ZooReader
+from wsrl.data.splits import SPLITS, Indices, split_tasks, unique_tasks
 from wsrl.data.staging import open_staged, stage_zoo
 from wsrl.problems import InputKind, Problem
 from wsrl.resources import check_fits
 from wsrl.validation import check_arguments, check_size
 from wsrl.zoos import open_zoo
 
-_LARGEST = 2**63 - 1
 _LARGEST_BATCH = 1 << 24  # RNNs: their weights alone would be many GB
-_SIZES = {
-    "batch_size": (1, _LARGEST_BATCH),
-    "sequences_per_rnn": (1, _LARGEST),
-    "steps_per_epoch": (1, _LARGEST),
-    "eval_batch_size": (2, _LARGEST_BATCH),
-    "seed": (0, 2**32 - 1),
-    "split_seed": (0, 2**32 - 1),
-}
+_Seed = Annotated[int, Field(ge=0, lt=1 << 32)]
 
 
 class ZooDataModule(LightningDataModule):
@@ -69,12 +60,12 @@ class ZooDataModule(LightningDataModule):
     def __init__(
         self,
         zoo: str,
-        batch_size: int = 64,
+        batch_size: Annotated[int, Field(ge=1, le=_LARGEST_BATCH)] = 64,
         sequences_per_rnn: int = 1,
-        steps_per_epoch: int = 1000,
-        eval_batch_size: int = 256,
-        split_seed: int = 1,
-        seed: int = 0,
+        steps_per_epoch: Annotated[int, Field(ge=1, lt=1 << 63)] = 1000,
+        eval_batch_size: Annotated[int, Field(ge=2, le=_LARGEST_BATCH)] = 256,
+        split_seed: _Seed = 1,
+        seed: _Seed = 0,
         ood_criterion: Literal["published", "random"] = "published",
         test_fraction: float = 0.0,
         ood_to_train: bool = False,
@@ -88,15 +79,10 @@ class ZooDataModule(LightningDataModule):
         # Absolute, so that a checkpoint finds its data from any folder.
         given["zoo"] = str(Path(zoo).resolve())
         check_arguments(ZooDataModule, given)
-        for name, (least, most) in _SIZES.items():
-            check_size(name, given[name], least, most)
         self.zoo = self._original = open_zoo(zoo)
-        if sequences_per_rnn > self.zoo.sequences_stored:
-            raise ValueError(
-                f"sequences_per_rnn is {sequences_per_rnn}, but zoo {self.zoo.path} stores "
-                f"{self.zoo.sequences_stored} sequences of every RNN; ask for at most these"
-            )
-        drawn = batch_size * (8 + 4 * self.zoo.sequences_stored)  # by every process, of all
+        stored = self.zoo.sequences_stored
+        check_size("sequences_per_rnn", sequences_per_rnn, 1, stored)
+        drawn = batch_size * (8 + 4 * stored)  # by every process, of all
         check_fits(f"batch_size {batch_size}", drawn, "choose a smaller one")
         # Not among the hyper-parameters: where a copy is says nothing about a run.
         self.stage_to = stage_to
@@ -131,36 +117,20 @@ class ZooDataModule(LightningDataModule):
         return suited_options(self.problem.input_kind)
 
     def eval_splits(self, stage: str) -> list[str]:
-        """Name the splits of a stage's evaluation loaders, in their order.
-
-        Raises:
-            ValueError: for a stage that is not Lightning's ``fit``, ``validate``, ``test`` or
-                ``predict``.
-        """
-        test = ["test"] if self.hparams["test_fraction"] > 0 else []
-        if stage in ("fit", "validate"):
-            return ["validation", "ood"]
-        if stage == "test":
-            return ["validation", "ood", *test]
-        if stage != "predict":
-            raise ValueError(f"unknown stage {stage!r}; choose fit, validate, test or predict")
-        if self.hparams["split_by"] == "nothing":
-            return ["train"]  # every row once
-        return ["train", "validation", "ood", *test]
+        """Name the splits of a stage's evaluation loaders, in their order."""
+        held_out = ["validation", "ood"]
+        tested = [*held_out, "test"] if self.hparams["test_fraction"] else held_out
+        rows_once = ["train", *tested] if self.hparams["split_by"] == "task" else ["train"]
+        stages = {"fit": held_out, "validate": held_out, "test": tested, "predict": rows_once}
+        return stages[stage]
 
     def rows(self, split: str) -> Indices:
-        """Return the zoo's rows in one split, sorted.
-
-        Raises:
-            ValueError: when the zoo has too few tasks, or has no such split.
-        """
+        """Return the zoo's rows in one split, sorted (``ValueError``: there is no such split)."""
         if not self._rows:
             self._rows = self._split()
         if split not in self._rows:
-            raise ValueError(
-                f"no split {split!r} here; there are {', '.join(self._rows)} of "
-                f"{', '.join(SPLITS)} (test needs a test_fraction above 0)"
-            )
+            known = ", ".join(self._rows)
+            raise ValueError(f"no split {split!r}, but {known} (test needs a test_fraction)")
         return self._rows[split]
 
     def read_target(self, name: str, split: str) -> torch.Tensor:
@@ -215,14 +185,13 @@ class ZooDataModule(LightningDataModule):
     def _split(self) -> dict[str, Indices]:
         if self.hparams["split_by"] == "nothing":
             return {split: np.arange(len(self.zoo)) for split in SPLITS}
-        tasks, index = splits.unique_tasks(self.zoo.read("task").numpy())
-        seed = self.hparams["split_seed"]
-        if self.hparams["ood_criterion"] == "random":
-            criterion = splits.random_criterion(len(tasks), seed)
-        else:
-            criterion = self.problem.ood_criterion(tasks)
+        tasks, index = unique_tasks(self.zoo.read("task").numpy())
+        seed, criterion = self.hparams["split_seed"], self.problem.ood_criterion(tasks)
+        if self.hparams["ood_criterion"] == "random":  # OOD tasks are then no different
+            criterion = np.random.RandomState([seed, 1]).random_sample(len(tasks))
         how = (self.hparams["test_fraction"], self.hparams["ood_to_train"])
-        return splits.split_rows(index, splits.split_tasks(criterion, seed, *how))
+        splits = split_tasks(criterion, seed, *how)
+        return {name: np.flatnonzero(np.isin(index, chosen)) for name, chosen in splits.items()}
 
     def _eval_loaders(self, stage: str) -> list[EvaluationLoader]:
         size, common = self.hparams["eval_batch_size"], self._common()
@@ -247,11 +216,7 @@ class ZooDataModule(LightningDataModule):
         }
 
     def _progress(self) -> tuple[int, int]:
-        """Batches completed in all and in this epoch.
-
-        The trainer's ``global_step`` would not do: it counts optimiser steps, of which there are
-        fewer with accumulated gradients and more with several optimisers.
-        """
+        """Batches completed in all and in this epoch; ``global_step`` counts optimiser steps."""
         if self.trainer is None:
             return 0, 0
         batches = self.trainer.fit_loop.epoch_loop.batch_progress

@@ -5,33 +5,62 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
+from torch import Tensor
 
 from wsrl.data import order
 from wsrl.data.batch import ZooBatch
 from wsrl.data.order import Indices, RowOrder, deal_pairs
-from wsrl.data.reader import ZooReader
+from wsrl.rnn import RNNWeights
+from wsrl.zoos import Zoo
+
+
+class ZooReader:
+    """Gathers snapshots and some of their sequences by index, without a loop over samples.
+
+    Labels, which are small, are read at once. With a device ``hold_on`` every other column is kept
+    there, too, and batches are gathered on it; else the large ones stay on the disk.
+    """
+
+    def __init__(self, zoo: Zoo, hold_on: torch.device | None = None) -> None:
+        self.zoo, self.hold_on = zoo, hold_on
+        self.targets = zoo.problem.targets(zoo.steps)
+        self._small = {"run", "step", "task", "performance"}
+        self._small |= {target.column for target in self.targets.values()}
+        large = () if hold_on is None else ("weights", "sequences", "outputs")
+        self._held = {n: zoo.read(n).to(hold_on or "cpu") for n in sorted({*self._small, *large})}
+
+    def read(self, rows: Tensor, picks: Tensor) -> ZooBatch:
+        """Gather snapshots ``rows (B,)``, of each the stored sequences ``picks (B, S)``."""
+        if self.hold_on is None:
+            weights = self.zoo.read("weights", rows)
+            sequences, outputs = self.zoo.read_sequences(rows, picks)
+        else:
+            rows, picks = rows.to(self.hold_on), picks.to(self.hold_on)
+            weights, at = self._held["weights"][rows], (rows[:, None], picks)
+            sequences, outputs = self._held["sequences"][at], self._held["outputs"][at]
+        columns = {name: self._held[name][rows] for name in self._small}
+        return ZooBatch(
+            weights=RNNWeights(weights, self.zoo.spec),
+            inputs=self.zoo.problem.encode(sequences),
+            outputs=outputs.float(),
+            targets={name: target.of(columns) for name, target in self.targets.items()},
+            task=columns["task"].float(),
+            performance=columns["performance"].float(),
+            run=columns["run"],
+            step=columns["step"],
+            row=rows,
+        )
 
 
 class TrainingLoader:
     """An endless stream of batches, cut into epochs; step ``n`` is a function of the seed and n.
 
-    The batch of a step is drawn for all processes together and each takes its slice.
-
-    Args:
-        reader: gathers the batches.
-        rows: ``(R,)``, the rows to train on.
-        batch_size: RNNs of a step over all processes.
-        sequences: stored sequences read of every RNN.
-        steps_per_epoch: length of an epoch.
-        seed: of everything drawn.
-        permute: reorder the hidden neurons of every RNN at random (its function stays).
-        progress: tells, when an iteration begins, how many batches were read in all and how many
-            in the epoch that is running: a resumed run goes on in the middle of its epoch.
-        rank: of this process.
-        world_size: number of processes.
+    The batch of a step is drawn for all processes together and each takes its slice. ``progress``
+    tells, when an iteration begins, how many batches were read in all and in the epoch that is
+    running: a resumed run goes on in the middle of its epoch.
 
     Raises:
-        ValueError: when ``batch_size`` cannot be dealt out evenly.
+        ValueError: when ``batch_size`` (over all processes) cannot be dealt out evenly.
     """
 
     def __init__(
@@ -49,8 +78,7 @@ class TrainingLoader:
     ) -> None:
         if batch_size % world_size:
             raise ValueError(
-                f"batch_size is the number of RNNs a step over all processes: {batch_size} cannot "
-                f"be dealt out evenly to {world_size}; choose a multiple of {world_size}"
+                f"batch_size {batch_size}, of all processes, is no multiple of {world_size}"
             )
         self._reader, self._order = reader, RowOrder(rows, batch_size, seed)
         self._batch_size, self._sequences, self._seed = batch_size, sequences, seed
@@ -71,13 +99,12 @@ class TrainingLoader:
     def batch(self, step: int) -> ZooBatch:
         """Return this process's share of step ``n``, counted from 0 over all epochs."""
         rows = torch.from_numpy(self._order.of_step(step)[self._slice])
-        stored = self._reader.zoo.sequences_stored
-        picks = order.training_picks(self._seed, step, self._batch_size, stored, self._sequences)
+        drawn = (self._seed, step, self._batch_size)
+        picks = order.training_picks(*drawn, self._reader.zoo.sequences_stored, self._sequences)
         batch = self._reader.read(rows, picks[self._slice])
         if self._permute:
-            spec = batch.weights.spec
-            drawn = order.step_permutations(self._seed, step, self._batch_size, spec)
-            batch.weights = batch.weights.permute([layer[self._slice] for layer in drawn])
+            layers = order.step_permutations(*drawn, batch.weights.spec)
+            batch.weights = batch.weights.permute([layer[self._slice] for layer in layers])
         return batch
 
     def state_dict(self) -> dict[str, int]:
@@ -94,20 +121,8 @@ class TrainingLoader:
 class EvaluationLoader:
     """Reads every row exactly once over all processes, always with the same sequences.
 
-    Rows come in pairs, one after the other in a batch (an odd last row follows the last pair). The
-    other one of a pair is the same whatever the number of processes and the size of the batches.
-    All processes make the same number of batches, some of them empty where there are too few pairs,
-    as of a split smaller than the number of processes. A batch takes rows from all over the split,
-    so that the first few (``limit_val_batches``) stand for it.
-
-    Args:
-        reader: gathers the batches.
-        rows: ``(R,)``, the rows of the split.
-        batch_size: RNNs of a batch at most, as in ``deal_pairs``.
-        sequences: stored sequences read of every RNN.
-        seed: chooses the sequences, with the row.
-        rank: of this process.
-        world_size: number of processes.
+    Rows come in pairs, dealt out by ``deal_pairs``: in as many batches to each process, some of
+    them empty where there are too few.
     """
 
     def __init__(

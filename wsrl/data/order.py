@@ -24,11 +24,6 @@ class RowOrder:
 
     Step ``n`` covers positions ``n * batch_size`` to ``(n + 1) * batch_size`` of all passes one
     after the other, so a batch can end one pass and begin the next.
-
-    Args:
-        rows: ``(R,)``, the rows of the split.
-        batch_size: rows of a step, over all processes.
-        seed: of the orders.
     """
 
     def __init__(self, rows: Indices, batch_size: int, seed: int) -> None:
@@ -57,15 +52,11 @@ def deal_pairs(count: int, batch_size: int, rank: int = 0, world_size: int = 1) 
     ``count`` alone. Every position is dealt out once, in as many batches to each process, and each
     batch has positions from all over the split.
 
-    A batch has at most ``batch_size`` rows, at least 2 (then three can still come together).
-
-    Returns:
-        The batches of a process: positions ``(b,)``, one pair after the other, the odd one at the
-        end. Some are empty where pairs are too few to be dealt out evenly, never those of the
-        first process.
+    Returns the batches of a process: at most ``batch_size`` positions (at least 2; then three can
+    still come together), one pair after the other, the odd one at the end. Some are empty where
+    pairs are too few to be dealt out evenly, never those of the first process.
     """
-    half = count // 2
-    pairs = max(1, half)
+    pairs = max(1, count // 2)
     at_once = max(1, (batch_size - count % 2) // 2)
     batches = math.ceil(math.ceil(pairs / world_size) / at_once)
     own = np.arange(rank, pairs, world_size)
@@ -73,13 +64,11 @@ def deal_pairs(count: int, batch_size: int, rank: int = 0, world_size: int = 1) 
 
 
 def _positions(pairs: Indices, count: int) -> Indices:
-    """Return the positions ``(b,)`` of chosen pairs."""
     half = count // 2
     if half == 0:  # a split of one has no pair
         return pairs
     positions = np.stack([pairs, pairs + half], 1).reshape(-1)
-    joined = count % 2 == 1 and half - 1 in pairs
-    return np.append(positions, count - 1) if joined else positions
+    return np.append(positions, count - 1) if count % 2 and half - 1 in pairs else positions
 
 
 def training_picks(seed: int, step: int, batch: int, stored: int, count: int) -> Tensor:
@@ -105,8 +94,5 @@ def fixed_picks(seed: int, rows: Indices, stored: int, count: int) -> Tensor:
 
 def step_permutations(seed: int, step: int, batch: int, spec: RNNSpec) -> list[Tensor]:
     """Draw a permutation of the hidden neurons, ``(batch, H)`` a layer, for every RNN of a step."""
-    generator = stream(seed, Purpose.PERMUTATION, step)
-    return [
-        torch.from_numpy(generator.random((batch, spec.hidden_size)).argsort(1))
-        for _ in range(spec.num_layers)
-    ]
+    generator, shape = stream(seed, Purpose.PERMUTATION, step), (batch, spec.hidden_size)
+    return [torch.from_numpy(generator.random(shape).argsort(1)) for _ in range(spec.num_layers)]

@@ -15,19 +15,9 @@ SPLITS = ("train", "validation", "ood", "test")
 
 
 def unique_tasks(tasks: NDArray[np.generic]) -> tuple[NDArray[np.generic], Indices]:
-    """Find the different ones of the tasks ``(R, K)`` of all rows.
-
-    Returns:
-        The tasks ``(n, K)`` in lexicographic order, whatever the order of the rows, and for every
-        row the index ``(R,)`` of its task.
-    """
+    """Return the different ones of tasks ``(R, K)`` in order, ``(n, K)``, and each row's index."""
     found, index = np.unique(tasks, axis=0, return_inverse=True)
     return found, index.reshape(-1).astype(np.int64)
-
-
-def random_criterion(count: int, seed: int) -> NDArray[np.float64]:
-    """Return a random value ``(count,)`` for every task: OOD tasks are then no different."""
-    return np.random.RandomState([seed, 1]).random_sample(count)
 
 
 def split_tasks(
@@ -47,7 +37,7 @@ def split_tasks(
         seed: of the shuffle, and of which OOD tasks move.
         test_fraction: share of all tasks that is taken from training as an in-distribution test.
         ood_to_train: move a half of the OOD tasks (rounded down) to training, as the published
-            downstream tables do. Which ones depends on the seed and the criterion only.
+            downstream tables do.
 
     Returns:
         For every split the indices of its tasks, sorted.
@@ -56,10 +46,7 @@ def split_tasks(
         ValueError: for a fraction outside ``[0, 0.7)`` and where a split comes out empty.
     """
     if not 0 <= test_fraction < 0.7:
-        raise ValueError(
-            f"test_fraction must be at least 0 and below 0.7, the share of training: "
-            f"it is {test_fraction}"
-        )
+        raise ValueError(f"test_fraction must be from 0 to below 0.7, not {test_fraction}")
     count = len(criterion)
     # Whole numbers: 0.7 * n in floating point can fall just short of the integer it should be.
     train, validation = count * 70 // 100, count * 15 // 100
@@ -67,33 +54,18 @@ def split_tasks(
     order = np.argsort(criterion, kind="stable").astype(np.int64)
     known, ood = order[: train + validation].copy(), order[train + validation :]
     np.random.RandomState(seed).shuffle(known)
-    splits = {
-        "train": known[: train - test],
-        "validation": known[train:],
-        "ood": ood,
-        "test": known[train - test : train],
-    }
-    if test_fraction == 0:
-        del splits["test"]
+    splits = {"train": known[: train - test], "validation": known[train:], "ood": ood}
+    if test_fraction:
+        splits["test"] = known[train - test : train]
     if ood_to_train:
         moved = np.random.RandomState([seed, 2]).permutation(ood)
         splits["train"] = np.concatenate([splits["train"], moved[: len(ood) // 2]])
         splits["ood"] = moved[len(ood) // 2 :]
-    _check_sizes(splits, count)
-    return {name: np.sort(indices) for name, indices in splits.items()}
-
-
-def split_rows(index: Indices, splits: dict[str, Indices]) -> dict[str, Indices]:
-    """Turn splits of tasks into sorted splits of rows; ``index (R,)`` is the task of every row."""
-    return {name: np.flatnonzero(np.isin(index, tasks)) for name, tasks in splits.items()}
-
-
-def _check_sizes(splits: dict[str, Indices], count: int) -> None:
-    sizes = ", ".join(f"{len(indices)} {name}" for name, indices in splits.items())
     if any(len(indices) == 0 for indices in splits.values()):
+        sizes = ", ".join(f"{len(indices)} {name}" for name, indices in splits.items())
         raise ValueError(
             f"too few tasks for the split: {count} different tasks give {sizes}; every split needs "
-            "at least one (7 tasks do). Build a zoo with more runs, or of more tasks, or (to try "
-            "things out) split_by nothing"
-            + (", or raise test_fraction" if "test" in splits else "")
+            "at least one (7 tasks do). Build a zoo with more runs, or of more tasks, raise "
+            "test_fraction if there is one, or (to try things out) split_by nothing"
         )
+    return {name: np.sort(indices) for name, indices in splits.items()}

@@ -64,11 +64,7 @@ def embed(encoder: Encoder, weights: RNNWeights) -> Tensor:
 
 
 def check_sizes(**sizes: int) -> None:
-    """Check that sizes are whole numbers of at least 1.
-
-    Raises:
-        ValueError: naming the first that is not.
-    """
+    """Refuse sizes that are no whole numbers of at least 1 by a ``ValueError``."""
     for name, value in sizes.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")

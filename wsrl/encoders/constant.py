@@ -14,12 +14,7 @@ from wsrl.rnn import RNNSpec, RNNWeights
 
 @register_encoder
 class ConstantEmbedding(Encoder):
-    """One learned embedding for all RNNs: what can be reached without reading any weight.
-
-    Args:
-        spec: the RNNs it is given.
-        embedding_dim: size ``D`` of the embedding.
-    """
+    """One learned embedding for all RNNs: what can be reached without reading any weight."""
 
     permutation_invariant: ClassVar[bool] = True
 

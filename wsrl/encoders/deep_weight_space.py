@@ -34,8 +34,6 @@ class EquivariantLinear(nn.Module):
     - a linear map of the global means of all tensors;
     - for each axis ``a`` of ``t`` and each axis ``b`` of any tensor ``u`` with the same label, a
       linear map of the mean of ``u`` over all its axes but ``b``, laid along ``a``.
-
-    ``inputs`` and ``outputs`` are the channels of every tensor given and returned.
     """
 
     def __init__(self, spec: RNNSpec, inputs: int, outputs: int) -> None:
@@ -45,13 +43,10 @@ class EquivariantLinear(nn.Module):
         self.pointwise = nn.ModuleList(_pointwise(inputs, outputs) for _ in self.axes)
         # One matrix holds the maps from all tensors to all tensors (its bias is every tensor's),
         # and one matrix a label those from all axes with the label to all axes with the label.
-        tensors = len(self.axes)
-        self.from_means = nn.Linear(tensors * inputs, tensors * outputs)
-        along = {
-            label: nn.Linear(count * inputs, count * outputs, bias=False)
-            for label, count in counts.items()
-        }
-        self.along_axes = nn.ModuleDict(along)
+        self.from_means = nn.Linear(len(self.axes) * inputs, len(self.axes) * outputs)
+        self.along_axes = nn.ModuleDict(
+            {n: nn.Linear(k * inputs, k * outputs, bias=False) for n, k in counts.items()}
+        )
 
     def forward(self, tensors: list[Tensor]) -> list[Tensor]:
         """Map tensors ``(B, *sizes, inputs)``, in the spec's order, to ``(B, *sizes, outputs)``."""
@@ -87,10 +82,9 @@ class EquivariantLinear(nn.Module):
 
 
 class DeepWeightSpaceLayer(nn.Module):
-    """``EquivariantLinear`` with embeddings of the input and output neurons, then ReLU.
+    """``EquivariantLinear``, then ReLU; first embeddings of input and output neurons are added.
 
-    The learned embeddings are added to every tensor that has an axis of such neurons: those
-    neurons cannot be permuted, and so become distinguishable.
+    Those neurons cannot be permuted, and so become distinguishable.
     """
 
     def __init__(self, spec: RNNSpec, inputs: int, outputs: int) -> None:
@@ -122,8 +116,6 @@ class DeepWeightSpace(Encoder):
     part of the last layer.
 
     Args:
-        spec: the RNNs it reads.
-        embedding_dim: size ``D`` of an embedding.
         channels: channels of every layer.
         depth: number of equivariant layers.
         width: size of the MLP's hidden layer.

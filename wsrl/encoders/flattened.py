@@ -17,8 +17,6 @@ class FlattenedWeights(Encoder):
     Not invariant to permutations of hidden neurons: train it on randomly permuted RNNs.
 
     Args:
-        spec: the RNNs it reads.
-        embedding_dim: size ``D`` of an embedding.
         width: size of the MLP's hidden layers.
         depth: number of hidden layers.
     """

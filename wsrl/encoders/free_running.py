@@ -37,10 +37,9 @@ class FreeRunningProbing(ProbingEncoder):
         asked, answered = list[Tensor](), list[Tensor]()
         pushes = self._by_probe(self.decoder(self.codes))  # (T, P, I)
         for push in pushes[:, None].expand(-1, len(weights), -1, -1):
-            values = push
             if self.echo is not None and answered:
-                values = push + self.echo(answered[-1])
-            asked.append(self._activate(values))
+                push = push + self.echo(answered[-1])
+            asked.append(self._activate(push))
             outputs, state = run(asked[-1][:, :, None], state)
             answered.append(outputs[:, :, 0])
         return self._read(torch.stack(asked, 2), torch.stack(answered, 2))

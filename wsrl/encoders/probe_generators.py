@@ -30,16 +30,7 @@ class ProbeGenerators(FixedProbing):
     that makes valid inputs. An LSTM reads the answers, as in all our probing encoders; the paper's
     networks have no steps, and there an MLP does.
 
-    Args:
-        spec: the RNNs it reads.
-        embedding_dim: as of ``ProbingEncoder``, like all others.
-        num_probes: probing sequences in parallel, each with a code of its own.
-        probing_length: steps of each.
-        probe_width: size of a code and between the generator's layers, and of the hidden layer of
-            the MLP that makes the embedding.
-        reader_width: size of the reading LSTM.
-        reader_layers: layers of the reading LSTM.
-        input_activation: of the probing inputs.
+    Options as of ``ProbingEncoder``; ``probe_width`` is the size of a code, too.
     """
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import ClassVar, cast
 
 import torch
@@ -20,26 +21,22 @@ class NeuronFeatures(nn.Module):
     """Reads weights neuron by neuron: the cheap part of a deep-weight-space layer.
 
     Every neuron is described by the mean and the mean square of its weights in each tensor that has
-    an axis of such neurons, gate by gate. One MLP for all neurons of a layer reads that, and its
-    results are averaged: their order cannot matter. Inputs and outputs, which cannot be permuted,
-    are kept apart. What a deep-weight-space layer does position by position, and is most of its
-    cost, is left out: no gradient is as large as the weights.
-
-    ``channels`` are made of every neuron; there are ``outputs`` features in all.
+    an axis of such neurons, gate by gate. One MLP for all neurons of a layer makes ``channels`` of
+    that, and its results are averaged: their order cannot matter. Inputs and outputs, which cannot
+    be permuted, are kept apart: there are ``outputs`` features in all. What a deep-weight-space
+    layer does position by position, and is most of its cost, is left out.
     """
 
     def __init__(self, spec: RNNSpec, channels: int) -> None:
         super().__init__()
         sizes: dict[str, int] = {}
-        read: dict[str, int] = {}
+        read = Counter[str]()
         for tensor in spec.tensors:
             for label, size in zip(tensor.axes, tensor.sizes, strict=True):
                 sizes[label] = size if label in FIXED_AXES else 1
-                moments = 1 if len(tensor.axes) == 1 else 2
-                read[label] = read.get(label, 0) + moments * tensor.gates
-        self.by_label = nn.ModuleDict(
-            {label: Mlp(count, channels, 1, channels) for label, count in read.items()}
-        )
+                read[label] += len(tensor.axes) * tensor.gates  # one or two moments
+        mlps = {label: Mlp(count, channels, 1, channels) for label, count in read.items()}
+        self.by_label = nn.ModuleDict(mlps)
         self.outputs = channels * sum(sizes.values())
 
     def forward(self, weights: RNNWeights) -> Tensor:
@@ -73,15 +70,9 @@ class ProbesAndWeights(Encoder):
     Probes tell what the RNN does, but only where they led; the weights hold the rest. Their part
     starts small: much in the weights is easy to see and of no use, and would hide the answers.
 
+    Other options as of ``FreeRunningProbing``.
+
     Args:
-        spec: the RNNs it reads.
-        embedding_dim: size ``D`` of an embedding.
-        num_probes: as of ``FreeRunningProbing``, like the five that follow.
-        probing_length: steps of each.
-        probe_width: size of the MLPs' hidden layers.
-        reader_width: size of the reading LSTM.
-        reader_layers: layers of the reading LSTM.
-        input_activation: of the probing inputs.
         channels: of the neurons' features.
     """
 

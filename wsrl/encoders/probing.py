@@ -132,8 +132,7 @@ class ProbingEncoder(Encoder):
 
     def probes(self, weights: RNNWeights) -> tuple[Tensor, Tensor]:
         """Return the probing inputs ``(B, P, T, I)`` and the answers ``(B, P, T, O)``."""
-        interrogation = self.interrogate(weights)
-        return interrogation.inputs, interrogation.outputs
+        return self.interrogate(weights)[:2]
 
     def _make_decoder(self, width: int, probe_width: int) -> Mlp:
         """Make the MLP from ``width`` values to a step's probing inputs, before activation."""
@@ -198,15 +197,9 @@ class InteractiveProbing(ProbingEncoder):
     With ``echo``, what the reader asks is added to the RNN's last answer (``Echo``), before
     activation: the RNN starts almost free-running, and the reader learns where to change that.
 
+    Other options as of ``ProbingEncoder``.
+
     Args:
-        spec: the RNNs it reads.
-        embedding_dim: as of ``ProbingEncoder``, like all others but the last.
-        num_probes: probing sequences in parallel.
-        probing_length: steps of each.
-        probe_width: size of the MLPs' hidden layers.
-        reader_width: size of the reading LSTM.
-        reader_layers: layers of the reading LSTM.
-        input_activation: of the probing inputs.
         echo: add the RNN's last answer to the next probing input; the published encoder does not.
     """
 

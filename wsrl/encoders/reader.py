@@ -15,22 +15,19 @@ ReaderState: TypeAlias = list[tuple[Tensor, Tensor]]
 """``(h, c)`` of every layer, each ``(B, width)``."""
 
 
-def _open_forget_gates(name: str, parameter: Tensor) -> None:
-    if "bias_ih" in name:
-        nn.init.ones_(parameter.chunk(4)[1])  # gates i, f, g, o
+def _open_forget_gates(reader: nn.Module) -> None:
+    for name, parameter in reader.named_parameters():
+        if "bias_ih" in name:
+            nn.init.ones_(parameter.chunk(4)[1])  # gates i, f, g, o
 
 
 class SequenceReader(nn.Module):
-    """An LSTM with residual connections around its layers; reads a whole sequence at once.
-
-    ``width`` is the size of what is read, of every layer and of the output.
-    """
+    """An LSTM with residual connections around its layers; reads a whole sequence at once."""
 
     def __init__(self, width: int, layers: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList(nn.LSTM(width, width) for _ in range(layers))
-        for name, parameter in self.named_parameters():
-            _open_forget_gates(name, parameter)
+        _open_forget_gates(self)
 
     def forward(self, values: Tensor) -> Tensor:
         """Read ``(B, T, width)``; return the outputs, ``(B, T, width)``."""
@@ -46,8 +43,7 @@ class StepReader(nn.Module):
     def __init__(self, width: int, layers: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList(nn.LSTMCell(width, width) for _ in range(layers))
-        for name, parameter in self.named_parameters():
-            _open_forget_gates(name, parameter)
+        _open_forget_gates(self)
 
     def start(self, like: Tensor) -> ReaderState:
         """Return the state before the first step, for values such as ``like (B, width)``."""

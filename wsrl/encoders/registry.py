@@ -19,11 +19,7 @@ ENCODERS: Registry[type[Encoder]] = Registry("encoder", "wsrl.encoders", base=En
 
 
 def register_encoder(cls: type[_Encoder]) -> type[_Encoder]:
-    """Register an encoder under the name of its class; a decorator, as ``Registry.register``.
-
-    >>> "FlattenedWeights" in list_encoders()
-    True
-    """
+    """Register an encoder under the name of its class; a decorator, as ``Registry.register``."""
     return ENCODERS.register(cls)
 
 
@@ -32,11 +28,7 @@ list_encoders = ENCODERS.names
 
 
 def get_encoder(name: str) -> type[Encoder]:
-    """Return the class of a registered encoder, or of one that is named by its class path.
-
-    Raises:
-        ValueError: for an unknown name, with the choices; for a path that leads to no encoder.
-    """
+    """Return the class of a registered encoder, or of one that is named by its class path."""
     if "." not in name:
         return ENCODERS.get(name)
     base: type[Encoder] = Encoder  # type: ignore[type-abstract]  # only its subclasses are made
@@ -73,12 +65,7 @@ def create_encoder(name: str, spec: RNNSpec, embedding_dim: int = 16, **options:
 def build_encoder(config: Mapping[str, Any], spec: RNNSpec) -> Encoder:
     """Build the encoder that ``Encoder.config`` describes, with fresh weights.
 
-    Args:
-        config: ``{"class_path": ..., "init_args": {...}}``; without ``init_args``, the defaults.
-        spec: the RNNs it is to read.
-
-    Raises:
-        ValueError: where the path leads to no encoder, or for an option it does not have.
+    A path that leads to no encoder, or an option that it does not have, is a ``ValueError``.
     """
     cls, options = read_config(config, ENCODERS)
     return cls(spec=spec, **options)

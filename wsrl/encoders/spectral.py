@@ -50,8 +50,6 @@ class Spectral(Encoder):
     ``O(B n^3)``, ``n`` being the size of the state: most of the time of an encoding.
 
     Args:
-        spec: the RNNs it reads.
-        embedding_dim: size ``D`` of an embedding.
         functions: learned functions ``f_k`` of an eigenvalue, and as many for the mean.
         width: size of the hidden layers, of the functions' MLP and of that which reads.
         depth: number of hidden layers of each.
@@ -106,19 +104,15 @@ def _spectrum(weights: RNNWeights) -> tuple[Tensor, Tensor]:
     line = linearize(own, point)
     drift = line.image[:, :, None] - line.recurrent @ line.point[:, :, None]
     broken = ~torch.cat([line.recurrent, line.input, drift], 2).isfinite().flatten(1).all(1)
-    line = dataclasses.replace(
-        line,
-        recurrent=line.recurrent.masked_fill(broken[:, None, None], 0),
-        input=torch.cat([line.input, drift], 2).masked_fill(broken[:, None, None], 0),
-    )
-    values, residues = spectral_residues(line)
+    parts = {"recurrent": line.recurrent, "input": torch.cat([line.input, drift], 2)}
+    parts = {name: part.masked_fill(broken[:, None, None], 0) for name, part in parts.items()}
+    values, residues = spectral_residues(dataclasses.replace(line, **parts))
     square = values.abs().square()
     x, y, z = 2 * values.real, 2 * values.imag, 1 - square
     places = torch.stack([x, y, z], -1) / (1 + square)[:, :, None]
     flat = residues.flatten(2)
-    return places.masked_fill(broken[:, None, None], torch.nan), torch.cat(
-        [flat.real, -flat.imag], 1
-    )
+    places = places.masked_fill(broken[:, None, None], torch.nan)
+    return places, torch.cat([flat.real, -flat.imag], 1)
 
 
 def _squash(values: Tensor) -> Tensor:

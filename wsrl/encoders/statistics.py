@@ -18,8 +18,6 @@ class LayerwiseStatistics(Encoder):
     """An MLP on the mean, variance and quantiles of every parameter tensor.
 
     Args:
-        spec: the RNNs it reads.
-        embedding_dim: size ``D`` of an embedding.
         width: size of the MLP's hidden layers.
         depth: number of hidden layers.
     """

@@ -1,47 +1,23 @@
 """The problems of zoos: what their RNNs were trained on, one file each."""
 
 from wsrl.plugins import import_modules
-from wsrl.problems.base import (
-    Batch,
-    InputKind,
-    Problem,
-    Runner,
-    TrainableProblem,
-    TrainingStream,
-)
-from wsrl.problems.columns import Column, Target
-from wsrl.problems.formal_languages import FormalLanguages
-from wsrl.problems.packed import PackedRNNs
-from wsrl.problems.registry import (
-    create_problem,
-    get_problem,
-    get_trainable_problem,
-    list_problems,
-    list_trainable_problems,
-    register_problem,
-)
-from wsrl.problems.tiled_images import TiledImages
-from wsrl.problems.variable_binding import VariableBinding
-
-__all__ = [
-    "Batch",
-    "Column",
-    "FormalLanguages",
-    "InputKind",
-    "PackedRNNs",
-    "Problem",
-    "Runner",
-    "Target",
-    "TiledImages",
-    "TrainableProblem",
-    "TrainingStream",
-    "VariableBinding",
-    "create_problem",
-    "get_problem",
-    "get_trainable_problem",
-    "list_problems",
-    "list_trainable_problems",
-    "register_problem",
-]
+from wsrl.problems.base import Batch as Batch
+from wsrl.problems.base import InputKind as InputKind
+from wsrl.problems.base import Problem as Problem
+from wsrl.problems.base import Runner as Runner
+from wsrl.problems.base import TrainableProblem as TrainableProblem
+from wsrl.problems.base import TrainingStream as TrainingStream
+from wsrl.problems.columns import Column as Column
+from wsrl.problems.columns import Target as Target
+from wsrl.problems.formal_languages import FormalLanguages as FormalLanguages
+from wsrl.problems.packed import PackedRNNs as PackedRNNs
+from wsrl.problems.registry import create_problem as create_problem
+from wsrl.problems.registry import get_problem as get_problem
+from wsrl.problems.registry import get_trainable_problem as get_trainable_problem
+from wsrl.problems.registry import list_problems as list_problems
+from wsrl.problems.registry import list_trainable_problems as list_trainable_problems
+from wsrl.problems.registry import register_problem as register_problem
+from wsrl.problems.tiled_images import TiledImages as TiledImages
+from wsrl.problems.variable_binding import VariableBinding as VariableBinding
 
 import_modules(__name__, __path__)

@@ -1,8 +1,7 @@
 """What a problem offers to the builder, the datamodule and the tasks.
 
-A problem says how sequences are read and which properties of a trained RNN can be predicted; a
-``TrainableProblem`` also makes sequences and says how RNNs are trained and judged on them. A new
-problem is one file with one subclass, registered by decorator, or announced by another package.
+A new problem is one file with one subclass, registered by decorator, or announced by another
+package.
 """
 
 from __future__ import annotations
@@ -20,14 +19,7 @@ from torch import Tensor
 
 from wsrl.problems.columns import Column, Target
 from wsrl.recorded import Recorded
-from wsrl.rnn import (
-    Backend,
-    RNNSpec,
-    RNNWeights,
-    State,
-    population_cross_entropy,
-    run_population,
-)
+from wsrl.rnn import Backend, RNNSpec, RNNWeights, State, population_cross_entropy, run_population
 from wsrl.validation import check_arguments
 
 _Self = TypeVar("_Self", bound="Problem")
@@ -121,11 +113,7 @@ class Problem(Recorded, ABC):
         return self
 
     def settings(self) -> dict[str, Any]:
-        """Return the constructor's arguments as plain values, as JSON would give them back.
-
-        Raises:
-            TypeError: for an argument that is no plain value.
-        """
+        """Return the constructor's arguments as plain values, as JSON would give them back."""
         settings: dict[str, Any] = json.loads(json.dumps(self.options(), default=list))
         return settings
 
@@ -142,10 +130,7 @@ class Problem(Recorded, ABC):
         """
 
     def encode(self, sequences: Tensor) -> Tensor:
-        """Turn stored sequences ``(..., *stored)`` into inputs ``(..., T, I)`` of float32.
-
-        By default they are the inputs.
-        """
+        """Turn stored sequences, by default inputs, into inputs ``(..., T, I)`` of float32."""
         return sequences.float()
 
     def as_images(self, inputs: Tensor) -> Tensor | None:
@@ -173,20 +158,14 @@ class Problem(Recorded, ABC):
         return f"performs the task {self.task_name(task)}: score {score:.2f}"
 
     def write_sequences(self, run: Runner, count: int, generator: torch.Generator) -> Tensor | None:
-        """Have one model (``B = 1``) write sequences itself, where that is what models do.
+        """Have one model (``B = 1``) write sequences, ``(1, count, *stored)`` as a zoo stores them.
 
-        Returns:
-            ``(1, count, *stored)``, as a zoo stores them; ``None`` where sequences come from
-            elsewhere.
+        ``None``, the default, says that sequences come from elsewhere.
         """
         return None
 
     def prepare(self) -> None:
-        """Make sure that the data of training and of ``clone_scores`` are there, before any work.
-
-        Raises:
-            ValueError: saying what is missing and where from to take it.
-        """
+        """Check before any work that data of training and ``clone_scores`` are there."""
 
     def clone_scores(
         self, run: Runner, tasks: Tensor, samples: int, generators: Sequence[torch.Generator]
@@ -194,28 +173,19 @@ class Problem(Recorded, ABC):
         """Score ``B`` free-running models on their tasks ``(B, K)``: ``(B,)`` between 0 and 1.
 
         What is random in the score of a model comes out of its own one of ``B`` generators (on the
-        CPU), so that it does not depend on the others.
-
-        Raises:
-            ValueError: by default; ``scores_clones`` is then ``False``.
+        CPU). Where ``scores_clones`` is ``False``, a ``ValueError``.
         """
         raise ValueError(f"clones cannot be scored on {self.name!r}: no score is defined")
 
     def targets(self, steps: Sequence[int]) -> dict[str, Target]:
-        """Return what can be predicted of a zoo with snapshots at ``steps``.
-
-        By default the performance and the training step.
-        """
+        """Return what can be predicted: by default performance and training step (``steps``)."""
         return {
             "performance": Target("performance", "real"),
             "step": Target("step", "classes", values=tuple(sorted(steps))),
         }
 
     def ood_criterion(self, tasks: NDArray[Any]) -> NDArray[np.float64]:
-        """Return a number for every task ``(n, K)``; the largest are out of distribution.
-
-        By default the first number of the task.
-        """
+        """Return a number for every task ``(n, K)``, its first by default; the largest are OOD."""
         return tasks[:, 0].astype(np.float64)
 
 
@@ -235,17 +205,12 @@ class TrainableProblem(Problem):
 
     @abstractmethod
     def training_stream(
-        self,
-        tasks: Tensor,
-        members: Sequence[int],
-        seed: int,
-        batch_size: int,
-        unique_sequences: bool,
+        self, tasks: Tensor, members: Sequence[int], seed: int, batch_size: int, unique: bool
     ) -> TrainingStream:
         """Return the data that members with ``tasks (P, K)`` train on.
 
-        With ``unique_sequences`` the ``batch_size`` draws of a step come as distinct sequences with
-        weights, where the problem can: the same gradient from less work.
+        If ``unique``, the ``batch_size`` draws of a step come as distinct sequences with weights,
+        where the problem can: the same gradient from less work.
         """
 
     def loss(self, weights: RNNWeights, batch: Batch, backend: Backend) -> Tensor:

@@ -24,7 +24,6 @@ NAMES = (
 _PERMUTED = {NAMES[2]: (262676, 189), NAMES[3]: (38637, 145)}
 """Swaps and minus signs of the published permutations of the diagonal of ``s = d = 8``."""
 
-
 MAX_VALUES = 4096
 """Of a task, in all its vectors; the published tasks have 64."""
 
@@ -38,9 +37,6 @@ class BindingTask:
             the ``j``-th oldest of the last ``s`` vectors.
         signs: 1 or -1 for each output.
         steps: ``s``, how many vectors are remembered.
-
-    Raises:
-        ValueError: for sources outside of the last ``s`` vectors, or signs that are none.
     """
 
     sources: tuple[int, ...]
@@ -62,18 +58,11 @@ class BindingTask:
 
     @classmethod
     def from_id(cls, identity: Sequence[int], steps: int, dims: int) -> BindingTask:
-        """Return the task of an id triple ``(a, b, c)``.
+        """Return the task of an id triple ``(a, b, c)``; ``ValueError``: there is none.
 
-        Args:
-            identity: the set bits of ``a``, of which there are ``d``, are the sources in ascending
-                order. Digit ``k`` at position ``i`` of ``b`` in base ``d``, least significant
-                first, swaps sources ``i`` and ``i + k``, from ``i = 0`` on. The set bits of ``c``
-                are the outputs with a minus.
-            steps: ``s``.
-            dims: ``d``.
-
-        Raises:
-            ValueError: for a wrong number of set bits, or a swap with what is not there.
+        The set bits of ``a``, of which there are ``d``, are the sources in ascending order. Digit
+        ``k`` at position ``i`` of ``b`` in base ``d``, least significant first, swaps sources ``i``
+        and ``i + k``, from ``i = 0`` on. The set bits of ``c`` are the outputs with a minus.
         """
         check_sizes(steps, dims)
         if len(identity) != 3 or min(identity) < 0:
@@ -81,64 +70,41 @@ class BindingTask:
         chosen, swaps, minus = identity
         sources = [bit for bit in range(chosen.bit_length()) if chosen >> bit & 1]
         if len(sources) != dims or chosen >> (steps * dims):
-            raise ValueError(
-                f"the first number of a task id must have {dims} set bits among the lowest "
-                f"{steps * dims} (s d), one for each output; {chosen} has {len(sources)}: "
-                f"{sources[-8:]}"
-            )
-        position = 0
-        while swaps:
-            swaps, digit = divmod(swaps, dims) if dims > 1 else (0, swaps)
+            size = f"{dims} set bits among the lowest {steps * dims} (s d)"
+            raise ValueError(f"the first number of a task id must have {size}; {chosen} has not")
+        for position in range(dims):
+            swaps, digit = divmod(swaps, dims) if dims > 1 else (swaps, 0)
+            if position + digit >= dims:
+                where = f"digit {digit} at position {position} (base {dims}, the lowest first)"
+                raise ValueError(f"{where} of the second number: there are {dims} sources")
             other = position + digit
-            if max(position, other) >= dims:
-                raise ValueError(
-                    f"the second number of the task id has the digit {digit} at position "
-                    f"{position} (base {dims}, least significant first): it would swap source "
-                    f"{position} with {other}, but there are only 0..{dims - 1}"
-                )
             sources[position], sources[other] = sources[other], sources[position]
-            position += 1
-        if minus >> dims:
-            raise ValueError(
-                f"the third number of a task id has a bit for each of {dims} outputs: at most "
-                f"{2**dims - 1}, not {minus}"
-            )
+        if swaps or minus >> dims:
+            raise ValueError(f"a task id has {dims} digits in base {dims}, {dims} bits: {identity}")
         signs = [-1 if minus >> bit & 1 else 1 for bit in range(dims)]
         return cls(tuple(sources), tuple(signs), steps)
 
     @classmethod
     def from_name(cls, name: str, steps: int, dims: int) -> BindingTask:
-        """Return one of the published tasks.
+        """Return one of the published tasks; ``ValueError``: there is none for these sizes.
 
-        Args:
-            name: ``repeat_copy`` (the vector from ``s`` steps ago), ``compose_copy`` (dimension
-                ``i`` of the ``i``-th oldest vector), or the latter with published permutations and
-                signs, ``permuted_signed_compose_copy`` and ``..._2`` (``s = d = 8``).
-            steps: ``s``.
-            dims: ``d``.
-
-        Raises:
-            ValueError: for an unknown name, or one that has no meaning for these sizes.
+        ``repeat_copy`` is the vector from ``s`` steps ago, ``compose_copy`` dimension ``i`` of the
+        ``i``-th oldest vector; two are that with published permutations and signs (``s = d = 8``).
         """
         check_sizes(steps, dims)
         if name not in NAMES:
             raise ValueError(f"unknown task {name!r}; choose one of {', '.join(NAMES)}, or an id")
-        if name == "repeat_copy":
+        if name == NAMES[0]:
             return cls.from_id((2**dims - 1, 0, 0), steps, dims)
-        if steps != dims:
-            raise ValueError(f"{name} needs as many steps as dimensions, not {steps} and {dims}")
-        if name in _PERMUTED and dims != 8:
-            raise ValueError(f"{name} is defined for 8 steps and dimensions: give an id")
+        if steps != dims or (name in _PERMUTED and dims != 8):
+            size = "8 steps and dimensions" if name in _PERMUTED else "as many steps as dimensions"
+            raise ValueError(f"{name} needs {size}, not {steps} and {dims}")
         diagonal = sum(1 << (i * dims + i) for i in range(dims))
         return cls.from_id((diagonal, *_PERMUTED.get(name, (0, 0))), steps, dims)
 
     @classmethod
     def parse(cls, text: str, steps: int, dims: int) -> BindingTask:
-        """Return the task of a name, or of an id written ``a,b,c``.
-
-        Raises:
-            ValueError: for text that is neither, or a task that does not exist.
-        """
+        """Return the task of a name, or of an id written ``a,b,c``; ``ValueError``: neither."""
         words = [word.strip() for word in text.strip("()[] ").split(",")]
         if all(re.fullmatch(r"-?\d+", word) for word in words):
             return cls.from_id([int(word) for word in words], steps, dims)
@@ -146,10 +112,7 @@ class BindingTask:
 
     @classmethod
     def draw(cls, random: np.random.Generator, steps: int, dims: int) -> BindingTask:
-        """Draw a task in which every dimension is the source of one output.
-
-        Permutation, delays and signs are uniform and independent.
-        """
+        """Draw permutation, delays and signs: every dimension is the source of one output."""
         age = random.integers(0, steps, dims)
         sources = age * dims + random.permutation(dims)
         signs = 1 - 2 * random.integers(0, 2, dims)
@@ -157,11 +120,7 @@ class BindingTask:
 
     @property
     def id(self) -> tuple[int, int, int]:
-        """The id triple.
-
-        Raises:
-            ValueError: where two outputs copy one source, which no id can say.
-        """
+        """The id triple; ``ValueError`` where two outputs copy one source."""
         if len(set(self.sources)) < self.dims:
             raise ValueError(f"two outputs copy one source, which no task id can say: {self}")
         order, swaps = sorted(self.sources), 0
@@ -182,8 +141,7 @@ class BindingTask:
         """Return how many of the ``s d`` values go on mattering for ever.
 
         A value moves one vector down each step and starts anew where an output copies it. What is
-        remembered for ever lies on the circles of these moves: as many as the dimensions of the
-        reduced ``Phi``.
+        remembered for ever lies on circles of these moves: the dimensions of the reduced ``Phi``.
         """
         # Backwards, every place has one place that it is filled from.
         newest = (self.steps - 1) * self.dims
@@ -202,14 +160,9 @@ class BindingTask:
         return self.lasting() < self.dims
 
     def unrolled(self, horizon: int) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
-        """Return which of the inputs comes out when, and with which sign.
+        """Return which input comes out at each of ``horizon`` steps after them, with which sign.
 
-        Args:
-            horizon: how many steps after the input.
-
-        Returns:
-            Indices into the ``s d`` inputs, the oldest vector first, and signs; ``(horizon, d)``
-            each.
+        Indices into the ``s d`` inputs, the oldest vector first, and signs: ``(horizon, d)`` each.
         """
         size, dims = self.steps * self.dims, self.dims
         origin = np.empty(size + horizon * dims, np.int64)
@@ -224,8 +177,6 @@ class BindingTask:
 
 
 def check_sizes(steps: int, dims: int) -> None:
-    """Check ``s`` and ``d``; no RNN can be asked to remember more values than ``MAX_VALUES``."""
-    if steps < 1 or dims < 1:
-        raise ValueError(f"a task needs at least 1 step and 1 dimension, not {steps} and {dims}")
-    if steps * dims > MAX_VALUES:
-        raise ValueError(f"a task has at most {MAX_VALUES} values (s d), not {steps} x {dims}")
+    """Check ``s`` and ``d``."""
+    if steps < 1 or dims < 1 or steps * dims > MAX_VALUES:
+        raise ValueError(f"a task has 1 to {MAX_VALUES} values (s d), not {steps} x {dims}")

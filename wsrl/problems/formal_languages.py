@@ -19,7 +19,7 @@ from torch.nn import functional
 from wsrl.problems.base import Batch, Runner, TrainableProblem, TrainingStream
 from wsrl.problems.columns import Column, Target
 from wsrl.problems.registry import register_problem
-from wsrl.problems.streams import Purpose, TrainingDraws, draw_each
+from wsrl.problems.streams import DrawnStream, Purpose, draw_each
 from wsrl.rnn import State
 from wsrl.validation import check_size
 
@@ -42,9 +42,6 @@ class FormalLanguages(TrainableProblem):
             before the first EOS are right) or ``ordered`` (their order too).
         evaluated_strings: strings sampled from an RNN at a snapshot.
         stored_strings: how many of these are stored with their log-probabilities.
-
-    Raises:
-        ValueError: for settings that leave a language without a string or a zoo without tasks.
     """
 
     name: ClassVar[str] = "formal_languages"
@@ -64,10 +61,8 @@ class FormalLanguages(TrainableProblem):
         check_size("length", length, num_tokens + 2, _INT16)
         zero = min_difference <= 0 <= max_difference and min_difference < max_difference
         if not zero or max(-min_difference, max_difference) >= length:
-            raise ValueError(
-                "differences must include 0 and another number, and be smaller than the length "
-                f"{length}, not {min_difference}..{max_difference}"
-            )
+            given = f"{min_difference}..{max_difference}"
+            raise ValueError(f"differences must include 0 and be below the length, not {given}")
         if max_n <= -min_difference:
             raise ValueError(f"max_n must exceed {-min_difference} (-min_difference), not {max_n}")
         check_size("stored_strings", stored_strings, 1, evaluated_strings)
@@ -97,26 +92,36 @@ class FormalLanguages(TrainableProblem):
         return sequences
 
     def training_stream(
-        self,
-        tasks: Tensor,
-        members: Sequence[int],
-        seed: int,
-        batch_size: int,
-        unique_sequences: bool,
+        self, tasks: Tensor, members: Sequence[int], seed: int, batch_size: int, unique: bool
     ) -> TrainingStream:
         """Return batches of strings; a language has few, so the distinct ones carry counts."""
-        return _LanguageStream(self, tasks, members, seed, batch_size, unique_sequences)
+        languages, shape = [self.strings(task.tolist()) for task in tasks], (_BLOCK, batch_size)
+        padded = [functional.pad(own, (0, 0, 0, self.max_n - len(own))) for own in languages]
+        sequences = torch.stack(padded).to(tasks.device)
+        inputs, targets = self.encode(sequences), sequences[:, :, 1:]
+        counts = [len(own) for own in languages]
+        draws = [lambda own, count=count: own.integers(0, count, shape) for count in counts]
+
+        def make(drawn: Tensor) -> Batch:
+            share = torch.full_like(drawn, 1 / batch_size, dtype=torch.float32)
+            if unique:
+                weights = share.new_zeros(targets.shape[:2])
+                return Batch(inputs, targets, weights.scatter_add(1, drawn, share))
+            rows = torch.arange(len(drawn), device=drawn.device)[:, None]
+            return Batch(inputs[rows, drawn], targets[rows, drawn], share)
+
+        return DrawnStream(draws, members, seed, _BLOCK, tasks.device, make)
 
     def columns(self) -> dict[str, Column]:
         """Return the published columns and the count of strings in the right order."""
-        steps = self.length - 1
+        count, length, number = self.stored_strings, self.length, Column("I64", ())
         return {
             "task": Column("I64", (self.num_tokens,)),
             "performance": Column("F32", ()),
-            "accepted": Column("I64", ()),
-            "accepted_ordered": Column("I64", ()),
-            "sequences": Column("I16", (self.stored_strings, self.length)),
-            "outputs": Column("F16", (self.stored_strings, steps, self.output_size)),
+            "accepted": number,
+            "accepted_ordered": number,
+            "sequences": Column("I16", (count, length)),
+            "outputs": Column("F16", (count, length - 1, self.output_size)),
         }
 
     def evaluate(
@@ -140,12 +145,9 @@ class FormalLanguages(TrainableProblem):
         }
 
     def sample(self, run: Runner, uniforms: Tensor, keep: int = 0) -> tuple[Tensor, Tensor]:
-        """Let models write strings, each token drawn from the distribution they predict.
+        """Let models write strings: ``uniforms (B, S, T - 1)`` decide tokens by their predictions.
 
-        ``uniforms (B, S, T - 1)`` in [0, 1) decide the tokens.
-
-        Returns:
-            The sequences ``(B, S, T)`` with BOS, and log-probabilities ``(B, keep, T - 1, O)``.
+        Returns the sequences ``(B, S, T)`` with BOS and log-probabilities ``(B, keep, T - 1, O)``.
         """
         token = torch.full(uniforms.shape[:2], self.bos, device=uniforms.device)
         one_hot = torch.eye(self.input_size, dtype=uniforms.dtype, device=uniforms.device)
@@ -161,8 +163,8 @@ class FormalLanguages(TrainableProblem):
     def accepts(self, sequences: Tensor, tasks: Tensor, ordered: bool = False) -> Tensor:
         """Return which sequences ``(B, S, T)`` are strings of their languages ``(B, K)``.
 
-        A string must contain an EOS, and the counts of its tokens before the first EOS, less
-        ``m``, must all be equal; if ``ordered``, it must also be BOS, all a, all b, ...
+        The counts of tokens before the first EOS, which must be there, less ``m`` must all be
+        equal; if ``ordered``, it must also be BOS, all a, all b, ...
         """
         sequences = sequences.to(torch.int16)  # a quarter of the memory to go through
         ended = (sequences == self.eos).cumsum(2, dtype=torch.int16) > 0
@@ -181,9 +183,6 @@ class FormalLanguages(TrainableProblem):
 
         The first is BOS whatever is stored: in the published files a string without EOS has one
         there instead, which the RNN did not read.
-
-        Raises:
-            ValueError: for what is no token.
         """
         tokens = functional.pad(sequences[..., 1:-1].long(), (1, 0), value=self.bos)
         try:
@@ -257,36 +256,3 @@ def _draw_tokens(outputs: Tensor, draw: Tensor) -> Tensor:
         passed = passed + share
         token += reached >= passed
     return token
-
-
-class _LanguageStream(TrainingStream):
-    """``batch_size`` strings a step for every member, drawn uniformly from its language."""
-
-    def __init__(
-        self,
-        problem: FormalLanguages,
-        tasks: Tensor,
-        members: Sequence[int],
-        seed: int,
-        batch_size: int,
-        unique: bool,
-    ) -> None:
-        languages = [problem.strings(task.tolist()) for task in tasks]
-        sequences = torch.stack(
-            [functional.pad(own, (0, 0, 0, problem.max_n - len(own))) for own in languages]
-        ).to(tasks.device)
-        self._inputs, self._targets = problem.encode(sequences), sequences[:, :, 1:]
-        self._batch_size, self._unique = batch_size, unique
-        strings, shape = [len(own) for own in languages], (_BLOCK, batch_size)
-        draws = [lambda own, count=count: own.integers(0, count, shape) for count in strings]
-        self._draws = TrainingDraws(draws, members, seed, _BLOCK, tasks.device)
-
-    def batch(self, step: int) -> Batch:
-        """Return the strings of one step, distinct with their counts or one by one."""
-        draws = self._draws.at(step)
-        share = torch.full_like(draws, 1 / self._batch_size, dtype=torch.float32)
-        if self._unique:
-            weights = share.new_zeros(self._targets.shape[:2])
-            return Batch(self._inputs, self._targets, weights.scatter_add(1, draws, share))
-        rows = torch.arange(len(draws), device=draws.device)[:, None]
-        return Batch(self._inputs[rows, draws], self._targets[rows, draws], share)

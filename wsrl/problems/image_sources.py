@@ -14,9 +14,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-FOLDER_VARIABLE = "WSRL_IMAGES"
-"""Names the folder that holds image sets, in torchvision's layout."""
-
 Loader: TypeAlias = Callable[[Path, bool], tuple[Tensor, Tensor]]
 """From a folder and whether downloading is allowed to images ``(N, H, W)`` and labels ``(N,)``."""
 
@@ -56,19 +53,15 @@ def load_images(source: str, folder: str | None, download: bool) -> Images:
     Raises:
         ValueError: where they are not there, or are of other sizes or classes than the source's.
     """
-    place = Path(folder or os.environ.get(FOLDER_VARIABLE) or Path.home() / ".cache" / "wsrl")
-    pixels, labels = SOURCES[source].load(place, download)
-    size, classes = SOURCES[source].size, SOURCES[source].classes
-    if pixels.dtype != torch.uint8 or pixels.ndim != 3 or pixels.shape[1:] != (size, size):
+    place = Path(folder or os.environ.get("WSRL_IMAGES") or Path.home() / ".cache" / "wsrl")
+    known = SOURCES[source]
+    pixels, labels = known.load(place, download)
+    fits = pixels.dtype == torch.uint8 and labels.shape == pixels.shape[:1]
+    fits = fits and pixels.shape[1:] == (known.size, known.size)
+    if not fits or not len(labels) or labels.min() < 0 or labels.max() >= known.classes:
         raise ValueError(
-            f"the images of {source} must be {size} x {size} bytes each, not "
-            f"{tuple(pixels.shape[1:])} of {pixels.dtype}"
-        )
-    if labels.shape != pixels.shape[:1] or not len(labels):
-        raise ValueError(f"{source} has {len(pixels)} images, but {tuple(labels.shape)} labels")
-    if labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(
-            f"labels of {source} must be 0..{classes - 1}, not {labels.min()}..{labels.max()}"
+            f"the images of {source} must be {known.size} x {known.size} bytes each, with labels "
+            f"0..{known.classes - 1}: {tuple(pixels.shape)} of {pixels.dtype}, {len(labels)} labels"
         )
     trains = torch.from_numpy(trains_on(np.arange(len(labels))))
     rows = (trains.nonzero()[:, 0], (~trains).nonzero()[:, 0])
@@ -89,9 +82,9 @@ def _from_torchvision(name: str, folder: Path, download: bool) -> tuple[Tensor, 
         reason = str(error) or type(error).__name__
         raise ValueError(
             f"cannot read the {name} images at {folder / name / 'raw'} ({reason}): put the IDX "
-            f"files of {name} there, unpacked; or name another folder (variable "
-            f"{FOLDER_VARIABLE}); to build a zoo they can be downloaded (--download true), to "
-            "fit they are needed for clones alone (--model.clone_rnns 0 scores none)"
+            f"files of {name} there, unpacked; or name another folder (variable WSRL_IMAGES); to "
+            "build a zoo they can be downloaded (--download true), to fit they are needed for "
+            "clones alone (--model.clone_rnns 0 scores none)"
         ) from error
     return found.data, found.targets
 
@@ -103,11 +96,10 @@ def _digits(folder: Path, download: bool) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(found.images).to(torch.uint8), torch.from_numpy(found.target)
 
 
+_MNIST, _FASHION = (partial(_from_torchvision, name) for name in ("MNIST", "FashionMNIST"))
 SOURCES: dict[str, Source] = {
-    "mnist": Source(28, 10, 4, 255, 0.1307, 0.3081, partial(_from_torchvision, "MNIST")),
-    "fashion_mnist": Source(
-        28, 10, 4, 255, 0.2860, 0.3530, partial(_from_torchvision, "FashionMNIST")
-    ),
+    "mnist": Source(28, 10, 4, 255, 0.1307, 0.3081, _MNIST),
+    "fashion_mnist": Source(28, 10, 4, 255, 0.2860, 0.3530, _FASHION),
     "digits": Source(8, 10, 2, 16, 0.3053, 0.3760, _digits),
 }
 """Every source by name. ``digits`` ships with scikit-learn: 1,797 images of 8 x 8 pixels."""

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from wsrl.problems.base import InputKind, Problem
 from wsrl.problems.columns import Column, Target
 from wsrl.problems.registry import register_problem
-
-OUTPUT_KINDS = ("categorical", "real")
-BUILT_IN_TARGETS = ("step", "performance")
 
 
 def property_column(name: str) -> str:
@@ -40,10 +38,6 @@ class PackedRNNs(Problem):
             (``classes``): the column holds the positions in that list.
         task: names of the properties that make up a task; by default every run has its own.
         performance: whether a performance is known.
-
-    Raises:
-        ValueError: for another kind of output, a task that is no property, or two properties of
-            one name.
     """
 
     name: ClassVar[str] = "packed"
@@ -53,7 +47,7 @@ class PackedRNNs(Problem):
         self,
         input_size: int,
         output_size: int,
-        output_kind: str,
+        output_kind: Annotated[str, Field(pattern="^(categorical|real)$")],
         length: int,
         sequences_stored: int,
         inputs: str,
@@ -61,21 +55,11 @@ class PackedRNNs(Problem):
         task: Sequence[str] = (),
         performance: bool = False,
     ) -> None:
-        if output_kind not in OUTPUT_KINDS:
-            raise ValueError(
-                f"output_kind must be {' or '.join(OUTPUT_KINDS)} (logits, or values), "
-                f"not {output_kind!r}"
-            )
         names = [known["name"] for known in properties]
-        if taken := [name for name in BUILT_IN_TARGETS if name in names]:
+        if taken := [name for name in ("step", "performance") if name in names]:
             raise ValueError(f"a property must not be called {taken[0]!r}: rename the column")
-        if len(set(names)) < len(names):
-            raise ValueError(f"two properties have one name: {', '.join(names)}")
         if unknown := [name for name in task if name not in names]:
-            raise ValueError(
-                f"the task is no column that describes the RNNs: {', '.join(unknown)}; there are "
-                f"{', '.join(names) or 'none'}"
-            )
+            raise ValueError(f"the task is no property: {', '.join(unknown)}; there are {names}")
         self.input_size, self.output_size, self.output_kind = input_size, output_size, output_kind
         self.length, self.sequences_stored, self.inputs = length, sequences_stored, inputs
         self.properties = {known["name"]: dict(known) for known in properties}
@@ -83,20 +67,14 @@ class PackedRNNs(Problem):
         self.input_kind = _INPUT_KINDS.get(inputs, InputKind("real"))
 
     def columns(self) -> dict[str, Column]:
-        """Return the columns of such a zoo but those that every zoo has.
-
-        ``task`` holds the properties that make it up, or else the run. ``performance`` is NaN where
-        it is not known.
-        """
+        """``task`` holds the properties that make it up, or the run; ``performance`` may be NaN."""
         dtypes = {"real": "F64", "angle": "F64", "classes": "I64"}
+        kinds = {property_column(n): dtypes[known["kind"]] for n, known in self.properties.items()}
         sequences = (self.sequences_stored, self.length)
         return {
             "task": Column("F64", (len(self.task) or 1,)),
             "performance": Column("F32", ()),
-            **{
-                property_column(name): Column(dtypes[known["kind"]], ())
-                for name, known in self.properties.items()
-            },
+            **{name: Column(dtype, ()) for name, dtype in kinds.items()},
             "sequences": Column("F32", (*sequences, self.input_size)),
             "outputs": Column("F32", (*sequences, self.output_size)),
         }

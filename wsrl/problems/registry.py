@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from operator import attrgetter
+from typing import Any
 
-from wsrl.class_paths import class_path
 from wsrl.plugins import Registry
 from wsrl.problems.base import Problem, TrainableProblem
 
-_Problem = TypeVar("_Problem", bound=Problem)
-
-
-def _name(cls: type[Problem]) -> str:
-    if not isinstance(getattr(cls, "name", None), str):
-        raise TypeError(f"{class_path(cls)} needs a class attribute `name`")
-    return cls.name
-
-
-PROBLEMS: Registry[type[Problem]] = Registry("problem", "wsrl.problems", Problem, _name)
-list_problems = PROBLEMS.names
-get_problem = PROBLEMS.get
-
-
-def register_problem(cls: type[_Problem]) -> type[_Problem]:
-    """Register a problem under its ``name``; a decorator. Raises as ``Registry.register``."""
-    return PROBLEMS.register(cls)
+PROBLEMS: Registry[type[Problem]] = Registry(
+    "problem", "wsrl.problems", Problem, attrgetter("name")
+)
+list_problems, get_problem = PROBLEMS.names, PROBLEMS.get
+register_problem = PROBLEMS.register
 
 
 def list_trainable_problems() -> list[str]:
@@ -34,28 +22,16 @@ def list_trainable_problems() -> list[str]:
 
 
 def get_trainable_problem(name: str) -> type[TrainableProblem]:
-    """Return the class of a problem on which a zoo can be built.
-
-    Raises:
-        ValueError: for an unknown name, or a problem that RNNs from elsewhere have.
-    """
+    """Return the class of a problem on which a zoo can be built; raises ``ValueError``."""
     problem = get_problem(name)
     if not issubclass(problem, TrainableProblem):
-        raise ValueError(
-            f"nothing can be trained on the problem {name!r}: it describes RNNs that were trained "
-            "elsewhere, which `wsrl zoo pack` makes a zoo of. To train a zoo choose one of "
-            f"{', '.join(list_trainable_problems())}"
-        )
+        choices = ", ".join(list_trainable_problems())
+        raise ValueError(f"zoos of {name!r} are made by `wsrl zoo pack`; to train choose {choices}")
     return problem
 
 
 def create_problem(name: str, settings: Mapping[str, Any]) -> Problem:
-    """Return a problem by name with its settings.
-
-    Raises:
-        ValueError: for an unknown name, or settings that the problem does not have or that are of
-            another kind.
-    """
+    """Return a problem by name with its settings; ``ValueError``: either is not known or fits."""
     problem = get_problem(name)
     try:
         return problem(**settings)

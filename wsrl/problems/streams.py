@@ -1,8 +1,7 @@
 """Random streams that are functions of their key alone.
 
 A stream is named by whole numbers (a seed, what it is for, a member, a block of steps), not by what
-was drawn before. So a member's data do not depend on how many train together, and a build or a
-training run that goes on after a kill needs to restore no random state but its step.
+was drawn before: data do not depend on how many train together, and a step is all random state.
 """
 
 from __future__ import annotations
@@ -15,6 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from wsrl.problems.base import Batch, TrainingStream
 
 
 class Purpose(IntEnum):
@@ -45,12 +46,14 @@ def draw_each(
     *key: int,
 ) -> Tensor:
     """Return draws for each member from its own stream, ``(P, ...)``."""
-    drawn = [draw(stream(seed, purpose, member, *key)) for member in members]
-    return torch.from_numpy(np.stack(drawn))
+    return torch.from_numpy(np.stack([draw(stream(seed, purpose, m, *key)) for m in members]))
 
 
-class TrainingDraws:
-    """What members draw step by step; ``draws`` has for each what draws a block of steps."""
+class DrawnStream(TrainingStream):
+    """Batches made of what members draw: ``draws`` has for each what draws a block of ``steps``.
+
+    ``make`` turns the numbers of one step, ``(P, ...)``, into a batch.
+    """
 
     def __init__(
         self,
@@ -59,13 +62,14 @@ class TrainingDraws:
         seed: int,
         steps: int,
         device: torch.device,
+        make: Callable[[Tensor], Batch],
     ) -> None:
-        self._draws, self._members, self._seed = draws, members, seed
+        self._draws, self._members, self._seed, self._make = draws, members, seed, make
         self._steps, self._device = steps, device
         self._block, self._drawn = -1, torch.empty(0)
 
-    def at(self, step: int) -> Tensor:
-        """Return the numbers of one step, ``(P, ...)``: a function of the step alone."""
+    def batch(self, step: int) -> Batch:
+        """Return the batch of one step: a function of the step and what ``make`` reads."""
         block, within = divmod(step, self._steps)
         if block != self._block:
             drawn = [
@@ -74,4 +78,4 @@ class TrainingDraws:
             ]
             self._drawn = torch.from_numpy(np.stack(drawn)).to(self._device)
             self._block = block
-        return self._drawn[:, within]
+        return self._make(self._drawn[:, within])

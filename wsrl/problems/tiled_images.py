@@ -22,10 +22,11 @@ from wsrl.problems.columns import Column, Target
 from wsrl.problems.image_sources import SOURCES, Images, load_images
 from wsrl.problems.registry import register_problem
 from wsrl.problems.rotation import TiledRotation
-from wsrl.problems.streams import Purpose, TrainingDraws, draw_each
+from wsrl.problems.streams import DrawnStream, Purpose, draw_each
 from wsrl.rnn import sequence_cross_entropy
 from wsrl.rnn.backends import kernels_serve
 from wsrl.rnn.kernels import cpu
+from wsrl.validation import check_size
 
 _CHUNK = 1 << 18
 """Steps that are run at once when a group is judged; each takes a kilobyte or so."""
@@ -42,16 +43,13 @@ class TiledImages(TrainableProblem):
         source: where the images are from: ``mnist``, ``fashion_mnist`` or ``digits`` (8 x 8 pixels,
             always there).
         tile_size: pixels of a tile's side; by default 4, and 2 for ``digits``.
-        interpolation: of the rotation, ``nearest`` (as published) or ``bilinear``.
+        interpolation: of the rotation, ``nearest`` (as published).
         weight_decays: each member draws its weight decay from these.
         evaluated_images: how many images of each split are judged at a snapshot, at most.
         stored_sequences: how many training images are stored with their logits.
         image_folder: where the images lie; by default where the variable ``WSRL_IMAGES`` says,
             else ``~/.cache/wsrl``. No part of the zoo.
         download: fetch images that are not there. No part of the zoo.
-
-    Raises:
-        ValueError: for an unknown source, or settings that do not fit its images.
     """
 
     name: ClassVar[str] = "tiled_images"
@@ -64,7 +62,7 @@ class TiledImages(TrainableProblem):
         self,
         source: str = "digits",
         tile_size: int | None = None,
-        interpolation: Literal["nearest", "bilinear"] = "nearest",
+        interpolation: Literal["nearest"] = "nearest",
         weight_decays: Annotated[Sequence[_Decay], Field(min_length=1)] = (0.0, 0.001, 0.01, 0.1),
         evaluated_images: _Count = 13000,
         stored_sequences: _Count = 100,
@@ -76,10 +74,8 @@ class TiledImages(TrainableProblem):
         size = SOURCES[source].size
         tile_size = SOURCES[source].tile_size if tile_size is None else tile_size
         if tile_size < 1 or size % tile_size:
-            raise ValueError(
-                f"tiles of {tile_size} x {tile_size} do not divide the images of {source}, "
-                f"{size} x {size} pixels"
-            )
+            images = f"the images of {source}, {size} x {size}"
+            raise ValueError(f"tiles of {tile_size} x {tile_size} do not divide {images}")
         self.source, self.tile_size, self.interpolation = source, tile_size, interpolation
         self.decays = tuple(sorted({float(decay) for decay in weight_decays}))
         self._recorded |= {"tile_size": tile_size, "weight_decays": self.decays}  # as they are used
@@ -89,16 +85,12 @@ class TiledImages(TrainableProblem):
         self.length = self.tiles + 1
         self.input_size, self.output_size = tile_size**2, SOURCES[source].classes
         self.input_kind = InputKind("range", 0, 1, self.length)
-        self._rotation = TiledRotation(size, tile_size, interpolation)
+        self._rotation = TiledRotation(size, tile_size)
         self._placed: dict[torch.device, Images] = {}
 
     @cached_property
     def images(self) -> Images:
-        """The images, on the CPU.
-
-        Raises:
-            ValueError: where there are none.
-        """
+        """The images, on the CPU; ``ValueError`` where there are none."""
         return load_images(self.source, self.image_folder, self.download)
 
     def _images_on(self, device: torch.device) -> Images:
@@ -107,17 +99,8 @@ class TiledImages(TrainableProblem):
         return self._placed[device]
 
     def prepare(self) -> None:
-        """Make sure that the images are there.
-
-        Raises:
-            ValueError: where there are none, or fewer than are to be stored.
-        """
-        count = len(self.images.train)
-        if self.stored_sequences > count:
-            raise ValueError(
-                f"stored_sequences is {self.stored_sequences}, but {self.source} has {count} "
-                "training images"
-            )
+        """Make sure that there are images, and as many as are to be stored."""
+        check_size("stored_sequences", self.stored_sequences, 1, len(self.images.train))
 
     def draw_tasks(self, seed: int, members: Sequence[int]) -> Tensor:
         """Draw angles uniformly from [0, 360) degrees: ``(P, 1)`` float64."""
@@ -129,14 +112,12 @@ class TiledImages(TrainableProblem):
         return draw_each(lambda own: own.choice(self.decays, 1), *key)
 
     def sequences(self, rows: Tensor, angles: Tensor) -> Tensor:
-        """Rotate, normalise and tile images ``rows (P, S)``, or ``(1, S)`` for all members.
+        """Rotate by ``angles (P,)``, normalise and tile images ``rows (P, S)`` or ``(1, S)``.
 
-        Returns:
-            ``(P, S, T, I)``, on the device of ``angles (P,)``, in degrees.
+        Returns ``(P, S, T, I)`` on the device of the angles, which are degrees.
         """
         source = SOURCES[self.source]
-        moved = self._rotation.taps == 1 and angles.is_cpu
-        if moved and kernels_serve("auto", torch.empty(1)):
+        if angles.is_cpu and kernels_serve("auto", torch.empty(1)):
             # In one pass over the memory, to the same bits: pixels are only moved.
             table = (torch.arange(256.0) / source.white - source.mean) / source.std
             rows = rows.expand(len(angles), -1).contiguous()
@@ -149,15 +130,26 @@ class TiledImages(TrainableProblem):
         return functional.pad((tiles - source.mean) / source.std, (0, 0, 1, 0))
 
     def training_stream(
-        self,
-        tasks: Tensor,
-        members: Sequence[int],
-        seed: int,
-        batch_size: int,
-        unique_sequences: bool,
+        self, tasks: Tensor, members: Sequence[int], seed: int, batch_size: int, unique: bool
     ) -> TrainingStream:
         """Return passes over the training images; no two of a pass are equal."""
-        return _ImageStream(self, tasks, members, seed, batch_size)
+        images, angles = self._images_on(tasks.device), tasks[:, 0]
+        train = self.images.train.numpy()
+        steps = len(train) // batch_size
+        if steps == 0:
+            raise ValueError(f"batch_size is {batch_size}, but there are {len(train)} images")
+
+        def a_pass(own: np.random.Generator) -> NDArray[np.int64]:
+            order = train[own.permutation(len(train))]
+            return order[: steps * batch_size].reshape(steps, batch_size)
+
+        def make(rows: Tensor) -> Batch:
+            labels = images.labels[rows]
+            weights = torch.full_like(labels, 1 / batch_size, dtype=torch.float32)
+            sequences = self.sequences(rows, angles)
+            return Batch(sequences, _at_every_step(labels, self.length), weights)
+
+        return DrawnStream([a_pass] * len(members), members, seed, steps, angles.device, make)
 
     def columns(self) -> dict[str, Column]:
         """Return the published columns, and the generalisation gap."""
@@ -245,41 +237,6 @@ class TiledImages(TrainableProblem):
         size = SOURCES[self.source].size
         images = pixels[..., self._rotation.order.flatten().argsort()]
         return images.view(*images.shape[:-1], size, size)
-
-
-class _ImageStream(TrainingStream):
-    """Every member passes through the training images in orders of its own."""
-
-    def __init__(
-        self,
-        problem: TiledImages,
-        tasks: Tensor,
-        members: Sequence[int],
-        seed: int,
-        batch_size: int,
-    ) -> None:
-        self._problem, self._angles, self._batch_size = problem, tasks[:, 0], batch_size
-        train = problem.images.train.numpy()
-        steps = len(train) // batch_size
-        if steps == 0:
-            raise ValueError(f"batch_size is {batch_size}, but there are {len(train)} images")
-
-        def a_pass(own: np.random.Generator) -> NDArray[np.int64]:
-            order = train[own.permutation(len(train))]
-            return order[: steps * batch_size].reshape(steps, batch_size)
-
-        draws = [a_pass] * len(members)
-        self._draws = TrainingDraws(draws, members, seed, steps, self._angles.device)
-
-    def batch(self, step: int) -> Batch:
-        """Return the images of one step."""
-        rows = self._draws.at(step)
-        labels = self._problem._images_on(self._angles.device).labels[rows]
-        return Batch(
-            self._problem.sequences(rows, self._angles),
-            _at_every_step(labels, self._problem.length),
-            torch.full_like(labels, 1 / self._batch_size, dtype=torch.float32),
-        )
 
 
 def _at_every_step(labels: Tensor, steps: int) -> Tensor:

@@ -1,7 +1,5 @@
 """Which backend runs a population: PyTorch (``eager``) or kernels (``cpu``, ``triton``)."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from functools import cache
 from typing import Literal, TypeAlias, get_args
@@ -21,14 +19,12 @@ BACKENDS = get_args(Backend)
 ELEMENTWISE = "elementwise"
 """The kind of work that every backend's kernels do: optimizer steps, losses, look-ups."""
 
+# Above this size PyTorch's products on all cores are as fast as a core per RNN.
 LARGEST_HIDDEN = 128
-"""Above this size PyTorch's products on all cores are as fast as a core per RNN."""
-
+# Above this size the recurrent weights fit neither registers nor shared memory of a program.
 LARGEST_ON_GPU = 64
-"""Above this size the recurrent weights fit neither registers nor shared memory of a program."""
-
+# Up to this size every GPU has the shared memory; above it, this many bytes are needed.
 SMALL_ON_GPU, SHARED_MEMORY = 32, 163840
-"""Up to this size every GPU has the shared memory; above it, this many bytes are needed."""
 
 _SLOWER = {
     "cpu": "PyTorch does the kernels' work instead, slower (populations of RNNs about five times); "
@@ -38,15 +34,9 @@ _SLOWER = {
 
 
 def check_backend(backend: str, kind: str = ELEMENTWISE, *tensors: Tensor) -> None:
-    """Make sure that a backend exists, and can do this if it is asked for by name.
+    """Refuse, by a ``ValueError``, a backend that is unknown, or named and cannot do this.
 
-    Args:
-        backend: its name.
-        kind: the library of the compiled kernels that is needed, such as a cell.
-        tensors: what it is to compute with, if that is known.
-
-    Raises:
-        ValueError: saying why not.
+    The ``kind`` is the library of compiled kernels that is needed, such as a cell.
     """
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}; choose {', '.join(BACKENDS)}")
@@ -55,16 +45,10 @@ def check_backend(backend: str, kind: str = ELEMENTWISE, *tensors: Tensor) -> No
 
 
 def choose_backend(backend: Backend, weights: RNNWeights, *others: Tensor) -> str:
-    """Return ``eager``, ``cpu`` or ``triton``.
+    """Return ``eager``, ``cpu`` or ``triton`` for RNNs and the other tensors of a computation.
 
-    Args:
-        backend: ``auto``, or what is to be taken. A cell that it has no kernels of is left to
-            PyTorch, and a warning says so once.
-        weights: the RNNs.
-        others: the other tensors of the computation.
-
-    Raises:
-        ValueError: for a backend that is unknown, not here, or cannot do this.
+    A cell that a backend has no kernels of is left to PyTorch, and a warning says so once. Else one
+    that is named and cannot do this is a ``ValueError``.
     """
     spec, tensors = weights.spec, (weights.flat, *others)
     named = backend in ("cpu", "triton")
@@ -95,10 +79,7 @@ def cells_with_kernels(backend: str) -> Collection[str]:
 def choose_elementwise(backend: Backend, *tensors: Tensor, kind: str = ELEMENTWISE) -> str:
     """Return the backend for a kind of work: ``eager``, ``cpu`` or ``triton``.
 
-    Args:
-        backend: ``auto``, or a backend that is taken where it can do this.
-        tensors: of the computation.
-        kind: a library of compiled kernels. Triton has kernels of cells and elementwise ones.
+    A backend that is named is taken where it can do this.
     """
     natural = {"cpu": "cpu", "cuda": "triton"}.get(tensors[0].device.type, "eager")
     wanted = natural if backend == "auto" else backend
@@ -117,11 +98,7 @@ def kernels_serve(backend: Backend, *tensors: Tensor, kind: str = ELEMENTWISE) -
 
 
 def kernels_of(chosen: str) -> Kernels:
-    """Return the kernels of a backend that ``choose_backend`` returned.
-
-    Raises:
-        ImportError: where there are none.
-    """
+    """Return the kernels of a backend, or raise ``ImportError``."""
     kernels = cpu if chosen == "cpu" else triton_kernels()
     if isinstance(kernels, Exception):
         raise kernels

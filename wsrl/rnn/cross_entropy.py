@@ -1,7 +1,5 @@
 """The loss that populations of RNNs are trained with, and its gradient in one pass."""
 
-from __future__ import annotations
-
 from torch import Tensor
 from torch.nn import functional
 
@@ -12,15 +10,10 @@ from wsrl.rnn.weights import RNNWeights
 
 
 def sequence_cross_entropy(outputs: Tensor, targets: Tensor, sequence_weights: Tensor) -> Tensor:
-    """Return the cross-entropy of every RNN, averaged over steps and weighted over sequences.
+    """Return the cross-entropy ``(P,)`` of every RNN, averaged over steps, weighted over sequences.
 
-    Args:
-        outputs: ``(P, S, T, O)``, logits.
-        targets: ``(P, S, T)``, class indices.
-        sequence_weights: ``(P, S)``.
-
-    Returns:
-        ``(P,)``, in nats.
+    ``outputs (P, S, T, O)`` are logits, ``targets (P, S, T)`` class indices, ``sequence_weights``
+    ``(P, S)``.
     """
     losses = functional.cross_entropy(outputs.flatten(0, 2), targets.flatten(), reduction="none")
     return (losses.view_as(targets).mean(2) * sequence_weights).sum(1)
@@ -33,24 +26,10 @@ def population_cross_entropy(
     sequence_weights: Tensor,
     backend: Backend = "auto",
 ) -> Tensor:
-    """Return each RNN's ``sequence_cross_entropy`` on its own sequences.
+    """Return each RNN's ``sequence_cross_entropy`` on its own ``inputs (P, S, T, I)``.
 
     Gradients go to the weights only. The kernels compute them together with the losses, sequence by
     sequence, and skip sequences with a weight of 0; they are not differentiable in turn.
-
-    Args:
-        weights: the RNNs.
-        inputs: ``(P, S, T, I)``.
-        targets: ``(P, S, T)``, class indices.
-        sequence_weights: ``(P, S)``.
-        backend: as of ``run_population``.
-
-    Returns:
-        ``(P,)``, in nats.
-
-    Raises:
-        ValueError: for shapes that do not fit, targets that are no classes, or a backend that
-            cannot do this.
     """
     _check(weights, inputs, targets, sequence_weights)
     chosen = choose_backend(backend, weights, inputs, sequence_weights)

@@ -1,7 +1,5 @@
 """Fixed points of RNNs under a constant input, of many RNNs from many starts at once."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -12,24 +10,18 @@ from wsrl.rnn.linearization import (
     advance,
     check_shape,
     exact_gradients,
-    flatten_state,
     linearize,
     state_size,
 )
-from wsrl.rnn.population import PreparedPopulation, start_state
 from wsrl.rnn.spec import RNNSpec
 from wsrl.rnn.weights import RNNWeights
 
 Method: TypeAlias = Literal["newton", "gradient"]
 
 MOST_STEPS = {"newton": 100, "gradient": 2000}
-"""After so many a search gives up, unless told otherwise."""
-
-REMEMBERED = 10
-"""Steps of a gradient search within which it must get better."""
-
+REMEMBERED = 10  # steps of a gradient search within which it must get better
+# Numbers in the Jacobians worked on at one time: 64 MiB, and a few times as much beside.
 JACOBIAN_NUMBERS = 2**23
-"""Numbers in the Jacobians worked on at one time: 64 MiB, and a few times as much beside."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +66,7 @@ def find_fixed_points(
 
     Args:
         weights: ``B`` RNNs.
-        starts: ``(B, K, n)``, as of ``random_starts``, ``visited_states`` or
-            ``settled_states``.
+        starts: ``(B, K, n)``, as of ``random_starts`` or ``settled_states``.
         inputs: ``(B, I)``, the constant input; zeros by default.
         method: ``newton``: damped steps of least squares on ``F(x) - x`` (Levenberg-Marquardt),
             which find unstable points as well and need no inverse; ``gradient``: descend
@@ -121,14 +112,8 @@ def find_fixed_points(
         states = torch.cat(found).view(starts.shape)
         residual, radius = (torch.cat(part).view(starts.shape[:2]) for part in (gaps, radii))
     converged = residual <= tolerance
-    return FixedPoints(
-        states.to(flat.dtype),
-        residual,
-        converged,
-        radius,
-        converged & (radius < 1),
-        _distinct(states, converged, same_within),
-    )
+    distinct, stable = _distinct(states, converged, same_within), converged & (radius < 1)
+    return FixedPoints(states.to(flat.dtype), residual, converged, radius, stable, distinct)
 
 
 def random_starts(
@@ -138,52 +123,14 @@ def random_starts(
     return torch.rand(batch, count, state_size(spec), generator=generator) * 2 - 1
 
 
-def visited_states(
-    weights: RNNWeights, inputs: Tensor, count: int, generator: torch.Generator | None = None
-) -> Tensor:
-    """Draw states that RNNs pass on their way through inputs, ``(B, count, n)``.
-
-    Args:
-        weights: ``B`` RNNs.
-        inputs: ``(B, S, T, I)``; their start is among the states.
-        count: how many to draw of each RNN; the same more than once where there are fewer.
-        generator: of the draw.
-
-    Raises:
-        ValueError: for inputs that do not fit the spec.
-    """
-    with torch.no_grad():
-        run = PreparedPopulation(weights)
-        state = start_state(weights, inputs)
-        visited = [flatten_state(state)]
-        for step in inputs.split(1, 2):
-            _, state = run(step, state)
-            visited.append(flatten_state(state))
-        states = torch.cat(visited, 1)
-        order = torch.rand(states.shape[:2], generator=generator).argsort(1)
-        order = order.repeat(1, -(-count // order.shape[1]))[:, :count].to(states.device)
-        return states.gather(1, order[:, :, None].expand(-1, -1, states.shape[2]))
-
-
 def settled_states(
     weights: RNNWeights, states: Tensor, inputs: Tensor | None = None, steps: int = 1000
 ) -> Tensor:
     """Let RNNs run under a constant input, so that they come near what attracts them.
 
     A search from there finds the stable fixed points, also far ones, as those of trained LSTMs that
-    count; for unstable ones search from the states as well.
-
-    Args:
-        weights: ``B`` RNNs.
-        states: ``(B, K, n)``.
-        inputs: ``(B, I)``; zeros by default.
-        steps: how many to make.
-
-    Returns:
-        The states after the last step, ``(B, K, n)``.
-
-    Raises:
-        ValueError: for shapes that do not fit the spec, or dtypes that differ.
+    count; for unstable ones search from the states ``(B, K, n)`` as well. The input is
+    ``(B, I)``; zeros by default.
     """
     driving = None if inputs is None else inputs[:, None].expand(-1, states.shape[1], -1)
     with torch.no_grad():
@@ -211,8 +158,7 @@ def _newton(
         return gap, identity - line.recurrent, gap.norm(dim=1)
 
     identity = torch.eye(point.shape[1]).to(point)
-    everywhere = torch.arange(len(point), device=point.device)
-    gap, slope, size = look(everywhere, point)
+    gap, slope, size = look(torch.arange(len(point), device=point.device), point)
     damping = torch.full_like(size, 1e-2)
     for _ in range(steps):
         rows = ((size > tolerance) & size.isfinite() & (damping < 1e12)).nonzero()[:, 0]

@@ -4,11 +4,10 @@ A step is ``x' = F(x, u)`` and ``y = G(x')``: the readout reads the NEW state. N
 with input ``u*`` it is ``x' - F(x*, u*) = A (x - x*) + B (u - u*)``, and ``G`` has the slope ``R``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,8 +16,7 @@ from wsrl.rnn.population import State, read_state, run_population
 from wsrl.rnn.spec import RNNSpec
 from wsrl.rnn.weights import RNNWeights
 
-WORST_BASIS = 1e10
-"""Eigenvectors whose inverse is larger count as no basis."""
+WORST_BASIS = 1e10  # eigenvectors whose inverse is larger count as no basis
 
 
 def state_size(spec: RNNSpec) -> int:
@@ -35,29 +33,16 @@ def flatten_state(state: State) -> Tensor:
 
 
 def unflatten_state(spec: RNNSpec, states: Tensor) -> State:
-    """Return vectors ``(B, S, n)`` as the state that ``run_population`` takes.
-
-    Raises:
-        ValueError: where the vectors are not as long as the spec's state.
-    """
+    """Return vectors ``(B, S, n)`` as the state that ``run_population`` takes."""
     check_shape(states, (states.shape[0], "S", state_size(spec)), "states", "(B, S, n)")
     shape = (spec.state_parts, spec.num_layers, spec.hidden_size)
     return tuple(states.unflatten(2, shape).permute(2, 3, 0, 1, 4))
 
 
 def advance(weights: RNNWeights, states: Tensor, inputs: Tensor | None = None) -> Tensor:
-    """Make one step; differentiable.
+    """Return the states ``(B, S, n)`` after one step of ``B`` RNNs from ``S`` each; differentiable.
 
-    Args:
-        weights: ``B`` RNNs.
-        states: ``(B, S, n)``, of each RNN ``S`` states.
-        inputs: ``(B, S, I)``, one for each state; zeros by default.
-
-    Returns:
-        The states after the step, ``(B, S, n)``.
-
-    Raises:
-        ValueError: for shapes that do not fit the spec, or dtypes that differ.
+    There is an input for each state, ``(B, S, I)``; zeros by default.
     """
     spec = weights.spec
     check_shape(states, (len(weights), "S", state_size(spec)), "states", "(B, S, n)")
@@ -98,9 +83,6 @@ def linearize(weights: RNNWeights, points: Tensor, inputs: Tensor | None = None)
         points: ``(B, n)``, in the order of ``flatten_state``.
         inputs: ``(B, I)``, the input at the point; zeros by default.
 
-    Returns:
-        The Jacobians, of the weights' dtype.
-
     >>> spec = RNNSpec("linear", 3, 8, 1, 2)
     >>> weights = RNNWeights(torch.randn(5, spec.num_parameters), spec)
     >>> line = linearize(weights, torch.zeros(5, state_size(spec)))
@@ -117,28 +99,23 @@ def linearize(weights: RNNWeights, points: Tensor, inputs: Tensor | None = None)
     check_shape(inputs, (len(weights), spec.input_size), "inputs", "(B, I)")
     with exact_gradients(weights.flat.device):
         own = RNNWeights(weights.flat.detach().clone(), spec)
-        start = points.detach().to(own.flat)
-        images, (recurrent, inward) = _jacobians(
-            lambda states, driving: advance(own, states, driving),
-            size,
-            (start, inputs.detach().to(own.flat)),
-        )
+
+        def read(states: Tensor, driving: Tensor) -> Tensor:
+            return read_state(own, driving, unflatten_state(spec, states))
+
+        start, driven = points.detach().to(own.flat), inputs.detach().to(own.flat)
+        images, (recurrent, inward) = _jacobians(partial(advance, own), size, (start, driven))
         image = images.detach()[:, 0].clone()
-        _, (readout, _) = _jacobians(
-            lambda states, driving: read_state(own, driving, unflatten_state(spec, states)),
-            spec.output_size,
-            (image, inputs.detach().to(own.flat)),
-        )
+        _, (readout, _) = _jacobians(read, spec.output_size, (image, driven))
     return Linearization(start.clone(), image, recurrent, inward, readout)
 
 
 def _jacobians(
     function: Callable[[Tensor, Tensor], Tensor], size: int, at: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """Return a function's values and its Jacobians by both arguments.
+    """Return a function's values and its Jacobians by both arguments, in one pass back.
 
-    There are as many copies of the arguments ``(B, n)`` as values ``(B, size)``. Of copy ``i`` only
-    the gradient of value ``i`` is asked for, so that one pass back gives all rows.
+    The arguments ``(B, n)`` are copied as often as there are values ``(B, size)``, for a row each.
     """
     copies = [part[:, None].repeat(1, size, 1).requires_grad_() for part in at]
     values = function(*copies)
@@ -155,13 +132,10 @@ def spectral_residues(line: Linearization) -> tuple[Tensor, Tensor]:
     of the state: an input ``k`` steps ago adds ``sum_i lambda_i^k R_i`` times itself to the output.
     Those of equal eigenvalues mean something in their sum alone.
 
-    Args:
-        line: ``B`` RNNs; the Jacobians must be finite.
-
     Returns:
-        The eigenvalues ``(B, n)`` and the residues ``(B, n, O, I)``, complex. Where ``A`` has no
-        basis of eigenvectors, or one so bad that residues would exceed 1e10 times the input
-        matrix, a pseudo-inverse takes the place of the inverse: they are finite all the same.
+        The eigenvalues ``(B, n)`` and the residues ``(B, n, O, I)``, complex. Where ``A``, which
+        must be finite, has no basis of eigenvectors, or one so bad that residues would exceed 1e10
+        times the input matrix, a pseudo-inverse takes the place of the inverse.
     """
     values, right = torch.linalg.eig(line.recurrent)
     inward = line.input.to(right.dtype)
@@ -177,11 +151,8 @@ def spectral_residues(line: Linearization) -> tuple[Tensor, Tensor]:
 @contextmanager
 def exact_gradients(device: torch.device) -> Iterator[None]:
     """Enable gradients and disable autocast, whatever the caller's modes are."""
-    with (
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        torch.autocast(device.type, enabled=False),
-    ):
+    autocast = torch.autocast(device.type, enabled=False)
+    with torch.inference_mode(False), torch.enable_grad(), autocast:
         yield
 
 

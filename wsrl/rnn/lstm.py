@@ -5,8 +5,6 @@ large batch. Its products are PyTorch's, everything between two products is one 
 and the gradient of the recurrent weights is one product over all steps.
 """
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 import torch
@@ -55,10 +53,6 @@ def run_lstm_layer(
 
     Returns:
         The hidden values ``(T, R, H)`` and the state after the last step.
-
-    Raises:
-        ValueError: for shapes that do not belong together, or tensors the kernels cannot compute
-            with.
     """
     if state is None:
         zeros = driven.new_zeros(driven.shape[1], recurrent.shape[1])
@@ -117,22 +111,17 @@ class _Layer(torch.autograd.Function):
         d_c = torch.zeros_like(c)
         if d_memory is not None:
             d_c.copy_(d_memory)
-        before, kept = (c, *memory.unbind()[:-1]), (gates.unbind(), squashed.unbind())
+        before, own, tanh = (c, *memory.unbind()[:-1]), gates.unbind(), squashed.unbind()
         to = d_gates.unbind()
         for t in reversed(range(len(gates))):
             if d_hidden is not None:
                 d_h = d_h + d_hidden[t]
-            cpu.lstm_cell_backward(kept[0][t], before[t], kept[1][t], d_h, d_c, to[t])
+            cpu.lstm_cell_backward(own[t], before[t], tanh[t], d_h, d_c, to[t])
             if t or ctx.needs_input_grad[2]:
                 d_h = to[t] @ recurrent
         d_recurrent = None
         if ctx.needs_input_grad[1]:
             rest = d_gates[1:].flatten(0, 1).t() @ hidden[:-1].flatten(0, 1)
             d_recurrent = rest.addmm_(d_gates[0].t(), h)
-        wanted = ctx.needs_input_grad
-        return (
-            d_gates if wanted[0] else None,
-            d_recurrent,
-            d_h if wanted[2] else None,
-            d_c if wanted[3] else None,
-        )
+        found = (d_gates, d_recurrent, d_h, d_c)
+        return tuple(d if own else None for d, own in zip(found, ctx.needs_input_grad, strict=True))

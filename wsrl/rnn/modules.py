@@ -6,14 +6,11 @@ that were read compute, on short sequences: what begins only after 17 steps, or 
 beyond 30, is not seen.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from itertools import product
 from typing import Any, TypeAlias
 
@@ -25,30 +22,18 @@ from wsrl.rnn.population import run_eagerly
 from wsrl.rnn.spec import RNNSpec
 from wsrl.rnn.weights import RNNWeights
 
-LENGTHS = (5, 17, 1)
-"""Steps of the sequences that a module is run on; short, since chaotic RNNs amplify rounding."""
-
-SEQUENCES = 3
-"""Sequences of a batch; no length is the same, so that axes cannot be mistaken."""
-
+# Sequences of a batch, and their steps: few, since chaotic RNNs amplify rounding. No two sizes are
+# the same, so that axes cannot be mistaken.
+SEQUENCES, LENGTHS = 3, (5, 17, 1)
 SCALES = (1.0, 10.0, 0.1)
 """Standard deviations of the inputs from step to step."""
 
-
 _Layout: TypeAlias = Callable[[Tensor], Tensor]
-"""Puts sequences ``(S, T, ...)`` into the order that modules take."""
-
-
-class _NotRun(ValueError):
-    """Modules cannot be run on sequences."""
+_Place: TypeAlias = tuple[torch.device, torch.dtype]
 
 
 def read_modules(modules: Sequence[nn.Module]) -> RNNWeights:
-    """Read one RNN out of modules, ``(1, N)``; see ``RNNWeights.from_module``.
-
-    Copies of the modules are run in eval mode, on the CPU and in float64 where that is possible,
-    otherwise where and as they are.
-    """
+    """Read one RNN out of modules, ``(1, N)``; see ``RNNWeights.from_module``."""
     chain = _Chain(modules)
     rnn, linear = (_only_child(chain, kind) for kind in (nn.RNNBase, nn.Linear))
     own = {id(value) for part in (rnn, linear) for value in chain.get_submodule(part).parameters()}
@@ -58,12 +43,9 @@ def read_modules(modules: Sequence[nn.Module]) -> RNNWeights:
     readout = chain.get_submodule(linear)
     assert isinstance(readout, nn.Linear)
     spec = _spec_of(chain.get_submodule(rnn), readout)
-    place = readout.weight
+    place = (readout.weight.device, readout.weight.dtype)
     try:
-        try:
-            flat = _trial(chain, (rnn, linear), spec, torch.device("cpu"), torch.float64)
-        except _NotRun:
-            flat = _trial(chain, (rnn, linear), spec, place.device, place.dtype)
+        flat = _trial(chain, (rnn, linear), spec, place)
     except ValueError as error:
         kinds = ", ".join(type(part).__name__ for part in chain.parts)
         raise ValueError(
@@ -71,7 +53,7 @@ def read_modules(modules: Sequence[nn.Module]) -> RNNWeights:
             "are wanted, not their softmax. Where these two alone are meant, give "
             "RNNWeights.from_module(rnn, linear)"
         ) from error
-    return RNNWeights(flat[None].to(place.device, place.dtype), spec)
+    return RNNWeights(flat[None].to(*place), spec)
 
 
 class _Chain(nn.Module):
@@ -94,7 +76,6 @@ class _Chain(nn.Module):
 
 
 def _only_child(chain: _Chain, kind: type[nn.Module]) -> str:
-    """Return the path of the one module of a kind."""
     found = [path for path, child in chain.named_modules() if isinstance(child, kind)]
     if len(found) != 1:
         raise ValueError(
@@ -125,71 +106,63 @@ def _spec_of(rnn: Any, linear: nn.Linear) -> RNNSpec:
     return RNNSpec(cells[0], *sizes, bool(rnn.bias))
 
 
-def _trial(
-    chain: _Chain, paths: tuple[str, str], spec: RNNSpec, device: torch.device, dtype: torch.dtype
-) -> Tensor:
+def _trial(chain: _Chain, paths: tuple[str, str], spec: RNNSpec, place: _Place) -> Tensor:
     """Return the weights ``(N,)`` that modules use, if they compute what the modules do.
 
-    Sequences are given as vectors or as the numbers of one-hot vectors, batch first or time first,
-    alone or with ``None`` for a state. One sequence without a batch is only for modules that take
-    no batch: fewer faults would show.
+    They are run on the CPU in float64 if they can be, else where and as they are. One sequence
+    without a batch is only for modules that take no batch: fewer faults would show.
     """
     batches: list[_Layout] = [lambda values: values, lambda values: values.transpose(0, 1)]
-    gaps, errors = {}, []
-    for layouts, tokens in product((batches, [lambda values: values[0]]), (False, True)):
+    single: list[_Layout] = [lambda values: values[0]]
+    places = ((torch.device("cpu"), torch.float64), place)
+    errors = []
+    for own, layouts, tokens in product(places, (batches, single), (False, True)):
+        gaps = {}
         for layout, others in product(layouts, ((), (None,))):
             try:
-                run = partial(_run, chain, paths, spec, tokens=tokens, layout=layout, others=others)
-                flat, gap, seen = run(device=device, dtype=dtype)
+                flat, gap, seen = _run(chain, paths, spec, own, tokens, layout, others)
             except Exception as error:  # somebody's code, handed what it may not be made for
                 line = (str(error).splitlines() or [""])[0]
                 errors.append(f"{type(error).__name__}: {line[:200].rstrip('.')}")
                 continue
-            if gap <= torch.finfo(dtype).eps ** 0.5:  # half of the digits agree
+            if gap <= torch.finfo(own[1]).eps ** 0.5:  # half of the digits agree
                 return flat
             gaps[gap] = seen
         if gaps:
             raise ValueError(gaps[min(gaps)])
-    raise _NotRun(f"it runs on sequences neither of vectors nor of tokens ({errors[0]})")
+    raise ValueError(f"it runs on sequences neither of vectors nor of tokens ({errors[0]})")
 
 
 def _run(
     chain: _Chain,
     paths: tuple[str, str],
     spec: RNNSpec,
+    place: _Place,
     tokens: bool,
     layout: _Layout,
     others: tuple[None, ...],
-    device: torch.device,
-    dtype: torch.dtype,
 ) -> tuple[Tensor, float, str]:
-    """Run a copy of the modules, and the weights that it used, on the same sequences.
+    """Run a copy of the modules, and the weights ``(N,)`` that it used, on the same sequences.
 
-    One copy is run on all sequences: a module that keeps a state from run to run differs, too.
-
-    Returns:
-        The weights ``(N,)``, the largest difference in units of the outputs' size, and the same to
-        read.
+    One copy is run on all: a module that keeps a state differs, too. Returns the weights, and the
+    largest difference, in units of the outputs' size and to read.
     """
     generator = torch.Generator().manual_seed(0)
-    model = _copy_of(chain).eval().to(device, dtype)
+    model = _copy_of(chain).eval().to(*place)
     rnn, linear = map(model.get_submodule, paths)
     both = nn.ModuleDict({"rnn": rnn, "linear": linear})
-    largest, said = -1.0, ""
+    gaps = []
     for length in LENGTHS:
-        inputs = _inputs(length, spec.input_size, tokens, generator).to(device, dtype)
+        inputs = _inputs(length, spec.input_size, tokens, generator).to(*place)
         given = layout(inputs.argmax(-1) if tokens else inputs)
-        with _alone(device, dtype):
+        with _alone(*place):
             outputs = model(given, *others)
             # Attributes, not parameters: hooks and parametrisations set the weight that acts.
             values = [operator.attrgetter(tensor.name)(both) for tensor in spec.tensors]
             flat = torch.cat([value.detach().reshape(-1) for value in values])
             wanted = run_eagerly(RNNWeights(flat[None], spec), inputs[None])[0][0]
-        alone = layout(inputs).ndim == 2
-        gap, seen = _difference(outputs, wanted[:1] if alone else wanted)
-        if gap > largest:
-            largest, said = gap, seen
-    return flat, largest, said
+        gaps.append(_difference(outputs, wanted[:1] if layout(inputs).ndim == 2 else wanted))
+    return flat, *max(gaps, key=lambda gap: gap[0])
 
 
 def _inputs(length: int, size: int, tokens: bool, generator: torch.Generator) -> Tensor:
@@ -202,10 +175,7 @@ def _inputs(length: int, size: int, tokens: bool, generator: torch.Generator) ->
 
 
 def _difference(outputs: Any, wanted: Tensor) -> tuple[float, str]:
-    """Compare what a module returned with outputs ``(S, T, O)``, in any order of their axes.
-
-    All steps are accepted, or the last step alone.
-    """
+    """Compare what a module returned with all, or the last, of ``(S, T, O)``, in any order."""
     if not isinstance(outputs, Tensor):
         return math.inf, f"it returns a {type(outputs).__name__}, not a tensor"
     gaps = []
@@ -240,17 +210,11 @@ def _copy_of(modules: nn.Module) -> nn.Module:
 
 @contextmanager
 def _alone(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
-    """Run without gradients or autocast; random state and default dtype are restored afterwards.
-
-    The default dtype is changed since many models make their first state by ``torch.zeros``.
-    """
+    """Run without gradients or autocast, with a default dtype (for first states by ``zeros``)."""
     before = torch.get_default_dtype()
     cuda = [device] if device.type == "cuda" else []
-    with (
-        torch.no_grad(),
-        torch.autocast(device.type, enabled=False),
-        torch.random.fork_rng(devices=cuda),
-    ):
+    autocast = torch.autocast(device.type, enabled=False)
+    with torch.no_grad(), autocast, torch.random.fork_rng(devices=cuda):
         torch.set_default_dtype(dtype)
         try:
             yield

@@ -1,26 +1,23 @@
 """Run many RNNs at once, each with its own weights, in batched matrix products."""
 
-from __future__ import annotations
-
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from wsrl.rnn.backends import Backend, check_backend, choose_backend, kernels_of
-from wsrl.rnn.cells import Cell, LayerState, Tensors, project
+from wsrl.rnn.cells import Tensors, project
 from wsrl.rnn.kernels import cpu, functions
 from wsrl.rnn.weights import RNNWeights
 
 State: TypeAlias = tuple[Tensor, ...]
 """A population's state, a tensor ``(L, B, S, H)`` for each part: ``(h, c)`` of LSTMs."""
 
+# Weights as PyTorch takes them: what ``Cell.prepare`` makes of each layer's tensors, the readout
+# ``(B, H, O)`` and its bias ``(B, O)``.
 Ready: TypeAlias = tuple[list[Tensors], Tensor, Tensor | None]
-"""Weights as PyTorch takes them: what ``Cell.prepare`` makes of each layer's tensors, the readout
-``(B, H, O)`` and its bias ``(B, O)``."""
 
-CORES_PER_RNN = 4
-"""A kernel runs an RNN on one core about as fast as PyTorch on this many."""
+CORES_PER_RNN = 4  # of PyTorch, about as fast as a kernel on one
 
 
 def run_population(
@@ -70,14 +67,7 @@ class PreparedPopulation:
     """RNNs that are run many times, as where each input depends on the outputs before.
 
     Runs as ``run_population`` does, with the same gradients. What depends on the weights alone is
-    computed once.
-
-    Args:
-        weights: the RNNs. They are copied: later changes in place have no effect.
-        backend: as of ``run_population``.
-
-    Raises:
-        ValueError: for a backend that is unknown or not here.
+    computed once, of a copy: later changes in place have no effect.
     """
 
     def __init__(self, weights: RNNWeights, backend: Backend = "auto") -> None:
@@ -122,12 +112,15 @@ def run_eagerly(
 ) -> tuple[Tensor, State]:
     """Run in PyTorch: on every device, in every dtype. The kernels are tested against it."""
     start = start_state(weights, inputs) if state is None else state
-    layers, readout, bias = ready or make_ready(weights)
+    (layers, readout, bias), cell = ready or make_ready(weights), weights.spec.kind
     hidden = inputs.permute(2, 0, 1, 3)  # (T, B, S, I)
     ends = []
-    for layer, tensors in enumerate(layers):
-        end = tuple(part[layer] for part in start)
-        hidden, end = _run_layer(weights.spec.kind, tensors, hidden, end)
+    for layer, own in enumerate(layers):
+        outputs, end = [], tuple(part[layer] for part in start)
+        for driven in cell.drive(own, hidden).unbind(0):
+            end = cell.step(own, driven, end)
+            outputs.append(cell.read(own, driven, end))
+        hidden = torch.stack(outputs)
         ends.append(end)
     final = tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
     return project(hidden, readout, bias).permute(1, 2, 0, 3), final
@@ -179,7 +172,6 @@ def check_run(weights: RNNWeights, inputs: Tensor, state: State | Tensor | None)
 
 
 def _choose(backend: Backend, weights: RNNWeights, inputs: Tensor, start: State | None) -> str:
-    """Return ``eager``, ``cpu`` or ``triton``."""
     if backend == "auto" and inputs.is_cpu:
         # torch.compile cannot trace a count of threads, and takes PyTorch anyway.
         tracing = torch.compiler.is_compiling()
@@ -195,16 +187,6 @@ def _run_kernels(
         weights.flat, inputs, weights.spec, kernels, *(start or ())
     )
     return outputs, tuple(last)
-
-
-def _run_layer(
-    cell: Cell, weights: Tensors, values: Tensor, state: LayerState
-) -> tuple[Tensor, LayerState]:
-    outputs = []
-    for driven in cell.drive(weights, values).unbind(0):
-        state = cell.step(weights, driven, state)
-        outputs.append(cell.read(weights, driven, state))
-    return torch.stack(outputs), state
 
 
 def _state_shape(weights: RNNWeights, inputs: Tensor) -> tuple[int, ...]:

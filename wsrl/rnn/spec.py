@@ -4,8 +4,7 @@ The layout is spelled here and nowhere else: layer by layer the tensors of the c
 the readout. Of the cells of ``torch.nn`` it is the order in which their parameters are listed.
 """
 
-from __future__ import annotations
-
+import math
 import reprlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,14 +13,11 @@ from typing import Any
 
 from wsrl.rnn.cells import BELOW, HIDDEN, Axis, Cell, CellTensor, get_cell
 
+# No RNN has more; a file that says so would have lists made for every layer of them.
 MAX_LAYERS = 1000
-"""No RNN has more; a file that says so would have lists made for every layer of them."""
-
+# No layer, input or output is larger; with it the numbers of an RNN can be counted in 63 bits.
 MAX_SIZE = 1 << 24
-"""No layer, input or output is larger; with it the numbers of an RNN can be counted in 63 bits."""
-
-INPUT = "input"
-OUTPUT = "output"
+INPUT, OUTPUT = "input", "output"
 _OUT = Axis(OUTPUT)
 
 
@@ -65,10 +61,7 @@ class TensorSpec:
     @property
     def numel(self) -> int:
         """How many numbers it holds."""
-        count = self.gates
-        for size in self.sizes:
-            count *= size
-        return count
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -85,10 +78,6 @@ class RNNSpec:
 
     >>> print(RNNSpec("lstm", 6, 32, 2, 6), RNNSpec("lstm", 6, 32, 2, 6).num_parameters)
     lstm 2x32, 6 inputs, 6 outputs 13766
-
-    Raises:
-        ValueError: for an unknown cell, a size below 1 or above ``MAX_SIZE``, or more than
-            ``MAX_LAYERS`` layers.
     """
 
     cell: str
@@ -103,12 +92,12 @@ class RNNSpec:
             raise ValueError(f"a cell is given by its name, not as {self.cell!r}")
         object.__setattr__(self, "cell", str(get_cell(self.cell)))  # one spelling for one cell
         for name in ("input_size", "hidden_size", "num_layers", "output_size"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
-            most = MAX_LAYERS if name == "num_layers" else MAX_SIZE
-            if value > most:
-                raise ValueError(f"{name} must be at most {most}, not {reprlib.repr(value)}")
+            most, value = MAX_LAYERS if name == "num_layers" else MAX_SIZE, getattr(self, name)
+            if type(value) is not int or not 1 <= value <= most:
+                raise ValueError(
+                    f"{name} must be a whole number of at least 1 and at most {most}, not "
+                    f"{reprlib.repr(value)}"
+                )
         if not isinstance(self.bias, bool):
             raise ValueError(f"bias must be True or False, not {self.bias!r}")
 
@@ -141,10 +130,7 @@ class RNNSpec:
         for layer in range(self.num_layers):
             here = (hidden_axis(layer), self.hidden_size)
             for tensor in self.kind.tensors(self.bias):
-                own = {
-                    axis: (f"{axis.name}_{layer}", axis.size or self.hidden_size)
-                    for axis in tensor.axes
-                }
+                own = {a: (f"{a.name}_{layer}", a.size or self.hidden_size) for a in tensor.axes}
                 add(tensor, layer_name(tensor.name, layer), own | {HIDDEN: here, BELOW: below})
             below = here
         readout = {_OUT: (OUTPUT, self.output_size), BELOW: below}

@@ -1,7 +1,5 @@
 """State dicts of ``torch.nn`` modules as flat weights: the spec is found from names and shapes."""
 
-from __future__ import annotations
-
 import re
 import warnings
 from collections.abc import Iterable, Mapping
@@ -13,8 +11,7 @@ from wsrl.rnn.cells import Cell, get_cell, list_cells
 from wsrl.rnn.spec import MAX_LAYERS, RNNSpec, layer_name
 from wsrl.rnn.weights import RNNWeights
 
-_SHARED_BYTES = 1 << 26
-"""Bytes that the tensors of a state dict may claim beyond those that are stored."""
+_SHARED_BYTES = 1 << 26  # that tensors of a state dict may claim beyond those that are stored
 
 
 class OpenCellError(ValueError):
@@ -29,23 +26,13 @@ def read_state_dict(state: Mapping[str, Tensor], cell: str | None = None) -> RNN
     those of ``torch.nn`` come first; of an ``nn.RNN``, which has tanh or ReLU, ``cell`` must be
     given.
 
-    Args:
-        state: tensors by name.
-        cell: a registered cell; needed where several have such tensors, and for one that has
-            those of a cell of ``torch.nn``.
-
-    Returns:
-        The weights ``(1, N)``, of the state dict's dtype.
-
     >>> model = torch.nn.ModuleDict({"core": torch.nn.RNN(3, 8), "out": torch.nn.Linear(8, 2)})
     >>> print(read_state_dict(model.state_dict(), cell="tanh").spec)
     tanh 1x8, 3 inputs, 2 outputs
 
     Raises:
         OpenCellError: where ``cell`` is needed and not given.
-        ValueError: naming the keys, where they are not exactly those of one such model, need what
-            a spec does not have (bidirectional, projections, biases in only one part), are not
-            those of the cell given, or claim more numbers than are stored.
+        ValueError: naming the keys, where they are not exactly those of one such model.
     """
     _check_stored(state)
     known = [get_cell(name) for name in list_cells()]
@@ -67,10 +54,9 @@ def read_state_dict(state: Mapping[str, Tensor], cell: str | None = None) -> RNN
         raise ValueError(f"{_list(keys.values())}: the cell is {choices}, not '{said[0]}'")
     if not chosen:
         near = min(said, key=lambda kind: (found[kind][:-1], kind.torch_form is None))
-        faults = found[near][-1]
         raise ValueError(
-            f"{faults}. Expected one recurrent module, in one direction and without projections, "
-            "and one linear readout of its outputs, with biases in both or in none"
+            f"{found[near][-1]}. Expected one recurrent module, in one direction and without "
+            "projections, and one linear readout of its outputs, with biases in both or in none"
         )
     (spec,) = chosen
     if other := [key for key in keys.values() if not state[key].is_floating_point()]:
@@ -96,10 +82,7 @@ def weights_from_state_dict(state: Mapping[str, Tensor], cell: str | None = None
 
 
 def _check_stored(state: Mapping[str, Tensor]) -> None:
-    """Refuse tensors that share their numbers, or repeat them by a stride of 0, on a large scale.
-
-    The flat vector holds every number once for each tensor: a small file could fill all memory.
-    """
+    """Refuse tensors that share or repeat their numbers so that a small file could fill memory."""
     dense = [v for v in state.values() if isinstance(v, Tensor) and v.layout == torch.strided]
     storages = {v.untyped_storage().data_ptr(): v.untyped_storage().nbytes() for v in dense}
     claimed = sum(value.numel() * value.element_size() for value in dense)
@@ -132,22 +115,16 @@ def _keys_by_name(state: Mapping[str, Tensor], cells: Iterable[Cell]) -> tuple[d
     layers = int(found[last]["layer"]) + 1
     if layers > MAX_LAYERS:
         raise ValueError(f"an RNN has at most {MAX_LAYERS} layers: {_list([last])}")
-    matrices = [
-        key
-        for key in state
-        if key not in found and key.rpartition(".")[2] == "weight" and state[key].ndim == 2
-    ]
+    others = [key for key in state if key not in found]
+    matrices = [k for k in others if k.rpartition(".")[2] == "weight" and state[k].ndim == 2]
     if len(matrices) != 1:
-        rest = matrices or [key for key in state if key not in found]
         problem = "more than one key may be" if matrices else "no key is"
-        raise ValueError(f"{problem} the linear readout's (as linear.weight is): {_list(rest)}")
+        listed = _list(matrices or others)
+        raise ValueError(f"{problem} the linear readout's (as linear.weight is): {listed}")
     prefix = matrices[0].removesuffix("weight")
+    readout = {f"{prefix}{part}": f"linear.{part}" for part in ("weight", "bias")}
     keys = {f"rnn.{match['name']}": key for key, match in found.items()}
-    others = {key: key for key in state if key not in found}
-    for part in {"weight", "bias"}:
-        if key := others.pop(prefix + part, None):
-            keys[f"linear.{part}"] = key
-    return keys | {f"other {key}": key for key in others}, layers
+    return keys | {readout.get(key, f"other {key}"): key for key in others}, layers
 
 
 def _nearest(
@@ -162,12 +139,11 @@ def _nearest(
     for bias in (True, False):
         names = [t.name for t in RNNSpec(str(cell), 1, 1, layers, 1, bias).tensors]
         unknown = [key for name, key in keys.items() if name not in names]
-        if missing := [name.partition(".")[2] for name in names if name not in keys]:
-            lacking = f"missing keys: {_list(missing)} beside {_list(keys.values())}"
-            found.append((len(unknown) + len(missing), 0, lacking))
-        if unknown:
-            found.append((len(unknown) + len(missing), 0, f"unknown keys: {_list(unknown)}"))
+        missing = [name.partition(".")[2] for name in names if name not in keys]
         if unknown or missing:
+            lacking = f"missing keys: {_list(missing)} beside {_list(keys.values())}"
+            fault = lacking if missing else f"unknown keys: {_list(unknown)}"
+            found.append((len(unknown) + len(missing), 0, fault))
             continue
         first = {t.name: shapes[layer_name(t.name, 0)] for t in cell.tensors(bias)}
         if (sizes := cell.sizes(first, bias)) is None:

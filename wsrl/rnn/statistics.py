@@ -1,7 +1,5 @@
 """Seven numbers of every parameter tensor: mean, variance and quartiles."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -16,10 +14,7 @@ NUM_STATISTICS = 2 + len(QUANTILES)
 def weight_statistics(weights: RNNWeights, backend: Backend = "auto") -> Tensor:
     """Return the ``statistics`` of the ``K`` tensors of each of ``B`` RNNs, ``(B, K, 7)``.
 
-    The kernels take the place of sorting where no gradients to the weights are wanted.
-
-    Raises:
-        ValueError: for a backend that is unknown, not here, or cannot do this, as ``triton``.
+    The kernels, which ``triton`` lacks, serve where no gradients to the weights are wanted.
     """
     flat = weights.flat
     if backend == "triton":
@@ -33,11 +28,9 @@ def weight_statistics(weights: RNNWeights, backend: Backend = "auto") -> Tensor:
 
 
 def statistics(values: Tensor) -> Tensor:
-    """Return seven numbers of each row of ``(B, n)``.
+    """Return seven numbers of each row of ``(B, n)``, as NumPy's; quantiles are interpolated.
 
-    Returns:
-        ``(B, 7)``: mean, variance (of the population), minimum, lower quartile, median, upper
-        quartile, maximum; the quantiles are interpolated linearly.
+    ``(B, 7)``: mean, variance, minimum, lower quartile, median, upper quartile, maximum.
     """
     # One sort serves all quantiles, and unlike torch.quantile has no limit on the size.
     ordered = values.sort(1).values

@@ -14,12 +14,10 @@ from wsrl.rnn.spec import RNNSpec, TensorSpec, hidden_axis, layer_name
 
 
 class RecurrentNetwork(nn.Module):
-    """One RNN as ``torch.nn`` modules: ``rnn`` and then ``linear`` on its outputs.
+    """One RNN as ``torch.nn`` modules (``batch_first``): ``rnn``, and ``linear`` on its outputs.
 
-    Unpacks into the two: ``rnn, linear = weights.to_module()``.
-
-    Raises:
-        ValueError: for cells that ``torch.nn`` does not have, such as linear ones.
+    Unpacks into the two: ``rnn, linear = weights.to_module()``. A ``ValueError`` for cells that
+    ``torch.nn`` does not have, such as linear ones.
     """
 
     def __init__(self, spec: RNNSpec) -> None:
@@ -49,9 +47,6 @@ class RNNWeights:
     Attributes:
         flat: ``(B, N)``, the parameters of each in the order of ``RNNSpec.tensors``.
         spec: what the numbers mean.
-
-    Raises:
-        ValueError: when ``flat`` is not ``(B, spec.num_parameters)``.
 
     >>> from torch import nn
     >>> weights = RNNWeights.from_module(nn.GRU(3, 8), nn.Linear(8, 2))  # one RNN
@@ -90,8 +85,7 @@ class RNNWeights:
 
     def gated(self, tensor: TensorSpec) -> Tensor:
         """Return a view with the gates on an axis of their own, ``(B, gates, *tensor.sizes)``."""
-        part = self.flat[:, tensor.offset : tensor.offset + tensor.numel]
-        return part.view(len(self), tensor.gates, *tensor.sizes)
+        return self.tensor(tensor).view(len(self), tensor.gates, *tensor.sizes)
 
     def layers(self) -> list[dict[str, Tensor]]:
         """Return views of the tensors of each layer, by the names that the cell gives them."""
@@ -117,15 +111,13 @@ class RNNWeights:
         Args:
             modules: ``rnn, linear`` (also in an ``nn.ModuleDict`` or ``nn.ModuleList``), or one
                 module that holds exactly one ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` and one
-                ``nn.Linear``. It takes sequences ``(S, T, I)``,
-                ``(T, S, I)`` or ``(T, I)``, or without ``I`` the numbers of one-hot vectors. It
-                returns the readout's values of all steps, or of the last; alone, or first in a
-                tuple.
+                ``nn.Linear``. It takes sequences ``(S, T, I)``, ``(T, S, I)`` or ``(T, I)``, or
+                without ``I`` the numbers of one-hot vectors. It returns the readout's values of all
+                steps, or of the last; alone, or first in a tuple.
 
         Raises:
             ValueError: where the modules are no such pair, use what a spec does not have
-                (bidirectional, projections, a bias in only one of the two), compute
-                something else than the weights do, or cannot be run on such sequences.
+                (bidirectional, projections, a bias in one part only), or compute something else.
         """
         from wsrl.rnn.modules import read_modules  # which runs weights, and so imports this file
 
@@ -133,11 +125,7 @@ class RNNWeights:
 
     @classmethod
     def cat(cls, batches: Sequence[RNNWeights]) -> RNNWeights:
-        """Join batches of one spec.
-
-        Raises:
-            ValueError: for none, or for different specs.
-        """
+        """Join batches of one spec; others, or none, are a ``ValueError``."""
         specs = {batch.spec for batch in batches}
         if len(specs) != 1:
             found = ", ".join(f"({spec})" for spec in specs) or "none"
@@ -145,11 +133,7 @@ class RNNWeights:
         return cls(torch.cat([batch.flat for batch in batches]), specs.pop())
 
     def to_module(self, index: int = 0) -> RecurrentNetwork:
-        """Return a copy of one RNN as ``torch.nn`` modules (``batch_first``).
-
-        Raises:
-            ValueError: for cells that ``torch.nn`` does not have, such as linear ones.
-        """
+        """Return a copy of one RNN as ``torch.nn`` modules, if these have the cell."""
         module = RecurrentNetwork(self.spec).to(self.flat.device, self.flat.dtype)
         state = {name: value[index].detach().clone() for name, value in self.tensors().items()}
         module.load_state_dict(state)
@@ -169,9 +153,11 @@ class RNNWeights:
         parts = []
         for tensor in self.spec.tensors:
             value = self.gated(tensor)
-            for position, axis in enumerate(tensor.axes):
+            for position, axis in enumerate(tensor.axes, 2):
                 if axis in order:
-                    value = _take(value, order[axis], position + 2)
+                    size, others = self.spec.hidden_size, range(1, value.ndim)
+                    shape = [size if other == position else 1 for other in others]
+                    value = value.take_along_dim(order[axis].unflatten(1, shape), position)
             parts.append(value.flatten(1))
         return RNNWeights(torch.cat(parts, 1), self.spec)
 
@@ -180,9 +166,8 @@ class RNNWeights:
 
         No RNN's function changes.
         """
-        new = self.tensors()
+        new, known = self.tensors(), self.spec.kind.tensors(self.spec.bias)
         for layer in range(self.spec.num_layers):
-            known = self.spec.kind.tensors(self.spec.bias)
             own = {tensor.name: new[layer_name(tensor.name, layer)] for tensor in known}
             changed, maps = symmetry.change(own, generator)
             new |= {layer_name(name, layer): value for name, value in changed.items()}
@@ -192,11 +177,9 @@ class RNNWeights:
         return RNNWeights(torch.cat([value.flatten(1) for value in new.values()], 1), self.spec)
 
     def _checked(self, permutations: Sequence[Tensor]) -> dict[str, Tensor]:
-        layers, size = self.spec.num_layers, self.spec.hidden_size
-        if len(permutations) != layers:
-            raise ValueError(
-                f"one permutation a layer: {layers} expected, {len(permutations)} given"
-            )
+        layers, size, given = self.spec.num_layers, self.spec.hidden_size, len(permutations)
+        if given != layers:
+            raise ValueError(f"one permutation a layer: {layers} expected, {given} given")
         order = {}
         for layer, rows in enumerate(permutations):
             known = torch.arange(size, device=rows.device)
@@ -231,14 +214,5 @@ def random_permutations(
     spec: RNNSpec, batch: int, generator: torch.Generator | None = None
 ) -> list[Tensor]:
     """Draw a permutation ``(batch, H)`` for every layer, uniformly, one for each RNN."""
-    return [
-        torch.rand(batch, spec.hidden_size, generator=generator).argsort(1)
-        for _ in range(spec.num_layers)
-    ]
-
-
-def _take(value: Tensor, rows: Tensor, axis: int) -> Tensor:
-    """Index ``value (B, ...)`` along ``axis`` with ``rows (B, n)``, each RNN by its own row."""
-    shape = [1] * value.ndim
-    shape[0], shape[axis] = rows.shape
-    return value.gather(axis, rows.view(shape).expand_as(value))
+    shape = (spec.num_layers, batch, spec.hidden_size)
+    return [*torch.rand(shape, generator=generator).argsort(2)]

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from wsrl.analysis.readouts import (
     STEPS,
@@ -39,83 +38,14 @@ Features: TypeAlias = Callable[[RNNWeights, ZooDataModule, int], NDArray[Any]]
 
 
 class Baseline(NamedTuple):
-    """A baseline.
+    """Features ``(B, F)`` of ``B`` RNNs, given the data and the seed; and what reads them.
 
-    Attributes:
-        features: maps ``B`` RNNs, given the data and the seed, to features ``(B, F)``.
-        readout: given the target's code, the seed and the steps of training a network, predicts the
-            target from features.
-        random: whether the seed, and the steps, play a part.
+    ``random``: whether the seed, and the steps of training a network, play a part.
     """
 
     features: Features
     readout: Callable[[TargetCode, int, int], Readout]
     random: bool
-
-
-def evaluate_baseline(
-    name: str,
-    data: ZooDataModule,
-    target: str,
-    seed: int = 0,
-    steps: int = STEPS,
-    kind: str | None = None,
-) -> tuple[dict[str, float], list[list[dict[str, Tensor]]]]:
-    """Train a baseline on all training snapshots and test it on the other splits.
-
-    Args:
-        name: one of ``BASELINES``.
-        data: the zoo and its splits.
-        target: the property to predict.
-        seed: of what is random.
-        steps: of training the network, where there is one.
-        kind: the kind of target to read it as, where not the one that the data say.
-
-    Returns:
-        The metrics as ``<split>/<name>``, all of a prediction but ``loss``, and for every split of
-        ``data.eval_splits("test")`` one batch of columns ``(n, ...)``: labels, ``prediction`` and
-        ``target``.
-
-    Raises:
-        ValueError: for an unknown target or baseline.
-        ZooError: where the zoo is damaged.
-    """
-    for what, given, known in (("baseline", name, BASELINES), ("target", target, data.targets)):
-        if given not in known:
-            raise ValueError(f"unknown {what} {given!r}; choose one of {', '.join(known)}")
-    data.prepare_data()
-    data.setup("test")
-    chosen, baseline = make_target(data.targets[target], kind), BASELINES[name]
-    splits = data.eval_splits("test")
-    remarks = remarks_on_target(data, ["train", *splits], target, chosen.needs_variation)
-    note(remark.text for remark in remarks)
-
-    def features(split: str) -> NDArray[Any]:
-        flat = data.zoo.read("weights", torch.from_numpy(data.rows(split)))
-        return baseline.features(RNNWeights(flat, data.zoo.spec), data, seed)
-
-    readout = baseline.readout(chosen, seed, steps)
-    truths = {split: data.read_target(target, split) for split in ("train", *splits)}
-    ask(chosen, "decode", chosen.encode(truths["train"]))
-    readout.fit(features("train"), truths["train"].numpy())
-    metrics: dict[str, float] = {}
-    batches = []
-    for split in splits:
-        truth = truths[split]
-        predicted = torch.from_numpy(readout.predict(features(split))).to(truth.dtype)
-        for measured, metric in chosen.metrics().items():
-            metric.update(predicted, truth)
-            metrics[f"{split}/{measured}"] = float(metric.compute())
-        labels = _labels(data, torch.from_numpy(data.rows(split)))
-        batches.append([{"prediction": predicted, "target": truth, **labels}])
-    return metrics, batches
-
-
-def _labels(data: ZooDataModule, rows: Tensor) -> dict[str, Tensor]:
-    """Return whose weights the rows are, as ``ZooBatch.labels``."""
-    columns = {name: data.zoo.read(name, rows) for name in ("run", "step", "task", "performance")}
-    floats = {name: columns[name].float() for name in ("task", "performance")}
-    return {**columns, **floats, "row": rows}
 
 
 def _answers(weights: RNNWeights, data: ZooDataModule, seed: int) -> NDArray[Any]:
@@ -162,35 +92,59 @@ def write_baseline(
     steps: int | None = None,
     kind: str | None = None,
 ) -> Path:
-    """Evaluate a baseline; print its metrics, and keep what ``wsrl test`` keeps.
+    """Train a baseline on all training snapshots and test it on the other splits.
 
-    Args:
-        name: as of ``evaluate_baseline``.
-        data: as there.
-        target: as there.
-        folder: where to write ``test.json`` and ``test.safetensors``.
-        seed: as there.
-        steps: as there; 2000 by default.
-        kind: as there.
+    Metrics, all of a prediction but ``loss``, are printed, and kept as ``wsrl test`` keeps them.
+    ``kind`` is that of target to read it as, where not the one that the data say.
 
     Returns:
         The path of ``test.json``.
 
     Raises:
-        ValueError: as there, or for a folder that holds a training run.
+        ValueError: for an unknown target or baseline, or a folder that holds a training run.
+        ZooError: where the zoo is damaged.
     """
     run, steps = Run(Path(folder)), STEPS if steps is None else steps
     if run.holds_a_run():
         raise ValueError(f"{run.folder} holds a training run; choose another folder (--run DIR)")
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed must be at least 0 and below 2**32, not {seed}")
+    for what, given, known in (("baseline", name, BASELINES), ("target", target, data.targets)):
+        if given not in known:
+            raise ValueError(f"unknown {what} {given!r}; choose one of {', '.join(known)}")
     run.remove_leftovers()
-    metrics, batches = evaluate_baseline(name, data, target, seed, steps, kind)
+    data.prepare_data()
+    data.setup("test")
+    chosen, baseline = make_target(data.targets[target], kind), BASELINES[name]
+    splits = data.eval_splits("test")
+    remarks = remarks_on_target(data, ["train", *splits], target, chosen.needs_variation)
+    note(remark.text for remark in remarks)
+
+    def features(split: str) -> NDArray[Any]:
+        flat = data.zoo.read("weights", torch.from_numpy(data.rows(split)))
+        return baseline.features(RNNWeights(flat, data.zoo.spec), data, seed)
+
+    readout = baseline.readout(chosen, seed, steps)
+    truths = {split: data.read_target(target, split) for split in ("train", *splits)}
+    ask(chosen, "decode", chosen.encode(truths["train"]))
+    readout.fit(features("train"), truths["train"].numpy())
+    metrics: dict[str, float] = {}
+    batches = []
+    for split in splits:
+        truth = truths[split]
+        predicted = torch.from_numpy(readout.predict(features(split))).to(truth.dtype)
+        for measured, metric in chosen.metrics().items():
+            metric.update(predicted, truth)
+            metrics[f"{split}/{measured}"] = float(metric.compute())
+        rows = torch.from_numpy(data.rows(split))
+        labels = {name: data.zoo.read(name, rows) for name in ("run", "step")}
+        labels |= {name: data.zoo.read(name, rows).float() for name in ("task", "performance")}
+        batches.append([{"prediction": predicted, "target": truth, **labels, "row": rows}])
     source = {"checkpoint": None, "zoo": data.hparams["zoo"]}
     source |= {"baseline": name, "target": target, "seed": seed, "steps": steps, "kind": kind}
     print_metrics(metrics)
     out = run.folder / "test.json"
     out.unlink(missing_ok=True)  # of another baseline; written last
-    write_predictions(out.with_suffix(".safetensors"), batches, data.eval_splits("test"), source)
+    write_predictions(out.with_suffix(".safetensors"), batches, splits, source)
     write_metrics(out, source, metrics)
     return out

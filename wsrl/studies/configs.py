@@ -47,12 +47,7 @@ _Loader.yaml_implicit_resolvers = {
 
 @dataclass(frozen=True)
 class Config:
-    """A config file that was read.
-
-    Attributes:
-        path: as it was given.
-        content: its settings by name.
-    """
+    """A config file that was read: its path as it was given, and its settings by name."""
 
     path: str
     content: dict[str, Any]
@@ -100,7 +95,9 @@ def read_config(path: str) -> dict[str, Any]:
     except FileNotFoundError:
         raise ValueError(f"no config file at {path}") from None
     except yaml.YAMLError as error:
-        raise ValueError(f"{path} is no YAML: {_in_short(error)}") from error
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", error)
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ValueError(f"{path} is no YAML: {' '.join(str(problem).split())}{place}") from error
     except (ValueError, RecursionError) as error:  # as of a number of too many digits
         raise ValueError(f"{path} is no config: {error}") from error
     if not isinstance(content, dict):
@@ -126,9 +123,8 @@ def one_line_errors(
 ) -> Iterator[None]:
     """Shorten what jsonargparse says of a command line that it refuses.
 
-    Left are the setting, with dots between its levels, the config file that has it last, what was
-    expected, and what was given; and the names that may stand for a class, of a setting that has
-    such ``choices``.
+    Left are the setting, the config file that has it last, what was expected and given, and the
+    names that may stand for a class, of a setting that has such ``choices``.
     """
     try:
         yield
@@ -183,14 +179,6 @@ def check_yaml(text: str) -> None:
             raise yaml.YAMLError(f"it is nested more than {DEEPEST} levels deep")
         if count > MOST:
             raise yaml.YAMLError(f"it stands for more than {MOST} values")
-
-
-def _in_short(error: yaml.YAMLError) -> str:
-    """Return the error as one line with its place in the file."""
-    problem, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)
-    if problem is None:
-        return " ".join(str(error).split())
-    return problem if mark is None else f"{problem}, line {mark.line + 1}, column {mark.column + 1}"
 
 
 _load = get_loader("yaml")

@@ -23,7 +23,6 @@ from wsrl.zoos.tensors import read_metadata, read_tensors, write_tensors
 SUFFIXES = (".safetensors", ".parquet", ".csv")
 
 _AS_THEY_ARE = ("row", "run", "step", "performance")
-_NUMBER = re.compile(r"-?(?:(?!0[0-9])[0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]+)?|inf)?")
 
 
 def check_suffix(path: Path) -> None:
@@ -43,9 +42,6 @@ def read_embeddings(path: str | Path) -> pd.DataFrame:
     ``embedding_1``, ... A column of several parts is several columns, ``_0``, ``_1``, ... CSV has
     no types: there, what is written in digits is a number.
 
-    Args:
-        path: a ``.safetensors``, ``.parquet`` or ``.csv`` file.
-
     Returns:
         A row for every RNN of every split.
 
@@ -57,14 +53,22 @@ def read_embeddings(path: str | Path) -> pd.DataFrame:
     if not path.is_file() or path.suffix not in SUFFIXES:
         raise ValueError(f"no file of embeddings ({', '.join(SUFFIXES)}) at {path}")
     if path.suffix == ".safetensors":
-        return _from_tensors(read_tensors(path), read_metadata(path))
+        tensors, metadata = read_tensors(path), read_metadata(path)
     try:
+        if path.suffix == ".safetensors":
+            return _from_tensors(tensors, metadata)
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} holds no embeddings: {str(error).splitlines()[0]}") from error
-    return pd.DataFrame({name: _typed(column) for name, column in frame.items()})
+        text = dict.fromkeys(("split", "name", "task"), str)
+        # Python's engine alone reads all digits of a number.
+        frame = pd.read_csv(
+            path, dtype=text, engine="python", keep_default_na=False, na_values=[""]
+        )
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{path} holds no embeddings: {reason}") from error
+    embedding = frame.columns[frame.columns.str.startswith("embedding_")]
+    return frame.astype(dict.fromkeys(embedding, np.float32))
 
 
 def write_embeddings(
@@ -77,14 +81,9 @@ def write_embeddings(
 ) -> None:
     """Write embeddings in the format of the path's suffix.
 
-    Args:
-        path: the file.
-        tensors: columns ``(n, ...)``: those of ``ZooBatch.labels``, ``split``, ``embedding``, and
-            ``prediction`` where there is one, with what else its kind keeps.
-        splits: the splits' names, by the numbers in the column ``split``.
-        source: what the metadata says beside them; only safetensors has some.
-        zoo: whose RNNs they are.
-        target: what is predicted.
+    ``tensors`` are columns ``(n, ...)``: those of ``ZooBatch.labels``, ``split``, ``embedding``,
+    and ``prediction`` of the ``target`` where there is one, with what else its kind keeps.
+    ``source`` is metadata, which only safetensors has.
     """
     labels = _labels(tensors, splits, zoo, target)
     if path.suffix == ".safetensors":
@@ -101,12 +100,9 @@ def write_embeddings(
             held[f"column.{name}"] = torch.from_numpy(values.copy())
         write_tensors(path, held, {**source, "splits": list(splits), "columns": columns})
         return
-    frame = _with_embeddings([labels], tensors)
-    content = io.BytesIO()
-    if path.suffix == ".parquet":
-        frame.to_parquet(content, index=False)
-    else:
-        frame.to_csv(content, index=False)
+    frame, content = _with_embeddings([labels], tensors), io.BytesIO()
+    write = frame.to_parquet if path.suffix == ".parquet" else frame.to_csv
+    write(content, index=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, content.getvalue())
 
@@ -174,6 +170,8 @@ def _parts(name: str, values: Any) -> pd.DataFrame:
 
 
 def _from_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> pd.DataFrame:
+    if len({len(t) for t in tensors.values()}) > 1 or any(t.is_complex() for t in tensors.values()):
+        raise ValueError("expected real numbers, a row for each RNN")
     columns = metadata.get("columns")
     if columns is None:  # written before there were names
         columns = dict.fromkeys(name for name in tensors if name != "embedding")
@@ -191,13 +189,3 @@ def _with_embeddings(labels: Sequence[pd.DataFrame], tensors: Mapping[str, Tenso
     embedding = tensors.get("embedding")  # other packages' tasks may write none
     found = [] if embedding is None else [_parts("embedding", embedding)]
     return pd.concat([*labels, *found], axis=1)
-
-
-def _typed(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Return a column of a CSV file as numbers if all its entries are; float32 of embeddings."""
-    if column.name in ("split", "name", "task") or not column.str.fullmatch(_NUMBER).all():
-        return column
-    if column.str.fullmatch("-?[0-9]+").all():
-        return pd.Series([int(entry) for entry in column])
-    numbers = pd.Series([float(entry or "nan") for entry in column])
-    return numbers.astype(np.float32) if str(column.name).startswith("embedding_") else numbers

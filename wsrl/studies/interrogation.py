@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import Generator, Tensor
 
@@ -68,18 +70,11 @@ def choose_rows(
         if wrong:
             raise ValueError(f"the zoo at {zoo.path} has rows 0 to {len(zoo) - 1}, not {wrong[0]}")
         return torch.tensor(sorted(set(rows)))
-    runs, steps = zoo.read("run"), zoo.read("step")
-    if step is None:
-        _, which = runs.unique(return_inverse=True)
-        last = torch.full((int(which.max()) + 1,), -1).scatter_reduce(0, which, steps, "amax")
-        chosen = (steps == last[which]).nonzero().flatten()
-    else:
-        chosen = (steps == step).nonzero().flatten()
-        if len(chosen) == 0:
-            known = ", ".join(map(str, zoo.steps))
-            raise ValueError(
-                f"the zoo at {zoo.path} has no snapshots at step {step}, but at {known}"
-            )
+    known = pd.DataFrame({name: zoo.read(name).numpy() for name in ("run", "step")})
+    wanted = known.groupby("run").step.transform("max") if step is None else step
+    chosen = torch.from_numpy(np.flatnonzero(known.step == wanted))
+    if len(chosen) == 0:
+        raise ValueError(f"the zoo has no snapshots at step {step}, but at {zoo.steps}")
     drawn = torch.randperm(len(chosen), generator=generator)
     return chosen[drawn[: count or RNNS].sort().values]
 
@@ -110,36 +105,29 @@ def summarize(facts: dict[str, Any], found: Interrogation) -> str:
     rnns, probes = facts["rnns"], facts["probes"]
     pairs = len(rnns) * (len(rnns) - 1) // 2
     kind = "total variation" if found.output_kind == "categorical" else "largest difference"
-    fixed, strategy = found.noninteractive, found.interactive.strategy
+    fixed, one_by_one = found.noninteractive, found.interactive
+    strategy = one_by_one.strategy
     rnn_names, probe_name = [f"row {rnn['row']}" for rnn in rnns], "probe {}".format
-    groups = [", ".join(rnn_names[rnn] for rnn in group) for group in found.groups]
     used = sorted({n.query for n in strategy.nodes if n.query is not None} | set(fixed.queries))
-    spelled = [
-        f"  probe {index} (row {probes[index]['row']}, sequence {probes[index]['sequence']})  "
-        f"{probes[index]['text'] or ''}".rstrip()
-        for index in used
+    lines = [
+        f"{len(rnns)} RNNs of {facts['zoo']}, {len(probes)} probes, "
+        f"tolerance {found.tolerance:g} ({kind})",
+        f"told apart: {pairs - len(found.alike)} of {pairs} pairs",
     ]
-    return "\n".join(
-        [
-            f"{len(rnns)} RNNs of {facts['zoo']}, {len(probes)} probes, "
-            f"tolerance {found.tolerance:g} ({kind})",
-            f"told apart: {pairs - len(found.alike)} of {pairs} pairs",
-            *(f"  alike on all probes: {group}" for group in groups),
-            f"fixed in advance: {_counted(fixed.lower, fixed.upper)}: "
-            f"{', '.join(map(probe_name, fixed.queries)) or 'none'}",
-            f"one by one: {_counted(found.interactive.lower, found.interactive.upper)} in the "
-            f"worst case, {strategy.expected:.2f} on average",
-            "probes:" if used else "probes: none",
-            *spelled,
-            "strategy:",
-            strategy.render(probe_name, rnn_names.__getitem__),
-        ]
-    )
-
-
-def _counted(lower: int, upper: int) -> str:
-    probes = f"{upper} probe{'' if upper == 1 else 's'}"
-    return f"{probes} (the fewest)" if lower == upper else f"{probes} (at least {lower})"
+    groups = (", ".join(rnn_names[rnn] for rnn in group) for group in found.groups)
+    lines += [
+        *(f"  alike on all probes: {group}" for group in groups),
+        f"fixed in advance: {fixed.upper} probes (at least {fixed.lower}): "
+        f"{', '.join(map(probe_name, fixed.queries)) or 'none'}",
+        f"one by one: {one_by_one.upper} probes (at least {one_by_one.lower}) in the worst case, "
+        f"{strategy.expected:.2f} on average",
+        "probes:",
+    ]
+    for index in used:
+        place = "(row {row}, sequence {sequence})  ".format(**probes[index])
+        lines.append(f"  probe {index} {place}{probes[index]['text'] or ''}".rstrip())
+    tree = strategy.render(probe_name, rnn_names.__getitem__)
+    return "\n".join([*lines, "strategy:", tree])
 
 
 def _text(zoo: Zoo, probe: Tensor) -> str | None:

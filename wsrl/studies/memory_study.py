@@ -34,43 +34,51 @@ SHOWN_STEPS = 40
 """Steps of one sequence that are drawn."""
 
 
-def study_file(
-    path: str,
-    task: BindingTask,
+def study(
+    source: str,
     settings: MemorySettings,
-    cell: str | None = None,
+    row: int | None = None,
     out: str | None = None,
+    task: BindingTask | None = None,
+    cell: str | None = None,
 ) -> tuple[Record, list[Path]]:
-    """Analyse the RNN in a file; write tables and pictures if a folder ``out`` is given.
+    """Analyse all snapshots of a zoo, that of one row, or the RNN in a file, with its task.
+
+    Tables, and pictures of a single RNN, are written to a folder ``out``.
 
     Returns:
-        What was found, and the pictures.
-
-    Raises:
-        ValueError: as ``analyze_memory``, and where no basis can exist: the task's variables are
-            more than the RNN's state has dimensions.
-    """
-    weights = read_model(Path(path), cell)
-    _make_folder(out)
-    interactions = Interactions.of_task(task.matrix())
-    check_rank(state_size(weights.spec), interactions)
-    (analysis,) = analyze_memory(weights, [interactions], settings)
-    about = {"source": path, "task": task_name(task), "rnn": str(weights.spec)}
-    return _keep(about | record(analysis), analysis, settings, out)
-
-
-def study_zoo(
-    path: str, settings: MemorySettings, row: int | None = None, out: str | None = None
-) -> tuple[Record, list[Path]]:
-    """Analyse all snapshots of a zoo, or that of one row; the rest as ``study_file``.
-
-    Returns:
-        What was found (of all snapshots: as a list, ``snapshots``), and the pictures of one row.
+        What was found (of all snapshots: as a list, ``snapshots``), and the pictures.
 
     Raises:
         ZooError: for a zoo of another problem.
-        ValueError: for a row that is not there.
+        ValueError: as ``analyze_memory``, for a row that is not there, and where the task has more
+            variables than the RNN's state has dimensions.
     """
+    if task is None:
+        zoo, problem = _open(source, row)
+        spec, rows = zoo.spec, range(len(zoo)) if row is None else [row]
+        found = _analyze_zoo(zoo, problem, settings, rows)
+    else:
+        weights = read_model(Path(source), cell)
+        spec, found = weights.spec, _analyze_rnn(weights, task, settings)
+    if out:  # before the work, which would be lost where the folder cannot be made
+        Path(out).mkdir(parents=True, exist_ok=True)
+    about: Record = {"source": source, "rnn": str(spec), "settings": asdict(settings)}
+    if task is None and row is None:
+        records = [one for one, _ in found]
+        content = about | {"snapshots": records}
+    else:
+        ((one, analysis),) = found
+        records, content = [one], about | one
+    if out:
+        write_tables(Path(out), records, content)
+    if out is None or "snapshots" in content:
+        return content, []
+    title = f"{str(spec).split(',')[0]}, task {one['task']}: {analysis.verdict}"
+    return content, draw(Path(out), analysis, title)
+
+
+def _open(path: str, row: int | None) -> tuple[Zoo, VariableBinding]:
     zoo = open_zoo(path)
     if not isinstance(zoo.problem, VariableBinding):
         raise ZooError(
@@ -79,51 +87,31 @@ def study_zoo(
         )
     if row is not None and not 0 <= row < len(zoo):
         raise ValueError(f"the zoo has the rows 0..{len(zoo) - 1}, not {row}")
-    _make_folder(out)
-    found = _analyze_zoo(zoo, zoo.problem, settings, range(len(zoo)) if row is None else [row])
-    if row is not None:
-        ((about, analysis),) = found
-        return _keep({"source": path, "rnn": str(zoo.spec), **about}, analysis, settings, out)
-    records = [about for about, _ in found]
-    content = {"source": path, "settings": asdict(settings), "snapshots": records}
-    if out:
-        write_tables(Path(out), records, content)
-    return content, []
+    return zoo, zoo.problem
 
 
-def _keep(
-    about: Record, analysis: MemoryAnalysis, settings: MemorySettings, out: str | None
-) -> tuple[Record, list[Path]]:
-    """Write the tables and pictures of one RNN, if anywhere."""
-    content = about | {"settings": asdict(settings)}
-    if not out:
-        return content, []
-    write_tables(Path(out), [about], content)
-    title = f"{about['rnn'].split(',')[0]}, task {about['task']}: {analysis.verdict}"
-    return content, draw(Path(out), analysis, title)
-
-
-def _make_folder(path: str | None) -> None:
-    """Make the folder before the work, which would be lost where it cannot be made."""
-    if path:
-        Path(path).mkdir(parents=True, exist_ok=True)
+def _analyze_rnn(
+    weights: RNNWeights, task: BindingTask, settings: MemorySettings
+) -> Iterator[tuple[Record, MemoryAnalysis]]:
+    interactions = Interactions.of_task(task.matrix())
+    check_rank(state_size(weights.spec), interactions)
+    for analysis in analyze_memory(weights, [interactions], settings):
+        yield {"task": task_name(task), **record(analysis)}, analysis
 
 
 def _analyze_zoo(
     zoo: Zoo, problem: VariableBinding, settings: MemorySettings, rows: Sequence[int]
 ) -> Iterator[tuple[Record, MemoryAnalysis]]:
     """Analyse snapshots of a zoo; yield each with what the zoo says of it, in order."""
-    known: dict[BindingTask, Interactions] = {}
     numbers = settings.sequences * (1 + settings.horizon) * state_size(zoo.spec)
     for index in torch.tensor(rows).split(max(1, AT_ONCE // numbers)):
-        columns = {name: zoo.read(name, index) for name in ("run", "step", "performance", "task")}
-        tasks = [problem.task(row) for row in columns.pop("task").tolist()]
-        for task in set(tasks) - known.keys():
-            known[task] = Interactions.of_task(task.matrix())
+        columns = [zoo.read(name, index).tolist() for name in ("run", "step", "performance")]
+        tasks = [problem.task(row) for row in zoo.read("task", index).tolist()]
+        known = {task: Interactions.of_task(task.matrix()) for task in set(tasks)}
         weights = RNNWeights(zoo.read("weights", index), zoo.spec)
         found = analyze_memory(weights, [known[task] for task in tasks], settings)
-        facts = zip(index.tolist(), *(column.tolist() for column in columns.values()), strict=True)
-        for (row, run, step, performance), task, analysis in zip(facts, tasks, found, strict=True):
+        facts = zip(index.tolist(), *columns, tasks, found, strict=True)
+        for row, run, step, performance, task, analysis in facts:
             about = {"row": row, "run": run, "step": step, "task": task_name(task)}
             about["performance"] = performance if math.isfinite(performance) else None
             yield about | record(analysis), analysis
@@ -141,9 +129,7 @@ def task_name(task: BindingTask) -> str:
 def record(analysis: MemoryAnalysis) -> Record:
     """Return verdict, reasons and figures as plain values; what does not exist is None."""
     judged = {"verdict": analysis.verdict, "reasons": list(analysis.reasons)}
-    figures = asdict(analysis.figures)
-    components = list(figures.pop("residual_components"))
-    return judged | {"start": analysis.start, **figures, "residual_components": components}
+    return judged | {"start": analysis.start, **asdict(analysis.figures)}
 
 
 def write_tables(folder: Path, records: Sequence[Record], content: object) -> None:
@@ -151,8 +137,6 @@ def write_tables(folder: Path, records: Sequence[Record], content: object) -> No
     remove_leftovers(folder)
     write_atomically(folder / "memory.json", (to_json(content, indent=2) + "\n").encode())
     rows = [{**one, "reasons": "; ".join(one["reasons"])} for one in records]
-    for row in rows:
-        del row["residual_components"]
     write_csv(folder / "memory.csv", rows)
 
 

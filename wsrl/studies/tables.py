@@ -6,13 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from wsrl.rnn import RNNSpec
 from wsrl.safe_files import naming
-from wsrl.terminal import printable
+from wsrl.terminal import printable, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,51 +17,33 @@ PUBLISHED_SPEC = RNNSpec("lstm", 6, 32, 2, 6)
 """The RNNs of the published formal-language zoo."""
 
 
-def encoder_rows() -> list[dict[str, Any]]:
-    """Describe every registered encoder: name, parameters, permutation invariance."""
-    from wsrl.encoders import create_encoder, get_encoder, list_encoders  # bring Lightning in
-
-    return [
-        {
-            "name": name,
-            "parameters": sum(
-                each.numel() for each in create_encoder(name, spec=PUBLISHED_SPEC).parameters()
-            ),
-            "permutation_invariant": get_encoder(name).permutation_invariant,
-        }
-        for name in list_encoders()
-    ]
-
-
 def print_metrics(metrics: Mapping[str, float]) -> None:
     """Print metrics named ``split/metric``: a row a metric, a column a split."""
-    splits = list(dict.fromkeys(name.split("/")[0] for name in metrics))
-    names = list(dict.fromkeys(name.split("/", 1)[1] for name in metrics if "/" in name))
-    cells = []
-    for name in names:
-        values = [metrics.get(f"{split}/{name}") for split in splits]
-        cells.append([name, *("" if value is None else f"{value:.4f}" for value in values)])
-    print_table(["metric", *splits], cells)
+    rows: dict[str, dict[str, Any]] = {}
+    for name, value in metrics.items():
+        split, _, metric = name.partition("/")
+        rows.setdefault(metric, {"metric": metric})[split] = value
+    splits = dict.fromkeys(name.partition("/")[0] for name in metrics)
+    say(aligned(["metric", *splits], list(rows.values())))
 
 
-def print_table(header: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    """Print a table: the first column left, the others right aligned."""
-    table = Table()
-    for index, name in enumerate(header):
-        table.add_column(_shown(name), justify="right" if index else "left", no_wrap=True)
-    for row in cells:
-        table.add_row(*map(_shown, row))
-    Console().print(table)
-
-
-def aligned(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+def aligned(names: Sequence[str], records: Sequence[Mapping[str, Any]]) -> str:
     """Return a table for files and pipes, where nothing may be cut: all columns right aligned."""
-    rows = [[printable(word) for word in row] for row in (header, *cells)]
+    rows = [[name.replace("_", " ") for name in names]]
+    rows += [[shown(record.get(name)) for name in names] for record in records]
+    rows = [[printable(word) for word in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(word.rjust(width) for word, width in zip(row, widths, strict=True))
         for row in rows
     )
+
+
+def shown(value: Any) -> str:
+    """Return a value to read; what is not known is a dash."""
+    if value is None or value != value:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def listed(facts: Mapping[str, str]) -> str:
@@ -102,8 +80,3 @@ def write_csv(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
 
     with naming(path):
         path.write_text(to_csv(pd.DataFrame(records, dtype=object)) if records else "")
-
-
-def _shown(text: str) -> Text:
-    """Return text that rich shows as it is: ``[red]`` is no colour."""
-    return Text(printable(text))

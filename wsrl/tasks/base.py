@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -31,8 +31,11 @@ from wsrl.tasks.optimizers import Config, build, describe_optimizer, describe_sc
 from wsrl.tasks.state_dicts import checked_load
 from wsrl.torch_files import read_torch_file
 
+if TYPE_CHECKING:
+    from wsrl.data.batch import ZooBatch
+
 COLUMNS = "columns"
-"""In what a test step returns: columns ``(B, ...)`` of the RNNs of its batch, with ``row``."""
+"""In what evaluations return: columns ``(B, ...)`` of a batch's RNNs, in a test with ``row``."""
 
 _Task = TypeVar("_Task", bound="TaskModule")
 _SETTINGS = ("hyper_parameters", "hparams", "module_arguments")  # the last two of old Lightning
@@ -48,11 +51,6 @@ class TaskModule(LightningModule, ABC):
     training began with, the number of the step's batch and the process: a resumed run draws what
     it would have drawn. An encoder that draws in evaluations too draws the same in each. The
     caller's random state is restored afterwards.
-
-    Attributes:
-        spec: the RNNs that it reads.
-        encoder: maps them to embeddings.
-        split_metrics: the metrics of every split that is evaluated, by name.
     """
 
     spec: RNNSpec
@@ -75,6 +73,23 @@ class TaskModule(LightningModule, ABC):
         """Return remarks on the data of a stage, before training or evaluation begins."""
         return []
 
+    @abstractmethod
+    def measure(self, batch: ZooBatch, split: str, test: bool) -> dict[str, Any]:
+        """Measure a batch of a split; return what figures need, and ``COLUMNS``."""
+
+    def validation_step(
+        self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
+    ) -> dict[str, Any]:
+        """Measure one batch."""
+        split = self.evaluation_data.eval_splits("validate")[dataloader_idx]
+        return self.measure(batch, split, test=False)
+
+    def test_step(self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
+        """Measure one batch; its ``COLUMNS`` say whose they are, too."""
+        split = self.evaluation_data.eval_splits("test")[dataloader_idx]
+        found = self.measure(batch, split, test=True)
+        return {**found, COLUMNS: {**found[COLUMNS], **batch.labels()}}
+
     def make_metrics(self) -> dict[str, Metric]:
         """Return new metrics of one split by name; nothing by default."""
         return {}
@@ -87,13 +102,12 @@ class TaskModule(LightningModule, ABC):
         """
         check_not_negative(warmup_steps=arguments["warmup_steps"])
         self.split_metrics = nn.ModuleDict()
-        training = {
-            **{name: arguments[name] for name in ("learning_rate", "weight_decay", "warmup_steps")},
-            "optimizer": describe_optimizer(arguments["optimizer"]),
-            "lr_scheduler": describe_scheduler(arguments["lr_scheduler"]),
-        }
-        for name, value in training.items():
-            setattr(self, name, value)
+        self.learning_rate = arguments["learning_rate"]
+        self.weight_decay = arguments["weight_decay"]
+        self.warmup_steps = arguments["warmup_steps"]
+        self.optimizer = describe_optimizer(arguments["optimizer"])
+        self.lr_scheduler = describe_scheduler(arguments["lr_scheduler"])
+        training = {"optimizer": self.optimizer, "lr_scheduler": self.lr_scheduler}
         known = {n: value for n, value in arguments.items() if n not in ("self", "__class__")}
         encoder = {"encoder": self.encoder.config(), "encoder_defaults": None}  # taken in by it
         spec = {"spec": self.spec.to_dict()}
@@ -127,21 +141,17 @@ class TaskModule(LightningModule, ABC):
             metrics = {split: nn.ModuleDict(self.make_metrics()) for split in splits}
             self.split_metrics = nn.ModuleDict(metrics)
 
-    def update_metrics(self, split: str, values: Mapping[str, tuple[Tensor, ...]]) -> None:
-        """Give a batch's values to metrics of a split, by name."""
-        metrics = cast(nn.ModuleDict, self.split_metrics[split])
-        for name, given in values.items():
-            cast(Metric, metrics[name]).update(*given)
-
-    def log_metrics(self, split: str, shown: str) -> None:
-        """Log the metrics of a split as ``<split>/<name>``; one is ``shown`` in the progress bar.
+    def log_metrics(self, split: str, values: Mapping[str, tuple[Tensor, ...]]) -> None:
+        """Give a batch's values to metrics of a split, by name, and log all as ``<split>/<name>``.
 
         Lightning computes and resets them at the end of the epoch. All are logged at every step,
         used or not: every process must log the same ones.
         """
-        for name, metric in cast(nn.ModuleDict, self.split_metrics[split]).items():
-            bar, logged = name == shown, cast(Metric, metric)
-            self.log(f"{split}/{name}", logged, prog_bar=bar, add_dataloader_idx=False)
+        for name, module in cast(nn.ModuleDict, self.split_metrics[split]).items():
+            metric, shown = cast(Metric, module), f"validation/{name}" == self.monitor
+            if name in values:
+                metric.update(*values[name])
+            self.log(f"{split}/{name}", metric, prog_bar=shown, add_dataloader_idx=False)
 
     def log_loss(self, loss: Tensor, batch_size: int) -> None:
         """Log a training step's loss as ``train/loss``: its mean over all processes."""
@@ -188,9 +198,8 @@ class TaskModule(LightningModule, ABC):
 
         Raises:
             FileNotFoundError: where there is no file.
-            ValueError: for a file that is no checkpoint, whose weights are not those of the model
-                that its settings describe, or that names what is to make the module out of them:
-                Lightning would import, and call, what these name.
+            ValueError: for a file that is no checkpoint, whose weights are another model's, or that
+                names what is to make the module of them: Lightning would import, and call, that.
         """
         content = read_torch_file(checkpoint_path, mmap=True)
         known = content if isinstance(content, dict) else {}
@@ -274,7 +283,7 @@ class TaskModule(LightningModule, ABC):
 
 
 def check_not_negative(**values: float) -> None:
-    """Check that options are at least 0; another is a ``ValueError``."""
+    """Refuse options below 0 by a ``ValueError``."""
     for name, value in values.items():
         if value < 0:
             raise ValueError(f"{name} must be at least 0, not {value}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +17,7 @@ from wsrl.rnn import RNNSpec, RNNWeights
 from wsrl.tasks.base import COLUMNS, TaskModule, check_not_negative
 from wsrl.tasks.emulator import ConditionedEmulator
 from wsrl.tasks.evaluation import Remark, chosen_rows, partners, remarks_on_shuffling, score_clones
-from wsrl.tasks.figures import EmulationFigures
+from wsrl.tasks.figures import Columns, DrawFigures, draw_emulation
 from wsrl.tasks.losses import get_loss
 from wsrl.tasks.metrics import CLONE_METRICS, EMULATION_METRICS, mean
 from wsrl.tasks.optimizers import OptimizerLike, SchedulerLike
@@ -34,16 +35,14 @@ class EmulationModule(TaskModule):
 
     Logged for every evaluated split, whatever the training loss: ``total_variation`` and
     ``reverse_kl`` (of real outputs ``mean_squared_error``); the same as ``shuffled_...`` when
-    every RNN is emulated from the embedding of another, half the split further on (a split of one
-    RNN has none); and the clones: ``clone_score`` of the emulator running freely,
-    ``original_score`` of the RNN itself and the mean ``clone_difference`` of the two. A model whose
-    score is not defined, as when no string ends, scores 0. All are the same to rounding on any
-    number of processes and in batches of any size.
+    every RNN is emulated from the embedding of another; ``clone_score`` of the emulator running
+    freely, ``original_score`` of the RNN itself and the mean ``clone_difference`` of the two. A
+    model whose score is not defined, as when no string ends, scores 0. All are the same to rounding
+    on any number of processes and in batches of any size.
 
     Args:
         encoder: its registered name, its class, or any callable that makes it of the spec, as
-            ``functools.partial(wsrl.FreeRunningProbing, num_probes=2)``. A checkpoint gives back
-            the plain description it holds, which goes here too.
+            ``functools.partial(wsrl.FreeRunningProbing, num_probes=2)``, or its description.
         spec: the zoo's RNNs, as ``RNNSpec.to_dict`` returns them.
         output_kind: ``categorical`` (outputs are logits) or ``real``.
         loss: what is minimised; a name in ``wsrl.tasks.losses``.
@@ -53,8 +52,7 @@ class EmulationModule(TaskModule):
         open_forget_gates: start the emulator with open forget gates.
         learning_rate: of AdamW, the default optimiser.
         weight_decay: of AdamW.
-        warmup_steps: steps over which the learning rate rises to its full value; 0 for none, as
-            published.
+        warmup_steps: steps over which the learning rate rises to its full value.
         gradient_clip: largest gradient norm, of the encoder and of the emulator each on its own;
             0 for no limit.
         clone_rnns: RNNs of a split whose clones are scored at each validation, spread over the
@@ -66,8 +64,7 @@ class EmulationModule(TaskModule):
         encoder_defaults: what suits the zoo's problem, for those options of the encoder that are
             left at ``None``.
         optimizer: another optimiser than AdamW: its class, or ``functools.partial`` of it, or its
-            description ``{"class_path": ..., "init_args": ...}``. On the command line
-            ``--optimizer`` says it.
+            description ``{"class_path": ..., "init_args": ...}``.
         lr_scheduler: changes the learning rate after every step; given as the optimiser is.
 
     Raises:
@@ -152,7 +149,9 @@ class EmulationModule(TaskModule):
 
     def configure_callbacks(self) -> list[Callback]:
         """Return the callback that draws, if wanted."""
-        return [EmulationFigures()] if self.figures else []
+        if not self.figures or not self.has_data:
+            return []
+        return [DrawFigures(_drawn, partial(draw_emulation, self, self.evaluation_data.problem))]
 
     def setup(self, stage: str) -> None:
         """Make the metrics of every split that will be evaluated, and the data of clones ready."""
@@ -186,25 +185,6 @@ class EmulationModule(TaskModule):
         self.log_loss(loss, len(batch))
         return loss
 
-    def validation_step(
-        self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
-    ) -> dict[str, Any]:
-        """Measure one batch; return its embeddings, for figures."""
-        data = self.evaluation_data
-        split = data.eval_splits("validate")[dataloader_idx]
-        chosen = chosen_rows(data.rows(split), self.clone_rnns).to(batch.row.device)
-        return self._evaluate(batch, split, torch.isin(batch.row, chosen))
-
-    def test_step(self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
-        """Measure one batch, with the clones of all its RNNs.
-
-        What was measured of every RNN is returned as ``COLUMNS``: means over sequences and steps.
-        """
-        split = self.evaluation_data.eval_splits("test")[dataloader_idx]
-        found = self._evaluate(batch, split, torch.ones_like(batch.row, dtype=torch.bool))
-        measured = {n: v.reshape(len(v), -1).mean(1) for n, v in found["measured"].items()}
-        return {**found, COLUMNS: {**measured, **batch.labels()}}
-
     def predict_step(
         self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
     ) -> dict[str, Tensor]:
@@ -215,13 +195,21 @@ class EmulationModule(TaskModule):
     def _scores_clones(self) -> bool:
         return self.clone_rnns > 0 and self.evaluation_data.problem.scores_clones
 
-    def _evaluate(self, batch: ZooBatch, split: str, cloned: Tensor) -> dict[str, Any]:
-        """Measure a batch, and the clones of those of its RNNs that ``cloned (B,)`` says."""
+    def measure(self, batch: ZooBatch, split: str, test: bool) -> dict[str, Any]:
+        """Measure a batch, with the clones of all its RNNs in a test, else of some of the split.
+
+        What was measured of every RNN, means over sequences and steps, is returned as ``COLUMNS``.
+        """
+        cloned = torch.ones_like(batch.row, dtype=torch.bool)
+        if not test:
+            chosen = chosen_rows(self.evaluation_data.rows(split), self.clone_rnns)
+            cloned = torch.isin(batch.row, chosen.to(batch.row.device))
         embedding = self.embed(batch.weights)
         measured: dict[str, Tensor] = {}
+        found: dict[str, Tensor] = {}
         if len(batch):
             measured = self._losses(embedding, batch)
-            found = dict(measured)
+            found |= measured
             if len(batch) > 1:
                 others = embedding[partners(len(batch)).to(embedding.device)]
                 wrong = self._losses(others, batch)
@@ -231,9 +219,9 @@ class EmulationModule(TaskModule):
                 measured |= scores
                 difference = scores["clone_score"] - scores["original_score"]
                 found |= {**scores, "clone_difference": difference.abs()}
-            self.update_metrics(split, {name: (values,) for name, values in found.items()})
-        self.log_metrics(split, EMULATION_METRICS[self.output_kind][0])
-        return {"embedding": embedding, "measured": measured}
+        self.log_metrics(split, {name: (values,) for name, values in found.items()})
+        columns = {n: v if v.ndim == 1 else v.flatten(1).mean(1) for n, v in measured.items()}
+        return {"embedding": embedding, COLUMNS: columns}
 
     def _losses(self, embedding: Tensor, batch: ZooBatch) -> dict[str, Tensor]:
         """Return the losses by name, ``(B, S, T)``, of emulation from embeddings ``(B, D)``."""
@@ -245,13 +233,13 @@ class EmulationModule(TaskModule):
         """Score originals and clones of some RNNs of a batch, ``picks (n,)``; maybe of none."""
         original = clone = embedding.new_zeros(0)
         if len(picks):
-            original, clone = score_clones(
-                self.evaluation_data.problem,
-                self.emulator,
-                embedding[picks],
-                batch.weights[picks],
-                batch.task[picks],
-                self.clone_sequences,
-                [1_000_003 * self.evaluation_seed + row for row in batch.row[picks].tolist()],
-            )
+            models = (self.emulator, embedding[picks], batch.weights[picks], batch.task[picks])
+            seeds = [1_000_003 * self.evaluation_seed + row for row in batch.row[picks].tolist()]
+            how = self.clone_sequences, seeds
+            original, clone = score_clones(self.evaluation_data.problem, *models, *how)
         return {"original_score": original, "clone_score": clone}
+
+
+def _drawn(outputs: dict[str, Any], batch: ZooBatch) -> Columns:
+    known = {"performance": batch.performance, "task": batch.task}
+    return {"embedding": outputs["embedding"], **known}

@@ -20,15 +20,10 @@ class ConditionedEmulator(nn.Module):
     As published (Herrmann et al. 2024), the embedding is read once, at the first step (for strings,
     at their start token); the LSTM's state has to keep it.
 
-    Args:
-        input_size: ``I``.
-        output_size: ``O``.
-        embedding_dim: ``D``.
-        width: neurons of every LSTM layer and of both projections.
-        layers: LSTM layers.
-        condition_every_step: add the embedding to every step's input, not only to the first.
-        open_forget_gates: start with 1 in both biases of the forget gates, so that the embedding
-            lasts through a sequence from the beginning of training; the published ones do not.
+    Every LSTM layer and both projections have ``width`` neurons. With ``condition_every_step`` the
+    embedding is added to every step's input. ``open_forget_gates`` starts with 1 in both biases of
+    the forget gates, so that the embedding lasts through a sequence from the beginning of training;
+    the published ones do not.
     """
 
     def __init__(
@@ -54,10 +49,9 @@ class ConditionedEmulator(nn.Module):
     def forward(
         self, embedding: Tensor, inputs: Tensor, state: EmulatorState | None = None
     ) -> tuple[Tensor, EmulatorState]:
-        """Emulate ``B`` RNNs of embeddings ``(B, D)`` on ``S`` sequences each, ``(B, S, T, I)``.
+        """Emulate RNNs of embeddings ``(B, D)`` on ``(B, S, T, I)``: ``(B, S, T, O)``, and a state.
 
         The sequences continue those of an earlier call that returned ``state``, if one is given.
-        Returned are outputs ``(B, S, T, O)`` and the state to go on from.
         """
         batch, sequences, steps, _ = inputs.shape
         values = self._condition(embedding, inputs, state is None)
@@ -84,8 +78,9 @@ class ConditionedEmulator(nn.Module):
 
     def _run(self, values: Tensor, state: EmulatorState | None) -> tuple[Tensor, EmulatorState]:
         """Run the LSTM on ``values (R, T, I + D + 1)``; return ``(R, T, width)`` and its state."""
-        hidden, end = self.lstm(functional.linear(values, *self._projections()), state)
-        return hidden, end
+        found: tuple[Tensor, EmulatorState]
+        found = self.lstm(functional.linear(values, *self._projections()), state)
+        return found
 
     def _run_fused(
         self, values: Tensor, state: EmulatorState | None

@@ -4,6 +4,7 @@ A clone is the emulator that runs freely in the place of an RNN. Remarks name, b
 metrics that are not defined on the data, and constant targets.
 """
 
+# ruff: noqa: D102  what a protocol's methods return is said where they are written
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -19,59 +20,36 @@ from wsrl.tasks.emulator import ConditionedEmulator, EmulatorState
 from wsrl.tasks.metrics import is_constant
 
 Runner: TypeAlias = Callable[[Tensor, State | None], tuple[Tensor, State]]
-"""Runs ``B`` models: inputs ``(B, S, T, I)`` and a state to outputs ``(B, S, T, O)`` and a state.
-"""
+"""Runs ``B`` models: inputs ``(B, S, T, I)`` and a state to outputs ``(B, S, T, O)`` and a state"""
 
 _GOLDEN = 0.6180339887498949
 
 
 class EvaluatedProblem(Protocol):
-    """The part of a problem that evaluation reads."""
+    """The part of a problem (``wsrl.problems.Problem``) that evaluation reads."""
 
     @property
-    def scores_clones(self) -> bool:
-        """Whether ``clone_scores`` can be asked."""
-
+    def scores_clones(self) -> bool: ...
     @property
-    def task_period(self) -> float | None:
-        """For tasks that are one number on a circle, what goes once round it."""
-
+    def task_period(self) -> float | None: ...
     def clone_scores(
         self, run: Runner, tasks: Tensor, samples: int, generators: Sequence[torch.Generator]
-    ) -> Tensor:
-        """Score ``B`` models on their tasks ``(B, K)``, each with its generator: ``(B,)``."""
-
-    def input_names(self) -> tuple[str, ...]:
-        """Return the names of the entries of an input; empty if unknown."""
-
-    def output_names(self) -> tuple[str, ...]:
-        """Return the names of the entries of an output; empty if unknown."""
-
-    def task_entries(self) -> tuple[str, ...]:
-        """Return the names of a task's entries; empty if unknown."""
-
-    def prepare(self) -> None:
-        """Make sure that what ``clone_scores`` needs is there."""
-
-    def as_images(self, inputs: Tensor) -> Tensor | None:
-        """Return inputs ``(..., T, I)`` as images ``(..., H, W)``, where that is what they are."""
+    ) -> Tensor: ...
+    def input_names(self) -> tuple[str, ...]: ...
+    def output_names(self) -> tuple[str, ...]: ...
+    def task_entries(self) -> tuple[str, ...]: ...
+    def prepare(self) -> None: ...
+    def as_images(self, inputs: Tensor) -> Tensor | None: ...
 
 
 class EvaluationData(Protocol):
-    """The part of a datamodule that evaluation reads."""
+    """The part of a datamodule (``wsrl.data.ZooDataModule``) that evaluation reads."""
 
     @property
-    def problem(self) -> EvaluatedProblem:
-        """What the zoo's RNNs were trained on."""
-
-    def eval_splits(self, stage: str) -> list[str]:
-        """Name the splits of the evaluation loaders, in their order."""
-
-    def rows(self, split: str) -> NDArray[np.int64]:
-        """Return the zoo's rows in one split."""
-
-    def read_target(self, name: str, split: str) -> Tensor:
-        """Return a property ``(n, parts)`` of the RNNs of a split."""
+    def problem(self) -> EvaluatedProblem: ...
+    def eval_splits(self, stage: str) -> list[str]: ...
+    def rows(self, split: str) -> NDArray[np.int64]: ...
+    def read_target(self, name: str, split: str) -> Tensor: ...
 
 
 def partners(count: int) -> Tensor:
@@ -107,17 +85,10 @@ def score_clones(
     samples: int,
     seeds: Sequence[int],
 ) -> tuple[Tensor, Tensor]:
-    """Let RNNs and their clones run freely and score both.
+    """Let ``B`` RNNs, and the emulator given ``embedding (B, D)``, run freely; score both.
 
-    Args:
-        problem: that the RNNs were trained on.
-        emulator: runs as the clones.
-        embedding: of each RNN, ``(B, D)``.
-        weights: the ``B`` RNNs.
-        tasks: what each was trained for, ``(B, K)``.
-        samples: sequences a model is scored on.
-        seeds: ``B`` seeds, one for what each RNN samples; its clone draws the same numbers, so that
-            only the models differ.
+    Each is scored on ``samples`` sequences of its own task, ``(B, K)``. An RNN and its clone draw
+    the same numbers, from one of ``B`` seeds, so that only the models differ.
 
     Returns:
         The scores of the originals and of the clones, each ``(B,)``; 0 for one that is not defined.
@@ -140,38 +111,28 @@ def score_clones(
 
 
 class Remark(NamedTuple):
-    """A remark on the data, and the metrics (``split/metric``) that are undefined for it."""
+    """A remark on the data."""
 
     text: str
-    undefined: tuple[str, ...] = ()
 
 
 def remarks_on_target(
     data: EvaluationData, splits: Sequence[str], name: str, lost: tuple[str, ...]
 ) -> list[Remark]:
-    """Say where a property that is predicted is the same of all RNNs.
+    """Say in which splits a property that is predicted is the same of all RNNs.
 
-    Args:
-        data: the data.
-        splits: those to look at; ``train`` among them where something is to be learned.
-        name: of the property.
-        lost: metrics that are not defined where all RNNs have the same value.
+    There metrics that are ``lost`` are not defined, and from ``train`` there is nothing to learn.
     """
     found = []
-    effect = f": {' and '.join(lost)} are not defined there (null)" if lost else ""
     for split in splits:
         target = data.read_target(name, split)
         if not bool(is_constant(target).any()):
             continue
         text = f"all {len(target)} RNNs of {split} have the same {name}"
-        undefined = tuple(f"{split}/{metric}" for metric in lost)
         if split == "train":
             found.append(Remark(f"{text}: there is nothing to learn"))
-        elif len(target) > 1:
-            found.append(Remark(f"{text}{effect}", undefined))
-        elif lost:
-            advice = "since they need 2; add RNNs to the zoo to have them"
-            found.append(Remark(f"{split} holds 1 RNN{effect}, {advice}", undefined))
+        elif lost or len(target) > 1:
+            found.append(_undefined(split, lost, text if len(target) > 1 else None))
     return found
 
 
@@ -180,13 +141,9 @@ def remarks_on_shuffling(
 ) -> list[Remark]:
     """Say in which splits, of one RNN, none can be emulated from the embedding of another."""
     names = [f"shuffled_{loss}" for loss in losses]
-    lost = f"holds 1 RNN: {' and '.join(names)} {'need' if len(names) > 1 else 'needs'} 2"
-    return [
-        Remark(
-            f"{split} {lost}, and null stands for what is not defined; add RNNs to the zoo to have "
-            "it",
-            tuple(f"{split}/{name}" for name in names),
-        )
-        for split in splits
-        if len(data.rows(split)) == 1
-    ]
+    return [_undefined(split, names) for split in splits if len(data.rows(split)) == 1]
+
+
+def _undefined(split: str, names: Sequence[str], why: str | None = None) -> Remark:
+    effect = f": {' and '.join(names)} not defined there (null)" if names else ""
+    return Remark(f"{why or f'{split} holds 1 RNN'}{effect}")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -18,7 +17,6 @@ from lightning.pytorch.loggers import (
 from torch import Tensor
 
 from wsrl.encoders import ProbingEncoder
-from wsrl.tasks.base import COLUMNS, TaskModule
 from wsrl.tasks.evaluation import EvaluatedProblem
 
 if TYPE_CHECKING:
@@ -29,6 +27,9 @@ if TYPE_CHECKING:
     from wsrl.tasks.emulation import EmulationModule
 
 _TAKE_PICTURES = (TensorBoardLogger, WandbLogger, MLFlowLogger, CometLogger)
+
+Columns: TypeAlias = dict[str, Tensor]
+"""What is drawn of ``n`` RNNs, each ``(n, ...)``, by name."""
 
 
 def log_figure(loggers: Sequence[Logger], name: str, figure: Figure, step: int) -> None:
@@ -44,28 +45,27 @@ def log_figure(loggers: Sequence[Logger], name: str, figure: Figure, step: int) 
             logger.experiment.log_figure(name, figure, step=step)
 
 
-class _Figures(Callback):
-    """Keeps what the batches of an evaluation give, on the CPU, and draws it in the end.
+class DrawFigures(Callback):
+    """Draws at the end of a test, and of each validation or (``last_only``) of training.
 
-    Where a logger takes pictures, the first process draws, from the RNNs that it evaluated.
+    Where a logger takes pictures, the first process draws, from the RNNs that it evaluated:
+    ``select`` says what is kept of a step's outputs and its batch, and ``draw`` makes figures of
+    these columns, the split of every RNN, and the first batch.
     """
 
-    def __init__(self) -> None:
-        self._parts: list[dict[str, Tensor]] = []
-
-    @abstractmethod
-    def _select(self, outputs: Any, batch: ZooBatch) -> dict[str, Tensor]:
-        """Return the columns ``(B, ...)`` of a batch that are drawn later."""
-
-    @abstractmethod
-    def _figures(
-        self, module: Any, columns: dict[str, Tensor], splits: list[str]
-    ) -> dict[str, Figure]:
-        """Draw the columns ``(n, ...)`` of ``n`` RNNs, each of a split; return figures by name."""
+    def __init__(
+        self,
+        select: Callable[[Any, ZooBatch], Columns],
+        draw: Callable[[Columns, list[str], ZooBatch], dict[str, Figure]],
+        last_only: bool = False,
+    ) -> None:
+        self._select, self._draw, self._last_only = select, draw, last_only
+        self._parts: list[Columns] = []
+        self._batches: list[ZooBatch] = []
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget the last evaluation."""
-        self._parts = []
+        self._parts, self._batches = [], []
 
     def on_validation_batch_end(
         self,
@@ -76,99 +76,78 @@ class _Figures(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep the columns, and the index of the split."""
+        """Keep the columns, on the CPU, and the index of the split."""
         drawn = any(isinstance(logger, _TAKE_PICTURES) for logger in trainer.loggers)
         if drawn and trainer.is_global_zero and not trainer.sanity_checking:
             columns = self._select(outputs, batch).items()
             split = torch.full((len(batch),), dataloader_idx)
             self._parts.append({**{name: v.cpu() for name, v in columns}, "split": split})
+            self._batches = self._batches or [batch]
 
     on_test_epoch_start = on_validation_epoch_start
     on_test_batch_end = on_validation_batch_end
 
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the figures of a test."""
-        self._draw(trainer, pl_module, "test")
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the figures of a validation."""
+        if not self._last_only:
+            self._log(trainer, pl_module, "validate")
 
-    def _draw(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw those of the last validation."""
+        if self._last_only:
+            self._log(trainer, pl_module, "validate")
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw those of a test."""
+        self._log(trainer, pl_module, "test")
+
+    def _log(self, trainer: Trainer, module: Any, stage: str) -> None:
         if not self._parts:
             return
         columns = {name: torch.cat([part[name] for part in self._parts]) for name in self._parts[0]}
-        names = cast(TaskModule, module).evaluation_data.eval_splits(stage)
-        splits = [names[place] for place in columns["split"].tolist()]
-        for name, figure in self._figures(module, columns, splits).items():
+        names = module.evaluation_data.eval_splits(stage)
+        splits = [names[place] for place in columns.pop("split").tolist()]
+        for name, figure in self._draw(columns, splits, self._batches[0]).items():
             log_figure(trainer.loggers, name, figure, trainer.global_step)
 
 
-class PredictionFigures(_Figures):
-    """Draws what a ``PredictionModule`` predicts, at the end of training and of a test.
+def draw_predictions(columns: Columns, splits: list[str], _: ZooBatch) -> dict[str, Figure]:
+    """Draw the confusion matrices of classes, else predicted over true values, of every split."""
+    from wsrl.analysis.figures import confusion_matrices, predicted_against_true
 
-    Of classes the confusion matrix of each part, of numbers the predicted against the true ones.
-    """
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the predictions of the last validation."""
-        self._draw(trainer, pl_module, "validate")
-
-    def _select(self, outputs: Any, batch: ZooBatch) -> dict[str, Tensor]:
-        return {name: outputs[COLUMNS][name] for name in ("prediction", "target")}
-
-    def _figures(
-        self, module: Any, columns: dict[str, Tensor], splits: list[str]
-    ) -> dict[str, Figure]:
-        from wsrl.analysis.figures import confusion_matrices, predicted_against_true
-
-        draw = confusion_matrices
-        if columns["target"].is_floating_point():
-            draw = predicted_against_true
-        found = {}
-        for split in dict.fromkeys(splits):
-            rows = torch.tensor([name == split for name in splits])
-            pair = columns["target"][rows], columns["prediction"][rows]
-            found[f"predictions/{split}"] = draw(*(values.numpy() for values in pair))
-        return found
+    real = columns["target"].is_floating_point()
+    draw, found = predicted_against_true if real else confusion_matrices, {}
+    for split in dict.fromkeys(splits):
+        rows = torch.tensor([name == split for name in splits])
+        pair = (columns[name][rows].numpy() for name in ("target", "prediction"))
+        found[f"predictions/{split}"] = draw(*pair)
+    return found
 
 
-class EmulationFigures(_Figures):
-    """Draws what an ``EmulationModule`` does, at the end of a validation or test.
+def draw_emulation(
+    module: EmulationModule,
+    problem: EvaluatedProblem,
+    columns: Columns,
+    splits: list[str],
+    batch: ZooBatch,
+) -> dict[str, Figure]:
+    """Draw outputs of one RNN and its emulation, a map of embeddings, and what an encoder asks."""
+    from wsrl.analysis.figures import embedding_map
 
-    The distributions of one RNN and of its emulation, the probing inputs and outputs of a probing
-    encoder, and a map of all embeddings.
-    """
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the figures of a validation."""
-        self._draw(trainer, pl_module, "validate")
-
-    def _select(self, outputs: Any, batch: ZooBatch) -> dict[str, Tensor]:
-        if not self._parts:
-            self._example = batch
-        known = {"performance": batch.performance.float(), "task": batch.task.float()}
-        return {"embedding": outputs["embedding"].float(), **known}
-
-    def _figures(
-        self, module: EmulationModule, columns: dict[str, Tensor], splits: list[str]
-    ) -> dict[str, Figure]:
-        from wsrl.analysis.figures import embedding_map
-
-        problem = module.evaluation_data.problem
-        figures = {
-            "outputs": draw_outputs(module, self._example, problem),
-            "embeddings": embedding_map(
-                columns["embedding"].numpy(),
-                columns["performance"].numpy(),
-                columns["task"].numpy(),
-                splits,
-                problem.task_period,
-                problem.task_entries(),
-            ),
-        }
-        if isinstance(module.encoder, ProbingEncoder):
-            figures["probing"] = draw_probing(module, module.encoder, self._example, problem)
-        return figures
+    points, performance, tasks = (
+        columns[name].float().numpy() for name in ("embedding", "performance", "task")
+    )
+    named = problem.task_period, problem.task_entries()
+    figures = {
+        "outputs": _draw_outputs(module, batch, problem),
+        "embeddings": embedding_map(points, performance, tasks, splits, *named),
+    }
+    if isinstance(module.encoder, ProbingEncoder):
+        figures["probing"] = _draw_probing(module, module.encoder, batch, problem)
+    return figures
 
 
-def draw_outputs(module: EmulationModule, batch: ZooBatch, problem: EvaluatedProblem) -> Figure:
+def _draw_outputs(module: EmulationModule, batch: ZooBatch, problem: EvaluatedProblem) -> Figure:
     """Draw the outputs of a batch's best RNN on one of its sequences, and their emulation."""
     from wsrl.analysis.figures import output_comparison
 
@@ -180,7 +159,7 @@ def draw_outputs(module: EmulationModule, batch: ZooBatch, problem: EvaluatedPro
     return output_comparison(original, emulated, categorical, title, problem.output_names())
 
 
-def draw_probing(
+def _draw_probing(
     module: EmulationModule, encoder: ProbingEncoder, batch: ZooBatch, problem: EvaluatedProblem
 ) -> Figure:
     """Draw what the encoder asks the best, the median and the worst RNN, and their answers."""
@@ -189,18 +168,12 @@ def draw_probing(
     order = batch.performance.argsort(descending=True)
     picks = order[torch.linspace(0, len(order) - 1, min(3, len(order))).long()]
     inputs, outputs = (values[:, 0] for values in encoder.probes(batch.weights[picks]))
-    categorical = module.output_kind == "categorical"
-    scores = [f": performance {value:.2f}" for value in batch.performance[picks]]
-    titles = [
-        _name(batch, row) + ("" if score.endswith("nan") else score)
-        for row, score in zip(picks, scores, strict=True)
-    ]
-    images = problem.as_images(inputs)
+    categorical, images = module.output_kind == "categorical", problem.as_images(inputs)
     return probing_dialogue(
         _shown(inputs),
         _shown(outputs, categorical),
         categorical,
-        titles,
+        [f"{_name(batch, row)}: performance {batch.performance[row]:.2f}" for row in picks],
         problem.input_names(),
         problem.output_names(),
         images=None if images is None else _shown(images),

@@ -22,10 +22,6 @@ class Head(Recorded, nn.Module, ABC):
 
     A subclass implements ``forward``. Its options are further arguments of its constructor, with
     defaults and simple types; they are recorded, so that a checkpoint rebuilds it.
-
-    Args:
-        inputs: size of an embedding.
-        outputs: values to predict.
     """
 
     GIVEN = ("inputs", "outputs")
@@ -101,10 +97,7 @@ class PredictionHead(Head, nn.Sequential):
 
 
 class RunningScale(nn.Module):
-    """Mean and standard deviation of all values ``(B, parts)`` seen so far, part by part.
-
-    Lets a network predict values of any unit in a scale where they are around 0 and 1.
-    """
+    """Mean and standard deviation of all values ``(B, parts)`` seen so far, part by part."""
 
     count: Tensor
     mean: Tensor
@@ -121,12 +114,10 @@ class RunningScale(nn.Module):
         """Take ``values (B, parts)`` into account."""
         total = self.count + len(values)
         share = len(values) / total
-        shift = values.mean(0) - self.mean
-        spread = values.var(0, correction=0)
+        shift, spread = values.mean(0) - self.mean, values.var(0, correction=0)
         # The initial variance belongs to a count of 0 and drops out here.
-        self.variance.copy_(
-            (1 - share) * self.variance + share * spread + share * (1 - share) * shift**2
-        )
+        kept = (1 - share) * self.variance + share * spread
+        self.variance.copy_(kept + share * (1 - share) * shift**2)
         self.mean.add_(share * shift)
         self.count.copy_(total)
 

@@ -34,11 +34,7 @@ def _registry(output_kind: str) -> Registry[Loss]:
 
 
 def register_loss(output_kind: str) -> Callable[[_Loss], _Loss]:
-    """Register a loss under the name of its function; a decorator with an argument.
-
-    Args:
-        output_kind: of the outputs that it compares: ``categorical`` or ``real``.
-    """
+    """Register a loss of ``categorical`` or ``real`` outputs under the name of its function."""
     return _registry(output_kind).register
 
 

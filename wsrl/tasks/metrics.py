@@ -78,11 +78,6 @@ def r2(predicted: Tensor, target: Tensor) -> Tensor:
     """Return the coefficient of determination of ``(n, parts)``, averaged over parts.
 
     It is NaN where a part of the target is the same in all rows, as in a single one.
-
-    >>> float(r2(torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0], [3.0]])))
-    0.5
-    >>> float(r2(torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [3.0]])))
-    nan
     """
     device, dtype = target.device, torch.promote_types(target.dtype, torch.float32)
     predicted, target = (values.cpu().double() for values in (predicted, target))
@@ -92,10 +87,7 @@ def r2(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def kendall_tau(predicted: Tensor, target: Tensor) -> Tensor:
-    """Return Kendall's tau-b of ``(n, parts)``, averaged over parts.
-
-    It is NaN where a part of either is the same in all rows, or has a NaN.
-    """
+    """Return Kendall's tau-b, averaged over parts; NaN where one is constant, or has a NaN."""
     constant = is_constant(predicted) | is_constant(target)
     if constant.any() or predicted.isnan().any() or target.isnan().any():
         return predicted.new_tensor(torch.nan)

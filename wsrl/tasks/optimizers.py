@@ -26,10 +26,7 @@ else:  # the command line gives the descriptions, which jsonargparse is to leave
 
 
 def describe_optimizer(given: OptimizerLike | None) -> Config | None:
-    """Describe an optimiser in plain values.
-
-    Args:
-        given: its class, a ``functools.partial`` of it, or its description.
+    """Describe an optimiser, given its class, a ``functools.partial`` of it or its description.
 
     Raises:
         TypeError: for another callable: it could not go into a checkpoint.
@@ -67,14 +64,11 @@ def _describe(given: Any, what: str, base: type, of: Any) -> Config | None:
         cls, options = find_class(given["class_path"], base), given.get("init_args") or {}
     elif isinstance(given, partial) and not given.args:
         cls, options = given.func, given.keywords
-    if not isinstance(cls, type):
+    if not isinstance(cls, type) or not issubclass(cls, base):
         raise TypeError(
-            f"{what} must be a class, functools.partial of a class with named options, or a "
-            "dictionary of class_path and init_args, to go into a checkpoint; given: "
-            f"{given!r:.200}"
+            f"{what} must be a subclass of {class_path(base)}, functools.partial of one with named "
+            f"options, or a dictionary of class_path and init_args; given: {given!r:.200}"
         )
-    if not issubclass(cls, base):
-        raise ValueError(f"{what} must be a subclass of {class_path(base)}, not {class_path(cls)}")
     if not isinstance(options, dict) or not is_plain(options):
         raise ValueError(f"the options of {what} must be plain values, not {options!r:.200}")
     known = inspect.signature(cls).parameters

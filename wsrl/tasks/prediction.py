@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,7 +16,7 @@ from wsrl.encoders.base import EncoderLike
 from wsrl.rnn import RNNSpec, RNNWeights
 from wsrl.tasks.base import COLUMNS, TaskModule
 from wsrl.tasks.evaluation import Remark, remarks_on_target
-from wsrl.tasks.figures import PredictionFigures
+from wsrl.tasks.figures import DrawFigures, draw_predictions
 from wsrl.tasks.heads import HeadLike, PredictionHead, RunningScale, make_head
 from wsrl.tasks.metrics import everywhere, mean
 from wsrl.tasks.optimizers import OptimizerLike, SchedulerLike
@@ -55,12 +56,11 @@ class PredictionModule(TaskModule):
         head_layers: its hidden layers.
         learning_rate: as for ``EmulationModule``, like the two that follow.
         weight_decay: of AdamW.
-        warmup_steps: steps over which the learning rate rises to its full value; 0 for none.
+        warmup_steps: steps over which the learning rate rises to its full value.
         encoder_defaults: as for ``EmulationModule``.
-        head: the head's class or another callable of its inputs and outputs, or its registered
-            name; by default a ``PredictionHead``. A checkpoint's own description goes here too.
-        kind: the kind of target to learn the property as, a name in ``wsrl.tasks.targets.TARGETS``;
-            or the name of one's own; by default the one that the data say.
+        head: the head's class or another callable of its inputs and outputs, its registered name
+            or its description; by default a ``PredictionHead``.
+        kind: the kind of target to learn the property as; by default the one that the data say.
         optimizer: as for ``EmulationModule``, like ``lr_scheduler``.
         lr_scheduler: changes the learning rate.
 
@@ -110,11 +110,8 @@ class PredictionModule(TaskModule):
         self.encoder = _find_encoder(encoder, encoder_defaults, pretrained, mode, self.spec)
         self.pretrained = None if pretrained is None else str(Path(pretrained).resolve())
         sizes = (self.encoder.embedding_dim, self.kind.parts * self.kind.width)
-        self.head = (
-            PredictionHead(*sizes, head_width, head_layers)
-            if head is None
-            else make_head(head, *sizes)
-        )
+        own = partial(PredictionHead, width=head_width, layers=head_layers)
+        self.head = make_head(head or own, *sizes)
         self.scale = RunningScale(self.kind.parts)  # of a scaled kind
         if mode in FIXED:
             self.encoder.requires_grad_(False)
@@ -142,10 +139,7 @@ class PredictionModule(TaskModule):
         return decided
 
     def predict(self, weights: RNNWeights) -> Tensor:
-        """Predict the property of ``B`` RNNs, ``(B, parts)``.
-
-        Class indices (long), or values in the target's own unit (an angle in [0, 360) degrees).
-        """
+        """Predict ``(B, parts)`` of ``B`` RNNs: class indices, or values in the target's unit."""
         return self.decide(self(self.embed(weights)))
 
     def train(self, mode: bool = True) -> PredictionModule:
@@ -195,21 +189,7 @@ class PredictionModule(TaskModule):
 
     def configure_callbacks(self) -> list[Callback]:
         """Return the callback that draws."""
-        return [PredictionFigures()]
-
-    def validation_step(
-        self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
-    ) -> dict[str, dict[str, Tensor]]:
-        """Measure one batch; return predictions and targets as ``COLUMNS``, for figures."""
-        split = self.evaluation_data.eval_splits("validate")[dataloader_idx]
-        return {COLUMNS: self._measure(batch, split)}
-
-    def test_step(
-        self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
-    ) -> dict[str, dict[str, Tensor]]:
-        """Measure one batch; return predictions and targets ``(B, parts)`` as ``COLUMNS``."""
-        split = self.evaluation_data.eval_splits("test")[dataloader_idx]
-        return {COLUMNS: {**self._measure(batch, split), **batch.labels()}}
+        return [DrawFigures(_drawn, draw_predictions, last_only=True)]
 
     def predict_step(
         self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
@@ -232,8 +212,8 @@ class PredictionModule(TaskModule):
         losses: Tensor = ask(self.kind, "losses", values, target)
         return losses
 
-    def _measure(self, batch: ZooBatch, split: str) -> dict[str, Tensor]:
-        """Measure a batch; return the columns of the prediction, and ``target``."""
+    def measure(self, batch: ZooBatch, split: str, test: bool) -> dict[str, Any]:
+        """Measure a batch; ``COLUMNS`` are those of the prediction, and ``target (B, parts)``."""
         target = batch.targets[self.target]
         values = self(self.embed(batch.weights))
         losses = self._losses(values, target)
@@ -243,9 +223,12 @@ class PredictionModule(TaskModule):
         predicted = columns["prediction"]
         judged = torch.where(undefined, torch.nan, predicted) if undefined.any() else predicted
         scores = dict.fromkeys(self.kind.metrics(), (judged, target))
-        self.update_metrics(split, {"loss": (losses,), **scores})
-        self.log_metrics(split, shown="loss")
-        return {**columns, "target": target}
+        self.log_metrics(split, {"loss": (losses,), **scores})
+        return {COLUMNS: {**columns, "target": target}}
+
+
+def _drawn(outputs: dict[str, dict[str, Tensor]], batch: ZooBatch) -> dict[str, Tensor]:
+    return {name: outputs[COLUMNS][name] for name in ("prediction", "target")}
 
 
 def _find_encoder(

@@ -33,13 +33,12 @@ def make_encoder(
         ) from error
     if not isinstance(built, Encoder):
         raise ValueError(
-            f"encoder must be a callable that takes an RNNSpec and returns an Encoder; {encoder!r} "
-            f"returned {type(built).__name__}"
+            f"encoder must make an Encoder of an RNNSpec; {encoder!r} returned "
+            f"{type(built).__name__}"
         )
     config = built.config()
-    options: dict[str, Any] = config["init_args"]
-    suited = {name: value for name, value in (defaults or {}).items() if name in options}
-    left_open = {name: value for name, value in suited.items() if options[name] is None}
+    options, known = config["init_args"], defaults or {}
+    left_open = {n: known[n] for n, value in options.items() if value is None and n in known}
     return build_encoder(config | {"init_args": options | left_open}, spec) if left_open else built
 
 
@@ -55,10 +54,9 @@ def load_pretrained_encoder(path: str, spec: RNNSpec) -> Encoder:
     except (FileNotFoundError, ValueError) as error:
         raise type(error)(f"`pretrained`: {error}") from error
     content: dict[str, Any] = checkpoint if isinstance(checkpoint, dict) else {}
-    hparams: Any = content.get("hyper_parameters")
-    state: Any = content.get("state_dict")
-    known = isinstance(hparams, dict) and isinstance(state, Mapping)
-    if not known or not {"encoder", "spec", "emulator_width"} <= hparams.keys():
+    hparams, state = content.get("hyper_parameters"), content.get("state_dict")
+    known = isinstance(hparams, dict) and {"encoder", "spec", "emulator_width"} <= hparams.keys()
+    if not isinstance(hparams, dict) or not known or not isinstance(state, Mapping):
         raise ValueError(
             f"{path} is not a checkpoint of an EmulationModule; give `pretrained` one that "
             "`wsrl fit` wrote for an emulation"
@@ -71,8 +69,8 @@ def load_pretrained_encoder(path: str, spec: RNNSpec) -> Encoder:
                 "pre-train an encoder on such RNNs"
             )
         encoder = make_encoder(hparams["encoder"], spec)
-        own = {str(n): v for n, v in state.items() if str(n).startswith("encoder.")}
-        own = {name.removeprefix("encoder."): value for name, value in own.items()}
+        start = "encoder."
+        own = {n.removeprefix(start): v for n, v in state.items() if str(n).startswith(start)}
         with checked_load(encoder, own):
             encoder.load_state_dict(own)
         if unusable := not_finite(encoder):

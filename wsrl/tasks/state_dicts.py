@@ -23,15 +23,13 @@ def checked_load(module: nn.Module, state: Mapping[str, Any]) -> Iterator[None]:
     PyTorch takes the first number of a vector for a scalar, and the real part of complex numbers. A
     ``WeightsError`` names the encoder, and weights that are missing, unknown or of another shape.
     """
-    own = module.state_dict()
-    both = [(n, v, own[n]) for n, v in state.items() if isinstance(own.get(n), Tensor)]
-    wrong = [
-        f"{name} of {found.dtype} and shape {tuple(found.shape)} instead of {mine.dtype} and "
-        f"{tuple(mine.shape)}"
-        for name, found, mine in both
-        if isinstance(found, Tensor)
-        and (mine.shape != found.shape or found.is_complex() > mine.is_complex())
-    ]
+    own, wrong = module.state_dict(), []
+    for name, found in state.items():
+        mine = own.get(name)
+        if isinstance(mine, Tensor) and isinstance(found, Tensor):
+            kinds = [f"{value.dtype} and shape {tuple(value.shape)}" for value in (found, mine)]
+            if mine.shape != found.shape or found.is_complex() > mine.is_complex():
+                wrong.append(f"{name} of {kinds[0]} instead of {kinds[1]}")
     names = [f"{name} is missing" for name in own if name not in state]
     names += [f"{name} is unknown" for name in state if name not in own]
     if wrong:

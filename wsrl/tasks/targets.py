@@ -4,6 +4,7 @@ A new kind is one subclass of ``TargetKind`` with one ``@register_target``. A pr
 kind that its problem says; ``PredictionModule(kind=...)`` chooses another.
 """
 
+# ruff: noqa: D102  what methods return is said in TargetKind
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
@@ -18,7 +19,6 @@ from torch.nn import functional
 from torchmetrics import MeanAbsoluteError, Metric
 
 from wsrl.plugins import Registry
-from wsrl.tasks.circle import circle_distance, on_circle, to_degrees
 from wsrl.tasks.metrics import MeanOf, SplitScore, kendall_tau, r2
 
 CLASS_LOSSES = ("binary_cross_entropy", "cross_entropy")
@@ -28,13 +28,9 @@ CLASS_LOSSES = ("binary_cross_entropy", "cross_entropy")
 class TargetKind(ABC):
     """One kind of target.
 
-    A property of ``B`` RNNs is ``(B, parts)``. A head gives ``width`` values for each part.
-
-    Attributes:
-        parts: numbers that the property has.
-        classes: how many classes a part has; 0 where it is not one of several.
-        period: for numbers on a circle, what goes once round it.
-        class_loss: how classes are learned; other kinds do not read it.
+    A property of ``B`` RNNs is ``(B, parts)``; a part is one of ``classes``, or they are 0. Numbers
+    on a circle have a ``period``. A head gives ``width`` values for each part. ``class_loss`` is
+    for kinds of classes.
     """
 
     name: ClassVar[str]
@@ -42,10 +38,8 @@ class TargetKind(ABC):
     """Whether a part is the index of a class, an integer. Such a kind is for properties of classes
     only, another kind for others only."""
     scaled: ClassVar[bool] = False
-    """Whether heads learn each part, by itself, with mean 0 and standard deviation 1.
-
-    These are of all training batches so far; before the first one nothing is scaled. Parts of one
-    unit lose their order so, as the ends of an interval."""
+    """Whether heads learn each part, by itself, with the mean 0 and standard deviation 1 of all
+    training batches so far. Parts of one unit lose their order so, as the ends of an interval."""
     better: ClassVar[Mapping[str, int]] = {}
     """1 for metrics of which more is better, -1 where less is; the first is the main one. A report
     ranks encoders by these; it only lists other metrics."""
@@ -67,20 +61,17 @@ class TargetKind(ABC):
 
     @abstractmethod
     def losses(self, values: Tensor, target: Tensor) -> Tensor:
-        """Return each RNN's loss, ``(B,)``.
+        """Return each RNN's loss, ``(B,)``, of a head's ``values (B, parts, width)``.
 
-        Args:
-            values: ``(B, parts, width)``, of a head.
-            target: ``(B, parts)``; of a scaled kind in the scale of the training targets.
+        Of a scaled kind the target, ``(B, parts)``, is in the scale of the training targets.
         """
 
     @abstractmethod
     def decode(self, values: Tensor) -> Tensor:
-        """Return the property ``(B, parts)`` that values of a head, or codes, stand for.
+        """Return the property ``(B, parts)`` that values stand for.
 
-        Args:
-            values: ``(B, parts, width)``, or means of what ``encode`` returns; of a scaled kind in
-                the property's own unit.
+        They are ``(B, parts, width)``, of a scaled kind in the property's own unit, or means of
+        what ``encode`` returns.
         """
 
     @abstractmethod
@@ -95,10 +86,7 @@ class TargetKind(ABC):
         return target.double()[..., None]
 
     def columns(self, values: Tensor) -> dict[str, Tensor]:
-        """Return what files keep of ``decode``'s values by name: ``(B, ...)``.
-
-        ``prediction`` among them is what ``decode`` returns.
-        """
+        """Return what files keep, ``(B, ...)`` by name: ``decode``'s, and more."""
         return {"prediction": self.decode(values)}
 
     def confidence(self, values: Tensor) -> Tensor:
@@ -131,7 +119,7 @@ def make_target(facts: Mapping[str, Any], kind: str | None = None, **options: An
     """Return the kind of a property, with further fields.
 
     The data's ``facts`` are ``{"kind", "parts", "classes"}`` and maybe ``period``. Another ``kind``
-    is a ``ValueError`` where it is unknown, or of classes where there are none, or the reverse.
+    is a ``ValueError`` where one of the two is of classes and the other is not.
     """
     cls = TARGETS.get(str(kind or facts["kind"]))
     if cls.discrete != TARGETS.get(str(facts["kind"])).discrete:
@@ -140,10 +128,9 @@ def make_target(facts: Mapping[str, Any], kind: str | None = None, **options: An
 
 
 def ask(kind: TargetKind, method: str, values: Tensor, *target: Tensor) -> Any:
-    """Return what ``losses``, ``decode`` or ``columns`` returns, and check its shape.
+    """Return what ``losses``, ``decode`` or ``columns`` returns; a wrong shape is a ``ValueError``.
 
-    Raises:
-        ValueError: naming the kind and the method.
+    It names the kind and the method.
     """
     given = " and ".join(str(tuple(each.shape)) for each in (values, *target))
     place = f"{method} of the kind of target {kind.name!r}, given {given}"
@@ -151,23 +138,25 @@ def ask(kind: TargetKind, method: str, values: Tensor, *target: Tensor) -> Any:
         found = getattr(kind, method)(values, *target)
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from error
-    count = len(values)
-    expected = (count,) if method == "losses" else (count, kind.parts)
     columns = found if method == "columns" else {"prediction": found}
-    if "prediction" not in columns:
-        raise ValueError(f"{place}, must return 'prediction' too, not only {', '.join(columns)}")
-    for name, column in columns.items():
-        shape = tuple(column.shape)
-        if shape != expected and (name == "prediction" or shape[:1] != (count,)):
-            what = f" as {name!r}" if method == "columns" else ""
-            wanted = expected if name == "prediction" else f"({count}, ...)"
-            raise ValueError(f"{place}, must return {wanted}{what}, not {shape}")
+    wanted = (len(values),) if method == "losses" else (len(values), kind.parts)
+    shapes = {name: tuple(column.shape) for name, column in columns.items()}
+    begin = {shape[:1] for shape in shapes.values()}
+    if shapes.get("prediction") != wanted or begin != {wanted[:1]}:
+        what = f"{wanted} as 'prediction' and ({len(values)}, ...) as others"
+        what = what if method == "columns" else str(wanted)
+        returned = shapes if method == "columns" else shapes["prediction"]
+        raise ValueError(f"{place}, must return {what}, not {returned}")
     return found
 
 
 @register_target
 class Classes(TargetKind):
-    """Every part is one of several classes."""
+    """Every part is one of several classes, with a logit for each: the largest one is predicted.
+
+    The cross-entropy is averaged over parts, or a yes-or-no one over classes as well.
+    ``exact_match`` wants all parts right.
+    """
 
     name: ClassVar[str] = "classes"
     discrete: ClassVar[bool] = True
@@ -175,11 +164,9 @@ class Classes(TargetKind):
 
     @property
     def width(self) -> int:
-        """One logit for each class."""
         return self.classes
 
     def losses(self, values: Tensor, target: Tensor) -> Tensor:
-        """Return the mean over parts of the cross-entropy, or of a yes-or-no one of each class."""
         if self.class_loss == "cross_entropy":
             return functional.cross_entropy(values.mT, target, reduction="none").mean(1)
         right = functional.one_hot(target, self.classes).to(values.dtype)
@@ -187,84 +174,67 @@ class Classes(TargetKind):
         return losses.mean((1, 2))
 
     def encode(self, target: Tensor) -> Tensor:
-        """Return one-hot codes of at least two numbers: one alone would be yes or no."""
+        # At least two numbers: one alone would be yes or no.
         return functional.one_hot(target.long(), max(self.classes, 2)).double()
 
     def decode(self, values: Tensor) -> Tensor:
-        """Return the index of the largest value."""
         return values.argmax(-1)
 
     def metrics(self) -> dict[str, Metric]:
-        """Return ``exact_match`` (all parts right) and ``part_accuracy`` (a part right)."""
         return {"exact_match": MeanOf(_all_right), "part_accuracy": MeanOf(_right)}
 
     def confidence(self, values: Tensor) -> Tensor:
-        """Return the probability of the most likely class."""
         return values.softmax(-1).amax(-1)
 
     def difference(self, one: Tensor, other: Tensor) -> Tensor:
-        """Return 1 where two classes differ."""
         return (one != other).double()
 
     def spell(self, values: Sequence[float | str]) -> str:
-        """Write the names of classes, or what they stand for in full."""
         return ", ".join(value if isinstance(value, str) else f"{value:g}" for value in values)
 
 
 @register_target
 class Real(TargetKind):
-    """Every part is a number, learned by squared error."""
+    """Every part is a number, learned by squared error; on a circle it has an angular error too."""
 
     name: ClassVar[str] = "real"
+    width = 1
     scaled: ClassVar[bool] = True
     better: ClassVar[Mapping[str, int]] = {"mae": -1, "r2": 1, "kendall_tau": 1}
     needs_variation: ClassVar[tuple[str, ...]] = ("r2", "kendall_tau")
 
-    @property
-    def width(self) -> int:
-        """The number itself."""
-        return 1
-
     def losses(self, values: Tensor, target: Tensor) -> Tensor:
-        """Return the mean squared error over parts."""
         return (values[..., 0] - target).square().mean(1)
 
     def decode(self, values: Tensor) -> Tensor:
-        """Return the number."""
         return values[..., 0]
 
     def metrics(self) -> dict[str, Metric]:
-        """Return ``mae``, ``r2`` and ``kendall_tau``; on a circle ``angular_error`` too."""
         scores = {"mae": MeanAbsoluteError(), "r2": SplitScore(r2)}
         return {**scores, "kendall_tau": SplitScore(kendall_tau), **_on_circle_too(self.period)}
 
 
 @register_target
 class Angle(TargetKind):
-    """Every part is an angle in degrees, learned as a point on the unit circle."""
+    """Every part is an angle in degrees, learned as a point on the unit circle.
+
+    The loss is the mean squared error of the coordinates; the mean of points is a mean direction.
+    """
 
     name: ClassVar[str] = "angle"
+    width = 2
     better: ClassVar[Mapping[str, int]] = {"angular_error": -1}
 
-    @property
-    def width(self) -> int:
-        """Both coordinates of the point."""
-        return 2
-
     def losses(self, values: Tensor, target: Tensor) -> Tensor:
-        """Return the mean squared error of the coordinates."""
         return (values - on_circle(target)).square().mean((1, 2))
 
     def encode(self, target: Tensor) -> Tensor:
-        """Return points of the circle, whose mean points in the mean direction."""
         return on_circle(target.double())
 
     def decode(self, values: Tensor) -> Tensor:
-        """Return angles in [0, 360) degrees."""
         return to_degrees(values)
 
     def metrics(self) -> dict[str, Metric]:
-        """Return ``angular_error``, the mean absolute error the short way round."""
         return _on_circle_too(self.period)
 
 
@@ -281,3 +251,22 @@ def _right(predicted: Tensor, target: Tensor) -> Tensor:
 
 def _all_right(predicted: Tensor, target: Tensor) -> Tensor:
     return _right(predicted, target).prod(1)
+
+
+def on_circle(degrees: Tensor) -> Tensor:
+    """Return angles ``(...)`` as points of the unit circle, ``(..., 2)``."""
+    radians = degrees.deg2rad()
+    return torch.stack([radians.cos(), radians.sin()], -1)
+
+
+def to_degrees(points: Tensor) -> Tensor:
+    """Return the angles of points ``(..., 2)``, in [0, 360) degrees: ``(...)``."""
+    angles = torch.atan2(points[..., 1], points[..., 0]).rad2deg() % 360
+    return torch.where(angles == 360, 0, angles)  # just below 0 rounds up to 360
+
+
+def circle_distance(one: Tensor, other: Tensor, period: float | None) -> Tensor:
+    """Return absolute differences, the short way round where numbers are on a circle."""
+    if period is None:
+        return (one - other).abs()
+    return ((one - other + period / 2) % period - period / 2).abs()

@@ -16,11 +16,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 PARTIAL = ".partial"
-"""Ends the names of files that are being written; one that stays is of a process that died.
-
-A writer holds a lock (``flock``) on such a file until it is through. The system releases the lock
-when the process dies, so a process that gets the lock may delete the file.
-"""
+"""Ends the names of files that are being written. A writer holds a lock (``flock``) until it is
+through or dies, so a process that gets the lock may delete the file."""
 
 _PARTIAL_NAME = re.compile(rf"(.+)\.[0-9a-f]{{8}}{re.escape(PARTIAL)}", re.DOTALL)
 
@@ -28,7 +25,6 @@ _PARTIAL_NAME = re.compile(rf"(.+)\.[0-9a-f]{{8}}{re.escape(PARTIAL)}", re.DOTAL
 def remove_leftovers(folder: Path, name: str | None = None) -> None:
     """Delete the partial files, of ``name`` or of any file, that dead processes left in a folder.
 
-    Files that are being written stay, and so does all that is not named as ``partial_file`` does.
     Nothing is deleted where the file system has no locks, or does not let this process write. Of
     writers on other machines the locks must be seen here, as they are on NFS.
     """
@@ -56,34 +52,27 @@ def partial_file(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
 
     Yields its path and the open file; the body may rename it.
     """
-    partial, file = _create_locked(path)
-    try:
-        with file:
-            yield partial, file
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-
-
-def _create_locked(path: Path) -> tuple[Path, BinaryIO]:
     while True:
         partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
-        file = partial.open("xb")
-        with contextlib.suppress(OSError):  # a file system without locks: nothing is deleted there
-            fcntl.flock(file, fcntl.LOCK_EX)
-        if os.fstat(file.fileno()).st_nlink:
-            return partial, file
-        file.close()  # deleted by ``remove_leftovers`` before it was locked
+        with partial.open("xb") as file:
+            with contextlib.suppress(OSError):  # without locks nothing is deleted
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if not os.fstat(file.fileno()).st_nlink:
+                continue  # deleted by ``remove_leftovers`` before it was locked
+            try:
+                yield partial, file
+            finally:
+                with contextlib.suppress(OSError):
+                    partial.unlink()
+            return
 
 
 @contextmanager
 def written_atomically(path: Path) -> Iterator[BinaryIO]:
     """Write a file that is there whole or not at all, whenever the process or the machine dies.
 
-    Several processes may write one path at once: the last to end wins.
-
-    Raises:
-        OSError: naming the file, as where the disk is full; what was there before stays.
+    Of several processes that write one path at once the last to end wins. An ``OSError``, as where
+    the disk is full, names the file, and what was there before stays.
     """
     try:
         with partial_file(path) as (partial, file):
@@ -91,7 +80,12 @@ def written_atomically(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
             partial.replace(path)
-        _sync_folder(path.parent)
+        with contextlib.suppress(OSError):  # where the file system allows it, flush the name, too
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
     except OSError as error:
         raise type(error)(error.errno, error.strerror or str(error), str(path)) from error
 
@@ -117,13 +111,3 @@ def checksum(path: Path) -> str:
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Flush the new name to the disk, where the file system allows it."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -54,17 +54,11 @@ class Group:
         chosen = choose_backend(backend, RNNWeights(self.flat, spec))
         self.backends = {f"{'eager' if chosen == 'eager' else 'kernels'} on {device.type}"}
 
-    def train(
-        self,
-        state: Path,
-        checkpoint_seconds: float,
-        between: Callable[[int], None],
-    ) -> None:
+    def train(self, state: Path, checkpoint_seconds: float, between: Callable[[int], None]) -> None:
         """Train to the last snapshot, going on from a file ``state``, which is kept up to date.
 
         ``between`` is called with the updates made, between two of them and between the parts of an
-        evaluation. Where it ends the process (``KeyboardInterrupt`` or ``SystemExit``) the state is
-        saved; whatever else it raises ends training at once.
+        evaluation. Where it ends the process (as ``KeyboardInterrupt``) the state is saved.
         """
         if state.exists():
             self._restore(state)
@@ -89,8 +83,7 @@ class Group:
     def columns(self) -> dict[str, Tensor]:
         """Return all snapshots taken, member by member: ``(P * snapshots, *shape)`` each."""
         names = self.snapshots[0]
-        stacked = {name: torch.stack([s[name] for s in self.snapshots], 1) for name in names}
-        return {name: column.flatten(0, 1) for name, column in stacked.items()}
+        return {n: torch.stack([s[n] for s in self.snapshots], 1).flatten(0, 1) for n in names}
 
     def failures(self) -> dict[str, int]:
         """Return the members with anything not finite, and after how many updates it was seen."""
@@ -146,10 +139,9 @@ class Group:
         return {"flat": self.flat, "mean": mean, "square": square, "failed_at": self.failed_at}
 
     def _save(self, path: Path) -> None:
-        tensors = {f"state.{name}": tensor for name, tensor in self._state().items()}
-        tensors |= {f"stream.{name}": value for name, value in self.data.state_dict().items()}
-        for index, snapshot in enumerate(self.snapshots):
-            tensors |= {f"snapshot.{index}.{name}": value for name, value in snapshot.items()}
+        parts = {"state": self._state(), "stream": self.data.state_dict()}
+        parts |= {f"snapshot.{index}": kept for index, kept in enumerate(self.snapshots)}
+        tensors = {f"{part}.{n}": value for part, own in parts.items() for n, value in own.items()}
         about = {
             "step": self.optimizer.step_count,
             "snapshots": len(self.snapshots),
@@ -170,7 +162,6 @@ class Group:
 
 
 def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the tensors whose names begin with a prefix, without it."""
     return {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
 
 
@@ -183,10 +174,8 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if claimed != digest(tensors, metadata):
             raise ZooError(f"{path} is damaged: its checksum differs")
     except ZooError as error:
-        raise ZooError(
-            f"{error}. It holds the state of the group in training: restore it from a copy, or "
-            "delete it to train that group again from its start (finished groups stay)"
-        ) from error
+        hint = "It is the state of a group in training: delete it to train that from its start"
+        raise ZooError(f"{error}. {hint}") from error
     return tensors, metadata
 
 

@@ -65,7 +65,7 @@ def make_shards(
 
 def write_columns(folder: Path, index: int, columns: Callable[[int], Mapping[str, Tensor]]) -> None:
     """Write the shard of which a function returns the columns, ``(rows, *shape)`` each."""
-    write_finished(folder, index, columns(index))
+    write_finished(folder, index, columns(index), {}, [])
 
 
 def _end_with_the_first_error(name: str, result: object, error: Exception | None) -> None:

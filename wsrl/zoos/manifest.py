@@ -39,7 +39,7 @@ Failed = dict[Annotated[str, Field(pattern="^(0|[1-9][0-9]{0,17})$")], Step]
 
 @checked
 class Shard:
-    """One file of snapshots: its name, rows, bytes and SHA-256."""
+    """One file of snapshots."""
 
     file: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,200}\.safetensors$")]
     rows: Size
@@ -97,12 +97,6 @@ class Manifest:
     def _fits_together(self) -> Manifest:
         if len({shard.file for shard in self.shards}) < len(self.shards):
             raise ValueError("it lists one shard twice")
-        self._check_columns()
-        self._check_build()
-        return self
-
-    def _check_columns(self) -> None:
-        """Check that the columns are those of such RNNs."""
         try:
             spec = self.rnn_spec
         except TypeError as error:
@@ -111,15 +105,10 @@ class Manifest:
             raise ValueError(f"it has no columns {', '.join(lacking)}")
         for name, column in _every(spec).items():
             if self.columns[name] != column:
-                raise ValueError(
-                    f"column {name} is {self.columns[name]}, but RNNs ({spec}) need {column}"
-                )
-        sequences, outputs = self.columns["sequences"].shape, self.columns["outputs"].shape
-        if len(sequences) < 2 or outputs != (sequences[0], *outputs[1:2], spec.output_size):
-            raise ValueError(
-                f"column sequences is {sequences}, column outputs is {outputs}, and the RNNs are "
-                f"({spec})"
-            )
+                held = self.columns[name]
+                raise ValueError(f"column {name} is {held}, but RNNs ({spec}) need {column}")
+        self._check_build()
+        return self
 
     def _check_build(self) -> None:
         """Check runs and snapshots, and of a finished zoo that so many are there."""
@@ -136,14 +125,9 @@ class Manifest:
                 raise ValueError(f"build and spec differ in {', '.join(sorted(other))}")
         if len(self.failed) > runs:
             raise ValueError(f"{len(self.failed)} of {runs} runs failed")
-        if not self.complete:
-            return
-        if not rows:
-            raise ValueError("it is complete, but lists no shards")
-        if max(runs, count) > rows or (built and rows != runs * count):
-            raise ValueError(
-                f"its shards hold {rows} rows: expected {runs} runs x {count} snapshots"
-            )
+        wrong = max(runs, count) > rows or (built and rows != runs * count)
+        if self.complete and wrong:
+            raise ValueError(f"its shards hold {rows} rows, not {runs} runs x {count} snapshots")
 
     @classmethod
     def of(
@@ -154,15 +138,9 @@ class Manifest:
         columns: dict[str, Column],
         **rest: Any,
     ) -> Manifest:
-        """Describe a zoo that is about to be written by this process.
-
-        Of ``columns`` those that every zoo has are left out: ``weights``, ``run`` and ``step``.
-        """
-        versions = {
-            "wsrl": wsrl.__version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        }
+        """Describe a zoo that this process begins; ``columns`` but those that every zoo has."""
+        python = platform.python_version()
+        versions = {"wsrl": wsrl.__version__, "torch": torch.__version__, "python": python}
         named = (problem.name, problem.settings(), spec.to_dict())
         begun: dict[str, Any] = {"shards": [], "failed": {}, "complete": False}
         try:
@@ -189,11 +167,7 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Path, name: str = MANIFEST) -> Manifest:
-        """Read a folder's manifest, or the copy of it under another name.
-
-        Raises:
-            ZooError: when there is none, it is no manifest, or it is of a newer schema.
-        """
+        """Read a folder's manifest, or its copy ``BACKUP``; raises ``ZooError``."""
         path = folder / name
         if not folder.is_dir():
             raise ZooError(f"no zoo at {folder}: there is no such folder")
@@ -219,10 +193,8 @@ def _check_readable(content: dict[str, Any]) -> None:
     cell = spec.get("cell") if isinstance(spec, dict) else None
     word = cell.partition("(")[0] if isinstance(cell, str) else ""
     if word.isidentifier() and len(word) < 100 and word not in list_cells():
-        raise ZooError(
-            f"holds RNNs of the cell {word!r}, which is not registered: install its package, "
-            "or import the module that registers it (--import MODULE)"
-        )
+        hint = "install its package, or import the module that registers it (--import MODULE)"
+        raise ZooError(f"holds RNNs of the cell {word!r}, which is not registered: {hint}")
 
 
 def _every(spec: RNNSpec) -> dict[str, Column]:
@@ -248,5 +220,5 @@ def read_with_checksum(path: Path, required: bool = False) -> dict[str, Any]:
 
 
 def checksum_of(content: dict[str, Any]) -> str:
-    """Return the SHA-256 of plain values, as files carry it that name it themselves."""
+    """Return the SHA-256 of plain values."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -14,12 +14,8 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 class PopulationAdamW:
     """AdamW (Loshchilov and Hutter) on the flat weights of ``P`` members.
 
+    ``flat (P, N)`` is updated in place; ``weight_decay`` is ``(P, 1)`` or one number for all.
     Everything is elementwise, so a member whose numbers are not finite spoils no other.
-
-    Args:
-        flat: ``(P, N)``, updated in place.
-        weight_decay: ``(P, 1)`` or one number for all.
-        backend: as of ``run_population``.
     """
 
     def __init__(

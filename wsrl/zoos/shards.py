@@ -2,8 +2,7 @@
 
 A record says of a finished shard what the manifest will say of it, so that a build may end at any
 moment and go on later; the process that finds all records writes the manifest. Records and the
-states of groups in training are in the folder ``progress``, under names that begin with the number
-of a shard.
+states of groups in training are in ``progress``, named by the number of the shard.
 """
 
 from __future__ import annotations
@@ -33,18 +32,12 @@ from wsrl.zoos.manifest import (
 )
 from wsrl.zoos.tensors import write_tensors
 
-_RECORD, _OURS = re.compile(r"\d{5,}\.json"), re.compile(r"\d{5,}\.(json|safetensors)")
+_RECORD, _STATE = re.compile(r"(\d{5,})\.json"), re.compile(r"\d{5,}\.safetensors")
 
 
 @checked
 class Record:
-    """A finished shard: its entry for the manifest, and what else its maker knows.
-
-    Attributes:
-        shard: the file.
-        failed: members in which something was not finite, as in the manifest.
-        backends: what computed it, as in the manifest's ``versions``.
-    """
+    """A finished shard: its entry for the manifest, failed members, and what computed it."""
 
     shard: Shard
     failed: Failed = field(default_factory=dict)
@@ -82,19 +75,14 @@ def finished(folder: Path, manifest: Manifest) -> set[int]:
     """Return which shards are finished: all of a complete zoo, else those with a record."""
     if manifest.complete:
         return set(range(len(manifest.shards)))
-    return {int(name.removesuffix(".json")) for name in _names(folder) if _RECORD.fullmatch(name)}
+    return {int(found[1]) for name in _names(folder) if (found := _RECORD.fullmatch(name))}
 
 
 def write_finished(
-    folder: Path,
-    index: int,
-    columns: Mapping[str, Tensor],
-    failed: Mapping[str, int] | None = None,
-    backends: Sequence[str] = (),
+    folder: Path, index: int, columns: Mapping[str, Tensor], failed: Failed, backends: list[str]
 ) -> None:
     """Write a shard, ``(rows, *shape)`` a column, and its record."""
-    shard = write_shard(folder, index, columns)
-    Record(shard, dict(failed or {}), list(backends)).write(folder, index)
+    Record(write_shard(folder, index, columns), failed, backends).write(folder, index)
     state_path(folder, index).unlink(missing_ok=True)
 
 
@@ -108,30 +96,24 @@ def write_shard(folder: Path, index: int, columns: Mapping[str, Tensor]) -> Shar
 def tidy(folder: Path) -> None:
     """Remove what a finished zoo does not need; only what we made, known by its name."""
     with contextlib.suppress(OSError):  # a finished zoo may be read where nothing can be written
-        for name in filter(_OURS.fullmatch, _names(folder)):
-            (folder / PROGRESS / name).unlink()
+        for name in _names(folder):
+            if _RECORD.fullmatch(name) or _STATE.fullmatch(name):
+                (folder / PROGRESS / name).unlink()
         (folder / PROGRESS).rmdir()
 
 
 def check_shards(folder: Path, shards: Sequence[Shard]) -> None:
     """Compare shards with their checksums."""
-    path = folder / SHARDS
-    if lost := [s.file for s in shards if not (path / s.file).is_file()]:
-        raise ZooError(
-            f"the zoo is damaged: missing from {path}: {', '.join(lost)}. {again(folder)}"
-        )
-    if wrong := [s.file for s in shards if not is_whole(folder, s)]:
-        raise ZooError(
-            f"damaged shards in {path} (checksums differ): {', '.join(wrong)}. {again(folder)}"
-        )
+    if wrong := [shard.file for shard in shards if not is_whole(folder, shard)]:
+        what = f"shards in {folder / SHARDS} are missing or damaged (checksums differ)"
+        raise ZooError(f"{what}: {', '.join(wrong)}. {again(folder)}")
 
 
 def is_whole(folder: Path, shard: Shard) -> bool:
     """Say whether a shard's file is there and as it was written."""
     path = folder / SHARDS / shard.file
-    if not path.is_file() or path.stat().st_size != shard.bytes:
-        return False
-    return checksum(path) == shard.sha256
+    known = path.is_file() and path.stat().st_size == shard.bytes
+    return known and checksum(path) == shard.sha256
 
 
 def again(folder: Path) -> str:
@@ -148,8 +130,7 @@ def missing_shards(folder: Path, shards: int, part: Part | None = None) -> list[
     share = shares(shards, part)
     with alone(folder):
         manifest = Manifest.read(folder)
-        done = finished(folder, manifest)
-        known = manifest.shards
+        done, known = finished(folder, manifest), manifest.shards
         if not manifest.complete:
             known = [Record.read(folder, index).shard for index in share if index in done]
     check_shards(folder, known)

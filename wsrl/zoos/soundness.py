@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -27,27 +26,27 @@ of it (single outputs differ by up to 0.083); with two gates swapped, 0.39 and m
 def output_error(zoo: Zoo, rows: Tensor, count: int) -> float:
     """Recompute the outputs of snapshots ``(B,)`` on their first ``count`` stored sequences.
 
-    Returns the largest absolute error, of log-probabilities where outputs are categorical.
-
-    Raises:
-        ZooError: where stored outputs do not follow from the weights, within the tolerance.
+    Returns the largest absolute error, of log-probabilities where outputs are categorical; a
+    ``ZooError`` says that stored outputs do not follow from the weights, within the tolerance.
     """
-    picks = torch.arange(count).expand(len(rows), count)
-    sequences, stored = zoo.read_sequences(rows, picks)
+    sequences, stored = zoo.read_sequences(rows, torch.arange(count).expand(len(rows), count))
     weights = RNNWeights(zoo.read("weights", rows), zoo.spec)
-    outputs, _ = run_population(weights, zoo.problem.encode(sequences))
-    stored = stored.float()
+    outputs, stored = run_population(weights, zoo.problem.encode(sequences))[0], stored.float()
     if zoo.problem.output_kind == "categorical":
         outputs, stored = outputs.log_softmax(-1), stored.log_softmax(-1)
-    error = (outputs - stored).abs().flatten(1)
-    wrong = ~_within(zoo, error, outputs.flatten(1))
-    if wrong.any():
-        snapshot = rows[wrong][0]
-        run, step = zoo.read("run", snapshot[None]).item(), zoo.read("step", snapshot[None]).item()
+    error, outputs = (outputs - stored).abs().flatten(1), outputs.flatten(1)
+    if _has_rounded_inputs(zoo):
+        spread = outputs.std(1, correction=0)
+        right = error.square().mean(1).sqrt() <= ABSOLUTE + ROUNDED_INPUTS * spread
+    else:
+        right = (error <= ABSOLUTE + RELATIVE * outputs.abs()).all(1)
+    if not right.all():  # as where a stored output is NaN
+        snapshot = rows[~right][:1]
+        run, step = zoo.read("run", snapshot).item(), zoo.read("step", snapshot).item()
         raise ZooError(
-            f"stored outputs of {int(wrong.sum())} snapshots do not follow from their weights in "
-            f"the zoo at {zoo.path}, first run {run}, step {step}: largest error "
-            f"{error[wrong].max():.3g}; {tolerance(zoo)}"
+            f"stored outputs of {int((~right).sum())} snapshots do not follow from their weights "
+            f"in the zoo at {zoo.path}, first run {run}, step {step}: largest error "
+            f"{error[~right].max():.3g}; {tolerance(zoo)}"
         )
     return float(error.max())
 
@@ -63,16 +62,8 @@ def tolerance(zoo: Zoo) -> str:
 
 
 def _has_rounded_inputs(zoo: Zoo) -> bool:
-    inputs = zoo.columns["sequences"].torch_dtype
-    return zoo.manifest.origin == "official" and inputs.is_floating_point
-
-
-def _within(zoo: Zoo, error: Tensor, outputs: Tensor) -> Tensor:
-    """Say which snapshots are right, ``(B,)``; one whose stored outputs hold a NaN is wrong."""
-    if _has_rounded_inputs(zoo):
-        spread = outputs.std(1, correction=0)
-        return error.square().mean(1).sqrt() <= ABSOLUTE + ROUNDED_INPUTS * spread
-    return (error <= ABSOLUTE + RELATIVE * outputs.abs()).all(1)
+    floating = zoo.columns["sequences"].torch_dtype.is_floating_point
+    return zoo.manifest.origin == "official" and floating
 
 
 def failed_runs(finite: Tensor, columns: Mapping[str, Tensor]) -> dict[str, int]:
@@ -83,21 +74,17 @@ def failed_runs(finite: Tensor, columns: Mapping[str, Tensor]) -> dict[str, int]
     return failed
 
 
-def check_labels(where: Path, columns: Mapping[str, Tensor]) -> None:
-    """Check ``run`` and ``step`` ``(n,)`` and ``task (n, K)`` of all rows.
-
-    Raises:
-        ZooError: for negative runs or steps, two snapshots of one run at one step, or a task that
-            changes within a run.
-    """
+def check_labels(where: object, columns: Mapping[str, Tensor]) -> None:
+    """Check ``run`` and ``step`` ``(n,)`` and ``task (n, K)``: one task a run, each step once."""
     pairs = torch.stack([columns["run"], columns["step"]], 1)
     if pairs.min() < 0:
         raise ZooError(f"{where} has negative runs or steps")
-    if len(pairs.unique(dim=0)) < len(pairs):
-        raise ZooError(f"{where} holds two snapshots of one run at one step")
+    found, counts = pairs.unique(dim=0, return_counts=True)
+    for run, step in found[counts > 1].tolist():
+        raise ZooError(f"{where} has several snapshots of run {run} at step {step}")
     runs, index = pairs[:, 0].unique(return_inverse=True)
     tasks = columns["task"].nan_to_num()
     of_run = torch.empty((len(runs), *tasks.shape[1:]), dtype=tasks.dtype)
     of_run[index] = tasks  # any snapshot's: all have to agree with it
-    if not torch.equal(of_run[index], tasks):
-        raise ZooError(f"{where} has runs whose task changes between snapshots")
+    for run in pairs[(of_run[index] != tasks).any(1), 0].tolist():
+        raise ZooError(f"{where} has runs whose task changes between snapshots, as run {run}")

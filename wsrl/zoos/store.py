@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,13 +22,6 @@ class Zoo:
     """A finished zoo: columns of snapshots, read from the disk when they are asked for.
 
     Rows are snapshots, in the order of the shards. ``open_zoo`` makes one of a folder.
-
-    Args:
-        path: the zoo's folder.
-        manifest: what it holds.
-        shards: the columns of every shard, ``(rows, *shape)`` each.
-        check: what ``check`` does; by default it compares the shards with their checksums.
-        include_failed: keep the snapshots of runs in which something was not finite.
     """
 
     def __init__(
@@ -42,7 +36,9 @@ class Zoo:
         self._shards, self._check = shards, check
         self._sizes = torch.tensor([len(shard["run"]) for shard in shards])
         self._ends = self._sizes.cumsum(0)
-        self._rows = self._kept_rows(int(self._ends[-1]), include_failed)
+        self._rows = torch.arange(int(self._ends[-1]))
+        if manifest.failed and not include_failed:
+            self._leave_out_failed()
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -59,12 +55,7 @@ class Zoo:
 
     @cached_property
     def problem(self) -> Problem:
-        """The problem the RNNs were trained on.
-
-        Raises:
-            ZooError: for an unknown problem, settings that it does not have or that are no part of
-                a zoo, or another shape of rows than the problem's.
-        """
+        """The problem the RNNs were trained on; ``ZooError``: there is none that fits."""
         path, manifest = self.path / MANIFEST, self.manifest
         try:
             problem = create_problem(manifest.problem, manifest.problem_settings)
@@ -72,18 +63,15 @@ class Zoo:
         except Exception as error:  # a constructor not meant for such values raises anything
             raise ZooError(f"{path}: {str(error)[:500] or type(error).__name__}") from error
         if strange := sorted(manifest.problem_settings.keys() - known.keys()):
-            raise ZooError(
-                f"{path}: settings that no zoo of {manifest.problem} has: {', '.join(strange)}"
-            )
+            what = f"settings that no zoo of {manifest.problem} has"
+            raise ZooError(f"{path}: {what}: {', '.join(strange)}")
+        sizes = (self.spec.input_size, self.spec.output_size)
+        pairs: dict[str, Any] = {"spec": (sizes, (problem.input_size, problem.output_size))}
         for name in ("task", "performance", "sequences", "outputs"):
-            held, wanted = manifest.columns[name].shape, columns[name].shape
+            pairs[f"column {name}"] = manifest.columns[name].shape, columns[name].shape
+        for name, (held, wanted) in pairs.items():
             if held != wanted:
-                raise ZooError(f"{path}: column {name} is {held}, but its problem says {wanted}")
-        sizes = (problem.input_size, problem.output_size)
-        if sizes != (self.spec.input_size, self.spec.output_size):
-            raise ZooError(
-                f"{path}: the problem has {sizes} inputs and outputs, the RNNs are ({self.spec})"
-            )
+                raise ZooError(f"{path}: {name} is {held}, but its problem says {wanted}")
         return problem
 
     @property
@@ -103,13 +91,7 @@ class Zoo:
 
     def read(self, column: str, rows: Tensor | None = None) -> Tensor:
         """Return a copy ``(n, *shape)`` of one column, of rows ``(n,)`` or of all."""
-        spec = self._column(column)
-        result = torch.empty(
-            (len(self if rows is None else rows), *spec.shape), dtype=spec.torch_dtype
-        )
-        for shard, where, local in self._locate(rows):
-            result[where] = shard[column][local]
-        return result
+        return self._read(column, torch.arange(len(self)) if rows is None else rows)
 
     def read_sequences(self, rows: Tensor, picks: Tensor) -> tuple[Tensor, Tensor]:
         """Return chosen sequences of snapshots and the outputs on them; no others are touched.
@@ -117,72 +99,51 @@ class Zoo:
         Of rows ``(B,)`` and picks ``(B, S)`` among the stored sequences of each: ``(B, S,
         *sequence)`` and ``(B, S, T, O)``.
         """
-        results = []
-        for column in ("sequences", "outputs"):
-            spec = self._column(column)
-            result = torch.empty((*picks.shape, *spec.shape[1:]), dtype=spec.torch_dtype)
-            for shard, where, local in self._locate(rows):
-                result[where] = shard[column][local[:, None], picks[where]]
-            results.append(result)
-        return results[0], results[1]
+        return self._read("sequences", rows, picks), self._read("outputs", rows, picks)
 
     def check(self) -> None:
         """Check that the files are undamaged (``ZooError``), by checksums where there are any."""
         check_shards(self.path, self.manifest.shards) if self._check is None else self._check()
 
-    def _column(self, name: str) -> Column:
+    def _read(self, name: str, rows: Tensor, picks: Tensor | None = None) -> Tensor:
+        """Return rows ``(n,)`` of a column, or of each the parts ``(n, S)``."""
         if name not in self.columns:
-            raise ZooError(
-                f"the zoo at {self.path} has no column {name!r}, but {', '.join(self.columns)}"
-            )
-        return self.columns[name]
-
-    def _locate(
-        self, rows: Tensor | None
-    ) -> Iterator[tuple[Mapping[str, Tensor | DiskTensor], Tensor, Tensor]]:
-        """Yield each shard that holds some of the rows, where they go, and where they are."""
-        stored = self._rows if rows is None else self._rows[rows]
+            known = ", ".join(self.columns)
+            raise ZooError(f"the zoo at {self.path} has no column {name!r}, but {known}")
+        column = self.columns[name]
+        shape = (len(rows), *column.shape) if picks is None else (*picks.shape, *column.shape[1:])
+        result = torch.empty(shape, dtype=column.torch_dtype)
+        stored = self._rows[rows]
         shards = torch.searchsorted(self._ends, stored, right=True)
         for index in shards.unique().tolist():
             where = (shards == index).nonzero().squeeze(1)
-            start = self._ends[index] - self._sizes[index]
-            yield self._shards[index], where, stored[where] - start
+            local = stored[where] - (self._ends[index] - self._sizes[index])
+            at = local if picks is None else (local[:, None], picks[where])
+            result[where] = self._shards[index][name][at]
+        return result
 
-    def _kept_rows(self, total: int, include_failed: bool) -> Tensor:
-        rows = torch.arange(total)
-        if include_failed or not self.manifest.failed:
-            return rows
-        runs, steps = (
-            torch.cat([shard[name][torch.arange(len(shard[name]))] for shard in self._shards])
-            for name in ("run", "step")
-        )
-        kept = torch.ones(total, dtype=torch.bool)
+    def _leave_out_failed(self) -> None:
+        runs, steps = self.read("run"), self.read("step")
+        kept = torch.ones(len(runs), dtype=torch.bool)
         for run, step in self.manifest.failed.items():
             # Of ours the whole run: what failed after ``step`` updates began to go wrong before.
             late = self.manifest.origin == "built" or steps >= step
             kept &= ~((runs == int(run)) & late)
-        return rows[kept]
+        self._rows = self._rows[kept]
 
 
 def open_store(folder: Path, include_failed: bool = False) -> Zoo:
     """Open a zoo in our own format."""
     manifest = Manifest.read(folder)
     if not manifest.complete:
-        done = len(finished(folder, manifest))
-        raise ZooError(
-            f"the zoo at {folder} is unfinished ({done} shards are done): run the command that "
-            f"makes it again to finish it ({MAKERS[manifest.origin]})"
-        )
+        done, maker = len(finished(folder, manifest)), MAKERS[manifest.origin]
+        raise ZooError(f"the zoo at {folder} is unfinished ({done} shards are done): run {maker}")
     home = os.path.realpath(folder)
     shards = [_open_shard(folder, manifest, shard, home) for shard in manifest.shards]
     return Zoo(folder, manifest, shards, include_failed=include_failed)
 
 
-MAKERS = {
-    "built": "wsrl zoo build",
-    "official": "wsrl zoo import",
-    "packed": "wsrl zoo pack",
-}
+MAKERS = {"built": "wsrl zoo build", "official": "wsrl zoo import", "packed": "wsrl zoo pack"}
 """The command that makes a zoo, by its origin."""
 
 
@@ -191,14 +152,9 @@ def _open_shard(folder: Path, manifest: Manifest, shard: Shard, home: str) -> di
     if not path.is_file():
         raise ZooError(f"the zoo is damaged: shard {path} is missing. {again(folder)}")
     if not Path(os.path.realpath(path)).is_relative_to(home):
-        raise ZooError(
-            f"shard {path} is a link that leads out of the zoo's folder: put the file itself there"
-        )
-    if path.stat().st_size != shard.bytes:
-        raise ZooError(
-            f"the zoo is damaged: shard {path} has {path.stat().st_size} bytes, "
-            f"its manifest says {shard.bytes}. {again(folder)}"
-        )
+        raise ZooError(f"shard {path} is a link that leads out of the zoo's folder")
+    if (size := path.stat().st_size) != shard.bytes:
+        raise ZooError(f"the zoo is damaged: shard {path} has {size} bytes. {again(folder)}")
     tensors = disk_tensors(path)
     for name, column in manifest.columns.items():
         tensor = tensors.get(name)

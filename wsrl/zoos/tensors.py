@@ -1,7 +1,7 @@
 """Files of tensors: safetensors with plain values in their header; and tensors that stay on disk.
 
-Tensors on disk are read by position and not through a memory map: a file that is cut short while it
-is read is an error then, where a map would end the process by a signal.
+These are read by position, not through a memory map: of a file that is cut short while it is read a
+map would end the process by a signal.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from wsrl.problems.columns import DTYPES
+from wsrl.safe_files import naming
 from wsrl.strict_json import parse_json, to_json
 from wsrl.zoos.files import write_atomically
 from wsrl.zoos.manifest import ZooError
@@ -42,12 +43,7 @@ _OPEN = 128
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file, memory-mapped.
-
-    Raises:
-        OSError: where it cannot be read.
-        ZooError: if it is not a safetensors file.
-    """
+    """Return the tensors of a safetensors file, memory-mapped; ``ZooError``: it is none."""
     with _safetensors(path) as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 not a dict
 
@@ -78,12 +74,8 @@ def digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
 class DiskTensor:
     """A tensor in a file. Indexed by rows it is read, and gives what a tensor in memory would.
 
-    Args:
-        path: the file. Another one that takes its place later is noticed.
-        start: of the tensor in the file, in bytes.
-        stored: the dtype of its numbers in the file, for NumPy.
-        shape: of all of it.
-        dtype: to which the numbers are converted.
+    It begins at the byte ``start``; its numbers, ``stored`` in the file as NumPy says it, are
+    converted to ``dtype``. Another file that takes its place later is noticed.
     """
 
     def __init__(
@@ -101,7 +93,6 @@ class DiskTensor:
         Raises:
             IndexError: for a row or a part that there is not.
             ZooError: where the file was cut short or replaced since.
-            OSError: where the disk cannot be read.
         """
         if isinstance(where, Tensor):
             _check_index(where, self.shape[0])
@@ -119,17 +110,13 @@ class DiskTensor:
         numbers = np.empty((*blocks.shape, *shape), self.stored)
         target = memoryview(numbers.reshape(-1).view(np.uint8).data)
         file = _opened(self.path, self._inode)
-        try:
-            for first, last, position in _pieces(blocks.numpy().reshape(-1)):
-                part, offset = target[first * size : last * size], self.start + position * size
+        for first, last, position in _pieces(blocks.numpy().reshape(-1)):
+            part, offset = target[first * size : last * size], self.start + position * size
+            with naming(self.path):
                 while (count := os.preadv(file.number, [part], offset)) != len(part):
                     if count == 0:
-                        raise ZooError(
-                            f"{self.path} is damaged: it was cut short while it was read"
-                        )
+                        raise ZooError(f"{self.path} is damaged: it was cut short while read")
                     part, offset = part[count:], offset + count
-        except OSError as error:
-            raise type(error)(error.errno, error.strerror, str(self.path)) from error
         wanted = torch.empty(0, dtype=self.dtype).numpy().dtype
         return torch.from_numpy(numbers.astype(wanted, copy=False))
 
@@ -140,17 +127,12 @@ def disk_tensors(path: Path) -> dict[str, DiskTensor]:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
     header.pop("__metadata__", None)
-    return {
-        name: DiskTensor(
-            path,
-            8 + length + about["data_offsets"][0],
-            _STORED[about["dtype"]],
-            tuple(about["shape"]),
-            DTYPES[about["dtype"]],
-        )
-        for name, about in header.items()
-        if about["dtype"] in _STORED
-    }
+    found = {}
+    for name, about in header.items():
+        if (kind := about["dtype"]) in _STORED:
+            place = (8 + length + about["data_offsets"][0], _STORED[kind], tuple(about["shape"]))
+            found[name] = DiskTensor(path, *place, DTYPES[kind])
+    return found
 
 
 @contextmanager
@@ -192,8 +174,6 @@ def _check_index(index: Tensor, size: int) -> None:
 
 def _pieces(blocks: NDArray[np.int64]) -> list[tuple[int, int, int]]:
     """Cut a list of positions where they do not ascend by one: start, end, and first position."""
-    if not len(blocks):
-        return []
-    starts = np.concatenate([[0], np.flatnonzero(np.diff(blocks) != 1) + 1])
+    starts = np.flatnonzero(np.diff(blocks, prepend=-2) != 1)
     ends = [*starts[1:].tolist(), len(blocks)]
-    return list(zip(starts.tolist(), ends, blocks[starts].tolist(), strict=True))
+    return list(zip(starts.tolist(), ends, blocks[starts].tolist(), strict=False))

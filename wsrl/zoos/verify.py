@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 
+from wsrl.validation import check_size
 from wsrl.zoos.manifest import SHARDS, ZooError
 from wsrl.zoos.open import open_zoo
 from wsrl.zoos.soundness import check_labels, output_error, tolerance
@@ -34,10 +35,7 @@ def verify_zoo(path: str | Path, sequences: int | None = None) -> Report:
 
     Raises:
         ZooError: naming what is wrong.
-        ValueError: for a number of sequences below 1.
     """
-    if sequences is not None and sequences < 1:
-        raise ValueError(f"sequences must be at least 1, not {sequences}")
     zoo = open_zoo(path)
     zoo.check()
     if len(zoo) == 0:
@@ -47,10 +45,11 @@ def verify_zoo(path: str | Path, sequences: int | None = None) -> Report:
         names = ", ".join(sorted(extra))
         raise ZooError(f"files in {zoo.path / SHARDS} that no manifest lists: {names}")
     _check_labels(open_zoo(path, include_failed=True))
-    count = zoo.sequences_stored if sequences is None else min(sequences, zoo.sequences_stored)
-    largest = 0.0
-    for rows in torch.arange(len(zoo)).split(_CHUNK):
-        largest = max(largest, output_error(zoo, rows, count))
+    stored = zoo.sequences_stored
+    count = stored if sequences is None else min(sequences, stored)
+    check_size("sequences", count, 1, stored)
+    parts = torch.arange(len(zoo)).split(_CHUNK)
+    largest = max(output_error(zoo, rows, count) for rows in parts)
     return Report(len(zoo), count, largest, tolerance(zoo))
 
 
@@ -60,13 +59,9 @@ def _check_labels(zoo: Zoo) -> None:
         count, steps = zoo.manifest.build["runs"], torch.tensor(zoo.steps)
         pairs = torch.stack([columns["run"], columns["step"]], 1)
         if not torch.equal(pairs, torch.cartesian_prod(torch.arange(count), steps).view(-1, 2)):
-            raise ZooError(
-                f"the zoo at {zoo.path} does not hold {count} runs x {len(steps)} snapshots"
-            )
+            raise ZooError(f"{zoo.path} does not hold {count} runs x {len(steps)} snapshots")
     check_labels(zoo.path, columns)
     for name, target in zoo.problem.targets(zoo.steps).items():
-        if not target.values:
-            continue
         try:
             target.of({target.column: zoo.read(target.column)})
         except ValueError as error:

@@ -30,11 +30,9 @@ def hostile(field: str) -> str:
 
 SHOWN = {
     *("zoo", "encoder", "target", "mode", "split", "metric", "of", "option", "value", "error"),
-    *("command", "package", "version", "setting", "said", "fact", "measured", "list"),
+    *("package", "version", "fact", "measured", "list"),
 }
 """The fields that are filled below; all are on the page."""
-
-IN_MARKDOWN = SHOWN - {"command"}
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +68,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     columns |= {"embedding": torch.rand(6, 3), "split": torch.zeros(6, dtype=torch.long)}
     path = folder / TRIALS / cells[0].name / "embeddings.safetensors"
     write_tensors(path, columns, {"splits": [hostile("drawn")]})
-    settings = {"compare_with": hostile("of"), hostile("setting"): hostile("said")}
+    settings = {"compare_with": hostile("of")}
     assert main(["report", str(write_record(folder, cells, settings))]) == 0
     return folder
 
@@ -102,7 +100,7 @@ def strings(content: Any) -> Iterator[str]:
             yield from strings(each)
 
 
-@pytest.mark.parametrize("field", sorted(IN_MARKDOWN))
+@pytest.mark.parametrize("field", sorted(SHOWN))
 def test_markdown_shows_what_files_say_as_text(field: str, report: Path) -> None:
     text = (report / "report.md").read_text()
     assert f"{field} <i" not in text
@@ -143,10 +141,8 @@ RESULT = f"{TRIALS}/p/seed0/a/cell.json"
 DEEP = json.loads("[" * 200 + "]" * 200)
 WRONG_CELLS: list[tuple[dict[str, Any], str]] = [
     ({"seed": "0"}, "seed must be a whole number, not '0'"),
-    ({"seed": 2**64}, "seed must be below 9223"),
     ({"name": "../../outside"}, "name: expected a folder under cells/, not '../../outside'"),
     ({"kind": "other"}, "kind must be 'zoo', "),
-    ({"mode": None}, "a trial of kind prediction needs mode"),
     ({"ablation": {"of": 1, "option": "b", "value": 1}}, "ablation.of must be text, not 1"),
 ]
 WRONG: list[tuple[str, dict[str, Any], str]] = [
@@ -154,9 +150,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     *(("benchmark.json", {"cells": [cell]}, message) for cell, message in WRONG_CELLS),
     (RESULT, {"cost": {"parameters": "x"}}, "cost.parameters must be a whole number, not 'x'"),
     (RESULT, {"curves": {"ood/r2": [[1], ["x"]]}}, "'ood/r2'[1][0] must be a number, not 'x'"),
-    (RESULT, {"curves": {"ood/r2": [[1, 2], [1]]}}, "needs as many steps as values"),
     (RESULT, {"commands": [7]}, "commands[0] must be text, not 7"),
-    (RESULT, {"cell": []}, "trial must be"),
     ("benchmark.json", {"settings": None}, "settings must be"),
     ("benchmark.json", {"settings": {"zoos": {"z": []}}}, "zoos must be"),
     ("benchmark.json", {"settings": {"compare_with": ["a"]}}, "compare_with must be text"),

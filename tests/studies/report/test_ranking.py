@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wsrl.studies.benchmark.results import Result, Trial
-from wsrl.studies.report.ranking import Contest, Ranking, rank
+from wsrl.studies.report.ranking import rank
 from wsrl.studies.report.reading import Benchmark, rows_of
-from wsrl.studies.report.tables import Value, differences, means, rank_table, table
+from wsrl.studies.report.tables import Value, contest_table, differences, means, rank_table
 from wsrl.tasks.targets import TARGETS, TargetKind
 
 SPLIT = "ood"
-FROZEN = ("z", "task", "frozen")
 Outcome = float | str | None  # a value, an error, or not run
 
 
@@ -35,27 +35,27 @@ def baseline(name: str, value: float) -> dict[Trial, Outcome]:
     return {Trial(f"z/baselines/{name}/task", "baseline", "z", name, 0, "task"): value}
 
 
-def ranking(*groups: dict[Trial, Outcome], metric: str = "exact_match") -> Ranking:
+def measured(*groups: dict[Trial, Outcome], metric: str = "exact_match") -> Benchmark:
     outcomes = {trial: outcome for group in groups for trial, outcome in group.items()}
     results = [
-        Result(trial, outcome if isinstance(outcome, str) else None)
+        Result(trial, outcome)
         if isinstance(outcome, str)
         else Result(trial, None, metrics={f"{SPLIT}/{metric}": outcome})
         for trial, outcome in outcomes.items()
         if outcome is not None
     ]
-    return rank(Benchmark.of(Path(), {"compare_with": "A"}, list(outcomes), results))
+    return Benchmark.of(Path(), {"compare_with": "A"}, list(outcomes), results)
 
 
-def entries(found: Ranking) -> dict[str, Any]:
-    return {row.encoder: row for row in rows_of(found.table)}
+def ranking(*groups: dict[Trial, Outcome], metric: str = "exact_match") -> pd.DataFrame:
+    return rank(measured(*groups, metric=metric))
 
 
-def contest(metric: str = "exact_match") -> Contest:
-    return Contest(*FROZEN, SPLIT, metric)
+def entries(found: pd.DataFrame) -> dict[str, Any]:
+    return {row.encoder: row for row in rows_of(found)}
 
 
-def ranks(found: Ranking) -> dict[str, float | None]:
+def ranks(found: pd.DataFrame) -> dict[str, float | None]:
     return {name: None if math.isnan(e.rank) else e.rank for name, e in entries(found).items()}
 
 
@@ -89,7 +89,7 @@ def test_the_order_of_runs_is_irrelevant(encoders: list[str], seeds: list[int]) 
 def test_a_baseline_competes_in_every_mode_and_one_without_seeds_is_compared_with_each() -> None:
     frozen = predictions("A", {5: 0.6, 6: 0.8})
     scratch = predictions("A", {5: 0.3, 6: 0.3}, mode="scratch")
-    table = ranking(frozen, scratch, baseline("mean", 0.5)).table
+    table = ranking(frozen, scratch, baseline("mean", 0.5))
     found = {(row.mode, row.encoder): row for row in rows_of(table)}
     assert {key: row.rank for key, row in found.items()} == {
         ("frozen", "A"): 1,
@@ -103,9 +103,8 @@ def test_a_baseline_competes_in_every_mode_and_one_without_seeds_is_compared_wit
     assert ranks(ranking(baseline("mean", 0.5), baseline("trees", 0.7))) == {"mean": 2, "trees": 1}
 
 
-def values(found: Ranking, shown: Any = means, metric: str = "exact_match") -> dict[str, Value]:
-    made = table("t", found, [contest(metric)], shown)
-    return {name: row[0] for name, row in made.rows.items()}
+def values(found: pd.DataFrame, shown: Any = means) -> dict[str, Value]:
+    return {name: row[0] for name, row in contest_table("t", found, shown).rows.items()}
 
 
 def test_the_best_is_marked_and_what_overlaps_with_it() -> None:
@@ -124,7 +123,6 @@ def test_the_best_is_marked_and_what_overlaps_with_it() -> None:
     assert shown["D"].text == "NaN"
     assert shown["E"].note == "1 failed of 2 seeds"
     assert shown["F"].text == "failed"
-    assert shown["A"].setting == "cells/z/A/task-frozen"
     shown = values(ranking(predictions("A", {0: 0.5}), predictions("B", {0: 0.5})))
     assert not any(value.best or value.close for value in shown.values())  # where all are equal
 
@@ -142,21 +140,23 @@ def test_differences_beyond_zero_are_better_or_worse(
         ),
         metric=metric,
     )
-    shown = values(found, differences, metric)
-    assert list(shown) == ["B", "C"]
+    shown = values(found, differences)
+    assert shown["A"] == Value()
     assert shown["B"].note == lean + word
     assert shown["B"].best == (lean + word == "better")
     assert shown["C"].note == ""
 
 
 def test_mean_ranks_are_over_what_a_target_is_judged_by() -> None:
-    made = rank_table(
-        ranking(predictions("A", {0: 0.5}), predictions("B", {0: 0.9}), baseline("mean", 1.0))
+    benchmark = measured(
+        predictions("A", {0: 0.5}), predictions("B", {0: 0.9}), baseline("mean", 1.0)
     )
+    made = rank_table(rank(benchmark), benchmark)
     assert made is not None
-    assert made.columns == ["encoder", "all", "frozen", "wins, losses"]
+    assert made.columns[:3] == ["encoder", "all", "frozen"]
     assert {name: row[0].text for name, row in made.rows.items()} == {"B": "2.00", "A": "3.00"}
-    assert rank_table(ranking(predictions("A", {0: 0.5}), metric="kendall_tau")) is None
+    undirected = measured(predictions("A", {0: 0.5}), metric="kendall_tau")
+    assert rank_table(rank(undirected), undirected) is None
 
 
 class Own(TargetKind):
@@ -174,24 +174,23 @@ def test_a_kind_from_outside_is_judged_by_its_main_metric() -> None:
     with TARGETS.restored():
         TARGETS.register(Own)
         found = rank(Benchmark.of(Path(), {}, trials, results))
-        assert [c.metric for c in found.judging(*FROZEN)] == ["coverage"]
-        assert [c.metric for c in found.lead("z")] == ["coverage"]
-        shown = {name: values(found, metric=name) for name in names}
-    best = {name: [label for label, v in shown[name].items() if v.best] for name in names}
+        assert set(found.metric[found.judged]) == set(found.metric[found.lead]) == {"coverage"}
+        best = {name: best_of(found[found.metric == name]) for name in names}
     assert best == {"coverage": ["B"], "distance": ["A"], "mae": ["A"], "other": []}
     found = rank(Benchmark.of(Path(), {}, trials, results))  # not registered
-    assert [c.metric for c in found.judging(*FROZEN)] == ["mae"]
-    assert not any(value.best for value in values(found, metric="coverage").values())
+    assert set(found.metric[found.judged]) == {"mae"}
+    assert best_of(found[found.metric == "coverage"]) == []
+
+
+def best_of(found: pd.DataFrame) -> list[str]:
+    return [label for label, value in values(found).items() if value.best]
 
 
 def test_a_target_is_judged_by_one_metric() -> None:
     (trial,) = predictions("A", {0: None})
     metrics = {f"{s}/{m}": 1.0 for s in ("validation", "ood") for m in ("mae", "r2", "exact_match")}
-    found = rank(Benchmark.of(Path(), {}, [trial], [Result(trial, None, metrics=metrics)]))
-    assert [c[3:] for c in found.judging(*FROZEN)] == [
-        ("validation", "exact_match"),
-        ("ood", "exact_match"),
-    ]
-    del metrics["ood/exact_match"]
-    found = rank(Benchmark.of(Path(), {}, [trial], [Result(trial, None, metrics=metrics)]))
-    assert [c.metric for c in found.judging(*FROZEN)] == ["exact_match", "mae"]
+    for removed, expected in (("", "exact_match"), ("ood/exact_match", "mae")):
+        metrics.pop(removed, None)
+        found = rank(Benchmark.of(Path(), {}, [trial], [Result(trial, None, metrics=metrics)]))
+        judged = found[found.judged].set_index("split").metric.to_dict()
+        assert judged == {"validation": "exact_match", "ood": expected}

@@ -29,10 +29,10 @@ def drawn(folder: Path) -> list[Chart | str]:
 
 
 def changed(folder: Path, out: Path, **changes: Any) -> Path:
-    """Copy a benchmark, with other columns of a run; ``None`` for none, ``splits`` for metadata."""
+    """Copy a benchmark, with other columns or metadata of a run; ``None`` for none."""
     path = shutil.copytree(folder, out) / FILE
     columns, metadata = read_tensors(path), {**read_metadata(path)}
-    metadata["splits"] = changes.pop("splits", metadata["splits"])
+    metadata |= {name: changes.pop(name) for name in ("splits", "columns") if name in changes}
     made = {name: how and how(columns[name]) for name, how in changes.items()}
     columns = {k: v.clone() for k, v in (columns | made).items() if v is not None}
     path.unlink()
@@ -47,49 +47,46 @@ def test_a_map_says_of_every_point_which_rnn_it_is(benchmark_path: Path) -> None
     assert (first.encoder, second.encoder) == (0, 1)
     columns = read_tensors(benchmark_path / FILE)
     (trace,) = first.figure.data
-    said = [
-        f"run {run}<br>step {step}"
-        for run, step in zip(columns["run"].tolist(), columns["step"].tolist(), strict=True)
-    ]
-    assert all(part in text for part, text in zip(said, trace.customdata, strict=True))
-    assert all("task a^n b^" in text and "performance" in text for text in trace.customdata)
-    meta = first.figure.layout.meta
-    assert set(meta["positions"]) == {"PCA", "t-SNE"}
-    assert {"performance", "step"} < set(meta["colours"])
-    for values in (*meta["colours"].values(), *meta["positions"]["PCA"]):
-        assert len(values) == len(said)
+    pairs = zip(columns["run"].tolist(), columns["step"].tolist(), strict=True)
+    for (run, step), text in zip(pairs, trace.customdata, strict=True):
+        assert f"name run {run}, step {step}<br>task a^n b^" in text
+        assert "performance" in text
+    colours = first.figure.layout.meta["colours"]
+    assert {"performance", "step"} < set(colours)
+    assert {len(values) for values in (*colours.values(), trace.x)} == {len(columns["run"])}
 
 
 @pytest.mark.parametrize(
-    ("how", "reason"),
+    "how",
     [
-        (lambda e: e[:1].repeat(len(e), 1), "all embeddings are the same"),
-        (lambda e: e[:, :1].contiguous(), "embeddings have one entry only"),
-        (lambda e: e.where(e != e[3], torch.nan), "embeddings are not finite"),
+        lambda e: e[:1].repeat(len(e), 1),
+        lambda e: e[:, :1].contiguous(),
+        lambda e: e.where(e != e[3], torch.nan),
     ],
 )
-def test_embeddings_without_a_map_say_why(
-    how: Callable[[Tensor], Tensor], reason: str, benchmark_path: Path, tmp_path: Path
+def test_embeddings_without_a_map_say_so(
+    how: Callable[[Tensor], Tensor], benchmark_path: Path, tmp_path: Path
 ) -> None:
     first, second = drawn(changed(benchmark_path, tmp_path / "copy", embedding=how))
-    assert first == f"InteractiveProbing: no map, since {reason}."
+    assert isinstance(first, str)
+    assert first.startswith("InteractiveProbing: no map")
     assert isinstance(second, Chart)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    "changes",
     [
-        ({"performance": None}, "has no column performance"),
-        ({"performance": lambda values: values[:, None]}, "expected real numbers"),
-        ({"performance": lambda values: values[1:]}, "a row for each RNN"),
-        ({"performance": lambda values: values + 0j}, "expected real numbers"),
-        ({"step": lambda values: values[0]}, "a row for each RNN"),
-        ({"splits": [3]}, r"splits are \[3\]: expected their names"),
+        {"performance": None},
+        {"performance": lambda values: values[1:]},
+        {"performance": lambda values: values + 0j},
+        {"step": lambda values: values[0]},
+        {"splits": 3},
+        {"columns": [3]},
     ],
 )
 def test_columns_of_other_kinds_are_an_error_that_names_the_file(
-    changes: Columns, said: str, benchmark_path: Path, tmp_path: Path
+    changes: Columns, benchmark_path: Path, tmp_path: Path
 ) -> None:
     folder = changed(benchmark_path, tmp_path / "copy", **changes)
-    with pytest.raises(ValueError, match=f"embeddings.safetensors.*{said}"):
+    with pytest.raises(ValueError, match=r"embeddings.safetensors holds no embeddings"):
         drawn(folder)

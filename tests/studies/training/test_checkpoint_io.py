@@ -1,7 +1,5 @@
 """Checkpoints are whole or not there, and nothing in them is run."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -37,7 +35,7 @@ def test_a_checkpoint_comes_back_from_a_plain_local_path(tmp_path: Path) -> None
     assert not path.exists()
     with pytest.raises(ValueError, match="local disks"):
         ways.save_checkpoint({}, "s3://bucket/last.ckpt")
-    with pytest.raises(ValueError, match="storage_options"):
+    with pytest.raises(ValueError, match="local disks"):
         ways.save_checkpoint({}, path, storage_options={})
 
 

@@ -1,23 +1,18 @@
 """What training costs is what its steps take: nothing else, and nothing twice."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from lightning.pytorch import Callback, LightningModule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from tests.tasks.conftest import small_trainer
-from wsrl.studies.training.cost import TrainingCost, median_speed
+from wsrl.studies.training.cost import TrainingCost
 
 STEP, READ, VALIDATE, SAVE = 1.0, 0.25, 100.0, 1000.0
 
@@ -110,15 +105,3 @@ def test_what_an_interruption_made_again_counts_once(tmp_path: Path) -> None:
         TrainingCost().on_load_checkpoint(small_trainer(tmp_path), Module(), {"cost": ["much"]})
     TrainingCost().write(tmp_path / "none.json", Module())
     assert not (tmp_path / "none.json").exists()  # nothing was trained
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 50), st.floats(0.01, 100)), min_size=1, max_size=8).filter(
-        lambda stretches: any(steps for steps, _ in stretches)
-    )
-)
-def test_the_speed_is_the_median_over_all_steps(stretches: list[tuple[int, float]]) -> None:
-    speeds = np.repeat(
-        [steps / seconds for steps, seconds in stretches], [steps for steps, _ in stretches]
-    )
-    assert median_speed(stretches) == np.quantile(speeds, 0.5, method="inverted_cdf")

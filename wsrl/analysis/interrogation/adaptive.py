@@ -19,9 +19,7 @@ class OutOfBudget(Exception):
 class AdaptiveSearch:
     """Depth-first search over sets of candidates, with bounds kept for every set.
 
-    Args:
-        answers: of the functions.
-        budget: how much of the ``work`` of the answers it may take.
+    The budget says how much of the ``work`` of the answers it may take.
     """
 
     def __init__(self, answers: Answers, budget: int) -> None:

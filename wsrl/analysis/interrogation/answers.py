@@ -27,18 +27,15 @@ class Answers:
     they are alike within a tolerance, that is not transitive: an answer then leaves a set of
     functions which are alike pair by pair, and these sets overlap (see ``parts``).
 
-    Args:
-        close: by query and function, the mask of the functions that answer as it does, itself
-            included.
-        table: ``(functions, queries)``, the answers themselves, where they are values.
+    ``close`` has, by query and function, the mask of the functions that answer as it does, itself
+    included; ``table (functions, queries)`` the answers themselves, where they are values.
 
     Attributes:
         never: by function, the mask of those that no query tells apart from it (itself included).
         core: a mask of functions that are all told apart from each other by some query; all of
-            them, where they can be. What a bound needs to hold for, it holds for within the core.
+            them, where they can be. Bounds hold within the core.
         coarse: whether ``parts`` had to return sets larger than need be.
-        work: how many parts have been made so far, or what took as long where sets overlap: a
-            measure of the time spent that is the same on every machine.
+        work: a measure of the time spent on parts that is the same on every machine.
     """
 
     def __init__(self, close: Sequence[Sequence[int]], table: NDArray[Any] | None = None) -> None:
@@ -109,9 +106,9 @@ class Answers:
         self.work += work // CHEAPER
         return sets, exact
 
-    def answer(self, part: int, query: int) -> int | None:
+    def answer(self, part: int, query: int | None) -> int | None:
         """Return the answer that leaves a part, where answers are values."""
-        if self.table is None:
+        if self.table is None or query is None:
             return None
         return int(self.table[(part & -part).bit_length() - 1, query])
 
@@ -142,27 +139,20 @@ def check_table(table: ArrayLike) -> NDArray[Any]:
     """Return a table of functions as an integer array; see ``interactive`` for errors."""
     values = np.asarray(table)
     if values.ndim != 2:
-        raise ValueError(
-            "a table of functions is (functions, queries), a row for each function and a column "
-            f"for each query, not of shape {values.shape}"
-        )
+        raise ValueError(f"a table is (functions, queries), not of shape {values.shape}")
     if 0 in values.shape:
-        what, part = ("query", "column") if values.shape[0] else ("function", "row")
-        raise ValueError(f"the table holds no {what}: it needs at least one {part}")
+        raise ValueError(f"a table needs at least one row and one column, not {values.shape}")
     if values.dtype.kind not in "iub":
         raise ValueError(
             f"answers must be whole numbers, not {values.dtype}: number the answers there are, "
             "or use tell_apart for outputs of RNNs with a tolerance"
         )
     _, which, counts = np.unique(values, axis=0, return_inverse=True, return_counts=True)
-    equal = [
-        np.flatnonzero(which.reshape(-1) == row).tolist() for row in np.flatnonzero(counts > 1)
-    ]
-    if equal:
-        named = "; ".join(", ".join(map(str, group)) for group in equal[:5])
+    if equal := np.flatnonzero(counts > 1).tolist():
+        groups = [np.flatnonzero(which.reshape(-1) == row).tolist() for row in equal[:5]]
+        named = "; ".join(", ".join(map(str, group)) for group in groups)
         raise ValueError(
-            f"no query tells these functions apart, whose rows are equal: {named}"
-            f"{' and others' if len(equal) > 5 else ''}. Keep one of each"
+            f"no query tells functions apart whose rows are equal, as {named}: keep one of each"
         )
     return values
 
@@ -187,9 +177,8 @@ def maximal(sets: Iterable[int]) -> list[int]:
 def alike_sets(close: Sequence[int], candidates: int, limit: int) -> tuple[list[int], bool, int]:
     """Return sets that contain every clique of a graph, none with all candidates if avoidable.
 
-    Returns:
-        The maximal cliques and true; or, beyond the limit, fewer and larger sets and false. And how
-        many sets and members of sets were looked at.
+    They are the maximal cliques, and true follows; or, beyond the limit, fewer and larger sets and
+    false. The last number is how many sets and members of sets were looked at.
     """
     pending, found, exact, work = [candidates], [], True, 0
     while pending:

@@ -18,13 +18,12 @@ from wsrl.analysis.interrogation.search import (
     BUDGET,
     Interactive,
     Noninteractive,
-    search_interactive,
-    search_noninteractive,
+    interactive,
+    noninteractive,
 )
 from wsrl.analysis.interrogation.separating import check_size
 from wsrl.rnn import RNNWeights, run_population
 
-OUTPUT_KINDS = ("categorical", "real")
 NUMBERS_AT_ONCE = 2**24
 """How many outputs and states are held at once: 64 MiB."""
 ROUNDING = 1e-5
@@ -33,17 +32,10 @@ ROUNDING = 1e-5
 
 @dataclass(frozen=True)
 class Interrogation:
-    """What it takes to tell RNNs apart by their answers to probes.
+    """What it takes to tell RNNs apart by their answers to ``probes (S, T, I)``.
 
-    Attributes:
-        weights: the RNNs.
-        probes: ``(S, T, I)``.
-        tolerance: answers at most so far apart are alike.
-        output_kind: ``categorical`` or ``real``.
-        interactive: when each probe depends on the answers so far.
-        noninteractive: when all probes are fixed in advance.
-        alike: the pairs ``(i, j)``, ``i < j``, which no probe tells apart.
-        groups: the RNNs of these pairs, joined as far as pairs join them, each group ascending.
+    No probe tells the pairs ``alike`` apart, ``(i, j)`` with ``i < j``; ``groups`` are the RNNs of
+    these pairs, joined as far as pairs join them.
     """
 
     weights: RNNWeights
@@ -67,9 +59,6 @@ class Interrogation:
 
         Returns:
             The RNNs that answer like it, one, if all are told apart; and how many probes it took.
-
-        Raises:
-            ValueError: for an answer that is not finite, or that no candidate left gives.
         """
         nodes = self.interactive.strategy.nodes
         node, left, asked = nodes[0], nodes[0].functions, 0
@@ -109,16 +98,11 @@ class Interrogation:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values; RNNs and probes by their numbers."""
-        return {
-            "rnns": len(self.weights),
-            "probes": len(self.probes),
-            "tolerance": self.tolerance,
-            "output_kind": self.output_kind,
-            "alike": [*map(list, self.alike)],
-            "groups": [*map(list, self.groups)],
-            "noninteractive": self.noninteractive.to_dict(),
-            "interactive": self.interactive.to_dict(),
-        }
+        sizes = {"rnns": len(self.weights), "probes": len(self.probes)}
+        how = {"tolerance": self.tolerance, "output_kind": self.output_kind}
+        lists = {"alike": [*map(list, self.alike)], "groups": [*map(list, self.groups)]}
+        found = {"noninteractive": self.noninteractive, "interactive": self.interactive}
+        return {**sizes, **how, **lists, **{name: part.to_dict() for name, part in found.items()}}
 
 
 def tell_apart(
@@ -136,9 +120,7 @@ def tell_apart(
     is not transitive. So no classes of answers are made up: a fixed set of probes must tell each
     pair apart that any probe does; and an answer to an interactive interrogator leaves RNNs that
     are alike on this probe pair by pair, as is right for a black box whose answers may be off by
-    half the tolerance. (For ``real`` outputs every such set can be left; for ``categorical`` ones
-    a few perhaps cannot, and the worst case is that of the sets.) The greedy bound of
-    ``interactive`` holds where all pairs are told apart.
+    half the tolerance. The greedy bound of ``interactive`` holds where all pairs are told apart.
 
     Pairs that no probe tells apart are a result, not an error: an interrogation ends where only
     such are left. Where very many RNNs are alike, the sets that answers leave can be too many for a
@@ -153,17 +135,16 @@ def tell_apart(
         budget: as of ``interactive`` and ``noninteractive``.
 
     Raises:
-        ValueError: for fewer than two RNNs, more than 1 GiB of pairs times probes, probes that do
-            not fit, a tolerance below 0 (or at least 1 for ``categorical``: nothing would be told
-            apart), an unknown kind of output, or outputs that are not finite (naming the RNN).
+        ValueError: for options out of range, probes that do not fit, more than 1 GiB of pairs times
+            probes, or outputs that are not finite (naming the RNN).
     """
     _check(weights, probes, tolerance, output_kind)
     check_size(len(weights), len(probes))
     close = [to_masks(d <= tolerance) for d in answer_distances(weights, probes, output_kind)]
     answers = Answers(close)
     pairs = [(i, j) for i, mask in enumerate(answers.never) for j in members(mask) if i < j]
-    fixed = search_noninteractive(answers, budget)
-    adaptive = search_interactive(answers, budget, fixed.queries)
+    fixed = noninteractive(answers, budget)
+    adaptive = interactive(answers, budget, fixed.queries)
     alike = tuple(pairs), _joined(pairs, len(weights))
     return Interrogation(weights, probes, tolerance, output_kind, adaptive, fixed, *alike)
 
@@ -175,9 +156,6 @@ def answer_distances(
     """Yield how far apart the answers of RNNs are, ``(B, B)`` for each of the probes ``(S, T, I)``.
 
     Distances as ``tell_apart`` has them; the diagonal is 0. Memory is bounded whatever ``S``.
-
-    Raises:
-        ValueError: for outputs that are not finite.
     """
     spec = weights.spec
     per_step = spec.input_size + spec.output_size
@@ -228,9 +206,8 @@ def _check(weights: RNNWeights, probes: Tensor, tolerance: float, output_kind: s
             f"probes must be (S, T, I) with S, T >= 1 and I = {weights.spec.input_size}, "
             f"not {tuple(probes.shape)}"
         )
-    if output_kind not in OUTPUT_KINDS:
-        known = " or ".join(OUTPUT_KINDS)
-        raise ValueError(f"output_kind must be {known} (logits, or values), not {output_kind!r}")
+    if output_kind not in ("categorical", "real"):
+        raise ValueError(f"output_kind must be categorical or real (values), not {output_kind!r}")
     if not tolerance >= 0:
         raise ValueError(f"tolerance must be at least 0, not {tolerance}")
     if output_kind == "categorical" and tolerance >= 1:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -19,24 +20,19 @@ WORK = 1_500_000
 
 @dataclass(frozen=True)
 class Bounds:
-    """How many queries an interrogator needs.
-
-    Attributes:
-        lower: nobody gets by with fewer in the worst case.
-        upper: of what was found.
-    """
+    """How many queries are needed: nobody gets by with fewer than ``lower`` in the worst case."""
 
     lower: int
     upper: int
 
     @property
     def exact(self) -> bool:
-        """Whether ``upper`` is the fewest there are."""
+        """Whether ``upper``, that of what was found, is the fewest there are."""
         return self.lower == self.upper
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
-        return {"lower": self.lower, "upper": self.upper, "exact": self.exact}
+        return {**asdict(self), "exact": self.exact}
 
 
 @dataclass(frozen=True)
@@ -56,12 +52,10 @@ class Noninteractive(Bounds):
 
     queries: tuple[int, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {**super().to_dict(), "queries": list(self.queries)}
 
-
-def interactive(table: ArrayLike, budget: int = BUDGET) -> Interactive:
+def interactive(
+    table: ArrayLike | Answers, budget: int = BUDGET, otherwise: Sequence[int] | None = None
+) -> Interactive:
     """Find the fewest queries that identify any function, each depending on the answers so far.
 
     That is the depth of the shallowest decision tree. A greedy strategy comes first: it asks the
@@ -70,18 +64,19 @@ def interactive(table: ArrayLike, budget: int = BUDGET) -> Interactive:
     the result is the same on every machine.
 
     If the fewest are ``d``, the greedy strategy asks at most ``max(1, ceil(d ln(n - 1)))`` of ``n``
-    functions. For let ``m`` candidates be left, and of every query let the answer be the one that
-    leaves the most of them. Some ``d`` queries with these answers leave one at most, so one of them
-    alone rules out at least ``(m - 1) / d``; the greedy query rules out as many whatever the
-    answer, and ``m - 1`` shrinks by the factor ``1 - 1/d`` at least. (A logarithmic factor cannot
-    be avoided in polynomial time unless P = NP; for binary answers both are known from Arkin et al.
-    1998, "Decision trees for geometric models", and Laber and Nogueira 2004, "On the hardness of
-    the minimum height decision tree problem".)
+    functions: of ``m`` candidates some query rules out ``(m - 1) / d`` whatever the answer, so that
+    ``m - 1`` shrinks by the factor ``1 - 1/d``. (A logarithmic factor cannot be avoided in
+    polynomial time unless P = NP: Arkin et al. 1998, "Decision trees for geometric models"; Laber
+    and Nogueira 2004, "On the hardness of the minimum height decision tree problem".)
 
     Args:
-        table: integers ``(functions, queries)``: what each function answers to each query.
+        table: integers ``(functions, queries)``: what each function answers to each query; or
+            answers that may be alike within a tolerance.
         budget: into how many parts the search may divide sets of candidates: about 1 to 3 seconds
             for the default; 0 for the greedy strategy alone (with a lower bound).
+        otherwise: queries that settle everything, all by default, to be asked whatever the answers
+            where sets of candidates overlap so much that a tree would be too large, or no better
+            one is found.
 
     Returns:
         A strategy and bounds, equal where the search came to its end.
@@ -90,44 +85,8 @@ def interactive(table: ArrayLike, budget: int = BUDGET) -> Interactive:
         ValueError: for a table without functions or queries, answers that are no whole numbers, or
             functions with equal rows (named), which no query tells apart.
     """
-    return search_interactive(Answers.of_table(table), budget)
-
-
-def noninteractive(table: ArrayLike, budget: int = BUDGET) -> Noninteractive:
-    """Find the fewest queries that, fixed in advance, tell all functions apart.
-
-    A set cover: each query covers the pairs of functions it tells apart (the "minimum test set").
-    Greedy choice of what covers most of the pairs left takes at most ``1 + ln p`` times the fewest,
-    where ``p <= n (n - 1) / 2`` is the most pairs that one query tells apart (Johnson 1974, Lovasz
-    1975, Chvatal 1979). Branch and bound then looks for smaller sets, until none is left or the
-    budget is used up.
-
-    Args:
-        table: integers ``(functions, queries)``: what each function answers to each query.
-        budget: how often the search may count the pairs that a query tells apart; 0 for the greedy
-            choice alone (with a lower bound).
-
-    Returns:
-        A set of queries and bounds, equal where the search came to its end.
-
-    Raises:
-        ValueError: as ``interactive``, and for more than 1 GiB of pairs times queries.
-    """
-    values = check_table(table)
-    check_size(*values.shape)
-    return search_noninteractive(Answers.of_table(values), budget)
-
-
-def search_interactive(
-    answers: Answers, budget: int, otherwise: tuple[int, ...] | None = None
-) -> Interactive:
-    """Do what ``interactive`` does, of answers that may be alike within a tolerance.
-
-    ``otherwise`` are queries that settle everything, to be asked whatever the answers where sets of
-    candidates overlap so much that a tree would be too large, or no better one is found.
-    """
-    if budget < 0:
-        raise ValueError(f"budget must be at least 0, not {budget}")
+    _check(budget)
+    answers = table if isinstance(table, Answers) else Answers.of_table(table)
     fixed = fixed_strategy(answers, range(answers.queries) if otherwise is None else otherwise)
     limit = None if answers.table is not None else WORK
     greedy = build_strategy(answers, lambda left: greedy_query(answers, left), limit)
@@ -138,9 +97,27 @@ def search_interactive(
     return Interactive(lower, best.depth, best)
 
 
-def search_noninteractive(answers: Answers, budget: int) -> Noninteractive:
-    """Do what ``noninteractive`` does, of answers that may be alike within a tolerance."""
+def noninteractive(table: ArrayLike | Answers, budget: int = BUDGET) -> Noninteractive:
+    """Find the fewest queries that, fixed in advance, tell all functions apart.
+
+    A set cover: each query covers the pairs of functions it tells apart (the "minimum test set").
+    Greedy choice of what covers most of the pairs left takes at most ``1 + ln p`` times the fewest,
+    where ``p`` is the most pairs that one query tells apart (Johnson 1974, Lovasz 1975, Chvatal
+    1979). Branch and bound then looks for smaller sets, until none is left or the budget is used
+    up: how often it may count the pairs that a query tells apart. The rest is as ``interactive``.
+
+    Raises:
+        ValueError: as ``interactive``, and for more than 1 GiB of pairs times queries.
+    """
+    _check(budget)
+    if not isinstance(table, Answers):
+        values = check_table(table)
+        check_size(*values.shape)
+        table = Answers.of_table(values)
+    lower, queries = SeparatingSearch(table, budget).run()
+    return Noninteractive(lower, len(queries), tuple(queries))
+
+
+def _check(budget: int) -> None:
     if budget < 0:
         raise ValueError(f"budget must be at least 0, not {budget}")
-    lower, queries = SeparatingSearch(answers, budget).run()
-    return Noninteractive(lower, len(queries), tuple(queries))

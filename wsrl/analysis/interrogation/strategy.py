@@ -14,8 +14,7 @@ from wsrl.analysis.interrogation.answers import Answers, members
 class Branch:
     """Where an answer leads: to a node, by its index in ``Strategy.nodes``.
 
-    The answer is ``None`` where answers are compared within a tolerance, and those of the functions
-    at the node are meant.
+    With a tolerance the answer is ``None``: those of the functions at the node are meant.
     """
 
     answer: int | None
@@ -24,12 +23,9 @@ class Branch:
 
 @dataclass(frozen=True)
 class Node:
-    """A state of an interrogation.
+    """A state of an interrogation: the candidates left, ascending, and what to ask now.
 
-    Attributes:
-        functions: the candidates left, ascending.
-        query: what to ask now; ``None`` at a leaf, where nothing is left to tell apart.
-        branches: one for every answer.
+    At a leaf, where nothing is left to tell apart, the query is ``None``.
     """
 
     functions: tuple[int, ...]
@@ -74,24 +70,17 @@ class Strategy:
             The function's number, and how many queries were asked.
 
         Raises:
-            ValueError: for an answer that none of the candidates left gives, or a strategy for
-                answers with a tolerance (see ``Interrogation.identify``).
+            ValueError: for an answer that none of the candidates left gives.
         """
         node, asked = self.nodes[0], 0
         while node.query is not None:
-            if node.branches[0].answer is None:
-                raise ValueError(
-                    "this strategy is for answers with a tolerance, which are no numbers: "
-                    "use the identify of the Interrogation it belongs to"
-                )
             answer = ask(node.query)
             found = [branch.node for branch in node.branches if branch.answer == answer]
             if not found:
-                known = sorted({b.answer for b in node.branches if b.answer is not None})
+                known = {branch.answer for branch in node.branches}
                 raise ValueError(
                     f"the black box is none of the functions: to query {node.query} it answers "
-                    f"{answer!r}, the {len(node.functions)} candidates left answer "
-                    f"{', '.join(map(str, known))}"
+                    f"{answer!r}, the {len(node.functions)} candidates left one of {known}"
                 )
             node, asked = self.nodes[found[0]], asked + 1
         return node.functions[0], asked
@@ -107,10 +96,7 @@ class Strategy:
         function_name: Callable[[int], str] = "{}".format,
         lines: int = 200,
     ) -> str:
-        """Return the tree to read, a line for each answer, indented by the queries before it.
-
-        After so many lines the rest is left out, and said to be.
-        """
+        """Return the tree to read, a line an answer, indented by the queries before; not all."""
         text: list[str] = []
         pending = [(0, 0, "")]
         while pending and len(text) < lines:
@@ -145,11 +131,7 @@ def _label(branch: Branch, strategy: Strategy) -> str:
 def build_strategy(
     answers: Answers, choose: Callable[[int], int], most_work: int | None = None
 ) -> Strategy | None:
-    """Follow a rule that says which query to ask of a mask of candidates.
-
-    Returns:
-        The strategy, or ``None`` where it would take more ``work`` of the answers.
-    """
+    """Follow a rule that says which query to ask of a mask; ``None`` if that is more work."""
     pending, before = [answers.everyone], answers.work
     order: dict[int, tuple[int | None, list[int]]] = {}
     while pending:
@@ -171,18 +153,13 @@ def build_strategy(
     nodes = []
     for mask in ranked:
         asked, parts = order[mask]
-        branches: tuple[Branch, ...] = ()
-        if asked is not None:
-            branches = tuple(Branch(answers.answer(part, asked), number[part]) for part in parts)
+        branches = tuple(Branch(answers.answer(part, asked), number[part]) for part in parts)
         nodes.append(Node(tuple(members(mask)), asked, branches))
     return Strategy(tuple(nodes))
 
 
 def fixed_strategy(answers: Answers, queries: Sequence[int]) -> Strategy:
-    """Return the strategy that asks the same queries whatever the answers.
-
-    Its one leaf keeps all candidates; who identifies with it must compare all answers.
-    """
+    """Return the strategy that asks the same queries whatever the answers; its leaf keeps all."""
     everyone = tuple(range(answers.functions))
     nodes = [Node(everyone, q, (Branch(None, n),)) for n, q in enumerate(queries, 1)]
     return Strategy((*nodes, Node(everyone)))

@@ -1,7 +1,5 @@
 """What a cell is: its tensors, its state, one step, and how it meets ``torch.nn``."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -88,11 +86,8 @@ class TorchForm:
 
     def make(self, inputs: int, hidden: int, layers: int, bias: bool) -> nn.RNNBase:
         """Return a new module, ``batch_first``."""
-        kind: Any = self.kind
-        module: nn.RNNBase = kind(
-            inputs, hidden, layers, bias=bias, batch_first=True, **self.options
-        )
-        return module
+        kind: Callable[..., nn.RNNBase] = self.kind
+        return kind(inputs, hidden, layers, bias=bias, batch_first=True, **self.options)
 
     def reads(self, module: nn.Module) -> bool:
         """Say whether a module is of this form."""

@@ -1,7 +1,5 @@
 """Cells with the four tensors of ``torch.nn``: two matrices and two biases, all in gates."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, final
@@ -91,10 +89,7 @@ def remixed(
 ) -> Symmetry:
     """Return a symmetry of a matrix cell: rows of one gate by ``M``, recurrent columns by ``M^-1``.
 
-    Args:
-        name: of the symmetry.
-        draw: draws maps ``M (B, H, H)``, given ``B``, ``H`` and a generator.
-        gate: whose sums become ``M`` times what they were.
+    Maps ``M (B, H, H)`` are drawn given ``B``, ``H`` and a generator.
     """
 
     def change(

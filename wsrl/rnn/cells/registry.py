@@ -1,7 +1,5 @@
 """Cells by name: registered by decorator, or by another package's entry point."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Mapping
 from dataclasses import fields
@@ -13,8 +11,7 @@ from wsrl.rnn.cells.base import Cell
 
 _Cell = TypeVar("_Cell", bound=Cell)
 
-LONGEST_NAME = 200
-"""Characters of a cell's name with its options."""
+LONGEST_NAME = 200  # characters, options included
 
 
 def _name(cls: type[Cell]) -> str:
@@ -46,9 +43,6 @@ def get_cell(name: str) -> Cell:
 
     >>> get_cell("lstm").state
     ('h', 'c')
-
-    Raises:
-        ValueError: for an unknown name or option, or an option of another type.
     """
     word, bracket, _ = name[:LONGEST_NAME].partition("(")
     cls = CELLS.get(word)
@@ -68,12 +62,11 @@ def get_cell(name: str) -> Cell:
 
 @lru_cache
 def _options(name: str) -> Mapping[str, Any]:
-    """Read the options of ``low_rank(rank=2)``."""
     try:
         call = ast.parse(name[: LONGEST_NAME + 1], mode="eval").body
         if not isinstance(call, ast.Call) or call.args:
             raise ValueError("options have names")
         return {str(option.arg): ast.literal_eval(option.value) for option in call.keywords}
     except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
-        shown = name[:LONGEST_NAME]
-        raise ValueError(f"write a cell's options as in low_rank(rank=2), not {shown!r}") from error
+        wrong = f"write a cell's options as in low_rank(rank=2), not {name[:LONGEST_NAME]!r}"
+        raise ValueError(wrong) from error

@@ -1,14 +1,9 @@
-"""Compile the C++ kernels for the machine this runs on, once, and load them.
+"""Compile the C++ kernels for the machine this runs on, when they are first used, and load them.
 
-Each library is compiled when it is first used. Its name in the cache folder is a hash of all that
-it depends on: machines that share a home folder have their own, and a changed source is compiled
-again.
-
-A library is code that this process runs. It is loaded only from folders that nobody but the user
-and root can write to.
+A library's name in the cache folder is a hash of all that it depends on: machines that share a home
+folder have their own. It is code that this process runs, and loaded only from folders that nobody
+but the user and root can write to.
 """
-
-from __future__ import annotations
 
 import ctypes
 import hashlib
@@ -35,12 +30,10 @@ CELLS = {
 }
 """The class in ``cells.h`` of each cell that has kernels."""
 
-POPULATION = ("population.cpp", "products.cpp")
 LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    **{name: (POPULATION, (f"-DCELL={made}",)) for name, made in CELLS.items()},
-    "elementwise": (("elementwise.cpp",), ()),
-    "lstm_cell": (("lstm_cell.cpp",), ()),
-    "statistics": (("statistics.cpp",), ()),
+    name: ((f"{name}.cpp",), ()) for name in ("elementwise", "lstm_cell", "statistics")
+} | {
+    name: (("population.cpp", "products.cpp"), (f"-DCELL={made}",)) for name, made in CELLS.items()
 }
 """Sources and own options of each library; those of cells have the cells' names."""
 
@@ -51,12 +44,10 @@ OPTIONS = (
     *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
 )
 
+# Bytes of the hash that a library in the cache ends with. It detects a library that was written in
+# part; it is no protection from others, who can compute it too.
 DIGEST = hashlib.sha256().digest_size
-"""Bytes of the hash that a library in the cache ends with. It detects a library that was written in
-part; it is no protection from others, who can compute it too."""
-
-LARGEST = 1 << 26
-"""Bytes of the largest library that is loaded; ours have less than a megabyte."""
+LARGEST = 1 << 26  # bytes of a library that is loaded; ours have less than a megabyte
 
 _log = logging.getLogger("wsrl")
 
@@ -89,10 +80,7 @@ def load(folder: Path, name: str) -> ctypes.CDLL:
     """Load one of ``LIBRARIES`` from a cache folder, compiled first if it is not there and whole.
 
     The folder is made for the user alone. Where others can write it, the library is compiled for
-    this process alone.
-
-    Raises:
-        CompilationError: without a compiler, or when it fails, or where nothing can be written.
+    this process alone. What cannot be compiled or written is a ``CompilationError``.
     """
     compiler = find_compiler()
     file = f"{name}-{_key(compiler, name)}.so"
@@ -133,11 +121,7 @@ def load(folder: Path, name: str) -> ctypes.CDLL:
 
 
 def find_compiler() -> list[str]:
-    """Return the C++ compiler and its first options: ``CXX``, or g++, clang++ or c++.
-
-    Raises:
-        CompilationError: where there is none.
-    """
+    """Return the C++ compiler and its first options: ``CXX``, or g++, clang++ or c++."""
     wanted = os.environ.get("CXX") or ""
     try:
         words = shlex.split(wanted)
@@ -150,7 +134,6 @@ def find_compiler() -> list[str]:
 
 
 def _key(compiler: list[str], name: str) -> str:
-    """Hash what a library depends on."""
     parts = [_output([*compiler, "--version"]), *compiler[1:], _processor(), *OPTIONS]
     parts.append(str(LIBRARIES[name]))
     parts += [path.name + path.read_text() for path in sorted(SOURCES.iterdir())]
@@ -179,7 +162,6 @@ def _is_usable(path: Path) -> bool:
 
 
 def _compile(compiler: list[str], name: str, path: Path) -> None:
-    """Compile a library in the folder of this process's own in which it is to lie."""
     sources, options = LIBRARIES[name]
     objects = [str(path.with_name(f"{source}.o")) for source in sources]
     commands = [

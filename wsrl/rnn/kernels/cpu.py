@@ -4,10 +4,8 @@ All tensors are contiguous float32 on the CPU (but ``targets``). RNNs are distri
 threads as PyTorch uses. Results depend neither on the threads nor on the other RNNs.
 """
 
-from __future__ import annotations
-
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache, partial
 from typing import Any
 
@@ -20,13 +18,10 @@ from wsrl.rnn.spec import RNNSpec
 KERNELS: Mapping[str, Any] = CELLS
 """What the kernels know of each cell."""
 
-LEAST_ELEMENTS = 1 << 14
-"""With fewer elements, one thread is done before others have started."""
+LEAST_ELEMENTS = 1 << 14  # with fewer, one thread is done before others have started
 
 
-class _Spec(ctypes.Structure):
-    """``Spec`` of ``network.h``."""
-
+class _Spec(ctypes.Structure):  # of network.h
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("inputs", "hidden", "layers", "outputs")),
         ("parameters", ctypes.c_int64),
@@ -36,7 +31,6 @@ class _Spec(ctypes.Structure):
 
 @cache
 def _described(spec: RNNSpec) -> _Spec:
-    """Describe a spec to the kernels."""
     offsets = {tensor.name: tensor.offset for tensor in spec.tensors}
     names = [
         f"rnn.{kind}_l{layer}"
@@ -62,7 +56,6 @@ def _call(where: str, name: str, *arguments: _Spec | Tensor | int | float | None
 
 @cache
 def _function(where: str, name: str) -> Any:
-    """Return a function of a library."""
     kernels = library(where)
     if isinstance(kernels, Exception):
         raise kernels
@@ -102,7 +95,6 @@ def cross_entropy(
 
 @cache
 def _saved_size(spec: RNNSpec, steps: int) -> int:
-    """Return how many numbers ``run`` saves of a sequence."""
     return _call(spec.cell, "wsrl_saved_size", _described(spec), steps)
 
 
@@ -116,8 +108,7 @@ def run(
 ) -> tuple[Tensor, tuple[Tensor, ...], Tensor | None]:
     """Run a population, as ``run_population``; faster with weights as of ``Packed``.
 
-    Returns:
-        The outputs, the last state and, where asked to save it, what ``run_backward`` needs.
+    Returns the outputs, the last state and, where asked to ``save``, what ``run_backward`` needs.
     """
     population, sequences, steps, _ = inputs.shape
     outputs = flat.new_empty(population, sequences, steps, spec.output_size)
@@ -125,7 +116,7 @@ def run(
     size = _saved_size(spec, steps) if save else 0
     saved = flat.new_empty(population * sequences * size) if save else None
     shape = (population, sequences, steps, threads_for(population))
-    data = (flat, packed, inputs, *_pair(state), outputs, *_pair(last), saved)
+    data = (flat, packed, inputs, *pair(state), outputs, *pair(last), saved)
     _call(spec.cell, "wsrl_run", _described(spec), *shape, *data)
     return outputs, last, saved
 
@@ -135,18 +126,19 @@ def run_backward(
     flat: Tensor,
     inputs: Tensor,
     saved: Tensor,
-    d_outputs: Tensor | None,
-    d_last: tuple[Tensor | None, ...],
-    d_flat: Tensor | None,
-    d_inputs: Tensor | None,
-    d_first: tuple[Tensor, ...] | None,
+    given: tuple[Tensor | None, ...],
+    wanted: tuple[Tensor | None, ...],
     packed: Tensor | None = None,
 ) -> None:
-    """Write the gradients of ``run`` to those of ``d_flat``, ``d_inputs`` and ``d_first`` given."""
+    """Write gradients of ``run`` to those of ``wanted`` that are there.
+
+    ``given`` are those of the outputs and of the last state, ``wanted`` are of ``flat``, of
+    ``inputs`` and, if wanted, of the first state.
+    """
     population, sequences, steps, _ = inputs.shape
     shape = (population, sequences, steps, threads_for(population))
-    data = (flat, packed, inputs, saved, d_outputs, *_pair(d_last))
-    results = (d_flat, d_inputs, *_pair(d_first))
+    data = (flat, packed, inputs, saved, given[0], *pair(given[1:]))
+    results = (*wanted[:2], *pair(wanted[2:]))
     _call(spec.cell, "wsrl_run_backward", _described(spec), *shape, *data, *results)
 
 
@@ -182,12 +174,8 @@ def adamw(
 def look_up(images: Tensor, rows: Tensor, sources: Tensor, table: Tensor, lead: int) -> Tensor:
     """Gather pixels ``sources (P, J)`` int32 of images ``rows (P, S)`` int64, -1 reading a 0.
 
-    Returns:
-        Values of ``table (256,)`` for bytes ``images (N, J)``: ``(P, S, lead + J)``, the first
-        ``lead`` being 0; the same bits as by PyTorch.
-
-    Raises:
-        ValueError: for images that are no bytes, or of another size than ``sources``.
+    Returns values of ``table (256,)`` for bytes ``images (N, J)``: ``(P, S, lead + J)``, the first
+    ``lead`` being 0; the same bits as by PyTorch.
     """
     (members, count), size = rows.shape, images.shape[1]
     if images.dtype != torch.uint8 or sources.shape != (members, size):
@@ -212,12 +200,9 @@ def statistics(spec: RNNSpec, flat: Tensor) -> Tensor:
 def lstm_cell(driven: Tensor, gates: Tensor, c: Tensor, out: tuple[Tensor, Tensor, Tensor]) -> None:
     """Do the element-wise part of one step of an LSTM layer of any width.
 
-    Args:
-        driven: ``(R, 4H)``, the input's part of the pre-activations in the order i, f, g, o; only
-            its rows must be contiguous.
-        gates: ``(R, 4H)``, the recurrent part; the activations are written here.
-        c: ``(R, H)``, of the step before.
-        out: where ``h``, ``c`` and ``tanh(c)`` of this step are written, each ``(R, H)``.
+    ``driven`` and ``gates (R, 4H)`` are the input's and the recurrent part of the pre-activations
+    i, f, g, o; the activations are written to ``gates``. Of ``driven`` only the rows must be
+    contiguous. ``c (R, H)`` is of the step before; ``h``, ``c`` and ``tanh(c)`` go to ``out``.
     """
     shape = (*c.shape, _threads_for_elements(c.numel()))
     _call("lstm_cell", "wsrl_lstm_cell", *shape, driven, driven.stride(0), gates, c, *out)
@@ -226,15 +211,10 @@ def lstm_cell(driven: Tensor, gates: Tensor, c: Tensor, out: tuple[Tensor, Tenso
 def lstm_cell_backward(
     activations: Tensor, c: Tensor, tanh_c: Tensor, d_h: Tensor, d_c: Tensor, out: Tensor
 ) -> None:
-    """Write the gradients of ``lstm_cell`` to the pre-activations and to its ``c``.
+    """Write the gradients of ``lstm_cell`` to the pre-activations, ``out``, and to ``c``: ``d_c``.
 
-    Args:
-        activations: ``(R, 4H)``, what ``gates`` became.
-        c: ``(R, H)``, of the step before.
-        tanh_c: ``(R, H)``, of this step.
-        d_h: gradient of this step's ``h``, ``(R, H)``.
-        d_c: gradient of this step's ``c``, ``(R, H)``; that of the step before is written here.
-        out: where the gradients of the pre-activations are written, ``(R, 4H)``.
+    ``activations`` are what ``gates`` became, ``c`` is of the step before, ``tanh_c`` of this one;
+    ``d_h`` and ``d_c`` are the gradients of this step's ``h`` and ``c``.
     """
     shape = (*c.shape, _threads_for_elements(c.numel()))
     data = (activations, c, tanh_c, d_h, d_c, out, d_c)
@@ -252,7 +232,7 @@ def empty_state(spec: RNNSpec, inputs: Tensor) -> tuple[Tensor, ...]:
     return tuple(inputs.new_empty(shape) for _ in range(spec.state_parts))
 
 
-def _pair(state: tuple[Tensor | None, ...] | None) -> tuple[Tensor | None, Tensor | None]:
+def pair(state: Iterable[Tensor | None] | None) -> tuple[Tensor | None, Tensor | None]:
     """Return ``h`` and ``c``, ``None`` where there is none."""
-    known = state or ()
-    return (*known, None, None)[0], (*known, None, None)[1]
+    h, c = (*(() if state is None else state), None, None)[:2]
+    return h, c

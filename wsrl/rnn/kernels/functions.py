@@ -1,7 +1,5 @@
 """The kernels as functions of autograd; their gradients are not differentiable in turn."""
 
-from __future__ import annotations
-
 from typing import Any, TypeAlias
 
 import torch
@@ -61,22 +59,17 @@ class Run(torch.autograd.Function):
         differentiate_once()
         flat, inputs, saved, *state = ctx.saved_tensors
         needed = ctx.needs_input_grad
-        given = [None if part is None else part.contiguous() for part in (d_outputs, *d_last)]
+        given = tuple(None if part is None else part.contiguous() for part in (d_outputs, *d_last))
         d_flat = flat.new_empty(flat.shape) if needed[0] else None
         d_inputs = inputs.new_empty(inputs.shape) if needed[1] else None
-        d_first = tuple(part.new_empty(part.shape) for part in state) if any(needed[4:]) else None
+        d_first = tuple(part.new_empty(part.shape) for part in state) if any(needed[4:]) else ()
         fixed = (flat.contiguous(), inputs.contiguous(), saved)
-        last = tuple(given[1:])
-        ctx.kernels.run_backward(ctx.spec, *fixed, given[0], last, d_flat, d_inputs, d_first)
+        ctx.kernels.run_backward(ctx.spec, *fixed, given, (d_flat, d_inputs, *d_first))
         return d_flat, d_inputs, None, None, *(d_first or (None,) * len(state))
 
 
 def differentiate_once() -> None:
-    """Refuse ``create_graph=True``.
-
-    ``once_differentiable`` does so only where the loss's own gradient has a graph; elsewhere it
-    lets gradients of gradients be wrong.
-    """
+    """Refuse ``create_graph=True``, also where ``once_differentiable`` would be silently wrong."""
     if torch.is_grad_enabled():
         raise RuntimeError(
             "gradients of kernels cannot be differentiated in turn (create_graph=True); compute in "

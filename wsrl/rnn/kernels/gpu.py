@@ -6,8 +6,6 @@ follow ``torch.set_float32_matmul_precision`` as those of the backend ``eager`` 
 for the GPU.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -16,7 +14,7 @@ import triton
 from torch import Tensor
 
 from wsrl.rnn.kernels import triton_cells, triton_training
-from wsrl.rnn.kernels.cpu import empty_state
+from wsrl.rnn.kernels.cpu import empty_state, pair
 from wsrl.rnn.spec import RNNSpec
 from wsrl.rnn.weights import RNNWeights
 
@@ -27,28 +25,19 @@ RELEASE: str = triton.__version__
 BROKEN_RELEASES = ("3.9.0",)
 """Of Triton: its compiler ends the process on ``lstm_forward`` (an assertion of LLVM's)."""
 
+# Sequences of a program: the least that a product takes, and the most that fits registers.
 ROWS = 16
-"""Sequences of a program: the least that a product takes, and the most that fits registers."""
-
+# How much of an RNN's logits, and of its weights, a program works on at once.
 LOSS_ROWS, ADAMW_SIZE = 64, 1024
-"""How much of an RNN's logits, and of its weights, a program works on at once."""
 
 
 class CellKernels(NamedTuple):
-    """What is to be known of a cell.
-
-    Attributes:
-        forward: runs a layer.
-        backward: goes back through it.
-        blocks: of ``H`` in a row of gates. The first belong to the inputs' weights, in order.
-        recurrent: which blocks (from, to) belong to the recurrent weights from which gate on.
-        options: of both kernels.
-    """
+    """What is to be known of a cell: the kernels of a layer, their options, and of their gates."""
 
     forward: Any
     backward: Any
-    blocks: int
-    recurrent: tuple[tuple[int, int, int], ...]
+    blocks: int  # of ``H`` in a row of gates; the first belong to the inputs' weights, in order
+    recurrent: tuple[tuple[int, int, int], ...]  # blocks from, to, of weights from which gate on
     options: Mapping[str, str] = {}
 
 
@@ -90,7 +79,7 @@ def cross_entropy(
     if saved is None:
         return losses, None
     result = torch.empty_like(flat)
-    run_backward(spec, flat, inputs, saved, logits, (), result, None, None)
+    run_backward(spec, flat, inputs, saved, (logits,), (result, None))
     return losses, result
 
 
@@ -101,11 +90,7 @@ def run(
     state: tuple[Tensor, ...] | None,
     save: bool,
 ) -> tuple[Tensor, tuple[Tensor, ...], Tensor | None]:
-    """Run a population, as ``run_population``.
-
-    Returns:
-        The outputs, the last state and, where asked to save it, what ``run_backward`` needs.
-    """
+    """Run a population, as ``cpu.run``."""
     weights, cell = RNNWeights(flat, spec).tensors(), KERNELS[spec.cell]
     shape = inputs.shape[:3]
     size = _tape_size(spec, shape)
@@ -124,7 +109,7 @@ def run(
             tape.first[part] = whole[layer]
         if state is None:
             tape.first.zero_()
-        data = (tape.gates, tape.hidden, tape.memory, *_pair(tape.first))
+        data = (tape.gates, tape.hidden, tape.memory, *pair(tape.first))
         options: dict[str, bool | str] = {"HAS_BIAS": spec.bias, **cell.options}
         _launch(cell.forward, spec, shape, flat, *where, *data, **options)
         last[0][layer] = tape.hidden[:, :, -1]
@@ -142,13 +127,11 @@ def run_backward(
     flat: Tensor,
     inputs: Tensor,
     saved: Tensor,
-    d_outputs: Tensor | None,
-    d_last: tuple[Tensor | None, ...],
-    d_flat: Tensor | None,
-    d_inputs: Tensor | None,
-    d_first: tuple[Tensor, ...] | None,
+    given: tuple[Tensor | None, ...],
+    wanted: tuple[Tensor | None, ...],
 ) -> None:
-    """Write the gradients of ``run`` to those of ``d_flat``, ``d_inputs`` and ``d_first`` given."""
+    """Write gradients of ``run``, as ``cpu.run_backward``."""
+    (d_outputs, *d_last), (d_flat, d_inputs, *d_first) = given, wanted
     weights, cell, shape = RNNWeights(flat, spec).tensors(), KERNELS[spec.cell], inputs.shape[:3]
     gradients = None if d_flat is None else RNNWeights(d_flat, spec).tensors()
     tapes = [_tape(spec, shape, room) for room in saved]
@@ -163,10 +146,13 @@ def run_backward(
         tape = tapes[layer]
         d_gates = torch.empty_like(tape.gates)
         where = (spec.num_parameters, _offset(spec, f"rnn.weight_hh_l{layer}"))
-        known = (tape.gates, tape.hidden, tape.memory, *_pair(tape.first))
-        given = (above, *_pair(_of_layer(d_last, layer)))
-        wanted = (d_gates, *_pair(_of_layer(d_first or (), layer)))
-        _launch(cell.backward, spec, shape, flat, *where, *known, *given, *wanted, **cell.options)
+        known = (tape.gates, tape.hidden, tape.memory, *pair(tape.first))
+        d_end, d_start = (
+            pair(None if part is None else part[layer] for part in d_state)
+            for d_state in (d_last, d_first)
+        )
+        data = (*known, above, *d_end, d_gates, *d_start)
+        _launch(cell.backward, spec, shape, flat, *where, *data, **cell.options)
         d_driven = _rows(d_gates)[:, :, : spec.gates * spec.hidden_size]
         if gradients is not None:
             below = tapes[layer - 1].hidden if layer else inputs
@@ -238,7 +224,6 @@ def _recurrent_gradients(
 
 
 def _tape_size(spec: RNNSpec, shape: torch.Size) -> int:
-    """Return how many numbers of tape a layer needs."""
     blocks: int = KERNELS[spec.cell].blocks
     apart = 0 if blocks == 1 else spec.state_parts
     numbers = shape[2] * (blocks + apart) + spec.state_parts
@@ -261,16 +246,6 @@ def _tape(spec: RNNSpec, shape: torch.Size, room: Tensor) -> _Tape:
 def _rows(values: Tensor) -> Tensor:
     """View ``(P, S, T, size)`` as ``(P, S * T, size)``."""
     return values.flatten(1, 2)
-
-
-def _of_layer(state: tuple[Tensor | None, ...], layer: int) -> list[Tensor | None]:
-    return [None if part is None else part[layer] for part in state]
-
-
-def _pair(state: Tensor | list[Tensor | None]) -> tuple[Tensor | None, Tensor | None]:
-    """Return ``h`` and ``c``, ``None`` where there is none."""
-    h, c = (*state, None, None)[:2]
-    return h, c
 
 
 def _offset(spec: RNNSpec, name: str) -> int:

@@ -44,8 +44,7 @@ COVERAGE = 0.9
 class Inspector:
     """An encoder with its emulator, its zoo and the heads that read it; see ``inspect_rnn``.
 
-    Reads all settings at once; the zoo's RNNs are measured when the first RNN is inspected, of
-    which ``say`` is told, and the measures kept beside the checkpoint.
+    The zoo's RNNs are measured when the first RNN is inspected; ``say`` is told of it.
     """
 
     def __init__(
@@ -68,8 +67,7 @@ class Inspector:
         self.data = open_data(record, zoo)
         self.zoo, self.problem = self.data.zoo, self.data.problem
         self.targets = self.problem.targets(self.zoo.steps)
-        encoder = self.module.encoder
-        self._heads = find_heads(predict, self.checkpoint, encoder, self.targets)
+        self._heads = find_heads(predict, self.checkpoint, self.module.encoder, self.targets)
         self._neighbours, self._coverage, self._say = neighbours, coverage, say
         self._cell = cell
 
@@ -111,16 +109,8 @@ class Inspector:
     @cached_property
     def _columns(self) -> dict[str, Tensor]:
         """What is known of the zoo's RNNs."""
-        names = {target.column for target in self.targets.values()}
-        return {
-            name: self.zoo.read(name) for name in names | {"run", "step", "task", "performance"}
-        }
-
-    @cached_property
-    def _split(self) -> dict[int, str]:
-        """The split that each row of the zoo is in."""
-        names = self.data.eval_splits("predict")
-        return {row: name for name in names for row in self.data.rows(name).tolist()}
+        names = {"run", "step", "task", "performance", *(t.column for t in self.targets.values())}
+        return {name: self.zoo.read(name) for name in names}
 
     @cached_property
     def _readers(self) -> list[PropertyReader]:
@@ -156,24 +146,17 @@ class Inspector:
         return lambda values: self.problem.task_name([*before.tolist(), *values])
 
     def _find_neighbours(self, point: Array) -> list[Neighbour]:
+        splits = {name: self.data.rows(name) for name in self.data.eval_splits("predict")}
         (distances,), (rows,) = nearest(self._points, point, self._neighbours)
-        columns = {name: self._columns[name][rows].tolist() for name in ("run", "step", "task")}
-        performances = self._columns["performance"][rows].double().tolist()
-        facts = zip(rows.tolist(), *columns.values(), performances, distances.tolist(), strict=True)
-        return [
-            Neighbour(
-                row,
-                run,
-                step,
-                self._split.get(row, ""),
-                tuple(task),
-                self.problem.task_name(task),
-                performance,
-                distance,
-                cosine=1 - distance**2 / 2,
-            )
-            for row, run, step, task, performance, distance in facts
-        ]
+        found = []
+        for row, distance in zip(rows.tolist(), distances.tolist(), strict=True):
+            names = ("run", "step", "task", "performance")
+            known: dict[str, Any] = {name: self._columns[name][row].tolist() for name in names}
+            known |= {"task": tuple(known["task"]), "name": self.problem.task_name(known["task"])}
+            split = ["", *(name for name, own in splits.items() if row in own)][-1]
+            cosine = 1 - distance**2 / 2
+            found.append(Neighbour(row, split=split, distance=distance, cosine=cosine, **known))
+        return found
 
     def _find_skill(
         self, weights: RNNWeights, point: Array, properties: Sequence[Property]
@@ -219,8 +202,7 @@ def inspect_rnn(
             it is ``tanh``.
 
     Raises:
-        ValueError: for a run that is none of an emulation, a zoo that is not there or one of other
-            RNNs, a prediction run of another encoder, what is no RNN, one of another spec than the
-            zoo's, or one with weights that nothing can be computed with.
+        ValueError: for a run, zoo or prediction run that does not fit, and for what is no RNN of
+            the zoo's spec with finite weights.
     """
     return Inspector(ckpt, zoo, predict, neighbours, coverage, cell=cell).inspect(rnn)

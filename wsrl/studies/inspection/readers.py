@@ -31,14 +31,10 @@ Guesser: TypeAlias = Callable[[Array, Rows | None], Guess]
 
 
 def by_neighbours(kind: TargetKind, truth: Array, points: Array, run: Rows, count: int) -> Guesser:
-    """Let the nearest RNNs of the zoo vote, or take their mean.
+    """Let the nearest RNNs vote, or take their mean.
 
-    Args:
-        kind: of what is read.
-        truth: ``(n, parts)``, what the zoo's RNNs are; NaN where that is not known.
-        points: ``(n, D)``, their embeddings.
-        run: ``(n,)``, the run that each is a snapshot of.
-        count: how many neighbours.
+    Of the zoo's RNNs, ``truth`` ``(n, parts)`` is what they are (NaN where that is not known),
+    ``points`` ``(n, D)`` their embeddings, ``run`` ``(n,)`` the run of each.
     """
     known = np.isfinite(truth).all(1)
     codes, points, run = kind.encode(torch.from_numpy(truth[known])), points[known], run[known]
@@ -58,26 +54,17 @@ def by_head(module: PredictionModule) -> Guesser:
     @torch.no_grad()
     def guess(asked: Array, own_runs: Rows | None) -> Guess:
         values = module(torch.from_numpy(asked).to(module.dtype))
-        parts = module.decide(values), module.kind.confidence(values)
-        decided, confidence = (part.double().numpy() for part in parts)
-        return decided, confidence
+        decided, confidence = module.decide(values), module.kind.confidence(values)
+        return decided.double().numpy(), confidence.double().numpy()
 
     return guess
 
 
 @dataclass(frozen=True)
 class PropertyReader:
-    """Reads one property, and knows how wrong it was on validation RNNs.
+    """Reads one property, and knows what it ``guess``ed of validation RNNs, and the truth.
 
-    Attributes:
-        name: of the property.
-        target: what it is.
-        kind: its kind.
-        source: ``neighbours``, or the checkpoint of the head.
-        guess: reads it.
-        held_out: what it reads off validation RNNs.
-        truth: what they are, ``(v, parts)``, all known.
-        spell: says what the values of classes stand for, where that has a name.
+    ``spell`` says what the values of classes stand for, where that has a name.
     """
 
     name: str
@@ -86,43 +73,35 @@ class PropertyReader:
     source: str
     guess: Guesser
     held_out: Guess
-    truth: Array
+    truth: Array  # (v, parts), all known
     spell: Callable[[Sequence[float]], str] | None = None
 
     def read(self, embedding: Array, coverage: float) -> Property:
         """Read the property of one RNN, ``(1, D)``, with intervals of a coverage."""
         (values,), (confidence,) = self.guess(embedding, None)
+        held, sure = self.held_out
         if self.kind.discrete:
-            return self._classified(values.astype(int), confidence)
-        return self._measured(values, coverage)
-
-    def _classified(self, indices: NDArray[np.int_], confidence: Array) -> Property:
-        guessed, sure = self.held_out
-        right = guessed == self.truth
-        values = tuple((self.target.labels or self.target.values)[index] for index in indices)
-        spelled = self.spell and self.spell([self.target.values[index] for index in indices])
-        return Property(
-            self.name,
-            self.kind.name,
-            values,
-            spelled or self.kind.spell(values),
-            self.source,
-            probabilities=tuple(share_right(sure, right, part) for part in confidence),
-            exact=share_right(sure.prod(1), right.all(1), float(confidence.prod())),
-        )
-
-    def _measured(self, values: Array, coverage: float) -> Property:
-        held, truth = torch.from_numpy(self.held_out[0]), torch.from_numpy(self.truth)
-        errors = self.kind.difference(held, truth).numpy()
-        radii = np.array([conformal_radius(part, coverage) for part in errors.T])
+            indices, right = values.astype(int), held == self.truth
+            known = tuple((self.target.labels or self.target.values)[index] for index in indices)
+            spelled = self.spell and self.spell([self.target.values[index] for index in indices])
+            return Property(
+                self.name,
+                self.kind.name,
+                known,
+                spelled or self.kind.spell(known),
+                self.source,
+                probabilities=tuple(share_right(sure, right, part) for part in confidence),
+                exact=share_right(sure.prod(1), right.all(1), float(confidence.prod())),
+            )
+        errors = self.kind.difference(torch.from_numpy(held), torch.from_numpy(self.truth))
+        radii = np.array([conformal_radius(part, coverage) for part in errors.numpy().T])
         if self.target.period is not None:
             radii = np.minimum(radii, self.target.period / 2)  # the whole circle
-        ends = [each.tolist() for each in (values, values - radii, values + radii)]
-        text = ", ".join(map(_with_interval, *ends))
-        numbers, low, high = map(tuple, ends)
+        numbers, low, high = (tuple(e.tolist()) for e in (values, values - radii, values + radii))
+        parts = zip(numbers, low, high, strict=True)
+        text = ", ".join(f"{number:.4g} ({_interval(*ends)})" for number, *ends in parts)
         return Property(self.name, self.kind.name, numbers, text, self.source, low, high)
 
 
-def _with_interval(value: float, low: float, high: float) -> str:
-    known = f"{low:.4g} to {high:.4g}" if np.isfinite(high) else "too few RNNs for an interval"
-    return f"{value:.4g} ({known})"
+def _interval(low: float, high: float) -> str:
+    return f"{low:.4g} to {high:.4g}" if np.isfinite(high) else "too few RNNs for an interval"

@@ -1,4 +1,7 @@
-"""What an inspection finds: as plain values, as JSON and as text."""
+"""What an inspection finds: as plain values, as JSON and as text.
+
+``docs/inspection.md`` says what each field means.
+"""
 
 from __future__ import annotations
 
@@ -6,41 +9,26 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from wsrl.analysis.calibration import FEWEST, Placement
+from wsrl.analysis.calibration import Placement
 from wsrl.rnn import RNNSpec
 from wsrl.strict_json import finite
 from wsrl.studies.tables import aligned, listed
 
-_VERDICTS = {
-    "within": "within what the encoder was trained on",
-    "outside": "outside what the encoder was trained on",
-    "unknown": f"unknown: fewer than {FEWEST} validation RNNs do not tell what is ordinary",
-}
-
 
 @dataclass(frozen=True)
 class Property:
-    """A property read off the embedding.
+    """A property read off the embedding, with a value for each of its parts.
 
-    Attributes:
-        name: of the target.
-        kind: ``classes``, ``real`` or ``angle`` (degrees).
-        values: one for each part: the class's value or name, or the number.
-        text: the values to read.
-        source: ``neighbours``, or the checkpoint of the prediction run.
-        low: of numbers, the lower ends of the intervals; minus infinity where validation has too
-            few RNNs to say, or training saw them too.
-        high: the upper ends. Of an angle both may lie outside of [0, 360).
-        probabilities: of classes, for each part the share of validation RNNs that were right at
-            such a confidence; NaN where there are none.
-        exact: the same for all parts at once.
+    Numbers have the ends of intervals, infinite where too few RNNs were held out; of an angle both
+    may lie outside of [0, 360). Classes have shares of validation RNNs that were right at such a
+    confidence, of each part and of all at once (``exact``); NaN where none was held out.
     """
 
     name: str
     kind: str
     values: tuple[float | str, ...]
     text: str
-    source: str
+    source: str  # neighbours, or the checkpoint of a head
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
     probabilities: tuple[float, ...] = ()
@@ -49,11 +37,7 @@ class Property:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """An RNN of the zoo: where it is in the zoo, what it is, and how near it lies.
-
-    ``split`` is the one of the encoder's run, ``name`` the task to read; ``performance`` is NaN
-    where it is not known. ``distance`` is Euclidean, of the embeddings of unit norm.
-    """
+    """An RNN of the zoo, with its task's ``name``; distances are of embeddings of unit norm."""
 
     row: int
     run: int
@@ -81,17 +65,9 @@ class Imitation:
 
 @dataclass(frozen=True)
 class Skill:
-    """What the RNN does when it runs freely.
+    """What the RNN does when it runs freely: the best of its tasks, its score, and untrained RNNs'.
 
-    Attributes:
-        performs: whether it is better at a task than RNNs that were never trained; ``None`` where
-            that cannot be measured.
-        text: the finding to read, or why there is none.
-        task: the candidate that it does best.
-        name: that task to read.
-        score: its measured score, between 0 and 1.
-        chance: the best score of untrained RNNs on the same task.
-        candidates: how many tasks were tried.
+    ``performs`` is ``None`` where that cannot be measured.
     """
 
     performs: bool | None
@@ -107,15 +83,10 @@ class Skill:
 class Fit:
     """Whether the RNN is like those that the encoder was trained on.
 
-    Attributes:
-        verdict: ``within``, ``outside``, or ``unknown``: too few validation RNNs to tell.
-        reasons: why it lies outside.
-        distance: to the nearest RNN of the zoo; of validation RNNs, to those of other runs.
-        weights: the largest deviation of a tensor's size from the zoo's, in standard deviations.
-        tensors: these deviations by tensor, with their signs.
+    ``weights`` is the largest deviation of a tensor's size from the zoo's, in standard deviations.
     """
 
-    verdict: str
+    verdict: str  # within, outside or unknown
     reasons: tuple[str, ...]
     distance: Placement
     weights: Placement
@@ -165,46 +136,33 @@ class Inspection:
 def render(found: Inspection) -> str:
     """Return an inspection as lines of text."""
     imitation, fit = found.imitation, found.fit
-    metric = imitation.metric.replace("_", " ")
     lines = {
         "RNN": f"{found.source or 'from memory'} ({RNNSpec(**found.spec)})",
         "performs": found.skill.text,
         **{each.name: _property(each, found.coverage) for each in found.properties},
-        f"imitation, {metric}": _placed(imitation.zoo) + " on the zoo's sequences",
-    }
-    if imitation.own is not None:
-        lines["  on its own sequences"] = _placed(imitation.own)
-    lines |= {
+        f"imitation, {imitation.metric}": f"{_placed(imitation.zoo)} on the zoo's sequences",
+        "  on its own sequences": _placed(imitation.own),
         "nearest RNN of the zoo": f"distance {_placed(fit.distance)}",
         "sizes of its weights": f"{_placed(fit.weights)} standard deviations from the zoo's",
-        "verdict": _VERDICTS[fit.verdict],
+        "trained on such RNNs": "; ".join([fit.verdict, *fit.reasons]),
+        "embedding": " ".join(f"{value:.3f}" for value in found.embedding),
     }
-    if fit.reasons:
-        lines["because"] = "; ".join(fit.reasons)
-    lines["embedding"] = " ".join(f"{value:.3f}" for value in found.embedding)
-    names = ["row", "run", "step", "split", "performance", "distance", "cosine", "name"]
-    rows = [[cell(getattr(each, name)) for name in names] for each in found.neighbours]
-    header = [*names[:-1], "task"]
-    return f"{listed(lines)}\n\nNearest RNNs of {found.zoo}:\n{aligned(header, rows)}"
-
-
-def cell(value: Any) -> str:
-    """Return a value for a table to read."""
-    if value is None or value != value:
-        return "-"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    names = ("row", "run", "step", "split", "performance", "distance", "cosine", "name")
+    near = aligned(names, [vars(each) for each in found.neighbours])
+    return f"{listed(lines)}\n\nNearest RNNs of {found.zoo}:\n{near}"
 
 
 def _property(found: Property, coverage: float) -> str:
     source = "" if found.source == "neighbours" else f", by {found.source}"
     if found.exact is None:  # of numbers
         return f"{found.text} at {coverage:.0%}{source}"
-    if math.isnan(found.exact):
-        return f"{found.text}, how often right no RNN held out tells{source}"
-    parts = ", ".join(f"{share:.0%}" for share in found.probabilities)
-    each = f" (its parts {parts})" if len(found.probabilities) > 1 else ""
-    return f"{found.text}, right {found.exact:.0%} of the time{each}{source}"
+    right = (
+        "how often right is not known" if math.isnan(found.exact) else f"right {found.exact:.0%}"
+    )
+    return f"{found.text}, {right}{source}"
 
 
-def _placed(found: Placement) -> str:
+def _placed(found: Placement | None) -> str:
+    if found is None:
+        return "it writes none"
     return f"{found.value:.3f} (typical {found.typical:.3f}, percentile {found.percentile:.0f})"

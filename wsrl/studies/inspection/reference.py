@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -49,23 +48,14 @@ _BATCH = 128
 
 @dataclass(frozen=True)
 class Reference:
-    """Measures of the zoo's ``n`` RNNs.
+    """Measures of the zoo's ``n`` RNNs, of which ``v`` are of the validation split."""
 
-    Attributes:
-        embedding: ``(n, D)``.
-        sizes: ``(n, tensors)``, the logarithm of the root mean square of every weight tensor.
-        distance: ``(v,)``, of the validation RNNs, to the nearest RNN of another run.
-        zoo_imitation: ``(i,)``, how far the emulator is from some validation RNNs on ``probes``.
-        own_imitation: ``(i,)``, the same on the sequences stored with each.
-        probes: ``(SEQUENCES, T, I)``, inputs drawn from those of training RNNs.
-    """
-
-    embedding: Tensor
-    sizes: Tensor
-    distance: Tensor
-    zoo_imitation: Tensor
-    own_imitation: Tensor
-    probes: Tensor
+    embedding: Tensor  # (n, D)
+    sizes: Tensor  # (n, tensors), the log root mean square of every weight tensor
+    distance: Tensor  # (v,), to the nearest RNN of another run
+    zoo_imitation: Tensor  # how far the emulator is from some of the v, on the probes
+    own_imitation: Tensor  # the same on the sequences stored with each
+    probes: Tensor  # (SEQUENCES, T, I), inputs drawn from those of training RNNs
 
 
 def load_reference(
@@ -87,11 +77,17 @@ def load_reference(
         "splits": {name: data.hparams[name] for name in (*SPLIT_OPTIONS, "ood_to_train", "seed")},
     }
     path = checkpoint.parent / FILE
-    try:
-        if (kept := _kept(path, key, data)) is not None:
-            return kept
-    except ValueError as error:
-        say(f"{error}: it is made again")
+    if path.is_file():
+        try:
+            metadata, tensors = read_metadata(path), read_tensors(path)
+            written = metadata.pop("sha256", None)
+            if metadata == key and written == digest(tensors, key):
+                return Reference(**tensors)
+            changed = metadata == key  # else of another checkpoint, zoo or version
+        except (ZooError, TypeError):
+            changed = True
+        if changed:
+            say(f"{path} has changed since it was written: it is made again")
     data.zoo.check()
     say(f"measuring the {len(data.zoo)} RNNs of {data.zoo.path}, once")
     reference = measure(module, data)
@@ -128,14 +124,9 @@ def measure(module: EmulationModule, data: ZooDataModule) -> Reference:
         on_zoo.append(imitation_error(module, embedding[part], shared, answers))
         stored = _stored(data, part, min(SEQUENCES, zoo.sequences_stored))
         on_own.append(imitation_error(module, embedding[part], *stored))
-    return Reference(
-        embedding=embedding,
-        sizes=torch.cat(sizes),
-        distance=torch.from_numpy(apart[:, 0]),
-        zoo_imitation=torch.cat(on_zoo),
-        own_imitation=torch.cat(on_own),
-        probes=probes,
-    )
+    distance, zoo_imitation = torch.from_numpy(apart[:, 0]), torch.cat(on_zoo)
+    sizes_of_all, own_imitation = torch.cat(sizes), torch.cat(on_own)
+    return Reference(embedding, sizes_of_all, distance, zoo_imitation, own_imitation, probes)
 
 
 def tensor_sizes(weights: RNNWeights) -> Tensor:
@@ -194,21 +185,16 @@ def judge(
     size = Placement.among(float(deviations.abs().max()), theirs)
     names = [tensor.name for tensor in weights.spec.tensors]
     largest = names[int(deviations.abs().argmax())]
-    worse = "the emulator imitates it worse than the zoo's on"
     placements = {
         "its embedding is further from all RNNs of the zoo than theirs are": distance,
         f"its weights are of another size than the zoo's, {largest} most of all": size,
-        f"{worse} the zoo's sequences": imitation.zoo,
-        f"{worse} its own sequences": imitation.own,
+        "the emulator imitates it worse than the zoo's on their sequences": imitation.zoo,
+        "the emulator imitates it worse than the zoo's on its own sequences": imitation.own,
     }
-    reasons = [why for why, place in placements.items() if place is not None and place.extreme]
-    return Fit(
-        verdict="outside" if reasons else "within" if len(held_out) >= FEWEST else "unknown",
-        reasons=tuple(reasons),
-        distance=distance,
-        weights=size,
-        tensors=dict(zip(names, deviations.tolist(), strict=True)),
-    )
+    reasons = tuple(why for why, place in placements.items() if place and place.extreme)
+    verdict = "outside" if reasons else "within" if len(held_out) >= FEWEST else "unknown"
+    tensors = dict(zip(names, deviations.tolist(), strict=True))
+    return Fit(verdict, reasons, distance, size, tensors)
 
 
 def as_points(embedding: Tensor) -> NDArray[np.float64]:
@@ -228,30 +214,3 @@ def _identity(zoo: Zoo) -> str:
     files = [] if zoo.manifest.shards else sorted(zoo.path.glob("*.npy"))
     changed = {file.name: [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
     return checksum_of({"manifest": asdict(zoo.manifest), "files": changed})
-
-
-def _kept(path: Path, key: dict[str, Any], data: ZooDataModule) -> Reference | None:
-    """Return what a file holds, where it is of this checkpoint and zoo.
-
-    Raises:
-        ValueError: where it has changed since it was written.
-    """
-    if not path.is_file():
-        return None
-    try:
-        metadata, tensors = read_metadata(path), read_tensors(path)
-    except ZooError as error:
-        raise ValueError(f"{path} is damaged") from error
-    written = metadata.pop("sha256", None)
-    if metadata != key:  # of another checkpoint, zoo or version
-        return None
-    every, held_out = len(data.zoo), len(data.rows("validation"))
-    imitated = min(held_out, IMITATED)
-    rows = {"embedding": every, "sizes": every, "distance": held_out}
-    rows |= {"zoo_imitation": imitated, "own_imitation": imitated}
-    fits = tensors.keys() == rows.keys() | {"probes"} and all(
-        tensors[name].shape[:1] == (count,) for name, count in rows.items()
-    )
-    if not fits or written != digest(tensors, key):
-        raise ValueError(f"{path} has changed since it was written")
-    return Reference(**tensors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias, TypeVar
@@ -30,15 +31,11 @@ _Task = TypeVar("_Task", bound=TaskModule)
 def find_checkpoint(given: str | Path) -> Path:
     """Return the checkpoint that a run's folder or a path stands for."""
     path = Path(given)
-    if not path.is_dir():
-        if not path.is_file():
-            raise ValueError(f"no run and no checkpoint at {path}")
-        return path
     run = Run(path)
-    found = [file for word in ("best", "last") if (file := run.checkpoint(word)).is_file()]
-    if not found:
-        raise ValueError(f"no checkpoint in {run.checkpoints}: is {path} the folder of a run?")
-    return found[0]
+    for file in (run.checkpoint("best"), run.checkpoint("last")) if path.is_dir() else (path,):
+        if file.is_file():
+            return file
+    raise ValueError(f"no run and no checkpoint at {path}")
 
 
 def read_run(task: type[_Task], checkpoint: Path) -> tuple[CheckpointRecord, _Task]:
@@ -50,10 +47,9 @@ def read_run(task: type[_Task], checkpoint: Path) -> tuple[CheckpointRecord, _Ta
     """
     record = CheckpointRecord.read(checkpoint)
     if record.class_path != class_path(task):
-        of = f": its encoder is from {record.pretrained}" if record.pretrained else ""
+        of = f" (its encoder is from {record.pretrained})" if record.pretrained else ""
         raise ValueError(
-            f"{checkpoint} is of a {record.class_path.rpartition('.')[2]}{of}; --ckpt takes the "
-            "run of an EmulationModule, and --predict those of a PredictionModule"
+            f"{checkpoint} is of {record.class_path.rpartition('.')[2]}{of}, not of {task.__name__}"
         )
     return record, task.load_from_checkpoint(checkpoint, map_location="cpu").eval()
 
@@ -66,10 +62,7 @@ def open_data(record: CheckpointRecord, zoo: str | Path | None = None) -> ZooDat
     """
     place = Path(record.data["zoo"] if zoo is None else zoo)
     if zoo is None and not place.is_dir():
-        raise ValueError(
-            f"the zoo that {record.path} was trained on is not at {place} any more; say where it "
-            "is (--zoo DIR)"
-        )
+        raise ValueError(f"{record.path} was trained on {place}; say where that is (--zoo DIR)")
     data = ZooDataModule(**{**record.data, "zoo": str(place), "in_memory": False})
     trained_on = RNNSpec(**record.model["spec"])
     if data.zoo.spec != trained_on:
@@ -104,13 +97,8 @@ def read_rnn(
     called = name or "the RNN"
     if weights.spec != spec:
         here, there = weights.spec.to_dict(), spec.to_dict()
-        differ = [
-            f"{key} {here[key]!r}, not {there[key]!r}" for key in here if here[key] != there[key]
-        ]
-        raise ValueError(
-            f"{called} is ({weights.spec}), but the encoder in {trained} was trained on ({spec}): "
-            f"{'; '.join(differ)}"
-        )
+        differ = [f"{k} {here[k]!r}, not {there[k]!r}" for k in here if here[k] != there[k]]
+        raise ValueError(f"{called} is no RNN that {trained} was trained on: {'; '.join(differ)}")
     weights = weights.to("cpu", torch.float32)
     if not bool(weights.flat.isfinite().all()):
         raise ValueError(f"{called} has weights that are not finite")
@@ -118,7 +106,7 @@ def read_rnn(
 
 
 class Head(NamedTuple):
-    """A prediction run: its checkpoint, its settings, and what it trained."""
+    """A prediction run."""
 
     path: Path
     record: CheckpointRecord
@@ -142,40 +130,28 @@ def find_heads(
             raise ValueError(
                 f"{other.path} and {head.path} both predict {head.module.target!r}; give one"
             )
-    own = Run.of_checkpoint(checkpoint.resolve()).folder
-    for path in sorted(own.parent.glob("*/checkpoints/best.ckpt")):
-        if not path.is_file() or path.parent.parent == own:
-            continue
-        try:
+    beside = Run.of_checkpoint(checkpoint.resolve()).folder.parent
+    for path in sorted(beside.glob("*/checkpoints/best.ckpt")):
+        # Another task's or encoder's, or damaged: nobody asked for it.
+        with contextlib.suppress(ValueError, OSError):
             head = _read_head(path, encoder, checkpoint, targets)
-        except (ValueError, OSError):  # another encoder's, or damaged: nobody asked for it
-            continue
-        heads.setdefault(head.module.target, head)
+            heads.setdefault(head.module.target, head)
     return list(heads.values())
 
 
 def _read_head(path: Path, encoder: Encoder, of: Path, targets: dict[str, Target]) -> Head:
     """Read a head that reads this very encoder's embeddings, and predicts what the zoo has."""
     record, module = read_run(PredictionModule, path)
-    if not _equal(module.encoder, encoder):
+    mine, theirs = module.encoder.state_dict(), encoder.state_dict()
+    same = module.encoder.config() == encoder.config() and mine.keys() == theirs.keys()
+    if not same or not all(torch.equal(value, theirs[name]) for name, value in mine.items()):
         raise ValueError(
             f"{path} predicts from another encoder (from {record.pretrained or 'random weights'}, "
-            f"mode {module.mode}) than that in {of}; --predict takes runs with "
-            f"--model.pretrained {of} and --model.mode frozen"
+            f"mode {module.mode}) than that in {of}: train with --model.pretrained {of} "
+            "--model.mode frozen"
         )
-    target = targets.get(module.target)
-    held = (module.kind.parts, module.kind.classes)
-    if target is None or held != (target.parts, len(target.values)):
-        raise ValueError(
-            f"{path} predicts {module.target!r}, which the zoo does not have; it has "
-            f"{', '.join(targets)}"
-        )
+    target, kind = targets.get(module.target), module.kind
+    if target is None or (kind.parts, kind.classes) != (target.parts, len(target.values)):
+        known = ", ".join(targets)
+        raise ValueError(f"{path} predicts {module.target!r}, but the zoo has {known}")
     return Head(path, record, module)
-
-
-def _equal(one: Encoder, other: Encoder) -> bool:
-    """Whether two encoders are the same function: options and weights."""
-    mine, theirs = one.state_dict(), other.state_dict()
-    if one.config() != other.config() or mine.keys() != theirs.keys():
-        return False
-    return all(torch.equal(value, theirs[name]) for name, value in mine.items())

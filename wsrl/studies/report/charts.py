@@ -8,15 +8,14 @@ filter knows; ``row``, the offset of points from the encoder's row; ``band``, wh
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from wsrl.studies.report.ranking import Contest, Ranking
-from wsrl.studies.report.reading import rows_of
+from wsrl.studies.report.ranking import CONTEST, WORK
+from wsrl.studies.report.reading import Benchmark, groups, rows_of
 from wsrl.studies.report.words import chart_text, head_of, interval, name_of, number, work_of
 
 _SPLITS = {"circle-open": "○", "circle": "●", "diamond-open": "◇", "diamond": "◆"}
@@ -24,13 +23,7 @@ _UNITS = {"seconds": "seconds of pre-training", "encoder_parameters": "parameter
 
 
 class Chart(NamedTuple):
-    """A chart.
-
-    Attributes:
-        encoder: the index of the only encoder that it shows; ``None`` of several.
-        group: which of the page's controls work on it; empty for none.
-        height: in pixels; ``None`` for the page's own.
-    """
+    """A chart; ``encoder`` is the only one in it, ``group`` the controls that work on it."""
 
     title: str
     figure: go.Figure
@@ -53,79 +46,117 @@ def points(x: Any, y: Any, told: Sequence[str], **more: Any) -> go.Scatter:
     return go.Scatter(x=x, y=y, **options)
 
 
-def dots(ranking: Ranking) -> Iterator[Chart]:
+def dots(ranking: pd.DataFrame) -> Iterator[Chart]:
     """Yield means with intervals: a row for each encoder, a symbol for each split."""
-    benchmark = ranking.benchmark
-    for work, contests in _judged(ranking):
-        found = [ranking.entries(contest) for contest in contests]
-        found = [rows[np.isfinite(rows["mean"])] for rows in found]
-        traces = [
-            points(
-                [entry.mean],
-                [0],
-                [_told(entry)],
-                error_x=_error(entry.mean, entry.low, entry.high),
-                marker={"symbol": list(_SPLITS)[place % len(_SPLITS)], "size": 10},
-                meta={
-                    "encoder": benchmark.index(entry.label),
-                    "row": ((len(contests) - 1) / 2 - place) * 0.3,
-                },
-            )
-            for place, rows in enumerate(found)
-            for entry in rows_of(rows)
+    for work, own in _judged(ranking):
+        own = own[np.isfinite(own["mean"])]
+        if own.empty:
+            continue
+        places = {split: place for place, split in enumerate(own.split.unique())}
+        # The worst on the last split comes first.
+        last = own[::-1].drop_duplicates("label").assign(score=own["mean"] * own.better)
+        rows = [
+            {"encoder": entry.entrant, "name": chart_text(entry.label)}
+            for entry in rows_of(last.sort_values("score", kind="stable"))
         ]
-        if traces:
-            shown = pd.concat(found[::-1]).drop_duplicates("label")
-            better = contests[-1].direction > 0  # the worst in the last contest comes first
-            shown = shown.sort_values("mean", ascending=better, kind="stable")
-            rows = [
-                {"encoder": benchmark.index(label), "name": chart_text(label)}
-                for label in shown.label
-            ]
-            pairs = zip(_SPLITS.values(), contests, strict=False)
-            legend = ", ".join(f"{symbol} {name_of(contest.split)}" for symbol, contest in pairs)
-            head = head_of(contests[0].metric, "", contests[0].direction).strip()
-            made = figure(head, "", traces, meta={"rows": rows})
-            height = 110 + 34 * len(rows)
-            yield Chart(f"{work_of(*work)} ({legend})", made, height=height)
+        traces = [_dot(entry, places[entry.split], len(places)) for entry in rows_of(own)]
+        pairs = zip(_SPLITS.values(), places, strict=False)
+        legend = ", ".join(f"{symbol} {name_of(split)}" for symbol, split in pairs)
+        head = head_of(own.metric.iloc[0], "", own.better.iloc[0])
+        made = figure(head, "", traces, meta={"rows": rows})
+        yield Chart(f"{work_of(*work)} ({legend})", made, height=110 + 34 * len(rows))
 
 
-def learning_curves(ranking: Ranking) -> Iterator[Chart]:
+def _dot(entry: Any, place: int, places: int) -> go.Scatter:
+    high, low = np.nan_to_num([entry.high - entry.mean, entry.mean - entry.low])
+    error = {"type": "data", "array": [high], "arrayminus": [low], "width": 0, "thickness": 1.5}
+    meta = {"encoder": entry.entrant, "row": ((places - 1) / 2 - place) * 0.3}
+    marker = {"symbol": list(_SPLITS)[place % len(_SPLITS)], "size": 10}
+    return points([entry.mean], [0], [_told(entry)], error_x=error, marker=marker, meta=meta)
+
+
+def learning_curves(ranking: pd.DataFrame, benchmark: Benchmark) -> Iterator[Chart]:
     """Yield the metrics during training: an encoder's median over seeds, and its range."""
-    for work, contests in _judged(ranking):
-        for contest in contests:
-            traces = list(_curves(ranking, contest))
-            values = np.concatenate([trace.y for trace in traces]) if traces else np.empty(0)
-            if len(np.unique(values)) < 2:
+    runs = benchmark.runs[benchmark.runs.ablation_of == ""]
+    curves = benchmark.curves.merge(runs[["folder", "label", *WORK]], on="folder")
+    wanted = ranking[ranking.judged & (ranking.main >= 0)][CONTEST].drop_duplicates()
+    for contest, own in groups(wanted.merge(curves, on=CONTEST), CONTEST):
+        if own["value"].nunique() < 2:
+            continue
+        *work, split, metric = contest
+        over = own.groupby(["label", "step"], sort=False)["value"].agg(["median", "min", "max"])
+        traces = [
+            trace
+            for label, found in groups(over.dropna().reset_index(), "label")
+            for trace in _curve(found, {"encoder": benchmark.entrants.index(label)}, label)
+        ]
+        made = figure("training step", name_of(metric), traces)
+        if not work[1] and (own["value"] > 0).all():  # losses fall by factors
+            made.update_yaxes(type="log")
+        yield Chart(f"{work_of(*work)}, {name_of(split)}", made)
+
+
+def _curve(over: pd.DataFrame, known: dict[str, Any], label: str) -> Iterator[go.Scatter]:
+    """Yield a band, where seeds differ, and a line."""
+    over = over.sort_values("step")
+    if over["min"].lt(over["max"]).any():
+        x = pd.concat([over.step, over.step[::-1]])
+        y = pd.concat([over["max"], over["min"][::-1]])
+        band = {"fill": "toself", "mode": "none", "hoverinfo": "skip"}
+        yield go.Scatter(x=x, y=y, meta={**known, "band": True}, **band)
+    hover = "step %{x}: %{y:.4g} (%{customdata[0]:.4g} to %{customdata[1]:.4g})"
+    told = {"customdata": over[["min", "max"]], "hovertemplate": hover, "name": chart_text(label)}
+    yield go.Scatter(x=over.step, y=over["median"], mode="lines", meta=known, **told)
+
+
+def trades(ranking: pd.DataFrame, benchmark: Benchmark) -> Iterator[Chart]:
+    """Yield what encoders cost against how good they are."""
+    runs = benchmark.runs
+    trained = runs[(runs.kind == "emulation") & (runs.state == "done")]
+    medians = trained.groupby(["zoo", "label"])[list(_UNITS)].median().clip(lower=1e-3)
+    found = ranking[np.isfinite(ranking["mean"]) & ranking.main.isin((0, 1))]
+    for work, rows in _judged(found):
+        for (split, metric), own in groups(rows, ["split", "metric"]):
+            entries = own.merge(medians.dropna().reset_index(), on=["zoo", "label"])
+            if entries["mean"].nunique() < 2:
                 continue
-            made = figure("training step", name_of(contest.metric), traces)
-            if not contest.target and (values > 0).all():  # losses fall by factors
-                made.update_yaxes(type="log")
-            yield Chart(f"{work_of(*work)}, {name_of(contest.split)}", made)
+            for cost, unit in _UNITS.items():
+                front = _front(entries, cost)
+                named = set(front.label)
+                line = {"mode": "lines", "hoverinfo": "skip", "meta": {"front": True}}
+                traces = [go.Scatter(x=front[cost], y=front["mean"], **line)]
+                traces += [_mark(entry, cost, entry.label in named) for entry in rows_of(entries)]
+                made = figure(unit, head_of(metric, split, own.better.iloc[0]), traces)
+                made.update_xaxes(type="log")
+                yield Chart(f"{work_of(*work)}, {name_of(split)}", made)
 
 
-def trades(ranking: Ranking, lead: bool = False) -> Iterator[Chart]:
-    """Yield for each zoo what encoders cost against how good they are, or the main one of these."""
-    for zoo in ranking.benchmark.zoos:
-        works = ranking.benchmark.works(zoo)[:2]
-        contests = [contest for work in works for contest in ranking.judging(*work)]
-        costs = ["seconds"] if lead else list(_UNITS)
-        charts = (_trade(ranking, contest, cost) for contest, cost in product(contests, costs))
-        found = [chart for chart in charts if chart is not None]
-        yield from found[-1:] if lead else found
+def _mark(entry: Any, cost: str, named: bool) -> go.Scatter:
+    value = float(getattr(entry, cost))
+    return points(
+        [value],
+        [entry.mean],
+        [f"{_told(entry)}<br>{number(value)} {_UNITS[cost]}"],
+        mode="markers+text" if named else "markers",
+        text=[chart_text(entry.label)],
+        textposition="top center",
+        cliponaxis=False,
+        meta={"encoder": entry.entrant},
+    )
 
 
-def _judged(ranking: Ranking) -> Iterator[tuple[tuple[str, str, str], list[Contest]]]:
-    """Yield what was trained, and the contests that judge it."""
-    for zoo in ranking.benchmark.zoos:
-        for work in ranking.benchmark.works(zoo):
-            yield work, ranking.judging(*work)
+def _front(entries: pd.DataFrame, cost: str) -> pd.DataFrame:
+    """Return the entries that are better than all cheaper ones, the cheapest first."""
+    ordered = entries.assign(quality=entries.better * entries["mean"])
+    ordered = ordered.sort_values([cost, "quality"], ascending=[True, False])
+    before = ordered.quality.cummax().shift(fill_value=-np.inf)
+    return ordered[ordered.quality > before]
 
 
-def _error(mean: Any, low: Any, high: Any) -> dict[str, Any]:
-    """Return the interval of a mean, or of several, as Plotly takes it."""
-    up, down = (np.nan_to_num(np.atleast_1d(size)).tolist() for size in (high - mean, mean - low))
-    return {"type": "data", "array": up, "arrayminus": down, "width": 0, "thickness": 1.5}
+def _judged(ranking: pd.DataFrame) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """Yield what was trained, and by what encoders are judged on it, without variants."""
+    found = ranking[ranking.judged & (ranking.main >= 0) & (ranking.ablation_of == "")]
+    return groups(found, WORK)
 
 
 def _told(entry: Any) -> str:
@@ -139,87 +170,3 @@ def _told(entry: Any) -> str:
         f"rank {entry.rank:g}" if not pd.isna(entry.rank) else "",
     ]
     return "<br>".join(filter(None, lines))
-
-
-def _curves(ranking: Ranking, contest: Contest) -> Iterator[Any]:
-    """Yield a band and a line for each encoder."""
-    runs, curves = ranking.benchmark.runs, ranking.benchmark.curves
-    place = (runs.zoo == contest.zoo) & (runs.target == contest.target)
-    place &= (runs["mode"] == contest.mode) & (runs.ablation_of == "")
-    found = curves[(curves.split == contest.split) & (curves.metric == contest.metric)]
-    found = found.merge(runs[place][["folder", "label"]], on="folder")
-    for label, own in found.groupby("label", sort=False):
-        over = own.groupby("step")["value"].agg(["median", "min", "max"]).dropna()
-        known = {"encoder": ranking.benchmark.index(str(label))}
-        steps = over.index.to_numpy()
-        if over["min"].lt(over["max"]).any():
-            yield go.Scatter(
-                x=np.concatenate([steps, steps[::-1]]),
-                y=np.concatenate([over["max"], over["min"][::-1]]),
-                fill="toself",
-                mode="none",
-                hoverinfo="skip",
-                meta={**known, "band": True},
-            )
-        yield go.Scatter(
-            x=steps,
-            y=over["median"].to_numpy(),
-            mode="lines",
-            name=chart_text(str(label)),
-            customdata=over[["min", "max"]].to_numpy(),
-            hovertemplate="step %{x}: %{y:.4g} (%{customdata[0]:.4g} to %{customdata[1]:.4g})",
-            meta=known,
-        )
-
-
-def _trade(ranking: Ranking, contest: Contest, cost: str) -> Chart | None:
-    """Draw cost against quality; of those who are not dominated, names and the line between."""
-    runs = ranking.benchmark.runs
-    trained = runs[(runs.zoo == contest.zoo) & (runs.kind == "emulation") & (runs.state == "done")]
-    medians = trained.groupby("label")[cost].median()
-    entries = ranking.entries(contest)
-    entries = entries.assign(cost=entries.label.map(medians).clip(lower=1e-3))
-    entries = entries[entries["cost"].notna() & np.isfinite(entries["mean"])]
-    if entries["mean"].nunique() < 2 or not contest.direction:
-        return None
-    front = _front(entries, contest.direction)
-    line = go.Scatter(x=front["cost"], y=front["mean"], mode="lines", hoverinfo="skip")
-    traces = [line.update(line={"dash": "dot", "width": 1}, meta={"front": True})]
-    named = _apart(front, entries)
-    middle = np.sqrt(entries["cost"].min() * entries["cost"].max())
-    for entry in rows_of(entries):
-        trace = points(
-            [entry.cost],
-            [entry.mean],
-            [f"{_told(entry)}<br>{number(entry.cost)} {_UNITS[cost]}"],
-            mode="markers+text" if entry.label in named else "markers",
-            text=[chart_text(entry.label)],
-            textposition="top right" if entry.cost < middle else "top left",
-            cliponaxis=False,
-            meta={"encoder": ranking.benchmark.index(entry.label)},
-        )
-        traces.append(trace)
-    made = figure(_UNITS[cost], head_of(contest.metric, contest.split, contest.direction), traces)
-    made.update_xaxes(type="log")
-    title = f"{work_of(contest.zoo, contest.target, contest.mode)}, {name_of(contest.split)}"
-    return Chart(title, made)
-
-
-def _front(entries: pd.DataFrame, better: int) -> pd.DataFrame:
-    """Return the entries that are better than all cheaper ones, the cheapest first."""
-    ordered = entries.assign(quality=better * entries["mean"])
-    ordered = ordered.sort_values(["cost", "quality"], ascending=[True, False])
-    before = ordered.quality.cummax().shift(fill_value=-np.inf)
-    return ordered[ordered.quality > before]
-
-
-def _apart(front: pd.DataFrame, entries: pd.DataFrame) -> set[str]:
-    """Return the labels that are written: from the best, those that meet no other."""
-    places = pd.DataFrame({"x": np.log(entries["cost"].astype(float)), "y": entries["mean"]})
-    places /= (places.max() - places.min()).replace(0.0, 1.0)
-    chosen: list[Any] = []
-    for place in front.index[::-1]:
-        gaps = (places.loc[chosen] - places.loc[place]).abs()
-        if (gaps.gt([0.3, 0.12])).any(axis=1).all():
-            chosen.append(place)
-    return set(front.label[chosen])

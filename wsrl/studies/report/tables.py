@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from wsrl.studies.report.ranking import Contest, Ranking
-from wsrl.studies.report.reading import COSTS, Benchmark, rows_of
+from wsrl.studies.report.ranking import CONTEST, WORK
+from wsrl.studies.report.reading import Benchmark, groups, rows_of
 from wsrl.studies.report.words import head_of, interval, number, work_of
-
-_CAPTIONS = {
-    "changes": "Relative change of the embedding from one RNN of a pair to the other",
-    "tells_apart": "Which pairs of RNNs have different embeddings",
-    "parameters": "Parameters by hidden size of the RNNs",
-    "seconds": "Seconds of a forward and backward pass by hidden size of the RNNs",
-    "growth": "Exponents of the growth with the hidden size",
-}
 
 
 class Value(NamedTuple):
-    """What stands in one place of a table: a number, its interval, and which runs it is from.
+    """What stands in one place of a table: a number, its interval, a remark.
 
     It is ``best`` where none is better and some are worse, ``close`` where its interval overlaps
     that of the best.
@@ -30,7 +22,6 @@ class Value(NamedTuple):
 
     text: str = ""
     range: str = ""
-    setting: str = ""
     best: bool = False
     close: bool = False
     note: str = ""
@@ -44,177 +35,148 @@ class Table(NamedTuple):
     rows: Mapping[str, Sequence[Value]]
 
 
-def main_tables(ranking: Ranking) -> Iterator[Table]:
-    """Yield for each zoo the means in the contests that matter most."""
-    for zoo in ranking.benchmark.zoos:
-        if contests := ranking.lead(zoo):
-            yield table(_caption(contests), ranking, contests, means)
+Shown = Callable[[pd.DataFrame], Iterable[Value]]
+"""Returns the values of the rows of one contest."""
 
 
-def target_tables(ranking: Ranking) -> Iterator[Table]:
+def main_tables(ranking: pd.DataFrame, shown: Shown, title: str = "") -> Iterator[Table]:
+    """Yield for each zoo the contests that matter most."""
+    for zoo, rows in groups(ranking[ranking.lead & (ranking.ablation_of == "")], "zoo"):
+        works = rows[WORK].drop_duplicates().itertuples(index=False)
+        named = (work_of(*work).removeprefix(f"{zoo}: ") for work in works)
+        yield contest_table(f"{zoo}: {', '.join(named)}{title}", rows, shown)
+
+
+def target_tables(ranking: pd.DataFrame) -> Iterator[Table]:
     """Yield the means in all contests: a table for each zoo, target and mode."""
-    for work in dict.fromkeys(contest[:3] for contest in ranking.found):
-        if contests := ranking.contests(*work):
-            yield table(work_of(*work), ranking, contests, means)
+    # A loss depends on how one trains: it is in the CSV files only.
+    shown = ranking[(ranking.ablation_of == "") & (ranking.metric != "loss")]
+    for work, rows in groups(shown, WORK):
+        yield contest_table(work_of(*work), rows, means)
 
 
-def difference_tables(ranking: Ranking) -> Iterator[Table]:
+def difference_tables(ranking: pd.DataFrame, benchmark: Benchmark) -> Iterator[Table]:
     """Yield for each zoo the differences against the encoder compared with."""
-    for zoo in ranking.benchmark.zoos:
-        contests = ranking.lead(zoo)
-        if any(ranking.entries(contest).difference.notna().any() for contest in contests):
-            caption = f"{_caption(contests)}: less that of {ranking.benchmark.compare_with}"
-            yield table(caption, ranking, contests, differences)
+    chosen = benchmark.compare_with
+    differing = ranking[ranking.lead & ranking.difference.notna()].zoo
+    shown = ranking[ranking.zoo.isin(differing) & (ranking.label != chosen)]
+    yield from main_tables(shown, differences, f": less that of {chosen}")
 
 
-def table(
-    caption: str,
-    ranking: Ranking,
-    contests: Sequence[Contest],
-    shown: Callable[[Contest, pd.DataFrame], Mapping[str, Value]],
+def contest_table(
+    caption: str, rows: pd.DataFrame, shown: Shown, name: str = "label", corner: str = "encoder"
 ) -> Table:
-    """Return a table of contests; a row for each encoder and baseline."""
-    return _table(caption, {c: shown(c, ranking.entries(c)) for c in contests}, "encoder")
+    """Return a table of contests, a column for each; ``name`` is the column that names the rows."""
+    columns, heads = list[dict[str, Value]](), [corner]
+    for (*_, split, metric), own in groups(rows, CONTEST):
+        columns.append(dict(zip(own[name], shown(own), strict=True)))
+        heads.append(head_of(metric, split, own.better.iloc[0]))
+    values = {label: [c.get(label, Value()) for c in columns] for label in rows[name].unique()}
+    return Table(caption, heads, values)
 
 
-def means(contest: Contest, rows: pd.DataFrame) -> dict[str, Value]:
-    """Return means with intervals, the best marked, and what overlaps with it."""
-    score = contest.direction * rows["mean"].where(np.isfinite(rows["mean"]))
-    if score.nunique() < 2:  # where all are equal, none is the best
-        return {entry.label: _mean(entry) for entry in rows_of(rows)}
-    leader = rows.iloc[int(score.argmax())]
-    best = rows["mean"] == leader["mean"]
-    close = ~best & (rows.low <= leader.high) & (leader.low <= rows.high)
-    marked = zip(rows_of(rows), best, close, strict=True)
-    return {entry.label: _mean(entry, *marks) for entry, *marks in marked}
+def means(rows: pd.DataFrame) -> Iterator[Value]:
+    """Yield the means in a contest with intervals, the best marked, and what overlaps with it."""
+    score = rows.better * rows["mean"].where(np.isfinite(rows["mean"]))
+    best = close = pd.Series(False, rows.index)
+    if score.nunique() > 1:  # where all are equal, none is the best
+        leader = rows.iloc[int(score.argmax())]
+        best = rows["mean"] == leader["mean"]
+        close = ~best & (rows.low <= leader.high) & (leader.low <= rows.high)
+    for entry, *marks in zip(rows_of(rows), best, close, strict=True):
+        yield _mean(entry, *marks)
 
 
-def differences(_: Contest, rows: pd.DataFrame) -> dict[str, Value]:
-    """Return differences against the encoder compared with, with verdicts."""
-    return {
-        entry.label: Value(
+def differences(rows: pd.DataFrame) -> Iterator[Value]:
+    """Yield the differences against the encoder compared with, with verdicts."""
+    for entry in rows_of(rows):
+        if not entry.difference_seeds:
+            yield Value() if entry.values else _mean(entry)
+            continue
+        yield Value(
             f"{'+' if entry.difference > 0 else ''}{number(entry.difference)}",
             interval(entry.difference_low, entry.difference_high),
-            entry.setting,
             best=entry.verdict == "better",
             note="; ".join(filter(None, (entry.verdict, _lost(entry)))),
         )
-        if entry.difference_seeds
-        else _mean(entry)
-        for entry in rows_of(rows)
-        if entry.difference_seeds or not entry.values
-    }
 
 
-def rank_table(ranking: Ranking) -> Table | None:
+def rank_table(ranking: pd.DataFrame, benchmark: Benchmark) -> Table | None:
     """Return mean ranks, and how often an encoder is better and worse than the one compared with.
 
-    ``None`` without ranks.
+    Baselines take part in the ranking, but not in all contests: they have no row. ``None`` without
+    ranks.
     """
-    found = ranking.mean_ranks()
-    if found.empty:
+    judged = ranking[ranking.judged & (ranking.kind != "baseline") & ranking["rank"].notna()]
+    if judged.empty:
         return None
-    groups = found.drop(columns="contests")
+    judged = judged.assign(mode=judged["mode"].replace("", "emulation"))
+    found = judged.pivot_table(index="label", columns="mode", values="rank", sort=False)
+    of_all = judged.groupby("label", sort=False)["rank"].agg(["mean", "count"])
+    found.insert(0, "all", of_all["mean"])
+    found = found.sort_values("all", kind="stable")
+    best = found.eq(found.min()) & (found.nunique() > 1)
     rows = {
-        str(label): [_rank(value, groups[group]) for group, value in own.items()]
-        for label, own in groups.iterrows()
+        str(label): [
+            Value() if pd.isna(value) else Value(f"{value:.2f}", best=mark)
+            for value, mark in zip(own, best.loc[str(label)], strict=True)
+        ]
+        for label, own in found.iterrows()
     }
-    heads = [str(group) for group in groups]
-    if ranking.benchmark.compare_with is not None:
-        heads.append("wins, losses")
-        counts = ranking.judged().groupby("label").verdict.value_counts()
+    heads = list(map(str, found))
+    if benchmark.compare_with is not None:
+        words = ["better", "worse", "leans better", "leans worse"]
+        counts = pd.crosstab(judged.label, judged.verdict).reindex(columns=words, fill_value=0)
         for label, values in rows.items():
-            certain, leans = (_wins(counts, label, lean) for lean in ("", "leans "))
-            values.append(Value(" ".join(filter(None, (certain, leans and f"({leans})")))))
-    caption = f"Mean rank, 1 is best, in up to {found.contests.max()} contests"
+            values += [Value(str(count)) for count in counts.loc[str(label)]]
+        heads += words
+    caption = f"Mean rank, 1 is best, in up to {of_all['count'].max()} contests"
     return Table(caption, ["encoder", *heads], rows)
 
 
-def cost_tables(benchmark: Benchmark) -> Iterator[Table]:
-    """Yield for each zoo what training took: medians over seeds."""
-    runs = benchmark.runs
-    runs = runs[(runs.ablation_of == "") & (runs.state == "done") & runs.parameters.notna()]
-    for key, work in runs.groupby(["zoo", "target", "mode"], sort=False):
-        rows = {
-            str(label): [
-                Value(f"{v:,.0f}" if v >= 100 else f"{v:,.1f}", setting=own.setting.iloc[0])
-                for v in own[list(COSTS)].median()
-            ]
-            for label, own in work.groupby("label", sort=False)
-        }
-        heads = [name.replace("_", " ") for name in COSTS]
-        caption = f"{work_of(*map(str, key))}: median over seeds"
-        yield Table(caption, ["encoder", *heads], rows)
-
-
-def ablation_tables(ranking: Ranking) -> Iterator[Table]:
+def ablation_tables(ranking: pd.DataFrame) -> Iterator[Table]:
     """Yield a table for each zoo, encoder and option that was varied; numbers by size."""
-    runs = ranking.benchmark.runs
-    varied = runs[runs.ablation_of != ""][["zoo", "ablation_of", "option"]].drop_duplicates()
-    for zoo, encoder, option in varied.itertuples(index=False):
-        columns: dict[Contest, dict[str, Value]] = {}
-        works = ranking.benchmark.works(zoo)[:2]
-        for contest in (contest for work in works for contest in ranking.judging(*work)):
-            rows = ranking.found[contest]
-            own = rows[(rows.ablation_of == encoder) & (rows.option == option)]
-            own = own.assign(size=pd.to_numeric(own.option_value, errors="coerce"))
-            own = own.sort_values(["size", "option_value"])
-            columns[contest] = {entry.option_value: _mean(entry) for entry in rows_of(own)}
-            for entry in rows_of(rows[rows.label == encoder]):
-                columns[contest]["as in the other tables"] = _mean(entry)
-        if columns:
-            yield _table(f"{zoo}: {encoder}, {option}", columns, option)
+    judged = ranking[ranking.judged & ranking.main.isin((0, 1))]
+    varied = judged[judged.ablation_of != ""]
+    sizes = pd.to_numeric(varied.option_value, errors="coerce")
+    varied = varied.assign(size=sizes).sort_values(["size", "option_value"], kind="stable")
+    for (zoo, encoder, option), own in groups(varied, ["zoo", "ablation_of", "option"]):
+        plain = judged[(judged.zoo == zoo) & (judged.label == encoder)]
+        rows = pd.concat([own, plain.assign(option_value="as in the other tables")])
+        yield contest_table(
+            f"{zoo}: {encoder}, {option}", rows, _plain_means, "option_value", str(option)
+        )
 
 
-def property_tables(properties: pd.DataFrame) -> Iterator[Table | str]:
-    """Yield a table for each group of facts; a sentence where there is one fact, equal for all."""
-    for group, own in properties.groupby("group", sort=False):
-        caption = _CAPTIONS.get(str(group), str(group).replace("_", " "))
-        if (own.fact == group).all() and own["value"].nunique() == 1 and len(own) > 1:
-            yield f"{caption}: {own['value'].iloc[0]}."
-            continue
-        facts = {
-            str(encoder): dict(zip(rows.fact, rows["value"], strict=True))
-            for encoder, rows in own.groupby("encoder", sort=False)
-        }
-        yield facts_table(caption, facts, "encoder")
+def property_tables(properties: pd.DataFrame) -> Iterator[Table]:
+    """Yield a table for each group of facts."""
+    for group, own in groups(properties, "group"):
+        facts = own.groupby(["encoder", "fact"], sort=False)["value"].first()
+        yield text_table(_spaced(group), facts.unstack(fill_value="", sort=False))
 
 
 def failed_table(benchmark: Benchmark) -> Table | None:
     """Return the runs that failed, with their errors; ``None`` without any."""
-    failed = benchmark.runs[benchmark.runs.state == "failed"]
-    rows = {row.folder: [Value(row.error, setting=row.setting)] for row in rows_of(failed)}
-    return Table("Runs that failed", ["run", "error"], rows) if rows else None
+    failed = benchmark.runs[benchmark.runs.state == "failed"].set_index("folder")
+    return text_table("Runs that failed", failed[["error"]], "run") if len(failed) else None
 
 
-def facts_table(caption: str, facts: Mapping[str, Mapping[str, str]], corner: str) -> Table:
-    """Return a table of facts by the names of its rows and columns."""
-    columns = list(dict.fromkeys(name for own in facts.values() for name in own))
-    rows = {name: [Value(own.get(c, "")) for c in columns] for name, own in facts.items()}
-    return Table(caption, [corner, *columns], rows)
+def text_table(caption: str, frame: pd.DataFrame, corner: str = "encoder") -> Table:
+    """Return a frame of text as a table."""
+    rows = {str(name): [Value(text) for text in row] for name, row in frame.iterrows()}
+    return Table(caption, [corner, *map(str, frame)], rows)
 
 
-def _caption(contests: Sequence[Contest]) -> str:
-    """Say what a table of contests on one zoo shows."""
-    zoo = contests[0].zoo
-    works = dict.fromkeys(work_of(*contest[:3]).removeprefix(f"{zoo}: ") for contest in contests)
-    return f"{zoo}: {', '.join(works)}"
-
-
-def _table(caption: str, columns: Mapping[Contest, Mapping[str, Value]], corner: str) -> Table:
-    names = dict.fromkeys(name for values in columns.values() for name in values)
-    rows = {name: [values.get(name, Value()) for values in columns.values()] for name in names}
-    heads = [head_of(c.metric, c.split, c.direction) for c in columns]
-    return Table(caption, [corner, *heads], rows)
+def _plain_means(rows: pd.DataFrame) -> Iterator[Value]:
+    return map(_mean, rows_of(rows))
 
 
 def _mean(entry: Any, best: bool = False, close: bool = False) -> Value:
     if entry.values:
         shown = interval(entry.low, entry.high)
-        return Value(number(entry.mean), shown, entry.setting, best, close, _lost(entry))
+        return Value(number(entry.mean), shown, best, close, _lost(entry))
     text = "failed" if entry.failed else "missing" if entry.missing else "none"
-    note = _lost(entry) if entry.failed and entry.missing else ""
-    return Value(text, setting=entry.setting, note=note)
+    return Value(text, note=_lost(entry) if entry.failed and entry.missing else "")
 
 
 def _lost(entry: Any) -> str:
@@ -224,12 +186,5 @@ def _lost(entry: Any) -> str:
     return f"{lost} of {entry.seeds + entry.failed + entry.missing} seeds" if lost else ""
 
 
-def _wins(counts: pd.Series[int], label: str, lean: str) -> str:
-    signs = {"+": "better", "-": "worse"}
-    found = {sign: counts.get((label, lean + word), 0) for sign, word in signs.items()}
-    return " ".join(f"{sign}{count}" for sign, count in found.items() if count)
-
-
-def _rank(value: Any, column: pd.Series[float]) -> Value:
-    best = value == column.min() and column.nunique() > 1
-    return Value() if pd.isna(value) else Value(f"{value:.2f}", best=best)
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from wsrl.strict_json import to_json
+from wsrl.studies.tables import shown
 from wsrl.terminal import printable
 
 _NAMES = {
@@ -30,17 +30,13 @@ def number(value: float) -> str:
     """Write a number with as many digits as can mean anything over a few seeds.
 
     >>> number(0.00123), number(42.123), number(12345.6)
-    ('0.0012', '42.1', '12,346')
+    ('0.00123', '42.1', '12,346')
     """
     size = abs(value)
     if value != value:
         return "NaN"
-    if size < 1e-12:  # rounding errors
-        return "0.000"
-    if size < 0.01:
-        return f"{value:.2g}"
-    if size >= 1e7:
-        return f"{value:.3g}"
+    if size < 0.01 or size >= 1e7:
+        return "0.000" if size < 1e-12 else f"{value:.3g}"  # rounding errors
     return f"{value:.3f}" if size < 10 else f"{value:,.1f}" if size < 1000 else f"{value:,.0f}"
 
 
@@ -78,28 +74,19 @@ def work_of(zoo: str, target: str, mode: str) -> str:
 
 
 def flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return facts within facts as words, by their names one after the other.
+    """Return facts within facts as text, by their names one after the other.
 
     >>> flat({"a": {"b": True, "c": 1500}, "d": [1, 2]})
-    {'a: b': 'yes', 'a: c': '1,500', 'd': '1, 2'}
+    {'a: b': 'True', 'a: c': '1500', 'd': '1, 2'}
     """
     found: dict[str, str] = {}
     for name, value in facts.items():
-        label = f"{prefix}{name}"
-        found |= flat(value, f"{label}: ") if isinstance(value, dict) else {label: _words(value)}
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{name}: ")
+        else:
+            parts = value if isinstance(value, list) else [value]
+            found[f"{prefix}{name}"] = ", ".join(map(shown, parts))
     return found
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return number(value)
-    if isinstance(value, list) and not any(isinstance(each, list | dict) for each in value):
-        return ", ".join(map(_words, value))
-    return value if isinstance(value, str) else to_json(value)
 
 
 def markdown_text(text: Any) -> str:

@@ -8,20 +8,20 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import re
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from wsrl.studies.report import charts, rnns, tables
-from wsrl.studies.report.ranking import Ranking, rank
-from wsrl.studies.report.reading import ABOUT, AND, PROPERTIES, RESULTS, RUN, RUNS, Benchmark
-from wsrl.studies.report.words import flat, markdown_line, markdown_text
+from wsrl.studies.report.ranking import rank, summary
+from wsrl.studies.report.reading import ABOUT, RUN, Benchmark
+from wsrl.studies.report.words import markdown_line, markdown_text
 from wsrl.studies.tables import to_csv
 from wsrl.terminal import printable
 from wsrl.zoos.files import remove_leftovers, write_atomically
@@ -44,14 +44,14 @@ def write_report(folder: Path, out: Path) -> str:
     ranking = rank(benchmark)
     results = benchmark.results.merge(benchmark.runs[["folder", *ABOUT]], on="folder")
     results["value"] = results["value"].astype(object).fillna("nan")
-    said = _said(ranking)
+    said = _said(ranking, benchmark)
     files = {
         "report.html": _html(ranking, said),
         "report.md": _markdown(said),
-        RESULTS: to_csv(results[[*ABOUT, "split", "metric", "value", "folder"]]),
-        RUNS: to_csv(benchmark.runs[list(RUN)]),
-        "summary.csv": to_csv(ranking.summary()),
-        PROPERTIES: to_csv(benchmark.properties),
+        "results.csv": to_csv(results[[*ABOUT, "split", "metric", "value", "folder"]]),
+        "runs.csv": to_csv(benchmark.runs[RUN]),
+        "summary.csv": to_csv(summary(ranking)),
+        "properties.csv": to_csv(benchmark.properties),
     }
     out.mkdir(parents=True, exist_ok=True)
     remove_leftovers(out)
@@ -61,63 +61,55 @@ def write_report(folder: Path, out: Path) -> str:
     return f"written: {out / 'report.html'} ({said['states']['done']} trials, {counts})"
 
 
-def _said(ranking: Ranking) -> dict[str, Any]:
+def _said(ranking: pd.DataFrame, benchmark: Benchmark) -> dict[str, Any]:
     """Return what both templates read."""
-    benchmark = ranking.benchmark
-    made_with = "; ".join(words for words in benchmark.runs.made_with.unique() if words)
-    settings = {name: {"value": text} for name, text in flat(benchmark.settings).items()}
     sections = {
-        "Main results": tables.main_tables(ranking),
-        "Differences": tables.difference_tables(ranking),
+        "Main results": tables.main_tables(ranking, tables.means),
+        "Differences": tables.difference_tables(ranking, benchmark),
         "All targets": tables.target_tables(ranking),
         "Ablations": tables.ablation_tables(ranking),
         "Properties of the encoders": tables.property_tables(benchmark.properties),
-        "Cost": tables.cost_tables(benchmark),
-        "Settings": [tables.facts_table("Settings", settings, "setting")],
     }
-    states = ("done", "failed", "missing")
+    runs = benchmark.runs
+    made_with = dict.fromkeys("; ".join(runs.made_with).split("; "))
     return {
         "benchmark": benchmark,
         "title": f"Benchmark {benchmark.folder.absolute().name}: encoders of RNN weights",
-        "states": {state: int((benchmark.runs.state == state).sum()) for state in states},
-        "made_with": list(dict.fromkeys(filter(None, made_with.split("; ")))),
-        "ranks": tables.rank_table(ranking),
+        "states": {s: int((runs.state == s).sum()) for s in ("done", "failed", "missing")},
+        "made_with": [words for words in made_with if words],
+        "ranks": tables.rank_table(ranking, benchmark),
         "failed": tables.failed_table(benchmark),
-        "missing": list(benchmark.runs.folder[benchmark.runs.state == "missing"]),
+        "missing": list(runs.folder[runs.state == "missing"]),
         "sections": {title: list(found) for title, found in sections.items()},
     }
 
 
-def _html(ranking: Ranking, said: dict[str, Any]) -> str:
+def _html(ranking: pd.DataFrame, said: dict[str, Any]) -> str:
     """Return the page."""
-    benchmark, figures = ranking.benchmark, list[dict[str, Any]]()
+    benchmark, figures = said["benchmark"], list[dict[str, Any]]()
 
     def place(chart: charts.Chart) -> int:
         """Keep a chart's figure for the page's script; return its number."""
         figures.append({**json.loads(chart.figure.to_json()), "group": chart.group})
         return len(figures) - 1
 
+    trades = list(charts.trades(ranking, benchmark))
     found = {
-        "lead": charts.trades(ranking, lead=True),
-        "dots": charts.dots(ranking),
-        "learning": charts.learning_curves(ranking),
-        "maps": rnns.maps(benchmark),
-        "trades": charts.trades(ranking),
+        # The last of each zoo; every other one is by seconds.
+        "lead": {chart.title.partition(":")[0]: chart for chart in trades[::2]}.values(),
+        "dots": list(charts.dots(ranking)),
+        "learning": list(charts.learning_curves(ranking, benchmark)),
+        "maps": list(rnns.maps(benchmark)),
+        "trades": trades,
     }
-    runs = benchmark.runs
-    titles = runs.zoo.where(runs.zoo != "", runs.kind) + " / "
-    titles += runs.label.where(runs.label != "", runs.kind)
     compressed = gzip.compress(get_plotlyjs().encode(), 9, mtime=0)
     environment = _environment(_visible, autoescape=True)
-    environment.filters |= {"breakable": _breakable, "place": place, "plain": unescape}
+    environment.filters |= {"place": place, "plain": unescape}
     return environment.get_template("report.html.j2").render(
         **said,
-        charts={name: list(each) for name, each in found.items()},
-        encoders=sum(label in set(runs.encoder) for label in benchmark.entrants),
+        charts=found,
+        encoders=sum(label in set(benchmark.runs.encoder) for label in benchmark.entrants),
         figures=figures,
-        runs=runs.assign(title=titles),
-        anchors={name: f"run-{i}" for i, name in enumerate(runs.setting.unique())},
-        between=AND,
         plotly=base64.b64encode(compressed).decode(),
     )
 
@@ -147,9 +139,3 @@ def _as_markdown(value: Any) -> Any:
 def _visible(value: Any) -> Any:
     """Escape what cannot be seen; the template escapes HTML."""
     return value if isinstance(value, Markup) else printable(str(value))
-
-
-def _breakable(name: str) -> Markup:
-    """Let a long name break between its words: ``InteractiveProbing-num_probes=2``."""
-    text = str(escape(printable(name)))
-    return Markup(re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[-=/_,])", "<wbr>", text))

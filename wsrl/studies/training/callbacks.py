@@ -1,7 +1,5 @@
 """What a training run leaves in its folder and on the terminal."""
 
-from __future__ import annotations
-
 import logging
 import warnings
 from argparse import Namespace
@@ -11,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
@@ -49,10 +47,10 @@ def _is_no_advertisement(record: logging.LogRecord) -> bool:
 
 
 class RunLogger(TensorBoardLogger):
-    """Writes a run's curves into its folder.
+    """Writes a run's curves into its folder, each process that trains a file of its own.
 
-    Each process that trains writes a file of its own. A run that goes on from a checkpoint of some
-    ``step`` tells readers to leave out what was logged after it, since it will log that again.
+    A run that goes on from a checkpoint of some ``step`` tells readers to leave out what was logged
+    after it, since it will log that again.
     """
 
     def __init__(self, run: Run, step: int = 0) -> None:
@@ -100,20 +98,9 @@ class DataRemarks(Callback):
     """Says before any work which metrics are not defined on these data, and why."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Print remarks on the data; refuse callbacks that monitor an undefined metric."""
-        if not isinstance(pl_module, TaskModule) or stage == "predict":
-            return
-        remarks = pl_module.remarks(stage)
-        if trainer.is_global_zero:
-            note(remark.text for remark in remarks)
-        undefined = {name: remark.text for remark in remarks for name in remark.undefined}
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            goes_by_metric = isinstance(callback, ModelCheckpoint | EarlyStopping)
-            if goes_by_metric and callback.monitor in undefined:
-                raise ValueError(
-                    f"{type(callback).__name__} monitors {callback.monitor}, which is not defined "
-                    f"({undefined[callback.monitor]}): monitor {pl_module.monitor}"
-                )
+        """Print remarks on the data."""
+        if isinstance(pl_module, TaskModule) and stage != "predict" and trainer.is_global_zero:
+            note(remark.text for remark in pl_module.remarks(stage))
 
 
 class ProgressLine(Callback):
@@ -156,8 +143,6 @@ class BestCheckpoint(ModelCheckpoint):
         best = Path(str(self.dirpath), "best.ckpt")
         score = state_dict.get("best_model_score")
         if not best.exists() or not isinstance(score, Tensor) or score.numel() != 1:
-            return
-        if not bool(score.isfinite()):  # of a run that diverged, as older versions kept it
             return
         score = score.reshape(())
         self.best_model_path = self.kth_best_model_path = str(best)

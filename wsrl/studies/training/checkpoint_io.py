@@ -1,7 +1,5 @@
 """How checkpoints get to the disk and back: whole or not at all, and never unpickled."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 from typing import Any
@@ -19,38 +17,36 @@ class AtomicCheckpointIO(CheckpointIO):
 
     Lightning's own writes to another folder first and syncs nothing: where that is another file
     system, or where the machine dies, half a file can take the place of the former checkpoint.
-    A path that is not on a disk, and storage options, are a ``ValueError``.
     """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
         """Write a checkpoint; where that fails, the former one at this path stays."""
-        if storage_options is not None:
-            raise ValueError("storage_options are for remote files; checkpoints go to local ones")
-        file = _local(path)
+        if "://" in str(path) or storage_options is not None:
+            raise ValueError(f"checkpoints are kept on local disks, not at {path}; give a path")
         content = io.BytesIO()  # so that a full disk is met by one plain write, not inside torch
         torch.save(checkpoint, content)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with written_atomically(file) as target:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with written_atomically(Path(path)) as target:
             target.write(content.getbuffer())
 
     def load_checkpoint(
         self, path: str | Path, map_location: MapLocation = "cpu", weights_only: bool | None = True
     ) -> dict[str, Any]:
         """Read a checkpoint; whatever ``weights_only`` says, nothing is ever unpickled."""
-        content: dict[str, Any] = read_torch_file(_local(path), map_location=map_location)
+        content: dict[str, Any] = read_torch_file(path, map_location=map_location)
         return content
 
     def remove_checkpoint(self, path: str | Path) -> None:
         """Delete a checkpoint, if it is there."""
-        _local(path).unlink(missing_ok=True)
+        Path(path).unlink(missing_ok=True)
 
 
 def with_checkpoint_io(plugins: Any, strategy: Any) -> list[Any]:
-    """Have a trainer of these arguments write checkpoints this way, unless another was chosen.
+    """Return a trainer's plugins, so that it writes checkpoints this way unless told otherwise.
 
-    A strategy that is an object is changed. The trainer's plugins are returned.
+    A strategy that is an object is changed.
     """
     given = plugins if isinstance(plugins, list) else [plugins] if plugins else []
     if any(isinstance(plugin, CheckpointIO) for plugin in given):
@@ -60,9 +56,3 @@ def with_checkpoint_io(plugins: Any, strategy: Any) -> list[Any]:
     if type(strategy.checkpoint_io) is TorchCheckpointIO:  # Lightning's default
         strategy.checkpoint_io = AtomicCheckpointIO()
     return given
-
-
-def _local(path: str | Path) -> Path:
-    if "://" in str(path):
-        raise ValueError(f"checkpoints are kept on local disks, not at {path}; give a plain path")
-    return Path(path)

@@ -38,18 +38,13 @@ SPLIT_OPTIONS = ("split_by", "split_seed", "ood_criterion", "test_fraction")
 
 @checked
 class CheckpointRecord:
-    """The settings in a checkpoint: constructor arguments of the model and of the datamodule.
-
-    Attributes:
-        pretrained: the emulation checkpoint that the encoder's weights once came from, if any.
-        step: optimiser steps that were made.
-    """
+    """The settings in a checkpoint: constructor arguments of the model and of the datamodule."""
 
     path: Path
     class_path: str
     model: dict[str, Any]
     data: dict[str, Any]
-    pretrained: str | None
+    pretrained: str | None  # the emulation checkpoint that the encoder's weights once came from
     step: int
 
     @classmethod
@@ -59,23 +54,12 @@ class CheckpointRecord:
         The parser would import, and even call, whatever a setting names: they are checked here.
         Classes that are ``named``, words of the user's command line, may be imported.
         """
-        try:
-            content = read_torch_file(path, mmap=True)
-        except ValueError as error:
-            best = path.with_name("best.ckpt")
-            if path == best or not best.is_file():
-                raise
-            raise ValueError(f"{error}; {best} is there as well (--ckpt_path best)") from error
+        content = read_torch_file(path, mmap=True)
         try:
             _check_parts(content)
-            record = cls(
-                path,
-                content["wsrl"]["class_path"],
-                content["hyper_parameters"],
-                content["datamodule_hyper_parameters"],
-                content["wsrl"].get("pretrained"),
-                content["global_step"],
-            )
+            own, data = content["wsrl"], content["datamodule_hyper_parameters"]
+            settings = (own["class_path"], content["hyper_parameters"], data)
+            record = cls(path, *settings, own.get("pretrained"), content["global_step"])
             return record._checked(named)
         except UnknownNameError as error:
             raise ValueError(f"{path}: {error}") from error
@@ -132,11 +116,8 @@ class CheckpointRecord:
         differences = _differences(_flat(class_path, model), _flat(self.class_path, self.model))
         # Other classes have other options: naming these as well would only hide the reason.
         classes = [each for each in differences if each.startswith(("model:", "model.encoder:"))]
-        self._refuse(
-            "the command line contradicts {}",
-            classes or differences,
-            "leave these options out to use the checkpoint's",
-        )
+        advice = "leave these options out to use the checkpoint's"
+        _refuse(f"the command line contradicts {self.path}", classes or differences, advice)
 
     def check_pretrained(self, given: str) -> None:
         """Check that the encoder was once taken from this checkpoint."""
@@ -147,15 +128,12 @@ class CheckpointRecord:
             )
 
     def check_repeated(self, data: Mapping[str, Any], seed: int | None, began_with: Any) -> None:
-        """Check that a command that may be given again and again is the one that began the run.
-
-        The settings of the data must agree, and the seed where both name one.
-        """
+        """Check that the data, and the seed where both name one, are those that began the run."""
         differences = self.data_differences(data, self.data.keys())
         if seed is not None and began_with is not None:
             differences += _differences({"seed_everything": seed}, {"seed_everything": began_with})
-        self._refuse(
-            "auto goes on with the run it began, but {} is of another",
+        _refuse(
+            f"auto goes on with the run it began, but {self.path} is of another",
             differences,
             "choose another folder (--run DIR); or go on all the same (--ckpt_path last)",
         )
@@ -165,15 +143,14 @@ class CheckpointRecord:
     ) -> list[str]:
         """Describe the data settings that differ: those named, or all but the zoo's path."""
         names = (data.keys() | self.data.keys()) - {"zoo"} if only is None else only
-        here, there = (
-            {f"data.{name}": settings.get(name) for name in names} for settings in (data, self.data)
+        return _differences(
+            *({f"data.{name}": of.get(name) for name in names} for of in (data, self.data))
         )
-        return _differences(here, there)
 
-    def _refuse(self, what: str, differences: list[str], advice: str) -> None:
-        if differences:
-            found = "\n  ".join([f"{what.format(self.path)}:", *differences])
-            raise ValueError(f"{found}\n{advice}")
+
+def _refuse(what: str, differences: list[str], advice: str) -> None:
+    if differences:
+        raise ValueError("\n  ".join([f"{what}:", *differences]) + f"\n{advice}")
 
 
 def seen_splits(pretrained: Path, data: Mapping[str, Any]) -> list[str]:
@@ -183,9 +160,7 @@ def seen_splits(pretrained: Path, data: Mapping[str, Any]) -> list[str]:
     except ValueError:  # trained from Python on bare loaders: it knows of no split
         return []
     differences = source.data_differences(data, SPLIT_OPTIONS)
-    return (
-        [*differences, "the encoder has seen tasks that are held out here"] if differences else []
-    )
+    return differences and [*differences, "the encoder has seen tasks that are held out here"]
 
 
 def _check_parts(content: Any) -> None:
@@ -202,16 +177,6 @@ def _check_parts(content: Any) -> None:
         raise ValueError(f"its pytorch-lightning_version is {short(version)}")
     if not isinstance(content.get("callbacks", {}), dict):
         raise ValueError(f"its callbacks are a {type(content['callbacks']).__name__}")
-    loops = content.get("loops", {})
-    if not is_plain(loops) or not _counts(loops):
-        raise ValueError("its loops are no counters")
-
-
-def _counts(found: Any) -> bool:
-    """Whether plain values are nothing but whole numbers and booleans."""
-    if isinstance(found, dict | list):
-        return all(map(_counts, found.values() if isinstance(found, dict) else found))
-    return type(found) in (int, bool)
 
 
 def _defaults(cls: type) -> dict[str, Any]:

@@ -1,8 +1,5 @@
 """``wsrl fit``, ``validate``, ``test`` and ``predict``: LightningCLI with a fixed folder a run."""
 
-from __future__ import annotations
-
-import math
 import sys
 from argparse import SUPPRESS
 from collections.abc import Sequence
@@ -16,7 +13,6 @@ from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import Logger
 from torch.optim import Optimizer
 
 from wsrl.class_paths import class_path
@@ -39,25 +35,23 @@ from wsrl.studies.training.callbacks import (
 from wsrl.studies.training.checkpoint_io import with_checkpoint_io
 from wsrl.studies.training.checkpoints import LINKED, OPTIMIZERS, CheckpointRecord, seen_splits
 from wsrl.studies.training.cost import TrainingCost
-from wsrl.studies.training.divergence import DivergedError, DivergenceCheck
+from wsrl.studies.training.divergence import DivergenceCheck
 from wsrl.studies.training.predictions import ColumnKeeper, write_metrics, write_predictions
 from wsrl.studies.training.processes import is_requeued
-from wsrl.studies.training.runs import AUTO, WORDS, Request, Run
+from wsrl.studies.training.runs import AUTO, Request, Run
 from wsrl.studies.training.stopping import LastCheckpoint, OwnSignals, reported
 from wsrl.studies.training.training_state import TrainingStateCheck
 from wsrl.tasks import TaskModule
 from wsrl.tasks.state_dicts import WeightsError
 from wsrl.terminal import note, say
 
+_PARSER: dict[str, Any] = {"formatter_class": RawHelp, "exit_on_error": False}
+
 
 def run_training(
     command: str, args: Sequence[str], stop: StopRequests, description: str = ""
 ) -> None:
-    """Run one of the four commands on the words after it; ``stop`` notes the signals.
-
-    The ``description`` is what the command's help says first. Settings that are wrong, or
-    contradict a checkpoint or a folder, are a ``ValueError``.
-    """
+    """Run one of the four commands on the words after it; ``description`` begins its help."""
     names = {"model.encoder": list_encoders()}  # loads other packages' encoders
     names["model"] = sorted(task.__name__ for task in TaskModule.__subclasses__())
     request = Request.read(args)
@@ -113,12 +107,7 @@ class TrainingCLI(LightningCLI):
             # Modules record their own arguments: a checkpoint is the same from Python and here.
             load_from_checkpoint_support=False,
             auto_configure_optimizers=False,
-            parser_kwargs={
-                "prog": f"wsrl {command}",
-                "description": description,
-                "formatter_class": RawHelp,
-                "exit_on_error": False,
-            },
+            parser_kwargs={"prog": f"wsrl {command}", "description": description, **_PARSER},
             args=arguments,
             run=False,
         )
@@ -145,7 +134,9 @@ class TrainingCLI(LightningCLI):
         parser.add_optimizer_args((Optimizer,))
         parser.add_lr_scheduler_args()
         for name in OPTIMIZERS:
-            parser.link_arguments(name, f"model.init_args.{name}", compute_fn=_as_values)
+            parser.link_arguments(
+                name, f"model.init_args.{name}", compute_fn=lambda given: given and given.as_dict()
+            )
         add_run_options(parser, self.command)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -210,12 +201,10 @@ class TrainingCLI(LightningCLI):
         last = LastCheckpoint(path, self.config_init["checkpoint_minutes"], self.stop, step)
         return [*checks, *callbacks, *best, last]
 
-    def _logger(self, given: Any) -> Logger | bool | list[Logger]:
-        if self.command != "fit":
+    def _logger(self, given: Any) -> Any:
+        if self.command != "fit" or given not in (None, True):
             return given or False
-        if given is None or given is True:
-            return RunLogger(self.run, self.record.step if self.record and self.goes_on else 0)
-        return given  # type: ignore[no-any-return]  # checked by the parser
+        return RunLogger(self.run, self.record.step if self.record and self.goes_on else 0)
 
     def execute(self) -> None:
         """Run the command and report."""
@@ -230,14 +219,7 @@ class TrainingCLI(LightningCLI):
     def fit(self) -> None:
         """Train, and say where the run is."""
         path = None if self.record is None else self.record.path
-        try:
-            self.trainer.fit(self.model, self.datamodule, ckpt_path=path, weights_only=True)
-        except DivergedError as error:
-            kept = " and ".join(str(p) for p in map(self.run.checkpoint, WORDS) if p.exists())
-            raise DivergedError(
-                f"{error}; {kept or 'no checkpoint'} was kept from before. Try a lower "
-                f"--model.learning_rate than {getattr(self.model, 'learning_rate', 0):g}"
-            ) from error
+        self.trainer.fit(self.model, self.datamodule, ckpt_path=path, weights_only=True)
         if not self.trainer.is_global_zero or self.config["trainer"]["fast_dev_run"]:
             return
         self.cost.write(self.run.cost, self.model)
@@ -256,11 +238,6 @@ class TrainingCLI(LightningCLI):
             self.model, datamodule=self.datamodule, ckpt_path=path, verbose=False, weights_only=True
         )
         metrics = {name: value for result in results for name, value in result.items()}
-        if not math.isfinite(measured := metrics.get(self.model.monitor, 0.0)):
-            raise ValueError(
-                f"{path}: {self.model.monitor} is {measured}, as of a model whose training "
-                "diverged; nothing is written"
-            )
         if not self.trainer.is_global_zero:
             return
         print_metrics(metrics)
@@ -294,8 +271,3 @@ class TrainingCLI(LightningCLI):
         assert self.record is not None
         path, zoo = self.record.path, self.datamodule.hparams["zoo"]
         return path, {"checkpoint": str(path.resolve()), "zoo": zoo}
-
-
-def _as_values(given: Namespace | None) -> dict[str, Any] | None:
-    """Return what the parser found as plain values."""
-    return None if given is None else given.as_dict()

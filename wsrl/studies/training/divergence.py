@@ -1,7 +1,5 @@
 """Training ends with an error when its loss or its weights are no longer finite."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
@@ -9,7 +7,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from wsrl.studies.training.processes import smallest
+from wsrl.studies.training.processes import largest
 from wsrl.tasks import TaskModule
 from wsrl.tasks.state_dicts import not_finite
 
@@ -22,30 +20,25 @@ _NEVER = 2**62
 class DivergedError(ValueError):
     """A loss, a measure of validation or a weight is no longer finite."""
 
+    def __init__(self, what: str) -> None:
+        advice = "what was saved before is kept. Try a lower --model.learning_rate"
+        super().__init__(f"training diverged: {what}; {advice}")
+
 
 class DivergenceCheck(Callback):
     """Ends training that diverged, in all processes at once, before it gets into a checkpoint.
 
     Losses are checked every ``EVERY`` batches, before validations and before checkpoints; weights
-    before training and before checkpoints; the monitored metric after validations. The hooks raise
-    ``DivergedError``, naming the step.
+    before checkpoints; the monitored metric after validations.
     """
 
     def __init__(self) -> None:
         self._losses: list[tuple[int, Tensor]] = []
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Check the first weights: a checkpoint may be of a run that diverged."""
-        if name := not_finite(pl_module):
-            of = f", in {trainer.ckpt_path}" if trainer.ckpt_path else ""
-            raise ValueError(
-                f"{name} is not finite before the first step{of}; nothing can be trained from it"
-            )
-
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Keep the loss, and check all kept losses now and then."""
+        """Keep the loss."""
         if isinstance(loss := outputs.get("loss"), Tensor):
             self._losses.append((trainer.global_step, loss.detach().float().mean()))
         if (batch_idx + 1) % EVERY == 0:
@@ -61,9 +54,7 @@ class DivergenceCheck(Callback):
         name = pl_module.monitor if isinstance(pl_module, TaskModule) else ""
         measure = float(trainer.callback_metrics.get(name, 0.0))
         if not trainer.sanity_checking and not math.isfinite(measure):
-            raise DivergedError(
-                f"training diverged: {name} is {measure} after step {trainer.global_step}"
-            )
+            raise DivergedError(f"{name} is {measure} after step {trainer.global_step}")
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -75,19 +66,13 @@ class DivergenceCheck(Callback):
         """Check the last losses and weights."""
         self._check_losses(trainer)
         name = not_finite(pl_module)
-        if smallest(trainer, [_NEVER if name is None else 0]) == [0]:
-            raise DivergedError(
-                f"training diverged: {name or 'a weight'} is not finite at step "
-                f"{trainer.global_step}"
-            )
+        if largest(trainer, [int(name is not None)]) == [1]:
+            raise DivergedError(f"{name or 'a weight'} is not finite at step {trainer.global_step}")
 
     def _check_losses(self, trainer: Trainer) -> None:
         losses, self._losses = self._losses, []
-        values = torch.stack([loss for _, loss in losses]).tolist() if losses else []
-        found = zip((step for step, _ in losses), values, strict=True)
-        bad = ((step, value) for step, value in found if not math.isfinite(value))
-        step, value = next(bad, (_NEVER, math.nan))
-        (first,) = smallest(trainer, [step])
-        if first < _NEVER:
-            of = "" if step == first else " in another process"
-            raise DivergedError(f"training diverged: the loss is {value} at step {first}{of}")
+        finite = torch.stack([loss for _, loss in losses]).isfinite().tolist() if losses else []
+        bad = [step for (step, _), fine in zip(losses, finite, strict=True) if not fine]
+        (first,) = largest(trainer, [-min(bad, default=_NEVER)])
+        if -first < _NEVER:
+            raise DivergedError(f"the loss is not finite at step {-first}")

@@ -5,8 +5,6 @@ a model that diverged, is NaN or infinite in the columns. JSON has no such numbe
 kind is ``null``.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,8 +38,8 @@ def write_predictions(
         results: for every split, the batches' dictionaries of tensors ``(B, ...)``.
         splits: the splits' names; the column ``split`` holds indices into them.
         source: what the metadata says beside them.
-        zoo: given, all that it knows of the RNNs is written, too, in the format of the path's
-            suffix (``write_embeddings``); else the batches alone, as safetensors.
+        zoo: given, all that it knows of the RNNs is written, too (``write_embeddings``); else the
+            batches alone, as safetensors.
         target: what is predicted, if anything.
     """
     if not any(results):
@@ -65,8 +63,7 @@ def write_predictions(
 def _gather(results: Sequence[Sequence[Mapping[str, Tensor]]]) -> dict[str, Tensor]:
     """Join batches of several splits into columns ``(n, ...)`` in the order of ``row``.
 
-    A row that is in several splits (``split_by: nothing``) is there once for each. Numbers of fewer
-    than 32 bits become float32: NumPy has no bfloat16.
+    A row that is in several splits (``split_by: nothing``) is there once for each.
     """
     batches = [
         {**batch, "split": torch.full((len(batch["row"]),), split)}
@@ -75,12 +72,8 @@ def _gather(results: Sequence[Sequence[Mapping[str, Tensor]]]) -> dict[str, Tens
     ]
     columns = {name: torch.cat([batch[name].cpu() for batch in batches]) for name in batches[0]}
     order = columns["row"].argsort(stable=True)
-    return {
-        name: column[order].to(torch.promote_types(column.dtype, torch.float32))
-        if column.is_floating_point()
-        else column[order]
-        for name, column in columns.items()
-    }
+    small = (torch.bfloat16, torch.float16)  # the first of which NumPy does not have
+    return {n: (c.float() if c.dtype in small else c)[order] for n, c in columns.items()}
 
 
 class ColumnKeeper(Callback):
@@ -100,11 +93,7 @@ class ColumnKeeper(Callback):
     def write(
         self, path: Path, splits: Sequence[str], source: Mapping[str, Any], processes: int
     ) -> None:
-        """Write them as ``write_predictions`` does.
-
-        Of a test on several ``processes``, this one has not seen all: the file of another test is
-        deleted, and a note says why there is none.
-        """
+        """Write them as ``write_predictions`` does; of several ``processes``, none has seen all."""
         path.with_suffix(".json").unlink(missing_ok=True)  # written last, of the same test
         if self._batches and processes == 1:
             batches = [self._batches.get(index, []) for index in range(len(splits))]
@@ -116,10 +105,7 @@ class ColumnKeeper(Callback):
 
 
 def write_metrics(path: Path, source: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
-    """Write metrics by name, and what they are of, as JSON; the folder is made if need be.
-
-    A metric that is not finite is ``null``, and named in a note.
-    """
+    """Write metrics by name, and what they are of, as JSON; the folder is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     found = to_json({**source, "metrics": metrics}, indent=2) + "\n"
     write_atomically(path, found.encode())

@@ -1,7 +1,5 @@
 """The processes of one run: what they agree on, and how their job is queued again."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from collections.abc import Sequence
@@ -22,11 +20,6 @@ def largest(trainer: Trainer, values: Sequence[int]) -> list[int]:
         return list(values)
     together = torch.tensor(values, device=trainer.strategy.root_device)
     return [int(value) for value in trainer.strategy.reduce(together, reduce_op="max")]
-
-
-def smallest(trainer: Trainer, values: Sequence[int]) -> list[int]:
-    """Return the smallest of each value over all processes, as ``largest`` does."""
-    return [-value for value in largest(trainer, [-value for value in values])]
 
 
 def is_requeued(plugins: Sequence[Any]) -> bool:

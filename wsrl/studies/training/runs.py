@@ -59,10 +59,6 @@ class Run:
         """Whether something was trained here."""
         return self.config.exists() or self.checkpoints.exists()
 
-    def is_begun(self) -> bool:
-        """Whether a run began here and was killed before its first checkpoint."""
-        return {"model", "data"} <= self.settings().keys() and not self.checkpoint("last").is_file()
-
     def settings(self) -> dict[str, Any]:
         """Return the top level of the resolved settings; empty if there are none."""
         return read_config(str(self.config)) if self.config.exists() else {}
@@ -87,16 +83,26 @@ class Run:
         """Have the folder for one command: two would mix their checkpoints and curves.
 
         The command goes on with what the folder holds, or does so if there is something
-        (``auto``), or deletes it (``overwrite``). A ``ValueError`` says where another command
-        trains there, it holds another run, or a link in it leads out of it.
+        (``auto``), or deletes it (``overwrite``).
         """
         if overwrite and (auto or goes_on):
             raise ValueError(
                 "--overwrite deletes the run that --ckpt_path goes on with: leave one of them out"
             )
         check_inside(self.folder, _LOCK, self.checkpoints.name, self.logs.name)
-        with _made(self.folder), locked(self.folder / _LOCK, self._refuse):
-            if self.holds_a_run() and not (goes_on or overwrite or (auto and self.is_begun())):
+
+        def refuse(holder: str) -> None:
+            raise ValueError(
+                f"{holder} trains in {self.folder} right now: choose another folder (--run DIR), "
+                "or end it first"
+            )
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.folder / _LOCK, refuse):
+            # A run that was killed before its first checkpoint is begun again.
+            killed = auto and not self.checkpoint("last").is_file()
+            began = killed and {"model", "data"} <= self.settings().keys()
+            if self.holds_a_run() and not (goes_on or overwrite or began):
                 raise ValueError(
                     f"{self.folder} holds a run already: go on with it (--ckpt_path last), "
                     "choose another folder (--run DIR), or delete what it holds (--overwrite)"
@@ -105,42 +111,19 @@ class Run:
                 self.clear()
             yield
 
-    def _refuse(self, holder: str) -> None:
-        raise ValueError(
-            f"{holder} trains in {self.folder} right now: choose another folder (--run DIR), or "
-            "end it first"
-        )
-
-
-@contextlib.contextmanager
-def _made(folder: Path) -> Iterator[None]:
-    """Have a folder; those that are made for it and stay empty are deleted in the end."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
-    finally:
-        for path in missing:
-            with contextlib.suppress(OSError):
-                path.rmdir()
-
 
 @dataclass
 class Request:
     """A training command line, split into what concerns the run and all the rest.
 
-    Attributes:
-        configs: the config files in order; they come before every other option, so that the
-            command line beats them wherever it stands.
-        ckpt_path: checkpoint as given: a path, ``best``, ``last`` or ``auto``.
-        wants_help: whether help or the resolved config is asked for and nothing is run.
+    The config files come before every other option: the command line beats them wherever it stands.
     """
 
     options: list[str]
     configs: list[Config]
     run: str | None
-    ckpt_path: str | None
-    wants_help: bool
+    ckpt_path: str | None  # a path, ``best``, ``last`` or ``auto``
+    wants_help: bool  # or the resolved config: nothing is run
 
     @classmethod
     def read(cls, args: Sequence[str]) -> Request:
@@ -154,10 +137,8 @@ class Request:
             for name in ("trainer", "model", "data"):
                 value = config.content.get(name, {})
                 if not isinstance(value, dict | str):  # text names a class, or another file
-                    raise ValueError(
-                        f"{config.path}: {name} must hold settings by name, not "
-                        f"{to_json(value):.100}: leave it out where there is nothing to set"
-                    )
+                    said = f"must hold settings by name, not {to_json(value):.100}"
+                    raise ValueError(f"{config.path}: {name} {said}")
             run, checkpoint = config.text_at("run"), config.text_at("ckpt_path")
             known.run, known.ckpt_path = known.run or run, known.ckpt_path or checkpoint
         wants_help = any(option.split("=")[0] in _HELP for option in options)

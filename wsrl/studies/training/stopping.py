@@ -5,8 +5,6 @@ batch that no validation follows, and at the end of a validation. Of a validatio
 interrupted, the checkpoint says that it has just begun.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import time
@@ -20,7 +18,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from wsrl.stopping import StopRequests, is_launched
 from wsrl.studies.training.divergence import DivergedError
-from wsrl.studies.training.processes import largest, requeue, smallest
+from wsrl.studies.training.processes import largest, requeue
 from wsrl.terminal import complain
 
 
@@ -39,10 +37,6 @@ def reported(trainer: Trainer, stop: StopRequests, folder: Path, requeued: bool)
 
     A process that another one started ends well after an agreed end: Lightning kills all processes
     as soon as one of them does not. A job that is ``requeued`` is queued again when it is warned.
-
-    Raises:
-        SystemExit: when the run was told to stop, or ``stop`` ended it before its first step.
-        KeyboardInterrupt: when it was interrupted before its first step, or twice.
     """
     try:
         yield
@@ -95,11 +89,7 @@ class LastCheckpoint(Checkpoint):
     the callbacks, so that it saves what the others kept. Lightning logs a step after its callbacks:
     a checkpoint lies beside ``last.ckpt`` until that is done, and then replaces it.
 
-    Args:
-        path: the file; ``None`` to end when told to without saving.
-        minutes: between two checkpoints at most.
-        stop: notes the signals to this process.
-        step: that this process goes on from.
+    Without a ``path`` it ends when told to and saves nothing. This process goes on from ``step``.
     """
 
     def __init__(self, path: Path | None, minutes: float, stop: StopRequests, step: int) -> None:
@@ -115,11 +105,11 @@ class LastCheckpoint(Checkpoint):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse processes that do not go on from the same step."""
-        first, last = smallest(trainer, [self._first]), largest(trainer, [self._first])
-        if first != last:
+        last, negative = largest(trainer, [self._first, -self._first])
+        if last != -negative:
             raise ValueError(
                 f"the processes do not see the same run: this one goes on from step {self._first}, "
-                f"others from {first[0]} to {last[0]}; its folder must be on a disk that all share"
+                f"others from {-negative} to {last}; its folder must be on a disk that all share"
             )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

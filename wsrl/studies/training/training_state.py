@@ -5,8 +5,6 @@ fused optimisers take for granted that a state has as many numbers as its parame
 write beyond its memory.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,7 +25,7 @@ class TrainingStateCheck(Callback):
     """
 
     def __init__(self) -> None:
-        self._checkpoint: dict[str, Any] | None = None
+        self._checkpoint: dict[str, Any] = {}
         self._steps: int | None = None
 
     def on_load_checkpoint(
@@ -38,39 +36,30 @@ class TrainingStateCheck(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check it."""
-        checkpoint, self._checkpoint = self._checkpoint, None
+        checkpoint, self._checkpoint = self._checkpoint, {}
         # Strategies that share out the optimisers read their states in formats of their own.
         if trainer.ckpt_path is None or not trainer.strategy.lightning_restore_optimizer:
             return
         try:
-            if checkpoint is None:
-                raise ValueError("it holds no callbacks")
             check_training_state(trainer, checkpoint)
         except ValueError as error:
-            raise _damaged(trainer, str(error)) from error
+            raise ValueError(f"{_damaged(trainer)}: {error}") from error
         self._steps = checkpoint["global_step"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check that the counters say what the checkpoint says."""
         steps, self._steps = self._steps, None
         if steps is not None and trainer.global_step != steps:
-            raise _damaged(
-                trainer, f"it is of step {steps}, but its loops count {trainer.global_step}"
-            )
+            counted = trainer.global_step
+            raise ValueError(f"{_damaged(trainer)}: of step {steps}, its loops count {counted}")
 
 
-def _damaged(trainer: Trainer, reason: str) -> ValueError:
-    return ValueError(
-        f"{trainer.ckpt_path} is damaged or not to be trusted, training cannot go on from it: "
-        f"{reason}"
-    )
+def _damaged(trainer: Trainer) -> str:
+    return f"{trainer.ckpt_path} is damaged or not to be trusted, training cannot go on from it"
 
 
 def check_training_state(trainer: Trainer, checkpoint: Mapping[str, Any]) -> None:
-    """Check what a trainer is about to load, against its optimisers, schedulers and loops.
-
-    That its counters are whole numbers was checked when the checkpoint's settings were read.
-    """
+    """Check what a trainer is about to load, against its optimisers, schedulers and loops."""
     wanted = ("callbacks", "loops", "optimizer_states", "lr_schedulers", "global_step")
     if lacking := [name for name in wanted if name not in checkpoint]:
         raise ValueError(f"it holds no {', '.join(lacking)}")
@@ -86,17 +75,16 @@ def check_training_state(trainer: Trainer, checkpoint: Mapping[str, Any]) -> Non
             raise ValueError(f"its optimiser's state does not fit the model ({error})") from error
     for scheduler, saved in zip(schedulers, checkpoint["lr_schedulers"], strict=True):
         _check_scheduler(scheduler, saved)
-    loops = checkpoint["loops"] if isinstance(checkpoint["loops"], dict) else {}
-    if not _fits(loops.get("fit_loop"), trainer.fit_loop.state_dict(), whole=True):
+    loops, loop = checkpoint["loops"], trainer.fit_loop.state_dict()
+    if not is_plain(loops) or not _fits(loops, {"fit_loop": loop}, whole=True):
         raise ValueError("its loops are no counters of training")
 
 
 def check_optimizer_state(optimizer: Optimizer, saved: Any, began: bool) -> None:
     """Check what ``optimizer.state_dict()`` once returned against the parameters that it is for.
 
-    Tensors must be dense and without overlap. For the optimisers of ``torch.optim``, and for those
-    derived from them, names and shapes must be those that one step of such an optimiser makes;
-    there must be some if steps had been made (``began``). What does not fit is a ``ValueError``.
+    Tensors must be dense. Of optimisers of ``torch.optim``, and those derived from them, names and
+    shapes must be those that one step makes; there must be some if steps had been made (``began``).
     """
     if type(optimizer).load_state_dict is not Optimizer.load_state_dict:
         return  # in a format of its own, which it reads itself

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,16 +35,11 @@ _SWAPPED = str.maketrans(",.", ".,")
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table.
+    """A column of a table: its entries, one a row, and the models whose rows these are, if known.
 
-    Attributes:
-        name: of the column.
-        entries: one a row: strings, numbers, truth values, or what is refused.
-        text: whether the entries are text out of a file, in which numbers are written in digits.
-        models: whose rows these are, for messages; the numbers of the rows where that is not known.
-        decimal: the decimal sign of numbers in text, ``.`` or ``,``.
-
-    Every method raises a ``ValueError`` that names the first entry that is missing or does not fit.
+    The entries are ``text`` out of a file, in which numbers are written in digits with a decimal
+    sign, or values with a type. Every method raises a ``ValueError`` that names the first entry
+    that is missing or does not fit.
     """
 
     name: str
@@ -65,30 +60,30 @@ class Column:
             return False  # the table says that they are strings
         if 2 * sum(map(_looks_like_a_number, self.entries)) <= len(numbers):
             return False
-        for row, entry in enumerate(self.entries):
-            if not self._is_number(entry):
-                why = "which is no number, among entries that are"
-                if self.text and numbers[row]:
-                    why = f"a number (say --real {self.name}) or, with its leading zero, a name"
-                hint = f". If its entries are classes, say --categorical {self.name}"
-                raise self._error(row, why + hint)
+        hint = f"If its entries are classes, say --categorical {self.name}"
+        unsure = [not self._is_number(entry) for entry in self.entries]
+        padded = [self.text and number and bad for number, bad in zip(numbers, unsure, strict=True)]
+        self._refuse(
+            padded, f"a name with its leading zero, or a number (--real {self.name}). {hint}"
+        )
+        self._refuse(unsure, f"which is no number, among entries that are. {hint}")
         return True
 
     def reals(self, strings: bool = False) -> list[float]:
         """Return finite numbers that floats hold exactly; ``strings`` with a type may be some."""
         numbers = self._numbers(strings)
-        for row, number in enumerate(numbers):
-            if isinstance(number, int) and int(float(number)) != number:
-                raise self._error(row, "which no real value holds exactly")
+        inexact = (isinstance(number, int) and int(float(number)) != number for number in numbers)
+        self._refuse(inexact, "which no real value holds exactly")
         return [float(number) for number in numbers]
 
     def whole_numbers(self) -> list[int]:
         """Return whole numbers from 0 on, below 2**63."""
         numbers = self._numbers()
-        for row, number in enumerate(numbers):
-            limit = _LIMIT if isinstance(number, int) else _EXACT
-            if not 0 <= number < limit or number != int(number):
-                raise self._error(row, "but must hold whole numbers from 0 on, below 2**63")
+        wrong = (
+            not 0 <= number < (_LIMIT if isinstance(number, int) else _EXACT) or number % 1
+            for number in numbers
+        )
+        self._refuse(wrong, "but must hold whole numbers from 0 on, below 2**63")
         return [int(number) for number in numbers]
 
     def classes(self, as_written: bool = False) -> tuple[list[int], list[Any]]:
@@ -101,14 +96,12 @@ class Column:
         values = list(self.entries)
         if self.text and None not in (called := [_called(entry) for entry in values]):
             values = called
-        for row, value in enumerate(values):
-            if isinstance(value, float) and not math.isfinite(value):
-                raise self._error(row, "which is not finite")
+        infinite = (isinstance(value, float) and not math.isfinite(value) for value in values)
+        self._refuse(infinite, "which is not finite")
         kinds = {type(value) for value in values}
         if bool in kinds and kinds & {int, float}:
             raise ValueError(f"column {short(self.name)} holds truth values among numbers")
-        mixed = len({kind is str for kind in kinds}) == 2
-        labels = sorted(set(values), key=str if mixed else None)
+        labels = sorted(set(values), key=str if str in kinds and len(kinds) > 1 else None)
         position = {label: index for index, label in enumerate(labels)}
         return [position[value] for value in values], labels
 
@@ -121,15 +114,15 @@ class Column:
 
     def _numbers(self, strings: bool = False) -> list[float]:
         self._check()
-        numbers = []
-        for row, entry in enumerate(self.entries):
-            readable = self.text or strings or not isinstance(entry, str)
-            number = as_number(entry, self.decimal) if readable else None
-            if number is None or not math.isfinite(number):
-                wrong = "but must hold numbers alone" if number is None else "which is not finite"
-                raise self._error(row, wrong)
-            numbers.append(number)
-        return numbers
+        readable = self.text or strings
+        numbers = [
+            as_number(entry, self.decimal) if readable or not isinstance(entry, str) else None
+            for entry in self.entries
+        ]
+        self._refuse((number is None for number in numbers), "but must hold numbers alone")
+        found = [number for number in numbers if number is not None]
+        self._refuse((not math.isfinite(number) for number in found), "which is not finite")
+        return found
 
     def _is_number(self, entry: Any) -> bool:
         """Whether an entry is a number for sure: no string with a type or a leading zero."""
@@ -149,23 +142,23 @@ class Column:
                 f"{len(lost) - 1} others){says}. Fill it, or leave these models or the column "
                 f"(--leave_out {self.name}) out{hint}"
             )
-        for row, entry in enumerate(self.entries):
-            if not isinstance(entry, str | int | float):
-                raise self._error(row, "and it must hold strings, numbers or truth values")
+        strange = (not isinstance(entry, str | int | float) for entry in self.entries)
+        self._refuse(strange, "and it must hold strings, numbers or truth values")
 
     def _model(self, row: int) -> str:
         return self.models[row] if self.models else f"row {row + 1}"
 
-    def _error(self, row: int, why: str) -> ValueError:
-        entry = short(self.entries[row])
-        return ValueError(f"column {short(self.name)} holds {entry} for {self._model(row)}, {why}")
+    def _refuse(self, wrong: Iterable[object], why: str) -> None:
+        """Refuse the column where something is wrong with an entry; name the first one."""
+        for row in (row for row, bad in enumerate(wrong) if bad):
+            held = f"{short(self.entries[row])} for {self._model(row)}"
+            raise ValueError(f"column {short(self.name)} holds {held}, {why}")
 
 
 def as_number(entry: Any, decimal: str = ".") -> int | float | None:
     """Return the number that an entry is, if it is one; whole numbers exactly.
 
-    Text is a number if it is written in digits, with a sign, a decimal sign and an exponent where
-    need be; ``2_16``, ``0x10`` and ``inf`` are none.
+    Text is one in digits with sign, decimal sign and exponent; ``2_16`` and ``inf`` are none.
 
     >>> as_number("1e-3"), as_number("0,5", decimal=","), as_number("0,5")
     (0.001, 0.5, None)
@@ -175,7 +168,7 @@ def as_number(entry: Any, decimal: str = ".") -> int | float | None:
     written = entry.translate(_SWAPPED) if decimal == "," else entry
     if not _NUMBER.fullmatch(written):
         return None
-    whole = written.lstrip("+-").isdigit() and len(written) < 1000  # Python reads no 5000 digits
+    whole = written.lstrip("+-").isdigit() and len(written) < 300  # a float is not infinite
     return int(written) if whole else float(written)
 
 
@@ -187,10 +180,9 @@ def is_missing(entry: Any, missing: Collection[str] = MISSING) -> bool:
 
 
 def decimal_sign(entries: Sequence[str]) -> str:
-    """Find the decimal sign in a column of text whose table does not separate columns by commas.
+    """Find the decimal sign of text in which commas do not separate columns.
 
-    A comma is one where all entries are numbers with it, none has a point, and not all may be
-    thousands (``1,000``).
+    It is a comma where all entries are numbers with it and not all may be thousands (``1,000``).
 
     >>> decimal_sign(["0,500", "1,250"]), decimal_sign(["1,000", "1,250"])
     (',', '.')

@@ -14,30 +14,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wsrl.problems.streams import Purpose, stream
+from wsrl.validation import check_size
 from wsrl.zoos.tensors import read_tensors
 
 DISTRIBUTIONS = ("normal", "uniform", "one_hot")
+_MOST = (1 << 63) - 1
 
 Given: TypeAlias = Tensor | NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Sequences of every RNN.
+    """Sequences of every RNN."""
 
-    Attributes:
-        kind: a distribution's name, or ``given``.
-        count: sequences ``S`` of each RNN.
-        length: steps ``T`` of a sequence.
-        source: what tells these sequences from others, as plain values.
-        of: returns the sequences of some RNNs, ``(n, S, T, I)`` float32; no others are read.
-    """
-
-    kind: str
-    count: int
-    length: int
-    source: dict[str, Any]
-    of: Callable[[range], Tensor]
+    kind: str  # a distribution's name, or ``given``
+    count: int  # sequences S of each RNN
+    length: int  # steps T of each
+    source: dict[str, Any]  # what tells these sequences from others, as plain values
+    of: Callable[[range], Tensor]  # those of some RNNs, (n, S, T, I) float32; no others are read
 
 
 def make_inputs(
@@ -50,9 +44,7 @@ def make_inputs(
 ) -> Inputs:
     """Return the sequences of the ``n`` RNNs of these names, as ``pack_zoo`` says.
 
-    ``normal`` is standard normal, ``uniform`` between 0 and 1, both independent in every entry;
-    ``one_hot`` has at every step one of the ``I`` entries at 1, each as likely. Every RNN's are
-    drawn from a stream that is named by the RNN's own name.
+    Every RNN's are drawn from a stream that is named by the RNN's own name.
     """
     if not (isinstance(inputs, str) and inputs in DISTRIBUTIONS):
         if length is not None or count is not None:
@@ -61,18 +53,13 @@ def make_inputs(
     if length is None:
         raise ValueError(f"say the length of sequences that are drawn ({inputs})")
     count = 100 if count is None else count
-    for name, value, least in (
-        ("sequences_stored", count, 1),
-        ("length", length, 1),
-        ("seed", seed, 0),
-    ):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, not {value}")
+    check_size("sequences_stored", count, 1, _MOST)
+    check_size("length", length, 1, _MOST)
+    check_size("seed", seed, 0, _MOST)
     shape = (count, length, size)
 
     def draw(rows: range) -> Tensor:
-        drawn = [_draw(inputs, names[row], seed, shape) for row in rows]
-        return torch.from_numpy(np.stack(drawn))
+        return torch.from_numpy(np.stack([_draw(inputs, names[row], seed, shape) for row in rows]))
 
     return Inputs(inputs, count, length, {"seed": seed}, draw)
 
@@ -90,48 +77,36 @@ def _draw(kind: str, name: str, seed: int, shape: tuple[int, int, int]) -> NDArr
 
 
 def _given(inputs: str | Path | Given, models: int, size: int) -> Inputs:
+    """Look through given values part by part, and return them."""
     if isinstance(inputs, str | Path):
         values = _read(Path(inputs))
     elif isinstance(inputs, Tensor):
         values = inputs.detach().cpu().float().numpy()  # numpy does not have every dtype
     else:
         values = np.asarray(inputs)
-    digest = _check(values, models, size)
-
-    def take(rows: range) -> Tensor:
-        part = values[rows.start : rows.stop] if values.ndim == 4 else values[None]
-        taken = torch.from_numpy(np.array(part, np.float32))
-        return taken.expand(len(rows), *taken.shape[1:])
-
-    count, length = values.shape[-3:-1]
-    return Inputs("given", int(count), int(length), {"inputs_sha256": digest}, take)
-
-
-def _check(values: NDArray[Any], models: int, size: int) -> str:
-    """Look through given values, part by part; return their SHA-256."""
     fits = values.ndim in (3, 4) and values.shape[-1] == size and values.size > 0
-    if not fits or (values.ndim == 4 and len(values) != models):
-        raise ValueError(
-            f"sequences must be (S, T, {size}) for all RNNs, or ({models}, S, T, {size}) for "
-            f"each its own, not {values.shape}"
-        )
-    if values.dtype.kind not in "fiu":
-        raise ValueError(f"sequences must be real numbers, not {values.dtype}")
+    if not fits or (values.ndim == 4 and len(values) != models) or values.dtype.kind not in "fiu":
+        wanted = f"(S, T, {size}) or ({models}, S, T, {size})"
+        raise ValueError(f"sequences must be real, {wanted}, not {values.shape} of {values.dtype}")
     digest = hashlib.sha256(str(values.shape).encode())
     for part in values:
         part = np.asarray(part, np.float32)
         if not np.isfinite(part).all():
             raise ValueError("sequences hold values that are not finite in float32")
         digest.update(part.tobytes())
-    return digest.hexdigest()
+
+    def take(rows: range) -> Tensor:
+        part = values[rows.start : rows.stop] if values.ndim == 4 else values[None]
+        taken = torch.from_numpy(np.array(part, np.float32))
+        return taken.expand(len(rows), *taken.shape[1:])
+
+    count, length = map(int, values.shape[-3:-1])
+    return Inputs("given", count, length, {"inputs_sha256": digest.hexdigest()}, take)
 
 
 def _read(path: Path) -> NDArray[Any]:
     if not path.is_file():
-        raise ValueError(
-            f"no file of sequences at {path}; inputs is a file, or one of "
-            f"{', '.join(DISTRIBUTIONS)}"
-        )
+        raise ValueError(f"no file of sequences at {path}, nor one of {', '.join(DISTRIBUTIONS)}")
     if path.suffix == ".safetensors":
         tensors = read_tensors(path)
         if len(tensors) != 1:
@@ -141,6 +116,5 @@ def _read(path: Path) -> NDArray[Any]:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
         return np.asanyarray(values.view())  # an archive of arrays has none
     except Exception as error:  # a header is Python source to numpy: it can fail in any way
-        raise ValueError(
-            f"{path} is damaged, or neither .npy nor .safetensors ({str(error)[:500]})"
-        ) from error
+        why = f"damaged, or neither .npy nor .safetensors ({str(error)[:500]})"
+        raise ValueError(f"{path} is {why}") from error

@@ -15,24 +15,17 @@ from wsrl.problems.packed import property_column
 from wsrl.zoos.packing.columns import Column
 from wsrl.zoos.packing.models import Models
 from wsrl.zoos.packing.table import Table, check_known, match_rows, read_table
+from wsrl.zoos.soundness import check_labels
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels of ``n`` models.
+    """The labels of ``n`` models."""
 
-    Attributes:
-        columns: the zoo's columns ``run``, ``step``, ``task``, ``performance`` and those of the
-            properties, ``(n, ...)`` each.
-        runs: what the runs ``0, 1, ...`` are called, where they are not whole numbers.
-        properties: as in the settings of ``PackedRNNs``.
-        performance: whether it is known.
-    """
-
-    columns: dict[str, Tensor]
-    runs: list[str]
-    properties: list[dict[str, Any]]
-    performance: bool
+    columns: dict[str, Tensor]  # run, step, task, performance and those of properties, (n, ...)
+    runs: list[str]  # what the runs 0, 1, ... are called, where they are not whole numbers
+    properties: list[dict[str, Any]]  # as in the settings of PackedRNNs
+    performance: bool  # whether it is known
 
 
 def make_labels(
@@ -76,17 +69,15 @@ def make_labels(
     numbers, runs = run.run_numbers() if run else (range(count), list(names))
     columns["run"] = torch.tensor(numbers)
     columns["step"] = torch.tensor(step.whole_numbers() if step else [0] * count)
-    columns["performance"] = torch.tensor(
-        performance.reals() if performance else [torch.nan] * count
-    )
-    if (large := columns["performance"].isinf()).any():
-        name = names[int(large.nonzero()[0])]
-        raise ValueError(f"the performance of {name} is too large for float32")
+    known_performance = performance.reals() if performance else [torch.nan] * count
+    columns["performance"] = torch.tensor(known_performance)
+    if columns["performance"].isinf().any():
+        raise ValueError("a performance is too large for float32")
     parts = [columns[property_column(name)] for name in task] or [columns["run"]]
     # Runs stay whole numbers where a float does not hold them exactly: no two are one task.
     exact = not task and columns["run"].max() > 1 << 53
     columns["task"] = torch.stack([part if exact else part.double() for part in parts], 1)
-    _check_snapshots(columns, names, step is not None, task)
+    check_labels("the table", columns)
     return Labels(columns, runs, properties, performance is not None)
 
 
@@ -96,31 +87,10 @@ def _read_property(
     """Return a property's values ``(n,)``, and its description for ``PackedRNNs``."""
     chosen = [kind for kind, names in kinds.items() if column.name in names]
     if len(chosen) > 1:
-        raise ValueError(
-            f"column {column.name!r} is named as {' and as '.join(chosen)}: choose one"
-        )
+        named = " and as ".join(chosen)
+        raise ValueError(f"column {column.name!r} is named as {named}: choose one")
     if chosen == ["categorical"] or (not chosen and not column.is_real()):
         indices, labels = column.classes(as_written=bool(chosen))
         return torch.tensor(indices), {"kind": "classes", "classes": labels}
     values = torch.tensor(column.reals(strings=bool(chosen)), dtype=torch.float64)
     return values, {"kind": chosen[0] if chosen else "real"}
-
-
-def _check_snapshots(
-    columns: Mapping[str, Tensor], names: Sequence[str], has_steps: bool, task: Sequence[str]
-) -> None:
-    """Check that a run has one snapshot a step, and one task: it must not be in two splits."""
-    first: dict[Any, int] = {}
-    labels = zip(columns["run"].tolist(), columns["step"].tolist(), strict=True)
-    for row, (run, at) in enumerate(labels):
-        if (twin := first.setdefault((run, at), row)) != row:
-            hint = "" if has_steps else "; say which column holds the step of a snapshot"
-            raise ValueError(
-                f"{names[twin]} and {names[row]} are of one run at one step ({at}){hint}"
-            )
-        other = first.setdefault(run, row)
-        if not torch.equal(columns["task"][row], columns["task"][other]):
-            raise ValueError(
-                f"{names[other]} and {names[row]} are snapshots of one run, but differ in its "
-                f"task ({', '.join(task)})"
-            )

@@ -27,28 +27,19 @@ SUFFIXES = (".pt", ".pth", ".safetensors")
 
 @dataclass(frozen=True)
 class Models:
-    """Models by name, in the order of the zoo's rows.
-
-    Attributes:
-        names: of each.
-        from_files: whether the names are those of files.
-        read: returns the model at a position, ``(1, N)`` float32.
-    """
+    """Models by name, in the order of the zoo's rows."""
 
     names: list[str]
     from_files: bool
-    read: Callable[[int], RNNWeights]
+    read: Callable[[int], RNNWeights]  # the model at a position, (1, N) float32
 
     def __post_init__(self) -> None:
         if not self.names:
             raise ValueError("no models were given")
         if twice := [name for name, count in Counter(self.names).items() if count > 1]:
             raise ValueError(f"models of one name: {some(twice)}")
-        for name in self.names:  # those of files may be any bytes
-            try:
-                name.encode()
-            except UnicodeEncodeError as error:
-                raise ValueError(f"the name {name!a} of a model is no UTF-8: rename it") from error
+        if strange := [ascii(n) for n in self.names if n.encode("utf-8", "ignore").decode() != n]:
+            raise ValueError(f"names of models that are no UTF-8: {some(strange)}. Rename them")
 
     def rows(self, rows: Iterable[int]) -> RNNWeights:
         """Return several models."""
@@ -70,9 +61,7 @@ def find_models(
         if not files:
             raise ValueError(f"no state dicts in {folder}: expected files *{', *'.join(SUFFIXES)}")
         if strange := [ascii(str(f.relative_to(folder))) for f in files if not f.is_file()]:
-            raise ValueError(
-                f"{folder} holds what is no regular file: {some(strange)}. Move it elsewhere"
-            )
+            raise ValueError(f"{folder} holds what is no regular file: {some(strange)}. Move it")
         names = [file.relative_to(folder).as_posix() for file in files]
         return Models(names, True, lambda i: read_model(files[i], cell).to(dtype=torch.float32))
     names, flat = [], []
@@ -85,10 +74,9 @@ def find_models(
 
 
 def model_files(folder: Path) -> list[Path]:
-    """Return what may be state dicts in a folder and in those below, by name.
+    """Return what may be state dicts in a folder and below, by name, but what is hidden.
 
-    Hidden files and folders are left out; macOS, for one, leaves ``._model.pt`` beside
-    ``model.pt``. What is not a folder is returned even if it is no regular file.
+    macOS, for one, leaves ``._model.pt`` beside ``model.pt``. It may be no regular file.
     """
     return sorted(
         path
@@ -102,27 +90,22 @@ def model_files(folder: Path) -> list[Path]:
 def read_model(file: Path, cell: str | None = None) -> RNNWeights:
     """Return the model of one file, ``(1, N)``, on the CPU and in the file's precision.
 
-    The file is a state dict: ``.pt``, ``.pth`` (read with ``weights_only=True``), or
-    ``.safetensors`` (which has no checksums: a bit that flipped in its numbers is not found). A
-    ``cell`` is needed for an ``nn.RNN``: a state dict does not say whether it is ``tanh``.
-
-    Raises:
-        ValueError: in one line, where it is no state dict of an RNN with a readout, or of another
-            cell.
+    The file is a state dict. A ``cell`` is needed for an ``nn.RNN``: it does not say which it is. A
+    ``ValueError`` of one line says that it is none of an RNN with a readout, or of another cell.
     """
     if file.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{file}: expected a state dict, *{', *'.join(SUFFIXES)}")
     if not file.is_file():
         raise ValueError(f"{file} is no regular file" if file.exists() else f"no file at {file}")
-    return _named(str(file), lambda: as_weights(_read(file), cell))
+    kind = "a state dict, written by torch.save(model.state_dict(), path)"
+    read: Callable[[Path], Any] = partial(read_torch_file, kind=kind)
+    if file.suffix.lower() == ".safetensors":
+        read = read_tensors
+    return _named(str(file), lambda: as_weights(read(file), cell))
 
 
 def as_weights(model: Any, cell: str | None = None) -> RNNWeights:
-    """Return one model out of memory, ``(1, N)``, on the CPU and in its precision.
-
-    It is a state dict, a module, or weights ``(1, N)``; the two latter say their ``cell``, and must
-    agree with one that is given.
-    """
+    """Return state dict, module or weights as weights ``(1, N)`` on the CPU, of the ``cell``."""
     if isinstance(model, nn.Module):
         weights = RNNWeights.from_module(model)
     elif isinstance(model, RNNWeights):
@@ -138,21 +121,14 @@ def as_weights(model: Any, cell: str | None = None) -> RNNWeights:
 
 
 def survey_models(models: Models) -> tuple[RNNSpec, Tensor, str]:
-    """Read every model once.
-
-    Returns:
-        The spec of all; whether all parameters of each are finite, ``(n,)``; and the SHA-256 of
-        names and parameters.
-    """
+    """Read every model once: return the spec of all, which are finite ``(n,)``, and the SHA-256."""
     digest, finite = hashlib.sha256(), []
     spec = models.read(0).spec
     for row, name in enumerate(models.names):
         weights = models.read(row)
         if weights.spec != spec:
-            raise ValueError(
-                f"the RNNs of a zoo have one spec: {models.names[0]} is {spec}, "
-                f"but {name} is {weights.spec}"
-            )
+            first = f"{models.names[0]} is {spec}"
+            raise ValueError(f"RNNs of a zoo have one spec: {first}, but {name} is {weights.spec}")
         digest.update(name.encode())
         digest.update(weights.flat.numpy().tobytes())
         finite.append(bool(weights.flat.isfinite().all()))
@@ -167,25 +143,15 @@ def _named(name: str, read: Callable[[], RNNWeights]) -> RNNWeights:
         raise ValueError(str(error) if named else f"{name}: {error}") from error
 
 
-def _read(file: Path) -> Any:
-    if file.suffix.lower() == ".safetensors":
-        return read_tensors(file)
-    return read_torch_file(file, "a state dict, written by torch.save(model.state_dict(), path)")
-
-
 def _check_state_dict(model: Any) -> None:
     if not isinstance(model, Mapping):
-        raise ValueError(
-            f"expected a state dict, an nn.Module or RNNWeights, not a {type(model).__name__}"
-        )
-    if other := [str(key) for key, value in model.items() if not isinstance(value, Tensor)]:
-        raise ValueError(
-            f"no state dict, which holds tensors alone: {some(other)} is something else. Of a "
-            "training checkpoint, save the model's state_dict() on its own"
-        )
-    if unnamed := [repr(key) for key in model if not isinstance(key, str)]:
-        raise ValueError(f"no state dict, whose keys are names: {some(unnamed)}")
-    if empty := [
-        key for key, value in model.items() if value.is_meta or value.layout != torch.strided
-    ]:
-        raise ValueError(f"weights must be dense tensors that hold numbers: {some(empty)}")
+        kind = type(model).__name__
+        raise ValueError(f"expected a state dict, an nn.Module or RNNWeights, not a {kind}")
+    for key, value in model.items():
+        if not isinstance(value, Tensor) or not isinstance(key, str):
+            raise ValueError(
+                f"no state dict, which holds tensors by name: {some([key])} is something else. Of "
+                "a training checkpoint, save the model's state_dict() on its own"
+            )
+        if value.is_meta or value.layout != torch.strided:
+            raise ValueError(f"weights must be dense tensors that hold numbers: {some([key])}")

@@ -18,14 +18,11 @@ from wsrl.problems import Problem
 from wsrl.zoos.manifest import ZooError
 from wsrl.zoos.published.npy import FLOATS, INTEGERS, Expected
 
-EVALUATED_STRINGS = 1000
-"""Of so many strings the published files count the accepted."""
+EVALUATED_STRINGS, EVALUATED_IMAGES = 1000, 13000
+"""Of so many strings the published files count the accepted; over so many images losses are means.
+"""
 
-EVALUATED_IMAGES = 13000
-"""Over so many images, at most, the published losses are means."""
-
-DIFFERENCES = (-3, 2)
-WEIGHT_DECAYS = (0.0, 0.001, 0.01, 0.1)
+DIFFERENCES, WEIGHT_DECAYS = (-3, 2), (0.0, 0.001, 0.01, 0.1)
 """What the published tasks and weight decays were drawn from."""
 
 LARGE = {"weights": "parameters", "sequences": "sequences", "outputs": "logits"}
@@ -33,8 +30,7 @@ LARGE = {"weights": "parameters", "sequences": "sequences", "outputs": "logits"}
 
 _EVERY = frozenset(("weights", "run", "step", "task", "performance", "sequences", "outputs"))
 _PARAMETERS = Expected(("n", "parameters"), ("f2", "f4"))
-_SOURCES = {28: "mnist", 8: "digits"}
-"""Image sources by the pixels of a side."""
+_SOURCES = {28: "mnist", 8: "digits"}  # by the pixels of a side
 
 
 class Languages:
@@ -64,16 +60,10 @@ class Languages:
         run, step, accepted = files["num_step_correct"].unbind(1)
         if accepted.min() < 0 or accepted.max() > EVALUATED_STRINGS:
             raise ZooError(
-                f"num_step_correct.npy holds accepted strings {accepted.min()}..{accepted.max()}: "
-                f"expected 0..{EVALUATED_STRINGS}"
+                f"num_step_correct.npy: accepted strings, expected 0..{EVALUATED_STRINGS}"
             )
-        return {
-            "run": run,
-            "step": step,
-            "task": files["tasks"],
-            "performance": accepted.float() / EVALUATED_STRINGS,
-            "accepted": accepted,
-        }
+        labels = {"run": run, "step": step, "task": files["tasks"], "accepted": accepted}
+        return labels | {"performance": accepted.float() / EVALUATED_STRINGS}
 
     def label_files(self, columns: Mapping[str, Tensor], problem: Problem) -> dict[str, Tensor]:
         """Return the small files but ``tasks``; accepted strings are counted as if of 1000."""
@@ -91,27 +81,21 @@ class Languages:
         (_, stored, length), tokens = shape, labels["task"].shape[1]
         # In the published zoos the longest string of equal counts just fits: BOS, string, EOS.
         longest, left = divmod(length - 2, tokens)
-        max_n = given.get("max_n", None if left else longest)
-        if max_n is None:
-            raise ZooError(
-                f"max_n cannot be found from {tokens} tokens and strings of length {length}: "
-                "give it (--max_n), as one more than the largest k of the languages"
-            )
+        if left and "max_n" not in given:
+            found = f"{tokens} tokens and strings of length {length}"
+            raise ZooError(f"max_n cannot be found from {found}: give --max_n, the largest k + 1")
+        max_n = given.get("max_n", longest)
         smallest, largest = (int(bound) for bound in labels["task"].aminmax())
-        low = min(smallest, max(DIFFERENCES[0], 1 - max_n))  # k + low must not be below 0
-        low = given.get("min_difference", low)
-        high = given.get("max_difference", max(largest, DIFFERENCES[1]))
+        low = given.get("min_difference", smallest)
+        high = given.get("max_difference", largest)
         if smallest < low or largest > high:
-            raise ZooError(
-                f"tasks.npy holds differences {smallest}..{largest}, outside of {low}..{high} as "
-                "given"
-            )
+            raise ZooError(f"tasks.npy holds differences {smallest}..{largest}: not {low}..{high}")
         return {
             "num_tokens": tokens,
             "length": length,
             "max_n": max_n,
-            "min_difference": low,
-            "max_difference": high,
+            "min_difference": min(low, max(DIFFERENCES[0], 1 - max_n)),  # k + it is not below 0
+            "max_difference": max(high, DIFFERENCES[1]),
             "evaluated_strings": EVALUATED_STRINGS,
             "stored_strings": stored,
         }
@@ -132,11 +116,7 @@ class Images:
             ("n", "4: accuracy, training loss, validation loss, weight decay"), FLOATS
         ),
     }
-    arguments: ClassVar[dict[str, str]] = {
-        "tile_size": "tile_size",
-        "source": "source",
-        "interpolation": "interpolation",
-    }
+    arguments: ClassVar[dict[str, str]] = {"tile_size": "tile_size", "source": "source"}
     constants: ClassVar[dict[str, Any]] = {}
     _measured = ("performance", "training_loss", "validation_loss", "weight_decay")
     held = _EVERY | {*_measured, "generalization_gap"}
@@ -163,17 +143,11 @@ class Images:
         _, stored, length, size = shape
         tile_size, tiles = given.get("tile_size", isqrt(size)), isqrt(length - 1)
         if tile_size**2 != size or tiles**2 != length - 1:
-            raise ZooError(
-                f"sequences.npy holds {length - 1} steps (BOS apart) of {size} values: expected a "
-                f"square number of tiles of {tile_size} x {tile_size} pixels"
-            )
-        side = tile_size * tiles
-        source = given.get("source", _SOURCES.get(side))
+            held = f"{length - 1} steps (BOS apart) of {size} values"
+            raise ZooError(f"sequences.npy holds {held}, no square of square tiles")
+        source = given.get("source", _SOURCES.get(tile_size * tiles))
         if source is None:
-            raise ZooError(
-                f"sequences.npy holds images of {side} x {side} pixels, as {length - 1} tiles: "
-                "give their source by name (--source)"
-            )
+            raise ZooError(f"sequences.npy holds {tiles} x {tiles} tiles: give a --source")
         decays = labels["weight_decay"]
         found = decays[decays.isfinite()].unique()
         published = torch.tensor(WEIGHT_DECAYS, dtype=found.dtype)
@@ -181,7 +155,6 @@ class Images:
         return {
             "source": source,
             "tile_size": tile_size,
-            "interpolation": given.get("interpolation", "nearest"),
             "weight_decays": torch.cat([found, published[new]]).sort().values.tolist(),
             "evaluated_images": EVALUATED_IMAGES,
             "stored_sequences": stored,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from io import BytesIO
 from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
@@ -21,33 +20,7 @@ FLOATS = ("f2", "f4", "f8")
 _READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
-@dataclass(frozen=True)
-class Expected:
-    """What a file is to hold.
-
-    Attributes:
-        axes: their names; one that begins with a number, as ``2: run, step``, has that size.
-        dtypes: those that can be read without loss.
-    """
-
-    axes: tuple[str, ...]
-    dtypes: tuple[str, ...]
-
-    def fits(self, header: Header) -> bool:
-        """Say whether an array has these axes and one of these dtypes."""
-        sizes = [int(axis.split(":")[0]) if axis[0].isdigit() else None for axis in self.axes]
-        return (
-            header.kind in self.dtypes
-            and len(sizes) == len(header.shape)
-            and all(a in (None, b) for a, b in zip(sizes, header.shape, strict=True))
-        )
-
-    def __str__(self) -> str:
-        return f"axes ({', '.join(self.axes)}) of one of {', '.join(self.dtypes)}"
-
-
-@dataclass(frozen=True)
-class Header:
+class Header(NamedTuple):
     """The bytes before the numbers, as latin-1 text, and what they say."""
 
     text: str
@@ -57,10 +30,7 @@ class Header:
     @classmethod
     def read(cls, file: BinaryIO) -> Header:
         """Read the header of an open file; it may raise anything, as Python source may."""
-        version = npy.read_magic(file)
-        if version not in _READERS:
-            raise ValueError(f"an .npy file of version {version}")
-        shape, fortran_order, dtype = _READERS[version](file)
+        shape, fortran_order, dtype = _READERS[npy.read_magic(file)](file)
         if fortran_order:
             raise ValueError("it is in Fortran order: save numpy.ascontiguousarray of it")
         if dtype.hasobject:
@@ -83,20 +53,34 @@ class Header:
         return self.dtype.str[1:]
 
 
+class Expected(NamedTuple):
+    """Axes that a file has (``2: run, step`` is of that size), and dtypes read without loss."""
+
+    axes: tuple[str, ...]
+    dtypes: tuple[str, ...]
+
+    def fits(self, header: Header) -> bool:
+        """Say whether an array has these axes and one of these dtypes."""
+        pairs = list(zip(self.axes, header.shape, strict=False))
+        sizes = all(size == int(axis.split(":")[0]) for axis, size in pairs if axis[0].isdigit())
+        return header.kind in self.dtypes and len(header.shape) == len(self.axes) and sizes
+
+    def __str__(self) -> str:
+        return f"axes ({', '.join(self.axes)}) of one of {', '.join(self.dtypes)}"
+
+
 def read_header(path: Path, expected: Expected) -> Header:
     """Read a file's header and compare it with what is expected, and with the file's size."""
     if not path.is_file():
         raise ZooError(f"{path} is missing: expected an .npy file with {expected}")
-    try:
-        with path.open("rb") as file:
+    with path.open("rb") as file:
+        try:
             header = Header.read(file)
-    except OSError:
-        raise
-    except Exception as error:
-        # No cause: a header that is nested too deeply is a MemoryError, but no lack of memory.
-        raise ZooError(
-            f"{path} cannot be read as an .npy file ({str(error)[:500]}): expected {expected}"
-        ) from None
+        except Exception as error:
+            # No cause: a header that is nested too deeply is a MemoryError, but no lack of memory.
+            raise ZooError(
+                f"{path} cannot be read as an .npy file ({str(error)[:500]}): expected {expected}"
+            ) from None
     held = f"{header.shape} of {header.kind}"
     if not expected.fits(header) or min(header.shape) < 1:
         raise ZooError(f"{path} holds {held}: expected {expected}")

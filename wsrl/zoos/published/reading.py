@@ -1,13 +1,13 @@
 """Read published zoos as they are.
 
-A folder holds one file a column, whose first axis is the snapshot, and maybe ``args.json``. Its
-snapshot ``n`` was taken after ``n + 1`` updates.
+A folder holds one file a column, whose first axis is the snapshot, and maybe ``args.json``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,6 @@ from wsrl.zoos.store import Zoo
 from wsrl.zoos.tensors import DiskTensor
 
 ARGUMENTS = "args.json"
-
 SIZES = {"rnn_hidden_size": "hidden_size", "rnn_num_layers": "num_layers"}
 """Sizes of the RNNs: our name by that in ``args.json``."""
 
@@ -53,7 +52,6 @@ class PublishedHints:
         max_difference: languages: the largest difference that was drawn.
         tile_size: images: pixels of a tile's side.
         source: images: where they are from, as ``wsrl zoo build`` names it.
-        interpolation: images: how they were rotated.
     """
 
     hidden_size: int | None = None
@@ -63,7 +61,6 @@ class PublishedHints:
     max_difference: int | None = None
     tile_size: int | None = None
     source: str | None = None
-    interpolation: str | None = None
 
     def over(self, arguments: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
         """Return what these hints and ``args.json`` say, by our names, hints first."""
@@ -71,9 +68,9 @@ class PublishedHints:
         said = {ours: arguments[name] for name, ours in names.items() if name in arguments}
         told = {name: value for name, value in asdict(self).items() if value is not None}
         if strange := sorted(told.keys() - names.values()):
-            raise ZooError(
-                f"options that a zoo of {kind.problem} does not have: {', '.join(strange)}"
-            )
+            raise ValueError(f"a zoo of {kind.problem} does not have: {', '.join(strange)}")
+        if any(arguments.get(name, value) != value for name, value in kind.constants.items()):
+            raise ValueError(f"expected {kind.constants}")
         check_arguments(PublishedHints, said | told)
         return {name: value for name, value in (said | told).items() if value is not None}
 
@@ -89,39 +86,31 @@ def is_published(folder: Path) -> bool:
 def open_published(
     folder: str | Path, include_failed: bool = False, hints: PublishedHints | None = None
 ) -> Zoo:
-    """Open a published zoo without importing it.
+    """Open a published zoo without importing it; ``hints`` are what its files do not say.
 
     Its large columns are read from the files when they are asked for. ``check`` checks the labels
     of all rows, and recomputes outputs on a sample.
-
-    Args:
-        folder: the folder of its files.
-        include_failed: keep the snapshots of runs that failed in training.
-        hints: what the files do not say.
-
-    Raises:
-        ZooError: for files that are missing, damaged or do not fit one another, and for what can
-            be found neither in them nor in ``hints``.
     """
     folder = Path(folder)
     kind = _find_kind(folder)
     headers = {name: read_header(folder / f"{name}.npy", e) for name, e in kind.files.items()}
     if len({header.shape[0] for header in headers.values()}) > 1:
         lengths = sorted(f"{name}.npy {header.shape[0]}" for name, header in headers.items())
-        raise ZooError(
-            f"the files in {folder} disagree in their first axis, the number of snapshots: "
-            f"{', '.join(lengths)}"
-        )
+        raise ZooError(f"files in {folder} of other numbers of snapshots: {', '.join(lengths)}")
     labels, large = _columns(folder, kind, headers)
     columns: dict[str, Tensor | DiskTensor] = {**labels, **large}
-    text = _read_arguments(folder)
     try:
-        given = (hints or PublishedHints()).over(parse_json(text.encode()) if text else {}, kind)
+        path = folder / ARGUMENTS
+        text = read_regular(path, LARGEST_JSON).decode() if path.is_file() else None
+        arguments = {} if text is None else parse_json(text.encode())
+        given = (hints or PublishedHints()).over(arguments, kind)
         sizes = (given.pop("hidden_size", None), given.pop("num_layers", PUBLISHED_LAYERS))
-        problem = _make_problem(kind, labels, large, given)
+        settings = kind.settings(labels, large["sequences"].shape, given) | given
+        problem = create_problem(kind.problem, settings)  # its shapes are compared below
         spec = find_spec(problem, large["weights"].shape[1], *sizes)
     except ValueError as error:
-        raise ZooError(f"{folder}: {error} (options: those of `wsrl zoo import`)") from error
+        hint = f"{ARGUMENTS} or options of `wsrl zoo import` say what the arrays do not"
+        raise ZooError(f"{folder}: {error} ({hint})") from error
     steps = labels["step"].unique().tolist()
     names = {dtype: name for name, dtype in DTYPES.items()}
     manifest = Manifest.of(
@@ -156,18 +145,12 @@ def find_spec(
     problem: Problem, length: int, hidden_size: int | None, num_layers: int = PUBLISHED_LAYERS
 ) -> RNNSpec:
     """Return the spec of LSTMs with so many parameters."""
-    size = hidden_size or 1
-    while hidden_size is None:  # the largest that does not have more
-        if problem.spec(PUBLISHED_CELL, size + 1, num_layers).num_parameters > length:
-            break
-        size += 1
-    spec = problem.spec(PUBLISHED_CELL, size, num_layers)
+    sizes = count(1) if hidden_size is None else [hidden_size]
+    specs = (problem.spec(PUBLISHED_CELL, size, num_layers) for size in sizes)
+    spec = next(s for s in specs if s.num_parameters >= length or hidden_size)
     if spec.num_parameters != length:
-        raise ZooError(
-            f"parameters.npy holds {length} parameters a snapshot, which fit no LSTM of these "
-            f"inputs, outputs and layers: {spec} has {spec.num_parameters}. Give its sizes "
-            "(--num_layers, --hidden_size)"
-        )
+        hint = f"{spec} has {spec.num_parameters}. Give --num_layers, --hidden_size"
+        raise ZooError(f"parameters.npy holds {length} parameters, which fit no LSTM: {hint}")
     return spec
 
 
@@ -175,8 +158,8 @@ def _find_kind(folder: Path) -> Kind:
     for kind in KINDS:
         if any((folder / f"{mark}.npy").is_file() for mark in kind.marks):
             return kind
-    marks = (f"{kind.problem} has {', '.join(f'{m}.npy' for m in kind.marks)}" for kind in KINDS)
-    raise ZooError(f"no published zoo at {folder}: expected its .npy files ({'; '.join(marks)})")
+    marks = [f"{mark}.npy" for kind in KINDS for mark in kind.marks]
+    raise ZooError(f"no published zoo at {folder}: expected one of {', '.join(marks)}")
 
 
 def _columns(
@@ -184,10 +167,9 @@ def _columns(
 ) -> tuple[dict[str, Tensor], dict[str, DiskTensor]]:
     """Return the labels, in memory, and the large columns, on the disk."""
     files = {}
-    for name, header in headers.items():
-        start, dtype = len(header.text), _held_as(name, header.kind)
-        path = folder / f"{name}.npy"
-        files[name] = DiskTensor(path, start, header.dtype, header.shape, dtype)
+    for name, (text, stored, shape) in headers.items():
+        held = _held_as(name, stored.str[1:])
+        files[name] = DiskTensor(folder / f"{name}.npy", len(text), stored, shape, held)
     large = {column: files.pop(name) for column, name in LARGE.items()}
     labels = kind.labels({n: file[torch.arange(len(file))] for n, file in files.items()})
     return labels, large
@@ -201,45 +183,6 @@ def _held_as(name: str, stored: str) -> torch.dtype:
         small = name == "sequences" and stored in ("i1", "u1", "i2")
         return torch.int16 if small else torch.int64
     return DTYPES[f"F{8 * int(stored[1:])}"] if name in LARGE.values() else torch.float64
-
-
-def _read_arguments(folder: Path) -> str | None:
-    path = folder / ARGUMENTS
-    if not path.is_file():
-        return None
-    try:
-        text = read_regular(path, LARGEST_JSON).decode()
-        if parse_json(text.encode()).get("one_hot_input", 1) != 1:
-            raise ValueError("one_hot_input must be 1")
-    except ValueError as error:
-        raise ZooError(
-            f"{path} is damaged ({error}): expected JSON, options and their values"
-        ) from error
-    return text
-
-
-def _make_problem(
-    kind: Kind,
-    labels: Mapping[str, Tensor],
-    large: Mapping[str, DiskTensor],
-    given: Mapping[str, Any],
-) -> Problem:
-    """Make the problem of a published zoo from its columns and the given options."""
-    try:
-        settings = kind.settings(labels, large["sequences"].shape, given)
-        problem = create_problem(kind.problem, settings)
-    except ZooError:
-        raise
-    except ValueError as error:
-        raise ZooError(f"the arrays fit no {kind.problem}: {error}") from error
-    settings = problem.settings()
-    for theirs, ours in kind.arguments.items():
-        if ours in given and given[ours] != settings[ours]:
-            raise ZooError(
-                f"{theirs} is {given[ours]!r} as given (args.json or an option), but the arrays "
-                f"hold {settings[ours]!r}"
-            )
-    return problem
 
 
 def _are_finite(weights: DiskTensor, labels: Mapping[str, Tensor]) -> Tensor:

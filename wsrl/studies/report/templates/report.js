@@ -37,12 +37,11 @@
 
   function map(trace, meta, group) {
     const choice = choices[group] || {};
-    const [x, y] = meta.positions[choice.positions] || Object.values(meta.positions)[0];
     const names = Object.keys(meta.colours);
     const name = names.includes(choice.colours) ? choice.colours : names[0];
-    return Object.assign({}, trace, { x, y, marker: Object.assign({}, trace.marker, {
+    return Object.assign({}, trace, { marker: Object.assign({}, trace.marker, {
       size: 7, opacity: 0.85, color: meta.colours[name], line: { width: 0.5, color: css("--paper") },
-      colorscale: meta.cyclic.includes(name) ? "Phase" : "Viridis", showscale: true,
+      colorscale: "Viridis", showscale: true,
       colorbar: { thickness: 8, outlinewidth: 0, tickfont: { size: 10 }, len: 0.9 },
     }) });
   }
@@ -71,7 +70,7 @@
     const made = layout(figure);
     const meta = made.meta || {};
     let traces = figure.data.filter((trace) => !hidden.has((trace.meta || {}).encoder));
-    if (meta.positions) traces = traces.map((trace) => map(trace, meta, figure.group));
+    if (meta.colours) traces = traces.map((trace) => map(trace, meta, figure.group));
     else traces = traces.map(styled);
     if (meta.rows) {
       const rows = meta.rows.filter((row) => !hidden.has(row.encoder));
@@ -122,17 +121,6 @@
       redraw();
     });
   }
-  // A link to a run opens what it is folded in.
-  function unfold() {
-    const target = document.getElementById(location.hash.slice(1));
-    for (let part = target; part; part = part.parentElement) {
-      if (part.tagName === "DETAILS") part.open = true;
-    }
-    if (target) target.scrollIntoView();
-  }
-  window.addEventListener("hashchange", unfold);
-  if (location.hash) unfold();
-
   async function start() {
     const packed = atob(document.getElementById("plotly").textContent);
     const bytes = Uint8Array.from(packed, (letter) => letter.charCodeAt(0));
