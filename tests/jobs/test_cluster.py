@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ cluster = pytest.importorskip("wsrl.jobs.cluster", reason="the extra wsrl[cluste
 
 LOCAL = "class_path: distributed.LocalCluster\ninit_args: {n_workers: 0, threads_per_worker: 1}\n"
 SETTINGS = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "10"}
+NANNY = {"DASK_DISTRIBUTED__WORKER__DAEMON": "False"}
 
 
 def save_when_told(path: Path) -> str:
@@ -129,7 +131,7 @@ def test_jobs_run_on_a_cluster_as_anywhere(lock: Path, tmp_path: Path) -> None:
         failed = run_jobs(jobs, engine)
         assert engine.workers == 2
         with pytest.raises(EngineError, match="cannot be sent"):
-            engine.submit(lambda: None)
+            engine.submit(Job("locked", note, (threading.Lock(),)))
     assert log.read_text().split() == ["first", "last"]
     assert (tmp_path / "once").read_text().split() == ["begun", "begun"]
     reasons = {name: str(error) for name, error in failed.items()}
@@ -142,7 +144,7 @@ def test_a_worker_that_is_told_to_end_saves_before_others_go_on(
     nanny: str, processes: Processes, lock: Path, tmp_path: Path
 ) -> None:
     processes.start_scheduler()
-    worker = processes.start_worker(nanny, CUDA_VISIBLE_DEVICES="5")
+    worker = processes.start_worker(nanny, CUDA_VISIBLE_DEVICES="5", **NANNY)
     log = tmp_path / "log"
     begun = False
 
@@ -150,7 +152,7 @@ def test_a_worker_that_is_told_to_end_saves_before_others_go_on(
         nonlocal begun
         if not begun and log.exists() and "begun" in log.read_text():
             begun = True
-            processes.start_worker(nanny)
+            processes.start_worker(nanny, **NANNY)
             worker.terminate()
             if nanny == "--no-nanny":  # SLURM ends all other processes with this one
                 worker.wait()
@@ -204,7 +206,12 @@ def test_who_cannot_do_the_work_is_refused(
     processes: Processes, lock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = processes.start_scheduler()
-    processes.start_worker()
+    nannied = processes.start_worker("--nanny")
+    with pytest.raises(EngineError, match="--no-nanny"), open_engine(1, address, lock):
+        pass
+    nannied.terminate()
+    nannied.wait()
+    processes.start_worker("--no-nanny")
     found = cluster._versions()
     with monkeypatch.context() as patch:
         patch.setattr(cluster, "_versions", lambda: found | {"torch": "1.0"})
@@ -225,7 +232,7 @@ def test_who_cannot_do_the_work_is_refused(
     [
         ("tls://127.0.0.1:1", "127.0.0.1:1"),
         ("tcp://10.0.0.1:8786", "it uses no TLS"),
-        ("nowhere.json", "is no address (as tls://host:8786) and no file of one"),
+        ("nowhere.json", "is no address (as tls://host:8786) and no file"),
         ("empty.yaml", "neither which cluster to start"),
         ("wrong.yaml", "is no subclass of distributed.deploy.Cluster"),
         ("unknown.yaml", "No module named 'nothing'"),

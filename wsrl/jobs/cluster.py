@@ -8,7 +8,6 @@ import functools
 import inspect
 import multiprocessing
 import os
-import pickle
 import signal
 import socket
 import sys
@@ -24,9 +23,7 @@ from types import FrameType
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
-
-from wsrl.jobs.local import LocalPool, run_pickled
+from wsrl.jobs.local import LocalPool, run_in
 from wsrl.jobs.report import listener
 from wsrl.jobs.run import EngineError, ProcessDiedError
 from wsrl.resources import usable_cores
@@ -88,10 +85,6 @@ class Cluster(Executor):
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run a job."""
-        try:
-            content = pickle.dumps((function, args, kwargs))
-        except Exception as error:  # pickle's errors are of many kinds
-            raise EngineError(f"{function!r} cannot be sent to a worker: {error}") from error
         future: Future[Any] = Future()
 
         def pass_on(done: Future[Any]) -> None:
@@ -103,7 +96,8 @@ class Cluster(Executor):
             else:
                 future.set_exception(error)
 
-        sent = self._executor.submit(_run_on_worker, self._name, content)
+        with _failing(f"{function!r} cannot be sent to a worker"):
+            sent = self._executor.submit(_run_on_worker, self._name, function, args, kwargs)
         sent.add_done_callback(pass_on)
         return future
 
@@ -128,7 +122,7 @@ class Cluster(Executor):
         encrypted = dask.config.get(_ENCRYPTION, None)
         if encrypted is None:
             encrypted = urlsplit(address).hostname not in _LOOPBACK and ":" in address[:8]
-        with dask.config.set({_ENCRYPTION: encrypted}), _failing(where):
+        with dask.config.set({_ENCRYPTION: encrypted}), _failing(f"--cluster {where}"):
             self._client = Client(  # type: ignore[no-untyped-call]
                 self._own or address, timeout=_CONNECT_SECONDS
             )
@@ -145,7 +139,7 @@ class Cluster(Executor):
         holder = None if lock is None else lock.read_bytes()
         plugin = JobProcesses(self._name, lock, holder, [*preload])
         self._client.subscribe_topic(self._name, lambda event: listener()(event[1]))
-        with _failing(f"{where}: a worker cannot run these jobs"):
+        with _failing(f"--cluster {where}: a worker cannot run these jobs"):
             self._client.register_plugin(plugin, self._name)
 
 
@@ -171,8 +165,7 @@ class JobProcesses(WorkerPlugin):
         if problem := self._find_problem():
             self.problem = f"the worker {worker.name} on {socket.gethostname()} {problem}"
             raise EngineError(self.problem)
-        # A nanny's worker may have no children, since they would outlive it: these do not.
-        multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
+        sys.path += [place for place in self._path if place not in sys.path]
         slots = worker.state.nthreads
         threads = max(1, usable_cores() // slots)
         hear = functools.partial(worker.log_event, self.name)
@@ -205,11 +198,11 @@ class JobProcesses(WorkerPlugin):
         if self.problem is None:
             await asyncio.to_thread(self._pool.shutdown)
 
-    def run(self, content: bytes) -> Any:
-        """Run a pickled job in a process of its own."""
+    def run(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Run a job in a process of its own, in the folder in which the command works."""
         if self.problem is not None:
             raise EngineError(self.problem)
-        return self._pool.submit(run_pickled, self._folder, self._path, content).result()
+        return self._pool.submit(run_in, self._folder, function, args, kwargs).result()
 
     def _find_problem(self) -> str | None:
         found = _versions()
@@ -218,6 +211,11 @@ class JobProcesses(WorkerPlugin):
             return "has " + ", ".join(
                 f"{name} {found[name]} where this command has {self._versions[name]}"
                 for name in different
+            )
+        if multiprocessing.current_process().daemon:
+            return (
+                "has a nanny and cannot start processes: start it with --no-nanny, or set "
+                "DASK_DISTRIBUTED__WORKER__DAEMON=False"
             )
         if not self._folder.is_dir():
             return f"has no folder {self._folder}, in which this command works: is the disk shared?"
@@ -229,9 +227,9 @@ class JobProcesses(WorkerPlugin):
         return None
 
 
-def _run_on_worker(name: str, content: bytes) -> Any:
+def _run_on_worker(name: str, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     plugin: Any = get_worker().plugins[name]
-    return plugin.run(content)
+    return plugin.run(function, args, kwargs)
 
 
 def _versions() -> dict[str, str]:
@@ -250,13 +248,13 @@ def _asked(where: str) -> dict[str, Any]:
     """Return what the file of a cluster says; nothing for an address."""
     if "://" in where:
         return {}
-    try:
-        content = yaml.safe_load(Path(where).read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    with _failing(f"--cluster {where}"):
+        content = next(iter(dask.config.collect_yaml([where])), None)
+    if content is None:
         raise EngineError(
-            f"--cluster {where} is no address (as tls://host:8786) and no file of one: {error}"
-        ) from error
-    if not isinstance(content, dict) or not content.keys() & {"class_path", "address"}:
+            f"--cluster {where} is no address (as tls://host:8786) and no file that can be read"
+        )
+    if not content.keys() & {"class_path", "address"}:
         raise EngineError(
             f"{where} says neither which cluster to start (class_path, init_args) nor, as a "
             "scheduler file does, the address of one"
@@ -267,20 +265,21 @@ def _asked(where: str) -> dict[str, Any]:
 def _start(where: str, asked: dict[str, Any]) -> Any:
     """Start the cluster that a file describes, as suits these jobs where it says nothing."""
     module, _, name = str(asked["class_path"]).rpartition(".")
-    with _failing(where):
+    with _failing(f"--cluster {where}"):
         cls = getattr(import_module(module), name)
         if not (isinstance(cls, type) and issubclass(cls, DaskCluster)):
             raise ValueError(f"{asked['class_path']} is no subclass of distributed.deploy.Cluster")
         # TLS; and SLURM's signals reach a worker that is the job's own process.
         usual = {"security": True, "nanny": False, "python": f"exec {sys.executable}"}
+        dask.config.set({"distributed.worker.daemon": False})  # its workers start processes
         known = inspect.signature(cls).parameters
         options = {name: value for name, value in usual.items() if name in known}
         return cls(**options | asked.get("init_args", {}))
 
 
 @contextlib.contextmanager
-def _failing(where: str) -> Iterator[None]:
-    """Say what is wrong with a cluster in one line."""
+def _failing(what: str) -> Iterator[None]:
+    """Say in one line what is wrong, as libraries say it."""
     try:
         yield
     except EngineError:
@@ -292,4 +291,4 @@ def _failing(where: str) -> Iterator[None]:
                 "it uses no TLS, and whoever reaches its port could run code as you: start it with "
                 "keys (tls://), or set DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION=False"
             )
-        raise EngineError(f"--cluster {where}: {reason[0]}") from error
+        raise EngineError(f"{what}: {reason[0]}") from error
