@@ -22,8 +22,7 @@ Grounding: TypeAlias = Literal["output", "input", "observability"]
 Dual: TypeAlias = Literal["pseudo_inverse", "eigenspace"]
 """How variables are read: see there as well."""
 
-CUTOFF = 1e-10
-"""Singular values below this part of the largest count as zero in pseudo-inverses."""
+CUTOFF = 1e-10  # singular values below this part of the largest count as zero in pseudo-inverses
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,7 @@ from wsrl.analysis.interrogation.search import (
 from wsrl.analysis.interrogation.separating import check_size
 from wsrl.rnn import RNNWeights, run_population
 
-NUMBERS_AT_ONCE = 2**24
-"""How many outputs and states are held at once: 64 MiB."""
+NUMBERS_AT_ONCE = 2**24  # how many outputs and states are held at once: 64 MiB
 ROUNDING = 1e-5
 """By how much outputs of one RNN may differ from run to run (of their size, if above 1)."""
 
