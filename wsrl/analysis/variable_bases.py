@@ -45,11 +45,7 @@ class LinearSystem:
 
 @dataclass(frozen=True)
 class VariableBasis:
-    """Where the variables that matter are in a state: ``Psi (n, r)``, and what reads them.
-
-    A column of ``memories`` is a variable's; ``dual`` is ``Psi^* (r, n)``. States are relative to
-    the fixed point.
-    """
+    """Where variables are in a state less the fixed point: ``Psi (n, r)``; and ``Psi^* (r, n)``."""
 
     memories: Matrix
     dual: Matrix
