@@ -141,11 +141,8 @@ class Group:
         parts = {"state": self._state(), "stream": self.data.state_dict()}
         parts |= {f"snapshot.{index}": kept for index, kept in enumerate(self.snapshots)}
         tensors = {f"{part}.{n}": value for part, own in parts.items() for n, value in own.items()}
-        about: dict[str, Any] = {
-            "step": self.optimizer.step_count,
-            "snapshots": len(self.snapshots),
-        }
-        about["backends"] = sorted(self.backends)
+        about: dict[str, Any] = {"step": self.optimizer.step_count}
+        about |= {"snapshots": len(self.snapshots), "backends": sorted(self.backends)}
         write_tensors(path, tensors, about | {"sha256": digest(tensors, about)})
 
     def _restore(self, path: Path) -> None:
