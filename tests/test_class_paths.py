@@ -1,7 +1,5 @@
 """What a file may have imported: registered and installed classes, and what the user named."""
 
-from __future__ import annotations
-
 import importlib
 import site
 import sys

@@ -1,7 +1,5 @@
 """Environments of launchers that are only half there end a command in one line."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

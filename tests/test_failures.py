@@ -1,7 +1,5 @@
 """What an exception is to who runs a command."""
 
-from __future__ import annotations
-
 import argparse
 import signal
 

@@ -1,7 +1,5 @@
 """Without a terminal, long work says once a minute how far it is."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Parts by name, whatever kind they are of."""
 
-from __future__ import annotations
-
 import importlib
 import runpy
 import sys

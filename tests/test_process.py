@@ -1,7 +1,5 @@
 """What the command sets for its own process."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """Files of others are read where they are files, and nothing leads out of a folder."""
 
-from __future__ import annotations
-
 import errno
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Signals are noted, and obeyed by whoever asks."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

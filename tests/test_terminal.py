@@ -1,7 +1,5 @@
 """Text that can only be read, on streams that are there."""
 
-from __future__ import annotations
-
 import logging
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Files of ``torch.save``: a change is found, and nothing is larger than what is stored."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A checkpoint that unpickles well may still say anything: it chooses nothing that is run."""
 
-from __future__ import annotations
-
 import importlib
 import inspect
 import shutil
@@ -163,7 +161,6 @@ CHANGES = {
     "no weights": lambda content: content.pop("state_dict"),
     "weights that are text": lambda content: content["state_dict"].update({"encoder.scale": "1"}),
     "another Lightning": lambda content: content.update({"pytorch-lightning_version": "0.7.1"}),
-    "loops that hold themselves": lambda content: content.update(loops={"fit_loop": endless()}),
     "nothing of ours": lambda content: content.pop("wsrl"),
 }
 

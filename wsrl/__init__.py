@@ -4,8 +4,6 @@ Everything public is here and loads on first use, so that ``import wsrl`` stays 
 command line answers ``--help`` without importing torch.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

@@ -1,7 +1,5 @@
 """How the command uses the machine, set for its own process before torch is imported."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import ctypes

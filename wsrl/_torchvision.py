@@ -5,8 +5,6 @@ they do not load, and importing torchvision fails, which torchmetrics and so Lig
 are declared, without any implementation, just before torchvision is imported for the first time.
 """
 
-from __future__ import annotations
-
 import importlib.abc
 import importlib.machinery
 import sys

@@ -4,8 +4,6 @@ To import a module is to run it. A checkpoint never imports what the user's comm
 name, unless it is a registered encoder or an installed package's.
 """
 
-from __future__ import annotations
-
 import site
 import sys
 from collections.abc import Collection

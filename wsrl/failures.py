@@ -1,7 +1,5 @@
 """Exceptions as users of a command see them: one message and an exit status."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import re

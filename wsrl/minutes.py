@@ -1,7 +1,5 @@
 """When a minute has passed: long work says so often how far it is, where no bar can be drawn."""
 
-from __future__ import annotations
-
 import time
 
 MINUTE = 60.0

@@ -1,7 +1,5 @@
 """Parts by name: registered by decorator, or announced by another package's entry point."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Objects that record the arguments of their constructor, so that a checkpoint can rebuild them."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, TypeVar

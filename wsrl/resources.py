@@ -1,7 +1,5 @@
 """What this machine has: memory, with refusal of what cannot fit in it, and GPUs."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a file or a folder from anybody may do: be read where it is a regular file, no more."""
 
-from __future__ import annotations
-
 import os
 import stat
 from collections.abc import Iterator

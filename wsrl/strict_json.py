@@ -1,7 +1,5 @@
 """JSON that every reader takes alike: no NaN is written, no name is read twice in one object."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

@@ -5,8 +5,6 @@ and messages. A terminal obeys control characters: they could clear the screen, 
 another one. So everything that is printed is escaped here.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os

@@ -1,7 +1,5 @@
 """The one place where files of ``torch.save`` are read: nothing in them is ever run."""
 
-from __future__ import annotations
-
 import math
 import re
 import warnings

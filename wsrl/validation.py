@@ -1,7 +1,5 @@
 """What files from anybody may say: checked by pydantic, refused in one clear line."""
 
-from __future__ import annotations
-
 import json
 import re
 import reprlib

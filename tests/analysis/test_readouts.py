@@ -10,7 +10,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from scipy.stats import circmean
-from sklearn.decomposition import PCA
 from torch import nn
 
 from wsrl.analysis import readouts
@@ -91,16 +90,6 @@ def test_the_mean_is_numpys_and_scipys() -> None:
 
 def _most_frequent(classes: NDArray[Any]) -> NDArray[Any]:
     return np.array([np.bincount(column).argmax() for column in classes.T])
-
-
-def test_the_components_are_those_of_an_exact_decomposition() -> None:
-    values = features()
-    readout = ComponentReadout(CODES["real"], components=3, steps=1)
-    readout.fit(values, targets("real", values))
-    exact = PCA(3, svd_solver="full").fit_transform(values)
-    exact /= exact.std(0)
-    found = readout.model[:-1].transform(values)
-    np.testing.assert_allclose(np.abs(found), np.abs(exact), atol=1e-6)
 
 
 def test_one_row_or_one_class_is_enough() -> None:

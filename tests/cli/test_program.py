@@ -389,7 +389,7 @@ REFUSED = {
     ),
     f"{FIT} --model.loss nope": "total_variation",
     f"{FIT} --data.zoo nope": "no zoo at nope",
-    f"{FIT} --data.sequences_per_rnn 99": "stores 8 sequences of every RNN",
+    f"{FIT} --data.sequences_per_rnn 99": "sequences_per_rnn must be at most 8",
     f"{FIT} --config nope.yaml": "no config file at nope.yaml",
     f"{FIT} --ckpt_path nope.ckpt": "no checkpoint at nope.ckpt",
     f"{FIT} --run RUN": "--overwrite",  # which holds one

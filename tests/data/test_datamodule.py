@@ -83,7 +83,7 @@ def test_every_stage_reads_its_splits(zoo_path: str) -> None:
 
 def test_bad_input_is_an_error_before_work(zoo_path: str, tmp_path: Path) -> None:
     for wrong, message in (
-        ({"sequences_per_rnn": 6}, "stores 5 sequences"),
+        ({"sequences_per_rnn": 6}, "sequences_per_rnn must be at most 5"),
         ({"steps_per_epoch": 0}, "steps_per_epoch must be at least 1"),
         ({"eval_batch_size": 1}, "eval_batch_size must be at least 2"),
         ({"split_seed": -1}, "split_seed must be at least 0"),

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tests.encoders.encoder_cases import SPECS, random_weights
 from wsrl.encoders import ParameterTransformer
-from wsrl.encoders.transformer_layer import _dropout, apply_layer
+from wsrl.encoders.transformer import _dropout, apply_layer
 from wsrl.rnn import RNNWeights
 
 WIDTH, TOKENS = 12, 7

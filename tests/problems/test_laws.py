@@ -121,7 +121,7 @@ WRONG = {
         ({"threshold": 1.0}, "threshold must be below"),
         ({"l2": -1.0}, "l2 must be at least"),
         ({"tasks": ["7,0,0"]}, "must have 2 set bits"),
-        ({"steps": 0}, "at least 1 step"),
+        ({"steps": 0}, "1 to 4096 values"),
     ],
 }
 

@@ -132,9 +132,9 @@ def check_parts_of_gradients(cell: str, backend: backends.Backend, device: str) 
         assert_close(*results)
 
 
-def check_a_graph_used_twice(backend: backends.Backend, device: str) -> None:
+def check_a_graph_used_twice(cell: str, backend: backends.Backend, device: str) -> None:
     """It gives the same gradient twice; the gradient of a gradient is an error, not a wrong one."""
-    spec = RNNSpec("gru", 3, 5, 2, 4)
+    spec = RNNSpec(cell, 3, 5, 2, 4)
     flat = (torch.rand(2, spec.num_parameters) - 0.5).to(device).requires_grad_()
     data = (torch.randn(2, 3, 4, 3), torch.randint(4, (2, 3, 4)), torch.rand(2, 3))
     inputs, targets, shares = (part.to(device) for part in data)
@@ -148,17 +148,15 @@ def check_a_graph_used_twice(backend: backends.Backend, device: str) -> None:
             torch.autograd.grad(value, flat, create_graph=True)
 
 
-def check_what_is_not_finite_stays(
-    cell: str, backend: backends.Backend, bad: float = float("nan"), device: str = "cpu"
-) -> None:
+def check_what_is_not_finite_stays(cell: str, backend: backends.Backend, device: str) -> None:
     """One RNN's bad weights change nothing of others, and are seen in all that is its own."""
     spec = RNNSpec(cell, 3, 8, 2, 4)
     flat = (torch.rand(3, spec.num_parameters) - 0.5).to(device)
     inputs, targets = torch.randn(3, 5, 6, 3).to(device), torch.randint(4, (3, 5, 6)).to(device)
     results = []
-    for spoiled in (False, True):
+    for bad in (None, float("nan"), float("inf")):
         own = flat.clone()
-        if spoiled:
+        if bad:
             own[1, -5] = bad  # a weight of the readout
             own[1, 0] = float("nan")
         own.requires_grad_()
@@ -170,26 +168,27 @@ def check_what_is_not_finite_stays(
         optimizer.step(gradient, 0.1)
         outputs, _ = run_population(RNNWeights(own.detach(), spec), inputs, backend=backend)
         results.append((losses.detach(), gradient, own.detach(), outputs))
-    for before, after in zip(*results, strict=True):
-        assert torch.equal(before[[0, 2]], after[[0, 2]])
-        assert not after[1].isfinite().all()
+    for before, *spoiled in zip(*results, strict=True):
+        for after in spoiled:
+            assert torch.equal(before[[0, 2]], after[[0, 2]])
+            assert not after[1].isfinite().all()
 
 
-def check_adamw(decay: Tensor | float, backend: backends.Backend, device: str = "cpu") -> None:
+def check_adamw(backend: backends.Backend, device: str) -> None:
     """The optimizer's steps in one pass are those of PyTorch."""
-    own = decay.to(device) if isinstance(decay, Tensor) else decay
-    flat = torch.randn(3, 1025, device=device)
-    ours, truth = (PopulationAdamW(flat.clone(), own, b) for b in (backend, "eager"))
-    assert (ours.backend, truth.backend) == (backend, "eager")
-    for step in range(6):
-        gradient = torch.randn(3, 1025, device=device) * 10.0**-step
-        for optimizer in (ours, truth):
-            optimizer.step(gradient, 0.1 / (step + 1))
-    for name in ("flat", "mean", "square"):
-        torch.testing.assert_close(getattr(ours, name), getattr(truth, name))
+    for decay in (0.01, torch.tensor([[0.0], [0.1], [0.5]], device=device)):
+        flat = torch.randn(3, 1025, device=device)
+        ours, truth = (PopulationAdamW(flat.clone(), decay, b) for b in (backend, "eager"))
+        assert (ours.backend, truth.backend) == (backend, "eager")
+        for step in range(6):
+            gradient = torch.randn(3, 1025, device=device) * 10.0**-step
+            for optimizer in (ours, truth):
+                optimizer.step(gradient, 0.1 / (step + 1))
+        for name in ("flat", "mean", "square"):
+            torch.testing.assert_close(getattr(ours, name), getattr(truth, name))
 
 
-def check_extreme_weights(cell: str, backend: backends.Backend, device: str = "cpu") -> None:
+def check_extreme_weights(cell: str, backend: backends.Backend, device: str) -> None:
     """They saturate, as in PyTorch."""
     spec = RNNSpec(cell, 3, 8, 1, 4)
     weights = RNNWeights((torch.rand(2, spec.num_parameters) - 0.5).to(device) * 1e6, spec)
@@ -197,3 +196,12 @@ def check_extreme_weights(cell: str, backend: backends.Backend, device: str = "c
     ours, truth = (run_population(weights, inputs, backend=b)[0] for b in (backend, "eager"))
     assert ours.isfinite().all()
     assert_close(ours, truth)
+
+
+CHECKS = {
+    "parts of gradients": check_parts_of_gradients,
+    "a graph used twice": check_a_graph_used_twice,
+    "what is not finite": check_what_is_not_finite_stays,
+    "extreme weights": check_extreme_weights,
+}
+"""Laws of the kernels of every cell."""

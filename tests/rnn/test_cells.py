@@ -1,7 +1,5 @@
 """Laws of all registered cells, and a cell of a user's own."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

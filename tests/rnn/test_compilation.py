@@ -1,7 +1,5 @@
 """Kernels are compiled once, anew when something has changed, and mended when damaged."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """Fixed points: those that are known, those of trained RNNs, and searches that find none."""
 
-from __future__ import annotations
-
 from typing import get_args
 
 import numpy as np

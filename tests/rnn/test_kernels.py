@@ -1,24 +1,18 @@
 """The compiled kernels equal PyTorch, and where they cannot be had PyTorch does it."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 from tests.rnn.cases import (
+    CHECKS,
     Sizes,
     assert_close,
-    check_a_graph_used_twice,
     check_adamw,
     check_agreement,
-    check_extreme_weights,
-    check_parts_of_gradients,
-    check_what_is_not_finite_stays,
     losses_and_gradient,
     random_case,
 )
@@ -49,32 +43,14 @@ def test_agrees_with_eager_in_double_precision(seed: int) -> None:
 
 @needs_kernels
 @pytest.mark.parametrize("cell", list_cells())
-def test_only_the_gradients_asked_for_of_only_the_results_used(cell: str) -> None:
-    check_parts_of_gradients(cell, "cpu", "cpu")
+@pytest.mark.parametrize("law", CHECKS)
+def test_a_law_of_kernels(law: str, cell: str) -> None:
+    CHECKS[law](cell, "cpu", "cpu")
 
 
 @needs_kernels
-def test_a_graph_can_be_used_twice() -> None:
-    check_a_graph_used_twice("cpu", "cpu")
-
-
-@needs_kernels
-@pytest.mark.parametrize("cell", list_cells())
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_what_is_not_finite_stays_with_its_member_and_is_seen(cell: str, bad: float) -> None:
-    check_what_is_not_finite_stays(cell, "cpu", bad)
-
-
-@needs_kernels
-@pytest.mark.parametrize("cell", list_cells())
-def test_extreme_weights_saturate(cell: str) -> None:
-    check_extreme_weights(cell, "cpu")
-
-
-@needs_kernels
-@pytest.mark.parametrize("decay", [0.01, torch.tensor([[0.0], [0.1], [0.5]])])
-def test_adamw_in_one_pass(decay: Tensor | float) -> None:
-    check_adamw(decay, "cpu")
+def test_adamw_in_one_pass() -> None:
+    check_adamw("cpu", "cpu")
 
 
 @needs_kernels

@@ -1,7 +1,5 @@
 """A wide layer on fused cells is ``torch.nn.LSTM``."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """Modules are taken for an RNN and its readout only where they compute nothing else."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """The population runtime equals ``torch.nn``, values and gradients, for every cell."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import numpy as np

@@ -1,7 +1,5 @@
 """State dicts of ``torch.nn`` modules as flat weights, and what is refused."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -1,7 +1,5 @@
 """The seven numbers of a tensor, against numpy; those of the kernels against those of PyTorch."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

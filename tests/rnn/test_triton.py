@@ -1,7 +1,5 @@
 """The backend ``triton``: right wherever it runs, and compiled for a GPU nobody needs to have."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import re

@@ -77,14 +77,9 @@ class MemorySettings:
 class MemoryAnalysis(trust.Case):
     """What was found in one RNN, beside the task and the basis (``trust.Case``).
 
-    Attributes:
-        figures: of merit.
-        verdict: ``trusted``, ``doubtful`` or ``no basis``.
-        reasons: against trusting it.
-        start: how it was started, ``inputs`` or ``variables``.
-        states: relative to the fixed point, ``(S, 1 + T, n)``: at the start of the output phase and
-            after each step.
-        truth: ``(S, 1 + T, s d)``, the values ``u(t - s + 1..t)`` that the task has there.
+    It was started by ``inputs`` or in its ``variables``. Of the output phase, from its start on,
+    ``states (S, 1 + T, n)`` are relative to the fixed point, and ``truth (S, 1 + T, s d)`` has the
+    values ``u(t - s + 1..t)`` of the task. ``reasons`` are those against trusting it.
     """
 
     figures: trust.Figures

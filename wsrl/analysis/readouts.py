@@ -117,10 +117,7 @@ class ComponentReadout(Readout):
 
 
 class TreeReadout(Readout):
-    """Gradient-boosted trees for each part of classes, or each number of another target's code.
-
-    Nothing in it is random.
-    """
+    """Gradient-boosted trees for each part of classes, or each number of another target's code."""
 
     def __init__(self, code: TargetCode) -> None:
         model = MultiOutputRegressor(HistGradientBoostingRegressor(early_stopping=False))
@@ -141,8 +138,7 @@ class TreeReadout(Readout):
         return values if self.code.discrete else self._decode(values)
 
 
-TOGETHER = 256
-"""RNNs that run at once; of more, memory would be all that grows."""
+TOGETHER = 256  # RNNs that run at once; of more, memory would be all that grows
 
 
 def draw_probes(

@@ -77,10 +77,8 @@ def match_spectra(found: Eigenvalues, expected: Eigenvalues) -> SpectralMatch:
 class Eigenspace:
     """The space of the lasting eigenvalues of a matrix ``A``, and how to project on it.
 
-    Attributes:
-        basis: ``V (n, k)``, orthonormal columns.
-        dual: ``L (k, n)`` with ``L V = I``; what decays has no part in it (``L A = M L``).
-        dynamics: ``M = L A V (k, k)``, what ``A`` does there.
+    ``basis`` is ``V (n, k)``, orthonormal columns; ``dual`` is ``L (k, n)`` with ``L V = I``: what
+    decays has no part in it (``L A = M L``); ``dynamics`` is ``M = L A V (k, k)``.
     """
 
     basis: Matrix

@@ -83,50 +83,30 @@ class Case:
 
 @dataclass(frozen=True)
 class Figures:
-    """Figures of merit of a basis; None where one does not exist.
+    """Figures of merit of a basis; None where one does not exist. Errors are relative.
 
-    Attributes:
-        rank_found, rank_expected: lasting eigenvalues of the whole ``A``, and of the reduced
-            ``Phi``.
-        spectral_error, modulus_error: mean absolute differences of their angles (radians) and
-            moduli; None where ranks differ.
-        condition_number: of ``Psi``; None where its columns depend on each other.
-        interaction_error: ``|Psi^* A Psi - Phi| / |Phi|`` (Frobenius).
-        input_error: the largest column of ``Psi^* B - E``, where ``E`` has 1 where an input is in
-            the newest vector, and zeros for inputs that do not matter.
-        readout_error: ``|C Psi - R| / |R|``, where ``R`` is the task's ``readout``.
-        explained_variance: share of the variance of states over time and sequences that is not in
-            ``h - Psi Psi^* h``.
-        distance: root mean square of the states relative to the fixed point, per neuron.
-        linearization_error: one step of the RNN against one of ``A``, relative (root mean square).
-        fixed_point_residual: ``|F(x*) - x*|``.
-        step_error: one step of the variables read in the RNN against ``Phi``, relative; the worst
-            variable's.
-        variables_read_first, variables_read, output_right: share of right signs of the variables
-            read after the input (None where the RNN was started in the basis) and over the output
-            phase, and of the RNN's outputs; the worst variable's or output's. ``mean_...`` are
-            means over these.
+    Shares of right signs are those of the worst variable or output, or the mean over them.
     """
 
-    rank_found: int
-    rank_expected: int
-    spectral_error: float | None = None
-    modulus_error: float | None = None
-    condition_number: float | None = None
-    interaction_error: float | None = None
-    input_error: float | None = None
-    readout_error: float | None = None
-    explained_variance: float | None = None
-    distance: float | None = None
-    linearization_error: float | None = None
-    fixed_point_residual: float | None = None
-    step_error: float | None = None
-    variables_read_first: float | None = None
-    variables_read: float | None = None
+    rank_found: int  # lasting eigenvalues of the whole A
+    rank_expected: int  # those of the reduced Phi
+    spectral_error: float | None = None  # mean absolute difference of their angles, in radians
+    modulus_error: float | None = None  # the same of their moduli
+    condition_number: float | None = None  # of Psi
+    interaction_error: float | None = None  # |Psi^* A Psi - Phi| / |Phi| (Frobenius)
+    input_error: float | None = None  # largest column of Psi^* B less what writes the newest vector
+    readout_error: float | None = None  # |C Psi - R| / |R|, R being the task's readout
+    explained_variance: float | None = None  # of the states, by h - Psi Psi^* h
+    distance: float | None = None  # of the states from the fixed point, root mean square a neuron
+    linearization_error: float | None = None  # a step of the RNN against one of A
+    fixed_point_residual: float | None = None  # |F(x*) - x*|
+    step_error: float | None = None  # a step of the worst variable read, against Phi
+    variables_read_first: float | None = None  # after the input, where the RNN reads one
+    variables_read: float | None = None  # over the output phase
     mean_variables_read_first: float | None = None
     mean_variables_read: float | None = None
     output_right: float | None = None
-    mean_output_right: float | None = None
+    mean_output_right: float | None = None  # the accuracy
 
 
 def measure(case: Case, states: Array, outputs: Array, truth: Array, from_inputs: bool) -> Figures:

@@ -41,18 +41,15 @@ class Interactions:
         """Return the interactions of a task ``f (d, s d)``.
 
         A variable is left out if, without its row and column, as many eigenvalues of ``Phi`` have a
-        modulus above the threshold as before; the oldest are tried first.
-
-        Raises:
-            ValueError: for another shape, values that are not finite, or a task of which nothing
-                is remembered for ever.
+        modulus above the threshold as before; the oldest are tried first. A task of which nothing
+        is remembered for ever is a ``ValueError``.
         """
         full = phi(matrix)
         kept = _needed(full, threshold)
         if not len(kept):
             raise ValueError(
-                f"nothing of this task is remembered for ever: no eigenvalue of its Phi has a "
-                f"modulus above {threshold:g}, so there are no variables to look for"
+                "nothing of this task is remembered for ever: no eigenvalue of its Phi has a "
+                f"modulus above {threshold:g}"
             )
         dims = len(matrix)
         return cls(full, kept, len(full) // dims, dims)

@@ -17,11 +17,10 @@ from wsrl.data.splits import SPLITS, Indices, split_tasks, unique_tasks
 from wsrl.data.staging import open_staged, stage_zoo
 from wsrl.problems import InputKind, Problem
 from wsrl.resources import check_fits
-from wsrl.validation import check_arguments
+from wsrl.validation import check_arguments, check_size
 from wsrl.zoos import open_zoo
 
 _LARGEST_BATCH = 1 << 24  # RNNs: their weights alone would be many GB
-_Count = Annotated[int, Field(ge=1, lt=1 << 63)]
 _Seed = Annotated[int, Field(ge=0, lt=1 << 32)]
 
 
@@ -62,8 +61,8 @@ class ZooDataModule(LightningDataModule):
         self,
         zoo: str,
         batch_size: Annotated[int, Field(ge=1, le=_LARGEST_BATCH)] = 64,
-        sequences_per_rnn: _Count = 1,
-        steps_per_epoch: _Count = 1000,
+        sequences_per_rnn: int = 1,
+        steps_per_epoch: Annotated[int, Field(ge=1, lt=1 << 63)] = 1000,
         eval_batch_size: Annotated[int, Field(ge=2, le=_LARGEST_BATCH)] = 256,
         split_seed: _Seed = 1,
         seed: _Seed = 0,
@@ -81,12 +80,9 @@ class ZooDataModule(LightningDataModule):
         given["zoo"] = str(Path(zoo).resolve())
         check_arguments(ZooDataModule, given)
         self.zoo = self._original = open_zoo(zoo)
-        if sequences_per_rnn > self.zoo.sequences_stored:
-            raise ValueError(
-                f"sequences_per_rnn is {sequences_per_rnn}, but zoo {self.zoo.path} stores "
-                f"{self.zoo.sequences_stored} sequences of every RNN; ask for at most these"
-            )
-        drawn = batch_size * (8 + 4 * self.zoo.sequences_stored)  # by every process, of all
+        stored = self.zoo.sequences_stored
+        check_size("sequences_per_rnn", sequences_per_rnn, 1, stored)
+        drawn = batch_size * (8 + 4 * stored)  # by every process, of all
         check_fits(f"batch_size {batch_size}", drawn, "choose a smaller one")
         # Not among the hyper-parameters: where a copy is says nothing about a run.
         self.stage_to = stage_to

@@ -78,8 +78,7 @@ class TrainingLoader:
     ) -> None:
         if batch_size % world_size:
             raise ValueError(
-                f"batch_size is the number of RNNs a step over all processes: {batch_size} cannot "
-                f"be dealt out evenly to {world_size}; choose a multiple of {world_size}"
+                f"batch_size {batch_size}, of all processes, is no multiple of {world_size}"
             )
         self._reader, self._order = reader, RowOrder(rows, batch_size, seed)
         self._batch_size, self._sequences, self._seed = batch_size, sequences, seed

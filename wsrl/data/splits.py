@@ -46,10 +46,7 @@ def split_tasks(
         ValueError: for a fraction outside ``[0, 0.7)`` and where a split comes out empty.
     """
     if not 0 <= test_fraction < 0.7:
-        raise ValueError(
-            f"test_fraction must be at least 0 and below 0.7, the share of training: "
-            f"it is {test_fraction}"
-        )
+        raise ValueError(f"test_fraction must be from 0 to below 0.7, not {test_fraction}")
     count = len(criterion)
     # Whole numbers: 0.7 * n in floating point can fall just short of the integer it should be.
     train, validation = count * 70 // 100, count * 15 // 100

@@ -25,10 +25,7 @@ def staged_path(zoo: Zoo, stage_to: str) -> Path:
     """
     folder = os.path.expanduser(os.path.expandvars(stage_to))
     if "$" in folder:
-        raise ValueError(
-            f"stage_to is {stage_to}, which is {folder} here: set the variable on every node, or "
-            "give a folder"
-        )
+        raise ValueError(f"stage_to is {folder} here: set the variable on every node")
     path = zoo.path.resolve()
     content = hashlib.sha256(str(path).encode())
     for name in _files(zoo):
@@ -70,9 +67,8 @@ def open_staged(zoo: Zoo, stage_to: str) -> Zoo:
     target = staged_path(zoo, stage_to)
     if not target.exists():
         raise ZooError(
-            f"no copy of the zoo at {zoo.path} in {target.parent}: the first process of every node "
-            "makes one, in a folder that must be the same for all processes of the node "
-            f"(stage_to is {stage_to})"
+            f"no copy of the zoo at {zoo.path} in {target.parent} (stage_to is {stage_to}): the "
+            "first process of every node makes one, in the same folder for all of the node"
         )
     return open_zoo(target)
 

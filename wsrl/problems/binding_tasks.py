@@ -70,24 +70,17 @@ class BindingTask:
         chosen, swaps, minus = identity
         sources = [bit for bit in range(chosen.bit_length()) if chosen >> bit & 1]
         if len(sources) != dims or chosen >> (steps * dims):
-            raise ValueError(
-                f"the first number of a task id must have {dims} set bits among the lowest "
-                f"{steps * dims} (s d), one for each output; {chosen} has {len(sources)}"
-            )
+            size = f"{dims} set bits among the lowest {steps * dims} (s d)"
+            raise ValueError(f"the first number of a task id must have {size}; {chosen} has not")
         for position in range(dims):
             swaps, digit = divmod(swaps, dims) if dims > 1 else (swaps, 0)
             if position + digit >= dims:
-                raise ValueError(
-                    f"the second number of the task id has the digit {digit} at position "
-                    f"{position} (base {dims}, least significant first): there are {dims} sources"
-                )
+                where = f"digit {digit} at position {position} (base {dims}, the lowest first)"
+                raise ValueError(f"{where} of the second number: there are {dims} sources")
             other = position + digit
             sources[position], sources[other] = sources[other], sources[position]
         if swaps or minus >> dims:
-            raise ValueError(
-                f"the second number of a task id has {dims} digits in base {dims}, the third a bit "
-                f"for each of {dims} outputs: {identity}"
-            )
+            raise ValueError(f"a task id has {dims} digits in base {dims}, {dims} bits: {identity}")
         signs = [-1 if minus >> bit & 1 else 1 for bit in range(dims)]
         return cls(tuple(sources), tuple(signs), steps)
 
@@ -186,7 +179,4 @@ class BindingTask:
 def check_sizes(steps: int, dims: int) -> None:
     """Check ``s`` and ``d``."""
     if steps < 1 or dims < 1 or steps * dims > MAX_VALUES:
-        raise ValueError(
-            f"a task needs at least 1 step and 1 dimension, and has at most {MAX_VALUES} values "
-            f"(s d), not {steps} x {dims}"
-        )
+        raise ValueError(f"a task has 1 to {MAX_VALUES} values (s d), not {steps} x {dims}")

@@ -61,10 +61,8 @@ class FormalLanguages(TrainableProblem):
         check_size("length", length, num_tokens + 2, _INT16)
         zero = min_difference <= 0 <= max_difference and min_difference < max_difference
         if not zero or max(-min_difference, max_difference) >= length:
-            raise ValueError(
-                "differences must include 0 and another number, and be smaller than the length "
-                f"{length}, not {min_difference}..{max_difference}"
-            )
+            given = f"{min_difference}..{max_difference}"
+            raise ValueError(f"differences must include 0 and be below the length, not {given}")
         if max_n <= -min_difference:
             raise ValueError(f"max_n must exceed {-min_difference} (-min_difference), not {max_n}")
         check_size("stored_strings", stored_strings, 1, evaluated_strings)

@@ -59,10 +59,7 @@ class PackedRNNs(Problem):
         if taken := [name for name in ("step", "performance") if name in names]:
             raise ValueError(f"a property must not be called {taken[0]!r}: rename the column")
         if unknown := [name for name in task if name not in names]:
-            raise ValueError(
-                f"the task is no column that describes the RNNs: {', '.join(unknown)}; there are "
-                f"{', '.join(names) or 'none'}"
-            )
+            raise ValueError(f"the task is no property: {', '.join(unknown)}; there are {names}")
         self.input_size, self.output_size, self.output_kind = input_size, output_size, output_kind
         self.length, self.sequences_stored, self.inputs = length, sequences_stored, inputs
         self.properties = {known["name"]: dict(known) for known in properties}

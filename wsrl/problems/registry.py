@@ -25,11 +25,8 @@ def get_trainable_problem(name: str) -> type[TrainableProblem]:
     """Return the class of a problem on which a zoo can be built; raises ``ValueError``."""
     problem = get_problem(name)
     if not issubclass(problem, TrainableProblem):
-        raise ValueError(
-            f"nothing can be trained on the problem {name!r}: it describes RNNs that were trained "
-            "elsewhere, which `wsrl zoo pack` makes a zoo of. To train a zoo choose one of "
-            f"{', '.join(list_trainable_problems())}"
-        )
+        choices = ", ".join(list_trainable_problems())
+        raise ValueError(f"zoos of {name!r} are made by `wsrl zoo pack`; to train choose {choices}")
     return problem
 
 

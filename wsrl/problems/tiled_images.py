@@ -26,6 +26,7 @@ from wsrl.problems.streams import DrawnStream, Purpose, draw_each
 from wsrl.rnn import sequence_cross_entropy
 from wsrl.rnn.backends import kernels_serve
 from wsrl.rnn.kernels import cpu
+from wsrl.validation import check_size
 
 _CHUNK = 1 << 18
 """Steps that are run at once when a group is judged; each takes a kilobyte or so."""
@@ -73,10 +74,8 @@ class TiledImages(TrainableProblem):
         size = SOURCES[source].size
         tile_size = SOURCES[source].tile_size if tile_size is None else tile_size
         if tile_size < 1 or size % tile_size:
-            raise ValueError(
-                f"tiles of {tile_size} x {tile_size} do not divide the images of {source}, "
-                f"{size} x {size} pixels"
-            )
+            images = f"the images of {source}, {size} x {size}"
+            raise ValueError(f"tiles of {tile_size} x {tile_size} do not divide {images}")
         self.source, self.tile_size, self.interpolation = source, tile_size, interpolation
         self.decays = tuple(sorted({float(decay) for decay in weight_decays}))
         self._recorded |= {"tile_size": tile_size, "weight_decays": self.decays}  # as they are used
@@ -101,12 +100,7 @@ class TiledImages(TrainableProblem):
 
     def prepare(self) -> None:
         """Make sure that there are images, and as many as are to be stored."""
-        count = len(self.images.train)
-        if self.stored_sequences > count:
-            raise ValueError(
-                f"stored_sequences is {self.stored_sequences}, but {self.source} has {count} "
-                "training images"
-            )
+        check_size("stored_sequences", self.stored_sequences, 1, len(self.images.train))
 
     def draw_tasks(self, seed: int, members: Sequence[int]) -> Tensor:
         """Draw angles uniformly from [0, 360) degrees: ``(P, 1)`` float64."""

@@ -1,7 +1,5 @@
 """Which backend runs a population: PyTorch (``eager``) or kernels (``cpu``, ``triton``)."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from functools import cache
 from typing import Literal, TypeAlias, get_args

@@ -1,7 +1,5 @@
 """The loss that populations of RNNs are trained with, and its gradient in one pass."""
 
-from __future__ import annotations
-
 from torch import Tensor
 from torch.nn import functional
 

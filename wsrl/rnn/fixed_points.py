@@ -1,7 +1,5 @@
 """Fixed points of RNNs under a constant input, of many RNNs from many starts at once."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 

@@ -5,8 +5,6 @@ large batch. Its products are PyTorch's, everything between two products is one 
 and the gradient of the recurrent weights is one product over all steps.
 """
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 import torch

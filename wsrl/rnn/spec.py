@@ -4,8 +4,6 @@ The layout is spelled here and nowhere else: layer by layer the tensors of the c
 the readout. Of the cells of ``torch.nn`` it is the order in which their parameters are listed.
 """
 
-from __future__ import annotations
-
 import math
 import reprlib
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Seven numbers of every parameter tensor: mean, variance and quartiles."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -105,9 +105,8 @@ class Manifest:
             raise ValueError(f"it has no columns {', '.join(lacking)}")
         for name, column in _every(spec).items():
             if self.columns[name] != column:
-                raise ValueError(
-                    f"column {name} is {self.columns[name]}, but RNNs ({spec}) need {column}"
-                )
+                held = self.columns[name]
+                raise ValueError(f"column {name} is {held}, but RNNs ({spec}) need {column}")
         self._check_build()
         return self
 
@@ -128,9 +127,7 @@ class Manifest:
             raise ValueError(f"{len(self.failed)} of {runs} runs failed")
         wrong = max(runs, count) > rows or (built and rows != runs * count)
         if self.complete and wrong:
-            raise ValueError(
-                f"its shards hold {rows} rows: expected {runs} runs x {count} snapshots"
-            )
+            raise ValueError(f"its shards hold {rows} rows, not {runs} runs x {count} snapshots")
 
     @classmethod
     def of(
@@ -196,10 +193,8 @@ def _check_readable(content: dict[str, Any]) -> None:
     cell = spec.get("cell") if isinstance(spec, dict) else None
     word = cell.partition("(")[0] if isinstance(cell, str) else ""
     if word.isidentifier() and len(word) < 100 and word not in list_cells():
-        raise ZooError(
-            f"holds RNNs of the cell {word!r}, which is not registered: install its package, "
-            "or import the module that registers it (--import MODULE)"
-        )
+        hint = "install its package, or import the module that registers it (--import MODULE)"
+        raise ZooError(f"holds RNNs of the cell {word!r}, which is not registered: {hint}")
 
 
 def _every(spec: RNNSpec) -> dict[str, Column]:

@@ -39,12 +39,10 @@ def repair_zoo(path: str | Path) -> Repair:
     check_folder(folder)
     with locked_zoo(folder):
         manifest = _readable_manifest(folder, found)
-        records = _whole_records(folder, manifest, found)
-        _drop_damaged_states(folder, found)
-        if any(index not in records for index in range(len(manifest.shards))):
-            _reopen(folder, records)
-        elif manifest.complete:
+        if manifest.complete and all(is_whole(folder, shard) for shard in manifest.shards):
             tidy(folder)
+        else:
+            _drop_damaged(folder, _reopened(folder, manifest), found)
         return Repair(Manifest.read(folder), found)
 
 
@@ -66,43 +64,37 @@ def _readable_manifest(folder: Path, found: list[str]) -> Manifest:
     return manifest
 
 
-def _whole_records(folder: Path, manifest: Manifest, found: list[str]) -> dict[int, Record]:
-    """Return the records of all shards that are whole; drop those of others."""
-    groups = shard_members(manifest.settings) if manifest.origin == "built" else []
-    records: dict[int, Record] = {}
+def _reopened(folder: Path, manifest: Manifest) -> Manifest:
+    """Make a complete zoo unfinished again; whenever this is interrupted it can be repeated."""
+    if not manifest.complete:
+        return manifest
+    built = manifest.origin == "built"
+    members = dict(enumerate(shard_members(manifest.settings) if built else ()))
+    for index, shard in enumerate(manifest.shards):
+        own = {run: at for run, at in manifest.failed.items() if int(run) in members.get(index, ())}
+        Record(shard, own).write(folder, index)
+    failed = {} if built else manifest.failed  # of ours the records tell
+    reopened = replace(manifest, shards=[], complete=False, failed=failed)
+    reopened.write(folder)
+    reopened.write(folder, BACKUP)
+    return reopened
+
+
+def _drop_damaged(folder: Path, manifest: Manifest, found: list[str]) -> None:
+    """Drop damaged records, the records of damaged shards, and damaged states."""
     for index in sorted(finished(folder, manifest)):
-        members = groups[index] if index < len(groups) else ()  # a record may be of no group
-        failed = {run: step for run, step in manifest.failed.items() if int(run) in members}
         place = record_path(folder, index)
         with suppress(ZooError):  # of the record, which is then what is damaged
-            known = Record(manifest.shards[index], failed) if manifest.complete else None
-            record = known or Record.read(folder, index)
+            record = Record.read(folder, index)
             place = folder / SHARDS / record.shard.file
             if is_whole(folder, record.shard):
-                records[index] = record
                 continue
         found.append(f"{place} is {'damaged: dropped' if place.is_file() else 'missing'}")
-        record_path(folder, index).unlink(missing_ok=True)
-    return records
-
-
-def _drop_damaged_states(folder: Path, found: list[str]) -> None:
+        record_path(folder, index).unlink()
     for path in sorted((folder / PROGRESS).glob("*.safetensors")):
-        if not path.stem.isdecimal() or path != state_path(folder, int(path.stem)):
-            continue
-        try:
-            read_state(path)
-        except ZooError:
-            path.unlink()
-            found.append(f"{path} is damaged: dropped, its group trains from its start")
-
-
-def _reopen(folder: Path, records: dict[int, Record]) -> None:
-    """Make a zoo unfinished again; whenever this is interrupted it can be repeated."""
-    for index, record in records.items():
-        record.write(folder, index)
-    known = Manifest.read(folder)
-    failed = {} if known.origin == "built" else known.failed  # of ours the records tell
-    content = replace(known, shards=[], complete=False, failed=failed)
-    content.write(folder)
-    content.write(folder, BACKUP)
+        if path.stem.isdecimal() and path == state_path(folder, int(path.stem)):
+            try:
+                read_state(path)
+            except ZooError:
+                path.unlink()
+                found.append(f"{path} is damaged: dropped, its group trains from its start")

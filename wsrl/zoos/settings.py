@@ -69,10 +69,8 @@ class BuildSettings:
     def _fits_together(self) -> BuildSettings:
         shards = -(-self.runs // self.group_size)
         if shards > MOST_SHARDS:
-            raise ValueError(
-                f"{self.runs} runs in groups of {self.group_size} are {shards} shards, more than "
-                f"{MOST_SHARDS}: choose fewer runs or a larger group_size"
-            )
+            what = f"{self.runs} runs in groups of {self.group_size}"
+            raise ValueError(f"{what} are {shards} shards, more than {MOST_SHARDS}")
         for name, steps in (
             ("snapshots", list(self.snapshots)),
             ("steps of learning_rates", [step for step, _ in self.learning_rates]),

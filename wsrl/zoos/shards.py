@@ -106,10 +106,8 @@ def tidy(folder: Path) -> None:
 def check_shards(folder: Path, shards: Sequence[Shard]) -> None:
     """Compare shards with their checksums."""
     if wrong := [shard.file for shard in shards if not is_whole(folder, shard)]:
-        raise ZooError(
-            f"shards in {folder / SHARDS} are missing or damaged (checksums differ): "
-            f"{', '.join(wrong)}. {again(folder)}"
-        )
+        what = f"shards in {folder / SHARDS} are missing or damaged (checksums differ)"
+        raise ZooError(f"{what}: {', '.join(wrong)}. {again(folder)}")
 
 
 def is_whole(folder: Path, shard: Shard) -> bool:

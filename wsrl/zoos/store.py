@@ -63,9 +63,8 @@ class Zoo:
         except Exception as error:  # a constructor not meant for such values raises anything
             raise ZooError(f"{path}: {str(error)[:500] or type(error).__name__}") from error
         if strange := sorted(manifest.problem_settings.keys() - known.keys()):
-            raise ZooError(
-                f"{path}: settings that no zoo of {manifest.problem} has: {', '.join(strange)}"
-            )
+            what = f"settings that no zoo of {manifest.problem} has"
+            raise ZooError(f"{path}: {what}: {', '.join(strange)}")
         sizes = (self.spec.input_size, self.spec.output_size)
         pairs: dict[str, Any] = {"spec": (sizes, (problem.input_size, problem.output_size))}
         for name in ("task", "performance", "sequences", "outputs"):
@@ -109,9 +108,8 @@ class Zoo:
     def _read(self, name: str, rows: Tensor, picks: Tensor | None = None) -> Tensor:
         """Return rows ``(n,)`` of a column, or of each the parts ``(n, S)``."""
         if name not in self.columns:
-            raise ZooError(
-                f"the zoo at {self.path} has no column {name!r}, but {', '.join(self.columns)}"
-            )
+            known = ", ".join(self.columns)
+            raise ZooError(f"the zoo at {self.path} has no column {name!r}, but {known}")
         column = self.columns[name]
         shape = (len(rows), *column.shape) if picks is None else (*picks.shape, *column.shape[1:])
         result = torch.empty(shape, dtype=column.torch_dtype)
@@ -138,10 +136,8 @@ def open_store(folder: Path, include_failed: bool = False) -> Zoo:
     """Open a zoo in our own format."""
     manifest = Manifest.read(folder)
     if not manifest.complete:
-        raise ZooError(
-            f"the zoo at {folder} is unfinished ({len(finished(folder, manifest))} shards are "
-            f"done): run the command that makes it again to finish it ({MAKERS[manifest.origin]})"
-        )
+        done, maker = len(finished(folder, manifest)), MAKERS[manifest.origin]
+        raise ZooError(f"the zoo at {folder} is unfinished ({done} shards are done): run {maker}")
     home = os.path.realpath(folder)
     shards = [_open_shard(folder, manifest, shard, home) for shard in manifest.shards]
     return Zoo(folder, manifest, shards, include_failed=include_failed)
@@ -156,9 +152,7 @@ def _open_shard(folder: Path, manifest: Manifest, shard: Shard, home: str) -> di
     if not path.is_file():
         raise ZooError(f"the zoo is damaged: shard {path} is missing. {again(folder)}")
     if not Path(os.path.realpath(path)).is_relative_to(home):
-        raise ZooError(
-            f"shard {path} is a link that leads out of the zoo's folder: put the file itself there"
-        )
+        raise ZooError(f"shard {path} is a link that leads out of the zoo's folder")
     if (size := path.stat().st_size) != shard.bytes:
         raise ZooError(f"the zoo is damaged: shard {path} has {size} bytes. {again(folder)}")
     tensors = disk_tensors(path)

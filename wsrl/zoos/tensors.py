@@ -115,9 +115,7 @@ class DiskTensor:
             with naming(self.path):
                 while (count := os.preadv(file.number, [part], offset)) != len(part):
                     if count == 0:
-                        raise ZooError(
-                            f"{self.path} is damaged: it was cut short while it was read"
-                        )
+                        raise ZooError(f"{self.path} is damaged: it was cut short while read")
                     part, offset = part[count:], offset + count
         wanted = torch.empty(0, dtype=self.dtype).numpy().dtype
         return torch.from_numpy(numbers.astype(wanted, copy=False))

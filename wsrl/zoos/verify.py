@@ -59,9 +59,7 @@ def _check_labels(zoo: Zoo) -> None:
         count, steps = zoo.manifest.build["runs"], torch.tensor(zoo.steps)
         pairs = torch.stack([columns["run"], columns["step"]], 1)
         if not torch.equal(pairs, torch.cartesian_prod(torch.arange(count), steps).view(-1, 2)):
-            raise ZooError(
-                f"the zoo at {zoo.path} does not hold {count} runs x {len(steps)} snapshots"
-            )
+            raise ZooError(f"{zoo.path} does not hold {count} runs x {len(steps)} snapshots")
     check_labels(zoo.path, columns)
     for name, target in zoo.problem.targets(zoo.steps).items():
         try:

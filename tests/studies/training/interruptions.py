@@ -4,8 +4,6 @@ As a program it carries out a list of runs, each in a process of its own, forked
 that take seconds.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import random

@@ -1,7 +1,5 @@
 """Checkpoints are whole or not there, and nothing in them is run."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """What training costs is what its steps take: nothing else, and nothing twice."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from types import SimpleNamespace

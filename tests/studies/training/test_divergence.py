@@ -1,7 +1,5 @@
 """Training whose loss is no longer finite ends with an error, and leaves what was good."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """A run is one command's at a time, from its beginning to its end; what its folder may hold."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

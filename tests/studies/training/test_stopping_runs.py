@@ -1,7 +1,5 @@
 """Training that is stopped, killed or out of disk, and goes on as if nothing had been."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """A checkpoint to go on from: its training state is whole, and its folder is the run's own."""
 
-from __future__ import annotations
-
 import copy
 import inspect
 import shutil
@@ -249,6 +247,7 @@ DAMAGES: dict[str, Callable[[Content], object]] = {
     "empty loops": lambda content: content.update(loops={}),
     "no count of steps": loops(lambda loop: loop.pop(STEPS)),
     "a count that is text": loops(lambda loop: loop["epoch_progress"]["total"].update(ready="1")),
+    "loops of endless size": loops(lambda loop: loop.update(more=bomb())),
     "no callbacks": lambda content: content.pop("callbacks"),
     "another step": lambda content: content.update(global_step=5),
 }

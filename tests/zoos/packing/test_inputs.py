@@ -74,10 +74,10 @@ def test_given_sequences_are_those(tmp_path: Path) -> None:
         ("gauss", {}, "no file of sequences at gauss, nor one of normal, uniform, one_hot"),
         (__file__, {}, r"neither \.npy nor \.safetensors"),
         (torch.ones(2, 5, 3), {"length": 5}, "length .* go with drawn sequences"),
-        (torch.ones(2, 5, 4), {}, r"\(S, T, 3\) for all RNNs or \(3, S, T, 3\).*not \(2, 5, 4\)"),
+        (torch.ones(2, 5, 4), {}, r"\(S, T, 3\) or \(3, S, T, 3\).*not \(2, 5, 4\)"),
         (torch.ones(2, 2, 5, 3), {}, r"not \(2, 2, 5, 3\)"),
         (torch.full((2, 5, 3), torch.inf), {}, "not finite"),
-        (np.array([[["a"] * 3]]), {}, "real numbers"),
+        (np.array([[["a"] * 3]]), {}, "must be real"),
     ],
 )
 def test_sequences_that_do_not_fit(inputs: Any, options: dict[str, Any], message: str) -> None:

@@ -1,7 +1,5 @@
 """What a cell is: its tensors, its state, one step, and how it meets ``torch.nn``."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields

@@ -1,7 +1,5 @@
 """The gated recurrent unit of ``torch.nn``, which resets after the product."""
 
-from __future__ import annotations
-
 from typing import final
 
 import torch

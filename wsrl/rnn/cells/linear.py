@@ -1,7 +1,5 @@
 """The linear RNN."""
 
-from __future__ import annotations
-
 from typing import final
 
 from torch import Tensor

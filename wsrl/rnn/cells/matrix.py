@@ -1,7 +1,5 @@
 """Cells with the four tensors of ``torch.nn``: two matrices and two biases, all in gates."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, final

@@ -1,7 +1,5 @@
 """Cells by name: registered by decorator, or by another package's entry point."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Mapping
 from dataclasses import fields

@@ -1,7 +1,5 @@
 """The Elman RNN with ReLU."""
 
-from __future__ import annotations
-
 from typing import final
 
 import torch

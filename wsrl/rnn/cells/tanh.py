@@ -1,7 +1,5 @@
 """The Elman RNN with tanh."""
 
-from __future__ import annotations
-
 from typing import final
 
 import torch

@@ -5,8 +5,6 @@ folder have their own. It is code that this process runs, and loaded only from f
 but the user and root can write to.
 """
 
-from __future__ import annotations
-
 import ctypes
 import hashlib
 import logging

@@ -4,8 +4,6 @@ All tensors are contiguous float32 on the CPU (but ``targets``). RNNs are distri
 threads as PyTorch uses. Results depend neither on the threads nor on the other RNNs.
 """
 
-from __future__ import annotations
-
 import ctypes
 from collections.abc import Iterable, Mapping
 from functools import cache, partial
@@ -97,7 +95,6 @@ def cross_entropy(
 
 @cache
 def _saved_size(spec: RNNSpec, steps: int) -> int:
-    """Return how many numbers ``run`` saves of a sequence."""
     return _call(spec.cell, "wsrl_saved_size", _described(spec), steps)
 
 

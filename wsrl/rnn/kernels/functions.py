@@ -1,7 +1,5 @@
 """The kernels as functions of autograd; their gradients are not differentiable in turn."""
 
-from __future__ import annotations
-
 from typing import Any, TypeAlias
 
 import torch

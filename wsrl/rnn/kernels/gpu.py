@@ -6,8 +6,6 @@ follow ``torch.set_float32_matmul_precision`` as those of the backend ``eager`` 
 for the GPU.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -226,7 +224,6 @@ def _recurrent_gradients(
 
 
 def _tape_size(spec: RNNSpec, shape: torch.Size) -> int:
-    """Return how many numbers of tape a layer needs."""
     blocks: int = KERNELS[spec.cell].blocks
     apart = 0 if blocks == 1 else spec.state_parts
     numbers = shape[2] * (blocks + apart) + spec.state_parts

@@ -1,7 +1,5 @@
 """What a training run leaves in its folder and on the terminal."""
 
-from __future__ import annotations
-
 import logging
 import warnings
 from argparse import Namespace

@@ -1,7 +1,5 @@
 """How checkpoints get to the disk and back: whole or not at all, and never unpickled."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 from typing import Any

@@ -177,16 +177,6 @@ def _check_parts(content: Any) -> None:
         raise ValueError(f"its pytorch-lightning_version is {short(version)}")
     if not isinstance(content.get("callbacks", {}), dict):
         raise ValueError(f"its callbacks are a {type(content['callbacks']).__name__}")
-    loops = content.get("loops", {})
-    if not is_plain(loops) or not _counts(loops):
-        raise ValueError("its loops are no counters")
-
-
-def _counts(found: Any) -> bool:
-    """Whether plain values are nothing but whole numbers and booleans."""
-    if isinstance(found, dict | list):
-        return all(map(_counts, found.values() if isinstance(found, dict) else found))
-    return type(found) in (int, bool)
 
 
 def _defaults(cls: type) -> dict[str, Any]:

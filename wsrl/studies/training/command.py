@@ -1,7 +1,5 @@
 """``wsrl fit``, ``validate``, ``test`` and ``predict``: LightningCLI with a fixed folder a run."""
 
-from __future__ import annotations
-
 import sys
 from argparse import SUPPRESS
 from collections.abc import Sequence

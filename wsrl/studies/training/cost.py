@@ -1,7 +1,5 @@
 """What training costs: parameters, steps and seconds, over all interruptions."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import asdict
 from pathlib import Path

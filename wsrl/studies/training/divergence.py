@@ -1,7 +1,5 @@
 """Training ends with an error when its loss or its weights are no longer finite."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -5,8 +5,6 @@ a model that diverged, is NaN or infinite in the columns. JSON has no such numbe
 kind is ``null``.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The processes of one run: what they agree on, and how their job is queued again."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from collections.abc import Sequence

@@ -137,10 +137,8 @@ class Request:
             for name in ("trainer", "model", "data"):
                 value = config.content.get(name, {})
                 if not isinstance(value, dict | str):  # text names a class, or another file
-                    raise ValueError(
-                        f"{config.path}: {name} must hold settings by name, not "
-                        f"{to_json(value):.100}: leave it out where there is nothing to set"
-                    )
+                    said = f"must hold settings by name, not {to_json(value):.100}"
+                    raise ValueError(f"{config.path}: {name} {said}")
             run, checkpoint = config.text_at("run"), config.text_at("ckpt_path")
             known.run, known.ckpt_path = known.run or run, known.ckpt_path or checkpoint
         wants_help = any(option.split("=")[0] in _HELP for option in options)

@@ -5,8 +5,6 @@ batch that no validation follows, and at the end of a validation. Of a validatio
 interrupted, the checkpoint says that it has just begun.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import time

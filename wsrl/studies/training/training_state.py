@@ -5,8 +5,6 @@ fused optimisers take for granted that a state has as many numbers as its parame
 write beyond its memory.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -61,10 +59,7 @@ def _damaged(trainer: Trainer) -> str:
 
 
 def check_training_state(trainer: Trainer, checkpoint: Mapping[str, Any]) -> None:
-    """Check what a trainer is about to load, against its optimisers, schedulers and loops.
-
-    That its counters are whole numbers was checked when the checkpoint's settings were read.
-    """
+    """Check what a trainer is about to load, against its optimisers, schedulers and loops."""
     wanted = ("callbacks", "loops", "optimizer_states", "lr_schedulers", "global_step")
     if lacking := [name for name in wanted if name not in checkpoint]:
         raise ValueError(f"it holds no {', '.join(lacking)}")
@@ -80,8 +75,8 @@ def check_training_state(trainer: Trainer, checkpoint: Mapping[str, Any]) -> Non
             raise ValueError(f"its optimiser's state does not fit the model ({error})") from error
     for scheduler, saved in zip(schedulers, checkpoint["lr_schedulers"], strict=True):
         _check_scheduler(scheduler, saved)
-    loops = checkpoint["loops"] if isinstance(checkpoint["loops"], dict) else {}
-    if not _fits(loops.get("fit_loop"), trainer.fit_loop.state_dict(), whole=True):
+    loops, loop = checkpoint["loops"], trainer.fit_loop.state_dict()
+    if not is_plain(loops) or not _fits(loops, {"fit_loop": loop}, whole=True):
         raise ValueError("its loops are no counters of training")
 
 

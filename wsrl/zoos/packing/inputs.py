@@ -86,10 +86,8 @@ def _given(inputs: str | Path | Given, models: int, size: int) -> Inputs:
         values = np.asarray(inputs)
     fits = values.ndim in (3, 4) and values.shape[-1] == size and values.size > 0
     if not fits or (values.ndim == 4 and len(values) != models) or values.dtype.kind not in "fiu":
-        raise ValueError(
-            f"sequences must be real numbers, (S, T, {size}) for all RNNs or ({models}, S, T, "
-            f"{size}) for each its own, not {values.shape} of {values.dtype}"
-        )
+        wanted = f"(S, T, {size}) or ({models}, S, T, {size})"
+        raise ValueError(f"sequences must be real, {wanted}, not {values.shape} of {values.dtype}")
     digest = hashlib.sha256(str(values.shape).encode())
     for part in values:
         part = np.asarray(part, np.float32)
@@ -118,6 +116,5 @@ def _read(path: Path) -> NDArray[Any]:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
         return np.asanyarray(values.view())  # an archive of arrays has none
     except Exception as error:  # a header is Python source to numpy: it can fail in any way
-        raise ValueError(
-            f"{path} is damaged, or neither .npy nor .safetensors ({str(error)[:500]})"
-        ) from error
+        why = f"damaged, or neither .npy nor .safetensors ({str(error)[:500]})"
+        raise ValueError(f"{path} is {why}") from error

@@ -87,9 +87,8 @@ def _read_property(
     """Return a property's values ``(n,)``, and its description for ``PackedRNNs``."""
     chosen = [kind for kind, names in kinds.items() if column.name in names]
     if len(chosen) > 1:
-        raise ValueError(
-            f"column {column.name!r} is named as {' and as '.join(chosen)}: choose one"
-        )
+        named = " and as ".join(chosen)
+        raise ValueError(f"column {column.name!r} is named as {named}: choose one")
     if chosen == ["categorical"] or (not chosen and not column.is_real()):
         indices, labels = column.classes(as_written=bool(chosen))
         return torch.tensor(indices), {"kind": "classes", "classes": labels}

@@ -60,8 +60,7 @@ class Languages:
         run, step, accepted = files["num_step_correct"].unbind(1)
         if accepted.min() < 0 or accepted.max() > EVALUATED_STRINGS:
             raise ZooError(
-                f"num_step_correct.npy holds accepted strings {accepted.min()}..{accepted.max()}: "
-                f"expected 0..{EVALUATED_STRINGS}"
+                f"num_step_correct.npy: accepted strings, expected 0..{EVALUATED_STRINGS}"
             )
         labels = {"run": run, "step": step, "task": files["tasks"], "accepted": accepted}
         return labels | {"performance": accepted.float() / EVALUATED_STRINGS}
@@ -83,10 +82,8 @@ class Languages:
         # In the published zoos the longest string of equal counts just fits: BOS, string, EOS.
         longest, left = divmod(length - 2, tokens)
         if left and "max_n" not in given:
-            raise ZooError(
-                f"max_n cannot be found from {tokens} tokens and strings of length {length}: give "
-                "--max_n, one more than the largest k of the languages"
-            )
+            found = f"{tokens} tokens and strings of length {length}"
+            raise ZooError(f"max_n cannot be found from {found}: give --max_n, the largest k + 1")
         max_n = given.get("max_n", longest)
         smallest, largest = (int(bound) for bound in labels["task"].aminmax())
         low = given.get("min_difference", smallest)
@@ -146,15 +143,11 @@ class Images:
         _, stored, length, size = shape
         tile_size, tiles = given.get("tile_size", isqrt(size)), isqrt(length - 1)
         if tile_size**2 != size or tiles**2 != length - 1:
-            raise ZooError(
-                f"sequences.npy holds {length - 1} steps (BOS apart) of {size} values: expected a "
-                f"square number of tiles of {tile_size} x {tile_size} pixels"
-            )
+            held = f"{length - 1} steps (BOS apart) of {size} values"
+            raise ZooError(f"sequences.npy holds {held}, no square of square tiles")
         source = given.get("source", _SOURCES.get(tile_size * tiles))
         if source is None:
-            raise ZooError(
-                f"sequences.npy holds images of {tiles} x {tiles} tiles: give a --source"
-            )
+            raise ZooError(f"sequences.npy holds {tiles} x {tiles} tiles: give a --source")
         decays = labels["weight_decay"]
         found = decays[decays.isfinite()].unique()
         published = torch.tensor(WEIGHT_DECAYS, dtype=found.dtype)

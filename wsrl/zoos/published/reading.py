@@ -96,10 +96,7 @@ def open_published(
     headers = {name: read_header(folder / f"{name}.npy", e) for name, e in kind.files.items()}
     if len({header.shape[0] for header in headers.values()}) > 1:
         lengths = sorted(f"{name}.npy {header.shape[0]}" for name, header in headers.items())
-        raise ZooError(
-            f"the files in {folder} disagree in their first axis, the number of snapshots: "
-            f"{', '.join(lengths)}"
-        )
+        raise ZooError(f"files in {folder} of other numbers of snapshots: {', '.join(lengths)}")
     labels, large = _columns(folder, kind, headers)
     columns: dict[str, Tensor | DiskTensor] = {**labels, **large}
     try:
@@ -152,11 +149,8 @@ def find_spec(
     specs = (problem.spec(PUBLISHED_CELL, size, num_layers) for size in sizes)
     spec = next(s for s in specs if s.num_parameters >= length or hidden_size)
     if spec.num_parameters != length:
-        raise ZooError(
-            f"parameters.npy holds {length} parameters a snapshot, which fit no LSTM of these "
-            f"inputs, outputs and layers: {spec} has {spec.num_parameters}. Give its sizes "
-            "(--num_layers, --hidden_size)"
-        )
+        hint = f"{spec} has {spec.num_parameters}. Give --num_layers, --hidden_size"
+        raise ZooError(f"parameters.npy holds {length} parameters, which fit no LSTM: {hint}")
     return spec
 
 
