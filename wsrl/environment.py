@@ -7,7 +7,7 @@ inherited the others from another job, libraries fail in the middle of their wor
 import os
 from dataclasses import dataclass
 
-from wsrl.resources import check_devices
+from wsrl.resources import check_devices, visible_gpus
 
 _NUMBERS = (
     *("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK"),
@@ -107,10 +107,10 @@ def find_place(
     check_devices("--devices", workers)
     if launched:
         _, rank, processes, local_rank = launched
-        seen = 0 if device == "cpu" else _cuda_devices()  # SLURM may show a process just one
+        seen = 0 if device == "cpu" else len(visible_gpus())  # SLURM may show a process just one
         own = f"cuda:{local_rank % seen}" if seen else device
         return Place(own, 1, (rank + 1, processes))
-    if device == "cuda" and workers > (found := _cuda_devices()):
+    if device == "cuda" and workers > (found := len(visible_gpus())):
         raise ValueError(f"--devices {workers} on cuda, but there are {found} here")
     if nodes_here > 1:
         part = (int(os.environ.get("NODE_RANK", "0")) + 1, nodes_here)
@@ -126,9 +126,3 @@ def _launched() -> tuple[str, int, int, int] | None:
             if processes > 1:  # one alone may start others
                 return launcher, rank, processes, local_rank
     return None
-
-
-def _cuda_devices() -> int:
-    import torch  # takes seconds
-
-    return torch.cuda.device_count()

@@ -12,7 +12,6 @@ from wsrl.rnn import (
     flatten_state,
     linearize,
     list_cells,
-    random_permutations,
     run_population,
     spectral_residues,
     state_size,
@@ -96,21 +95,6 @@ def test_a_step_is_the_runtimes_and_zero_input_the_default(cell: str) -> None:
     torch.testing.assert_close(alone, step_of(weights, point, torch.zeros_like(inputs))[0])
     assert not torch.allclose(alone, advanced)
     torch.testing.assert_close(linearize(weights, point).image, alone)
-
-
-@every_cell
-def test_permuting_neurons_permutes_the_jacobian(cell: str) -> None:
-    spec = RNNSpec(cell, 3, 5, 2, 4)
-    weights, (point, inputs) = random_weights(spec), random_point(spec)
-    orders = random_permutations(spec, B)
-    line = linearize(weights, point, inputs)
-    order = torch.cat([o + 5 * i for i, o in enumerate(orders * spec.state_parts)], 1)
-    moved = linearize(weights.permute(orders), point.gather(1, order), inputs)
-    rows = torch.arange(B)[:, None, None]
-    wanted = line.recurrent[rows, order[:, :, None], order[:, None, :]]
-    torch.testing.assert_close(moved.recurrent, wanted)
-    unmoved = linearize(weights.permute(orders), point, inputs)
-    assert not torch.allclose(unmoved.recurrent, wanted) or spec.kind.affine
 
 
 @every_cell

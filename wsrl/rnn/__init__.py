@@ -4,7 +4,6 @@ from wsrl.rnn.backends import Backend
 from wsrl.rnn.cells import Cell, get_cell, list_cells, register_cell
 from wsrl.rnn.cross_entropy import population_cross_entropy, sequence_cross_entropy
 from wsrl.rnn.fixed_points import (
-    FixedPoints,
     find_fixed_points,
     random_starts,
     settled_states,
@@ -22,7 +21,6 @@ from wsrl.rnn.population import PreparedPopulation, State, run_population
 from wsrl.rnn.spec import RNNSpec, TensorSpec
 from wsrl.rnn.state_dicts import OpenCellError, read_state_dict, weights_from_state_dict
 from wsrl.rnn.weights import (
-    RecurrentNetwork,
     RNNWeights,
     random_permutations,
     with_initial_values,
@@ -31,13 +29,11 @@ from wsrl.rnn.weights import (
 __all__ = [
     "Backend",
     "Cell",
-    "FixedPoints",
     "Linearization",
     "OpenCellError",
     "PreparedPopulation",
     "RNNSpec",
     "RNNWeights",
-    "RecurrentNetwork",
     "State",
     "TensorSpec",
     "advance",

@@ -113,10 +113,9 @@ def linearize(weights: RNNWeights, points: Tensor, inputs: Tensor | None = None)
 def _jacobians(
     function: Callable[[Tensor, Tensor], Tensor], size: int, at: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """Return a function's values and its Jacobians by both arguments.
+    """Return a function's values and its Jacobians by both arguments, in one pass back.
 
-    There are as many copies of the arguments ``(B, n)`` as values ``(B, size)``. Of copy ``i`` only
-    the gradient of value ``i`` is asked for, so that one pass back gives all rows.
+    The arguments ``(B, n)`` are copied as often as there are values ``(B, size)``, for a row each.
     """
     copies = [part[:, None].repeat(1, size, 1).requires_grad_() for part in at]
     values = function(*copies)

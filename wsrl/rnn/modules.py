@@ -76,7 +76,6 @@ class _Chain(nn.Module):
 
 
 def _only_child(chain: _Chain, kind: type[nn.Module]) -> str:
-    """Return the path of the one module of a kind."""
     found = [path for path, child in chain.named_modules() if isinstance(child, kind)]
     if len(found) != 1:
         raise ValueError(
@@ -110,10 +109,8 @@ def _spec_of(rnn: Any, linear: nn.Linear) -> RNNSpec:
 def _trial(chain: _Chain, paths: tuple[str, str], spec: RNNSpec, place: _Place) -> Tensor:
     """Return the weights ``(N,)`` that modules use, if they compute what the modules do.
 
-    They are run on the CPU in float64 if they can be, else where and as they are. Sequences are
-    given as vectors or as the numbers of one-hot vectors, batch first or time first, alone or with
-    ``None`` for a state. One sequence without a batch is only for modules that take no batch: fewer
-    faults would show.
+    They are run on the CPU in float64 if they can be, else where and as they are. One sequence
+    without a batch is only for modules that take no batch: fewer faults would show.
     """
     batches: list[_Layout] = [lambda values: values, lambda values: values.transpose(0, 1)]
     single: list[_Layout] = [lambda values: values[0]]
@@ -145,13 +142,10 @@ def _run(
     layout: _Layout,
     others: tuple[None, ...],
 ) -> tuple[Tensor, float, str]:
-    """Run a copy of the modules, and the weights that it used, on the same sequences.
+    """Run a copy of the modules, and the weights ``(N,)`` that it used, on the same sequences.
 
-    One copy is run on all sequences: a module that keeps a state from run to run differs, too.
-
-    Returns:
-        The weights ``(N,)``, the largest difference in units of the outputs' size, and the same to
-        read.
+    One copy is run on all: a module that keeps a state differs, too. Returns the weights, and the
+    largest difference, in units of the outputs' size and to read.
     """
     generator = torch.Generator().manual_seed(0)
     model = _copy_of(chain).eval().to(*place)
@@ -181,10 +175,7 @@ def _inputs(length: int, size: int, tokens: bool, generator: torch.Generator) ->
 
 
 def _difference(outputs: Any, wanted: Tensor) -> tuple[float, str]:
-    """Compare what a module returned with outputs ``(S, T, O)``, in any order of their axes.
-
-    All steps are accepted, or the last step alone.
-    """
+    """Compare what a module returned with all, or the last, of ``(S, T, O)``, in any order."""
     if not isinstance(outputs, Tensor):
         return math.inf, f"it returns a {type(outputs).__name__}, not a tensor"
     gaps = []
@@ -219,10 +210,7 @@ def _copy_of(modules: nn.Module) -> nn.Module:
 
 @contextmanager
 def _alone(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
-    """Run without gradients or autocast; random state and default dtype are restored afterwards.
-
-    The default dtype is changed since many models make their first state by ``torch.zeros``.
-    """
+    """Run without gradients or autocast, with a default dtype (for first states by ``zeros``)."""
     before = torch.get_default_dtype()
     cuda = [device] if device.type == "cuda" else []
     autocast = torch.autocast(device.type, enabled=False)

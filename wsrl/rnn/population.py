@@ -172,7 +172,6 @@ def check_run(weights: RNNWeights, inputs: Tensor, state: State | Tensor | None)
 
 
 def _choose(backend: Backend, weights: RNNWeights, inputs: Tensor, start: State | None) -> str:
-    """Return ``eager``, ``cpu`` or ``triton``."""
     if backend == "auto" and inputs.is_cpu:
         # torch.compile cannot trace a count of threads, and takes PyTorch anyway.
         tracing = torch.compiler.is_compiling()

@@ -82,10 +82,7 @@ def weights_from_state_dict(state: Mapping[str, Tensor], cell: str | None = None
 
 
 def _check_stored(state: Mapping[str, Tensor]) -> None:
-    """Refuse tensors that share their numbers, or repeat them by a stride of 0, on a large scale.
-
-    The flat vector holds every number once for each tensor: a small file could fill all memory.
-    """
+    """Refuse tensors that share or repeat their numbers so that a small file could fill memory."""
     dense = [v for v in state.values() if isinstance(v, Tensor) and v.layout == torch.strided]
     storages = {v.untyped_storage().data_ptr(): v.untyped_storage().nbytes() for v in dense}
     claimed = sum(value.numel() * value.element_size() for value in dense)

@@ -153,9 +153,11 @@ class RNNWeights:
         parts = []
         for tensor in self.spec.tensors:
             value = self.gated(tensor)
-            for position, axis in enumerate(tensor.axes):
+            for position, axis in enumerate(tensor.axes, 2):
                 if axis in order:
-                    value = _take(value, order[axis], position + 2)
+                    size, others = self.spec.hidden_size, range(1, value.ndim)
+                    shape = [size if other == position else 1 for other in others]
+                    value = value.take_along_dim(order[axis].unflatten(1, shape), position)
             parts.append(value.flatten(1))
         return RNNWeights(torch.cat(parts, 1), self.spec)
 
@@ -214,10 +216,3 @@ def random_permutations(
     """Draw a permutation ``(batch, H)`` for every layer, uniformly, one for each RNN."""
     shape = (spec.num_layers, batch, spec.hidden_size)
     return [*torch.rand(shape, generator=generator).argsort(2)]
-
-
-def _take(value: Tensor, rows: Tensor, axis: int) -> Tensor:
-    """Index ``value (B, ...)`` along ``axis`` with ``rows (B, n)``, each RNN by its own row."""
-    shape = [1] * value.ndim
-    shape[0], shape[axis] = rows.shape
-    return value.gather(axis, rows.view(shape).expand_as(value))

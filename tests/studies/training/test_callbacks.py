@@ -31,24 +31,13 @@ def test_a_value_that_cannot_be_drawn_is_told_from_a_full_disk(tmp_path: Path) -
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.parametrize(
-    ("score", "exists", "taken"),
-    [
-        (torch.tensor(0.5), True, 0.5),
-        (torch.tensor(0.5), False, None),
-        (torch.zeros(2), True, None),
-        ("0.5", True, None),
-        (None, True, None),
-    ],
-)
-def test_a_best_score_is_taken_where_the_checkpoint_is(
-    score: object, exists: bool, taken: float | None, tmp_path: Path
-) -> None:
+def test_a_best_score_is_a_number_and_taken_where_the_checkpoint_is(tmp_path: Path) -> None:
     """Lightning deletes the former best checkpoint wherever a checkpoint says that it lies."""
-    if exists:
-        (tmp_path / "best.ckpt").touch()
     callback = BestCheckpoint(tmp_path, "loss")
-    callback.load_state_dict({"best_model_score": score, "best_k_models": {"/x": score}})
-    assert callback.best_model_score == taken
-    assert list(callback.best_k_models) == ([str(tmp_path / "best.ckpt")] if taken else [])
-    assert callback.best_model_path in ("", str(tmp_path / "best.ckpt"))
+    best, half = tmp_path / "best.ckpt", torch.tensor(0.5)
+    for score in (half, torch.zeros(2), "0.5", None, half):
+        assert not callback.best_k_models
+        callback.load_state_dict({"best_model_score": score, "best_k_models": {"/x": score}})
+        best.touch()  # there from the second one on
+    assert callback.best_k_models == {str(best): half}
+    assert (callback.best_model_score, callback.best_model_path) == (half, str(best))

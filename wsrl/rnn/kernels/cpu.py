@@ -95,7 +95,6 @@ def cross_entropy(
 
 @cache
 def _saved_size(spec: RNNSpec, steps: int) -> int:
-    """Return how many numbers ``run`` saves of a sequence."""
     return _call(spec.cell, "wsrl_saved_size", _described(spec), steps)
 
 

@@ -224,7 +224,6 @@ def _recurrent_gradients(
 
 
 def _tape_size(spec: RNNSpec, shape: torch.Size) -> int:
-    """Return how many numbers of tape a layer needs."""
     blocks: int = KERNELS[spec.cell].blocks
     apart = 0 if blocks == 1 else spec.state_parts
     numbers = shape[2] * (blocks + apart) + spec.state_parts

@@ -79,10 +79,9 @@ class Column:
     def whole_numbers(self) -> list[int]:
         """Return whole numbers from 0 on, below 2**63."""
         numbers = self._numbers()
-        wrong = (
-            not 0 <= number < (_LIMIT if isinstance(number, int) else _EXACT) or number % 1
-            for number in numbers
-        )
+        limits = [_LIMIT if isinstance(number, int) else _EXACT for number in numbers]
+        pairs = zip(numbers, limits, strict=True)
+        wrong = (not 0 <= number < limit or number % 1 for number, limit in pairs)
         self._refuse(wrong, "but must hold whole numbers from 0 on, below 2**63")
         return [int(number) for number in numbers]
 
