@@ -1,4 +1,4 @@
-"""``wsrl report`` on a small benchmark of real runs."""
+"""``wsrl report`` on a small benchmark."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_every_number_of_every_run_is_in_the_tables_with_its_command_and_cost(
         for name, value in (cost or {}).items():
             assert float(runs[folder][name]) == value
     assert not found
-    assert trained == 4  # two encoders, emulation and prediction
+    assert trained == 8  # two encoders and seeds, emulation and prediction
 
 
 def test_the_summary_is_of_those_numbers(report: Path) -> None:
@@ -188,6 +188,6 @@ def test_whatever_was_measured_is_shown(copy: Path) -> None:
     path.write_text(json.dumps({"name": "x", "same_function": ["third"], "new": 3}))
     assert main(["report", str(copy)]) == 0
     found = {(row["encoder"], row["fact"]): row["value"] for row in rows(copy / "properties.csv")}
-    assert found["LayerwiseStatistics", "same_function"] == "third"
+    assert found["LayerwiseStatistics", "same_function"] == "['third']"
     assert found["LayerwiseStatistics", "new"] == "3"
     assert found["InteractiveProbing", "permutation_invariant"] == "True"

@@ -68,7 +68,7 @@ def _said(ranking: pd.DataFrame, benchmark: Benchmark) -> dict[str, Any]:
         "Differences": tables.difference_tables(ranking, benchmark),
         "All targets": tables.target_tables(ranking),
         "Ablations": tables.ablation_tables(ranking),
-        "Properties of the encoders": tables.property_tables(benchmark.properties),
+        "Properties of the encoders": tables.property_table(benchmark.properties),
     }
     runs = benchmark.runs
     made_with = dict.fromkeys("; ".join(runs.made_with).split("; "))
