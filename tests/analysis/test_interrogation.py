@@ -143,7 +143,6 @@ def test_a_strategy_identifies_every_function_and_asks_as_it_says() -> None:
         assert strategy.expected == pytest.approx(np.mean(numbers))
         leaves = [node for node in strategy.nodes if node.query is None]
         assert sorted(node.functions for node in leaves) == [(n,) for n in range(len(table))]
-        assert strategy.size == len(strategy.nodes) - len(leaves)
 
 
 def test_a_strange_function_is_refused_or_taken_for_one_it_is_consistent_with() -> None:

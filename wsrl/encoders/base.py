@@ -18,9 +18,8 @@ class Encoder(Recorded, LightningModule, ABC):
     """Maps the weights of ``B`` RNNs to embeddings ``(B, D)``.
 
     A subclass implements ``forward``. Options are further arguments of its constructor, with
-    defaults and simple types (numbers, strings, booleans): they are recorded here, so that
-    ``config`` can describe the encoder and a checkpoint can rebuild it without any code in the
-    subclass.
+    defaults and simple types (numbers, strings, booleans): they are recorded, so that a checkpoint
+    can rebuild the encoder without any code in the subclass.
 
     Args:
         spec: the RNNs it reads.

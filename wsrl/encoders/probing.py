@@ -22,7 +22,6 @@ from wsrl.rnn import PreparedPopulation, RNNSpec, RNNWeights, run_population
 
 InputActivation: TypeAlias = Literal["softmax", "sigmoid", "tanh", "identity"]
 
-
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "softmax": partial(torch.softmax, dim=-1),
     "sigmoid": torch.sigmoid,

@@ -20,8 +20,7 @@ from wsrl.rnn import (
     state_size,
 )
 
-SETTLING = 16
-"""Steps without input from the zero state to the point where an RNN is linearised."""
+SETTLING = 16  # steps without input from the zero state to the point where an RNN is linearised
 
 FARTHEST = 1e6
 """An RNN whose state has grown beyond this does not settle, and is linearised at zero."""
