@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import re
 import shutil
 from collections import Counter, defaultdict
@@ -161,26 +160,6 @@ def test_of_a_benchmark_that_has_not_begun_all_is_missing(copy: Path) -> None:
     assert {row["state"] for row in rows(copy / "runs.csv")} == {"missing"}
     assert rows(copy / "results.csv") == []
     Page((copy / "report.html").read_text())
-
-
-def test_a_seed_that_diverged_makes_no_winner(copy: Path) -> None:
-    path = copy / TRIALS / "images/InteractiveProbing/seed1/angle-frozen/cell.json"
-    content = json.loads(path.read_text())
-    content["metrics"]["ood/angular_error"] = math.nan
-    path.write_text(json.dumps(content))
-    assert main(["report", str(copy)]) == 0  # without checkpoints and columns, into the folder
-    assert all((copy / name).is_file() for name in FILES)
-    found = {
-        (row["encoder"], row["split"]): row
-        for row in rows(copy / "summary.csv")
-        if row["zoo"] == "images"
-    }
-    assert found["InteractiveProbing", "ood"]["mean"] == "nan"
-    assert float(found["InteractiveProbing", "ood"]["rank"]) == 2
-    assert float(found["InteractiveProbing", "validation"]["rank"]) == 1
-    markdown = (copy / "report.md").read_text()
-    assert "**NaN**" not in markdown
-    assert "| NaN |" in markdown
 
 
 def test_whatever_was_measured_is_shown(copy: Path) -> None:
