@@ -19,7 +19,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from wsrl.studies.report import charts, rnns, tables
-from wsrl.studies.report.ranking import rank, summary
+from wsrl.studies.report.ranking import SUMMARY, rank
 from wsrl.studies.report.reading import ABOUT, RUN, Benchmark
 from wsrl.studies.report.words import markdown_line, markdown_text
 from wsrl.studies.tables import to_csv
@@ -50,7 +50,7 @@ def write_report(folder: Path, out: Path) -> str:
         "report.md": _markdown(said),
         "results.csv": to_csv(results[[*ABOUT, "split", "metric", "value", "folder"]]),
         "runs.csv": to_csv(benchmark.runs[RUN]),
-        "summary.csv": to_csv(summary(ranking)),
+        "summary.csv": to_csv(ranking[SUMMARY]),
         "properties.csv": to_csv(benchmark.properties),
     }
     out.mkdir(parents=True, exist_ok=True)
