@@ -5,16 +5,14 @@ inherited the others from another job, libraries fail in the middle of their wor
 """
 
 import os
+import re
 from dataclasses import dataclass
 
 from wsrl.resources import visible_gpus
 
-_NUMBERS = (
-    *("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK"),
-    *("WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "MASTER_PORT"),
-    *("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_NTASKS", "SLURM_NTASKS_PER_NODE"),
-    *("SLURM_NNODES", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NUM_NODES", "SLURM_JOB_ID"),
-    "JSM_NAMESPACE_RANK",
+_NUMBERS = re.compile(
+    r"((LOCAL|GROUP|NODE|JSM_NAMESPACE)_)?RANK|((LOCAL|GROUP)_)?WORLD_SIZE|MASTER_PORT"
+    r"|SLURM_(PROCID|LOCALID|NODEID|NTASKS(_PER_NODE)?|NNODES|STEP_NUM_(TASKS|NODES)|JOB_ID)"
 )
 _LAUNCHERS = (
     ("torchrun", "TORCHELASTIC_RUN_ID", "RANK", "WORLD_SIZE", "LOCAL_RANK"),
@@ -26,9 +24,8 @@ _LAUNCHERS = (
 
 def check_numbers() -> None:
     """Check that ranks and counts are whole numbers; Lightning reads them when it is imported."""
-    for name in _NUMBERS:
-        given = os.environ.get(name, "0")
-        if not (given.isascii() and given.isdigit()):
+    for name, given in os.environ.items():
+        if _NUMBERS.fullmatch(name) and not (given.isascii() and given.isdigit()):
             raise ValueError(
                 f"the environment variable {name} is {given!r}: expected a whole number, as a "
                 f"launcher sets it; unset {name} where none did"

@@ -38,7 +38,7 @@ TEXTS = (
         "é",
     ),
     *("../outside/keep.txt", "../outside", "../../outside/new", "/dev/zero", "/dev/stdin", "~"),
-    *("os.system", "subprocess.Popen", "torch.nn.Linear", "wsrl.encoders.mlp", "${HOME}", "%s{0}"),
+    *("os.system", "subprocess.Popen", "torch.nn.Linear", "wsrl.encoders.base", "${HOME}", "%s{0}"),
     *("mean", "lstm", "F64", "a" * 10_000, "9" * 5000, "0" * 64),
 )
 NUMBERS = (

@@ -52,12 +52,6 @@ def test_a_rank_mismatch_is_a_value(found: int, expected: int) -> None:
     assert (match.found, match.expected) == (found, expected)
 
 
-def test_eigenvalues_above_the_threshold_last() -> None:
-    matrix = np.diag([0.5, -1.0, 0.95, 0.89])
-    assert lasting_eigenvalues(matrix).tolist() == [-1.0, 0.95]
-    assert len(lasting_eigenvalues(matrix, 0.4)) == 4
-
-
 def slow_and_fast(size: int = 12, lasting: int = 5) -> tuple[np.ndarray, np.ndarray]:
     """A matrix that is not normal, and the projector on what lasts, from its construction."""
     turn = np.array([[np.cos(1.0), -np.sin(1.0)], [np.sin(1.0), np.cos(1.0)]])

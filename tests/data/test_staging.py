@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.zoos.building import FORK
+from tests.zoos.building import FORK, flip
 from tests.zoos.test_published import write_images, write_languages
 from wsrl.data import ZooDataModule, staging
 from wsrl.zoos import ZooError, open_zoo
@@ -200,9 +200,3 @@ def test_links_in_the_place_of_copies_lead_nowhere(
     assert not copy.is_symlink()
     assert files(outside) == [SHARDS[0]]
     assert (outside / SHARDS[0]).read_bytes() == b"precious"
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)

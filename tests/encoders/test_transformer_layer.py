@@ -4,46 +4,18 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tests.encoders.encoder_cases import SPECS, random_weights
 from wsrl.encoders import ParameterTransformer
-from wsrl.encoders.transformer import _dropout, apply_layer
+from wsrl.encoders.transformer import _dropout
 from wsrl.rnn import RNNWeights
-
-WIDTH, TOKENS = 12, 7
-
-
-def torch_layer(heads: int, dropout: float = 0.0) -> nn.TransformerEncoderLayer:
-    torch.manual_seed(0)
-    layer = nn.TransformerEncoderLayer(WIDTH, heads, 20, dropout, batch_first=True).double()
-    for parameter in layer.parameters():
-        nn.init.normal_(parameter, std=0.5)  # no bias is zero, no gain is one
-    return layer
-
-
-def random_tokens() -> Tensor:
-    generator = torch.Generator().manual_seed(1)
-    return torch.randn(3, TOKENS, WIDTH, generator=generator, dtype=torch.float64)
 
 
 def values_and_gradients(output: Tensor, inputs: list[Tensor]) -> list[Tensor]:
     generator = torch.Generator().manual_seed(2)
     weights = torch.randn(output.shape, generator=generator, dtype=output.dtype)
     return [output, *torch.autograd.grad((weights * output).sum(), inputs)]
-
-
-@pytest.mark.parametrize("train", [True, False])
-@pytest.mark.parametrize("first", [0, 4, -1])
-@pytest.mark.parametrize("heads", [1, 3])
-def test_equals_the_layer_of_torch(heads: int, first: int, train: bool) -> None:
-    layer = torch_layer(heads, dropout=0.0 if train else 0.3).train(train)
-    tokens = random_tokens().requires_grad_()
-    inputs = [tokens, *layer.parameters()]
-    results = values_and_gradients(apply_layer(layer, tokens, first), inputs)
-    expected = values_and_gradients(layer(tokens)[:, first:], inputs)
-    for result, value in zip(results, expected, strict=True):
-        torch.testing.assert_close(result, value, rtol=1e-9, atol=1e-10)
 
 
 def stack(encoder: ParameterTransformer, weights: RNNWeights, read: int) -> Tensor:

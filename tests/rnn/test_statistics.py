@@ -1,5 +1,7 @@
 """The seven numbers of a tensor, against numpy; those of the kernels against those of PyTorch."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -17,44 +19,31 @@ needs_kernels = pytest.mark.skipif(isinstance(found, Exception), reason=str(foun
 def test_statistics_equal_numpy(size: int) -> None:
     values = torch.randn(3, size, generator=torch.Generator().manual_seed(size)).double()
     array = values.numpy()
-    expected = np.stack(
-        [
-            array.mean(1),
-            array.var(1),
-            *np.quantile(array, [0, 0.25, 0.5, 0.75, 1], axis=1),
-        ],
-        1,
-    )
+    quantiles = np.quantile(array, [0, 0.25, 0.5, 0.75, 1], axis=1)
+    expected = np.stack([array.mean(1), array.var(1), *quantiles], 1)
     np.testing.assert_allclose(statistics(values).numpy(), expected, rtol=0, atol=1e-12)
 
 
-def specs() -> list[RNNSpec]:
-    """Tensors of 1, 2, 3, ... and of many numbers."""
-    sizes = [(1, 1, 1, 1), (2, 3, 1, 2), (5, 7, 2, 3), (6, 32, 2, 6), (16, 61, 1, 10)]
-    return [RNNSpec("gru", *size) for size in sizes]
-
-
-def draw(kind: str, shape: tuple[int, int]) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    normal = torch.randn(shape, generator=generator)
-    return {
-        "normal": normal,
-        "far from zero": normal + 1e6,
-        "heavy": normal**9,  # nearly all numbers are near 0
-        "tied": normal.mul(2).round(),
-        "equal": torch.full(shape, -0.7),
-        "tiny": normal * 1e-31,
-        "vast": normal * 1e37,
-    }[kind]
+# Tensors of 1, 2, 3, ... and of many numbers.
+SIZES = [(1, 1, 1, 1), (2, 3, 1, 2), (5, 7, 2, 3), (6, 32, 2, 6), (16, 61, 1, 10)]
+KINDS: dict[str, Callable[[Tensor], Tensor]] = {
+    "normal": lambda normal: normal,
+    "far from zero": lambda normal: normal + 1e6,
+    "heavy": lambda normal: normal**9,  # nearly all numbers are near 0
+    "tied": lambda normal: normal.mul(2).round(),
+    "equal": lambda normal: normal * 0 - 0.7,
+    "tiny": lambda normal: normal * 1e-31,
+    "vast": lambda normal: normal * 1e37,
+}
 
 
 @needs_kernels
-@pytest.mark.parametrize(
-    "kind", ["normal", "far from zero", "heavy", "tied", "equal", "tiny", "vast"]
-)
-@pytest.mark.parametrize("spec", specs(), ids=str)
-def test_kernels_equal_torch_in_double_precision(kind: str, spec: RNNSpec) -> None:
-    weights = RNNWeights(draw(kind, (5, spec.num_parameters)), spec)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_kernels_equal_torch_in_double_precision(kind: str, sizes: tuple[int, ...]) -> None:
+    spec = RNNSpec("gru", *sizes)
+    normal = torch.randn(5, spec.num_parameters, generator=torch.Generator().manual_seed(0))
+    weights = RNNWeights(KINDS[kind](normal), spec)
     ours = weight_statistics(weights, "cpu").double()
     for position, tensor in enumerate(spec.tensors):
         values = weights.tensor(tensor).flatten(1).double()

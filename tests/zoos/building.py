@@ -16,6 +16,7 @@ from tests.waiting import HANG_SECONDS, Gate
 from wsrl.problems import FormalLanguages
 from wsrl.zoos import BuildSettings, build_zoo, group
 from wsrl.zoos.manifest import PROGRESS
+from wsrl.zoos.manifest import SHARDS as SHARDS_FOLDER
 
 PROBLEM = FormalLanguages(**SMALL_PROBLEM)
 SETTINGS = BuildSettings(runs=10, snapshots=[0, 20, 40], hidden_size=4, group_size=2)
@@ -73,6 +74,18 @@ def end(process: ForkProcess) -> int | None:
 def names(folder: Path, pattern: str) -> list[str]:
     """Return the names of the files in ``progress`` of a pattern."""
     return sorted(file.name for file in (folder / PROGRESS).glob(pattern))
+
+
+def shard(zoo: Path, index: int = 1) -> Path:
+    """Return a shard's file."""
+    return zoo / SHARDS_FOLDER / f"{index:05d}.safetensors"
+
+
+def flip(path: Path, at: int = -7) -> None:
+    """Flip a bit of a file."""
+    content = bytearray(path.read_bytes())
+    content[at] ^= 4
+    path.write_bytes(content)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tests.zoos.building import contents
 from wsrl.cli import main
 from wsrl.data import ZooDataModule
 from wsrl.jobs import locked
@@ -125,10 +126,6 @@ def save(folder: Path, **arrays: NDArray[Any]) -> Path:
 def change(folder: Path, name: str, edit: Edit) -> None:
     path = folder / f"{name}.npy"
     np.save(path, edit(np.load(path)))
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 WRITERS = {"languages": write_languages, "images": write_images}

@@ -16,8 +16,10 @@ from tests.zoos.building import (
     SHARDS,
     contents,
     end,
+    flip,
     gate_of,
     names,
+    shard,
     start,
 )
 from tests.zoos.building import whole as whole  # a fixture
@@ -46,16 +48,6 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[int]]]:
     torch.set_num_threads(1)
     yield found
     torch.set_num_threads(threads)
-
-
-def flip(path: Path, at: int = -7) -> None:
-    content = bytearray(path.read_bytes())
-    content[at] ^= 4
-    path.write_bytes(content)
-
-
-def shard(zoo: Path, index: int) -> Path:
-    return zoo / "shards" / f"{index:05d}.safetensors"
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], list[int], str]] = {

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.zoos.building import shard
 from wsrl.zoos import Zoo, ZooError, open_zoo, verify_zoo
 from wsrl.zoos.tensors import read_tensors, write_tensors
 
@@ -17,10 +18,6 @@ from wsrl.zoos.tensors import read_tensors, write_tensors
 def copy(zoo_path: Path, tmp_path: Path) -> Path:
     """A zoo that a test may damage."""
     return Path(shutil.copytree(zoo_path, tmp_path / "zoo"))
-
-
-def shard(path: Path, index: int = 1) -> Path:
-    return path / "shards" / f"{index:05d}.safetensors"
 
 
 def edit_manifest(path: Path, **changes: object) -> None:

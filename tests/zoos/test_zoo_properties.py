@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.strategies import SPECS
-from tests.zoos.test_published import change, contents, write_languages
+from tests.zoos.building import contents
+from tests.zoos.test_published import change, write_languages
 from wsrl.problems.packed import PackedRNNs
 from wsrl.rnn import RNNSpec
 from wsrl.zoos import (

@@ -15,11 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
-EXTREME = 0.99
-"""A value above those of this share of the others is out of the ordinary."""
-
-FEWEST = 20
-"""With fewer others than these, nothing is out of the ordinary: that could not be told."""
+EXTREME = 0.99  # a value above those of this share of the others is out of the ordinary
+FEWEST = 20  # with fewer others than these, nothing is out of the ordinary: that could not be told
 
 
 def conformal_radius(residuals: ArrayLike, coverage: float = 0.9) -> float:

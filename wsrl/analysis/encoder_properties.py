@@ -17,8 +17,7 @@ from wsrl.rnn import RNNSpec, RNNWeights
 ROUNDING = 1e-7
 """Relative changes of an embedding up to this are rounding: all is computed in float64."""
 
-HIDDEN_SIZES = (8, 16, 32, 64)
-"""Where cost is measured, unless told otherwise."""
+HIDDEN_SIZES = (8, 16, 32, 64)  # where cost is measured, unless told otherwise
 
 
 class Change(NamedTuple):

@@ -49,12 +49,9 @@ def circuit(interactions: Interactions, memories: Matrix, cell: str = "linear") 
     parts = (inputs, memories @ interactions.reduced @ dual, interactions.readout @ dual)
     spec = RNNSpec(cell, interactions.dims, len(memories), 1, interactions.dims, bias=False)
     flat = torch.from_numpy(np.concatenate([part.ravel() for part in parts]))
-    weights = RNNWeights(flat[None], spec) if flat.numel() == spec.num_parameters else None
-    if weights is None or not _is_linear_near_zero(weights):
-        raise ValueError(f"circuits need a cell that is linear near zero, as tanh is, not {cell!r}")
-    return weights
-
-
-def _is_linear_near_zero(weights: RNNWeights) -> bool:
-    line = linearize(weights, weights.flat.new_zeros(1, state_size(weights.spec)))
-    return torch.allclose(line.recurrent, weights.tensor(weights.spec.tensors[1]))
+    if flat.numel() == spec.num_parameters:
+        weights = RNNWeights(flat[None], spec)
+        line = linearize(weights, weights.flat.new_zeros(1, state_size(spec)))
+        if torch.allclose(line.recurrent, weights.tensor(spec.tensors[1])):
+            return weights
+    raise ValueError(f"circuits need a cell that is linear near zero, as tanh is, not {cell!r}")

@@ -32,8 +32,7 @@ Moduli: TypeAlias = Literal["found", "unit"]
 Start: TypeAlias = Literal["auto", "inputs", "variables"]
 Array: TypeAlias = NDArray[np.float64]
 
-CONNECTED = 0.1
-"""Up to these errors input and output are taken to write and read the newest vector."""
+CONNECTED = 0.1  # up to these errors input and output are taken to write and read the newest vector
 
 COMPOSED = 0.8
 """From this cosine on, over sequences, a variable is taken to be what a circuit composes."""

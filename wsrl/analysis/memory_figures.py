@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[Any]
 
 _VALUES = "RdBu_r"
-_LARGEST = 1.4
-"""Of variables in units of their size."""
+_LARGEST = 1.4  # of variables in units of their size
 
 _DPI = 150
 

@@ -25,8 +25,7 @@ from torch import Tensor
 
 from wsrl.rnn import RNNWeights, run_population
 
-COMPONENTS = 16
-"""As many as the numbers of a published embedding."""
+COMPONENTS = 16  # as many as the numbers of a published embedding
 
 WIDTH, LAYERS, STEPS, BATCH = 128, 2, 2000, 64
 """Of the network and its training: by default as of the head that reads an encoder's embeddings."""

@@ -17,16 +17,14 @@ from scipy.optimize import linear_sum_assignment
 Matrix: TypeAlias = NDArray[np.float64]
 Eigenvalues: TypeAlias = NDArray[np.complex128]
 
-THRESHOLD = 0.9
-"""Modulus above which an eigenvalue counts as lasting, by default."""
+THRESHOLD = 0.9  # modulus above which an eigenvalue counts as lasting, by default
 
 
 class NoBasisError(ValueError):
     """There is no basis of variables: said with the reason."""
 
 
-LARGEST_CONDITION = 1e10
-"""Of vectors, above which they are taken to depend on each other."""
+LARGEST_CONDITION = 1e10  # of vectors, above which they are taken to depend on each other
 
 
 @dataclass(frozen=True)

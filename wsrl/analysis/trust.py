@@ -203,10 +203,7 @@ def judge(figures: Figures, case: Case) -> tuple[Verdict, tuple[str, ...]]:
 
 
 def _right(values: Array, truth: Array) -> tuple[float, float]:
-    """Return the share of right signs, ``(S, T, m)``: over all, and of the worst of ``m``.
-
-    Values of the truth that are zero do not count.
-    """
+    """Return the share of right signs, ``(S, T, m)``, mean and worst of ``m``; 0 does not count."""
     counts = (truth != 0).sum((0, 1))
     right = (np.sign(values) == np.sign(truth)) & (truth != 0)
     shares = right.sum((0, 1)) / np.maximum(counts, 1)

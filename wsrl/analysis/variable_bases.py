@@ -22,8 +22,7 @@ Grounding: TypeAlias = Literal["output", "input", "observability"]
 Dual: TypeAlias = Literal["pseudo_inverse", "eigenspace"]
 """How variables are read: see there as well."""
 
-CUTOFF = 1e-10
-"""Singular values below this part of the largest count as zero in pseudo-inverses."""
+CUTOFF = 1e-10  # singular values below this part of the largest count as zero in pseudo-inverses
 
 
 @dataclass(frozen=True)
@@ -46,11 +45,7 @@ class LinearSystem:
 
 @dataclass(frozen=True)
 class VariableBasis:
-    """Where the variables that matter are in a state: ``Psi (n, r)``, and what reads them.
-
-    A column of ``memories`` is a variable's; ``dual`` is ``Psi^* (r, n)``. States are relative to
-    the fixed point.
-    """
+    """Where variables are in a state less the fixed point: ``Psi (n, r)``; and ``Psi^* (r, n)``."""
 
     memories: Matrix
     dual: Matrix

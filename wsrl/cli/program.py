@@ -13,7 +13,7 @@ from wsrl.cli.commands import COMMANDS, GROUPS, run, split
 from wsrl.cli.parsing import HELP
 from wsrl.environment import check_numbers
 from wsrl.failures import attempt, status_with_threads
-from wsrl.terminal import flush, guarded, printable, say
+from wsrl.terminal import flush, guarded, say
 
 for _module in ["training", "zoo", "comparison", "encoders", "inspection", "analysis", "demo"]:
     import_module(f"wsrl.cli.{_module}")  # registers its commands, listed in this order
@@ -47,7 +47,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _wsrl(words: list[str]) -> int:
     tune_process()
-    _check_words(words)
+    " ".join(words).encode()  # names that no result could hold are refused before any work
     words = take_imports(words)
     name, _ = split(words)
     if name not in COMMANDS:
@@ -79,13 +79,3 @@ def _list(words: Sequence[str]) -> None:
     else:
         wrong = f"there is no command {asked[0]!r}" if asked else "say which command"
         raise ArgumentError(None, f"{wrong}; choose one of {', '.join(known)}")
-
-
-def _check_words(words: Sequence[str]) -> None:
-    """Refuse names that no result could hold, before any work is done."""
-    for word in words:
-        if not word.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in word):
-            raise ValueError(
-                f"{printable(word)} is no UTF-8, which names in zoos, checkpoints and results must "
-                "be: give the file or folder another name"
-            )

@@ -13,7 +13,8 @@ from pydantic import Field
 
 from wsrl.data.batch import ZooBatch
 from wsrl.data.loaders import EvaluationLoader, TrainingLoader, ZooReader
-from wsrl.data.splits import SPLITS, Indices, split_tasks, unique_tasks
+from wsrl.data.order import Indices
+from wsrl.data.splits import SPLITS, split_tasks, unique_tasks
 from wsrl.data.staging import open_staged, stage_zoo
 from wsrl.problems import InputKind, Problem
 from wsrl.resources import check_fits
@@ -231,10 +232,9 @@ def suited_options(kind: InputKind | None) -> dict[str, Any]:
     """
     if kind is None:
         return {}
-    activation = "softmax" if kind.values == "tokens" else "identity"
-    if kind.values == "range":
-        ranges = {(0.0, 1.0): "sigmoid", (-1.0, 1.0): "tanh"}
-        activation = ranges.get((kind.low, kind.high), "identity")
+    known = {("range", 0.0, 1.0): "sigmoid", ("range", -1.0, 1.0): "tanh"}
+    activation = known.get((kind.values, kind.low, kind.high), "identity")
+    activation = "softmax" if kind.values == "tokens" else activation
     length = {} if kind.length is None else {"probing_length": kind.length}
     return {"input_activation": activation} | length
 

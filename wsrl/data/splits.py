@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Indices = NDArray[np.int64]
+from wsrl.data.order import Indices
 
 SPLITS = ("train", "validation", "ood", "test")
 """Every split there can be; ``test`` (in distribution) only where a share is asked for."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wsrl.recorded import Recorded
@@ -18,9 +18,8 @@ class Encoder(Recorded, LightningModule, ABC):
     """Maps the weights of ``B`` RNNs to embeddings ``(B, D)``.
 
     A subclass implements ``forward``. Options are further arguments of its constructor, with
-    defaults and simple types (numbers, strings, booleans): they are recorded here, so that
-    ``config`` can describe the encoder and a checkpoint can rebuild it without any code in the
-    subclass.
+    defaults and simple types (numbers, strings, booleans): they are recorded, so that a checkpoint
+    can rebuild the encoder without any code in the subclass.
 
     Args:
         spec: the RNNs it reads.
@@ -80,3 +79,20 @@ def _check_weights(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
             f"{name} was made for RNNs ({module.spec}), but these are ({given.spec}); "
             "build an encoder for their spec"
         )
+
+
+class Mlp(nn.Sequential):
+    """Linear layers with ReLU between: ``(..., inputs)`` to ``(..., outputs)``.
+
+    Hidden layers start with He's initialisation, which keeps the scale of what passes: the small
+    differences between the weights of RNNs then arrive at the output. ``depth`` counts them.
+    """
+
+    def __init__(self, inputs: int, width: int, depth: int, outputs: int) -> None:
+        layers: list[nn.Module] = []
+        for layer in range(depth):
+            hidden = nn.Linear(width if layer else inputs, width)
+            nn.init.kaiming_normal_(hidden.weight, nonlinearity="relu")
+            nn.init.zeros_(hidden.bias)
+            layers += [hidden, nn.ReLU()]
+        super().__init__(*layers, nn.Linear(width, outputs))

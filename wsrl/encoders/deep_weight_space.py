@@ -15,8 +15,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from wsrl.encoders.base import Encoder, check_sizes
-from wsrl.encoders.mlp import Mlp
+from wsrl.encoders.base import Encoder, Mlp, check_sizes
 from wsrl.encoders.registry import register_encoder
 from wsrl.rnn import RNNSpec, RNNWeights
 from wsrl.rnn.spec import INPUT, OUTPUT

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from wsrl.encoders.base import Encoder, check_sizes
-from wsrl.encoders.mlp import Mlp
+from wsrl.encoders.base import Encoder, Mlp, check_sizes
 from wsrl.encoders.registry import register_encoder
 from wsrl.rnn import RNNSpec, RNNWeights
 

@@ -17,8 +17,7 @@ from wsrl.encoders.reader import SequenceReader
 from wsrl.encoders.registry import register_encoder
 from wsrl.rnn import RNNSpec
 
-GENERATOR_LAYERS = 3
-"""Linear maps from a code to its sequence."""
+GENERATOR_LAYERS = 3  # linear maps from a code to its sequence
 
 
 @register_encoder

@@ -8,10 +8,9 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from wsrl.encoders.base import Encoder, check_sizes
+from wsrl.encoders.base import Encoder, Mlp, check_sizes
 from wsrl.encoders.deep_weight_space import FIXED_AXES
 from wsrl.encoders.free_running import FreeRunningProbing
-from wsrl.encoders.mlp import Mlp
 from wsrl.encoders.probing import InputActivation
 from wsrl.encoders.registry import register_encoder
 from wsrl.rnn import RNNSpec, RNNWeights

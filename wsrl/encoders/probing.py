@@ -14,14 +14,12 @@ from typing import ClassVar, Literal, NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from wsrl.encoders.base import Encoder, check_sizes
-from wsrl.encoders.mlp import Mlp
+from wsrl.encoders.base import Encoder, Mlp, check_sizes
 from wsrl.encoders.reader import SequenceReader, StepReader
 from wsrl.encoders.registry import register_encoder
 from wsrl.rnn import PreparedPopulation, RNNSpec, RNNWeights, run_population
 
 InputActivation: TypeAlias = Literal["softmax", "sigmoid", "tanh", "identity"]
-
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "softmax": partial(torch.softmax, dim=-1),

@@ -39,23 +39,20 @@ def get_encoder(name: str) -> type[Encoder]:
 
 
 def create_encoder(name: str, spec: RNNSpec, embedding_dim: int = 16, **options: Any) -> Encoder:
-    """Build an encoder.
+    """Build an encoder of embeddings of size ``D``.
 
     Args:
         name: one of ``list_encoders()``, or a class path: ``package.module.Name``.
         spec: the RNNs it is to read.
-        embedding_dim: size ``D`` of an embedding.
-        options: the encoder's own options, checked against its constructor.
+        embedding_dim: ``D``.
+        options: the encoder's own options.
 
     Raises:
         ValueError: for an unknown name or option, with the choices.
 
-    >>> import torch
-    >>> from wsrl.rnn import RNNWeights
     >>> spec = RNNSpec("lstm", input_size=3, hidden_size=8, num_layers=2, output_size=3)
-    >>> encoder = create_encoder("LayerwiseStatistics", spec, embedding_dim=4)
-    >>> encoder(RNNWeights(torch.randn(5, spec.num_parameters), spec)).shape
-    torch.Size([5, 4])
+    >>> create_encoder("LayerwiseStatistics", spec, embedding_dim=4, width=8).config()["init_args"]
+    {'embedding_dim': 4, 'width': 8, 'depth': 3}
     """
     cls = get_encoder(name)
     check_options(cls, options)

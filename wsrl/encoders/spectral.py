@@ -8,8 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from wsrl.encoders.base import Encoder, check_sizes
-from wsrl.encoders.mlp import Mlp
+from wsrl.encoders.base import Encoder, Mlp, check_sizes
 from wsrl.encoders.registry import register_encoder
 from wsrl.rnn import (
     RNNSpec,
@@ -20,8 +19,7 @@ from wsrl.rnn import (
     state_size,
 )
 
-SETTLING = 16
-"""Steps without input from the zero state to the point where an RNN is linearised."""
+SETTLING = 16  # steps without input from the zero state to the point where an RNN is linearised
 
 FARTHEST = 1e6
 """An RNN whose state has grown beyond this does not settle, and is linearised at zero."""

@@ -6,8 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from wsrl.encoders.base import Encoder, check_sizes
-from wsrl.encoders.mlp import Mlp
+from wsrl.encoders.base import Encoder, Mlp, check_sizes
 from wsrl.encoders.registry import register_encoder
 from wsrl.rnn import RNNSpec, RNNWeights
 from wsrl.rnn.statistics import NUM_STATISTICS, weight_statistics

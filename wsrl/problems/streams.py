@@ -72,10 +72,8 @@ class DrawnStream(TrainingStream):
         """Return the batch of one step: a function of the step and what ``make`` reads."""
         block, within = divmod(step, self._steps)
         if block != self._block:
-            drawn = [
-                draw(stream(self._seed, Purpose.TRAINING, member, block))
-                for draw, member in zip(self._draws, self._members, strict=True)
-            ]
+            own = [stream(self._seed, Purpose.TRAINING, m, block) for m in self._members]
+            drawn = [draw(each) for draw, each in zip(self._draws, own, strict=True)]
             self._drawn = torch.from_numpy(np.stack(drawn)).to(self._device)
             self._block = block
         return self._make(self._drawn[:, within])

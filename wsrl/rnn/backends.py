@@ -72,7 +72,7 @@ def choose_backend(backend: Backend, weights: RNNWeights, *others: Tensor) -> st
 
 def cells_with_kernels(backend: str) -> Collection[str]:
     """Return the names of the cells that a backend has kernels of."""
-    kernels = cpu if backend == "cpu" else triton_kernels()
+    kernels = kernels_of(backend)
     return () if isinstance(kernels, Exception) else kernels.KERNELS.keys()
 
 
@@ -97,12 +97,9 @@ def kernels_serve(backend: Backend, *tensors: Tensor, kind: str = ELEMENTWISE) -
     return choose_elementwise(backend, *tensors, kind=kind) != "eager"
 
 
-def kernels_of(chosen: str) -> Kernels:
-    """Return the kernels of a backend, or raise ``ImportError``."""
-    kernels = cpu if chosen == "cpu" else triton_kernels()
-    if isinstance(kernels, Exception):
-        raise kernels
-    return kernels
+def kernels_of(backend: str) -> Kernels:
+    """Return the kernels of ``cpu`` or ``triton``, or the error why there are none."""
+    return cpu if backend == "cpu" else triton_kernels()
 
 
 @cache

@@ -83,8 +83,7 @@ def _draw_probes(zoo: Zoo, rows: Tensor, count: int, generator: Generator) -> tu
     """Draw different sequences from those stored with snapshots, all where there are fewer.
 
     Returns:
-        Which they are, ``(S, 2)`` (a row and the sequence's index there), and the RNN inputs
-        ``(S, T, I)``.
+        Rows and indices of the sequences, ``(S, 2)``, and the RNN inputs ``(S, T, I)``.
     """
     stored = zoo.sequences_stored
     drawn = torch.randperm(len(rows) * stored, generator=generator)

@@ -20,11 +20,10 @@ Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 _Loss = TypeVar("_Loss", bound=Loss)
 
+KINDS = ("categorical", "real")  # of outputs: logits, or values
 LOSSES: dict[str, Registry[Loss]] = {
-    kind: Registry(f"loss of {kind} outputs", f"wsrl.losses.{kind}")
-    for kind in ("categorical", "real")
+    kind: Registry(f"loss of {kind} outputs", f"wsrl.losses.{kind}") for kind in KINDS
 }
-"""Every loss by name, by the kind of outputs: logits, or values."""
 
 
 def _registry(output_kind: str) -> Registry[Loss]:

@@ -81,10 +81,6 @@ def load_pretrained_encoder(path: str, spec: RNNSpec) -> Encoder:
 
 
 def _name(encoder: EncoderLike) -> str:
-    if isinstance(encoder, str):
-        return encoder
-    if isinstance(encoder, Mapping):
-        return str(encoder["class_path"])
     inside = (encoder, *getattr(encoder, "args", ()))  # the command line's are partial functions
     classes = [class_path(each) for each in inside if isinstance(each, type)]
-    return classes[0] if classes else repr(encoder)[:200]
+    return classes[0] if classes else f"{encoder!r:.200}"

@@ -232,7 +232,8 @@ class Angle(TargetKind):
         return on_circle(target.double())
 
     def decode(self, values: Tensor) -> Tensor:
-        return to_degrees(values)
+        angles = torch.atan2(values[..., 1], values[..., 0]).rad2deg() % 360
+        return torch.where(angles == 360, 0, angles)  # just below 0 rounds up to 360
 
     def metrics(self) -> dict[str, Metric]:
         return _on_circle_too(self.period)
@@ -257,12 +258,6 @@ def on_circle(degrees: Tensor) -> Tensor:
     """Return angles ``(...)`` as points of the unit circle, ``(..., 2)``."""
     radians = degrees.deg2rad()
     return torch.stack([radians.cos(), radians.sin()], -1)
-
-
-def to_degrees(points: Tensor) -> Tensor:
-    """Return the angles of points ``(..., 2)``, in [0, 360) degrees: ``(...)``."""
-    angles = torch.atan2(points[..., 1], points[..., 0]).rad2deg() % 360
-    return torch.where(angles == 360, 0, angles)  # just below 0 rounds up to 360
 
 
 def circle_distance(one: Tensor, other: Tensor, period: float | None) -> Tensor:

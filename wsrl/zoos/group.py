@@ -8,12 +8,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from wsrl.problems import TrainableProblem
-from wsrl.problems.streams import Purpose, stream
+from wsrl.problems.streams import Purpose, draw_each
 from wsrl.rnn import Backend, PreparedPopulation, RNNSpec, RNNWeights, with_initial_values
 from wsrl.rnn.backends import choose_backend
 from wsrl.zoos.manifest import ZooError
@@ -142,11 +141,8 @@ class Group:
         parts = {"state": self._state(), "stream": self.data.state_dict()}
         parts |= {f"snapshot.{index}": kept for index, kept in enumerate(self.snapshots)}
         tensors = {f"{part}.{n}": value for part, own in parts.items() for n, value in own.items()}
-        about = {
-            "step": self.optimizer.step_count,
-            "snapshots": len(self.snapshots),
-            "backends": sorted(self.backends),
-        }
+        about: dict[str, Any] = {"step": self.optimizer.step_count}
+        about |= {"snapshots": len(self.snapshots), "backends": sorted(self.backends)}
         write_tensors(path, tensors, about | {"sha256": digest(tensors, about)})
 
     def _restore(self, path: Path) -> None:
@@ -181,9 +177,7 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def initial_weights(spec: RNNSpec, seed: int, members: Sequence[int]) -> Tensor:
     """Draw the weights that training starts from, ``(P, N)``, each member from its own stream."""
-    bound = spec.hidden_size**-0.5
-    drawn = [
-        stream(seed, Purpose.WEIGHTS, member).uniform(-bound, bound, spec.num_parameters)
-        for member in members
-    ]
-    return with_initial_values(spec, torch.from_numpy(np.stack(drawn))).flat.float()
+    bound, count = spec.hidden_size**-0.5, spec.num_parameters
+    key = (members, seed, Purpose.WEIGHTS)
+    drawn = draw_each(lambda own: own.uniform(-bound, bound, count), *key)
+    return with_initial_values(spec, drawn).flat.float()

@@ -26,7 +26,7 @@ MANIFEST = "manifest.json"
 BACKUP = "manifest.backup.json"
 SHARDS, PROGRESS = "shards", "progress"
 
-_OWN = {"weights", "run", "step", "task", "performance", "sequences", "outputs"}
+EVERY = {"weights", "run", "step", "task", "performance", "sequences", "outputs"}
 
 
 class ZooError(ValueError):
@@ -101,7 +101,7 @@ class Manifest:
             spec = self.rnn_spec
         except TypeError as error:
             raise ValueError(f"spec: {error}") from error
-        if lacking := sorted(_OWN - self.columns.keys()):
+        if lacking := sorted(EVERY - self.columns.keys()):
             raise ValueError(f"it has no columns {', '.join(lacking)}")
         for name, column in _every(spec).items():
             if self.columns[name] != column:

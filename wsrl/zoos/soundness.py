@@ -54,10 +54,8 @@ def output_error(zoo: Zoo, rows: Tensor, count: int) -> float:
 def tolerance(zoo: Zoo) -> str:
     """Return what recomputed outputs are compared with, to read."""
     if _has_rounded_inputs(zoo):
-        return (
-            "a snapshot's root mean square error may be "
-            f"{ABSOLUTE} + {ROUNDED_INPUTS} x the outputs' standard deviation"
-        )
+        what = "a snapshot's root mean square error"
+        return f"{what} may be {ABSOLUTE} + {ROUNDED_INPUTS} x the outputs' standard deviation"
     return f"each may be {ABSOLUTE} + {RELATIVE} x the output"
 
 

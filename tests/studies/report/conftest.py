@@ -1,90 +1,53 @@
-"""A small benchmark: real runs of two encoders with one seed, and made up results beside them."""
+"""A small, unfinished benchmark with made up results."""
 
 from __future__ import annotations
 
 import json
-import shlex
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from wsrl.cli import main
 from wsrl.studies.benchmark.results import TRIALS, Ablation, Cost, Result, Trial, write_result
+from wsrl.studies.embeddings import write_embeddings
+from wsrl.zoos import Zoo, open_zoo
 
 SEEDS = (0, 1)
-TINY = [
-    *("--trainer.max_steps", "4", "--trainer.val_check_interval", "2"),
-    *("--trainer.enable_model_summary", "false", "--trainer.enable_progress_bar", "false"),
-    *("--data.steps_per_epoch", "4", "--data.batch_size", "4", "--seed_everything", "0"),
-]
-EMULATION = [
-    *("--model", "wsrl.EmulationModule", "--model.emulator_width", "8"),
-    *("--model.clone_rnns", "4", "--model.clone_sequences", "4", "--model.figures", "false"),
-    *("--model.emulator_layers", "1"),
-]
-PREDICTION = ["--model", "wsrl.PredictionModule", "--model.target", "task"]
-ENCODERS: dict[str, list[str]] = {
-    "InteractiveProbing": [
-        *("--model.encoder.probing_length", "3", "--model.encoder.reader_width", "8"),
-        *("--model.encoder.probe_width", "8"),
-    ],
-    "LayerwiseStatistics": ["--model.encoder.width", "8"],
-}
-
-
-def run(folder: Path, trial: Trial, fit: list[str]) -> Trial:
-    """Train and test, as one would by hand, and keep the result."""
-    here = folder / TRIALS / trial.name
-    commands = [["fit", *fit, "--run", str(here)]]
-    after = ("test", "predict") if trial.kind == "emulation" else ("test",)
-    commands += [[command, "--run", str(here), "--ckpt_path", "best"] for command in after]
-    for words in commands:
-        assert main(words) == 0, words
-    metrics = json.loads((here / "test.json").read_text())["metrics"]
-    curves = {"validation/total_variation": ([2, 4], [0.5, 0.4]), "train/loss": ([4], [0.3])}
-    shown = tuple(shlex.join(["wsrl", *words]) for words in commands)
-    made_with = {"torch": torch.__version__, "device": "cpu"}
-    cost = Cost(1000, 400, 4, 0.5, 8.0)
-    write_result(here, Result(trial, None, shown, metrics, cost, curves, made_with))
-    return trial
-
-
-def train(folder: Path, zoo: Path, encoder: str) -> list[Trial]:
-    """Pre-train, test and embed; predict the task from the frozen embeddings; another seed."""
-    of = ("languages", encoder, 0)
-    emulation = Trial(f"languages/{encoder}/seed0/emulation", "emulation", *of)
-    name = f"languages/{encoder}/seed0/task-frozen"
-    frozen = Trial(name, "prediction", *of, "task", "frozen")
-    data = ["--data.zoo", str(zoo), *TINY]
-    run(folder, emulation, [*EMULATION, "--model.encoder", encoder, *ENCODERS[encoder], *data])
-    best = str(folder / TRIALS / emulation.name / "checkpoints" / "best.ckpt")
-    run(folder, frozen, [*PREDICTION, "--model.pretrained", best, *data])
-    again = []
-    for trial in (emulation, frozen):
-        found = json.loads((folder / TRIALS / trial.name / "test.json").read_text())["metrics"]
-        metrics = {name: value and value + 0.01 for name, value in found.items()}
-        other = replace(trial, name=trial.name.replace("seed0", "seed1"), seed=1)
-        again.append(make_up(folder, other, metrics))
-    return [emulation, frozen, *again]
+ENCODERS = ("InteractiveProbing", "LayerwiseStatistics")
+CURVES = {"validation/total_variation": ([2, 4], [0.5, 0.4]), "train/loss": ([4], [0.3])}
 
 
 def make_up(
-    folder: Path, trial: Trial, metrics: dict[str, float], error: str | None = None
+    folder: Path,
+    trial: Trial,
+    metrics: dict[str, float],
+    error: str | None = None,
+    trained: bool = False,
 ) -> Trial:
-    """Keep a result that nothing was run for."""
+    """Keep a result."""
     here = folder / TRIALS / trial.name
     here.mkdir(parents=True)
     (here / "test.json").write_text(json.dumps({"metrics": metrics}))
-    command = f"wsrl fit --run {here} --seed_everything {trial.seed}"
-    write_result(here, Result(trial, error, (command,), metrics))
+    commands = (f"wsrl fit --run {here} --seed_everything {trial.seed}",)
+    cost = Cost(1000, 400, 4, 0.5 + trial.seed, 8.0) if trained else None
+    made_with = {"torch": torch.__version__, "device": "cpu"}
+    curves = CURVES if trained else {}
+    write_result(here, Result(trial, error, commands, metrics, cost, curves, made_with))
     return trial
 
 
-def made_up(folder: Path) -> list[Trial]:
-    """Baselines, an ablation, a failed trial, another zoo, measured properties."""
+def embed(path: Path, zoo: Zoo) -> None:
+    """Write embeddings of a whole zoo."""
+    columns = {name: zoo.read(name) for name in ("run", "step", "task", "performance")}
+    columns |= {"row": torch.arange(len(zoo)), "split": torch.arange(len(zoo)) % 3}
+    columns["embedding"] = torch.randn(len(zoo), 4, generator=torch.Generator().manual_seed(0))
+    write_embeddings(path, columns, ["train", "validation", "ood"], {"zoo": str(zoo.path)}, zoo)
+
+
+def made_up(folder: Path, zoo: Zoo) -> list[Trial]:
+    """Encoders, baselines, an ablation, a failed trial, another zoo, measured properties."""
     trials = []
     for seed in SEEDS:
         name = f"languages/baselines/trees/seed{seed}/task"
@@ -98,6 +61,18 @@ def made_up(folder: Path) -> list[Trial]:
         trial = Trial(name, "emulation", "languages", variant, seed, ablation=ablation)
         trials.append(make_up(folder, trial, metrics))
         for place, encoder in enumerate(ENCODERS):
+            of, where = ("languages", encoder, seed), f"languages/{encoder}/seed{seed}"
+            value = 0.3 + place / 10 + seed / 100
+            names = ("total_variation", "reverse_kl", "clone_difference")
+            metrics = {f"{s}/{name}": value for s in ("validation", "ood") for name in names}
+            trial = Trial(f"{where}/emulation", "emulation", *of)
+            trials.append(make_up(folder, trial, metrics, trained=True))
+            if seed == SEEDS[0]:
+                embed(folder / TRIALS / trial.name / "embeddings.safetensors", zoo)
+            names = ("exact_match", "part_accuracy")
+            metrics = {f"{s}/{name}": 1 - value for s in ("validation", "ood") for name in names}
+            trial = Trial(f"{where}/task-frozen", "prediction", *of, "task", "frozen")
+            trials.append(make_up(folder, trial, metrics, trained=True))
             name = f"images/{encoder}/seed{seed}/angle-frozen"
             error = 60.0 + 5 * place + seed
             metrics = {"validation/angular_error": error, "ood/angular_error": error + 20}
@@ -125,10 +100,9 @@ def write_record(folder: Path, trials: list[Trial], settings: Any) -> Path:
 def benchmark_path(tmp_path_factory: pytest.TempPathFactory, zoo_path: Path) -> Path:
     """The folder of a small, unfinished benchmark; tests must not write to it."""
     folder = tmp_path_factory.mktemp("benchmarks") / "tiny <comparison> & more"
-    trials = [trial for encoder in ENCODERS for trial in train(folder, zoo_path, encoder)]
-    trials += made_up(folder)
+    zoo = open_zoo(zoo_path)
     name = "languages/InteractiveProbing/seed1/task-scratch"  # nobody has run it
     missing = Trial(name, "prediction", "languages", "InteractiveProbing", 1, "task", "scratch")
-    zoos = {"languages": {"path": str(zoo_path), "target": "task"}, "images": {"target": "angle"}}
+    zoos = {"languages": {"path": str(zoo.path), "target": "task"}, "images": {"target": "angle"}}
     settings = {"compare_with": "InteractiveProbing", "seeds": list(SEEDS), "zoos": zoos}
-    return write_record(folder, [*trials, missing], settings)
+    return write_record(folder, [*made_up(folder, zoo), missing], settings)

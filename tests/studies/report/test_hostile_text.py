@@ -30,7 +30,7 @@ def hostile(field: str) -> str:
 
 SHOWN = {
     *("zoo", "encoder", "target", "mode", "split", "metric", "of", "option", "value", "error"),
-    *("package", "version", "fact", "measured", "list"),
+    *("package", "version", "fact", "measured"),
 }
 """The fields that are filled below; all are on the page."""
 
@@ -62,7 +62,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         result = Result(cell, error, (hostile("command"),), judged, cost, curves, made_with)
         (folder / TRIALS / cell.name).mkdir(parents=True)
         write_result(folder / TRIALS / cell.name, result)
-    facts = {hostile("fact"): {"a": hostile("measured")}, "list": [hostile("list")]}
+    facts = {hostile("fact"): {"a": hostile("measured")}, "list": [hostile("measured")]}
     (folder / TRIALS / "c" / "properties.json").write_text(json.dumps(facts))
     columns = {name: torch.rand(6) for name in ("performance", "task", "step")}
     columns |= {"embedding": torch.rand(6, 3), "split": torch.zeros(6, dtype=torch.long)}

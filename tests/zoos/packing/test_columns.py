@@ -133,6 +133,7 @@ def test_numbers_that_cannot_be_kept_are_named() -> None:
         ("9" * 5000, r"'c' holds '9+\.\.\.9+' for row 1, .* not finite"),
         (str(10**18 + 1), "for row 1, which no real value holds"),
         ("1e400", "holds '1e400' for row 1, which is not finite"),
+        ("9" * 400, "for row 1, which is not finite"),
     ):
         assert text([entry]).is_real()
         with pytest.raises(ValueError, match=message):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, reduce
-from operator import or_
+from operator import and_, or_
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 SETS = 256
 """How many sets of candidates the answers to a query may leave before they are made coarser."""
-CHEAPER = 4
-"""How many sets or members of sets are looked at in the time that a part takes to make."""
+CHEAPER = 4  # how many sets or members of sets are looked at in the time that a part takes to make
 
 
 class Answers:
@@ -43,13 +42,14 @@ class Answers:
         self.queries, self.functions = len(close), len(close[0])
         self.everyone = (1 << self.functions) - 1
         self._sets: dict[int, list[int] | None] = {}
-        self.never = [self.everyone] * self.functions
-        for each in close:
-            self.never = [mask & more for mask, more in zip(self.never, each, strict=True)]
+        self.never = [reduce(and_, masks) for masks in zip(*close, strict=True)]
         self.core = 0
         for function, mask in enumerate(self.never):
             self.core |= 0 if mask & self.core else 1 << function
-        self._classes = [_transitive(each) for each in close]
+        # Whether the sets of a query are classes: no two overlap.
+        sizes = [sum(mask.bit_count() for mask in set(each)) for each in close]
+        self._classes = [size == self.functions for size in sizes]
+        self._limit = max(SETS, self.functions)  # numbers on a line need one a function at most
 
     @classmethod
     def of_table(cls, table: ArrayLike) -> Answers:
@@ -125,10 +125,6 @@ class Answers:
         packed = np.frombuffer(raw, np.uint8).reshape(self.functions, size)
         alike = np.unpackbits(packed, axis=1, bitorder="little")
         return np.asarray(alike[self._pairs] == 0)
-
-    @property
-    def _limit(self) -> int:
-        return max(SETS, self.functions)  # numbers on a line need one a function at most
 
     @cached_property
     def _pairs(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -206,8 +202,3 @@ def to_masks(rows: NDArray[np.bool_]) -> list[int]:
     masks = [int.from_bytes(row.tobytes(), "little") for row in packed]
     shared = {mask: mask for mask in masks}
     return [shared[mask] for mask in masks]
-
-
-def _transitive(close: Sequence[int]) -> bool:
-    """Return whether the sets are classes: no two overlap."""
-    return sum(mask.bit_count() for mask in set(close)) == len(close)

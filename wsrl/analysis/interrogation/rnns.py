@@ -24,8 +24,7 @@ from wsrl.analysis.interrogation.search import (
 from wsrl.analysis.interrogation.separating import check_size
 from wsrl.rnn import RNNWeights, run_population
 
-NUMBERS_AT_ONCE = 2**24
-"""How many outputs and states are held at once: 64 MiB."""
+NUMBERS_AT_ONCE = 2**24  # how many outputs and states are held at once: 64 MiB
 ROUNDING = 1e-5
 """By how much outputs of one RNN may differ from run to run (of their size, if above 1)."""
 
@@ -48,17 +47,12 @@ class Interrogation:
     groups: tuple[tuple[int, ...], ...]
 
     def identify(self, ask: Callable[[int], Tensor]) -> tuple[tuple[int, ...], int]:
-        """Find out which of the RNNs a black box is, by the interactive strategy.
+        """Return the RNNs that answer like a black box, and how many probes it took.
 
-        The box must be one of the RNNs, its outputs off by up to half the tolerance (and rounding).
-        Another box is refused where it differs from all candidates, or else taken for one of them.
-
-        Args:
-            ask: the black box: the number of a probe to its outputs ``(T, O)`` (the readout's
-                values, not normalised).
-
-        Returns:
-            The RNNs that answer like it, one, if all are told apart; and how many probes it took.
+        By the interactive strategy: one RNN, if all are told apart. The box gives outputs
+        ``(T, O)`` (the readout's, not normalised) for the number of a probe. It must be one of the
+        RNNs, its outputs off by up to half the tolerance (and rounding); another is refused where
+        it differs from all candidates, or else taken for one of them.
         """
         nodes = self.interactive.strategy.nodes
         node, left, asked = nodes[0], nodes[0].functions, 0
@@ -88,8 +82,7 @@ class Interrogation:
         if outputs.shape != own.shape[1:] or not outputs.isfinite().all():
             raise ValueError(
                 f"the black box must answer finite (T, O) = {tuple(own.shape[1:])} to probe "
-                f"{probe}, not {tuple(outputs.shape)} with {int((~outputs.isfinite()).sum())} "
-                "values that are not finite"
+                f"{probe}, not {tuple(outputs.shape)} of which some are not finite"
             )
         every = torch.cat([outputs[None].to(own), own])
         distances = _distances(every, self.output_kind)[0, 1:].tolist()

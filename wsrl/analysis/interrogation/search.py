@@ -14,8 +14,7 @@ from wsrl.analysis.interrogation.separating import SeparatingSearch, check_size
 from wsrl.analysis.interrogation.strategy import Strategy, build_strategy, fixed_strategy
 
 BUDGET = 500_000
-WORK = 1_500_000
-"""What a greedy strategy may cost where sets of candidates overlap: seconds."""
+WORK = 1_500_000  # what a greedy strategy may cost where sets of candidates overlap: seconds
 
 
 @dataclass(frozen=True)

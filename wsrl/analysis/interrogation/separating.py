@@ -13,14 +13,9 @@ import numpy as np
 
 from wsrl.analysis.interrogation.answers import Answers, to_masks
 
-DEEPEST = 400
-"""A search for sets larger than this would not end, and would recurse too deeply."""
-
-MOST_BITS = 2**33
-"""How many pairs times queries a search may hold: one GiB."""
-
-LOW = 2**4096 - 1
-"""The pairs that the fewest queries tell apart."""
+DEEPEST = 400  # a search for sets larger than this would not end, and would recurse too deeply
+MOST_BITS = 2**33  # how many pairs times queries a search may hold: one GiB
+LOW = 2**4096 - 1  # the pairs that the fewest queries tell apart
 
 
 def check_size(functions: int, queries: int) -> None:
@@ -49,11 +44,15 @@ class SeparatingSearch:
         order = np.argsort(counts, kind="stable")
         order = order[counts[order] > 0]
         self._masks = [to_masks(answers.apart(q)[order][None])[0] for q in range(answers.queries)]
-        self._all = (1 << len(order)) - 1
         self._queries = _needed(self._masks)
         self._work = 1 + len(self._queries) * (1 + len(order) // 2000) // 10
-        self._forced = self._needed_by_some_pair()
-        self._rest = self._all
+        once = several = 0
+        for query in self._queries:
+            several |= once & self._masks[query]
+            once |= self._masks[query]
+        # The queries without which some pair is not told apart.
+        self._forced = [query for query in self._queries if self._masks[query] & ~several]
+        self._rest = (1 << len(order)) - 1
         for query in self._forced:
             self._rest &= ~self._masks[query]
         self._failed: dict[int, int] = {}
@@ -97,14 +96,6 @@ class SeparatingSearch:
         if self.budget > 0:
             self._failed[left] = size
         return None
-
-    def _needed_by_some_pair(self) -> list[int]:
-        """Return the queries without which some pair is not told apart."""
-        once = several = 0
-        for query in self._queries:
-            several |= once & self._masks[query]
-            once |= self._masks[query]
-        return [query for query in self._queries if self._masks[query] & ~several]
 
     def _bound_by_reach(self) -> int:
         """Return how many queries have enough answers for all functions told apart."""

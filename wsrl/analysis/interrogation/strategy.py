@@ -48,29 +48,16 @@ class Strategy:
         return max(self._longest.values())
 
     @cached_property
-    def size(self) -> int:
-        """How many of its nodes ask a query."""
-        return sum(node.query is not None for node in self.nodes)
-
-    @cached_property
     def expected(self) -> float:
         """Queries on average, if all functions are as likely (of several ways, the longest)."""
         return sum(self._longest.values()) / len(self.nodes[0].functions)
 
     def identify(self, ask: Callable[[int], int]) -> tuple[int, int]:
-        """Find out which function a black box is.
+        """Return which function a black box is, and how many queries it was asked, by number.
 
         The box must be one of the functions. If it is not, but answers all that is asked as one of
-        them does, it is taken for that one: the strategy asks no more than it needs to.
-
-        Args:
-            ask: the black box: answers a query, given by its number.
-
-        Returns:
-            The function's number, and how many queries were asked.
-
-        Raises:
-            ValueError: for an answer that none of the candidates left gives.
+        them does, it is taken for that one: the strategy asks no more than it needs to. An answer
+        that none of the candidates left gives is a ``ValueError``.
         """
         node, asked = self.nodes[0], 0
         while node.query is not None:
@@ -86,9 +73,8 @@ class Strategy:
         return node.functions[0], asked
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values: ``depth``, ``expected``, ``size`` and the nodes."""
-        nodes = [asdict(node) for node in self.nodes]
-        return {"depth": self.depth, "expected": self.expected, "size": self.size, "nodes": nodes}
+        """Return plain values: ``depth``, ``expected`` and the nodes."""
+        return {"depth": self.depth, "expected": self.expected, **asdict(self)}
 
     def render(
         self,

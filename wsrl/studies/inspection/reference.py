@@ -81,9 +81,13 @@ def load_reference(
         try:
             metadata, tensors = read_metadata(path), read_tensors(path)
             written = metadata.pop("sha256", None)
-            if metadata == key and written == digest(tensors, key):
-                return Reference(**tensors)
             changed = metadata == key  # else of another checkpoint, zoo or version
+            if changed and written == digest(tensors, key):
+                *found, _ = map(len, vars(kept := Reference(**tensors)).values())
+                every, held_out = len(data.zoo), len(data.rows("validation"))
+                imitated = min(held_out, IMITATED)
+                if found == [every, every, held_out, imitated, imitated]:
+                    return kept
         except (ZooError, TypeError):
             changed = True
         if changed:

@@ -42,18 +42,12 @@ def find_skill(problem: Problem, weights: RNNWeights, tasks: Tensor) -> Skill:
     chances = _chances(problem, weights.spec, finalists, 2)
     above = (scores - chances) / (1 - chances).clamp(min=1e-6)
     best = int(above.argmax())
-    task, score = tuple(finalists[best].tolist()), float(scores[best])
-    performs = float(above[best]) >= ENOUGH
-    if performs:
-        text = problem.score_text(task, score)
-    else:
-        text = (
-            f"performs none of {len(tasks)} tasks of the zoo; nearest to it is "
-            f"{problem.task_name(task)}: score {score:.2f}, where untrained RNNs reach "
-            f"{float(chances[best]):.2f}"
-        )
-    chance = float(chances[best])
-    return Skill(performs, text, task, problem.task_name(task), score, chance, len(tasks))
+    task, score, chance = tuple(finalists[best].tolist()), float(scores[best]), float(chances[best])
+    name, performs = problem.task_name(task), float(above[best]) >= ENOUGH
+    none = f"performs none of {len(tasks)} tasks of the zoo; nearest to it is {name}"
+    none += f": score {score:.2f}, where untrained RNNs reach {chance:.2f}"
+    text = problem.score_text(task, score) if performs else none
+    return Skill(performs, text, task, name, score, chance, len(tasks))
 
 
 def score_models(

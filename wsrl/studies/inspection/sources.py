@@ -39,12 +39,7 @@ def find_checkpoint(given: str | Path) -> Path:
 
 
 def read_run(task: type[_Task], checkpoint: Path) -> tuple[CheckpointRecord, _Task]:
-    """Read a run's settings, and rebuild what it trained, for evaluation on the CPU.
-
-    Raises:
-        ValueError: for a run of another task, or weights that are not those of the model that the
-            checkpoint describes.
-    """
+    """Read a run's settings, and rebuild what it trained, or refuse another task's run."""
     record = CheckpointRecord.read(checkpoint)
     if record.class_path != class_path(task):
         of = f" (its encoder is from {record.pretrained})" if record.pretrained else ""
@@ -55,11 +50,7 @@ def read_run(task: type[_Task], checkpoint: Path) -> tuple[CheckpointRecord, _Ta
 
 
 def open_data(record: CheckpointRecord, zoo: str | Path | None = None) -> ZooDataModule:
-    """Open the zoo that a run was trained on, maybe at another place, split as it was then.
-
-    Raises:
-        ValueError: where it is not there, or is one of other RNNs.
-    """
+    """Open the zoo that a run was trained on, maybe at another place, split as it was then."""
     place = Path(record.data["zoo"] if zoo is None else zoo)
     if zoo is None and not place.is_dir():
         raise ValueError(f"{record.path} was trained on {place}; say where that is (--zoo DIR)")
@@ -83,14 +74,10 @@ def held_out_rows(data: ZooDataModule, *others: ZooDataModule) -> NDArray[np.int
 def read_rnn(
     rnn: OwnRNN, spec: RNNSpec, trained: Path, cell: str | None = None
 ) -> tuple[RNNWeights, str | None]:
-    """Read one RNN and check that the encoder of a checkpoint can read it.
+    """Read one RNN of the spec that the encoder of a checkpoint reads, with finite weights.
 
     Returns:
         The weights ``(1, N)``, float32 on the CPU, and the name of the file.
-
-    Raises:
-        ValueError: for what is no RNN, one of another spec, or one with weights that are not
-            finite.
     """
     name = str(rnn) if isinstance(rnn, str | Path) else None
     weights = read_model(Path(rnn), cell) if isinstance(rnn, str | Path) else as_weights(rnn, cell)
@@ -118,10 +105,7 @@ def find_heads(
 ) -> list[Head]:
     """Read the prediction runs that are given, and find those in folders beside the encoder's run.
 
-    One that is given counts more, and else the first by name.
-
-    Raises:
-        ValueError: for a run given that does not predict from this encoder, or two for one target.
+    One that is given counts more, and else the first by name. Two given for one target are refused.
     """
     heads: dict[str, Head] = {}
     for run in given:

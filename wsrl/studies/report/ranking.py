@@ -87,15 +87,6 @@ def rank(benchmark: Benchmark) -> pd.DataFrame:
     return table.loc[keys.sort_values(["work", "metric", "split"]).index]
 
 
-def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Return ``SUMMARY`` to be written: ``nan`` where not defined, nothing where not there."""
-    found = table[SUMMARY].astype(object)
-    for name, count in (("mean", "seeds"), ("difference", "difference_seeds")):
-        found.loc[table[name].isna() & (table[count] > 0), name] = "nan"
-    found.loc[(found.difference == "nan") & table.p_value.isna(), "p_value"] = "nan"
-    return found
-
-
 def _numbers(benchmark: Benchmark) -> pd.DataFrame:
     """Return a row for each run in each contest; ``measured`` says whether it has a value."""
     runs = benchmark.runs

@@ -23,7 +23,7 @@ from wsrl.studies.benchmark.results import (
     read_record,
     read_results,
 )
-from wsrl.studies.report.words import flat
+from wsrl.studies.tables import shown
 from wsrl.terminal import printable
 
 MEASURED = "properties.json"
@@ -39,7 +39,7 @@ _TYPES |= {field.name: "Int64" if field.type == "int" else "float" for field in 
 RUN = ["folder", *ABOUT, "state", "error", "wall_seconds", *COSTS, "made_with", "command"]
 NUMBER = ["folder", "split", "metric", "value"]
 POINT = ["folder", "split", "metric", "step", "value"]
-PROPERTY = ["encoder", "group", "fact", "value"]
+PROPERTY = ["encoder", "fact", "value"]
 """Columns of the tables of runs, results, curves and properties."""
 
 
@@ -178,8 +178,8 @@ def _split_and_metric(name: str) -> tuple[str, str]:
     return printable(split), printable(metric)
 
 
-def _measured(path: Path) -> Iterator[tuple[str, str, str]]:
-    """Yield the groups, facts and values of a file of properties, if it is there."""
+def _measured(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the facts in a file of properties, if it is there, and their values."""
     if not path.is_file():
         return
     try:
@@ -189,6 +189,5 @@ def _measured(path: Path) -> Iterator[tuple[str, str, str]]:
     except ValueError as error:
         raise ValueError(f"{path} is no table of properties: {error}") from error
     found.pop("name", None)
-    for group, value in found.items():
-        facts = value if isinstance(value, dict) else {group: value}
-        yield from ((group, fact, text) for fact, text in flat(facts).items())
+    for fact, (value,) in pd.json_normalize(found, sep=": ").items():
+        yield str(fact), shown(value)

@@ -148,11 +148,12 @@ def ablation_tables(ranking: pd.DataFrame) -> Iterator[Table]:
         )
 
 
-def property_tables(properties: pd.DataFrame) -> Iterator[Table]:
-    """Yield a table for each group of facts."""
-    for group, own in groups(properties, "group"):
-        facts = own.groupby(["encoder", "fact"], sort=False)["value"].first()
-        yield text_table(_spaced(group), facts.unstack(fill_value="", sort=False))
+def property_table(properties: pd.DataFrame) -> Iterator[Table]:
+    """Yield a table of what was measured of the encoders, if anything was."""
+    if len(properties):
+        known = properties.drop_duplicates(["fact", "encoder"])
+        found = known.set_index(["fact", "encoder"])["value"]
+        yield text_table("Properties", found.unstack(fill_value="", sort=False), "fact")
 
 
 def failed_table(benchmark: Benchmark) -> Table | None:
@@ -184,7 +185,3 @@ def _lost(entry: Any) -> str:
     counts = {"failed": entry.failed, "missing": entry.missing}
     lost = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     return f"{lost} of {entry.seeds + entry.failed + entry.missing} seeds" if lost else ""
-
-
-def _spaced(name: str) -> str:
-    return name.replace("_", " ")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from html import escape
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
-from wsrl.studies.tables import shown
 from wsrl.terminal import printable
 
 _NAMES = {
@@ -71,22 +69,6 @@ def work_of(zoo: str, target: str, mode: str) -> str:
     """
     named = ", ".join(filter(None, (name_of(target), mode)))
     return f"{zoo}: {named or 'emulation'}"
-
-
-def flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return facts within facts as text, by their names one after the other.
-
-    >>> flat({"a": {"b": True, "c": 1500}, "d": [1, 2]})
-    {'a: b': 'True', 'a: c': '1500', 'd': '1, 2'}
-    """
-    found: dict[str, str] = {}
-    for name, value in facts.items():
-        if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{name}: ")
-        else:
-            parts = value if isinstance(value, list) else [value]
-            found[f"{prefix}{name}"] = ", ".join(map(shown, parts))
-    return found
 
 
 def markdown_text(text: Any) -> str:

@@ -19,7 +19,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from wsrl.studies.report import charts, rnns, tables
-from wsrl.studies.report.ranking import rank, summary
+from wsrl.studies.report.ranking import SUMMARY, rank
 from wsrl.studies.report.reading import ABOUT, RUN, Benchmark
 from wsrl.studies.report.words import markdown_line, markdown_text
 from wsrl.studies.tables import to_csv
@@ -50,7 +50,7 @@ def write_report(folder: Path, out: Path) -> str:
         "report.md": _markdown(said),
         "results.csv": to_csv(results[[*ABOUT, "split", "metric", "value", "folder"]]),
         "runs.csv": to_csv(benchmark.runs[RUN]),
-        "summary.csv": to_csv(summary(ranking)),
+        "summary.csv": to_csv(ranking[SUMMARY]),
         "properties.csv": to_csv(benchmark.properties),
     }
     out.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def _said(ranking: pd.DataFrame, benchmark: Benchmark) -> dict[str, Any]:
         "Differences": tables.difference_tables(ranking, benchmark),
         "All targets": tables.target_tables(ranking),
         "Ablations": tables.ablation_tables(ranking),
-        "Properties of the encoders": tables.property_tables(benchmark.properties),
+        "Properties of the encoders": tables.property_table(benchmark.properties),
     }
     runs = benchmark.runs
     made_with = dict.fromkeys("; ".join(runs.made_with).split("; "))

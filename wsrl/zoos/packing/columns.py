@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -63,9 +64,7 @@ class Column:
         hint = f"If its entries are classes, say --categorical {self.name}"
         unsure = [not self._is_number(entry) for entry in self.entries]
         padded = [self.text and number and bad for number, bad in zip(numbers, unsure, strict=True)]
-        self._refuse(
-            padded, f"a name with its leading zero, or a number (--real {self.name}). {hint}"
-        )
+        self._refuse(padded, f"a name with leading zero, or a number (--real {self.name}). {hint}")
         self._refuse(unsure, f"which is no number, among entries that are. {hint}")
         return True
 
@@ -79,10 +78,9 @@ class Column:
     def whole_numbers(self) -> list[int]:
         """Return whole numbers from 0 on, below 2**63."""
         numbers = self._numbers()
-        wrong = (
-            not 0 <= number < (_LIMIT if isinstance(number, int) else _EXACT) or number % 1
-            for number in numbers
-        )
+        limits = [_LIMIT if isinstance(number, int) else _EXACT for number in numbers]
+        pairs = zip(numbers, limits, strict=True)
+        wrong = (not 0 <= number < limit or number % 1 for number, limit in pairs)
         self._refuse(wrong, "but must hold whole numbers from 0 on, below 2**63")
         return [int(number) for number in numbers]
 
@@ -121,7 +119,8 @@ class Column:
         ]
         self._refuse((number is None for number in numbers), "but must hold numbers alone")
         found = [number for number in numbers if number is not None]
-        self._refuse((not math.isfinite(number) for number in found), "which is not finite")
+        large = (not abs(number) <= sys.float_info.max for number in found)
+        self._refuse(large, "which is not finite")
         return found
 
     def _is_number(self, entry: Any) -> bool:
@@ -168,7 +167,7 @@ def as_number(entry: Any, decimal: str = ".") -> int | float | None:
     written = entry.translate(_SWAPPED) if decimal == "," else entry
     if not _NUMBER.fullmatch(written):
         return None
-    whole = written.lstrip("+-").isdigit() and len(written) < 300  # a float is not infinite
+    whole = written.lstrip("+-").isdigit() and len(written) < 1000  # Python reads no 5000 digits
     return int(written) if whole else float(written)
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from wsrl.problems import Problem
-from wsrl.zoos.manifest import ZooError
+from wsrl.zoos.manifest import EVERY, ZooError
 from wsrl.zoos.published.npy import FLOATS, INTEGERS, Expected
 
 EVALUATED_STRINGS, EVALUATED_IMAGES = 1000, 13000
@@ -28,7 +28,6 @@ DIFFERENCES, WEIGHT_DECAYS = (-3, 2), (0.0, 0.001, 0.01, 0.1)
 LARGE = {"weights": "parameters", "sequences": "sequences", "outputs": "logits"}
 """The columns that stay on the disk, and the files that they are read from."""
 
-_EVERY = frozenset(("weights", "run", "step", "task", "performance", "sequences", "outputs"))
 _PARAMETERS = Expected(("n", "parameters"), ("f2", "f4"))
 _SOURCES = {28: "mnist", 8: "digits"}  # by the pixels of a side
 
@@ -53,7 +52,7 @@ class Languages:
         "max_difference": "max_difference",
     }
     constants: ClassVar[dict[str, Any]] = {"one_hot_input": 1}
-    held = _EVERY | {"accepted"}
+    held = EVERY | {"accepted"}
 
     def labels(self, files: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Turn the small files, int64 or float64, into the columns that say what the rows are."""
@@ -119,7 +118,7 @@ class Images:
     arguments: ClassVar[dict[str, str]] = {"tile_size": "tile_size", "source": "source"}
     constants: ClassVar[dict[str, Any]] = {}
     _measured = ("performance", "training_loss", "validation_loss", "weight_decay")
-    held = _EVERY | {*_measured, "generalization_gap"}
+    held = EVERY | {*_measured, "generalization_gap"}
 
     def labels(self, files: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the columns that say what the rows are."""
