@@ -91,8 +91,7 @@ def report(folder: str, *, out: str | None = None) -> str:
     The benchmark may be unfinished. Written are report.html (one page that needs nothing beside
     it), report.md, results.csv (every number), runs.csv (every run: how it ended, its cost, the
     commands that made it), summary.csv (means over seeds, ranks, differences) and properties.csv
-    (what was measured of the encoders). From benchmark.json and these tables alone the report can
-    be made anew, without curves and maps.
+    (what was measured of the encoders).
 
     Args:
         folder: the benchmark's folder
