@@ -6,8 +6,6 @@ rather than in 19 of 20. (Student's t would hold it where the values are normal,
 times as wide.) Read it as what the seeds did, not as a test.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """What an encoder tells apart, and what it costs: measured, not claimed."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -66,7 +64,7 @@ def measure_encoder(
     parameters: dict[int, float] = {}
     seconds: dict[int, float] = {}
     for size in sizes:
-        grown = replace(spec, hidden_size=int(size))
+        grown = replace(spec, hidden_size=size)
         batch = random_rnns(grown, rnns, generator).to("cpu", torch.float32)
         larger = _fresh(name, grown, seed)
         parameters[size] = sum(parameter.numel() for parameter in larger.parameters())

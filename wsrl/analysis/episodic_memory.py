@@ -3,8 +3,6 @@
 After the theory of variable memories: Karuvally, Delmastro, Siegelmann (2023, arXiv 2310.02430).
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

@@ -4,8 +4,6 @@ Figures are made without pyplot, so nothing is kept open and no display is neede
 ``figure.savefig("name.png")``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 

@@ -1,7 +1,5 @@
 """Variable memories of RNNs, found, read and judged: the whole analysis."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, TypeAlias

@@ -5,8 +5,6 @@ of the last ``s`` vectors, so that ``s`` is the newest, which is output. ``kept 
 variables are drawn, of vectors of ``dims`` values: ``j * dims + i``.
 """
 
-from __future__ import annotations
-
 from typing import Any, TypeAlias
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Nearest neighbours of embeddings."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist

@@ -3,8 +3,6 @@
 And what RNNs answer to inputs that were drawn at random, the same for all of them.
 """
 
-from __future__ import annotations
-
 import warnings
 from math import ceil
 from typing import Any, Protocol

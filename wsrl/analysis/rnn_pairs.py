@@ -1,7 +1,5 @@
 """Pairs of RNNs made to differ in one respect, whether an encoder is to see it or not."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

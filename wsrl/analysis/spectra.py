@@ -4,8 +4,6 @@ Spaces are found in real arithmetic (float64, ordered real Schur forms), where p
 eigenvalues cannot be torn apart and no complex part has to vanish. Where one has to, it is checked.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import TypeAlias
 

@@ -1,7 +1,5 @@
 """How RNNs run on their own after their input, step by step, and where they are linearised."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

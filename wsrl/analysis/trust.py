@@ -4,8 +4,6 @@ What reviewers of Karuvally, Delmastro, Siegelmann (2023, arXiv 2310.02430) aske
 ours; their bounds were fixed on constructed circuits, exact and disturbed ones.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 

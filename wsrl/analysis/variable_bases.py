@@ -5,8 +5,6 @@ linear RNN without biases ``A = W_hh``, ``B = W_ih``, ``C = W_r`` (at the origin
 ``wsrl.rnn.linearize`` gives the three.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 

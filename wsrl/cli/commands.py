@@ -1,7 +1,5 @@
 """The commands by name: each is a function that is registered by a decorator."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """``wsrl demo``: the whole way, in minutes, command by command."""
 
-from __future__ import annotations
-
 import shlex
 from pathlib import Path
 

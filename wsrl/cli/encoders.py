@@ -1,7 +1,5 @@
 """``wsrl encoders``: the registered encoders, or measured properties of some."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from wsrl.cli.commands import command

@@ -1,7 +1,5 @@
 """``wsrl inspect`` and ``wsrl search``: what a trained encoder says of a user's RNNs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from wsrl.cli.commands import command

@@ -1,7 +1,5 @@
 """Parsers made from the signatures and docstrings of commands, by jsonargparse."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

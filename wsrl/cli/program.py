@@ -1,7 +1,5 @@
 """The commands of ``wsrl``, and how one of them is run."""
 
-from __future__ import annotations
-
 import sys
 from argparse import ArgumentError
 from collections.abc import Sequence

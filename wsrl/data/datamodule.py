@@ -1,7 +1,5 @@
 """``ZooDataModule``: a zoo's splits as batches for Lightning."""
 
-from __future__ import annotations
-
 import inspect
 from pathlib import Path
 from typing import Annotated, Any, Literal

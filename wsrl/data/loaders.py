@@ -1,7 +1,5 @@
 """The loaders that Lightning iterates: batches come ready-made, so no ``DataLoader`` is needed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 import torch

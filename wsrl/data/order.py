@@ -4,8 +4,6 @@ Nothing here remembers what was drawn before, so a run that goes on after a stop
 number of processes, reads what the first one would have read.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

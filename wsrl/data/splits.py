@@ -3,8 +3,6 @@
 All functions are pure and work on numpy arrays.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

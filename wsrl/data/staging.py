@@ -1,7 +1,5 @@
 """Copies of zoos on a node's own disk, so that training does not read over the network."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os

@@ -1,7 +1,5 @@
 """What an encoder is: a Lightning module that maps the weights of RNNs to embeddings."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias

@@ -1,7 +1,5 @@
 """The baseline: one embedding for all RNNs."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 import torch

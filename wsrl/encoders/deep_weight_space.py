@@ -7,8 +7,6 @@ Source: Navon et al. 2023 (DWSNets) and Zhou et al. 2023 (neural functionals), f
 Herrmann et al. 2024, section on deep weight space networks.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """The flat vector itself into an MLP."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from wsrl.encoders.base import Encoder, Mlp, check_sizes

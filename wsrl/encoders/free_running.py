@@ -1,7 +1,5 @@
 """Free running: feed the RNN's outputs back as its inputs, and read them."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

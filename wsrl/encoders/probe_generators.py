@@ -5,8 +5,6 @@ Source: Kahana, Horwitz, Shuval and Hoshen, "Deep Linear Probe Generators for We
 nothing nonlinear between the layers.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import torch

@@ -1,7 +1,5 @@
 """Probes and weights together: what an RNN says, beside how it is wired."""
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import ClassVar, cast
 

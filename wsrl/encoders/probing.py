@@ -4,8 +4,6 @@ What the RNN computes decides the embedding, not how its weights are arranged: e
 re-parameterisation that keeps its function keeps the embedding.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial

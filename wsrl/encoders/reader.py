@@ -3,8 +3,6 @@
 Their forget gates start open (a bias of 1): what the first answers said is still there at the end.
 """
 
-from __future__ import annotations
-
 from typing import TypeAlias, cast
 
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """Encoders by name: registered by decorator, or by another package's entry point."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from inspect import isabstract
 from typing import Any, TypeVar

@@ -1,7 +1,5 @@
 """Spectral: what the linearised RNN does, in whatever basis its neurons write it."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """Layer-wise statistics: seven numbers of every parameter tensor."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from torch import Tensor

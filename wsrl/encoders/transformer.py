@@ -1,7 +1,5 @@
 """A transformer that reads one token per row of every weight matrix."""
 
-from __future__ import annotations
-
 from typing import cast
 
 import torch

@@ -1,7 +1,5 @@
 """Jobs on a cluster, by Dask: each in a process of its own beside the worker that has it."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import functools

@@ -1,7 +1,5 @@
 """Choose what runs jobs: this process, several of this machine, or a cluster."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Jobs on several processes of this machine: one process a job."""
 
-from __future__ import annotations
-
 import contextlib
 import multiprocessing
 import os

@@ -1,7 +1,5 @@
 """A lock on a file, for work that only one process may do at a time."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import socket

@@ -1,7 +1,5 @@
 """Imported once by the process from which the processes of jobs are forked."""
 
-from __future__ import annotations
-
 import signal
 
 # Told to end together with its group, it must live on until the jobs have saved their work.

@@ -1,7 +1,5 @@
 """What running jobs say of their progress, to who listens."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias

@@ -1,7 +1,5 @@
 """Run jobs that may need one another, on whatever engine there is."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable

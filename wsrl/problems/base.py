@@ -4,8 +4,6 @@ A new problem is one file with one subclass, registered by decorator, or announc
 package.
 """
 
-from __future__ import annotations
-
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence

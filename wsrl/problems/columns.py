@@ -1,7 +1,5 @@
 """What the columns of a zoo hold, and what can be predicted from them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ A task is the vector of occurrence differences ``m = (0, m_2, ..., m_n)``. A seq
 string of the language, and EOS up to the length ``T``; an RNN learns to predict the next token.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 

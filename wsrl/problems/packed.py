@@ -1,7 +1,5 @@
 """RNNs that were trained elsewhere: what their zoo can tell of them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 

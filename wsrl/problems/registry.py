@@ -1,7 +1,5 @@
 """Problems by name: registered by decorator, or by another package's entry point."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any

@@ -1,7 +1,5 @@
 """Rotated images read tile by tile, each member of a population with its own angle."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -4,8 +4,6 @@ A stream is named by whole numbers (a seed, what it is for, a member, a block of
 was drawn before: data do not depend on how many train together, and a step is all random state.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Any

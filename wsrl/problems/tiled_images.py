@@ -4,8 +4,6 @@ A task is a rotation angle in degrees. A sequence is an all-zero step (BOS) and 
 image, row by row; an RNN tells the class at every step.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Annotated, ClassVar, Literal

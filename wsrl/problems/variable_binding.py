@@ -4,8 +4,6 @@ An RNN reads ``s`` vectors of -1 and 1, then runs on its own, and every vector t
 linear map of the last ``s``: see ``binding_tasks``. arXiv 2310.02430.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar

@@ -93,7 +93,7 @@ class RNNSpec:
         object.__setattr__(self, "cell", str(get_cell(self.cell)))  # one spelling for one cell
         for name in ("input_size", "hidden_size", "num_layers", "output_size"):
             most, value = MAX_LAYERS if name == "num_layers" else MAX_SIZE, getattr(self, name)
-            if type(value) is not int or not 1 <= value <= most:
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
                 raise ValueError(
                     f"{name} must be a whole number of at least 1 and at most {most}, not "
                     f"{reprlib.repr(value)}"

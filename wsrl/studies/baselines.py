@@ -1,7 +1,5 @@
 """Baselines of predictions: they predict properties of RNNs without a trained encoder."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias

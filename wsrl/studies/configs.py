@@ -4,8 +4,6 @@ A few bytes of YAML can stand for more values than any machine has, or hold them
 reads YAML, here or in jsonargparse, counts what there will be before anything is made of it.
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Files of embeddings as tables: a row for each RNN, with its properties."""
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Mapping, Sequence

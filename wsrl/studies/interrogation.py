@@ -1,7 +1,5 @@
 """Interrogate RNNs of a zoo: which strings tell them apart."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Variable memories of a zoo, or of one RNN: analysed, tabulated and drawn."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict

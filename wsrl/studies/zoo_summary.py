@@ -1,7 +1,5 @@
 """What ``wsrl zoo`` says of a finished zoo."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The emulator: one LSTM that emulates any RNN of a zoo, given the RNN's embedding."""
 
-from __future__ import annotations
-
 from typing import TypeAlias, cast
 
 import torch

@@ -5,8 +5,6 @@ metrics that are not defined on the data, and constant targets.
 """
 
 # ruff: noqa: D102  what a protocol's methods return is said where they are written
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeAlias, cast
 

@@ -3,8 +3,6 @@
 A new head is one subclass of ``Head`` with one ``@register_head``.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from itertools import pairwise

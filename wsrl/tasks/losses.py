@@ -6,8 +6,6 @@ added to all ``O`` of a position changes nothing. A new loss is one function wit
 ``@register_loss``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import TypeAlias, TypeVar
 

@@ -5,8 +5,6 @@ target, as of a single RNN. Means keep NaN (``nan_strategy="disable"``): a diver
 look like a good one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import cast
 

@@ -1,7 +1,5 @@
 """Optimisers and schedules as plain values, so that a checkpoint can rebuild its module."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Iterable
 from functools import partial

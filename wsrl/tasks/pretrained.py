@@ -1,7 +1,5 @@
 """Where a module's encoder comes from: a factory, a configuration or an emulation checkpoint."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

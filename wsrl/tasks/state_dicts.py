@@ -1,7 +1,5 @@
 """Weights that are loaded into a module: what does not fit is one line that names it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any

@@ -5,8 +5,6 @@ kind that its problem says; ``PredictionModule(kind=...)`` chooses another.
 """
 
 # ruff: noqa: D102  what methods return is said in TargetKind
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

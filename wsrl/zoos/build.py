@@ -6,8 +6,6 @@ the same command is run again. Random streams are functions of seed, member and 
 all the random state there is, and any process may train any group.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

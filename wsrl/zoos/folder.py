@@ -1,7 +1,5 @@
 """A folder that is written: a zoo's, whether it is that very zoo's; or one that is made at once."""
 
-from __future__ import annotations
-
 import os
 import re
 import reprlib

@@ -1,7 +1,5 @@
 """Members of a zoo that train together: their steps, their snapshots, their state on disk."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain

@@ -1,7 +1,5 @@
 """Make the shards of a zoo by jobs, and complete the zoo when all are there."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any

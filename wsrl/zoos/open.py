@@ -1,7 +1,5 @@
 """Open a zoo, in whichever format a folder holds it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from wsrl.zoos.published.reading import is_published, open_published

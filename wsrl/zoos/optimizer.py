@@ -1,7 +1,5 @@
 """AdamW for a population: every member's own weight decay, one fused pass over all weights."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

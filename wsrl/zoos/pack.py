@@ -1,7 +1,5 @@
 """Make a zoo of RNNs that were trained elsewhere."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Callable, Collection, Iterable, Sequence

@@ -1,7 +1,5 @@
 """Repair a damaged zoo: keep its sound shards, so that only the others are trained again."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path

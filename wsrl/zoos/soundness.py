@@ -1,7 +1,5 @@
 """Whether what a zoo stores fits together: labels, and outputs recomputed from weights."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

@@ -1,7 +1,5 @@
 """Read a zoo from disk, rows of columns at a time."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property

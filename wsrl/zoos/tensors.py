@@ -4,8 +4,6 @@ These are read by position, not through a memory map: of a file that is cut shor
 map would end the process by a signal.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Check a zoo against itself: checksums, labels, and outputs recomputed from weights."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """The search for the fewest queries when each may depend on the answers so far."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import accumulate
 

@@ -4,8 +4,6 @@ Each is a table ``(functions, queries)`` for ``interactive`` and ``noninteractiv
 functions nobody needs more than ``|D| - 1`` queries, since each can be chosen to rule out one.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

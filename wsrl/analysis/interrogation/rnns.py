@@ -1,7 +1,5 @@
 """Interrogate RNNs: which strings tell them apart, where answers are alike within a tolerance."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any

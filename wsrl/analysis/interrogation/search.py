@@ -1,7 +1,5 @@
 """The questions as a user asks them, and their results."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any

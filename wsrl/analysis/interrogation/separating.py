@@ -4,8 +4,6 @@ Each query tells some pairs of functions apart; wanted are the fewest that toget
 that can be told apart: a set cover. Sets of pairs are bit masks.
 """
 
-from __future__ import annotations
-
 from itertools import accumulate
 from operator import mul
 

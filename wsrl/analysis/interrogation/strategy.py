@@ -1,7 +1,5 @@
 """A strategy: which query to ask first, and after every answer which next."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property

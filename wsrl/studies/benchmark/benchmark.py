@@ -1,7 +1,5 @@
 """The comparison from its settings to its report: its trials, several at once."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from functools import partial

@@ -1,7 +1,5 @@
 """Checks of a whole grid before its first trial: names, options, targets, zoos."""
 
-from __future__ import annotations
-
 from argparse import ArgumentError
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager

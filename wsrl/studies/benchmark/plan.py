@@ -1,7 +1,5 @@
 """The trials of a benchmark: the commands of each, and the trials that it needs."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Which grid a benchmark's folder holds: it may grow, but not become another."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Sequence

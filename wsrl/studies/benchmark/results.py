@@ -7,8 +7,6 @@ folder is that of a run as ``wsrl fit`` writes it, with ``test.json``, ``test.sa
 emulations, ``embeddings.safetensors`` in it.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """What a benchmark compares: zoos, encoders, seeds, targets, modes; one YAML says it all."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import field

@@ -1,7 +1,5 @@
 """One trial in a process of its own: run its commands, write its result."""
 
-from __future__ import annotations
-
 import os
 import platform
 import sys

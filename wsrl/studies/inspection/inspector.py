@@ -1,7 +1,5 @@
 """An encoder with its zoo, ready to inspect RNNs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path

@@ -3,8 +3,6 @@
 A property is read by the head of a prediction run, or off the nearest RNNs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias

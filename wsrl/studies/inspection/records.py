@@ -3,8 +3,6 @@
 ``docs/inspection.md`` says what each field means.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import asdict, dataclass
 from typing import Any

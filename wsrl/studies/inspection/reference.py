@@ -4,8 +4,6 @@ The file ``inspection.safetensors`` beside the checkpoint holds it. Where it can
 is measured again each time.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """Many RNNs inspected by one encoder, and put in order."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path

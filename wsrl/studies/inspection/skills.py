@@ -1,7 +1,5 @@
 """What an RNN performs: its own score, running freely, on the tasks of the zoo."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import torch

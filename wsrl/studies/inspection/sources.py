@@ -1,7 +1,5 @@
 """What is inspected, and by what: the user's RNN, the checkpoint, its heads and its zoo."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -5,8 +5,6 @@ in its ``meta``: ``encoder``, the index in ``Benchmark.entrants`` that gives the
 filter knows; ``row``, the offset of points from the encoder's row; ``band``, whether it is one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """Maps of embeddings, in which a point says which RNN it is."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

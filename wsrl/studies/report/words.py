@@ -1,7 +1,5 @@
 """How names and numbers are written in a report."""
 
-from __future__ import annotations
-
 import re
 from html import escape
 from typing import Any

@@ -3,8 +3,6 @@
 The page needs nothing beside it.
 """
 
-from __future__ import annotations
-
 import base64
 import gzip
 import json

@@ -5,8 +5,6 @@ numbers; what lies between is refused, unless the user says which it is. A strin
 type (Parquet, values in memory) is no number.
 """
 
-from __future__ import annotations
-
 import math
 import re
 import sys

@@ -1,7 +1,5 @@
 """The sequences that packed RNNs are run on: drawn, or given by the user."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The labels of a user's models, as a zoo holds them: run, step, task, performance, properties."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain

@@ -1,7 +1,5 @@
 """A user's models, read one by one: from files, or out of memory."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping

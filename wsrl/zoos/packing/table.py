@@ -1,7 +1,5 @@
 """A user's table of models: read it, clean it, and match its rows to the models."""
 
-from __future__ import annotations
-
 import csv
 import io
 import re

@@ -1,7 +1,5 @@
 """Import published zoos into our own format, and export ours into theirs."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import replace

@@ -5,8 +5,6 @@ may be given as ``arguments`` of ``args.json`` (our name by theirs), and which `
 has; and the columns that are ``held`` in its files or follow from them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from math import isqrt
 from typing import Any, ClassVar, TypeAlias

@@ -3,8 +3,6 @@
 A folder holds one file a column, whose first axis is the snapshot, and maybe ``args.json``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import count
