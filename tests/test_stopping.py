@@ -32,6 +32,16 @@ def test_the_first_signal_counts_and_a_second_interruption_is_obeyed_at_once() -
             os.kill(os.getpid(), signal.SIGINT)
 
 
+def test_told_again_what_is_ending_is_left_to_end() -> None:
+    with StopRequests(at_once=True) as stop:
+        with pytest.raises(SystemExit):
+            os.kill(os.getpid(), signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGTERM)  # the time is up, while jobs save their work
+        assert stop.signal is signal.SIGUSR1
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
 def test_what_is_ignored_stays_so_and_threads_catch_nothing() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN), signal.getsignal(signal.SIGTERM)
     found = []

@@ -53,12 +53,12 @@ class StopRequests:
             raise SystemExit(128 + self.signal)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt
         if self.signal is None:
             self.signal = signal.Signals(number)
-        if self.at_once:
-            self.raise_if_any()
+            if self.at_once:
+                self.raise_if_any()
+        elif number == signal.SIGINT:
+            raise KeyboardInterrupt
 
 
 def is_launched() -> bool:

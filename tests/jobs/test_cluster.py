@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -240,6 +242,30 @@ def test_slurm_gets_workers_that_can_save(tmp_path: Path, monkeypatch: pytest.Mo
     assert "--no-nanny" in script
     assert "--tls-key .wsrl-cluster/" in script
     assert Path(".wsrl-cluster").stat().st_mode & 0o077 == 0  # nobody else reads the keys
+
+
+def test_a_scheduler_that_takes_no_workers_is_an_error(
+    lock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    submit = tmp_path / "bin" / "sbatch"
+    submit.parent.mkdir()
+    submit.write_text("#!/bin/sh\necho 'sbatch: error: no such partition' >&2\nexit 1\n")
+    submit.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{submit.parent}:{os.environ['PATH']}")
+    file = str(CONFIGS / "cluster" / "slurm.yaml")
+    with pytest.raises(EngineError, match="error: no such partition"), open_engine(2, file, lock):
+        pass
+
+
+def test_a_worker_keeps_no_signal_handlers_of_commands_that_ended(lock: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    worker = SimpleNamespace(name="w", state=SimpleNamespace(nthreads=1), log_event=print)
+    plugin = cluster.JobProcesses("a", lock, lock.read_bytes(), [])
+    plugin.setup(worker)
+    assert signal.getsignal(signal.SIGTERM) == plugin._end
+    asyncio.run(plugin.teardown(worker))
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 @pytest.mark.parametrize(

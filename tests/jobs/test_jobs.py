@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +15,8 @@ import pytest
 
 from tests.waiting import until
 from wsrl.jobs import Engine, Here, Job, LocalPool, ProcessDiedError, locked, run_jobs
+from wsrl.jobs.progress import JobProgress
+from wsrl.jobs.run import ProcessToldError
 
 
 def note(path: Path, text: str) -> str:
@@ -108,11 +111,54 @@ def test_jobs_save_their_work_when_the_command_is_told_to_end(tmp_path: Path) ->
 
     def stop() -> None:
         if path.exists() and path.read_text():
+            os.kill(int(path.read_text()), signal.SIGINT)  # as a terminal does: of no account
             raise SystemExit(143)
 
     with pytest.raises(SystemExit), LocalPool(1) as pool:
         run_jobs([Job("long", wait_to_be_told, (path,))], pool, stop)
     assert path.read_text().split()[-1] == "saved"
+
+
+class Slow:
+    """What takes a while to arrive in another process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return arrive, (self.path,)
+
+
+def arrive(path: Path) -> None:
+    path.mkdir()
+    until((path / "go").exists)
+
+
+def test_a_job_that_is_told_while_its_process_is_made_never_begins(tmp_path: Path) -> None:
+    pool = LocalPool(1)
+    future = pool.submit(note, tmp_path / "log", Slow(tmp_path / "arriving"))
+    until((tmp_path / "arriving").is_dir)
+    ending = threading.Thread(target=pool.shutdown)
+    ending.start()
+    until(lambda: pool._closed)
+    with pool._starting:  # the process is told
+        (tmp_path / "arriving" / "go").touch()
+    ending.join()
+    assert isinstance(future.exception(), ProcessToldError)
+    assert not (tmp_path / "log").exists()
+
+
+def test_the_time_left_is_of_what_was_done_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("wsrl.jobs.progress.time.monotonic", lambda: now)
+    jobs = {f"{kind} {i}": (kind, 1.0) for kind in ("a", "b") for i in range(10)}
+    shown = JobProgress(jobs, [f"a {i}" for i in range(8)], quiet=True)
+    assert [task.fields["said"] for task in shown._bars.tasks] == ["8/10, 80%", "0/10, 0%"]
+    now = 100.0
+    shown._hear(("a 8", 0.5))
+    now = 110.0
+    shown.end("a 8")
+    assert shown._bars.tasks[0].fields["said"] == "9/10, 90%, 0:00:20 left"
 
 
 HOLD = """
@@ -138,8 +184,11 @@ def test_a_lock_is_one_process_s_and_free_when_that_is_killed(tmp_path: Path) ->
         pass
     holder.kill()
     holder.wait()
+    path.write_text("process 123456789 on a host with a long name\n")  # it died
     with locked(path, busy):
-        assert path.exists()
+        me = f"^process {os.getpid()} on {socket.gethostname()}$"
+        with pytest.raises(ValueError, match=me), locked(path, busy):
+            pass
     assert not path.exists()
 
 

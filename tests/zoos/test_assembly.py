@@ -26,7 +26,7 @@ from wsrl.problems import FormalLanguages
 from wsrl.zoos import BuildSettings, ZooError, build_zoo, group, open_zoo
 from wsrl.zoos.folder import locked_zoo
 from wsrl.zoos.manifest import BACKUP, MANIFEST, PROGRESS
-from wsrl.zoos.shards import shares, whats_left
+from wsrl.zoos.shards import shares, tidy, whats_left
 
 
 def test_several_workers_build_the_zoo_of_one(whole: Path, tmp_path: Path) -> None:  # noqa: F811
@@ -189,6 +189,14 @@ def test_no_training_on_top_of_a_lost_or_damaged_shard(tmp_path: Path) -> None:
 def test_every_shard_is_of_one_part(shards: int, parts: int) -> None:
     dealt = [index for part in range(parts) for index in shares(shards, (part + 1, parts))]
     assert sorted(dealt) == list(range(shards))
+
+
+def test_a_finished_zoo_keeps_nothing_of_its_making(tmp_path: Path) -> None:
+    (tmp_path / PROGRESS).mkdir()
+    for name in ("00000.json", "00000.json.lock", "00001.safetensors"):
+        (tmp_path / PROGRESS / name).touch()  # some of a process that was killed
+    tidy(tmp_path)
+    assert not (tmp_path / PROGRESS).exists()
 
 
 @pytest.mark.parametrize("damage", ["flipped", "another's"])

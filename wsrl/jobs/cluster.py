@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import inspect
+import logging
 import multiprocessing
 import os
 import signal
@@ -114,13 +115,15 @@ class Cluster(Executor):
         asked, address = _asked(where), where
         if "class_path" in asked:
             self._own = _start(where, asked)
+            with _failing(f"--cluster {where}"):
+                self._own.sync(self._begin, workers)
             self._own.adapt(minimum=workers, maximum=workers)  # replaces those that are lost
             address = self._own.scheduler_address
         elif asked:
             address = str(asked["address"])
         encrypted = dask.config.get(_ENCRYPTION, None)
         if encrypted is None:
-            encrypted = urlsplit(address).hostname not in _LOOPBACK and ":" in address[:8]
+            encrypted = urlsplit(address).hostname not in _LOOPBACK
         with dask.config.set({_ENCRYPTION: encrypted}), _failing(f"--cluster {where}"):
             self._client = Client(  # type: ignore[no-untyped-call]
                 self._own or address, timeout=_CONNECT_SECONDS
@@ -131,6 +134,13 @@ class Cluster(Executor):
             note([f"no worker is there yet: waiting for one to come to {address}"])
             while not self._client.nthreads():
                 time.sleep(_LOOK_SECONDS)
+
+    async def _begin(self, workers: int) -> None:
+        """Start workers, or submit them; raises what ``sbatch`` and its like have against it."""
+        asked = self._own.scale(workers)
+        if inspect.isawaitable(asked):
+            await asked
+        await self._own.__aenter__()  # waits for them
 
     def _admit(self, where: str, lock: Path | None, preload: Sequence[str]) -> None:
         """Prepare the workers of now and of later; refuse those that cannot do these jobs."""
@@ -194,6 +204,8 @@ class JobProcesses(WorkerPlugin):
 
     async def teardown(self, worker: Worker) -> None:
         """Tell running jobs to end."""
+        if signal.getsignal(signal.SIGTERM) == self._end:
+            signal.signal(signal.SIGTERM, self._before)  # or handlers of all commands would add up
         if self.problem is None:
             await asyncio.to_thread(self._pool.shutdown)
 
@@ -269,6 +281,7 @@ def _start(where: str, asked: dict[str, Any]) -> Any:
         if not (isinstance(cls, type) and issubclass(cls, DaskCluster)):
             raise ValueError(f"{asked['class_path']} is no subclass of distributed.deploy.Cluster")
         dask.config.set({"distributed.worker.daemon": False})  # its workers start processes
+        logging.getLogger("tornado.application").addFilter(_in_one_line)
         options: dict[str, Any] = {}
         if "security" in inspect.signature(cls).parameters:
             options["security"] = True
@@ -280,6 +293,17 @@ def _start(where: str, asked: dict[str, Any]) -> Any:
         return cls(**options)
 
 
+def _in_one_line(record: logging.LogRecord) -> bool:
+    """Say what failed in the background, as where SLURM takes no more workers; no traceback."""
+    if record.exc_info:
+        note([f"cluster: {_reason(record.exc_info[1])}"])
+    return not record.exc_info
+
+
+def _reason(error: BaseException | None) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 @contextlib.contextmanager
 def _failing(what: str) -> Iterator[None]:
     """Say in one line what is wrong, as libraries say it."""
@@ -288,10 +312,10 @@ def _failing(what: str) -> Iterator[None]:
     except EngineError:
         raise
     except Exception as error:  # of many libraries
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        if "encryption required" in reason[0]:
-            reason[0] = (
+        reason = _reason(error)
+        if "encryption required" in reason:
+            reason = (
                 "it uses no TLS, and whoever reaches its port could run code as you: start it with "
                 "keys (tls://), or set DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION=False"
             )
-        raise EngineError(f"{what}: {reason[0]}") from error
+        raise EngineError(f"{what}: {reason}") from error

@@ -21,7 +21,10 @@ STOPPING_SECONDS = 25.0
 """How long processes that were told to end may take to save; clusters kill after thirty."""
 
 _REPORT_SECONDS, _LOOK_SECONDS = 0.5, 0.02
-_TOLD = {code for n in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT) for code in (-n, 128 + n)}
+TOLD = (signal.SIGTERM, signal.SIGUSR1)
+"""Signals that tell a job to end."""
+
+_ENDS = {status for number in TOLD for status in (-number, 128 + number)}
 
 
 class LocalPool(Executor):
@@ -122,7 +125,7 @@ class LocalPool(Executor):
                 (self._hear or listener())(message[1])
         except (EOFError, OSError):
             process.join()
-            kind = ProcessToldError if process.exitcode in _TOLD else ProcessDiedError
+            kind = ProcessToldError if process.exitcode in _ENDS else ProcessDiedError
             raise kind(f"its process {_how_it_ended(process.exitcode)}") from None
         _, result, error = message
         if error is not None:
@@ -145,8 +148,10 @@ def _work(
     kwargs: Any,
 ) -> None:
     """Run a job in this process, and send what it returns or raises."""
-    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):  # whatever was inherited
-        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a whole terminal: the command tells its jobs
+    for number in TOLD:
+        signal.signal(number, signal.SIG_DFL)  # whatever was inherited
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, TOLD)
     threading.Thread(target=_end_with_the_command, daemon=True).start()
     if device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = device

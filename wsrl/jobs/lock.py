@@ -54,16 +54,16 @@ def locked(path: Path, busy: Callable[[str], None]) -> Iterator[None]:
 
 
 def _sign(path: Path) -> None:
-    """Write the holder into the file; on a full disk it stays unnamed."""
+    """Write the holder into the file's first line; on a full disk it stays unnamed."""
     with contextlib.suppress(OSError), _opened(path, os.O_WRONLY) as file:
-        file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
 
 
 def _holder(path: Path) -> str:
     """Return who holds a lock, for a message."""
     found = b""
     with contextlib.suppress(OSError), _opened(path, os.O_RDONLY) as file:
-        found = file.read(_LONGEST)
+        found = file.readline(_LONGEST).strip()  # below it, what is left of a longer name
     return found.decode(errors="replace") or "another process"
 
 

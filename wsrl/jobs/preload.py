@@ -2,6 +2,8 @@
 
 import signal
 
-# Told to end together with its group, it must live on until the jobs have saved their work.
-for _number in (signal.SIGTERM, signal.SIGUSR1):
-    signal.signal(_number, signal.SIG_IGN)
+from wsrl.jobs.local import TOLD
+
+# Told to end together with its group, this process must live on until the jobs have saved their
+# work. What a job is told while its process is made waits until that can hear it.
+signal.pthread_sigmask(signal.SIG_BLOCK, TOLD)

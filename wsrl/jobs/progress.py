@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -18,14 +18,16 @@ class JobProgress:
     The rest of a kind is taken to go as fast as what was done of it since it began.
 
     Args:
-        jobs: name, kind and size of each.
+        jobs: kind and size of each, by name.
+        done: names of those that were done before.
         quiet: show nothing.
     """
 
-    def __init__(self, jobs: Iterable[tuple[str, str, float]], quiet: bool) -> None:
-        self._jobs = {name: (kind, size) for name, kind, size in jobs}
-        self._quiet, self._minutes = quiet, Minutes()
-        self._shares: dict[str, float] = {}
+    def __init__(
+        self, jobs: Mapping[str, tuple[str, float]], done: Iterable[str], quiet: bool
+    ) -> None:
+        self._jobs, self._quiet, self._minutes = jobs, quiet, Minutes()
+        self._shares = dict.fromkeys(done, 1.0)
         self._begun: dict[str, tuple[float, float]] = {}  # by kind, when, and what was done before
         self._bars = Progress(
             TextColumn("{task.description}"),
@@ -33,10 +35,12 @@ class JobProgress:
             TextColumn("{task.fields[said]}"),
             disable=quiet,
         )
-        kinds = dict.fromkeys(kind for kind, _ in self._jobs.values())
-        self._lines: dict[str, TaskID] = {
-            kind: self._bars.add_task(kind, total=1.0, said="") for kind in kinds
-        }
+        self._lines: dict[str, TaskID] = {}
+        for kind, _ in jobs.values():
+            if kind not in self._lines:
+                self._lines[kind] = self._bars.add_task(kind, total=1.0, said="")
+                self._show(kind)
+        self._begun.clear()  # with its first report a kind begins
         self._listening = listening(self._hear)
 
     def __enter__(self) -> JobProgress:
@@ -60,16 +64,19 @@ class JobProgress:
     def _note(self, name: str, share: float) -> None:
         self._shares[name] = share
         kind = self._jobs[name][0]
+        said = self._show(kind)
+        if not self._bars.console.is_terminal and not self._quiet and self._minutes.passed():
+            self._bars.console.print(f"{kind}: {said}")
+
+    def _show(self, kind: str) -> str:
         alike = {job: size for job, (other, size) in self._jobs.items() if other == kind}
         through = sum(self._shares.get(job, 0.0) >= 1.0 for job in alike)
         made = sum(size * self._shares.get(job, 0.0) for job, size in alike.items())
         total = sum(alike.values())
-        begun, before = self._begun.setdefault(kind, (time.monotonic(), made))
-        seconds = (
-            (time.monotonic() - begun) / (made - before) * (total - made) if made > before else 0.0
-        )
         said = f"{through}/{len(alike)}, {made / total:.0%}"
-        said += f", {timedelta(seconds=round(seconds))} left" if seconds else ""
+        begun, before = self._begun.setdefault(kind, (time.monotonic(), made))
+        if made > before:
+            seconds = (time.monotonic() - begun) / (made - before) * (total - made)
+            said += f", {timedelta(seconds=round(seconds))} left"
         self._bars.update(self._lines[kind], completed=made / total, said=said)
-        if not self._bars.console.is_terminal and not self._quiet and self._minutes.passed():
-            self._bars.console.print(f"{kind}: {said}")
+        return said

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,7 +33,7 @@ class Job:
 
     name: str
     function: Callable[..., Any]
-    arguments: tuple[Any, ...] = ()
+    arguments: tuple[Any, ...] = field(default=(), repr=False)
     needs: tuple[str, ...] = ()
     done: Path | None = None
     kind: str = "jobs"
@@ -123,10 +123,10 @@ def run_jobs(
     for job in jobs:
         if pending.setdefault(job.name, job) is not job:
             raise ValueError(f"two jobs are named {job.name}")
-    with JobProgress([(job.name, job.kind, job.size) for job in pending.values()], quiet) as shown:
-        for job in [*pending.values()]:
-            if job.done is not None and job.done.exists():
-                shown.end(pending.pop(job.name).name)
+    sizes = {name: (job.kind, job.size) for name, job in pending.items()}
+    done = {name for name, job in pending.items() if job.done is not None and job.done.exists()}
+    pending = {name: job for name, job in pending.items() if name not in done}
+    with JobProgress(sizes, done, quiet) as shown:
         return _run(pending, engine, stop, ended, tries, shown)
 
 

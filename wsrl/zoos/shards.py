@@ -32,7 +32,7 @@ from wsrl.zoos.manifest import (
 )
 from wsrl.zoos.tensors import write_tensors
 
-_RECORD, _STATE = re.compile(r"(\d{5,})\.json"), re.compile(r"\d{5,}\.safetensors")
+_RECORD, _STATE = re.compile(r"(\d{5,})\.json"), re.compile(r"\d{5,}\.(safetensors|json\.lock)")
 
 
 @checked

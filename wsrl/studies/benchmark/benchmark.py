@@ -135,10 +135,9 @@ def run_grid(
     named = {planned.trial.name: planned for planned in trials}
     failed: dict[str, str] = {}
 
-    def ended(name: str, result: Result | None, error: Exception | None) -> None:
+    def ended(name: str, seconds: float | None, error: Exception | None) -> None:
         if error is None:
-            took = read_result(out / TRIALS / name / RESULT).wall_seconds
-            say(f"{name}: done in {_time(took)}")
+            say(f"{name}: done" if seconds is None else f"{name}: done in {_time(seconds)}")
             return
         failed[name] = str(error)
         if isinstance(error, ProcessDiedError):
@@ -158,10 +157,6 @@ def run_grid(
 
 def _refuse(out: Path, holder: str) -> None:
     raise ValueError(f"{holder} runs the benchmark in {out}: wait for it or stop it")
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
 
 
 def _time(seconds: float) -> str:

@@ -37,8 +37,8 @@ _FRAMES = 30  # of a traceback, the innermost ones
 _POINTS = 100  # of a curve, at most
 
 
-def run_trial(planned: PlannedTrial, out: Path, command: Run, modules: Sequence[str]) -> None:
-    """Run a trial in this process, which is its own, and note how it ended.
+def run_trial(planned: PlannedTrial, out: Path, command: Run, modules: Sequence[str]) -> float:
+    """Run a trial in this process, which is its own, and note how it ended; return its seconds.
 
     ``modules`` are those that the command line names.
 
@@ -52,10 +52,12 @@ def run_trial(planned: PlannedTrial, out: Path, command: Run, modules: Sequence[
     start = time.monotonic()
     with guarded():
         error = _run(planned.commands, command)
-    result = _result(planned, folder, error, time.monotonic() - start)
+    seconds = time.monotonic() - start
+    result = _result(planned, folder, error, seconds)
     write_result(folder, result)
     if error is not None:
         raise RuntimeError(error)
+    return seconds
 
 
 def check_place(out: Path, trial: Trial) -> Path:
