@@ -15,6 +15,9 @@ import yaml
 
 from wsrl.cli import main
 
+dask_scheduler = pytest.importorskip("distributed.cli.dask_scheduler", reason="no wsrl[cluster]")
+dask_worker = pytest.importorskip("distributed.cli.dask_worker", reason="no wsrl[cluster]")
+
 ROOT = Path(__file__).parent.parent
 DOCKER = ROOT / "docker"
 SCRIPTS = sorted((DOCKER / "slurm").glob("*.sbatch"))
@@ -28,9 +31,7 @@ SLURM = {
     "SLURM_NTASKS_PER_NODE": "2",
 }
 ARGUMENTS = {
-    "benchmark": ["paper", "runs/my x", "--seeds", "[0]"],
     "build_array": ["configs/zoo/formal_languages.yaml", "zoos/my zoo"],
-    "build_nodes": ["configs/zoo/formal_languages.yaml", "zoos/my zoo"],
     "pretrain": ["InteractiveProbing", "zoos/my zoo", "runs/x", "--trainer.max_steps", "7"],
 }
 RECORDED = r"""
@@ -77,6 +78,12 @@ def test_the_compose_files_fit_the_dockerfile() -> None:
     assert {*box["wsrl"]["build"]["args"], *gpu["wsrl"]["build"]["args"]} <= known
     for services in (box, gpu):
         assert services["tensorboard"]["image"] == services["wsrl"]["image"]
+    for name, options in (("scheduler", dask_scheduler), ("worker", dask_worker)):
+        dask, word, *words = box[name]["entrypoint"]
+        assert (dask, word) == ("dask", name)
+        options.main.make_context(name, words, resilient_parsing=False)  # refuses what it has not
+        assert box[name]["volumes"] == box["wsrl"]["volumes"]  # the same disk, and keys
+        assert box[name]["environment"] == box["wsrl"]["environment"]
 
 
 @pytest.mark.parametrize("name", ["compose.yaml", "Dockerfile"])

@@ -19,6 +19,7 @@ from tests.jobs.test_jobs import die_once, fail, note
 from tests.waiting import until
 from wsrl.cli import main
 from wsrl.jobs import EngineError, Job, locked, open_engine, run_jobs
+from wsrl.studies.benchmark.settings import CONFIGS
 from wsrl.zoos import open_zoo
 
 dask = pytest.importorskip("dask", reason="the extra wsrl[cluster] is not here")
@@ -226,6 +227,20 @@ def test_who_cannot_do_the_work_is_refused(
     assert "has no folder" in elsewhere._find_problem()
     with open_engine(1, address, lock) as engine:
         assert not run_jobs([Job("fine", note, (tmp_path / "log", "fine"))], engine)
+
+
+def test_slurm_gets_workers_that_can_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = str(CONFIGS / "cluster" / "slurm.yaml")
+    with cluster._start(file, cluster._asked(file)) as found:
+        script = found.job_script()
+        assert found.scheduler_address.startswith("tls://")
+    assert "#SBATCH --signal=B:TERM@120" in script
+    assert f"\nexec {sys.executable} -m distributed.cli.dask_worker tls://" in script
+    assert "--nthreads 1 " in script
+    assert "--no-nanny" in script
+    assert "--tls-key .wsrl-cluster/" in script
+    assert Path(".wsrl-cluster").stat().st_mode & 0o077 == 0  # nobody else reads the keys
 
 
 @pytest.mark.parametrize(

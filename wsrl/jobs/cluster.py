@@ -29,6 +29,7 @@ from wsrl.terminal import note
 
 try:
     import dask
+    from dask_jobqueue.core import JobQueueCluster
     from distributed import Client, KilledWorker, Worker, WorkerPlugin, get_worker
     from distributed.core import Status
     from distributed.deploy.cluster import Cluster as DaskCluster
@@ -266,12 +267,16 @@ def _start(where: str, asked: dict[str, Any]) -> Any:
         cls = getattr(import_module(module), name)
         if not (isinstance(cls, type) and issubclass(cls, DaskCluster)):
             raise ValueError(f"{asked['class_path']} is no subclass of distributed.deploy.Cluster")
-        # TLS; and SLURM's signals reach a worker that is the job's own process.
-        usual = {"security": True, "nanny": False, "python": f"exec {sys.executable}"}
         dask.config.set({"distributed.worker.daemon": False})  # its workers start processes
-        known = inspect.signature(cls).parameters
-        options = {name: value for name, value in usual.items() if name in known}
-        return cls(**options | asked.get("init_args", {}))
+        options: dict[str, Any] = {}
+        if "security" in inspect.signature(cls).parameters:
+            options["security"] = True
+        if issubclass(cls, JobQueueCluster):  # a scheduler's signals are for a job's first process
+            options |= {"nanny": False, "python": f"exec {sys.executable}"}
+        options |= asked.get("init_args", {})
+        if keys := options.get("shared_temp_directory"):
+            Path(keys).mkdir(mode=0o700, parents=True, exist_ok=True)
+        return cls(**options)
 
 
 @contextlib.contextmanager
