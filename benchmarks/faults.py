@@ -34,7 +34,7 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from wsrl.studies.benchmark.results import TRIALS, read_results
+from wsrl.studies.benchmark.results import RESULT, TRIALS, read_results
 from wsrl.zoos import verify_zoo
 from wsrl.zoos.files import PARTIAL, checksum
 
@@ -77,8 +77,8 @@ ENGINES = {
 }
 TRACES = {
     "zoo build": ("progress/*.lock", "progress/*.safetensors"),
-    "grid": (f"{TRIALS}/*/*/*/*/*.lock", f"{TRIALS}/*/*/*/*/logs/events*"),
-    "fit": ("*.lock", "logs/events*"),
+    "grid": (f"{TRIALS}/*/*/*/*/{RESULT}.lock", f"{TRIALS}/*/*/*/*/logs/events*"),
+    "fit": ("fit.lock", "logs/events*"),
 }
 """The locks of jobs that run, and the files in which steps can be seen."""
 PATIENCE = 240.0
@@ -261,7 +261,7 @@ class Running:
                 writes = is_writing(pid)
                 ready = writes or late or not inside
                 if ready and self._send(fault, pid, chance.random() < 0.4):
-                    if fault.victim == "worker":
+                    if fault.victim == "worker" and self.job.kind != "fit":
                         fault.struck.add(jobs[pid])
                     return writes
             if late and not jobs and time.monotonic() > limit + PATIENCE:
