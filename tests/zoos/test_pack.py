@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import wsrl
+from tests.zoos.building import contents
 from wsrl.rnn import RNNSpec
 from wsrl.zoos import Manifest, ZooError, open_zoo, pack_zoo, verify_zoo
 
@@ -101,6 +102,34 @@ def test_files_modules_and_state_dicts_pack_alike_whatever_the_shards(tmp_path: 
             )
         torch.testing.assert_close(zoo.read("outputs"), zoos[0].read("outputs"))
     assert zoos[0].manifest.source["run_names"] == names
+
+
+@pytest.mark.parametrize("in_files", [True, False])
+def test_several_processes_pack_the_zoo_of_one(in_files: bool, tmp_path: Path) -> None:
+    models: Any = make_models()
+    inputs: Any = np.random.default_rng(0).normal(size=(COUNT, 3, 5, 3))
+    table: dict[str, Any] = {"rate": [*range(COUNT)]}
+    if in_files:
+        models, file = save_models(tmp_path / "models", models), tmp_path / "inputs.npy"
+        np.save(file, inputs)
+        inputs, table = file, table | {"file": files_of(models)}
+    for workers in (1, 2):
+        out = tmp_path / f"zoo{workers}"
+        pack_zoo(models, out, "real", inputs, table, shard_rows=5, workers=workers)
+    assert len(contents(tmp_path / "zoo1" / "shards")) == 3
+    assert contents(tmp_path / "zoo1") == contents(tmp_path / "zoo2")
+    with pytest.raises(ValueError, match="workers must be at least 1, not 0"):
+        pack_zoo(models, tmp_path / "zoo0", "real", inputs, table, workers=0)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_outputs_that_are_not_finite_are_refused_by_name(workers: int, tmp_path: Path) -> None:
+    models = make_models()
+    with torch.no_grad():
+        models[7].head.weight.fill_(3e38)
+        models[7].head.bias.fill_(3e38)
+    with pytest.raises(ValueError, match="the outputs of 7 are not finite, although"):
+        pack(models, tmp_path / "zoo", inputs="one_hot", shard_rows=5, workers=workers)
 
 
 def test_columns_become_targets(tmp_path: Path) -> None:

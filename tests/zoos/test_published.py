@@ -32,11 +32,13 @@ from wsrl.zoos import (
     build_zoo,
     export_published,
     import_published,
+    making,
     open_published,
     open_zoo,
     shards,
     verify_zoo,
 )
+from wsrl.zoos.folder import open_or_create
 from wsrl.zoos.published import exchange
 from wsrl.zoos.published.reading import find_spec
 from wsrl.zoos.soundness import ROUNDED_INPUTS
@@ -405,6 +407,27 @@ def test_an_import_that_ran_out_of_space_is_finished_by_another(
     assert contents(tmp_path / "out") == contents(published)
     with pytest.raises(ValueError, match="rows_per_shard must be at least 1, not 0"):
         import_published(published, out, rows_per_shard=0)
+
+
+def test_several_processes_import_the_zoo_of_one(published: Path, tmp_path: Path) -> None:
+    for workers in (1, 2):
+        out = tmp_path / f"zoo{workers}"
+        import_published(published, out, rows_per_shard=7, quiet=True, workers=workers)
+    assert contents(tmp_path / "zoo1") == contents(tmp_path / "zoo2")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_shard_that_cannot_be_written_is_named(
+    workers: int, languages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin(folder: Path, manifest: Manifest) -> None:
+        open_or_create(folder, manifest)
+        (folder / "shards").touch()  # where a folder is to be
+
+    monkeypatch.setattr(making, "open_or_create", begin)
+    message = r"zoo is unfinished .*File exists: '.*shards.* run the same command again to go on"
+    with pytest.raises(ZooError, match=message):
+        import_published(languages, tmp_path / "zoo", quiet=True, workers=workers)
 
 
 # Our own zoos in the published format

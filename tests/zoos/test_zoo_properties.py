@@ -25,8 +25,9 @@ from wsrl.zoos import (
     import_published,
     open_zoo,
 )
-from wsrl.zoos.making import make_shards, write_columns
+from wsrl.zoos.making import make_shards
 from wsrl.zoos.published.npy import Expected, Header, read_header
+from wsrl.zoos.shards import write_finished
 from wsrl.zoos.tensors import DiskTensor
 
 SMALL = st.integers(1, 4)
@@ -90,12 +91,10 @@ def test_any_zoo_is_read_as_it_was_written(
     columns = columns_of(manifest, sum(sizes), seed)
     ends = np.cumsum(sizes)
 
-    def shard(index: int) -> dict[str, torch.Tensor]:
-        rows = slice(ends[index] - sizes[index], ends[index])
-        return {name: column[rows] for name, column in columns.items()}
-
+    rows = [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
+    shards = [({name: c[part] for name, c in columns.items()}, {}, []) for part in rows]
     with tempfile.TemporaryDirectory() as folder:
-        make_shards(Path(folder) / "zoo", manifest, sizes, write_columns, (shard,), quiet=True)
+        make_shards(Path(folder) / "zoo", manifest, sizes, write_finished, shards, quiet=True)
         zoo = open_zoo(Path(folder) / "zoo")
         zoo.check()
         assert zoo.spec == spec

@@ -160,6 +160,8 @@ def pack(
     leave_out: list[str] | None = None,
     separator: str | None = None,
     decimal: str | None = None,
+    workers: Count = 1,
+    cluster: str | None = None,
 ) -> str:
     """Make a zoo of your own RNNs.
 
@@ -198,6 +200,10 @@ def pack(
         leave_out: columns that are left out
         separator: of columns (default: what splits the first line into the most parts)
         decimal: decimal sign, . or a comma (default: as found)
+        workers: processes that pack shards at once; the zoo is the same for any number
+        cluster: have a Dask cluster pack the shards: the address of its scheduler, the file in
+            which that wrote its address, or a YAML file that says which cluster to start (of so
+            many workers). All its machines must see the files given and the zoo's folder
     """
     given = {name: value for name, value in locals().items() if value is not None}
     from wsrl.zoos import pack_zoo

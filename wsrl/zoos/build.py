@@ -99,7 +99,7 @@ def build_zoo(
         manifest,
         [len(group) for group in groups],
         train_shard,
-        (problem, settings, checkpoint_seconds, device, backend),
+        [(problem, settings, checkpoint_seconds, device, backend)] * len(groups),
         part=part,
         workers=workers,
         cluster=cluster,

@@ -1,16 +1,14 @@
 """Make the shards of a zoo by jobs, and complete the zoo when all are there."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from wsrl.jobs import Job, ProcessDiedError, open_engine, run_jobs
 from wsrl.stopping import StopRequests
 from wsrl.zoos.folder import Part, locked_zoo, open_or_create
 from wsrl.zoos.manifest import Manifest, ZooError
-from wsrl.zoos.shards import complete, missing_shards, record_path, shares, write_finished
+from wsrl.zoos.shards import complete, missing_shards, record_path, shares
 
 
 def make_shards(
@@ -18,7 +16,7 @@ def make_shards(
     manifest: Manifest,
     sizes: Sequence[int],
     make: Callable[..., None],
-    arguments: tuple[Any, ...],
+    arguments: Sequence[tuple[Any, ...]],
     *,
     part: Part | None = None,
     workers: int = 1,
@@ -32,15 +30,17 @@ def make_shards(
         folder: the zoo's; new, empty, or holding this very zoo.
         manifest: of the unfinished zoo.
         sizes: rows, or members, of every shard.
-        make: called as ``make(folder, index, *arguments)``; writes one shard with
+        make: called as ``make(folder, index, *arguments[index])``; writes one shard with
             ``write_finished``.
-        arguments: the same for all.
+        arguments: of every shard; they can be pickled.
         part: shares out the shards.
         workers: jobs that run at once.
         cluster: as of ``open_engine``.
         devices: GPUs of this machine.
         quiet: show no progress.
     """
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, not {workers}")
     share = shares(len(sizes), part)
     open_or_create(folder, manifest)
     with StopRequests(at_once=True), locked_zoo(folder, part) as lock:
@@ -48,7 +48,7 @@ def make_shards(
             Job(
                 f"shard {index}",
                 make,
-                (folder, index, *arguments),
+                (folder, index, *arguments[index]),
                 done=record_path(folder, index),
                 kind="shards",
                 size=sizes[index],
@@ -59,11 +59,6 @@ def make_shards(
             with open_engine(workers, cluster, lock, devices, [make.__module__]) as engine:
                 run_jobs(jobs, engine, ended=_end_with_the_first_error, quiet=quiet)
         return complete(folder, len(sizes))
-
-
-def write_columns(folder: Path, index: int, columns: Callable[[int], Mapping[str, Tensor]]) -> None:
-    """Write the shard of which a function returns the columns, ``(rows, *shape)`` each."""
-    write_finished(folder, index, columns(index), {}, [])
 
 
 def _end_with_the_first_error(name: str, result: object, error: Exception | None) -> None:

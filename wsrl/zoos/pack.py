@@ -2,23 +2,25 @@
 
 import math
 import warnings
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from wsrl.problems.columns import Column
 from wsrl.problems.packed import PackedRNNs
 from wsrl.resources import check_fits
 from wsrl.rnn import RNNWeights, run_population
-from wsrl.zoos.making import make_shards, write_columns
+from wsrl.zoos.making import make_shards
 from wsrl.zoos.manifest import Manifest
-from wsrl.zoos.packing.inputs import Given, Inputs, make_inputs
-from wsrl.zoos.packing.labels import Labels, make_labels
-from wsrl.zoos.packing.models import Model, Models, find_models, survey_models
+from wsrl.zoos.packing.inputs import Given, make_inputs
+from wsrl.zoos.packing.labels import make_labels
+from wsrl.zoos.packing.models import Model, find_models, survey_models
 from wsrl.zoos.packing.table import Table
+from wsrl.zoos.shards import write_finished
 from wsrl.zoos.soundness import failed_runs
 from wsrl.zoos.tensors import digest
 
@@ -49,6 +51,8 @@ def pack_zoo(
     decimal: str | None = None,
     shard_rows: int = 256,
     cell: str | None = None,
+    workers: int = 1,
+    cluster: str | None = None,
     say: Callable[[str], object] = warnings.warn,
 ) -> Manifest:
     """Make a zoo of a user's RNNs, or go on with one whose making was interrupted.
@@ -99,6 +103,9 @@ def pack_zoo(
         shard_rows: RNNs of a shard, at most.
         cell: of the RNNs; needed for state dicts of an ``nn.RNN``, which do not say whether it is
             ``tanh``.
+        workers: processes that pack shards at once. The zoo is the same for any number.
+        cluster: have a Dask cluster pack the shards, as of ``build_zoo``. All its machines must see
+            the folders of the zoo and of the models, and a file of sequences.
         say: told which columns are left out, and from which nothing can be learned.
 
     Returns:
@@ -147,7 +154,7 @@ def pack_zoo(
         performance=labels.performance,
     )
     size = min(shard_rows, max(1, _SHARD_BYTES // (4 * (values + spec.num_parameters))))
-    parts = [range(s, min(s + size, len(found.names))) for s in range(0, len(found.names), size)]
+    parts = [slice(s, s + size) for s in range(0, len(found.names), size)]
     columns = labels.columns
     build = {
         "runs": len(columns["run"].unique()),
@@ -172,24 +179,36 @@ def pack_zoo(
         source=source,
         failed=failed_runs(finite, columns),
     )
-    sizes = [len(part) for part in parts]
+    sizes = [len(found.names[part]) for part in parts]
+    known = {name: column.numpy() for name, column in columns.items()}
+    shards = [
+        (found.names[p], found.read[p], sequences.of(p), {n: c[p] for n, c in known.items()})
+        for p in parts
+    ]
+    return make_shards(
+        Path(out), manifest, sizes, pack_shard, shards, workers=workers, cluster=cluster, quiet=True
+    )
 
-    def read(shard: int) -> dict[str, Tensor]:
-        return _columns(found, labels, sequences, parts[shard])
 
-    return make_shards(Path(out), manifest, sizes, write_columns, (read,), quiet=True)
-
-
-def _columns(models: Models, labels: Labels, inputs: Inputs, rows: range) -> dict[str, Tensor]:
-    """Return one shard: labels, weights, sequences, and the outputs on them."""
-    weights, sequences = models.rows(rows), inputs.of(rows)
+def pack_shard(
+    folder: Path,
+    index: int,
+    names: Sequence[str],
+    models: Sequence[Callable[[], RNNWeights]],
+    inputs: Callable[[], Tensor],
+    labels: Mapping[str, NDArray[Any]],
+) -> None:
+    """Write one shard: labels, weights, sequences, and the outputs on them."""
+    weights = RNNWeights.cat([read().to(dtype=torch.float32) for read in models])
+    sequences = inputs().expand(len(names), -1, -1, -1)
     outputs = _outputs(weights, sequences)
     wrong = weights.flat.isfinite().all(1) & ~outputs.isfinite().flatten(1).all(1)
     if wrong.any():
-        name = models.names[rows[int(wrong.nonzero()[0])]]
+        name = names[int(wrong.nonzero()[0])]
         raise ValueError(f"the outputs of {name} are not finite, although its parameters are")
-    known = {name: column[rows.start : rows.stop] for name, column in labels.columns.items()}
-    return known | {"weights": weights.flat, "sequences": sequences, "outputs": outputs}
+    columns = {name: torch.from_numpy(label) for name, label in labels.items()}
+    columns |= {"weights": weights.flat, "sequences": sequences, "outputs": outputs}
+    write_finished(folder, index, columns, {}, [])
 
 
 @torch.no_grad()

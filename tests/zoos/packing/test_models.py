@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def test_a_flipped_bit_is_found(folder: Path) -> None:
     content[content.find(weights.numpy().tobytes()) + 3] ^= 0x40
     file.write_bytes(content)
     assert not torch.equal(torch.load(file, weights_only=True)["rnn.weight_hh_l0"], weights)
-    for read in (lambda: read_model(file), lambda: find_models(folder).read(0)):
+    for read in (lambda: read_model(file), find_models(folder).read[0]):
         with pytest.raises(ValueError, match=r"a\.pt cannot be read .*in it has changed"):
             read()
 
@@ -61,7 +62,15 @@ def test_folders_below_are_read_and_hidden_files_are_not(folder: Path) -> None:
         torch.save(Model().state_dict(), folder / name)
     found = find_models(folder)
     assert found.names == ["a.pt", "seed0/m.PTH", "seed1/model.pt"]
-    assert torch.equal(found.read(2).flat, read_model(folder / "seed1/model.pt").flat)
+    assert torch.equal(found.read[2]().flat, read_model(folder / "seed1/model.pt").flat)
+
+
+def test_a_process_is_sent_a_model_alone() -> None:
+    spec = RNNWeights.from_module(Model()).spec
+    every = RNNWeights(torch.randn(99, spec.num_parameters), spec)
+    sent = pickle.dumps(find_models([every[row : row + 1] for row in range(99)]).read[7])
+    assert len(sent) < 2 * every.flat.nbytes / 99 + 999
+    assert torch.equal(pickle.loads(sent)().flat, every.flat[7:8])
 
 
 def test_a_cell_must_be_said_and_agree() -> None:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -29,7 +30,8 @@ class Inputs:
     count: int  # sequences S of each RNN
     length: int  # steps T of each
     source: dict[str, Any]  # what tells these sequences from others, as plain values
-    of: Callable[[range], Tensor]  # those of some RNNs, (n, S, T, I) float32; no others are read
+    of: Callable[[slice], Callable[[], Tensor]]
+    """Returns what reads those of some RNNs, in any process: ``(n or 1, S, T, I)`` float32."""
 
 
 def make_inputs(
@@ -56,10 +58,14 @@ def make_inputs(
     check_size("seed", seed, 0, _MOST)
     shape = (count, length, size)
 
-    def draw(rows: range) -> Tensor:
-        return torch.from_numpy(np.stack([_draw(inputs, names[row], seed, shape) for row in rows]))
+    def draw(rows: slice) -> Callable[[], Tensor]:
+        return partial(_draw_all, inputs, names[rows], seed, shape)
 
     return Inputs(inputs, count, length, {"seed": seed}, draw)
+
+
+def _draw_all(kind: str, names: Sequence[str], *how: Any) -> Tensor:
+    return torch.from_numpy(np.stack([_draw(kind, name, *how) for name in names]))
 
 
 def _draw(kind: str, name: str, seed: int, shape: tuple[int, int, int]) -> NDArray[np.float32]:
@@ -93,13 +99,19 @@ def _given(inputs: str | Path | Given, models: int, size: int) -> Inputs:
             raise ValueError("sequences hold values that are not finite in float32")
         digest.update(part.tobytes())
 
-    def take(rows: range) -> Tensor:
-        part = values[rows.start : rows.stop] if values.ndim == 4 else values[None]
-        taken = torch.from_numpy(np.array(part, np.float32))
-        return taken.expand(len(rows), *taken.shape[1:])
+    def take(rows: slice) -> Callable[[], Tensor]:
+        where = rows if values.ndim == 4 else None
+        if isinstance(inputs, str | Path) and isinstance(values, np.memmap):
+            return partial(_take, Path(inputs), where)  # the map would be sent as an array
+        return partial(_take, values[where], slice(None))
 
     count, length = map(int, values.shape[-3:-1])
     return Inputs("given", count, length, {"inputs_sha256": digest.hexdigest()}, take)
+
+
+def _take(given: Path | NDArray[Any], where: slice | None) -> Tensor:
+    values = _read(given) if isinstance(given, Path) else given
+    return torch.from_numpy(np.array(values[where], np.float32))
 
 
 def _read(path: Path) -> NDArray[Any]:

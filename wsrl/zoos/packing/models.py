@@ -2,13 +2,14 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from wsrl.rnn import RNNSpec, RNNWeights, read_state_dict
@@ -29,7 +30,7 @@ class Models:
 
     names: list[str]
     from_files: bool
-    read: Callable[[int], RNNWeights]  # the model at a position, (1, N) float32
+    read: Sequence[Callable[[], RNNWeights]]  # (1, N) each; another process can call it, too
 
     def __post_init__(self) -> None:
         if not self.names:
@@ -38,10 +39,6 @@ class Models:
             raise ValueError(f"models of one name: {some(twice)}")
         if strange := [ascii(n) for n in self.names if n.encode("utf-8", "ignore").decode() != n]:
             raise ValueError(f"names of models that are no UTF-8: {some(strange)}. Rename them")
-
-    def rows(self, rows: Iterable[int]) -> RNNWeights:
-        """Return several models."""
-        return RNNWeights.cat([self.read(row) for row in rows])
 
 
 def find_models(
@@ -61,14 +58,14 @@ def find_models(
         if strange := [ascii(str(f.relative_to(folder))) for f in files if not f.is_file()]:
             raise ValueError(f"{folder} holds what is no regular file: {some(strange)}. Move it")
         names = [file.relative_to(folder).as_posix() for file in files]
-        return Models(names, True, lambda i: read_model(files[i], cell).to(dtype=torch.float32))
-    names, flat = [], []
+        return Models(names, True, [partial(read_model, file, cell) for file in files])
+    names, read = [], []
     for position, item in enumerate(models):
         name, model = item if isinstance(item, tuple) else (position, item)
         names.append(str(name))
         weights = _named(names[-1], partial(as_weights, model, cell))
-        flat.append(weights.to(dtype=torch.float32))
-    return Models(names, False, flat.__getitem__)
+        read.append(partial(_of_array, weights.flat.detach().float().numpy(), weights.spec))
+    return Models(names, False, read)
 
 
 def model_files(folder: Path) -> list[Path]:
@@ -121,9 +118,9 @@ def as_weights(model: Any, cell: str | None = None) -> RNNWeights:
 def survey_models(models: Models) -> tuple[RNNSpec, Tensor, str]:
     """Read every model once: return the spec of all, which are finite ``(n,)``, and the SHA-256."""
     digest, finite = hashlib.sha256(), []
-    spec = models.read(0).spec
-    for row, name in enumerate(models.names):
-        weights = models.read(row)
+    spec = models.read[0]().spec
+    for name, read in zip(models.names, models.read, strict=True):
+        weights = read().to(dtype=torch.float32)
         if weights.spec != spec:
             first = f"{models.names[0]} is {spec}"
             raise ValueError(f"RNNs of a zoo have one spec: {first}, but {name} is {weights.spec}")
@@ -131,6 +128,11 @@ def survey_models(models: Models) -> tuple[RNNSpec, Tensor, str]:
         digest.update(weights.flat.numpy().tobytes())
         finite.append(bool(weights.flat.isfinite().all()))
     return spec, torch.tensor(finite), digest.hexdigest()
+
+
+def _of_array(flat: NDArray[Any], spec: RNNSpec) -> RNNWeights:
+    """Return weights of an array: PyTorch would send the whole tensor of which it is a part."""
+    return RNNWeights(torch.from_numpy(flat), spec)
 
 
 def _named(name: str, read: Callable[[], RNNWeights]) -> RNNWeights:

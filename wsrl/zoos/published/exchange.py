@@ -5,14 +5,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from wsrl.zoos.files import checksum
 from wsrl.zoos.folder import write_folder
-from wsrl.zoos.making import make_shards, write_columns
+from wsrl.zoos.making import make_shards
 from wsrl.zoos.manifest import Manifest, ZooError
 from wsrl.zoos.open import open_zoo
 from wsrl.zoos.published.kinds import EVALUATED_IMAGES, EVALUATED_STRINGS, KINDS, LARGE, Kind
@@ -25,6 +27,7 @@ from wsrl.zoos.published.reading import (
     is_published,
     open_published,
 )
+from wsrl.zoos.shards import write_finished
 from wsrl.zoos.store import Zoo
 
 _CHUNK = 64  # rows written at once
@@ -36,6 +39,8 @@ def import_published(
     hints: PublishedHints | None = None,
     rows_per_shard: int = 256,
     quiet: bool = False,
+    workers: int = 1,
+    cluster: str | None = None,
 ) -> Manifest:
     """Import a published zoo, or go on with an import that was interrupted.
 
@@ -48,6 +53,10 @@ def import_published(
         hints: what the files do not say.
         rows_per_shard: snapshots of one shard.
         quiet: show no progress.
+        workers: processes that import shards at once. The zoo is the same for any number.
+        cluster: have a Dask cluster import the shards: the address of its scheduler, the file in
+            which that wrote its address, or a YAML file that says which cluster to start (of so
+            many ``workers``). All its machines must see both folders.
 
     Returns:
         The manifest of the finished zoo.
@@ -56,7 +65,7 @@ def import_published(
         ZooError: for files that are missing, damaged or do not fit one another; where the stored
             outputs do not follow from the weights; where ``out`` holds something else; and where
             writing fails, as on a full disk.
-        ValueError: for ``rows_per_shard`` below 1.
+        ValueError: for ``rows_per_shard`` or ``workers`` below 1.
     """
     if rows_per_shard < 1:
         raise ValueError(f"rows_per_shard must be at least 1, not {rows_per_shard}")
@@ -65,20 +74,23 @@ def import_published(
     names = zoo.manifest.source["headers"]
     sums = {f"sha256 of {name}": checksum(zoo.path / f"{name}.npy") for name in names}
     source = zoo.manifest.source | {"rows_per_shard": rows_per_shard} | sums
-    shards = torch.arange(len(zoo)).split(rows_per_shard)
-
-    def columns(index: int) -> dict[str, Tensor]:
-        return {name: zoo.read(name, shards[index]) for name in zoo.columns}
-
-    sizes = [len(rows) for rows in shards]
+    shards = [(zoo, rows.numpy()) for rows in torch.arange(len(zoo)).split(rows_per_shard)]
+    sizes = [len(rows) for _, rows in shards]
+    manifest = replace(zoo.manifest, source=source)
+    how: dict[str, Any] = {"workers": workers, "cluster": cluster, "quiet": quiet}
     try:
-        manifest = replace(zoo.manifest, source=source)
-        return make_shards(Path(out), manifest, sizes, write_columns, (columns,), quiet=quiet)
+        return make_shards(Path(out), manifest, sizes, import_shard, shards, **how)
     except OSError as error:
         raise ZooError(
             f"the import of {path} stopped, {out} is unfinished ({error}): see to it (a full "
             "disk?) and run the same command again to go on"
         ) from error
+
+
+def import_shard(folder: Path, index: int, zoo: Zoo, rows: NDArray[np.int64]) -> None:
+    """Write rows of a published zoo as one shard."""
+    where = torch.from_numpy(rows)
+    write_finished(folder, index, {name: zoo.read(name, where) for name in zoo.columns}, {}, [])
 
 
 def export_published(path: str | Path, out: str | Path) -> list[str]:

@@ -5,6 +5,7 @@ A folder holds one file a column, whose first axis is the snapshot, and maybe ``
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -125,18 +126,18 @@ def open_published(
         },
         snapshot_updates="n + 1",
     )
-
-    def check() -> None:
-        check_labels(folder, labels)
-        sound = Zoo(folder, manifest, [columns])
-        if not len(sound):
-            raise ZooError(f"the zoo at {folder} holds no sound snapshot")
-        rows = torch.linspace(0, len(sound) - 1, min(CHECKED_SNAPSHOTS, len(sound))).long().unique()
-        output_error(sound, rows, min(CHECKED_SEQUENCES, sound.sequences_stored))
-
+    check = partial(_check, labels, Zoo(folder, manifest, [columns]))
     zoo = Zoo(folder, manifest, [columns], check, include_failed)
     _ = zoo.problem  # which compares the shapes of rows
     return zoo
+
+
+def _check(labels: Mapping[str, Tensor], sound: Zoo) -> None:
+    check_labels(sound.path, labels)
+    if not len(sound):
+        raise ZooError(f"the zoo at {sound.path} holds no sound snapshot")
+    rows = torch.linspace(0, len(sound) - 1, min(CHECKED_SNAPSHOTS, len(sound))).long().unique()
+    output_error(sound, rows, min(CHECKED_SEQUENCES, sound.sequences_stored))
 
 
 def find_spec(
