@@ -116,7 +116,7 @@ class Cluster(Executor):
         if "class_path" in asked:
             self._own = _start(where, asked)
             with _failing(f"--cluster {where}"):
-                self._own.sync(self._begin, workers)
+                self._own.sync(_start_workers, self._own, workers)
             self._own.adapt(minimum=workers, maximum=workers)  # replaces those that are lost
             address = self._own.scheduler_address
         elif asked:
@@ -134,13 +134,6 @@ class Cluster(Executor):
             note([f"no worker is there yet: waiting for one to come to {address}"])
             while not self._client.nthreads():
                 time.sleep(_LOOK_SECONDS)
-
-    async def _begin(self, workers: int) -> None:
-        """Start workers, or submit them; raises what ``sbatch`` and its like have against it."""
-        asked = self._own.scale(workers)
-        if inspect.isawaitable(asked):
-            await asked
-        await self._own.__aenter__()  # waits for them
 
     def _admit(self, where: str, lock: Path | None, preload: Sequence[str]) -> None:
         """Prepare the workers of now and of later; refuse those that cannot do these jobs."""
@@ -290,6 +283,14 @@ def _start(where: str, asked: dict[str, Any]) -> Any:
         if keys := options.get("shared_temp_directory"):
             Path(keys).mkdir(mode=0o700, parents=True, exist_ok=True)
         return cls(**options)
+
+
+async def _start_workers(own: Any, workers: int) -> None:
+    """Start workers, or submit them; raises what ``sbatch`` and its like have against it."""
+    asked = own.scale(workers)
+    if inspect.isawaitable(asked):
+        await asked
+    await own.__aenter__()  # waits for them
 
 
 def _in_one_line(record: logging.LogRecord) -> bool:
