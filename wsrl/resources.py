@@ -55,6 +55,12 @@ def usable_cores() -> int:
     return min(counts)
 
 
+def threads_each(jobs: int) -> int:
+    """Return the threads that each of several jobs gets, of ``OMP_NUM_THREADS`` or all cores."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, (int(given) if given.isdigit() else usable_cores()) // jobs)
+
+
 def check_devices(option: str, devices: object) -> None:
     """Refuse a number of processes that no machine could start; other settings of devices pass."""
     wanted = int(devices) if isinstance(devices, str) and devices.isdigit() else devices

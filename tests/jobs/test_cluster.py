@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.jobs.test_jobs import die_once, fail, note
 from tests.waiting import until
@@ -46,7 +47,7 @@ def save_when_told(path: Path) -> str:
 
 
 def where(path: Path) -> str:
-    return note(path, os.environ.get("CUDA_VISIBLE_DEVICES", "none"))
+    return note(path, f"{os.environ.get('CUDA_VISIBLE_DEVICES')} {torch.get_num_threads()}")
 
 
 class Processes:
@@ -145,7 +146,7 @@ def test_a_worker_that_is_told_to_end_saves_before_others_go_on(
     nanny: str, processes: Processes, lock: Path, tmp_path: Path
 ) -> None:
     processes.start_scheduler()
-    worker = processes.start_worker(nanny, CUDA_VISIBLE_DEVICES="5", **NANNY)
+    worker = processes.start_worker(nanny, CUDA_VISIBLE_DEVICES="5", OMP_NUM_THREADS="3", **NANNY)
     log = tmp_path / "log"
     begun = False
 
@@ -163,7 +164,7 @@ def test_a_worker_that_is_told_to_end_saves_before_others_go_on(
         run_jobs([Job("where", where, (tmp_path / "where",))], engine)
         jobs = [Job("long", save_when_told, (log,), done=tmp_path / "done")]
         assert not run_jobs(jobs, engine, stop=end_the_worker, tries=1)
-    assert (tmp_path / "where").read_text() == "5\n"  # its GPU, by its environment
+    assert (tmp_path / "where").read_text() == "5 3\n"  # its GPU and threads, by its environment
     (_, _, first), saved, (_, _, _, second) = map(str.split, log.read_text().splitlines())
     assert saved == ["saved"]
     assert first != second

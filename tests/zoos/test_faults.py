@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,9 +20,11 @@ from tests.conftest import SMALL_PROBLEM
 from tests.zoos.building import FORK, PROBLEM, SETTINGS, contents, end, start
 from tests.zoos.building import whole as whole  # a fixture
 from wsrl.cli import main
-from wsrl.zoos import BuildSettings, build_zoo
-from wsrl.zoos.files import PARTIAL
-from wsrl.zoos.manifest import MANIFEST
+from wsrl.zoos import BuildSettings, build_zoo, verify_zoo
+from wsrl.zoos.build import shard_members, train_shard
+from wsrl.zoos.files import PARTIAL, partial_file
+from wsrl.zoos.making import make_shards
+from wsrl.zoos.manifest import MANIFEST, PROGRESS, SHARDS, Manifest
 
 ZOO = ["zoo", "build", "--problem", "formal_languages", "--quiet", "true"]
 for _name, _value in (SMALL_PROBLEM | SETTINGS.to_dict()).items():
@@ -165,3 +168,24 @@ def test_ended_in_any_write_a_build_goes_on(number: signal.Signals, tmp_path: Pa
         assert ends[-1] in (0, -number, 128 + number)
     assert len(ends) > 5
     assert contents(tmp_path / "zoo") == contents(tmp_path / "whole")
+
+
+def die_in_writes_once(folder: Path, index: int, *arguments: Any) -> None:
+    """Train a shard; the first process dies while it writes both the shard and its state."""
+    name = f"{index:05d}.safetensors"
+    if not list((folder / SHARDS).glob(f"{name}*")):
+        (folder / SHARDS).mkdir(exist_ok=True)
+        with partial_file(folder / SHARDS / name), partial_file(folder / PROGRESS / name):
+            os.kill(os.getpid(), signal.SIGKILL)
+    train_shard(folder, index, *arguments)
+
+
+def test_workers_that_die_in_a_write_leave_nothing_behind(whole: Path, tmp_path: Path) -> None:
+    """The build goes on without them, and nobody starts it again."""
+    spec = PROBLEM.spec(SETTINGS.cell, SETTINGS.hidden_size, SETTINGS.num_layers, SETTINGS.bias)
+    manifest = Manifest.of(PROBLEM, spec, SETTINGS.to_dict(), PROBLEM.columns())
+    arguments = (PROBLEM, SETTINGS, 120.0, "cpu", "auto")
+    zoo, sizes = tmp_path / "zoo", [len(members) for members in shard_members(SETTINGS)]
+    make_shards(zoo, manifest, sizes, die_in_writes_once, arguments, workers=2, quiet=True)
+    assert contents(zoo) == contents(whole)
+    verify_zoo(zoo)

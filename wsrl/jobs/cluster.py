@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from wsrl.jobs.local import LocalPool, run_in
 from wsrl.jobs.report import listener
 from wsrl.jobs.run import EngineError, EngineGoneError, ProcessDiedError
-from wsrl.resources import usable_cores
+from wsrl.resources import threads_each
 from wsrl.terminal import note
 
 try:
@@ -171,10 +171,9 @@ class JobProcesses(WorkerPlugin):
             raise EngineError(self.problem)
         sys.path += [place for place in self._path if place not in sys.path]
         slots = worker.state.nthreads
-        threads = max(1, usable_cores() // slots)
         hear = functools.partial(worker.log_event, self.name)
         preload = [*self._preload, *_WORKERS]
-        self._pool, self._worker = LocalPool(slots, (), threads, preload, hear), worker
+        self._pool, self._worker = LocalPool(slots, (), threads_each(slots), preload, hear), worker
         if threading.current_thread() is threading.main_thread():
             self._closing, self._before = False, signal.signal(signal.SIGTERM, self._end)
 

@@ -1,13 +1,12 @@
 """Choose what runs jobs: this process, several of this machine, or a cluster."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from wsrl.jobs.local import LocalPool
 from wsrl.jobs.run import Engine, Here
-from wsrl.resources import usable_cores
+from wsrl.resources import threads_each
 
 
 @contextmanager
@@ -37,7 +36,5 @@ def open_engine(
     elif workers == 1 and here:
         yield Here()
     else:
-        threads = os.environ.get("OMP_NUM_THREADS", "")
-        cores = int(threads) if threads.isdigit() else usable_cores()
-        with LocalPool(workers, devices, max(1, cores // workers), preload) as pool:
+        with LocalPool(workers, devices, threads_each(workers), preload) as pool:
             yield pool

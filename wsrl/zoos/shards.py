@@ -17,7 +17,7 @@ from pathlib import Path
 from torch import Tensor
 
 from wsrl.validation import checked, from_json
-from wsrl.zoos.files import checksum
+from wsrl.zoos.files import checksum, remove_leftovers
 from wsrl.zoos.folder import Part, alone
 from wsrl.zoos.manifest import (
     BACKUP,
@@ -94,7 +94,12 @@ def write_shard(folder: Path, index: int, columns: Mapping[str, Tensor]) -> Shar
 
 
 def tidy(folder: Path) -> None:
-    """Remove what a finished zoo does not need; only what we made, known by its name."""
+    """Remove what a finished zoo does not need; only what we made, known by its name.
+
+    A worker that was killed may have left half a file, though its build has gone on.
+    """
+    for place in (folder, folder / SHARDS, folder / PROGRESS):
+        remove_leftovers(place)
     with contextlib.suppress(OSError):  # a finished zoo may be read where nothing can be written
         for name in _names(folder):
             if _RECORD.fullmatch(name) or _STATE.fullmatch(name):
