@@ -86,7 +86,7 @@ class Processes:
     def start_scheduler(self) -> str:
         """Start the scheduler; return its address."""
         place = ["--host", "tls://127.0.0.1", "--port", "0", "--scheduler-file", str(self.file)]
-        self.start("scheduler", *place, **SETTINGS)
+        self.scheduler = self.start("scheduler", *place, **SETTINGS)
         until(self.file.is_file)
         until(lambda: self.file.read_text().endswith("}"))
         return str(json.loads(self.file.read_text())["address"])
@@ -308,3 +308,21 @@ def test_without_dask_a_cluster_says_what_to_install(
     engine = open_engine(1, "tls://host:8786", tmp_path / "a.lock")
     with pytest.raises(EngineError, match=message), engine:
         pass
+
+
+def test_a_scheduler_that_goes_ends_the_command_with_one_line(
+    processes: Processes, lock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 5)  # so long it looks for it
+    processes.start_scheduler()
+    processes.start_worker("--no-nanny")
+    log = tmp_path / "log"
+
+    def end_the_scheduler() -> None:
+        if log.exists():
+            processes.scheduler.kill()
+
+    jobs = [Job("long", save_when_told, (log,))]
+    cluster_engine = open_engine(1, str(processes.file), lock)
+    with cluster_engine as engine, pytest.raises(EngineError, match="has gone"):
+        run_jobs(jobs, engine, stop=end_the_scheduler)

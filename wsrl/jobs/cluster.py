@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 from wsrl.jobs.local import LocalPool, run_in
 from wsrl.jobs.report import listener
-from wsrl.jobs.run import EngineError, ProcessDiedError
+from wsrl.jobs.run import EngineError, EngineGoneError, ProcessDiedError
 from wsrl.resources import threads_each
 from wsrl.terminal import note
 
@@ -34,6 +34,7 @@ try:
     from distributed import Client, KilledWorker, Worker, WorkerPlugin, get_worker
     from distributed.core import Status
     from distributed.deploy.cluster import Cluster as DaskCluster
+    from distributed.protocol.pickle import dumps, loads
 except ImportError as missing:
     raise EngineError(
         f"--cluster needs Dask, and {missing.name} is not installed: pip install 'wsrl[cluster]'"
@@ -81,7 +82,10 @@ class Cluster(Executor):
     @property
     def workers(self) -> int:
         """How many jobs the workers of now can run at once."""
-        return sum(self._client.nthreads().values())
+        try:
+            return sum(self._client.nthreads().values())
+        except (OSError, RuntimeError, TimeoutError) as error:
+            raise EngineGoneError from error
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run a job."""
@@ -97,7 +101,8 @@ class Cluster(Executor):
                 future.set_exception(error)
 
         with _failing(f"{function!r} cannot be sent to a worker"):
-            sent = self._executor.submit(_run_on_worker, self._name, function, args, kwargs)
+            content: bytes = dumps((function, args, kwargs))  # type: ignore[no-untyped-call]
+        sent = self._executor.submit(_run_on_worker, self._name, content)
         sent.add_done_callback(pass_on)
         return future
 
@@ -201,11 +206,11 @@ class JobProcesses(WorkerPlugin):
         if self.problem is None:
             await asyncio.to_thread(self._pool.shutdown)
 
-    def run(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    def run(self, content: bytes) -> Any:
         """Run a job in a process of its own, in the folder in which the command works."""
         if self.problem is not None:
             raise EngineError(self.problem)
-        return self._pool.submit(run_in, self._folder, function, args, kwargs).result()
+        return self._pool.submit(run_in, self._folder, *loads(content)).result()  # type: ignore[no-untyped-call]
 
     def _find_problem(self) -> str | None:
         found = _versions()
@@ -230,9 +235,9 @@ class JobProcesses(WorkerPlugin):
         return None
 
 
-def _run_on_worker(name: str, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+def _run_on_worker(name: str, content: bytes) -> Any:
     plugin: Any = get_worker().plugins[name]
-    return plugin.run(function, args, kwargs)
+    return plugin.run(content)
 
 
 def _versions() -> dict[str, str]:

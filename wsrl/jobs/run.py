@@ -73,6 +73,13 @@ class EngineError(ValueError):
     """An engine cannot run jobs: what it is told is wrong, or it has broken down."""
 
 
+class EngineGoneError(EngineError):
+    """The engine went away while it ran jobs."""
+
+    def __init__(self) -> None:
+        super().__init__("what runs the jobs has gone: run the same command again to go on")
+
+
 class Here(Executor):
     """Runs each job at once, in this process; interruptions of a job end the caller."""
 
@@ -169,7 +176,7 @@ def _run(
             job = running.pop(future)
             error = future.exception()
             if isinstance(error, CancelledError):
-                raise EngineError("what runs the jobs has gone: run the same command again")
+                raise EngineGoneError
             if isinstance(error, EngineError):
                 raise error
             died = isinstance(error, ProcessDiedError)
