@@ -106,7 +106,10 @@ def test_only_a_regular_file_is_read(tmp_path: Path) -> None:
             "choose one of ConstantEmbedding, ",
         ),
         ("nope: 3", "Option 'nope' is not accepted"),
-        ("data: {batch_size: 1000000000000000000}", "batch_size must be at most 16777216, not 1"),
+        (
+            "data: {batch_size: 1000000000000000000}",
+            "batch_size: must be less than or equal to 16777216, not 1",
+        ),
     ],
 )
 def test_settings_that_cannot_be_are_one_line(

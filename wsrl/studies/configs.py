@@ -129,6 +129,10 @@ def one_line_errors(
     except argparse.ArgumentError as error:
         text = str(error).split(". Got value: Namespace")[0]
         key = ".".join(re.findall(r'Parser key "([^"]+)"', text))
+        pydantic = (
+            r"Input should (.*) \[type=\w+, input_value=(.*), input_type=.*\n.*For further .*"
+        )
+        text = re.sub(pydantic, r"must \1, not \2", text)
         lines = [line.strip(" -") for line in text.splitlines() if line.strip()]
         expected = [line for line in lines if line.startswith("Expected")][:1]  # of several kinds
         reason = ". ".join(dict.fromkeys([*expected, lines[-1].split("callable class: ")[-1]]))
