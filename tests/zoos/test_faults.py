@@ -184,7 +184,7 @@ def test_workers_that_die_in_a_write_leave_nothing_behind(whole: Path, tmp_path:
     """The build goes on without them, and nobody starts it again."""
     spec = PROBLEM.spec(SETTINGS.cell, SETTINGS.hidden_size, SETTINGS.num_layers, SETTINGS.bias)
     manifest = Manifest.of(PROBLEM, spec, SETTINGS.to_dict(), PROBLEM.columns())
-    arguments = (PROBLEM, SETTINGS, 120.0, "cpu", "auto")
+    arguments = [(PROBLEM, SETTINGS, 120.0, "cpu", "auto")] * len(shard_members(SETTINGS))
     zoo, sizes = tmp_path / "zoo", [len(members) for members in shard_members(SETTINGS)]
     make_shards(zoo, manifest, sizes, die_in_writes_once, arguments, workers=2, quiet=True)
     assert contents(zoo) == contents(whole)
