@@ -34,7 +34,8 @@ BENCHMARKS = names("benchmark/*.yaml")
 
 
 def test_every_config_is_short_and_run_by_a_test_below() -> None:
-    known = {*ZOOS, *EMULATIONS, *PREDICTIONS, *ENCODERS, *BENCHMARKS}
+    clusters = {"cluster/slurm.yaml"}  # read in tests/jobs/test_cluster.py
+    known = {*ZOOS, *EMULATIONS, *PREDICTIONS, *ENCODERS, *BENCHMARKS, *clusters}
     assert known == set(names("**/*.yaml"))
     assert all(len((CONFIGS / name).read_text().splitlines()) <= 30 for name in known)
 
