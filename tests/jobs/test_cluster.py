@@ -26,6 +26,7 @@ from wsrl.zoos import open_zoo
 
 dask = pytest.importorskip("dask", reason="the extra wsrl[cluster] is not here")
 cluster = pytest.importorskip("wsrl.jobs.cluster", reason="the extra wsrl[cluster] is not here")
+worker_side = pytest.importorskip("wsrl.jobs.worker")
 
 LOCAL = "class_path: distributed.LocalCluster\ninit_args: {n_workers: 0, threads_per_worker: 1}\n"
 SETTINGS = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "10"}
@@ -216,14 +217,14 @@ def test_who_cannot_do_the_work_is_refused(
     nannied.terminate()
     nannied.wait()
     processes.start_worker("--no-nanny")
-    found = cluster._versions()
+    found = worker_side.versions()
     with monkeypatch.context() as patch:
-        patch.setattr(cluster, "_versions", lambda: found | {"torch": "1.0"})
+        patch.setattr(worker_side, "versions", lambda: found | {"torch": "1.0"})
         message = f"has torch {found['torch']} where this command has 1.0"
         with pytest.raises(EngineError, match=message), open_engine(1, address, lock):
             pass
-    elsewhere = cluster.JobProcesses("a", lock, b"process 1 on another host", [])
-    monkeypatch.setattr(cluster, "_DISK_SECONDS", 0)
+    elsewhere = worker_side.JobProcesses("a", lock, b"process 1 on another host", [])
+    monkeypatch.setattr(worker_side, "_DISK_SECONDS", 0)
     assert f"does not see {lock}: is the disk shared?" in elsewhere._find_problem()
     elsewhere._folder = tmp_path / "nowhere"
     assert "has no folder" in elsewhere._find_problem()
@@ -262,7 +263,7 @@ def test_a_scheduler_that_takes_no_workers_is_an_error(
 def test_a_worker_keeps_no_signal_handlers_of_commands_that_ended(lock: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
     worker = SimpleNamespace(name="w", state=SimpleNamespace(nthreads=1), log_event=print)
-    plugin = cluster.JobProcesses("a", lock, lock.read_bytes(), [])
+    plugin = worker_side.JobProcesses("a", lock, lock.read_bytes(), [])
     plugin.setup(worker)
     assert signal.getsignal(signal.SIGTERM) == plugin._end
     asyncio.run(plugin.teardown(worker))
@@ -272,8 +273,9 @@ def test_a_worker_keeps_no_signal_handlers_of_commands_that_ended(lock: Path) ->
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        ("tls://127.0.0.1:1", "127.0.0.1:1"),
+        ("tcp://127.0.0.1:1", "127.0.0.1:1"),
         ("tcp://10.0.0.1:8786", "it uses no TLS"),
+        ("tls://10.0.0.1:8786", "no keys are named here"),
         ("nowhere.json", "is no address (as tls://host:8786) and no file"),
         ("empty.yaml", "neither which cluster to start"),
         ("wrong.yaml", "is no subclass of distributed.deploy.Cluster"),

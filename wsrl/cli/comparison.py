@@ -62,7 +62,7 @@ def benchmark(
         settings: what is compared
         tier: smoke (minutes), small (hours on 2 cores) or paper (the published sizes)
         workers: trials that run at once (default: one a GPU, or a core); of a cluster that is
-            started here, its workers
+            started, its workers (default: 1)
         cluster: have a Dask cluster run the trials: the address of its scheduler, the file in which
             that wrote its address, or a YAML file that says which cluster to start
         plan: print the trials, what they need, which are done and the hours of the others, and run

@@ -32,7 +32,7 @@ class LocalPool(Executor):
 
     Leaving the context tells running jobs to end by SIGTERM, waits until they have saved their
     work, and kills those that take more than ``STOPPING_SECONDS``. Where this process is killed,
-    the jobs' processes do so by themselves.
+    the processes of its jobs save and end by themselves.
 
     Args:
         workers: jobs that run at once.
@@ -40,7 +40,7 @@ class LocalPool(Executor):
         threads: PyTorch's threads in every process; by default as many as it takes by itself.
         preload: modules that the process from which the others are forked imports once. Python has
             one such process for each of its own, so only the first pool's modules count.
-        hear: called with what jobs report; by default who listens is.
+        hear: called with what jobs report; by default the function given to ``listening``.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class LocalPool(Executor):
 
 
 def run_in(folder: Path, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """Run a function in a folder: paths are written as the command that asks for it sees them."""
+    """Run a function in a folder, from which its relative paths start."""
     os.chdir(folder)
     return function(*args, **kwargs)
 
@@ -185,7 +185,7 @@ def _reporter(send: Connection) -> Listener:
 
 
 def _end_with_the_command() -> None:
-    """Tell this process to end when the command dies; what forks the others would let it live."""
+    """Have this process save and end when the command dies; its forkserver would let it live."""
     command = multiprocessing.parent_process()
     if command is not None:
         command.join()

@@ -44,6 +44,7 @@ def out(tmp_path: Path) -> Path:
 
 
 def record(out: Path, given: BenchmarkSettings) -> dict[str, Any]:
+    out.mkdir(exist_ok=True)
     record_grid(out, given, plan(given, out))
     content: dict[str, Any] = json.loads((out / RECORD).read_text())
     return content

@@ -17,7 +17,7 @@ from tests.studies.benchmark.gated_encoder import AT, GATE
 from tests.waiting import HANG_SECONDS, Gate, until
 from wsrl.cli import main
 from wsrl.jobs import locked
-from wsrl.studies.benchmark.results import RESULT, TRIALS, Trial, read_results
+from wsrl.studies.benchmark.results import FAILURE, RESULT, TRIALS, Trial, read_results
 from wsrl.studies.benchmark.work import LOG, make_folder
 
 ROOT = Path(__file__).parents[3]
@@ -93,6 +93,8 @@ def test_what_is_done_is_left_out_and_a_folder_is_one_command_s(
     grid: Grid, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = grid(**ONE, other_modes=[])
+    assert main(["benchmark", *words, "--plan", "table"]) == 0
+    assert "2 of 2 trials are to be run: hours unknown" in capsys.readouterr().out
     assert main(["benchmark", *words]) == 0
     out = tmp_path / "out"
     results = read_results(out)
@@ -107,6 +109,17 @@ def test_what_is_done_is_left_out_and_a_folder_is_one_command_s(
         assert set(result.curves) >= {"validation/loss"} or result.trial.kind == "emulation"
     times = {path: path.stat().st_mtime_ns for path in out.glob("cells/**/*.*")}
     capsys.readouterr()
+    assert main(["benchmark", *words, "--plan", "json"]) == 0
+    plan = {row["trial"]: row for row in json.loads(capsys.readouterr().out)}
+    emulation, prediction = plan
+    assert plan[prediction]["needs"] == [emulation]
+    for result in results:
+        assert plan[result.trial.name]["done"]
+        assert plan[result.trial.name]["hours"] == pytest.approx(result.wall_seconds / 3600)
+    (out / "cells" / prediction / RESULT).rename(out / "aside")
+    assert main(["benchmark", *words, "--plan", "table"]) == 0
+    assert "1 of 2 trials are to be run" in capsys.readouterr().out
+    (out / "aside").rename(out / "cells" / prediction / RESULT)
     assert main(["benchmark", *words]) == 0
     assert "2 trials, 2 of them done" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in out.glob("cells/**/*.*")} == times
@@ -137,6 +150,8 @@ def test_a_trial_that_fails_or_dies_ends_no_other_and_is_tried_again(
     assert "SIGKILL" in (died := str(errors.pop("Dying")))
     assert "output.log" in died
     assert errors == {"LayerwiseStatistics": None, "Own": "RuntimeError: this one is broken"}
+    for failure in (tmp_path / "out").rglob(FAILURE):  # as they were called once
+        failure.rename(failure.with_name(RESULT))
     (tmp_path / "mended").touch()
     assert main(["benchmark", *words]) == 0
     assert all(result.error is None for result in read_results(tmp_path / "out"))

@@ -15,14 +15,13 @@ from wsrl.stopping import StopRequests
 from wsrl.strict_json import to_json
 from wsrl.studies.benchmark.checks import check_grid
 from wsrl.studies.benchmark.plan import PlannedTrial, Read, Run, plan, shown
-from wsrl.studies.benchmark.record import record_grid
+from wsrl.studies.benchmark.record import LOCK, record_grid
 from wsrl.studies.benchmark.results import RESULT, TRIALS, Result, read_result, write_result
 from wsrl.studies.benchmark.settings import BenchmarkSettings
 from wsrl.studies.benchmark.work import LOG, check_place, run_trial
 from wsrl.studies.report.writing import write_report
 from wsrl.terminal import complain, say
 
-_LOCK = "benchmark.lock"
 _PRELOADED = ("wsrl.studies.training.command", "wsrl.studies.baselines", run_trial.__module__)
 """Imported once rather than by every trial, for which it would take seconds."""
 _TRIES = 2  # of a trial whose process died, as for lack of memory beside others
@@ -44,7 +43,8 @@ def run_benchmark(
         out: folder for all it makes.
         read: reads a command of a trial.
         run: runs one.
-        workers: trials that run at once; by default one for each GPU, else for each core.
+        workers: trials that run at once; by default one for each GPU, else for each core. Of a
+            cluster that is started, its workers; by default one.
         cluster: what runs the trials instead of this machine, as of ``build_zoo``.
         stop: notes the signals to this process.
 
@@ -59,16 +59,18 @@ def run_benchmark(
     """
     stop = StopRequests() if stop is None else stop
     trials, devices = plan(settings, out), visible_gpus()
-    workers = (len(devices) or usable_cores()) if workers is None else workers
+    if workers is None:
+        workers = 1 if cluster is not None else len(devices) or usable_cores()
     done = finished(out, trials)
     left = [planned for planned in trials if planned.trial.name not in done]
     check_grid(settings, left, out, read)
-    record_grid(out, settings, trials)
-    with locked(out / _LOCK, partial(_refuse, out)):
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out / LOCK, partial(_refuse, out)):
+        record_grid(out, settings, trials)
         where = f"{workers} at a time" if cluster is None else f"on {cluster}"
         say(f"{out}: {len(trials)} trials, {len(done)} of them done, {where}")
         preload = (*_PRELOADED, run.__module__)
-        with open_engine(workers, cluster, out / _LOCK, devices, preload, here=False) as engine:
+        with open_engine(workers, cluster, out / LOCK, devices, preload, here=False) as engine:
             stop.at_once = False  # from now on trials save their work
             failed = run_grid(out, trials, engine, run, stop)
         say(write_report(out, out))
@@ -149,6 +151,8 @@ def run_grid(
     jobs = []
     for name, planned in named.items():
         done = check_place(out, planned.trial) / RESULT
+        if done.is_file() and (earlier := read_result(done)).error is not None:
+            write_result(done.parent, earlier)  # a failure has a file of its own since 0.1.0
         arguments = (planned, out, command, tuple(named_modules))
         jobs.append(Job(name, run_trial, arguments, planned.needs, done, planned.trial.kind))
     run_jobs(jobs, engine, stop.raise_if_any, ended, _TRIES, quiet=False)

@@ -15,12 +15,15 @@ from wsrl.studies.benchmark.settings import CONFIGS, BenchmarkSettings, find_con
 from wsrl.studies.configs import read_config
 from wsrl.zoos.files import checksum, remove_leftovers, write_atomically
 
+LOCK = "benchmark.lock"
+"""The file that a command locks while it runs a benchmark."""
+
 _PATHS = ("--config", "--data.zoo", "--run", "--out", "--model.pretrained")  # what follows is one
 _ADVICE = "choose another --out, or go back to what it was"
 
 
 def record_grid(out: Path, settings: BenchmarkSettings, trials: Sequence[PlannedTrial]) -> None:
-    """Write ``benchmark.json``.
+    """Write ``benchmark.json`` into a folder that is locked.
 
     Zoos, encoders, seeds, targets, modes, ablations and baselines may be added to a folder. How all
     are trained, the zoos that it knows and what a trial that it knows runs must stay the same, the
@@ -38,7 +41,7 @@ def record_grid(out: Path, settings: BenchmarkSettings, trials: Sequence[Planned
         if record.fixed is None:
             raise ValueError(f"{out} holds a benchmark of another version; {_ADVICE}")
         known, kept = record.fixed, record.cells
-    elif out.is_dir() and any(entry.name != "zoos" for entry in out.iterdir()):
+    elif any(entry.name not in ("zoos", LOCK) for entry in out.iterdir()):
         raise ValueError(f"{out} holds something that is no benchmark; {_ADVICE}")
     for name, now in fixed.items():
         if name in known and now != known[name]:
@@ -50,7 +53,6 @@ def record_grid(out: Path, settings: BenchmarkSettings, trials: Sequence[Planned
         "cells": [asdict(trial) for trial in cells.values()],
         "fixed": known | fixed,
     }
-    out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / RECORD, (to_json(content, indent=1) + "\n").encode())
 
 
