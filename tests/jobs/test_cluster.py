@@ -234,8 +234,12 @@ def test_who_cannot_do_the_work_is_refused(
 
 def test_slurm_gets_workers_that_can_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    for module in [name for name in sys.modules if name.startswith("dask_jobqueue")]:
+        monkeypatch.delitem(sys.modules, module)
+    interrupted = signal.getsignal(signal.SIGINT)
     file = str(CONFIGS / "cluster" / "slurm.yaml")
     with cluster._start(file, cluster._asked(file)) as found:
+        assert signal.getsignal(signal.SIGINT) is interrupted
         script = found.job_script()
         assert found.scheduler_address.startswith("tls://")
     assert "#SBATCH --signal=B:TERM@120" in script

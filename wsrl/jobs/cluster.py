@@ -3,6 +3,7 @@
 import contextlib
 import inspect
 import logging
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,6 @@ from wsrl.terminal import note
 
 try:
     import dask
-    from dask_jobqueue.core import JobQueueCluster
     from distributed import Client, KilledWorker
     from distributed.deploy.cluster import Cluster as DaskCluster
     from distributed.protocol.pickle import dumps
@@ -166,7 +166,9 @@ def _start(where: str, asked: dict[str, Any]) -> Any:
     """Start the cluster that a file describes, as suits these jobs where it says nothing."""
     module, _, name = str(asked["class_path"]).rpartition(".")
     with _failing(f"--cluster {where}"):
+        before = signal.getsignal(signal.SIGINT)
         cls = getattr(import_module(module), name)
+        signal.signal(signal.SIGINT, before)  # dask-jobqueue, when imported, has Ctrl-C exit with 0
         if not (isinstance(cls, type) and issubclass(cls, DaskCluster)):
             raise ValueError(f"{asked['class_path']} is no subclass of distributed.deploy.Cluster")
         dask.config.set({"distributed.worker.daemon": False})  # its workers start processes
@@ -174,7 +176,7 @@ def _start(where: str, asked: dict[str, Any]) -> Any:
         options: dict[str, Any] = {}
         if "security" in inspect.signature(cls).parameters:
             options["security"] = True
-        if issubclass(cls, JobQueueCluster):  # a scheduler's signals are for a job's first process
+        if hasattr(cls, "job_cls"):  # a job of SLURM, PBS, ...: its first process gets the signals
             options |= {"nanny": False, "python": f"exec {sys.executable}"}
         options |= asked.get("init_args", {})
         if keys := options.get("shared_temp_directory"):
