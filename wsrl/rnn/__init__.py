@@ -18,7 +18,7 @@ from wsrl.rnn.linearization import (
     unflatten_state,
 )
 from wsrl.rnn.population import PreparedPopulation, State, run_population
-from wsrl.rnn.spec import RNNSpec, TensorSpec
+from wsrl.rnn.spec import RNNInterface, RNNSpec, TensorSpec, read_interface
 from wsrl.rnn.state_dicts import OpenCellError, read_state_dict, weights_from_state_dict
 from wsrl.rnn.weights import (
     RNNWeights,
@@ -32,6 +32,7 @@ __all__ = [
     "Linearization",
     "OpenCellError",
     "PreparedPopulation",
+    "RNNInterface",
     "RNNSpec",
     "RNNWeights",
     "State",
@@ -45,6 +46,7 @@ __all__ = [
     "population_cross_entropy",
     "random_permutations",
     "random_starts",
+    "read_interface",
     "read_state_dict",
     "register_cell",
     "run_population",
