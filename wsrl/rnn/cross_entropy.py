@@ -33,7 +33,7 @@ def population_cross_entropy(
     """
     _check(weights, inputs, targets, sequence_weights)
     chosen = choose_backend(backend, weights, inputs, sequence_weights)
-    if chosen == "eager" or weights.spec.core != weights.spec:
+    if chosen == "eager" or not weights.spec.is_core:
         own: Backend = "eager" if chosen == "eager" else backend
         outputs, _ = run_population(weights, inputs, backend=own)
         return sequence_cross_entropy(outputs, targets, sequence_weights)

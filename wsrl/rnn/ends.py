@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from wsrl.rnn.spec import ACTIVATIONS, readout_name
+from wsrl.rnn.cells.activations import ACTIVATIONS
+from wsrl.rnn.spec import readout_name
 from wsrl.rnn.weights import RNNWeights
 
 
@@ -13,7 +14,7 @@ class Ends:
     def __init__(self, weights: RNNWeights) -> None:
         spec, self._tensors = weights.spec, {}
         self._activation, self._further = ACTIVATIONS[spec.readout_activation], range(0)
-        if spec.core != spec:
+        if not spec.is_core:
             self._tensors = weights.tensors()
             self._further = range(1, 1 + len(spec.readout_widths))
 

@@ -8,16 +8,15 @@ readout.
 
 import math
 import reprlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.nn import functional
 
 from wsrl.rnn.cells import BELOW, HIDDEN, Axis, Cell, CellTensor, get_cell
+from wsrl.rnn.cells.activations import ACTIVATIONS
 
 # No RNN has more; a file that says so would have lists made for every layer of them.
 MAX_LAYERS = 1000
@@ -27,18 +26,6 @@ MAX_SIZE = 1 << 24
 MOST_READOUT_LAYERS = 2
 INPUT, EMBEDDED, OUTPUT = "input", "embedded", "output"
 _OUT = Axis(OUTPUT)
-
-ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "none": torch.positive,
-    "relu": torch.relu,
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-    "softplus": functional.softplus,
-    "gelu": functional.gelu,
-    "silu": functional.silu,
-    "softmax": partial(torch.softmax, dim=-1),
-}
-"""Nonlinearities of readouts by name."""
 
 
 def layer_name(tensor: str, layer: int) -> str:
@@ -192,6 +179,11 @@ class RNNSpec:
     def interface(self) -> RNNInterface:
         """The sizes of inputs and outputs."""
         return RNNInterface(self.input_size, self.output_size)
+
+    @property
+    def is_core(self) -> bool:
+        """Whether the RNN has neither an input layer, nor first states, nor further readouts."""
+        return not (self.input_width or self.initial_state or self.readout_widths)
 
     @cached_property
     def core(self) -> "RNNSpec":

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from wsrl.rnn.cells import Symmetry
+from wsrl.rnn.cells.activations import ACTIVATIONS
 from wsrl.rnn.spec import (
-    ACTIVATIONS,
     RNNSpec,
     TensorSpec,
     hidden_axis,
@@ -53,7 +53,7 @@ class RecurrentNetwork(nn.Module):
             self.initial = nn.ParameterDict(zeros)
 
     def __iter__(self) -> Iterator[nn.Module]:
-        if self.spec.core != self.spec:
+        if not self.spec.is_core:
             raise ValueError(f"({self.spec}) is more than an RNN and a linear readout")
         return iter((self.rnn, self.get_submodule("linear")))
 
@@ -130,8 +130,10 @@ class RNNWeights:
     @property
     def core(self) -> RNNWeights:
         """The RNNs between input layer and further readout, see ``RNNSpec.core``; views."""
+        if self.spec.is_core:
+            return self
         core = self.spec.core
-        return self if core == self.spec else RNNWeights(self.flat[:, : core.num_parameters], core)
+        return RNNWeights(self.flat[:, : core.num_parameters], core)
 
     def layers(self) -> list[dict[str, Tensor]]:
         """Return views of the tensors of each layer, by the names that the cell gives them.
