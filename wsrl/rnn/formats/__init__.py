@@ -1,0 +1,1 @@
+"""Files of others to weights: nothing in them is ever run."""
