@@ -8,6 +8,7 @@ from wsrl.rnn.fixed_points import (
     random_starts,
     settled_states,
 )
+from wsrl.rnn.formats import OpenChoiceError, read_rnn
 from wsrl.rnn.linearization import (
     Linearization,
     advance,
@@ -31,6 +32,7 @@ __all__ = [
     "Cell",
     "Linearization",
     "OpenCellError",
+    "OpenChoiceError",
     "PreparedPopulation",
     "RNNInterface",
     "RNNSpec",
@@ -47,6 +49,7 @@ __all__ = [
     "random_permutations",
     "random_starts",
     "read_interface",
+    "read_rnn",
     "read_state_dict",
     "register_cell",
     "run_population",
