@@ -19,7 +19,7 @@ from wsrl.rnn.linearization import (
     unflatten_state,
 )
 from wsrl.rnn.population import PreparedPopulation, State, run_population
-from wsrl.rnn.spec import RNNSpec, TensorSpec
+from wsrl.rnn.spec import RNNInterface, RNNSpec, TensorSpec, read_interface
 from wsrl.rnn.state_dicts import OpenCellError, read_state_dict, weights_from_state_dict
 from wsrl.rnn.weights import (
     RNNWeights,
@@ -34,6 +34,7 @@ __all__ = [
     "OpenCellError",
     "OpenChoiceError",
     "PreparedPopulation",
+    "RNNInterface",
     "RNNSpec",
     "RNNWeights",
     "State",
@@ -48,6 +49,7 @@ __all__ = [
     "random_permutations",
     "random_starts",
     "read_rnn",
+    "read_interface",
     "read_state_dict",
     "register_cell",
     "run_population",
