@@ -8,7 +8,12 @@ from wsrl.rnn.fixed_points import (
     random_starts,
     settled_states,
 )
-from wsrl.rnn.formats import OpenChoiceError, read_rnn
+from wsrl.rnn.formats import (
+    OpenChoiceError,
+    read_rnn,
+    read_state_dict,
+    weights_from_state_dict,
+)
 from wsrl.rnn.linearization import (
     Linearization,
     advance,
@@ -20,7 +25,6 @@ from wsrl.rnn.linearization import (
 )
 from wsrl.rnn.population import PreparedPopulation, State, run_population
 from wsrl.rnn.spec import RNNInterface, RNNSpec, TensorSpec, read_interface
-from wsrl.rnn.state_dicts import OpenCellError, read_state_dict, weights_from_state_dict
 from wsrl.rnn.weights import (
     RNNWeights,
     random_permutations,
@@ -31,7 +35,6 @@ __all__ = [
     "Backend",
     "Cell",
     "Linearization",
-    "OpenCellError",
     "OpenChoiceError",
     "PreparedPopulation",
     "RNNInterface",
@@ -48,8 +51,8 @@ __all__ = [
     "population_cross_entropy",
     "random_permutations",
     "random_starts",
-    "read_rnn",
     "read_interface",
+    "read_rnn",
     "read_state_dict",
     "register_cell",
     "run_population",

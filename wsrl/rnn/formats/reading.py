@@ -111,7 +111,7 @@ def read_content(
     options = dict(said or {}) | ({} if cell is None else {"cell": cell})
     content = _without(content, tuple(ignore))
     candidates = _allowed(_candidates(content, options), options)
-    chosen, notes = _choose(candidates, reference)
+    chosen, notes = _choose(candidates, reference, options)
     dtype = torch.float64 if chosen.weights.flat.dtype == torch.float64 else torch.float32
     weights = RNNWeights(chosen.weights.flat.detach().to("cpu", dtype), chosen.weights.spec)
     return Reading(weights, (*chosen.assumed, *notes, *content.notes))
@@ -157,7 +157,7 @@ def _allowed(candidates: Sequence[Candidate], said: Said) -> list[Candidate]:
         kept = [one for one in left if _agrees(one, option, value)]
         if not kept:
             values = sorted({_value(one, option) for one in left})
-            raise ValueError(f"{option} is {' or '.join(values)}, not {str(value)!r}")
+            raise ValueError(f"the {option} is {' or '.join(values)}, not {str(value)!r}")
         left = kept
     return left
 
@@ -175,16 +175,18 @@ def _agrees(candidate: Candidate, option: str, value: Any) -> bool:
 
 
 def _choose(
-    candidates: Sequence[Candidate], reference: Reference | None
+    candidates: Sequence[Candidate], reference: Reference | None, said: Said
 ) -> tuple[Candidate, tuple[str, ...]]:
     """Return the candidate that it is, with a note of how well it fits the reference."""
     if reference is not None:
         return _best(candidates, reference)
     usual = [one for one in candidates if one.usual] or list(candidates)
-    if len(usual) == 1:
+    unsure = {name for one in usual for name in one.unsure if name not in said}
+    if len(usual) == 1 and not unsure:
         return usual[0], ()
     values = {name: [_value(one, name) for one in usual] for one in usual for name in one.choices}
-    options = {name: sorted(set(found)) for name, found in values.items() if len(set(found)) > 1}
+    different = {name: sorted(set(found)) for name, found in values.items()}
+    options = {n: found for n, found in different.items() if len(found) > 1 or n in unsure}
     told = "; ".join(f"{name} {' or '.join(found)}" for name, found in options.items())
     raise OpenChoiceError(f"the file does not tell which RNN it is: {told}", options)
 
