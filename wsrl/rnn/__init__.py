@@ -8,6 +8,7 @@ from wsrl.rnn.fixed_points import (
     random_starts,
     settled_states,
 )
+from wsrl.rnn.formats import OpenChoiceError, read_rnn
 from wsrl.rnn.linearization import (
     Linearization,
     advance,
@@ -33,6 +34,7 @@ __all__ = [
     "Linearization",
     "MixedRNNs",
     "OpenCellError",
+    "OpenChoiceError",
     "PreparedPopulation",
     "RNNInterface",
     "RNNSpec",
@@ -51,6 +53,7 @@ __all__ = [
     "random_permutations",
     "random_starts",
     "read_interface",
+    "read_rnn",
     "read_state_dict",
     "register_cell",
     "run_population",
