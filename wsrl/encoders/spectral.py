@@ -78,7 +78,7 @@ class Spectral(Encoder):
             function = torch.cat([even, y[..., None] * odd], 1)
             sums = torch.einsum("bjk,bjr->bkr", function.to(residues.dtype), residues)
             read = [_squash(sums).to(function.dtype).flatten(1), other.mean(1)]
-            if self.spec.bias:
+            if weights.spec.bias:
                 read.append(_squash(weights.tensors()["linear.bias"]))
             embedding: Tensor = self.mlp(torch.cat(read, 1))
         return embedding
