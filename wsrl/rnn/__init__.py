@@ -18,6 +18,7 @@ from wsrl.rnn.linearization import (
     state_size,
     unflatten_state,
 )
+from wsrl.rnn.mixed import MixedRNNs, RNNs, concatenate
 from wsrl.rnn.population import PreparedPopulation, State, run_population
 from wsrl.rnn.spec import RNNInterface, RNNSpec, TensorSpec, read_interface
 from wsrl.rnn.state_dicts import OpenCellError, read_state_dict, weights_from_state_dict
@@ -31,15 +32,18 @@ __all__ = [
     "Backend",
     "Cell",
     "Linearization",
+    "MixedRNNs",
     "OpenCellError",
     "OpenChoiceError",
     "PreparedPopulation",
     "RNNInterface",
     "RNNSpec",
     "RNNWeights",
+    "RNNs",
     "State",
     "TensorSpec",
     "advance",
+    "concatenate",
     "find_fixed_points",
     "flatten_state",
     "get_cell",
