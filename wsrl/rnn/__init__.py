@@ -23,6 +23,7 @@ from wsrl.rnn.linearization import (
     state_size,
     unflatten_state,
 )
+from wsrl.rnn.mixed import MixedRNNs, RNNs, concatenate
 from wsrl.rnn.population import PreparedPopulation, State, run_population
 from wsrl.rnn.spec import RNNInterface, RNNSpec, TensorSpec, read_interface
 from wsrl.rnn.weights import (
@@ -35,14 +36,17 @@ __all__ = [
     "Backend",
     "Cell",
     "Linearization",
+    "MixedRNNs",
     "OpenChoiceError",
     "PreparedPopulation",
     "RNNInterface",
     "RNNSpec",
     "RNNWeights",
+    "RNNs",
     "State",
     "TensorSpec",
     "advance",
+    "concatenate",
     "find_fixed_points",
     "flatten_state",
     "get_cell",

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 
+import torch
 from torch import Tensor
 
-from wsrl.rnn.cells import Cell, get_cell, list_cells
+from wsrl.rnn.cells import BELOW, Cell, get_cell, list_cells
 from wsrl.rnn.cells.activations import ACTIVATIONS
-from wsrl.rnn.formats.assembly import Affine, assemble
 from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said, listed
+from wsrl.rnn.formats.parts import Affine, Parts, folded
 from wsrl.rnn.formats.torch_keys import acting_weights, check_stored, without_training
 from wsrl.rnn.formats.torch_parts import (
     Arrangement,
@@ -40,7 +41,7 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
     known = [get_cell(name) for name in list_cells()]
     if "cell" in said:
         known = list(dict.fromkeys([get_cell(str(said["cell"])), *known]))
-    tensors, training = without_training(acting_weights(content.tensors))
+    tensors, training = without_training(acting_weights(_widened(content.tensors)))
     modules = with_lists_joined(recurrent_modules(tensors, known), tensors)
     if not modules:
         return (
@@ -72,6 +73,11 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
     if not found:
         raise faults[0]
     return found
+
+
+def _widened(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    half = (torch.float16, torch.bfloat16)
+    return {key: value.float() if value.dtype in half else value for key, value in tensors.items()}
 
 
 def _selected(
@@ -189,17 +195,21 @@ class _Model:
             choices = {"readout_activation": activation} if len(way.after) > 1 else {}
             if len(ways) > 1:
                 choices |= {"input_layer": _said(way), "readout": ", ".join(way.after)}
-            weights = assemble(
+            own, before = _folded(kind, _projected(layers, projections), way, linear)
+            readout = _readout(way, linear, projections)
+            parts = Parts(
                 str(kind),
-                _projected(layers, projections),
-                _readout(way, linear, projections),
-                input_layer=_before(way, linear),
-                first_state=first,
-                readout_activation=activation,
+                own,
+                readout if activation != "none" or len(readout) == 1 else [folded(*readout)],
+                before,
+                [{name: value[k] for name, value in first.items()} for k in range(len(own))]
+                if first
+                else (),
+                "relu" if activation == "none" else activation,
                 keys=self._keys(way, linear),
             )
             notes = self._assumed(kind, way, first_keys)
-            found.append(Candidate(weights, choices, notes, usual=way.odd == least))
+            found.append(Candidate(parts.weights(), choices, notes, usual=way.odd == least))
         return found
 
     def _layer(self, kind: Cell, layer: int) -> dict[str, Tensor]:
@@ -248,7 +258,7 @@ def _no_arrangement(
 ) -> str:
     if not linear:
         return f"no key is the linear readout's (as linear.weight is): {listed(left)}"
-    keys = {keys_of(path, layer)["weight"]: layer.weight for path, layer in linear.items()}
+    keys = {keys_of(path, layer)["weight"]: layer[0] for path, layer in linear.items()}
     shown = ", ".join(f"{listed([key])} is {tuple(w.shape)}" for key, w in [*keys.items()][:8])
     return (
         f"the readout of {outputs} hidden values is ({outputs} columns) one linear layer, or up to "
@@ -280,15 +290,32 @@ def _readout(
 ) -> list[Affine]:
     layers = [linear[path] for path in way.after]
     if projections:
-        layers[0] = Affine(layers[0].weight @ projections[-1], layers[0].bias)
+        layers[0] = layers[0][0] @ projections[-1], layers[0][1]
     return layers
 
 
-def _before(way: Arrangement, linear: Mapping[str, Affine]) -> Affine | None:
+def _folded(
+    kind: Cell, layers: list[dict[str, Tensor]], way: Arrangement, linear: Mapping[str, Affine]
+) -> tuple[list[dict[str, Tensor]], Affine | None]:
+    """Return the layers of the cell, and what is before them.
+
+    A layer before the cell that is as wide as the inputs or wider is multiplied into the cell: the
+    same function, by fewer numbers. A narrower one stays as it is.
+    """
     if way.before is None:
-        return None
-    layer = linear[way.before]
-    return Affine(layer.weight.mT, None) if way.table else layer
+        return layers, None
+    weight, bias = linear[way.before]
+    weight = weight.mT if way.table else weight
+    names = {tensor.name for tensor in kind.tensors(bias=True)}
+    if weight.shape[0] < weight.shape[1] or (bias is not None and "bias_ih" not in names):
+        return layers, (weight, bias)
+    first, own = dict(layers[0]), linear[way.before][1]
+    for tensor in kind.tensors(bias=False):
+        if tensor.axes[-1] == BELOW:
+            first[tensor.name], own = folded((weight, bias), (first[tensor.name], None))
+    if own is not None:
+        first["bias_ih"] = own + first["bias_ih"] if "bias_ih" in first else own
+    return [first, *layers[1:]], None
 
 
 def _said(way: Arrangement) -> str:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from wsrl.rnn.cells import Cell
-from wsrl.rnn.formats.assembly import Affine
 from wsrl.rnn.formats.content import listed, natural
+from wsrl.rnn.formats.parts import Affine
 from wsrl.rnn.spec import MAX_LAYERS
 
 MOST_READOUT_LAYERS = 3
@@ -137,13 +137,13 @@ def linear_layers(tensors: Mapping[str, Tensor]) -> dict[str, Affine]:
         path, _, name = key.rpartition(".")
         if name == "weight" and value.ndim == 2:
             bias = tensors.get(f"{path}.bias" if path else "bias")
-            found[path] = Affine(value, bias if bias is None or bias.ndim == 1 else None)
+            found[path] = value, bias if bias is None or bias.ndim == 1 else None
     return found
 
 
 def keys_of(path: str, layer: Affine) -> dict[str, str]:
     """Return the keys of a linear layer, by ``weight`` and ``bias``."""
-    parts = ("weight",) if layer.bias is None else ("weight", "bias")
+    parts = ("weight",) if layer[1] is None else ("weight", "bias")
     return {part: f"{path}.{part}" if path else part for part in parts}
 
 
@@ -162,8 +162,8 @@ def arrangements(linear: Mapping[str, Affine], inputs: int, outputs: int) -> lis
         tables = [False] if before is None else _as_tables(before, linear[before], inputs)
         rest = [path for path in linear if path != before]
         for table, order in ((t, o) for t in tables for o in permutations(rest)):
-            widths = [outputs, *(linear[path].weight.shape[0] for path in order)]
-            reads = [linear[path].weight.shape[1] for path in order]
+            widths = [outputs, *(linear[path][0].shape[0] for path in order)]
+            reads = [linear[path][0].shape[1] for path in order]
             if 0 < len(order) <= MOST_READOUT_LAYERS and reads == widths[:-1]:
                 odd = sum(map(_names_inputs, order)) + (
                     before is not None and _names_outputs(before)
@@ -175,8 +175,8 @@ def arrangements(linear: Mapping[str, Affine], inputs: int, outputs: int) -> lis
 
 def _as_tables(path: str, layer: Affine, inputs: int) -> list[bool]:
     """Say as what a layer can come before: linear (``False``), or an embedding (``True``)."""
-    rows, columns = layer.weight.shape
-    can = {False: rows == inputs, True: columns == inputs and layer.bias is None}
+    rows, columns = layer[0].shape
+    can = {False: rows == inputs, True: columns == inputs and layer[1] is None}
     if all(can.values()):
         return ["emb" in path.lower()]
     return [table for table, fits in can.items() if fits]
