@@ -15,10 +15,10 @@ from wsrl.rnn import (
     RNNSpec,
     RNNWeights,
     backends,
-    list_cells,
     population_cross_entropy,
     run_population,
 )
+from wsrl.rnn.kernels import cpu
 from wsrl.zoos.optimizer import PopulationAdamW
 
 TOLERANCE = 1e-5
@@ -45,7 +45,7 @@ class Case:
 class Sizes:
     """What sizes are drawn from; by default what are and are not multiples of a vector."""
 
-    cells: Sequence[str] = tuple(list_cells())
+    cells: Sequence[str] = tuple(cpu.KERNELS)
     inputs: Sequence[int] = (1, 3, 6, 16, 17)
     outputs: Sequence[int] = (1, 6, 10, 16, 19)
     hidden: Sequence[int] = (1, 5, 8, 16, 24, 32, 33)

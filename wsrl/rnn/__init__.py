@@ -17,6 +17,7 @@ from wsrl.rnn.linearization import (
     state_size,
     unflatten_state,
 )
+from wsrl.rnn.masks import check_usable
 from wsrl.rnn.population import PreparedPopulation, State, run_population
 from wsrl.rnn.spec import RNNSpec, TensorSpec
 from wsrl.rnn.state_dicts import OpenCellError, read_state_dict, weights_from_state_dict
@@ -37,6 +38,7 @@ __all__ = [
     "State",
     "TensorSpec",
     "advance",
+    "check_usable",
     "find_fixed_points",
     "flatten_state",
     "get_cell",

@@ -168,11 +168,11 @@ class RNNWeights:
         """
         new, known = self.tensors(), self.spec.kind.tensors(self.spec.bias)
         for layer in range(self.spec.num_layers):
-            own = {tensor.name: new[layer_name(tensor.name, layer)] for tensor in known}
-            changed, maps = symmetry.change(own, generator)
-            new |= {layer_name(name, layer): value for name, value in changed.items()}
+            names = {tensor.name: layer_name(tensor.name, layer) for tensor in known}
+            changed, maps = symmetry.change({n: new[name] for n, name in names.items()}, generator)
+            new |= {names[name]: value for name, value in changed.items()}
             for reader in self.spec.tensors if maps is not None else ():
-                if reader.axes[-1] == hidden_axis(layer) != reader.axes[0]:
+                if reader.axes[-1] == hidden_axis(layer) and reader.name not in names.values():
                     new[reader.name] = new[reader.name] @ torch.linalg.inv(maps)
         return RNNWeights(torch.cat([value.flatten(1) for value in new.values()], 1), self.spec)
 
