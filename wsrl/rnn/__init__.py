@@ -8,6 +8,7 @@ from wsrl.rnn.fixed_points import (
     random_starts,
     settled_states,
 )
+from wsrl.rnn.formats import OpenChoiceError, read_rnn
 from wsrl.rnn.linearization import (
     Linearization,
     advance,
@@ -19,7 +20,7 @@ from wsrl.rnn.linearization import (
 )
 from wsrl.rnn.masks import check_usable
 from wsrl.rnn.population import PreparedPopulation, State, run_population
-from wsrl.rnn.spec import RNNSpec, TensorSpec
+from wsrl.rnn.spec import RNNInterface, RNNSpec, TensorSpec, read_interface
 from wsrl.rnn.state_dicts import OpenCellError, read_state_dict, weights_from_state_dict
 from wsrl.rnn.weights import (
     RNNWeights,
@@ -32,7 +33,9 @@ __all__ = [
     "Cell",
     "Linearization",
     "OpenCellError",
+    "OpenChoiceError",
     "PreparedPopulation",
+    "RNNInterface",
     "RNNSpec",
     "RNNWeights",
     "State",
@@ -47,6 +50,8 @@ __all__ = [
     "population_cross_entropy",
     "random_permutations",
     "random_starts",
+    "read_interface",
+    "read_rnn",
     "read_state_dict",
     "register_cell",
     "run_population",

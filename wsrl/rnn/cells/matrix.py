@@ -110,6 +110,9 @@ def remixed(
         rows, changed = slice(gate * size, (gate + 1) * size), {}
         for key, value in tensors.items():
             value = value.clone()
+            if key.startswith("initial_"):
+                changed[key] = (maps @ value[:, :, None])[:, :, 0]
+                continue
             if key not in kept:
                 part = value[:, rows] if value.ndim == 3 else value[:, rows, None]
                 part.copy_(maps @ part)

@@ -1,26 +1,20 @@
 """What leaky cells share: three forms of the update, nonlinearities, leaks."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import final
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from wsrl.rnn.cells.activations import ACTIVATIONS
 from wsrl.rnn.cells.base import Axis, Cell, CellTensor, LayerState, Tensors, project
 from wsrl.rnn.cells.matrix import random_scales, random_signs
 
 FORMS = ("rate", "state", "inside")
 
-NONLINEARITIES: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "tanh": torch.tanh,
-    "relu": torch.relu,
-    "softplus": lambda values: functional.softplus(values, threshold=40),
-    "retanh": lambda values: torch.relu(torch.tanh(values)),
-    "sigmoid": torch.sigmoid,
-}
+NONLINEARITIES = ("tanh", "relu", "softplus", "retanh", "sigmoid")
 
 NEURONS = {"tanh": ("sign flips", random_signs), "relu": ("positive scaling", random_scales)}
 """What a neuron's values may be multiplied by, where its targets take the inverse: name, draw."""
@@ -70,7 +64,7 @@ class RateCell(Cell):
     @final
     def step(self, weights: Tensors, driven: Tensor, state: LayerState) -> LayerState:
         """Return the next ``h``, or ``s``."""
-        (old,), active = state, NONLINEARITIES[self.nonlinearity]
+        (old,), active = state, ACTIVATIONS[self.nonlinearity]
         if self.form == "rate":
             new = active(self.couple(weights, driven, old))
             return (torch.lerp(old, new, weights["alpha"]),)
@@ -83,7 +77,7 @@ class RateCell(Cell):
     @final
     def read(self, weights: Tensors, driven: Tensor, state: LayerState) -> Tensor:
         """Return ``h``, or ``f(s)``."""
-        return NONLINEARITIES[self.nonlinearity](state[0]) if self.form == "state" else state[0]
+        return ACTIVATIONS[self.nonlinearity](state[0]) if self.form == "state" else state[0]
 
     @final
     def with_leak(self, alpha: Tensor, **turned: Tensor) -> Tensors:

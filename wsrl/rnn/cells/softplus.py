@@ -3,8 +3,8 @@
 from typing import final
 
 from torch import Tensor
-from torch.nn import functional
 
+from wsrl.rnn.cells.activations import ACTIVATIONS
 from wsrl.rnn.cells.matrix import Elman, split_biases
 from wsrl.rnn.cells.registry import register_cell
 
@@ -20,4 +20,4 @@ class Softplus(Elman):
 
     def activation(self, values: Tensor) -> Tensor:
         """Return the softplus of each value."""
-        return functional.softplus(values, threshold=40)  # else exact to 2e-9 only
+        return ACTIVATIONS["softplus"](values)
