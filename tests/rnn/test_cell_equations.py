@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.rnn.test_linearization import random_weights
+from tests.rnn.cases import random_weights
 from wsrl.rnn import RNNSpec, get_cell, list_cells, run_population
 
 Named: TypeAlias = dict[str, Tensor]

@@ -11,8 +11,8 @@ from torch import Tensor
 
 import wsrl
 from tests.encoders.encoder_cases import small_encoder
-from tests.rnn.cases import assert_close
-from tests.rnn.test_linearization import check_differences, random_point, random_weights
+from tests.rnn.cases import assert_close, random_weights
+from tests.rnn.test_linearization import check_differences, random_point
 from tests.test_docs import run_page
 from wsrl.analysis.encoder_properties import measure_changes
 from wsrl.analysis.rnn_pairs import make_pairs, random_rnns

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.rnn.cases import random_weights
 from wsrl.rnn import (
     Linearization,
     RNNSpec,
@@ -16,27 +17,10 @@ from wsrl.rnn import (
     spectral_residues,
     state_size,
     unflatten_state,
-    with_initial_values,
 )
-from wsrl.rnn.spec import layer_name
 
 B = 3
 every_cell = pytest.mark.parametrize("cell", list_cells())
-
-
-def random_weights(spec: RNNSpec, scale: float = 0.6) -> RNNWeights:
-    """Draw weights; near their initial values those that have such, as time constants do."""
-    generator = torch.Generator().manual_seed(7)
-    flat = torch.randn(B, spec.num_parameters, generator=generator, dtype=torch.float64)
-    spread = 1 + 0.3 * torch.rand(flat.shape, generator=generator, dtype=torch.float64)
-    weights = RNNWeights(flat * scale, spec)
-    usual = with_initial_values(spec, flat / spec.hidden_size**0.5)
-    for tensor in spec.kind.tensors(spec.bias):
-        for layer in range(spec.num_layers if tensor.initial else 0):
-            name = layer_name(tensor.name, layer)
-            near = RNNWeights(usual.flat * spread, spec).tensors()[name]
-            weights.tensors()[name].copy_(near)
-    return weights
 
 
 def random_point(spec: RNNSpec) -> tuple[Tensor, Tensor]:
