@@ -19,6 +19,7 @@ from wsrl.rnn.linearization import (
     unflatten_state,
 )
 from wsrl.rnn.masks import check_usable
+from wsrl.rnn.mixed import MixedRNNs, RNNs, concatenate
 from wsrl.rnn.population import PreparedPopulation, State, run_population
 from wsrl.rnn.spec import RNNInterface, RNNSpec, TensorSpec, read_interface
 from wsrl.rnn.state_dicts import OpenCellError, read_state_dict, weights_from_state_dict
@@ -32,16 +33,19 @@ __all__ = [
     "Backend",
     "Cell",
     "Linearization",
+    "MixedRNNs",
     "OpenCellError",
     "OpenChoiceError",
     "PreparedPopulation",
     "RNNInterface",
     "RNNSpec",
     "RNNWeights",
+    "RNNs",
     "State",
     "TensorSpec",
     "advance",
     "check_usable",
+    "concatenate",
     "find_fixed_points",
     "flatten_state",
     "get_cell",

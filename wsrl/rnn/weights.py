@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from wsrl.rnn.cells import Symmetry
 from wsrl.rnn.cells.activations import ACTIVATIONS
 from wsrl.rnn.spec import (
+    RNNInterface,
     RNNSpec,
     TensorSpec,
     hidden_axis,
@@ -106,6 +107,16 @@ class RNNWeights:
                 f"flat must be (B, {self.spec.num_parameters}) for {self.spec}, "
                 f"not {tuple(self.flat.shape)}"
             )
+
+    @property
+    def interface(self) -> RNNInterface:
+        """The sizes of inputs and outputs."""
+        return self.spec.interface
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the numbers."""
+        return self.flat.dtype
 
     def __len__(self) -> int:
         return self.flat.shape[0]
