@@ -1,5 +1,6 @@
 """From a file to one RNN: candidates are found, and what is known of them settles which it is."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,11 +23,14 @@ from wsrl.rnn.formats.equinox_cells import EQUINOX_CELLS
 from wsrl.rnn.formats.flax_cells import FLAX_CELLS
 from wsrl.rnn.formats.keras_layers import KERAS_LAYERS
 from wsrl.rnn.formats.onnx_graph import ONNX_GRAPH
+from wsrl.rnn.formats.projects import PROJECTS
 from wsrl.rnn.formats.reference import Reference
 from wsrl.rnn.formats.torch_modules import TORCH_MODULES
+from wsrl.rnn.masks import check_usable
 from wsrl.rnn.weights import RNNWeights
 
 RECOGNISERS: tuple[Recogniser, ...] = (
+    *PROJECTS,
     FLAX_CELLS,
     EQUINOX_CELLS,
     KERAS_LAYERS,
@@ -78,7 +82,8 @@ def read_rnn(
         OSError: where there is no file, or it must not be read.
         OpenChoiceError: a ``ValueError``; the file can be several RNNs.
         ValueError: for a file that is damaged or holds no RNN that can be read, options that do not
-            fit it, or outputs that differ from the reference's.
+            fit it, outputs that differ from the reference's, or a mask that leaves a neuron nothing
+            to read (``check_usable``).
 
     >>> import tempfile, wsrl
     >>> model = torch.nn.ModuleDict({"rnn": torch.nn.GRU(3, 8), "fc": torch.nn.Linear(8, 2)})
@@ -124,6 +129,7 @@ def read_content(
     chosen, notes = _choose(candidates, reference, options)
     dtype = torch.float64 if chosen.weights.flat.dtype == torch.float64 else torch.float32
     weights = RNNWeights(chosen.weights.flat.detach().to("cpu", dtype), chosen.weights.spec)
+    check_usable(weights)
     return Reading(weights, (*chosen.assumed, *notes, *content.notes))
 
 
@@ -198,10 +204,20 @@ def _choose(
     if len(usual) == 1 and not unsure:
         return usual[0], ()
     values = {name: [_value(one, name) for one in usual] for one in usual for name in one.choices}
-    different = {name: sorted(set(found)) for name, found in values.items()}
-    options = {n: found for n, found in different.items() if len(found) > 1 or n in unsure}
-    told = "; ".join(f"{name} {' or '.join(found)}" for name, found in options.items())
+    options = {
+        name: () if all(map(_is_number, found)) else sorted(set(found))
+        for name, found in values.items()
+        if len(set(found)) > 1 or name in unsure
+    }
+    told = "; ".join(f"{n} {' or '.join(found) or 'a number'}" for n, found in options.items())
     raise OpenChoiceError(f"the file does not tell which RNN it is: {told}", options)
+
+
+def _is_number(value: str) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except ValueError:
+        return False
 
 
 def _best(

@@ -2,7 +2,7 @@
 recurrent part, a readout of up to three layers."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import product
 
 import torch
@@ -64,7 +64,7 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
                     one,
                     choices={**choice, **one.choices},
                     assumed=one.assumed + also,
-                    unsure=tuple(choice),
+                    unsure=(*one.unsure, *choice),
                 )
                 for one in view.candidates(known)
             ]
@@ -152,11 +152,15 @@ class _Model:
         if not found:
             raise ValueError(min(faults)[-1])
         torch_cells = any(kind.torch_form for kind in found)
+        choices = {kind: {"cell": _with_options(kind)} for kind in found}
+        if len(found) == 1:  # nothing is open but options
+            choices = {kind: choices[kind] if fields(kind) else {} for kind in found}
         return [
             replace(
                 one,
-                choices={**({"cell": str(kind)} if len(found) > 1 else {}), **one.choices},
+                choices={**choices[kind], **one.choices},
                 usual=one.usual and (kind.torch_form is not None or not torch_cells),
+                unsure=("cell",) if fields(kind) else (),
             )
             for kind, candidates in found.items()
             for one in candidates
@@ -247,6 +251,12 @@ class _Model:
             notes.append("dropout between layers is off")
         notes.append(f"the readout is {', '.join(way.after)}")
         return tuple(notes)
+
+
+def _with_options(kind: Cell) -> str:
+    """Return the name of a cell, and those of its options, which no file tells."""
+    options = ", ".join(f"{field.name}=..." for field in fields(kind))
+    return f"{kind.name}({options})" if options else kind.name
 
 
 def _names(kind: Cell, layers: int, bias: bool) -> list[str]:
