@@ -8,6 +8,7 @@ from wsrl.rnn.fixed_points import (
     random_starts,
     settled_states,
 )
+from wsrl.rnn.formats import OpenChoiceError, read_rnn
 from wsrl.rnn.linearization import (
     Linearization,
     advance,
@@ -31,6 +32,7 @@ __all__ = [
     "Cell",
     "Linearization",
     "OpenCellError",
+    "OpenChoiceError",
     "PreparedPopulation",
     "RNNSpec",
     "RNNWeights",
@@ -45,6 +47,7 @@ __all__ = [
     "population_cross_entropy",
     "random_permutations",
     "random_starts",
+    "read_rnn",
     "read_state_dict",
     "register_cell",
     "run_population",
