@@ -1,27 +1,34 @@
 """Run many RNNs at once, each with its own weights, in batched matrix products."""
 
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from wsrl.rnn.backends import Backend, check_backend, choose_backend, kernels_of
 from wsrl.rnn.cells import Tensors, project
+from wsrl.rnn.ends import Ends
 from wsrl.rnn.kernels import cpu, functions
+from wsrl.rnn.mixed import MixedRNNs, RNNs
 from wsrl.rnn.weights import RNNWeights
 
-State: TypeAlias = tuple[Tensor, ...]
-"""A population's state, a tensor ``(L, B, S, H)`` for each part: ``(h, c)`` of LSTMs."""
+State: TypeAlias = tuple[Any, ...]
+"""A population's state: a tensor ``(L, B, S, H)`` for each part, ``(h, c)`` of LSTMs; of RNNs of
+several specs the state of each group. Only those who know the spec need to know."""
 
-# Weights as PyTorch takes them: what ``Cell.prepare`` makes of each layer's tensors, the readout
-# ``(B, H, O)`` and its bias ``(B, O)``.
+Run: TypeAlias = Callable[[Tensor, State | Tensor | None], tuple[Tensor, State]]
+
+# The core's weights as PyTorch takes them: what ``Cell.prepare`` makes of each layer's tensors, the
+# readout ``(B, H, O)`` and its bias ``(B, O)``.
 Ready: TypeAlias = tuple[list[Tensors], Tensor, Tensor | None]
 
 CORES_PER_RNN = 4  # of PyTorch, about as fast as a kernel on one
 
 
 def run_population(
-    weights: RNNWeights,
+    weights: RNNs,
     inputs: Tensor,
     state: State | Tensor | None = None,
     backend: Backend = "auto",
@@ -32,18 +39,18 @@ def run_population(
     of kernels cannot be differentiated in turn; those of ``eager`` can.
 
     Args:
-        weights: the RNNs.
+        weights: the RNNs; those of each spec run together.
         inputs: ``(B, S, T, I)``.
-        state: the state to start from, each tensor ``(L, B, S, H)``; by default the cell's own,
-            which is zero unless it learns one.
+        state: the state to start from, as it was returned, or for RNNs of one spec a tensor
+            ``(L, B, S, H)`` for each part; by default the RNNs' own first states, or zero.
         backend: ``eager`` (PyTorch), ``cpu`` (compiled kernels; float32 on the CPU), ``triton``
             (kernels for GPUs; float32, up to 64 neurons a layer), or ``auto``, the kernels where
             they can be had and are faster. A cell that a backend has no kernels for runs in
             PyTorch.
 
     Returns:
-        The outputs ``(B, S, T, O)`` (the readout's values, not normalised) and the state after the
-        last step.
+        The outputs ``(B, S, T, O)`` (the readout's values, before any output activation) and the
+        state after the last step.
 
     >>> from wsrl.rnn import RNNSpec
     >>> spec = RNNSpec("gru", input_size=3, hidden_size=8, num_layers=1, output_size=2)
@@ -56,6 +63,9 @@ def run_population(
         ValueError: for shapes that do not fit the spec, dtypes that differ, or a backend that
             cannot run this.
     """
+    if isinstance(weights, MixedRNNs):
+        runs = [partial(run_population, group, backend=backend) for group in weights.groups]
+        return _run_groups(weights, runs, inputs, state)
     start = check_run(weights, inputs, state)
     chosen = _choose(backend, weights, inputs, start)
     if chosen == "eager":
@@ -70,14 +80,30 @@ class PreparedPopulation:
     computed once, of a copy: later changes in place have no effect.
     """
 
-    def __init__(self, weights: RNNWeights, backend: Backend = "auto") -> None:
+    def __init__(self, weights: RNNs, backend: Backend = "auto") -> None:
+        self._run: Run
+        if isinstance(weights, MixedRNNs):
+            runs = [PreparedPopulation(group, backend) for group in weights.groups]
+            self._run = partial(_run_groups, weights, runs)
+        else:
+            self._run = _PreparedWeights(weights, backend)
+
+    def __call__(self, inputs: Tensor, state: State | Tensor | None = None) -> tuple[Tensor, State]:
+        """Run as ``run_population``, whose arguments, results and errors these are."""
+        return self._run(inputs, state)
+
+
+class _PreparedWeights:
+    """``PreparedPopulation`` of RNNs of one spec."""
+
+    def __init__(self, weights: RNNWeights, backend: Backend) -> None:
         check_backend(backend, weights.spec.cell)
         self.weights, self.backend = RNNWeights(weights.flat.clone(), weights.spec), backend
+        self._core = self.weights.core
         self._packed: cpu.Packed | None = None
         self._kept: dict[bool, Ready] = {}
 
     def __call__(self, inputs: Tensor, state: State | Tensor | None = None) -> tuple[Tensor, State]:
-        """Run as ``run_population``, whose arguments, results and errors these are."""
         weights = self.weights
         start = check_run(weights, inputs, state)
         chosen = _choose(self.backend, weights, inputs, start)
@@ -86,7 +112,8 @@ class PreparedPopulation:
         if chosen != "cpu":
             return _run_kernels(kernels_of(chosen), weights, inputs, start)
         if self._packed is None:
-            self._packed = cpu.Packed(weights.spec, weights.flat.detach().contiguous())
+            core = self._core
+            self._packed = cpu.Packed(core.spec, core.flat.detach().contiguous())
         return _run_kernels(self._packed, weights, inputs, start)
 
     def _ready(self) -> Ready:
@@ -100,8 +127,22 @@ class PreparedPopulation:
         return self._kept[mode]
 
 
+def _run_groups(
+    rnns: MixedRNNs, runs: Sequence[Run], inputs: Tensor, state: State | Tensor | None
+) -> tuple[Tensor, State]:
+    """Run the RNNs of each group, on their rows of ``inputs (B, S, T, I)``."""
+    check_inputs(rnns, inputs)
+    states = (None,) * len(runs) if state is None else state
+    if isinstance(states, Tensor) or len(states) != len(runs):
+        raise ValueError(
+            f"the state of RNNs of {len(runs)} specs is one for each, as it was returned"
+        )
+    results = [run(*own) for run, *own in zip(runs, rnns.split(inputs), states, strict=True)]
+    return rnns.join([outputs for outputs, _ in results]), tuple(last for _, last in results)
+
+
 def make_ready(weights: RNNWeights) -> Ready:
-    """Do what depends on the weights alone; differentiable."""
+    """Do what depends on the core's weights alone; differentiable."""
     spec, tensors = weights.spec, weights.tensors()
     layers = [spec.kind.prepare(layer) for layer in weights.layers()]
     return layers, tensors["linear.weight"].mT, tensors.get("linear.bias")
@@ -113,47 +154,42 @@ def run_eagerly(
     """Run in PyTorch: on every device, in every dtype. The kernels are tested against it."""
     start = start_state(weights, inputs) if state is None else state
     (layers, readout, bias), cell = ready or make_ready(weights), weights.spec.kind
-    hidden = inputs.permute(2, 0, 1, 3)  # (T, B, S, I)
-    ends = []
+    around, last = Ends(weights), []
+    hidden = around.before(inputs).permute(2, 0, 1, 3)  # (T, B, S, I)
     for layer, own in enumerate(layers):
         outputs, end = [], tuple(part[layer] for part in start)
         for driven in cell.drive(own, hidden).unbind(0):
             end = cell.step(own, driven, end)
             outputs.append(cell.read(own, driven, end))
         hidden = torch.stack(outputs)
-        ends.append(end)
-    final = tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
-    return project(hidden, readout, bias).permute(1, 2, 0, 3), final
+        last.append(end)
+    final = tuple(torch.stack(parts) for parts in zip(*last, strict=True))
+    return around.after(project(hidden, readout, bias).permute(1, 2, 0, 3)), final
 
 
 def read_state(weights: RNNWeights, inputs: Tensor, state: State) -> Tensor:
     """Return the outputs ``(B, S, O)`` of RNNs that ``inputs (B, S, I)`` have led to a state."""
-    (layers, readout, bias), cell, hidden = make_ready(weights), weights.spec.kind, inputs[None]
+    (layers, readout, bias), cell, around = make_ready(weights), weights.spec.kind, Ends(weights)
+    hidden = around.before(inputs[:, :, None]).permute(2, 0, 1, 3)
     for layer, own in enumerate(layers):
         (driven,) = cell.drive(own, hidden)
         hidden = cell.read(own, driven, tuple(part[layer] for part in state))[None]
-    return project(hidden, readout, bias)[0]
+    return around.after(project(hidden, readout, bias).permute(1, 2, 0, 3))[:, :, 0]
 
 
 def start_state(weights: RNNWeights, inputs: Tensor) -> State:
-    """Return the state that RNNs start from unless told otherwise: the cell's, or zero."""
-    shape, cell = _state_shape(weights, inputs), weights.spec.kind
-    if not cell.start:
-        return (inputs.new_zeros(shape),) * len(cell.state)
-    layers = weights.layers()
-    learned = (torch.stack([layer[name] for layer in layers]) for name in cell.start)
+    """Return the state that RNNs start from unless told otherwise: their own, or zero."""
+    shape, spec = _state_shape(weights, inputs), weights.spec
+    if not spec.initial_state:
+        return (inputs.new_zeros(shape),) * spec.state_parts
+    layers, names = weights.layers(), [f"initial_{part}" for part in spec.kind.state]
+    learned = (torch.stack([layer[name] for layer in layers]) for name in names)
     return tuple(part[:, :, None].expand(shape) for part in learned)
 
 
 def check_run(weights: RNNWeights, inputs: Tensor, state: State | Tensor | None) -> State | None:
     """Check the arguments of ``run_population``; return the state as a tuple."""
-    rnns, size = len(weights), weights.spec.input_size
-    fits = inputs.ndim == 4 and inputs.shape[0] == rnns and inputs.shape[3] == size
-    if not fits or 0 in inputs.shape[1:3]:
-        raise ValueError(
-            f"inputs must be (B, S, T, I) = ({rnns}, S, T, {size}) with S, T >= 1, "
-            f"not {tuple(inputs.shape)}"
-        )
+    check_inputs(weights, inputs)
     parts = () if state is None else (state,) if isinstance(state, Tensor) else tuple(state)
     shape, count = _state_shape(weights, inputs), weights.spec.state_parts
     if state is not None and [part.shape for part in parts] != [shape] * count:
@@ -171,6 +207,17 @@ def check_run(weights: RNNWeights, inputs: Tensor, state: State | Tensor | None)
     return parts or None
 
 
+def check_inputs(rnns: RNNs, inputs: Tensor) -> None:
+    """Check the shape of inputs."""
+    count, size = len(rnns), rnns.interface.input_size
+    fits = inputs.ndim == 4 and inputs.shape[0] == count and inputs.shape[3] == size
+    if not fits or 0 in inputs.shape[1:3]:
+        raise ValueError(
+            f"inputs must be (B, S, T, I) = ({count}, S, T, {size}) with S, T >= 1, "
+            f"not {tuple(inputs.shape)}"
+        )
+
+
 def _choose(backend: Backend, weights: RNNWeights, inputs: Tensor, start: State | None) -> str:
     if backend == "auto" and inputs.is_cpu:
         # torch.compile cannot trace a count of threads, and takes PyTorch anyway.
@@ -183,10 +230,13 @@ def _choose(backend: Backend, weights: RNNWeights, inputs: Tensor, start: State 
 def _run_kernels(
     kernels: functions.Kernels, weights: RNNWeights, inputs: Tensor, start: State | None
 ) -> tuple[Tensor, State]:
+    core, around = weights.core, Ends(weights)
+    if weights.spec.initial_state and start is None:
+        start = start_state(weights, inputs)
     outputs, *last = functions.Run.apply(  # type: ignore[no-untyped-call]
-        weights.flat, inputs, weights.spec, kernels, *(start or ())
+        core.flat, around.before(inputs), core.spec, kernels, *(start or ())
     )
-    return outputs, tuple(last)
+    return around.after(outputs), tuple(last)
 
 
 def _state_shape(weights: RNNWeights, inputs: Tensor) -> tuple[int, ...]:
