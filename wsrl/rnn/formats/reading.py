@@ -18,13 +18,23 @@ from wsrl.rnn.formats.content import (
     flag,
     listed,
 )
+from wsrl.rnn.formats.equinox_cells import EQUINOX_CELLS
+from wsrl.rnn.formats.flax_cells import FLAX_CELLS
+from wsrl.rnn.formats.keras_layers import KERAS_LAYERS
+from wsrl.rnn.formats.onnx_graph import ONNX_GRAPH
 from wsrl.rnn.formats.reference import Reference
 from wsrl.rnn.formats.torch_modules import TORCH_MODULES
 from wsrl.rnn.weights import RNNWeights
 
-RECOGNISERS: tuple[Recogniser, ...] = (TORCH_MODULES,)
-"""Every origin that is known. Of those that read a kind of file the first says what is wrong with
-one that no recogniser reads."""
+RECOGNISERS: tuple[Recogniser, ...] = (
+    FLAX_CELLS,
+    EQUINOX_CELLS,
+    KERAS_LAYERS,
+    ONNX_GRAPH,
+    TORCH_MODULES,
+)
+"""Every origin that is known; the first that knows what a file holds reads it. Of those that read a
+kind of file the last says what is wrong with one that nobody knows."""
 
 
 class Reading(NamedTuple):
@@ -121,7 +131,11 @@ def _without(content: Content, ignore: tuple[str, ...]) -> Content:
     """Leave out the keys that are no part of the RNN; each must be there."""
     left = dict(content.tensors)
     for name in ignore:
-        keys = [key for key in content.tensors if key == name or key.startswith(f"{name}.")]
+        keys = [
+            key
+            for key in content.tensors
+            if key == name or key.startswith((f"{name}.", f"{name}/"))
+        ]
         if not keys:
             raise ValueError(f"no key {name!r} to ignore; there are {listed(content.tensors)}")
         for key in keys:
@@ -130,24 +144,23 @@ def _without(content: Content, ignore: tuple[str, ...]) -> Content:
 
 
 def _candidates(content: Content, said: Said) -> list[Candidate]:
-    """Ask every recogniser of such files; check that what the user says means something to one."""
-    asked = [one for one in RECOGNISERS if content.kind in one.kinds]
-    found, options, reasons = [], {"cell"}, []
-    for recogniser in asked:
-        result = recogniser.find(content, said)
-        if isinstance(result, str):
-            reasons.append(result)
-        else:
-            found += result
-            options |= set(recogniser.options)
-    if not found:
-        raise ValueError(reasons[0] if reasons else f"no RNN is known in files of {content.kind}")
-    if unknown := [name for name in said if name not in options]:
-        raise ValueError(
-            f"of this file cannot be said: {', '.join(unknown)}; what can be is "
-            f"{', '.join(sorted(options))}"
-        )
-    return found
+    """Ask the recognisers of such files; check that what the user says means something to one."""
+    reason = f"no RNN is known in files of {content.kind}"
+    for recogniser in RECOGNISERS:
+        if content.kind not in recogniser.kinds:
+            continue
+        found = recogniser.find(content, said)
+        if isinstance(found, str):
+            reason = found
+            continue
+        options = {"cell", *recogniser.options}
+        if unknown := [name for name in said if name not in options]:
+            raise ValueError(
+                f"of this file cannot be said: {', '.join(unknown)}; what can be is "
+                f"{', '.join(sorted(options))}"
+            )
+        return found
+    raise ValueError(reason)
 
 
 def _allowed(candidates: Sequence[Candidate], said: Said) -> list[Candidate]:
