@@ -7,95 +7,16 @@ Source: the idea is of Kofinas et al. 2024 (networks as graphs of their neurons)
 (graph metanetworks). The layers are our own: an edge is a matrix entry that passes values on.
 """
 
-import hashlib
-import re
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from wsrl.encoders.base import Encoder, Mlp, check_sizes
+from wsrl.encoders.kinds import KindEmbedding, neuron_kind, tensor_kinds
 from wsrl.encoders.registry import register_encoder
-from wsrl.rnn import RNNSpec, RNNWeights, TensorSpec
+from wsrl.rnn import MixedRNNs, RNNInterface, RNNs, RNNSpec, RNNWeights, TensorSpec
 from wsrl.rnn.spec import INPUT, OUTPUT
-
-_BITS = 256  # of a word's code
-
-
-class Words(nn.Module):
-    """Embeddings of sets of words: ``n`` sets to ``(n, size)``, the sum over the words of each.
-
-    A word's embedding is a learned map of its code, which is the bits of its digest as signs. Codes
-    of different words are nearly orthogonal, so each word can learn an embedding of its own. No
-    vocabulary is needed: a word that training had none of has the small embedding that it started
-    with.
-
-    Args:
-        size: of an embedding.
-        scale: standard deviation of the numbers of an embedding at the start.
-    """
-
-    def __init__(self, size: int, scale: float = 1.0) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(scale * torch.randn(_BITS, size))
-
-    def forward(self, sets: Sequence[Iterable[str]]) -> Tensor:
-        """Embed each set of words."""
-        codes = torch.stack([sum(map(code, words), torch.zeros(_BITS)) for words in sets])
-        return codes.to(self.weight) @ self.weight
-
-
-@lru_cache(maxsize=4096)
-def code(word: str) -> Tensor:
-    """Return the code of a word, ``(256,)`` of unit norm: the same on every machine.
-
-    >>> code("lstm").shape, code("lstm").norm().item()
-    (torch.Size([256]), 1.0)
-    """
-    digest = hashlib.blake2b(word.encode(), digest_size=_BITS // 8).digest()
-    bits = [byte >> place & 1 for byte in digest for place in range(8)]
-    return (2 * torch.tensor(bits, dtype=torch.float32) - 1) / _BITS**0.5
-
-
-class Kinds(nn.Module):
-    """``Words`` of what all RNNs have, and, smaller at the start, of what one cell has."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.common = Words(size)
-        self.of_cell = Words(size, 0.1)
-
-    def forward(self, cell: str, sets: Sequence[Sequence[str]]) -> Tensor:
-        """Embed ``n`` sets of words for a cell with its options, ``(n, size)``."""
-        cells = {cell.partition("(")[0], cell}
-        own = [[f"{each} {words[-1]}" for each in cells] for words in sets]
-        embedding: Tensor = self.common(sets) + self.of_cell(own)
-        return embedding
-
-
-def words_of(tensors: Iterable[TensorSpec], what: str) -> list[list[str]]:
-    """Return the words of every gate of each tensor; the layer is left out.
-
-    >>> words_of(RNNSpec("gru", 3, 8, 2, 3).tensors[4:5], "to rows")[2]
-    ['rnn.weight_ih to rows', 'rnn.weight_ih to rows, gate 2']
-    """
-    named = [(f"{re.sub('_l[0-9]+$', '', each.name)} {what}", each.gates) for each in tensors]
-    return [[name, f"{name}, gate {gate}"] for name, gates in named for gate in range(gates)]
-
-
-def label_words(label: str, layers: int) -> list[str]:
-    """Return the words of the neurons of a label: their layer is told from either end.
-
-    >>> label_words("hidden_1", layers=3)
-    ['layer 1', 'layer -2', 'hidden']
-    """
-    found = re.fullmatch(r"(.*)_([0-9]+)", label)
-    if found is None:
-        return [label]
-    layer = int(found[2])
-    return [f"layer {layer}", f"layer {layer - layers}", found[1]]
 
 
 class Graph(NamedTuple):
@@ -125,9 +46,9 @@ class GraphReader(nn.Module):
     def __init__(self, inputs: int, outputs: int, channels: int, heads: int) -> None:
         super().__init__()
         self.plain = heads // 2
-        self.neurons = Kinds(channels)
-        self.values = Kinds(channels)
-        self.edges = Kinds(heads)
+        self.neurons = KindEmbedding(channels)
+        self.values = KindEmbedding(channels)
+        self.edges = KindEmbedding(heads)
         self.shifts = nn.Parameter(torch.randn(heads - self.plain, 1, 1))
         places = {INPUT: inputs, OUTPUT: outputs}
         self.places = nn.ParameterDict(
@@ -151,14 +72,13 @@ class GraphReader(nn.Module):
             if columns == [row]:  # a neuron's connections with itself
                 values = values.diagonal(dim1=2, dim2=3)
             if values.ndim == 3:
-                kinds = self.values(spec.cell, words_of(tensors, "of a neuron"))
+                kinds = self.values(tensor_kinds(spec, tensors, "of a neuron"))
                 features[row] = features[row] + values.asinh().mT @ kinds
         return Graph(sizes, torch.cat(list(features.values()), 1), edges)
 
     def _place(self, weights: RNNWeights, sizes: dict[str, int]) -> dict[str, Tensor]:
         """Return the features ``(B, size, C)`` of neurons that their label and place say."""
-        layers, found = weights.spec.num_layers, {}
-        kinds = self.neurons(weights.spec.cell, [label_words(label, layers) for label in sizes])
+        kinds, found = self.neurons([neuron_kind(weights.spec, label) for label in sizes]), {}
         for (label, size), kind in zip(sizes.items(), kinds, strict=True):
             place = kind + self.places[label] if label in self.places else kind
             found[label] = place.expand(len(weights), size, -1)
@@ -171,7 +91,7 @@ class GraphReader(nn.Module):
         scaled = values.flatten(2) * values.shape[3] ** 0.5
         edges = []
         for what, senders in (("to rows", values.shape[3]), ("to columns", values.shape[2])):
-            maps = self.edges(spec.cell, words_of(tensors, what)).mT
+            maps = self.edges(tensor_kinds(spec, tensors, what)).mT
             heads = (maps @ scaled).unflatten(2, values.shape[2:])
             plain, bent = heads[:, : self.plain], heads[:, self.plain :]
             bent = torch.tanh(bent + self.shifts) / senders
@@ -212,9 +132,8 @@ class NeuronGraph(Encoder):
 
     Inputs, outputs, hidden neurons and units of a cell's own axes are nodes; biases and other
     vectors are features of theirs. Inputs and outputs have an identity, the others have none.
-    Reads any cell and size: what a tensor is, is told by the embedding of its name and gate, and a
-    small one of these in this cell. Nothing is refused: a cell that training had none of is read by
-    the names and gates that it shares with others.
+    Reads any cell and size, also those that are registered later: what a tensor is, is told by the
+    embeddings of its name and gate, and by smaller ones of both in this cell (``KindEmbedding``).
 
     Source: see the module.
 
@@ -226,11 +145,12 @@ class NeuronGraph(Encoder):
         width: size of the MLPs' hidden layers.
     """
 
+    reads: ClassVar[Literal["one spec", "any"]] = "any"
     permutation_invariant: ClassVar[bool] = True
 
     def __init__(
         self,
-        spec: RNNSpec,
+        spec: RNNSpec | RNNInterface,
         embedding_dim: int = 16,
         channels: int = 64,
         heads: int = 16,
@@ -248,8 +168,10 @@ class NeuronGraph(Encoder):
         self.summary = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, width), nn.ReLU())
         self.head = Mlp(3 * width, width, 1, embedding_dim)
 
-    def forward(self, weights: RNNWeights) -> Tensor:
+    def forward(self, weights: RNNs) -> Tensor:
         """Encode ``B`` RNNs; return ``(B, D)``."""
+        if isinstance(weights, MixedRNNs):
+            return weights.join([self.forward(group) for group in weights.groups])
         graph = self.reader(weights)
         neurons = graph.features
         for messages in self.rounds:
