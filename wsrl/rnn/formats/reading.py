@@ -1,5 +1,6 @@
 """From a file to one RNN: candidates are found, and what is known of them settles which it is."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,11 +23,13 @@ from wsrl.rnn.formats.equinox_cells import EQUINOX_CELLS
 from wsrl.rnn.formats.flax_cells import FLAX_CELLS
 from wsrl.rnn.formats.keras_layers import KERAS_LAYERS
 from wsrl.rnn.formats.onnx_graph import ONNX_GRAPH
+from wsrl.rnn.formats.projects import PROJECTS
 from wsrl.rnn.formats.reference import Reference
 from wsrl.rnn.formats.torch_modules import TORCH_MODULES
 from wsrl.rnn.weights import RNNWeights
 
 RECOGNISERS: tuple[Recogniser, ...] = (
+    *PROJECTS,
     FLAX_CELLS,
     EQUINOX_CELLS,
     KERAS_LAYERS,
@@ -197,9 +200,20 @@ def _choose(
     if len(usual) == 1:
         return usual[0], ()
     values = {name: [_value(one, name) for one in usual] for one in usual for name in one.choices}
-    options = {name: sorted(set(found)) for name, found in values.items() if len(set(found)) > 1}
-    told = "; ".join(f"{name} {' or '.join(found)}" for name, found in options.items())
+    options = {
+        name: () if all(map(_is_number, found)) else sorted(set(found))
+        for name, found in values.items()
+        if len(set(found)) > 1
+    }
+    told = "; ".join(f"{n} {' or '.join(found) or 'a number'}" for n, found in options.items())
     raise OpenChoiceError(f"the file does not tell which RNN it is: {told}", options)
+
+
+def _is_number(value: str) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except ValueError:
+        return False
 
 
 def _best(
