@@ -132,7 +132,7 @@ def test_words_are_told_apart_and_are_the_same_everywhere() -> None:
     overlaps = codes @ codes.T - torch.eye(100)
     assert overlaps.abs().max() < 0.35
     assert torch.linalg.matrix_rank(codes) == 100  # each can learn an embedding of its own
-    assert [round(16 * value) for value in code("lstm")[:8].tolist()] == [1, -1, -1, -1, -1, 1, 1, -1]
+    assert (16 * code("lstm"))[:8].tolist() == [1, -1, -1, -1, -1, 1, 1, -1]
     embedding = KindEmbedding(5)
     kinds = [Kind(("a",), ("b",)), Kind(("a",), ()), Kind((), ("b",))]
     both, first, second = embedding(kinds)
