@@ -241,6 +241,25 @@ def test_onnx_nodes_give_what_onnx_computes(
     check(weights, wanted)
 
 
+def test_an_onnx_file_may_give_the_last_step_alone(tmp_path: Path) -> None:
+    model = onnx_model(tmp_path / "x.onnx", "RNN", 1)
+    whole = read_rnn(tmp_path / "x.onnx")
+    nodes = [*model.graph.node]
+    nodes[7].input[0] = "last"
+    index = onnx.helper.make_node("Constant", [], ["index"], value_int=5)
+    nodes[7:7] = [index, onnx.helper.make_node("Gather", ["hidden", "index"], ["last"], axis=1)]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, tmp_path / "x.onnx")
+    assert bool((read_rnn(tmp_path / "x.onnx").flat == whole.flat).all())
+    nodes[8].attribute[0].i = 2  # a neuron, not a step
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, tmp_path / "x.onnx")
+    with pytest.raises(ValueError, match="node Gather, which is no part"):
+        read_rnn(tmp_path / "x.onnx")
+
+
 @pytest.mark.parametrize(
     ("attributes", "reason"),
     [
