@@ -79,8 +79,8 @@ class Spectral(Encoder):
             function = torch.cat([even, y[..., None] * odd], 1)
             sums = torch.einsum("bjk,bjr->bkr", function.to(residues.dtype), residues)
             read = [_squash(sums).to(function.dtype).flatten(1), other.mean(1)]
-            if self.spec.bias:
-                last = readout_name("bias", len(self.spec.readout_widths))
+            if weights.spec.bias:
+                last = readout_name("bias", len(weights.spec.readout_widths))
                 read.append(_squash(weights.tensors()[last]))
             embedding: Tensor = self.mlp(torch.cat(read, 1))
         return embedding

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from wsrl.rnn.cells import Symmetry
 from wsrl.rnn.cells.activations import ACTIVATIONS
 from wsrl.rnn.spec import (
+    RNNInterface,
     RNNSpec,
     TensorSpec,
     hidden_axis,
@@ -106,6 +107,16 @@ class RNNWeights:
                 f"flat must be (B, {self.spec.num_parameters}) for {self.spec}, "
                 f"not {tuple(self.flat.shape)}"
             )
+
+    @property
+    def interface(self) -> RNNInterface:
+        """The sizes of inputs and outputs."""
+        return self.spec.interface
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the numbers."""
+        return self.flat.dtype
 
     def __len__(self) -> int:
         return self.flat.shape[0]
@@ -231,7 +242,7 @@ class RNNWeights:
             changed, maps = symmetry.change(own, generator)
             new |= {names[name]: value for name, value in changed.items()}
             for reader in self.spec.tensors if maps is not None else ():
-                if reader.axes[-1] == hidden_axis(layer) != reader.axes[0]:
+                if reader.axes[-1] == hidden_axis(layer) and reader.name not in names.values():
                     new[reader.name] = new[reader.name] @ torch.linalg.inv(maps)
         return RNNWeights(torch.cat([value.flatten(1) for value in new.values()], 1), self.spec)
 
