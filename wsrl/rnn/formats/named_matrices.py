@@ -10,18 +10,9 @@ from wsrl.rnn.formats.leaky_units import OPTIONS, LeakyUnits
 from wsrl.rnn.formats.parts import Parts
 from wsrl.rnn.formats.projects.names import check_known
 
-_KINDS = [
-    "torch",
-    "safetensors",
-    "memory",
-    "npz",
-    "json",
-    "matlab",
-    "flax",
-    "tensorflow",
-    "keras",
-    "equinox",
-]
+_KINDS = frozenset(
+    {"torch", "safetensors", "memory", "npz", "json", "matlab", "flax", "tensorflow", "keras"}
+)
 _ROLES = {
     "recurrent": "key of the recurrent matrix (H, H)",
     "input": "key of the matrix from inputs to neurons",
