@@ -17,7 +17,7 @@ from wsrl.rnn import list_cells
 ROOT = Path(__file__).parent.parent / "wsrl"
 SOURCES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in ROOT.rglob("*.py")}
 MAY_IMPORT = {
-    "rnn": "plugins safe_files",
+    "rnn": "plugins safe_files torch_files strict_json",
     "jobs": "minutes resources terminal",
     "problems": "rnn plugins class_paths recorded safe_files validation",
     "zoos": "rnn problems jobs plugins stopping torch_files safe_files strict_json resources "

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from wsrl.rnn import RNNSpec as RNNSpec
     from wsrl.rnn import RNNWeights as RNNWeights
     from wsrl.rnn import list_cells as list_cells
+    from wsrl.rnn import read_rnn as read_rnn
     from wsrl.rnn import register_cell as register_cell
     from wsrl.rnn import run_population as run_population
     from wsrl.studies.embeddings import read_embeddings as read_embeddings
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "rnn": "Cell RNNSpec RNNWeights list_cells register_cell run_population",
+    "rnn": "Cell RNNSpec RNNWeights list_cells read_rnn register_cell run_population",
     "zoos": "open_zoo",
     "data": "ZooDataModule",
     "encoders": "Encoder create_encoder list_encoders register_encoder",

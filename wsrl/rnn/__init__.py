@@ -8,6 +8,7 @@ from wsrl.rnn.fixed_points import (
     random_starts,
     settled_states,
 )
+from wsrl.rnn.formats import OpenChoiceError, read_rnn
 from wsrl.rnn.linearization import (
     Linearization,
     advance,
@@ -17,8 +18,9 @@ from wsrl.rnn.linearization import (
     state_size,
     unflatten_state,
 )
+from wsrl.rnn.mixed import MixedRNNs, RNNs, concatenate
 from wsrl.rnn.population import PreparedPopulation, State, run_population
-from wsrl.rnn.spec import RNNSpec, TensorSpec
+from wsrl.rnn.spec import RNNInterface, RNNSpec, TensorSpec, read_interface
 from wsrl.rnn.state_dicts import OpenCellError, read_state_dict, weights_from_state_dict
 from wsrl.rnn.weights import (
     RNNWeights,
@@ -30,13 +32,18 @@ __all__ = [
     "Backend",
     "Cell",
     "Linearization",
+    "MixedRNNs",
     "OpenCellError",
+    "OpenChoiceError",
     "PreparedPopulation",
+    "RNNInterface",
     "RNNSpec",
     "RNNWeights",
+    "RNNs",
     "State",
     "TensorSpec",
     "advance",
+    "concatenate",
     "find_fixed_points",
     "flatten_state",
     "get_cell",
@@ -45,6 +52,8 @@ __all__ = [
     "population_cross_entropy",
     "random_permutations",
     "random_starts",
+    "read_interface",
+    "read_rnn",
     "read_state_dict",
     "register_cell",
     "run_population",

@@ -1,6 +1,8 @@
 """Run many RNNs at once, each with its own weights, in batched matrix products."""
 
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -8,10 +10,14 @@ from torch import Tensor
 from wsrl.rnn.backends import Backend, check_backend, choose_backend, kernels_of
 from wsrl.rnn.cells import Tensors, project
 from wsrl.rnn.kernels import cpu, functions
+from wsrl.rnn.mixed import MixedRNNs, RNNs
 from wsrl.rnn.weights import RNNWeights
 
-State: TypeAlias = tuple[Tensor, ...]
-"""A population's state, a tensor ``(L, B, S, H)`` for each part: ``(h, c)`` of LSTMs."""
+State: TypeAlias = tuple[Any, ...]
+"""A population's state: a tensor ``(L, B, S, H)`` for each part, ``(h, c)`` of LSTMs; of RNNs of
+several specs the state of each group. Only those who know the spec need to know."""
+
+Run: TypeAlias = Callable[[Tensor, State | Tensor | None], tuple[Tensor, State]]
 
 # Weights as PyTorch takes them: what ``Cell.prepare`` makes of each layer's tensors, the readout
 # ``(B, H, O)`` and its bias ``(B, O)``.
@@ -21,7 +27,7 @@ CORES_PER_RNN = 4  # of PyTorch, about as fast as a kernel on one
 
 
 def run_population(
-    weights: RNNWeights,
+    weights: RNNs,
     inputs: Tensor,
     state: State | Tensor | None = None,
     backend: Backend = "auto",
@@ -32,10 +38,11 @@ def run_population(
     of kernels cannot be differentiated in turn; those of ``eager`` can.
 
     Args:
-        weights: the RNNs.
+        weights: the RNNs; those of each spec run together.
         inputs: ``(B, S, T, I)``.
-        state: the state to start from, each tensor ``(L, B, S, H)``; by default the cell's own,
-            which is zero unless it learns one.
+        state: the state to start from, as it was returned, or for RNNs of one spec a tensor
+            ``(L, B, S, H)`` for each part; by default the cell's own, which is zero unless it
+            learns one.
         backend: ``eager`` (PyTorch), ``cpu`` (compiled kernels; float32 on the CPU), ``triton``
             (kernels for GPUs; float32, up to 64 neurons a layer), or ``auto``, the kernels where
             they can be had and are faster. A cell that a backend has no kernels for runs in
@@ -56,6 +63,9 @@ def run_population(
         ValueError: for shapes that do not fit the spec, dtypes that differ, or a backend that
             cannot run this.
     """
+    if isinstance(weights, MixedRNNs):
+        runs = [partial(run_population, group, backend=backend) for group in weights.groups]
+        return _run_groups(weights, runs, inputs, state)
     start = check_run(weights, inputs, state)
     chosen = _choose(backend, weights, inputs, start)
     if chosen == "eager":
@@ -70,14 +80,29 @@ class PreparedPopulation:
     computed once, of a copy: later changes in place have no effect.
     """
 
-    def __init__(self, weights: RNNWeights, backend: Backend = "auto") -> None:
+    def __init__(self, weights: RNNs, backend: Backend = "auto") -> None:
+        self._run: Run
+        if isinstance(weights, MixedRNNs):
+            runs = [PreparedPopulation(group, backend) for group in weights.groups]
+            self._run = partial(_run_groups, weights, runs)
+        else:
+            self._run = _PreparedWeights(weights, backend)
+
+    def __call__(self, inputs: Tensor, state: State | Tensor | None = None) -> tuple[Tensor, State]:
+        """Run as ``run_population``, whose arguments, results and errors these are."""
+        return self._run(inputs, state)
+
+
+class _PreparedWeights:
+    """``PreparedPopulation`` of RNNs of one spec."""
+
+    def __init__(self, weights: RNNWeights, backend: Backend) -> None:
         check_backend(backend, weights.spec.cell)
         self.weights, self.backend = RNNWeights(weights.flat.clone(), weights.spec), backend
         self._packed: cpu.Packed | None = None
         self._kept: dict[bool, Ready] = {}
 
     def __call__(self, inputs: Tensor, state: State | Tensor | None = None) -> tuple[Tensor, State]:
-        """Run as ``run_population``, whose arguments, results and errors these are."""
         weights = self.weights
         start = check_run(weights, inputs, state)
         chosen = _choose(self.backend, weights, inputs, start)
@@ -98,6 +123,20 @@ class PreparedPopulation:
         if mode not in self._kept:
             self._kept[mode] = make_ready(self.weights)
         return self._kept[mode]
+
+
+def _run_groups(
+    rnns: MixedRNNs, runs: Sequence[Run], inputs: Tensor, state: State | Tensor | None
+) -> tuple[Tensor, State]:
+    """Run the RNNs of each group, on their rows of ``inputs (B, S, T, I)``."""
+    check_inputs(rnns, inputs)
+    states = (None,) * len(runs) if state is None else state
+    if isinstance(states, Tensor) or len(states) != len(runs):
+        raise ValueError(
+            f"the state of RNNs of {len(runs)} specs is one for each, as it was returned"
+        )
+    results = [run(*own) for run, *own in zip(runs, rnns.split(inputs), states, strict=True)]
+    return rnns.join([outputs for outputs, _ in results]), tuple(last for _, last in results)
 
 
 def make_ready(weights: RNNWeights) -> Ready:
@@ -147,13 +186,7 @@ def start_state(weights: RNNWeights, inputs: Tensor) -> State:
 
 def check_run(weights: RNNWeights, inputs: Tensor, state: State | Tensor | None) -> State | None:
     """Check the arguments of ``run_population``; return the state as a tuple."""
-    rnns, size = len(weights), weights.spec.input_size
-    fits = inputs.ndim == 4 and inputs.shape[0] == rnns and inputs.shape[3] == size
-    if not fits or 0 in inputs.shape[1:3]:
-        raise ValueError(
-            f"inputs must be (B, S, T, I) = ({rnns}, S, T, {size}) with S, T >= 1, "
-            f"not {tuple(inputs.shape)}"
-        )
+    check_inputs(weights, inputs)
     parts = () if state is None else (state,) if isinstance(state, Tensor) else tuple(state)
     shape, count = _state_shape(weights, inputs), weights.spec.state_parts
     if state is not None and [part.shape for part in parts] != [shape] * count:
@@ -169,6 +202,17 @@ def check_run(weights: RNNWeights, inputs: Tensor, state: State | Tensor | None)
                 "convert one of them (weights.to(dtype) or tensor.to(dtype))"
             )
     return parts or None
+
+
+def check_inputs(rnns: RNNs, inputs: Tensor) -> None:
+    """Check the shape of inputs."""
+    count, size = len(rnns), rnns.interface.input_size
+    fits = inputs.ndim == 4 and inputs.shape[0] == count and inputs.shape[3] == size
+    if not fits or 0 in inputs.shape[1:3]:
+        raise ValueError(
+            f"inputs must be (B, S, T, I) = ({count}, S, T, {size}) with S, T >= 1, "
+            f"not {tuple(inputs.shape)}"
+        )
 
 
 def _choose(backend: Backend, weights: RNNWeights, inputs: Tensor, start: State | None) -> str:

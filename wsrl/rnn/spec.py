@@ -32,6 +32,34 @@ def hidden_axis(layer: int) -> str:
 
 
 @dataclass(frozen=True)
+class RNNInterface:
+    """What RNNs of any cell and size may have in common: the sizes of inputs and outputs.
+
+    Attributes:
+        input_size: size ``I`` of an input vector.
+        output_size: size ``O`` of an output vector.
+    """
+
+    input_size: int
+    output_size: int
+
+    def __post_init__(self) -> None:
+        _check_sizes(self, ("input_size", "output_size"))
+
+    @property
+    def interface(self) -> "RNNInterface":
+        """Itself, as ``RNNSpec.interface`` returns one."""
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the constructor's arguments as plain values."""
+        return {"input_size": self.input_size, "output_size": self.output_size}
+
+    def __str__(self) -> str:
+        return f"any cell and size, {self.input_size} inputs, {self.output_size} outputs"
+
+
+@dataclass(frozen=True)
 class TensorSpec:
     """One tensor of an RNN.
 
@@ -91,13 +119,7 @@ class RNNSpec:
         if not isinstance(self.cell, str):
             raise ValueError(f"a cell is given by its name, not as {self.cell!r}")
         object.__setattr__(self, "cell", str(get_cell(self.cell)))  # one spelling for one cell
-        for name in ("input_size", "hidden_size", "num_layers", "output_size"):
-            most, value = MAX_LAYERS if name == "num_layers" else MAX_SIZE, getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-                raise ValueError(
-                    f"{name} must be a whole number of at least 1 and at most {most}, not "
-                    f"{reprlib.repr(value)}"
-                )
+        _check_sizes(self, ("input_size", "hidden_size", "num_layers", "output_size"))
         if not isinstance(self.bias, bool):
             raise ValueError(f"bias must be True or False, not {self.bias!r}")
 
@@ -105,6 +127,11 @@ class RNNSpec:
     def kind(self) -> Cell:
         """What is known of the cell."""
         return get_cell(self.cell)
+
+    @property
+    def interface(self) -> RNNInterface:
+        """The sizes of inputs and outputs."""
+        return RNNInterface(self.input_size, self.output_size)
 
     @property
     def gates(self) -> int:
@@ -154,3 +181,22 @@ class RNNSpec:
             f"{self.cell} {self.num_layers}x{self.hidden_size}, "
             f"{self.input_size} inputs, {self.output_size} outputs{bias}"
         )
+
+
+def read_interface(values: Mapping[str, Any]) -> RNNSpec | RNNInterface:
+    """Return what ``to_dict`` of a spec, or of an interface, described.
+
+    >>> print(read_interface({"input_size": 6, "output_size": 6}))
+    any cell and size, 6 inputs, 6 outputs
+    """
+    return RNNSpec(**values) if "cell" in values else RNNInterface(**values)
+
+
+def _check_sizes(of: object, names: tuple[str, ...]) -> None:
+    for name in names:
+        most, value = MAX_LAYERS if name == "num_layers" else MAX_SIZE, getattr(of, name)
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+            raise ValueError(
+                f"{name} must be a whole number of at least 1 and at most {most}, not "
+                f"{reprlib.repr(value)}"
+            )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from wsrl.rnn.cells import Symmetry
-from wsrl.rnn.spec import RNNSpec, TensorSpec, hidden_axis, layer_name
+from wsrl.rnn.spec import RNNInterface, RNNSpec, TensorSpec, hidden_axis, layer_name
 
 
 class RecurrentNetwork(nn.Module):
@@ -66,6 +66,16 @@ class RNNWeights:
                 f"flat must be (B, {self.spec.num_parameters}) for {self.spec}, "
                 f"not {tuple(self.flat.shape)}"
             )
+
+    @property
+    def interface(self) -> RNNInterface:
+        """The sizes of inputs and outputs."""
+        return self.spec.interface
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the numbers."""
+        return self.flat.dtype
 
     def __len__(self) -> int:
         return self.flat.shape[0]

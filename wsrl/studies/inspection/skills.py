@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from wsrl.problems import Problem
-from wsrl.rnn import PreparedPopulation, RNNSpec, RNNWeights, State
+from wsrl.rnn import PreparedPopulation, RNNs, RNNSpec, RNNWeights, State
 from wsrl.studies.inspection.records import Skill
 
 ENOUGH = 0.15
@@ -48,23 +48,24 @@ def find_skill(problem: Problem, weights: RNNWeights, tasks: Tensor) -> Skill:
     return Skill(performs, text, task, name, score, chance, len(tasks))
 
 
-def score_models(
-    problem: Problem, weights: RNNWeights, tasks: Tensor, samples: int, seed: int
-) -> Tensor:
+def score_models(problem: Problem, weights: RNNs, tasks: Tensor, samples: int, seed: int) -> Tensor:
     """Return the scores of ``B`` RNNs on a task each, ``(B, K)``; what is not defined counts as 0.
 
     All draw the same numbers.
     """
     scores = []
-    for part, own in zip(tasks.split(_AT_ONCE), weights.flat.split(_AT_ONCE), strict=True):
-        models = PreparedPopulation(RNNWeights(own, weights.spec))
+    for part in torch.arange(len(tasks)).split(_AT_ONCE):
+        own = weights[part]
+        run = partial(_run, PreparedPopulation(own), own.dtype)
         generators = [torch.Generator().manual_seed(seed) for _ in range(len(part))]
-        scores.append(problem.clone_scores(partial(_run, models), part, samples, generators))
+        scores.append(problem.clone_scores(run, tasks[part], samples, generators))
     return torch.cat(scores).double().nan_to_num(nan=0.0)
 
 
-def _run(models: PreparedPopulation, inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
-    return models(inputs.to(models.weights.flat.dtype), state)
+def _run(
+    models: PreparedPopulation, dtype: torch.dtype, inputs: Tensor, state: State | None
+) -> tuple[Tensor, State]:
+    return models(inputs.to(dtype), state)
 
 
 def _chances(problem: Problem, spec: RNNSpec, tasks: Tensor, seed: int) -> Tensor:

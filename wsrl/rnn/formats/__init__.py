@@ -1,0 +1,41 @@
+"""Files of other people, read as weights: containers, recognisers, and references that prove them.
+
+A container turns a file into tensors by name (``containers.py``); a recogniser turns these into
+RNNs that they can be (``Recogniser``). A new kind of file, or a new origin, is one file here, and
+one line in ``CONTAINERS`` or ``RECOGNISERS``.
+"""
+
+from wsrl.rnn.formats.containers import CONTAINERS, read_container
+from wsrl.rnn.formats.content import (
+    Candidate,
+    Container,
+    Content,
+    Head,
+    OpenChoiceError,
+    Recogniser,
+    Said,
+    flag,
+    listed,
+)
+from wsrl.rnn.formats.reading import RECOGNISERS, Reading, read, read_content, read_rnn
+from wsrl.rnn.formats.reference import Reference
+
+__all__ = [
+    "CONTAINERS",
+    "RECOGNISERS",
+    "Candidate",
+    "Container",
+    "Content",
+    "Head",
+    "OpenChoiceError",
+    "Reading",
+    "Recogniser",
+    "Reference",
+    "Said",
+    "flag",
+    "listed",
+    "read",
+    "read_container",
+    "read_content",
+    "read_rnn",
+]

@@ -1,0 +1,215 @@
+"""From a file to one RNN: candidates are found, and what is known of them settles which it is."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from wsrl.rnn.cells import get_cell
+from wsrl.rnn.formats.containers import read_container
+from wsrl.rnn.formats.content import (
+    Candidate,
+    Content,
+    OpenChoiceError,
+    Recogniser,
+    Said,
+    flag,
+    listed,
+)
+from wsrl.rnn.formats.reference import Reference
+from wsrl.rnn.formats.torch_modules import TORCH_MODULES
+from wsrl.rnn.weights import RNNWeights
+
+RECOGNISERS: tuple[Recogniser, ...] = (TORCH_MODULES,)
+"""Every origin that is known. Of those that read a kind of file the first says what is wrong with
+one that no recogniser reads."""
+
+
+class Reading(NamedTuple):
+    """One RNN, and what was taken for granted.
+
+    Attributes:
+        weights: ``(1, N)``, on the CPU, float32 or, where the file has it, float64.
+        notes: what the file does not say and was assumed, and what in it was not read.
+    """
+
+    weights: RNNWeights
+    notes: tuple[str, ...]
+
+
+def read_rnn(
+    path: str | Path,
+    *,
+    reference: str | Path | None = None,
+    cell: str | None = None,
+    ignore: Iterable[str] = (),
+    **said: Any,
+) -> RNNWeights:
+    """Read one RNN from a file of ``torch.save``, safetensors or another library.
+
+    What the file is, its content says, not its name. Nothing in it is run. What a file does not say
+    (tanh or ReLU, for one) is never guessed: the error names the option that settles it.
+
+    Args:
+        path: the file.
+        reference: a safetensors file with ``inputs (S, T, I)`` and ``outputs (S, T, O)``, made by
+            the RNN's own code before any last nonlinearity. The weights that were read must give
+            the same outputs; where the file leaves something open, they settle it.
+        cell: a registered cell (``list_cells``), with or without its options.
+        ignore: keys, or modules with all their keys, that are no part of the RNN.
+        said: more that the file does not say, as ``docs/howto/own_rnns.md`` lists it.
+
+    Returns:
+        The weights ``(1, N)``.
+
+    Raises:
+        OSError: where there is no file, or it must not be read.
+        OpenChoiceError: a ``ValueError``; the file can be several RNNs.
+        ValueError: for a file that is damaged or holds no RNN that can be read, options that do not
+            fit it, or outputs that differ from the reference's.
+
+    >>> import tempfile, wsrl
+    >>> model = torch.nn.ModuleDict({"rnn": torch.nn.GRU(3, 8), "fc": torch.nn.Linear(8, 2)})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     torch.save(model.state_dict(), f"{folder}/model.pt")
+    ...     print(wsrl.read_rnn(f"{folder}/model.pt").spec)
+    gru 1x8, 3 inputs, 2 outputs
+    """
+    return read(path, reference=reference, cell=cell, ignore=ignore, said=said).weights
+
+
+def read(
+    path: str | Path,
+    *,
+    reference: str | Path | None = None,
+    cell: str | None = None,
+    ignore: Iterable[str] = (),
+    said: Said | None = None,
+) -> Reading:
+    """Read one RNN as ``read_rnn`` does, and return with it what was assumed."""
+    content = read_container(path)
+    known = None if reference is None else Reference.read(reference)
+    try:
+        return read_content(content, reference=known, cell=cell, ignore=ignore, said=said)
+    except OpenChoiceError as error:
+        raise error.of(str(path)) from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def read_content(
+    content: Content,
+    *,
+    reference: Reference | None = None,
+    cell: str | None = None,
+    ignore: Iterable[str] = (),
+    said: Said | None = None,
+) -> Reading:
+    """Read one RNN from what a file holds; raises as ``read_rnn``."""
+    options = dict(said or {}) | ({} if cell is None else {"cell": cell})
+    content = _without(content, tuple(ignore))
+    candidates = _allowed(_candidates(content, options), options)
+    chosen, notes = _choose(candidates, reference)
+    dtype = torch.float64 if chosen.weights.flat.dtype == torch.float64 else torch.float32
+    weights = RNNWeights(chosen.weights.flat.detach().to("cpu", dtype), chosen.weights.spec)
+    return Reading(weights, (*chosen.assumed, *notes, *content.notes))
+
+
+def _without(content: Content, ignore: tuple[str, ...]) -> Content:
+    """Leave out the keys that are no part of the RNN; each must be there."""
+    left = dict(content.tensors)
+    for name in ignore:
+        keys = [key for key in content.tensors if key == name or key.startswith(f"{name}.")]
+        if not keys:
+            raise ValueError(f"no key {name!r} to ignore; there are {listed(content.tensors)}")
+        for key in keys:
+            left.pop(key, None)
+    return replace(content, tensors=left)
+
+
+def _candidates(content: Content, said: Said) -> list[Candidate]:
+    """Ask every recogniser of such files; check that what the user says means something to one."""
+    asked = [one for one in RECOGNISERS if content.kind in one.kinds]
+    found, options, reasons = [], {"cell"}, []
+    for recogniser in asked:
+        result = recogniser.find(content, said)
+        if isinstance(result, str):
+            reasons.append(result)
+        else:
+            found += result
+            options |= set(recogniser.options)
+    if not found:
+        raise ValueError(reasons[0] if reasons else f"no RNN is known in files of {content.kind}")
+    if unknown := [name for name in said if name not in options]:
+        raise ValueError(
+            f"of this file cannot be said: {', '.join(unknown)}; what can be is "
+            f"{', '.join(sorted(options))}"
+        )
+    return found
+
+
+def _allowed(candidates: Sequence[Candidate], said: Said) -> list[Candidate]:
+    """Return the candidates that do not contradict what the user says."""
+    left = list(candidates)
+    for option, value in said.items():
+        kept = [one for one in left if _agrees(one, option, value)]
+        if not kept:
+            values = sorted({_value(one, option) for one in left})
+            raise ValueError(f"{option} is {' or '.join(values)}, not {str(value)!r}")
+        left = kept
+    return left
+
+
+def _value(candidate: Candidate, option: str) -> str:
+    own = candidate.weights.spec.cell if option == "cell" else ""
+    return candidate.choices.get(option, own)
+
+
+def _agrees(candidate: Candidate, option: str, value: Any) -> bool:
+    if option != "cell":
+        return candidate.choices.get(option, str(value)) == str(value)
+    kind, said = candidate.weights.spec.kind, get_cell(str(value))
+    return str(kind) == str(said) if "(" in str(value) else kind.name == said.name
+
+
+def _choose(
+    candidates: Sequence[Candidate], reference: Reference | None
+) -> tuple[Candidate, tuple[str, ...]]:
+    """Return the candidate that it is, with a note of how well it fits the reference."""
+    if reference is not None:
+        return _best(candidates, reference)
+    usual = [one for one in candidates if one.usual] or list(candidates)
+    if len(usual) == 1:
+        return usual[0], ()
+    values = {name: [_value(one, name) for one in usual] for one in usual for name in one.choices}
+    options = {name: sorted(set(found)) for name, found in values.items() if len(set(found)) > 1}
+    told = "; ".join(f"{name} {' or '.join(found)}" for name, found in options.items())
+    raise OpenChoiceError(f"the file does not tell which RNN it is: {told}", options)
+
+
+def _best(
+    candidates: Sequence[Candidate], reference: Reference
+) -> tuple[Candidate, tuple[str, ...]]:
+    fitting = [one for one in candidates if reference.fits(one.weights)]
+    if not fitting:
+        raise ValueError(
+            f"the reference has {reference.inputs.shape[2]} inputs and "
+            f"{reference.outputs.shape[2]} outputs, but the file holds {candidates[0].weights.spec}"
+        )
+    fitting.sort(key=lambda one: not one.usual)  # of two that fit equally well the usual one
+    gaps = [reference.difference(one.weights) for one in fitting]
+    gap = min(gaps)
+    best = fitting[gaps.index(gap)]
+    size = f"(the largest is {reference.size:.3g})"
+    if not reference.accepts(gap):
+        nearest = ", ".join(f"{name} {value}" for name, value in best.choices.items())
+        tried = f"{len(fitting)} readings were tried, the nearest" if len(fitting) > 1 else "read"
+        raise ValueError(
+            f"its outputs differ from the reference's by {gap:.2g} {size}; {tried} as "
+            f"{nearest or best.weights.spec}. Say what the file does not"
+        )
+    settled = [f"{flag(n).removeprefix('--')} {v}" for n, v in best.choices.items()]
+    found = f"outputs differ from the reference's by at most {gap:.2g} {size}"
+    return best, (f"{found}, as {', '.join(settled)}" if settled else found,)
