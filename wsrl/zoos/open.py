@@ -9,9 +9,7 @@ from wsrl.zoos.published.reading import is_published, open_published
 from wsrl.zoos.store import Zoo, open_store
 
 
-def open_zoo(
-    path: str | Path | Sequence[str | Path], include_failed: bool = False
-) -> AnyZoo:
+def open_zoo(path: str | Path | Sequence[str | Path], include_failed: bool = False) -> AnyZoo:
     """Open a finished zoo, or several of one problem as one.
 
     Args:
