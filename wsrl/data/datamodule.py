@@ -17,6 +17,7 @@ from wsrl.data.splits import SPLITS, split_tasks, unique_tasks
 from wsrl.data.staging import open_staged, stage_zoo
 from wsrl.problems import InputKind, Problem
 from wsrl.resources import check_fits
+from wsrl.rnn import RNNSpec
 from wsrl.validation import check_arguments, check_size
 from wsrl.zoos import open_zoo
 
@@ -99,8 +100,7 @@ class ZooDataModule(LightningDataModule):
     @property
     def spec(self) -> dict[str, Any]:
         """The spec of the RNNs as plain values; of RNNs of several specs their interface."""
-        specs = self.zoo.specs
-        return (specs[0] if len(specs) == 1 else self.zoo.interface).to_dict()
+        return common_spec(self.zoo.specs)
 
     @property
     def problem(self) -> Problem:
@@ -236,6 +236,11 @@ def absolute(zoo: str | Path | Sequence[str | Path]) -> str | list[str]:
     if isinstance(zoo, str | Path):
         return str(Path(zoo).resolve())
     return [str(Path(each).resolve()) for each in zoo]
+
+
+def common_spec(specs: Sequence[RNNSpec]) -> dict[str, Any]:
+    """Return the one spec as plain values, or the interface that several have in common."""
+    return (specs[0] if len(specs) == 1 else specs[0].interface).to_dict()
 
 
 def suited_options(kind: InputKind | None) -> dict[str, Any]:
