@@ -24,7 +24,7 @@ SPECS = [
     RNNSpec(cell, INPUTS, hidden, layers, OUTPUTS)
     for cell in list_cells()
     for hidden, layers in ((5, 1), (3, 2))
-]
+] + [RNNSpec("gru", INPUTS, 5, 1, OUTPUTS, input_width=4, readout_widths=(6,), initial_state=True)]
 
 
 def random_rnns(spec: RNNSpec, count: int, seed: int = 0) -> RNNWeights:

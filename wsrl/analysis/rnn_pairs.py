@@ -56,7 +56,7 @@ def make_pairs(weights: RNNWeights, generator: torch.Generator) -> dict[str, Pai
         "entries of one tensor shuffled": Pair(weights, _with(weights, shuffled), False),
         "inputs permuted": Pair(weights, _with(weights, rolled), False),
     }
-    if isinstance(cell := spec.kind, MatrixCell):
+    if isinstance(cell := spec.kind, MatrixCell) and spec.is_core:
         late = f"differ after {spec.hidden_size - 1} steps alone"
         pairs[late] = late_difference(weights, cell)
         if spec.bias and cell.input_gate is not None:

@@ -1,25 +1,26 @@
 """The baseline: one embedding for all RNNs."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from wsrl.encoders.base import Encoder
 from wsrl.encoders.registry import register_encoder
-from wsrl.rnn import RNNSpec, RNNWeights
+from wsrl.rnn import RNNInterface, RNNs, RNNSpec
 
 
 @register_encoder
 class ConstantEmbedding(Encoder):
     """One learned embedding for all RNNs: what can be reached without reading any weight."""
 
+    reads: ClassVar[Literal["one spec", "any"]] = "any"
     permutation_invariant: ClassVar[bool] = True
 
-    def __init__(self, spec: RNNSpec, embedding_dim: int = 16) -> None:
+    def __init__(self, spec: RNNSpec | RNNInterface, embedding_dim: int = 16) -> None:
         super().__init__(spec, embedding_dim)
         self.embedding = nn.Parameter(torch.randn(embedding_dim))
 
-    def forward(self, weights: RNNWeights) -> Tensor:
+    def forward(self, weights: RNNs) -> Tensor:
         """Return the embedding for each of ``B`` RNNs, ``(B, D)``."""
         return self.embedding.expand(len(weights), -1)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from wsrl.encoders.probing import Echo, Interrogation, ProbingEncoder
 from wsrl.encoders.reader import SequenceReader
 from wsrl.encoders.registry import register_encoder
-from wsrl.rnn import PreparedPopulation, RNNWeights
+from wsrl.rnn import PreparedPopulation, RNNs
 
 
 @register_encoder
@@ -29,7 +29,7 @@ class FreeRunningProbing(ProbingEncoder):
         self.echo = Echo(self.spec, self.input_activation) if fed_back else None
         self.reader = SequenceReader(reader_width, reader_layers)
 
-    def interrogate(self, weights: RNNWeights) -> Interrogation:
+    def interrogate(self, weights: RNNs) -> Interrogation:
         """Probe ``B`` RNNs, one step after the other; read at the end."""
         run, state = PreparedPopulation(weights), None
         asked, answered = list[Tensor](), list[Tensor]()

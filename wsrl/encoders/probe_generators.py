@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from wsrl.encoders.probing import FixedProbing, InputActivation
 from wsrl.encoders.reader import SequenceReader
 from wsrl.encoders.registry import register_encoder
-from wsrl.rnn import RNNSpec
+from wsrl.rnn import RNNInterface, RNNSpec
 
 GENERATOR_LAYERS = 3  # linear maps from a code to its sequence
 
@@ -32,7 +32,7 @@ class ProbeGenerators(FixedProbing):
 
     def __init__(
         self,
-        spec: RNNSpec,
+        spec: RNNSpec | RNNInterface,
         embedding_dim: int = 16,
         num_probes: int = 8,
         probing_length: int | None = None,

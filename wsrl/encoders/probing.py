@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from wsrl.encoders.base import Encoder, Mlp, check_sizes
 from wsrl.encoders.reader import SequenceReader, StepReader
 from wsrl.encoders.registry import register_encoder
-from wsrl.rnn import PreparedPopulation, RNNSpec, RNNWeights, run_population
+from wsrl.rnn import PreparedPopulation, RNNInterface, RNNs, RNNSpec, run_population
 
 InputActivation: TypeAlias = Literal["softmax", "sigmoid", "tanh", "identity"]
 
@@ -43,7 +43,7 @@ class Echo(nn.Linear):
     squashed: without softmax nothing else bounds the feedback; tanh does.
     """
 
-    def __init__(self, spec: RNNSpec, activation: str) -> None:
+    def __init__(self, spec: RNNSpec | RNNInterface, activation: str) -> None:
         super().__init__(spec.output_size, spec.input_size)
         self.tokens = activation == "softmax" and spec.output_size == spec.input_size
         with torch.no_grad():
@@ -64,7 +64,7 @@ class ProbingEncoder(Encoder):
     Gradients flow through the probed RNN into the probing inputs.
 
     Args:
-        spec: the RNNs it reads.
+        spec: the RNNs it reads; of any cell and size, as only inputs and outputs count.
         embedding_dim: size ``D`` of an embedding.
         num_probes: probing sequences ``P`` that run in parallel.
         probing_length: steps ``T`` of each; 22 unless the zoo's problem suggests another.
@@ -81,12 +81,13 @@ class ProbingEncoder(Encoder):
         ValueError: for an unknown activation.
     """
 
+    reads: ClassVar[Literal["one spec", "any"]] = "any"
     permutation_invariant: ClassVar[bool] = True
     reader: nn.Module
 
     def __init__(
         self,
-        spec: RNNSpec,
+        spec: RNNSpec | RNNInterface,
         embedding_dim: int = 16,
         num_probes: int = 1,
         probing_length: int | None = None,
@@ -118,15 +119,15 @@ class ProbingEncoder(Encoder):
         """Make the parts that ask and read: ``reader`` and what probing inputs are made from."""
 
     @abstractmethod
-    def interrogate(self, weights: RNNWeights) -> Interrogation:
+    def interrogate(self, weights: RNNs) -> Interrogation:
         """Probe ``B`` RNNs."""
 
-    def forward(self, weights: RNNWeights) -> Tensor:
+    def forward(self, weights: RNNs) -> Tensor:
         """Encode ``B`` RNNs; return ``(B, D)``."""
         embedding: Tensor = self.head(self.interrogate(weights).summary)
         return embedding
 
-    def probes(self, weights: RNNWeights) -> tuple[Tensor, Tensor]:
+    def probes(self, weights: RNNs) -> tuple[Tensor, Tensor]:
         """Return the probing inputs ``(B, P, T, I)`` and the answers ``(B, P, T, O)``."""
         return self.interrogate(weights)[:2]
 
@@ -161,7 +162,7 @@ class FixedProbing(ProbingEncoder):
     def sequences(self) -> Tensor:
         """Return the probing sequences, ``(P, T, I)``."""
 
-    def interrogate(self, weights: RNNWeights) -> Interrogation:
+    def interrogate(self, weights: RNNs) -> Interrogation:
         """Probe ``B`` RNNs, all steps at once."""
         probes = self.sequences()
         inputs = probes.expand(len(weights), *probes.shape)
@@ -203,7 +204,7 @@ class InteractiveProbing(ProbingEncoder):
 
     def __init__(
         self,
-        spec: RNNSpec,
+        spec: RNNSpec | RNNInterface,
         embedding_dim: int = 16,
         num_probes: int = 1,
         probing_length: int | None = None,
@@ -223,7 +224,7 @@ class InteractiveProbing(ProbingEncoder):
         self.decoder = self._make_decoder(reader_width, probe_width)
         self.reader = StepReader(reader_width, reader_layers)
 
-    def interrogate(self, weights: RNNWeights) -> Interrogation:
+    def interrogate(self, weights: RNNs) -> Interrogation:
         """Probe ``B`` RNNs, one step after the other."""
         start = self.start.expand(len(weights), -1)
         read, reader_state = self.reader(start, self.reader.start(start))

@@ -8,7 +8,7 @@ from wsrl.class_paths import import_class
 from wsrl.encoders.base import Encoder
 from wsrl.plugins import Registry
 from wsrl.recorded import check_options, read_config
-from wsrl.rnn import RNNSpec
+from wsrl.rnn import RNNInterface, RNNSpec
 
 _Encoder = TypeVar("_Encoder", bound=Encoder)
 
@@ -36,12 +36,14 @@ def get_encoder(name: str) -> type[Encoder]:
     return found
 
 
-def create_encoder(name: str, spec: RNNSpec, embedding_dim: int = 16, **options: Any) -> Encoder:
+def create_encoder(
+    name: str, spec: RNNSpec | RNNInterface, embedding_dim: int = 16, **options: Any
+) -> Encoder:
     """Build an encoder of embeddings of size ``D``.
 
     Args:
         name: one of ``list_encoders()``, or a class path: ``package.module.Name``.
-        spec: the RNNs it is to read.
+        spec: the RNNs it is to read; for those that read any, the ``RNNInterface`` is enough.
         embedding_dim: ``D``.
         options: the encoder's own options.
 
@@ -57,7 +59,7 @@ def create_encoder(name: str, spec: RNNSpec, embedding_dim: int = 16, **options:
     return cls(spec=spec, embedding_dim=embedding_dim, **options)
 
 
-def build_encoder(config: Mapping[str, Any], spec: RNNSpec) -> Encoder:
+def build_encoder(config: Mapping[str, Any], spec: RNNSpec | RNNInterface) -> Encoder:
     """Build the encoder that ``Encoder.config`` describes, with fresh weights.
 
     A path that leads to no encoder, or an option that it does not have, is a ``ValueError``.

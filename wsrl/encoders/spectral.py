@@ -16,6 +16,7 @@ from wsrl.rnn import (
     spectral_residues,
     state_size,
 )
+from wsrl.rnn.spec import readout_name
 
 SETTLING = 16  # steps without input from the zero state to the point where an RNN is linearised
 
@@ -78,8 +79,9 @@ class Spectral(Encoder):
             function = torch.cat([even, y[..., None] * odd], 1)
             sums = torch.einsum("bjk,bjr->bkr", function.to(residues.dtype), residues)
             read = [_squash(sums).to(function.dtype).flatten(1), other.mean(1)]
-            if self.spec.bias:
-                read.append(_squash(weights.tensors()["linear.bias"]))
+            if weights.spec.bias:
+                last = readout_name("bias", len(weights.spec.readout_widths))
+                read.append(_squash(weights.tensors()[last]))
             embedding: Tensor = self.mlp(torch.cat(read, 1))
         return embedding
 

@@ -5,7 +5,7 @@ from torch.nn import functional
 
 from wsrl.rnn.backends import Backend, choose_backend, kernels_of
 from wsrl.rnn.kernels import functions
-from wsrl.rnn.population import check_run, run_eagerly
+from wsrl.rnn.population import check_run, run_population
 from wsrl.rnn.weights import RNNWeights
 
 
@@ -33,8 +33,9 @@ def population_cross_entropy(
     """
     _check(weights, inputs, targets, sequence_weights)
     chosen = choose_backend(backend, weights, inputs, sequence_weights)
-    if chosen == "eager":
-        outputs, _ = run_eagerly(weights, inputs)
+    if chosen == "eager" or not weights.spec.is_core:
+        own: Backend = "eager" if chosen == "eager" else backend
+        outputs, _ = run_population(weights, inputs, backend=own)
         return sequence_cross_entropy(outputs, targets, sequence_weights)
     data = (inputs, targets, sequence_weights)
     losses: Tensor = functions.CrossEntropy.apply(  # type: ignore[no-untyped-call]

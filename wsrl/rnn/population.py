@@ -9,6 +9,7 @@ from torch import Tensor
 
 from wsrl.rnn.backends import Backend, check_backend, choose_backend, kernels_of
 from wsrl.rnn.cells import Tensors, project
+from wsrl.rnn.ends import Ends
 from wsrl.rnn.kernels import cpu, functions
 from wsrl.rnn.mixed import MixedRNNs, RNNs
 from wsrl.rnn.weights import RNNWeights
@@ -19,8 +20,8 @@ several specs the state of each group. Only those who know the spec need to know
 
 Run: TypeAlias = Callable[[Tensor, State | Tensor | None], tuple[Tensor, State]]
 
-# Weights as PyTorch takes them: what ``Cell.prepare`` makes of each layer's tensors, the readout
-# ``(B, H, O)`` and its bias ``(B, O)``.
+# The core's weights as PyTorch takes them: what ``Cell.prepare`` makes of each layer's tensors, the
+# readout ``(B, H, O)`` and its bias ``(B, O)``.
 Ready: TypeAlias = tuple[list[Tensors], Tensor, Tensor | None]
 
 CORES_PER_RNN = 4  # of PyTorch, about as fast as a kernel on one
@@ -41,16 +42,15 @@ def run_population(
         weights: the RNNs; those of each spec run together.
         inputs: ``(B, S, T, I)``.
         state: the state to start from, as it was returned, or for RNNs of one spec a tensor
-            ``(L, B, S, H)`` for each part; by default the cell's own, which is zero unless it
-            learns one.
+            ``(L, B, S, H)`` for each part; by default the RNNs' own first states, or zero.
         backend: ``eager`` (PyTorch), ``cpu`` (compiled kernels; float32 on the CPU), ``triton``
             (kernels for GPUs; float32, up to 64 neurons a layer), or ``auto``, the kernels where
             they can be had and are faster. A cell that a backend has no kernels for runs in
             PyTorch.
 
     Returns:
-        The outputs ``(B, S, T, O)`` (the readout's values, not normalised) and the state after the
-        last step.
+        The outputs ``(B, S, T, O)`` (the readout's values, before any output activation) and the
+        state after the last step.
 
     >>> from wsrl.rnn import RNNSpec
     >>> spec = RNNSpec("gru", input_size=3, hidden_size=8, num_layers=1, output_size=2)
@@ -99,6 +99,7 @@ class _PreparedWeights:
     def __init__(self, weights: RNNWeights, backend: Backend) -> None:
         check_backend(backend, weights.spec.cell)
         self.weights, self.backend = RNNWeights(weights.flat.clone(), weights.spec), backend
+        self._core = self.weights.core
         self._packed: cpu.Packed | None = None
         self._kept: dict[bool, Ready] = {}
 
@@ -111,7 +112,8 @@ class _PreparedWeights:
         if chosen != "cpu":
             return _run_kernels(kernels_of(chosen), weights, inputs, start)
         if self._packed is None:
-            self._packed = cpu.Packed(weights.spec, weights.flat.detach().contiguous())
+            core = self._core
+            self._packed = cpu.Packed(core.spec, core.flat.detach().contiguous())
         return _run_kernels(self._packed, weights, inputs, start)
 
     def _ready(self) -> Ready:
@@ -140,7 +142,7 @@ def _run_groups(
 
 
 def make_ready(weights: RNNWeights) -> Ready:
-    """Do what depends on the weights alone; differentiable."""
+    """Do what depends on the core's weights alone; differentiable."""
     spec, tensors = weights.spec, weights.tensors()
     layers = [spec.kind.prepare(layer) for layer in weights.layers()]
     return layers, tensors["linear.weight"].mT, tensors.get("linear.bias")
@@ -152,35 +154,36 @@ def run_eagerly(
     """Run in PyTorch: on every device, in every dtype. The kernels are tested against it."""
     start = start_state(weights, inputs) if state is None else state
     (layers, readout, bias), cell = ready or make_ready(weights), weights.spec.kind
-    hidden = inputs.permute(2, 0, 1, 3)  # (T, B, S, I)
-    ends = []
+    around, last = Ends(weights), []
+    hidden = around.before(inputs).permute(2, 0, 1, 3)  # (T, B, S, I)
     for layer, own in enumerate(layers):
         outputs, end = [], tuple(part[layer] for part in start)
         for driven in cell.drive(own, hidden).unbind(0):
             end = cell.step(own, driven, end)
             outputs.append(cell.read(own, driven, end))
         hidden = torch.stack(outputs)
-        ends.append(end)
-    final = tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
-    return project(hidden, readout, bias).permute(1, 2, 0, 3), final
+        last.append(end)
+    final = tuple(torch.stack(parts) for parts in zip(*last, strict=True))
+    return around.after(project(hidden, readout, bias).permute(1, 2, 0, 3)), final
 
 
 def read_state(weights: RNNWeights, inputs: Tensor, state: State) -> Tensor:
     """Return the outputs ``(B, S, O)`` of RNNs that ``inputs (B, S, I)`` have led to a state."""
-    (layers, readout, bias), cell, hidden = make_ready(weights), weights.spec.kind, inputs[None]
+    (layers, readout, bias), cell, around = make_ready(weights), weights.spec.kind, Ends(weights)
+    hidden = around.before(inputs[:, :, None]).permute(2, 0, 1, 3)
     for layer, own in enumerate(layers):
         (driven,) = cell.drive(own, hidden)
         hidden = cell.read(own, driven, tuple(part[layer] for part in state))[None]
-    return project(hidden, readout, bias)[0]
+    return around.after(project(hidden, readout, bias).permute(1, 2, 0, 3))[:, :, 0]
 
 
 def start_state(weights: RNNWeights, inputs: Tensor) -> State:
-    """Return the state that RNNs start from unless told otherwise: the cell's, or zero."""
-    shape, cell = _state_shape(weights, inputs), weights.spec.kind
-    if not cell.start:
-        return (inputs.new_zeros(shape),) * len(cell.state)
-    layers = weights.layers()
-    learned = (torch.stack([layer[name] for layer in layers]) for name in cell.start)
+    """Return the state that RNNs start from unless told otherwise: their own, or zero."""
+    shape, spec = _state_shape(weights, inputs), weights.spec
+    if not spec.initial_state:
+        return (inputs.new_zeros(shape),) * spec.state_parts
+    layers, names = weights.layers(), [f"initial_{part}" for part in spec.kind.state]
+    learned = (torch.stack([layer[name] for layer in layers]) for name in names)
     return tuple(part[:, :, None].expand(shape) for part in learned)
 
 
@@ -227,10 +230,13 @@ def _choose(backend: Backend, weights: RNNWeights, inputs: Tensor, start: State 
 def _run_kernels(
     kernels: functions.Kernels, weights: RNNWeights, inputs: Tensor, start: State | None
 ) -> tuple[Tensor, State]:
+    core, around = weights.core, Ends(weights)
+    if weights.spec.initial_state and start is None:
+        start = start_state(weights, inputs)
     outputs, *last = functions.Run.apply(  # type: ignore[no-untyped-call]
-        weights.flat, inputs, weights.spec, kernels, *(start or ())
+        core.flat, around.before(inputs), core.spec, kernels, *(start or ())
     )
-    return outputs, tuple(last)
+    return around.after(outputs), tuple(last)
 
 
 def _state_shape(weights: RNNWeights, inputs: Tensor) -> tuple[int, ...]:

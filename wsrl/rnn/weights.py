@@ -4,20 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from wsrl.rnn.cells import Symmetry
-from wsrl.rnn.spec import RNNInterface, RNNSpec, TensorSpec, hidden_axis, layer_name
+from wsrl.rnn.cells.activations import ACTIVATIONS
+from wsrl.rnn.spec import (
+    RNNInterface,
+    RNNSpec,
+    TensorSpec,
+    hidden_axis,
+    initial_name,
+    layer_name,
+    readout_name,
+)
 
 
 class RecurrentNetwork(nn.Module):
     """One RNN as ``torch.nn`` modules (``batch_first``): ``rnn``, and ``linear`` on its outputs.
 
-    Unpacks into the two: ``rnn, linear = weights.to_module()``. A ``ValueError`` for cells that
-    ``torch.nn`` does not have, such as linear ones.
+    Where the spec has them, ``input`` is before these, ``readout_1`` and so on after them, and
+    ``initial`` holds first states. Without them it unpacks into the two:
+    ``rnn, linear = weights.to_module()``. A ``ValueError`` for cells that ``torch.nn`` does not
+    have, such as linear ones.
     """
 
     def __init__(self, spec: RNNSpec) -> None:
@@ -28,16 +40,45 @@ class RecurrentNetwork(nn.Module):
                 f"torch.nn has no {spec.cell} RNN; run one with run_population, or copy its "
                 "tensors (weights.tensors())"
             )
-        self.rnn = form.make(spec.input_size, spec.hidden_size, spec.num_layers, spec.bias)
-        self.linear = nn.Linear(spec.hidden_size, spec.output_size, bias=spec.bias)
+        self.spec, width = spec, spec.input_width or spec.input_size
+        self.rnn = form.make(width, spec.hidden_size, spec.num_layers, spec.bias)
+        sizes = (spec.hidden_size, *spec.readout_widths, spec.output_size)
+        for layer, (below, here) in enumerate(pairwise(sizes)):
+            name = readout_name("", layer).removesuffix(".")
+            self.add_module(name, nn.Linear(below, here, bias=spec.bias))
+        if spec.input_width:
+            self.input = nn.Linear(spec.input_size, width, bias=spec.input_bias)
+        if spec.initial_state:
+            names = [t.name for t in spec.tensors if t.name.startswith("initial.")]
+            zeros = {n.removeprefix("initial."): torch.zeros(spec.hidden_size) for n in names}
+            self.initial = nn.ParameterDict(zeros)
 
     def __iter__(self) -> Iterator[nn.Module]:
-        return iter((self.rnn, self.linear))
+        if not self.spec.is_core:
+            raise ValueError(f"({self.spec}) is more than an RNN and a linear readout")
+        return iter((self.rnn, self.get_submodule("linear")))
 
     def forward(self, inputs: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Run on ``inputs (S, T, I)``; return ``outputs (S, T, O)`` and the last state."""
-        hidden, state = self.rnn(inputs, state)
-        return self.linear(hidden), state
+        values = self.input(inputs) if self.spec.input_width else inputs
+        if state is None and self.spec.initial_state:
+            state = self._first_state(len(inputs))
+        values, state = self.rnn(values, state)
+        values = self.get_submodule("linear")(values)
+        for layer in range(1, 1 + len(self.spec.readout_widths)):
+            active = ACTIVATIONS[self.spec.readout_activation](values)
+            values = self.get_submodule(f"readout_{layer}")(active)
+        return values, state
+
+    def _first_state(self, sequences: int) -> Any:
+        layers = range(self.spec.num_layers)
+        parts = tuple(
+            torch.stack([self.initial[f"{part}_l{layer}"] for layer in layers])[:, None]
+            .expand(-1, sequences, -1)
+            .contiguous()
+            for part in self.spec.kind.state
+        )
+        return parts if len(parts) > 1 else parts[0]
 
 
 @dataclass
@@ -97,13 +138,31 @@ class RNNWeights:
         """Return a view with the gates on an axis of their own, ``(B, gates, *tensor.sizes)``."""
         return self.tensor(tensor).view(len(self), tensor.gates, *tensor.sizes)
 
+    @property
+    def core(self) -> RNNWeights:
+        """The RNNs between input layer and further readout, see ``RNNSpec.core``; views."""
+        if self.spec.is_core:
+            return self
+        core = self.spec.core
+        return RNNWeights(self.flat[:, : core.num_parameters], core)
+
     def layers(self) -> list[dict[str, Tensor]]:
-        """Return views of the tensors of each layer, by the names that the cell gives them."""
-        named, known = self.tensors(), self.spec.kind.tensors(self.spec.bias)
+        """Return views of the tensors of each layer, by the names that the cell gives them.
+
+        First states, where the RNNs have their own, are there as ``initial_<part>``.
+        """
+        named = self.tensors()
         return [
-            {tensor.name: named[layer_name(tensor.name, layer)] for tensor in known}
+            {name: named[full] for name, full in self._names(layer).items()}
             for layer in range(self.spec.num_layers)
         ]
+
+    def _names(self, layer: int) -> dict[str, str]:
+        """Return the names in the RNN of a layer's tensors, by those that ``layers`` uses."""
+        spec, kind = self.spec, self.spec.kind
+        own = {t.name: layer_name(t.name, layer) for t in kind.tensors(spec.bias)}
+        firsts = kind.state if spec.initial_state else ()
+        return own | {f"initial_{part}": initial_name(part, layer) for part in firsts}
 
     def tensors(self) -> dict[str, Tensor]:
         """Return views of all tensors by name, each ``(B, *shape)``."""
@@ -176,11 +235,12 @@ class RNNWeights:
 
         No RNN's function changes.
         """
-        new, known = self.tensors(), self.spec.kind.tensors(self.spec.bias)
+        new = self.tensors()
         for layer in range(self.spec.num_layers):
-            own = {tensor.name: new[layer_name(tensor.name, layer)] for tensor in known}
+            names = self._names(layer)
+            own = {name: new[full] for name, full in names.items()}
             changed, maps = symmetry.change(own, generator)
-            new |= {layer_name(name, layer): value for name, value in changed.items()}
+            new |= {names[name]: value for name, value in changed.items()}
             for reader in self.spec.tensors if maps is not None else ():
                 if reader.axes[-1] == hidden_axis(layer) != reader.axes[0]:
                     new[reader.name] = new[reader.name] @ torch.linalg.inv(maps)

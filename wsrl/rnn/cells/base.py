@@ -64,8 +64,9 @@ class Symmetry:
 
     Attributes:
         name: what is done to the neurons.
-        change: draws a change of a layer's tensors. It returns the new tensors, and maps
-            ``M (B, H, H)`` where the layer's outputs become ``M h``; ``None`` where they stay.
+        change: draws a change of a layer's tensors, first states ``initial_<part> (B, H)``
+            included where the RNN has its own. It returns the new tensors, and maps ``M (B, H, H)``
+            where the layer's outputs become ``M h``; ``None`` where they stay.
     """
 
     name: str
@@ -105,7 +106,8 @@ class Cell(ABC):
     Attributes:
         name: under which it is registered.
         state: the parts of a layer's state, each of ``H`` numbers.
-        start: the tensors that hold the first state, one a part; none where it is zero.
+        state_axis: the units of the state, ``H`` of them; an axis of the cell's own where they are
+            no neurons, as the modes of a linear recurrent unit.
         affine: whether a step is an affine function of input and state.
         torch_form: the same cell in ``torch.nn``, if it has it.
         symmetries: beyond permutations of neurons.
@@ -113,7 +115,7 @@ class Cell(ABC):
 
     name: ClassVar[str]
     state: ClassVar[tuple[str, ...]] = ("h",)
-    start: ClassVar[tuple[str, ...]] = ()
+    state_axis: ClassVar[Axis] = HIDDEN
     affine: ClassVar[bool] = False
     torch_form: ClassVar[TorchForm | None] = None
     symmetries: ClassVar[tuple[Symmetry, ...]] = ()

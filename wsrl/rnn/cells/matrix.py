@@ -100,6 +100,9 @@ def remixed(
         rows, changed = slice(gate * size, (gate + 1) * size), {}
         for key, value in tensors.items():
             value = value.clone()
+            if key.startswith("initial_"):
+                changed[key] = (maps @ value[:, :, None])[:, :, 0]
+                continue
             part = value[:, rows] if value.ndim == 3 else value[:, rows, None]
             part.copy_(maps @ part)
             changed[key] = value @ torch.linalg.inv(maps) if key == "weight_hh" else value
