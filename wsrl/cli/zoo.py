@@ -229,10 +229,10 @@ def pack(
 
 @command("zoo info")
 def info(zoo: str, *, json: bool = False) -> str:
-    """Say what a zoo holds.
+    """Say what a zoo holds, or zoos of one problem hold together.
 
     Args:
-        zoo: the zoo's folder
+        zoo: the zoo's folder, or a folder of zoos
         json: print JSON for scripts
     """
     from wsrl.strict_json import to_json
@@ -248,9 +248,15 @@ def repair(zoo: str, *, how: dict[str, Any] | None = None) -> str:
     Only a zoo that was built here can be trained again.
 
     Args:
-        zoo: the zoo's folder
+        zoo: the zoo's folder, or a folder of zoos
         how: arguments of build_zoo, by name
     """
+    from wsrl.zoos import zoo_folders
+
+    return "\n".join(_repair(str(folder), how or {}) for folder in zoo_folders(zoo))
+
+
+def _repair(zoo: str, how: dict[str, Any]) -> str:
     from wsrl.problems import TrainableProblem, create_problem
     from wsrl.zoos import ZooError, build_zoo, repair_zoo
     from wsrl.zoos.store import MAKERS
@@ -269,7 +275,7 @@ def repair(zoo: str, *, how: dict[str, Any] | None = None) -> str:
     problem = create_problem(manifest.problem, manifest.problem_settings)
     if not isinstance(problem, TrainableProblem):
         raise ZooError(f"{zoo}: nothing can be trained on {manifest.problem} here")
-    build_zoo(zoo, problem, manifest.settings, **(how or {}))
+    build_zoo(zoo, problem, manifest.settings, **how)
     return f"{zoo}: repaired, the missing shards were trained"
 
 
@@ -281,7 +287,7 @@ def verify(zoo: str, *, sequences: Count | None = None) -> str:
     sequences. The exit status is 0 only where all agree.
 
     Args:
-        zoo: the zoo's folder
+        zoo: the zoo's folder, or a folder of zoos
         sequences: recompute so many sequences of a snapshot (default: all)
     """
     from wsrl.zoos import verify_zoo

@@ -86,7 +86,8 @@ class ZooDataModule(LightningDataModule):
         super().__init__()
         given["zoo"] = absolute(zoo)
         check_arguments(ZooDataModule, given)
-        self.zoo = self._original = open_zoo(zoo)
+        self.zoo: Any = open_zoo(zoo)
+        self._original = self.zoo
         stored = self.zoo.sequences_stored
         check_size("sequences_per_rnn", sequences_per_rnn, 1, stored)
         drawn = batch_size * (8 + 4 * stored)  # by every process, of all
@@ -105,7 +106,8 @@ class ZooDataModule(LightningDataModule):
     @property
     def problem(self) -> Problem:
         """What the zoo's RNNs were trained on."""
-        return self.zoo.problem
+        problem: Problem = self.zoo.problem
+        return problem
 
     @property
     def output_kind(self) -> str:
