@@ -18,6 +18,7 @@ from wsrl.rnn.linearization import (
     state_size,
     unflatten_state,
 )
+from wsrl.rnn.masks import check_usable
 from wsrl.rnn.mixed import MixedRNNs, RNNs, concatenate
 from wsrl.rnn.population import PreparedPopulation, State, run_population
 from wsrl.rnn.spec import RNNInterface, RNNSpec, TensorSpec, read_interface
@@ -43,6 +44,7 @@ __all__ = [
     "State",
     "TensorSpec",
     "advance",
+    "check_usable",
     "concatenate",
     "find_fixed_points",
     "flatten_state",

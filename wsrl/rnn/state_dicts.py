@@ -3,11 +3,13 @@
 import re
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 
 import torch
 from torch import Tensor
 
 from wsrl.rnn.cells import Cell, get_cell, list_cells
+from wsrl.rnn.masks import check_usable
 from wsrl.rnn.spec import MAX_LAYERS, RNNSpec, layer_name
 from wsrl.rnn.weights import RNNWeights
 
@@ -15,7 +17,7 @@ _SHARED_BYTES = 1 << 26  # that tensors of a state dict may claim beyond those t
 
 
 class OpenCellError(ValueError):
-    """A state dict fits several cells, and none was named."""
+    """A state dict fits several cells, or one with options, and none was named."""
 
 
 def read_state_dict(state: Mapping[str, Tensor], cell: str | None = None) -> RNNWeights:
@@ -23,8 +25,8 @@ def read_state_dict(state: Mapping[str, Tensor], cell: str | None = None) -> RNN
 
     The model is a recurrent module, such as ``nn.LSTM``, and an ``nn.Linear`` on its outputs, each
     under any name: ``lstm.weight_ih_l0``, ``fc.weight``. Where several cells have such tensors,
-    those of ``torch.nn`` come first; of an ``nn.RNN``, which has tanh or ReLU, ``cell`` must be
-    given.
+    those of ``torch.nn`` come first; of an ``nn.RNN``, which has tanh or ReLU, and of cells with
+    options ``cell`` must be given.
 
     >>> model = torch.nn.ModuleDict({"core": torch.nn.RNN(3, 8), "out": torch.nn.Linear(8, 2)})
     >>> print(read_state_dict(model.state_dict(), cell="tanh").spec)
@@ -32,7 +34,8 @@ def read_state_dict(state: Mapping[str, Tensor], cell: str | None = None) -> RNN
 
     Raises:
         OpenCellError: where ``cell`` is needed and not given.
-        ValueError: naming the keys, where they are not exactly those of one such model.
+        ValueError: naming the keys, where they are not exactly those of one such model; or where a
+            mask leaves a neuron nothing to read (``check_usable``).
     """
     _check_stored(state)
     known = [get_cell(name) for name in list_cells()]
@@ -50,6 +53,12 @@ def read_state_dict(state: Mapping[str, Tensor], cell: str | None = None) -> RNN
             f"{_list(keys.values())}: a state dict does not tell {' from '.join(names)}. Say which "
             f"cell it is: --cell {choices} (cell=... in Python)"
         )
+    if cell is None and chosen and (options := [f.name for f in fields(chosen[0].kind)]):
+        raise OpenCellError(
+            f"{_list(keys.values())}: a state dict does not tell the options of {choices} "
+            f"({', '.join(options)}). Give them: --cell '{choices}({options[0]}=...)', or --cell "
+            f"{choices} for the defaults (cell=... in Python)"
+        )
     if not chosen and fitting:
         raise ValueError(f"{_list(keys.values())}: the cell is {choices}, not '{said[0]}'")
     if not chosen:
@@ -62,7 +71,9 @@ def read_state_dict(state: Mapping[str, Tensor], cell: str | None = None) -> RNN
     if other := [key for key in keys.values() if not state[key].is_floating_point()]:
         raise ValueError(f"weights must be floating point numbers: {_list(other)}")
     parts = [state[keys[tensor.name]].detach().reshape(-1) for tensor in spec.tensors]
-    return RNNWeights(torch.cat(parts)[None], spec)
+    weights = RNNWeights(torch.cat(parts)[None], spec)
+    check_usable(weights)
+    return weights
 
 
 def weights_from_state_dict(state: Mapping[str, Tensor], cell: str | None = None) -> RNNWeights:

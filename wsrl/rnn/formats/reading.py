@@ -1,5 +1,6 @@
 """From a file to one RNN: candidates are found, and what is known of them settles which it is."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +19,25 @@ from wsrl.rnn.formats.content import (
     flag,
     listed,
 )
+from wsrl.rnn.formats.equinox_cells import EQUINOX_CELLS
+from wsrl.rnn.formats.flax_cells import FLAX_CELLS
+from wsrl.rnn.formats.keras_layers import KERAS_LAYERS
+from wsrl.rnn.formats.onnx_graph import ONNX_GRAPH
+from wsrl.rnn.formats.projects import PROJECTS
 from wsrl.rnn.formats.reference import Reference
 from wsrl.rnn.formats.torch_modules import TORCH_MODULES
 from wsrl.rnn.weights import RNNWeights
 
-RECOGNISERS: tuple[Recogniser, ...] = (TORCH_MODULES,)
-"""Every origin that is known. Of those that read a kind of file the first says what is wrong with
-one that no recogniser reads."""
+RECOGNISERS: tuple[Recogniser, ...] = (
+    *PROJECTS,
+    FLAX_CELLS,
+    EQUINOX_CELLS,
+    KERAS_LAYERS,
+    ONNX_GRAPH,
+    TORCH_MODULES,
+)
+"""Every origin that is known; the first that knows what a file holds reads it. Of those that read a
+kind of file the last says what is wrong with one that nobody knows."""
 
 
 class Reading(NamedTuple):
@@ -121,7 +134,11 @@ def _without(content: Content, ignore: tuple[str, ...]) -> Content:
     """Leave out the keys that are no part of the RNN; each must be there."""
     left = dict(content.tensors)
     for name in ignore:
-        keys = [key for key in content.tensors if key == name or key.startswith(f"{name}.")]
+        keys = [
+            key
+            for key in content.tensors
+            if key == name or key.startswith((f"{name}.", f"{name}/"))
+        ]
         if not keys:
             raise ValueError(f"no key {name!r} to ignore; there are {listed(content.tensors)}")
         for key in keys:
@@ -130,24 +147,23 @@ def _without(content: Content, ignore: tuple[str, ...]) -> Content:
 
 
 def _candidates(content: Content, said: Said) -> list[Candidate]:
-    """Ask every recogniser of such files; check that what the user says means something to one."""
-    asked = [one for one in RECOGNISERS if content.kind in one.kinds]
-    found, options, reasons = [], {"cell"}, []
-    for recogniser in asked:
-        result = recogniser.find(content, said)
-        if isinstance(result, str):
-            reasons.append(result)
-        else:
-            found += result
-            options |= set(recogniser.options)
-    if not found:
-        raise ValueError(reasons[0] if reasons else f"no RNN is known in files of {content.kind}")
-    if unknown := [name for name in said if name not in options]:
-        raise ValueError(
-            f"of this file cannot be said: {', '.join(unknown)}; what can be is "
-            f"{', '.join(sorted(options))}"
-        )
-    return found
+    """Ask the recognisers of such files; check that what the user says means something to one."""
+    reason = f"no RNN is known in files of {content.kind}"
+    for recogniser in RECOGNISERS:
+        if content.kind not in recogniser.kinds:
+            continue
+        found = recogniser.find(content, said)
+        if isinstance(found, str):
+            reason = found
+            continue
+        options = {"cell", *recogniser.options}
+        if unknown := [name for name in said if name not in options]:
+            raise ValueError(
+                f"of this file cannot be said: {', '.join(unknown)}; what can be is "
+                f"{', '.join(sorted(options))}"
+            )
+        return found
+    raise ValueError(reason)
 
 
 def _allowed(candidates: Sequence[Candidate], said: Said) -> list[Candidate]:
@@ -184,9 +200,20 @@ def _choose(
     if len(usual) == 1:
         return usual[0], ()
     values = {name: [_value(one, name) for one in usual] for one in usual for name in one.choices}
-    options = {name: sorted(set(found)) for name, found in values.items() if len(set(found)) > 1}
-    told = "; ".join(f"{name} {' or '.join(found)}" for name, found in options.items())
+    options = {
+        name: () if all(map(_is_number, found)) else sorted(set(found))
+        for name, found in values.items()
+        if len(set(found)) > 1
+    }
+    told = "; ".join(f"{n} {' or '.join(found) or 'a number'}" for n, found in options.items())
     raise OpenChoiceError(f"the file does not tell which RNN it is: {told}", options)
+
+
+def _is_number(value: str) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except ValueError:
+        return False
 
 
 def _best(
