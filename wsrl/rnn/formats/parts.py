@@ -1,13 +1,14 @@
 """RNNs in parts, as files of others have them, put together as flat weights."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from wsrl.rnn.cells import HIDDEN, get_cell
+from wsrl.rnn.formats.content import listed
 from wsrl.rnn.spec import RNNSpec, initial_name, layer_name, readout_name
 from wsrl.rnn.weights import RNNWeights
 
@@ -27,6 +28,7 @@ class Parts:
         initial: the first state of each layer by its parts; zero where none is given.
         readout_activation: between the layers of the readout.
         output_activation: after the last one.
+        keys: in the file, by the names of the spec's tensors; for messages.
 
     >>> layer = {"weight_ih": torch.ones(3, 2), "weight_hh": torch.eye(3)}
     >>> print(Parts("tanh", [layer], [(torch.ones(1, 3), torch.zeros(1))]).weights().spec)
@@ -40,6 +42,7 @@ class Parts:
     initial: Sequence[Mapping[str, Tensor]] = ()
     readout_activation: str = "relu"
     output_activation: str = "none"
+    keys: Mapping[str, str] = field(default_factory=dict)
 
     def weights(self) -> RNNWeights:
         """Return the RNN as weights ``(1, N)``, float64 if any part is, else float32.
@@ -50,8 +53,10 @@ class Parts:
         """
         spec = self._spec()
         given = dict(self._named(spec))
+        if other := [name for name, value in given.items() if not value.is_floating_point()]:
+            raise ValueError(f"weights must be floating point numbers: {self._called(*other)}")
         wrong = [
-            f"{tensor.name} is {tuple(given[tensor.name].shape)}, not {tensor.shape}"
+            f"{self._called(tensor.name)} is {tuple(given[tensor.name].shape)}, not {tensor.shape}"
             for tensor in spec.tensors
             if tensor.name in given and given[tensor.name].shape != tensor.shape
         ]
@@ -62,6 +67,9 @@ class Parts:
         zeros = {tensor.name: torch.zeros(tensor.shape, dtype=dtype) for tensor in spec.tensors}
         parts = [given.get(name, zero).to(dtype).reshape(-1) for name, zero in zeros.items()]
         return RNNWeights(torch.cat(parts)[None], spec)
+
+    def _called(self, *names: str) -> str:
+        return listed(self.keys.get(name, name) for name in names)
 
     def _spec(self) -> RNNSpec:
         kind = get_cell(self.cell)
