@@ -38,6 +38,19 @@ def test_labels_and_rows_are_those_of_the_zoo(zoo: Path) -> None:
     assert sizes[1] < sizes[0] / 5
 
 
+def test_a_collection_has_a_catalogue_of_each_zoo(zoo: Path) -> None:
+    settings = BuildSettings(runs=2, cell="gru", hidden_size=3, snapshots=(0,))
+    build_zoo(zoo.parent / "gru", PROBLEM, settings, backend="eager", quiet=True)
+    folder, both = zoo.parent / "catalogue", [zoo, zoo.parent / "gru"]
+    write_catalogue(both, folder)
+    whole, small = open_zoo(both), open_zoo([folder / "zoo", folder / "gru"])
+    assert small.specs == whole.specs
+    for name in ("run", "step", "task", "performance"):
+        assert torch.equal(small.read(name), whole.read(name))
+    with pytest.raises(ZooError, match="two zoos have one name: zoo, zoo"):
+        write_catalogue([zoo, folder / "zoo"], zoo.parent / "other")
+
+
 def test_what_is_left_out_is_said(zoo: Path) -> None:
     folder = zoo.parent / "catalogue"
     write_catalogue(zoo, folder)
