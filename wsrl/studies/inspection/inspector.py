@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from wsrl.analysis.neighbours import nearest
+from wsrl.encoders import embed
 from wsrl.problems import Target
-from wsrl.rnn import RNNWeights
+from wsrl.rnn import RNNSpec, RNNWeights, read_interface
 from wsrl.studies.inspection.readers import Array, PropertyReader, by_head, by_neighbours
 from wsrl.studies.inspection.records import Inspection, Neighbour, Property, Skill
 from wsrl.studies.inspection.reference import (
@@ -61,8 +62,8 @@ class Inspector:
             raise ValueError(f"coverage must be between 0 and 1, not {coverage}")
         self.checkpoint = find_checkpoint(ckpt)
         record, self.module = read_run(EmulationModule, self.checkpoint)
-        self.spec = self.module.spec
-        self.data = open_data(record, zoo)
+        self.data, encoder = open_data(record, zoo), self.module.encoder
+        encoder.check_reads(encoder.spec, [read_interface(self.data.spec)])
         self.zoo, self.problem = self.data.zoo, self.data.problem
         self.targets = self.problem.targets(self.zoo.steps)
         self._heads = find_heads(predict, self.checkpoint, self.module.encoder, self.targets)
@@ -72,8 +73,8 @@ class Inspector:
     @torch.no_grad()
     def inspect(self, rnn: OwnRNN) -> Inspection:
         """Inspect one RNN."""
-        weights, source = read_rnn(rnn, self.spec, self.checkpoint, self._cell)
-        embedding = self.module.embed(weights)
+        weights, source = read_rnn(rnn, self.module.encoder, self._cell)
+        embedding = embed(self.module.encoder, weights)
         reference = self.reference  # first: an encoder that embeds none of the zoo's is no use
         if not bool(embedding.isfinite().all()):
             raise ValueError(f"{source or 'the RNN'} has weights so large: its embedding is nan")
@@ -85,7 +86,8 @@ class Inspector:
             source=source,
             checkpoint=str(self.checkpoint.resolve()),
             zoo=str(self.zoo.path.resolve()),
-            spec=self.spec.to_dict(),
+            spec=weights.spec.to_dict(),
+            trained_on=tuple(spec.to_dict() for spec in self._specs),
             embedding=tuple(point[0].tolist()),
             properties=tuple(properties),
             neighbours=tuple(neighbours),
@@ -99,6 +101,12 @@ class Inspector:
     def reference(self) -> Reference:
         """Measures of the zoo's RNNs."""
         return load_reference(self.checkpoint, self.module, self.data, self._say)
+
+    @property
+    def _specs(self) -> tuple[RNNSpec, ...]:
+        """What the encoder was trained on: its own spec, or those of the zoo."""
+        own = self.module.encoder.spec
+        return (own,) if isinstance(own, RNNSpec) else self.data.zoo.specs
 
     @cached_property
     def _points(self) -> Array:
@@ -173,7 +181,7 @@ class Inspector:
                 values = torch.tensor(found.values, dtype=suggested.dtype)
                 suggested[start : start + target.parts] = values
         candidates = torch.cat([tasks, suggested[None]]).unique(dim=0)
-        return find_skill(self.problem, weights, candidates)
+        return find_skill(self.problem, weights, candidates, weights.spec)
 
 
 def inspect_rnn(

@@ -14,7 +14,7 @@ from wsrl.class_paths import class_path
 from wsrl.data import ZooDataModule
 from wsrl.encoders import Encoder
 from wsrl.problems import Target
-from wsrl.rnn import RNNSpec, RNNWeights
+from wsrl.rnn import RNNWeights
 from wsrl.studies.training.checkpoints import CheckpointRecord
 from wsrl.studies.training.runs import Run
 from wsrl.tasks import PredictionModule, TaskModule
@@ -52,14 +52,7 @@ def open_data(record: CheckpointRecord, zoo: str | Path | None = None) -> ZooDat
     place = Path(record.data["zoo"] if zoo is None else zoo)
     if zoo is None and not place.is_dir():
         raise ValueError(f"{record.path} was trained on {place}; say where that is (--zoo DIR)")
-    data = ZooDataModule(**{**record.data, "zoo": str(place), "in_memory": False})
-    trained_on = RNNSpec(**record.model["spec"])
-    if data.zoo.spec != trained_on:
-        raise ValueError(
-            f"the RNNs of the zoo at {place} are ({data.zoo.spec}), but {record.path} was trained "
-            f"on ({trained_on})"
-        )
-    return data
+    return ZooDataModule(**{**record.data, "zoo": str(place), "in_memory": False})
 
 
 def held_out_rows(data: ZooDataModule, *others: ZooDataModule) -> NDArray[np.int64]:
@@ -70,9 +63,9 @@ def held_out_rows(data: ZooDataModule, *others: ZooDataModule) -> NDArray[np.int
 
 
 def read_rnn(
-    rnn: OwnRNN, spec: RNNSpec, trained: Path, cell: str | None = None
+    rnn: OwnRNN, encoder: Encoder, cell: str | None = None
 ) -> tuple[RNNWeights, str | None]:
-    """Read one RNN of the spec that the encoder of a checkpoint reads, with finite weights.
+    """Read one RNN that an encoder reads, with finite weights.
 
     Returns:
         The weights ``(1, N)``, float32 on the CPU, and the name of the file.
@@ -80,10 +73,10 @@ def read_rnn(
     name = str(rnn) if isinstance(rnn, str | Path) else None
     weights = read_model(Path(rnn), cell) if isinstance(rnn, str | Path) else as_weights(rnn, cell)
     called = name or "the RNN"
-    if weights.spec != spec:
-        here, there = weights.spec.to_dict(), spec.to_dict()
-        differ = [f"{k} {here[k]!r}, not {there[k]!r}" for k in here if here[k] != there[k]]
-        raise ValueError(f"{called} is no RNN that {trained} was trained on: {'; '.join(differ)}")
+    try:
+        encoder.check_reads(encoder.spec, weights.specs)
+    except ValueError as error:
+        raise ValueError(f"{called}: {error}") from error
     weights = weights.to("cpu", torch.float32)
     if not bool(weights.flat.isfinite().all()):
         raise ValueError(f"{called} has weights that are not finite")
