@@ -24,6 +24,7 @@ from wsrl.studies.inspection.reference import (
 )
 from wsrl.studies.inspection.skills import MOST, find_skill
 from wsrl.studies.inspection.sources import (
+    Folders,
     Head,
     OwnRNN,
     find_checkpoint,
@@ -49,7 +50,7 @@ class Inspector:
     def __init__(
         self,
         ckpt: str | Path,
-        zoo: str | Path | None = None,
+        zoo: Folders | None = None,
         predict: Sequence[str | Path] = (),
         neighbours: int = NEIGHBOURS,
         coverage: float = COVERAGE,
@@ -85,7 +86,7 @@ class Inspector:
         return Inspection(
             source=source,
             checkpoint=str(self.checkpoint.resolve()),
-            zoo=str(self.zoo.path.resolve()),
+            zoo=", ".join(str(each.path.resolve()) for each in self.zoo.zoos),
             spec=weights.spec.to_dict(),
             trained_on=tuple(spec.to_dict() for spec in self._specs),
             embedding=tuple(point[0].tolist()),
@@ -136,7 +137,7 @@ class Inspector:
             rows = held_out_rows(self.data)
         else:
             kind, source, guess = head.module.kind, str(head.path), by_head(head.module)
-            rows = held_out_rows(open_data(head.record, self.zoo.path), self.data)
+            rows = held_out_rows(open_data(head.record, self.data.hparams["zoo"]), self.data)
         rows = rows[np.isfinite(truth[rows]).all(1)]
         held_out = guess(self._points[rows], run[rows])
         spell = self._speller(target)
@@ -154,10 +155,11 @@ class Inspector:
     def _find_neighbours(self, point: Array) -> list[Neighbour]:
         splits = {name: self.data.rows(name) for name in self.data.eval_splits("predict")}
         (distances,), (rows,) = nearest(self._points, point, self._neighbours)
-        found = []
-        for row, distance in zip(rows.tolist(), distances.tolist(), strict=True):
+        found, specs = [], self.zoo.spec_of(torch.from_numpy(rows))
+        for spec, row, distance in zip(specs, rows.tolist(), distances.tolist(), strict=True):
+            known: dict[str, Any] = {"rnn": str(spec)}
             names = ("run", "step", "task", "performance")
-            known: dict[str, Any] = {name: self._columns[name][row].tolist() for name in names}
+            known |= {name: self._columns[name][row].tolist() for name in names}
             known |= {"task": tuple(known["task"]), "name": self.problem.task_name(known["task"])}
             split = ["", *(name for name, own in splits.items() if row in own)][-1]
             cosine = 1 - distance**2 / 2
@@ -187,7 +189,7 @@ class Inspector:
 def inspect_rnn(
     rnn: OwnRNN,
     ckpt: str | Path,
-    zoo: str | Path | None = None,
+    zoo: Folders | None = None,
     predict: Sequence[str | Path] = (),
     neighbours: int = NEIGHBOURS,
     coverage: float = COVERAGE,
@@ -199,7 +201,8 @@ def inspect_rnn(
         rnn: a file (``.safetensors``, ``.pt``, ``.pth``), a state dict, a module with one
             ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` and one ``nn.Linear``, or weights ``(1, N)``.
         ckpt: the folder of an emulation run (its best checkpoint) or a checkpoint.
-        zoo: the zoo's folder, where it is not the one that the run was trained on, or moved.
+        zoo: the zoo's folder, or several, where it is not the one that the run was trained on, or
+            moved.
         predict: prediction runs, or their checkpoints; those beside the encoder's run are found.
             A property that none of them predicts is read off the nearest RNNs.
         neighbours: how many of the nearest RNNs are named, and read.

@@ -35,9 +35,13 @@ class Property:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """An RNN of the zoo, with its task's ``name``; distances are of embeddings of unit norm."""
+    """An RNN of the zoo, of the spec ``rnn``, with its task's ``name``.
+
+    Distances are of embeddings of unit norm.
+    """
 
     row: int
+    rnn: str
     run: int
     step: int
     split: str
@@ -148,7 +152,9 @@ def render(found: Inspection) -> str:
         "trained on such RNNs": "; ".join([fit.verdict, *fit.reasons, *_others(found)]),
         "embedding": " ".join(f"{value:.3f}" for value in found.embedding),
     }
-    names = ("row", "run", "step", "split", "performance", "distance", "cosine", "name")
+    several = len({each.rnn for each in found.neighbours} | {str(read_interface(found.spec))}) > 1
+    names = ["row", "run", "step", "split", "performance", "distance", "cosine", "name"]
+    names += ["rnn"] * several
     near = aligned(names, [vars(each) for each in found.neighbours])
     return f"{listed(lines)}\n\nNearest RNNs of {found.zoo}:\n{near}"
 

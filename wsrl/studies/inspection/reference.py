@@ -73,7 +73,7 @@ def load_reference(
     key = {
         "layout": _LAYOUT,
         "checkpoint": checksum(checkpoint),
-        "zoo": _identity(data.zoo),
+        "zoo": [_identity(zoo) for zoo in data.zoo.zoos],
         "splits": {name: data.hparams[name] for name in (*SPLIT_OPTIONS, "ood_to_train", "seed")},
     }
     path = checkpoint.parent / FILE
@@ -93,7 +93,7 @@ def load_reference(
         if changed:
             say(f"{path} has changed since it was written: it is made again")
     data.zoo.check()
-    say(f"measuring the {len(data.zoo)} RNNs of {data.zoo.path}, once")
+    say(f"measuring the {len(data.zoo)} RNNs of {data.zoo.place}, once")
     reference = measure(module, data)
     if not bool(reference.embedding.isfinite().all()):
         raise ValueError(

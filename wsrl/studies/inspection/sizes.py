@@ -51,10 +51,12 @@ def compare_sizes(rnn: RNNs, sizes: Tensor, data: ZooDataModule) -> Deviations:
     """
     if not isinstance(rnn, RNNWeights):
         return Deviations({}, None)
-    alike = torch.tensor([each == rnn.spec for each in data.zoo.spec_of(torch.arange(len(sizes)))])
+    alike = torch.tensor(
+        [each == rnn.spec for each in data.zoo.spec_of(torch.arange(len(data.zoo)))]
+    )
     held_out = torch.from_numpy(data.rows("validation"))
     held_out = held_out[alike[held_out]]
-    if not len(held_out):
+    if not len(held_out) or int(alike.sum()) < 2:
         return Deviations({}, None)
     names = [tensor.name for tensor in rnn.spec.tensors]
     sizes = sizes[:, : len(names)]

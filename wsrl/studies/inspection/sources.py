@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from wsrl.class_paths import class_path
 from wsrl.data import ZooDataModule
+from wsrl.data.datamodule import absolute
 from wsrl.encoders import Encoder
 from wsrl.problems import Target
 from wsrl.rnn import RNNWeights
@@ -22,6 +23,9 @@ from wsrl.zoos.packing.models import as_weights, read_model
 
 OwnRNN: TypeAlias = str | Path | Mapping[str, Tensor] | nn.Module | RNNWeights
 """A file, a state dict, a module with one recurrent network and its readout, or weights."""
+
+Folders: TypeAlias = str | Path | Sequence[str | Path]
+"""Where a zoo is, or several."""
 
 _Task = TypeVar("_Task", bound=TaskModule)
 
@@ -47,12 +51,15 @@ def read_run(task: type[_Task], checkpoint: Path) -> tuple[CheckpointRecord, _Ta
     return record, task.load_from_checkpoint(checkpoint, map_location="cpu").eval()
 
 
-def open_data(record: CheckpointRecord, zoo: str | Path | None = None) -> ZooDataModule:
+def open_data(record: CheckpointRecord, zoo: Folders | None = None) -> ZooDataModule:
     """Open the zoo that a run was trained on, maybe at another place, split as it was then."""
-    place = Path(record.data["zoo"] if zoo is None else zoo)
-    if zoo is None and not place.is_dir():
-        raise ValueError(f"{record.path} was trained on {place}; say where that is (--zoo DIR)")
-    return ZooDataModule(**{**record.data, "zoo": str(place), "in_memory": False})
+    place = absolute(record.data["zoo"] if zoo is None else zoo)
+    folders = [place] if isinstance(place, str) else place
+    for folder in folders if zoo is None else ():
+        if not Path(folder).is_dir():
+            where = "say where that is (--zoo DIR)"
+            raise ValueError(f"{record.path} was trained on {folder}; {where}")
+    return ZooDataModule(**{**record.data, "zoo": place, "in_memory": False})
 
 
 def held_out_rows(data: ZooDataModule, *others: ZooDataModule) -> NDArray[np.int64]:
