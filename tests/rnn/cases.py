@@ -15,14 +15,31 @@ from wsrl.rnn import (
     RNNSpec,
     RNNWeights,
     backends,
-    list_cells,
     population_cross_entropy,
     run_population,
+    with_initial_values,
 )
+from wsrl.rnn.kernels import cpu
+from wsrl.rnn.spec import layer_name
 from wsrl.zoos.optimizer import PopulationAdamW
 
 TOLERANCE = 1e-5
 """Of each tensor's largest magnitude."""
+
+
+def random_weights(spec: RNNSpec, scale: float = 0.6, batch: int = 3) -> RNNWeights:
+    """Draw weights; near their initial values those that have such, as time constants do."""
+    generator = torch.Generator().manual_seed(7)
+    flat = torch.randn(batch, spec.num_parameters, generator=generator, dtype=torch.float64)
+    spread = 1 + 0.3 * torch.rand(flat.shape, generator=generator, dtype=torch.float64)
+    weights = RNNWeights(flat * scale, spec)
+    usual = with_initial_values(spec, flat / spec.hidden_size**0.5)
+    for tensor in spec.kind.tensors(spec.bias):
+        for layer in range(spec.num_layers if tensor.initial else 0):
+            name = layer_name(tensor.name, layer)
+            near = RNNWeights(usual.flat * spread, spec).tensors()[name]
+            weights.tensors()[name].copy_(near)
+    return weights
 
 
 @dataclasses.dataclass
@@ -45,7 +62,7 @@ class Case:
 class Sizes:
     """What sizes are drawn from; by default what are and are not multiples of a vector."""
 
-    cells: Sequence[str] = tuple(list_cells())
+    cells: Sequence[str] = tuple(cpu.KERNELS)
     inputs: Sequence[int] = (1, 3, 6, 16, 17)
     outputs: Sequence[int] = (1, 6, 10, 16, 19)
     hidden: Sequence[int] = (1, 5, 8, 16, 24, 32, 33)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 import wsrl
 from tests.encoders.encoder_cases import small_encoder
-from tests.rnn.cases import assert_close
-from tests.rnn.test_linearization import check_differences, random_point, random_weights
+from tests.rnn.cases import assert_close, random_weights
+from tests.rnn.test_linearization import check_differences, random_point
 from tests.test_docs import run_page
 from wsrl.analysis.encoder_properties import measure_changes
 from wsrl.analysis.rnn_pairs import make_pairs, random_rnns
@@ -21,8 +21,10 @@ from wsrl.encoders import embed, list_encoders
 from wsrl.problems import FormalLanguages
 from wsrl.rnn import (
     Cell,
+    OpenChoiceError,
     RNNSpec,
     RNNWeights,
+    check_usable,
     find_fixed_points,
     get_cell,
     list_cells,
@@ -30,13 +32,21 @@ from wsrl.rnn import (
     random_starts,
     read_state_dict,
     run_population,
+    with_initial_values,
 )
 from wsrl.rnn.cells import BELOW, HIDDEN, Axis, CellTensor, Symmetry, project
 from wsrl.rnn.cells.registry import CELLS
 from wsrl.zoos import BuildSettings, ZooError, build_zoo, open_zoo
 
 PROBLEM = FormalLanguages(num_tokens=2, length=10, max_n=4, evaluated_strings=4, stored_strings=2)
-every_cell = pytest.mark.parametrize("cell", list_cells())
+OPTIONS = [
+    "leaky(form='state', leak='neuron', constraint='mask')",
+    "leaky(nonlinearity='relu', constraint='dale')",
+    "leaky(form='inside', nonlinearity='relu', leak='shared')",
+    "low_rank(form='rate', nonlinearity='relu', rank=3)",
+    "low_rank(bias_in='rates')",
+]
+every_cell = pytest.mark.parametrize("cell", [*list_cells(), *OPTIONS])
 
 
 def outputs(weights: RNNWeights, inputs: Tensor) -> Tensor:
@@ -72,17 +82,89 @@ def test_symmetries_keep_the_function_and_half_of_one_does_not(cell: str) -> Non
 
 
 def check_symmetries(weights: RNNWeights, inputs: Tensor) -> None:
+    for name, value in weights.tensors().items():
+        if ".mask_" in name:
+            value.copy_(value > 0)
     expected = outputs(weights, inputs)
     for symmetry in weights.spec.kind.symmetries:
         changed = weights.transform(symmetry, torch.Generator().manual_seed(0))
         torch.testing.assert_close(outputs(changed, inputs), expected, rtol=1e-8, atol=1e-8)
         moved = (changed.flat - weights.flat).abs()
         parts = [t for t in weights.spec.tensors if RNNWeights(moved, weights.spec).tensor(t).any()]
+        if symmetry.name == "unused weights changed":
+            assert {tensor.name[4:-1] for tensor in parts} == {"weight_hh_l"}
+            continue
         assert len(parts) > 1
         for tensor in parts:
             half = RNNWeights(changed.flat.clone(), weights.spec)
             half.tensor(tensor).copy_(weights.tensor(tensor))
             assert (outputs(half, inputs) - expected).abs().max() > 1e-6, tensor.name
+
+
+def test_permutations_are_all_that_is_left_of_sign_flips_under_dales_law() -> None:
+    """Flips of tanh change the function of RNNs with excitatory and inhibitory neurons."""
+    (flips, _) = get_cell("leaky(constraint='mask')").symmetries
+    weights, inputs = drawn("leaky(constraint='dale')")
+    changed = weights.transform(flips, torch.Generator().manual_seed(0))
+    assert (outputs(changed, inputs) - outputs(weights, inputs)).abs().max() > 1e-3
+    assert flips.name not in [s.name for s in weights.spec.kind.symmetries]
+
+
+def test_masks_and_signs_decide_which_weights_count() -> None:
+    weights, inputs = drawn("leaky(constraint='dale')", layers=1)
+    weights = with_initial_values(weights.spec, weights.flat / 5**0.5)
+    expected, named = outputs(weights, inputs), weights.tensors()
+    assert named["rnn.sign_l0"].tolist() == [[1, 1, 1, 1, -1]] * 3
+    assert torch.equal(named["rnn.mask_l0"][0], (1 - torch.eye(5)).double())
+    assert (named["rnn.alpha_l0"] == 0.2).all()
+    recurrent = named["rnn.weight_hh_l0"]
+    recurrent.neg_()
+    recurrent.diagonal(0, 1, 2).fill_(9)
+    assert torch.equal(outputs(weights, inputs), expected)
+    recurrent[:, 0, 1] *= 2
+    assert not torch.allclose(outputs(weights, inputs), expected)
+
+
+def test_a_mask_that_leaves_a_neuron_nothing_to_read_is_refused() -> None:
+    weights, _ = drawn("leaky(constraint='mask')")
+    named = weights.tensors()
+    for name in ("rnn.mask_l1", "rnn.weight_ih_l1"):
+        check_usable(weights)
+        named[name][2, 1:3] = 0
+    message = r"rnn\.mask_l1 leaves neurons 1, 2 of RNN 2 nothing to read: .* transpose the mask"
+    with pytest.raises(ValueError, match=message):
+        check_usable(weights)
+    state = {name: value[2] for name, value in named.items()}
+    with pytest.raises(ValueError, match=r"neurons 1, 2 of RNN 0 nothing"):
+        read_state_dict(state, weights.spec.cell)
+    state["rnn.mask_l1"][1:3, 0] = 1
+    assert read_state_dict(state, weights.spec.cell).spec == weights.spec
+    check_usable(drawn("lstm")[0])
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    {
+        "leaky(form='outside')": "form must be one of rate, state, inside, not 'outside'",
+        "leaky(nonlinearity='gelu')": "nonlinearity must be one of tanh, relu, softplus, retanh",
+        "leaky(leak='none')": "leak must be one of fixed, shared, neuron, not 'none'",
+        "leaky(constraint='ei')": "constraint must be one of none, mask, dale, not 'ei'",
+        "leaky(alpha=0)": r"alpha must be above 0 and at most 1, not 0\.0",
+        "low_rank(rank=0)": "rank must be at least 1",
+        "low_rank(form='rate', bias_in='rates')": "bias_in='rates' needs form='state', not 'rate'",
+    }.items(),
+)
+def test_options_that_make_no_sense_are_refused(cell: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RNNSpec(cell, 3, 5, 1, 4)
+
+
+@every_cell
+@pytest.mark.parametrize("name", list_encoders())
+def test_every_encoder_reads_every_cell(cell: str, name: str) -> None:
+    weights, _ = drawn(cell)
+    embeddings = embed(small_encoder(name, weights.spec), weights)
+    assert embeddings.isfinite().all()
 
 
 @every_cell
@@ -120,25 +202,25 @@ def test_what_is_no_cell_is_not_registered() -> None:
 
 
 @pytest.fixture
-def leaky() -> Iterator[None]:
+def decaying() -> Iterator[None]:
     """The cell of the documentation, known as long as the test runs."""
     with CELLS.restored():
         run_page("cell.md")
         yield
 
 
-@pytest.mark.usefixtures("leaky")
+@pytest.mark.usefixtures("decaying")
 def test_options_of_a_cell_are_part_of_its_name() -> None:
-    spec = RNNSpec("leaky( mean = 0.2 )", 3, 5, 1, 4)
-    assert spec.cell == "leaky(mean=0.2)"
-    assert spec == RNNSpec(**spec.to_dict()) != RNNSpec("leaky", 3, 5, 1, 4)
-    assert RNNSpec("leaky(mean=0.5)", 3, 5, 1, 4).cell == "leaky"
-    assert RNNSpec("leaky(mean=1)", 3, 5, 1, 4).cell == "leaky(mean=1.0)"
+    spec = RNNSpec("decaying( mean = 0.2 )", 3, 5, 1, 4)
+    assert spec.cell == "decaying(mean=0.2)"
+    assert spec == RNNSpec(**spec.to_dict()) != RNNSpec("decaying", 3, 5, 1, 4)
+    assert RNNSpec("decaying(mean=0.5)", 3, 5, 1, 4).cell == "decaying"
+    assert RNNSpec("decaying(mean=1)", 3, 5, 1, 4).cell == "decaying(mean=1.0)"
     for wrong, message in {
-        "leaky(tau=1.0)": "has no option 'tau', only mean",
-        "leaky(mean=True)": "mean is of type float, not True",
-        "leaky(mean=open('x'))": "write a cell's options as in",
-        "leaky(": "write a cell's options as in",
+        "decaying(tau=1.0)": "has no option 'tau', only mean",
+        "decaying(mean=True)": "mean is of type float, not True",
+        "decaying(mean=open('x'))": "write a cell's options as in",
+        "decaying(": "write a cell's options as in",
         "lstm(mean=1.0)": "lstm has no option 'mean'",
         "x" * 10**6: "unknown cell",
     }.items():
@@ -147,16 +229,16 @@ def test_options_of_a_cell_are_part_of_its_name() -> None:
         assert len(str(error.value)) < 500
 
 
-@pytest.mark.usefixtures("leaky")
+@pytest.mark.usefixtures("decaying")
 def test_a_cell_of_ones_own_runs_as_a_loop_does(caplog: pytest.LogCaptureFixture) -> None:
-    weights, inputs = drawn("leaky", layers=1)
+    weights, inputs = drawn("decaying", layers=1)
     leaves = [weights.flat.requires_grad_(), inputs.requires_grad_()]
     named = weights.tensors()
     h, found = torch.zeros(3, 2, 5, dtype=torch.float64), []
     for x in inputs.unbind(2):
         sums = h @ named["rnn.weight_hh_l0"].mT + x @ named["rnn.weight_ih_l0"].mT
         new = torch.tanh(sums + named["rnn.bias_l0"][:, None])
-        h = (1 - named["rnn.leak_l0"][:, None]) * h + named["rnn.leak_l0"][:, None] * new
+        h = named["rnn.decay_l0"][:, None] * h + new
         found.append(h @ named["linear.weight"].mT + named["linear.bias"][:, None])
     results = []
     for values in (torch.stack(found, 2), outputs(weights, inputs)):
@@ -166,40 +248,42 @@ def test_a_cell_of_ones_own_runs_as_a_loop_does(caplog: pytest.LogCaptureFixture
         torch.testing.assert_close(ours, truth, rtol=1e-10, atol=1e-12)
     for _ in range(2):
         run_population(weights, inputs, backend="cpu")
-    assert caplog.text.count("Backend 'cpu' has no kernels of leaky RNNs; PyTorch runs") == 1
+    assert caplog.text.count("Backend 'cpu' has no kernels of decaying RNNs; PyTorch runs") == 1
 
 
-@pytest.mark.usefixtures("leaky")
+@pytest.mark.usefixtures("decaying")
 def test_all_that_holds_of_cells_holds_of_ones_own() -> None:
-    weights, inputs = drawn("leaky")
+    weights, inputs = drawn("decaying")
     check_permutations(weights, inputs)
     check_differences(weights, *random_point(weights.spec))
     small = RNNWeights(weights.flat * 0.2, weights.spec)
     assert find_fixed_points(small, random_starts(weights.spec, 3, 2)).converged.any(1).all()
     state = {name: value[0] for name, value in weights.tensors().items()}
-    again = read_state_dict(state)
+    with pytest.raises(OpenChoiceError, match=r"Say it: --cell decaying\(mean=\.\.\.\) "):
+        read_state_dict(state)
+    again = read_state_dict(state, "decaying")
     assert again.spec == weights.spec
     assert torch.equal(again.flat, weights.flat[:1])
-    with pytest.raises(ValueError, match=r"torch\.nn has no leaky RNN"):
+    with pytest.raises(ValueError, match=r"torch\.nn has no decaying RNN"):
         weights.to_module()
-    test_pairs_of_analysis_are_made_of_every_cell("leaky")
+    test_pairs_of_analysis_are_made_of_every_cell("decaying")
 
 
 def test_a_zoo_of_a_cell_of_ones_own(tmp_path: Path) -> None:
     folder = tmp_path / "zoo"
-    settings = BuildSettings(2, snapshots=[0, 20], cell="leaky(mean=0.25)", hidden_size=4)
+    settings = BuildSettings(2, snapshots=[0, 20], cell="decaying(mean=0.25)", hidden_size=4)
     with CELLS.restored():
         run_page("cell.md")
         build_zoo(folder, PROBLEM, settings, quiet=True)
         zoo = open_zoo(folder)
-        assert zoo.spec.cell == "leaky(mean=0.25)"
+        assert zoo.spec.cell == "decaying(mean=0.25)"
         assert zoo.manifest.versions["backend"] == "eager on cpu"
         before, after = (RNNWeights(zoo.read("weights")[part::2], zoo.spec) for part in (0, 1))
-        leaks = before.tensors()["rnn.leak_l0"]
-        assert ((leaks > 0.125) & (leaks < 0.375)).all()
+        decays = before.tensors()["rnn.decay_l0"]
+        assert ((decays > 0.125) & (decays < 0.375)).all()
         assert (after.flat - before.flat).abs().max() > 0.01
         assert main(["zoo", "verify", str(folder)]) == 0
-    with pytest.raises(ZooError, match="RNNs of the cell 'leaky', which is not registered: inst"):
+    with pytest.raises(ZooError, match="of the cell 'decaying', which is not registered: inst"):
         open_zoo(folder)
 
 

@@ -22,7 +22,6 @@ from wsrl.rnn import (
     RNNSpec,
     RNNWeights,
     backends,
-    list_cells,
     population_cross_entropy,
     run_population,
 )
@@ -42,7 +41,7 @@ def test_agrees_with_eager_in_double_precision(seed: int) -> None:
 
 
 @needs_kernels
-@pytest.mark.parametrize("cell", list_cells())
+@pytest.mark.parametrize("cell", cpu.KERNELS)
 @pytest.mark.parametrize("law", CHECKS)
 def test_a_law_of_kernels(law: str, cell: str) -> None:
     CHECKS[law](cell, "cpu", "cpu")

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.rnn.cases import random_weights
 from wsrl.rnn import (
     Linearization,
     RNNSpec,
@@ -20,12 +21,6 @@ from wsrl.rnn import (
 
 B = 3
 every_cell = pytest.mark.parametrize("cell", list_cells())
-
-
-def random_weights(spec: RNNSpec, scale: float = 0.6) -> RNNWeights:
-    generator = torch.Generator().manual_seed(7)
-    flat = torch.randn(B, spec.num_parameters, generator=generator, dtype=torch.float64)
-    return RNNWeights(flat * scale, spec)
 
 
 def random_point(spec: RNNSpec) -> tuple[Tensor, Tensor]:

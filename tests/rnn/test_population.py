@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.rnn.cases import assert_close
+from tests.rnn.cases import assert_close, random_weights
 from wsrl.rnn import (
     Backend,
     PreparedPopulation,
@@ -16,6 +16,7 @@ from wsrl.rnn import (
     get_cell,
     list_cells,
     run_population,
+    with_initial_values,
 )
 from wsrl.rnn.kernels import compilation
 
@@ -26,10 +27,6 @@ every_cell = pytest.mark.parametrize("cell", list_cells())
 every_backend = pytest.mark.parametrize(
     "backend", ["eager", pytest.param("cpu", marks=needs_kernels)]
 )
-
-
-def random_weights(spec: RNNSpec, batch: int = B) -> RNNWeights:
-    return RNNWeights(torch.randn(batch, spec.num_parameters, dtype=torch.float64), spec)
 
 
 def random_state(spec: RNNSpec) -> tuple[Tensor, ...]:
@@ -101,7 +98,8 @@ def test_affine_cells_superpose_and_others_do_not(cell: str, layers: int) -> Non
 
 def single(cell: str, hidden: int = 8, bias: bool = True, rnns: int = B) -> RNNWeights:
     spec = RNNSpec(cell, 5, hidden, 2, 6, bias=bias)
-    return RNNWeights((torch.rand(rnns, spec.num_parameters) * 2 - 1) * hidden**-0.5, spec)
+    drawn = torch.rand(rnns, spec.num_parameters) * 2 - 1
+    return with_initial_values(spec, drawn * hidden**-0.5)
 
 
 @every_cell

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from wsrl.rnn import RNNSpec, RNNWeights, TensorSpec, random_permutations
+from wsrl.rnn import RNNSpec, RNNWeights, TensorSpec, random_permutations, with_initial_values
 from wsrl.rnn.cells import MatrixCell
 from wsrl.rnn.spec import INPUT, hidden_axis
 
@@ -22,9 +22,12 @@ class Pair(NamedTuple):
 
 
 def random_rnns(spec: RNNSpec, count: int, generator: torch.Generator) -> RNNWeights:
-    """Draw RNNs with weights of standard deviation ``H ** -0.5``, in float64."""
+    """Draw RNNs with weights of standard deviation ``H ** -0.5``, in float64.
+
+    Tensors with initial values of their own, such as masks and time constants, have those.
+    """
     flat = torch.randn(count, spec.num_parameters, generator=generator, dtype=torch.float64)
-    return RNNWeights(flat * spec.hidden_size**-0.5, spec)
+    return with_initial_values(spec, flat * spec.hidden_size**-0.5)
 
 
 def make_pairs(weights: RNNWeights, generator: torch.Generator) -> dict[str, Pair]:
@@ -57,8 +60,9 @@ def make_pairs(weights: RNNWeights, generator: torch.Generator) -> dict[str, Pai
         "inputs permuted": Pair(weights, _with(weights, rolled), False),
     }
     if isinstance(cell := spec.kind, MatrixCell) and spec.is_core:
-        late = f"differ after {spec.hidden_size - 1} steps alone"
-        pairs[late] = late_difference(weights, cell)
+        if cell.gain is not None:
+            late = f"differ after {spec.hidden_size - 1} steps alone"
+            pairs[late] = late_difference(weights, cell.candidate, cell.gain)
         if spec.bias and cell.input_gate is not None:
             pairs["differ on rare inputs alone"] = rare_difference(weights, cell)
     for symmetry in spec.kind.symmetries:
@@ -92,7 +96,7 @@ def unused_neuron(weights: RNNWeights, generator: torch.Generator) -> Pair:
     return Pair(_with(weights, parts[0]), _with(weights, parts[1]), True)
 
 
-def late_difference(weights: RNNWeights, cell: MatrixCell) -> Pair:
+def late_difference(weights: RNNWeights, gate: int, gain: float) -> Pair:
     """Make RNNs that are the same for ``H - 1`` steps on any input, and differ from then on.
 
     In the first layer each neuron but the first hears the one before it alone, so that neuron ``k``
@@ -104,9 +108,9 @@ def late_difference(weights: RNNWeights, cell: MatrixCell) -> Pair:
         if tensor.axes[0] != _FIRST:
             continue
         value = weights.gated(tensor).clone()
-        value[:, cell.candidate, 1:] = 0
+        value[:, gate, 1:] = 0
         if tensor.axes[-1] == _FIRST and len(tensor.axes) == 2:
-            value[:, cell.candidate].diagonal(-1, 1, 2).fill_(cell.gain)
+            value[:, gate].diagonal(-1, 1, 2).fill_(gain)
         new[tensor.name] = value
     return _read_otherwise(_with(weights, new))
 

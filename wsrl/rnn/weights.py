@@ -247,7 +247,7 @@ class RNNWeights:
             changed, maps = symmetry.change(own, generator)
             new |= {names[name]: value for name, value in changed.items()}
             for reader in self.spec.tensors if maps is not None else ():
-                if reader.axes[-1] == hidden_axis(layer) != reader.axes[0]:
+                if reader.axes[-1] == hidden_axis(layer) and reader.name not in names.values():
                     new[reader.name] = new[reader.name] @ torch.linalg.inv(maps)
         return RNNWeights(torch.cat([value.flatten(1) for value in new.values()], 1), self.spec)
 

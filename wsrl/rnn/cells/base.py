@@ -47,6 +47,8 @@ class CellTensor:
         initial: turns numbers drawn uniformly from -1 to 1 into initial values; by default they
             are divided by ``sqrt(H)``, as ``torch.nn`` does.
         trained: whether training changes it; a mask or a fixed time constant stays as it is.
+        mask: the name of a tensor of the same axes by which this one is multiplied before use, 0
+            where there is no connection.
     """
 
     name: str
@@ -54,6 +56,7 @@ class CellTensor:
     gates: int = 1
     initial: Callable[[Tensor], Tensor] | None = None
     trained: bool = True
+    mask: str | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class TorchForm:
 class Cell(ABC):
     """All that is known of a recurrent cell; see ``docs/extend/cell.md`` for an example.
 
-    A subclass implements the five abstract methods and overrides nothing else. Its dataclass
+    A subclass implements the five abstract methods and gives what else differs. Its dataclass
     fields, each with a default, are the cell's options: ``low_rank(rank=2)`` names one with them.
 
     Attributes:
@@ -110,7 +113,6 @@ class Cell(ABC):
             no neurons, as the modes of a linear recurrent unit.
         affine: whether a step is an affine function of input and state.
         torch_form: the same cell in ``torch.nn``, if it has it.
-        symmetries: beyond permutations of neurons.
     """
 
     name: ClassVar[str]
@@ -118,7 +120,11 @@ class Cell(ABC):
     state_axis: ClassVar[Axis] = HIDDEN
     affine: ClassVar[bool] = False
     torch_form: ClassVar[TorchForm | None] = None
-    symmetries: ClassVar[tuple[Symmetry, ...]] = ()
+
+    @property
+    def symmetries(self) -> tuple[Symmetry, ...]:
+        """Changes of the weights, beyond permutations of neurons, that keep the function."""
+        return ()
 
     @abstractmethod
     def tensors(self, bias: bool) -> tuple[CellTensor, ...]:

@@ -1,7 +1,7 @@
 """Cells with the four tensors of ``torch.nn``: two matrices and two biases, all in gates."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import ClassVar, final
 
 import torch
@@ -27,14 +27,15 @@ class MatrixCell(Cell):
         summed: from the first gate on, so many whose two biases are added up.
         candidate: the gate whose sum is what a neuron is to become.
         input_gate: the gate that lets a neuron take its candidate in, if there is one.
-        gain: weight by which a neuron passes on, without loss, that another one is active.
+        gain: weight by which a neuron passes on, without loss, that another one is active; ``None``
+            where a neuron that nothing reaches is not 0.
     """
 
     gates: ClassVar[int]
     summed: ClassVar[int]
     candidate: ClassVar[int] = 0
     input_gate: ClassVar[int | None] = None
-    gain: ClassVar[float] = 1.0
+    gain: ClassVar[float | None] = 1.0
 
     @final
     def tensors(self, bias: bool) -> tuple[CellTensor, ...]:
@@ -85,27 +86,37 @@ class Elman(MatrixCell):
 
 
 def remixed(
-    name: str, draw: Callable[[int, int, torch.Generator | None], Tensor], gate: int = 0
+    name: str,
+    draw: Callable[[int, int, torch.Generator | None], Tensor],
+    gate: int = 0,
+    columns: str = "weight_hh",
+    kept: Collection[str] = (),
 ) -> Symmetry:
-    """Return a symmetry of a matrix cell: rows of one gate by ``M``, recurrent columns by ``M^-1``.
+    """Return a symmetry: rows of one gate by ``M``, columns of the recurrent matrix by ``M^-1``.
 
-    Maps ``M (B, H, H)`` are drawn given ``B``, ``H`` and a generator.
+    Args:
+        name: of the symmetry.
+        draw: gives maps ``M (B, H, H)`` for ``B``, ``H`` and a generator.
+        gate: whose rows.
+        columns: the name of the recurrent matrix.
+        kept: tensors whose rows stay as they are.
     """
 
     def change(
         tensors: Tensors, generator: torch.Generator | None
     ) -> tuple[Tensors, Tensor | None]:
-        batch, _, size = tensors["weight_hh"].shape
-        maps = draw(batch, size, generator).to(tensors["weight_hh"])
+        batch, _, size = tensors[columns].shape
+        maps = draw(batch, size, generator).to(tensors[columns])
         rows, changed = slice(gate * size, (gate + 1) * size), {}
         for key, value in tensors.items():
             value = value.clone()
             if key.startswith("initial_"):
                 changed[key] = (maps @ value[:, :, None])[:, :, 0]
                 continue
-            part = value[:, rows] if value.ndim == 3 else value[:, rows, None]
-            part.copy_(maps @ part)
-            changed[key] = value @ torch.linalg.inv(maps) if key == "weight_hh" else value
+            if key not in kept:
+                part = value[:, rows] if value.ndim == 3 else value[:, rows, None]
+                part.copy_(maps @ part)
+            changed[key] = value @ torch.linalg.inv(maps) if key == columns else value
         return changed, maps
 
     return Symmetry(name, change)

@@ -6,6 +6,7 @@ from pathlib import Path
 from safetensors import safe_open
 
 from wsrl.rnn.formats.content import Container, Content, Head
+from wsrl.rnn.formats.foreign_containers import FOREIGN_CONTAINERS
 from wsrl.rnn.formats.torch_checkpoints import TORCH
 
 
@@ -20,12 +21,14 @@ def _read_safetensors(path: Path) -> Content:
 
 SAFETENSORS = Container("safetensors", lambda head: head.start[8:9] == b"{", _read_safetensors)
 
-CONTAINERS: tuple[Container, ...] = (SAFETENSORS, TORCH)
+CONTAINERS: tuple[Container, ...] = (*FOREIGN_CONTAINERS, SAFETENSORS, TORCH)
 """Every kind of file, in the order in which they are tried."""
 
 
 def read_container(path: str | Path) -> Content:
     """Return what a file holds; nothing in it is run.
+
+    A checkpoint of TensorFlow can be given by the common name of its files.
 
     Raises:
         OSError: where there is no file, or it must not be read.
@@ -33,6 +36,8 @@ def read_container(path: str | Path) -> Content:
             says what the file is as far as that can be seen.
     """
     path = Path(path)
+    if not path.exists() and (index := path.with_name(f"{path.name}.index")).is_file():
+        path = index
     head = look_at(path)
     for container in CONTAINERS:
         if container.matches(head):
@@ -68,5 +73,5 @@ def _what_it_is(head: Head) -> str:
         return "it is a Git LFS pointer, not the file itself: fetch that (git lfs pull)"
     if start[:1] == b"<":
         return "it is a web page (HTML or XML), not a file of weights: download the file itself"
-    kinds = ", ".join(container.name for container in CONTAINERS)
+    kinds = ", ".join(dict.fromkeys(container.name for container in CONTAINERS))
     return f"it is no file of weights that is known here ({kinds})"

@@ -1,5 +1,6 @@
 """From a file to one RNN: candidates are found, and what is known of them settles which it is."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +19,26 @@ from wsrl.rnn.formats.content import (
     flag,
     listed,
 )
+from wsrl.rnn.formats.equinox_cells import EQUINOX_CELLS
+from wsrl.rnn.formats.flax_cells import FLAX_CELLS
+from wsrl.rnn.formats.keras_layers import KERAS_LAYERS
+from wsrl.rnn.formats.onnx_graph import ONNX_GRAPH
+from wsrl.rnn.formats.projects import PROJECTS
 from wsrl.rnn.formats.reference import Reference
 from wsrl.rnn.formats.torch_modules import TORCH_MODULES
+from wsrl.rnn.masks import check_usable
 from wsrl.rnn.weights import RNNWeights
 
-RECOGNISERS: tuple[Recogniser, ...] = (TORCH_MODULES,)
-"""Every origin that is known. Of those that read a kind of file the first says what is wrong with
-one that no recogniser reads."""
+RECOGNISERS: tuple[Recogniser, ...] = (
+    *PROJECTS,
+    FLAX_CELLS,
+    EQUINOX_CELLS,
+    KERAS_LAYERS,
+    ONNX_GRAPH,
+    TORCH_MODULES,
+)
+"""Every origin that is known; the first that knows what a file holds reads it. Of those that read a
+kind of file the last says what is wrong with one that nobody knows."""
 
 
 class Reading(NamedTuple):
@@ -68,7 +82,8 @@ def read_rnn(
         OSError: where there is no file, or it must not be read.
         OpenChoiceError: a ``ValueError``; the file can be several RNNs.
         ValueError: for a file that is damaged or holds no RNN that can be read, options that do not
-            fit it, or outputs that differ from the reference's.
+            fit it, outputs that differ from the reference's, or a mask that leaves a neuron nothing
+            to read (``check_usable``).
 
     >>> import tempfile, wsrl
     >>> model = torch.nn.ModuleDict({"rnn": torch.nn.GRU(3, 8), "fc": torch.nn.Linear(8, 2)})
@@ -111,9 +126,10 @@ def read_content(
     options = dict(said or {}) | ({} if cell is None else {"cell": cell})
     content = _without(content, tuple(ignore))
     candidates = _allowed(_candidates(content, options), options)
-    chosen, notes = _choose(candidates, reference)
+    chosen, notes = _choose(candidates, reference, options)
     dtype = torch.float64 if chosen.weights.flat.dtype == torch.float64 else torch.float32
     weights = RNNWeights(chosen.weights.flat.detach().to("cpu", dtype), chosen.weights.spec)
+    check_usable(weights)
     return Reading(weights, (*chosen.assumed, *notes, *content.notes))
 
 
@@ -121,7 +137,11 @@ def _without(content: Content, ignore: tuple[str, ...]) -> Content:
     """Leave out the keys that are no part of the RNN; each must be there."""
     left = dict(content.tensors)
     for name in ignore:
-        keys = [key for key in content.tensors if key == name or key.startswith(f"{name}.")]
+        keys = [
+            key
+            for key in content.tensors
+            if key == name or key.startswith((f"{name}.", f"{name}/"))
+        ]
         if not keys:
             raise ValueError(f"no key {name!r} to ignore; there are {listed(content.tensors)}")
         for key in keys:
@@ -130,24 +150,23 @@ def _without(content: Content, ignore: tuple[str, ...]) -> Content:
 
 
 def _candidates(content: Content, said: Said) -> list[Candidate]:
-    """Ask every recogniser of such files; check that what the user says means something to one."""
-    asked = [one for one in RECOGNISERS if content.kind in one.kinds]
-    found, options, reasons = [], {"cell"}, []
-    for recogniser in asked:
-        result = recogniser.find(content, said)
-        if isinstance(result, str):
-            reasons.append(result)
-        else:
-            found += result
-            options |= set(recogniser.options)
-    if not found:
-        raise ValueError(reasons[0] if reasons else f"no RNN is known in files of {content.kind}")
-    if unknown := [name for name in said if name not in options]:
-        raise ValueError(
-            f"of this file cannot be said: {', '.join(unknown)}; what can be is "
-            f"{', '.join(sorted(options))}"
-        )
-    return found
+    """Ask the recognisers of such files; check that what the user says means something to one."""
+    reason = f"no RNN is known in files of {content.kind}"
+    for recogniser in RECOGNISERS:
+        if content.kind not in recogniser.kinds:
+            continue
+        found = recogniser.find(content, said)
+        if isinstance(found, str):
+            reason = found
+            continue
+        options = {"cell", *recogniser.options}
+        if unknown := [name for name in said if name not in options]:
+            raise ValueError(
+                f"of this file cannot be said: {', '.join(unknown)}; what can be is "
+                f"{', '.join(sorted(options))}"
+            )
+        return found
+    raise ValueError(reason)
 
 
 def _allowed(candidates: Sequence[Candidate], said: Said) -> list[Candidate]:
@@ -157,7 +176,7 @@ def _allowed(candidates: Sequence[Candidate], said: Said) -> list[Candidate]:
         kept = [one for one in left if _agrees(one, option, value)]
         if not kept:
             values = sorted({_value(one, option) for one in left})
-            raise ValueError(f"{option} is {' or '.join(values)}, not {str(value)!r}")
+            raise ValueError(f"the {option} is {' or '.join(values)}, not {str(value)!r}")
         left = kept
     return left
 
@@ -175,18 +194,30 @@ def _agrees(candidate: Candidate, option: str, value: Any) -> bool:
 
 
 def _choose(
-    candidates: Sequence[Candidate], reference: Reference | None
+    candidates: Sequence[Candidate], reference: Reference | None, said: Said
 ) -> tuple[Candidate, tuple[str, ...]]:
     """Return the candidate that it is, with a note of how well it fits the reference."""
     if reference is not None:
         return _best(candidates, reference)
     usual = [one for one in candidates if one.usual] or list(candidates)
-    if len(usual) == 1:
+    unsure = {name for one in usual for name in one.unsure if name not in said}
+    if len(usual) == 1 and not unsure:
         return usual[0], ()
     values = {name: [_value(one, name) for one in usual] for one in usual for name in one.choices}
-    options = {name: sorted(set(found)) for name, found in values.items() if len(set(found)) > 1}
-    told = "; ".join(f"{name} {' or '.join(found)}" for name, found in options.items())
+    options = {
+        name: () if all(map(_is_number, found)) else sorted(set(found))
+        for name, found in values.items()
+        if len(set(found)) > 1 or name in unsure
+    }
+    told = "; ".join(f"{n} {' or '.join(found) or 'a number'}" for n, found in options.items())
     raise OpenChoiceError(f"the file does not tell which RNN it is: {told}", options)
+
+
+def _is_number(value: str) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except ValueError:
+        return False
 
 
 def _best(

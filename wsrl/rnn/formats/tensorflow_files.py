@@ -18,7 +18,7 @@ from wsrl.rnn.formats.arrays import MOST_BYTES, Contents, from_bytes
 from wsrl.safe_files import read_regular
 from wsrl.strict_json import read_json
 
-_MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")
+MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")
 _FOOTER = 48
 _DTYPES = {1: "float32", 2: "float64", 3: "int32", 4: "uint8", 6: "int8", 9: "int64", 10: "bool"}
 _DTYPES |= {14: "bfloat16", 19: "float16"}
@@ -67,7 +67,7 @@ def _tensor(content: bytes, dtype: str, entry: _Fields, name: str) -> Tensor:
 def _table(content: bytes) -> dict[str, bytes]:
     """Return the entries of a table by their keys."""
     footer = content[-_FOOTER:]
-    if len(content) < _FOOTER or not footer.endswith(_MAGIC):
+    if len(content) < _FOOTER or not footer.endswith(MAGIC):
         raise ValueError("no index of a TensorFlow checkpoint (format 2)")
     place = _varint(footer, _varint(footer, _varint(footer, 0)[1])[1])
     blocks = _block(content, place[0], _varint(footer, place[1])[0])
