@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from wsrl.rnn.backends import Backend, check_backend, choose_backend, kernels_of
+from wsrl.rnn.black_box import BlackBox
 from wsrl.rnn.cells import Tensors, project
 from wsrl.rnn.ends import Ends
 from wsrl.rnn.kernels import cpu, functions
@@ -66,6 +67,9 @@ def run_population(
     if isinstance(weights, MixedRNNs):
         runs = [partial(run_population, group, backend=backend) for group in weights.groups]
         return _run_groups(weights, runs, inputs, state)
+    if isinstance(weights, BlackBox):
+        check_inputs(weights, inputs)
+        return weights.run(inputs, state)
     start = check_run(weights, inputs, state)
     chosen = _choose(backend, weights, inputs, start)
     if chosen == "eager":
@@ -85,6 +89,8 @@ class PreparedPopulation:
         if isinstance(weights, MixedRNNs):
             runs = [PreparedPopulation(group, backend) for group in weights.groups]
             self._run = partial(_run_groups, weights, runs)
+        elif isinstance(weights, BlackBox):
+            self._run = partial(run_population, weights)
         else:
             self._run = _PreparedWeights(weights, backend)
 
