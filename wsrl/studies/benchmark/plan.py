@@ -1,6 +1,5 @@
 """The trials of a benchmark: the commands of each, and the trials that it needs."""
 
-import json
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 
 from wsrl.analysis.encoder_properties import HIDDEN_SIZES
 from wsrl.encoders import list_encoders
+from wsrl.strict_json import to_json
 from wsrl.studies.baselines import BASELINES
 from wsrl.studies.benchmark.results import TRIALS, Ablation, Trial
 from wsrl.studies.benchmark.settings import (
@@ -213,7 +213,7 @@ class _Planner:
 
     def _data(self, zoo_name: str) -> Words:
         place = zoo_place(self.out, zoo_name, self.settings.zoos[zoo_name])
-        return ["--data.zoo", place if isinstance(place, str) else json.dumps(place)]
+        return ["--data.zoo", place if isinstance(place, str) else to_json(place)]
 
     def _needs_zoo(self, zoo_name: str) -> tuple[str, ...]:
         return () if self.settings.zoos[zoo_name].path else (f"{zoo_name}/zoo",)

@@ -114,6 +114,6 @@ def _placed(path: str | list[str], out: Path) -> str:
     if isinstance(path, str) and path.startswith("["):  # several zoos, as a command has them
         path = list(json.loads(path))
     if not isinstance(path, str):
-        return json.dumps([_placed(each, out) for each in path])
+        return to_json([_placed(each, out) for each in path])
     full, top = os.path.abspath(path), os.path.abspath(out)
     return f"OUT{full[len(top) :]}" if f"{full}/".startswith(f"{top}/") else full
