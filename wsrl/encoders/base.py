@@ -115,6 +115,7 @@ def embed(encoder: Encoder, rnns: RNNs) -> Tensor:
         ValueError: for RNNs that the encoder does not read.
 
     >>> from wsrl.encoders import create_encoder
+    >>> from wsrl.rnn import concatenate
     >>> specs = [RNNSpec("lstm", 3, 8, 1, 2), RNNSpec("gru", 3, 5, 1, 2)]
     >>> rnns = concatenate([RNNWeights(torch.randn(2, s.num_parameters), s) for s in specs])
     >>> embed(create_encoder("FreeRunningProbing", specs[0]), rnns).shape
