@@ -31,6 +31,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "FlattenedWeights": {"width": 16, "depth": 2},
     "ParameterTransformer": {"width": 8, "depth": 2, "heads": 2, "feedforward": 2},
     "DeepWeightSpace": {"channels": 6, "depth": 3, "width": 8},
+    "NeuronGraph": {"channels": 8, "heads": 4, "head_width": 3, "rounds": 2, "width": 24},
     "Spectral": {"functions": 4, "width": 16, "depth": 2},
     "NoninteractiveProbing": PROBING,
     "InteractiveProbing": PROBING,

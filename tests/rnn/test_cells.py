@@ -22,7 +22,7 @@ from wsrl.encoders import embed, list_encoders
 from wsrl.problems import FormalLanguages
 from wsrl.rnn import (
     Cell,
-    OpenCellError,
+    OpenChoiceError,
     RNNSpec,
     RNNWeights,
     check_usable,
@@ -273,9 +273,7 @@ def test_all_that_holds_of_cells_holds_of_ones_own() -> None:
     small = RNNWeights(weights.flat * 0.2, weights.spec)
     assert find_fixed_points(small, random_starts(weights.spec, 3, 2)).converged.any(1).all()
     state = {name: value[0] for name, value in weights.tensors().items()}
-    with pytest.raises(
-        OpenCellError, match=r"options of decaying \(mean\). Give them: --cell 'dec"
-    ):
+    with pytest.raises(OpenChoiceError, match=r"Say it: --cell decaying\(mean=\.\.\.\) "):
         read_state_dict(state)
     again = read_state_dict(state, "decaying")
     assert again.spec == weights.spec

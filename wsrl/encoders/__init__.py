@@ -7,6 +7,7 @@ from wsrl.encoders.constant import ConstantEmbedding as ConstantEmbedding
 from wsrl.encoders.deep_weight_space import DeepWeightSpace as DeepWeightSpace
 from wsrl.encoders.flattened import FlattenedWeights as FlattenedWeights
 from wsrl.encoders.free_running import FreeRunningProbing as FreeRunningProbing
+from wsrl.encoders.neuron_graph import NeuronGraph as NeuronGraph
 from wsrl.encoders.probe_generators import ProbeGenerators as ProbeGenerators
 from wsrl.encoders.probes_and_weights import ProbesAndWeights as ProbesAndWeights
 from wsrl.encoders.probing import InteractiveProbing as InteractiveProbing

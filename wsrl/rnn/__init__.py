@@ -8,7 +8,12 @@ from wsrl.rnn.fixed_points import (
     random_starts,
     settled_states,
 )
-from wsrl.rnn.formats import OpenChoiceError, read_rnn
+from wsrl.rnn.formats import (
+    OpenChoiceError,
+    read_rnn,
+    read_state_dict,
+    weights_from_state_dict,
+)
 from wsrl.rnn.linearization import (
     Linearization,
     advance,
@@ -22,7 +27,6 @@ from wsrl.rnn.masks import check_usable
 from wsrl.rnn.mixed import MixedRNNs, RNNs, concatenate
 from wsrl.rnn.population import PreparedPopulation, State, run_population
 from wsrl.rnn.spec import RNNInterface, RNNSpec, TensorSpec, read_interface
-from wsrl.rnn.state_dicts import OpenCellError, read_state_dict, weights_from_state_dict
 from wsrl.rnn.weights import (
     RNNWeights,
     random_permutations,
@@ -34,7 +38,6 @@ __all__ = [
     "Cell",
     "Linearization",
     "MixedRNNs",
-    "OpenCellError",
     "OpenChoiceError",
     "PreparedPopulation",
     "RNNInterface",

@@ -94,6 +94,10 @@ class TaskModule(LightningModule, ABC):
         """Return new metrics of one split by name; nothing by default."""
         return {}
 
+    def measure_columns(self, columns: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return metrics of some of a test's RNNs, from their ``COLUMNS``; nothing by default."""
+        return {}
+
     def keep_arguments(self, arguments: dict[str, Any], **plain: Any) -> None:
         """Set how the module is trained, and keep all arguments as its hyper-parameters.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -222,6 +223,11 @@ class EmulationModule(TaskModule):
         self.log_metrics(split, {name: (values,) for name, values in found.items()})
         columns = {n: v if v.ndim == 1 else v.flatten(1).mean(1) for n, v in measured.items()}
         return {"embedding": embedding, COLUMNS: columns}
+
+    def measure_columns(self, columns: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return the means of losses and clones' scores."""
+        names = (*EMULATION_METRICS[self.output_kind], *CLONE_METRICS)
+        return {name: float(columns[name].mean()) for name in names if name in columns}
 
     def _losses(self, embedding: Tensor, batch: ZooBatch) -> dict[str, Tensor]:
         """Return the losses by name, ``(B, S, T)``, of emulation from embeddings ``(B, D)``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -225,6 +226,13 @@ class PredictionModule(TaskModule):
         scores = dict.fromkeys(self.kind.metrics(), (judged, target))
         self.log_metrics(split, {"loss": (losses,), **scores})
         return {COLUMNS: {**columns, "target": target}}
+
+    def measure_columns(self, columns: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return the metrics of the target's kind."""
+        found = self.kind.metrics()
+        for metric in found.values():
+            metric.update(columns["prediction"], columns["target"])
+        return {name: float(metric.compute()) for name, metric in found.items()}
 
 
 def _drawn(outputs: dict[str, dict[str, Tensor]], batch: ZooBatch) -> dict[str, Tensor]:

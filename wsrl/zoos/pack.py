@@ -14,7 +14,7 @@ from wsrl.problems.columns import Column
 from wsrl.problems.packed import PackedRNNs
 from wsrl.resources import check_fits
 from wsrl.rnn import RNNWeights, run_population
-from wsrl.zoos.making import make_shards
+from wsrl.zoos.making import Making, make_zoos
 from wsrl.zoos.manifest import Manifest
 from wsrl.zoos.packing.inputs import Given, make_inputs
 from wsrl.zoos.packing.labels import make_labels
@@ -185,9 +185,8 @@ def pack_zoo(
         (found.names[p], found.read[p], sequences.of(p), {n: c[p] for n, c in known.items()})
         for p in parts
     ]
-    return make_shards(
-        Path(out), manifest, sizes, pack_shard, shards, workers=workers, cluster=cluster, quiet=True
-    )
+    making = Making(Path(out), manifest, sizes, pack_shard, shards)
+    return make_zoos([making], workers=workers, cluster=cluster, quiet=True)[0]
 
 
 def pack_shard(

@@ -1,5 +1,6 @@
 """From a file to one RNN: candidates are found, and what is known of them settles which it is."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,12 +22,17 @@ from wsrl.rnn.formats.content import (
 from wsrl.rnn.formats.equinox_cells import EQUINOX_CELLS
 from wsrl.rnn.formats.flax_cells import FLAX_CELLS
 from wsrl.rnn.formats.keras_layers import KERAS_LAYERS
+from wsrl.rnn.formats.named_matrices import NAMED_MATRICES
 from wsrl.rnn.formats.onnx_graph import ONNX_GRAPH
+from wsrl.rnn.formats.projects import PROJECTS
 from wsrl.rnn.formats.reference import Reference
 from wsrl.rnn.formats.torch_modules import TORCH_MODULES
+from wsrl.rnn.masks import check_usable
 from wsrl.rnn.weights import RNNWeights
 
 RECOGNISERS: tuple[Recogniser, ...] = (
+    NAMED_MATRICES,
+    *PROJECTS,
     FLAX_CELLS,
     EQUINOX_CELLS,
     KERAS_LAYERS,
@@ -78,7 +84,8 @@ def read_rnn(
         OSError: where there is no file, or it must not be read.
         OpenChoiceError: a ``ValueError``; the file can be several RNNs.
         ValueError: for a file that is damaged or holds no RNN that can be read, options that do not
-            fit it, or outputs that differ from the reference's.
+            fit it, outputs that differ from the reference's, or a mask that leaves a neuron nothing
+            to read (``check_usable``).
 
     >>> import tempfile, wsrl
     >>> model = torch.nn.ModuleDict({"rnn": torch.nn.GRU(3, 8), "fc": torch.nn.Linear(8, 2)})
@@ -121,9 +128,10 @@ def read_content(
     options = dict(said or {}) | ({} if cell is None else {"cell": cell})
     content = _without(content, tuple(ignore))
     candidates = _allowed(_candidates(content, options), options)
-    chosen, notes = _choose(candidates, reference)
+    chosen, notes = _choose(candidates, reference, options)
     dtype = torch.float64 if chosen.weights.flat.dtype == torch.float64 else torch.float32
     weights = RNNWeights(chosen.weights.flat.detach().to("cpu", dtype), chosen.weights.spec)
+    check_usable(weights)
     return Reading(weights, (*chosen.assumed, *notes, *content.notes))
 
 
@@ -170,7 +178,7 @@ def _allowed(candidates: Sequence[Candidate], said: Said) -> list[Candidate]:
         kept = [one for one in left if _agrees(one, option, value)]
         if not kept:
             values = sorted({_value(one, option) for one in left})
-            raise ValueError(f"{option} is {' or '.join(values)}, not {str(value)!r}")
+            raise ValueError(f"the {option} is {' or '.join(values)}, not {str(value)!r}")
         left = kept
     return left
 
@@ -188,18 +196,30 @@ def _agrees(candidate: Candidate, option: str, value: Any) -> bool:
 
 
 def _choose(
-    candidates: Sequence[Candidate], reference: Reference | None
+    candidates: Sequence[Candidate], reference: Reference | None, said: Said
 ) -> tuple[Candidate, tuple[str, ...]]:
     """Return the candidate that it is, with a note of how well it fits the reference."""
     if reference is not None:
         return _best(candidates, reference)
     usual = [one for one in candidates if one.usual] or list(candidates)
-    if len(usual) == 1:
+    unsure = {name for one in usual for name in one.unsure if name not in said}
+    if len(usual) == 1 and not unsure:
         return usual[0], ()
     values = {name: [_value(one, name) for one in usual] for one in usual for name in one.choices}
-    options = {name: sorted(set(found)) for name, found in values.items() if len(set(found)) > 1}
-    told = "; ".join(f"{name} {' or '.join(found)}" for name, found in options.items())
+    options = {
+        name: () if all(map(_is_number, found)) else sorted(set(found))
+        for name, found in values.items()
+        if len(set(found)) > 1 or name in unsure
+    }
+    told = "; ".join(f"{n} {' or '.join(found) or 'a number'}" for n, found in options.items())
     raise OpenChoiceError(f"the file does not tell which RNN it is: {told}", options)
+
+
+def _is_number(value: str) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except ValueError:
+        return False
 
 
 def _best(
