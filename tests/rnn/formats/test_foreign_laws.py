@@ -391,8 +391,9 @@ def test_leaves_of_equinox_tell_what_they_are_by_their_shapes(tmp_path: Path) ->
     two = [*cell, (12, H), (12, H), (12,), (H,), (O, H), (O,)]
     assert read_rnn(write(*two)).spec.num_layers == 2
     square = [(16, H), (16, H), (16,), (H, H), (H,), (H, H)]
-    with pytest.raises(OpenChoiceError, match="readout leaf 3 or leaf 5"):
+    with pytest.raises(OpenChoiceError, match="input_layer leaf 3 or leaf 5"):
         read_rnn(write(*square))
-    assert read_rnn(write(*square), readout="leaf 5").spec.cell == "lstm"
+    said = {"readout": "leaf 5", "input_layer": "leaf 3"}
+    assert read_rnn(write(*square), **said).spec.cell == "lstm"
     with pytest.raises(ValueError, match=r"there are \(4, 3\), \(4, 4\)"):
         read_rnn(write((H, I), (H, H), (H,), (O, H)))
