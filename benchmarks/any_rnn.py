@@ -54,6 +54,9 @@ def encoder_config(encoder: str) -> Path:
 
 def train(run: Path, encoder: str, zoos: list[Path], seed: int, steps: int) -> None:
     """Train by emulation in a process of its own; one that was interrupted goes on."""
+    done = run / "trained"
+    if done.exists():
+        return
     command = [
         sys.executable,
         "-m",
@@ -70,6 +73,7 @@ def train(run: Path, encoder: str, zoos: list[Path], seed: int, steps: int) -> N
     if (run / "checkpoints" / "last.ckpt").exists():
         command += ["--ckpt_path", "last"]
     subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
+    done.touch()
 
 
 class Asked:
