@@ -81,6 +81,11 @@ READ = [
     ),
     Case("mingru/model.pt", {}, "min_gru 1x24, 3 inputs by 16, 3 outputs"),
     Case(
+        "minimal-lru/params.msgpack",
+        {},
+        "lru 1x10, 2 inputs by 8, 1 outputs",
+    ),
+    Case(
         "multitask-leaky/model.ckpt",
         {"form": "rate"},
         "leaky(nonlinearity='softplus') 1x32, 85 inputs, 33 outputs, then sigmoid",
