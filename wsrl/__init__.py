@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from wsrl.data import ZooDataModule as ZooDataModule
     from wsrl.encoders import Encoder as Encoder
     from wsrl.encoders import create_encoder as create_encoder
+    from wsrl.encoders import embed as embed
     from wsrl.encoders import list_encoders as list_encoders
     from wsrl.encoders import register_encoder as register_encoder
     from wsrl.rnn import Cell as Cell
@@ -35,7 +36,7 @@ _PUBLIC = {
     "rnn": "Cell RNNSpec RNNWeights list_cells read_rnn register_cell run_population",
     "zoos": "open_zoo",
     "data": "ZooDataModule",
-    "encoders": "Encoder create_encoder list_encoders register_encoder",
+    "encoders": "Encoder create_encoder embed list_encoders register_encoder",
     "tasks": "EmulationModule PredictionModule",
     "studies.embeddings": "read_embeddings",
     "studies.inspection": "Inspection inspect_rnn",

@@ -57,7 +57,7 @@ class MixedRNNs:
 
     @property
     def specs(self) -> tuple[RNNSpec, ...]:
-        """The spec of each group."""
+        """The different specs that there are: one for each group."""
         return tuple(group.spec for group in self.groups)
 
     def __len__(self) -> int:

@@ -15,7 +15,6 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from torch.optim import Optimizer
 
-from wsrl.class_paths import class_path
 from wsrl.data import ZooDataModule
 from wsrl.encoders import list_encoders
 from wsrl.resources import check_devices
@@ -164,7 +163,7 @@ class TrainingCLI(LightningCLI):
                 part.compile(mode=self.config["compile"])
         data = dict(self.datamodule.hparams)
         if self.record is not None:
-            self.record.check_model(class_path(type(self.model)), dict(self.model.hparams))
+            self.record.check_model(self.model)
             if self.auto:
                 seed = None if isinstance(self.seed, bool) else self.seed
                 self.record.check_repeated(data, seed, self.run.settings().get("seed_everything"))
