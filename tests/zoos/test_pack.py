@@ -297,10 +297,6 @@ def test_models_of_several_specs_are_a_folder_of_zoos(tmp_path: Path) -> None:
     assert said == ["RNNs of 3 specs, a zoo for each: lstm-4, gru-4, gru-5"]
     folders = [path.name for path in (tmp_path / "zoo").iterdir()]
     assert sorted(folders) == ["gru-4", "gru-5", "lstm-4"]
-        "gru-4",
-        "gru-5",
-        "lstm-4",
-    ]
     assert verify_zoo(tmp_path / "zoo").snapshots == 6
     order = [1, 4, 2, 0, 3, 5]  # one zoo after the other, by name
     rows = torch.arange(6)
