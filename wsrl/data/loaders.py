@@ -1,6 +1,6 @@
 """The loaders that Lightning iterates: batches come ready-made, so no ``DataLoader`` is needed."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from torch import Tensor
 from wsrl.data import order
 from wsrl.data.batch import ZooBatch
 from wsrl.data.order import EvenOrder, Indices, RowOrder, deal_pairs
-from wsrl.rnn import MixedRNNs, RNNs
+from wsrl.rnn import change_groups
 from wsrl.zoos import AnyZoo
 
 
@@ -105,7 +105,10 @@ class TrainingLoader:
         batch = self._reader.read(rows, picks[self._slice])
         if self._permute:
             draws = order.permutation_draws(*drawn, self._reader.zoo.specs)
-            batch.weights = _permuted(batch.weights, [draw[self._slice] for draw in draws])
+            own = [draw[self._slice] for draw in draws]
+            batch.weights = change_groups(
+                batch.weights, lambda group, at: order.permuted(group, [draw[at] for draw in own])
+            )
         return batch
 
     def state_dict(self) -> dict[str, int]:
@@ -157,9 +160,3 @@ def _order_of(
         return RowOrder(rows, batch_size, seed)
     owners = zoo.zoo_of(torch.from_numpy(rows)).numpy()
     return EvenOrder([rows[owners == index] for index in range(len(zoo.zoos))], batch_size, seed)
-
-
-def _permuted(rnns: RNNs, draws: Sequence[Tensor]) -> RNNs:
-    if isinstance(rnns, MixedRNNs):
-        return rnns.change(lambda group, at: order.permuted(group, [draw[at] for draw in draws]))
-    return order.permuted(rnns, draws)

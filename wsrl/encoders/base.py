@@ -10,7 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wsrl.recorded import Recorded
-from wsrl.rnn import MixedRNNs, RNNInterface, RNNs, RNNSpec, RNNWeights
+from wsrl.rnn import BlackBox, MixedRNNs, RNNInterface, RNNs, RNNSpec, RNNWeights
+
+Reads: TypeAlias = Literal["one spec", "any weights", "any"]
+"""What RNNs an encoder reads; see ``Encoder``."""
 
 
 class Encoder(Recorded, LightningModule, ABC):
@@ -26,8 +29,9 @@ class Encoder(Recorded, LightningModule, ABC):
         embedding_dim: size ``D`` of an embedding.
 
     Attributes:
-        reads: ``one spec`` (weights of the spec that it was made for), or ``any`` (RNNs of any cell
-            and size whose inputs and outputs have the sizes that it was made for).
+        reads: ``one spec`` (weights of the spec that it was made for), ``any weights`` (of any cell
+            and size, inputs and outputs being as many as it was made for), or ``any`` (black boxes,
+            too).
         permutation_invariant: whether the embedding is the same, by construction, after any
             permutation of the hidden neurons of a layer with all their couplings.
 
@@ -36,7 +40,7 @@ class Encoder(Recorded, LightningModule, ABC):
     """
 
     GIVEN: ClassVar[tuple[str, ...]] = ("spec",)
-    reads: ClassVar[Literal["one spec", "any"]] = "one spec"
+    reads: ClassVar[Reads] = "one spec"
     permutation_invariant: ClassVar[bool] = False
 
     def __init__(self, spec: RNNSpec | RNNInterface, embedding_dim: int = 16) -> None:
@@ -44,11 +48,24 @@ class Encoder(Recorded, LightningModule, ABC):
         check_sizes(embedding_dim=embedding_dim)
         if self.reads == "one spec" and not isinstance(spec, RNNSpec):
             raise ValueError(
-                f"{type(self).__name__} reads RNNs of one spec, not {spec}; {_readers_of_any()}"
+                f"{type(self).__name__} reads RNNs of one spec, not {spec}; {_readers()}"
             )
         self.spec = spec
         self.embedding_dim = embedding_dim
-        self.register_forward_pre_hook(_check_weights, with_kwargs=True)
+        self.register_forward_pre_hook(_check_input, with_kwargs=True)
+
+    def check(self, rnns: RNNs) -> None:
+        """Check that the encoder reads these RNNs, as ``check_reads``."""
+        name = type(self).__name__
+        if not isinstance(rnns, RNNWeights | MixedRNNs | BlackBox):
+            raise TypeError(f"{name} encodes RNNWeights, not {type(rnns).__name__}")
+        groups = rnns.groups if isinstance(rnns, MixedRNNs) else (rnns,)
+        if self.reads != "any" and any(isinstance(group, BlackBox) for group in groups):
+            raise ValueError(
+                f"{name} reads weights, of which a black box has none to show; those that ask are "
+                f"{_names_of('any')}"
+            )
+        self.check_reads(self.spec, rnns.specs)
 
     @classmethod
     def check_reads(
@@ -60,11 +77,11 @@ class Encoder(Recorded, LightningModule, ABC):
             ValueError: naming, where it reads one spec, the encoders that read any RNN.
         """
         are = f"was made for RNNs ({made_for}), but these are ({'), ('.join(map(str, given))})"
-        if cls.reads == "any":
+        if cls.reads != "one spec":
             if any(each.interface != made_for.interface for each in given):
                 raise ValueError(f"{cls.__name__} {are}: inputs and outputs must be as many")
         elif {*given} != {made_for}:
-            raise ValueError(f"{cls.__name__} {are}: it reads one spec; {_readers_of_any()}")
+            raise ValueError(f"{cls.__name__} {are}: it reads one spec; {_readers()}")
 
     @abstractmethod
     def forward(self, weights: Any) -> Tensor:
@@ -98,6 +115,7 @@ def embed(encoder: Encoder, rnns: RNNs) -> Tensor:
         ValueError: for RNNs that the encoder does not read.
 
     >>> from wsrl.encoders import create_encoder
+    >>> from wsrl.rnn import concatenate
     >>> specs = [RNNSpec("lstm", 3, 8, 1, 2), RNNSpec("gru", 3, 5, 1, 2)]
     >>> rnns = concatenate([RNNWeights(torch.randn(2, s.num_parameters), s) for s in specs])
     >>> embed(create_encoder("FreeRunningProbing", specs[0]), rnns).shape
@@ -128,18 +146,19 @@ def check_sizes(**sizes: int) -> None:
             raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
 
 
-def _check_weights(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    given = args[0] if args else kwargs.get("weights")
-    if not isinstance(given, RNNWeights | MixedRNNs):
-        raise TypeError(f"{type(module).__name__} encodes RNNWeights, not {type(given).__name__}")
-    module.check_reads(module.spec, given.specs)
+def _check_input(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    module.check(args[0] if args else kwargs.get("weights"))
 
 
-def _readers_of_any() -> str:
+def _readers() -> str:
+    return f"those that read any RNN are {_names_of('any', 'any weights')}"
+
+
+def _names_of(*reads: Reads) -> str:
+    """Name the registered encoders that read such RNNs."""
     from wsrl.encoders.registry import ENCODERS  # which imports this file
 
-    names = [name for name in ENCODERS.names() if ENCODERS.get(name).reads == "any"]
-    return f"those that read any RNN are {', '.join(names)}"
+    return ", ".join(name for name in ENCODERS.names() if ENCODERS.get(name).reads in reads)
 
 
 class Mlp(nn.Sequential):

@@ -149,6 +149,8 @@ class Zoo:
         if name not in self.columns:
             known = ", ".join(self.columns)
             raise ZooError(f"the zoo at {self.path} has no column {name!r}, but {known}")
+        if name in self.manifest.left_out:
+            raise ZooError(f"the zoo at {self.path} is a catalogue, without {name}: give the zoo")
         column = self.columns[name]
         shape = (len(rows), *column.shape) if picks is None else (*picks.shape, *column.shape[1:])
         result = torch.empty(shape, dtype=column.torch_dtype)
@@ -196,6 +198,8 @@ def _open_shard(folder: Path, manifest: Manifest, shard: Shard, home: str) -> di
         raise ZooError(f"the zoo is damaged: shard {path} has {size} bytes. {again(folder)}")
     tensors = disk_tensors(path)
     for name, column in manifest.columns.items():
+        if name in manifest.left_out:
+            continue
         tensor = tensors.get(name)
         wanted = (shard.rows, *column.shape)
         if tensor is None or tensor.shape != wanted or tensor.dtype != column.torch_dtype:

@@ -84,6 +84,12 @@ READ = [
         {"form": "state"},
     ),
     Case(
+        "nn4n-ctrnn-ei/ctrnn.pt",
+        {"form": "state"},
+        "leaky(form='state', nonlinearity='relu') 1x30, 3 inputs, 3 outputs",
+        {"form": "inside"},
+    ),
+    Case(
         "nnbrain-ctrnn/model.pt",
         {"form": "inside", "nonlinearity": "relu", "alpha": 0.2},
         "leaky(form='inside', nonlinearity='relu') 1x32, 3 inputs, 3 outputs",

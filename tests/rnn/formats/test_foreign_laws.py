@@ -316,6 +316,27 @@ def test_leaky_units_of_nn_brain_are_what_is_said(form: str, tmp_path: Path) -> 
             read_rnn(tmp_path / "x.pt", **said | {"alpha": wrong})
 
 
+@pytest.mark.parametrize("orientation", ["to, from", "from, to"])
+def test_tensors_of_any_names_are_what_the_user_says(orientation: str, tmp_path: Path) -> None:
+    shapes = {"A": (H, H), "B": (H, I), "C": (H, O), "d": (1, H), "e": (H,), "f": (O,), "s": (H,)}
+    arrays = {name: draw(*shape) for name, shape in shapes.items()}
+    a, b, c, d, e, f, start = arrays.values()
+    path = tmp_path / "x.npz"
+    np.savez(path, **arrays | ({"B": b.T} if orientation == "from, to" else {}), step=np.array(3))
+    roles = {"recurrent": "A", "input": "B", "readout": "C", "bias": "d, e"}
+    roles |= {"readout_bias": "f", "initial": "s", "nonlinearity": "relu", "alpha": 0.5}
+    said = roles | {"form": "rate", "orientation": orientation}
+    weights = read_rnn(path, ignore=["step"], **said)
+    step = leaky("rate", relu, 0.5, a if orientation == "to, from" else a.T, b, d[0] + e)
+    check(weights, loop(step, INPUTS, np.tile(start, (2, 1))) @ c + f)
+    with pytest.raises(ValueError, match=r"what these are for: step\. .*--ignore"):
+        read_rnn(path, **said)
+    with pytest.raises(OpenChoiceError, match=r"orientation from, to or to, from; form inside"):
+        read_rnn(path, ignore=["step"], **roles)
+    with pytest.raises(ValueError, match="no key Z; there are A, B"):
+        read_rnn(path, ignore=["step"], **said | {"bias": "Z"})
+
+
 @pytest.mark.parametrize("full", [True, False])
 def test_the_first_step_without_a_bias_is_that_of_lowrank_inference(
     full: bool, tmp_path: Path
@@ -370,8 +391,9 @@ def test_leaves_of_equinox_tell_what_they_are_by_their_shapes(tmp_path: Path) ->
     two = [*cell, (12, H), (12, H), (12,), (H,), (O, H), (O,)]
     assert read_rnn(write(*two)).spec.num_layers == 2
     square = [(16, H), (16, H), (16,), (H, H), (H,), (H, H)]
-    with pytest.raises(OpenChoiceError, match="readout leaf 3 or leaf 5"):
+    with pytest.raises(OpenChoiceError, match="input_layer leaf 3 or leaf 5"):
         read_rnn(write(*square))
-    assert read_rnn(write(*square), readout="leaf 5").spec.cell == "lstm"
+    said = {"readout": "leaf 5", "input_layer": "leaf 3"}
+    assert read_rnn(write(*square), **said).spec.cell == "lstm"
     with pytest.raises(ValueError, match=r"there are \(4, 3\), \(4, 4\)"):
         read_rnn(write((H, I), (H, H), (H,), (O, H)))

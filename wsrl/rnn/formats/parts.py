@@ -125,6 +125,10 @@ class Parts:
 
 def folded(*linear: Affine) -> Affine:
     """Return one linear layer for several, one after the other, without nonlinearities between."""
+    if len(linear) == 1:
+        return linear[0]
+    if any(not v.is_floating_point() for layer in linear for v in layer if v is not None):
+        raise ValueError("weights must be floating point numbers, not those of a linear layer")
     weight, bias = linear[0][0].double(), linear[0][1]
     bias = None if bias is None else bias.double()
     for matrix, shift in linear[1:]:
@@ -172,38 +176,3 @@ def blocks(tensor: Tensor, order: Sequence[int]) -> Tensor:
     """Return a tensor's blocks of rows in another order; ``order[k]`` is where block ``k`` was."""
     parts = tensor.chunk(len(order))
     return torch.cat([parts[place] for place in order])
-
-
-def arrange(
-    linear: Mapping[str, Affine], first: Tensor, last: Tensor
-) -> list[tuple[dict[str, str], Affine | None, Affine]]:
-    """Return how one or two linear layers, of whose order nothing is known, can meet a cell.
-
-    Args:
-        linear: layers by their names.
-        first: the matrix ``(., I)`` by which the first layer of the cell reads.
-        last: a matrix ``(., H)`` that reads the cell's last layer.
-
-    Returns:
-        The choice, as ``{"readout": name}`` where there are several, the layer before the cell, if
-        there is one, and the readout.
-
-    Raises:
-        ValueError: where the sizes of the layers fit nowhere.
-    """
-    below, hidden = first.shape[1], last.shape[1]
-    befores = [name for name, (weight, _) in linear.items() if weight.shape[0] == below]
-    afters = [name for name, (weight, _) in linear.items() if weight.shape[1] == hidden]
-    pairs = [(before, after) for before in (None, *befores) for after in afters]
-    used = [(b, a) for b, a in pairs if {a, *([] if b is None else [b])} == set(linear) and a != b]
-    if not used:
-        shapes = ", ".join(f"{name} {tuple(weight.shape)}" for name, (weight, _) in linear.items())
-        raise ValueError(
-            f"the cell reads {below} values and has {hidden} neurons: expected a linear readout of "
-            f"these, and at most one linear layer before it, not {shapes or 'none'} (to, from)"
-        )
-    open_ends = len(used) > 1
-    return [
-        ({"readout": after} if open_ends else {}, linear[before] if before else None, linear[after])
-        for before, after in used
-    ]

@@ -22,6 +22,7 @@ from wsrl.rnn.formats.content import (
 from wsrl.rnn.formats.equinox_cells import EQUINOX_CELLS
 from wsrl.rnn.formats.flax_cells import FLAX_CELLS
 from wsrl.rnn.formats.keras_layers import KERAS_LAYERS
+from wsrl.rnn.formats.named_matrices import NAMED_MATRICES
 from wsrl.rnn.formats.onnx_graph import ONNX_GRAPH
 from wsrl.rnn.formats.projects import PROJECTS
 from wsrl.rnn.formats.reference import Reference
@@ -30,6 +31,7 @@ from wsrl.rnn.masks import check_usable
 from wsrl.rnn.weights import RNNWeights
 
 RECOGNISERS: tuple[Recogniser, ...] = (
+    NAMED_MATRICES,
     *PROJECTS,
     FLAX_CELLS,
     EQUINOX_CELLS,

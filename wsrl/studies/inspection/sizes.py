@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from wsrl.analysis.calibration import Placement
 from wsrl.data import ZooDataModule
-from wsrl.rnn import MixedRNNs, RNNs, RNNSpec, RNNWeights
+from wsrl.rnn import BlackBox, MixedRNNs, RNNs, RNNSpec, RNNWeights
 
 
 class Deviations(NamedTuple):
@@ -39,6 +39,8 @@ def tensor_sizes(rnns: RNNs, count: int) -> Tensor:
     """
     if isinstance(rnns, MixedRNNs):
         return rnns.join([tensor_sizes(group, count) for group in rnns.groups])
+    if isinstance(rnns, BlackBox):
+        return torch.full((len(rnns), count), math.nan, dtype=torch.float64)
     parts = [tensor.flatten(1).double() for tensor in rnns.tensors().values()]
     sizes = torch.stack([part.square().mean(1).sqrt() for part in parts], 1)
     return functional.pad(sizes.clamp(min=1e-12).log(), (0, count - len(parts)), value=math.nan)
