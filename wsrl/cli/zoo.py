@@ -180,10 +180,11 @@ def pack(
 ) -> str:
     """Make a zoo of your own RNNs.
 
-    They are nn.LSTM, nn.GRU or nn.RNN with one linear readout, all of the same sizes, saved
-    as state dicts. They are run on sequences, and their outputs are stored. Every column of the
-    table becomes a target that wsrl fit can learn to predict: numbers a real value, everything else
-    a class. Run the same command again to go on after an interruption.
+    They are nn.LSTM, nn.GRU or nn.RNN with one linear readout, saved as state dicts. Where their
+    cells or sizes differ, those of each become a zoo in a folder of its own in --out; all commands
+    take that folder as one data set. They are run on sequences, and their outputs are stored. Every
+    column of the table becomes a target that wsrl fit can learn to predict: numbers a real value,
+    everything else a class. Run the same command again to go on after an interruption.
 
       wsrl zoo pack models --table runs.csv --out zoos/mine --output_kind categorical \\
         --inputs normal --length 20
@@ -191,7 +192,7 @@ def pack(
 
     Args:
         models: folder of state dicts, also in folders below: *.pt, *.pth, *.safetensors
-        out: the zoo's folder, new or empty
+        out: the zoo's folder, or that of all zoos; new or empty
         output_kind: what the readout's values are: logits of classes, or real values
         inputs: sequences to run the RNNs on: drawn from normal (standard), uniform (0 to 1) or
             one_hot (tokens, all as likely), or a .npy or .safetensors file of (S, T, I) for all

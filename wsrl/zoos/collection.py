@@ -46,7 +46,10 @@ class ZooCollection:
     @property
     def place(self) -> str:
         """Where the zoos are, to read."""
-        return ", ".join(str(zoo.path) for zoo in self.zoos)
+        parents = {zoo.path.parent for zoo in self.zoos}
+        if len(parents) > 1:
+            return ", ".join(str(zoo.path) for zoo in self.zoos)
+        return f"{parents.pop()} ({', '.join(zoo.path.name for zoo in self.zoos)})"
 
     @cached_property
     def problem(self) -> Problem:

@@ -189,6 +189,35 @@ def test_flax_grus_with_a_layer_before_them(tmp_path: Path) -> None:
     assert weights.spec.num_layers == 2
 
 
+@pytest.mark.parametrize("modes", [2, 6])
+def test_linear_recurrent_units_of_fewer_and_more_modes_than_outputs(
+    modes: int, tmp_path: Path
+) -> None:
+    shapes = {"nu_log": (modes,), "theta_log": (modes,), "gamma_log": (modes,), "D": (H,)}
+    shapes |= {f"{m}_{part}": (modes, H) for m in "B" for part in ("re", "im")}
+    shapes |= {f"{m}_{part}": (H, modes) for m in "C" for part in ("re", "im")}
+    w = {name: draw(*shape) for name, shape in shapes.items()}
+    first, hidden, last = ({"kernel": draw(*s)} for s in ((I, H), (H, 5), (5, O)))
+    modules = {"encoder": first, "lru": w, "Dense_0": hidden, "Dense_1": last}
+    path = flax(tmp_path / "x.msgpack", **modules)
+    with pytest.raises(OpenChoiceError, match="readout_activation gelu or none or relu"):
+        read_rnn(path)
+    weights = read_rnn(path, readout_activation="relu")
+    assert weights.spec.hidden_size == max(modes, H)
+    eigenvalues = np.exp(-np.exp(w["nu_log"]) + 1j * np.exp(w["theta_log"]))
+    b, c = w["B_re"] + 1j * w["B_im"], w["C_re"] + 1j * w["C_im"]
+
+    def step(x: Array, s: Any) -> tuple[Array, Any]:
+        s = eigenvalues * s + np.exp(w["gamma_log"]) * (x @ b.T)
+        return (s @ c.T).real + w["D"] * x, s
+
+    read = loop(step, INPUTS @ first["kernel"], np.zeros((2, modes)))
+    check(weights, relu(read @ hidden["kernel"]) @ last["kernel"])
+    flax(path, **modules, lru_1=w)
+    with pytest.raises(ValueError, match="several LRUs"):
+        read_rnn(path)
+
+
 def onnx_model(path: Path, op: str, gates: int, directions: int = 1, **attributes: Any) -> Any:
     """Write a model of one recurrent node and a Gemm; return it."""
     shapes = {"W": (gates * H, I), "R": (gates * H, H), "B": (2 * gates * H,)}
