@@ -164,7 +164,7 @@ def run_eagerly(
     hidden = around.before(inputs).permute(2, 0, 1, 3)  # (T, B, S, I)
     for layer, own in enumerate(layers):
         driven, end, states = cell.drive(own, hidden), tuple(part[layer] for part in start), []
-        for now in driven.unbind(0):
+        for now in zip(*(part.unbind(0) for part in driven), strict=True):
             end = cell.step(own, now, end)
             states.append(end)
         parts = tuple(torch.stack(part) for part in zip(*states, strict=True))

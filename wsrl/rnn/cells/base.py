@@ -14,6 +14,9 @@ Tensors: TypeAlias = Mapping[str, Tensor]
 LayerState: TypeAlias = tuple[Tensor, ...]
 """The state of one layer: a tensor ``(B, S, H)`` for each part."""
 
+Driven: TypeAlias = tuple[Tensor, ...]
+"""What the inputs of one layer lead to: parts ``(B, S, D)``, each as wide as the cell likes."""
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -138,7 +141,7 @@ class Cell(ABC):
         """
 
     @abstractmethod
-    def drive(self, weights: Tensors, values: Tensor) -> Tensor:
+    def drive(self, weights: Tensors, values: Tensor) -> Driven:
         """Return what does not depend on the state, for all steps at once.
 
         Args:
@@ -146,20 +149,20 @@ class Cell(ABC):
             values: what the layer reads, ``(T, B, S, I)``.
 
         Returns:
-            ``(T, B, S, D)``, as wide as the cell likes.
+            The parts, each ``(T, B, S, D)``.
         """
 
     @abstractmethod
-    def step(self, weights: Tensors, driven: Tensor, state: LayerState) -> LayerState:
-        """Return the next state; ``driven`` is one step ``(B, S, D)`` of what ``drive`` gave."""
+    def step(self, weights: Tensors, driven: Driven, state: LayerState) -> LayerState:
+        """Return the next state; ``driven`` is one step of what ``drive`` gave, ``(B, S, D)``."""
 
     @abstractmethod
-    def read(self, weights: Tensors, driven: Tensor, state: LayerState) -> Tensor:
+    def read(self, weights: Tensors, driven: Driven, state: LayerState) -> Tensor:
         """Return what the layer above reads, for all steps at once.
 
         Args:
             weights: from ``prepare``.
-            driven: what ``drive`` gave, ``(T, B, S, D)``.
+            driven: what ``drive`` gave, each part ``(T, B, S, D)``.
             state: that after every step, ``(T, B, S, H)`` for each part.
 
         Returns:
