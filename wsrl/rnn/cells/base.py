@@ -146,10 +146,10 @@ class Cell(ABC):
 
         Args:
             weights: from ``prepare``.
-            values: what the layer reads, ``(T, B, S, I)``.
+            values: what the layer reads, ``(B, T, S, I)``.
 
         Returns:
-            The parts, each ``(T, B, S, D)``.
+            The parts, each ``(B, T, S, D)``.
         """
 
     @abstractmethod
@@ -162,11 +162,11 @@ class Cell(ABC):
 
         Args:
             weights: from ``prepare``.
-            driven: what ``drive`` gave, each part ``(T, B, S, D)``.
-            state: that after every step, ``(T, B, S, H)`` for each part.
+            driven: what ``drive`` gave, each part ``(B, T, S, D)``.
+            state: that after every step, ``(B, T, S, H)`` for each part.
 
         Returns:
-            ``(T, B, S, H)``.
+            ``(B, T, S, H)``.
         """
 
     @final
@@ -197,12 +197,11 @@ class Cell(ABC):
 
 
 def project(values: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Multiply ``values (T, B, S, in)`` by each RNN's ``matrix (B, in, out)``, plus its bias.
+    """Multiply ``values (B, T, S, in)`` by each RNN's ``matrix (B, in, out)``, plus its bias.
 
     Returns:
-        ``(T, B, S, out)``.
+        ``(B, T, S, out)``.
     """
-    steps, batch, sequences, size = values.shape
-    rows = values.transpose(0, 1).reshape(batch, steps * sequences, size)
+    rows = values.flatten(1, 2)
     result = torch.bmm(rows, matrix) if bias is None else torch.baddbmm(bias[:, None], rows, matrix)
-    return result.view(batch, steps, sequences, matrix.shape[2]).transpose(0, 1)
+    return result.view(*values.shape[:3], matrix.shape[2])
