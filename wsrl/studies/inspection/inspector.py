@@ -12,7 +12,7 @@ from torch import Tensor
 from wsrl.analysis.neighbours import nearest
 from wsrl.encoders import embed
 from wsrl.problems import Target
-from wsrl.rnn import RNNSpec, RNNWeights, read_interface
+from wsrl.rnn import RNNs, RNNSpec, read_interface
 from wsrl.studies.inspection.readers import Array, PropertyReader, by_head, by_neighbours
 from wsrl.studies.inspection.records import Inspection, Neighbour, Property, Skill
 from wsrl.studies.inspection.reference import (
@@ -74,27 +74,27 @@ class Inspector:
     @torch.no_grad()
     def inspect(self, rnn: OwnRNN) -> Inspection:
         """Inspect one RNN."""
-        weights, source = read_rnn(rnn, self.module.encoder, self._cell)
-        embedding = embed(self.module.encoder, weights)
+        found, source = read_rnn(rnn, self.module.encoder, self._cell)
+        embedding = embed(self.module.encoder, found)
         reference = self.reference  # first: an encoder that embeds none of the zoo's is no use
         if not bool(embedding.isfinite().all()):
             raise ValueError(f"{source or 'the RNN'} has weights so large: its embedding is nan")
         point = as_points(embedding)
         neighbours = self._find_neighbours(point)
         properties = [reader.read(point, self._coverage) for reader in self._readers]
-        imitation = imitate(self.module, self.problem, weights, embedding, reference)
+        imitation = imitate(self.module, self.problem, found, embedding, reference)
         return Inspection(
             source=source,
             checkpoint=str(self.checkpoint.resolve()),
             zoo=", ".join(str(each.path.resolve()) for each in self.zoo.zoos),
-            spec=weights.spec.to_dict(),
+            spec=found.specs[0].to_dict(),
             trained_on=tuple(spec.to_dict() for spec in self._specs),
             embedding=tuple(point[0].tolist()),
             properties=tuple(properties),
             neighbours=tuple(neighbours),
             imitation=imitation,
-            skill=self._find_skill(weights, point, properties),
-            fit=judge(weights, neighbours[0].distance, imitation, reference, self.data),
+            skill=self._find_skill(found, point, properties),
+            fit=judge(found, neighbours[0].distance, imitation, reference, self.data),
             coverage=self._coverage,
         )
 
@@ -167,9 +167,7 @@ class Inspector:
             found.append(Neighbour(row, split=split, distance=distance, cosine=cosine, **known))
         return found
 
-    def _find_skill(
-        self, weights: RNNWeights, point: Array, properties: Sequence[Property]
-    ) -> Skill:
+    def _find_skill(self, rnn: RNNs, point: Array, properties: Sequence[Property]) -> Skill:
         """Score the RNN on all tasks of the zoo, or those that its embedding suggests."""
         tasks = self._columns["task"].unique(dim=0)
         _, rows = nearest(self._points, point, MOST)
@@ -184,7 +182,9 @@ class Inspector:
                 values = torch.tensor(found.values, dtype=suggested.dtype)
                 suggested[start : start + target.parts] = values
         candidates = torch.cat([tasks, suggested[None]]).unique(dim=0)
-        return find_skill(self.problem, weights, candidates, weights.spec)
+        (spec,) = rnn.specs  # of a black box the sizes of inputs and outputs
+        untrained = spec if isinstance(spec, RNNSpec) else self.zoo.specs[0]
+        return find_skill(self.problem, rnn, candidates, untrained)
 
 
 def inspect_rnn(
@@ -200,7 +200,8 @@ def inspect_rnn(
 
     Args:
         rnn: a file (``.safetensors``, ``.pt``, ``.pth``), a state dict, a module with one
-            ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` and one ``nn.Linear``, or weights ``(1, N)``.
+            ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` and one ``nn.Linear``, weights ``(1, N)``, or,
+            for an encoder that only asks, a ``BlackBox``.
         ckpt: the folder of an emulation run (its best checkpoint) or a checkpoint.
         zoo: the zoo's folder, or several, where it is not the one that the run was trained on, or
             moved.
@@ -212,7 +213,7 @@ def inspect_rnn(
             it is ``tanh``.
 
     Raises:
-        ValueError: for a run, zoo or prediction run that does not fit, and for what is no RNN of
-            the zoo's spec with finite weights.
+        ValueError: for a run, zoo or prediction run that does not fit, and for what is no RNN that
+            the encoder reads, with finite weights or answers.
     """
     return Inspector(ckpt, zoo, predict, neighbours, coverage, cell=cell).inspect(rnn)
