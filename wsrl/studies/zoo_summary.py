@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from wsrl.data.splits import split_tasks
+from wsrl.problems.splits import split_sizes
 from wsrl.rnn import RNNSpec
 from wsrl.studies.tables import aligned, listed, shown
 from wsrl.zoos import AnyZoo, Zoo, open_one, open_zoo
@@ -117,8 +115,7 @@ def summarize(path: str | Path) -> str:
 
 def _split(tasks: int) -> str:
     """Say what a split by task would hold out of so many."""
-    try:
-        sizes = {name: len(part) for name, part in split_tasks(np.zeros(tasks)).items()}
-    except ValueError:
+    sizes = split_sizes(tasks)
+    if not all(sizes.values()):
         return "too few to hold some out: train with --data.split_by nothing, or have 7 and more"
     return ", ".join(f"{count} {name}" for name, count in sizes.items())
