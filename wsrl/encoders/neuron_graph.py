@@ -19,18 +19,30 @@ from wsrl.rnn import MixedRNNs, RNNInterface, RNNs, RNNSpec, RNNWeights, TensorS
 from wsrl.rnn.spec import INPUT, OUTPUT
 
 
+def compress(values: Tensor) -> Tensor:
+    """Return ``x / sqrt(1 + |x|)``: what is small stays, what is large becomes its root.
+
+    >>> compress(torch.tensor([-0.01, 0.0, 99.0]))
+    tensor([-0.0100,  0.0000,  9.9000])
+    """
+    return values * (1 + values.abs()).rsqrt()
+
+
 class Graph(NamedTuple):
     """The graphs of ``B`` RNNs of one spec.
 
     Attributes:
         sizes: neurons of every label.
         features: what is known of each neuron, ``(B, n, C)``; labels one after the other.
-        edges: for every label that receives and every label that sends: ``(B, heads, to, from)``.
+        senders: for every label, those whose neurons send messages to it.
+        edges: for every label that has senders, ``(B, heads, to, from)``: the senders' neurons one
+            label after the other.
     """
 
     sizes: dict[str, int]
     features: Tensor
-    edges: dict[str, dict[str, Tensor]]
+    senders: dict[str, tuple[str, ...]]
+    edges: dict[str, Tensor]
 
 
 class GraphReader(nn.Module):
@@ -73,8 +85,13 @@ class GraphReader(nn.Module):
                 values = values.diagonal(dim1=2, dim2=3)
             if values.ndim == 3:
                 kinds = self.values(tensor_kinds(spec, tensors, "of a neuron"))
-                features[row] = features[row] + values.asinh().mT @ kinds
-        return Graph(sizes, torch.cat(list(features.values()), 1), edges)
+                features[row] = features[row] + compress(values).mT @ kinds
+        return Graph(
+            sizes,
+            torch.cat([*features.values()], 1),
+            {to: tuple(by) for to, by in edges.items()},
+            {to: torch.cat([*by.values()], 3) for to, by in edges.items() if by},
+        )
 
     def _place(self, weights: RNNWeights, sizes: dict[str, int]) -> dict[str, Tensor]:
         """Return the features ``(B, size, C)`` of neurons that their label and place say."""
@@ -116,12 +133,9 @@ class MessagePassing(nn.Module):
         by_label = dict(zip(graph.sizes, values.split([*graph.sizes.values()], 2), strict=True))
         received = []
         for label, own in by_label.items():
-            edges = graph.edges[label]
-            sent = [by_label[sender] for sender in edges]
-            received.append(
-                torch.cat([*edges.values()], 3) @ torch.cat(sent, 2) if sent else own * 0
-            )
-        messages = torch.cat(received, 2).transpose(1, 2).flatten(2).asinh()
+            sent = [by_label[sender] for sender in graph.senders[label]]
+            received.append(graph.edges[label] @ torch.cat(sent, 2) if sent else own * 0)
+        messages = compress(torch.cat(received, 2).transpose(1, 2).flatten(2))
         result: Tensor = neurons + self.update(torch.cat([normed, messages], 2))
         return result
 
