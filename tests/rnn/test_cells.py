@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 import wsrl
 from tests.encoders.encoder_cases import small_encoder
@@ -21,7 +22,7 @@ from wsrl.encoders import embed, list_encoders
 from wsrl.problems import FormalLanguages
 from wsrl.rnn import (
     Cell,
-    OpenCellError,
+    OpenChoiceError,
     RNNSpec,
     RNNWeights,
     check_usable,
@@ -168,6 +169,19 @@ def test_every_encoder_reads_every_cell(cell: str, name: str) -> None:
 
 
 @every_cell
+def test_zoos_of_every_cell_learn(cell: str, tmp_path: Path) -> None:
+    settings = BuildSettings(2, snapshots=[0, 40], cell=cell, hidden_size=8, num_layers=1)
+    build_zoo(tmp_path / "zoo", PROBLEM, settings, quiet=True)
+    zoo = open_zoo(tmp_path / "zoo")
+    targets = zoo.read("sequences")[:, :, 1:].long()
+    losses = [
+        cross_entropy(zoo.read("outputs")[part::2].flatten(0, 2), targets[part::2].flatten())
+        for part in (0, 1)  # before and after
+    ]
+    assert losses[1] < 0.8 * losses[0]
+
+
+@every_cell
 @pytest.mark.parametrize("backend", ["cpu", "eager"])
 def test_no_cell_is_refused_by_a_backend(cell: str, backend: Any) -> None:
     weights, inputs = drawn(cell)
@@ -259,9 +273,7 @@ def test_all_that_holds_of_cells_holds_of_ones_own() -> None:
     small = RNNWeights(weights.flat * 0.2, weights.spec)
     assert find_fixed_points(small, random_starts(weights.spec, 3, 2)).converged.any(1).all()
     state = {name: value[0] for name, value in weights.tensors().items()}
-    with pytest.raises(
-        OpenCellError, match=r"options of decaying \(mean\). Give them: --cell 'dec"
-    ):
+    with pytest.raises(OpenChoiceError, match=r"Say it: --cell decaying\(mean=\.\.\.\) "):
         read_state_dict(state)
     again = read_state_dict(state, "decaying")
     assert again.spec == weights.spec

@@ -14,7 +14,7 @@ def inspect(
     *,
     ckpt: str,
     predict: list[str] | None = None,
-    zoo: str | None = None,
+    zoo: list[str] | str | None = None,
     cell: str | None = None,
     neighbours: Index = 5,
     coverage: float = 0.9,
@@ -36,7 +36,7 @@ def inspect(
         ckpt: an emulation run's folder, or a checkpoint
         predict: prediction runs with this encoder, frozen (those in folders beside the run are
             found)
-        zoo: the zoo's folder, where it is not where the run was trained on it
+        zoo: the zoo's folder, or a list of them, where it is not where the run was trained on it
         cell: such as lstm, gru, tanh or relu; needed where several cells have the same tensors: the
             state dict of an nn.RNN does not say which nonlinearity it has
         neighbours: nearest RNNs
@@ -56,7 +56,7 @@ def search(
     *,
     ckpt: str,
     predict: list[str] | None = None,
-    zoo: str | None = None,
+    zoo: list[str] | str | None = None,
     cell: str | None = None,
     like: str | None = None,
     json: bool = False,
@@ -75,7 +75,7 @@ def search(
         ckpt: an emulation run's folder, or a checkpoint
         predict: prediction runs with this encoder, frozen (those in folders beside the run are
             found)
-        zoo: the zoo's folder, where it is not where the run was trained on it
+        zoo: the zoo's folder, or a list of them, where it is not where the run was trained on it
         cell: such as lstm, gru, tanh or relu; needed where several cells have the same tensors: the
             state dict of an nn.RNN does not say which nonlinearity it has
         like: put those first that are most like this RNN

@@ -189,6 +189,35 @@ def test_flax_grus_with_a_layer_before_them(tmp_path: Path) -> None:
     assert weights.spec.num_layers == 2
 
 
+@pytest.mark.parametrize("modes", [2, 6])
+def test_linear_recurrent_units_of_fewer_and_more_modes_than_outputs(
+    modes: int, tmp_path: Path
+) -> None:
+    shapes = {"nu_log": (modes,), "theta_log": (modes,), "gamma_log": (modes,), "D": (H,)}
+    shapes |= {f"{m}_{part}": (modes, H) for m in "B" for part in ("re", "im")}
+    shapes |= {f"{m}_{part}": (H, modes) for m in "C" for part in ("re", "im")}
+    w = {name: draw(*shape) for name, shape in shapes.items()}
+    first, hidden, last = ({"kernel": draw(*s)} for s in ((I, H), (H, 5), (5, O)))
+    modules = {"encoder": first, "lru": w, "Dense_0": hidden, "Dense_1": last}
+    path = flax(tmp_path / "x.msgpack", **modules)
+    with pytest.raises(OpenChoiceError, match="readout_activation gelu or none or relu"):
+        read_rnn(path)
+    weights = read_rnn(path, readout_activation="relu")
+    assert weights.spec.hidden_size == max(modes, H)
+    eigenvalues = np.exp(-np.exp(w["nu_log"]) + 1j * np.exp(w["theta_log"]))
+    b, c = w["B_re"] + 1j * w["B_im"], w["C_re"] + 1j * w["C_im"]
+
+    def step(x: Array, s: Any) -> tuple[Array, Any]:
+        s = eigenvalues * s + np.exp(w["gamma_log"]) * (x @ b.T)
+        return (s @ c.T).real + w["D"] * x, s
+
+    read = loop(step, INPUTS @ first["kernel"], np.zeros((2, modes)))
+    check(weights, relu(read @ hidden["kernel"]) @ last["kernel"])
+    flax(path, **modules, lru_1=w)
+    with pytest.raises(ValueError, match="several LRUs"):
+        read_rnn(path)
+
+
 def onnx_model(path: Path, op: str, gates: int, directions: int = 1, **attributes: Any) -> Any:
     """Write a model of one recurrent node and a Gemm; return it."""
     shapes = {"W": (gates * H, I), "R": (gates * H, H), "B": (2 * gates * H,)}
@@ -239,6 +268,25 @@ def test_onnx_nodes_give_what_onnx_computes(
     assert weights.spec.cell == cell
     (wanted,) = ReferenceEvaluator(model).run(None, {"x": INPUTS})
     check(weights, wanted)
+
+
+def test_an_onnx_file_may_give_the_last_step_alone(tmp_path: Path) -> None:
+    model = onnx_model(tmp_path / "x.onnx", "RNN", 1)
+    whole = read_rnn(tmp_path / "x.onnx")
+    nodes = [*model.graph.node]
+    nodes[7].input[0] = "last"
+    index = onnx.helper.make_node("Constant", [], ["index"], value_int=5)
+    nodes[7:7] = [index, onnx.helper.make_node("Gather", ["hidden", "index"], ["last"], axis=1)]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, tmp_path / "x.onnx")
+    assert bool((read_rnn(tmp_path / "x.onnx").flat == whole.flat).all())
+    nodes[8].attribute[0].i = 2  # a neuron, not a step
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, tmp_path / "x.onnx")
+    with pytest.raises(ValueError, match="node Gather, which is no part"):
+        read_rnn(tmp_path / "x.onnx")
 
 
 @pytest.mark.parametrize(
@@ -297,6 +345,27 @@ def test_leaky_units_of_nn_brain_are_what_is_said(form: str, tmp_path: Path) -> 
             read_rnn(tmp_path / "x.pt", **said | {"alpha": wrong})
 
 
+@pytest.mark.parametrize("orientation", ["to, from", "from, to"])
+def test_tensors_of_any_names_are_what_the_user_says(orientation: str, tmp_path: Path) -> None:
+    shapes = {"A": (H, H), "B": (H, I), "C": (H, O), "d": (1, H), "e": (H,), "f": (O,), "s": (H,)}
+    arrays = {name: draw(*shape) for name, shape in shapes.items()}
+    a, b, c, d, e, f, start = arrays.values()
+    path = tmp_path / "x.npz"
+    np.savez(path, **arrays | ({"B": b.T} if orientation == "from, to" else {}), step=np.array(3))
+    roles = {"recurrent": "A", "input": "B", "readout": "C", "bias": "d, e"}
+    roles |= {"readout_bias": "f", "initial": "s", "nonlinearity": "relu", "alpha": 0.5}
+    said = roles | {"form": "rate", "orientation": orientation}
+    weights = read_rnn(path, ignore=["step"], **said)
+    step = leaky("rate", relu, 0.5, a if orientation == "to, from" else a.T, b, d[0] + e)
+    check(weights, loop(step, INPUTS, np.tile(start, (2, 1))) @ c + f)
+    with pytest.raises(ValueError, match=r"what these are for: step\. .*--ignore"):
+        read_rnn(path, **said)
+    with pytest.raises(OpenChoiceError, match=r"orientation from, to or to, from; form inside"):
+        read_rnn(path, ignore=["step"], **roles)
+    with pytest.raises(ValueError, match="no key Z; there are A, B"):
+        read_rnn(path, ignore=["step"], **said | {"bias": "Z"})
+
+
 @pytest.mark.parametrize("full", [True, False])
 def test_the_first_step_without_a_bias_is_that_of_lowrank_inference(
     full: bool, tmp_path: Path
@@ -351,8 +420,9 @@ def test_leaves_of_equinox_tell_what_they_are_by_their_shapes(tmp_path: Path) ->
     two = [*cell, (12, H), (12, H), (12,), (H,), (O, H), (O,)]
     assert read_rnn(write(*two)).spec.num_layers == 2
     square = [(16, H), (16, H), (16,), (H, H), (H,), (H, H)]
-    with pytest.raises(OpenChoiceError, match="readout leaf 3 or leaf 5"):
+    with pytest.raises(OpenChoiceError, match="input_layer leaf 3 or leaf 5"):
         read_rnn(write(*square))
-    assert read_rnn(write(*square), readout="leaf 5").spec.cell == "lstm"
+    said = {"readout": "leaf 5", "input_layer": "leaf 3"}
+    assert read_rnn(write(*square), **said).spec.cell == "lstm"
     with pytest.raises(ValueError, match=r"there are \(4, 3\), \(4, 4\)"):
         read_rnn(write((H, I), (H, H), (H,), (O, H)))

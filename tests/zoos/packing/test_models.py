@@ -78,7 +78,7 @@ def test_a_cell_must_be_said_and_agree() -> None:
     assert as_weights(tanh).spec.cell == "tanh"  # a module says itself
     for cell in ("tanh", "linear"):
         assert as_weights(tanh.state_dict(), cell).spec.cell == cell
-    with pytest.raises(ValueError, match=r"0: .*tell relu from tanh"):
+    with pytest.raises(ValueError, match=r"0: .*cell relu or tanh"):
         find_models([tanh.state_dict()])
     for model in (tanh, RNNWeights.from_module(tanh)):
         with pytest.raises(ValueError, match="the cell is tanh, not 'linear'"):

@@ -19,6 +19,8 @@ from wsrl.rnn.formats.content import (
 )
 from wsrl.rnn.formats.reading import RECOGNISERS, Reading, read, read_content, read_rnn
 from wsrl.rnn.formats.reference import Reference
+from wsrl.rnn.formats.state_dicts import read_state_dict, weights_from_state_dict
+from wsrl.rnn.formats.torch_checkpoints import content_of
 
 __all__ = [
     "CONTAINERS",
@@ -32,10 +34,13 @@ __all__ = [
     "Recogniser",
     "Reference",
     "Said",
+    "content_of",
     "flag",
     "listed",
     "read",
     "read_container",
     "read_content",
     "read_rnn",
+    "read_state_dict",
+    "weights_from_state_dict",
 ]

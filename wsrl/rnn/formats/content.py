@@ -76,12 +76,14 @@ class Candidate:
         assumed: what was taken for granted, in words, such as the order of gates.
         usual: whether it is to be offered where nobody says more. Others count only where a
             reference is given, or where what the user says leaves no usual one.
+        unsure: choices that are not taken without being said, even of the only candidate.
     """
 
     weights: RNNWeights
     choices: Mapping[str, str] = field(default_factory=dict)
     assumed: tuple[str, ...] = ()
     usual: bool = True
+    unsure: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -57,8 +57,8 @@ class _Graph:
         if node is None:
             return None
         if node.op == "Constant":
-            value = node.attributes.get("value")
-            return value if isinstance(value, Tensor) else None
+            (value,) = node.attributes.values()
+            return value if isinstance(value, Tensor) else torch.tensor(value)
         if node.op not in ("Identity", "Transpose"):
             return None
         inner = self.constant(node.inputs[0])
@@ -87,6 +87,7 @@ class _Graph:
     def steps(self, name: str) -> Iterator[Affine | str | _Cell]:
         """Yield what is done between the graph's input and a value, the last first."""
         bias: Tensor | None = None
+        above = True  # the last recurrent node
         while name not in self.inputs:
             node = self.makers.get(name)
             if node is None:
@@ -104,14 +105,20 @@ class _Graph:
                 yield self._affine(node, bias)
                 bias = None
             elif node.op in _ORDERS:
+                above = False
                 yield self._cell(node)
             elif node.op in _ACTIVATIONS:
                 yield node.op.lower()
             elif node.op == "Gather" and (table := self.constant(name)) is not None:
                 yield table.mT, None  # an embedding of one-hot inputs
                 name = node.inputs[1]
-            elif node.op not in _RESHAPES:
+            elif node.op not in _RESHAPES and not (above and self._picks_a_step(node)):
                 raise ValueError(f"the graph has a node {node.op}, which is no part of an RNN here")
+
+    def _picks_a_step(self, node: Node) -> bool:
+        """Say whether a node takes one step of all: the RNN is the same, of which less is read."""
+        index = self.constant(node.inputs[1]) if node.op == "Gather" else None
+        return index is not None and index.numel() == 1 and node.attributes.get("axis", 0) in (0, 1)
 
     def _affine(self, node: Node, bias: Tensor | None) -> Affine:
         weight, given = self.constant(node.inputs[1]), node.attributes

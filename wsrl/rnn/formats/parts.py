@@ -1,13 +1,14 @@
 """RNNs in parts, as files of others have them, put together as flat weights."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from wsrl.rnn.cells import HIDDEN, get_cell
+from wsrl.rnn.formats.content import listed
 from wsrl.rnn.spec import RNNSpec, initial_name, layer_name, readout_name
 from wsrl.rnn.weights import RNNWeights
 
@@ -27,6 +28,7 @@ class Parts:
         initial: the first state of each layer by its parts; zero where none is given.
         readout_activation: between the layers of the readout.
         output_activation: after the last one.
+        keys: in the file, by the names of the spec's tensors; for messages.
 
     >>> layer = {"weight_ih": torch.ones(3, 2), "weight_hh": torch.eye(3)}
     >>> print(Parts("tanh", [layer], [(torch.ones(1, 3), torch.zeros(1))]).weights().spec)
@@ -40,6 +42,7 @@ class Parts:
     initial: Sequence[Mapping[str, Tensor]] = ()
     readout_activation: str = "relu"
     output_activation: str = "none"
+    keys: Mapping[str, str] = field(default_factory=dict)
 
     def weights(self) -> RNNWeights:
         """Return the RNN as weights ``(1, N)``, float64 if any part is, else float32.
@@ -50,8 +53,10 @@ class Parts:
         """
         spec = self._spec()
         given = dict(self._named(spec))
+        if other := [name for name, value in given.items() if not value.is_floating_point()]:
+            raise ValueError(f"weights must be floating point numbers: {self._called(*other)}")
         wrong = [
-            f"{tensor.name} is {tuple(given[tensor.name].shape)}, not {tensor.shape}"
+            f"{self._called(tensor.name)} is {tuple(given[tensor.name].shape)}, not {tensor.shape}"
             for tensor in spec.tensors
             if tensor.name in given and given[tensor.name].shape != tensor.shape
         ]
@@ -62,6 +67,9 @@ class Parts:
         zeros = {tensor.name: torch.zeros(tensor.shape, dtype=dtype) for tensor in spec.tensors}
         parts = [given.get(name, zero).to(dtype).reshape(-1) for name, zero in zeros.items()]
         return RNNWeights(torch.cat(parts)[None], spec)
+
+    def _called(self, *names: str) -> str:
+        return listed(self.keys.get(name, name) for name in names)
 
     def _spec(self) -> RNNSpec:
         kind = get_cell(self.cell)
@@ -117,6 +125,10 @@ class Parts:
 
 def folded(*linear: Affine) -> Affine:
     """Return one linear layer for several, one after the other, without nonlinearities between."""
+    if len(linear) == 1:
+        return linear[0]
+    if any(not v.is_floating_point() for layer in linear for v in layer if v is not None):
+        raise ValueError("weights must be floating point numbers, not those of a linear layer")
     weight, bias = linear[0][0].double(), linear[0][1]
     bias = None if bias is None else bias.double()
     for matrix, shift in linear[1:]:
@@ -164,38 +176,3 @@ def blocks(tensor: Tensor, order: Sequence[int]) -> Tensor:
     """Return a tensor's blocks of rows in another order; ``order[k]`` is where block ``k`` was."""
     parts = tensor.chunk(len(order))
     return torch.cat([parts[place] for place in order])
-
-
-def arrange(
-    linear: Mapping[str, Affine], first: Tensor, last: Tensor
-) -> list[tuple[dict[str, str], Affine | None, Affine]]:
-    """Return how one or two linear layers, of whose order nothing is known, can meet a cell.
-
-    Args:
-        linear: layers by their names.
-        first: the matrix ``(., I)`` by which the first layer of the cell reads.
-        last: a matrix ``(., H)`` that reads the cell's last layer.
-
-    Returns:
-        The choice, as ``{"readout": name}`` where there are several, the layer before the cell, if
-        there is one, and the readout.
-
-    Raises:
-        ValueError: where the sizes of the layers fit nowhere.
-    """
-    below, hidden = first.shape[1], last.shape[1]
-    befores = [name for name, (weight, _) in linear.items() if weight.shape[0] == below]
-    afters = [name for name, (weight, _) in linear.items() if weight.shape[1] == hidden]
-    pairs = [(before, after) for before in (None, *befores) for after in afters]
-    used = [(b, a) for b, a in pairs if {a, *([] if b is None else [b])} == set(linear) and a != b]
-    if not used:
-        shapes = ", ".join(f"{name} {tuple(weight.shape)}" for name, (weight, _) in linear.items())
-        raise ValueError(
-            f"the cell reads {below} values and has {hidden} neurons: expected a linear readout of "
-            f"these, and at most one linear layer before it, not {shapes or 'none'} (to, from)"
-        )
-    open_ends = len(used) > 1
-    return [
-        ({"readout": after} if open_ends else {}, linear[before] if before else None, linear[after])
-        for before, after in used
-    ]

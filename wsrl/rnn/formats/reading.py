@@ -22,13 +22,16 @@ from wsrl.rnn.formats.content import (
 from wsrl.rnn.formats.equinox_cells import EQUINOX_CELLS
 from wsrl.rnn.formats.flax_cells import FLAX_CELLS
 from wsrl.rnn.formats.keras_layers import KERAS_LAYERS
+from wsrl.rnn.formats.named_matrices import NAMED_MATRICES
 from wsrl.rnn.formats.onnx_graph import ONNX_GRAPH
 from wsrl.rnn.formats.projects import PROJECTS
 from wsrl.rnn.formats.reference import Reference
 from wsrl.rnn.formats.torch_modules import TORCH_MODULES
+from wsrl.rnn.masks import check_usable
 from wsrl.rnn.weights import RNNWeights
 
 RECOGNISERS: tuple[Recogniser, ...] = (
+    NAMED_MATRICES,
     *PROJECTS,
     FLAX_CELLS,
     EQUINOX_CELLS,
@@ -72,7 +75,7 @@ def read_rnn(
             the same outputs; where the file leaves something open, they settle it.
         cell: a registered cell (``list_cells``), with or without its options.
         ignore: keys, or modules with all their keys, that are no part of the RNN.
-        said: more that the file does not say, as ``docs/howto/own_rnns.md`` lists it.
+        said: more that the file does not say, as ``docs/howto/files.md`` lists it.
 
     Returns:
         The weights ``(1, N)``.
@@ -81,7 +84,8 @@ def read_rnn(
         OSError: where there is no file, or it must not be read.
         OpenChoiceError: a ``ValueError``; the file can be several RNNs.
         ValueError: for a file that is damaged or holds no RNN that can be read, options that do not
-            fit it, or outputs that differ from the reference's.
+            fit it, numbers that are not finite, outputs that differ from the reference's, or a mask
+            that leaves a neuron nothing to read (``check_usable``).
 
     >>> import tempfile, wsrl
     >>> model = torch.nn.ModuleDict({"rnn": torch.nn.GRU(3, 8), "fc": torch.nn.Linear(8, 2)})
@@ -90,7 +94,13 @@ def read_rnn(
     ...     print(wsrl.read_rnn(f"{folder}/model.pt").spec)
     gru 1x8, 3 inputs, 2 outputs
     """
-    return read(path, reference=reference, cell=cell, ignore=ignore, said=said).weights
+    weights = read(path, reference=reference, cell=cell, ignore=ignore, said=said).weights
+    if wrong := [name for name, value in weights.tensors().items() if not value.isfinite().all()]:
+        raise ValueError(
+            f"{path}: not all numbers are finite in {listed(wrong)}, as after a training that "
+            "diverged: take an earlier checkpoint"
+        )
+    return weights
 
 
 def read(
@@ -124,9 +134,10 @@ def read_content(
     options = dict(said or {}) | ({} if cell is None else {"cell": cell})
     content = _without(content, tuple(ignore))
     candidates = _allowed(_candidates(content, options), options)
-    chosen, notes = _choose(candidates, reference)
+    chosen, notes = _choose(candidates, reference, options)
     dtype = torch.float64 if chosen.weights.flat.dtype == torch.float64 else torch.float32
     weights = RNNWeights(chosen.weights.flat.detach().to("cpu", dtype), chosen.weights.spec)
+    check_usable(weights)
     return Reading(weights, (*chosen.assumed, *notes, *content.notes))
 
 
@@ -152,7 +163,7 @@ def _candidates(content: Content, said: Said) -> list[Candidate]:
     for recogniser in RECOGNISERS:
         if content.kind not in recogniser.kinds:
             continue
-        found = recogniser.find(content, said)
+        found = _asked(recogniser, content, said)
         if isinstance(found, str):
             reason = found
             continue
@@ -166,6 +177,18 @@ def _candidates(content: Content, said: Said) -> list[Candidate]:
     raise ValueError(reason)
 
 
+def _asked(recogniser: Recogniser, content: Content, said: Said) -> list[Candidate] | str:
+    """Ask a recogniser. What it meets need not have the shapes and types of its origin."""
+    try:
+        return recogniser.find(content, said)
+    except (RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        line = (str(error).splitlines() or [""])[0][:200]
+        raise ValueError(
+            f"it looks like a file of {recogniser.name}, but its tensors or settings have other "
+            f"shapes or types ({type(error).__name__}: {line})"
+        ) from error
+
+
 def _allowed(candidates: Sequence[Candidate], said: Said) -> list[Candidate]:
     """Return the candidates that do not contradict what the user says."""
     left = list(candidates)
@@ -173,7 +196,7 @@ def _allowed(candidates: Sequence[Candidate], said: Said) -> list[Candidate]:
         kept = [one for one in left if _agrees(one, option, value)]
         if not kept:
             values = sorted({_value(one, option) for one in left})
-            raise ValueError(f"{option} is {' or '.join(values)}, not {str(value)!r}")
+            raise ValueError(f"the {option} is {' or '.join(values)}, not {str(value)!r}")
         left = kept
     return left
 
@@ -191,19 +214,20 @@ def _agrees(candidate: Candidate, option: str, value: Any) -> bool:
 
 
 def _choose(
-    candidates: Sequence[Candidate], reference: Reference | None
+    candidates: Sequence[Candidate], reference: Reference | None, said: Said
 ) -> tuple[Candidate, tuple[str, ...]]:
     """Return the candidate that it is, with a note of how well it fits the reference."""
     if reference is not None:
         return _best(candidates, reference)
     usual = [one for one in candidates if one.usual] or list(candidates)
-    if len(usual) == 1:
+    unsure = {name for one in usual for name in one.unsure if name not in said}
+    if len(usual) == 1 and not unsure:
         return usual[0], ()
     values = {name: [_value(one, name) for one in usual] for one in usual for name in one.choices}
     options = {
         name: () if all(map(_is_number, found)) else sorted(set(found))
         for name, found in values.items()
-        if len(set(found)) > 1
+        if len(set(found)) > 1 or name in unsure
     }
     told = "; ".join(f"{n} {' or '.join(found) or 'a number'}" for n, found in options.items())
     raise OpenChoiceError(f"the file does not tell which RNN it is: {told}", options)

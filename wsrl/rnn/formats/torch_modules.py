@@ -1,16 +1,302 @@
-"""State dicts of ``torch.nn`` modules: a recurrent part and a linear readout, under any names."""
+"""State dicts of ``torch.nn`` modules, under any names: maybe a linear layer or an embedding, a
+recurrent part, a readout of up to three layers."""
 
-from wsrl.rnn.formats.content import Candidate, Content, OpenChoiceError, Recogniser, Said
-from wsrl.rnn.state_dicts import OpenCellError, read_state_dict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from wsrl.rnn.cells import BELOW, Cell, get_cell, list_cells
+from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said, listed
+from wsrl.rnn.formats.parts import Affine, Parts, folded
+from wsrl.rnn.formats.placement import NAMES, Placement, placements
+from wsrl.rnn.formats.torch_keys import acting_weights, check_stored, without_training
+from wsrl.rnn.formats.torch_parts import (
+    Recurrent,
+    chains,
+    first_states,
+    joined,
+    keys_of,
+    linear_layers,
+    recurrent_modules,
+    with_lists_joined,
+)
+from wsrl.rnn.spec import readout_name
+
+OPTIONS = {
+    "cell": "a registered cell; tanh or relu of an nn.RNN",
+    "module": "the recurrent module of several; of layers in several modules, all their names",
+    **NAMES,
+}
 
 
 def _find(content: Content, said: Said) -> list[Candidate] | str:
-    try:
-        return [Candidate(read_state_dict(content.tensors, said.get("cell")))]
-    except OpenCellError as error:
-        raise OpenChoiceError(str(error), {"cell": ("relu", "tanh")}) from error
+    check_stored(content.tensors)
+    known = [get_cell(name) for name in list_cells()]
+    if "cell" in said:
+        known = list(dict.fromkeys([get_cell(str(said["cell"])), *known]))
+    tensors, training = without_training(acting_weights(_widened(content.tensors)))
+    modules = with_lists_joined(recurrent_modules(tensors, known), tensors)
+    if not modules:
+        return (
+            "no key is of an nn.LSTM or another cell (such as rnn.weight_ih_l0); there are "
+            f"{listed(content.tensors)}"
+        )
+    notes = [f"not read, as no part of the RNN: {listed(training)}"] if training else []
+    chosen = _selected(modules, tensors, said.get("module"))
+    found, faults = [], []
+    for module in chosen:
+        used = {key for other in modules for key in other.keys.values()}
+        left = {key: value for key, value in tensors.items() if key not in used}
+        beside = [o.label for o in modules if not {*o.paths} & {*module.paths}]
+        also = (*([f"not read: {listed(beside)}"] if beside else []), *notes)
+        choice = {"module": module.label} if len(chosen) > 1 else {}
+        try:
+            view = _Model(module, tensors, _below(left, said.get("module"), module))
+            found += [
+                replace(
+                    one,
+                    choices={**choice, **one.choices},
+                    assumed=one.assumed + also,
+                    unsure=(*one.unsure, *choice),
+                )
+                for one in view.candidates(known)
+            ]
+        except ValueError as error:
+            faults.append(error)
+    if not found:
+        raise faults[0]
+    return found
+
+
+def _widened(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    half = (torch.float16, torch.bfloat16)
+    return {key: value.float() if value.dtype in half else value for key, value in tensors.items()}
+
+
+def _selected(
+    modules: list[Recurrent], tensors: Mapping[str, Tensor], said: str | None
+) -> list[Recurrent]:
+    """Return the modules that can be meant."""
+    if said is None:
+        together = len(modules) > 1 and chains(modules, tensors)
+        return [*modules, joined(modules)] if together else modules
+    chosen = []
+    for name in (part.strip() for part in str(said).split(",")):
+        inside = [m for m in modules if any(f"{path}.".startswith(f"{name}.") for path in m.paths)]
+        if len(inside) != 1:
+            held = f"holds {listed(m.label for m in inside)}" if inside else "is not there"
+            raise ValueError(
+                f"module {name!r} {held}; name one of {listed(m.label for m in modules)}"
+            )
+        chosen += inside
+    return [joined(chosen)] if len(chosen) > 1 else chosen
+
+
+def _below(left: Mapping[str, Tensor], said: str | None, module: Recurrent) -> Mapping[str, Tensor]:
+    """Return what is below the module that was said, if that holds more than the recurrent part."""
+    if said is None or "," in str(said) or str(said) in module.paths:
+        return left
+    inside = {key: value for key, value in left.items() if key.startswith(f"{said}.")}
+    return inside if linear_layers(inside) else left
+
+
+class _OfNoCellError(ValueError):
+    """The shapes of a layer are not those of a cell."""
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A recurrent module of a state dict, and the tensors that are of none."""
+
+    module: Recurrent
+    tensors: Mapping[str, Tensor]
+    left: Mapping[str, Tensor]
+
+    def candidates(self, cells: Iterable[Cell]) -> list[Candidate]:
+        """Return every RNN that it can be; a ``ValueError`` says why it can be none."""
+        if turned := [key for name, key in self.module.keys.items() if name.endswith("_reverse")]:
+            raise ValueError(
+                f"{listed(turned[:1])}: a bidirectional RNN also reads its inputs from their end. "
+                "It does not go step by step, and cannot be read (expected: in one direction)"
+            )
+        found: dict[Cell, list[Candidate]] = {}
+        faults: list[tuple[int, bool, bool, str]] = []
+        for kind in cells:
+            names = {n for n in self.module.keys if not n.startswith("weight_hr_")}
+            required = _names(kind, self.module.layers, bias=False)
+            unknown = names.difference(_names(kind, self.module.layers, bias=True))
+            missing = [name for name in required if name not in names]
+            if unknown or missing:
+                keys = listed(
+                    self.module.keys[name] for name in self.module.keys if name in unknown
+                )
+                fault = (
+                    f"missing keys: {listed(missing)} beside {listed(self.module.keys.values())}"
+                    if missing
+                    else f"unknown keys: {keys}"
+                )
+                faults.append((len(unknown) + len(missing), True, kind.torch_form is None, fault))
+                continue
+            try:
+                found[kind] = self._of_cell(kind)
+            except ValueError as error:
+                of_none = isinstance(error, _OfNoCellError)
+                faults.append((0, of_none, kind.torch_form is None, str(error)))
+        if not found:
+            raise ValueError(min(faults)[-1])
+        torch_cells = any(kind.torch_form for kind in found)
+        choices = {kind: {"cell": _with_options(kind)} for kind in found}
+        if len(found) == 1:  # nothing is open but options
+            choices = {kind: choices[kind] if fields(kind) else {} for kind in found}
+        return [
+            replace(
+                one,
+                choices={**choices[kind], **one.choices},
+                usual=one.usual and (kind.torch_form is not None or not torch_cells),
+                unsure=("cell",) if fields(kind) else (),
+            )
+            for kind, candidates in found.items()
+            for one in candidates
+        ]
+
+    def _of_cell(self, kind: Cell) -> list[Candidate]:
+        layers = [self._layer(kind, layer) for layer in range(self.module.layers)]
+        projections = self._projections()
+        shapes = {name: tuple(value.shape) for name, value in layers[0].items()}
+        if projections and "weight_hh" in shapes:
+            shapes["weight_hh"] = (shapes["weight_hh"][0], projections[0].shape[1])
+        if (sizes := kind.sizes(shapes, bias=False)) is None:
+            names = {name: self.module.keys[f"{name}_l0"] for name in layers[0]}
+            seen = ", ".join(f"{listed([key])} is {shapes[n]}" for n, key in names.items())
+            raise _OfNoCellError(f"such shapes are of no cell: {seen}")
+        inputs, size = sizes
+        linear = linear_layers(self.left)
+        outputs = projections[-1].shape[0] if projections else size
+        if not linear:
+            shown = listed(self.left)
+            raise ValueError(f"no key is the linear readout's (as linear.weight is): {shown}")
+        places = placements(linear, inputs, outputs)
+        used = {key for path, layer in linear.items() for key in keys_of(path, layer).values()}
+        others = {key: value for key, value in self.left.items() if key not in used}
+        first, first_keys = first_states(others, kind.state, len(layers), size)
+        if strange := [key for key in others if key not in first_keys]:
+            raise ValueError(
+                f"unknown keys: {listed(strange)}. What is no part of the RNN and its readout can "
+                f"be left out: --ignore {listed(strange[:1])} (ignore=[...] in Python)"
+            )
+        if first and projections:
+            raise ValueError(f"{listed(first_keys)}: first states of an RNN with projections")
+        found = []
+        for place in places:
+            if projections:
+                weight, bias = place.layers[0]
+                through = weight @ projections[-1], bias
+                place = replace(place, layers=(through, *place.layers[1:]))
+            own, before = _folded(kind, _projected(layers, projections), place.source)
+            parts = Parts(
+                str(kind),
+                own,
+                place.readout,
+                before,
+                [{name: value[k] for name, value in first.items()} for k in range(len(own))]
+                if first
+                else (),
+                place.readout_activation,
+                keys=self._keys(place, linear),
+            )
+            notes = self._assumed(kind, place, first_keys)
+            found.append(Candidate(parts.weights(), place.choices, notes, place.usual))
+        return found
+
+    def _layer(self, kind: Cell, layer: int) -> dict[str, Tensor]:
+        names = {t.name: f"{t.name}_l{layer}" for t in kind.tensors(bias=True)}
+        return {
+            name: self.tensors[self.module.keys[full]]
+            for name, full in names.items()
+            if full in self.module.keys
+        }
+
+    def _projections(self) -> list[Tensor]:
+        keys = [self.module.keys.get(f"weight_hr_l{layer}") for layer in range(self.module.layers)]
+        return [self.tensors[key] for key in keys if key is not None]
+
+    def _keys(self, way: Placement, linear: Mapping[str, Affine]) -> dict[str, str]:
+        """Return the keys by the names that a spec gives their tensors."""
+        keys = {f"rnn.{name}": key for name, key in self.module.keys.items()}
+        for layer, path in enumerate(way.after):
+            own = keys_of(path, linear[path])
+            keys |= {readout_name(part, layer): key for part, key in own.items()}
+        return keys
+
+    def _assumed(self, kind: Cell, way: Placement, first: list[str]) -> tuple[str, ...]:
+        label, several = self.module.label, self.module.layers > 1
+        notes = [f"{label}: {kind}, gates and biases as in torch.nn"]
+        if len(self.module.paths) > 1:
+            notes.append(f"{label} are layers in this order")
+        if self.module.looped:
+            notes.append("the loop around the cell does no more than call it")
+        notes.append(f"starts from {', '.join(first)}" if first else "starts from zero")
+        if way.before is not None:
+            what = "an embedding" if way.is_table else "a linear layer"
+            notes.append(f"{way.before} is {what} before it, without a nonlinearity")
+        if several:
+            notes.append("dropout between layers is off")
+        notes.append(f"the readout is {', '.join(way.after)}")
+        return tuple(notes)
+
+
+def _with_options(kind: Cell) -> str:
+    """Return the name of a cell, and those of its options, which no file tells."""
+    options = ", ".join(f"{field.name}=..." for field in fields(kind))
+    return f"{kind.name}({options})" if options else kind.name
+
+
+def _names(kind: Cell, layers: int, bias: bool) -> list[str]:
+    return [f"{t.name}_l{layer}" for layer in range(layers) for t in kind.tensors(bias)]
+
+
+def _projected(
+    layers: list[dict[str, Tensor]], projections: list[Tensor]
+) -> list[dict[str, Tensor]]:
+    """Return layers whose neurons are those before the projections ``(P, H)``."""
+    if not projections:
+        return layers
+    if len(projections) != len(layers):
+        raise ValueError("projections in some layers only")
+    result = []
+    for number, (layer, own) in enumerate(zip(layers, projections, strict=True)):
+        turned = {"weight_hh": layer["weight_hh"] @ own}
+        if number:
+            turned["weight_ih"] = layer["weight_ih"] @ projections[number - 1]
+        result.append(layer | turned)
+    return result
+
+
+def _folded(
+    kind: Cell, layers: list[dict[str, Tensor]], source: Affine | None
+) -> tuple[list[dict[str, Tensor]], Affine | None]:
+    """Return the layers of the cell, and what is before them.
+
+    A layer before the cell that is as wide as the inputs or wider is multiplied into the cell: the
+    same function, by fewer numbers. A narrower one stays as it is.
+    """
+    if source is None:
+        return layers, None
+    weight, bias = source
+    names = {tensor.name for tensor in kind.tensors(bias=True)}
+    if weight.shape[0] < weight.shape[1] or (bias is not None and "bias_ih" not in names):
+        return layers, (weight, bias)
+    first, own = dict(layers[0]), bias
+    for tensor in kind.tensors(bias=False):
+        if tensor.axes[-1] == BELOW:
+            first[tensor.name], own = folded((weight, bias), (first[tensor.name], None))
+    if own is not None:
+        first["bias_ih"] = own + first["bias_ih"] if "bias_ih" in first else own
+    return [first, *layers[1:]], None
 
 
 TORCH_MODULES = Recogniser(
-    "torch.nn modules", frozenset({"torch", "safetensors", "memory"}), {}, _find
+    "torch.nn modules", frozenset({"torch", "safetensors", "memory"}), OPTIONS, _find
 )

@@ -40,8 +40,8 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
     found = plain.candidates(said)
     if excitatory is None:
         return found
-    if not 0 <= int(excitatory) <= size:
-        raise ValueError(f"excitatory is a number of neurons, at most {size}, not {excitatory}")
+    if str(excitatory) not in map(str, range(size + 1)):
+        raise ValueError(f"excitatory is a number of neurons, at most {size}, not {excitatory!r}")
     signs = torch.where(torch.arange(size) < int(excitatory), 1.0, -1.0)
     bound = {**layer, "sign": signs, "mask": 1 - torch.eye(size)}
     signed = LeakyUnits(
