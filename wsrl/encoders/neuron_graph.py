@@ -52,7 +52,8 @@ class GraphReader(nn.Module):
     any size. A head's number of an edge is a linear map of all gates of all tensors between both
     neurons, another one for each direction. The first half of the heads are that map, divided by
     the square root of the number of senders: along rows they pass on what the RNN itself would.
-    The others are ``tanh`` of it, shifted, and divided by the number of senders.
+    The others are ReLU of the map and a shift, divided by the number of senders: their messages
+    are means, which tell how large the weights are.
     """
 
     def __init__(self, inputs: int, outputs: int, channels: int, heads: int) -> None:
@@ -60,7 +61,7 @@ class GraphReader(nn.Module):
         self.plain = heads // 2
         self.neurons = KindEmbedding(channels)
         self.values = KindEmbedding(channels)
-        self.edges = KindEmbedding(heads)
+        self.edges = KindEmbedding(heads, 0.3)
         self.shifts = nn.Parameter(torch.randn(heads - self.plain, 1, 1))
         places = {INPUT: inputs, OUTPUT: outputs}
         self.places = nn.ParameterDict(
@@ -110,9 +111,8 @@ class GraphReader(nn.Module):
         for what, senders in (("to rows", values.shape[3]), ("to columns", values.shape[2])):
             maps = self.edges(tensor_kinds(spec, tensors, what)).mT
             heads = (maps @ scaled).unflatten(2, values.shape[2:])
-            plain, bent = heads[:, : self.plain], heads[:, self.plain :]
-            bent = torch.tanh(bent + self.shifts) / senders
-            edges.append(torch.cat([plain / senders**0.5, bent], 1))
+            plain, shifted = heads[:, : self.plain], heads[:, self.plain :] + self.shifts
+            edges.append(torch.cat([plain / senders**0.5, shifted.relu() / senders], 1))
         return edges[0], edges[1].mT
 
 
