@@ -466,6 +466,9 @@ def test_the_first_step_without_a_bias_is_that_of_lowrank_inference(
     said = {"nonlinearity": "tanh", "alpha": 0.2} | ({} if full else {"scale": "1/N"})
     weights = read_rnn(tmp_path / "x.pt", **said)
     check(weights, loop(step, INPUTS, (first, np.tanh(first))))
+    for without_gradients in (torch.no_grad(), torch.inference_mode()):
+        with without_gradients:
+            assert bool((read_rnn(tmp_path / "x.pt", **said).flat == weights.flat).all())
     with pytest.raises(AssertionError):  # the bias there counts in what is compared
         check(weights, loop(step, INPUTS, (first, np.tanh(first + state["b"]))))
 
