@@ -297,7 +297,7 @@ def test_what_is_no_model_is_refused_by_name(tmp_path: Path) -> None:
     refused([Model(), 3], "1: expected a state dict, an nn.Module or RNNWeights, not a int")
     refused([nn.Linear(2, 3)], "0: expected exactly one nn.LSTM")
     refused(tmp_path / "none", "no folder of state dicts")
-    refused(tmp_path, r"expected files \*\.pt, \*\.pth, \*\.safetensors")
+    refused(tmp_path, r"expected files \*\.pt, \*\.pth, .*\*\.safetensors")
     refused([Model(), Model(hidden=5)], "0 is gru 1x4.*but 1 is gru 1x5")
     state = Model().state_dict()
     cases: list[tuple[Any, str]] = [

@@ -100,6 +100,7 @@ class Inspection:
         checkpoint: of the encoder.
         zoo: the folder of its zoo.
         spec: the RNN's, as plain values.
+        assumed: what its file does not say, and was taken for granted.
         embedding: of unit norm.
         properties: what is predicted of it.
         neighbours: the nearest RNNs of the zoo, the nearest first.
@@ -113,6 +114,7 @@ class Inspection:
     checkpoint: str
     zoo: str
     spec: dict[str, Any]
+    assumed: tuple[str, ...]
     embedding: tuple[float, ...]
     properties: tuple[Property, ...]
     neighbours: tuple[Neighbour, ...]
@@ -136,6 +138,7 @@ def render(found: Inspection) -> str:
     imitation, fit = found.imitation, found.fit
     lines = {
         "RNN": f"{found.source or 'from memory'} ({RNNSpec(**found.spec)})",
+        **({"read as": "; ".join(found.assumed)} if found.assumed else {}),
         "performs": found.skill.text,
         **{each.name: _property(each, found.coverage) for each in found.properties},
         f"imitation, {imitation.metric}": f"{_placed(imitation.zoo)} on the zoo's sequences",

@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from wsrl.class_paths import class_path
 from wsrl.data import ZooDataModule
 from wsrl.encoders import Encoder
+from wsrl.hints import Hints
 from wsrl.problems import Target
 from wsrl.rnn import RNNSpec, RNNWeights
+from wsrl.rnn.formats import Reading
 from wsrl.studies.training.checkpoints import CheckpointRecord
 from wsrl.studies.training.runs import Run
 from wsrl.tasks import PredictionModule, TaskModule
-from wsrl.zoos.packing.models import as_weights, read_model
+from wsrl.zoos.packing.models import read_model
 
 OwnRNN: TypeAlias = str | Path | Mapping[str, Tensor] | nn.Module | RNNWeights
 """A file, a state dict, a module with one recurrent network and its readout, or weights."""
@@ -70,15 +72,15 @@ def held_out_rows(data: ZooDataModule, *others: ZooDataModule) -> NDArray[np.int
 
 
 def read_rnn(
-    rnn: OwnRNN, spec: RNNSpec, trained: Path, cell: str | None = None
-) -> tuple[RNNWeights, str | None]:
+    rnn: OwnRNN, spec: RNNSpec, trained: Path, hints: Hints | None = None
+) -> tuple[Reading, str | None]:
     """Read one RNN of the spec that the encoder of a checkpoint reads, with finite weights.
 
     Returns:
-        The weights ``(1, N)``, float32 on the CPU, and the name of the file.
+        The weights ``(1, N)``, float32 on the CPU, with what was assumed, and the file's name.
     """
     name = str(rnn) if isinstance(rnn, str | Path) else None
-    weights = read_model(Path(rnn), cell) if isinstance(rnn, str | Path) else as_weights(rnn, cell)
+    weights, notes = read_model(rnn, hints)
     called = name or "the RNN"
     if weights.spec != spec:
         here, there = weights.spec.to_dict(), spec.to_dict()
@@ -87,7 +89,7 @@ def read_rnn(
     weights = weights.to("cpu", torch.float32)
     if not bool(weights.flat.isfinite().all()):
         raise ValueError(f"{called} has weights that are not finite")
-    return weights, name
+    return Reading(weights, notes), name
 
 
 class Head(NamedTuple):
