@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, settings
 
 import wsrl  # noqa: F401 first: it lets torchvision, and so Lightning, be imported beside a CPU torch
 from wsrl.problems import FormalLanguages, TiledImages
-from wsrl.zoos import BuildSettings, Zoo, build_zoo, open_zoo
+from wsrl.zoos import BuildSettings, Zoo, build_zoo, build_zoos, open_zoo, settings_grid
 
 # Ctrl-C reaches the tests and what they start, also in the background of a script.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -81,6 +81,20 @@ def zoo_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small formal-language zoo; tests must not write to it."""
     path = tmp_path_factory.mktemp("zoos") / "small"
     build_zoo(path, FormalLanguages(**SMALL_PROBLEM), BuildSettings(**SMALL_BUILD), quiet=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def collection_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of three small zoos of languages, 36 snapshots each; tests must not write to it.
+
+    In two of them the RNNs are LSTMs of one and the same task and training data as the GRUs'.
+    """
+    path = tmp_path_factory.mktemp("zoos") / "mixed"
+    settings = BuildSettings(runs=12, snapshots=(0, 20, 60), group_size=12, num_layers=1, seed=3)
+    grid = settings_grid(settings, ["gru", "lstm"], [4, 6])
+    del grid["gru-6"]
+    build_zoos(path, FormalLanguages(**SMALL_PROBLEM), grid, quiet=True)
     return path
 
 

@@ -102,6 +102,12 @@ def test_fifty_rnns_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
     assert said.endswith("gru 1x8, 1 inputs, 2 outputs ('Adam', 'SGD')\n")
 
 
+def test_files_of_other_libraries_are_read(capsys: pytest.CaptureFixture[str]) -> None:
+    run_page("docs/howto/files.md")
+    said, tried = capsys.readouterr().out.splitlines()
+    assert said == tried == "leaky 1x20, 3 inputs, 2 outputs, no biases, own first state"
+
+
 def test_a_problem_of_ones_own_is_short() -> None:
     (_, problem), *_ = blocks("docs/extend/problem.md")
     assert "TrainableProblem" in problem

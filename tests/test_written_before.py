@@ -30,6 +30,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "w"
 
 
+def started_from(run: str) -> list[str]:
+    """Return a checkpoint of before and its zoo, which has moved since."""
+    return ["--ckpt_path", f"{run}/checkpoints/last.ckpt", "--data.zoo", "zoo"]
+
+
 def test_the_zoo_verifies_and_is_built_again_from_its_seed(here: Path) -> None:
     assert main(["zoo", "verify", "zoo"]) == 0
     assert main(["zoo", "build", *BUILD, "--out", "again", "--quiet", "true"]) == 0
@@ -50,7 +55,8 @@ def test_the_zoo_verifies_and_is_built_again_from_its_seed(here: Path) -> None:
 @pytest.mark.parametrize("run", ["emulation", "prediction"])
 def test_a_checkpoint_predicts_what_it_predicted(here: Path, run: str) -> None:
     out = here / "now.safetensors"
-    assert main(["predict", "--ckpt_path", f"{run}/checkpoints/last.ckpt", "--out", str(out)]) == 0
+    arguments = ["predict", *started_from(run), "--out", str(out)]
+    assert main(arguments) == 0
     before, after = load_file(here / run / "expected.safetensors"), load_file(out)
     assert before.keys() <= after.keys()
     for name, value in before.items():
@@ -61,8 +67,5 @@ def test_a_checkpoint_predicts_what_it_predicted(here: Path, run: str) -> None:
 def test_training_goes_on_from_a_checkpoint(
     here: Path, run: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert (
-        main(["fit", "--ckpt_path", f"{run}/checkpoints/last.ckpt", "--trainer.max_steps", "4"])
-        == 0
-    )
+    assert main(["fit", *started_from(run), "--trainer.max_steps", "4"]) == 0
     assert f"{run}: 4 steps" in capsys.readouterr().out

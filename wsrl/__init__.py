@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from wsrl.data import ZooDataModule as ZooDataModule
     from wsrl.encoders import Encoder as Encoder
     from wsrl.encoders import create_encoder as create_encoder
+    from wsrl.encoders import embed as embed
     from wsrl.encoders import list_encoders as list_encoders
     from wsrl.encoders import register_encoder as register_encoder
+    from wsrl.rnn import BlackBox as BlackBox
     from wsrl.rnn import Cell as Cell
+    from wsrl.rnn import RNNInterface as RNNInterface
     from wsrl.rnn import RNNSpec as RNNSpec
     from wsrl.rnn import RNNWeights as RNNWeights
     from wsrl.rnn import list_cells as list_cells
@@ -32,10 +35,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "rnn": "Cell RNNSpec RNNWeights list_cells read_rnn register_cell run_population",
+    "rnn": "BlackBox Cell RNNInterface RNNSpec RNNWeights list_cells read_rnn register_cell "
+    "run_population",
     "zoos": "open_zoo",
     "data": "ZooDataModule",
-    "encoders": "Encoder create_encoder list_encoders register_encoder",
+    "encoders": "Encoder create_encoder embed list_encoders register_encoder",
     "tasks": "EmulationModule PredictionModule",
     "studies.embeddings": "read_embeddings",
     "studies.inspection": "Inspection inspect_rnn",

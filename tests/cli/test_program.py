@@ -241,9 +241,8 @@ def test_predict_writes_every_snapshot_with_its_split(
         assert found["row"][found["split"] == index].tolist() == list(data.rows(split))
     for name in ("run", "step", "task", "performance"):
         assert torch.equal(found[name].double(), zoo.read(name).float().double())
-    module = wsrl.EmulationModule.load_from_checkpoint(checkpoint).eval()
-    with torch.no_grad():
-        embedding = module.embed(wsrl.RNNWeights(zoo.read("weights"), zoo.spec))
+    encoder = wsrl.EmulationModule.load_from_checkpoint(checkpoint).encoder
+    embedding = wsrl.embed(encoder, wsrl.RNNWeights(zoo.read("weights"), zoo.spec))
     torch.testing.assert_close(found["embedding"], embedding, rtol=0, atol=1e-5)
 
 

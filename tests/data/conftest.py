@@ -3,9 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from torch import Tensor
+from torch.nn.functional import pad
 
 from wsrl.data import ZooDataModule
 from wsrl.problems import FormalLanguages
+from wsrl.rnn import MixedRNNs, RNNs
 from wsrl.zoos import BuildSettings, build_zoo
 
 RUNS = 40
@@ -25,6 +28,20 @@ def zoo_path(tmp_path_factory: pytest.TempPathFactory) -> str:
     )
     build_zoo(path, problem, settings, device="cpu", quiet=True)
     return str(path)
+
+
+@pytest.fixture(params=["zoo", "collection"])
+def any_path(request: pytest.FixtureRequest) -> str:
+    """A zoo, or a folder of three zoos of RNNs of several specs."""
+    name = "zoo_path" if request.param == "zoo" else "collection_path"
+    return str(request.getfixturevalue(name))
+
+
+def flat(rnns: RNNs, width: int = 1000) -> Tensor:
+    """Return the weights of RNNs, of one spec or several, filled up with zeros."""
+    groups = rnns.groups if isinstance(rnns, MixedRNNs) else (rnns,)
+    parts = [pad(group.flat, (0, width - group.flat.shape[1])) for group in groups]
+    return rnns.join(parts) if isinstance(rnns, MixedRNNs) else parts[0]
 
 
 @pytest.fixture

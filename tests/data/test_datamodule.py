@@ -56,10 +56,10 @@ def test_a_batch_holds_what_the_zoo_stores_in_the_documented_shapes(
 @pytest.mark.parametrize("criterion", ["published", "random"])
 @pytest.mark.parametrize("ood_to_train", [False, True])
 def test_no_run_and_no_task_is_in_two_splits(
-    zoo_path: str, criterion: Any, ood_to_train: bool
+    any_path: str, criterion: Any, ood_to_train: bool
 ) -> None:
     module = ZooDataModule(
-        zoo_path, ood_criterion=criterion, test_fraction=0.1, ood_to_train=ood_to_train
+        any_path, ood_criterion=criterion, test_fraction=0.2, ood_to_train=ood_to_train
     )
     splits = module.eval_splits("predict")
     assert splits == ["train", "validation", "ood", "test"]
@@ -98,6 +98,33 @@ def test_bad_input_is_an_error_before_work(zoo_path: str, tmp_path: Path) -> Non
     module = ZooDataModule(zoo_path, test_fraction=0.001)
     with pytest.raises(ValueError, match="too few tasks"):
         module.setup("fit")
+
+
+def test_zoos_are_given_as_a_folder_or_one_by_one(collection_path: Path) -> None:
+    folder = ZooDataModule(str(collection_path), batch_size=8)
+    paths = [str(collection_path / name) for name in ("gru-4", "lstm-4", "lstm-6")]
+    listed = ZooDataModule(paths, batch_size=8)
+    assert listed.hparams["zoo"] == paths
+    assert folder.hparams["zoo"] == str(collection_path)
+    for split in ("train", "validation", "ood"):
+        assert folder.rows(split).tolist() == listed.rows(split).tolist()
+    one = ZooDataModule(paths[:1], batch_size=8)
+    assert RNNSpec(**one.spec) == open_zoo(paths[0]).spec
+    assert folder.spec == {"input_size": 5, "output_size": 5}
+
+
+def test_a_task_is_in_one_split_whichever_zoos_have_it(collection_path: Path) -> None:
+    """The zoos have the same 12 tasks: split one by one, the RNNs of a task could be anywhere."""
+    module = ZooDataModule(str(collection_path))
+    zoo = module.zoo
+    for split in ("train", "validation", "ood"):
+        rows = torch.from_numpy(module.rows(split))
+        tasks = {tuple(task) for task in zoo.read("task", rows).tolist()}
+        of_zoos = [
+            {tuple(task) for task in zoo.read("task", rows[zoo.zoo_of(rows) == index]).tolist()}
+            for index in range(3)
+        ]
+        assert of_zoos == [tasks] * 3
 
 
 class Probe(LightningModule):

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from tests.data.conftest import flat
 from wsrl.data import EvaluationLoader, TrainingLoader, ZooBatch, ZooReader
-from wsrl.data.order import RowOrder, deal_pairs, fixed_picks, training_picks
+from wsrl.data.order import EvenOrder, RowOrder, deal_pairs, fixed_picks, training_picks
 from wsrl.rnn import run_population
 from wsrl.zoos import open_zoo
 
@@ -17,20 +19,20 @@ ROWS = np.arange(3, 90)
 
 
 def loader(
-    reader: ZooReader, permute: bool = False, rank: int = 0, world: int = 1
+    reader: ZooReader, permute: bool = False, rank: int = 0, world: int = 1, evenly: bool = False
 ) -> TrainingLoader:
     return TrainingLoader(
-        reader, ROWS, 8, 2, 5, seed=4, permute=permute, rank=rank, world_size=world
+        reader, ROWS, 8, 2, 5, seed=4, permute=permute, evenly=evenly, rank=rank, world_size=world
     )
 
 
-@pytest.fixture(scope="module")
-def reader(zoo_path: str) -> ZooReader:
-    return ZooReader(open_zoo(zoo_path))
+@pytest.fixture
+def reader(any_path: str) -> ZooReader:
+    return ZooReader(open_zoo(any_path))
 
 
 def values(batch: ZooBatch) -> dict[str, torch.Tensor]:
-    large = {"weights": batch.weights.flat, "inputs": batch.inputs, "outputs": batch.outputs}
+    large = {"weights": flat(batch.weights), "inputs": batch.inputs, "outputs": batch.outputs}
     targets = {f"target {name}": target for name, target in batch.targets.items()}
     return large | batch.labels() | targets
 
@@ -58,6 +60,36 @@ def test_a_step_is_a_function_of_seed_and_number() -> None:
     assert (RowOrder(ROWS, 10, seed=1).of_step(0) != forward[0]).any()
 
 
+def test_groups_are_dealt_out_in_turn_and_each_in_passes_of_its_own() -> None:
+    groups = [np.arange(3, 20), np.arange(0), np.arange(50, 60), np.arange(80, 111)]
+    order = EvenOrder(groups, 7, seed=0)
+    dealt = [order.of_step(step) for step in range(30)]
+    for batch in dealt:
+        counts = [int(np.isin(batch, group).sum()) for group in groups]
+        assert counts[1] == 0
+        assert all(count in (2, 3) for count in (counts[0], *counts[2:]))
+    every = np.concatenate(dealt)
+    for group in groups:
+        own = every[np.isin(every, group)][: len(group)]  # the first pass
+        np.testing.assert_array_equal(np.sort(own), group)
+    for step in (11, 2, 29):
+        np.testing.assert_array_equal(EvenOrder(groups, 7, seed=0).of_step(step), dealt[step])
+    alike = EvenOrder([np.arange(30), np.arange(30, 60)], 60, seed=0).of_step(0)
+    assert (alike[::2] != alike[1::2] - 30).any()  # not the same tasks side by side
+
+
+def test_an_even_draw_has_as_many_of_each_zoo(collection_path: Path) -> None:
+    reader = ZooReader(open_zoo(collection_path))
+    rows = np.arange(80)  # 36, 36 and 8 of the zoos
+    found = {}
+    for evenly in (False, True):
+        loader = TrainingLoader(reader, rows, 12, 1, 5, seed=0, evenly=evenly)
+        read = np.concatenate([loader.batch(step).row for step in range(20)])
+        found[evenly] = np.bincount(reader.zoo.zoo_of(torch.from_numpy(read)), minlength=3)
+    assert found[True].tolist() == [80, 80, 80]
+    assert found[False].tolist() == [108, 108, 24]
+
+
 def test_picks_are_different_and_those_of_evaluation_depend_on_seed_and_row() -> None:
     rows = np.arange(1000)
     picks = fixed_picks(1, rows, 10, 2)
@@ -71,9 +103,10 @@ def test_picks_are_different_and_those_of_evaluation_depend_on_seed_and_row() ->
 
 
 @pytest.mark.parametrize("permute", [False, True])
-def test_the_ranks_share_one_batch(reader: ZooReader, permute: bool) -> None:
-    alone = loader(reader, permute)
-    ranks = [loader(reader, permute, rank, 2) for rank in range(2)]
+@pytest.mark.parametrize("evenly", [False, True])
+def test_the_ranks_share_one_batch(reader: ZooReader, permute: bool, evenly: bool) -> None:
+    alone = loader(reader, permute, evenly=evenly)
+    ranks = [loader(reader, permute, rank, 2, evenly) for rank in range(2)]
     for step in (0, 3, 11):
         assert_joined((part.batch(step) for part in ranks), alone.batch(step))
 
@@ -85,7 +118,7 @@ def test_a_batch_that_cannot_be_dealt_out_is_an_error(reader: ZooReader) -> None
 
 def test_permuting_changes_the_weights_and_not_the_functions(reader: ZooReader) -> None:
     plain, permuted = loader(reader).batch(2), loader(reader, permute=True).batch(2)
-    assert not torch.equal(plain.weights.flat, permuted.weights.flat)
+    assert not torch.equal(flat(plain.weights), flat(permuted.weights))
     assert torch.equal(plain.inputs, permuted.inputs)
     outputs = [run_population(b.weights, b.inputs)[0] for b in (plain, permuted)]
     torch.testing.assert_close(outputs[0], outputs[1])

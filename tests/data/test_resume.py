@@ -11,6 +11,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
+from tests.data.conftest import flat
 from wsrl.data import ZooBatch, ZooDataModule
 
 
@@ -31,7 +32,7 @@ class Learner(LightningModule):
         self.loss(batch)  # the lazy layers find their sizes
 
     def loss(self, batch: ZooBatch) -> Tensor:
-        read: Tensor = self.weights(batch.weights.flat) + self.outputs(batch.outputs.flatten(1))
+        read: Tensor = self.weights(flat(batch.weights)) + self.outputs(batch.outputs.flatten(1))
         return (read - batch.targets["task"].float().sum(1, keepdim=True)).square().mean()
 
     def training_step(self, batch: ZooBatch, batch_idx: int) -> Tensor:
@@ -71,12 +72,12 @@ def fit(
     steps_per_epoch: int,
     save_at: tuple[int, ...] = (),
     checkpoint: Path | None = None,
+    draw: Any = "proportion",
     **options: Any,
 ) -> Learner:
     module = Learner()
-    data = ZooDataModule(
-        zoo, batch_size=8, sequences_per_rnn=2, steps_per_epoch=steps_per_epoch, permute=True
-    )
+    how: dict[str, Any] = {"steps_per_epoch": steps_per_epoch, "permute": True, "draw": draw}
+    data = ZooDataModule(zoo, batch_size=8, sequences_per_rnn=2, **how)
     trainer = Trainer(
         accelerator="cpu",
         logger=False,
@@ -124,6 +125,15 @@ def test_a_resumed_run_is_the_straight_run(
     for point in points:
         checkpoint = tmp_path / f"{point}.ckpt"
         resumed = fit(zoo_path, tmp_path, steps_per_epoch, (), checkpoint, **options)
+        assert_continues(straight, resumed, point)
+
+
+def test_a_run_on_a_collection_goes_on_too(collection_path: Path, tmp_path: Path) -> None:
+    options = {"max_epochs": 3, "draw": "evenly"}
+    zoo = str(collection_path)
+    straight = fit(zoo, tmp_path, 6, (4, 9), **options)
+    for point in (4, 9):
+        resumed = fit(zoo, tmp_path, 6, (), tmp_path / f"{point}.ckpt", **options)
         assert_continues(straight, resumed, point)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.data.conftest import flat
 from tests.zoos.building import FORK, flip
 from tests.zoos.test_published import write_images, write_languages
 from wsrl.data import ZooDataModule, staging
@@ -53,6 +54,19 @@ def test_a_copy_is_read_in_the_place_of_the_zoo(source: Path, tmp_path: Path) ->
     copy = data.zoo.path
     assert copy.parent == tmp_path / "disk" / "zoos"
     assert files(copy.parent) == [f"{copy.name}/{name}" for name in ("manifest.json", *SHARDS)]
+
+
+def test_zoos_are_copied_one_by_one(collection_path: Path, tmp_path: Path) -> None:
+    plain = ZooDataModule(str(collection_path), batch_size=8, eval_batch_size=8)
+    data = staged(collection_path, tmp_path / "disk")
+    copies = [zoo.path for zoo in data.zoo.zoos]
+    assert [path.parent for path in copies] == [tmp_path / "disk"] * 3
+    one, other = plain.train_dataloader().batch(3), data.train_dataloader().batch(3)
+    assert torch.equal(flat(one.weights), flat(other.weights))
+    assert torch.equal(one.outputs, other.outputs)
+    shutil.rmtree(copies[1])
+    with pytest.raises(ZooError, match=r"no copy of the zoo at .*lstm-4"):
+        staging.open_staged(plain.zoo, str(tmp_path / "disk"))
 
 
 def test_a_whole_copy_is_used_again_without_writing(

@@ -94,7 +94,16 @@ def product(own: Named) -> Tensor:
     return own["m"] @ own["n"]
 
 
+def lru(own: Named, x: Tensor, state: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+    eigenvalues = torch.exp(torch.complex(-torch.exp(own["nu_log"]), torch.exp(own["theta_log"])))
+    inward = torch.complex(own["B_re"], own["B_im"]) @ x.to(torch.complex128)
+    s = eigenvalues * torch.complex(*state) + torch.exp(own["gamma_log"]) * inward
+    v = (torch.complex(own["C_re"], own["C_im"]) @ s).real + own["D"] @ x
+    return [s.real, s.imag], v
+
+
 STEPS: dict[str, Step] = {
+    "lru": lru,
     "softplus": softplus,
     "gru_reset_before": gru_reset_before,
     "min_gru": min_gru,

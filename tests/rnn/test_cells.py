@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 import wsrl
 from tests.encoders.encoder_cases import small_encoder
@@ -165,6 +166,19 @@ def test_every_encoder_reads_every_cell(cell: str, name: str) -> None:
     weights, _ = drawn(cell)
     embeddings = embed(small_encoder(name, weights.spec), weights)
     assert embeddings.isfinite().all()
+
+
+@every_cell
+def test_zoos_of_every_cell_learn(cell: str, tmp_path: Path) -> None:
+    settings = BuildSettings(2, snapshots=[0, 40], cell=cell, hidden_size=8, num_layers=1)
+    build_zoo(tmp_path / "zoo", PROBLEM, settings, quiet=True)
+    zoo = open_zoo(tmp_path / "zoo")
+    targets = zoo.read("sequences")[:, :, 1:].long()
+    losses = [
+        cross_entropy(zoo.read("outputs")[part::2].flatten(0, 2), targets[part::2].flatten())
+        for part in (0, 1)  # before and after
+    ]
+    assert losses[1] < 0.8 * losses[0]
 
 
 @every_cell

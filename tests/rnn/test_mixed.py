@@ -13,6 +13,7 @@ from wsrl.rnn import (
     RNNs,
     RNNSpec,
     RNNWeights,
+    change_groups,
     concatenate,
     list_cells,
     random_permutations,
@@ -155,7 +156,8 @@ def test_neurons_of_each_group_are_permuted() -> None:
         seen.append(place)
         return group.permute(random_permutations(group.spec, len(group)))
 
-    moved = mixed.change(permute)
+    moved = change_groups(mixed, permute)
+    assert isinstance(moved, MixedRNNs)
     assert all(map(torch.equal, seen, places))
     for before, after in zip(mixed.groups, moved.groups, strict=True):
         assert len(before) < 3 or not torch.equal(before.flat, after.flat)

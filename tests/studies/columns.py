@@ -16,7 +16,7 @@ import wsrl
 from wsrl.strict_json import numbers
 from wsrl.zoos.tensors import read_metadata, read_tensors
 
-LABELS = {"row", "run", "step", "performance", "task", "split"}
+LABELS = {"row", "run", "step", "performance", "task", "split", "spec"}
 
 
 def found(folder: Path) -> tuple[dict[str, float], dict[str, dict[str, NDArray[Any]]]]:

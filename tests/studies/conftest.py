@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -46,21 +47,23 @@ PREDICTION = {
 
 
 class Own(nn.Module):
-    """An LSTM as anybody would write it."""
+    """An RNN as anybody would write it."""
 
-    def __init__(self, hidden: int = HIDDEN) -> None:
+    def __init__(
+        self, hidden: int = HIDDEN, tokens: int = 5, cell: type[nn.RNNBase] = nn.LSTM
+    ) -> None:
         super().__init__()
-        self.net = nn.LSTM(5, hidden, batch_first=True)
-        self.head = nn.Linear(hidden, 5)
+        self.net = cell(tokens, hidden, batch_first=True)
+        self.head = nn.Linear(hidden, tokens)
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.head(self.net(functional.one_hot(tokens, 5).float())[0])  # type: ignore[no-any-return]
 
 
-def train_own(language: Sequence[int], seed: int) -> Own:
+def train_own(language: Sequence[int], seed: int, **options: Any) -> Own:
     """Train one on strings of a language; nothing of wsrl is in here."""
     torch.manual_seed(seed)
-    model = Own()
+    model = Own(**options)
     optimizer = torch.optim.Adam(model.parameters(), 0.02)
     strings = []
     for k in range(max(0, -min(language)), LARGEST):

@@ -14,6 +14,7 @@ import wsrl
 from tests.studies.columns import LABELS, check_predictions, found
 from wsrl.cli import main
 from wsrl.studies.training.predictions import ColumnKeeper
+from wsrl.zoos import Zoo
 from wsrl.zoos.tensors import read_tensors
 
 FIT = [
@@ -109,23 +110,24 @@ def test_validate_keeps_none_and_a_new_run_deletes_them(
 
 
 def test_several_processes_keep_none_and_say_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, zoo: Zoo, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "test.safetensors"
     columns = {"row": torch.tensor([4, 2]), "loss": torch.tensor([0.5, 0.25]).bfloat16()}
     keeper: Any = ColumnKeeper()
     keeper.on_test_batch_end(None, None, {"columns": columns}, None, 0, 1)
     keeper.on_test_batch_end(None, None, None, None, 1, 1)  # of a task that returns nothing
-    keeper.write(path, ["validation", "ood"], {}, processes=1)
+    keeper.write(path, ["validation", "ood"], {}, zoo, processes=1)
     kept = read_tensors(path)
     assert kept["loss"].dtype == torch.float32
     assert {name: column.tolist() for name, column in kept.items()} == {
         "row": [2, 4],
         "loss": [0.25, 0.5],
         "split": [1, 1],
+        "spec": [0, 0],
     }
     assert capsys.readouterr().err == ""
-    keeper.write(path, ["validation", "ood"], {}, processes=2)
+    keeper.write(path, ["validation", "ood"], {}, zoo, processes=2)
     said = "note: no test.safetensors, which one process writes: pass --trainer.devices 1\n"
     assert capsys.readouterr().err == said
     assert not path.exists()  # it was of another test

@@ -68,9 +68,10 @@ def test_chance_is_no_skill(inspector: Inspector) -> None:
         mute = Own()
         mute.head.weight.zero_()
         mute.head.bias.zero_()
-        guessing = find_skill(problem, RNNWeights.from_module(mute), torch.tensor([[0, 0, 0]]))
+        weights, task = RNNWeights.from_module(mute), torch.tensor([[0, 0, 0]])
+        guessing = find_skill(problem, weights, task, weights.spec)
         mute.head.bias[4] = 10.0
-        ending = find_skill(problem, RNNWeights.from_module(mute), torch.tensor([[0, 0, 0]]))
+        ending = find_skill(problem, RNNWeights.from_module(mute), task, weights.spec)
     assert guessing.score > 0.15  # the empty string, once in five times
     assert guessing.performs is False
     assert ending.performs is True
@@ -145,7 +146,7 @@ def test_what_is_strange_lies_outside(inspector: Inspector, own_rnns: Rnns) -> N
     assert any("its weights are of another size" in reason for reason in found.fit.reasons)
     assert found.fit.weights.percentile == 100
     own = inspector.zoo.read("weights", torch.tensor([7]))
-    nearest = inspector.inspect(RNNWeights(own, inspector.spec)).neighbours[0]
+    nearest = inspector.inspect(RNNWeights(own, inspector.zoo.spec)).neighbours[0]
     assert nearest.row == 7
     assert nearest.distance == pytest.approx(0, abs=1e-5) == 1 - nearest.cosine
 
@@ -223,13 +224,11 @@ def failed(capsys: pytest.CaptureFixture[str], *args: object) -> str:
 def test_what_does_not_fit_is_one_error(
     file: Path,
     language_runs: Path,
-    zoo_path: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     run = language_runs / "emulation"
     for model, message in (
-        (Own(hidden=8).state_dict(), "hidden_size 8, not 12"),
         (Own(), "nothing in a file is ever run"),
         ({k: v * math.nan for k, v in Own().state_dict().items()}, "weights that are not finite"),
         ({k: v.sign() * 3e38 for k, v in Own().state_dict().items()}, "weights so large"),
@@ -241,7 +240,6 @@ def test_what_does_not_fit_is_one_error(
     assert "no run and no checkpoint at" in failed(capsys, file, "--ckpt", language_runs / "zoo")
     assert "is of PredictionModule" in failed(capsys, file, "--ckpt", language_runs / "task")
     assert "is of EmulationModule" in failed(capsys, file, "--ckpt", run, "--predict", run)
-    assert "(lstm 2x6, 5 inputs" in failed(capsys, file, "--ckpt", run, "--zoo", zoo_path)
     assert "not 'gru'" in failed(capsys, file, "--ckpt", run, "--cell", "gru")
 
 

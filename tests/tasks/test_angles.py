@@ -11,6 +11,7 @@ from torch import Tensor
 
 import wsrl
 from wsrl.encoders import ConstantEmbedding, InteractiveProbing, NoninteractiveProbing
+from wsrl.encoders.base import normalized
 from wsrl.problems import TiledImages
 from wsrl.tasks import EmulationModule, PredictionModule
 
@@ -27,12 +28,12 @@ def test_an_angle_is_learned_across_the_wrap() -> None:
     weights = wsrl.RNNWeights(torch.randn(2, module.spec.num_parameters), module.spec)
     optimizer = module.configure_optimizers()
     for _ in range(200):
-        loss = module._losses(module(module.embed(weights)), target).mean()
+        loss = module._losses(module(normalized(module.encoder, weights)), target).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     error: Tensor = (module.predict(weights) + 180) % 360 - 180
-    assert module(module.embed(weights)).shape == (2, 1, 2)
+    assert module(normalized(module.encoder, weights)).shape == (2, 1, 2)
     assert error.abs().max() < 2
 
 
@@ -75,7 +76,9 @@ def test_every_target_can_be_trained_and_is_what_its_name_says(digits: Path) -> 
         module = PredictionModule(
             name, data.targets, data.spec, encoder=ConstantEmbedding, mode="scratch"
         )
-        losses = module._losses(module(module.embed(batch.weights)), batch.targets[name])
+        losses = module._losses(
+            module(normalized(module.encoder, batch.weights)), batch.targets[name]
+        )
         assert losses.shape == (4,)
         assert losses.isfinite().all()
 

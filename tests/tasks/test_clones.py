@@ -14,6 +14,7 @@ from torch import Tensor
 from tests.tasks.conftest import small_emulation, small_trainer
 from tests.tasks.test_emulation import split_batch
 from wsrl.data import ZooDataModule
+from wsrl.encoders.base import normalized
 from wsrl.problems import FormalLanguages
 from wsrl.rnn import run_population
 from wsrl.tasks.evaluation import chosen_rows, score_clones
@@ -77,7 +78,7 @@ def test_clones_and_originals_run_freely_through_their_own_models(
     datamodule: ZooDataModule,
 ) -> None:
     batch, module = split_batch(datamodule), small_emulation(datamodule)
-    embedding = module.embed(batch.weights).detach()
+    embedding = normalized(module.encoder, batch.weights).detach()
 
     found = []
 

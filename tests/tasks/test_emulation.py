@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from tests.tasks.conftest import small_emulation, small_trainer
 from wsrl.data import ZooBatch, ZooDataModule
 from wsrl.encoders import ConstantEmbedding, FlattenedWeights
+from wsrl.encoders.base import normalized
 from wsrl.tasks import EmulationModule
 from wsrl.tasks.losses import get_loss, total_variation
 
@@ -38,7 +39,7 @@ def test_training_makes_embeddings_worth_something(
     module = small_emulation(datamodule, **faster)
     after = trained_on(batch, module, 250, tmp_path)
     with torch.no_grad():
-        others = module.embed(batch.weights).roll(3, 0)
+        others = normalized(module.encoder, batch.weights).roll(3, 0)
         shuffled = total_variation(module.emulate(others, batch.inputs), batch.outputs)
     assert after < 0.3 * float(shuffled.mean())
     constant = small_emulation(datamodule, encoder=ConstantEmbedding, **faster)
@@ -83,7 +84,7 @@ def test_metrics_are_means_over_a_whole_split(zoo_path: Path, tmp_path: Path) ->
             right, wrong, measure = [], [], get_loss(name, "categorical")
             with torch.no_grad():
                 for batch in batches:
-                    count, z = len(batch), module.embed(batch.weights)
+                    count, z = len(batch), normalized(module.encoder, batch.weights)
                     right.append(measure(module.emulate(z, batch.inputs), batch.outputs))
                     pairs = [place + 1 - 2 * (place % 2) for place in range(count)]
                     if count % 2:  # (0 1) (2 3) ... and three at the end

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from tests.tasks.conftest import SMALL_ENCODER, small_trainer
 from wsrl.data import ZooBatch, ZooDataModule
 from wsrl.encoders import FlattenedWeights, ParameterTransformer
+from wsrl.encoders.base import normalized
 from wsrl.tasks import EmulationModule, PredictionModule
 from wsrl.tasks.heads import RunningScale
 from wsrl.tasks.prediction import FIXED, FRESH, MODES
@@ -60,7 +61,7 @@ def test_a_mode_says_where_the_encoder_is_from_and_whether_it_is_trained(
     assert module.head.training
     assert {part.training for part in module.encoder.modules()} == {is_trained}  # as its dropout
     batch = next(iter(datamodule.val_dataloader()[0]))
-    assert module.embed(batch.weights).requires_grad is is_trained
+    assert normalized(module.encoder, batch.weights).requires_grad is is_trained
     trainer = small_trainer(tmp_path)
     trainer.fit(module, datamodule=datamodule)
     assert same(first, module.encoder) is not is_trained
@@ -159,7 +160,7 @@ def test_bad_checkpoints_are_errors(
     with pytest.raises(FileNotFoundError, match="`pretrained`: no file at missing"):
         prediction(datamodule, pretrained="missing.ckpt")
     spec = datamodule.spec | {"hidden_size": 9}
-    with pytest.raises(ValueError, match=r"trained on RNNs of the spec \(lstm 2x6.*has \(lstm 2x9"):
+    with pytest.raises(ValueError, match=r"was made for RNNs \(lstm 2x6.*these are \(lstm 2x9"):
         PredictionModule("task", datamodule.targets, spec, pretrained=str(emulation_checkpoint))
     bad = tmp_path / "bad.ckpt"
     bad.write_bytes(b"no checkpoint")

@@ -117,7 +117,7 @@ def test_parts_do_not_wait_and_the_last_completes(tmp_path: Path, whole: Path) -
     assert names(zoo, "*.json") == ["00001.json", "00004.json"]
     with pytest.raises(ZooError, match=r"unfinished \(2 shards are done\)"):
         open_zoo(zoo)
-    assert whats_left(zoo, SHARDS, 3) == [
+    assert whats_left({zoo: SHARDS}, 3) == [
         "3 of 5 shards are missing",
         "2 of part 1/3",
         "1 of part 3/3",
@@ -127,7 +127,7 @@ def test_parts_do_not_wait_and_the_last_completes(tmp_path: Path, whole: Path) -
     gate_of(zoo).open()  # both at once
     assert [end(other) for other in others] == [0, 0]
     assert contents(zoo) == contents(whole)
-    assert whats_left(zoo, SHARDS, 3) == []
+    assert whats_left({zoo: SHARDS}, 3) == []
 
 
 def test_parts_that_complete_a_zoo_at_once_all_end_well(tmp_path: Path) -> None:
@@ -186,9 +186,12 @@ def test_no_training_on_top_of_a_lost_or_damaged_shard(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shards", [1, 2, 7])
 @pytest.mark.parametrize("parts", [1, 2, 3, 9])
-def test_every_shard_is_of_one_part(shards: int, parts: int) -> None:
-    dealt = [index for part in range(parts) for index in shares(shards, (part + 1, parts))]
-    assert sorted(dealt) == list(range(shards))
+@pytest.mark.parametrize("before", [0, 1, 8])
+def test_every_shard_is_of_one_part(shards: int, parts: int, before: int) -> None:
+    shared = [shares(shards, (part + 1, parts), before) for part in range(parts)]
+    assert sorted(index for share in shared for index in share) == list(range(shards))
+    for part, share in enumerate(shared):  # as if the others' shards came first
+        assert all((before + index) % parts == part for index in share)
 
 
 def test_a_finished_zoo_keeps_nothing_of_its_making(tmp_path: Path) -> None:

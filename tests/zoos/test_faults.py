@@ -23,7 +23,7 @@ from wsrl.cli import main
 from wsrl.zoos import BuildSettings, build_zoo, verify_zoo
 from wsrl.zoos.build import shard_members, train_shard
 from wsrl.zoos.files import PARTIAL, partial_file
-from wsrl.zoos.making import make_shards
+from wsrl.zoos.making import Making, make_zoos
 from wsrl.zoos.manifest import MANIFEST, PROGRESS, SHARDS, Manifest
 
 ZOO = ["zoo", "build", "--problem", "formal_languages", "--quiet", "true"]
@@ -186,6 +186,7 @@ def test_workers_that_die_in_a_write_leave_nothing_behind(whole: Path, tmp_path:
     manifest = Manifest.of(PROBLEM, spec, SETTINGS.to_dict(), PROBLEM.columns())
     arguments = [(PROBLEM, SETTINGS, 120.0, "cpu", "auto")] * len(shard_members(SETTINGS))
     zoo, sizes = tmp_path / "zoo", [len(members) for members in shard_members(SETTINGS)]
-    make_shards(zoo, manifest, sizes, die_in_writes_once, arguments, workers=2, quiet=True)
+    making = Making(zoo, manifest, sizes, die_in_writes_once, arguments)
+    make_zoos([making], workers=2, quiet=True)
     assert contents(zoo) == contents(whole)
     verify_zoo(zoo)

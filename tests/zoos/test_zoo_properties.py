@@ -25,7 +25,7 @@ from wsrl.zoos import (
     import_published,
     open_zoo,
 )
-from wsrl.zoos.making import make_shards
+from wsrl.zoos.making import Making, make_zoos
 from wsrl.zoos.published.npy import Expected, Header, read_header
 from wsrl.zoos.shards import write_finished
 from wsrl.zoos.tensors import DiskTensor
@@ -94,7 +94,8 @@ def test_any_zoo_is_read_as_it_was_written(
     rows = [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
     shards = [({name: c[part] for name, c in columns.items()}, {}, []) for part in rows]
     with tempfile.TemporaryDirectory() as folder:
-        make_shards(Path(folder) / "zoo", manifest, sizes, write_finished, shards, quiet=True)
+        making = Making(Path(folder) / "zoo", manifest, sizes, write_finished, shards)
+        make_zoos([making], quiet=True)
         zoo = open_zoo(Path(folder) / "zoo")
         zoo.check()
         assert zoo.spec == spec

@@ -21,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from wsrl.rnn import RNNWeights, run_population
+from wsrl.rnn import RNNs, run_population
 
 COMPONENTS = 16  # as many as the numbers of a published embedding
 
@@ -161,7 +161,7 @@ def draw_probes(
 
 
 @torch.no_grad()
-def answers(weights: RNNWeights, probes: Tensor) -> Tensor:
+def answers(weights: RNNs, probes: Tensor) -> Tensor:
     """Return the raw outputs of ``B`` RNNs for the same ``probes (P, T, I)``: ``(B, P, T, O)``."""
-    parts = (RNNWeights(flat, weights.spec) for flat in weights.flat.split(TOGETHER))
+    parts = (weights[start : start + TOGETHER] for start in range(0, len(weights), TOGETHER))
     return torch.cat([run_population(p, probes.expand(len(p), *probes.shape))[0] for p in parts])

@@ -60,9 +60,9 @@ def interrogate(
     import torch
 
     from wsrl.studies.interrogation import choose_rows, interrogate_zoo, summarize
-    from wsrl.zoos import open_zoo
+    from wsrl.zoos import open_one
 
-    opened, generator = open_zoo(zoo), torch.Generator().manual_seed(seed)
+    opened, generator = open_one(zoo), torch.Generator().manual_seed(seed)
     chosen = choose_rows(opened, generator, rnns, step, rows)
     facts, found = interrogate_zoo(opened, chosen, probes, tolerance, budget, generator)
     text = to_json(facts, indent=2)

@@ -67,6 +67,7 @@ def _draw(folder: Path, checkpoint: Path) -> None:
     import torch
 
     from wsrl.data import ZooDataModule
+    from wsrl.encoders import embed
     from wsrl.safe_files import naming
     from wsrl.tasks import EmulationModule
     from wsrl.tasks.figures import draw_emulation
@@ -77,7 +78,7 @@ def _draw(folder: Path, checkpoint: Path) -> None:
     names = data.eval_splits("validate")
     splits = [split for split, b in zip(names, batches, strict=True) for _ in range(len(b))]
     with torch.no_grad():
-        embeddings = torch.cat([module.embed(batch.weights) for batch in batches])
+        embeddings = torch.cat([embed(module.encoder, batch.weights) for batch in batches])
         known = {n: torch.cat([getattr(b, n) for b in batches]) for n in ("performance", "task")}
         columns = {"embedding": embeddings, **known}
         figures = draw_emulation(module, data.zoo.problem, columns, splits, batches[0])

@@ -23,7 +23,7 @@ def inspect(
     ckpt: str,
     hints: Hints,
     predict: list[str] | None = None,
-    zoo: str | None = None,
+    zoo: list[str] | str | None = None,
     neighbours: Index = 5,
     coverage: float = 0.9,
     json: bool = False,
@@ -46,7 +46,7 @@ def inspect(
         hints: of the RNNs
         predict: prediction runs with this encoder, frozen (those in folders beside the run are
             found)
-        zoo: the zoo's folder, where it is not where the run was trained on it
+        zoo: the zoo's folder, or a list of them, where it is not where the run was trained on it
         neighbours: nearest RNNs
         coverage: of the intervals
         json: print one JSON object
@@ -65,7 +65,7 @@ def search(
     ckpt: str,
     hints: Hints,
     predict: list[str] | None = None,
-    zoo: str | None = None,
+    zoo: list[str] | str | None = None,
     like: str | None = None,
     json: bool = False,
     csv: OutFile | None = None,
@@ -84,7 +84,7 @@ def search(
         hints: of the RNNs
         predict: prediction runs with this encoder, frozen (those in folders beside the run are
             found)
-        zoo: the zoo's folder, where it is not where the run was trained on it
+        zoo: the zoo's folder, or a list of them, where it is not where the run was trained on it
         like: put those first that are most like this RNN
         json: print one JSON object, with all of wsrl inspect
         csv: write the table to this file as well

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from wsrl.cli.commands import command
@@ -42,7 +43,7 @@ _GIVEN = frozenset(("out", "problem", "settings", "part"))  # to ``build_zoo``
 @command(
     "zoo build",
     problem=Options(_find_problem),
-    settings=Options("wsrl.zoos:BuildSettings"),
+    settings=Options("wsrl.zoos:BuildSettings", frozenset(("cell", "hidden_size", "num_layers"))),
     how=Options("wsrl.zoos:build_zoo", _GIVEN | {"device", "workers"}),
     configs=lambda configs, words: configs,
     goes_on=True,
@@ -52,6 +53,9 @@ def build(
     out: str,
     problem: TrainableProblem,
     settings: BuildSettings,
+    cell: list[str] | str | None = None,
+    hidden_size: list[int] | int | None = None,
+    num_layers: list[int] | int | None = None,
     how: dict[str, Any] | None = None,
     device: str = "auto",
     workers: int | None = None,
@@ -63,10 +67,20 @@ def build(
     --problem says on what its RNNs are trained; with it, --help lists the problem's options too.
     Under torchrun or srun every process trains a share of the zoo.
 
+    Lists of cells or sizes build a zoo of each, in folders of their own in --out. Together they are
+    one data set, which all commands take by that folder:
+
+      wsrl zoo build --problem formal_languages --cell '[lstm, gru]' --hidden_size '[16, 32]' \\
+        --out zoos/mixed
+
     Args:
         out: the zoo's folder; new, empty, or holding this very zoo
         problem: what the members are trained on (without, the choices are named)
         settings: how
+        cell: a registered cell, such as lstm, or several; where one is unknown, the choices are
+            named (default: lstm)
+        hidden_size: neurons of a layer, or several numbers (default: 32)
+        num_layers: layers, or several numbers (default: 2)
         how: other arguments of build_zoo, by name
         device: auto (GPUs where there are any), cpu, cuda, or for one process any torch device
         workers: processes on this machine, or of a cluster that is started; each with a GPU of its
@@ -76,7 +90,7 @@ def build(
         part: i/n: train only the i-th of n shares of the zoo, as in a job array; the last part
             completes the zoo
     """
-    from wsrl.zoos import build_zoo
+    from wsrl.zoos import build_zoos, settings_grid
     from wsrl.zoos.build import shard_members
     from wsrl.zoos.shards import whats_left
 
@@ -85,10 +99,11 @@ def build(
     how = how or {}
     share = None if part is None else _share(part)
     place = find_place(device, workers, nodes, share, how.get("cluster"))
-    manifest = build_zoo(out, problem, settings, **how, **vars(place))
-    if place.part is not None and not manifest.complete:
+    zoos = settings_grid(settings, cell, hidden_size, num_layers)
+    made = build_zoos(out, problem, zoos, **how, **vars(place))
+    if place.part is not None and not all(manifest.complete for manifest in made):
         which, parts = place.part
-        left = whats_left(out, len(shard_members(settings)), parts)
+        left = whats_left({Path(out, n): len(shard_members(z)) for n, z in zoos.items()}, parts)
         if left:
             return "\n  ".join([f"part {which}/{parts} of {out} is through", *left])
     return info(out)
@@ -166,10 +181,11 @@ def pack(
 ) -> str:
     """Make a zoo of your own RNNs.
 
-    All are of one cell and size. What a file is, its content says; what it does not say is an
-    option, or settled by --reference. They are run on sequences, and their outputs are stored.
-    Every column of the table becomes a target that wsrl fit can learn to predict: numbers a real
-    value, everything else a class. Run the same command again to go on after an interruption.
+    What a file is, its content says; what it does not say is an option, or settled by --reference.
+    Where their cells or sizes differ, those of each become a zoo in a folder of its own in --out;
+    all commands take that folder as one data set. They are run on sequences, and their outputs are
+    stored. Every column of the table becomes a target that wsrl fit can learn to predict: numbers a
+    real value, everything else a class. Run the same command again to go on after an interruption.
 
       wsrl zoo pack models --table runs.csv --out zoos/mine --output_kind categorical \\
         --inputs normal --length 20
@@ -178,7 +194,7 @@ def pack(
     Args:
         models: folder of files, also in folders below: *.pt, *.pth, *.pth.tar, *.ckpt,
             *.safetensors, *.keras, *.weights.h5, *.msgpack, *.eqx, *.onnx
-        out: the zoo's folder, new or empty
+        out: the zoo's folder, or that of all zoos; new or empty
         output_kind: what the readout's values are: logits of classes, or real values
         inputs: sequences to run the RNNs on: drawn from normal (standard), uniform (0 to 1) or
             one_hot (tokens, all as likely), or a .npy or .safetensors file of (S, T, I) for all
@@ -216,10 +232,10 @@ def pack(
 
 @command("zoo info")
 def info(zoo: str, *, json: bool = False) -> str:
-    """Say what a zoo holds.
+    """Say what a zoo holds, or zoos of one problem hold together.
 
     Args:
-        zoo: the zoo's folder
+        zoo: the zoo's folder, or a folder of zoos
         json: print JSON for scripts
     """
     from wsrl.strict_json import to_json
@@ -235,9 +251,15 @@ def repair(zoo: str, *, how: dict[str, Any] | None = None) -> str:
     Only a zoo that was built here can be trained again.
 
     Args:
-        zoo: the zoo's folder
+        zoo: the zoo's folder, or a folder of zoos
         how: arguments of build_zoo, by name
     """
+    from wsrl.zoos import zoo_folders
+
+    return "\n".join(_repair(str(folder), how or {}) for folder in zoo_folders(zoo))
+
+
+def _repair(zoo: str, how: dict[str, Any]) -> str:
     from wsrl.problems import TrainableProblem, create_problem
     from wsrl.zoos import ZooError, build_zoo, repair_zoo
     from wsrl.zoos.store import MAKERS
@@ -256,7 +278,7 @@ def repair(zoo: str, *, how: dict[str, Any] | None = None) -> str:
     problem = create_problem(manifest.problem, manifest.problem_settings)
     if not isinstance(problem, TrainableProblem):
         raise ZooError(f"{zoo}: nothing can be trained on {manifest.problem} here")
-    build_zoo(zoo, problem, manifest.settings, **(how or {}))
+    build_zoo(zoo, problem, manifest.settings, **how)
     return f"{zoo}: repaired, the missing shards were trained"
 
 
@@ -268,7 +290,7 @@ def verify(zoo: str, *, sequences: Count | None = None) -> str:
     sequences. The exit status is 0 only where all agree.
 
     Args:
-        zoo: the zoo's folder
+        zoo: the zoo's folder, or a folder of zoos
         sequences: recompute so many sequences of a snapshot (default: all)
     """
     from wsrl.zoos import verify_zoo

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from wsrl.rnn import RNNWeights
+from wsrl.rnn import RNNs
 
 
 class ZooBatch:
@@ -14,7 +14,7 @@ class ZooBatch:
     No dataclass, which Lightning takes apart to cast it: this one is moved and cast by ``to``.
 
     Args:
-        weights: the ``B`` RNNs.
+        weights: the ``B`` RNNs, of one spec or of several.
         inputs: ``(B, S, T, I)``.
         outputs: ``(B, S, T, O)`` floating point, logits or real values.
         targets: by name ``(B, parts)``, long (classes) or floating point.
@@ -27,7 +27,7 @@ class ZooBatch:
 
     def __init__(
         self,
-        weights: RNNWeights,
+        weights: RNNs,
         inputs: Tensor,
         outputs: Tensor,
         targets: dict[str, Tensor],
@@ -64,7 +64,7 @@ class ZooBatch:
 
         labels = {name: cast(label, label_dtype) for name, label in self.labels().items()}
         return ZooBatch(
-            weights=RNNWeights(cast(self.weights.flat), self.weights.spec),
+            weights=self.weights.to(device, dtype),
             inputs=cast(self.inputs),
             outputs=cast(self.outputs),
             targets={name: cast(target, label_dtype) for name, target in self.targets.items()},

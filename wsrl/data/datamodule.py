@@ -1,6 +1,7 @@
 """``ZooDataModule``: a zoo's splits as batches for Lightning."""
 
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from wsrl.data.splits import SPLITS, split_tasks, unique_tasks
 from wsrl.data.staging import open_staged, stage_zoo
 from wsrl.problems import InputKind, Problem
 from wsrl.resources import check_fits
+from wsrl.rnn import RNNSpec
 from wsrl.validation import check_arguments, check_size
 from wsrl.zoos import open_zoo
 
@@ -26,12 +28,15 @@ _Seed = Annotated[int, Field(ge=0, lt=1 << 32)]
 class ZooDataModule(LightningDataModule):
     """Batches of trained RNNs, split by task as published.
 
+    Zoos of one problem are one data set, whatever the cells and sizes of their RNNs: a task is in
+    one split, whichever zoos have it.
+
     Which RNNs, sequences and permutations make up training step ``n`` is a function of ``seed`` and
     ``n``: a run resumed in the middle of an epoch, or on another number of processes, reads the
     same data. The manifest is read at once, the splits when they are first needed.
 
     Args:
-        zoo: the zoo's folder.
+        zoo: the zoo's folder; a folder of zoos; or a list of folders.
         batch_size: RNNs of a training step, over all processes.
         sequences_per_rnn: ``S``, stored sequences read of every RNN.
         steps_per_epoch: training steps between two validations.
@@ -50,15 +55,18 @@ class ZooDataModule(LightningDataModule):
             A copy that is there and whole is used again. Left out, the zoo is read where it is.
         split_by: ``task``, as published; or ``nothing``, for zoos of too few tasks: every split is
             then the whole zoo, and metrics measure how well it is memorised.
+        draw: of several zoos, how many RNNs of each are in a batch: in ``proportion`` to the RNNs
+            they have in training, or ``evenly``.
 
     Raises:
-        ZooError: when the folder holds no finished, readable zoo.
+        ZooError: when a folder holds no finished, readable zoo, and where zoos are not of one
+            problem.
         ValueError: for sizes out of range, seeds out of range, or more sequences than are stored.
     """
 
     def __init__(
         self,
-        zoo: str,
+        zoo: list[str] | str,
         batch_size: Annotated[int, Field(ge=1, le=_LARGEST_BATCH)] = 64,
         sequences_per_rnn: int = 1,
         steps_per_epoch: Annotated[int, Field(ge=1, lt=1 << 63)] = 1000,
@@ -72,11 +80,11 @@ class ZooDataModule(LightningDataModule):
         in_memory: bool = False,
         split_by: Literal["task", "nothing"] = "task",
         stage_to: str | None = None,
+        draw: Literal["proportion", "evenly"] = "proportion",
     ) -> None:
         given = {name: value for name, value in locals().items() if name in _RECORDED}
         super().__init__()
-        # Absolute, so that a checkpoint finds its data from any folder.
-        given["zoo"] = str(Path(zoo).resolve())
+        given["zoo"] = absolute(zoo)
         check_arguments(ZooDataModule, given)
         self.zoo = self._original = open_zoo(zoo)
         stored = self.zoo.sequences_stored
@@ -91,8 +99,8 @@ class ZooDataModule(LightningDataModule):
 
     @property
     def spec(self) -> dict[str, Any]:
-        """The spec of the zoo's RNNs, as plain values."""
-        return self.zoo.spec.to_dict()
+        """The spec of the RNNs as plain values; of RNNs of several specs their interface."""
+        return common_spec(self.zoo.specs)
 
     @property
     def problem(self) -> Problem:
@@ -158,6 +166,7 @@ class ZooDataModule(LightningDataModule):
             batch_size=self.hparams["batch_size"],
             steps_per_epoch=self.hparams["steps_per_epoch"],
             permute=self.hparams["permute"],
+            evenly=self.hparams["draw"] == "evenly",
             progress=self._progress,
             **self._common(),
         )
@@ -220,6 +229,18 @@ class ZooDataModule(LightningDataModule):
             return 0, 0
         batches = self.trainer.fit_loop.epoch_loop.batch_progress
         return batches.total.completed, batches.current.completed
+
+
+def absolute(zoo: str | Path | Sequence[str | Path]) -> str | list[str]:
+    """Return absolute paths, with which a checkpoint finds its data from any folder."""
+    if isinstance(zoo, str | Path):
+        return str(Path(zoo).resolve())
+    return [str(Path(each).resolve()) for each in zoo]
+
+
+def common_spec(specs: Sequence[RNNSpec]) -> dict[str, Any]:
+    """Return the one spec as plain values, or the interface that several have in common."""
+    return (specs[0] if len(specs) == 1 else specs[0].interface).to_dict()
 
 
 def suited_options(kind: InputKind | None) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from wsrl.data import order
 from wsrl.data.batch import ZooBatch
-from wsrl.data.order import Indices, RowOrder, deal_pairs
-from wsrl.rnn import RNNWeights
-from wsrl.zoos import Zoo
+from wsrl.data.order import EvenOrder, Indices, RowOrder, deal_pairs
+from wsrl.rnn import change_groups
+from wsrl.zoos import AnyZoo
 
 
 class ZooReader:
@@ -19,26 +19,27 @@ class ZooReader:
     there, too, and batches are gathered on it; else the large ones stay on the disk.
     """
 
-    def __init__(self, zoo: Zoo, hold_on: torch.device | None = None) -> None:
+    def __init__(self, zoo: AnyZoo, hold_on: torch.device | None = None) -> None:
         self.zoo, self.hold_on = zoo, hold_on
         self.targets = zoo.problem.targets(zoo.steps)
         self._small = {"run", "step", "task", "performance"}
         self._small |= {target.column for target in self.targets.values()}
-        large = () if hold_on is None else ("weights", "sequences", "outputs")
+        large = () if hold_on is None else ("sequences", "outputs")
+        self._weights = None if hold_on is None else zoo.read_weights().to(hold_on)
         self._held = {n: zoo.read(n).to(hold_on or "cpu") for n in sorted({*self._small, *large})}
 
     def read(self, rows: Tensor, picks: Tensor) -> ZooBatch:
         """Gather snapshots ``rows (B,)``, of each the stored sequences ``picks (B, S)``."""
-        if self.hold_on is None:
-            weights = self.zoo.read("weights", rows)
+        if self._weights is None:
+            weights = self.zoo.read_weights(rows)
             sequences, outputs = self.zoo.read_sequences(rows, picks)
         else:
             rows, picks = rows.to(self.hold_on), picks.to(self.hold_on)
-            weights, at = self._held["weights"][rows], (rows[:, None], picks)
+            weights, at = self._weights[rows], (rows[:, None], picks)
             sequences, outputs = self._held["sequences"][at], self._held["outputs"][at]
         columns = {name: self._held[name][rows] for name in self._small}
         return ZooBatch(
-            weights=RNNWeights(weights, self.zoo.spec),
+            weights=weights,
             inputs=self.zoo.problem.encode(sequences),
             outputs=outputs.float(),
             targets={name: target.of(columns) for name, target in self.targets.items()},
@@ -55,7 +56,8 @@ class TrainingLoader:
 
     The batch of a step is drawn for all processes together and each takes its slice. ``progress``
     tells, when an iteration begins, how many batches were read in all and in the epoch that is
-    running: a resumed run goes on in the middle of its epoch.
+    running: a resumed run goes on in the middle of its epoch. ``evenly``: draw as many RNNs of each
+    zoo of a collection, not in proportion to their sizes.
 
     Raises:
         ValueError: when ``batch_size`` (over all processes) cannot be dealt out evenly.
@@ -70,6 +72,7 @@ class TrainingLoader:
         steps_per_epoch: int,
         seed: int,
         permute: bool = False,
+        evenly: bool = False,
         progress: Callable[[], tuple[int, int]] = lambda: (0, 0),
         rank: int = 0,
         world_size: int = 1,
@@ -78,7 +81,7 @@ class TrainingLoader:
             raise ValueError(
                 f"batch_size {batch_size}, of all processes, is no multiple of {world_size}"
             )
-        self._reader, self._order = reader, RowOrder(rows, batch_size, seed)
+        self._reader, self._order = reader, _order_of(reader.zoo, rows, batch_size, seed, evenly)
         self._batch_size, self._sequences, self._seed = batch_size, sequences, seed
         self._steps_per_epoch, self._permute, self._progress = steps_per_epoch, permute, progress
         share = batch_size // world_size
@@ -101,8 +104,11 @@ class TrainingLoader:
         picks = order.training_picks(*drawn, self._reader.zoo.sequences_stored, self._sequences)
         batch = self._reader.read(rows, picks[self._slice])
         if self._permute:
-            layers = order.step_permutations(*drawn, batch.weights.spec)
-            batch.weights = batch.weights.permute([layer[self._slice] for layer in layers])
+            draws = order.permutation_draws(*drawn, self._reader.zoo.specs)
+            own = [draw[self._slice] for draw in draws]
+            batch.weights = change_groups(
+                batch.weights, lambda group, at: order.permuted(group, [draw[at] for draw in own])
+            )
         return batch
 
     def state_dict(self) -> dict[str, int]:
@@ -145,3 +151,12 @@ class EvaluationLoader:
         for rows in self._batches:
             picks = order.fixed_picks(self._seed, rows, stored, self._sequences)
             yield self._reader.read(torch.from_numpy(rows), picks)
+
+
+def _order_of(
+    zoo: AnyZoo, rows: Indices, batch_size: int, seed: int, evenly: bool
+) -> RowOrder | EvenOrder:
+    if not evenly or len(zoo.zoos) == 1:
+        return RowOrder(rows, batch_size, seed)
+    owners = zoo.zoo_of(torch.from_numpy(rows)).numpy()
+    return EvenOrder([rows[owners == index] for index in range(len(zoo.zoos))], batch_size, seed)

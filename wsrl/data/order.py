@@ -5,6 +5,7 @@ number of processes, reads what the first one would have read.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wsrl.problems.streams import Purpose, stream
-from wsrl.rnn import RNNSpec
+from wsrl.rnn import RNNSpec, RNNWeights
 
 Indices = NDArray[np.int64]
 
@@ -21,25 +22,54 @@ class RowOrder:
     """Deals out rows in passes: every row once in each pass, in a fresh order.
 
     Step ``n`` covers positions ``n * batch_size`` to ``(n + 1) * batch_size`` of all passes one
-    after the other, so a batch can end one pass and begin the next.
+    after the other, so a batch can end one pass and begin the next. Of several ``key``s, each has
+    orders of its own.
     """
 
-    def __init__(self, rows: Indices, batch_size: int, seed: int) -> None:
-        self.rows, self.batch_size, self.seed = rows, batch_size, seed
+    def __init__(self, rows: Indices, batch_size: int, seed: int, *key: int) -> None:
+        self.rows, self.batch_size, self.seed, self.key = rows, batch_size, seed, key
         self._pass, self._order = -1, rows  # the last pass dealt from
 
     def of_step(self, step: int) -> Indices:
         """Return the rows ``(batch_size,)`` of one step."""
-        parts = []
-        position, end = step * self.batch_size, (step + 1) * self.batch_size
+        return self.between(step * self.batch_size, (step + 1) * self.batch_size)
+
+    def between(self, position: int, end: int) -> Indices:
+        """Return the rows at positions from one to before another."""
+        parts = [self.rows[:0]]
         while position < end:
             number, start = divmod(position, len(self.rows))
             if number != self._pass:
-                self._order = stream(self.seed, Purpose.ORDER, number).permutation(self.rows)
+                key = (number, *self.key)
+                self._order = stream(self.seed, Purpose.ORDER, *key).permutation(self.rows)
                 self._pass = number
             parts.append(self._order[start : start + end - position])
             position += len(parts[-1])
         return np.concatenate(parts)
+
+
+class EvenOrder:
+    """Deals out the rows of several groups in turn, each group's as ``RowOrder`` does.
+
+    Position ``p`` of all that is dealt out is of group ``p`` modulo the number of groups, so a
+    batch, and every process's share of it, has as many of each to one.
+    """
+
+    def __init__(self, groups: Sequence[Indices], batch_size: int, seed: int) -> None:
+        self.batch_size = batch_size
+        filled = [rows for rows in groups if len(rows)]
+        self._orders = [RowOrder(rows, 1, seed, index) for index, rows in enumerate(filled)]
+
+    def of_step(self, step: int) -> Indices:
+        """Return the rows ``(batch_size,)`` of one step."""
+        start, count = step * self.batch_size, len(self._orders)
+        found = np.empty(self.batch_size, np.int64)
+        for index, order in enumerate(self._orders):
+            first = (index - start) % count  # the group's first place in the batch
+            own = found[first::count]
+            position = (start + first) // count
+            own[:] = order.between(position, position + len(own))
+        return found
 
 
 def deal_pairs(count: int, batch_size: int, rank: int = 0, world_size: int = 1) -> list[Indices]:
@@ -90,7 +120,19 @@ def fixed_picks(seed: int, rows: Indices, stored: int, count: int) -> Tensor:
     return torch.from_numpy(mixed.argsort(1)[:, :count])
 
 
-def step_permutations(seed: int, step: int, batch: int, spec: RNNSpec) -> list[Tensor]:
-    """Draw a permutation of the hidden neurons, ``(batch, H)`` a layer, for every RNN of a step."""
-    generator, shape = stream(seed, Purpose.PERMUTATION, step), (batch, spec.hidden_size)
-    return [torch.from_numpy(generator.random(shape).argsort(1)) for _ in range(spec.num_layers)]
+def permutation_draws(seed: int, step: int, batch: int, specs: Sequence[RNNSpec]) -> list[Tensor]:
+    """Draw a number for every hidden neuron of the RNNs of a step, ``(batch, H)`` a layer.
+
+    There are as many neurons and layers as the largest of the specs has. In the order of an RNN's
+    first numbers its neurons are permuted.
+    """
+    generator = stream(seed, Purpose.PERMUTATION, step)
+    shape = (batch, max(spec.hidden_size for spec in specs))
+    layers = max(spec.num_layers for spec in specs)
+    return [torch.from_numpy(generator.random(shape)) for _ in range(layers)]
+
+
+def permuted(weights: RNNWeights, draws: Sequence[Tensor]) -> RNNWeights:
+    """Permute the hidden neurons of ``B`` RNNs by their ``permutation_draws``."""
+    size, layers = weights.spec.hidden_size, weights.spec.num_layers
+    return weights.permute([draw[:, :size].argsort(1) for draw in draws[:layers]])

@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from wsrl.zoos import Zoo, ZooError, open_zoo
+from wsrl.zoos import AnyZoo, Zoo, ZooError, open_one, open_zoo
 from wsrl.zoos.files import remove
 from wsrl.zoos.folder import write_folder
 from wsrl.zoos.manifest import MANIFEST, SHARDS
@@ -32,8 +32,8 @@ def staged_path(zoo: Zoo, stage_to: str) -> Path:
     return Path(folder).resolve() / f"{path.name}-{content.hexdigest()[:16]}"
 
 
-def stage_zoo(zoo: Zoo, stage_to: str) -> None:
-    """Copy a zoo to a node's own disk, unless a whole copy is there; check either (``Zoo.check``).
+def stage_zoo(zoo: AnyZoo, stage_to: str) -> None:
+    """Copy zoos to a node's own disk, unless a whole copy is there; check either (``Zoo.check``).
 
     Of several jobs that do this at once one makes the copy, and the others wait for it and use it.
 
@@ -41,6 +41,11 @@ def stage_zoo(zoo: Zoo, stage_to: str) -> None:
         ZooError: where the zoo is damaged.
         OSError: where the folder cannot be written or has too little space.
     """
+    for each in zoo.zoos:
+        _stage(each, stage_to)
+
+
+def _stage(zoo: Zoo, stage_to: str) -> None:
     target, waiting = staged_path(zoo, stage_to), set[str]()
 
     def wait(holder: str) -> None:
@@ -50,7 +55,7 @@ def stage_zoo(zoo: Zoo, stage_to: str) -> None:
 
     def is_there() -> bool:
         try:
-            copy = open_zoo(target)
+            copy = open_one(target)
             copy.check()
         except ZooError:
             return False
@@ -60,15 +65,16 @@ def stage_zoo(zoo: Zoo, stage_to: str) -> None:
         write_folder(target, lambda folder: _copy(zoo, target, folder), wait, is_there)
 
 
-def open_staged(zoo: Zoo, stage_to: str) -> Zoo:
-    """Open the copy that ``stage_zoo`` made on this node."""
-    target = staged_path(zoo, stage_to)
-    if not target.exists():
-        raise ZooError(
-            f"no copy of the zoo at {zoo.path} in {target.parent} (stage_to is {stage_to}): the "
-            "first process of every node makes one, in the same folder for all of the node"
-        )
-    return open_zoo(target)
+def open_staged(zoo: AnyZoo, stage_to: str) -> AnyZoo:
+    """Open the copies that ``stage_zoo`` made on this node."""
+    targets = [staged_path(each, stage_to) for each in zoo.zoos]
+    for each, target in zip(zoo.zoos, targets, strict=True):
+        if not target.exists():
+            raise ZooError(
+                f"no copy of the zoo at {each.path} in {target.parent} (stage_to is {stage_to}): "
+                "the first process of every node makes one, in the same folder for all of the node"
+            )
+    return open_zoo(targets)
 
 
 def _files(zoo: Zoo) -> list[str]:
@@ -85,7 +91,7 @@ def _copy(zoo: Zoo, place: Path, folder: Path) -> None:
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(zoo.path / name, folder / name)
     try:
-        open_zoo(folder).check()
+        open_one(folder).check()
     except ZooError:
         zoo.check()  # names what is damaged, where it is
         raise

@@ -1,15 +1,19 @@
 """What an encoder is: a Lightning module that maps the weights of RNNs to embeddings."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
+import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wsrl.recorded import Recorded
-from wsrl.rnn import MixedRNNs, RNNInterface, RNNs, RNNSpec, RNNWeights
+from wsrl.rnn import BlackBox, MixedRNNs, RNNInterface, RNNs, RNNSpec, RNNWeights
+
+Reads: TypeAlias = Literal["one spec", "any weights", "any"]
+"""What RNNs an encoder reads; see ``Encoder``."""
 
 
 class Encoder(Recorded, LightningModule, ABC):
@@ -25,8 +29,9 @@ class Encoder(Recorded, LightningModule, ABC):
         embedding_dim: size ``D`` of an embedding.
 
     Attributes:
-        reads: ``one spec`` (weights of the spec that it was made for), or ``any`` (RNNs of any cell
-            and size whose inputs and outputs have the sizes that it was made for).
+        reads: ``one spec`` (weights of the spec that it was made for), ``any weights`` (of any cell
+            and size, inputs and outputs being as many as it was made for), or ``any`` (black boxes,
+            too).
         permutation_invariant: whether the embedding is the same, by construction, after any
             permutation of the hidden neurons of a layer with all their couplings.
 
@@ -35,7 +40,7 @@ class Encoder(Recorded, LightningModule, ABC):
     """
 
     GIVEN: ClassVar[tuple[str, ...]] = ("spec",)
-    reads: ClassVar[Literal["one spec", "any"]] = "one spec"
+    reads: ClassVar[Reads] = "one spec"
     permutation_invariant: ClassVar[bool] = False
 
     def __init__(self, spec: RNNSpec | RNNInterface, embedding_dim: int = 16) -> None:
@@ -43,11 +48,40 @@ class Encoder(Recorded, LightningModule, ABC):
         check_sizes(embedding_dim=embedding_dim)
         if self.reads == "one spec" and not isinstance(spec, RNNSpec):
             raise ValueError(
-                f"{type(self).__name__} reads RNNs of one spec, not {spec}; {_readers_of_any()}"
+                f"{type(self).__name__} reads RNNs of one spec, not {spec}; {_readers()}"
             )
         self.spec = spec
         self.embedding_dim = embedding_dim
-        self.register_forward_pre_hook(_check_weights, with_kwargs=True)
+        self.register_forward_pre_hook(_check_input, with_kwargs=True)
+
+    def check(self, rnns: RNNs) -> None:
+        """Check that the encoder reads these RNNs, as ``check_reads``."""
+        name = type(self).__name__
+        if not isinstance(rnns, RNNWeights | MixedRNNs | BlackBox):
+            raise TypeError(f"{name} encodes RNNWeights, not {type(rnns).__name__}")
+        groups = rnns.groups if isinstance(rnns, MixedRNNs) else (rnns,)
+        if self.reads != "any" and any(isinstance(group, BlackBox) for group in groups):
+            raise ValueError(
+                f"{name} reads weights, of which a black box has none to show; those that ask are "
+                f"{_names_of('any')}"
+            )
+        self.check_reads(self.spec, rnns.specs)
+
+    @classmethod
+    def check_reads(
+        cls, made_for: RNNSpec | RNNInterface, given: Sequence[RNNSpec | RNNInterface]
+    ) -> None:
+        """Check that one that was made for some RNNs reads RNNs of the given specs.
+
+        Raises:
+            ValueError: naming, where it reads one spec, the encoders that read any RNN.
+        """
+        are = f"was made for RNNs ({made_for}), but these are ({'), ('.join(map(str, given))})"
+        if cls.reads != "one spec":
+            if any(each.interface != made_for.interface for each in given):
+                raise ValueError(f"{cls.__name__} {are}: inputs and outputs must be as many")
+        elif {*given} != {made_for}:
+            raise ValueError(f"{cls.__name__} {are}: it reads one spec; {_readers()}")
 
     @abstractmethod
     def forward(self, weights: Any) -> Tensor:
@@ -56,6 +90,8 @@ class Encoder(Recorded, LightningModule, ABC):
         They are ``RNNWeights`` of the encoder's spec, or, where it reads any, ``RNNs``.
         """
 
+
+_AT_ONCE = 256  # RNNs that are embedded at once
 
 EncoderFactory: TypeAlias = Callable[[Any], Encoder]
 """Makes an encoder of the ``RNNSpec`` of a zoo's RNNs, or of their ``RNNInterface`` where they have
@@ -67,8 +103,39 @@ else:  # the command line makes a factory of names and options, and checks them
     EncoderLike = EncoderFactory
 
 
+@torch.no_grad()
 def embed(encoder: Encoder, rnns: RNNs) -> Tensor:
-    """Encode RNNs and scale every embedding to unit L2 norm: ``(B, D)``."""
+    """Return the embeddings of ``B`` RNNs, ``(B, D)`` of unit norm.
+
+    They are those that emulators and prediction heads read, and that ``wsrl predict`` and
+    ``wsrl inspect`` write: of the encoder in evaluation mode (without dropout), on its device and
+    in its precision. Many RNNs are read part by part.
+
+    Raises:
+        ValueError: for RNNs that the encoder does not read.
+
+    >>> from wsrl.encoders import create_encoder
+    >>> from wsrl.rnn import concatenate
+    >>> specs = [RNNSpec("lstm", 3, 8, 1, 2), RNNSpec("gru", 3, 5, 1, 2)]
+    >>> rnns = concatenate([RNNWeights(torch.randn(2, s.num_parameters), s) for s in specs])
+    >>> embed(create_encoder("FreeRunningProbing", specs[0]), rnns).shape
+    torch.Size([4, 16])
+    """
+    training = encoder.training
+    try:
+        encoder.eval()
+        starts = range(0, max(1, len(rnns)), _AT_ONCE)
+        parts = [rnns[start : start + _AT_ONCE] for start in starts]
+        found = [normalized(encoder, part.to(encoder.device, encoder.dtype)) for part in parts]
+    finally:
+        encoder.train(training)
+    return torch.cat(found)
+
+
+def normalized(encoder: Encoder, rnns: RNNs) -> Tensor:
+    """Encode RNNs, ``(B, D)`` of unit norm, as in training: in the mode that the encoder is in."""
+    if len(rnns) == 0:  # a process without a share of a small split
+        return torch.zeros(0, encoder.embedding_dim, dtype=rnns.dtype, device=encoder.device)
     return F.normalize(encoder(rnns), dim=-1)
 
 
@@ -79,30 +146,19 @@ def check_sizes(**sizes: int) -> None:
             raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
 
 
-def _check_weights(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    given = args[0] if args else kwargs.get("weights")
-    name, wanted = type(module).__name__, module.spec
-    if not isinstance(given, RNNWeights | MixedRNNs):
-        raise TypeError(f"{name} encodes RNNWeights, not {type(given).__name__}")
-    found = {given.spec: None} if isinstance(given, RNNWeights) else dict.fromkeys(given.specs)
-    if module.reads == "any":
-        if given.interface != wanted.interface:
-            raise ValueError(
-                f"{name} was made for RNNs of {wanted.interface}, but these are "
-                f"({next(iter(found))}); build an encoder for their sizes"
-            )
-    elif list(found) != [wanted]:
-        raise ValueError(
-            f"{name} was made for RNNs ({wanted}), but these are ({'), ('.join(map(str, found))}); "
-            f"build an encoder for their spec; {_readers_of_any()}"
-        )
+def _check_input(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    module.check(args[0] if args else kwargs.get("weights"))
 
 
-def _readers_of_any() -> str:
+def _readers() -> str:
+    return f"those that read any RNN are {_names_of('any', 'any weights')}"
+
+
+def _names_of(*reads: Reads) -> str:
+    """Name the registered encoders that read such RNNs."""
     from wsrl.encoders.registry import ENCODERS  # which imports this file
 
-    names = [name for name in ENCODERS.names() if ENCODERS.get(name).reads == "any"]
-    return f"those that read any RNN are {', '.join(names)}"
+    return ", ".join(name for name in ENCODERS.names() if ENCODERS.get(name).reads in reads)
 
 
 class Mlp(nn.Sequential):

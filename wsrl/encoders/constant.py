@@ -1,11 +1,11 @@
 """The baseline: one embedding for all RNNs."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from wsrl.encoders.base import Encoder
+from wsrl.encoders.base import Encoder, Reads
 from wsrl.encoders.registry import register_encoder
 from wsrl.rnn import RNNInterface, RNNs, RNNSpec
 
@@ -14,7 +14,7 @@ from wsrl.rnn import RNNInterface, RNNs, RNNSpec
 class ConstantEmbedding(Encoder):
     """One learned embedding for all RNNs: what can be reached without reading any weight."""
 
-    reads: ClassVar[Literal["one spec", "any"]] = "any"
+    reads: ClassVar[Reads] = "any"
     permutation_invariant: ClassVar[bool] = True
 
     def __init__(self, spec: RNNSpec | RNNInterface, embedding_dim: int = 16) -> None:

@@ -7,12 +7,12 @@ Source: the idea is of Kofinas et al. 2024 (networks as graphs of their neurons)
 (graph metanetworks). The layers are our own: an edge is a matrix entry that passes values on.
 """
 
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from wsrl.encoders.base import Encoder, Mlp, check_sizes
+from wsrl.encoders.base import Encoder, Mlp, Reads, check_sizes
 from wsrl.encoders.kinds import KindEmbedding, neuron_kind, tensor_kinds
 from wsrl.encoders.registry import register_encoder
 from wsrl.rnn import MixedRNNs, RNNInterface, RNNs, RNNSpec, RNNWeights, TensorSpec
@@ -145,7 +145,7 @@ class NeuronGraph(Encoder):
         width: size of the MLPs' hidden layers.
     """
 
-    reads: ClassVar[Literal["one spec", "any"]] = "any"
+    reads: ClassVar[Reads] = "any weights"
     permutation_invariant: ClassVar[bool] = True
 
     def __init__(
@@ -172,6 +172,7 @@ class NeuronGraph(Encoder):
         """Encode ``B`` RNNs; return ``(B, D)``."""
         if isinstance(weights, MixedRNNs):
             return weights.join([self.forward(group) for group in weights.groups])
+        assert isinstance(weights, RNNWeights)  # black boxes are refused
         graph = self.reader(weights)
         neurons = graph.features
         for messages in self.rounds:

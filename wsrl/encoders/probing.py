@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from wsrl.encoders.base import Encoder, Mlp, check_sizes
+from wsrl.encoders.base import Encoder, Mlp, Reads, check_sizes
 from wsrl.encoders.reader import SequenceReader, StepReader
 from wsrl.encoders.registry import register_encoder
 from wsrl.rnn import PreparedPopulation, RNNInterface, RNNs, RNNSpec, run_population
@@ -81,7 +81,7 @@ class ProbingEncoder(Encoder):
         ValueError: for an unknown activation.
     """
 
-    reads: ClassVar[Literal["one spec", "any"]] = "any"
+    reads: ClassVar[Reads] = "any"
     permutation_invariant: ClassVar[bool] = True
     reader: nn.Module
 

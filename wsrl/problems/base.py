@@ -98,6 +98,9 @@ class Problem(Recorded, ABC):
     scores_clones: ClassVar[bool] = True
     """Whether ``clone_scores`` can judge a model that runs freely."""
 
+    may_differ: ClassVar[frozenset[str]] = frozenset()
+    """Settings in which zoos of one data set may differ: how much was stored and measured."""
+
     task_period: ClassVar[float | None] = None
     """For tasks that are one number on a circle, what goes once round it."""
 

@@ -43,6 +43,7 @@ class FormalLanguages(TrainableProblem):
     """
 
     name: ClassVar[str] = "formal_languages"
+    may_differ: ClassVar[frozenset[str]] = frozenset(("evaluated_strings", "stored_strings"))
     output_kind = "categorical"
 
     def __init__(

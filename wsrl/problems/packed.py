@@ -39,6 +39,7 @@ class PackedRNNs(Problem):
     """
 
     name: ClassVar[str] = "packed"
+    may_differ: ClassVar[frozenset[str]] = frozenset(("sequences_stored",))
     scores_clones: ClassVar[bool] = False
 
     def __init__(

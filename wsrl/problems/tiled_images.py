@@ -51,6 +51,7 @@ class TiledImages(TrainableProblem):
     """
 
     name: ClassVar[str] = "tiled_images"
+    may_differ: ClassVar[frozenset[str]] = frozenset(("evaluated_images", "stored_sequences"))
     output_kind = "categorical"
     task_period: ClassVar[float | None] = 360.0
     draws_weight_decay: ClassVar[bool] = True

@@ -53,6 +53,7 @@ class VariableBinding(TrainableProblem):
     """
 
     name: ClassVar[str] = "variable_binding"
+    may_differ: ClassVar[frozenset[str]] = frozenset(("evaluated_sequences", "stored_sequences"))
     output_kind = "real"
     input_kind = InputKind("range", -1, 1)
 

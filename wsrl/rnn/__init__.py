@@ -1,6 +1,7 @@
 """The subject networks: their specification, their weights and the runtime for many at once."""
 
 from wsrl.rnn.backends import Backend
+from wsrl.rnn.black_box import BlackBox
 from wsrl.rnn.cells import Cell, get_cell, list_cells, register_cell
 from wsrl.rnn.cross_entropy import population_cross_entropy, sequence_cross_entropy
 from wsrl.rnn.fixed_points import (
@@ -24,7 +25,7 @@ from wsrl.rnn.linearization import (
     unflatten_state,
 )
 from wsrl.rnn.masks import check_usable
-from wsrl.rnn.mixed import MixedRNNs, RNNs, concatenate
+from wsrl.rnn.mixed import MixedRNNs, RNNs, change_groups, concatenate
 from wsrl.rnn.population import PreparedPopulation, State, run_population
 from wsrl.rnn.spec import RNNInterface, RNNSpec, TensorSpec, read_interface
 from wsrl.rnn.weights import (
@@ -35,6 +36,7 @@ from wsrl.rnn.weights import (
 
 __all__ = [
     "Backend",
+    "BlackBox",
     "Cell",
     "Linearization",
     "MixedRNNs",
@@ -47,6 +49,7 @@ __all__ = [
     "State",
     "TensorSpec",
     "advance",
+    "change_groups",
     "check_usable",
     "concatenate",
     "find_fixed_points",

@@ -10,8 +10,12 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from wsrl.rnn.black_box import BlackBox
 from wsrl.rnn.spec import RNNInterface, RNNSpec
 from wsrl.rnn.weights import RNNWeights
+
+Group: TypeAlias = RNNWeights | BlackBox
+"""RNNs of one spec, or one that is only asked."""
 
 
 @dataclass
@@ -22,7 +26,7 @@ class MixedRNNs:
     spec works group by group.
 
     Attributes:
-        groups: the RNNs of each spec.
+        groups: the RNNs of each spec, and black boxes.
         rows: ``(B,)`` int64: RNN ``k`` of the batch is number ``rows[k]`` of all groups, counted
             one group after the other.
 
@@ -35,11 +39,11 @@ class MixedRNNs:
     (4, ['lstm 1x8, 3 inputs, 2 outputs', 'gru 1x5, 3 inputs, 2 outputs'])
     """
 
-    groups: tuple[RNNWeights, ...]
+    groups: tuple[Group, ...]
     rows: Tensor
 
     def __post_init__(self) -> None:
-        found = {group.interface: group.spec for group in self.groups}
+        found = {group.interface: group.specs[0] for group in self.groups}
         if len(found) != 1:
             named = ", ".join(f"({spec})" for spec in found.values()) or "none"
             raise ValueError(f"RNNs of one batch have as many inputs and outputs; given: {named}")
@@ -56,9 +60,9 @@ class MixedRNNs:
         return self.groups[0].dtype
 
     @property
-    def specs(self) -> tuple[RNNSpec, ...]:
-        """The spec of each group."""
-        return tuple(group.spec for group in self.groups)
+    def specs(self) -> tuple[RNNSpec | RNNInterface, ...]:
+        """What is known of the RNNs of each group."""
+        return tuple(group.specs[0] for group in self.groups)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -93,23 +97,32 @@ class MixedRNNs:
         values = torch.cat([*parts])
         return values.index_select(0, self.rows.to(values.device))
 
-    def change(self, function: Callable[[RNNWeights, Tensor], RNNWeights]) -> MixedRNNs:
-        """Change the RNNs of each group; the function is told where in the batch they are."""
-        places = self.split(torch.arange(len(self)))
-        return MixedRNNs(tuple(map(function, self.groups, places)), self.rows)
-
     @cached_property
     def _order(self) -> Tensor:
         """Where in the batch the RNNs of the groups are, one group after the other."""
         return self.rows.argsort()
 
 
-RNNs: TypeAlias = RNNWeights | MixedRNNs
+RNNs: TypeAlias = RNNWeights | MixedRNNs | BlackBox
 """A batch of RNNs with inputs and outputs of the same sizes."""
+
+
+def change_groups(rnns: RNNs, function: Callable[[RNNWeights, Tensor], RNNWeights]) -> RNNs:
+    """Change the weights of each spec; the function is told which of the batch they are, ``(b,)``.
+
+    Black boxes stay as they are.
+    """
+    if isinstance(rnns, MixedRNNs):
+        parts = zip(rnns.groups, rnns.split(torch.arange(len(rnns))), strict=True)
+        changed = (g if isinstance(g, BlackBox) else function(g, place) for g, place in parts)
+        return MixedRNNs(tuple(changed), rnns.rows)
+    return rnns if isinstance(rnns, BlackBox) else function(rnns, torch.arange(len(rnns)))
 
 
 def concatenate(batches: Sequence[RNNs], places: Sequence[Tensor] | None = None) -> RNNs:
     """Join batches of RNNs: ``RNNWeights`` where all have one spec, else ``MixedRNNs``.
+
+    Of copies of one black box alone it is that ``BlackBox``.
 
     Args:
         batches: one after the other, unless ``places`` say otherwise.
@@ -121,12 +134,18 @@ def concatenate(batches: Sequence[RNNs], places: Sequence[Tensor] | None = None)
     """
     sizes = [len(batch) for batch in batches]
     places = torch.arange(sum(sizes)).split(sizes) if places is None else places
-    by_spec: dict[RNNSpec, list[tuple[RNNWeights, Tensor]]] = {}
+    weights: dict[RNNSpec, list[tuple[RNNWeights, Tensor]]] = {}
+    boxes: dict[int, list[tuple[BlackBox, Tensor]]] = {}
     for batch, place in zip(batches, places, strict=True):
-        for part in _by_group(batch, place):
-            by_spec.setdefault(part[0].spec, []).append(part)
-    groups = [RNNWeights.cat([part for part, _ in parts]) for parts in by_spec.values()]
-    order = [place for parts in by_spec.values() for _, place in parts]
+        for group, own in _by_group(batch, place):
+            if isinstance(group, BlackBox):
+                boxes.setdefault(id(group.rnn), []).append((group, own))
+            else:
+                weights.setdefault(group.spec, []).append((group, own))
+    groups: list[Group] = [RNNWeights.cat([g for g, _ in parts]) for parts in weights.values()]
+    groups += [BlackBox.cat([g for g, _ in parts]) for parts in boxes.values()]
+    order = [place for parts in weights.values() for _, place in parts]
+    order += [place for parts in boxes.values() for _, place in parts]
     where = torch.cat(order) if order else torch.arange(0)
     _check_numbers("places", where, sum(sizes))
     rows = where.argsort()
@@ -134,10 +153,10 @@ def concatenate(batches: Sequence[RNNs], places: Sequence[Tensor] | None = None)
     return kept[0][rows] if len(kept) == 1 else MixedRNNs(kept, rows)
 
 
-def _by_group(batch: RNNs, place: Tensor) -> list[tuple[RNNWeights, Tensor]]:
-    if isinstance(batch, RNNWeights):
-        return [(batch, place)]
-    return list(zip(batch.groups, batch.split(place), strict=True))
+def _by_group(batch: RNNs, place: Tensor) -> list[tuple[Group, Tensor]]:
+    if isinstance(batch, MixedRNNs):
+        return list(zip(batch.groups, batch.split(place), strict=True))
+    return [(batch, place)]
 
 
 def _check_numbers(what: str, given: Tensor, count: int) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from wsrl.rnn.backends import Backend, check_backend, choose_backend, kernels_of
+from wsrl.rnn.black_box import BlackBox
 from wsrl.rnn.cells import Tensors, project
 from wsrl.rnn.ends import Ends
 from wsrl.rnn.kernels import cpu, functions
@@ -66,6 +67,9 @@ def run_population(
     if isinstance(weights, MixedRNNs):
         runs = [partial(run_population, group, backend=backend) for group in weights.groups]
         return _run_groups(weights, runs, inputs, state)
+    if isinstance(weights, BlackBox):
+        check_inputs(weights, inputs)
+        return weights.run(inputs, state)
     start = check_run(weights, inputs, state)
     chosen = _choose(backend, weights, inputs, start)
     if chosen == "eager":
@@ -85,6 +89,8 @@ class PreparedPopulation:
         if isinstance(weights, MixedRNNs):
             runs = [PreparedPopulation(group, backend) for group in weights.groups]
             self._run = partial(_run_groups, weights, runs)
+        elif isinstance(weights, BlackBox):
+            self._run = partial(run_population, weights)
         else:
             self._run = _PreparedWeights(weights, backend)
 
@@ -157,11 +163,12 @@ def run_eagerly(
     around, last = Ends(weights), []
     hidden = around.before(inputs).permute(2, 0, 1, 3)  # (T, B, S, I)
     for layer, own in enumerate(layers):
-        outputs, end = [], tuple(part[layer] for part in start)
-        for driven in cell.drive(own, hidden).unbind(0):
-            end = cell.step(own, driven, end)
-            outputs.append(cell.read(own, driven, end))
-        hidden = torch.stack(outputs)
+        driven, end, states = cell.drive(own, hidden), tuple(part[layer] for part in start), []
+        for now in driven.unbind(0):
+            end = cell.step(own, now, end)
+            states.append(end)
+        parts = tuple(torch.stack(part) for part in zip(*states, strict=True))
+        hidden = cell.read(own, driven, parts)
         last.append(end)
     final = tuple(torch.stack(parts) for parts in zip(*last, strict=True))
     return around.after(project(hidden, readout, bias).permute(1, 2, 0, 3)), final
@@ -172,8 +179,7 @@ def read_state(weights: RNNWeights, inputs: Tensor, state: State) -> Tensor:
     (layers, readout, bias), cell, around = make_ready(weights), weights.spec.kind, Ends(weights)
     hidden = around.before(inputs[:, :, None]).permute(2, 0, 1, 3)
     for layer, own in enumerate(layers):
-        (driven,) = cell.drive(own, hidden)
-        hidden = cell.read(own, driven, tuple(part[layer] for part in state))[None]
+        hidden = cell.read(own, cell.drive(own, hidden), tuple(part[layer, None] for part in state))
     return around.after(project(hidden, readout, bias).permute(1, 2, 0, 3))[:, :, 0]
 
 

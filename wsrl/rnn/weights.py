@@ -114,6 +114,11 @@ class RNNWeights:
         return self.spec.interface
 
     @property
+    def specs(self) -> tuple[RNNSpec, ...]:
+        """The different specs that there are: one."""
+        return (self.spec,)
+
+    @property
     def dtype(self) -> torch.dtype:
         """That of the numbers."""
         return self.flat.dtype

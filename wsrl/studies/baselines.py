@@ -1,6 +1,6 @@
 """Baselines of predictions: they predict properties of RNNs without a trained encoder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -19,7 +19,7 @@ from wsrl.analysis.readouts import (
     draw_probes,
 )
 from wsrl.data import ZooDataModule
-from wsrl.rnn import RNNWeights
+from wsrl.rnn import RNNs, RNNSpec, RNNWeights
 from wsrl.rnn.statistics import weight_statistics
 from wsrl.studies.tables import print_metrics
 from wsrl.studies.training.predictions import write_metrics, write_predictions
@@ -32,26 +32,42 @@ PROBES, PROBING_LENGTH = 8, 22
 """Sequences in the probe set, as many as are published at most, and their steps where the zoo's
 problem suggests no other number."""
 
-Features: TypeAlias = Callable[[RNNWeights, ZooDataModule, int], NDArray[Any]]
+Features: TypeAlias = Callable[[RNNs, ZooDataModule, int], NDArray[Any]]
 
 
 class Baseline(NamedTuple):
     """Features ``(B, F)`` of ``B`` RNNs, given the data and the seed; and what reads them.
 
-    ``random``: whether the seed, and the steps of training a network, play a part.
+    ``random``: whether the seed, and the steps of training a network, play a part. ``any_rnn``:
+    whether RNNs of several specs have the same features; weights of one spec have no counterpart in
+    another.
     """
 
     features: Features
     readout: Callable[[TargetCode, int, int], Readout]
     random: bool
+    any_rnn: bool
 
 
-def _answers(weights: RNNWeights, data: ZooDataModule, seed: int) -> NDArray[Any]:
+def _flat(rnns: RNNs, data: ZooDataModule, seed: int) -> NDArray[Any]:
+    return _of_one_spec(rnns).flat.numpy()
+
+
+def _statistics(rnns: RNNs, data: ZooDataModule, seed: int) -> NDArray[Any]:
+    return weight_statistics(_of_one_spec(rnns)).flatten(1).numpy()
+
+
+def _of_one_spec(rnns: RNNs) -> RNNWeights:
+    assert isinstance(rnns, RNNWeights), "checked before"
+    return rnns
+
+
+def _answers(weights: RNNs, data: ZooDataModule, seed: int) -> NDArray[Any]:
     suited = data.encoder_defaults
     probes = draw_probes(
         PROBES,
         suited.get("probing_length", PROBING_LENGTH),
-        data.zoo.spec.input_size,
+        data.zoo.interface.input_size,
         suited.get("input_activation", "softmax"),
         torch.Generator().manual_seed(seed),
     )
@@ -64,21 +80,31 @@ BASELINES = {
         lambda weights, data, seed: np.zeros((len(weights), 0)),
         lambda code, seed, steps: MeanReadout(code),
         random=False,
+        any_rnn=True,
     ),
     # A network on the principal components of the flattened weights.
-    "pca": Baseline(
-        lambda weights, data, seed: weights.flat.numpy(), ComponentReadout, random=True
-    ),
+    "pca": Baseline(_flat, ComponentReadout, random=True, any_rnn=False),
     # A network on the principal components of the raw outputs to a fixed random probe set.
-    "random_probes": Baseline(_answers, ComponentReadout, random=True),
+    "random_probes": Baseline(_answers, ComponentReadout, random=True, any_rnn=True),
     # Gradient-boosted trees on the layer-wise statistics.
     "trees": Baseline(
-        lambda weights, data, seed: weight_statistics(weights).flatten(1).numpy(),
+        _statistics,
         lambda code, seed, steps: TreeReadout(code),
         random=False,
+        any_rnn=False,
     ),
 }
 """Every baseline by name."""
+
+
+def check_baseline(name: str, specs: Sequence[RNNSpec]) -> None:
+    """Check that a baseline can read RNNs of these specs, or raise ``ValueError``."""
+    if len(specs) > 1 and not BASELINES[name].any_rnn:
+        able = ", ".join(other for other, known in BASELINES.items() if known.any_rnn)
+        raise ValueError(
+            f"baseline {name} reads weights, and these RNNs have {len(specs)} specs: choose one "
+            f"that reads any RNN ({able}), or zoos of one spec"
+        )
 
 
 def write_baseline(
@@ -110,6 +136,7 @@ def write_baseline(
     for what, given, known in (("baseline", name, BASELINES), ("target", target, data.targets)):
         if given not in known:
             raise ValueError(f"unknown {what} {given!r}; choose one of {', '.join(known)}")
+    check_baseline(name, data.zoo.specs)
     run.remove_leftovers()
     data.prepare_data()
     data.setup("test")
@@ -119,8 +146,8 @@ def write_baseline(
     note(remark.text for remark in remarks)
 
     def features(split: str) -> NDArray[Any]:
-        flat = data.zoo.read("weights", torch.from_numpy(data.rows(split)))
-        return baseline.features(RNNWeights(flat, data.zoo.spec), data, seed)
+        rnns = data.zoo.read_weights(torch.from_numpy(data.rows(split)))
+        return baseline.features(rnns, data, seed)
 
     readout = baseline.readout(chosen, seed, steps)
     truths = {split: data.read_target(target, split) for split in ("train", *splits)}
@@ -143,6 +170,7 @@ def write_baseline(
     print_metrics(metrics)
     out = run.folder / "test.json"
     out.unlink(missing_ok=True)  # of another baseline; written last
-    write_predictions(out.with_suffix(".safetensors"), batches, splits, source)
+    columns = out.with_suffix(".safetensors")
+    write_predictions(columns, batches, splits, source, data.zoo, named=False)
     write_metrics(out, source, metrics)
     return out

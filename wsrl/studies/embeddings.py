@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wsrl.problems import Target
+from wsrl.zoos import AnyZoo
 from wsrl.zoos.files import write_atomically
-from wsrl.zoos.store import Zoo
 from wsrl.zoos.tensors import read_metadata, read_tensors, write_tensors
 
 SUFFIXES = (".safetensors", ".parquet", ".csv")
 
 _AS_THEY_ARE = ("row", "run", "step", "performance")
+
+SPEC_COLUMNS = ("cell", "hidden_size", "num_layers")
+"""What is said of an RNN's spec."""
 
 
 def check_suffix(path: Path) -> None:
@@ -34,11 +37,13 @@ def check_suffix(path: Path) -> None:
 def read_embeddings(path: str | Path) -> pd.DataFrame:
     """Read what ``wsrl predict`` wrote.
 
-    Columns are ``row`` (in the zoo), ``split``, ``name`` (of the file, in a packed zoo), ``run``,
-    ``step``, ``task``, ``performance``, the properties of the zoo by name, ``predicted_<target>``
-    of a prediction, what else its kind keeps (``predicted_<target>_low``), and ``embedding_0``,
-    ``embedding_1``, ... A column of several parts is several columns, ``_0``, ``_1``, ... CSV has
-    no types: there, what is written in digits is a number.
+    Columns are ``row`` (in the zoo, or in all zoos one after the other), ``split``, ``name`` (of
+    the file, in a packed zoo), ``run``, ``step``, ``task``, ``performance``, ``cell``,
+    ``hidden_size``, ``num_layers``, the properties of the zoo by name, ``predicted_<target>`` of a
+    prediction, what else its kind keeps (``predicted_<target>_low``), and ``embedding_0``,
+    ``embedding_1``, ... A property whose name is taken is called ``property.<name>``. A column of
+    several parts is several columns, ``_0``, ``_1``, ... CSV has no types: there, what is written
+    in digits is a number.
 
     Returns:
         A row for every RNN of every split.
@@ -57,7 +62,7 @@ def read_embeddings(path: str | Path) -> pd.DataFrame:
             return _from_tensors(tensors, metadata)
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
-        text = dict.fromkeys(("split", "name", "task"), str)
+        text = dict.fromkeys(("split", "name", "task", "cell"), str)
         # Python's engine alone reads all digits of a number.
         frame = pd.read_csv(
             path, dtype=text, engine="python", keep_default_na=False, na_values=[""]
@@ -74,7 +79,7 @@ def write_embeddings(
     tensors: Mapping[str, Tensor],
     splits: Sequence[str],
     source: Mapping[str, Any],
-    zoo: Zoo,
+    zoo: AnyZoo,
     target: str | None = None,
 ) -> None:
     """Write embeddings in the format of the path's suffix.
@@ -106,15 +111,17 @@ def write_embeddings(
 
 
 def _labels(
-    tensors: Mapping[str, Tensor], splits: Sequence[str], zoo: Zoo, target: str | None
+    tensors: Mapping[str, Tensor], splits: Sequence[str], zoo: AnyZoo, target: str | None
 ) -> pd.DataFrame:
     """Return the properties and predictions of every RNN."""
     rows = tensors["row"]
     known = {name: tensors[name].numpy() for name in _AS_THEY_ARE}
     known["split"] = np.array([splits[index] for index in tensors["split"].tolist()])
-    known["name"] = np.array(_names(zoo, rows))
+    known["name"] = np.array(zoo.names(rows))
     known["task"] = np.array([zoo.problem.task_name(task) for task in tensors["task"].tolist()])
-    order = ["row", "split", "name", "run", "step", "task", "performance"]
+    specs = zoo.spec_of(rows)
+    known |= {name: np.array([getattr(spec, name) for spec in specs]) for name in SPEC_COLUMNS}
+    order = ["row", "split", "name", "run", "step", "task", "performance", *SPEC_COLUMNS]
     found = [pd.DataFrame(known)[order]]
     targets = zoo.problem.targets(zoo.steps)
     for name, each in targets.items():
@@ -135,17 +142,6 @@ def _labels(
             if name not in (*known, "prediction", "embedding")  # but of the kind of target
         ]
     return pd.concat(found, axis=1)
-
-
-def _names(zoo: Zoo, rows: Tensor) -> list[str]:
-    """Return the names of the files of a packed zoo; of RNNs of another zoo, run and step."""
-    source = zoo.manifest.source or {}
-    names = source.get("names") or source.get("run_names") or []
-    positions = zoo.positions[rows].tolist()
-    if len(names) > max(positions):
-        return [str(names[position]) for position in positions]
-    pairs = zip(zoo.read("run", rows).tolist(), zoo.read("step", rows).tolist(), strict=True)
-    return [f"run {run}, step {step}" for run, step in pairs]
 
 
 def _decoded(target: Target, values: Tensor) -> NDArray[Any]:

@@ -9,7 +9,6 @@ import torch
 from torch import Generator, Tensor
 
 from wsrl.analysis.interrogation import Interrogation, tell_apart
-from wsrl.rnn import RNNWeights
 from wsrl.zoos import Zoo
 
 RNNS = 20
@@ -33,8 +32,7 @@ def interrogate_zoo(
         ValueError: for fewer than two RNNs, or a tolerance out of range.
     """
     picks, inputs = _draw_probes(zoo, rows, probes, generator or torch.Generator())
-    weights = RNNWeights(zoo.read("weights", rows), zoo.spec)
-    found = tell_apart(weights, inputs, tolerance, zoo.problem.output_kind, budget)
+    found = tell_apart(zoo.read_weights(rows), inputs, tolerance, zoo.problem.output_kind, budget)
     names = ("row", "run", "step", "task")
     columns = (rows.tolist(), *(zoo.read(name, rows).tolist() for name in names[1:]))
     facts = {

@@ -20,7 +20,7 @@ from wsrl.rnn import RNNWeights, state_size
 from wsrl.safe_files import naming
 from wsrl.strict_json import to_json
 from wsrl.studies.tables import write_csv
-from wsrl.zoos import Zoo, ZooError, open_zoo
+from wsrl.zoos import Zoo, ZooError, open_one
 from wsrl.zoos.files import remove_leftovers, write_atomically
 from wsrl.zoos.packing.models import read_model
 
@@ -83,7 +83,7 @@ def study(
 
 
 def _open(path: str, row: int | None) -> tuple[Zoo, VariableBinding]:
-    zoo = open_zoo(path)
+    zoo = open_one(path)
     if not isinstance(zoo.problem, VariableBinding):
         raise ZooError(
             f"{zoo.path} is a zoo of {zoo.manifest.problem}: variable memories are looked for in "
@@ -112,8 +112,7 @@ def _analyze_zoo(
         columns = [zoo.read(name, index).tolist() for name in ("run", "step", "performance")]
         tasks = [problem.task(row) for row in zoo.read("task", index).tolist()]
         known = {task: Interactions.of_task(task.matrix()) for task in set(tasks)}
-        weights = RNNWeights(zoo.read("weights", index), zoo.spec)
-        found = analyze_memory(weights, [known[task] for task in tasks], settings)
+        found = analyze_memory(zoo.read_weights(index), [known[task] for task in tasks], settings)
         facts = zip(index.tolist(), *columns, tasks, found, strict=True)
         for row, run, step, performance, task, analysis in facts:
             about = {"row": row, "run": run, "step": step, "task": task_name(task)}

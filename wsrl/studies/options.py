@@ -16,7 +16,15 @@ class RawHelp(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
 
 
 TRAINING_ONLY = frozenset(
-    ("batch_size", "sequences_per_rnn", "steps_per_epoch", "eval_batch_size", "seed", "permute")
+    (
+        "batch_size",
+        "sequences_per_rnn",
+        "steps_per_epoch",
+        "eval_batch_size",
+        "seed",
+        "permute",
+        "draw",
+    )
 ) | {"in_memory"}
 """Options of the data that say how an encoder's training reads it."""
 

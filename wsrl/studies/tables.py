@@ -27,6 +27,13 @@ def print_metrics(metrics: Mapping[str, float]) -> None:
     say(aligned(["metric", *splits], list(rows.values())))
 
 
+def print_by_spec(metrics: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
+    """Print metrics by split and spec: a table a split, a row a spec."""
+    for split, specs in metrics.items():
+        rows: list[dict[str, Any]] = [{split: spec, **known} for spec, known in specs.items()]
+        say("\n" + aligned([*rows[0]], rows))
+
+
 def aligned(names: Sequence[str], records: Sequence[Mapping[str, Any]]) -> str:
     """Return a table for files and pipes, where nothing may be cut: all columns right aligned."""
     rows = [[name.replace("_", " ") for name in names]]

@@ -23,8 +23,8 @@ from torchmetrics import Metric
 
 import wsrl
 from wsrl.class_paths import class_path
-from wsrl.encoders import Encoder, embed
-from wsrl.rnn import RNNSpec, RNNWeights
+from wsrl.encoders import Encoder
+from wsrl.rnn import RNNInterface, RNNSpec
 from wsrl.tasks.evaluation import EvaluationData, Remark
 from wsrl.tasks.metrics import everywhere
 from wsrl.tasks.optimizers import Config, build, describe_optimizer, describe_scheduler
@@ -53,7 +53,7 @@ class TaskModule(LightningModule, ABC):
     caller's random state is restored afterwards.
     """
 
-    spec: RNNSpec
+    spec: RNNSpec | RNNInterface
     encoder: Encoder
     learning_rate: float
     weight_decay: float
@@ -94,6 +94,10 @@ class TaskModule(LightningModule, ABC):
         """Return new metrics of one split by name; nothing by default."""
         return {}
 
+    def measure_columns(self, columns: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return metrics of some of a test's RNNs, from their ``COLUMNS``; nothing by default."""
+        return {}
+
     def keep_arguments(self, arguments: dict[str, Any], **plain: Any) -> None:
         """Set how the module is trained, and keep all arguments as its hyper-parameters.
 
@@ -112,12 +116,6 @@ class TaskModule(LightningModule, ABC):
         encoder = {"encoder": self.encoder.config(), "encoder_defaults": None}  # taken in by it
         spec = {"spec": self.spec.to_dict()}
         self.save_hyperparameters({**known, **spec, **encoder, **training, **plain})
-
-    def embed(self, weights: RNNWeights) -> Tensor:
-        """Return the embeddings of ``B`` RNNs, ``(B, D)`` of unit norm."""
-        if len(weights) == 0:  # a process without a share of a small split
-            return weights.flat.new_zeros(0, self.encoder.embedding_dim)
-        return embed(self.encoder, weights)
 
     @property
     def has_data(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,8 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torchmetrics import Metric
 
-from wsrl.encoders.base import EncoderLike
-from wsrl.rnn import RNNSpec, RNNWeights
+from wsrl.encoders.base import EncoderLike, normalized
+from wsrl.rnn import RNNs, read_interface
 from wsrl.tasks.base import COLUMNS, TaskModule, check_not_negative
 from wsrl.tasks.emulator import ConditionedEmulator
 from wsrl.tasks.evaluation import Remark, chosen_rows, partners, remarks_on_shuffling, score_clones
@@ -43,7 +44,8 @@ class EmulationModule(TaskModule):
     Args:
         encoder: its registered name, its class, or any callable that makes it of the spec, as
             ``functools.partial(wsrl.FreeRunningProbing, num_probes=2)``, or its description.
-        spec: the zoo's RNNs, as ``RNNSpec.to_dict`` returns them.
+        spec: the RNNs, as ``to_dict`` of their ``RNNSpec`` describes them, or of their
+            ``RNNInterface`` where they have several specs.
         output_kind: ``categorical`` (outputs are logits) or ``real``.
         loss: what is minimised; a name in ``wsrl.tasks.losses``.
         emulator_width: neurons of each of the emulator's layers.
@@ -74,8 +76,8 @@ class EmulationModule(TaskModule):
     >>> spec = wsrl.RNNSpec("lstm", input_size=4, hidden_size=6, num_layers=1, output_size=4)
     >>> module = EmulationModule("FreeRunningProbing", spec.to_dict(), "categorical")
     >>> weights = wsrl.RNNWeights(torch.randn(3, spec.num_parameters), spec)
-    >>> module.embed(weights).norm(dim=1).allclose(torch.ones(3))  # of unit norm
-    True
+    >>> wsrl.embed(module.encoder, weights).shape  # of unit norm
+    torch.Size([3, 16])
     """
 
     def __init__(
@@ -109,7 +111,7 @@ class EmulationModule(TaskModule):
         self.output_kind, self.gradient_clip = output_kind, gradient_clip
         self.clone_rnns, self.clone_sequences = clone_rnns, clone_sequences
         self.evaluation_seed, self.figures = evaluation_seed, figures
-        self.spec = RNNSpec(**spec)
+        self.spec = read_interface(spec)
         self.encoder = make_encoder(encoder, self.spec, encoder_defaults)
         self.emulator = ConditionedEmulator(
             self.spec.input_size,
@@ -127,9 +129,9 @@ class EmulationModule(TaskModule):
         """The first of the metrics that are always logged."""
         return f"validation/{EMULATION_METRICS[self.output_kind][0]}"
 
-    def forward(self, weights: RNNWeights, inputs: Tensor) -> Tensor:
+    def forward(self, weights: RNNs, inputs: Tensor) -> Tensor:
         """Emulate ``B`` RNNs on ``inputs (B, S, T, I)``; return ``(B, S, T, O)``."""
-        return self.emulate(self.embed(weights), inputs)
+        return self.emulate(normalized(self.encoder, weights), inputs)
 
     def emulate(self, embedding: Tensor, inputs: Tensor) -> Tensor:
         """Emulate RNNs from embeddings ``(B, D)``, as ``forward``."""
@@ -189,7 +191,7 @@ class EmulationModule(TaskModule):
         self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
     ) -> dict[str, Tensor]:
         """Return the embeddings ``(B, D)`` and whose they are."""
-        return {"embedding": self.embed(batch.weights), **batch.labels()}
+        return {"embedding": normalized(self.encoder, batch.weights), **batch.labels()}
 
     @property
     def _scores_clones(self) -> bool:
@@ -204,7 +206,7 @@ class EmulationModule(TaskModule):
         if not test:
             chosen = chosen_rows(self.evaluation_data.rows(split), self.clone_rnns)
             cloned = torch.isin(batch.row, chosen.to(batch.row.device))
-        embedding = self.embed(batch.weights)
+        embedding = normalized(self.encoder, batch.weights)
         measured: dict[str, Tensor] = {}
         found: dict[str, Tensor] = {}
         if len(batch):
@@ -222,6 +224,11 @@ class EmulationModule(TaskModule):
         self.log_metrics(split, {name: (values,) for name, values in found.items()})
         columns = {n: v if v.ndim == 1 else v.flatten(1).mean(1) for n, v in measured.items()}
         return {"embedding": embedding, COLUMNS: columns}
+
+    def measure_columns(self, columns: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return the means of losses and clones' scores."""
+        names = (*EMULATION_METRICS[self.output_kind], *CLONE_METRICS)
+        return {name: float(columns[name].mean()) for name in names if name in columns}
 
     def _losses(self, embedding: Tensor, batch: ZooBatch) -> dict[str, Tensor]:
         """Return the losses by name, ``(B, S, T)``, of emulation from embeddings ``(B, D)``."""

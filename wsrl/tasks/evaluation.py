@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wsrl.rnn import PreparedPopulation, RNNWeights, State
+from wsrl.rnn import PreparedPopulation, RNNs, State
 from wsrl.tasks.emulator import ConditionedEmulator, EmulatorState
 from wsrl.tasks.metrics import is_constant
 
@@ -78,7 +78,7 @@ def score_clones(
     problem: EvaluatedProblem,
     emulator: ConditionedEmulator,
     embedding: Tensor,
-    weights: RNNWeights,
+    weights: RNNs,
     tasks: Tensor,
     samples: int,
     seeds: Sequence[int],
@@ -94,7 +94,7 @@ def score_clones(
     originals = PreparedPopulation(weights)
 
     def original(inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
-        return originals(inputs.to(weights.flat.dtype), state)
+        return originals(inputs.to(weights.dtype), state)
 
     def clone(inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
         given = inputs.to(embedding.dtype), cast(EmulatorState, state)

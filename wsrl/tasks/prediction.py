@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -12,8 +13,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from wsrl.encoders import Encoder
-from wsrl.encoders.base import EncoderLike
-from wsrl.rnn import RNNSpec, RNNWeights
+from wsrl.encoders.base import EncoderLike, normalized
+from wsrl.rnn import RNNInterface, RNNs, RNNSpec, read_interface
 from wsrl.tasks.base import COLUMNS, TaskModule
 from wsrl.tasks.evaluation import Remark, remarks_on_target
 from wsrl.tasks.figures import DrawFigures, draw_predictions
@@ -42,7 +43,7 @@ class PredictionModule(TaskModule):
         target: which property; a name in ``targets``.
         targets: what the zoo's problem offers, by name: ``{"kind", "parts", "classes"}``, and of
             numbers on a circle ``period``.
-        spec: the zoo's RNNs, as ``RNNSpec.to_dict`` returns them.
+        spec: as for ``EmulationModule``.
         encoder: as for ``EmulationModule``. Left out with ``pretrained``, whose encoder it would
             have to be.
         pretrained: a checkpoint of an ``EmulationModule`` to take the encoder from, with its
@@ -106,7 +107,7 @@ class PredictionModule(TaskModule):
         _check_choice("class_loss", class_loss, CLASS_LOSSES)
         self.target, self.mode = target, mode
         self.kind = make_target(targets[target], kind, class_loss=class_loss)
-        self.spec = RNNSpec(**spec)
+        self.spec = read_interface(spec)
         self.encoder = _find_encoder(encoder, encoder_defaults, pretrained, mode, self.spec)
         self.pretrained = None if pretrained is None else str(Path(pretrained).resolve())
         sizes = (self.encoder.embedding_dim, self.kind.parts * self.kind.width)
@@ -138,9 +139,9 @@ class PredictionModule(TaskModule):
         decided: Tensor = ask(self.kind, "decode", self._unscaled(values))
         return decided
 
-    def predict(self, weights: RNNWeights) -> Tensor:
+    def predict(self, weights: RNNs) -> Tensor:
         """Predict ``(B, parts)`` of ``B`` RNNs: class indices, or values in the target's unit."""
-        return self.decide(self(self.embed(weights)))
+        return self.decide(self(normalized(self.encoder, weights)))
 
     def train(self, mode: bool = True) -> PredictionModule:
         """Switch to training, but leave a fixed encoder as it is (its dropout stays off)."""
@@ -183,7 +184,7 @@ class PredictionModule(TaskModule):
         if self.kind.scaled:
             # All processes' targets, so that every process has the scale that one would have.
             self.scale.update(everywhere(target).flatten(0, 1))
-        loss = self._losses(self(self.embed(batch.weights)), target).mean()
+        loss = self._losses(self(normalized(self.encoder, batch.weights)), target).mean()
         self.log_loss(loss, len(batch))
         return loss
 
@@ -195,7 +196,7 @@ class PredictionModule(TaskModule):
         self, batch: ZooBatch, batch_idx: int, dataloader_idx: int = 0
     ) -> dict[str, Tensor]:
         """Return predictions ``(B, parts)``, embeddings ``(B, D)`` and whose they are."""
-        embedding = self.embed(batch.weights)
+        embedding = normalized(self.encoder, batch.weights)
         return {
             **ask(self.kind, "columns", self._unscaled(self(embedding))),
             "embedding": embedding,
@@ -215,7 +216,7 @@ class PredictionModule(TaskModule):
     def measure(self, batch: ZooBatch, split: str, test: bool) -> dict[str, Any]:
         """Measure a batch; ``COLUMNS`` are those of the prediction, and ``target (B, parts)``."""
         target = batch.targets[self.target]
-        values = self(self.embed(batch.weights))
+        values = self(normalized(self.encoder, batch.weights))
         losses = self._losses(values, target)
         columns = ask(self.kind, "columns", self._unscaled(values))
         # A class that is predicted with a loss of NaN is neither right nor wrong.
@@ -225,6 +226,13 @@ class PredictionModule(TaskModule):
         scores = dict.fromkeys(self.kind.metrics(), (judged, target))
         self.log_metrics(split, {"loss": (losses,), **scores})
         return {COLUMNS: {**columns, "target": target}}
+
+    def measure_columns(self, columns: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return the metrics of the target's kind."""
+        found = self.kind.metrics()
+        for metric in found.values():
+            metric.update(columns["prediction"], columns["target"])
+        return {name: float(metric.compute()) for name, metric in found.items()}
 
 
 def _drawn(outputs: dict[str, dict[str, Tensor]], batch: ZooBatch) -> dict[str, Tensor]:
@@ -236,7 +244,7 @@ def _find_encoder(
     defaults: dict[str, Any] | None,
     pretrained: str | None,
     mode: str,
-    spec: RNNSpec,
+    spec: RNNSpec | RNNInterface,
 ) -> Encoder:
     """Build or load the encoder, and check that the arguments agree."""
     if mode in FRESH and pretrained is not None:

@@ -6,15 +6,15 @@ from typing import Any
 from wsrl.class_paths import class_path
 from wsrl.encoders import Encoder, build_encoder, get_encoder
 from wsrl.encoders.base import EncoderLike
-from wsrl.rnn import RNNSpec
+from wsrl.rnn import RNNInterface, RNNSpec, read_interface
 from wsrl.tasks.state_dicts import checked_load, not_finite
 from wsrl.torch_files import read_torch_file
 
 
 def make_encoder(
-    encoder: EncoderLike, spec: RNNSpec, defaults: Mapping[str, Any] | None = None
+    encoder: EncoderLike, spec: RNNSpec | RNNInterface, defaults: Mapping[str, Any] | None = None
 ) -> Encoder:
-    """Build an encoder for RNNs of a spec.
+    """Build an encoder for RNNs of a spec, or of any with the same inputs and outputs.
 
     Options of it that were left at ``None`` take the values of ``defaults``, where there are some.
     A callable that returns no encoder, or fails, is a ``ValueError``.
@@ -31,8 +31,7 @@ def make_encoder(
         ) from error
     if not isinstance(built, Encoder):
         raise ValueError(
-            f"encoder must make an Encoder of an RNNSpec; {encoder!r} returned "
-            f"{type(built).__name__}"
+            f"encoder must make an Encoder of a spec; {encoder!r} returned {type(built).__name__}"
         )
     config = built.config()
     options, known = config["init_args"], defaults or {}
@@ -40,12 +39,12 @@ def make_encoder(
     return build_encoder(config | {"init_args": options | left_open}, spec) if left_open else built
 
 
-def load_pretrained_encoder(path: str, spec: RNNSpec) -> Encoder:
-    """Rebuild the encoder of an emulation checkpoint for RNNs of its spec, with its weights.
+def load_pretrained_encoder(path: str, spec: RNNSpec | RNNInterface) -> Encoder:
+    """Rebuild the encoder of an emulation checkpoint for RNNs that it reads, with its weights.
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when it is no emulation checkpoint, or one for another spec.
+        ValueError: when it is no emulation checkpoint, or its encoder does not read such RNNs.
     """
     try:
         checkpoint = read_torch_file(path)
@@ -60,13 +59,9 @@ def load_pretrained_encoder(path: str, spec: RNNSpec) -> Encoder:
             "`wsrl fit` wrote for an emulation"
         )
     try:
-        trained_on = RNNSpec(**hparams["spec"])
-        if trained_on != spec:
-            raise ValueError(
-                f"it was trained on RNNs of the spec ({trained_on}), the data has ({spec}); "
-                "pre-train an encoder on such RNNs"
-            )
-        encoder = make_encoder(hparams["encoder"], spec)
+        trained_on = read_interface(hparams["spec"])
+        encoder = make_encoder(hparams["encoder"], trained_on)
+        encoder.check_reads(trained_on, [spec])
         start = "encoder."
         own = {n.removeprefix(start): v for n, v in state.items() if str(n).startswith(start)}
         with checked_load(encoder, own):

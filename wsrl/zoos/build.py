@@ -6,7 +6,9 @@ the same command is run again. Random streams are functions of seed, member and 
 all the random state there is, and any process may train any group.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,9 +18,9 @@ from wsrl.resources import check_fits, visible_gpus
 from wsrl.rnn import Backend
 from wsrl.rnn.backends import ELEMENTWISE, check_backend
 from wsrl.stopping import StopRequests
-from wsrl.zoos.folder import Part
+from wsrl.zoos.folder import Part, check_collection
 from wsrl.zoos.group import Group
-from wsrl.zoos.making import make_shards
+from wsrl.zoos.making import Making, make_zoos
 from wsrl.zoos.manifest import Manifest
 from wsrl.zoos.settings import BuildSettings
 from wsrl.zoos.shards import state_path, write_finished
@@ -77,12 +79,74 @@ def build_zoo(
     >>> manifest.build["runs"], len(manifest.shards)  # they were trained together
     (4, 1)
     """
+    how = (checkpoint_seconds, device, backend, quiet, part, workers, cluster)
+    return build_zoos(out, problem, {".": settings}, *how)[0]
+
+
+def build_zoos(
+    out: str | Path,
+    problem: TrainableProblem,
+    settings: Mapping[str, BuildSettings],
+    checkpoint_seconds: float = 120.0,
+    device: str = "auto",
+    backend: Backend = "auto",
+    quiet: bool = False,
+    part: Part | None = None,
+    workers: int = 1,
+    cluster: str | None = None,
+) -> list[Manifest]:
+    """Build several zoos of one problem in one folder, which ``open_zoo`` opens as a collection.
+
+    Their groups are trained by the same workers, and shared out as one list. Errors are those of
+    ``build_zoo``.
+
+    Args:
+        out: the folder; new, empty, or holding zoos.
+        problem: what all members are trained on.
+        settings: of each zoo by its folder in ``out`` (``.`` for ``out`` itself), as
+            ``settings_grid`` gives them.
+        checkpoint_seconds: as of ``build_zoo``, like all that follow.
+        device: where it trains.
+        backend: what runs the RNNs.
+        quiet: show no progress.
+        part: share of the groups of all zoos.
+        workers: processes.
+        cluster: what trains instead of this machine.
+
+    Returns:
+        The manifests of the zoos in their order.
+
+    >>> from tempfile import mkdtemp
+    >>> from wsrl.problems import FormalLanguages
+    >>> from wsrl.zoos import open_zoo, settings_grid
+    >>> problem = FormalLanguages(2, 8, evaluated_strings=20, stored_strings=4)
+    >>> grid = settings_grid(BuildSettings(runs=4, snapshots=(0, 20)), ["lstm", "gru"], [4])
+    >>> folder = mkdtemp()
+    >>> _ = build_zoos(folder, problem, grid, backend="eager", quiet=True)
+    >>> sorted(grid), len(open_zoo(folder))
+    (['gru-4', 'lstm-4'], 16)
+    """
+    folder = Path(out)
+    if "." not in settings:
+        check_collection(folder)
     get_trainable_problem(problem.name)  # by its name the zoo will be opened
     if cluster is None:
         check_backend(backend, ELEMENTWISE, torch.empty(1, device=_device(device)))
     problem.prepare()
-    how = (settings.seed, settings.batch_size, settings.unique_sequences)
-    problem.training_stream(problem.draw_tasks(settings.seed, [0]), [0], *how)  # may refuse them
+    how = (checkpoint_seconds, device, backend)
+    makings = [_making(folder / name, problem, each, how) for name, each in settings.items()]
+    gpus = visible_gpus() if cluster is None and _device(device).type == "cuda" else []
+    return make_zoos(
+        makings, part=part, workers=workers, cluster=cluster, devices=gpus, quiet=quiet
+    )
+
+
+def _making(
+    folder: Path, problem: TrainableProblem, settings: BuildSettings, how: tuple[Any, ...]
+) -> Making:
+    """Check what one zoo is made of, before anything is written."""
+    drawn = (settings.seed, settings.batch_size, settings.unique_sequences)
+    problem.training_stream(problem.draw_tasks(settings.seed, [0]), [0], *drawn)  # may refuse them
     spec = problem.spec(settings.cell, settings.hidden_size, settings.num_layers, settings.bias)
     groups = shard_members(settings)
     manifest = Manifest.of(problem, spec, settings.to_dict(), problem.columns())
@@ -93,19 +157,8 @@ def build_zoo(
         * sum(column.row_bytes for column in manifest.columns.values()),
         "choose a smaller group_size, smaller RNNs, or fewer sequences to store",
     )
-    gpus = visible_gpus() if cluster is None and _device(device).type == "cuda" else []
-    return make_shards(
-        Path(out),
-        manifest,
-        [len(group) for group in groups],
-        train_shard,
-        [(problem, settings, checkpoint_seconds, device, backend)] * len(groups),
-        part=part,
-        workers=workers,
-        cluster=cluster,
-        devices=gpus,
-        quiet=quiet,
-    )
+    sizes = [len(group) for group in groups]
+    return Making(folder, manifest, sizes, train_shard, [(problem, settings, *how)] * len(groups))
 
 
 def train_shard(

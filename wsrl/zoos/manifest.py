@@ -76,6 +76,7 @@ class Manifest:
         source: what its origin has to say: plain values.
         complete: whether every shard is there; ``False`` of a published zoo that is read as it is.
         snapshot_updates: how many updates a snapshot labelled ``n`` has seen.
+        left_out: columns that a catalogue, a copy for those who need the labels alone, lacks.
         schema: version of this layout.
     """
 
@@ -91,6 +92,7 @@ class Manifest:
     origin: Literal["built", "official", "packed"] = "built"
     source: dict[str, Any] = field(default_factory=dict)
     snapshot_updates: Literal["n", "n + 1"] = "n"
+    left_out: list[str] = field(default_factory=list)
     schema: Annotated[int, Field(ge=1)] = SCHEMA
 
     @model_validator(mode="after")

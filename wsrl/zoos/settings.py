@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import product
 from typing import Annotated, Any
 
 import numpy as np
@@ -88,3 +90,53 @@ class BuildSettings:
         """Return plain values, equal to what is read back from JSON."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return plain
+
+
+def settings_grid(
+    settings: BuildSettings,
+    cell: Sequence[str] | str | None = None,
+    hidden_size: Sequence[int] | int | None = None,
+    num_layers: Sequence[int] | int | None = None,
+) -> dict[str, BuildSettings]:
+    """Return settings for every cell and size, by the folder of each zoo.
+
+    They differ from ``settings`` in these alone, so that members of one number have one task and
+    the same training data. What is not given is as in ``settings``. Where no list is given there is
+    one zoo, ``.``: it has no folder of its own. Layers are named where a list of them is given.
+
+    Raises:
+        ValueError: for a size out of range, an empty list, and two zoos of one name.
+
+    >>> grid = settings_grid(BuildSettings(), ["lstm", "low_rank(rank=2)"], [16, 32])
+    >>> sorted(grid)
+    ['low_rank-rank-2-16', 'low_rank-rank-2-32', 'lstm-16', 'lstm-32']
+    >>> settings_grid(BuildSettings(runs=3), "gru")["."].cell
+    'gru'
+    """
+    given = {"cell": cell, "hidden_size": hidden_size, "num_layers": num_layers}
+    lists = {n: [*v] for n, v in given.items() if not isinstance(v, str | int | None)}
+    if empty := [name for name, values in lists.items() if not values]:
+        raise ValueError(f"{empty[0]}: expected one or more")
+    axes: dict[str, list[Any]] = {
+        name: lists.get(name, [getattr(settings, name) if value is None else value])
+        for name, value in given.items()
+    }
+    found: dict[str, BuildSettings] = {}
+    for values in product(*axes.values()):
+        chosen = dict(zip(axes, values, strict=True))
+        layers = chosen["num_layers"] if "num_layers" in lists else None
+        folder = folder_name(chosen["cell"], chosen["hidden_size"], layers) if lists else "."
+        if folder in found:
+            raise ValueError(f"two zoos would be called {folder}: give each cell and size once")
+        found[folder] = replace(settings, **chosen)
+    return found
+
+
+def folder_name(cell: str, hidden_size: int, num_layers: int | None = None) -> str:
+    """Return a name for the folder of a zoo in a folder of zoos; cells' options become words.
+
+    >>> folder_name("low_rank(rank=2)", 16), folder_name("gru", 8, 2)
+    ('low_rank-rank-2-16', 'gru-2x8')
+    """
+    word = re.sub(r"[^A-Za-z0-9_.]+", "-", cell).strip("-.")
+    return f"{word}-{hidden_size}" if num_layers is None else f"{word}-{num_layers}x{hidden_size}"

@@ -130,9 +130,8 @@ def _names(folder: Path) -> list[str]:
     return os.listdir(folder / PROGRESS) if (folder / PROGRESS).is_dir() else []
 
 
-def missing_shards(folder: Path, shards: int, part: Part | None = None) -> list[int]:
+def missing_shards(folder: Path, share: Sequence[int]) -> list[int]:
     """Return the numbers of the shards of a share that are not finished; check those that are."""
-    share = shares(shards, part)
     with alone(folder):
         manifest = Manifest.read(folder)
         done, known = finished(folder, manifest), manifest.shards
@@ -156,23 +155,32 @@ def complete(folder: Path, shards: int) -> Manifest:
     return manifest
 
 
-def shares(shards: int, part: Part | None) -> Sequence[int]:
-    """Return which shards are a part's; all where there are no parts."""
+def shares(shards: int, part: Part | None, before: int = 0) -> Sequence[int]:
+    """Return which shards are a part's; all where there are no parts.
+
+    ``before`` are those of other zoos, which are shared out first.
+    """
     which, parts = part or (1, 1)
     if not 1 <= which <= parts:
         raise ValueError(f"part {which}/{parts}: expected i/n with i from 1 to n")
-    return range(which - 1, shards, parts)
+    return range((which - 1 - before) % parts, shards, parts)
 
 
-def whats_left(path: str | Path, shards: int, parts: int) -> list[str]:
-    """Return lines that say how many shards a zoo lacks, and of which parts."""
-    folder = Path(path)
-    with alone(folder):
-        done = finished(folder, Manifest.read(folder))
-    missing = [index for index in range(shards) if index not in done]
+def whats_left(zoos: Mapping[Path, int], parts: int) -> list[str]:
+    """Return lines that say how many shards zoos lack, and of which parts.
+
+    ``zoos`` are the numbers of their shards, by folder.
+    """
+    missing: list[int] = []
+    before = 0
+    for folder, shards in zoos.items():
+        with alone(folder):
+            done = finished(folder, Manifest.read(folder))
+        missing += [before + index for index in range(shards) if index not in done]
+        before += shards
     of_parts = [index % parts for index in missing]
     lines = [f"{of_parts.count(i)} of part {i + 1}/{parts}" for i in sorted({*of_parts})]
-    return [f"{len(missing)} of {shards} shards are missing", *lines] if missing else []
+    return [f"{len(missing)} of {before} shards are missing", *lines] if missing else []
 
 
 def _completed(manifest: Manifest, records: Sequence[Record]) -> Manifest:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from wsrl.rnn import RNNWeights, run_population
+from wsrl.rnn import run_population
 from wsrl.zoos.manifest import ZooError
 from wsrl.zoos.store import Zoo
 
@@ -28,8 +28,10 @@ def output_error(zoo: Zoo, rows: Tensor, count: int) -> float:
     ``ZooError`` says that stored outputs do not follow from the weights, within the tolerance.
     """
     sequences, stored = zoo.read_sequences(rows, torch.arange(count).expand(len(rows), count))
-    weights = RNNWeights(zoo.read("weights", rows), zoo.spec)
-    outputs, stored = run_population(weights, zoo.problem.encode(sequences))[0], stored.float()
+    outputs, stored = (
+        run_population(zoo.read_weights(rows), zoo.problem.encode(sequences))[0],
+        stored.float(),
+    )
     if zoo.problem.output_kind == "categorical":
         outputs, stored = outputs.log_softmax(-1), stored.log_softmax(-1)
     error, outputs = (outputs - stored).abs().flatten(1), outputs.flatten(1)

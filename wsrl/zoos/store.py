@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from wsrl.problems import Column, Problem, create_problem
-from wsrl.rnn import RNNSpec
+from wsrl.rnn import RNNInterface, RNNSpec, RNNWeights
 from wsrl.zoos.manifest import MANIFEST, SHARDS, Manifest, Shard, ZooError
 from wsrl.zoos.shards import again, check_shards, finished
 from wsrl.zoos.tensors import DiskTensor, disk_tensors
@@ -42,14 +42,51 @@ class Zoo:
         return len(self._rows)
 
     @property
-    def positions(self) -> Tensor:
-        """Where each row is among all snapshots that are stored, failed ones included, ``(n,)``."""
-        return self._rows
+    def zoos(self) -> tuple["Zoo", ...]:
+        """The zoos that this is made of, as ``ZooCollection`` says it: itself."""
+        return (self,)
+
+    @property
+    def place(self) -> str:
+        """Where it is, to read."""
+        return str(self.path)
 
     @cached_property
     def spec(self) -> RNNSpec:
         """The spec of the RNNs."""
         return self.manifest.rnn_spec
+
+    @property
+    def specs(self) -> tuple[RNNSpec, ...]:
+        """The different specs of the RNNs: one."""
+        return (self.spec,)
+
+    @property
+    def interface(self) -> RNNInterface:
+        """The sizes of inputs and outputs."""
+        return self.spec.interface
+
+    def zoo_of(self, rows: Tensor) -> Tensor:
+        """Return which of ``zoos`` each of the rows ``(n,)`` is from: the first."""
+        return torch.zeros_like(rows)
+
+    def spec_of(self, rows: Tensor) -> list[RNNSpec]:
+        """Return the spec of each of the rows ``(n,)``."""
+        return [self.spec] * len(rows)
+
+    def names(self, rows: Tensor, first_run: int = 0) -> list[str]:
+        """Return a name for each of the rows ``(n,)``: of its file, in a packed zoo.
+
+        Others are named by run and step; ``first_run`` is added to the number of the run.
+        """
+        source = self.manifest.source or {}
+        names = source.get("names") or source.get("run_names") or []
+        positions = self._rows[rows].tolist()
+        if positions and len(names) > max(positions):
+            return [str(names[position]) for position in positions]
+        runs = (self.read("run", rows) + first_run).tolist()
+        pairs = zip(runs, self.read("step", rows).tolist(), strict=True)
+        return [f"run {run}, step {step}" for run, step in pairs]
 
     @cached_property
     def problem(self) -> Problem:
@@ -99,6 +136,10 @@ class Zoo:
         """
         return self._read("sequences", rows, picks), self._read("outputs", rows, picks)
 
+    def read_weights(self, rows: Tensor | None = None) -> RNNWeights:
+        """Return RNNs, of rows ``(n,)`` or all."""
+        return RNNWeights(self.read("weights", rows), self.spec)
+
     def check(self) -> None:
         """Check that the files are undamaged (``ZooError``), by checksums where there are any."""
         check_shards(self.path, self.manifest.shards) if self._check is None else self._check()
@@ -108,6 +149,8 @@ class Zoo:
         if name not in self.columns:
             known = ", ".join(self.columns)
             raise ZooError(f"the zoo at {self.path} has no column {name!r}, but {known}")
+        if name in self.manifest.left_out:
+            raise ZooError(f"the zoo at {self.path} is a catalogue, without {name}: give the zoo")
         column = self.columns[name]
         shape = (len(rows), *column.shape) if picks is None else (*picks.shape, *column.shape[1:])
         result = torch.empty(shape, dtype=column.torch_dtype)
@@ -155,6 +198,8 @@ def _open_shard(folder: Path, manifest: Manifest, shard: Shard, home: str) -> di
         raise ZooError(f"the zoo is damaged: shard {path} has {size} bytes. {again(folder)}")
     tensors = disk_tensors(path)
     for name, column in manifest.columns.items():
+        if name in manifest.left_out:
+            continue
         tensor = tensors.get(name)
         wanted = (shard.rows, *column.shape)
         if tensor is None or tensor.shape != wanted or tensor.dtype != column.torch_dtype:

@@ -7,7 +7,7 @@ import torch
 
 from wsrl.validation import check_size
 from wsrl.zoos.manifest import SHARDS, ZooError
-from wsrl.zoos.open import open_zoo
+from wsrl.zoos.open import open_one, open_zoo
 from wsrl.zoos.soundness import check_labels, output_error, tolerance
 from wsrl.zoos.store import Zoo
 
@@ -24,17 +24,28 @@ class Report(NamedTuple):
 
 
 def verify_zoo(path: str | Path, sequences: int | None = None) -> Report:
-    """Verify a finished zoo.
+    """Verify a finished zoo, or every zoo of a folder of zoos, and that these are of one problem.
 
     Args:
-        path: its folder.
+        path: the folder.
         sequences: recompute the outputs on so many stored sequences of every snapshot; all by
             default.
 
     Raises:
         ZooError: naming what is wrong.
     """
-    zoo = open_zoo(path)
+    found = open_zoo(path)
+    reports = [_verify(zoo, sequences) for zoo in found.zoos]
+    tolerances = dict.fromkeys(report.tolerance for report in reports)
+    return Report(
+        sum(report.snapshots for report in reports),
+        min(report.sequences for report in reports),
+        max(report.largest_error for report in reports),
+        "; ".join(tolerances),
+    )
+
+
+def _verify(zoo: Zoo, sequences: int | None) -> Report:
     zoo.check()
     if len(zoo) == 0:
         raise ZooError(f"the zoo at {zoo.path} holds no sound run: all failed in training")
@@ -42,7 +53,7 @@ def verify_zoo(path: str | Path, sequences: int | None = None) -> Report:
     if known and (extra := {file.name for file in (zoo.path / SHARDS).iterdir()} - known):
         names = ", ".join(sorted(extra))
         raise ZooError(f"files in {zoo.path / SHARDS} that no manifest lists: {names}")
-    _check_labels(open_zoo(path, include_failed=True))
+    _check_labels(open_one(zoo.path, include_failed=True))
     stored = zoo.sequences_stored
     count = stored if sequences is None else min(sequences, stored)
     check_size("sequences", count, 1, stored)

@@ -1,5 +1,6 @@
 """From a file to one RNN: what the user says and a reference settle which it is."""
 
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -136,6 +137,7 @@ def test_a_file_is_what_its_content_says(tmp_path: Path) -> None:
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "a Git LFS pointer.*pull"),
         (b"<!doctype html><html></html>", "a web page"),
         (b"", "it is empty"),
+        (pickle.dumps({"alpha": 0.2}), "a pickle, which could run code, and is never read"),
         (b"anything", r"no file of weights that is known here \(.*safetensors, torch"),
     ],
 )

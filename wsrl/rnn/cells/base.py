@@ -155,7 +155,16 @@ class Cell(ABC):
 
     @abstractmethod
     def read(self, weights: Tensors, driven: Tensor, state: LayerState) -> Tensor:
-        """Return what the layer above reads ``(B, S, H)``, from the state after the step."""
+        """Return what the layer above reads, for all steps at once.
+
+        Args:
+            weights: from ``prepare``.
+            driven: what ``drive`` gave, ``(T, B, S, D)``.
+            state: that after every step, ``(T, B, S, H)`` for each part.
+
+        Returns:
+            ``(T, B, S, H)``.
+        """
 
     @final
     def __str__(self) -> str:

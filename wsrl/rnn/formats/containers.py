@@ -71,6 +71,11 @@ def _what_it_is(head: Head) -> str:
         return "it is empty"
     if start.startswith(b"version https://git-lfs"):
         return "it is a Git LFS pointer, not the file itself: fetch that (git lfs pull)"
+    if start[:1] == b"\x80" and start[1:2] in (b"\2", b"\3", b"\4", b"\5"):
+        return (
+            "it is a pickle, which could run code, and is never read: save tensors alone, by "
+            "torch.save(model.state_dict(), path) or numpy.savez, and say plain values as options"
+        )
     if start[:1] == b"<":
         return "it is a web page (HTML or XML), not a file of weights: download the file itself"
     if head.start[:1] == b"\x80" and head.start[1:2] in b"\x02\x03\x04\x05":

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said
-from wsrl.rnn.formats.parts import Affine, Parts, arrange
+from wsrl.rnn.formats.parts import Affine, Parts
+from wsrl.rnn.formats.placement import NAMES, placements
 
 _CELLS = {4: "LSTMCell", 3: "GRUCell"}
 
@@ -40,15 +41,13 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
         )
     layers, kind = [cell for _, cell in cells], cells[0][0]
     name = _CELLS[kind]
-    sides = arrange(linear, layers[0]["weight_ih"], layers[-1]["weight_hh"])
-    return [
-        Candidate(
-            Parts(name.removesuffix("Cell").lower(), layers, [readout], first).weights(),
-            ends,
-            (f"the leaves are those of {name}, by their shapes",),
-        )
-        for ends, first, readout in sides
-    ]
+    inputs, outputs = layers[0]["weight_ih"].shape[1], layers[-1]["weight_hh"].shape[1]
+    word, notes = name.removesuffix("Cell").lower(), (f"leaves of {name}, by their shapes",)
+    found = []
+    for place in placements(linear, inputs, outputs):
+        parts = Parts(word, layers, place.readout, place.source, (), place.readout_activation)
+        found.append(Candidate(parts.weights(), place.choices, notes, place.usual))
+    return found
 
 
 def _gates(leaves: Sequence[Tensor], at: int) -> int:
@@ -80,6 +79,6 @@ def _vector(leaves: Sequence[Tensor], at: int, size: int) -> Tensor | None:
 EQUINOX_CELLS = Recogniser(
     "Equinox",
     frozenset({"equinox"}),
-    {"readout": "which of two Linears is the readout, as in 'leaf 4'"},
+    NAMES,
     _find,
 )

@@ -5,14 +5,16 @@ Modules go by the names of their leaves, as users name the modules as they like.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from wsrl.rnn.cells import list_cells
 from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said, listed, natural
-from wsrl.rnn.formats.parts import Affine, Parts, arrange
+from wsrl.rnn.formats.names import TENSORS_BY_NAME, with_slashes
+from wsrl.rnn.formats.parts import Affine, Parts
+from wsrl.rnn.formats.placement import NAMES, Placement, placements
 
 Leaves: TypeAlias = Mapping[str, Tensor]
 """Tensors of one module by the last names of their paths."""
@@ -94,6 +96,7 @@ def _kind(leaves: Leaves) -> tuple[str, Callable[[Leaves], dict[str, Tensor]]] |
 
 
 def _find(content: Content, said: Said) -> list[Candidate] | str:
+    content = with_slashes(content)
     kinds = {place: _kind(leaves) for place, leaves in modules_of(content, 2).items()}
     cells = {place: kind for place, kind in kinds.items() if kind is not None}
     if not cells:
@@ -107,39 +110,39 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
         raise ValueError(f"cells of several kinds: {listed(cells)}")
     named = modules_of(content, 2)
     layers = [convert(named[place]) for place, (_, convert) in cells.items()]
-    sides = arrange(linear_layers(others), layers[0]["weight_ih"], layers[-1]["weight_hh"])
+    inputs, outputs = layers[0]["weight_ih"].shape[1], layers[-1]["weight_hh"].shape[1]
     found: list[Candidate] = []
     cell = next(iter(cells.values()))[0]
-    for ends, first, readout in sides:
+    for place in placements(linear_layers(others), inputs, outputs):
+        around = place.readout, place.source, (), place.readout_activation
         if cell:
-            weights = Parts(cell, layers, [readout], first).weights()
-            found.append(Candidate(weights, ends, ("gates by their names",)))
+            weights = Parts(cell, layers, *around).weights()
+            notes = ("gates by their names",)
+            found.append(Candidate(weights, place.choices, notes, place.usual))
             continue
         for name in ("tanh", "relu", "softplus", "linear"):
-            if name in list_cells():
-                choices = {"nonlinearity": name, **ends}
-                found += _simples(Parts(name, layers, [readout], first), choices)
+            found += _simples(Parts(name, layers, *around), name, place)
     return found
 
 
-def _simples(parts: Parts, choices: dict[str, str]) -> list[Candidate]:
+def _simples(parts: Parts, name: str, place: Placement) -> list[Candidate]:
     """Return an Elman RNN with and without ``residual``, which adds ``h`` to the sums."""
     eye = torch.eye(parts.layers[0]["weight_hh"].shape[0])
     added = [{**layer, "weight_hh": layer["weight_hh"] + eye} for layer in parts.layers]
-    residual = Parts(parts.cell, added, parts.readout, parts.input)
+    residual, choices = replace(parts, layers=added), {**place.choices, "nonlinearity": name}
     return [
-        Candidate(parts.weights(), {**choices, "residual": "False"}, (_RESIDUAL,)),
-        Candidate(residual.weights(), {**choices, "residual": "True"}, usual=False),
+        Candidate(parts.weights(), {**choices, "residual": "False"}, (_RESIDUAL,), place.usual),
+        Candidate(residual.weights(), {**choices, "residual": "True"}, (), False),
     ]
 
 
 FLAX_CELLS = Recogniser(
     "Flax",
-    frozenset({"flax"}),
+    TENSORS_BY_NAME | {"flax"},
     {
         "nonlinearity": "of a SimpleCell: tanh, relu, softplus or linear",
         "residual": "whether a SimpleCell has residual=True",
-        "readout": "which of two Dense layers is the readout",
+        **NAMES,
     },
     _find,
 )

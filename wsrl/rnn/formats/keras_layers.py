@@ -14,7 +14,8 @@ from wsrl.rnn.cells import list_cells
 from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said, listed
 from wsrl.rnn.formats.keras_config import LayerConfig, layer_configs
 from wsrl.rnn.formats.keras_weights import weights_by_layer
-from wsrl.rnn.formats.parts import Affine, Parts, arrange, blocks, folded, readout_of
+from wsrl.rnn.formats.parts import Affine, Parts, blocks, folded, readout_of
+from wsrl.rnn.formats.placement import NAMES, placements
 
 _ZRH = (1, 0, 2)  # where torch's blocks r, z, n are among Keras' z, r, h
 _ACTIVATIONS = {"linear": "none", "swish": "silu"}
@@ -122,16 +123,19 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
     if "model_config" in content.settings:
         return [Candidate(_whole(layers, cells, one).weights(), one[0]) for one in readings]
     linear = {one.config.name: one.affine() for one in layers if one not in cells}
-    sides = arrange(linear, cells[0].arrays[0].mT, cells[-1].arrays[0].new_empty(1, _size(cells)))
+    size = cells[-1].arrays[1].shape[0]
     return [
-        Candidate(Parts(cell, tensors, [last], first).weights(), choices | ends, _DEFAULTS)
-        for ends, first, last in sides
+        Candidate(
+            Parts(
+                cell, tensors, place.readout, place.source, (), place.readout_activation
+            ).weights(),
+            {**choices, **place.choices},
+            _DEFAULTS,
+            place.usual,
+        )
+        for place in placements(linear, cells[0].arrays[0].shape[0], size)
         for choices, cell, tensors in readings
     ]
-
-
-def _size(cells: Sequence[Layer]) -> int:
-    return cells[-1].arrays[1].shape[0]
 
 
 def _whole(layers: Sequence[Layer], cells: Sequence[Layer], reading: Reading) -> Parts:
@@ -172,7 +176,7 @@ KERAS_LAYERS = Recogniser(
     {
         "nonlinearity": "of SimpleRNNs in a file without a configuration",
         "reset_after": "of GRUs without biases in a file without a configuration",
-        "readout": "which of two Dense layers is the readout, without a configuration",
+        **NAMES,
     },
     _find,
 )

@@ -22,6 +22,7 @@ from wsrl.rnn.formats.content import (
 from wsrl.rnn.formats.equinox_cells import EQUINOX_CELLS
 from wsrl.rnn.formats.flax_cells import FLAX_CELLS
 from wsrl.rnn.formats.keras_layers import KERAS_LAYERS
+from wsrl.rnn.formats.named_matrices import NAMED_MATRICES
 from wsrl.rnn.formats.onnx_graph import ONNX_GRAPH
 from wsrl.rnn.formats.projects import PROJECTS
 from wsrl.rnn.formats.reference import Reference
@@ -30,6 +31,7 @@ from wsrl.rnn.masks import check_usable
 from wsrl.rnn.weights import RNNWeights
 
 RECOGNISERS: tuple[Recogniser, ...] = (
+    NAMED_MATRICES,
     *PROJECTS,
     FLAX_CELLS,
     EQUINOX_CELLS,
@@ -73,7 +75,7 @@ def read_rnn(
             the same outputs; where the file leaves something open, they settle it.
         cell: a registered cell (``list_cells``), with or without its options.
         ignore: keys, or modules with all their keys, that are no part of the RNN.
-        said: more that the file does not say, as ``docs/howto/own_rnns.md`` lists it.
+        said: more that the file does not say, as ``docs/howto/files.md`` lists it.
 
     Returns:
         The weights ``(1, N)``.
@@ -82,8 +84,8 @@ def read_rnn(
         OSError: where there is no file, or it must not be read.
         OpenChoiceError: a ``ValueError``; the file can be several RNNs.
         ValueError: for a file that is damaged or holds no RNN that can be read, options that do not
-            fit it, outputs that differ from the reference's, or a mask that leaves a neuron nothing
-            to read (``check_usable``).
+            fit it, numbers that are not finite, outputs that differ from the reference's, or a mask
+            that leaves a neuron nothing to read (``check_usable``).
 
     >>> import tempfile, wsrl
     >>> model = torch.nn.ModuleDict({"rnn": torch.nn.GRU(3, 8), "fc": torch.nn.Linear(8, 2)})
@@ -92,7 +94,13 @@ def read_rnn(
     ...     print(wsrl.read_rnn(f"{folder}/model.pt").spec)
     gru 1x8, 3 inputs, 2 outputs
     """
-    return read(path, reference=reference, cell=cell, ignore=ignore, said=said).weights
+    weights = read(path, reference=reference, cell=cell, ignore=ignore, said=said).weights
+    if wrong := [name for name, value in weights.tensors().items() if not value.isfinite().all()]:
+        raise ValueError(
+            f"{path}: not all numbers are finite in {listed(wrong)}, as after a training that "
+            "diverged: take an earlier checkpoint"
+        )
+    return weights
 
 
 def read(
@@ -166,7 +174,7 @@ def _candidates(content: Content, said: Said) -> list[Candidate]:
     for recogniser in RECOGNISERS:
         if content.kind not in recogniser.kinds:
             continue
-        found = recogniser.find(content, said)
+        found = _asked(recogniser, content, said)
         if isinstance(found, str):
             reason = found
             continue
@@ -177,7 +185,20 @@ def _candidates(content: Content, said: Said) -> list[Candidate]:
                 f"{', '.join(sorted(options))}"
             )
         return found
-    raise ValueError(reason)
+    hint = ". Of a leaky or an Elman RNN you can say which tensor is which: docs/howto/files.md"
+    raise ValueError(reason + (hint if content.kind in NAMED_MATRICES.kinds else ""))
+
+
+def _asked(recogniser: Recogniser, content: Content, said: Said) -> list[Candidate] | str:
+    """Ask a recogniser. What it meets need not have the shapes and types of its origin."""
+    try:
+        return recogniser.find(content, said)
+    except (RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        line = (str(error).splitlines() or [""])[0][:200]
+        raise ValueError(
+            f"it looks like a file of {recogniser.name}, but its tensors or settings have other "
+            f"shapes or types ({type(error).__name__}: {line})"
+        ) from error
 
 
 def _allowed(candidates: Sequence[Candidate], said: Said) -> list[Candidate]:

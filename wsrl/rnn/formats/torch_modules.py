@@ -3,36 +3,34 @@ recurrent part, a readout of up to three layers."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from itertools import product
 
 import torch
 from torch import Tensor
 
-from wsrl.rnn.cells import BELOW, Cell, get_cell, list_cells
-from wsrl.rnn.cells.activations import ACTIVATIONS
+from wsrl.rnn.cells import Cell, get_cell, list_cells
 from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said, listed
-from wsrl.rnn.formats.parts import Affine, Parts, folded
+from wsrl.rnn.formats.names import STATE_DICTS
+from wsrl.rnn.formats.parts import Affine, Parts
+from wsrl.rnn.formats.placement import NAMES, Placement, placements
 from wsrl.rnn.formats.torch_keys import acting_weights, check_stored, without_training
 from wsrl.rnn.formats.torch_parts import (
-    Arrangement,
     Recurrent,
-    arrangements,
     chains,
     first_states,
     joined,
     keys_of,
     linear_layers,
     recurrent_modules,
+    through_projections,
     with_lists_joined,
+    with_source,
 )
 from wsrl.rnn.spec import readout_name
 
 OPTIONS = {
     "cell": "a registered cell; tanh or relu of an nn.RNN",
     "module": "the recurrent module of several; of layers in several modules, all their names",
-    "input_layer": "the layer before the recurrent part, or none",
-    "readout": "the layers after it, in their order",
-    "readout_activation": f"between these: {', '.join(a for a in ACTIVATIONS if a != 'softmax')}",
+    **NAMES,
 }
 
 
@@ -178,10 +176,12 @@ class _Model:
             raise _OfNoCellError(f"such shapes are of no cell: {seen}")
         inputs, size = sizes
         linear = linear_layers(self.left)
-        outputs = projections[-1].shape[0] if projections else size
-        ways = arrangements(linear, inputs, outputs)
-        if not ways:
-            raise ValueError(_no_arrangement(self.left, linear, inputs, outputs))
+        last = {name: tuple(value.shape) for name, value in layers[-1].items()}
+        outputs = projections[-1].shape[0] if projections else (kind.sizes(last, False) or sizes)[1]
+        if not linear:
+            shown = listed(self.left)
+            raise ValueError(f"no key is the linear readout's (as linear.weight is): {shown}")
+        places = placements(linear, inputs, outputs)
         used = {key for path, layer in linear.items() for key in keys_of(path, layer).values()}
         others = {key: value for key, value in self.left.items() if key not in used}
         first, first_keys = first_states(others, kind.state, len(layers), size)
@@ -192,28 +192,26 @@ class _Model:
             )
         if first and projections:
             raise ValueError(f"{listed(first_keys)}: first states of an RNN with projections")
-        least, found = min(way.odd for way in ways), []
-        for way, activation in product(ways, ACTIVATIONS):
-            if (len(way.after) == 1 and activation != "none") or activation == "softmax":
-                continue
-            choices = {"readout_activation": activation} if len(way.after) > 1 else {}
-            if len(ways) > 1:
-                choices |= {"input_layer": _said(way), "readout": ", ".join(way.after)}
-            own, before = _folded(kind, _projected(layers, projections), way, linear)
-            readout = _readout(way, linear, projections)
+        found = []
+        for place in places:
+            if projections:
+                weight, bias = place.layers[0]
+                through = weight @ projections[-1], bias
+                place = replace(place, layers=(through, *place.layers[1:]))
+            own, before = with_source(kind, through_projections(layers, projections), place.source)
             parts = Parts(
                 str(kind),
                 own,
-                readout if activation != "none" or len(readout) == 1 else [folded(*readout)],
+                place.readout,
                 before,
                 [{name: value[k] for name, value in first.items()} for k in range(len(own))]
                 if first
                 else (),
-                "relu" if activation == "none" else activation,
-                keys=self._keys(way, linear),
+                place.readout_activation,
+                keys=self._keys(place, linear),
             )
-            notes = self._assumed(kind, way, first_keys)
-            found.append(Candidate(parts.weights(), choices, notes, usual=way.odd == least))
+            notes = self._assumed(kind, place, first_keys)
+            found.append(Candidate(parts.weights(), place.choices, notes, place.usual))
         return found
 
     def _layer(self, kind: Cell, layer: int) -> dict[str, Tensor]:
@@ -228,7 +226,7 @@ class _Model:
         keys = [self.module.keys.get(f"weight_hr_l{layer}") for layer in range(self.module.layers)]
         return [self.tensors[key] for key in keys if key is not None]
 
-    def _keys(self, way: Arrangement, linear: Mapping[str, Affine]) -> dict[str, str]:
+    def _keys(self, way: Placement, linear: Mapping[str, Affine]) -> dict[str, str]:
         """Return the keys by the names that a spec gives their tensors."""
         keys = {f"rnn.{name}": key for name, key in self.module.keys.items()}
         for layer, path in enumerate(way.after):
@@ -236,7 +234,7 @@ class _Model:
             keys |= {readout_name(part, layer): key for part, key in own.items()}
         return keys
 
-    def _assumed(self, kind: Cell, way: Arrangement, first: list[str]) -> tuple[str, ...]:
+    def _assumed(self, kind: Cell, way: Placement, first: list[str]) -> tuple[str, ...]:
         label, several = self.module.label, self.module.layers > 1
         notes = [f"{label}: {kind}, gates and biases as in torch.nn"]
         if len(self.module.paths) > 1:
@@ -245,7 +243,7 @@ class _Model:
             notes.append("the loop around the cell does no more than call it")
         notes.append(f"starts from {', '.join(first)}" if first else "starts from zero")
         if way.before is not None:
-            what = "an embedding" if way.table else "a linear layer"
+            what = "an embedding" if way.is_table else "a linear layer"
             notes.append(f"{way.before} is {what} before it, without a nonlinearity")
         if several:
             notes.append("dropout between layers is off")
@@ -263,75 +261,4 @@ def _names(kind: Cell, layers: int, bias: bool) -> list[str]:
     return [f"{t.name}_l{layer}" for layer in range(layers) for t in kind.tensors(bias)]
 
 
-def _no_arrangement(
-    left: Mapping[str, Tensor], linear: Mapping[str, Affine], inputs: int, outputs: int
-) -> str:
-    if not linear:
-        return f"no key is the linear readout's (as linear.weight is): {listed(left)}"
-    keys = {keys_of(path, layer)["weight"]: layer[0] for path, layer in linear.items()}
-    shown = ", ".join(f"{listed([key])} is {tuple(w.shape)}" for key, w in [*keys.items()][:8])
-    return (
-        f"the readout of {outputs} hidden values is ({outputs} columns) one linear layer, or up to "
-        f"three; before the RNN can be a layer of {inputs} rows or an embedding of {inputs} "
-        f"columns. So these do not fit: {shown}. What is no part of it can be left out: --ignore "
-        f"{listed([*keys][:1])} (ignore=[...] in Python)"
-    )
-
-
-def _projected(
-    layers: list[dict[str, Tensor]], projections: list[Tensor]
-) -> list[dict[str, Tensor]]:
-    """Return layers whose neurons are those before the projections ``(P, H)``."""
-    if not projections:
-        return layers
-    if len(projections) != len(layers):
-        raise ValueError("projections in some layers only")
-    result = []
-    for number, (layer, own) in enumerate(zip(layers, projections, strict=True)):
-        turned = {"weight_hh": layer["weight_hh"] @ own}
-        if number:
-            turned["weight_ih"] = layer["weight_ih"] @ projections[number - 1]
-        result.append(layer | turned)
-    return result
-
-
-def _readout(
-    way: Arrangement, linear: Mapping[str, Affine], projections: list[Tensor]
-) -> list[Affine]:
-    layers = [linear[path] for path in way.after]
-    if projections:
-        layers[0] = layers[0][0] @ projections[-1], layers[0][1]
-    return layers
-
-
-def _folded(
-    kind: Cell, layers: list[dict[str, Tensor]], way: Arrangement, linear: Mapping[str, Affine]
-) -> tuple[list[dict[str, Tensor]], Affine | None]:
-    """Return the layers of the cell, and what is before them.
-
-    A layer before the cell that is as wide as the inputs or wider is multiplied into the cell: the
-    same function, by fewer numbers. A narrower one stays as it is.
-    """
-    if way.before is None:
-        return layers, None
-    weight, bias = linear[way.before]
-    weight = weight.mT if way.table else weight
-    names = {tensor.name for tensor in kind.tensors(bias=True)}
-    if weight.shape[0] < weight.shape[1] or (bias is not None and "bias_ih" not in names):
-        return layers, (weight, bias)
-    first, own = dict(layers[0]), linear[way.before][1]
-    for tensor in kind.tensors(bias=False):
-        if tensor.axes[-1] == BELOW:
-            first[tensor.name], own = folded((weight, bias), (first[tensor.name], None))
-    if own is not None:
-        first["bias_ih"] = own + first["bias_ih"] if "bias_ih" in first else own
-    return [first, *layers[1:]], None
-
-
-def _said(way: Arrangement) -> str:
-    return way.before if way.before is not None else "none"
-
-
-TORCH_MODULES = Recogniser(
-    "torch.nn modules", frozenset({"torch", "safetensors", "memory"}), OPTIONS, _find
-)
+TORCH_MODULES = Recogniser("torch.nn modules", STATE_DICTS, OPTIONS, _find)

@@ -3,17 +3,15 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise, permutations
+from itertools import groupby, pairwise
 
 import torch
 from torch import Tensor
 
-from wsrl.rnn.cells import Cell
+from wsrl.rnn.cells import BELOW, Cell
 from wsrl.rnn.formats.content import listed, natural
-from wsrl.rnn.formats.parts import Affine
+from wsrl.rnn.formats.parts import Affine, folded
 from wsrl.rnn.spec import MAX_LAYERS
-
-MOST_READOUT_LAYERS = 3
 
 _LOOPED = re.compile(r"(?P<prefix>(?:.*\.)?)(?P<name>(?:weight|bias)_[ih]h)", re.DOTALL)
 """The keys of ``nn.LSTMCell``, ``nn.GRUCell`` and ``nn.RNNCell``."""
@@ -45,23 +43,6 @@ class Recurrent:
     def label(self) -> str:
         """The paths, to be shown and said."""
         return ", ".join(path or "." for path in self.paths)
-
-
-@dataclass(frozen=True)
-class Arrangement:
-    """Which linear layer is where.
-
-    Attributes:
-        before: the path of the layer before the recurrent part, if there is one.
-        table: whether that is an embedding.
-        after: the paths of the readout's layers.
-        odd: how many paths have a name that says another thing.
-    """
-
-    before: str | None
-    table: bool
-    after: tuple[str, ...]
-    odd: int
 
 
 def recurrent_modules(keys: Iterable[str], cells: Iterable[Cell]) -> list[Recurrent]:
@@ -127,7 +108,7 @@ def chains(modules: Sequence[Recurrent], tensors: Mapping[str, Tensor]) -> bool:
         if any(value is None or value.ndim != 2 for value in pair):
             return False
         sizes.append([value.shape[1] for value in pair if value is not None])
-    return all(here[1] == after[0] == after[1] for here, after in pairwise(sizes))
+    return all(here[1] == after[0] for here, after in pairwise(sizes))
 
 
 def linear_layers(tensors: Mapping[str, Tensor]) -> dict[str, Affine]:
@@ -145,51 +126,6 @@ def keys_of(path: str, layer: Affine) -> dict[str, str]:
     """Return the keys of a linear layer, by ``weight`` and ``bias``."""
     parts = ("weight",) if layer[1] is None else ("weight", "bias")
     return {part: f"{path}.{part}" if path else part for part in parts}
-
-
-def arrangements(linear: Mapping[str, Affine], inputs: int, outputs: int) -> list[Arrangement]:
-    """Return the ways in which layers can lead to, and go on from, a recurrent part.
-
-    Args:
-        linear: all layers; each has a place.
-        inputs: how many values the recurrent part reads.
-        outputs: how many it gives.
-    """
-    if len(linear) > MOST_READOUT_LAYERS + 1:
-        return []
-    found = []
-    for before in (None, *linear):
-        tables = [False] if before is None else _as_tables(before, linear[before], inputs)
-        rest = [path for path in linear if path != before]
-        for table, order in ((t, o) for t in tables for o in permutations(rest)):
-            widths = [outputs, *(linear[path][0].shape[0] for path in order)]
-            reads = [linear[path][0].shape[1] for path in order]
-            if 0 < len(order) <= MOST_READOUT_LAYERS and reads == widths[:-1]:
-                odd = sum(map(_names_inputs, order)) + (
-                    before is not None and _names_outputs(before)
-                )
-                odd += list(order) != sorted(order, key=natural)
-                found.append(Arrangement(before, table, order, odd))
-    return found
-
-
-def _as_tables(path: str, layer: Affine, inputs: int) -> list[bool]:
-    """Say as what a layer can come before: linear (``False``), or an embedding (``True``)."""
-    rows, columns = layer[0].shape
-    can = {False: rows == inputs, True: columns == inputs and layer[1] is None}
-    if all(can.values()):
-        return ["emb" in path.lower()]
-    return [table for table, fits in can.items() if fits]
-
-
-def _names_inputs(path: str) -> bool:
-    return re.search(r"emb|(^|[._])(in|input|inp|pre|encoder?)", path.lower()) is not None
-
-
-def _names_outputs(path: str) -> bool:
-    return (
-        re.search(r"(^|[._])(out|output|readout|head|decoder?|classif)", path.lower()) is not None
-    )
 
 
 def first_states(
@@ -221,3 +157,43 @@ def first_states(
         found[part] = value.reshape(layers, size)
         keys.append(key)
     return found, keys
+
+
+def through_projections(
+    layers: list[dict[str, Tensor]], projections: list[Tensor]
+) -> list[dict[str, Tensor]]:
+    """Return layers whose neurons are those before the projections ``(P, H)``."""
+    if not projections:
+        return layers
+    if len(projections) != len(layers):
+        raise ValueError("projections in some layers only")
+    result = []
+    for number, (layer, own) in enumerate(zip(layers, projections, strict=True)):
+        turned = {"weight_hh": layer["weight_hh"] @ own}
+        if number:
+            turned["weight_ih"] = layer["weight_ih"] @ projections[number - 1]
+        result.append(layer | turned)
+    return result
+
+
+def with_source(
+    kind: Cell, layers: list[dict[str, Tensor]], source: Affine | None
+) -> tuple[list[dict[str, Tensor]], Affine | None]:
+    """Return the layers of the cell, and what is before them.
+
+    A layer before the cell that is as wide as the inputs or wider is multiplied into the cell: the
+    same function, by fewer numbers. A narrower one stays as it is.
+    """
+    if source is None:
+        return layers, None
+    weight, bias = source
+    names = {tensor.name for tensor in kind.tensors(bias=True)}
+    if weight.shape[0] < weight.shape[1] or (bias is not None and "bias_ih" not in names):
+        return layers, (weight, bias)
+    first, own = dict(layers[0]), bias
+    for tensor in kind.tensors(bias=False):
+        if tensor.axes[-1] == BELOW:
+            first[tensor.name], own = folded((weight, bias), (first[tensor.name], None))
+    if own is not None:
+        first["bias_ih"] = own + first["bias_ih"] if "bias_ih" in first else own
+    return [first, *layers[1:]], None

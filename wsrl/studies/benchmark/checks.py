@@ -4,23 +4,32 @@ from argparse import ArgumentError
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from wsrl.data.datamodule import suited_options
+from wsrl.data.datamodule import common_spec, suited_options
 from wsrl.data.splits import split_tasks, unique_tasks
 from wsrl.encoders import list_encoders
+from wsrl.rnn import RNNSpec
 from wsrl.stopping import StopRequests
-from wsrl.studies.benchmark.plan import PlannedTrial, Read, Words, zoo_command, zoo_folder
+from wsrl.studies.baselines import check_baseline
+from wsrl.studies.benchmark.plan import PlannedTrial, Read, Words, zoo_command, zoo_place
 from wsrl.studies.benchmark.settings import BenchmarkSettings, BenchmarkZoo, check_choice
 from wsrl.studies.configs import one_line_errors
 from wsrl.studies.training.callbacks import quiet
 from wsrl.studies.training.command import TrainingCLI
 from wsrl.studies.training.runs import Request
 from wsrl.tasks import EmulationModule, PredictionModule
-from wsrl.zoos import open_zoo
+from wsrl.zoos import open_zoo, settings_grid
 
 Linked = dict[str, Any]
 """The arguments that a module gets from the data."""
+
+
+class _Zoo(NamedTuple):
+    """What is known of a zoo: what modules get, and the specs of its RNNs."""
+
+    linked: Linked
+    specs: tuple[RNNSpec, ...]
 
 
 def check_grid(
@@ -32,12 +41,12 @@ def check_grid(
         ValueError: saying what is wrong: a name, an option, a target that the zoo does not have, a
             zoo that is missing or too small.
     """
-    zoos: dict[str, Linked] = {}
+    zoos: dict[str, _Zoo] = {}
     for name, zoo in settings.zoos.items():
         with _named(f"zoo {name}"):
-            zoos[name] = _linked(zoo_folder(out, name, zoo), name, zoo, out, read)
+            zoos[name] = _look_at(name, zoo, out, read)
         for target in (zoo.target, *zoo.targets):
-            check_choice(f"target of zoo {name}", target, list(zoos[name]["targets"]))
+            check_choice(f"target of zoo {name}", target, list(zoos[name].linked["targets"]))
     checked = set()
     for planned in trials:
         trial = planned.trial
@@ -47,34 +56,41 @@ def check_grid(
         if key not in checked and (trained or trial.kind == "emulation"):
             checked.add(key)
             with _named(trial.name):
-                _check_training(planned.commands[0], zoos[trial.zoo])
+                _check_training(planned.commands[0], zoos[trial.zoo].linked)
+        if trial.kind == "baseline":
+            with _named(trial.name):
+                check_baseline(trial.encoder, zoos[trial.zoo].specs)
 
 
-def _linked(folder: Path, name: str, zoo: BenchmarkZoo, out: Path, read: Read) -> Linked:
-    """Return what modules get of a zoo, built or not; refuse one that cannot be split."""
-    opened = None
-    if zoo.path is not None or (folder / "manifest.json").is_file():
+def _look_at(name: str, zoo: BenchmarkZoo, out: Path, read: Read) -> _Zoo:
+    """Say what a zoo, built or not, is made of; refuse one that cannot be split."""
+    place, opened = zoo_place(out, name, zoo), None
+    if zoo.path is not None or Path(str(place)).is_dir():
         try:
-            opened = open_zoo(folder)
+            opened = open_zoo(place)
         except ValueError:
             if zoo.path is not None:
                 raise  # else its build is not finished
     if opened is not None:
-        problem, spec, steps = opened.problem, opened.spec, opened.steps
+        problem, specs, steps = opened.problem, opened.specs, opened.steps
         tasks = opened.read("task").numpy()
     else:
         build = read(zoo_command(name, zoo, out))
         problem, how = build["problem"], build["settings"]
+        sizes = (build["cell"], build["hidden_size"], build["num_layers"])
+        grid = settings_grid(how, *sizes).values()
         problem.prepare()
-        spec = problem.spec(how.cell, how.hidden_size, how.num_layers, how.bias)
-        steps, tasks = how.snapshots, problem.draw_tasks(how.seed, range(how.runs)).numpy()
+        found = [problem.spec(s.cell, s.hidden_size, s.num_layers, s.bias) for s in grid]
+        specs, steps = tuple(dict.fromkeys(found)), how.snapshots
+        tasks = problem.draw_tasks(how.seed, range(how.runs)).numpy()
     split_tasks(problem.ood_criterion(unique_tasks(tasks)[0]))
-    return {
-        "spec": spec.to_dict(),
+    linked = {
+        "spec": common_spec(specs),
         "targets": {name: target.to_dict() for name, target in problem.targets(steps).items()},
         "output_kind": problem.output_kind,
         "encoder_defaults": suited_options(problem.input_kind),
     }
+    return _Zoo(linked, specs)
 
 
 @contextmanager

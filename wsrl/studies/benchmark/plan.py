@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from wsrl.analysis.encoder_properties import HIDDEN_SIZES
 from wsrl.encoders import list_encoders
+from wsrl.strict_json import to_json
 from wsrl.studies.baselines import BASELINES
 from wsrl.studies.benchmark.results import TRIALS, Ablation, Trial
 from wsrl.studies.benchmark.settings import (
@@ -67,9 +68,9 @@ def plan(settings: BenchmarkSettings, out: Path) -> list[PlannedTrial]:
     return list(_Planner(settings, out).trials())
 
 
-def zoo_folder(out: Path, name: str, zoo: BenchmarkZoo) -> Path:
-    """Return where a zoo of the benchmark is, or will be built."""
-    return Path(zoo.path) if zoo.path is not None else out / "zoos" / name
+def zoo_place(out: Path, name: str, zoo: BenchmarkZoo) -> str | list[str]:
+    """Return where a zoo of the benchmark is, or will be built; several folders of several."""
+    return str(out / "zoos" / name) if zoo.path is None else zoo.path
 
 
 def variants(settings: BenchmarkSettings) -> list[Variant]:
@@ -101,7 +102,7 @@ def zoo_command(name: str, zoo: BenchmarkZoo, out: Path) -> Words:
     """Return the command that builds a zoo of the benchmark."""
     assert zoo.build is not None
     words = ["zoo", "build", "--config", find_config(zoo.build), "--quiet", "true"]
-    return [*words, "--out", str(zoo_folder(out, name, zoo)), *_options(zoo.options)]
+    return [*words, "--out", str(out / "zoos" / name), *_options(zoo.options)]
 
 
 def shown(words: Sequence[str], modules: Iterable[str] = ()) -> str:
@@ -185,9 +186,8 @@ class _Planner:
         self, trial: Trial, training: Training, variant: Variant, words: Words
     ) -> tuple[Words, ...]:
         """Return the commands that train and test; ``words`` beat those of the encoder."""
-        zoo = zoo_folder(self.out, trial.zoo, self.settings.zoos[trial.zoo])
         seed, run = str(trial.seed), ["--run", str(self._folder(trial)), "--ckpt_path"]
-        fit = ["--config", find_config(training.config), *variant.words, "--data.zoo", str(zoo)]
+        fit = ["--config", find_config(training.config), *variant.words, *self._data(trial.zoo)]
         fit += ["--seed_everything", seed, "--data.seed", seed, *words]
         return ["fit", *fit, *run, "auto"], ["test", *run, "best"]
 
@@ -201,8 +201,7 @@ class _Planner:
                 continue
             place = f"{zoo_name}/baselines/{name}" + ("" if seed is None else f"/seed{seed}")
             trial = Trial(f"{place}/{target}", "baseline", zoo_name, name, seed or 0, target)
-            folder = str(zoo_folder(self.out, zoo_name, zoo))
-            words = ["baseline", name, "--data.zoo", folder, "--target", target]
+            words = ["baseline", name, *self._data(zoo_name), "--target", target]
             if seed is not None:
                 words += ["--seed", str(seed)]
                 words += ["--steps", str(steps)] if isinstance(steps, int) and steps > 0 else []
@@ -211,6 +210,10 @@ class _Planner:
                 words += ["--kind", options["model.kind"]]
             words += _options({k: v for k, v in options.items() if k.startswith("data.")})
             yield PlannedTrial(trial, (words,), self._needs_zoo(zoo_name))
+
+    def _data(self, zoo_name: str) -> Words:
+        place = zoo_place(self.out, zoo_name, self.settings.zoos[zoo_name])
+        return ["--data.zoo", place if isinstance(place, str) else to_json(place)]
 
     def _needs_zoo(self, zoo_name: str) -> tuple[str, ...]:
         return () if self.settings.zoos[zoo_name].path else (f"{zoo_name}/zoo",)

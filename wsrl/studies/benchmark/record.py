@@ -13,7 +13,9 @@ from wsrl.studies.benchmark.plan import PlannedTrial, Words, shown
 from wsrl.studies.benchmark.results import RECORD, read_record
 from wsrl.studies.benchmark.settings import CONFIGS, BenchmarkSettings, find_config
 from wsrl.studies.configs import read_config
+from wsrl.zoos import zoo_folders
 from wsrl.zoos.files import checksum, remove_leftovers, write_atomically
+from wsrl.zoos.manifest import MANIFEST
 
 LOCK = "benchmark.lock"
 """The file that a command locks while it runs a benchmark."""
@@ -68,11 +70,10 @@ def _fixed(
         fixed[f"{what}.config"] = read_config(find_config(training.config))
         fixed[f"{what}.options"] = training.options
     for name, zoo in settings.zoos.items():
-        manifest = None if zoo.path is None else Path(zoo.path) / "manifest.json"
         fixed[f"zoos.{name}"] = {
             "build": zoo.build and read_config(find_config(zoo.build)),
             "path": zoo.path and _placed(zoo.path, out),
-            "checksum": checksum(manifest) if manifest and manifest.is_file() else None,
+            "checksum": zoo.path and _checksum(zoo.path),
             "options": zoo.options,
             "emulation": zoo.emulation,
             "prediction": zoo.prediction,
@@ -102,6 +103,17 @@ def _portable(words: Words, out: Path) -> str:
     return shown([words[0], *placed])
 
 
-def _placed(path: str, out: Path) -> str:
+def _checksum(path: str | list[str]) -> str | list[str] | None:
+    """Return what tells a zoo from others, or several zoos."""
+    manifests = [folder / MANIFEST for folder in zoo_folders(path)]
+    sums = [checksum(manifest) for manifest in manifests if manifest.is_file()]
+    return sums if len(manifests) > 1 else next(iter(sums), None)
+
+
+def _placed(path: str | list[str], out: Path) -> str:
+    if isinstance(path, str) and path.startswith("["):  # several zoos, as a command has them
+        path = list(json.loads(path))
+    if not isinstance(path, str):
+        return to_json([_placed(each, out) for each in path])
     full, top = os.path.abspath(path), os.path.abspath(out)
     return f"OUT{full[len(top) :]}" if f"{full}/".startswith(f"{top}/") else full

@@ -36,7 +36,8 @@ class BenchmarkZoo:
     Attributes:
         target: the main target, which is predicted in every mode.
         build: the config file of ``wsrl zoo build``, a path or a name in ``configs/``.
-        path: the folder of a zoo; instead of ``build``.
+        path: the folder of a zoo, or of zoos of one problem, or a list of folders; instead of
+            ``build``.
         options: settings of the build beside its config, by name.
         targets: further targets, predicted in ``other_modes``.
         emulation: options of emulation on this zoo beside the benchmark's.
@@ -46,7 +47,7 @@ class BenchmarkZoo:
 
     target: str
     build: str | None = None
-    path: str | None = None
+    path: list[str] | str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     targets: list[str] = field(default_factory=list)
     emulation: dict[str, Any] = field(default_factory=dict)

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from wsrl.analysis.neighbours import nearest
+from wsrl.encoders import embed
 from wsrl.hints import Hints
 from wsrl.problems import Target
-from wsrl.rnn import RNNWeights
+from wsrl.rnn import RNNs, RNNSpec, read_interface
 from wsrl.studies.inspection.readers import Array, PropertyReader, by_head, by_neighbours
 from wsrl.studies.inspection.records import Inspection, Neighbour, Property, Skill
 from wsrl.studies.inspection.reference import (
@@ -24,6 +25,7 @@ from wsrl.studies.inspection.reference import (
 )
 from wsrl.studies.inspection.skills import MOST, find_skill
 from wsrl.studies.inspection.sources import (
+    Folders,
     Head,
     OwnRNN,
     find_checkpoint,
@@ -49,7 +51,7 @@ class Inspector:
     def __init__(
         self,
         ckpt: str | Path,
-        zoo: str | Path | None = None,
+        zoo: Folders | None = None,
         predict: Sequence[str | Path] = (),
         neighbours: int = NEIGHBOURS,
         coverage: float = COVERAGE,
@@ -62,8 +64,8 @@ class Inspector:
             raise ValueError(f"coverage must be between 0 and 1, not {coverage}")
         self.checkpoint = find_checkpoint(ckpt)
         record, self.module = read_run(EmulationModule, self.checkpoint)
-        self.spec = self.module.spec
-        self.data = open_data(record, zoo)
+        self.data, encoder = open_data(record, zoo), self.module.encoder
+        encoder.check_reads(encoder.spec, [read_interface(self.data.spec)])
         self.zoo, self.problem = self.data.zoo, self.data.problem
         self.targets = self.problem.targets(self.zoo.steps)
         self._heads = find_heads(predict, self.checkpoint, self.module.encoder, self.targets)
@@ -73,27 +75,28 @@ class Inspector:
     @torch.no_grad()
     def inspect(self, rnn: OwnRNN, hints: Hints | None = None) -> Inspection:
         """Inspect one RNN; ``hints`` are those of it alone, by default those given for all."""
-        (weights, notes), source = read_rnn(rnn, self.spec, self.checkpoint, hints or self.hints)
-        embedding = self.module.embed(weights)
+        found, source, notes = read_rnn(rnn, self.module.encoder, hints or self.hints)
+        embedding = embed(self.module.encoder, found)
         reference = self.reference  # first: an encoder that embeds none of the zoo's is no use
         if not bool(embedding.isfinite().all()):
             raise ValueError(f"{source or 'the RNN'} has weights so large: its embedding is nan")
         point = as_points(embedding)
         neighbours = self._find_neighbours(point)
         properties = [reader.read(point, self._coverage) for reader in self._readers]
-        imitation = imitate(self.module, self.problem, weights, embedding, reference)
+        imitation = imitate(self.module, self.problem, found, embedding, reference)
         return Inspection(
             source=source,
             checkpoint=str(self.checkpoint.resolve()),
-            zoo=str(self.zoo.path.resolve()),
-            spec=self.spec.to_dict(),
+            zoo=", ".join(str(each.path.resolve()) for each in self.zoo.zoos),
+            spec=found.specs[0].to_dict(),
             assumed=notes,
+            trained_on=tuple(spec.to_dict() for spec in self._specs),
             embedding=tuple(point[0].tolist()),
             properties=tuple(properties),
             neighbours=tuple(neighbours),
             imitation=imitation,
-            skill=self._find_skill(weights, point, properties),
-            fit=judge(weights, neighbours[0].distance, imitation, reference, self.data),
+            skill=self._find_skill(found, point, properties),
+            fit=judge(found, neighbours[0].distance, imitation, reference, self.data),
             coverage=self._coverage,
         )
 
@@ -101,6 +104,12 @@ class Inspector:
     def reference(self) -> Reference:
         """Measures of the zoo's RNNs."""
         return load_reference(self.checkpoint, self.module, self.data, self._say)
+
+    @property
+    def _specs(self) -> tuple[RNNSpec, ...]:
+        """What the encoder was trained on: its own spec, or those of the zoo."""
+        own = self.module.encoder.spec
+        return (own,) if isinstance(own, RNNSpec) else self.data.zoo.specs
 
     @cached_property
     def _points(self) -> Array:
@@ -130,7 +139,7 @@ class Inspector:
             rows = held_out_rows(self.data)
         else:
             kind, source, guess = head.module.kind, str(head.path), by_head(head.module)
-            rows = held_out_rows(open_data(head.record, self.zoo.path), self.data)
+            rows = held_out_rows(open_data(head.record, self.data.hparams["zoo"]), self.data)
         rows = rows[np.isfinite(truth[rows]).all(1)]
         held_out = guess(self._points[rows], run[rows])
         spell = self._speller(target)
@@ -148,19 +157,18 @@ class Inspector:
     def _find_neighbours(self, point: Array) -> list[Neighbour]:
         splits = {name: self.data.rows(name) for name in self.data.eval_splits("predict")}
         (distances,), (rows,) = nearest(self._points, point, self._neighbours)
-        found = []
-        for row, distance in zip(rows.tolist(), distances.tolist(), strict=True):
+        found, specs = [], self.zoo.spec_of(torch.from_numpy(rows))
+        for spec, row, distance in zip(specs, rows.tolist(), distances.tolist(), strict=True):
+            known: dict[str, Any] = {"rnn": str(spec)}
             names = ("run", "step", "task", "performance")
-            known: dict[str, Any] = {name: self._columns[name][row].tolist() for name in names}
+            known |= {name: self._columns[name][row].tolist() for name in names}
             known |= {"task": tuple(known["task"]), "name": self.problem.task_name(known["task"])}
             split = ["", *(name for name, own in splits.items() if row in own)][-1]
             cosine = 1 - distance**2 / 2
             found.append(Neighbour(row, split=split, distance=distance, cosine=cosine, **known))
         return found
 
-    def _find_skill(
-        self, weights: RNNWeights, point: Array, properties: Sequence[Property]
-    ) -> Skill:
+    def _find_skill(self, rnn: RNNs, point: Array, properties: Sequence[Property]) -> Skill:
         """Score the RNN on all tasks of the zoo, or those that its embedding suggests."""
         tasks = self._columns["task"].unique(dim=0)
         _, rows = nearest(self._points, point, MOST)
@@ -175,13 +183,15 @@ class Inspector:
                 values = torch.tensor(found.values, dtype=suggested.dtype)
                 suggested[start : start + target.parts] = values
         candidates = torch.cat([tasks, suggested[None]]).unique(dim=0)
-        return find_skill(self.problem, weights, candidates)
+        (spec,) = rnn.specs  # of a black box the sizes of inputs and outputs
+        untrained = spec if isinstance(spec, RNNSpec) else self.zoo.specs[0]
+        return find_skill(self.problem, rnn, candidates, untrained)
 
 
 def inspect_rnn(
     rnn: OwnRNN,
     ckpt: str | Path,
-    zoo: str | Path | None = None,
+    zoo: Folders | None = None,
     predict: Sequence[str | Path] = (),
     neighbours: int = NEIGHBOURS,
     coverage: float = COVERAGE,
@@ -194,9 +204,11 @@ def inspect_rnn(
 
     Args:
         rnn: a file (``.safetensors``, ``.pt``, ``.pth``), a state dict, a module with one
-            ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` and one ``nn.Linear``, or weights ``(1, N)``.
+            ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` and one ``nn.Linear``, weights ``(1, N)``, or,
+            for an encoder that only asks, a ``BlackBox``.
         ckpt: the folder of an emulation run (its best checkpoint) or a checkpoint.
-        zoo: the zoo's folder, where it is not the one that the run was trained on, or moved.
+        zoo: the zoo's folder, or several, where it is not the one that the run was trained on, or
+            moved.
         predict: prediction runs, or their checkpoints; those beside the encoder's run are found.
             A property that none of them predicts is read off the nearest RNNs.
         neighbours: how many of the nearest RNNs are named, and read.
@@ -208,8 +220,8 @@ def inspect_rnn(
         said: more that the file does not say, as ``wsrl.read_rnn`` takes it.
 
     Raises:
-        ValueError: for a run, zoo or prediction run that does not fit, and for what is no RNN of
-            the zoo's spec with finite weights.
+        ValueError: for a run, zoo or prediction run that does not fit, and for what is no RNN that
+            the encoder reads, with finite weights or answers.
     """
     given = None if reference is None else str(reference)
     hints = Hints(cell, given, list(ignore), dict(said or {}))

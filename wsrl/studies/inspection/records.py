@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from wsrl.analysis.calibration import Placement
-from wsrl.rnn import RNNSpec
+from wsrl.rnn import read_interface
 from wsrl.strict_json import finite
 from wsrl.studies.tables import aligned, listed
 
@@ -35,9 +35,13 @@ class Property:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """An RNN of the zoo, with its task's ``name``; distances are of embeddings of unit norm."""
+    """An RNN of the zoo, of the spec ``rnn``, with its task's ``name``.
+
+    Distances are of embeddings of unit norm.
+    """
 
     row: int
+    rnn: str
     run: int
     step: int
     split: str
@@ -81,13 +85,14 @@ class Skill:
 class Fit:
     """Whether the RNN is like those that the encoder was trained on.
 
-    ``weights`` is the largest deviation of a tensor's size from the zoo's, in standard deviations.
+    ``weights`` is the largest deviation of a tensor's size from the zoo's, in standard deviations;
+    ``None`` where the zoo has no RNN of its cell and size.
     """
 
     verdict: str  # within, outside or unknown
     reasons: tuple[str, ...]
     distance: Placement
-    weights: Placement
+    weights: Placement | None
     tensors: dict[str, float]
 
 
@@ -101,6 +106,7 @@ class Inspection:
         zoo: the folder of its zoo.
         spec: the RNN's, as plain values.
         assumed: what its file does not say, and was taken for granted.
+        trained_on: the specs of those that the encoder was trained on.
         embedding: of unit norm.
         properties: what is predicted of it.
         neighbours: the nearest RNNs of the zoo, the nearest first.
@@ -115,6 +121,7 @@ class Inspection:
     zoo: str
     spec: dict[str, Any]
     assumed: tuple[str, ...]
+    trained_on: tuple[dict[str, Any], ...]
     embedding: tuple[float, ...]
     properties: tuple[Property, ...]
     neighbours: tuple[Neighbour, ...]
@@ -137,18 +144,20 @@ def render(found: Inspection) -> str:
     """Return an inspection as lines of text."""
     imitation, fit = found.imitation, found.fit
     lines = {
-        "RNN": f"{found.source or 'from memory'} ({RNNSpec(**found.spec)})",
+        "RNN": f"{found.source or 'from memory'} ({read_interface(found.spec)})",
         **({"read as": "; ".join(found.assumed)} if found.assumed else {}),
         "performs": found.skill.text,
         **{each.name: _property(each, found.coverage) for each in found.properties},
         f"imitation, {imitation.metric}": f"{_placed(imitation.zoo)} on the zoo's sequences",
         "  on its own sequences": _placed(imitation.own),
         "nearest RNN of the zoo": f"distance {_placed(fit.distance)}",
-        "sizes of its weights": f"{_placed(fit.weights)} standard deviations from the zoo's",
-        "trained on such RNNs": "; ".join([fit.verdict, *fit.reasons]),
+        "sizes of its weights": _deviation(fit.weights),
+        "trained on such RNNs": "; ".join([fit.verdict, *fit.reasons, *_others(found)]),
         "embedding": " ".join(f"{value:.3f}" for value in found.embedding),
     }
-    names = ("row", "run", "step", "split", "performance", "distance", "cosine", "name")
+    several = len({each.rnn for each in found.neighbours} | {str(read_interface(found.spec))}) > 1
+    names = ["row", "run", "step", "split", "performance", "distance", "cosine", "name"]
+    names += ["rnn"] * several
     near = aligned(names, [vars(each) for each in found.neighbours])
     return f"{listed(lines)}\n\nNearest RNNs of {found.zoo}:\n{near}"
 
@@ -161,6 +170,20 @@ def _property(found: Property, coverage: float) -> str:
         "how often right is not known" if math.isnan(found.exact) else f"right {found.exact:.0%}"
     )
     return f"{found.text}, {right}{source}"
+
+
+def _others(found: Inspection) -> list[str]:
+    """Say that the encoder was trained on RNNs of other cells and sizes, where it was."""
+    if found.spec in found.trained_on:
+        return []
+    specs = "), (".join(str(read_interface(spec)) for spec in found.trained_on)
+    return [f"note: the encoder was trained on RNNs of other cells or sizes ({specs})"]
+
+
+def _deviation(found: Placement | None) -> str:
+    if found is None:
+        return "the zoo has no RNNs of its cell and size"
+    return f"{_placed(found)} standard deviations from the zoo's"
 
 
 def _placed(found: Placement | None) -> str:

@@ -18,9 +18,11 @@ from wsrl.analysis.calibration import FEWEST, Placement
 from wsrl.analysis.neighbours import nearest
 from wsrl.data import ZooDataModule
 from wsrl.data.order import fixed_picks
+from wsrl.encoders import embed
 from wsrl.problems import Problem
-from wsrl.rnn import RNNWeights, run_population
+from wsrl.rnn import RNNs, run_population
 from wsrl.studies.inspection.records import Fit, Imitation
+from wsrl.studies.inspection.sizes import compare_sizes, most_tensors, tensor_sizes
 from wsrl.studies.training.checkpoints import SPLIT_OPTIONS
 from wsrl.tasks import EmulationModule
 from wsrl.tasks.evaluation import chosen_rows
@@ -49,7 +51,7 @@ class Reference:
     """Measures of the zoo's ``n`` RNNs, of which ``v`` are of the validation split."""
 
     embedding: Tensor  # (n, D)
-    sizes: Tensor  # (n, tensors), the log root mean square of every weight tensor
+    sizes: Tensor  # (n, tensors), the log root mean square of every weight tensor; NaN: it has less
     distance: Tensor  # (v,), to the nearest RNN of another run
     zoo_imitation: Tensor  # how far the emulator is from some of the v, on the probes
     own_imitation: Tensor  # the same on the sequences stored with each
@@ -71,7 +73,7 @@ def load_reference(
     key = {
         "layout": _LAYOUT,
         "checkpoint": checksum(checkpoint),
-        "zoo": _identity(data.zoo),
+        "zoo": [_identity(zoo) for zoo in data.zoo.zoos],
         "splits": {name: data.hparams[name] for name in (*SPLIT_OPTIONS, "ood_to_train", "seed")},
     }
     path = checkpoint.parent / FILE
@@ -91,7 +93,7 @@ def load_reference(
         if changed:
             say(f"{path} has changed since it was written: it is made again")
     data.zoo.check()
-    say(f"measuring the {len(data.zoo)} RNNs of {data.zoo.path}, once")
+    say(f"measuring the {len(data.zoo)} RNNs of {data.zoo.place}, once")
     reference = measure(module, data)
     if not bool(reference.embedding.isfinite().all()):
         raise ValueError(
@@ -108,11 +110,11 @@ def load_reference(
 def measure(module: EmulationModule, data: ZooDataModule) -> Reference:
     """Embed and weigh all RNNs of a zoo, and imitate those of its validation split."""
     zoo, rows = data.zoo, data.rows("validation")
-    embeddings, sizes = [], []
+    embeddings, sizes, most = [], [], most_tensors(zoo.specs)
     for part in torch.arange(len(zoo)).split(_BATCH):
-        weights = RNNWeights(zoo.read("weights", part), zoo.spec)
-        embeddings.append(module.embed(weights))
-        sizes.append(tensor_sizes(weights))
+        rnns = zoo.read_weights(part)
+        embeddings.append(embed(module.encoder, rnns))
+        sizes.append(tensor_sizes(rnns, most))
     embedding = torch.cat(embeddings)
     run = zoo.read("run").numpy()
     apart, _ = nearest(as_points(embedding), as_points(embedding[rows]), 1, run, run[rows])
@@ -120,21 +122,14 @@ def measure(module: EmulationModule, data: ZooDataModule) -> Reference:
     probes = _stored(data, chosen_rows(data.rows("train"), SEQUENCES), 1)[0][:, 0]
     on_zoo, on_own = [], []
     for part in chosen_rows(rows, IMITATED).split(_BATCH):
-        weights = RNNWeights(zoo.read("weights", part), zoo.spec)
         shared = probes.expand(len(part), *probes.shape)
-        answers, _ = run_population(weights, shared)
+        answers, _ = run_population(zoo.read_weights(part), shared)
         on_zoo.append(imitation_error(module, embedding[part], shared, answers))
         stored = _stored(data, part, min(SEQUENCES, zoo.sequences_stored))
         on_own.append(imitation_error(module, embedding[part], *stored))
     distance, zoo_imitation = torch.from_numpy(apart[:, 0]), torch.cat(on_zoo)
     sizes_of_all, own_imitation = torch.cat(sizes), torch.cat(on_own)
     return Reference(embedding, sizes_of_all, distance, zoo_imitation, own_imitation, probes)
-
-
-def tensor_sizes(weights: RNNWeights) -> Tensor:
-    """Return the log root mean square of every weight tensor of ``B`` RNNs, ``(B, tensors)``."""
-    parts = [tensor.flatten(1).double() for tensor in weights.tensors().values()]
-    return torch.stack([part.square().mean(1).sqrt() for part in parts], 1).clamp(min=1e-12).log()
 
 
 def imitation_error(
@@ -148,18 +143,18 @@ def imitation_error(
 def imitate(
     module: EmulationModule,
     problem: Problem,
-    weights: RNNWeights,
+    rnn: RNNs,
     embedding: Tensor,
     reference: Reference,
 ) -> Imitation:
     """Compare the emulator with one RNN, on the zoo's sequences and on those that it writes."""
 
     def error(inputs: Tensor) -> float:
-        answers, _ = run_population(weights, inputs)
+        answers, _ = run_population(rnn, inputs)
         return float(imitation_error(module, embedding, inputs, answers))
 
     written = problem.write_sequences(
-        lambda inputs, state: run_population(weights, inputs, state),
+        lambda inputs, state: run_population(rnn, inputs, state),
         SEQUENCES,
         torch.Generator().manual_seed(0),
     )
@@ -171,7 +166,7 @@ def imitate(
 
 
 def judge(
-    weights: RNNWeights,
+    rnn: RNNs,
     nearest_of_zoo: float,
     imitation: Imitation,
     reference: Reference,
@@ -180,23 +175,18 @@ def judge(
     """Judge one RNN by its place among the zoo's, the sizes of its weights and its imitation."""
     held_out = data.rows("validation")
     distance = Placement.among(nearest_of_zoo, reference.distance)
-    sizes = reference.sizes
-    mean, spread = sizes.mean(0), sizes.std(0).clamp(min=1e-6)
-    deviations = ((tensor_sizes(weights) - mean) / spread)[0]
-    theirs = ((sizes[torch.from_numpy(held_out)] - mean) / spread).abs().amax(1)
-    size = Placement.among(float(deviations.abs().max()), theirs)
-    names = [tensor.name for tensor in weights.spec.tensors]
-    largest = names[int(deviations.abs().argmax())]
+    sizes = compare_sizes(rnn, reference.sizes, data)
     placements = {
         "its embedding is further from all RNNs of the zoo than theirs are": distance,
-        f"its weights are of another size than the zoo's, {largest} most of all": size,
+        f"its weights are of another size than the zoo's, {sizes.largest} most of all": (
+            sizes.placement
+        ),
         "the emulator imitates it worse than the zoo's on their sequences": imitation.zoo,
         "the emulator imitates it worse than the zoo's on its own sequences": imitation.own,
     }
     reasons = tuple(why for why, place in placements.items() if place and place.extreme)
     verdict = "outside" if reasons else "within" if len(held_out) >= FEWEST else "unknown"
-    tensors = dict(zip(names, deviations.tolist(), strict=True))
-    return Fit(verdict, reasons, distance, size, tensors)
+    return Fit(verdict, reasons, distance, sizes.placement, sizes.tensors)
 
 
 def as_points(embedding: Tensor) -> NDArray[np.float64]:

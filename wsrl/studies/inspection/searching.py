@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from wsrl.minutes import Minutes
+from wsrl.rnn import read_interface
 from wsrl.studies.inspection.inspector import Inspector
 from wsrl.studies.inspection.records import Inspection
 from wsrl.zoos.packing.models import SUFFIXES, model_files
@@ -57,6 +58,7 @@ def summary(found: Inspection, difference: float | None) -> dict[str, Any]:
             read[f"{name}_right"] = each.exact
     return {
         "file": found.source,
+        "rnn": str(read_interface(found.spec)),
         "difference": difference,
         "performs": found.skill.name if found.skill.performs else None,
         "score": found.skill.score,

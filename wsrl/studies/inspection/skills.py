@@ -6,7 +6,13 @@ import torch
 from torch import Tensor
 
 from wsrl.problems import Problem
-from wsrl.rnn import PreparedPopulation, RNNs, RNNSpec, RNNWeights, State
+from wsrl.rnn import (
+    PreparedPopulation,
+    RNNs,
+    RNNSpec,
+    State,
+    with_initial_values,
+)
 from wsrl.studies.inspection.records import Skill
 
 ENOUGH = 0.15
@@ -22,11 +28,12 @@ _AT_ONCE = 64
 
 
 @torch.no_grad()
-def find_skill(problem: Problem, weights: RNNWeights, tasks: Tensor) -> Skill:
+def find_skill(problem: Problem, rnn: RNNs, tasks: Tensor, untrained: RNNSpec) -> Skill:
     """Let one RNN run freely and score it on candidate tasks.
 
     All ``(C, K)`` are tried on a few sequences; the best of them on many others, beside RNNs of
-    random weights: the empty string, say, is in a language, and nobody needs training to write it.
+    the spec ``untrained`` with random weights: the empty string, say, is in a language, and nobody
+    needs training to write it.
     """
     if not problem.scores_clones:
         return Skill(None, "not measured: the zoo's problem does not say what its tasks are")
@@ -34,10 +41,10 @@ def find_skill(problem: Problem, weights: RNNWeights, tasks: Tensor) -> Skill:
         problem.prepare()
     except (ValueError, OSError) as error:
         return Skill(None, f"not measured: {error}")
-    screened = score_models(problem, _copies(weights, len(tasks)), tasks, _SCREENED, 0)
+    screened = score_models(problem, _copies(rnn, len(tasks)), tasks, _SCREENED, 0)
     finalists = tasks[screened.argsort(descending=True, stable=True)[:_FINALISTS]]
-    scores = score_models(problem, _copies(weights, len(finalists)), finalists, _FINAL, 1)
-    chances = _chances(problem, weights.spec, finalists, 2)
+    scores = score_models(problem, _copies(rnn, len(finalists)), finalists, _FINAL, 1)
+    chances = _chances(problem, untrained, finalists, 2)
     above = (scores - chances) / (1 - chances).clamp(min=1e-6)
     best = int(above.argmax())
     task, score, chance = tuple(finalists[best].tolist()), float(scores[best]), float(chances[best])
@@ -72,11 +79,12 @@ def _chances(problem: Problem, spec: RNNSpec, tasks: Tensor, seed: int) -> Tenso
     """Return the best score on each task ``(C,)`` of RNNs as ``torch.nn`` initialises them."""
     generator = torch.Generator().manual_seed(seed)
     flat = 2 * torch.rand(_UNTRAINED, spec.num_parameters, generator=generator) - 1
-    untrained = flat / spec.hidden_size**0.5  # uniform within 1 / sqrt(H)
-    every = RNNWeights(untrained.repeat_interleave(len(tasks), 0), spec)
-    scores = score_models(problem, every, tasks.repeat(_UNTRAINED, 1), _SCREENED, seed)
-    return scores.view(_UNTRAINED, len(tasks)).amax(0)
+    untrained = with_initial_values(spec, flat / spec.hidden_size**0.5)
+    each = torch.arange(_UNTRAINED).repeat_interleave(len(tasks))
+    tasks = tasks.repeat(_UNTRAINED, 1)
+    scores = score_models(problem, untrained[each], tasks, _SCREENED, seed)
+    return scores.view(_UNTRAINED, -1).amax(0)
 
 
-def _copies(weights: RNNWeights, count: int) -> RNNWeights:
-    return RNNWeights(weights.flat.repeat(count, 1), weights.spec)
+def _copies(rnn: RNNs, count: int) -> RNNs:
+    return rnn[torch.zeros(count, dtype=torch.int64)]

@@ -12,18 +12,21 @@ from torch import Tensor, nn
 
 from wsrl.class_paths import class_path
 from wsrl.data import ZooDataModule
+from wsrl.data.datamodule import absolute
 from wsrl.encoders import Encoder
 from wsrl.hints import Hints
 from wsrl.problems import Target
-from wsrl.rnn import RNNSpec, RNNWeights
-from wsrl.rnn.formats import Reading
+from wsrl.rnn import BlackBox, RNNWeights
 from wsrl.studies.training.checkpoints import CheckpointRecord
 from wsrl.studies.training.runs import Run
 from wsrl.tasks import PredictionModule, TaskModule
 from wsrl.zoos.packing.models import read_model
 
-OwnRNN: TypeAlias = str | Path | Mapping[str, Tensor] | nn.Module | RNNWeights
-"""A file, a state dict, a module with one recurrent network and its readout, or weights."""
+OwnRNN: TypeAlias = str | Path | Mapping[str, Tensor] | nn.Module | RNNWeights | BlackBox
+"""A file, a state dict, a module with one RNN and its readout, weights, or what is only asked."""
+
+Folders: TypeAlias = str | Path | Sequence[str | Path]
+"""Where a zoo is, or several."""
 
 _Task = TypeVar("_Task", bound=TaskModule)
 
@@ -49,19 +52,15 @@ def read_run(task: type[_Task], checkpoint: Path) -> tuple[CheckpointRecord, _Ta
     return record, task.load_from_checkpoint(checkpoint, map_location="cpu").eval()
 
 
-def open_data(record: CheckpointRecord, zoo: str | Path | None = None) -> ZooDataModule:
+def open_data(record: CheckpointRecord, zoo: Folders | None = None) -> ZooDataModule:
     """Open the zoo that a run was trained on, maybe at another place, split as it was then."""
-    place = Path(record.data["zoo"] if zoo is None else zoo)
-    if zoo is None and not place.is_dir():
-        raise ValueError(f"{record.path} was trained on {place}; say where that is (--zoo DIR)")
-    data = ZooDataModule(**{**record.data, "zoo": str(place), "in_memory": False})
-    trained_on = RNNSpec(**record.model["spec"])
-    if data.zoo.spec != trained_on:
-        raise ValueError(
-            f"the RNNs of the zoo at {place} are ({data.zoo.spec}), but {record.path} was trained "
-            f"on ({trained_on})"
-        )
-    return data
+    place = absolute(record.data["zoo"] if zoo is None else zoo)
+    folders = [place] if isinstance(place, str) else place
+    for folder in folders if zoo is None else ():
+        if not Path(folder).is_dir():
+            where = "say where that is (--zoo DIR)"
+            raise ValueError(f"{record.path} was trained on {folder}; {where}")
+    return ZooDataModule(**{**record.data, "zoo": place, "in_memory": False})
 
 
 def held_out_rows(data: ZooDataModule, *others: ZooDataModule) -> NDArray[np.int64]:
@@ -72,24 +71,30 @@ def held_out_rows(data: ZooDataModule, *others: ZooDataModule) -> NDArray[np.int
 
 
 def read_rnn(
-    rnn: OwnRNN, spec: RNNSpec, trained: Path, hints: Hints | None = None
-) -> tuple[Reading, str | None]:
-    """Read one RNN of the spec that the encoder of a checkpoint reads, with finite weights.
+    rnn: OwnRNN, encoder: Encoder, hints: Hints | None = None
+) -> tuple[RNNWeights | BlackBox, str | None, tuple[str, ...]]:
+    """Read one RNN that an encoder reads, with finite weights where it shows them.
 
     Returns:
-        The weights ``(1, N)``, float32 on the CPU, with what was assumed, and the file's name.
+        The weights ``(1, N)``, float32 on the CPU, or the black box; the name of the file; and what
+        was assumed.
     """
     name = str(rnn) if isinstance(rnn, str | Path) else None
-    weights, notes = read_model(rnn, hints)
     called = name or "the RNN"
-    if weights.spec != spec:
-        here, there = weights.spec.to_dict(), spec.to_dict()
-        differ = [f"{k} {here[k]!r}, not {there[k]!r}" for k in here if here[k] != there[k]]
-        raise ValueError(f"{called} is no RNN that {trained} was trained on: {'; '.join(differ)}")
-    weights = weights.to("cpu", torch.float32)
-    if not bool(weights.flat.isfinite().all()):
-        raise ValueError(f"{called} has weights that are not finite")
-    return Reading(weights, notes), name
+    found: RNNWeights | BlackBox
+    notes: tuple[str, ...] = ()
+    if isinstance(rnn, BlackBox):
+        found = rnn[:1]
+    else:
+        read, notes = read_model(rnn, hints)
+        found = read.to("cpu", torch.float32)
+        if not bool(found.flat.isfinite().all()):
+            raise ValueError(f"{called} has weights that are not finite")
+    try:
+        encoder.check(found)
+    except ValueError as error:
+        raise ValueError(f"{called}: {error}") from error
+    return found, name, notes
 
 
 class Head(NamedTuple):

@@ -14,6 +14,7 @@ from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
+from wsrl.data.datamodule import absolute
 from wsrl.minutes import Minutes
 from wsrl.studies.training.runs import Run
 from wsrl.tasks import TaskModule
@@ -84,7 +85,7 @@ class SaveRunConfig(SaveConfigCallback):
         """Write them so that they hold in any folder, without what is for one command only."""
         path = Run(Path(self.config["run"])).config
         config = self.config.clone()
-        config.update(str(Path(config["data"]["zoo"]).resolve()), "data.zoo")
+        config.update(absolute(config["data"]["zoo"]), "data.zoo")
         if getattr(pl_module, "pretrained", None):
             # Also where a run that went on has its encoder from: its own checkpoint held it.
             config.update(pl_module.pretrained, "model.init_args.pretrained")

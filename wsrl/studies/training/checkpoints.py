@@ -11,12 +11,12 @@ from typing import Any
 
 from torch import Tensor
 
-from wsrl.class_paths import find_class
+from wsrl.class_paths import class_path, find_class
 from wsrl.data import ZooDataModule
 from wsrl.encoders.registry import ENCODERS
 from wsrl.plugins import UnknownNameError
 from wsrl.recorded import is_plain, read_config
-from wsrl.rnn import RNNSpec
+from wsrl.rnn import read_interface
 from wsrl.tasks import PredictionModule, TaskModule
 from wsrl.tasks.heads import HEADS
 from wsrl.tasks.optimizers import describe_optimizer, describe_scheduler
@@ -84,7 +84,7 @@ class CheckpointRecord:
             if not isinstance(self.model.get(name), dict | None):
                 raise ValueError(f"{name} is no description: {self.model[name]!r:.200}")
             describe(self.model.get(name))
-        RNNSpec(**self.model["spec"])
+        read_interface(self.model["spec"])
         apart = {"encoder", "head", "spec", *OPTIMIZERS}  # which are checked by now
         for cls, settings in ((task, self.model), (ZooDataModule, self.data)):
             check_arguments(cls, {n: v for n, v in settings.items() if n not in apart})
@@ -105,15 +105,15 @@ class CheckpointRecord:
         model = {"class_path": self.class_path, "init_args": own}
         return {"model": model, "data": self.data, **apart}
 
-    def check_model(self, class_path: str, model: Mapping[str, Any]) -> None:
-        """Check that a model of a class, and of such arguments, is the one in the checkpoint."""
-        here, there = RNNSpec(**model["spec"]), RNNSpec(**self.model["spec"])
-        if here != there:
-            raise ValueError(
-                f"the zoo's RNNs are ({here}), but {self.path} was trained on ({there}); give a "
-                "zoo of such RNNs"
-            )
-        differences = _differences(_flat(class_path, model), _flat(self.class_path, self.model))
+    def check_model(self, model: TaskModule) -> None:
+        """Check that a model is the one in the checkpoint, and that this reads the RNNs."""
+        own = {**model.hparams, "spec": self.model["spec"]}
+        try:
+            model.encoder.check_reads(read_interface(self.model["spec"]), [model.spec])
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}") from error
+        here = _flat(class_path(type(model)), own)
+        differences = _differences(here, _flat(self.class_path, self.model))
         # Other classes have other options: naming these as well would only hide the reason.
         classes = [each for each in differences if each.startswith(("model:", "model.encoder:"))]
         advice = "leave these options out to use the checkpoint's"

@@ -15,7 +15,6 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from torch.optim import Optimizer
 
-from wsrl.class_paths import class_path
 from wsrl.data import ZooDataModule
 from wsrl.encoders import list_encoders
 from wsrl.resources import check_devices
@@ -23,7 +22,7 @@ from wsrl.stopping import StopRequests
 from wsrl.studies.configs import one_line_errors
 from wsrl.studies.embeddings import check_suffix
 from wsrl.studies.options import RawHelp, add_run_options
-from wsrl.studies.tables import print_metrics
+from wsrl.studies.tables import print_by_spec, print_metrics
 from wsrl.studies.training.callbacks import (
     BestCheckpoint,
     DataRemarks,
@@ -164,7 +163,7 @@ class TrainingCLI(LightningCLI):
                 part.compile(mode=self.config["compile"])
         data = dict(self.datamodule.hparams)
         if self.record is not None:
-            self.record.check_model(class_path(type(self.model)), dict(self.model.hparams))
+            self.record.check_model(self.model)
             if self.auto:
                 seed = None if isinstance(self.seed, bool) else self.seed
                 self.record.check_repeated(data, seed, self.run.settings().get("seed_everything"))
@@ -242,11 +241,15 @@ class TrainingCLI(LightningCLI):
             return
         print_metrics(metrics)
         out = self.run.folder / f"{self.command}.json"
+        by_spec = {}
         if self.command == "test":
-            splits = self.datamodule.eval_splits("test")
+            splits, zoo = self.datamodule.eval_splits("test"), self.datamodule.zoo
             columns = out.with_suffix(".safetensors")
-            self.columns.write(columns, splits, source, self.trainer.world_size)
-        write_metrics(out, source, metrics)
+            self.columns.write(columns, splits, source, zoo, self.trainer.world_size)
+            if self.trainer.world_size == 1:
+                by_spec = self.columns.by_spec(splits, zoo, self.model.measure_columns)
+                print_by_spec(by_spec)
+        write_metrics(out, source, metrics, by_spec)
         say(f"written: {out}")
 
     def predict(self) -> None:
@@ -266,7 +269,7 @@ class TrainingCLI(LightningCLI):
         count = write_predictions(out, results or [], splits, source, zoo, target)
         say(f"written: {out} ({count} snapshots)")
 
-    def _source(self) -> tuple[Path, dict[str, str]]:
+    def _source(self) -> tuple[Path, dict[str, Any]]:
         """Return the checkpoint, and what results are of, in paths that hold in any folder."""
         assert self.record is not None
         path, zoo = self.record.path, self.datamodule.hparams["zoo"]

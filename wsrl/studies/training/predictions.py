@@ -6,9 +6,9 @@ kind is ``null``.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from lightning.pytorch import Callback
@@ -18,8 +18,8 @@ from wsrl.strict_json import to_json
 from wsrl.studies.embeddings import write_embeddings
 from wsrl.tasks.base import COLUMNS
 from wsrl.terminal import note
+from wsrl.zoos import AnyZoo
 from wsrl.zoos.files import remove_leftovers, write_atomically
-from wsrl.zoos.store import Zoo
 from wsrl.zoos.tensors import write_tensors
 
 
@@ -28,19 +28,23 @@ def write_predictions(
     results: Sequence[Any],
     splits: Sequence[str],
     source: Mapping[str, Any],
-    zoo: Zoo | None = None,
+    zoo: AnyZoo,
     target: str | None = None,
+    named: bool = True,
 ) -> int:
     """Write the batches of all splits, ordered as in the zoo; return how many snapshots there are.
+
+    Without names, the column ``spec`` says which of the metadata's ``specs`` an RNN has.
 
     Args:
         path: the file.
         results: for every split, the batches' dictionaries of tensors ``(B, ...)``.
         splits: the splits' names; the column ``split`` holds indices into them.
         source: what the metadata says beside them.
-        zoo: given, all that it knows of the RNNs is written, too (``write_embeddings``); else the
-            batches alone, as safetensors.
+        zoo: what the RNNs are from.
         target: what is predicted, if anything.
+        named: write all that the zoo knows of the RNNs, too (``write_embeddings``), not the batches
+            alone, as safetensors.
     """
     if not any(results):
         raise ValueError(
@@ -53,11 +57,19 @@ def write_predictions(
             f"{source['checkpoint']} gives no finite embedding, as of a model whose training "
             "diverged; nothing is written"
         )
-    if zoo is None:
-        write_tensors(path, tensors, {**source, "splits": list(splits)})
-    else:
+    if named:
         write_embeddings(path, tensors, splits, source, zoo, target)
+    else:
+        tensors["spec"] = spec_numbers(zoo, tensors["row"])
+        about = {"splits": list(splits), "specs": [str(spec) for spec in zoo.specs]}
+        write_tensors(path, tensors, {**source, **about})
     return len(tensors["row"])
+
+
+def spec_numbers(zoo: AnyZoo, rows: Tensor) -> Tensor:
+    """Return which of the zoo's specs the RNN of each row has, ``(n,)``."""
+    order = {spec: number for number, spec in enumerate(zoo.specs)}
+    return torch.tensor([order[spec] for spec in zoo.spec_of(rows)], dtype=torch.int64)
 
 
 def _gather(results: Sequence[Sequence[Mapping[str, Tensor]]]) -> dict[str, Tensor]:
@@ -76,6 +88,9 @@ def _gather(results: Sequence[Sequence[Mapping[str, Tensor]]]) -> dict[str, Tens
     return {n: (c.float() if c.dtype in small else c)[order] for n, c in columns.items()}
 
 
+Columns: TypeAlias = Mapping[str, Tensor]
+
+
 class ColumnKeeper(Callback):
     """Keeps the columns that test steps return."""
 
@@ -90,24 +105,52 @@ class ColumnKeeper(Callback):
         if columns is not None and len(columns["row"]):
             self._batches.setdefault(split, []).append(columns)
 
+    def by_spec(
+        self, splits: Sequence[str], zoo: AnyZoo, measure: Callable[[Columns], dict[str, float]]
+    ) -> dict[str, dict[str, dict[str, float]]]:
+        """Return metrics by split and spec, where there are RNNs of several."""
+        found: dict[str, dict[str, dict[str, float]]] = {}
+        for index, batches in self._batches.items() if len(zoo.specs) > 1 else ():
+            columns = _gather([batches])
+            numbers = spec_numbers(zoo, columns["row"])
+            for number, spec in enumerate(zoo.specs):
+                own = {name: column[numbers == number] for name, column in columns.items()}
+                if len(own["row"]):
+                    found.setdefault(splits[index], {})[str(spec)] = measure(own)
+        return found
+
     def write(
-        self, path: Path, splits: Sequence[str], source: Mapping[str, Any], processes: int
+        self,
+        path: Path,
+        splits: Sequence[str],
+        source: Mapping[str, Any],
+        zoo: AnyZoo,
+        processes: int,
     ) -> None:
         """Write them as ``write_predictions`` does; of several ``processes``, none has seen all."""
         path.with_suffix(".json").unlink(missing_ok=True)  # written last, of the same test
         if self._batches and processes == 1:
             batches = [self._batches.get(index, []) for index in range(len(splits))]
-            write_predictions(path, batches, splits, source)
+            write_predictions(path, batches, splits, source, zoo, named=False)
             return
         path.unlink(missing_ok=True)
         if self._batches:
             note([f"no {path.name}, which one process writes: pass --trainer.devices 1"])
 
 
-def write_metrics(path: Path, source: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
-    """Write metrics by name, and what they are of, as JSON; the folder is made if need be."""
+def write_metrics(
+    path: Path,
+    source: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    by_spec: Mapping[str, Mapping[str, Mapping[str, float]]] | None = None,
+) -> None:
+    """Write metrics by name, and what they are of, as JSON; the folder is made if need be.
+
+    ``by_spec`` are those of the RNNs of each spec, by split, where there are several.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    found = to_json({**source, "metrics": metrics}, indent=2) + "\n"
+    more = {"metrics_by_spec": by_spec} if by_spec else {}
+    found = to_json({**source, "metrics": metrics, **more}, indent=2) + "\n"
     write_atomically(path, found.encode())
     lost = [name for name, value in metrics.items() if not math.isfinite(value)]
     if lost:

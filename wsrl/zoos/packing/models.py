@@ -1,7 +1,7 @@
 """A user's models, read one by one: from files, or out of memory."""
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -115,19 +115,37 @@ def read_model(model: str | Path | Model, hints: Hints | None = None) -> Reading
     return read_content(content_of(model, "memory"), **options)
 
 
-def survey_models(models: Models) -> tuple[RNNSpec, Tensor, str]:
-    """Read every model once: return the spec of all, which are finite ``(n,)``, and the SHA-256."""
-    digest, finite = hashlib.sha256(), []
-    spec = models.read[0]().weights.spec
-    for name, read_one in zip(models.names, models.read, strict=True):
+@dataclass
+class Group:
+    """The models of one spec."""
+
+    spec: RNNSpec
+    rows: list[int]  # which of all models they are
+    sha256: str = ""
+
+
+def survey_models(models: Models) -> tuple[list[Group], Tensor]:
+    """Read every model once: return those of each spec, and which of all are finite ``(n,)``.
+
+    Models with other inputs or outputs than the first has are a ``ValueError``.
+    """
+    groups: dict[RNNSpec, Group] = {}
+    digests, finite = defaultdict[RNNSpec, Any](hashlib.sha256), []
+    for row, (name, read_one) in enumerate(zip(models.names, models.read, strict=True)):
         weights = read_one().weights.to(dtype=torch.float32)
-        if weights.spec != spec:
-            first = f"{models.names[0]} is {spec}"
-            raise ValueError(f"RNNs of a zoo have one spec: {first}, but {name} is {weights.spec}")
-        digest.update(name.encode())
-        digest.update(weights.flat.numpy().tobytes())
+        groups.setdefault(weights.spec, Group(weights.spec, [])).rows.append(row)
+        first = next(iter(groups))
+        if weights.spec.interface != first.interface:
+            raise ValueError(
+                f"RNNs of one data set have as many inputs and outputs: {models.names[0]} is "
+                f"{first}, but {name} is {weights.spec}"
+            )
+        digests[weights.spec].update(name.encode())
+        digests[weights.spec].update(weights.flat.numpy().tobytes())
         finite.append(bool(weights.flat.isfinite().all()))
-    return spec, torch.tensor(finite), digest.hexdigest()
+    for spec, group in groups.items():
+        group.sha256 = digests[spec].hexdigest()
+    return list(groups.values()), torch.tensor(finite)
 
 
 def _of_array(flat: NDArray[Any], spec: RNNSpec) -> Reading:

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from wsrl.zoos.files import checksum
 from wsrl.zoos.folder import write_folder
-from wsrl.zoos.making import make_shards
+from wsrl.zoos.making import Making, make_zoos
 from wsrl.zoos.manifest import Manifest, ZooError
-from wsrl.zoos.open import open_zoo
+from wsrl.zoos.open import open_one
 from wsrl.zoos.published.kinds import EVALUATED_IMAGES, EVALUATED_STRINGS, KINDS, LARGE, Kind
 from wsrl.zoos.published.npy import Header
 from wsrl.zoos.published.reading import (
@@ -79,7 +79,7 @@ def import_published(
     manifest = replace(zoo.manifest, source=source)
     how: dict[str, Any] = {"workers": workers, "cluster": cluster, "quiet": quiet}
     try:
-        return make_shards(Path(out), manifest, sizes, import_shard, shards, **how)
+        return make_zoos([Making(Path(out), manifest, sizes, import_shard, shards)], **how)[0]
     except OSError as error:
         raise ZooError(
             f"the import of {path} stopped, {out} is unfinished ({error}): see to it (a full "
@@ -116,7 +116,7 @@ def export_published(path: str | Path, out: str | Path) -> list[str]:
         raise ZooError(f"{source} is in the published format already")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ZooError(f"{target} exists: choose an empty or a new folder")
-    zoo = open_zoo(source, include_failed=True)
+    zoo = open_one(source, include_failed=True)
     kind = _kind(zoo)
     zoo.check()
     rows = torch.arange(len(zoo))

@@ -1,9 +1,13 @@
 """lucidrains/minGRU-pytorch: one minGRU, and linear layers around it."""
 
-from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said
-from wsrl.rnn.formats.parts import Parts, arrange, folded
-from wsrl.rnn.formats.projects.names import STATE_DICTS, below, check_known
+from dataclasses import replace
 
+from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said
+from wsrl.rnn.formats.names import STATE_DICTS, below, check_known
+from wsrl.rnn.formats.parts import Parts, folded
+from wsrl.rnn.formats.placement import NAMES, placements
+
+_NOTES = ("gates: the candidate, then the update",)
 _GATES, _OUT = "to_hidden_and_gate.weight", "to_out.weight"
 
 
@@ -21,18 +25,26 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
     check_known(others, {f"{k}.{part}" for k in matrices for part in ("weight", "bias")})
     linear = {name: (value, others.get(f"{name}.bias")) for name, value in matrices.items()}
     out = own.get(_OUT)
-    reads = gates.new_zeros(1, hidden) if out is None else out.mT
     found = []
-    for choices, first, readout in arrange(linear, gates, reads):
-        last = readout if out is None else folded((out, None), readout)
-        weights = Parts("min_gru", [{"weight_ih": gates}], [last], first).weights()
-        found.append(Candidate(weights, choices, ("gates: the candidate, then the update",)))
+    for place in placements(linear, gates.shape[1], hidden if out is None else out.shape[0]):
+        first, *others_after = place.layers
+        layers = (first if out is None else folded((out, None), first), *others_after)
+        after = replace(place, layers=layers)
+        parts = Parts(
+            "min_gru",
+            [{"weight_ih": gates}],
+            after.readout,
+            place.source,
+            (),
+            place.readout_activation,
+        )
+        found.append(Candidate(parts.weights(), place.choices, _NOTES, place.usual))
     return found
 
 
 MIN_GRU = Recogniser(
     "lucidrains/minGRU-pytorch",
     STATE_DICTS,
-    {"readout": "which of two linear layers is the readout"},
+    NAMES,
     _find,
 )
