@@ -157,9 +157,10 @@ class Inspector:
     def _find_neighbours(self, point: Array) -> list[Neighbour]:
         splits = {name: self.data.rows(name) for name in self.data.eval_splits("predict")}
         (distances,), (rows,) = nearest(self._points, point, self._neighbours)
-        found, specs = [], self.zoo.spec_of(torch.from_numpy(rows))
-        for spec, row, distance in zip(specs, rows.tolist(), distances.tolist(), strict=True):
-            known: dict[str, Any] = {"rnn": str(spec)}
+        found, places = [], torch.from_numpy(rows)
+        told = (self.zoo.spec_of(places), self.zoo.names(places), rows.tolist(), distances.tolist())
+        for spec, file, row, distance in zip(*told, strict=True):
+            known: dict[str, Any] = {"rnn": str(spec), "file": file}
             names = ("run", "step", "task", "performance")
             known |= {name: self._columns[name][row].tolist() for name in names}
             known |= {"task": tuple(known["task"]), "name": self.problem.task_name(known["task"])}

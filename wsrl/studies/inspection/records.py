@@ -37,11 +37,13 @@ class Property:
 class Neighbour:
     """An RNN of the zoo, of the spec ``rnn``, with its task's ``name``.
 
-    Distances are of embeddings of unit norm.
+    ``file`` is the name that it was packed by, or run and step. Distances are of embeddings of unit
+    norm.
     """
 
     row: int
     rnn: str
+    file: str
     run: int
     step: int
     split: str
@@ -50,6 +52,11 @@ class Neighbour:
     performance: float
     distance: float
     cosine: float
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it was packed by a name of its own."""
+        return self.file != f"run {self.run}, step {self.step}"
 
 
 @dataclass(frozen=True)
@@ -157,7 +164,7 @@ def render(found: Inspection) -> str:
     }
     several = len({each.rnn for each in found.neighbours} | {str(read_interface(found.spec))}) > 1
     names = ["row", "run", "step", "split", "performance", "distance", "cosine", "name"]
-    names += ["rnn"] * several
+    names += ["rnn"] * several + ["file"] * any(each.is_file for each in found.neighbours)
     near = aligned(names, [vars(each) for each in found.neighbours])
     return f"{listed(lines)}\n\nNearest RNNs of {found.zoo}:\n{near}"
 

@@ -63,6 +63,7 @@ def summary(found: Inspection, difference: float | None) -> dict[str, Any]:
         "performs": found.skill.name if found.skill.performs else None,
         "score": found.skill.score,
         **read,
+        "nearest_file": nearest.file if nearest.is_file else None,
         "nearest_run": nearest.run,
         "nearest_step": nearest.step,
         "nearest_task": nearest.name,
