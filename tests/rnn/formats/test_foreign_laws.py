@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import save_file
 from torch import nn
 
 from wsrl import read_rnn
@@ -443,6 +444,26 @@ def test_tensors_of_any_names_are_what_the_user_says(orientation: str, tmp_path:
         read_rnn(path, ignore=["step"], **roles)
     with pytest.raises(ValueError, match="no key Z; there are A, B"):
         read_rnn(path, ignore=["step"], **said | {"bias": "Z"})
+
+
+def test_a_reference_settles_what_is_open_or_is_too_short_to_do_so(tmp_path: Path) -> None:
+    arrays = {"A": draw(H, H), "B": draw(H, I), "C": draw(O, H), "f": draw(H)}
+    np.savez(tmp_path / "x.npz", **arrays)
+    roles = {"recurrent": "A", "input": "B", "readout": "C", "bias": "f"}
+    said = {"orientation": "from, to", "form": "state", "nonlinearity": "tanh", "alpha": 0.25}
+    weights = read_rnn(tmp_path / "x.npz", **roles, **said)
+    inputs = torch.from_numpy(INPUTS)
+    outputs = run_population(weights, inputs[None])[0][0]
+    for steps in (1, 6):
+        reference = {"inputs": inputs[:, :steps], "outputs": outputs[:, :steps]}
+        path = tmp_path / "io.safetensors"
+        save_file({name: value.contiguous() for name, value in reference.items()}, path)
+        if steps == 1:  # the first step from zero hears no neuron
+            with pytest.raises(OpenChoiceError, match=r"differ on other .* orientation from, to"):
+                read_rnn(tmp_path / "x.npz", reference=path, **roles)
+        else:
+            found = read_rnn(tmp_path / "x.npz", reference=path, **roles)
+            assert bool((found.flat == weights.flat).all())
 
 
 @pytest.mark.parametrize("full", [True, False])
