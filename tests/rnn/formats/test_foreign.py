@@ -5,8 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from tests.rnn.formats.samples import sample
 from wsrl import read_rnn
@@ -160,6 +162,29 @@ def test_a_sample_that_no_cell_computes_is_refused_for_the_reason(file: str) -> 
     with pytest.raises(ValueError, match=REFUSED[file]) as error:
         read_rnn(sample(folder) / name)
     assert "\n" not in str(error.value)
+
+
+# What tensors are is in these files not said by their names alone.
+OTHERS = ("equinox", "keras", "onnx", "spikernn", "nn4n")
+NAMED = [case for case in READ if not case.file.startswith(OTHERS)]
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "npz"])
+@pytest.mark.parametrize("case", NAMED, ids=[case.file for case in NAMED])
+def test_tensors_by_name_are_read_from_other_containers(
+    case: Case, kind: str, tmp_path: Path
+) -> None:
+    folder, _, name = case.file.partition("/")
+    content, path = read_container(sample(folder) / name), tmp_path / f"moved.{kind}"
+    slash = "." if content.kind == "flax" else "/"
+    moved = {key.replace("/", slash): value for key, value in content.tensors.items()}
+    if kind == "npz":
+        np.savez(path, **{key: value.numpy() for key, value in moved.items()})
+    else:
+        save_file(moved, path)
+    facts = {"nonlinearity": "softplus", "alpha": 0.2} if content.kind == "tensorflow" else {}
+    found = read_rnn(path, reference=sample(folder) / "io.safetensors", **case.said, **facts)
+    assert bool((found.flat == read_rnn(sample(folder) / name, **case.said).flat).all())
 
 
 def changed(value: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from wsrl import read_rnn
 from wsrl.rnn import RNNWeights, run_population
 from wsrl.rnn.formats import OpenChoiceError
+from wsrl.rnn.formats.parts import Parts
 
 h5py = pytest.importorskip("h5py", reason="the extra wsrl[files] is not here")
 msgpack = pytest.importorskip("msgpack", reason="the extra wsrl[files] is not here")
@@ -131,6 +133,83 @@ def test_keras_lstms_with_layers_before_and_after(tmp_path: Path) -> None:
         keras(tmp_path / "x.keras", [*layers[:2], one_layer, *layers[3:]], places)
         with pytest.raises(ValueError, match=reason):
             read_rnn(tmp_path / "x.keras")
+
+
+def node(*names: str) -> list[list[list[Any]]]:
+    """Return what Keras 2 writes of a layer that reads others."""
+    return [[[name, 0, 0, {}] for name in names]]
+
+
+def test_files_of_keras_2_are_read_by_names_and_nodes(tmp_path: Path) -> None:
+    arrays = {"gru": [draw(I, 3 * H), draw(H, 3 * H), draw(2, 3 * H)], "out": [draw(H, O), draw(O)]}
+    layers = [  # in no order
+        layer("Dense", "out", activation="linear") | {"inbound_nodes": node("gru")},
+        layer("GRU", "gru", reset_after=True) | {"inbound_nodes": node("in")},
+        layer("InputLayer", "in") | {"inbound_nodes": []},
+    ]
+    model = {"class_name": "Functional", "config": {"layers": layers}}
+    names = ("kernel", "recurrent_kernel", "bias")
+
+    def write(**attributes: str) -> Path:
+        with h5py.File(tmp_path / "x.h5", "w") as file:
+            for place, own in arrays.items():
+                home = f"model_weights/{place}/{place}" + ("/gru_cell" if place == "gru" else "")
+                given = names if place == "gru" else ("kernel", "bias")
+                for name, array in zip(given, own, strict=True):
+                    file[f"{home}/{name}:0"] = array
+            file["optimizer_weights/Adam/m/out/kernel:0"] = draw(H, O)
+            file.attrs.update(attributes)
+        return tmp_path / "x.h5"
+
+    hidden = loop(keras_gru(arrays["gru"], after=True), INPUTS, np.zeros((2, H), "f4"))
+    wanted = hidden @ arrays["out"][0] + arrays["out"][1]
+    for outputs in (["out", 0, 0], [["out", 0, 0]]):
+        model["config"] = {"layers": layers, "output_layers": outputs}
+        check(read_rnn(write(model_config=json.dumps(model))), wanted)
+    check(read_rnn(write()), wanted)  # by names alone
+    layers[0]["inbound_nodes"] = node("gru", "in")
+    with pytest.raises(ValueError, match="no chain of layers, at gru, in"):
+        read_rnn(write(model_config=json.dumps(model)))
+
+
+@pytest.mark.parametrize("sizes", [(5, 2, 4), (1, 3), (3, 2)])
+def test_layers_of_several_sizes_are_filled_up(sizes: tuple[int, ...], tmp_path: Path) -> None:
+    below = (I, *sizes)
+    lstms = [[draw(n, 4 * h), draw(h, 4 * h), draw(4 * h)] for n, h in zip(below, sizes)]  # noqa: B905
+    names = ["lstm", *(f"lstm_{number}" for number in range(1, len(sizes)))]
+    readout = [draw(sizes[-1], O), draw(O)]
+    places = {f"{name}/cell": arrays for name, arrays in zip(names, lstms, strict=True)}
+    layers = [layer("LSTM", name) for name in names] + [layer("Dense", "dense")]
+    weights = read_rnn(keras(tmp_path / "x.keras", layers, {**places, "dense": readout}))
+    hidden = INPUTS
+    for arrays, size in zip(lstms, sizes, strict=True):
+        hidden = loop(keras_lstm(arrays), hidden, (np.zeros((2, size), "f4"),) * 2)
+    check(weights, hidden @ readout[0] + readout[1])
+    keras(tmp_path / "x.keras", layers, {**places, "dense": [draw(sizes[-1] + 1, O)]})
+    with pytest.raises(ValueError, match=r"linear\.weight is .*, not "):
+        read_rnn(tmp_path / "x.keras")
+
+
+def test_cells_of_several_sizes_and_first_states_are_filled_up(tmp_path: Path) -> None:
+    cells = nn.ModuleList([nn.GRUCell(I, 5), nn.GRUCell(5, 2)])
+    readout = nn.Linear(2, O)
+    first = nn.ParameterList([torch.randn(5), torch.randn(2)])
+    parts = {"cells": cells, "readout": readout}
+    state = {f"{name}.{k}": v for name, m in parts.items() for k, v in m.state_dict().items()}
+    torch.save(state, tmp_path / "x.pt")
+    weights = read_rnn(tmp_path / "x.pt")
+    states = [torch.zeros(2, 5), torch.zeros(2, 2)]
+    outputs = []
+    for x in torch.from_numpy(INPUTS).unbind(1):
+        states[0] = cells[0](x, states[0])
+        states[1] = cells[1](states[0], states[1])
+        outputs.append(readout(states[1]))
+    check(weights, torch.stack(outputs, 1).detach().numpy())
+    layers = [{"weight_ih": c.weight_ih, "weight_hh": c.weight_hh} for c in cells]
+    own = [{"h": vector} for vector in first]
+    found = Parts("gru", layers, [(readout.weight, None)], initial=own).weights().tensors()
+    assert found["initial.h_l0"][0].tolist() == first[0].tolist()
+    assert found["initial.h_l1"][0].tolist() == [*first[1].tolist(), 0, 0, 0]
 
 
 @pytest.mark.parametrize("after", [True, False])

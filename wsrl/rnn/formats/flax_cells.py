@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said, listed, natural
+from wsrl.rnn.formats.names import TENSORS_BY_NAME, with_slashes
 from wsrl.rnn.formats.parts import Affine, Parts
 from wsrl.rnn.formats.placement import NAMES, Placement, placements
 
@@ -95,6 +96,7 @@ def _kind(leaves: Leaves) -> tuple[str, Callable[[Leaves], dict[str, Tensor]]] |
 
 
 def _find(content: Content, said: Said) -> list[Candidate] | str:
+    content = with_slashes(content)
     kinds = {place: _kind(leaves) for place, leaves in modules_of(content, 2).items()}
     cells = {place: kind for place, kind in kinds.items() if kind is not None}
     if not cells:
@@ -136,7 +138,7 @@ def _simples(parts: Parts, name: str, place: Placement) -> list[Candidate]:
 
 FLAX_CELLS = Recogniser(
     "Flax",
-    frozenset({"flax"}),
+    TENSORS_BY_NAME | {"flax"},
     {
         "nonlinearity": "of a SimpleCell: tanh, relu, softplus or linear",
         "residual": "whether a SimpleCell has residual=True",

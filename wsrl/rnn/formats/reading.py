@@ -174,7 +174,8 @@ def _candidates(content: Content, said: Said) -> list[Candidate]:
                 f"{', '.join(sorted(options))}"
             )
         return found
-    raise ValueError(reason)
+    hint = ". Of a leaky or an Elman RNN you can say which tensor is which: docs/howto/files.md"
+    raise ValueError(reason + (hint if content.kind in NAMED_MATRICES.kinds else ""))
 
 
 def _asked(recogniser: Recogniser, content: Content, said: Said) -> list[Candidate] | str:

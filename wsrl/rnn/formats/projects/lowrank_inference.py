@@ -12,8 +12,8 @@ from torch import Tensor
 from wsrl.rnn.cells.activations import ACTIVATIONS
 from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said
 from wsrl.rnn.formats.leaky_units import OPTIONS, LeakyUnits
+from wsrl.rnn.formats.names import STATE_DICTS, below, check_known
 from wsrl.rnn.formats.parts import Parts
-from wsrl.rnn.formats.projects.names import STATE_DICTS, below, check_known
 
 _ENDS = ("wi", "wo", "h0")
 _FULL, _FACTORS = ("wrec",), ("m", "n")

@@ -8,9 +8,9 @@ from torch.nn.functional import pad
 
 from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said
 from wsrl.rnn.formats.flax_cells import linear_layers, modules_of
+from wsrl.rnn.formats.names import TENSORS_BY_NAME, below, with_slashes
 from wsrl.rnn.formats.parts import Parts
 from wsrl.rnn.formats.placement import NAMES, placements
-from wsrl.rnn.formats.projects.names import below
 
 _MODES, _INWARD, _OUTWARD = ("nu_log", "theta_log", "gamma_log"), ("B_re", "B_im"), ("C_re", "C_im")
 _NAMES = (*_MODES, *_INWARD, *_OUTWARD, "D")
@@ -18,6 +18,7 @@ _NAMES = (*_MODES, *_INWARD, *_OUTWARD, "D")
 
 def _find(content: Content, said: Said) -> list[Candidate] | str:
     """Read a unit alone; the skip ``D * u`` becomes a diagonal matrix."""
+    content = with_slashes(content)
     own = below(content.tensors, *_NAMES)
     if own is None:
         return f"no LRU: no {', '.join(_NAMES)}"
@@ -50,4 +51,4 @@ def _square(own: dict[str, Tensor]) -> dict[str, Tensor]:
     return layer | {"D": pad(torch.diag(own["D"]), (0, 0, 0, size - width))}
 
 
-MINIMAL_LRU = Recogniser("NicolasZucchet/minimal-LRU", frozenset({"flax"}), NAMES, _find)
+MINIMAL_LRU = Recogniser("NicolasZucchet/minimal-LRU", TENSORS_BY_NAME | {"flax"}, NAMES, _find)
