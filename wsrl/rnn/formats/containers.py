@@ -57,11 +57,18 @@ def look_at(path: Path) -> Head:
         raise ValueError(f"{path} is no regular file")
     with path.open("rb") as file:
         start = file.read(4096)
-    members: tuple[str, ...] = ()
-    if start[:2] == b"PK" and zipfile.is_zipfile(path):
+    return Head(path, start, _members(path) if start[:2] == b"PK" else ())
+
+
+def _members(path: Path) -> tuple[str, ...]:
+    """Return the names in a zip archive; none where it is cut off, which its reader says."""
+    try:
+        if not zipfile.is_zipfile(path):
+            return ()
         with zipfile.ZipFile(path) as archive:
-            members = tuple(archive.namelist())
-    return Head(path, start, members)
+            return tuple(archive.namelist())
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise ValueError(f"{path}: it is a damaged zip archive ({error})") from error
 
 
 def _what_it_is(head: Head) -> str:
@@ -78,5 +85,10 @@ def _what_it_is(head: Head) -> str:
         )
     if start[:1] == b"<":
         return "it is a web page (HTML or XML), not a file of weights: download the file itself"
+    if head.start[:1] == b"\x80" and head.start[1:2] in b"\x02\x03\x04\x05":
+        return (
+            "it is a pickle that torch.save did not write, and nothing in a file is ever run: save "
+            "the state_dict by torch.save"
+        )
     kinds = ", ".join(dict.fromkeys(container.name for container in CONTAINERS))
     return f"it is no file of weights that is known here ({kinds})"

@@ -141,6 +141,17 @@ def read_content(
     return Reading(weights, (*chosen.assumed, *notes, *content.notes))
 
 
+def read_weights(
+    weights: RNNWeights, *, reference: Reference | None = None, cell: str | None = None
+) -> Reading:
+    """Return the weights of one RNN, if they agree with what is known of it; or ``ValueError``."""
+    if len(weights) != 1:
+        raise ValueError(f"expected the weights of one RNN, not of {len(weights)}")
+    given = [Candidate(weights.to("cpu"))]
+    chosen, notes = _choose(_allowed(given, {} if cell is None else {"cell": cell}), reference, {})
+    return Reading(chosen.weights, notes)
+
+
 def _without(content: Content, ignore: tuple[str, ...]) -> Content:
     """Leave out the keys that are no part of the RNN; each must be there."""
     left = dict(content.tensors)
