@@ -101,7 +101,8 @@ def test_fifty_rnns_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["name"].tolist() == [f"seed{seed:02d}/model.pt" for seed in range(50)]
     assert found["optimiser"].tolist() == ["Adam", "SGD"] * 25
     assert set(found["predicted_optimiser"]) <= {"Adam", "SGD"}
-    assert said.endswith("gru 1x8, 1 inputs, 2 outputs ('Adam', 'SGD')\n")
+    assert "gru 1x8, 1 inputs, 2 outputs ('Adam', 'SGD')\n" in said
+    assert [line.split()[-1] for line in said.splitlines()[-3:]] == ["unknown"] * 3
 
 
 def test_files_of_other_libraries_are_read(capsys: pytest.CaptureFixture[str]) -> None:
