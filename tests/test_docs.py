@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from wsrl.cli import main
 from wsrl.encoders import list_encoders
 from wsrl.encoders.registry import ENCODERS
 from wsrl.problems.registry import PROBLEMS
+from wsrl.rnn import get_cell, list_cells
 from wsrl.rnn.cells.registry import CELLS
 from wsrl.tasks.heads import HEADS
 from wsrl.tasks.losses import LOSSES
@@ -254,6 +256,13 @@ def test_the_python_example() -> None:
 def test_every_encoder_is_listed() -> None:
     page = (ROOT / "docs/concepts/encoders.md").read_text()
     assert all(f"| `{name}` |" in page for name in list_encoders())
+
+
+def test_every_cell_and_its_options_are_listed() -> None:
+    page = (ROOT / "docs/concepts/cells.md").read_text()
+    for name in list_cells():
+        assert f"| `{name}` |" in page
+        assert all(f"| `{option.name}` |" in page for option in fields(get_cell(name)))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
