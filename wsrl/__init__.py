@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from wsrl.encoders import embed as embed
     from wsrl.encoders import list_encoders as list_encoders
     from wsrl.encoders import register_encoder as register_encoder
+    from wsrl.rnn import BlackBox as BlackBox
     from wsrl.rnn import Cell as Cell
+    from wsrl.rnn import RNNInterface as RNNInterface
     from wsrl.rnn import RNNSpec as RNNSpec
     from wsrl.rnn import RNNWeights as RNNWeights
     from wsrl.rnn import list_cells as list_cells
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "rnn": "Cell RNNSpec RNNWeights list_cells read_rnn register_cell run_population",
+    "rnn": "BlackBox Cell RNNInterface RNNSpec RNNWeights list_cells read_rnn register_cell "
+    "run_population",
     "zoos": "open_zoo",
     "data": "ZooDataModule",
     "encoders": "Encoder create_encoder embed list_encoders register_encoder",

@@ -11,7 +11,7 @@ from torch import Tensor
 from tests.encoders.encoder_cases import random_weights, small_encoder
 from wsrl.encoders import NeuronGraph
 from wsrl.encoders.kinds import Kind, KindEmbedding, code
-from wsrl.encoders.neuron_graph import Graph, GraphReader, MessagePassing
+from wsrl.encoders.neuron_graph import Graph, GraphReader, MessagePassing, compress
 from wsrl.rnn import RNNSpec, RNNWeights, list_cells
 
 SIZES = (3, 5, 2, 4)
@@ -84,7 +84,13 @@ def test_edges_are_what_they_are_called_one_by_one() -> None:
     spec = RNNSpec("gru", 3, 5, 1, 4)
     torch.manual_seed(0)
     reader, weights = GraphReader(3, 4, 6, 4).double(), random_weights(spec, 1)
-    edges = reader(weights).edges
+    graph = reader(weights)
+    edges = {
+        label: dict(zip(senders, joined.split([graph.sizes[by] for by in senders], 3), strict=True))
+        for (label, joined), senders in zip(
+            graph.edges.items(), graph.senders.values(), strict=True
+        )
+    }
     matrix = weights.tensors()["rnn.weight_ih_l0"][0].view(3, 5, 3)  # gates, hidden, inputs
 
     def heads(what: str, values: Tensor, senders: int) -> Tensor:
@@ -92,8 +98,8 @@ def test_edges_are_what_they_are_called_one_by_one() -> None:
         gates = [f"{name}, gate {gate}" for gate in range(3)]
         kinds = [Kind((name, gate), (f"{gate} of gru",)) for gate in gates]
         mapped = 3**0.5 * values @ reader.edges(kinds)
-        bent = (mapped[2:] + reader.shifts[:, 0, 0]).tanh() / senders
-        return torch.cat([mapped[:2] / senders**0.5, bent])
+        means = (mapped[2:] + reader.shifts[:, 0, 0]).relu() / senders
+        return torch.cat([mapped[:2] / senders**0.5, means])
 
     for neuron in range(5):
         for place in range(3):
@@ -122,8 +128,10 @@ def test_messages_are_sums_over_edges_one_by_one() -> None:
                     part = slice(head * width, (head + 1) * width)
                     passed = edges[to][by][0, head, i, j] * values[starts[by] + j, part]
                     expected[starts[to] + i, part] += passed
-    inputs = torch.cat([layer.norm(neurons), expected[None].asinh()], 2)
-    new = layer(neurons, Graph(sizes, neurons, edges))
+    inputs = torch.cat([layer.norm(neurons), compress(expected[None])], 2)
+    senders = {label: tuple(by) for label, by in edges.items()}
+    joined = {label: torch.cat([*by.values()], 3) for label, by in edges.items() if by}
+    new = layer(neurons, Graph(sizes, neurons, senders, joined))
     torch.testing.assert_close(new, neurons + layer.update(inputs))
 
 

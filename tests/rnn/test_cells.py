@@ -334,18 +334,18 @@ class Odd(Cell):
         factors = {"to": tensors["to"].mT, "from": tensors["from"].mT}
         return {"input": masked, "gain": tensors["gain"][:, None], **factors}
 
-    def drive(self, weights: Any, values: Tensor) -> Tensor:
-        return project(values, weights["input"])
+    def drive(self, weights: Any, values: Tensor) -> Any:
+        return project(values, weights["input"]).chunk(2, -1)
 
-    def step(self, weights: Any, driven: Tensor, state: Any) -> Any:
+    def step(self, weights: Any, driven: Any, state: Any) -> Any:
         v, trace = state
-        value, gate = driven.chunk(2, -1)
+        value, gate = driven
         one, two, three = (torch.tanh(v) @ weights["from"] @ weights["to"]).chunk(3, -1)
         v = v + torch.sigmoid(gate + two) * (value + one * weights["gain"] - v)
         return v, trace + three.sin()
 
-    def read(self, weights: Any, driven: Tensor, state: Any) -> Tensor:
-        return torch.tanh(state[0]) * driven.chunk(2, -1)[1] + state[1]
+    def read(self, weights: Any, driven: Any, state: Any) -> Tensor:
+        return torch.tanh(state[0]) * driven[1] + state[1]
 
 
 def test_the_interface_takes_what_other_cells_need(tmp_path: Path) -> None:

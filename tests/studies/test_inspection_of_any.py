@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import wsrl
 from tests.studies.conftest import EMULATION, LANGUAGES, Own, fit, train_own
@@ -35,6 +36,14 @@ def folder(
         torch.save(model.state_dict(), made / f"gru{number}.pt")
     torch.save(Own().state_dict(), made / "lstm.pt")
     return made
+
+
+@pytest.fixture(scope="module")
+def bound(language_runs: Path) -> Path:
+    """The run of an encoder that reads one spec."""
+    steps = ["--trainer.max_steps", "2", "--data.steps_per_epoch", "2"]
+    fit(language_runs, "bound", EMULATION, "--model.encoder", "LayerwiseStatistics", *steps)
+    return language_runs / "bound"
 
 
 def test_the_language_of_grus_is_named_by_what_was_trained_on_lstms(
@@ -113,13 +122,46 @@ def test_what_the_encoder_cannot_read_is_one_line(
 
 
 def test_an_encoder_of_one_spec_names_those_that_read_any(
-    folder: Path, language_runs: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, bound: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    steps = ["--trainer.max_steps", "2", "--data.steps_per_epoch", "2"]
-    fit(language_runs, "bound", EMULATION, "--model.encoder", "LayerwiseStatistics", *steps)
-    error = failed(capsys, folder / "gru0.pt", "--ckpt", language_runs / "bound")
+    error = failed(capsys, folder / "gru0.pt", "--ckpt", bound)
     those = [
         name for name in list_encoders() if wsrl.encoders.get_encoder(name).reads != "one spec"
     ]
     assert "gru0.pt: LayerwiseStatistics was made for RNNs (lstm 1x12, " in error
     assert error.endswith(f"it reads one spec; those that read any RNN are {', '.join(those)}")
+
+
+class Asked:
+    """An RNN of one's own, of which only its answers are shown."""
+
+    def __init__(self, model: Own) -> None:
+        self.model = model
+
+    def start(self, sequences: int) -> Tensor | None:
+        return None
+
+    def run(self, inputs: Tensor, state: Any) -> tuple[Any, Any]:
+        hidden, state = self.model.net(inputs, state)
+        return self.model.head(hidden).numpy(), state
+
+
+def test_a_black_box_is_inspected_as_its_weights_are(
+    grus: list[tuple[tuple[int, ...], Own]], language_runs: Path, bound: Path
+) -> None:
+    inspector = Inspector(language_runs / "emulation")
+    box = wsrl.BlackBox(Asked(grus[0][1]), 5, 5)
+    shown, asked = inspector.inspect(grus[0][1]), inspector.inspect(box)
+    assert asked.embedding == pytest.approx(shown.embedding, abs=1e-5)
+    assert asked.spec == {"input_size": 5, "output_size": 5}
+    assert [each.row for each in asked.neighbours] == [each.row for each in shown.neighbours]
+    assert asked.skill.task == shown.skill.task
+    assert asked.imitation.own.value == pytest.approx(shown.imitation.own.value, abs=1e-4)
+    assert (asked.fit.weights, asked.fit.verdict) == (None, shown.fit.verdict)
+    head = wsrl.PredictionModule.load_from_checkpoint(
+        language_runs / "task/checkpoints/best.ckpt"
+    ).eval()
+    weights = wsrl.RNNWeights.from_module(grus[0][1])
+    assert torch.equal(head.predict(box), head.predict(weights))
+    with pytest.raises(ValueError, match=r"^the RNN: LayerwiseStatistics reads weights, .*ask are"):
+        wsrl.inspect_rnn(box, bound)

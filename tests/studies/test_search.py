@@ -95,14 +95,14 @@ def test_a_long_search_says_how_far_it_is(
 def test_what_does_not_fit_is_named_and_left_out(
     models: Path, language_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save_file(Own(hidden=3).state_dict(), tmp_path / "small.safetensors")
+    save_file(Own(tokens=6).state_dict(), tmp_path / "small.safetensors")
     torch.save(Own(), tmp_path / "whole.pt")
     given = [models / "0.safetensors", tmp_path, "--ckpt", language_runs / "emulation"]
     facts, error = search(capsys, *given, status=1)
     assert len(facts["rnns"]) == 1
     left_out = {Path(each["file"]).name: each["error"] for each in facts["skipped"]}
     assert left_out.keys() == {"small.safetensors", "whole.pt"}
-    assert "hidden_size 3, not 12" in left_out["small.safetensors"]
+    assert "lstm 1x12, 6 inputs, 6 outputs" in left_out["small.safetensors"]
     assert error.count("left out: ") == 2
     assert main(["search", *map(str, given[1:])]) == 1
     assert capsys.readouterr().out == "no RNN fits\n"

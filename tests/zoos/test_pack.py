@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import wsrl
 from tests.zoos.building import contents
-from wsrl.rnn import RNNSpec
+from wsrl.rnn import RNNSpec, RNNWeights
 from wsrl.zoos import Manifest, ZooError, open_zoo, pack_zoo, verify_zoo
 
 KINDS = {"lstm": nn.LSTM, "gru": nn.GRU, "tanh": nn.RNN}
@@ -25,9 +25,9 @@ COUNT = 12
 
 
 class Model(nn.Module):
-    def __init__(self, cell: str = "gru", hidden: int = 4) -> None:
+    def __init__(self, cell: str = "gru", hidden: int = 4, inputs: int = 3) -> None:
         super().__init__()
-        self.core = KINDS[cell](3, hidden, batch_first=True)
+        self.core = KINDS[cell](inputs, hidden, batch_first=True)
         self.head = nn.Linear(hidden, 2)
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -287,6 +287,46 @@ def test_parameters_that_are_not_finite_are_counted_and_left_out(tmp_path: Path)
         pack([models[3]], tmp_path / "none")
 
 
+def test_models_of_several_specs_are_a_folder_of_zoos(tmp_path: Path) -> None:
+    models = [Model("lstm"), Model(), Model(hidden=5), Model("lstm"), Model(), Model("lstm")]
+    folder = save_models(tmp_path / "models", models)
+    names = [path.name for path in sorted(folder.iterdir())]
+    table = {"file": names, "kind": list("abcabc"), "score": [float(i) for i in range(6)]}
+    said: list[str] = []
+    zoo = pack(folder, tmp_path / "zoo", table, shard_rows=2, say=said.append)
+    assert said == ["RNNs of 3 specs, a zoo for each: lstm-4, gru-4, gru-5"]
+    folders = [path.name for path in (tmp_path / "zoo").iterdir()]
+    assert sorted(folders) == ["gru-4", "gru-5", "lstm-4"]
+    assert verify_zoo(tmp_path / "zoo").snapshots == 6
+    order = [1, 4, 2, 0, 3, 5]  # one zoo after the other, by name
+    rows = torch.arange(6)
+    assert zoo.names(rows) == [names[index] for index in order]
+    assert zoo.read("run").tolist() == order  # of the whole table: they are different RNNs
+    assert zoo.read("task")[:, 0].tolist() == order
+    assert zoo.read("property.score").tolist() == order
+    for row, index in enumerate(order):
+        module = RNNWeights.from_module(models[index])
+        assert zoo.spec_of(rows[row : row + 1]) == [module.spec]
+        assert torch.equal(zoo.read_weights(rows[row : row + 1]).flat, module.flat)
+    alone = pack(folder, tmp_path / "other", table, seed=1, say=said.append)
+    assert not torch.equal(alone.read("sequences"), zoo.read("sequences"))
+    one = pack([(names[4], models[4])], tmp_path / "one")  # drawn by its name alone
+    assert torch.equal(one.read("sequences")[0], zoo.read("sequences")[1])
+    pack(folder, tmp_path / "zoo", table, shard_rows=2, say=said.append)  # all is there
+    with pytest.raises(ZooError, match="holds one zoo, not a folder of zoos"):
+        pack(folder, tmp_path / "one", table, say=said.append)
+
+
+def test_zoos_packed_one_by_one_are_one_data_set(tmp_path: Path) -> None:
+    """They number their runs alike, and so their tasks, which are nonetheless others."""
+    for name, cell in (("a", "gru"), ("b", "lstm")):
+        pack(make_models(cell, 4), tmp_path / "zoos" / name)
+    zoo = open_zoo(tmp_path / "zoos")
+    assert zoo.read("run").tolist() == list(range(8))
+    assert zoo.read("task")[:, 0].tolist() == list(range(8))
+    assert zoo.names(torch.tensor([0, 4])) == ["0", "0"]
+
+
 def test_what_is_no_model_is_refused_by_name(tmp_path: Path) -> None:
     def refused(models: Any, message: str) -> None:
         with pytest.raises(ValueError, match=message):
@@ -297,15 +337,15 @@ def test_what_is_no_model_is_refused_by_name(tmp_path: Path) -> None:
     refused([Model(), 3], "1: expected a state dict, an nn.Module or RNNWeights, not a int")
     refused([nn.Linear(2, 3)], "0: expected exactly one nn.LSTM")
     refused(tmp_path / "none", "no folder of state dicts")
-    refused(tmp_path, r"expected files \*\.pt, \*\.pth, \*\.safetensors")
-    refused([Model(), Model(hidden=5)], "0 is gru 1x4.*but 1 is gru 1x5")
+    refused(tmp_path, r"expected files \*\.pt, \*\.pth, .*\*\.safetensors")
+    refused([Model(), Model(inputs=5)], "0 is gru 1x4, 3 inputs.*but 1 is gru 1x4, 5 inputs")
     state = Model().state_dict()
     cases: list[tuple[Any, str]] = [
-        ({"epoch": 3, "model": state}, "tensors by name: epoch is something else"),
+        ({"epoch": 3, "optimizer": {"state": {}, "param_groups": []}}, "it has epoch, optimizer"),
         (Model(), "cannot be read as a state dict"),
         (state | {"norm.weight": torch.ones(3)}, r"unknown keys: norm\.weight"),
         ({"head.weight": state["head.weight"]}, "no key is of an nn.LSTM"),
-        (dict(enumerate(state.values())), "tensors by name: 0 is something else"),
+        (dict(enumerate(state.values())), "tensors by name: it has 0, 1"),
         ({key: value.to("meta") for key, value in state.items()}, "dense tensors|are stored"),
         (state | {"head.weight": state["head.weight"].to_sparse()}, "dense tensors.*head.weight"),
     ]

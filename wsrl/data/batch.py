@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
+
+from wsrl.rnn import RNNs
 
 
 class ZooBatch:
@@ -27,7 +27,7 @@ class ZooBatch:
 
     def __init__(
         self,
-        weights: Any,
+        weights: RNNs,
         inputs: Tensor,
         outputs: Tensor,
         targets: dict[str, Tensor],

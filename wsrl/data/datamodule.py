@@ -86,8 +86,7 @@ class ZooDataModule(LightningDataModule):
         super().__init__()
         given["zoo"] = absolute(zoo)
         check_arguments(ZooDataModule, given)
-        self.zoo: Any = open_zoo(zoo)
-        self._original = self.zoo
+        self.zoo = self._original = open_zoo(zoo)
         stored = self.zoo.sequences_stored
         check_size("sequences_per_rnn", sequences_per_rnn, 1, stored)
         drawn = batch_size * (8 + 4 * stored)  # by every process, of all
@@ -106,8 +105,7 @@ class ZooDataModule(LightningDataModule):
     @property
     def problem(self) -> Problem:
         """What the zoo's RNNs were trained on."""
-        problem: Problem = self.zoo.problem
-        return problem
+        return self.zoo.problem
 
     @property
     def output_kind(self) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsrl.data.order import Indices
+from wsrl.problems.splits import split_sizes
 
 SPLITS = ("train", "validation", "ood", "test")
 """Every split there can be; ``test`` (in distribution) only where a share is asked for."""
@@ -24,9 +25,9 @@ def split_tasks(
     test_fraction: float = 0.0,
     ood_to_train: bool = False,
 ) -> dict[str, Indices]:
-    """Split ``n`` tasks as published: 70% training, 15% validation, the rest OOD.
+    """Split ``n`` tasks as published: 70% training, 15% validation, the rest OOD (``split_sizes``).
 
-    Sizes: ``floor(0.7 n)``, ``floor(0.15 n)`` and the remainder. The tasks with the largest
+    The tasks with the largest
     criterion are OOD (a stable sort keeps ties in their order); the others are shuffled with
     ``numpy.random.RandomState(seed)`` into training and validation.
 
@@ -46,23 +47,23 @@ def split_tasks(
     if not 0 <= test_fraction < 0.7:
         raise ValueError(f"test_fraction must be from 0 to below 0.7, not {test_fraction}")
     count = len(criterion)
-    # Whole numbers: 0.7 * n in floating point can fall just short of the integer it should be.
-    train, validation = count * 70 // 100, count * 15 // 100
-    test = int(test_fraction * count + 1e-9)
+    sizes = split_sizes(count, test_fraction)
+    train, ends = sizes["train"], count - sizes["ood"]
     order = np.argsort(criterion, kind="stable").astype(np.int64)
-    known, ood = order[: train + validation].copy(), order[train + validation :]
+    known, ood = order[:ends].copy(), order[ends:]
     np.random.RandomState(seed).shuffle(known)
-    splits = {"train": known[: train - test], "validation": known[train:], "ood": ood}
+    validated = ends - sizes["validation"]
+    splits = {"train": known[:train], "validation": known[validated:], "ood": ood}
     if test_fraction:
-        splits["test"] = known[train - test : train]
+        splits["test"] = known[train:validated]
     if ood_to_train:
         moved = np.random.RandomState([seed, 2]).permutation(ood)
         splits["train"] = np.concatenate([splits["train"], moved[: len(ood) // 2]])
         splits["ood"] = moved[len(ood) // 2 :]
     if any(len(indices) == 0 for indices in splits.values()):
-        sizes = ", ".join(f"{len(indices)} {name}" for name, indices in splits.items())
+        given = ", ".join(f"{len(indices)} {name}" for name, indices in splits.items())
         raise ValueError(
-            f"too few tasks for the split: {count} different tasks give {sizes}; every split needs "
+            f"too few tasks for the split: {count} different tasks give {given}; every split needs "
             "at least one (7 tasks do). Build a zoo with more runs, or of more tasks, raise "
             "test_fraction if there is one, or (to try things out) split_by nothing"
         )

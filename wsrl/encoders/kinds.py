@@ -45,12 +45,17 @@ class KindEmbedding(nn.Module):
     A word's embedding is a learned map of its code, which is the bits of its digest as signs. Codes
     of different words are nearly orthogonal, so every word can learn an embedding of its own, and
     no vocabulary is needed. A word that training had none of nearly keeps its first embedding.
+
+    Args:
+        size: of an embedding.
+        scale: standard deviation of the numbers of a common word's first embedding; those of a rare
+            word are a tenth.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, scale: float = 1.0) -> None:
         super().__init__()
-        self.common = nn.Parameter(torch.randn(_BITS, size))
-        self.rare = nn.Parameter(0.1 * torch.randn(_BITS, size))
+        self.common = nn.Parameter(scale * torch.randn(_BITS, size))
+        self.rare = nn.Parameter(0.1 * scale * torch.randn(_BITS, size))
 
     def forward(self, kinds: Sequence[Kind]) -> Tensor:
         """Embed each kind."""

@@ -19,18 +19,30 @@ from wsrl.rnn import MixedRNNs, RNNInterface, RNNs, RNNSpec, RNNWeights, TensorS
 from wsrl.rnn.spec import INPUT, OUTPUT
 
 
+def compress(values: Tensor) -> Tensor:
+    """Return ``x / sqrt(1 + |x|)``: what is small stays, what is large becomes its root.
+
+    >>> compress(torch.tensor([-0.01, 0.0, 99.0]))
+    tensor([-0.0100,  0.0000,  9.9000])
+    """
+    return values * (1 + values.abs()).rsqrt()
+
+
 class Graph(NamedTuple):
     """The graphs of ``B`` RNNs of one spec.
 
     Attributes:
         sizes: neurons of every label.
         features: what is known of each neuron, ``(B, n, C)``; labels one after the other.
-        edges: for every label that receives and every label that sends: ``(B, heads, to, from)``.
+        senders: for every label, those whose neurons send messages to it.
+        edges: for every label that has senders, ``(B, heads, to, from)``: the senders' neurons one
+            label after the other.
     """
 
     sizes: dict[str, int]
     features: Tensor
-    edges: dict[str, dict[str, Tensor]]
+    senders: dict[str, tuple[str, ...]]
+    edges: dict[str, Tensor]
 
 
 class GraphReader(nn.Module):
@@ -40,7 +52,8 @@ class GraphReader(nn.Module):
     any size. A head's number of an edge is a linear map of all gates of all tensors between both
     neurons, another one for each direction. The first half of the heads are that map, divided by
     the square root of the number of senders: along rows they pass on what the RNN itself would.
-    The others are ``tanh`` of it, shifted, and divided by the number of senders.
+    The others are ReLU of the map and a shift, divided by the number of senders: their messages
+    are means, which tell how large the weights are.
     """
 
     def __init__(self, inputs: int, outputs: int, channels: int, heads: int) -> None:
@@ -48,7 +61,7 @@ class GraphReader(nn.Module):
         self.plain = heads // 2
         self.neurons = KindEmbedding(channels)
         self.values = KindEmbedding(channels)
-        self.edges = KindEmbedding(heads)
+        self.edges = KindEmbedding(heads, 0.3)
         self.shifts = nn.Parameter(torch.randn(heads - self.plain, 1, 1))
         places = {INPUT: inputs, OUTPUT: outputs}
         self.places = nn.ParameterDict(
@@ -73,8 +86,13 @@ class GraphReader(nn.Module):
                 values = values.diagonal(dim1=2, dim2=3)
             if values.ndim == 3:
                 kinds = self.values(tensor_kinds(spec, tensors, "of a neuron"))
-                features[row] = features[row] + values.asinh().mT @ kinds
-        return Graph(sizes, torch.cat(list(features.values()), 1), edges)
+                features[row] = features[row] + compress(values).mT @ kinds
+        return Graph(
+            sizes,
+            torch.cat([*features.values()], 1),
+            {to: tuple(by) for to, by in edges.items()},
+            {to: torch.cat([*by.values()], 3) for to, by in edges.items() if by},
+        )
 
     def _place(self, weights: RNNWeights, sizes: dict[str, int]) -> dict[str, Tensor]:
         """Return the features ``(B, size, C)`` of neurons that their label and place say."""
@@ -93,9 +111,8 @@ class GraphReader(nn.Module):
         for what, senders in (("to rows", values.shape[3]), ("to columns", values.shape[2])):
             maps = self.edges(tensor_kinds(spec, tensors, what)).mT
             heads = (maps @ scaled).unflatten(2, values.shape[2:])
-            plain, bent = heads[:, : self.plain], heads[:, self.plain :]
-            bent = torch.tanh(bent + self.shifts) / senders
-            edges.append(torch.cat([plain / senders**0.5, bent], 1))
+            plain, shifted = heads[:, : self.plain], heads[:, self.plain :] + self.shifts
+            edges.append(torch.cat([plain / senders**0.5, shifted.relu() / senders], 1))
         return edges[0], edges[1].mT
 
 
@@ -116,12 +133,9 @@ class MessagePassing(nn.Module):
         by_label = dict(zip(graph.sizes, values.split([*graph.sizes.values()], 2), strict=True))
         received = []
         for label, own in by_label.items():
-            edges = graph.edges[label]
-            sent = [by_label[sender] for sender in edges]
-            received.append(
-                torch.cat([*edges.values()], 3) @ torch.cat(sent, 2) if sent else own * 0
-            )
-        messages = torch.cat(received, 2).transpose(1, 2).flatten(2).asinh()
+            sent = [by_label[sender] for sender in graph.senders[label]]
+            received.append(graph.edges[label] @ torch.cat(sent, 2) if sent else own * 0)
+        messages = compress(torch.cat(received, 2).transpose(1, 2).flatten(2))
         result: Tensor = neurons + self.update(torch.cat([normed, messages], 2))
         return result
 

@@ -161,26 +161,28 @@ def run_eagerly(
     start = start_state(weights, inputs) if state is None else state
     (layers, readout, bias), cell = ready or make_ready(weights), weights.spec.kind
     around, last = Ends(weights), []
-    hidden = around.before(inputs).permute(2, 0, 1, 3)  # (T, B, S, I)
+    hidden = around.before(inputs).transpose(1, 2)  # (B, T, S, I)
     for layer, own in enumerate(layers):
         driven, end, states = cell.drive(own, hidden), tuple(part[layer] for part in start), []
-        for now in driven.unbind(0):
+        for now in zip(*(part.unbind(1) for part in driven), strict=True):
             end = cell.step(own, now, end)
             states.append(end)
-        parts = tuple(torch.stack(part) for part in zip(*states, strict=True))
+        parts = tuple(torch.stack(part, 1) for part in zip(*states, strict=True))
         hidden = cell.read(own, driven, parts)
         last.append(end)
     final = tuple(torch.stack(parts) for parts in zip(*last, strict=True))
-    return around.after(project(hidden, readout, bias).permute(1, 2, 0, 3)), final
+    return around.after(project(hidden, readout, bias).transpose(1, 2)), final
 
 
 def read_state(weights: RNNWeights, inputs: Tensor, state: State) -> Tensor:
     """Return the outputs ``(B, S, O)`` of RNNs that ``inputs (B, S, I)`` have led to a state."""
     (layers, readout, bias), cell, around = make_ready(weights), weights.spec.kind, Ends(weights)
-    hidden = around.before(inputs[:, :, None]).permute(2, 0, 1, 3)
+    hidden = around.before(inputs[:, :, None]).transpose(1, 2)
     for layer, own in enumerate(layers):
-        hidden = cell.read(own, cell.drive(own, hidden), tuple(part[layer, None] for part in state))
-    return around.after(project(hidden, readout, bias).permute(1, 2, 0, 3))[:, :, 0]
+        hidden = cell.read(
+            own, cell.drive(own, hidden), tuple(part[layer][:, None] for part in state)
+        )
+    return around.after(project(hidden, readout, bias).transpose(1, 2))[:, :, 0]
 
 
 def start_state(weights: RNNWeights, inputs: Tensor) -> State:

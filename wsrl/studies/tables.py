@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ def print_metrics(metrics: Mapping[str, float]) -> None:
     rows: dict[str, dict[str, Any]] = {}
     for name, value in metrics.items():
         split, _, metric = name.partition("/")
-        rows.setdefault(metric, {"metric": metric})[split] = value
+        rows.setdefault(metric, {"metric": metric})[split] = _defined(value)
     splits = dict.fromkeys(name.partition("/")[0] for name in metrics)
     say(aligned(["metric", *splits], list(rows.values())))
 
@@ -30,8 +31,16 @@ def print_metrics(metrics: Mapping[str, float]) -> None:
 def print_by_spec(metrics: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
     """Print metrics by split and spec: a table a split, a row a spec."""
     for split, specs in metrics.items():
-        rows: list[dict[str, Any]] = [{split: spec, **known} for spec, known in specs.items()]
+        rows: list[dict[str, Any]] = [
+            {split: spec} | {name: _defined(value) for name, value in known.items()}
+            for spec, known in specs.items()
+        ]
         say("\n" + aligned([*rows[0]], rows))
+
+
+def _defined(value: float) -> float | str:
+    """Return a metric, or say that it is not defined, as R2 of one RNN."""
+    return "undefined" if math.isnan(value) else value
 
 
 def aligned(names: Sequence[str], records: Sequence[Mapping[str, Any]]) -> str:

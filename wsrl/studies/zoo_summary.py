@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from wsrl.problems.splits import split_sizes
 from wsrl.rnn import RNNSpec
 from wsrl.studies.tables import aligned, listed, shown
 from wsrl.zoos import AnyZoo, Zoo, open_one, open_zoo
@@ -84,7 +85,7 @@ def summarize(path: str | Path) -> str:
         "runs": f"{facts['runs']}, {failed} failed",
         "snapshots": f"{facts['snapshots']} ({facts['left_out']} others are left out) "
         f"at steps {', '.join(map(str, facts['steps']))}",
-        "tasks": str(facts["tasks"]),
+        "tasks": f"{facts['tasks']} ({_split(facts['tasks'])})",
         **({} if several else {"performance": f"{performance} on average at the last step"}),
         "size": f"{facts['bytes'] / 1e6:.1f} MB",
         "targets": "" if facts["targets"] else "none",
@@ -98,7 +99,8 @@ def summarize(path: str | Path) -> str:
         lines[f"  {name}"] = f"{parts}{kind}{', '.join(classes)}"
     if not several:
         return listed(lines)
-    names = ("zoo", "RNNs", "runs", "snapshots", "tasks", "performance")
+    names = ["zoo", "RNNs", "runs", "snapshots", "tasks"]
+    names += ["performance"] * any(zoo["performance_at_last_step"] is not None for zoo in zoos)
     rows = [
         {
             **zoo,
@@ -109,3 +111,11 @@ def summarize(path: str | Path) -> str:
         for zoo, spec in zip(zoos, specs, strict=True)
     ]
     return f"{listed(lines)}\n\n{aligned(names, rows)}"
+
+
+def _split(tasks: int) -> str:
+    """Say what a split by task would hold out of so many."""
+    sizes = split_sizes(tasks)
+    if not all(sizes.values()):
+        return "too few to hold some out: train with --data.split_by nothing, or have 7 and more"
+    return ", ".join(f"{count} {name}" for name, count in sizes.items())

@@ -47,7 +47,8 @@ class EmulationModule(TaskModule):
         spec: the RNNs, as ``to_dict`` of their ``RNNSpec`` describes them, or of their
             ``RNNInterface`` where they have several specs.
         output_kind: ``categorical`` (outputs are logits) or ``real``.
-        loss: what is minimised; a name in ``wsrl.tasks.losses``.
+        loss: what is minimised; a name in ``wsrl.tasks.losses``. By default the published one:
+            ``total_variation``, or ``mean_squared_error`` of real outputs.
         emulator_width: neurons of each of the emulator's layers.
         emulator_layers: the emulator's LSTM layers.
         condition_every_step: tell the emulator the embedding at every step, not only at the first.
@@ -85,7 +86,7 @@ class EmulationModule(TaskModule):
         encoder: EncoderLike,
         spec: dict[str, Any],
         output_kind: str = "categorical",
-        loss: str = "total_variation",
+        loss: str | None = None,
         emulator_width: int = 256,
         emulator_layers: int = 2,
         condition_every_step: bool = False,
@@ -104,7 +105,9 @@ class EmulationModule(TaskModule):
     ) -> None:
         arguments = dict(locals())
         super().__init__()
-        self._loss = get_loss(loss, output_kind)
+        if loss is None and output_kind in EMULATION_METRICS:
+            loss = EMULATION_METRICS[output_kind][0]
+        self._loss = get_loss(str(loss), output_kind)
         check_not_negative(gradient_clip=gradient_clip, clone_rnns=clone_rnns)
         if clone_sequences < 1:
             raise ValueError(f"clone_sequences must be at least 1, not {clone_sequences}")
@@ -122,7 +125,7 @@ class EmulationModule(TaskModule):
             condition_every_step,
             open_forget_gates,
         )
-        self.keep_arguments(arguments)
+        self.keep_arguments(arguments, loss=loss)
 
     @property
     def monitor(self) -> str:

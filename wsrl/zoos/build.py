@@ -18,10 +18,10 @@ from wsrl.resources import check_fits, visible_gpus
 from wsrl.rnn import Backend
 from wsrl.rnn.backends import ELEMENTWISE, check_backend
 from wsrl.stopping import StopRequests
-from wsrl.zoos.folder import Part
+from wsrl.zoos.folder import Part, check_collection
 from wsrl.zoos.group import Group
 from wsrl.zoos.making import Making, make_zoos
-from wsrl.zoos.manifest import MANIFEST, Manifest, ZooError
+from wsrl.zoos.manifest import Manifest
 from wsrl.zoos.settings import BuildSettings
 from wsrl.zoos.shards import state_path, write_finished
 
@@ -127,8 +127,8 @@ def build_zoos(
     (['gru-4', 'lstm-4'], 16)
     """
     folder = Path(out)
-    if (folder / MANIFEST).is_file() and "." not in settings:
-        raise ZooError(f"{folder} holds one zoo, not a folder of zoos: choose another folder")
+    if "." not in settings:
+        check_collection(folder)
     get_trainable_problem(problem.name)  # by its name the zoo will be opened
     if cluster is None:
         check_backend(backend, ELEMENTWISE, torch.empty(1, device=_device(device)))

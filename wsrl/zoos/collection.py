@@ -46,7 +46,10 @@ class ZooCollection:
     @property
     def place(self) -> str:
         """Where the zoos are, to read."""
-        return ", ".join(str(zoo.path) for zoo in self.zoos)
+        parents = {zoo.path.parent for zoo in self.zoos}
+        if len(parents) > 1:
+            return ", ".join(str(zoo.path) for zoo in self.zoos)
+        return f"{parents.pop()} ({', '.join(zoo.path.name for zoo in self.zoos)})"
 
     @cached_property
     def problem(self) -> Problem:
@@ -84,7 +87,7 @@ class ZooCollection:
 
     def zoo_of(self, rows: Tensor) -> Tensor:
         """Return which of ``zoos`` each of the rows ``(n,)`` is from."""
-        return torch.searchsorted(self._ends, rows, right=True)
+        return torch.searchsorted(self._ends, rows.contiguous(), right=True)
 
     def spec_of(self, rows: Tensor) -> list[RNNSpec]:
         """Return the spec of each of the rows ``(n,)``."""

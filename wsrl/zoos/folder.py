@@ -40,6 +40,12 @@ def check_folder(folder: Path) -> None:
         raise ZooError(str(error)) from error
 
 
+def check_collection(folder: Path) -> None:
+    """Check that a folder can hold the folders of zoos: it is no zoo itself."""
+    if (folder / MANIFEST).is_file():
+        raise ZooError(f"{folder} holds one zoo, not a folder of zoos: choose another folder")
+
+
 @contextmanager
 def locked_zoo(folder: Path, part: Part | None = None) -> Iterator[Path]:
     """Have a zoo's folder, or one share of its shards, for one command; yield the lock file.

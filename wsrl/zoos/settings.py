@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import product
 from typing import Annotated, Any
@@ -124,14 +124,19 @@ def settings_grid(
     found: dict[str, BuildSettings] = {}
     for values in product(*axes.values()):
         chosen = dict(zip(axes, values, strict=True))
-        folder = _folder_name(chosen, "num_layers" in lists) if lists else "."
+        layers = chosen["num_layers"] if "num_layers" in lists else None
+        folder = folder_name(chosen["cell"], chosen["hidden_size"], layers) if lists else "."
         if folder in found:
             raise ValueError(f"two zoos would be called {folder}: give each cell and size once")
         found[folder] = replace(settings, **chosen)
     return found
 
 
-def _folder_name(chosen: Mapping[str, Any], with_layers: bool) -> str:
-    cell = re.sub(r"[^A-Za-z0-9_.]+", "-", chosen["cell"]).strip("-.")
-    layers = f"{chosen['num_layers']}x" if with_layers else ""
-    return f"{cell}-{layers}{chosen['hidden_size']}"
+def folder_name(cell: str, hidden_size: int, num_layers: int | None = None) -> str:
+    """Return a name for the folder of a zoo in a folder of zoos; cells' options become words.
+
+    >>> folder_name("low_rank(rank=2)", 16), folder_name("gru", 8, 2)
+    ('low_rank-rank-2-16', 'gru-2x8')
+    """
+    word = re.sub(r"[^A-Za-z0-9_.]+", "-", cell).strip("-.")
+    return f"{word}-{hidden_size}" if num_layers is None else f"{word}-{num_layers}x{hidden_size}"

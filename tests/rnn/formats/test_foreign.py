@@ -1,13 +1,18 @@
 """Samples of other libraries and projects are read exactly, or refused for what they are."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from tests.rnn.formats.samples import sample
 from wsrl import read_rnn
-from wsrl.rnn.formats import OpenChoiceError
+from wsrl.rnn.formats import Content, OpenChoiceError, read_container, read_content
 
 for library in ("h5py", "msgpack", "onnx"):
     pytest.importorskip(library, reason="the extra wsrl[files] is not here")
@@ -77,6 +82,11 @@ READ = [
         {"form": "state", "nonlinearity": "sigmoid", "alpha": 0.2, "scale": "1/N"},
     ),
     Case("mingru/model.pt", {}, "min_gru 1x24, 3 inputs by 16, 3 outputs"),
+    Case(
+        "minimal-lru/params.msgpack",
+        {},
+        "lru 1x10, 2 inputs by 8, 1 outputs",
+    ),
     Case(
         "multitask-leaky/model.ckpt",
         {"form": "rate"},
@@ -152,3 +162,73 @@ def test_a_sample_that_no_cell_computes_is_refused_for_the_reason(file: str) -> 
     with pytest.raises(ValueError, match=REFUSED[file]) as error:
         read_rnn(sample(folder) / name)
     assert "\n" not in str(error.value)
+
+
+# What tensors are is in these files not said by their names alone.
+OTHERS = ("equinox", "keras", "onnx", "spikernn", "nn4n")
+NAMED = [case for case in READ if not case.file.startswith(OTHERS)]
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "npz"])
+@pytest.mark.parametrize("case", NAMED, ids=[case.file for case in NAMED])
+def test_tensors_by_name_are_read_from_other_containers(
+    case: Case, kind: str, tmp_path: Path
+) -> None:
+    folder, _, name = case.file.partition("/")
+    content, path = read_container(sample(folder) / name), tmp_path / f"moved.{kind}"
+    slash = "." if content.kind == "flax" else "/"
+    moved = {key.replace("/", slash): value for key, value in content.tensors.items()}
+    if kind == "npz":
+        np.savez(path, **{key: value.numpy() for key, value in moved.items()})
+    else:
+        save_file(moved, path)
+    facts = {"nonlinearity": "softplus", "alpha": 0.2} if content.kind == "tensorflow" else {}
+    found = read_rnn(path, reference=sample(folder) / "io.safetensors", **case.said, **facts)
+    assert bool((found.flat == read_rnn(sample(folder) / name, **case.said).flat).all())
+
+
+def changed(value: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return what a tensor could be in a file of somebody else."""
+    return {
+        "flat": value.reshape(-1),
+        "deep": value[None, None],
+        "cut": value[:-1] if value.ndim else value[None],
+        "empty": value[:0] if value.ndim else value[None][:0],
+        "one number": value.sum(),
+        "whole numbers": value.long(),
+        "complex": value.to(torch.complex64),
+    }
+
+
+def refusal(content: Content, said: Mapping[str, Any]) -> str:
+    """Return why a content is refused; nothing where it is read. Other errors are the test's."""
+    own = dict(said)
+    try:
+        read_content(content, cell=own.pop("cell", None), said=own)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("case", READ, ids=[case.file for case in READ])
+def test_tensors_of_other_shapes_are_an_error_of_one_line(case: Case) -> None:
+    folder, _, name = case.file.partition("/")
+    content, reasons = read_container(sample(folder) / name), []
+    for key, value in content.tensors.items():
+        kept = {k: v for k, v in content.tensors.items() if k != key}
+        others = [{}, {key: value, f"{key}_2": value}, *({key: v} for v in changed(value).values())]
+        changes = [replace(content, tensors={**kept, **other}) for other in others]
+        reasons += [refusal(change, case.said) for change in changes]
+    assert len([*filter(None, reasons)]) >= 10
+    for key in content.settings:
+        others = [{**content.settings, key: value} for value in (None, -1.5, "x", [], {"a": []})]
+        reasons += [refusal(replace(content, settings=other), case.said) for other in others]
+    assert all("\n" not in reason for reason in reasons)
+
+
+def test_numbers_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    state = {"rnn.input2h.weight": torch.ones(4, 3), "rnn.h2h.weight": torch.eye(4)}
+    state |= {"fc.weight": torch.ones(2, 4), "fc.bias": torch.tensor([1.0, torch.nan])}
+    torch.save(state, tmp_path / "x.pt")
+    with pytest.raises(ValueError, match=r"x\.pt: not all numbers are finite in linear\.bias, "):
+        read_rnn(tmp_path / "x.pt", form="rate", nonlinearity="tanh", alpha=0.2)

@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import nn
 
 from wsrl import read_rnn
 from wsrl.rnn import RNNWeights, run_population
 from wsrl.rnn.formats import OpenChoiceError
+from wsrl.rnn.formats.parts import Parts
 
 h5py = pytest.importorskip("h5py", reason="the extra wsrl[files] is not here")
 msgpack = pytest.importorskip("msgpack", reason="the extra wsrl[files] is not here")
@@ -133,6 +136,83 @@ def test_keras_lstms_with_layers_before_and_after(tmp_path: Path) -> None:
             read_rnn(tmp_path / "x.keras")
 
 
+def node(*names: str) -> list[list[list[Any]]]:
+    """Return what Keras 2 writes of a layer that reads others."""
+    return [[[name, 0, 0, {}] for name in names]]
+
+
+def test_files_of_keras_2_are_read_by_names_and_nodes(tmp_path: Path) -> None:
+    arrays = {"gru": [draw(I, 3 * H), draw(H, 3 * H), draw(2, 3 * H)], "out": [draw(H, O), draw(O)]}
+    layers = [  # in no order
+        layer("Dense", "out", activation="linear") | {"inbound_nodes": node("gru")},
+        layer("GRU", "gru", reset_after=True) | {"inbound_nodes": node("in")},
+        layer("InputLayer", "in") | {"inbound_nodes": []},
+    ]
+    model = {"class_name": "Functional", "config": {"layers": layers}}
+    names = ("kernel", "recurrent_kernel", "bias")
+
+    def write(**attributes: str) -> Path:
+        with h5py.File(tmp_path / "x.h5", "w") as file:
+            for place, own in arrays.items():
+                home = f"model_weights/{place}/{place}" + ("/gru_cell" if place == "gru" else "")
+                given = names if place == "gru" else ("kernel", "bias")
+                for name, array in zip(given, own, strict=True):
+                    file[f"{home}/{name}:0"] = array
+            file["optimizer_weights/Adam/m/out/kernel:0"] = draw(H, O)
+            file.attrs.update(attributes)
+        return tmp_path / "x.h5"
+
+    hidden = loop(keras_gru(arrays["gru"], after=True), INPUTS, np.zeros((2, H), "f4"))
+    wanted = hidden @ arrays["out"][0] + arrays["out"][1]
+    for outputs in (["out", 0, 0], [["out", 0, 0]]):
+        model["config"] = {"layers": layers, "output_layers": outputs}
+        check(read_rnn(write(model_config=json.dumps(model))), wanted)
+    check(read_rnn(write()), wanted)  # by names alone
+    layers[0]["inbound_nodes"] = node("gru", "in")
+    with pytest.raises(ValueError, match="no chain of layers, at gru, in"):
+        read_rnn(write(model_config=json.dumps(model)))
+
+
+@pytest.mark.parametrize("sizes", [(5, 2, 4), (1, 3), (3, 2)])
+def test_layers_of_several_sizes_are_filled_up(sizes: tuple[int, ...], tmp_path: Path) -> None:
+    below = (I, *sizes)
+    lstms = [[draw(n, 4 * h), draw(h, 4 * h), draw(4 * h)] for n, h in zip(below, sizes)]  # noqa: B905
+    names = ["lstm", *(f"lstm_{number}" for number in range(1, len(sizes)))]
+    readout = [draw(sizes[-1], O), draw(O)]
+    places = {f"{name}/cell": arrays for name, arrays in zip(names, lstms, strict=True)}
+    layers = [layer("LSTM", name) for name in names] + [layer("Dense", "dense")]
+    weights = read_rnn(keras(tmp_path / "x.keras", layers, {**places, "dense": readout}))
+    hidden = INPUTS
+    for arrays, size in zip(lstms, sizes, strict=True):
+        hidden = loop(keras_lstm(arrays), hidden, (np.zeros((2, size), "f4"),) * 2)
+    check(weights, hidden @ readout[0] + readout[1])
+    keras(tmp_path / "x.keras", layers, {**places, "dense": [draw(sizes[-1] + 1, O)]})
+    with pytest.raises(ValueError, match=r"linear\.weight is .*, not "):
+        read_rnn(tmp_path / "x.keras")
+
+
+def test_cells_of_several_sizes_and_first_states_are_filled_up(tmp_path: Path) -> None:
+    cells = nn.ModuleList([nn.GRUCell(I, 5), nn.GRUCell(5, 2)])
+    readout = nn.Linear(2, O)
+    first = nn.ParameterList([torch.randn(5), torch.randn(2)])
+    parts = {"cells": cells, "readout": readout}
+    state = {f"{name}.{k}": v for name, m in parts.items() for k, v in m.state_dict().items()}
+    torch.save(state, tmp_path / "x.pt")
+    weights = read_rnn(tmp_path / "x.pt")
+    states = [torch.zeros(2, 5), torch.zeros(2, 2)]
+    outputs = []
+    for x in torch.from_numpy(INPUTS).unbind(1):
+        states[0] = cells[0](x, states[0])
+        states[1] = cells[1](states[0], states[1])
+        outputs.append(readout(states[1]))
+    check(weights, torch.stack(outputs, 1).detach().numpy())
+    layers = [{"weight_ih": c.weight_ih, "weight_hh": c.weight_hh} for c in cells]
+    own = [{"h": vector} for vector in first]
+    found = Parts("gru", layers, [(readout.weight, None)], initial=own).weights().tensors()
+    assert found["initial.h_l0"][0].tolist() == first[0].tolist()
+    assert found["initial.h_l1"][0].tolist() == [*first[1].tolist(), 0, 0, 0]
+
+
 @pytest.mark.parametrize("after", [True, False])
 def test_keras_grus_reset_as_their_biases_or_configuration_say(after: bool, tmp_path: Path) -> None:
     cell = [draw(I, 3 * H), draw(H, 3 * H), draw(2, 3 * H) if after else draw(3 * H)]
@@ -187,6 +267,35 @@ def test_flax_grus_with_a_layer_before_them(tmp_path: Path) -> None:
         read_rnn(path)
     weights = read_rnn(path, ignore=["params/odd"])
     assert weights.spec.num_layers == 2
+
+
+@pytest.mark.parametrize("modes", [2, 6])
+def test_linear_recurrent_units_of_fewer_and_more_modes_than_outputs(
+    modes: int, tmp_path: Path
+) -> None:
+    shapes = {"nu_log": (modes,), "theta_log": (modes,), "gamma_log": (modes,), "D": (H,)}
+    shapes |= {f"{m}_{part}": (modes, H) for m in "B" for part in ("re", "im")}
+    shapes |= {f"{m}_{part}": (H, modes) for m in "C" for part in ("re", "im")}
+    w = {name: draw(*shape) for name, shape in shapes.items()}
+    first, hidden, last = ({"kernel": draw(*s)} for s in ((I, H), (H, 5), (5, O)))
+    modules = {"encoder": first, "lru": w, "Dense_0": hidden, "Dense_1": last}
+    path = flax(tmp_path / "x.msgpack", **modules)
+    with pytest.raises(OpenChoiceError, match="readout_activation gelu or none or relu"):
+        read_rnn(path)
+    weights = read_rnn(path, readout_activation="relu")
+    assert weights.spec.hidden_size == max(modes, H)
+    eigenvalues = np.exp(-np.exp(w["nu_log"]) + 1j * np.exp(w["theta_log"]))
+    b, c = w["B_re"] + 1j * w["B_im"], w["C_re"] + 1j * w["C_im"]
+
+    def step(x: Array, s: Any) -> tuple[Array, Any]:
+        s = eigenvalues * s + np.exp(w["gamma_log"]) * (x @ b.T)
+        return (s @ c.T).real + w["D"] * x, s
+
+    read = loop(step, INPUTS @ first["kernel"], np.zeros((2, modes)))
+    check(weights, relu(read @ hidden["kernel"]) @ last["kernel"])
+    flax(path, **modules, lru_1=w)
+    with pytest.raises(ValueError, match="several LRUs"):
+        read_rnn(path)
 
 
 def onnx_model(path: Path, op: str, gates: int, directions: int = 1, **attributes: Any) -> Any:
@@ -337,6 +446,26 @@ def test_tensors_of_any_names_are_what_the_user_says(orientation: str, tmp_path:
         read_rnn(path, ignore=["step"], **said | {"bias": "Z"})
 
 
+def test_a_reference_settles_what_is_open_or_is_too_short_to_do_so(tmp_path: Path) -> None:
+    arrays = {"A": draw(H, H), "B": draw(H, I), "C": draw(O, H), "f": draw(H)}
+    np.savez(tmp_path / "x.npz", **arrays)
+    roles = {"recurrent": "A", "input": "B", "readout": "C", "bias": "f"}
+    said = {"orientation": "from, to", "form": "state", "nonlinearity": "tanh", "alpha": 0.25}
+    weights = read_rnn(tmp_path / "x.npz", **roles, **said)
+    inputs = torch.from_numpy(INPUTS)
+    outputs = run_population(weights, inputs[None])[0][0]
+    for steps in (1, 6):
+        reference = {"inputs": inputs[:, :steps], "outputs": outputs[:, :steps]}
+        path = tmp_path / "io.safetensors"
+        save_file({name: value.contiguous() for name, value in reference.items()}, path)
+        if steps == 1:  # the first step from zero hears no neuron
+            with pytest.raises(OpenChoiceError, match=r"differ on other .* orientation from, to"):
+                read_rnn(tmp_path / "x.npz", reference=path, **roles)
+        else:
+            found = read_rnn(tmp_path / "x.npz", reference=path, **roles)
+            assert bool((found.flat == weights.flat).all())
+
+
 @pytest.mark.parametrize("full", [True, False])
 def test_the_first_step_without_a_bias_is_that_of_lowrank_inference(
     full: bool, tmp_path: Path
@@ -358,6 +487,9 @@ def test_the_first_step_without_a_bias_is_that_of_lowrank_inference(
     said = {"nonlinearity": "tanh", "alpha": 0.2} | ({} if full else {"scale": "1/N"})
     weights = read_rnn(tmp_path / "x.pt", **said)
     check(weights, loop(step, INPUTS, (first, np.tanh(first))))
+    for without_gradients in (torch.no_grad(), torch.inference_mode()):
+        with without_gradients:
+            assert bool((read_rnn(tmp_path / "x.pt", **said).flat == weights.flat).all())
     with pytest.raises(AssertionError):  # the bias there counts in what is compared
         check(weights, loop(step, INPUTS, (first, np.tanh(first + state["b"]))))
 

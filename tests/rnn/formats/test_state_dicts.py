@@ -16,7 +16,7 @@ from wsrl.rnn import (
     run_population,
     weights_from_state_dict,
 )
-from wsrl.rnn.cells import BELOW, HIDDEN, Cell, CellTensor, LayerState, Tensors
+from wsrl.rnn.cells import BELOW, HIDDEN, Cell, CellTensor, Driven, LayerState, Tensors
 from wsrl.rnn.cells.registry import CELLS
 
 KINDS = {"lstm": nn.LSTM, "gru": nn.GRU, "tanh": nn.RNN}
@@ -52,13 +52,13 @@ class AnotherGRU(Cell):
     def prepare(self, tensors: Tensors) -> Tensors:
         return tensors
 
-    def drive(self, weights: Tensors, values: Tensor) -> Tensor:
-        return values
+    def drive(self, weights: Tensors, values: Tensor) -> Driven:
+        return (values,)
 
-    def step(self, weights: Tensors, driven: Tensor, state: LayerState) -> LayerState:
+    def step(self, weights: Tensors, driven: Driven, state: LayerState) -> LayerState:
         return state
 
-    def read(self, weights: Tensors, driven: Tensor, state: LayerState) -> Tensor:
+    def read(self, weights: Tensors, driven: Driven, state: LayerState) -> Tensor:
         return state[0]
 
 

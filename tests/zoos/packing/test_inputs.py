@@ -24,7 +24,7 @@ def make(inputs: Any, names: list[str] = NAMES, **options: Any) -> Inputs:
 
 def test_drawn_sequences_have_their_distribution() -> None:
     values = {
-        kind: make(kind, count=50, length=40).of(slice(0, 3))()
+        kind: make(kind, count=50, length=40).of(range(3))()
         for kind in ("normal", "uniform", "one_hot")
     }
     assert {kind: drawn.shape for kind, drawn in values.items()} == dict.fromkeys(
@@ -40,11 +40,11 @@ def test_drawn_sequences_have_their_distribution() -> None:
 
 
 def test_an_rnns_sequences_depend_on_its_name_and_the_seed_alone() -> None:
-    every = make("normal", length=4).of(slice(0, 3))()
-    assert torch.equal(make("normal", ["c", "x"], length=4).of(slice(0, 1))()[0], every[2])
-    assert torch.equal(make("normal", length=4).of(slice(1, 3))(), every[1:])
+    every = make("normal", length=4).of(range(3))()
+    assert torch.equal(make("normal", ["c", "x"], length=4).of(range(1))()[0], every[2])
+    assert torch.equal(make("normal", length=4).of(range(1, 3))(), every[1:])
     assert not torch.equal(every[0], every[1])
-    assert not torch.equal(make("normal", length=4, seed=1).of(slice(0, 3))(), every)
+    assert not torch.equal(make("normal", length=4, seed=1).of(range(3))(), every)
 
 
 def test_given_sequences_are_those(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_given_sequences_are_those(tmp_path: Path) -> None:
     for inputs, expected in cases:
         given = make(inputs)
         assert (given.kind, given.count, given.length) == ("given", 2, 6)
-        for rows in (slice(0, 3), slice(1, 2)):
+        for rows in (range(3), range(1, 2)):
             sent = pickle.loads(pickle.dumps(given.of(rows)))
             assert torch.equal(sent().expand_as(expected[rows]), expected[rows])
     assert make(own).source != make(own + 1).source
@@ -70,7 +70,7 @@ def test_processes_are_sent_what_their_rnns_need(tmp_path: Path) -> None:
     values = np.zeros((3, 2, 999, 3), np.float32)
     np.save(tmp_path / "own.npy", values)
     for inputs, most in ((values, values[0].nbytes + 999), (tmp_path / "own.npy", 999)):
-        assert len(pickle.dumps(make(inputs).of(slice(1, 2)))) < most
+        assert len(pickle.dumps(make(inputs).of(range(1, 2)))) < most
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,9 @@ Tensors: TypeAlias = Mapping[str, Tensor]
 LayerState: TypeAlias = tuple[Tensor, ...]
 """The state of one layer: a tensor ``(B, S, H)`` for each part."""
 
+Driven: TypeAlias = tuple[Tensor, ...]
+"""What the inputs of one layer lead to: parts ``(B, S, D)``, each as wide as the cell likes."""
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -138,32 +141,32 @@ class Cell(ABC):
         """
 
     @abstractmethod
-    def drive(self, weights: Tensors, values: Tensor) -> Tensor:
+    def drive(self, weights: Tensors, values: Tensor) -> Driven:
         """Return what does not depend on the state, for all steps at once.
 
         Args:
             weights: from ``prepare``.
-            values: what the layer reads, ``(T, B, S, I)``.
+            values: what the layer reads, ``(B, T, S, I)``.
 
         Returns:
-            ``(T, B, S, D)``, as wide as the cell likes.
+            The parts, each ``(B, T, S, D)``.
         """
 
     @abstractmethod
-    def step(self, weights: Tensors, driven: Tensor, state: LayerState) -> LayerState:
-        """Return the next state; ``driven`` is one step ``(B, S, D)`` of what ``drive`` gave."""
+    def step(self, weights: Tensors, driven: Driven, state: LayerState) -> LayerState:
+        """Return the next state; ``driven`` is one step of what ``drive`` gave, ``(B, S, D)``."""
 
     @abstractmethod
-    def read(self, weights: Tensors, driven: Tensor, state: LayerState) -> Tensor:
+    def read(self, weights: Tensors, driven: Driven, state: LayerState) -> Tensor:
         """Return what the layer above reads, for all steps at once.
 
         Args:
             weights: from ``prepare``.
-            driven: what ``drive`` gave, ``(T, B, S, D)``.
-            state: that after every step, ``(T, B, S, H)`` for each part.
+            driven: what ``drive`` gave, each part ``(B, T, S, D)``.
+            state: that after every step, ``(B, T, S, H)`` for each part.
 
         Returns:
-            ``(T, B, S, H)``.
+            ``(B, T, S, H)``.
         """
 
     @final
@@ -194,12 +197,11 @@ class Cell(ABC):
 
 
 def project(values: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Multiply ``values (T, B, S, in)`` by each RNN's ``matrix (B, in, out)``, plus its bias.
+    """Multiply ``values (B, T, S, in)`` by each RNN's ``matrix (B, in, out)``, plus its bias.
 
     Returns:
-        ``(T, B, S, out)``.
+        ``(B, T, S, out)``.
     """
-    steps, batch, sequences, size = values.shape
-    rows = values.transpose(0, 1).reshape(batch, steps * sequences, size)
+    rows = values.flatten(1, 2)
     result = torch.bmm(rows, matrix) if bias is None else torch.baddbmm(bias[:, None], rows, matrix)
-    return result.view(batch, steps, sequences, matrix.shape[2]).transpose(0, 1)
+    return result.view(*values.shape[:3], matrix.shape[2])

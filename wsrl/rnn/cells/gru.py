@@ -3,9 +3,9 @@
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from wsrl.rnn.cells.base import LayerState, Tensors, TorchForm
+from wsrl.rnn.cells.base import Driven, LayerState, Tensors, TorchForm
 from wsrl.rnn.cells.matrix import MatrixCell, random_signs, remixed, split_biases
 from wsrl.rnn.cells.registry import register_cell
 
@@ -28,13 +28,13 @@ class GRU(MatrixCell):
     torch_form = TorchForm(nn.GRU)
     symmetries = (remixed("sign flips", random_signs, gate=2), split_biases(2, 3))
 
-    def step(self, weights: Tensors, driven: Tensor, state: LayerState) -> LayerState:
+    def step(self, weights: Tensors, driven: Driven, state: LayerState) -> LayerState:
         """Return ``h'``."""
         (h,) = state
         recurrent = torch.bmm(h, weights["recurrent"])
         if "recurrent_bias" in weights:
             recurrent = recurrent + weights["recurrent_bias"]
-        r_in, z_in, n_in = driven.chunk(3, -1)
+        r_in, z_in, n_in = driven[0].chunk(3, -1)
         r_rec, z_rec, n_rec = recurrent.chunk(3, -1)
         reset, update = torch.sigmoid(r_in + r_rec), torch.sigmoid(z_in + z_rec)
         fresh = torch.tanh(n_in + reset * n_rec)

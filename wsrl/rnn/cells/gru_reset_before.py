@@ -10,6 +10,7 @@ from wsrl.rnn.cells.base import (
     HIDDEN,
     Cell,
     CellTensor,
+    Driven,
     LayerState,
     Tensors,
     project,
@@ -48,20 +49,21 @@ class GRUResetBefore(Cell):
         turned = {"gates": gates.mT, "candidate": candidate.mT}
         return {**tensors, **turned, "input": tensors["weight_ih"].mT}
 
-    def drive(self, weights: Tensors, values: Tensor) -> Tensor:
+    def drive(self, weights: Tensors, values: Tensor) -> Driven:
         """Return the inputs' part of the sums in all gates."""
-        return project(values, weights["input"], weights.get("bias"))
+        sums = project(values, weights["input"], weights.get("bias"))
+        size = sums.shape[-1] // 3
+        gates, fresh = sums.split([2 * size, size], -1)
+        return gates, fresh
 
-    def step(self, weights: Tensors, driven: Tensor, state: LayerState) -> LayerState:
+    def step(self, weights: Tensors, driven: Driven, state: LayerState) -> LayerState:
         """Return ``h'``."""
-        (h,) = state
-        size = h.shape[-1]
-        gates_in, fresh_in = driven.split([2 * size, size], -1)
+        (h,), (gates_in, fresh_in) = state, driven
         gates = torch.sigmoid(torch.baddbmm(gates_in, h, weights["gates"]))
         reset, update = gates.chunk(2, -1)
         fresh = torch.tanh(torch.baddbmm(fresh_in, reset * h, weights["candidate"]))
         return (torch.lerp(fresh, h, update),)
 
-    def read(self, weights: Tensors, driven: Tensor, state: LayerState) -> Tensor:
+    def read(self, weights: Tensors, driven: Driven, state: LayerState) -> Tensor:
         """Return ``h``."""
         return state[0]

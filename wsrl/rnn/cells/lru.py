@@ -12,6 +12,7 @@ from wsrl.rnn.cells.base import (
     Axis,
     Cell,
     CellTensor,
+    Driven,
     LayerState,
     Symmetry,
     Tensors,
@@ -98,20 +99,19 @@ class LRU(Cell):
             "output": torch.cat([tensors["C_re"], -tensors["C_im"]], 2).mT,
         }
 
-    def drive(self, weights: Tensors, values: Tensor) -> Tensor:
+    def drive(self, weights: Tensors, values: Tensor) -> Driven:
         """Return the real and the imaginary part of ``gamma B u``, and ``D u``."""
-        return project(values, weights["input"])
+        return project(values, weights["input"]).chunk(3, -1)
 
-    def step(self, weights: Tensors, driven: Tensor, state: LayerState) -> LayerState:
+    def step(self, weights: Tensors, driven: Driven, state: LayerState) -> LayerState:
         """Return the next real and imaginary parts."""
-        re, im = state
-        re_in, im_in, _ = driven.chunk(3, -1)
+        (re, im), (re_in, im_in, _) = state, driven
         new_re = torch.addcmul(torch.addcmul(re_in, weights["re"], re), weights["im"], im, value=-1)
         return new_re, torch.addcmul(torch.addcmul(im_in, weights["re"], im), weights["im"], re)
 
-    def read(self, weights: Tensors, driven: Tensor, state: LayerState) -> Tensor:
+    def read(self, weights: Tensors, driven: Driven, state: LayerState) -> Tensor:
         """Return ``Re(C s) + D u``."""
-        return driven.chunk(3, -1)[2] + project(torch.cat(state, -1), weights["output"])
+        return driven[2] + project(torch.cat(state, -1), weights["output"])
 
 
 def _scale_modes(

@@ -3,9 +3,9 @@
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from wsrl.rnn.cells.base import LayerState, Tensors, TorchForm
+from wsrl.rnn.cells.base import Driven, LayerState, Tensors, TorchForm
 from wsrl.rnn.cells.matrix import MatrixCell, random_signs, remixed, split_biases
 from wsrl.rnn.cells.registry import register_cell
 
@@ -28,9 +28,9 @@ class LSTM(MatrixCell):
     torch_form = TorchForm(nn.LSTM)
     symmetries = (remixed("sign flips", random_signs, gate=2), split_biases(4, 4))
 
-    def step(self, weights: Tensors, driven: Tensor, state: LayerState) -> LayerState:
+    def step(self, weights: Tensors, driven: Driven, state: LayerState) -> LayerState:
         """Return ``h'`` and ``c'``."""
         h, c = state
-        i, f, g, o = torch.baddbmm(driven, h, weights["recurrent"]).chunk(4, -1)
+        i, f, g, o = torch.baddbmm(driven[0], h, weights["recurrent"]).chunk(4, -1)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         return torch.sigmoid(o) * torch.tanh(c), c

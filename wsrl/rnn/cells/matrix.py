@@ -12,6 +12,7 @@ from wsrl.rnn.cells.base import (
     HIDDEN,
     Cell,
     CellTensor,
+    Driven,
     LayerState,
     Symmetry,
     Tensors,
@@ -59,12 +60,12 @@ class MatrixCell(Cell):
         return weights | {"bias": b_ih, "recurrent_bias": b_hh[:, None]}
 
     @final
-    def drive(self, weights: Tensors, values: Tensor) -> Tensor:
+    def drive(self, weights: Tensors, values: Tensor) -> Driven:
         """Return the inputs' part of the sums in all gates."""
-        return project(values, weights["input"], weights.get("bias"))
+        return (project(values, weights["input"], weights.get("bias")),)
 
     @final
-    def read(self, weights: Tensors, driven: Tensor, state: LayerState) -> Tensor:
+    def read(self, weights: Tensors, driven: Driven, state: LayerState) -> Tensor:
         """Return ``h``."""
         return state[0]
 
@@ -80,9 +81,9 @@ class Elman(MatrixCell):
         """Return ``f`` of each value."""
 
     @final
-    def step(self, weights: Tensors, driven: Tensor, state: LayerState) -> LayerState:
+    def step(self, weights: Tensors, driven: Driven, state: LayerState) -> LayerState:
         """Return ``h'``."""
-        return (self.activation(torch.baddbmm(driven, state[0], weights["recurrent"])),)
+        return (self.activation(torch.baddbmm(driven[0], state[0], weights["recurrent"])),)
 
 
 def remixed(

@@ -5,7 +5,16 @@ from typing import final
 import torch
 from torch import Tensor
 
-from wsrl.rnn.cells.base import BELOW, HIDDEN, Cell, CellTensor, LayerState, Tensors, project
+from wsrl.rnn.cells.base import (
+    BELOW,
+    HIDDEN,
+    Cell,
+    CellTensor,
+    Driven,
+    LayerState,
+    Tensors,
+    project,
+)
 from wsrl.rnn.cells.registry import register_cell
 
 
@@ -32,17 +41,17 @@ class MinGRU(Cell):
         """Turn the matrix."""
         return {**tensors, "input": tensors["weight_ih"].mT}
 
-    def drive(self, weights: Tensors, values: Tensor) -> Tensor:
+    def drive(self, weights: Tensors, values: Tensor) -> Driven:
         """Return ``g(k)`` and ``z``, which do not depend on the state."""
         k, a = project(values, weights["input"], weights.get("bias")).chunk(2, -1)
-        fresh = torch.where(k >= 0, k + 0.5, torch.sigmoid(k))
-        return torch.cat([fresh, torch.sigmoid(a)], -1)
+        above = torch.relu(k)
+        return above + torch.sigmoid(k - above), torch.sigmoid(a)
 
-    def step(self, weights: Tensors, driven: Tensor, state: LayerState) -> LayerState:
+    def step(self, weights: Tensors, driven: Driven, state: LayerState) -> LayerState:
         """Return ``h'``."""
-        fresh, update = driven.chunk(2, -1)
+        fresh, update = driven
         return (torch.lerp(state[0], fresh, update),)
 
-    def read(self, weights: Tensors, driven: Tensor, state: LayerState) -> Tensor:
+    def read(self, weights: Tensors, driven: Driven, state: LayerState) -> Tensor:
         """Return ``h``."""
         return state[0]

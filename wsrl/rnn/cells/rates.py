@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from wsrl.rnn.cells.activations import ACTIVATIONS
-from wsrl.rnn.cells.base import Axis, Cell, CellTensor, LayerState, Tensors, project
+from wsrl.rnn.cells.base import Axis, Cell, CellTensor, Driven, LayerState, Tensors, project
 from wsrl.rnn.cells.matrix import random_scales, random_signs
 
 FORMS = ("rate", "state", "inside")
@@ -57,25 +57,25 @@ class RateCell(Cell):
         return CellTensor("alpha", (axis,), initial=initial, trained=trained)
 
     @final
-    def drive(self, weights: Tensors, values: Tensor) -> Tensor:
+    def drive(self, weights: Tensors, values: Tensor) -> Driven:
         """Return the inputs' part of the sums."""
-        return project(values, weights["input"], weights.get("bias"))
+        return (project(values, weights["input"], weights.get("bias")),)
 
     @final
-    def step(self, weights: Tensors, driven: Tensor, state: LayerState) -> LayerState:
+    def step(self, weights: Tensors, driven: Driven, state: LayerState) -> LayerState:
         """Return the next ``h``, or ``s``."""
-        (old,), active = state, ACTIVATIONS[self.nonlinearity]
+        (old,), (heard_in,), active = state, driven, ACTIVATIONS[self.nonlinearity]
         if self.form == "rate":
-            new = active(self.couple(weights, driven, old))
+            new = active(self.couple(weights, heard_in, old))
             return (torch.lerp(old, new, weights["alpha"]),)
-        kept = torch.addcmul(driven, weights["kept"], old)
+        kept = torch.addcmul(heard_in, weights["kept"], old)
         if self.form == "inside":
             return (active(self.couple(weights, kept, old)),)
         heard = old + weights["shift"] if "shift" in weights else old
         return (self.couple(weights, kept, active(heard)),)
 
     @final
-    def read(self, weights: Tensors, driven: Tensor, state: LayerState) -> Tensor:
+    def read(self, weights: Tensors, driven: Driven, state: LayerState) -> Tensor:
         """Return ``h``, or ``f(s)``."""
         return ACTIVATIONS[self.nonlinearity](state[0]) if self.form == "state" else state[0]
 

@@ -57,11 +57,18 @@ def look_at(path: Path) -> Head:
         raise ValueError(f"{path} is no regular file")
     with path.open("rb") as file:
         start = file.read(4096)
-    members: tuple[str, ...] = ()
-    if start[:2] == b"PK" and zipfile.is_zipfile(path):
+    return Head(path, start, _members(path) if start[:2] == b"PK" else ())
+
+
+def _members(path: Path) -> tuple[str, ...]:
+    """Return the names in a zip archive; none where it is cut off, which its reader says."""
+    try:
+        if not zipfile.is_zipfile(path):
+            return ()
         with zipfile.ZipFile(path) as archive:
-            members = tuple(archive.namelist())
-    return Head(path, start, members)
+            return tuple(archive.namelist())
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise ValueError(f"{path}: it is a damaged zip archive ({error})") from error
 
 
 def _what_it_is(head: Head) -> str:
@@ -71,6 +78,11 @@ def _what_it_is(head: Head) -> str:
         return "it is empty"
     if start.startswith(b"version https://git-lfs"):
         return "it is a Git LFS pointer, not the file itself: fetch that (git lfs pull)"
+    if start[:1] == b"\x80" and start[1:2] in (b"\2", b"\3", b"\4", b"\5"):
+        return (
+            "it is a pickle, which could run code, and is never read: save tensors alone, by "
+            "torch.save(model.state_dict(), path) or numpy.savez, and say plain values as options"
+        )
     if start[:1] == b"<":
         return "it is a web page (HTML or XML), not a file of weights: download the file itself"
     kinds = ", ".join(dict.fromkeys(container.name for container in CONTAINERS))

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said, listed, natural
+from wsrl.rnn.formats.names import TENSORS_BY_NAME, with_slashes
 from wsrl.rnn.formats.parts import Affine, Parts
 from wsrl.rnn.formats.placement import NAMES, Placement, placements
 
 Leaves: TypeAlias = Mapping[str, Tensor]
 """Tensors of one module by the last names of their paths."""
 
-_RESIDUAL = "flax's SimpleCell with residual=False, its default"
+_RESIDUAL = "Flax's SimpleCell with residual=False, its default"
 
 
 def modules_of(content: Content, depth: int) -> dict[str, dict[str, Tensor]]:
@@ -95,6 +96,7 @@ def _kind(leaves: Leaves) -> tuple[str, Callable[[Leaves], dict[str, Tensor]]] |
 
 
 def _find(content: Content, said: Said) -> list[Candidate] | str:
+    content = with_slashes(content)
     kinds = {place: _kind(leaves) for place, leaves in modules_of(content, 2).items()}
     cells = {place: kind for place, kind in kinds.items() if kind is not None}
     if not cells:
@@ -125,8 +127,10 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
 
 def _simples(parts: Parts, name: str, place: Placement) -> list[Candidate]:
     """Return an Elman RNN with and without ``residual``, which adds ``h`` to the sums."""
-    eye = torch.eye(parts.layers[0]["weight_hh"].shape[0])
-    added = [{**layer, "weight_hh": layer["weight_hh"] + eye} for layer in parts.layers]
+    added = [
+        {**layer, "weight_hh": layer["weight_hh"] + torch.eye(len(layer["weight_hh"]))}
+        for layer in parts.layers
+    ]
     residual, choices = replace(parts, layers=added), {**place.choices, "nonlinearity": name}
     return [
         Candidate(parts.weights(), {**choices, "residual": "False"}, (_RESIDUAL,), place.usual),
@@ -136,7 +140,7 @@ def _simples(parts: Parts, name: str, place: Placement) -> list[Candidate]:
 
 FLAX_CELLS = Recogniser(
     "Flax",
-    frozenset({"flax"}),
+    TENSORS_BY_NAME | {"flax"},
     {
         "nonlinearity": "of a SimpleCell: tanh, relu, softplus or linear",
         "residual": "whether a SimpleCell has residual=True",

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said, listed
 from wsrl.rnn.formats.leaky_units import OPTIONS, LeakyUnits
+from wsrl.rnn.formats.names import check_known
 from wsrl.rnn.formats.parts import Parts
-from wsrl.rnn.formats.projects.names import check_known
 
 _KINDS = frozenset(
     {"torch", "safetensors", "memory", "npz", "json", "matlab", "flax", "tensorflow", "keras"}

@@ -1,14 +1,16 @@
 """RNNs in parts, as files of others have them, put together as flat weights."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from wsrl.rnn.cells import HIDDEN, get_cell
+from wsrl.rnn.cells import Cell, get_cell
 from wsrl.rnn.formats.content import listed
+from wsrl.rnn.formats.filling import filled_up
 from wsrl.rnn.spec import RNNSpec, initial_name, layer_name, readout_name
 from wsrl.rnn.weights import RNNWeights
 
@@ -18,7 +20,7 @@ Affine: TypeAlias = tuple[Tensor, Tensor | None]
 
 @dataclass(frozen=True)
 class Parts:
-    """One RNN in parts. Biases that are not given are zero.
+    """One RNN in parts. Biases that are not given are zero. Smaller layers are filled up.
 
     Attributes:
         cell: its name, with options.
@@ -51,8 +53,20 @@ class Parts:
             ValueError: where the shapes of the parts are not those of one RNN, or the cell refuses
                 its tensors.
         """
-        spec = self._spec()
-        given = dict(self._named(spec))
+        kind = get_cell(self.cell)
+        layers, added = filled_up(kind, self.layers)
+        (weight, bias), *others = self.readout
+        whole = replace(
+            self,
+            layers=layers,
+            readout=[(pad(weight, (0, added[-1])), bias), *others],
+            initial=[
+                {name: pad(value, (0, more)) for name, value in first.items()}
+                for first, more in zip(self.initial, added, strict=False)
+            ],
+        )
+        spec = whole._spec(kind)
+        given = dict(whole._named(spec))
         if other := [name for name, value in given.items() if not value.is_floating_point()]:
             raise ValueError(f"weights must be floating point numbers: {self._called(*other)}")
         wrong = [
@@ -71,8 +85,7 @@ class Parts:
     def _called(self, *names: str) -> str:
         return listed(self.keys.get(name, name) for name in names)
 
-    def _spec(self) -> RNNSpec:
-        kind = get_cell(self.cell)
+    def _spec(self, kind: Cell) -> RNNSpec:
         with_bias = {tensor.name for tensor in kind.tensors(True)}
         biases = with_bias - {tensor.name for tensor in kind.tensors(False)}
         given = [name for layer in self.layers for name in layer]
@@ -83,15 +96,6 @@ class Parts:
             told = ", ".join(f"{name} is {shape}" for name, shape in shapes.items())
             raise ValueError(f"such shapes are of no {self.cell} RNN: {told}")
         below, hidden = sizes
-        heights = {
-            value.shape[0] // tensor.gates
-            for layer in self.layers
-            for tensor in kind.tensors(True)
-            if tensor.axes[0] == HIDDEN and (value := layer.get(tensor.name)) is not None
-        }
-        if len(heights) > 1:
-            told = " and ".join(map(str, sorted(heights)))
-            raise ValueError(f"layers of {told} neurons: all of an RNN must be of one size here")
         widths = [weight.shape[0] for weight, _ in self.readout]
         return RNNSpec(
             self.cell,
@@ -124,7 +128,11 @@ class Parts:
 
 
 def folded(*linear: Affine) -> Affine:
-    """Return one linear layer for several, one after the other, without nonlinearities between."""
+    """Return one linear layer for several, one after the other, without nonlinearities between.
+
+    >>> folded((torch.ones(2, 3), None), (torch.ones(1, 2), torch.ones(1)))
+    (tensor([[2., 2., 2.]]), tensor([1.]))
+    """
     if len(linear) == 1:
         return linear[0]
     if any(not v.is_floating_point() for layer in linear for v in layer if v is not None):
@@ -150,6 +158,11 @@ def readout_of(steps: Sequence[Affine | str]) -> tuple[list[Affine], str, str]:
 
     Raises:
         ValueError: for a readout that is none of ``Parts``.
+
+    >>> layer = torch.eye(2), None
+    >>> readout, inner, final = readout_of([layer, layer, "tanh", layer, "softmax"])
+    >>> len(readout), inner, final
+    (2, 'tanh', 'softmax')
     """
     layers: list[Affine] = []
     activations: list[str] = []
@@ -173,6 +186,10 @@ def readout_of(steps: Sequence[Affine | str]) -> tuple[list[Affine], str, str]:
 
 
 def blocks(tensor: Tensor, order: Sequence[int]) -> Tensor:
-    """Return a tensor's blocks of rows in another order; ``order[k]`` is where block ``k`` was."""
+    """Return a tensor's blocks of rows in another order; ``order[k]`` is where block ``k`` was.
+
+    >>> blocks(torch.tensor([0, 0, 1, 1, 2, 2]), (1, 0, 2))
+    tensor([1, 1, 0, 0, 2, 2])
+    """
     parts = tensor.chunk(len(order))
     return torch.cat([parts[place] for place in order])

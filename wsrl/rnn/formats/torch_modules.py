@@ -7,9 +7,10 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from wsrl.rnn.cells import BELOW, Cell, get_cell, list_cells
+from wsrl.rnn.cells import Cell, get_cell, list_cells
 from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said, listed
-from wsrl.rnn.formats.parts import Affine, Parts, folded
+from wsrl.rnn.formats.names import STATE_DICTS
+from wsrl.rnn.formats.parts import Affine, Parts
 from wsrl.rnn.formats.placement import NAMES, Placement, placements
 from wsrl.rnn.formats.torch_keys import acting_weights, check_stored, without_training
 from wsrl.rnn.formats.torch_parts import (
@@ -20,7 +21,9 @@ from wsrl.rnn.formats.torch_parts import (
     keys_of,
     linear_layers,
     recurrent_modules,
+    through_projections,
     with_lists_joined,
+    with_source,
 )
 from wsrl.rnn.spec import readout_name
 
@@ -173,7 +176,8 @@ class _Model:
             raise _OfNoCellError(f"such shapes are of no cell: {seen}")
         inputs, size = sizes
         linear = linear_layers(self.left)
-        outputs = projections[-1].shape[0] if projections else size
+        last = {name: tuple(value.shape) for name, value in layers[-1].items()}
+        outputs = projections[-1].shape[0] if projections else (kind.sizes(last, False) or sizes)[1]
         if not linear:
             shown = listed(self.left)
             raise ValueError(f"no key is the linear readout's (as linear.weight is): {shown}")
@@ -194,7 +198,7 @@ class _Model:
                 weight, bias = place.layers[0]
                 through = weight @ projections[-1], bias
                 place = replace(place, layers=(through, *place.layers[1:]))
-            own, before = _folded(kind, _projected(layers, projections), place.source)
+            own, before = with_source(kind, through_projections(layers, projections), place.source)
             parts = Parts(
                 str(kind),
                 own,
@@ -257,46 +261,4 @@ def _names(kind: Cell, layers: int, bias: bool) -> list[str]:
     return [f"{t.name}_l{layer}" for layer in range(layers) for t in kind.tensors(bias)]
 
 
-def _projected(
-    layers: list[dict[str, Tensor]], projections: list[Tensor]
-) -> list[dict[str, Tensor]]:
-    """Return layers whose neurons are those before the projections ``(P, H)``."""
-    if not projections:
-        return layers
-    if len(projections) != len(layers):
-        raise ValueError("projections in some layers only")
-    result = []
-    for number, (layer, own) in enumerate(zip(layers, projections, strict=True)):
-        turned = {"weight_hh": layer["weight_hh"] @ own}
-        if number:
-            turned["weight_ih"] = layer["weight_ih"] @ projections[number - 1]
-        result.append(layer | turned)
-    return result
-
-
-def _folded(
-    kind: Cell, layers: list[dict[str, Tensor]], source: Affine | None
-) -> tuple[list[dict[str, Tensor]], Affine | None]:
-    """Return the layers of the cell, and what is before them.
-
-    A layer before the cell that is as wide as the inputs or wider is multiplied into the cell: the
-    same function, by fewer numbers. A narrower one stays as it is.
-    """
-    if source is None:
-        return layers, None
-    weight, bias = source
-    names = {tensor.name for tensor in kind.tensors(bias=True)}
-    if weight.shape[0] < weight.shape[1] or (bias is not None and "bias_ih" not in names):
-        return layers, (weight, bias)
-    first, own = dict(layers[0]), bias
-    for tensor in kind.tensors(bias=False):
-        if tensor.axes[-1] == BELOW:
-            first[tensor.name], own = folded((weight, bias), (first[tensor.name], None))
-    if own is not None:
-        first["bias_ih"] = own + first["bias_ih"] if "bias_ih" in first else own
-    return [first, *layers[1:]], None
-
-
-TORCH_MODULES = Recogniser(
-    "torch.nn modules", frozenset({"torch", "safetensors", "memory"}), OPTIONS, _find
-)
+TORCH_MODULES = Recogniser("torch.nn modules", STATE_DICTS, OPTIONS, _find)

@@ -8,9 +8,9 @@ from itertools import groupby, pairwise
 import torch
 from torch import Tensor
 
-from wsrl.rnn.cells import Cell
+from wsrl.rnn.cells import BELOW, Cell
 from wsrl.rnn.formats.content import listed, natural
-from wsrl.rnn.formats.parts import Affine
+from wsrl.rnn.formats.parts import Affine, folded
 from wsrl.rnn.spec import MAX_LAYERS
 
 _LOOPED = re.compile(r"(?P<prefix>(?:.*\.)?)(?P<name>(?:weight|bias)_[ih]h)", re.DOTALL)
@@ -108,7 +108,7 @@ def chains(modules: Sequence[Recurrent], tensors: Mapping[str, Tensor]) -> bool:
         if any(value is None or value.ndim != 2 for value in pair):
             return False
         sizes.append([value.shape[1] for value in pair if value is not None])
-    return all(here[1] == after[0] == after[1] for here, after in pairwise(sizes))
+    return all(here[1] == after[0] for here, after in pairwise(sizes))
 
 
 def linear_layers(tensors: Mapping[str, Tensor]) -> dict[str, Affine]:
@@ -157,3 +157,43 @@ def first_states(
         found[part] = value.reshape(layers, size)
         keys.append(key)
     return found, keys
+
+
+def through_projections(
+    layers: list[dict[str, Tensor]], projections: list[Tensor]
+) -> list[dict[str, Tensor]]:
+    """Return layers whose neurons are those before the projections ``(P, H)``."""
+    if not projections:
+        return layers
+    if len(projections) != len(layers):
+        raise ValueError("projections in some layers only")
+    result = []
+    for number, (layer, own) in enumerate(zip(layers, projections, strict=True)):
+        turned = {"weight_hh": layer["weight_hh"] @ own}
+        if number:
+            turned["weight_ih"] = layer["weight_ih"] @ projections[number - 1]
+        result.append(layer | turned)
+    return result
+
+
+def with_source(
+    kind: Cell, layers: list[dict[str, Tensor]], source: Affine | None
+) -> tuple[list[dict[str, Tensor]], Affine | None]:
+    """Return the layers of the cell, and what is before them.
+
+    A layer before the cell that is as wide as the inputs or wider is multiplied into the cell: the
+    same function, by fewer numbers. A narrower one stays as it is.
+    """
+    if source is None:
+        return layers, None
+    weight, bias = source
+    names = {tensor.name for tensor in kind.tensors(bias=True)}
+    if weight.shape[0] < weight.shape[1] or (bias is not None and "bias_ih" not in names):
+        return layers, (weight, bias)
+    first, own = dict(layers[0]), bias
+    for tensor in kind.tensors(bias=False):
+        if tensor.axes[-1] == BELOW:
+            first[tensor.name], own = folded((weight, bias), (first[tensor.name], None))
+    if own is not None:
+        first["bias_ih"] = own + first["bias_ih"] if "bias_ih" in first else own
+    return [first, *layers[1:]], None

@@ -1,6 +1,6 @@
 """An encoder with its zoo, ready to inspect RNNs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from torch import Tensor
 
 from wsrl.analysis.neighbours import nearest
 from wsrl.encoders import embed
+from wsrl.hints import Hints
 from wsrl.problems import Target
-from wsrl.rnn import RNNSpec, RNNWeights, read_interface
+from wsrl.rnn import RNNs, RNNSpec, read_interface
 from wsrl.studies.inspection.readers import Array, PropertyReader, by_head, by_neighbours
 from wsrl.studies.inspection.records import Inspection, Neighbour, Property, Skill
 from wsrl.studies.inspection.reference import (
@@ -55,7 +56,7 @@ class Inspector:
         neighbours: int = NEIGHBOURS,
         coverage: float = COVERAGE,
         say: Callable[[str], object] = lambda text: None,
-        cell: str | None = None,
+        hints: Hints | None = None,
     ) -> None:
         if neighbours < 1:
             raise ValueError(f"at least one neighbour is needed, not {neighbours}")
@@ -69,32 +70,33 @@ class Inspector:
         self.targets = self.problem.targets(self.zoo.steps)
         self._heads = find_heads(predict, self.checkpoint, self.module.encoder, self.targets)
         self._neighbours, self._coverage, self._say = neighbours, coverage, say
-        self._cell = cell
+        self.hints = hints or Hints()
 
     @torch.no_grad()
-    def inspect(self, rnn: OwnRNN) -> Inspection:
-        """Inspect one RNN."""
-        weights, source = read_rnn(rnn, self.module.encoder, self._cell)
-        embedding = embed(self.module.encoder, weights)
+    def inspect(self, rnn: OwnRNN, hints: Hints | None = None) -> Inspection:
+        """Inspect one RNN; ``hints`` are those of it alone, by default those given for all."""
+        found, source, notes = read_rnn(rnn, self.module.encoder, hints or self.hints)
+        embedding = embed(self.module.encoder, found)
         reference = self.reference  # first: an encoder that embeds none of the zoo's is no use
         if not bool(embedding.isfinite().all()):
             raise ValueError(f"{source or 'the RNN'} has weights so large: its embedding is nan")
         point = as_points(embedding)
         neighbours = self._find_neighbours(point)
         properties = [reader.read(point, self._coverage) for reader in self._readers]
-        imitation = imitate(self.module, self.problem, weights, embedding, reference)
+        imitation = imitate(self.module, self.problem, found, embedding, reference)
         return Inspection(
             source=source,
             checkpoint=str(self.checkpoint.resolve()),
             zoo=", ".join(str(each.path.resolve()) for each in self.zoo.zoos),
-            spec=weights.spec.to_dict(),
+            spec=found.specs[0].to_dict(),
+            assumed=notes,
             trained_on=tuple(spec.to_dict() for spec in self._specs),
             embedding=tuple(point[0].tolist()),
             properties=tuple(properties),
             neighbours=tuple(neighbours),
             imitation=imitation,
-            skill=self._find_skill(weights, point, properties),
-            fit=judge(weights, neighbours[0].distance, imitation, reference, self.data),
+            skill=self._find_skill(found, point, properties),
+            fit=judge(found, neighbours[0].distance, imitation, reference, self.data),
             coverage=self._coverage,
         )
 
@@ -155,9 +157,10 @@ class Inspector:
     def _find_neighbours(self, point: Array) -> list[Neighbour]:
         splits = {name: self.data.rows(name) for name in self.data.eval_splits("predict")}
         (distances,), (rows,) = nearest(self._points, point, self._neighbours)
-        found, specs = [], self.zoo.spec_of(torch.from_numpy(rows))
-        for spec, row, distance in zip(specs, rows.tolist(), distances.tolist(), strict=True):
-            known: dict[str, Any] = {"rnn": str(spec)}
+        found, places = [], torch.from_numpy(rows)
+        told = (self.zoo.spec_of(places), self.zoo.names(places), rows.tolist(), distances.tolist())
+        for spec, file, row, distance in zip(*told, strict=True):
+            known: dict[str, Any] = {"rnn": str(spec), "file": file}
             names = ("run", "step", "task", "performance")
             known |= {name: self._columns[name][row].tolist() for name in names}
             known |= {"task": tuple(known["task"]), "name": self.problem.task_name(known["task"])}
@@ -166,9 +169,7 @@ class Inspector:
             found.append(Neighbour(row, split=split, distance=distance, cosine=cosine, **known))
         return found
 
-    def _find_skill(
-        self, weights: RNNWeights, point: Array, properties: Sequence[Property]
-    ) -> Skill:
+    def _find_skill(self, rnn: RNNs, point: Array, properties: Sequence[Property]) -> Skill:
         """Score the RNN on all tasks of the zoo, or those that its embedding suggests."""
         tasks = self._columns["task"].unique(dim=0)
         _, rows = nearest(self._points, point, MOST)
@@ -183,7 +184,9 @@ class Inspector:
                 values = torch.tensor(found.values, dtype=suggested.dtype)
                 suggested[start : start + target.parts] = values
         candidates = torch.cat([tasks, suggested[None]]).unique(dim=0)
-        return find_skill(self.problem, weights, candidates, weights.spec)
+        (spec,) = rnn.specs  # of a black box the sizes of inputs and outputs
+        untrained = spec if isinstance(spec, RNNSpec) else self.zoo.specs[0]
+        return find_skill(self.problem, rnn, candidates, untrained)
 
 
 def inspect_rnn(
@@ -194,12 +197,16 @@ def inspect_rnn(
     neighbours: int = NEIGHBOURS,
     coverage: float = COVERAGE,
     cell: str | None = None,
+    reference: str | Path | None = None,
+    ignore: Sequence[str] = (),
+    said: Mapping[str, Any] | None = None,
 ) -> Inspection:
     """Say what an encoder trained on a zoo sees in one RNN; ``wsrl inspect`` from Python.
 
     Args:
         rnn: a file (``.safetensors``, ``.pt``, ``.pth``), a state dict, a module with one
-            ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` and one ``nn.Linear``, or weights ``(1, N)``.
+            ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` and one ``nn.Linear``, weights ``(1, N)``, or,
+            for an encoder that only asks, a ``BlackBox``.
         ckpt: the folder of an emulation run (its best checkpoint) or a checkpoint.
         zoo: the zoo's folder, or several, where it is not the one that the run was trained on, or
             moved.
@@ -209,9 +216,14 @@ def inspect_rnn(
         coverage: of the intervals.
         cell: of the RNN; needed for the state dict of an ``nn.RNN``, which does not say whether
             it is ``tanh``.
+        reference: a file of outputs to compare with, as ``wsrl.read_rnn`` takes it.
+        ignore: keys of the file, or modules, that are no part of the RNN.
+        said: more that the file does not say, as ``wsrl.read_rnn`` takes it.
 
     Raises:
-        ValueError: for a run, zoo or prediction run that does not fit, and for what is no RNN of
-            the zoo's spec with finite weights.
+        ValueError: for a run, zoo or prediction run that does not fit, and for what is no RNN that
+            the encoder reads, with finite weights or answers.
     """
-    return Inspector(ckpt, zoo, predict, neighbours, coverage, cell=cell).inspect(rnn)
+    given = None if reference is None else str(reference)
+    hints = Hints(cell, given, list(ignore), dict(said or {}))
+    return Inspector(ckpt, zoo, predict, neighbours, coverage, hints=hints).inspect(rnn)

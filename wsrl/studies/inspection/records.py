@@ -37,11 +37,13 @@ class Property:
 class Neighbour:
     """An RNN of the zoo, of the spec ``rnn``, with its task's ``name``.
 
-    Distances are of embeddings of unit norm.
+    ``file`` is the name that it was packed by, or run and step. Distances are of embeddings of unit
+    norm.
     """
 
     row: int
     rnn: str
+    file: str
     run: int
     step: int
     split: str
@@ -50,6 +52,11 @@ class Neighbour:
     performance: float
     distance: float
     cosine: float
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it was packed by a name of its own."""
+        return self.file != f"run {self.run}, step {self.step}"
 
 
 @dataclass(frozen=True)
@@ -105,6 +112,7 @@ class Inspection:
         checkpoint: of the encoder.
         zoo: the folder of its zoo.
         spec: the RNN's, as plain values.
+        assumed: what its file does not say, and was taken for granted.
         trained_on: the specs of those that the encoder was trained on.
         embedding: of unit norm.
         properties: what is predicted of it.
@@ -119,6 +127,7 @@ class Inspection:
     checkpoint: str
     zoo: str
     spec: dict[str, Any]
+    assumed: tuple[str, ...]
     trained_on: tuple[dict[str, Any], ...]
     embedding: tuple[float, ...]
     properties: tuple[Property, ...]
@@ -143,6 +152,7 @@ def render(found: Inspection) -> str:
     imitation, fit = found.imitation, found.fit
     lines = {
         "RNN": f"{found.source or 'from memory'} ({read_interface(found.spec)})",
+        **({"read as": "; ".join(found.assumed)} if found.assumed else {}),
         "performs": found.skill.text,
         **{each.name: _property(each, found.coverage) for each in found.properties},
         f"imitation, {imitation.metric}": f"{_placed(imitation.zoo)} on the zoo's sequences",
@@ -154,7 +164,7 @@ def render(found: Inspection) -> str:
     }
     several = len({each.rnn for each in found.neighbours} | {str(read_interface(found.spec))}) > 1
     names = ["row", "run", "step", "split", "performance", "distance", "cosine", "name"]
-    names += ["rnn"] * several
+    names += ["rnn"] * several + ["file"] * any(each.is_file for each in found.neighbours)
     near = aligned(names, [vars(each) for each in found.neighbours])
     return f"{listed(lines)}\n\nNearest RNNs of {found.zoo}:\n{near}"
 

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from sklearn.decomposition import PCA
 
-from wsrl.studies.embeddings import read_embeddings
+from wsrl.studies.embeddings import SPEC_COLUMNS, read_embeddings
 from wsrl.studies.report.charts import Chart, figure, points
 from wsrl.studies.report.reading import Benchmark, groups
 from wsrl.studies.report.words import chart_text
@@ -58,7 +58,10 @@ def _map(frame: pd.DataFrame) -> go.Figure | None:
     pca = PCA(2, svd_solver="full").fit(embedding)
     first, second = pca.explained_variance_ratio_
     x, y = pca.transform(embedding).round(4).T
-    known = frame[[name for name in ("name", "task", "performance", "split") if name in frame]]
+    alike = [name for name in SPEC_COLUMNS if name in frame and frame[name].nunique() == 1]
+    frame = frame.drop(columns=alike)
+    names = ("name", "task", "performance", "split", *SPEC_COLUMNS)
+    known = frame[[name for name in names if name in frame]]
     told = [
         "<br>".join(chart_text(f"{name} {shown(value)}") for name, value in row.items())
         for row in known.to_dict("records")

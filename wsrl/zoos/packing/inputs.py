@@ -30,7 +30,7 @@ class Inputs:
     count: int  # sequences S of each RNN
     length: int  # steps T of each
     source: dict[str, Any]  # what tells these sequences from others, as plain values
-    of: Callable[[slice], Callable[[], Tensor]]
+    of: Callable[[Sequence[int]], Callable[[], Tensor]]
     """Returns what reads those of some RNNs, in any process: ``(n or 1, S, T, I)`` float32."""
 
 
@@ -58,8 +58,8 @@ def make_inputs(
     check_size("seed", seed, 0, _MOST)
     shape = (count, length, size)
 
-    def draw(rows: slice) -> Callable[[], Tensor]:
-        return partial(_draw_all, inputs, names[rows], seed, shape)
+    def draw(rows: Sequence[int]) -> Callable[[], Tensor]:
+        return partial(_draw_all, inputs, [names[row] for row in rows], seed, shape)
 
     return Inputs(inputs, count, length, {"seed": seed}, draw)
 
@@ -99,8 +99,8 @@ def _given(inputs: str | Path | Given, models: int, size: int) -> Inputs:
             raise ValueError("sequences hold values that are not finite in float32")
         digest.update(part.tobytes())
 
-    def take(rows: slice) -> Callable[[], Tensor]:
-        where = rows if values.ndim == 4 else None
+    def take(rows: Sequence[int]) -> Callable[[], Tensor]:
+        where = list(rows) if values.ndim == 4 else None
         if isinstance(inputs, str | Path) and isinstance(values, np.memmap):
             return partial(_take, Path(inputs), where)  # the map would be sent as an array
         return partial(_take, values[where], slice(None))
@@ -109,7 +109,7 @@ def _given(inputs: str | Path | Given, models: int, size: int) -> Inputs:
     return Inputs("given", count, length, {"inputs_sha256": digest.hexdigest()}, take)
 
 
-def _take(given: Path | NDArray[Any], where: slice | None) -> Tensor:
+def _take(given: Path | NDArray[Any], where: slice | list[int] | None) -> Tensor:
     values = _read(given) if isinstance(given, Path) else given
     return torch.from_numpy(np.array(values[where], np.float32))
 

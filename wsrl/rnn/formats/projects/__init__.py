@@ -5,6 +5,7 @@ from wsrl.rnn.formats.projects.dend_plrnn import DEND_PLRNN
 from wsrl.rnn.formats.projects.lfads_torch import LFADS_TORCH
 from wsrl.rnn.formats.projects.lowrank_inference import LOWRANK_INFERENCE
 from wsrl.rnn.formats.projects.min_gru import MIN_GRU
+from wsrl.rnn.formats.projects.minimal_lru import MINIMAL_LRU
 from wsrl.rnn.formats.projects.multitask import MULTITASK
 from wsrl.rnn.formats.projects.nn4n import NN4N
 from wsrl.rnn.formats.projects.nn_brain import NN_BRAIN
@@ -19,6 +20,7 @@ PROJECTS = (
     LFADS_TORCH,
     LOWRANK_INFERENCE,
     MIN_GRU,
+    MINIMAL_LRU,
     MULTITASK,
     NN4N,
     NN_BRAIN,

@@ -4,14 +4,15 @@ import torch
 
 from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said
 from wsrl.rnn.formats.leaky_units import OPTIONS, LeakyUnits
+from wsrl.rnn.formats.names import TENSORS_BY_NAME, below, check_known, with_slashes
 from wsrl.rnn.formats.parts import Parts
-from wsrl.rnn.formats.projects.names import below, check_known
 
 _KERNELS = [f"{part}_kernel/kernel" for part in ("input", "recurrent", "output")]
 _BIASES = [f"{part}_kernel/bias" for part in ("recurrent", "output")]
 
 
 def _find(content: Content, said: Said) -> list[Candidate] | str:
+    content = with_slashes(content)
     own = below(content.tensors, *_KERNELS)
     if own is None:
         return f"no CTRNN of ctrnn-jax: no {', '.join(_KERNELS)}"
@@ -35,7 +36,7 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
 
 CTRNN_JAX = Recogniser(
     "keith-murray/ctrnn-jax",
-    frozenset({"flax"}),
+    TENSORS_BY_NAME | {"flax"},
     OPTIONS | {"initial_state": "ones, as its carry_init makes them, or zeros"},
     _find,
 )

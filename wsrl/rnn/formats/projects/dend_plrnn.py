@@ -1,7 +1,7 @@
 """DurstewitzLab/dendPLRNN: refused, as its inputs overwrite the state."""
 
 from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said
-from wsrl.rnn.formats.projects.names import STATE_DICTS, below
+from wsrl.rnn.formats.names import STATE_DICTS, below
 
 
 def _find(content: Content, said: Said) -> list[Candidate] | str:

@@ -5,8 +5,8 @@ It is another cell: blocks z, r, n, and the reset before the product. Factors ar
 """
 
 from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said
+from wsrl.rnn.formats.names import STATE_DICTS, below, the_linear
 from wsrl.rnn.formats.parts import Parts, blocks, folded
-from wsrl.rnn.formats.projects.names import STATE_DICTS, below, the_linear
 
 _CELL = "gen_cell."
 _FACTORS = "fac_linear.weight"

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said
+from wsrl.rnn.formats.names import STATE_DICTS, below, check_known
 from wsrl.rnn.formats.parts import Parts, folded
 from wsrl.rnn.formats.placement import NAMES, placements
-from wsrl.rnn.formats.projects.names import STATE_DICTS, below, check_known
 
 _NOTES = ("gates: the candidate, then the update",)
 _GATES, _OUT = "to_hidden_and_gate.weight", "to_out.weight"

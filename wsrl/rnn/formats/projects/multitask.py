@@ -4,8 +4,8 @@ import torch
 
 from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said
 from wsrl.rnn.formats.leaky_units import OPTIONS, LeakyUnits
+from wsrl.rnn.formats.names import TENSORS_BY_NAME, check_known
 from wsrl.rnn.formats.parts import Parts
-from wsrl.rnn.formats.projects.names import check_known
 
 _KERNEL, _BIAS = (f"rnn/leaky_rnn_cell/{part}" for part in ("kernel", "bias"))
 _OUT, _OUT_BIAS = "output/weights", "output/biases"
@@ -37,4 +37,4 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
     return units.candidates(said)
 
 
-MULTITASK = Recogniser("gyyang/multitask", frozenset({"tensorflow"}), OPTIONS, _find)
+MULTITASK = Recogniser("gyyang/multitask", TENSORS_BY_NAME | {"tensorflow"}, OPTIONS, _find)

@@ -6,8 +6,8 @@ import torch
 
 from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said
 from wsrl.rnn.formats.leaky_units import OPTIONS, LeakyUnits
+from wsrl.rnn.formats.names import STATE_DICTS, below, check_known
 from wsrl.rnn.formats.parts import Parts
-from wsrl.rnn.formats.projects.names import STATE_DICTS, below, check_known
 
 _DEFAULTS = {"activation": "relu", "dt": 10, "tau": 100}
 _MODULES = ("recurrent_layer.input_layer", "recurrent_layer.hidden_layer", "readout_layer")

@@ -4,8 +4,8 @@ import torch
 
 from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said
 from wsrl.rnn.formats.leaky_units import OPTIONS, LeakyUnits
+from wsrl.rnn.formats.names import STATE_DICTS, below, the_linear
 from wsrl.rnn.formats.parts import Parts
-from wsrl.rnn.formats.projects.names import STATE_DICTS, below, the_linear
 
 _INPUT, _RECURRENT = "input2h", "h2h"
 

@@ -2,8 +2,8 @@
 
 from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said
 from wsrl.rnn.formats.leaky_units import OPTIONS, LeakyUnits
+from wsrl.rnn.formats.names import TENSORS_BY_NAME, below, check_known
 from wsrl.rnn.formats.parts import Parts
-from wsrl.rnn.formats.projects.names import below, check_known
 
 _NAMES = ("W_in", "W_rec", "W_out", "b_rec", "b_out", "init_state")
 _MASKS = [f"{part}_connectivity" for part in ("input", "rec", "output")] + ["Dale_rec", "Dale_out"]
@@ -36,4 +36,4 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
     return units.candidates(said)
 
 
-PSYCHRNN = Recogniser("murraylab/PsychRNN", frozenset({"npz"}), OPTIONS, _find)
+PSYCHRNN = Recogniser("murraylab/PsychRNN", TENSORS_BY_NAME, OPTIONS, _find)

@@ -2,8 +2,8 @@
 
 from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said
 from wsrl.rnn.formats.leaky_units import OPTIONS, LeakyUnits
+from wsrl.rnn.formats.names import STATE_DICTS, below, check_known
 from wsrl.rnn.formats.parts import Parts
-from wsrl.rnn.formats.projects.names import STATE_DICTS, below, check_known
 
 _NAMES = ("x0", *(f"rnn.{name}" for name in ("w_inp", "m", "n", "w_out")))
 _MAYBE = [f"rnn.{name}" for name in ("w_inp_scale", "w_out_scale", "b_rec")]

@@ -1,13 +1,17 @@
-"""Tensors of a project by their last names, under any prefix."""
+"""Tensors by their last names, under any prefix."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from torch import Tensor
 
-from wsrl.rnn.formats.content import listed
+from wsrl.rnn.formats.content import Content, listed
 from wsrl.rnn.formats.parts import Affine
 
-STATE_DICTS = frozenset({"torch", "safetensors", "memory"})
+TENSORS_BY_NAME = frozenset({"safetensors", "npz", "memory"})
+"""Containers into which people put tensors of every library."""
+
+STATE_DICTS = TENSORS_BY_NAME | {"torch"}
 """Containers in which state dicts of PyTorch are found."""
 
 
@@ -27,6 +31,19 @@ def below(tensors: Mapping[str, Tensor], *names: str) -> dict[str, Tensor] | Non
         if all(f"{prefix}{name}" in tensors for name in names):
             return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
     return None
+
+
+def with_slashes(content: Content) -> Content:
+    """Return a content with slashes between the parts of names, where some write dots.
+
+    >>> from torch import zeros
+    >>> list(with_slashes(Content({"params.cell.kernel": zeros(1)}, {}, "npz")).tensors)
+    ['params/cell/kernel']
+    """
+    if any("/" in name for name in content.tensors):
+        return content
+    named = {name.replace(".", "/"): value for name, value in content.tensors.items()}
+    return replace(content, tensors=named)
 
 
 def check_known(names: Collection[str], known: Collection[str]) -> None:
