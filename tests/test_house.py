@@ -20,14 +20,14 @@ MAY_IMPORT = {
     "rnn": "plugins safe_files torch_files strict_json",
     "jobs": "minutes resources terminal",
     "problems": "rnn plugins class_paths recorded safe_files validation",
-    "zoos": "rnn problems jobs plugins stopping torch_files safe_files strict_json resources "
+    "zoos": "rnn problems jobs hints plugins stopping torch_files safe_files strict_json resources "
     "validation minutes",
     "data": "rnn problems zoos jobs safe_files strict_json resources validation",
     "encoders": "rnn plugins class_paths recorded",
     "tasks": "rnn encoders data.batch analysis.figures class_paths plugins recorded torch_files "
     "safe_files",
     "analysis": "rnn encoders validation",
-    "studies": "rnn problems jobs zoos data encoders tasks analysis class_paths recorded "
+    "studies": "rnn problems jobs hints zoos data encoders tasks analysis class_paths recorded "
     "torch_files safe_files strict_json validation environment stopping resources minutes "
     "terminal failures plugins _process",
 }

@@ -114,7 +114,7 @@ def _check_archive(path: Path) -> None:
         if any(name.rpartition("/")[2] == "constants.pkl" for name in archive.namelist()):
             raise _NoWeightsError(
                 "is TorchScript, a program, and nothing in a file is ever run: load it where it "
-                "came from, and save module.state_dict()"
+                "came from, and save the module's state_dict"
             )
         unpacked = sum(entry.file_size for entry in archive.infolist())
         if unpacked > path.stat().st_size:

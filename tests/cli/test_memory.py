@@ -134,7 +134,7 @@ def test_every_cell_with_biases_is_analysed(
     args = ["--task", "compose_copy", "--steps", "4", "--dims", "4", *FAST]
     if kind is nn.RNN:
         said = refused(capsys, file, *args)
-        assert "a state dict does not tell relu from tanh" in said
+        assert "the file does not tell which RNN it is: cell relu or tanh" in said
         assert "--cell relu or tanh " in said
         args += ["--cell", gates]
     found = analyze(capsys, file, *args)

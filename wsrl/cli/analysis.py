@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from wsrl.cli.commands import command
 from wsrl.cli.parsing import Count, Index, Options, OutFile, Seed, write
 from wsrl.strict_json import to_json
+from wsrl.terminal import note
 
 if TYPE_CHECKING:
     from wsrl.analysis.memory_analysis import MemorySettings
+    from wsrl.hints import Hints
 
 
 @command("interrogate")
@@ -42,7 +44,7 @@ def interrogate(
       wsrl interrogate zoos/small --rows 0 5 9 --out interrogation.json
 
     Args:
-        zoo: the zoo's folder
+        zoo: the zoo's folder, or a folder of zoos
         rnns: draw so many RNNs (default: 20)
         step: draw from the snapshots at this step (default: each run's last)
         rows: these snapshots of the zoo instead
@@ -58,9 +60,9 @@ def interrogate(
     import torch
 
     from wsrl.studies.interrogation import choose_rows, interrogate_zoo, summarize
-    from wsrl.zoos import open_one
+    from wsrl.zoos import open_zoo
 
-    opened, generator = open_one(zoo), torch.Generator().manual_seed(seed)
+    opened, generator = open_zoo(zoo), torch.Generator().manual_seed(seed)
     chosen = choose_rows(opened, generator, rnns, step, rows)
     facts, found = interrogate_zoo(opened, chosen, probes, tolerance, budget, generator)
     text = to_json(facts, indent=2)
@@ -69,18 +71,22 @@ def interrogate(
     return text if json else summarize(facts, found)
 
 
-@command("memory analyze", settings=Options("wsrl.analysis.memory_analysis:MemorySettings"))
+@command(
+    "memory analyze",
+    settings=Options("wsrl.analysis.memory_analysis:MemorySettings"),
+    hints=Options("wsrl.hints:Hints"),
+)
 def analyze(
     source: str,
     *,
     settings: MemorySettings,
+    hints: Hints,
     row: int | None = None,
     json: bool = False,
     out: str | None = None,
     task: str | None = None,
     steps: int | None = None,
     dims: int | None = None,
-    cell: str | None = None,
 ) -> str:
     """Look for variable memories, and say whether to trust them.
 
@@ -93,19 +99,18 @@ def analyze(
       wsrl memory analyze model.pt --task repeat_copy --steps 8 --dims 8 --cell tanh --out look
 
     Args:
-        source: a zoo's folder, or the state dict of one RNN: an nn.RNN, nn.LSTM or nn.GRU and its
-            nn.Linear (.pt, .safetensors)
+        source: a zoo's folder, or the file of one RNN
         settings: how RNNs are analysed
+        hints: of a file
         row: one snapshot of a zoo (its row in the table)
         json: print one JSON object
         out: folder for memory.json, memory.csv, and pictures of one RNN
-        task: of a state dict: a name (repeat_copy, compose_copy, ...) or an id a,b,c
-        steps: of a state dict: s, vectors of input
-        dims: of a state dict: d, numbers of a vector
-        cell: of a state dict; needed for an nn.RNN, which does not say which nonlinearity it has
+        task: of a file: a name (repeat_copy, compose_copy, ...) or an id a,b,c
+        steps: of a file: s, vectors of input
+        dims: of a file: d, numbers of a vector
     """
     is_zoo = Path(source).is_dir()
-    if is_zoo and (task, steps, dims, cell) != (None,) * 4:
+    if is_zoo and ((task, steps, dims) != (None,) * 3 or any(vars(hints).values())):
         raise ArgumentError(None, "a zoo says its RNNs: no --task, --steps, --dims, --cell")
     if not is_zoo and (row is not None or None in (task, steps, dims)):
         raise ArgumentError(None, "for one RNN give --task, --steps, --dims, and no --row")
@@ -113,7 +118,7 @@ def analyze(
     from wsrl.studies.memory_study import study
 
     wanted = None if task is None else BindingTask.parse(task, steps or 0, dims or 0)
-    content, files = study(source, settings, row, out, wanted, cell)
+    content, files = study(source, settings, row, out, wanted, hints, lambda text: note([text]))
     if json:
         return to_json(content, indent=2)
     return _table(content["snapshots"]) if is_zoo and row is None else _phrased(content, files)

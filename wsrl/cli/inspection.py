@@ -1,21 +1,29 @@
 """``wsrl inspect`` and ``wsrl search``: what a trained encoder says of a user's RNNs."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wsrl.cli.commands import command
-from wsrl.cli.parsing import Index, OutFile
+from wsrl.cli.parsing import Index, Options, OutFile
 from wsrl.strict_json import to_json
 from wsrl.terminal import complain, note, say
 
+if TYPE_CHECKING:
+    from wsrl.hints import Hints
 
-@command("inspect", own_modules=True)
+_HINTS = Options("wsrl.hints:Hints")
+
+
+@command("inspect", own_modules=True, hints=_HINTS)
 def inspect(
     file: str,
     *,
     ckpt: str,
+    hints: Hints,
     predict: list[str] | None = None,
     zoo: list[str] | str | None = None,
-    cell: str | None = None,
     neighbours: Index = 5,
     coverage: float = 0.9,
     json: bool = False,
@@ -28,17 +36,17 @@ def inspect(
       wsrl inspect model.safetensors --ckpt runs/interactive
       wsrl inspect model.pt --ckpt runs/interactive --predict runs/interactive-task --json
 
-    The file is a state dict of an nn.LSTM, nn.GRU or nn.RNN and its nn.Linear (.safetensors, .pt,
-    .pth). Measures of the zoo are kept beside the checkpoint, so that the next inspection is quick.
+    The file is of torch.save, safetensors, Keras, Flax, Equinox, ONNX or others: what it is, its
+    content says. What it does not say is an option, or settled by --reference. Measures of the zoo
+    are kept beside the checkpoint, so that the next inspection is quick.
 
     Args:
-        file: the state dict of one RNN
+        file: of one RNN
         ckpt: an emulation run's folder, or a checkpoint
+        hints: of the RNNs
         predict: prediction runs with this encoder, frozen (those in folders beside the run are
             found)
         zoo: the zoo's folder, or a list of them, where it is not where the run was trained on it
-        cell: such as lstm, gru, tanh or relu; needed where several cells have the same tensors: the
-            state dict of an nn.RNN does not say which nonlinearity it has
         neighbours: nearest RNNs
         coverage: of the intervals
         json: print one JSON object
@@ -46,18 +54,18 @@ def inspect(
     from wsrl.studies.inspection.inspector import Inspector
     from wsrl.studies.inspection.records import render
 
-    found = Inspector(ckpt, zoo, predict or (), neighbours, coverage, _note, cell).inspect(file)
+    found = Inspector(ckpt, zoo, predict or (), neighbours, coverage, _note, hints).inspect(file)
     return to_json(found.to_dict(), indent=2) if json else render(found)
 
 
-@command("search", own_modules=True)
+@command("search", own_modules=True, hints=_HINTS)
 def search(
     files: list[str],
     *,
     ckpt: str,
+    hints: Hints,
     predict: list[str] | None = None,
     zoo: list[str] | str | None = None,
-    cell: str | None = None,
     like: str | None = None,
     json: bool = False,
     csv: OutFile | None = None,
@@ -71,13 +79,12 @@ def search(
     status is then 1.
 
     Args:
-        files: state dicts, and folders of them
+        files: of RNNs, and folders of them
         ckpt: an emulation run's folder, or a checkpoint
+        hints: of the RNNs
         predict: prediction runs with this encoder, frozen (those in folders beside the run are
             found)
         zoo: the zoo's folder, or a list of them, where it is not where the run was trained on it
-        cell: such as lstm, gru, tanh or relu; needed where several cells have the same tensors: the
-            state dict of an nn.RNN does not say which nonlinearity it has
         like: put those first that are most like this RNN
         json: print one JSON object, with all of wsrl inspect
         csv: write the table to this file as well
@@ -88,7 +95,7 @@ def search(
     from wsrl.studies.tables import aligned, write_csv
 
     found_files = find_files(files)
-    inspector = Inspector(ckpt, zoo, predict or (), say=_note, cell=cell)
+    inspector = Inspector(ckpt, zoo, predict or (), say=_note, hints=hints)
     hits, skipped = search_files(inspector, found_files, like, _note)
     lines = [summary(found, difference) for found, difference in hits]
     if csv is not None:

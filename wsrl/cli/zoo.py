@@ -15,6 +15,7 @@ from wsrl.studies.configs import Config
 from wsrl.terminal import complain, note
 
 if TYPE_CHECKING:
+    from wsrl.hints import Hints
     from wsrl.problems import TrainableProblem
     from wsrl.zoos import BuildSettings, PublishedHints
 
@@ -152,15 +153,15 @@ def export(zoo: str, *, out: str, format: Literal["official"] = "official") -> s
     return "\n  ".join([written, *lost])
 
 
-@command("zoo pack", goes_on=True)
+@command("zoo pack", goes_on=True, hints=Options("wsrl.hints:Hints"))
 def pack(
     models: str,
     *,
     out: str,
     output_kind: Literal["categorical", "real"],
     inputs: str,
+    hints: Hints,
     table: str | None = None,
-    cell: str | None = None,
     length: int | None = None,
     sequences_stored: int | None = None,
     seed: Seed = 0,
@@ -180,26 +181,26 @@ def pack(
 ) -> str:
     """Make a zoo of your own RNNs.
 
-    They are nn.LSTM, nn.GRU or nn.RNN with one linear readout, saved as state dicts. Where their
-    cells or sizes differ, those of each become a zoo in a folder of its own in --out; all commands
-    take that folder as one data set. They are run on sequences, and their outputs are stored. Every
-    column of the table becomes a target that wsrl fit can learn to predict: numbers a real value,
-    everything else a class. Run the same command again to go on after an interruption.
+    What a file is, its content says; what it does not say is an option, or settled by --reference.
+    Where their cells or sizes differ, those of each become a zoo in a folder of its own in --out;
+    all commands take that folder as one data set. They are run on sequences, and their outputs are
+    stored. Every column of the table becomes a target that wsrl fit can learn to predict: numbers a
+    real value, everything else a class. Run the same command again to go on after an interruption.
 
       wsrl zoo pack models --table runs.csv --out zoos/mine --output_kind categorical \\
         --inputs normal --length 20
       wsrl zoo info zoos/mine
 
     Args:
-        models: folder of state dicts, also in folders below: *.pt, *.pth, *.safetensors
+        models: folder of files, also in folders below: *.pt, *.pth, *.pth.tar, *.ckpt,
+            *.safetensors, *.keras, *.weights.h5, *.msgpack, *.eqx, *.onnx
         out: the zoo's folder, or that of all zoos; new or empty
         output_kind: what the readout's values are: logits of classes, or real values
         inputs: sequences to run the RNNs on: drawn from normal (standard), uniform (0 to 1) or
             one_hot (tokens, all as likely), or a .npy or .safetensors file of (S, T, I) for all
             RNNs or (n, S, T, I) for each of the n, in the order of the files' names
+        hints: of the RNNs
         table: what is known of the RNNs: a .csv, .tsv or .parquet file, a row for each
-        cell: such as lstm, gru, tanh or relu; needed where several cells have the same tensors: the
-            state dict of an nn.RNN does not say which nonlinearity it has
         length: steps of a sequence that is drawn
         sequences_stored: sequences drawn for every RNN (default: 100)
         seed: of the sequences that are drawn
@@ -222,6 +223,7 @@ def pack(
             many workers). All its machines must see the files given and the zoo's folder
     """
     given = {name: value for name, value in locals().items() if value is not None}
+    given |= vars(given.pop("hints"))
     from wsrl.zoos import pack_zoo
 
     pack_zoo(**given, say=lambda text: note([text]))

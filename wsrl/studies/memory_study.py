@@ -1,7 +1,7 @@
 """Variable memories of a zoo, or of one RNN: analysed, tabulated and drawn."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from wsrl.analysis.memory_analysis import MemoryAnalysis, MemorySettings, analyz
 from wsrl.analysis.spectra import lasting_eigenvalues
 from wsrl.analysis.variable_bases import check_rank
 from wsrl.analysis.variable_memory import Interactions
+from wsrl.hints import Hints
 from wsrl.problems.binding_tasks import BindingTask
 from wsrl.problems.variable_binding import VariableBinding
 from wsrl.rnn import RNNWeights, state_size
@@ -38,11 +39,13 @@ def study(
     row: int | None = None,
     out: str | None = None,
     task: BindingTask | None = None,
-    cell: str | None = None,
+    hints: Hints | None = None,
+    say: Callable[[str], object] = lambda text: None,
 ) -> tuple[Record, list[Path]]:
     """Analyse all snapshots of a zoo, that of one row, or the RNN in a file, with its task.
 
-    Tables, and pictures of a single RNN, are written to a folder ``out``.
+    Tables, and pictures of a single RNN, are written to a folder ``out``. ``hints`` are of a file;
+    ``say`` is told what was assumed of it.
 
     Returns:
         What was found (of all snapshots: as a list, ``snapshots``), and the pictures.
@@ -52,12 +55,13 @@ def study(
         ValueError: as ``analyze_memory``, for a row that is not there, and where the task has more
             variables than the RNN's state has dimensions.
     """
+    notes: tuple[str, ...] = ()
     if task is None:
         zoo, problem = _open(source, row)
         spec, rows = zoo.spec, range(len(zoo)) if row is None else [row]
         found = _analyze_zoo(zoo, problem, settings, rows)
     else:
-        weights = read_model(Path(source), cell)
+        weights, notes = read_model(source, hints)
         spec, found = weights.spec, _analyze_rnn(weights, task, settings)
     if out:  # before the work, which would be lost where the folder cannot be made
         Path(out).mkdir(parents=True, exist_ok=True)
@@ -68,6 +72,8 @@ def study(
     else:
         ((one, analysis),) = found
         records, content = [one], about | one
+    if notes:
+        say(f"{source}: {'; '.join(notes)}")
     if out:
         write_tables(Path(out), records, content)
     if out is None or "snapshots" in content:

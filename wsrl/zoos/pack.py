@@ -10,10 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from wsrl.hints import Hints
 from wsrl.problems.columns import Column
 from wsrl.problems.packed import PackedRNNs
 from wsrl.resources import check_fits
 from wsrl.rnn import RNNSpec, RNNWeights, run_population
+from wsrl.rnn.formats import Reading
 from wsrl.zoos.folder import check_collection
 from wsrl.zoos.making import Making, make_zoos
 from wsrl.zoos.manifest import Manifest
@@ -53,6 +55,9 @@ def pack_zoo(
     decimal: str | None = None,
     shard_rows: int = 256,
     cell: str | None = None,
+    reference: str | None = None,
+    ignore: Sequence[str] = (),
+    said: Mapping[str, Any] | None = None,
     workers: int = 1,
     cluster: str | None = None,
     say: Callable[[str], object] = warnings.warn,
@@ -106,6 +111,10 @@ def pack_zoo(
         shard_rows: RNNs of a shard, at most.
         cell: of the RNNs; needed for state dicts of an ``nn.RNN``, which do not say whether it is
             ``tanh``.
+        reference: the name of a file beside each model's, with outputs to compare with, as
+            ``wsrl.read_rnn`` takes it; ``{stem}`` in it is the model's file name without ending.
+        ignore: keys of the files, or modules, that are no part of the RNNs.
+        said: more that the files do not say, as ``wsrl.read_rnn`` takes it.
         workers: processes that pack shards at once. The zoo is the same for any number.
         cluster: have a Dask cluster pack the shards, as of ``build_zoo``. All its machines must see
             the folders of the zoo and of the models, and a file of sequences.
@@ -121,7 +130,8 @@ def pack_zoo(
     """
     if shard_rows < 1:
         raise ValueError(f"shard_rows must be at least 1, not {shard_rows}")
-    found = find_models(models, cell)
+    hints = Hints(cell, reference, list(ignore), dict(said or {}))
+    found = find_models(models, hints)
     labels = make_labels(
         table,
         found,
@@ -236,12 +246,12 @@ def pack_shard(
     folder: Path,
     index: int,
     names: Sequence[str],
-    models: Sequence[Callable[[], RNNWeights]],
+    models: Sequence[Callable[[], Reading]],
     inputs: Callable[[], Tensor],
     labels: Mapping[str, NDArray[Any]],
 ) -> None:
     """Write one shard: labels, weights, sequences, and the outputs on them."""
-    weights = RNNWeights.cat([read().to(dtype=torch.float32) for read in models])
+    weights = RNNWeights.cat([read().weights.to(dtype=torch.float32) for read in models])
     sequences = inputs().expand(len(names), -1, -1, -1)
     outputs = _outputs(weights, sequences)
     wrong = weights.flat.isfinite().all(1) & ~outputs.isfinite().flatten(1).all(1)

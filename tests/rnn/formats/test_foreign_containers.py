@@ -4,6 +4,7 @@ import io
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.io
+import scipy.sparse
 import torch
 
 from wsrl.rnn.formats.arrays import Contents
@@ -111,19 +113,37 @@ def test_a_keras_archive_is_read_without_making_anything_of_it(tmp_path: Path) -
     assert settings["model_config"] == {"class_name": "Lambda"}
 
 
-def test_matlab_files_are_read_but_for_what_is_no_number(tmp_path: Path) -> None:
-    content = {"w": MATRIX, "activation": "sigmoid", "cell": np.array([MATRIX, 1], dtype=object)}
-    scipy.io.savemat(tmp_path / "x.mat", content, do_compression=True)
-    tensors, settings = read_mat(tmp_path / "x.mat")
-    assert same(tensors.pop("w"), MATRIX)
-    assert not tensors
-    assert settings == {"activation": "sigmoid", "left_out": ["cell"]}
-    with h5py.File(tmp_path / "x.mat", "w", userblock_size=512):
+@pytest.mark.parametrize("compressed", [True, False])
+def test_matlab_files_are_read_as_scipy_reads_them(compressed: bool, tmp_path: Path) -> None:
+    path = tmp_path / "x.mat"
+    kinds = ["f4", "f8", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "?"]
+    content: dict[str, Any] = {f"a{kind.strip('?')}": COLUMN.astype(kind) for kind in kinds}
+    content |= {"cube": MATRIX[None] * 0.5, "one": 3, "none": np.zeros((0, 2)), "row": [1.5, 2]}
+    text = {"activation": "sigmoid"}
+    odd = {
+        "cell": np.array([MATRIX, 1], dtype=object),
+        "structure": {"w": MATRIX},
+        "sparse": scipy.sparse.csc_matrix(MATRIX),
+        "complex": MATRIX + 1j,
+    }
+    scipy.io.savemat(path, content | text | odd, do_compression=compressed)
+    tensors, settings = read_mat(path)
+    wanted = scipy.io.loadmat(path, mat_dtype=False)
+    assert tensors.keys() == content.keys()
+    assert all(same(value, wanted[name]) for name, value in tensors.items())
+    assert {str(v.dtype) for v in tensors.values()} >= {"torch.float32", "torch.uint8"}
+    assert settings == text | {"left_out": [*odd]}
+    whole = path.read_bytes()
+    for end in range(129, len(whole), 97):
+        path.write_bytes(whole[:end])
+        with pytest.raises((ValueError, TypeError, zlib.error)):
+            read_mat(path)
+    with h5py.File(path, "w", userblock_size=512):
         pass
-    with (tmp_path / "x.mat").open("r+b") as file:
+    with path.open("r+b") as file:
         file.write(b"MATLAB 7.3 MAT-file")
     with pytest.raises(ValueError, match="save it with -v7"):
-        read_mat(tmp_path / "x.mat")
+        read_mat(path)
 
 
 def test_lists_of_numbers_in_json_are_tensors(tmp_path: Path) -> None:

@@ -119,6 +119,20 @@ def test_a_reference_is_inputs_and_outputs_of_one_length(tmp_path: Path) -> None
         Reference.read(tmp_path / "none")
 
 
+def test_a_damaged_archive_is_an_error_of_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    torch.save({"weight": torch.zeros(3)}, path)
+    whole = path.read_bytes()
+    at = whole.index(b"PK\1\2")
+    for place, byte in ((at, 0), (at + 6, 200), (at + 9, 8), (at + 46, 255)):
+        content = bytearray(whole)
+        content[place] = byte
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"^{path}") as error:
+            read(path)
+        assert "\n" not in str(error.value)
+
+
 def test_a_file_is_what_its_content_says(tmp_path: Path) -> None:
     model = torch.nn.ModuleDict({"rnn": torch.nn.GRU(3, 4), "fc": torch.nn.Linear(4, 2)})
     torch.save(model.state_dict(), tmp_path / "weights")

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from wsrl.rnn import RNNWeights
-from wsrl.zoos.packing.models import as_weights, find_models, read_model
+from wsrl.hints import Hints
+from wsrl.rnn import RNNSpec, RNNWeights
+from wsrl.zoos.packing.models import Model as Given
+from wsrl.zoos.packing.models import find_models, read_model
 
 
 class Model(nn.Module):
@@ -33,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_flipped_bit_is_found(folder: Path) -> None:
     file = folder / "a.pt"
     weights = torch.load(file, weights_only=True)["rnn.weight_hh_l0"]
-    assert len(read_model(file)) == 1
+    assert len(read_model(file).weights) == 1
     content = bytearray(file.read_bytes())
     content[content.find(weights.numpy().tobytes()) + 3] ^= 0x40
     file.write_bytes(content)
@@ -62,7 +65,9 @@ def test_folders_below_are_read_and_hidden_files_are_not(folder: Path) -> None:
         torch.save(Model().state_dict(), folder / name)
     found = find_models(folder)
     assert found.names == ["a.pt", "seed0/m.PTH", "seed1/model.pt"]
-    assert torch.equal(found.read[2]().flat, read_model(folder / "seed1/model.pt").flat)
+    assert torch.equal(
+        found.read[2]().weights.flat, read_model(folder / "seed1/model.pt").weights.flat
+    )
 
 
 def test_a_process_is_sent_a_model_alone() -> None:
@@ -70,19 +75,45 @@ def test_a_process_is_sent_a_model_alone() -> None:
     every = RNNWeights(torch.randn(99, spec.num_parameters), spec)
     sent = pickle.dumps(find_models([every[row : row + 1] for row in range(99)]).read[7])
     assert len(sent) < 2 * every.flat.nbytes / 99 + 999
-    assert torch.equal(pickle.loads(sent)().flat, every.flat[7:8])
+    assert torch.equal(pickle.loads(sent)().weights.flat, every.flat[7:8])
+
+
+def spec_of(model: Given, cell: str | None = None) -> RNNSpec:
+    return read_model(model, Hints(cell)).weights.spec
 
 
 def test_a_cell_must_be_said_and_agree() -> None:
     tanh = Model(nn.RNN)
-    assert as_weights(tanh).spec.cell == "tanh"  # a module says itself
+    assert spec_of(tanh).cell == "tanh"  # a module says itself
     for cell in ("tanh", "linear"):
-        assert as_weights(tanh.state_dict(), cell).spec.cell == cell
+        assert spec_of(tanh.state_dict(), cell).cell == cell
     with pytest.raises(ValueError, match=r"0: .*cell relu or tanh"):
         find_models([tanh.state_dict()])
     for model in (tanh, RNNWeights.from_module(tanh)):
         with pytest.raises(ValueError, match="the cell is tanh, not 'linear'"):
-            as_weights(model, "linear")
+            spec_of(model, "linear")
     weights = RNNWeights.from_module(Model())
     with pytest.raises(ValueError, match="expected the weights of one RNN, not of 2"):
-        as_weights(RNNWeights.cat([weights, weights]))
+        read_model(RNNWeights.cat([weights, weights]))
+
+
+def write_reference(model: Model, path: Path) -> None:
+    inputs = torch.randn(3, 6, 3)
+    save_file({"inputs": inputs, "outputs": model(inputs).detach()}, path)
+
+
+def test_files_are_compared_with_references_beside_them(folder: Path) -> None:
+    for name in ("b", "c"):
+        model = Model(nn.RNN)
+        torch.save(model.state_dict(), folder / f"{name}.pt")
+        write_reference(model, folder / f"{name}.io.safetensors")
+    (folder / "a.pt").unlink()
+    found = find_models(folder, Hints(reference="{stem}.io.safetensors"))
+    assert found.names == ["b.pt", "c.pt"]  # references are no models
+    for read in found.read:
+        weights, notes = read()
+        assert weights.spec.cell == "tanh"
+        assert "outputs differ from the reference's by at most" in notes[-1]
+    write_reference(Model(nn.RNN), folder / "c.io.safetensors")
+    with pytest.raises(ValueError, match=r"c\.pt: its outputs differ from the reference's by"):
+        found.read[1]()

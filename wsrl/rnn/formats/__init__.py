@@ -17,7 +17,14 @@ from wsrl.rnn.formats.content import (
     flag,
     listed,
 )
-from wsrl.rnn.formats.reading import RECOGNISERS, Reading, read, read_content, read_rnn
+from wsrl.rnn.formats.reading import (
+    RECOGNISERS,
+    Reading,
+    read,
+    read_content,
+    read_rnn,
+    read_weights,
+)
 from wsrl.rnn.formats.reference import Reference
 from wsrl.rnn.formats.state_dicts import read_state_dict, weights_from_state_dict
 from wsrl.rnn.formats.torch_checkpoints import content_of
@@ -42,5 +49,6 @@ __all__ = [
     "read_content",
     "read_rnn",
     "read_state_dict",
+    "read_weights",
     "weights_from_state_dict",
 ]

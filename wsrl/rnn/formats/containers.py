@@ -57,11 +57,18 @@ def look_at(path: Path) -> Head:
         raise ValueError(f"{path} is no regular file")
     with path.open("rb") as file:
         start = file.read(4096)
-    members: tuple[str, ...] = ()
-    if start[:2] == b"PK" and zipfile.is_zipfile(path):
+    return Head(path, start, _members(path) if start[:2] == b"PK" else ())
+
+
+def _members(path: Path) -> tuple[str, ...]:
+    """Return the names in a zip archive; none where it is cut off, which its reader says."""
+    try:
+        if not zipfile.is_zipfile(path):
+            return ()
         with zipfile.ZipFile(path) as archive:
-            members = tuple(archive.namelist())
-    return Head(path, start, members)
+            return tuple(archive.namelist())
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise ValueError(f"{path}: it is a damaged zip archive ({error})") from error
 
 
 def _what_it_is(head: Head) -> str:

@@ -1,6 +1,6 @@
 """An encoder with its zoo, ready to inspect RNNs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from wsrl.analysis.neighbours import nearest
 from wsrl.encoders import embed
+from wsrl.hints import Hints
 from wsrl.problems import Target
 from wsrl.rnn import RNNs, RNNSpec, read_interface
 from wsrl.studies.inspection.readers import Array, PropertyReader, by_head, by_neighbours
@@ -55,7 +56,7 @@ class Inspector:
         neighbours: int = NEIGHBOURS,
         coverage: float = COVERAGE,
         say: Callable[[str], object] = lambda text: None,
-        cell: str | None = None,
+        hints: Hints | None = None,
     ) -> None:
         if neighbours < 1:
             raise ValueError(f"at least one neighbour is needed, not {neighbours}")
@@ -69,12 +70,12 @@ class Inspector:
         self.targets = self.problem.targets(self.zoo.steps)
         self._heads = find_heads(predict, self.checkpoint, self.module.encoder, self.targets)
         self._neighbours, self._coverage, self._say = neighbours, coverage, say
-        self._cell = cell
+        self.hints = hints or Hints()
 
     @torch.no_grad()
-    def inspect(self, rnn: OwnRNN) -> Inspection:
-        """Inspect one RNN."""
-        found, source = read_rnn(rnn, self.module.encoder, self._cell)
+    def inspect(self, rnn: OwnRNN, hints: Hints | None = None) -> Inspection:
+        """Inspect one RNN; ``hints`` are those of it alone, by default those given for all."""
+        found, source, notes = read_rnn(rnn, self.module.encoder, hints or self.hints)
         embedding = embed(self.module.encoder, found)
         reference = self.reference  # first: an encoder that embeds none of the zoo's is no use
         if not bool(embedding.isfinite().all()):
@@ -88,6 +89,7 @@ class Inspector:
             checkpoint=str(self.checkpoint.resolve()),
             zoo=", ".join(str(each.path.resolve()) for each in self.zoo.zoos),
             spec=found.specs[0].to_dict(),
+            assumed=notes,
             trained_on=tuple(spec.to_dict() for spec in self._specs),
             embedding=tuple(point[0].tolist()),
             properties=tuple(properties),
@@ -195,6 +197,9 @@ def inspect_rnn(
     neighbours: int = NEIGHBOURS,
     coverage: float = COVERAGE,
     cell: str | None = None,
+    reference: str | Path | None = None,
+    ignore: Sequence[str] = (),
+    said: Mapping[str, Any] | None = None,
 ) -> Inspection:
     """Say what an encoder trained on a zoo sees in one RNN; ``wsrl inspect`` from Python.
 
@@ -211,9 +216,14 @@ def inspect_rnn(
         coverage: of the intervals.
         cell: of the RNN; needed for the state dict of an ``nn.RNN``, which does not say whether
             it is ``tanh``.
+        reference: a file of outputs to compare with, as ``wsrl.read_rnn`` takes it.
+        ignore: keys of the file, or modules, that are no part of the RNN.
+        said: more that the file does not say, as ``wsrl.read_rnn`` takes it.
 
     Raises:
         ValueError: for a run, zoo or prediction run that does not fit, and for what is no RNN that
             the encoder reads, with finite weights or answers.
     """
-    return Inspector(ckpt, zoo, predict, neighbours, coverage, cell=cell).inspect(rnn)
+    given = None if reference is None else str(reference)
+    hints = Hints(cell, given, list(ignore), dict(said or {}))
+    return Inspector(ckpt, zoo, predict, neighbours, coverage, hints=hints).inspect(rnn)

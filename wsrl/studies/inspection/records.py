@@ -112,6 +112,7 @@ class Inspection:
         checkpoint: of the encoder.
         zoo: the folder of its zoo.
         spec: the RNN's, as plain values.
+        assumed: what its file does not say, and was taken for granted.
         trained_on: the specs of those that the encoder was trained on.
         embedding: of unit norm.
         properties: what is predicted of it.
@@ -126,6 +127,7 @@ class Inspection:
     checkpoint: str
     zoo: str
     spec: dict[str, Any]
+    assumed: tuple[str, ...]
     trained_on: tuple[dict[str, Any], ...]
     embedding: tuple[float, ...]
     properties: tuple[Property, ...]
@@ -150,6 +152,7 @@ def render(found: Inspection) -> str:
     imitation, fit = found.imitation, found.fit
     lines = {
         "RNN": f"{found.source or 'from memory'} ({read_interface(found.spec)})",
+        **({"read as": "; ".join(found.assumed)} if found.assumed else {}),
         "performs": found.skill.text,
         **{each.name: _property(each, found.coverage) for each in found.properties},
         f"imitation, {imitation.metric}": f"{_placed(imitation.zoo)} on the zoo's sequences",

@@ -29,14 +29,14 @@ def search(
         ZooError: for a damaged zoo.
     """
     _ = inspector.reference  # what is wrong with it is one error, not one for each file
-    example = None if like is None else inspector.inspect(like)
+    example = None if like is None else inspector.inspect(like, inspector.hints.beside(like))
     hits: list[tuple[Inspection, float | None]] = []
     skipped, minutes = [], Minutes()
     for done, file in enumerate(files):
         if minutes.passed():
             say(f"{done} of {len(files)} RNNs inspected")
         try:
-            found = inspector.inspect(file)
+            found = inspector.inspect(file, inspector.hints.beside(file))
         except (ValueError, OSError) as error:
             skipped.append((file, str(error)))
             continue
@@ -81,5 +81,5 @@ def find_files(given: Iterable[str | Path]) -> list[Path]:
         found = model_files(path) if path.is_dir() else [path]
         files |= dict.fromkeys(file for file in found if file.is_file())
     if not files:
-        raise ValueError(f"no state dicts (*{', *'.join(SUFFIXES)}) there")
+        raise ValueError(f"no files of RNNs (*{', *'.join(SUFFIXES)}) there")
     return list(files)

@@ -14,12 +14,13 @@ from wsrl.class_paths import class_path
 from wsrl.data import ZooDataModule
 from wsrl.data.datamodule import absolute
 from wsrl.encoders import Encoder
+from wsrl.hints import Hints
 from wsrl.problems import Target
 from wsrl.rnn import BlackBox, RNNWeights
 from wsrl.studies.training.checkpoints import CheckpointRecord
 from wsrl.studies.training.runs import Run
 from wsrl.tasks import PredictionModule, TaskModule
-from wsrl.zoos.packing.models import as_weights, read_model
+from wsrl.zoos.packing.models import read_model
 
 OwnRNN: TypeAlias = str | Path | Mapping[str, Tensor] | nn.Module | RNNWeights | BlackBox
 """A file, a state dict, a module with one RNN and its readout, weights, or what is only asked."""
@@ -70,20 +71,22 @@ def held_out_rows(data: ZooDataModule, *others: ZooDataModule) -> NDArray[np.int
 
 
 def read_rnn(
-    rnn: OwnRNN, encoder: Encoder, cell: str | None = None
-) -> tuple[RNNWeights | BlackBox, str | None]:
+    rnn: OwnRNN, encoder: Encoder, hints: Hints | None = None
+) -> tuple[RNNWeights | BlackBox, str | None, tuple[str, ...]]:
     """Read one RNN that an encoder reads, with finite weights where it shows them.
 
     Returns:
-        The weights ``(1, N)``, float32 on the CPU, or the black box; and the name of the file.
+        The weights ``(1, N)``, float32 on the CPU, or the black box; the name of the file; and what
+        was assumed.
     """
     name = str(rnn) if isinstance(rnn, str | Path) else None
     called = name or "the RNN"
     found: RNNWeights | BlackBox
+    notes: tuple[str, ...] = ()
     if isinstance(rnn, BlackBox):
         found = rnn[:1]
     else:
-        read = read_model(Path(rnn), cell) if isinstance(rnn, str | Path) else as_weights(rnn, cell)
+        read, notes = read_model(rnn, hints)
         found = read.to("cpu", torch.float32)
         if not bool(found.flat.isfinite().all()):
             raise ValueError(f"{called} has weights that are not finite")
@@ -91,7 +94,7 @@ def read_rnn(
         encoder.check(found)
     except ValueError as error:
         raise ValueError(f"{called}: {error}") from error
-    return found, name
+    return found, name, notes
 
 
 class Head(NamedTuple):
