@@ -94,14 +94,17 @@ def test_pages_run_as_notebooks(page: str) -> None:
 
 
 def test_fifty_rnns_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("configs").symlink_to(ROOT / "configs")
     run_page("docs/howto/own_rnns.md", "bash")
     said = capsys.readouterr().out
     assert "threshold  real\n  optimiser  2 classes: Adam, SGD" in said
-    found = pd.read_csv("predictions.csv")
+    assert "undefined" not in said
+    found = pd.read_csv("predictions.csv").sort_values("name")
     assert found["name"].tolist() == [f"seed{seed:02d}/model.pt" for seed in range(50)]
+    assert found["hidden_size"].tolist() == [*[6, 8, 12] * 16, 6, 8]
     assert found["optimiser"].tolist() == ["Adam", "SGD"] * 25
     assert set(found["predicted_optimiser"]) <= {"Adam", "SGD"}
-    assert "gru 1x8, 1 inputs, 2 outputs ('Adam', 'SGD')\n" in said
+    assert "50 3 ('Adam', 'SGD')\n" in said
     assert [line.split()[-1] for line in said.splitlines()[-3:]] == ["unknown"] * 3
 
 

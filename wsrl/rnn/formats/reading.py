@@ -151,7 +151,7 @@ def read_weights(
 
 
 def _without(content: Content, ignore: tuple[str, ...]) -> Content:
-    """Leave out the keys that are no part of the RNN; each must be there."""
+    """Leave out the keys that are no part of the RNN; each must be there. Widen half precision."""
     left = dict(content.tensors)
     for name in ignore:
         keys = [
@@ -163,7 +163,11 @@ def _without(content: Content, ignore: tuple[str, ...]) -> Content:
             raise ValueError(f"no key {name!r} to ignore; there are {listed(content.tensors)}")
         for key in keys:
             left.pop(key, None)
-    return replace(content, tensors=left)
+    wide = {
+        key: value.float() if value.is_floating_point() and value.dtype.itemsize < 4 else value
+        for key, value in left.items()
+    }
+    return replace(content, tensors=wide)
 
 
 def _candidates(content: Content, said: Said) -> list[Candidate]:
