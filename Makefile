@@ -22,6 +22,7 @@ docs: $(INSTALLED)
 # Every table of docs/performance.md, on this machine (a quarter of an hour; set WSRL_IMAGES for MNIST).
 benchmark: $(INSTALLED)
 	$(BIN)/python benchmarks/zoo_speed.py
+	$(BIN)/python benchmarks/cells.py
 	$(BIN)/python benchmarks/encoder_speed.py
 	$(BIN)/python benchmarks/build_speed.py
 	$(BIN)/python benchmarks/build_memory.py

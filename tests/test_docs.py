@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from wsrl.cli import main
 from wsrl.encoders import list_encoders
 from wsrl.encoders.registry import ENCODERS
 from wsrl.problems.registry import PROBLEMS
+from wsrl.rnn import get_cell, list_cells
 from wsrl.rnn.cells.registry import CELLS
 from wsrl.tasks.heads import HEADS
 from wsrl.tasks.losses import LOSSES
@@ -92,14 +94,18 @@ def test_pages_run_as_notebooks(page: str) -> None:
 
 
 def test_fifty_rnns_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("configs").symlink_to(ROOT / "configs")
     run_page("docs/howto/own_rnns.md", "bash")
     said = capsys.readouterr().out
     assert "threshold  real\n  optimiser  2 classes: Adam, SGD" in said
-    found = pd.read_csv("predictions.csv")
+    assert "undefined" not in said
+    found = pd.read_csv("predictions.csv").sort_values("name")
     assert found["name"].tolist() == [f"seed{seed:02d}/model.pt" for seed in range(50)]
+    assert found["hidden_size"].tolist() == [*[6, 8, 12] * 16, 6, 8]
     assert found["optimiser"].tolist() == ["Adam", "SGD"] * 25
     assert set(found["predicted_optimiser"]) <= {"Adam", "SGD"}
-    assert said.endswith("gru 1x8, 1 inputs, 2 outputs ('Adam', 'SGD')\n")
+    assert "50 3 ('Adam', 'SGD')\n" in said
+    assert [line.split()[-1] for line in said.splitlines()[-3:]] == ["unknown"] * 3
 
 
 def test_files_of_other_libraries_are_read(capsys: pytest.CaptureFixture[str]) -> None:
@@ -253,6 +259,13 @@ def test_the_python_example() -> None:
 def test_every_encoder_is_listed() -> None:
     page = (ROOT / "docs/concepts/encoders.md").read_text()
     assert all(f"| `{name}` |" in page for name in list_encoders())
+
+
+def test_every_cell_and_its_options_are_listed() -> None:
+    page = (ROOT / "docs/concepts/cells.md").read_text()
+    for name in list_cells():
+        assert f"| `{name}` |" in page
+        assert all(f"| `{option.name}` |" in page for option in fields(get_cell(name)))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

@@ -20,7 +20,7 @@ from wsrl.analysis.interrogation import (
     tell_apart,
 )
 from wsrl.analysis.interrogation.answers import Answers, to_masks
-from wsrl.rnn import RNNSpec, RNNWeights, random_permutations
+from wsrl.rnn import RNNSpec, RNNWeights, concatenate, random_permutations
 
 SPEC = RNNSpec("lstm", 3, 5, 1, 3)
 KINDS = ("categorical", "real")
@@ -76,6 +76,16 @@ def test_permuted_copies_are_told_apart_by_nothing_but_changed_ones_are(kind: st
     copies.flat[:, 0] += 1  # one coupling of one neuron
     changed = tell_apart(RNNWeights.cat([weights, copies]), probes, 1e-5, kind)
     assert changed.alike == ()
+
+
+def test_rnns_of_several_cells_and_sizes_are_told_apart() -> None:
+    parts, probes = [some_rnns(3), some_rnns(2, RNNSpec("gru", 3, 4, 2, 3))], some_probes(5)
+    every = [part[index : index + 1] for part in parts for index in range(len(part))]
+    expected = [*answer_distances(parts[0], probes, "real")]
+    found = [*answer_distances(concatenate(parts), probes, "real")]
+    for alone, mixed in zip(expected, found, strict=True):
+        np.testing.assert_allclose(mixed[:3, :3], alone, atol=1e-5)
+    assert tell_apart(concatenate([*every, every[1]]), probes, 1e-4, "real").alike == ((1, 5),)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -134,3 +134,12 @@ def test_bad_options_are_errors(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert message in failed(capsys, status, str(zoo_path), *options)
+
+
+def test_rnns_of_several_zoos_are_told_apart(
+    collection_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [2, 38, 74]  # one of each zoo
+    facts = interrogate(capsys, str(collection_path), "--rows", *map(str, rows), "--probes", "10")
+    assert [each["row"] for each in facts["rnns"]] == rows
+    assert facts["zoo"] == f"{collection_path} (gru-4, lstm-4, lstm-6)"

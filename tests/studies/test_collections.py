@@ -175,6 +175,34 @@ def test_what_reads_weights_of_one_spec_says_who_can(
     assert "baseline trees reads weights" in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_lists_of_cells_and_sizes_build_a_folder_of_zoos(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "zoo.yaml"
+    problem = {"problem": "formal_languages", "num_tokens": 2, "length": 6, "stored_strings": 2}
+    build = {"cell": ["gru", "relu"], "runs": 3, "snapshots": [0, 2], "num_layers": 1}
+    more = {"evaluated_strings": 4, "hidden_size": 3, "quiet": True}
+    config.write_text(json.dumps(problem | build | more))
+    words = ["zoo", "build", "--config", str(config), "--out"]
+    assert main([*words, str(tmp_path / "mixed"), "--hidden_size", "[2, 3]"]) == 0
+    names = ["gru-2", "gru-3", "relu-2", "relu-3"]
+    assert sorted(path.name for path in (tmp_path / "mixed").iterdir()) == names
+    table = capsys.readouterr().out.splitlines()[-4:]
+    assert [line.split()[0] for line in table] == names
+    assert main([*words, str(tmp_path / "one"), "--cell", "lstm"]) == 0
+    assert (tmp_path / "one" / "manifest.json").is_file()
+    assert main(["zoo", "verify", str(tmp_path / "mixed")]) == 0
+    (tmp_path / "mixed" / "gru-3" / "shards" / "00000.safetensors").unlink()
+    assert main(["zoo", "verify", str(tmp_path / "mixed")]) == 1
+    capsys.readouterr()
+    assert main(["zoo", "repair", str(tmp_path / "mixed"), "--quiet", "true"]) == 0
+    told = capsys.readouterr().out
+    assert "gru-3: repaired, the missing shards were trained" in told
+    assert "relu-2: whole, and left as it is" in told
+    assert main(["zoo", "export", str(tmp_path / "mixed"), "--out", str(tmp_path / "x")]) == 1
+    assert "holds several zoos: name one of them (gru-2" in capsys.readouterr().err
+
+
 def test_an_own_rnn_is_found_among_those_of_all_cells(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -44,7 +44,7 @@ def interrogate(
       wsrl interrogate zoos/small --rows 0 5 9 --out interrogation.json
 
     Args:
-        zoo: the zoo's folder
+        zoo: the zoo's folder, or a folder of zoos
         rnns: draw so many RNNs (default: 20)
         step: draw from the snapshots at this step (default: each run's last)
         rows: these snapshots of the zoo instead
@@ -60,9 +60,9 @@ def interrogate(
     import torch
 
     from wsrl.studies.interrogation import choose_rows, interrogate_zoo, summarize
-    from wsrl.zoos import open_one
+    from wsrl.zoos import open_zoo
 
-    opened, generator = open_one(zoo), torch.Generator().manual_seed(seed)
+    opened, generator = open_zoo(zoo), torch.Generator().manual_seed(seed)
     chosen = choose_rows(opened, generator, rnns, step, rows)
     facts, found = interrogate_zoo(opened, chosen, probes, tolerance, budget, generator)
     text = to_json(facts, indent=2)

@@ -62,6 +62,7 @@ class BlackBox:
     input_size: int
     output_size: int
     copies: int = 1
+    device: torch.device = field(default=torch.device("cpu"), init=False)
     dtype: torch.dtype = field(default=torch.float32, init=False)
 
     def __post_init__(self) -> None:

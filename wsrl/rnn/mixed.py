@@ -55,6 +55,11 @@ class MixedRNNs:
         return self.groups[0].interface
 
     @property
+    def device(self) -> torch.device:
+        """Where the numbers are."""
+        return self.rows.device
+
+    @property
     def dtype(self) -> torch.dtype:
         """That of the numbers."""
         return self.groups[0].dtype

@@ -119,6 +119,11 @@ class RNNWeights:
         return (self.spec,)
 
     @property
+    def device(self) -> torch.device:
+        """Where the numbers are."""
+        return self.flat.device
+
+    @property
     def dtype(self) -> torch.dtype:
         """That of the numbers."""
         return self.flat.dtype

@@ -9,14 +9,14 @@ import torch
 from torch import Generator, Tensor
 
 from wsrl.analysis.interrogation import Interrogation, tell_apart
-from wsrl.zoos import Zoo
+from wsrl.zoos import AnyZoo
 
 RNNS = 20
 """RNNs that are drawn by default."""
 
 
 def interrogate_zoo(
-    zoo: Zoo,
+    zoo: AnyZoo,
     rows: Tensor,
     probes: int = 100,
     tolerance: float = 0.1,
@@ -37,7 +37,7 @@ def interrogate_zoo(
     columns = (rows.tolist(), *(zoo.read(name, rows).tolist() for name in names[1:]))
     facts = {
         **found.to_dict(),
-        "zoo": str(zoo.path),
+        "zoo": zoo.place,
         "rnns": [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)],
         "probes": [
             {"row": row, "sequence": sequence, "text": _text(zoo, probe)}
@@ -48,7 +48,7 @@ def interrogate_zoo(
 
 
 def choose_rows(
-    zoo: Zoo,
+    zoo: AnyZoo,
     generator: Generator,
     count: int | None = None,
     step: int | None = None,
@@ -64,7 +64,7 @@ def choose_rows(
     if rows is not None:
         wrong = [row for row in rows if not 0 <= row < len(zoo)]
         if wrong:
-            raise ValueError(f"the zoo at {zoo.path} has rows 0 to {len(zoo) - 1}, not {wrong[0]}")
+            raise ValueError(f"the zoo at {zoo.place} has rows 0 to {len(zoo) - 1}, not {wrong[0]}")
         return torch.tensor(sorted(set(rows)))
     known = pd.DataFrame({name: zoo.read(name).numpy() for name in ("run", "step")})
     wanted = known.groupby("run").step.transform("max") if step is None else step
@@ -75,7 +75,9 @@ def choose_rows(
     return chosen[drawn[: count or RNNS].sort().values]
 
 
-def _draw_probes(zoo: Zoo, rows: Tensor, count: int, generator: Generator) -> tuple[Tensor, Tensor]:
+def _draw_probes(
+    zoo: AnyZoo, rows: Tensor, count: int, generator: Generator
+) -> tuple[Tensor, Tensor]:
     """Draw different sequences from those stored with snapshots, all where there are fewer.
 
     Returns:
@@ -125,7 +127,7 @@ def summarize(facts: dict[str, Any], found: Interrogation) -> str:
     return "\n".join([*lines, "strategy:", tree])
 
 
-def _text(zoo: Zoo, probe: Tensor) -> str | None:
+def _text(zoo: AnyZoo, probe: Tensor) -> str | None:
     """Return a sequence of tokens to read, where a probe ``(T, I)`` is one."""
     if not bool(((probe == 0) | (probe == 1)).all() and (probe.sum(1) == 1).all()):
         return None

@@ -87,7 +87,7 @@ class ZooCollection:
 
     def zoo_of(self, rows: Tensor) -> Tensor:
         """Return which of ``zoos`` each of the rows ``(n,)`` is from."""
-        return torch.searchsorted(self._ends, rows, right=True)
+        return torch.searchsorted(self._ends, rows.contiguous(), right=True)
 
     def spec_of(self, rows: Tensor) -> list[RNNSpec]:
         """Return the spec of each of the rows ``(n,)``."""

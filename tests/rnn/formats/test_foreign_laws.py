@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import save_file
 from torch import nn
 
 from wsrl import read_rnn
@@ -419,6 +420,10 @@ def test_leaky_units_of_nn_brain_are_what_is_said(form: str, tmp_path: Path) -> 
         weights = read_rnn(tmp_path / "x.pt", **said)
         step = leaky(form, f, np.array(alpha, "f4"), acting[constraint], u, b + b_in)
         check(weights, loop(step, INPUTS, np.zeros((2, H), "f4")) @ excitatory @ readout.T)
+    torch.save({name: value.half() for name, value in stored.items()}, tmp_path / "half.pt")
+    torch.save({name: value.half().float() for name, value in stored.items()}, tmp_path / "y.pt")
+    half, whole = (read_rnn(tmp_path / name, **said) for name in ("half.pt", "y.pt"))
+    assert bool((half.flat == whole.flat).all())  # two biases are added up in float32
     for wrong in (0, 1.5, "much", [0.1, 0.2]):
         with pytest.raises(ValueError, match="alpha"):
             read_rnn(tmp_path / "x.pt", **said | {"alpha": wrong})
@@ -445,6 +450,26 @@ def test_tensors_of_any_names_are_what_the_user_says(orientation: str, tmp_path:
         read_rnn(path, ignore=["step"], **said | {"bias": "Z"})
 
 
+def test_a_reference_settles_what_is_open_or_is_too_short_to_do_so(tmp_path: Path) -> None:
+    arrays = {"A": draw(H, H), "B": draw(H, I), "C": draw(O, H), "f": draw(H)}
+    np.savez(tmp_path / "x.npz", **arrays)
+    roles = {"recurrent": "A", "input": "B", "readout": "C", "bias": "f"}
+    said = {"orientation": "from, to", "form": "state", "nonlinearity": "tanh", "alpha": 0.25}
+    weights = read_rnn(tmp_path / "x.npz", **roles, **said)
+    inputs = torch.from_numpy(INPUTS)
+    outputs = run_population(weights, inputs[None])[0][0]
+    for steps in (1, 6):
+        reference = {"inputs": inputs[:, :steps], "outputs": outputs[:, :steps]}
+        path = tmp_path / "io.safetensors"
+        save_file({name: value.contiguous() for name, value in reference.items()}, path)
+        if steps == 1:  # the first step from zero hears no neuron
+            with pytest.raises(OpenChoiceError, match=r"differ on other .* orientation from, to"):
+                read_rnn(tmp_path / "x.npz", reference=path, **roles)
+        else:
+            found = read_rnn(tmp_path / "x.npz", reference=path, **roles)
+            assert bool((found.flat == weights.flat).all())
+
+
 @pytest.mark.parametrize("full", [True, False])
 def test_the_first_step_without_a_bias_is_that_of_lowrank_inference(
     full: bool, tmp_path: Path
@@ -466,6 +491,9 @@ def test_the_first_step_without_a_bias_is_that_of_lowrank_inference(
     said = {"nonlinearity": "tanh", "alpha": 0.2} | ({} if full else {"scale": "1/N"})
     weights = read_rnn(tmp_path / "x.pt", **said)
     check(weights, loop(step, INPUTS, (first, np.tanh(first))))
+    for without_gradients in (torch.no_grad(), torch.inference_mode()):
+        with without_gradients:
+            assert bool((read_rnn(tmp_path / "x.pt", **said).flat == weights.flat).all())
     with pytest.raises(AssertionError):  # the bias there counts in what is compared
         check(weights, loop(step, INPUTS, (first, np.tanh(first + state["b"]))))
 

@@ -49,6 +49,10 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "no zoo": ({"zoos": zoo(build=None, path="nowhere")}, ["zoo z", "nowhere"]),
     "build": ({"zoos": zoo(options={"runz": 3})}, ["zoo z", "runz"]),
     "few tasks": ({"zoos": zoo(options={"runs": 2})}, ["zoo z", "split"]),
+    "several specs": (
+        {"zoos": zoo(options={"cell": ["lstm", "gru"]})},
+        ["LayerwiseStatistics reads RNNs of one spec", "InteractiveProbing"],
+    ),
     "name": ({"zoos": {"a/b": zoo()["z"]}}, ["'a/b'", "name of a folder"]),
     "no such setting": ({"colour": "red"}, ["colour"]),
     "only pre-training's": ({"encoders": ["InteractiveProbing", "own.yaml"]},
@@ -74,6 +78,16 @@ def test_what_is_wrong_is_said_before_any_work(
     for word in expected:
         assert word in said
     assert not (tmp_path / "out").exists()
+
+
+def test_zoos_of_different_problems_are_refused(
+    grid: Grid, zoo_path: Path, digits: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [str(zoo_path), str(digits)]
+    assert main(["benchmark", *grid(zoos=zoo(build=None, path=paths))]) == 1
+    said = capsys.readouterr().err
+    assert "of different problems" in said
+    assert "problem 'formal_languages' and 'tiled_images'" in said
 
 
 def test_the_same_without_the_mistake_is_fine(grid: Grid) -> None:

@@ -6,6 +6,7 @@ import os
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -68,6 +69,16 @@ def test_folders_below_are_read_and_hidden_files_are_not(folder: Path) -> None:
     assert torch.equal(
         found.read[2]().weights.flat, read_model(folder / "seed1/model.pt").weights.flat
     )
+
+
+def test_files_that_may_be_anything_are_models_where_there_is_no_other(folder: Path) -> None:
+    state = Model().state_dict()
+    np.savez(folder / "x.npz", **{name: value.numpy() for name, value in state.items()})
+    assert find_models(folder).names == ["a.pt"]
+    (folder / "a.pt").unlink()
+    found = find_models(folder)
+    assert found.names == ["x.npz"]
+    assert str(found.read[0]().weights.spec) == "gru 1x4, 3 inputs, 2 outputs"
 
 
 def test_a_process_is_sent_a_model_alone() -> None:

@@ -20,7 +20,7 @@ from wsrl.analysis.interrogation.search import (
     noninteractive,
 )
 from wsrl.analysis.interrogation.separating import check_size
-from wsrl.rnn import RNNWeights, run_population
+from wsrl.rnn import RNNs, RNNSpec, run_population
 
 NUMBERS_AT_ONCE = 2**24  # how many outputs and states are held at once: 64 MiB
 ROUNDING = 1e-5
@@ -35,7 +35,7 @@ class Interrogation:
     these pairs, joined as far as pairs join them.
     """
 
-    weights: RNNWeights
+    weights: RNNs
     probes: Tensor
     tolerance: float
     output_kind: str
@@ -97,7 +97,7 @@ class Interrogation:
 
 
 def tell_apart(
-    weights: RNNWeights,
+    weights: RNNs,
     probes: Tensor,
     tolerance: float,
     output_kind: str = "categorical",
@@ -118,7 +118,7 @@ def tell_apart(
     tree; ``interactive.strategy`` then asks the probes of ``noninteractive`` one after the other.
 
     Args:
-        weights: at least two RNNs.
+        weights: at least two RNNs, of any cells and sizes, and black boxes.
         probes: ``(S, T, I)``, the same for all RNNs.
         tolerance: at least 0; between 0 and 1 for ``categorical``. Outputs of equal RNNs may differ
             by rounding, about 1e-6.
@@ -142,15 +142,16 @@ def tell_apart(
 
 @torch.no_grad()
 def answer_distances(
-    weights: RNNWeights, probes: Tensor, output_kind: str
+    weights: RNNs, probes: Tensor, output_kind: str
 ) -> Iterator[NDArray[np.float32]]:
     """Yield how far apart the answers of RNNs are, ``(B, B)`` for each of the probes ``(S, T, I)``.
 
     Distances as ``tell_apart`` has them; the diagonal is 0. Memory is bounded whatever ``S``.
     """
-    spec = weights.spec
-    per_step = spec.input_size + spec.output_size
-    per_step += spec.num_layers * spec.hidden_size * (spec.gates + 1)
+    sizes = weights.interface
+    specs = [spec for spec in weights.specs if isinstance(spec, RNNSpec)]
+    states = [spec.num_layers * spec.hidden_size * (spec.gates + 1) for spec in specs]
+    per_step = sizes.input_size + sizes.output_size + max(states, default=0)
     at_once = max(1, NUMBERS_AT_ONCE // (len(weights) * probes.shape[1] * per_step))
     for some in probes.split(at_once):
         outputs = _outputs(weights, some)
@@ -158,9 +159,9 @@ def answer_distances(
             yield _distances(outputs[:, index], output_kind).numpy()
 
 
-def _outputs(weights: RNNWeights, probes: Tensor) -> Tensor:
+def _outputs(weights: RNNs, probes: Tensor) -> Tensor:
     """Return ``(B, S, T, O)``, on the CPU; checked to be finite."""
-    inputs = probes.to(weights.flat).expand(len(weights), *probes.shape)
+    inputs = probes.to(weights.device, weights.dtype).expand(len(weights), *probes.shape)
     outputs, _ = run_population(weights, inputs.contiguous())
     bad = (~outputs.isfinite()).flatten(1).any(1).nonzero().flatten().tolist()
     if bad:
@@ -189,12 +190,12 @@ def _joined(pairs: list[tuple[int, int]], count: int) -> tuple[tuple[int, ...], 
     return tuple(each for each in groups if len(each) > 1)
 
 
-def _check(weights: RNNWeights, probes: Tensor, tolerance: float, output_kind: str) -> None:
+def _check(weights: RNNs, probes: Tensor, tolerance: float, output_kind: str) -> None:
     if len(weights) < 2:
         raise ValueError(f"there must be at least two RNNs to tell apart, not {len(weights)}")
-    if probes.ndim != 3 or 0 in probes.shape or probes.shape[2] != weights.spec.input_size:
+    if probes.ndim != 3 or 0 in probes.shape or probes.shape[2] != weights.interface.input_size:
         raise ValueError(
-            f"probes must be (S, T, I) with S, T >= 1 and I = {weights.spec.input_size}, "
+            f"probes must be (S, T, I) with S, T >= 1 and I = {weights.interface.input_size}, "
             f"not {tuple(probes.shape)}"
         )
     if output_kind not in ("categorical", "real"):

@@ -30,6 +30,9 @@ def from_bytes(content: bytes, dtype: str, shape: tuple[int, ...]) -> Tensor:
 
     Raises:
         ValueError: for another dtype, or where shape and bytes differ.
+
+    >>> from_bytes(bytes([1, 0, 2, 0]), "int16", (2,))
+    tensor([1, 2], dtype=torch.int16)
     """
     kind = getattr(torch, dtype, None)
     if not isinstance(kind, torch.dtype) or kind.is_complex:

@@ -85,10 +85,5 @@ def _what_it_is(head: Head) -> str:
         )
     if start[:1] == b"<":
         return "it is a web page (HTML or XML), not a file of weights: download the file itself"
-    if head.start[:1] == b"\x80" and head.start[1:2] in b"\x02\x03\x04\x05":
-        return (
-            "it is a pickle that torch.save did not write, and nothing in a file is ever run: save "
-            "the state_dict by torch.save"
-        )
     kinds = ", ".join(dict.fromkeys(container.name for container in CONTAINERS))
     return f"it is no file of weights that is known here ({kinds})"

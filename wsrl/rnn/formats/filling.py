@@ -26,6 +26,14 @@ def filled_up(
 
     Raises:
         ValueError: where a layer reads another number of values than the layer below has.
+
+    >>> from torch import ones
+    >>> from wsrl.rnn import get_cell
+    >>> sizes = [(3, 2), (1, 3)]  # H and I of each layer
+    >>> layers = [{"weight_ih": ones(h, i), "weight_hh": ones(h, h)} for h, i in sizes]
+    >>> filled, added = filled_up(get_cell("tanh"), layers)
+    >>> filled[1]["weight_hh"].tolist(), added
+    ([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]], [0, 2])
     """
     own = [dict(layer) for layer in layers]
     shapes = [{name: tuple(value.shape) for name, value in layer.items()} for layer in own]

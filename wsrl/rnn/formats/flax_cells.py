@@ -19,7 +19,7 @@ from wsrl.rnn.formats.placement import NAMES, Placement, placements
 Leaves: TypeAlias = Mapping[str, Tensor]
 """Tensors of one module by the last names of their paths."""
 
-_RESIDUAL = "flax's SimpleCell with residual=False, its default"
+_RESIDUAL = "Flax's SimpleCell with residual=False, its default"
 
 
 def modules_of(content: Content, depth: int) -> dict[str, dict[str, Tensor]]:
@@ -127,8 +127,10 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
 
 def _simples(parts: Parts, name: str, place: Placement) -> list[Candidate]:
     """Return an Elman RNN with and without ``residual``, which adds ``h`` to the sums."""
-    eye = torch.eye(parts.layers[0]["weight_hh"].shape[0])
-    added = [{**layer, "weight_hh": layer["weight_hh"] + eye} for layer in parts.layers]
+    added = [
+        {**layer, "weight_hh": layer["weight_hh"] + torch.eye(len(layer["weight_hh"]))}
+        for layer in parts.layers
+    ]
     residual, choices = replace(parts, layers=added), {**place.choices, "nonlinearity": name}
     return [
         Candidate(parts.weights(), {**choices, "residual": "False"}, (_RESIDUAL,), place.usual),

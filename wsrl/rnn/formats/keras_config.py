@@ -43,6 +43,10 @@ def layer_configs(model: Any) -> list[LayerConfig]:
 
     Raises:
         ValueError: for other models, and for layers that read the future or from the end.
+
+    >>> layers = [{"class_name": "LSTM", "config": {"name": "mine", "units": 8}}]
+    >>> layer_configs({"class_name": "Sequential", "config": {"layers": layers}})[0].name
+    'mine'
     """
     try:
         config = model["config"]

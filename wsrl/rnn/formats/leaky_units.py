@@ -113,6 +113,9 @@ def alphas_of(given: Any) -> Tensor:
 
     Raises:
         ValueError: unless it is a number, or a list of numbers, above 0 and at most 1.
+
+    >>> alphas_of("0.5"), alphas_of([0.5, 1])
+    (tensor([0.5000]), tensor([0.5000, 1.0000]))
     """
     try:
         found = torch.tensor(list(given) if isinstance(given, list | tuple) else [float(given)])

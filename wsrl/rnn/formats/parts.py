@@ -128,7 +128,11 @@ class Parts:
 
 
 def folded(*linear: Affine) -> Affine:
-    """Return one linear layer for several, one after the other, without nonlinearities between."""
+    """Return one linear layer for several, one after the other, without nonlinearities between.
+
+    >>> folded((torch.ones(2, 3), None), (torch.ones(1, 2), torch.ones(1)))
+    (tensor([[2., 2., 2.]]), tensor([1.]))
+    """
     if len(linear) == 1:
         return linear[0]
     if any(not v.is_floating_point() for layer in linear for v in layer if v is not None):
@@ -154,6 +158,11 @@ def readout_of(steps: Sequence[Affine | str]) -> tuple[list[Affine], str, str]:
 
     Raises:
         ValueError: for a readout that is none of ``Parts``.
+
+    >>> layer = torch.eye(2), None
+    >>> readout, inner, final = readout_of([layer, layer, "tanh", layer, "softmax"])
+    >>> len(readout), inner, final
+    (2, 'tanh', 'softmax')
     """
     layers: list[Affine] = []
     activations: list[str] = []
@@ -177,6 +186,10 @@ def readout_of(steps: Sequence[Affine | str]) -> tuple[list[Affine], str, str]:
 
 
 def blocks(tensor: Tensor, order: Sequence[int]) -> Tensor:
-    """Return a tensor's blocks of rows in another order; ``order[k]`` is where block ``k`` was."""
+    """Return a tensor's blocks of rows in another order; ``order[k]`` is where block ``k`` was.
+
+    >>> blocks(torch.tensor([0, 0, 1, 1, 2, 2]), (1, 0, 2))
+    tensor([1, 1, 0, 0, 2, 2])
+    """
     parts = tensor.chunk(len(order))
     return torch.cat([parts[place] for place in order])

@@ -63,6 +63,11 @@ def placements(linear: Mapping[str, Affine], inputs: int, outputs: int) -> list[
 
     Raises:
         ValueError: where there is none.
+
+    >>> from torch import ones
+    >>> (place,) = placements({"a": (ones(2, 8), None), "b": (ones(5, 3), None)}, 5, 8)
+    >>> place.before, place.after
+    ('b', ('a',))
     """
     ways = list(_ways(linear, inputs, outputs)) if len(linear) <= MOST_READOUT_LAYERS + 1 else []
     if not ways:

@@ -1,14 +1,13 @@
 """From a file to one RNN: candidates are found, and what is known of them settles which it is."""
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from wsrl.rnn.cells import get_cell
+from wsrl.rnn.formats.choosing import allowed, choose
 from wsrl.rnn.formats.containers import read_container
 from wsrl.rnn.formats.content import (
     Candidate,
@@ -16,7 +15,6 @@ from wsrl.rnn.formats.content import (
     OpenChoiceError,
     Recogniser,
     Said,
-    flag,
     listed,
 )
 from wsrl.rnn.formats.equinox_cells import EQUINOX_CELLS
@@ -138,8 +136,8 @@ def read_content(
     options = dict(said or {}) | ({} if cell is None else {"cell": cell})
     final = options.pop(FINAL, None)
     content = _without(content, tuple(ignore))
-    candidates = _allowed(_candidates(content, options), options)
-    chosen, notes = _choose(candidates, reference, options)
+    candidates = allowed(_candidates(content, options), options)
+    chosen, notes = choose(candidates, reference, options)
     dtype = torch.float64 if chosen.weights.flat.dtype == torch.float64 else torch.float32
     spec = chosen.weights.spec
     spec = spec if final is None else replace(spec, output_activation=str(final))
@@ -155,12 +153,12 @@ def read_weights(
     if len(weights) != 1:
         raise ValueError(f"expected the weights of one RNN, not of {len(weights)}")
     given = [Candidate(weights.to("cpu"))]
-    chosen, notes = _choose(_allowed(given, {} if cell is None else {"cell": cell}), reference, {})
+    chosen, notes = choose(allowed(given, {} if cell is None else {"cell": cell}), reference, {})
     return Reading(chosen.weights, notes)
 
 
 def _without(content: Content, ignore: tuple[str, ...]) -> Content:
-    """Leave out the keys that are no part of the RNN; each must be there."""
+    """Leave out the keys that are no part of the RNN; each must be there. Widen half precision."""
     left = dict(content.tensors)
     for name in ignore:
         keys = [
@@ -172,7 +170,11 @@ def _without(content: Content, ignore: tuple[str, ...]) -> Content:
             raise ValueError(f"no key {name!r} to ignore; there are {listed(content.tensors)}")
         for key in keys:
             left.pop(key, None)
-    return replace(content, tensors=left)
+    wide = {
+        key: value.float() if value.is_floating_point() and value.dtype.itemsize < 4 else value
+        for key, value in left.items()
+    }
+    return replace(content, tensors=wide)
 
 
 def _candidates(content: Content, said: Said) -> list[Candidate]:
@@ -206,80 +208,3 @@ def _asked(recogniser: Recogniser, content: Content, said: Said) -> list[Candida
             f"it looks like a file of {recogniser.name}, but its tensors or settings have other "
             f"shapes or types ({type(error).__name__}: {line})"
         ) from error
-
-
-def _allowed(candidates: Sequence[Candidate], said: Said) -> list[Candidate]:
-    """Return the candidates that do not contradict what the user says."""
-    left = list(candidates)
-    for option, value in said.items():
-        kept = [one for one in left if _agrees(one, option, value)]
-        if not kept:
-            values = sorted({_value(one, option) for one in left})
-            raise ValueError(f"the {option} is {' or '.join(values)}, not {str(value)!r}")
-        left = kept
-    return left
-
-
-def _value(candidate: Candidate, option: str) -> str:
-    own = candidate.weights.spec.cell if option == "cell" else ""
-    return candidate.choices.get(option, own)
-
-
-def _agrees(candidate: Candidate, option: str, value: Any) -> bool:
-    if option != "cell":
-        return candidate.choices.get(option, str(value)) == str(value)
-    kind, said = candidate.weights.spec.kind, get_cell(str(value))
-    return str(kind) == str(said) if "(" in str(value) else kind.name == said.name
-
-
-def _choose(
-    candidates: Sequence[Candidate], reference: Reference | None, said: Said
-) -> tuple[Candidate, tuple[str, ...]]:
-    """Return the candidate that it is, with a note of how well it fits the reference."""
-    if reference is not None:
-        return _best(candidates, reference)
-    usual = [one for one in candidates if one.usual] or list(candidates)
-    unsure = {name for one in usual for name in one.unsure if name not in said}
-    if len(usual) == 1 and not unsure:
-        return usual[0], ()
-    values = {name: [_value(one, name) for one in usual] for one in usual for name in one.choices}
-    options = {
-        name: () if all(map(_is_number, found)) else sorted(set(found))
-        for name, found in values.items()
-        if len(set(found)) > 1 or name in unsure
-    }
-    told = "; ".join(f"{n} {' or '.join(found) or 'a number'}" for n, found in options.items())
-    raise OpenChoiceError(f"the file does not tell which RNN it is: {told}", options)
-
-
-def _is_number(value: str) -> bool:
-    try:
-        return math.isfinite(float(value))
-    except ValueError:
-        return False
-
-
-def _best(
-    candidates: Sequence[Candidate], reference: Reference
-) -> tuple[Candidate, tuple[str, ...]]:
-    fitting = [one for one in candidates if reference.fits(one.weights)]
-    if not fitting:
-        raise ValueError(
-            f"the reference has {reference.inputs.shape[2]} inputs and "
-            f"{reference.outputs.shape[2]} outputs, but the file holds {candidates[0].weights.spec}"
-        )
-    fitting.sort(key=lambda one: not one.usual)  # of two that fit equally well the usual one
-    gaps = [reference.difference(one.weights) for one in fitting]
-    gap = min(gaps)
-    best = fitting[gaps.index(gap)]
-    size = f"(the largest is {reference.size:.3g})"
-    if not reference.accepts(gap):
-        nearest = ", ".join(f"{name} {value}" for name, value in best.choices.items())
-        tried = f"{len(fitting)} readings were tried, the nearest" if len(fitting) > 1 else "read"
-        raise ValueError(
-            f"its outputs differ from the reference's by {gap:.2g} {size}; {tried} as "
-            f"{nearest or best.weights.spec}. Say what the file does not"
-        )
-    settled = [f"{flag(n).removeprefix('--')} {v}" for n, v in best.choices.items()]
-    found = f"outputs differ from the reference's by at most {gap:.2g} {size}"
-    return best, (f"{found}, as {', '.join(settled)}" if settled else found,)

@@ -77,6 +77,17 @@ class Reference:
             gaps.append(float(gap.nan_to_num(math.inf)))
         return min(gaps)
 
+    def parts(self, one: RNNWeights, other: RNNWeights) -> bool:
+        """Say whether two RNNs differ on sequences that are longer and stronger than these."""
+        longer = torch.cat([self.inputs, -self.inputs, 2 * self.inputs.flip(1)], 1).double()
+        with torch.no_grad():
+            found, wanted = (
+                run_population(weights.to("cpu", torch.float64), longer[None])[0]
+                for weights in (one, other)
+            )
+        gap = float((found - wanted).abs().max().nan_to_num(math.inf))
+        return gap > TOLERANCE * max(float(wanted.abs().max().nan_to_num(0)), self.size)
+
     def accepts(self, difference: float) -> bool:
         """Say whether a difference is no more than rounding."""
         return difference <= TOLERANCE * self.size

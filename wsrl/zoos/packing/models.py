@@ -28,11 +28,13 @@ Model: TypeAlias = Mapping[str, Tensor] | nn.Module | RNNWeights
 """A state dict, a module that is one ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` and a readout, or the
 weights of one RNN."""
 
-SUFFIXES = (
+OF_MODELS = (
     *(".pt", ".pth", ".ckpt", ".pth.tar", ".safetensors"),
     *(".keras", ".weights.h5", ".msgpack", ".eqx", ".onnx"),
 )
-"""Of files that are looked for in folders. A file that is named may have any name."""
+SUFFIXES = (*OF_MODELS, ".npz", ".mat", ".h5", ".index")
+"""Of files that are looked for in folders: the last four, which may be something else, where there
+is no other. A file that is named may have any name."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +90,14 @@ def model_files(folder: Path) -> list[Path]:
 
     macOS, for one, leaves ``._model.pt`` beside ``model.pt``. It may be no regular file.
     """
-    return sorted(
+    found = sorted(
         path
         for path in folder.rglob("*")
         if path.name.lower().endswith(SUFFIXES)
         and not any(part[0] == "." for part in path.relative_to(folder).parts)
         and not path.is_dir()
     )
+    return [path for path in found if path.name.lower().endswith(OF_MODELS)] or found
 
 
 def read_model(model: str | Path | Model, hints: Hints | None = None) -> Reading:

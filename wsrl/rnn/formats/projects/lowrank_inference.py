@@ -64,6 +64,8 @@ def _units(own: dict[str, Tensor], full: bool, scale: str) -> LeakyUnits:
     )
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def _first_state(layer: dict[str, Tensor], start: Tensor, phi: str, alpha: Tensor) -> Tensor:
     """Return the state from which the cell's first step is the project's from ``h0``.
 
@@ -74,7 +76,7 @@ def _first_state(layer: dict[str, Tensor], start: Tensor, phi: str, alpha: Tenso
     function, state = ACTIVATIONS[phi], start.double()
     wanted = kept * state + recurrent @ function(state)
     for _ in range(_STEPS):
-        heard = (state + bias).requires_grad_()
+        heard = (state + bias).detach().requires_grad_()
         rates = function(heard)
         (slopes,) = torch.autograd.grad(rates.sum(), heard)
         gap = kept * state + recurrent @ rates.detach() - wanted
