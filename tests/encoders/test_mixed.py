@@ -25,9 +25,9 @@ def mixed_batch() -> tuple[RNNs, list[torch.Tensor]]:
     return concatenate(parts, places), list(places)
 
 
-def test_who_probes_reads_any() -> None:
+def test_graphs_and_who_probes_read_any() -> None:
     assert {"ConstantEmbedding", "FreeRunningProbing", "InteractiveProbing"} <= {*ANY}
-    assert {"NoninteractiveProbing", "ProbeGenerators"} <= {*ANY}
+    assert {"NoninteractiveProbing", "ProbeGenerators", "NeuronGraph"} <= {*ANY}
     assert {"FlattenedWeights", "ProbesAndWeights", "Spectral"} <= {*BOUND}
 
 

@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import shutil
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -15,6 +17,8 @@ import scipy.io
 import scipy.sparse
 import torch
 
+from tests.rnn.formats.samples import sample
+from wsrl.rnn.formats import read_container
 from wsrl.rnn.formats.arrays import Contents
 from wsrl.rnn.formats.flax_files import read_msgpack
 from wsrl.rnn.formats.hdf5_files import read_hdf5, read_keras
@@ -202,3 +206,22 @@ def test_a_file_that_is_cut_off_is_refused(sample: str, tmp_path: Path) -> None:
             continue
         assert not always
         assert len(found) < len(tensors)
+
+
+def test_what_reads_a_file_is_named_where_it_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_hdf5(tmp_path / "x.h5")
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(ValueError, match=r"x\.h5: .* read with h5py, .*'wsrl\[files\]'") as error:
+        read_container(tmp_path / "x.h5")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["", ".index", ".meta", ".data-00000-of-00001"])
+def test_a_checkpoint_of_tensorflow_is_given_by_any_of_its_files(name: str, tmp_path: Path) -> None:
+    for file in sample("multitask-leaky").glob("model.ckpt.*"):
+        shutil.copy(file, tmp_path)
+    (tmp_path / "model.ckpt.meta").write_bytes(b"a graph")
+    content = read_container(tmp_path / f"model.ckpt{name}")
+    assert (content.kind, len(content.tensors), content.settings) == ("tensorflow", 14, {})

@@ -420,6 +420,10 @@ def test_leaky_units_of_nn_brain_are_what_is_said(form: str, tmp_path: Path) -> 
         weights = read_rnn(tmp_path / "x.pt", **said)
         step = leaky(form, f, np.array(alpha, "f4"), acting[constraint], u, b + b_in)
         check(weights, loop(step, INPUTS, np.zeros((2, H), "f4")) @ excitatory @ readout.T)
+    torch.save({name: value.half() for name, value in stored.items()}, tmp_path / "half.pt")
+    torch.save({name: value.half().float() for name, value in stored.items()}, tmp_path / "y.pt")
+    half, whole = (read_rnn(tmp_path / name, **said) for name in ("half.pt", "y.pt"))
+    assert bool((half.flat == whole.flat).all())  # two biases are added up in float32
     for wrong in (0, 1.5, "much", [0.1, 0.2]):
         with pytest.raises(ValueError, match="alpha"):
             read_rnn(tmp_path / "x.pt", **said | {"alpha": wrong})

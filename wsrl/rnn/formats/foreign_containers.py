@@ -49,7 +49,8 @@ def _container(
 
 
 def _is_checkpoint(head: Head) -> bool:
-    if re.search(r"\.data-\d{5}-of-\d{5}$", head.path.name):
+    beside = re.sub(r"\.(meta|data-\d{5}-of-\d{5})$", ".index", str(head.path))
+    if beside != str(head.path) and Path(beside).is_file():
         return True
     with head.path.open("rb") as file:
         file.seek(max(0, head.path.stat().st_size - len(tensorflow_files.MAGIC)))

@@ -41,6 +41,10 @@ RECOGNISERS: tuple[Recogniser, ...] = (
 kind of file the last says what is wrong with one that nobody knows."""
 
 
+FINAL = "output_activation"
+"""An option of every file: what ends the RNN, which is recorded and not applied."""
+
+
 class Reading(NamedTuple):
     """One RNN, and what was taken for granted.
 
@@ -130,11 +134,14 @@ def read_content(
 ) -> Reading:
     """Read one RNN from what a file holds; raises as ``read_rnn``."""
     options = dict(said or {}) | ({} if cell is None else {"cell": cell})
+    final = options.pop(FINAL, None)
     content = _without(content, tuple(ignore))
     candidates = allowed(_candidates(content, options), options)
     chosen, notes = choose(candidates, reference, options)
     dtype = torch.float64 if chosen.weights.flat.dtype == torch.float64 else torch.float32
-    weights = RNNWeights(chosen.weights.flat.detach().to("cpu", dtype), chosen.weights.spec)
+    spec = chosen.weights.spec
+    spec = spec if final is None else replace(spec, output_activation=str(final))
+    weights = RNNWeights(chosen.weights.flat.detach().to("cpu", dtype), spec)
     check_usable(weights)
     return Reading(weights, (*chosen.assumed, *notes, *content.notes))
 
@@ -151,7 +158,7 @@ def read_weights(
 
 
 def _without(content: Content, ignore: tuple[str, ...]) -> Content:
-    """Leave out the keys that are no part of the RNN; each must be there."""
+    """Leave out the keys that are no part of the RNN; each must be there. Widen half precision."""
     left = dict(content.tensors)
     for name in ignore:
         keys = [
@@ -163,7 +170,11 @@ def _without(content: Content, ignore: tuple[str, ...]) -> Content:
             raise ValueError(f"no key {name!r} to ignore; there are {listed(content.tensors)}")
         for key in keys:
             left.pop(key, None)
-    return replace(content, tensors=left)
+    wide = {
+        key: value.float() if value.is_floating_point() and value.dtype.itemsize < 4 else value
+        for key, value in left.items()
+    }
+    return replace(content, tensors=wide)
 
 
 def _candidates(content: Content, said: Said) -> list[Candidate]:
@@ -176,7 +187,7 @@ def _candidates(content: Content, said: Said) -> list[Candidate]:
         if isinstance(found, str):
             reason = found
             continue
-        options = {"cell", *recogniser.options}
+        options = {"cell", FINAL, *recogniser.options}
         if unknown := [name for name in said if name not in options]:
             raise ValueError(
                 f"of this file cannot be said: {', '.join(unknown)}; what can be is "

@@ -32,7 +32,7 @@ def read_checkpoint(path: Path) -> Contents:
         The variables of numbers by name. ``hp.json`` in its folder, where the project
         ``gyyang/multitask`` keeps what the checkpoint does not say, is the settings.
     """
-    prefix = re.sub(r"(\.index|\.data-\d{5}-of-\d{5})$", "", str(path))
+    prefix = re.sub(r"(\.index|\.meta|\.data-\d{5}-of-\d{5})$", "", str(path))
     entries = _table(read_regular(Path(f"{prefix}.index"), MOST_BYTES))
     if "" not in entries:
         raise ValueError("its index has no header")
