@@ -41,6 +41,10 @@ RECOGNISERS: tuple[Recogniser, ...] = (
 kind of file the last says what is wrong with one that nobody knows."""
 
 
+FINAL = "output_activation"
+"""An option of every file: what ends the RNN, which is recorded and not applied."""
+
+
 class Reading(NamedTuple):
     """One RNN, and what was taken for granted.
 
@@ -130,11 +134,14 @@ def read_content(
 ) -> Reading:
     """Read one RNN from what a file holds; raises as ``read_rnn``."""
     options = dict(said or {}) | ({} if cell is None else {"cell": cell})
+    final = options.pop(FINAL, None)
     content = _without(content, tuple(ignore))
     candidates = allowed(_candidates(content, options), options)
     chosen, notes = choose(candidates, reference, options)
     dtype = torch.float64 if chosen.weights.flat.dtype == torch.float64 else torch.float32
-    weights = RNNWeights(chosen.weights.flat.detach().to("cpu", dtype), chosen.weights.spec)
+    spec = chosen.weights.spec
+    spec = spec if final is None else replace(spec, output_activation=str(final))
+    weights = RNNWeights(chosen.weights.flat.detach().to("cpu", dtype), spec)
     check_usable(weights)
     return Reading(weights, (*chosen.assumed, *notes, *content.notes))
 
@@ -180,7 +187,7 @@ def _candidates(content: Content, said: Said) -> list[Candidate]:
         if isinstance(found, str):
             reason = found
             continue
-        options = {"cell", *recogniser.options}
+        options = {"cell", FINAL, *recogniser.options}
         if unknown := [name for name in said if name not in options]:
             raise ValueError(
                 f"of this file cannot be said: {', '.join(unknown)}; what can be is "

@@ -3,6 +3,7 @@ recurrent part, a readout of up to three layers."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from itertools import permutations
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from wsrl.rnn.formats.torch_parts import (
     Recurrent,
     chains,
     first_states,
+    holders,
     joined,
     keys_of,
     linear_layers,
@@ -27,8 +29,11 @@ from wsrl.rnn.formats.torch_parts import (
 )
 from wsrl.rnn.spec import readout_name
 
+_MOST_STACKED = 4  # modules of which every order is tried as layers
+
 OPTIONS = {
     "cell": "a registered cell; tanh or relu of an nn.RNN",
+    "nonlinearity": "the same of an nn.RNN, by its name",
     "module": "the recurrent module of several; of layers in several modules, all their names",
     **NAMES,
 }
@@ -40,23 +45,23 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
     if "cell" in said:
         known = list(dict.fromkeys([get_cell(str(said["cell"])), *known]))
     tensors, training = without_training(acting_weights(_widened(content.tensors)))
-    modules = with_lists_joined(recurrent_modules(tensors, known), tensors)
+    single = recurrent_modules(tensors, known)
+    several = "," in str(said.get("module"))  # these are put together as they are said
+    modules = single if several else with_lists_joined(single, tensors)
     if not modules:
         return (
             "no key is of an nn.LSTM or another cell (such as rnn.weight_ih_l0); there are "
             f"{listed(content.tensors)}"
         )
-    notes = [f"not read, as no part of the RNN: {listed(training)}"] if training else []
     chosen = _selected(modules, tensors, said.get("module"))
     found, faults = [], []
     for module in chosen:
-        used = {key for other in modules for key in other.keys.values()}
-        left = {key: value for key, value in tensors.items() if key not in used}
-        beside = [o.label for o in modules if not {*o.paths} & {*module.paths}]
-        also = (*([f"not read: {listed(beside)}"] if beside else []), *notes)
+        left, beside = _around(module, modules, tensors)
         choice = {"module": module.label} if len(chosen) > 1 else {}
+        dropped = [*beside, *training]
+        also = (f"not read, as no part of the RNN: {listed(dropped)}",) if dropped else ()
         try:
-            view = _Model(module, tensors, _below(left, said.get("module"), module))
+            view = _Model(module, tensors, left)
             found += [
                 replace(
                     one,
@@ -64,7 +69,7 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
                     assumed=one.assumed + also,
                     unsure=(*one.unsure, *choice),
                 )
-                for one in view.candidates(known)
+                for one in view.candidates(known, said.get("nonlinearity"))
             ]
         except ValueError as error:
             faults.append(error)
@@ -83,8 +88,9 @@ def _selected(
 ) -> list[Recurrent]:
     """Return the modules that can be meant."""
     if said is None:
-        together = len(modules) > 1 and chains(modules, tensors)
-        return [*modules, joined(modules)] if together else modules
+        few = modules if len(modules) <= _MOST_STACKED else []
+        stacks = [order for count in range(2, len(few) + 1) for order in permutations(few, count)]
+        return modules + [joined(order) for order in stacks if chains(order, tensors)]
     chosen = []
     for name in (part.strip() for part in str(said).split(",")):
         inside = [m for m in modules if any(f"{path}.".startswith(f"{name}.") for path in m.paths)]
@@ -97,12 +103,24 @@ def _selected(
     return [joined(chosen)] if len(chosen) > 1 else chosen
 
 
-def _below(left: Mapping[str, Tensor], said: str | None, module: Recurrent) -> Mapping[str, Tensor]:
-    """Return what is below the module that was said, if that holds more than the recurrent part."""
-    if said is None or "," in str(said) or str(said) in module.paths:
-        return left
-    inside = {key: value for key, value in left.items() if key.startswith(f"{said}.")}
-    return inside if linear_layers(inside) else left
+def _around(
+    module: Recurrent, modules: list[Recurrent], tensors: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Return the tensors that can be around a recurrent module, and what is of other modules.
+
+    Where there are others, those are around it that the same part of the model holds: the smallest
+    one that has linear layers.
+    """
+    used = {key for other in modules for key in other.keys.values()}
+    left = {key: value for key, value in tensors.items() if key not in used}
+    others = [o.label for o in modules if not {*o.paths} & {*module.paths}]
+    if not others:
+        return left, []
+    for before in holders(module.paths):
+        inside = {key: value for key, value in left.items() if key.startswith(before)}
+        if linear_layers(inside):
+            return inside, [*others, *(key for key in left if key not in inside)]
+    return left, others
 
 
 class _OfNoCellError(ValueError):
@@ -117,7 +135,7 @@ class _Model:
     tensors: Mapping[str, Tensor]
     left: Mapping[str, Tensor]
 
-    def candidates(self, cells: Iterable[Cell]) -> list[Candidate]:
+    def candidates(self, cells: Iterable[Cell], nonlinearity: object = None) -> list[Candidate]:
         """Return every RNN that it can be; a ``ValueError`` says why it can be none."""
         if turned := [key for name, key in self.module.keys.items() if name.endswith("_reverse")]:
             raise ValueError(
@@ -149,6 +167,12 @@ class _Model:
                 faults.append((0, of_none, kind.torch_form is None, str(error)))
         if not found:
             raise ValueError(min(faults)[-1])
+        if nonlinearity is not None and len(found) > 1:
+            named = {kind: found[kind] for kind in found if kind.name == str(nonlinearity)}
+            if not named:
+                known = " or ".join(sorted(kind.name for kind in found))
+                raise ValueError(f"the nonlinearity is {known}, not {str(nonlinearity)!r}")
+            found = named
         torch_cells = any(kind.torch_form for kind in found)
         choices = {kind: {"cell": _with_options(kind)} for kind in found}
         if len(found) == 1:  # nothing is open but options

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, takewhile
 
 import torch
 from torch import Tensor
@@ -109,6 +109,13 @@ def chains(modules: Sequence[Recurrent], tensors: Mapping[str, Tensor]) -> bool:
             return False
         sizes.append([value.shape[1] for value in pair if value is not None])
     return all(here[1] == after[0] for here, after in pairwise(sizes))
+
+
+def holders(paths: Sequence[str]) -> list[str]:
+    """Return how keys begin in the parts of a model that hold all paths; the smallest first."""
+    parents = zip(*(path.split(".")[:-1] for path in paths), strict=False)
+    names = [level[0] for level in takewhile(lambda level: len({*level}) == 1, parents)]
+    return [".".join([*names[:count], ""]) for count in range(len(names), -1, -1)]
 
 
 def linear_layers(tensors: Mapping[str, Tensor]) -> dict[str, Affine]:
