@@ -538,7 +538,7 @@ def test_leaves_of_equinox_tell_what_they_are_by_their_shapes(tmp_path: Path) ->
     two = [*cell, (12, H), (12, H), (12,), (H,), (O, H), (O,)]
     assert read_rnn(write(*two)).spec.num_layers == 2
     square = [(16, H), (16, H), (16,), (H, H), (H,), (H, H)]
-    with pytest.raises(OpenChoiceError, match="input_layer leaf 3 or leaf 5"):
+    with pytest.raises(OpenChoiceError, match="input_layer 'leaf 3' or 'leaf 5'"):
         read_rnn(write(*square))
     said = {"readout": "leaf 5", "input_layer": "leaf 3"}
     assert read_rnn(write(*square), **said).spec.cell == "lstm"
