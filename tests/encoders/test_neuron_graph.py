@@ -21,7 +21,9 @@ FULL = {
     "readout_widths": (7, 3),
     "initial_state": True,
 }
-SPECS = [RNNSpec(cell, *SIZES, **more) for cell in list_cells() for more in ({}, FULL)]
+WITH_OPTIONS = ["leaky(constraint='dale')", "leaky(leak='shared')"]  # matrices that are no weights
+CELLS = [*list_cells(), *WITH_OPTIONS]
+SPECS = [RNNSpec(cell, *SIZES, **more) for cell in CELLS for more in ({}, FULL)]
 every_spec = pytest.mark.parametrize("spec", SPECS, ids=str)
 
 
@@ -42,7 +44,7 @@ def changes(encoder: NeuronGraph, one: RNNWeights, other: RNNWeights) -> Tensor:
 
 @every_spec
 def test_units_of_all_kinds_have_no_order_but_inputs_and_outputs_have(spec: RNNSpec) -> None:
-    encoder, weights = small_encoder("NeuronGraph", spec), random_weights(spec)
+    encoder, weights = small_encoder("NeuronGraph", spec), random_weights(spec, 2)
     sizes = {n: k for t in spec.tensors for n, k in zip(t.axes, t.sizes, strict=True)}
     for label, size in sizes.items():
         change = changes(encoder, relabelled(weights, label), weights)
