@@ -53,6 +53,9 @@ def encoder_config(encoder: str) -> Path:
 
 def train(run: Path, encoder: str, zoos: list[Path], seed: int, steps: int) -> None:
     """Train by emulation in a process of its own; one that was interrupted goes on."""
+    done = run / "trained"
+    if done.exists():
+        return
     command = [
         sys.executable,
         "-m",
@@ -69,6 +72,7 @@ def train(run: Path, encoder: str, zoos: list[Path], seed: int, steps: int) -> N
     if (run / "checkpoints" / "last.ckpt").exists():
         command += ["--ckpt_path", "last"]
     subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
+    done.touch()
 
 
 class Asked:
@@ -163,7 +167,8 @@ def make_trial(given: argparse.Namespace, encoder: str, cells: str, seed: int) -
     if encoder == BASELINE:
         sizes = zoos[0].zoo.spec.input_size, "softmax", torch.Generator().manual_seed(seed)
         probes = draw_probes(8, 22, *sizes)
-        raw = {a.name: answers(a.zoo.read_weights(), probes).flatten(1).numpy() for a in zoos}
+        said = {a.name: answers(a.zoo.read_weights(), probes).softmax(-1) for a in zoos}
+        raw = {zoo: shares.flatten(1).numpy() for zoo, shares in said.items()}
         components = PCA(64, random_state=seed).fit(np.concatenate([raw[z] for z in fitted]))
         features = {zoo: components.transform(values) for zoo, values in raw.items()}
     else:
