@@ -40,7 +40,6 @@ from sklearn.preprocessing import StandardScaler
 import wsrl
 from wsrl.analysis.readouts import answers, draw_probes
 from wsrl.data import ZooDataModule
-from wsrl.rnn import RNNWeights
 from wsrl.tasks.losses import get_loss
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,6 +53,9 @@ def encoder_config(encoder: str) -> Path:
 
 def train(run: Path, encoder: str, zoos: list[Path], seed: int, steps: int) -> None:
     """Train by emulation in a process of its own; one that was interrupted goes on."""
+    done = run / "trained"
+    if done.exists():
+        return
     command = [
         sys.executable,
         "-m",
@@ -70,6 +72,7 @@ def train(run: Path, encoder: str, zoos: list[Path], seed: int, steps: int) -> N
     if (run / "checkpoints" / "last.ckpt").exists():
         command += ["--ckpt_path", "last"]
     subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
+    done.touch()
 
 
 class Asked:
@@ -81,15 +84,6 @@ class Asked:
         self.seen = torch.tensor([tuple(task) in known for task in self.task.tolist()])
         trained = sorted(self.zoo.steps)[-2:]
         self.trained = torch.isin(self.zoo.read("step"), torch.tensor(trained))
-
-    def weights(self) -> RNNWeights:
-        return RNNWeights(self.zoo.read("weights"), self.zoo.spec)
-
-
-@torch.no_grad()
-def embed_all(module: wsrl.EmulationModule, asked: Asked) -> torch.Tensor:
-    parts = asked.weights().flat.split(256)
-    return torch.cat([module.embed(RNNWeights(part, asked.zoo.spec)) for part in parts])
 
 
 @torch.no_grad()
@@ -173,13 +167,14 @@ def make_trial(given: argparse.Namespace, encoder: str, cells: str, seed: int) -
     if encoder == BASELINE:
         sizes = zoos[0].zoo.spec.input_size, "softmax", torch.Generator().manual_seed(seed)
         probes = draw_probes(8, 22, *sizes)
-        raw = {a.name: answers(a.weights(), probes).flatten(1).numpy() for a in zoos}
+        said = {a.name: answers(a.zoo.read_weights(), probes).softmax(-1) for a in zoos}
+        raw = {zoo: shares.flatten(1).numpy() for zoo, shares in said.items()}
         components = PCA(64, random_state=seed).fit(np.concatenate([raw[z] for z in fitted]))
         features = {zoo: components.transform(values) for zoo, values in raw.items()}
     else:
         train(run, encoder, own, seed, given.steps)
         module = wsrl.EmulationModule.load_from_checkpoint(run / "checkpoints" / "best.ckpt").eval()
-        points = {asked.name: embed_all(module, asked) for asked in zoos}
+        points = {a.name: wsrl.embed(module.encoder, a.zoo.read_weights()) for a in zoos}
         for asked in zoos:
             error = emulation_error(module, asked, points[asked.name])
             found[asked.name] = {"emulation": error}

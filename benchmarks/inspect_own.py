@@ -66,7 +66,7 @@ def train(model: Own, strings: Tensor) -> float:
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-    return float(loss)
+    return float(loss.detach())
 
 
 def main() -> None:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from wsrl.studies.embeddings import read_embeddings as read_embeddings
     from wsrl.studies.inspection import Inspection as Inspection
     from wsrl.studies.inspection import inspect_rnn as inspect_rnn
+    from wsrl.studies.pretrained import list_pretrained as list_pretrained
+    from wsrl.studies.pretrained import load_pretrained as load_pretrained
     from wsrl.tasks import EmulationModule as EmulationModule
     from wsrl.tasks import PredictionModule as PredictionModule
     from wsrl.zoos import open_zoo as open_zoo
@@ -43,6 +45,7 @@ _PUBLIC = {
     "tasks": "EmulationModule PredictionModule",
     "studies.embeddings": "read_embeddings",
     "studies.inspection": "Inspection inspect_rnn",
+    "studies.pretrained": "list_pretrained load_pretrained",
 }
 _HOMES = {name: f"wsrl.{home}" for home, names in _PUBLIC.items() for name in names.split()}
 

@@ -100,8 +100,7 @@ def test_packed_rnns_have_the_properties_of_their_table(tmp_path: Path) -> None:
 def test_without_held_out_rnns_nothing_is_promised(zoo_path: Path, tmp_path: Path) -> None:
     (tmp_path / "zoo").symlink_to(zoo_path)
     inspector = trained(tmp_path, "kl", "--data.split_by", "nothing")
-    row = inspector.zoo.read("weights", torch.tensor([0]))
-    found = inspector.inspect(RNNWeights(row, inspector.spec))
+    found = inspector.inspect(inspector.zoo.read_weights(torch.tensor([0])))
     properties = found.to_dict()["properties"]
     assert properties["performance"]["high"] == properties["performance"]["low"] == [None]
     assert properties["task"]["exact"] is None

@@ -1,4 +1,4 @@
-"""``wsrl inspect`` and ``wsrl search``: what a trained encoder says of a user's RNNs."""
+"""``wsrl inspect``, ``search`` and ``export``: a trained encoder, and a user's RNNs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def inspect(
 
     Args:
         file: of one RNN
-        ckpt: an emulation run's folder, or a checkpoint
+        ckpt: an emulation run's folder, a checkpoint, an exported run, or the name of an encoder
+            that comes with wsrl: languages
         hints: of the RNNs
         predict: prediction runs with this encoder, frozen (those in folders beside the run are
             found)
@@ -80,7 +81,8 @@ def search(
 
     Args:
         files: of RNNs, and folders of them
-        ckpt: an emulation run's folder, or a checkpoint
+        ckpt: an emulation run's folder, a checkpoint, an exported run, or the name of an encoder
+            that comes with wsrl: languages
         hints: of the RNNs
         predict: prediction runs with this encoder, frozen (those in folders beside the run are
             found)
@@ -114,6 +116,30 @@ def search(
     for _, reason in skipped:
         complain(f"left out: {reason}")
     return 1 if skipped else 0
+
+
+@command("export", own_modules=True)
+def export(run: str, *, out: str, zoo: str | None = None) -> str:
+    """Write a trained encoder to a folder to give away.
+
+    It holds the encoder with its emulator, the heads beside it, what the zoo's RNNs are, and their
+    embeddings: all that wsrl inspect and wsrl search need. Neither weights nor sequences of the
+    zoo are in it, nor paths of this machine.
+
+      wsrl export runs/interactive --out shared/languages
+      wsrl inspect model.safetensors --ckpt shared/languages
+
+    Args:
+        run: an emulation run's folder, or a checkpoint
+        out: the folder; there must be none
+        zoo: the zoo's folder, where it is not where the run was trained on it
+    """
+    from wsrl.studies.export import export_run
+
+    export_run(run, out, zoo)
+    files = [path for path in Path(out).rglob("*") if path.is_file()]
+    megabytes = sum(path.stat().st_size for path in files) / 1e6
+    return f"{out}: {len(files)} files, {megabytes:.1f} MB"
 
 
 def _note(text: str) -> None:

@@ -83,7 +83,7 @@ def _what_it_is(head: Head) -> str:
     if start[:1] == b"\x80" and start[1:2] in (b"\2", b"\3", b"\4", b"\5"):
         return (
             "it is a pickle, which could run code, and is never read: save tensors alone, by "
-            "torch.save(model.state_dict(), path) or numpy.savez, and say plain values as options"
+            "torch.save of a state_dict or by numpy.savez, and say plain values as options"
         )
     if start[:1] == b"<":
         return "it is a web page (HTML or XML), not a file of weights: download the file itself"

@@ -30,6 +30,9 @@ from wsrl.rnn.spec import readout_name
 
 _MOST_STACKED = 4  # modules of which every order is tried as layers
 
+MODULE = "module"
+"""Kind of the tensors of a module that will be run and compared."""
+
 OPTIONS = {
     "cell": "a registered cell; tanh or relu of an nn.RNN",
     "nonlinearity": "the same of an nn.RNN, by its name",
@@ -60,7 +63,7 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
         dropped = [*beside, *training]
         also = (f"not read, as no part of the RNN: {listed(dropped)}",) if dropped else ()
         try:
-            view = _Model(module, tensors, left)
+            view = _Model(module, tensors, left, content.kind == MODULE)
             found += [
                 replace(
                     one,
@@ -128,6 +131,7 @@ class _Model:
     module: Recurrent
     tensors: Mapping[str, Tensor]
     left: Mapping[str, Tensor]
+    proven: bool  # by running it, so that other buffers do not matter
 
     def candidates(self, cells: Iterable[Cell], nonlinearity: object = None) -> list[Candidate]:
         """Return every RNN that it can be; a ``ValueError`` says why it can be none."""
@@ -203,7 +207,8 @@ class _Model:
         used = {key for path, layer in linear.items() for key in keys_of(path, layer).values()}
         others = {key: value for key, value in self.left.items() if key not in used}
         first, first_keys = first_states(others, kind.state, len(layers), size)
-        if strange := [key for key in others if key not in first_keys]:
+        strange = [key for key in others if key not in first_keys]
+        if strange and not self.proven:
             raise ValueError(
                 f"unknown keys: {listed(strange)}. What is no part of the RNN and its readout can "
                 f"be left out: --ignore {listed(strange[:1])} (ignore=[...] in Python)"

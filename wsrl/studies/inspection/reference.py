@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -70,12 +71,7 @@ def load_reference(
         ZooError: for a damaged zoo.
         ValueError: where the encoder gives no finite embedding, as after training that diverged.
     """
-    key = {
-        "layout": _LAYOUT,
-        "checkpoint": checksum(checkpoint),
-        "zoo": [_identity(zoo) for zoo in data.zoo.zoos],
-        "splits": {name: data.hparams[name] for name in (*SPLIT_OPTIONS, "ood_to_train", "seed")},
-    }
+    key = _key(checkpoint, data)
     path = checkpoint.parent / FILE
     if path.is_file():
         try:
@@ -102,8 +98,24 @@ def load_reference(
         )
     remove_leftovers(path.parent, path.name)
     with contextlib.suppress(OSError):
-        write_tensors(path, vars(reference), key | {"sha256": digest(vars(reference), key)})
+        keep_reference(checkpoint, data, reference)
     return reference
+
+
+def keep_reference(checkpoint: Path, data: ZooDataModule, reference: Reference) -> None:
+    """Keep the measures of a zoo beside a checkpoint."""
+    key, tensors = _key(checkpoint, data), vars(reference)
+    write_tensors(checkpoint.parent / FILE, tensors, key | {"sha256": digest(tensors, key)})
+
+
+def _key(checkpoint: Path, data: ZooDataModule) -> dict[str, Any]:
+    """Return what the measures depend on."""
+    return {
+        "layout": _LAYOUT,
+        "checkpoint": checksum(checkpoint),
+        "zoo": [_identity(zoo) for zoo in data.zoo.zoos],
+        "splits": {name: data.hparams[name] for name in (*SPLIT_OPTIONS, "ood_to_train", "seed")},
+    }
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from wsrl.encoders import Encoder
 from wsrl.hints import Hints
 from wsrl.problems import Target
 from wsrl.rnn import BlackBox, RNNWeights
+from wsrl.studies.pretrained import list_pretrained, pretrained_folder
 from wsrl.studies.training.checkpoints import CheckpointRecord
 from wsrl.studies.training.runs import Run
 from wsrl.tasks import PredictionModule, TaskModule
@@ -32,13 +33,20 @@ _Task = TypeVar("_Task", bound=TaskModule)
 
 
 def find_checkpoint(given: str | Path) -> Path:
-    """Return the checkpoint that a run's folder or a path stands for."""
+    """Return the checkpoint that a run's folder, an exported run, a name or a path stands for.
+
+    The name is of an encoder that comes with the package (``list_pretrained``).
+    """
     path = Path(given)
-    run = Run(path)
+    if not path.exists() and str(given) in list_pretrained():
+        path = pretrained_folder(str(given))
+    if not (run := Run(path)).holds_a_run() and (path / "encoder").is_dir():
+        run = Run(path / "encoder")  # an exported one
     for file in (run.checkpoint("best"), run.checkpoint("last")) if path.is_dir() else (path,):
         if file.is_file():
             return file
-    raise ValueError(f"no run and no checkpoint at {path}")
+    known = ", ".join(list_pretrained())
+    raise ValueError(f"no run and no checkpoint at {path}; encoders that come with wsrl: {known}")
 
 
 def read_run(task: type[_Task], checkpoint: Path) -> tuple[CheckpointRecord, _Task]:
@@ -54,7 +62,10 @@ def read_run(task: type[_Task], checkpoint: Path) -> tuple[CheckpointRecord, _Ta
 
 def open_data(record: CheckpointRecord, zoo: Folders | None = None) -> ZooDataModule:
     """Open the zoo that a run was trained on, maybe at another place, split as it was then."""
-    place = absolute(record.data["zoo"] if zoo is None else zoo)
+    recorded = record.data["zoo"]
+    if isinstance(recorded, str) and not Path(recorded).is_absolute():  # of an exported run
+        recorded = Run.of_checkpoint(record.path.resolve()).folder.parent / recorded
+    place = absolute(recorded if zoo is None else zoo)
     folders = [place] if isinstance(place, str) else place
     for folder in folders if zoo is None else ():
         if not Path(folder).is_dir():
