@@ -217,4 +217,5 @@ def test_an_own_rnn_is_found_among_those_of_all_cells(
     nearest = found["neighbours"][0]
     assert nearest["distance"] < 1e-4
     assert nearest["file"] == "net04.pt"
+    assert found["zoo"] == str(place / "zoo")
     assert found["spec"]["hidden_size"] == CELLS[4 % 3][2]
