@@ -9,6 +9,9 @@ from wsrl.rnn.formats.content import Candidate, OpenChoiceError, Said, either, f
 from wsrl.rnn.formats.reference import Reference
 from wsrl.rnn.usable import check_finite
 
+AGREES = "outputs are those of the reference"
+"""How a note of it begins."""
+
 
 def allowed(candidates: Sequence[Candidate], said: Said) -> list[Candidate]:
     """Return the candidates that do not contradict what the user says."""
@@ -105,5 +108,5 @@ def _best(
         problem = "several readings give the reference's outputs, and differ on other sequences"
         raise _open(problem, [best, *rivals], set())
     settled = [f"{flag(n).removeprefix('--')} {v}" for n, v in best.choices.items()]
-    found = f"outputs differ from the reference's by at most {gap:.2g} {size}"
+    found = f"{AGREES}: they differ by at most {gap:.2g} {size}"
     return best, (f"{found}, as {', '.join(settled)}" if settled else found,)
