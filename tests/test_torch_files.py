@@ -1,12 +1,14 @@
 """Files of ``torch.save``: a change is found, and nothing is larger than what is stored."""
 
+import argparse
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from wsrl.torch_files import read_torch_file, tensors_in
+from wsrl.torch_files import HARMLESS, read_torch_file, tensors_in
 
 WEIGHTS = torch.arange(1.0, 65.0)
 
@@ -100,3 +102,14 @@ def test_a_file_that_must_not_be_read_is_not_called_damaged(path: Path) -> None:
     path.chmod(0o600)
     with pytest.raises(ValueError, match="damaged"):
         read_torch_file(path)
+
+
+def test_options_and_numbers_of_numpy_are_read_where_they_are_allowed(tmp_path: Path) -> None:
+    content = {"args": argparse.Namespace(lr=0.1), "best": np.float64(0.5), "n": np.int32(3)}
+    torch.save(content, tmp_path / "a.pt")
+    with pytest.raises(ValueError, match=r"objects of argparse\.Namespace, numpy.*ever run"):
+        read_torch_file(tmp_path / "a.pt")
+    assert read_torch_file(tmp_path / "a.pt", allowed=HARMLESS) == content
+    torch.save(content | {"path": Path("a")}, tmp_path / "a.pt")
+    with pytest.raises(ValueError, match=r"objects of pathlib\..*Path, and nothing"):
+        read_torch_file(tmp_path / "a.pt", allowed=HARMLESS)

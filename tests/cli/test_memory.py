@@ -143,6 +143,26 @@ def test_every_cell_with_biases_is_analysed(
     assert found["fixed_point_residual"] < 1e-6
 
 
+def test_what_a_file_does_not_say_is_said_or_settled_by_a_reference(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rnn, head = nn.RNN(4, 20, batch_first=True), nn.Linear(20, 4)
+    file, reference = tmp_path / "model.ckpt", tmp_path / "io.safetensors"
+    model = nn.ModuleDict({"rnn": rnn, "fc": head, "norm": nn.LayerNorm(20)})
+    torch.save({"state_dict": model.state_dict()}, file)
+    inputs = torch.randn(2, 5, 4)
+    outputs = head(rnn(inputs)[0]).detach()
+    save_file({"inputs": inputs, "outputs": outputs}, reference)
+    args = [file, *REPEAT[:-2], *FAST]
+    assert "unknown keys: norm.weight" in refused(capsys, *args, "--cell", "tanh")
+    args += ["--ignore", "norm"]
+    assert "--cell relu or tanh" in refused(capsys, *args)
+    assert analyze(capsys, *args, "--reference", reference)["rnn"].startswith("tanh")
+    assert analyze(capsys, *args, "--said.nonlinearity", "relu")["rnn"].startswith("relu")
+    wrong = refused(capsys, *args, "--said.nonlinearity", "relu", "--reference", reference)
+    assert "outputs differ from the reference's by" in wrong
+
+
 def test_tables_and_pictures_are_written(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -91,7 +91,9 @@ def test_encoders_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(rows) == set(wsrl.list_encoders())
     encoder = wsrl.create_encoder("FlattenedWeights", spec=wsrl.RNNSpec("lstm", 6, 32, 2, 6))
     size = sum(p.numel() for p in encoder.parameters())
-    assert [*rows["FlattenedWeights"].values()][1:] == [size, False]
+    assert [*rows["FlattenedWeights"].values()][1:] == [size, "one spec", False]
+    known = [rows[n]["reads"] for n in ("InteractiveProbing", "NeuronGraph")]
+    assert known == ["any", "any weights"]
     assert rows["InteractiveProbing"]["permutation_invariant"]
     assert main(["encoders"]) == 0
     assert "InteractiveProbing" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from tests.encoders.encoder_cases import SMALL, SPECS, random_weights, small_encoder
 from wsrl.encoders import build_encoder, create_encoder, get_encoder, list_encoders
-from wsrl.rnn import MixedRNNs, RNNInterface, RNNs, RNNSpec, concatenate
+from wsrl.rnn import MixedRNNs, RNNInterface, RNNs, RNNSpec, RNNWeights, concatenate
 
 NAMES = list_encoders()
 ANY = [name for name in NAMES if get_encoder(name).reads != "one spec"]
@@ -71,3 +72,13 @@ def test_a_bound_encoder_names_those_that_read_any(name: str) -> None:
         assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match=f"reads RNNs of one spec, not any cell.*{those}"):
         build_encoder(encoder.config(), INTERFACE)
+
+
+@pytest.mark.parametrize("name", BOUND)
+def test_what_is_applied_to_the_outputs_is_no_other_spec(name: str) -> None:
+    encoder, weights = small_encoder(name, MIXED[0]), random_weights(MIXED[0])
+    ended = RNNWeights(weights.flat, dataclasses.replace(MIXED[0], output_activation="softmax"))
+    assert torch.equal(encoder(ended), encoder(weights))
+    biased = RNNSpec(**MIXED[0].to_dict() | {"bias": False})
+    with pytest.raises(ValueError, match="no biases"):
+        encoder(random_weights(biased))

@@ -143,18 +143,114 @@ def test_the_two_alone_are_taken_as_a_pair_or_in_a_container() -> None:
             RNNWeights.from_module(more)
 
 
+def with_first_state() -> Net:
+    net = Net(
+        lambda net, x: net.fc(
+            net.lstm(x, tuple(s.expand(1, len(x), -1).contiguous() for s in (net.h0, net.c0)))[0]
+        )
+    )
+    net.h0, net.c0 = (nn.Parameter(torch.randn(1, 1, HIDDEN)) for _ in range(2))
+    return net
+
+
+def with_cells() -> Net:
+    def loop(net: Net, inputs: Tensor) -> Tensor:
+        first, second = (inputs.new_zeros(len(inputs), HIDDEN) for _ in range(2))
+        outputs = []
+        for values in inputs.unbind(1):
+            first = net.cells[0](values, first)
+            second = net.cells[1](first, second)
+            outputs.append(net.fc(second))
+        return torch.stack(outputs, 1)
+
+    net = Net(loop)
+    net.cells = nn.ModuleList([nn.GRUCell(INPUTS, HIDDEN), nn.GRUCell(HIDDEN, HIDDEN)])
+    del net.lstm
+    return net
+
+
+def with_embedding(tokens: int, width: int) -> Net:
+    net = Net(lambda net, x: plain(net, net.embed(x)))
+    net.embed, net.lstm = nn.Embedding(tokens, width), nn.LSTM(width, HIDDEN, batch_first=True)
+    return net
+
+
+def with_head(activation: nn.Module) -> Net:
+    net = Net(plain)
+    net.fc = nn.Sequential(nn.Linear(HIDDEN, 4), activation, nn.Dropout(0.3), nn.Linear(4, OUTPUTS))
+    return net
+
+
+def replaced(**parts: nn.Module) -> Net:
+    net = Net(plain)
+    for name, part in parts.items():
+        net.add_module(name, part)
+    return net
+
+
+MORE: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "first states": (with_first_state, "lstm 1x5, 3 inputs, 2 outputs, own first state"),
+    "cells in a loop": (with_cells, "gru 2x5, 3 inputs, 2 outputs"),
+    "an embedding": (lambda: with_embedding(7, 4), "lstm 1x5, 7 inputs by 4, 2 outputs"),
+    "an embedding, folded": (lambda: with_embedding(3, 4), "lstm 1x5, 3 inputs, 2 outputs"),
+    "a head": (lambda: with_head(nn.GELU()), "lstm 1x5, 3 inputs, 2 outputs by 4 gelu"),
+    "a linear head": (lambda: with_head(nn.Identity()), "lstm 1x5, 3 inputs, 2 outputs"),
+    "ReLU": (
+        lambda: replaced(lstm=nn.RNN(INPUTS, HIDDEN, nonlinearity="relu", batch_first=True)),
+        "relu 1x5, 3 inputs, 2 outputs",
+    ),
+    "projections": (
+        lambda: replaced(
+            lstm=nn.LSTM(INPUTS, HIDDEN, 2, proj_size=2, batch_first=True),
+            fc=nn.Linear(2, OUTPUTS),
+        ),
+        "lstm 2x5, 3 inputs, 2 outputs",
+    ),
+    "biases in the readout alone": (
+        lambda: replaced(lstm=nn.GRU(INPUTS, HIDDEN, bias=False, batch_first=True)),
+        "gru 1x5, 3 inputs, 2 outputs",
+    ),
+    "in a row": (
+        lambda: nn.ModuleList(
+            [nn.Linear(INPUTS, 4), nn.LSTM(4, HIDDEN), nn.Linear(HIDDEN, OUTPUTS)]
+        ),
+        "lstm 1x5, 3 inputs, 2 outputs",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_what_is_before_and_after_is_read_too(name: str) -> None:
+    make, spec = MORE[name]
+    model = make().double().eval()
+    weights = RNNWeights.from_module(model)
+    assert str(weights.spec) == spec
+    size = weights.spec.input_size
+    tokens = torch.randint(size, (4, 6))
+    inputs = torch.eye(size, dtype=torch.float64)[tokens]
+    if isinstance(model, nn.ModuleList):
+        hidden = model[1](model[0](inputs).transpose(0, 1))[0].transpose(0, 1)
+        expected = model[2](hidden)
+    else:
+        expected = model(tokens if "embedding" in name else inputs)
+    torch.testing.assert_close(run_population(weights, inputs[None])[0][0], expected)
+
+
 def test_modules_that_do_not_fit_are_refused() -> None:
     embedding, forwardless = Net(plain), nn.Module()
-    embedding.embed = nn.Embedding(5, 3)
+    embedding.embed = nn.Embedding(5, 3)  # which it does not use
     forwardless.rnn, forwardless.readout = nn.GRU(3, 4), nn.Linear(4, 2)
     cases: dict[str, tuple[nn.Module, ...]] = {
-        r"outside of the RNN and its readout: embed\.weight": (embedding,),
+        "neither of vectors nor of tokens": (embedding,),
         'missing the required "forward"': (forwardless,),
-        "projections": (nn.LSTM(3, 5, proj_size=2), nn.Linear(2, 4)),
-        "bidirectional": (nn.LSTM(3, 5, bidirectional=True), nn.Linear(10, 4)),
-        "all parts or in none": (nn.GRU(3, 5, bias=False), nn.Linear(5, 4)),
-        "the RNN has 5 hidden": (nn.GRU(3, 5), nn.Linear(6, 4)),
-        "exactly one nn.LSTM": (nn.GRU(3, 5), nn.GRU(3, 5)),
+        "a bidirectional RNN": (nn.LSTM(3, 5, bidirectional=True), nn.Linear(10, 4)),
+        r"readout of 5 hidden values .* parts\.1 is \(4, 6\)": (
+            nn.GRU(3, 5),
+            nn.Linear(6, 4),
+        ),
+        "no key is the linear readout's": (nn.GRU(3, 5),),
+        r"expected an nn\.LSTM, nn\.GRU or nn\.RNN": (nn.Linear(3, 5),),
+        "outputs differ": (with_head(nn.ELU()),),
     }
     for message, modules in cases.items():
         with pytest.raises(ValueError, match=message):

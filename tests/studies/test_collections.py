@@ -156,6 +156,11 @@ def test_what_reads_weights_of_one_spec_says_who_can(
     assert "these RNNs have 3 specs: choose one that reads any RNN (mean, random_probes)" in line
     assert main(["baseline", "random_probes", *data, *target, "--steps", "2"]) == 0
     capsys.readouterr()
+    told = json.loads((place / "baseline" / "test.json").read_text())
+    names = ("lstm 1x6", "gru 1x5", "gru 1x7")
+    kinds = [f"{name}, 2 inputs, 1 outputs" for name in names]
+    assert set(told["metrics_by_spec"]["ood"]) <= set(kinds)
+    assert {"exact_match"} <= next(iter(told["metrics_by_spec"]["ood"].values())).keys()
     encoder = ["--model", "EmulationModule", "--model.encoder", "Spectral", *data]
     assert main(["fit", *encoder, "--run", str(place / "other"), *STEPS]) == 1
     assert "InteractiveProbing" in capsys.readouterr().err.splitlines()[-1]
@@ -212,4 +217,5 @@ def test_an_own_rnn_is_found_among_those_of_all_cells(
     nearest = found["neighbours"][0]
     assert nearest["distance"] < 1e-4
     assert nearest["file"] == "net04.pt"
+    assert found["zoo"] == str(place / "zoo")
     assert found["spec"]["hidden_size"] == CELLS[4 % 3][2]

@@ -60,6 +60,7 @@ def _list(json: bool) -> str:
             "parameters": sum(
                 each.numel() for each in create_encoder(name, spec=PUBLISHED_SPEC).parameters()
             ),
+            "reads": get_encoder(name).reads,
             "permutation_invariant": get_encoder(name).permutation_invariant,
         }
         for name in list_encoders()

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import torch
@@ -80,7 +81,7 @@ class Encoder(Recorded, LightningModule, ABC):
         if cls.reads != "one spec":
             if any(each.interface != made_for.interface for each in given):
                 raise ValueError(f"{cls.__name__} {are}: inputs and outputs must be as many")
-        elif {*given} != {made_for}:
+        elif {*map(_without_end, given)} != {_without_end(made_for)}:
             raise ValueError(f"{cls.__name__} {are}: it reads one spec; {_readers()}")
 
     @abstractmethod
@@ -148,6 +149,11 @@ def check_sizes(**sizes: int) -> None:
 
 def _check_input(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     module.check(args[0] if args else kwargs.get("weights"))
+
+
+def _without_end(spec: RNNSpec | RNNInterface) -> RNNSpec | RNNInterface:
+    """Leave out the output activation, which is only recorded."""
+    return replace(spec, output_activation="none") if isinstance(spec, RNNSpec) else spec
 
 
 def _readers() -> str:

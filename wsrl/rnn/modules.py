@@ -8,7 +8,7 @@ beyond 30, is not seen.
 
 import copy
 import math
-import operator
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
@@ -17,9 +17,10 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from wsrl.rnn.cells import get_cell, list_cells
+from wsrl.rnn.cells import list_cells
+from wsrl.rnn.formats.content import Candidate, Content
+from wsrl.rnn.formats.torch_modules import MODULE, TORCH_MODULES
 from wsrl.rnn.population import run_eagerly
-from wsrl.rnn.spec import RNNSpec
 from wsrl.rnn.weights import RNNWeights
 
 # Sequences of a batch, and their steps: few, since chaotic RNNs amplify rounding. No two sizes are
@@ -35,17 +36,21 @@ _Place: TypeAlias = tuple[torch.device, torch.dtype]
 def read_modules(modules: Sequence[nn.Module]) -> RNNWeights:
     """Read one RNN out of modules, ``(1, N)``; see ``RNNWeights.from_module``."""
     chain = _Chain(modules)
-    rnn, linear = (_only_child(chain, kind) for kind in (nn.RNNBase, nn.Linear))
-    own = {id(value) for part in (rnn, linear) for value in chain.get_submodule(part).parameters()}
-    if others := [name for name, value in chain.named_parameters() if id(value) not in own]:
-        shown = ", ".join(name.split(".", 2)[2] for name in others)
-        raise ValueError(f"parameters outside of the RNN and its readout: {shown}")
-    readout = chain.get_submodule(linear)
-    assert isinstance(readout, nn.Linear)
-    spec = _spec_of(chain.get_submodule(rnn), readout)
-    place = (readout.weight.device, readout.weight.dtype)
+    recurrent_first = chain.with_recurrent_first()
     try:
-        flat = _trial(chain, (rnn, linear), spec, place)
+        return _read(chain)
+    except ValueError:
+        if [*recurrent_first.parts] == [*chain.parts]:
+            raise
+    return _read(recurrent_first)
+
+
+def _read(chain: "_Chain") -> RNNWeights:
+    candidates = _candidates(chain)
+    first = next(value for value in chain.parameters() if value.is_floating_point())
+    place = (first.device, first.dtype)
+    try:
+        weights = _trial(chain, candidates, place)
     except ValueError as error:
         kinds = ", ".join(type(part).__name__ for part in chain.parts)
         raise ValueError(
@@ -53,7 +58,7 @@ def read_modules(modules: Sequence[nn.Module]) -> RNNWeights:
             "are wanted, not their softmax. Where these two alone are meant, give "
             "RNNWeights.from_module(rnn, linear)"
         ) from error
-    return RNNWeights(flat[None].to(*place), spec)
+    return weights.to(*place)
 
 
 class _Chain(nn.Module):
@@ -65,8 +70,12 @@ class _Chain(nn.Module):
         own = [dict(module.named_children()).get("_orig_mod", module) for module in modules]
         if len(own) == 1 and isinstance(own[0], nn.ModuleDict | nn.ModuleList):
             own = list(own[0].children())  # these compute nothing themselves
-        own.sort(key=lambda module: not any(isinstance(m, nn.RNNBase) for m in module.modules()))
         self.parts = nn.ModuleList(own)
+
+    def with_recurrent_first(self) -> "_Chain":
+        """Return a chain of the same modules; a pair may be given in any order."""
+        own = sorted(self.parts, key=lambda part: not any(map(_is_recurrent, part.modules())))
+        return _Chain(own)
 
     def forward(self, value: Any, *others: Any) -> Any:
         for part in self.parts:
@@ -75,39 +84,43 @@ class _Chain(nn.Module):
         return value
 
 
-def _only_child(chain: _Chain, kind: type[nn.Module]) -> str:
-    found = [path for path, child in chain.named_modules() if isinstance(child, kind)]
-    if len(found) != 1:
-        raise ValueError(
-            "expected exactly one nn.LSTM, nn.GRU or nn.RNN and one nn.Linear as its readout, "
-            f"found {len(found)} of {kind.__name__}"
-        )
-    return str(found[0])
+def _is_recurrent(module: nn.Module) -> bool:
+    return isinstance(module, nn.RNNBase | nn.RNNCellBase)
 
 
-def _spec_of(rnn: Any, linear: nn.Linear) -> RNNSpec:
-    forms = {name: get_cell(name).torch_form for name in list_cells()}
-    cells = [name for name, form in forms.items() if form is not None and form.reads(rnn)]
-    if not cells or rnn.bidirectional or rnn.proj_size:
+def _candidates(model: nn.Module) -> list[Candidate]:
+    """Return what a model can be, by the weights that act in it; as files are recognised."""
+    found = TORCH_MODULES.find(Content(_acting(model), {}, MODULE), {})
+    if isinstance(found, str):
         raise ValueError(
-            f"no registered cell is {rnn} (bidirectional RNNs and projections are not supported); "
-            f"the cells are {', '.join(forms)}"
+            "expected an nn.LSTM, nn.GRU or nn.RNN, or a cell of these, and an nn.Linear as its "
+            f"readout: {found}"
         )
-    if bool(rnn.bias) != (linear.bias is not None):
+    known = [module for module in model.modules() if isinstance(module, nn.RNNBase)]
+    forms = [(one, one.weights.spec.kind.torch_form) for one in found]
+    left = [one for one, form in forms if not known or (form and all(map(form.reads, known)))]
+    if not left:
         raise ValueError(
-            f"biases in all parts or in none: the RNN has bias={bool(rnn.bias)}, "
-            f"the readout bias={linear.bias is not None}"
+            f"no registered cell is {known[0]}; the cells are {', '.join(list_cells())}"
         )
-    if linear.in_features != rnn.hidden_size:
-        raise ValueError(
-            f"the readout reads {linear.in_features} values, the RNN has {rnn.hidden_size} hidden"
-        )
-    sizes = (rnn.input_size, rnn.hidden_size, rnn.num_layers, linear.out_features)
-    return RNNSpec(cells[0], *sizes, bool(rnn.bias))
+    return left
 
 
-def _trial(chain: _Chain, paths: tuple[str, str], spec: RNNSpec, place: _Place) -> Tensor:
-    """Return the weights ``(N,)`` that modules use, if they compute what the modules do.
+def _acting(model: nn.Module) -> dict[str, Tensor]:
+    """Return weights by key as they act: attributes, which hooks and parametrisations set."""
+    found = {}
+    for key in model.state_dict():
+        name = re.sub(r"parametrizations\.([^.]+)\..*", r"\1", key)
+        path, _, last = name.rpartition(".")
+        owner, plain = model.get_submodule(path), re.sub(r"_(g|v|u|orig|mask)$", "", last)
+        last = plain if isinstance(getattr(owner, plain, None), Tensor) else last
+        if isinstance(value := getattr(owner, last, None), Tensor):
+            found[f"{path}.{last}".lstrip(".")] = value.detach()
+    return found
+
+
+def _trial(chain: _Chain, candidates: list[Candidate], place: _Place) -> RNNWeights:
+    """Return the weights that modules use, if they compute what the modules do.
 
     They are run on the CPU in float64 if they can be, else where and as they are. One sequence
     without a batch is only for modules that take no batch: fewer faults would show.
@@ -115,18 +128,19 @@ def _trial(chain: _Chain, paths: tuple[str, str], spec: RNNSpec, place: _Place) 
     batches: list[_Layout] = [lambda values: values, lambda values: values.transpose(0, 1)]
     single: list[_Layout] = [lambda values: values[0]]
     places = ((torch.device("cpu"), torch.float64), place)
+    sizes = list(dict.fromkeys(one.weights.spec.input_size for one in candidates))
     errors = []
     for own, layouts, tokens in product(places, (batches, single), (False, True)):
         gaps = {}
-        for layout, others in product(layouts, ((), (None,))):
+        for layout, others, size in product(layouts, ((), (None,)), sizes):
             try:
-                flat, gap, seen = _run(chain, paths, spec, own, tokens, layout, others)
+                weights, gap, seen = _run(chain, size, own, tokens, layout, others)
             except Exception as error:  # somebody's code, handed what it may not be made for
                 line = (str(error).splitlines() or [""])[0]
                 errors.append(f"{type(error).__name__}: {line[:200].rstrip('.')}")
                 continue
             if gap <= torch.finfo(own[1]).eps ** 0.5:  # half of the digits agree
-                return flat
+                return weights
             gaps[gap] = seen
         if gaps:
             raise ValueError(gaps[min(gaps)])
@@ -135,34 +149,33 @@ def _trial(chain: _Chain, paths: tuple[str, str], spec: RNNSpec, place: _Place) 
 
 def _run(
     chain: _Chain,
-    paths: tuple[str, str],
-    spec: RNNSpec,
+    size: int,
     place: _Place,
     tokens: bool,
     layout: _Layout,
     others: tuple[None, ...],
-) -> tuple[Tensor, float, str]:
-    """Run a copy of the modules, and the weights ``(N,)`` that it used, on the same sequences.
+) -> tuple[RNNWeights, float, str]:
+    """Run a copy of the modules, and the weights that it can have used, on the same sequences.
 
-    One copy is run on all: a module that keeps a state differs, too. Returns the weights, and the
-    largest difference, in units of the outputs' size and to read.
+    One copy is run on all: a module that keeps a state differs, too. Returns the weights that
+    differ least, and their largest difference, in units of the outputs' size and to read.
     """
     generator = torch.Generator().manual_seed(0)
-    model = _copy_of(chain).eval().to(*place)
-    rnn, linear = map(model.get_submodule, paths)
-    both = nn.ModuleDict({"rnn": rnn, "linear": linear})
-    gaps = []
+    model, gaps = _copy_of(chain).eval().to(*place), dict[int, list[tuple[float, str]]]()
     for length in LENGTHS:
-        inputs = _inputs(length, spec.input_size, tokens, generator).to(*place)
+        inputs = _inputs(length, size, tokens, generator).to(*place)
         given = layout(inputs.argmax(-1) if tokens else inputs)
         with _alone(*place):
             outputs = model(given, *others)
-            # Attributes, not parameters: hooks and parametrisations set the weight that acts.
-            values = [operator.attrgetter(tensor.name)(both) for tensor in spec.tensors]
-            flat = torch.cat([value.detach().reshape(-1) for value in values])
-            wanted = run_eagerly(RNNWeights(flat[None], spec), inputs[None])[0][0]
-        gaps.append(_difference(outputs, wanted[:1] if layout(inputs).ndim == 2 else wanted))
-    return flat, *max(gaps, key=lambda gap: gap[0])
+            read = [one.weights.to(*place) for one in _candidates(model)]
+            for index, weights in enumerate(read):
+                if weights.spec.input_size == size:
+                    wanted = run_eagerly(weights, inputs[None])[0][0]
+                    wanted = wanted[:1] if layout(inputs).ndim == 2 else wanted
+                    gaps.setdefault(index, []).append(_difference(outputs, wanted))
+    worst = {index: max(found, key=lambda gap: gap[0]) for index, found in gaps.items()}
+    best = min(worst, key=lambda index: worst[index][0])
+    return read[best], *worst[best]
 
 
 def _inputs(length: int, size: int, tokens: bool, generator: torch.Generator) -> Tensor:

@@ -189,14 +189,16 @@ class RNNWeights:
 
         Args:
             modules: ``rnn, linear`` (also in an ``nn.ModuleDict`` or ``nn.ModuleList``), or one
-                module that holds exactly one ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` and one
-                ``nn.Linear``. It takes sequences ``(S, T, I)``, ``(T, S, I)`` or ``(T, I)``, or
-                without ``I`` the numbers of one-hot vectors. It returns the readout's values of all
-                steps, or of the last; alone, or first in a tuple.
+                module that holds recurrent layers and an ``nn.Linear`` as their readout; before
+                these may be an ``nn.Linear`` or an ``nn.Embedding``, after them up to two layers
+                more, and it may have first states of its own. It takes sequences ``(S, T, I)``,
+                ``(T, S, I)`` or ``(T, I)``, or without ``I`` the numbers of one-hot vectors. It
+                returns the readout's values of all steps, or of the last; alone, or first in a
+                tuple.
 
         Raises:
-            ValueError: where the modules are no such pair, use what a spec does not have
-                (bidirectional, projections, a bias in one part only), or compute something else.
+            ValueError: where the modules are no such model, use what a spec does not have
+                (bidirectional), or compute something else.
         """
         from wsrl.rnn.modules import read_modules  # which runs weights, and so imports this file
 

@@ -21,11 +21,11 @@ from wsrl.analysis.readouts import (
 from wsrl.data import ZooDataModule
 from wsrl.rnn import RNNs, RNNSpec, RNNWeights
 from wsrl.rnn.statistics import weight_statistics
-from wsrl.studies.tables import print_metrics
-from wsrl.studies.training.predictions import write_metrics, write_predictions
+from wsrl.studies.tables import print_by_spec, print_metrics
+from wsrl.studies.training.predictions import measure_specs, write_metrics, write_predictions
 from wsrl.studies.training.runs import Run
 from wsrl.tasks.evaluation import remarks_on_target
-from wsrl.tasks.targets import ask, make_target
+from wsrl.tasks.targets import ask, make_target, measure_target
 from wsrl.terminal import note
 
 PROBES, PROBING_LENGTH = 8, 22
@@ -158,9 +158,8 @@ def write_baseline(
     for split in splits:
         truth = truths[split]
         predicted = torch.from_numpy(readout.predict(features(split))).to(truth.dtype)
-        for measured, metric in chosen.metrics().items():
-            metric.update(predicted, truth)
-            metrics[f"{split}/{measured}"] = float(metric.compute())
+        found = measure_target(chosen, predicted, truth)
+        metrics |= {f"{split}/{measured}": value for measured, value in found.items()}
         rows = torch.from_numpy(data.rows(split))
         labels = {name: data.zoo.read(name, rows) for name in ("run", "step")}
         labels |= {name: data.zoo.read(name, rows).float() for name in ("task", "performance")}
@@ -168,9 +167,13 @@ def write_baseline(
     source = {"checkpoint": None, "zoo": data.hparams["zoo"]}
     source |= {"baseline": name, "target": target, "seed": seed, "steps": steps, "kind": kind}
     print_metrics(metrics)
+    by_spec = measure_specs(
+        batches, splits, data.zoo, lambda c: measure_target(chosen, c["prediction"], c["target"])
+    )
+    print_by_spec(by_spec)
     out = run.folder / "test.json"
     out.unlink(missing_ok=True)  # of another baseline; written last
     columns = out.with_suffix(".safetensors")
     write_predictions(columns, batches, splits, source, data.zoo, named=False)
-    write_metrics(out, source, metrics)
+    write_metrics(out, source, metrics, by_spec)
     return out

@@ -22,7 +22,7 @@ from wsrl.tasks.heads import HeadLike, PredictionHead, RunningScale, make_head
 from wsrl.tasks.metrics import everywhere, mean
 from wsrl.tasks.optimizers import OptimizerLike, SchedulerLike
 from wsrl.tasks.pretrained import load_pretrained_encoder, make_encoder
-from wsrl.tasks.targets import CLASS_LOSSES, ask, make_target
+from wsrl.tasks.targets import CLASS_LOSSES, ask, make_target, measure_target
 
 if TYPE_CHECKING:
     from wsrl.data.batch import ZooBatch
@@ -229,10 +229,7 @@ class PredictionModule(TaskModule):
 
     def measure_columns(self, columns: Mapping[str, Tensor]) -> dict[str, float]:
         """Return the metrics of the target's kind."""
-        found = self.kind.metrics()
-        for metric in found.values():
-            metric.update(columns["prediction"], columns["target"])
-        return {name: float(metric.compute()) for name, metric in found.items()}
+        return measure_target(self.kind, columns["prediction"], columns["target"])
 
 
 def _drawn(outputs: dict[str, dict[str, Tensor]], batch: ZooBatch) -> dict[str, Tensor]:

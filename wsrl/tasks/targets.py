@@ -148,6 +148,14 @@ def ask(kind: TargetKind, method: str, values: Tensor, *target: Tensor) -> Any:
     return found
 
 
+def measure_target(kind: TargetKind, predicted: Tensor, truth: Tensor) -> dict[str, float]:
+    """Return the metrics of a kind by name, of ``(n, parts)``; NaN for what is not defined."""
+    metrics = kind.metrics()
+    for metric in metrics.values():
+        metric.update(predicted, truth)
+    return {name: float(metric.compute()) for name, metric in metrics.items()}
+
+
 @register_target
 class Classes(TargetKind):
     """Every part is one of several classes, with a logit for each: the largest one is predicted.

@@ -144,7 +144,8 @@ def pack_zoo(
         separator=separator,
         decimal=decimal,
     )
-    groups, finite = survey_models(found)
+    assumed: list[str] = []  # said when nothing is refused any more
+    groups, finite = survey_models(found, assumed.append)
     if not finite.any():
         raise ValueError("every model has parameters that are not finite")
     shape = groups[0].spec.interface
@@ -170,6 +171,9 @@ def pack_zoo(
     folders = _folders(Path(out), [group.spec for group in groups])
     if len(groups) > 1:
         check_collection(Path(out))
+    for text in assumed:
+        say(text)
+    if len(groups) > 1:
         say(f"RNNs of {len(groups)} specs, a zoo for each: {', '.join(f.name for f in folders)}")
     makings = [
         _making(folder, group, found, labels, finite, sequences, problem, shard_rows)

@@ -5,6 +5,7 @@ RNNs that they can be (``Recogniser``). A new kind of file, or a new origin, is 
 one line in ``CONTAINERS`` or ``RECOGNISERS``.
 """
 
+from wsrl.rnn.formats.choosing import AGREES
 from wsrl.rnn.formats.containers import CONTAINERS, read_container
 from wsrl.rnn.formats.content import (
     Candidate,
@@ -30,6 +31,7 @@ from wsrl.rnn.formats.state_dicts import read_state_dict, weights_from_state_dic
 from wsrl.rnn.formats.torch_checkpoints import content_of
 
 __all__ = [
+    "AGREES",
     "CONTAINERS",
     "RECOGNISERS",
     "Candidate",

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import permutations
 
-import torch
 from torch import Tensor
 
 from wsrl.rnn.cells import Cell, get_cell, list_cells
@@ -31,6 +30,9 @@ from wsrl.rnn.spec import readout_name
 
 _MOST_STACKED = 4  # modules of which every order is tried as layers
 
+MODULE = "module"
+"""Kind of the tensors of a module that will be run and compared."""
+
 OPTIONS = {
     "cell": "a registered cell; tanh or relu of an nn.RNN",
     "nonlinearity": "the same of an nn.RNN, by its name",
@@ -44,7 +46,7 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
     known = [get_cell(name) for name in list_cells()]
     if "cell" in said:
         known = list(dict.fromkeys([get_cell(str(said["cell"])), *known]))
-    tensors, training = without_training(acting_weights(_widened(content.tensors)))
+    tensors, training = without_training(acting_weights(content.tensors))
     single = recurrent_modules(tensors, known)
     several = "," in str(said.get("module"))  # these are put together as they are said
     modules = single if several else with_lists_joined(single, tensors)
@@ -61,7 +63,7 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
         dropped = [*beside, *training]
         also = (f"not read, as no part of the RNN: {listed(dropped)}",) if dropped else ()
         try:
-            view = _Model(module, tensors, left)
+            view = _Model(module, tensors, left, content.kind == MODULE)
             found += [
                 replace(
                     one,
@@ -76,11 +78,6 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
     if not found:
         raise faults[0]
     return found
-
-
-def _widened(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    half = (torch.float16, torch.bfloat16)
-    return {key: value.float() if value.dtype in half else value for key, value in tensors.items()}
 
 
 def _selected(
@@ -134,6 +131,7 @@ class _Model:
     module: Recurrent
     tensors: Mapping[str, Tensor]
     left: Mapping[str, Tensor]
+    proven: bool  # by running it, so that other buffers do not matter
 
     def candidates(self, cells: Iterable[Cell], nonlinearity: object = None) -> list[Candidate]:
         """Return every RNN that it can be; a ``ValueError`` says why it can be none."""
@@ -209,7 +207,8 @@ class _Model:
         used = {key for path, layer in linear.items() for key in keys_of(path, layer).values()}
         others = {key: value for key, value in self.left.items() if key not in used}
         first, first_keys = first_states(others, kind.state, len(layers), size)
-        if strange := [key for key in others if key not in first_keys]:
+        strange = [key for key in others if key not in first_keys]
+        if strange and not self.proven:
             raise ValueError(
                 f"unknown keys: {listed(strange)}. What is no part of the RNN and its readout can "
                 f"be left out: --ignore {listed(strange[:1])} (ignore=[...] in Python)"
@@ -219,9 +218,7 @@ class _Model:
         found = []
         for place in places:
             if projections:
-                weight, bias = place.layers[0]
-                through = weight @ projections[-1], bias
-                place = replace(place, layers=(through, *place.layers[1:]))
+                place = place.reading_through(projections[-1])
             own, before = with_source(kind, through_projections(layers, projections), place.source)
             parts = Parts(
                 str(kind),

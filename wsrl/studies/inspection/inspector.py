@@ -84,10 +84,11 @@ class Inspector:
         neighbours = self._find_neighbours(point)
         properties = [reader.read(point, self._coverage) for reader in self._readers]
         imitation = imitate(self.module, self.problem, found, embedding, reference)
+        place = self.data.hparams["zoo"]
         return Inspection(
             source=source,
             checkpoint=str(self.checkpoint.resolve()),
-            zoo=", ".join(str(each.path.resolve()) for each in self.zoo.zoos),
+            zoo=place if isinstance(place, str) else ", ".join(place),
             spec=found.specs[0].to_dict(),
             assumed=notes,
             trained_on=tuple(spec.to_dict() for spec in self._specs),

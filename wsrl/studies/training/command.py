@@ -35,7 +35,12 @@ from wsrl.studies.training.checkpoint_io import with_checkpoint_io
 from wsrl.studies.training.checkpoints import LINKED, OPTIMIZERS, CheckpointRecord, seen_splits
 from wsrl.studies.training.cost import TrainingCost
 from wsrl.studies.training.divergence import DivergenceCheck
-from wsrl.studies.training.predictions import ColumnKeeper, write_metrics, write_predictions
+from wsrl.studies.training.predictions import (
+    ColumnKeeper,
+    measure_specs,
+    write_metrics,
+    write_predictions,
+)
 from wsrl.studies.training.processes import is_requeued
 from wsrl.studies.training.runs import AUTO, Request, Run
 from wsrl.studies.training.stopping import LastCheckpoint, OwnSignals, reported
@@ -247,7 +252,8 @@ class TrainingCLI(LightningCLI):
             columns = out.with_suffix(".safetensors")
             self.columns.write(columns, splits, source, zoo, self.trainer.world_size)
             if self.trainer.world_size == 1:
-                by_spec = self.columns.by_spec(splits, zoo, self.model.measure_columns)
+                kept = self.columns.of_splits(splits)
+                by_spec = measure_specs(kept, splits, zoo, self.model.measure_columns)
                 print_by_spec(by_spec)
         write_metrics(out, source, metrics, by_spec)
         say(f"written: {out}")

@@ -22,6 +22,10 @@ from wsrl.zoos import AnyZoo
 from wsrl.zoos.files import remove_leftovers, write_atomically
 from wsrl.zoos.tensors import write_tensors
 
+Columns: TypeAlias = Mapping[str, Tensor]
+BySpec: TypeAlias = dict[str, dict[str, dict[str, float]]]
+"""Metrics by split, spec and name."""
+
 
 def write_predictions(
     path: Path,
@@ -88,7 +92,28 @@ def _gather(results: Sequence[Sequence[Mapping[str, Tensor]]]) -> dict[str, Tens
     return {n: (c.float() if c.dtype in small else c)[order] for n, c in columns.items()}
 
 
-Columns: TypeAlias = Mapping[str, Tensor]
+def measure_specs(
+    results: Sequence[Sequence[Columns]],
+    splits: Sequence[str],
+    zoo: AnyZoo,
+    measure: Callable[[Columns], dict[str, float]],
+) -> BySpec:
+    """Return metrics of the RNNs of each spec, where there are several; ``measure`` takes columns.
+
+    Results and splits are those of ``write_predictions``.
+    """
+    found: BySpec = {}
+    several = len(zoo.specs) > 1
+    for split, batches in zip(splits, results, strict=True):
+        if not batches or not several:
+            continue
+        columns = _gather([batches])
+        numbers = spec_numbers(zoo, columns["row"])
+        for number, spec in enumerate(zoo.specs):
+            own = {name: column[numbers == number] for name, column in columns.items()}
+            if len(own["row"]):
+                found.setdefault(split, {})[str(spec)] = measure(own)
+    return found
 
 
 class ColumnKeeper(Callback):
@@ -105,19 +130,9 @@ class ColumnKeeper(Callback):
         if columns is not None and len(columns["row"]):
             self._batches.setdefault(split, []).append(columns)
 
-    def by_spec(
-        self, splits: Sequence[str], zoo: AnyZoo, measure: Callable[[Columns], dict[str, float]]
-    ) -> dict[str, dict[str, dict[str, float]]]:
-        """Return metrics by split and spec, where there are RNNs of several."""
-        found: dict[str, dict[str, dict[str, float]]] = {}
-        for index, batches in self._batches.items() if len(zoo.specs) > 1 else ():
-            columns = _gather([batches])
-            numbers = spec_numbers(zoo, columns["row"])
-            for number, spec in enumerate(zoo.specs):
-                own = {name: column[numbers == number] for name, column in columns.items()}
-                if len(own["row"]):
-                    found.setdefault(splits[index], {})[str(spec)] = measure(own)
-        return found
+    def of_splits(self, splits: Sequence[str]) -> list[list[Columns]]:
+        """Return the batches of every split."""
+        return [self._batches.get(index, []) for index in range(len(splits))]
 
     def write(
         self,
@@ -130,8 +145,7 @@ class ColumnKeeper(Callback):
         """Write them as ``write_predictions`` does; of several ``processes``, none has seen all."""
         path.with_suffix(".json").unlink(missing_ok=True)  # written last, of the same test
         if self._batches and processes == 1:
-            batches = [self._batches.get(index, []) for index in range(len(splits))]
-            write_predictions(path, batches, splits, source, zoo, named=False)
+            write_predictions(path, self.of_splits(splits), splits, source, zoo, named=False)
             return
         path.unlink(missing_ok=True)
         if self._batches:
@@ -142,7 +156,7 @@ def write_metrics(
     path: Path,
     source: Mapping[str, Any],
     metrics: Mapping[str, float],
-    by_spec: Mapping[str, Mapping[str, Mapping[str, float]]] | None = None,
+    by_spec: BySpec | None = None,
 ) -> None:
     """Write metrics by name, and what they are of, as JSON; the folder is made if need be.
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from wsrl.hints import Hints
 from wsrl.rnn import RNNSpec, RNNWeights
 from wsrl.rnn.formats import (
+    AGREES,
     Reading,
     Reference,
     content_of,
@@ -118,6 +119,9 @@ def read_model(model: str | Path | Model, hints: Hints | None = None) -> Reading
     return read_content(content_of(model, "memory"), **options)
 
 
+_TOLD = 8  # notes of what was assumed
+
+
 @dataclass
 class Group:
     """The models of one spec."""
@@ -127,15 +131,19 @@ class Group:
     sha256: str = ""
 
 
-def survey_models(models: Models) -> tuple[list[Group], Tensor]:
+def survey_models(models: Models, say: Callable[[str], object]) -> tuple[list[Group], Tensor]:
     """Read every model once: return those of each spec, and which of all are finite ``(n,)``.
 
-    Models with other inputs or outputs than the first has are a ``ValueError``.
+    ``say`` is told what was assumed of files. Models with other inputs or outputs than the
+    first has are a ``ValueError``.
     """
     groups: dict[RNNSpec, Group] = {}
     digests, finite = defaultdict[RNNSpec, Any](hashlib.sha256), []
+    assumed: Counter[str] = Counter()
     for row, (name, read_one) in enumerate(zip(models.names, models.read, strict=True)):
-        weights = read_one().weights.to(dtype=torch.float32)
+        weights, notes = read_one()
+        weights = weights.to(dtype=torch.float32)
+        assumed.update(AGREES if note.startswith(AGREES) else note for note in notes)
         groups.setdefault(weights.spec, Group(weights.spec, [])).rows.append(row)
         first = next(iter(groups))
         if weights.spec.interface != first.interface:
@@ -148,6 +156,14 @@ def survey_models(models: Models) -> tuple[list[Group], Tensor]:
         finite.append(bool(weights.flat.isfinite().all()))
     for spec, group in groups.items():
         group.sha256 = digests[spec].hexdigest()
+    if assumed:
+        count = len(models.names)
+        told = [
+            text if found == count else f"{text} ({found} of {count})"
+            for text, found in assumed.most_common(_TOLD)
+        ]
+        more = f"; and {len(assumed) - _TOLD} notes more" if len(assumed) > _TOLD else ""
+        say(f"taken for granted of the files: {'; '.join(told)}{more}")
     return list(groups.values()), torch.tensor(finite)
 
 
