@@ -198,7 +198,7 @@ def test_pairs_of_analysis_are_made_of_every_cell(cell: str) -> None:
 
 
 def check_pairs(cell: str) -> None:
-    """Pairs of RNNs for the analysis of encoders are of the same function, or of others."""
+    """Compare the functions of pairs: the same where they are said to be, and else others."""
     generator = torch.Generator().manual_seed(0)
     pairs = make_pairs(random_rnns(RNNSpec(cell, 3, 5, 2, 4), 3, generator), generator)
     inputs = torch.randn(3, 2, 12, 3, dtype=torch.float64)

@@ -11,7 +11,14 @@ from torch import Tensor
 
 import wsrl
 from tests.encoders.encoder_cases import small_encoder
-from tests.rnn.test_cells import PROBLEM, check_permutations, check_symmetries, drawn, outputs
+from tests.rnn.test_cells import (
+    PROBLEM,
+    check_pairs,
+    check_permutations,
+    check_symmetries,
+    drawn,
+    outputs,
+)
 from tests.rnn.test_linearization import check_differences, random_point
 from tests.test_docs import run_page
 from wsrl.analysis.encoder_properties import measure_changes
