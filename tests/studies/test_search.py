@@ -119,5 +119,5 @@ def test_bad_requests_are_one_error(
         return error
 
     assert "no file and no folder at" in failed(tmp_path / "none")
-    assert "no state dicts" in failed(tmp_path)
+    assert "no files of RNNs" in failed(tmp_path)
     assert "--csv" in failed(models, "--csv", tmp_path, status=2)
