@@ -143,6 +143,22 @@ def test_a_mask_that_leaves_a_neuron_nothing_to_read_is_refused() -> None:
     check_usable(drawn("lstm")[0])
 
 
+@pytest.mark.parametrize(("alpha", "fits"), [(-0.1, False), (0, True), (1, True), (1.1, False)])
+def test_an_alpha_that_would_be_clamped_is_refused(alpha: float, fits: bool) -> None:
+    weights, _ = drawn("leaky(leak='neuron')")
+    weights.tensors()["rnn.alpha_l0"].fill_(0.5)
+    weights.tensors()["rnn.alpha_l1"].fill_(0.5)[2, 1] = alpha
+    state = {name: value[2] for name, value in weights.tensors().items()}
+    if fits:
+        assert torch.equal(read_state_dict(state, weights.spec.cell).flat, weights[2:].flat)
+        return
+    message = rf"rnn\.alpha_l1 has {alpha}, and is used between 0 and 1 alone: .*torch\.clamp"
+    with pytest.raises(ValueError, match=message):
+        read_state_dict(state, weights.spec.cell)
+    with pytest.raises(ValueError, match=message):
+        check_usable(weights)
+
+
 @pytest.mark.parametrize(
     ("cell", "message"),
     {
@@ -273,7 +289,7 @@ def test_all_that_holds_of_cells_holds_of_ones_own() -> None:
     small = RNNWeights(weights.flat * 0.2, weights.spec)
     assert find_fixed_points(small, random_starts(weights.spec, 3, 2)).converged.any(1).all()
     state = {name: value[0] for name, value in weights.tensors().items()}
-    with pytest.raises(OpenChoiceError, match=r"Say it: --cell decaying\(mean=\.\.\.\) "):
+    with pytest.raises(OpenChoiceError, match=r"Say it: --cell 'decaying\(mean=\.\.\.\)' "):
         read_state_dict(state)
     again = read_state_dict(state, "decaying")
     assert again.spec == weights.spec

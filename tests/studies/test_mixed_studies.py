@@ -64,7 +64,7 @@ def test_a_run_on_a_collection_inspects_rnns_of_its_specs_and_of_others(
         assert [each.rnn for each in found.neighbours] == [*map(str, inspector.zoo.spec_of(rows))]
     foreign = inspector.inspect(own(tmp_path, RNNSpec("gru", 5, 9, 1, 5)))
     assert (foreign.fit.weights, foreign.fit.tensors) == (None, {})
-    assert foreign.zoo.count(str(collection_path)) == 3
+    assert foreign.zoo.startswith(str(collection_path))
     own_zoo = Inspector(runs / "all", collection_path / "gru-4")  # a part of it
     assert {each.rnn for each in own_zoo.inspect(own(tmp_path, known[0])).neighbours} == {
         str(own_zoo.zoo.spec)

@@ -24,10 +24,10 @@ from wsrl.rnn.linearization import (
     state_size,
     unflatten_state,
 )
-from wsrl.rnn.masks import check_usable
 from wsrl.rnn.mixed import MixedRNNs, RNNs, change_groups, concatenate
 from wsrl.rnn.population import PreparedPopulation, State, run_population
 from wsrl.rnn.spec import RNNInterface, RNNSpec, TensorSpec, read_interface
+from wsrl.rnn.usable import check_usable
 from wsrl.rnn.weights import (
     RNNWeights,
     random_permutations,

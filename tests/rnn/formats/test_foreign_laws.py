@@ -367,6 +367,12 @@ def test_an_onnx_file_may_give_the_last_step_alone(tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "x.onnx")
     with pytest.raises(ValueError, match="node Gather, which is no part"):
         read_rnn(tmp_path / "x.onnx")
+    nodes[8].input[0], nodes[8].attribute[0].i = "last", 1
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, tmp_path / "x.onnx")
+    with pytest.raises(ValueError, match="'last' is no value of the graph, or leads back to"):
+        read_rnn(tmp_path / "x.onnx")
 
 
 @pytest.mark.parametrize(
@@ -414,7 +420,7 @@ def test_leaky_units_of_nn_brain_are_what_is_said(form: str, tmp_path: Path) -> 
     acting = {"none": w, "dale": np.abs(w) * signs * (1 - np.eye(H, dtype="f4"))}
     stored = {k: torch.from_numpy(v) for k, v in {**state, "net.fc.weight": readout}.items()}
     torch.save(stored, tmp_path / "x.pt")
-    alphas = 0.3, [0.1, 0.2, 0.3, 0.4]
+    alphas = 0.3, np.array([0.1, 0.2, 0.3, 0.4])
     for (phi, f), constraint, alpha in product(PHIS.items(), acting, alphas):
         said = {"form": form, "nonlinearity": phi, "alpha": alpha, "constraint": constraint}
         weights = read_rnn(tmp_path / "x.pt", **said)
@@ -444,8 +450,10 @@ def test_tensors_of_any_names_are_what_the_user_says(orientation: str, tmp_path:
     check(weights, loop(step, INPUTS, np.tile(start, (2, 1))) @ c + f)
     with pytest.raises(ValueError, match=r"what these are for: step\. .*--ignore"):
         read_rnn(path, **said)
-    with pytest.raises(OpenChoiceError, match=r"orientation from, to or to, from; form inside"):
+    with pytest.raises(OpenChoiceError, match=r"orientation 'from, to' or 'to, from'; form inside"):
         read_rnn(path, ignore=["step"], **roles)
+    with pytest.raises(ValueError, match="one key each is expected of recurrent"):
+        read_rnn(path, ignore=["step"], **said | {"recurrent": "A, A"})
     with pytest.raises(ValueError, match="no key Z; there are A, B"):
         read_rnn(path, ignore=["step"], **said | {"bias": "Z"})
 
@@ -463,7 +471,7 @@ def test_a_reference_settles_what_is_open_or_is_too_short_to_do_so(tmp_path: Pat
         path = tmp_path / "io.safetensors"
         save_file({name: value.contiguous() for name, value in reference.items()}, path)
         if steps == 1:  # the first step from zero hears no neuron
-            with pytest.raises(OpenChoiceError, match=r"differ on other .* orientation from, to"):
+            with pytest.raises(OpenChoiceError, match=r"differ on other .* orientation 'from, to'"):
                 read_rnn(tmp_path / "x.npz", reference=path, **roles)
         else:
             found = read_rnn(tmp_path / "x.npz", reference=path, **roles)
@@ -511,8 +519,11 @@ def test_trainrnnbrain_is_read_where_the_leak_is_linear(
     u, w, out, start, b = arrays.values()
     step = leaky(form, np.tanh, 0.1, w, u, b)
     check(read_rnn(tmp_path / "x.json"), loop(step, INPUTS, np.tile(start, (2, 1))) @ out.T)
-    with pytest.raises(ValueError, match=r"alpha is .* in the file, not 0.5"):
+    with pytest.raises(ValueError, match=r"alpha is .* in the file, not \[0.5\]"):
         read_rnn(tmp_path / "x.json", alpha=0.5)
+    (tmp_path / "x.json").write_text(json.dumps(content | {"tau": 0.5}))
+    with pytest.raises(ValueError, match=r"dt 1 and tau 0\.5; expected numbers with dt above 0"):
+        read_rnn(tmp_path / "x.json")
 
 
 def test_leaves_of_equinox_tell_what_they_are_by_their_shapes(tmp_path: Path) -> None:
@@ -527,7 +538,7 @@ def test_leaves_of_equinox_tell_what_they_are_by_their_shapes(tmp_path: Path) ->
     two = [*cell, (12, H), (12, H), (12,), (H,), (O, H), (O,)]
     assert read_rnn(write(*two)).spec.num_layers == 2
     square = [(16, H), (16, H), (16,), (H, H), (H,), (H, H)]
-    with pytest.raises(OpenChoiceError, match="input_layer leaf 3 or leaf 5"):
+    with pytest.raises(OpenChoiceError, match="input_layer 'leaf 3' or 'leaf 5'"):
         read_rnn(write(*square))
     said = {"readout": "leaf 5", "input_layer": "leaf 3"}
     assert read_rnn(write(*square), **said).spec.cell == "lstm"

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 import wsrl
+from tests.rnn.formats.samples import sample
 from wsrl.rnn import RNNSpec, RNNWeights, run_population
 from wsrl.rnn.formats import (
     Candidate,
@@ -86,13 +87,23 @@ def test_what_the_reference_contradicts_is_refused_with_the_difference(flat: tor
         near = Reference(told.inputs, told.outputs + 5e-6 * told.size)
         assert read_content(content, reference=near).weights.spec.cell == "relu"
         other = Reference(told.inputs[..., :2], told.outputs)
-        with pytest.raises(ValueError, match="reference has 2 inputs and 2 outputs, but the file"):
+        sizes = "has 2 inputs and 2 outputs, but the RNN of the file has 3 and 2$"
+        with pytest.raises(ValueError, match=sizes):
             read_content(content, reference=other)
+
+
+def test_weights_that_diverged_are_named_before_a_difference_is(flat: torch.Tensor) -> None:
+    told = reference_of(flat, "relu")
+    flat[0, -1] = torch.nan
+    refused = pytest.raises(ValueError, match=r"not all numbers are finite in linear\.bias, as")
+    with recognised(*candidates(flat), options={"nonlinearity": "of the cell"}) as content, refused:
+        read_content(content, reference=told)
 
 
 def test_keys_are_ignored_by_name_or_with_their_module(flat: torch.Tensor) -> None:
     with recognised(*candidates(flat)[:1], options={}) as content:
         assert len(read_content(content, ignore=("a", "b")).weights) == 1
+        assert len(read_content(content, ignore="b.c").weights) == 1
         with pytest.raises(ValueError, match=r"no key 'c' to ignore; there are a, b\.c"):
             read_content(content, ignore=("c",))
 
@@ -108,7 +119,12 @@ def test_a_reference_is_inputs_and_outputs_of_one_length(tmp_path: Path) -> None
     good = {"inputs": torch.zeros(2, 3, 4), "outputs": torch.zeros(2, 3, 5)}
     save_file(good, path)
     assert Reference.read(path).outputs.shape == (2, 3, 5)
-    for wrong in ({"outputs": torch.zeros(2, 4, 5)}, {"inputs": torch.full((2, 3, 4), torch.nan)}):
+    for wrong in (
+        {"outputs": torch.zeros(2, 4, 5)},
+        {"inputs": torch.full((2, 3, 4), torch.nan)},
+        {"inputs": torch.zeros(2, 3, 4, dtype=torch.complex64)},
+        {"outputs": torch.zeros(2, 3, 5, dtype=torch.bool)},
+    ):
         save_file(good | wrong, path)
         with pytest.raises(ValueError, match=r"^\S+io\.safetensors: "):
             Reference.read(path)
@@ -131,6 +147,16 @@ def test_a_damaged_archive_is_an_error_of_one_line(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=rf"^{path}") as error:
             read(path)
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["torch-rnn-relu/model.pt", "psychrnn-basic/weights.npz"])
+def test_a_file_whose_end_is_missing_is_told_so(name: str, tmp_path: Path) -> None:
+    folder, _, file = name.partition("/")
+    whole = (sample(folder) / file).read_bytes()
+    for size in (10, len(whole) // 2, len(whole) - 1):
+        (tmp_path / file).write_bytes(whole[:size])
+        with pytest.raises(ValueError, match=r"damaged zip archive \(its end is missing: copy"):
+            read_container(tmp_path / file)
 
 
 def test_a_file_is_what_its_content_says(tmp_path: Path) -> None:

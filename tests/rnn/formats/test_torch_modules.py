@@ -109,7 +109,7 @@ def test_linear_layers_with_nothing_between_are_one() -> None:
 
 def test_one_of_several_recurrent_modules_is_asked_for() -> None:
     two = Net(low=lstm(), high=lstm(HIDDEN), fc=nn.Linear(HIDDEN, OUTPUTS)).double()
-    with pytest.raises(OpenChoiceError, match=r"--said\.module high or low or low, high"):
+    with pytest.raises(OpenChoiceError, match=r"--said\.module high or low or 'low, high'"):
         read(two)
     stacked, notes = read(two, said={"module": "low, high"})
     check(stacked, two)

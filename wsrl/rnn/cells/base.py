@@ -1,5 +1,6 @@
 """What a cell is: its tensors, its state, one step, and how it meets ``torch.nn``."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -52,6 +53,7 @@ class CellTensor:
         trained: whether training changes it; a mask or a fixed time constant stays as it is.
         mask: the name of a tensor of the same axes by which this one is multiplied before use, 0
             where there is no connection.
+        bounds: the least and the largest value that is used as it is.
     """
 
     name: str
@@ -60,6 +62,7 @@ class CellTensor:
     initial: Callable[[Tensor], Tensor] | None = None
     trained: bool = True
     mask: str | None = None
+    bounds: tuple[float, float] = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True)

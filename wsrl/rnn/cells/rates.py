@@ -54,7 +54,7 @@ class RateCell(Cell):
     def leaks(self, axis: Axis, trained: bool) -> CellTensor:
         """Return the tensor ``alpha``."""
         initial = lambda drawn: torch.full_like(drawn, self.alpha)  # noqa: E731
-        return CellTensor("alpha", (axis,), initial=initial, trained=trained)
+        return CellTensor("alpha", (axis,), initial=initial, trained=trained, bounds=(0, 1))
 
     @final
     def drive(self, weights: Tensors, values: Tensor) -> Driven:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from wsrl.rnn.cells import get_cell
-from wsrl.rnn.formats.content import Candidate, OpenChoiceError, Said, flag
+from wsrl.rnn.formats.content import Candidate, OpenChoiceError, Said, either, flag
 from wsrl.rnn.formats.reference import Reference
+from wsrl.rnn.usable import check_finite
 
 AGREES = "outputs are those of the reference"
 """How a note of it begins."""
@@ -19,7 +20,7 @@ def allowed(candidates: Sequence[Candidate], said: Said) -> list[Candidate]:
         kept = [one for one in left if _agrees(one, option, value)]
         if not kept:
             values = sorted({_value(one, option) for one in left})
-            raise ValueError(f"the {option} is {' or '.join(values)}, not {str(value)!r}")
+            raise ValueError(f"the {option} is {either(values)}, not {str(value)!r}")
         left = kept
     return left
 
@@ -66,7 +67,7 @@ def _open(problem: str, candidates: Sequence[Candidate], unsure: set[str]) -> Op
         for name, found in values.items()
         if len(set(found)) > 1 or name in unsure
     }
-    told = "; ".join(f"{n} {' or '.join(found) or 'a number'}" for n, found in options.items())
+    told = "; ".join(f"{n} {either(found) or 'a number'}" for n, found in options.items())
     return OpenChoiceError(f"{problem}: {told}", options)
 
 
@@ -83,9 +84,11 @@ def _best(
     """Return the candidate that gives the reference's outputs; a usual one before others."""
     fitting = [one for one in candidates if reference.fits(one.weights)]
     if not fitting:
+        own = {(one.weights.spec.input_size, one.weights.spec.output_size) for one in candidates}
+        sizes = " or ".join(f"{inputs} and {outputs}" for inputs, outputs in sorted(own))
         raise ValueError(
             f"the reference has {reference.inputs.shape[2]} inputs and "
-            f"{reference.outputs.shape[2]} outputs, but the file holds {candidates[0].weights.spec}"
+            f"{reference.outputs.shape[2]} outputs, but the RNN of the file has {sizes}"
         )
     gaps = [(reference.difference(one.weights), one) for one in fitting]
     accepted = [(gap, one) for gap, one in gaps if reference.accepts(gap)]
@@ -93,6 +96,7 @@ def _best(
     gap, best = min(usual or accepted or gaps, key=lambda pair: pair[0])
     size = f"(the largest is {reference.size:.3g})"
     if not accepted:
+        check_finite(best.weights)
         nearest = ", ".join(f"{name} {value}" for name, value in best.choices.items())
         tried = f"{len(fitting)} readings were tried, the nearest" if len(fitting) > 1 else "read"
         raise ValueError(

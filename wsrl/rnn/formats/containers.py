@@ -21,6 +21,8 @@ def _read_safetensors(path: Path) -> Content:
 
 SAFETENSORS = Container("safetensors", lambda head: head.start[8:9] == b"{", _read_safetensors)
 
+_ZIP = b"PK\x03\x04"
+
 CONTAINERS: tuple[Container, ...] = (*FOREIGN_CONTAINERS, SAFETENSORS, TORCH)
 """Every kind of file, in the order in which they are tried."""
 
@@ -57,14 +59,14 @@ def look_at(path: Path) -> Head:
         raise ValueError(f"{path} is no regular file")
     with path.open("rb") as file:
         start = file.read(4096)
-    return Head(path, start, _members(path) if start[:2] == b"PK" else ())
+    return Head(path, start, _members(path) if start[:4] == _ZIP else ())
 
 
 def _members(path: Path) -> tuple[str, ...]:
-    """Return the names in a zip archive; none where it is cut off, which its reader says."""
+    """Return the names in a zip archive, which ``.pt``, ``.npz`` and ``.keras`` are."""
     try:
         if not zipfile.is_zipfile(path):
-            return ()
+            raise ValueError("its end is missing: copy or download it again")
         with zipfile.ZipFile(path) as archive:
             return tuple(archive.namelist())
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Any, TypeAlias
 
 from torch import Tensor
@@ -119,8 +120,7 @@ class OpenChoiceError(ValueError):
         self.problem = problem
         self.options = {name: tuple(values) for name, values in options.items()}
         ways = [
-            f"{flag(name)} {' or '.join(values) or 'VALUE'}"
-            for name, values in self.options.items()
+            f"{flag(name)} {either(values) or 'VALUE'}" for name, values in self.options.items()
         ]
         names = ", ".join(f"{name}=..." for name in self.options)
         super().__init__(
@@ -136,6 +136,11 @@ class OpenChoiceError(ValueError):
 def flag(option: str) -> str:
     """Return an option as the command line has it: those of few files stand below ``--said``."""
     return f"--{option}" if option in ("cell", "ignore", "reference") else f"--said.{option}"
+
+
+def either(values: Iterable[str]) -> str:
+    """Return values as a shell takes them, with ``or`` between: ``'enc, dec' or enc``."""
+    return " or ".join(map(quote, values))
 
 
 def listed(keys: Iterable[str]) -> str:

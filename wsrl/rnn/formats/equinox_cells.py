@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said
-from wsrl.rnn.formats.parts import Affine, Parts
+from wsrl.rnn.formats.parts import Affine
 from wsrl.rnn.formats.placement import NAMES, placements
 
 _CELLS = {4: "LSTMCell", 3: "GRUCell"}
@@ -43,11 +43,8 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
     name = _CELLS[kind]
     inputs, outputs = layers[0]["weight_ih"].shape[1], layers[-1]["weight_hh"].shape[1]
     word, notes = name.removesuffix("Cell").lower(), (f"leaves of {name}, by their shapes",)
-    found = []
-    for place in placements(linear, inputs, outputs):
-        parts = Parts(word, layers, place.readout, place.source, (), place.readout_activation)
-        found.append(Candidate(parts.weights(), place.choices, notes, place.usual))
-    return found
+    places = placements(linear, inputs, outputs)
+    return [place.candidate(word, layers, notes) for place in places]
 
 
 def _gates(leaves: Sequence[Tensor], at: int) -> int:

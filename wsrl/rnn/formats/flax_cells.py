@@ -13,7 +13,7 @@ from torch import Tensor
 
 from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said, listed, natural
 from wsrl.rnn.formats.names import TENSORS_BY_NAME, with_slashes
-from wsrl.rnn.formats.parts import Affine, Parts
+from wsrl.rnn.formats.parts import Affine
 from wsrl.rnn.formats.placement import NAMES, Placement, placements
 
 Leaves: TypeAlias = Mapping[str, Tensor]
@@ -114,27 +114,24 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
     found: list[Candidate] = []
     cell = next(iter(cells.values()))[0]
     for place in placements(linear_layers(others), inputs, outputs):
-        around = place.readout, place.source, (), place.readout_activation
         if cell:
-            weights = Parts(cell, layers, *around).weights()
-            notes = ("gates by their names",)
-            found.append(Candidate(weights, place.choices, notes, place.usual))
+            found.append(place.candidate(cell, layers, ("gates by their names",)))
             continue
         for name in ("tanh", "relu", "softplus", "linear"):
-            found += _simples(Parts(name, layers, *around), name, place)
+            found += _simples(name, layers, place)
     return found
 
 
-def _simples(parts: Parts, name: str, place: Placement) -> list[Candidate]:
+def _simples(name: str, layers: list[dict[str, Tensor]], place: Placement) -> list[Candidate]:
     """Return an Elman RNN with and without ``residual``, which adds ``h`` to the sums."""
     added = [
         {**layer, "weight_hh": layer["weight_hh"] + torch.eye(len(layer["weight_hh"]))}
-        for layer in parts.layers
+        for layer in layers
     ]
-    residual, choices = replace(parts, layers=added), {**place.choices, "nonlinearity": name}
+    plain, residual = ({"nonlinearity": name, "residual": said} for said in ("False", "True"))
     return [
-        Candidate(parts.weights(), {**choices, "residual": "False"}, (_RESIDUAL,), place.usual),
-        Candidate(residual.weights(), {**choices, "residual": "True"}, (), False),
+        place.candidate(name, layers, (_RESIDUAL,), plain),
+        replace(place, usual=False).candidate(name, added, (), residual),
     ]
 
 

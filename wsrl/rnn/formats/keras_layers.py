@@ -125,14 +125,7 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
     linear = {one.config.name: one.affine() for one in layers if one not in cells}
     size = cells[-1].arrays[1].shape[0]
     return [
-        Candidate(
-            Parts(
-                cell, tensors, place.readout, place.source, (), place.readout_activation
-            ).weights(),
-            {**choices, **place.choices},
-            _DEFAULTS,
-            place.usual,
-        )
+        place.candidate(cell, tensors, _DEFAULTS, choices)
         for place in placements(linear, cells[0].arrays[0].shape[0], size)
         for choices, cell, tensors in readings
     ]

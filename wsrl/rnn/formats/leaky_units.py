@@ -4,6 +4,7 @@ A file holds matrices and biases. Which of three forms they are of, which nonlin
 ``alpha = dt / tau``, it mostly does not say; see ``wsrl.rnn.cells.rates``.
 """
 
+import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -100,7 +101,8 @@ class LeakyUnits:
             if len(given) not in (1, size):
                 raise ValueError(f"alpha is one number or {size}, one a neuron, not {len(given)}")
             if known is not None and not torch.allclose(known, given.expand_as(known)):
-                raise ValueError(f"alpha is {known.tolist()} in the file, not {said['alpha']!r}")
+                shown = reprlib.repr(known.tolist())
+                raise ValueError(f"alpha is {shown} in the file, not {given.tolist()}")
             known = given if known is None else known
         if known is not None:
             yield {}, known
@@ -118,12 +120,29 @@ def alphas_of(given: Any) -> Tensor:
     (tensor([0.5000]), tensor([0.5000, 1.0000]))
     """
     try:
-        found = torch.tensor(list(given) if isinstance(given, list | tuple) else [float(given)])
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"alpha is a number or a list of numbers, not {given!r}") from error
+        single = isinstance(given, str | int | float)
+        found: Tensor = torch.atleast_1d(torch.as_tensor(float(given) if single else given)).float()
+    except (TypeError, ValueError, RuntimeError) as error:
+        shown = reprlib.repr(given)
+        raise ValueError(f"alpha is a number or a list of numbers, not {shown}") from error
     if found.ndim != 1 or not bool(((found > 0) & (found <= 1)).all()):
-        raise ValueError(f"alpha = dt / tau is above 0 and at most 1, not {given!r}")
-    return found.float()
+        raise ValueError(f"alpha = dt / tau is above 0 and at most 1, not {found.tolist()}")
+    return found
+
+
+def leak_of(step: Any, time_constant: Any) -> Tensor:
+    """Return ``alpha = dt / tau`` of a file's two numbers; a ``ValueError`` where it is none.
+
+    >>> leak_of(20, "100")
+    tensor([0.2000])
+    """
+    try:
+        return alphas_of(float(step) / float(time_constant))
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        raise ValueError(
+            f"the file has dt {step!r} and tau {time_constant!r}; expected numbers with dt above "
+            "0 and at most tau"
+        ) from error
 
 
 def _wanted(said: Said, option: str, values: Sequence[str]) -> list[str]:

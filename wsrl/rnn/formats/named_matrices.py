@@ -18,9 +18,10 @@ _ROLES = {
     "input": "key of the matrix from inputs to neurons",
     "readout": "key of the matrix from neurons to outputs",
     "bias": "key of the neurons' bias; of several, which are added up, all keys, by commas",
-    "readout_bias": "key of the readout's bias",
+    "readout_bias": "the same of the readout",
     "initial": "key of the first state",
 }
+_SUMS = ("bias", "readout_bias")
 _ORIENTATIONS = ("to, from", "from, to")
 
 
@@ -31,6 +32,8 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
     keys = {role: _keys(said[role]) for role in _ROLES if role in said}
     if missing := [role for role in ("input", "readout") if role not in keys]:
         raise ValueError(f"with recurrent say {' and '.join(missing)}, too: keys of matrices")
+    if several := [role for role, own in keys.items() if len(own) > 1 and role not in _SUMS]:
+        raise ValueError(f"one key each is expected of {' and '.join(several)}")
     named = [key for listed_keys in keys.values() for key in listed_keys]
     if absent := [key for key in named if key not in content.tensors]:
         raise ValueError(f"no key {listed(absent)}; there are {listed(content.tensors)}")

@@ -88,10 +88,12 @@ class _Graph:
         """Yield what is done between the graph's input and a value, the last first."""
         bias: Tensor | None = None
         above = True  # the last recurrent node
+        passed: set[str] = set()
         while name not in self.inputs:
             node = self.makers.get(name)
-            if node is None:
-                raise ValueError(f"{name!r} is no value of the graph")
+            if node is None or name in passed:
+                raise ValueError(f"{name!r} is no value of the graph, or leads back to itself")
+            passed.add(name)
             name = node.inputs[0]
             if bias is not None and node.op != "MatMul":
                 raise ValueError(f"a constant is added to what {node.op} gives")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import TypeAlias
 
 import torch
@@ -144,7 +145,7 @@ def folded(*linear: Affine) -> Affine:
         parts = [matrix.double() @ bias] if bias is not None else []
         parts += [shift.double()] if shift is not None else []
         bias = torch.stack(parts).sum(0) if parts else None
-    dtype = linear[0][0].dtype
+    dtype = reduce(torch.promote_types, (matrix.dtype for matrix, _ in linear))
     return weight.to(dtype), None if bias is None else bias.to(dtype)
 
 

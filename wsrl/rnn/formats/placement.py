@@ -1,13 +1,15 @@
 """Where linear layers stand around a recurrent part, if a file does not say it: sizes tell."""
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import permutations
 
+from torch import Tensor
+
 from wsrl.rnn.cells.activations import ACTIVATIONS
-from wsrl.rnn.formats.content import listed, natural
-from wsrl.rnn.formats.parts import Affine, folded
+from wsrl.rnn.formats.content import Candidate, listed, natural
+from wsrl.rnn.formats.parts import Affine, Parts, folded
 
 MOST_READOUT_LAYERS = 3
 NAMES = {
@@ -51,6 +53,24 @@ class Placement:
     def readout_activation(self) -> str:
         """The nonlinearity as ``Parts`` has it."""
         return "relu" if self.activation == "none" else self.activation
+
+    def reading_through(self, matrix: Tensor) -> "Placement":
+        """Return the placement where a matrix lies between the recurrent part and the readout."""
+        first, *others = self.layers
+        return replace(self, layers=(folded((matrix, None), first), *others))
+
+    def candidate(
+        self,
+        cell: str,
+        layers: Sequence[Mapping[str, Tensor]],
+        assumed: tuple[str, ...] = (),
+        choices: Mapping[str, str] | None = None,
+    ) -> Candidate:
+        """Return the RNN with this placement of a cell's layers, and what else was chosen."""
+        parts = Parts(
+            cell, layers, self.readout, self.source, readout_activation=self.readout_activation
+        )
+        return Candidate(parts.weights(), {**(choices or {}), **self.choices}, assumed, self.usual)
 
 
 def placements(linear: Mapping[str, Affine], inputs: int, outputs: int) -> list[Placement]:

@@ -25,7 +25,7 @@ from wsrl.rnn.formats.onnx_graph import ONNX_GRAPH
 from wsrl.rnn.formats.projects import PROJECTS
 from wsrl.rnn.formats.reference import Reference
 from wsrl.rnn.formats.torch_modules import TORCH_MODULES
-from wsrl.rnn.masks import check_usable
+from wsrl.rnn.usable import check_finite, check_usable
 from wsrl.rnn.weights import RNNWeights
 
 RECOGNISERS: tuple[Recogniser, ...] = (
@@ -62,7 +62,7 @@ def read_rnn(
     *,
     reference: str | Path | None = None,
     cell: str | None = None,
-    ignore: Iterable[str] = (),
+    ignore: str | Iterable[str] = (),
     **said: Any,
 ) -> RNNWeights:
     """Read one RNN from a file of ``torch.save``, safetensors or another library.
@@ -76,7 +76,7 @@ def read_rnn(
             the RNN's own code before any last nonlinearity. The weights that were read must give
             the same outputs; where the file leaves something open, they settle it.
         cell: a registered cell (``list_cells``), with or without its options.
-        ignore: keys, or modules with all their keys, that are no part of the RNN.
+        ignore: keys (or one), or modules with all their keys, that are no part of the RNN.
         said: more that the file does not say, as ``docs/howto/files.md`` lists it.
 
     Returns:
@@ -86,8 +86,8 @@ def read_rnn(
         OSError: where there is no file, or it must not be read.
         OpenChoiceError: a ``ValueError``; the file can be several RNNs.
         ValueError: for a file that is damaged or holds no RNN that can be read, options that do not
-            fit it, numbers that are not finite, outputs that differ from the reference's, or a mask
-            that leaves a neuron nothing to read (``check_usable``).
+            fit it, numbers that are not finite, outputs that differ from the reference's, or
+            weights that ``check_usable`` refuses.
 
     >>> import tempfile, wsrl
     >>> model = torch.nn.ModuleDict({"rnn": torch.nn.GRU(3, 8), "fc": torch.nn.Linear(8, 2)})
@@ -97,11 +97,10 @@ def read_rnn(
     gru 1x8, 3 inputs, 2 outputs
     """
     weights = read(path, reference=reference, cell=cell, ignore=ignore, said=said).weights
-    if wrong := [name for name, value in weights.tensors().items() if not value.isfinite().all()]:
-        raise ValueError(
-            f"{path}: not all numbers are finite in {listed(wrong)}, as after a training that "
-            "diverged: take an earlier checkpoint"
-        )
+    try:
+        check_finite(weights)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     return weights
 
 
@@ -110,7 +109,7 @@ def read(
     *,
     reference: str | Path | None = None,
     cell: str | None = None,
-    ignore: Iterable[str] = (),
+    ignore: str | Iterable[str] = (),
     said: Said | None = None,
 ) -> Reading:
     """Read one RNN as ``read_rnn`` does, and return with it what was assumed."""
@@ -129,13 +128,13 @@ def read_content(
     *,
     reference: Reference | None = None,
     cell: str | None = None,
-    ignore: Iterable[str] = (),
+    ignore: str | Iterable[str] = (),
     said: Said | None = None,
 ) -> Reading:
     """Read one RNN from what a file holds; raises as ``read_rnn``."""
     options = dict(said or {}) | ({} if cell is None else {"cell": cell})
     final = options.pop(FINAL, None)
-    content = _without(content, tuple(ignore))
+    content = _without(content, (ignore,) if isinstance(ignore, str) else tuple(ignore))
     candidates = allowed(_candidates(content, options), options)
     chosen, notes = choose(candidates, reference, options)
     dtype = torch.float64 if chosen.weights.flat.dtype == torch.float64 else torch.float32
@@ -154,6 +153,7 @@ def read_weights(
         raise ValueError(f"expected the weights of one RNN, not of {len(weights)}")
     given = [Candidate(weights.to("cpu"))]
     chosen, notes = choose(allowed(given, {} if cell is None else {"cell": cell}), reference, {})
+    check_usable(chosen.weights)
     return Reading(chosen.weights, notes)
 
 

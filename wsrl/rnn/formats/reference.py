@@ -47,6 +47,8 @@ class Reference:
                 f"{path}: expected inputs (S, T, I) and outputs (S, T, O), not {shapes[0]} and "
                 f"{shapes[1]}"
             )
+        if any(value.is_complex() or value.dtype == torch.bool for value in (inputs, outputs)):
+            raise ValueError(f"{path}: inputs and outputs must be real numbers")
         if not bool(inputs.isfinite().all()) or not bool(outputs.isfinite().all()):
             raise ValueError(f"{path}: inputs and outputs must be finite")
         return cls(inputs, outputs)

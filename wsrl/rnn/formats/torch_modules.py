@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import permutations
 
-import torch
 from torch import Tensor
 
 from wsrl.rnn.cells import Cell, get_cell, list_cells
@@ -47,7 +46,7 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
     known = [get_cell(name) for name in list_cells()]
     if "cell" in said:
         known = list(dict.fromkeys([get_cell(str(said["cell"])), *known]))
-    tensors, training = without_training(acting_weights(_widened(content.tensors)))
+    tensors, training = without_training(acting_weights(content.tensors))
     single = recurrent_modules(tensors, known)
     several = "," in str(said.get("module"))  # these are put together as they are said
     modules = single if several else with_lists_joined(single, tensors)
@@ -79,11 +78,6 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
     if not found:
         raise faults[0]
     return found
-
-
-def _widened(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    half = (torch.float16, torch.bfloat16)
-    return {key: value.float() if value.dtype in half else value for key, value in tensors.items()}
 
 
 def _selected(
@@ -224,9 +218,7 @@ class _Model:
         found = []
         for place in places:
             if projections:
-                weight, bias = place.layers[0]
-                through = weight @ projections[-1], bias
-                place = replace(place, layers=(through, *place.layers[1:]))
+                place = place.reading_through(projections[-1])
             own, before = with_source(kind, through_projections(layers, projections), place.source)
             parts = Parts(
                 str(kind),

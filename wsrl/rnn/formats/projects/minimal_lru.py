@@ -1,7 +1,5 @@
 """NicolasZucchet/minimal-LRU: one linear recurrent unit between ``Dense`` layers."""
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -9,7 +7,6 @@ from torch.nn.functional import pad
 from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said
 from wsrl.rnn.formats.flax_cells import linear_layers, modules_of
 from wsrl.rnn.formats.names import TENSORS_BY_NAME, below, with_slashes
-from wsrl.rnn.formats.parts import Parts
 from wsrl.rnn.formats.placement import NAMES, placements
 
 _MODES, _INWARD, _OUTWARD = ("nu_log", "theta_log", "gamma_log"), ("B_re", "B_im"), ("C_re", "C_im")
@@ -30,15 +27,10 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
             "no cell here has"
         )
     others = {place: leaves for place, leaves in modules.items() if place not in units}
-    width, found = own["D"].numel(), []
-    for place in placements(linear_layers(others), width, width):
-        layer = _square(own)
-        (weight, bias), *more = place.layers
-        filled = pad(weight, (0, layer["D"].shape[0] - width)), bias
-        after = replace(place, layers=(filled, *more))
-        parts = Parts("lru", [layer], after.readout, place.source, (), place.readout_activation)
-        found.append(Candidate(parts.weights(), place.choices, (), place.usual))
-    return found
+    width, layer = own["D"].numel(), _square(own)
+    kept = torch.eye(width, len(layer["D"]))
+    places = placements(linear_layers(others), width, width)
+    return [place.reading_through(kept).candidate("lru", [layer]) for place in places]
 
 
 def _square(own: dict[str, Tensor]) -> dict[str, Tensor]:

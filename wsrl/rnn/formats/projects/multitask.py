@@ -1,9 +1,7 @@
 """gyyang/multitask, ``LeakyRNN``: a checkpoint of TensorFlow, and ``hp.json`` beside it."""
 
-import torch
-
 from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said
-from wsrl.rnn.formats.leaky_units import OPTIONS, LeakyUnits
+from wsrl.rnn.formats.leaky_units import OPTIONS, LeakyUnits, alphas_of
 from wsrl.rnn.formats.names import TENSORS_BY_NAME, check_known
 from wsrl.rnn.formats.parts import Parts
 
@@ -31,7 +29,7 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
         ),
         form="rate",
         nonlinearity=facts.get("activation"),
-        alpha=torch.tensor(float(facts["alpha"])) if "alpha" in facts else None,
+        alpha=alphas_of(facts["alpha"]) if "alpha" in facts else None,
         assumed=(f"loss_type {loss}: outputs end in {_FINAL.get(str(loss), 'no nonlinearity')}",),
     )
     return units.candidates(said)

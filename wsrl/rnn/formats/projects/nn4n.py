@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said
-from wsrl.rnn.formats.leaky_units import OPTIONS, LeakyUnits
+from wsrl.rnn.formats.leaky_units import OPTIONS, LeakyUnits, leak_of
 from wsrl.rnn.formats.names import STATE_DICTS, below, check_known
 from wsrl.rnn.formats.parts import Parts
 
@@ -33,7 +33,7 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
         Parts("leaky", [layer], [(output, own.get(_BIASES[2]))]),
         form="state",
         nonlinearity=str(given["activation"]) if known else None,
-        alpha=torch.tensor(float(given["dt"]) / float(given["tau"])) if known else None,
+        alpha=leak_of(given["dt"], given["tau"]) if known else None,
         assumed=("weights as they are stored: masks and signs act in nn4n's training alone",),
     )
     return units.candidates(said)

@@ -1,9 +1,7 @@
 """engellab/trainRNNbrain: JSON that holds all; RNNs without the cubic leak can be read."""
 
-import torch
-
 from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said
-from wsrl.rnn.formats.leaky_units import OPTIONS, LeakyUnits
+from wsrl.rnn.formats.leaky_units import OPTIONS, LeakyUnits, leak_of
 from wsrl.rnn.formats.parts import Parts
 
 _NAMES = ("W_inp", "W_rec", "W_out", "y_init")
@@ -34,7 +32,7 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
         ),
         form=_FORMS[kind],
         nonlinearity=activation.get("name"),
-        alpha=torch.tensor(float(facts["dt"]) / float(facts["tau"])),
+        alpha=leak_of(facts.get("dt"), facts.get("tau")),
         assumed=("an output has read its own input, where the project's is a step late",),
     )
     return units.candidates(said)

@@ -1,4 +1,4 @@
-"""What a mask may not do."""
+"""Weights that no RNN should have."""
 
 import torch
 
@@ -7,11 +7,23 @@ from wsrl.rnn.spec import layer_name
 from wsrl.rnn.weights import RNNWeights
 
 
-def check_usable(weights: RNNWeights) -> None:
-    """Refuse RNNs with neurons that a mask leaves nothing to read: no input and no other neuron.
+def check_finite(weights: RNNWeights) -> None:
+    """Refuse, by a ``ValueError`` that names the tensors, numbers that are not finite."""
+    wrong = [name for name, value in weights.tensors().items() if not value.isfinite().all()]
+    if wrong:
+        more = f" and {len(wrong) - 8} more" if len(wrong) > 8 else ""
+        raise ValueError(
+            f"not all numbers are finite in {', '.join(wrong[:8])}{more}, as after a training that "
+            "diverged: take an earlier checkpoint"
+        )
 
-    A mask that is stored the wrong way round, or was zeroed, shows in that. RNNs of cells without
-    masks pass.
+
+def check_usable(weights: RNNWeights) -> None:
+    """Refuse RNNs whose tensors are used otherwise than they are stored, or cannot be meant.
+
+    These are values outside a tensor's ``bounds``, such as an ``alpha`` above 1, and neurons that a
+    mask leaves nothing to read, no input and no other neuron: it is stored the wrong way round, or
+    was zeroed.
 
     >>> from wsrl.rnn import RNNSpec
     >>> spec = RNNSpec("leaky(constraint='mask')", 3, 8, 1, 2)
@@ -26,8 +38,25 @@ def check_usable(weights: RNNWeights) -> None:
     rnn.mask_l0 leaves neurons 5 of RNN 0 nothing to read
 
     Raises:
-        ValueError: naming the mask, the RNN and its neurons.
+        ValueError: naming the tensor and the RNN.
     """
+    _check_bounds(weights)
+    _check_masks(weights)
+
+
+def _check_bounds(weights: RNNWeights) -> None:
+    for tensor in weights.spec.kind.tensors(weights.spec.bias):
+        least, most = tensor.bounds
+        for layer, values in enumerate(weights.layers()):
+            value = values[tensor.name]
+            if (outside := value[(value < least) | (value > most)]).numel():
+                raise ValueError(
+                    f"{layer_name(tensor.name, layer)} has {float(outside[0]):.4g}, and is used "
+                    f"between {least} and {most} alone: save it so (torch.clamp)"
+                )
+
+
+def _check_masks(weights: RNNWeights) -> None:
     known = weights.spec.kind.tensors(weights.spec.bias)
     masks = [tensor.mask for tensor in known if tensor.mask is not None]
     for layer, values in enumerate(weights.layers() if masks else []):
