@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from tests.rnn.formats.numpy_loops import INPUTS, Array, H, I, O, check, draw, loop, relu, sigmoid
+from tests.rnn.formats.samples import sample
 from wsrl import read_rnn
 from wsrl.rnn.formats import OpenChoiceError
 from wsrl.rnn.formats.parts import Parts
@@ -261,6 +262,22 @@ def test_linear_recurrent_units_of_fewer_and_more_modes_than_outputs(
     flax(path, **modules, lru_1=w)
     with pytest.raises(ValueError, match="several LRUs"):
         read_rnn(path)
+
+
+@pytest.mark.parametrize(
+    ("file", "said", "known"),
+    [
+        ("equinox-gru/model.eqx", {"readout": "leaf 9"}, "readout is 'leaf 4'"),
+        ("equinox-gru/model.eqx", {"input_layer": "leaf 4"}, "input_layer is none"),
+        ("keras-gru-reset-before/model.keras", {"reset_after": True}, "reset_after is False"),
+        ("keras-simple-relu/model.keras", {"nonlinearity": "tanh"}, "nonlinearity is relu"),
+        ("torch-lstmcell-loop/model.pt", {"readout": "fc2"}, "readout is "),
+    ],
+)
+def test_what_contradicts_the_file_is_refused(file: str, said: dict[str, Any], known: str) -> None:
+    folder, _, name = file.partition("/")
+    with pytest.raises(ValueError, match=rf"the {known}.*, not '{[*said.values()][-1]}'"):
+        read_rnn(sample(folder) / name, **said)
 
 
 def test_leaves_of_equinox_tell_what_they_are_by_their_shapes(tmp_path: Path) -> None:
