@@ -116,6 +116,13 @@ def test_selections_keep_each_rnn_whole() -> None:
     own = mixed[places[2]]  # of one spec
     assert isinstance(own, RNNWeights)
     assert torch.equal(own.flat, parts[2].flat)
+    with pytest.raises(ValueError, match="are selected by a slice, an index tensor or a mask"):
+        next(iter(mixed))  # and not silently none of them
+
+
+def test_a_mixed_batch_is_where_its_weights_are() -> None:
+    parts = [part.to("meta") for part in batches()]
+    assert concatenate(parts).device == parts[0].device != torch.device("cpu")
 
 
 def test_an_empty_selection_is_a_batch() -> None:

@@ -124,6 +124,7 @@ def test_specs_are_plain_values_and_only_what_differs_is_said() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        ({"input_bias": True}, "input_bias needs an input layer: give its input_width"),
         ({"input_width": -1}, "input_width must be a whole number of at least 1"),
         ({"readout_widths": (3, 4, 5)}, "readout_widths are at most 2 sizes"),
         ({"readout_widths": (0,)}, "a readout's width must be a whole number"),

@@ -15,6 +15,7 @@ from wsrl.rnn.formats import (
     read_state_dict,
     weights_from_state_dict,
 )
+from wsrl.rnn.interface import RNNInterface
 from wsrl.rnn.linearization import (
     Linearization,
     advance,
@@ -26,7 +27,7 @@ from wsrl.rnn.linearization import (
 )
 from wsrl.rnn.mixed import MixedRNNs, RNNs, change_groups, concatenate
 from wsrl.rnn.population import PreparedPopulation, State, run_population
-from wsrl.rnn.spec import RNNInterface, RNNSpec, TensorSpec, read_interface
+from wsrl.rnn.spec import RNNSpec, TensorSpec, read_interface
 from wsrl.rnn.usable import check_usable
 from wsrl.rnn.weights import (
     RNNWeights,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wsrl.rnn.spec import RNNInterface
+from wsrl.rnn.interface import RNNInterface
 
 
 class AskedRNN(Protocol):

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from wsrl.rnn.black_box import BlackBox
-from wsrl.rnn.spec import RNNInterface, RNNSpec
+from wsrl.rnn.interface import RNNInterface
+from wsrl.rnn.spec import RNNSpec
 from wsrl.rnn.weights import RNNWeights
 
 Group: TypeAlias = RNNWeights | BlackBox
@@ -78,6 +79,8 @@ class MixedRNNs:
         ``RNNWeights`` where those that are left have one spec.
         """
         chosen, start = self.rows[rows], 0
+        if chosen.ndim != 1:
+            raise ValueError("RNNs are selected by a slice, an index tensor or a mask (B,)")
         parts, places = [], []
         for group in self.groups:
             own = (chosen >= start) & (chosen < start + len(group))
@@ -153,8 +156,8 @@ def concatenate(batches: Sequence[RNNs], places: Sequence[Tensor] | None = None)
     order += [place for parts in boxes.values() for _, place in parts]
     where = torch.cat(order) if order else torch.arange(0)
     _check_numbers("places", where, sum(sizes))
-    rows = where.argsort()
     kept = tuple(group for group in groups if len(group)) or tuple(groups[:1])
+    rows = where.argsort().to(kept[0].device if kept else None)
     return kept[0][rows] if len(kept) == 1 else MixedRNNs(kept, rows)
 
 

@@ -17,11 +17,8 @@ from torch import Tensor
 
 from wsrl.rnn.cells import BELOW, HIDDEN, Axis, Cell, CellTensor, get_cell
 from wsrl.rnn.cells.activations import ACTIVATIONS
+from wsrl.rnn.interface import RNNInterface, check_size, check_sizes
 
-# No RNN has more; a file that says so would have lists made for every layer of them.
-MAX_LAYERS = 1000
-# No layer, input or output is larger; with it the numbers of an RNN can be counted in 63 bits.
-MAX_SIZE = 1 << 24
 # Layers of a readout but the last.
 MOST_READOUT_LAYERS = 2
 INPUT, EMBEDDED, OUTPUT = "input", "embedded", "output"
@@ -46,34 +43,6 @@ def readout_name(part: str, layer: int) -> str:
 def initial_name(part: str, layer: int) -> str:
     """Return the name of a layer's first state: ``initial.h_l0``."""
     return f"initial.{part}_l{layer}"
-
-
-@dataclass(frozen=True)
-class RNNInterface:
-    """What RNNs of any cell and size may have in common: the sizes of inputs and outputs.
-
-    Attributes:
-        input_size: size ``I`` of an input vector.
-        output_size: size ``O`` of an output vector.
-    """
-
-    input_size: int
-    output_size: int
-
-    def __post_init__(self) -> None:
-        _check_sizes(self, ("input_size", "output_size"))
-
-    @property
-    def interface(self) -> "RNNInterface":
-        """Itself, as ``RNNSpec.interface`` returns one."""
-        return self
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the constructor's arguments as plain values."""
-        return {"input_size": self.input_size, "output_size": self.output_size}
-
-    def __str__(self) -> str:
-        return f"any cell and size, {self.input_size} inputs, {self.output_size} outputs"
 
 
 @dataclass(frozen=True)
@@ -152,7 +121,7 @@ class RNNSpec:
         if not isinstance(self.cell, str):
             raise ValueError(f"a cell is given by its name, not as {self.cell!r}")
         object.__setattr__(self, "cell", str(get_cell(self.cell)))  # one spelling for one cell
-        _check_sizes(self, ("input_size", "hidden_size", "num_layers", "output_size"))
+        check_sizes(self, ("input_size", "hidden_size", "num_layers", "output_size"))
         for name in ("bias", "input_bias", "initial_state"):
             if not isinstance(value := getattr(self, name), bool):
                 raise ValueError(f"{name} must be True or False, not {value!r}")
@@ -161,13 +130,15 @@ class RNNSpec:
                 choices = ", ".join(ACTIVATIONS)
                 raise ValueError(f"{name} is one of {choices}, not {reprlib.repr(value)}")
         if self.input_width != 0:
-            _check_sizes(self, ("input_width",))
+            check_sizes(self, ("input_width",))
+        elif self.input_bias:
+            raise ValueError("input_bias needs an input layer: give its input_width")
         widths = self.readout_widths
         if not isinstance(widths, list | tuple) or len(widths) > MOST_READOUT_LAYERS:
             most = MOST_READOUT_LAYERS
             raise ValueError(f"readout_widths are at most {most} sizes, not {reprlib.repr(widths)}")
         for width in widths:
-            _check_size("a readout's width", width)
+            check_size("a readout's width", width)
         object.__setattr__(self, "readout_widths", tuple(widths))
 
     @property
@@ -303,17 +274,3 @@ def read_interface(values: Mapping[str, Any]) -> RNNSpec | RNNInterface:
     any cell and size, 6 inputs, 6 outputs
     """
     return RNNSpec(**values) if "cell" in values else RNNInterface(**values)
-
-
-def _check_sizes(of: object, names: tuple[str, ...]) -> None:
-    for name in names:
-        _check_size(name, getattr(of, name))
-
-
-def _check_size(name: str, value: object) -> None:
-    most = MAX_LAYERS if name == "num_layers" else MAX_SIZE
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise ValueError(
-            f"{name} must be a whole number of at least 1 and at most {most}, not "
-            f"{reprlib.repr(value)}"
-        )

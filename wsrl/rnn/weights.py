@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from wsrl.rnn.cells import Symmetry
 from wsrl.rnn.cells.activations import ACTIVATIONS
+from wsrl.rnn.interface import RNNInterface
 from wsrl.rnn.spec import (
-    RNNInterface,
     RNNSpec,
     TensorSpec,
     hidden_axis,

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, model_validator
 
-from wsrl.rnn.spec import MAX_LAYERS, MAX_SIZE
+from wsrl.rnn.interface import MAX_LAYERS, MAX_SIZE
 from wsrl.validation import checked, short
 
 MOST_STEPS = (1 << 63) - 1

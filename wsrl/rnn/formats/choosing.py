@@ -58,7 +58,7 @@ def choose(
 def _open(problem: str, candidates: Sequence[Candidate], unsure: set[str]) -> OpenChoiceError:
     """Return the error that names the options in which candidates differ."""
     values = {
-        name: [_value(one, name) for one in candidates]
+        name: [value for one in candidates if (value := _value(one, name))]
         for one in candidates
         for name in one.choices
     }
@@ -94,19 +94,20 @@ def _best(
     accepted = [(gap, one) for gap, one in gaps if reference.accepts(gap)]
     usual = [(gap, one) for gap, one in accepted if one.usual]
     gap, best = min(usual or accepted or gaps, key=lambda pair: pair[0])
+    tried = {n: v for n, v in best.choices.items() if len({_value(one, n) for one in fitting}) > 1}
     size = f"(the largest is {reference.size:.3g})"
     if not accepted:
         check_finite(best.weights)
-        nearest = ", ".join(f"{name} {value}" for name, value in best.choices.items())
-        tried = f"{len(fitting)} readings were tried, the nearest" if len(fitting) > 1 else "read"
+        nearest = ", ".join(f"{name} {value}" for name, value in tried.items())
+        count = f"{len(fitting)} readings were tried, the nearest" if len(fitting) > 1 else "read"
         raise ValueError(
-            f"its outputs differ from the reference's by {gap:.2g} {size}; {tried} as "
+            f"its outputs differ from the reference's by {gap:.2g} {size}; {count} as "
             f"{nearest or best.weights.spec}. Say what the file does not"
         )
     rivals = [one for _, one in usual or accepted if reference.parts(one.weights, best.weights)]
     if rivals:
         problem = "several readings give the reference's outputs, and differ on other sequences"
         raise _open(problem, [best, *rivals], set())
-    settled = [f"{flag(n).removeprefix('--')} {v}" for n, v in best.choices.items()]
+    settled = [f"{flag(n).removeprefix('--')} {v}" for n, v in tried.items()]
     found = f"{AGREES}: they differ by at most {gap:.2g} {size}"
     return best, (f"{found}, as {', '.join(settled)}" if settled else found,)

@@ -71,9 +71,9 @@ class Candidate:
 
     Attributes:
         weights: ``(1, N)``.
-        choices: what the file leaves open, as options and the values that this candidate takes:
-            ``{"cell": "relu"}``. Candidates of one file that differ in nothing else are told apart
-            by what the user says, or by a reference.
+        choices: options and the values that this candidate takes: ``{"cell": "relu"}``. Those in
+            which the candidates of a file differ are open: what the user says, or a reference,
+            tells them apart. To say another value than any candidate has is an error.
         assumed: what was taken for granted, in words, such as the order of gates.
         usual: whether it is to be offered where nobody says more. Others count only where a
             reference is given, or where what the user says leaves no usual one.

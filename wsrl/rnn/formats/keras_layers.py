@@ -42,7 +42,7 @@ class Layer:
 
 
 Reading: TypeAlias = tuple[dict[str, str], str, list[dict[str, Tensor]]]
-"""What is open, the cell, and its tensors in each layer."""
+"""What is chosen, the cell, and its tensors in each layer."""
 
 
 def _lstm(layers: Sequence[Layer]) -> Iterator[Reading]:
@@ -59,7 +59,7 @@ def _gru(layers: Sequence[Layer]) -> Iterator[Reading]:
         if given <= {None, after}:
             cell = "gru" if after else "gru_reset_before"
             tensors = [_gru_tensors(layer.arrays, after) for layer in layers]
-            yield {} if given - {None} else {"reset_after": str(after)}, cell, tensors
+            yield {"reset_after": str(after)}, cell, tensors
 
 
 def _gru_tensors(arrays: Sequence[Tensor], after: bool) -> dict[str, Tensor]:
@@ -79,7 +79,7 @@ def _simple(layers: Sequence[Layer]) -> Iterator[Reading]:
     for name in said or ("tanh", "relu", "softplus", "linear"):
         if name not in list_cells():
             raise ValueError(f"there is no cell for a SimpleRNN with activation {name!r}")
-        yield {} if said else {"nonlinearity": name}, name, tensors
+        yield {"nonlinearity": name}, name, tensors
 
 
 _CELLS: Mapping[str, Callable[[Sequence[Layer]], Iterator[Reading]]] = {

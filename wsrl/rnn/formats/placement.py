@@ -31,7 +31,7 @@ class Placement:
         is_table: whether that is an embedding.
         layers: what the readout's layers compute.
         activation: between these, or ``none``.
-        choices: what other placements there are beside, as options of ``NAMES``.
+        choices: the same, as options of ``NAMES``.
         usual: whether no name of a layer says another thing.
     """
 
@@ -116,7 +116,7 @@ def placements(linear: Mapping[str, Affine], inputs: int, outputs: int) -> list[
                     is_table,
                     tuple(linear[name] for name in after),
                     activation,
-                    own | (choices if len(ways) > 1 else {}),
+                    own | choices,
                     odds[before, is_table, after] == min(odds.values()),
                 )
             )

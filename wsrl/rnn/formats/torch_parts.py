@@ -11,7 +11,7 @@ from torch import Tensor
 from wsrl.rnn.cells import BELOW, Cell
 from wsrl.rnn.formats.content import listed, natural
 from wsrl.rnn.formats.parts import Affine, folded
-from wsrl.rnn.spec import MAX_LAYERS
+from wsrl.rnn.interface import MAX_LAYERS
 
 _LOOPED = re.compile(r"(?P<prefix>(?:.*\.)?)(?P<name>(?:weight|bias)_[ih]h)", re.DOTALL)
 """The keys of ``nn.LSTMCell``, ``nn.GRUCell`` and ``nn.RNNCell``."""
