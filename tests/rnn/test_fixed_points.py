@@ -19,6 +19,7 @@ from wsrl.rnn import (
     random_starts,
     run_population,
     settled_states,
+    visited_states,
 )
 from wsrl.rnn.fixed_points import Method
 from wsrl.zoos import BuildSettings, build_zoo, open_zoo
@@ -167,6 +168,20 @@ def test_stable_ones_attract_and_others_do_not(trained: RNNWeights) -> None:
     clear = (found.spectral_radius - 1).abs() > 0.01
     assert (apart[found.stable & clear] < 1e-6).all()
     assert (apart[found.converged & ~found.stable & clear] > 1e-4).all()
+
+
+def test_visited_states_are_those_of_a_run() -> None:
+    spec = RNNSpec("lstm", 3, 5, 2, 4)
+    weights, inputs = random_weights(spec), torch.randn(3, 2, 4, 3, dtype=torch.float64)
+    ends = [flatten_state(run_population(weights, inputs[:, :, :t])[1]) for t in range(1, 5)]
+    known = torch.cat([torch.zeros_like(ends[0]), *ends], 1)  # (B, 10, n)
+    drawn = visited_states(weights, inputs, 10, generator())
+    nearest = torch.cdist(drawn, known).argmin(2)
+    torch.testing.assert_close(known.gather(1, nearest[:, :, None].expand_as(drawn)), drawn)
+    assert all(sorted(row) == [0, 0, *range(2, 10)] for row in nearest.tolist())  # 0 twice
+    assert visited_states(weights, inputs, 25, generator()).shape == (3, 25, 20)
+    again = visited_states(weights, inputs, 10, generator())
+    assert torch.equal(again, drawn)
 
 
 def test_settling_is_running_under_a_constant_input() -> None:

@@ -8,6 +8,7 @@ from wsrl.rnn.fixed_points import (
     find_fixed_points,
     random_starts,
     settled_states,
+    visited_states,
 )
 from wsrl.rnn.formats import (
     OpenChoiceError,
@@ -71,6 +72,7 @@ __all__ = [
     "spectral_residues",
     "state_size",
     "unflatten_state",
+    "visited_states",
     "weights_from_state_dict",
     "with_initial_values",
 ]

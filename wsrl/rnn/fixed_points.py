@@ -10,9 +10,11 @@ from wsrl.rnn.linearization import (
     advance,
     check_shape,
     exact_gradients,
+    flatten_state,
     linearize,
     state_size,
 )
+from wsrl.rnn.population import PreparedPopulation, start_state
 from wsrl.rnn.spec import RNNSpec
 from wsrl.rnn.weights import RNNWeights
 
@@ -121,6 +123,28 @@ def random_starts(
 ) -> Tensor:
     """Draw states uniformly from -1 to 1 in every number, ``(batch, count, n)``."""
     return torch.rand(batch, count, state_size(spec), generator=generator) * 2 - 1
+
+
+def visited_states(
+    weights: RNNWeights, inputs: Tensor, count: int, generator: torch.Generator | None = None
+) -> Tensor:
+    """Draw states that ``B`` RNNs pass on their way through ``inputs (B, S, T, I)``.
+
+    Searches for fixed points start there: RNNs pass near those that they use. Returns
+    ``(B, count, n)``; their start is among the states, and where there are fewer, the same are
+    there more than once.
+    """
+    with torch.no_grad():
+        run = PreparedPopulation(weights)
+        state = start_state(weights, inputs)
+        visited = [flatten_state(state)]
+        for step in inputs.split(1, 2):
+            _, state = run(step, state)
+            visited.append(flatten_state(state))
+        states = torch.cat(visited, 1)
+        order = torch.rand(states.shape[:2], generator=generator).argsort(1)
+        order = order.repeat(1, -(-count // order.shape[1]))[:, :count].to(states.device)
+        return states.gather(1, order[:, :, None].expand(-1, -1, states.shape[2]))
 
 
 def settled_states(
