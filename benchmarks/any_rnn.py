@@ -14,7 +14,7 @@ that no training had:
 
 A baseline reads the answers to random sequences by the same readout. A trial that is done is not
 made again: run the same command to go on, and with more seeds or encoders. The table goes to
-OUT/table.md, a picture of the last trial of each set to OUT/embeddings-SET.png.
+OUT/table.md, a picture of each encoder's last trial on each set to OUT/embeddings-ENCODER-SET.png.
 """
 
 from __future__ import annotations

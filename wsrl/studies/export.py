@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from wsrl.data import ZooDataModule
 from wsrl.studies.inspection.reference import keep_reference, load_reference
 from wsrl.studies.inspection.sources import (
     Folders,
@@ -20,13 +19,15 @@ from wsrl.studies.inspection.sources import (
     open_data,
     read_run,
 )
+from wsrl.studies.pretrained import ENCODER
+from wsrl.studies.training.checkpoints import CheckpointRecord
 from wsrl.studies.training.runs import Run
 from wsrl.tasks import EmulationModule
 from wsrl.torch_files import read_torch_file
 from wsrl.zoos.catalogue import write_catalogue
 
-ENCODER, ZOO = "encoder", "zoo"
-"""Folders of an exported run."""
+ZOO = "zoo"
+"""The catalogue, in the folder of an exported run."""
 
 _KEPT = ("state_dict", "hyper_parameters", "datamodule_hyper_parameters", "wsrl", "global_step")
 _LIGHTNING = ("epoch", "pytorch-lightning_version", "hparams_name", "datamodule_hparams_name")
@@ -60,7 +61,7 @@ def export_run(run: str | Path, out: str | Path, zoo: Folders | None = None) -> 
     given = _write(checkpoint, out / ENCODER)
     for head in heads:
         _write(head.path, out / head.module.target)
-    keep_reference(given, _catalogued(given), reference)
+    keep_reference(given, open_data(CheckpointRecord.read(given)), reference)
 
 
 def _write(checkpoint: Path, folder: Path) -> Path:
@@ -74,8 +75,3 @@ def _write(checkpoint: Path, folder: Path) -> Path:
     path.parent.mkdir(parents=True)
     torch.save(kept, path)
     return path
-
-
-def _catalogued(checkpoint: Path) -> ZooDataModule:
-    record, _ = read_run(EmulationModule, checkpoint)
-    return open_data(record)

@@ -7,6 +7,9 @@ from wsrl.tasks import EmulationModule
 
 _FOLDER = Path(wsrl.__file__).parent / "pretrained"
 
+ENCODER = "encoder"
+"""The run of the encoder, in the folder of an exported run."""
+
 
 def list_pretrained() -> tuple[str, ...]:
     """Return the names of the encoders that come with the package, in order.
@@ -40,5 +43,5 @@ def load_pretrained(name: str) -> EmulationModule:
     >>> wsrl.embed(module.encoder, weights).shape
     torch.Size([3, 16])
     """
-    path = pretrained_folder(name) / "encoder" / "checkpoints" / "best.ckpt"
+    path = pretrained_folder(name) / ENCODER / "checkpoints" / "best.ckpt"
     return EmulationModule.load_from_checkpoint(path, map_location="cpu").eval()

@@ -17,7 +17,7 @@ from wsrl.encoders import Encoder
 from wsrl.hints import Hints
 from wsrl.problems import Target
 from wsrl.rnn import BlackBox, RNNWeights
-from wsrl.studies.pretrained import list_pretrained, pretrained_folder
+from wsrl.studies.pretrained import ENCODER, list_pretrained, pretrained_folder
 from wsrl.studies.training.checkpoints import CheckpointRecord
 from wsrl.studies.training.runs import Run
 from wsrl.tasks import PredictionModule, TaskModule
@@ -40,8 +40,8 @@ def find_checkpoint(given: str | Path) -> Path:
     path = Path(given)
     if not path.exists() and str(given) in list_pretrained():
         path = pretrained_folder(str(given))
-    if not (run := Run(path)).holds_a_run() and (path / "encoder").is_dir():
-        run = Run(path / "encoder")  # an exported one
+    if not (run := Run(path)).holds_a_run() and (path / ENCODER).is_dir():
+        run = Run(path / ENCODER)  # an exported one
     for file in (run.checkpoint("best"), run.checkpoint("last")) if path.is_dir() else (path,):
         if file.is_file():
             return file
