@@ -116,7 +116,8 @@ def test_certain_rnns_are_sound_and_infinite_ones_are_not() -> None:
         return problem.evaluate(run, torch.zeros(1, 3, dtype=torch.long), [0], 0, 0)
 
     outputs = judge(1e6)["outputs"]
-    assert outputs.isfinite().all() and outputs.min() == torch.finfo(torch.float16).min
+    assert outputs.isfinite().all()
+    assert outputs.min() == torch.finfo(torch.float16).min
     assert (outputs[..., problem.eos] == 0).all()
     assert judge(float("inf"))["outputs"].isnan().any()
 
