@@ -9,6 +9,7 @@ from wsrl.problems.base import TrainableProblem as TrainableProblem
 from wsrl.problems.base import TrainingStream as TrainingStream
 from wsrl.problems.columns import Column as Column
 from wsrl.problems.columns import Target as Target
+from wsrl.problems.flip_flop import FlipFlop as FlipFlop
 from wsrl.problems.formal_languages import FormalLanguages as FormalLanguages
 from wsrl.problems.packed import PackedRNNs as PackedRNNs
 from wsrl.problems.registry import create_problem as create_problem
@@ -18,6 +19,7 @@ from wsrl.problems.registry import list_problems as list_problems
 from wsrl.problems.registry import list_trainable_problems as list_trainable_problems
 from wsrl.problems.registry import register_problem as register_problem
 from wsrl.problems.tiled_images import TiledImages as TiledImages
+from wsrl.problems.trials import TrialProblem as TrialProblem
 from wsrl.problems.variable_binding import VariableBinding as VariableBinding
 
 import_modules(__name__, __path__)

@@ -27,7 +27,7 @@ from wsrl.rnn.linearization import (
     unflatten_state,
 )
 from wsrl.rnn.mixed import MixedRNNs, RNNs, change_groups, concatenate
-from wsrl.rnn.population import PreparedPopulation, State, run_population
+from wsrl.rnn.population import PreparedPopulation, State, run_population, run_with_noise
 from wsrl.rnn.spec import RNNSpec, TensorSpec, read_interface
 from wsrl.rnn.usable import check_usable
 from wsrl.rnn.weights import (
@@ -67,6 +67,7 @@ __all__ = [
     "read_state_dict",
     "register_cell",
     "run_population",
+    "run_with_noise",
     "sequence_cross_entropy",
     "settled_states",
     "spectral_residues",

@@ -280,15 +280,13 @@ class RNNWeights:
 def with_initial_values(spec: RNNSpec, drawn: Tensor) -> RNNWeights:
     """Turn ``drawn (B, N)``, uniform in ``+-1/sqrt(H)``, into the weights to start training from.
 
-    Most stay as they are, as in ``torch.nn``; a cell's tensors may have other initial values.
+    Most stay as they are, as in ``torch.nn``; others have initial values of their own.
     """
-    flat = drawn.clone()
-    weights = RNNWeights(flat, spec)
-    for values in weights.layers():
-        for tensor in spec.kind.tensors(spec.bias):
-            if tensor.initial is not None:
-                value = values[tensor.name]
-                value.copy_(tensor.initial(value * spec.hidden_size**0.5))
+    weights = RNNWeights(drawn.clone(), spec)
+    for tensor, initial in zip(spec.tensors, spec.initials(), strict=True):
+        if initial is not None:
+            value = weights.tensor(tensor)
+            value.copy_(initial(value * spec.hidden_size**0.5))
     return weights
 
 
