@@ -119,10 +119,12 @@ class Problem(Recorded, ABC):
         settings: dict[str, Any] = json.loads(json.dumps(self.options(), default=list))
         return settings
 
-    def spec(self, cell: str, hidden_size: int, num_layers: int, bias: bool = True) -> RNNSpec:
-        """Return the spec of RNNs that fit this problem."""
+    def spec(
+        self, cell: str, hidden_size: int, num_layers: int, bias: bool = True, **more: Any
+    ) -> RNNSpec:
+        """Return the spec of RNNs that fit this problem; ``more`` are other fields of it."""
         sizes = (self.input_size, hidden_size, num_layers, self.output_size)
-        return RNNSpec(cell, *sizes, bias=bias)
+        return RNNSpec(cell, *sizes, bias=bias, **more)
 
     @abstractmethod
     def columns(self) -> dict[str, Column]:
