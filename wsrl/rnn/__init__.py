@@ -23,7 +23,7 @@ from wsrl.rnn.linearization import (
     unflatten_state,
 )
 from wsrl.rnn.mixed import MixedRNNs, RNNs, change_groups, concatenate
-from wsrl.rnn.population import PreparedPopulation, State, run_population
+from wsrl.rnn.population import PreparedPopulation, State, run_population, run_with_noise
 from wsrl.rnn.spec import RNNSpec, TensorSpec, read_interface
 from wsrl.rnn.starts import random_starts, settled_states, visited_states
 from wsrl.rnn.usable import check_usable
@@ -66,6 +66,7 @@ __all__ = [
     "read_state_dict",
     "register_cell",
     "run_population",
+    "run_with_noise",
     "sequence_cross_entropy",
     "settled_states",
     "spectral_residues",
