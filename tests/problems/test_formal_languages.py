@@ -103,6 +103,25 @@ def test_sampling_follows_the_predicted_distribution() -> None:
     assert not torch.equal(one, other)
 
 
+def test_certain_rnns_are_sound_and_infinite_ones_are_not() -> None:
+    """A log-probability below float16's least, -65504, is no overflow of the RNN."""
+    problem = FormalLanguages(num_tokens=3, length=12, max_n=4, stored_strings=4)
+
+    def judge(largest: float) -> dict[str, torch.Tensor]:
+        def run(inputs: torch.Tensor, state: State | None) -> tuple[torch.Tensor, State]:
+            logits = torch.zeros(1, inputs.shape[1], 1, 5)
+            logits[..., problem.eos] = largest
+            return logits, ()
+
+        return problem.evaluate(run, torch.zeros(1, 3, dtype=torch.long), [0], 0, 0)
+
+    outputs = judge(1e6)["outputs"]
+    assert outputs.isfinite().all()
+    assert outputs.min() == torch.finfo(torch.float16).min
+    assert (outputs[..., problem.eos] == 0).all()
+    assert judge(float("inf"))["outputs"].isnan().any()
+
+
 def test_clone_scores_count_what_was_finished() -> None:
     problem = FormalLanguages(num_tokens=2, length=6)
 

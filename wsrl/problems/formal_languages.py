@@ -140,7 +140,7 @@ class FormalLanguages(TrainableProblem):
             "accepted": counts,
             "accepted_ordered": ordered,
             "sequences": sequences[:, : self.stored_strings].to(torch.int16),
-            "outputs": outputs.to(torch.float16),
+            "outputs": _as_half(outputs),
         }
 
     def sample(self, run: Runner, uniforms: Tensor, keep: int = 0) -> tuple[Tensor, Tensor]:
@@ -242,6 +242,16 @@ class FormalLanguages(TrainableProblem):
         shares = shifted / shifted.sum(1, keepdims=True)
         entropy: NDArray[np.float64] = -(shares * np.log(shares)).sum(1)
         return entropy.round(12)  # equal where only the order of m differs, on every processor
+
+
+def _as_half(log_probabilities: Tensor) -> Tensor:
+    """Store log-probabilities; those below float16's range, of probability 0, as its least.
+
+    RNNs without a bound on their states, as ReLU, reach such values on what follows a string's end.
+    """
+    least = torch.finfo(torch.float16).min
+    kept = log_probabilities.clamp(min=least)
+    return kept.where(log_probabilities.isfinite(), log_probabilities).to(torch.float16)
 
 
 def _draw_tokens(outputs: Tensor, draw: Tensor) -> Tensor:

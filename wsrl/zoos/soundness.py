@@ -28,12 +28,10 @@ def output_error(zoo: Zoo, rows: Tensor, count: int) -> float:
     ``ZooError`` says that stored outputs do not follow from the weights, within the tolerance.
     """
     sequences, stored = zoo.read_sequences(rows, torch.arange(count).expand(len(rows), count))
-    outputs, stored = (
-        run_population(zoo.read_weights(rows), zoo.problem.encode(sequences))[0],
-        stored.float(),
-    )
+    outputs, _ = run_population(zoo.read_weights(rows), zoo.problem.encode(sequences))
+    least, stored = torch.finfo(stored.dtype).min, stored.float()
     if zoo.problem.output_kind == "categorical":
-        outputs, stored = outputs.log_softmax(-1), stored.log_softmax(-1)
+        outputs, stored = outputs.log_softmax(-1).clamp(min=least), stored.log_softmax(-1)
     error, outputs = (outputs - stored).abs().flatten(1), outputs.flatten(1)
     if _has_rounded_inputs(zoo):
         spread = outputs.std(1, correction=0)

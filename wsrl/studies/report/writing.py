@@ -3,25 +3,18 @@
 The page needs nothing beside it.
 """
 
-import base64
-import gzip
-import json
-from collections.abc import Callable
-from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from wsrl.studies.report import charts, rnns, tables
+from wsrl.studies.report.pages import environment, render
 from wsrl.studies.report.ranking import SUMMARY, rank
 from wsrl.studies.report.reading import ABOUT, RUN, Benchmark
 from wsrl.studies.report.words import markdown_line, markdown_text
 from wsrl.studies.tables import to_csv
-from wsrl.terminal import printable
 from wsrl.zoos.files import remove_leftovers, write_atomically
 
 
@@ -84,14 +77,7 @@ def _said(ranking: pd.DataFrame, benchmark: Benchmark) -> dict[str, Any]:
 
 def _html(ranking: pd.DataFrame, said: dict[str, Any]) -> str:
     """Return the page."""
-    benchmark, figures = said["benchmark"], list[dict[str, Any]]()
-
-    def place(chart: charts.Chart) -> int:
-        """Keep a chart's figure for the page's script; return its number."""
-        figures.append({**json.loads(chart.figure.to_json()), "group": chart.group})
-        return len(figures) - 1
-
-    trades = list(charts.trades(ranking, benchmark))
+    benchmark, trades = said["benchmark"], list(charts.trades(ranking, said["benchmark"]))
     found = {
         # The last of each zoo; every other one is by seconds.
         "lead": {chart.title.partition(":")[0]: chart for chart in trades[::2]}.values(),
@@ -100,40 +86,16 @@ def _html(ranking: pd.DataFrame, said: dict[str, Any]) -> str:
         "maps": list(rnns.maps(benchmark)),
         "trades": trades,
     }
-    compressed = gzip.compress(get_plotlyjs().encode(), 9, mtime=0)
-    environment = _environment(_visible, autoescape=True)
-    environment.filters |= {"place": place, "plain": unescape}
-    return environment.get_template("report.html.j2").render(
-        **said,
-        charts=found,
-        encoders=sum(label in set(benchmark.runs.encoder) for label in benchmark.entrants),
-        figures=figures,
-        plotly=base64.b64encode(compressed).decode(),
-    )
+    encoders = sum(label in set(benchmark.runs.encoder) for label in benchmark.entrants)
+    return render("report.html.j2", **said, charts=found, encoders=encoders)
 
 
 def _markdown(said: dict[str, Any]) -> str:
     """Return the tables as Markdown; charts are on the HTML page only."""
-    environment = _environment(_as_markdown, autoescape=False)
-    environment.filters["line"] = markdown_line
-    return environment.get_template("report.md.j2").render(**said)
-
-
-def _environment(finalize: Callable[[Any], Any], autoescape: bool) -> Environment:
-    return Environment(
-        loader=PackageLoader("wsrl.studies.report"),
-        undefined=StrictUndefined,
-        finalize=finalize,
-        autoescape=autoescape,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    made = environment(_as_markdown, autoescape=False)
+    made.filters["line"] = markdown_line
+    return made.get_template("report.md.j2").render(**said)
 
 
 def _as_markdown(value: Any) -> Any:
     return value if isinstance(value, Markup) else markdown_text(value)
-
-
-def _visible(value: Any) -> Any:
-    """Escape what cannot be seen; the template escapes HTML."""
-    return value if isinstance(value, Markup) else printable(str(value))
