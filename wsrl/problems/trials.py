@@ -211,6 +211,11 @@ class TrialProblem(TrainableProblem):
         values = zip(self.task_entries(), task, strict=True)
         return ", ".join(f"{name} {value:.3g}" for name, value in values)
 
+    def score_text(self, task: Sequence[float], score: float) -> str:
+        """Say how well the task is performed."""
+        which = f" ({self.task_name(task)})" if self.free else ""
+        return f"performs {self.name}{which}: performance {score:.2f}"
+
     def targets(self, steps: Sequence[int]) -> dict[str, Target]:
         """Return the parameters that differ, the performance and the training step."""
         known = {name: Target("task", "real", first=index) for index, name in enumerate(self.free)}
