@@ -21,7 +21,11 @@ from wsrl.rnn import PreparedPopulation, RNNWeights, run_population, run_with_no
 from wsrl.zoos import BuildSettings, build_zoo, group, open_zoo
 from wsrl.zoos.group import initial_weights
 
-TRIALS = {name: p for name, p in PROBLEMS.items() if isinstance(p, TrialProblem)}
+TRIALS = {
+    name: problem
+    for name, problem in PROBLEMS.items()
+    if isinstance(problem, TrialProblem) and problem.output_kind == "real"
+}
 every_problem = pytest.mark.parametrize("name", TRIALS)
 Rows = list[list[float]]
 
