@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from wsrl.rnn.cells.base import BELOW, HIDDEN, Axis, CellTensor, Symmetry, Tensors
+from wsrl.rnn.cells.leaky import simpler_than
 from wsrl.rnn.cells.matrix import random_bases, remixed
 from wsrl.rnn.cells.rates import NEURONS, RateCell, check_option
 from wsrl.rnn.cells.registry import register_cell
@@ -73,6 +74,15 @@ class LowRank(RateCell):
             *([CellTensor("bias", (HIDDEN,))] if bias else []),
             self.leaks(Axis("all", 1), trained=False),
         )
+
+    @property
+    def simpler(self) -> str | None:
+        """That of a leaky cell with the product as its matrix, but with ``bias_in='rates'``."""
+        return simpler_than(self) if self.bias_in == "drive" else None
+
+    def matrix(self, tensors: Tensors) -> Tensor:
+        """Multiply the factors."""
+        return tensors["m"] @ tensors["n"]
 
     def prepare(self, tensors: Tensors) -> Tensors:
         """Turn the matrices and work the leak in."""

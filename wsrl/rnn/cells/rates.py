@@ -47,6 +47,26 @@ class RateCell(Cell):
             raise ValueError(f"alpha must be above 0 and at most 1, not {self.alpha}")
 
     @abstractmethod
+    def matrix(self, tensors: Tensors) -> Tensor:
+        """Return the recurrent matrix ``W (B, H, H)``."""
+
+    @final
+    def simplify(self, tensors: Tensors) -> Tensors:
+        """Work out the matrix and each neuron's leak; without inner leak, all is an Elman cell."""
+        inputs, recurrent = tensors["weight_ih"], self.matrix(tensors)
+        leak = tensors["alpha"].clamp(0, 1).expand(inputs.shape[:2])
+        bias, more = tensors.get("bias"), {"alpha": leak}
+        if self.form == "inside":
+            inputs, recurrent = leak[:, :, None] * inputs, leak[:, :, None] * recurrent
+            recurrent = recurrent + (1 - leak).diag_embed()
+            more = {}
+            if bias is not None:
+                more = {"bias_ih": leak * bias, "bias_hh": torch.zeros_like(bias)}
+        elif bias is not None:
+            more["bias"] = bias
+        return {"weight_ih": inputs, "weight_hh": recurrent, **more}
+
+    @abstractmethod
     def couple(self, weights: Tensors, sums: Tensor, rates: Tensor) -> Tensor:
         """Return ``sums`` and what neurons hear of each other's ``rates``, ``(B, S, H)``."""
 
