@@ -7,7 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from wsrl.rnn.cells.base import BELOW, HIDDEN, Axis, CellTensor, Symmetry, Tensors
+from wsrl.rnn.cells.base import HIDDEN, Axis, CellTensor, Symmetry, Tensors
 from wsrl.rnn.cells.matrix import remixed
 from wsrl.rnn.cells.rates import NEURONS, RateCell, check_option
 from wsrl.rnn.cells.registry import CELLS, register_cell
@@ -69,7 +69,7 @@ class Leaky(RateCell):
         axis, matrix = HIDDEN if self.leak == "neuron" else Axis("all", 1), (HIDDEN, HIDDEN)
         initial, mask = _balanced if dale else None, "mask" if masked else None
         found = [
-            CellTensor("weight_ih", (HIDDEN, BELOW)),
+            self.reads(),
             CellTensor("weight_hh", matrix, initial=initial, mask=mask),
             *([CellTensor("bias", (HIDDEN,))] if bias else []),
             self.leaks(axis, trained=self.leak != "fixed"),

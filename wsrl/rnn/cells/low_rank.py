@@ -6,7 +6,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from wsrl.rnn.cells.base import BELOW, HIDDEN, Axis, CellTensor, Symmetry, Tensors
+from wsrl.rnn.cells.base import HIDDEN, Axis, CellTensor, Symmetry, Tensors
 from wsrl.rnn.cells.leaky import simpler_than
 from wsrl.rnn.cells.matrix import random_bases, remixed
 from wsrl.rnn.cells.rates import NEURONS, RateCell, check_option
@@ -68,7 +68,7 @@ class LowRank(RateCell):
         """Return the input's matrix, the factors, the bias and ``alpha``."""
         ranks = Axis("rank", self.rank)
         return (
-            CellTensor("weight_ih", (HIDDEN, BELOW)),
+            self.reads(),
             CellTensor("m", (HIDDEN, ranks)),
             CellTensor("n", (ranks, HIDDEN)),
             *([CellTensor("bias", (HIDDEN,))] if bias else []),

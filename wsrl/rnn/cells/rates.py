@@ -1,5 +1,6 @@
 """What leaky cells share: three forms of the update, nonlinearities, leaks."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -9,7 +10,17 @@ import torch
 from torch import Tensor
 
 from wsrl.rnn.cells.activations import ACTIVATIONS
-from wsrl.rnn.cells.base import Axis, Cell, CellTensor, Driven, LayerState, Tensors, project
+from wsrl.rnn.cells.base import (
+    BELOW,
+    HIDDEN,
+    Axis,
+    Cell,
+    CellTensor,
+    Driven,
+    LayerState,
+    Tensors,
+    project,
+)
 from wsrl.rnn.cells.matrix import random_scales, random_signs
 
 FORMS = ("rate", "state", "inside")
@@ -71,6 +82,11 @@ class RateCell(Cell):
         """Return ``sums`` and what neurons hear of each other's ``rates``, ``(B, S, H)``."""
 
     @final
+    def reads(self) -> CellTensor:
+        """Return the input's matrix; it starts as that of ``nn.Linear``, as others' leaky RNNs."""
+        return CellTensor("weight_ih", (HIDDEN, BELOW), initial=_by_inputs)
+
+    @final
     def leaks(self, axis: Axis, trained: bool) -> CellTensor:
         """Return the tensor ``alpha``."""
         initial = lambda drawn: torch.full_like(drawn, self.alpha)  # noqa: E731
@@ -110,6 +126,10 @@ class RateCell(Cell):
             return {"alpha": share, **turned}
         scaled = {n: v * (share if v.ndim == 3 else share[:, 0]) for n, v in turned.items()}
         return {"kept": 1 - share, **scaled}
+
+
+def _by_inputs(drawn: Tensor) -> Tensor:
+    return drawn / math.sqrt(drawn.shape[-1])
 
 
 def check_option(name: str, value: str, choices: Collection[str]) -> None:
