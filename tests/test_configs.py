@@ -14,7 +14,12 @@ from wsrl.studies.benchmark import benchmark
 CONFIGS = Path(__file__).parent.parent / "configs"
 TRIALS = ["--evaluated_trials", "4", "--stored_trials", "2"]
 TINY = {
+    "context_integration": TRIALS,
+    "delayed_discrimination": TRIALS,
     "flip_flop": TRIALS,
+    "neurogym": TRIALS,
+    "path_integration": TRIALS,
+    "sine_generator": TRIALS,
     "formal_languages": ["--evaluated_strings", "4", "--stored_strings", "2"],
     "tiled_images": ["--evaluated_images", "4", "--stored_sequences", "2"],
     "variable_binding": ["--evaluated_sequences", "4", "--stored_sequences", "2"],
@@ -59,6 +64,8 @@ def test_zoo_configs_build(
     settings = yaml.safe_load((CONFIGS / name).read_text())
     if settings.get("source") == "mnist":
         monkeypatch.setenv("WSRL_IMAGES", str(request.getfixturevalue("mnist")))
+    if settings["problem"] == "neurogym":
+        pytest.importorskip("neurogym", reason="NeuroGym is not installed")
     tiny = ["--runs", "2", "--snapshots", "[0, 1]", *TINY[settings["problem"]]]
     assert main(["zoo", "build", "--config", config, "--out", zoo, "--quiet", "true", *tiny]) == 0
     assert main(["zoo", "verify", zoo]) == 0

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import pytest
 import torch
 
 from wsrl.problems import (
+    ContextIntegration,
+    DelayedDiscrimination,
     FlipFlop,
     FormalLanguages,
+    NeuroGym,
+    PathIntegration,
+    SineGenerator,
     TiledImages,
     TrainableProblem,
     VariableBinding,
@@ -21,19 +28,25 @@ from wsrl.zoos.group import initial_weights
 HORIZONS = {"horizons": [2, 4], "evaluated_horizons": [3, 6]}
 TRIALS = {"evaluated_trials": 8, "stored_trials": 2}
 PROBLEMS: dict[str, TrainableProblem] = {
+    "context_integration": ContextIntegration(**TRIALS),
+    "delayed_discrimination": DelayedDiscrimination(2, **TRIALS),
     "flip_flop": FlipFlop(2, 20, **TRIALS),
+    "path_integration": PathIntegration(2, 12, **TRIALS),
+    "sine_generator": SineGenerator(2, 12, **TRIALS),
     "formal_languages": FormalLanguages(3, 20, max_n=6, evaluated_strings=8, stored_strings=2),
     "tiled_images": TiledImages(evaluated_images=16, stored_sequences=2),
     "variable_binding": VariableBinding(
         3, 2, **HORIZONS, stored_horizon=6, evaluated_sequences=8, stored_sequences=2
     ),
 }
+if importlib.util.find_spec("neurogym"):  # an optional extra: see test_neurogym.py
+    PROBLEMS["neurogym"] = NeuroGym(vary={"timing.stimulus": [500, 900]}, **TRIALS)
 MEMBERS = [0, 1, 2]
 every_problem = pytest.mark.parametrize("name", PROBLEMS)
 
 
 def test_all_are_here() -> None:
-    assert set(list_trainable_problems()) == set(PROBLEMS)
+    assert {*list_trainable_problems()} == {*PROBLEMS, "neurogym"}
 
 
 @every_problem
@@ -92,6 +105,24 @@ def test_a_value_that_is_no_class_is_an_error() -> None:
 
 
 WRONG = {
+    "neurogym": [
+        ({"environment": "Chess-v0"}, "environment 'Chess-v0' gives no trials"),
+        ({"options": {"colour": 1}}, "gives no trials with {'colour': 1.*colour"),
+        ({"vary": {"sigma": -1}}, "sigma must be .* at least 0"),
+        ({"length": 0}, "length must be at least 1"),
+    ],
+    "context_integration": [
+        ({"coherence": -0.5}, "coherence must be .* at least 0"),
+        ({"stimulus": 50}, "stimulus must be .* at least 100"),
+        ({"jitter": 1.5}, "jitter must be .* from 0 to 1"),
+        ({"dt": 0}, "dt must be above 0"),
+    ],
+    "delayed_discrimination": [
+        ({"channels": 0}, "channels must be at least 1"),
+        ({"difference": 2}, "difference must be .* from 0 to 1"),
+        ({"delay": [900, 300]}, "delay must be .*, or the lowest and the highest"),
+        ({"decision": -100.0}, "decision must be above 0"),
+    ],
     "flip_flop": [
         ({"bits": 0}, "bits must be at least 1"),
         ({"pulse_rate": 1.5}, "pulse_rate must be a number, or .*, from 0 to 1; not 1.5"),
@@ -101,6 +132,16 @@ WRONG = {
         ({"unit_noise": -0.1}, "unit_noise must be .* at least 0"),
         ({"input_noise": [0, float("inf")]}, "input_noise must be .* at least 0"),
         ({"stored_trials": 9}, "stored_trials must be at most 8"),
+    ],
+    "path_integration": [
+        ({"dimensions": 3}, "dimensions must be 1 or 2, not 3"),
+        ({"speed": 1.5}, "speed must be .* from 0 to 1"),
+        ({"persistence": -1}, "persistence must be .* at least 0"),
+    ],
+    "sine_generator": [
+        ({"frequencies": 0}, "frequencies must be at least 1"),
+        ({"fastest": 4}, "fastest must be .* from 0 to 3.14"),
+        ({"slowest": [0.1, 0.5]}, r"slowest, \[0.1, 0.5\], must not be above fastest"),
     ],
     "formal_languages": [
         ({"num_tokens": 1}, "num_tokens"),

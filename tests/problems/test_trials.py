@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,11 @@ from wsrl.rnn import PreparedPopulation, RNNWeights, run_population, run_with_no
 from wsrl.zoos import BuildSettings, build_zoo, group, open_zoo
 from wsrl.zoos.group import initial_weights
 
-TRIALS = {name: p for name, p in PROBLEMS.items() if isinstance(p, TrialProblem)}
+TRIALS = {
+    name: problem
+    for name, problem in PROBLEMS.items()
+    if isinstance(problem, TrialProblem) and problem.output_kind == "real"
+}
 every_problem = pytest.mark.parametrize("name", TRIALS)
 Rows = list[list[float]]
 
@@ -33,8 +38,64 @@ def flip_flop(inputs: Rows, task: dict[str, float]) -> tuple[Rows, list[float]]:
     return targets, [1.0] * len(inputs)
 
 
+def sine_generator(inputs: Rows, task: dict[str, float]) -> tuple[Rows, list[float]]:
+    between, targets = (task["fastest"] - task["slowest"]) / 50, []
+    for step, levels in enumerate(inputs, 1):
+        ranks = [round((level - 0.25) * 51) for level in levels]  # from 1
+        speeds = [task["slowest"] + (rank - 1) * between for rank in ranks]
+        targets.append([math.sin(speed * step) for speed in speeds])
+    return targets, [1.0] * len(inputs)
+
+
+def path_integration(inputs: Rows, task: dict[str, float]) -> tuple[Rows, list[float]]:
+    size, targets = len(inputs[0]) // 2, []
+    position = inputs[0][size:]
+    for row in inputs:
+        assert row is inputs[0] or row[size:] == [0.0] * size
+        position = [place + moved for place, moved in zip(position, row, strict=False)]
+        assert all(abs(place) < 1 + 1e-5 for place in position)
+        targets.append(position)
+    return targets, [1.0] * len(inputs)
+
+
+def decided(inputs: Rows, choices: list[float]) -> tuple[Rows, list[float]]:
+    """The choices count at the step after fixation, which the decision of 100 ms is."""
+    (last,) = [t for t, row in enumerate(inputs) if row[0] == 1 and inputs[t + 1][0] == 0]
+    assert all(value == 0 for row in inputs[last + 1 :] for value in row)
+    return [choices] * len(inputs), [float(t == last + 1) for t in range(len(inputs))]
+
+
+def delayed_discrimination(inputs: Rows, task: dict[str, float]) -> tuple[Rows, list[float]]:
+    on = [t for t, row in enumerate(inputs) if row[1] != 0]
+    assert on[:5] == [5, 6, 7, 8, 9]
+    gap = 100 * (on[5] - on[4] - 1)
+    assert abs(gap - task["delay"]) <= task["jitter"] * task["delay"] + 51
+    first, second = inputs[5][1:], inputs[on[-1]][1:]
+    assert len(on) == 10
+    for pair in zip(first, second, strict=True):
+        assert abs(abs(pair[1] - pair[0]) - task["difference"] / 2) < 1e-6
+        assert min(pair) >= 0.5
+        assert max(pair) <= 1
+    return decided(inputs, [1.0 if b > a else -1.0 for a, b in zip(first, second, strict=True)])
+
+
+def context_integration(inputs: Rows, task: dict[str, float]) -> tuple[Rows, list[float]]:
+    on = [t for t, row in enumerate(inputs) if row[1] != 0]
+    assert on == list(range(3, 3 + round(task["stimulus"] / 100)))
+    for stream in (1, 2):
+        strength = abs(inputs[3][stream]) / task["coherence"]
+        assert min(abs(strength - share) for share in (0.1, 0.3, 1)) < 1e-5
+    assert inputs[0][3:] in ([1.0, 0.0], [0.0, 1.0])
+    chosen = inputs[3][1] if inputs[0][3] else inputs[3][2]
+    return decided(inputs, [math.copysign(1, chosen)])
+
+
 REFERENCES: dict[str, Callable[[Rows, dict[str, float]], tuple[Rows, list[float]]]] = {
-    "flip_flop": flip_flop
+    "context_integration": context_integration,
+    "delayed_discrimination": delayed_discrimination,
+    "flip_flop": flip_flop,
+    "path_integration": path_integration,
+    "sine_generator": sine_generator,
 }
 
 
@@ -50,9 +111,11 @@ def start_of(problem: TrialProblem, members: list[int], cell: str = "leaky") -> 
     return RNNWeights(initial_weights(spec, 0, members), spec)
 
 
-@every_problem
-def test_targets_are_those_of_plain_python(name: str) -> None:
-    problem, members = quiet(name), [0, 1, 2, 3]
+@pytest.mark.parametrize(
+    ("name", "settings"), [*((n, {}) for n in TRIALS), ("path_integration", {"dimensions": 1})]
+)
+def test_targets_are_those_of_plain_python(name: str, settings: dict[str, Any]) -> None:
+    problem, members = quiet(name, **settings), [0, 1, 2, 3]
     tasks = problem.draw_tasks(0, members)
     drawn = problem.trials([np.random.default_rng(m) for m in members], tasks, 12)
     ends = set()

@@ -141,6 +141,7 @@ def test_specs_are_plain_values_and_only_what_differs_is_said() -> None:
         ({"readout_widths": (3, 4, 5)}, "readout_widths are at most 2 sizes"),
         ({"readout_widths": (0,)}, "a readout's width must be a whole number"),
         ({"readout_activation": "swish"}, "readout_activation is one of none, relu"),
+        ({"readout_activation": "tanh"}, "needs several readout layers: give readout_widths"),
         ({"output_activation": 3}, "output_activation is one of none, relu"),
         ({"initial_state": 1}, "initial_state must be True or False"),
     ],

@@ -24,6 +24,7 @@ from wsrl.rnn.interface import RNNInterface, check_size, check_sizes
 MOST_READOUT_LAYERS = 2
 INPUT, EMBEDDED, OUTPUT = "input", "embedded", "output"
 _OUT = Axis(OUTPUT)
+_NO_WIDTHS = "relu"  # the default nonlinearity of a readout, and all that one layer can have
 
 
 def layer_name(tensor: str, layer: int) -> str:
@@ -114,7 +115,7 @@ class RNNSpec:
     input_width: int = 0
     input_bias: bool = False
     readout_widths: tuple[int, ...] = ()
-    readout_activation: str = "relu"
+    readout_activation: str = _NO_WIDTHS
     initial_state: bool = False
     output_activation: str = "none"
 
@@ -140,6 +141,8 @@ class RNNSpec:
             raise ValueError(f"readout_widths are at most {most} sizes, not {reprlib.repr(widths)}")
         for width in widths:
             check_size("a readout's width", width)
+        if not widths and self.readout_activation != _NO_WIDTHS:
+            raise ValueError("readout_activation needs several readout layers: give readout_widths")
         object.__setattr__(self, "readout_widths", tuple(widths))
 
     @property
