@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,18 @@ import pandas as pd
 import pytest
 import torch
 
+import wsrl
 from tests.analysis.dynamics.systems import rnn, rotation
+from tests.studies.test_columns_of_tests import FIT
 from wsrl.analysis.dynamics import DynamicsSettings
 from wsrl.cli import main
 from wsrl.rnn import RNNWeights, advance
 from wsrl.studies.dynamics import Asked, study
+from wsrl.studies.embeddings import read_embeddings
 from wsrl.zoos import Zoo, open_zoo, pack_zoo
 from wsrl.zoos.tensors import read_metadata, read_tensors, write_tensors
 
+CONFIG = str(Path(wsrl.__file__).parent / "configs" / "prediction.yaml")
 KINDS = {"bits": 2 * np.eye(2), "one": 0.5 * np.eye(2), "turn": rotation(0.4, 1.5)}
 FEW = ("--starts", "12", "--settling", "400")
 
@@ -130,3 +135,25 @@ def test_what_is_done_is_kept(known: Path, tmp_path: Path) -> None:
     again = study(asked, tmp_path, rows=[0, 1], quiet=True)
     assert again.n_stable.tolist() == [77, 1]
     assert not list(tmp_path.glob("parts-*"))
+
+
+def test_dynamics_are_predicted_from_embeddings(
+    known: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    zoo = shutil.copytree(known, tmp_path / "zoo")
+    dynamics(capsys, str(zoo), "--out", str(tmp_path))
+    assert main(["zoo", "label", str(zoo), "--table", str(tmp_path / "dynamics.csv")]) == 0
+    capsys.readouterr()
+    assert main(["zoo", "info", str(zoo), "--json"]) == 0
+    targets = json.loads(capsys.readouterr().out)["targets"]
+    assert targets["n_stable"]["kind"] == "real"
+    assert targets["has_cycle"] == {"kind": "classes", "parts": 1, "classes": ["False", "True"]}
+    assert not targets.keys() & {"hidden_size", "cell", "name", "period"}  # known, or with gaps
+    where = ["--run", str(tmp_path / "run"), "--config", CONFIG, "--data.zoo", str(zoo)]
+    model = ["--model.target", "n_stable", "--model.mode", "scratch", "--data.split_by", "nothing"]
+    assert main(["fit", *where, *model, "--data.ood_to_train", "false", *FIT]) == 0
+    checkpoint = str(tmp_path / "run/checkpoints/last.ckpt")
+    assert main(["predict", "--ckpt_path", checkpoint, "--out", str(tmp_path / "found.csv")]) == 0
+    predicted = read_embeddings(tmp_path / "found.csv").set_index("row").sort_index()
+    assert predicted.n_stable.tolist() == [4, 1, 0] * 2
+    assert predicted.predicted_n_stable.notna().all()

@@ -74,7 +74,7 @@ def interrogate(
 
 @command("dynamics", goes_on=True, settings=Options("wsrl.analysis.dynamics:DynamicsSettings"))
 def dynamics(
-    zoo: str,
+    zoo: list[str],
     *,
     settings: DynamicsSettings,
     out: str | None = None,
@@ -101,7 +101,7 @@ def dynamics(
       wsrl zoo label zoos/flip_flop --table flip_flop_dynamics/dynamics.csv
 
     Args:
-        zoo: the zoo's folder, or a folder of zoos
+        zoo: the zoo's folder, a folder of zoos, or several
         settings: how dynamics are analysed
         out: folder for dynamics.csv, points.csv, states.safetensors and dynamics.html
         input: the constant input, a number for each (default: zeros)
