@@ -13,7 +13,9 @@ from wsrl.environment import check_numbers
 from wsrl.failures import attempt, status_with_threads
 from wsrl.terminal import flush, guarded, say
 
-for _module in ["training", "zoo", "comparison", "encoders", "inspection", "analysis", "demo"]:
+for _module in [
+    *("training", "zoo_making", "zoo", "comparison", "encoders", "inspection", "analysis", "demo")
+]:
     import_module(f"wsrl.cli.{_module}")  # registers its commands, listed in this order
 
 DESCRIPTION = """\
