@@ -254,6 +254,16 @@ def test_directions_that_mix_the_newest_vector_are_refused() -> None:
         saturating_circuit(own, np.eye(8), 2.0)
 
 
+def test_a_task_that_cannot_be_undone_is_judged_as_well() -> None:
+    """Both numbers become their mean: which they were is lost, and the sign is all that lasts."""
+    spec = RNNSpec("linear", 2, 2, 1, 2, bias=False)
+    mean = np.full((2, 2), 0.5)
+    flat = np.concatenate([np.eye(2).ravel(), mean.ravel(), np.eye(2).ravel()])
+    settings = MemorySettings(**FAST, along="trajectories")
+    (found,) = analyze_memories(RNNWeights(torch.from_numpy(flat)[None], spec), [mean], settings)
+    assert found.verdict != "trusted"
+
+
 def test_settings_that_exclude_each_other_are_refused() -> None:
     weights = saturating(COMPOSE, 2.0)
     for options in ({"horizon": 3}, {"start": "variables"}):

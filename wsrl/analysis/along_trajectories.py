@@ -31,7 +31,7 @@ def settled_system(rnn: LinearizedRNN, task: Interactions) -> LinearSystem:
     nothing.
     """
     assert rnn.transported is not None
-    back = np.linalg.matrix_power(np.linalg.inv(task.reduced), task.steps)
+    back = np.linalg.matrix_power(np.linalg.pinv(task.reduced), task.steps)
     inward = np.zeros_like(rnn.system.input)
     inward[:, task.newest] = (rnn.transported[1][:, task.kept] @ back)[:, task.newest_places]
     return replace(rnn.system, input=inward)

@@ -50,6 +50,16 @@ def intervene(
         point: ``(n,)``, from which the basis counts.
         contents: ``(S, s d)``, what the task says that these states hold.
         seed: of random changes.
+
+    >>> from wsrl.analysis.episodic_memory import circuit
+    >>> task = Interactions.of_task(np.eye(2, 4))  # repeat the vector before the last
+    >>> memories = np.eye(8, task.rank)  # in 8 neurons
+    >>> basis = VariableBasis(memories, memories.T)
+    >>> contents = np.random.default_rng(0).choice([-1.0, 1.0], (16, 4))
+    >>> rnn = circuit(task, memories)
+    >>> found = intervene(rnn, basis, task, contents @ memories.T, np.zeros(8), contents)
+    >>> found.flip_right, found.flip_kept, found.exchange_right
+    (1.0, 1.0, 1.0)
     """
     read, random = basis.read(away), np.random.default_rng(seed)
     others = (np.roll(read, 1, 0) - read) @ basis.memories.T
