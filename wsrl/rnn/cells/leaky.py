@@ -60,7 +60,8 @@ class Leaky(RateCell):
             kept = ("alpha", "mask", "sign")
             found.append(remixed(*NEURONS[self.nonlinearity], kept=kept))
         if self.constraint != "none":
-            found.append(Symmetry("unused weights changed", _change_unused))
+            unused = Symmetry("unused weights changed", _change_unused, canonical=_used)
+            found.append(unused)
         return tuple(found)
 
     def tensors(self, bias: bool) -> tuple[CellTensor, ...]:
@@ -82,11 +83,7 @@ class Leaky(RateCell):
 
     def prepare(self, tensors: Tensors) -> Tensors:
         """Constrain the recurrent matrix, turn both, and work the leak in."""
-        recurrent = tensors["weight_hh"]
-        if self.constraint == "mask":
-            recurrent = recurrent * tensors["mask"]
-        if self.constraint == "dale":
-            recurrent = recurrent.abs() * (tensors["mask"] * tensors["sign"][:, None])
+        recurrent = tensors["weight_hh"] if self.constraint == "none" else constrained(tensors)
         turned = {"input": tensors["weight_ih"].mT, "recurrent": recurrent.mT}
         bias = {"bias": tensors["bias"]} if "bias" in tensors else {}
         return self.with_leak(tensors["alpha"], **turned, **bias)
@@ -94,6 +91,19 @@ class Leaky(RateCell):
     def couple(self, weights: Tensors, sums: Tensor, rates: Tensor) -> Tensor:
         """Return ``sums + W rates``."""
         return torch.baddbmm(sums, rates, weights["recurrent"])
+
+
+def constrained(tensors: Tensors) -> Tensor:
+    """Return the recurrent matrix ``(B, H, H)`` that a mask, and signs if there are any, leave."""
+    if "sign" not in tensors:
+        return tensors["weight_hh"] * tensors["mask"]
+    return tensors["weight_hh"].abs() * (tensors["mask"] * tensors["sign"][:, None])
+
+
+def _used(tensors: Tensors) -> Tensors:
+    """Put what acts in the place of the matrix, and ones in that of its mask and signs."""
+    ones = {name: torch.ones_like(tensors[name]) for name in ("mask", "sign") if name in tensors}
+    return {**tensors, **ones, "weight_hh": constrained(tensors)}
 
 
 def _without_diagonal(drawn: Tensor) -> Tensor:
