@@ -12,7 +12,13 @@ from wsrl.cli import main
 from wsrl.studies.benchmark import benchmark
 
 CONFIGS = Path(__file__).parent.parent / "configs"
+TRIALS = ["--evaluated_trials", "4", "--stored_trials", "2"]
 TINY = {
+    "context_integration": TRIALS,
+    "delayed_discrimination": TRIALS,
+    "flip_flop": TRIALS,
+    "path_integration": TRIALS,
+    "sine_generator": TRIALS,
     "formal_languages": ["--evaluated_strings", "4", "--stored_strings", "2"],
     "tiled_images": ["--evaluated_images", "4", "--stored_sequences", "2"],
     "variable_binding": ["--evaluated_sequences", "4", "--stored_sequences", "2"],

@@ -6,7 +6,12 @@ import pytest
 import torch
 
 from wsrl.problems import (
+    ContextIntegration,
+    DelayedDiscrimination,
+    FlipFlop,
     FormalLanguages,
+    PathIntegration,
+    SineGenerator,
     TiledImages,
     TrainableProblem,
     VariableBinding,
@@ -18,7 +23,13 @@ from wsrl.rnn import PreparedPopulation, RNNWeights
 from wsrl.zoos.group import initial_weights
 
 HORIZONS = {"horizons": [2, 4], "evaluated_horizons": [3, 6]}
+TRIALS = {"evaluated_trials": 8, "stored_trials": 2}
 PROBLEMS: dict[str, TrainableProblem] = {
+    "context_integration": ContextIntegration(**TRIALS),
+    "delayed_discrimination": DelayedDiscrimination(2, **TRIALS),
+    "flip_flop": FlipFlop(2, 20, **TRIALS),
+    "path_integration": PathIntegration(2, 12, **TRIALS),
+    "sine_generator": SineGenerator(2, 12, **TRIALS),
     "formal_languages": FormalLanguages(3, 20, max_n=6, evaluated_strings=8, stored_strings=2),
     "tiled_images": TiledImages(evaluated_images=16, stored_sequences=2),
     "variable_binding": VariableBinding(
@@ -45,7 +56,7 @@ def test_data_are_a_function_of_member_and_step(name: str) -> None:
         ours, mine = together.batch(step), alone.batch(step)
         for part in ("inputs", "targets", "weights"):
             assert torch.equal(getattr(ours, part)[2], getattr(mine, part)[0]), part
-        torch.testing.assert_close(ours.weights.sum(1), torch.ones(3))
+        torch.testing.assert_close(ours.weights.flatten(1).sum(1), torch.ones(3))
     other = together.batch(4)
     same = torch.equal(other.inputs, ours.inputs) and torch.equal(other.weights, ours.weights)
     assert not same
@@ -89,6 +100,38 @@ def test_a_value_that_is_no_class_is_an_error() -> None:
 
 
 WRONG = {
+    "context_integration": [
+        ({"coherence": -0.5}, "coherence must be .* at least 0"),
+        ({"stimulus": 50}, "stimulus must be .* at least 100"),
+        ({"jitter": 1.5}, "jitter must be .* from 0 to 1"),
+        ({"dt": 0}, "dt must be above 0"),
+    ],
+    "delayed_discrimination": [
+        ({"channels": 0}, "channels must be at least 1"),
+        ({"difference": 2}, "difference must be .* from 0 to 1"),
+        ({"delay": [900, 300]}, "delay must be .*, or the lowest and the highest"),
+        ({"decision": -100.0}, "decision must be above 0"),
+    ],
+    "flip_flop": [
+        ({"bits": 0}, "bits must be at least 1"),
+        ({"pulse_rate": 1.5}, "pulse_rate must be a number, or .*, from 0 to 1; not 1.5"),
+        ({"pulse_rate": [0.5, 0.1]}, "the lowest and the highest"),
+        ({"pulse_rate": []}, "the lowest and the highest"),
+        ({"pulse_rate": "often"}, "pulse_rate"),
+        ({"unit_noise": -0.1}, "unit_noise must be .* at least 0"),
+        ({"input_noise": [0, float("inf")]}, "input_noise must be .* at least 0"),
+        ({"stored_trials": 9}, "stored_trials must be at most 8"),
+    ],
+    "path_integration": [
+        ({"dimensions": 3}, "dimensions must be 1 or 2, not 3"),
+        ({"speed": 1.5}, "speed must be .* from 0 to 1"),
+        ({"persistence": -1}, "persistence must be .* at least 0"),
+    ],
+    "sine_generator": [
+        ({"frequencies": 0}, "frequencies must be at least 1"),
+        ({"fastest": 4}, "fastest must be .* from 0 to 3.14"),
+        ({"slowest": [0.1, 0.5]}, r"slowest, \[0.1, 0.5\], must not be above fastest"),
+    ],
     "formal_languages": [
         ({"num_tokens": 1}, "num_tokens"),
         ({"length": 4}, "length must be at least 5"),

@@ -130,20 +130,17 @@ def test_a_mask_that_leaves_a_neuron_nothing_to_read_is_refused() -> None:
     check_usable(drawn("lstm")[0])
 
 
-@pytest.mark.parametrize(("alpha", "fits"), [(-0.1, False), (0, True), (1, True), (1.1, False)])
-def test_an_alpha_that_would_be_clamped_is_refused(alpha: float, fits: bool) -> None:
-    weights, _ = drawn("leaky(leak='neuron')")
-    weights.tensors()["rnn.alpha_l0"].fill_(0.5)
+@pytest.mark.parametrize("alpha", [-0.1, 0.3, 1.1])
+def test_an_alpha_is_read_as_it_is_and_used_clamped(alpha: float) -> None:
+    weights, inputs = drawn("leaky(leak='neuron')")
     weights.tensors()["rnn.alpha_l1"].fill_(0.5)[2, 1] = alpha
-    state = {name: value[2] for name, value in weights.tensors().items()}
-    if fits:
-        assert torch.equal(read_state_dict(state, weights.spec.cell).flat, weights[2:].flat)
-        return
-    message = rf"rnn\.alpha_l1 has {alpha}, and is used between 0 and 1 alone: .*torch\.clamp"
-    with pytest.raises(ValueError, match=message):
-        read_state_dict(state, weights.spec.cell)
-    with pytest.raises(ValueError, match=message):
-        check_usable(weights)
+    check_usable(weights)
+    found = read_state_dict({n: v[2] for n, v in weights.tensors().items()}, weights.spec.cell)
+    assert torch.equal(found.flat, weights[2:].flat)
+    clamped = RNNWeights(weights.flat.clone(), weights.spec)
+    clamped.tensors()["rnn.alpha_l1"].clamp_(0, 1)
+    assert torch.equal(clamped.flat, weights.flat) == (0 <= alpha <= 1)
+    assert torch.equal(outputs(clamped, inputs), outputs(weights, inputs))
 
 
 @pytest.mark.parametrize(

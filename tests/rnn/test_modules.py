@@ -257,6 +257,16 @@ def test_modules_that_do_not_fit_are_refused() -> None:
             RNNWeights.from_module(*modules)
 
 
+def test_weights_that_diverged_are_refused_by_name() -> None:
+    rnn, readout = nn.GRU(3, 5), nn.Linear(5, 4)
+    assert len(RNNWeights.from_module(rnn, readout)) == 1
+    with torch.no_grad():
+        readout.bias[1], rnn.weight_hh_l0[0, 0] = torch.inf, torch.nan
+    wrong = r"finite in rnn\.weight_hh_l0, linear\.bias, as after a training that diverged"
+    with pytest.raises(ValueError, match=wrong):
+        RNNWeights.from_module(rnn, readout)
+
+
 CHANGES: dict[str, Callable[[nn.Module], Any]] = {
     "weight_norm": lambda rnn: parametrizations.weight_norm(rnn, "weight_hh_l0"),
     "weight_norm by a hook": lambda rnn: nn.utils.weight_norm(rnn, "weight_hh_l0"),

@@ -24,6 +24,7 @@ from wsrl.rnn import (
     read_interface,
     run_population,
     sequence_cross_entropy,
+    with_initial_values,
 )
 
 MORE: dict[str, dict[str, Any]] = {
@@ -103,6 +104,17 @@ def test_every_encoder_reads_them(more: dict[str, Any]) -> None:
         assert embedding.isfinite().all()
 
 
+def test_layers_around_the_core_start_as_those_of_torch() -> None:
+    """Uniform in one over the root of what a unit reads, which is not the number of neurons."""
+    spec = RNNSpec("gru", 100, 25, 1, 4, **MORE["all"])
+    drawn = torch.rand(400, spec.num_parameters, dtype=torch.float64) * 2 - 1
+    values = with_initial_values(spec, drawn / 5).tensors()
+    largest = {"input.weight": 0.1, "input.bias": 0.1, "rnn.weight_ih_l0": 0.2, "linear.bias": 0.2}
+    largest |= {"readout_1.weight": 7**-0.5, "readout_2.weight": 2**-0.5, "initial.h_l0": 0.2}
+    for name, bound in largest.items():
+        assert 0.98 * bound < values[name].abs().max() <= bound, name
+
+
 def test_specs_are_plain_values_and_only_what_differs_is_said() -> None:
     plain = RNNSpec("lstm", 3, 5, 2, 4)
     often = {"cell", "input_size", "hidden_size", "num_layers", "output_size", "bias"}
@@ -129,6 +141,7 @@ def test_specs_are_plain_values_and_only_what_differs_is_said() -> None:
         ({"readout_widths": (3, 4, 5)}, "readout_widths are at most 2 sizes"),
         ({"readout_widths": (0,)}, "a readout's width must be a whole number"),
         ({"readout_activation": "swish"}, "readout_activation is one of none, relu"),
+        ({"readout_activation": "tanh"}, "needs several readout layers: give readout_widths"),
         ({"output_activation": 3}, "output_activation is one of none, relu"),
         ({"initial_state": 1}, "initial_state must be True or False"),
     ],

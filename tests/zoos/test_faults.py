@@ -182,7 +182,7 @@ def die_in_writes_once(folder: Path, index: int, *arguments: Any) -> None:
 
 def test_workers_that_die_in_a_write_leave_nothing_behind(whole: Path, tmp_path: Path) -> None:
     """The build goes on without them, and nobody starts it again."""
-    spec = PROBLEM.spec(SETTINGS.cell, SETTINGS.hidden_size, SETTINGS.num_layers, SETTINGS.bias)
+    spec = SETTINGS.spec(PROBLEM)
     manifest = Manifest.of(PROBLEM, spec, SETTINGS.to_dict(), PROBLEM.columns())
     arguments = [(PROBLEM, SETTINGS, 120.0, "cpu", "auto")] * len(shard_members(SETTINGS))
     zoo, sizes = tmp_path / "zoo", [len(members) for members in shard_members(SETTINGS)]

@@ -274,7 +274,9 @@ def test_parameters_that_are_not_finite_are_counted_and_left_out(tmp_path: Path)
     with torch.no_grad():
         models[3].head.weight[0, 0] = torch.nan
         models[8].core.weight_hh_l0[0, 0] = torch.inf
-    zoo = pack(models, tmp_path / "zoo")
+    said: list[str] = []
+    zoo = pack(models, tmp_path / "zoo", say=said.append)
+    assert said == ["parameters that are not finite, counted as failed and left out: 3, 8"]
     assert zoo.manifest.failed == {"3": 0, "8": 0}
     assert len(zoo) == COUNT - 2
     assert len(open_zoo(tmp_path / "zoo", include_failed=True)) == COUNT
@@ -283,8 +285,12 @@ def test_parameters_that_are_not_finite_are_counted_and_left_out(tmp_path: Path)
     zoo = pack(models, tmp_path / "snapshots", table)
     assert zoo.manifest.failed == {"1": 9, "4": 5}
     assert len(zoo) == COUNT - 3  # of run 1 the first snapshot is sound
-    with pytest.raises(ValueError, match="every model has parameters that are not finite"):
-        pack([models[3]], tmp_path / "none")
+    alone = r"every model \(gru 1x\d.*\) has parameters that are not finite: leave out 12$"
+    with torch.no_grad():
+        (diverged := Model(hidden=5)).head.bias[0] = torch.nan
+    with pytest.raises(ValueError, match=alone):
+        pack([*models, diverged], tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_models_of_several_specs_are_a_folder_of_zoos(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """RNNs made of given memories: their mechanism is known, since it was written into their weights.
 
-After the theory of variable memories: Karuvally, Delmastro, Siegelmann (2023, arXiv 2310.02430).
+Linear ones, and such as keep their variables by saturation. After the theory of
+variable memories: Karuvally, Delmastro, Siegelmann (2023, arXiv 2310.02430).
 """
 
 import numpy as np
@@ -53,3 +54,54 @@ def circuit(interactions: Interactions, memories: Matrix, cell: str = "linear") 
         if torch.allclose(line.recurrent, weights.tensor(spec.tensors[1])):
             return weights
     raise ValueError(f"circuits need a cell that is linear near zero, as tanh is, not {cell!r}")
+
+
+def saturating_circuit(
+    interactions: Interactions, directions: Matrix, gain: float, drive: float = 3.0, seed: int = 0
+) -> RNNWeights:
+    """Write variables into the weights of a tanh RNN that keeps their size by saturation.
+
+    The state that holds ``v`` is ``h = tanh(gain * E v)``; ``W_hh = gain * E Phi D`` and
+    ``W_r = R D``, where ``D`` reads variables of -1 and 1 best, by least squares. An input is
+    ``drive`` times as large as what the task writes, so that it takes its place: unlike a linear
+    circuit, this one does any task from its inputs. How well it does it depends on ``D``; with
+    directions of one variable each it does it exactly.
+
+    Args:
+        interactions: the task's.
+        directions: ``E (n, r)``: which variables a neuron holds, the newest apart from others.
+        gain: above 1, or variables fade.
+        drive: above 1.
+        seed: of the contents on which ``D`` is fitted.
+
+    Returns:
+        One RNN without biases, float64, with ``n`` hidden neurons.
+
+    Raises:
+        ValueError: for directions of other variables, or that mix newest ones with others.
+
+    >>> from wsrl.analysis.variable_memory import Interactions
+    >>> task = Interactions.of_task(np.eye(1, 2))  # repeat the number before the last
+    >>> str(saturating_circuit(task, np.eye(task.rank), gain=2.0).spec)
+    'tanh 1x2, 1 inputs, 1 outputs, no biases'
+    """
+    rank, places = interactions.rank, interactions.newest_places
+    if directions.shape[1:] != (rank,):
+        raise ValueError(
+            f"the task has {rank} variables: directions (n, {rank}), not {directions.shape}"
+        )
+    newest = directions[:, places]
+    mixed = newest.any(1) & np.delete(directions, places, 1).any(1)
+    if mixed.any():
+        raise ValueError(
+            f"neurons of newest variables hold no others: rows {np.flatnonzero(mixed)} do"
+        )
+    contents = np.random.default_rng(seed).choice([-1.0, 1.0], (4096, rank))
+    held = np.tanh(gain * contents @ directions.T)
+    dual = np.linalg.lstsq(held, contents, rcond=1e-8)[0].T
+    inputs = np.zeros((len(directions), interactions.dims))
+    inputs[:, interactions.newest] = drive * gain * newest
+    parts = (inputs, gain * directions @ interactions.reduced @ dual, interactions.readout @ dual)
+    spec = RNNSpec("tanh", interactions.dims, len(directions), 1, interactions.dims, bias=False)
+    flat = np.concatenate([part.ravel() for part in parts])
+    return RNNWeights(torch.from_numpy(flat)[None], spec)

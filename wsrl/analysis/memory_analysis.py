@@ -11,8 +11,15 @@ from pydantic import Field
 from torch import Tensor
 
 from wsrl.analysis import trust
+from wsrl.analysis.along_trajectories import measure_along, settled_system
 from wsrl.analysis.spectra import THRESHOLD, Matrix, NoBasisError
-from wsrl.analysis.trajectories import LinearizedRNN, linearize_rnns, run_freely, states_after
+from wsrl.analysis.trajectories import (
+    LinearizedRNN,
+    fit_rnns,
+    linearize_rnns,
+    run_freely,
+    states_after,
+)
 from wsrl.analysis.variable_bases import (
     Dual,
     Grounding,
@@ -28,12 +35,16 @@ Moduli: TypeAlias = Literal["found", "unit"]
 """Of the lasting eigenvalues, when a basis is derived: as they are, or all 1."""
 
 Start: TypeAlias = Literal["auto", "inputs", "variables"]
+AnyGrounding: TypeAlias = Literal["auto", Grounding]
+Along: TypeAlias = Literal["auto", trust.Along]
 Array: TypeAlias = NDArray[np.float64]
 
 CONNECTED = 0.1  # up to these errors input and output are taken to write and read the newest vector
 
 COMPOSED = 0.8
 """From this cosine on, over sequences, a variable is taken to be what a circuit composes."""
+
+_ORDER: dict[trust.Verdict, int] = {"no basis": 0, "doubtful": 1, "trusted": 2}
 
 _Count = Annotated[int, Field(ge=1)]
 
@@ -43,7 +54,12 @@ class MemorySettings:
     """How RNNs are analysed.
 
     Attributes:
-        grounding: ``output``, ``input`` or ``observability``; see ``variable_basis``.
+        grounding: ``output``, ``input``, ``observability`` or ``wave``; see ``variable_basis``. Or
+            ``auto``: ``output`` at a fixed point, ``observability`` along trajectories.
+        along: where RNNs are linearised: at a ``fixed_point``, as published, or along
+            ``trajectories`` after the input (ours), which takes a horizon above ``s``. Or ``auto``:
+            at a fixed point, and along trajectories those that are not trusted so; what is reported
+            is the better verdict, and the fixed point's if they are the same.
         dual: ``eigenspace`` or ``pseudo_inverse``; see there. The default is not the paper's.
         moduli: ``found``, or ``unit``: the basis is derived, and its interactions are judged, with
             lasting eigenvalues moved to the unit circle; see ``with_unit_moduli``.
@@ -52,6 +68,7 @@ class MemorySettings:
             ``variables``: it is started at ``x* + Psi u(1..s)``, which says nothing of its input
             phase (a linear RNN can have one only for tasks that copy the oldest vector). Or
             ``auto``: from inputs, or from variables where it composes while it receives inputs.
+            Along trajectories RNNs start from inputs.
         horizon: steps that it then runs on its own.
         sequences: how many it is started with.
         seed: of their values -1 and 1.
@@ -60,7 +77,8 @@ class MemorySettings:
         ValueError: for values out of range.
     """
 
-    grounding: Grounding = "output"
+    grounding: AnyGrounding = "auto"
+    along: Along = "auto"
     dual: Dual = "eigenspace"
     moduli: Moduli = "found"
     threshold: Annotated[float, Field(gt=0, lt=1)] = THRESHOLD
@@ -82,7 +100,7 @@ class MemoryAnalysis(trust.Case):
     figures: trust.Figures
     verdict: trust.Verdict
     reasons: tuple[str, ...]
-    start: Start
+    start: trust.Started
     states: Array
     truth: Array
 
@@ -103,7 +121,8 @@ def analyze_memory(
 
     Raises:
         ValueError: for weights that are not finite, as many tasks as there are not RNNs, tasks of
-            different sizes, or inputs and outputs that do not fit them.
+            different sizes, inputs and outputs that do not fit them, or settings that exclude each
+            other.
 
     >>> from wsrl.analysis.episodic_memory import circuit
     >>> from wsrl.analysis.variable_memory import Interactions
@@ -117,9 +136,32 @@ def analyze_memory(
         task if isinstance(task, Interactions) else Interactions.of_task(task) for task in tasks
     ]
     _check(weights, known)
+    long = settings.horizon > known[0].steps and settings.start != "variables"
+    if settings.along == "trajectories" and not long:
+        raise ValueError(
+            f"along trajectories RNNs start from inputs and run for more than {known[0].steps} "
+            f"steps (s), not from {settings.start} for {settings.horizon}"
+        )
     weights = weights.to("cpu", torch.float64)
     shape = (settings.sequences, known[0].steps, known[0].dims)
     inputs = np.random.default_rng(settings.seed).choice([-1.0, 1.0], shape)
+    if settings.along == "trajectories":
+        return _along_trajectories(weights, known, inputs, settings)
+    analyses = _at_fixed_points(weights, known, inputs, settings)
+    auto = settings.along == "auto" and long
+    rows = [row for row, one in enumerate(analyses) if auto and one.verdict != "trusted"]
+    if rows:
+        own = [known[row] for row in rows]
+        again = _along_trajectories(weights[torch.tensor(rows)], own, inputs, settings)
+        for row, analysis in zip(rows, again, strict=True):
+            analyses[row] = max(analyses[row], analysis, key=lambda one: _ORDER[one.verdict])
+    return analyses
+
+
+def _at_fixed_points(
+    weights: RNNWeights, known: Sequence[Interactions], inputs: Array, settings: MemorySettings
+) -> list[MemoryAnalysis]:
+    """Analyse RNNs of tasks, linearised where they stand still, on ``inputs (S, s, d)``."""
     after = states_after(weights, torch.from_numpy(inputs).expand(len(weights), *inputs.shape))
     rnns = linearize_rnns(weights, after)
     cases = [_find(rnn, own, settings) for rnn, own in zip(rnns, known, strict=True)]
@@ -134,6 +176,17 @@ def analyze_memory(
         for row, analysis in zip(rows, again, strict=True):
             analyses[row] = analysis
     return analyses
+
+
+def _along_trajectories(
+    weights: RNNWeights, known: Sequence[Interactions], inputs: Array, settings: MemorySettings
+) -> list[MemoryAnalysis]:
+    """Analyse RNNs of tasks along trajectories, fitted on other sequences than ``inputs``."""
+    fitted = np.random.default_rng([settings.seed, 1]).choice([-1.0, 1.0], inputs.shape)
+    rnns = fit_rnns(weights, torch.from_numpy(fitted), settings.horizon)
+    cases = [_find(rnn, own, settings) for rnn, own in zip(rnns, known, strict=True)]
+    after = states_after(weights, torch.from_numpy(inputs).expand(len(weights), *inputs.shape))
+    return _run(weights, cases, inputs.reshape(len(inputs), -1), settings, after)
 
 
 def _composes_early(analysis: MemoryAnalysis, values: Array) -> bool:
@@ -160,17 +213,20 @@ def _run(
     driven: Tensor | None = None,
 ) -> list[MemoryAnalysis]:
     """Run RNNs freely from ``driven (B, S, n)``, or where they hold ``values (S, s d)``; report."""
-    start: Start = "inputs"
+    start: trust.Started = "inputs"
     if driven is None:
         start = "variables"
         driven = torch.from_numpy(np.stack([_placed(case, values) for case in cases]))
     runs = (part.numpy() for part in run_freely(weights, driven, settings.horizon))
     analyses = []
-    for case, states, outputs in zip(cases, *runs, strict=True):
+    for row, (case, states, outputs) in enumerate(zip(cases, *runs, strict=True)):
         truth = case.interactions.follow(values, settings.horizon)
         with np.errstate(over="ignore", invalid="ignore"):
-            figures = trust.measure(case, states, outputs, truth, start == "inputs")
-        verdict, reasons = trust.judge(figures, case)
+            if case.along == "trajectories":
+                figures = measure_along(weights[row : row + 1], case, states, outputs, truth)
+            else:
+                figures = trust.measure(case, states, outputs, truth, start == "inputs")
+        verdict, reasons = trust.judge(figures, case, start)
         seen: dict[str, Any] = {"states": states - case.rnn.point, "truth": truth, "start": start}
         judged: dict[str, Any] = {"figures": figures, "verdict": verdict, "reasons": reasons}
         analyses.append(MemoryAnalysis(**vars(case), **judged, **seen))
@@ -190,12 +246,18 @@ def _check(weights: RNNWeights, known: Sequence[Interactions]) -> None:
 
 
 def _find(rnn: LinearizedRNN, task: Interactions, settings: MemorySettings) -> trust.Case:
-    options = (settings.grounding, settings.dual, settings.threshold)
-    case = trust.Case(rnn, task, settings.threshold, rnn.system)
+    """Look for a basis in an RNN that was linearised."""
+    system, grounding = rnn.system, settings.grounding
+    if rnn.transported is not None:
+        system = settled_system(rnn, task)
+    if grounding == "auto":
+        grounding = "output" if rnn.transported is None else "observability"
+    case = trust.Case(rnn, task, settings.threshold, system, grounding)
     try:
         if settings.moduli == "unit":
-            case = replace(case, system=with_unit_moduli(rnn.system, settings.threshold))
-        return replace(case, basis=variable_basis(case.system, task, *options))
+            case = replace(case, system=with_unit_moduli(system, settings.threshold))
+        found = variable_basis(case.system, task, grounding, settings.dual, settings.threshold)
+        return replace(case, basis=found)
     except NoBasisError as error:
         return replace(case, why_none=str(error))
 

@@ -1,4 +1,10 @@
-"""How RNNs run on their own after their input, step by step, and where they are linearised."""
+"""How RNNs run on their own after their input, step by step, and how they are linearised.
+
+Either at a fixed point, by its Jacobian, or along trajectories, by the linear map that is nearest
+to what the RNN does there. The two are the same where the RNN is linear. Where neurons saturate the
+Jacobian at a state says what becomes of small changes, which vanish though the content lasts; so
+the mean of Jacobians is not the map that carries the states on.
+"""
 
 from dataclasses import dataclass
 
@@ -24,14 +30,26 @@ SEARCHES, SETTLING = 4, 200
 steps without input after which searches start as well, from where these lead to."""
 
 
+SLOPES, SLOPES_AT = 0.02, 64
+"""How much Jacobians count beside steps, in units of the states' mean variance a neuron, and at how
+many states they are taken. Circuits that saturate keep the right number of lasting eigenvalues from
+0.01 to 0.03; without Jacobians products of variables seem to be variables as well, and above 0.1
+variables seem to fade."""
+
+
 @dataclass(frozen=True)
 class LinearizedRNN:
-    """An RNN near ``point``, ``x* (n,)``, whose ``image`` is ``F(x*)``; ``residual`` apart."""
+    """An RNN near ``point``, ``x* (n,)``, whose ``image`` is ``F(x*)``; ``residual`` apart.
+
+    Along trajectories point and image are the means of the states before and after a step, and
+    ``transported (2, n, s d)`` is what ``transport`` returns; at a fixed point there is none.
+    """
 
     system: LinearSystem
     point: NDArray[np.float64]
     image: NDArray[np.float64]
     residual: float
+    transported: NDArray[np.float64] | None = None
 
 
 @torch.no_grad()
@@ -76,6 +94,92 @@ def linearize_rnns(weights: RNNWeights, visited: Tensor) -> list[LinearizedRNN]:
         LinearizedRNN(LinearSystem(*three), point, image, residual)
         for *three, point, image, residual in zip(*arrays, moved.tolist(), strict=True)
     ]
+
+
+@torch.no_grad()
+def fit_rnns(weights: RNNWeights, inputs: Tensor, horizon: int) -> list[LinearizedRNN]:
+    """Linearise RNNs along their trajectories after inputs, from ``s`` steps on.
+
+    ``A`` is the linear map that is nearest, by least squares, to the steps that an RNN takes then,
+    and to its Jacobians there: ``sum |F(x) - A x|^2 + w |J(x) - A|^2``. The steps say what becomes
+    of contents as large as they are, the Jacobians what becomes of everything else. ``B`` is what
+    the last input is ``transported`` to at first.
+
+    Args:
+        weights: ``B`` RNNs.
+        inputs: ``(S, s, I)`` of -1 and 1, which all of them receive; and the negatives of these, so
+            that values are zero in the mean.
+        horizon: steps after the inputs, more than ``s``.
+    """
+    steps, width = inputs.shape[1:]
+    both = torch.cat([inputs, -inputs]).expand(len(weights), -1, -1, -1)
+    states = run_freely(weights, states_after(weights, both), horizon)[0].numpy()[:, :, steps:]
+    fitted = []
+    for row, own in enumerate(states):
+        rnn = weights[row : row + 1]
+        before, later = (part.reshape(-1, own.shape[-1]) for part in (own[:, :-1], own[:, 1:]))
+        point, image = before.mean(0), later.mean(0)
+        moved = transport(rnn, inputs)
+        slope = _mean_jacobian(rnn, before)
+        recurrent = _nearest_map(before - point, later - image, slope)
+        readout = linearize(rnn, torch.from_numpy(image)[None]).readout[0].numpy()
+        system = LinearSystem(recurrent, moved[0][:, -width:], readout)
+        residual = float(np.linalg.norm(image - point))
+        fitted.append(LinearizedRNN(system, point, image, residual, moved))
+    return fitted
+
+
+def _nearest_map(
+    before: NDArray[np.float64], later: NDArray[np.float64], slope: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return ``A (n, n)``, by which rows ``(K, n)`` come nearest to later ones; else zeros.
+
+    ``slope (n, n)`` is the mean of the Jacobians at the states.
+    """
+    count, size = before.shape
+    with np.errstate(over="ignore", invalid="ignore"):
+        variance, moved = before.T @ before / count, later.T @ before / count
+        weight = SLOPES * np.trace(variance) / size
+        variance, moved = variance + weight * np.eye(size), moved + weight * slope
+    if not (np.isfinite(variance).all() and np.isfinite(moved).all()):
+        return np.zeros_like(variance)  # the RNN ran away: nothing is said to last
+    return np.asarray(moved @ np.linalg.pinv(variance, hermitian=True), np.float64)
+
+
+def _mean_jacobian(weights: RNNWeights, states: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean of the Jacobians ``(n, n)`` of one RNN at some of the states ``(K, n)``."""
+    some = torch.from_numpy(states[:: max(1, len(states) // SLOPES_AT)])
+    copies = RNNWeights(weights.flat.expand(len(some), -1), weights.spec)
+    return np.asarray(linearize(copies, some).recurrent.mean(0).numpy(), np.float64)
+
+
+@torch.no_grad()
+def transport(weights: RNNWeights, inputs: Tensor) -> NDArray[np.float64]:
+    """Return how each number of the inputs changes the state, right after them and ``s`` steps on.
+
+    That is half the difference which its opposite makes to a run, in the mean over sequences: the
+    product of the Jacobians from its step on, where each is the mean over the way from one run's
+    state to the other's. It is exact for numbers that are -1 or 1, however much neurons saturate.
+
+    Args:
+        weights: one RNN.
+        inputs: ``(S, s, I)`` of -1 and 1.
+
+    Returns:
+        ``(2, n, s I)``.
+    """
+    steps, width = inputs.shape[1:]
+
+    def run(some: Tensor) -> Tensor:
+        return run_freely(weights, states_after(weights, some[None]), steps)[0][0, :, [0, steps]]
+
+    straight, columns = run(inputs), []
+    for place in range(steps * width):
+        opposite = inputs.flatten(1).clone()
+        opposite[:, place] *= -1
+        change = straight - run(opposite.view_as(inputs))
+        columns.append((change * inputs.flatten(1)[:, place, None, None] / 2).mean(0))
+    return torch.stack(columns, 2).numpy()
 
 
 def _nearest_fixed_points(weights: RNNWeights, visited: Tensor) -> Tensor:

@@ -4,19 +4,26 @@ What reviewers of Karuvally, Delmastro, Siegelmann (2023, arXiv 2310.02430) aske
 ours; their bounds were fixed on constructed circuits, exact and disturbed ones.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsrl.analysis.interventions import Interventions
 from wsrl.analysis.spectra import lasting_eigenvalues, match_spectra
 from wsrl.analysis.trajectories import LinearizedRNN
-from wsrl.analysis.variable_bases import LinearSystem, VariableBasis
+from wsrl.analysis.variable_bases import Grounding, LinearSystem, VariableBasis
 from wsrl.analysis.variable_memory import Interactions
 
 Verdict: TypeAlias = Literal["trusted", "doubtful", "no basis"]
+Started: TypeAlias = Literal["inputs", "variables"]
+Along: TypeAlias = Literal["fixed_point", "trajectories"]
 Array: TypeAlias = NDArray[np.float64]
+
+RIGHT = 0.9
+"""Share of right signs from which on something is right."""
 
 CONSTANT = 1e-10
 """States that vary by less than this part of their size do not vary: it is rounding."""
@@ -24,12 +31,16 @@ CONSTANT = 1e-10
 
 @dataclass(frozen=True)
 class Rule:
-    """A bound on a figure of ``Figures``, and what it means when it is passed."""
+    """A bound on a figure of ``Figures``, and what it means when it is passed.
+
+    ``only`` says of which cases: a start, a way of linearising, a grounding; of all if it is empty.
+    """
 
     figure: str
     bound: float
     at_least: bool
     says: str
+    only: tuple[str, ...] = ()
 
     def broken(self, value: float | None) -> str | None:
         """Return the reason that a value gives, if it gives one; unknown values break no rule."""
@@ -39,23 +50,32 @@ class Rule:
         return f"{self.says} ({self.figure} {value:.3g}, {relation} {self.bound:g})"
 
 
+FIXED, ALONG = ("fixed_point",), ("trajectories",)
+INPUTS_PLACED = ("variables", *ALONG)
+
 RULES = (
-    Rule("fixed_point_residual", 1e-6, False, "linearised where it does not stand still"),
+    Rule("fixed_point_residual", 1e-6, False, "linearised where it does not stand still", FIXED),
     Rule("condition_number", 1000.0, False, "the memories hardly differ"),
     Rule("spectral_error", 0.02, False, "eigenvalues turn by other angles than the task's"),
     Rule("explained_variance", 0.9, True, "the hidden state holds more than the variables"),
-    Rule("linearization_error", 0.5, False, "too far from the fixed point to be linear"),
+    Rule("linearization_error", 0.5, False, "the RNN is too far from linear"),
     Rule("interaction_error", 1.0, False, "Psi^* A Psi is further from Phi than from nothing"),
+    Rule("shift_error", 0.5, False, "a value does not travel on", ("wave",)),
+    Rule("boundary_error", 0.5, False, "the boundary is not the task", ("wave",)),
     Rule("step_error", 0.7, False, "a variable does not move as the task says"),
-    Rule("variables_read_first", 0.9, True, "a variable is misread after the input"),
-    Rule("variables_read", 0.9, True, "a variable is misread while the RNN runs on its own"),
-    Rule("output_right", 0.9, True, "the RNN's own output is not the task's"),
-    Rule("input_error", 0.5, False, "an input does not write the newest vector"),
+    Rule("variables_read_first", RIGHT, True, "a variable is misread after the input", ("inputs",)),
+    Rule("variables_read", RIGHT, True, "a variable is misread while the RNN runs on its own"),
+    Rule("output_right", RIGHT, True, "the RNN's own output is not the task's"),
+    Rule("input_error", 0.5, False, "an input is not where it should be", INPUTS_PLACED),
+    Rule("flip_right", RIGHT, True, "outputs do not follow a changed variable", ALONG),
+    Rule("flip_kept", RIGHT, True, "a changed variable changes other outputs", ALONG),
+    Rule("exchange_right", RIGHT, True, "outputs do not follow the variables", ALONG),
+    Rule("random_right", 0.5, False, "random changes do as much as those of a variable", ALONG),
 )
 """What a trusted basis keeps to; where one is broken it is doubtful.
 
 The input phase is judged by what is read after it, or, where the RNN was started in its variables,
-by ``input_error``.
+by ``input_error``; along trajectories by both.
 
 There is no basis at all where the number of lasting eigenvalues is not that of the task's, where
 the memories depend on each other, or where none could be found. Bounds on accuracies are for the
@@ -67,16 +87,22 @@ worst variable or output, so that a single wrong one counts whatever their numbe
 class Case:
     """An RNN, a task, and the basis of the task's variables in the RNN, or why there is none.
 
-    ``system`` is what the basis was derived from: ``rnn.system``, or with unit moduli. Above the
-    threshold an eigenvalue lasts.
+    ``system`` is what the basis was derived from, by its ``grounding``: ``rnn.system``, or with
+    unit moduli. Above the threshold an eigenvalue lasts.
     """
 
     rnn: LinearizedRNN
     interactions: Interactions
     threshold: float
     system: LinearSystem
+    grounding: Grounding
     basis: VariableBasis | None = None
     why_none: str = ""
+
+    @property
+    def along(self) -> Along:
+        """How the RNN was linearised."""
+        return "fixed_point" if self.rnn.transported is None else "trajectories"
 
 
 @dataclass(frozen=True)
@@ -92,6 +118,8 @@ class Figures:
     modulus_error: float | None = None  # the same of their moduli
     condition_number: float | None = None  # of Psi
     interaction_error: float | None = None  # |Psi^* A Psi - Phi| / |Phi| (Frobenius)
+    shift_error: float | None = None  # the same of the worst row that is a shift
+    boundary_error: float | None = None  # of the worst that makes a newest value
     input_error: float | None = None  # largest column of Psi^* B less what writes the newest vector
     readout_error: float | None = None  # |C Psi - R| / |R|, R being the task's readout
     explained_variance: float | None = None  # of the states, by h - Psi Psi^* h
@@ -105,6 +133,10 @@ class Figures:
     mean_variables_read: float | None = None
     output_right: float | None = None
     mean_output_right: float | None = None  # the accuracy
+    flip_right: float | None = None  # these are of ``Interventions``
+    flip_kept: float | None = None
+    exchange_right: float | None = None
+    random_right: float | None = None
 
 
 def measure(case: Case, states: Array, outputs: Array, truth: Array, from_inputs: bool) -> Figures:
@@ -119,7 +151,7 @@ def measure(case: Case, states: Array, outputs: Array, truth: Array, from_inputs
     match = match_spectra(*(lasting_eigenvalues(a, case.threshold) for a in matrices))
     away = states - rnn.point
     step = states[:, 1:] - rnn.image - away[:, :-1] @ rnn.system.recurrent.T
-    output, worst_output = _right(outputs, truth[:, 1:, -task.dims :])
+    output, worst_output = signs_right(outputs, truth[:, 1:, -task.dims :])
     figures: dict[str, Any] = {
         "spectral_error": match.error,
         "modulus_error": match.modulus,
@@ -142,9 +174,14 @@ def _basis_figures(
     phi, newest = task.reduced, np.zeros((task.rank, task.dims))
     newest[task.newest_places, task.newest] = 1
     written = basis.read(system.input.T).T
+    found = basis.interactions(system.recurrent)
+    rows = np.linalg.norm(found - phi, axis=1) / np.linalg.norm(phi, axis=1)
+    shifted = np.delete(rows, task.newest_places)
     return {
         "condition_number": _known(basis.condition),
-        "interaction_error": _ratio(basis.interactions(system.recurrent) - phi, phi),
+        "interaction_error": _ratio(found - phi, phi),
+        "shift_error": _known(shifted.max(initial=0.0)),
+        "boundary_error": _known(rows[task.newest_places].max()),
         "input_error": _known(np.linalg.norm(written - newest, axis=0).max()),
         "readout_error": _ratio(system.readout @ basis.memories - task.readout, task.readout),
     }
@@ -155,8 +192,8 @@ def _reading_figures(
 ) -> dict[str, float | None]:
     """Return the figures of reading variables, ``truth (S, 1 + T, r)``, in states."""
     read = basis.read(away)
-    first, worst_first = _right(read[:, :1], truth[:, :1])
-    mean, worst = _right(read[:, 1:], truth[:, 1:])
+    first, worst_first = signs_right(read[:, :1], truth[:, :1])
+    mean, worst = signs_right(read[:, 1:], truth[:, 1:])
     error = np.square(read[:, 1:] - read[:, :-1] @ task.reduced.T).mean((0, 1))
     size = np.square(read[:, 1:]).mean((0, 1))
     # A variable that is always zero is a wrong one.
@@ -180,7 +217,18 @@ def explained_variance(residual: Array, states: Array) -> float | None:
     return 1 - unexplained**2
 
 
-def judge(figures: Figures, case: Case) -> tuple[Verdict, tuple[str, ...]]:
+def worst(found: Sequence[Interventions]) -> dict[str, float | None]:
+    """Return the worst of interventions at several times, as figures; None is worse than all."""
+    names = [field.name for field in fields(Interventions)]
+    values = {name: [getattr(one, name) for one in found] for name in names}
+    at_least = {rule.figure: rule.at_least for rule in RULES}
+    return {
+        name: None if None in some or not some else (min if at_least[name] else max)(some)
+        for name, some in values.items()
+    }
+
+
+def judge(figures: Figures, case: Case, start: Started) -> tuple[Verdict, tuple[str, ...]]:
     """Return the verdict on a basis, and the reasons against trusting it."""
     reasons = []
     if figures.spectral_error is None:
@@ -191,16 +239,17 @@ def judge(figures: Figures, case: Case) -> tuple[Verdict, tuple[str, ...]]:
         reasons.append("the memories depend on each other")
     if reasons:
         return "no basis", tuple(reasons)
-    driven = figures.variables_read_first is not None
-    left_out = "input_error" if driven else "variables_read_first"
-    values = {rule: getattr(figures, rule.figure) for rule in RULES if rule.figure != left_out}
+    kinds = {start, case.along, case.grounding}
+    rules = [rule for rule in RULES if not rule.only or kinds & set(rule.only)]
+    values = {rule: getattr(figures, rule.figure) for rule in rules}
     reasons = [reason for rule, value in values.items() if (reason := rule.broken(value))]
-    if unknown := [rule.figure for rule, value in values.items() if value is None]:
+    unknown = [rule.figure for rule, value in values.items() if value is None]
+    if unknown and not reasons:
         reasons.append(f"not to be had, since values were zero or not finite: {', '.join(unknown)}")
     return ("doubtful" if reasons else "trusted"), tuple(reasons)
 
 
-def _right(values: Array, truth: Array) -> tuple[float, float]:
+def signs_right(values: Array, truth: Array) -> tuple[float, float]:
     """Return the share of right signs, ``(S, T, m)``, mean and worst of ``m``; 0 does not count."""
     counts = (truth != 0).sum((0, 1))
     right = (np.sign(values) == np.sign(truth)) & (truth != 0)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from wsrl.analysis.spectra import THRESHOLD, Eigenspace, Matrix, NoBasisError, lasting_eigenspace
 from wsrl.analysis.variable_memory import Interactions
 
-Grounding: TypeAlias = Literal["output", "input", "observability"]
+Grounding: TypeAlias = Literal["output", "input", "observability", "wave"]
 """What a basis is derived from: see ``variable_basis``."""
 
 Dual: TypeAlias = Literal["pseudo_inverse", "eigenspace"]
@@ -86,6 +86,10 @@ def variable_basis(
     - ``observability`` (ours): the variables are what will be output, ``C A^n x`` against the
       task's outputs for the next ``s`` steps; right in any basis, and whatever the input phase
       does.
+    - ``wave`` (after the travelling waves of Karuvally, Sejnowski, Siegelmann 2024, arXiv
+      2402.10163): the variables are what was output, ``C A^-n x`` for the last ``s`` steps. Vectors
+      travel from the newest place to the oldest by a shift, whatever the task is; the task is in
+      the boundary alone, which makes the newest vector of all that are under way.
 
     All are within the eigenspace of what lasts: of a modulus above the threshold. The first two go
     on to older vectors by ``Psi_k = A^(s-k) Psi_s``, less what the task writes back into the
@@ -110,6 +114,8 @@ def variable_basis(
     space, newest = lasting_eigenspace(system.recurrent, threshold), interactions.newest
     if grounding == "observability":
         memories = _observed(system, interactions, space)
+    elif grounding == "wave":
+        memories = _under_way(system, interactions, space)
     else:
         inward = grounding == "input"
         ground = system.input[:, newest] if inward else _pinv(system.readout[newest])
@@ -185,3 +191,12 @@ def _observed(system: LinearSystem, interactions: Interactions, space: Eigenspac
         raise NoBasisError(f"the next {interactions.steps} outputs do not tell the variables")
     inside = _pinv(telling) @ np.concatenate(sees)  # (r, k)
     return space.basis @ _pinv(inside)
+
+
+def _under_way(system: LinearSystem, interactions: Interactions, space: Eigenspace) -> Matrix:
+    """Return the memories ``(n, r)`` by which variables are the outputs of the last ``s`` steps."""
+    back = np.linalg.inv(space.dynamics)  # what lasts has no eigenvalue near zero
+    ago = [system.readout @ space.basis]
+    for _ in range(interactions.steps - 1):
+        ago.insert(0, ago[0] @ back)
+    return space.basis @ _pinv(np.concatenate(ago)[interactions.kept])

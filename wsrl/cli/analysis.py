@@ -91,8 +91,9 @@ def analyze(
     """Look for variable memories, and say whether to trust them.
 
     Looks for the variables of a task of variable binding in the hidden states of RNNs: how the task
-    moves them (Phi), whether the RNN's recurrent matrix does the same in some basis, how well the
-    variables are read there, and whether to trust that.
+    moves them (Phi), whether the RNN does the same in some basis, linearised at a fixed point or
+    along its trajectories, how well the variables are read there, whether outputs follow when their
+    contents are changed, and whether to trust all that.
 
       wsrl memory analyze zoos/binding                       every snapshot: a table
       wsrl memory analyze zoos/binding --row 12 --out look   one of them, with pictures
@@ -128,7 +129,8 @@ def _table(records: Sequence[dict[str, Any]]) -> str:
     from wsrl.studies.tables import aligned
 
     names = ["row", "run", "step", "task", "performance", "rank_found", "rank_expected"]
-    names += ["spectral_error", "explained_variance", "mean_variables_read", "verdict"]
+    names += ["spectral_error", "explained_variance", "mean_variables_read", "flip_right"]
+    names += ["along", "verdict"]
     counts = Counter(one["verdict"] for one in records).most_common()
     summary = ", ".join(f"{count} {verdict}" for verdict, count in counts)
     return f"{aligned(names, records)}\n{len(records)} snapshots: {summary}"
@@ -137,7 +139,9 @@ def _table(records: Sequence[dict[str, Any]]) -> str:
 def _phrased(about: dict[str, Any], files: Sequence[Path]) -> str:
     from wsrl.studies.tables import listed, shown
 
-    lines = {**about, "basis": "{grounding}, {dual}, moduli {moduli}".format(**about["settings"])}
+    basis = f"{about['grounding']}, " + "{dual}, moduli {moduli}".format(**about["settings"])
+    lines = {**about, "basis": basis}
     lines["reasons"] = "; ".join(about["reasons"]) or "no rule is broken"
     lines["written"] = ", ".join(map(str, files)) or "no pictures (--out DIR)"
-    return listed({k.replace("_", " "): shown(lines[k]) for k in lines if k != "settings"})
+    left_out = ("settings", "grounding")
+    return listed({k.replace("_", " "): shown(lines[k]) for k in lines if k not in left_out})

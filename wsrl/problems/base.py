@@ -34,7 +34,8 @@ class Batch:
     Attributes:
         inputs: ``(P, S, T, I)``.
         targets: ``(P, S, T)`` class indices, or ``(P, S, T, O)`` values.
-        weights: ``(P, S)``, how much each sequence counts; they sum to 1 over ``S``.
+        weights: how much each sequence counts, ``(P, S)``, or each step of it, ``(P, S, T)``; each
+            member's sum to 1. A step of a sequence counts one ``T``-th.
     """
 
     inputs: Tensor
@@ -118,10 +119,12 @@ class Problem(Recorded, ABC):
         settings: dict[str, Any] = json.loads(json.dumps(self.options(), default=list))
         return settings
 
-    def spec(self, cell: str, hidden_size: int, num_layers: int, bias: bool = True) -> RNNSpec:
-        """Return the spec of RNNs that fit this problem."""
+    def spec(
+        self, cell: str, hidden_size: int, num_layers: int, bias: bool = True, **more: Any
+    ) -> RNNSpec:
+        """Return the spec of RNNs that fit this problem; ``more`` are other fields of it."""
         sizes = (self.input_size, hidden_size, num_layers, self.output_size)
-        return RNNSpec(cell, *sizes, bias=bias)
+        return RNNSpec(cell, *sizes, bias=bias, **more)
 
     @abstractmethod
     def columns(self) -> dict[str, Column]:
@@ -162,6 +165,17 @@ class Problem(Recorded, ABC):
         """Have one model (``B = 1``) write sequences, ``(1, count, *stored)`` as a zoo stores them.
 
         ``None``, the default, says that sequences come from elsewhere.
+        """
+        return None
+
+    def new_sequences(
+        self, tasks: Tensor, count: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor] | None:
+        """Draw ``count`` sequences, spread over tasks ``(P, K)``, as those of training.
+
+        Returns:
+            Inputs ``(count, T, I)``, and which steps count, ``(count, T)``; ``None``, the default,
+            says that stored sequences are all that there is, of which every step counts.
         """
         return None
 
@@ -217,14 +231,14 @@ class TrainableProblem(Problem):
     def loss(self, weights: RNNWeights, batch: Batch, backend: Backend) -> Tensor:
         """Return each member's loss on its own sequences, ``(P,)``, differentiable by the weights.
 
-        By default cross-entropy averaged over steps, or the mean squared error of real outputs.
+        By default cross-entropy, or the mean squared error of real outputs, averaged over steps,
+        which may have weights (of real outputs).
         """
         if self.output_kind == "categorical":
             given = (batch.inputs, batch.targets, batch.weights)
             return population_cross_entropy(weights, *given, backend)
         outputs, _ = run_population(weights, batch.inputs, backend=backend)
-        errors = (outputs - batch.targets).square().mean((2, 3))
-        return (errors * batch.weights).sum(1)
+        return squared_error(outputs, batch)
 
     def loss_and_accuracy(
         self, weights: RNNWeights, batch: Batch, backend: Backend
@@ -240,3 +254,11 @@ class TrainableProblem(Problem):
 
         Among them ``performance`` (1 is perfect), ``sequences`` and the ``outputs`` on them.
         """
+
+
+def squared_error(outputs: Tensor, batch: Batch) -> Tensor:
+    """Return each member's mean squared error of outputs ``(P, S, T, O)``, weighted, ``(P,)``."""
+    errors = (outputs - batch.targets).square()
+    if batch.weights.ndim == 3:
+        return (errors.mean(3) * batch.weights).sum((1, 2))
+    return (errors.mean((2, 3)) * batch.weights).sum(1)

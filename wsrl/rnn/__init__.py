@@ -4,12 +4,7 @@ from wsrl.rnn.backends import Backend
 from wsrl.rnn.black_box import BlackBox
 from wsrl.rnn.cells import Cell, get_cell, list_cells, register_cell
 from wsrl.rnn.cross_entropy import population_cross_entropy, sequence_cross_entropy
-from wsrl.rnn.fixed_points import (
-    find_fixed_points,
-    random_starts,
-    settled_states,
-    visited_states,
-)
+from wsrl.rnn.fixed_points import FixedPoints, find_fixed_points
 from wsrl.rnn.formats import (
     OpenChoiceError,
     read_rnn,
@@ -22,14 +17,16 @@ from wsrl.rnn.linearization import (
     advance,
     flatten_state,
     linearize,
+    linearize_step,
     spectral_residues,
     state_size,
     states_along,
     unflatten_state,
 )
 from wsrl.rnn.mixed import MixedRNNs, RNNs, change_groups, concatenate
-from wsrl.rnn.population import PreparedPopulation, State, run_population
+from wsrl.rnn.population import PreparedPopulation, State, run_population, run_with_noise
 from wsrl.rnn.spec import RNNSpec, TensorSpec, read_interface
+from wsrl.rnn.starts import random_starts, settled_states, visited_states
 from wsrl.rnn.usable import check_usable
 from wsrl.rnn.weights import (
     RNNWeights,
@@ -41,6 +38,7 @@ __all__ = [
     "Backend",
     "BlackBox",
     "Cell",
+    "FixedPoints",
     "Linearization",
     "MixedRNNs",
     "OpenChoiceError",
@@ -59,6 +57,7 @@ __all__ = [
     "flatten_state",
     "get_cell",
     "linearize",
+    "linearize_step",
     "list_cells",
     "population_cross_entropy",
     "random_permutations",
@@ -68,6 +67,7 @@ __all__ = [
     "read_state_dict",
     "register_cell",
     "run_population",
+    "run_with_noise",
     "sequence_cross_entropy",
     "settled_states",
     "spectral_residues",

@@ -10,18 +10,15 @@ from wsrl.rnn.linearization import (
     advance,
     check_shape,
     exact_gradients,
-    flatten_state,
-    linearize,
+    linearize_step,
     state_size,
-    states_along,
 )
-from wsrl.rnn.population import start_state
-from wsrl.rnn.spec import RNNSpec
 from wsrl.rnn.weights import RNNWeights
 
 Method: TypeAlias = Literal["newton", "gradient"]
 
 MOST_STEPS = {"newton": 100, "gradient": 2000}
+FLAT = 1e-3  # change of the residual with the state, below which it is at a minimum
 REMEMBERED = 10  # steps of a gradient search within which it must get better
 # Numbers in the Jacobians worked on at one time: 64 MiB, and a few times as much beside.
 JACOBIAN_NUMBERS = 2**23
@@ -35,18 +32,47 @@ class FixedPoints:
         states: ``(B, K, n)``, of the weights' dtype.
         residual: ``|F(x) - x|``, ``(B, K)``, of the search, which is in float64.
         converged: whether the residual is within the tolerance, ``(B, K)``.
-        spectral_radius: the largest modulus of an eigenvalue of ``dF/dx``, ``(B, K)``; infinite
-            where the state is not finite.
-        stable: converged, and the spectral radius is below 1, ``(B, K)``.
+        slow: not converged, but at a local minimum of the residual, ``(B, K)``: a slow point,
+            where its residual is small.
+        eigenvalues: of ``dF/dx``, ``(B, K, n)``, those of the largest modulus first; infinite where
+            the state is not finite.
         distinct: converged, and not the same point as an earlier one of the same RNN, ``(B, K)``.
     """
 
     states: Tensor
     residual: Tensor
     converged: Tensor
-    spectral_radius: Tensor
-    stable: Tensor
+    slow: Tensor
+    eigenvalues: Tensor
     distinct: Tensor
+
+    @property
+    def spectral_radius(self) -> Tensor:
+        """The largest modulus of an eigenvalue, ``(B, K)``."""
+        return self.eigenvalues[..., 0].abs()
+
+    @property
+    def stable(self) -> Tensor:
+        """Converged, and the spectral radius is below 1, ``(B, K)``."""
+        return self.converged & (self.spectral_radius < 1)
+
+    def joined(self, other: "FixedPoints", same_within: float | Tensor) -> "FixedPoints":
+        """Return the ends of both searches, ``(B, K + K', n)``, as of one."""
+
+        def both(one: Tensor, two: Tensor) -> Tensor:
+            return torch.cat([one, two], 1)
+
+        states, converged = both(self.states, other.states), both(self.converged, other.converged)
+        first = _first_alike(states.flatten(0, 1), converged, states.shape[1], same_within)
+        own = first == torch.arange(len(first), device=first.device)
+        return FixedPoints(
+            states,
+            both(self.residual, other.residual),
+            converged,
+            both(self.slow, other.slow),
+            both(self.eigenvalues, other.eigenvalues),
+            own.view(converged.shape) & converged,
+        )
 
     def of(self, rnn: int) -> Tensor:
         """Return the different fixed points found in one RNN, ``(found, n)``."""
@@ -59,7 +85,7 @@ def find_fixed_points(
     inputs: Tensor | None = None,
     method: Method = "newton",
     tolerance: float = 1e-9,
-    same_within: float = 1e-3,
+    same_within: float | Tensor = 1e-3,
     steps: int | None = None,
 ) -> FixedPoints:
     """Search for states that a step leaves where they are: ``F(x, u) = x``.
@@ -69,13 +95,13 @@ def find_fixed_points(
 
     Args:
         weights: ``B`` RNNs.
-        starts: ``(B, K, n)``, as of ``random_starts`` or ``settled_states``.
+        starts: ``(B, K, n)``, as of ``visited_states``, ``random_starts`` or ``settled_states``.
         inputs: ``(B, I)``, the constant input; zeros by default.
         method: ``newton``: damped steps of least squares on ``F(x) - x`` (Levenberg-Marquardt),
             which find unstable points as well and need no inverse; ``gradient``: descend
             ``|F(x) - x|^2 / 2`` (Sussillo and Barak 2013, "Opening the black box").
         tolerance: the largest Euclidean norm of ``F(x) - x`` that counts as converged.
-        same_within: fixed points no further apart (Euclidean) are one.
+        same_within: fixed points no further apart (Euclidean) are one; or ``(B,)``, of each RNN.
         steps: after so many a search gives up; by default 100 of Newton, 2000 of gradients.
 
     Raises:
@@ -102,81 +128,55 @@ def find_fixed_points(
         flat = weights.flat.detach().clone()  # what is made under inference mode has no gradients
         driving = flat.new_zeros(len(weights), spec.input_size) if inputs is None else inputs
         points = starts.detach().to(flat.device, torch.float64).flatten(0, 1).clone()
-        found, radii, gaps = [], [], []
         together = max(1, JACOBIAN_NUMBERS // state_size(spec) ** 2)
-        for rows in torch.arange(len(points), device=flat.device).split(together):
-            own = RNNWeights(flat[rows // count].double(), spec)
-            constant = driving.detach()[rows // count].to(own.flat)
-            point = search(own, points[rows], constant, tolerance, most)
-            line = linearize(own, point, constant)
-            found.append(point)
-            gaps.append((line.image - point).norm(dim=1))
-            radii.append(spectral_radius(line.recurrent))
-        states = torch.cat(found).view(starts.shape)
-        residual, radius = (torch.cat(part).view(starts.shape[:2]) for part in (gaps, radii))
-    converged = residual <= tolerance
-    distinct, stable = _distinct(states, converged, same_within), converged & (radius < 1)
-    return FixedPoints(states.to(flat.dtype), residual, converged, radius, stable, distinct)
+
+        def of(rows: Tensor) -> tuple[RNNWeights, Tensor]:
+            constant = driving.detach()[rows // count]
+            return RNNWeights(flat[rows // count].double(), spec), constant.to(torch.float64)
+
+        found = [
+            search(*of(rows), points[rows], tolerance, most)
+            for rows in torch.arange(len(points), device=flat.device).split(together)
+        ]
+        ends, residual = (torch.cat(part) for part in zip(*found, strict=True))
+        first = _first_alike(ends, residual <= tolerance, count, same_within)
+        own = first == torch.arange(len(first), device=flat.device)
+        eigenvalues = ends.new_zeros(ends.shape, dtype=torch.complex128)
+        slow = torch.zeros_like(own)
+        for rows in own.nonzero()[:, 0].split(together):  # what is alike is looked at once
+            own_weights, constant = of(rows)
+            image, recurrent = linearize_step(own_weights, ends[rows], constant)
+            eigenvalues[rows] = sorted_eigenvalues(recurrent)
+            slow[rows] = _is_minimum(image - ends[rows], recurrent)
+    shape = starts.shape[:2]
+    converged = (residual <= tolerance).view(shape)
+    return FixedPoints(
+        ends.view(starts.shape).to(flat.dtype),
+        residual.view(shape),
+        converged,
+        slow.view(shape) & ~converged,
+        eigenvalues[first].view(starts.shape),
+        own.view(shape) & converged,
+    )
 
 
-def random_starts(
-    spec: RNNSpec, batch: int, count: int, generator: torch.Generator | None = None
-) -> Tensor:
-    """Draw states uniformly from -1 to 1 in every number, ``(batch, count, n)``."""
-    return torch.rand(batch, count, state_size(spec), generator=generator) * 2 - 1
-
-
-def visited_states(
-    weights: RNNWeights, inputs: Tensor, count: int, generator: torch.Generator | None = None
-) -> Tensor:
-    """Draw states that ``B`` RNNs pass on their way through ``inputs (B, S, T, I)``.
-
-    Searches for fixed points start there: RNNs pass near those that they use. Returns
-    ``(B, count, n)``; their start is among the states, and where there are fewer, the same are
-    there more than once.
-    """
-    with torch.no_grad():
-        start = start_state(weights, inputs)
-        passed = states_along(weights, inputs, start).transpose(1, 2).flatten(1, 2)
-        states = torch.cat([flatten_state(start), passed], 1)
-        order = torch.rand(states.shape[:2], generator=generator).argsort(1)
-        order = order.repeat(1, -(-count // order.shape[1]))[:, :count].to(states.device)
-        return states.gather(1, order[:, :, None].expand(-1, -1, states.shape[2]))
-
-
-def settled_states(
-    weights: RNNWeights, states: Tensor, inputs: Tensor | None = None, steps: int = 1000
-) -> Tensor:
-    """Let RNNs run under a constant input, so that they come near what attracts them.
-
-    A search from there finds the stable fixed points, also far ones, as those of trained LSTMs that
-    count; for unstable ones search from the states ``(B, K, n)`` as well. The input is
-    ``(B, I)``; zeros by default.
-    """
-    driving = None if inputs is None else inputs[:, None].expand(-1, states.shape[1], -1)
-    with torch.no_grad():
-        for _ in range(steps):
-            states = advance(weights, states, driving)
-    return states
-
-
-def spectral_radius(matrices: Tensor) -> Tensor:
-    """Return the largest modulus of an eigenvalue; infinite for matrices that are not finite."""
-    finite = matrices.isfinite().flatten(-2).all(-1)
-    safe = torch.where(finite[..., None, None], matrices, 0)
-    radius: Tensor = torch.linalg.eigvals(safe).abs().amax(-1)
-    return radius.masked_fill(~finite, torch.inf)
+def sorted_eigenvalues(matrices: Tensor) -> Tensor:
+    """Return eigenvalues, the largest modulus first; infinite of matrices that are not finite."""
+    finite = matrices.isfinite().flatten(-2).all(-1)[..., None]
+    values = torch.linalg.eigvals(torch.where(finite[..., None], matrices, 0))
+    ordered = values.gather(-1, values.abs().sort(dim=-1, descending=True, stable=True).indices)
+    return torch.where(finite, ordered, torch.inf)
 
 
 def _newton(
-    weights: RNNWeights, point: Tensor, inputs: Tensor, tolerance: float, steps: int
-) -> Tensor:
-    """Return where damped steps of least squares from ``point (M, n)`` end."""
+    weights: RNNWeights, inputs: Tensor, point: Tensor, tolerance: float, steps: int
+) -> tuple[Tensor, Tensor]:
+    """Return where damped steps of least squares from ``point (M, n)`` end, and the residuals."""
 
     def look(rows: Tensor, at: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        line = linearize(weights[rows], at, inputs[rows])
-        gap = line.image - at
-        return gap, identity - line.recurrent, gap.norm(dim=1)
+        image, recurrent = linearize_step(weights[rows], at, inputs[rows])
+        gap = image - at
+        return gap, identity - recurrent, gap.norm(dim=1)
 
     identity = torch.eye(point.shape[1]).to(point)
     gap, slope, size = look(torch.arange(len(point), device=point.device), point)
@@ -200,12 +200,12 @@ def _newton(
             for whole, part in zip((gap, slope, size), trial, strict=True)
         )
         damping[rows] = torch.where(better, damping[rows] / 10, damping[rows] * 10).clamp(min=1e-14)
-    return point
+    return point, size
 
 
 def _descend(
-    weights: RNNWeights, point: Tensor, inputs: Tensor, tolerance: float, steps: int
-) -> Tensor:
+    weights: RNNWeights, inputs: Tensor, point: Tensor, tolerance: float, steps: int
+) -> tuple[Tensor, Tensor]:
     """Descend ``q = |F(x) - x|^2 / 2`` by steps of Barzilai and Borwein's length (1988).
 
     These are not monotone: a step is taken where ``q`` is below the worst of those remembered.
@@ -237,14 +237,28 @@ def _descend(
         remembered[step % REMEMBERED] = value
         best = torch.where((value < least)[:, None], point, best)
         least = torch.minimum(least, value)
-    return best
+    return best, (2 * least).sqrt()
 
 
-def _distinct(states: Tensor, converged: Tensor, same_within: float) -> Tensor:
-    """Mark the first of every set of fixed points that are no further apart, ``(B, K)``."""
-    near = torch.cdist(states, states) <= same_within
-    kept = torch.zeros_like(converged)
-    for start in range(states.shape[1]):
-        known = (near[:, start] & kept).any(1)
-        kept[:, start] = converged[:, start] & ~known
-    return kept
+def _first_alike(
+    ends: Tensor, converged: Tensor, count: int, same_within: float | Tensor
+) -> Tensor:
+    """Return for each of ``B * K`` ends the first of its RNN that is the same point, or itself."""
+    states, known = ends.view(-1, count, ends.shape[1]), converged.view(-1, count)
+    within = torch.as_tensor(same_within).to(states).expand(len(states))[:, None, None]
+    near = (torch.cdist(states, states) <= within) & known[:, None] & known[:, :, None]
+    first = torch.arange(count, device=ends.device).repeat(len(states), 1)
+    for start in range(count):
+        kept = first == torch.arange(count, device=ends.device)
+        alike = near[:, start] & kept
+        alike[:, start:] = False
+        found = alike.any(1)
+        first[:, start] = torch.where(found, alike.int().argmax(1), start)
+    return (first + torch.arange(len(states), device=ends.device)[:, None] * count).flatten()
+
+
+def _is_minimum(gap: Tensor, recurrent: Tensor) -> Tensor:
+    """Whether no small change of the state makes ``gap = F(x) - x (M, n)`` much smaller."""
+    slope = (gap[:, None] @ recurrent)[:, 0] - gap
+    flat: Tensor = slope.norm(dim=1) <= FLAT * gap.norm(dim=1)
+    return flat

@@ -154,8 +154,38 @@ def make_ready(weights: RNNWeights) -> Ready:
     return layers, tensors["linear.weight"].mT, tensors.get("linear.bias")
 
 
+def run_with_noise(weights: RNNWeights, inputs: Tensor, noise: Tensor) -> tuple[Tensor, State]:
+    """Run RNNs with noisy neurons, in PyTorch; else as ``run_population``.
+
+    Args:
+        weights: RNNs of one spec.
+        inputs: ``(B, S, T, I)``.
+        noise: ``(B, L, T, S, H)``, added to the first part of the state (``h``) after every step.
+
+    Raises:
+        ValueError: for shapes or dtypes that do not fit.
+
+    >>> from wsrl.rnn import RNNSpec
+    >>> spec = RNNSpec("leaky", input_size=3, hidden_size=8, num_layers=1, output_size=2)
+    >>> weights = RNNWeights(torch.randn(5, spec.num_parameters), spec)
+    >>> outputs, _ = run_with_noise(weights, torch.zeros(5, 4, 10, 3), torch.randn(5, 1, 10, 4, 8))
+    >>> outputs.shape
+    torch.Size([5, 4, 10, 2])
+    """
+    check_run(weights, inputs, None)
+    count, sequences, steps, _ = inputs.shape
+    shape = (count, weights.spec.num_layers, steps, sequences, weights.spec.hidden_size)
+    if noise.shape != shape:
+        raise ValueError(f"noise must be (B, L, T, S, H) = {shape}, not {tuple(noise.shape)}")
+    return run_eagerly(weights, inputs, noise=noise)
+
+
 def run_eagerly(
-    weights: RNNWeights, inputs: Tensor, state: State | None = None, ready: Ready | None = None
+    weights: RNNWeights,
+    inputs: Tensor,
+    state: State | None = None,
+    ready: Ready | None = None,
+    noise: Tensor | None = None,
 ) -> tuple[Tensor, State]:
     """Run in PyTorch: on every device, in every dtype. The kernels are tested against it."""
     start = start_state(weights, inputs) if state is None else state
@@ -164,8 +194,10 @@ def run_eagerly(
     hidden = around.before(inputs).transpose(1, 2)  # (B, T, S, I)
     for layer, own in enumerate(layers):
         driven, end, states = cell.drive(own, hidden), tuple(part[layer] for part in start), []
-        for now in zip(*(part.unbind(1) for part in driven), strict=True):
+        for step, now in enumerate(zip(*(part.unbind(1) for part in driven), strict=True)):
             end = cell.step(own, now, end)
+            if noise is not None:
+                end = (end[0] + noise[:, layer, step], *end[1:])
             states.append(end)
         parts = tuple(torch.stack(part, 1) for part in zip(*states, strict=True))
         hidden = cell.read(own, driven, parts)

@@ -8,11 +8,12 @@ readout.
 
 import math
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from wsrl.rnn.cells import BELOW, HIDDEN, Axis, Cell, CellTensor, get_cell
@@ -23,6 +24,7 @@ from wsrl.rnn.interface import RNNInterface, check_size, check_sizes
 MOST_READOUT_LAYERS = 2
 INPUT, EMBEDDED, OUTPUT = "input", "embedded", "output"
 _OUT = Axis(OUTPUT)
+_NO_WIDTHS = "relu"  # the default nonlinearity of a readout, and all that one layer can have
 
 
 def layer_name(tensor: str, layer: int) -> str:
@@ -113,7 +115,7 @@ class RNNSpec:
     input_width: int = 0
     input_bias: bool = False
     readout_widths: tuple[int, ...] = ()
-    readout_activation: str = "relu"
+    readout_activation: str = _NO_WIDTHS
     initial_state: bool = False
     output_activation: str = "none"
 
@@ -139,6 +141,8 @@ class RNNSpec:
             raise ValueError(f"readout_widths are at most {most} sizes, not {reprlib.repr(widths)}")
         for width in widths:
             check_size("a readout's width", width)
+        if not widths and self.readout_activation != _NO_WIDTHS:
+            raise ValueError("readout_activation needs several readout layers: give readout_widths")
         object.__setattr__(self, "readout_widths", tuple(widths))
 
     @property
@@ -213,9 +217,10 @@ class RNNSpec:
         yield from readout[: 1 + self.bias]
         if self.input_width:
             first_axes = {_OUT: embedded, BELOW: inputs}
-            yield CellTensor("weight", (_OUT, BELOW)), "input.weight", first_axes
+            weight, bias = self._linear(self.input_size)
+            yield weight, "input.weight", first_axes
             if self.input_bias:
-                yield CellTensor("bias", (_OUT,)), "input.bias", first_axes
+                yield bias, "input.bias", first_axes
         yield from firsts
         yield from readout[1 + self.bias :]
 
@@ -224,11 +229,22 @@ class RNNSpec:
     ) -> Iterator[tuple[CellTensor, str, Mapping[Axis, tuple[str, int]]]]:
         widths = [(f"readout_{layer}", width) for layer, width in enumerate(self.readout_widths)]
         for layer, here in enumerate([*widths, (OUTPUT, self.output_size)]):
-            axes = {_OUT: here, BELOW: below}
-            yield CellTensor("weight", (_OUT, BELOW)), readout_name("weight", layer), axes
+            axes, (weight, bias) = {_OUT: here, BELOW: below}, self._linear(below[1])
+            yield weight, readout_name("weight", layer), axes
             if self.bias:
-                yield CellTensor("bias", (_OUT,)), readout_name("bias", layer), axes
+                yield bias, readout_name("bias", layer), axes
             below = here
+
+    def _linear(self, inputs: int) -> tuple[CellTensor, CellTensor]:
+        """Return weight and bias of a linear layer, with the initial values of ``nn.Linear``."""
+        same = inputs == self.hidden_size  # those of a cell
+        initial = None if same else partial(torch.mul, other=inputs**-0.5)
+        weight = CellTensor("weight", (_OUT, BELOW), initial=initial)
+        return weight, CellTensor("bias", (_OUT,), initial=initial)
+
+    def initials(self) -> tuple[Callable[[Tensor], Tensor] | None, ...]:
+        """Return how each tensor gets its initial values, as ``CellTensor.initial``."""
+        return tuple(tensor.initial for tensor, *_ in self._layout())
 
     @property
     def num_parameters(self) -> int:

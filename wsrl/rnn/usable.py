@@ -19,11 +19,9 @@ def check_finite(weights: RNNWeights) -> None:
 
 
 def check_usable(weights: RNNWeights) -> None:
-    """Refuse RNNs whose tensors are used otherwise than they are stored, or cannot be meant.
+    """Refuse RNNs that cannot be meant: a mask leaves a neuron nothing to read.
 
-    These are values outside a tensor's ``bounds``, such as an ``alpha`` above 1, and neurons that a
-    mask leaves nothing to read, no input and no other neuron: it is stored the wrong way round, or
-    was zeroed.
+    It has no input and no other neuron, where the mask is stored the wrong way round or was zeroed.
 
     >>> from wsrl.rnn import RNNSpec
     >>> spec = RNNSpec("leaky(constraint='mask')", 3, 8, 1, 2)
@@ -38,25 +36,8 @@ def check_usable(weights: RNNWeights) -> None:
     rnn.mask_l0 leaves neurons 5 of RNN 0 nothing to read
 
     Raises:
-        ValueError: naming the tensor and the RNN.
+        ValueError: naming the mask, the neurons and the RNN.
     """
-    _check_bounds(weights)
-    _check_masks(weights)
-
-
-def _check_bounds(weights: RNNWeights) -> None:
-    for tensor in weights.spec.kind.tensors(weights.spec.bias):
-        least, most = tensor.bounds
-        for layer, values in enumerate(weights.layers()):
-            value = values[tensor.name]
-            if (outside := value[(value < least) | (value > most)]).numel():
-                raise ValueError(
-                    f"{layer_name(tensor.name, layer)} has {float(outside[0]):.4g}, and is used "
-                    f"between {least} and {most} alone: save it so (torch.clamp)"
-                )
-
-
-def _check_masks(weights: RNNWeights) -> None:
     known = weights.spec.kind.tensors(weights.spec.bias)
     masks = [tensor.mask for tensor in known if tensor.mask is not None]
     for layer, values in enumerate(weights.layers() if masks else []):

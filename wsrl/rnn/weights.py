@@ -183,26 +183,26 @@ class RNNWeights:
         """Read one RNN out of ``torch.nn`` modules; ``B = 1``.
 
         Copies of the modules are run in eval mode on random sequences, and their outputs compared
-        with those of the weights that were read. The weights are those that the run used, after
-        hooks and parametrisations such as ``weight_norm`` and pruning. The modules stay as they
-        are.
+        with those of the weights that were read: those that act, after hooks and parametrisations
+        such as ``weight_norm`` and pruning. The modules stay as they are.
 
         Args:
             modules: ``rnn, linear`` (also in an ``nn.ModuleDict`` or ``nn.ModuleList``), or one
                 module that holds recurrent layers and an ``nn.Linear`` as their readout; before
                 these may be an ``nn.Linear`` or an ``nn.Embedding``, after them up to two layers
-                more, and it may have first states of its own. It takes sequences ``(S, T, I)``,
-                ``(T, S, I)`` or ``(T, I)``, or without ``I`` the numbers of one-hot vectors. It
-                returns the readout's values of all steps, or of the last; alone, or first in a
-                tuple.
+                more, and it may have first states. It takes sequences ``(S, T, I)``, ``(T, S, I)``
+                or ``(T, I)``, or without ``I`` the numbers of one-hot vectors. It returns the
+                readout's values of all steps, or of the last; alone, or first in a tuple.
 
         Raises:
             ValueError: where the modules are no such model, use what a spec does not have
-                (bidirectional), or compute something else.
+                (bidirectional), compute something else, or hold numbers that are not finite.
         """
         from wsrl.rnn.modules import read_modules  # which runs weights, and so imports this file
+        from wsrl.rnn.usable import check_finite
 
-        return read_modules(modules)
+        check_finite(weights := read_modules(modules))
+        return weights
 
     @classmethod
     def cat(cls, batches: Sequence[RNNWeights]) -> RNNWeights:
@@ -280,15 +280,13 @@ class RNNWeights:
 def with_initial_values(spec: RNNSpec, drawn: Tensor) -> RNNWeights:
     """Turn ``drawn (B, N)``, uniform in ``+-1/sqrt(H)``, into the weights to start training from.
 
-    Most stay as they are, as in ``torch.nn``; a cell's tensors may have other initial values.
+    Most stay as they are, as in ``torch.nn``; others have initial values of their own.
     """
-    flat = drawn.clone()
-    weights = RNNWeights(flat, spec)
-    for values in weights.layers():
-        for tensor in spec.kind.tensors(spec.bias):
-            if tensor.initial is not None:
-                value = values[tensor.name]
-                value.copy_(tensor.initial(value * spec.hidden_size**0.5))
+    weights = RNNWeights(drawn.clone(), spec)
+    for tensor, initial in zip(spec.tensors, spec.initials(), strict=True):
+        if initial is not None:
+            value = weights.tensor(tensor)
+            value.copy_(initial(value * spec.hidden_size**0.5))
     return weights
 
 

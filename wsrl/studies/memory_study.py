@@ -132,7 +132,8 @@ def task_name(task: BindingTask) -> str:
 def record(analysis: MemoryAnalysis) -> Record:
     """Return verdict, reasons and figures as plain values; what does not exist is None."""
     judged = {"verdict": analysis.verdict, "reasons": list(analysis.reasons)}
-    return judged | {"start": analysis.start, **asdict(analysis.figures)}
+    how = {"along": analysis.along, "grounding": analysis.grounding, "start": analysis.start}
+    return judged | how | asdict(analysis.figures)
 
 
 def write_tables(folder: Path, records: Sequence[Record], content: object) -> None:

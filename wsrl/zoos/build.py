@@ -147,7 +147,7 @@ def _making(
     """Check what one zoo is made of, before anything is written."""
     drawn = (settings.seed, settings.batch_size, settings.unique_sequences)
     problem.training_stream(problem.draw_tasks(settings.seed, [0]), [0], *drawn)  # may refuse them
-    spec = problem.spec(settings.cell, settings.hidden_size, settings.num_layers, settings.bias)
+    spec = settings.spec(problem)
     groups = shard_members(settings)
     manifest = Manifest.of(problem, spec, settings.to_dict(), problem.columns())
     check_fits(
@@ -171,7 +171,7 @@ def train_shard(
     backend: Backend,
 ) -> None:
     """Train the members of one shard, or go on with them, and write it; see ``build_zoo``."""
-    spec = problem.spec(settings.cell, settings.hidden_size, settings.num_layers, settings.bias)
+    spec = settings.spec(problem)
     members, last = shard_members(settings)[index], max(1, *settings.snapshots)
 
     with StopRequests() as stop:

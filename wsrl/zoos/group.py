@@ -1,5 +1,6 @@
 """Members of a zoo that train together: their steps, their snapshots, their state on disk."""
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
@@ -41,6 +42,12 @@ class Group:
         self.flat = initial_weights(spec, settings.seed, self.members).to(device)
         fixed = [range(t.offset, t.offset + t.numel) for t in spec.tensors if not t.trained]
         self.fixed = torch.tensor([*chain(*fixed)], dtype=torch.long, device=device)
+        self.bounded = [
+            (values[tensor.name], tensor.bounds)
+            for values in RNNWeights(self.flat, spec).layers()
+            for tensor in spec.kind.tensors(spec.bias)
+            if tensor.bounds != (-math.inf, math.inf)
+        ]
         decay = problem.weight_decays(settings.seed, self.members, settings.weight_decay)
         decay = decay.to(device, torch.float32) if isinstance(decay, Tensor) else decay
         self.optimizer = PopulationAdamW(self.flat, decay, backend)
@@ -104,6 +111,8 @@ class Group:
             self.optimizer.step(gradient, self.settings.learning_rate(step))
             if len(self.fixed):
                 self.flat[:, self.fixed] = kept  # without their weight decay
+            for value, (least, most) in self.bounded:  # beyond, they would have no gradient
+                value.clamp_(least, most)
             fresh = ~losses.isfinite() & (self.failed_at < 0)
             self.failed_at.masked_fill_(fresh, step)
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from itertools import product
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from wsrl.problems.base import Problem
+from wsrl.rnn import RNNSpec, get_cell
 from wsrl.rnn.interface import MAX_LAYERS, MAX_SIZE
 from wsrl.validation import checked, short
 
@@ -23,6 +25,7 @@ MOST_SHARDS = 10**6
 
 Size = Annotated[int, Field(ge=1, le=MOST_STEPS)]
 Step = Annotated[int, Field(ge=0, le=MOST_STEPS)]
+Width = Annotated[int, Field(ge=1, le=MAX_SIZE)]
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -34,10 +37,16 @@ class BuildSettings:
         runs: members of the zoo.
         seed: the seed from which every member's streams are derived.
         snapshots: snapshot ``n`` is taken after ``n`` updates; ascending.
-        cell: a registered cell, such as ``lstm``; where it is unknown, the choices are named.
+        cell: a registered cell, with its options as in ``low_rank(rank=3)``; where it is unknown,
+            the choices are named.
         hidden_size: neurons of a layer.
         num_layers: layers.
         bias: whether the RNNs have biases.
+        input_width: size of what a linear layer makes of an input for the first layer; 0 for none.
+        input_bias: whether that layer has a bias.
+        readout_widths: sizes of the readout's layers but the last, at most two.
+        readout_activation: nonlinearity after each of these.
+        initial_state: whether the RNNs learn the states that they start from, which are else zero.
         batch_size: sequences a member sees in one step.
         learning_rates: ``[step, rate]`` pairs, linear between them and constant after the last.
         weight_decay: of AdamW, unless the problem draws one for every member.
@@ -52,10 +61,15 @@ class BuildSettings:
     runs: Size = 1000
     seed: Annotated[int, Field(ge=0, lt=1 << 128)] = 0
     snapshots: Sequence[Step] = (0, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
-    cell: str = "lstm"
-    hidden_size: Annotated[int, Field(ge=1, le=MAX_SIZE)] = 32
+    cell: Annotated[str, AfterValidator(lambda name: str(get_cell(name)))] = "lstm"
+    hidden_size: Width = 32
     num_layers: Annotated[int, Field(ge=1, le=MAX_LAYERS)] = 2
     bias: bool = True
+    input_width: Annotated[int, Field(ge=0, le=MAX_SIZE)] = 0
+    input_bias: bool = False
+    readout_widths: Annotated[tuple[Width, ...], Field(strict=False)] = ()
+    readout_activation: str = "relu"
+    initial_state: bool = False
     batch_size: Annotated[int, Field(ge=1, le=10**6)] = 32
     learning_rates: Sequence[Annotated[tuple[Step, Rate], Field(strict=False)]] = (
         (0, 0.01),
@@ -86,10 +100,22 @@ class BuildSettings:
         steps, rates = zip(*self.learning_rates, strict=True)
         return float(np.interp(step, steps, rates))
 
+    def spec(self, problem: Problem) -> RNNSpec:
+        """Return the spec of the RNNs."""
+        return problem.spec(**{name: getattr(self, name) for name in _OF_RNNS})
+
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, equal to what is read back from JSON."""
+        """Return plain values, equal to what is read back from JSON.
+
+        What not every RNN has is left out at its default, as it is of ``RNNSpec.to_dict``.
+        """
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return plain
+        absent = {name for name in _RARE if getattr(self, name) == getattr(BuildSettings, name)}
+        return {name: value for name, value in plain.items() if name not in absent}
+
+
+_OF_RNNS = {field.name for field in fields(RNNSpec)} & {f.name for f in fields(BuildSettings)}
+_RARE = _OF_RNNS - {"cell", "hidden_size", "num_layers", "bias"}
 
 
 def settings_grid(
@@ -107,9 +133,9 @@ def settings_grid(
     Raises:
         ValueError: for a size out of range, an empty list, and two zoos of one name.
 
-    >>> grid = settings_grid(BuildSettings(), ["lstm", "low_rank(rank=2)"], [16, 32])
+    >>> grid = settings_grid(BuildSettings(), ["lstm", "low_rank(rank=3)"], [16, 32])
     >>> sorted(grid)
-    ['low_rank-rank-2-16', 'low_rank-rank-2-32', 'lstm-16', 'lstm-32']
+    ['low_rank-rank-3-16', 'low_rank-rank-3-32', 'lstm-16', 'lstm-32']
     >>> settings_grid(BuildSettings(runs=3), "gru")["."].cell
     'gru'
     """
@@ -125,10 +151,11 @@ def settings_grid(
     for values in product(*axes.values()):
         chosen = dict(zip(axes, values, strict=True))
         layers = chosen["num_layers"] if "num_layers" in lists else None
-        folder = folder_name(chosen["cell"], chosen["hidden_size"], layers) if lists else "."
+        each = replace(settings, **chosen)
+        folder = folder_name(each.cell, each.hidden_size, layers) if lists else "."
         if folder in found:
             raise ValueError(f"two zoos would be called {folder}: give each cell and size once")
-        found[folder] = replace(settings, **chosen)
+        found[folder] = each
     return found
 
 

@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import save_file
 
 from tests.rnn.formats.numpy_loops import INPUTS, Array, H, I, O, check, draw, loop, relu, sigmoid
+from tests.rnn.formats.samples import sample
 from wsrl import read_rnn
 from wsrl.rnn import run_population
-from wsrl.rnn.formats import OpenChoiceError
+from wsrl.rnn.formats import OpenChoiceError, read_container, read_content
 
 
 def leaky(
@@ -132,6 +133,25 @@ def test_the_first_step_without_a_bias_is_that_of_lowrank_inference(
         check(weights, loop(step, INPUTS, (first, np.tanh(first + state["b"]))))
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_the_full_rank_cell_of_smc_rnns_hears_no_bias(own: bool, tmp_path: Path) -> None:
+    shapes = {"w_inp": (I, H), "w_rec": (H, H), "w_out": (H, O), "b_rec": (H,), "x0": (1, H)}
+    state = {name: draw(*shape) for name, shape in shapes.items()}
+    state |= {"w_inp_scale": draw(1), "w_out_scale": draw(1), "taus_gaus": draw(H if own else 1)}
+    saved = {n if n == "x0" else f"rnn.{n}": torch.tensor(v) for n, v in state.items()}
+    torch.save(saved, tmp_path / "x.pt")
+    alphas = np.linspace(0.1, 0.8, H, dtype="f4") if own else np.array([0.3], "f4")
+    u = (state["w_inp"] * state["w_inp_scale"]).T
+    step = leaky("state", np.tanh, alphas, state["w_rec"], u, np.zeros(H))
+    outputs = loop(step, INPUTS, np.tile(state["x0"], (2, 1))) @ state["w_out"]
+    said = {"nonlinearity": "tanh", "alpha": alphas.tolist()}
+    weights = read_rnn(tmp_path / "x.pt", **said)
+    check(weights, outputs * state["w_out_scale"])
+    assert not weights.spec.bias
+    with pytest.raises(OpenChoiceError, match="nonlinearity relu or"):
+        read_rnn(tmp_path / "x.pt", alpha=0.3)
+
+
 @pytest.mark.parametrize(("kind", "form"), [("s", "rate"), ("h", "state")])
 def test_trainrnnbrain_is_read_where_the_leak_is_linear(
     kind: str, form: str, tmp_path: Path
@@ -150,3 +170,17 @@ def test_trainrnnbrain_is_read_where_the_leak_is_linear(
     (tmp_path / "x.json").write_text(json.dumps(content | {"tau": 0.5}))
     with pytest.raises(ValueError, match=r"dt 1 and tau 0\.5; expected numbers with dt above 0"):
         read_rnn(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize(("low", "fits"), [(1.0, True), (0.8, False)])
+def test_an_alpha_that_only_the_project_computes_with_is_refused(low: float, fits: bool) -> None:
+    """Trained time constants that are shorter than a step: no cell here has such leaks."""
+    content = read_container(next(sample("spikernn-rate").glob("*.mat")))
+    content.tensors["taus"] = torch.tensor([low, 20.0])
+    content.tensors["taus_gaus"][3] = -100  # this neuron's time constant is the lowest
+    if fits:
+        found = read_content(content).weights
+        assert float(found.tensors()["rnn.alpha_l0"][0, 3]) == 1
+        return
+    with pytest.raises(ValueError, match=r"alpha = dt / tau is \S+ to 1\.25 in the file\. The pro"):
+        read_content(content)

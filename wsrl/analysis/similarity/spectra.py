@@ -9,6 +9,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from wsrl.rnn import RNNWeights, find_fixed_points, linearize, settled_states
+from wsrl.rnn.fixed_points import sorted_eigenvalues
 
 SETTLING = 200
 
@@ -25,6 +26,9 @@ def settled_spectra(weights: RNNWeights, states: Tensor, steps: int = SETTLING) 
         states: ``(B, K, n)``: what the same inputs led to, so that points of two RNNs correspond.
         steps: for which they run freely.
 
+    Returns:
+        Complex numbers, infinite where a state is not finite.
+
     >>> from wsrl.rnn import RNNSpec
     >>> spec = RNNSpec("tanh", 1, 2, 1, 1, bias=False)
     >>> weights = RNNWeights(torch.tensor([[1.0, 1, 0.5, 0, 0, -0.25, 1, 1]]), spec)
@@ -33,9 +37,14 @@ def settled_spectra(weights: RNNWeights, states: Tensor, steps: int = SETTLING) 
     """
     settled = settled_states(weights, states, steps=steps)
     found = find_fixed_points(weights, settled)
-    points = torch.where(found.converged[:, :, None], found.states, settled).double()
-    jacobians = [linearize(weights.to(torch.float64), each).recurrent for each in points.unbind(1)]
-    return torch.linalg.eigvals(torch.stack(jacobians, 1))
+    # Where no fixed point was found, what the search ended at has no meaning.
+    rnns, places = (~found.converged).nonzero().unbind(1)
+    eigenvalues = found.eigenvalues.clone()
+    if len(rnns):
+        own = weights[rnns].to(torch.float64)
+        slopes = linearize(own, settled[rnns, places].double()).recurrent
+        eigenvalues[rnns, places] = sorted_eigenvalues(slopes)
+    return eigenvalues
 
 
 def spectral_distances(spectra: Sequence[Tensor]) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, TypeAlias, final
 
@@ -202,6 +202,15 @@ class Cell(ABC):
         given = ((f.name, getattr(self, f.name), f.default) for f in fields(self))
         options = [f"{name}={value!r}" for name, value, default in given if value != default]
         return f"{self.name}({', '.join(options)})" if options else self.name
+
+    def variants(self, shapes: Mapping[str, tuple[int, ...]]) -> Sequence["Cell"]:
+        """Return the cells of this name that a layer of such tensors can be of; this one first.
+
+        Args:
+            shapes: of the tensors, by name. What they tell of the options holds for all that are
+                returned; these differ in what tensors do not tell.
+        """
+        return (self,)
 
     @final
     def sizes(self, shapes: Mapping[str, tuple[int, ...]], bias: bool) -> tuple[int, int] | None:

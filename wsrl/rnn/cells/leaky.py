@@ -1,13 +1,14 @@
 """Leaky RNNs, as those that model the brain: three forms, masks, Dale's law."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
 from torch import Tensor
 
-from wsrl.rnn.cells.base import BELOW, HIDDEN, Axis, CellTensor, Symmetry, Tensors
+from wsrl.rnn.cells.base import BELOW, HIDDEN, Axis, Cell, CellTensor, Symmetry, Tensors
 from wsrl.rnn.cells.matrix import remixed
 from wsrl.rnn.cells.rates import NEURONS, RateCell, check_option
 from wsrl.rnn.cells.registry import register_cell
@@ -80,6 +81,13 @@ class Leaky(RateCell):
         if dale:
             found.append(CellTensor("sign", (HIDDEN,), initial=_signs, trained=False))
         return tuple(found)
+
+    def variants(self, shapes: Mapping[str, tuple[int, ...]]) -> Sequence[Cell]:
+        """Return all forms and nonlinearities; leak and constraint are told by the tensors."""
+        constraint = "dale" if "sign" in shapes else "mask" if "mask" in shapes else "none"
+        own = shapes.get("alpha", (1,)) != (1,)
+        leak = "neuron" if own else "fixed" if self.leak == "neuron" else self.leak
+        return replace(self, leak=leak, constraint=constraint).in_all_forms()
 
     def prepare(self, tensors: Tensors) -> Tensors:
         """Constrain the recurrent matrix, turn both, and work the leak in."""

@@ -1,12 +1,13 @@
 """RNNs whose recurrent matrix is of low rank, kept as its two factors."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
 from torch import Tensor
 
-from wsrl.rnn.cells.base import BELOW, HIDDEN, Axis, CellTensor, Symmetry, Tensors
+from wsrl.rnn.cells.base import BELOW, HIDDEN, Axis, Cell, CellTensor, Symmetry, Tensors
 from wsrl.rnn.cells.matrix import random_bases, remixed
 from wsrl.rnn.cells.rates import NEURONS, RateCell, check_option
 from wsrl.rnn.cells.registry import register_cell
@@ -73,6 +74,17 @@ class LowRank(RateCell):
             *([CellTensor("bias", (HIDDEN,))] if bias else []),
             self.leaks(Axis("all", 1), trained=False),
         )
+
+    def variants(self, shapes: Mapping[str, tuple[int, ...]]) -> Sequence[Cell]:
+        """Return all forms, nonlinearities and ways of the bias; the rank is told by ``n``."""
+        rank = next(iter(shapes.get("n", ())), self.rank) or self.rank
+        found = [
+            replace(self, rank=rank),
+            *replace(self, rank=rank, bias_in="drive").in_all_forms(),
+        ]
+        if "bias" in shapes:
+            found += [replace(one, bias_in="rates") for one in found if one.form == "state"]
+        return list(dict.fromkeys(found))
 
     def prepare(self, tensors: Tensors) -> Tensors:
         """Turn the matrices and work the leak in."""

@@ -2,11 +2,13 @@
 
 from abc import abstractmethod
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import final
 
 import torch
 from torch import Tensor
+from typing_extensions import Self
 
 from wsrl.rnn.cells.activations import ACTIVATIONS
 from wsrl.rnn.cells.base import Axis, Cell, CellTensor, Driven, LayerState, Tensors, project
@@ -55,6 +57,12 @@ class RateCell(Cell):
         """Return the tensor ``alpha``."""
         initial = lambda drawn: torch.full_like(drawn, self.alpha)  # noqa: E731
         return CellTensor("alpha", (axis,), initial=initial, trained=trained, bounds=(0, 1))
+
+    @final
+    def in_all_forms(self) -> list[Self]:
+        """Return the cell with every form and nonlinearity; itself first."""
+        ways = [(self.form, self.nonlinearity), *product(FORMS, NONLINEARITIES)]
+        return [replace(self, form=form, nonlinearity=f) for form, f in dict.fromkeys(ways)]
 
     @final
     def drive(self, weights: Tensors, values: Tensor) -> Driven:

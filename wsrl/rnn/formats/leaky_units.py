@@ -96,6 +96,12 @@ class LeakyUnits:
     def _alphas(self, said: Said) -> Iterator[tuple[dict[str, str], Tensor]]:
         """Yield what can be chosen, and the alphas as a tensor ``(1,)`` or ``(H,)``."""
         known = None if self.alpha is None else self.alpha.float().reshape(-1)
+        if known is not None and not bool(((known > 0) & (known <= 1)).all()):
+            least, most = known.aminmax()
+            raise ValueError(
+                f"alpha = dt / tau is {least:.4g} to {most:.4g} in the file. The project's code "
+                "computes with that; cells here, with an alpha above 0 and at most 1"
+            )
         if "alpha" in said:
             given, size = alphas_of(said["alpha"]), self.parts.layers[0]["weight_ih"].shape[0]
             if len(given) not in (1, size):

@@ -187,7 +187,8 @@ def _candidates(content: Content, said: Said) -> list[Candidate]:
         if isinstance(found, str):
             reason = found
             continue
-        options = {"cell", FINAL, *recogniser.options}
+        open_ones = {name for one in found for name in one.choices}
+        options = {"cell", FINAL, *recogniser.options, *open_ones}
         if unknown := [name for name in said if name not in options]:
             raise ValueError(
                 f"of this file cannot be said: {', '.join(unknown)}; what can be is "

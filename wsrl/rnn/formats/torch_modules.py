@@ -1,13 +1,14 @@
 """State dicts of ``torch.nn`` modules, under any names: maybe a linear layer or an embedding, a
 recurrent part, a readout of up to three layers."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 from torch import Tensor
 
-from wsrl.rnn.cells import Cell, get_cell, list_cells
+from wsrl.rnn.cells import Cell
+from wsrl.rnn.formats.cell_choices import of_nonlinearity, possible_cells, tell_apart
 from wsrl.rnn.formats.content import Candidate, Content, Recogniser, Said, listed
 from wsrl.rnn.formats.names import STATE_DICTS
 from wsrl.rnn.formats.parts import Affine, Parts
@@ -22,6 +23,7 @@ from wsrl.rnn.formats.torch_parts import (
     keys_of,
     linear_layers,
     recurrent_modules,
+    shapes_of,
     through_projections,
     with_lists_joined,
     with_source,
@@ -43,11 +45,8 @@ OPTIONS = {
 
 def _find(content: Content, said: Said) -> list[Candidate] | str:
     check_stored(content.tensors)
-    known = [get_cell(name) for name in list_cells()]
-    if "cell" in said:
-        known = list(dict.fromkeys([get_cell(str(said["cell"])), *known]))
     tensors, training = without_training(acting_weights(content.tensors))
-    single = recurrent_modules(tensors, known)
+    single = recurrent_modules(tensors, possible_cells(shapes_of(tensors), said))
     several = "," in str(said.get("module"))  # these are put together as they are said
     modules = single if several else with_lists_joined(single, tensors)
     if not modules:
@@ -71,7 +70,7 @@ def _find(content: Content, said: Said) -> list[Candidate] | str:
                     assumed=one.assumed + also,
                     unsure=(*one.unsure, *choice),
                 )
-                for one in view.candidates(known, said.get("nonlinearity"))
+                for one in view.candidates(said)
             ]
         except ValueError as error:
             faults.append(error)
@@ -133,7 +132,7 @@ class _Model:
     left: Mapping[str, Tensor]
     proven: bool  # by running it, so that other buffers do not matter
 
-    def candidates(self, cells: Iterable[Cell], nonlinearity: object = None) -> list[Candidate]:
+    def candidates(self, said: Said) -> list[Candidate]:
         """Return every RNN that it can be; a ``ValueError`` says why it can be none."""
         if turned := [key for name, key in self.module.keys.items() if name.endswith("_reverse")]:
             raise ValueError(
@@ -142,7 +141,8 @@ class _Model:
             )
         found: dict[Cell, list[Candidate]] = {}
         faults: list[tuple[int, bool, bool, str]] = []
-        for kind in cells:
+        own = {name: self.tensors[key] for name, key in self.module.keys.items()}
+        for kind in possible_cells(shapes_of(own), said):
             names = {n for n in self.module.keys if not n.startswith("weight_hr_")}
             required = _names(kind, self.module.layers, bias=False)
             unknown = names.difference(_names(kind, self.module.layers, bias=True))
@@ -165,25 +165,16 @@ class _Model:
                 faults.append((0, of_none, kind.torch_form is None, str(error)))
         if not found:
             raise ValueError(min(faults)[-1])
-        if nonlinearity is not None and len(found) > 1:
-            named = {kind: found[kind] for kind in found if kind.name == str(nonlinearity)}
-            if not named:
-                known = " or ".join(sorted(kind.name for kind in found))
-                raise ValueError(f"the nonlinearity is {known}, not {str(nonlinearity)!r}")
-            found = named
-        torch_cells = any(kind.torch_form for kind in found)
-        choices = {kind: {"cell": _with_options(kind)} for kind in found}
-        if len(found) == 1:  # nothing is open but options
-            choices = {kind: choices[kind] if fields(kind) else {} for kind in found}
         return [
             replace(
                 one,
-                choices={**choices[kind], **one.choices},
-                usual=one.usual and (kind.torch_form is not None or not torch_cells),
-                unsure=("cell",) if fields(kind) else (),
+                choices={**known.choices, **one.choices},
+                assumed=one.assumed + known.assumed,
+                usual=one.usual and known.usual,
+                unsure=known.unsure,
             )
-            for kind, candidates in found.items()
-            for one in candidates
+            for kind, known in tell_apart(of_nonlinearity([*found], said), said).items()
+            for one in found[kind]
         ]
 
     def _of_cell(self, kind: Cell) -> list[Candidate]:
@@ -272,14 +263,9 @@ class _Model:
         return tuple(notes)
 
 
-def _with_options(kind: Cell) -> str:
-    """Return the name of a cell, and those of its options, which no file tells."""
-    options = ", ".join(f"{field.name}=..." for field in fields(kind))
-    return f"{kind.name}({options})" if options else kind.name
-
-
 def _names(kind: Cell, layers: int, bias: bool) -> list[str]:
-    return [f"{t.name}_l{layer}" for layer in range(layers) for t in kind.tensors(bias)]
+    own = [tensor.name for tensor in kind.tensors(bias)]
+    return [f"{name}_l{layer}" for layer in range(layers) for name in own]
 
 
 TORCH_MODULES = Recogniser("torch.nn modules", STATE_DICTS, OPTIONS, _find)

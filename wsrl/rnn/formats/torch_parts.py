@@ -68,6 +68,12 @@ def recurrent_modules(keys: Iterable[str], cells: Iterable[Cell]) -> list[Recurr
     return sorted(found.values(), key=lambda one: natural(one.label))
 
 
+def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of what can be tensors of first layers, by the names that cells give."""
+    words = {key: key.rpartition(".")[2] for key in tensors if key.endswith("_l0")}
+    return {name.removesuffix("_l0"): tuple(tensors[key].shape) for key, name in words.items()}
+
+
 def joined(modules: Sequence[Recurrent]) -> Recurrent:
     """Return modules as layers of one, from the lowest to the highest."""
     keys, layers = {}, 0

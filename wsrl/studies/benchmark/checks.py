@@ -80,7 +80,7 @@ def _look_at(name: str, zoo: BenchmarkZoo, out: Path, read: Read) -> _Zoo:
         sizes = (build["cell"], build["hidden_size"], build["num_layers"])
         grid = settings_grid(how, *sizes).values()
         problem.prepare()
-        found = [problem.spec(s.cell, s.hidden_size, s.num_layers, s.bias) for s in grid]
+        found = [s.spec(problem) for s in grid]
         specs, steps = tuple(dict.fromkeys(found)), how.snapshots
         tasks = problem.draw_tasks(how.seed, range(how.runs)).numpy()
     split_tasks(problem.ood_criterion(unique_tasks(tasks)[0]))

@@ -23,6 +23,7 @@ from wsrl.rnn.formats import (
     read_content,
     read_weights,
 )
+from wsrl.rnn.modules import read_modules
 from wsrl.zoos.packing.columns import some
 
 Model: TypeAlias = Mapping[str, Tensor] | nn.Module | RNNWeights
@@ -112,7 +113,7 @@ def read_model(model: str | Path | Model, hints: Hints | None = None) -> Reading
         return read(model, **vars(hints))
     reference = None if hints.reference is None else Reference.read(hints.reference)
     if isinstance(model, nn.Module | RNNWeights):
-        weights = model if isinstance(model, RNNWeights) else RNNWeights.from_module(model)
+        weights = model if isinstance(model, RNNWeights) else read_modules([model])
         return read_weights(weights, reference=reference, cell=hints.cell)
     _check_state_dict(model)
     options: dict[str, Any] = vars(hints) | {"reference": reference}
@@ -134,8 +135,9 @@ class Group:
 def survey_models(models: Models, say: Callable[[str], object]) -> tuple[list[Group], Tensor]:
     """Read every model once: return those of each spec, and which of all are finite ``(n,)``.
 
-    ``say`` is told what was assumed of files. Models with other inputs or outputs than the
-    first has are a ``ValueError``.
+    ``say`` is told what was assumed of files, and which models are not finite. A ``ValueError``
+    names models with other inputs or outputs than the first has, and those of a spec of which none
+    is finite.
     """
     groups: dict[RNNSpec, Group] = {}
     digests, finite = defaultdict[RNNSpec, Any](hashlib.sha256), []
@@ -154,8 +156,16 @@ def survey_models(models: Models, say: Callable[[str], object]) -> tuple[list[Gr
         digests[weights.spec].update(name.encode())
         digests[weights.spec].update(weights.flat.numpy().tobytes())
         finite.append(bool(weights.flat.isfinite().all()))
+    failed = [name for name, good in zip(models.names, finite, strict=True) if not good]
     for spec, group in groups.items():
         group.sha256 = digests[spec].hexdigest()
+        if not any(finite[row] for row in group.rows):
+            names = some([models.names[row] for row in group.rows])
+            raise ValueError(
+                f"every model ({spec}) has parameters that are not finite: leave out {names}"
+            )
+    if failed:
+        say(f"parameters that are not finite, counted as failed and left out: {some(failed)}")
     if assumed:
         count = len(models.names)
         told = [

@@ -1,0 +1,163 @@
+"""Search for all that makes up the dynamics of many RNNs."""
+
+import torch
+from torch import Tensor
+
+from wsrl.analysis.dynamics.lines import lines_of, lines_through
+from wsrl.analysis.dynamics.portrait import MARGIN, Connection, Portrait
+from wsrl.analysis.dynamics.settings import DynamicsSettings
+from wsrl.analysis.dynamics.settling import find_cycles, reached
+from wsrl.rnn import (
+    FixedPoints,
+    RNNWeights,
+    find_fixed_points,
+    linearize_step,
+    settled_states,
+)
+
+DIRECTIONS, DEPARTURES = 2, 16
+"""Unstable directions in which a point is left, and departures of an RNN at most."""
+
+PUSHED = 1e-2
+"""How far from a point these start, as a share of the range."""
+
+
+def find_portraits(
+    weights: RNNWeights,
+    visited: Tensor,
+    inputs: Tensor | None = None,
+    settings: DynamicsSettings | None = None,
+) -> list[Portrait]:
+    """Find fixed points, slow points, lines and cycles of ``B`` RNNs, and what connects them.
+
+    Fixed points are searched for from the visited states, from zero, and from where trajectories
+    from there settle. Trajectories also start beside each unstable point, both ways along its
+    unstable directions. All is in float64.
+
+    Args:
+        weights: ``B`` RNNs.
+        visited: states that they pass in their work, ``(B, K, n)``, as of ``visited_states``.
+        inputs: the constant input, ``(B, I)``; zeros by default.
+        settings: how.
+
+    Returns:
+        A portrait of each RNN.
+
+    Raises:
+        ValueError: for shapes that do not fit.
+
+    >>> from wsrl.rnn import RNNSpec
+    >>> spec = RNNSpec("tanh", 1, 1, 1, 1, bias=False)
+    >>> weights = RNNWeights(torch.tensor([[1.0, 2.0, 1.0]]), spec)  # h = tanh(2 h)
+    >>> (found,) = find_portraits(weights, torch.tensor([[[-1.0], [0.0], [1.0]]]))
+    >>> [round(state, 3) for state in found.states[:, 0].tolist()], found.kinds
+    ([-0.958, 0.0, 0.958], ['stable', 'unstable', 'stable'])
+    >>> sorted(connection.which for connection in found.connections)
+    [0, 2]
+    """
+    settings = settings or DynamicsSettings()
+    weights = RNNWeights(weights.flat.detach().double(), weights.spec)
+    visited = visited.detach().double()
+    if inputs is None:
+        inputs = visited.new_zeros(len(weights), weights.spec.input_size)
+    inputs = inputs.double()
+    ranges = _ranges(visited)
+    within = settings.same_within * ranges
+    starts = torch.cat([visited, torch.zeros_like(visited[:, :1])], 1)
+    found = find_fixed_points(weights, starts, inputs, same_within=within)
+    departures, sources = _departures(weights, found, inputs, ranges)
+    begun = torch.cat([visited, departures], 1)
+    ends = settled_states(weights, begun, inputs, settings.settling)
+    ends = torch.where(ends.isfinite(), ends, torch.nan)
+    settled = find_fixed_points(weights, ends.nan_to_num(0), inputs, same_within=within)
+    found = found.joined(settled, within)
+    fastest = settings.extent * ranges / settings.hold
+    points = [_distinct_points(found, row, fastest, within) for row in range(len(weights))]
+    lines = lines_through(
+        weights, found.states, found.eigenvalues, points, inputs, ranges, settings
+    )
+    on_line = [lines_of(found.states[row], own, settings) for row, own in enumerate(lines)]
+    arrived = [
+        reached(found, row, ends[row], points[row], on_line[row], float(ranges[row]))
+        for row in range(len(weights))
+    ]
+    lost = torch.tensor([[end is None for end in own] for own in arrived])
+    lost &= ends.isfinite().all(2)
+    lost[:, visited.shape[1] :] &= sources >= 0
+    cycles, on_cycles = find_cycles(weights, ends, lost, inputs, ranges)
+    portraits = []
+    for row, at in enumerate(points):
+        own = [one or other for one, other in zip(arrived[row], on_cycles[row], strict=True)]
+        left = zip(sources[row].tolist(), own[visited.shape[1] :], strict=True)
+        place = {index: position for position, index in enumerate(at.tolist())}
+        portraits.append(
+            Portrait(
+                states=found.states[row, at],
+                residual=found.residual[row, at],
+                fixed=found.converged[row, at],
+                eigenvalues=found.eigenvalues[row, at],
+                line=on_line[row][at],
+                lines=lines[row],
+                cycles=cycles[row],
+                connections=sorted(
+                    {Connection(place[s], *end) for s, end in left if end and s in place}
+                ),
+                ends=own[: visited.shape[1]],
+                range=float(ranges[row]),
+            )
+        )
+    return portraits
+
+
+def _ranges(visited: Tensor) -> Tensor:
+    """Return twice the root mean square distance from the mean, ``(B,)``; 1 where it is zero."""
+    spread = 2 * (visited - visited.mean(1, keepdim=True)).square().sum(2).mean(1).sqrt()
+    return torch.where(spread > 0, spread, 1.0)
+
+
+def _departures(
+    weights: RNNWeights, found: FixedPoints, inputs: Tensor, ranges: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return states beside unstable points ``(B, D, n)``, and which points these are ``(B, D)``.
+
+    Of RNNs with fewer departures than others, zeros with the point -1 fill the place.
+    """
+    size = found.states.shape[2]
+    states = found.states.new_zeros(len(ranges), DEPARTURES, size)
+    sources = torch.full((len(ranges), DEPARTURES), -1)
+    growing = (found.eigenvalues.abs() > 1 + MARGIN).sum(2)
+    chosen = [
+        (found.distinct[row] & (growing[row] > 0)).nonzero()[:, 0] for row in range(len(ranges))
+    ]
+    chosen = [
+        at[growing[row][at].argsort(stable=True)][:DEPARTURES] for row, at in enumerate(chosen)
+    ]
+    rows = torch.cat([torch.full((len(at),), row) for row, at in enumerate(chosen)])
+    points = torch.cat(chosen)
+    if not len(rows):
+        return states, sources
+    at = found.states[rows, points]
+    values, vectors = torch.linalg.eig(linearize_step(weights[rows], at, inputs[rows])[1])
+    largest = values.abs().argsort(1, descending=True)
+    filled = [0] * len(ranges)
+    for which, (row, point) in enumerate(zip(rows.tolist(), points.tolist(), strict=True)):
+        for mode in largest[which, : min(DIRECTIONS, int(growing[row, point]))].tolist():
+            direction = vectors[which, :, mode].real
+            push = PUSHED * ranges[row] * direction / direction.norm().clamp(min=1e-30)
+            for signed in (push, -push):
+                if filled[row] < DEPARTURES:
+                    states[row, filled[row]] = at[which] + signed
+                    sources[row, filled[row]] = point
+                    filled[row] += 1
+    return states, sources
+
+
+def _distinct_points(found: FixedPoints, row: int, fastest: Tensor, within: Tensor) -> Tensor:
+    """Return the places of an RNN's fixed points, and of its slow points beside no other one."""
+    kept = found.distinct[row].nonzero()[:, 0].tolist()
+    slow = (found.slow[row] & (found.residual[row] <= fastest[row])).nonzero()[:, 0]
+    for place in slow[found.residual[row][slow].argsort()].tolist():
+        apart = (found.states[row, kept] - found.states[row, place]).norm(dim=1)
+        if not (apart <= within[row]).any():
+            kept.append(place)
+    return torch.tensor(kept, dtype=torch.long)

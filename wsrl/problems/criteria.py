@@ -1,0 +1,27 @@
+"""How well outputs meet targets at the steps that count: 1 is perfect."""
+
+from torch import Tensor
+
+
+def explained(outputs: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    """Return the share of the targets' variance that outputs explain, ``(P,)``, at least 0.
+
+    Args:
+        outputs: ``(P, S, T, O)``.
+        targets: likewise.
+        mask: ``(P, S, T)``: the variance is that of the steps that count.
+    """
+    counted, over = mask[..., None], (1, 2)
+    mean = (targets * counted).sum(over, True) / counted.sum(over, True)
+    error = ((outputs - targets).square() * counted).sum((1, 2, 3))
+    spread = ((targets - mean).square() * counted).sum((1, 2, 3))
+    return (1 - error / spread).clamp(min=0)
+
+
+def right_choices(outputs: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    """Return the share of choices that are right, ``(P,)``; arguments as of ``explained``.
+
+    A trial's choice is the sign of the mean output over the steps that count; each output chooses.
+    """
+    agreed = (outputs * targets * mask[..., None]).sum(2)
+    return (agreed > 0).float().mean((1, 2))
