@@ -35,5 +35,5 @@ def output_distances(outputs: Tensor, output_kind: str, counts: Tensor | None = 
     if output_kind == "categorical":
         return torch.cdist(flat, flat, p=1.0) / (2 * chosen.shape[1])
     # Without products of matrices, whose rounding would leave a distance of an RNN to itself.
-    apart = torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist")
-    return apart / flat.shape[1] ** 0.5
+    apart: Tensor = torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist")
+    return apart.div_(flat.shape[1] ** 0.5)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from wsrl.rnn import RNNSpec, RNNWeights
-from wsrl.rnn.cells import NeuronFactors
+from wsrl.rnn.cells import NeuronFactors, Tensors
 from wsrl.rnn.spec import TensorSpec, hidden_axis, initial_name, layer_name
 
 _ROUNDS = 1000
@@ -63,9 +63,10 @@ def comparable_parts(weights: RNNWeights) -> list[Part]:
     spec, new = weights.spec, {n: v.double() for n, v in weights.tensors().items()}
     own: dict[str, tuple[int, str]] = {}
     for layer, tensors in enumerate(weights.to(torch.float64).layers()):
+        settled: Tensors = tensors
         for symmetry in spec.kind.symmetries:
-            tensors = symmetry.canonical(tensors) if symmetry.canonical else tensors
-        for name, value in tensors.items():
+            settled = symmetry.canonical(settled) if symmetry.canonical else settled
+        for name, value in settled.items():
             part = name.removeprefix("initial_")
             full = layer_name(name, layer) if part == name else initial_name(part, layer)
             new[full], own[full] = value, (layer, name)
@@ -99,11 +100,8 @@ def _part(
         if columns is not None:
             inside = own is not None and own[0] == columns
             column_factors = not inside or (own is not None and own[1] == factors.columns)
-    return (
-        Part(values.flatten(2), rows, columns, row_factors, column_factors)
-        if (values.ndim == 3)
-        else Part(values[:, :, None], rows, columns, row_factors, column_factors)
-    )
+    matrix = values if values.ndim == 3 else values[:, :, None]
+    return Part(matrix, rows, columns, row_factors, column_factors)
 
 
 def _balanced(parts: Sequence[Part], spec: RNNSpec) -> list[Part]:

@@ -1,14 +1,16 @@
 """Which distances between RNNs say something about which others; the order of heat maps."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
-from scipy.stats import spearmanr
 
 Array = NDArray[np.float64]
+Levels = NDArray[np.intp]
+Times = NDArray[Any]
 
 FEWEST = 4
 """RNNs of which a relation is computed: 6 pairs."""
@@ -58,28 +60,32 @@ def rank_relation(one: Array, other: Array, samples: int = _SAMPLES) -> Relation
     known = np.isfinite(one) & np.isfinite(other)
     np.fill_diagonal(known, False)
     rnns, pairs = int(known.any(1).sum()), int(known.sum()) // 2
-    rows, columns = np.nonzero(np.triu(known))
     if rnns < FEWEST:
         return Relation(float("nan"), None, None, rnns, pairs)
-    found = _correlation(one[rows, columns], other[rows, columns])
+    rows, columns = np.nonzero(np.triu(known))
+    # Equal distances have one rank.
+    mine, theirs = (np.unique(d[rows, columns], return_inverse=True)[1] for d in (one, other))
+    found = _correlation(mine, theirs, np.ones(pairs))
     if rnns < FEWEST_FOR_INTERVAL or np.isnan(found):
         return Relation(found, None, None, rnns, pairs)
-    random, drawn = np.random.default_rng(_SEED), []
-    # Of N drawn RNNs, of which one may be there twice, a pair counts as often as it is drawn.
-    own = np.flatnonzero(known.any(1))
+    random, own, drawn = np.random.default_rng(_SEED), np.flatnonzero(known.any(1)), []
     for _ in range(samples):
         times = np.bincount(random.choice(own, len(own)), minlength=len(one))
-        weights = times[rows] * times[columns]
-        pick = np.repeat(np.arange(len(rows)), weights)
-        drawn.append(_correlation(one[rows[pick], columns[pick]], other[rows[pick], columns[pick]]))
+        drawn.append(_correlation(mine, theirs, times[rows] * times[columns]))
     low, high = np.nanquantile(drawn, [0.025, 0.975])
     return Relation(found, float(low), float(high), rnns, pairs)
 
 
-def _correlation(one: Array, other: Array) -> float:
-    if len(one) < 2 or np.ptp(one) == 0 or np.ptp(other) == 0:
-        return float("nan")
-    return float(spearmanr(one, other).statistic)
+def _correlation(one: Levels, other: Levels, times: Times) -> float:
+    """Return the rank correlation of pairs that are there so many times, NaN if undefined."""
+    centred = []
+    for levels in (one, other):
+        sums = np.bincount(levels, times)
+        ranks = (np.cumsum(sums) - sums / 2)[levels]
+        centred.append(ranks - np.average(ranks, weights=times))
+    mine, theirs = centred
+    size = float((times * mine**2).sum() * (times * theirs**2).sum()) ** 0.5
+    return float((times * mine * theirs).sum()) / size if size > 0 else float("nan")
 
 
 def cluster_order(distances: Array) -> list[int]:

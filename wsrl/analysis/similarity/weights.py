@@ -92,7 +92,7 @@ def weight_distances(weights: RNNWeights) -> WeightDistances:
     rows, columns = torch.triu_indices(count, count, 1)
     distances = torch.zeros(count, count, dtype=torch.float64)
     together = max(1, _AT_ONCE // max(spec.hidden_size**2, *(p.values[0].numel() for p in parts)))
-    for some in torch.arange(len(rows)).split(together):
+    for some in torch.arange(len(rows)).split(together) if len(rows) else ():
         pairs = _Pairs(
             [part._replace(values=part.values[rows[some]]) for part in parts],
             [part._replace(values=part.values[columns[some]]) for part in parts],

@@ -121,8 +121,8 @@ def remixed(
             changed[key] = value @ torch.linalg.inv(maps) if key == columns else value
         return changed, maps
 
-    signs = {random_signs: True, random_scales: False}.get(draw)
-    factors = None if signs is None else NeuronFactors(signs, gate, columns, tuple(kept))
+    signs, single = draw is random_signs, draw in (random_signs, random_scales)
+    factors = NeuronFactors(signs, gate, columns, tuple(kept)) if single else None
     return Symmetry(name, change, factors)
 
 
