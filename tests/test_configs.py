@@ -17,6 +17,7 @@ TINY = {
     "context_integration": TRIALS,
     "delayed_discrimination": TRIALS,
     "flip_flop": TRIALS,
+    "neurogym": TRIALS,
     "path_integration": TRIALS,
     "sine_generator": TRIALS,
     "formal_languages": ["--evaluated_strings", "4", "--stored_strings", "2"],
@@ -63,6 +64,8 @@ def test_zoo_configs_build(
     settings = yaml.safe_load((CONFIGS / name).read_text())
     if settings.get("source") == "mnist":
         monkeypatch.setenv("WSRL_IMAGES", str(request.getfixturevalue("mnist")))
+    if settings["problem"] == "neurogym":
+        pytest.importorskip("neurogym", reason="NeuroGym is not installed")
     tiny = ["--runs", "2", "--snapshots", "[0, 1]", *TINY[settings["problem"]]]
     assert main(["zoo", "build", "--config", config, "--out", zoo, "--quiet", "true", *tiny]) == 0
     assert main(["zoo", "verify", zoo]) == 0

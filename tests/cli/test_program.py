@@ -341,8 +341,8 @@ BUILD = "zoo build --out NEW --problem"
 FIT = "fit --config CONFIG --data.zoo ZOO --run NEW"
 FROM = "--ckpt_path RUN/checkpoints/last.ckpt"
 REFUSED = {
-    "zoo build --out NEW": "say which --problem: formal_languages",
-    f"{BUILD} nope": "unknown problem 'nope'; choose one of formal_languages",
+    "zoo build --out NEW": "say which --problem: context_integration, ",
+    f"{BUILD} nope": "unknown problem 'nope'; choose one of context_integration",
     f"{BUILD} formal_languages --cell nope": "unknown cell 'nope'; choose one of gru, ",
     f"{BUILD} tiled_images --weight_decay 0.7": "weight_decay",  # drawn
     f"{BUILD} tiled_images --source mnist": "cannot read the MNIST images at",

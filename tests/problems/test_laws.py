@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from wsrl.problems import (
     DelayedDiscrimination,
     FlipFlop,
     FormalLanguages,
+    NeuroGym,
     PathIntegration,
     SineGenerator,
     TiledImages,
@@ -36,12 +39,14 @@ PROBLEMS: dict[str, TrainableProblem] = {
         3, 2, **HORIZONS, stored_horizon=6, evaluated_sequences=8, stored_sequences=2
     ),
 }
+if importlib.util.find_spec("neurogym"):  # an optional extra: see test_neurogym.py
+    PROBLEMS["neurogym"] = NeuroGym(vary={"timing.stimulus": [500, 900]}, **TRIALS)
 MEMBERS = [0, 1, 2]
 every_problem = pytest.mark.parametrize("name", PROBLEMS)
 
 
 def test_all_are_here() -> None:
-    assert set(list_trainable_problems()) == set(PROBLEMS)
+    assert {*list_trainable_problems()} == {*PROBLEMS, "neurogym"}
 
 
 @every_problem
@@ -100,6 +105,12 @@ def test_a_value_that_is_no_class_is_an_error() -> None:
 
 
 WRONG = {
+    "neurogym": [
+        ({"environment": "Chess-v0"}, "environment 'Chess-v0' gives no trials"),
+        ({"options": {"colour": 1}}, "gives no trials with {'colour': 1.*colour"),
+        ({"vary": {"sigma": -1}}, "sigma must be .* at least 0"),
+        ({"length": 0}, "length must be at least 1"),
+    ],
     "context_integration": [
         ({"coherence": -0.5}, "coherence must be .* at least 0"),
         ({"stimulus": 50}, "stimulus must be .* at least 100"),

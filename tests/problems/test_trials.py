@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from tests.problems.test_laws import PROBLEMS
 from wsrl.cli import main
@@ -21,7 +22,11 @@ from wsrl.rnn import PreparedPopulation, RNNWeights, run_population, run_with_no
 from wsrl.zoos import BuildSettings, build_zoo, group, open_zoo
 from wsrl.zoos.group import initial_weights
 
-TRIALS = {name: p for name, p in PROBLEMS.items() if isinstance(p, TrialProblem)}
+TRIALS = {
+    name: problem
+    for name, problem in PROBLEMS.items()
+    if isinstance(problem, TrialProblem) and problem.output_kind == "real"
+}
 every_problem = pytest.mark.parametrize("name", TRIALS)
 Rows = list[list[float]]
 
@@ -161,6 +166,10 @@ def test_one_value_for_all_is_one_task(name: str) -> None:
     assert set(fixed.targets([0, 1])) == {"performance", "step"}
     assert len(set(fixed.ood_criterion(np.arange(9.0)[:, None]).tolist())) == 9
     assert set(problem.targets([0, 1])) == {*problem.free, "performance", "step"}
+    row = problem.draw_tasks(0, [0])[0].tolist()
+    known = ", ".join(f"{n} {value:.3g}" for n, value in zip(problem.free, row, strict=True))
+    assert problem.score_text(row, 0.5) == f"performs {problem.name} ({known}): performance 0.50"
+    assert fixed.score_text([3.0], 0.5) == f"performs {problem.name}: performance 0.50"
     assert fixed.length == problem.length
 
 
@@ -291,6 +300,14 @@ def test_the_whole_chain(name: str, tmp_path: Path, capsys: pytest.CaptureFixtur
     predict = ["--model", "PredictionModule", "--model.target", target]
     predict += ["--model.pretrained", str(run / "checkpoints" / "last.ckpt")]
     assert main(["fit", *predict, *quick, "--run", str(head)]) == 0
+    rnn, readout = open_zoo(zoo).read_weights(torch.tensor([3])).to_module(0)
+    mine = nn.ModuleDict({"rnn": rnn, "linear": readout}).state_dict()
+    torch.save(mine, tmp_path / "mine.pt")
     capsys.readouterr()
+    assert main(["inspect", str(tmp_path / "mine.pt"), "--ckpt", str(run), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    # Those of the 16 RNNs, and the one that is predicted.
+    assert found["skill"]["text"].startswith("performs none of 17 tasks of the zoo; nearest")
+    assert target in found["properties"]
     assert main(["zoo", "info", zoo]) == 0
     assert target in capsys.readouterr().out

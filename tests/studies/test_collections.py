@@ -197,6 +197,17 @@ def test_lists_of_cells_and_sizes_build_a_folder_of_zoos(
     assert main([*words, str(tmp_path / "one"), "--cell", "lstm"]) == 0
     assert (tmp_path / "one" / "manifest.json").is_file()
     assert main(["zoo", "verify", str(tmp_path / "mixed")]) == 0
+    some = [str(tmp_path / place) for place in ("mixed/gru-2", "one")]
+    capsys.readouterr()
+    for action, told in {
+        "info": "RNNs           of 2 specs",
+        "verify": f"{some[0]}, {some[1]}: well. 12 snapshots",
+        "repair": f"{some[1]}: whole",
+    }.items():
+        assert main(["zoo", action, *some]) == 0
+        assert told in capsys.readouterr().out
+    assert main(["zoo", "info", some[0], str(tmp_path / "mixed")]) == 1
+    assert "gru-2 is given more than once" in capsys.readouterr().err
     (tmp_path / "mixed" / "gru-3" / "shards" / "00000.safetensors").unlink()
     assert main(["zoo", "verify", str(tmp_path / "mixed")]) == 1
     capsys.readouterr()

@@ -3,7 +3,7 @@
 The same functions are for Python. They return the text that the command prints, or the exit status:
 
     from wsrl.cli import zoo
-    print(zoo.info("zoos/small"))
+    print(zoo.info(["zoos/small"]))
 
 Nothing in this room imports torch or Lightning before a command needs them, so that help is quick.
 """

@@ -89,9 +89,9 @@ def report(folder: str, *, out: str | None = None) -> str:
     """Make the report of a benchmark from its stored results.
 
     The benchmark may be unfinished. Written are report.html (one page that needs nothing beside
-    it), report.md, results.csv (every number), runs.csv (every run: how it ended, its cost, the
-    commands that made it), summary.csv (means over seeds, ranks, differences) and properties.csv
-    (what was measured of the encoders).
+    it), report.md, results.csv (every number), by_spec.csv (those of the RNNs of each cell and
+    size), runs.csv (every run: how it ended, its cost, the commands that made it), summary.csv
+    (means over seeds, ranks, differences) and properties.csv (what was measured of the encoders).
 
     Args:
         folder: the benchmark's folder

@@ -13,6 +13,7 @@ from wsrl.problems.context_integration import ContextIntegration as ContextInteg
 from wsrl.problems.delayed_discrimination import DelayedDiscrimination as DelayedDiscrimination
 from wsrl.problems.flip_flop import FlipFlop as FlipFlop
 from wsrl.problems.formal_languages import FormalLanguages as FormalLanguages
+from wsrl.problems.neurogym import NeuroGym as NeuroGym
 from wsrl.problems.packed import PackedRNNs as PackedRNNs
 from wsrl.problems.path_integration import PathIntegration as PathIntegration
 from wsrl.problems.registry import create_problem as create_problem

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from wsrl.problems.columns import Column, Target
 from wsrl.recorded import Recorded
@@ -231,14 +232,13 @@ class TrainableProblem(Problem):
     def loss(self, weights: RNNWeights, batch: Batch, backend: Backend) -> Tensor:
         """Return each member's loss on its own sequences, ``(P,)``, differentiable by the weights.
 
-        By default cross-entropy, or the mean squared error of real outputs, averaged over steps,
-        which may have weights (of real outputs).
+        By default cross-entropy, or the mean squared error of real outputs, averaged over steps.
         """
-        if self.output_kind == "categorical":
+        if self.output_kind == "categorical" and batch.weights.ndim == 2:
             given = (batch.inputs, batch.targets, batch.weights)
             return population_cross_entropy(weights, *given, backend)
         outputs, _ = run_population(weights, batch.inputs, backend=backend)
-        return squared_error(outputs, batch)
+        return output_loss(outputs, batch)
 
     def loss_and_accuracy(
         self, weights: RNNWeights, batch: Batch, backend: Backend
@@ -256,9 +256,15 @@ class TrainableProblem(Problem):
         """
 
 
-def squared_error(outputs: Tensor, batch: Batch) -> Tensor:
-    """Return each member's mean squared error of outputs ``(P, S, T, O)``, weighted, ``(P,)``."""
-    errors = (outputs - batch.targets).square()
-    if batch.weights.ndim == 3:
-        return (errors.mean(3) * batch.weights).sum((1, 2))
-    return (errors.mean((2, 3)) * batch.weights).sum(1)
+def output_loss(outputs: Tensor, batch: Batch) -> Tensor:
+    """Return each member's loss of outputs ``(P, S, T, O)``, weighted: ``(P,)``.
+
+    It is the cross-entropy where targets are classes, else the mean squared error.
+    """
+    if batch.targets.ndim == 3:
+        errors = functional.cross_entropy(outputs.movedim(3, 1), batch.targets, reduction="none")
+    else:
+        errors = (outputs - batch.targets).square().mean(3)
+    if batch.weights.ndim == 2:
+        return (errors.mean(2) * batch.weights).sum(1)
+    return (errors * batch.weights).sum((1, 2))

@@ -1,5 +1,6 @@
 """How well outputs meet targets at the steps that count: 1 is perfect."""
 
+import torch
 from torch import Tensor
 
 
@@ -25,3 +26,20 @@ def right_choices(outputs: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     """
     agreed = (outputs * targets * mask[..., None]).sum(2)
     return (agreed > 0).float().mean((1, 2))
+
+
+def right_classes(outputs: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    """Return the share of right classes at steps of others than 0, or at all where there are none.
+
+    Args:
+        outputs: logits ``(P, S, T, O)``.
+        targets: classes ``(P, S, T)``.
+        mask: ``(P, S, T)``, 1 at the steps that count.
+
+    Returns:
+        ``(P,)``.
+    """
+    others = (targets != 0) * mask
+    counted = torch.where(others.amax((1, 2), True) > 0, others, mask)
+    right = (outputs.argmax(-1) == targets) * counted
+    return right.sum((1, 2)) / counted.sum((1, 2))

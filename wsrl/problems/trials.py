@@ -23,7 +23,7 @@ from wsrl.problems.base import (
     Runner,
     TrainableProblem,
     TrainingStream,
-    squared_error,
+    output_loss,
 )
 from wsrl.problems.columns import Column, Target
 from wsrl.problems.streams import Purpose, draw_each, stream
@@ -44,7 +44,7 @@ class Trials(NamedTuple):
 
     Attributes:
         inputs: ``(S, T, I)``, 0 after the end of a shorter trial.
-        targets: ``(S, T, O)``.
+        targets: ``(S, T, O)``, or classes ``(S, T)``.
         mask: ``(S, T)``, 1 at the steps that count in the loss and in performance, else 0.
     """
 
@@ -100,7 +100,7 @@ class TrialProblem(TrainableProblem):
 
         Args:
             outputs: ``(P, S, T, O)``.
-            targets: likewise.
+            targets: likewise, or classes ``(P, S, T)``.
             mask: ``(P, S, T)``.
         """
 
@@ -130,7 +130,7 @@ class TrialProblem(TrainableProblem):
         """Draw trials of ``P`` members with tasks ``(P, K)``, each from its own generator.
 
         Returns:
-            Float32 arrays ``(P, S, T, I)``, ``(P, S, T, O)`` and ``(P, S, T)``, noise included.
+            Float32 arrays with a first axis of ``P``, noise included.
         """
         drawn = []
         for each, row in zip(own, tasks.tolist(), strict=True):
@@ -149,13 +149,13 @@ class TrialProblem(TrainableProblem):
         return _TrialStream(self, tasks, members, seed, batch_size)
 
     def loss(self, weights: RNNWeights, batch: Batch, backend: Backend) -> Tensor:
-        """Mean squared error at the steps that count, with the noise of neurons if there is any."""
+        """Return the loss at the steps that count, with the noise of neurons if there is any."""
         assert isinstance(batch, _Batch)
         if batch.unit_noise is None:
             return super().loss(weights, batch, backend)
         noise = batch.draw_noise(weights.spec)
         outputs, _ = run_with_noise(weights, batch.inputs, noise.to(weights.flat.device))
-        return squared_error(outputs, batch)
+        return output_loss(outputs, batch)
 
     def columns(self) -> dict[str, Column]:
         """Return the task, how well it is performed, and trials with the outputs on them."""
@@ -173,14 +173,14 @@ class TrialProblem(TrainableProblem):
     ) -> dict[str, Tensor]:
         """Judge a group on trials that are new to it, without noise of neurons."""
         own = [stream(seed, Purpose.EVALUATION, member, step) for member in members]
-        inputs, targets, mask = self._placed(own, tasks, self.evaluated)
+        inputs, targets, mask = self.placed(own, tasks, self.evaluated)
         inputs = inputs.half()  # what is stored is what was read, so that it can be verified
         outputs, _ = run(inputs.float(), None)
         batch = Batch(inputs, targets, _shares(mask))
         return {
             "task": tasks,
             "performance": self.judge(outputs, targets, mask).float(),
-            "loss": squared_error(outputs, batch),
+            "loss": output_loss(outputs, batch),
             "sequences": inputs[:, : self.stored],
             "outputs": outputs[:, : self.stored].half(),
         }
@@ -191,7 +191,7 @@ class TrialProblem(TrainableProblem):
         """Performance on new trials."""
         seeds = [int(torch.randint(1 << 62, (), generator=each)) for each in generators]
         own = [np.random.default_rng(seed) for seed in seeds]
-        inputs, targets, mask = self._placed(own, tasks, samples)
+        inputs, targets, mask = self.placed(own, tasks, samples)
         return self.judge(run(inputs, None)[0], targets, mask).clamp(0, 1)
 
     def new_sequences(
@@ -200,15 +200,16 @@ class TrialProblem(TrainableProblem):
         """Draw trials of all tasks in turn."""
         chosen = tasks[torch.arange(count) % len(tasks)]
         seeds = torch.randint(1 << 62, (count,), generator=generator).tolist()
-        inputs, _, mask = self._placed([*map(np.random.default_rng, seeds)], chosen, 1)
+        inputs, _, mask = self.placed([*map(np.random.default_rng, seeds)], chosen, 1)
         return inputs[:, 0], mask[:, 0]
 
-    def _placed(
+    def placed(
         self, own: Sequence[np.random.Generator], tasks: Tensor, count: int
     ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what ``trials`` does on the device of ``tasks (P, K)``; classes as integers."""
         drawn = self.trials(own, tasks, count)
         inputs, targets, mask = (torch.from_numpy(part).to(tasks.device) for part in drawn)
-        return inputs, targets, mask
+        return inputs, targets.long() if self.output_kind == "categorical" else targets, mask
 
     def task_entries(self) -> tuple[str, ...]:
         """Return the names of the parameters that differ."""
@@ -218,6 +219,11 @@ class TrialProblem(TrainableProblem):
         """Return the parameters that differ, with their values."""
         values = zip(self.task_entries(), task, strict=True)
         return ", ".join(f"{name} {value:.3g}" for name, value in values)
+
+    def score_text(self, task: Sequence[float], score: float) -> str:
+        """Say how well the task is performed."""
+        which = f" ({self.task_name(task)})" if self.free else ""
+        return f"performs {self.name}{which}: performance {score:.2f}"
 
     def targets(self, steps: Sequence[int]) -> dict[str, Target]:
         """Return the parameters that differ, the performance and the training step."""
@@ -266,8 +272,7 @@ class _TrialStream(TrainingStream):
     def batch(self, step: int) -> Batch:
         """Return the trials of one step."""
         own = [stream(self._seed, Purpose.TRAINING, member, step) for member in self._members]
-        drawn = self._problem.trials(own, self._tasks, self._count)
-        inputs, targets, mask = (torch.from_numpy(part).to(self._tasks.device) for part in drawn)
+        inputs, targets, mask = self._problem.placed(own, self._tasks, self._count)
         seeds = [int(each.integers(1 << 62)) for each in own]
         return _Batch(inputs, targets, _shares(mask), self._unit_noise, seeds)
 

@@ -1,5 +1,6 @@
 """What ``wsrl zoo`` says of a finished zoo, or of several as one."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ from wsrl.studies.tables import aligned, listed, shown
 from wsrl.zoos import AnyZoo, Zoo, open_one, open_zoo
 
 
-def describe(path: str | Path) -> dict[str, Any]:
+def describe(path: str | Path | Sequence[str | Path]) -> dict[str, Any]:
     """Return what a finished zoo holds, as plain values, or raise ``ZooError``.
 
-    Of a folder of zoos it is what they hold together, and under ``zoos`` what each holds.
+    Of a folder of zoos, or of several, it is what they hold together, and under ``zoos`` what each
+    holds.
     """
     zoo = open_zoo(path)
     zoo.check()
@@ -22,7 +24,7 @@ def describe(path: str | Path) -> dict[str, Any]:
     kept = ("problem", "problem_settings")
     added = ("runs", "snapshots", "left_out", "bytes", "shards")
     return {
-        "path": str(path),
+        "path": ", ".join(map(str, [path] if isinstance(path, str | Path) else path)),
         **{name: zoos[0][name] for name in kept},
         **{name: sum(each[name] for each in zoos) for name in added},
         **_common(zoo),
@@ -61,12 +63,12 @@ def _common(zoo: AnyZoo) -> dict[str, Any]:
         "sequences_stored": zoo.sequences_stored,
         "targets": {
             name: {"kind": t.kind, "parts": t.parts, "classes": list(t.labels or t.values)}
-            for name, t in zoo.problem.targets(zoo.steps).items()
+            for name, t in zoo.targets.items()
         },
     }
 
 
-def summarize(path: str | Path) -> str:
+def summarize(path: str | Path | Sequence[str | Path]) -> str:
     """Return what ``describe`` does, to read."""
     facts = describe(path)
     zoos = facts.get("zoos", [facts])
@@ -76,6 +78,7 @@ def summarize(path: str | Path) -> str:
     performance = shown(zoos[0]["performance_at_last_step"])
     failed = sum(len(zoo["failed"]) for zoo in zoos)
     specs = [str(RNNSpec(**zoo["spec"])) for zoo in zoos]
+    folders = [Path(zoo["path"]) for zoo in zoos]
     several = len(zoos) > 1
     lines = {
         f"{len(zoos)} zoos" if several else "zoo": facts["path"],
@@ -104,11 +107,11 @@ def summarize(path: str | Path) -> str:
     rows = [
         {
             **zoo,
-            "zoo": Path(zoo["path"]).name,
+            "zoo": folder.name if len({path.name for path in folders}) == len(folders) else folder,
             "RNNs": spec,
             "performance": zoo["performance_at_last_step"],
         }
-        for zoo, spec in zip(zoos, specs, strict=True)
+        for zoo, spec, folder in zip(zoos, specs, folders, strict=True)
     ]
     return f"{listed(lines)}\n\n{aligned(names, rows)}"
 

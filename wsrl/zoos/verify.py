@@ -1,5 +1,6 @@
 """Check a zoo against itself: checksums, labels, and outputs recomputed from weights."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,11 +24,11 @@ class Report(NamedTuple):
     tolerance: str
 
 
-def verify_zoo(path: str | Path, sequences: int | None = None) -> Report:
-    """Verify a finished zoo, or every zoo of a folder of zoos, and that these are of one problem.
+def verify_zoo(path: str | Path | Sequence[str | Path], sequences: int | None = None) -> Report:
+    """Verify a finished zoo, or every one of several, and that these are of one problem.
 
     Args:
-        path: the folder.
+        path: the folder of a zoo or of zoos, or several.
         sequences: recompute the outputs on so many stored sequences of every snapshot; all by
             default.
 
@@ -70,7 +71,7 @@ def _check_labels(zoo: Zoo) -> None:
         if not torch.equal(pairs, torch.cartesian_prod(torch.arange(count), steps).view(-1, 2)):
             raise ZooError(f"{zoo.path} does not hold {count} runs x {len(steps)} snapshots")
     check_labels(zoo.path, columns)
-    for name, target in zoo.problem.targets(zoo.steps).items():
+    for name, target in zoo.targets.items():
         try:
             target.of({target.column: zoo.read(target.column)})
         except ValueError as error:

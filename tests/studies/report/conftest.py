@@ -25,16 +25,20 @@ def make_up(
     metrics: dict[str, float],
     error: str | None = None,
     trained: bool = False,
+    by_spec: dict[str, dict[str, dict[str, float]]] | None = None,
 ) -> Trial:
     """Keep a result."""
     here = folder / TRIALS / trial.name
     here.mkdir(parents=True)
-    (here / "test.json").write_text(json.dumps({"metrics": metrics}))
+    by_spec = by_spec or {}
+    tested = {"metrics": metrics, "metrics_by_spec": by_spec}
+    (here / "test.json").write_text(json.dumps(tested))
     commands = (f"wsrl fit --run {here} --seed_everything {trial.seed}",)
     cost = Cost(1000, 400, 4, 0.5 + trial.seed, 8.0) if trained else None
     made_with = {"torch": torch.__version__, "device": "cpu"}
     curves = CURVES if trained else {}
-    write_result(here, Result(trial, error, commands, metrics, cost, curves, made_with))
+    result = Result(trial, error, commands, metrics, cost, curves, made_with, 0.0, by_spec)
+    write_result(here, result)
     return trial
 
 
@@ -66,7 +70,14 @@ def made_up(folder: Path, zoo: Zoo) -> list[Trial]:
             names = ("total_variation", "reverse_kl", "clone_difference")
             metrics = {f"{s}/{name}": value for s in ("validation", "ood") for name in names}
             trial = Trial(f"{where}/emulation", "emulation", *of)
-            trials.append(make_up(folder, trial, metrics, trained=True))
+            of_specs = {
+                s: {
+                    "gru <1x8>": {"total_variation": value - 0.2, "clone_score": 0.5},
+                    "lstm 1x4": {"total_variation": 0.9 - value},
+                }
+                for s in ("validation", "ood")
+            }
+            trials.append(make_up(folder, trial, metrics, trained=True, by_spec=of_specs))
             if seed == SEEDS[0]:
                 embed(folder / TRIALS / trial.name / "embeddings.safetensors", zoo)
             names = ("exact_match", "part_accuracy")

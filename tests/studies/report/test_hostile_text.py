@@ -30,7 +30,7 @@ def hostile(field: str) -> str:
 
 SHOWN = {
     *("zoo", "encoder", "target", "mode", "split", "metric", "of", "option", "value", "error"),
-    *("package", "version", "fact", "measured"),
+    *("package", "version", "fact", "measured", "spec"),
 }
 """The fields that are filled below; all are on the page."""
 
@@ -54,12 +54,14 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Trial("e", "emulation", zoo, hostile("of")),
     ]
     judged = {f"{hostile('split')}/total_variation": 0.5, f"validation/{hostile('metric')}": 0.5}
+    of_specs = {"ood": {hostile("spec"): {"total_variation": 0.5}}}
     curves = {f"{hostile('split')}/total_variation": ([1, 2], [0.5, 0.25])}
     cost = Cost(5, 3, 2, 0.5, 4.0)
     made_with = {hostile("package"): hostile("version")}
     for cell in cells:
         error = hostile("error") if cell.name == "e" else None
-        result = Result(cell, error, (hostile("command"),), judged, cost, curves, made_with)
+        ended = error, (hostile("command"),), judged, cost, curves, made_with
+        result = Result(cell, *ended, metrics_by_spec=of_specs)
         (folder / TRIALS / cell.name).mkdir(parents=True)
         write_result(folder / TRIALS / cell.name, result)
     facts = {hostile("fact"): {"a": hostile("measured")}, "list": [hostile("measured")]}
@@ -108,7 +110,14 @@ def test_markdown_shows_what_files_say_as_text(field: str, report: Path) -> None
 
 
 def test_reports_hold_nothing_that_is_not_seen(report: Path) -> None:
-    for name in ("report.html", "report.md", "results.csv", "runs.csv", "summary.csv"):
+    for name in (
+        "report.html",
+        "report.md",
+        "results.csv",
+        "by_spec.csv",
+        "runs.csv",
+        "summary.csv",
+    ):
         kinds = {unicodedata.category(c) for c in (report / name).read_text() if c not in "\n"}
         assert not kinds & {"Cc", "Cf", "Cs", "Zl", "Zp"}, name
 

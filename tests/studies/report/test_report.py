@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.studies.report.conftest import ENCODERS
 from wsrl.cli import main
 from wsrl.studies.benchmark.results import TRIALS
 
 VOID = {"meta", "br", "wbr", "hr", "img", "input", "link"}
-TABLES = ("results.csv", "runs.csv", "summary.csv", "properties.csv")
+TABLES = ("results.csv", "by_spec.csv", "runs.csv", "summary.csv", "properties.csv")
 FILES = ("report.html", "report.md", *TABLES)
 
 
@@ -83,6 +84,33 @@ def test_every_number_of_every_run_is_in_the_tables_with_its_command_and_cost(
             assert float(runs[folder][name]) == value
     assert not found
     assert trained == 8  # two encoders and seeds, emulation and prediction
+
+
+def test_the_numbers_of_each_cell_and_size_are_there_and_the_best_is_marked(
+    benchmark_path: Path, report: Path
+) -> None:
+    found = defaultdict(dict)
+    for row in rows(report / "by_spec.csv"):
+        assert row["encoder"] in row["folder"]
+        found[row["folder"]][row["split"], row["spec"], row["metric"]] = float(row["value"])
+    for path in benchmark_path.rglob("test.json"):
+        tested = json.loads(path.read_text())["metrics_by_spec"]
+        expected = {
+            (split, spec, metric): value
+            for split, specs in tested.items()
+            for spec, metrics in specs.items()
+            for metric, value in metrics.items()
+        }
+        folder = str(path.parent.relative_to(benchmark_path))
+        assert found.pop(folder, {}) == expected
+    assert not found
+    text = (report / "report.md").read_text()
+    part = text.partition("## Of each cell and size\n")[2].partition("\n## ")[0]
+    assert part.count("languages: emulation: total variation ↓") == 2  # validation, OOD
+    assert "clone" not in part
+    first, second = (next(x for x in part.splitlines() if e in x) for e in ENCODERS)
+    assert [("**" in cell) for cell in first.split("|")[2:4]] == [True, False]
+    assert [("**" in cell) for cell in second.split("|")[2:4]] == [False, True]
 
 
 def test_the_summary_is_of_those_numbers(report: Path) -> None:

@@ -152,6 +152,18 @@ class Cell(ABC):
     torch_form: ClassVar[TorchForm | None] = None
 
     @property
+    def simpler(self) -> str | None:
+        """The name of a cell that computes the same of what ``simplify`` returns, if there is one.
+
+        Kernels of that cell then run this one.
+        """
+        return None
+
+    def simplify(self, tensors: Tensors) -> Tensors:
+        """Return tensors of the ``simpler`` cell, by its names; differentiable."""
+        return tensors
+
+    @property
     def symmetries(self) -> tuple[Symmetry, ...]:
         """Changes of the weights, beyond permutations of neurons, that keep the function."""
         return ()

@@ -140,6 +140,8 @@ class Result:
         curves: by logged name, the steps and the values, thinned out.
         made_with: versions and device.
         wall_seconds: of the whole trial, when it was last begun.
+        metrics_by_spec: those of the RNNs of each spec, ``{split: {spec: {metric: value}}}``, where
+            the zoo has several.
     """
 
     trial: Trial
@@ -150,6 +152,7 @@ class Result:
     curves: dict[str, Curve] = field(default_factory=dict)
     made_with: dict[str, str] = field(default_factory=dict)
     wall_seconds: Defined = 0.0
+    metrics_by_spec: dict[str, dict[str, dict[str, Number]]] = field(default_factory=dict)
 
 
 def _settings(settings: dict[str, Any]) -> dict[str, Any]:

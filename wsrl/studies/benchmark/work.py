@@ -91,9 +91,10 @@ def _run(commands: Sequence[Words], command: Run) -> str | None:
 
 
 def _result(planned: PlannedTrial, folder: Path, error: str | None, seconds: float) -> Result:
-    metrics, cost, logs = {}, None, folder / "logs"
+    metrics, by_spec, cost, logs = {}, {}, None, folder / "logs"
     if error is None and (folder / "test.json").is_file():
-        metrics = numbers(read_json(folder / "test.json")["metrics"])
+        tested = read_json(folder / "test.json")
+        metrics, by_spec = numbers(tested["metrics"]), tested.get("metrics_by_spec", {})
     if error is None and (folder / "cost.json").is_file():
         cost = Cost(**read_json(folder / "cost.json"))
     return Result(
@@ -101,6 +102,10 @@ def _result(planned: PlannedTrial, folder: Path, error: str | None, seconds: flo
         error=error,
         commands=tuple(shown(words, named_modules) for words in planned.commands),
         metrics=metrics,
+        metrics_by_spec={
+            split: {spec: numbers(found) for spec, found in specs.items()}
+            for split, specs in by_spec.items()
+        },
         cost=cost,
         curves=_read_curves(logs) if logs.is_dir() else {},
         made_with={

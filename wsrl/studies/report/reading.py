@@ -38,9 +38,10 @@ _TYPES = {"seed": "Int64", "wall_seconds": "float"}
 _TYPES |= {field.name: "Int64" if field.type == "int" else "float" for field in fields(Cost)}
 RUN = ["folder", *ABOUT, "state", "error", "wall_seconds", *COSTS, "made_with", "command"]
 NUMBER = ["folder", "split", "metric", "value"]
+OF_SPEC = ["folder", "spec", "split", "metric", "value"]
 POINT = ["folder", "split", "metric", "step", "value"]
 PROPERTY = ["encoder", "fact", "value"]
-"""Columns of the tables of runs, results, curves and properties."""
+"""Columns of the tables of runs, results, results of one spec, curves and properties."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Benchmark:
     settings: dict[str, Any]
     runs: pd.DataFrame
     results: pd.DataFrame
+    by_spec: pd.DataFrame
     curves: pd.DataFrame
     properties: pd.DataFrame
 
@@ -90,6 +92,13 @@ class Benchmark:
             for result in ended
             for name, value in result.metrics.items()
         ]
+        of_specs = [
+            (f"{TRIALS}/{result.trial.name}", *map(printable, (spec, split, metric)), value)
+            for result in ended
+            for split, specs in result.metrics_by_spec.items()
+            for spec, found in specs.items()
+            for metric, value in found.items()
+        ]
         points = [
             (f"{TRIALS}/{result.trial.name}", *_split_and_metric(name), step, value)
             for result in ended
@@ -107,6 +116,7 @@ class Benchmark:
             settings,
             runs,
             pd.DataFrame(numbers, columns=NUMBER).astype({"value": float}),
+            pd.DataFrame(of_specs, columns=OF_SPEC).astype({"value": float}),
             pd.DataFrame(points, columns=POINT).astype({"step": float, "value": float}),
             pd.DataFrame(properties, columns=PROPERTY, dtype=object),
         )

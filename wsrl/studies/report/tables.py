@@ -1,13 +1,14 @@
 """Tables of a report."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from wsrl.studies.report.ranking import CONTEST, WORK
-from wsrl.studies.report.reading import Benchmark, groups, rows_of
+from wsrl.studies.report.ranking import CONTEST, WORK, rank
+from wsrl.studies.report.reading import NUMBER, Benchmark, groups, rows_of
 from wsrl.studies.report.words import head_of, interval, number, work_of
 
 
@@ -61,15 +62,46 @@ def difference_tables(ranking: pd.DataFrame, benchmark: Benchmark) -> Iterator[T
     yield from main_tables(shown, differences, f": less that of {chosen}")
 
 
+def spec_tables(benchmark: Benchmark) -> Iterator[Table]:
+    """Yield, of what encoders are judged by, the means over RNNs of each cell and size.
+
+    They are ranked on the RNNs of each spec as on all.
+    """
+    ranked = []
+    for spec, own in groups(benchmark.by_spec, "spec"):
+        found = rank(replace(benchmark, results=own[NUMBER]))
+        shown = found.judged & found.main.isin((0, 1)) & (found.ablation_of == "")
+        ranked.append(found[shown].assign(spec=spec))
+    for (*work, split, metric), rows in groups(pd.concat(ranked), CONTEST) if ranked else ():
+        head = head_of(metric, split, rows.better.iloc[0])
+        yield _table(f"{work_of(*work)}: {head}", groups(rows, "spec"), means)
+
+
 def contest_table(
     caption: str, rows: pd.DataFrame, shown: Shown, name: str = "label", corner: str = "encoder"
 ) -> Table:
     """Return a table of contests, a column for each; ``name`` is the column that names the rows."""
-    columns, heads = list[dict[str, Value]](), [corner]
-    for (*_, split, metric), own in groups(rows, CONTEST):
+    columns = (
+        (head_of(metric, split, own.better.iloc[0]), own)
+        for (*_, split, metric), own in groups(rows, CONTEST)
+    )
+    return _table(caption, columns, shown, name, corner)
+
+
+def _table(
+    caption: str,
+    contests: Iterable[tuple[str, pd.DataFrame]],
+    shown: Shown,
+    name: str = "label",
+    corner: str = "encoder",
+) -> Table:
+    """Return a table with a column for each contest, by its head."""
+    columns, heads, names = list[dict[str, Value]](), [corner], dict[str, None]()
+    for head, own in contests:
         columns.append(dict(zip(own[name], shown(own), strict=True)))
-        heads.append(head_of(metric, split, own.better.iloc[0]))
-    values = {label: [c.get(label, Value()) for c in columns] for label in rows[name].unique()}
+        heads.append(head)
+        names |= dict.fromkeys(own[name])
+    values = {label: [c.get(label, Value()) for c in columns] for label in names}
     return Table(caption, heads, values)
 
 

@@ -3,6 +3,7 @@
 The page needs nothing beside it.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from markupsafe import Markup
 from wsrl.studies.report import charts, rnns, tables
 from wsrl.studies.report.pages import environment, render
 from wsrl.studies.report.ranking import SUMMARY, rank
-from wsrl.studies.report.reading import ABOUT, RUN, Benchmark
+from wsrl.studies.report.reading import ABOUT, NUMBER, OF_SPEC, RUN, Benchmark
 from wsrl.studies.report.words import markdown_line, markdown_text
 from wsrl.studies.tables import to_csv
 from wsrl.zoos.files import remove_leftovers, write_atomically
@@ -33,13 +34,12 @@ def write_report(folder: Path, out: Path) -> str:
     """
     benchmark = Benchmark.read(folder)
     ranking = rank(benchmark)
-    results = benchmark.results.merge(benchmark.runs[["folder", *ABOUT]], on="folder")
-    results["value"] = results["value"].astype(object).fillna("nan")
     said = _said(ranking, benchmark)
     files = {
         "report.html": _html(ranking, said),
         "report.md": _markdown(said),
-        "results.csv": to_csv(results[[*ABOUT, "split", "metric", "value", "folder"]]),
+        "results.csv": _csv(benchmark.results, NUMBER, benchmark),
+        "by_spec.csv": _csv(benchmark.by_spec, OF_SPEC, benchmark),
         "runs.csv": to_csv(benchmark.runs[RUN]),
         "summary.csv": to_csv(ranking[SUMMARY]),
         "properties.csv": to_csv(benchmark.properties),
@@ -52,10 +52,18 @@ def write_report(folder: Path, out: Path) -> str:
     return f"written: {out / 'report.html'} ({said['states']['done']} trials, {counts})"
 
 
+def _csv(numbers: pd.DataFrame, columns: Sequence[str], benchmark: Benchmark) -> str:
+    """Return numbers with what they are of; one that is not defined is written as such."""
+    found = numbers.merge(benchmark.runs[["folder", *ABOUT]], on="folder")
+    found["value"] = found["value"].astype(object).fillna("nan")
+    return to_csv(found[[*ABOUT, *columns[1:], "folder"]])
+
+
 def _said(ranking: pd.DataFrame, benchmark: Benchmark) -> dict[str, Any]:
     """Return what both templates read."""
     sections = {
         "Main results": tables.main_tables(ranking, tables.means),
+        "Of each cell and size": tables.spec_tables(benchmark),
         "Differences": tables.difference_tables(ranking, benchmark),
         "All targets": tables.target_tables(ranking),
         "Ablations": tables.ablation_tables(ranking),
