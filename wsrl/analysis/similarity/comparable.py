@@ -1,7 +1,7 @@
 """Weights in a form that leaves only the order and the signs of neurons open."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -14,7 +14,8 @@ _ROUNDS = 1000
 _CLOSE = 1e-10  # of factors to 1, at which neurons are balanced
 
 
-class Part(NamedTuple):
+@dataclass(frozen=True)
+class Part:
     """The rows of one gate of a tensor of ``B`` RNNs.
 
     Attributes:
@@ -118,7 +119,7 @@ def _balanced(parts: Sequence[Part], spec: RNNSpec) -> list[Part]:
         if furthest < 1 + _CLOSE:
             break
     # What scales are left to choose is chosen: neither signs nor scales remain.
-    return [part._replace(row_factors=False, column_factors=False) for part in parts]
+    return [replace(part, row_factors=False, column_factors=False) for part in parts]
 
 
 def _sizes(parts: Sequence[Part], layer: int) -> tuple[Tensor, Tensor]:
@@ -142,4 +143,4 @@ def _scaled(part: Part, layer: int, scale: Tensor) -> Part:
         values = values * scale[:, :, None]
     if part.columns == layer and part.column_factors:
         values = values / scale[:, None]
-    return part._replace(values=values)
+    return replace(part, values=values)

@@ -6,7 +6,7 @@ representations" (NeurIPS 2021), as their package netrep defines them (``LinearM
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,7 +14,8 @@ from torch import Tensor
 _AT_ONCE = 2**23  # numbers in the products of states that are held at one time: 64 MiB
 
 
-class RepresentationDistances(NamedTuple):
+@dataclass(frozen=True)
+class RepresentationDistances:
     """Three metrics of representations ``X (M, n)``, whose columns are centred, ``(B, B)`` each.
 
     Attributes:

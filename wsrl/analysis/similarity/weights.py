@@ -8,6 +8,7 @@ programming for graph matching"), then by assignments alone, as re-basin has the
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from itertools import permutations, product
 from math import factorial
 from typing import NamedTuple
@@ -42,7 +43,8 @@ class WeightDistances(NamedTuple):
     exact: bool
 
 
-class _Pairs(NamedTuple):
+@dataclass(frozen=True)
+class _Pairs:
     """Pairs of RNNs, by the same parts of both, and how their neurons may be aligned."""
 
     ours: list[Part]
@@ -52,9 +54,10 @@ class _Pairs(NamedTuple):
     signs: bool
 
     def some(self, rows: Tensor) -> "_Pairs":
-        return self._replace(
-            ours=[part._replace(values=part.values[rows]) for part in self.ours],
-            theirs=[part._replace(values=part.values[rows]) for part in self.theirs],
+        return replace(
+            self,
+            ours=[replace(part, values=part.values[rows]) for part in self.ours],
+            theirs=[replace(part, values=part.values[rows]) for part in self.theirs],
         )
 
 
@@ -94,8 +97,8 @@ def weight_distances(weights: RNNWeights) -> WeightDistances:
     together = max(1, _AT_ONCE // max(spec.hidden_size**2, *(p.values[0].numel() for p in parts)))
     for some in torch.arange(len(rows)).split(together) if len(rows) else ():
         pairs = _Pairs(
-            [part._replace(values=part.values[rows[some]]) for part in parts],
-            [part._replace(values=part.values[columns[some]]) for part in parts],
+            [replace(part, values=part.values[rows[some]]) for part in parts],
+            [replace(part, values=part.values[columns[some]]) for part in parts],
             spec.num_layers,
             spec.hidden_size,
             signs,

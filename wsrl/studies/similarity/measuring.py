@@ -191,7 +191,7 @@ def _representation(
     points = subjects.counts[: len(states[0])].flatten().nonzero()[:, 0]
     points = points[torch.randperm(len(points), generator=generator)[:_POINTS].sort().values]
     apart = representations([each.flatten(0, 1)[points] for each in states])
-    for name, distances in apart._asdict().items():
+    for name, distances in vars(apart).items():
         yield name.replace("_", " "), distances.numpy()
 
 
