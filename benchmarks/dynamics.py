@@ -4,6 +4,7 @@ The published method (Sussillo and Barak 2013; FixedPointFinder, Golub and Sussi
 `|F(x) - x|^2 / 2` by Adam from all starts of one RNN, until all are below a tolerance or so many
 steps are made. Here it is written in plain PyTorch on the RNN's own `torch.nn` module. Its time for
 all RNNs is that of the first `--loop` of them, times their number; both start from the same states.
+Seconds are those of the processor, whatever else runs on it; set OMP_NUM_THREADS=1.
 
     python benchmarks/dynamics.py --zoo zoos/small --loop 10
 """
@@ -95,18 +96,18 @@ def main() -> None:
     weights, visited = read(given.zoo, given.count, given.starts)
     ranges = 2 * (visited - visited.mean(1, keepdim=True)).square().sum(2).mean(1).sqrt()
     find_fixed_points(weights[:2], visited[:2])  # warms up
-    begun = time.perf_counter()
+    begun = time.process_time()
     found = find_fixed_points(weights, visited, same_within=SAME * ranges.double())
-    ours = time.perf_counter() - begun
+    ours = time.process_time() - begun
     load = os.getloadavg()[0]
     print(f"{weights.spec}, {len(weights)} RNNs, {given.starts} starts each, load {load:.1f}")
     print(f"at once: {ours:.1f} s, {int(found.distinct.sum())} points")
     seconds, theirs, missing, more = 0.0, 0, 0, 0
     for row in range(given.loop):
         module = weights[[row]].to_module()
-        begun = time.perf_counter()
+        begun = time.process_time()
         ends = published(module.rnn, visited[row], given.steps)
-        seconds += time.perf_counter() - begun
+        seconds += time.process_time() - begun
         within = SAME * float(ranges[row])
         points = distinct(ends, within)
         theirs += len(points)
