@@ -28,7 +28,7 @@ from zoo_speed import plain as plain_module
 
 from wsrl.problems import Batch, FormalLanguages, TrainingStream
 from wsrl.rnn import RNNWeights, list_cells, run_population
-from wsrl.rnn.backends import cells_with_kernels
+from wsrl.rnn.backends import cell_of_kernels, cells_with_kernels
 from wsrl.zoos.group import initial_weights
 
 
@@ -84,7 +84,7 @@ def measure(work: Workload, args: argparse.Namespace, floor: float) -> None:
     kind, members = work.spec.kind, args.members
     plain = plain_module if kind.torch_form else plain_step
     ways = {"plain": plain(work, members), "eager": population(work, members, "eager")}
-    if work.spec.cell in cells_with_kernels("cpu"):
+    if cell_of_kernels(work.spec) in cells_with_kernels("cpu"):
         ways["cpu"] = population(work, members, "cpu")
     if args.compiled:
         eager = population(work, members, "eager")

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from tests.rnn.cases import random_weights
-from wsrl.rnn import RNNSpec, get_cell, list_cells, run_population
+from wsrl.rnn import RNNSpec, RNNWeights, get_cell, list_cells, run_population
+from wsrl.rnn.backends import for_kernels
 
 Named: TypeAlias = dict[str, Tensor]
 # One step of one layer of one RNN on one sequence: its tensors, what it reads, its state; to the
@@ -164,6 +165,37 @@ def test_equals_a_plain_loop(cell: str, layers: int, bias: bool) -> None:
         results.append([outputs, *torch.autograd.grad(total, leaves, retain_graph=True)])
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("cell", [cell for cell in STEPS if get_cell(cell).simpler])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_simpler_cell_computes_the_same(cell: str, bias: bool) -> None:
+    """Outputs, states and gradients, also where a leak is clamped: kernels can run it instead."""
+    weights = random_weights(RNNSpec(cell, 3, 5, 2, 4, bias))
+    weights.tensors()["rnn.alpha_l1"][0].add_(1)
+    weights.flat.requires_grad_()
+    inputs, state = torch.randn(3, 2, 6, 3).double(), torch.randn(2, 3, 2, 5).double()
+    simple = for_kernels(weights)
+    assert simple.spec.cell == get_cell(cell).simpler
+    results = []
+    for rnns in (weights, simple):
+        outputs, (last,) = run_population(rnns, inputs, state)
+        total = outputs.square().sum() + last.pow(3).sum()
+        results.append([outputs, last, *torch.autograd.grad(total, weights.flat)])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+
+
+def test_some_cells_have_no_simpler_one() -> None:
+    for cell in (
+        "lstm",
+        "low_rank(bias_in='rates')",
+        "leaky(form='inside', nonlinearity='sigmoid')",
+    ):
+        assert get_cell(cell).simpler is None
+        spec = RNNSpec(cell, 3, 5, 1, 4, initial_state=True)
+        weights = RNNWeights(torch.rand(1, spec.num_parameters), spec)
+        assert torch.equal(for_kernels(weights).flat, weights.core.flat)
 
 
 def test_every_cell_is_compared_with_something() -> None:

@@ -127,9 +127,9 @@ def test_all_that_holds_of_cells_holds_of_ones_own() -> None:
 
 def test_a_zoo_of_a_cell_of_ones_own(tmp_path: Path) -> None:
     folder = tmp_path / "zoo"
-    settings = BuildSettings(2, snapshots=[0, 20], cell="decaying(mean=0.25)", hidden_size=4)
     with CELLS.restored():
         run_page("cell.md")
+        settings = BuildSettings(2, snapshots=[0, 20], cell="decaying(mean=0.25)", hidden_size=4)
         build_zoo(folder, PROBLEM, settings, quiet=True)
         zoo = open_zoo(folder)
         assert zoo.spec.cell == "decaying(mean=0.25)"

@@ -137,6 +137,22 @@ def test_leaks_stay_where_they_have_a_gradient() -> None:
     assert bounds[1][0] < 0 or bounds[1][1] > 1
 
 
+@pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
+def test_leaky_rnns_of_128_neurons_learn(nonlinearity: str) -> None:
+    """Within 40 steps, since what they read of few inputs does not shrink with their size."""
+    cell = f"leaky(nonlinearity={nonlinearity!r})"
+    settings = BuildSettings(runs=2, cell=cell, hidden_size=128, num_layers=1)
+    losses = []
+    for factor in (1, (128 / PROBLEM.input_size) ** -0.5):
+        members = [0, 1]
+        group = Group(PROBLEM, settings.spec(PROBLEM), settings, members, torch.device("cpu"))
+        weights(group).tensors()["rnn.weight_ih_l0"].mul_(factor)
+        for _ in range(40):
+            group._train_step()
+        losses.append(float(PROBLEM.loss(weights(group), group.data.batch(1000), "auto").mean()))
+    assert losses[0] < 0.75 * losses[1]
+
+
 @pytest.mark.parametrize("cell", ["gru", DALE])
 def test_a_build_goes_on_and_its_zoo_is_read(cell: str, tmp_path: Path) -> None:
     settings = settings_of(cell)

@@ -1,4 +1,4 @@
-"""``wsrl interrogate`` and ``wsrl memory analyze``: what RNNs of a zoo, or one's own, compute."""
+"""``wsrl interrogate``, ``dynamics`` and ``memory analyze``: what RNNs compute, and how."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from argparse import ArgumentError
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from wsrl.cli.commands import command
 from wsrl.cli.parsing import Count, Index, Options, OutFile, Seed, write
@@ -14,6 +14,7 @@ from wsrl.strict_json import to_json
 from wsrl.terminal import note
 
 if TYPE_CHECKING:
+    from wsrl.analysis.dynamics import DynamicsSettings
     from wsrl.analysis.memory_analysis import MemorySettings
     from wsrl.hints import Hints
 
@@ -69,6 +70,70 @@ def interrogate(
     if out is not None:
         write(out, text)
     return text if json else summarize(facts, found)
+
+
+@command("dynamics", goes_on=True, settings=Options("wsrl.analysis.dynamics:DynamicsSettings"))
+def dynamics(
+    zoo: list[str],
+    *,
+    settings: DynamicsSettings,
+    out: str | None = None,
+    input: list[float] | None = None,
+    step: Index | None = None,
+    rows: list[Index] | None = None,
+    sequences: Count = 8,
+    seed: Seed = 0,
+    drawn: Index = 12,
+    components: Literal[2, 3] = 2,
+    parquet: bool = False,
+    workers: Count = 1,
+    json: bool = False,
+) -> str:
+    """Find fixed points, slow points, line attractors and limit cycles of a zoo's RNNs.
+
+    Under a constant input; with their stability, time constants, and what leads where. The table
+    has a row for each snapshot; --out gets it as a file, with a table of all points, where these
+    are, and a page that draws state spaces. Run the same command again to go on after an
+    interruption. The columns become targets of prediction by wsrl zoo label.
+
+      wsrl dynamics zoos/flip_flop --out flip_flop_dynamics
+      wsrl dynamics zoos/small --step 3000 --input 0 0 1 0 0 0 --hold 200 --json
+      wsrl zoo label zoos/flip_flop --table flip_flop_dynamics/dynamics.csv
+
+    Args:
+        zoo: the zoo's folder, a folder of zoos, or several
+        settings: how dynamics are analysed
+        out: folder for dynamics.csv, points.csv, states.safetensors and dynamics.html
+        input: the constant input, a number for each (default: zeros)
+        step: the snapshots at this step (default: all)
+        rows: these snapshots
+        sequences: stored sequences on which an RNN visits states
+        seed: of the sequences and states that are drawn
+        drawn: RNNs whose state space is drawn
+        components: principal components in which it is drawn, 2 or 3
+        parquet: write the tables as Parquet
+        workers: processes
+        json: print JSON for scripts
+    """
+    if rows is not None and step is not None:
+        raise ArgumentError(None, "--rows says which snapshots: leave out --step")
+    from wsrl.studies.dynamics import Asked, study
+    from wsrl.studies.tables import aligned
+
+    asked = Asked(zoo, settings, input, sequences, seed)
+    suffix = ".parquet" if parquet else ".csv"
+    found = study(asked, out, rows, step, drawn, components, suffix, workers, quiet=json)
+    plain = found.astype(object).where(found.notna(), None)
+    records = [
+        {str(name): value for name, value in row.items()} for row in plain.to_dict("records")
+    ]
+    if json:
+        return to_json(records, indent=2)
+    names = ["row", "run", "step", "performance", "n_stable", "n_unstable", "n_slow"]
+    names += ["max_unstable_directions", "dominant_time_constant", "has_line", "has_ring"]
+    names += ["period", "n_attractors_reached", "settled"]
+    written = [] if out is None else [f"written: {Path(out) / 'dynamics.html'}"]
+    return "\n".join([aligned(names, records), *written])
 
 
 @command(

@@ -1,4 +1,4 @@
-"""``wsrl zoo info``, ``verify``, ``repair`` and ``export``: zoos that there are."""
+"""``wsrl zoo info``, ``label``, ``verify``, ``repair`` and ``export``: zoos that there are."""
 
 from __future__ import annotations
 
@@ -6,10 +6,46 @@ from typing import Any, Literal
 
 from wsrl.cli.commands import command
 from wsrl.cli.parsing import Count, Options
-from wsrl.terminal import complain
+from wsrl.terminal import complain, note
 
 GIVEN = frozenset(("out", "problem", "settings", "part"))
 """Parameters of ``build_zoo`` that commands give themselves."""
+
+
+@command("zoo label")
+def label(
+    zoo: list[str],
+    *,
+    table: str,
+    columns: list[str] | None = None,
+    categorical: list[str] | None = None,
+    real: list[str] | None = None,
+    angle: list[str] | None = None,
+) -> str:
+    """Give the RNNs of a zoo properties out of a table, as targets of prediction.
+
+    The table has a row for every RNN of the zoo, as those of wsrl dynamics and wsrl memory analyze
+    have: with its row in the zoo, or its run and step. Numbers become real values, everything else
+    a class. They are kept in the zoo's folder; those of the same name are replaced.
+
+      wsrl dynamics zoos/small --out dynamics
+      wsrl zoo label zoos/small --table dynamics/dynamics.csv
+      wsrl fit --config configs/prediction.yaml --data.zoo zoos/small --model.target n_stable ...
+
+    Args:
+        zoo: the zoo's folder, a folder of zoos, or several, as they were given where the table was
+            made
+        table: a .csv, .tsv or .parquet file
+        columns: these alone (default: all without missing values)
+        categorical: columns that are classes, whatever they hold
+        real: columns that are numbers, even with leading zeros
+        angle: columns that are angles in degrees
+    """
+    from wsrl.zoos import label_zoo
+
+    kinds = (categorical or (), real or (), angle or ())
+    found = label_zoo(zoo, table, lambda text: note([text]), columns, *kinds)
+    return f"{', '.join(zoo)}: labelled with {', '.join(found)}"
 
 
 @command("zoo info")

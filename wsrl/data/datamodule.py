@@ -115,8 +115,7 @@ class ZooDataModule(LightningDataModule):
     @property
     def targets(self) -> dict[str, dict[str, Any]]:
         """What can be predicted of this zoo's RNNs, by name, as plain values."""
-        targets = self.problem.targets(self.zoo.steps)
-        return {name: target.to_dict() for name, target in targets.items()}
+        return {name: target.to_dict() for name, target in self.zoo.targets.items()}
 
     @property
     def encoder_defaults(self) -> dict[str, Any]:
@@ -142,7 +141,7 @@ class ZooDataModule(LightningDataModule):
 
     def read_target(self, name: str, split: str) -> torch.Tensor:
         """Return a property of a split's RNNs, ``(n, parts)``: class indices or float32."""
-        target = self.problem.targets(self.zoo.steps)[name]
+        target = self.zoo.targets[name]
         column = self.zoo.read(target.column, torch.from_numpy(self.rows(split)))
         return target.of({target.column: column})
 

@@ -21,7 +21,7 @@ class ZooReader:
 
     def __init__(self, zoo: AnyZoo, hold_on: torch.device | None = None) -> None:
         self.zoo, self.hold_on = zoo, hold_on
-        self.targets = zoo.problem.targets(zoo.steps)
+        self.targets = zoo.targets
         self._small = {"run", "step", "task", "performance"}
         self._small |= {target.column for target in self.targets.values()}
         large = () if hold_on is None else ("sequences", "outputs")

@@ -9,6 +9,7 @@ from pathlib import Path
 from wsrl.zoos import AnyZoo, Zoo, ZooError, open_one, open_zoo
 from wsrl.zoos.files import remove
 from wsrl.zoos.folder import write_folder
+from wsrl.zoos.labels import LABELS
 from wsrl.zoos.manifest import MANIFEST, SHARDS
 from wsrl.zoos.published.reading import ARGUMENTS
 
@@ -78,10 +79,11 @@ def open_staged(zoo: AnyZoo, stage_to: str) -> AnyZoo:
 
 
 def _files(zoo: Zoo) -> list[str]:
+    labels = [LABELS] * (zoo.path / LABELS).is_file()
     if zoo.manifest.shards:
-        return [*(f"{SHARDS}/{shard.file}" for shard in zoo.manifest.shards), MANIFEST]
+        return [*(f"{SHARDS}/{shard.file}" for shard in zoo.manifest.shards), MANIFEST, *labels]
     names = [f"{name}.npy" for name in zoo.manifest.source["headers"]]
-    return names + [ARGUMENTS] * (zoo.path / ARGUMENTS).is_file()
+    return names + [ARGUMENTS] * (zoo.path / ARGUMENTS).is_file() + labels
 
 
 def _copy(zoo: Zoo, place: Path, folder: Path) -> None:

@@ -94,7 +94,7 @@ class PackedRNNs(Problem):
 
     def targets(self, steps: Sequence[int]) -> dict[str, Target]:
         """Return every property, and step and performance where there is something to predict."""
-        targets = {name: _target(known) for name, known in self.properties.items()}
+        targets = {name: property_target(known) for name, known in self.properties.items()}
         known = {"performance": self.performance, "step": len(steps) > 1}
         return targets | {n: t for n, t in super().targets(steps).items() if known[n]}
 
@@ -112,7 +112,8 @@ class PackedRNNs(Problem):
 _INPUT_KINDS = {"one_hot": InputKind("tokens"), "uniform": InputKind("range", 0, 1)}
 
 
-def _target(known: Mapping[str, Any]) -> Target:
+def property_target(known: Mapping[str, Any]) -> Target:
+    """Return the target that a property, described as in ``properties``, is."""
     column = property_column(known["name"])
     if known["kind"] != "classes":
         return Target(column, known["kind"], period=360.0 if known["kind"] == "angle" else None)

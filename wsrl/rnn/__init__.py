@@ -20,6 +20,7 @@ from wsrl.rnn.linearization import (
     linearize_step,
     spectral_residues,
     state_size,
+    states_along,
     unflatten_state,
 )
 from wsrl.rnn.mixed import MixedRNNs, RNNs, change_groups, concatenate
@@ -72,6 +73,7 @@ __all__ = [
     "settled_states",
     "spectral_residues",
     "state_size",
+    "states_along",
     "unflatten_state",
     "visited_states",
     "weights_from_state_dict",

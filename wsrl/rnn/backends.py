@@ -1,6 +1,7 @@
 """Which backend runs a population: PyTorch (``eager``) or kernels (``cpu``, ``triton``)."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from functools import cache
 from typing import Literal, TypeAlias, get_args
 
@@ -11,6 +12,7 @@ from torch.autograd import forward_ad
 from wsrl.rnn.kernels import cpu
 from wsrl.rnn.kernels.compilation import LIBRARIES, library, log_once
 from wsrl.rnn.kernels.functions import Kernels
+from wsrl.rnn.spec import RNNSpec, layer_name
 from wsrl.rnn.weights import RNNWeights
 
 Backend: TypeAlias = Literal["auto", "eager", "cpu", "triton"]
@@ -51,16 +53,16 @@ def choose_backend(backend: Backend, weights: RNNWeights, *others: Tensor) -> st
     that is named and cannot do this is a ``ValueError``.
     """
     spec, tensors = weights.spec, (weights.flat, *others)
-    named = backend in ("cpu", "triton")
-    if named and spec.cell not in cells_with_kernels(backend):
+    named, cell = backend in ("cpu", "triton"), cell_of_kernels(spec)
+    if named and cell not in cells_with_kernels(backend):
         check_backend(backend)
         log_once(f"Backend {backend!r} has no kernels of {spec.cell} RNNs; PyTorch runs them.")
         return "eager"
-    check_backend(backend, spec.cell, *tensors)
+    check_backend(backend, cell, *tensors)
     if backend == "auto" and weights.flat.is_cpu and spec.hidden_size > LARGEST_HIDDEN:
         return "eager"
-    chosen = backend if named else choose_elementwise(backend, *tensors, kind=spec.cell)
-    if chosen != "eager" and spec.cell not in cells_with_kernels(chosen):
+    chosen = backend if named else choose_elementwise(backend, *tensors, kind=cell)
+    if chosen != "eager" and cell not in cells_with_kernels(chosen):
         return "eager"
     if chosen == "triton" and (reason := _too_large(spec.hidden_size, weights.flat.device)):
         if named:
@@ -68,6 +70,28 @@ def choose_backend(backend: Backend, weights: RNNWeights, *others: Tensor) -> st
         log_once(f"{reason}. {_SLOWER[chosen]}")
         return "eager"
     return chosen
+
+
+def cell_of_kernels(spec: RNNSpec) -> str:
+    """Return the name of the cell whose kernels would run RNNs of a spec."""
+    return spec.kind.simpler or spec.cell
+
+
+def for_kernels(weights: RNNWeights) -> RNNWeights:
+    """Return the core of RNNs as kernels take it, of the cell ``cell_of_kernels``; differentiable.
+
+    >>> weights = RNNWeights(torch.rand(2, 34), RNNSpec("low_rank(rank=1)", 3, 4, 1, 2))
+    >>> print(for_kernels(weights).spec)
+    leaky(form='state', leak='neuron') 1x4, 3 inputs, 2 outputs
+    """
+    core, kind = weights.core, weights.spec.kind
+    if kind.simpler is None:
+        return core
+    spec, named = replace(core.spec, cell=kind.simpler), core.tensors()
+    for layer, tensors in enumerate(core.layers()):
+        made = kind.simplify(tensors)
+        named |= {layer_name(name, layer): value for name, value in made.items()}
+    return RNNWeights(torch.cat([named[t.name].flatten(1) for t in spec.tensors], 1), spec)
 
 
 def cells_with_kernels(backend: str) -> Collection[str]:

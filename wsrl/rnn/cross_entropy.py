@@ -3,7 +3,7 @@
 from torch import Tensor
 from torch.nn import functional
 
-from wsrl.rnn.backends import Backend, choose_backend, kernels_of
+from wsrl.rnn.backends import Backend, choose_backend, for_kernels, kernels_of
 from wsrl.rnn.kernels import functions
 from wsrl.rnn.population import check_run, run_population
 from wsrl.rnn.weights import RNNWeights
@@ -37,9 +37,9 @@ def population_cross_entropy(
         own: Backend = "eager" if chosen == "eager" else backend
         outputs, _ = run_population(weights, inputs, backend=own)
         return sequence_cross_entropy(outputs, targets, sequence_weights)
-    data = (inputs, targets, sequence_weights)
+    core, data = for_kernels(weights), (inputs, targets, sequence_weights)
     losses: Tensor = functions.CrossEntropy.apply(  # type: ignore[no-untyped-call]
-        weights.flat, weights.spec, kernels_of(chosen), *data
+        core.flat, core.spec, kernels_of(chosen), *data
     )
     return losses
 

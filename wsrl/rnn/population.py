@@ -2,12 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
 
-from wsrl.rnn.backends import Backend, check_backend, choose_backend, kernels_of
+from wsrl.rnn.backends import (
+    Backend,
+    cell_of_kernels,
+    check_backend,
+    choose_backend,
+    for_kernels,
+    kernels_of,
+)
 from wsrl.rnn.black_box import BlackBox
 from wsrl.rnn.cells import Tensors, project
 from wsrl.rnn.ends import Ends
@@ -18,6 +25,8 @@ from wsrl.rnn.weights import RNNWeights
 State: TypeAlias = tuple[Any, ...]
 """A population's state: a tensor ``(L, B, S, H)`` for each part, ``(h, c)`` of LSTMs; of RNNs of
 several specs the state of each group. Only those who know the spec need to know."""
+
+_Made = TypeVar("_Made")
 
 Run: TypeAlias = Callable[[Tensor, State | Tensor | None], tuple[Tensor, State]]
 
@@ -74,7 +83,7 @@ def run_population(
     chosen = _choose(backend, weights, inputs, start)
     if chosen == "eager":
         return run_eagerly(weights, inputs, start)
-    return _run_kernels(kernels_of(chosen), weights, inputs, start)
+    return _run_kernels(kernels_of(chosen), weights, for_kernels(weights), inputs, start)
 
 
 class PreparedPopulation:
@@ -103,34 +112,34 @@ class _PreparedWeights:
     """``PreparedPopulation`` of RNNs of one spec."""
 
     def __init__(self, weights: RNNWeights, backend: Backend) -> None:
-        check_backend(backend, weights.spec.cell)
+        check_backend(backend, cell_of_kernels(weights.spec))
         self.weights, self.backend = RNNWeights(weights.flat.clone(), weights.spec), backend
-        self._core = self.weights.core
         self._packed: cpu.Packed | None = None
-        self._kept: dict[bool, Ready] = {}
+        self._kept: dict[tuple[Any, bool], Any] = {}
 
     def __call__(self, inputs: Tensor, state: State | Tensor | None = None) -> tuple[Tensor, State]:
         weights = self.weights
         start = check_run(weights, inputs, state)
         chosen = _choose(self.backend, weights, inputs, start)
         if chosen == "eager":
-            return run_eagerly(weights, inputs, start, self._ready())
-        if chosen != "cpu":
-            return _run_kernels(kernels_of(chosen), weights, inputs, start)
-        if self._packed is None:
-            core = self._core
-            self._packed = cpu.Packed(core.spec, core.flat.detach().contiguous())
-        return _run_kernels(self._packed, weights, inputs, start)
+            return run_eagerly(weights, inputs, start, self._made(make_ready))
+        core, kernels = self._made(for_kernels), kernels_of(chosen)
+        if chosen == "cpu":
+            if self._packed is None:
+                self._packed = cpu.Packed(core.spec, core.flat.detach().contiguous())
+            kernels = self._packed
+        return _run_kernels(kernels, weights, core, inputs, start)
 
-    def _ready(self) -> Ready:
-        """Return the weights for PyTorch; kept where no graph, which is used once, is wanted."""
+    def _made(self, make: Callable[[RNNWeights], _Made]) -> _Made:
+        """Return what is made of the weights; kept where no graph, used once, is wanted."""
         wanted = torch.is_grad_enabled() and self.weights.flat.requires_grad
         if wanted or torch.compiler.is_compiling():  # which drops repeated work itself
-            return make_ready(self.weights)
-        mode = torch.is_inference_mode_enabled()
-        if mode not in self._kept:
-            self._kept[mode] = make_ready(self.weights)
-        return self._kept[mode]
+            return make(self.weights)
+        key = make, torch.is_inference_mode_enabled()
+        if key not in self._kept:
+            self._kept[key] = make(self.weights)
+        made: _Made = self._kept[key]
+        return made
 
 
 def _run_groups(
@@ -268,9 +277,13 @@ def _choose(backend: Backend, weights: RNNWeights, inputs: Tensor, start: State 
 
 
 def _run_kernels(
-    kernels: functions.Kernels, weights: RNNWeights, inputs: Tensor, start: State | None
+    kernels: functions.Kernels,
+    weights: RNNWeights,
+    core: RNNWeights,
+    inputs: Tensor,
+    start: State | None,
 ) -> tuple[Tensor, State]:
-    core, around = weights.core, Ends(weights)
+    around = Ends(weights)
     if weights.spec.initial_state and start is None:
         start = start_state(weights, inputs)
     outputs, *last = functions.Run.apply(  # type: ignore[no-untyped-call]

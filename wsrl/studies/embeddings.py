@@ -123,7 +123,7 @@ def _labels(
     known |= {name: np.array([getattr(spec, name) for spec in specs]) for name in SPEC_COLUMNS}
     order = ["row", "split", "name", "run", "step", "task", "performance", *SPEC_COLUMNS]
     found = [pd.DataFrame(known)[order]]
-    targets = zoo.problem.targets(zoo.steps)
+    targets = zoo.targets
     for name, each in targets.items():
         if name in ("step", "performance"):
             continue

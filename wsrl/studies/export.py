@@ -51,7 +51,7 @@ def export_run(run: str | Path, out: str | Path, zoo: Folders | None = None) -> 
     checkpoint, out = find_checkpoint(run), Path(out)
     record, module = read_run(EmulationModule, checkpoint)
     data = open_data(record, zoo)
-    targets = data.problem.targets(data.zoo.steps)
+    targets = data.zoo.targets
     heads = find_heads((), checkpoint, module.encoder, targets)
     write_catalogue([each.path for each in data.zoo.zoos], out / ZOO)
     # As the catalogue orders zoos, so that rows agree.

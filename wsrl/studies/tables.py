@@ -96,3 +96,18 @@ def write_csv(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
 
     with naming(path):
         path.write_text(to_csv(pd.DataFrame(records, dtype=object)) if records else "")
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV or Parquet, as the path's suffix says, whole or not at all.
+
+    Raises:
+        ImportError: for Parquet, where pyarrow is not installed.
+        OSError: naming the file, where it cannot be written.
+    """
+    from wsrl.zoos.files import write_atomically
+
+    if path.suffix == ".parquet":
+        write_atomically(path, table.to_parquet(index=False))
+    else:
+        write_atomically(path, to_csv(table).encode())

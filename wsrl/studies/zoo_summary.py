@@ -63,7 +63,7 @@ def _common(zoo: AnyZoo) -> dict[str, Any]:
         "sequences_stored": zoo.sequences_stored,
         "targets": {
             name: {"kind": t.kind, "parts": t.parts, "classes": list(t.labels or t.values)}
-            for name, t in zoo.problem.targets(zoo.steps).items()
+            for name, t in zoo.targets.items()
         },
     }
 

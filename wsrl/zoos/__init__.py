@@ -4,6 +4,7 @@ from wsrl.zoos.build import build_zoo as build_zoo
 from wsrl.zoos.build import build_zoos as build_zoos
 from wsrl.zoos.collection import AnyZoo as AnyZoo
 from wsrl.zoos.collection import ZooCollection as ZooCollection
+from wsrl.zoos.labelling import label_zoo as label_zoo
 from wsrl.zoos.manifest import Manifest as Manifest
 from wsrl.zoos.manifest import ZooError as ZooError
 from wsrl.zoos.open import open_one as open_one

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from wsrl.zoos.files import checksum
+from wsrl.zoos.labels import Labels
 from wsrl.zoos.manifest import SHARDS, Shard, ZooError
 from wsrl.zoos.open import open_zoo
 from wsrl.zoos.store import Zoo
@@ -59,3 +60,4 @@ def _write(zoo: Zoo, folder: Path) -> None:
     shard = Shard(_FILE, len(zoo), path.stat().st_size, checksum(path))
     manifest = replace(zoo.manifest, shards=[shard], complete=True, left_out=left_out)
     manifest.write(folder)
+    Labels.copy(zoo.path, folder)

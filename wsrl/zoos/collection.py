@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from wsrl.problems import Column, Problem
+from wsrl.problems import Column, Problem, Target
 from wsrl.rnn import RNNInterface, RNNs, RNNSpec, concatenate
 from wsrl.validation import short
 from wsrl.zoos.manifest import ZooError
@@ -65,6 +65,13 @@ class ZooCollection:
     def interface(self) -> RNNInterface:
         """The sizes of inputs and outputs, the same for all."""
         return self.zoos[0].interface
+
+    @property
+    def targets(self) -> dict[str, Target]:
+        """What can be predicted of all RNNs, by name: the problem's, and labels that all have."""
+        first, *others = (zoo.labels.targets for zoo in self.zoos)
+        alike = [name for name in first if all(o.get(name) == first[name] for o in others)]
+        return {name: first[name] for name in alike} | self.problem.targets(self.steps)
 
     @property
     def columns(self) -> dict[str, Column]:

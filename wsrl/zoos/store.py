@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wsrl.problems import Column, Problem, create_problem
+from wsrl.problems import Column, Problem, Target, create_problem
 from wsrl.rnn import RNNInterface, RNNSpec, RNNWeights
+from wsrl.zoos.labels import Labels
 from wsrl.zoos.manifest import MANIFEST, SHARDS, Manifest, Shard, ZooError
 from wsrl.zoos.shards import again, check_shards, finished
 from wsrl.zoos.tensors import DiskTensor, disk_tensors
@@ -109,6 +110,16 @@ class Zoo:
                 raise ZooError(f"{path}: {name} is {held}, but its problem says {wanted}")
         return problem
 
+    @cached_property
+    def labels(self) -> Labels:
+        """What its RNNs were labelled with afterwards (``label_zoo``)."""
+        return Labels.read(self.path, self.read("run"), self.read("step"))
+
+    @property
+    def targets(self) -> dict[str, Target]:
+        """What can be predicted of its RNNs, by name: the problem's, and its labels."""
+        return {**self.labels.targets, **self.problem.targets(self.steps)}
+
     @property
     def columns(self) -> dict[str, Column]:
         """Dtype and row shape by name."""
@@ -146,6 +157,8 @@ class Zoo:
 
     def _read(self, name: str, rows: Tensor, picks: Tensor | None = None) -> Tensor:
         """Return rows ``(n,)`` of a column, or of each the parts ``(n, S)``."""
+        if name not in self.columns and name in self.labels.columns and picks is None:
+            return self.labels.columns[name][rows]
         if name not in self.columns:
             known = ", ".join(self.columns)
             raise ZooError(f"the zoo at {self.path} has no column {name!r}, but {known}")

@@ -71,7 +71,7 @@ def _check_labels(zoo: Zoo) -> None:
         if not torch.equal(pairs, torch.cartesian_prod(torch.arange(count), steps).view(-1, 2)):
             raise ZooError(f"{zoo.path} does not hold {count} runs x {len(steps)} snapshots")
     check_labels(zoo.path, columns)
-    for name, target in zoo.problem.targets(zoo.steps).items():
+    for name, target in zoo.targets.items():
         try:
             target.of({target.column: zoo.read(target.column)})
         except ValueError as error:

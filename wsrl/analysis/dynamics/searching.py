@@ -2,11 +2,12 @@
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from wsrl.analysis.dynamics.lines import lines_of, lines_through
 from wsrl.analysis.dynamics.portrait import MARGIN, Connection, Portrait
 from wsrl.analysis.dynamics.settings import DynamicsSettings
-from wsrl.analysis.dynamics.settling import find_cycles, reached
+from wsrl.analysis.dynamics.settling import Trajectories, find_cycles, reached
 from wsrl.rnn import (
     FixedPoints,
     RNNWeights,
@@ -15,8 +16,12 @@ from wsrl.rnn import (
     settled_states,
 )
 
-DIRECTIONS, DEPARTURES = 2, 16
-"""Unstable directions in which a point is left, and departures of an RNN at most."""
+PAIRS = 16
+"""Pairs of stable points of an RNN between which, in a round, others are searched for."""
+
+ROUNDS, DIRECTIONS, DEPARTURES = 4, 2, 16
+"""How often points that were found are left, in how many unstable directions, and how many times in
+a round."""
 
 PUSHED = 1e-2
 """How far from a point these start, as a share of the range."""
@@ -62,33 +67,28 @@ def find_portraits(
         inputs = visited.new_zeros(len(weights), weights.spec.input_size)
     inputs = inputs.double()
     ranges = _ranges(visited)
-    within = settings.same_within * ranges
-    starts = torch.cat([visited, torch.zeros_like(visited[:, :1])], 1)
-    found = find_fixed_points(weights, starts, inputs, same_within=within)
-    departures, sources = _departures(weights, found, inputs, ranges)
-    begun = torch.cat([visited, departures], 1)
-    ends = settled_states(weights, begun, inputs, settings.settling)
-    ends = torch.where(ends.isfinite(), ends, torch.nan)
-    settled = find_fixed_points(weights, ends.nan_to_num(0), inputs, same_within=within)
-    found = found.joined(settled, within)
-    fastest = settings.extent * ranges / settings.hold
-    points = [_distinct_points(found, row, fastest, within) for row in range(len(weights))]
+    found, passed = _explore(weights, visited, inputs, ranges, settings)
+    fastest, within = settings.extent * ranges / settings.hold, settings.same_within * ranges
+    points = [
+        _distinct_points(found, row, float(fastest[row]), float(within[row]))
+        for row in range(len(weights))
+    ]
     lines = lines_through(
         weights, found.states, found.eigenvalues, points, inputs, ranges, settings
     )
     on_line = [lines_of(found.states[row], own, settings) for row, own in enumerate(lines)]
     arrived = [
-        reached(found, row, ends[row], points[row], on_line[row], float(ranges[row]))
+        reached(found, row, passed, points[row], on_line[row], float(ranges[row]))
         for row in range(len(weights))
     ]
     lost = torch.tensor([[end is None for end in own] for own in arrived])
-    lost &= ends.isfinite().all(2)
-    lost[:, visited.shape[1] :] &= sources >= 0
-    cycles, on_cycles = find_cycles(weights, ends, lost, inputs, ranges)
+    lost &= passed.ends.isfinite().all(2)
+    lost[:, visited.shape[1] :] &= passed.sources[:, visited.shape[1] :] >= 0
+    cycles, on_cycles = find_cycles(weights, passed.ends, lost, inputs, ranges)
     portraits = []
     for row, at in enumerate(points):
         own = [one or other for one, other in zip(arrived[row], on_cycles[row], strict=True)]
-        left = zip(sources[row].tolist(), own[visited.shape[1] :], strict=True)
+        pairs = zip(passed.sources[row].tolist(), own, strict=True)
         place = {index: position for position, index in enumerate(at.tolist())}
         portraits.append(
             Portrait(
@@ -100,13 +100,53 @@ def find_portraits(
                 lines=lines[row],
                 cycles=cycles[row],
                 connections=sorted(
-                    {Connection(place[s], *end) for s, end in left if end and s in place}
+                    {Connection(place[s], *end) for s, end in pairs if end and s in place}
                 ),
                 ends=own[: visited.shape[1]],
                 range=float(ranges[row]),
             )
         )
     return portraits
+
+
+def _explore(
+    weights: RNNWeights, visited: Tensor, inputs: Tensor, ranges: Tensor, settings: DynamicsSettings
+) -> tuple[FixedPoints, Trajectories]:
+    """Search from visited states and zero, from where trajectories settle, and between points."""
+    within = settings.same_within * ranges
+
+    def search(starts: Tensor) -> FixedPoints:
+        return find_fixed_points(weights, starts, inputs, same_within=within)
+
+    found = search(torch.cat([visited, torch.zeros_like(visited[:, :1])], 1))
+    begun, left = visited, torch.full(visited.shape[:2], -1)
+    passed = Trajectories(begun[:, :0], left[:, :0], left.new_zeros(0))
+    for _ in range(ROUNDS):
+        ends = settled_states(weights, begun, inputs, settings.settling)
+        places = torch.arange(ends.shape[1]) + found.states.shape[1]
+        found = found.joined(search(ends.nan_to_num(0, 0, 0)), within)
+        passed = passed.joined(Trajectories(ends, left, places))
+        if (between := _between(found)).shape[1]:
+            found = found.joined(search(between), within)
+        begun, left = _departures(weights, found, inputs, ranges, passed.sources)
+        if not begun.shape[1]:
+            break
+    return found, passed
+
+
+def _between(found: FixedPoints) -> Tensor:
+    """Return the middles of stable points, the nearest pairs of each RNN first, ``(B, M, n)``.
+
+    Where an RNN has fewer pairs than others, zeros fill the place.
+    """
+    stable = found.distinct & (found.spectral_radius < 1 - MARGIN)
+    middles = []
+    for states, own in zip(found.states, stable, strict=True):
+        one, other = torch.triu_indices(int(own.sum()), int(own.sum()), 1)
+        points = states[own]
+        nearest = (points[one] - points[other]).norm(dim=1).argsort()[:PAIRS]
+        middles.append((points[one] + points[other])[nearest] / 2)
+    return pad_sequence(middles, batch_first=True)
 
 
 def _ranges(visited: Tensor) -> Tensor:
@@ -116,26 +156,25 @@ def _ranges(visited: Tensor) -> Tensor:
 
 
 def _departures(
-    weights: RNNWeights, found: FixedPoints, inputs: Tensor, ranges: Tensor
+    weights: RNNWeights, found: FixedPoints, inputs: Tensor, ranges: Tensor, left: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return states beside unstable points ``(B, D, n)``, and which points these are ``(B, D)``.
 
-    Of RNNs with fewer departures than others, zeros with the point -1 fill the place.
+    Those that were left before are not left again. Of RNNs with fewer departures than others, zeros
+    with the point -1 fill the place.
     """
     size = found.states.shape[2]
     states = found.states.new_zeros(len(ranges), DEPARTURES, size)
     sources = torch.full((len(ranges), DEPARTURES), -1)
     growing = (found.eigenvalues.abs() > 1 + MARGIN).sum(2)
-    chosen = [
-        (found.distinct[row] & (growing[row] > 0)).nonzero()[:, 0] for row in range(len(ranges))
-    ]
-    chosen = [
-        at[growing[row][at].argsort(stable=True)][:DEPARTURES] for row, at in enumerate(chosen)
-    ]
-    rows = torch.cat([torch.full((len(at),), row) for row, at in enumerate(chosen)])
-    points = torch.cat(chosen)
+    new = found.distinct & (growing > 0)
+    for row, old in enumerate(left):
+        new[row, old[old >= 0]] = False
+    rows, points = new.nonzero().T
+    order = growing[rows, points].argsort(dim=0, stable=True)  # saddles first
+    rows, points = rows[order], points[order]
     if not len(rows):
-        return states, sources
+        return states[:, :0], sources[:, :0]
     at = found.states[rows, points]
     values, vectors = torch.linalg.eig(linearize_step(weights[rows], at, inputs[rows])[1])
     largest = values.abs().argsort(1, descending=True)
@@ -149,15 +188,15 @@ def _departures(
                     states[row, filled[row]] = at[which] + signed
                     sources[row, filled[row]] = point
                     filled[row] += 1
-    return states, sources
+    return states[:, : max(filled)], sources[:, : max(filled)]
 
 
-def _distinct_points(found: FixedPoints, row: int, fastest: Tensor, within: Tensor) -> Tensor:
+def _distinct_points(found: FixedPoints, row: int, fastest: float, within: float) -> Tensor:
     """Return the places of an RNN's fixed points, and of its slow points beside no other one."""
     kept = found.distinct[row].nonzero()[:, 0].tolist()
-    slow = (found.slow[row] & (found.residual[row] <= fastest[row])).nonzero()[:, 0]
+    slow = (found.slow[row] & (found.residual[row] <= fastest)).nonzero()[:, 0]
     for place in slow[found.residual[row][slow].argsort()].tolist():
         apart = (found.states[row, kept] - found.states[row, place]).norm(dim=1)
-        if not (apart <= within[row]).any():
+        if not (apart <= within).any():
             kept.append(place)
     return torch.tensor(kept, dtype=torch.long)

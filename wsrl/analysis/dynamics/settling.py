@@ -1,6 +1,6 @@
 """Where trajectories of many RNNs end: at points, on lines, on cycles, or nowhere yet."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -29,6 +29,29 @@ ARRIVED = 5e-2
 
 RESTING = 1e-6
 """Distance within which it has reached any point."""
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """Trajectories of ``B`` RNNs that have settled, ``E`` of each.
+
+    Attributes:
+        ends: where they are, ``(B, E, n)``.
+        sources: the place, among the searches, of the point beside which each began, or -1.
+        places: of the searches from their ends, ``(E,)``.
+    """
+
+    ends: Tensor
+    sources: Tensor
+    places: Tensor
+
+    def joined(self, other: "Trajectories") -> "Trajectories":
+        """Return both, as one."""
+        return Trajectories(
+            torch.cat([self.ends, other.ends], 1),
+            torch.cat([self.sources, other.sources], 1),
+            torch.cat([self.places, other.places]),
+        )
 
 
 @torch.no_grad()
@@ -115,23 +138,26 @@ def _once_round(cycle: Cycle) -> Cycle:
 
 
 def reached(
-    found: FixedPoints, row: int, ends: Tensor, points: Tensor, on_line: Tensor, scale: float
+    found: FixedPoints,
+    row: int,
+    passed: Trajectories,
+    points: Tensor,
+    on_line: Tensor,
+    scale: float,
 ) -> list[End]:
     """Return what is where the trajectories of an RNN are after settling.
 
-    The last of the searches ``found`` began there, ``ends (K, n)``.
-
     Args:
-        found: all searches, ``(B, K', n)``.
+        found: searches, among them those from there, ``(B, K, n)``.
         row: which RNN.
-        ends: where its trajectories are.
+        passed: the trajectories.
         points: places of its points among the searches.
-        on_line: the line on which each search ended, or -1, ``(K',)``.
+        on_line: the line on which each search ended, or -1, ``(K,)``.
         scale: the range of its visited states.
     """
-    own = slice(len(on_line) - len(ends), None)
+    own = passed.places
     states, radius = found.states[row, own], found.spectral_radius[row, own]
-    apart = (states - ends).norm(dim=1)
+    apart = (states - passed.ends[row]).norm(dim=1)
     near, rests = apart <= ARRIVED * scale, apart <= RESTING * scale
     at_point = near & found.converged[row, own] & ((radius <= 1 + MARGIN) | rests)
     nearest = torch.cdist(states, found.states[row, points]).argmin(1) if len(points) else radius

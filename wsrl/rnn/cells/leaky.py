@@ -8,12 +8,13 @@ from typing import final
 import torch
 from torch import Tensor
 
-from wsrl.rnn.cells.base import BELOW, HIDDEN, Axis, Cell, CellTensor, Symmetry, Tensors
+from wsrl.rnn.cells.base import HIDDEN, Axis, Cell, CellTensor, Symmetry, Tensors
 from wsrl.rnn.cells.matrix import remixed
 from wsrl.rnn.cells.rates import NEURONS, RateCell, check_option
-from wsrl.rnn.cells.registry import register_cell
+from wsrl.rnn.cells.registry import CELLS, register_cell
 
 LEAKS = ("fixed", "shared", "neuron")
+MASKS = ("mask", "sign")
 CONSTRAINTS = ("none", "mask", "dale")
 EXCITATORY = 0.8
 """The share of neurons that excite, before training."""
@@ -61,7 +62,8 @@ class Leaky(RateCell):
             kept = ("alpha", "mask", "sign")
             found.append(remixed(*NEURONS[self.nonlinearity], kept=kept))
         if self.constraint != "none":
-            found.append(Symmetry("unused weights changed", _change_unused))
+            unused = Symmetry("unused weights changed", _change_unused, canonical=self._used)
+            found.append(unused)
         return tuple(found)
 
     def tensors(self, bias: bool) -> tuple[CellTensor, ...]:
@@ -70,7 +72,7 @@ class Leaky(RateCell):
         axis, matrix = HIDDEN if self.leak == "neuron" else Axis("all", 1), (HIDDEN, HIDDEN)
         initial, mask = _balanced if dale else None, "mask" if masked else None
         found = [
-            CellTensor("weight_ih", (HIDDEN, BELOW)),
+            self.reads(),
             CellTensor("weight_hh", matrix, initial=initial, mask=mask),
             *([CellTensor("bias", (HIDDEN,))] if bias else []),
             self.leaks(axis, trained=self.leak != "fixed"),
@@ -88,20 +90,41 @@ class Leaky(RateCell):
         leak = "neuron" if own else "fixed" if self.leak == "neuron" else self.leak
         return replace(self, leak=leak, constraint=constraint).in_all_forms()
 
-    def prepare(self, tensors: Tensors) -> Tensors:
-        """Constrain the recurrent matrix, turn both, and work the leak in."""
+    @property
+    def simpler(self) -> str | None:
+        """A leaky cell without constraint where each neuron has its leak, or an Elman cell."""
+        return simpler_than(self)
+
+    def matrix(self, tensors: Tensors) -> Tensor:
+        """Constrain the recurrent matrix."""
         recurrent = tensors["weight_hh"]
         if self.constraint == "mask":
-            recurrent = recurrent * tensors["mask"]
+            return recurrent * tensors["mask"]
         if self.constraint == "dale":
-            recurrent = recurrent.abs() * (tensors["mask"] * tensors["sign"][:, None])
-        turned = {"input": tensors["weight_ih"].mT, "recurrent": recurrent.mT}
+            return recurrent.abs() * (tensors["mask"] * tensors["sign"][:, None])
+        return recurrent
+
+    def _used(self, tensors: Tensors) -> Tensors:
+        """Put what acts in the place of the matrix, and ones in that of its mask and signs."""
+        constraints = {name: torch.ones_like(tensors[name]) for name in MASKS if name in tensors}
+        return {**tensors, **constraints, "weight_hh": self.matrix(tensors)}
+
+    def prepare(self, tensors: Tensors) -> Tensors:
+        """Constrain the recurrent matrix, turn both, and work the leak in."""
+        turned = {"input": tensors["weight_ih"].mT, "recurrent": self.matrix(tensors).mT}
         bias = {"bias": tensors["bias"]} if "bias" in tensors else {}
         return self.with_leak(tensors["alpha"], **turned, **bias)
 
     def couple(self, weights: Tensors, sums: Tensor, rates: Tensor) -> Tensor:
         """Return ``sums + W rates``."""
         return torch.baddbmm(sums, rates, weights["recurrent"])
+
+
+def simpler_than(cell: RateCell) -> str | None:
+    """Return ``Cell.simpler`` of a cell in one of the three forms."""
+    if cell.form == "inside":
+        return cell.nonlinearity if cell.nonlinearity in CELLS.names() else None
+    return str(Leaky(form=cell.form, nonlinearity=cell.nonlinearity, leak="neuron"))
 
 
 def _without_diagonal(drawn: Tensor) -> Tensor:

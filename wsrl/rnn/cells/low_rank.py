@@ -7,7 +7,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from wsrl.rnn.cells.base import BELOW, HIDDEN, Axis, Cell, CellTensor, Symmetry, Tensors
+from wsrl.rnn.cells.base import HIDDEN, Axis, Cell, CellTensor, Symmetry, Tensors
+from wsrl.rnn.cells.leaky import simpler_than
 from wsrl.rnn.cells.matrix import random_bases, remixed
 from wsrl.rnn.cells.rates import NEURONS, RateCell, check_option
 from wsrl.rnn.cells.registry import register_cell
@@ -68,7 +69,7 @@ class LowRank(RateCell):
         """Return the input's matrix, the factors, the bias and ``alpha``."""
         ranks = Axis("rank", self.rank)
         return (
-            CellTensor("weight_ih", (HIDDEN, BELOW)),
+            self.reads(),
             CellTensor("m", (HIDDEN, ranks)),
             CellTensor("n", (ranks, HIDDEN)),
             *([CellTensor("bias", (HIDDEN,))] if bias else []),
@@ -85,6 +86,15 @@ class LowRank(RateCell):
         if "bias" in shapes:
             found += [replace(one, bias_in="rates") for one in found if one.form == "state"]
         return list(dict.fromkeys(found))
+
+    @property
+    def simpler(self) -> str | None:
+        """That of a leaky cell with the product as its matrix, but with ``bias_in='rates'``."""
+        return simpler_than(self) if self.bias_in == "drive" else None
+
+    def matrix(self, tensors: Tensors) -> Tensor:
+        """Multiply the factors."""
+        return tensors["m"] @ tensors["n"]
 
     def prepare(self, tensors: Tensors) -> Tensors:
         """Turn the matrices and work the leak in."""

@@ -1,5 +1,6 @@
 """What leaky cells share: three forms of the update, nonlinearities, leaks."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -11,7 +12,17 @@ from torch import Tensor
 from typing_extensions import Self
 
 from wsrl.rnn.cells.activations import ACTIVATIONS
-from wsrl.rnn.cells.base import Axis, Cell, CellTensor, Driven, LayerState, Tensors, project
+from wsrl.rnn.cells.base import (
+    BELOW,
+    HIDDEN,
+    Axis,
+    Cell,
+    CellTensor,
+    Driven,
+    LayerState,
+    Tensors,
+    project,
+)
 from wsrl.rnn.cells.matrix import random_scales, random_signs
 
 FORMS = ("rate", "state", "inside")
@@ -49,8 +60,33 @@ class RateCell(Cell):
             raise ValueError(f"alpha must be above 0 and at most 1, not {self.alpha}")
 
     @abstractmethod
+    def matrix(self, tensors: Tensors) -> Tensor:
+        """Return the recurrent matrix ``W (B, H, H)``."""
+
+    @final
+    def simplify(self, tensors: Tensors) -> Tensors:
+        """Work out the matrix and each neuron's leak; without inner leak, all is an Elman cell."""
+        inputs, recurrent = tensors["weight_ih"], self.matrix(tensors)
+        leak = tensors["alpha"].clamp(0, 1).expand(inputs.shape[:2])
+        bias, more = tensors.get("bias"), {"alpha": leak}
+        if self.form == "inside":
+            inputs, recurrent = leak[:, :, None] * inputs, leak[:, :, None] * recurrent
+            recurrent = recurrent + (1 - leak).diag_embed()
+            more = {}
+            if bias is not None:
+                more = {"bias_ih": leak * bias, "bias_hh": torch.zeros_like(bias)}
+        elif bias is not None:
+            more["bias"] = bias
+        return {"weight_ih": inputs, "weight_hh": recurrent, **more}
+
+    @abstractmethod
     def couple(self, weights: Tensors, sums: Tensor, rates: Tensor) -> Tensor:
         """Return ``sums`` and what neurons hear of each other's ``rates``, ``(B, S, H)``."""
+
+    @final
+    def reads(self) -> CellTensor:
+        """Return the input's matrix; it starts as that of ``nn.Linear``, as others' leaky RNNs."""
+        return CellTensor("weight_ih", (HIDDEN, BELOW), initial=_by_inputs)
 
     @final
     def leaks(self, axis: Axis, trained: bool) -> CellTensor:
@@ -98,6 +134,10 @@ class RateCell(Cell):
             return {"alpha": share, **turned}
         scaled = {n: v * (share if v.ndim == 3 else share[:, 0]) for n, v in turned.items()}
         return {"kept": 1 - share, **scaled}
+
+
+def _by_inputs(drawn: Tensor) -> Tensor:
+    return drawn / math.sqrt(drawn.shape[-1])
 
 
 def check_option(name: str, value: str, choices: Collection[str]) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -27,6 +28,13 @@ CELLS = {
     "tanh": "Elman<Tanh>",
     "linear": "Elman<Identity>",
     "relu": "Elman<ReLU>",
+    "softplus": "Elman<Softplus>",
+    "leaky(leak='neuron')": "LeakyRate<Tanh>",
+    "leaky(nonlinearity='relu', leak='neuron')": "LeakyRate<ReLU>",
+    "leaky(nonlinearity='softplus', leak='neuron')": "LeakyRate<Softplus>",
+    "leaky(form='state', leak='neuron')": "LeakyState<Tanh>",
+    "leaky(form='state', nonlinearity='relu', leak='neuron')": "LeakyState<ReLU>",
+    "leaky(form='state', nonlinearity='softplus', leak='neuron')": "LeakyState<Softplus>",
 }
 """The class in ``cells.h`` of each cell that has kernels."""
 
@@ -83,7 +91,7 @@ def load(folder: Path, name: str) -> ctypes.CDLL:
     this process alone. What cannot be compiled or written is a ``CompilationError``.
     """
     compiler = find_compiler()
-    file = f"{name}-{_key(compiler, name)}.so"
+    file = f"{re.sub('[^a-z_]+', '-', name)}-{_key(compiler, name)}.so"
     try:
         for level in reversed((folder, *folder.parents)):
             level.mkdir(mode=0o700, exist_ok=True)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from wsrl.rnn.kernels.compilation import CELLS, library
-from wsrl.rnn.spec import RNNSpec
+from wsrl.rnn.spec import RNNSpec, layer_name
 
 KERNELS: Mapping[str, Any] = CELLS
 """What the kernels know of each cell."""
@@ -29,16 +29,19 @@ class _Spec(ctypes.Structure):  # of network.h
     )
 
 
+# By the names that cells give them.
+_OF_A_LAYER = (("weight_ih",), ("weight_hh",), ("bias_ih", "bias"), ("bias_hh",), ("alpha",))
+
+
 @cache
 def _described(spec: RNNSpec) -> _Spec:
     offsets = {tensor.name: tensor.offset for tensor in spec.tensors}
-    names = [
-        f"rnn.{kind}_l{layer}"
+    values = [
+        max(offsets.get(layer_name(name, layer), -1) for name in names)
         for layer in range(spec.num_layers)
-        for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        for names in _OF_A_LAYER
     ]
-    names += ["linear.weight", "linear.bias"]
-    values = [offsets.get(name, -1) for name in names]
+    values += [offsets.get(name, -1) for name in ("linear.weight", "linear.bias")]
     sizes = (spec.input_size, spec.hidden_size, spec.num_layers, spec.output_size)
     array = (ctypes.c_int64 * len(values))(*values)
     return _Spec(*sizes, spec.num_parameters, array)

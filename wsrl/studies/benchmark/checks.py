@@ -72,7 +72,7 @@ def _look_at(name: str, zoo: BenchmarkZoo, out: Path, read: Read) -> _Zoo:
             if zoo.path is not None:
                 raise  # else its build is not finished
     if opened is not None:
-        problem, specs, steps = opened.problem, opened.specs, opened.steps
+        problem, specs, targets = opened.problem, opened.specs, opened.targets
         tasks = opened.read("task").numpy()
     else:
         build = read(zoo_command(name, zoo, out))
@@ -81,12 +81,12 @@ def _look_at(name: str, zoo: BenchmarkZoo, out: Path, read: Read) -> _Zoo:
         grid = settings_grid(how, *sizes).values()
         problem.prepare()
         found = [s.spec(problem) for s in grid]
-        specs, steps = tuple(dict.fromkeys(found)), how.snapshots
+        specs, targets = tuple(dict.fromkeys(found)), problem.targets(how.snapshots)
         tasks = problem.draw_tasks(how.seed, range(how.runs)).numpy()
     split_tasks(problem.ood_criterion(unique_tasks(tasks)[0]))
     linked = {
         "spec": common_spec(specs),
-        "targets": {name: target.to_dict() for name, target in problem.targets(steps).items()},
+        "targets": {name: target.to_dict() for name, target in targets.items()},
         "output_kind": problem.output_kind,
         "encoder_defaults": suited_options(problem.input_kind),
     }

@@ -67,7 +67,7 @@ class Inspector:
         self.data, encoder = open_data(record, zoo), self.module.encoder
         encoder.check_reads(encoder.spec, [read_interface(self.data.spec)])
         self.zoo, self.problem = self.data.zoo, self.data.problem
-        self.targets = self.problem.targets(self.zoo.steps)
+        self.targets = self.zoo.targets
         self._heads = find_heads(predict, self.checkpoint, self.module.encoder, self.targets)
         self._neighbours, self._coverage, self._say = neighbours, coverage, say
         self.hints = hints or Hints()

@@ -2,7 +2,8 @@
 
 Text in a figure went through ``words.chart_text``. What the page's script reads of a trace stands
 in its ``meta``: ``encoder``, the index in ``Benchmark.entrants`` that gives the colour and that the
-filter knows; ``row``, the offset of points from the encoder's row; ``band``, whether it is one.
+filter knows; ``hue``, the index of a colour where there are no encoders; ``row``, the offset of
+points from the encoder's row; ``band``, whether it is one.
 """
 
 from collections.abc import Iterator, Sequence

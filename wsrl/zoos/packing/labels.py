@@ -57,7 +57,7 @@ def make_labels(
         check_known(choice, wanted, known)
     columns, properties = {}, []
     for name, column in known.items():
-        columns[property_column(name)], found = _read_property(column, kinds)
+        columns[property_column(name)], found = read_property(column, kinds)
         properties.append({"name": name, **found})
         if len(found.get("classes", ())) in (1, len(names)) and name not in task:
             every = "the same class" if len(found["classes"]) == 1 else "a class of its own"
@@ -79,7 +79,7 @@ def make_labels(
     return Labels(columns, runs, properties, performance is not None)
 
 
-def _read_property(
+def read_property(
     column: Column, kinds: Mapping[str, Collection[str]]
 ) -> tuple[Tensor, dict[str, Any]]:
     """Return a property's values ``(n,)``, and its description for ``PackedRNNs``."""

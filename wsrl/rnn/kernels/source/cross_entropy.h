@@ -79,6 +79,7 @@ void cross_entropy_of(const CrossEntropyCall& call, long rnn) {
       const LayerTape at = net.layer_tape(tape, count, layer);
       std::fill_n(at.h, count * H, 0.0f);
       if (Cell::MEMORY) std::fill_n(at.c, count * H, 0.0f);
+      net.show(at, count);
     }
     gather_inputs(call.inputs + rnn * S * T * call.spec.inputs, which, count, T, call.spec.inputs,
                   inputs);

@@ -12,10 +12,11 @@
 // What the flat vector of an RNN means; filled in from RNNSpec, which alone knows the layout.
 struct Spec {
   int64_t inputs, hidden, layers, outputs, parameters;
-  // Where tensors begin: for each layer W_ih, W_hh, b_ih, b_hh, then the readout's W and b; -1
-  // where there is none.
+  // Where tensors begin: for each layer W_ih, W_hh, b_ih, b_hh and the leak, then the readout's W
+  // and b; -1 where there is none.
   const int64_t* offsets;
 };
+constexpr long PER_LAYER = 5;
 
 // Weights of a layer, or their gradients, turned so that a product runs along the gates: (K, C),
 // (H, C) and (C), C = blocks of padded neurons.
@@ -47,13 +48,14 @@ template <class Cell>
 class Network {
  public:
   const Spec& spec;
-  const long steps, hidden, columns, inputs, outputs;  // padded, all but steps
+  const long steps, hidden, columns, driven, inputs, outputs;  // padded, all but steps
 
   Network(const Spec& spec, long steps)
       : spec(spec),
         steps(steps),
         hidden(padded(spec.hidden)),
         columns(Cell::BLOCKS * hidden),
+        driven(Cell::DRIVEN * hidden),
         inputs(padded(spec.inputs)),
         outputs(padded(spec.outputs)) {}
 
@@ -104,19 +106,21 @@ class Network {
     const long H = spec.hidden;
     for (long layer = 0; layer < spec.layers; layer++) {
       const LayerWeights to = layer_weights(weights, layer);
-      const int64_t* offset = spec.offsets + 4 * layer;
+      const int64_t* offset = spec.offsets + PER_LAYER * layer;
       turn_gates(flat + offset[0], below(layer), Cell::input_block, to.input);
       turn_gates(flat + offset[1], H, Cell::recurrent_block, to.recurrent);
       std::fill_n(to.bias, columns, 0.0f);
-      if (offset[2] < 0) continue;
+      if (offset[4] >= 0) std::copy_n(flat + offset[4], H, to.bias + hidden);
       for (long gate = 0; gate < Cell::GATES; gate++) {
         float* input_bias = to.bias + Cell::input_block(gate) * hidden;
         float* recurrent_bias = to.bias + Cell::recurrent_block(gate) * hidden;
-        for (long j = 0; j < H; j++) input_bias[j] += flat[offset[2] + gate * H + j];
-        for (long j = 0; j < H; j++) recurrent_bias[j] += flat[offset[3] + gate * H + j];
+        for (long j = 0; offset[2] >= 0 && j < H; j++)
+          input_bias[j] += flat[offset[2] + gate * H + j];
+        for (long j = 0; offset[3] >= 0 && j < H; j++)
+          recurrent_bias[j] += flat[offset[3] + gate * H + j];
       }
     }
-    const int64_t* offset = spec.offsets + 4 * spec.layers;
+    const int64_t* offset = spec.offsets + PER_LAYER * spec.layers;
     std::fill_n(readout(weights), (H + 1) * outputs, 0.0f);
     transpose(flat + offset[0], H, spec.outputs, H, readout(weights), outputs);
     if (offset[1] >= 0) std::copy_n(flat + offset[1], spec.outputs, readout_bias(weights));
@@ -127,11 +131,11 @@ class Network {
     const long H = spec.hidden;
     for (long layer = 0; layer < spec.layers; layer++) {
       const StoredWeights to = stored_weights(weights, layer);
-      const int64_t* offset = spec.offsets + 4 * layer;
+      const int64_t* offset = spec.offsets + PER_LAYER * layer;
       store_gates(flat + offset[0], below(layer), Cell::input_block, to.input);
       store_gates(flat + offset[1], H, Cell::recurrent_block, to.recurrent);
     }
-    const float* from = flat + spec.offsets[4 * spec.layers];
+    const float* from = flat + spec.offsets[PER_LAYER * spec.layers];
     fill_padded(from, spec.outputs, H, stored_readout(weights), hidden);
   }
 
@@ -140,21 +144,26 @@ class Network {
     const long H = spec.hidden;
     for (long layer = 0; layer < spec.layers; layer++) {
       const LayerWeights from = layer_weights(gradients, layer);
-      const int64_t* offset = spec.offsets + 4 * layer;
+      const int64_t* offset = spec.offsets + PER_LAYER * layer;
       const long K = below(layer);
       for (long gate = 0; gate < Cell::GATES; gate++) {
         const long in = Cell::input_block(gate) * hidden,
                    rec = Cell::recurrent_block(gate) * hidden;
         transpose(from.input + in, columns, K, H, flat + offset[0] + gate * H * K, K);
         transpose(from.recurrent + rec, columns, H, H, flat + offset[1] + gate * H * H, H);
-        if (offset[2] < 0) continue;
-        std::copy_n(from.bias + in, H, flat + offset[2] + gate * H);
-        std::copy_n(from.bias + rec, H, flat + offset[3] + gate * H);
+        if (offset[2] >= 0) std::copy_n(from.bias + in, H, flat + offset[2] + gate * H);
+        if (offset[3] >= 0) std::copy_n(from.bias + rec, H, flat + offset[3] + gate * H);
       }
+      if (offset[4] >= 0) std::copy_n(from.bias + hidden, H, flat + offset[4]);
     }
-    const int64_t* offset = spec.offsets + 4 * spec.layers;
+    const int64_t* offset = spec.offsets + PER_LAYER * spec.layers;
     transpose(readout(gradients), outputs, H, spec.outputs, flat + offset[0], H);
     if (offset[1] >= 0) std::copy_n(readout_bias(gradients), spec.outputs, flat + offset[1]);
+  }
+
+  // Lets the first states of a layer be seen, where they are only memory.
+  void show(const LayerTape& at, long count) const {
+    if constexpr (Cell::SHOWN) Cell::show(count * hidden, at.c, at.h);
   }
 
   // Runs all layers; the states before the first step are in the tape.
@@ -172,11 +181,13 @@ class Network {
         Term recurrent = {h, hidden, 1, w.recurrent, columns, spec.hidden};
         if (look_up) {
           add_looked_up(w, given.tokens + row, count, gates);
-          multiply(count, columns, {gates, columns}, recurrent, gates, columns);
+          multiply(count, driven, {gates, columns}, recurrent, gates, columns);
         } else {
           const float* own = driving + row * driving_row;
           Term input = {own, driving_row, 1, w.input, columns, below(layer)};
-          multiply(count, columns, {w.bias, 0}, input, gates, columns, recurrent);
+          multiply(count, driven, {w.bias, 0}, input, gates, columns, recurrent);
+          for (long s = 0; driven < columns && s < count; s++)
+            std::copy(w.bias + driven, w.bias + columns, gates + s * columns + driven);
         }
         for (long s = 0; s < count; s++)
           Cell::forward(hidden, gates + s * columns, h + s * hidden, c + s * hidden,
@@ -224,8 +235,7 @@ class Network {
       float* to = layer ? above : d_inputs;
       const long size = padded(below(layer));
       if (to)
-        multiply(rows, size, {nullptr, 0}, {d, columns, 1, w.input, size, columns}, to,
-                 size);
+        multiply(rows, size, {nullptr, 0}, {d, columns, 1, w.input, size, driven}, to, size);
     }
   }
 
@@ -278,7 +288,7 @@ class Network {
       }
       if (t == 0 && !first_states) break;
       Term recurrent = {d_gates + t * count * columns, columns, 1, recurrent_weights, hidden,
-                        columns};
+                        driven};
       multiply(count, hidden, {Cell::DIRECT ? carry_h : nullptr, hidden}, recurrent, carry_h,
                hidden);
     }
@@ -288,7 +298,7 @@ class Network {
                      const float* d_gates, LayerWeights to) const {
     const long rows = steps * count;
     const float* h = layer_tape(tape, count, layer).h;
-    add_turned(spec.hidden, columns, h, hidden, d_gates, columns, rows, to.recurrent, columns);
+    add_turned(spec.hidden, driven, h, hidden, d_gates, columns, rows, to.recurrent, columns);
     add_rows(d_gates, rows, columns, to.bias);
     if (!layer && given.one_hot) {
       for (long row = 0; row < rows; row++)
@@ -297,7 +307,7 @@ class Network {
     }
     const float* driving = layer ? outputs_of(tape, count, layer - 1) : given.vectors;
     const long driving_row = layer ? hidden : spec.inputs;
-    add_turned(below(layer), columns, driving, driving_row, d_gates, columns, rows, to.input,
+    add_turned(below(layer), driven, driving, driving_row, d_gates, columns, rows, to.input,
                columns);
   }
 

@@ -48,9 +48,11 @@ void run_of(const RunCall& call, long rnn) {
     for (long layer = 0; layer < call.spec.layers; layer++) {
       const long at = state.at(layer, rnn, s);
       const LayerTape to = net.layer_tape(tape, count, layer);
-      fill_padded(call.first_h ? call.first_h + at : nullptr, count, H, to.h, net.hidden);
-      if (Cell::MEMORY)
+      fill_padded(call.first_h ? call.first_h + at : nullptr, count, H, Cell::SHOWN ? to.c : to.h,
+                  net.hidden);
+      if (Cell::MEMORY && !Cell::SHOWN)
         fill_padded(call.first_c ? call.first_c + at : nullptr, count, H, to.c, net.hidden);
+      net.show(to, count);
     }
     gather_inputs(call.inputs + (rnn * S + s) * T * call.spec.inputs, nullptr, count, T,
                   call.spec.inputs, inputs);
@@ -63,8 +65,9 @@ void run_of(const RunCall& call, long rnn) {
     for (long layer = 0; layer < call.spec.layers; layer++) {
       const long at = state.at(layer, rnn, s), last = T * count * net.hidden;
       const LayerTape from = net.layer_tape(tape, count, layer);
-      strip_padding(from.h + last, count, net.hidden, call.last_h + at, H);
-      if (Cell::MEMORY) strip_padding(from.c + last, count, net.hidden, call.last_c + at, H);
+      strip_padding((Cell::SHOWN ? from.c : from.h) + last, count, net.hidden, call.last_h + at, H);
+      if (Cell::MEMORY && !Cell::SHOWN)
+        strip_padding(from.c + last, count, net.hidden, call.last_c + at, H);
     }
   }
 }
@@ -119,8 +122,10 @@ void run_backward_of(const RunBackwardCall& call, long rnn) {
                     O, d_outputs + (t * count + i) * net.outputs, net.outputs);
     for (long layer = 0; layer < L; layer++) {
       const long at = state.at(layer, rnn, s), to = layer * count * net.hidden;
-      fill_padded(call.d_last_h ? call.d_last_h + at : nullptr, count, H, carry_h + to, net.hidden);
-      fill_padded(call.d_last_c ? call.d_last_c + at : nullptr, count, H, carry_c + to, net.hidden);
+      const float *h = call.d_last_h ? call.d_last_h + at : nullptr,
+                  *c = call.d_last_c ? call.d_last_c + at : nullptr;
+      fill_padded(Cell::SHOWN ? nullptr : h, count, H, carry_h + to, net.hidden);
+      fill_padded(Cell::SHOWN ? h : c, count, H, carry_c + to, net.hidden);
     }
     float* wanted = call.d_flat ? gradients : nullptr;
     net.read_out_backward(weights, tape, count, d_outputs, above, wanted);
@@ -132,8 +137,13 @@ void run_backward_of(const RunBackwardCall& call, long rnn) {
                       call.d_inputs + ((rnn * S + s + i) * T + t) * I, I);
     for (long layer = 0; call.d_first_h && layer < L; layer++) {
       const long at = state.at(layer, rnn, s), from = layer * count * net.hidden;
-      strip_padding(carry_h + from, count, net.hidden, call.d_first_h + at, H);
-      if (Cell::MEMORY) strip_padding(carry_c + from, count, net.hidden, call.d_first_c + at, H);
+      if constexpr (Cell::SHOWN)
+        Cell::show_backward(count * net.hidden, net.layer_tape(tape, count, layer).h,
+                            carry_h + from, carry_c + from);
+      strip_padding((Cell::SHOWN ? carry_c : carry_h) + from, count, net.hidden,
+                    call.d_first_h + at, H);
+      if (Cell::MEMORY && !Cell::SHOWN)
+        strip_padding(carry_c + from, count, net.hidden, call.d_first_c + at, H);
     }
   }
   if (call.d_flat) net.unpack(gradients, call.d_flat + rnn * call.spec.parameters);

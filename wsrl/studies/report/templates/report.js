@@ -48,7 +48,7 @@
 
   function styled(trace) {
     const meta = trace.meta || {};
-    const own = colour(meta.encoder);
+    const own = meta.hue == null ? colour(meta.encoder) : css("--e" + meta.hue);
     if (meta.band) return Object.assign({}, trace, { fillcolor: own + "22", line: { width: 0 } });
     if (meta.front) {
       return Object.assign({}, trace, { line: { color: css("--quiet"), width: 1, dash: "dot" } });
