@@ -123,6 +123,19 @@ def test_a_state_machine_gives_itself_away_by_what_changes_do() -> None:
     assert changed.exchange_right < 0.7
 
 
+@pytest.mark.parametrize("cell", ["tanh", "linear", "lstm", "gru"])
+@pytest.mark.parametrize("scale", [0.0, 1.0, 1e30])
+def test_random_rnns_of_any_cell_and_size_are_not_trusted(cell: str, scale: float) -> None:
+    spec = RNNSpec(cell, 3, 6, 1, 3)
+    drawn = np.random.default_rng(0).normal(size=(1, spec.num_parameters))
+    found = analyze(
+        RNNWeights(torch.from_numpy(scale * drawn), spec), COMPOSE, along="trajectories"
+    )
+    assert found.verdict != "trusted"
+    values = [value for value in vars(found.figures).values() if value is not None]
+    assert np.isfinite(values).all()
+
+
 def test_random_directions_are_not_variables() -> None:
     own, weights = interactions_of(COMPOSE), saturating(COMPOSE, 2.0)
     values = rng.choice([-1.0, 1.0], (16, 9))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from tests.problems.test_laws import PROBLEMS
 from wsrl.cli import main
@@ -112,7 +113,8 @@ def start_of(problem: TrialProblem, members: list[int], cell: str = "leaky") -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "settings"), [*((n, {}) for n in TRIALS), ("path_integration", {"dimensions": 1})]
+    ("name", "settings"),
+    [*((n, {}) for n in TRIALS), *(("path_integration", {"dimensions": d}) for d in (1, 3))],
 )
 def test_targets_are_those_of_plain_python(name: str, settings: dict[str, Any]) -> None:
     problem, members = quiet(name, **settings), [0, 1, 2, 3]
@@ -165,7 +167,32 @@ def test_one_value_for_all_is_one_task(name: str) -> None:
     assert set(fixed.targets([0, 1])) == {"performance", "step"}
     assert len(set(fixed.ood_criterion(np.arange(9.0)[:, None]).tolist())) == 9
     assert set(problem.targets([0, 1])) == {*problem.free, "performance", "step"}
+    row = problem.draw_tasks(0, [0])[0].tolist()
+    known = ", ".join(f"{n} {value:.3g}" for n, value in zip(problem.free, row, strict=True))
+    assert problem.score_text(row, 0.5) == f"performs {problem.name} ({known}): performance 0.50"
+    assert fixed.score_text([3.0], 0.5) == f"performs {problem.name}: performance 0.50"
     assert fixed.length == problem.length
+
+
+PUBLISHED: dict[str, dict[str, float]] = {
+    "context_integration": {
+        "coherence": 0.5, "stimulus": 750, "delay": 600, "jitter": 0, "input_noise": 0.1
+    },
+    "delayed_discrimination": {
+        "difference": 1 / 3, "delay": 1000, "jitter": 0, "input_noise": 0.1
+    },
+    "flip_flop": {"pulse_rate": 0.5, "input_noise": 0},
+    "sine_generator": {"slowest": 0.1, "fastest": 0.6, "input_noise": 0},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_published_version_is_one_of_the_family(name: str) -> None:
+    family = create_problem(name, {})
+    assert isinstance(family, TrialProblem)
+    row = [PUBLISHED[name][parameter] for parameter in family.free]
+    assert family.task(row) == PUBLISHED[name] | {"unit_noise": 0}
+    assert family.task([10**6] * len(row)) != family.task(row)  # which is brought into the range
 
 
 @every_problem
@@ -295,6 +322,14 @@ def test_the_whole_chain(name: str, tmp_path: Path, capsys: pytest.CaptureFixtur
     predict = ["--model", "PredictionModule", "--model.target", target]
     predict += ["--model.pretrained", str(run / "checkpoints" / "last.ckpt")]
     assert main(["fit", *predict, *quick, "--run", str(head)]) == 0
+    rnn, readout = open_zoo(zoo).read_weights(torch.tensor([3])).to_module(0)
+    mine = nn.ModuleDict({"rnn": rnn, "linear": readout}).state_dict()
+    torch.save(mine, tmp_path / "mine.pt")
     capsys.readouterr()
+    assert main(["inspect", str(tmp_path / "mine.pt"), "--ckpt", str(run), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    # Those of the 16 RNNs, and the one that is predicted.
+    assert found["skill"]["text"].startswith("performs none of 17 tasks of the zoo; nearest")
+    assert target in found["properties"]
     assert main(["zoo", "info", zoo]) == 0
     assert target in capsys.readouterr().out

@@ -78,7 +78,8 @@ def study(
         write_tables(Path(out), records, content)
     if out is None or "snapshots" in content:
         return content, []
-    title = f"{str(spec).split(',')[0]}, task {one['task']}: {analysis.verdict}"
+    how = "" if analysis.along == "fixed_point" else " along trajectories"
+    title = f"{str(spec).split(',')[0]}, task {one['task']}: {analysis.verdict}{how}"
     return content, draw(Path(out), analysis, title)
 
 
@@ -107,7 +108,8 @@ def _analyze_zoo(
     zoo: Zoo, problem: VariableBinding, settings: MemorySettings, rows: Sequence[int]
 ) -> Iterator[tuple[Record, MemoryAnalysis]]:
     """Analyse snapshots of a zoo; yield each with what the zoo says of it, in order."""
-    numbers = settings.sequences * (1 + settings.horizon) * state_size(zoo.spec)
+    # Of a sequence to judge by, and along trajectories of two more to fit.
+    numbers = 3 * settings.sequences * (1 + settings.horizon) * state_size(zoo.spec)
     for index in torch.tensor(rows).split(max(1, AT_ONCE // numbers)):
         columns = [zoo.read(name, index).tolist() for name in ("run", "step", "performance")]
         tasks = [problem.task(row) for row in zoo.read("task", index).tolist()]
