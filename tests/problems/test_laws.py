@@ -134,7 +134,7 @@ WRONG = {
         ({"stored_trials": 9}, "stored_trials must be at most 8"),
     ],
     "path_integration": [
-        ({"dimensions": 3}, "dimensions must be 1 or 2, not 3"),
+        ({"dimensions": 4}, "dimensions must be 1, 2 or 3, not 4"),
         ({"speed": 1.5}, "speed must be .* from 0 to 1"),
         ({"persistence": -1}, "persistence must be .* at least 0"),
     ],

@@ -113,7 +113,8 @@ def start_of(problem: TrialProblem, members: list[int], cell: str = "leaky") -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "settings"), [*((n, {}) for n in TRIALS), ("path_integration", {"dimensions": 1})]
+    ("name", "settings"),
+    [*((n, {}) for n in TRIALS), *(("path_integration", {"dimensions": d}) for d in (1, 3))],
 )
 def test_targets_are_those_of_plain_python(name: str, settings: dict[str, Any]) -> None:
     problem, members = quiet(name, **settings), [0, 1, 2, 3]
@@ -171,6 +172,27 @@ def test_one_value_for_all_is_one_task(name: str) -> None:
     assert problem.score_text(row, 0.5) == f"performs {problem.name} ({known}): performance 0.50"
     assert fixed.score_text([3.0], 0.5) == f"performs {problem.name}: performance 0.50"
     assert fixed.length == problem.length
+
+
+PUBLISHED: dict[str, dict[str, float]] = {
+    "context_integration": {
+        "coherence": 0.5, "stimulus": 750, "delay": 600, "jitter": 0, "input_noise": 0.1
+    },
+    "delayed_discrimination": {
+        "difference": 1 / 3, "delay": 1000, "jitter": 0, "input_noise": 0.1
+    },
+    "flip_flop": {"pulse_rate": 0.5, "input_noise": 0},
+    "sine_generator": {"slowest": 0.1, "fastest": 0.6, "input_noise": 0},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_published_version_is_one_of_the_family(name: str) -> None:
+    family = create_problem(name, {})
+    assert isinstance(family, TrialProblem)
+    row = [PUBLISHED[name][parameter] for parameter in family.free]
+    assert family.task(row) == PUBLISHED[name] | {"unit_noise": 0}
+    assert family.task([10**6] * len(row)) != family.task(row)  # which is brought into the range
 
 
 @every_problem

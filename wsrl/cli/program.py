@@ -13,9 +13,8 @@ from wsrl.environment import check_numbers
 from wsrl.failures import attempt, status_with_threads
 from wsrl.terminal import flush, guarded, say
 
-for _module in [
-    *("training", "zoo_making", "zoo", "comparison", "encoders", "inspection", "analysis", "demo")
-]:
+_MODULES = "training zoo_making zoo comparison encoders inspection analysis similarity demo"
+for _module in _MODULES.split():
     import_module(f"wsrl.cli.{_module}")  # registers its commands, listed in this order
 
 DESCRIPTION = """\

@@ -169,6 +169,17 @@ class Problem(Recorded, ABC):
         """
         return None
 
+    def new_sequences(
+        self, tasks: Tensor, count: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor] | None:
+        """Draw ``count`` sequences, spread over tasks ``(P, K)``, as those of training.
+
+        Returns:
+            Inputs ``(count, T, I)``, and which steps count, ``(count, T)``; ``None``, the default,
+            says that stored sequences are all that there is, of which every step counts.
+        """
+        return None
+
     def prepare(self) -> None:
         """Check before any work that data of training and ``clone_scores`` are there."""
 

@@ -11,6 +11,10 @@ def explained(outputs: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
         outputs: ``(P, S, T, O)``.
         targets: likewise.
         mask: ``(P, S, T)``: the variance is that of the steps that count.
+
+    >>> targets = torch.tensor([1.0, -1.0, 7.0]).view(1, 1, 3, 1)
+    >>> explained(targets / 2, targets, torch.tensor([[[1, 1, 0]]]))
+    tensor([0.7500])
     """
     counted, over = mask[..., None], (1, 2)
     mean = (targets * counted).sum(over, True) / counted.sum(over, True)
@@ -23,6 +27,10 @@ def right_choices(outputs: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     """Return the share of choices that are right, ``(P,)``; arguments as of ``explained``.
 
     A trial's choice is the sign of the mean output over the steps that count; each output chooses.
+
+    >>> outputs = torch.tensor([0.2, -0.1, -5.0]).view(1, 1, 3, 1)
+    >>> right_choices(outputs, torch.ones(1, 1, 3, 1), torch.tensor([[[1, 1, 0]]]))
+    tensor([1.])
     """
     agreed = (outputs * targets * mask[..., None]).sum(2)
     return (agreed > 0).float().mean((1, 2))

@@ -36,7 +36,7 @@ class PathIntegration(TrialProblem):
 
     def __init__(
         self,
-        dimensions: Literal[1, 2] = 2,
+        dimensions: Literal[1, 2, 3] = 2,
         length: Count = 50,
         speed: Parameter = (0.05, 0.15),
         persistence: Parameter = (0.0, 10.0),

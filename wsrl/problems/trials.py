@@ -194,6 +194,15 @@ class TrialProblem(TrainableProblem):
         inputs, targets, mask = self.placed(own, tasks, samples)
         return self.judge(run(inputs, None)[0], targets, mask).clamp(0, 1)
 
+    def new_sequences(
+        self, tasks: Tensor, count: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Draw trials of all tasks in turn."""
+        chosen = tasks[torch.arange(count) % len(tasks)]
+        seeds = torch.randint(1 << 62, (count,), generator=generator).tolist()
+        inputs, _, mask = self.placed([*map(np.random.default_rng, seeds)], chosen, 1)
+        return inputs[:, 0], mask[:, 0]
+
     def placed(
         self, own: Sequence[np.random.Generator], tasks: Tensor, count: int
     ) -> tuple[Tensor, Tensor, Tensor]:

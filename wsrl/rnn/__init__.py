@@ -20,13 +20,14 @@ from wsrl.rnn.linearization import (
     linearize_step,
     spectral_residues,
     state_size,
+    states_along,
     unflatten_state,
 )
 from wsrl.rnn.mixed import MixedRNNs, RNNs, change_groups, concatenate
 from wsrl.rnn.population import PreparedPopulation, State, run_population, run_with_noise
 from wsrl.rnn.spec import RNNSpec, TensorSpec, read_interface
 from wsrl.rnn.starts import random_starts, settled_states, visited_states
-from wsrl.rnn.usable import check_usable
+from wsrl.rnn.usable import check_finite, check_usable
 from wsrl.rnn.weights import (
     RNNWeights,
     random_permutations,
@@ -50,6 +51,7 @@ __all__ = [
     "TensorSpec",
     "advance",
     "change_groups",
+    "check_finite",
     "check_usable",
     "concatenate",
     "find_fixed_points",
@@ -71,6 +73,7 @@ __all__ = [
     "settled_states",
     "spectral_residues",
     "state_size",
+    "states_along",
     "unflatten_state",
     "visited_states",
     "weights_from_state_dict",

@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from wsrl.rnn.population import State, read_state, run_population
+from wsrl.rnn.population import PreparedPopulation, State, read_state, run_population
 from wsrl.rnn.spec import RNNSpec
 from wsrl.rnn.weights import RNNWeights
 
@@ -51,6 +51,25 @@ def advance(weights: RNNWeights, states: Tensor, inputs: Tensor | None = None) -
     check_shape(inputs, (*states.shape[:2], spec.input_size), "inputs", "(B, S, I)")
     _, state = run_population(weights, inputs[:, :, None], unflatten_state(spec, states))
     return flatten_state(state)
+
+
+@torch.no_grad()
+def states_along(weights: RNNWeights, inputs: Tensor, start: State | None = None) -> Tensor:
+    """Return the states ``(B, S, T, n)`` after each step of ``inputs (B, S, T, I)``.
+
+    They start from the RNNs' own first states, or zero, or the state that is given.
+
+    >>> spec = RNNSpec("lstm", 3, 8, 2, 2)
+    >>> weights = RNNWeights(torch.randn(5, spec.num_parameters), spec)
+    >>> states_along(weights, torch.randn(5, 4, 10, 3)).shape
+    torch.Size([5, 4, 10, 32])
+    """
+    run, state = PreparedPopulation(weights), start
+    states = []
+    for step in inputs.split(1, 2):
+        _, state = run(step, state)
+        states.append(flatten_state(state))
+    return torch.stack(states, 2)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,13 @@
 import torch
 from torch import Tensor
 
-from wsrl.rnn.linearization import check_shape, flatten_state, state_size, unflatten_state
+from wsrl.rnn.linearization import (
+    check_shape,
+    flatten_state,
+    state_size,
+    states_along,
+    unflatten_state,
+)
 from wsrl.rnn.population import PreparedPopulation, start_state
 from wsrl.rnn.spec import RNNSpec
 from wsrl.rnn.weights import RNNWeights
@@ -28,13 +34,9 @@ def visited_states(
     there more than once.
     """
     with torch.no_grad():
-        run = PreparedPopulation(weights)
-        state = start_state(weights, inputs)
-        visited = [flatten_state(state)]
-        for step in inputs.split(1, 2):
-            _, state = run(step, state)
-            visited.append(flatten_state(state))
-        states = torch.cat(visited, 1)
+        start = start_state(weights, inputs)
+        passed = states_along(weights, inputs, start).transpose(1, 2).flatten(1, 2)
+        states = torch.cat([flatten_state(start), passed], 1)
         order = torch.rand(states.shape[:2], generator=generator).argsort(1)
         order = order.repeat(1, -(-count // order.shape[1]))[:, :count].to(states.device)
         return states.gather(1, order[:, :, None].expand(-1, -1, states.shape[2]))

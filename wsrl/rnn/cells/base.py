@@ -66,20 +66,44 @@ class CellTensor:
 
 
 @dataclass(frozen=True)
+class NeuronFactors:
+    """How a factor for each neuron acts on the weights: on its outputs, and inversely where heard.
+
+    Attributes:
+        signs: whether the factors are +1 and -1; else they are any positive numbers.
+        gate: the gate whose rows are multiplied.
+        columns: the tensor of the layer whose columns are divided; so are those of the layer above
+            and of the readout.
+        kept: tensors whose rows stay as they are.
+    """
+
+    signs: bool
+    gate: int
+    columns: str
+    kept: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Symmetry:
     """A change of a layer's weights that leaves the function of the RNN as it is.
 
-    Permutations of neurons are no case of it: all cells have them.
+    Permutations of neurons are no case of it: all cells have them. Weights of a cell are compared
+    where each of its symmetries has ``factors``, or is undone by ``canonical``.
 
     Attributes:
         name: what is done to the neurons.
         change: draws a change of a layer's tensors, first states ``initial_<part> (B, H)``
             included where the RNN has its own. It returns the new tensors, and maps ``M (B, H, H)``
             where the layer's outputs become ``M h``; ``None`` where they stay.
+        factors: of neurons, where the change is no other.
+        canonical: turns a layer's tensors into numbers that the change does not change, of the same
+            names and shapes, which tell as much.
     """
 
     name: str
     change: Callable[[Tensors, torch.Generator | None], tuple[Tensors, Tensor | None]]
+    factors: NeuronFactors | None = None
+    canonical: Callable[[Tensors], Tensors] | None = None
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from wsrl.rnn.cells.rates import NEURONS, RateCell, check_option
 from wsrl.rnn.cells.registry import CELLS, register_cell
 
 LEAKS = ("fixed", "shared", "neuron")
+MASKS = ("mask", "sign")
 CONSTRAINTS = ("none", "mask", "dale")
 EXCITATORY = 0.8
 """The share of neurons that excite, before training."""
@@ -61,7 +62,8 @@ class Leaky(RateCell):
             kept = ("alpha", "mask", "sign")
             found.append(remixed(*NEURONS[self.nonlinearity], kept=kept))
         if self.constraint != "none":
-            found.append(Symmetry("unused weights changed", _change_unused))
+            unused = Symmetry("unused weights changed", _change_unused, canonical=self._used)
+            found.append(unused)
         return tuple(found)
 
     def tensors(self, bias: bool) -> tuple[CellTensor, ...]:
@@ -101,6 +103,11 @@ class Leaky(RateCell):
         if self.constraint == "dale":
             return recurrent.abs() * (tensors["mask"] * tensors["sign"][:, None])
         return recurrent
+
+    def _used(self, tensors: Tensors) -> Tensors:
+        """Put what acts in the place of the matrix, and ones in that of its mask and signs."""
+        constraints = {name: torch.ones_like(tensors[name]) for name in MASKS if name in tensors}
+        return {**tensors, **constraints, "weight_hh": self.matrix(tensors)}
 
     def prepare(self, tensors: Tensors) -> Tensors:
         """Constrain the recurrent matrix, turn both, and work the leak in."""

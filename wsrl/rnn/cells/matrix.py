@@ -14,6 +14,7 @@ from wsrl.rnn.cells.base import (
     CellTensor,
     Driven,
     LayerState,
+    NeuronFactors,
     Symmetry,
     Tensors,
     project,
@@ -120,7 +121,9 @@ def remixed(
             changed[key] = value @ torch.linalg.inv(maps) if key == columns else value
         return changed, maps
 
-    return Symmetry(name, change)
+    signs, single = draw is random_signs, draw in (random_signs, random_scales)
+    factors = NeuronFactors(signs, gate, columns, tuple(kept)) if single else None
+    return Symmetry(name, change, factors)
 
 
 def split_biases(summed: int, gates: int) -> Symmetry:
@@ -137,7 +140,16 @@ def split_biases(summed: int, gates: int) -> Symmetry:
         moved = {"bias_ih": bias + shift, "bias_hh": tensors["bias_hh"] - shift}
         return {**tensors, **moved}, None
 
-    return Symmetry("biases split otherwise", change)
+    def add_up(tensors: Tensors) -> Tensors:
+        if "bias_ih" not in tensors:
+            return tensors
+        first, second = tensors["bias_ih"].clone(), tensors["bias_hh"].clone()
+        part = slice(first.shape[1] // gates * summed)
+        first[:, part] += second[:, part]
+        second[:, part] = 0
+        return {**tensors, "bias_ih": first, "bias_hh": second}
+
+    return Symmetry("biases split otherwise", change, canonical=add_up)
 
 
 def random_signs(batch: int, size: int, generator: torch.Generator | None) -> Tensor:
