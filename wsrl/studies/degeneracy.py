@@ -66,10 +66,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Degeneracy:
-    """Groups, and why others are left out."""
+    """Groups, and what else is to be known: what is left out and why, whether tasks differ."""
 
     groups: tuple[Group, ...]
-    left_out: tuple[str, ...]
+    notes: tuple[str, ...]
 
     def records(self) -> list[dict[str, Any]]:
         """Return a row for each group: what it is, and its mean distances with intervals."""
@@ -106,7 +106,7 @@ class Degeneracy:
             apart = {name for name in names if one.facts.get(name) != other.facts.get(name)}
             if apart != {factor}:
                 continue
-            for name in one.distances.keys() & other.distances.keys():
+            for name in filter(other.distances.__contains__, one.distances):
                 change = spread_difference(one.distances[name], other.distances[name])
                 published, found = PUBLISHED.get(factor, {}).get(name), _direction(change)
                 ends = {"smaller": one.facts[factor], "larger": other.facts[factor]}
@@ -163,7 +163,7 @@ def find_degeneracy(
         ValueError: where no group has enough RNNs that solve the task.
     """
     settings = settings or SimilaritySettings(LEVELS[:-1])
-    groups, left_out = [], []
+    groups, notes = [], []
     for folder in zoo_folders([*sources]):
         zoo = open_one(folder)
         for step in steps or (None,):
@@ -173,26 +173,38 @@ def find_degeneracy(
             solved = chosen[scores >= performance]
             if len(solved) < FEWEST:
                 best = f"the best performance is {float(scores.nan_to_num(-1).max()):.3g}"
-                left_out.append(
+                notes.append(
                     f"{name}: {len(solved)} of {len(chosen)} RNNs solve the task (performance of "
                     f"at least {performance:g}), {FEWEST} are needed; {best}"
                 )
                 continue
+            tasks = len(zoo.read("task", solved).unique(dim=0))
+            if tasks > 1 and zoo.problem.task_entries() != ("run",):
+                notes.append(
+                    f"{name}: RNNs were trained on {tasks} tasks, by which they differ too"
+                )
             say(f"{name}: {len(solved)} of {len(chosen)} RNNs solve the task")
             generator = torch.Generator().manual_seed(seed)
             drawn = solved[torch.randperm(len(solved), generator=generator)[:rnns].sort().values]
             rows = drawn.tolist()
             subjects = find_subjects([folder], generator, rows=rows, sequences=sequences)
             measured = measure(subjects, settings, (), generator)
-            distances = {n: d for n, d in measured.distances.items() if np.isfinite(d).all()}
-            left_out += [f"{name}: no {what}: {why}" for what, why in measured.left_out.items()]
+            distances = {n: _known(d) for n, d in measured.distances.items()}
+            distances = {n: d for n, d in distances.items() if len(d) >= FEWEST}
+            notes += [f"{name}: no {what}: {why}" for what, why in measured.left_out.items()]
             if "weights" in distances:
                 distances["weights"] = distances["weights"] / zoo.spec.num_parameters**0.5
             at = int(zoo.read("step", drawn).max())
             groups.append(Group(_facts(zoo, at), len(solved), len(chosen), distances))
     if not groups:
-        raise ValueError(f"no RNNs that solve a task to compare: {'; '.join(left_out)}")
-    return Degeneracy(tuple(groups), tuple(left_out))
+        raise ValueError(f"no RNNs that solve a task to compare: {'; '.join(notes)}")
+    return Degeneracy(tuple(groups), tuple(notes))
+
+
+def _known(distances: Array) -> Array:
+    """Return the distances of those that have any, as RNNs have whose numbers are finite."""
+    rows = np.isfinite(distances).sum(1) > 1
+    return distances[np.ix_(rows, rows)]
 
 
 def _facts(zoo: Zoo, step: int) -> dict[str, Any]:
@@ -215,7 +227,7 @@ def write_degeneracy(folder: Path, found: Degeneracy) -> list[Path]:
     text = [
         "How much RNNs differ that solve their task: mean distances over pairs, with 95% intervals "
         "of a bootstrap over RNNs. Distances of weights are divided by the root of their number.",
-        *found.left_out,
+        *found.notes,
     ]
     sections = [Section("Groups", [], charts, [("mean distances", groups)])]
     if directions := _shown_directions(found):
@@ -238,7 +250,7 @@ def summarize_degeneracy(found: Degeneracy) -> str:
         lines += ["", aligned([*directions[0]], directions)]
     few = any(len(m) < FEWEST_FOR_INTERVAL for g in found.groups for m in g.distances.values())
     lines += [f"groups of fewer than {FEWEST_FOR_INTERVAL} RNNs have no intervals"] if few else []
-    return "\n".join([*lines, *(f"left out: {each}" for each in found.left_out)])
+    return "\n".join([*lines, *found.notes])
 
 
 def _names(found: Degeneracy) -> list[str]:
