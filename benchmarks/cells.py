@@ -8,7 +8,8 @@
 - cpu: the compiled kernels, of the cells that have some.
 - compiled (with ``--compiled``): as eager, the cell's step by ``torch.compile``.
 
-All train on one batch of formal languages, made beforehand. Ways take turns; medians and ranges
+All train on one batch of formal languages, made beforehand; with ``--distinct`` the population on
+its distinct strings with weights, as zoos do. Ways take turns; medians and ranges
 over the rounds.
 """
 
@@ -42,19 +43,23 @@ class OneBatch(TrainingStream):
         return self._batch
 
 
-def workload(cell: str, members: int, layers: int) -> Workload:
+def workload(
+    cell: str, members: int, layers: int, hidden: int = 32, distinct: bool = False
+) -> Workload:
     languages, group = FormalLanguages(), range(members)
     tasks = languages.draw_tasks(0, group)
-    batch = languages.training_stream(tasks, group, 0, BATCH, False).batch(0)
-    stream = OneBatch(batch)
-    return Workload(cell, languages.spec(cell, 32, layers), stream, stream)
+    drawn, counted = (
+        OneBatch(languages.training_stream(tasks, group, 0, BATCH, unique).batch(0))
+        for unique in (False, distinct)
+    )
+    return Workload(cell, languages.spec(cell, hidden, layers), counted, drawn)
 
 
 def plain_step(work: Workload, members: int) -> Callable[[int], int]:
     """Train one RNN by the cell's own step; every call is a step."""
     flat = initial_weights(work.spec, 0, [0]).requires_grad_()
     optimizer = torch.optim.AdamW([flat], RATE, weight_decay=DECAY)
-    batch = work.stream.batch(0)
+    batch = work.drawn_one_by_one.batch(0)
 
     def step(number: int) -> int:
         member = number % members
@@ -105,17 +110,21 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--members", type=int, default=64)
     parser.add_argument("--layers", type=int, default=1)
+    parser.add_argument("--hidden", type=int, default=32)
+    parser.add_argument("--distinct", action="store_true")
     parser.add_argument("--compiled", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     print(
-        f"{args.threads} threads, {args.members} members, {args.layers}x32, batch {BATCH}, float32"
+        f"{args.threads} threads, {args.members} members, {args.layers}x{args.hidden}, "
+        f"batch {BATCH}, float32"
     )
     print(f"load of the machine before: {', '.join(f'{x:.1f}' for x in os.getloadavg())}")
     print(header())
     floor = product_rates()["large"]
     for cell in args.cells:
-        measure(workload(cell, args.members, args.layers), args, floor)
+        work = workload(cell, args.members, args.layers, args.hidden, args.distinct)
+        measure(work, args, floor)
 
 
 if __name__ == "__main__":

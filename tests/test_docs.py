@@ -240,6 +240,14 @@ def test_rnns_are_told_apart(zoo_path: Path) -> None:
     assert len(json.loads(Path("interrogation.json").read_text())["rnns"]) == 3
 
 
+def test_dynamics_are_found(zoo_path: Path) -> None:
+    Path("zoos").mkdir()
+    Path("zoos/small").symlink_to(zoo_path)
+    run_commands(block("--hold 200", "docs/howto/dynamics.md"))
+    assert len(Path("slower/dynamics.csv").read_text().splitlines()) == 4
+    run_page("docs/howto/dynamics.md", "python")
+
+
 @pytest.mark.skipif(not (DATA / "official").is_dir(), reason=f"no official sample at {DATA}")
 def test_a_published_zoo_comes_back_byte_for_byte() -> None:
     published = DATA / "official/sequential_mnist"

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -14,8 +16,8 @@ from torch.nn.functional import one_hot
 
 from wsrl.cli import main
 from wsrl.problems import FlipFlop
-from wsrl.rnn import RNNWeights
-from wsrl.studies.similarity import SimilaritySettings, find_subjects, measure
+from wsrl.rnn import RNNSpec, RNNWeights
+from wsrl.studies.similarity import SimilaritySettings, Subjects, find_subjects, measure
 from wsrl.zoos import Zoo
 from wsrl.zoos.tensors import read_metadata, read_tensors
 
@@ -111,6 +113,27 @@ def test_sequences_too_short_for_delays_leave_dsa_out(tmp_path: Path) -> None:
     found = measure(subjects, SimilaritySettings(("dynamics",), delays=50))
     assert found.left_out == {"dsa": "sequences of 50 steps are too short for 50 delays"}
     assert {*found.distances} == {"jacobian spectra"}
+
+
+def test_rnns_whose_numbers_are_not_finite_are_left_out_alone() -> None:
+    spec = RNNSpec("relu", 1, 2, 1, 1, bias=False)
+    flat = torch.tensor([[1.0, 1, 0.5, 0, 0, 0.5, 1, 1], [1, 1, -0.5, 0, 0, 0.2, 1, 1]])
+    flat = torch.cat([flat, flat[:1]])
+    flat[2, 2] = 1e30
+    rnns = RNNWeights(flat, spec)
+    inputs = torch.ones(2, 30, 1)
+    table = pd.DataFrame({"name": ["a", "b", "c"]})
+    subjects = Subjects(rnns, table, inputs, torch.ones(2, 30), 2 * inputs, "real")
+    found = measure(subjects, SimilaritySettings(("behaviour", "representation", "dynamics")))
+    assert found.left_out == {
+        "behaviour": "1 RNNs have outputs that are not finite",
+        "behaviour outside": "1 RNNs have outputs that are not finite",
+        "representation": "1 RNNs have states that are not finite",
+        "dsa": "1 RNNs have states that are not finite",
+        "jacobian spectra": "1 RNNs have states without input that are not finite",
+    }
+    for distances in found.distances.values():
+        assert np.isfinite(distances).tolist() == [[True, True, False]] * 2 + [[False] * 3]
 
 
 def test_trials_of_a_task_count_where_their_mask_does() -> None:

@@ -97,6 +97,10 @@ def test_embeddings_are_those_of_the_commands(
     found = wsrl.embed(module.encoder, concatenate([of_zoo, own]))
     torch.testing.assert_close(found[:-1], columns, rtol=0, atol=1e-6)
     torch.testing.assert_close(found[-1], torch.tensor(inspected), rtol=0, atol=1e-6)
+    diverged = wsrl.RNNWeights(own.flat.clone(), own.spec)
+    diverged.flat[0, 0] = torch.nan
+    with pytest.raises(ValueError, match=r"finite in rnn\.weight_ih_l0, as after"):
+        wsrl.embed(module.encoder, concatenate([of_zoo, diverged]))
 
 
 def failed(capsys: pytest.CaptureFixture[str], *args: object) -> str:

@@ -32,7 +32,7 @@ DRAWN = "InteractiveProbing"
 def data_of(zoo: Path, **options: Any) -> ZooDataModule:
     """Splits of 3 and 15 RNNs: one leaves a process without any, the other is odd."""
     sizes = {"batch_size": 8, "steps_per_epoch": 3, "eval_batch_size": 4, "test_fraction": 0.1}
-    return ZooDataModule(str(zoo), **sizes, **options)
+    return ZooDataModule(str(zoo), **(sizes | options))
 
 
 def trainer_of(folder: Path, processes: int, **options: Any) -> Trainer:
@@ -104,6 +104,24 @@ def test_two_processes_pretrain_and_measure_like_one(
         other = train(trainer_of(tmp_path, 1), emulation(data, name), data)
         with pytest.raises(AssertionError):
             assert_same(other, found[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "draw"), [("FreeRunningProbing", "evenly"), ("NeuronGraph", "proportion")]
+)
+def test_two_processes_pretrain_on_a_collection_like_one(
+    name: str, draw: str, collection_path: Path, tmp_path: Path
+) -> None:
+    found, options = [], {"draw": draw, "test_fraction": 0.0}
+    for processes in (1, 2):
+        data = data_of(collection_path, **options)
+        found.append(train(trainer_of(tmp_path, processes), emulation(data, name), data))
+    assert len(data.zoo.specs) > 1
+    assert_same(*found)
+    data = data_of(collection_path, **options, seed=1)  # the negative partner
+    drawn = train(trainer_of(tmp_path, 1), emulation(data, name), data)
+    with pytest.raises(AssertionError):
+        assert_same(drawn, found[0])
 
 
 @pytest.mark.parametrize("mode", MODES)

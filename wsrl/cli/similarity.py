@@ -1,4 +1,4 @@
-"""``wsrl compare``: how alike RNNs are."""
+"""``wsrl compare`` and ``wsrl degeneracy``: how alike RNNs are."""
 
 from __future__ import annotations
 
@@ -89,6 +89,55 @@ def compare(
     if json:
         return to_json(found.to_dict(), indent=2)
     return "\n".join([summarize(found), *(f"written: {path}" for path in written)])
+
+
+@command(
+    "degeneracy",
+    own_modules=True,
+    settings=Options("wsrl.studies.similarity:SimilaritySettings", skip=frozenset({"levels"})),
+)
+def degeneracy(
+    zoos: list[str],
+    *,
+    settings: SimilaritySettings,
+    levels: list[Literal["behaviour", "representation", "dynamics", "weights"]] | None = None,
+    performance: float = 0.9,
+    steps: list[Index] | None = None,
+    rnns: Count = 50,
+    sequences: Count = 32,
+    seed: Seed = 0,
+    out: str | None = None,
+) -> str:
+    """Say how much RNNs differ that solve a task equally well.
+
+    Compares the RNNs of each zoo, at each step, whose performance is high enough, on every level,
+    with intervals over RNNs. Of zoos that differ in one thing alone (size, training time, weight
+    decay, how complex the task is) it says whether RNNs differ less where that is larger, beside
+    what was published.
+
+      wsrl degeneracy zoos/flip_flop --steps 500 1000 --out degeneracy
+      wsrl degeneracy zoos/flip_flop-32 zoos/flip_flop-128 --performance 0.95
+
+    Args:
+        zoos: folders of zoos, or folders of such
+        settings: how RNNs are compared
+        levels: by which RNNs are compared (default: all)
+        performance: from which on an RNN solves its task
+        steps: of training (default: each run's last)
+        rnns: draw so many RNNs that solve the task, of each zoo and step
+        sequences: on which RNNs are run
+        seed: of the draws
+        out: folder for the tables and a page
+    """
+    from wsrl.studies.degeneracy import find_degeneracy, summarize_degeneracy, write_degeneracy
+    from wsrl.studies.similarity import LEVELS
+
+    if out is not None:  # before the work, which would be lost where the folder cannot be made
+        Path(out).mkdir(parents=True, exist_ok=True)
+    settings = replace(settings, levels=tuple(levels or LEVELS[:-1]))
+    found = find_degeneracy(zoos, performance, steps or (), rnns, sequences, settings, seed, _note)
+    written = [] if out is None else write_degeneracy(Path(out), found)
+    return "\n".join([summarize_degeneracy(found), *(f"written: {path}" for path in written)])
 
 
 def _note(text: str) -> None:

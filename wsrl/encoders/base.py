@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wsrl.recorded import Recorded
-from wsrl.rnn import BlackBox, MixedRNNs, RNNInterface, RNNs, RNNSpec, RNNWeights
+from wsrl.rnn import BlackBox, MixedRNNs, RNNInterface, RNNs, RNNSpec, RNNWeights, check_finite
 
 Reads: TypeAlias = Literal["one spec", "any weights", "any"]
 """What RNNs an encoder reads; see ``Encoder``."""
@@ -113,7 +113,7 @@ def embed(encoder: Encoder, rnns: RNNs) -> Tensor:
     in its precision. Many RNNs are read part by part.
 
     Raises:
-        ValueError: for RNNs that the encoder does not read.
+        ValueError: for RNNs that the encoder does not read, or whose weights are not finite.
 
     >>> from wsrl.encoders import create_encoder
     >>> from wsrl.rnn import concatenate
@@ -122,6 +122,7 @@ def embed(encoder: Encoder, rnns: RNNs) -> Tensor:
     >>> embed(create_encoder("FreeRunningProbing", specs[0]), rnns).shape
     torch.Size([4, 16])
     """
+    check_finite(rnns)
     training = encoder.training
     try:
         encoder.eval()

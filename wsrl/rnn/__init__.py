@@ -27,7 +27,7 @@ from wsrl.rnn.mixed import MixedRNNs, RNNs, change_groups, concatenate
 from wsrl.rnn.population import PreparedPopulation, State, run_population, run_with_noise
 from wsrl.rnn.spec import RNNSpec, TensorSpec, read_interface
 from wsrl.rnn.starts import random_starts, settled_states, visited_states
-from wsrl.rnn.usable import check_usable
+from wsrl.rnn.usable import check_finite, check_usable
 from wsrl.rnn.weights import (
     RNNWeights,
     random_permutations,
@@ -51,6 +51,7 @@ __all__ = [
     "TensorSpec",
     "advance",
     "change_groups",
+    "check_finite",
     "check_usable",
     "concatenate",
     "find_fixed_points",

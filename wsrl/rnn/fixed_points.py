@@ -19,6 +19,7 @@ Method: TypeAlias = Literal["newton", "gradient"]
 
 MOST_STEPS = {"newton": 100, "gradient": 2000}
 FLAT = 1e-3  # change of the residual with the state, below which it is at a minimum
+LITTLE = 0.99  # of the residual is left after a step, where a search is no longer getting on
 REMEMBERED = 10  # steps of a gradient search within which it must get better
 # Numbers in the Jacobians worked on at one time: 64 MiB, and a few times as much beside.
 JACOBIAN_NUMBERS = 2**23
@@ -142,12 +143,12 @@ def find_fixed_points(
         first = _first_alike(ends, residual <= tolerance, count, same_within)
         own = first == torch.arange(len(first), device=flat.device)
         eigenvalues = ends.new_zeros(ends.shape, dtype=torch.complex128)
-        slow = torch.zeros_like(own)
+        slow, identity = torch.zeros_like(own), torch.eye(ends.shape[1])
         for rows in own.nonzero()[:, 0].split(together):  # what is alike is looked at once
             own_weights, constant = of(rows)
             image, recurrent = linearize_step(own_weights, ends[rows], constant)
             eigenvalues[rows] = sorted_eigenvalues(recurrent)
-            slow[rows] = _is_minimum(image - ends[rows], recurrent)
+            slow[rows] = _is_minimum(image - ends[rows], identity.to(recurrent) - recurrent)
     shape = starts.shape[:2]
     converged = (residual <= tolerance).view(shape)
     return FixedPoints(
@@ -180,9 +181,10 @@ def _newton(
 
     identity = torch.eye(point.shape[1]).to(point)
     gap, slope, size = look(torch.arange(len(point), device=point.device), point)
-    damping = torch.full_like(size, 1e-2)
+    damping, at_minimum = torch.full_like(size, 1e-2), torch.zeros_like(size, dtype=torch.bool)
     for _ in range(steps):
-        rows = ((size > tolerance) & size.isfinite() & (damping < 1e12)).nonzero()[:, 0]
+        going = (size > tolerance) & size.isfinite() & (damping < 1e12) & ~at_minimum
+        rows = going.nonzero()[:, 0]
         if len(rows) == 0:
             break
         # Without the damping rows this is Newton's step; with them there is a step even where
@@ -193,6 +195,8 @@ def _newton(
         at = point[rows] + torch.linalg.lstsq(left, right, driver="gels").solution[:, :, 0]
         trial = look(rows, at)
         better = trial[2] < size[rows]
+        no_more = better & (trial[2] > LITTLE * size[rows])
+        at_minimum[rows] = no_more & _is_minimum(*trial[:2])
         taken = rows[better]
         point = point.index_copy(0, taken, at[better])
         gap, slope, size = (
@@ -257,8 +261,8 @@ def _first_alike(
     return (first + torch.arange(len(states), device=ends.device)[:, None] * count).flatten()
 
 
-def _is_minimum(gap: Tensor, recurrent: Tensor) -> Tensor:
-    """Whether no small change of the state makes ``gap = F(x) - x (M, n)`` much smaller."""
-    slope = (gap[:, None] @ recurrent)[:, 0] - gap
-    flat: Tensor = slope.norm(dim=1) <= FLAT * gap.norm(dim=1)
+def _is_minimum(gap: Tensor, slope: Tensor) -> Tensor:
+    """Whether no small change of the state makes ``gap (M, n)``, of slope ``I - A``, smaller."""
+    change = (gap[:, None] @ slope)[:, 0]
+    flat: Tensor = change.norm(dim=1) <= FLAT * gap.norm(dim=1)
     return flat

@@ -3,19 +3,29 @@
 import torch
 
 from wsrl.rnn.cells import BELOW, HIDDEN
+from wsrl.rnn.mixed import MixedRNNs, RNNs
 from wsrl.rnn.spec import layer_name
 from wsrl.rnn.weights import RNNWeights
 
 
-def check_finite(weights: RNNWeights) -> None:
-    """Refuse, by a ``ValueError`` that names the tensors, numbers that are not finite."""
-    wrong = [name for name, value in weights.tensors().items() if not value.isfinite().all()]
-    if wrong:
-        more = f" and {len(wrong) - 8} more" if len(wrong) > 8 else ""
-        raise ValueError(
-            f"not all numbers are finite in {', '.join(wrong[:8])}{more}, as after a training that "
-            "diverged: take an earlier checkpoint"
-        )
+def check_finite(rnns: RNNs) -> None:
+    """Refuse, by a ``ValueError`` that names the tensors, weights that are not finite.
+
+    >>> from wsrl.rnn import RNNSpec
+    >>> spec = RNNSpec("gru", 3, 8, 1, 2)
+    >>> check_finite(RNNWeights(torch.zeros(1, spec.num_parameters), spec))
+    """
+    groups = rnns.groups if isinstance(rnns, MixedRNNs) else (rnns,)
+    weights = [group for group in groups if isinstance(group, RNNWeights)]
+    if all(bool(group.flat.isfinite().all()) for group in weights):
+        return
+    tensors = [pair for group in weights for pair in group.tensors().items()]
+    wrong = list(dict.fromkeys(name for name, value in tensors if not value.isfinite().all()))
+    more = f" and {len(wrong) - 8} more" if len(wrong) > 8 else ""
+    raise ValueError(
+        f"not all numbers are finite in {', '.join(wrong[:8])}{more}, as after a training that "
+        "diverged: take an earlier checkpoint"
+    )
 
 
 def check_usable(weights: RNNWeights) -> None:

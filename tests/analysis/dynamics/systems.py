@@ -36,7 +36,7 @@ def with_eigenvalues(*values: float) -> NDArray[np.float64]:
     return basis @ np.diag(values) @ basis.T
 
 
-def ring(size: int = 48) -> NDArray[np.float64]:
+def ring(size: int = 32) -> NDArray[np.float64]:
     """Neurons on a circle excite those near them and inhibit those opposite."""
     angles = np.arange(size) * 2 * np.pi / size
     return 4 / size * np.cos(angles[:, None] - angles)

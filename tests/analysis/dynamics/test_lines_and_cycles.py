@@ -18,7 +18,8 @@ OTHERS = (0.5, 0.4, -0.3, 0.2)
 
 
 def of(weights: RNNWeights, visited: Tensor, **settings: Any) -> Portrait:
-    (found,) = find_portraits(weights, visited, settings=DynamicsSettings(**settings))
+    few = {"settling": 300} | settings
+    (found,) = find_portraits(weights, visited, settings=DynamicsSettings(**few))
     return found
 
 
@@ -65,7 +66,7 @@ def test_a_line_may_have_an_end() -> None:
 
 @pytest.mark.parametrize("cell", ["tanh", "leaky"])
 def test_a_ring_is_closed(cell: str) -> None:
-    found = of(rnn(ring(), cell), drawn_states(48, 12))
+    found = of(rnn(ring(), cell), drawn_states(32, 8))
     (line,) = found.lines
     assert line.closed
     off = found.line < 0
@@ -80,8 +81,8 @@ def test_a_ring_is_closed(cell: str) -> None:
 
 
 def test_a_broken_ring_is_none() -> None:
-    broken = ring() + 0.5 * np.random.default_rng(1).normal(size=(48, 48)) / np.sqrt(48)
-    found = of(rnn(broken), drawn_states(48, 12))
+    broken = ring() + 0.5 * np.random.default_rng(1).normal(size=(32, 32)) / np.sqrt(32)
+    found = of(rnn(broken), drawn_states(32, 8))
     assert not found.lines
     assert 1 <= found.kinds.count("stable") <= 6
 

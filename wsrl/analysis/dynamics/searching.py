@@ -16,7 +16,7 @@ from wsrl.rnn import (
     settled_states,
 )
 
-PAIRS = 16
+PAIRS = 32
 """Pairs of stable points of an RNN between which, in a round, others are searched for."""
 
 ROUNDS, DIRECTIONS, DEPARTURES = 4, 2, 16
@@ -120,13 +120,15 @@ def _explore(
 
     found = search(torch.cat([visited, torch.zeros_like(visited[:, :1])], 1))
     begun, left = visited, torch.full(visited.shape[:2], -1)
-    passed = Trajectories(begun[:, :0], left[:, :0], left.new_zeros(0))
+    passed, searched = Trajectories(begun[:, :0], left[:, :0], left.new_zeros(0)), 0
     for _ in range(ROUNDS):
         ends = settled_states(weights, begun, inputs, settings.settling)
         places = torch.arange(ends.shape[1]) + found.states.shape[1]
         found = found.joined(search(ends.nan_to_num(0, 0, 0)), within)
         passed = passed.joined(Trajectories(ends, left, places))
-        if (between := _between(found)).shape[1]:
+        between = _between(found, searched)
+        searched = found.states.shape[1]
+        if between.shape[1]:
             found = found.joined(search(between), within)
         begun, left = _departures(weights, found, inputs, ranges, passed.sources)
         if not begun.shape[1]:
@@ -134,18 +136,20 @@ def _explore(
     return found, passed
 
 
-def _between(found: FixedPoints) -> Tensor:
+def _between(found: FixedPoints, searched: int) -> Tensor:
     """Return the middles of stable points, the nearest pairs of each RNN first, ``(B, M, n)``.
 
-    Where an RNN has fewer pairs than others, zeros fill the place.
+    Between those of the first searches others were searched for before. Where an RNN has fewer
+    pairs than others, zeros fill the place.
     """
     stable = found.distinct & (found.spectral_radius < 1 - MARGIN)
     middles = []
     for states, own in zip(found.states, stable, strict=True):
-        one, other = torch.triu_indices(int(own.sum()), int(own.sum()), 1)
-        points = states[own]
-        nearest = (points[one] - points[other]).norm(dim=1).argsort()[:PAIRS]
-        middles.append((points[one] + points[other])[nearest] / 2)
+        places = own.nonzero()[:, 0]
+        one, other = torch.combinations(places).T
+        one, other = one[other >= searched], other[other >= searched]
+        nearest = (states[one] - states[other]).norm(dim=1).argsort()[:PAIRS]
+        middles.append((states[one] + states[other])[nearest] / 2)
     return pad_sequence(middles, batch_first=True)
 
 

@@ -44,7 +44,7 @@ def settled_spectra(weights: RNNWeights, states: Tensor, steps: int = SETTLING) 
         own = weights[rnns].to(torch.float64)
         slopes = linearize(own, settled[rnns, places].double()).recurrent
         eigenvalues[rnns, places] = sorted_eigenvalues(slopes)
-    return eigenvalues
+    return eigenvalues.masked_fill(~settled.isfinite().all(2, keepdim=True), torch.inf)
 
 
 def spectral_distances(spectra: Sequence[Tensor]) -> NDArray[np.float64]:

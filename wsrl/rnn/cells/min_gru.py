@@ -38,16 +38,14 @@ class MinGRU(Cell):
         return (matrix, CellTensor("bias", (HIDDEN,), gates=2)) if bias else (matrix,)
 
     def prepare(self, tensors: Tensors) -> Tensors:
-        """Turn the matrix and part the gates, since gradients of parts of values are slow."""
-        made = dict(zip("ka", tensors["weight_ih"].mT.chunk(2, -1), strict=True))
-        if "bias" in tensors:
-            made |= zip(("bias_k", "bias_a"), tensors["bias"].chunk(2, -1), strict=True)
-        return made
+        """Turn the matrix."""
+        return {**tensors, "input": tensors["weight_ih"].mT}
 
     def drive(self, weights: Tensors, values: Tensor) -> Driven:
         """Return ``g(k)`` and ``z``, which do not depend on the state."""
-        k, a = (project(values, weights[gate], weights.get(f"bias_{gate}")) for gate in "ka")
-        return torch.relu(k) + torch.sigmoid(k.clamp(max=0)), torch.sigmoid(a)
+        k, a = project(values, weights["input"], weights.get("bias")).chunk(2, -1)
+        above = torch.relu(k)
+        return above + torch.sigmoid(k - above), torch.sigmoid(a)
 
     def step(self, weights: Tensors, driven: Driven, state: LayerState) -> LayerState:
         """Return ``h'``."""

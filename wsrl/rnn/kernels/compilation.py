@@ -29,6 +29,7 @@ CELLS = {
     "linear": "Elman<Identity>",
     "relu": "Elman<ReLU>",
     "softplus": "Elman<Softplus>",
+    "min_gru": "MinGRU",
     "leaky(leak='neuron')": "LeakyRate<Tanh>",
     "leaky(nonlinearity='relu', leak='neuron')": "LeakyRate<ReLU>",
     "leaky(nonlinearity='softplus', leak='neuron')": "LeakyRate<Softplus>",

@@ -16,7 +16,7 @@ from wsrl.data.datamodule import absolute
 from wsrl.encoders import Encoder
 from wsrl.hints import Hints
 from wsrl.problems import Target
-from wsrl.rnn import BlackBox, RNNWeights
+from wsrl.rnn import BlackBox, RNNWeights, check_finite
 from wsrl.studies.pretrained import ENCODER, list_pretrained, pretrained_folder
 from wsrl.studies.training.checkpoints import CheckpointRecord
 from wsrl.studies.training.runs import Run
@@ -99,9 +99,8 @@ def read_rnn(
     else:
         read, notes = read_model(rnn, hints)
         found = read.to("cpu", torch.float32)
-        if not bool(found.flat.isfinite().all()):
-            raise ValueError(f"{called} has weights that are not finite")
     try:
+        check_finite(found)
         encoder.check(found)
     except ValueError as error:
         raise ValueError(f"{called}: {error}") from error

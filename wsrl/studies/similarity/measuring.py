@@ -1,6 +1,6 @@
 """Distances between RNNs on every level, and how levels are related."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal, TypeAlias, get_args
@@ -127,7 +127,7 @@ def measure(
     add("behaviour", lambda: _behaviour(subjects, left_out))
     if {"representation", "dynamics"} & {*settings.levels}:
         states = _states(subjects, notes)
-        add("representation", lambda: _representation(subjects, states, generator))
+        add("representation", lambda: _representation(subjects, states, generator, left_out))
         add("dynamics", lambda: _dynamics(subjects, states, settings, left_out))
     add("weights", lambda: _weights(subjects.rnns, left_out, notes))
     add("embedding", lambda: _embeddings(subjects.rnns, read, left_out))
@@ -165,7 +165,25 @@ def _behaviour(subjects: Subjects, left_out: dict[str, str]) -> Iterator[tuple[s
         with torch.no_grad():
             own = inputs.expand(len(subjects.rnns), *inputs.shape).contiguous()
             outputs, _ = run_population(subjects.rnns, own)
-        yield name, output_distances(outputs, subjects.output_kind, counts).numpy()
+        sound = _finite(outputs, name, "outputs", left_out)
+        if len(sound) > 1:
+            apart = output_distances(outputs[sound], subjects.output_kind, counts)
+            yield name, _with_gaps(apart.numpy(), sound, len(outputs))
+
+
+def _finite(parts: Iterable[Tensor], name: str, what: str, left_out: dict[str, str]) -> list[int]:
+    """Return which RNNs have finite numbers, and say how many have not."""
+    finite = [bool(part.isfinite().all()) for part in parts]
+    if bad := finite.count(False):
+        left_out[name] = f"{bad} RNNs have {what} that are not finite"
+    return [place for place, sound in enumerate(finite) if sound]
+
+
+def _with_gaps(distances: Array, rows: Sequence[int], count: int) -> Array:
+    """Return distances of some of ``count`` RNNs among those of all, NaN of others."""
+    found = np.full((count, count), np.nan)
+    found[np.ix_(rows, rows)] = distances
+    return found
 
 
 def _states(subjects: Subjects, notes: list[str]) -> list[Tensor]:
@@ -186,13 +204,15 @@ def _states(subjects: Subjects, notes: list[str]) -> list[Tensor]:
 
 
 def _representation(
-    subjects: Subjects, states: Sequence[Tensor], generator: Generator
+    subjects: Subjects, states: Sequence[Tensor], generator: Generator, left_out: dict[str, str]
 ) -> Iterator[tuple[str, Array]]:
     points = subjects.counts[: len(states[0])].flatten().nonzero()[:, 0]
     points = points[torch.randperm(len(points), generator=generator)[:_POINTS].sort().values]
-    apart = representations([each.flatten(0, 1)[points] for each in states])
-    for name, distances in vars(apart).items():
-        yield name.replace("_", " "), distances.numpy()
+    sound = _finite(states, "representation", "states", left_out)
+    if len(sound) > 1:
+        apart = representations([states[place].flatten(0, 1)[points] for place in sound])
+        for name, distances in vars(apart).items():
+            yield name.replace("_", " "), _with_gaps(distances.numpy(), sound, len(states))
 
 
 def _dynamics(
@@ -201,26 +221,22 @@ def _dynamics(
     settings: SimilaritySettings,
     left_out: dict[str, str],
 ) -> Iterator[tuple[str, Array]]:
+    count, sound = len(states), _finite(states, "dsa", "states", left_out)
     if (steps := states[0].shape[1]) <= settings.delays:
         left_out["dsa"] = f"sequences of {steps} steps are too short for {settings.delays} delays"
-    else:
-        fitted = [delay_operators(each[None], settings.delays, settings.rank) for each in states]
-        yield "dsa", operator_angles(torch.cat(fitted)).numpy()
-    spectra: list[Tensor] = [torch.empty(0)] * len(states)
+    elif len(sound) > 1:
+        fitted = [delay_operators(states[k][None], settings.delays, settings.rank) for k in sound]
+        yield "dsa", _with_gaps(operator_angles(torch.cat(fitted)).numpy(), sound, count)
+    spectra: list[Tensor] = [torch.empty(0)] * count
     for group, own in _groups(subjects.rnns):
         starts = torch.stack([states[place][:_SETTLING, -1] for place in own.tolist()])
-        for place, found in zip(
-            own.tolist(), settled_spectra(group.to(torch.float64), starts), strict=True
-        ):
-            spectra[place] = found
-    sound = [place for place, each in enumerate(spectra) if bool(each.isfinite().all())]
-    distances = np.full((len(spectra), len(spectra)), np.nan)
-    distances[np.ix_(sound, sound)] = spectral_distances([spectra[place] for place in sound])
-    if len(sound) < len(spectra):
-        number = len(spectra) - len(sound)
-        left_out["jacobian spectra"] = f"{number} RNNs do not stay finite without input"
-    if sound:
-        yield "jacobian spectra", distances
+        found = settled_spectra(group.to(torch.float64), starts)
+        for place, each in zip(own.tolist(), found, strict=True):
+            spectra[place] = each
+    sound = _finite(spectra, "jacobian spectra", "states without input", left_out)
+    if len(sound) > 1:
+        apart = spectral_distances([spectra[place] for place in sound])
+        yield "jacobian spectra", _with_gaps(apart, sound, count)
 
 
 def _weights(rnns: RNNs, left_out: dict[str, str], notes: list[str]) -> Iterator[tuple[str, Array]]:

@@ -35,7 +35,7 @@ def write_similarity(folder: Path, found: Similarity) -> list[Path]:
     said = {"left_out": found.left_out, "notes": list(found.notes)}
     write_tensors(paths[0], tensors, {"names": found.table["name"].tolist(), **said})
     write_csv(paths[1], _records(found))
-    relations = found.relations()
+    relations = sorted(found.relations(), key=lambda each: -each["correlation"])
     write_csv(paths[2], relations)
     _write_page(paths[3], found, relations)
     return paths
@@ -93,7 +93,7 @@ def _write_page(path: Path, found: Similarity, relations: Sequence[Mapping[str, 
         f"{count} RNNs, by {len(found.distances)} distances. Each map has an order of its own, in "
         "which alike RNNs are beside each other; point at a field for the two RNNs.",
         *(f"No {name}: {reason}." for name, reason in found.left_out.items()),
-        *found.notes,
+        *(f"{each[0].upper()}{each[1:]}." for each in found.notes),
     ]
     predicted = [
         "Spearman's rank correlation over pairs of RNNs, with 95% intervals of a bootstrap over "

@@ -16,11 +16,18 @@
 
 #include "vectors.h"
 
-struct LSTM {
-  static constexpr long GATES = 4, BLOCKS = 4, DRIVEN = 4;  // i, f, g, o
-  static constexpr bool MEMORY = true, DIRECT = false, SHOWN = false;
+// What cells have unless they say otherwise.
+struct Usual {
+  static constexpr bool MEMORY = false, SHOWN = false;
+  static constexpr bool DIRECT = false;     // whether `carry_h` goes back in other ways, too
+  static constexpr bool RECURRENT = true;   // whether there are recurrent weights
   static long input_block(long gate) { return gate; }
   static long recurrent_block(long gate) { return gate; }
+};
+
+struct LSTM : Usual {
+  static constexpr long GATES = 4, BLOCKS = 4, DRIVEN = 4;  // i, f, g, o
+  static constexpr bool MEMORY = true;
 
   static void forward(long size, float* gates, const float*, const float* c_before, float* h,
                       float* c, float* tanh_c) {
@@ -53,11 +60,10 @@ struct LSTM {
   }
 };
 
-struct GRU {
+struct GRU : Usual {
   // r, z, and n in two parts, since the reset gate acts on the recurrent part alone.
   static constexpr long GATES = 3, BLOCKS = 4, DRIVEN = 4;
-  static constexpr bool MEMORY = false, DIRECT = true, SHOWN = false;
-  static long input_block(long gate) { return gate; }
+  static constexpr bool DIRECT = true;
   static long recurrent_block(long gate) { return gate < 2 ? gate : 3; }
 
   static void forward(long size, float* gates, const float* h_before, const float*, float* h,
@@ -89,15 +95,41 @@ struct GRU {
   }
 };
 
+// k and a, which do not depend on the state.
+struct MinGRU : Usual {
+  static constexpr long GATES = 2, BLOCKS = 2, DRIVEN = 2;
+  static constexpr bool DIRECT = true, RECURRENT = false;
+
+  static void forward(long size, float* gates, const float* h_before, const float*, float* h,
+                      float*, float*) {
+    for (long j = 0; j < size; j += WIDTH) {
+      Vector k = load(gates + j), z = sigmoid(load(gates + size + j)), before = load(h_before + j);
+      Vector fresh = k > Vector{} ? k + all(0.5f) : sigmoid(k);
+      store(gates + j, fresh), store(gates + size + j, z);
+      store(h + j, before + z * (fresh - before));
+    }
+  }
+
+  static void backward(long size, const float* gates, const float* h_before, const float*,
+                       const float*, const float* above, float* carry_h, float*, float* d_gates) {
+    const Vector one = all(1.0f);
+    for (long j = 0; j < size; j += WIDTH) {
+      Vector fresh = load(gates + j), z = load(gates + size + j);
+      Vector d_h = load(above + j) + load(carry_h + j), d_fresh = d_h * z;
+      store(d_gates + j, fresh > all(0.5f) ? d_fresh : d_fresh * fresh * (one - fresh));
+      store(d_gates + size + j, d_h * (fresh - load(h_before + j)) * z * (one - z));
+      store(carry_h + j, d_h * (one - z));
+    }
+  }
+};
+
 // Leaky cells have two blocks: the sum, and the leak.
 
 // h leaks towards what the sum activates.
 template <class Activation>
-struct LeakyRate {
+struct LeakyRate : Usual {
   static constexpr long GATES = 1, BLOCKS = 2, DRIVEN = 1;
-  static constexpr bool MEMORY = false, DIRECT = true, SHOWN = false;
-  static long input_block(long gate) { return gate; }
-  static long recurrent_block(long gate) { return gate; }
+  static constexpr bool DIRECT = true;
 
   static void forward(long size, float* gates, const float* h_before, const float*, float* h,
                       float*, float*) {
@@ -122,11 +154,9 @@ struct LeakyRate {
 
 // c leaks towards the sum; h, its activation, is only shown.
 template <class Activation>
-struct LeakyState {
+struct LeakyState : Usual {
   static constexpr long GATES = 1, BLOCKS = 2, DRIVEN = 1;
-  static constexpr bool MEMORY = true, DIRECT = false, SHOWN = true;
-  static long input_block(long gate) { return gate; }
-  static long recurrent_block(long gate) { return gate; }
+  static constexpr bool MEMORY = true, SHOWN = true;
 
   static void show(long size, const float* c, float* h) {
     for (long j = 0; j < size; j += WIDTH) store(h + j, Activation::of(load(c + j)));
@@ -161,11 +191,8 @@ struct LeakyState {
 
 // An Elman cell: h is a function of the pre-activation, whose slope is known from h.
 template <class Activation>
-struct Elman {
+struct Elman : Usual {
   static constexpr long GATES = 1, BLOCKS = 1, DRIVEN = 1;
-  static constexpr bool MEMORY = false, DIRECT = false, SHOWN = false;
-  static long input_block(long gate) { return gate; }
-  static long recurrent_block(long gate) { return gate; }
 
   static void forward(long size, float* gates, const float*, const float*, float* h, float*,
                       float*) {

@@ -108,7 +108,7 @@ class Network {
       const LayerWeights to = layer_weights(weights, layer);
       const int64_t* offset = spec.offsets + PER_LAYER * layer;
       turn_gates(flat + offset[0], below(layer), Cell::input_block, to.input);
-      turn_gates(flat + offset[1], H, Cell::recurrent_block, to.recurrent);
+      if (Cell::RECURRENT) turn_gates(flat + offset[1], H, Cell::recurrent_block, to.recurrent);
       std::fill_n(to.bias, columns, 0.0f);
       if (offset[4] >= 0) std::copy_n(flat + offset[4], H, to.bias + hidden);
       for (long gate = 0; gate < Cell::GATES; gate++) {
@@ -133,7 +133,7 @@ class Network {
       const StoredWeights to = stored_weights(weights, layer);
       const int64_t* offset = spec.offsets + PER_LAYER * layer;
       store_gates(flat + offset[0], below(layer), Cell::input_block, to.input);
-      store_gates(flat + offset[1], H, Cell::recurrent_block, to.recurrent);
+      if (Cell::RECURRENT) store_gates(flat + offset[1], H, Cell::recurrent_block, to.recurrent);
     }
     const float* from = flat + spec.offsets[PER_LAYER * spec.layers];
     fill_padded(from, spec.outputs, H, stored_readout(weights), hidden);
@@ -150,7 +150,8 @@ class Network {
         const long in = Cell::input_block(gate) * hidden,
                    rec = Cell::recurrent_block(gate) * hidden;
         transpose(from.input + in, columns, K, H, flat + offset[0] + gate * H * K, K);
-        transpose(from.recurrent + rec, columns, H, H, flat + offset[1] + gate * H * H, H);
+        if (Cell::RECURRENT)
+          transpose(from.recurrent + rec, columns, H, H, flat + offset[1] + gate * H * H, H);
         if (offset[2] >= 0) std::copy_n(from.bias + in, H, flat + offset[2] + gate * H);
         if (offset[3] >= 0) std::copy_n(from.bias + rec, H, flat + offset[3] + gate * H);
       }
@@ -178,7 +179,7 @@ class Network {
         const long row = t * count;
         const float *h = at.h + row * hidden, *c = at.c + row * hidden;
         float* gates = at.gates + row * columns;
-        Term recurrent = {h, hidden, 1, w.recurrent, columns, spec.hidden};
+        Term recurrent = {h, hidden, 1, w.recurrent, columns, Cell::RECURRENT ? spec.hidden : 0};
         if (look_up) {
           add_looked_up(w, given.tokens + row, count, gates);
           multiply(count, driven, {gates, columns}, recurrent, gates, columns);
@@ -288,7 +289,7 @@ class Network {
       }
       if (t == 0 && !first_states) break;
       Term recurrent = {d_gates + t * count * columns, columns, 1, recurrent_weights, hidden,
-                        driven};
+                        Cell::RECURRENT ? driven : 0};
       multiply(count, hidden, {Cell::DIRECT ? carry_h : nullptr, hidden}, recurrent, carry_h,
                hidden);
     }
@@ -298,7 +299,8 @@ class Network {
                      const float* d_gates, LayerWeights to) const {
     const long rows = steps * count;
     const float* h = layer_tape(tape, count, layer).h;
-    add_turned(spec.hidden, driven, h, hidden, d_gates, columns, rows, to.recurrent, columns);
+    if (Cell::RECURRENT)
+      add_turned(spec.hidden, driven, h, hidden, d_gates, columns, rows, to.recurrent, columns);
     add_rows(d_gates, rows, columns, to.bias);
     if (!layer && given.one_hot) {
       for (long row = 0; row < rows; row++)

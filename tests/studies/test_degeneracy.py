@@ -1,0 +1,88 @@
+"""How much RNNs that solve a task differ: groups, intervals, and what makes them differ less."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from wsrl.analysis.similarity import mean_distance, spread_difference
+from wsrl.cli import main
+from wsrl.studies.degeneracy import Degeneracy, Group
+from wsrl.zoos import Zoo
+
+Array = NDArray[np.float64]
+
+
+def distances(count: int, scale: float, seed: int = 0) -> Array:
+    points = scale * np.random.default_rng(seed).normal(size=(count, 3))
+    apart: Array = np.linalg.norm(points[:, None] - points, axis=2)
+    return apart
+
+
+def test_a_mean_distance_has_an_interval_over_rnns() -> None:
+    apart = distances(30, 1.0)
+    found = mean_distance(apart)
+    pairs = [apart[i, j] for i, j in itertools.combinations(range(30), 2)]
+    assert found.mean == pytest.approx(np.mean(pairs))
+    random, means = np.random.default_rng(5), []
+    for _ in range(1000):
+        drawn = random.choice(30, 30)
+        one, other = np.triu_indices(30, 1)
+        different = drawn[one] != drawn[other]
+        means.append(apart[drawn[one], drawn[other]][different].mean())
+    low, high = np.quantile(means, [0.025, 0.975])
+    assert found.low == pytest.approx(low, abs=0.03)
+    assert found.high == pytest.approx(high, abs=0.03)
+    assert mean_distance(distances(9, 1.0)).low is None
+    assert mean_distance(2 * apart).low == pytest.approx(2 * (found.low or 0))
+
+
+def group(scale: float, count: int = 30, **facts: object) -> Group:
+    about = {"zoo": str(facts), "cell": "gru", "hidden_size": 8, "step": 10, **facts}
+    every = {"dsa": distances(count, scale), "weights": distances(count, 1 / scale, seed=2)}
+    return Group(about, count, count, every)
+
+
+def test_directions_are_found_between_groups_that_differ_in_one_fact_alone() -> None:
+    groups = group(1.0), group(0.5, hidden_size=16), group(0.5, hidden_size=16, cell="tanh")
+    rows = Degeneracy(groups, ()).directions()
+    found = {(r["factor"], r["distance"]): (r["found"], r["published"], r["verdict"]) for r in rows}
+    assert found == {
+        ("hidden_size", "dsa"): ("less", "less", "holds"),
+        ("hidden_size", "weights"): ("more", "less", "does not hold"),
+    }
+    few = Degeneracy((group(1.0, 5), group(0.5, 5, step=20)), ()).directions()
+    assert {(row["factor"], row["found"]) for row in few} == {("step", "too few RNNs")}
+    same = Degeneracy((group(1.0), group(1.0, bits=3)), ()).directions()
+    assert same == []  # one group alone says how many bits
+    bits = Degeneracy((group(1.0, bits=2), group(1.01, bits=3)), ()).directions()
+    assert [row["found"] for row in bits] == ["undecided"] * 2
+    change = spread_difference(distances(30, 1.0), distances(30, 3.0))
+    assert change.low is not None
+    assert change.low > 0
+
+
+def test_a_zoo_is_one_command(zoo: Zoo, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = tmp_path / "degeneracy"
+    first, last = zoo.steps[0], zoo.steps[-1]
+    words = ["degeneracy", str(zoo.path), "--performance", "-1", "--rnns", "10"]
+    words += ["--steps", str(first), str(last), "--levels", "behaviour", "weights"]
+    assert main([*words, "--out", str(out)]) == 0
+    assert f"{last}: RNNs were trained on " in capsys.readouterr().out
+    rows = list(csv.DictReader((out / "degeneracy.csv").open()))
+    assert [int(row["step"]) for row in rows] == [first, last]
+    assert all(float(row["weights_low"]) < float(row["weights"]) for row in rows)
+    directions = list(csv.DictReader((out / "directions.csv").open()))
+    assert {row["factor"] for row in directions} == {"step"}
+    assert {row["distance"] for row in directions} == {"behaviour", "behaviour outside", "weights"}
+    page = (out / "degeneracy.html").read_text()
+    assert page.count('class="chart"') == 3
+    capsys.readouterr()
+    assert main(["degeneracy", str(zoo.path), "--performance", "2"]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "0 of 24 RNNs solve the task (performance of at least 2), 3 are needed" in error
