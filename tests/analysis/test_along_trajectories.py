@@ -23,7 +23,7 @@ from wsrl.analysis.memory_analysis import AnyGrounding, MemoryAnalysis, MemorySe
 from wsrl.analysis.memory_analysis import analyze_memory as analyze_memories
 from wsrl.analysis.spectra import lasting_eigenvalues
 from wsrl.analysis.trajectories import SLOPES, fit_rnns, run_freely, states_after, transport
-from wsrl.analysis.variable_bases import VariableBasis, variable_basis
+from wsrl.analysis.variable_bases import variable_basis
 from wsrl.problems.binding_tasks import BindingTask
 from wsrl.rnn import RNNSpec, RNNWeights, advance, linearize
 
@@ -117,8 +117,11 @@ def test_a_state_machine_gives_itself_away_by_what_changes_do() -> None:
     found = analyze(state_machine(task), task, along="trajectories")
     assert found.figures.output_right == found.figures.variables_read == 1
     assert found.figures.variables_read_first == 1
-    away, held, own = found.states[:, 5], found.truth[:, 5], interactions_of(task)
-    changed = intervene(state_machine(task), found.basis, own, away, found.rnn.point, held)
+    away, memories = found.states[:, 5], found.basis.memories
+    states, read = found.rnn.point + away, found.basis.read(away)
+    changed = intervene(
+        state_machine(task), memories, interactions_of(task), states, read, found.truth[:, 5]
+    )
     assert changed.flip_right < 0.7
     assert changed.exchange_right < 0.7
 
@@ -143,13 +146,13 @@ def test_random_directions_are_not_variables() -> None:
     states = run_freely(weights, states, 3)[0][0, :, 3].numpy()
     held = own.follow(values, 3)[:, 3]
     found = analyze(weights, COMPOSE, along="trajectories")
-    right = intervene(weights, found.basis, own, states - found.rnn.point, found.rnn.point, held)
+    read = found.basis.read(states - found.rnn.point)
+    right = intervene(weights, found.basis.memories, own, states, read, held)
     assert (right.flip_right, right.flip_kept, right.exchange_right) == (1, 1, 1)
     assert right.random_right < 0.5
     memories = np.linalg.norm(found.basis.memories) * orthonormal(rng, states.shape[1], own.rank)
-    other = VariableBasis(memories, np.linalg.pinv(memories))
-    wrong = intervene(weights, other, own, states - found.rnn.point, found.rnn.point, held)
-    assert wrong.flip_right < 0.5
+    elsewhere = intervene(weights, memories, own, states, read, held)
+    assert elsewhere.flip_right < 0.5
 
 
 def test_a_linear_rnn_is_its_own_nearest_map() -> None:
@@ -252,6 +255,16 @@ def test_directions_that_mix_the_newest_vector_are_refused() -> None:
         saturating_circuit(own, np.concatenate([np.eye(9), np.ones((1, 9))]), 2.0)
     with pytest.raises(ValueError, match=r"directions \(n, 9\)"):
         saturating_circuit(own, np.eye(8), 2.0)
+
+
+def test_a_task_that_cannot_be_undone_is_judged_as_well() -> None:
+    """Both numbers become their mean: which they were is lost, and the sign is all that lasts."""
+    spec = RNNSpec("linear", 2, 2, 1, 2, bias=False)
+    mean = np.full((2, 2), 0.5)
+    flat = np.concatenate([np.eye(2).ravel(), mean.ravel(), np.eye(2).ravel()])
+    settings = MemorySettings(**FAST, along="trajectories")
+    (found,) = analyze_memories(RNNWeights(torch.from_numpy(flat)[None], spec), [mean], settings)
+    assert found.verdict != "trusted"
 
 
 def test_settings_that_exclude_each_other_are_refused() -> None:

@@ -147,6 +147,11 @@ def growing(outputs: Tensor) -> Any:
         (Broken(lambda y: y[:, :-1], list), r"outputs must be .* = \(2, 5, 4\), not \(2, 4, 4\)"),
         (Broken(lambda y: y.argmax(2, keepdim=True).expand(y.shape), list), "not torch.int64"),
         (Broken(lambda y: y / 0, list), "its outputs are not finite"),
+        (
+            Broken(lambda _: [[object()]], list),
+            r"outputs must be numbers \(S, T, O\) = \(2, 5, 4\)",
+        ),
+        (Broken(lambda _: [[1.0], [1.0, 2.0]], list), "outputs must be numbers.*inhomogeneous"),
         (Broken(state=growing), "its state keeps gradients.*detach"),
         (Broken(), r"run must return \(outputs, state\), not Tensor"),
         (Broken(lambda y: (y, None, None)), "not 3 values"),

@@ -293,6 +293,16 @@ def test_parameters_that_are_not_finite_are_counted_and_left_out(tmp_path: Path)
     assert not (tmp_path / "none").exists()
 
 
+def test_the_nonlinearity_of_some_models_can_be_said_for_all(tmp_path: Path) -> None:
+    folder = save_models(tmp_path / "models", [Model("gru"), Model("tanh")])
+    with pytest.raises(ValueError, match=r"m01\.pth: the file does not tell .*: cell relu or tanh"):
+        pack(folder, tmp_path / "zoo")
+    with pytest.raises(ValueError, match=r"m00\.pt: the cell is gru, not 'relu'"):
+        pack(folder, tmp_path / "zoo", cell="relu")
+    zoo = pack(folder, tmp_path / "zoo", said={"nonlinearity": "relu"}, say=str)
+    assert [spec.cell for spec in zoo.specs] == ["gru", "relu"]
+
+
 def test_models_of_several_specs_are_a_folder_of_zoos(tmp_path: Path) -> None:
     models = [Model("lstm"), Model(), Model(hidden=5), Model("lstm"), Model(), Model("lstm")]
     folder = save_models(tmp_path / "models", models)

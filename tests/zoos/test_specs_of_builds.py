@@ -88,7 +88,7 @@ def by_equations(group: Group, member: int) -> tuple[dict[str, Tensor], Run]:
     return trained, run
 
 
-@pytest.mark.parametrize("cell", ["lstm", "relu", *STEPS])
+@pytest.mark.parametrize("cell", ["lstm", *list(STEPS)[::2]])  # every second: it takes a while
 def test_training_is_that_of_a_loop_over_rnns(cell: str) -> None:
     """Clipped gradients reach all that is trained, and AdamW changes nothing else."""
     settings = settings_of(cell, batch_size=2, weight_decay=0.3, clip_norm=0.05)

@@ -31,7 +31,7 @@ def settled_system(rnn: LinearizedRNN, task: Interactions) -> LinearSystem:
     nothing.
     """
     assert rnn.transported is not None
-    back = np.linalg.matrix_power(np.linalg.inv(task.reduced), task.steps)
+    back = np.linalg.matrix_power(np.linalg.pinv(task.reduced), task.steps)
     inward = np.zeros_like(rnn.system.input)
     inward[:, task.newest] = (rnn.transported[1][:, task.kept] @ back)[:, task.newest_places]
     return replace(rnn.system, input=inward)
@@ -47,7 +47,8 @@ def measure_along(
     by the pseudo-inverse of what inputs were transported to; ``input_error``, of where all inputs
     have arrived ``s`` steps later; and interventions right after the input, ``s`` steps later and
     half-way, of which the worst counts, where the output is right at all and as much lasts as
-    should. The shapes are those of ``measure``.
+    should. Right after the input contents are as large as the numbers that were read, later as they
+    are read in the state. The shapes are those of ``measure``.
     """
     task, basis, transported = case.interactions, case.basis, case.rnn.transported
     assert transported is not None
@@ -64,10 +65,14 @@ def measure_along(
     mean, least = signs_right(first.read(away[:, :1]), truth[:, :1, task.kept])
     right = (figures.output_right or 0) >= RIGHT
     fit = right and figures.spectral_error is not None and basis.condition is not None
-    times = ((0, first), (settled, basis), (middle, basis)) if fit else ()
+    times = [
+        (0, placed, truth[:, 0, task.kept]),
+        (settled, basis.memories, basis.read(away[:, settled])),
+        (middle, basis.memories, basis.read(away[:, middle])),
+    ]
     changed = [
-        intervene(weights, own, task, away[:, time], case.rnn.point, truth[:, time])
-        for time, own in times
+        intervene(weights, memories, task, states[:, time], held, truth[:, time])
+        for time, memories, held in (times if fit else [])
     ]
     said: dict[str, Any] = {
         "input_error": float(arrived) if np.isfinite(arrived) else None,

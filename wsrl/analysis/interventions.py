@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wsrl.analysis.variable_bases import VariableBasis
 from wsrl.analysis.variable_memory import Interactions
 from wsrl.rnn import RNNWeights, run_population, unflatten_state
 
@@ -33,10 +32,10 @@ class Interventions:
 
 def intervene(
     weights: RNNWeights,
-    basis: VariableBasis,
+    memories: Array,
     task: Interactions,
-    away: Array,
-    point: Array,
+    states: Array,
+    held: Array,
     contents: Array,
     seed: int = 0,
 ) -> Interventions:
@@ -44,25 +43,34 @@ def intervene(
 
     Args:
         weights: one RNN.
-        basis: of its variables.
+        memories: ``(n, r)``, where its variables are.
         task: theirs.
-        away: the states ``(S, n)`` of ``S`` sequences at some time, less the point.
-        point: ``(n,)``, from which the basis counts.
-        contents: ``(S, s d)``, what the task says that these states hold.
+        states: ``(S, n)``, of ``S`` sequences at some time.
+        held: ``(S, r)``, how large the contents of the variables are there.
+        contents: ``(S, s d)``, what the task says that they are.
         seed: of random changes.
+
+    >>> from wsrl.analysis.episodic_memory import circuit
+    >>> task = Interactions.of_task(np.eye(2, 4))  # repeat the vector before the last
+    >>> memories = np.eye(8, task.rank)  # in 8 neurons
+    >>> contents = np.random.default_rng(0).choice([-1.0, 1.0], (16, 4))
+    >>> rnn = circuit(task, memories)
+    >>> found = intervene(rnn, memories, task, contents @ memories.T, contents, contents)
+    >>> found.flip_right, found.flip_kept, found.exchange_right
+    (1.0, 1.0, 1.0)
     """
-    read, random = basis.read(away), np.random.default_rng(seed)
-    others = (np.roll(read, 1, 0) - read) @ basis.memories.T
-    told = _signs(weights, point + away + others) == _expected(task, np.roll(contents, 1, 0))
+    random = np.random.default_rng(seed)
+    others = (np.roll(held, 1, 0) - held) @ memories.T
+    told = _signs(weights, states + others) == _expected(task, np.roll(contents, 1, 0))
     right, kept, by_chance = [], [], []
     was = _expected(task, contents)
     for some in np.array_split(np.arange(task.rank), -(-task.rank // AT_ONCE)):
-        changes = -2 * read.T[some][..., None] * basis.memories.T[some][:, None]  # (m, S, n)
+        changes = -2 * held.T[some][..., None] * memories.T[some][:, None]  # (m, S, n)
         drawn = random.normal(size=changes.shape)
         drawn *= np.linalg.norm(changes, axis=2, keepdims=True)
         drawn /= np.linalg.norm(drawn, axis=2, keepdims=True)
-        starts = point + away + np.stack([changes, drawn])
-        outputs = _signs(weights, starts.reshape(-1, len(point)))
+        starts = states + np.stack([changes, drawn])
+        outputs = _signs(weights, starts.reshape(-1, states.shape[-1]))
         runs = outputs.reshape(2, *changes.shape[:2], *outputs.shape[1:])
         for place, flipped, drifted in zip(task.kept[some], *runs, strict=True):
             opposite = contents.copy()

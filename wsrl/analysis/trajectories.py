@@ -110,6 +110,16 @@ def fit_rnns(weights: RNNWeights, inputs: Tensor, horizon: int) -> list[Lineariz
         inputs: ``(S, s, I)`` of -1 and 1, which all of them receive; and the negatives of these, so
             that values are zero in the mean.
         horizon: steps after the inputs, more than ``s``.
+
+    >>> from wsrl.analysis.episodic_memory import saturating_circuit
+    >>> from wsrl.analysis.variable_memory import Interactions
+    >>> task = Interactions.of_task(np.eye(1, 2))  # repeat the number before the last
+    >>> weights = saturating_circuit(task, np.eye(task.rank), gain=2.0)
+    >>> inputs = torch.tensor([[[1.0], [1.0]], [[1.0], [-1.0]]]).double()
+    >>> (rnn,) = fit_rnns(weights, inputs, horizon=20)
+    >>> rnn.system.recurrent.round(1) + 0.0  # the two numbers take turns; W_hh has 2.1 here
+    array([[0., 1.],
+           [1., 0.]])
     """
     steps, width = inputs.shape[1:]
     both = torch.cat([inputs, -inputs]).expand(len(weights), -1, -1, -1)
@@ -167,6 +177,14 @@ def transport(weights: RNNWeights, inputs: Tensor) -> NDArray[np.float64]:
 
     Returns:
         ``(2, n, s I)``.
+
+    >>> from wsrl.analysis.episodic_memory import circuit
+    >>> from wsrl.analysis.variable_memory import Interactions
+    >>> task = Interactions.of_task(np.eye(1, 2))  # repeat the number before the last
+    >>> inputs = torch.tensor([[[1.0], [1.0]], [[1.0], [-1.0]]]).double()
+    >>> transport(circuit(task, np.eye(task.rank)), inputs)[0].round(9) + 0.0
+    array([[1., 0.],
+           [0., 1.]])
     """
     steps, width = inputs.shape[1:]
 

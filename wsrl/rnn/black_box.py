@@ -124,7 +124,13 @@ class BlackBox:
 
     def _check(self, outputs: Any, shape: tuple[int, ...]) -> Tensor:
         if not isinstance(outputs, Tensor):
-            outputs = torch.tensor(np.asarray(outputs))
+            try:
+                outputs = torch.tensor(np.asarray(outputs))
+            except (TypeError, ValueError) as error:
+                line = str(error).partition("\n")[0]
+                raise ValueError(
+                    f"{self._name}: outputs must be numbers (S, T, O) = {shape}: {line}"
+                ) from error
         if outputs.shape != shape:
             raise ValueError(
                 f"{self._name}: outputs must be (S, T, O) = {shape}, not {tuple(outputs.shape)}"

@@ -56,7 +56,7 @@ def _read(chain: "_Chain") -> RNNWeights:
         raise ValueError(
             f"{kinds} is not taken for its RNN and its readout: {error}. The readout's own values "
             "are wanted, not their softmax. Where these two alone are meant, give "
-            "RNNWeights.from_module(rnn, linear)"
+            "RNNWeights.from_module(rnn, linear); a wsrl.BlackBox asks any other"
         ) from error
     return weights.to(*place)
 

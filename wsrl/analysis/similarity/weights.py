@@ -13,6 +13,7 @@ from itertools import permutations, product
 from math import factorial
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
@@ -28,7 +29,7 @@ from wsrl.rnn import RNNWeights
 _ALL = 5040
 """Orders, with signs, that are all tried: of 7 neurons, or of 5 whose signs may differ."""
 
-_ROUNDS, _POLISHING = 40, 20
+_STARTS, _ROUNDS, _POLISHING = 2, 40, 20
 _AT_ONCE = 2**22  # numbers of one part that are held at one time: 32 MiB
 
 
@@ -162,28 +163,33 @@ def _slopes(pairs: _Pairs, alignment: _Alignment) -> _Alignment:
 def _assign(profits: _Alignment, signs: bool) -> _Alignment:
     """Return the best orders, and signs, for these profits of each neuron in each place."""
     best = torch.maximum(profits[0], profits[1]) if signs else profits[0]
+    every = best.flatten(0, 1).numpy()
+    chosen = np.stack([linear_sum_assignment(each, maximize=True)[1] for each in every])
+    places = torch.from_numpy(chosen).view(*best.shape[:-1], 1)
+    flipped = ((profits[1] > profits[0]) & signs).gather(-1, places)
     alignment = torch.zeros_like(profits)
-    flipped = (profits[1] > profits[0]) & signs
-    places = torch.arange(best.shape[-1])
-    for layer, own in enumerate(best.numpy()):
-        for pair, values in enumerate(own):
-            chosen = torch.from_numpy(linear_sum_assignment(values, maximize=True)[1])
-            sign = flipped[layer, pair, places, chosen].long()
-            alignment[sign, layer, pair, places, chosen] = 1
+    alignment[0].scatter_(-1, places, (~flipped).double())
+    alignment[1].scatter_(-1, places, flipped.double())
     return alignment
 
 
 def _search(pairs: _Pairs) -> _Alignment:
-    """Search for the best orders from the middle of all, and from the best without couplings."""
+    """Search for the best orders: from the middle of all, and from some in its neighbourhood."""
     count, size = len(pairs.ours[0].values), pairs.size
     shape = (2, pairs.layers, count, size, size)
     middle = torch.zeros(shape, dtype=torch.float64)
     middle[: 1 + pairs.signs] = 1 / (size * (1 + pairs.signs))
-    relaxed = _relax(pairs, middle)
-    starts = _assign(relaxed, pairs.signs), _assign(_slopes(pairs, middle), pairs.signs)
-    first, second = (_polish(pairs, start) for start in starts)
-    better = _agreement(pairs, first) >= _agreement(pairs, second)
-    return torch.where(better[None, None, :, None, None], first, second)
+    generator = torch.Generator().manual_seed(0)
+    best, reached = middle, torch.full((count,), -torch.inf, dtype=torch.float64)
+    for start in range(_STARTS):
+        profits = torch.rand((2, pairs.layers, 1, size, size), generator=generator).double()
+        drawn = _assign(profits, pairs.signs)  # one order for all pairs
+        mixed = middle + (drawn - middle) / 2 if start else middle.clone()
+        found = _polish(pairs, _assign(_relax(pairs, mixed), pairs.signs))
+        height = _agreement(pairs, found)
+        best = torch.where((height > reached)[None, None, :, None, None], found, best)
+        reached = torch.maximum(reached, height)
+    return best
 
 
 def _relax(pairs: _Pairs, alignment: _Alignment) -> _Alignment:
