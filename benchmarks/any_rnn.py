@@ -10,7 +10,8 @@ that no training had:
 
 - emulation: the mean total variation between RNN and emulator;
 - task: whether a linear readout, fitted on the embeddings of training RNNs of training tasks,
-  names all parts of an RNN's task; of RNNs of the last two snapshots.
+  names all parts of an RNN's task, or comes within a 24th of the circle where tasks are angles;
+  of RNNs of the last two snapshots.
 
 A baseline reads the answers to random sequences by the same readout. A trial that is done is not
 made again: run the same command to go on, and with more seeds or encoders. The table goes to
@@ -26,6 +27,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -33,7 +35,7 @@ import numpy as np
 import torch
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -45,6 +47,7 @@ from wsrl.tasks.losses import get_loss
 ROOT = Path(__file__).resolve().parent.parent
 BASELINE = "random_probes"
 SEQUENCES = 8
+NEAR = 24  # an angle is found within this part of the circle, as 15 of 360 degrees
 
 
 def encoder_config(encoder: str) -> Path:
@@ -100,8 +103,42 @@ def emulation_error(module: wsrl.EmulationModule, asked: Asked, points: torch.Te
     return float(torch.cat(losses).mean())
 
 
+def fit_parts(
+    known: np.ndarray, tasks: np.ndarray
+) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Fit a linear classifier of each part; return what tells which RNNs' tasks are all named."""
+    readouts = []
+    for part in tasks.T:
+        readout = make_pipeline(StandardScaler(), LogisticRegression(C=10, max_iter=300))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            readouts.append(readout.fit(known, part) if len(set(part)) > 1 else None)
+
+    def judge(features: np.ndarray, truth: np.ndarray) -> np.ndarray:
+        told = zip(readouts, truth.T, strict=True)
+        return np.all([r is None or r.predict(features) == part for r, part in told], axis=0)
+
+    return judge
+
+
+def fit_angle(
+    known: np.ndarray, tasks: np.ndarray, period: float
+) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Fit cosine and sine linearly; return what tells which RNNs' angles are nearly found."""
+    around = tasks[:, 0] * 2 * np.pi / period
+    readout = make_pipeline(StandardScaler(), Ridge(1.0))
+    readout.fit(known, np.stack([np.cos(around), np.sin(around)], axis=1))
+
+    def judge(features: np.ndarray, truth: np.ndarray) -> np.ndarray:
+        cosine, sine = readout.predict(features).T
+        apart = np.arctan2(sine, cosine) - truth[:, 0] * 2 * np.pi / period
+        return np.abs(np.angle(np.exp(1j * apart))) <= 2 * np.pi / NEAR
+
+    return judge
+
+
 def exact_task(features: dict[str, np.ndarray], zoos: list[Asked], fitted: set[str]) -> dict:
-    """Fit a linear readout of every part of the task; return the share right by zoo."""
+    """Fit a linear readout of the task; return the share right by zoo."""
 
     def rows(asked: Asked, seen: bool) -> np.ndarray:
         return ((asked.seen == seen) & asked.trained).nonzero()[:, 0].numpy()
@@ -109,20 +146,13 @@ def exact_task(features: dict[str, np.ndarray], zoos: list[Asked], fitted: set[s
     own = [asked for asked in zoos if asked.name in fitted]
     known = np.concatenate([features[a.name][rows(a, True)] for a in own])
     tasks = np.concatenate([a.task.numpy()[rows(a, True)] for a in own])
-    readouts = []
-    for part in tasks.T:
-        readout = make_pipeline(StandardScaler(), LogisticRegression(C=10, max_iter=300))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            readouts.append(readout.fit(known, part) if len(set(part)) > 1 else None)
-    found = {}
+    period = zoos[0].zoo.problem.task_period
+    judge = fit_parts(known, tasks) if period is None else fit_angle(known, tasks, period)
+    found: dict[str, dict[str, float]] = {}
     for asked in zoos:
         for seen, what in ((True, "task, seen"), (False, "task, unseen")):
             at = rows(asked, seen)
-            right = np.ones(len(at), dtype=bool)
-            for readout, truth in zip(readouts, asked.task.numpy()[at].T, strict=True):
-                if readout is not None:
-                    right &= readout.predict(features[asked.name][at]) == truth
+            right = judge(features[asked.name][at], asked.task.numpy()[at])
             found.setdefault(asked.name, {})[what] = float(right.mean())
     return found
 
@@ -165,8 +195,10 @@ def make_trial(given: argparse.Namespace, encoder: str, cells: str, seed: int) -
     fitted, begun = {zoo.name for zoo in own}, time.perf_counter()
     found: dict[str, dict[str, float]] = {}
     if encoder == BASELINE:
-        sizes = zoos[0].zoo.spec.input_size, "softmax", torch.Generator().manual_seed(seed)
-        probes = draw_probes(8, 22, *sizes)
+        suited = known.encoder_defaults
+        length, values = suited.get("probing_length", 22), suited.get("input_activation", "softmax")
+        random = torch.Generator().manual_seed(seed)
+        probes = draw_probes(8, length, zoos[0].zoo.interface.input_size, values, random)
         said = {a.name: answers(a.zoo.read_weights(), probes).softmax(-1) for a in zoos}
         raw = {zoo: shares.flatten(1).numpy() for zoo, shares in said.items()}
         components = PCA(64, random_state=seed).fit(np.concatenate([raw[z] for z in fitted]))

@@ -190,6 +190,20 @@ def test_evaluation_uses_the_same_sequences_whatever_the_batches(reader: ZooRead
     assert torch.equal(by_row(8, 1), by_row(2, 3))
 
 
+def test_pairs_of_several_zoos_have_different_tasks(collection_path: Path) -> None:
+    """Zoos of a collection have the same tasks in the same order."""
+    reader, rows = ZooReader(open_zoo(collection_path)), np.arange(2 * 36)
+
+    def same(pairs: torch.Tensor) -> torch.Tensor:
+        one, other = reader.zoo.read("task", pairs.flatten()).unflatten(0, (-1, 2)).unbind(1)
+        return (one == other).all(1)
+
+    rows_half_apart = torch.from_numpy(np.concatenate(deal_pairs(len(rows), 8)))
+    assert same(rows_half_apart.view(-1, 2)).all()
+    for batch in EvaluationLoader(reader, rows, 8, 2, 0):
+        assert not same(batch.row.view(-1, 2)).any()
+
+
 def test_a_batch_is_moved_and_cast_whole(reader: ZooReader) -> None:
     batch = loader(reader).batch(0)
     double = batch.to(dtype=torch.float64)

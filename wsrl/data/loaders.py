@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -139,7 +140,10 @@ class EvaluationLoader:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        dealt = deal_pairs(len(rows), batch_size, rank, world_size)
+        dealt, rows = (
+            deal_pairs(len(rows), batch_size, rank, world_size),
+            _by_task(reader.zoo, rows),
+        )
         self._reader, self._batches = reader, [rows[positions] for positions in dealt]
         self._sequences, self._seed = sequences, seed
 
@@ -151,6 +155,17 @@ class EvaluationLoader:
         for rows in self._batches:
             picks = order.fixed_picks(self._seed, rows, stored, self._sequences)
             yield self._reader.read(torch.from_numpy(rows), picks)
+
+
+def _by_task(zoo: AnyZoo, rows: Indices) -> Indices:
+    """Return rows of several zoos in the order of their tasks, which zoos share.
+
+    So RNNs of a pair, half a split apart, have different tasks. Of one zoo rows stay as they are.
+    """
+    if len(zoo.zoos) == 1:
+        return rows
+    tasks = zoo.read("task", torch.from_numpy(rows)).flatten(1).numpy()
+    return rows[np.lexsort(tasks.T)]
 
 
 def _order_of(
