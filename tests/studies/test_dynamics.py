@@ -18,7 +18,7 @@ from tests.analysis.dynamics.systems import rnn, rotation
 from tests.studies.test_columns_of_tests import FIT
 from wsrl.analysis.dynamics import DynamicsSettings
 from wsrl.cli import main
-from wsrl.rnn import RNNWeights, advance
+from wsrl.rnn import RNNWeights, advance, state_size
 from wsrl.studies.dynamics import Asked, study
 from wsrl.studies.embeddings import read_embeddings
 from wsrl.zoos import Zoo, open_zoo, pack_zoo
@@ -108,7 +108,7 @@ def test_an_input_and_the_step_are_chosen(
 ) -> None:
     driven = dynamics(capsys, str(known), "--input", "2", "--rows", "0")
     assert driven[0]["n_stable"] == 1
-    last = dynamics(capsys, str(zoo.path), "--step", "60", "--starts", "2", "--settling", "20")
+    last = dynamics(capsys, str(zoo.path), "--step", "60", "--starts", "2")
     assert {row["step"] for row in last} == {60}
     assert [row["row"] for row in last] == (zoo.read("step") == 60).nonzero()[:, 0].tolist()
     for words in (["--input", "1", "2"], ["--step", "7"], ["--rows", "99"]):
@@ -157,3 +157,18 @@ def test_dynamics_are_predicted_from_embeddings(
     predicted = read_embeddings(tmp_path / "found.csv").set_index("row").sort_index()
     assert predicted.n_stable.tolist() == [4, 1, 0] * 2
     assert predicted.predicted_n_stable.notna().all()
+
+
+def test_rnns_of_several_specs_are_one_table(collection_path: Path, tmp_path: Path) -> None:
+    zoo = open_zoo(collection_path)
+    assert len(zoo.specs) > 1
+    firsts = [zoo.spec_of(torch.arange(len(zoo))).index(spec) for spec in zoo.specs]
+    asked = Asked(str(collection_path), DynamicsSettings(starts=2, settling=20))
+    found = study(asked, tmp_path, rows=[*firsts, firsts[0] + 1], quiet=True)
+    assert found.row.tolist() == sorted([*firsts, firsts[0] + 1])
+    specs = zoo.spec_of(torch.tensor(found.row.tolist()))
+    assert found.cell.tolist() == [spec.cell for spec in specs]
+    assert found.hidden_size.tolist() == [spec.hidden_size for spec in specs]
+    held = read_tensors(tmp_path / "states.safetensors")
+    sizes = {state_size(spec) for spec in zoo.specs}
+    assert {name for name in held if name.endswith("states")} == {f"{n}.states" for n in sizes}

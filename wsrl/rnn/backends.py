@@ -80,7 +80,7 @@ def cell_of_kernels(spec: RNNSpec) -> str:
 def for_kernels(weights: RNNWeights) -> RNNWeights:
     """Return the core of RNNs as kernels take it, of the cell ``cell_of_kernels``; differentiable.
 
-    >>> weights = RNNWeights(torch.rand(2, 34), RNNSpec("low_rank(rank=1)", 3, 4, 1, 2))
+    >>> weights = RNNWeights(torch.rand(2, 35), RNNSpec("low_rank(rank=1)", 3, 4, 1, 2))
     >>> print(for_kernels(weights).spec)
     leaky(form='state', leak='neuron') 1x4, 3 inputs, 2 outputs
     """

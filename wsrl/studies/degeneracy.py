@@ -7,7 +7,6 @@ Source of the question, and of the directions beside ours: Huang, Singh, Martine
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -91,34 +90,32 @@ class Degeneracy:
         return [n for n in every if n in always or len({repr(f.get(n)) for f in facts}) > 1]
 
     def directions(self) -> list[dict[str, Any]]:
-        """Compare groups that differ in one fact alone: do RNNs of the larger one differ less?
+        """Compare groups that differ in one fact alone: do RNNs of the largest differ least?
 
+        Of several values of the fact the smallest and the largest are compared.
         ``change`` is how much more those of the larger value differ; ``found`` is less or more
         where its interval is on one side of 0.
         """
         return [row for factor in (SIZE, STEP, DECAY, *COMPLEXITY) for row in self._by(factor)]
 
     def _by(self, factor: str) -> Iterator[dict[str, Any]]:
-        known = [group for group in self.groups if factor in group.facts]
-        for first, second in combinations(known, 2):
-            one, other = sorted((first, second), key=lambda group: float(group.facts[factor]))
-            names = (one.facts.keys() | other.facts.keys()) - {"zoo"}
-            apart = {name for name in names if one.facts.get(name) != other.facts.get(name)}
-            if apart != {factor}:
-                continue
-            for name in filter(other.distances.__contains__, one.distances):
-                change = spread_difference(one.distances[name], other.distances[name])
-                published, found = PUBLISHED.get(factor, {}).get(name), _direction(change)
-                ends = {"smaller": one.facts[factor], "larger": other.facts[factor]}
-                row = {
-                    "factor": factor,
-                    **ends,
-                    "cell": one.facts["cell"],
-                    "distance": name,
-                    "change": change.mean,
-                }
-                row |= {"low": change.low, "high": change.high, "found": found}
-                yield row | {"published": published, "verdict": _verdict(published, found)}
+        alike: dict[str, list[Group]] = {}
+        for group in self.groups:
+            if factor in group.facts:
+                rest = {n: v for n, v in group.facts.items() if n not in (factor, "zoo")}
+                alike.setdefault(repr(sorted(rest.items())), []).append(group)
+        for own in alike.values():
+            ordered = sorted(own, key=lambda group: float(group.facts[factor]))
+            one, other = ordered[0], ordered[-1]
+            ends = {"smaller": one.facts[factor], "larger": other.facts[factor]}
+            if ends["smaller"] != ends["larger"]:
+                for name in filter(other.distances.__contains__, one.distances):
+                    change = spread_difference(one.distances[name], other.distances[name])
+                    published, found = PUBLISHED.get(factor, {}).get(name), _direction(change)
+                    row = {"factor": factor, **ends, "cell": one.facts["cell"], "distance": name}
+                    row |= {"change": change.mean, "low": change.low, "high": change.high}
+                    verdict = _verdict(published, found)
+                    yield row | {"found": found, "published": published, "verdict": verdict}
 
 
 def _direction(change: Spread) -> str:
@@ -232,9 +229,11 @@ def write_degeneracy(folder: Path, found: Degeneracy) -> list[Path]:
     sections = [Section("Groups", [], charts, [("mean distances", groups)])]
     if directions := _shown_directions(found):
         said = [
-            "Groups that differ in one fact alone: how much more the RNNs differ where it is "
-            "larger, and what Huang et al. (NeurIPS 2025) found. Their regularisation is of "
-            "structure (sparse, low rank); weight decay and training time have nothing beside them."
+            "Groups that differ in one fact alone, of which the smallest and the largest value are "
+            "compared: how much more the RNNs differ where it is larger, and what Huang et al. "
+            "(NeurIPS 2025) found. Their regularisation is of structure (sparse, low rank); weight "
+            "decay and training time have nothing beside them.",
+            "Weights of larger RNNs are smaller, and so are their distances for each weight.",
         ]
         table = ("directions", pd.DataFrame(directions))
         sections.insert(0, Section("What makes RNNs differ less", said, [], [table]))

@@ -23,7 +23,7 @@ LONGEST_ORBIT, MOST_LAG = 128, 16
 SMOOTH = 0.6
 """How far, as a share of its size, an orbit moves in a step for its passages to be found."""
 
-ALIGNED, MEASURED = 128, 384
+ALIGNED, MEASURED = 64, 256
 """Steps for which small differences grow before their growth counts, and for which it counts."""
 
 ATTRACTING = 0.98

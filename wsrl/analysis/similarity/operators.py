@@ -11,7 +11,7 @@ from torch import Tensor
 
 DELAYS, RANK = 5, 10
 _FLAT = 1e-6  # singular values below this share of the first are rounding errors
-_STARTS = 4  # random ones, beside three others
+_STARTS, _FLIPS = 3, 10  # random ones, and signs that are changed alone, beside three others
 _FIRST_STEPS, _STEPS = 30, 300  # from every start, and on from the highest of them
 _KEPT = 2
 _REMEMBERED = 3  # heights below the least of which no step may lead
@@ -112,10 +112,14 @@ def _starts(one: Tensor, other: Tensor, drawn: Tensor) -> Iterator[Tensor]:
 
     Of operators that a turn makes equal, that of their symmetric parts is this turn, where no
     eigenvalue is there twice. The coordinates that there are, singular vectors in their order, are
-    often nearly aligned but for signs.
+    often nearly aligned but for signs, of one of them, say.
     """
     identity = torch.eye(one.shape[1]).to(one).expand_as(one)
     yield identity
+    for place in range(min(_FLIPS, one.shape[1])):
+        flipped = identity[0].clone()
+        flipped[place, place] = -1
+        yield flipped.expand_as(one)
     yield _signed(one, other, identity, identity)
     bases = (torch.linalg.eigh(each + each.mT).eigenvectors for each in (one, other))
     yield _signed(one, other, *bases)
