@@ -12,8 +12,8 @@ from torch import Tensor
 DELAYS, RANK = 5, 10
 _FLAT = 1e-6  # singular values below this share of the first are rounding errors
 _STARTS, _FLIPS = 3, 10  # random ones, and signs that are changed alone, beside three others
-_FIRST_STEPS, _STEPS = 30, 300  # from every start, and on from the highest of them
-_KEPT = 2
+_FIRST_STEPS, _STEPS = 60, 300  # from every start, and on from the highest of them
+_KEPT = 8
 _REMEMBERED = 3  # heights below the least of which no step may lead
 _LEVEL, _LONGEST = 1e-6, 100.0  # of slopes, and of lengths
 _PAIRS = 4096
@@ -99,7 +99,7 @@ def operator_angles(operators: Tensor, generator: torch.Generator | None = None)
         one, other = unit[rows[some]], unit[columns[some]]
         firsts = [_ascend(one, other, s, _FIRST_STEPS) for s in _starts(one, other, turns)]
         heights, reached = (torch.stack(each) for each in zip(*firsts, strict=True))
-        for places in heights.topk(_KEPT, 0).indices:
+        for places in heights.topk(min(_KEPT, len(firsts)), 0).indices:
             start = reached[places, torch.arange(len(places))]
             best[some] = torch.maximum(best[some], _ascend(one, other, start, _STEPS)[0])
     angles = torch.zeros(count, count, dtype=torch.float64)
