@@ -14,11 +14,19 @@ import torch
 from torch import nn
 from torch.nn.functional import one_hot
 
+from wsrl.analysis.similarity import representations
 from wsrl.cli import main
 from wsrl.problems import FlipFlop
-from wsrl.rnn import RNNSpec, RNNWeights
-from wsrl.studies.similarity import SimilaritySettings, Subjects, find_subjects, measure
-from wsrl.zoos import Zoo
+from wsrl.rnn import RNNSpec, RNNWeights, states_along
+from wsrl.studies.similarity import (
+    Similarity,
+    SimilaritySettings,
+    Subjects,
+    find_subjects,
+    measure,
+    summarize,
+)
+from wsrl.zoos import BuildSettings, Zoo, build_zoo
 from wsrl.zoos.tensors import read_metadata, read_tensors
 
 EVERY = ["behaviour", "behaviour outside", "cka", "procrustes", "shape angle", "dsa"]
@@ -153,3 +161,41 @@ def test_random_inputs_are_of_the_problem_s_kind(zoo: Zoo) -> None:
     assert subjects.outside.shape[1] == 2 * subjects.inputs.shape[1]
     tokens = subjects.outside.argmax(-1)
     assert torch.equal(one_hot(tokens, subjects.outside.shape[2]).float(), subjects.outside)
+
+
+def test_zoos_whose_outputs_are_of_two_kinds_are_refused(zoo: Zoo, tmp_path: Path) -> None:
+    size = zoo.interface.input_size
+    problem = FlipFlop(bits=size, length=4, evaluated_trials=2, stored_trials=2)
+    settings = BuildSettings(runs=2, hidden_size=3, snapshots=(0,))
+    build_zoo(tmp_path / "real", problem, settings, quiet=True)
+    sources = [zoo.path, tmp_path / "real"]
+    with pytest.raises(ValueError, match="some zoos are categorical, those of others real"):
+        find_subjects(sources, torch.Generator(), count=2)
+    assert len(find_subjects(sources[1:] * 2, torch.Generator(), count=2).rnns) == 4
+
+
+def test_states_are_compared_until_the_last_step_that_counts() -> None:
+    spec = RNNSpec("tanh", 1, 2, 1, 1, bias=False)
+    rnns = RNNWeights(torch.randn(2, spec.num_parameters), spec)
+    generator = torch.Generator().manual_seed(1)
+    inputs = torch.randn(2, 6, 1, generator=generator)
+    inputs[:, 4:] = 1e3  # after the trial
+    counts = torch.zeros(2, 6)
+    counts[:, 3] = 1  # the decision
+    table = pd.DataFrame({"name": ["a", "b"]})
+    subjects = Subjects(rnns, table, inputs, counts, None, "real")
+    found = measure(subjects, SimilaritySettings(("representation",))).distances["procrustes"]
+    driven = inputs[None, :, :4].expand(2, -1, -1, -1).double()
+    wanted = representations([*states_along(rnns.to(torch.float64), driven).flatten(1, 2)])
+    assert found[0, 1] == pytest.approx(float(wanted.procrustes[0, 1]))
+    assert found[0, 1] > 0
+
+
+def test_relations_without_a_correlation_come_last() -> None:
+    apart = np.abs(np.subtract.outer(np.arange(5.0), np.arange(5.0)))
+    equal = 1 - np.eye(5)
+    table = pd.DataFrame({"name": list("abcde")})
+    found = Similarity(table, {"a": equal, "b": apart, "c": apart**2, "d": equal}, {}, ())
+    last = summarize(found).splitlines()[-7:-1]
+    assert last[0].split()[:4] == ["b", "and", "c", "1.000"]
+    assert all("NaN" in line for line in last[1:])

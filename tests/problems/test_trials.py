@@ -262,3 +262,17 @@ def test_the_whole_chain(name: str, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert target in found["properties"]
     assert main(["zoo", "info", zoo]) == 0
     assert target in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "period"),
+    [
+        ("delayed_discrimination", "decision"),
+        ("delayed_discrimination", "stimulus"),
+        ("context_integration", "decision"),
+    ],
+)
+def test_periods_shorter_than_a_step_are_refused(name: str, period: str) -> None:
+    create_problem(name, {period: 60.0})
+    with pytest.raises(ValueError, match=f"{period} must be at least one step of 100 ms, not 40"):
+        create_problem(name, {period: 40.0})

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from wsrl.analysis.similarity import mean_distance, spread_difference
 from wsrl.cli import main
-from wsrl.studies.degeneracy import Degeneracy, Group
-from wsrl.zoos import Zoo
+from wsrl.problems import FlipFlop
+from wsrl.studies.degeneracy import Degeneracy, Group, find_degeneracy
+from wsrl.studies.similarity import SimilaritySettings
+from wsrl.zoos import BuildSettings, Zoo, build_zoo
 
 Array = NDArray[np.float64]
 
@@ -85,4 +87,20 @@ def test_a_zoo_is_one_command(zoo: Zoo, capsys: pytest.CaptureFixture[str], tmp_
     capsys.readouterr()
     assert main(["degeneracy", str(zoo.path), "--performance", "2"]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
+    with pytest.raises(ValueError, match="groups must have at least 3 RNNs, not 2: draw more"):
+        find_degeneracy([zoo.path], rnns=2)
     assert "0 of 24 RNNs solve the task (performance of at least 2), 3 are needed" in error
+
+
+def test_zoos_trained_in_other_ways_are_not_said_to_differ_in_size_alone(tmp_path: Path) -> None:
+    problem = FlipFlop(bits=2, length=8, evaluated_trials=2, stored_trials=2)
+    rates = {"a": (8, 0.01), "b": (12, 0.01), "c": (16, 0.02)}
+    for name, (size, rate) in rates.items():
+        settings = BuildSettings(
+            runs=4, hidden_size=size, num_layers=1, snapshots=(0,), learning_rates=[(0, rate)]
+        )
+        build_zoo(tmp_path / name, problem, settings, quiet=True)
+    settings = SimilaritySettings(("behaviour",))
+    found = find_degeneracy([tmp_path], performance=0, sequences=4, settings=settings)
+    assert {(row["smaller"], row["larger"]) for row in found.directions()} == {(8, 12)}
+    assert "learning_rates" in found.differing()

@@ -7,7 +7,14 @@ import numpy as np
 from torch import Tensor
 
 from wsrl.problems.criteria import right_choices
-from wsrl.problems.periods import Durations, Milliseconds, delays, periods, steps_of
+from wsrl.problems.periods import (
+    Durations,
+    Milliseconds,
+    check_durations,
+    delays,
+    periods,
+    steps_of,
+)
 from wsrl.problems.registry import register_problem
 from wsrl.problems.trials import Count, Parameter, TrialProblem, Trials, span
 
@@ -23,7 +30,11 @@ class ContextIntegration(TrialProblem):
     until the decision. A stream's mean is a coherence of either sign. The decision counts.
     ``performance`` is the share of the choices that are right: less than 1 is the best that can be
     done where inputs are noisy. Times are those of NeuroGym's ContextDecisionMaking, which has a
-    coherence of 0.5 and an ``input_noise`` of 0.1 (of two inputs a stream; here it is one).
+    coherence of 0.5 and, at its ``dt`` of 100, an ``input_noise`` of 0.1 (``1 / sqrt(dt)``; of two
+    inputs a stream, here it is one).
+
+    Raises:
+        ValueError: for values out of range, and a decision of less than a step.
 
     Args:
         dt: milliseconds of a step.
@@ -56,6 +67,7 @@ class ContextIntegration(TrialProblem):
         evaluated_trials: Count = 128,
         stored_trials: Count = 16,
     ) -> None:
+        check_durations(dt, decision=decision)
         parameters = {
             "coherence": span("coherence", coherence),
             "stimulus": span("stimulus", stimulus, dt),

@@ -8,7 +8,14 @@ from pydantic import Field
 from torch import Tensor
 
 from wsrl.problems.criteria import right_choices
-from wsrl.problems.periods import Durations, Milliseconds, delays, periods, steps_of
+from wsrl.problems.periods import (
+    Durations,
+    Milliseconds,
+    check_durations,
+    delays,
+    periods,
+    steps_of,
+)
 from wsrl.problems.registry import register_problem
 from wsrl.problems.trials import Count, Parameter, TrialProblem, Trials, span
 
@@ -20,7 +27,11 @@ class DelayedDiscrimination(TrialProblem):
     Inputs are a fixation cue, 1 until the decision, and the channels; stimuli are from 0.5 to 1.
     The decision counts. ``performance`` is the share of the choices that are right: less than 1 is
     the best that can be done where inputs are noisy. Times are those of NeuroGym's DelayComparison,
-    which has a difference of 1/3, a delay of 1000 without jitter, and an ``input_noise`` of 0.1.
+    which has a difference of 1/3, a delay of 1000 without jitter, and, at its ``dt`` of 100, an
+    ``input_noise`` of 0.1 (``1 / sqrt(dt)``).
+
+    Raises:
+        ValueError: for values out of range, and a stimulus or decision of less than a step.
 
     Args:
         channels: with stimuli of their own.
@@ -55,6 +66,7 @@ class DelayedDiscrimination(TrialProblem):
         evaluated_trials: Count = 128,
         stored_trials: Count = 16,
     ) -> None:
+        check_durations(dt, stimulus=stimulus, decision=decision)
         parameters = {
             "difference": span("difference", difference, 0, 1),
             "delay": span("delay", delay),

@@ -23,6 +23,16 @@ def steps_of(milliseconds: float, dt: float) -> int:
     return round(milliseconds / dt)
 
 
+def check_durations(dt: float, **milliseconds: float) -> None:
+    """Refuse durations that are shorter than a step, by a ``ValueError``.
+
+    >>> check_durations(100, decision=100)
+    """
+    for name, duration in milliseconds.items():
+        if steps_of(duration, dt) < 1:
+            raise ValueError(f"{name} must be at least one step of {dt:g} ms, not {duration:g} ms")
+
+
 def delays(own: np.random.Generator, count: int, delay: float, jitter: float) -> NDArray[Any]:
     """Draw delays ``(S,)``, uniformly from ``delay (1 - jitter)`` to ``delay (1 + jitter)``.
 

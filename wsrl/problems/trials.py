@@ -43,7 +43,7 @@ class Trials(NamedTuple):
     """``S`` trials of at most ``T`` steps.
 
     Attributes:
-        inputs: ``(S, T, I)``, 0 after the end of a shorter trial.
+        inputs: ``(S, T, I)``, 0 after the end of a shorter trial, but for noise.
         targets: ``(S, T, O)``, or classes ``(S, T)``.
         mask: ``(S, T)``, 1 at the steps that count in the loss and in performance, else 0.
     """

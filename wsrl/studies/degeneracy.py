@@ -41,6 +41,9 @@ PUBLISHED = {
 """By what grows and by distance: whether RNNs differ less or more, as published. Its regularisation
 is of structure (sparse, low rank), which weight decay is not; training time it does not vary."""
 
+_NO_FACTS = ("runs", "seed", "snapshots", "group_size", "unique_sequences")
+"""What a build says that makes no other RNNs."""
+
 _COMPARED = ("factor", "smaller", "larger", "cell", "distance")
 
 FILES = ("degeneracy.csv", "directions.csv", "degeneracy.html")
@@ -51,7 +54,8 @@ class Group:
     """RNNs of one zoo, at one step, that solve its task.
 
     Attributes:
-        facts: what they have in common: cell, sizes, step, weight decay, settings of the problem.
+        facts: what they have in common: cell, sizes, step, how they were trained (weight decay,
+            learning rates and so on), settings of the problem.
         solved: how many do.
         rnns: of how many.
         distances: ``(B, B)`` by name, of those that were drawn of the solving ones.
@@ -142,8 +146,8 @@ def find_degeneracy(
 ) -> Degeneracy:
     """Measure how much the RNNs differ that solve a task.
 
-    RNNs are compared within a zoo and a step; zoos may be of different cells, sizes, weight decays
-    and settings of a problem. Distances of weights are divided by the root of their number, so that
+    RNNs are compared within a zoo and a step; zoos may differ in cell, size, training and the
+    settings of their problem. Distances of weights are divided by the root of their number, so that
     those of different sizes can be compared.
 
     Args:
@@ -157,8 +161,11 @@ def find_degeneracy(
         say: is told what is being measured.
 
     Raises:
-        ValueError: where no group has enough RNNs that solve the task.
+        ValueError: for fewer than 3 ``rnns``, and where no group has enough RNNs that solve the
+            task.
     """
+    if rnns < FEWEST:
+        raise ValueError(f"groups must have at least {FEWEST} RNNs, not {rnns}: draw more")
     settings = settings or SimilaritySettings(LEVELS[:-1])
     groups, notes = [], []
     for folder in zoo_folders([*sources]):
@@ -208,7 +215,7 @@ def _facts(zoo: Zoo, step: int) -> dict[str, Any]:
     spec = zoo.spec
     facts: dict[str, Any] = {"zoo": zoo.path.name, "problem": zoo.problem.name, "cell": spec.cell}
     facts |= {SIZE: spec.hidden_size, "num_layers": spec.num_layers, STEP: step}
-    facts |= {DECAY: zoo.manifest.build[DECAY]} if DECAY in zoo.manifest.build else {}
+    facts |= {n: v for n, v in zoo.manifest.build.items() if n not in (*facts, *_NO_FACTS)}
     settings = zoo.problem.settings().items()
     return facts | {name: value for name, value in settings if name not in zoo.problem.may_differ}
 

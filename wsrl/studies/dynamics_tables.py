@@ -40,9 +40,8 @@ def summary(found: Portrait) -> Record:
     kinds = [kind for kind, free in zip(found.kinds, alone, strict=True) if free]
     stable = [p for p, kind in enumerate(found.kinds) if kind == "stable" and alone[p]]
     main = max(stable, key=lambda p: found.share("point", p), default=None)
-    slow = [
-        s for s, kind in zip(found.residual.tolist(), found.kinds, strict=True) if kind == "slow"
-    ]
+    speeds = zip(found.residual.tolist(), found.kinds, alone, strict=True)
+    slow = [speed for speed, kind, free in speeds if kind == "slow" and free]
     growing = found.unstable_directions[torch.tensor(alone, dtype=torch.bool) & found.fixed]
     longest = max((line.length for line in found.lines), default=None)
     cycle = max(found.cycles, key=lambda one: one.size, default=None)

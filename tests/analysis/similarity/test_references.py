@@ -168,3 +168,13 @@ def test_rnns_without_a_distance_come_last_in_the_order() -> None:
     order = cluster_order(apart)
     assert sorted(order) == [0, 1, 2]
     assert abs(order.index(0) - order.index(2)) == 1
+
+
+def test_resamples_without_a_pair_that_has_a_distance_are_left_out() -> None:
+    points = np.random.default_rng(0).normal(size=10)
+    apart = np.abs(points[:, None] - points)
+    partner = np.arange(10) // 2  # distances within five pairs alone, as weights of five sizes have
+    some = np.where(partner[:, None] == partner, apart, np.nan)
+    found = rank_relation(some, apart**2)
+    assert (found.pairs, found.correlation) == (5, pytest.approx(1))
+    assert found.low == pytest.approx(1)

@@ -21,7 +21,7 @@ RETURNED = 0.02
 
 LONGEST_ORBIT, MOST_LAG = 128, 16
 SMOOTH = 0.6
-"""How far, as a share of its size, an orbit moves in a step for its passages to be found."""
+"""The longest step, as a share of the orbit's size, at which its passages can be interpolated."""
 
 ALIGNED, MEASURED = 64, 256
 """Steps for which small differences grow before their growth counts, and for which it counts."""
@@ -164,7 +164,7 @@ def multipliers(weights: RNNWeights, states: Tensor, inputs: Tensor, periods: Te
 
 
 def is_limit_cycle(period: float, first: float, second: float) -> bool:
-    """Say whether an orbit attracts what is beside it, but for what is ahead on itself."""
+    """Say whether small differences across the orbit shrink; those along it may last."""
     if period == round(period) and first < 1 - (1 - ATTRACTING) / 10:
         return True  # a periodic orbit, whose own states attract
     return second < ATTRACTING and abs(math.log(max(first, 1e-30))) <= 0.1

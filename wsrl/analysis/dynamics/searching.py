@@ -20,8 +20,8 @@ PAIRS = 32
 """Pairs of stable points of an RNN between which, in a round, others are searched for."""
 
 ROUNDS, DIRECTIONS, DEPARTURES = 4, 2, 16
-"""How often points that were found are left, in how many unstable directions, and how many times in
-a round."""
+"""Rounds of trajectories (only those after the first start beside unstable points), unstable
+directions of a point along which they start, and the most that start in a round of one RNN."""
 
 PUSHED = 1e-2
 """How far from a point these start, as a share of the range."""
@@ -36,8 +36,9 @@ def find_portraits(
     """Find fixed points, slow points, lines and cycles of ``B`` RNNs, and what connects them.
 
     Fixed points are searched for from the visited states, from zero, and from where trajectories
-    from there settle. Trajectories also start beside each unstable point, both ways along its
-    unstable directions. All is in float64.
+    from there settle. Trajectories also start beside unstable points, both ways along their two
+    fastest directions: up to 48 of an RNN, first at points with the fewest unstable directions. All
+    is in float64.
 
     Args:
         weights: ``B`` RNNs.

@@ -1,4 +1,4 @@
-"""Weights in a form that leaves only the order and the signs of neurons open."""
+"""Weights in a form in which only the order and the signs of neurons are arbitrary."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -54,12 +54,12 @@ def factors_of(spec: RNNSpec) -> NeuronFactors | None:
 
 
 def comparable_parts(weights: RNNWeights) -> list[Part]:
-    """Return all weights, with what a cell's symmetries leave open settled.
+    """Return all weights, with a cell's symmetries other than permutations and signs removed.
 
-    Biases are added up, unused weights are gone, and where neurons can be scaled each is scaled so
-    that what it hears and what is heard of it are equally large (their sums of squares, without its
-    coupling to itself): of all scales that leave the function these make the weights smallest. A
-    neuron that hears nothing, or that nothing hears, keeps its scale.
+    Biases are added up and unused weights are set to a constant. Where neurons can be scaled, each
+    is scaled so that its incoming and outgoing weights have equal sums of squares (without its
+    coupling to itself): of all scales that keep the function these make the weights smallest. A
+    neuron without incoming or without outgoing weights keeps its scale.
     """
     spec, new = weights.spec, {n: v.double() for n, v in weights.tensors().items()}
     own: dict[str, tuple[int, str]] = {}
@@ -111,29 +111,29 @@ def _balanced(parts: Sequence[Part], spec: RNNSpec) -> list[Part]:
     for _ in range(_ROUNDS):
         furthest = 1.0
         for layer in range(spec.num_layers):
-            heard, told = _sizes(parts, layer)
-            ratio = torch.where((heard > 0) & (told > 0), told / heard, 1)
+            incoming, outgoing = _sizes(parts, layer)
+            ratio = torch.where((incoming > 0) & (outgoing > 0), outgoing / incoming, 1)
             scale = ratio ** (1 / 8)  # half the step that is best for one neuron alone
             parts = [_scaled(part, layer, scale) for part in parts]
             furthest = max(furthest, float(torch.maximum(scale, 1 / scale).max()))
         if furthest < 1 + _CLOSE:
             break
-    # What scales are left to choose is chosen: neither signs nor scales remain.
+    # Scales are now fixed: parts no longer change by factors.
     return [replace(part, row_factors=False, column_factors=False) for part in parts]
 
 
 def _sizes(parts: Sequence[Part], layer: int) -> tuple[Tensor, Tensor]:
-    """Return sums of squares ``(B, H)``: of what scales with a neuron, and of what inversely."""
-    heard, told = torch.zeros(2).double()
+    """Return the sums of squares ``(B, H)`` of the incoming and the outgoing weights."""
+    incoming, outgoing = torch.zeros(2).double()
     for part in parts:
         squares = part.values.square()
         mine = part.rows == layer and part.row_factors
         theirs = part.columns == layer and part.column_factors
         if mine and theirs:  # a coupling to itself does not change
             squares = squares - squares.diagonal(dim1=1, dim2=2).diag_embed()
-        heard = heard + squares.sum(2) if mine else heard
-        told = told + squares.sum(1) if theirs else told
-    return heard, told
+        incoming = incoming + squares.sum(2) if mine else incoming
+        outgoing = outgoing + squares.sum(1) if theirs else outgoing
+    return incoming, outgoing
 
 
 def _scaled(part: Part, layer: int, scale: Tensor) -> Part:

@@ -78,6 +78,8 @@ def rank_relation(one: Array, other: Array, samples: int = _SAMPLES) -> Relation
 
 def _correlation(one: Levels, other: Levels, times: Times) -> float:
     """Return the rank correlation of pairs that are there so many times, NaN if undefined."""
+    if not times.any():  # a resample may hold no two RNNs with a distance
+        return float("nan")
     centred = []
     for levels in (one, other):
         sums = np.bincount(levels, times)

@@ -67,7 +67,7 @@ class CellTensor:
 
 @dataclass(frozen=True)
 class NeuronFactors:
-    """How a factor for each neuron acts on the weights: on its outputs, and inversely where heard.
+    """How a factor for each neuron acts: it multiplies incoming weights and divides outgoing ones.
 
     Attributes:
         signs: whether the factors are +1 and -1; else they are any positive numbers.
@@ -96,8 +96,8 @@ class Symmetry:
             included where the RNN has its own. It returns the new tensors, and maps ``M (B, H, H)``
             where the layer's outputs become ``M h``; ``None`` where they stay.
         factors: of neurons, where the change is no other.
-        canonical: turns a layer's tensors into numbers that the change does not change, of the same
-            names and shapes, which tell as much.
+        canonical: maps a layer's tensors to an equivalent form, of the same names and shapes, that
+            is equal for all weights that the change makes of each other.
     """
 
     name: str

@@ -206,7 +206,9 @@ def _states(subjects: Subjects, notes: list[str]) -> list[Tensor]:
 def _representation(
     subjects: Subjects, states: Sequence[Tensor], generator: Generator, left_out: dict[str, str]
 ) -> Iterator[tuple[str, Array]]:
-    points = subjects.counts[: len(states[0])].flatten().nonzero()[:, 0]
+    # A trial lasts until its last step that counts, as its decision does.
+    within = subjects.counts[: len(states[0])].flip(1).cummax(1).values.flip(1)
+    points = within.flatten().nonzero()[:, 0]
     points = points[torch.randperm(len(points), generator=generator)[:_POINTS].sort().values]
     sound = _finite(states, "representation", "states", left_out)
     if len(sound) > 1:

@@ -68,7 +68,8 @@ def find_subjects(
         say: is told what was assumed of files.
 
     Raises:
-        ValueError: for fewer than two RNNs, or RNNs of different inputs or outputs.
+        ValueError: for fewer than two RNNs, or RNNs of different inputs, outputs or kinds of
+            outputs.
     """
     found: list[tuple[str, RNNs, pd.DataFrame]] = []
     zoos: list[tuple[AnyZoo, Tensor]] = []
@@ -94,6 +95,11 @@ def find_subjects(
                 f"the RNNs of {first} have {_sizes(found[0][1])}, those of {source} "
                 f"{_sizes(rnns)}: only RNNs of the same inputs and outputs are compared"
             )
+    if len(kinds := sorted({zoo.problem.output_kind for zoo, _ in zoos})) > 1:
+        raise ValueError(
+            f"the outputs of some zoos are {kinds[0]}, those of others {kinds[1]}: only RNNs whose "
+            "outputs are of one kind are compared"
+        )
     rnns = concatenate([rnns for _, rnns, _ in found])
     if not zoos:
         drawn = torch.randn(sequences, STEPS, interface.input_size, generator=generator)

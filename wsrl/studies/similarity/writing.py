@@ -35,7 +35,7 @@ def write_similarity(folder: Path, found: Similarity) -> list[Path]:
     said = {"left_out": found.left_out, "notes": list(found.notes)}
     write_tensors(paths[0], tensors, {"names": found.table["name"].tolist(), **said})
     write_csv(paths[1], _records(found))
-    relations = sorted(found.relations(), key=lambda each: -each["correlation"])
+    relations = _ordered(found)
     write_csv(paths[2], relations)
     _write_page(paths[3], found, relations)
     return paths
@@ -51,13 +51,19 @@ def summarize(found: Similarity) -> str:
     if count > 3:
         told = [
             {"distance": f"{each['one']} and {each['other']}", **_correlation(each)}
-            for each in sorted(found.relations(), key=lambda each: -each["correlation"])
+            for each in _ordered(found)
         ]
         lines += ["", "rank correlations over pairs, 95% over RNNs", aligned([*told[0]], told)]
         if count < FEWEST_FOR_INTERVAL:
             lines.append(_FEW)
     lines += [f"no {name}: {reason}" for name, reason in found.left_out.items()]
     return "\n".join([*lines, *found.notes])
+
+
+def _ordered(found: Similarity) -> list[dict[str, Any]]:
+    """Return the relations, the highest correlation first, and last those without one."""
+    relations = found.relations()
+    return sorted(relations, key=lambda each: np.nan_to_num(-each["correlation"], nan=np.inf))
 
 
 def _sizes(found: Similarity) -> list[dict[str, Any]]:
