@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from wsrl.analysis.similarity import mean_distance, spread_difference
 from wsrl.cli import main
 from wsrl.problems import FlipFlop
 from wsrl.studies.degeneracy import Degeneracy, Group, find_degeneracy
-from wsrl.studies.similarity import SimilaritySettings
+from wsrl.studies.similarity import Similarity, SimilaritySettings, Subjects, measure
 from wsrl.zoos import BuildSettings, Zoo, build_zoo
 
 Array = NDArray[np.float64]
@@ -92,15 +94,27 @@ def test_a_zoo_is_one_command(zoo: Zoo, capsys: pytest.CaptureFixture[str], tmp_
     assert "0 of 24 RNNs solve the task (performance of at least 2), 3 are needed" in error
 
 
-def test_zoos_trained_in_other_ways_are_not_said_to_differ_in_size_alone(tmp_path: Path) -> None:
-    problem = FlipFlop(bits=2, length=8, evaluated_trials=2, stored_trials=2)
-    rates = {"a": (8, 0.01), "b": (12, 0.01), "c": (16, 0.02)}
-    for name, (size, rate) in rates.items():
+def test_zoos_trained_in_other_ways_are_not_said_to_differ_in_size_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = FlipFlop(2, 8, 0.5, 0.0, evaluated_trials=2, stored_trials=2)
+    rates = {"a": (4, 8, 0.01), "b": (6, 12, 0.01), "c": (4, 16, 0.02)}
+    for name, (runs, size, rate) in rates.items():
         settings = BuildSettings(
-            runs=4, hidden_size=size, num_layers=1, snapshots=(0,), learning_rates=[(0, rate)]
+            runs=runs, hidden_size=size, num_layers=1, snapshots=(0,), learning_rates=[(0, rate)]
         )
         build_zoo(tmp_path / name, problem, settings, quiet=True)
+    compared = []
+
+    def measured(subjects: Subjects, *more: Any) -> Similarity:
+        compared.append(subjects)
+        return measure(subjects, *more)
+
+    monkeypatch.setattr("wsrl.studies.degeneracy.measure", measured)
     settings = SimilaritySettings(("behaviour",))
     found = find_degeneracy([tmp_path], performance=0, sequences=4, settings=settings)
     assert {(row["smaller"], row["larger"]) for row in found.directions()} == {(8, 12)}
     assert "learning_rates" in found.differing()
+    first, more, _ = compared  # zoos of one task are compared on the same inputs
+    assert (len(first.rnns), len(more.rnns)) == (4, 6)
+    assert torch.equal(first.inputs, more.inputs)

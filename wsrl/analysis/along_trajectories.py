@@ -3,8 +3,8 @@
 An RNN whose neurons saturate is not linear at its fixed point, and needs not be linear anywhere: it
 is enough that the same linear map carries its states on all the while. From ``s`` steps after the
 input on, variables are where that map has them. Before, when much of the state is still on its way,
-each is where its input was transported to. All this is said before the sequences that it is judged
-by are run.
+each is where its input was transported to. The basis is fixed before the sequences on which it is
+judged are run.
 """
 
 from dataclasses import replace
@@ -46,9 +46,9 @@ def measure_along(
     which is of all steps; ``variables_read_first``, where variables right after the input are read
     by the pseudo-inverse of what inputs were transported to; ``input_error``, of where all inputs
     have arrived ``s`` steps later; and interventions right after the input, ``s`` steps later and
-    half-way, of which the worst counts, where the output is right at all and as much lasts as
-    should. Right after the input contents are as large as the numbers that were read, later as they
-    are read in the state. The shapes are those of ``measure``.
+    half-way, of which the worst counts. There are interventions only where the output is right and
+    the number of lasting eigenvalues is the task's. Right after the input, the size of a content is
+    that of the input; later it is what the basis reads. The shapes are those of ``measure``.
     """
     task, basis, transported = case.interactions, case.basis, case.rnn.transported
     assert transported is not None

@@ -188,9 +188,10 @@ def find_degeneracy(
                     f"{name}: RNNs were trained on {tasks} tasks, by which they differ too"
                 )
             say(f"{name}: {len(solved)} of {len(chosen)} RNNs solve the task")
-            generator = torch.Generator().manual_seed(seed)
-            drawn = solved[torch.randperm(len(solved), generator=generator)[:rnns].sort().values]
-            rows = drawn.tolist()
+            order = torch.randperm(len(solved), generator=torch.Generator().manual_seed(seed))
+            drawn = solved[order[:rnns].sort().values]
+            # Anew: inputs of all groups are the same, however many RNNs solve the task.
+            generator, rows = torch.Generator().manual_seed(seed), drawn.tolist()
             subjects = find_subjects([folder], generator, rows=rows, sequences=sequences)
             measured = measure(subjects, settings, (), generator)
             distances = {n: _known(d) for n, d in measured.distances.items()}

@@ -1,4 +1,4 @@
-"""Which distances between RNNs say something about which others; the order of heat maps."""
+"""Rank correlations between distances of RNNs, and an order of RNNs for heat maps."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -41,7 +41,7 @@ class Relation:
 
 
 def rank_relation(one: Array, other: Array, samples: int = _SAMPLES) -> Relation:
-    """Return how well the order of pairs by one distance is that by another.
+    """Return the rank correlation of two distances over the pairs of RNNs.
 
     The interval is of the percentile bootstrap over RNNs, not over pairs: pairs that share an RNN
     are not independent. A pair of an RNN drawn twice with itself is left out.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -81,13 +82,14 @@ class Similarity:
         return {
             "rnns": _defined(self.table.to_dict("records")),
             "distances": {name: _defined(each.tolist()) for name, each in self.distances.items()},
-            "relations": _defined(self.relations()),
+            "relations": _defined(self.relations),
             "left_out": self.left_out,
             "notes": list(self.notes),
         }
 
+    @cached_property
     def relations(self) -> list[dict[str, Any]]:
-        """Return rank correlations of every two distances, with intervals over RNNs."""
+        """Rank correlations of every two distances, with intervals over RNNs."""
         return [
             {"one": one, "other": other, **vars(rank_relation(mine, theirs))}
             for (one, mine), (other, theirs) in combinations(self.distances.items(), 2)

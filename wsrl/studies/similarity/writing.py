@@ -62,8 +62,7 @@ def summarize(found: Similarity) -> str:
 
 def _ordered(found: Similarity) -> list[dict[str, Any]]:
     """Return the relations, the highest correlation first, and last those without one."""
-    relations = found.relations()
-    return sorted(relations, key=lambda each: np.nan_to_num(-each["correlation"], nan=np.inf))
+    return sorted(found.relations, key=lambda each: np.nan_to_num(-each["correlation"], nan=np.inf))
 
 
 def _sizes(found: Similarity) -> list[dict[str, Any]]:
