@@ -42,9 +42,7 @@ PUBLISHED = {
 is of structure (sparse, low rank), which weight decay is not; training time it does not vary."""
 
 _NO_FACTS = ("runs", "seed", "snapshots", "group_size", "unique_sequences")
-"""What a build says that makes no other RNNs."""
-
-_COMPARED = ("factor", "smaller", "larger", "cell", "distance")
+"""Settings of a build that do not change how an RNN is trained."""
 
 FILES = ("degeneracy.csv", "directions.csv", "degeneracy.html")
 
@@ -54,8 +52,7 @@ class Group:
     """RNNs of one zoo, at one step, that solve its task.
 
     Attributes:
-        facts: what they have in common: cell, sizes, step, how they were trained (weight decay,
-            learning rates and so on), settings of the problem.
+        facts: what they have in common: cell, sizes, step, training, settings of the problem.
         solved: how many do.
         rnns: of how many.
         distances: ``(B, B)`` by name, of those that were drawn of the solving ones.
@@ -161,8 +158,7 @@ def find_degeneracy(
         say: is told what is being measured.
 
     Raises:
-        ValueError: for fewer than 3 ``rnns``, and where no group has enough RNNs that solve the
-            task.
+        ValueError: for fewer than 3 ``rnns``, and where too few of all groups solve the task.
     """
     if rnns < FEWEST:
         raise ValueError(f"groups must have at least {FEWEST} RNNs, not {rnns}: draw more")
@@ -191,8 +187,8 @@ def find_degeneracy(
             order = torch.randperm(len(solved), generator=torch.Generator().manual_seed(seed))
             drawn = solved[order[:rnns].sort().values]
             # Anew: inputs of all groups are the same, however many RNNs solve the task.
-            generator, rows = torch.Generator().manual_seed(seed), drawn.tolist()
-            subjects = find_subjects([folder], generator, rows=rows, sequences=sequences)
+            generator = torch.Generator().manual_seed(seed)
+            subjects = find_subjects([folder], generator, None, None, drawn.tolist(), sequences)
             measured = measure(subjects, settings, (), generator)
             distances = {n: _known(d) for n, d in measured.distances.items()}
             distances = {n: d for n, d in distances.items() if len(d) >= FEWEST}
@@ -302,6 +298,5 @@ def _chart(found: Degeneracy, name: str) -> Chart:
     errors = {"type": "data", "symmetric": False}
     errors["array"] = [(r[f"{name}_high"] or r[name]) - r[name] for r in rows]
     errors["arrayminus"] = [r[name] - (r[f"{name}_low"] or r[name]) for r in rows]
-    places = [*map(chart_text, labels)]
-    trace = go.Scatter(x=means, y=places, error_x=errors, mode="markers")
+    trace = go.Scatter(x=means, y=[*map(chart_text, labels)], error_x=errors, mode="markers")
     return Chart(name, figure("mean distance", "", [trace]), height=120 + 30 * len(rows))
