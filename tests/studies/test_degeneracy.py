@@ -77,7 +77,7 @@ def test_a_zoo_is_one_command(zoo: Zoo, capsys: pytest.CaptureFixture[str], tmp_
     words = ["degeneracy", str(zoo.path), "--performance", "-1", "--rnns", "10"]
     words += ["--steps", str(first), str(last), "--levels", "behaviour", "weights"]
     assert main([*words, "--out", str(out)]) == 0
-    assert f"{last}: RNNs were trained on " in capsys.readouterr().out
+    assert f"{last}: RNNs have " in capsys.readouterr().out
     rows = list(csv.DictReader((out / "degeneracy.csv").open()))
     assert [int(row["step"]) for row in rows] == [first, last]
     assert all(float(row["weights_low"]) < float(row["weights"]) for row in rows)

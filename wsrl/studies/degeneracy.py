@@ -180,9 +180,7 @@ def find_degeneracy(
                 continue
             tasks = len(zoo.read("task", solved).unique(dim=0))
             if tasks > 1 and zoo.problem.task_entries() != ("run",):
-                notes.append(
-                    f"{name}: RNNs were trained on {tasks} tasks, by which they differ too"
-                )
+                notes.append(f"{name}: RNNs have {tasks} tasks, by which they differ too")
             say(f"{name}: {len(solved)} of {len(chosen)} RNNs solve the task")
             order = torch.randperm(len(solved), generator=torch.Generator().manual_seed(seed))
             drawn = solved[order[:rnns].sort().values]
@@ -195,8 +193,8 @@ def find_degeneracy(
             notes += [f"{name}: no {what}: {why}" for what, why in measured.left_out.items()]
             if "weights" in distances:
                 distances["weights"] = distances["weights"] / zoo.spec.num_parameters**0.5
-            at = int(zoo.read("step", drawn).max())
-            groups.append(Group(_facts(zoo, at), len(solved), len(chosen), distances))
+            facts = _facts(zoo, int(zoo.read("step", drawn).max()))
+            groups.append(Group(facts, len(solved), len(chosen), distances))
     if not groups:
         raise ValueError(f"no RNNs that solve a task to compare: {'; '.join(notes)}")
     return Degeneracy(tuple(groups), tuple(notes))
@@ -210,8 +208,8 @@ def _known(distances: Array) -> Array:
 
 def _facts(zoo: Zoo, step: int) -> dict[str, Any]:
     spec = zoo.spec
-    facts: dict[str, Any] = {"zoo": zoo.path.name, "problem": zoo.problem.name, "cell": spec.cell}
-    facts |= {SIZE: spec.hidden_size, "num_layers": spec.num_layers, STEP: step}
+    facts: dict[str, Any] = {"zoo": zoo.path.name, "problem": zoo.problem.name, STEP: step}
+    facts |= {"cell": spec.cell, SIZE: spec.hidden_size, "num_layers": spec.num_layers}
     facts |= {n: v for n, v in zoo.manifest.build.items() if n not in (*facts, *_NO_FACTS)}
     settings = zoo.problem.settings().items()
     return facts | {name: value for name, value in settings if name not in zoo.problem.may_differ}
