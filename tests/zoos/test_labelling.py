@@ -51,6 +51,10 @@ def test_labels_are_read_as_columns_and_targets(own: Path) -> None:
     assert label_zoo(own, again) == ["n_stable"]
     assert not open_zoo(own).read("property.n_stable").any()
     assert open_zoo(own).targets["kind"] == target
+    assert label_zoo(own, table_of(own, has_line=[False] * count), said.append) == ["has_line"]
+    assert said[1:] == [
+        "column 'has_line' gives every RNN the same class: nothing can be learned from it"
+    ]
     verify_zoo(own)
 
 

@@ -37,7 +37,7 @@ def label_zoo(
     Args:
         zoo: as for ``open_zoo``.
         table: a file, a DataFrame, or values by column; as of ``pack_zoo``.
-        say: is told what is left out.
+        say: is told what is left out, and what has one class alone.
         columns: these alone; they must have a value for every RNN.
         categorical: columns that are classes, whatever they hold.
         real: columns that are numbers.
@@ -83,6 +83,8 @@ def label_zoo(
         ordered = Column(name, sorted_entries, column.text, decimal=column.decimal)
         found[property_column(name)], about = read_property(ordered, kinds)
         known.append({"name": name, **about})
+        if len(about.get("classes", ())) == 1:
+            say(f"column {name!r} gives every RNN the same class: nothing can be learned from it")
     start = 0
     for each in opened.zoos:
         own = {name: values[start : start + len(each)] for name, values in found.items()}

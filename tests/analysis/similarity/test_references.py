@@ -12,6 +12,7 @@ from scipy.linalg import orthogonal_procrustes
 from scipy.optimize import minimize
 from scipy.stats import spearmanr
 
+from wsrl.analysis.dynamics import find_portraits
 from wsrl.analysis.similarity import (
     cluster_order,
     delay_operators,
@@ -20,7 +21,9 @@ from wsrl.analysis.similarity import (
     rank_relation,
     representations,
     spectral_distances,
+    weight_distances,
 )
+from wsrl.rnn import RNNSpec, RNNWeights
 
 Array = NDArray[np.float64]
 
@@ -178,3 +181,19 @@ def test_resamples_without_a_pair_that_has_a_distance_are_left_out() -> None:
     found = rank_relation(some, apart**2)
     assert (found.pairs, found.correlation) == (5, pytest.approx(1))
     assert found.low == pytest.approx(1)
+
+
+def test_numbers_that_are_not_finite_are_refused_by_every_distance() -> None:
+    spec = RNNSpec("tanh", 1, 12, 1, 1)
+    weights = RNNWeights(torch.randn(3, spec.num_parameters), spec)
+    states = torch.randn(3, 2, 12, 4)
+    weights.flat[1, 5] = states[1, 0, 3, 2] = float("nan")
+    with pytest.raises(ValueError, match="not all numbers are finite in rnn"):
+        weight_distances(weights)
+    with pytest.raises(ValueError, match="not all numbers are finite in rnn"):
+        find_portraits(weights, torch.zeros(3, 2, 12))
+    said = r"RNNs \[1\] have states that are not finite: leave them out"
+    with pytest.raises(ValueError, match=said):
+        representations([*states.flatten(1, 2)])
+    with pytest.raises(ValueError, match=said):
+        delay_operators(states)

@@ -15,6 +15,7 @@ from wsrl.rnn import (
     linearize_step,
     settled_states,
 )
+from wsrl.rnn.usable import check_finite
 
 PAIRS = 32
 """Pairs of stable points of an RNN between which, in a round, others are searched for."""
@@ -50,7 +51,7 @@ def find_portraits(
         A portrait of each RNN.
 
     Raises:
-        ValueError: for shapes that do not fit.
+        ValueError: for shapes that do not fit, and for weights that are not finite.
 
     >>> from wsrl.rnn import RNNSpec
     >>> spec = RNNSpec("tanh", 1, 1, 1, 1, bias=False)
@@ -61,6 +62,7 @@ def find_portraits(
     >>> sorted(connection.which for connection in found.connections)
     [0, 2]
     """
+    check_finite(weights)
     settings = settings or DynamicsSettings()
     weights = RNNWeights(weights.flat.detach().double(), weights.spec)
     visited = visited.detach().double()

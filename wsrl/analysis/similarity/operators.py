@@ -35,7 +35,7 @@ def delay_operators(states: Tensor, delays: int = DELAYS, rank: int = RANK) -> T
         ``(B, rank, rank)`` in float64.
 
     Raises:
-        ValueError: for fewer than ``delays + 1`` steps.
+        ValueError: for fewer than ``delays + 1`` steps, and for states that are not finite.
 
     >>> turn = torch.tensor([[0.6, 0.8], [-0.8, 0.6]], dtype=torch.float64)
     >>> path = torch.stack([torch.linalg.matrix_power(turn, k)[0] for k in range(30)])
@@ -50,6 +50,8 @@ def delay_operators(states: Tensor, delays: int = DELAYS, rank: int = RANK) -> T
             f"sequences of {states.shape[2]} steps are too short for {delays} delays: "
             f"expected at least {delays + 1} steps"
         )
+    if bad := (~states.isfinite()).flatten(1).any(1).nonzero().flatten().tolist():
+        raise ValueError(f"RNNs {bad[:5]} have states that are not finite: leave them out")
     return torch.stack([_operator(each.double(), delays, rank) for each in states])
 
 

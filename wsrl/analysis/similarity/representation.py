@@ -39,7 +39,7 @@ def representations(states: Sequence[Tensor]) -> RepresentationDistances:
             changes is at an angle of pi/2 to all that do, and of 0 to others that don't.
 
     Raises:
-        ValueError: for representations of different points.
+        ValueError: for representations of different points, and for states that are not finite.
 
     >>> states = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 2.0], [0.0, -2.0]])
     >>> turned = states @ torch.tensor([[0.6, 0.8], [-0.8, 0.6]])
@@ -51,6 +51,8 @@ def representations(states: Sequence[Tensor]) -> RepresentationDistances:
     """
     if len({len(each) for each in states}) > 1:
         raise ValueError(f"representations of {sorted({*map(len, states)})} points: give the same")
+    if bad := [place for place, each in enumerate(states) if not each.isfinite().all()]:
+        raise ValueError(f"RNNs {bad[:5]} have states that are not finite: leave them out")
     count, widest = len(states), max(each.shape[1] for each in states)
     centred = torch.zeros(count, len(states[0]), widest, dtype=torch.float64)
     for place, each in enumerate(states):

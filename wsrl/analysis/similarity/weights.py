@@ -25,6 +25,7 @@ from wsrl.analysis.similarity.comparable import (
     no_weight_distance,
 )
 from wsrl.rnn import RNNWeights
+from wsrl.rnn.usable import check_finite
 
 _ALL = 5040
 """Orders, with signs, that are all tried: of 7 neurons, or of 5 whose signs may differ."""
@@ -73,7 +74,8 @@ def weight_distances(weights: RNNWeights) -> WeightDistances:
     What a cell's symmetries leave open is settled first, see ``comparable_parts``.
 
     Raises:
-        ValueError: for a cell with symmetries that are not of single neurons.
+        ValueError: for a cell with symmetries that are not of single neurons, and for weights that
+            are not finite.
 
     >>> from wsrl.rnn import RNNSpec, random_permutations
     >>> spec = RNNSpec("gru", 3, 12, 1, 2)
@@ -84,6 +86,7 @@ def weight_distances(weights: RNNWeights) -> WeightDistances:
     >>> round(float(found.distances[0, 1]), 6), found.exact
     (0.0, False)
     """
+    check_finite(weights)
     spec, count = weights.spec, len(weights)
     if reason := no_weight_distance(spec):
         raise ValueError(f"no distance of weights: {reason}")
