@@ -20,6 +20,7 @@ from wsrl.analysis.similarity import (
     output_distances,
     rank_relation,
     representations,
+    settled_spectra,
     spectral_distances,
     weight_distances,
 )
@@ -197,3 +198,18 @@ def test_numbers_that_are_not_finite_are_refused_by_every_distance() -> None:
         representations([*states.flatten(1, 2)])
     with pytest.raises(ValueError, match=said):
         delay_operators(states)
+
+
+def test_spectra_of_a_cycle_are_not_those_of_the_unstable_point_in_its_middle() -> None:
+    spec = RNNSpec("tanh", 1, 2, 1, 1, bias=False)
+    turn = torch.tensor([[0.9553, -0.2955], [0.2955, 0.9553]], dtype=torch.float64)
+    weights = RNNWeights(torch.zeros(1, spec.num_parameters, dtype=torch.float64), spec)
+    weights.tensors()["rnn.weight_hh_l0"][0] = 1.3 * turn
+    starts = torch.tensor([[[0.5, 0.1], [0.0, 0.0]]], dtype=torch.float64)
+    on_cycle, in_middle = settled_spectra(weights, starts)[0].abs().prod(1).tolist()
+    state = starts[0, 0]
+    for _ in range(200):
+        state = torch.tanh(1.3 * turn @ state)
+    slopes = 1 - torch.tanh(1.3 * turn @ state) ** 2
+    assert on_cycle == pytest.approx(float(slopes.prod() * torch.linalg.det(1.3 * turn)))
+    assert in_middle == pytest.approx(1.69, rel=1e-3)  # where it started, and stays

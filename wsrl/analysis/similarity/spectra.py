@@ -12,14 +12,15 @@ from wsrl.rnn import RNNWeights, find_fixed_points, linearize, settled_states
 from wsrl.rnn.fixed_points import sorted_eigenvalues
 
 SETTLING = 200
+_SAME = 1e-6  # relative distance of equal states, and of moduli from 1
 
 
 def settled_spectra(weights: RNNWeights, states: Tensor, steps: int = SETTLING) -> Tensor:
     """Return eigenvalues of the Jacobians where ``B`` RNNs settle without input, ``(B, K, n)``.
 
     From each of ``K`` states the RNN runs freely, and a fixed point is searched for from where it
-    gets to. Where none is found the Jacobian is that of the state it got to: a slow point, or one
-    of a cycle.
+    gets to. Where none is found that attracts, the Jacobian is that of the state it got to: a slow
+    point, or one of a cycle.
 
     Args:
         weights: the RNNs.
@@ -37,8 +38,11 @@ def settled_spectra(weights: RNNWeights, states: Tensor, steps: int = SETTLING) 
     """
     settled = settled_states(weights, states, steps=steps)
     found = find_fixed_points(weights, settled)
-    # Where no fixed point was found, what the search ended at has no meaning.
-    rnns, places = (~found.converged).nonzero().unbind(1)
+    # An RNN does not settle at an unstable point, unless it was there: a search from a cycle ends
+    # at one in its middle. Where no fixed point was found, the search's end has no meaning.
+    close = (found.states - settled).norm(dim=2) <= _SAME * (1 + settled.norm(dim=2))
+    held = found.converged & (close | (found.spectral_radius <= 1 + _SAME))
+    rnns, places = (~held).nonzero().unbind(1)
     eigenvalues = found.eigenvalues.clone()
     if len(rnns):
         own = weights[rnns].to(torch.float64)
