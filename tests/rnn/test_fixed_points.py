@@ -63,6 +63,20 @@ def test_of_a_linear_rnn_it_solves_the_linear_equation() -> None:
     assert (elsewhere.states - found.states).abs().max() > 0.1  # the input has its say
 
 
+def test_a_slope_that_is_very_flat_is_no_minimum() -> None:
+    """``h' = 0.9999 h`` leads to zero, however slowly; ``h' = h + b`` leads nowhere."""
+    spec = RNNSpec("linear", 1, 2, 1, 1, bias=True)
+    weights = RNNWeights(torch.zeros(2, spec.num_parameters, dtype=torch.float64), spec)
+    named = weights.tensors()
+    named["rnn.weight_hh_l0"][0] = torch.diag(torch.tensor([0.9999, 0.5], dtype=torch.float64))
+    named["rnn.weight_hh_l0"][1] = torch.eye(2)
+    named["rnn.bias_hh_l0"][1] = 1e-3
+    found = find_fixed_points(weights, 5 * torch.randn(2, 8, 2, dtype=torch.float64))
+    assert found.converged[0].all()
+    assert found.states[0].abs().max() < 1e-4
+    assert not found.converged[1].any()
+
+
 def test_three_points_of_one_neuron_that_holds_a_bit() -> None:
     low, high = 0.5, 1.0  # x = tanh(2 x) has a root between
     for _ in range(60):

@@ -20,6 +20,7 @@ Method: TypeAlias = Literal["newton", "gradient"]
 MOST_STEPS = {"newton": 100, "gradient": 2000}
 FLAT = 1e-3  # change of the residual with the state, below which it is at a minimum
 LITTLE = 0.99  # of the residual is left after a step, where a search is no longer getting on
+UNDAMPED = 1e-14  # so little damping leaves Newton's step as it is
 REMEMBERED = 10  # steps of a gradient search within which it must get better
 # Numbers in the Jacobians worked on at one time: 64 MiB, and a few times as much beside.
 JACOBIAN_NUMBERS = 2**23
@@ -182,6 +183,7 @@ def _newton(
     identity = torch.eye(point.shape[1]).to(point)
     gap, slope, size = look(torch.arange(len(point), device=point.device), point)
     damping, at_minimum = torch.full_like(size, 1e-2), torch.zeros_like(size, dtype=torch.bool)
+    last_try = at_minimum.clone()  # without damping: a minimum may be a slope that is very flat
     for _ in range(steps):
         going = (size > tolerance) & size.isfinite() & (damping < 1e12) & ~at_minimum
         rows = going.nonzero()[:, 0]
@@ -194,16 +196,18 @@ def _newton(
         right = torch.cat([gap[rows], torch.zeros_like(gap[rows])], 1)[:, :, None]
         at = point[rows] + torch.linalg.lstsq(left, right, driver="gels").solution[:, :, 0]
         trial = look(rows, at)
-        better = trial[2] < size[rows]
+        better = trial[2] < torch.where(last_try[rows], size[rows] / 2, size[rows])
+        at_minimum[rows] = last_try[rows] & ~better
         no_more = better & (trial[2] > LITTLE * size[rows])
-        at_minimum[rows] = no_more & _is_minimum(*trial[:2])
+        last_try[rows] = no_more & _is_minimum(*trial[:2])
         taken = rows[better]
         point = point.index_copy(0, taken, at[better])
         gap, slope, size = (
             whole.index_copy(0, taken, part[better])
             for whole, part in zip((gap, slope, size), trial, strict=True)
         )
-        damping[rows] = torch.where(better, damping[rows] / 10, damping[rows] * 10).clamp(min=1e-14)
+        change = torch.where(better, damping[rows] / 10, damping[rows] * 10).clamp(min=UNDAMPED)
+        damping[rows] = torch.where(last_try[rows], UNDAMPED, change)
     return point, size
 
 
