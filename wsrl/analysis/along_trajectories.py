@@ -1,10 +1,9 @@
 """Bases of variables judged along trajectories: by predictions on sequences that were not fitted.
 
-An RNN whose neurons saturate is not linear at its fixed point, and needs not be linear anywhere: it
-is enough that the same linear map carries its states on all the while. From ``s`` steps after the
-input on, variables are where that map has them. Before, when much of the state is still on its way,
-each is where its input was transported to. The basis is fixed before the sequences on which it is
-judged are run.
+An RNN whose neurons saturate is not linear at its fixed point. It is enough that one linear map
+predicts its next state at every step. From ``s`` steps after the input on, variables are read by
+the basis of that map. At earlier steps each is read where its input was transported to. The basis
+is fitted on other sequences than those on which it is judged.
 """
 
 from dataclasses import replace

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 from torch import Generator, Tensor
-from torch.nn.functional import one_hot
 
+from wsrl.analysis.readouts import draw_probes
 from wsrl.hints import Hints
 from wsrl.problems import InputKind
 from wsrl.rnn import RNNs, RNNSpec, concatenate
@@ -19,6 +19,8 @@ from wsrl.zoos.packing.models import read_model
 
 RNNS, SEQUENCES, STEPS = 50, 32, 50
 """RNNs drawn from a zoo; sequences; steps of random ones where no zoo says how long."""
+
+_DRAWN_AS = {"tokens": "softmax", "range": "sigmoid", "real": "identity"}
 
 
 @dataclass(frozen=True)
@@ -115,12 +117,9 @@ def random_inputs(
     kind: InputKind | None, shape: tuple[int, int, int], generator: Generator
 ) -> Tensor:
     """Draw inputs ``(S, T, I)`` of a kind: tokens, numbers of a range, or any (normal ones)."""
-    if kind is None or kind.values == "tokens":
-        tokens = torch.randint(shape[2], shape[:2], generator=generator)
-        return one_hot(tokens, shape[2]).float()
-    if kind.values == "range":
-        return kind.low + (kind.high - kind.low) * torch.rand(shape, generator=generator)
-    return torch.randn(shape, generator=generator)
+    values = "tokens" if kind is None else kind.values
+    drawn = draw_probes(*shape, _DRAWN_AS[values], generator)
+    return drawn if kind is None or values != "range" else kind.low + (kind.high - kind.low) * drawn
 
 
 def _of_zoo(zoo: AnyZoo, rows: Tensor, count: int, generator: Generator) -> tuple[Tensor, Tensor]:
