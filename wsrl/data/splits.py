@@ -60,6 +60,42 @@ def split_tasks(
         moved = np.random.RandomState([seed, 2]).permutation(ood)
         splits["train"] = np.concatenate([splits["train"], moved[: len(ood) // 2]])
         splits["ood"] = moved[len(ood) // 2 :]
+    return _checked(splits)
+
+
+def split_officially(order: Indices, ood_to_train: bool = False) -> dict[str, Indices]:
+    """Split tasks exactly as the official code does.
+
+    It multiplies in floating point (62 of 90 tasks are trained on, not 63), and of an odd number
+    of OOD tasks it moves the larger half to training. Its seeds are fixed.
+
+    Args:
+        order: ``(n,)``, indices of the tasks as ``Problem.official_order`` sorts them.
+        ood_to_train: move a half of the OOD tasks to training.
+
+    Returns:
+        For every split the indices of its tasks, sorted.
+
+    Raises:
+        ValueError: where a split comes out empty.
+
+    >>> {name: len(tasks) for name, tasks in split_officially(np.arange(90)).items()}
+    {'train': 62, 'validation': 13, 'ood': 15}
+    """
+    train, validation = int(len(order) * (1 - 0.15 - 0.15)), int(len(order) * 0.15)
+    ends = train + validation
+    known, ood = order[np.random.RandomState(1).permutation(ends)], order[ends:]
+    splits = {"train": known[:train], "validation": known[train:], "ood": ood}
+    if ood_to_train:
+        moved, kept = ood[np.random.RandomState(2).permutation(len(ood))], len(ood) // 2
+        splits["train"] = np.concatenate([splits["train"], moved[kept:]])
+        splits["ood"] = moved[:kept]
+    return _checked(splits)
+
+
+def _checked(splits: dict[str, Indices]) -> dict[str, Indices]:
+    """Sort splits; refuse those of which one is empty."""
+    count = sum(map(len, splits.values()))
     if any(len(indices) == 0 for indices in splits.values()):
         given = ", ".join(f"{len(indices)} {name}" for name, indices in splits.items())
         raise ValueError(
