@@ -63,10 +63,8 @@ def zoo_folders(path: str | Path | Sequence[str | Path]) -> list[Path]:
     folder = Path(path)
     if _holds_zoo(folder) or not folder.is_dir():
         return [folder]
-    inside = [
-        each for sub in _folders(folder) for each in ([sub] if _holds_zoo(sub) else _folders(sub))
-    ]
-    return [each for each in inside if _holds_zoo(each)] or [folder]
+    inside = [[each] if _holds_zoo(each) else _folders(each) for each in _folders(folder)]
+    return [*filter(_holds_zoo, chain(*inside))] or [folder]
 
 
 def _folders(folder: Path) -> list[Path]:
