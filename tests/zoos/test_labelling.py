@@ -80,7 +80,7 @@ def test_numbers_may_be_missing_where_a_column_is_named_so(own: Path) -> None:
     with pytest.raises(ValueError, match="no RNN of the split validation has a value of 'rare'"):
         data.rows("validation")
     kinds = table_of(own, kind=["", *["ring"] * (count - 1)])
-    with pytest.raises(ValueError, match="'kind' has no value for row 42 .and 0"):
+    with pytest.raises(ValueError, match="'kind' has no value for row 42 "):
         label_zoo(own, kinds, categorical=["kind"])
 
 
