@@ -103,6 +103,7 @@ class ZooDataModule(LightningDataModule):
         self.stage_to = stage_to
         self.save_hyperparameters(given)
         self._rows: dict[str, Indices] = {}
+        self._labelled: str | None = None
         self._reader: ZooReader | None = None
 
     @property
@@ -146,6 +147,15 @@ class ZooDataModule(LightningDataModule):
             known = ", ".join(self._rows)
             raise ValueError(f"no split {split!r}, but {known} (test needs a test_fraction)")
         return self._rows[split]
+
+    def keep_labelled(self, target: str) -> int:
+        """Leave RNNs out of all splits that have no value of a property, as it is NaN.
+
+        Returns:
+            How many of the zoo's RNNs are left out.
+        """
+        self._labelled, self._rows = target, {}
+        return int((~self._has_value()).sum())
 
     def read_target(self, name: str, split: str) -> torch.Tensor:
         """Return a property of a split's RNNs, ``(n, parts)``: class indices or float32."""
@@ -198,6 +208,25 @@ class ZooDataModule(LightningDataModule):
         return batch.to(device, dtype if isinstance(dtype, torch.dtype) else None)
 
     def _split(self) -> dict[str, Indices]:
+        splits = self._split_tasks()
+        if self._labelled is not None:
+            known = self._has_value()
+            splits = {name: rows[known[rows]] for name, rows in splits.items()}
+            if empty := [name for name, rows in splits.items() if not len(rows)]:
+                raise ValueError(
+                    f"no RNN of the split {empty[0]} has a value of {self._labelled!r}: choose "
+                    "another target, or another split_seed"
+                )
+        return splits
+
+    def _has_value(self) -> NDArray[np.bool_]:
+        """Say of every RNN of the zoo whether it has a value of the property that is kept."""
+        assert self._labelled is not None
+        values = self.zoo.read(self.zoo.targets[self._labelled].column)
+        known: NDArray[np.bool_] = ~values.isnan().reshape(len(values), -1).any(1).numpy()
+        return known
+
+    def _split_tasks(self) -> dict[str, Indices]:
         if self.hparams["split_by"] == "nothing":
             return {split: np.arange(len(self.zoo)) for split in SPLITS}
         tasks, index = unique_tasks(self.zoo.read("task").numpy())
