@@ -14,7 +14,7 @@ from pydantic import Field
 from wsrl.data.batch import ZooBatch
 from wsrl.data.loaders import EvaluationLoader, TrainingLoader, ZooReader
 from wsrl.data.order import Indices
-from wsrl.data.splits import SPLITS, split_officially, split_tasks, unique_tasks
+from wsrl.data.splits import SPLITS, OodCriterion, split_problem, unique_tasks
 from wsrl.data.staging import open_staged, stage_zoo
 from wsrl.problems import InputKind, Problem
 from wsrl.resources import check_fits
@@ -76,7 +76,7 @@ class ZooDataModule(LightningDataModule):
         eval_batch_size: Annotated[int, Field(ge=2, le=_LARGEST_BATCH)] = 256,
         split_seed: _Seed = 1,
         seed: _Seed = 0,
-        ood_criterion: Literal["published", "official", "inverse", "random"] = "published",
+        ood_criterion: OodCriterion = "published",
         test_fraction: float = 0.0,
         ood_to_train: bool = False,
         permute: bool = False,
@@ -230,21 +230,9 @@ class ZooDataModule(LightningDataModule):
         if self.hparams["split_by"] == "nothing":
             return {split: np.arange(len(self.zoo)) for split in SPLITS}
         tasks, index = unique_tasks(self.zoo.read("task").numpy())
-        splits = self._split_tasks(tasks)
+        names = ("ood_criterion", "split_seed", "test_fraction", "ood_to_train")
+        splits = split_problem(self.problem, tasks, *(self.hparams[name] for name in names))
         return {name: np.flatnonzero(np.isin(index, chosen)) for name, chosen in splits.items()}
-
-    def _split_tasks(self, tasks: NDArray[Any]) -> dict[str, Indices]:
-        """Split the different tasks ``(n, K)`` by their indices."""
-        kind, moved = self.hparams["ood_criterion"], self.hparams["ood_to_train"]
-        if kind == "official":
-            return split_officially(self.problem.official_order(tasks), moved)
-        seed = self.hparams["split_seed"]
-        criterion = self.problem.ood_criterion(tasks)
-        if kind == "inverse":
-            criterion = -criterion
-        if kind == "random":  # OOD tasks are then no different
-            criterion = np.random.RandomState([seed, 1]).random_sample(len(tasks))
-        return split_tasks(criterion, seed, self.hparams["test_fraction"], moved)
 
     def _eval_loaders(self, stage: str) -> list[EvaluationLoader]:
         size, common = self.hparams["eval_batch_size"], self._common()

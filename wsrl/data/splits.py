@@ -3,20 +3,48 @@
 All functions are pure and work on numpy arrays.
 """
 
+from typing import Any, Literal, TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
 from wsrl.data.order import Indices
+from wsrl.problems import Problem
 from wsrl.problems.splits import split_sizes
 
 SPLITS = ("train", "validation", "ood", "test")
 """Every split there can be; ``test`` (in distribution) only where a share is asked for."""
+
+OodCriterion: TypeAlias = Literal["published", "official", "inverse", "random"]
+"""What makes a task out of distribution; see ``ZooDataModule``."""
 
 
 def unique_tasks(tasks: NDArray[np.generic]) -> tuple[NDArray[np.generic], Indices]:
     """Return the different ones of tasks ``(R, K)`` in order, ``(n, K)``, and each row's index."""
     found, index = np.unique(tasks, axis=0, return_inverse=True)
     return found, index.reshape(-1).astype(np.int64)
+
+
+def split_problem(
+    problem: Problem,
+    tasks: NDArray[Any],
+    ood_criterion: OodCriterion = "published",
+    seed: int = 1,
+    test_fraction: float = 0.0,
+    ood_to_train: bool = False,
+) -> dict[str, Indices]:
+    """Split different tasks ``(n, K)`` of a problem by what makes them out of distribution.
+
+    Arguments as of ``ZooDataModule``; returns and raises as ``split_tasks``.
+    """
+    if ood_criterion == "official":
+        return split_officially(problem.official_order(tasks), ood_to_train)
+    criterion = problem.ood_criterion(tasks)
+    if ood_criterion == "inverse":
+        criterion = -criterion
+    if ood_criterion == "random":  # OOD tasks are then no different
+        criterion = np.random.RandomState([seed, 1]).random_sample(len(tasks))
+    return split_tasks(criterion, seed, test_fraction, ood_to_train)
 
 
 def split_tasks(
