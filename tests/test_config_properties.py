@@ -37,7 +37,7 @@ DATA = st.fixed_dictionaries(
         "eval_batch_size": st.integers(2, 10**6),
         "split_seed": st.integers(0, 2**32 - 1),
         "seed": st.integers(0, 2**32 - 1),
-        "ood_criterion": st.sampled_from(["published", "random"]),
+        "ood_criterion": st.sampled_from(["published", "inverse", "random"]),
         "test_fraction": st.floats(0, 0.69),
         "ood_to_train": st.booleans(),
         "permute": st.booleans(),

@@ -53,7 +53,7 @@ def test_a_batch_holds_what_the_zoo_stores_in_the_documented_shapes(
     assert torch.equal(batch.targets["task"], batch.task[:, 1:].long() - lowest)
 
 
-@pytest.mark.parametrize("criterion", ["published", "random"])
+@pytest.mark.parametrize("criterion", ["published", "inverse", "random"])
 @pytest.mark.parametrize("ood_to_train", [False, True])
 def test_no_run_and_no_task_is_in_two_splits(
     any_path: str, criterion: Any, ood_to_train: bool
@@ -69,6 +69,21 @@ def test_no_run_and_no_task_is_in_two_splits(
     for one, other in itertools.combinations(rows, 2):
         assert not set(runs[one]) & set(runs[other])
         assert not {tuple(t) for t in tasks[one]} & {tuple(t) for t in tasks[other]}
+
+
+def test_official_and_inverse_splits_order_tasks_by_the_measure(any_path: str) -> None:
+    modules = {
+        kind: ZooDataModule(any_path, ood_criterion=kind) for kind in ("official", "inverse")
+    }
+    tasks = modules["official"].zoo.read("task").numpy()
+    criterion = modules["official"].problem.ood_criterion(tasks)
+    rows = {k: {s: m.rows(s) for s in ("train", "validation", "ood")} for k, m in modules.items()}
+    for kind, sign in (("official", 1), ("inverse", -1)):
+        inside = np.concatenate([rows[kind]["train"], rows[kind]["validation"]])
+        outside = (sign * criterion[rows[kind]["ood"]]).min()
+        assert outside >= (sign * criterion[inside]).max() - 1e-9
+        assert sorted([*inside, *rows[kind]["ood"]]) == list(range(len(tasks)))
+    assert not set(rows["official"]["ood"]) & set(rows["inverse"]["ood"])
 
 
 def test_every_stage_reads_its_splits(zoo_path: str) -> None:
@@ -87,7 +102,9 @@ def test_bad_input_is_an_error_before_work(zoo_path: str, tmp_path: Path) -> Non
         ({"steps_per_epoch": 0}, "steps_per_epoch must be at least 1"),
         ({"eval_batch_size": 1}, "eval_batch_size must be at least 2"),
         ({"split_seed": -1}, "split_seed must be at least 0"),
-        ({"ood_criterion": "smallest"}, "ood_criterion must be 'published' or 'random'"),
+        ({"ood_criterion": "official", "test_fraction": 0.1}, "official has no test split"),
+        ({"ood_criterion": "official", "split_seed": 2}, "its own seed 1"),
+        ({"ood_criterion": "smallest"}, "ood_criterion must be 'published', "),
     ):
         with pytest.raises(ValueError, match=message):
             ZooDataModule(zoo_path, **wrong)

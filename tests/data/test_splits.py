@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsrl.data.splits import split_tasks, unique_tasks
+from wsrl.data.splits import split_officially, split_tasks, unique_tasks
 from wsrl.problems import FormalLanguages
 
 
@@ -38,8 +38,11 @@ def test_the_largest_by_criterion_are_ood_and_the_rest_is_shuffled_as_published(
     assert set(other["train"]) != set(splits["train"])
 
 
+LANGUAGES = np.array([(0, *m) for m in itertools.product(range(-3, 3), repeat=3)])
+
+
 def test_the_published_criterion_of_languages_puts_the_most_even_tasks_out() -> None:
-    tasks = np.array([(0, *m) for m in itertools.product(range(-3, 3), repeat=3)])
+    tasks = LANGUAGES
     splits = split_tasks(FormalLanguages().ood_criterion(tasks))
     assert {name: len(rows) for name, rows in splits.items()} == {
         "train": 151,
@@ -53,6 +56,54 @@ def test_the_published_criterion_of_languages_puts_the_most_even_tasks_out() -> 
     assert entropy[splits["ood"]].min() >= entropy[inside].max() - 1e-12
     even = np.flatnonzero((tasks == 0).all(1))
     assert even in splits["ood"]
+
+
+def entropies(tasks: np.ndarray) -> np.ndarray:
+    """Compute them with logarithms of whole numbers, unlike wsrl and the official code."""
+    shifted = tasks - tasks.min(1, keepdims=True) + 1
+    total = shifted.sum(1)
+    return np.asarray(np.log(total) - (shifted * np.log(shifted)).sum(1) / total)
+
+
+def test_the_official_split_shares_what_was_measured_with_the_default() -> None:
+    """The official code was run on all 216 languages; its splits were compared with wsrl's."""
+    official = split_officially(FormalLanguages().official_order(LANGUAGES))
+    own = split_tasks(FormalLanguages().ood_criterion(LANGUAGES))
+    shared = {name: len(np.intersect1d(official[name], own[name])) for name in own}
+    assert shared == {"train": 131, "validation": 14, "ood": 31}
+    assert {name: len(tasks) for name, tasks in official.items()} == {
+        name: len(tasks) for name, tasks in own.items()
+    }
+    assert sorted(np.concatenate(list(official.values()))) == list(range(216))
+
+
+@pytest.mark.parametrize("left_out", [0, 1, 70])
+def test_the_official_order_is_by_entropy_also_of_other_languages(left_out: int) -> None:
+    tasks = LANGUAGES[left_out:]
+    order = FormalLanguages().official_order(tasks)
+    assert sorted(order) == list(range(len(tasks)))
+    assert np.diff(entropies(tasks)[order]).min() > -1e-5  # 1e-6 is added to shares
+    assert np.diff(entropies(tasks)).min() < -0.1  # the tasks themselves are in no such order
+
+
+def test_the_official_split_rounds_shuffles_and_moves_as_the_official_code() -> None:
+    order = np.random.default_rng(0).permutation(90)
+    splits = split_officially(order)
+    assert {n: len(tasks) for n, tasks in splits.items()} == {
+        "train": 62,
+        "validation": 13,
+        "ood": 15,
+    }
+    assert len(split_tasks(np.arange(90))["train"]) == 63  # by whole numbers
+    assert set(splits["ood"]) == set(order[75:])
+    known = np.random.RandomState(1).permutation(75)
+    assert set(splits["train"]) == set(order[known[:62]])
+    moved = split_officially(order, ood_to_train=True)
+    assert set(moved["ood"]) == set(order[75:][np.random.RandomState(2).permutation(15)[:7]])
+    assert set(moved["train"]) == set(splits["train"]) | set(splits["ood"]) - set(moved["ood"])
+    assert np.array_equal(moved["validation"], splits["validation"])
+    with pytest.raises(ValueError, match="6 different tasks give"):
+        split_officially(np.arange(6))
 
 
 def test_too_few_tasks_are_an_error_with_the_numbers() -> None:

@@ -72,7 +72,7 @@ def test_only_steps_that_count_do(name: str) -> None:
     def judged(mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         changed = torch.where(mask[..., None] > 0, -3 * batch.targets - 1, batch.targets)
         loss = problem.loss(weights, replace(batch, targets=changed), "auto")
-        near = problem.judge(batch.targets + 0.01 * outputs, changed, counted)
+        near = problem.criterion(batch.targets + 0.01 * outputs, changed, counted)
         return loss, near
 
     loss, near = judged(torch.zeros_like(counted))
@@ -214,6 +214,14 @@ def test_criteria_are_those_of_numpy() -> None:
         assert right_choices(parts[0], signs, parts[2])[member] == pytest.approx(np.mean(chosen))
     assert explained(-parts[0], *parts[1:]).tolist() == [0, 0]
     assert explained(parts[1], *parts[1:]).tolist() == [1, 1]
+
+
+def test_of_constant_targets_all_or_nothing_is_explained() -> None:
+    held = quiet("flip_flop", bits=1, pulse_rate=0.0)  # one pulse a trial
+    _, targets, mask = held.placed([np.random.default_rng(0)], torch.zeros(1, 1), 1)
+    for constant in (targets, targets * 0.1):  # the mean of which is rounded
+        assert explained(constant, constant, mask).tolist() == [1]
+        assert explained(constant + 0.01, constant, mask).tolist() == [0]
 
 
 @every_problem

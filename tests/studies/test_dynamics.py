@@ -142,7 +142,8 @@ def test_dynamics_are_predicted_from_embeddings(
 ) -> None:
     zoo = shutil.copytree(known, tmp_path / "zoo")
     dynamics(capsys, str(zoo), "--out", str(tmp_path))
-    assert main(["zoo", "label", str(zoo), "--table", str(tmp_path / "dynamics.csv")]) == 0
+    table, lacking = str(tmp_path / "dynamics.csv"), "dominant_time_constant"
+    assert main(["zoo", "label", str(zoo), "--table", table, "--real", lacking]) == 0
     capsys.readouterr()
     assert main(["zoo", "info", str(zoo), "--json"]) == 0
     targets = json.loads(capsys.readouterr().out)["targets"]
@@ -150,13 +151,19 @@ def test_dynamics_are_predicted_from_embeddings(
     assert targets["has_cycle"] == {"kind": "classes", "parts": 1, "classes": ["False", "True"]}
     assert not targets.keys() & {"hidden_size", "cell", "name", "period"}  # known, or with gaps
     where = ["--run", str(tmp_path / "run"), "--config", CONFIG, "--data.zoo", str(zoo)]
-    model = ["--model.target", "n_stable", "--model.mode", "scratch", "--data.split_by", "nothing"]
+    model = ["--model.target", lacking, "--model.mode", "scratch", "--data.split_by", "nothing"]
     assert main(["fit", *where, *model, "--data.ood_to_train", "false", *FIT]) == 0
+    assert f"2 of the zoo's 6 RNNs have no {lacking}" in capsys.readouterr().err
     checkpoint = str(tmp_path / "run/checkpoints/last.ckpt")
+    assert main(["test", "--ckpt_path", checkpoint]) == 0
+    assert json.loads((tmp_path / "run/test.json").read_text())["metrics"]["validation/mae"] > 0
+    only = ["baseline", "mean", "--target", lacking, "--run", str(tmp_path / "mean")]
+    assert main([*only, "--data.zoo", str(zoo), "--data.split_by", "nothing"]) == 0
+    assert json.loads((tmp_path / "mean/test.json").read_text())["metrics"]["validation/mae"] > 0
     assert main(["predict", "--ckpt_path", checkpoint, "--out", str(tmp_path / "found.csv")]) == 0
     predicted = read_embeddings(tmp_path / "found.csv").set_index("row").sort_index()
     assert predicted.n_stable.tolist() == [4, 1, 0] * 2
-    assert predicted.predicted_n_stable.notna().all()
+    assert predicted.predicted_dominant_time_constant.notna().all()
 
 
 def test_rnns_of_several_specs_are_one_table(collection_path: Path, tmp_path: Path) -> None:

@@ -138,6 +138,14 @@ def test_a_folder_of_zoos_is_verified_whole(collection_path: Path, tmp_path: Pat
         verify_zoo(path)
 
 
+def test_zoos_are_found_in_folders_of_folders(zoo_path: Path, tmp_path: Path) -> None:
+    for name in ("size/small", "size/large", "other", "size/deeper/none", ".hidden/none"):
+        shutil.copytree(zoo_path, tmp_path / name)
+    found = [str(folder.relative_to(tmp_path)) for folder in zoo_folders(tmp_path)]
+    assert found == ["other", "size/large", "size/small"]
+    assert zoo_folders(tmp_path / "other" / "shards") == [tmp_path / "other" / "shards"]
+
+
 def test_a_grid_builds_the_zoos_that_single_builds_make(tmp_path: Path) -> None:
     grid = settings_grid(SETTINGS, ["lstm", "tanh"], [3, 5], [2])
     assert list(grid) == ["lstm-2x3", "lstm-2x5", "tanh-2x3", "tanh-2x5"]

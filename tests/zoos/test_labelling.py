@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
+from wsrl.data import ZooDataModule
 from wsrl.data.staging import open_staged, stage_zoo
 from wsrl.zoos import ZooError, label_zoo, open_zoo, verify_zoo
 from wsrl.zoos.catalogue import write_catalogue
@@ -56,6 +57,31 @@ def test_labels_are_read_as_columns_and_targets(own: Path) -> None:
         "column 'has_line' gives every RNN the same class: nothing can be learned from it"
     ]
     verify_zoo(own)
+
+
+def test_numbers_may_be_missing_where_a_column_is_named_so(own: Path) -> None:
+    count = len(open_zoo(own))
+    periods = [None if row % 3 == 0 else row / 2 for row in range(count)]
+    assert label_zoo(own, table_of(own, period=periods), real=["period"]) == ["period"]
+    values = open_zoo(own).read("property.period")
+    assert values.isnan().tolist() == [row % 3 == 0 for row in range(count)]
+    assert values[1::3].tolist() == [row / 2 for row in range(1, count, 3)]
+    verify_zoo(own)
+    data = ZooDataModule(str(own), batch_size=2, split_seed=1)
+    before = {split: data.rows(split) for split in ("train", "validation", "ood")}
+    assert data.keep_labelled("step") == 0
+    assert data.keep_labelled("period") == -(-count // 3)
+    for split, rows in before.items():
+        assert data.rows(split).tolist() == [row for row in rows.tolist() if row % 3]
+    one = [1.0 if row == before["train"][0] else None for row in range(count)]
+    label_zoo(own, table_of(own, rare=one), real=["rare"])
+    data = ZooDataModule(str(own), batch_size=2)
+    data.keep_labelled("rare")
+    with pytest.raises(ValueError, match="no RNN of the split validation has a value of 'rare'"):
+        data.rows("validation")
+    kinds = table_of(own, kind=["", *["ring"] * (count - 1)])
+    with pytest.raises(ValueError, match="'kind' has no value for row 42 "):
+        label_zoo(own, kinds, categorical=["kind"])
 
 
 def test_copies_of_a_zoo_have_its_labels(own: Path, tmp_path: Path) -> None:

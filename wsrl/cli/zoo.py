@@ -38,8 +38,9 @@ def label(
         table: a .csv, .tsv or .parquet file
         columns: these alone (default: all without missing values)
         categorical: columns that are classes, whatever they hold
-        real: columns that are numbers, even with leading zeros
-        angle: columns that are angles in degrees
+        real: columns that are numbers, even with leading zeros, or missing for some RNNs, which are
+            then left out where that property is predicted
+        angle: columns that are angles in degrees, likewise
     """
     from wsrl.zoos import label_zoo
 

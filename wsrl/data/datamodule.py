@@ -8,12 +8,13 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 from lightning import LightningDataModule
+from numpy.typing import NDArray
 from pydantic import Field
 
 from wsrl.data.batch import ZooBatch
 from wsrl.data.loaders import EvaluationLoader, TrainingLoader, ZooReader
 from wsrl.data.order import Indices
-from wsrl.data.splits import SPLITS, split_tasks, unique_tasks
+from wsrl.data.splits import SPLITS, OodCriterion, split_problem, unique_tasks
 from wsrl.data.staging import open_staged, stage_zoo
 from wsrl.problems import InputKind, Problem
 from wsrl.resources import check_fits
@@ -44,8 +45,9 @@ class ZooDataModule(LightningDataModule):
             evaluated in pairs.
         split_seed: fixes which task is in which split.
         seed: fixes order, sequences and permutations of training, and the sequences of evaluation.
-        ood_criterion: what makes a task out of distribution: the ``published`` measure of the
-            zoo's problem, or ``random`` values.
+        ood_criterion: what makes a task out of distribution: a large ``published`` measure of the
+            zoo's problem; ``official``, the same, and all tasks in the very splits in which the
+            official code has them; ``inverse``, a small measure; or ``random`` values.
         test_fraction: share of all tasks taken from training as an in-distribution ``test`` split.
         ood_to_train: move half of the OOD tasks to training (the published downstream protocol).
         permute: reorder hidden neurons at random in training, with all their couplings.
@@ -61,7 +63,8 @@ class ZooDataModule(LightningDataModule):
     Raises:
         ZooError: when a folder holds no finished, readable zoo, and where zoos are not of one
             problem.
-        ValueError: for sizes out of range, seeds out of range, or more sequences than are stored.
+        ValueError: for sizes out of range, seeds out of range, more sequences than are stored, or
+            settings of splits that the official ones do not have.
     """
 
     def __init__(
@@ -73,7 +76,7 @@ class ZooDataModule(LightningDataModule):
         eval_batch_size: Annotated[int, Field(ge=2, le=_LARGEST_BATCH)] = 256,
         split_seed: _Seed = 1,
         seed: _Seed = 0,
-        ood_criterion: Literal["published", "random"] = "published",
+        ood_criterion: OodCriterion = "published",
         test_fraction: float = 0.0,
         ood_to_train: bool = False,
         permute: bool = False,
@@ -86,6 +89,11 @@ class ZooDataModule(LightningDataModule):
         super().__init__()
         given["zoo"] = absolute(zoo)
         check_arguments(ZooDataModule, given)
+        if ood_criterion == "official" and (test_fraction or split_seed != 1):
+            raise ValueError(
+                f"ood_criterion official has no test split and its own seed 1, but given are "
+                f"test_fraction {test_fraction} and split_seed {split_seed}: leave these out"
+            )
         self.zoo = self._original = open_zoo(zoo)
         stored = self.zoo.sequences_stored
         check_size("sequences_per_rnn", sequences_per_rnn, 1, stored)
@@ -95,6 +103,7 @@ class ZooDataModule(LightningDataModule):
         self.stage_to = stage_to
         self.save_hyperparameters(given)
         self._rows: dict[str, Indices] = {}
+        self._labelled: str | None = None
         self._reader: ZooReader | None = None
 
     @property
@@ -138,6 +147,15 @@ class ZooDataModule(LightningDataModule):
             known = ", ".join(self._rows)
             raise ValueError(f"no split {split!r}, but {known} (test needs a test_fraction)")
         return self._rows[split]
+
+    def keep_labelled(self, target: str) -> int:
+        """Leave RNNs out of all splits that have no value of a property, as it is NaN.
+
+        Returns:
+            How many of the zoo's RNNs are left out.
+        """
+        self._labelled, self._rows = target, {}
+        return int((~self._has_value()).sum())
 
     def read_target(self, name: str, split: str) -> torch.Tensor:
         """Return a property of a split's RNNs, ``(n, parts)``: class indices or float32."""
@@ -190,14 +208,30 @@ class ZooDataModule(LightningDataModule):
         return batch.to(device, dtype if isinstance(dtype, torch.dtype) else None)
 
     def _split(self) -> dict[str, Indices]:
+        splits = self._split_tasks()
+        if self._labelled is not None:
+            known = self._has_value()
+            splits = {name: rows[known[rows]] for name, rows in splits.items()}
+            if empty := [name for name, rows in splits.items() if not len(rows)]:
+                raise ValueError(
+                    f"no RNN of the split {empty[0]} has a value of {self._labelled!r}: choose "
+                    "another target, or another split_seed"
+                )
+        return splits
+
+    def _has_value(self) -> NDArray[np.bool_]:
+        """Say of every RNN of the zoo whether it has a value of the property that is kept."""
+        assert self._labelled is not None
+        values = self.zoo.read(self.zoo.targets[self._labelled].column)
+        known: NDArray[np.bool_] = ~values.isnan().reshape(len(values), -1).any(1).numpy()
+        return known
+
+    def _split_tasks(self) -> dict[str, Indices]:
         if self.hparams["split_by"] == "nothing":
             return {split: np.arange(len(self.zoo)) for split in SPLITS}
         tasks, index = unique_tasks(self.zoo.read("task").numpy())
-        seed, criterion = self.hparams["split_seed"], self.problem.ood_criterion(tasks)
-        if self.hparams["ood_criterion"] == "random":  # OOD tasks are then no different
-            criterion = np.random.RandomState([seed, 1]).random_sample(len(tasks))
-        how = (self.hparams["test_fraction"], self.hparams["ood_to_train"])
-        splits = split_tasks(criterion, seed, *how)
+        names = ("ood_criterion", "split_seed", "test_fraction", "ood_to_train")
+        splits = split_problem(self.problem, tasks, *(self.hparams[name] for name in names))
         return {name: np.flatnonzero(np.isin(index, chosen)) for name, chosen in splits.items()}
 
     def _eval_loaders(self, stage: str) -> list[EvaluationLoader]:

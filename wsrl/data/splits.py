@@ -3,20 +3,48 @@
 All functions are pure and work on numpy arrays.
 """
 
+from typing import Any, Literal, TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
 from wsrl.data.order import Indices
+from wsrl.problems import Problem
 from wsrl.problems.splits import split_sizes
 
 SPLITS = ("train", "validation", "ood", "test")
 """Every split there can be; ``test`` (in distribution) only where a share is asked for."""
+
+OodCriterion: TypeAlias = Literal["published", "official", "inverse", "random"]
+"""What makes a task out of distribution; see ``ZooDataModule``."""
 
 
 def unique_tasks(tasks: NDArray[np.generic]) -> tuple[NDArray[np.generic], Indices]:
     """Return the different ones of tasks ``(R, K)`` in order, ``(n, K)``, and each row's index."""
     found, index = np.unique(tasks, axis=0, return_inverse=True)
     return found, index.reshape(-1).astype(np.int64)
+
+
+def split_problem(
+    problem: Problem,
+    tasks: NDArray[Any],
+    ood_criterion: OodCriterion = "published",
+    seed: int = 1,
+    test_fraction: float = 0.0,
+    ood_to_train: bool = False,
+) -> dict[str, Indices]:
+    """Split different tasks ``(n, K)`` of a problem by what makes them out of distribution.
+
+    Arguments as of ``ZooDataModule``; returns and raises as ``split_tasks``.
+    """
+    if ood_criterion == "official":
+        return split_officially(problem.official_order(tasks), ood_to_train)
+    criterion = problem.ood_criterion(tasks)
+    if ood_criterion == "inverse":
+        criterion = -criterion
+    if ood_criterion == "random":  # OOD tasks are then no different
+        criterion = np.random.RandomState([seed, 1]).random_sample(len(tasks))
+    return split_tasks(criterion, seed, test_fraction, ood_to_train)
 
 
 def split_tasks(
@@ -60,6 +88,42 @@ def split_tasks(
         moved = np.random.RandomState([seed, 2]).permutation(ood)
         splits["train"] = np.concatenate([splits["train"], moved[: len(ood) // 2]])
         splits["ood"] = moved[len(ood) // 2 :]
+    return _checked(splits)
+
+
+def split_officially(order: Indices, ood_to_train: bool = False) -> dict[str, Indices]:
+    """Split tasks exactly as the official code does.
+
+    It multiplies in floating point (62 of 90 tasks are trained on, not 63), and of an odd number
+    of OOD tasks it moves the larger half to training. Its seeds are fixed.
+
+    Args:
+        order: ``(n,)``, indices of the tasks as ``Problem.official_order`` sorts them.
+        ood_to_train: move a half of the OOD tasks to training.
+
+    Returns:
+        For every split the indices of its tasks, sorted.
+
+    Raises:
+        ValueError: where a split comes out empty.
+
+    >>> {name: len(tasks) for name, tasks in split_officially(np.arange(90)).items()}
+    {'train': 62, 'validation': 13, 'ood': 15}
+    """
+    train, validation = int(len(order) * (1 - 0.15 - 0.15)), int(len(order) * 0.15)
+    ends = train + validation
+    known, ood = order[np.random.RandomState(1).permutation(ends)], order[ends:]
+    splits = {"train": known[:train], "validation": known[train:], "ood": ood}
+    if ood_to_train:
+        moved, kept = ood[np.random.RandomState(2).permutation(len(ood))], len(ood) // 2
+        splits["train"] = np.concatenate([splits["train"], moved[kept:]])
+        splits["ood"] = moved[:kept]
+    return _checked(splits)
+
+
+def _checked(splits: dict[str, Indices]) -> dict[str, Indices]:
+    """Sort splits; refuse those of which one is empty."""
+    count = sum(map(len, splits.values()))
     if any(len(indices) == 0 for indices in splits.values()):
         given = ", ".join(f"{len(indices)} {name}" for name, indices in splits.items())
         raise ValueError(

@@ -204,6 +204,10 @@ class Problem(Recorded, ABC):
         """Return a number for every task ``(n, K)``, its first by default; the largest are OOD."""
         return tasks[:, 0].astype(np.float64)
 
+    def official_order(self, tasks: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the indices of tasks ``(n, K)`` in the official code's order; the last are OOD."""
+        return np.argsort(self.ood_criterion(tasks), kind="stable").astype(np.int64)
+
 
 class TrainableProblem(Problem):
     """A problem on which a zoo can be built: what training needs as well."""

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
-from torch import Tensor
 
 from wsrl.problems.criteria import right_choices
 from wsrl.problems.periods import (
@@ -52,6 +51,7 @@ class ContextIntegration(TrialProblem):
     """
 
     name: ClassVar[str] = "context_integration"
+    criterion = staticmethod(right_choices)
 
     def __init__(
         self,
@@ -73,14 +73,14 @@ class ContextIntegration(TrialProblem):
             "stimulus": span("stimulus", stimulus, dt),
             "delay": span("delay", delay),
             "jitter": span("jitter", jitter, 0, 1),
-            "input_noise": span("input_noise", input_noise),
-            "unit_noise": span("unit_noise", unit_noise),
         }
         self.dt, self.fixation, self.decision = dt, fixation, decision
         longest = parameters["delay"][1] * (1 + parameters["jitter"][1])
         durations = (fixation, parameters["stimulus"][1], longest, decision)
         length = sum(steps_of(each, dt) for each in durations)
-        super().__init__(5, 1, length, parameters, evaluated_trials, stored_trials)
+        super().__init__(
+            5, 1, length, parameters, input_noise, unit_noise, evaluated_trials, stored_trials
+        )
 
     def draw(self, own: np.random.Generator, task: Mapping[str, float], count: int) -> Trials:
         """Draw the coherences of both streams, the context and the delay."""
@@ -99,7 +99,3 @@ class ContextIntegration(TrialProblem):
         inputs = np.concatenate([fixed, on["stimulus"] * means, fixed * context], 2)
         sign = (signs * context).sum(2, keepdims=True)
         return Trials(inputs, sign * on["decision"], found["decision"])
-
-    def judge(self, outputs: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-        """Return the share of choices that are right."""
-        return right_choices(outputs, targets, mask)

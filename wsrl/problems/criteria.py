@@ -1,11 +1,19 @@
 """How well outputs meet targets at the steps that count: 1 is perfect."""
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import torch
 from torch import Tensor
+
+Criterion: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""How good ``P`` members are, ``(P,)``, by their outputs, targets and a mask."""
 
 
 def explained(outputs: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     """Return the share of the targets' variance that outputs explain, ``(P,)``, at least 0.
+
+    Of targets that are constant it is 1 where outputs equal them, else 0.
 
     Args:
         outputs: ``(P, S, T, O)``.
@@ -20,7 +28,8 @@ def explained(outputs: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     mean = (targets * counted).sum(over, True) / counted.sum(over, True)
     error = ((outputs - targets).square() * counted).sum((1, 2, 3))
     spread = ((targets - mean).square() * counted).sum((1, 2, 3))
-    return (1 - error / spread).clamp(min=0)
+    share = (1 - error / spread).clamp(min=0)
+    return torch.where(spread > 0, share, (error == 0).to(share))
 
 
 def right_choices(outputs: Tensor, targets: Tensor, mask: Tensor) -> Tensor:

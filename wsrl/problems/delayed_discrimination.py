@@ -5,7 +5,6 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
-from torch import Tensor
 
 from wsrl.problems.criteria import right_choices
 from wsrl.problems.periods import (
@@ -50,6 +49,7 @@ class DelayedDiscrimination(TrialProblem):
     """
 
     name: ClassVar[str] = "delayed_discrimination"
+    criterion = staticmethod(right_choices)
 
     def __init__(
         self,
@@ -71,14 +71,14 @@ class DelayedDiscrimination(TrialProblem):
             "difference": span("difference", difference, 0, 1),
             "delay": span("delay", delay),
             "jitter": span("jitter", jitter, 0, 1),
-            "input_noise": span("input_noise", input_noise),
-            "unit_noise": span("unit_noise", unit_noise),
         }
         self.dt, self.fixation, self.stimulus, self.decision = dt, fixation, stimulus, decision
         longest = parameters["delay"][1] * (1 + parameters["jitter"][1])
         length = sum(steps_of(ms, dt) for ms in (fixation, stimulus, longest, stimulus, decision))
         sizes = (1 + channels, channels, length)
-        super().__init__(*sizes, parameters, evaluated_trials, stored_trials)
+        super().__init__(
+            *sizes, parameters, input_noise, unit_noise, evaluated_trials, stored_trials
+        )
 
     def draw(self, own: np.random.Generator, task: Mapping[str, float], count: int) -> Trials:
         """Draw pairs of stimuli, in either order, and delays."""
@@ -99,7 +99,3 @@ class DelayedDiscrimination(TrialProblem):
         stimuli = on["first"] * (1 + first) / 2 + on["second"] * (1 + second) / 2
         inputs = np.concatenate([fixed, stimuli], 2)
         return Trials(inputs, sign * on["decision"], found["decision"])
-
-    def judge(self, outputs: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-        """Return the share of choices that are right."""
-        return right_choices(outputs, targets, mask)

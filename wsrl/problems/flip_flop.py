@@ -5,7 +5,6 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
-from torch import Tensor
 
 from wsrl.problems.criteria import explained
 from wsrl.problems.registry import register_problem
@@ -31,6 +30,7 @@ class FlipFlop(TrialProblem):
     """
 
     name: ClassVar[str] = "flip_flop"
+    criterion = staticmethod(explained)
 
     def __init__(
         self,
@@ -44,10 +44,10 @@ class FlipFlop(TrialProblem):
     ) -> None:
         parameters = {
             "pulse_rate": span("pulse_rate", pulse_rate, 0, 1),
-            "input_noise": span("input_noise", input_noise),
-            "unit_noise": span("unit_noise", unit_noise),
         }
-        super().__init__(bits, bits, length, parameters, evaluated_trials, stored_trials)
+        super().__init__(
+            bits, bits, length, parameters, input_noise, unit_noise, evaluated_trials, stored_trials
+        )
 
     def draw(self, own: np.random.Generator, task: Mapping[str, float], count: int) -> Trials:
         """Draw pulses; targets are the last of them."""
@@ -58,7 +58,3 @@ class FlipFlop(TrialProblem):
         steps = np.arange(self.length)[:, None]
         last = np.maximum.accumulate(np.where(there, steps, 0), axis=1)
         return Trials(pulses, np.take_along_axis(pulses, last, 1), np.ones(shape[:2]))
-
-    def judge(self, outputs: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-        """Return the share of variance that is explained."""
-        return explained(outputs, targets, mask)

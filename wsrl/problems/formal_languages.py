@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from wsrl.problems.base import Batch, Runner, TrainableProblem, TrainingStream
 from wsrl.problems.columns import Column, Target
+from wsrl.problems.official_order import official_order
 from wsrl.problems.registry import register_problem
 from wsrl.problems.streams import DrawnStream, Purpose, draw_each
 from wsrl.rnn import State
@@ -242,6 +243,10 @@ class FormalLanguages(TrainableProblem):
         shares = shifted / shifted.sum(1, keepdims=True)
         entropy: NDArray[np.float64] = -(shares * np.log(shares)).sum(1)
         return entropy.round(12)  # equal where only the order of m differs, on every processor
+
+    def official_order(self, tasks: NDArray[Any]) -> NDArray[np.int64]:
+        """Sort tasks ``(n, K)`` by entropy, ties as the official code breaks them."""
+        return official_order(tasks)
 
 
 def _as_half(log_probabilities: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from torch import Tensor
 
 from wsrl.problems.criteria import explained, right_classes
 from wsrl.problems.registry import register_problem
@@ -50,10 +49,7 @@ class NeuroGym(TrialProblem):
         stored_trials: Count = 16,
     ) -> None:
         self.environment, self.given = environment, dict(options or {})
-        parameters = {name: span(name, value) for name, value in (vary or {}).items()} | {
-            "input_noise": span("input_noise", input_noise),
-            "unit_noise": span("unit_noise", unit_noise),
-        }
+        parameters = {name: span(name, value) for name, value in (vary or {}).items()}
         longest = self._make({name: high for name, (_, high) in parameters.items()})
         if length is None:
             _seed(longest, np.random.RandomState(0))
@@ -61,9 +57,11 @@ class NeuroGym(TrialProblem):
         self._recorded |= {"length": length}  # as it is used
         choices = getattr(longest.action_space, "n", None)
         self.output_kind = "real" if choices is None else "categorical"
+        self.criterion = explained if choices is None else right_classes
         outputs = int(choices or np.prod(longest.action_space.shape))
         sizes = (int(np.prod(longest.observation_space.shape)), outputs, length)
-        super().__init__(*sizes, parameters, evaluated_trials, stored_trials)
+        noise = (input_noise, unit_noise)
+        super().__init__(*sizes, parameters, *noise, evaluated_trials, stored_trials)
 
     def _make(self, task: Mapping[str, float]) -> Any:
         """Return the environment of one member."""
@@ -98,11 +96,6 @@ class NeuroGym(TrialProblem):
             if len(found[0]) <= self.length:
                 return found[0], found[1]
         raise ValueError(f"{self.environment} has no trials of {self.length} steps: give a length")
-
-    def judge(self, outputs: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-        """Return the share of right classes, or of variance that is explained."""
-        judged = explained if self.output_kind == "real" else right_classes
-        return judged(outputs, targets, mask)
 
 
 def make_environment(name: str, options: Mapping[str, Any]) -> Any:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
-from torch import Tensor
 
 from wsrl.problems.criteria import explained
 from wsrl.problems.registry import register_problem
@@ -33,6 +32,7 @@ class PathIntegration(TrialProblem):
     """
 
     name: ClassVar[str] = "path_integration"
+    criterion = staticmethod(explained)
 
     def __init__(
         self,
@@ -48,11 +48,11 @@ class PathIntegration(TrialProblem):
         parameters = {
             "speed": span("speed", speed, 0, 1),
             "persistence": span("persistence", persistence),
-            "input_noise": span("input_noise", input_noise),
-            "unit_noise": span("unit_noise", unit_noise),
         }
         sizes = (2 * dimensions, dimensions, length)
-        super().__init__(*sizes, parameters, evaluated_trials, stored_trials)
+        super().__init__(
+            *sizes, parameters, input_noise, unit_noise, evaluated_trials, stored_trials
+        )
 
     def draw(self, own: np.random.Generator, task: Mapping[str, float], count: int) -> Trials:
         """Draw paths."""
@@ -71,7 +71,3 @@ class PathIntegration(TrialProblem):
         velocities, targets = np.stack(moved, 1), np.stack(positions, 1)
         start = np.where(np.arange(self.length)[:, None] == 0, targets, 0)
         return Trials(np.concatenate([velocities, start], 2), targets, np.ones(targets.shape[:2]))
-
-    def judge(self, outputs: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-        """Return the share of variance that is explained."""
-        return explained(outputs, targets, mask)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
-from torch import Tensor
 
 from wsrl.problems.criteria import explained
 from wsrl.problems.registry import register_problem
@@ -36,6 +35,7 @@ class SineGenerator(TrialProblem):
     """
 
     name: ClassVar[str] = "sine_generator"
+    criterion = staticmethod(explained)
 
     def __init__(
         self,
@@ -52,13 +52,14 @@ class SineGenerator(TrialProblem):
         parameters = {
             "slowest": span("slowest", slowest, 0, FASTEST),
             "fastest": span("fastest", fastest, 0, FASTEST),
-            "input_noise": span("input_noise", input_noise),
-            "unit_noise": span("unit_noise", unit_noise),
         }
         if parameters["slowest"][1] > parameters["fastest"][0]:
             raise ValueError(f"slowest, {slowest}, must not be above fastest, {fastest}")
         self.frequencies = frequencies
-        super().__init__(channels, channels, length, parameters, evaluated_trials, stored_trials)
+        sizes = (channels, channels, length)
+        super().__init__(
+            *sizes, parameters, input_noise, unit_noise, evaluated_trials, stored_trials
+        )
 
     def draw(self, own: np.random.Generator, task: Mapping[str, float], count: int) -> Trials:
         """Draw one frequency a channel."""
@@ -67,7 +68,3 @@ class SineGenerator(TrialProblem):
         steps = np.arange(1, self.length + 1)[:, None]
         inputs = (which + 1) / self.frequencies + 0.25 + 0 * steps
         return Trials(inputs, np.sin(known[which] * steps), np.ones((count, self.length)))
-
-    def judge(self, outputs: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-        """Return the share of variance that is explained."""
-        return explained(outputs, targets, mask)

@@ -26,6 +26,7 @@ from wsrl.problems.base import (
     output_loss,
 )
 from wsrl.problems.columns import Column, Target
+from wsrl.problems.criteria import Criterion
 from wsrl.problems.streams import Purpose, draw_each, stream
 from wsrl.rnn import Backend, RNNSpec, RNNWeights, run_with_noise
 from wsrl.validation import check_size, short
@@ -54,23 +55,27 @@ class Trials(NamedTuple):
 
 
 class TrialProblem(TrainableProblem):
-    """What problems of trials share; a subclass draws the trials and judges the outputs.
+    """What problems of trials share; a subclass draws the trials and names the criterion.
 
     Args:
         input_size: ``I``.
         output_size: ``O``.
         length: ``T``, steps of a sequence: those of the longest trial.
-        parameters: the lowest and the highest value of each of the task's parameters, as ``span``
-            returns them. ``input_noise`` and ``unit_noise`` must be among them: the standard
-            deviations of what is added to every input, and in training to every neuron, at every
-            step. Papers that write ``sqrt(2 alpha) sigma xi`` have a ``unit_noise`` of
-            ``sqrt(2 alpha) sigma``.
+        parameters: the lowest and the highest value of each of the task's other parameters than
+            noise, as ``span`` returns them.
+        input_noise: standard deviation of what is added to every input at every step.
+        unit_noise: standard deviation of what is added to every neuron at every step in training.
+            Papers that write ``sqrt(2 alpha) sigma xi`` have ``sqrt(2 alpha) sigma``.
         evaluated: trials on which an RNN is judged.
         stored: how many of these are stored.
+
+    Attributes:
+        criterion: how well outputs ``(P, S, T, O)`` meet targets at the steps that count: ``(P,)``.
     """
 
     may_differ: ClassVar[frozenset[str]] = frozenset(("evaluated_trials", "stored_trials"))
     output_kind = "real"
+    criterion: Criterion
 
     def __init__(
         self,
@@ -78,13 +83,17 @@ class TrialProblem(TrainableProblem):
         output_size: int,
         length: int,
         parameters: Mapping[str, tuple[float, float]],
+        input_noise: Parameter,
+        unit_noise: Parameter,
         evaluated: int,
         stored: int,
     ) -> None:
         check_size("stored_trials", stored, 1, evaluated)
         self.input_size, self.output_size, self.length = input_size, output_size, length
-        self.parameters, self.evaluated, self.stored = dict(parameters), evaluated, stored
-        self.free = [name for name, (low, high) in parameters.items() if low < high]
+        self.evaluated, self.stored = evaluated, stored
+        noise = {"input_noise": input_noise, "unit_noise": unit_noise}
+        self.parameters = {**parameters} | {n: span(n, value) for n, value in noise.items()}
+        self.free = [name for name, (low, high) in self.parameters.items() if low < high]
         self.input_kind = InputKind("real", length=length)
 
     @abstractmethod
@@ -92,16 +101,6 @@ class TrialProblem(TrainableProblem):
         """Draw ``count`` trials of one member, whose parameters ``task`` has by name.
 
         The noise of the inputs is added later.
-        """
-
-    @abstractmethod
-    def judge(self, outputs: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-        """Return the performance of ``P`` members, 1 being perfect.
-
-        Args:
-            outputs: ``(P, S, T, O)``.
-            targets: likewise, or classes ``(P, S, T)``.
-            mask: ``(P, S, T)``.
         """
 
     def draw_tasks(self, seed: int, members: Sequence[int]) -> Tensor:
@@ -179,7 +178,7 @@ class TrialProblem(TrainableProblem):
         batch = Batch(inputs, targets, _shares(mask))
         return {
             "task": tasks,
-            "performance": self.judge(outputs, targets, mask).float(),
+            "performance": self.criterion(outputs, targets, mask).float(),
             "loss": output_loss(outputs, batch),
             "sequences": inputs[:, : self.stored],
             "outputs": outputs[:, : self.stored].half(),
@@ -192,7 +191,7 @@ class TrialProblem(TrainableProblem):
         seeds = [int(torch.randint(1 << 62, (), generator=each)) for each in generators]
         own = [np.random.default_rng(seed) for seed in seeds]
         inputs, targets, mask = self.placed(own, tasks, samples)
-        return self.judge(run(inputs, None)[0], targets, mask).clamp(0, 1)
+        return self.criterion(run(inputs, None)[0], targets, mask).clamp(0, 1)
 
     def new_sequences(
         self, tasks: Tensor, count: int, generator: torch.Generator

@@ -22,7 +22,12 @@ from wsrl.data import ZooDataModule
 from wsrl.rnn import RNNs, RNNSpec, RNNWeights
 from wsrl.rnn.statistics import weight_statistics
 from wsrl.studies.tables import print_by_spec, print_metrics
-from wsrl.studies.training.predictions import measure_specs, write_metrics, write_predictions
+from wsrl.studies.training.predictions import (
+    keep_labelled,
+    measure_specs,
+    write_metrics,
+    write_predictions,
+)
 from wsrl.studies.training.runs import Run
 from wsrl.tasks.evaluation import remarks_on_target
 from wsrl.tasks.targets import ask, make_target, measure_target
@@ -137,6 +142,7 @@ def write_baseline(
         if given not in known:
             raise ValueError(f"unknown {what} {given!r}; choose one of {', '.join(known)}")
     check_baseline(name, data.zoo.specs)
+    keep_labelled(data, target)
     run.remove_leftovers()
     data.prepare_data()
     data.setup("test")

@@ -1,8 +1,11 @@
 """Give the RNNs of a zoo properties out of a table."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from wsrl.problems.packed import property_column
@@ -32,16 +35,17 @@ def label_zoo(
 
     Every RNN has a row, by its ``row`` in the zoo, or its ``run`` and ``step``. Columns that every
     zoo has (its performance, say) are left out, and so are those with missing values that no option
-    names. Properties of the same name are replaced.
+    names; where one is named as numbers, missing values are NaN, and training and tests on it are
+    of the RNNs that have one. Properties of the same name are replaced.
 
     Args:
         zoo: as for ``open_zoo``.
         table: a file, a DataFrame, or values by column; as of ``pack_zoo``.
         say: is told what is left out, and what has one class alone.
-        columns: these alone; they must have a value for every RNN.
+        columns: these alone; classes must be known of every RNN.
         categorical: columns that are classes, whatever they hold.
-        real: columns that are numbers.
-        angle: columns that are angles in degrees.
+        real: columns that are numbers, which some RNNs may lack.
+        angle: columns that are angles in degrees, likewise.
 
     Returns:
         The names of the properties.
@@ -79,9 +83,7 @@ def label_zoo(
     found, known = dict[str, Tensor](), []
     for name in chosen:
         column = read[name]
-        sorted_entries = [column.entries[place] for place in order]
-        ordered = Column(name, sorted_entries, column.text, decimal=column.decimal)
-        found[property_column(name)], about = read_property(ordered, kinds)
+        found[property_column(name)], about = _read(column, order, kinds)
         known.append({"name": name, **about})
         if len(about.get("classes", ())) == 1:
             say(f"column {name!r} gives every RNN the same class: nothing can be learned from it")
@@ -91,6 +93,23 @@ def label_zoo(
         write_labels(each.path, own, known, each.read("run"), each.read("step"))
         start += len(each)
     return chosen
+
+
+def _read(
+    column: Column, order: Sequence[int], kinds: Mapping[str, Sequence[str]]
+) -> tuple[Tensor, dict[str, Any]]:
+    """Return a property's values in the zoo's order, and what it is; NaN for missing numbers."""
+    numbers = column.name in (*kinds["real"], *kinds["angle"])
+    own = [p for p in order if not (numbers and is_missing(column.entries[p]))]
+    names = [f"row {place + 1}" for place in own]
+    entries = [column.entries[place] for place in own]
+    values, about = read_property(replace(column, entries=entries, models=names), kinds)
+    if len(own) == len(order):
+        return values, about
+    places = torch.full((len(order),), -1)
+    places[own] = torch.arange(len(own))
+    every = torch.cat([values, values.new_tensor([torch.nan])])
+    return every[places[torch.tensor(order)]], about
 
 
 def _order(keys: Mapping[str, Sequence[int]], runs: list[int], steps: list[int]) -> list[int]:
@@ -116,5 +135,6 @@ def _order(keys: Mapping[str, Sequence[int]], runs: list[int], steps: list[int])
 def _has_gaps(column: Column, say: Callable[[str], object]) -> bool:
     gaps = sum(map(is_missing, column.entries))
     if gaps:
-        say(f"column {column.name!r} has no value for {gaps} RNNs: left out")
+        why = f"column {column.name!r} has no value for {gaps} RNNs"
+        say(f"{why}: left out (--real {column.name} keeps it for the others)")
     return bool(gaps)

@@ -1,6 +1,7 @@
 """Open zoos, in whichever format folders hold them."""
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from wsrl.zoos.collection import AnyZoo, collect
@@ -51,7 +52,10 @@ def open_one(path: str | Path, include_failed: bool = False) -> Zoo:
 
 
 def zoo_folders(path: str | Path | Sequence[str | Path]) -> list[Path]:
-    """Return the folders of the zoos that ``open_zoo`` would open, by name in each folder."""
+    """Return the folders of the zoos that ``open_zoo`` would open, by name in each folder.
+
+    A folder holds zoos, or folders of zoos, as of one problem that were built apart.
+    """
     if not isinstance(path, str | Path):
         if not path:
             raise ZooError("no zoo is given: expected one or more folders")
@@ -59,8 +63,12 @@ def zoo_folders(path: str | Path | Sequence[str | Path]) -> list[Path]:
     folder = Path(path)
     if _holds_zoo(folder) or not folder.is_dir():
         return [folder]
-    inside = [each for each in folder.iterdir() if each.is_dir() and each.name[0] != "."]
-    return sorted(filter(_holds_zoo, inside)) or [folder]
+    inside = [[each] if _holds_zoo(each) else _folders(each) for each in _folders(folder)]
+    return [*filter(_holds_zoo, chain(*inside))] or [folder]
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(each for each in folder.iterdir() if each.is_dir() and each.name[0] != ".")
 
 
 def _open(folder: Path, include_failed: bool) -> Zoo:

@@ -37,6 +37,7 @@ from wsrl.studies.training.cost import TrainingCost
 from wsrl.studies.training.divergence import DivergenceCheck
 from wsrl.studies.training.predictions import (
     ColumnKeeper,
+    keep_labelled,
     measure_specs,
     write_metrics,
     write_predictions,
@@ -166,6 +167,8 @@ class TrainingCLI(LightningCLI):
         for part in self.model.children() if self.config["compile"] else ():
             if any(True for _ in part.parameters()):  # not metrics
                 part.compile(mode=self.config["compile"])
+        if target := getattr(self.model, "target", None) if self.command != "predict" else None:
+            keep_labelled(self.datamodule, target)
         data = dict(self.datamodule.hparams)
         if self.record is not None:
             self.record.check_model(self.model)

@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch import Callback
 from torch import Tensor
 
+from wsrl.data import ZooDataModule
 from wsrl.strict_json import to_json
 from wsrl.studies.embeddings import write_embeddings
 from wsrl.tasks.base import COLUMNS
@@ -25,6 +26,12 @@ from wsrl.zoos.tensors import write_tensors
 Columns: TypeAlias = Mapping[str, Tensor]
 BySpec: TypeAlias = dict[str, dict[str, dict[str, float]]]
 """Metrics by split, spec and name."""
+
+
+def keep_labelled(data: ZooDataModule, target: str) -> None:
+    """Leave RNNs without a value of the target out of the data, and say how many."""
+    if count := data.keep_labelled(target):
+        note([f"{count} of the zoo's {len(data.zoo)} RNNs have no {target}, and are left out"])
 
 
 def write_predictions(
