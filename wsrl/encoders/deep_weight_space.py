@@ -8,7 +8,7 @@ Herrmann et al. 2024, section on deep weight space networks.
 """
 
 from collections import Counter
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,16 +16,17 @@ from torch import Tensor, nn
 from wsrl.encoders.base import Encoder, Mlp, check_sizes
 from wsrl.encoders.registry import register_encoder
 from wsrl.rnn import RNNSpec, RNNWeights
+from wsrl.rnn.matrices import Pooled, lay_along, map_entries, mean_over, pool
 from wsrl.rnn.spec import INPUT, OUTPUT
 
 FIXED_AXES = (INPUT, OUTPUT)
 """Labels of the axes whose neurons have an identity: they cannot be permuted."""
 
 
-class EquivariantLinear(nn.Module):
-    """A linear map of weights to weights, equivariant to permutations along every label.
+class EquivariantMap(nn.Module):
+    """A linear map of weights to weights, equivariant to permutations along every label; then ReLU.
 
-    Tensor ``t`` of the result is the sum of
+    Tensor ``t`` of the result, before ReLU, is the sum of
 
     - a linear map of tensor ``t``, position by position;
     - a linear map of the global means of all tensors;
@@ -45,9 +46,13 @@ class EquivariantLinear(nn.Module):
             {n: nn.Linear(k * inputs, k * outputs, bias=False) for n, k in counts.items()}
         )
 
-    def forward(self, tensors: list[Tensor]) -> list[Tensor]:
+    def forward(self, tensors: list[Pooled]) -> list[Pooled]:
         """Map tensors ``(B, *sizes, inputs)``, in the spec's order, to ``(B, *sizes, outputs)``."""
-        pooled, means = self._pool(tensors)
+        pooled: dict[str, list[Tensor]] = {}
+        for tensor, axes in zip(tensors, self.axes, strict=True):
+            for label, part in zip(axes, tensor.along, strict=True):
+                pooled.setdefault(label, []).append(part)
+        means = [mean_over(tensor.along[0], [1]) for tensor in tensors]
         shifts = self.from_means(torch.cat(means, -1)).chunk(len(tensors), -1)
         terms = {
             label: iter(self.along_axes[label](torch.cat(parts, -1)).chunk(len(parts), -1))
@@ -57,29 +62,14 @@ class EquivariantLinear(nn.Module):
         for tensor, axes, pointwise, shift in zip(
             tensors, self.axes, self.pointwise, shifts, strict=True
         ):
-            along = [_lay_along(next(terms[label]), i, tensor.ndim) for i, label in enumerate(axes)]
-            along[0] = along[0] + _lay_along(shift[:, None], 0, tensor.ndim)
-            result = pointwise(tensor)
-            for term in along:
-                result += term  # in place: these are large, and a sum's gradient needs no operand
-            results.append(result)
+            along = [next(terms[label]) for label in axes]
+            along[0] = along[0] + shift[:, None]
+            results.append(map_entries(tensor.values, cast(Tensor, pointwise.weight), along))
         return results
-
-    def _pool(self, tensors: list[Tensor]) -> tuple[dict[str, list[Tensor]], list[Tensor]]:
-        """Return the means along every axis by label, each ``(B, n, C)``, and the global ones."""
-        pooled: dict[str, list[Tensor]] = {}
-        means = []
-        for tensor, axes in zip(tensors, self.axes, strict=True):
-            sizes = range(len(axes))
-            along = [_mean(tensor, [other + 1 for other in sizes if other != i]) for i in sizes]
-            for label, part in zip(axes, along, strict=True):
-                pooled.setdefault(label, []).append(part)
-            means.append(_mean(along[0], [1]))
-        return pooled, means
 
 
 class DeepWeightSpaceLayer(nn.Module):
-    """``EquivariantLinear``, then ReLU; first embeddings of input and output neurons are added.
+    """``EquivariantMap``; first embeddings of input and output neurons are added.
 
     Those neurons cannot be permuted, and so become distinguishable.
     """
@@ -91,17 +81,22 @@ class DeepWeightSpaceLayer(nn.Module):
         self.neurons = nn.ParameterDict(
             {label: nn.Parameter(0.1 * torch.randn(sizes[label], inputs)) for label in FIXED_AXES}
         )
-        self.linear = EquivariantLinear(spec, inputs, outputs)
+        self.linear = EquivariantMap(spec, inputs, outputs)
 
-    def forward(self, tensors: list[Tensor]) -> list[Tensor]:
+    def forward(self, tensors: list[Pooled]) -> list[Pooled]:
         """Map tensors ``(B, *sizes, inputs)``, in the spec's order, to ``(B, *sizes, outputs)``."""
-        marked = []
-        for tensor, axes in zip(tensors, self.axes, strict=True):
-            for axis, label in enumerate(axes):
-                if label in FIXED_AXES:
-                    tensor = tensor + _lay_along(self.neurons[label][None], axis, tensor.ndim)
-            marked.append(tensor)
-        return [result.relu_() for result in self.linear(marked)]
+        marked: list[Pooled] = self.linear(list(map(self._mark, tensors, self.axes)))
+        return marked
+
+    def _mark(self, tensor: Pooled, axes: tuple[str, ...]) -> Pooled:
+        values, along = tensor
+        for axis, label in enumerate(axes):
+            if label in FIXED_AXES:
+                mark = self.neurons[label]
+                values = values + lay_along(mark[None], axis, values.ndim)
+                added = [mark if other == axis else mark.mean(0) for other in range(len(axes))]
+                along = tuple(part + own for part, own in zip(along, added, strict=True))
+        return Pooled(values, along)
 
 
 @register_encoder
@@ -136,8 +131,8 @@ class DeepWeightSpace(Encoder):
 
     def forward(self, weights: RNNWeights) -> Tensor:
         """Encode ``B`` RNNs; return ``(B, D)``."""
-        tensors = self.layers(as_channels(weights))
-        means = [_mean(tensor, list(range(1, tensor.ndim - 1))) for tensor in tensors]
+        tensors: list[Pooled] = self.layers([pool(values) for values in as_channels(weights)])
+        means = [mean_over(tensor.along[0], [1]) for tensor in tensors]
         embedding: Tensor = self.head(torch.cat(means, -1))
         return embedding
 
@@ -163,18 +158,3 @@ def _pointwise(inputs: int, outputs: int) -> nn.Linear:
     # The main path keeps its scale through the layers and their ReLUs.
     nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
     return linear
-
-
-def _lay_along(values: Tensor, axis: int, ndim: int) -> Tensor:
-    """View ``(B, n, C)`` so that ``n`` lies along ``axis`` of a tensor ``(B, *sizes, C)``."""
-    shape = [values.shape[0], *[1] * (ndim - 2), values.shape[2]]
-    shape[axis + 1] = values.shape[1]
-    return values.view(shape)
-
-
-def _mean(values: Tensor, axes: list[int]) -> Tensor:
-    """Average over axes; the same as ``Tensor.mean``, whose gradient fills a full tensor more."""
-    if not axes:
-        return values
-    total = values.sum(axes)
-    return total * (total.numel() / values.numel())

@@ -39,11 +39,14 @@ CELLS = {
 }
 """The class in ``cells.h`` of each cell that has kernels."""
 
-LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    name: ((f"{name}.cpp",), ()) for name in ("elementwise", "lstm_cell", "statistics")
-} | {
-    name: (("population.cpp", "products.cpp"), (f"-DCELL={made}",)) for name, made in CELLS.items()
-}
+LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = (
+    {name: ((f"{name}.cpp",), ()) for name in ("elementwise", "lstm_cell", "statistics")}
+    | {"matrices": (("matrices.cpp", "products.cpp"), ())}
+    | {
+        name: (("population.cpp", "products.cpp"), (f"-DCELL={made}",))
+        for name, made in CELLS.items()
+    }
+)
 """Sources and own options of each library; those of cells have the cells' names."""
 
 # No -ffast-math: a member whose numbers are not finite must be seen to be so. -O3 would compile

@@ -224,6 +224,42 @@ def lstm_cell_backward(
     _call("lstm_cell", "wsrl_lstm_cell_backward", *shape, *data)
 
 
+def map_matrices(
+    x: Tensor, weight: Tensor, of_rows: Tensor, of_columns: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return ``relu(x @ weight.T + of_rows + of_columns)`` and its means along rows and columns.
+
+    Entries of matrices are vectors of channels, ``x (B, n, m, I)`` and ``weight (O, I)``. Shapes of
+    means are those of what is added: ``of_rows (B, n, O)`` and ``of_columns (B, m, O)``.
+    """
+    y = x.new_empty(*x.shape[:3], len(weight))
+    means = torch.empty_like(of_rows), torch.empty_like(of_columns)
+    data = (x, weight, of_rows, of_columns, y, *means)
+    shape = (*x.shape, len(weight), threads_for(len(x)))
+    _call("matrices", "wsrl_map_matrices", *shape, *data)
+    return y, *means
+
+
+def map_matrices_backward(
+    saved: tuple[Tensor, Tensor, Tensor],
+    d_y: Tensor | None,
+    d_row_means: Tensor,
+    d_column_means: Tensor,
+    d_x: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return gradients of ``map_matrices`` to all but ``x``, which is written to ``d_x``.
+
+    ``saved`` are ``x``, ``weight`` and the result ``y``.
+    """
+    x, weight, _ = saved
+    d_turned = x.new_empty(len(x), *reversed(weight.shape))
+    added = torch.empty_like(d_row_means), torch.empty_like(d_column_means)
+    shape = (*x.shape, len(weight), threads_for(len(x)))
+    data = (*saved, d_y, d_row_means, d_column_means, d_x, d_turned, *added)
+    _call("matrices", "wsrl_map_matrices_backward", *shape, *data)
+    return d_turned.sum(0).t(), *added
+
+
 def _threads_for_elements(count: int) -> int:
     """Return PyTorch's threads where there is work enough to be worth waking them."""
     return torch.get_num_threads() if count >= LEAST_ELEMENTS else 1

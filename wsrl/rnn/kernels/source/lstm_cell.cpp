@@ -7,23 +7,6 @@
 
 namespace {
 
-// The next neurons of a row, as many as are left of a vector; the other lanes are 0.
-struct Lanes {
-  long count;
-  Vector read(const float* from) const {
-    if (count == WIDTH) return load(from);
-    Vector value = {};
-    memcpy(&value, from, count * sizeof(float));
-    return value;
-  }
-  void write(float* to, Vector value) const {
-    if (count == WIDTH)
-      store(to, value);
-    else
-      memcpy(to, &value, count * sizeof(float));
-  }
-};
-
 // Calls work(row, neuron, lanes) for all of them.
 template <class Work>
 void for_lanes(long rows, long size, long threads, Work work) {

@@ -28,6 +28,23 @@ static inline Vector all(float value) { return value - Vector{}; }
 // How many floats a row of `size` takes when it is filled up to whole vectors.
 static inline long padded(long size) { return (size + WIDTH - 1) / WIDTH * WIDTH; }
 
+// The next numbers of a row, as many as are left of a vector; the other lanes are 0.
+struct Lanes {
+  long count;
+  Vector read(const float* from) const {
+    if (count == WIDTH) return load(from);
+    Vector value = {};
+    memcpy(&value, from, count * sizeof(float));
+    return value;
+  }
+  void write(float* to, Vector value) const {
+    if (count == WIDTH)
+      store(to, value);
+    else
+      memcpy(to, &value, count * sizeof(float));
+  }
+};
+
 // What is NaN passes: a comparison with it is false.
 static inline Vector clamp(Vector x, float low, float high) {
 #if defined(__AVX512F__) && !defined(__clang__)  // GCC does not find these two by itself
