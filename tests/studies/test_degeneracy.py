@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from wsrl.analysis.similarity import mean_distance, spread_difference
 from wsrl.cli import main
 from wsrl.problems import FlipFlop
 from wsrl.studies.degeneracy import Degeneracy, Group, find_degeneracy
+from wsrl.studies.degeneracy.measuring import draw_alike
 from wsrl.studies.similarity import Similarity, SimilaritySettings, Subjects, measure
 from wsrl.zoos import BuildSettings, Zoo, build_zoo
 
@@ -46,10 +48,35 @@ def test_a_mean_distance_has_an_interval_over_rnns() -> None:
     assert mean_distance(2 * apart).low == pytest.approx(2 * (found.low or 0))
 
 
-def group(scale: float, count: int = 30, **facts: object) -> Group:
+def test_rnns_of_one_run_are_resampled_together() -> None:
+    random, found = np.random.default_rng(0), []
+    for _ in range(200):
+        points = random.normal(size=(20, 3))
+        later = 0.9 * points + 0.05 * random.normal(size=(20, 3))
+        one, other = (np.linalg.norm(p[:, None] - p, axis=2) for p in (points, later))
+        paired = spread_difference(one, other, (range(20), range(20)), samples=200)
+        found.append((one, other, paired, spread_difference(one, other, samples=200)))
+    truth = np.mean([paired.mean for _, _, paired, _ in found])
+    ends = np.array([[p.low, p.high, u.low, u.high] for _, _, p, u in found], float)
+    covered = ((ends[:, 0] < truth) & (truth < ends[:, 1])).mean()
+    assert 0.9 < covered < 0.99
+    assert np.mean(ends[:, 1] - ends[:, 0]) < 0.3 * np.mean(ends[:, 3] - ends[:, 2])
+    # In another order it is the same; of half of the runs alone the interval is in between.
+    one, other, paired, apart = found[0]
+    order = random.permutation(20)
+    together = range(20), order.argsort()
+    turned = spread_difference(one, other[np.ix_(order, order)], together, samples=200)
+    assert turned.high == pytest.approx(paired.high)
+    half = spread_difference(one, other, (range(10), range(10)), samples=200)
+    widths = [each.high - each.low for each in (paired, half, apart) if each.high and each.low]
+    assert widths == sorted(widths)
+
+
+def group(scale: float, count: int = 30, place: str = "", **facts: object) -> Group:
     about = {"zoo": str(facts), "cell": "gru", "hidden_size": 8, "step": 10, **facts}
     every = {"dsa": distances(count, scale), "weights": distances(count, 1 / scale, seed=2)}
-    return Group(about, count, count, every)
+    frames = {name: pd.DataFrame(apart) for name, apart in every.items()}
+    return Group(Path(place or str(facts)), about, count, count, frames)
 
 
 def test_directions_are_found_between_groups_that_differ_in_one_fact_alone() -> None:
@@ -66,6 +93,9 @@ def test_directions_are_found_between_groups_that_differ_in_one_fact_alone() -> 
     assert same == []  # one group alone says how many bits
     bits = Degeneracy((group(1.0, bits=2), group(1.01, bits=3)), ()).directions()
     assert [row["found"] for row in bits] == ["undecided"] * 2
+    for place, less in (("one zoo", "less"), ("", "undecided")):
+        steps = Degeneracy((group(1.0, place=place), group(0.97, place=place, step=20)), ())
+        assert steps.directions()[0]["found"] == less  # of the same runs, or of others
     change = spread_difference(distances(30, 1.0), distances(30, 3.0))
     assert change.low is not None
     assert change.low > 0
@@ -110,11 +140,27 @@ def test_zoos_trained_in_other_ways_are_not_said_to_differ_in_size_alone(
         compared.append(subjects)
         return measure(subjects, *more)
 
-    monkeypatch.setattr("wsrl.studies.degeneracy.measure", measured)
+    monkeypatch.setattr("wsrl.studies.degeneracy.measuring.measure", measured)
     settings = SimilaritySettings(("behaviour",))
     found = find_degeneracy([tmp_path], performance=0, sequences=4, settings=settings)
+    assert [g.place for g in found.groups] == [tmp_path / name for name in rates]
+    for held in (g.distances["behaviour"].index.tolist() for g in found.groups):
+        assert held == [*range(len(held))]  # distances are of runs
     assert {(row["smaller"], row["larger"]) for row in found.directions()} == {(8, 12)}
     assert "learning_rates" in found.differing()
     first, more, _ = compared  # zoos of one task are compared on the same inputs
     assert (len(first.rnns), len(more.rnns)) == (4, 6)
     assert torch.equal(first.inputs, more.inputs)
+
+
+def test_the_same_runs_are_drawn_at_every_step(zoo: Zoo) -> None:
+    rows = [(zoo.read("step") == step).nonzero()[:, 0] for step in zoo.steps[:2]]
+    rows = [rows[0][:16], rows[1][6:].flip(0)]  # runs 0 to 15 and 6 to 23 solve the task
+    early, late = draw_alike(zoo, rows, 8, 0)
+    assert zoo.read("run", early).tolist() == zoo.read("run", late).tolist()
+    assert len({*early.tolist()}) == 8
+    assert not torch.equal(draw_alike(zoo, rows, 8, 1)[0], early)
+    early, late = draw_alike(zoo, rows, 12, 0)
+    assert {*range(6, 16)} < {*zoo.read("run", early).tolist()} < {*range(16)}
+    assert {*range(6, 16)} < {*zoo.read("run", late).tolist()}
+    assert len(draw_alike(zoo, rows, 99, 0)[0]) == 16

@@ -1,10 +1,13 @@
 """How much RNNs of one group differ, with intervals over RNNs."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from wsrl.analysis.similarity.relations import FEWEST_FOR_INTERVAL, Array
+
+Together: TypeAlias = tuple[Sequence[int], Sequence[int]]
 
 _SAMPLES = 1000
 
@@ -30,31 +33,56 @@ def mean_distance(distances: Array, samples: int = _SAMPLES) -> Spread:
     mean = _mean(distances)
     if len(distances) < FEWEST_FOR_INTERVAL:
         return Spread(mean, None, None)
-    return Spread(mean, *_ends(_resampled(distances, samples, 0)))
+    times = _times(np.random.default_rng(0), len(distances), samples)
+    return Spread(mean, *_ends(_resampled(distances, times)))
 
 
-def spread_difference(one: Array, other: Array, samples: int = _SAMPLES) -> Spread:
+def spread_difference(
+    one: Array, other: Array, together: Together = ((), ()), samples: int = _SAMPLES
+) -> Spread:
     """Return how much more the RNNs of the other group differ than those of one.
 
-    Both groups are resampled independently.
+    Args:
+        one: distances within a group, ``(B, B)``.
+        other: those within the other, ``(C, C)``.
+        together: two lists of places, of which RNN of ``one`` belongs to which of ``other``, as one
+            run at two steps. These are resampled together, all others independently.
+        samples: of the bootstrap.
+
+    >>> random = np.random.default_rng(0).normal(size=(2, 20, 1))
+    >>> early = np.abs(random[0] - random[0].T)
+    >>> change = spread_difference(early, 0.9 * early, (range(20), range(20)))
+    >>> change.high < 0 < spread_difference(early, 0.9 * early).high
+    True
     """
     difference = _mean(other) - _mean(one)
     if min(len(one), len(other)) < FEWEST_FOR_INTERVAL:
         return Spread(difference, None, None)
-    drawn = _resampled(other, samples, 1) - _resampled(one, samples, 0)
-    return Spread(difference, *_ends(drawn))
+    random, means = np.random.default_rng(0), []
+    shared = _times(random, len(together[0]), samples)
+    for distances, places in zip((one, other), together, strict=True):
+        alone = np.setdiff1d(np.arange(len(distances)), places)
+        times = np.empty((samples, len(distances)))
+        times[:, [*places]], times[:, alone] = shared, _times(random, len(alone), samples)
+        means.append(_resampled(distances, times))
+    return Spread(difference, *_ends(means[1] - means[0]))
 
 
 def _mean(distances: Array) -> float:
     return float(distances[np.triu_indices(len(distances), 1)].mean())
 
 
-def _resampled(distances: Array, samples: int, seed: int) -> Array:
+def _times(random: np.random.Generator, count: int, samples: int) -> Array:
+    """Return how often each RNN is in each resample, ``(samples, count)``."""
+    if count == 0:
+        return np.empty((samples, 0))
+    return random.multinomial(count, np.full(count, 1 / count), samples).astype(np.float64)
+
+
+def _resampled(distances: Array, times: Array) -> Array:
     """Return mean distances of resampled groups, ``(samples,)``."""
-    random, count = np.random.default_rng(seed), len(distances)
-    times = random.multinomial(count, np.full(count, 1 / count), size=samples).astype(np.float64)
     sums = np.einsum("si,ij,sj->s", times, distances, times, optimize=True)
-    return np.asarray(sums / (count**2 - (times**2).sum(1)))
+    return np.asarray(sums / (len(distances) ** 2 - (times**2).sum(1)))
 
 
 def _ends(drawn: Array) -> tuple[float, float]:
