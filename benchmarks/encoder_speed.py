@@ -16,6 +16,7 @@ import argparse
 import os
 import statistics
 from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 from measuring import count_flops, in_turns, median_ratio, product_rates
@@ -49,19 +50,24 @@ PLAIN: dict[str, Callable[[RNNSpec], nn.Module]] = {
 SPEC = RNNSpec("lstm", input_size=6, hidden_size=32, num_layers=2, output_size=6)
 
 
-def make_batch(rnns: int = 64, steps: int = 41) -> tuple[RNNWeights, Tensor, Tensor]:
+Batch: TypeAlias = tuple[RNNWeights, Tensor, Tensor]
+"""RNNs, inputs of each and its outputs."""
+
+
+def make_batch(rnns: int = 64, steps: int = 41, device: str = "cpu") -> Batch:
     generator = torch.Generator().manual_seed(0)
     flat = torch.empty(rnns, SPEC.num_parameters).uniform_(-0.18, 0.18, generator=generator)
     tokens = torch.randint(6, (rnns, 1, steps), generator=generator)
     outputs = torch.randn(rnns, 1, steps, 6, generator=generator).log_softmax(-1)
-    return RNNWeights(flat, SPEC), functional.one_hot(tokens, 6).float(), outputs
+    inputs = functional.one_hot(tokens, 6).float()
+    return RNNWeights(flat.to(device), SPEC), inputs.to(device), outputs.to(device)
 
 
-def plain_step(name: str) -> Callable[[], None]:
-    encoder, emulator = PLAIN[name](SPEC), Emulator(SPEC)
+def plain_step(name: str, batch: Batch) -> Callable[[], None]:
+    weights, inputs, outputs = batch
+    encoder, emulator = (part.to(inputs.device) for part in (PLAIN[name](SPEC), Emulator(SPEC)))
     parameters = [*encoder.parameters(), *emulator.parameters()]
     optimizer = torch.optim.AdamW(parameters, 1e-4, weight_decay=0.01)
-    weights, inputs, outputs = make_batch()
 
     def step() -> None:
         embedding = functional.normalize(encoder(weights), dim=-1)
@@ -76,11 +82,16 @@ def plain_step(name: str) -> Callable[[], None]:
     return step
 
 
-def wsrl_step(name: str) -> Callable[[], None]:
+def wsrl_step(name: str, batch: Batch, compiled: str | None = None) -> Callable[[], None]:
+    """Make a step of ours; its parts ``compiled`` in a mode of ``torch.compile``."""
+    weights, inputs, outputs = batch
     options = {"dropout": 0.0} if name == "ParameterTransformer" else {}
     module = EmulationModule(lambda spec: create_encoder(name, spec, **options), SPEC.to_dict())
+    module.to(inputs.device)
+    for part in module.children() if compiled else ():
+        if any(True for _ in part.parameters()):  # not metrics
+            part.compile(mode=compiled)
     optimizer = module.configure_optimizers()
-    weights, inputs, outputs = make_batch()
 
     def step() -> None:
         loss = total_variation(module(weights, inputs), outputs).mean()
@@ -135,8 +146,8 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for name in args.only:
         subject = name in SUBJECTS
-        plain = plain_subject if subject else plain_step(name)
-        ours_step = SUBJECTS[name] if subject else wsrl_step(name)
+        plain = plain_subject if subject else plain_step(name, make_batch())
+        ours_step = SUBJECTS[name] if subject else wsrl_step(name, make_batch())
         flops = count_flops(plain)
         seconds = in_turns({"plain": plain, "wsrl": ours_step}, args.rounds)
         ours = statistics.median(seconds["wsrl"])

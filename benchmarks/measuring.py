@@ -12,6 +12,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 
+def finish() -> None:
+    """Wait until a GPU has done what it was asked for, where one is used."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
 def in_turns(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
     """Call all ways once a round, after one call to warm up; return the seconds of every call.
 
@@ -19,11 +25,13 @@ def in_turns(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, li
     """
     for way in ways.values():
         way()
+    finish()
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
             start = time.perf_counter()
             way()
+            finish()
             seconds[name].append(time.perf_counter() - start)
     return seconds
 
@@ -35,18 +43,22 @@ def median_ratio(slow: list[float], fast: list[float]) -> float:
 
 def count_flops(step: Callable[[], object]) -> int:
     """Count the FLOPs of all matrix products of a step, written in plain PyTorch."""
-    # Without oneDNN and fused attention everything is made of products that can be counted.
+    # Without oneDNN, cuDNN and fused attention everything is made of products that can be counted.
     with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):
         warnings.simplefilter("ignore")  # switching oneDNN warns of what nobody asked for
-        with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
+        with (
+            torch.backends.mkldnn.flags(enabled=False),
+            torch.backends.cudnn.flags(enabled=False),
+            FlopCounterMode(display=False) as counter,
+        ):
             step()
     return counter.get_total_flops()
 
 
-def product_rates() -> dict[str, float]:
-    """Measure this machine's FLOP/s: one large product, and many small ones at once."""
-    large = torch.randn(2048, 2048)
-    left, right = torch.randn(64, 320, 64), torch.randn(64, 64, 128)
+def product_rates(device: str = "cpu") -> dict[str, float]:
+    """Measure a device's FLOP/s: one large product, and many small ones at once."""
+    large = torch.randn(2048, 2048, device=device)
+    left, right = (torch.randn(64, *size, device=device) for size in ((320, 64), (64, 128)))
     ways: dict[str, Callable[[], object]] = {
         "large": lambda: large @ large,
         "small": lambda: [left @ right for _ in range(10)],

@@ -26,7 +26,7 @@ class Statistics(nn.Module):
     def __init__(self, spec: RNNSpec) -> None:
         super().__init__()
         self.mlp = mlp(7 * len(spec.tensors), 768, 3)
-        self.places = torch.tensor([0, 0.25, 0.5, 0.75, 1])
+        self.register_buffer("places", torch.tensor([0, 0.25, 0.5, 0.75, 1]))
 
     def forward(self, weights: RNNWeights) -> Tensor:
         parts = []

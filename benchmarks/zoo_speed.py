@@ -5,7 +5,8 @@
 - plain: one ``torch.nn.LSTM`` after the other with ``torch.optim.AdamW``, as the published scripts
   do. Its data are made beforehand, which is kinder than the scripts are.
 - eager: the whole population in PyTorch's batched products; data are made in the step.
-- cpu: the compiled kernels; data are made in the step.
+- cpu: the compiled kernels (on a GPU, where ``gpu.py`` runs these, triton); data are made in the
+  step.
 
 FLOPs are those of the plain way's matrix products; their share of this machine's rate for one large
 product shows how near the limit a way is (distinct strings are fewer than are counted, so it can
@@ -26,7 +27,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from measuring import count_flops, product_rates
+from measuring import count_flops, finish, product_rates
 from torch import Tensor
 from torch.nn import functional
 
@@ -41,13 +42,12 @@ BATCH, RATE, DECAY = 32, 0.003, 1e-4
 class NoiseStream(TrainingStream):
     """Sequences in the shape of tiled MNIST."""
 
-    def __init__(self, members: int) -> None:
+    def __init__(self, members: int, device: str) -> None:
         generator = torch.Generator().manual_seed(0)
-        labels = torch.randint(10, (members, BATCH, 1), generator=generator)
-        inputs = torch.randn(members, BATCH, 50, 16, generator=generator)
-        self._batch = Batch(
-            inputs, labels.expand(-1, -1, 50), torch.full((members, BATCH), 1 / BATCH)
-        )
+        labels = torch.randint(10, (members, BATCH, 1), generator=generator).to(device)
+        inputs = torch.randn(members, BATCH, 50, 16, generator=generator).to(device)
+        shares = torch.full((members, BATCH), 1 / BATCH, device=device)
+        self._batch = Batch(inputs, labels.expand(-1, -1, 50), shares)
 
     def batch(self, step: int) -> Batch:
         return self._batch
@@ -59,32 +59,33 @@ class Workload:
     spec: RNNSpec
     stream: TrainingStream
     drawn_one_by_one: TrainingStream
+    device: str = "cpu"
 
 
-def workloads(members: int) -> list[Workload]:
+def workloads(members: int, device: str = "cpu") -> list[Workload]:
     found = []
     languages, group = FormalLanguages(), range(members)
-    tasks = languages.draw_tasks(0, group)
+    tasks = languages.draw_tasks(0, group).to(device)
     drawn = languages.training_stream(tasks, group, 0, BATCH, False)
     distinct = languages.training_stream(tasks, group, 0, BATCH, True)
     spec = languages.spec("lstm", 32, 2)
-    found.append(Workload("languages, distinct strings", spec, distinct, drawn))
-    found.append(Workload("languages, as drawn", spec, drawn, drawn))
+    found.append(Workload("languages, distinct strings", spec, distinct, drawn, device))
+    found.append(Workload("languages, as drawn", spec, drawn, drawn, device))
     if os.environ.get("WSRL_IMAGES"):
         images = TiledImages("mnist")
-        angles = images.draw_tasks(0, group)
+        angles = images.draw_tasks(0, group).to(device)
         pictures = images.training_stream(angles, group, 0, BATCH, True)
-        found.append(Workload("MNIST", images.spec("lstm", 32, 2), pictures, pictures))
+        found.append(Workload("MNIST", images.spec("lstm", 32, 2), pictures, pictures, device))
     else:
-        noise = NoiseStream(members)
-        found.append(Workload("noise like MNIST", RNNSpec("lstm", 16, 32, 2, 10), noise, noise))
+        noise, spec = NoiseStream(members, device), RNNSpec("lstm", 16, 32, 2, 10)
+        found.append(Workload("noise like MNIST", spec, noise, noise, device))
     return found
 
 
 def plain(work: Workload, members: int) -> Callable[[int], int]:
     """Train one RNN; every call is a step."""
     weights = RNNWeights(initial_weights(work.spec, 0, [0]), work.spec)
-    model = weights.to_module()
+    model = weights.to_module().to(work.device)
     optimizer = torch.optim.AdamW(model.parameters(), RATE, weight_decay=DECAY)
     batches = [work.drawn_one_by_one.batch(step) for step in range(3)]
 
@@ -102,7 +103,7 @@ def plain(work: Workload, members: int) -> Callable[[int], int]:
 
 def population(work: Workload, members: int, backend: backends.Backend) -> Callable[[int], int]:
     """Train all members; every call is a step of each."""
-    flat = initial_weights(work.spec, 0, range(members))
+    flat = initial_weights(work.spec, 0, range(members)).to(work.device)
     optimizer = PopulationAdamW(flat, DECAY, backend)
 
     def step(number: int) -> int:
@@ -123,14 +124,16 @@ def rate(step: Callable[[int], int], seconds: float) -> float:
     done, number, start = 0, 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
         done, number = done + step(number), number + 1
+    finish()
     return done / (time.perf_counter() - start)
 
 
 def measure(work: Workload, members: int, rounds: int, seconds: float, floor: float) -> None:
     ways = {"plain": plain(work, members), "eager": population(work, members, "eager")}
+    kernels: backends.Backend = "cpu" if work.device == "cpu" else "triton"
     try:
-        backends.check_backend("cpu")
-        ways["cpu"] = population(work, members, "cpu")
+        backends.check_backend(kernels)
+        ways[kernels] = population(work, members, kernels)
     except ValueError as error:
         print(error)
     compare(work.name, ways, rounds, seconds, floor)
@@ -151,6 +154,7 @@ def compare(
     flops = count_flops(lambda: ways["plain"](0))
     for step in ways.values():
         step(0)
+    finish()
     rates: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(rounds):
         for way, step in ways.items():

@@ -148,6 +148,12 @@ def check_sizes(**sizes: int) -> None:
             raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
 
 
+def check_dropout(dropout: float) -> None:
+    """Refuse what is no probability to drop a value by a ``ValueError``."""
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must be at least 0 and below 1, not {dropout}")
+
+
 def _check_input(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     module.check(args[0] if args else kwargs.get("weights"))
 
@@ -173,13 +179,17 @@ class Mlp(nn.Sequential):
 
     Hidden layers start with He's initialisation, which keeps the scale of what passes: the small
     differences between the weights of RNNs then arrive at the output. ``depth`` counts them.
+    With ``dropout``, what comes into a linear layer is dropped with that probability in training.
     """
 
-    def __init__(self, inputs: int, width: int, depth: int, outputs: int) -> None:
+    def __init__(
+        self, inputs: int, width: int, depth: int, outputs: int, dropout: float = 0.0
+    ) -> None:
         layers: list[nn.Module] = []
+        dropped = [nn.Dropout(dropout)] if dropout else []
         for layer in range(depth):
             hidden = nn.Linear(width if layer else inputs, width)
             nn.init.kaiming_normal_(hidden.weight, nonlinearity="relu")
             nn.init.zeros_(hidden.bias)
-            layers += [hidden, nn.ReLU()]
-        super().__init__(*layers, nn.Linear(width, outputs))
+            layers += [*dropped, hidden, nn.ReLU()]
+        super().__init__(*layers, *dropped, nn.Linear(width, outputs))

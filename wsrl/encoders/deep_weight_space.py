@@ -115,7 +115,8 @@ class DeepWeightSpace(Encoder):
     Args:
         channels: channels of every layer.
         depth: number of equivariant layers.
-        width: size of the MLP's hidden layer.
+        width: size of the MLP's hidden layers.
+        mlp_depth: hidden layers of the MLP.
     """
 
     permutation_invariant: ClassVar[bool] = True
@@ -127,12 +128,13 @@ class DeepWeightSpace(Encoder):
         channels: int = 48,
         depth: int = 4,
         width: int = 128,
+        mlp_depth: int = 1,
     ) -> None:
         super().__init__(spec, embedding_dim)
-        check_sizes(channels=channels, depth=depth, width=width)
+        check_sizes(channels=channels, depth=depth, width=width, mlp_depth=mlp_depth)
         inputs = [spec.gates] + [channels] * (depth - 1)
         self.layers = nn.Sequential(*(DeepWeightSpaceLayer(spec, i, channels) for i in inputs))
-        self.head = Mlp(len(spec.tensors) * channels, width, 1, embedding_dim)
+        self.head = Mlp(len(spec.tensors) * channels, width, mlp_depth, embedding_dim)
 
     def forward(self, weights: RNNWeights) -> Tensor:
         """Encode ``B`` RNNs; return ``(B, D)``."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wsrl.encoders.base import Encoder, check_sizes
+from wsrl.encoders.base import Encoder, check_dropout, check_sizes
 from wsrl.encoders.registry import register_encoder
 from wsrl.rnn import RNNSpec, RNNWeights, TensorSpec
 
@@ -45,8 +45,7 @@ class ParameterTransformer(Encoder):
         check_sizes(width=width, depth=depth, heads=heads, feedforward=feedforward)
         if width % heads:
             raise ValueError(f"width must be a multiple of heads, not {width} with {heads} heads")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be at least 0 and below 1, not {dropout}")
+        check_dropout(dropout)
         self._pairs = _matrices_with_biases(spec)
         self.to_tokens = nn.ModuleList(
             nn.Linear(matrix.sizes[-1] + (bias is not None), width) for matrix, bias in self._pairs
