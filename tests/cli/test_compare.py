@@ -59,7 +59,7 @@ def test_a_zoo_is_compared_by_every_level(
     common = [str(zoo.path), "--rnns", "5", "--sequences", "4", "--ckpt", "languages"]
     text = run(capsys, *common, "--out", str(out))
     assert "rank correlations" in text
-    assert "Fewer than 10 RNNs: too few for intervals." in text
+    assert "Fewer than 10 runs: too few for intervals." in text
     assert "no embedding languages: " in text  # it reads 6 inputs, these RNNs have others
     distances = read_tensors(out / "distances.safetensors")
     assert {*distances} == {*EVERY}
@@ -79,6 +79,16 @@ def test_a_zoo_is_compared_by_every_level(
         shares = [rnns.to_module(k)(own[k])[0].softmax(-1) for k in range(5)]
     apart = (shares[1] - shares[3]).abs().sum(-1).mean() / 2
     assert float(distances["behaviour"][1, 3]) == pytest.approx(float(apart), abs=1e-5)
+
+
+def test_snapshots_of_one_run_are_no_independent_rnns(zoo: Zoo, tmp_path: Path) -> None:
+    rows = (zoo.read("run") < 4).nonzero()[:, 0].tolist()
+    file = saved(
+        tmp_path / "a.pt", nn.GRU(zoo.spec.input_size, 3), nn.Linear(3, zoo.spec.output_size)
+    )
+    subjects = find_subjects([zoo.path, file], torch.Generator(), rows=rows, sequences=4)
+    relation, *_ = measure(subjects, SimilaritySettings(("behaviour",))).relations
+    assert (relation["runs"], relation["rnns"], relation["low"]) == (5, 13, None)
 
 
 def test_two_files_have_a_number_for_each_distance(
@@ -104,6 +114,9 @@ def test_what_cannot_be_compared_is_said(
 ) -> None:
     rnn = saved(tmp_path / "a.pt", nn.GRU(3, 6), nn.Linear(6, 2))
     assert "at least two RNNs to compare, not 1" in failed(capsys, rnn)
+    (tmp_path / "link").symlink_to(zoo.path)
+    for again in ([rnn] * 2, [str(zoo.path), str(tmp_path / "link")]):
+        assert f"{again[1]} is given more than once" in failed(capsys, *again)
     error = failed(capsys, rnn, str(zoo.path))
     assert "have 3 inputs and 2 outputs" in error
     assert "only RNNs of the same inputs and outputs are compared" in error
@@ -171,7 +184,6 @@ def test_zoos_whose_outputs_are_of_two_kinds_are_refused(zoo: Zoo, tmp_path: Pat
     sources = [zoo.path, tmp_path / "real"]
     with pytest.raises(ValueError, match="some zoos are categorical, those of others real"):
         find_subjects(sources, torch.Generator(), count=2)
-    assert len(find_subjects(sources[1:] * 2, torch.Generator(), count=2).rnns) == 4
 
 
 def test_states_are_compared_until_the_last_step_that_counts() -> None:

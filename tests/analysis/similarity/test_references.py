@@ -156,6 +156,34 @@ def test_relations_are_rank_correlations_with_intervals_over_rnns() -> None:
     assert (again.low, again.high) == (pytest.approx(low), pytest.approx(high))
 
 
+def test_snapshots_of_a_run_are_resampled_together() -> None:
+    random = np.random.default_rng(0)
+    runs = np.repeat(np.arange(12), 3)
+    points = random.normal(size=(12, 2))[runs] + 0.3 * random.normal(size=(36, 2))
+    other = points + random.normal(size=(12, 2))[runs]
+    one, two = (np.linalg.norm(p[:, None] - p, axis=2) for p in (points, other))
+    resampled, generator = [], np.random.default_rng(0)
+    for _ in range(200):
+        rows, copies = [], []
+        for copy, run in enumerate(generator.choice(12, 12)):
+            rows += np.flatnonzero(runs == run).tolist()
+            copies += [copy] * 3
+        own, copied = runs[rows], np.array(copies)
+        kept = (own[:, None] != own) | (copied[:, None] == copied)
+        kept = kept[np.triu_indices(36, 1)]
+        pairs = [m[np.ix_(rows, rows)][np.triu_indices(36, 1)][kept] for m in (one, two)]
+        resampled.append(spearmanr(*pairs).statistic)
+    found = rank_relation(one, two, runs, samples=200)
+    wanted = np.quantile(resampled, [0.025, 0.975])
+    assert (found.low, found.high) == tuple(map(pytest.approx, wanted))
+    assert (found.runs, found.rnns, found.pairs) == (12, 36, 36 * 35 // 2)
+    apart = rank_relation(one, two, samples=200)
+    assert apart.correlation == found.correlation
+    assert apart.high - apart.low < 0.8 * (found.high - found.low)  # as if snapshots were runs
+    few = rank_relation(one[:27, :27], two[:27, :27], runs[:27])
+    assert (few.runs, few.low) == (9, None)
+
+
 def test_too_few_rnns_have_no_interval_and_fewer_no_correlation() -> None:
     apart = np.abs(np.subtract.outer(np.arange(9.0), np.arange(9.0)))
     found = rank_relation(apart, apart)

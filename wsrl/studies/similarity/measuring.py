@@ -27,7 +27,7 @@ from wsrl.analysis.similarity.operators import DELAYS, RANK
 from wsrl.encoders import embed
 from wsrl.rnn import MixedRNNs, RNNs, RNNWeights, run_population, states_along
 from wsrl.studies.inspection.sources import find_checkpoint, read_run
-from wsrl.studies.similarity.subjects import Subjects
+from wsrl.studies.similarity.subjects import Subjects, runs_of
 from wsrl.tasks import EmulationModule
 
 Level: TypeAlias = Literal["behaviour", "representation", "dynamics", "weights", "embedding"]
@@ -89,9 +89,10 @@ class Similarity:
 
     @cached_property
     def relations(self) -> list[dict[str, Any]]:
-        """Rank correlations of every two distances, with intervals over RNNs."""
+        """Rank correlations of every two distances, with intervals over runs."""
+        runs = runs_of(self.table)
         return [
-            {"one": one, "other": other, **vars(rank_relation(mine, theirs))}
+            {"one": one, "other": other, **vars(rank_relation(mine, theirs, runs))}
             for (one, mine), (other, theirs) in combinations(self.distances.items(), 2)
         ]
 
