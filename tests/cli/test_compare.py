@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch.nn.functional import one_hot
 from wsrl.analysis.similarity import representations
 from wsrl.cli import main
 from wsrl.problems import FlipFlop
-from wsrl.rnn import RNNSpec, RNNWeights, states_along
+from wsrl.rnn import RNNSpec, RNNWeights, concatenate, states_along
 from wsrl.studies.similarity import (
     Similarity,
     SimilaritySettings,
@@ -187,20 +188,41 @@ def test_zoos_whose_outputs_are_of_two_kinds_are_refused(zoo: Zoo, tmp_path: Pat
 
 
 def test_states_are_compared_until_the_last_step_that_counts() -> None:
-    spec = RNNSpec("tanh", 1, 2, 1, 1, bias=False)
-    rnns = RNNWeights(torch.randn(2, spec.num_parameters), spec)
+    spec = RNNSpec("tanh", 1, 2, 1, 1)
+    rnns = RNNWeights(torch.zeros(2, spec.num_parameters), spec)  # each with two stable states
+    tensors = rnns.tensors()
+    tensors["rnn.weight_ih_l0"][:], tensors["rnn.bias_ih_l0"][:] = 0.2, 0.2
+    tensors["rnn.weight_hh_l0"][:] = torch.tensor([1.5, 2])[:, None, None] * torch.eye(2)
     generator = torch.Generator().manual_seed(1)
-    inputs = torch.randn(2, 6, 1, generator=generator)
+    tensors["rnn.weight_hh_l0"] += 0.1 * torch.randn(2, 2, 2, generator=generator)
+    inputs = -2 - torch.randn(2, 6, 1, generator=generator).abs()
     inputs[:, 4:] = 1e3  # after the trial
     counts = torch.zeros(2, 6)
     counts[:, 3] = 1  # the decision
     table = pd.DataFrame({"name": ["a", "b"]})
     subjects = Subjects(rnns, table, inputs, counts, None, "real")
-    found = measure(subjects, SimilaritySettings(("representation",))).distances["procrustes"]
+    measured = measure(subjects, SimilaritySettings(("representation", "dynamics"), delays=2))
+    found = measured.distances["procrustes"]
+    within = replace(subjects, inputs=inputs[:, :4], counts=counts[:, :4])
+    alone = measure(within, SimilaritySettings(("dynamics",), delays=2))
+    for name, distances in alone.distances.items():
+        np.testing.assert_allclose(measured.distances[name], distances, atol=1e-7)
+        assert distances[0, 1] > 1e-3
     driven = inputs[None, :, :4].expand(2, -1, -1, -1).double()
     wanted = representations([*states_along(rnns.to(torch.float64), driven).flatten(1, 2)])
     assert found[0, 1] == pytest.approx(float(wanted.procrustes[0, 1]))
     assert found[0, 1] > 0
+
+
+def test_states_of_all_rnns_fit_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    small, large = (RNNSpec("tanh", 1, size, 1, 1) for size in (2, 20))
+    rnns = [RNNWeights(torch.randn(2, spec.num_parameters), spec) for spec in (small, large)]
+    inputs = torch.randn(30, 10, 1)
+    table = pd.DataFrame({"name": list("abcd")})
+    subjects = Subjects(concatenate(rnns), table, inputs, torch.ones(30, 10), None, "real")
+    monkeypatch.setattr("wsrl.studies.similarity.measuring._NUMBERS", 20 * 10 * (2 * 2 + 2 * 20))
+    found = measure(subjects, SimilaritySettings(("representation",)))
+    assert found.notes == ("states are those of 20 sequences: more would not fit in memory",)
 
 
 def test_relations_without_a_correlation_come_last() -> None:

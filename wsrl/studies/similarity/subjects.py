@@ -43,6 +43,12 @@ class Subjects:
     outside: Tensor | None
     output_kind: str
 
+    @property
+    def lengths(self) -> Tensor:
+        """Steps of each sequence, ``(S,)``: a trial lasts until its last step that counts."""
+        steps = torch.arange(1, self.counts.shape[1] + 1)
+        return (steps * (self.counts > 0)).amax(1).clamp(min=1)
+
 
 def find_subjects(
     sources: Sequence[str | Path],
