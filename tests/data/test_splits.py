@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsrl.data.splits import split_officially, split_tasks, unique_tasks
+from wsrl.data.splits import keep_rows, split_officially, split_tasks, unique_tasks
 from wsrl.problems import FormalLanguages
 
 
@@ -104,6 +104,15 @@ def test_the_official_split_rounds_shuffles_and_moves_as_the_official_code() -> 
     assert np.array_equal(moved["validation"], splits["validation"])
     with pytest.raises(ValueError, match="6 different tasks give"):
         split_officially(np.arange(6))
+
+
+def test_rows_are_left_out_of_the_splits_that_they_are_in() -> None:
+    splits = {"train": np.array([0, 2, 5]), "ood": np.array([1, 3])}
+    kept = np.array([True, True, False, False, True, True])
+    left = keep_rows(splits, kept, "is kept")
+    assert {name: rows.tolist() for name, rows in left.items()} == {"train": [0, 5], "ood": [1]}
+    with pytest.raises(ValueError, match="no RNN of the split ood is kept"):
+        keep_rows(splits, kept & (np.arange(6) != 1), "is kept")
 
 
 def test_too_few_tasks_are_an_error_with_the_numbers() -> None:

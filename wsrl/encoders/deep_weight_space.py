@@ -117,6 +117,7 @@ class DeepWeightSpace(Encoder):
         depth: number of equivariant layers.
         width: size of the MLP's hidden layers.
         mlp_depth: hidden layers of the MLP.
+        unit_norm: as of ``Encoder``.
     """
 
     permutation_invariant: ClassVar[bool] = True
@@ -129,8 +130,9 @@ class DeepWeightSpace(Encoder):
         depth: int = 4,
         width: int = 128,
         mlp_depth: int = 1,
+        unit_norm: bool = True,
     ) -> None:
-        super().__init__(spec, embedding_dim)
+        super().__init__(spec, embedding_dim, unit_norm)
         check_sizes(channels=channels, depth=depth, width=width, mlp_depth=mlp_depth)
         inputs = [spec.gates] + [channels] * (depth - 1)
         self.layers = nn.Sequential(*(DeepWeightSpaceLayer(spec, i, channels) for i in inputs))

@@ -82,6 +82,7 @@ class ProbingEncoder(Encoder):
         mlp_depth: hidden layers of the two MLPs.
         dropout: probability to drop, in training, what the reader's layers put out and what comes
             into linear layers.
+        unit_norm: as of ``Encoder``.
 
     Raises:
         ValueError: for an unknown activation, or a dropout that is not in [0, 1).
@@ -106,8 +107,9 @@ class ProbingEncoder(Encoder):
         residual: bool = True,
         mlp_depth: int = 1,
         dropout: float = 0.0,
+        unit_norm: bool = True,
     ) -> None:
-        super().__init__(spec, embedding_dim)
+        super().__init__(spec, embedding_dim, unit_norm)
         probing_length = 22 if probing_length is None else probing_length
         input_activation = "softmax" if input_activation is None else input_activation
         check_sizes(num_probes=num_probes, probing_length=probing_length, probe_width=probe_width)
@@ -237,6 +239,7 @@ class InteractiveProbing(ProbingEncoder):
         residual: bool = True,
         mlp_depth: int = 1,
         dropout: float = 0.0,
+        unit_norm: bool = True,
         constant_weight: float = 0.0,
     ) -> None:
         super().__init__(
@@ -253,6 +256,7 @@ class InteractiveProbing(ProbingEncoder):
             residual,
             mlp_depth,
             dropout,
+            unit_norm,
         )
         self.constant_weight = constant_weight
         if constant_weight:

@@ -26,6 +26,7 @@ class ParameterTransformer(Encoder):
         heads: attention heads; they divide the width.
         feedforward: size of the hidden layer within each block, in widths.
         dropout: probability to drop a value in training.
+        unit_norm: as of ``Encoder``.
 
     Raises:
         ValueError: where the heads do not divide the width, or dropout is not in [0, 1).
@@ -40,8 +41,9 @@ class ParameterTransformer(Encoder):
         heads: int = 2,
         feedforward: int = 4,
         dropout: float = 0.1,
+        unit_norm: bool = True,
     ) -> None:
-        super().__init__(spec, embedding_dim)
+        super().__init__(spec, embedding_dim, unit_norm)
         check_sizes(width=width, depth=depth, heads=heads, feedforward=feedforward)
         if width % heads:
             raise ValueError(f"width must be a multiple of heads, not {width} with {heads} heads")
