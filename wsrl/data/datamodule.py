@@ -59,7 +59,7 @@ class ZooDataModule(LightningDataModule):
             then the whole zoo, and metrics measure how well it is memorised.
         draw: of several zoos, how many RNNs of each are in a batch: in ``proportion`` to the RNNs
             they have in training, or ``evenly``.
-        min_performance: leave RNNs of a lower performance out of all splits.
+        min_performance: leave RNNs of a lower performance out of all splits; 0 leaves none out.
 
     Raises:
         ZooError: when a folder holds no finished, readable zoo, and where zoos are not of one
@@ -85,7 +85,7 @@ class ZooDataModule(LightningDataModule):
         split_by: Literal["task", "nothing"] = "task",
         stage_to: str | None = None,
         draw: Literal["proportion", "evenly"] = "proportion",
-        min_performance: float | None = None,
+        min_performance: float = 0.0,
     ) -> None:
         given = {name: value for name, value in locals().items() if name in _RECORDED}
         super().__init__()
@@ -211,7 +211,7 @@ class ZooDataModule(LightningDataModule):
 
     def _split(self) -> dict[str, Indices]:
         splits, least = self._split_tasks(), self.hparams["min_performance"]
-        if least is not None:
+        if least > 0:
             kept = (self.zoo.read("performance") >= least).numpy()
             advice = f"has a performance of at least {least}: choose a lower min_performance"
             splits = keep_rows(splits, kept, advice)
