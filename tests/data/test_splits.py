@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 
 from wsrl.data.splits import keep_rows, split_officially, split_tasks, unique_tasks
 from wsrl.problems import FormalLanguages
+from wsrl.problems import official_order as module
+from wsrl.problems.official_order import official_order
 
 
 @pytest.mark.parametrize("count", [7, 20, 100, 216, 1000])
@@ -84,6 +87,20 @@ def test_the_official_order_is_by_entropy_also_of_other_languages(left_out: int)
     assert sorted(order) == list(range(len(tasks)))
     assert np.diff(entropies(tasks)[order]).min() > -1e-5  # 1e-6 is added to shares
     assert np.diff(entropies(tasks)).min() < -0.1  # the tasks themselves are in no such order
+
+
+@pytest.mark.parametrize("as_recorded", [True, False])
+def test_a_machine_that_breaks_ties_otherwise_is_told(
+    as_recorded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = module._sort(LANGUAGES) if as_recorded else np.arange(216)
+    monkeypatch.setattr(module, "_ORDER", " ".join(map(str, order)))
+    with warnings.catch_warnings(record=True) as given:
+        warnings.simplefilter("always")
+        official_order(LANGUAGES)
+        assert not given  # the record, whatever the machine
+        official_order(LANGUAGES[1:])
+    assert len(given) == (not as_recorded)
 
 
 def test_the_official_split_rounds_shuffles_and_moves_as_the_official_code() -> None:

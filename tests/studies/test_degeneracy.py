@@ -167,3 +167,6 @@ def test_the_same_runs_are_drawn_at_every_step(zoo: Zoo) -> None:
     assert {*range(6, 16)} < {*zoo.read("run", early).tolist()} < {*range(16)}
     assert {*range(6, 16)} < {*zoo.read("run", late).tolist()}
     assert len(draw_alike(zoo, rows, 99, 0)[0]) == 16
+    first = (zoo.read("step") == zoo.steps[2]).nonzero()[7:9, 0]  # few solve it at a third step
+    _, *two = draw_alike(zoo, [first, *rows], 8, 0)
+    assert zoo.read("run", two[0]).tolist() == zoo.read("run", two[1]).tolist()

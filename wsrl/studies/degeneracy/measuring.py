@@ -148,7 +148,7 @@ def find_degeneracy(
     RNNs are compared within a zoo and a step; zoos may differ in cell, size, training and the
     settings of their problem. Distances of weights are divided by the root of their number, so that
     those of different sizes can be compared. At all steps of a zoo the same runs are drawn, as far
-    as they solve the task at each.
+    as they solve the task there.
 
     Args:
         sources: folders of zoos, or folders of such.
@@ -207,7 +207,7 @@ def _solving(
 
 
 def draw_alike(zoo: Zoo, groups: Sequence[Tensor], count: int, seed: int) -> list[Tensor]:
-    """Draw ``count`` rows of each group, first of the runs that all groups have: the same of all.
+    """Draw ``count`` rows of each group, first of the runs that most groups have, the same of all.
 
     Args:
         zoo: the zoo.
@@ -215,13 +215,16 @@ def draw_alike(zoo: Zoo, groups: Sequence[Tensor], count: int, seed: int) -> lis
         count: how many; all where there are fewer.
         seed: of the draw.
     """
-    runs, found = [zoo.read("run", rows) for rows in groups], []
+    if not groups:
+        return []
+    runs = [zoo.read("run", rows) for rows in groups]
+    every, times = torch.cat(runs).unique(return_counts=True)
+    order = torch.randperm(len(every), generator=torch.Generator().manual_seed(seed))
+    every = every[order[times[order].argsort(descending=True, stable=True)]]
+    found = []
     for own, rows in zip(runs, groups, strict=True):
-        common = torch.stack([torch.isin(own, others) for others in runs]).all(0)
-        generator, ordered = torch.Generator().manual_seed(seed), own.argsort()
-        parts = [rows[ordered[common[ordered] == first]] for first in (True, False)]
-        drawn = [part[torch.randperm(len(part), generator=generator)] for part in parts]
-        found.append(torch.cat(drawn)[:count].sort().values)
+        drawn = every[torch.isin(every, own)][:count]
+        found.append(rows[torch.isin(own, drawn)].sort().values)
     return found
 
 
