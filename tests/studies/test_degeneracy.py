@@ -87,6 +87,9 @@ def test_directions_are_found_between_groups_that_differ_in_one_fact_alone() -> 
         ("hidden_size", "dsa"): ("less", "less", "holds"),
         ("hidden_size", "weights"): ("more", "less", "does not hold"),
     }
+    assert {(r["smaller"], r["larger"], r["cell"], r["hidden_size"], r["step"]) for r in rows} == {
+        (8, 16, "gru", None, 10)
+    }
     few = Degeneracy((group(1.0, 5), group(0.5, 5, step=20)), ()).directions()
     assert {(row["factor"], row["found"]) for row in few} == {("step", "too few RNNs")}
     same = Degeneracy((group(1.0), group(1.0, bits=3)), ()).directions()

@@ -84,10 +84,11 @@ class Degeneracy:
     def directions(self) -> list[dict[str, Any]]:
         """Compare groups that differ in one fact alone: do RNNs of the largest differ least?
 
-        Of several values of the fact the smallest and the largest are compared.
-        ``change`` is how much more those of the larger value differ; ``found`` is less or more
-        where its interval is on one side of 0. Two steps of one zoo have RNNs of the same runs,
-        which are resampled together.
+        Of several values of the fact the smallest and the largest are compared. The other facts in
+        which groups differ are those of both; the fact itself is ``None`` among them. ``change`` is
+        how much more those of the larger value differ; ``found`` is less or more where its interval
+        is on one side of 0. Two steps of one zoo have RNNs of the same runs, which are resampled
+        together.
         """
         return [row for factor in (SIZE, STEP, DECAY, *COMPLEXITY) for row in self._by(factor)]
 
@@ -102,11 +103,13 @@ class Degeneracy:
             one, other = ordered[0], ordered[-1]
             ends = {"smaller": one.facts[factor], "larger": other.facts[factor]}
             if ends["smaller"] != ends["larger"]:
+                others = {n: one.facts.get(n) for n in self.differing() if n != "zoo"}
+                about = {"factor": factor, **ends, **others, factor: None}
                 for name in filter(other.distances.__contains__, one.distances):
                     change = _change(one, other, name)
                     published, found = PUBLISHED.get(factor, {}).get(name), _direction(change)
-                    row = {"factor": factor, **ends, "cell": one.facts["cell"], "distance": name}
-                    row |= {"change": change.mean, "low": change.low, "high": change.high}
+                    row = {**about, "distance": name, "change": change.mean}
+                    row |= {"low": change.low, "high": change.high}
                     verdict = _verdict(published, found)
                     yield row | {"found": found, "published": published, "verdict": verdict}
 
