@@ -116,6 +116,7 @@ def test_bad_input_is_an_error_before_work(zoo_path: str, tmp_path: Path) -> Non
         ({"split_seed": -1}, "split_seed must be at least 0"),
         ({"ood_criterion": "official", "test_fraction": 0.1}, "official has no test split"),
         ({"ood_criterion": "official", "split_seed": 2}, "its own seed 1"),
+        ({"min_performance": float("nan")}, "min_performance must be at least 0"),
         ({"ood_criterion": "smallest"}, "ood_criterion must be 'published', "),
     ):
         with pytest.raises(ValueError, match=message):

@@ -85,7 +85,7 @@ class ZooDataModule(LightningDataModule):
         split_by: Literal["task", "nothing"] = "task",
         stage_to: str | None = None,
         draw: Literal["proportion", "evenly"] = "proportion",
-        min_performance: float = 0.0,
+        min_performance: Annotated[float, Field(ge=0)] = 0.0,
     ) -> None:
         given = {name: value for name, value in locals().items() if name in _RECORDED}
         super().__init__()
