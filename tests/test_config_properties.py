@@ -43,6 +43,7 @@ DATA = st.fixed_dictionaries(
         "permute": st.booleans(),
         "in_memory": st.booleans(),
         "split_by": st.sampled_from(["task", "nothing"]),
+        "min_performance": st.floats(0, 1),
     },
 )
 MODEL = st.fixed_dictionaries(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import yaml
 
 import wsrl
 from wsrl.cli import main
+from wsrl.encoders import get_encoder
 from wsrl.studies.benchmark import benchmark
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -111,6 +113,25 @@ PUBLISHED = {
 def test_published_zoos_are_as_published(name: str) -> None:
     config = yaml.safe_load((CONFIGS / f"zoo/{name}.yaml").read_text())
     assert config.items() >= PUBLISHED[name].items()
+
+
+def test_published_presets_close_forget_gates_and_split_officially() -> None:
+    emulation, paper = (
+        yaml.safe_load((CONFIGS / name).read_text())
+        for name in ("emulation.yaml", "benchmark/paper.yaml")
+    )
+    assert emulation["model"]["init_args"]["open_forget_gates"] is False
+    assert emulation["data"]["ood_criterion"] == "official"
+    assert paper["prediction"]["options"]["data.ood_criterion"] == "official"
+    with_gates = set()
+    for name in ENCODERS:
+        encoder = yaml.safe_load((CONFIGS / name).read_text())["model"]["init_args"]["encoder"]
+        cls = get_encoder(encoder if isinstance(encoder, str) else encoder["class_path"])
+        if "open_forget_gates" in inspect.signature(cls).parameters:
+            with_gates.add(name)
+            options = {} if isinstance(encoder, str) else encoder["init_args"]
+            assert options.get("open_forget_gates", True) is name.endswith("_small.yaml"), name
+    assert {"encoders/InteractiveProbing.yaml", "encoders/NoninteractiveProbing.yaml"} < with_gates
 
 
 @pytest.mark.parametrize("name", [*EMULATIONS, *ENCODERS])

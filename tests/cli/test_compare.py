@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch.nn.functional import one_hot
 from wsrl.analysis.similarity import representations
 from wsrl.cli import main
 from wsrl.problems import FlipFlop
-from wsrl.rnn import RNNSpec, RNNWeights, states_along
+from wsrl.rnn import RNNSpec, RNNWeights, concatenate, states_along
 from wsrl.studies.similarity import (
     Similarity,
     SimilaritySettings,
@@ -59,7 +60,7 @@ def test_a_zoo_is_compared_by_every_level(
     common = [str(zoo.path), "--rnns", "5", "--sequences", "4", "--ckpt", "languages"]
     text = run(capsys, *common, "--out", str(out))
     assert "rank correlations" in text
-    assert "Fewer than 10 RNNs: too few for intervals." in text
+    assert "Fewer than 10 runs: too few for intervals." in text
     assert "no embedding languages: " in text  # it reads 6 inputs, these RNNs have others
     distances = read_tensors(out / "distances.safetensors")
     assert {*distances} == {*EVERY}
@@ -79,6 +80,16 @@ def test_a_zoo_is_compared_by_every_level(
         shares = [rnns.to_module(k)(own[k])[0].softmax(-1) for k in range(5)]
     apart = (shares[1] - shares[3]).abs().sum(-1).mean() / 2
     assert float(distances["behaviour"][1, 3]) == pytest.approx(float(apart), abs=1e-5)
+
+
+def test_snapshots_of_one_run_are_no_independent_rnns(zoo: Zoo, tmp_path: Path) -> None:
+    rows = (zoo.read("run") < 4).nonzero()[:, 0].tolist()
+    file = saved(
+        tmp_path / "a.pt", nn.GRU(zoo.spec.input_size, 3), nn.Linear(3, zoo.spec.output_size)
+    )
+    subjects = find_subjects([zoo.path, file], torch.Generator(), rows=rows, sequences=4)
+    relation, *_ = measure(subjects, SimilaritySettings(("behaviour",))).relations
+    assert (relation["runs"], relation["rnns"], relation["low"]) == (5, 13, None)
 
 
 def test_two_files_have_a_number_for_each_distance(
@@ -104,6 +115,9 @@ def test_what_cannot_be_compared_is_said(
 ) -> None:
     rnn = saved(tmp_path / "a.pt", nn.GRU(3, 6), nn.Linear(6, 2))
     assert "at least two RNNs to compare, not 1" in failed(capsys, rnn)
+    (tmp_path / "link").symlink_to(zoo.path)
+    for again in ([rnn] * 2, [str(zoo.path), str(tmp_path / "link")]):
+        assert f"{again[1]} is given more than once" in failed(capsys, *again)
     error = failed(capsys, rnn, str(zoo.path))
     assert "have 3 inputs and 2 outputs" in error
     assert "only RNNs of the same inputs and outputs are compared" in error
@@ -171,24 +185,44 @@ def test_zoos_whose_outputs_are_of_two_kinds_are_refused(zoo: Zoo, tmp_path: Pat
     sources = [zoo.path, tmp_path / "real"]
     with pytest.raises(ValueError, match="some zoos are categorical, those of others real"):
         find_subjects(sources, torch.Generator(), count=2)
-    assert len(find_subjects(sources[1:] * 2, torch.Generator(), count=2).rnns) == 4
 
 
 def test_states_are_compared_until_the_last_step_that_counts() -> None:
-    spec = RNNSpec("tanh", 1, 2, 1, 1, bias=False)
-    rnns = RNNWeights(torch.randn(2, spec.num_parameters), spec)
+    spec = RNNSpec("tanh", 1, 2, 1, 1)
+    rnns = RNNWeights(torch.zeros(2, spec.num_parameters), spec)  # each with two stable states
+    tensors = rnns.tensors()
+    tensors["rnn.weight_ih_l0"][:], tensors["rnn.bias_ih_l0"][:] = 0.2, 0.2
+    tensors["rnn.weight_hh_l0"][:] = torch.tensor([1.5, 2])[:, None, None] * torch.eye(2)
     generator = torch.Generator().manual_seed(1)
-    inputs = torch.randn(2, 6, 1, generator=generator)
+    tensors["rnn.weight_hh_l0"] += 0.1 * torch.randn(2, 2, 2, generator=generator)
+    inputs = -2 - torch.randn(2, 6, 1, generator=generator).abs()
     inputs[:, 4:] = 1e3  # after the trial
     counts = torch.zeros(2, 6)
     counts[:, 3] = 1  # the decision
     table = pd.DataFrame({"name": ["a", "b"]})
     subjects = Subjects(rnns, table, inputs, counts, None, "real")
-    found = measure(subjects, SimilaritySettings(("representation",))).distances["procrustes"]
+    measured = measure(subjects, SimilaritySettings(("representation", "dynamics"), delays=2))
+    found = measured.distances["procrustes"]
+    within = replace(subjects, inputs=inputs[:, :4], counts=counts[:, :4])
+    alone = measure(within, SimilaritySettings(("dynamics",), delays=2))
+    for name, distances in alone.distances.items():
+        np.testing.assert_allclose(measured.distances[name], distances, atol=1e-7)
+        assert distances[0, 1] > 1e-3
     driven = inputs[None, :, :4].expand(2, -1, -1, -1).double()
     wanted = representations([*states_along(rnns.to(torch.float64), driven).flatten(1, 2)])
     assert found[0, 1] == pytest.approx(float(wanted.procrustes[0, 1]))
     assert found[0, 1] > 0
+
+
+def test_states_of_all_rnns_fit_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    small, large = (RNNSpec("tanh", 1, size, 1, 1) for size in (2, 20))
+    rnns = [RNNWeights(torch.randn(2, spec.num_parameters), spec) for spec in (small, large)]
+    inputs = torch.randn(30, 10, 1)
+    table = pd.DataFrame({"name": list("abcd")})
+    subjects = Subjects(concatenate(rnns), table, inputs, torch.ones(30, 10), None, "real")
+    monkeypatch.setattr("wsrl.studies.similarity.measuring._NUMBERS", 20 * 10 * (2 * 2 + 2 * 20))
+    found = measure(subjects, SimilaritySettings(("representation",)))
+    assert found.notes == ("states are those of 20 sequences: more would not fit in memory",)
 
 
 def test_relations_without_a_correlation_come_last() -> None:

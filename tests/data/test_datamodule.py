@@ -86,6 +86,18 @@ def test_official_and_inverse_splits_order_tasks_by_the_measure(any_path: str) -
     assert not set(rows["official"]["ood"]) & set(rows["inverse"]["ood"])
 
 
+def test_rnns_of_low_performance_are_left_out_of_all_splits(any_path: str) -> None:
+    whole = ZooDataModule(any_path, split_by="nothing")
+    performance = whole.zoo.read("performance").numpy()
+    least = float(np.unique(performance)[1])
+    module = ZooDataModule(any_path, split_by="nothing", min_performance=least)
+    for split in ("train", "validation", "ood"):
+        assert module.rows(split).tolist() == np.flatnonzero(performance >= least).tolist()
+        assert len(module.rows(split)) < len(whole.rows(split))
+    with pytest.raises(ValueError, match=r"has a performance of at least 1\.5: choose a lower min"):
+        ZooDataModule(any_path, min_performance=1.5).rows("train")
+
+
 def test_every_stage_reads_its_splits(zoo_path: str) -> None:
     module = ZooDataModule(zoo_path, test_fraction=0.1)
     assert module.eval_splits("fit") == module.eval_splits("validate") == ["validation", "ood"]
@@ -104,6 +116,7 @@ def test_bad_input_is_an_error_before_work(zoo_path: str, tmp_path: Path) -> Non
         ({"split_seed": -1}, "split_seed must be at least 0"),
         ({"ood_criterion": "official", "test_fraction": 0.1}, "official has no test split"),
         ({"ood_criterion": "official", "split_seed": 2}, "its own seed 1"),
+        ({"min_performance": float("nan")}, "min_performance must be at least 0"),
         ({"ood_criterion": "smallest"}, "ood_criterion must be 'published', "),
     ):
         with pytest.raises(ValueError, match=message):

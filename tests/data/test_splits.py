@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsrl.data.splits import split_officially, split_tasks, unique_tasks
+from wsrl.data.splits import keep_rows, split_officially, split_tasks, unique_tasks
 from wsrl.problems import FormalLanguages
+from wsrl.problems import official_order as module
+from wsrl.problems.official_order import official_order
 
 
 @pytest.mark.parametrize("count", [7, 20, 100, 216, 1000])
@@ -86,6 +89,20 @@ def test_the_official_order_is_by_entropy_also_of_other_languages(left_out: int)
     assert np.diff(entropies(tasks)).min() < -0.1  # the tasks themselves are in no such order
 
 
+@pytest.mark.parametrize("as_recorded", [True, False])
+def test_a_machine_that_breaks_ties_otherwise_is_told(
+    as_recorded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = module._sort(LANGUAGES) if as_recorded else np.arange(216)
+    monkeypatch.setattr(module, "_ORDER", " ".join(map(str, order)))
+    with warnings.catch_warnings(record=True) as given:
+        warnings.simplefilter("always")
+        official_order(LANGUAGES)
+        assert not given  # the record, whatever the machine
+        official_order(LANGUAGES[1:])
+    assert len(given) == (not as_recorded)
+
+
 def test_the_official_split_rounds_shuffles_and_moves_as_the_official_code() -> None:
     order = np.random.default_rng(0).permutation(90)
     splits = split_officially(order)
@@ -104,6 +121,15 @@ def test_the_official_split_rounds_shuffles_and_moves_as_the_official_code() -> 
     assert np.array_equal(moved["validation"], splits["validation"])
     with pytest.raises(ValueError, match="6 different tasks give"):
         split_officially(np.arange(6))
+
+
+def test_rows_are_left_out_of_the_splits_that_they_are_in() -> None:
+    splits = {"train": np.array([0, 2, 5]), "ood": np.array([1, 3])}
+    kept = np.array([True, True, False, False, True, True])
+    left = keep_rows(splits, kept, "is kept")
+    assert {name: rows.tolist() for name, rows in left.items()} == {"train": [0, 5], "ood": [1]}
+    with pytest.raises(ValueError, match="no RNN of the split ood is kept"):
+        keep_rows(splits, kept & (np.arange(6) != 1), "is kept")
 
 
 def test_too_few_tasks_are_an_error_with_the_numbers() -> None:

@@ -18,7 +18,7 @@ from tests.encoders.encoder_cases import (
     small_encoder,
     without_columns,
 )
-from wsrl.encoders import build_encoder, embed, get_encoder, list_encoders
+from wsrl.encoders import build_encoder, create_encoder, embed, get_encoder, list_encoders
 from wsrl.rnn import RNNSpec, random_permutations
 
 NAMES = list_encoders()
@@ -26,6 +26,15 @@ INVARIANT = [name for name in NAMES if get_encoder(name).permutation_invariant]
 # The baseline reads no weight, so nothing done to the weights can change it; the statistics of a
 # tensor do not see how tensors are coupled, and have a negative partner of their own below.
 BLIND_TO_COUPLINGS = ["ConstantEmbedding", "LayerwiseStatistics"]
+
+PUBLISHED = [
+    "LayerwiseStatistics",
+    "FlattenedWeights",
+    "ParameterTransformer",
+    "DeepWeightSpace",
+    "NoninteractiveProbing",
+    "InteractiveProbing",
+]
 
 every_encoder = pytest.mark.parametrize("name", NAMES)
 every_spec = pytest.mark.parametrize("spec", SPECS, ids=str)
@@ -43,6 +52,18 @@ def test_shape_and_unit_norm(name: str, spec: RNNSpec) -> None:
     assert encoder(weights).dtype == torch.float64
     torch.testing.assert_close(embed(encoder, weights).norm(dim=1), torch.ones(4).double())
     assert encoder.float()(weights.to(torch.float32)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_embeddings_keep_their_norm_where_that_is_wanted(name: str) -> None:
+    weights = random_weights(SPECS[0])
+    scaled = small_encoder(name, SPECS[0])
+    plain = create_encoder(name, SPECS[0], **(scaled.options() | {"unit_norm": False}))
+    plain.double().eval().load_state_dict(scaled.state_dict())
+    torch.testing.assert_close(embed(plain, weights), plain(weights))
+    assert (embed(plain, weights).norm(dim=1) - 1).abs().max() > 1e-3
+    directions = torch.nn.functional.normalize(embed(plain, weights), dim=1)
+    torch.testing.assert_close(directions, embed(scaled, weights))
 
 
 @every_encoder

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from tests.encoders.encoder_cases import PROBING, SPECS, random_weights
 from wsrl.encoders import (
@@ -17,7 +18,6 @@ from wsrl.encoders import (
 )
 from wsrl.encoders.probes_and_weights import describe_neurons
 from wsrl.encoders.probing import FixedProbing
-from wsrl.encoders.reader import SequenceReader, StepReader
 from wsrl.rnn import RNNSpec, RNNWeights
 
 NAMES = [name for name in list_encoders() if issubclass(get_encoder(name), ProbingEncoder)]
@@ -154,13 +154,47 @@ def test_the_generator_of_probes_is_linear_and_a_decoder_is_not() -> None:
         assert torch.allclose(0.3 * made[0] + 0.7 * made[1], made[2]) == linear
 
 
-def test_forget_gates_start_open() -> None:
-    for reader in (SequenceReader(5, 2), StepReader(5, 2)):
-        biases = [p for name, p in reader.named_parameters() if "bias_ih" in name]
-        assert len(biases) == 2
-        for bias in biases:
-            assert torch.equal(bias[5:10], torch.ones(5))
-            assert bias[:5].abs().max() < 1
+PUBLISHED = ("NoninteractiveProbing", "InteractiveProbing")
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_options_of_the_published_encoders_reach_their_parts(name: str) -> None:
+    encoder = probing_encoder(name, TOKENS, open_forget_gates=False, gru_reader=True, mlp_depth=2)
+    assert {type(layer) for layer in encoder.reader.layers} <= {nn.GRU, nn.GRUCell}
+    for mlp in (encoder.head, encoder.get_submodule("decoder")):
+        assert sum(isinstance(part, nn.Linear) for part in mlp.modules()) == 3
+    for opened in (True, False):
+        reader = probing_encoder(name, TOKENS, open_forget_gates=opened).reader
+        biases = [p for n, p in reader.named_parameters() if "bias_ih" in n]
+        assert all(bool((bias.chunk(4)[1] == 1).all()) is opened for bias in biases)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_dropout_changes_embeddings_in_training_alone(name: str) -> None:
+    weights = random_weights(TOKENS)
+    for dropout in (0.0, 0.4):
+        encoder = probing_encoder(name, TOKENS, dropout=dropout)
+        assert torch.equal(encoder(weights), encoder(weights)) is (dropout == 0)
+        encoder.eval()
+        assert torch.equal(encoder(weights), encoder(weights))
+    with pytest.raises(ValueError, match="dropout must be at least 0 and below 1, not 1"):
+        probing_encoder(name, TOKENS, dropout=1.0)
+
+
+def test_constant_codes_alone_ask_every_rnn_the_same() -> None:
+    """What the reader says is silenced: the decoder then reads the step's code alone."""
+    weights = random_weights(TOKENS)
+    inputs = []
+    for weight in (0.0, 1.0):
+        encoder = probing_encoder("InteractiveProbing", TOKENS, constant_weight=weight)
+        assert ("codes" in encoder.state_dict()) is (weight > 0)
+        inputs.append(encoder.probes(weights)[0])
+    assert not torch.allclose(*inputs)
+    assert isinstance(encoder, InteractiveProbing)
+    assert (inputs[1][1:] - inputs[1][:1]).abs().max() > 1e-6  # it still depends on answers
+    encoder.constant_weight = 1e9
+    silenced = encoder.probes(weights)[0]
+    assert torch.allclose(silenced, silenced[:1].expand_as(silenced), atol=1e-6)
 
 
 @every_spec

@@ -16,7 +16,7 @@ from tests.rnn.cases import (
     losses_and_gradient,
     random_case,
 )
-from wsrl.encoders.reader import SequenceReader
+from wsrl.encoders.reader import ReaderOptions, SequenceReader
 from wsrl.problems import FormalLanguages, TiledImages, tiled_images
 from wsrl.rnn import (
     RNNSpec,
@@ -195,7 +195,7 @@ def test_without_a_compiler_eager_does_it_and_says_so_once(
     for name in ("auto", "eager"):
         wanted = run_population(weights.to(torch.float64), inputs.double())[0]
         assert_close(run_population(weights, inputs, backend=name)[0], wanted)
-    reader, values = SequenceReader(9, 2), torch.randn(3, 5, 9)
+    reader, values = SequenceReader(ReaderOptions(9, 2)), torch.randn(3, 5, 9)
     truth = copy.deepcopy(reader).double()(values.double())
     assert_close(reader(values), truth)
     weight_statistics(weights)

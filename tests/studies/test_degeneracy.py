@@ -87,6 +87,9 @@ def test_directions_are_found_between_groups_that_differ_in_one_fact_alone() -> 
         ("hidden_size", "dsa"): ("less", "less", "holds"),
         ("hidden_size", "weights"): ("more", "less", "does not hold"),
     }
+    assert {(r["smaller"], r["larger"], r["cell"], r["hidden_size"], r["step"]) for r in rows} == {
+        (8, 16, "gru", None, 10)
+    }
     few = Degeneracy((group(1.0, 5), group(0.5, 5, step=20)), ()).directions()
     assert {(row["factor"], row["found"]) for row in few} == {("step", "too few RNNs")}
     same = Degeneracy((group(1.0), group(1.0, bits=3)), ()).directions()
@@ -164,3 +167,6 @@ def test_the_same_runs_are_drawn_at_every_step(zoo: Zoo) -> None:
     assert {*range(6, 16)} < {*zoo.read("run", early).tolist()} < {*range(16)}
     assert {*range(6, 16)} < {*zoo.read("run", late).tolist()}
     assert len(draw_alike(zoo, rows, 99, 0)[0]) == 16
+    first = (zoo.read("step") == zoo.steps[2]).nonzero()[7:9, 0]  # few solve it at a third step
+    _, *two = draw_alike(zoo, [first, *rows], 8, 0)
+    assert zoo.read("run", two[0]).tolist() == zoo.read("run", two[1]).tolist()

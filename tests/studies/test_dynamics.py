@@ -20,6 +20,7 @@ from wsrl.analysis.dynamics import DynamicsSettings
 from wsrl.cli import main
 from wsrl.rnn import RNNWeights, advance, state_size
 from wsrl.studies.dynamics import Asked, study
+from wsrl.studies.dynamics_tables import POINT
 from wsrl.studies.embeddings import read_embeddings
 from wsrl.zoos import Zoo, open_zoo, pack_zoo
 from wsrl.zoos.tensors import read_metadata, read_tensors, write_tensors
@@ -135,6 +136,36 @@ def test_what_is_done_is_kept(known: Path, tmp_path: Path) -> None:
     again = study(asked, tmp_path, rows=[0, 1], quiet=True)
     assert again.n_stable.tolist() == [77, 1]
     assert not list(tmp_path.glob("parts-*"))
+
+
+def test_a_zoo_that_was_made_anew_is_analysed_anew(tmp_path: Path) -> None:
+    asked = Asked(str(tmp_path / "zoo"), DynamicsSettings(starts=4, settling=100))
+    blocked = tmp_path / "out" / "dynamics.csv"
+
+    def pack(kind: str) -> None:
+        models = [("a", rnn(KINDS[kind]).to(torch.float32))]
+        pack_zoo(models, tmp_path / "zoo", "real", "normal", length=6, sequences_stored=5)
+
+    pack("bits")
+    blocked.mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):  # all but the tables is done
+        study(asked, tmp_path / "out", quiet=True)
+    blocked.rmdir()
+    shutil.rmtree(tmp_path / "zoo")
+    pack("one")
+    assert study(asked, tmp_path / "out", quiet=True).n_stable.tolist() == [1]
+
+
+def test_the_table_of_points_has_its_columns_where_there_are_none(tmp_path: Path) -> None:
+    drifting = rnn(np.eye(2), "linear")
+    drifting.tensors()["rnn.bias_ih_l0"].fill_(1.0)
+    models = [("drifting", drifting.to(torch.float32))]
+    pack_zoo(models, tmp_path / "zoo", "real", "normal", length=6, sequences_stored=5)
+    asked = Asked(str(tmp_path / "zoo"), DynamicsSettings(starts=4, settling=100))
+    assert study(asked, tmp_path, quiet=True).n_fixed.tolist() == [0]
+    points = pd.read_csv(tmp_path / "points.csv")
+    assert [*points.columns] == ["row", *POINT]
+    assert points.empty
 
 
 def test_dynamics_are_predicted_from_embeddings(

@@ -102,7 +102,7 @@ def test_checkpoint_alone_rebuilds_the_module(
     checkpoint = torch.load(emulation_checkpoint, weights_only=True)
     hparams = checkpoint["hyper_parameters"]
     assert json.loads(json.dumps(hparams)) == hparams
-    assert hparams["encoder"]["init_args"] == {"embedding_dim": 5, "width": 16, "depth": 3}
+    assert hparams["encoder"]["init_args"].items() >= {"embedding_dim": 5, "width": 16}.items()
     module = EmulationModule.load_from_checkpoint(emulation_checkpoint).eval()
     again = EmulationModule.load_from_checkpoint(emulation_checkpoint).eval()
     batch = split_batch(datamodule)

@@ -42,7 +42,7 @@ def compare(
     """Say how alike RNNs are: in behaviour, states, dynamics, weights and embeddings.
 
     Measures distances between RNNs of a zoo, of several, or in files, on every level, and which
-    distances say something about which others: rank correlations, with intervals over RNNs.
+    distances say something about which others: rank correlations, with intervals over runs.
 
       wsrl compare zoos/flip_flop --out alike
       wsrl compare zoos/flip_flop my_rnn.pt --rnns 20 --ckpt languages

@@ -14,7 +14,7 @@ from pydantic import Field
 from wsrl.data.batch import ZooBatch
 from wsrl.data.loaders import EvaluationLoader, TrainingLoader, ZooReader
 from wsrl.data.order import Indices
-from wsrl.data.splits import SPLITS, OodCriterion, split_problem, unique_tasks
+from wsrl.data.splits import SPLITS, OodCriterion, keep_rows, split_problem, unique_tasks
 from wsrl.data.staging import open_staged, stage_zoo
 from wsrl.problems import InputKind, Problem
 from wsrl.resources import check_fits
@@ -59,6 +59,7 @@ class ZooDataModule(LightningDataModule):
             then the whole zoo, and metrics measure how well it is memorised.
         draw: of several zoos, how many RNNs of each are in a batch: in ``proportion`` to the RNNs
             they have in training, or ``evenly``.
+        min_performance: leave RNNs of a lower performance out of all splits; 0 leaves none out.
 
     Raises:
         ZooError: when a folder holds no finished, readable zoo, and where zoos are not of one
@@ -84,6 +85,7 @@ class ZooDataModule(LightningDataModule):
         split_by: Literal["task", "nothing"] = "task",
         stage_to: str | None = None,
         draw: Literal["proportion", "evenly"] = "proportion",
+        min_performance: Annotated[float, Field(ge=0)] = 0.0,
     ) -> None:
         given = {name: value for name, value in locals().items() if name in _RECORDED}
         super().__init__()
@@ -208,15 +210,14 @@ class ZooDataModule(LightningDataModule):
         return batch.to(device, dtype if isinstance(dtype, torch.dtype) else None)
 
     def _split(self) -> dict[str, Indices]:
-        splits = self._split_tasks()
+        splits, least = self._split_tasks(), self.hparams["min_performance"]
+        if least > 0:
+            kept = (self.zoo.read("performance") >= least).numpy()
+            advice = f"has a performance of at least {least}: choose a lower min_performance"
+            splits = keep_rows(splits, kept, advice)
         if self._labelled is not None:
-            known = self._has_value()
-            splits = {name: rows[known[rows]] for name, rows in splits.items()}
-            if empty := [name for name, rows in splits.items() if not len(rows)]:
-                raise ValueError(
-                    f"no RNN of the split {empty[0]} has a value of {self._labelled!r}: choose "
-                    "another target, or another split_seed"
-                )
+            advice = f"has a value of {self._labelled!r}: choose another target"
+            splits = keep_rows(splits, self._has_value(), f"{advice}, or another split_seed")
         return splits
 
     def _has_value(self) -> NDArray[np.bool_]:

@@ -121,6 +121,23 @@ def split_officially(order: Indices, ood_to_train: bool = False) -> dict[str, In
     return _checked(splits)
 
 
+def keep_rows(splits: dict[str, Indices], kept: NDArray[np.bool_], lack: str) -> dict[str, Indices]:
+    """Leave rows of a zoo out of its splits.
+
+    Args:
+        splits: rows by split.
+        kept: ``(R,)``, whether each of the zoo's rows stays.
+        lack: what rows that stay have, and what to do where none has: the end of an error.
+
+    Raises:
+        ValueError: where a split comes out empty.
+    """
+    left = {name: rows[kept[rows]] for name, rows in splits.items()}
+    if empty := [name for name, rows in left.items() if not len(rows)]:
+        raise ValueError(f"no RNN of the split {empty[0]} {lack}")
+    return left
+
+
 def _checked(splits: dict[str, Indices]) -> dict[str, Indices]:
     """Sort splits; refuse those of which one is empty."""
     count = sum(map(len, splits.values()))

@@ -28,6 +28,7 @@ class Encoder(Recorded, LightningModule, ABC):
         spec: the RNNs it reads: their spec, or what is enough for encoders that read any RNN, the
             sizes of inputs and outputs.
         embedding_dim: size ``D`` of an embedding.
+        unit_norm: scale embeddings to unit norm, as published, before anything reads them.
 
     Attributes:
         reads: ``one spec`` (weights of the spec that it was made for), ``any weights`` (of any cell
@@ -44,7 +45,9 @@ class Encoder(Recorded, LightningModule, ABC):
     reads: ClassVar[Reads] = "one spec"
     permutation_invariant: ClassVar[bool] = False
 
-    def __init__(self, spec: RNNSpec | RNNInterface, embedding_dim: int = 16) -> None:
+    def __init__(
+        self, spec: RNNSpec | RNNInterface, embedding_dim: int = 16, unit_norm: bool = True
+    ) -> None:
         super().__init__()
         check_sizes(embedding_dim=embedding_dim)
         if self.reads == "one spec" and not isinstance(spec, RNNSpec):
@@ -52,7 +55,7 @@ class Encoder(Recorded, LightningModule, ABC):
                 f"{type(self).__name__} reads RNNs of one spec, not {spec}; {_readers()}"
             )
         self.spec = spec
-        self.embedding_dim = embedding_dim
+        self.embedding_dim, self.unit_norm = embedding_dim, unit_norm
         self.register_forward_pre_hook(_check_input, with_kwargs=True)
 
     def check(self, rnns: RNNs) -> None:
@@ -106,7 +109,7 @@ else:  # the command line makes a factory of names and options, and checks them
 
 @torch.no_grad()
 def embed(encoder: Encoder, rnns: RNNs) -> Tensor:
-    """Return the embeddings of ``B`` RNNs, ``(B, D)`` of unit norm.
+    """Return the embeddings of ``B`` RNNs, ``(B, D)``, of unit norm if so is the encoder's.
 
     They are those that emulators and prediction heads read, and that ``wsrl predict`` and
     ``wsrl inspect`` write: of the encoder in evaluation mode (without dropout), on its device and
@@ -135,10 +138,15 @@ def embed(encoder: Encoder, rnns: RNNs) -> Tensor:
 
 
 def normalized(encoder: Encoder, rnns: RNNs) -> Tensor:
-    """Encode RNNs, ``(B, D)`` of unit norm, as in training: in the mode that the encoder is in."""
+    """Encode RNNs as in training, in the mode that the encoder is in.
+
+    Returns:
+        ``(B, D)``, of unit norm unless the encoder's ``unit_norm`` is ``False``.
+    """
     if len(rnns) == 0:  # a process without a share of a small split
         return torch.zeros(0, encoder.embedding_dim, dtype=rnns.dtype, device=encoder.device)
-    return F.normalize(encoder(rnns), dim=-1)
+    embedding: Tensor = encoder(rnns)
+    return F.normalize(embedding, dim=-1) if encoder.unit_norm else embedding
 
 
 def check_sizes(**sizes: int) -> None:
@@ -146,6 +154,12 @@ def check_sizes(**sizes: int) -> None:
     for name, value in sizes.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+
+
+def check_dropout(dropout: float) -> None:
+    """Refuse what is no probability to drop a value by a ``ValueError``."""
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must be at least 0 and below 1, not {dropout}")
 
 
 def _check_input(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -173,13 +187,17 @@ class Mlp(nn.Sequential):
 
     Hidden layers start with He's initialisation, which keeps the scale of what passes: the small
     differences between the weights of RNNs then arrive at the output. ``depth`` counts them.
+    With ``dropout``, what comes into a linear layer is dropped with that probability in training.
     """
 
-    def __init__(self, inputs: int, width: int, depth: int, outputs: int) -> None:
+    def __init__(
+        self, inputs: int, width: int, depth: int, outputs: int, dropout: float = 0.0
+    ) -> None:
         layers: list[nn.Module] = []
+        dropped = [nn.Dropout(dropout)] if dropout else []
         for layer in range(depth):
             hidden = nn.Linear(width if layer else inputs, width)
             nn.init.kaiming_normal_(hidden.weight, nonlinearity="relu")
             nn.init.zeros_(hidden.bias)
-            layers += [hidden, nn.ReLU()]
-        super().__init__(*layers, nn.Linear(width, outputs))
+            layers += [*dropped, hidden, nn.ReLU()]
+        super().__init__(*layers, *dropped, nn.Linear(width, outputs))

@@ -110,7 +110,9 @@ class DeepWeightSpace(Encoder):
     Args:
         channels: channels of every layer.
         depth: number of equivariant layers.
-        width: size of the MLP's hidden layer.
+        width: size of the MLP's hidden layers.
+        mlp_depth: hidden layers of the MLP.
+        unit_norm: as of ``Encoder``.
     """
 
     permutation_invariant: ClassVar[bool] = True
@@ -122,12 +124,14 @@ class DeepWeightSpace(Encoder):
         channels: int = 48,
         depth: int = 4,
         width: int = 128,
+        mlp_depth: int = 1,
+        unit_norm: bool = True,
     ) -> None:
-        super().__init__(spec, embedding_dim)
-        check_sizes(channels=channels, depth=depth, width=width)
+        super().__init__(spec, embedding_dim, unit_norm)
+        check_sizes(channels=channels, depth=depth, width=width, mlp_depth=mlp_depth)
         inputs = [spec.gates] + [channels] * (depth - 1)
         self.layers = nn.Sequential(*(DeepWeightSpaceLayer(spec, i, channels) for i in inputs))
-        self.head = Mlp(len(spec.tensors) * channels, width, 1, embedding_dim)
+        self.head = Mlp(len(spec.tensors) * channels, width, mlp_depth, embedding_dim)
 
     def forward(self, weights: RNNWeights) -> Tensor:
         """Encode ``B`` RNNs; return ``(B, D)``."""

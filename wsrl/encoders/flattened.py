@@ -16,12 +16,18 @@ class FlattenedWeights(Encoder):
     Args:
         width: size of the MLP's hidden layers.
         depth: number of hidden layers.
+        unit_norm: as of ``Encoder``.
     """
 
     def __init__(
-        self, spec: RNNSpec, embedding_dim: int = 16, width: int = 128, depth: int = 3
+        self,
+        spec: RNNSpec,
+        embedding_dim: int = 16,
+        width: int = 128,
+        depth: int = 3,
+        unit_norm: bool = True,
     ) -> None:
-        super().__init__(spec, embedding_dim)
+        super().__init__(spec, embedding_dim, unit_norm)
         check_sizes(width=width, depth=depth)
         self.mlp = Mlp(spec.num_parameters, width, depth, embedding_dim)
 

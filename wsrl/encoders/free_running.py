@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from wsrl.encoders.probing import Echo, Interrogation, ProbingEncoder
-from wsrl.encoders.reader import SequenceReader
+from wsrl.encoders.reader import ReaderOptions, SequenceReader
 from wsrl.encoders.registry import register_encoder
 from wsrl.rnn import PreparedPopulation, RNNs
 
@@ -22,12 +22,12 @@ class FreeRunningProbing(ProbingEncoder):
     Options as of ``ProbingEncoder``.
     """
 
-    def _prepare(self, probe_width: int, reader_width: int, reader_layers: int) -> None:
+    def _prepare(self, probe_width: int, reader: ReaderOptions) -> None:
         self.codes = nn.Parameter(torch.randn(self.probing_length, probe_width))
         self.decoder = self._make_decoder(probe_width, probe_width)
         fed_back = self.probing_length > 1  # else it would get no gradient
         self.echo = Echo(self.spec, self.input_activation) if fed_back else None
-        self.reader = SequenceReader(reader_width, reader_layers)
+        self.reader = SequenceReader(reader)
 
     def interrogate(self, weights: RNNs) -> Interrogation:
         """Probe ``B`` RNNs, one step after the other; read at the end."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from wsrl.encoders.probing import FixedProbing, InputActivation
-from wsrl.encoders.reader import SequenceReader
+from wsrl.encoders.reader import ReaderOptions, SequenceReader
 from wsrl.encoders.registry import register_encoder
 from wsrl.rnn import RNNInterface, RNNSpec
 
@@ -40,16 +40,18 @@ class ProbeGenerators(FixedProbing):
         reader_width: int = 256,
         reader_layers: int = 2,
         input_activation: InputActivation | None = None,
+        open_forget_gates: bool = True,
     ) -> None:
         asked, read = (num_probes, probing_length, probe_width), (reader_width, reader_layers)
-        super().__init__(spec, embedding_dim, *asked, *read, input_activation)
+        how = (input_activation, open_forget_gates)
+        super().__init__(spec, embedding_dim, *asked, *read, *how)
 
-    def _prepare(self, probe_width: int, reader_width: int, reader_layers: int) -> None:
+    def _prepare(self, probe_width: int, reader: ReaderOptions) -> None:
         self.codes = nn.Parameter(torch.randn(self.num_probes, probe_width))
         sizes = [probe_width] * GENERATOR_LAYERS
         sizes.append(self.probing_length * self.spec.input_size)
         self.generator = nn.Sequential(*(_linear(a, b) for a, b in pairwise(sizes)))
-        self.reader = SequenceReader(reader_width, reader_layers)
+        self.reader = SequenceReader(reader)
 
     def sequences(self) -> Tensor:
         """Return the probing sequences, ``(P, T, I)``."""

@@ -86,11 +86,13 @@ class ProbesAndWeights(Encoder):
         reader_layers: int = 2,
         input_activation: InputActivation | None = None,
         channels: int = 16,
+        open_forget_gates: bool = True,
     ) -> None:
         super().__init__(spec, embedding_dim)
         check_sizes(probe_width=probe_width, channels=channels)
         asked, reader = (num_probes, probing_length, probe_width), (reader_width, reader_layers)
-        self.probing = FreeRunningProbing(spec, embedding_dim, *asked, *reader, input_activation)
+        how = (input_activation, open_forget_gates)
+        self.probing = FreeRunningProbing(spec, embedding_dim, *asked, *reader, *how)
         self.neurons = NeuronFeatures(spec, channels)
         self.head = Mlp(self.neurons.outputs, probe_width, 1, embedding_dim)
         with torch.no_grad():

@@ -12,8 +12,8 @@ from typing import ClassVar, Literal, NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from wsrl.encoders.base import Encoder, Mlp, Reads, check_sizes
-from wsrl.encoders.reader import SequenceReader, StepReader
+from wsrl.encoders.base import Encoder, Mlp, Reads, check_dropout, check_sizes
+from wsrl.encoders.reader import ReaderOptions, SequenceReader, StepReader
 from wsrl.encoders.registry import register_encoder
 from wsrl.rnn import PreparedPopulation, RNNInterface, RNNs, RNNSpec, run_population
 
@@ -68,7 +68,7 @@ class ProbingEncoder(Encoder):
         embedding_dim: size ``D`` of an embedding.
         num_probes: probing sequences ``P`` that run in parallel.
         probing_length: steps ``T`` of each; 22 unless the zoo's problem suggests another.
-        probe_width: size of the hidden layer of the two MLPs: to a step's probing inputs, and from
+        probe_width: size of the hidden layers of the two MLPs: to a step's probing inputs, and from
             the reader's last output to the embedding; and of the learned code of a step where
             every RNN is asked the same.
         reader_width: size of the reading LSTM.
@@ -76,9 +76,16 @@ class ProbingEncoder(Encoder):
         input_activation: ``softmax`` makes probing inputs soft one-hot vectors (tokens),
             ``sigmoid`` values in (0, 1), ``tanh`` in (-1, 1), ``identity`` any values;
             ``softmax`` unless the zoo's problem suggests another.
+        open_forget_gates: start the reader with open forget gates; published presets do not.
+        gru_reader: read with a GRU instead of an LSTM.
+        residual: add to the output of each of the reader's layers its input.
+        mlp_depth: hidden layers of the two MLPs.
+        dropout: probability to drop, in training, what the reader's layers put out and what comes
+            into linear layers.
+        unit_norm: as of ``Encoder``.
 
     Raises:
-        ValueError: for an unknown activation.
+        ValueError: for an unknown activation, or a dropout that is not in [0, 1).
     """
 
     reads: ClassVar[Reads] = "any"
@@ -95,12 +102,19 @@ class ProbingEncoder(Encoder):
         reader_width: int = 256,
         reader_layers: int = 2,
         input_activation: InputActivation | None = None,
+        open_forget_gates: bool = True,
+        gru_reader: bool = False,
+        residual: bool = True,
+        mlp_depth: int = 1,
+        dropout: float = 0.0,
+        unit_norm: bool = True,
     ) -> None:
-        super().__init__(spec, embedding_dim)
+        super().__init__(spec, embedding_dim, unit_norm)
         probing_length = 22 if probing_length is None else probing_length
         input_activation = "softmax" if input_activation is None else input_activation
         check_sizes(num_probes=num_probes, probing_length=probing_length, probe_width=probe_width)
-        check_sizes(reader_width=reader_width, reader_layers=reader_layers)
+        check_sizes(reader_width=reader_width, reader_layers=reader_layers, mlp_depth=mlp_depth)
+        check_dropout(dropout)
         if input_activation not in _ACTIVATIONS:
             raise ValueError(
                 f"unknown input_activation {input_activation!r}; "
@@ -111,11 +125,13 @@ class ProbingEncoder(Encoder):
         self.from_answers = nn.Linear(num_probes * spec.output_size, reader_width)
         # Small: it passes the reader's residual connections, beside what was read before.
         self.end = nn.Parameter(0.02 * torch.randn(reader_width))
-        self.head = Mlp(reader_width, probe_width, 1, embedding_dim)
-        self._prepare(probe_width, reader_width, reader_layers)
+        self.mlp_depth, self.dropout = mlp_depth, nn.Dropout(dropout)
+        self.head = Mlp(reader_width, probe_width, mlp_depth, embedding_dim, dropout)
+        kind = (open_forget_gates, gru_reader, residual, dropout)
+        self._prepare(probe_width, ReaderOptions(reader_width, reader_layers, *kind))
 
     @abstractmethod
-    def _prepare(self, probe_width: int, reader_width: int, reader_layers: int) -> None:
+    def _prepare(self, probe_width: int, reader: ReaderOptions) -> None:
         """Make the parts that ask and read: ``reader`` and what probing inputs are made from."""
 
     @abstractmethod
@@ -133,7 +149,8 @@ class ProbingEncoder(Encoder):
 
     def _make_decoder(self, width: int, probe_width: int) -> Mlp:
         """Make the MLP from ``width`` values to a step's probing inputs, before activation."""
-        return Mlp(width, probe_width, 1, self.num_probes * self.spec.input_size)
+        outputs = self.num_probes * self.spec.input_size
+        return Mlp(width, probe_width, self.mlp_depth, outputs, self.dropout.p)
 
     def _by_probe(self, values: Tensor) -> Tensor:
         """View ``(..., P * I)`` as a step's probing inputs before activation, ``(..., P, I)``."""
@@ -146,7 +163,7 @@ class ProbingEncoder(Encoder):
 
     def _embed_answers(self, answers: Tensor) -> Tensor:
         """Turn answers ``(..., P, O)`` into the reader's input, ``(..., reader_width)``."""
-        return torch.tanh(self.from_answers(answers.flatten(-2)))
+        return torch.tanh(self.from_answers(self.dropout(answers.flatten(-2))))
 
     def _read(self, inputs: Tensor, outputs: Tensor) -> Interrogation:
         """Read whole sequences of answers at once, by ``self.reader``, and the end step."""
@@ -174,10 +191,10 @@ class FixedProbing(ProbingEncoder):
 class NoninteractiveProbing(FixedProbing):
     """Asks every RNN the same learned probing sequences; options as of ``ProbingEncoder``."""
 
-    def _prepare(self, probe_width: int, reader_width: int, reader_layers: int) -> None:
+    def _prepare(self, probe_width: int, reader: ReaderOptions) -> None:
         self.codes = nn.Parameter(torch.randn(self.probing_length, probe_width))
         self.decoder = self._make_decoder(probe_width, probe_width)
-        self.reader = SequenceReader(reader_width, reader_layers)
+        self.reader = SequenceReader(reader)
 
     def sequences(self) -> Tensor:
         """Return the probing sequences, ``(P, T, I)``: a code a step, decoded by an MLP."""
@@ -194,10 +211,14 @@ class InteractiveProbing(ProbingEncoder):
     With ``echo``, what the reader asks is added to the RNN's last answer (``Echo``), before
     activation: the RNN starts almost free-running, and the reader learns where to change that.
 
+    With ``constant_weight`` a learned code of the step, the same for all RNNs, is multiplied by it
+    and added to the reader's output before a probing input is made from that.
+
     Other options as of ``ProbingEncoder``.
 
     Args:
         echo: add the RNN's last answer to the next probing input; the published encoder does not.
+        constant_weight: of the learned codes; 0, as published, is without.
     """
 
     reader: StepReader
@@ -213,16 +234,40 @@ class InteractiveProbing(ProbingEncoder):
         reader_layers: int = 2,
         input_activation: InputActivation | None = None,
         echo: bool = False,
+        open_forget_gates: bool = True,
+        gru_reader: bool = False,
+        residual: bool = True,
+        mlp_depth: int = 1,
+        dropout: float = 0.0,
+        unit_norm: bool = True,
+        constant_weight: float = 0.0,
     ) -> None:
-        asked, read = (num_probes, probing_length, probe_width), (reader_width, reader_layers)
-        super().__init__(spec, embedding_dim, *asked, *read, input_activation)
+        super().__init__(
+            spec,
+            embedding_dim,
+            num_probes,
+            probing_length,
+            probe_width,
+            reader_width,
+            reader_layers,
+            input_activation,
+            open_forget_gates,
+            gru_reader,
+            residual,
+            mlp_depth,
+            dropout,
+            unit_norm,
+        )
+        self.constant_weight = constant_weight
+        if constant_weight:
+            self.codes = nn.Parameter(torch.randn(self.probing_length, reader_width))
         fed_back = echo and self.probing_length > 1  # else it would get no gradient
         self.echo = Echo(spec, self.input_activation) if fed_back else None
 
-    def _prepare(self, probe_width: int, reader_width: int, reader_layers: int) -> None:
-        self.start = nn.Parameter(torch.randn(reader_width))
-        self.decoder = self._make_decoder(reader_width, probe_width)
-        self.reader = StepReader(reader_width, reader_layers)
+    def _prepare(self, probe_width: int, reader: ReaderOptions) -> None:
+        self.start = nn.Parameter(torch.randn(reader.width))
+        self.decoder = self._make_decoder(reader.width, probe_width)
+        self.reader = StepReader(reader)
 
     def interrogate(self, weights: RNNs) -> Interrogation:
         """Probe ``B`` RNNs, one step after the other."""
@@ -230,7 +275,9 @@ class InteractiveProbing(ProbingEncoder):
         read, reader_state = self.reader(start, self.reader.start(start))
         run, state = PreparedPopulation(weights), None
         asked, answered = list[Tensor](), list[Tensor]()
-        for _ in range(self.probing_length):
+        for step in range(self.probing_length):
+            if self.constant_weight:
+                read = read + self.constant_weight * self.codes[step]
             asked_for = self._by_probe(self.decoder(read))  # (B, P, I)
             if self.echo is not None and answered:
                 asked_for = asked_for + self.echo(answered[-1])

@@ -52,7 +52,7 @@ def create_encoder(
 
     >>> spec = RNNSpec("lstm", input_size=3, hidden_size=8, num_layers=2, output_size=3)
     >>> create_encoder("LayerwiseStatistics", spec, embedding_dim=4, width=8).config()["init_args"]
-    {'embedding_dim': 4, 'width': 8, 'depth': 3}
+    {'embedding_dim': 4, 'width': 8, 'depth': 3, 'unit_norm': True}
     """
     cls = get_encoder(name)
     check_options(cls, options)

@@ -17,14 +17,20 @@ class LayerwiseStatistics(Encoder):
     Args:
         width: size of the MLP's hidden layers.
         depth: number of hidden layers.
+        unit_norm: as of ``Encoder``.
     """
 
     permutation_invariant: ClassVar[bool] = True
 
     def __init__(
-        self, spec: RNNSpec, embedding_dim: int = 16, width: int = 768, depth: int = 3
+        self,
+        spec: RNNSpec,
+        embedding_dim: int = 16,
+        width: int = 768,
+        depth: int = 3,
+        unit_norm: bool = True,
     ) -> None:
-        super().__init__(spec, embedding_dim)
+        super().__init__(spec, embedding_dim, unit_norm)
         check_sizes(width=width, depth=depth)
         self.mlp = Mlp(NUM_STATISTICS * len(spec.tensors), width, depth, embedding_dim)
 

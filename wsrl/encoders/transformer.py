@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wsrl.encoders.base import Encoder, check_sizes
+from wsrl.encoders.base import Encoder, check_dropout, check_sizes
 from wsrl.encoders.registry import register_encoder
 from wsrl.rnn import RNNSpec, RNNWeights, TensorSpec
 
@@ -26,6 +26,7 @@ class ParameterTransformer(Encoder):
         heads: attention heads; they divide the width.
         feedforward: size of the hidden layer within each block, in widths.
         dropout: probability to drop a value in training.
+        unit_norm: as of ``Encoder``.
 
     Raises:
         ValueError: where the heads do not divide the width, or dropout is not in [0, 1).
@@ -40,13 +41,13 @@ class ParameterTransformer(Encoder):
         heads: int = 2,
         feedforward: int = 4,
         dropout: float = 0.1,
+        unit_norm: bool = True,
     ) -> None:
-        super().__init__(spec, embedding_dim)
+        super().__init__(spec, embedding_dim, unit_norm)
         check_sizes(width=width, depth=depth, heads=heads, feedforward=feedforward)
         if width % heads:
             raise ValueError(f"width must be a multiple of heads, not {width} with {heads} heads")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be at least 0 and below 1, not {dropout}")
+        check_dropout(dropout)
         self._pairs = _matrices_with_biases(spec)
         self.to_tokens = nn.ModuleList(
             nn.Linear(matrix.sizes[-1] + (bias is not None), width) for matrix, bias in self._pairs

@@ -5,6 +5,7 @@ decides are rounding errors and a sort that is not stable, hence numpy's version
 """
 
 import itertools
+import warnings
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +34,9 @@ def official_order(tasks: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the indices of different languages, lexically sorted, as the official code sorts them.
 
     The order of the 216 published languages is recorded. Any other set is sorted by the official
-    arithmetic here and now: ties are then broken as the official code breaks them on this machine,
-    with this numpy; elsewhere they may come out otherwise.
+    arithmetic here and now, so ties come out as in the official code on this machine. Where they
+    come out otherwise than in the record, a warning says so: machines that share a study would
+    then split it differently.
 
     Args:
         tasks: ``(n, K)``, the languages' ``m``.
@@ -45,8 +47,21 @@ def official_order(tasks: NDArray[np.int64]) -> NDArray[np.int64]:
     >>> official_order(np.array([[0, -3], [0, 0], [0, 1]]))
     array([0, 2, 1])
     """
+    recorded = np.array(_ORDER.split(), dtype=np.int64)
     if np.array_equal(tasks, _PUBLISHED):
-        return np.array(_ORDER.split(), dtype=np.int64)
+        return recorded
+    if not np.array_equal(_sort(np.array(_PUBLISHED)), recorded):
+        warnings.warn(
+            f"numpy {np.__version__} on this processor orders languages of equal entropy otherwise "
+            "than where wsrl recorded the official order: do not share a study with ood_criterion "
+            "official among machines that differ in this, or take ood_criterion published",
+            stacklevel=2,
+        )
+    return _sort(tasks)
+
+
+def _sort(tasks: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sort languages by the official arithmetic; the sort is not stable."""
     shifted = 1 + tasks - tasks.min(axis=-1, keepdims=True)
     # Of numpy a float32 divided by an int64 is a float64: entropies are not rounded to float32.
     shares = shifted.astype(np.float32) / shifted.sum(axis=-1, keepdims=True)

@@ -17,7 +17,7 @@ from wsrl.jobs import Job, locked, open_engine, run_jobs
 from wsrl.rnn import RNNWeights, state_size, visited_states
 from wsrl.safe_files import naming
 from wsrl.strict_json import to_json
-from wsrl.studies.dynamics_tables import Record, labels_of, point_records, summary
+from wsrl.studies.dynamics_tables import POINT, Record, labels_of, point_records, summary
 from wsrl.studies.report.pages import write_page
 from wsrl.studies.report.state_space import sections
 from wsrl.studies.tables import write_table
@@ -63,7 +63,8 @@ def study(
 
     The folder ``out`` gets ``dynamics`` and ``points``, tables of RNNs and of their points;
     ``states.safetensors``, where these points are; ``asked.json``; and ``dynamics.html``. What is
-    done is kept there until all is: the same call goes on after an interruption.
+    done is kept there until all is: the same call goes on after an interruption, if the zoo is
+    still the same.
 
     Args:
         asked: what is looked for.
@@ -98,7 +99,8 @@ def study(
             remove_leftovers(folder)
         lock = folder / "dynamics.lock"
         held.enter_context(locked(lock, _refuse))
-        said = to_json({**asdict(asked), "rows": chosen.tolist(), "drawn": pictured.tolist()})
+        of = {"zoos": [each.identity for each in zoo.zoos], "rows": chosen.tolist()}
+        said = to_json({**asdict(asked), **of, "drawn": pictured.tolist()})
         parts = folder / f"parts-{hashlib.sha256(said.encode()).hexdigest()[:8]}"
         jobs = [
             Job(
@@ -195,7 +197,7 @@ def _assemble(
     """Join what parts hold, and write it; return the table of RNNs in the order of the zoo."""
     known, tensors = [read_metadata(part) for part in parts], [read_tensors(part) for part in parts]
     rnns = pd.DataFrame([row for part in known for row in part["rnns"]])
-    points = pd.DataFrame([row for part in known for row in part["points"]])
+    points = pd.DataFrame([p for part in known for p in part["points"]], columns=["row", *POINT])
     order = rnns.row.argsort(kind="stable")
     rnns = rnns.iloc[order].reset_index(drop=True)
     write_table(out / f"dynamics{suffix}", rnns)

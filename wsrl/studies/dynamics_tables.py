@@ -11,6 +11,12 @@ from wsrl.zoos import AnyZoo
 
 Record = dict[str, Any]
 
+POINT = (
+    *("point", "kind", "speed", "unstable_directions", "time_constant", "angle", "line"),
+    *("share", "leads_to"),
+)
+"""Columns of the table of points."""
+
 
 def labels_of(zoo: AnyZoo, rows: Tensor) -> list[Record]:
     """Return what the zoo says of RNNs."""
@@ -76,19 +82,18 @@ def point_records(found: Portrait) -> list[Record]:
         found.line.tolist(),
         strict=True,
     )
-    return [
-        {
-            "point": point,
-            "kind": kind,
-            "speed": speed,
-            "unstable_directions": growing,
-            "time_constant": constant if math.isfinite(constant) else None,
-            "angle": angle,
-            "line": line if line >= 0 else None,
-            "share": found.share("point", point),
-            "leads_to": "; ".join(
-                f"{c.kind} {c.which}" for c in found.connections if c.point == point
-            ),
-        }
+    rows = (
+        (
+            point,
+            kind,
+            speed,
+            growing,
+            constant if math.isfinite(constant) else None,
+            angle,
+            line if line >= 0 else None,
+            found.share("point", point),
+            "; ".join(f"{c.kind} {c.which}" for c in found.connections if c.point == point),
+        )
         for point, (kind, speed, growing, constant, angle, line) in enumerate(numbers)
-    ]
+    )
+    return [dict(zip(POINT, row, strict=True)) for row in rows]

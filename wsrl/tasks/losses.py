@@ -64,10 +64,28 @@ def symmetric_kl(student: Tensor, teacher: Tensor) -> Tensor:
 def cross_entropy(student: Tensor, teacher: Tensor) -> Tensor:
     """The student's cross-entropy with the teacher's most likely symbol.
 
-    The published code takes this symbol for images, and for strings the one that was sampled next:
-    the mean of that over samples is ``kl`` and a constant, so ``kl`` is what to train with there.
+    The published code takes this symbol for images, and for strings the one that was sampled next
+    (``sampled_cross_entropy``).
     """
     chosen = teacher.argmax(-1, keepdim=True)
+    return -student.log_softmax(-1).gather(-1, chosen)[..., 0]
+
+
+@register_loss("categorical")
+def sampled_cross_entropy(student: Tensor, teacher: Tensor) -> Tensor:
+    """The student's cross-entropy with a symbol that is drawn from the teacher.
+
+    For strings the published code takes the symbol that is stored next, which was drawn likewise;
+    here it is drawn anew each time. The mean over draws is ``kl`` and a constant of the teacher, so
+    ``kl`` is the same objective without the noise.
+
+    >>> import torch
+    >>> certain = torch.tensor([0.0, 200.0])
+    >>> sampled_cross_entropy(torch.zeros(2), certain)  # log 2
+    tensor(0.6931)
+    """
+    shares = teacher.softmax(-1)
+    chosen = shares.reshape(-1, shares.shape[-1]).multinomial(1).view(*shares.shape[:-1], 1)
     return -student.log_softmax(-1).gather(-1, chosen)[..., 0]
 
 

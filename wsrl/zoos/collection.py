@@ -1,6 +1,5 @@
 """Several zoos of one problem, read as one."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate
@@ -34,8 +33,6 @@ class ZooCollection:
         self.zoos = tuple(zoos)
         for zoo in self.zoos[1:]:
             _check_alike(self.zoos[0], zoo)
-        if twice := [path for path, n in Counter(z.path.resolve() for z in zoos).items() if n > 1]:
-            raise ZooError(f"{twice[0]} is given more than once")
         self._ends = torch.tensor([*accumulate(map(len, self.zoos))])
         self._starts = [0, *self._ends[:-1].tolist()]
         self._first_runs = self._number_runs()

@@ -54,12 +54,17 @@ def open_one(path: str | Path, include_failed: bool = False) -> Zoo:
 def zoo_folders(path: str | Path | Sequence[str | Path]) -> list[Path]:
     """Return the folders of the zoos that ``open_zoo`` would open, by name in each folder.
 
-    A folder holds zoos, or folders of zoos, as of one problem that were built apart.
+    A folder holds zoos, or folders of zoos, as of one problem that were built apart. One that comes
+    twice is a ``ZooError``: its RNNs would count twice, and be in two splits.
     """
     if not isinstance(path, str | Path):
         if not path:
             raise ZooError("no zoo is given: expected one or more folders")
-        return [folder for each in path for folder in zoo_folders(each)]
+        found = [folder for each in path for folder in zoo_folders(each)]
+        places = [folder.resolve() for folder in found]
+        if twice := [each for each, at in zip(found, places, strict=True) if places.count(at) > 1]:
+            raise ZooError(f"{twice[-1]} is given more than once")
+        return found
     folder = Path(path)
     if _holds_zoo(folder) or not folder.is_dir():
         return [folder]

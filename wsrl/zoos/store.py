@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor
 from wsrl.problems import Column, Problem, Target, create_problem
 from wsrl.rnn import RNNInterface, RNNSpec, RNNWeights
 from wsrl.zoos.labels import Labels
-from wsrl.zoos.manifest import MANIFEST, SHARDS, Manifest, Shard, ZooError
+from wsrl.zoos.manifest import MANIFEST, SHARDS, Manifest, Shard, ZooError, checksum_of
 from wsrl.zoos.shards import again, check_shards, finished
 from wsrl.zoos.tensors import DiskTensor, disk_tensors
 
@@ -51,6 +52,13 @@ class Zoo:
     def place(self) -> str:
         """Where it is, to read."""
         return str(self.path)
+
+    @property
+    def identity(self) -> str:
+        """The checksum of its content, wherever it is; of published files, sizes and times."""
+        files = [] if self.manifest.shards else sorted(self.path.glob("*.npy"))
+        changed = {file.name: [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
+        return checksum_of({"manifest": asdict(self.manifest), "files": changed})
 
     @cached_property
     def spec(self) -> RNNSpec:

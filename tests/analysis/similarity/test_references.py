@@ -48,6 +48,9 @@ def test_representations_are_compared_as_the_definitions_say() -> None:
         assert float(found.cka[i, j]) == pytest.approx(np.arccos(min(1, cka)), abs=1e-6)
 
 
+_ONE_STEP = (slice(None, -1), slice(1, None))
+
+
 def test_representations_that_never_change_are_no_distance_from_each_other_alone() -> None:
     still, moving = torch.ones(10, 3), torch.randn(10, 3)
     found = representations([still, 2 * still, moving])
@@ -55,15 +58,25 @@ def test_representations_that_never_change_are_no_distance_from_each_other_alone
     assert found.shape_angle[0].tolist() == pytest.approx([0, 0, np.pi / 2])
 
 
-def test_operators_predict_delay_embedded_states_as_least_squares_do() -> None:
+@pytest.mark.parametrize("lengths", [None, [15, 9, 2, 12]])
+def test_operators_predict_delay_embedded_states_as_least_squares_do(
+    lengths: list[int] | None,
+) -> None:
     random = np.random.default_rng(1)
     states = random.normal(size=(2, 4, 15, 3)).cumsum(2)
-    found = delay_operators(torch.from_numpy(states), delays=3, rank=5).numpy()
+    for trial, length in enumerate(lengths or ()):
+        states[:, trial, length:] = np.nan  # after the end
+    given = None if lengths is None else torch.tensor(lengths)
+    found = delay_operators(torch.from_numpy(states), 3, 5, given).numpy()
     for own, operator in zip(states, found, strict=True):
-        points = np.stack([own[:, k : k + 13] for k in range(3)], 3).reshape(4, 13, 9)
-        left = np.linalg.svd(points.reshape(-1, 9), full_matrices=False)[0][:, :5]
-        left = left.reshape(4, 13, 5)
-        before, after = left[:, :-1].reshape(-1, 5), left[:, 1:].reshape(-1, 5)
+        points = [
+            np.array([trial[k : k + 3].T.flatten() for k in range(length - 2)])
+            for trial, length in zip(own, lengths or [15] * 4, strict=True)
+            if length > 2
+        ]
+        left = np.linalg.svd(np.concatenate(points), full_matrices=False)[0][:, :5]
+        parts = np.split(left, np.cumsum([len(each) for each in points])[:-1])
+        before, after = (np.concatenate([p[some] for p in parts]) for some in _ONE_STEP)
         fitted = np.linalg.lstsq(before, after, rcond=None)[0].T
         assert np.abs(fitted) == pytest.approx(np.abs(operator), abs=1e-8)  # signs of vectors
 
@@ -154,6 +167,34 @@ def test_relations_are_rank_correlations_with_intervals_over_rnns() -> None:
     low, high = np.quantile(resampled, [0.025, 0.975])
     again = rank_relation(apart, noisy, samples=200)
     assert (again.low, again.high) == (pytest.approx(low), pytest.approx(high))
+
+
+def test_snapshots_of_a_run_are_resampled_together() -> None:
+    random = np.random.default_rng(0)
+    runs = np.repeat(np.arange(12), 3)
+    points = random.normal(size=(12, 2))[runs] + 0.3 * random.normal(size=(36, 2))
+    other = points + random.normal(size=(12, 2))[runs]
+    one, two = (np.linalg.norm(p[:, None] - p, axis=2) for p in (points, other))
+    resampled, generator = [], np.random.default_rng(0)
+    for _ in range(200):
+        rows, copies = [], []
+        for copy, run in enumerate(generator.choice(12, 12)):
+            rows += np.flatnonzero(runs == run).tolist()
+            copies += [copy] * 3
+        own, copied = runs[rows], np.array(copies)
+        kept = (own[:, None] != own) | (copied[:, None] == copied)
+        kept = kept[np.triu_indices(36, 1)]
+        pairs = [m[np.ix_(rows, rows)][np.triu_indices(36, 1)][kept] for m in (one, two)]
+        resampled.append(spearmanr(*pairs).statistic)
+    found = rank_relation(one, two, runs, samples=200)
+    wanted = np.quantile(resampled, [0.025, 0.975])
+    assert (found.low, found.high) == tuple(map(pytest.approx, wanted))
+    assert (found.runs, found.rnns, found.pairs) == (12, 36, 36 * 35 // 2)
+    apart = rank_relation(one, two, samples=200)
+    assert apart.correlation == found.correlation
+    assert apart.high - apart.low < 0.8 * (found.high - found.low)  # as if snapshots were runs
+    few = rank_relation(one[:27, :27], two[:27, :27], runs[:27])
+    assert (few.runs, few.low) == (9, None)
 
 
 def test_too_few_rnns_have_no_interval_and_fewer_no_correlation() -> None:

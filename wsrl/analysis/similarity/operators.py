@@ -19,7 +19,9 @@ _LEVEL, _LONGEST = 1e-6, 100.0  # of slopes, and of lengths
 _PAIRS = 4096
 
 
-def delay_operators(states: Tensor, delays: int = DELAYS, rank: int = RANK) -> Tensor:
+def delay_operators(
+    states: Tensor, delays: int = DELAYS, rank: int = RANK, lengths: Tensor | None = None
+) -> Tensor:
     """Fit a linear operator to how delay-embedded states go on, for each of ``B`` RNNs.
 
     A point is ``delays`` states one after the other. Points ``(M, delays n)`` are reduced to their
@@ -30,12 +32,14 @@ def delay_operators(states: Tensor, delays: int = DELAYS, rank: int = RANK) -> T
         states: ``(B, S, T, n)``, as of ``states_along``.
         delays: states of a point.
         rank: of the operator; rows and columns beyond the rank of the points are zero.
+        lengths: steps of each sequence, ``(S,)``; the states after these play no part.
 
     Returns:
         ``(B, rank, rank)`` in float64.
 
     Raises:
-        ValueError: for fewer than ``delays + 1`` steps, and for states that are not finite.
+        ValueError: for fewer than ``delays + 1`` steps of all sequences, and for states that are
+            not finite.
 
     >>> turn = torch.tensor([[0.6, 0.8], [-0.8, 0.6]], dtype=torch.float64)
     >>> path = torch.stack([torch.linalg.matrix_power(turn, k)[0] for k in range(30)])
@@ -45,30 +49,35 @@ def delay_operators(states: Tensor, delays: int = DELAYS, rank: int = RANK) -> T
     """
     if delays < 1 or rank < 1:
         raise ValueError(f"delays and rank must be at least 1, not {delays} and {rank}")
-    if states.shape[2] <= delays:
+    steps = states.shape[2]
+    lengths = torch.full(states.shape[1:2], steps) if lengths is None else lengths.clamp(max=steps)
+    if (longest := int(lengths.max())) <= delays:
         raise ValueError(
-            f"sequences of {states.shape[2]} steps are too short for {delays} delays: "
+            f"sequences of {longest} steps are too short for {delays} delays: "
             f"expected at least {delays + 1} steps"
         )
-    if bad := (~states.isfinite()).flatten(1).any(1).nonzero().flatten().tolist():
+    counted = torch.arange(steps) < lengths[:, None]
+    if bad := (~states[:, counted].isfinite()).flatten(1).any(1).nonzero().flatten().tolist():
         raise ValueError(f"RNNs {bad[:5]} have states that are not finite: leave them out")
-    return torch.stack([_operator(each.double(), delays, rank) for each in states])
+    points = counted[:, delays - 1 :]  # of the last of their states
+    return torch.stack([_operator(each.double(), points, delays, rank) for each in states])
 
 
-def _operator(states: Tensor, delays: int, rank: int) -> Tensor:
-    """Return the operator ``(rank, rank)`` of states ``(S, T, n)``."""
-    points = states.unfold(1, delays, 1).flatten(2)  # (S, T', n delays)
-    flat = points.flatten(0, 1)
+def _operator(states: Tensor, within: Tensor, delays: int, rank: int) -> Tensor:
+    """Return the operator ``(rank, rank)`` of states ``(S, T, n)`` at some points ``(S, T')``."""
+    flat = states.unfold(1, delays, 1).flatten(2)[within]  # (M, n delays)
     wide = flat.shape[1] > flat.shape[0]
     squares, vectors = torch.linalg.eigh(flat @ flat.T if wide else flat.T @ flat)
     squares, vectors = squares.flip(0)[:rank], vectors.flip(1)[:, :rank]
     kept = squares > _FLAT**2 * squares[0].clamp(min=1e-300)
     squares, vectors = squares[kept], vectors[:, kept]
     left = vectors if wide else flat @ vectors / squares.sqrt()
-    own = left.view(*points.shape[:2], -1)
-    before, after = own[:, :-1].flatten(0, 1), own[:, 1:].flatten(0, 1)
-    found = states.new_zeros(rank, rank)
     size = left.shape[1]
+    own = left.new_zeros(*within.shape, size)
+    own[within] = left
+    follows = within[:, 1:]
+    before, after = own[:, :-1][follows], own[:, 1:][follows]
+    found = states.new_zeros(rank, rank)
     found[:size, :size] = torch.linalg.lstsq(before, after, driver="gelsd").solution.T
     return found
 

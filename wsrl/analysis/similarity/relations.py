@@ -1,5 +1,6 @@
 """Rank correlations between distances of RNNs, and an order of RNNs for heat maps."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ FEWEST = 4
 """RNNs of which a relation is computed: 6 pairs."""
 
 FEWEST_FOR_INTERVAL = 10
-"""RNNs of which an interval is given: resamples of fewer hold too few different RNNs."""
+"""Runs of which an interval is given: resamples of fewer hold too few different ones."""
 
 _SAMPLES, _SEED = 1000, 0
 
@@ -29,6 +30,7 @@ class Relation:
         correlation: NaN where it is not defined: for too few RNNs, or equal distances.
         low: end of the interval of 95%; ``None`` where there is none.
         high: its other end.
+        runs: runs of these RNNs.
         rnns: RNNs with both distances.
         pairs: pairs with both.
     """
@@ -36,19 +38,24 @@ class Relation:
     correlation: float
     low: float | None
     high: float | None
+    runs: int
     rnns: int
     pairs: int
 
 
-def rank_relation(one: Array, other: Array, samples: int = _SAMPLES) -> Relation:
+def rank_relation(
+    one: Array, other: Array, runs: Sequence[int] | None = None, samples: int = _SAMPLES
+) -> Relation:
     """Return the rank correlation of two distances over the pairs of RNNs.
 
-    The interval is of the percentile bootstrap over RNNs, not over pairs: pairs that share an RNN
-    are not independent. A pair of an RNN drawn twice with itself is left out.
+    The interval is of the percentile bootstrap over runs, not over pairs, nor over snapshots of a
+    run: pairs that share a run are not independent. Pairs of a run drawn twice with itself are left
+    out.
 
     Args:
         one: distances ``(B, B)``, NaN where there is none.
         other: distances ``(B, B)``.
+        runs: a number for each RNN, equal where they are snapshots of one run; by default none are.
         samples: of the bootstrap.
 
     >>> points = np.arange(12.0) ** 2
@@ -59,21 +66,26 @@ def rank_relation(one: Array, other: Array, samples: int = _SAMPLES) -> Relation
     """
     known = np.isfinite(one) & np.isfinite(other)
     np.fill_diagonal(known, False)
-    rnns, pairs = int(known.any(1).sum()), int(known.sum()) // 2
-    if rnns < FEWEST:
-        return Relation(float("nan"), None, None, rnns, pairs)
+    runs = range(len(one)) if runs is None else runs
+    own = np.unique(runs, return_inverse=True)[1]
+    known_runs = np.unique(own[known.any(1)])
+    counts = len(known_runs), int(known.any(1).sum()), int(known.sum()) // 2
+    if counts[1] < FEWEST:
+        return Relation(float("nan"), None, None, *counts)
     rows, columns = np.nonzero(np.triu(known))
     # Equal distances have one rank.
     mine, theirs = (np.unique(d[rows, columns], return_inverse=True)[1] for d in (one, other))
-    found = _correlation(mine, theirs, np.ones(pairs))
-    if rnns < FEWEST_FOR_INTERVAL or np.isnan(found):
-        return Relation(found, None, None, rnns, pairs)
-    random, own, drawn = np.random.default_rng(_SEED), np.flatnonzero(known.any(1)), []
+    found = _correlation(mine, theirs, np.ones(len(rows)))
+    if len(known_runs) < FEWEST_FOR_INTERVAL or np.isnan(found):
+        return Relation(found, None, None, *counts)
+    random, drawn = np.random.default_rng(_SEED), []
+    first, second = own[rows], own[columns]
     for _ in range(samples):
-        times = np.bincount(random.choice(own, len(own)), minlength=len(one))
-        drawn.append(_correlation(mine, theirs, times[rows] * times[columns]))
+        times = np.bincount(random.choice(known_runs, len(known_runs)), minlength=own.max() + 1)
+        both = np.where(first == second, times[first], times[first] * times[second])
+        drawn.append(_correlation(mine, theirs, both))
     low, high = np.nanquantile(drawn, [0.025, 0.975])
-    return Relation(found, float(low), float(high), rnns, pairs)
+    return Relation(found, float(low), float(high), *counts)
 
 
 def _correlation(one: Levels, other: Levels, times: Times) -> float:

@@ -84,10 +84,11 @@ class Degeneracy:
     def directions(self) -> list[dict[str, Any]]:
         """Compare groups that differ in one fact alone: do RNNs of the largest differ least?
 
-        Of several values of the fact the smallest and the largest are compared.
-        ``change`` is how much more those of the larger value differ; ``found`` is less or more
-        where its interval is on one side of 0. Two steps of one zoo have RNNs of the same runs,
-        which are resampled together.
+        Of several values of the fact the smallest and the largest are compared. The other facts in
+        which groups differ are those of both; the fact itself is ``None`` among them. ``change`` is
+        how much more those of the larger value differ; ``found`` is less or more where its interval
+        is on one side of 0. Two steps of one zoo have RNNs of the same runs, which are resampled
+        together.
         """
         return [row for factor in (SIZE, STEP, DECAY, *COMPLEXITY) for row in self._by(factor)]
 
@@ -102,11 +103,13 @@ class Degeneracy:
             one, other = ordered[0], ordered[-1]
             ends = {"smaller": one.facts[factor], "larger": other.facts[factor]}
             if ends["smaller"] != ends["larger"]:
+                others = {n: one.facts.get(n) for n in self.differing() if n != "zoo"}
+                about = {"factor": factor, **ends, **others, factor: None}
                 for name in filter(other.distances.__contains__, one.distances):
                     change = _change(one, other, name)
                     published, found = PUBLISHED.get(factor, {}).get(name), _direction(change)
-                    row = {"factor": factor, **ends, "cell": one.facts["cell"], "distance": name}
-                    row |= {"change": change.mean, "low": change.low, "high": change.high}
+                    row = {**about, "distance": name, "change": change.mean}
+                    row |= {"low": change.low, "high": change.high}
                     verdict = _verdict(published, found)
                     yield row | {"found": found, "published": published, "verdict": verdict}
 
@@ -145,7 +148,7 @@ def find_degeneracy(
     RNNs are compared within a zoo and a step; zoos may differ in cell, size, training and the
     settings of their problem. Distances of weights are divided by the root of their number, so that
     those of different sizes can be compared. At all steps of a zoo the same runs are drawn, as far
-    as they solve the task at each.
+    as they solve the task there.
 
     Args:
         sources: folders of zoos, or folders of such.
@@ -204,7 +207,7 @@ def _solving(
 
 
 def draw_alike(zoo: Zoo, groups: Sequence[Tensor], count: int, seed: int) -> list[Tensor]:
-    """Draw ``count`` rows of each group, first of the runs that all groups have: the same of all.
+    """Draw ``count`` rows of each group, first of the runs that most groups have, the same of all.
 
     Args:
         zoo: the zoo.
@@ -212,13 +215,16 @@ def draw_alike(zoo: Zoo, groups: Sequence[Tensor], count: int, seed: int) -> lis
         count: how many; all where there are fewer.
         seed: of the draw.
     """
-    runs, found = [zoo.read("run", rows) for rows in groups], []
+    if not groups:
+        return []
+    runs = [zoo.read("run", rows) for rows in groups]
+    every, times = torch.cat(runs).unique(return_counts=True)
+    order = torch.randperm(len(every), generator=torch.Generator().manual_seed(seed))
+    every = every[order[times[order].argsort(descending=True, stable=True)]]
+    found = []
     for own, rows in zip(runs, groups, strict=True):
-        common = torch.stack([torch.isin(own, others) for others in runs]).all(0)
-        generator, ordered = torch.Generator().manual_seed(seed), own.argsort()
-        parts = [rows[ordered[common[ordered] == first]] for first in (True, False)]
-        drawn = [part[torch.randperm(len(part), generator=generator)] for part in parts]
-        found.append(torch.cat(drawn)[:count].sort().values)
+        drawn = every[torch.isin(every, own)][:count]
+        found.append(rows[torch.isin(own, drawn)].sort().values)
     return found
 
 

@@ -82,11 +82,11 @@ def _shown_directions(found: Degeneracy) -> list[dict[str, Any]]:
     shown = []
     for row in found.directions():
         ends = interval(row["low"], row["high"])
-        kept: dict[str, Any] = {
-            n: row[n] for n in ("factor", "smaller", "larger", "cell", "distance")
-        }
-        kept |= {"change": number(row["change"]), "interval": ends or "-", "found": row["found"]}
-        shown.append(kept | {n: row[n] or "-" for n in ("published", "verdict")})
+        written = {"change": number(row["change"]), "interval": ends or None}
+        last = {name: row.pop(name) for name in ("found", "published", "verdict")}
+        about = {n: value for n, value in row.items() if n not in ("change", "low", "high")}
+        whole = {**about, **written, **last}
+        shown.append({n: "-" if value is None else value for n, value in whole.items()})
     return shown
 
 

@@ -6,7 +6,7 @@ is measured again each time.
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,8 @@ from wsrl.tasks import EmulationModule
 from wsrl.tasks.evaluation import chosen_rows
 from wsrl.tasks.losses import get_loss
 from wsrl.tasks.metrics import EMULATION_METRICS
-from wsrl.zoos import Zoo, ZooError
+from wsrl.zoos import ZooError
 from wsrl.zoos.files import checksum, remove_leftovers
-from wsrl.zoos.manifest import checksum_of
 from wsrl.zoos.tensors import digest, read_metadata, read_tensors, write_tensors
 
 FILE = "inspection.safetensors"
@@ -113,7 +112,7 @@ def _key(checkpoint: Path, data: ZooDataModule) -> dict[str, Any]:
     return {
         "layout": _LAYOUT,
         "checkpoint": checksum(checkpoint),
-        "zoo": [_identity(zoo) for zoo in data.zoo.zoos],
+        "zoo": [zoo.identity for zoo in data.zoo.zoos],
         "splits": {name: data.hparams[name] for name in (*SPLIT_OPTIONS, "ood_to_train", "seed")},
     }
 
@@ -211,10 +210,3 @@ def _stored(data: ZooDataModule, rows: Tensor, count: int) -> tuple[Tensor, Tens
     picks = fixed_picks(data.hparams["seed"], rows.numpy(), data.zoo.sequences_stored, count)
     sequences, outputs = data.zoo.read_sequences(rows, picks)
     return data.problem.encode(sequences), outputs.float()
-
-
-def _identity(zoo: Zoo) -> str:
-    """Return an identifier of a zoo that does not depend on its path."""
-    files = [] if zoo.manifest.shards else sorted(zoo.path.glob("*.npy"))
-    changed = {file.name: [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
-    return checksum_of({"manifest": asdict(zoo.manifest), "files": changed})

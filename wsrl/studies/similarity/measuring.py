@@ -25,9 +25,9 @@ from wsrl.analysis.similarity import (
 )
 from wsrl.analysis.similarity.operators import DELAYS, RANK
 from wsrl.encoders import embed
-from wsrl.rnn import MixedRNNs, RNNs, RNNWeights, run_population, states_along
+from wsrl.rnn import MixedRNNs, RNNs, RNNWeights, run_population, state_size, states_along
 from wsrl.studies.inspection.sources import find_checkpoint, read_run
-from wsrl.studies.similarity.subjects import Subjects
+from wsrl.studies.similarity.subjects import Subjects, runs_of
 from wsrl.tasks import EmulationModule
 
 Level: TypeAlias = Literal["behaviour", "representation", "dynamics", "weights", "embedding"]
@@ -89,9 +89,10 @@ class Similarity:
 
     @cached_property
     def relations(self) -> list[dict[str, Any]]:
-        """Rank correlations of every two distances, with intervals over RNNs."""
+        """Rank correlations of every two distances, with intervals over runs."""
+        runs = runs_of(self.table)
         return [
-            {"one": one, "other": other, **vars(rank_relation(mine, theirs))}
+            {"one": one, "other": other, **vars(rank_relation(mine, theirs, runs))}
             for (one, mine), (other, theirs) in combinations(self.distances.items(), 2)
         ]
 
@@ -192,8 +193,8 @@ def _states(subjects: Subjects, notes: list[str]) -> list[Tensor]:
     """Return the states of every RNN along the inputs, ``(S, T, n)`` each, in float64."""
     groups, inputs = _groups(subjects.rnns), subjects.inputs
     found: list[Tensor] = [torch.empty(0)] * len(subjects.rnns)
-    first = states_along(groups[0][0][:1], inputs[None, :1])
-    fit = max(_SETTLING, _NUMBERS // (len(found) * first.numel()))
+    step = sum(len(own) * state_size(group.spec) for group, own in groups)
+    fit = max(_SETTLING, _NUMBERS // (step * inputs.shape[1]))
     if fit < len(inputs):
         inputs = inputs[:fit]
         notes.append(f"states are those of {fit} sequences: more would not fit in memory")
@@ -208,9 +209,8 @@ def _states(subjects: Subjects, notes: list[str]) -> list[Tensor]:
 def _representation(
     subjects: Subjects, states: Sequence[Tensor], generator: Generator, left_out: dict[str, str]
 ) -> Iterator[tuple[str, Array]]:
-    # A trial lasts until its last step that counts, as its decision does.
-    within = subjects.counts[: len(states[0])].flip(1).cummax(1).values.flip(1)
-    points = within.flatten().nonzero()[:, 0]
+    steps, lengths = torch.arange(states[0].shape[1]), subjects.lengths[: len(states[0])]
+    points = (steps < lengths[:, None]).flatten().nonzero()[:, 0]
     points = points[torch.randperm(len(points), generator=generator)[:_POINTS].sort().values]
     sound = _finite(states, "representation", "states", left_out)
     if len(sound) > 1:
@@ -226,14 +226,16 @@ def _dynamics(
     left_out: dict[str, str],
 ) -> Iterator[tuple[str, Array]]:
     count, sound = len(states), _finite(states, "dsa", "states", left_out)
-    if (steps := states[0].shape[1]) <= settings.delays:
-        left_out["dsa"] = f"sequences of {steps} steps are too short for {settings.delays} delays"
+    lengths, how = subjects.lengths[: len(states[0])], (settings.delays, settings.rank)
+    if (longest := int(lengths.max())) <= settings.delays:
+        left_out["dsa"] = f"sequences of {longest} steps are too short for {settings.delays} delays"
     elif len(sound) > 1:
-        fitted = [delay_operators(states[k][None], settings.delays, settings.rank) for k in sound]
+        fitted = [delay_operators(states[k][None], *how, lengths) for k in sound]
         yield "dsa", _with_gaps(operator_angles(torch.cat(fitted)).numpy(), sound, count)
     spectra: list[Tensor] = [torch.empty(0)] * count
+    ends = lengths[:_SETTLING] - 1
     for group, own in _groups(subjects.rnns):
-        starts = torch.stack([states[place][:_SETTLING, -1] for place in own.tolist()])
+        starts = torch.stack([states[place][[*range(len(ends))], ends] for place in own.tolist()])
         found = settled_spectra(group.to(torch.float64), starts)
         for place, each in zip(own.tolist(), found, strict=True):
             spectra[place] = each

@@ -14,7 +14,7 @@ from wsrl.problems import InputKind
 from wsrl.rnn import RNNs, RNNSpec, concatenate
 from wsrl.studies.embeddings import SPEC_COLUMNS
 from wsrl.studies.interrogation import choose_rows
-from wsrl.zoos import AnyZoo, open_zoo
+from wsrl.zoos import AnyZoo, open_zoo, zoo_folders
 from wsrl.zoos.packing.models import read_model
 
 RNNS, SEQUENCES, STEPS = 50, 32, 50
@@ -43,6 +43,12 @@ class Subjects:
     outside: Tensor | None
     output_kind: str
 
+    @property
+    def lengths(self) -> Tensor:
+        """Steps of each sequence, ``(S,)``: a trial lasts until its last step that counts."""
+        steps = torch.arange(1, self.counts.shape[1] + 1)
+        return (steps * (self.counts > 0)).amax(1).clamp(min=1)
+
 
 def find_subjects(
     sources: Sequence[str | Path],
@@ -70,9 +76,10 @@ def find_subjects(
         say: is told what was assumed of files.
 
     Raises:
-        ValueError: for fewer than two RNNs, or RNNs of different inputs, outputs or kinds of
-            outputs.
+        ValueError: for fewer than two RNNs, a source that is given twice, or RNNs of different
+            inputs, outputs or kinds of outputs.
     """
+    zoo_folders([*sources])  # refuses what is given twice, also files
     found: list[tuple[str, RNNs, pd.DataFrame]] = []
     zoos: list[tuple[AnyZoo, Tensor]] = []
     for source in map(str, sources):
@@ -111,6 +118,13 @@ def find_subjects(
     shape = (len(inputs), 2 * inputs.shape[1], inputs.shape[2])
     outside = random_inputs(zoo.problem.input_kind, shape, generator)
     return Subjects(rnns, table, inputs, counts, outside, zoo.problem.output_kind)
+
+
+def runs_of(table: pd.DataFrame) -> list[int]:
+    """Return a number for each RNN of a table of ``Subjects``, equal for snapshots of one run."""
+    names = ["source", "run"]
+    known = table.reindex(columns=names).groupby(names).ngroup().tolist()
+    return [run if run >= 0 else -1 - place for place, run in enumerate(known)]  # files have none
 
 
 def random_inputs(

@@ -15,12 +15,13 @@ from wsrl.studies.report.charts import Chart, figure
 from wsrl.studies.report.pages import Section, write_page
 from wsrl.studies.report.words import chart_text, interval, number
 from wsrl.studies.similarity.measuring import Array, Similarity
+from wsrl.studies.similarity.subjects import runs_of
 from wsrl.studies.tables import aligned, shown, write_csv
 from wsrl.zoos.tensors import write_tensors
 
 FILES = ("distances.safetensors", "rnns.csv", "relations.csv", "alike.html")
 
-_FEW = f"Fewer than {FEWEST_FOR_INTERVAL} RNNs: too few for intervals."
+_FEW = f"Fewer than {FEWEST_FOR_INTERVAL} runs: too few for intervals."
 _TOLD = ("name", "task", "performance", "cell", "hidden_size")
 
 
@@ -53,11 +54,14 @@ def summarize(found: Similarity) -> str:
             {"distance": f"{each['one']} and {each['other']}", **_correlation(each)}
             for each in _ordered(found)
         ]
-        lines += ["", "rank correlations over pairs, 95% over RNNs", aligned([*told[0]], told)]
-        if count < FEWEST_FOR_INTERVAL:
-            lines.append(_FEW)
+        lines += ["", "rank correlations over pairs, 95% over runs", aligned([*told[0]], told)]
+        lines += _few(found)
     lines += [f"no {name}: {reason}" for name, reason in found.left_out.items()]
     return "\n".join([*lines, *found.notes])
+
+
+def _few(found: Similarity) -> list[str]:
+    return [_FEW] if len({*runs_of(found.table)}) < FEWEST_FOR_INTERVAL else []
 
 
 def _ordered(found: Similarity) -> list[dict[str, Any]]:
@@ -102,14 +106,14 @@ def _write_page(path: Path, found: Similarity, relations: Sequence[Mapping[str, 
     ]
     predicted = [
         "Spearman's rank correlation over pairs of RNNs, with 95% intervals of a bootstrap over "
-        "RNNs. Where it is high, one distance tells which RNNs are alike by the other."
+        "runs. Where it is high, one distance tells which RNNs are alike by the other."
     ]
     table = pd.DataFrame(
         [{"distances": f"{r['one']} and {r['other']}", **_correlation(r)} for r in relations]
     )
     sections = [Section("Maps", [], [_map(name, found) for name in found.distances])]
     if relations:
-        predicted += [_FEW] if count < FEWEST_FOR_INTERVAL else []
+        predicted += _few(found)
         charts = [_relation_map(found, relations)]
         predicts = Section("What predicts what", predicted, charts, [("rank correlations", table)])
         sections.insert(0, predicts)
