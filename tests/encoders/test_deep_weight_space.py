@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tests.encoders.encoder_cases import SPECS, random_weights
-from wsrl.encoders.deep_weight_space import DeepWeightSpaceLayer, EquivariantLinear, as_channels
+from wsrl.encoders.deep_weight_space import DeepWeightSpaceLayer, EquivariantMap, as_channels
 from wsrl.rnn import RNNSpec
+from wsrl.rnn.matrices import pool
 
 CHANNELS = 3
 every_spec = pytest.mark.parametrize("spec", SPECS, ids=str)
@@ -20,6 +21,10 @@ def random_tensors(spec: RNNSpec) -> list[Tensor]:
         torch.randn(2, *tensor.sizes, CHANNELS, generator=generator, dtype=torch.float64)
         for tensor in spec.tensors
     ]
+
+
+def apply(layer: nn.Module, tensors: list[Tensor]) -> list[Tensor]:
+    return [result.values for result in layer([pool(tensor) for tensor in tensors])]
 
 
 def roll(spec: RNNSpec, tensors: list[Tensor], label: str) -> list[Tensor]:
@@ -38,20 +43,21 @@ def distance(one: list[Tensor], other: list[Tensor]) -> float:
 def test_inputs_and_outputs_can_be_told_apart_only_with_their_embeddings() -> None:
     spec = SPECS[0]
     torch.manual_seed(0)
-    plain = EquivariantLinear(spec, CHANNELS, 5).double()
+    plain = EquivariantMap(spec, CHANNELS, 5).double()
     marked = DeepWeightSpaceLayer(spec, CHANNELS, 5).double()
     tensors = random_tensors(spec)
     for label in ("input", "output"):
         moved = roll(spec, tensors, label)
-        assert distance(plain(moved), roll(spec, plain(tensors), label)) < 1e-8
-        assert distance(marked(moved), roll(spec, marked(tensors), label)) > 1e-3
+        for layer, equivariant in ((plain, True), (marked, False)):
+            found = distance(apply(layer, moved), roll(spec, apply(layer, tensors), label))
+            assert found < 1e-8 if equivariant else found > 1e-3
 
 
 @every_spec
 def test_the_layer_equals_its_definition_term_by_term(spec: RNNSpec) -> None:
     """Written out with loops: every pair of axes with one label, every pair of tensors."""
     torch.manual_seed(0)
-    layer, tensors = EquivariantLinear(spec, CHANNELS, 5).double(), random_tensors(spec)
+    layer, tensors = EquivariantMap(spec, CHANNELS, 5).double(), random_tensors(spec)
     axes = [tensor.axes for tensor in spec.tensors]
     places = {
         label: [(t, a) for t, names in enumerate(axes) for a, n in enumerate(names) if n == label]
@@ -59,7 +65,7 @@ def test_the_layer_equals_its_definition_term_by_term(spec: RNNSpec) -> None:
         for label in names
     }
     common = layer.from_means.weight.view(len(axes), 5, len(axes), CHANNELS)
-    for t, value in enumerate(layer(tensors)):
+    for t, value in enumerate(apply(layer, tensors)):
         expected = tensors[t] @ layer.pointwise[t].weight.T
         expected = expected + layer.from_means.bias.view(len(axes), 5)[t]
         for u, other in enumerate(tensors):
@@ -76,7 +82,22 @@ def test_the_layer_equals_its_definition_term_by_term(spec: RNNSpec) -> None:
                     if other != a:
                         term = term.unsqueeze(other + 1)
                 expected = expected + term
-        torch.testing.assert_close(value, expected)
+        torch.testing.assert_close(value, expected.relu())
+
+
+def test_embeddings_of_neurons_are_as_if_added_before_the_map() -> None:
+    spec = SPECS[0]
+    torch.manual_seed(0)
+    layer, tensors = DeepWeightSpaceLayer(spec, CHANNELS, 5).double(), random_tensors(spec)
+    marked = []
+    for tensor, value in zip(spec.tensors, tensors, strict=True):
+        for axis, label in enumerate(tensor.axes):
+            if label in layer.neurons:
+                last = [1] * (len(tensor.axes) - axis - 1)
+                value = value + layer.neurons[label].view(-1, *last, CHANNELS)
+        marked.append(value)
+    assert distance(apply(layer, tensors), apply(layer.linear, marked)) < 1e-12
+    assert distance(apply(layer, tensors), apply(layer.linear, tensors)) > 1e-3
 
 
 def test_gates_are_channels_and_the_readout_is_repeated() -> None:

@@ -52,12 +52,23 @@ def map_entries(values: Tensor, weight: Tensor, along: list[Tensor]) -> Pooled:
         weight: ``(O, I)``.
         along: for each size a term ``(B, size, O)``, the same wherever the other index is.
 
+    Raises:
+        ValueError: for shapes that do not belong together.
+
     Example:
         >>> values, weight = torch.rand(2, 3, 5, 4), torch.rand(6, 4)
         >>> result, means = map_entries(values, weight, [torch.rand(2, 3, 6), torch.rand(2, 5, 6)])
         >>> result.shape, means[1].shape
         (torch.Size([2, 3, 5, 6]), torch.Size([2, 5, 6]))
     """
+    batch, *sizes, inputs = values.shape
+    wanted = [(len(weight), inputs), *((batch, size, len(weight)) for size in sizes)]
+    if [part.shape for part in (weight, *along)] != wanted:
+        shapes = ", ".join(str(tuple(part.shape)) for part in (values, weight, *along))
+        raise ValueError(
+            "values, weight and a term for each size must be (B, *sizes, I), (O, I) and "
+            f"(B, size, O), not {shapes}"
+        )
     if len(along) == 2 and kernels_serve("auto", values, weight, *along, kind="matrices"):
         mapped, *means = _MapMatrices.apply(values, weight, *along)  # type: ignore[no-untyped-call]
         return Pooled(mapped, tuple(means))
@@ -95,11 +106,11 @@ class _MapMatrices(torch.autograd.Function):
         differentiate_once()
         values, weight, mapped = ctx.saved_tensors
         d_mapped = None if given[0] is None else given[0].contiguous()
-        shapes = (mapped.shape[:2], (len(mapped), mapped.shape[2]))
-        means = (
-            mapped.new_zeros(*shape, len(weight)) if part is None else part.contiguous()
-            for part, shape in zip(given[1:], shapes, strict=True)
+        d_row_means, d_column_means = (
+            mapped.new_zeros(len(mapped), size, len(weight)) if part is None else part.contiguous()
+            for part, size in zip(given[1:], mapped.shape[1:3], strict=True)
         )
         d_values = torch.empty_like(values) if ctx.needs_input_grad[0] else None
         saved = (values, weight, mapped)
-        return d_values, *cpu.map_matrices_backward(saved, d_mapped, *means, d_values)
+        others = cpu.map_matrices_backward(saved, d_mapped, d_row_means, d_column_means, d_values)
+        return d_values, *others
