@@ -36,17 +36,33 @@ def _columns(target: str, metric: str, less: bool, value: str) -> tuple[Column, 
     )
 
 
+def _frozen(title: str, target: str, metric: str, value: str = "{:.2f}") -> tuple[Column, ...]:
+    return tuple(
+        Column(f"{title}, {split}", target, "frozen", split, metric, False, value)
+        for split in ("validation", "ood")
+    )
+
+
 TABLES = {
-    "languages": _columns("task", "exact_match", False, "{:.0%}"),
-    "mnist": _columns("angle", "angular_error", True, "{:.0f}°"),
+    "task": _columns("task", "exact_match", False, "{:.0%}"),
+    "angle": _columns("angle", "angular_error", True, "{:.0f}°"),
+    "n_stable": (
+        Column("TV, validation", "", "", "validation", "total_variation", True, "{:.3f}"),
+        *_frozen("stable points", "n_stable", "r2"),
+        *_frozen("unstable directions", "max_unstable_directions", "r2"),
+        *_frozen("time constant", "dominant_time_constant", "kendall_tau"),
+        *_frozen("has a cycle", "has_cycle", "exact_match", "{:.0%}"),
+    ),
 }
+"""By the main target of a zoo."""
 
 
 def table(summary: pd.DataFrame, zoo: str) -> Iterator[str]:
     """Yield the lines of a zoo's table: means with intervals, the best in bold, no ablations."""
     rows = summary[(summary.zoo == zoo) & ~summary.encoder.str.contains("=")]
+    rows = rows[rows.groupby("encoder").seeds.transform("max") > 0]
     kinds = rows.drop_duplicates("encoder").set_index("encoder").kind
-    columns = TABLES[zoo]
+    columns = next(own for target, own in TABLES.items() if target in set(rows.target))
     cells = pd.DataFrame({c.title: _cells(rows, c) for c in columns}, index=kinds.index).fillna("")
     yield f"| encoder | {' | '.join(cells.columns)} |"
     yield "|---|" + "---|" * len(columns)
@@ -79,7 +95,7 @@ def main(folder: Path) -> str:
     text = ["zoo", "encoder", "kind", "target", "mode", "split", "metric"]
     summary = pd.read_csv(folder / "summary.csv")
     summary = summary.fillna(dict.fromkeys(text, ""))
-    return "\n\n".join("\n".join(table(summary, zoo)) for zoo in TABLES)
+    return "\n\n".join("\n".join(table(summary, zoo)) for zoo in summary.zoo.unique() if zoo)
 
 
 if __name__ == "__main__":
