@@ -38,7 +38,9 @@ def _columns(target: str, metric: str, less: bool, value: str) -> tuple[Column, 
 
 def _frozen(title: str, target: str, metric: str, value: str = "{:.2f}") -> tuple[Column, ...]:
     return tuple(
-        Column(f"{title}, {split}", target, "frozen", split, metric, False, value)
+        Column(
+            f"{title}, {split.replace('ood', 'OOD')}", target, "frozen", split, metric, False, value
+        )
         for split in ("validation", "ood")
     )
 

@@ -86,8 +86,15 @@ def _shown_directions(found: Degeneracy) -> list[dict[str, Any]]:
         last = {name: row.pop(name) for name in ("found", "published", "verdict")}
         about = {n: value for n, value in row.items() if n not in ("change", "low", "high")}
         whole = {**about, **written, **last}
-        shown.append({n: "-" if value is None else value for n, value in whole.items()})
+        shown.append({name: _fact(value) for name, value in whole.items()})
     return shown
+
+
+def _fact(value: Any) -> str:
+    """Write a fact of groups: columns have whole numbers and others."""
+    if value is None:
+        return "-"
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def _chart(found: Degeneracy, name: str) -> Chart:
