@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import wsrl
 from wsrl.cli import main
 from wsrl.encoders import get_encoder
 from wsrl.studies.benchmark import benchmark
+from wsrl.zoos import label_zoo, open_zoo
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 TRIALS = ["--evaluated_trials", "4", "--stored_trials", "2"]
@@ -164,6 +166,13 @@ def test_benchmark_configs_are_checked_whole(
     request: pytest.FixtureRequest,
 ) -> None:
     monkeypatch.setenv("WSRL_IMAGES", str(request.getfixturevalue("mnist")))
+    # What the configs say is made first: a zoo with properties of dynamics.
+    labelled, rows = tmp_path / "zoos" / "tanh-32", range(len(open_zoo(zoo_path)))
+    shutil.copytree(zoo_path, labelled)
+    counts = ("n_stable", "max_unstable_directions", "dominant_time_constant")
+    made = {name: [row % 4 for row in rows] for name in counts}
+    label_zoo(labelled, {"row": rows, **made, "has_cycle": [row % 2 == 1 for row in rows]})
+    monkeypatch.chdir(tmp_path)
     ran: list[int] = []
     monkeypatch.setattr(benchmark, "run_grid", lambda *given: ran.append(len(given[1])) or {})
     out = ["--out", str(tmp_path / "out"), "--seeds", "[0]"]  # all seeds have the same cells
