@@ -46,7 +46,7 @@ from wsrl.studies.training.processes import is_requeued
 from wsrl.studies.training.runs import AUTO, Request, Run
 from wsrl.studies.training.stopping import LastCheckpoint, OwnSignals, reported
 from wsrl.studies.training.training_state import TrainingStateCheck
-from wsrl.tasks import TaskModule
+from wsrl.tasks import PredictionModule, TaskModule
 from wsrl.tasks.state_dicts import WeightsError
 from wsrl.terminal import note, say
 
@@ -167,8 +167,8 @@ class TrainingCLI(LightningCLI):
         for part in self.model.children() if self.config["compile"] else ():
             if any(True for _ in part.parameters()):  # not metrics
                 part.compile(mode=self.config["compile"])
-        if target := getattr(self.model, "target", None) if self.command != "predict" else None:
-            keep_labelled(self.datamodule, target)
+        if self.command != "predict" and isinstance(self.model, PredictionModule):
+            keep_labelled(self.datamodule, self.model.target)
         data = dict(self.datamodule.hparams)
         if self.record is not None:
             self.record.check_model(self.model)
