@@ -141,6 +141,16 @@ def test_the_command_line_has_lightnings_options(
     assert f"contradicts {last}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["optimizer", "lr_scheduler"])
+def test_a_config_that_has_it_in_the_model_is_refused(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text(f"model: {{init_args: {{{name}: {{class_path: torch.optim.SGD}}}}}}")
+    assert main(["fit", "--config", str(config)]) == 1
+    assert f"{name} stands beside model, at the top level" in capsys.readouterr().err
+
+
 @every_task
 def test_a_run_interrupted_in_its_warmup_goes_on_bit_for_bit(
     kind: type[TaskModule], datamodule: ZooDataModule, tmp_path: Path

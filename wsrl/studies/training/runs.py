@@ -139,6 +139,10 @@ class Request:
                 if not isinstance(value, dict | str):  # text names a class, or another file
                     said = f"must hold settings by name, not {to_json(value):.100}"
                     raise ValueError(f"{config.path}: {name} {said}")
+            for name in ("optimizer", "lr_scheduler"):  # jsonargparse would pass over it
+                if config.holds(f"model.{name}"):
+                    said = f"{name} stands beside model, at the top level, not in it"
+                    raise ValueError(f"{config.path}: {said}")
             run, checkpoint = config.text_at("run"), config.text_at("ckpt_path")
             known.run, known.ckpt_path = known.run or run, known.ckpt_path or checkpoint
         wants_help = any(option.split("=")[0] in _HELP for option in options)
