@@ -9,10 +9,12 @@ so this runs in whatever environment the official code has.
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,7 @@ def force_split(script: Any, prepared: Path) -> list[bool]:
 @torch.no_grad()
 def emulate(model: torch.nn.Module, prepared: Path, mode: str) -> np.ndarray:
     """Return the emulator's logits ``(n, S, T, O)`` on the prepared sequences of a split."""
+    before = copy.copy(model.args)
     split = np.load(prepared / "split.npz")
     rows, picks = split[mode], int(split["picks"])
     columns = {n: np.load(prepared / "export" / f"{n}.npy", mmap_mode="r") for n in NAMES}
@@ -61,20 +64,28 @@ def emulate(model: torch.nn.Module, prepared: Path, mode: str) -> np.ndarray:
         }
         logits = model(batch)[0]
         parts.append(logits.reshape(len(chosen), picks, *logits.shape[1:]).numpy())
+    model.args.__dict__.update(vars(before))
     return np.concatenate(parts)
 
 
 NAMES = ("parameters", "sequences", "logits")
 
 
-def main(checkout: Path, prepared: Path, result: Path, options: list[str]) -> None:
+@contextlib.contextmanager
+def official(
+    checkout: Path, prepared: Path, options: list[str]
+) -> Iterator[tuple[Any, list[torch.nn.Module], list[bool]]]:
+    """Import the official script, its options and data as prepared, in a folder of its own.
+
+    Yields the script; the models, as it makes them; whether data sets split as prepared anyway.
+    """
     code = checkout / "rnn_weights_representation_learning"
     sys.path.insert(0, str(code if code.is_dir() else checkout))
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:  # it looks for data where it is started
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        # It looks for data where it is started.
         (Path(folder) / "datasets").mkdir()
         (Path(folder) / "datasets" / DATASET).symlink_to(prepared / "export")
-        os.chdir(folder)
         sys.argv = ["training_script.py", f"--dataset={DATASET}", *options]
         import training_script as script  # type: ignore[import-not-found]
 
@@ -88,17 +99,23 @@ def main(checkout: Path, prepared: Path, result: Path, options: list[str]) -> No
                 models.append(self)
 
         script.CombinedEncoderEmulator = Kept
-        agreed = force_split(script, prepared)
-        # What its last lines do, which run only where it is the main script.
-        args = script.conditional_args(script.parse_args())
-        script.args = args
+        yield script, models, force_split(script, prepared)
+
+
+def train(script: Any) -> None:
+    """Do what the script's last lines do, which run only where it is the main script."""
+    script.args = script.conditional_args(script.parse_args())
+    script.main(script.args)
+
+
+def main(checkout: Path, prepared: Path, result: Path, options: list[str]) -> None:
+    with official(checkout, prepared, options) as (script, models, agreed):
         start = time.process_time()
-        script.main(args)
+        train(script)
         seconds = time.process_time() - start
         model = models[0].eval()
         found = {name: emulate(model, prepared, name) for name in MODES.values()}
         np.savez(result, seconds=seconds, same_split=all(agreed), **found)
-        os.chdir(prepared)
 
 
 if __name__ == "__main__":

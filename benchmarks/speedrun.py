@@ -9,6 +9,11 @@ OUT/results.csv as they come; a recipe and seed that is finished there is not ru
       --seconds 600 configs/emulation_fast.yaml configs/emulation_fast.yaml,mine.yaml
 
 prints, of every recipe, where it was at the end and when it first was as good as each TARGET.
+
+With a checkout of the official code, that is trained too, by its published settings of interactive
+probing (see parity.py; --official_options for others):
+
+    ... --official DIR --official_python VENV/bin/python
 """
 
 from __future__ import annotations
@@ -29,9 +34,12 @@ import torch
 import wsrl  # noqa: F401 isort: skip  # first: it lets lightning be imported beside a CPU torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
-from parity import emulate, evaluate
+from parity import emulate, evaluate, prepare
 
 COLUMNS = ("recipe", "seed", "steps", "cpu_s", "loss", "validation", "ood")
+
+OFFICIAL = ("--config=", "--cuda=0", "--encoder_open_gate_init=0", "--emulator_open_gate_init=0")
+"""The published settings: other defaults are those of the configuration `interactive_1`."""
 
 
 class QualityClock(Callback):
@@ -86,8 +94,13 @@ def run_recipe(given: argparse.Namespace, recipe: str, seed: int) -> None:
     }
     words = [f"--config={path}" for path in recipe.split(",")]
     words += [f"--data.zoo={given.zoo}", f"--data.seed={seed}", f"--seed_everything={seed}"]
-    words += ["--trainer.limit_val_batches=0", "--trainer.logger=false", "--model.figures=false"]
-    words += ["--trainer.callbacks+=speedrun.QualityClock"]
+    words += [
+        "--data.ood_criterion=official",
+        "--trainer.limit_val_batches=0",
+        "--trainer.logger=false",
+        "--model.figures=false",
+    ]
+    words += ["--model.figures=false", "--trainer.callbacks+=speedrun.QualityClock"]
     words += [f"--trainer.callbacks.{name}={value}" for name, value in clock.items()]
     paths = [str(Path(__file__).parent.resolve()), os.environ.get("PYTHONPATH", "")]
     subprocess.run(
@@ -98,9 +111,40 @@ def run_recipe(given: argparse.Namespace, recipe: str, seed: int) -> None:
     (run / "finished").touch()  # where it was stopped, it begins again
 
 
+def run_official(given: argparse.Namespace, seed: int) -> None:
+    """Train the official code in a process, on the same zoo, split and evaluated sequences."""
+    run = given.out / "runs" / f"official-{seed}"
+    run.mkdir(parents=True, exist_ok=True)
+    prepare(given.zoo, given.out)
+    runner = Path(__file__).with_name("speedrun_official.py").resolve()
+    places = [given.official.resolve(), given.out.resolve(), given.out.resolve() / "results.csv"]
+    numbers = [seed, given.every, given.seconds]
+    options = [*OFFICIAL, f"--seed={seed}", *given.official_options]
+    with open(run / "output.log", "w") as log:
+        subprocess.run(
+            [*map(str, [given.official_python, runner, *places, *numbers]), *options],
+            check=True,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+    (run / "finished").touch()
+
+
 def recipe_name(recipe: str) -> str:
     """Name a recipe by its files: ``a/fast.yaml,b/mine.yaml`` is ``fast+mine``."""
     return "+".join(Path(path).stem for path in recipe.split(","))
+
+
+def finished(out: Path, name: str, seed: int) -> bool:
+    """Say whether a recipe's run is whole; else its rows go, and it begins again."""
+    if (out / "runs" / f"{name}-{seed}" / "finished").exists():
+        return True
+    rows = pd.read_csv(out / "results.csv")
+    own = (rows.recipe == name) & (rows.seed == seed)
+    if own.any():
+        rows[~own].to_csv(out / "results.csv", index=False)
+    return False
 
 
 def table(results: Path, targets: Sequence[float]) -> str:
@@ -129,15 +173,19 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--every", type=int, default=100)
     parser.add_argument("--targets", nargs="+", type=float, default=[0.05, 0.04, 0.03, 0.02, 0.015])
+    parser.add_argument("--official", type=Path)
+    parser.add_argument("--official_python", default=sys.executable)
+    parser.add_argument("--official_options", nargs="+", default=[])
     given = parser.parse_args(words)
     given.out.mkdir(parents=True, exist_ok=True)
     results = given.out / "results.csv"
     if not results.exists():
         results.write_text(",".join(COLUMNS) + "\n")
     for seed in given.seeds:
+        if given.official and not finished(given.out, "official", seed):
+            run_official(given, seed)
         for recipe in given.recipes:
-            finished = given.out / "runs" / f"{recipe_name(recipe)}-{seed}" / "finished"
-            if not finished.exists():
+            if not finished(given.out, recipe_name(recipe), seed):
                 run_recipe(given, recipe, seed)
     print(table(results, given.targets))
 
