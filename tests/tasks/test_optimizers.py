@@ -10,19 +10,21 @@ import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ReduceLROnPlateau
-from torch.optim import SGD
+from torch import nn
+from torch.optim import SGD, AdamW
 from torch.optim.lr_scheduler import ExponentialLR, LambdaLR
 
 from tests.tasks.conftest import SMALL_ENCODER, small_emulation, small_trainer
 from wsrl.cli import main
 from wsrl.data import ZooDataModule
-from wsrl.tasks import EmulationModule, PredictionModule, TaskModule
+from wsrl.tasks import EmulationModule, MuonWithAdamW, PredictionModule, TaskModule
 from wsrl.tasks.optimizers import describe_optimizer, describe_scheduler
 from wsrl.torch_files import read_torch_file
 
 RATE = 0.01
 MOMENTUM = partial(SGD, lr=0.01, momentum=0.9)
 HALVED: Any = partial(ExponentialLR, gamma=0.5)
+needs_muon = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="PyTorch 2.9 has Muon")
 every_task = pytest.mark.parametrize("kind", [EmulationModule, PredictionModule])
 
 
@@ -170,3 +172,51 @@ def test_a_run_interrupted_in_its_warmup_goes_on_bit_for_bit(
     again = kind.load_from_checkpoint(path)
     fit(again, datamodule, tmp_path, 7, ckpt_path=path)
     assert not same_weights(again, straight)
+
+
+@needs_muon
+def test_muon_with_adamw_is_both_of_pytorch_on_their_own() -> None:
+    torch.manual_seed(0)
+    both, apart = nn.LSTM(4, 6), nn.LSTM(4, 6)
+    apart.load_state_dict(both.state_dict())
+    matrices = [each for each in apart.parameters() if each.ndim == 2]
+    vectors = [each for each in apart.parameters() if each.ndim == 1]
+    alone = [
+        torch.optim.Muon(matrices, 0.1, weight_decay=0.02, momentum=0.8),
+        AdamW(vectors, 0.03, weight_decay=0.02),
+    ]
+    together = [MuonWithAdamW(both.parameters(), 0.03, 0.1, weight_decay=0.02, momentum=0.8)]
+    for module, optimizers in ((both, together), (apart, alone)):
+        for _ in range(3):
+            module.zero_grad()
+            module(torch.ones(5, 1, 4))[0].square().sum().backward()
+            for optimizer in optimizers:
+                optimizer.step()
+    assert same_weights(both, apart)
+    assert len(together[0].param_groups) == 2
+
+
+@needs_muon
+def test_a_run_with_muon_goes_on_bit_for_bit(datamodule: ZooDataModule, tmp_path: Path) -> None:
+    options: Any = {"optimizer": MuonWithAdamW, "lr_scheduler": HALVED}
+    straight = make(datamodule, **options)
+    fit(straight, datamodule, tmp_path, 4)
+    fit(make(datamodule, **options), datamodule, tmp_path, 2)
+    path = tmp_path / "2.ckpt"
+    resumed = EmulationModule.load_from_checkpoint(path)
+    fit(resumed, datamodule, tmp_path, 4, ckpt_path=path)
+    assert same_weights(resumed, straight)
+    content = torch.load(path, weights_only=True)
+    for state in content["optimizer_states"][0]["state"].values():
+        for value in state.values():
+            value.zero_()  # had it forgotten its momentum
+    torch.save(content, path)
+    again = EmulationModule.load_from_checkpoint(path)
+    fit(again, datamodule, tmp_path, 4, ckpt_path=path)
+    assert not same_weights(again, straight)
+
+
+def test_muon_with_adamw_says_which_pytorch_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.optim, "Muon", raising=False)
+    with pytest.raises(ImportError, match=r"Muon needs PyTorch 2\.9"):
+        MuonWithAdamW(nn.Linear(2, 2).parameters())
