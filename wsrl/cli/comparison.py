@@ -6,7 +6,7 @@ import argparse
 from argparse import ArgumentError
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from wsrl.cli.commands import command, read, run
 from wsrl.cli.parsing import HELP, Count, Options
@@ -17,18 +17,22 @@ if TYPE_CHECKING:
     from wsrl.studies.benchmark.settings import BenchmarkSettings
 
 
+Tier = Literal["smoke", "small", "medium", "paper"]
+"""Benchmarks that come with the package: configs in ``configs/benchmark/``."""
+
+
 def _with_tier(configs: Sequence[Config], words: Sequence[str]) -> Sequence[Config]:
     """Return the config files of a benchmark, that of its tier first."""
     from wsrl.studies.benchmark.settings import find_config
 
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--tier", choices=("smoke", "small", "paper"))
+    parser.add_argument("--tier", choices=get_args(Tier))
     tier = parser.parse_known_args([*words])[0].tier
     if tier is not None:
         path = find_config(f"benchmark/{tier}.yaml")
         return [Config(path, read_config(path)), *configs]
     if not configs and not HELP & {*words}:
-        raise ArgumentError(None, "say which --tier: smoke, small or paper; or a --config")
+        raise ArgumentError(None, f"say which --tier: {', '.join(get_args(Tier))}; or a --config")
     return configs
 
 
@@ -43,7 +47,7 @@ def benchmark(
     *,
     out: str,
     settings: BenchmarkSettings,
-    tier: Literal["smoke", "small", "paper"] | None = None,
+    tier: Tier | None = None,
     workers: Count | None = None,
     cluster: str | None = None,
     plan: Literal["table", "json"] | None = None,
@@ -60,7 +64,8 @@ def benchmark(
     Args:
         out: folder for all it makes
         settings: what is compared
-        tier: smoke (minutes), small (hours on 2 cores) or paper (the published sizes)
+        tier: smoke (minutes), small (hours on 2 cores), medium (a day: large zoos,
+            small encoders) or paper (the published sizes)
         workers: trials that run at once (default: one a GPU, or a core); of a cluster that is
             started, its workers (default: 1)
         cluster: have a Dask cluster run the trials: the address of its scheduler, the file in which

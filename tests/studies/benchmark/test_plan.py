@@ -48,7 +48,7 @@ def by_name(trials: list[PlannedTrial]) -> dict[str, PlannedTrial]:
     return {planned.trial.name: planned for planned in trials}
 
 
-@pytest.mark.parametrize("name", ["smoke", "small", "paper"])
+@pytest.mark.parametrize("name", ["smoke", "small", "medium", "paper"])
 def test_every_trial_comes_once_and_after_what_it_needs(name: str) -> None:
     seen: set[str] = set()
     for planned in plan(tier(name), Path("out")):
