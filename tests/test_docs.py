@@ -224,7 +224,7 @@ def test_variable_memories_are_analysed(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_comparisons_are_planned(capsys: pytest.CaptureFixture[str]) -> None:
     *benchmarks, report = commands(block("wsrl benchmark", "docs/howto/compare.md"))
-    assert len(benchmarks) == 4
+    assert len(benchmarks) == 5
     assert report[0] == "report"  # run in tests/studies/report
     for words in benchmarks:
         assert main([*words, "--plan", "json"]) == 0, words
