@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -41,6 +42,8 @@ ZOOS = names("zoo/*.yaml")
 EMULATIONS = names("emulation*.yaml")
 PREDICTIONS = names("prediction*.yaml")
 ENCODERS = names("encoders/*.yaml")
+SPEEDRUN = CONFIGS.parent / "benchmarks" / "speedrun"
+VARIANTS = sorted(path.name for path in SPEEDRUN.glob("*.yaml"))
 BENCHMARKS = names("benchmark/*.yaml")
 
 
@@ -142,6 +145,31 @@ def test_configs_of_emulations_train(name: str, zoo_path: Path) -> None:
     configs = ["--config", str(CONFIGS / base)]
     configs += [] if name == base else ["--config", str(CONFIGS / name)]
     assert main(["fit", *configs, "--data.zoo", str(zoo_path), *QUICK]) == 0
+
+
+@pytest.mark.parametrize("variant", ["", *VARIANTS])
+def test_the_recipe_fast_and_its_variants_train(
+    variant: str, zoo_path: Path, tmp_path: Path
+) -> None:
+    names = ["emulation_fast.yaml", "encoders/InteractiveProbing-fast_small.yaml"]
+    paths = [*(CONFIGS / name for name in names), *([SPEEDRUN / variant] if variant else [])]
+    configs = [f"--config={path}" for path in paths]
+    run = ["--run", str(tmp_path), "--trainer.max_steps", "1", "--trainer.limit_val_batches", "0"]
+    assert main(["fit", *configs, "--data.zoo", str(zoo_path), *run]) == 0
+    settings = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    if variant:  # what it says is what is trained
+        assert differences(yaml.safe_load((SPEEDRUN / variant).read_text()), settings) == []
+
+
+def differences(said: Any, found: Any, at: str = "") -> list[str]:
+    """Where settings are not as a config says; a class may be named by its whole path."""
+    if isinstance(said, list):
+        said, found = ({str(place): each for place, each in enumerate(x)} for x in (said, found))
+    if isinstance(said, dict):
+        parts = [differences(said[name], found[name], f"{at}.{name}") for name in said]
+        return [difference for part in parts for difference in part]
+    same = said == found or f".{found}".endswith(f".{said}") or at == ".trainer.max_steps"
+    return [] if same else [f"{at}: {said}, {found}"]
 
 
 @pytest.mark.parametrize("name", PREDICTIONS)
