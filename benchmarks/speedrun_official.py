@@ -1,6 +1,6 @@
 """The official code, unchanged, with the clock of speedrun.py, which starts this.
 
-    python speedrun_official.py CHECKOUT PREPARED RESULTS.csv SEED EVERY SECONDS --OPTION=VALUE ...
+    python speedrun_official.py CHECKOUT PREPARED CURVE.csv EVERY SECONDS --OPTION=VALUE ...
 
 PREPARED is as of parity_official.py. wsrl is not needed.
 """
@@ -37,15 +37,24 @@ def total_variation(model: torch.nn.Module, prepared: Path, split: str) -> float
 
 
 class Clock:
-    """Processor seconds of training, and a row of results at every ``every`` steps."""
+    """Processor seconds of training, and a row of its curve at every ``every`` steps."""
 
     def __init__(
-        self, models: list[torch.nn.Module], prepared: Path, results: Path, *numbers: float
+        self, models: list[torch.nn.Module], prepared: Path, curve: Path, every: int, seconds: float
     ) -> None:
-        self.models, self.prepared, self.results = models, prepared, results
-        self.seed, self.every, self.seconds = numbers
-        self.steps, self.aside = 0, 0.0
-        self.start = time.process_time()
+        self.models, self.prepared, self.curve = models, prepared, curve
+        self.every, self.seconds = every, seconds
+        self.steps, self.aside, self.start = 0, 0.0, 0.0
+
+    def begun(self, iteration: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the same training iteration; before the first, the clock starts."""
+
+        def wrapped(*args: Any, **options: Any) -> Any:
+            if not self.start:
+                self.start, self.aside = time.process_time(), 0.0
+            return iteration(*args, **options)
+
+        return wrapped
 
     def stopped(self, work: Callable[..., Any]) -> Callable[..., Any]:
         """Return the same work, with the clock stopped while it is done."""
@@ -73,16 +82,17 @@ class Clock:
         model = self.models[0].eval()
         found = [total_variation(model, self.prepared, name) for name in ("validation", "ood")]
         model.train()
-        with open(self.results, "a", newline="") as file:
-            row = ["official", int(self.seed), self.steps, round(seconds, 1), "nan", *found]
-            csv.writer(file).writerow(row)
+        with open(self.curve, "a", newline="") as file:
+            csv.writer(file).writerow([self.steps, round(seconds, 1), "nan", *found])
 
 
-def main(checkout: Path, prepared: Path, results: Path, numbers: list[str]) -> None:
-    with official(checkout, prepared, numbers[3:]) as (script, models, _):
-        clock = Clock(models, prepared, results, *map(float, numbers[:3]))
+def main(checkout: Path, prepared: Path, curve: Path, words: list[str]) -> None:
+    every, seconds, *options = words
+    with official(checkout, prepared, options) as (script, models, _):
+        clock = Clock(models, prepared, curve, int(every), float(seconds))
         for name in ASIDE:
             setattr(script, name, clock.stopped(getattr(script, name)))
+        script.training_iteration = clock.begun(script.training_iteration)
         register_optimizer_step_post_hook(clock.tick)
         try:
             train(script)

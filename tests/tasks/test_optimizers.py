@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ReduceLROnPlateau
 from torch import nn
 from torch.optim import SGD, AdamW
-from torch.optim.lr_scheduler import ExponentialLR, LambdaLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, LambdaLR
 
 from tests.tasks.conftest import SMALL_ENCODER, small_emulation, small_trainer
 from wsrl.cli import main
@@ -24,7 +26,6 @@ from wsrl.torch_files import read_torch_file
 RATE = 0.01
 MOMENTUM = partial(SGD, lr=0.01, momentum=0.9)
 HALVED: Any = partial(ExponentialLR, gamma=0.5)
-needs_muon = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="PyTorch 2.9 has Muon")
 every_task = pytest.mark.parametrize("kind", [EmulationModule, PredictionModule])
 
 
@@ -150,7 +151,10 @@ def test_a_config_that_has_it_in_the_model_is_refused(
     config = tmp_path / "mine.yaml"
     config.write_text(f"model: {{init_args: {{{name}: {{class_path: torch.optim.SGD}}}}}}")
     assert main(["fit", "--config", str(config)]) == 1
-    assert f"{name} stands beside model, at the top level" in capsys.readouterr().err
+    assert f"mine.yaml: {name} stands beside model, at the top" in capsys.readouterr().err
+    for option in (f"--model.init_args.{name}.class_path", f"--model.{name}=SGD"):
+        assert main(["fit", option]) == 1
+        assert f"{option}: {name} stands beside model" in capsys.readouterr().err
 
 
 @every_task
@@ -174,7 +178,16 @@ def test_a_run_interrupted_in_its_warmup_goes_on_bit_for_bit(
     assert not same_weights(again, straight)
 
 
-@needs_muon
+@pytest.mark.parametrize("steps", [3, 4])
+def test_a_cosine_that_rises_again_is_said(
+    steps: int, datamodule: ZooDataModule, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    cosine: Any = partial(CosineAnnealingLR, T_max=3)
+    fit(make(datamodule, lr_scheduler=cosine), datamodule, tmp_path, steps)
+    said = [str(warning.message) for warning in recwarn if "rises again" in str(warning.message)]
+    assert len(said) == (steps > 3)
+
+
 def test_muon_with_adamw_is_both_of_pytorch_on_their_own() -> None:
     torch.manual_seed(0)
     both, apart = nn.LSTM(4, 6), nn.LSTM(4, 6)
@@ -196,7 +209,6 @@ def test_muon_with_adamw_is_both_of_pytorch_on_their_own() -> None:
     assert len(together[0].param_groups) == 2
 
 
-@needs_muon
 def test_a_run_with_muon_goes_on_bit_for_bit(datamodule: ZooDataModule, tmp_path: Path) -> None:
     options: Any = {"optimizer": MuonWithAdamW, "lr_scheduler": HALVED}
     straight = make(datamodule, **options)
@@ -216,7 +228,22 @@ def test_a_run_with_muon_goes_on_bit_for_bit(datamodule: ZooDataModule, tmp_path
     assert not same_weights(again, straight)
 
 
-def test_muon_with_adamw_says_which_pytorch_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(torch.optim, "Muon", raising=False)
-    with pytest.raises(ImportError, match=r"Muon needs PyTorch 2\.9"):
-        MuonWithAdamW(nn.Linear(2, 2).parameters())
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda given: pickle.loads(pickle.dumps(given))])
+def test_a_copy_of_muon_with_adamw_works_on_its_own(copied: Any) -> None:
+    layer = nn.Linear(3, 2)
+    layer(torch.ones(1, 3)).sum().backward()
+    module, optimizer = copied((layer, MuonWithAdamW(layer.parameters())))
+    before = [parameter.clone() for parameter in module.parameters()]
+    module(torch.ones(1, 3)).sum().backward()
+    assert optimizer.step(lambda: 7.0) == 7.0
+    assert not any(map(torch.equal, before, module.parameters()))
+    assert all(map(torch.equal, before, layer.parameters()))
+
+
+def test_muon_with_adamw_refuses_groups() -> None:
+    layer = nn.Linear(3, 2)
+    with pytest.raises(TypeError, match="expected parameters, not groups"):
+        MuonWithAdamW([{"params": layer.parameters()}])  # type: ignore[list-item]
+    optimizer = MuonWithAdamW(layer.parameters())
+    with pytest.raises(TypeError, match="all parameters at once"):
+        optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(2))]})

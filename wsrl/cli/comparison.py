@@ -64,8 +64,8 @@ def benchmark(
     Args:
         out: folder for all it makes
         settings: what is compared
-        tier: smoke (minutes), small (hours on 2 cores), medium (a day: large zoos,
-            small encoders) or paper (the published sizes)
+        tier: smoke (minutes), small (hours on 2 cores), medium (a day: RNNs of
+            the published size, small encoders) or paper (the published sizes)
         workers: trials that run at once (default: one a GPU, or a core); of a cluster that is
             started, its workers (default: 1)
         cluster: have a Dask cluster run the trials: the address of its scheduler, the file in which

@@ -27,7 +27,13 @@ from wsrl.encoders import Encoder
 from wsrl.rnn import RNNInterface, RNNSpec
 from wsrl.tasks.evaluation import EvaluationData, Remark
 from wsrl.tasks.metrics import everywhere
-from wsrl.tasks.optimizers import Config, build, describe_optimizer, describe_scheduler
+from wsrl.tasks.optimizers import (
+    Config,
+    build,
+    describe_optimizer,
+    describe_scheduler,
+    warn_of_rise,
+)
 from wsrl.tasks.state_dicts import checked_load
 from wsrl.torch_files import read_torch_file
 
@@ -171,6 +177,7 @@ class TaskModule(LightningModule, ABC):
             schedules.append({"scheduler": warmup, "interval": "step"})
         if self.lr_scheduler:
             given = build(self.lr_scheduler, optimizer)
+            warn_of_rise(given, self._trainer.max_steps if self._trainer is not None else -1)
             waits = isinstance(given, ReduceLROnPlateau)
             how = {"monitor": getattr(given, "monitor", self.monitor), "interval": "epoch"}
             schedules.append({"scheduler": given, **(how if waits else {"interval": "step"})})

@@ -6,9 +6,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, ReduceLROnPlateau
 
 from wsrl.class_paths import class_path, find_class
 from wsrl.recorded import is_plain
@@ -50,6 +51,15 @@ def build(config: Config, of: Iterable[Tensor] | Optimizer) -> Any:
         return cls(of, **config["init_args"])
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise ValueError(f"{config['class_path']} cannot be made: {error}") from error
+
+
+def warn_of_rise(schedule: LRScheduler | ReduceLROnPlateau, steps: int) -> None:
+    """Warn where training of so many steps goes on beyond a cosine's end: the rate rises again."""
+    if isinstance(schedule, CosineAnnealingLR) and steps > schedule.T_max:
+        rank_zero_warn(
+            f"the learning rate falls until step {schedule.T_max} and rises again until {steps}: "
+            f"with --lr_scheduler.T_max {steps} it falls to the end"
+        )
 
 
 def _describe(given: Any, what: str, base: type, of: Any) -> Config | None:

@@ -139,12 +139,9 @@ class Request:
                 if not isinstance(value, dict | str):  # text names a class, or another file
                     said = f"must hold settings by name, not {to_json(value):.100}"
                     raise ValueError(f"{config.path}: {name} {said}")
-            for name in ("optimizer", "lr_scheduler"):  # jsonargparse would pass over it
-                if config.holds(f"model.{name}"):
-                    said = f"{name} stands beside model, at the top level, not in it"
-                    raise ValueError(f"{config.path}: {said}")
             run, checkpoint = config.text_at("run"), config.text_at("ckpt_path")
             known.run, known.ckpt_path = known.run or run, known.ckpt_path or checkpoint
+        _check_places(configs, options)
         wants_help = any(option.split("=")[0] in _HELP for option in options)
         return cls(options, configs, known.run, known.ckpt_path, wants_help)
 
@@ -184,3 +181,15 @@ class Request:
         paths = [Path(config.path) for config in self.configs]
         own = [path.parent for path in paths if path.name == Run(path.parent).config.name]
         return Run(own[0] if own else Path("runs") / "-".join(path.stem for path in paths))
+
+
+def _check_places(configs: Sequence[Config], options: Sequence[str]) -> None:
+    """Refuse an optimiser or schedule inside of the model, which jsonargparse would pass over."""
+    for name in ("optimizer", "lr_scheduler"):
+        places = [config.path for config in configs if config.holds(f"model.{name}")]
+        within = re.compile(rf"--model\.(init_args\.)?{name}\b")
+        places += [f"{option:.100}" for option in options if within.match(option)]
+        if places:
+            raise ValueError(
+                f"{places[0]}: {name} stands beside model, at the top level, not in it"
+            )
