@@ -34,6 +34,7 @@ import torch
 import wsrl  # noqa: F401 isort: skip  # first: it lets lightning be imported beside a CPU torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
+from matplotlib.figure import Figure
 from parity import emulate, evaluate, prepare
 
 COLUMNS = ("steps", "cpu_s", "loss", "validation", "ood")
@@ -89,7 +90,7 @@ def run_recipe(given: argparse.Namespace, recipe: str, seed: int, curve: Path) -
     words += [f"--trainer.callbacks.{name}={value}" for name, value in clock.items()]
     paths = [str(Path(__file__).parent.resolve()), os.environ.get("PYTHONPATH", "")]
     subprocess.run(
-        [sys.executable, "-m", "wsrl", "fit", f"--run={curve.with_suffix('')}", *words],
+        [sys.executable, "-m", "wsrl", "fit", f"--run={curve.parent / str(seed)}", *words],
         check=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
     )
@@ -144,6 +145,20 @@ def table(out: Path, names: Sequence[str], targets: Sequence[float]) -> str:
     return "\n".join(lines)
 
 
+def draw(out: Path, names: Sequence[str], figure: Path) -> None:
+    """Draw validation total variation against processor seconds, a line a recipe and seed."""
+    axes = Figure(figsize=(7, 4), layout="constrained").subplots()
+    for number, name in enumerate(names):
+        for path in sorted((out / name).glob("*[0-9].csv")):
+            rows = pd.read_csv(path)
+            axes.loglog(
+                rows.cpu_s, rows.validation, color=f"C{number}", label=f"{name}, s{path.stem}"
+            )
+    axes.set(xlabel="processor seconds of training", ylabel="validation total variation")
+    axes.legend()
+    axes.figure.savefig(figure, dpi=120)
+
+
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -158,6 +173,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--official", type=Path)
     parser.add_argument("--official_python", default=sys.executable)
     parser.add_argument("--official_options", nargs="+", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--figure", type=Path, help="an image of all curves")
     given = parser.parse_args(words)
     if not given.zoo.is_dir():
         parser.error(f"no zoo at {given.zoo}: the page docs/speedrun.md says how it is built")
@@ -173,6 +189,8 @@ def main(words: Sequence[str] | None = None) -> None:
         for name, recipe in recipes.items():
             run(given, name, recipe, seed)
     print(table(given.out, [*recipes], given.targets))
+    if given.figure:
+        draw(given.out, [*recipes], given.figure)
 
 
 if __name__ == "__main__":
