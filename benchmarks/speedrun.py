@@ -152,7 +152,7 @@ def draw(out: Path, names: Sequence[str], figure: Path) -> None:
         for path in sorted((out / name).glob("*[0-9].csv")):
             rows = pd.read_csv(path)
             axes.loglog(
-                rows.cpu_s, rows.validation, color=f"C{number}", label=f"{name}, s{path.stem}"
+                rows.cpu_s, rows.validation, color=f"C{number}", label=f"{name}, seed {path.stem}"
             )
     axes.set(xlabel="processor seconds of training", ylabel="validation total variation")
     axes.legend()
