@@ -168,7 +168,7 @@ def differences(said: Any, found: Any, at: str = "") -> list[str]:
     if isinstance(said, dict):
         parts = [differences(said[name], found[name], f"{at}.{name}") for name in said]
         return [difference for part in parts for difference in part]
-    same = said == found or isinstance(said, str) and f".{found}".endswith(f".{said}")
+    same = said == found or (isinstance(said, str) and f".{found}".endswith(f".{said}"))
     return [] if same or at == ".trainer.max_steps" else [f"{at}: {said}, {found}"]
 
 
