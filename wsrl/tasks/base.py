@@ -177,17 +177,21 @@ class TaskModule(LightningModule, ABC):
             schedules.append({"scheduler": warmup, "interval": "step"})
         if self.lr_scheduler:
             given = build(self.lr_scheduler, optimizer)
-            warn_of_rise(given, self._trainer.max_steps if self._trainer is not None else -1)
+            warn_of_rise(given, self._of_trainer("max_steps") or -1)
             waits = isinstance(given, ReduceLROnPlateau)
             how = {"monitor": getattr(given, "monitor", self.monitor), "interval": "epoch"}
             schedules.append({"scheduler": given, **(how if waits else {"interval": "step"})})
         return ([optimizer], schedules) if schedules else optimizer  # type: ignore[return-value]
 
-    def _make_adamw(self, trained: list[nn.Parameter]) -> Optimizer:
+    def _of_trainer(self, name: str) -> Any:
+        """Return a setting of the trainer; ``None`` where there is no trainer."""
         try:
-            mixed = "mixed" in str(self.trainer.precision)
-        except RuntimeError:  # there is no trainer
-            mixed = False
+            return getattr(self.trainer, name)
+        except RuntimeError:
+            return None
+
+    def _make_adamw(self, trained: list[nn.Parameter]) -> Optimizer:
+        mixed = "mixed" in str(self._of_trainer("precision"))
         # Several times faster on the CPU, but Lightning does not clip for it in mixed precision.
         fused = True if self.device.type == "cpu" and not mixed else None  # or as PyTorch chooses
         return AdamW(trained, self.learning_rate, weight_decay=self.weight_decay, fused=fused)
