@@ -24,7 +24,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,17 +130,25 @@ def run(given: argparse.Namespace, name: str, recipe: str, seed: int) -> None:
     part.rename(whole)
 
 
+def curves(out: Path, names: Sequence[str]) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Yield names, seeds and curves of all recipes that are finished, the empty ones left out."""
+    for name in names:
+        for path in sorted((out / name).glob("*[0-9].csv")):
+            rows = pd.read_csv(path)
+            if len(rows):
+                yield name, path.stem, rows
+
+
 def table(out: Path, names: Sequence[str], targets: Sequence[float]) -> str:
     """Return as Markdown where recipes ended, and their processor seconds to the targets."""
     shown = " | ".join(f"s to {target:g}" for target in targets)
     lines = [f"| recipe, seed | steps | CPU s | validation | OOD | {shown} |"]
     lines.append("|---" * (5 + len(targets)) + "|")
-    for path in (path for name in names for path in sorted((out / name).glob("*[0-9].csv"))):
-        rows = pd.read_csv(path)
+    for name, seed, rows in curves(out, names):
         last = rows.iloc[-1]
         first = [rows[rows.validation <= target].cpu_s.min() for target in targets]
         times = " | ".join("" if value != value else f"{value:.0f}" for value in first)
-        what = f"| {path.parent.name}, s{path.stem} | {last.steps:.0f} | {last.cpu_s:.0f} "
+        what = f"| {name}, s{seed} | {last.steps:.0f} | {last.cpu_s:.0f} "
         lines.append(f"{what}| {last.validation:.4f} | {last.ood:.4f} | {times} |")
     return "\n".join(lines)
 
@@ -148,12 +156,9 @@ def table(out: Path, names: Sequence[str], targets: Sequence[float]) -> str:
 def draw(out: Path, names: Sequence[str], figure: Path) -> None:
     """Draw validation total variation against processor seconds, a line a recipe and seed."""
     axes = Figure(figsize=(7, 4), layout="constrained").subplots()
-    for number, name in enumerate(names):
-        for path in sorted((out / name).glob("*[0-9].csv")):
-            rows = pd.read_csv(path)
-            axes.loglog(
-                rows.cpu_s, rows.validation, color=f"C{number}", label=f"{name}, seed {path.stem}"
-            )
+    for name, seed, rows in curves(out, names):
+        color = f"C{names.index(name)}"
+        axes.loglog(rows.cpu_s, rows.validation, color=color, label=f"{name}, seed {seed}")
     axes.set(xlabel="processor seconds of training", ylabel="validation total variation")
     axes.legend()
     axes.figure.savefig(figure, dpi=120)

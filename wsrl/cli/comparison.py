@@ -64,7 +64,7 @@ def benchmark(
     Args:
         out: folder for all it makes
         settings: what is compared
-        tier: smoke (minutes), small (hours on 2 cores), medium (a day: RNNs of
+        tier: smoke (minutes), small (hours on 2 cores), medium (longer: RNNs of
             the published size, small encoders) or paper (the published sizes)
         workers: trials that run at once (default: one a GPU, or a core); of a cluster that is
             started, its workers (default: 1)
