@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from wsrl.studies.report.ranking import SIGNIFICANT
+
 
 class Column(NamedTuple):
     """A column: the rows of ``summary.csv`` that it shows, whether less is better, and a format."""
@@ -58,6 +60,9 @@ TABLES = {
 }
 """By the main target of a zoo."""
 
+MIN_SEEDS = 6
+"""With fewer, no exact sign-flip test gives 1 in 20."""
+
 
 def table(summary: pd.DataFrame, zoo: str) -> Iterator[str]:
     """Yield the lines of a zoo's table: means with intervals, the best in bold, no ablations."""
@@ -92,12 +97,48 @@ def _cell(row: pd.Series, best: float, value: str) -> str:
     return f"{shown} ({value.format(row['low'])} to {value.format(row['high'])})"
 
 
+def differences(summary: pd.DataFrame, runs: pd.DataFrame, zoo: str) -> Iterator[str]:
+    """Yield the lines of a table of differences from the encoder that a report compares with.
+
+    Encoders and ablations that share 6 seeds or more with it, which an exact sign-flip test takes;
+    bold where it gives 1 in 20 or less. With them the median seconds of pre-training. No line where
+    there is none.
+    """
+    rows = summary[(summary.zoo == zoo) & (summary.difference_seeds >= MIN_SEEDS)]
+    rows = rows[rows.kind != "baseline"]
+    if rows.empty:
+        return
+    columns = next(own for target, own in TABLES.items() if target in set(rows.target))
+    yield f"| encoder | {' | '.join(c.title for c in columns)} | seconds |"
+    yield "|---|" + "---|" * (len(columns) + 1)
+    pretrained = runs[(runs.zoo == zoo) & (runs.kind == "emulation")]
+    seconds = pretrained.groupby("encoder").seconds.median()
+    for name in rows.encoder.unique():
+        cells = [_difference(rows[rows.encoder == name], column) for column in columns]
+        yield f"| `{name}` | {' | '.join(cells)} | {seconds[name]:.0f} |"
+
+
+def _difference(rows: pd.DataFrame, column: Column) -> str:
+    wanted = (rows.target == column.target) & (rows["mode"] == column.mode)
+    wanted &= (rows.split == column.split) & (rows.metric == column.metric)
+    if not wanted.any():
+        return ""
+    row = rows[wanted].iloc[0]
+    value = column.value.replace(":", ":+", 1)
+    shown = f"{value.format(row.difference)}, p = {row.p_value:.2g}"
+    return f"**{shown}**" if row.p_value <= SIGNIFICANT else shown
+
+
 def main(folder: Path) -> str:
     """Return the tables of all zoos, as Markdown."""
     text = ["zoo", "encoder", "kind", "target", "mode", "split", "metric"]
     summary = pd.read_csv(folder / "summary.csv")
     summary = summary.fillna(dict.fromkeys(text, ""))
-    return "\n\n".join("\n".join(table(summary, zoo)) for zoo in summary.zoo.unique() if zoo)
+    runs = pd.read_csv(folder / "runs.csv")
+    tables = []
+    for zoo in filter(None, summary.zoo.unique()):
+        tables += [table(summary, zoo), differences(summary, runs, zoo)]
+    return "\n\n".join(filter(None, map("\n".join, tables)))
 
 
 if __name__ == "__main__":

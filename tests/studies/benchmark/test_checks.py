@@ -35,6 +35,8 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "reference": ({"compare_with": "Spectral"}, ["compare_with", "LayerwiseStatistics"]),
     "one size": ({"properties": [8]}, ["properties", "two hidden sizes"]),
     "ablated": ({"ablations": {"Spectral": {"x": [1]}}}, ["ablations", "'Spectral'"]),
+    "tuned": ({"tuned": {"Spectral": {"model.loss": "kl"}}}, ["encoder of tuned", "'Spectral'"]),
+    "tuned setting": ({"tuned": {"InteractiveProbing": {"model.loss": "tv"}}}, ["loss", "seed0"]),
     "ablated option": (
         {"ablations": {"InteractiveProbing": {"probes": [1]}}},
         ["InteractiveProbing-probes=1", "model.encoder: Option 'probes' is not accepted"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,25 @@ def test_ablations_change_one_option_where_they_are_wanted() -> None:
         assert words[words.index(option) + 1] == value
         # What only pre-training is told goes to no prediction.
         assert (option in trials[f"a/Own-{name}/seed3/task-frozen"].commands[0]) == (name != RATE)
+
+
+def test_what_was_tuned_for_an_encoder_beats_what_all_have_and_no_ablation() -> None:
+    option = "--model.learning_rate"
+    asked = settings(
+        emulation=Training("emulation_small.yaml", {option[2:]: 0.5}),
+        tuned={"Own": {option[2:]: 0.2}},
+        ablations={"Own": {"width": [8], option[2:]: [0.1]}, "mine": {"width": [8]}},
+    )
+    trials = by_name(plan(asked, Path("out")))
+
+    def rates(name: str) -> list[str]:
+        words = trials[f"a/{name}/seed3/emulation"].commands[0]
+        return [after for word, after in pairwise(words) if word == option]
+
+    assert rates("Own") == rates("Own-width=8") == ["0.5", "0.2"]  # the last one counts
+    assert rates(f"Own-{RATE}") == ["0.5", "0.2", "0.1"]
+    assert rates("mine") == rates("mine-width=8") == ["0.5"]
+    assert option not in trials["a/Own/seed3/task-frozen"].commands[0]
 
 
 def test_commands_are_as_one_types_them_with_the_options_of_the_zoo() -> None:

@@ -80,16 +80,17 @@ def variants(settings: BenchmarkSettings) -> list[Variant]:
         ValueError: for names that are given twice, or cannot be names of folders.
     """
     words = {settings.encoder_name(e): settings.encoder_words(e) for e in settings.encoders}
-    found = [Variant(name, chosen) for name, chosen in words.items()]
+    tuned = {name: _options(settings.tuned.get(name, {})) for name in words}
+    found = [Variant(name, chosen, tuned[name]) for name, chosen in words.items()]
     for name, options in settings.ablations.items():
         for option, value in ((o, value) for o, values in options.items() for value in values):
             full = option if "." in option else f"model.encoder.{option}"
             said = _options({full: value})
             called, ablation = f"{name}-{option}={value}", Ablation(name, option, value)
             if full.startswith("model.encoder"):
-                found.append(Variant(called, [*words[name], *said], ablation=ablation))
+                found.append(Variant(called, [*words[name], *said], tuned[name], ablation))
             else:
-                found.append(Variant(called, words[name], said, ablation))
+                found.append(Variant(called, words[name], [*tuned[name], *said], ablation))
     names = [variant.name for variant in found]
     check_once("encoders with their ablations", names)
     for name in (*names, *settings.zoos):

@@ -70,6 +70,8 @@ class BenchmarkSettings:
         modes: of the main target: ``frozen``, ``finetune``, ``scratch``, ``untrained``.
         other_modes: of the other targets.
         baselines: what needs no encoder: names that ``wsrl baseline`` knows.
+        tuned: by encoder settings of its pre-training beside ``emulation``, as
+            ``{DeepWeightSpace: {model.learning_rate: 0.001}}``; its ablations have them, too.
         ablations: by encoder and option the values to try one at a time:
             ``{InteractiveProbing: {num_probes: [1, 2]}}``. A name with a dot is any setting of
             pre-training: ``{InteractiveProbing: {model.learning_rate: [0.001]}}``.
@@ -89,6 +91,7 @@ class BenchmarkSettings:
     modes: list[str] = field(default_factory=lambda: ["frozen"])
     other_modes: list[str] = field(default_factory=lambda: ["frozen"])
     baselines: list[str] = field(default_factory=list)
+    tuned: dict[str, dict[str, Any]] = field(default_factory=dict)
     ablations: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     compare_with: str = "InteractiveProbing"
     properties: list[int] = field(default_factory=lambda: list(HIDDEN_SIZES))
@@ -121,8 +124,9 @@ class BenchmarkSettings:
         for baseline in self.baselines:
             check_choice("baseline", baseline, list(BASELINES))
         check_choice("compare_with", self.compare_with, names)
-        for name in self.ablations:
-            check_choice("encoder of ablations", name, names)
+        for what, chosen in {"ablations": self.ablations, "tuned": self.tuned}.items():
+            for name in chosen:
+                check_choice(f"encoder of {what}", name, names)
 
     def encoder_name(self, entry: str) -> str:
         """Return the name under which an entry of ``encoders`` is reported."""
