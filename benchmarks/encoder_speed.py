@@ -1,13 +1,16 @@
 """How long a training step of each encoder with its emulator takes: wsrl's against the plain way.
 
-    python benchmarks/encoder_speed.py [--rounds 7] [--threads 2] [--only NAME ...]
+    python benchmarks/encoder_speed.py [--rounds 7] [--threads 2] [--dropout 0.1] [--only NAME ...]
 
 The last rows are of the probed RNNs alone: 22 steps forward, and backward to what they were asked,
 all at once and step by step (which the plain way can only).
 
-Published sizes: 64 LSTMs of 2 x 32 a step, one sequence of 41 tokens each, dropout 0. A step is
-forward, loss, backward, clipping and AdamW. Both ways take turns; medians over the rounds.
-FLOPs are those of the plain way's matrix products, whichever way takes the time.
+Published sizes: 64 LSTMs of 2 x 32 a step, one sequence of 41 tokens each. ``--dropout`` is the
+transformer's, 0 unless said. A step is forward, loss, backward, clipping and AdamW. Both ways take
+turns; medians over the rounds. FLOPs are those of the plain way's matrix products, whichever way
+takes the time. Kept is what the forward pass leaves for the backward pass. The floor is the
+roofline: the FLOPs at the rate of one large product, or what wsrl keeps, written and read once at
+the rate of one large copy, whichever takes longer.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import torch
-from measuring import count_flops, in_turns, median_ratio, product_rates
+from measuring import copy_rate, count_flops, count_kept, in_turns, median_ratio, product_rates
 from plain_encoders import (
     Emulator,
     Flattened,
@@ -39,10 +42,11 @@ from wsrl.rnn import PreparedPopulation, RNNSpec, RNNWeights, run_population
 from wsrl.tasks import EmulationModule
 from wsrl.tasks.losses import total_variation
 
+TRANSFORMER = "ParameterTransformer"
 PLAIN: dict[str, Callable[[RNNSpec], nn.Module]] = {
     "LayerwiseStatistics": Statistics,
     "FlattenedWeights": Flattened,
-    "ParameterTransformer": Transformer,
+    TRANSFORMER: Transformer,
     "DeepWeightSpace": WeightSpace,
     "NoninteractiveProbing": lambda spec: Probing(spec, interactive=False),
     "InteractiveProbing": lambda spec: Probing(spec, interactive=True),
@@ -63,9 +67,10 @@ def make_batch(rnns: int = 64, steps: int = 41, device: str = "cpu") -> Batch:
     return RNNWeights(flat.to(device), SPEC), inputs.to(device), outputs.to(device)
 
 
-def plain_step(name: str, batch: Batch) -> Callable[[], None]:
+def plain_step(name: str, batch: Batch, dropout: float = 0.0) -> Callable[[], None]:
     weights, inputs, outputs = batch
-    encoder, emulator = (part.to(inputs.device) for part in (PLAIN[name](SPEC), Emulator(SPEC)))
+    plain = PLAIN[name](SPEC) if name != TRANSFORMER else Transformer(SPEC, dropout)
+    encoder, emulator = plain.to(inputs.device), Emulator(SPEC).to(inputs.device)
     parameters = [*encoder.parameters(), *emulator.parameters()]
     optimizer = torch.optim.AdamW(parameters, 1e-4, weight_decay=0.01)
 
@@ -82,10 +87,12 @@ def plain_step(name: str, batch: Batch) -> Callable[[], None]:
     return step
 
 
-def wsrl_step(name: str, batch: Batch, compiled: str | None = None) -> Callable[[], None]:
+def wsrl_step(
+    name: str, batch: Batch, compiled: str | None = None, dropout: float = 0.0
+) -> Callable[[], None]:
     """Make a step of ours; its parts ``compiled`` in a mode of ``torch.compile``."""
     weights, inputs, outputs = batch
-    options = {"dropout": 0.0} if name == "ParameterTransformer" else {}
+    options = {"dropout": dropout} if name == TRANSFORMER else {}
     module = EmulationModule(lambda spec: create_encoder(name, spec, **options), SPEC.to_dict())
     module.to(inputs.device)
     for part in module.children() if compiled else ():
@@ -137,24 +144,31 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="*", choices=[*PLAIN, *SUBJECTS], default=[*PLAIN, *SUBJECTS]
     )
+    parser.add_argument("--dropout", type=float, default=0.0)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     print(f"{args.threads} threads, load before: {', '.join(f'{x:.1f}' for x in os.getloadavg())}")
-    floor = product_rates()["large"]
-    print(f"one large float32 product: {floor / 1e9:.0f} GFLOP/s")
-    print("| encoder | plain, ms | wsrl, ms | times faster | GFLOP | of the floor |")
-    print("|---|---|---|---|---|---|")
+    floor, copying = product_rates()["large"], copy_rate()
+    print(f"one large float32 product: {floor / 1e9:.0f} GFLOP/s; copy: {copying / 1e9:.1f} GB/s")
+    columns = "plain, ms | wsrl, ms | times faster | GFLOP | kept, MiB: plain, wsrl | of the floor"
+    print(f"| encoder | {columns} |")
+    print("|---" * (2 + columns.count("|")) + "|")
     for name in args.only:
         subject = name in SUBJECTS
-        plain = plain_subject if subject else plain_step(name, make_batch())
-        ours_step = SUBJECTS[name] if subject else wsrl_step(name, make_batch())
+        plain = plain_subject if subject else plain_step(name, make_batch(), args.dropout)
+        ours_step = (
+            SUBJECTS[name] if subject else wsrl_step(name, make_batch(), dropout=args.dropout)
+        )
         flops = count_flops(plain)
+        kept = count_kept(ours_step)
         seconds = in_turns({"plain": plain, "wsrl": ours_step}, args.rounds)
         ours = statistics.median(seconds["wsrl"])
         ratio = median_ratio(seconds["plain"], seconds["wsrl"])
+        least = max(flops / floor, 2 * kept / copying)
         print(
             f"| {name} | {1000 * statistics.median(seconds['plain']):.0f} | {1000 * ours:.0f} "
-            f"| {ratio:.2f} | {flops / 1e9:.1f} | {flops / ours / floor:.0%} |",
+            f"| {ratio:.2f} | {flops / 1e9:.1f} | {count_kept(plain) / 2**20:.0f}, "
+            f"{kept / 2**20:.0f} | {least / ours:.0%} |",
             flush=True,
         )
 

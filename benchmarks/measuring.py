@@ -55,6 +55,28 @@ def count_flops(step: Callable[[], object]) -> int:
     return counter.get_total_flops()
 
 
+def count_kept(step: Callable[[], object]) -> int:
+    """Count the bytes that a step keeps from its forward pass for its backward pass."""
+    kept = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        step()
+    return sum(kept.values())
+
+
+def copy_rate() -> float:
+    """Measure the bytes a second that this machine reads and writes in one large copy."""
+    source = torch.randn(2**25)
+    target = torch.empty_like(source)
+    seconds = in_turns({"copy": lambda: target.copy_(source)}, 9)["copy"]
+    return 2 * source.nbytes / statistics.median(seconds)
+
+
 def product_rates(device: str = "cpu") -> dict[str, float]:
     """Measure a device's FLOP/s: one large product, and many small ones at once."""
     large = torch.randn(2048, 2048, device=device)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
 
 from tests.encoders.encoder_cases import SPECS, random_weights
-from wsrl.encoders import ParameterTransformer
-from wsrl.encoders.transformer import _dropout
+from wsrl.encoders import ParameterTransformer, transformer
+from wsrl.encoders.transformer import _attend, _attend_few, _dropout
 from wsrl.rnn import RNNWeights
 
 
@@ -57,6 +59,60 @@ def test_dropout_drops_as_often_as_it_says_and_keeps_the_mean() -> None:
     dropped = _dropout(leaf, 0.3)
     dropped.sum().backward()
     assert torch.equal(leaf.grad, dropped.detach())  # through what is kept alone
+
+
+def attention_inputs() -> list[Tensor]:
+    """Return query, key and value of 6 RNNs, 2 heads and 9 tokens."""
+    generator = torch.Generator().manual_seed(1)
+    return [
+        torch.randn(6, 2, 9, 4, generator=generator, dtype=torch.float64).requires_grad_()
+        for _ in range(3)
+    ]
+
+
+@pytest.mark.parametrize("rnns", [1, 4, 6])
+def test_attention_in_slices_has_the_gradient_of_what_was_dropped(
+    rnns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transformer, "SCORES_AT_ONCE", rnns * 2 * 9 * 9)
+    inputs = attention_inputs()
+
+    def sliced(seed: int) -> list[Tensor]:
+        torch.manual_seed(seed)
+        return values_and_gradients(_attend(*inputs, 0.3), inputs)
+
+    torch.manual_seed(0)
+    slices = zip(*(tensor.split(rnns) for tensor in inputs), strict=True)
+    plain = torch.cat([_attend_few(*few, 0.3) for few in slices])
+    for result, value in zip(sliced(0), values_and_gradients(plain, inputs), strict=True):
+        torch.testing.assert_close(result, value, rtol=1e-12, atol=1e-14)
+    assert (sliced(1)[0] - plain).abs().max() > 1e-3
+
+
+def test_attention_with_dropout_is_right_on_average() -> None:
+    torch.manual_seed(0)
+    inputs = [tensor.detach() for tensor in attention_inputs()]
+    mean = torch.stack([_attend(*inputs, 0.3) for _ in range(4000)]).mean(0)
+    exact = _attend(*inputs, 0.0)
+    assert (mean - exact).abs().max() < 0.08  # the standard error is 0.015 at most
+    assert (_attend(*inputs, 0.3) - exact).abs().max() > 0.2
+
+
+def test_attention_with_dropout_keeps_no_scores() -> None:
+    kept = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept.append(tensor.shape)
+        return tensor
+
+    def scores_kept(probability: float, attend: Callable[..., Tensor]) -> bool:
+        kept.clear()
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            attend(*attention_inputs(), probability)
+        return any(shape[-2:] == (9, 9) for shape in kept)
+
+    assert not scores_kept(0.3, _attend)
+    assert scores_kept(0.3, _attend_few)
 
 
 def test_training_with_dropout_differs_from_call_to_call() -> None:

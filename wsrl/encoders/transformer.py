@@ -5,10 +5,14 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from wsrl.encoders.base import Encoder, check_dropout, check_sizes
 from wsrl.encoders.registry import register_encoder
 from wsrl.rnn import RNNSpec, RNNWeights, TensorSpec
+
+SCORES_AT_ONCE = 2**20
+"""Of attention with dropout on the CPU: 4 MiB."""
 
 
 @register_encoder
@@ -131,7 +135,16 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor
     """Attend; all are ``(B, heads, T, size)``, as is the result."""
     if not dropout or query.device.type != "cpu":
         return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
-    # On the CPU torch has no fused kernel with dropout, and takes slow random numbers.
+    # On the CPU torch has no fused kernel with dropout. A few RNNs at a time, their scores stay in
+    # the cache; the backward pass computes them again, which is faster than keeping them.
+    scores_of_one = query.shape[1] * query.shape[2] * key.shape[2]
+    rnns = max(1, SCORES_AT_ONCE // scores_of_one)
+    slices = zip(*(tensor.split(rnns) for tensor in (query, key, value)), strict=True)
+    parts = [checkpoint(_attend_few, *few, dropout, use_reentrant=False) for few in slices]
+    return torch.cat(parts)
+
+
+def _attend_few(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
     return _dropout(scores.softmax(-1), dropout) @ value
 
@@ -146,5 +159,5 @@ def _dropout(values: Tensor, probability: float) -> Tensor:
     dropped = min(round(probability * 2**16), 2**16 - 1)
     numbers = torch.empty(-(-values.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
     levels = numbers.view(torch.int16)[: values.numel()].view(values.shape)
-    kept = (levels >= dropped - 2**15).to(values.dtype)
-    return values * kept.mul_(2**16 / (2**16 - dropped))
+    kept = values.masked_fill(levels < dropped - 2**15, 0.0)
+    return kept.mul_(2**16 / (2**16 - dropped))
