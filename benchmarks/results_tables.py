@@ -34,6 +34,7 @@ def _columns(target: str, metric: str, less: bool, value: str) -> tuple[Column, 
         Column("TV, OOD", "", "", "ood", "total_variation", True, "{:.3f}"),
         Column("frozen, validation", target, "frozen", "validation", metric, less, value),
         Column("frozen, OOD", target, "frozen", "ood", metric, less, value),
+        Column("finetune, OOD", target, "finetune", "ood", metric, less, value),
         Column("scratch, OOD", target, "scratch", "ood", metric, less, value),
     )
 
@@ -70,7 +71,10 @@ def table(summary: pd.DataFrame, zoo: str) -> Iterator[str]:
     rows = rows[rows.groupby("encoder").seeds.transform("max") > 0]
     kinds = rows.drop_duplicates("encoder").set_index("encoder").kind
     columns = next(own for target, own in TABLES.items() if target in set(rows.target))
-    cells = pd.DataFrame({c.title: _cells(rows, c) for c in columns}, index=kinds.index).fillna("")
+    cells = pd.DataFrame({c.title: _cells(rows, c) for c in columns}, index=kinds.index).astype(
+        object
+    )
+    cells = cells.fillna("")
     yield f"| encoder | {' | '.join(cells.columns)} |"
     yield "|---|" + "---|" * len(columns)
     for name, kind in kinds.items():

@@ -36,6 +36,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "NoninteractiveProbing": PROBING,
     "InteractiveProbing": PROBING,
     "FreeRunningProbing": PROBING,
+    "SampledProbing": PROBING,
     "ProbeGenerators": PROBING,
     "ProbesAndWeights": PROBING | {"channels": 8},
 }

