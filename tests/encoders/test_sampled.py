@@ -17,7 +17,7 @@ TOKENS = RNNSpec("lstm", 4, 5, 2, 4)
 def sampled(spec: RNNSpec = TOKENS, name: str = "SampledProbing", **options: Any) -> ProbingEncoder:
     """Make an encoder without learned pushes: the echo of tokens starts as the identity."""
     torch.manual_seed(0)
-    encoder = create_encoder(name, spec, embedding_dim=6, **(PROBING | options)).double()
+    encoder = create_encoder(name, spec, embedding_dim=6, **(PROBING | options)).double().eval()
     assert isinstance(encoder, ProbingEncoder)
     for parameter in list(encoder.get_submodule("decoder").parameters())[-2:]:
         parameter.data.zero_()
@@ -79,6 +79,19 @@ def test_numbers_are_kept_with_the_encoder() -> None:
     assert not torch.equal(first.probes(weights)[0], other.probes(weights)[0])
     other.load_state_dict(first.state_dict())
     assert torch.equal(first(weights), other(weights))
+
+
+def test_training_draws_anew_and_evaluation_does_not() -> None:
+    encoder, weights = sampled(num_probes=200, probing_length=2), random_weights(TOKENS)
+    assert torch.equal(encoder(weights), encoder(weights))
+    encoder.train()
+    first, second = (encoder.probes(weights)[0].detach() for _ in range(2))
+    assert not torch.equal(first, second)
+    assert not torch.equal(first[0, :, 1], first[1, :, 1])
+    rows = torch.stack([encoder.probes(weights)[0].detach()[:, :, 1].mean(1) for _ in range(50)])
+    said = encoder.probes(weights)[1].detach()[:, 0, 0].softmax(-1)
+    assert (rows.mean(0) - said).abs().max() < 0.02  # the standard error is 0.005 at most
+    assert rows.std(0).max() > 0.02  # not spread evenly: each for itself
 
 
 def test_the_reader_sees_what_was_drawn() -> None:

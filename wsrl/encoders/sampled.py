@@ -15,14 +15,16 @@ class SampledProbing(FreeRunningProbing):
 
     ``FreeRunningProbing`` feeds the mixture of all tokens back, which an RNN never saw in training;
     here it reads tokens, as there. They are drawn from what the echo and the learned pushes make of
-    its last answer, with uniform numbers that are drawn once, when the encoder is made: the same
-    for all RNNs, and other ones for every step and probing sequence, spread evenly over these. The
-    gradient passes the draw as if there were none (straight through). The first inputs are learned.
-    As answers do not tell what was drawn, the reader sees both.
+    its last answer. The gradient passes the draw as if there were none (straight through). The
+    first inputs are learned. As answers do not tell what was drawn, the reader sees both.
 
-    So the embedding jumps where a weight changes a draw, and two ways to compute one RNN may embed
-    it differently where an answer is within rounding of a number. Probing inputs that are not
-    tokens (``input_activation`` other than ``softmax``) are not drawn, but read.
+    In training every call draws anew. In evaluation the uniform numbers behind the draws are those
+    that the encoder was made with: the same for all RNNs, others for every step and probing
+    sequence, spread evenly over the sequences. So the embedding jumps where a weight changes a
+    draw, and two ways to compute one RNN may embed it differently where an answer is within
+    rounding of a number. One sequence may miss what tells RNNs apart: take four.
+
+    Probing inputs that are not tokens (``input_activation`` other than ``softmax``) are not drawn.
 
     Options as of ``ProbingEncoder``.
     """
@@ -39,7 +41,8 @@ class SampledProbing(FreeRunningProbing):
     def _choose(self, inputs: Tensor, step: int) -> Tensor:
         if step == 0 or self.input_activation != "softmax":
             return inputs
-        below = inputs.detach().cumsum(-1) < self.uniforms[step, :, None]
+        numbers = torch.rand_like(inputs[..., 0]) if self.training else self.uniforms[step]
+        below = inputs.detach().cumsum(-1) < numbers[..., None]
         tokens = below.sum(-1).clamp(max=inputs.shape[-1] - 1)
         drawn = F.one_hot(tokens, inputs.shape[-1]).to(inputs)
         return drawn + (inputs - inputs.detach())
