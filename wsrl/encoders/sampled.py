@@ -16,7 +16,9 @@ class SampledProbing(FreeRunningProbing):
     ``FreeRunningProbing`` feeds the mixture of all tokens back, which an RNN never saw in training;
     here it reads tokens, as there. They are drawn from what the echo and the learned pushes make of
     its last answer. The gradient passes the draw as if there were none (straight through). The
-    first inputs are learned. As answers do not tell what was drawn, the reader sees both.
+    first inputs are learned. As answers do not tell what was drawn, the reader sees both. Answers
+    about the tokens that can be drawn it sees as probabilities, in logarithms from 1% up: what
+    else is in them, how improbable the improbable is, serves to know RNNs by heart.
 
     In training every call draws anew. In evaluation the uniform numbers behind the draws are those
     that the encoder was made with: the same for all RNNs, others for every step and probing
@@ -49,5 +51,7 @@ class SampledProbing(FreeRunningProbing):
 
     def _embed_steps(self, inputs: Tensor, answers: Tensor) -> Tensor:
         asked = self.from_inputs(self.dropout(inputs.flatten(-2)))
+        if self.spec.output_size == self.spec.input_size and self.input_activation == "softmax":
+            answers = (answers.softmax(-1) + 0.01).log() / 2 + 1  # about -1 to 1
         answered = self.from_answers(self.dropout(answers.flatten(-2)))
         return torch.tanh(asked + answered)
