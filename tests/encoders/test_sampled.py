@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tests.encoders.encoder_cases import PROBING, random_weights
+from tests.encoders.encoder_cases import PROBING, random_weights, replace
 from wsrl.encoders import ProbingEncoder, create_encoder
 from wsrl.rnn import RNNSpec, RNNWeights
 
@@ -99,6 +99,24 @@ def test_the_reader_sees_what_was_drawn() -> None:
     before = encoder(weights)
     torch.nn.init.zeros_(encoder.get_parameter("from_inputs.weight"))
     assert (encoder(weights) - before).abs().max() > 1e-6
+
+
+def shifted(weights: RNNWeights, by: float) -> RNNWeights:
+    """Return RNNs that add a number to all answers: the probabilities are as before."""
+    return replace(weights, "linear.bias", weights.tensors()["linear.bias"] + by)
+
+
+def test_the_reader_sees_probabilities_and_no_shift_of_them() -> None:
+    weights = random_weights(TOKENS)
+    seen = {}
+    for name in ("SampledProbing", "FreeRunningProbing"):
+        encoder = sampled(name=name, probing_length=6)
+        seen[name] = (encoder(shifted(weights, 3.0)) - encoder(weights)).abs().max()
+    assert seen["SampledProbing"] < 1e-9
+    assert seen["FreeRunningProbing"] > 1e-6
+    other = RNNSpec("lstm", 4, 5, 2, 3)  # answers that are not about the inputs
+    encoder, weights = sampled(other), random_weights(other)
+    assert (encoder(shifted(weights, 3.0)) - encoder(weights)).abs().max() > 1e-6
 
 
 def test_only_tokens_are_drawn() -> None:
