@@ -71,10 +71,8 @@ def table(summary: pd.DataFrame, zoo: str) -> Iterator[str]:
     rows = rows[rows.groupby("encoder").seeds.transform("max") > 0]
     kinds = rows.drop_duplicates("encoder").set_index("encoder").kind
     columns = next(own for target, own in TABLES.items() if target in set(rows.target))
-    cells = pd.DataFrame({c.title: _cells(rows, c) for c in columns}, index=kinds.index).astype(
-        object
-    )
-    cells = cells.fillna("")
+    shown = {c.title: _cells(rows, c) for c in columns}
+    cells = pd.DataFrame(shown, index=kinds.index).astype(object).fillna("")
     yield f"| encoder | {' | '.join(cells.columns)} |"
     yield "|---|" + "---|" * len(columns)
     for name, kind in kinds.items():
@@ -113,13 +111,17 @@ def differences(summary: pd.DataFrame, runs: pd.DataFrame, zoo: str) -> Iterator
     if rows.empty:
         return
     columns = next(own for target, own in TABLES.items() if target in set(rows.target))
-    yield f"| encoder | {' | '.join(c.title for c in columns)} | seconds |"
-    yield "|---|" + "---|" * (len(columns) + 1)
+    groups = dict(list(rows.groupby("encoder", sort=False)))
+    cells = pd.DataFrame(
+        {c.title: {name: _difference(own, c) for name, own in groups.items()} for c in columns}
+    )
+    cells = cells.loc[:, (cells != "").any()]
     pretrained = runs[(runs.zoo == zoo) & (runs.kind == "emulation")]
-    seconds = pretrained.groupby("encoder").seconds.median()
-    for name in rows.encoder.unique():
-        cells = [_difference(rows[rows.encoder == name], column) for column in columns]
-        yield f"| `{name}` | {' | '.join(cells)} | {seconds[name]:.0f} |"
+    cells["seconds"] = pretrained.groupby("encoder").seconds.median().map("{:.0f}".format)
+    yield f"| encoder | {' | '.join(cells.columns)} |"
+    yield "|---|" + "---|" * len(cells.columns)
+    for name, row in cells.to_dict("index").items():
+        yield f"| `{name}` | {' | '.join(row.values())} |"
 
 
 def _difference(rows: pd.DataFrame, column: Column) -> str:

@@ -120,12 +120,13 @@ def test_a_problem_of_ones_own_is_short() -> None:
     assert len(problem.splitlines()) <= 60
 
 
-def test_the_results_are_those_of_the_report() -> None:
-    script = [sys.executable, "benchmarks/results_tables.py", "docs/results/small"]
+@pytest.mark.parametrize(("folder", "tables"), [("small", 2), ("medium", 2), ("sampled", 2)])
+def test_the_results_are_those_of_the_report(folder: str, tables: int) -> None:
+    script = [sys.executable, "benchmarks/results_tables.py", f"docs/results/{folder}"]
     printed = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    tables = printed.strip().split("\n\n")
-    assert len(tables) == 2
-    for table in tables:
+    found = printed.strip().split("\n\n")
+    assert len(found) == tables
+    for table in found:
         assert "**" in table
         assert table in (ROOT / "docs/results.md").read_text()
 
