@@ -73,8 +73,9 @@ def table(summary: pd.DataFrame, zoo: str) -> Iterator[str]:
     columns = next(own for target, own in TABLES.items() if target in set(rows.target))
     shown = {c.title: _cells(rows, c) for c in columns}
     cells = pd.DataFrame(shown, index=kinds.index).astype(object).fillna("")
+    cells = cells.loc[:, (cells != "").any()]
     yield f"| encoder | {' | '.join(cells.columns)} |"
-    yield "|---|" + "---|" * len(columns)
+    yield "|---|" + "---|" * len(cells.columns)
     for name, kind in kinds.items():
         label = f"{name} (baseline)" if kind == "baseline" else f"`{name}`"
         yield f"| {label} | {' | '.join(cells.loc[name])} |"
