@@ -206,4 +206,4 @@ def test_benchmark_configs_are_checked_whole(
     out = ["--out", str(tmp_path / "out"), "--seeds", "[0]"]  # all seeds have the same cells
     # The smoke tier is run for real in tests/studies/benchmark.
     assert main(["benchmark", "--config", str(CONFIGS / name), *out, "--workers", "1"]) == 0
-    assert ran[0] > 15  # of one seed
+    assert ran[0] >= 5  # of one seed: a zoo, and two encoders pre-trained and used

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tests.encoders.encoder_cases import SMALL
 from tests.tasks.conftest import SMALL_ENCODER, small_emulation, small_trainer
 from wsrl.data import ZooDataModule
-from wsrl.encoders import create_encoder, list_encoders
+from wsrl.encoders import SampledProbing, create_encoder, list_encoders
 from wsrl.tasks import PredictionModule, TaskModule
 
 ANGLE = {"performance": {"kind": "angle", "parts": 1, "classes": 0, "period": 360.0}}
@@ -60,6 +60,8 @@ def train(trainer: Trainer, module: TaskModule, data: ZooDataModule) -> dict[str
     for part in module.modules():
         if isinstance(part, nn.Dropout):
             part.p = 0.0  # each process has its own
+        if isinstance(part, SampledProbing):
+            part.eval()  # in training each process draws its own
     trainer.fit(module.double(), datamodule=data)
     return {**trainer.callback_metrics, **module.state_dict()}
 
